@@ -1,0 +1,1 @@
+"""Settings, the composition root, the app, the scheduler, the command line. Imports everything."""

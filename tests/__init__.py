@@ -1,0 +1,1 @@
+"""Tests mirror src/; e2e/ needs the real PDS."""
