@@ -1,0 +1,133 @@
+"""One engine on SQLite or PostgreSQL, with the settings that the promises rest on."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import QueuePool
+
+SQLITE_BUSY_SECONDS: Final = 10.0
+POSTGRES_OPTIONS: Final = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "synchronous_commit": "on",
+        "lock_timeout": "10s",
+        "idle_in_transaction_session_timeout": "15s",
+        "tcp_keepalives_idle": "15",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+        "timezone": "UTC",
+    }.items()
+)
+
+
+class ReadOnlyTransactionError(Exception):
+    """A write was asked for inside a read transaction; open the write first."""
+
+
+class Database:
+    """The connections of one process. `clock` replaces the database's clock in tests of time."""
+
+    def __init__(self, url: str, *, clock: Callable[[], datetime] | None = None, pool_size: int = 16) -> None:
+        parsed = make_url(url)
+        self.url: Final = url
+        self.dialect: Final = parsed.get_backend_name()
+        self._clock = clock
+        self._writing: ContextVar[bool | None] = ContextVar(f"writing_{id(self)}", default=None)
+        self._current: ContextVar[Connection | None] = ContextVar(f"connection_{id(self)}", default=None)
+        options: dict[str, Any]
+        if self.is_sqlite:
+            options = {"connect_args": {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}}
+        elif self.dialect == "postgresql":
+            options = {
+                "connect_args": {"options": POSTGRES_OPTIONS, "connect_timeout": 5},
+                "pool_pre_ping": True,
+            }
+        else:
+            msg = f"unsupported database {self.dialect!r}: use sqlite:///FILE or postgresql+psycopg://..."
+            raise ValueError(msg)
+        self.engine = create_engine(
+            parsed,
+            poolclass=QueuePool,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=15,
+            **options,
+        )
+        # SQLite lets one writer in at a time anyway; queueing here is fair and wakes at once, its busy handler polls.
+        self._write_lock = threading.Lock() if self.is_sqlite else nullcontext()
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is a SQLite file."""
+        return self.dialect == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One snapshot for all statements inside. Joins a transaction that is already open here."""
+        if (joined := self._current.get()) is not None:
+            yield joined
+            return
+        options = (
+            {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        )
+        with self._open(writing=False, options=options) as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that may write: `BEGIN IMMEDIATE` on SQLite. Joins a write that is already open here."""
+        if (joined := self._current.get()) is not None:
+            if not self._writing.get():
+                raise ReadOnlyTransactionError
+            yield joined
+            return
+        with self._write_lock, self._open(writing=True, options={"sqlite_immediate": True}) as connection:
+            yield connection
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction of this database is open in this context."""
+        return self._current.get() is not None
+
+    @contextmanager
+    def _open(self, *, writing: bool, options: dict[str, Any]) -> Iterator[Connection]:
+        with self.engine.connect().execution_options(**options) as connection, connection.begin():
+            token, mode = self._current.set(connection), self._writing.set(writing)
+            try:
+                yield connection
+            finally:
+                self._writing.reset(mode)
+                self._current.reset(token)
+
+    def now(self, connection: Connection) -> datetime:
+        """The time that leases, retries and events go by: the database's, so that machines need not agree."""
+        if self._clock is not None:
+            return self._clock()
+        if self.is_sqlite:
+            return datetime.now(UTC)
+        now: datetime = connection.execute(text("select clock_timestamp()")).scalar_one()
+        return now.astimezone(UTC)
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions of its own
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("sqlite_immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -1,0 +1,117 @@
+"""The tables of the log, and what every package declares its own tables with.
+
+Alembic owns the schema (migrations/); a test holds it to these declarations.
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+Position = BigInteger().with_variant(Integer, "sqlite")
+"""The type of positions and sequence ids: SQLite counts them only in an INTEGER PRIMARY KEY."""
+
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime with microseconds, on both databases; a naive one is a mistake and refused."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime]:
+        """TIMESTAMPTZ on PostgreSQL; fixed-width text that sorts by time on SQLite."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store in UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            msg = f"naive datetime {value!r}: give it a time zone"
+            raise ValueError(msg)
+        value = value.astimezone(UTC)
+        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Give back in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def event_table(name: str, metadata: MetaData) -> Table:
+    """The log. The envelope (did .. recorded_at) stands here and nowhere else: events do not carry it."""
+    return Table(
+        name,
+        metadata,
+        Column("position", Position, primary_key=True, autoincrement=True),
+        Column("did", Text, nullable=False),
+        Column("originator_id", Text, nullable=False),
+        Column("originator_version", Integer, nullable=False),
+        Column("topic", Text, nullable=False),
+        Column("state", LargeBinary, nullable=False),
+        Column("actor", Text, nullable=False),
+        Column("via", Text, nullable=False),
+        Column("request_id", Text, nullable=False),
+        Column("recorded_at", UtcDateTime, nullable=False),
+        UniqueConstraint("originator_id", "originator_version"),
+        Index(f"ix_{name}_did_position", "did", "position"),
+        sqlite_autoincrement=True,
+    )
+
+
+def tracking_table(name: str, metadata: MetaData) -> Table:
+    """How far each downstream application of the library's process recorder has come."""
+    return Table(
+        name,
+        metadata,
+        Column("application_name", Text, primary_key=True),
+        Column("notification_id", Position, nullable=False),
+    )
+
+
+stored_event = event_table("stored_event", metadata)
+event_tracking = tracking_table("event_tracking", metadata)
+
+projection_state = Table(
+    "projection_state",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+)
+
+track_id_sequence = Table(
+    "track_id_sequence",
+    metadata,
+    Column("id", Position, primary_key=True, autoincrement=True),
+    Column("did", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
