@@ -1,0 +1,33 @@
+"""How values are written in a stored event: {"_type_": "audio", "_data_": {...}}. The names are stored data."""
+
+from dataclasses import asdict
+from typing import Any, Final
+
+from eventsourcing.persistence import Transcoding
+
+from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
+
+
+class ValueAsDict(Transcoding):
+    """Write one of our value classes as a plain object of its fields."""
+
+    def __init__(self, value_type: type, name: str) -> None:
+        self.type = value_type
+        self.name = name
+
+    def encode(self, obj: Any) -> dict[str, Any]:
+        """Give the fields, in the order of their declaration."""
+        return asdict(obj)
+
+    def decode(self, data: dict[str, Any]) -> Any:
+        """Make the value again."""
+        return self.type(**data)
+
+
+TRANSCODINGS: Final = (
+    ValueAsDict(Audio, "audio"),
+    ValueAsDict(Artwork, "artwork"),
+    ValueAsDict(Feature, "feature"),
+    ValueAsDict(SupportGate, "support_gate"),
+    ValueAsDict(BlobRef, "blob_ref"),
+)

@@ -1,0 +1,140 @@
+"""Values of a track, with the limits of the lexicon (lexicons/fm.plyr.track.json).
+
+A lexicon counts `maxLength` in bytes of UTF-8, so we do too. Every `checked_*` gives the value as it is
+stored, or raises InvalidFieldError with the field and the limit.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aggregates.errors import InvalidFieldError
+
+TITLE_BYTES: Final = 256
+ARTIST_BYTES: Final = 256
+ALBUM_BYTES: Final = 256
+DESCRIPTION_BYTES: Final = 5000
+MAX_FEATURES: Final = 10
+MAX_TAGS: Final = 10
+TAG_CHARACTERS: Final = 50
+MAX_SELF_LABELS: Final = 10
+SELF_LABEL_BYTES: Final = 128
+GATE_TYPES: Final = ("any",)
+
+
+@dataclass(frozen=True)
+class Audio:
+    """The bytes of a track: their CID, size in bytes, MIME type, file type and duration in whole seconds."""
+
+    cid: str
+    size: int
+    mime: str
+    file_type: str
+    duration: int | None
+
+
+@dataclass(frozen=True)
+class Artwork:
+    """The cover and its thumbnail, both named by CID; `size` in bytes is the cover's."""
+
+    cid: str
+    mime: str
+    size: int
+    thumbnail_cid: str
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A featured artist, with the handle as it was when the track named them."""
+
+    did: str
+    handle: str
+
+
+@dataclass(frozen=True)
+class SupportGate:
+    """Who may hear the track: `any` supporter of the artist."""
+
+    type: str
+
+
+@dataclass(frozen=True)
+class BlobRef:
+    """The blob reference that the PDS returned for an audio CID, kept verbatim: the PDS may name another MIME type."""
+
+    audio_cid: str
+    ref: dict[str, Any]
+
+
+def checked_title(value: str) -> str:
+    """1 to 256 bytes."""
+    return _checked_text("title", value, TITLE_BYTES, minimum=1)
+
+
+def checked_artist(value: str) -> str:
+    """1 to 256 bytes."""
+    return _checked_text("artist", value, ARTIST_BYTES, minimum=1)
+
+
+def checked_album(value: str | None) -> str | None:
+    """At most 256 bytes; empty is none."""
+    return _checked_text("album", value, ALBUM_BYTES) or None if value is not None else None
+
+
+def checked_description(value: str | None) -> str | None:
+    """At most 5000 bytes; empty is none."""
+    return _checked_text("description", value, DESCRIPTION_BYTES) or None if value is not None else None
+
+
+def checked_features(values: Iterable[Feature]) -> tuple[Feature, ...]:
+    """At most 10 artists, each once, in the order given."""
+    features = tuple({feature.did: feature for feature in values}.values())
+    if len(features) > MAX_FEATURES:
+        raise InvalidFieldError("features", f"at most {MAX_FEATURES} artists")
+    return features
+
+
+def checked_tags(values: Iterable[str]) -> tuple[str, ...]:
+    """At most 10 tags of at most 50 characters: lower case, single spaces, no hyphen at the ends, each once."""
+    tags: dict[str, None] = {}
+    for value in values:
+        if len(value) > TAG_CHARACTERS:
+            raise InvalidFieldError("tags", f"at most {TAG_CHARACTERS} characters a tag")
+        tag = re.sub(r"\s+", " ", _checked_text("tags", value, None).lower()).strip(" -")
+        if tag:
+            tags[tag] = None
+    if len(tags) > MAX_TAGS:
+        raise InvalidFieldError("tags", f"at most {MAX_TAGS} tags")
+    return tuple(tags)
+
+
+def checked_self_labels(values: Iterable[str]) -> tuple[str, ...]:
+    """At most 10 labels of 1 to 128 bytes, each once, in the order given."""
+    labels = tuple(
+        dict.fromkeys(_checked_text("self_labels", value, SELF_LABEL_BYTES, minimum=1) for value in values)
+    )
+    if len(labels) > MAX_SELF_LABELS:
+        raise InvalidFieldError("self_labels", f"at most {MAX_SELF_LABELS} labels")
+    return labels
+
+
+def checked_support_gate(kind: str) -> SupportGate:
+    """Check that the gate is one of a known type."""
+    if kind not in GATE_TYPES:
+        raise InvalidFieldError("support_gate", f"type must be one of: {', '.join(GATE_TYPES)}")
+    return SupportGate(type=kind)
+
+
+def _checked_text(field: str, value: str, maximum: int | None, *, minimum: int = 0) -> str:
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise InvalidFieldError(field, "no lone surrogates") from None
+    if "\0" in value:
+        raise InvalidFieldError(field, "no NUL character")
+    if size < minimum:
+        raise InvalidFieldError(field, "must not be empty")
+    if maximum is not None and size > maximum:
+        raise InvalidFieldError(field, f"at most {maximum} bytes of UTF-8")
+    return value
