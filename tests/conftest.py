@@ -1,0 +1,3 @@
+"""The real servers are fixtures of every test: see tests/servers/."""
+
+pytest_plugins = ["tests.servers.databases", "tests.servers.atproto", "tests.servers.s3"]

@@ -1,0 +1,140 @@
+"""Empty and migrated databases of both kinds."""
+
+import contextlib
+import os
+import sqlite3
+import uuid
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import URL, make_url
+
+from tests.servers.postgres import PostgresServer
+
+KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+def migrate(url: str) -> None:
+    """Bring an empty database to the newest schema."""
+    from service.migrate import upgrade
+
+    upgrade(url)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The URL of a PostgreSQL server where databases may be created; fast, so not durable, when it is ours."""
+    if given := os.environ.get("DATABASE_URL"):
+        yield _text(make_url(given).set(drivername="postgresql+psycopg"))
+        return
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server.url
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def durable_postgres() -> Iterator[PostgresServer]:
+    """A started server of our own with durable commits, that a test may stop, kill and start again."""
+    server = PostgresServer(durable=True)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def fresh_postgres(postgres_url: str) -> Iterator[str]:
+    """An empty PostgreSQL database."""
+    with temporary_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+def fresh_sqlite(tmp_path: Path) -> str:
+    """An SQLite database that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'mastertape.db'}"
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database, once of each kind."""
+    return str(request.getfixturevalue(f"fresh_{request.param}"))
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> Iterator[str]:
+    """The name of a migrated database to clone."""
+    with temporary_database(postgres_url) as url:
+        migrate(url)
+        name = str(make_url(url).database)
+        # Nobody may be connected to a database while it is cloned.
+        _execute(postgres_url, "alter database {} with allow_connections false", name)
+        _execute(
+            postgres_url,
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s",
+            values=[name],
+        )
+        yield name
+
+
+@pytest.fixture
+def migrated_postgres(postgres_url: str, postgres_template: str) -> Iterator[str]:
+    """A PostgreSQL database with our schema."""
+    with temporary_database(postgres_url, postgres_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def migrated_sqlite(sqlite_template: Path, fresh_sqlite: str) -> str:
+    """An SQLite database with our schema."""
+    target = str(make_url(fresh_sqlite).database)
+    with (
+        contextlib.closing(sqlite3.connect(sqlite_template)) as old,
+        contextlib.closing(sqlite3.connect(target)) as new,
+    ):
+        old.backup(new)  # unlike a file copy, takes what is still in the WAL
+    return fresh_sqlite
+
+
+@pytest.fixture(params=KINDS)
+def migrated_url(request: pytest.FixtureRequest) -> str:
+    """A database with our schema, once of each kind."""
+    return str(request.getfixturevalue(f"migrated_{request.param}"))
+
+
+@contextlib.contextmanager
+def temporary_database(server: str, template: str = "template0") -> Generator[str]:
+    """A database that is there as long as the block: empty, or a clone of `template`."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    _execute(server, "create database {} template {} strategy wal_log", name, template)
+    try:
+        yield _text(make_url(server).set(database=name))
+    finally:
+        _execute(server, "drop database {} with (force)", name)
+
+
+def _execute(server: str, statement: LiteralString, *names: str, values: list[str] | None = None) -> None:
+    conninfo = _text(make_url(server).set(drivername="postgresql"))
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)), values)
+
+
+def _text(url: URL) -> str:
+    # A "%2F" in a URL would be taken for an interpolation by configuration files.
+    return url.render_as_string(hide_password=False).replace("%2F", "/")

