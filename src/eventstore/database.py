@@ -1,39 +1,46 @@
 """One engine on SQLite or PostgreSQL, with the settings that the promises rest on."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool
 
+from eventstore.errors import BrokenUnitError, CommitFailedError, LogBusyError, ReadOnlyTransactionError
+
 SQLITE_BUSY_SECONDS: Final = 10.0
-POSTGRES_OPTIONS: Final = " ".join(
-    f"-c {name}={value}"
-    for name, value in {
-        "synchronous_commit": "on",
-        "lock_timeout": "10s",
-        "idle_in_transaction_session_timeout": "15s",
-        "tcp_keepalives_idle": "15",
-        "tcp_keepalives_interval": "5",
-        "tcp_keepalives_count": "3",
-        "timezone": "UTC",
-    }.items()
-)
-
-
-class ReadOnlyTransactionError(Exception):
-    """A write was asked for inside a read transaction; open the write first."""
+POSTGRES_SETTINGS: Final[Mapping[str, str]] = {
+    "synchronous_commit": "on",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "15s",
+    "tcp_keepalives_idle": "15",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "timezone": "UTC",
+}
 
 
 class Database:
-    """The connections of one process. `clock` replaces the database's clock in tests of time."""
+    """The connections of one process.
 
-    def __init__(self, url: str, *, clock: Callable[[], datetime] | None = None, pool_size: int = 16) -> None:
+    `clock` replaces the database's clock in tests of time, `postgres` some of POSTGRES_SETTINGS.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Callable[[], datetime] | None = None,
+        pool_size: int = 16,
+        postgres: Mapping[str, str] | None = None,
+    ) -> None:
         parsed = make_url(url)
         self.url: Final = url
         self.dialect: Final = parsed.get_backend_name()
@@ -44,8 +51,12 @@ class Database:
         if self.is_sqlite:
             options = {"connect_args": {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}}
         elif self.dialect == "postgresql":
+            settings = {**POSTGRES_SETTINGS, **(postgres or {})}.items()
             options = {
-                "connect_args": {"options": POSTGRES_OPTIONS, "connect_timeout": 5},
+                "connect_args": {
+                    "options": " ".join(f"-c {name}={value}" for name, value in settings),
+                    "connect_timeout": 5,
+                },
                 "pool_pre_ping": True,
             }
         else:
@@ -100,13 +111,22 @@ class Database:
 
     @contextmanager
     def _open(self, *, writing: bool, options: dict[str, Any]) -> Iterator[Connection]:
-        with self.engine.connect().execution_options(**options) as connection, connection.begin():
-            token, mode = self._current.set(connection), self._writing.set(writing)
-            try:
-                yield connection
-            finally:
-                self._writing.reset(mode)
-                self._current.reset(token)
+        committing = False
+        try:
+            with self.engine.connect().execution_options(**options) as connection, connection.begin():
+                token, mode = self._current.set(connection), self._writing.set(writing)
+                try:
+                    yield connection
+                finally:
+                    self._writing.reset(mode)
+                    self._current.reset(token)
+                if writing:
+                    _require_alive(connection)
+                    committing = True
+        except DBAPIError as error:
+            if committing:
+                raise CommitFailedError from error
+            raise
 
     def now(self, connection: Connection) -> datetime:
         """The time that leases, retries and events go by: the database's, so that machines need not agree."""
@@ -130,4 +150,20 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     immediate = connection.get_execution_options().get("sqlite_immediate", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    except OperationalError as error:
+        if getattr(error.orig, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+            raise LogBusyError from error
+        raise
+
+
+def _require_alive(connection: Connection) -> None:
+    """A statement that failed may have ended the transaction; a COMMIT would then succeed and keep nothing."""
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite":
+        alive = driver.in_transaction
+    else:
+        alive = driver.info.transaction_status != TransactionStatus.INERROR
+    if not alive:
+        raise BrokenUnitError

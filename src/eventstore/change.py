@@ -1,0 +1,48 @@
+"""One event of the log, alone and with the states around it."""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from eventsourcing.domain import Aggregate, CanMutateAggregate
+
+Event = CanMutateAggregate[UUID]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An event as the log holds it, with its envelope."""
+
+    position: int
+    did: str
+    version: int
+    event: Event
+    topic: str
+    actor: str
+    via: str
+    request_id: str
+    recorded_at: datetime
+
+    @property
+    def aggregate_id(self) -> UUID:
+        """Whose event it is."""
+        return self.event.originator_id
+
+
+@dataclass(frozen=True)
+class Change(Recorded):
+    """An event with the aggregate's state just before and just after it, which nobody may alter."""
+
+    before: Aggregate | None
+    after: Aggregate
+
+    @classmethod
+    def of(cls, recorded: Recorded, before: Aggregate | None) -> Self:
+        """Apply the event to a copy of the state before it."""
+        after = recorded.event.mutate(deepcopy(before))
+        if after is None:
+            msg = f"{recorded.topic} left no aggregate: streams do not end"
+            raise TypeError(msg)
+        return cls(**vars(recorded), before=before, after=after)

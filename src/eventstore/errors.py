@@ -1,0 +1,75 @@
+"""What can go wrong in the log; the docstring is the message."""
+
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.exc import DBAPIError
+
+LOCK_NOT_AVAILABLE: Final = "55P03"
+UNIQUE_VIOLATION: Final = "23505"
+SERIALIZATION_FAILURE: Final = "40001"
+DEADLOCK_DETECTED: Final = "40P01"
+
+
+class EventStoreError(Exception):
+    """The event store refused."""
+
+    def __str__(self) -> str:
+        return super().__str__() or type(self).__doc__ or type(self).__name__
+
+
+class ReadOnlyTransactionError(EventStoreError):
+    """A write was asked for inside a read transaction; open the write first."""
+
+
+class NestedUnitError(EventStoreError):
+    """A transaction is already open here: one unit of work at a time, and nothing around it."""
+
+
+class BrokenUnitError(EventStoreError):
+    """An error inside this transaction was swallowed; it was rolled back instead of committed."""
+
+
+class CommitFailedError(EventStoreError):
+    """The commit failed and may or may not have happened: read before deciding again."""
+
+
+class LogBusyError(EventStoreError):
+    """The lock of the log was not free in time; nothing was written, try again."""
+
+
+class VersionConflictError(EventStoreError):
+    """The stream has grown since this aggregate was loaded; nothing was written."""
+
+
+class AggregateNotFoundError(EventStoreError):
+    """There is no such aggregate in this account."""
+
+    def __init__(self, aggregate_class: type, aggregate_id: UUID) -> None:
+        super().__init__(f"no {aggregate_class.__name__} {aggregate_id} in this account")
+        self.aggregate_id: Final = aggregate_id
+
+
+class OutdatedProjectionError(EventStoreError):
+    """A projection's rows were made by another version of its code, or never made."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"projection {name!r} is not of this version: run `mastertape rebuild {name}`")
+        self.name: Final = name
+
+
+def sqlstate(error: BaseException | None) -> str | None:
+    """PostgreSQL's code of an error; none on SQLite or for a lost connection."""
+    if not isinstance(error, DBAPIError):
+        return None
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    return state
+
+
+def is_duplicate(error: DBAPIError) -> bool:
+    """Whether a unique constraint refused a row, and not some other constraint."""
+    sqlite_name = getattr(error.orig, "sqlite_errorname", None)
+    return sqlstate(error) == UNIQUE_VIOLATION or sqlite_name in {
+        "SQLITE_CONSTRAINT_UNIQUE",
+        "SQLITE_CONSTRAINT_PRIMARYKEY",
+    }

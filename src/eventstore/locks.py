@@ -1,0 +1,68 @@
+"""The append lock: commands of one account are serial, and readers across accounts know how far to read.
+
+Every unit holds the log's lock, shared, and its account's, alone, until it has committed. Whoever gets the
+log's lock alone therefore knows that no position handed out so far is still on its way.
+"""
+
+import random
+import time
+from hashlib import blake2b
+from typing import Final
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
+
+from eventstore.errors import LOCK_NOT_AVAILABLE, LogBusyError, sqlstate
+
+# The account's lock is asked for only once the log's is held: else two units and one reader could form a circle.
+_LOCK_ACCOUNT: Final = text("""
+    with held as materialized (select pg_advisory_xact_lock_shared(:log)::text as log)
+    select pg_advisory_xact_lock(:account) from held where log is not null
+""")
+_LOCK_LOG: Final = text("select pg_advisory_xact_lock(:log)")
+
+# New writers queue behind a waiting exclusive lock, so it waits only this long at a time.
+_ONE_WAIT: Final = "200ms"
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 0.8
+
+
+def lock_account(connection: Connection, log: str, did: str) -> None:
+    """Hold the log shared and the account alone until the end of the transaction."""
+    keys = {"log": _key(log), "account": _key(log, did)}
+    try:
+        connection.execute(_LOCK_ACCOUNT, keys)
+    except OperationalError as error:
+        if sqlstate(error) == LOCK_NOT_AVAILABLE:
+            raise LogBusyError from error
+        raise
+
+
+def lock_log(connection: Connection, log: str, *, patience: float) -> None:
+    """Hold the whole log alone until the end of the transaction; give up after `patience` seconds."""
+    deadline, pause = time.monotonic() + patience, _FIRST_PAUSE
+    while not _lock_log_at_once(connection, _key(log)):
+        if time.monotonic() >= deadline:
+            raise LogBusyError
+        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _lock_log_at_once(connection: Connection, key: int) -> bool:
+    savepoint = connection.begin_nested()
+    try:
+        connection.execute(text(f"set local lock_timeout to '{_ONE_WAIT}'"))
+        connection.execute(_LOCK_LOG, {"log": key})
+    except OperationalError as error:
+        if sqlstate(error) != LOCK_NOT_AVAILABLE:
+            raise
+        savepoint.rollback()
+        return False
+    connection.execute(text("set local lock_timeout to default"))
+    savepoint.commit()
+    return True
+
+
+def _key(*parts: str) -> int:
+    digest = blake2b("\0".join(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)

@@ -1,0 +1,76 @@
+"""What a read model must be, so that it is applied inside the append and made again by the same code."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sqlalchemy import Column, Connection, Table
+
+from eventstore.change import Change
+
+Into = Callable[[Table], Table]
+"""Where a projection writes the rows of a table: the table itself, or its scratch table in a rebuild."""
+
+
+@dataclass(frozen=True)
+class ProjectedTable:
+    """A table of a projection, and the scratch table that a rebuild fills: its key and derived columns.
+
+    `derived` names the columns that `apply` writes, all of them by default; the others hold what was
+    observed since, and no rebuild touches them.
+    """
+
+    live: Table
+    derived: tuple[str, ...] | None = None
+    scratch: Table = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = {*self.key, *self.columns}
+        columns = [
+            Column(c.name, c.type, primary_key=c.primary_key, nullable=c.nullable, autoincrement=False)
+            for c in self.live.columns
+            if c.name in names
+        ]
+        scratch = Table(f"{self.live.name}_scratch", self.live.metadata, *columns)
+        object.__setattr__(self, "scratch", scratch)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns by which a row of the rebuild meets its live row."""
+        return tuple(column.name for column in self.live.primary_key.columns)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The derived columns, without the key."""
+        derived = self.derived if self.derived is not None else tuple(self.live.columns.keys())
+        return tuple(name for name in derived if name not in self.key)
+
+
+class Projection(Protocol):
+    """A read model: its rows are a pure function of the changes, whatever the size of the pages they come in."""
+
+    @property
+    def name(self) -> str:
+        """What people call it on the command line."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever `apply` would make other rows of the same events."""
+
+    @property
+    def tables(self) -> tuple[ProjectedTable, ...]:
+        """The tables it writes."""
+
+    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+        """Write what the changes did to the rows; no clock, no network, no transaction of its own."""
+
+
+def into_live(table: Table) -> Table:
+    """Write the rows that everybody reads."""
+    return table
+
+
+def into_scratch(tables: Iterable[ProjectedTable]) -> Into:
+    """Write the rows of a rebuild."""
+    scratch = {table.live: table.scratch for table in tables}
+    return scratch.__getitem__

@@ -1,0 +1,163 @@
+"""The log, and the one way to append to it."""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from eventsourcing.domain import Aggregate
+from eventsourcing.persistence import StoredEvent, Transcoding
+from sqlalchemy import Connection, Row, Table, func, select
+from sqlalchemy.exc import DBAPIError
+
+from eventstore.change import Recorded
+from eventstore.codec import Codec
+from eventstore.database import Database
+from eventstore.envelope import Envelope
+from eventstore.errors import (
+    DEADLOCK_DETECTED,
+    SERIALIZATION_FAILURE,
+    CommitFailedError,
+    NestedUnitError,
+    sqlstate,
+)
+from eventstore.locks import lock_account, lock_log
+from eventstore.projection import Projection
+from eventstore.projection_state import require_current
+from eventstore.schema import stored_event
+from eventstore.unit import Unit
+
+A = TypeVar("A", bound=Aggregate)
+T = TypeVar("T")
+
+TRIES: Final = 5
+PATIENCE: Final = 20.0
+"""Longer than idle_in_transaction_session_timeout: the server has ended a frozen writer by then."""
+
+
+class EventLog:
+    """The events of all accounts in one table, with the projections that are applied as they are appended."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        projections: Sequence[Projection] = (),
+        transcodings: Sequence[Transcoding] = (),
+        table: Table = stored_event,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.database: Final = database
+        self.projections: Final = tuple(projections)
+        self.table: Final = table
+        self.codec: Final = Codec(transcodings)
+        self._patience: Final = patience
+
+    @contextmanager
+    def unit_of_work(self, did: str | None, envelope: Envelope) -> Iterator[Unit]:
+        """Take the append lock, then read, decide and append; commit at the end, or roll back on any error.
+
+        Without a DID the unit has the whole log for itself.
+        """
+        if self.database.in_transaction:
+            raise NestedUnitError
+        unit: Unit | None = None
+        try:
+            with self.database.write() as connection:
+                self._lock(connection, did)
+                require_current(connection, self.projections, self.table)
+                unit = Unit(self, connection, did, envelope)
+                yield unit
+                unit.require_whole()
+        except BaseException:
+            if unit is not None:
+                unit.give_back()
+            raise
+        unit.run_callbacks()
+
+    def transact(self, did: str | None, envelope: Envelope, work: Callable[[Unit], T]) -> T:
+        """Do `work` in a unit of its own; all of it again when PostgreSQL broke a deadlock at its cost."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                with self.unit_of_work(did, envelope) as unit:
+                    result = work(unit)
+            except (DBAPIError, CommitFailedError) as error:
+                if attempt == TRIES or not _was_rolled_back_for_others(error):
+                    raise
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311
+            else:
+                return result
+        raise AssertionError
+
+    def stable_position(self) -> int:
+        """No event that is committed later has a position at or below this one."""
+        if self.database.in_transaction:
+            raise NestedUnitError
+        if self.database.is_sqlite:  # one writer at a time: positions are committed in their order
+            with self.database.read() as connection:
+                return self._last_position(connection)
+        with self.database.write() as connection:
+            lock_log(connection, self.table.name, patience=self._patience)
+            return self._last_position(connection)
+
+    def stream(
+        self, connection: Connection, aggregate_id: UUID, *, upto_version: int | None = None
+    ) -> list[Recorded]:
+        """The events of one aggregate, read in one statement."""
+        log = self.table.c
+        query = select(self.table).where(log.originator_id == str(aggregate_id))
+        if upto_version is not None:
+            query = query.where(log.originator_version <= upto_version)
+        return [self._recorded(row) for row in connection.execute(query.order_by(log.originator_version))]
+
+    def fold(self, aggregate_class: type[A], recorded: Iterable[Recorded]) -> A | None:
+        """The aggregate that these events, the first ones of its stream, make."""
+        aggregate: Aggregate | None = None
+        for each in recorded:
+            aggregate = each.event.mutate(aggregate)
+        if aggregate is None or isinstance(aggregate, aggregate_class):
+            return aggregate
+        msg = f"the stream is of a {type(aggregate).__name__}, not of a {aggregate_class.__name__}"
+        raise TypeError(msg)
+
+    def read(self, *, after: int, until: int, limit: int, did: str | None = None) -> list[Recorded]:
+        """A page of events in position order; `until` is a stable position, unless it is one account's page."""
+        log = self.table.c
+        query = select(self.table).where(log.position > after, log.position <= until)
+        if did is not None:
+            query = query.where(log.did == did)
+        with self.database.read() as connection:
+            rows = connection.execute(query.order_by(log.position).limit(limit))
+            return [self._recorded(row) for row in rows]
+
+    def _lock(self, connection: Connection, did: str | None) -> None:
+        if self.database.is_sqlite:
+            return  # BEGIN IMMEDIATE is the lock
+        if did is None:
+            lock_log(connection, self.table.name, patience=self._patience)
+        else:
+            lock_account(connection, self.table.name, did)
+
+    def _last_position(self, connection: Connection) -> int:
+        return connection.scalar(select(func.max(self.table.c.position))) or 0
+
+    def _recorded(self, row: Row[Any]) -> Recorded:
+        stored = StoredEvent(row.originator_id, row.originator_version, row.topic, row.state)
+        return Recorded(
+            position=row.position,
+            did=row.did,
+            version=row.originator_version,
+            event=self.codec.decode(stored),
+            topic=row.topic,
+            actor=row.actor,
+            via=row.via,
+            request_id=row.request_id,
+            recorded_at=row.recorded_at,
+        )
+
+
+def _was_rolled_back_for_others(error: DBAPIError | CommitFailedError) -> bool:
+    cause = error.__cause__ if isinstance(error, CommitFailedError) else error
+    return sqlstate(cause) in {DEADLOCK_DETECTED, SERIALIZATION_FAILURE}

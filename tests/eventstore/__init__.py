@@ -1,0 +1,1 @@
+"""The log keeps what it promises, on both databases."""

@@ -1,0 +1,38 @@
+"""A log with one read model, once on each database."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import MetaData
+
+from eventstore.database import Database
+from eventstore.schema import projection_state, stored_event, track_id_sequence
+from eventstore.unit_of_work import EventLog
+from tests.eventstore.counter import Totals
+
+
+def create_tables(database: Database, *others: MetaData) -> None:
+    """The log's tables, and those of a test."""
+    log_tables = [stored_event, projection_state, track_id_sequence]
+    stored_event.metadata.create_all(database.engine, tables=log_tables)
+    for metadata in others:
+        metadata.create_all(database.engine)
+
+
+@pytest.fixture
+def totals() -> Totals:
+    return Totals(MetaData())
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    create_tables(database)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def log(database: Database, totals: Totals) -> EventLog:
+    totals.table.metadata.create_all(database.engine)
+    return EventLog(database, projections=[totals])

@@ -1,0 +1,80 @@
+"""A small aggregate and its read model, for tests of the log."""
+
+from collections.abc import Sequence
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from eventsourcing.domain import Aggregate, event
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, insert, update
+
+from eventstore.change import Change
+from eventstore.envelope import Envelope
+from eventstore.projection import Into, ProjectedTable
+
+ALICE, BOB = "did:plc:alice", "did:plc:bob"
+ENVELOPE = Envelope(actor=ALICE, via="test", request_id="r-1")
+
+
+class Counter(Aggregate):
+    """Counts."""
+
+    TOPIC = "test.counter"
+
+    class Created(Aggregate.Created):
+        TOPIC = "test.counter.opened.v1"
+        name: str
+
+    class Added(Aggregate.Event):
+        TOPIC = "test.counter.added.v1"
+        amount: int
+
+    @event(Created)
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.total = 0
+        self.amounts: list[int] = []
+
+    @staticmethod
+    def create_id(name: str) -> UUID:
+        return counter_id(name)
+
+    @event(Added)
+    def add(self, amount: int) -> None:
+        self.total += amount
+        self.amounts.append(amount)
+
+
+def counter_id(name: str) -> UUID:
+    """The id of the counter of that name."""
+    return uuid5(NAMESPACE_URL, name)
+
+
+class Totals:
+    """One row a counter; fails at the amount it is told to fail at."""
+
+    name = "totals"
+    fingerprint = "1"
+
+    def __init__(self, metadata: MetaData) -> None:
+        self.table = Table(
+            "totals",
+            metadata,
+            Column("name", Text, primary_key=True),
+            Column("total", Integer, nullable=False),
+            Column("note", Text),
+        )
+        self.tables = (ProjectedTable(self.table, derived=("total",)),)
+        self.fails_at: int | None = None
+
+    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+        totals = into(self.table)
+        for change in changes:
+            after = change.after
+            assert isinstance(after, Counter)
+            if after.total == self.fails_at:
+                msg = "no room for that total"
+                raise RuntimeError(msg)
+            if change.before is None:
+                connection.execute(insert(totals).values(name=after.name, total=after.total))
+            else:
+                row = update(totals).where(totals.c.name == after.name)
+                connection.execute(row.values(total=after.total))
