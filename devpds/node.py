@@ -45,3 +45,7 @@ def install() -> None:
         print("devpds: installing the PDS's npm packages (once, under a minute)", file=sys.stderr)
         npm("ci", "--omit=dev")
         stamp.write_text(digest)
+
+
+if __name__ == "__main__":
+    install()

@@ -122,7 +122,7 @@ def migrated_url(request: pytest.FixtureRequest) -> str:
 def temporary_database(server: str, template: str = "template0") -> Generator[str]:
     """A database that is there as long as the block: empty, or a clone of `template`."""
     name = f"t_{uuid.uuid4().hex[:12]}"
-    _execute(server, "create database {} template {} strategy wal_log", name, template)
+    _execute(server, "create database {} template {}", name, template)
     try:
         yield _text(make_url(server).set(database=name))
     finally:

