@@ -1,0 +1,84 @@
+"""The accounts that have signed in here: who they are and where their records live."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Column, Connection, Row, Table, Text, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from eventstore.database import Database
+from eventstore.schema import UtcDateTime, metadata
+
+INVALID_HANDLE: Final = "handle.invalid"
+"""What stands for a handle that its owner's DID document does not confirm (atproto.com/specs/handle)."""
+
+account = Table(
+    "account",
+    metadata,
+    Column("did", Text, primary_key=True),
+    Column("handle", Text, nullable=False, index=True),
+    Column("pds_url", Text, nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Account:
+    """One person, as of the newest sign-in."""
+
+    did: str
+    handle: str
+    pds_url: str
+    display_name: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class Accounts:
+    """Reads and writes accounts. Reads join the transaction that is open, if one is."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, did: str) -> Account | None:
+        """The account with this DID."""
+        with self._database.read() as connection:
+            return _account(connection.execute(select(account).where(account.c.did == did)).one_or_none())
+
+    def by_handle(self, handle: str) -> Account | None:
+        """The account that goes by this handle now; a leading @ and capitals do not matter."""
+        wanted = handle.removeprefix("@").lower()
+        if wanted == INVALID_HANDLE:
+            return None
+        found = (
+            select(account).where(account.c.handle == wanted).order_by(account.c.updated_at.desc()).limit(1)
+        )
+        with self._database.read() as connection:
+            return _account(connection.execute(found).one_or_none())
+
+    def upsert(
+        self, connection: Connection, *, did: str, handle: str, pds_url: str, display_name: str
+    ) -> Account:
+        """Write what a sign-in has just verified; whoever had the handle before has it no longer."""
+        now = self._database.now(connection)
+        handle = handle.lower()
+        if handle != INVALID_HANDLE:
+            others = (account.c.handle == handle) & (account.c.did != did)
+            connection.execute(update(account).where(others).values(handle=INVALID_HANDLE))
+        insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
+        known = {"handle": handle, "pds_url": pds_url, "display_name": display_name, "updated_at": now}
+        row = connection.execute(
+            insert(account)
+            .values(did=did, created_at=now, **known)
+            .on_conflict_do_update(index_elements=["did"], set_=known)
+            .returning(account)
+        ).one()
+        return Account(*row)
+
+
+def _account(row: Row[tuple[object, ...]] | None) -> Account | None:
+    return None if row is None else Account(**row._mapping)  # noqa: SLF001 (a public name, in spite of its underscore)

@@ -1,0 +1,196 @@
+"""The tokens that we give out: browser sessions and API tokens. Only their hashes are kept."""
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from pydantic import SecretStr
+from sqlalchemy import Column, ColumnElement, Connection, Table, Text, insert, or_, select, update
+
+from eventstore.database import Database
+from eventstore.schema import UtcDateTime, metadata
+from identity.accounts import account
+from identity.errors import CredentialExpiredError
+
+LAST_USED_EVERY: Final = timedelta(minutes=1)
+
+
+class Scope(StrEnum):
+    """What a token may do; each includes the ones before it."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+class CredentialKind(StrEnum):
+    """Where a token lives: in a browser's cookie or in a program's settings."""
+
+    BROWSER = "browser"
+    API = "api"
+
+
+credential = Table(
+    "credential",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("did", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who is asking, and what they may do."""
+
+    did: str
+    handle: str
+    scope: Scope
+    admin: bool
+    kind: CredentialKind
+    name: str
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the token's scope includes `scope`; being an admin is asked for with `admin`."""
+        order = list(Scope)
+        return order.index(scope) <= order.index(self.scope)
+
+
+@dataclass(frozen=True)
+class Credential:
+    """One token as its owner sees it in a list. `id` is its hash: it revokes, but does not open anything."""
+
+    id: str
+    kind: CredentialKind
+    name: str
+    scope: Scope
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+class Credentials:
+    """Issues, checks and revokes tokens of 32 random bytes."""
+
+    def __init__(self, database: Database, *, admin_dids: Collection[str] = ()) -> None:
+        self._database = database
+        self._admin_dids = frozenset(admin_dids)
+
+    def issue(
+        self,
+        connection: Connection,
+        *,
+        did: str,
+        kind: CredentialKind,
+        name: str,
+        scope: Scope = Scope.WRITE,
+        expires_in: timedelta | None = None,
+    ) -> SecretStr:
+        """A new token; this is the only time that anybody can see it."""
+        token = SecretStr(f"mt_{secrets.token_urlsafe(32)}")
+        now = self._database.now(connection)
+        connection.execute(
+            insert(credential).values(
+                token_hash=_hash(token),
+                did=did,
+                kind=kind.value,
+                name=name,
+                scope=scope.value,
+                created_at=now,
+                expires_at=None if expires_in is None else now + expires_in,
+            )
+        )
+        return token
+
+    def authenticate(self, token: SecretStr) -> Principal | None:
+        """Whose token this is. None: nobody's, or revoked. Raises `CredentialExpiredError` when its time is over."""
+        found = (
+            select(credential, account.c.handle)
+            .join(account, account.c.did == credential.c.did)
+            .where(credential.c.token_hash == _hash(token), credential.c.revoked_at.is_(None))
+        )
+        with self._database.read() as connection:
+            row = connection.execute(found).one_or_none()
+            now = self._database.now(connection)
+        if row is None:
+            return None
+        if row.expires_at is not None and row.expires_at <= now:
+            raise CredentialExpiredError
+        if row.last_used_at is None or row.last_used_at <= now - LAST_USED_EVERY:
+            self._touch(row.token_hash, now)
+        return Principal(
+            did=row.did,
+            handle=row.handle,
+            scope=Scope(row.scope),
+            admin=row.did in self._admin_dids and row.scope == Scope.ADMIN,
+            kind=CredentialKind(row.kind),
+            name=row.name,
+        )
+
+    def issued_to(self, did: str) -> list[Credential]:
+        """The tokens of this account that still work, newest first."""
+        with self._database.read() as connection:
+            now = self._database.now(connection)
+            rows = connection.execute(
+                select(credential)
+                .where(
+                    credential.c.did == did,
+                    credential.c.revoked_at.is_(None),
+                    or_(credential.c.expires_at.is_(None), credential.c.expires_at > now),
+                )
+                .order_by(credential.c.created_at.desc(), credential.c.token_hash)
+            ).all()
+        return [
+            Credential(
+                id=row.token_hash,
+                kind=CredentialKind(row.kind),
+                name=row.name,
+                scope=Scope(row.scope),
+                created_at=row.created_at,
+                expires_at=row.expires_at,
+                last_used_at=row.last_used_at,
+            )
+            for row in rows
+        ]
+
+    def revoke(self, token: SecretStr) -> bool:
+        """End this token now (logout). Whether there was one."""
+        with self._database.write() as connection:
+            return self._revoke(connection, credential.c.token_hash == _hash(token))
+
+    def revoke_by_id(self, connection: Connection, *, did: str, credential_id: str) -> bool:
+        """End a token of this account from its list. Whether there was one."""
+        return self._revoke(
+            connection, (credential.c.token_hash == credential_id) & (credential.c.did == did)
+        )
+
+    def _revoke(self, connection: Connection, which: ColumnElement[bool]) -> bool:
+        now = self._database.now(connection)
+        ended = connection.execute(
+            update(credential).where(which, credential.c.revoked_at.is_(None)).values(revoked_at=now)
+        )
+        return ended.rowcount == 1
+
+    def _touch(self, token_hash: str, now: datetime) -> None:
+        due = or_(
+            credential.c.last_used_at.is_(None),
+            credential.c.last_used_at <= now - LAST_USED_EVERY,
+        )
+        with self._database.write() as connection:
+            connection.execute(
+                update(credential).where(credential.c.token_hash == token_hash, due).values(last_used_at=now)
+            )
+
+
+def _hash(token: SecretStr) -> str:
+    return hashlib.sha256(token.get_secret_value().encode()).hexdigest()

@@ -1,0 +1,77 @@
+"""What can go wrong with who somebody is. No message ever holds a token, a password or a key."""
+
+import httpx
+
+
+class IdentityError(Exception):
+    """Something about an identity is wrong."""
+
+
+class UnknownIdentityError(IdentityError):
+    """Nobody is known by this handle or DID."""
+
+
+class IdentityUnreachableError(IdentityError):
+    """Whoever knows this identity did not answer, or not with sense: try again later."""
+
+
+class UnsafeAddressError(IdentityError, httpx.ConnectError):
+    """The address is not one that this service connects to. Nothing was sent."""
+
+
+class FeatureUnresolvedError(IdentityError):
+    """A featured artist could not be resolved."""
+
+    def __init__(self, identifier: str, reason: str) -> None:
+        super().__init__(f"{identifier}: {reason}")
+        self.identifier = identifier
+        self.reason = reason
+
+
+class BadCredentialsError(IdentityError):
+    """The PDS knows no such identifier with this password."""
+
+
+class AccountInactiveError(IdentityError):
+    """The account is deactivated or taken down at its PDS."""
+
+
+class SignInRequiredError(IdentityError):
+    """The account has to sign in again: it has no session at its PDS, or the session has ended."""
+
+    def __init__(self, did: str, reason: str = "no_session") -> None:
+        super().__init__(f"{did} has to sign in again: {reason}")
+        self.did = did
+        self.reason = reason
+
+
+class SessionUnavailableError(IdentityError):
+    """The session could not be used for now: try again later.
+
+    `cause` is the transport's error; `status`, `error` and `retry_after` are what the PDS answered instead.
+    """
+
+    def __init__(
+        self,
+        did: str,
+        reason: str,
+        *,
+        cause: httpx.HTTPError | None = None,
+        status: int | None = None,
+        error: str | None = None,
+        retry_after: str | None = None,
+    ) -> None:
+        super().__init__(f"{did}: {reason}")
+        self.did = did
+        self.cause = cause
+        self.status = status
+        self.error = error
+        self.retry_after = retry_after
+
+
+class CredentialExpiredError(IdentityError):
+    """A session or API token that was good once, and whose time is over."""
+
+
+class SealBrokenError(IdentityError):
+    """These bytes were sealed with another key, for another account, or were changed since."""

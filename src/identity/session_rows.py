@@ -1,0 +1,223 @@
+"""The sessions that accounts have at their PDSes: one row each, tokens sealed.
+
+A generation counts the tokens of a row: who refreshes claims a generation for a while, asks the PDS with no
+transaction open, and stores the answer only if the generation still stands (design: refresh lease).
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from pydantic import SecretStr
+from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, Text, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from eventstore.database import Database
+from eventstore.schema import UtcDateTime, metadata
+from identity.errors import SignInRequiredError
+from identity.seal import Seal
+
+PURPOSE: Final = "pds_session"
+LEASE: Final = timedelta(seconds=45)
+
+
+class SessionKind(StrEnum):
+    """How the account signed in."""
+
+    APP_PASSWORD = "app_password"  # noqa: S105
+
+
+class SessionStatus(StrEnum):
+    """Whether the session can be used."""
+
+    ACTIVE = "active"
+    REAUTH_REQUIRED = "reauth_required"
+
+
+pds_session = Table(
+    "pds_session",
+    metadata,
+    Column("did", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("pds_url", Text, nullable=False),
+    Column("sealed", LargeBinary),  # none once the session has ended
+    Column("scope", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("refresh_until", UtcDateTime),
+    Column("refresh_owner", Text),
+    Column("last_error", Text),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("access_expires_at", UtcDateTime),
+)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a PDS gave us. An access token whose end it does not tell is used until the PDS refuses it."""
+
+    access: SecretStr
+    refresh: SecretStr
+    scope: str
+    access_expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """An active row as it stood at `loaded_at`. The tokens are sealed: `SessionRows.tokens` opens them for one use."""
+
+    did: str
+    pds_url: str
+    sealed: bytes
+    scope: str
+    generation: int
+    refresh_until: datetime | None
+    access_expires_at: datetime | None
+    loaded_at: datetime
+
+    @property
+    def refreshing(self) -> bool:
+        """Whether somebody holds the refresh lease."""
+        return self.refresh_until is not None and self.refresh_until > self.loaded_at
+
+    def expires_within(self, margin: timedelta) -> bool:
+        """Whether the access token ends that soon."""
+        return self.access_expires_at is not None and self.access_expires_at <= self.loaded_at + margin
+
+
+class SessionRows:
+    """The statements. Each hook is called first in the transaction that changes a row.
+
+    The hooks come first because they lock the lane, and lanes are locked before everything but the log.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        seal: Seal,
+        *,
+        on_reauth: Callable[[Connection, str], None],
+        on_signed_in: Callable[[Connection, str, str], None],
+        lease: timedelta = LEASE,
+    ) -> None:
+        self._database = database
+        self._seal = seal
+        self._on_reauth = on_reauth
+        self._on_signed_in = on_signed_in
+        self.lease: Final = lease
+
+    def load(self, did: str) -> Session:
+        """The active session of this account, or `SignInRequiredError`."""
+        active = select(
+            pds_session.c.did,
+            pds_session.c.pds_url,
+            pds_session.c.sealed,
+            pds_session.c.scope,
+            pds_session.c.generation,
+            pds_session.c.refresh_until,
+            pds_session.c.access_expires_at,
+        ).where(pds_session.c.did == did, pds_session.c.status == SessionStatus.ACTIVE.value)
+        with self._database.read() as connection:
+            row = connection.execute(active).one_or_none()
+            now = self._database.now(connection)
+        if row is None:
+            raise SignInRequiredError(did)
+        return Session(*row, loaded_at=now)
+
+    def tokens(self, session: Session) -> Tokens:
+        """Open the seal; keep what comes out no longer than one request."""
+        held = json.loads(self._seal.open(session.sealed, purpose=PURPOSE, did=session.did))
+        return Tokens(
+            SecretStr(held["access"]), SecretStr(held["refresh"]), session.scope, session.access_expires_at
+        )
+
+    def put(
+        self, connection: Connection, *, did: str, kind: SessionKind, pds_url: str, tokens: Tokens
+    ) -> None:
+        """Store what a sign-in has just brought; it replaces and revives whatever was there."""
+        self._on_signed_in(connection, did, pds_url)
+        insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
+        values = {"kind": kind.value, "pds_url": pds_url, **self._values(connection, did, tokens)}
+        connection.execute(
+            insert(pds_session)
+            .values(did=did, generation=1, **values)
+            .on_conflict_do_update(
+                index_elements=["did"], set_={**values, "generation": pds_session.c.generation + 1}
+            )
+        )
+
+    def claim(self, did: str, generation: int, owner: str) -> bool:
+        """Take the refresh lease of this generation. False: somebody has it, or the generation is past."""
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            free = or_(pds_session.c.refresh_until.is_(None), pds_session.c.refresh_until <= now)
+            claimed = connection.execute(
+                update(pds_session)
+                .where(*_stands(did, generation), free)
+                .values(refresh_until=now + self.lease, refresh_owner=owner)
+            )
+            return claimed.rowcount == 1
+
+    def store(self, did: str, generation: int, tokens: Tokens) -> bool:
+        """Replace the tokens of this generation. False: a newer one stands, and these are dropped."""
+        with self._database.write() as connection:
+            stored = connection.execute(
+                update(pds_session)
+                .where(*_stands(did, generation))
+                .values(generation=generation + 1, **self._values(connection, did, tokens))
+            )
+            return stored.rowcount == 1
+
+    def release(self, did: str, generation: int, owner: str, reason: str) -> None:
+        """Give the lease back after a refresh that failed for now."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(pds_session)
+                .where(*_stands(did, generation), pds_session.c.refresh_owner == owner)
+                .values(refresh_until=None, refresh_owner=None, last_error=reason)
+            )
+
+    def end(self, did: str, generation: int, reason: str) -> None:
+        """The PDS takes the refresh token no more: only a new sign-in helps, unless one has just come."""
+        with self._database.write() as connection, connection.begin_nested() as attempt:
+            self._on_reauth(connection, did)
+            ended = connection.execute(
+                update(pds_session)
+                .where(*_stands(did, generation))
+                .values(
+                    status=SessionStatus.REAUTH_REQUIRED.value,
+                    sealed=None,
+                    access_expires_at=None,
+                    refresh_until=None,
+                    refresh_owner=None,
+                    last_error=reason,
+                    updated_at=self._database.now(connection),
+                )
+            )
+            if ended.rowcount == 0:
+                attempt.rollback()
+
+    def _values(self, connection: Connection, did: str, tokens: Tokens) -> dict[str, Any]:
+        held = {"access": tokens.access.get_secret_value(), "refresh": tokens.refresh.get_secret_value()}
+        return {
+            "sealed": self._seal.seal(json.dumps(held).encode(), purpose=PURPOSE, did=did),
+            "scope": tokens.scope,
+            "status": SessionStatus.ACTIVE.value,
+            "refresh_until": None,
+            "refresh_owner": None,
+            "last_error": None,
+            "updated_at": self._database.now(connection),
+            "access_expires_at": tokens.access_expires_at,
+        }
+
+
+def _stands(did: str, generation: int) -> tuple[Any, ...]:
+    return (
+        pds_session.c.did == did,
+        pds_session.c.generation == generation,
+        pds_session.c.status == SessionStatus.ACTIVE.value,
+    )
