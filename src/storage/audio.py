@@ -1,0 +1,130 @@
+"""Sound files: the container is told from the bytes, and the parser is the proof."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO, Final, cast
+
+from tinytag import TinyTag
+
+from aggregates.values import Audio
+from storage.errors import InvalidMediaError, RefusedMediaError, UnsupportedMediaError
+from storage.formats import mp3, mp4, ogg, webm
+from storage.formats.bounded import BoundedReader
+from storage.upload import Staged
+
+MIME: Final = {
+    "mp3": "audio/mpeg",
+    "m4a": "audio/mp4",
+    "wav": "audio/wav",
+    "flac": "audio/flac",
+    "ogg": "audio/ogg",
+    "aiff": "audio/aiff",
+    "webm": "audio/webm",
+}
+
+
+@dataclass(frozen=True)
+class _Magic:
+    """`head` and, at offset 8, `form` begin a file of the kind."""
+
+    head: bytes
+    kind: str
+    form: bytes = b""
+    offset: int = 0
+
+
+_SUPPORTED: Final = (
+    _Magic(b"fLaC", "flac"),
+    _Magic(b"OggS", "ogg"),
+    _Magic(b"RIFF", "wav", form=b"WAVE"),
+    _Magic(b"FORM", "aiff", form=b"AIFF"),
+    _Magic(b"FORM", "aiff", form=b"AIFC"),
+    _Magic(b"ftyp", "m4a", offset=4),
+    _Magic(b"\x1aE\xdf\xa3", "webm"),
+)
+_UNSUPPORTED: Final = (
+    _Magic(b"RF64", "RF64"),
+    _Magic(b"BW64", "BW64"),
+    _Magic(b"RIFF", "AVI", form=b"AVI "),
+    _Magic(b"MThd", "MIDI"),
+    _Magic(b"#!AMR", "AMR"),
+    _Magic(b"caff", "CAF"),
+    _Magic(b"MAC ", "Monkey's Audio"),
+    _Magic(b"wvpk", "WavPack"),
+    _Magic(b"DSD ", "DSF"),
+    _Magic(b"MPCK", "Musepack"),
+    _Magic(b"MP+", "Musepack"),
+    _Magic(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media"),
+    _Magic(b"ADIF", "raw AAC"),
+    _Magic(b".snd", "AU"),
+)
+_CHECKS: Final[dict[str, Callable[[BoundedReader], None]]] = {"m4a": mp4.check, "ogg": ogg.check}
+_FLAC_FRAMES: Final = (b"\xff\xf8", b"\xff\xf9")
+_HEAD_BYTES: Final = 16
+# No codec of ours goes below this, not for silence either: less means that the header claims too much.
+_MIN_BITS_PER_SECOND: Final = 32
+
+
+def read_audio(staged: Staged) -> Audio:
+    """Say what the file is, or refuse it. Names and types that the client gave do not count."""
+    if not staged.size:
+        raise InvalidMediaError("the file is empty")
+    with staged.open() as file:
+        reader = BoundedReader(file)
+        try:
+            kind = _kind(reader)
+            seconds = _seconds(reader, kind, staged.size)
+        except RefusedMediaError:
+            raise
+        except Exception as exc:  # a hostile file may make a parser raise anything
+            raise InvalidMediaError(str(exc) or type(exc).__name__) from exc
+    duration = None if seconds is None else round(seconds)
+    return Audio(staged.cid, staged.size, MIME[kind], kind, duration)
+
+
+def _kind(file: BoundedReader) -> str:
+    file.seek(0)
+    head = file.read(_HEAD_BYTES)
+    if (kind := _match(head, _SUPPORTED)) is not None:
+        return kind
+    if (kind := _match(head, _UNSUPPORTED)) is not None:
+        raise UnsupportedMediaError(kind)
+    return mp3.sniff(file)
+
+
+def _match(head: bytes, table: tuple[_Magic, ...]) -> str | None:
+    for magic in table:
+        if head.startswith(magic.head, magic.offset) and head.startswith(magic.form, 8):
+            return magic.kind
+    return None
+
+
+def _seconds(file: BoundedReader, kind: str, size: int) -> float | None:
+    if kind == "webm":
+        seconds = webm.duration(file)
+        if seconds is None:
+            return None
+    else:
+        if (check := _CHECKS.get(kind)) is not None:
+            check(file)
+        seconds = _parsed_seconds(file, kind, size)
+    if not 0 < seconds <= size * 8 / _MIN_BITS_PER_SECOND:
+        raise InvalidMediaError(
+            "its duration cannot be read" if seconds <= 0 else "it claims more sound than it holds"
+        )
+    return seconds
+
+
+def _parsed_seconds(file: BoundedReader, kind: str, size: int) -> float:
+    file.seek(0)
+    # The parser reads Ogg pages whole until it has seen the tags, so there they are asked for.
+    tag = TinyTag.get(filename=f"sound.{kind}", file_obj=cast("BinaryIO", file), tags=kind == "ogg")
+    if tag.duration is None:
+        raise InvalidMediaError("no sound was found in it")
+    # The FLAC parser ends behind the headers, which alone prove nothing.
+    if kind == "flac" and file.read(2) not in _FLAC_FRAMES:
+        raise InvalidMediaError("no sound was found in it")
+    if kind in {"wav", "aiff"} and tag.is_lossless and tag.bitrate:
+        # Headers of uncompressed sound say what was meant to follow; a cut file holds less.
+        return min(tag.duration, size * 8 / (tag.bitrate * 1000))
+    return tag.duration

@@ -1,0 +1,55 @@
+"""The id of media: CIDv1, raw, sha-256, base32. It is the CID that a PDS gives a blob of the same bytes."""
+
+import hashlib
+import re
+import secrets
+from base64 import b32encode
+from typing import Final
+
+_PREFIX: Final = bytes((1, 0x55, 0x12, 0x20))  # CID version 1, raw, sha-256, 32 bytes
+_KEY: Final = re.compile(r"(bafkrei[a-z2-7]{52})\.[0-9a-f]{16}")
+
+
+class CidHasher:
+    """Computes the CID of bytes while they stream by."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def update(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        self._digest.update(chunk)
+        self.size += len(chunk)
+
+    @property
+    def cid(self) -> str:
+        """The CID of everything seen so far."""
+        return "b" + b32encode(_PREFIX + self._digest.digest()).decode().rstrip("=").lower()
+
+
+def cid_of(data: bytes) -> str:
+    """Give the CID of the bytes."""
+    hasher = CidHasher()
+    hasher.update(data)
+    return hasher.cid
+
+
+def new_key(cid: str) -> str:
+    """Name one copy of the bytes. A key is written once and never used again, so a late delete hits nothing new."""
+    key = f"{cid}.{secrets.token_hex(8)}"
+    cid_of_key(key)
+    return key
+
+
+def cid_of_key(key: str) -> str:
+    """Give the CID that the copy's bytes must have."""
+    if (match := _KEY.fullmatch(key)) is None:
+        msg = f"not a key of this store: {key!r}"
+        raise ValueError(msg)
+    return match[1]
+
+
+def is_key(name: str) -> bool:
+    """Tell a copy of ours from whatever else lies in the store."""
+    return _KEY.fullmatch(name) is not None

@@ -1,0 +1,137 @@
+"""Media as files: one folder per two characters of the CID, one file per copy."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from storage.cid import CidHasher, cid_of_key, is_key
+from storage.errors import BytesDamagedError, BytesMissingError, RangeOutsideError, StoreUnavailableError
+from storage.store import CHUNK_BYTES, StoredKey, started
+
+UNFINISHED: Final = ".unfinished"
+_SHARD: Final = slice(8, 10)  # the first characters of a CID that hold nothing but digest
+
+
+class DiskStore:
+    """A MediaStore in a folder. What it has acknowledged survives a power cut."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, key: str, source: BinaryIO, size: int, mime: str) -> None:  # noqa: ARG002
+        """Write beside the final name, sync, rename, sync the folder."""
+        path = self._path(key)
+        unfinished = path.with_name(path.name + UNFINISHED)
+        with _disk_errors():
+            _make_folder(path.parent)
+            try:
+                with unfinished.open("wb") as target:
+                    _copy(source, target, key, size)
+                    target.flush()
+                    os.fsync(target.fileno())
+                unfinished.replace(path)
+            except BaseException:
+                unfinished.unlink(missing_ok=True)
+                raise
+            _sync_folder(path.parent)
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Stream a range of the file."""
+        return started(self._chunks(key, start, end))
+
+    def _chunks(self, key: str, start: int, end: int | None) -> Iterator[bytes]:
+        with _disk_errors(key), self._path(key).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            stop = size if end is None else min(end, size)
+            if not 0 <= start <= stop or (start == stop and (end is not None or start > 0)):
+                raise RangeOutsideError(key)
+            file.seek(start)
+            left = stop - start
+            while left and (chunk := file.read(min(CHUNK_BYTES, left))):
+                left -= len(chunk)
+                yield chunk
+
+    def size(self, key: str) -> int | None:
+        """Give the size of the file."""
+        with _disk_errors():
+            try:
+                return self._path(key).stat().st_size
+            except FileNotFoundError:
+                return None
+
+    def delete(self, key: str) -> None:
+        """Unlink the file."""
+        path = self._path(key)
+        with _disk_errors(), suppress(FileNotFoundError):
+            path.unlink()
+            _sync_folder(path.parent)
+
+    def keys(self) -> Iterator[StoredKey]:
+        """Walk over the files that bear a key's name."""
+        for entry in self._entries():
+            if is_key(entry.name):
+                with suppress(FileNotFoundError):
+                    yield StoredKey(entry.name, datetime.fromtimestamp(entry.stat().st_mtime, UTC))
+
+    def discard_unfinished(self, before: datetime) -> int:
+        """Remove temporary files last written before then."""
+        count = 0
+        for entry in self._entries():
+            if not entry.name.endswith(UNFINISHED):
+                continue
+            with suppress(FileNotFoundError):
+                if entry.stat().st_mtime < before.timestamp():
+                    Path(entry.path).unlink()
+                    count += 1
+        return count
+
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
+        if not self.root.exists():
+            return
+        with os.scandir(self.root) as shards:
+            folders = [shard.path for shard in shards if shard.is_dir(follow_symlinks=False)]
+        for folder in folders:
+            with os.scandir(folder) as entries:
+                yield from entries
+
+    def _path(self, key: str) -> Path:
+        return self.root / cid_of_key(key)[_SHARD] / key
+
+
+def _copy(source: BinaryIO, target: BinaryIO, key: str, size: int) -> None:
+    hasher = CidHasher()
+    while chunk := source.read(CHUNK_BYTES):
+        hasher.update(chunk)
+        target.write(chunk)
+    if (hasher.cid, hasher.size) != (cid_of_key(key), size):
+        raise BytesDamagedError(key)
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _disk_errors(key: str | None = None) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as exc:
+        if key is not None:
+            raise BytesMissingError(key) from None
+        raise StoreUnavailableError(str(exc)) from exc
+    except OSError as exc:
+        raise StoreUnavailableError(str(exc)) from exc

@@ -1,0 +1,69 @@
+"""What storage refuses or cannot do. The docstring is the message; what HTTP makes of it stands in api/errors.py."""
+
+
+class StorageError(Exception):
+    """The media cannot be stored or read."""
+
+    def __init__(self, detail: str | None = None) -> None:
+        doc = type(self).__doc__ or ""
+        super().__init__(f"{doc.rstrip('.')}: {detail}" if detail else doc)
+
+
+class RefusedMediaError(StorageError):
+    """The file is refused."""
+
+
+class InvalidMediaError(RefusedMediaError):
+    """The file is not what it has to be."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class UnsupportedMediaError(RefusedMediaError):
+    """Files of this kind are not supported."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+class TooLargeError(RefusedMediaError):
+    """The file is larger than allowed."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"at most {limit} bytes")
+        self.limit = limit
+
+
+class MediaGoneError(StorageError):
+    """No live bytes have this CID: they were never here, or the sweep took them. Upload them again."""
+
+    def __init__(self, cid: str) -> None:
+        super().__init__(cid)
+        self.cid = cid
+
+
+class BytesMissingError(StorageError):
+    """The store does not have these bytes."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+class BytesDamagedError(StorageError):
+    """The bytes are not those that their CID promises."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+class RangeOutsideError(StorageError):
+    """The range asked for lies outside the bytes."""
+
+
+class StoreUnavailableError(StorageError):
+    """The store cannot be reached or does not answer as it should."""

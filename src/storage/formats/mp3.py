@@ -1,0 +1,93 @@
+"""MP3 has no magic number: it is known by two frames that follow each other."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from storage.errors import InvalidMediaError, UnsupportedMediaError
+from storage.formats.bounded import BoundedReader
+
+_ID3_BYTES: Final = 10
+_LONGEST_FRAME: Final = 1441
+_AFTER_ID3: Final = 64 * 1024  # encoders pad
+_LAYER_2, _LAYER_3, _VERSION_1, _VERSION_RESERVED, _RESERVED_RATE = 2, 1, 3, 1, 3
+_KBITS_1: Final = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_KBITS_2: Final = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_RATES: Final = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+_SYNC: Final = 0x7FF
+_AAC: Final = (b"\xff\xf0", b"\xff\xf1", b"\xff\xf8", b"\xff\xf9")
+_TEXT: Final = frozenset(b"\t\n\r" + bytes(range(32, 127)))
+_OTHER_FILES: Final = (
+    b"\xff\xd8\xff",
+    b"\x89PNG",
+    b"PK\x03\x04",
+    b"\xff\xfe",
+    b"\xfe\xff",
+    b"\xef\xbb\xbf",
+    b"\x7fELF",
+)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    version: int
+    layer: int
+    rate: int
+    length: int
+
+
+def sniff(file: BoundedReader) -> str:
+    """Give mp3, or flac for FLAC behind an ID3 tag."""
+    start = _after_id3(file)
+    file.seek(start)
+    data = file.read(_AFTER_ID3 + 2 * _LONGEST_FRAME)
+    if start and data.startswith(b"fLaC"):
+        return "flac"
+    first = _frame(data, 0)
+    if first is not None and first.layer == _LAYER_2:
+        raise UnsupportedMediaError("MPEG layer II")
+    if data.startswith(_AAC):
+        raise UnsupportedMediaError("raw AAC")
+    reach = _AFTER_ID3 if start else _LONGEST_FRAME if _may_be_cut_frame(data) else 1
+    if any(_two_frames(data, at) for at in range(min(reach, len(data)))):
+        return "mp3"
+    raise InvalidMediaError("no sound was found in it")
+
+
+def _after_id3(file: BoundedReader) -> int:
+    file.seek(0)
+    head = file.read(_ID3_BYTES)
+    if len(head) < _ID3_BYTES or not head.startswith(b"ID3"):
+        return 0
+    size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+    return _ID3_BYTES + size
+
+
+def _may_be_cut_frame(data: bytes) -> bool:
+    """A recording may begin inside a frame; a page or a picture with sound inside is not a recording."""
+    head = data[:16]
+    return not head.startswith(_OTHER_FILES) and not _TEXT.issuperset(head[:4])
+
+
+def _two_frames(data: bytes, at: int) -> bool:
+    first = _frame(data, at)
+    if first is None or first.layer != _LAYER_3:
+        return False
+    second = _frame(data, at + first.length)
+    return second is not None and (first.version, first.layer, first.rate) == (
+        second.version,
+        second.layer,
+        second.rate,
+    )
+
+
+def _frame(data: bytes, at: int) -> _Frame | None:
+    header = int.from_bytes(data[at : at + 4].ljust(4, b"\0"), "big")
+    version, layer = header >> 19 & 3, header >> 17 & 3
+    bitrate, rate = header >> 12 & 15, header >> 10 & 3
+    if header >> 21 != _SYNC or version == _VERSION_RESERVED or rate == _RESERVED_RATE:
+        return None
+    if layer not in {_LAYER_2, _LAYER_3} or bitrate in {0, 15}:
+        return None
+    kbits = (_KBITS_1 if version == _VERSION_1 else _KBITS_2)[bitrate - 1]
+    length = (144_000 if version == _VERSION_1 else 72_000) * kbits // _RATES[version][rate]
+    return _Frame(version, layer, rate, length + (header >> 9 & 1))

@@ -1,0 +1,151 @@
+"""The sweep: the only place where bytes are deleted, after a grace period, and it says why.
+
+Give up in one unit what is old and named by nothing; delete the bytes; remove the row in another unit. A crash
+between them leaves a row that the next sweep finishes.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Final, Protocol
+
+from sqlalchemy import Connection, Row, select
+
+from storage.cid import cid_of_key
+from storage.errors import StorageError
+from storage.media import DELETING, LIVE, WRITING, Media, give_up, media
+from storage.store import StoredKey
+
+logger = logging.getLogger(__name__)
+
+UNNAMED: Final = "no live or restorable state names it"
+UNFINISHED: Final = "its upload never finished"
+STRAY: Final = "no row knows it"
+_PAGE: Final = 100
+
+
+class References(Protocol):
+    """Who knows which media is still needed."""
+
+    def named(self, connection: Connection, cids: Sequence[str], released_after: datetime) -> set[str]:
+        """Give those that a live state names, or one that ended after `released_after` and may come back."""
+
+
+@dataclass
+class SweepReport:
+    """What one sweep did."""
+
+    deleted: int = 0
+    freed_bytes: int = 0
+    failed: int = 0
+    strays_kept: int = 0
+    unfinished_discarded: int = 0
+
+
+def sweep(storage: Media, references: References, grace: timedelta) -> SweepReport:
+    """Delete what nothing has named, touched or finished for the grace period."""
+    with storage.database.read() as connection:
+        before = storage.database.now(connection) - grace
+    report = SweepReport()
+    _give_up_old(storage, references, before)
+    for row in _given_up(storage):
+        _delete_row(storage, row, report)
+    for stored in _strays(storage):
+        if stored.modified < before:
+            _delete_stray(storage, stored, report)
+        else:
+            report.strays_kept += 1
+    report.unfinished_discarded = storage.store.discard_unfinished(before)
+    return report
+
+
+def _give_up_old(storage: Media, references: References, before: datetime) -> None:
+    last = ""
+    while True:
+        with storage.database.write() as connection:
+            page = connection.execute(
+                select(media.c.key, media.c.cid, media.c.state)
+                .where(media.c.key > last, media.c.state.in_((WRITING, LIVE)), media.c.touched_at < before)
+                .order_by(media.c.key)
+                .limit(_PAGE)
+                # A row that a unit or an upload holds is in use: passing it by also rules out deadlocks.
+                .with_for_update(skip_locked=True)
+            ).all()
+            live = {row.cid: row.key for row in page if row.state == LIVE}
+            named = references.named(connection, sorted(live), before) if live else set()
+            give_up(connection, [key for cid, key in live.items() if cid not in named], UNNAMED)
+            give_up(connection, [row.key for row in page if row.state == WRITING], UNFINISHED)
+        if not page:
+            return
+        last = page[-1].key
+
+
+def _given_up(storage: Media) -> Iterator[Row[str, str, int, str, datetime]]:
+    last = ""
+    while True:
+        with storage.database.read() as connection:
+            page = connection.execute(
+                select(media.c.key, media.c.cid, media.c.size, media.c.reason, media.c.touched_at)
+                .where(media.c.key > last, media.c.state == DELETING)
+                .order_by(media.c.key)
+                .limit(_PAGE)
+            ).all()
+        if not page:
+            return
+        yield from page
+        last = page[-1].key
+
+
+def _delete_row(storage: Media, row: Row[str, str, int, str, datetime], report: SweepReport) -> None:
+    facts = {
+        "cid": row.cid,
+        "key": row.key,
+        "size": row.size,
+        "reason": row.reason,
+        "touched_at": row.touched_at.isoformat(),
+    }
+    try:
+        storage.store.delete(row.key)
+    except StorageError as exc:
+        report.failed += 1
+        logger.warning("media not deleted", extra={**facts, "error": str(exc)})
+        return
+    if storage.forget(row.key):
+        report.deleted += 1
+        report.freed_bytes += row.size
+        logger.info("media deleted", extra=facts)
+
+
+def _strays(storage: Media) -> Iterator[StoredKey]:
+    """Bytes without a row. The row comes before the bytes, so nothing listed here can still become live."""
+    stored = iter(storage.store.keys())
+    while page := tuple(islice(stored, _PAGE)):
+        with storage.database.read() as connection:
+            known = set(
+                connection.execute(
+                    select(media.c.key).where(media.c.key.in_([entry.key for entry in page]))
+                ).scalars()
+            )
+        yield from (entry for entry in page if entry.key not in known)
+
+
+def _delete_stray(storage: Media, stored: StoredKey, report: SweepReport) -> None:
+    size = storage.store.size(stored.key) or 0
+    facts = {
+        "cid": cid_of_key(stored.key),
+        "key": stored.key,
+        "size": size,
+        "reason": STRAY,
+        "touched_at": stored.modified.isoformat(),
+    }
+    try:
+        storage.store.delete(stored.key)
+    except StorageError as exc:
+        report.failed += 1
+        logger.warning("media not deleted", extra={**facts, "error": str(exc)})
+        return
+    report.deleted += 1
+    report.freed_bytes += size
+    logger.info("media deleted", extra=facts)

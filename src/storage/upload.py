@@ -1,0 +1,89 @@
+"""An incoming stream, on its way to a temporary file: counted and hashed while it is read."""
+
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, Self
+
+from storage.cid import CidHasher
+from storage.errors import TooLargeError
+from storage.store import CHUNK_BYTES
+
+STAGED: Final = ".staged"
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A whole upload in a temporary file, which goes when the `with` block ends."""
+
+    path: Path
+    cid: str
+    size: int
+
+    def open(self) -> BinaryIO:
+        """Open the bytes for reading."""
+        return self.path.open("rb")
+
+    def close(self) -> None:
+        """Remove the file."""
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Staging:
+    """Takes an upload chunk by chunk. Until `finish` the file goes with the `with` block."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.limit = limit
+        self._hasher = CidHasher()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = tempfile.NamedTemporaryFile(dir=folder, suffix=STAGED, delete=False)  # noqa: SIM115
+        self._finished = False
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes, unless they are too many."""
+        if self._hasher.size + len(chunk) > self.limit:
+            raise TooLargeError(self.limit)
+        self._hasher.update(chunk)
+        self._file.write(chunk)
+
+    def finish(self) -> Staged:
+        """Give the file over to the caller, who closes it."""
+        self._file.close()
+        self._finished = True
+        return Staged(Path(self._file.name), self._hasher.cid, self._hasher.size)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if not self._finished:
+            Path(self._file.name).unlink(missing_ok=True)
+
+
+def stage(source: BinaryIO, folder: Path, limit: int) -> Staged:
+    """Read all of the source into a temporary file; TooLargeError as soon as it passes the limit."""
+    with Staging(folder, limit) as staging:
+        while chunk := source.read(CHUNK_BYTES):
+            staging.write(chunk)
+        return staging.finish()
+
+
+def discard_abandoned(folder: Path, before: datetime) -> int:
+    """Remove what uploads have left that a crash cut off before then; give how many."""
+    count = 0
+    for path in folder.glob("*" + STAGED):
+        if path.stat().st_mtime < before.timestamp():
+            path.unlink(missing_ok=True)
+            count += 1
+    return count

@@ -1,0 +1,1 @@
+"""Small real media files, and varied copies of them."""

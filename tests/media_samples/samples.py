@@ -1,0 +1,135 @@
+"""Real media for tests: the same sound with other bytes for every seed, tones of any length, images."""
+
+import io
+import math
+import random
+import struct
+import wave
+from pathlib import Path
+
+from PIL import Image
+
+FOLDER = Path(__file__).parent
+RATE = 8000
+
+
+def file(name: str) -> bytes:
+    """One of the files beside this one, as it is."""
+    return (FOLDER / name).read_bytes()
+
+
+def tone(seconds: float, *, hertz: float = 440.0) -> bytes:
+    """A WAV file of a pure tone."""
+    frames = bytes(
+        int(128 + 100 * math.sin(2 * math.pi * hertz * at / RATE)) for at in range(int(seconds * RATE))
+    )
+    target = io.BytesIO()
+    with wave.open(target, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(1)
+        sound.setframerate(RATE)
+        sound.writeframes(frames)
+    return target.getvalue()
+
+
+def wav(seed: int = 0) -> bytes:
+    """Two seconds at a pitch of the seed's own."""
+    return tone(2, hertz=440 + seed)
+
+
+def mp3(seed: int = 0) -> bytes:
+    """Two seconds with the seed in an ID3 tag."""
+    text = b"\0seed\0" + str(seed).encode()
+    frame = b"TXXX" + len(text).to_bytes(4, "big") + b"\0\0" + text
+    return b"ID3\x03\0\0" + len(frame).to_bytes(4, "big") + frame + file("bare.mp3")
+
+
+def m4a(seed: int = 0) -> bytes:
+    """Two seconds with the seed in a free box behind them."""
+    return file("tone.m4a") + struct.pack(">I4sQ", 16, b"free", seed)
+
+
+def flac(seed: int = 0) -> bytes:
+    """Two seconds with the seed in an application block behind STREAMINFO."""
+    data = file("tone.flac")
+    block = b"\x02" + (12).to_bytes(3, "big") + b"seed" + struct.pack(">Q", seed)
+    return data[:42] + block + data[42:]
+
+
+def ogg(seed: int = 0) -> bytes:
+    """Two seconds of Vorbis with the seed as the stream's serial number."""
+    return _with_serial(file("tone.ogg"), seed)
+
+
+def opus(seed: int = 0) -> bytes:
+    """Two seconds of Opus in Ogg, the same way."""
+    return _with_serial(file("opus.ogg"), seed)
+
+
+def aiff(seed: int = 0) -> bytes:
+    """Two seconds with the seed in an application chunk."""
+    data = file("tone.aiff") + struct.pack(">4sI4sQ", b"APPL", 12, b"seed", seed)
+    return data[:4] + (len(data) - 8).to_bytes(4, "big") + data[8:]
+
+
+def webm(seed: int = 0) -> bytes:
+    """Two seconds of Opus with the seed in a void element behind them."""
+    return file("tone.webm") + b"\xec\x88" + struct.pack(">Q", seed)
+
+
+def jpeg(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
+    """A picture of one colour."""
+    return image("JPEG", width, height, color)
+
+
+def png(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
+    """A picture of one colour."""
+    return image("PNG", width, height, color)
+
+
+def webp(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
+    """A picture of one colour."""
+    return image("WEBP", width, height, color)
+
+
+def gif(width: int = 64, height: int = 48, color: str = "teal") -> bytes:
+    """A picture of one colour and a second frame of another."""
+    target = io.BytesIO()
+    frames = [Image.new("RGB", (width, height), name) for name in (color, "black")]
+    frames[0].save(target, "GIF", save_all=True, append_images=frames[1:], duration=100)
+    return target.getvalue()
+
+
+def image(kind: str, width: int, height: int, color: str = "teal", mode: str = "RGB") -> bytes:
+    """A picture in the format of that name."""
+    target = io.BytesIO()
+    Image.new(mode, (width, height), color).save(target, kind)
+    return target.getvalue()
+
+
+def noise(size: int, seed: int = 0) -> bytes:
+    """Bytes that are no media at all."""
+    return random.Random(seed).randbytes(size)
+
+
+def _with_serial(data: bytes, serial: int) -> bytes:
+    pages, at = bytearray(), 0
+    while at < len(data):
+        count = data[at + 26]
+        end = at + 27 + count + sum(data[at + 27 : at + 27 + count])
+        page = bytearray(data[at:end])
+        page[14:18] = serial.to_bytes(4, "little")
+        page[22:26] = bytes(4)
+        page[22:26] = _ogg_checksum(page).to_bytes(4, "little")
+        pages += page
+        at = end
+    return bytes(pages)
+
+
+def _ogg_checksum(page: bytes | bytearray) -> int:
+    value = 0
+    for byte in page:
+        value ^= byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ 0x04C11DB7 if value & 0x80000000 else value << 1) & 0xFFFFFFFF
+    return value
