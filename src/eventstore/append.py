@@ -1,18 +1,36 @@
 """Rows into the log's tables, on either database."""
 
-from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from eventsourcing.persistence import StoredEvent
 from sqlalchemy import Connection, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 
+from eventstore.envelope import Envelope
 
-def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+
+def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> list[int]:
     """Insert events in order; their positions rise in the same order."""
     if not rows:
         return []
     statement = insert(table).returning(table.c.position, sort_by_parameter_order=True)
-    return list(connection.scalars(statement, [dict(row) for row in rows]))
+    return list(connection.scalars(statement, rows))
+
+
+def event_row(stored: StoredEvent, did: str, envelope: Envelope, recorded_at: datetime) -> dict[str, Any]:
+    """An event as the log stores it, with its envelope."""
+    return {
+        "did": did,
+        "originator_id": str(stored.originator_id),
+        "originator_version": stored.originator_version,
+        "topic": stored.topic,
+        "state": stored.state,
+        "actor": envelope.actor,
+        "via": envelope.via,
+        "request_id": envelope.request_id,
+        "recorded_at": recorded_at,
+    }
 
 
 def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:

@@ -9,10 +9,14 @@ import time
 from hashlib import blake2b
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Select, Table, func, select, text
 from sqlalchemy.exc import OperationalError
 
-from eventstore.errors import LOCK_NOT_AVAILABLE, LogBusyError, sqlstate
+from eventstore.database import Database
+from eventstore.errors import LOCK_NOT_AVAILABLE, LogBusyError, NestedUnitError, sqlstate
+
+PATIENCE: Final = 20.0
+"""Seconds to wait for the whole log: longer than idle_in_transaction_session_timeout, which ends a frozen writer."""
 
 # The account's lock is asked for only once the log's is held: else two units and one reader could form a circle.
 _LOCK_ACCOUNT: Final = text("""
@@ -27,8 +31,32 @@ _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 0.8
 
 
-def lock_account(connection: Connection, log: str, did: str) -> None:
-    """Hold the log shared and the account alone until the end of the transaction."""
+def lock_for_append(
+    connection: Connection, log: Table, did: str | None, *, patience: float = PATIENCE
+) -> None:
+    """The first statement of whoever may append: the account's lock, or without a DID the whole log's."""
+    if connection.dialect.name == "sqlite":
+        return  # BEGIN IMMEDIATE let us in alone
+    if did is None:
+        _lock_log(connection, log.name, patience)
+    else:
+        _lock_account(connection, log.name, did)
+
+
+def stable_position(database: Database, log: Table, *, patience: float = PATIENCE) -> int:
+    """No event that is committed later has a position at or below this one."""
+    if database.in_transaction:
+        raise NestedUnitError
+    last: Select[int] = select(func.coalesce(func.max(log.c.position), 0))
+    if database.is_sqlite:  # one writer at a time: positions are committed in their order
+        with database.read() as connection:
+            return connection.scalars(last).one()
+    with database.write() as connection:
+        _lock_log(connection, log.name, patience)
+        return connection.scalars(last).one()
+
+
+def _lock_account(connection: Connection, log: str, did: str) -> None:
     keys = {"log": _key(log), "account": _key(log, did)}
     try:
         connection.execute(_LOCK_ACCOUNT, keys)
@@ -38,8 +66,7 @@ def lock_account(connection: Connection, log: str, did: str) -> None:
         raise
 
 
-def lock_log(connection: Connection, log: str, *, patience: float) -> None:
-    """Hold the whole log alone until the end of the transaction; give up after `patience` seconds."""
+def _lock_log(connection: Connection, log: str, patience: float) -> None:
     deadline, pause = time.monotonic() + patience, _FIRST_PAUSE
     while not _lock_log_at_once(connection, _key(log)):
         if time.monotonic() >= deadline:

@@ -13,7 +13,7 @@ from eventsourcing.domain import Aggregate
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from eventstore.append import insert_rows
+from eventstore.append import event_row, insert_rows
 from eventstore.change import Change, Event, Recorded
 from eventstore.envelope import Envelope
 from eventstore.errors import AggregateNotFoundError, BrokenUnitError, VersionConflictError, is_duplicate
@@ -125,18 +125,7 @@ class Unit:
             msg = "an event belongs to an account: open the unit of work with its DID"
             raise ValueError(msg)
         stored = [self._log.codec.encode(event) for event in events]
-        rows = [
-            {
-                "did": self.did,
-                "originator_id": str(each.originator_id),
-                "originator_version": each.originator_version,
-                "topic": each.topic,
-                "state": each.state,
-                **vars(self.envelope),
-                "recorded_at": recorded_at,
-            }
-            for each in stored
-        ]
+        rows = [event_row(each, self.did, self.envelope, recorded_at) for each in stored]
         try:
             positions = insert_rows(self.connection, self._log.table, rows)
         except IntegrityError as error:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import StoredEvent, Transcoding
-from sqlalchemy import Connection, Row, Table, func, select
+from sqlalchemy import Connection, Row, Table, select
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.change import Recorded
@@ -23,18 +23,18 @@ from eventstore.errors import (
     NestedUnitError,
     sqlstate,
 )
-from eventstore.locks import lock_account, lock_log
+from eventstore.locks import PATIENCE, lock_for_append, stable_position
 from eventstore.projection import Projection
 from eventstore.projection_state import require_current
 from eventstore.schema import stored_event
 from eventstore.unit import Unit
 
+__all__ = ["EventLog", "Unit"]
+
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")
 
 TRIES: Final = 5
-PATIENCE: Final = 20.0
-"""Longer than idle_in_transaction_session_timeout: the server has ended a frozen writer by then."""
 
 
 class EventLog:
@@ -66,7 +66,7 @@ class EventLog:
         unit: Unit | None = None
         try:
             with self.database.write() as connection:
-                self._lock(connection, did)
+                lock_for_append(connection, self.table, did, patience=self._patience)
                 require_current(connection, self.projections, self.table)
                 unit = Unit(self, connection, did, envelope)
                 yield unit
@@ -93,14 +93,7 @@ class EventLog:
 
     def stable_position(self) -> int:
         """No event that is committed later has a position at or below this one."""
-        if self.database.in_transaction:
-            raise NestedUnitError
-        if self.database.is_sqlite:  # one writer at a time: positions are committed in their order
-            with self.database.read() as connection:
-                return self._last_position(connection)
-        with self.database.write() as connection:
-            lock_log(connection, self.table.name, patience=self._patience)
-            return self._last_position(connection)
+        return stable_position(self.database, self.table, patience=self._patience)
 
     def stream(
         self, connection: Connection, aggregate_id: UUID, *, upto_version: int | None = None
@@ -131,17 +124,6 @@ class EventLog:
         with self.database.read() as connection:
             rows = connection.execute(query.order_by(log.position).limit(limit))
             return [self._recorded(row) for row in rows]
-
-    def _lock(self, connection: Connection, did: str | None) -> None:
-        if self.database.is_sqlite:
-            return  # BEGIN IMMEDIATE is the lock
-        if did is None:
-            lock_log(connection, self.table.name, patience=self._patience)
-        else:
-            lock_account(connection, self.table.name, did)
-
-    def _last_position(self, connection: Connection) -> int:
-        return connection.scalar(select(func.max(self.table.c.position))) or 0
 
     def _recorded(self, row: Row[Any]) -> Recorded:
         stored = StoredEvent(row.originator_id, row.originator_version, row.topic, row.state)

@@ -1,0 +1,139 @@
+"""The library's own conformance tests: every recorder, the factory and the transcoder, on both databases."""
+
+import threading
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from eventsourcing.persistence import Transcoder
+from eventsourcing.tests import persistence as kit
+from eventsourcing.utils import Environment
+from sqlalchemy import MetaData
+
+from eventstore.codec import json_transcoder
+from eventstore.database import Database
+from eventstore.factory import Factory
+from eventstore.recorder import (
+    CoreAggregateRecorder,
+    CoreApplicationRecorder,
+    CoreProcessRecorder,
+    CoreTrackingRecorder,
+)
+from eventstore.schema import event_table, tracking_table
+
+
+class OnDatabase:
+    """Fresh tables for each test of the kit."""
+
+    kind: str
+
+    @pytest.fixture(autouse=True)
+    def fresh_database(self, request: pytest.FixtureRequest):
+        self.url = request.getfixturevalue(f"fresh_{self.kind}")
+        self.database = Database(self.url)
+        metadata = MetaData()
+        self.events, self.tracking = event_table("events", metadata), tracking_table("tracking", metadata)
+        metadata.create_all(self.database.engine)
+        others = set(threading.enumerate())
+        yield
+        for reader in set(threading.enumerate()) - others:
+            reader.join(timeout=10)  # the kit leaves its readers running
+        self.database.close()
+
+    def close_db_connection(self, *_: Any) -> None:
+        self.database.close()
+
+
+class AggregateCase(OnDatabase):
+    def create_recorder(self) -> CoreAggregateRecorder:
+        return CoreAggregateRecorder(self.database, self.events)
+
+
+class ApplicationCase(OnDatabase):
+    def create_recorder(self) -> CoreApplicationRecorder:
+        return CoreApplicationRecorder(self.database, self.events)
+
+    def new_originator_id(self) -> str:
+        return str(uuid4())
+
+    def test_insert_subscribe(self) -> None:
+        self.optional_test_insert_subscribe()  # type: ignore[attr-defined]
+
+
+class NonInterleavingCase(OnDatabase):
+    create_recorder = ApplicationCase.create_recorder
+    new_originator_id = ApplicationCase.new_originator_id
+
+
+class TrackingCase(OnDatabase):
+    def create_recorder(self) -> CoreTrackingRecorder:
+        return CoreTrackingRecorder(self.database, self.tracking)
+
+
+class ProcessCase(OnDatabase):
+    def create_recorder(self) -> CoreProcessRecorder:
+        return CoreProcessRecorder(self.database, self.events, self.tracking)
+
+
+class MyTrackingRecorder(CoreTrackingRecorder):
+    """What an application would derive."""
+
+
+class FactoryCase(OnDatabase):
+    def setUp(self) -> None:
+        self.env = Environment("TestCase")
+        self.env["PERSISTENCE_MODULE"] = "eventstore.factory"
+        self.env["EVENTSTORE_URL"] = self.url
+        super().setUp()  # type: ignore[misc]
+
+    def expected_factory_class(self) -> type[Factory]:
+        return Factory
+
+    def expected_aggregate_recorder_class(self) -> type[CoreAggregateRecorder]:
+        return CoreAggregateRecorder
+
+    def expected_application_recorder_class(self) -> type[CoreApplicationRecorder]:
+        return CoreApplicationRecorder
+
+    def expected_tracking_recorder_class(self) -> type[CoreTrackingRecorder]:
+        return CoreTrackingRecorder
+
+    def tracking_recorder_subclass(self) -> type[CoreTrackingRecorder]:
+        return MyTrackingRecorder
+
+    def expected_process_recorder_class(self) -> type[CoreProcessRecorder]:
+        return CoreProcessRecorder
+
+
+class TextIds:
+    """Streams named by text instead of a UUID."""
+
+    new_originator_id = ApplicationCase.new_originator_id
+
+
+CASES = {
+    "AggregateRecorder": (AggregateCase, kit.AggregateRecorderTestCase),
+    "AggregateRecorderWithTextIds": (TextIds, AggregateCase, kit.AggregateRecorderTestCase),
+    "ApplicationRecorder": (ApplicationCase, kit.ApplicationRecorderTestCase),
+    "NonInterleaving": (NonInterleavingCase, kit.NonInterleavingNotificationIDsBaseCase),
+    "TrackingRecorder": (TrackingCase, kit.TrackingRecorderTestCase),
+    "ProcessRecorder": (ProcessCase, kit.ProcessRecorderTestCase),
+    "Factory": (FactoryCase, kit.InfrastructureFactoryTestCase),
+}
+
+for kind in ("sqlite", "postgres"):
+    for case, bases in CASES.items():
+        name = f"Test{case}On{kind.title()}"
+        made = type(name, bases, {"kind": kind, "__module__": __name__})
+        globals()[name] = pytest.mark.postgres(made) if kind == "postgres" else made
+del made
+
+
+class TestTranscoder(kit.TranscoderTestCase):
+    """JSON writes a subclass as its base and a tuple as a list; `Unit.save` decodes what it stored for that."""
+
+    test_dict_subclass = test_list_subclass = test_str_subclass = test_int_subclass = None  # type: ignore[assignment]
+    test_tuple = test_mixed = None  # type: ignore[assignment]
+
+    def construct_transcoder(self) -> Transcoder:
+        return json_transcoder([kit.CustomType1AsDict(), kit.CustomType2AsDict()])
