@@ -1,0 +1,11 @@
+"""The read models of this package, parents before children."""
+
+from typing import Final
+
+from eventstore.projection import Projection
+from projections.history import History
+from projections.media_references import MediaReferences
+from projections.track_tags import TrackTags
+from projections.tracks import Tracks
+
+READ_MODELS: Final[tuple[Projection, ...]] = (Tracks(), TrackTags(), History(), MediaReferences())

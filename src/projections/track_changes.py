@@ -1,0 +1,25 @@
+"""The changes that are about tracks; the log holds those of accounts too."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from aggregates.track import Track
+from eventstore.change import Change
+
+
+@dataclass(frozen=True)
+class TrackChange:
+    """A change of a track: what the log recorded, and the track before and after it."""
+
+    recorded: Change
+    event: Track.Event
+    before: Track | None
+    after: Track
+
+
+def track_changes(changes: Sequence[Change]) -> Iterator[TrackChange]:
+    """Pick the changes of tracks, in their order."""
+    for change in changes:
+        event, before, after = change.event, change.before, change.after
+        if isinstance(event, Track.Event) and isinstance(after, Track):
+            yield TrackChange(change, event, before if isinstance(before, Track) else None, after)

@@ -1,0 +1,95 @@
+"""How tracks are found. Every list is newest first and goes on after a cursor: the last track_id given."""
+
+from dataclasses import dataclass, fields
+
+from sqlalchemy import ColumnElement, Connection, Select, or_, select
+
+from projections.track_tags import track_tags
+from projections.track_view import TrackView
+from projections.tracks import LIVE, folded, tracks
+
+
+@dataclass(frozen=True)
+class TrackFilter:
+    """Which tracks a list is to show. Unlisted ones are hidden, but for those of `include_unlisted_of`."""
+
+    artist: str | None = None
+    tag: str | None = None
+    album: str | None = None
+    q: str | None = None
+    include_unlisted_of: str | None = None
+
+    def can_match(self) -> bool:
+        """Whether any stored text can equal these; PostgreSQL refuses even to compare with some."""
+        texts = [getattr(self, field.name) or "" for field in fields(self)]
+        return all(_storable(text) for text in texts)
+
+
+@dataclass(frozen=True)
+class TrackPage:
+    """Some tracks, and the cursor of the next page when there is one."""
+
+    items: tuple[TrackView, ...]
+    cursor: int | None
+
+
+def track_by_id(connection: Connection, track_id: int) -> TrackView | None:
+    """Find a track, a deleted one too."""
+    return _one(connection, tracks.c.track_id == track_id)
+
+
+def live_track_with_audio(connection: Connection, did: str, audio_cid: str) -> TrackView | None:
+    """Find the artist's live track with exactly these bytes; there is at most one."""
+    return _one(connection, LIVE & (tracks.c.did == did) & (tracks.c.audio_cid == audio_cid))
+
+
+def live_tracks_naming(connection: Connection, cid: str) -> tuple[TrackView, ...]:
+    """Find the live tracks, of any artist, whose audio, artwork or thumbnail this is."""
+    names = or_(tracks.c.audio_cid == cid, tracks.c.artwork_cid == cid, tracks.c.artwork_thumbnail_cid == cid)
+    rows = connection.execute(select(tracks).where(LIVE, names).order_by(tracks.c.track_id)).mappings()
+    return tuple(TrackView.from_row(row) for row in rows)
+
+
+def track_page(
+    connection: Connection, wanted: TrackFilter | None = None, *, cursor: int | None = None, limit: int = 50
+) -> TrackPage:
+    """Read a page of live tracks."""
+    wanted = wanted or TrackFilter()
+    if not wanted.can_match():
+        return TrackPage((), None)
+    query = select(tracks).where(LIVE, *_conditions(wanted))
+    if cursor is not None:
+        query = query.where(tracks.c.track_id < cursor)
+    rows = connection.execute(_newest_first(query, limit + 1)).mappings().all()
+    items = tuple(TrackView.from_row(row) for row in rows[:limit])
+    return TrackPage(items, items[-1].track_id if len(rows) > limit else None)
+
+
+def _conditions(wanted: TrackFilter) -> list[ColumnElement[bool]]:
+    shown: ColumnElement[bool] = tracks.c.unlisted.is_(False)
+    if wanted.include_unlisted_of is not None:
+        shown = shown | (tracks.c.did == wanted.include_unlisted_of)
+    conditions = [shown]
+    if wanted.artist is not None:
+        conditions.append(tracks.c.did == wanted.artist)
+    if wanted.album is not None:
+        conditions.append(tracks.c.album == wanted.album)
+    if wanted.tag is not None:
+        tagged = select(track_tags.c.track_id).where(track_tags.c.tag == wanted.tag.strip().lower())
+        conditions.append(tracks.c.track_id.in_(tagged))
+    if wanted.q is not None:
+        conditions.append(tracks.c.search.contains(folded(wanted.q), autoescape=True))
+    return conditions
+
+
+def _newest_first(query: Select[tuple[object, ...]], limit: int) -> Select[tuple[object, ...]]:
+    return query.order_by(tracks.c.track_id.desc()).limit(limit)
+
+
+def _one(connection: Connection, condition: ColumnElement[bool]) -> TrackView | None:
+    row = connection.execute(select(tracks).where(condition)).mappings().one_or_none()
+    return TrackView.from_row(row) if row is not None else None
+
+
+def _storable(text: str) -> bool:
+    return "\0" not in text and text == text.encode(errors="ignore").decode()

@@ -1,0 +1,50 @@
+"""`track_tags`: the tags of each track, to find tracks by."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Column, Connection, ForeignKey, Index, Table, Text, delete, insert
+
+from aggregates.track import Track
+from eventstore.change import Change
+from eventstore.projection import Into, ProjectedTable
+from eventstore.schema import Position, metadata
+from projections.fingerprint import fingerprint
+from projections.track_changes import track_changes
+
+VERSION: Final = 1
+
+track_tags = Table(
+    "track_tags",
+    metadata,
+    Column("track_id", Position, ForeignKey("tracks.track_id"), primary_key=True, autoincrement=False),
+    Column("tag", Text, primary_key=True),
+    Column("did", Text, nullable=False),
+    Index("ix_track_tags_tag_track_id", "tag", "track_id"),
+)
+
+
+class TrackTags:
+    """Keeps `track_tags`."""
+
+    name = "track_tags"
+    tables = (ProjectedTable(track_tags),)
+    fingerprint = fingerprint(VERSION, track_tags)
+
+    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+        """Write the tags anew of each track whose tags changed."""
+        changed: dict[int, Track] = {}
+        for change in track_changes(changes):
+            track = change.after
+            if track.track_id in changed or change.before is None or change.before.tags != track.tags:
+                changed[track.track_id] = track
+        table = into(track_tags)
+        rows = [
+            {"track_id": track.track_id, "tag": tag, "did": track.did}
+            for track in changed.values()
+            for tag in track.tags
+        ]
+        if changed:
+            connection.execute(delete(table).where(table.c.track_id.in_(changed)))
+        if rows:
+            connection.execute(insert(table), rows)

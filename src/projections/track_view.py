@@ -1,0 +1,86 @@
+"""A track as readers see it: made from the folded aggregate, kept as a row, and read back equal."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from aggregates.track import Track
+from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
+
+
+@dataclass(frozen=True)
+class TrackView:
+    """The state of a track. `of` takes it from the aggregate, whether of today or as of an earlier version."""
+
+    track_id: int
+    did: str
+    title: str
+    artist: str
+    album: str | None
+    features: tuple[Feature, ...]
+    tags: tuple[str, ...]
+    description: str | None
+    support_gate: SupportGate | None
+    unlisted: bool
+    self_labels: tuple[str, ...]
+    audio: Audio
+    artwork: Artwork | None
+    created_at: str
+    updated_at: datetime
+    deleted_at: datetime | None
+    record_missing_since: datetime | None
+    blob: BlobRef | None
+    blob_requested: bool
+    blob_failure: str | None
+    collection: str
+    rkey: str
+    version: int
+    visible_version: int
+
+    @classmethod
+    def of(cls, track: Track) -> "TrackView":
+        """See this track."""
+        return cls(**{field: getattr(track, field) for field in cls.__dataclass_fields__})
+
+    @classmethod
+    def from_row(cls, row: RowMapping) -> "TrackView":
+        """See the track that this row of `tracks` keeps."""
+        plain = {field: row[field] for field in cls.__dataclass_fields__ if field in row}
+        gate, blob = row["support_gate"], row["blob_ref"]
+        return cls(
+            **{
+                **plain,
+                "features": tuple(Feature(**feature) for feature in row["features"]),
+                "tags": tuple(row["tags"]),
+                "self_labels": tuple(row["self_labels"]),
+                "support_gate": SupportGate(**gate) if gate is not None else None,
+                "audio": Audio(**_unprefixed(row, "audio_", Audio)),
+                "artwork": Artwork(**_unprefixed(row, "artwork_", Artwork)) if row["artwork_cid"] else None,
+                "blob": BlobRef(**blob) if blob is not None else None,
+            }
+        )
+
+    def as_row(self) -> dict[str, Any]:
+        """Give the columns of `tracks`, but for its search text."""
+        nested = {"audio", "artwork", "blob"}
+        plain = {field: getattr(self, field) for field in self.__dataclass_fields__ if field not in nested}
+        return {
+            **plain,
+            "features": [asdict(feature) for feature in self.features],
+            "tags": list(self.tags),
+            "self_labels": list(self.self_labels),
+            "support_gate": asdict(self.support_gate) if self.support_gate else None,
+            **_prefixed(self.audio, "audio_", Audio),
+            **_prefixed(self.artwork, "artwork_", Artwork),
+            "blob_ref": asdict(self.blob) if self.blob else None,
+        }
+
+
+def _prefixed(value: Audio | Artwork | None, prefix: str, kind: type[Audio | Artwork]) -> dict[str, Any]:
+    return {prefix + field: getattr(value, field, None) for field in kind.__dataclass_fields__}
+
+
+def _unprefixed(row: RowMapping, prefix: str, kind: type[Audio | Artwork]) -> dict[str, Any]:
+    return {field: row[prefix + field] for field in kind.__dataclass_fields__}

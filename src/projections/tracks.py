@@ -1,0 +1,95 @@
+"""`tracks`: what each track is now, one row a track. A deleted track keeps its row, hidden by deleted_at."""
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Integer, Table, Text, UniqueConstraint
+
+from eventstore.change import Change
+from eventstore.projection import Into, ProjectedTable
+from eventstore.schema import Json, Position, UtcDateTime, metadata
+from projections.fingerprint import fingerprint
+from projections.rows import write_rows
+from projections.track_changes import track_changes
+from projections.track_view import TrackView
+
+VERSION: Final = 1
+SEPARATOR: Final = "\n"
+
+tracks = Table(
+    "tracks",
+    metadata,
+    Column("track_id", Position, primary_key=True, autoincrement=False),
+    Column("did", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("artist", Text, nullable=False),
+    Column("album", Text),
+    Column("features", Json, nullable=False),
+    Column("tags", Json, nullable=False),
+    Column("description", Text),
+    Column("support_gate", Json),
+    Column("unlisted", Boolean, nullable=False),
+    Column("self_labels", Json, nullable=False),
+    Column("audio_cid", Text, nullable=False),
+    Column("audio_size", BigInteger, nullable=False),
+    Column("audio_mime", Text, nullable=False),
+    Column("audio_file_type", Text, nullable=False),
+    Column("audio_duration", Integer),
+    Column("artwork_cid", Text),
+    Column("artwork_mime", Text),
+    Column("artwork_size", BigInteger),
+    Column("artwork_thumbnail_cid", Text),
+    Column("created_at", Text, nullable=False),  # verbatim: the record keeps this text for ever
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    Column("record_missing_since", UtcDateTime),
+    Column("blob_ref", Json),
+    Column("blob_requested", Boolean, nullable=False),
+    Column("blob_failure", Text),
+    Column("collection", Text, nullable=False),
+    Column("rkey", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("visible_version", Integer, nullable=False),
+    Column("search", Text, nullable=False),
+    UniqueConstraint("did", "collection", "rkey"),
+)
+LIVE: Final = tracks.c.deleted_at.is_(None)
+Index(
+    "uq_tracks_did_audio_cid",
+    tracks.c.did,
+    tracks.c.audio_cid,
+    unique=True,
+    sqlite_where=LIVE,
+    postgresql_where=LIVE,
+)
+Index("ix_tracks_did_track_id", tracks.c.did, tracks.c.track_id)
+Index("ix_tracks_audio_cid", tracks.c.audio_cid)
+Index("ix_tracks_artwork_cid", tracks.c.artwork_cid)
+Index("ix_tracks_artwork_thumbnail_cid", tracks.c.artwork_thumbnail_cid)
+
+
+class Tracks:
+    """Keeps `tracks`."""
+
+    name = "tracks"
+    tables = (ProjectedTable(tracks),)
+    fingerprint = fingerprint(VERSION, tracks)
+
+    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+        """Write the last state of each track, in the order in which they came about."""
+        latest: dict[int, dict[str, Any]] = {}
+        for change in track_changes(changes):
+            latest.pop(change.after.track_id, None)
+            latest[change.after.track_id] = row_of(TrackView.of(change.after))
+        write_rows(connection, into(tracks), list(latest.values()))
+
+
+def row_of(view: TrackView) -> dict[str, Any]:
+    """Give the row that keeps this view."""
+    return {**view.as_row(), "search": folded(SEPARATOR.join((view.title, view.artist, view.album or "")))}
+
+
+def folded(text: str) -> str:
+    """Fold case and form, the same on both databases: their own lower() differ beyond ASCII."""
+    return unicodedata.normalize("NFKC", text).casefold()

@@ -1,0 +1,145 @@
+"""The words of the tests: tracks, the fields they are made of, and given-when-then."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from aggregates.tid import tid_of
+from aggregates.track import Track
+from aggregates.values import Artwork, Audio, BlobRef, Feature
+
+ALICE, BOB = "did:plc:alice", "did:plc:bob"
+START = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
+COLLECTION = "fm.plyr.track"
+
+Step = Callable[[Track], None]
+Fact = tuple[type[Track.Event], dict[str, Any]]
+
+
+def some_time(seconds: float = 0) -> datetime:
+    """So many seconds after the start of the story."""
+    return START + timedelta(seconds=seconds)
+
+
+def some_audio(number: int = 1, **fields: Any) -> Audio:
+    """Audio whose CID tells its number."""
+    audio = Audio(
+        f"bafkreiaudio{number}", size=1000 + number, mime="audio/mpeg", file_type="mp3", duration=180
+    )
+    return replace(audio, **fields)
+
+
+def some_artwork(number: int = 1, **fields: Any) -> Artwork:
+    """A cover whose CIDs tell its number."""
+    cid, thumbnail = f"bafkreicover{number}", f"bafkreithumb{number}"
+    return replace(Artwork(cid, mime="image/png", size=500 + number, thumbnail_cid=thumbnail), **fields)
+
+
+def some_blob(audio: Audio | None = None) -> BlobRef:
+    """What the PDS returns for an upload of this audio."""
+    cid = (audio or some_audio()).cid
+    return BlobRef(cid, {"$type": "blob", "ref": {"$link": cid}, "mimeType": "audio/mpeg", "size": 1001})
+
+
+def some_feature(name: str = "carol") -> Feature:
+    """A featured artist."""
+    return Feature(did=f"did:plc:{name}", handle=f"{name}.test")
+
+
+def track_fields(track_id: int = 1, **fields: Any) -> dict[str, Any]:
+    """The fields of Created, but for its time; audio and rkey differ from track to track."""
+    created_at = some_time(track_id)
+    return {
+        "did": ALICE,
+        "track_id": track_id,
+        "title": f"Track {track_id}",
+        "artist": "Alice",
+        "audio": some_audio(track_id),
+        "album": None,
+        "features": (),
+        "tags": (),
+        "description": None,
+        "artwork": None,
+        "support_gate": None,
+        "unlisted": False,
+        "self_labels": (),
+        "created_at": created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "collection": COLLECTION,
+        "rkey": tid_of(created_at),
+        **fields,
+    }
+
+
+def a_track(track_id: int = 1, *, at: datetime = START, **fields: Any) -> Track:
+    """A new track, its creation still to be saved."""
+    return Track.register(at=at, **track_fields(track_id, **fields))
+
+
+def fact(event: type[Track.Event], **fields: Any) -> Fact:
+    """An event as a test expects it: its class and its own fields."""
+    return event, fields
+
+
+@dataclass(frozen=True)
+class Given:
+    """A track with a past."""
+
+    track: Track
+    past: tuple[Any, ...]
+
+    def when(self, *steps: Step) -> "Outcome":
+        """Give it commands."""
+        return Outcome(self.track, self.past, steps)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Commands that wait to be looked at."""
+
+    track: Track
+    past: tuple[Any, ...]
+    steps: tuple[Step, ...]
+
+    def then(self, *facts: Fact | type[Track.Event]) -> Track:
+        """Expect exactly these events, and that the replay of all gives the same state; return the track."""
+        self._act()
+        events = self.track.collect_events()
+        assert [(type(event), own_fields(event)) for event in events] == [
+            fact if isinstance(fact, tuple) else (fact, {}) for fact in facts
+        ]
+        assert replayed([*self.past, *events]) == self.track
+        return self.track
+
+    def raises(self, error: type[Exception], *, match: str | None = None) -> None:
+        """Expect this refusal, and no event."""
+        with pytest.raises(error, match=match):
+            self._act()
+        assert not self.track.collect_events()
+
+    def _act(self) -> None:
+        for step in self.steps:
+            step(self.track)
+
+
+def given(track: Track, *steps: Step) -> Given:
+    """Begin with a track to which these commands were given before."""
+    for step in steps:
+        step(track)
+    return Given(track, tuple(track.collect_events()))
+
+
+def replayed(events: Iterable[Any]) -> Track | None:
+    """Fold these events."""
+    track: Track | None = None
+    for event in events:
+        track = event.mutate(track)
+    return track
+
+
+def own_fields(event: Any) -> dict[str, Any]:
+    """What an event of a track carries besides whose, which and when."""
+    library = {"originator_id", "originator_version", "timestamp", "originator_topic"}
+    return {name: value for name, value in vars(event).items() if name not in library}

@@ -1,0 +1,1 @@
+"""Every read model is the fold of the log, and can be made again."""

@@ -1,0 +1,17 @@
+"""A log with the read models, once on each database."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from eventstore.database import Database
+from eventstore.unit_of_work import EventLog
+from tests.projections.tape import create_tables, track_log
+
+
+@pytest.fixture
+def log(database_url: str) -> Iterator[EventLog]:
+    database = Database(database_url)
+    create_tables(database)
+    yield track_log(database)
+    database.close()

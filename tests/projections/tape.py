@@ -1,0 +1,67 @@
+"""Record tracks in a log, and look at what the read models made of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from aggregates.track import Track
+from aggregates.transcodings import TRANSCODINGS
+from eventstore.database import Database
+from eventstore.envelope import Envelope
+from eventstore.projection import Projection
+from eventstore.schema import projection_state, stored_event
+from eventstore.unit_of_work import EventLog
+from projections.read_models import READ_MODELS
+from tests.dsl import ALICE, Step, a_track
+
+ENVELOPE = Envelope(actor=ALICE, via="test", request_id="r-1")
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def create_tables(database: Database, projections: Sequence[Projection] = READ_MODELS) -> None:
+    """The log's tables and those of the read models."""
+    ours = [
+        table
+        for projection in projections
+        for each in projection.tables
+        for table in (each.live, each.scratch)
+    ]
+    stored_event.metadata.create_all(database.engine, tables=[stored_event, projection_state, *ours])
+
+
+def track_log(database: Database) -> EventLog:
+    """The log with every read model of tracks."""
+    return EventLog(database, projections=READ_MODELS, transcodings=TRANSCODINGS)
+
+
+def upload(log: EventLog, track_id: int = 1, **fields: Any) -> Track:
+    """Record a new track."""
+    track = a_track(track_id, **fields)
+    with log.unit_of_work(track.did, ENVELOPE) as unit:
+        unit.save(track)
+    return track
+
+
+def change(
+    log: EventLog, track_id: int, *steps: Step, did: str = ALICE, envelope: Envelope = ENVELOPE
+) -> Track:
+    """Give commands to a recorded track."""
+    with log.unit_of_work(did, envelope) as unit:
+        track = unit.load(Track, Track.create_id(track_id))
+        for step in steps:
+            step(track)
+        unit.save(track)
+    return track
+
+
+def live_rows(log: EventLog, projections: Sequence[Projection] = READ_MODELS) -> Rows:
+    """All rows of the read models, in the order of their keys, read in one snapshot."""
+    tables = [each.live for projection in projections for each in projection.tables]
+    with log.database.read() as connection:
+        return {
+            table.name: [
+                dict(row) for row in connection.execute(select(table).order_by(*table.primary_key)).mappings()
+            ]
+            for table in tables
+        }

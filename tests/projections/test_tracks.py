@@ -1,0 +1,160 @@
+"""`tracks` and `track_tags` say what each track is now, and find it."""
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from aggregates.track import Track
+from eventstore.unit_of_work import EventLog
+from projections.track_queries import (
+    TrackFilter,
+    live_track_with_audio,
+    live_tracks_naming,
+    track_by_id,
+    track_page,
+)
+from projections.track_tags import track_tags
+from projections.track_view import TrackView
+from tests.dsl import (
+    ALICE,
+    BOB,
+    a_track,
+    some_artwork,
+    some_audio,
+    some_blob,
+    some_feature,
+    some_time,
+)
+from tests.projections.tape import ENVELOPE, change, upload
+
+
+def found(log: EventLog, wanted: TrackFilter, **page: int) -> list[int]:
+    with log.database.read() as connection:
+        return [track.track_id for track in track_page(connection, wanted, **page).items]
+
+
+def test_a_row_holds_the_whole_state(log: EventLog) -> None:
+    upload(
+        log,
+        album="Album",
+        features=(some_feature(),),
+        tags=("a", "b"),
+        description="text",
+        artwork=some_artwork(),
+        unlisted=True,
+        self_labels=("sexual",),
+    )
+    track = change(log, 1, lambda t: t.record_blob(some_blob(), at=some_time(5)))
+    with log.database.read() as connection:
+        assert track_by_id(connection, 1) == TrackView.of(track)
+        assert track_by_id(connection, 2) is None
+
+
+def test_a_deleted_track_keeps_its_row_and_leaves_every_list(log: EventLog) -> None:
+    upload(log, tags=("a",))
+    track = change(log, 1, lambda t: t.delete(at=some_time(5)))
+    with log.database.read() as connection:
+        assert track_by_id(connection, 1) == TrackView.of(track)
+        assert live_track_with_audio(connection, ALICE, some_audio(1).cid) is None
+        assert live_tracks_naming(connection, some_audio(1).cid) == ()
+    assert found(log, TrackFilter()) == found(log, TrackFilter(tag="a")) == []
+
+
+def test_an_artist_has_the_same_audio_live_once(log: EventLog) -> None:
+    upload(log, 1, audio=some_audio(1))
+    with pytest.raises(IntegrityError):
+        upload(log, 2, audio=some_audio(1))
+    upload(log, 3, audio=some_audio(1), did=BOB)
+    change(log, 1, lambda t: t.delete(at=some_time(5)))
+    upload(log, 4, audio=some_audio(1))
+    with pytest.raises(IntegrityError):
+        change(log, 1, lambda t: t.undelete(at=some_time(6)))
+    with log.database.read() as connection:
+        assert [track.track_id for track in live_tracks_naming(connection, some_audio(1).cid)] == [3, 4]
+
+
+def test_audio_may_pass_from_one_track_to_the_next_in_one_unit(log: EventLog) -> None:
+    upload(log, 1, audio=some_audio(1))
+    with log.unit_of_work(ALICE, ENVELOPE) as unit:
+        first = unit.load(Track, Track.create_id(1))
+        first.replace_audio(some_audio(9), at=some_time(5))
+        unit.save(first, a_track(2, audio=some_audio(1)))
+    with log.database.read() as connection:
+        track = live_track_with_audio(connection, ALICE, some_audio(1).cid)
+    assert track is not None
+    assert track.track_id == 2
+
+
+def test_a_record_key_is_given_once_even_when_its_track_is_deleted(log: EventLog) -> None:
+    rkey = upload(log, 1).rkey
+    change(log, 1, lambda t: t.delete(at=some_time(5)))
+    with pytest.raises(IntegrityError):
+        upload(log, 2, rkey=rkey)
+
+
+def test_bytes_are_found_by_any_of_their_names(log: EventLog) -> None:
+    upload(log, artwork=some_artwork(7))
+    with log.database.read() as connection:
+        for cid in (some_audio(1).cid, some_artwork(7).cid, some_artwork(7).thumbnail_cid):
+            assert [track.track_id for track in live_tracks_naming(connection, cid)] == [1]
+        assert live_tracks_naming(connection, some_artwork(8).cid) == ()
+
+
+def test_lists_filter_by_artist_album_and_tag(log: EventLog) -> None:
+    upload(log, 1, album="A", tags=("jazz", "live"))
+    upload(log, 2, album="B", tags=("jazz",))
+    upload(log, 3, album="A", did=BOB)
+    assert found(log, TrackFilter()) == [3, 2, 1]
+    assert found(log, TrackFilter(artist=ALICE)) == [2, 1]
+    assert found(log, TrackFilter(album="A")) == [3, 1]
+    assert found(log, TrackFilter(tag=" Jazz ")) == [2, 1]
+    assert found(log, TrackFilter(artist=ALICE, album="A", tag="live")) == [1]
+
+
+def test_tags_follow_the_track(log: EventLog) -> None:
+    upload(log, tags=("a", "b"))
+    change(log, 1, lambda t: t.update_metadata({"tags": ("b", "c")}, at=some_time(5)))
+    with log.database.read() as connection:
+        assert connection.scalars(select(track_tags.c.tag).order_by(track_tags.c.tag)).all() == ["b", "c"]
+
+
+def test_unlisted_tracks_are_shown_to_their_artist_only(log: EventLog) -> None:
+    upload(log, 1, unlisted=True)
+    upload(log, 2)
+    assert found(log, TrackFilter()) == [2]
+    assert found(log, TrackFilter(include_unlisted_of=BOB)) == [2]
+    assert found(log, TrackFilter(include_unlisted_of=ALICE)) == [2, 1]
+
+
+@pytest.mark.parametrize("q", ["ÉTUDE", "étude", "E\u0301tude", "lice", "straße", "STRASSE"])
+def test_a_search_knows_no_case(log: EventLog, q: str) -> None:
+    upload(log, 1, title="Première Étude", album="Straße")
+    upload(log, 2, title="Other", artist="Carol", did=BOB)
+    assert found(log, TrackFilter(q=q)) == [1]
+
+
+@pytest.mark.parametrize("q", ["%", "_", "/", "\\", "'", '"', "100%", "a_b", "/%"])
+def test_a_search_takes_every_character_for_itself(log: EventLog, q: str) -> None:
+    upload(log, 1, title="plain ab 1000")
+    upload(log, 2, title=f"has {q} in it")
+    assert found(log, TrackFilter(q=q)) == [2]
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0b", "\ud800"])
+def test_text_that_no_track_can_hold_matches_none(log: EventLog, text: str) -> None:
+    upload(log)
+    for field in ("artist", "tag", "album", "q"):
+        assert found(log, TrackFilter(**{field: text})) == []
+
+
+def test_pages_follow_each_other_without_gap_or_repeat(log: EventLog) -> None:
+    for track_id in range(1, 6):
+        upload(log, track_id)
+    seen, cursor = [], None
+    with log.database.read() as connection:
+        while True:
+            page = track_page(connection, cursor=cursor, limit=2)
+            seen.append([track.track_id for track in page.items])
+            if (cursor := page.cursor) is None:
+                break
+    assert seen == [[5, 4], [3, 2], [1]]
