@@ -1,0 +1,16 @@
+"""When to try again: exponential, capped, with jitter, so that a crowd does not come back at once."""
+
+import random
+from datetime import timedelta
+from typing import Final
+
+FIRST_SECONDS: Final = 0.5
+CAP_SECONDS: Final = 300.0
+MAX_DOUBLINGS: Final = 20
+
+
+def backoff(failures: int, *, random_between: float | None = None) -> timedelta:
+    """Give the pause after this many failures in a row: half of it fixed, half of it by chance."""
+    whole = min(CAP_SECONDS, FIRST_SECONDS * 2.0 ** min(failures, MAX_DOUBLINGS))
+    chance = random.random() if random_between is None else random_between  # noqa: S311
+    return timedelta(seconds=whole / 2 + whole / 2 * chance)

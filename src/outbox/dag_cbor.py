@@ -1,0 +1,102 @@
+"""Records as DAG-CBOR, which their CID is made from (https://atproto.com/specs/data-model).
+
+The CID computed here equals the PDS's for every record that `encode` accepts. It refuses what a PDS
+refuses, or would silently change: fractions, integers from 2^53 on, lone surrogates, broken links.
+"""
+
+import base64
+import binascii
+import hashlib
+from typing import Any, Final
+
+import libipld
+
+MAX_INTEGER: Final = 2**53 - 1
+CID_BYTES: Final = 36
+CID_PREFIXES: Final = (b"\x01\x71\x12\x20", b"\x01\x55\x12\x20")  # CIDv1 sha-256: DAG-CBOR, raw
+
+Record = dict[str, Any]
+
+
+class UnencodableError(ValueError):
+    """The value cannot stand in a record."""
+
+
+def encode(record: Record) -> bytes:
+    """Give the canonical bytes of a record in ATProto's JSON form ({"$link": ...}, {"$bytes": ...})."""
+    return bytes(libipld.encode_dag_cbor(_to_ipld(record)))
+
+
+def decode(data: bytes) -> Record:
+    """Give the record in its JSON form."""
+    record: Record = _to_json(libipld.decode_dag_cbor(data))
+    return record
+
+
+def record_cid(record: Record) -> str:
+    """Give the CID that the PDS will report. `$type` must be there: a PDS adds it, which changes the CID."""
+    return _text(CID_PREFIXES[0] + hashlib.sha256(encode(record)).digest())
+
+
+def _to_ipld(value: Any) -> Any:
+    result: Any
+    match value:
+        case None | bool():
+            result = value
+        case int() if abs(value) <= MAX_INTEGER:
+            result = value
+        case str():
+            result = _checked_text(value)
+        case list() | tuple():
+            result = [_to_ipld(item) for item in value]
+        case {"$link": str(link), **rest} if not rest:
+            result = _cid_bytes(link)
+        case {"$bytes": str(text), **rest} if not rest:
+            result = _from_base64(text)
+        case dict() if all(isinstance(key, str) for key in value):
+            result = {_checked_text(key): _to_ipld(item) for key, item in value.items()}
+        case _:
+            raise UnencodableError(f"{value!r} cannot stand in a record")
+    return result
+
+
+def _to_json(value: Any) -> Any:
+    match value:
+        case bytes() if len(value) == CID_BYTES and value.startswith(CID_PREFIXES):
+            return {"$link": _text(value)}
+        case bytes():
+            return {"$bytes": base64.b64encode(value).decode().rstrip("=")}
+        case list():
+            return [_to_json(item) for item in value]
+        case dict():
+            return {key: _to_json(item) for key, item in value.items()}
+    return value
+
+
+def _checked_text(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise UnencodableError(f"{value!r} holds a lone surrogate") from error
+    return value
+
+
+def _text(cid: bytes) -> str:
+    return "b" + base64.b32encode(cid).decode().lower().rstrip("=")
+
+
+def _cid_bytes(link: str) -> bytes:
+    try:
+        raw = base64.b32decode(link[1:].upper() + "=" * (-len(link[1:]) % 8))
+    except binascii.Error as error:
+        raise UnencodableError(f"{link!r} is not a CID") from error
+    if not link.startswith("b") or len(raw) != CID_BYTES or not raw.startswith(CID_PREFIXES):
+        raise UnencodableError(f"{link!r} is not a CID that ATProto allows")
+    return raw
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error as error:
+        raise UnencodableError(f"{text!r} is not base64") from error

@@ -1,0 +1,74 @@
+"""The journal of attempts: written before the first byte is sent, closed when the answer is known.
+
+An attempt that a crash left open still says what may have landed.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from eventstore.database import Database
+from outbox.dag_cbor import Record
+from outbox.lanes import Lane, lock_lane
+from outbox.pds import RecordKey
+from outbox.tables import delivery_attempt, mirror_target
+from outbox.verdict import Kind, Verdict
+from outbox.work import Work
+
+attempt = delivery_attempt.c
+
+
+def intend(database: Database, lane: Lane, work: Work) -> int:
+    """Note what is about to be sent and give the attempt's id; raises LeaseLostError when it must not be sent."""
+    with database.write() as connection:
+        lock_lane(connection, lane)
+        connection.execute(update(mirror_target).where(_is_target(work.key)).values(ever_sent=True))
+        attempt_id: int = connection.execute(
+            insert(delivery_attempt)
+            .returning(attempt.id)
+            .values(
+                did=work.key.did,
+                collection=work.key.collection,
+                rkey=work.key.rkey,
+                gen=work.gen,
+                op=work.op,
+                request_cid=work.request_cid,
+                swap_cid=work.base,
+                epoch=lane.epoch,
+                started_at=database.now(connection),
+            )
+        ).scalar_one()
+        return attempt_id
+
+
+def conclude(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
+    """Note how the attempt ended."""
+    rev = _rev(verdict.body) if verdict.kind is Kind.DONE else None
+    connection.execute(
+        update(delivery_attempt)
+        .where(attempt.id == attempt_id)
+        .values(ended_at=now, outcome=verdict.kind.value, status=verdict.status, error=verdict.error, rev=rev)
+    )
+
+
+def newest_open_put(connection: Connection, key: RecordKey) -> datetime | None:
+    """Give when the newest put was sent whose end is not known: it may still land."""
+    statement = select(attempt.started_at).where(
+        attempt.did == key.did,
+        attempt.collection == key.collection,
+        attempt.rkey == key.rkey,
+        attempt.op == "put",
+        attempt.outcome.is_(None) | (attempt.outcome == Kind.AMBIGUOUS.value),
+    )
+    return connection.scalar(statement.order_by(attempt.id.desc()).limit(1))
+
+
+def _is_target(key: RecordKey) -> Any:
+    column = mirror_target.c
+    return (column.did == key.did) & (column.collection == key.collection) & (column.rkey == key.rkey)
+
+
+def _rev(body: Record | None) -> str | None:
+    commit = body.get("commit") if isinstance(body, dict) else None
+    return commit.get("rev") if isinstance(commit, dict) else None

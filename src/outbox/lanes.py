@@ -1,0 +1,168 @@
+"""Lanes and their leases: one flight per DID, whatever number of relays there are.
+
+A lane is due when greatest(not_before, due_at) has come: `due_at` is work, `not_before` is pacing and
+backoff. Times are the database's. Whoever changes a lane after a claim proves its epoch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, update
+
+from eventstore.database import Database
+from outbox.tables import NEVER, PAST, mirror_lane, mirror_target, pds_host
+from outbox.targets import AUTH_REQUIRED, DELETE, READY, insert_into, upsert
+
+lane_columns: Final = mirror_lane.c
+target_columns: Final = mirror_target.c
+
+
+class LeaseLostError(Exception):
+    """Another relay holds the lane by now; what this one found out is dropped."""
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A claimed lane."""
+
+    did: str
+    host: str
+    owner: str
+    epoch: int
+    lease_until: datetime
+
+
+def later(one: ColumnElement[datetime], other: ColumnElement[datetime]) -> ColumnElement[datetime]:
+    """Give the later of two times; SQLite and PostgreSQL name that function differently."""
+    return case((one > other, one), else_=other)
+
+
+def claim(database: Database, *, owner: str, limit: int, lease: timedelta) -> list[Lane]:
+    """Take up to `limit` due lanes, the longest due first, and no more of a host than it may have at once."""
+    with database.read() as connection:  # an idle relay writes nothing
+        if not _due_hosts(connection, database.now(connection)):
+            return []
+    lanes: list[Lane] = []
+    with database.write() as connection:
+        due = _due_hosts(connection, database.now(connection))
+        for host in _lock_hosts(connection, due):
+            now = database.now(connection)
+            dids = _next_of_host(connection, host, now, limit - len(lanes))
+            lanes += _lease(connection, host, dids, owner, now + lease)
+    return lanes
+
+
+def _due(now: datetime) -> ColumnElement[bool]:
+    return and_(
+        lane_columns.state == READY,
+        ~lane_columns.paused,
+        later(lane_columns.due_at, lane_columns.not_before) <= now,
+        lane_columns.lease_until <= now,
+    )
+
+
+def _due_hosts(connection: Connection, now: datetime) -> Sequence[str]:
+    hosts = select(lane_columns.host).join(pds_host, pds_host.c.host == lane_columns.host)
+    open_now = and_(~pds_host.c.paused, pds_host.c.retry_at <= now)
+    longest_due = func.min(later(lane_columns.due_at, lane_columns.not_before))
+    return connection.scalars(
+        hosts.where(_due(now), open_now).group_by(lane_columns.host).order_by(longest_due)
+    ).all()
+
+
+def _lock_hosts(connection: Connection, hosts: Sequence[str]) -> list[str]:
+    """Hold the hosts that no other claim holds: leases are counted only under their host's lock."""
+    locked = connection.scalars(
+        select(pds_host.c.host).where(pds_host.c.host.in_(hosts)).with_for_update(skip_locked=True)
+    ).all()
+    return [host for host in hosts if host in set(locked)]
+
+
+def _next_of_host(connection: Connection, host: str, now: datetime, limit: int) -> Sequence[str]:
+    leased = and_(lane_columns.host == host, lane_columns.lease_until > now)
+    busy = connection.scalar(select(func.count()).select_from(mirror_lane).where(leased)) or 0
+    most = connection.scalar(select(pds_host.c.max_lanes).where(pds_host.c.host == host)) or 0
+    longest_due = later(lane_columns.due_at, lane_columns.not_before)
+    return connection.scalars(
+        select(lane_columns.did)
+        .where(lane_columns.host == host, _due(now))
+        .order_by(longest_due, lane_columns.did)
+        .limit(max(0, min(most - busy, limit)))
+        .with_for_update(skip_locked=True)
+    ).all()
+
+
+def _lease(connection: Connection, host: str, dids: Sequence[str], owner: str, until: datetime) -> list[Lane]:
+    rows = connection.execute(
+        update(mirror_lane)
+        .where(lane_columns.did.in_(dids))
+        .values(lease_owner=owner, lease_epoch=lane_columns.lease_epoch + 1, lease_until=until)
+        .returning(lane_columns.did, lane_columns.lease_epoch)
+    )
+    return [Lane(row.did, host, owner, row.lease_epoch, until) for row in rows]
+
+
+def lock_lane(connection: Connection, lane: Lane) -> None:
+    """Hold the lane's row to the end of the transaction; raises LeaseLostError unless its epoch is still ours."""
+    epoch = connection.scalar(
+        select(lane_columns.lease_epoch).where(lane_columns.did == lane.did).with_for_update()
+    )
+    if epoch != lane.epoch:
+        raise LeaseLostError
+
+
+def release(database: Database, lane: Lane) -> None:
+    """Give the lane back, due when the earliest of its targets is."""
+    with database.write() as connection:
+        lock_lane(connection, lane)
+        due_at = connection.scalar(
+            select(func.min(target_due_at())).where(target_columns.did == lane.did, is_open())
+        )
+        change_lane(connection, lane.did, lease_owner=None, lease_until=PAST, due_at=due_at or NEVER)
+
+
+def is_open() -> ColumnElement[bool]:
+    """Whether a target has something that the relay can do."""
+    return and_(
+        target_columns.desired_gen > target_columns.acked_gen,
+        or_(target_columns.state != "rejected", target_columns.failed_gen < target_columns.desired_gen),
+        or_(
+            target_columns.desired_op
+            == DELETE,  # the owner's delete goes through, whoever changed the record
+            and_(target_columns.state != "held", ~target_columns.detached),
+        ),
+    )
+
+
+def target_due_at() -> ColumnElement[datetime]:
+    """Give when a target may be tried: a newer generation does not wait for the failures of an older one."""
+    return case(
+        (target_columns.failed_gen == target_columns.desired_gen, target_columns.not_before), else_=PAST
+    )
+
+
+def change_lane(connection: Connection, did: str, **columns: Any) -> None:
+    """Set columns of a lane."""
+    connection.execute(update(mirror_lane).where(lane_columns.did == did).values(columns))
+
+
+def park_lane(connection: Connection, did: str, reason: str = AUTH_REQUIRED) -> None:
+    """Let the lane wait, with the reason; edits go on to gather in the log."""
+    change_lane(connection, did, state=reason, reason=reason)
+
+
+def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> None:
+    """Set the lane to work on this host, at once: in the transaction of a sign-in."""
+    upsert(connection, pds_host, {"host": host}, ("host",))
+    insert = insert_into(connection, mirror_lane).values(
+        did=did, host=host, state=READY, reason=None, due_at=at, not_before=PAST, failures=0
+    )
+    columns = ("host", "state", "reason", "due_at", "not_before", "failures")
+    connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=["did"], set_={name: insert.excluded[name] for name in columns}
+        )
+    )
+    connection.execute(update(mirror_target).where(target_columns.did == did).values(not_before=PAST))

@@ -1,0 +1,55 @@
+"""What the record on the PDS means, after InvalidSwap or before a delete whose base is not known.
+
+Our own writes are known by the CIDs of the attempts, written down before they were sent, or by generation
+and content; so a crash between the PDS's answer and our note of it never looks like somebody else's edit.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from enum import Enum
+from typing import Any
+
+from aggregates.track import Track
+from outbox.dag_cbor import Record
+from outbox.pds import Remote
+from outbox.record import GENERATION, RecordUrls, own_part, record_for
+from outbox.targets import DELETE
+from outbox.work import Work
+
+
+class Finding(Enum):
+    """What was found."""
+
+    LANDED = "the PDS has what was to be sent"
+    REBASE = "it is ours, or differs only in fields that are not: write on top of it"
+    MISSING = "it was deleted elsewhere"
+    FOREIGN = "somebody changed our fields"
+
+
+def read_back(work: Work, remote: Remote, ours: AbstractSet[str], urls: RecordUrls) -> Finding:
+    """Compare the record on the PDS with what we know; see `facts` in docs/architecture.md for the table."""
+    if remote.cid == work.request_cid:
+        return Finding.LANDED
+    if remote.cid is None or remote.body is None:
+        return Finding.REBASE if work.base is None or work.recreates else Finding.MISSING
+    if work.op == DELETE or remote.cid in ours or _is_ours(work, remote.body, urls):
+        return Finding.REBASE
+    if work.observed is not None and own_part(remote.body) == own_part(work.observed):
+        return Finding.REBASE
+    return Finding.FOREIGN
+
+
+def _is_ours(work: Work, body: Mapping[str, Any], urls: RecordUrls) -> bool:
+    """Whether the body is what the log said at the generation that it names."""
+    gen = body.get(GENERATION)
+    if not isinstance(gen, int):
+        return False
+    track: Any = None
+    for recorded in work.history:
+        if recorded.position > gen:
+            break
+        track = recorded.event.mutate(track)
+    if not isinstance(track, Track) or track.deleted_at is not None:
+        return False
+    expected: Record = record_for(track, gen, urls)
+    return own_part(body) == own_part(expected)

@@ -1,0 +1,125 @@
+"""The rows that the relay works from: hosts, lanes, targets, blob jobs and the journal of attempts.
+
+What is desired is derived from the log and can be derived again; what was observed and attempted stands in
+columns beside it, which no rebuild touches.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    false,
+    text,
+)
+
+from eventstore.projection import ProjectedTable
+from eventstore.schema import Position, UtcDateTime, metadata
+
+PAST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+_PAST: Final = text("'1970-01-01 00:00:00.000000'")
+_NEVER: Final = text("'9999-01-01 00:00:00.000000'")
+
+
+def _lease() -> tuple[Column[str], Column[datetime], Column[int]]:
+    return (
+        Column("lease_owner", Text),
+        Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
+        Column("lease_epoch", Integer, nullable=False, server_default=text("0")),
+    )
+
+
+pds_host = Table(
+    "pds_host",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("max_lanes", Integer, nullable=False, server_default=text("4")),
+    Column("retry_at", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("paused", Boolean, nullable=False, server_default=false()),
+)
+
+mirror_lane = Table(
+    "mirror_lane",
+    metadata,
+    Column("did", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("paused", Boolean, nullable=False, server_default=false()),
+    Column("due_at", UtcDateTime, nullable=False, server_default=_NEVER),
+    Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    *_lease(),
+    Index("ix_mirror_lane_due", "host", "due_at", "did"),
+)
+
+mirror_target = Table(
+    "mirror_target",
+    metadata,
+    Column("did", Text, primary_key=True),
+    Column("collection", Text, primary_key=True),
+    Column("rkey", Text, primary_key=True),
+    Column("track_id", Position, nullable=False, unique=True),
+    Column("desired_gen", Position, nullable=False),
+    Column("desired_op", Text, nullable=False),
+    Column("detached", Boolean, nullable=False),
+    Column("acked_gen", Position, nullable=False, server_default=text("0")),
+    Column("acked_at", UtcDateTime),
+    Column("observed_cid", Text),
+    Column("observed_body", LargeBinary),
+    Column("ever_sent", Boolean, nullable=False, server_default=false()),
+    Column("state", Text, nullable=False, server_default=text("'idle'")),
+    Column("reason", Text),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("failed_gen", Position, nullable=False, server_default=text("0")),
+    Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("last_error", Text),
+    Column("conflict_cid", Text),
+    Column("conflict_body", LargeBinary),
+)
+
+blob_job = Table(
+    "blob_job",
+    metadata,
+    Column("did", Text, primary_key=True),
+    Column("track_id", Position, primary_key=True, autoincrement=False),
+    Column("audio_cid", Text, nullable=False),
+    Column("requested", Boolean, nullable=False),
+    Column("again", Boolean, nullable=False, server_default=false()),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("last_error", Text),
+    *_lease(),
+)
+
+delivery_attempt = Table(
+    "delivery_attempt",
+    metadata,
+    Column("id", Position, primary_key=True, autoincrement=True),
+    Column("did", Text, nullable=False),
+    Column("collection", Text, nullable=False),
+    Column("rkey", Text, nullable=False),
+    Column("gen", Position, nullable=False),
+    Column("op", Text, nullable=False),
+    Column("request_cid", Text),
+    Column("swap_cid", Text),
+    Column("epoch", Integer, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("outcome", Text),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("rev", Text),
+    Index("ix_delivery_attempt_record", "did", "collection", "rkey", "id"),
+    sqlite_autoincrement=True,
+)
+
+TARGETS: Final = ProjectedTable(mirror_target, derived=("track_id", "desired_gen", "desired_op", "detached"))
+BLOB_JOBS: Final = ProjectedTable(blob_job, derived=("audio_cid", "requested"))

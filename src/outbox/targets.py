@@ -1,0 +1,132 @@
+"""The projection that says what each PDS must hold. It makes the target dirty in the events' own transaction."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from aggregates.track import Track
+from eventstore.change import Change
+from eventstore.projection import Into
+from outbox.tables import BLOB_JOBS, TARGETS, blob_job, mirror_lane, mirror_target
+
+AUTH_REQUIRED: Final = "auth_required"
+READY: Final = "ready"
+PUT: Final = "put"
+DELETE: Final = "delete"
+
+
+@dataclass
+class _Page:
+    """What a page of changes says of one track: its newest state, and the newest changes that matter here."""
+
+    newest: Track = field(init=False)
+    touched: Change | None = None
+    blob_changed: bool = False
+
+    def add(self, change: Change, track: Track) -> None:
+        self.newest = track
+        if isinstance(change.event, Track.Event) and change.event.touches_record():
+            self.touched = change
+        self.blob_changed |= _blob_wish(change.before) != _blob_wish(track)
+
+
+class MirrorTargets:
+    """One target per record: the newest generation that touches it, and whether it is to be put or deleted."""
+
+    name: Final = "mirror"
+    fingerprint: Final = "mirror-1"
+    tables: Final = (TARGETS, BLOB_JOBS)
+
+    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+        """Move the targets to the newest state; on the live tables, make their lanes due too."""
+        pages: dict[Any, _Page] = defaultdict(_Page)
+        for change in changes:
+            if isinstance(change.after, Track):
+                pages[change.aggregate_id].add(change, change.after)
+        if into(mirror_target) is mirror_target:  # lanes before targets: one lock order everywhere
+            for did, at in {change.did: change.recorded_at for change in changes}.items():
+                wake_lane(connection, did, at)
+        for page in pages.values():
+            if page.touched is not None:
+                row = _target_row(page.touched, page.newest)
+                upsert(connection, into(mirror_target), row, TARGETS.columns)
+            else:
+                _set_detached(connection, into(mirror_target), page.newest)
+            if page.blob_changed:
+                upsert(connection, into(blob_job), _blob_row(page.newest), BLOB_JOBS.columns)
+
+
+def wake_lane(connection: Connection, did: str, at: datetime) -> None:
+    """Make the lane due at `at` or earlier; only the relay moves `not_before`.
+
+    An account that never signed in gets a lane that waits for its sign-in.
+    """
+    insert = insert_into(connection, mirror_lane)
+    connection.execute(
+        insert.values(
+            did=did, host="", state=AUTH_REQUIRED, reason=AUTH_REQUIRED, due_at=at
+        ).on_conflict_do_update(
+            index_elements=["did"],
+            set_={"due_at": insert.excluded.due_at},
+            where=mirror_lane.c.due_at > insert.excluded.due_at,
+        )
+    )
+
+
+def upsert(connection: Connection, table: Table, row: dict[str, Any], columns: Sequence[str]) -> None:
+    """Insert a row, or set these columns of the one with its key."""
+    insert = insert_into(connection, table).values(row)
+    connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=list(table.primary_key.columns),
+            set_={name: insert.excluded[name] for name in columns},
+        )
+    )
+
+
+def insert_into(connection: Connection, table: Table) -> Any:
+    """Give the insert statement of the dialect, which knows ON CONFLICT."""
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def _target_row(touched: Change, newest: Track) -> dict[str, Any]:
+    return {
+        "did": newest.did,
+        "collection": newest.collection,
+        "rkey": newest.rkey,
+        "track_id": newest.track_id,
+        "desired_gen": touched.position,
+        "desired_op": DELETE if newest.deleted_at is not None else PUT,
+        "detached": newest.record_missing_since is not None,
+    }
+
+
+def _set_detached(connection: Connection, table: Table, track: Track) -> None:
+    detached = track.record_missing_since is not None
+    connection.execute(
+        update(table)
+        .where(table.c.track_id == track.track_id, table.c.detached != detached)
+        .values(detached=detached)
+    )
+
+
+def _blob_wish(track: object) -> tuple[str | None, bool, bool]:
+    if not isinstance(track, Track):
+        return None, False, False
+    requested = track.blob_requested and track.blob_accepts(track.audio.cid)
+    on_pds = track.blob is not None
+    return (track.audio.cid if requested or on_pds else None), requested, on_pds
+
+
+def _blob_row(track: Track) -> dict[str, Any]:
+    return {
+        "did": track.did,
+        "track_id": track.track_id,
+        "audio_cid": track.audio.cid,
+        "requested": track.blob_requested and track.blob_accepts(track.audio.cid),
+    }

@@ -1,0 +1,121 @@
+"""Read once: what is to be sent for a target, its body and its generation from one statement."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Self
+
+from sqlalchemy import Connection, select
+
+from aggregates.track import Track
+from eventstore.change import Recorded
+from eventstore.unit_of_work import EventLog
+from outbox.dag_cbor import Record, UnencodableError, decode, record_cid
+from outbox.lanes import Lane, is_open, target_due_at
+from outbox.lexicon import Lexicon, LexiconError
+from outbox.pds import RecordKey
+from outbox.record import RecordUrls, merged, record_for
+from outbox.tables import delivery_attempt, mirror_target
+from outbox.targets import DELETE, PUT
+
+columns = mirror_target.c
+RECREATING = (Track.Created, Track.RecordRestored, Track.Undeleted)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One target as it was read, and what is to be sent for it."""
+
+    key: RecordKey
+    track_id: int
+    gen: int
+    op: str
+    desired: Record | None
+    base: str | None
+    observed: Record | None
+    ever_sent: bool
+    attempts: int
+    recreates: bool
+    history: tuple[Recorded, ...]
+
+    @property
+    def body(self) -> Record | None:
+        """Give the record to put: ours, with the fields that other clients keep in it."""
+        return merged(self.desired, self.observed) if self.desired is not None else None
+
+    @property
+    def request_cid(self) -> str | None:
+        """Give the CID that the record will have; None once it is deleted."""
+        body = self.body
+        return record_cid(body) if body is not None else None
+
+    @property
+    def was_never_sent(self) -> bool:
+        """Whether the PDS can know nothing of this record."""
+        return not self.ever_sent and self.base is None
+
+    def on(self, base: str | None, observed: Record | None) -> Self:
+        """Give the same work on another base."""
+        return replace(self, base=base, observed=observed, ever_sent=True)
+
+    def check(self, lexicon: Lexicon) -> str | None:
+        """Say why the PDS must not be sent this record, if so."""
+        try:
+            if (body := self.body) is not None:
+                lexicon.check(body)
+                record_cid(body)
+        except (LexiconError, UnencodableError) as error:
+            return str(error)
+        return None
+
+
+def next_work(log: EventLog, lane: Lane, urls: RecordUrls, now: datetime, done: Sequence[int]) -> Work | None:
+    """Read the lane's next due target: deletes first, then by age. `done` are tracks this turn has seen to."""
+    with log.database.read() as connection:
+        row = connection.execute(
+            select(mirror_target)
+            .where(columns.did == lane.did, is_open(), target_due_at() <= now, columns.track_id.not_in(done))
+            .order_by(columns.desired_op != DELETE, columns.desired_gen)
+            .limit(1)
+        ).one_or_none()
+        if row is None:
+            return None
+        recorded = log.stream(connection, Track.create_id(row.track_id))
+        track = log.fold(Track, recorded)
+        assert track is not None  # noqa: S101 - a target is made by an event of its track
+        return _work(row, recorded, track, urls)
+
+
+def _work(row: Any, recorded: Sequence[Recorded], track: Track, urls: RecordUrls) -> Work:
+    touching = [r for r in recorded if isinstance(r.event, Track.Event) and r.event.touches_record()]
+    gen = touching[-1].position
+    deleted = track.deleted_at is not None
+    recreates = any(isinstance(r.event, RECREATING) and r.position > row.acked_gen for r in touching)
+    return Work(
+        key=RecordKey(row.did, row.collection, row.rkey),
+        track_id=row.track_id,
+        gen=gen,
+        op=DELETE if deleted else PUT,
+        desired=None if deleted else record_for(track, gen, urls),
+        base=row.observed_cid,
+        observed=decode(row.observed_body) if row.observed_body is not None else None,
+        ever_sent=row.ever_sent,
+        attempts=row.attempts,
+        recreates=recreates,
+        history=tuple(recorded),
+    )
+
+
+def our_cids(connection: Connection, key: RecordKey) -> set[str]:
+    """Give the CIDs that this service ever meant to write under the key."""
+    attempt = delivery_attempt.c
+    return set(
+        connection.scalars(
+            select(attempt.request_cid).where(
+                attempt.did == key.did,
+                attempt.collection == key.collection,
+                attempt.rkey == key.rkey,
+                attempt.request_cid.is_not(None),
+            )
+        )
+    )
