@@ -103,10 +103,12 @@ def is_public(address: Address) -> bool:
 class PublicNetwork(httpcore.AsyncNetworkBackend):
     """Resolves a host, refuses it if any of its addresses is not public, and connects to one that was checked."""
 
-    def __init__(self, policy: AddressPolicy, names: Names) -> None:
+    def __init__(
+        self, policy: AddressPolicy, names: Names, network: httpcore.AsyncNetworkBackend | None = None
+    ) -> None:
         self._policy = policy
         self._names = names
-        self._network = httpcore.AnyIOBackend()
+        self._network = network or httpcore.AnyIOBackend()
 
     async def connect_tcp(
         self,

@@ -112,21 +112,23 @@ class SessionRows:
 
     def load(self, did: str) -> Session:
         """The active session of this account, or `SignInRequiredError`."""
-        active = select(
-            pds_session.c.did,
-            pds_session.c.pds_url,
-            pds_session.c.sealed,
-            pds_session.c.scope,
-            pds_session.c.generation,
-            pds_session.c.refresh_until,
-            pds_session.c.access_expires_at,
-        ).where(pds_session.c.did == did, pds_session.c.status == SessionStatus.ACTIVE.value)
         with self._database.read() as connection:
-            row = connection.execute(active).one_or_none()
+            row = connection.execute(select(pds_session).where(pds_session.c.did == did)).one_or_none()
             now = self._database.now(connection)
         if row is None:
             raise SignInRequiredError(did)
-        return Session(*row, loaded_at=now)
+        if row.status != SessionStatus.ACTIVE:
+            raise SignInRequiredError(did, row.last_error)
+        return Session(
+            did=did,
+            pds_url=row.pds_url,
+            sealed=row.sealed,
+            scope=row.scope,
+            generation=row.generation,
+            refresh_until=row.refresh_until,
+            access_expires_at=row.access_expires_at,
+            loaded_at=now,
+        )
 
     def tokens(self, session: Session) -> Tokens:
         """Open the seal; keep what comes out no longer than one request."""

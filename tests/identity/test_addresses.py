@@ -1,0 +1,221 @@
+import asyncio
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpcore
+import httpx
+import pytest
+
+from identity.addresses import AddressPolicy, PublicNetwork, public_client
+from identity.errors import UnsafeAddressError
+
+UNSAFE_ADDRESSES = [
+    "127.0.0.1",
+    "127.8.8.8",
+    "0.0.0.0",  # noqa: S104
+    "10.1.2.3",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "198.18.0.1",
+    "192.0.2.1",
+    "224.0.0.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::7f00:1",
+    "fe80::1",
+    "fe80::1%1",
+    "fec0::1",
+    "fc00::1",
+    "fd12::1",
+    "ff02::1",
+    "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1",
+    "64:ff9b::7f00:1",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::1",
+    "2002:7f00:1::",
+    "2002:a00:1::1",
+    "2001:0:7f00:1::1",
+    "2001:db8::1",
+    "100::1",
+]
+PUBLIC_ADDRESSES = ["1.1.1.1", "8.8.8.8", "2606:4700:4700::1111", "64:ff9b::101:101", "::ffff:1.1.1.1"]
+UNSAFE_URLS = [
+    *(f"https://[{address}]" if ":" in address else f"https://{address}" for address in UNSAFE_ADDRESSES),
+    "https://2130706433",
+    "https://0x7f000001",
+    "https://0x7f.1",
+    "https://0177.0.0.1",
+    "https://127.1",
+    "https://127.0.0.1.",
+    "https://localhost",
+    "https://localhost.",
+    "https://pds.localhost",
+    "https://pds.local",
+    "https://metadata.google.internal",
+    "https://router.lan",
+    "https://alice.test",
+    "https://intranet",
+    "https://a..b.com",
+    "https://1。1。1。1",
+    "https://ⓛocalhost",
+    "https://user@pds.example.com",
+    "https://pds.example.com:99999",
+    "https://pds.example.com\\@127.0.0.1",
+    "https://",
+    "http://pds.example.com",
+    "ftp://pds.example.com",
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+    "",
+    "https://[",
+]
+
+
+class FixedNames:
+    def __init__(self, *addresses):
+        self.found = list(addresses)
+
+    async def addresses(self, _host):
+        return self.found
+
+    async def texts(self, _name):
+        return []
+
+
+class RecordingNetwork(httpcore.AsyncMockBackend):
+    def __init__(self, refused=()):
+        super().__init__([])
+        self.refused = refused
+        self.connected = []
+
+    async def connect_tcp(self, host, port, *args, **kwargs):
+        self.connected.append((host, port))
+        if host in self.refused:
+            raise httpcore.ConnectError
+        return await super().connect_tcp(host, port, *args, **kwargs)
+
+
+@pytest.mark.parametrize("url", UNSAFE_URLS)
+def test_an_unsafe_url_is_refused_as_it_is_written(url):
+    with pytest.raises(UnsafeAddressError):
+        AddressPolicy(["http://localhost:2583"]).check(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://pds.example.com", "https://pds.example.com:8443/x", "https://[2606:4700::1]"]
+)
+def test_a_public_https_url_is_allowed(url):
+    AddressPolicy().check(url)
+
+
+@pytest.mark.parametrize("address", UNSAFE_ADDRESSES)
+@pytest.mark.parametrize("others", [[], ["1.1.1.1"]])
+def test_a_name_that_resolves_to_an_unsafe_address_is_refused_before_connecting(address, others):
+    network = RecordingNetwork()
+    guarded = PublicNetwork(AddressPolicy(), FixedNames(*others, address), network)
+    with pytest.raises(UnsafeAddressError):
+        asyncio.run(guarded.connect_tcp("pds.example.com", 443))
+    assert network.connected == []
+
+
+@pytest.mark.parametrize("address", PUBLIC_ADDRESSES)
+def test_the_connection_goes_to_the_address_that_was_judged(address):
+    network = RecordingNetwork()
+    asyncio.run(
+        PublicNetwork(AddressPolicy(), FixedNames(address), network).connect_tcp("pds.example.com", 443)
+    )
+    assert network.connected == [(address, 443)]
+
+
+def test_the_next_address_is_tried_when_one_refuses():
+    network = RecordingNetwork(refused=["1.1.1.1"])
+    names = FixedNames("1.1.1.1", "8.8.8.8")
+    asyncio.run(PublicNetwork(AddressPolicy(), names, network).connect_tcp("pds.example.com", 443))
+    assert network.connected == [("1.1.1.1", 443), ("8.8.8.8", 443)]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://localhost:2583",
+        "http://localhost:2584",
+        "http://127.0.0.1:2583",
+        "http://localhost",
+        "http://x.localhost:2583",
+    ],
+)
+def test_a_development_origin_is_allowed_exactly_and_nothing_near_it(url):
+    policy = AddressPolicy(["http://localhost:2583"])
+    policy.check("http://localhost:2583/xrpc/x")
+    policy.check("HTTP://LOCALHOST:2583")
+    with pytest.raises(UnsafeAddressError):
+        policy.check(url)
+
+
+@pytest.fixture
+def web():
+    """Two origins on loopback; the first sends everybody to the second, and sets a cookie."""
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append((self.server.server_port, self.headers.get("cookie")))
+            self.send_response(302 if self.server is first else 200)
+            self.send_header("location", f"http://127.0.0.1:{second.server_port}/secret")
+            self.send_header("set-cookie", "a=b")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    first = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    second = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threads = [threading.Thread(target=server.serve_forever) for server in (first, second)]
+    for thread in threads:
+        thread.start()
+    yield first.server_port, second.server_port, seen
+    for server in (first, second):
+        server.shutdown()
+        server.server_close()
+    for thread in threads:
+        thread.join()
+
+
+def get(url, *, allowed=(), names=None, **options):
+    async def ask():
+        async with public_client(AddressPolicy(allowed), names=names) as http:
+            reply = await http.get(url, **options)
+            return [reply, await http.get(url, **options)]
+
+    return asyncio.run(ask())
+
+
+def test_the_client_really_refuses_a_name_that_resolves_to_loopback(web):
+    first, _, seen = web
+    with pytest.raises(UnsafeAddressError):
+        get(f"https://pds.example.com:{first}", names=FixedNames("127.0.0.1"))
+    assert seen == []
+
+
+def test_the_client_really_reaches_a_development_origin_and_keeps_no_cookies(web):
+    first, _, seen = web
+    replies = get(f"http://localhost:{first}", allowed=[f"http://localhost:{first}"])
+    assert [reply.status_code for reply in replies] == [302, 302]
+    assert seen == [(first, None), (first, None)]
+
+
+def test_a_redirect_is_checked_like_any_other_address(web):
+    first, second, seen = web
+    with pytest.raises(UnsafeAddressError):
+        get(f"http://localhost:{first}", allowed=[f"http://localhost:{first}"], follow_redirects=True)
+    assert second not in [port for port, _ in seen]
+
+
+def test_an_unsafe_address_counts_as_a_refused_connection():
+    assert issubclass(UnsafeAddressError, httpx.ConnectError)
