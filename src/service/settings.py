@@ -1,0 +1,243 @@
+"""The settings: read from the environment here and nowhere else, checked once, frozen."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from service.setting_values import (
+    did,
+    is_loopback,
+    loopback_origin,
+    media_place,
+    nsid,
+    origin,
+    private_jwks,
+    scope,
+    secret_key,
+    split,
+    web_url,
+)
+
+PREFIX: Final = "MASTERTAPE_"
+WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 (named to be refused)
+
+List = (NoDecode, BeforeValidator(split))
+Origin = Annotated[str, AfterValidator(origin)]
+WebUrl = Annotated[str, AfterValidator(web_url)]
+Nsid = Annotated[str, AfterValidator(nsid)]
+
+
+class SettingsError(Exception):
+    """The environment does not make sense; each line is one sentence about one setting."""
+
+
+class Shown(str):
+    """How the documentation writes a default that depends on other settings."""
+
+    __slots__ = ()
+
+
+class Settings(BaseSettings):
+    """Everything that an operator may choose. `load` reads it from the environment, tests construct it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_default=True
+    )
+
+    data: Path = Field(Path("data"), description="Folder of everything that is kept on this machine.")
+    database_url: str = Field(
+        "sqlite:///DATA/mastertape.db",
+        repr=False,
+        description="`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.",
+    )
+    media: Annotated[str, AfterValidator(media_place)] = Field(
+        "disk:DATA/media",
+        description="Where audio and artwork are kept: `disk:FOLDER` or `s3:BUCKET`; the keys of S3 come from "
+        "the usual places, `AWS_ACCESS_KEY_ID` and so on.",
+    )
+    s3_endpoint: WebUrl | None = Field(None, description="Address of an S3 that is not Amazon's.")
+    s3_public_url: WebUrl | None = Field(
+        None, description="Address under which everybody can read the bucket's `public/`."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
+    base_url: str = Field(
+        "http://HOST:PORT",
+        description="The origin that browsers use. It goes into every record: choose it once.",
+    )
+    secret_keys: Annotated[tuple[Annotated[SecretStr, AfterValidator(secret_key)], ...], *List] = Field(
+        (),
+        description="Secrets of at least 32 characters. The first seals tokens at rest, all of them open. When "
+        "there is none and BASE_URL is loopback, one is made and kept in `DATA/secret_keys`; required otherwise.",
+    )
+    collection: Nsid = Field("fm.plyr.track", description="Collection that records are written to.")
+    old_collection: Nsid = Field(
+        "app.relay.track", description="Collection that older records are moved from."
+    )
+    plc_url: Annotated[WebUrl | None, Shown("the public directory")] = Field(
+        None, description="The PLC directory that is asked for DIDs."
+    )
+    dev_origins: Annotated[tuple[Annotated[str, AfterValidator(loopback_origin)], ...], *List] = Field(
+        (),
+        description="Exact loopback origins that may be asked over plain http, also for `.test` handles. For "
+        "development: refused when BASE_URL is https.",
+    )
+    oauth_scope: Annotated[str, AfterValidator(scope)] = Field(
+        "atproto repo:COLLECTION blob:audio/* blob:image/*",
+        description="What a person is asked to allow.",
+    )
+    oauth_keys: Annotated[SecretStr | None, AfterValidator(private_jwks)] = Field(
+        None, description="Private P-256 keys of the confidential OAuth client: a JSON list of JWKs."
+    )
+    app_password_login: Annotated[bool, Shown("on when BASE_URL is loopback, else off")] = Field(
+        default_factory=lambda known: is_loopback(known["base_url"]),
+        description="Whether people may sign in with an app password.",
+    )
+    admin_dids: Annotated[tuple[Annotated[str, AfterValidator(did)], ...], *List] = Field(
+        (), description="Who may use `/ops` and read everybody's audit."
+    )
+    cors_origins: Annotated[tuple[Origin, ...], *List] = Field(
+        (), description="Origins whose pages may call the API with a person's cookie."
+    )
+    supporters_url: WebUrl | None = Field(
+        None,
+        description="Who is asked whether somebody supports an artist. Without it, gated audio is its owner's.",
+    )
+    relay: bool = Field(True, description="Whether `serve` also runs a relay.")
+    lanes: int = Field(32, ge=1, le=1000, description="Accounts that one relay writes for at the same time.")
+    lease_seconds: int = Field(
+        60,
+        ge=10,
+        le=3600,
+        description="How long a relay may be silent before another one takes its accounts over.",
+    )
+    max_upload_bytes: int = Field(1_610_612_736, ge=1, description="Largest upload.")
+    sweep_grace_days: int = Field(
+        30,
+        ge=1,
+        description="How long bytes that nothing names are kept. Make it longer than backups are kept.",
+    )
+    scan_minutes: int = Field(60, ge=1, description="How often the records on the PDSes are looked through.")
+    firehose: bool = Field(
+        False, description="Whether changes made elsewhere are also heard from the relay network."
+    )
+    rate_limits: bool = Field(
+        True,
+        description="Limits a minute: 100 requests of one principal, 10 sign-ins, 20 uploads.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine's browsers use the service."""
+        return is_loopback(self.base_url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is a file of ours."""
+        return self.database_url.startswith("sqlite:")
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, value: str, info: ValidationInfo) -> str:
+        try:
+            url = make_url(value.replace("sqlite:///DATA/", f"sqlite:///{info.data.get('data')}/"))
+        except ArgumentError:
+            raise ValueError("must be sqlite:///FILE or postgresql://...") from None
+        if url.drivername in {"postgres", "postgresql"}:
+            url = url.set(drivername="postgresql+psycopg")
+        if url.drivername == "sqlite" and url.database in {None, "", ":memory:"}:
+            raise ValueError("must name a file: a log in memory is lost")
+        if url.drivername not in {"sqlite", "postgresql+psycopg"}:
+            raise ValueError("must be sqlite:///FILE or postgresql://...")
+        # "%2F" in a socket's folder would be read as an interpolation by some that get this
+        return url.render_as_string(hide_password=False).replace("%2F", "/")
+
+    @field_validator("media")
+    @classmethod
+    def _media(cls, value: str, info: ValidationInfo) -> str:
+        return value.replace("disk:DATA/", f"disk:{info.data.get('data')}/")
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str, info: ValidationInfo) -> str:
+        if value != cls.model_fields["base_url"].default:
+            return origin(value)
+        host, port = info.data.get("host"), info.data.get("port")
+        if host in WILDCARDS:
+            raise ValueError(f"must be set when HOST is {host}: browsers need a name")
+        return origin(f"http://[{host}]:{port}" if ":" in str(host) else f"http://{host}:{port or 1}")
+
+    @field_validator("oauth_scope")
+    @classmethod
+    def _scope(cls, value: str, info: ValidationInfo) -> str:
+        return value.replace("COLLECTION", str(info.data.get("collection")))
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.dev_origins and self.base_url.startswith("https:"):
+            raise ValueError("DEV_ORIGINS is for development: it is refused when BASE_URL is https")
+        if not self.secret_keys and not self.is_loopback:
+            raise ValueError(
+                "SECRET_KEYS is required when BASE_URL is not loopback: `openssl rand -hex 32` makes one"
+            )
+        if self.s3_public_url and not self.media.startswith("s3:"):
+            raise ValueError("S3_PUBLIC_URL has a meaning only when MEDIA is s3:BUCKET")
+        if self.collection == self.old_collection:
+            raise ValueError("COLLECTION and OLD_COLLECTION must differ")
+        return self
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment; SettingsError says all that is wrong with it."""
+    unknown = [_unknown(name) for name in (os.environ if environ is None else environ) if _is_unknown(name)]
+    if unknown:
+        raise SettingsError("\n".join(unknown))
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(_sentences(error)) from None
+
+
+def names() -> list[str]:
+    """Every name that the environment may hold."""
+    return [PREFIX + field.upper() for field in Settings.model_fields]
+
+
+def _is_unknown(name: str) -> bool:
+    return name.upper().startswith(PREFIX) and name.upper() not in names()
+
+
+def _unknown(name: str) -> str:
+    closest = difflib.get_close_matches(name.upper(), names(), n=1, cutoff=0)[0]
+    return f"{name} is not a setting; did you mean {closest}?"
+
+
+def _sentences(error: ValidationError) -> str:
+    """One line for each mistake; a default that could not be computed because of another one is none."""
+    lines = [_sentence(each) for each in error.errors() if each["type"] != "default_factory_not_called"]
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _sentence(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return PREFIX + message
+    name = PREFIX + str(error["loc"][0]).upper()
+    return f"{name}: {message[:1].lower()}{message[1:]}"
