@@ -4,7 +4,7 @@ An attempt that a crash left open still says what may have landed.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -17,6 +17,7 @@ from outbox.verdict import Kind, Verdict
 from outbox.work import Work
 
 attempt = delivery_attempt.c
+CANCELLED: Final = "cancelled"
 
 
 def intend(database: Database, lane: Lane, work: Work) -> int:
@@ -24,22 +25,17 @@ def intend(database: Database, lane: Lane, work: Work) -> int:
     with database.write() as connection:
         lock_lane(connection, lane)
         connection.execute(update(mirror_target).where(_is_target(work.key)).values(ever_sent=True))
+        row = _row(lane, work, database.now(connection))
         attempt_id: int = connection.execute(
-            insert(delivery_attempt)
-            .returning(attempt.id)
-            .values(
-                did=work.key.did,
-                collection=work.key.collection,
-                rkey=work.key.rkey,
-                gen=work.gen,
-                op=work.op,
-                request_cid=work.request_cid,
-                swap_cid=work.base,
-                epoch=lane.epoch,
-                started_at=database.now(connection),
-            )
+            insert(delivery_attempt).values(row).returning(attempt.id)
         ).scalar_one()
         return attempt_id
+
+
+def note_cancelled(connection: Connection, lane: Lane, work: Work, now: datetime) -> None:
+    """Note that nothing had to be sent: the record came and went before the PDS heard of it."""
+    row = {**_row(lane, work, now), "ended_at": now, "outcome": CANCELLED}
+    connection.execute(insert(delivery_attempt).values(row))
 
 
 def conclude(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
@@ -72,3 +68,17 @@ def _is_target(key: RecordKey) -> Any:
 def _rev(body: Record | None) -> str | None:
     commit = body.get("commit") if isinstance(body, dict) else None
     return commit.get("rev") if isinstance(commit, dict) else None
+
+
+def _row(lane: Lane, work: Work, now: datetime) -> dict[str, Any]:
+    return {
+        "did": work.key.did,
+        "collection": work.key.collection,
+        "rkey": work.key.rkey,
+        "gen": work.gen,
+        "op": work.op,
+        "request_cid": work.request_cid,
+        "swap_cid": work.base,
+        "epoch": lane.epoch,
+        "started_at": now,
+    }

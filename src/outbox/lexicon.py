@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -118,5 +118,8 @@ FORMATS: Final[dict[str, Callable[[str], bool]]] = {
 
 
 def track_lexicon() -> Lexicon:
-    """Load the lexicon of the record we write, which travels inside this package."""
-    return Lexicon(json.loads(files("outbox").joinpath("lexicons", "fm.plyr.track.json").read_text()))
+    """Load the lexicon of the record we write: a wheel carries lexicons/ in this package, a checkout beside src/."""
+    package = Path(__file__).parent
+    folders = (package / "lexicons", package.parent.parent / "lexicons")
+    folder = next(folder for folder in folders if folder.is_dir())
+    return Lexicon(json.loads((folder / "fm.plyr.track.json").read_text("utf-8")))

@@ -13,7 +13,7 @@ from eventstore.unit_of_work import EventLog
 from outbox.backoff import backoff
 from outbox.dag_cbor import encode
 from outbox.delivery import UNREACHABLE, Outcome, Result
-from outbox.journal import conclude
+from outbox.journal import conclude, note_cancelled
 from outbox.lanes import Lane, change_lane, lock_lane, park_lane
 from outbox.tables import NEVER, PAST, blob_job, mirror_lane, mirror_target
 from outbox.targets import AUTH_REQUIRED, upsert
@@ -45,7 +45,10 @@ def _settle(unit: Unit, lane: Lane, result: Result) -> None:
     if result.attempt_id is not None:
         conclude(unit.connection, result.attempt_id, result.verdict, unit.now)
     match result.outcome:
-        case Outcome.DELIVERED | Outcome.CANCELLED:
+        case Outcome.CANCELLED:
+            note_cancelled(unit.connection, lane, result.work, unit.now)
+            _acknowledge(unit, lane, result)
+        case Outcome.DELIVERED:
             _acknowledge(unit, lane, result)
         case Outcome.MISSING:
             _note_missing(unit, result.work)

@@ -1,0 +1,223 @@
+"""A log, a relay and a real PDS, with the network between them in the test's hands."""
+
+import asyncio
+import hashlib
+from base64 import b32encode
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from aggregates.track import Track
+from aggregates.transcodings import TRANSCODINGS
+from aggregates.values import Audio
+from devpds.server import DevPds
+from eventstore.database import Database
+from eventstore.envelope import Envelope
+from eventstore.unit_of_work import EventLog
+from outbox.blobs import BlobWorker
+from outbox.delivery import Delivery, Outcome
+from outbox.lanes import Lane, claim, resume_lane
+from outbox.lexicon import track_lexicon
+from outbox.pds import Pds
+from outbox.record import RecordUrls
+from outbox.relay import Relay, RelayLimits
+from outbox.status import Mirror, mirrors
+from outbox.targets import MirrorTargets
+from tests.dsl import COLLECTION, a_track
+from tests.servers.atproto import PdsAccount
+
+ARTIST = Envelope(actor="artist", via="test", request_id="test")
+URLS = RecordUrls("http://127.0.0.1:8000")
+Fault = Callable[[Callable[[], Any]], Any]
+
+
+def audio_of(data: bytes) -> Audio:
+    """The audio value of these bytes."""
+    raw = b"\x01\x55\x12\x20" + hashlib.sha256(data).digest()
+    cid = "b" + b32encode(raw).decode().lower().rstrip("=")
+    return Audio(cid, size=len(data), mime="audio/mpeg", file_type="mp3", duration=3)
+
+
+async def refused(send: Callable[[], Any]) -> httpx.Response:  # noqa: ARG001
+    """Nothing reaches the PDS."""
+    raise httpx.ConnectError("refused")
+
+
+async def answer_lost(send: Callable[[], Any]) -> httpx.Response:
+    """The PDS applies it; nobody hears of it."""
+    await send()
+    raise httpx.ReadTimeout("no answer")
+
+
+def answered(status: int, error: str, message: str = "") -> Fault:
+    """The PDS says this instead."""
+
+    async def fault(send: Callable[[], Any]) -> httpx.Response:  # noqa: ARG001
+        return httpx.Response(status, json={"error": error, "message": message})
+
+    return fault
+
+
+@dataclass
+class Wire:
+    """Requests in the name of the account; the next ones meet the faults that were laid in."""
+
+    pds: DevPds
+    http: httpx.AsyncClient
+    did: str
+    token: str
+    faults: list[Fault] = field(default_factory=list)
+    sent: list[tuple[str, Any]] = field(default_factory=list)
+
+    async def request(
+        self,
+        did: str,
+        method: str,
+        nsid: str,
+        *,
+        params=None,
+        json=None,
+        body=None,
+        headers=None,
+        timeout=30.0,
+    ) -> httpx.Response:
+        assert did == self.did
+
+        async def send() -> httpx.Response:
+            content = {"content": body()} if body is not None else {"json": json}
+            return await self.http.request(
+                method,
+                f"{self.pds.url}/xrpc/{nsid}",
+                params=params,
+                timeout=timeout,
+                headers={**(headers or {}), "authorization": f"Bearer {self.token}"},
+                **content,
+            )
+
+        self.sent.append((nsid.rsplit(".", 1)[1], json))
+        return await self.faults.pop(0)(send) if self.faults else await send()
+
+
+@dataclass
+class Bytes:
+    """Audio in memory."""
+
+    held: dict[str, bytes] = field(default_factory=dict)
+
+    def keep(self, data: bytes) -> Audio:
+        """Hold the bytes and give their audio value."""
+        audio = audio_of(data)
+        self.held[audio.cid] = data
+        return audio
+
+    def read(self, cid: str) -> Iterator[bytes]:
+        """Stream them in pieces."""
+        if cid not in self.held:
+            raise FileNotFoundError(cid)
+        data = self.held[cid]
+        return iter([data[start : start + 1000] for start in range(0, len(data), 1000)])
+
+
+class Clock:
+    """The database's time, which a test may move on."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    def advance(self, **by: float) -> None:
+        """Move on."""
+        self.ahead += timedelta(**by)
+
+
+class Rig:
+    """What a test of the outbox speaks to."""
+
+    def __init__(
+        self, database: Database, pds: DevPds, account: PdsAccount, wire: Wire, clock: Clock
+    ) -> None:
+        self.database, self.pds, self.wire, self.clock = database, pds, wire, clock
+        self.did = account.did
+        self.log = EventLog(database, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
+        self.bytes = Bytes()
+        self._api = Pds(wire, wire.http)
+        self.delivery = Delivery(database, self._api, URLS, track_lexicon())
+        self.relay = self.another_relay("relay-1")
+        with database.write() as connection:
+            resume_lane(connection, self.did, pds.url, database.now(connection))
+
+    def another_relay(self, owner: str, *, lease: float = 60.0) -> Relay:
+        """One more relay process's worth of relay."""
+        blobs = BlobWorker(self.log, self._api, self.bytes, owner=owner)
+        limits = RelayLimits(lease=timedelta(seconds=lease))
+        return Relay(self.log, self.delivery, blobs, URLS, owner=owner, limits=limits)
+
+    def upload(self, track_id: int = 1, **fields: Any) -> Track:
+        """An artist uploads a track."""
+        fields.setdefault("audio", self.bytes.keep(f"audio {track_id}".encode() * 500))
+        track = a_track(track_id, did=self.did, **fields)
+        return self._save(track)
+
+    def tell(self, track_id: int, command: Callable[[Track], None]) -> Track:
+        """The artist tells the track something."""
+        with self.log.unit_of_work(self.did, ARTIST) as unit:
+            track = unit.load(Track, Track.create_id(track_id))
+            command(track)
+            unit.save(track)
+        return track
+
+    def edit(self, track_id: int = 1, **changes: Any) -> Track:
+        """The artist edits fields."""
+        return self.tell(track_id, lambda track: track.update_metadata(changes, at=self.clock()))
+
+    def run(self) -> Counter[Outcome]:
+        """The relay does what is due now."""
+        return asyncio.get_event_loop().run_until_complete(self.relay.run_once())
+
+    async def relay_once(self) -> Counter[Outcome]:
+        """The relay does what is due now."""
+        return await self.relay.run_once()
+
+    def mirror(self, track_id: int = 1) -> Mirror:
+        """Where the record stands."""
+        with self.database.read() as connection:
+            return mirrors(connection, [track_id])[track_id]
+
+    def remote(self, track: Track) -> dict[str, Any] | None:
+        """What the PDS holds."""
+        record = self.pds.get_record(self.did, COLLECTION, track.rkey)
+        return record["value"] if record is not None else None
+
+    def claim(self, owner: str, *, lease: float = 60.0) -> Lane:
+        """A relay claims the lane and then does not come back."""
+        [lane] = claim(self.database, owner=owner, limit=1, lease=timedelta(seconds=lease))
+        return lane
+
+    def _save(self, track: Track) -> Track:
+        with self.log.unit_of_work(self.did, ARTIST) as unit:
+            unit.save(track)
+        return track
+
+
+@asynccontextmanager
+async def rig_on(url: str, pds: DevPds, account: PdsAccount) -> AsyncIterator[Rig]:
+    """A rig on an empty database."""
+    clock = Clock()
+    database = Database(url, clock=clock)
+    async with httpx.AsyncClient() as http:
+        reply = await http.post(
+            f"{pds.url}/xrpc/com.atproto.server.createSession",
+            json={"identifier": account.did, "password": account.app_password},
+        )
+        wire = Wire(pds, http, account.did, reply.json()["accessJwt"])
+        try:
+            yield Rig(database, pds, account, wire, clock)
+        finally:
+            database.close()
