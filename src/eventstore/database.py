@@ -70,8 +70,7 @@ class Database:
             pool_timeout=15,
             **options,
         )
-        # SQLite lets one writer in at a time anyway; queueing here is fair and wakes at once, its busy handler polls.
-        self._write_lock = threading.Lock() if self.is_sqlite else nullcontext()
+        self._write_turn = threading.Lock()
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -101,13 +100,24 @@ class Database:
                 raise ReadOnlyTransactionError
             yield joined
             return
-        with self._write_lock, self._open(writing=True, options={"sqlite_immediate": True}) as connection:
+        turn = self._sqlite_turn() if self.is_sqlite else nullcontext()
+        with turn, self._open(writing=True, options={"sqlite_immediate": True}) as connection:
             yield connection
 
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction of this database is open in this context."""
         return self._current.get() is not None
+
+    @contextmanager
+    def _sqlite_turn(self) -> Iterator[None]:
+        # SQLite lets one writer in at a time anyway; a lock of ours wakes the next one at once, its busy handler polls.
+        if not self._write_turn.acquire(timeout=SQLITE_BUSY_SECONDS):
+            raise LogBusyError
+        try:
+            yield
+        finally:
+            self._write_turn.release()
 
     @contextmanager
     def _open(self, *, writing: bool, options: dict[str, Any]) -> Iterator[Connection]:
@@ -164,6 +174,6 @@ def _require_alive(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         alive = driver.in_transaction
     else:
-        alive = driver.info.transaction_status != TransactionStatus.INERROR
+        alive = driver.info.transaction_status not in {TransactionStatus.INERROR, TransactionStatus.UNKNOWN}
     if not alive:
         raise BrokenUnitError

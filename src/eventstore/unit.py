@@ -122,7 +122,7 @@ class Unit:
         self, events: Sequence[Event], before: Aggregate | None, recorded_at: datetime
     ) -> list[Change]:
         if self.did is None:
-            msg = "an event belongs to an account: open the unit of work with its DID"
+            msg = "an event belongs to an account: open the unit of work with a DID"
             raise ValueError(msg)
         stored = [self._log.codec.encode(event) for event in events]
         rows = [event_row(each, self.did, self.envelope, recorded_at) for each in stored]

@@ -59,7 +59,7 @@ class EventLog:
     def unit_of_work(self, did: str | None, envelope: Envelope) -> Iterator[Unit]:
         """Take the append lock, then read, decide and append; commit at the end, or roll back on any error.
 
-        Without a DID the unit has the whole log for itself.
+        Without a DID the unit has the whole log for itself and appends nothing: a rebuild's last step.
         """
         if self.database.in_transaction:
             raise NestedUnitError
@@ -67,7 +67,8 @@ class EventLog:
         try:
             with self.database.write() as connection:
                 lock_for_append(connection, self.table, did, patience=self._patience)
-                require_current(connection, self.projections, self.table)
+                if did is not None:
+                    require_current(connection, self.projections, self.table)
                 unit = Unit(self, connection, did, envelope)
                 yield unit
                 unit.require_whole()

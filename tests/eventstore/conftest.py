@@ -33,6 +33,15 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
+def postgres(fresh_postgres: str) -> Iterator[Database]:
+    """PostgreSQL only: what SQLite's single writer makes impossible."""
+    database = Database(fresh_postgres)
+    create_tables(database)
+    yield database
+    database.close()
+
+
+@pytest.fixture
 def log(database: Database, totals: Totals) -> EventLog:
     totals.table.metadata.create_all(database.engine)
     return EventLog(database, projections=[totals])

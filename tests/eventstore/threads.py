@@ -1,0 +1,34 @@
+"""Concurrent work in tests: every wait is bounded, every error comes out."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from sqlalchemy import text
+
+from eventstore.database import Database
+
+DEADLINE = 60.0
+
+
+def together(*works: Callable[[], object]) -> None:
+    """Run all at once; raise what any of them raised."""
+    with ThreadPoolExecutor(len(works)) as pool:
+        for future in [pool.submit(work) for work in works]:
+            future.result(DEADLINE)
+
+
+def until(condition: Callable[[], bool], *, within: float = DEADLINE) -> None:
+    """Wait for a condition that another thread, process or server brings about."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.01)
+
+
+def lock_waits(database: Database) -> int:
+    """How many transactions wait for an advisory lock, seen from outside of all of them."""
+    waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    with database.engine.connect() as connection:
+        count: int = connection.execute(text(waiting)).scalar_one()
+        return count
