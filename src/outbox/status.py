@@ -70,6 +70,7 @@ def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirro
             lane.lease_until.label("lane_lease_until"),
             lane.lease_owner.label("lane_owner"),
             blob_job.c.last_error.label("blob_error"),
+            (blob_job.c.requested | blob_job.c.again).label("blob_wanted"),
         )
         .join(mirror_lane, lane.did == target.did)
         .outerjoin(blob_job, blob_job.c.track_id == target.track_id)
@@ -105,10 +106,11 @@ def _state(row: Any) -> tuple[str, str | None]:
     rules = (
         (row.state == HELD and row.desired_op != DELETE, HELD, row.reason),
         (row.detached, DETACHED, "record_missing"),
-        (row.desired_gen <= row.acked_gen, DELIVERED, None),
+        (row.desired_gen <= row.acked_gen and not row.blob_wanted, DELIVERED, None),
         (row.state == REJECTED and is_current, REJECTED, row.reason),
         (row.lane_state != READY, PARKED, row.lane_state),
         (row.lane_paused, PARKED, "paused"),
+        (row.desired_gen <= row.acked_gen, PENDING, "blob"),
         (is_current and row.reason is not None, PENDING, row.reason),
         (True, PENDING, "sending"),
     )

@@ -1,0 +1,45 @@
+"""Does the record on the PDS say what the service says of the track? Written apart from the service's own mapping."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def expected_record(track: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what the PDS must hold for a track as GET /tracks/{id} tells it."""
+    blob = track["pds_blob_cid"]
+    fields = {
+        "$type": "fm.plyr.track",
+        "title": track["title"],
+        "artist": track["artist"],
+        "fileType": track["file_type"],
+        "audioUrl": track["audio_url"],
+        "audioBlob": blob,
+        "duration": track["duration"],
+        "album": track["album"],
+        "description": track["description"],
+        "features": track["features"],
+        "imageUrl": track["image_url"],
+        "supportGate": track["support_gate"],
+        "labels": track["self_labels"],
+        "createdAt": track["created_at"],
+        "mastertapeGen": track["mirror"]["generation"],
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def plain(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the record with its blob and labels as plainly as the service names them."""
+    values = dict(record)
+    if "audioBlob" in values:
+        values["audioBlob"] = values["audioBlob"]["ref"]["$link"]
+    if "labels" in values:
+        values["labels"] = [label["val"] for label in values["labels"]["values"]]
+    return values
+
+
+def differences(track: Mapping[str, Any] | None, record: Mapping[str, Any] | None) -> list[str]:
+    """Name the fields in which they differ; a deleted track (None) has no record."""
+    if track is None or record is None:
+        return [] if track is None and record is None else ["the record itself"]
+    wanted, found = expected_record(track), plain(record)
+    return sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))

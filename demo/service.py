@@ -1,0 +1,118 @@
+"""The service as a process of its own, and its HTTP API from outside."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from devpds.process import Process
+from devpds.server import DevPds, free_port
+
+MASTERTAPE: Final = Path(sys.executable).parent / "mastertape"
+
+
+class Service:
+    """`mastertape serve` on a database of its own; may be stopped, killed and started again."""
+
+    def __init__(
+        self, data: Path, pds: DevPds, *, command: str = "serve", env: Mapping[str, str] | None = None
+    ) -> None:
+        data.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        settings = {
+            "MASTERTAPE_DATA": str(data),
+            "MASTERTAPE_PORT": str(self.port),
+            "MASTERTAPE_PLC_URL": pds.plc_url,
+            "MASTERTAPE_DEV_ORIGINS": pds.url,
+            **(env or {}),
+        }
+        strangers = [name for name in os.environ if name.startswith("MASTERTAPE_") and name not in settings]
+        self._process = Process(
+            ["/usr/bin/env", *(f"--unset={name}" for name in strangers), MASTERTAPE, command],
+            log=data / "service.log",
+            env=settings,
+        )
+        self._http = httpx.Client(base_url=self.url, timeout=10)
+
+    @property
+    def pid(self) -> int:
+        """The pid of the process."""
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start unless running; return when requests are answered."""
+        self._process.start(self._ready)
+
+    def stop(self) -> None:
+        """End in order."""
+        self._process.stop()
+
+    def kill(self) -> None:
+        """End as a crash would."""
+        self._process.kill()
+
+    def _ready(self) -> bool:
+        try:
+            return self._http.get("/readyz").is_success
+        except httpx.TransportError:
+            return False
+
+
+class Client:
+    """One signed-in artist."""
+
+    def __init__(self, url: str, identifier: str, app_password: str) -> None:
+        self.http = httpx.Client(base_url=url, timeout=60)
+        reply = self.http.post(
+            "/auth/app-password", json={"identifier": identifier, "password": app_password}
+        )
+        reply.raise_for_status()
+        self.token = str(reply.json()["token"])
+        self.http.cookies.clear()
+        self.http.headers["authorization"] = f"Bearer {self.token}"
+
+    def upload(self, audio: bytes, name: str = "tone.wav", **fields: Any) -> dict[str, Any]:
+        """POST /tracks; `image` is a cover's bytes, the rest are form fields."""
+        return self._body(self.http.post("/tracks", data=fields, files={"file": (name, audio)}), 201)
+
+    def edit(self, track_id: int, **fields: Any) -> dict[str, Any]:
+        """PATCH /tracks/{id} with JSON."""
+        return self._body(self.http.patch(f"/tracks/{track_id}", json=fields))
+
+    def set_artwork(self, track_id: int, image: bytes) -> dict[str, Any]:
+        """PATCH /tracks/{id} with a cover."""
+        return self._body(
+            self.http.patch(f"/tracks/{track_id}", files={"image": ("cover.png", image, "image/png")})
+        )
+
+    def post(self, track_id: int, action: str) -> dict[str, Any]:
+        """POST /tracks/{id}/{action}."""
+        return self._body(self.http.post(f"/tracks/{track_id}/{action}"), 200, 202)
+
+    def delete(self, track_id: int) -> dict[str, Any]:
+        """DELETE /tracks/{id}."""
+        return self._body(self.http.delete(f"/tracks/{track_id}"))
+
+    def track(self, track_id: int) -> dict[str, Any]:
+        """GET /tracks/{id}."""
+        return self._body(self.http.get(f"/tracks/{track_id}"))
+
+    def mirror(self, track_id: int) -> dict[str, Any]:
+        """GET /tracks/{id}/mirror."""
+        return self._body(self.http.get(f"/tracks/{track_id}/mirror"))
+
+    def history(self, track_id: int) -> list[dict[str, Any]]:
+        """GET /tracks/{id}/history, oldest first."""
+        items = self._body(self.http.get(f"/tracks/{track_id}/history", params={"limit": 100}))["items"]
+        return sorted(items, key=lambda row: row["position"])
+
+    def _body(self, reply: httpx.Response, *expected: int) -> dict[str, Any]:
+        if reply.status_code not in (expected or (200,)):
+            raise RuntimeError(
+                f"{reply.request.method} {reply.request.url} -> {reply.status_code} {reply.text}"
+            )
+        return dict(reply.json())
