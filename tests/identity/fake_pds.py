@@ -72,6 +72,9 @@ class FakePds:
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.do_POST()
+
             def do_POST(self):
                 reply = fake.answer(self.path, self.headers.get("authorization"))
                 self.send_response(reply.status_code)
