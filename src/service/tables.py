@@ -1,0 +1,24 @@
+"""Every table of every package: importing this makes `metadata` whole."""
+
+from typing import Final
+
+import identity.accounts
+import identity.credentials
+import identity.session_rows
+import outbox.tables
+import projections.read_models
+import service.job_lease
+import storage.media
+from eventstore.schema import metadata
+
+MODULES: Final = (
+    identity.accounts,
+    identity.credentials,
+    identity.session_rows,
+    outbox.tables,
+    projections.read_models,
+    service.job_lease,
+    storage.media,
+)
+
+__all__ = ["MODULES", "metadata"]
