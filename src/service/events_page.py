@@ -1,0 +1,74 @@
+"""The events as the page docs/events.md: `python -m service.events_page > docs/events.md`."""
+
+import inspect
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, Final
+
+from aggregates.track import Track
+from aggregates.transcodings import TRANSCODINGS
+
+HEAD: Final = """\
+# Events
+
+What the log holds, in the order of a track's life. A topic is stored data: it is never renamed, and every stored
+version replays for ever (tests/golden/). Who, how, in which request and when stand in the row's envelope (did, actor, via,
+request_id, recorded_at), not in the event. Every event also carries `timestamp`, the time of its command.
+
+<!-- generated from src/aggregates/ by `python -m service.events_page`; a test holds it to that -->
+
+| event | topic | carries | touches the record | made by | meaning |
+|---|---|---|---|---|---|
+"""
+VALUES_HEAD: Final = """
+## Values
+
+Written as `{"_type_": name, "_data_": {...}}`.
+
+| value | name | fields | meaning |
+|---|---|---|---|
+"""
+ENVELOPE: Final = frozenset({"originator_id", "originator_version", "originator_topic", "timestamp"})
+
+
+def event_classes() -> Iterator[type[Track.Event]]:
+    """Give the event classes of a track, in the order of its life."""
+    for member in vars(Track).values():
+        if isinstance(member, type) and issubclass(member, Track.Event) and member is not Track.Event:
+            yield member
+
+
+def page() -> str:
+    """Give the whole page."""
+    events = "".join(_event_row(event) for event in event_classes())
+    values = "".join(_value_row(each.type, each.name) for each in TRANSCODINGS)
+    return HEAD + events + VALUES_HEAD + values
+
+
+def _event_row(event: type[Track.Event]) -> str:
+    touches = "yes, unless only tags" if event is Track.MetadataUpdated else _yes(event.TOUCHES_RECORD)
+    by = "relay" if event.BY_RELAY else "people"
+    topic = event.TOPIC  # type: ignore[attr-defined]  # every event below Track.Event has one
+    return f"| {event.__name__} | `{topic}` | {_carried(event)} | {touches} | {by} | {_doc(event)} |\n"
+
+
+def _value_row(value: type, name: str) -> str:
+    return f"| {value.__name__} | `{name}` | {_carried(value)} | {_doc(value)} |\n"
+
+
+def _carried(carrier: Any) -> str:
+    names = [field.name for field in fields(carrier) if field.name not in ENVELOPE]
+    return ", ".join(names) or "-"
+
+
+def _doc(documented: type) -> str:
+    return " ".join((inspect.getdoc(documented) or "").split())
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

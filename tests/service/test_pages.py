@@ -1,0 +1,17 @@
+"""Pages that are made from the code say what the code says."""
+
+from pathlib import Path
+
+from service import events_page
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_page_of_events_is_the_one_that_the_classes_give() -> None:
+    assert (DOCS / "events.md").read_text() == events_page.page()
+
+
+def test_the_page_of_events_names_every_event() -> None:
+    names = {event.__name__ for event in events_page.event_classes()}
+    assert {"Created", "MetadataUpdated", "Undeleted"} <= names
+    assert len(names) == 15
