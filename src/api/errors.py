@@ -1,0 +1,202 @@
+"""From exception to answer, in one table. Every error of ours that can reach HTTP stands in it by name."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from aggregates import errors as track
+from api import refusals as api
+from api.json_response import AsciiJsonResponse
+from eventstore import errors as store
+from identity import errors as identity
+from storage import errors as storage
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How an error is answered: `fields` are attributes of it, `message` is said instead of its own."""
+
+    status: int
+    code: str
+    fields: tuple[str, ...] = ()
+    message: str | None = None
+    retry_after: int | None = None
+
+
+INTERNAL: Final = Reply(
+    500, "internal", message="Something broke here. It is written down under this request's X-Request-Id."
+)
+NOT_READY: Final = Reply(
+    503,
+    "not_ready",
+    message="The service cannot reach its database, or is busy. Nothing was changed; try again in a moment.",
+    retry_after=2,
+)
+_NOT_SURE: Final = (
+    "The commit was not confirmed: the change may or may not have happened. "
+    "Send it again with the same Idempotency-Key, or read first."
+)
+_LATER: Final = "The account's home did not answer as it should. Nothing was changed; try again later."
+
+REPLIES: Final[dict[type[Exception], Reply]] = {
+    # Values and states that a track refuses.
+    track.TrackError: INTERNAL,
+    track.InvalidFieldError: Reply(400, "invalid_field", ("field", "limit")),
+    track.TrackDeletedError: Reply(404, "track_not_found"),
+    track.GatedTrackError: Reply(400, "gated_track"),
+    # Requests that the API refuses.
+    api.ApiError: INTERNAL,
+    api.NotAuthenticatedError: Reply(401, "not_authenticated"),
+    api.ScopeRequiredError: Reply(403, "scope_required", ("scope",)),
+    api.CrossSiteError: Reply(403, "cross_site"),
+    api.TrackNotFoundError: Reply(404, "track_not_found"),
+    api.NotOwnerError: Reply(403, "not_owner"),
+    api.MediaNotFoundError: Reply(404, "media_not_found"),
+    api.DuplicateAudioError: Reply(409, "duplicate_audio", ("track_id",)),
+    api.BytesExpiredError: Reply(409, "bytes_expired"),
+    api.AlreadyHasRecordError: Reply(400, "already_has_record", ("uri",)),
+    api.MigrationNeededError: Reply(409, "migration_needed", ("old_collection",)),
+    api.BlobTooLargeError: Reply(413, "too_large", ("limit",)),
+    api.VersionMismatchError: Reply(412, "version_mismatch", ("version",)),
+    api.UnparsableError: Reply(422, "unparsable"),
+    api.MissingPartError: Reply(422, "unparsable", ("field",)),
+    api.UnsupportedBodyError: Reply(415, "unsupported_media"),
+    api.BodyTooLargeError: Reply(413, "too_large", ("limit",)),
+    api.IdempotencyMismatchError: Reply(422, "idempotency_mismatch"),
+    api.InProgressError: Reply(409, "in_progress", retry_after=1),
+    api.SupportRequiredError: Reply(402, "support_required"),
+    api.SupportersUnreachableError: Reply(503, "supporters_unreachable", retry_after=2),
+    api.NotReadyError: Reply(503, "not_ready", retry_after=2),
+    # Bytes.
+    storage.StorageError: INTERNAL,
+    storage.RefusedMediaError: Reply(400, "invalid_media"),
+    storage.InvalidMediaError: Reply(400, "invalid_media"),
+    storage.UnsupportedMediaError: Reply(415, "unsupported_media"),
+    storage.TooLargeError: Reply(413, "too_large", ("limit",)),
+    storage.MediaGoneError: Reply(409, "bytes_expired"),
+    storage.BytesMissingError: Reply(
+        404, "media_not_found", message="These bytes are gone. Upload them again."
+    ),
+    storage.BytesDamagedError: INTERNAL,
+    storage.RangeOutsideError: Reply(416, "range_not_satisfiable"),
+    storage.StoreUnavailableError: Reply(
+        503,
+        "not_ready",
+        message="The media store does not answer. Nothing was changed; try again in a moment.",
+        retry_after=2,
+    ),
+    # People.
+    identity.IdentityError: INTERNAL,
+    identity.UnknownIdentityError: Reply(401, "bad_credentials"),
+    identity.BadCredentialsError: Reply(401, "bad_credentials"),
+    identity.AccountInactiveError: Reply(403, "account_inactive"),
+    identity.IdentityUnreachableError: Reply(503, "identity_unreachable", message=_LATER, retry_after=5),
+    identity.UnsafeAddressError: Reply(
+        400,
+        "unsafe_address",
+        message="This account's addresses are not ones that the service connects to. Nothing was changed.",
+    ),
+    identity.FeatureUnresolvedError: Reply(400, "invalid_field", ("identifier",)),
+    identity.SignInRequiredError: Reply(
+        401, "session_expired", message="The session at the PDS has ended. Sign in again."
+    ),
+    identity.SessionUnavailableError: Reply(503, "identity_unreachable", message=_LATER, retry_after=5),
+    identity.CredentialExpiredError: Reply(401, "session_expired"),
+    identity.SealBrokenError: INTERNAL,
+    # The log.
+    store.EventStoreError: INTERNAL,
+    store.ReadOnlyTransactionError: INTERNAL,
+    store.NestedUnitError: INTERNAL,
+    store.BrokenUnitError: INTERNAL,
+    store.CommitFailedError: Reply(503, "not_ready", message=_NOT_SURE, retry_after=2),
+    store.LogBusyError: NOT_READY,
+    store.VersionConflictError: Reply(
+        503,
+        "not_ready",
+        message="The track changed meanwhile. Nothing of this was kept; send it again.",
+        retry_after=1,
+    ),
+    store.AggregateNotFoundError: Reply(404, "track_not_found", message="There is no such track."),
+    store.OutdatedProjectionError: Reply(503, "not_ready", retry_after=30),
+    # The database is away, or all of its connections are taken.
+    OperationalError: NOT_READY,
+    InterfaceError: NOT_READY,
+    PoolTimeoutError: NOT_READY,
+}
+TREES: Final = (
+    track.TrackError,
+    api.ApiError,
+    storage.StorageError,
+    identity.IdentityError,
+    store.EventStoreError,
+)
+FRAMEWORK_CODES: Final = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media",
+}
+
+
+def reply_for(error: BaseException) -> Reply:
+    """Find how an error is answered: by its class, else by the nearest one above it."""
+    return next((REPLIES[each] for each in type(error).__mro__ if each in REPLIES), INTERNAL)
+
+
+def response_to(error: Exception) -> Response:
+    """Make the answer. What is our own fault tells nothing about its cause."""
+    reply = reply_for(error)
+    fields = {name: getattr(error, name) for name in reply.fields if hasattr(error, name)}
+    headers = {"Retry-After": str(reply.retry_after)} if reply.retry_after is not None else {}
+    if reply.status == 401:  # noqa: PLR2004
+        headers["WWW-Authenticate"] = 'Bearer realm="mastertape"'
+    return error_response(reply.status, reply.code, reply.message or str(error), headers, **fields)
+
+
+def error_response(
+    status: int, code: str, message: str, headers: dict[str, str] | None = None, **fields: Any
+) -> Response:
+    """Write an error in the one shape that all have."""
+    detail = {"error": code, "message": message, **fields}
+    return AsciiJsonResponse({"detail": detail}, status_code=status, headers=headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer every error of the table, and the framework's own, in that shape."""
+    for kind in (*TREES, OperationalError, InterfaceError, PoolTimeoutError):
+        app.add_exception_handler(kind, _refused)
+    app.add_exception_handler(HTTPException, _framework_refused)
+    app.add_exception_handler(RequestValidationError, _unparsable)
+    app.add_exception_handler(ClientDisconnect, _gone)
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    if reply_for(error).status >= 500:  # noqa: PLR2004
+        logger.error("request_failed", exc_info=error)
+    return response_to(error)
+
+
+async def _framework_refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
+    code = FRAMEWORK_CODES.get(error.status_code, "bad_request")
+    return error_response(error.status_code, code, str(error.detail), dict(error.headers or {}))
+
+
+async def _unparsable(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it alone
+    first = error.errors()[0]
+    field = str(first["loc"][-1])
+    return error_response(422, "unparsable", f"{field}: {first['msg']}. Nothing was changed.", field=field)
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    return error_response(422, "unparsable", "The request ended before its body did. Nothing was changed.")

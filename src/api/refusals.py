@@ -1,0 +1,136 @@
+"""What the API itself refuses. The docstring is the message; status and code stand in api/errors.py."""
+
+
+class ApiError(Exception):
+    """The request is refused."""
+
+    def __str__(self) -> str:
+        return super().__str__() or type(self).__doc__ or type(self).__name__
+
+
+class NotAuthenticatedError(ApiError):
+    """Sign in first: this needs the session cookie or a token in `Authorization: Bearer`."""
+
+
+class ScopeRequiredError(ApiError):
+    """The token may only read. Use one with more scope."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(
+            f"This token's scope does not include {scope!r}. Nothing was changed; use another token."
+        )
+        self.scope = scope
+
+
+class CrossSiteError(ApiError):
+    """A page of another site sent this with the person's cookie. Nothing was changed."""
+
+
+class TrackNotFoundError(ApiError):
+    """There is no such track, or it is deleted."""
+
+
+class NotOwnerError(ApiError):
+    """The track belongs to somebody else. Nothing was changed."""
+
+
+class MediaNotFoundError(ApiError):
+    """No track names these bytes now, or they are gone."""
+
+
+class DuplicateAudioError(ApiError):
+    """The artist has a live track with exactly this audio."""
+
+    def __init__(self, track_id: int) -> None:
+        super().__init__(
+            f"Track {track_id} of this artist has exactly this audio. Nothing was changed; edit or delete that track."
+        )
+        self.track_id = track_id
+
+
+class BytesExpiredError(ApiError):
+    """The track's bytes are no longer kept, so it cannot come back. Upload it again."""
+
+
+class AlreadyHasRecordError(ApiError):
+    """The record is on the PDS."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(
+            f"The record is on the PDS, at {uri}: there is nothing to restore. Nothing was changed."
+        )
+        self.uri = uri
+
+
+class MigrationNeededError(ApiError):
+    """The record lives in the old collection."""
+
+    def __init__(self, old_collection: str) -> None:
+        super().__init__(
+            f"The record lives in {old_collection}. Nothing was changed; migrate the namespace instead."
+        )
+        self.old_collection = old_collection
+
+
+class BlobTooLargeError(ApiError):
+    """The audio is larger than the PDS takes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The PDS takes blobs of at most {limit} bytes, this audio is larger. It stays with the service."
+        )
+        self.limit = limit
+
+
+class VersionMismatchError(ApiError):
+    """The track has changed since."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            f"The track is at version {version} by now. Nothing was changed; read it and decide again."
+        )
+        self.version = version
+
+
+class UnparsableError(ApiError):
+    """The request cannot be parsed. Nothing was changed."""
+
+
+class MissingPartError(UnparsableError):
+    """A required part is missing."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"The part {field!r} is required and missing. Nothing was changed.")
+        self.field = field
+
+
+class UnsupportedBodyError(ApiError):
+    """Send the body as application/json, multipart/form-data or application/x-www-form-urlencoded."""
+
+
+class BodyTooLargeError(ApiError):
+    """The body is larger than allowed."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The fields of a request may have {limit} bytes in all. Nothing was changed.")
+        self.limit = limit
+
+
+class IdempotencyMismatchError(ApiError):
+    """The Idempotency-Key was used for another request within the last 24 hours. Nothing was changed."""
+
+
+class InProgressError(ApiError):
+    """The first request with this Idempotency-Key is still running. Send it again in a moment."""
+
+
+class SupportRequiredError(ApiError):
+    """The track is for the artist's supporters."""
+
+
+class SupportersUnreachableError(ApiError):
+    """Whoever knows the artist's supporters does not answer. Try again in a moment."""
+
+
+class NotReadyError(ApiError):
+    """The service cannot work now."""

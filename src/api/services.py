@@ -1,0 +1,52 @@
+"""What the routes need. service/bootstrap.py fills it in; nothing here is made or connected."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from eventstore.database import Database
+from eventstore.unit_of_work import EventLog
+from identity.accounts import Accounts
+from identity.app_password import AppPasswordSignIn
+from identity.credentials import Credentials
+from identity.resolution import Resolver
+from outbox.pds import Pds
+from outbox.record import RecordUrls
+from outbox.waits import MirrorWaits
+from storage.media import Media
+
+
+class Supporters(Protocol):
+    """Who knows whether somebody supports an artist; api/supporters.py asks over HTTP."""
+
+    async def vouch(self, artist: str, supporter: str) -> bool:
+        """Whether `supporter` supports `artist`; raises SupportersUnreachableError when nobody says."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of one process that HTTP stands before."""
+
+    database: Database
+    log: EventLog
+    media: Media
+    staging: Path
+    accounts: Accounts
+    credentials: Credentials
+    resolver: Resolver
+    pds: Pds
+    waits: MirrorWaits
+    urls: RecordUrls
+    base_url: str
+    collection: str
+    old_collection: str
+    max_upload_bytes: int
+    not_ready_because: Callable[[], str | None]
+    """Says why the service cannot work now: the database, its schema, a projection. None when it can."""
+    wake_relay: Callable[[], None]
+    """Called after commits; what it wakes would come by itself a moment later."""
+    sign_in: AppPasswordSignIn | None = None
+    """None where people may not sign in with an app password."""
+    supporters: Supporters | None = None
+    cors_origins: tuple[str, ...] = ()
