@@ -412,6 +412,19 @@ def create_identity() -> None:
 def create_service() -> None:
     """Create bytes, answers that are kept, and jobs."""
     op.create_table(
+        "idempotency",
+        sa.Column("did", sa.Text(), nullable=False),
+        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("route", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("body", Json, nullable=False),
+        sa.Column("headers", Json, nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("did", "method", "route", "key", name=op.f("pk_idempotency")),
+    )
+    op.create_table(
         "job_lease",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("owner", sa.Text(), nullable=False),

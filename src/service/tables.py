@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import api.idempotency
 import identity.accounts
 import identity.credentials
 import identity.session_rows
@@ -12,6 +13,7 @@ import storage.media
 from eventstore.schema import metadata
 
 MODULES: Final = (
+    api.idempotency,
     identity.accounts,
     identity.credentials,
     identity.session_rows,

@@ -1,0 +1,80 @@
+"""Where the siblings meet: each of these speaks one package's protocol with another package's parts."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any, Final
+
+import httpx
+from sqlalchemy import Connection
+
+from eventstore.database import Database
+from identity.errors import SessionUnavailableError as CannotUseSessionError
+from identity.errors import SignInRequiredError as MustSignInError
+from identity.pds_sessions import PdsSessions
+from outbox.lanes import park_lane, resume_lane
+from outbox.ports import BodyFactory, SessionUnavailableError, SignInRequiredError
+from storage.errors import BytesMissingError, MediaGoneError
+from storage.media import Media
+
+
+class SessionsOfIdentity:
+    """The outbox's Sessions, with the tokens that identity keeps."""
+
+    def __init__(self, sessions: PdsSessions) -> None:
+        self._sessions: Final = sessions
+
+    async def request(
+        self,
+        did: str,
+        method: str,
+        nsid: str,
+        *,
+        params: dict[str, Any] | None = None,
+        json: Any = None,
+        body: BodyFactory | None = None,
+        headers: dict[str, str] | None = None,
+        timeout: float = 30.0,
+    ) -> httpx.Response:
+        """Send, and rename what identity says when it can't."""
+        try:
+            return await self._sessions.request(
+                did, method, nsid, params=params, json=json, body=body, headers=headers, timeout=timeout
+            )
+        except MustSignInError as error:
+            raise SignInRequiredError(str(error)) from error
+        except CannotUseSessionError as error:
+            raise SessionUnavailableError(str(error)) from error
+
+
+class AudioOfStorage:
+    """The outbox's AudioSource."""
+
+    def __init__(self, media: Media) -> None:
+        self._media: Final = media
+
+    def read(self, cid: str) -> Iterator[bytes]:
+        """Stream the bytes of the live copy."""
+        try:
+            return self._media.read(cid)
+        except (MediaGoneError, BytesMissingError) as error:
+            raise FileNotFoundError(str(error)) from error
+
+
+class LanesOfAccounts:
+    """What a sign-in, or a session's end, means for the account's lane: in the same transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database: Final = database
+
+    def signed_in(self, connection: Connection, did: str, pds_url: str) -> None:
+        """Let the lane go on, at the PDS that the account has now."""
+        resume_lane(connection, did, pds_url, self._database.now(connection))
+
+    def must_sign_in(self, connection: Connection, did: str) -> None:
+        """Let the lane wait for its owner."""
+        park_lane(connection, did)
+
+
+def process_name() -> str:
+    """Give a name that no other process has, for leases."""
+    return uuid.uuid4().hex

@@ -1,0 +1,161 @@
+"""The one composition root: every part of a process, made from the settings. Nothing connects before it is used."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+from sqlalchemy.engine import make_url
+
+from aggregates.transcodings import TRANSCODINGS
+from api.services import Services
+from eventstore.database import Database
+from eventstore.unit_of_work import EventLog
+from identity.accounts import Accounts
+from identity.addresses import AddressPolicy, public_client
+from identity.app_password import AppPasswordSignIn
+from identity.credentials import Credentials
+from identity.pds_sessions import PdsSessions
+from identity.resolution import Resolver
+from identity.seal import Seal
+from outbox.blobs import BlobWorker
+from outbox.delivery import Delivery
+from outbox.lexicon import track_lexicon
+from outbox.pds import Pds
+from outbox.record import RecordUrls
+from outbox.relay import Relay, RelayLimits
+from outbox.targets import MirrorTargets
+from outbox.waits import MirrorWaits
+from projections.read_models import READ_MODELS
+from service.adapters import AudioOfStorage, LanesOfAccounts, SessionsOfIdentity, process_name
+from service.job_lease import JobLeases
+from service.readiness import why_not_ready
+from service.secret_keys import secret_keys
+from service.settings import Settings
+from storage.media import Media
+from storage.store import MediaStore, open_store
+
+
+@dataclass(frozen=True)
+class Application:
+    """The parts of one process."""
+
+    settings: Settings
+    database: Database
+    log: EventLog
+    media: Media
+    services: Services
+    relay: Relay
+    leases: JobLeases
+    sessions: PdsSessions
+    http: httpx.AsyncClient
+
+    async def close(self) -> None:
+        """Let what must not be abandoned finish, and disconnect."""
+        await self.sessions.finish()
+        await self.http.aclose()
+        self.database.close()
+
+
+def open_log(settings: Settings) -> EventLog:
+    """The log and its projections alone, for work that needs no network."""
+    make_folders(settings)
+    projections = (*READ_MODELS, MirrorTargets())
+    return EventLog(Database(settings.database_url), projections=projections, transcodings=TRANSCODINGS)
+
+
+def staging_folder(settings: Settings) -> Path:
+    """Where uploads lie until they are stored."""
+    return settings.data / "staging"
+
+
+def make_folders(settings: Settings) -> None:
+    """Make the folders that are ours to make."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    if settings.is_sqlite:
+        Path(str(make_url(settings.database_url).database)).parent.mkdir(parents=True, exist_ok=True)
+
+
+def build(settings: Settings) -> Application:
+    """Make everything."""
+    log = open_log(settings)
+    database = log.database
+    media = Media(database, _store(settings))
+    http = _http(settings)
+    sessions = _sessions(settings, database, http)
+    pds = Pds(SessionsOfIdentity(sessions), http)
+    owner = process_name()
+    relay = _relay(settings, log, media, pds, owner)
+    services = _services(settings, log=log, media=media, http=http, sessions=sessions, pds=pds, relay=relay)
+    leases = JobLeases(database, owner)
+    return Application(settings, database, log, media, services, relay, leases, sessions, http)
+
+
+def _store(settings: Settings) -> MediaStore:
+    return open_store(settings.media, settings.data, settings.s3_endpoint, settings.s3_public_url)
+
+
+def _http(settings: Settings) -> httpx.AsyncClient:
+    plc = [settings.plc_url] if settings.plc_url else []
+    return public_client(AddressPolicy([*settings.dev_origins, *plc]))
+
+
+def _sessions(settings: Settings, database: Database, http: httpx.AsyncClient) -> PdsSessions:
+    lanes = LanesOfAccounts(database)
+    seal = Seal(secret_keys(settings))
+    return PdsSessions(database, seal, http, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in)
+
+
+def _urls(settings: Settings) -> RecordUrls:
+    return RecordUrls(settings.base_url)  # not S3_PUBLIC_URL, as long as nothing publishes copies there
+
+
+def _relay(settings: Settings, log: EventLog, media: Media, pds: Pds, owner: str) -> Relay:
+    urls = _urls(settings)
+    return Relay(
+        log,
+        Delivery(log.database, pds, urls, track_lexicon()),
+        BlobWorker(log, pds, AudioOfStorage(media), owner=owner),
+        urls,
+        owner=owner,
+        limits=RelayLimits(settings.lanes, timedelta(seconds=settings.lease_seconds)),
+    )
+
+
+def _services(
+    settings: Settings,
+    *,
+    log: EventLog,
+    media: Media,
+    http: httpx.AsyncClient,
+    sessions: PdsSessions,
+    pds: Pds,
+    relay: Relay,
+) -> Services:
+    database = log.database
+    accounts = Accounts(database)
+    credentials = Credentials(database, admin_dids=settings.admin_dids)
+    resolver = Resolver(settings.plc_url, settings.dev_origins, http)
+    sign_in = AppPasswordSignIn(
+        database, http, resolver=resolver, sessions=sessions, accounts=accounts, credentials=credentials
+    )
+    return Services(
+        database=database,
+        log=log,
+        media=media,
+        staging=staging_folder(settings),
+        accounts=accounts,
+        credentials=credentials,
+        resolver=resolver,
+        pds=pds,
+        waits=MirrorWaits(database),
+        urls=_urls(settings),
+        base_url=settings.base_url,
+        collection=settings.collection,
+        old_collection=settings.old_collection,
+        max_upload_bytes=settings.max_upload_bytes,
+        not_ready_because=lambda: why_not_ready(log),
+        wake_relay=relay.wake,
+        sign_in=sign_in if settings.app_password_login else None,
+        cors_origins=settings.cors_origins,
+    )

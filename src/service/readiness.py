@@ -1,0 +1,40 @@
+"""Whether this process may work on its database: the schema and every projection are of its own version."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import exists, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from eventstore.errors import EventStoreError, OutdatedProjectionError
+from eventstore.projection import Projection
+from eventstore.schema import projection_state
+from eventstore.unit_of_work import EventLog
+from service.migrate import OutdatedSchemaError, require_schema
+
+
+def outdated(log: EventLog) -> Sequence[Projection]:
+    """Give the projections whose rows another version made, or nobody has made yet."""
+    with log.database.read() as connection:
+        if not connection.scalar(select(exists(select(log.table.c.position)))):
+            return ()  # there is nothing to project
+        made_by = {row.name: row.fingerprint for row in connection.execute(select(projection_state))}
+    return [each for each in log.projections if made_by.get(each.name) != each.fingerprint]
+
+
+def require_ready(log: EventLog) -> None:
+    """Refuse an old schema and an outdated projection; both errors name the command that helps."""
+    require_schema(log.database)
+    for projection in outdated(log):
+        raise OutdatedProjectionError(projection.name)
+
+
+def why_not_ready(log: EventLog) -> str | None:
+    """Say what is wrong, for whoever asks now and then."""
+    try:
+        require_ready(log)
+    except (OutdatedSchemaError, EventStoreError) as error:
+        return str(error)
+    except (DBAPIError, PoolTimeoutError):
+        return "the database does not answer"
+    return None
