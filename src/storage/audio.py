@@ -61,6 +61,7 @@ _UNSUPPORTED: Final = (
 _CHECKS: Final[dict[str, Callable[[BoundedReader], None]]] = {"m4a": mp4.check, "ogg": ogg.check}
 _FLAC_FRAMES: Final = (b"\xff\xf8", b"\xff\xf9")
 _HEAD_BYTES: Final = 16
+_LEAST_HEADER_BYTES: Final = 44  # of a WAV file; AIFF takes more
 # No codec of ours goes below this, not for silence either: less means that the header claims too much.
 _MIN_BITS_PER_SECOND: Final = 32
 
@@ -126,5 +127,5 @@ def _parsed_seconds(file: BoundedReader, kind: str, size: int) -> float:
         raise InvalidMediaError("no sound was found in it")
     if kind in {"wav", "aiff"} and tag.is_lossless and tag.bitrate:
         # Headers of uncompressed sound say what was meant to follow; a cut file holds less.
-        return min(tag.duration, size * 8 / (tag.bitrate * 1000))
+        return min(tag.duration, (size - _LEAST_HEADER_BYTES) * 8 / (tag.bitrate * 1000))
     return tag.duration

@@ -69,7 +69,7 @@ class DiskStore:
             path.unlink()
             _sync_folder(path.parent)
 
-    def keys(self) -> Iterator[StoredKey]:
+    def stored(self) -> Iterator[StoredKey]:
         """Walk over the files that bear a key's name."""
         for entry in self._entries():
             if is_key(entry.name):

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 from urllib.parse import quote
@@ -70,7 +70,7 @@ class S3Store:
                 )
             else:
                 answer = self._client.get_object(Bucket=self.bucket, Key=PRIVATE + key)
-            with answer["Body"] as body:
+            with closing(answer["Body"]) as body:
                 if ranged and answer["ResponseMetadata"]["HTTPStatusCode"] != PARTIAL_CONTENT:
                     raise StoreUnavailableError("the S3 server ignores ranges")
                 yield from body.iter_chunks(CHUNK_BYTES)
@@ -89,7 +89,7 @@ class S3Store:
         with _s3_errors():
             self._client.delete_object(Bucket=self.bucket, Key=PRIVATE + key)
 
-    def keys(self) -> Iterator[StoredKey]:
+    def stored(self) -> Iterator[StoredKey]:
         """List the private copies."""
         for name, modified in self._list(PRIVATE):
             if is_key(name):
@@ -159,7 +159,8 @@ class _HashingReader:
 
 def _client(endpoint: str | None) -> "S3Client":
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return boto3.client(
+    # A session of its own: the default one is shared with whoever else uses boto3 here.
+    return boto3.session.Session().client(
         "s3",
         endpoint_url=endpoint,
         region_name=region or ("us-east-1" if endpoint else None),

@@ -33,7 +33,7 @@ class MediaStore(Protocol):
     def delete(self, key: str) -> None:
         """Remove the copy; removing one that is not there is fine."""
 
-    def keys(self) -> Iterator[StoredKey]:
+    def stored(self) -> Iterator[StoredKey]:
         """Walk over all copies, in no order."""
 
     def discard_unfinished(self, before: datetime) -> int:

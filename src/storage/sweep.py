@@ -120,7 +120,7 @@ def _delete_row(storage: Media, row: Row[str, str, int, str, datetime], report: 
 
 def _strays(storage: Media) -> Iterator[StoredKey]:
     """Bytes without a row. The row comes before the bytes, so nothing listed here can still become live."""
-    stored = iter(storage.store.keys())
+    stored = iter(storage.store.stored())
     while page := tuple(islice(stored, _PAGE)):
         with storage.database.read() as connection:
             known = set(

@@ -1,0 +1,1 @@
+"""Stores, checks of what comes in, media rows and the sweep."""

@@ -1,0 +1,255 @@
+import io
+import random
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageCms
+
+from storage.artwork import MAX_BYTES, PreparedArtwork, read_artwork
+from storage.cid import cid_of
+from storage.errors import InvalidMediaError, RefusedMediaError, TooLargeError, UnsupportedMediaError
+from storage.upload import stage
+from tests.media_samples import samples
+
+
+def opened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    target = io.BytesIO()
+    image.save(target, kind, **options)
+    return target.getvalue()
+
+
+def near(pixel: object, expected: tuple[int, ...], by: int = 12) -> bool:
+    assert isinstance(pixel, tuple)
+    return all(abs(a - b) <= by for a, b in zip(pixel, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("data", "mime", "kind"),
+    [
+        (samples.jpeg(), "image/jpeg", "JPEG"),
+        (samples.png(), "image/png", "PNG"),
+        (samples.webp(), "image/webp", "WEBP"),
+        (samples.gif(), "image/png", "PNG"),
+    ],
+)
+def test_every_accepted_kind_is_kept_in_a_kind_that_browsers_show(data: bytes, mime: str, kind: str) -> None:
+    prepared = read_artwork(data)
+    cover = opened(prepared.data)
+    assert (cover.format, cover.size, prepared.artwork.mime) == (kind, (64, 48), mime)
+    assert near(cover.convert("RGB").getpixel((5, 5)), (0, 128, 128))
+    assert prepared.artwork.cid == cid_of(prepared.data)
+    assert prepared.artwork.size == len(prepared.data)
+
+
+@pytest.mark.parametrize("size", [(64, 48), (500, 20), (20, 500), (1, 1), (2000, 2000)])
+def test_the_thumbnail_is_a_small_square_webp(size: tuple[int, int]) -> None:
+    prepared = read_artwork(samples.png(*size))
+    thumbnail = opened(prepared.thumbnail)
+    assert (thumbnail.format, thumbnail.size) == ("WEBP", (96, 96))
+    assert prepared.thumbnail_mime == "image/webp"
+    assert prepared.artwork.thumbnail_cid == cid_of(prepared.thumbnail)
+
+
+def test_a_staged_upload_is_read_too(tmp_path: Path) -> None:
+    with stage(io.BytesIO(samples.jpeg()), tmp_path, MAX_BYTES) as staged:
+        assert read_artwork(staged) == read_artwork(samples.jpeg())
+
+
+def test_orientation_is_applied_and_all_metadata_dropped() -> None:
+    image = Image.new("RGB", (400, 200), "red")
+    image.paste("blue", (0, 0, 200, 200))
+    exif = image.getexif()
+    exif[0x0112] = 6  # turn a quarter clockwise: the left half comes to the top
+    exif[0x010F] = "SecretCamera"
+    exif.get_ifd(0x8825)[2] = (52.0, 31.0, 12.0)
+    data = saved(image, "JPEG", exif=exif, comment=b"SecretComment", quality=95)
+    assert b"SecretCamera" in data
+    prepared = read_artwork(data)
+    cover = opened(prepared.data)
+    assert cover.size == (200, 400)
+    assert near(cover.getpixel((100, 50)), (0, 0, 255))
+    assert near(cover.getpixel((100, 350)), (255, 0, 0))
+    assert near(opened(prepared.thumbnail).convert("RGB").getpixel((48, 20)), (0, 0, 255))
+    for kept in (prepared.data, prepared.thumbnail):
+        assert len(opened(kept).getexif()) == 0
+        assert b"Secret" not in kept
+        assert b"Exif" not in kept
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_metadata_goes_from_other_kinds_too(kind: str) -> None:
+    image = Image.new("RGB", (30, 20), "red")
+    exif = image.getexif()
+    exif[0x010F] = "SecretCamera"
+    exif[0x0112] = 3
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = saved(image, kind, exif=exif, icc_profile=profile, xmp=b"<x>SecretXmp</x>")
+    assert b"Secret" in data
+    prepared = read_artwork(data)
+    assert b"Secret" not in prepared.data
+    assert set(opened(prepared.data).info) <= {"loop", "background", "timestamp", "duration"}
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_broken_exif_spoils_only_itself() -> None:
+    data = saved(Image.new("RGB", (30, 20), "red"), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff" + bytes(20))
+    assert opened(read_artwork(data).data).size == (30, 20)
+
+
+def test_colours_of_another_profile_look_the_same_without_it() -> None:
+    swapped = Image.new("RGB", (20, 20), "red")
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    unchanged = read_artwork(saved(swapped, "PNG", icc_profile=b"no profile at all"))
+    assert near(opened(unchanged.data).getpixel((5, 5)), (255, 0, 0))
+    assert opened(read_artwork(saved(swapped, "PNG", icc_profile=lab)).data).size == (20, 20)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF"])
+def test_transparency_stays_where_the_kind_has_it(kind: str) -> None:
+    image = Image.new("RGBA", (40, 40), (255, 0, 0, 0))
+    image.paste((0, 0, 255, 255), (0, 0, 20, 40))
+    cover = opened(read_artwork(saved(image, kind)).data)
+    assert cover.mode == "RGBA"
+    assert near(cover.getpixel((5, 5)), (0, 0, 255, 255))
+    assert cover.getpixel((35, 5))[3] == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        ("1", "PNG"),
+        ("L", "PNG"),
+        ("LA", "PNG"),
+        ("P", "PNG"),
+        ("I;16", "PNG"),
+        ("CMYK", "JPEG"),
+        ("L", "JPEG"),
+    ],
+)
+def test_unusual_pixels_become_usual_ones(mode: str, kind: str) -> None:
+    image = Image.new(mode, (30, 30), 0 if mode == "CMYK" else None)  # type: ignore[arg-type]
+    cover = opened(read_artwork(saved(image, kind)).data)
+    assert cover.mode in {"RGB", "RGBA"}
+
+
+def test_sixteen_bit_grey_keeps_its_brightness() -> None:
+    cover = opened(read_artwork(saved(Image.new("I;16", (30, 30), 32768), "PNG")).data)
+    assert near(cover.getpixel((5, 5)), (128, 128, 128))
+
+
+def test_the_first_frame_of_an_animation_is_taken() -> None:
+    cover = opened(read_artwork(samples.gif(color="red")).data)
+    assert not getattr(cover, "is_animated", False)
+    assert near(cover.convert("RGB").getpixel((5, 5)), (255, 0, 0))
+
+
+def test_a_file_over_the_limit_is_refused_before_it_is_looked_at() -> None:
+    with pytest.raises(TooLargeError) as caught:
+        read_artwork(bytes(MAX_BYTES + 1))
+    assert caught.value.limit == MAX_BYTES
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(9000, 9900), (12_001, 10), (10, 12_001), (12_000, 12_000), (20_000, 20_000), (2**31 - 1, 1)],
+)
+def test_a_bomb_is_refused_by_its_size_not_by_opening_it(width: int, height: int) -> None:
+    with pytest.raises(InvalidMediaError, match="pixels"):
+        read_artwork(png_that_claims(width, height))
+
+
+def test_the_largest_picture_allowed_is_taken() -> None:
+    assert opened(read_artwork(saved(Image.new("1", (8000, 5000)), "PNG")).data).size == (8000, 5000)
+
+
+def jpeg_that_claims(width: int, height: int) -> bytes:
+    data = samples.jpeg()
+    frame = data.index(b"\xff\xc0") + 5
+    return data[:frame] + struct.pack(">HH", height, width) + data[frame + 4 :]
+
+
+def webp_that_claims(width: int, height: int) -> bytes:
+    data = samples.webp()
+    frame = data.index(b"\x9d\x01\x2a") + 3
+    return data[:frame] + struct.pack("<HH", width, height) + data[frame + 4 :]
+
+
+def gif_that_claims(width: int, height: int) -> bytes:
+    return samples.gif()[:6] + struct.pack("<HH", width, height) + samples.gif()[10:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gif_that_claims(7000, 6000),
+        webp_that_claims(7000, 6000),
+        jpeg_that_claims(7000, 6000),
+    ],
+    ids=["gif", "webp", "jpeg"],
+)
+def test_bombs_of_other_kinds_are_refused_too(data: bytes) -> None:
+    with pytest.raises(InvalidMediaError, match="pixels"):
+        read_artwork(data)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "gif"])
+def test_a_picture_with_a_broken_body_is_invalid(kind: str) -> None:
+    whole = getattr(samples, kind)(400, 400)
+    with pytest.raises(InvalidMediaError):
+        read_artwork(whole[: len(whole) // 2])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x89PNG\r\n\x1a\n" + b"nothing",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"<html>",
+        samples.image("BMP", 10, 10),
+        samples.image("TIFF", 10, 10),
+        samples.mp3(),
+    ],
+)
+def test_other_kinds_are_unsupported(data: bytes) -> None:
+    with pytest.raises(UnsupportedMediaError):
+        read_artwork(data)
+
+
+def test_an_empty_file_is_invalid() -> None:
+    with pytest.raises(InvalidMediaError):
+        read_artwork(b"")
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "gif"])
+def test_no_damage_makes_anything_but_a_refusal(kind: str) -> None:
+    whole, chance = getattr(samples, kind)(80, 80), random.Random(kind)  # noqa: S311
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(chance.randrange(1, 10)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        try:
+            prepared = read_artwork(bytes(data))
+        except RefusedMediaError:
+            continue
+        assert isinstance(prepared, PreparedArtwork)

@@ -1,0 +1,30 @@
+import io
+
+import pytest
+
+from storage.cid import CidHasher, cid_of, cid_of_key, is_key, new_key
+
+
+def test_the_id_is_the_cid_that_everybody_else_computes() -> None:
+    assert cid_of(b"hello world") == "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
+
+
+def test_hashing_in_pieces_gives_the_same_cid_and_counts() -> None:
+    hasher, source = CidHasher(), io.BytesIO(b"hello world")
+    while chunk := source.read(3):
+        hasher.update(chunk)
+    assert (hasher.cid, hasher.size) == (cid_of(b"hello world"), 11)
+
+
+def test_two_copies_of_the_same_bytes_have_different_keys_of_one_cid() -> None:
+    cid = cid_of(b"a")
+    first, second = new_key(cid), new_key(cid)
+    assert first != second
+    assert cid_of_key(first) == cid_of_key(second) == cid
+
+
+@pytest.mark.parametrize("name", ["", "../../etc/passwd", cid_of(b"a"), new_key(cid_of(b"a")) + "/x"])
+def test_a_name_that_is_no_key_is_refused(name: str) -> None:
+    assert not is_key(name)
+    with pytest.raises(ValueError, match="not a key"):
+        cid_of_key(name)

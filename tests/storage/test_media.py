@@ -1,0 +1,169 @@
+import io
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import select
+
+from eventstore.database import Database
+from storage.cid import cid_of, new_key
+from storage.errors import BytesDamagedError, BytesMissingError, MediaGoneError
+from storage.media import DELETING, LIVE, WRITING, Media, media
+from tests.storage.memory_store import MemoryStore
+from tests.storage.named import name
+
+DATA = b"sound"
+CID = cid_of(DATA)
+
+
+def add(storage: Media, data: bytes = DATA) -> None:
+    storage.add(cid_of(data), io.BytesIO(data), len(data), "audio/mpeg")
+
+
+def rows(database: Database) -> list[tuple[str, str]]:
+    with database.read() as connection:
+        return [(row.cid, row.state) for row in connection.execute(select(media.c.cid, media.c.state))]
+
+
+def touched(database: Database) -> datetime:
+    with database.read() as connection:
+        at: datetime = connection.execute(
+            select(media.c.touched_at).where(media.c.state == LIVE)
+        ).scalar_one()
+    return at
+
+
+def test_added_media_is_live_and_is_read_in_ranges(storage: Media, database: Database) -> None:
+    add(storage)
+    found = storage.find(CID)
+    assert found is not None
+    assert (found.cid, found.mime, found.size) == (CID, "audio/mpeg", 5)
+    assert b"".join(storage.read(CID)) == DATA
+    assert b"".join(storage.read(CID, 1, 3)) == b"ou"
+    assert rows(database) == [(CID, LIVE)]
+
+
+def test_unknown_media_is_gone(storage: Media) -> None:
+    assert storage.find(CID) is None
+    with pytest.raises(MediaGoneError):
+        storage.read(CID)
+
+
+def test_the_same_bytes_again_are_touched_not_written(
+    storage: Media, database: Database, memory: MemoryStore
+) -> None:
+    add(storage)
+    first, steps = touched(database), list[str]()
+    memory.at = steps.append
+    add(storage)
+    assert touched(database) > first
+    assert steps == ["size"]
+
+
+def test_live_media_whose_bytes_were_lost_is_written_again(
+    storage: Media, database: Database, memory: MemoryStore
+) -> None:
+    add(storage)
+    memory.copies.clear()
+    with pytest.raises(BytesMissingError):
+        storage.read(CID)
+    add(storage)
+    assert b"".join(storage.read(CID)) == DATA
+    assert sorted(rows(database)) == [(CID, DELETING), (CID, LIVE)]
+
+
+def test_media_whose_bytes_did_not_all_arrive_is_never_live(storage: Media, database: Database) -> None:
+    with pytest.raises(BytesDamagedError):
+        storage.add(CID, io.BytesIO(b"sou"), 5, "audio/mpeg")
+    assert storage.find(CID) is None
+    assert rows(database) == [(CID, WRITING)]
+    with pytest.raises(MediaGoneError):
+        name(storage, CID)
+    add(storage)
+    name(storage, CID)
+
+
+def test_no_transaction_is_open_while_bytes_move(
+    storage: Media, database: Database, memory: MemoryStore
+) -> None:
+    seen = list[bool]()
+    memory.at = lambda _step: seen.append(database.in_transaction)
+    add(storage)
+    assert seen
+    assert not any(seen)
+
+
+def test_adding_inside_a_unit_is_a_mistake(storage: Media, database: Database) -> None:
+    with database.write(), pytest.raises(RuntimeError, match="before the unit"):
+        add(storage)
+
+
+def test_a_unit_may_name_only_live_media(storage: Media, database: Database) -> None:
+    add(storage)
+    other = cid_of(b"never uploaded")
+    with database.write() as connection:
+        storage.hold(connection, [])
+        storage.hold(connection, [CID, CID])
+        with pytest.raises(MediaGoneError) as caught:
+            storage.hold(connection, [CID, other])
+    assert caught.value.cid == other
+
+
+def test_naming_touches(storage: Media, database: Database) -> None:
+    add(storage)
+    first = touched(database)
+    name(storage, CID)
+    assert touched(database) > first
+
+
+def test_media_being_deleted_cannot_be_named_and_an_upload_makes_a_new_copy(
+    storage: Media, database: Database, memory: MemoryStore
+) -> None:
+    add(storage)
+    (old,) = memory.copies
+    with database.write() as connection:
+        connection.execute(media.update().values(state=DELETING))
+    with pytest.raises(MediaGoneError):
+        name(storage, CID)
+    add(storage)
+    name(storage, CID)
+    found = storage.find(CID)
+    assert found is not None
+    assert found.key != old
+
+
+def test_eight_uploads_of_the_same_bytes_at_once_leave_one_copy(
+    storage: Media, database: Database, memory: MemoryStore
+) -> None:
+    together = threading.Barrier(8)
+    memory.at = lambda step: None if step != "after write" else wait(together)
+    failures = list[BaseException]()
+
+    def upload() -> None:
+        try:
+            add(storage)
+        except BaseException as exc:  # noqa: BLE001 - shown below
+            failures.append(exc)
+
+    threads = [threading.Thread(target=upload) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert rows(database) == [(CID, LIVE)]
+    assert b"".join(storage.read(CID)) == DATA
+    assert len(memory.copies) == 1
+
+
+def wait(together: threading.Barrier) -> None:
+    together.wait(timeout=30)
+
+
+def test_a_second_live_copy_is_impossible(storage: Media, database: Database) -> None:
+    from sqlalchemy.exc import IntegrityError
+
+    add(storage)
+    row = {"key": new_key(CID), "cid": CID, "mime": "", "size": 5, "touched_at": datetime.now(UTC)}
+    with pytest.raises(IntegrityError), database.write() as connection:
+        connection.execute(media.insert().values(**row, state=LIVE))
