@@ -1,7 +1,7 @@
 """Make read models again from the log, while writers and readers go on.
 
 1. Fold the log page by page into scratch tables, up to a position below which nothing can appear any more;
-   again for what was appended meanwhile, until a single page was enough.
+   again for what was appended meanwhile, until a page is enough.
 2. In one transaction, with the log alone: fold the tail, write only what differs, note whose code made the rows.
 """
 
@@ -23,9 +23,6 @@ from projections.difference import Difference, differences_of, remove_surplus, w
 from projections.scratch import Scratch
 
 PAGE: Final = 500
-ROUNDS: Final = 20
-"""Enough to catch up with any writer that is slower than the fold; a faster one waits for the rest."""
-
 Progress = Callable[[int, int], None]
 """Called with the position reached and the position to reach, which may rise."""
 
@@ -85,11 +82,11 @@ class _Fold:
         self._progress: Final = progress
 
     def begin(self) -> None:
-        """Fold what there is, until no more than a page is left."""
+        """Fold what there is, and again, until a page is left or writers are faster: they wait for the rest."""
         self.scratch.take()
-        for _ in range(ROUNDS):
-            if self._fold(until=self._log.stable_position()) <= self._page:
-                break
+        events, before = self._fold(until=self._log.stable_position()), None
+        while events > self._page and (before is None or events < before):
+            events, before = self._fold(until=self._log.stable_position()), events
         self.scratch.analyze()
 
     def finish(self, connection: Connection) -> None:
