@@ -77,7 +77,7 @@ class Accounts:
             .on_conflict_do_update(index_elements=["did"], set_=known)
             .returning(account)
         ).one()
-        return Account(*row)
+        return Account(**row._mapping)  # noqa: SLF001
 
 
 def _account(row: Row[tuple[object, ...]] | None) -> Account | None:

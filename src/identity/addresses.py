@@ -4,12 +4,13 @@ Whoever signs in chooses the host names that we then ask, so a name is judged tw
 it resolves to at the moment of connecting. The connection goes to the very address that was judged.
 """
 
+import asyncio
 import ipaddress
 import re
 import ssl
 from collections.abc import Iterable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import httpcore
@@ -108,7 +109,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
     ) -> None:
         self._policy = policy
         self._names = names
-        self._network = network or httpcore.AnyIOBackend()
+        self._network = network or cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
 
     async def connect_tcp(
         self,
@@ -119,13 +120,21 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Connect as httpcore asks, after the address was judged. TLS still verifies the host's name."""
-        targets = [host] if self._policy.allows_host(host, port) else await self._judged(host)
-        for target in targets[:-1]:
-            try:
-                return await self._network.connect_tcp(target, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return await self._network.connect_tcp(targets[-1], port, timeout, local_address, socket_options)
+        try:
+            async with asyncio.timeout(timeout):
+                targets = [host] if self._policy.allows_host(host, port) else await self._judged(host)
+                for target in targets[:-1]:
+                    try:
+                        return await self._network.connect_tcp(
+                            target, port, timeout, local_address, socket_options
+                        )
+                    except httpcore.ConnectError:
+                        continue
+                return await self._network.connect_tcp(
+                    targets[-1], port, timeout, local_address, socket_options
+                )
+        except TimeoutError:
+            raise httpcore.ConnectTimeout(f"{host} was not reached in time") from None
 
     async def _judged(self, host: str) -> list[str]:
         addresses = [host] if literal_address(host) else await self._names.addresses(host)
@@ -133,7 +142,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
             judged = literal_address(address)
             if judged is None or not is_public(judged):
                 raise UnsafeAddressError("the host's address is not a public one")
-        return addresses
+        return sorted(addresses, key=lambda address: ":" in address)  # not every machine has IPv6
 
     async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
         """Never: there is no public one."""

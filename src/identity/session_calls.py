@@ -21,6 +21,7 @@ from identity.errors import (
     IdentityUnreachableError,
     SessionUnavailableError,
     SignInRequiredError,
+    UnsafeAddressError,
 )
 from identity.replies import error_name, send_whole
 from identity.session_rows import Tokens
@@ -33,7 +34,7 @@ WRONG_PASSWORD: Final = frozenset({"AuthenticationRequired", "AuthFactorTokenReq
 INACTIVE: Final = frozenset({"AccountTakedown", "AccountDeactivated", "AccountSuspended"})
 # a refresh has no input that could be invalid: InvalidRequest says that the account is gone
 SESSION_OVER: Final = frozenset(
-    {"ExpiredToken", "InvalidToken", "AuthMissing", "AuthenticationRequired", "InvalidRequest", *INACTIVE}
+    {"ExpiredToken", "InvalidToken", "AuthenticationRequired", "InvalidRequest", "AccountTakedown"}
 )
 
 
@@ -56,6 +57,8 @@ async def create_session(http: httpx.AsyncClient, pds_url: str, did: str, passwo
     try:
         async with asyncio.timeout(CALL_SECONDS):
             reply = await send_whole(http, request, limit=MAX_REPLY_BYTES)
+    except UnsafeAddressError:
+        raise
     except (httpx.HTTPError, TimeoutError) as error:
         raise IdentityUnreachableError(f"{pds_url} did not answer: {type(error).__name__}") from _bare(error)
     name = error_name(reply)

@@ -48,10 +48,12 @@ class Hooks:
 
     def __init__(self):
         self.calls = []
+        self.park = lambda *_: None
 
     def on_reauth(self, connection, did):
         assert connection.in_transaction()
         self.calls.append(("reauth", did))
+        self.park(connection, did)
 
     def on_signed_in(self, connection, did, pds_url):
         assert connection.in_transaction()

@@ -29,6 +29,7 @@ class FakePds:
         self.bodies = []
         self.requests = []
         self.on_refresh: Callable[[], httpx.Response | None] = lambda: None
+        self.before_refresh = lambda: None
         self._lock = threading.Lock()
         self._made = {}
 
@@ -46,9 +47,11 @@ class FakePds:
         return {"did": DID, "handle": "a.test", "accessJwt": self.access, "refreshJwt": self.refresh, **more}
 
     def answer(self, path, authorization, body=b""):
-        with self._lock:
-            if path.endswith("/com.atproto.server.refreshSession"):
+        if path.endswith("/com.atproto.server.refreshSession"):
+            self.before_refresh()
+            with self._lock:
                 return self._answer_refresh(authorization)
+        with self._lock:
             self.bodies.append(body)
             if authorization != f"Bearer {self.access}":
                 return error("ExpiredToken")

@@ -132,6 +132,13 @@ def test_the_connection_goes_to_the_address_that_was_judged(address):
     assert network.connected == [(address, 443)]
 
 
+def test_a_slow_name_server_counts_as_a_connection_that_took_too_long():
+    names = FixedNames()
+    names.addresses = lambda _: asyncio.Event().wait()
+    with pytest.raises(httpcore.ConnectTimeout):
+        asyncio.run(PublicNetwork(AddressPolicy(), names).connect_tcp("pds.example.com", 443, timeout=0.01))
+
+
 def test_the_next_address_is_tried_when_one_refuses():
     network = RecordingNetwork(refused=["1.1.1.1"])
     names = FixedNames("1.1.1.1", "8.8.8.8")

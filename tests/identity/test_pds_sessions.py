@@ -198,14 +198,18 @@ def test_a_new_sign_in_revives_an_ended_session(sessions, fake, database, hooks,
     assert (row(database).status, row(database).generation) == ("active", 2)
 
 
-def test_a_sign_in_that_comes_during_a_doomed_refresh_wins(sessions, fake, database, clock):
+def test_a_sign_in_that_comes_during_a_doomed_refresh_wins(sessions, fake, database, clock, hooks):
     def sign_in_meanwhile():
         keep(database, sessions, fake, clock)
         return error("ExpiredToken")
 
+    def park(connection, _did):
+        connection.execute(update(pds_session).values(scope="parked"))
+
+    hooks.park = park
     fake.on_refresh = sign_in_meanwhile
     assert asyncio.run(sessions.refresh(DID, 1)).generation == 2
-    assert row(database).status == "active"
+    assert (row(database).status, row(database).scope) == ("active", "com.atproto.appPass")
 
 
 def test_a_sign_in_that_comes_during_a_refresh_is_not_overwritten(sessions, fake, database, clock):
@@ -223,6 +227,7 @@ def test_a_sign_in_that_comes_during_a_refresh_is_not_overwritten(sessions, fake
         httpx.ConnectError("down"),
         httpx.ReadTimeout("slow"),
         error("InternalServerError", 500),
+        error("AccountDeactivated", 401),
         httpx.Response(429, headers={"retry-after": "7"}, json={"error": "RateLimitExceeded"}),
         httpx.Response(200, text="<html>"),
         httpx.Response(200, json=[]),

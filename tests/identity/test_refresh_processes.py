@@ -70,11 +70,22 @@ def generation(database):
 
 
 def test_three_processes_with_ten_refreshes_each_refresh_no_more_than_needed(database, seal, hooks):
-    fake = FakePds()
+    fake, a_second_one = FakePds(), threading.Event()
+    under_way = threading.Semaphore(1)
+
+    def overlap():
+        """Every refresh takes long enough for another process to begin one too, if nothing held it back."""
+        if not under_way.acquire(blocking=False):
+            a_second_one.set()
+        a_second_one.wait(0.3)
+        under_way.release()
+
+    fake.before_refresh = overlap
     with served(fake) as origin:
         tokens = Tokens(SecretStr(fake.access), SecretStr(fake.refresh), "", None)
         keep(database, seal, hooks, DID, origin, tokens=tokens)
         assert race(database, origin, DID) == ["all good\n"] * PROCESSES
+    assert not a_second_one.is_set()
     assert fake.refreshes == ROUNDS
     assert generation(database) == ROUNDS + 1
 
