@@ -62,7 +62,6 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.NotOwnerError: Reply(403, "not_owner"),
     api.MediaNotFoundError: Reply(404, "media_not_found"),
     api.DuplicateAudioError: Reply(409, "duplicate_audio", ("track_id",)),
-    api.BytesExpiredError: Reply(409, "bytes_expired"),
     api.AlreadyHasRecordError: Reply(400, "already_has_record", ("uri",)),
     api.MigrationNeededError: Reply(409, "migration_needed", ("old_collection",)),
     api.BlobTooLargeError: Reply(413, "too_large", ("limit",)),

@@ -48,10 +48,6 @@ class DuplicateAudioError(ApiError):
         self.track_id = track_id
 
 
-class BytesExpiredError(ApiError):
-    """The track's bytes are no longer kept, so it cannot come back. Upload it again."""
-
-
 class AlreadyHasRecordError(ApiError):
     """The record is on the PDS."""
 
@@ -75,10 +71,9 @@ class MigrationNeededError(ApiError):
 class BlobTooLargeError(ApiError):
     """The audio is larger than the PDS takes."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(
-            f"The PDS takes blobs of at most {limit} bytes, this audio is larger. It stays with the service."
-        )
+    def __init__(self, limit: int | None = None) -> None:
+        takes = f"blobs of at most {limit} bytes" if limit is not None else "only smaller blobs"
+        super().__init__(f"The PDS takes {takes}, this audio is larger. It stays with the service.")
         self.limit = limit
 
 

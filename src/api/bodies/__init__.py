@@ -1,0 +1,1 @@
+"""Request bodies: JSON, form or multipart, read into the same fields."""

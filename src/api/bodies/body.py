@@ -1,0 +1,76 @@
+"""The fields and files of a request, whatever form they came in."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final
+
+from aggregates.errors import InvalidFieldError
+from storage.upload import Staged
+
+NONE: Final = (None, "")
+
+
+@dataclass(frozen=True)
+class Body:
+    """An absent field leaves as it is, an empty text or null clears. In a form, structured fields are JSON text."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Staged] = field(default_factory=dict)
+    is_form: bool = False
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.fields
+
+    @property
+    def digest(self) -> str:
+        """Tell this body from every other one, however its parts were framed."""
+        files = {name: [staged.cid, staged.size] for name, staged in self.files.items()}
+        return sha256(json.dumps([self.fields, files, self.is_form], sort_keys=True).encode()).hexdigest()
+
+    def text(self, name: str) -> str | None:
+        """Give a text as it was sent; null is none."""
+        value = self.fields.get(name)
+        if value is not None and not isinstance(value, str):
+            raise InvalidFieldError(name, "must be a text")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Give a truth value; cleared or absent is false."""
+        value = self.fields.get(name)
+        if isinstance(value, bool):
+            return value
+        text = "" if value is None else value
+        if not isinstance(text, str) or text.lower() not in {"", "true", "false"}:
+            raise InvalidFieldError(name, "must be true or false")
+        return text.lower() == "true"
+
+    def texts(self, name: str) -> list[str]:
+        """Give a list of texts; cleared or absent is empty."""
+        limit = "must be a JSON list of texts"
+        values = self._structured(name, limit)
+        if values in NONE:
+            return []
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise InvalidFieldError(name, limit)
+        return values
+
+    def mapping(self, name: str) -> dict[str, Any] | None:
+        """Give a JSON object; cleared or absent is none."""
+        limit = "must be a JSON object or null"
+        value = self._structured(name, limit)
+        if value in NONE:
+            return None
+        if not isinstance(value, dict):
+            raise InvalidFieldError(name, limit)
+        return value
+
+    def _structured(self, name: str, limit: str) -> Any:
+        value = self.fields.get(name)
+        if not self.is_form or value in NONE:
+            return None if value == "null" else value
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            raise InvalidFieldError(name, limit) from None

@@ -1,0 +1,96 @@
+"""Reads a request's body; no thread is held while the client takes its time."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from api.bodies.body import Body
+from api.bodies.multipart import FIELDS_BYTES, PARTS, MultipartReader
+from api.refusals import BodyTooLargeError, UnparsableError, UnsupportedBodyError
+from storage.errors import TooLargeError
+
+JSON: Final = "application/json"
+MULTIPART: Final = "multipart/form-data"
+URLENCODED: Final = "application/x-www-form-urlencoded"
+AT_ONCE: Final = 256 * 1024
+
+
+@asynccontextmanager
+async def received(request: Request, folder: Path, files: Mapping[str, int]) -> AsyncIterator[Body]:
+    """Read the body; `files` names the file parts that are wanted, each with its limit in bytes."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != MULTIPART:
+        yield await _small(request, kind)
+        return
+    _refuse_announced(request, files)
+    with MultipartReader(request.headers["content-type"], folder, files) as reader:
+        empty = True
+        async for chunk in _gathered(request):
+            empty = False
+            await run_in_threadpool(reader.feed, chunk)
+        if not empty:
+            reader.finish()
+        yield Body(reader.fields, reader.staged, is_form=True)
+
+
+def _refuse_announced(request: Request, files: Mapping[str, int]) -> None:
+    """Refuse what says itself that it is too long, before it is sent."""
+    length = request.headers.get("content-length", "0")
+    announced = int(length) if length.isdecimal() else 0
+    if announced > sum(files.values()) + 2 * FIELDS_BYTES:
+        raise TooLargeError(max(files.values())) if files else BodyTooLargeError(FIELDS_BYTES)
+
+
+async def _gathered(request: Request) -> AsyncIterator[bytes]:
+    """Give the body in pieces that are worth the way to a thread."""
+    gathered = bytearray()
+    async for chunk in request.stream():
+        gathered += chunk
+        if len(gathered) >= AT_ONCE:
+            yield bytes(gathered)
+            gathered.clear()
+    if gathered:
+        yield bytes(gathered)
+
+
+async def _small(request: Request, kind: str) -> Body:
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > FIELDS_BYTES:
+            raise BodyTooLargeError(FIELDS_BYTES)
+    if not content:
+        return Body()
+    if kind == URLENCODED:
+        return Body(_form(bytes(content)), is_form=True)
+    if kind == JSON or kind.endswith("+json"):
+        return Body(_json(bytes(content)))
+    raise UnsupportedBodyError
+
+
+def _form(content: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(content.decode(), keep_blank_values=True, errors="strict", max_num_fields=PARTS)
+    except ValueError as error:
+        raise UnparsableError(f"The form cannot be parsed: {error}. Nothing was changed.") from None
+    return dict(pairs)
+
+
+def _json(content: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise UnparsableError(f"The body is not JSON: {error}. Nothing was changed.") from None
+    if not isinstance(body, dict):
+        raise UnparsableError("The body must be a JSON object. Nothing was changed.")
+    return body
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")

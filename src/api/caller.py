@@ -1,0 +1,82 @@
+"""Who is asking: the session cookie or a bearer token becomes a principal, or nobody."""
+
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+from pydantic import SecretStr
+from starlette.concurrency import run_in_threadpool
+
+from api.refusals import CrossSiteError, NotAuthenticatedError, ScopeRequiredError
+from api.services import Services
+from identity.credentials import Principal, Scope
+from identity.errors import CredentialExpiredError
+
+COOKIE: Final = "mastertape_session"
+BEARER: Final = "bearer "
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAME_SITE: Final = frozenset({"same-origin", "none"})
+
+
+def services(request: Request) -> Services:
+    """Give the parts that this app was made with."""
+    found: Services = request.app.state.services
+    return found
+
+
+Parts = Annotated[Services, Depends(services)]
+
+
+def token_of(request: Request) -> SecretStr | None:
+    """Read the token: one sent on purpose goes before one that a browser adds by itself."""
+    header = request.headers.get("authorization", "")
+    if header[: len(BEARER)].lower() == BEARER:
+        return SecretStr(header[len(BEARER) :].strip())
+    cookie = request.cookies.get(COOKIE)
+    return SecretStr(cookie) if cookie else None
+
+
+def refuse_cross_site(request: Request, parts: Services) -> None:
+    """Refuse what another site's page makes a browser send; programs send neither header."""
+    origin = request.headers.get("origin")
+    if origin is not None:
+        if origin not in {parts.base_url, *parts.cors_origins}:
+            raise CrossSiteError
+    elif request.headers.get("sec-fetch-site", "none") not in SAME_SITE:
+        raise CrossSiteError
+
+
+async def signed_in(request: Request, parts: Parts) -> Principal:
+    """Require somebody."""
+    token = token_of(request)
+    if token is None:
+        raise NotAuthenticatedError
+    principal = await run_in_threadpool(parts.credentials.authenticate, token)
+    if principal is None:
+        raise NotAuthenticatedError
+    if request.method not in SAFE and not request.headers.get("authorization"):
+        refuse_cross_site(request, parts)
+    return principal
+
+
+SignedIn = Annotated[Principal, Depends(signed_in)]
+
+
+async def anybody(request: Request, parts: Parts) -> Principal | None:
+    """Take somebody or nobody; who is no longer signed in is nobody."""
+    try:
+        return await signed_in(request, parts)
+    except (NotAuthenticatedError, CredentialExpiredError):
+        return None
+
+
+Anybody = Annotated[Principal | None, Depends(anybody)]
+
+
+async def writer(principal: SignedIn) -> Principal:
+    """Require somebody whose token may change things."""
+    if not principal.may(Scope.WRITE):
+        raise ScopeRequiredError(Scope.WRITE)
+    return principal
+
+
+Writer = Annotated[Principal, Depends(writer)]

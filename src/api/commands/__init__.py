@@ -1,0 +1,1 @@
+"""What a person may do with a track: load, tell, save. No HTTP in here."""

@@ -1,0 +1,50 @@
+"""The track that a command is about, once it is certain that the caller may give it commands."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from aggregates.track import Track
+from api.refusals import DuplicateAudioError, NotOwnerError, TrackNotFoundError, VersionMismatchError
+from eventstore.unit import Unit
+from projections.track_queries import live_track_with_audio, track_by_id
+from projections.track_view import TrackView
+
+
+@dataclass(frozen=True)
+class OnTrack:
+    """Which track, and the versions of it that the caller decided on; None where any will do."""
+
+    track_id: int
+    versions: frozenset[int] | None = None
+
+
+def require_owned(connection: Connection, did: str, track_id: int, *, deleted_too: bool = False) -> TrackView:
+    """Find the track: 404 goes before 403, and a deleted one is there only for its owner, if at all."""
+    view = track_by_id(connection, track_id)
+    if view is None or (view.deleted_at is not None and not (deleted_too and view.did == did)):
+        raise TrackNotFoundError
+    if view.did != did:
+        raise NotOwnerError
+    return view
+
+
+def load_owned(unit: Unit, command: OnTrack, *, deleted_too: bool = False) -> Track:
+    """Load the track for a command."""
+    view = require_owned(unit.connection, owner_of(unit), command.track_id, deleted_too=deleted_too)
+    if command.versions is not None and view.visible_version not in command.versions:
+        raise VersionMismatchError(view.visible_version)
+    return unit.load(Track, Track.create_id(command.track_id))
+
+
+def require_no_duplicate(connection: Connection, did: str, audio_cid: str, *, but: int | None = None) -> None:
+    """Refuse audio that the artist has already, on another live track than `but`."""
+    other = live_track_with_audio(connection, did, audio_cid)
+    if other is not None and other.track_id != but:
+        raise DuplicateAudioError(other.track_id)
+
+
+def owner_of(unit: Unit) -> str:
+    """Give the account whose unit this is."""
+    assert unit.did is not None  # noqa: S101 - commands are always of an account
+    return unit.did

@@ -1,0 +1,12 @@
+"""Have the relay try a record again at once, and its account's lane with it."""
+
+from api.commands.owned import OnTrack, owner_of, require_owned
+from eventstore.unit import Unit
+from outbox.wishes import retry
+
+
+def retry_mirror(unit: Unit, command: OnTrack) -> int:
+    """Make it due; a deleted track's record, too, may wait for this."""
+    require_owned(unit.connection, owner_of(unit), command.track_id, deleted_too=True)
+    retry(unit.connection, owner_of(unit), command.track_id, unit.now)
+    return command.track_id
