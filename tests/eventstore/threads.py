@@ -28,7 +28,10 @@ def until(condition: Callable[[], bool], *, within: float = DEADLINE) -> None:
 
 def lock_waits(database: Database) -> int:
     """How many transactions wait for an advisory lock, seen from outside of all of them."""
-    waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    waiting = """
+        select count(*) from pg_locks join pg_database on pg_database.oid = database
+        where locktype = 'advisory' and not granted and datname = current_database()
+    """
     with database.engine.connect() as connection:
         count: int = connection.execute(text(waiting)).scalar_one()
         return count

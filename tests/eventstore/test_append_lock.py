@@ -1,0 +1,240 @@
+"""Commands of one account are serial, those of others are not held up, and nobody waits in a circle."""
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from random import Random
+
+import pytest
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, insert, select, text, update
+from sqlalchemy.exc import OperationalError
+
+from eventstore.database import Database
+from eventstore.errors import EventStoreError, LogBusyError
+from eventstore.unit import Unit
+from eventstore.unit_of_work import TRIES, EventLog
+from tests.eventstore.conftest import create_tables
+from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, Totals, counter_id
+from tests.eventstore.threads import DEADLINE, lock_waits, together, until
+
+lanes = Table(
+    "lane",
+    MetaData(),
+    Column("did", Text, primary_key=True),
+    Column("turns", Integer, nullable=False),
+)
+
+
+@pytest.fixture
+def with_lanes(database: Database) -> None:
+    lanes.metadata.create_all(database.engine)
+    with database.write() as connection:
+        connection.execute(insert(lanes), [{"did": did, "turns": 0} for did in (ALICE, BOB)])
+
+
+def turn_lane(connection: Connection, did: str) -> None:
+    """Lock the lane's row, then write it."""
+    row = select(lanes.c.turns).where(lanes.c.did == did).with_for_update()
+    turns = connection.scalars(row).one()
+    connection.execute(update(lanes).where(lanes.c.did == did).values(turns=turns + 1))
+
+
+def lane_turns(database: Database) -> dict[str, int]:
+    with database.read() as connection:
+        return {row.did: row.turns for row in connection.execute(select(lanes))}
+
+
+def open_counter(log: EventLog, did: str, name: str) -> None:
+    with log.unit_of_work(did, ENVELOPE) as unit:
+        unit.save(Counter(name=name))
+
+
+def total(log: EventLog, name: str) -> int:
+    with log.database.read() as connection:
+        counter = log.fold(Counter, log.stream(connection, counter_id(name)))
+    assert counter is not None
+    return counter.total
+
+
+def test_sixteen_racers_on_one_stream_decide_one_after_the_other(log: EventLog) -> None:
+    open_counter(log, ALICE, "a")
+
+    def double_and_one(unit: Unit) -> None:
+        counter = unit.load(Counter, counter_id("a"))
+        counter.add(counter.total + 1)
+        unit.save(counter)
+
+    def race() -> None:
+        with log.unit_of_work(ALICE, ENVELOPE) as unit:
+            double_and_one(unit)
+
+    together(*[race] * 16)
+    assert total(log, "a") == 2**16 - 1
+
+
+@pytest.mark.usefixtures("with_lanes")
+def test_an_edit_and_a_settle_of_one_account_never_deadlock(log: EventLog) -> None:
+    open_counter(log, ALICE, "a")
+    chance = Random(1)  # noqa: S311
+
+    def edit(unit: Unit) -> None:
+        counter = unit.load(Counter, counter_id("a"))
+        counter.add(1)
+        unit.save(counter)
+        time.sleep(chance.uniform(0, 0.002))  # invites the other in between
+        turn_lane(unit.connection, ALICE)
+
+    def settle(unit: Unit) -> None:
+        turn_lane(unit.connection, ALICE)
+        time.sleep(chance.uniform(0, 0.002))
+        counter = unit.load(Counter, counter_id("a"))
+        counter.add(1)
+        unit.save(counter)
+
+    def repeat(work: Callable[[Unit], None]) -> None:
+        for _ in range(25):
+            with log.unit_of_work(ALICE, ENVELOPE) as unit:  # not transact: a deadlock would come out
+                work(unit)
+
+    together(partial(repeat, edit), partial(repeat, settle), partial(repeat, edit), partial(repeat, settle))
+    assert (total(log, "a"), lane_turns(log.database)[ALICE]) == (100, 100)
+
+
+@pytest.mark.postgres
+def test_a_deadlock_outside_the_lock_order_is_decided_again_as_a_whole(postgres: Database) -> None:
+    lanes.metadata.create_all(postgres.engine)
+    log, tries = EventLog(postgres), []
+    with postgres.write() as connection:
+        connection.execute(insert(lanes), [{"did": did, "turns": 0} for did in (ALICE, BOB)])
+    both_hold_one = threading.Barrier(2)
+
+    def work(unit: Unit, mine: str, other: str) -> None:
+        tries.append(mine)
+        counter = Counter(name=f"{mine}-{len(tries)}")
+        unit.save(counter)
+        turn_lane(unit.connection, mine)
+        if tries.count(mine) == 1:
+            both_hold_one.wait(DEADLINE)
+        turn_lane(unit.connection, other)
+
+    together(
+        partial(log.transact, ALICE, ENVELOPE, partial(work, mine=ALICE, other=BOB)),
+        partial(log.transact, BOB, ENVELOPE, partial(work, mine=BOB, other=ALICE)),
+    )
+    assert len(tries) == 3
+    assert lane_turns(postgres) == {ALICE: 2, BOB: 2}
+    assert len(log.read(after=0, until=2**62, limit=10)) == 2
+
+
+def test_no_other_error_is_tried_again(log: EventLog) -> None:
+    tries: list[type[Exception]] = []
+
+    def fail(unit: Unit, error: Exception) -> None:
+        tries.append(type(error))
+        unit.save(Counter(name="a"))
+        raise error
+
+    for error in (ValueError("no"), OperationalError("", {}, Exception("gone")), LogBusyError()):
+        with pytest.raises(type(error)):
+            log.transact(ALICE, ENVELOPE, partial(fail, error=error))
+    assert tries == [ValueError, OperationalError, LogBusyError]
+    assert log.stable_position() == 0
+
+
+@pytest.mark.postgres
+def test_a_deadlock_that_repeats_comes_out_in_the_end(postgres: Database) -> None:
+    log, tries = EventLog(postgres), []
+
+    def fail(unit: Unit) -> None:
+        tries.append(unit)
+        unit.connection.execute(text("do $$ begin raise exception 'again' using errcode = '40P01'; end $$"))
+
+    with pytest.raises(OperationalError):
+        log.transact(ALICE, ENVELOPE, fail)
+    assert len(tries) == TRIES
+
+
+@pytest.mark.postgres
+def test_the_accounts_lock_is_asked_for_only_once_the_logs_is_held(postgres: Database) -> None:
+    log, done = EventLog(postgres), threading.Event()
+    held = """
+        select mode from pg_locks join pg_database on pg_database.oid = database
+        where locktype = 'advisory' and datname = current_database()
+    """
+
+    def alone() -> None:
+        with log.unit_of_work(None, ENVELOPE) as unit:
+            done.set()
+            until(lambda: lock_waits(postgres) == 1)
+            modes = unit.connection.execute(text(held)).scalars().all()
+            assert sorted(modes) == ["ExclusiveLock", "ShareLock"]  # ours, and what the other waits for
+
+    def append() -> None:
+        assert done.wait(DEADLINE)
+        open_counter(log, ALICE, "a")
+
+    together(alone, append)
+
+
+def test_a_unit_without_an_account_has_the_log_alone_and_appends_nothing(log: EventLog) -> None:
+    open_counter(log, ALICE, "a")
+
+    def save(unit: Unit) -> None:
+        counter = unit.load(Counter, counter_id("a"))
+        counter.add(1)
+        unit.save(counter)
+
+    with pytest.raises(ValueError, match="account"):
+        log.transact(None, ENVELOPE, save)
+    assert total(log, "a") == 0
+
+
+def test_a_unit_without_an_account_does_not_ask_for_current_projections(
+    log: EventLog, totals: Totals
+) -> None:
+    open_counter(log, ALICE, "a")
+    totals.fingerprint = "2"
+    with log.unit_of_work(None, ENVELOPE) as unit:
+        assert [recorded.version for recorded in log.stream(unit.connection, counter_id("a"))] == [1]
+
+
+@pytest.mark.postgres
+def test_a_log_that_stays_locked_is_busy_and_nothing_is_written(fresh_postgres: str) -> None:
+    database = Database(fresh_postgres, postgres={"lock_timeout": "100ms"})
+    create_tables(database)
+    log = EventLog(database, patience=0.3)
+    locked, tried = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with log.unit_of_work(ALICE, ENVELOPE) as unit:
+            unit.save(Counter(name="a"))
+            locked.set()
+            assert tried.wait(DEADLINE)
+
+    def attempt() -> None:
+        assert locked.wait(DEADLINE)
+        busy: list[EventStoreError] = []
+        for ask in (partial(open_counter, log, ALICE, "b"), log.stable_position):
+            with pytest.raises(LogBusyError) as caught:
+                ask()
+            busy.append(caught.value)
+        open_counter(log, BOB, "c")
+        tried.set()
+
+    together(hold, attempt)
+    assert len(log.read(after=0, until=2**62, limit=10)) == 2
+    database.close()
+
+
+def test_an_sqlite_file_that_stays_locked_is_busy(fresh_sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventstore.database.SQLITE_BUSY_SECONDS", 0.1)
+    mine, other = Database(fresh_sqlite), Database(fresh_sqlite)
+    create_tables(mine)
+    with mine.write():
+        with pytest.raises(LogBusyError):
+            open_counter(EventLog(other), ALICE, "a")
+        with pytest.raises(LogBusyError):
+            together(partial(open_counter, EventLog(mine), ALICE, "a"))
+    mine.close()
+    other.close()

@@ -1,0 +1,117 @@
+"""A commit that fails is told apart from a conflict, and half a transaction is never committed."""
+
+import contextlib
+
+import pytest
+from eventsourcing import persistence
+from eventsourcing.persistence import StoredEvent
+from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, MetaData, Table, Text, insert, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from eventstore.database import Database
+from eventstore.envelope import Envelope
+from eventstore.errors import BrokenUnitError, CommitFailedError
+from eventstore.recorder import CoreApplicationRecorder
+from eventstore.schema import event_table
+from eventstore.unit import Unit
+from eventstore.unit_of_work import EventLog
+from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_id
+
+metadata = MetaData()
+parents = Table("parent", metadata, Column("name", Text, primary_key=True))
+parent = ForeignKey("parent.name", deferrable=True, initially="DEFERRED")
+children = Table("child", metadata, Column("name", Text, parent, primary_key=True))
+orphans = event_table("orphan_event", metadata)
+orphans.append_constraint(
+    ForeignKeyConstraint(["did"], ["parent.name"], deferrable=True, initially="DEFERRED")
+)
+
+
+@pytest.fixture(autouse=True)
+def with_deferred_constraints(database: Database) -> None:
+    metadata.create_all(database.engine)
+
+
+def count(log: EventLog) -> int:
+    return len(log.read(after=0, until=2**62, limit=100))
+
+
+def save_and_fail_at_commit(unit: Unit) -> None:
+    unit.save(Counter(name="a"))
+    unit.connection.execute(insert(children).values(name="nobody's"))
+
+
+def test_a_write_that_fails_at_the_commit_is_no_conflict(log: EventLog) -> None:
+    told: list[str] = []
+
+    def work(unit: Unit) -> None:
+        unit.after_commit(lambda: told.append("committed"))
+        save_and_fail_at_commit(unit)
+
+    with pytest.raises(CommitFailedError) as caught:
+        log.transact(ALICE, ENVELOPE, work)
+    assert isinstance(caught.value.__cause__, IntegrityError)
+    assert (count(log), told) == (0, [])
+
+
+def test_after_a_failed_commit_the_next_unit_works(log: EventLog) -> None:
+    with pytest.raises(CommitFailedError):
+        log.transact(ALICE, ENVELOPE, save_and_fail_at_commit)
+    log.transact(ALICE, ENVELOPE, lambda unit: unit.save(Counter(name="a")))
+    assert count(log) == 1
+
+
+def test_a_recorder_reports_a_failed_commit_as_operational(database: Database) -> None:
+    recorder = CoreApplicationRecorder(database, orphans)
+    with pytest.raises(persistence.OperationalError) as caught:
+        recorder.insert_events([StoredEvent(counter_id("a"), 1, "topic", b"{}")])
+    assert not isinstance(caught.value, persistence.IntegrityError)
+    assert recorder.max_notification_id() is None
+
+
+@pytest.mark.postgres
+def test_a_connection_lost_before_the_commit_is_neither_success_nor_conflict(postgres: Database) -> None:
+    log = EventLog(postgres)
+
+    def lose(unit: Unit) -> None:
+        unit.save(Counter(name="a"))
+        pid = unit.connection.execute(text("select pg_backend_pid()")).scalar_one()
+        with postgres.engine.connect() as other:
+            other.execute(text("select pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+    with pytest.raises(CommitFailedError):
+        log.transact(ALICE, ENVELOPE, lose)
+    assert count(log) == 0
+
+
+@pytest.mark.postgres
+def test_a_swallowed_database_error_is_not_reported_as_a_success(postgres: Database) -> None:
+    """PostgreSQL has ended that transaction, and answers its COMMIT with a silent ROLLBACK."""
+    log = EventLog(postgres)
+
+    def swallow(unit: Unit) -> None:
+        unit.save(Counter(name="a"))
+        with contextlib.suppress(DBAPIError):
+            unit.connection.execute(text("select 1 / 0"))
+
+    with pytest.raises(BrokenUnitError):
+        log.transact(ALICE, ENVELOPE, swallow)
+    assert count(log) == 0
+
+
+def test_an_sqlite_transaction_that_ended_early_is_not_reported_as_a_success(fresh_sqlite: str) -> None:
+    database = Database(fresh_sqlite)
+
+    def end_early() -> None:
+        with database.write() as connection:
+            connection.exec_driver_sql("ROLLBACK")  # as SQLite does itself on a full disk
+
+    with pytest.raises(BrokenUnitError):
+        end_early()
+    database.close()
+
+
+def test_a_constraint_that_is_not_the_streams_version_is_no_conflict(log: EventLog) -> None:
+    nobody = Envelope(actor=None, via="test", request_id="r-1")  # type: ignore[arg-type]
+    with pytest.raises(IntegrityError):
+        log.transact(ALICE, nobody, lambda unit: unit.save(Counter(name="a")))
