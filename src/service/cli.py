@@ -1,0 +1,20 @@
+"""`mastertape`: the command line of an operator."""
+
+import click
+
+from service.cli_log import history, migrate, rebuild, verify
+from service.cli_serve import relay, serve
+from service.output import Commands
+
+
+@click.group(cls=Commands)
+@click.version_option(package_name="mastertape")
+def main() -> None:
+    """An event-sourced track service that keeps the records in each artist's PDS in agreement with its log.
+
+    Settings come from the environment: docs/settings.md. Exit codes: 0 well, 1 failed, 2 wrong usage, 3 drift found.
+    """
+
+
+for command in (serve, relay, migrate, rebuild, verify, history):
+    main.add_command(command)

@@ -1,0 +1,160 @@
+"""Commands on the database: its schema, its projections, the history of a track."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from eventstore.projection import Projection
+from eventstore.unit_of_work import EventLog
+from projections.difference import Difference
+from projections.rebuild import differences
+from projections.rebuild import rebuild as rebuild_projections
+from service.bootstrap import open_log
+from service.migrate import newest, require_schema, revision_of, upgrade_database
+from service.output import DRIFT, as_json, bar, dry_run, say_json
+from service.settings import load
+from service.track_history import rows_of
+
+SHOWN_DIFFERENCES = 20
+
+
+@contextmanager
+def the_log() -> Iterator[EventLog]:
+    """The log that the settings name, for one command."""
+    log = open_log(load())
+    try:
+        yield log
+    finally:
+        log.database.close()
+
+
+@click.command()
+@dry_run
+@as_json
+def migrate(*, dry_run: bool, as_json: bool) -> None:
+    """Bring the database to this version's schema."""
+    with the_log() as log:
+        before, after = revision_of(log.database), newest()
+        if before != after and not dry_run:
+            upgrade_database(log.database)
+    if as_json:
+        say_json({"before": before, "after": after, "written": before != after and not dry_run})
+    elif before == after:
+        click.echo(f"the schema is at {after} already")
+    else:
+        click.echo(f"{before or 'empty'} -> {after}{' (not written)' if dry_run else ''}")
+
+
+@click.command()
+@click.argument("name", required=False)
+@dry_run
+@as_json
+def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:
+    """Make the read models again from the log, or only the one called NAME. Reads and writes go on meanwhile."""
+    with the_log() as log:
+        require_schema(log.database)
+        chosen = _chosen(log, name)
+        if dry_run:
+            rows = _rows(_differences(log, chosen))
+        else:
+            with bar("rebuilding") as progress:
+                rows = rebuild_projections(log, chosen, progress=progress).rows
+    if as_json:
+        say_json({"projections": [each.name for each in chosen], "rows": rows, "written": not dry_run})
+        return
+    for table, count in sorted(rows.items()):
+        click.echo(f"{table}: {count} rows {'differ' if dry_run else 'corrected'}")
+    if not rows:
+        click.echo("nothing differs")
+
+
+@click.group()
+def verify() -> None:
+    """Compare what was made from the log with the log. Exit code 3 when something differs."""
+
+
+@verify.command("projections")
+@as_json
+def verify_projections(*, as_json: bool) -> None:
+    """Compare every row of the read models with what the log makes of it."""
+    with the_log() as log:
+        require_schema(log.database)
+        found = _differences(log, log.projections)
+    if as_json:
+        say_json({"differences": [asdict(each) for each in found]})
+    elif not found:
+        click.echo(f"{len(log.projections)} projections agree with the log")
+    else:
+        _show(found)
+    if found:
+        raise SystemExit(DRIFT)
+
+
+@click.command()
+@click.argument("track", type=click.IntRange(min=1))
+@as_json
+def history(track: int, *, as_json: bool) -> None:
+    """Say who changed TRACK, when and how, and whether it reached the PDS; oldest first."""
+    with the_log() as log:
+        require_schema(log.database)
+        rows = rows_of(log.database, track)
+    if not rows:
+        raise click.ClickException(f"there is no track {track}")
+    if as_json:
+        for row in rows:
+            say_json(row)
+        return
+    table = Table("position", "at", "what", "who", "change", "PDS")
+    for row in rows:
+        table.add_row(*_cells(row))
+    Console().print(table)
+
+
+def _chosen(log: EventLog, name: str | None) -> Sequence[Projection]:
+    if name is None:
+        return log.projections
+    known = {each.name: each for each in log.projections}
+    if name not in known:
+        raise click.UsageError(f"there is no projection {name!r}; there are {', '.join(known)}")
+    return (known[name],)
+
+
+def _differences(log: EventLog, projections: Sequence[Projection]) -> list[Difference]:
+    with bar("comparing") as progress:
+        return differences(log, projections, progress=progress)
+
+
+def _rows(found: Sequence[Difference]) -> dict[str, int]:
+    return dict(Counter(each.table for each in found))
+
+
+def _show(found: Sequence[Difference]) -> None:
+    for each in found[:SHOWN_DIFFERENCES]:
+        key = ", ".join(f"{name}={value}" for name, value in each.key.items())
+        columns = "; ".join(
+            f"{name} is {live!r}, not {made!r}" for name, (live, made) in each.columns.items()
+        )
+        click.echo(f"{each.table} {key}: {each.kind.value} {columns}".rstrip())
+    for table, count in sorted(_rows(found).items()):
+        click.echo(f"{table}: {count} rows differ")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    changes = "\n".join(
+        f"{each['field']}: {each['before']!r} -> {each['after']!r}" for each in row["changes"]
+    )
+    delivery = row["delivery"]["status"]
+    return [
+        str(row["position"]),
+        str(row["at"]),
+        row["type"],
+        f"{row['actor']}\nvia {row['via']}",
+        changes,
+        delivery,
+    ]

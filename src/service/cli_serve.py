@@ -1,0 +1,122 @@
+"""`mastertape serve` and `mastertape relay`: the processes that stay."""
+
+import asyncio
+import signal
+import socket
+from types import FrameType
+
+import click
+import uvicorn
+from starlette.types import ASGIApp
+
+from projections.rebuild import rebuild
+from service.app import asgi
+from service.bootstrap import Application, build
+from service.logging import log_to_stderr
+from service.migrate import upgrade_database
+from service.output import bar
+from service.readiness import outdated, require_ready
+from service.settings import Settings, load
+from service.work import working
+
+GRACE_SECONDS = 30
+"""How long requests under way may take to end."""
+
+
+@click.command()
+def serve() -> None:
+    """Answer HTTP, and run a relay beside it unless RELAY is off."""
+    settings = load()
+    log_to_stderr(settings.log_level)
+    listener = _listener(settings)
+    application = build(settings)
+    prepare(application)
+    signal.signal(signal.SIGTERM, _leave)  # what uvicorn raises again at its end, when all is done
+    server = _Server(_config(settings, asgi(application)), settings.base_url)
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None
+    if not server.started:
+        raise click.ClickException("the service did not start; the log says why")
+
+
+@click.command()
+def relay() -> None:
+    """Run a relay alone: any number of them, on any machines, share the work."""
+    settings = load()
+    log_to_stderr(settings.log_level)
+    application = build(settings)
+    prepare(application)
+    asyncio.run(_relay(application))
+
+
+def prepare(application: Application) -> None:
+    """Make our own SQLite file ready; of a database that others share, say what an operator has to do."""
+    log = application.log
+    if not log.database.is_sqlite:
+        require_ready(log)
+        return
+    upgrade_database(log.database)
+    if stale := outdated(log):
+        with bar("rebuilding") as progress:
+            rebuild(log, stale, progress=progress)
+
+
+class _Server(uvicorn.Server):
+    """Says where it is as soon as it answers."""
+
+    def __init__(self, config: uvicorn.Config, url: str) -> None:
+        super().__init__(config)
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            click.echo(f"mastertape answers on {self._url}")
+
+
+def _config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        lifespan="on",
+        log_config=None,
+        log_level=settings.log_level,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,  # longer than the proxies in front, so that they never meet a closed connection
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+def _listener(settings: Settings) -> socket.socket:
+    """Take the port before anything else, so that a second process stops before it touches the database."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise click.ClickException(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
+        ) from error
+    return listener
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+async def _relay(application: Application) -> None:
+    asked_to_stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
+    async with working(application, relay=True) as flights:
+        click.echo("the relay is running")
+        asked = asyncio.create_task(asked_to_stop.wait())
+        await asyncio.wait({flights, asked}, return_when=asyncio.FIRST_COMPLETED)
+        failed = flights.done()
+        asked.cancel()
+    if failed:
+        raise click.ClickException("the relay failed; the log says why")

@@ -1,0 +1,70 @@
+"""What is done now and then, by one process of all: sweep media, let go of what nobody needs any more."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import delete, or_
+
+from api.idempotency import KEPT, idempotency
+from identity.credentials import credential
+from projections import media_references
+from service.bootstrap import Application, staging_folder
+from storage.sweep import sweep
+from storage.upload import discard_abandoned
+
+logger: Final = logging.getLogger(__name__)
+
+HOUR: Final = timedelta(hours=1)
+DAY: Final = timedelta(days=1)
+ENDED_CREDENTIALS_KEPT: Final = timedelta(days=30)
+"""For that long somebody who comes back hears that the session has expired, and not that it never was."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work that is due every so often, and the longest that it takes."""
+
+    name: str
+    every: timedelta
+    at_most: timedelta
+    run: Callable[[Application], None]
+
+
+def sweep_media(application: Application) -> None:
+    """Delete bytes that nothing has named for the grace period."""
+    grace = timedelta(days=application.settings.sweep_grace_days)
+    report = sweep(application.media, media_references, grace)
+    logger.info("media_swept", extra=vars(report))
+
+
+def forget_answers(application: Application) -> None:
+    """Delete answers whose Idempotency-Key means nothing any more."""
+    with application.database.write() as connection:
+        then = application.database.now(connection) - KEPT
+        connection.execute(delete(idempotency).where(idempotency.c.created_at <= then))
+
+
+def forget_credentials(application: Application) -> None:
+    """Delete tokens that ended long ago."""
+    with application.database.write() as connection:
+        then = application.database.now(connection) - ENDED_CREDENTIALS_KEPT
+        ended = or_(credential.c.expires_at <= then, credential.c.revoked_at <= then)
+        connection.execute(delete(credential).where(ended))
+
+
+def discard_uploads(application: Application) -> None:
+    """Delete what uploads to this machine have left behind that a crash cut off."""
+    with application.database.read() as connection:
+        before = application.database.now(connection) - DAY
+    discard_abandoned(staging_folder(application.settings), before)
+
+
+JOBS: Final = (
+    Job("sweep_media", every=DAY, at_most=6 * HOUR, run=sweep_media),
+    Job("forget_answers", every=HOUR, at_most=HOUR, run=forget_answers),
+    Job("forget_credentials", every=DAY, at_most=HOUR, run=forget_credentials),
+)
+"""Of the database: one process does them for all."""

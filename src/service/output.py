@@ -1,0 +1,53 @@
+"""What the command line shows: tables and bars for people, JSON for machines, errors in one line."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from sqlalchemy.exc import DBAPIError
+
+from eventstore.errors import EventStoreError
+from projections.scratch import OvertakenError
+from service.migrate import OutdatedSchemaError
+from service.settings import SettingsError
+from storage.errors import StorageError
+
+DRIFT: Final = 3
+"""The exit code of a check that has found something."""
+
+EXPECTED: Final = (SettingsError, OutdatedSchemaError, EventStoreError, OvertakenError, StorageError)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Answer with JSON on stdout.")
+dry_run = click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+
+
+class Commands(click.Group):
+    """Commands whose expected failures are a line on stderr and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except EXPECTED as error:
+            raise click.ClickException(str(error)) from error
+        except DBAPIError as error:
+            reason = str(error.orig).strip().splitlines() or ["no reason given"]
+            raise click.ClickException(f"the database refused: {reason[0]}") from error
+
+
+def say_json(value: Any) -> None:
+    """Write one JSON line."""
+    click.echo(json.dumps(value, default=str, ensure_ascii=False))
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far long work has come, where somebody is looking."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda position, until: progress.update(task, completed=position, total=until)

@@ -1,0 +1,43 @@
+"""The clock of the periodic jobs: every process looks every few minutes, and who gets the job's lease does it."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from service.bootstrap import Application
+from service.jobs import JOBS, Job, discard_uploads
+
+logger: Final = logging.getLogger(__name__)
+
+LOOK_MINUTES: Final = 5
+
+
+@contextmanager
+def scheduled(application: Application) -> Iterator[None]:
+    """Run the jobs for as long as the block; one that is under way at its end goes on to its own."""
+    scheduler = BackgroundScheduler(
+        timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+    )
+    for job in JOBS:
+        scheduler.add_job(run_if_due, "interval", minutes=LOOK_MINUTES, jitter=60, args=[application, job])
+    scheduler.add_job(discard_uploads, "interval", days=1, args=[application])
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=False)  # a sweep must not hold up the flights of the relay
+
+
+def run_if_due(application: Application, job: Job) -> bool:
+    """Run the job unless another process does, or has done so lately; whether it ran to its end."""
+    try:
+        with application.leases.held(job.name, at_most=job.at_most, every=job.every) as ours:
+            if ours:
+                job.run(application)
+            return ours
+    except Exception:
+        logger.exception("job_failed", extra={"job": job.name})  # it stays due
+        return False

@@ -1,0 +1,49 @@
+"""What a process does beside answering: the relay and the periodic jobs, from its start to its orderly end."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from service.bootstrap import Application
+from service.scheduler import scheduled
+
+logger: Final = logging.getLogger(__name__)
+
+DRAIN_SECONDS: Final = 45.0
+"""Longer than a request to a PDS may take; a flight that is given up is found by its intent and its lease."""
+
+
+@asynccontextmanager
+async def working(application: Application, *, relay: bool) -> AsyncIterator["asyncio.Task[None]"]:
+    """Work for as long as the block, then let the flights land, give the lanes back and disconnect.
+
+    Gives the task of the relay, which ends before the block only when it has failed.
+    """
+    stop = asyncio.Event()
+    flights = asyncio.create_task(application.relay.run(stop) if relay else _idle(stop))
+    flights.add_done_callback(lambda done: _ended(done, expected=stop.is_set()))
+    try:
+        with scheduled(application):
+            yield flights
+    finally:
+        stop.set()
+        await _land(flights)
+        await application.close()
+
+
+async def _idle(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
+def _ended(flights: "asyncio.Task[None]", *, expected: bool) -> None:
+    if not expected and not flights.cancelled():
+        logger.critical("relay_failed", exc_info=flights.exception())
+
+
+async def _land(flights: "asyncio.Task[None]") -> None:
+    done, _ = await asyncio.wait({flights}, timeout=DRAIN_SECONDS)
+    if not done:
+        logger.warning("relay_given_up", extra={"after_seconds": DRAIN_SECONDS})
+        flights.cancel()

@@ -1,0 +1,171 @@
+"""Each periodic job is done by one process, when it is due."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from threading import Barrier, Thread
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import insert, select, update
+
+from api.idempotency import idempotency
+from eventstore.database import Database
+from identity.credentials import CredentialKind, credential
+from service.bootstrap import Application
+from service.job_lease import JobLeases
+from service.jobs import JOBS, Job
+from service.scheduler import run_if_due, scheduled
+from storage.cid import CidHasher
+from storage.media import media
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def database(migrated_url: str, clock: Clock) -> Database:
+    return Database(migrated_url, clock=clock)
+
+
+def test_one_of_many_gets_the_job(database: Database) -> None:
+    got: list[str] = []
+    together = Barrier(6)
+
+    def try_it(owner: str) -> None:
+        together.wait()
+        with JobLeases(database, owner).held("sweep", at_most=HOUR, every=HOUR) as ours:
+            if ours:
+                got.append(owner)
+                time.sleep(0.05)
+
+    threads = [Thread(target=try_it, args=[f"process {number}"]) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 1
+    database.close()
+
+
+@pytest.mark.parametrize(("later", "due"), [(timedelta(minutes=59), False), (timedelta(minutes=60), True)])
+def test_job_is_due_again_an_interval_after_it_began(
+    database: Database, clock: Clock, later: timedelta, due: bool
+) -> None:
+    with JobLeases(database, "one").held("sweep", at_most=2 * HOUR, every=HOUR) as ours:
+        assert ours
+    clock.now += later
+    with JobLeases(database, "other").held("sweep", at_most=2 * HOUR, every=HOUR) as ours:
+        assert ours is due
+    database.close()
+
+
+def test_job_that_failed_is_due_at_once(database: Database) -> None:
+    with (
+        pytest.raises(ZeroDivisionError),
+        JobLeases(database, "one").held("sweep", at_most=HOUR, every=HOUR),
+    ):
+        raise ZeroDivisionError
+    with JobLeases(database, "other").held("sweep", at_most=HOUR, every=HOUR) as ours:
+        assert ours
+    database.close()
+
+
+def test_job_of_a_dead_process_is_taken_over(database: Database, clock: Clock) -> None:
+    dead = JobLeases(database, "dead").held("sweep", at_most=2 * HOUR, every=HOUR)
+    assert dead.__enter__()
+    with JobLeases(database, "other").held("sweep", at_most=HOUR, every=HOUR) as ours:
+        assert not ours
+    clock.now += 2 * HOUR
+    with JobLeases(database, "other").held("sweep", at_most=HOUR, every=HOUR) as ours:
+        assert ours
+    dead.__exit__(None, None, None)  # it was only asleep: what it says now counts no more
+    clock.now += HOUR - timedelta(seconds=1)
+    with JobLeases(database, "third").held("sweep", at_most=HOUR, every=HOUR) as ours:
+        assert not ours
+    database.close()
+
+
+def test_failure_of_a_job_is_logged(application: Application, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_application: Application) -> None:
+        raise ZeroDivisionError
+
+    assert not run_if_due(application, Job("broken", every=HOUR, at_most=HOUR, run=fail))
+    assert [record.message for record in caplog.records] == ["job_failed"]
+    assert run_if_due(application, Job("broken", every=HOUR, at_most=HOUR, run=lambda _: None))
+
+
+def job(name: str) -> Callable[[Application], None]:
+    (found,) = (each.run for each in JOBS if each.name == name)
+    return found
+
+
+def test_sweep_deletes_what_nothing_has_named_for_the_grace_period(application: Application) -> None:
+    hasher = CidHasher()
+    hasher.update(b"old")
+    application.media.add(hasher.cid, BytesIO(b"old"), 3, "audio/mpeg")
+    job("sweep_media")(application)
+    assert application.media.find(hasher.cid) is not None
+    with application.database.write() as connection:
+        long_ago = application.database.now(connection) - timedelta(days=31)
+        connection.execute(update(media).values(touched_at=long_ago))
+    job("sweep_media")(application)
+    assert application.media.find(hasher.cid) is None
+
+
+def test_old_answers_are_forgotten(application: Application) -> None:
+    with application.database.write() as connection:
+        now = application.database.now(connection)
+        for key, age in (("old", timedelta(hours=25)), ("new", timedelta(hours=23))):
+            connection.execute(
+                insert(idempotency).values(
+                    did="did:plc:a", method="POST", route="/tracks", key=key, digest="", status=201,
+                    body={}, headers={}, created_at=now - age,
+                )
+            )  # fmt: skip
+    job("forget_answers")(application)
+    with application.database.read() as connection:
+        assert connection.scalars(select(idempotency.c.key)).all() == ["new"]
+
+
+def test_long_ended_credentials_are_forgotten(application: Application) -> None:
+    credentials = application.services.credentials
+
+    def token(name: str, expires_in: timedelta | None) -> SecretStr:
+        with application.database.write() as connection:
+            return credentials.issue(
+                connection, did="did:plc:a", kind=CredentialKind.API, name=name, expires_in=expires_in
+            )
+
+    token("for ever", None)
+    token("expired", timedelta(days=-29))
+    token("long expired", timedelta(days=-31))
+    credentials.revoke(token("revoked", None))
+    credentials.revoke(token("long revoked", None))
+    with application.database.write() as connection:
+        long_ago = application.database.now(connection) - timedelta(days=31)
+        connection.execute(
+            update(credential).where(credential.c.name == "long revoked").values(revoked_at=long_ago)
+        )
+    job("forget_credentials")(application)
+    with application.database.read() as connection:
+        assert set(connection.scalars(select(credential.c.name))) == {"for ever", "expired", "revoked"}
+
+
+def test_scheduler_starts_and_stops(application: Application) -> None:
+    with scheduled(application):
+        pass
