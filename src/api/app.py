@@ -1,0 +1,48 @@
+"""The HTTP application, made from its parts."""
+
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from api.errors import add_error_handlers
+from api.idempotency import RunningRequests
+from api.media_work import MediaWork
+from api.request_id import RequestIds
+from api.routers import track_commands, tracks
+from api.services import Services
+
+EXPOSED: Final = ("ETag", "Location", "X-Request-Id", "Retry-After", "Preference-Applied", "Content-Range")
+
+
+def create_app(services: Services) -> FastAPI:
+    """Make the application; nothing connects before the first request."""
+    app = FastAPI(
+        title="mastertape",
+        summary="Tracks whose records on their artists' PDSes agree with an event log.",
+        version="1",
+    )
+    app.state.services = services
+    app.state.running = RunningRequests()
+    app.state.media_work = MediaWork(services.media)
+    for router in (tracks.router, track_commands.router):
+        app.include_router(router)
+    add_error_handlers(app)
+    app.add_middleware(RequestIds)
+    if services.cors_origins:
+        _allow_origins(app, services.cors_origins)
+    return app
+
+
+def _allow_origins(app: FastAPI, origins: tuple[str, ...]) -> None:
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(origins),
+        allow_credentials=True,
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=[
+            "Authorization", "Content-Type", "If-Match", "Idempotency-Key", "Prefer", "Range", "X-Request-Id",
+        ],
+        expose_headers=list(EXPOSED),
+        max_age=3600,
+    )  # fmt: skip

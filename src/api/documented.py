@@ -1,0 +1,79 @@
+"""What OpenAPI says of errors and of bodies that the routes read themselves."""
+
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+
+class ErrorDetail(BaseModel):
+    """`error` is for programs, `message` for people; some codes bring fields of their own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    error: str
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """The shape of every error."""
+
+    detail: ErrorDetail
+
+
+CODES: Final[dict[int, str]] = {
+    400: "invalid_field, invalid_media, gated_track, already_has_record",
+    401: "not_authenticated, session_expired, bad_credentials",
+    402: "support_required",
+    403: "not_owner, scope_required, cross_site",
+    404: "track_not_found, media_not_found",
+    409: "duplicate_audio, bytes_expired, in_progress, migration_needed",
+    412: "version_mismatch",
+    413: "too_large",
+    415: "unsupported_media",
+    416: "range_not_satisfiable",
+    422: "unparsable, idempotency_mismatch",
+    503: "not_ready",
+}
+TEXT: Final = {"type": "string"}
+LIST_TEXT: Final = {"type": "array", "items": TEXT}
+FILE: Final = {"type": "string", "format": "binary"}
+TRACK_FIELDS: Final[dict[str, Any]] = {
+    "title": {**TEXT, "description": "1 to 256 bytes"},
+    "album": {**TEXT, "description": "at most 256 bytes; empty clears"},
+    "description": {**TEXT, "description": "at most 5000 bytes; empty clears"},
+    "features": {**LIST_TEXT, "description": "at most 10 handles or DIDs"},
+    "tags": {**LIST_TEXT, "description": "at most 10 of at most 50 characters"},
+    "self_labels": {**LIST_TEXT, "description": "at most 10 of at most 128 bytes"},
+    "support_gate": {"type": ["object", "null"], "properties": {"type": {"enum": ["any"]}}},
+    "unlisted": {"type": "boolean"},
+}
+_COMMAND: Final = (401, 403, 404, 409, 412, 422, 503)
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Document these error statuses."""
+    return {status: {"model": ErrorBody, "description": CODES[status]} for status in sorted(set(statuses))}
+
+
+def command_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Document the errors of every command, and these."""
+    return errors(*_COMMAND, *statuses)
+
+
+def multipart(required: list[str], **properties: Any) -> dict[str, Any]:
+    """Document a multipart body; structured fields are JSON text in it."""
+    return {
+        "requestBody": {"required": True, "content": {"multipart/form-data": _schema(required, properties)}}
+    }
+
+
+def either(required: list[str], files: dict[str, Any], **properties: Any) -> dict[str, Any]:
+    """Document a body that may be JSON or a form; only the form can carry files."""
+    json_body = {"application/json": _schema(required, properties)}
+    form = {"multipart/form-data": _schema(required, {**properties, **files})}
+    return {"requestBody": {"content": {**json_body, **form}}}
+
+
+def _schema(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties}
+    return {"schema": {**schema, "required": required} if required else schema}

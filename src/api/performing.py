@@ -1,0 +1,125 @@
+"""The way of every command: who asks, what was answered before, whose track, the body, one unit, the answer."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import Depends, Request, Response
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+
+from api.bodies.body import Body
+from api.bodies.receive import received
+from api.caller import Parts, Writer
+from api.commands.owned import require_owned
+from api.headers import versions_of, wait_of
+from api.idempotency import Answer, RequestKey, RunningRequests, StoredAnswer
+from api.json_response import AsciiJsonResponse
+from api.request_id import request_id
+from api.services import Services
+from api.track_reader import mirror_of
+from api.waiting import wait_for_mirror
+from eventstore.envelope import Envelope
+from eventstore.unit import Unit
+from identity.credentials import Principal
+
+Tell = Callable[[Unit], int]
+"""Gives the command to the track; gives the track's id."""
+Prepare = Callable[[Body], Awaitable[Tell]]
+"""Checks all that can be checked, stores media, and only then gives what is to be told."""
+Show = Callable[[Connection, int], Answer]
+"""What the caller is answered, from the state as it is."""
+Wait = Callable[[Services, int, int, float], Awaitable[None]]
+
+NO_FILES: Final[Mapping[str, int]] = {}
+
+
+@dataclass(frozen=True)
+class Performed:
+    """An answer; with what could be waited for, unless it was given before."""
+
+    answer: Answer
+    track_id: int | None = None
+    generation: int = 0
+
+
+class CommandRequest:
+    """One request that may change something."""
+
+    def __init__(self, request: Request, parts: Parts, principal: Writer) -> None:
+        self.parts: Final[Services] = parts
+        self.principal: Final[Principal] = principal
+        self.versions: Final = versions_of(request.headers.get("if-match"))
+        self._request = request
+        self._running: RunningRequests = request.app.state.running
+        self._wait = wait_of(request.headers.getlist("prefer"))
+        key = request.headers.get("idempotency-key")
+        self._key = RequestKey.of(principal.did, request.method, request.url.path, key)
+
+    async def perform(
+        self,
+        prepare: Prepare,
+        show: Show,
+        *,
+        on: int | None = None,
+        deleted_too: bool = False,
+        files: Mapping[str, int] = NO_FILES,
+        wait: Wait = wait_for_mirror,
+        default_wait: int = 0,
+    ) -> Response:
+        """Do it, `on` a track of the caller's, and wait for the PDS where that is wanted."""
+        with self._running.run(self._key):
+            performed = await self._once(prepare, show, on, deleted_too, files)
+        seconds = default_wait if self._wait is None else self._wait
+        if performed.track_id is None or not seconds:
+            return _response(performed.answer)
+        await wait(self.parts, performed.track_id, performed.generation, seconds)
+        answer = await run_in_threadpool(self._read, show, performed.track_id)
+        return _response(answer, {"Preference-Applied": f"wait={seconds}"} if self._wait else {})
+
+    async def _once(
+        self, prepare: Prepare, show: Show, on: int | None, deleted_too: bool, files: Mapping[str, int]
+    ) -> Performed:
+        stored = await run_in_threadpool(self._look_first, on, deleted_too)
+        async with received(self._request, self.parts.staging, files) as body:
+            if stored is not None:
+                return Performed(stored.to(body.digest))
+            tell = await prepare(body)
+            return await run_in_threadpool(self._transact, body.digest, tell, show)
+
+    def _look_first(self, on: int | None, deleted_too: bool) -> StoredAnswer | None:
+        """A repeated request is answered as before, whatever has become of the track."""
+        with self.parts.database.read() as connection:
+            now = self.parts.database.now(connection)
+            if self._key is not None and (stored := self._key.stored(connection, now)) is not None:
+                return stored
+            if on is not None:
+                require_owned(connection, self.principal.did, on, deleted_too=deleted_too)
+        return None
+
+    def _transact(self, digest: str, tell: Tell, show: Show) -> Performed:
+        def work(unit: Unit) -> Performed:
+            if self._key is not None and (stored := self._key.stored(unit.connection, unit.now)):
+                return Performed(stored.to(digest))  # another process was first
+            track_id = tell(unit)
+            answer = show(unit.connection, track_id)
+            if self._key is not None:
+                self._key.keep(unit.connection, digest, answer, unit.now)
+            unit.after_commit(self.parts.wake_relay)
+            return Performed(answer, track_id, mirror_of(unit.connection, track_id).generation)
+
+        envelope = Envelope(actor=self.principal.did, via="http", request_id=request_id.get())
+        return self.parts.log.transact(self.principal.did, envelope, work)
+
+    def _read(self, show: Show, track_id: int) -> Answer:
+        with self.parts.database.read() as connection:
+            return show(connection, track_id)
+
+
+Command = Annotated[CommandRequest, Depends()]
+
+
+def _response(answer: Answer, headers: Mapping[str, str] | None = None) -> Response:
+    return AsciiJsonResponse(
+        answer.body, status_code=answer.status, headers={**answer.headers, **(headers or {})}
+    )

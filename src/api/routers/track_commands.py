@@ -1,0 +1,163 @@
+"""Commands on tracks: upload, edit, replace the audio, delete, bring back."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from aggregates.errors import InvalidFieldError
+from aggregates.values import Artwork
+from api.bodies.body import Body
+from api.bodies.track_fields import features_of, metadata_of, support_gate_of
+from api.commands.delete import delete_track, undelete_track
+from api.commands.edit import KEEP, EditTrack, Keep, edit_track
+from api.commands.owned import OnTrack, require_no_duplicate
+from api.commands.register import RegisterTrack, artist_name, register_track
+from api.commands.replace_audio import ReplaceAudio, replace_audio
+from api.documented import FILE, TRACK_FIELDS, command_errors, either, multipart
+from api.media_work import MediaWork
+from api.performing import Command, CommandRequest, Tell
+from api.refusals import MissingPartError
+from api.track_answers import TrackAnswers
+from api.track_body import TrackBody
+from api.track_path import TrackId
+from storage.artwork import MAX_BYTES as IMAGE_BYTES
+from storage.artwork import PreparedArtwork
+
+router = APIRouter(tags=["tracks"])
+
+
+@router.post(
+    "/tracks",
+    status_code=201,
+    response_model=TrackBody,
+    responses=command_errors(400, 413, 415),
+    openapi_extra=multipart(["file", "title"], file=FILE, **TRACK_FIELDS, image=FILE),
+)
+async def upload_track(request: Request, command: Command) -> Response:
+    """Upload a track. Its record on the PDS follows; `mirror` says how far it is."""
+    parts, work = command.parts, media_work(request)
+
+    async def prepare(body: Body) -> Tell:
+        if "file" not in body.files:
+            raise MissingPartError("file")
+        if "title" not in body:
+            raise MissingPartError("title")
+        fields = {
+            **metadata_of(body),
+            "support_gate": support_gate_of(body),
+            "unlisted": body.flag("unlisted"),
+        }
+        fields["features"] = await features_of(body, parts.resolver, command.principal.did)
+        audio = await work.read_audio(body.files["file"])
+        image = await read_image(work, body)
+        fields["artist"] = await run_in_threadpool(_before_storing, command, audio.cid)
+        await work.keep_audio(body.files["file"], audio)
+        fields["artwork"] = await work.keep_artwork(image) if image else None
+        register = RegisterTrack(audio=audio, collection=parts.collection, **fields)
+        return lambda unit: register_track(unit, register, parts.media)
+
+    files = {"file": parts.max_upload_bytes, "image": IMAGE_BYTES}
+    return await command.perform(prepare, TrackAnswers(parts.urls).created, files=files)
+
+
+@router.patch(
+    "/tracks/{track_id}",
+    response_model=TrackBody,
+    responses=command_errors(400, 413, 415),
+    openapi_extra=either([], {"image": FILE}, **TRACK_FIELDS, remove_image={"type": "boolean"}),
+)
+async def edit(request: Request, track_id: TrackId, command: Command) -> Response:
+    """Change the fields that are there: an empty one is cleared, an absent one stays."""
+    parts, work = command.parts, media_work(request)
+
+    async def prepare(body: Body) -> Tell:
+        metadata = metadata_of(body)
+        gate = support_gate_of(body) if "support_gate" in body else KEEP
+        unlisted = body.flag("unlisted") if "unlisted" in body else None
+        removed = _removes_image(body)
+        if "features" in body:
+            metadata["features"] = await features_of(body, parts.resolver, command.principal.did)
+        image = None if removed else await read_image(work, body)
+        artwork: Artwork | Keep | None = None if removed else KEEP
+        if image is not None:
+            artwork = await work.keep_artwork(image)
+        told = EditTrack(track_id, command.versions, metadata, gate, unlisted, artwork)
+        return lambda unit: edit_track(unit, told, parts.media)
+
+    files = {"image": IMAGE_BYTES}
+    return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id, files=files)
+
+
+@router.put(
+    "/tracks/{track_id}/audio",
+    response_model=TrackBody,
+    responses=command_errors(400, 413, 415),
+    openapi_extra=multipart(["file"], file=FILE),
+)
+async def replace(request: Request, track_id: TrackId, command: Command) -> Response:
+    """Put other audio in place; everything else stays."""
+    parts, work = command.parts, media_work(request)
+
+    async def prepare(body: Body) -> Tell:
+        if "file" not in body.files:
+            raise MissingPartError("file")
+        audio = await work.read_audio(body.files["file"])
+        await run_in_threadpool(_refuse_duplicate, command, audio.cid, track_id)
+        await work.keep_audio(body.files["file"], audio)
+        told = ReplaceAudio(track_id=track_id, versions=command.versions, audio=audio)
+        return lambda unit: replace_audio(unit, told, parts.media)
+
+    files = {"file": parts.max_upload_bytes}
+    return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id, files=files)
+
+
+@router.delete("/tracks/{track_id}", responses=command_errors())
+async def delete(track_id: TrackId, command: Command) -> Response:
+    """Delete the track and its record; it can be brought back while its bytes are kept."""
+
+    async def prepare(_body: Body) -> Tell:
+        return lambda unit: delete_track(unit, OnTrack(track_id, command.versions))
+
+    return await command.perform(prepare, TrackAnswers(command.parts.urls).deleted, on=track_id)
+
+
+@router.post("/tracks/{track_id}/undelete", response_model=TrackBody, responses=command_errors())
+async def undelete(track_id: TrackId, command: Command) -> Response:
+    """Bring a deleted track back, with the same record key; a live one stays as it is."""
+    parts = command.parts
+
+    async def prepare(_body: Body) -> Tell:
+        return lambda unit: undelete_track(unit, OnTrack(track_id, command.versions), parts.media)
+
+    return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id, deleted_too=True)
+
+
+def media_work(request: Request) -> MediaWork:
+    """Give the threads that look at files."""
+    work: MediaWork = request.app.state.media_work
+    return work
+
+
+async def read_image(work: MediaWork, body: Body) -> PreparedArtwork | None:
+    """Look at the cover, if there is one."""
+    return await work.read_artwork(body.files["image"]) if "image" in body.files else None
+
+
+def _removes_image(body: Body) -> bool:
+    if "image" in body and body.text("image"):
+        raise InvalidFieldError("image", "must be sent as a file of a multipart body")
+    return body.flag("remove_image") or "image" in body
+
+
+def _before_storing(command: CommandRequest, audio_cid: str) -> str:
+    """Refuse what the unit would refuse too, before bytes are stored for nothing; give the artist's name."""
+    _refuse_duplicate(command, audio_cid)
+    account = command.parts.accounts.get(command.principal.did)
+    name: Any = account.display_name if account is not None else command.principal.handle
+    return artist_name(name)
+
+
+def _refuse_duplicate(command: CommandRequest, audio_cid: str, but: int | None = None) -> None:
+    with command.parts.database.read() as connection:
+        require_no_duplicate(connection, command.principal.did, audio_cid, but=but)
