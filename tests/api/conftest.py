@@ -1,0 +1,45 @@
+"""The service as a test meets it, on both databases."""
+
+import asyncio
+import os
+
+import pytest
+from starlette.testclient import TestClient
+
+from service.settings import PREFIX, Settings
+from tests.api.world import World
+
+ADMIN = "did:plc:" + "admin".ljust(24, "a")
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture
+def world(tmp_path, migrated_url, monkeypatch):
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    settings = Settings(
+        data=tmp_path / "data", database_url=migrated_url, max_upload_bytes=200_000, admin_dids=(ADMIN,)
+    )
+    made = World(settings)
+    yield made
+    asyncio.run(made.made.close())
+
+
+@pytest.fixture
+def client(world):
+    with TestClient(world.app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def alice(world):
+    return world.sign_in("alice")
+
+
+@pytest.fixture
+def bob(world):
+    return world.sign_in("bob")

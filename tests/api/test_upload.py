@@ -1,0 +1,69 @@
+"""Uploading a track."""
+
+
+from datetime import datetime
+
+from aggregates.tid import tid_of
+from tests.api.world import did_of, upload
+from tests.media_samples import samples
+
+
+def test_an_uploaded_track_is_there_with_all_that_was_sent(client, alice):
+    track = upload(
+        client,
+        alice,
+        title="First",
+        album="Album",
+        description="Words",
+        tags=["Rock", "rock", " Low-fi "],
+        features=["@bob.test", did_of("carol")],
+        self_labels=["sexual"],
+        unlisted="false",
+        image=samples.image("PNG", 200, 100),
+    )
+
+    assert track == client.get(f"/tracks/{track['id']}").json()
+    assert track["title"] == "First"
+    assert track["artist"] == "Alice"
+    assert (track["artist_did"], track["artist_handle"]) == (alice.did, "alice.test")
+    assert (track["album"], track["description"]) == ("Album", "Words")
+    assert track["tags"] == ["rock", "low-fi"]
+    assert track["features"] == [
+        {"did": did_of("bob"), "handle": "bob.test"},
+        {"did": did_of("carol"), "handle": "carol.test"},
+    ]
+    assert track["self_labels"] == ["sexual"]
+    assert track["unlisted"] is False
+    assert track["support_gate"] is None
+    assert track["file_type"] == "mp3"
+    assert track["audio_url"].endswith(f"/audio/{track['file_id']}.mp3")
+    assert track["image_url"]
+    assert track["thumbnail_url"]
+    assert (track["audio_storage"], track["pds_blob_cid"]) == ("service", None)
+    assert track["mirror"]["state"] == "pending"
+    assert track["mirror"]["reason"] == "sending"
+
+
+def test_a_new_track_says_where_it_is_and_at_which_version(client, alice):
+    answer = client.post("/tracks", data={"title": "t"}, files={"file": samples.mp3()}, headers=alice.headers)
+    track = answer.json()
+    assert answer.headers["location"] == f"/tracks/{track['id']}"
+    assert answer.headers["etag"] == f'"{track["version"]}"'
+
+
+def test_the_record_key_is_the_tid_of_created_at(client, alice):
+    track = upload(client, alice)
+    assert track["created_at"].endswith("Z")
+    moment = datetime.fromisoformat(track["created_at"])
+    assert track["atproto_record_uri"] == f"at://{alice.did}/fm.plyr.track/{tid_of(moment)}"
+
+
+def test_once_delivered_the_record_is_the_track(client, world, alice):
+    track = upload(client, alice, title="First", album="Album")
+    world.deliver()
+    now = client.get(f"/tracks/{track['id']}").json()
+    assert now["mirror"]["state"] == "delivered"
+    assert now["mirror"]["acked_generation"] == now["mirror"]["generation"]
+    assert now["atproto_record_cid"]
+    record = world.record(now)
+    assert (record["title"], record["album"], record["createdAt"]) == ("First", "Album", track["created_at"])

@@ -1,0 +1,157 @@
+"""A service with people, a PDS of its own and a relay that runs when a test says so."""
+
+import asyncio
+import json
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import httpx
+from sqlalchemy import select
+from starlette.testclient import TestClient
+
+from aggregates.track import Track
+from api.app import create_app
+from eventstore.schema import stored_event
+from identity.credentials import CredentialKind, Scope
+from identity.errors import UnknownIdentityError
+from outbox.blobs import BlobWorker
+from outbox.delivery import Delivery
+from outbox.lanes import resume_lane
+from outbox.lexicon import track_lexicon
+from outbox.pds import Pds
+from outbox.relay import Relay, RelayLimits
+from outbox.tables import blob_job, mirror_target
+from projections.media_references import media_references
+from service.adapters import AudioOfStorage
+from service.bootstrap import build
+from tests.api.fake_pds import HOST, FakePds
+from tests.media_samples import samples
+
+
+def did_of(name):
+    return "did:plc:" + name.ljust(24, "a")
+
+
+class Names:
+    """A resolver that knows everybody whose handle ends in .test."""
+
+    def __init__(self):
+        self.asked = []
+
+    async def did_of(self, identifier):
+        self.asked.append(identifier)
+        if identifier.startswith("did:"):
+            return identifier
+        if not identifier.endswith(".test"):
+            raise UnknownIdentityError(f"{identifier} points to no DID")
+        return did_of(identifier.removesuffix(".test"))
+
+    async def did_document(self, did):
+        return {"id": did}
+
+    async def verified_handle(self, did, _document, **_ignored):
+        return did.removeprefix("did:plc:").rstrip("a") + ".test"
+
+
+@dataclass(frozen=True)
+class Person:
+    did: str
+    handle: str
+    token: str
+
+    @property
+    def headers(self):
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+class World:
+    """What a test sees of the service."""
+
+    def __init__(self, settings):
+        self.pds = FakePds()
+        self.made = build(settings)
+        pds = Pds(self.pds, self.pds.http())
+        self.names = Names()
+        self.services = replace(
+            self.made.services, pds=pds, resolver=self.names, not_ready_because=lambda: None
+        )
+        self.log, self.database = self.made.log, self.made.database
+        self.relay = Relay(
+            self.log,
+            Delivery(self.database, pds, self.services.urls, track_lexicon()),
+            BlobWorker(self.log, pds, AudioOfStorage(self.made.media), owner="test"),
+            self.services.urls,
+            owner="test",
+            limits=RelayLimits(4, timedelta(seconds=60)),
+        )
+        self.app = create_app(self.services)
+
+    def serve(self, **changes):
+        """The app again, with other parts."""
+        self.services = replace(self.services, **changes)
+        self.app = create_app(self.services)
+        return TestClient(self.app, raise_server_exceptions=False)
+
+    def async_client(self, person=None):
+        transport = httpx.ASGITransport(self.app)
+        headers = person.headers if person else {}
+        return httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers)
+
+    def sign_in(self, name, *, lane=True, scope=Scope.WRITE, expires_in=None):
+        did, handle = did_of(name), f"{name}.test"
+        with self.database.write() as connection:
+            self.services.accounts.upsert(
+                connection, did=did, handle=handle, pds_url=HOST, display_name=name.title()
+            )
+            token = self.services.credentials.issue(
+                connection, did=did, kind=CredentialKind.BROWSER, name="t", scope=scope, expires_in=expires_in
+            )
+            if lane:
+                resume_lane(connection, did, HOST, self.database.now(connection))
+        return Person(did, handle, token.get_secret_value())
+
+    def deliver(self):
+        """Let the relay do what is due."""
+        return asyncio.run(self.relay.run_once())
+
+    def record(self, track):
+        """The record of a track on the PDS."""
+        return self.pds.records.get(track["atproto_record_uri"])
+
+    def events(self, track_id):
+        """The names of a track's events."""
+        with self.database.read() as connection:
+            recorded = self.log.stream(connection, Track.create_id(track_id))
+        return [type(each.event).__name__ for each in recorded]
+
+    def state(self):
+        """Everything that a refused request must leave as it was: log, media references, targets, answers."""
+        with self.database.read() as connection:
+            return [
+                sorted(map(repr, connection.execute(select(table)).all()))
+                for table in (stored_event, media_references, mirror_target, blob_job)
+            ]
+
+
+def upload(client, person, *, title="Song", seed=1, image=None, **fields):
+    """Upload a track and expect it to be taken."""
+    files = {"file": ("song.mp3", samples.mp3(seed), "audio/mpeg")}
+    if image is not None:
+        files["image"] = ("cover.png", image, "image/png")
+    headers = {**person.headers, **fields.pop("headers", {})}
+    answer = client.post("/tracks", data={"title": title, **form(fields)}, files=files, headers=headers)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def form(fields):
+    """Fields as a form sends them: structured ones as JSON text."""
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
+
+
+def refusal(answer):
+    """The status and code of an error, which must have the one shape."""
+    detail = answer.json()["detail"]
+    assert isinstance(detail["message"], str)
+    assert detail["message"]
+    return answer.status_code, detail["error"]
