@@ -57,7 +57,7 @@ class _Server:
         data.mkdir(parents=True, exist_ok=True)
         self.data = data.resolve()
         self.port = port or free_port()
-        self.url = f"http://localhost:{self.port}"
+        self.url = self.direct_url = f"http://localhost:{self.port}"
         self._health = health
         self._http = self._client()
         self._process = Process(
@@ -93,7 +93,7 @@ class _Server:
         self._disconnect()
 
     def _client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=60)
+        return httpx.Client(base_url=self.direct_url, timeout=60)
 
     def _disconnect(self) -> None:
         self._http.close()
@@ -128,16 +128,29 @@ class DevPlc(_Server):
 
 
 class DevPds(_Server):
-    """The reference PDS. Its accounts, keys and records are kept in `data`; `env` takes any PDS_* setting."""
+    """The reference PDS. Its accounts, keys and records are kept in `data`; `env` takes any PDS_* setting.
+
+    `behind` is the port of a proxy in front of it, which its URL and every DID document then name;
+    `direct_url` goes past the proxy, as the methods of this class do.
+    """
 
     def __init__(
-        self, plc: DevPlc, data: Path, *, port: int | None = None, env: Mapping[str, str] | None = None
+        self,
+        plc: DevPlc,
+        data: Path,
+        *,
+        port: int | None = None,
+        behind: int | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__("pds.mjs", data, port, "/xrpc/_health", env or {})
         self.plc = plc
         self.plc_url = plc.url
+        self.public_port = behind or self.port
+        self.url = f"http://localhost:{self.public_port}"
         self._process.env |= {
-            "PDS_PORT": str(self.port),
+            "PDS_PORT": str(self.public_port),
+            "DEVPDS_PORT": str(self.port),
             "PDS_DATA_DIRECTORY": str(self.data),
             "PDS_DID_PLC_URL": plc.url,
         }

@@ -1,3 +1,8 @@
 """The real servers are fixtures of every test: see tests/servers/."""
 
-pytest_plugins = ["tests.servers.databases", "tests.servers.atproto", "tests.servers.s3"]
+pytest_plugins = [
+    "tests.servers.databases",
+    "tests.servers.atproto",
+    "tests.servers.proxied",
+    "tests.servers.s3",
+]

@@ -1,0 +1,1 @@
+"""A proxy that does to requests what networks do, between the service and a real PDS."""

@@ -1,0 +1,82 @@
+"""What may happen to a request. A fault is a function of the exchange; the proxy calls it in place of passing on."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tests.faults.exchange import Exchange
+
+Fault = Callable[[Exchange], Awaitable[None]]
+
+
+def delay(seconds: float) -> Fault:
+    """The network is slow."""
+
+    async def delayed(exchange: Exchange) -> None:
+        await asyncio.sleep(seconds)
+        await exchange.pass_on()
+
+    return delayed
+
+
+def answer(status: int, error: str, message: str = "", **headers: Any) -> Fault:
+    """The PDS says this instead; `ratelimit_reset=1` becomes the header RateLimit-Reset."""
+    lines = {name.replace("_", "-"): str(value) for name, value in headers.items()}
+
+    async def answered(exchange: Exchange) -> None:
+        await exchange.answer(status, {"error": error, "message": message}, lines)
+
+    return answered
+
+
+async def pass_on(exchange: Exchange) -> None:
+    """Nothing happens: a rule with this lets some through before the next rule counts."""
+    await exchange.pass_on()
+
+
+async def cut_before(exchange: Exchange) -> None:
+    """The connection breaks before anything reaches the PDS."""
+    exchange.reset()
+
+
+async def cut_after(exchange: Exchange) -> None:
+    """The PDS applies it; its answer is lost with the connection."""
+    await exchange.apply()
+    exchange.reset()
+
+
+async def hang(exchange: Exchange) -> None:
+    """Nothing is heard any more, and nothing reached the PDS."""
+    await exchange.client_gone()
+
+
+async def hang_after(exchange: Exchange) -> None:
+    """The PDS applies it, and nothing is heard any more."""
+    await exchange.apply()
+    await exchange.client_gone()
+
+
+async def duplicate(exchange: Exchange) -> None:
+    """The PDS gets it twice; the second answer is the one that is heard."""
+    await exchange.apply()
+    await exchange.pass_on()
+
+
+class Hold:
+    """Requests are kept on the way: their clients are cut off, the PDS gets them when `release` says."""
+
+    def __init__(self) -> None:
+        self.held: list[Exchange] = []
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Keep one."""
+        await exchange.read_body()
+        self.held.append(exchange)
+        exchange.reset()
+
+    async def release(self) -> list[int | None]:
+        """Deliver what is held, in order of arrival, and give the PDS's statuses; see FaultProxy.release_late."""
+        late, self.held = self.held, []
+        for exchange in late:
+            await exchange.apply()
+        return [exchange.passage.status for exchange in late]
