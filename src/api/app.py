@@ -9,9 +9,12 @@ from api.errors import add_error_handlers
 from api.idempotency import RunningRequests
 from api.media_work import MediaWork
 from api.request_id import RequestIds
-from api.routers import track_commands, tracks
+from api.routers import auth, health, history, me, media, mirrors, records, track_commands, tracks
 from api.services import Services
 
+ROUTERS: Final = tuple(
+    module.router for module in (tracks, track_commands, records, mirrors, history, media, me, auth, health)
+)
 EXPOSED: Final = ("ETag", "Location", "X-Request-Id", "Retry-After", "Preference-Applied", "Content-Range")
 
 
@@ -25,8 +28,10 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.running = RunningRequests()
     app.state.media_work = MediaWork(services.media)
-    for router in (tracks.router, track_commands.router):
+    for router in ROUTERS:
         app.include_router(router)
+    if services.sign_in is not None:
+        app.include_router(auth.app_password)
     add_error_handlers(app)
     app.add_middleware(RequestIds)
     if services.cors_origins:

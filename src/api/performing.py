@@ -52,7 +52,7 @@ class CommandRequest:
         self.versions: Final = versions_of(request.headers.get("if-match"))
         self._request = request
         self._running: RunningRequests = request.app.state.running
-        self._wait = wait_of(request.headers.getlist("prefer"))
+        self.wait: Final = wait_of(request.headers.getlist("prefer"))
         key = request.headers.get("idempotency-key")
         self._key = RequestKey.of(principal.did, request.method, request.url.path, key)
 
@@ -70,12 +70,12 @@ class CommandRequest:
         """Do it, `on` a track of the caller's, and wait for the PDS where that is wanted."""
         with self._running.run(self._key):
             performed = await self._once(prepare, show, on, deleted_too, files)
-        seconds = default_wait if self._wait is None else self._wait
+        seconds = default_wait if self.wait is None else self.wait
         if performed.track_id is None or not seconds:
             return _response(performed.answer)
         await wait(self.parts, performed.track_id, performed.generation, seconds)
         answer = await run_in_threadpool(self._read, show, performed.track_id)
-        return _response(answer, {"Preference-Applied": f"wait={seconds}"} if self._wait else {})
+        return _response(answer, {"Preference-Applied": f"wait={seconds}"} if self.wait else {})
 
     async def _once(
         self, prepare: Prepare, show: Show, on: int | None, deleted_too: bool, files: Mapping[str, int]

@@ -1,25 +1,23 @@
 """Reading tracks."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
-from aggregates.errors import InvalidFieldError
 from api.caller import Anybody, Parts
 from api.documented import errors
 from api.json_response import AsciiJsonResponse
+from api.paging import USUAL_PAGE, cursor_of, limit_of
 from api.refusals import TrackNotFoundError
 from api.services import Services
 from api.track_body import TrackBody
-from api.track_path import LARGEST, TrackId
+from api.track_path import TrackId
 from api.track_reader import one_track, track_bodies
 from identity.accounts import Accounts
 from projections.track_queries import TrackFilter, track_page
 
 router = APIRouter(tags=["tracks"])
-
-LONGEST_PAGE: Final = 100
 
 
 class TrackPageBody(BaseModel):
@@ -37,7 +35,7 @@ class Listing(BaseModel):
     album: str | None = None
     q: str | None = None
     cursor: str | None = None
-    limit: int = 50
+    limit: int = USUAL_PAGE
 
 
 @router.get("/tracks", response_model=TrackPageBody, responses=errors(400, 422, 503))
@@ -58,22 +56,6 @@ def read_track(track_id: TrackId, parts: Parts) -> Response:
     """Read a track; its ETag is its version."""
     track = _live_track(parts, track_id)
     return AsciiJsonResponse(track.model_dump(mode="json"), headers={"ETag": track.etag})
-
-
-def cursor_of(text: str | None) -> int | None:
-    """Read a cursor, which is a number of ours that callers need not understand."""
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST)) and int(text) <= LARGEST):
-        raise InvalidFieldError("cursor", "must be one that a page before gave")
-    return int(text)
-
-
-def limit_of(limit: int) -> int:
-    """Read a page's length; nobody gets more than 100 at once."""
-    if limit < 1:
-        raise InvalidFieldError("limit", f"must be 1 to {LONGEST_PAGE}")
-    return min(limit, LONGEST_PAGE)
 
 
 def _live_track(parts: Services, track_id: int) -> TrackBody:

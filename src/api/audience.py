@@ -1,0 +1,40 @@
+"""Who may hear a track: everybody, or for a gated one its owner and those whom somebody vouches for."""
+
+from collections.abc import Sequence
+
+from api.refusals import (
+    MediaNotFoundError,
+    NotAuthenticatedError,
+    SupportersUnreachableError,
+    SupportRequiredError,
+)
+from api.services import Supporters
+from identity.credentials import Principal
+from projections.track_view import TrackView
+
+
+async def admit(
+    caller: Principal | None, views: Sequence[TrackView], supporters: Supporters | None
+) -> TrackView:
+    """Give a track, of those with the same bytes, that the caller may hear; refuse when there is none."""
+    if not views:
+        raise MediaNotFoundError
+    for view in views:
+        if view.support_gate is None or (caller is not None and view.did == caller.did):
+            return view
+    if caller is None:
+        raise NotAuthenticatedError
+    if supporters is None:
+        raise SupportRequiredError
+    return await _vouched(caller, views, supporters)
+
+
+async def _vouched(caller: Principal, views: Sequence[TrackView], supporters: Supporters) -> TrackView:
+    silent: SupportersUnreachableError | None = None
+    for artist, view in {view.did: view for view in views}.items():
+        try:
+            if await supporters.vouch(artist, caller.did):
+                return view
+        except SupportersUnreachableError as error:
+            silent = error
+    raise silent or SupportRequiredError

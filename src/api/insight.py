@@ -1,0 +1,18 @@
+"""Who may read what only owners see: its owner, and admins."""
+
+from sqlalchemy import Connection
+
+from api.refusals import NotOwnerError, TrackNotFoundError
+from identity.credentials import Principal
+from projections.track_queries import track_by_id
+from projections.track_view import TrackView
+
+
+def require_insight(connection: Connection, principal: Principal, track_id: int) -> TrackView:
+    """Find the track for its owner or an admin, a deleted one too; to others a deleted one is not there."""
+    view = track_by_id(connection, track_id)
+    if view is not None and (view.did == principal.did or principal.admin):
+        return view
+    if view is None or view.deleted_at is not None:
+        raise TrackNotFoundError
+    raise NotOwnerError

@@ -1,0 +1,117 @@
+"""Where a record stands, in full: what the log wants, what the PDS confirmed, what was tried."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import BaseModel
+from sqlalchemy import Connection
+
+from api.track_body import MirrorBody
+from outbox.status import Mirror, attempts_of, lane_of, mirrors
+from outbox.tables import NEVER
+
+ATTEMPTS: Final = 50
+
+
+class DesiredBody(BaseModel):
+    """What the log wants: a put or a delete, as of this event's position."""
+
+    op: str
+    generation: int
+
+
+class ObservedBody(BaseModel):
+    """The CID that the PDS was last known to hold."""
+
+    cid: str | None
+
+
+class AckedBody(BaseModel):
+    """The newest event that the PDS is known to have."""
+
+    generation: int
+
+
+class AttemptBody(BaseModel):
+    """One attempt to write the record."""
+
+    id: int
+    gen: int
+    op: str
+    request_cid: str | None
+    swap_cid: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    status: int | None
+    error: str | None
+    rev: str | None
+
+
+class RecordMirrorBody(MirrorBody):
+    """One record's mirror; attempts newest first."""
+
+    track_id: int
+    record_uri: str
+    desired: DesiredBody
+    acked: AckedBody
+    observed: ObservedBody
+    last_error: str | None
+    blob_error: str | None
+    attempts: list[AttemptBody]
+
+
+class LaneBody(BaseModel):
+    """How the account's records get to its PDS, and what waits."""
+
+    did: str
+    host: str | None
+    state: str
+    reason: str | None
+    paused: bool
+    due_at: datetime | None
+    not_before: datetime | None
+    failures: int
+    waiting: dict[str, int]
+
+
+def record_mirror(connection: Connection, track_id: int) -> RecordMirrorBody:
+    """Tell all of one record's mirror."""
+    mirror: Mirror = mirrors(connection, [track_id])[track_id]
+    attempts = attempts_of(connection, track_id, limit=ATTEMPTS)
+    return RecordMirrorBody(
+        **MirrorBody.of(mirror).model_dump(),
+        track_id=track_id,
+        record_uri=mirror.record_uri,
+        desired=DesiredBody(op=mirror.desired_op, generation=mirror.generation),
+        acked=AckedBody(generation=mirror.acked_generation),
+        observed=ObservedBody(cid=mirror.record_cid),
+        last_error=mirror.last_error,
+        blob_error=mirror.blob_error,
+        attempts=[_attempt(row) for row in attempts],
+    )
+
+
+def lane_body(connection: Connection, did: str, waiting: dict[str, int]) -> LaneBody:
+    """Tell of an account's lane; before the first track there is none that could wait."""
+    row = lane_of(connection, did)
+    if row is None:
+        return LaneBody(
+            did=did, host=None, state="auth_required", reason="auth_required", paused=False,
+            due_at=None, not_before=None, failures=0, waiting=waiting,
+        )  # fmt: skip
+    return LaneBody(
+        did=did,
+        host=row.host or None,
+        state=row.state,
+        reason=row.reason,
+        paused=row.paused,
+        due_at=row.due_at if row.due_at < NEVER else None,
+        not_before=row.not_before,
+        failures=row.failures,
+        waiting=waiting,
+    )
+
+
+def _attempt(row: Any) -> AttemptBody:
+    return AttemptBody(**{name: getattr(row, name) for name in AttemptBody.model_fields})

@@ -1,0 +1,82 @@
+"""What the routes answer that look at the PDS: done, or recorded and on its way."""
+
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from api.commands.migrate_to_pds import AUDIO_BLOB_BYTES
+from api.idempotency import Answer
+from api.refusals import BlobTooLargeError, MediaNotFoundError, TrackNotFoundError
+from api.track_body import MirrorBody, TrackBody
+from api.track_reader import one_track
+from api.waiting import is_on_pds
+from outbox.blobs import MISSING_REASON, TOO_LARGE_REASON
+from outbox.record import RecordUrls
+from outbox.status import is_signed_in
+from projections.track_queries import track_by_id
+
+DELIVERED: Final = "delivered"
+MIGRATED: Final = "track audio migrated to PDS successfully"
+WAS_THERE: Final = "track already has PDS blob"
+SIGN_IN: Final = "The wish is recorded and goes on once the account signs in again."
+ON_ITS_WAY: Final = "The wish is recorded; the PDS has not confirmed it yet. `mirror` says how far it is."
+
+
+class RestoreAnswers:
+    """Answers of restore-record."""
+
+    def __init__(self, urls: RecordUrls) -> None:
+        self._urls = urls
+
+    def show(self, connection: Connection, track_id: int) -> Answer:
+        """Say whether the record is back."""
+        track = one_track(connection, track_id, self._urls)
+        body = {
+            "success": True,
+            "track": track.model_dump(mode="json"),
+            "restored_uri": track.atproto_record_uri,
+        }
+        if track.mirror.state == DELIVERED:
+            return Answer(200, body, {"ETag": track.etag})
+        return accepted({**body, "success": False, "restored_uri": None}, connection, track)
+
+
+class MigrateAnswers:
+    """Answers of migrate-to-pds."""
+
+    def __init__(self, urls: RecordUrls) -> None:
+        self._urls = urls
+        self._message = WAS_THERE
+
+    def show(self, connection: Connection, track_id: int) -> Answer:
+        """Say whether the record on the PDS names the audio."""
+        track = one_track(connection, track_id, self._urls)
+        body = {"success": is_on_pds(track), "track_id": track_id, "pds_blob_cid": track.pds_blob_cid}
+        if is_on_pds(track):
+            return Answer(200, {**body, "message": self._message}, {})
+        self._message = MIGRATED  # it was not there when this request came
+        self._refuse_what_failed_for_good(connection, track_id)
+        return accepted({**body, "mirror": _json(track.mirror)}, connection, track)
+
+    def _refuse_what_failed_for_good(self, connection: Connection, track_id: int) -> None:
+        view = track_by_id(connection, track_id)
+        if view is None:
+            raise TrackNotFoundError
+        if view.blob_requested:
+            return
+        if view.blob_failure == TOO_LARGE_REASON:
+            raise BlobTooLargeError(AUDIO_BLOB_BYTES if view.audio.size > AUDIO_BLOB_BYTES else None)
+        if view.blob_failure == MISSING_REASON:
+            raise MediaNotFoundError
+
+
+def accepted(body: dict[str, Any], connection: Connection, track: TrackBody) -> Answer:
+    """Say that it is recorded, why it is not done, and where to look."""
+    waits = not is_signed_in(connection, track.artist_did)
+    reason = "auth_required" if waits else track.mirror.reason
+    told = {**body, "message": SIGN_IN if waits else ON_ITS_WAY, "reason": reason}
+    return Answer(202, told, {"Location": f"/tracks/{track.id}/mirror"})
+
+
+def _json(mirror: MirrorBody) -> dict[str, Any]:
+    return mirror.model_dump(mode="json")

@@ -1,0 +1,145 @@
+"""Signing in and out."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, SecretStr
+from starlette.concurrency import run_in_threadpool
+
+from aggregates.errors import InvalidFieldError
+from api.bodies.body import Body
+from api.bodies.receive import received
+from api.caller import COOKIE, Parts, refuse_cross_site, token_of
+from api.documented import TEXT, either, errors
+from api.json_response import AsciiJsonResponse
+from api.refusals import MissingPartError
+from api.services import Services
+from identity.app_password import AppPasswordSignIn, SignedIn
+from identity.credentials import CredentialKind, Scope
+from identity.errors import CredentialExpiredError
+
+app_password = APIRouter(tags=["sign-in"])
+router = APIRouter(tags=["sign-in"])
+
+NAME_LENGTH: Final = 100
+LONGEST_TEXT: Final = 512
+DAYS: Final = (1, 365)
+USUAL_DAYS: Final = 30
+FIELDS: Final[dict[str, Any]] = {
+    "identifier": {**TEXT, "description": "a handle or a DID"},
+    "password": {**TEXT, "description": "an app password"},
+    "name": TEXT,
+    "scope": {"enum": [scope.value for scope in Scope]},
+    "expires_in_days": {"type": "integer", "minimum": DAYS[0], "maximum": DAYS[1]},
+}
+
+
+class SignedInBody(BaseModel):
+    """The token, which is shown this once, and whose it is."""
+
+    token: str
+    did: str
+    handle: str
+    scope: str
+    expires_in: int | None
+
+
+@app_password.post(
+    "/auth/app-password",
+    response_model=SignedInBody,
+    responses=errors(400, 401, 403, 413, 415, 422, 503),
+    openapi_extra=either(["identifier", "password"], {}, **FIELDS),
+)
+async def sign_in(request: Request, parts: Parts) -> Response:
+    """Sign in with an app password; the answer sets the cookie too."""
+    refuse_cross_site(request, parts)
+    assert parts.sign_in is not None  # noqa: S101 - the route is there only with it
+    async with received(request, parts.staging, {}) as body:
+        scope = _scope(body)
+        signed_in = await _sign_in(body, parts.sign_in, scope)
+    response = AsciiJsonResponse(_signed_in(signed_in, scope).model_dump(mode="json"))
+    response.headers["Cache-Control"] = "no-store"
+    _set_cookie(response, parts, signed_in)
+    return response
+
+
+@router.post("/auth/logout", responses=errors(403, 503))
+async def log_out(request: Request, parts: Parts) -> Response:
+    """End this browser session; what is on its way to the PDS goes on."""
+    refuse_cross_site(request, parts)
+    if (token := token_of(request)) is not None:
+        await run_in_threadpool(_end, parts, token)
+    response = AsciiJsonResponse({"message": "signed out"})
+    response.delete_cookie(COOKIE, path="/")
+    return response
+
+
+async def _sign_in(body: Body, door: AppPasswordSignIn, scope: Scope) -> SignedIn:
+    return await door.sign_in(
+        _required(body, "identifier"),
+        SecretStr(_required(body, "password")),
+        name=(body.text("name") or "app password")[:NAME_LENGTH].replace("\0", ""),
+        scope=scope,
+        expires_in=timedelta(days=_days(body)),
+    )
+
+
+def _required(body: Body, name: str) -> str:
+    if name not in body:
+        raise MissingPartError(name)
+    value = body.text(name) or ""
+    if not 0 < len(value) <= LONGEST_TEXT:
+        raise InvalidFieldError(name, f"must have 1 to {LONGEST_TEXT} characters")
+    return value
+
+
+def _scope(body: Body) -> Scope:
+    value = body.text("scope") or Scope.WRITE.value
+    if value not in list(Scope):
+        raise InvalidFieldError("scope", f"must be one of: {', '.join(Scope)}")
+    return Scope(value)
+
+
+def _days(body: Body) -> int:
+    value = str(body.fields.get("expires_in_days") or USUAL_DAYS)
+    first, last = DAYS
+    if not (
+        value.isascii() and value.isdecimal() and len(value) <= len(str(last)) and first <= int(value) <= last
+    ):
+        raise InvalidFieldError("expires_in_days", f"must be {first} to {last}")
+    return int(value)
+
+
+def _end(parts: Services, token: SecretStr) -> None:
+    """Revoke it if it is a browser's; an API token is ended from its list."""
+    try:
+        principal = parts.credentials.authenticate(token)
+    except CredentialExpiredError:
+        return
+    if principal is not None and principal.kind is CredentialKind.BROWSER:
+        parts.credentials.revoke(token)
+
+
+def _signed_in(signed_in: SignedIn, scope: Scope) -> SignedInBody:
+    account, lasts = signed_in.account, signed_in.expires_in
+    return SignedInBody(
+        token=signed_in.token.get_secret_value(),
+        did=account.did,
+        handle=account.handle,
+        scope=scope.value,
+        expires_in=int(lasts.total_seconds()) if lasts is not None else None,
+    )
+
+
+def _set_cookie(response: Response, parts: Services, signed_in: SignedIn) -> None:
+    lasts = signed_in.expires_in
+    response.set_cookie(
+        COOKIE,
+        signed_in.token.get_secret_value(),
+        max_age=int(lasts.total_seconds()) if lasts is not None else None,
+        path="/",
+        secure=parts.base_url.startswith("https:"),
+        httponly=True,
+        samesite="lax",
+    )

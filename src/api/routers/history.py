@@ -1,0 +1,49 @@
+"""The history of a track, for its owner and admins."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from api.caller import Parts, SignedIn
+from api.documented import errors
+from api.history_body import HistoryBody, lines, read_page
+from api.insight import require_insight
+from api.json_response import AsciiJsonResponse
+from api.paging import USUAL_PAGE, cursor_of, limit_of
+from api.track_path import TrackId
+
+router = APIRouter(tags=["history"])
+
+NDJSON: Final = "application/x-ndjson"
+
+
+class HistoryQuery(BaseModel):
+    """Which part of a history."""
+
+    cursor: str | None = None
+    limit: int | None = None
+
+
+@router.get(
+    "/tracks/{track_id}/history",
+    response_model=HistoryBody,
+    responses={**errors(400, 401, 403, 404, 422, 503), 200: {"content": {NDJSON: {}}}},
+)
+def read_history(
+    track_id: TrackId,
+    principal: SignedIn,
+    parts: Parts,
+    wanted: Annotated[HistoryQuery, Query()],
+    accept: Annotated[str, Header()] = "",
+) -> Response:
+    """Read who changed what, newest first. As NDJSON it goes on to the first event, unless there is a limit."""
+    after, limit = cursor_of(wanted.cursor), limit_of(USUAL_PAGE if wanted.limit is None else wanted.limit)
+    with parts.database.read() as connection:
+        require_insight(connection, principal, track_id)
+        if NDJSON not in accept:
+            page = read_page(connection, track_id, after, limit)
+            return AsciiJsonResponse(page.model_dump(mode="json"))
+    rows = lines(parts.database, track_id, after, wanted.limit)
+    return StreamingResponse(rows, media_type=NDJSON)

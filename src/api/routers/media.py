@@ -1,0 +1,108 @@
+"""Bytes: sound and covers, whole or in ranges, as long as a live track names them."""
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from api.audience import admit
+from api.byte_range import ByteRange, range_of
+from api.caller import Anybody, Parts
+from api.documented import errors
+from api.errors import error_response
+from api.refusals import MediaNotFoundError
+from api.services import Services
+from projections.track_queries import live_tracks_naming
+from projections.track_view import TrackView
+from storage.artwork import THUMBNAIL_MIME
+from storage.media import Found
+
+router = APIRouter(tags=["media"])
+
+SAFE: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Accept-Ranges": "bytes",
+}
+FOR_EVER: Final = "public, max-age=31536000, immutable"
+FOR_ONE: Final = "private, no-cache"
+Cid = Annotated[str, Path(pattern=r"^[a-z2-7]{1,80}$")]
+
+
+@router.api_route(
+    "/audio/{cid}.{extension}",
+    methods=["GET", "HEAD"],
+    responses=errors(401, 402, 404, 416, 503),
+    response_class=Response,
+)
+async def audio(request: Request, cid: Cid, extension: str, caller: Anybody, parts: Parts) -> Response:
+    """Hear a track. A gated one is for its owner and supporters."""
+    naming = await run_in_threadpool(_naming, parts, cid)
+    views = [view for view in naming if view.audio.cid == cid and view.audio.file_type == extension]
+    heard = await admit(caller, views, parts.supporters)
+    caching = FOR_EVER if heard.support_gate is None else FOR_ONE
+    return await _bytes(request, parts, cid, heard.audio.mime, caching)
+
+
+@router.api_route(
+    "/artwork/{cid}", methods=["GET", "HEAD"], responses=errors(404, 416, 503), response_class=Response
+)
+async def artwork(request: Request, cid: Cid, parts: Parts) -> Response:
+    """See a cover or a thumbnail; covers are never gated."""
+    mime = _mime_of_image(await run_in_threadpool(_naming, parts, cid), cid)
+    return await _bytes(request, parts, cid, mime, FOR_EVER)
+
+
+def _naming(parts: Services, cid: str) -> Sequence[TrackView]:
+    with parts.database.read() as connection:
+        return live_tracks_naming(connection, cid)
+
+
+def _mime_of_image(views: Sequence[TrackView], cid: str) -> str:
+    covers = [view.artwork for view in views if view.artwork is not None]
+    for cover in covers:
+        if cover.cid == cid:
+            return cover.mime
+    if any(cover.thumbnail_cid == cid for cover in covers):
+        return THUMBNAIL_MIME
+    raise MediaNotFoundError
+
+
+async def _bytes(request: Request, parts: Services, cid: str, mime: str, caching: str) -> Response:
+    found = await run_in_threadpool(parts.media.find, cid)
+    if found is None:
+        raise MediaNotFoundError
+    etag = f'"{cid}"'
+    headers = {**SAFE, "ETag": etag, "Cache-Control": caching}
+    if caching == FOR_ONE:
+        headers["Vary"] = "Cookie, Authorization"
+    if _knows(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    wanted = range_of(request, etag, found.size)
+    if wanted is None:
+        outside = {**headers, "Content-Range": f"bytes */{found.size}"}
+        message = f"The range lies outside the {found.size} bytes of this file."
+        return error_response(416, "range_not_satisfiable", message, outside)
+    return await _stream(request.method == "HEAD", parts, found, wanted, {**headers, "Content-Type": mime})
+
+
+async def _stream(
+    head: bool, parts: Services, found: Found, wanted: ByteRange, headers: dict[str, str]
+) -> Response:
+    headers["Content-Length"] = str(wanted.end - wanted.start)
+    if wanted.asked:
+        headers["Content-Range"] = wanted.content_range
+    status = 206 if wanted.asked else 200
+    if head:
+        return Response(status_code=status, headers=headers)
+    # The first bytes are read before the answer begins, so that missing ones are a 404 and not a broken stream.
+    chunks = await run_in_threadpool(parts.media.store.read, found.key, wanted.start, wanted.end)
+    return StreamingResponse(chunks, status_code=status, headers=headers)
+
+
+def _knows(if_none_match: str | None, etag: str) -> bool:
+    tags = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
+    return etag in tags or "*" in tags

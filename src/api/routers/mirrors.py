@@ -1,0 +1,54 @@
+"""Where records stand at the PDS, one by one and for an account."""
+
+from fastapi import APIRouter, Response
+from sqlalchemy import Connection
+
+from api.bodies.body import Body
+from api.caller import Parts, SignedIn
+from api.commands.owned import OnTrack
+from api.commands.retry import retry_mirror
+from api.documented import command_errors, errors
+from api.idempotency import Answer
+from api.insight import require_insight
+from api.json_response import AsciiJsonResponse
+from api.mirror_body import LaneBody, RecordMirrorBody, lane_body, record_mirror
+from api.performing import Command, Tell
+from api.track_path import TrackId
+from api.waiting_records import waiting_records
+
+router = APIRouter(tags=["mirror"])
+
+
+@router.get(
+    "/tracks/{track_id}/mirror",
+    response_model=RecordMirrorBody,
+    responses=errors(401, 403, 404, 422, 503),
+)
+def read_mirror(track_id: TrackId, principal: SignedIn, parts: Parts) -> Response:
+    """Read what the log wants, what the PDS confirmed and what was tried."""
+    with parts.database.read() as connection:
+        require_insight(connection, principal, track_id)
+        body = record_mirror(connection, track_id)
+    return AsciiJsonResponse(body.model_dump(mode="json"))
+
+
+@router.post("/tracks/{track_id}/mirror/retry", response_model=RecordMirrorBody, responses=command_errors())
+async def retry(track_id: TrackId, command: Command) -> Response:
+    """Try again at once; a rejected record, and a lane that backs off, get another try."""
+
+    async def prepare(_body: Body) -> Tell:
+        return lambda unit: retry_mirror(unit, OnTrack(track_id))
+
+    return await command.perform(prepare, _show, on=track_id, deleted_too=True)
+
+
+@router.get("/me/mirror", response_model=LaneBody, responses=errors(401, 503))
+def read_lane(principal: SignedIn, parts: Parts) -> Response:
+    """Read whether the account's records get to its PDS, and how many wait in which state."""
+    with parts.database.read() as connection:
+        body = lane_body(connection, principal.did, waiting_records(connection, principal.did))
+    return AsciiJsonResponse(body.model_dump(mode="json"))
+
+
+def _show(connection: Connection, track_id: int) -> Answer:
+    return Answer(200, record_mirror(connection, track_id).model_dump(mode="json"), {})

@@ -1,0 +1,109 @@
+"""Commands that are about the record on the PDS: they look there first, and wait for it a while."""
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+
+from aggregates.errors import GatedTrackError
+from api.bodies.body import Body
+from api.commands.migrate_to_pds import AUDIO_BLOB_BYTES, migrate_to_pds
+from api.commands.owned import OnTrack
+from api.commands.restore_record import OnPds, RestoreRecord, restore_record
+from api.documented import command_errors
+from api.pds_look import Place, blob_limit, look, place_of
+from api.performing import Command, Tell
+from api.record_answers import MigrateAnswers, RestoreAnswers
+from api.refusals import BlobTooLargeError, MediaNotFoundError
+from api.services import Services
+from api.track_body import TrackBody
+from api.track_path import TrackId
+from api.waiting import wait_for_blob, wait_for_mirror
+
+router = APIRouter(tags=["records"])
+
+USUAL_WAIT: Final = 10
+
+
+class RestoredBody(BaseModel):
+    """The record is back, or, with 202, asked for."""
+
+    success: bool
+    track: TrackBody
+    restored_uri: str | None
+
+
+class MigratedBody(BaseModel):
+    """The record names the audio on the PDS, or, with 202, will."""
+
+    success: bool
+    track_id: int
+    pds_blob_cid: str | None
+    message: str
+
+
+ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
+    202: {"description": "Recorded, but not confirmed by the PDS yet; Location says where to look."}
+}
+
+
+@router.post(
+    "/tracks/{track_id}/restore-record",
+    response_model=RestoredBody,
+    responses={**command_errors(400), **ACCEPTED},
+)
+async def restore(track_id: TrackId, command: Command) -> Response:
+    """Bring back a record that was deleted elsewhere: same key, same content."""
+    parts = command.parts
+    seen = OnPds.UNKNOWN
+
+    async def prepare(_body: Body) -> Tell:
+        nonlocal seen
+        seen = await look(parts, await place_of(parts, command.principal.did, track_id))
+        told = RestoreRecord(track_id, command.versions, on_pds=seen, old_collection=parts.old_collection)
+        return lambda unit: restore_record(unit, told)
+
+    async def wait(parts: Services, track_id: int, generation: int, seconds: float) -> None:
+        if seen is not OnPds.UNKNOWN or command.wait is not None:  # who does not answer now won't in a moment
+            await wait_for_mirror(parts, track_id, generation, seconds)
+
+    show = RestoreAnswers(parts.urls).show
+    return await command.perform(prepare, show, on=track_id, wait=wait, default_wait=USUAL_WAIT)
+
+
+@router.post(
+    "/tracks/{track_id}/migrate-to-pds",
+    response_model=MigratedBody,
+    responses={**command_errors(400, 413), **ACCEPTED},
+)
+async def migrate(track_id: TrackId, command: Command) -> Response:
+    """Copy the audio to the PDS; it is there once the record names it."""
+    parts = command.parts
+    answers = MigrateAnswers(parts.urls)
+
+    async def prepare(_body: Body) -> Tell:
+        place = await place_of(parts, command.principal.did, track_id)
+        if place.track.support_gate is not None:
+            raise GatedTrackError
+        if place.track.blob is None:
+            await _require_uploadable(parts, place)
+        return lambda unit: migrate_to_pds(unit, OnTrack(track_id, command.versions))
+
+    return await command.perform(
+        prepare, answers.show, on=track_id, wait=wait_for_blob, default_wait=USUAL_WAIT
+    )
+
+
+async def _require_uploadable(parts: Services, place: Place) -> None:
+    audio = place.track.audio
+    if not await run_in_threadpool(_has_bytes, parts, audio.cid):
+        raise MediaNotFoundError
+    limit = min(AUDIO_BLOB_BYTES, await blob_limit(parts, place) or AUDIO_BLOB_BYTES)
+    if audio.size > limit:
+        raise BlobTooLargeError(limit)
+
+
+def _has_bytes(parts: Services, cid: str) -> bool:
+    found = parts.media.find(cid)
+    return found is not None and parts.media.store.size(found.key) == found.size
