@@ -23,13 +23,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Reply:
-    """How an error is answered: `fields` are attributes of it, `message` is said instead of its own."""
+    """How an error is answered: `fields` are attributes of it, `message` is said instead of its own, `kept` after it."""
 
     status: int
     code: str
     fields: tuple[str, ...] = ()
     message: str | None = None
     retry_after: int | None = None
+    kept: str = ""
 
 
 INTERNAL: Final = Reply(
@@ -41,6 +42,7 @@ NOT_READY: Final = Reply(
     message="The service cannot reach its database, or is busy. Nothing was changed; try again in a moment.",
     retry_after=2,
 )
+_NOTHING: Final = "Nothing was changed."
 _NOT_SURE: Final = (
     "The commit was not confirmed: the change may or may not have happened. "
     "Send it again with the same Idempotency-Key, or read first."
@@ -50,9 +52,9 @@ _LATER: Final = "The account's home did not answer as it should. Nothing was cha
 REPLIES: Final[dict[type[Exception], Reply]] = {
     # Values and states that a track refuses.
     track.TrackError: INTERNAL,
-    track.InvalidFieldError: Reply(400, "invalid_field", ("field", "limit")),
+    track.InvalidFieldError: Reply(400, "invalid_field", ("field", "limit"), kept=_NOTHING),
     track.TrackDeletedError: Reply(404, "track_not_found"),
-    track.GatedTrackError: Reply(400, "gated_track"),
+    track.GatedTrackError: Reply(400, "gated_track", kept=_NOTHING),
     # Requests that the API refuses.
     api.ApiError: INTERNAL,
     api.NotAuthenticatedError: Reply(401, "not_authenticated"),
@@ -77,10 +79,10 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.NotReadyError: Reply(503, "not_ready", retry_after=2),
     # Bytes.
     storage.StorageError: INTERNAL,
-    storage.RefusedMediaError: Reply(400, "invalid_media"),
-    storage.InvalidMediaError: Reply(400, "invalid_media"),
-    storage.UnsupportedMediaError: Reply(415, "unsupported_media"),
-    storage.TooLargeError: Reply(413, "too_large", ("limit",)),
+    storage.RefusedMediaError: Reply(400, "invalid_media", kept=_NOTHING),
+    storage.InvalidMediaError: Reply(400, "invalid_media", kept=_NOTHING),
+    storage.UnsupportedMediaError: Reply(415, "unsupported_media", kept=_NOTHING),
+    storage.TooLargeError: Reply(413, "too_large", ("limit",), kept=_NOTHING),
     storage.MediaGoneError: Reply(409, "bytes_expired"),
     storage.BytesMissingError: Reply(
         404, "media_not_found", message="These bytes are gone. Upload them again."
@@ -158,7 +160,10 @@ def response_to(error: Exception) -> Response:
     headers = {"Retry-After": str(reply.retry_after)} if reply.retry_after is not None else {}
     if reply.status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = 'Bearer realm="mastertape"'
-    return error_response(reply.status, reply.code, reply.message or str(error), headers, **fields)
+    message = reply.message or str(error)
+    if reply.kept:
+        message = f"{message.rstrip('.')}. {reply.kept}"
+    return error_response(reply.status, reply.code, message, headers, **fields)
 
 
 def error_response(

@@ -1,6 +1,5 @@
 """Uploading a track."""
 
-
 from datetime import datetime
 
 from aggregates.tid import tid_of
