@@ -9,7 +9,7 @@ import pytest
 
 from aggregates.tid import tid_of
 from aggregates.track import Track
-from aggregates.values import Artwork, Audio, BlobRef, Feature
+from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
 
 ALICE, BOB = "did:plc:alice", "did:plc:bob"
 START = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
@@ -143,3 +143,39 @@ def own_fields(event: Any) -> dict[str, Any]:
     """What an event of a track carries besides whose, which and when."""
     library = {"originator_id", "originator_version", "timestamp", "originator_topic"}
     return {name: value for name, value in vars(event).items() if name not in library}
+
+
+def event_classes() -> dict[str, type[Track.Event]]:
+    """Every event class of a track, by name."""
+    return {
+        name: value
+        for name, value in vars(Track).items()
+        if isinstance(value, type) and issubclass(value, Track.Event) and value is not Track.Event
+    }
+
+
+def every_event() -> dict[str, Track.Event]:
+    """One event of each class, all of one track's life."""
+    now = some_time(60)
+    steps: tuple[Step, ...] = (
+        lambda t: t.update_metadata({"title": "new", "album": None, "tags": ("b",)}, at=now),
+        lambda t: t.replace_artwork(some_artwork(2), at=now),
+        lambda t: t.remove_artwork(at=now),
+        lambda t: t.set_unlisted(True, at=now),
+        lambda t: t.replace_audio(some_audio(2), at=now),
+        lambda t: t.request_blob_migration(at=now),
+        lambda t: t.record_blob_failure("BlobTooLarge", final=False, at=now),
+        lambda t: t.record_blob(some_blob(some_audio(2)), at=now),
+        lambda t: t.record_missing(observed_at=now),
+        lambda t: t.restore_record(at=now),
+        lambda t: t.set_support_gate(SupportGate("any"), at=now),
+        lambda t: t.set_support_gate(None, at=now),
+        lambda t: t.delete(at=now),
+        lambda t: t.undelete(at=now),
+    )
+    track = a_track(
+        album="old", features=(some_feature(),), tags=("a",), description="text", artwork=some_artwork()
+    )
+    for step in steps:
+        step(track)
+    return {type(event).__name__: event for event in track.collect_events() if isinstance(event, Track.Event)}

@@ -138,6 +138,7 @@ class Track(Aggregate, created_event_name="Created"):
             track.audio = self.audio
             track.blob = None
             track.blob_requested = False
+            track.blob_failure = None
 
     class BlobMigrationRequested(Event):
         """The artist wants the audio on the PDS too."""
@@ -159,6 +160,7 @@ class Track(Aggregate, created_event_name="Created"):
         def assign(self, track: "Track") -> None:
             track.blob = self.blob
             track.blob_requested = False
+            track.blob_failure = None
 
     class BlobMigrationFailed(Event):
         """The PDS did not take the audio; `final` says that trying again cannot help."""

@@ -89,7 +89,7 @@ def checked_description(value: str | None) -> str | None:
 
 def checked_features(values: Iterable[Feature]) -> tuple[Feature, ...]:
     """At most 10 artists, each once, in the order given."""
-    features = tuple({feature.did: feature for feature in values}.values())
+    features = tuple({_checked_feature(feature).did: feature for feature in values}.values())
     if len(features) > MAX_FEATURES:
         raise InvalidFieldError("features", f"at most {MAX_FEATURES} artists")
     return features
@@ -99,9 +99,9 @@ def checked_tags(values: Iterable[str]) -> tuple[str, ...]:
     """At most 10 tags of at most 50 characters: lower case, single spaces, no hyphen at the ends, each once."""
     tags: dict[str, None] = {}
     for value in values:
-        if len(value) > TAG_CHARACTERS:
-            raise InvalidFieldError("tags", f"at most {TAG_CHARACTERS} characters a tag")
         tag = re.sub(r"\s+", " ", _checked_text("tags", value, None).lower()).strip(" -")
+        if len(tag) > TAG_CHARACTERS:  # as stored: lower case may be longer
+            raise InvalidFieldError("tags", f"at most {TAG_CHARACTERS} characters a tag")
         if tag:
             tags[tag] = None
     if len(tags) > MAX_TAGS:
@@ -124,6 +124,12 @@ def checked_support_gate(kind: str) -> SupportGate:
     if kind not in GATE_TYPES:
         raise InvalidFieldError("support_gate", f"type must be one of: {', '.join(GATE_TYPES)}")
     return SupportGate(type=kind)
+
+
+def _checked_feature(feature: Feature) -> Feature:
+    for text in (feature.did, feature.handle):
+        _checked_text("features", text, None)
+    return feature
 
 
 def _checked_text(field: str, value: str, maximum: int | None, *, minimum: int = 0) -> str:

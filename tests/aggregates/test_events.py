@@ -1,0 +1,90 @@
+"""What events tell those who come after: the relay, the sweep, and whoever holds an ETag."""
+
+import pytest
+
+from aggregates.track import Track, media_cids
+from aggregates.values import SupportGate
+from tests.dsl import (
+    START,
+    Step,
+    a_track,
+    event_classes,
+    every_event,
+    some_artwork,
+    some_audio,
+    some_blob,
+    some_time,
+)
+
+NOW = some_time(60)
+
+BY_A_PERSON: dict[str, Step] = {
+    "update_metadata": lambda t: t.update_metadata({"title": "new"}, at=NOW),
+    "replace_artwork": lambda t: t.replace_artwork(some_artwork(), at=NOW),
+    "set_support_gate": lambda t: t.set_support_gate(SupportGate("any"), at=NOW),
+    "set_unlisted": lambda t: t.set_unlisted(True, at=NOW),
+    "replace_audio": lambda t: t.replace_audio(some_audio(2), at=NOW),
+    "request_blob_migration": lambda t: t.request_blob_migration(at=NOW),
+    "restore_record": lambda t: t.restore_record(at=NOW),
+    "delete": lambda t: t.delete(at=NOW),
+}
+BY_THE_RELAY: dict[str, Step] = {
+    "record_blob": lambda t: t.record_blob(some_blob(), at=NOW),
+    "record_blob_failure": lambda t: t.record_blob_failure("Timeout", final=False, at=NOW),
+    "record_missing": lambda t: t.record_missing(observed_at=NOW),
+}
+
+
+@pytest.mark.parametrize(
+    ("event", "touches"),
+    [
+        ("Created", True),
+        ("MetadataUpdated", True),
+        ("ArtworkReplaced", True),
+        ("ArtworkRemoved", True),
+        ("SupportGateSet", True),
+        ("SupportGateRemoved", True),
+        ("VisibilityChanged", False),
+        ("AudioReplaced", True),
+        ("BlobMigrationRequested", False),
+        ("BlobMigrated", True),
+        ("BlobMigrationFailed", False),
+        ("RecordMissing", False),
+        ("RecordRestored", True),
+        ("Deleted", True),
+        ("Undeleted", True),
+    ],
+)
+def test_the_record_is_written_again_because_of_these_events(event: str, touches: bool) -> None:
+    events = every_event()
+    assert set(events) == set(event_classes())
+    assert events[event].touches_record() is touches
+
+
+def test_tags_alone_are_not_in_the_record() -> None:
+    for changes, touches in (({"tags": ("a",)}, False), ({"tags": ("a",), "title": "new"}, True)):
+        track = a_track()
+        track.update_metadata(changes, at=NOW)
+        event = track.collect_events()[-1]
+        assert isinstance(event, Track.Event)
+        assert event.touches_record() is touches
+
+
+@pytest.mark.parametrize("name", BY_THE_RELAY)
+def test_what_the_relay_found_out_moves_neither_visible_version_nor_time(name: str) -> None:
+    track = a_track()
+    BY_THE_RELAY[name](track)
+    assert (track.version, track.visible_version, track.updated_at) == (2, 1, START)
+
+
+@pytest.mark.parametrize("name", BY_A_PERSON)
+def test_what_a_person_did_moves_visible_version_and_time(name: str) -> None:
+    track = a_track()
+    BY_A_PERSON[name](track)
+    assert (track.version, track.visible_version, track.updated_at) == (2, 2, NOW)
+
+
+def test_a_track_names_the_bytes_it_needs() -> None:
+    assert list(media_cids(a_track())) == [some_audio(1).cid]
+    cover = some_artwork(2)
+    assert list(media_cids(a_track(artwork=cover))) == [some_audio(1).cid, cover.cid, cover.thumbnail_cid]

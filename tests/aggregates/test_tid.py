@@ -1,0 +1,55 @@
+"""A record key is the TID of a moment."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregates.tid import ALPHABET, EPOCH, tid_of
+
+MOMENTS = st.integers(min_value=0, max_value=130 * 366 * 86_400_000_000).map(
+    lambda microseconds: EPOCH + timedelta(microseconds=microseconds)
+)
+
+
+def microseconds(tid: str) -> int:
+    """Read a TID as the specification says: 53 bits of microseconds, then 10 bits of clock id."""
+    number = 0
+    for character in tid:
+        number = number * 32 + ALPHABET.index(character)
+    return number >> 10
+
+
+@pytest.mark.parametrize(
+    ("moment", "tid"),
+    [
+        (datetime(1970, 1, 1, tzinfo=UTC), "2222222222222"),
+        (datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=UTC), "2222222222322"),
+        # 3jzfcijpj2z2a of the specification and 3l25zusnsfctk of another implementation, their clock ids set to 0.
+        (datetime(2023, 6, 30, 15, 3, 1, 887007, tzinfo=UTC), "3jzfcijpj2z22"),
+        (EPOCH + timedelta(microseconds=1724171495793000), "3l25zusnsfc22"),
+    ],
+)
+def test_known_moments_have_known_keys(moment: datetime, tid: str) -> None:
+    assert tid_of(moment) == tid
+
+
+@given(MOMENTS)
+def test_a_key_has_13_characters_and_holds_every_microsecond(moment: datetime) -> None:
+    tid = tid_of(moment)
+    assert len(tid) == 13
+    assert set(tid) <= set(ALPHABET)
+    assert tid[0] in "234567abcdefghij"  # the top bit is 0
+    assert tid[-2:] == "22"  # clock id 0
+    assert EPOCH + timedelta(microseconds=microseconds(tid)) == moment
+
+
+@given(MOMENTS, MOMENTS)
+def test_keys_sort_as_their_moments_do(one: datetime, other: datetime) -> None:
+    assert (tid_of(one) < tid_of(other)) == (one < other)
+
+
+def test_the_same_moment_has_the_same_key_in_every_time_zone() -> None:
+    moment = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
+    assert tid_of(moment.astimezone(timezone(timedelta(hours=9)))) == tid_of(moment)

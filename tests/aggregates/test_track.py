@@ -1,0 +1,231 @@
+"""The rule book: what may happen to a track, and what then has happened."""
+
+import pytest
+
+from aggregates.errors import TrackDeletedError
+from aggregates.track import Track
+from aggregates.values import SupportGate
+from tests.dsl import (
+    ALICE,
+    COLLECTION,
+    START,
+    Step,
+    a_track,
+    fact,
+    given,
+    some_artwork,
+    some_audio,
+    some_feature,
+    some_time,
+    track_fields,
+)
+
+NOW = some_time(60)
+GATE = SupportGate("any")
+
+COMMANDS: dict[str, Step] = {
+    "update_metadata": lambda t: t.update_metadata({"title": "new"}, at=NOW),
+    "replace_artwork": lambda t: t.replace_artwork(some_artwork(), at=NOW),
+    "remove_artwork": lambda t: t.remove_artwork(at=NOW),
+    "set_support_gate": lambda t: t.set_support_gate(GATE, at=NOW),
+    "set_unlisted": lambda t: t.set_unlisted(True, at=NOW),
+    "replace_audio": lambda t: t.replace_audio(some_audio(2), at=NOW),
+    "request_blob_migration": lambda t: t.request_blob_migration(at=NOW),
+    "restore_record": lambda t: t.restore_record(at=NOW),
+}
+
+
+def delete(track: Track) -> None:
+    track.delete(at=NOW)
+
+
+def undelete(track: Track) -> None:
+    track.undelete(at=NOW)
+
+
+def request_blob(track: Track) -> None:
+    track.request_blob_migration(at=NOW)
+
+
+def set_gate(track: Track) -> None:
+    track.set_support_gate(GATE, at=NOW)
+
+
+def record_goes_missing(track: Track) -> None:
+    track.record_missing(observed_at=some_time(30))
+
+
+# A track begins.
+
+
+def test_a_new_track_has_what_was_uploaded_and_nothing_else() -> None:
+    fields = track_fields(artwork=some_artwork(), tags=("a",), features=(some_feature(),))
+    track = Track.register(at=START, **fields)
+    assert {name: getattr(track, name) for name in fields} == fields
+    assert (track.blob, track.blob_requested, track.blob_failure) == (None, False, None)
+    assert (track.deleted_at, track.record_missing_since) == (None, None)
+    assert (track.version, track.visible_version, track.updated_at) == (1, 1, START)
+
+
+def test_registering_is_one_event_that_carries_every_field() -> None:
+    track = a_track(tags=("a",))
+    [event] = track.collect_events()
+    assert type(event) is Track.Created
+    assert event.touches_record()
+    assert (event.did, event.track_id, event.collection) == (ALICE, 1, COLLECTION)
+    assert event.tags == ["a"]
+
+
+def test_the_id_of_a_track_follows_from_its_number() -> None:
+    assert a_track(7).id == Track.create_id(7)
+    assert Track.create_id(7) != Track.create_id(8)
+
+
+def test_two_tracks_share_no_state() -> None:
+    first, second = a_track(1), a_track(2)
+    first.delete(at=NOW)
+    assert second.deleted_at is None
+
+
+# Metadata.
+
+
+def test_metadata_events_carry_only_what_changed() -> None:
+    changes = {"title": "new", "album": None, "tags": ("a",), "description": "same"}
+    track = (
+        given(a_track(album="old", description="same"))
+        .when(lambda t: t.update_metadata(changes, at=NOW))
+        .then(fact(Track.MetadataUpdated, changes={"title": "new", "album": None, "tags": ["a"]}))
+    )
+    assert (track.title, track.album, track.tags) == ("new", None, ("a",))
+    assert (track.description, track.artist) == ("same", "Alice")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("title", "new"),
+        ("album", "new"),
+        ("description", "new"),
+        ("features", (some_feature(), some_feature("dan"))),
+        ("tags", ("a", "b")),
+        ("self_labels", ("sexual",)),
+    ],
+)
+def test_each_field_of_the_metadata_can_be_set_and_setting_it_again_is_no_change(
+    field: str, value: object
+) -> None:
+    def set_field(track: Track) -> None:
+        track.update_metadata({field: value}, at=NOW)
+
+    stored = list(value) if isinstance(value, tuple) else value
+    track = (
+        given(a_track()).when(set_field, set_field).then(fact(Track.MetadataUpdated, changes={field: stored}))
+    )
+    assert getattr(track, field) == value
+
+
+def test_metadata_that_stays_the_same_is_no_event() -> None:
+    given(a_track(tags=("a",))).when(
+        lambda t: t.update_metadata({}, at=NOW),
+        lambda t: t.update_metadata({"title": t.title, "tags": ("a",)}, at=NOW),
+    ).then()
+
+
+def test_the_order_of_features_and_tags_is_a_change() -> None:
+    given(a_track(tags=("a", "b"))).when(lambda t: t.update_metadata({"tags": ("b", "a")}, at=NOW)).then(
+        fact(Track.MetadataUpdated, changes={"tags": ["b", "a"]})
+    )
+
+
+def test_the_artists_name_is_of_the_moment_of_the_upload() -> None:
+    given(a_track()).when(lambda t: t.update_metadata({"artist": "Bob", "rkey": "x"}, at=NOW)).then()
+
+
+# Artwork.
+
+
+def test_artwork_is_set_replaced_and_removed() -> None:
+    track = (
+        given(a_track())
+        .when(
+            lambda t: t.replace_artwork(some_artwork(1), at=NOW),
+            lambda t: t.replace_artwork(some_artwork(1), at=NOW),
+            lambda t: t.replace_artwork(some_artwork(2), at=NOW),
+            lambda t: t.remove_artwork(at=NOW),
+            lambda t: t.remove_artwork(at=NOW),
+        )
+        .then(
+            fact(Track.ArtworkReplaced, artwork=some_artwork(1)),
+            fact(Track.ArtworkReplaced, artwork=some_artwork(2)),
+            Track.ArtworkRemoved,
+        )
+    )
+    assert track.artwork is None
+
+
+# Support gate and visibility.
+
+
+def test_a_gate_is_set_and_removed() -> None:
+    given(a_track()).when(
+        lambda t: t.set_support_gate(None, at=NOW),
+        set_gate,
+        set_gate,
+        lambda t: t.set_support_gate(None, at=NOW),
+        lambda t: t.set_support_gate(None, at=NOW),
+    ).then(fact(Track.SupportGateSet, gate=GATE), Track.SupportGateRemoved)
+
+
+def test_a_track_is_unlisted_and_listed_again() -> None:
+    given(a_track()).when(
+        lambda t: t.set_unlisted(False, at=NOW),
+        lambda t: t.set_unlisted(True, at=NOW),
+        lambda t: t.set_unlisted(True, at=NOW),
+        lambda t: t.set_unlisted(False, at=NOW),
+    ).then(fact(Track.VisibilityChanged, unlisted=True), fact(Track.VisibilityChanged, unlisted=False))
+
+
+# The record on the PDS.
+
+
+def test_a_missing_record_is_noted_once_with_the_time_it_was_missed() -> None:
+    track = (
+        given(a_track())
+        .when(record_goes_missing, record_goes_missing)
+        .then(fact(Track.RecordMissing, observed_at=some_time(30)))
+    )
+    assert track.record_missing_since == some_time(30)
+
+
+def test_the_record_of_a_deleted_track_is_not_missed() -> None:
+    given(a_track(), delete).when(record_goes_missing).then()
+
+
+def test_a_restored_record_is_no_longer_missing() -> None:
+    track = given(a_track(), record_goes_missing).when(COMMANDS["restore_record"]).then(Track.RecordRestored)
+    assert track.record_missing_since is None
+
+
+# The end, and back.
+
+
+def test_deleting_is_one_event_and_undeleting_brings_everything_back() -> None:
+    before = a_track(tags=("a",), artwork=some_artwork())
+    track = given(before).when(delete, delete, undelete, undelete).then(Track.Deleted, Track.Undeleted)
+    assert track.deleted_at is None
+    assert (track.title, track.tags, track.artwork) == ("Track 1", ("a",), some_artwork())
+
+
+def test_a_deleted_track_says_since_when_and_no_longer_misses_its_record() -> None:
+    track = given(a_track(), record_goes_missing).when(delete).then(Track.Deleted)
+    assert (track.deleted_at, track.record_missing_since) == (NOW, None)
+
+
+def test_a_live_track_is_not_undeleted() -> None:
+    given(a_track()).when(undelete).then()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_deleted_track_takes_no_command_but_undelete(name: str) -> None:
+    given(a_track(), delete).when(COMMANDS[name]).raises(TrackDeletedError)
