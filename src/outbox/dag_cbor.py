@@ -5,7 +5,6 @@ refuses, or would silently change: fractions, integers from 2^53 on, lone surrog
 """
 
 import base64
-import binascii
 import hashlib
 from typing import Any, Final
 
@@ -14,6 +13,9 @@ import libipld
 MAX_INTEGER: Final = 2**53 - 1
 CID_BYTES: Final = 36
 CID_PREFIXES: Final = (b"\x01\x71\x12\x20", b"\x01\x55\x12\x20")  # CIDv1 sha-256: DAG-CBOR, raw
+
+LINK: Final = b"\xd8"
+"""How a link begins: the encoder makes one of any bytes that form a CID."""
 
 Record = dict[str, Any]
 
@@ -24,7 +26,10 @@ class UnencodableError(ValueError):
 
 def encode(record: Record) -> bytes:
     """Give the canonical bytes of a record in ATProto's JSON form ({"$link": ...}, {"$bytes": ...})."""
-    return bytes(libipld.encode_dag_cbor(_to_ipld(record)))
+    try:
+        return bytes(libipld.encode_dag_cbor(_to_ipld(record)))
+    except RecursionError as error:
+        raise UnencodableError("it is nested too deeply") from error
 
 
 def decode(data: bytes) -> Record:
@@ -36,6 +41,14 @@ def decode(data: bytes) -> Record:
 def record_cid(record: Record) -> str:
     """Give the CID that the PDS will report. `$type` must be there: a PDS adds it, which changes the CID."""
     return _text(CID_PREFIXES[0] + hashlib.sha256(encode(record)).digest())
+
+
+def is_record_cid(text: str | None) -> bool:
+    """Whether this can be the CID of a record."""
+    try:
+        return text is not None and _cid_bytes(text).startswith(CID_PREFIXES[0])
+    except UnencodableError:
+        return False
 
 
 def _to_ipld(value: Any) -> Any:
@@ -88,15 +101,18 @@ def _text(cid: bytes) -> str:
 def _cid_bytes(link: str) -> bytes:
     try:
         raw = base64.b32decode(link[1:].upper() + "=" * (-len(link[1:]) % 8))
-    except binascii.Error as error:
+    except ValueError as error:
         raise UnencodableError(f"{link!r} is not a CID") from error
-    if not link.startswith("b") or len(raw) != CID_BYTES or not raw.startswith(CID_PREFIXES):
+    if _text(raw) != link or len(raw) != CID_BYTES or not raw.startswith(CID_PREFIXES):
         raise UnencodableError(f"{link!r} is not a CID that ATProto allows")
     return raw
 
 
 def _from_base64(text: str) -> bytes:
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except binascii.Error as error:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError as error:
         raise UnencodableError(f"{text!r} is not base64") from error
+    if libipld.encode_dag_cbor(data)[:1] == LINK:
+        raise UnencodableError(f"{text!r} are bytes that the encoder takes for a link")
+    return data

@@ -16,7 +16,7 @@ DID: Final = re.compile(r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]")
 HANDLE: Final = re.compile(
     r"([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 )
-DATETIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+DATETIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class LexiconError(ValueError):
@@ -96,7 +96,10 @@ class Lexicon:
 
 
 def _is_uri(value: str) -> bool:
-    return bool(urlsplit(value).scheme) and " " not in value
+    try:
+        return bool(urlsplit(value).scheme) and " " not in value
+    except ValueError:
+        return False
 
 
 def _is_datetime(value: str) -> bool:

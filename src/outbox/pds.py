@@ -1,13 +1,22 @@
 """The only place that speaks repo XRPC (https://docs.bsky.app/docs/api, facts measured against @atproto/pds)."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import httpx
 
-from outbox.dag_cbor import Record
+from outbox.dag_cbor import Record, is_record_cid
 from outbox.ports import BodyFactory, Sessions, SessionUnavailableError, SignInRequiredError
-from outbox.verdict import Kind, Verdict, verdict_of_exception, verdict_of_reply
+from outbox.verdict import (
+    MESSAGE_LENGTH,
+    UNREADABLE,
+    Kind,
+    Verdict,
+    clean,
+    verdict_of_exception,
+    verdict_of_reply,
+)
 
 PUT_RECORD: Final = "com.atproto.repo.putRecord"
 DELETE_RECORD: Final = "com.atproto.repo.deleteRecord"
@@ -15,7 +24,9 @@ GET_RECORD: Final = "com.atproto.repo.getRecord"
 UPLOAD_BLOB: Final = "com.atproto.repo.uploadBlob"
 DESCRIBE_SERVER: Final = "com.atproto.server.describeServer"
 READ_TIMEOUT: Final = 15.0
-BAD_REQUEST: Final = 400
+READ_BYTES: Final = 16 * 1024 * 1024
+SAID_BY_A_READ: Final = frozenset({Kind.PACED, Kind.NOT_SENT, Kind.INACTIVE})
+"""A read shows no login and changes nothing: what else it meets condemns neither login nor record."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,10 @@ class Pds:
     async def put(self, key: RecordKey, record: Record, *, swap: str | None, timeout: float) -> Verdict:
         """Write the record if the PDS still holds `swap`; None means that it must hold nothing."""
         body = {**_repo(key), "record": record, "validate": False, "swapRecord": swap}
-        return await self._send(key.did, PUT_RECORD, timeout, json=body)
+        verdict = await self._send(key.did, PUT_RECORD, timeout, json=body)
+        if verdict.kind is Kind.DONE and not is_record_cid(verdict.cid):
+            return replace(verdict, kind=Kind.AMBIGUOUS, error=UNREADABLE)
+        return verdict
 
     async def delete(self, key: RecordKey, *, swap: str | None, timeout: float) -> Verdict:
         """Delete the record if the PDS still holds `swap`; an absent record is done."""
@@ -70,37 +84,56 @@ class Pds:
         headers = {"content-type": mime, "content-length": str(size)}
         return await self._send(did, UPLOAD_BLOB, timeout, body=body, headers=headers)
 
-    async def get(self, host: str, key: RecordKey) -> Remote:
+    async def get(self, host: str, key: RecordKey, *, timeout: float = READ_TIMEOUT) -> Remote:
         """Read the record, without a login; raises RemoteUnknownError when the PDS does not tell."""
-        try:
-            reply = await self._http.get(f"{host}/xrpc/{GET_RECORD}", params=_repo(key), timeout=READ_TIMEOUT)
-        except httpx.HTTPError as error:
-            raise RemoteUnknownError(verdict_of_exception(error)) from error
-        verdict = verdict_of_reply(reply)
-        if verdict.kind is Kind.DONE and isinstance(verdict.body, dict) and "value" in verdict.body:
-            return Remote(verdict.body.get("cid"), verdict.body["value"])
+        verdict = await self._read(host, GET_RECORD, timeout, _repo(key))
+        match verdict.body:
+            case {"cid": str(cid), "value": dict(value)} if verdict.kind is Kind.DONE and is_record_cid(cid):
+                return Remote(cid, value)
         if verdict.error == "RecordNotFound":
             return Remote(None, None)
-        raise RemoteUnknownError(verdict)
+        if verdict.kind is Kind.DONE:
+            verdict = replace(verdict, error=UNREADABLE)
+        raise RemoteUnknownError(
+            verdict if verdict.kind in SAID_BY_A_READ else replace(verdict, kind=Kind.AMBIGUOUS)
+        )
 
     async def blob_limit(self, host: str) -> int | None:
         """Give the largest blob in bytes that the host takes, when it says."""
-        try:
-            reply = await self._http.get(f"{host}/xrpc/{DESCRIBE_SERVER}", timeout=READ_TIMEOUT)
-        except httpx.HTTPError:
-            return None
-        body = verdict_of_reply(reply).body
+        body = (await self._read(host, DESCRIBE_SERVER, READ_TIMEOUT)).body
         limit = body.get("blobUploadLimit") if isinstance(body, dict) else None
-        return limit if isinstance(limit, int) else None
+        return limit if isinstance(limit, int) and limit > 0 else None
+
+    async def _read(
+        self, host: str, nsid: str, timeout: float, params: dict[str, str] | None = None
+    ) -> Verdict:
+        """Ask a server that somebody else chose: for a while, and up to a size."""
+        content = bytearray()
+        try:
+            async with (
+                asyncio.timeout(timeout),
+                self._http.stream(
+                    "GET", f"{host}/xrpc/{nsid}", params=params, timeout=timeout, follow_redirects=False
+                ) as reply,
+            ):
+                async for chunk in reply.aiter_bytes():
+                    content += chunk
+                    if len(content) > READ_BYTES:
+                        return Verdict(Kind.AMBIGUOUS, UNREADABLE, reply.status_code, "too large")
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            return verdict_of_exception(error)
+        headers = {name: reply.headers[name] for name in ("retry-after",) if name in reply.headers}
+        return verdict_of_reply(httpx.Response(reply.status_code, headers=headers, content=bytes(content)))
 
     async def _send(self, did: str, nsid: str, timeout: float, **request: Any) -> Verdict:
         try:
-            reply = await self._sessions.request(did, "POST", nsid, timeout=timeout, **request)
+            async with asyncio.timeout(timeout):  # httpx bounds each wait, not their sum
+                reply = await self._sessions.request(did, "POST", nsid, timeout=timeout, **request)
         except SignInRequiredError:
             return Verdict(Kind.SIGN_IN, error="sign_in_required")
         except SessionUnavailableError as error:
-            return Verdict(Kind.NOT_SENT, error="session_unavailable", message=str(error)[:300])
-        except httpx.HTTPError as error:
+            return Verdict(Kind.NOT_SENT, error="session_unavailable", message=clean(error, MESSAGE_LENGTH))
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return verdict_of_exception(error)
         return verdict_of_reply(reply)
 
