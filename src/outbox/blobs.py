@@ -6,48 +6,33 @@ that no record names, and serves none before one does.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, or_, select, update
-
 from aggregates.track import Track
-from aggregates.values import Audio, BlobRef
+from aggregates.values import Audio
 from eventstore.envelope import Envelope
-from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
 from outbox.backoff import backoff
-from outbox.lanes import LeaseLostError, park_lane
+from outbox.blob_jobs import BlobJob, claim_jobs, give_back, settle_job
+from outbox.lanes import LeaseLostError
 from outbox.pds import Pds
 from outbox.ports import AudioSource, BodyFactory
-from outbox.settle import PARKING
-from outbox.tables import PAST, blob_job, mirror_lane, mirror_target
-from outbox.targets import READY, wake_lane
-from outbox.verdict import Kind, Verdict
+from outbox.threads import in_thread
+from outbox.verdict import TOO_LARGE, Kind, Verdict, verdict_of_fault
 
 logger = logging.getLogger(__name__)
 
-job = blob_job.c
-WORKERS: Final = 4
-LEASE: Final = timedelta(minutes=20)
+WORKERS: Final = 8
+OF_A_HOST: Final = 2
+"""A host that swallows uploads takes this much of the workers, and not all of them."""
 UPLOAD_SECONDS: Final = 1000.0
-TOO_LARGE: Final = 413
+SETTLE_TRIES: Final = 6
+MOST_BYTES: Final = 104857600
+"""The lexicon's limit: a record that names a larger blob would be refused."""
 TOO_LARGE_REASON: Final = "too_large"
 MISSING_REASON: Final = "audio_missing"
-
-
-@dataclass(frozen=True)
-class BlobJob:
-    """A claimed upload."""
-
-    did: str
-    host: str
-    track_id: int
-    audio_cid: str
-    attempts: int
-    epoch: int
 
 
 class BlobWorker:
@@ -58,7 +43,7 @@ class BlobWorker:
         self._pds = pds
         self._source = source
         self._owner = owner
-        self._uploads: set[asyncio.Task[None]] = set()
+        self._uploads: dict[asyncio.Task[None], BlobJob] = {}
 
     @property
     def busy(self) -> bool:
@@ -69,62 +54,78 @@ class BlobWorker:
         """Wait for the uploads that are under way."""
         await asyncio.gather(*self._uploads, return_exceptions=True)
 
+    async def stop(self, seconds: float) -> None:
+        """Let the uploads that are under way end within this time; others may begin the rest again."""
+        if self._uploads:
+            _, late = await asyncio.wait(self._uploads, timeout=seconds)
+            for upload in late:
+                upload.cancel()
+        await self.drain()
+
     async def start_due(self) -> bool:
         """Start what is due and there is room for."""
         room = WORKERS - len(self._uploads)
         if room <= 0:
             return False
-        jobs = await asyncio.to_thread(self._claim, room)
+        busy = Counter(each.host for each in self._uploads.values())
+        jobs = await in_thread(
+            claim_jobs, self._log.database, owner=self._owner, limit=room, of_a_host=OF_A_HOST, busy=busy
+        )
         for each in jobs:
             upload = asyncio.create_task(self._run(each))
-            self._uploads.add(upload)
-            upload.add_done_callback(self._uploads.discard)
+            self._uploads[upload] = each
+            upload.add_done_callback(self._uploads.pop)
         return bool(jobs)
-
-    def _claim(self, limit: int) -> list[BlobJob]:
-        database = self._log.database
-        with database.read() as connection:  # an idle worker writes nothing
-            if not _due_jobs(connection, database.now(connection), limit, lock=False):
-                return []
-        with database.write() as connection:
-            now = database.now(connection)
-            jobs = []
-            for row in _due_jobs(connection, now, limit, lock=True):
-                connection.execute(
-                    update(blob_job)
-                    .where(job.did == row.did, job.track_id == row.track_id)
-                    .values(lease_owner=self._owner, lease_until=now + LEASE, lease_epoch=row.lease_epoch + 1)
-                )
-                epoch = row.lease_epoch + 1
-                jobs.append(BlobJob(row.did, row.host, row.track_id, row.audio_cid, row.attempts, epoch))
-            return jobs
 
     async def _run(self, claimed: BlobJob) -> None:
         try:
-            audio = await asyncio.to_thread(self._audio, claimed)
-            verdict = await self._upload(claimed, audio) if audio is not None else None
-            envelope = Envelope("relay", "relay", f"{self._owner}:blob:{claimed.epoch}")
-            await asyncio.to_thread(
-                self._log.transact, claimed.did, envelope, lambda unit: _settle(unit, claimed, audio, verdict)
-            )
+            await self._settle(claimed, await self._attempt(claimed))
         except LeaseLostError:
             logger.warning("blob_lease_lost", extra={"did": claimed.did, "track_id": claimed.track_id})
+        except asyncio.CancelledError:
+            await in_thread(give_back, self._log.database, claimed)
+            raise
         except Exception:
             logger.exception("blob_job_failed", extra={"did": claimed.did, "track_id": claimed.track_id})
 
+    async def _attempt(self, claimed: BlobJob) -> Verdict | None:
+        """Upload; None when the track does not want its audio on the PDS any more."""
+        try:
+            audio = await in_thread(self._audio, claimed)
+            return await self._upload(claimed, audio) if audio is not None else None
+        except Exception as error:
+            logger.exception("blob_upload_failed", extra={"did": claimed.did, "track_id": claimed.track_id})
+            return verdict_of_fault(error)
+
+    async def _settle(self, claimed: BlobJob, verdict: Verdict | None) -> None:
+        """Write it down, also when the database is away for a moment: an upload is dear."""
+        envelope = Envelope("relay", "relay", f"{self._owner}:blob:{claimed.epoch}")
+        for failures in range(SETTLE_TRIES):
+            try:
+                await in_thread(
+                    self._log.transact, claimed.did, envelope, lambda unit: settle_job(unit, claimed, verdict)
+                )
+            except LeaseLostError:
+                raise
+            except Exception:
+                if failures + 1 == SETTLE_TRIES:
+                    raise
+                logger.exception("blob_settle_failed", extra={"did": claimed.did})
+                await asyncio.sleep(backoff(failures).total_seconds())
+            else:
+                return
+
     def _audio(self, claimed: BlobJob) -> Audio | None:
-        """Give the audio when the track still wants it on the PDS."""
         with self._log.database.read() as connection:
             recorded = self._log.stream(connection, Track.create_id(claimed.track_id))
         track = self._log.fold(Track, recorded)
         return track.audio if track is not None and track.blob_accepts(claimed.audio_cid) else None
 
     async def _upload(self, claimed: BlobJob, audio: Audio) -> Verdict:
-        limit = await self._pds.blob_limit(claimed.host)
-        if limit is not None and audio.size > limit:
-            return Verdict(
-                Kind.REJECTED, TOO_LARGE_REASON, TOO_LARGE, f"the PDS takes blobs of up to {limit} bytes"
-            )
+        limit = min(await self._pds.blob_limit(claimed.host) or MOST_BYTES, MOST_BYTES)
+        if audio.size > limit:
+            message = f"the PDS takes blobs of up to {limit} bytes"
+            return Verdict(Kind.REJECTED, TOO_LARGE_REASON, TOO_LARGE, message)
         try:
             verdict = await self._pds.upload(
                 claimed.did, self._body(audio.cid), size=audio.size, mime=audio.mime, timeout=UPLOAD_SECONDS
@@ -134,104 +135,21 @@ class BlobWorker:
         if verdict.status == TOO_LARGE:
             return Verdict(Kind.REJECTED, TOO_LARGE_REASON, TOO_LARGE, verdict.message)
         if verdict.kind is Kind.DONE and not _is_whole(verdict.body, audio):
-            return Verdict(Kind.AMBIGUOUS, "blob_mismatch", message=f"the PDS stored {verdict.body}")
+            return Verdict(Kind.AMBIGUOUS, "blob_mismatch", message=f"the PDS stored {verdict.body}"[:300])
         return verdict
 
     def _body(self, cid: str) -> BodyFactory:
         async def chunks() -> AsyncIterator[bytes]:
-            source = await asyncio.to_thread(self._source.read, cid)
-            while (chunk := await asyncio.to_thread(next, source, None)) is not None:
+            source = await in_thread(self._source.read, cid)
+            while (chunk := await in_thread(next, source, None)) is not None:
                 yield chunk
 
         return chunks
 
 
-def _due_jobs(connection: Connection, now: datetime, limit: int, *, lock: bool) -> Sequence[Any]:
-    lane = mirror_lane.c
-    statement = (
-        select(blob_job, lane.host)
-        .join(mirror_lane, lane.did == job.did)
-        .where(
-            or_(job.requested, job.again),
-            job.not_before <= now,
-            job.lease_until <= now,
-            and_(lane.state == READY, ~lane.paused),
-        )
-        .order_by(job.not_before, job.track_id)
-        .limit(limit)
-    )
-    if lock:
-        statement = statement.with_for_update(of=blob_job, skip_locked=True)
-    return connection.execute(statement).all()
-
-
-def _settle(unit: Unit, claimed: BlobJob, audio: Audio | None, verdict: Verdict | None) -> None:
-    """One unit: the lease is ours, the track is as it was, the event is appended, the job ends or waits."""
-    row = unit.connection.execute(
-        select(job.lease_epoch)
-        .where(job.did == claimed.did, job.track_id == claimed.track_id)
-        .with_for_update()
-    ).one_or_none()
-    if row is None or row.lease_epoch != claimed.epoch:
-        raise LeaseLostError
-    if audio is None or verdict is None:
-        _end_job(unit, claimed, again=False)
-        return
-    track = unit.load(Track, Track.create_id(claimed.track_id))
-    match verdict.kind:
-        case Kind.DONE:
-            track.record_blob(BlobRef(audio.cid, verdict.body["blob"]), at=unit.now)
-            _end_job(unit, claimed, again=False, attempts=0, last_error=None)
-            _release_target(unit, claimed)
-        case Kind.REJECTED:
-            track.record_blob_failure(verdict.error or "rejected", final=True, at=unit.now)
-            _end_job(unit, claimed, again=False, last_error=f"{verdict.error}: {verdict.message}")
-            _reject_target(unit, claimed, verdict)
-        case Kind.SIGN_IN | Kind.INACTIVE | Kind.MOVED:
-            park_lane(unit.connection, claimed.did, PARKING[verdict.kind])
-            _end_job(unit, claimed)
-        case _:
-            pause = (
-                timedelta(seconds=verdict.retry_after) if verdict.retry_after else backoff(claimed.attempts)
-            )
-            error = f"{verdict.error}: {verdict.message}"
-            _end_job(
-                unit, claimed, attempts=claimed.attempts + 1, not_before=unit.now + pause, last_error=error
-            )
-    unit.save(track)
-
-
-def _end_job(unit: Unit, claimed: BlobJob, **columns: Any) -> None:
-    unit.connection.execute(
-        update(blob_job)
-        .where(job.did == claimed.did, job.track_id == claimed.track_id)
-        .values(lease_owner=None, lease_until=PAST, **columns)
-    )
-
-
-def _release_target(unit: Unit, claimed: BlobJob) -> None:
-    """Let the record go on that waited for its blob."""
-    target = mirror_target.c
-    unit.connection.execute(
-        update(mirror_target)
-        .where(target.track_id == claimed.track_id, target.state == "blob")
-        .values(state="idle", reason=None, not_before=PAST)
-    )
-    wake_lane(unit.connection, claimed.did, unit.now)
-
-
-def _reject_target(unit: Unit, claimed: BlobJob, verdict: Verdict) -> None:
-    target = mirror_target.c
-    unit.connection.execute(
-        update(mirror_target)
-        .where(target.track_id == claimed.track_id, target.state == "blob")
-        .values(state="rejected", reason=verdict.error)
-    )
-
-
 def _is_whole(body: Any, audio: Audio) -> bool:
     """Whether the reference names our bytes: a PDS that stored something else has not stored it."""
     match body:
-        case {"blob": {"$type": "blob", "ref": {"$link": str(cid)}, "size": int(size)}}:
+        case {"blob": {"$type": "blob", "ref": {"$link": str(cid)}, "mimeType": str(), "size": int(size)}}:
             return cid == audio.cid and size == audio.size
     return False

@@ -9,8 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select, update
 
 from eventstore.database import Database
-from outbox.dag_cbor import Record
-from outbox.lanes import Lane, lock_lane
+from outbox.lanes import Lane, LeaseLostError, lock_lane
 from outbox.pds import RecordKey
 from outbox.tables import delivery_attempt, mirror_target
 from outbox.verdict import Kind, Verdict
@@ -18,29 +17,35 @@ from outbox.work import Work
 
 attempt = delivery_attempt.c
 CANCELLED: Final = "cancelled"
+"""The outcome of a record that came and went before the PDS heard of it."""
 
 
 def intend(database: Database, lane: Lane, work: Work) -> int:
     """Note what is about to be sent and give the attempt's id; raises LeaseLostError when it must not be sent."""
     with database.write() as connection:
         lock_lane(connection, lane)
+        now = database.now(connection)
+        if (
+            lane.lease_until <= now
+        ):  # this process slept; nobody came yet, but may while the request is on its way
+            raise LeaseLostError
         connection.execute(update(mirror_target).where(_is_target(work.key)).values(ever_sent=True))
-        row = _row(lane, work, database.now(connection))
+        row = _row(lane, work, now)
         attempt_id: int = connection.execute(
             insert(delivery_attempt).values(row).returning(attempt.id)
         ).scalar_one()
         return attempt_id
 
 
-def note_cancelled(connection: Connection, lane: Lane, work: Work, now: datetime) -> None:
-    """Note that nothing had to be sent: the record came and went before the PDS heard of it."""
-    row = {**_row(lane, work, now), "ended_at": now, "outcome": CANCELLED}
+def note_unsent(connection: Connection, lane: Lane, work: Work, now: datetime, outcome: str) -> None:
+    """Note that nothing had to be sent, so that the generation is accounted for."""
+    row = {**_row(lane, work, now), "ended_at": now, "outcome": outcome}
     connection.execute(insert(delivery_attempt).values(row))
 
 
 def conclude(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
     """Note how the attempt ended."""
-    rev = _rev(verdict.body) if verdict.kind is Kind.DONE else None
+    rev = verdict.rev if verdict.kind is Kind.DONE else None
     connection.execute(
         update(delivery_attempt)
         .where(attempt.id == attempt_id)
@@ -63,11 +68,6 @@ def newest_open_put(connection: Connection, key: RecordKey) -> datetime | None:
 def _is_target(key: RecordKey) -> Any:
     column = mirror_target.c
     return (column.did == key.did) & (column.collection == key.collection) & (column.rkey == key.rkey)
-
-
-def _rev(body: Record | None) -> str | None:
-    commit = body.get("commit") if isinstance(body, dict) else None
-    return commit.get("rev") if isinstance(commit, dict) else None
 
 
 def _row(lane: Lane, work: Work, now: datetime) -> dict[str, Any]:

@@ -4,19 +4,25 @@ A lane is due when greatest(not_before, due_at) has come: `due_at` is work, `not
 backoff. Times are the database's. Whoever changes a lane after a claim proves its epoch.
 """
 
+import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, null, or_, select, update
 
 from eventstore.database import Database
-from outbox.tables import NEVER, PAST, mirror_lane, mirror_target, pds_host
-from outbox.targets import AUTH_REQUIRED, DELETE, READY, insert_into, upsert
+from outbox.backoff import backoff
+from outbox.tables import NEVER, PAST, blob_job, mirror_lane, mirror_target, pds_host
+from outbox.targets import AUTH_REQUIRED, DELETE, READY, insert_into
 
 lane_columns: Final = mirror_lane.c
 target_columns: Final = mirror_target.c
+CLAIM_TRIES: Final = 4
+PACED: Final = "paced"
+"""The reason of a lane whose `not_before` the PDS has named: nobody's wish makes it earlier."""
 
 
 class LeaseLostError(Exception):
@@ -44,14 +50,25 @@ def claim(database: Database, *, owner: str, limit: int, lease: timedelta) -> li
     with database.read() as connection:  # an idle relay writes nothing
         if not _due_hosts(connection, database.now(connection)):
             return []
+    for _ in range(CLAIM_TRIES):
+        lanes, is_whole = _claim(database, owner, limit, lease)
+        if lanes or is_whole:
+            return lanes
+        time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - others are claiming, which takes milliseconds
+    return []
+
+
+def _claim(database: Database, owner: str, limit: int, lease: timedelta) -> tuple[list[Lane], bool]:
+    """Claim, and say whether every host with due lanes could be looked at."""
     lanes: list[Lane] = []
     with database.write() as connection:
         due = _due_hosts(connection, database.now(connection))
-        for host in _lock_hosts(connection, due):
+        locked = _lock_hosts(connection, due)
+        for host in locked:
             now = database.now(connection)
             dids = _next_of_host(connection, host, now, limit - len(lanes))
             lanes += _lease(connection, host, dids, owner, now + lease)
-    return lanes
+    return lanes, len(locked) == len(due)
 
 
 def _due(now: datetime) -> ColumnElement[bool]:
@@ -105,22 +122,41 @@ def _lease(connection: Connection, host: str, dids: Sequence[str], owner: str, u
 
 
 def lock_lane(connection: Connection, lane: Lane) -> None:
-    """Hold the lane's row to the end of the transaction; raises LeaseLostError unless its epoch is still ours."""
-    epoch = connection.scalar(
-        select(lane_columns.lease_epoch).where(lane_columns.did == lane.did).with_for_update()
-    )
-    if epoch != lane.epoch:
+    """Hold the lane's row to the end of the transaction; raises LeaseLostError unless it is as it was claimed."""
+    row = connection.execute(
+        select(lane_columns.lease_epoch, lane_columns.host)
+        .where(lane_columns.did == lane.did)
+        .with_for_update()
+    ).one_or_none()
+    if row is None or (row.lease_epoch, row.host) != (lane.epoch, lane.host):
         raise LeaseLostError
 
 
 def release(database: Database, lane: Lane) -> None:
-    """Give the lane back, due when the earliest of its targets is."""
+    """Give the lane back, due when the earliest of its targets is, but after the lanes that wait already."""
     with database.write() as connection:
         lock_lane(connection, lane)
-        due_at = connection.scalar(
+        earliest = connection.scalar(
             select(func.min(target_due_at())).where(target_columns.did == lane.did, is_open())
         )
-        change_lane(connection, lane.did, lease_owner=None, lease_until=PAST, due_at=due_at or NEVER)
+        due_at = max(earliest, database.now(connection)) if earliest is not None else NEVER
+        change_lane(connection, lane.did, lease_owner=None, lease_until=PAST, due_at=due_at)
+
+
+def give_up(database: Database, lane: Lane) -> None:
+    """Give the lane back after a turn that broke down, to be tried again a little later."""
+    with database.write() as connection:
+        lock_lane(connection, lane)
+        now = database.now(connection)
+        slow_down(connection, lane.did, now)
+        change_lane(connection, lane.did, lease_owner=None, lease_until=PAST, due_at=now)
+
+
+def slow_down(connection: Connection, did: str, now: datetime, *, at_least: timedelta = timedelta()) -> None:
+    """Let the whole lane wait, the longer the more often it had to."""
+    failures = connection.scalar(select(lane_columns.failures).where(lane_columns.did == did)) or 0
+    not_before = now + max(backoff(failures), at_least)
+    change_lane(connection, did, failures=failures + 1, not_before=not_before)
 
 
 def is_open() -> ColumnElement[bool]:
@@ -153,16 +189,43 @@ def park_lane(connection: Connection, did: str, reason: str = AUTH_REQUIRED) -> 
     change_lane(connection, did, state=reason, reason=reason)
 
 
+def park_flight(connection: Connection, lane: Lane, reason: str) -> None:
+    """Let the lane wait, unless its owner has signed in since it was claimed: then it was the old login that failed."""
+    connection.execute(
+        update(mirror_lane)
+        .where(lane_columns.did == lane.did, lane_columns.lease_owner == lane.owner)
+        .values(state=reason, reason=reason)
+    )
+
+
 def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> None:
-    """Set the lane to work on this host, at once: in the transaction of a sign-in."""
-    upsert(connection, pds_host, {"host": host}, ("host",))
+    """Set the lane to work on this host, at once: in the transaction of a sign-in.
+
+    What is under way goes on, but nobody holds it any more: a login that it finds dead is the old one's.
+    """
+    known_host = insert_into(connection, pds_host).values(host=host)
+    connection.execute(known_host.on_conflict_do_nothing())  # no lock: a sign-in that hangs stops no claim
     insert = insert_into(connection, mirror_lane).values(
         did=did, host=host, state=READY, reason=None, due_at=at, not_before=PAST, failures=0
     )
-    columns = ("host", "state", "reason", "due_at", "not_before", "failures")
+    new, same_host = insert.excluded, lane_columns.host == host
+    paced = and_(same_host, lane_columns.reason == PACED)
     connection.execute(
         insert.on_conflict_do_update(
-            index_elements=["did"], set_={name: insert.excluded[name] for name in columns}
+            index_elements=["did"],
+            set_={
+                "host": new.host,
+                "state": new.state,
+                "reason": case((paced, PACED), else_=null()),
+                "due_at": new.due_at,
+                "not_before": case((paced, lane_columns.not_before), else_=new.not_before),
+                "failures": new.failures,
+                "lease_owner": None,
+                "lease_until": case((same_host, lane_columns.lease_until), else_=PAST),
+            },
         )
     )
     connection.execute(update(mirror_target).where(target_columns.did == did).values(not_before=PAST))
+    connection.execute(
+        update(blob_job).where(blob_job.c.did == did).values(not_before=PAST, lease_owner=None)
+    )

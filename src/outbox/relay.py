@@ -9,20 +9,29 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from eventstore.errors import EventStoreError
 from eventstore.unit_of_work import EventLog
+from outbox.backoff import backoff
 from outbox.blobs import BlobWorker
-from outbox.delivery import Delivery, Outcome
-from outbox.lanes import Lane, LeaseLostError, claim, release
+from outbox.delivery import Delivery, Outcome, Result
+from outbox.forgotten import wake_forgotten
+from outbox.lanes import Lane, LeaseLostError, claim, give_up, release
 from outbox.record import RecordUrls
 from outbox.settle import settle
-from outbox.work import Work, next_work
+from outbox.threads import in_thread
+from outbox.verdict import verdict_of_fault
+from outbox.work import UnreadableTargetError, Work, next_work
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.25
+LONGEST_PAUSE: Final = 5.0
+LOOK_SECONDS: Final = 60.0
 TURN_RECORDS: Final = 20
 TURN_SECONDS: Final = 10.0
-REQUEST_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,8 @@ class Relay:
         self._turns: set[asyncio.Task[Counter[Outcome]]] = set()
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = False
+        self._look_at = 0.0
 
     def wake(self) -> None:
         """Look for work at once; may be called from any thread."""
@@ -64,19 +75,25 @@ class Relay:
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set, then let the flights land and give their lanes back."""
         self._loop = asyncio.get_running_loop()
+        self._stopping = False
         stopped = asyncio.create_task(stop.wait())
+        failures = 0
         while not stop.is_set():
             self._woken.clear()
             try:
+                await self._look_for_forgotten()
                 found = await self._start_due()
+                failures = 0
             except Exception:
                 logger.exception("relay_claim_failed")  # a database that is away comes back
-                found = False
+                await self._pause(stopped, min(LONGEST_PAUSE, backoff(failures).total_seconds()))
+                failures += 1
+                continue
             if not found:
-                await self._pause(stopped)
+                await self._pause(stopped, POLL_SECONDS)
         stopped.cancel()
-        await asyncio.gather(*self._turns, return_exceptions=True)
-        await self._blobs.drain()
+        self._stopping = True
+        await asyncio.gather(self._blobs.stop(STOP_SECONDS), *self._turns, return_exceptions=True)
 
     async def run_once(self) -> Counter[Outcome]:
         """Deliver everything that is due now, and count how it ended."""
@@ -92,11 +109,14 @@ class Relay:
         room = self._limits.lanes - len(self._turns)
         if room <= 0:
             return started
-        lanes = await asyncio.to_thread(
+        lease = _Lease(
+            self._limits.lease
+        )  # begins before the database's: what this one counts is never too much
+        lanes = await in_thread(
             claim, self._log.database, owner=self._owner, limit=room, lease=self._limits.lease
         )
         for lane in lanes:
-            turn = asyncio.create_task(self._turn(lane))
+            turn = asyncio.create_task(self._turn(lane, lease))
             self._turns.add(turn)
             turn.add_done_callback(self._turn_ended)
         return started or bool(lanes)
@@ -105,33 +125,66 @@ class Relay:
         self._turns.discard(turn)
         self._woken.set()
 
-    async def _pause(self, stopped: "asyncio.Task[bool]") -> None:
+    async def _look_for_forgotten(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._look_at:
+            await in_thread(wake_forgotten, self._log.database)
+            self._look_at = now + LOOK_SECONDS
+
+    async def _pause(self, stopped: "asyncio.Task[bool]", seconds: float) -> None:
         woken = asyncio.create_task(self._woken.wait())
-        await asyncio.wait({woken, stopped}, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({woken, stopped}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         woken.cancel()
 
-    async def _turn(self, lane: Lane) -> Counter[Outcome]:
+    async def _turn(self, lane: Lane, lease: "_Lease") -> Counter[Outcome]:
         """Deliver the lane's due targets for a while, then let other lanes have a go."""
         ended: Counter[Outcome] = Counter()
-        lease = _Lease(self._limits.lease)
         seen: list[int] = []
         try:
-            while len(seen) < TURN_RECORDS and lease.age < TURN_SECONDS and lease.seconds_to_send() > 0:
-                work = await asyncio.to_thread(self._next, lane, seen)
-                if work is None:
+            while self._has_time(lease) and len(seen) < TURN_RECORDS:
+                result = await self._deliver_next(lane, lease, seen)
+                if result is None:
                     break
-                seen.append(work.track_id)
-                result = await self._delivery.deliver(lane, work, lease.seconds_to_send())
-                await asyncio.to_thread(settle, self._log, lane, result)
+                seen.append(result.work.track_id)
+                await in_thread(settle, self._log, lane, result)
                 ended[result.outcome] += 1
                 if result.ends_turn:
                     break
-            await asyncio.to_thread(release, self._log.database, lane)
+            await in_thread(release, self._log.database, lane)
         except LeaseLostError:
-            logger.warning("lease_lost", extra={"did": lane.did, "epoch": lane.epoch})
+            logger.warning("lease_lost", extra=_named(lane))
         except Exception:
-            logger.exception("turn_failed", extra={"did": lane.did, "epoch": lane.epoch})
+            logger.exception("turn_failed", extra=_named(lane))
+            await self._give_up(lane)
         return ended
+
+    def _has_time(self, lease: "_Lease") -> bool:
+        return not self._stopping and lease.age < TURN_SECONDS and lease.seconds_to_send() > 0
+
+    async def _deliver_next(self, lane: Lane, lease: "_Lease", seen: list[int]) -> Result | None:
+        """Deliver one target; what goes wrong with it alone is its own failure and not the lane's."""
+        try:
+            work = await in_thread(self._next, lane, seen)
+        except UnreadableTargetError as error:
+            logger.exception("target_unreadable", extra=_named(lane))
+            return Result(error.work, Outcome.FAILED, verdict_of_fault(error))
+        if work is None:
+            return None
+        try:
+            return await self._delivery.deliver(lane, work, lease.seconds_to_send())
+        except (LeaseLostError, SQLAlchemyError, EventStoreError):
+            raise
+        except Exception as error:
+            logger.exception("delivery_failed", extra=_named(lane))
+            return Result(work, Outcome.FAILED, verdict_of_fault(error))
+
+    async def _give_up(self, lane: Lane) -> None:
+        try:
+            await in_thread(give_up, self._log.database, lane)
+        except LeaseLostError:
+            pass
+        except Exception:  # its lease ends by itself
+            logger.exception("lane_not_given_back", extra=_named(lane))
 
     def _next(self, lane: Lane, seen: list[int]) -> Work | None:
         with self._log.database.read() as connection:
@@ -139,8 +192,12 @@ class Relay:
         return next_work(self._log, lane, self._urls, now, seen)
 
 
+def _named(lane: Lane) -> dict[str, object]:
+    return {"did": lane.did, "epoch": lane.epoch}
+
+
 class _Lease:
-    """How long this process may still send under a lease that it took just now."""
+    """How long this process may still send under the leases that it is about to take."""
 
     def __init__(self, length: timedelta, clock: Callable[[], float] = time.monotonic) -> None:
         self._length = length.total_seconds()
@@ -153,6 +210,6 @@ class _Lease:
         return self._clock() - self._taken
 
     def seconds_to_send(self) -> float:
-        """Give the time for one request: half of what is left, so that a read-back fits too; 0 when too little is."""
+        """Give the time for all requests of one more delivery; a quarter is left to settle it, 0 when too little is."""
         left = self._length - self.age
-        return min(REQUEST_SECONDS, left / 2) if left > self._length / 4 else 0.0
+        return left - self._length / 4 if left > self._length / 2 else 0.0

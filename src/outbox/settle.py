@@ -11,12 +11,12 @@ from eventstore.envelope import Envelope
 from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
 from outbox.backoff import backoff
-from outbox.dag_cbor import encode
-from outbox.delivery import UNREACHABLE, Outcome, Result
-from outbox.journal import conclude, note_cancelled
-from outbox.lanes import Lane, change_lane, lock_lane, park_lane
-from outbox.tables import NEVER, PAST, blob_job, mirror_lane, mirror_target
-from outbox.targets import AUTH_REQUIRED, upsert
+from outbox.dag_cbor import Record, UnencodableError, encode
+from outbox.delivery import Outcome, Result
+from outbox.journal import CANCELLED, conclude, note_unsent
+from outbox.lanes import PACED, Lane, change_lane, lock_lane, park_flight, slow_down
+from outbox.tables import NEVER, PAST, blob_job, mirror_target
+from outbox.targets import AUTH_REQUIRED, PUT, upsert
 from outbox.verdict import Kind, Verdict
 from outbox.work import Work
 
@@ -46,9 +46,11 @@ def _settle(unit: Unit, lane: Lane, result: Result) -> None:
         conclude(unit.connection, result.attempt_id, result.verdict, unit.now)
     match result.outcome:
         case Outcome.CANCELLED:
-            note_cancelled(unit.connection, lane, result.work, unit.now)
+            note_unsent(unit.connection, lane, result.work, unit.now, CANCELLED)
             _acknowledge(unit, lane, result)
         case Outcome.DELIVERED:
+            if result.attempt_id is None:
+                note_unsent(unit.connection, lane, result.work, unit.now, Kind.DONE.value)
             _acknowledge(unit, lane, result)
         case Outcome.MISSING:
             _note_missing(unit, result.work)
@@ -60,6 +62,7 @@ def _settle(unit: Unit, lane: Lane, result: Result) -> None:
                 result.work,
                 not_before=result.settles_at,
                 failed_gen=result.work.gen,
+                state="verifying",
                 reason="verifying",
             )
         case Outcome.FAILED:
@@ -69,7 +72,7 @@ def _settle(unit: Unit, lane: Lane, result: Result) -> None:
 def _acknowledge(unit: Unit, lane: Lane, result: Result) -> None:
     """Acknowledge only the generation that was sent; a newer one stays open."""
     work, sent = result.work, result.work.request_cid
-    confirmed = result.verdict.body.get("cid") if isinstance(result.verdict.body, dict) else None
+    confirmed = result.verdict.cid if work.op == PUT else None
     if confirmed is not None and confirmed != sent:
         logger.error("cid_mismatch", extra={"uri": work.key.uri, "expected": sent, "returned": confirmed})
     body = work.body
@@ -83,7 +86,7 @@ def _acknowledge(unit: Unit, lane: Lane, result: Result) -> None:
         ever_sent=result.outcome is not Outcome.CANCELLED,
         **_CLEAN,
     )
-    change_lane(unit.connection, lane.did, failures=0)
+    change_lane(unit.connection, lane.did, failures=0, reason=None)
 
 
 _CLEAN: Final[dict[str, Any]] = {
@@ -119,28 +122,43 @@ def _hold(unit: Unit, result: Result) -> None:
         state="held",
         reason="foreign_edit",
         failed_gen=result.work.gen,
+        not_before=PAST,
         conflict_cid=remote.cid if remote is not None else None,
-        conflict_body=encode(remote.body) if remote is not None and remote.body is not None else None,
+        conflict_body=_kept(remote.body) if remote is not None else None,
     )
 
 
+def _kept(foreign: Record | None) -> bytes | None:
+    """Keep a foreign value, unless no record of ours could hold it: then it stays at the PDS alone."""
+    try:
+        return encode(foreign) if foreign is not None else None
+    except UnencodableError:
+        return None
+
+
 def _note_failure(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> None:
-    failure = {"last_error": f"{verdict.error}: {verdict.message}", "failed_gen": work.gen}
-    again_at = unit.now + backoff(work.attempts)
+    failure: dict[str, Any] = {
+        "last_error": f"{verdict.error}: {verdict.message}",
+        "failed_gen": work.gen,
+        "attempts": work.attempts + 1,
+    }
+    asked = timedelta(seconds=verdict.retry_after or 0)
+    again_at = unit.now + max(backoff(work.attempts), asked)
     match verdict.kind:
         case Kind.REJECTED:
             _set(unit, work, state="rejected", reason=verdict.error, **failure)
         case Kind.BLOB_MISSING:
-            _upload_again(unit, work)
+            # A PDS that drops each blob at once must not be sent it again and again.
+            _upload_again(unit, work, not_before=again_at if work.attempts else PAST)
             _set(unit, work, state="blob", reason="blob", not_before=NEVER, **failure)
         case Kind.PACED:
-            pause = timedelta(seconds=verdict.retry_after or DEFAULT_PACE_SECONDS)
-            _set(unit, work, state="paced", reason="paced", **failure)
-            change_lane(unit.connection, lane.did, not_before=unit.now + pause)
+            paced = {**failure, "attempts": work.attempts}
+            pause = asked or timedelta(seconds=DEFAULT_PACE_SECONDS)
+            _set(unit, work, state=PACED, reason=PACED, not_before=PAST, **paced)
+            change_lane(unit.connection, lane.did, not_before=unit.now + pause, reason=PACED)
         case Kind.SIGN_IN | Kind.INACTIVE | Kind.MOVED:
-            park_lane(unit.connection, lane.did, PARKING[verdict.kind])
+            park_flight(unit.connection, lane, PARKING[verdict.kind])
         case _:
-            attempts = work.attempts + 1
             if verdict.kind is Kind.NOT_SENT:
                 failure["ever_sent"] = work.ever_sent
             _set(
@@ -148,21 +166,14 @@ def _note_failure(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> None:
                 work,
                 state="backoff",
                 reason="backoff",
-                attempts=attempts,
                 not_before=again_at,
                 **failure,
             )
-            if verdict.status in UNREACHABLE:
-                _slow_lane(unit, lane, unit.now)
+            if verdict.concerns_host:
+                slow_down(unit.connection, lane.did, unit.now, at_least=asked)
 
 
-def _slow_lane(unit: Unit, lane: Lane, now: datetime) -> None:
-    column = mirror_lane.c
-    failures = unit.connection.scalar(select(column.failures).where(column.did == lane.did)) or 0
-    change_lane(unit.connection, lane.did, failures=failures + 1, not_before=now + backoff(failures))
-
-
-def _upload_again(unit: Unit, work: Work) -> None:
+def _upload_again(unit: Unit, work: Work, *, not_before: datetime) -> None:
     track = unit.load(Track, Track.create_id(work.track_id))
     row = {
         "did": work.key.did,
@@ -170,7 +181,7 @@ def _upload_again(unit: Unit, work: Work) -> None:
         "audio_cid": track.audio.cid,
         "requested": track.blob_requested,
         "again": True,
-        "not_before": PAST,
+        "not_before": not_before,
     }
     upsert(unit.connection, blob_job, row, ("again", "not_before"))
 

@@ -22,6 +22,8 @@ PARKED: Final = "parked"
 HELD: Final = "held"
 DETACHED: Final = "detached"
 REJECTED: Final = "rejected"
+DATED: Final = frozenset({"backoff", "paced", "verifying"})
+"""Reasons to wait that end at a known time."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,7 @@ def _mirror(row: Any) -> Mirror:
         reason=reason,
         generation=row.desired_gen,
         acked_generation=row.acked_gen,
-        next_attempt_at=max(row.not_before, row.lane_not_before)
-        if waiting and row.state == "backoff"
-        else None,
+        next_attempt_at=max(row.not_before, row.lane_not_before) if waiting and reason in DATED else None,
         desired_op=row.desired_op,
         record_uri=RecordKey(row.did, row.collection, row.rkey).uri,
         record_cid=row.observed_cid,

@@ -26,13 +26,14 @@ class _Page:
 
     newest: Track = field(init=False)
     touched: Change | None = None
-    blob_changed: bool = False
+    blob_changed: Track | None = None
 
     def add(self, change: Change, track: Track) -> None:
         self.newest = track
         if isinstance(change.event, Track.Event) and change.event.touches_record():
             self.touched = change
-        self.blob_changed |= _blob_wish(change.before) != _blob_wish(track)
+        if _blob_wish(change.before) != _blob_wish(track):
+            self.blob_changed = track
 
 
 class MirrorTargets:
@@ -57,8 +58,8 @@ class MirrorTargets:
                 upsert(connection, into(mirror_target), row, TARGETS.columns)
             else:
                 _set_detached(connection, into(mirror_target), page.newest)
-            if page.blob_changed:
-                upsert(connection, into(blob_job), _blob_row(page.newest), BLOB_JOBS.columns)
+            if page.blob_changed is not None:
+                upsert(connection, into(blob_job), _blob_row(page.blob_changed), BLOB_JOBS.columns)
 
 
 def wake_lane(connection: Connection, did: str, at: datetime) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, case, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.track import Track
 from eventstore.change import Recorded
@@ -62,28 +63,49 @@ class Work:
         """Say why the PDS must not be sent this record, if so."""
         try:
             if (body := self.body) is not None:
-                lexicon.check(body)
                 record_cid(body)
+                lexicon.check(body)
         except (LexiconError, UnencodableError) as error:
             return str(error)
         return None
 
 
+class UnreadableTargetError(Exception):
+    """The log or the row says something that this code does not understand; `work` names the target and no more."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work.key.uri)
+        self.work = work
+
+
 def next_work(log: EventLog, lane: Lane, urls: RecordUrls, now: datetime, done: Sequence[int]) -> Work | None:
-    """Read the lane's next due target: deletes first, then by age. `done` are tracks this turn has seen to."""
+    """Read the lane's next due target: what failed goes last, deletes before edits, then by age.
+
+    `done` are tracks this turn has seen to. Raises UnreadableTargetError.
+    """
     with log.database.read() as connection:
         row = connection.execute(
             select(mirror_target)
             .where(columns.did == lane.did, is_open(), target_due_at() <= now, columns.track_id.not_in(done))
-            .order_by(columns.desired_op != DELETE, columns.desired_gen)
+            .order_by(_failures(), columns.desired_op != DELETE, columns.desired_gen)
             .limit(1)
         ).one_or_none()
         if row is None:
             return None
-        recorded = log.stream(connection, Track.create_id(row.track_id))
-        track = log.fold(Track, recorded)
-        assert track is not None  # noqa: S101 - a target is made by an event of its track
-        return _work(row, recorded, track, urls)
+        try:
+            recorded = log.stream(connection, Track.create_id(row.track_id))
+            track = log.fold(Track, recorded)
+            assert track is not None  # noqa: S101 - a target is made by an event of its track
+            return _work(row, recorded, track, urls)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:
+            raise UnreadableTargetError(_unread(row)) from error
+
+
+def _failures() -> ColumnElement[int]:
+    """Give how often the newest generation failed; else a record that always fails would keep its siblings back."""
+    return case((columns.failed_gen == columns.desired_gen, columns.attempts), else_=0)
 
 
 def _work(row: Any, recorded: Sequence[Recorded], track: Track, urls: RecordUrls) -> Work:
@@ -100,9 +122,25 @@ def _work(row: Any, recorded: Sequence[Recorded], track: Track, urls: RecordUrls
         base=row.observed_cid,
         observed=decode(row.observed_body) if row.observed_body is not None else None,
         ever_sent=row.ever_sent,
-        attempts=row.attempts,
+        attempts=row.attempts if row.failed_gen == gen else 0,
         recreates=recreates,
         history=tuple(recorded),
+    )
+
+
+def _unread(row: Any) -> Work:
+    return Work(
+        key=RecordKey(row.did, row.collection, row.rkey),
+        track_id=row.track_id,
+        gen=row.desired_gen,
+        op=row.desired_op,
+        desired=None,
+        base=row.observed_cid,
+        observed=None,
+        ever_sent=row.ever_sent,
+        attempts=row.attempts if row.failed_gen == row.desired_gen else 0,
+        recreates=False,
+        history=(),
     )
 
 

@@ -1,0 +1,163 @@
+"""The rows of the uploads: claim, settle, give back. Locks in the order of all: lane, target, job."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, func, or_, select, update
+
+from aggregates.track import Track
+from aggregates.values import BlobRef
+from eventstore.database import Database
+from eventstore.unit import Unit
+from outbox.backoff import backoff
+from outbox.lanes import LeaseLostError, park_lane
+from outbox.settle import PARKING
+from outbox.tables import PAST, blob_job, mirror_lane, mirror_target
+from outbox.targets import READY, wake_lane
+from outbox.verdict import Kind, Verdict
+
+LEASE: Final = timedelta(minutes=20)
+
+job = blob_job.c
+lane = mirror_lane.c
+target = mirror_target.c
+
+
+@dataclass(frozen=True)
+class BlobJob:
+    """A claimed upload."""
+
+    did: str
+    host: str
+    track_id: int
+    audio_cid: str
+    attempts: int
+    owner: str
+    epoch: int
+
+
+def claim_jobs(
+    database: Database, *, owner: str, limit: int, of_a_host: int, busy: Mapping[str, int]
+) -> list[BlobJob]:
+    """Take due jobs, so that no host has more than `of_a_host` of this process; `busy` counts what it has."""
+    with database.read() as connection:  # an idle worker writes nothing
+        rows = _due_jobs(connection, database.now(connection), of_a_host, busy)
+    if not rows:
+        return []
+    jobs: list[BlobJob] = []
+    taken = Counter(busy)
+    with database.write() as connection:
+        for row in rows:
+            if len(jobs) < limit and taken[row.host] < of_a_host:
+                claimed = _claim(connection, row, owner, database.now(connection))
+                jobs += claimed
+                taken[row.host] += len(claimed)
+    return jobs
+
+
+def _due_jobs(
+    connection: Connection, now: datetime, of_a_host: int, busy: Mapping[str, int]
+) -> Sequence[Any]:
+    full = [host for host, running in busy.items() if running >= of_a_host]
+    place = func.row_number().over(partition_by=lane.host, order_by=(job.not_before, job.track_id))
+    due = (
+        select(job.did, job.track_id, job.not_before, lane.host, place.label("place"))
+        .join(mirror_lane, lane.did == job.did)
+        .where(_is_due(now), and_(lane.state == READY, ~lane.paused), lane.host.not_in(full))
+        .subquery()
+    )
+    first = select(due).where(due.c.place <= of_a_host)
+    return connection.execute(first.order_by(due.c.not_before, due.c.track_id)).all()
+
+
+def _is_due(now: datetime) -> Any:
+    return and_(or_(job.requested, job.again), job.not_before <= now, job.lease_until <= now)
+
+
+def _claim(connection: Connection, row: Any, owner: str, now: datetime) -> list[BlobJob]:
+    this = (job.did == row.did, job.track_id == row.track_id)
+    found = connection.execute(
+        select(blob_job).where(*this, _is_due(now)).with_for_update(skip_locked=True)
+    ).one_or_none()
+    if found is None:
+        return []
+    epoch = found.lease_epoch + 1
+    connection.execute(
+        update(blob_job).where(*this).values(lease_owner=owner, lease_until=now + LEASE, lease_epoch=epoch)
+    )
+    return [BlobJob(row.did, row.host, row.track_id, found.audio_cid, found.attempts, owner, epoch)]
+
+
+def give_back(database: Database, claimed: BlobJob) -> None:
+    """Let others have the job at once: its upload was not finished."""
+    with database.write() as connection:
+        connection.execute(
+            update(blob_job)
+            .where(job.did == claimed.did, job.track_id == claimed.track_id, job.lease_epoch == claimed.epoch)
+            .values(lease_owner=None, lease_until=PAST)
+        )
+
+
+def settle_job(unit: Unit, claimed: BlobJob, verdict: Verdict | None) -> None:
+    """One unit: the lease is ours, the track is as it was, the event is appended, the job ends or waits.
+
+    Without a verdict nothing was sent, because the track did not want it.
+    """
+    unit.connection.execute(select(lane.did).where(lane.did == claimed.did).with_for_update())
+    row = unit.connection.execute(
+        select(job.lease_epoch, job.lease_owner, job.audio_cid, job.again)
+        .where(job.did == claimed.did, job.track_id == claimed.track_id)
+        .with_for_update()
+    ).one_or_none()
+    if row is None or row.lease_epoch != claimed.epoch:
+        raise LeaseLostError
+    track = unit.load(Track, Track.create_id(claimed.track_id))
+    if not track.blob_accepts(claimed.audio_cid):
+        # Of what the PDS said of other audio nothing concerns the audio that the track has now.
+        _end(unit, claimed, again=row.again and row.audio_cid != claimed.audio_cid, attempts=0)
+    elif verdict is None:
+        _end(unit, claimed)  # it is wanted again since
+    elif verdict.kind in PARKING:
+        if row.lease_owner == claimed.owner:  # else its owner has signed in meanwhile
+            park_lane(unit.connection, claimed.did, PARKING[verdict.kind])
+        _end(unit, claimed)
+    else:
+        _settle(unit, claimed, track, verdict)
+
+
+def _settle(unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict) -> None:
+    error = f"{verdict.error}: {verdict.message}"
+    if verdict.kind is Kind.DONE:
+        _set_target(unit, claimed, state="idle", reason=None, not_before=PAST)
+        wake_lane(unit.connection, claimed.did, unit.now)
+        track.record_blob(BlobRef(claimed.audio_cid, verdict.body["blob"]), at=unit.now)
+        _end(unit, claimed, again=False, attempts=0, last_error=None)
+    elif verdict.kind is Kind.REJECTED:
+        _set_target(unit, claimed, state="rejected", reason=verdict.error)
+        track.record_blob_failure(verdict.error or "rejected", final=True, at=unit.now)
+        _end(unit, claimed, again=False, last_error=error)
+    else:
+        pause = max(backoff(claimed.attempts), timedelta(seconds=verdict.retry_after or 0))
+        not_before = unit.now + pause
+        _end(unit, claimed, attempts=claimed.attempts + 1, not_before=not_before, last_error=error)
+    unit.save(track)
+
+
+def _end(unit: Unit, claimed: BlobJob, **columns: Any) -> None:
+    unit.connection.execute(
+        update(blob_job)
+        .where(job.did == claimed.did, job.track_id == claimed.track_id)
+        .values(lease_owner=None, lease_until=PAST, **columns)
+    )
+
+
+def _set_target(unit: Unit, claimed: BlobJob, **columns: Any) -> None:
+    """Change the record that waits for its blob, if it does."""
+    unit.connection.execute(
+        update(mirror_target)
+        .where(target.track_id == claimed.track_id, target.state == "blob")
+        .values(columns)
+    )

@@ -1,0 +1,54 @@
+"""Lanes that nobody would come to: what a repair of the targets, or an operator's hand, leaves behind.
+
+Every ordinary change wakes its lane in its own transaction; this is the net below that.
+"""
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select, update
+
+from eventstore.database import Database
+from outbox.lanes import change_lane, is_open, lane_columns, target_columns, target_due_at
+from outbox.tables import NEVER, PAST, blob_job, mirror_lane, mirror_target
+
+
+def wake_forgotten(database: Database) -> list[str]:
+    """Make lanes due that sleep although a target of theirs is open, and say whose they were."""
+    with database.read() as connection:
+        asleep = connection.scalars(_asleep()).all()
+    return [did for did in asleep if _wake(database, did)]
+
+
+def _wake(database: Database, did: str) -> bool:
+    with database.write() as connection:
+        lane = _asleep().where(lane_columns.did == did)
+        if connection.scalar(lane.with_for_update(of=mirror_lane, skip_locked=True)) is None:
+            return False
+        _reopen(connection, did)
+        change_lane(connection, did, due_at=database.now(connection))
+        return True
+
+
+def _reopen(connection: Connection, did: str) -> None:
+    connection.execute(
+        update(mirror_target)
+        .where(target_columns.did == did, _waits_in_vain())
+        .values(state="idle", reason=None, not_before=PAST)
+    )
+
+
+def _asleep() -> Select[str]:
+    waits = exists().where(
+        target_columns.did == lane_columns.did,
+        is_open(),
+        or_(target_due_at() < NEVER, _waits_in_vain()),
+    )
+    return select(lane_columns.did).where(lane_columns.due_at >= NEVER, waits)
+
+
+def _waits_in_vain() -> ColumnElement[bool]:
+    """Whether it waits for a blob that nobody is asked for."""
+    asked = exists().where(
+        blob_job.c.did == target_columns.did,
+        blob_job.c.track_id == target_columns.track_id,
+        or_(blob_job.c.requested, blob_job.c.again),
+    )
+    return and_(target_columns.state == "blob", ~asked)
