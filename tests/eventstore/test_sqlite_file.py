@@ -1,0 +1,104 @@
+"""One SQLite file: several processes append to it, and a position is never used twice."""
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from eventstore.database import Database
+from eventstore.unit_of_work import EventLog
+from tests.eventstore.conftest import create_tables
+from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_id
+from tests.eventstore.processes import writers
+from tests.eventstore.threads import DEADLINE, together
+
+pytestmark = pytest.mark.usefixtures("file")
+
+
+@pytest.fixture
+def file(fresh_sqlite: str) -> Iterator[Path]:
+    """A file with six events, that nobody has open."""
+    database = Database(fresh_sqlite)
+    create_tables(database)
+    database.close()
+    append(fresh_sqlite, "a", "b", "c", "d", "e", "f")
+    return Path(str(database.engine.url.database))
+
+
+def append(url: str, *names: str) -> None:
+    database = Database(url)
+    for name in names:
+        EventLog(database).transact(ALICE, ENVELOPE, lambda unit, name=name: unit.save(Counter(name=name)))
+    database.close()
+
+
+def positions(url: str) -> list[int]:
+    database = Database(url)
+    found = [recorded.position for recorded in EventLog(database).read(after=0, until=2**62, limit=1000)]
+    database.close()
+    return found
+
+
+def execute(file: Path, *statements: str) -> None:
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def test_two_processes_append_to_one_file(fresh_sqlite: str) -> None:
+    with writers(*[("append", fresh_sqlite, name, "40") for name in ("x", "x", "y")]) as children:
+        for child in children:
+            child.says("ready")
+        for child in children:
+            child.go_on()
+        for child in children:
+            child.says("done")
+    assert positions(fresh_sqlite) == list(range(1, 6 + 120 + 2 + 1))
+    database = Database(fresh_sqlite)
+    with database.read() as connection:
+        log = EventLog(database)
+        x, y = [log.fold(Counter, log.stream(connection, counter_id(name))) for name in ("x", "y")]
+    database.close()
+    assert (x.total, y.total) == (80, 40)
+
+
+def test_several_may_be_the_first_to_open_a_file(fresh_sqlite: str, file: Path) -> None:
+    """The switch to the write-ahead log needs the file alone, and SQLite does not wait for that."""
+    for turn in range(30):
+        execute(file, "pragma journal_mode=delete")
+        at_once = threading.Barrier(8)
+
+        def open_and_append(name: str, at_once: threading.Barrier = at_once) -> None:
+            at_once.wait(DEADLINE)
+            append(fresh_sqlite, name)
+
+        together(*[partial(open_and_append, f"{turn}-{n}") for n in range(8)])
+    assert len(positions(fresh_sqlite)) == 6 + 30 * 8
+
+
+def test_a_deleted_tails_positions_are_not_used_again(fresh_sqlite: str, file: Path) -> None:
+    execute(file, "delete from stored_event where position > 3")
+    append(fresh_sqlite, "g")
+    assert positions(fresh_sqlite) == [1, 2, 3, 7]
+
+
+def test_vacuum_leaves_positions_alone(fresh_sqlite: str, file: Path) -> None:
+    execute(file, "delete from stored_event where position in (2, 3, 6)", "vacuum")
+    append(fresh_sqlite, "g")
+    assert positions(fresh_sqlite) == [1, 4, 5, 7]
+
+
+def test_a_restored_dump_has_the_same_positions(file: Path, tmp_path: Path) -> None:
+    execute(file, "delete from stored_event where position in (2, 3, 6)")
+    with contextlib.closing(sqlite3.connect(file)) as old:
+        dump = "\n".join(old.iterdump())
+    with contextlib.closing(sqlite3.connect(tmp_path / "restored.db")) as new:
+        new.executescript(dump)
+    restored = f"sqlite:///{tmp_path / 'restored.db'}"
+    assert positions(restored) == [1, 4, 5]
+    append(restored, "g")
+    assert positions(restored) == [1, 4, 5, 7]

@@ -1,0 +1,46 @@
+"""A process of its own that appends: `python -m tests.eventstore.writer hold|append URL NAME ...`."""
+
+import sys
+
+from eventstore.database import Database
+from eventstore.errors import AggregateNotFoundError
+from eventstore.unit import Unit
+from eventstore.unit_of_work import EventLog
+from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_id
+
+
+def hold(url: str, name: str, timeout: str) -> None:
+    """Append, say so, and commit once told to."""
+    log = EventLog(Database(url, postgres={"idle_in_transaction_session_timeout": timeout}))
+    with log.unit_of_work(ALICE, ENVELOPE) as unit:
+        unit.save(Counter(name=name))
+        say("holding")
+        sys.stdin.readline()
+    say("committed")
+
+
+def append(url: str, name: str, times: str) -> None:
+    """Once told to, open the database and add one to a counter, so many times."""
+    say("ready")
+    sys.stdin.readline()
+    log = EventLog(Database(url))
+
+    def add_one(unit: Unit) -> None:
+        try:
+            counter = unit.load(Counter, counter_id(name))
+        except AggregateNotFoundError:
+            counter = Counter(name=name)
+        counter.add(1)
+        unit.save(counter)
+
+    for _ in range(int(times)):
+        log.transact(ALICE, ENVELOPE, add_one)
+    say("done")
+
+
+def say(what: str) -> None:
+    print(what, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    {"hold": hold, "append": append}[sys.argv[1]](*sys.argv[2:])
