@@ -9,6 +9,7 @@ from sqlalchemy.engine import make_url
 
 from aggregates.transcodings import TRANSCODINGS
 from api.services import Services
+from api.supporters import HttpSupporters
 from eventstore.database import Database
 from eventstore.unit_of_work import EventLog
 from identity.accounts import Accounts
@@ -48,12 +49,13 @@ class Application:
     relay: Relay
     leases: JobLeases
     sessions: PdsSessions
-    http: httpx.AsyncClient
+    clients: tuple[httpx.AsyncClient, ...]
 
     async def close(self) -> None:
         """Let what must not be abandoned finish, and disconnect."""
         await self.sessions.finish()
-        await self.http.aclose()
+        for client in self.clients:
+            await client.aclose()
         self.database.close()
 
 
@@ -81,23 +83,25 @@ def build(settings: Settings) -> Application:
     log = open_log(settings)
     database = log.database
     media = Media(database, _store(settings))
-    http = _http(settings)
+    http, ours = _client(*settings.dev_origins, settings.plc_url), _client(settings.supporters_url)
     sessions = _sessions(settings, database, http)
     pds = Pds(SessionsOfIdentity(sessions), http)
     owner = process_name()
     relay = _relay(settings, log, media, pds, owner)
-    services = _services(settings, log=log, media=media, http=http, sessions=sessions, pds=pds, relay=relay)
+    services = _services(
+        settings, log=log, media=media, http=http, ours=ours, sessions=sessions, pds=pds, relay=relay
+    )
     leases = JobLeases(database, owner)
-    return Application(settings, database, log, media, services, relay, leases, sessions, http)
+    return Application(settings, database, log, media, services, relay, leases, sessions, (http, ours))
 
 
 def _store(settings: Settings) -> MediaStore:
     return open_store(settings.media, settings.data, settings.s3_endpoint, settings.s3_public_url)
 
 
-def _http(settings: Settings) -> httpx.AsyncClient:
-    plc = [settings.plc_url] if settings.plc_url else []
-    return public_client(AddressPolicy([*settings.dev_origins, *plc]))
+def _client(*trusted: str | None) -> httpx.AsyncClient:
+    """Give a client for public addresses and these: nobody's PDS is to be an address that only we may ask."""
+    return public_client(AddressPolicy([url for url in trusted if url is not None]))
 
 
 def _sessions(settings: Settings, database: Database, http: httpx.AsyncClient) -> PdsSessions:
@@ -128,6 +132,7 @@ def _services(
     log: EventLog,
     media: Media,
     http: httpx.AsyncClient,
+    ours: httpx.AsyncClient,
     sessions: PdsSessions,
     pds: Pds,
     relay: Relay,
@@ -157,5 +162,6 @@ def _services(
         not_ready_because=lambda: why_not_ready(log),
         wake_relay=relay.wake,
         sign_in=sign_in if settings.app_password_login else None,
+        supporters=HttpSupporters(settings.supporters_url, ours) if settings.supporters_url else None,
         cors_origins=settings.cors_origins,
     )
