@@ -1,0 +1,37 @@
+"""Record golden events for new topics: `python -m tests.golden.record`. What is there is never overwritten."""
+
+import json
+from copy import deepcopy
+from typing import Any
+
+from projections.visible_state import difference, visible_state
+from tests.dsl import every_event
+from tests.golden.tape import CHANGES, CODEC, EVENTS, TOPICS, decoded, golden_changes, topics
+
+
+def main() -> None:
+    """Add what is missing."""
+    EVENTS.mkdir(exist_ok=True)
+    known = topics() if TOPICS.exists() else []
+    for event in every_event().values():
+        stored = CODEC.encode(event)
+        if stored.topic not in known:
+            known.append(stored.topic)
+            (EVENTS / f"{stored.topic}.json").write_bytes(stored.state + b"\n")
+    TOPICS.write_text("\n".join(known) + "\n")
+    earlier = golden_changes() if CHANGES.exists() else {}
+    CHANGES.write_text(json.dumps({**changes_of(known), **earlier}, indent=1, ensure_ascii=False) + "\n")
+
+
+def changes_of(tape: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """Replay the golden events and tell what each changes."""
+    track, changes = None, {}
+    for topic in tape:
+        before = visible_state(track)
+        track = decoded(topic).mutate(deepcopy(track))
+        changes[topic] = difference(before, visible_state(track))
+    return changes
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Events that were stored once replay for ever, to the same state."""
+
+import json
+import re
+
+import pytest
+from eventsourcing.utils import get_topic, resolve_topic
+
+from aggregates.track import Track
+from tests.dsl import event_classes, every_event
+from tests.golden.record import changes_of
+from tests.golden.tape import CODEC, EVENTS, decoded, golden_changes, stored, topics
+
+RECORD = "record it with `python -m tests.golden.record`"
+CURRENT = {CODEC.encode(event).topic: event for event in every_event().values()}
+
+
+def test_every_event_class_has_a_golden_event() -> None:
+    classes = {get_topic(each) for each in event_classes().values()}
+    assert classes <= set(topics()), RECORD
+    assert classes == set(CURRENT), "tests.dsl.every_event must make one event of each class"
+
+
+def test_every_stored_topic_has_its_golden_event_and_every_golden_event_its_topic() -> None:
+    assert sorted(path.stem for path in EVENTS.glob("*.json")) == sorted(topics())
+    assert list(golden_changes()) == topics()
+
+
+@pytest.mark.parametrize("topic", topics())
+def test_a_stored_topic_is_known_and_versioned(topic: str) -> None:
+    assert issubclass(resolve_topic(topic), Track.Event)
+    assert re.fullmatch(rf"{Track.TOPIC}\.[a-z_]+\.v[1-9][0-9]*", topic)
+
+
+def test_the_topic_of_the_aggregate_is_stored_too_and_never_changes() -> None:
+    assert json.loads(stored("track.registered.v1"))["originator_topic"] == "track"
+    assert resolve_topic("track") is Track
+
+
+@pytest.mark.parametrize("topic", topics())
+def test_a_golden_event_is_read_as_the_event_that_was_recorded(topic: str) -> None:
+    event = decoded(topic)
+    assert (event.originator_id, event.originator_version) == (Track.create_id(1), topics().index(topic) + 1)
+    if topic in CURRENT:
+        fields = {name: value for name, value in vars(CURRENT[topic]).items() if name != "originator_version"}
+        assert {name: value for name, value in vars(event).items() if name != "originator_version"} == fields
+
+
+@pytest.mark.parametrize("topic", CURRENT)
+def test_the_same_event_is_written_as_before(topic: str) -> None:
+    assert CODEC.encode(CURRENT[topic]).state == stored(topic), "another shape needs another topic version"
+
+
+def test_a_replay_of_the_golden_events_changes_what_it_changed_then() -> None:
+    assert changes_of(topics()) == golden_changes()
