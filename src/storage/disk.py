@@ -1,7 +1,7 @@
 """Media as files: one folder per two characters of the CID, one file per copy."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,7 +126,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _disk_errors(key: str | None = None) -> Iterator[None]:
+def _disk_errors(key: str | None = None) -> Generator[None]:
     try:
         yield
     except FileNotFoundError as exc:

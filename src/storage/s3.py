@@ -1,7 +1,7 @@
 """Media in an S3 bucket: copies under `media/`, and what everybody may fetch under `public/`."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
@@ -175,7 +175,7 @@ def _client(endpoint: str | None) -> "S3Client":
 
 
 @contextmanager
-def _s3_errors(key: str | None = None) -> Iterator[None]:
+def _s3_errors(key: str | None = None) -> Generator[None]:
     try:
         yield
     except ClientError as exc:
