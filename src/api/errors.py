@@ -98,7 +98,11 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     # People.
     identity.IdentityError: INTERNAL,
     identity.UnknownIdentityError: Reply(401, "bad_credentials"),
-    identity.BadCredentialsError: Reply(401, "bad_credentials"),
+    identity.BadCredentialsError: Reply(
+        401,
+        "bad_credentials",
+        message="The PDS knows no such account with this app password. Check both, or make a new app password.",
+    ),
     identity.AccountInactiveError: Reply(403, "account_inactive"),
     identity.IdentityUnreachableError: Reply(503, "identity_unreachable", message=_LATER, retry_after=5),
     identity.UnsafeAddressError: Reply(
@@ -111,7 +115,9 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
         401, "session_expired", message="The session at the PDS has ended. Sign in again."
     ),
     identity.SessionUnavailableError: Reply(503, "identity_unreachable", message=_LATER, retry_after=5),
-    identity.CredentialExpiredError: Reply(401, "session_expired"),
+    identity.CredentialExpiredError: Reply(
+        401, "session_expired", message="This session or token has ended. Sign in again."
+    ),
     identity.SealBrokenError: INTERNAL,
     # The log.
     store.EventStoreError: INTERNAL,
@@ -160,7 +166,7 @@ def response_to(error: Exception) -> Response:
     headers = {"Retry-After": str(reply.retry_after)} if reply.retry_after is not None else {}
     if reply.status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = 'Bearer realm="mastertape"'
-    message = reply.message or str(error)
+    message = reply.message or str(error) or type(error).__doc__ or reply.code
     if reply.kept:
         message = f"{message.rstrip('.')}. {reply.kept}"
     return error_response(reply.status, reply.code, message, headers, **fields)

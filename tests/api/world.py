@@ -155,3 +155,12 @@ def refusal(answer):
     assert isinstance(detail["message"], str)
     assert detail["message"]
     return answer.status_code, detail["error"]
+
+
+async def until(happens):
+    """Wait for something that is about to be."""
+    for _ in range(1000):
+        if happens():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen in time")

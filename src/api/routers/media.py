@@ -32,9 +32,9 @@ FOR_ONE: Final = "private, no-cache"
 Cid = Annotated[str, Path(pattern=r"^[a-z2-7]{1,80}$")]
 
 
-@router.api_route(
+@router.head("/audio/{cid}.{extension}", include_in_schema=False)
+@router.get(
     "/audio/{cid}.{extension}",
-    methods=["GET", "HEAD"],
     responses=errors(401, 402, 404, 416, 503),
     response_class=Response,
 )
@@ -47,9 +47,8 @@ async def audio(request: Request, cid: Cid, extension: str, caller: Anybody, par
     return await _bytes(request, parts, cid, heard.audio.mime, caching)
 
 
-@router.api_route(
-    "/artwork/{cid}", methods=["GET", "HEAD"], responses=errors(404, 416, 503), response_class=Response
-)
+@router.head("/artwork/{cid}", include_in_schema=False)
+@router.get("/artwork/{cid}", responses=errors(404, 416, 503), response_class=Response)
 async def artwork(request: Request, cid: Cid, parts: Parts) -> Response:
     """See a cover or a thumbnail; covers are never gated."""
     mime = _mime_of_image(await run_in_threadpool(_naming, parts, cid), cid)

@@ -1,0 +1,141 @@
+"""The same request twice is one command: Idempotency-Key."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from api.idempotency import idempotency
+from tests.api.world import refusal, until, upload
+from tests.media_samples import samples
+
+KEY = {"Idempotency-Key": "k-1"}
+
+
+def rows(world):
+    with world.database.read() as connection:
+        return connection.execute(select(idempotency)).all()
+
+
+def post(client, person, *, seed=1, title="t", image=None):
+    files = {"file": ("a.mp3", samples.mp3(seed), "audio/mpeg")}
+    if image:
+        files["image"] = image
+    return client.post("/tracks", data={"title": title}, files=files, headers={**person.headers, **KEY})
+
+
+def test_an_upload_that_is_repeated_gives_the_first_answer(client, world, alice):
+    first = post(client, alice)
+    second = post(client, alice)  # another boundary, the same fields and files
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json() == second.json()
+    assert first.headers["location"] == second.headers["location"]
+    assert first.headers["etag"] == second.headers["etag"]
+    assert world.events(first.json()["id"]) == ["Created"]
+
+
+@pytest.mark.parametrize("change", [{"seed": 2}, {"title": "other"}, {"image": samples.png()}])
+def test_another_body_under_the_same_key_is_refused(client, world, alice, change):
+    post(client, alice)
+    before = world.state()
+    assert refusal(post(client, alice, **change)) == (422, "idempotency_mismatch")
+    assert world.state() == before
+
+
+def test_a_repeated_command_is_answered_as_before_whatever_came_since(client, world, alice):
+    track = upload(client, alice)
+    path, headers = f"/tracks/{track['id']}", {**alice.headers, **KEY, "If-Match": f'"{track["version"]}"'}
+    first = client.patch(path, json={"title": "a"}, headers=headers)
+    client.patch(path, json={"title": "b"}, headers=alice.headers)
+    second = client.patch(path, json={"title": "a"}, headers=headers)
+    assert (second.status_code, second.json()) == (200, first.json())
+    deleted = client.delete(path, headers={**alice.headers, **KEY})
+    assert client.delete(path, headers={**alice.headers, **KEY}).json() == deleted.json()
+    assert world.events(track["id"]) == ["Created", "MetadataUpdated", "MetadataUpdated", "Deleted"]
+
+
+def test_a_key_belongs_to_its_account_method_and_route(client, alice, bob):
+    one, two = upload(client, alice, seed=1), upload(client, bob, seed=2)
+    three = upload(client, alice, seed=3)
+    for person, track in ((alice, one), (bob, two), (alice, three)):
+        headers = {**person.headers, **KEY}
+        edited = client.patch(f"/tracks/{track['id']}", json={"title": person.did}, headers=headers)
+        assert (edited.json()["id"], edited.json()["title"]) == (track["id"], person.did)
+    assert client.delete(f"/tracks/{one['id']}", headers={**alice.headers, **KEY}).status_code == 200
+
+
+def test_a_refused_command_keeps_no_answer(client, world, alice):
+    track = upload(client, alice)
+    headers = {**alice.headers, **KEY}
+    path = f"/tracks/{track['id']}"
+    assert refusal(client.patch(path, json={"title": ""}, headers=headers)) == (400, "invalid_field")
+    mismatch = client.patch(path, json={"title": "a"}, headers={**headers, "If-Match": '"99"'})
+    assert refusal(mismatch) == (412, "version_mismatch")
+    assert rows(world) == []
+    assert client.patch(path, json={"title": "a"}, headers=headers).status_code == 200
+
+
+def test_after_a_day_the_key_is_free_and_its_row_is_gone(client, world, alice):
+    track = upload(client, alice)
+    headers, path = {**alice.headers, **KEY}, f"/tracks/{track['id']}"
+    client.patch(path, json={"title": "a"}, headers=headers)
+    with world.database.write() as connection:
+        old = world.database.now(connection) - timedelta(hours=24, seconds=1)
+        connection.execute(update(idempotency).values(created_at=old))
+    assert client.patch(path, json={"title": "b"}, headers=headers).json()["title"] == "b"
+    assert len(rows(world)) == 1
+
+
+@pytest.mark.parametrize("key", ["", "a b", "ä", "x" * 256])
+def test_a_key_that_is_none_is_refused(client, alice, key):
+    headers = {**alice.headers, "Idempotency-Key": key.encode()}
+    assert refusal(client.delete("/tracks/1", headers=headers)) == (422, "unparsable")
+
+
+@pytest.mark.anyio
+async def test_of_many_at_once_one_runs_and_the_others_are_told_or_given_its_answer(world, alice):
+    files = {"file": ("a.mp3", samples.mp3(), "audio/mpeg")}
+    async with world.async_client(alice) as client:
+        answers = await asyncio.gather(
+            *(client.post("/tracks", data={"title": "t"}, files=files, headers=KEY) for _ in range(8))
+        )
+    done = [answer.json() for answer in answers if answer.status_code == 201]
+    assert done
+    assert all(each == done[0] for each in done)
+    told = {refusal(answer) for answer in answers if answer.status_code != 201}
+    assert told <= {(409, "in_progress")}
+    assert world.events(done[0]["id"]) == ["Created"]
+    with world.database.read() as connection:
+        assert len(connection.execute(select(idempotency)).all()) == 1
+
+
+@pytest.mark.anyio
+async def test_of_two_processes_the_second_gives_the_answer_of_the_first(world, alice):
+    """Two applications share nothing but the database."""
+    files = {"file": ("a.mp3", samples.mp3(), "audio/mpeg")}
+    one = world.async_client(alice)
+    world.serve()
+    two = world.async_client(alice)
+    async with one, two:
+        answers = await asyncio.gather(
+            *(each.post("/tracks", data={"title": "t"}, files=files, headers=KEY) for each in (one, two))
+        )
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json() == answers[1].json()
+
+
+@pytest.mark.anyio
+async def test_a_waiting_commands_kept_answer_is_the_one_before_the_wait(world, alice):
+    async with world.async_client(alice) as client:
+        files = {"file": ("a.mp3", samples.mp3(), "audio/mpeg")}
+        first = asyncio.create_task(
+            client.post("/tracks", data={"title": "t"}, files=files, headers={**KEY, "Prefer": "wait=20"})
+        )
+        await until(lambda: rows(world))
+        second = await client.post("/tracks", data={"title": "t"}, files=files, headers=KEY)
+        assert second.json()["mirror"]["state"] == "pending"
+        await world.relay.run_once()
+        assert (await first).json()["mirror"]["state"] == "delivered"
+        third = await client.post("/tracks", data={"title": "t"}, files=files, headers=KEY)
+        assert third.json() == second.json()
