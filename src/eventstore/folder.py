@@ -34,6 +34,8 @@ class Folder:
         return change
 
     def _before(self, recorded: Recorded) -> Aggregate | None:
+        if recorded.version == Aggregate.INITIAL_VERSION:
+            return None
         state = self._states.pop(recorded.aggregate_id, None)
         if state is not None and state.version == recorded.version - 1:
             return state

@@ -1,9 +1,11 @@
 """The log gives back what was recorded, at any page size and with little memory."""
 
+from typing import Any
+
 import pytest
 from eventsourcing.domain import Aggregate
 
-from eventstore.change import Change
+from eventstore.change import Change, Recorded
 from eventstore.folder import Folder
 from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
@@ -47,6 +49,23 @@ def test_folding_the_log_gives_the_changes_as_they_were_made(
         after = page[-1].position
     assert folded == live
     assert len(live) == 42
+
+
+@pytest.mark.parametrize(("keep", "read_again"), [(6, 0), (5, 18)])
+def test_a_forgotten_state_is_read_again_and_no_other(
+    log: EventLog, live: list[Change], monkeypatch: pytest.MonkeyPatch, keep: int, read_again: int
+) -> None:
+    prefixes: list[int] = []
+    stream = log.stream
+
+    def count(*args: Any, upto_version: int) -> list[Recorded]:
+        prefixes.append(upto_version)
+        return stream(*args, upto_version=upto_version)
+
+    monkeypatch.setattr(log, "stream", count)
+    page = log.read(after=0, until=log.stable_position(), limit=100)
+    assert Folder(log, keep=keep).changes(page) == live
+    assert len(prefixes) == read_again
 
 
 def test_a_page_may_be_of_one_account(log: EventLog, live: list[Change]) -> None:
