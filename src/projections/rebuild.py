@@ -5,7 +5,7 @@
 2. In one transaction, with the log alone: fold the tail, write only what differs, note whose code made the rows.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -105,7 +105,7 @@ class _Fold:
 
 
 @contextmanager
-def _alone(log: EventLog) -> Iterator[Connection]:
+def _alone(log: EventLog) -> Generator[Connection]:
     # No unit of work: that one refuses rows made by other code, which is what a rebuild is there to heal.
     if log.database.in_transaction:
         raise NestedUnitError
@@ -115,7 +115,7 @@ def _alone(log: EventLog) -> Iterator[Connection]:
 
 
 @contextmanager
-def _snapshot(log: EventLog) -> Iterator[Connection]:
+def _snapshot(log: EventLog) -> Generator[Connection]:
     if log.database.in_transaction:
         raise NestedUnitError
     with log.database.write() as connection:

@@ -1,6 +1,6 @@
 """The scratch tables, filled page by page beside the live ones while everybody goes on working."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Final
 from uuid import uuid4
@@ -46,7 +46,7 @@ class Scratch:
             self._clear(connection)
 
     @contextmanager
-    def ours(self) -> Iterator[Connection]:
+    def ours(self) -> Generator[Connection]:
         """Open, or join, a transaction in which nobody takes them from us."""
         with self._database.write() as connection:
             marker = select(projection_state.c.fingerprint).where(projection_state.c.name == MARKER)

@@ -47,20 +47,16 @@ class TrackView:
     @classmethod
     def from_row(cls, row: RowMapping) -> "TrackView":
         """See the track that this row of `tracks` keeps."""
-        plain = {field: row[field] for field in cls.__dataclass_fields__ if field in row}
+        values: dict[str, Any] = {field: row[field] for field in cls.__dataclass_fields__ if field in row}
         gate, blob = row["support_gate"], row["blob_ref"]
-        return cls(
-            **{
-                **plain,
-                "features": tuple(Feature(**feature) for feature in row["features"]),
-                "tags": tuple(row["tags"]),
-                "self_labels": tuple(row["self_labels"]),
-                "support_gate": SupportGate(**gate) if gate is not None else None,
-                "audio": Audio(**_unprefixed(row, "audio_", Audio)),
-                "artwork": Artwork(**_unprefixed(row, "artwork_", Artwork)) if row["artwork_cid"] else None,
-                "blob": BlobRef(**blob) if blob is not None else None,
-            }
-        )
+        values["features"] = tuple(Feature(**feature) for feature in row["features"])
+        values["tags"] = tuple(row["tags"])
+        values["self_labels"] = tuple(row["self_labels"])
+        values["support_gate"] = SupportGate(**gate) if gate is not None else None
+        values["audio"] = Audio(**_unprefixed(row, "audio_", Audio))
+        values["artwork"] = Artwork(**_unprefixed(row, "artwork_", Artwork)) if row["artwork_cid"] else None
+        values["blob"] = BlobRef(**blob) if blob is not None else None
+        return cls(**values)
 
     def as_row(self) -> dict[str, Any]:
         """Give the columns of `tracks`, but for its search text."""
