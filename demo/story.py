@@ -148,7 +148,7 @@ def play(stage: Stage, act: Act) -> Step:
     said = act(stage)
     mirror = delivered(stage)
     events = _new_events(stage)
-    track = None if mirror["desired_op"] == "delete" else stage.client.track(stage.track_id)
+    track = None if mirror["desired"]["op"] == "delete" else stage.client.track(stage.track_id)
     found = stage.pds.get_record(stage.did, COLLECTION, stage.record_uri.rsplit("/", 1)[1])
     record = found["value"] if found is not None else None
     wrong = differences(track, record)

@@ -92,7 +92,8 @@ def _config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
 def _listener(settings: Settings) -> socket.socket:
     """Take the port before anything else, so that a second process stops before it touches the database."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family)
+    # asyncio turns Nagle's delay off only where the protocol is named; with it, every answer takes 40 ms more
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
