@@ -6,25 +6,16 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
 
 import click
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from demo.service import Client, Service
-from demo.story import STORY, Stage, Step, play
+from demo.story import COLLECTION, STORY, Stage
+from demo.telling import tell
 from devpds.server import DevPds, DevPlc
 
-SHOWN: Final = {
-    "title": "title",
-    "album": "album",
-    "description": "description",
-    "imageUrl": "image",
-    "audioBlob": "blob",
-    "labels": "labels",
-}
+WIDTHS: Final = {"events in the log": 22, "record on the PDS": 26}
 
 
 @click.command()
@@ -45,53 +36,18 @@ def main(*, once: bool) -> None:
             did = pds.create_account(handle, password)
             client = Client(service.url, handle, pds.create_app_password(did))
         stage = Stage(client, pds, did)
-        steps = _tell(console, stage)
+        steps = tell(console, stage)
         good = sum(step.agrees for step in steps)
         if not once:
             _stay(console, stage, service, handle)
-    console.print(f"demo: {good} of {len(steps)} steps agree", highlight=False)
+    console.print(f"\ndemo: {good} of {len(steps)} steps agree", highlight=False)
     raise SystemExit(0 if good == len(STORY) else 1)
-
-
-def _tell(console: Console, stage: Stage) -> list[Step]:
-    table = Table(title="One track, its log and its PDS", expand=False, show_lines=True)
-    for name, style in (
-        ("step", "bold"),
-        ("events in the log", "cyan"),
-        ("record on the PDS", ""),
-        ("agree", ""),
-    ):
-        table.add_column(name, style=style, overflow="fold")
-    steps = []
-    with Live(table, console=console, refresh_per_second=4):
-        for act in STORY:
-            step = play(stage, act)
-            steps.append(step)
-            verdict = "[green]yes" if step.agrees else "[red]no: " + ", ".join(step.differences)
-            table.add_row(step.said, "\n".join(step.events), _brief(step.record), verdict)
-    return steps
-
-
-def _brief(record: dict[str, Any] | None) -> str:
-    if record is None:
-        return "(none)"
-    lines = [f"{label}: {_shown(record[name])}" for name, label in SHOWN.items() if name in record]
-    return "\n".join([*lines, f"gen {record['mastertapeGen']}, {record['createdAt']}"])
-
-
-def _shown(value: Any) -> str:
-    match value:
-        case {"ref": {"$link": str(cid)}}:
-            return f"{cid[:12]}..."
-        case {"values": list(values)}:
-            return ", ".join(label["val"] for label in values)
-    text = str(value).replace("\n", " / ")
-    return text if len(text) <= 36 else f"{text[:16]}...{text[-17:]}"  # noqa: PLR2004
 
 
 def _stay(console: Console, stage: Stage, service: Service, handle: str) -> None:
     rkey = stage.record_uri.rsplit("/", 1)[1]
-    record = f"{stage.pds.url}/xrpc/com.atproto.repo.getRecord?repo={stage.did}&collection=fm.plyr.track&rkey={rkey}"
+    where = f"repo={stage.did}&collection={COLLECTION}&rkey={rkey}"
+    record = f"{stage.pds.url}/xrpc/com.atproto.repo.getRecord?{where}"
     for name, value in {
         "service": f"{service.url}/docs",
         "track": f"{service.url}/tracks/{stage.track_id}",
