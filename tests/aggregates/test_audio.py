@@ -69,7 +69,9 @@ def test_a_blob_that_arrives_is_named_once_and_ends_the_wish_and_the_failure() -
 
 
 @pytest.mark.parametrize(
-    "meanwhile", [delete, set_gate, lambda t: t.replace_audio(some_audio(2), at=NOW)], ids=str
+    "meanwhile",
+    [delete, set_gate, lambda t: t.replace_audio(some_audio(2), at=NOW)],
+    ids=["deleted", "gated", "other audio"],
 )
 def test_a_blob_that_comes_too_late_is_not_named(meanwhile: Step) -> None:
     track = given(a_track(), request_blob, meanwhile).when(blob_arrives).then()
