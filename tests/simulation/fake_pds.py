@@ -1,0 +1,96 @@
+"""A PDS in memory, held to the real one's behaviour by test_pds_contract.py.
+
+Left out: applyWrites (nothing of ours sends it), the firehose, CAR files, and the proof in a DPoP header.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import httpx
+
+from tests.simulation import fake_calls
+from tests.simulation.fake_account import Account, Status
+from tests.simulation.fake_limits import Limits
+from tests.simulation.fake_repo import Repo
+from tests.simulation.fake_tokens import Tokens
+from tests.simulation.fake_xrpc import Call, RefusedError
+
+SERVICE = "mastertape"
+"""The app password of ours: what it wrote, we wrote."""
+
+
+@dataclass(eq=False)
+class FakePds(httpx.AsyncBaseTransport):
+    """One host. Its time is `clock`, in seconds since 1970; it answers at one moment, so nothing overlaps."""
+
+    origin: str
+    clock: Callable[[], float]
+    blob_limit: int = 5 * 1024 * 1024
+    accounts: dict[str, Account] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.limits = Limits(self.clock)
+        self.tokens = Tokens(self.origin, self.clock)
+
+    # What an operator or the account's owner may do.
+
+    def create_account(self, did: str, handle: str, password: str) -> Account:
+        """A new account."""
+        account = Account(did, handle, {password: "account"}, Repo(did, self.clock))
+        self.accounts[did] = account
+        return account
+
+    def create_app_password(self, did: str, name: str = SERVICE) -> str:
+        """A password for an app."""
+        password = f"app-{name}-{did}"
+        self.accounts[did].passwords[password] = name
+        return password
+
+    def set_status(self, did: str, status: Status) -> None:
+        """Activate, deactivate or take down; a takedown ends every session for good."""
+        self.accounts[did].status = status
+        if status is Status.TAKENDOWN:
+            self.tokens.revoke(did)
+
+    def delete_account(self, did: str) -> None:
+        """Forget it and its repository."""
+        self.tokens.revoke(did)
+        del self.accounts[did]
+
+    def move_account(self, did: str, to: "FakePds") -> None:
+        """Move an account as people do: the repository goes, the old host keeps a deactivated account, logins stay."""
+        old = self.accounts[did]
+        to.accounts[did] = Account(did, old.handle, dict(old.passwords), old.repo)
+        old.repo = Repo(did, self.clock)
+        old.status = Status.DEACTIVATED
+
+    def repo(self, did: str) -> Repo:
+        """The repository of an account that is here."""
+        return self.accounts[did].repo
+
+    # Requests.
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer over httpx, with no network between."""
+        return self.answer(request, await request.aread())
+
+    def answer(self, request: httpx.Request, content: bytes) -> httpx.Response:
+        """Answer one request."""
+        if request.url.path == "/oauth/token":
+            return fake_calls.oauth_token(self, content)
+        call = Call.of(request, content)
+        verb, handler = fake_calls.CALLS.get(call.nsid, (request.method, fake_calls.unknown))
+        if verb != request.method:
+            return RefusedError(400, "InvalidRequest", f"Incorrect HTTP method ({request.method})").reply()
+        try:
+            return handler(self, call)
+        except RefusedError as refused:
+            return refused.reply()
+
+    def requester(self, request: httpx.Request) -> tuple[str, str] | None:
+        """The DID and client that a request comes from, when its token tells."""
+        try:
+            token = self.tokens.check(Call.of(request, b""))
+        except RefusedError:
+            return None
+        return token.did, token.client
