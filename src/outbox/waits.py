@@ -46,6 +46,11 @@ class MirrorWaits:
         """Wait until nothing is left to do for the record, its blob included."""
         return await self._wait(track_id, lambda mirror: mirror.state == DELIVERED, seconds)
 
+    async def finish(self) -> None:
+        """Wait until nobody reads the database any more; to be called when nobody waits."""
+        if self._poll is not None:
+            await asyncio.gather(self._poll, return_exceptions=True)
+
     async def _wait(self, track_id: int, is_met: Callable[[Mirror], bool], seconds: float) -> bool:
         waiter = _Waiter(track_id, is_met)
         self._waiters.add(waiter)

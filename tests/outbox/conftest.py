@@ -5,9 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from devpds.server import DevPds
-from eventstore.database import Database
-from eventstore.schema import metadata
-from tests.outbox.rig import Rig, rig_on
+from tests.outbox.rig import Rig, memory_rig_on, rig_on
 from tests.servers.atproto import PdsAccount
 
 
@@ -17,10 +15,14 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def rig(database_url: str, pds: DevPds, pds_account: PdsAccount) -> AsyncIterator[Rig]:
-    database = Database(database_url)
-    with database.write() as connection:
-        metadata.create_all(connection)
-    database.close()
-    async with rig_on(database_url, pds, pds_account) as made:
+async def rig(migrated_url: str, pds: DevPds, pds_account: PdsAccount) -> AsyncIterator[Rig]:
+    """A relay and a real PDS."""
+    async with rig_on(migrated_url, pds, pds_account) as made:
+        yield made
+
+
+@pytest.fixture
+async def desk(migrated_url: str) -> AsyncIterator[Rig]:
+    """A relay and a PDS in memory: for what the relay does by itself."""
+    async with memory_rig_on(migrated_url) as made:
         yield made

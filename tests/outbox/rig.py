@@ -1,6 +1,5 @@
 """A log, a relay and a real PDS, with the network between them in the test's hands."""
 
-import asyncio
 import hashlib
 from base64 import b32encode
 from collections import Counter
@@ -28,11 +27,14 @@ from outbox.record import RecordUrls
 from outbox.relay import Relay, RelayLimits
 from outbox.status import Mirror, mirrors
 from outbox.targets import MirrorTargets
-from tests.dsl import COLLECTION, a_track
+from outbox.wishes import retry
+from tests.dsl import ALICE, COLLECTION, a_track
+from tests.outbox.memory_pds import MemoryPds
 from tests.servers.atproto import PdsAccount
 
 ARTIST = Envelope(actor="artist", via="test", request_id="test")
 URLS = RecordUrls("http://127.0.0.1:8000")
+ANYONE = "anyone"
 Fault = Callable[[Callable[[], Any]], Any]
 
 
@@ -67,7 +69,7 @@ def answered(status: int, error: str, message: str = "") -> Fault:
 class Wire:
     """Requests in the name of the account; the next ones meet the faults that were laid in."""
 
-    pds: DevPds
+    pds: DevPds | MemoryPds
     http: httpx.AsyncClient
     did: str
     token: str
@@ -86,7 +88,7 @@ class Wire:
         headers=None,
         timeout=30.0,
     ) -> httpx.Response:
-        assert did == self.did
+        assert self.did in {did, ANYONE}
 
         async def send() -> httpx.Response:
             content = {"content": body()} if body is not None else {"json": json}
@@ -95,7 +97,7 @@ class Wire:
                 f"{self.pds.url}/xrpc/{nsid}",
                 params=params,
                 timeout=timeout,
-                headers={**(headers or {}), "authorization": f"Bearer {self.token}"},
+                headers={**(headers or {}), "authorization": f"Bearer {self.token}", "x-did": did},
                 **content,
             )
 
@@ -141,17 +143,21 @@ class Rig:
     """What a test of the outbox speaks to."""
 
     def __init__(
-        self, database: Database, pds: DevPds, account: PdsAccount, wire: Wire, clock: Clock
+        self, database: Database, pds: DevPds | MemoryPds, did: str, wire: Wire, clock: Clock
     ) -> None:
         self.database, self.pds, self.wire, self.clock = database, pds, wire, clock
-        self.did = account.did
+        self.did = did
         self.log = EventLog(database, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
         self.bytes = Bytes()
         self._api = Pds(wire, wire.http)
         self.delivery = Delivery(database, self._api, URLS, track_lexicon())
         self.relay = self.another_relay("relay-1")
-        with database.write() as connection:
-            resume_lane(connection, self.did, pds.url, database.now(connection))
+        self.sign_in()
+
+    def sign_in(self, did: str | None = None, host: str | None = None) -> None:
+        """The account signs in: its lane works on this host."""
+        with self.database.write() as connection:
+            resume_lane(connection, did or self.did, host or self.pds.url, self.clock())
 
     def another_relay(self, owner: str, *, lease: float = 60.0) -> Relay:
         """One more relay process's worth of relay."""
@@ -162,12 +168,12 @@ class Rig:
     def upload(self, track_id: int = 1, **fields: Any) -> Track:
         """An artist uploads a track."""
         fields.setdefault("audio", self.bytes.keep(f"audio {track_id}".encode() * 500))
-        track = a_track(track_id, did=self.did, **fields)
+        track = a_track(track_id, **{"did": self.did, **fields})
         return self._save(track)
 
-    def tell(self, track_id: int, command: Callable[[Track], None]) -> Track:
+    def tell(self, track_id: int, command: Callable[[Track], None], *, did: str | None = None) -> Track:
         """The artist tells the track something."""
-        with self.log.unit_of_work(self.did, ARTIST) as unit:
+        with self.log.unit_of_work(did or self.did, ARTIST) as unit:
             track = unit.load(Track, Track.create_id(track_id))
             command(track)
             unit.save(track)
@@ -176,10 +182,6 @@ class Rig:
     def edit(self, track_id: int = 1, **changes: Any) -> Track:
         """The artist edits fields."""
         return self.tell(track_id, lambda track: track.update_metadata(changes, at=self.clock()))
-
-    def run(self) -> Counter[Outcome]:
-        """The relay does what is due now."""
-        return asyncio.get_event_loop().run_until_complete(self.relay.run_once())
 
     async def relay_once(self) -> Counter[Outcome]:
         """The relay does what is due now."""
@@ -195,13 +197,18 @@ class Rig:
         record = self.pds.get_record(self.did, COLLECTION, track.rkey)
         return record["value"] if record is not None else None
 
+    def retry(self, track_id: int = 1) -> None:
+        """The artist asks for another try."""
+        with self.database.write() as connection:
+            retry(connection, self.did, track_id, self.clock())
+
     def claim(self, owner: str, *, lease: float = 60.0) -> Lane:
         """A relay claims the lane and then does not come back."""
         [lane] = claim(self.database, owner=owner, limit=1, lease=timedelta(seconds=lease))
         return lane
 
     def _save(self, track: Track) -> Track:
-        with self.log.unit_of_work(self.did, ARTIST) as unit:
+        with self.log.unit_of_work(track.did, ARTIST) as unit:
             unit.save(track)
         return track
 
@@ -218,6 +225,18 @@ async def rig_on(url: str, pds: DevPds, account: PdsAccount) -> AsyncIterator[Ri
         )
         wire = Wire(pds, http, account.did, reply.json()["accessJwt"])
         try:
-            yield Rig(database, pds, account, wire, clock)
+            yield Rig(database, pds, account.did, wire, clock)
+        finally:
+            database.close()
+
+
+@asynccontextmanager
+async def memory_rig_on(url: str) -> AsyncIterator[Rig]:
+    """A rig on an empty database, whose PDS is in memory."""
+    clock, pds = Clock(), MemoryPds()
+    database = Database(url, clock=clock)
+    async with httpx.AsyncClient(transport=pds.transport()) as http:
+        try:
+            yield Rig(database, pds, ALICE, Wire(pds, http, ANYONE, "token"), clock)
         finally:
             database.close()

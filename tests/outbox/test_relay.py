@@ -226,7 +226,7 @@ async def test_a_create_whose_answer_was_lost_cannot_come_back_after_a_delete(ri
 
 
 async def test_a_create_that_may_still_land_keeps_its_delete_open(rig: Rig) -> None:
-    async def lost_on_the_way(send):
+    async def lost_on_the_way(send):  # noqa: ARG001
         raise httpx.ReadTimeout("lost")
 
     rig.wire.faults += [lost_on_the_way]
@@ -293,7 +293,7 @@ async def test_a_dead_login_parks_the_lane_and_keeps_the_edits(rig: Rig) -> None
 
 
 async def test_nothing_is_sent_before_the_time_that_a_rate_limit_names(rig: Rig) -> None:
-    async def limited(send):
+    async def limited(send):  # noqa: ARG001
         return httpx.Response(429, json={"error": "RateLimitExceeded"}, headers={"retry-after": "120"})
 
     rig.wire.faults += [limited]

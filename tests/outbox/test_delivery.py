@@ -1,0 +1,369 @@
+"""One record and its PDS: what may go wrong between them, and what stays right."""
+
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select, update
+
+from aggregates.track import Track
+from outbox.delivery import Outcome
+from outbox.lanes import LeaseLostError
+from outbox.record import record_for
+from outbox.settle import settle
+from outbox.status import attempts_of
+from outbox.tables import NEVER, mirror_lane, mirror_target
+from outbox.work import next_work
+from tests.dsl import COLLECTION
+from tests.outbox.rig import URLS, Rig, answer_lost, answered, refused
+
+pytestmark = pytest.mark.anyio
+
+
+def wanted(rig: Rig, track: Track) -> dict[str, Any]:
+    return record_for(track, rig.mirror(track.track_id).generation, URLS)
+
+
+def attempts(rig: Rig, track_id: int = 1) -> list[tuple[str, str | None]]:
+    with rig.database.read() as connection:
+        return [(row.op, row.outcome) for row in reversed(attempts_of(connection, track_id))]
+
+
+def target(rig: Rig) -> Any:
+    with rig.database.read() as connection:
+        return connection.execute(select(mirror_target)).one()
+
+
+def foreign_put(rig: Rig, track: Track, **fields: Any) -> dict[str, Any]:
+    record = {**(rig.remote(track) or {}), **fields}
+    rig.pds.put_record(rig.did, COLLECTION, track.rkey, record)
+    return record
+
+
+def page(status: int, **reply: Any):
+    async def fault(send):  # noqa: ARG001
+        return httpx.Response(status, **reply)
+
+    return fault
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        page(200, html="<h1>Welcome to our network</h1>"),
+        page(200, json={"uri": "at://"}),
+        page(200, json={"cid": "garbage"}),
+        page(302, headers={"location": "http://elsewhere.test"}),
+        page(404, html="<h1>Not Found</h1>"),
+        page(403, html="<h1>Blocked</h1>"),
+        page(500, json={"error": "\0\ud800", "message": "\0\ud800"}),
+        page(503, headers={"retry-after": "1e300"}),
+        page(429, headers={"retry-after": "-1"}),
+    ],
+    ids=["portal", "no-cid", "odd-cid", "redirect", "404", "403", "odd-text", "503", "429"],
+)
+async def test_whatever_answers_in_place_of_the_pds_the_record_arrives_once_it_is_back(
+    desk: Rig, fault: Any
+) -> None:
+    desk.wire.faults += [fault]
+    track = desk.upload()
+    await desk.relay_once()
+    assert desk.mirror().state == "pending"
+    assert desk.remote(track) is None
+    desk.clock.advance(days=2)
+
+    await desk.relay_once()
+
+    assert desk.remote(track) == wanted(desk, track)
+    assert desk.mirror().state == "delivered"
+
+
+async def test_a_pause_that_an_unavailable_host_asks_for_is_kept(desk: Rig) -> None:
+    desk.wire.faults += [page(503, headers={"retry-after": "120"})]
+    desk.upload()
+    await desk.relay_once()
+    desk.clock.advance(seconds=119)
+    assert await desk.relay_once() == {}
+    desk.clock.advance(seconds=2)
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+
+async def test_a_record_that_somebody_writes_again_and_again_does_not_slow_its_siblings(desk: Rig) -> None:
+    contended = desk.upload(1)
+    await desk.relay_once()
+
+    async def overtaken(send):
+        foreign_put(desk, contended, x=len(desk.wire.sent))
+        return await send()
+
+    desk.wire.faults += [overtaken] * 3
+    desk.edit(1, title="ours")
+    sibling = desk.upload(2)
+
+    assert await desk.relay_once() == {Outcome.FAILED: 1, Outcome.DELIVERED: 1}
+
+    assert desk.remote(sibling) == wanted(desk, sibling)
+    desk.clock.advance(minutes=1)
+    await desk.relay_once()
+    assert desk.mirror(1).state == "delivered"
+
+
+async def test_a_foreign_value_that_no_record_of_ours_can_hold_is_held_and_stops_nobody(desk: Rig) -> None:
+    track = desk.upload(1)
+    await desk.relay_once()
+    odd = {"cid": desk.mirror(1).record_cid, "value": {**wanted(desk, track), "x": {"$link": "abc"}}}
+    as_it_is = desk.pds.get_record
+    desk.pds.get_record = lambda *key: odd if key[2] == track.rkey else as_it_is(*key)  # type: ignore[method-assign]
+    desk.wire.faults += [answered(400, "InvalidSwap")]
+    desk.edit(1, title="ours")
+    desk.upload(2)
+
+    await desk.relay_once()
+
+    assert (desk.mirror(1).state, desk.mirror(1).reason) == ("held", "foreign_edit")
+    assert desk.mirror(2).state == "delivered"
+
+
+async def test_an_attempt_that_found_the_record_gone_did_not_deliver(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
+    desk.edit(title="lost")
+
+    await desk.relay_once()
+
+    assert attempts(desk) == [("put", "done"), ("put", "read_back")]
+
+
+async def test_an_attempt_that_found_a_foreign_edit_did_not_deliver(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    foreign_put(desk, track, title="foreign")
+    desk.edit(title="ours")
+
+    await desk.relay_once()
+
+    assert attempts(desk) == [("put", "done"), ("put", "read_back")]
+    assert target(desk).conflict_body is not None
+
+
+async def test_later_edits_leave_a_foreign_edit_held(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    foreign = foreign_put(desk, track, title="foreign")
+    desk.edit(title="one")
+    await desk.relay_once()
+
+    desk.edit(title="two")
+    assert await desk.relay_once() == {}
+
+    assert desk.mirror().state == "held"
+    assert desk.remote(track) == foreign
+
+
+async def test_undelete_after_the_owners_delete_of_a_foreign_edit_brings_our_record_back(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    foreign_put(desk, track, title="foreign")
+    desk.edit(title="ours")
+    await desk.relay_once()
+    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    await desk.relay_once()
+    assert desk.remote(track) is None
+
+    track = desk.tell(1, lambda track: track.undelete(at=desk.clock()))
+    await desk.relay_once()
+
+    assert desk.remote(track) == wanted(desk, track)
+
+
+async def test_a_detached_track_that_is_deleted_and_undeleted_has_its_record_again(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
+    desk.edit(title="edited")
+    await desk.relay_once()
+    assert desk.mirror().state == "detached"
+
+    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    await desk.relay_once()
+    assert desk.mirror().state == "delivered"
+    track = desk.tell(1, lambda track: track.undelete(at=desk.clock()))
+    await desk.relay_once()
+
+    assert desk.remote(track) == wanted(desk, track)
+
+
+async def test_an_undelete_is_not_undone_by_a_delete_whose_answer_was_lost(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    desk.wire.faults += [answer_lost]
+    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    await desk.relay_once()
+    assert desk.remote(track) is None
+    track = desk.tell(1, lambda track: track.undelete(at=desk.clock()))
+    desk.clock.advance(minutes=10)
+
+    await desk.relay_once()
+
+    assert desk.remote(track) == wanted(desk, track)
+    assert desk.mirror().state == "delivered"
+
+
+async def test_a_late_delete_finds_another_record_than_the_one_it_was_for(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    late = []
+
+    async def held_back(send):
+        late.append(send)
+        raise httpx.ReadTimeout("no answer")
+
+    desk.wire.faults += [held_back]
+    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    await desk.relay_once()
+    track = desk.tell(1, lambda track: track.undelete(at=desk.clock()))
+    desk.clock.advance(minutes=10)
+    await desk.relay_once()
+
+    assert (await late[0]()).json()["error"] == "InvalidSwap"
+
+    assert desk.remote(track) == wanted(desk, track)
+
+
+async def test_a_refused_create_leaves_no_doubt_that_nothing_was_sent(desk: Rig) -> None:
+    desk.wire.faults += [refused]
+    desk.upload()
+    await desk.relay_once()
+    assert target(desk).ever_sent is False
+
+
+async def test_the_intent_is_written_before_the_first_byte(desk: Rig) -> None:
+    noted = []
+
+    async def look(send):
+        noted.append((attempts(desk), target(desk).ever_sent))
+        return await send()
+
+    desk.wire.faults += [look]
+    desk.upload()
+    await desk.relay_once()
+    assert noted == [([("put", None)], True)]
+
+
+async def test_who_lost_the_lease_neither_sends_nor_writes(desk: Rig) -> None:
+    desk.upload()
+    lane = desk.claim("first", lease=5)
+    work = next_work(desk.log, lane, URLS, desk.clock(), [])
+    assert work is not None
+    desk.clock.advance(seconds=6)
+    before = target(desk)
+
+    with pytest.raises(LeaseLostError):  # nobody else came, but somebody may at any moment
+        await desk.delivery.deliver(lane, work, 5)
+    result = await desk.delivery.deliver(desk.claim("second"), work, 5)
+    sent = len(desk.wire.sent)
+    with pytest.raises(LeaseLostError):
+        await desk.delivery.deliver(lane, work, 5)
+    with pytest.raises(LeaseLostError):
+        settle(desk.log, lane, result)
+
+    assert len(desk.wire.sent) == sent == 1
+    assert target(desk).acked_gen == before.acked_gen == 0
+
+
+async def test_a_login_that_is_dead_parks_no_lane_whose_owner_has_signed_in_since(desk: Rig) -> None:
+    async def signs_in_meanwhile(send):  # noqa: ARG001
+        desk.sign_in()
+        return httpx.Response(401, json={"error": "AuthMissing"})
+
+    desk.wire.faults += [signs_in_meanwhile]
+    track = desk.upload()
+
+    await desk.relay_once()
+
+    assert desk.mirror().state == "delivered"
+    assert desk.remote(track) == wanted(desk, track)
+
+
+async def test_a_flight_that_began_at_the_old_pds_ends_when_its_owner_signs_in_at_the_new_one(
+    desk: Rig,
+) -> None:
+    desk.upload()
+    lane = desk.claim("old")
+    work = next_work(desk.log, lane, URLS, desk.clock(), [])
+    assert work is not None
+    desk.sign_in(host="http://new.test")
+
+    with pytest.raises(LeaseLostError):
+        await desk.delivery.deliver(lane, work, 5)
+    assert desk.claim("new").host == "http://new.test"
+
+
+async def test_neither_a_sign_in_nor_a_retry_sends_before_a_rate_limit_ends(desk: Rig) -> None:
+    desk.wire.faults += [page(429, headers={"retry-after": "120"})]
+    desk.upload()
+    await desk.relay_once()
+
+    desk.sign_in()
+    desk.retry()
+    assert await desk.relay_once() == {}
+
+    desk.clock.advance(seconds=121)
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    with desk.database.read() as connection:
+        assert connection.scalar(select(mirror_lane.c.reason)) is None
+
+
+async def test_a_retry_tries_a_backing_off_lane_and_a_rejected_record_at_once(desk: Rig) -> None:
+    desk.wire.faults += [refused, answered(400, "InvalidRecord")]
+    desk.upload()
+    await desk.relay_once()
+    desk.retry()
+    assert await desk.relay_once() == {Outcome.FAILED: 1}
+    assert desk.mirror().state == "rejected"
+    desk.retry()
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+
+@pytest.mark.parametrize("error", ["AccountDeactivated", "AccountNotFound"])
+async def test_a_retry_probes_a_lane_that_waits_for_its_account(desk: Rig, error: str) -> None:
+    desk.wire.faults += [answered(401, error)]
+    desk.upload()
+    await desk.relay_once()
+    assert desk.mirror().state == "parked"
+    assert await desk.relay_once() == {}
+    desk.retry()
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+
+async def test_a_pds_that_returns_another_cid_is_believed_about_what_it_holds(
+    desk: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    stored = foreign_put(desk, track, title="normalised")
+    held = desk.pds.get_record(desk.did, COLLECTION, track.rkey)
+    assert held is not None
+    desk.wire.faults += [page(200, json={"cid": held["cid"]})]
+    desk.edit(title="ours")
+    await desk.relay_once()
+    assert "cid_mismatch" in caplog.text
+    assert (desk.mirror().record_cid, desk.remote(track)) == (held["cid"], stored)
+
+    track = desk.edit(title="next")
+    await desk.relay_once()
+    assert desk.remote(track) == wanted(desk, track)
+
+
+async def test_a_paced_record_whose_blob_was_missed_before_is_not_forgotten(desk: Rig) -> None:
+    desk.upload()
+    desk.tell(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    await desk.relay_once()
+    with desk.database.write() as connection:  # as a missing blob of an older generation leaves it
+        connection.execute(update(mirror_target).values(state="blob", not_before=NEVER))
+    desk.wire.faults += [page(429, headers={"retry-after": "10"})]
+    desk.edit(title="next")
+    await desk.relay_once()
+    desk.clock.advance(seconds=11)
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
