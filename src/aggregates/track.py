@@ -244,8 +244,10 @@ class Track(Aggregate, created_event_name="Created"):
     @classmethod
     def register(cls, *, at: datetime, **fields: Any) -> "Track":
         """Make a track from the fields of Created; `created_at` is the text that its record keeps for ever."""
-        lists = {name: list(value) for name, value in fields.items() if isinstance(value, tuple)}
-        return cls._create(cls.Created, timestamp=at, **{**fields, **lists})
+        stored: dict[str, Any] = {
+            name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()
+        }
+        return cls._create(cls.Created, timestamp=at, **stored)
 
     @staticmethod
     def create_id(track_id: int) -> UUID:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, Final
 
+from eventsourcing.utils import get_topic
+
 from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
 
@@ -49,7 +51,7 @@ def page() -> str:
 def _event_row(event: type[Track.Event]) -> str:
     touches = "yes, unless only tags" if event is Track.MetadataUpdated else _yes(event.TOUCHES_RECORD)
     by = "relay" if event.BY_RELAY else "people"
-    topic = event.TOPIC  # type: ignore[attr-defined]  # every event below Track.Event has one
+    topic = get_topic(event)
     return f"| {event.__name__} | `{topic}` | {_carried(event)} | {touches} | {by} | {_doc(event)} |\n"
 
 
