@@ -1,5 +1,6 @@
 """Pages that are made from the code say what the code says."""
 
+import re
 from pathlib import Path
 
 from service import events_page
@@ -15,3 +16,10 @@ def test_the_page_of_events_names_every_event() -> None:
     names = {event.__name__ for event in events_page.event_classes()}
     assert {"Created", "MetadataUpdated", "Undeleted"} <= names
     assert len(names) == 15
+
+
+def test_every_test_that_the_architecture_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (DOCS / "architecture.md").read_text())
+    assert len(named) > 10
+    for path, name in named:
+        assert f"def {name}(" in (DOCS.parent / path).read_text(), f"{path}::{name}"
