@@ -15,8 +15,6 @@ from demo.story import COLLECTION, STORY, Stage
 from demo.telling import tell
 from devpds.server import DevPds, DevPlc
 
-WIDTHS: Final = {"events in the log": 22, "record on the PDS": 26}
-
 
 @click.command()
 @click.option("--once", is_flag=True, help="End after the story; exit 0 only if every step agreed.")
@@ -35,7 +33,7 @@ def main(*, once: bool) -> None:
             handle, password = "artist.test", secrets.token_urlsafe(12)
             did = pds.create_account(handle, password)
             client = Client(service.url, handle, pds.create_app_password(did))
-        stage = Stage(client, pds, did)
+        stage = Stage(client, pds, did, friend=pds.create_account("drummer.test", password))
         steps = tell(console, stage)
         good = sum(step.agrees for step in steps)
         if not once:

@@ -16,11 +16,12 @@ PATIENCE_SECONDS: Final = 60.0
 
 @dataclass
 class Stage:
-    """Who plays: an artist at the service, and the artist's PDS."""
+    """Who plays: an artist at the service, the artist's PDS, and a friend's DID."""
 
     client: Client
     pds: DevPds
     did: str
+    friend: str
     track_id: int = 0
     record_uri: str = ""
     seen_position: int = 0
@@ -62,9 +63,9 @@ def rename(stage: Stage) -> str:
 def tell_more(stage: Stage) -> str:
     """Edit description, album and a featured artist."""
     stage.client.edit(
-        stage.track_id, album="Pressings", features=[stage.did], description="A longer story.\nTwo lines."
+        stage.track_id, album="Pressings", features=[stage.friend], description="A longer story.\nTwo lines."
     )
-    return "put it on an album, with more to read"
+    return "put it on an album, with a friend and more to read"
 
 
 def clear_description(stage: Stage) -> str:

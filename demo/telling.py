@@ -21,7 +21,7 @@ SHOWN: Final = {
     "mastertapeGen": "gen",
 }
 WIDEST: Final = 120
-STEP, EVENTS, AGREE, GAP, LABEL = 22, 22, 5, 1, 10
+STEP, EVENTS, AGREE, GAP, LABEL = 21, 22, 5, 1, 10
 Record = Mapping[str, Any]
 
 
@@ -46,7 +46,7 @@ def tell(console: Console, stage: Stage) -> list[Step]:
         )
         for difference in step.differences:
             console.print(f"   differs: {difference}", style="red", highlight=False)
-        before = record
+        before = record or before
         steps.append(step)
     return steps
 
@@ -71,23 +71,24 @@ def _lines(record: Record, before: Record, width: int) -> Iterator[Text]:
     for name, label in SHOWN.items():
         if name in record:
             changed = record[name] != before.get(name)
-            line = f"{'*' if changed else ' '} {label:<7} {_short(_plain(record[name]), room)}"
+            line = f"{'*' if changed else ' '} {label:<7} {_short(_plain(name, record[name]), room)}"
             yield Text(line, "green" if changed else "dim", no_wrap=True)
-    for name in before:
-        if name in SHOWN and name not in record:
-            yield Text(f"* {SHOWN[name]:<7} (gone)", "yellow", no_wrap=True)
+        elif name in before:
+            yield Text(f"* {label:<7} (gone)", "yellow", no_wrap=True)
 
 
-def _plain(value: Any) -> str:
-    match value:
-        case {"ref": {"$link": str(cid)}}:
+def _plain(name: str, value: Any) -> str:
+    match name, value:
+        case _, {"ref": {"$link": str(cid)}}:
             return cid
-        case {"values": list(values)}:
+        case _, {"values": list(values)}:
             return ", ".join(label["val"] for label in values)
-        case [*features]:
+        case "features", list(features):
             return ", ".join(feature["handle"] for feature in features)
-        case str() if value.startswith("http"):
-            return value.rsplit("/", 1)[1]
+        case "imageUrl", str(url):
+            return url.rsplit("/", 1)[1]
+        case "createdAt", str(at):
+            return at.split("T")[1]
     return str(value).replace("\n", " / ")
 
 
