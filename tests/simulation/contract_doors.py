@@ -11,7 +11,7 @@ from typing import Any, Self
 import httpx
 
 from devpds.server import DevPds
-from tests.simulation.fake_account import Status
+from tests.simulation.fake_account import OWNER, Status
 from tests.simulation.fake_limits import WRITES_A_DAY, WRITES_AN_HOUR
 from tests.simulation.fake_pds import FakePds
 
@@ -106,6 +106,10 @@ class Door:
         """A password for an app."""
         raise NotImplementedError
 
+    def revoke_app_password(self, person: Person) -> None:
+        """Take it back."""
+        raise NotImplementedError
+
     def set_status(self, person: Person, status: Status) -> None:
         """Activate, deactivate or take down."""
         raise NotImplementedError
@@ -154,11 +158,14 @@ class FakeDoor(Door):
         name, password = secrets.token_hex(6), "secret"
         did, handle = "did:plc:" + name.ljust(24, "a"), f"u{name}.test"
         self.pds.create_account(did, handle, password)
-        tokens = self.pds.tokens.session(did, "account")
+        tokens = self.pds.tokens.session(did, OWNER)
         return Person(did, handle, password, tokens["accessJwt"], tokens["refreshJwt"])
 
     def create_app_password(self, person: Person) -> str:
         return self.pds.create_app_password(person.did)
+
+    def revoke_app_password(self, person: Person) -> None:
+        self.pds.revoke_app_password(person.did)
 
     def set_status(self, person: Person, status: Status) -> None:
         self.pds.set_status(person.did, status)
@@ -174,7 +181,8 @@ class FakeDoor(Door):
         return person
 
     async def use_points(self, person: Person, points: int) -> None:
-        self.pds.limits.consume((WRITES_AN_HOUR, person.did, points), (WRITES_A_DAY, person.did, points))
+        for rule in (WRITES_AN_HOUR, WRITES_A_DAY):
+            self.pds.limits.use(rule, person.did, points)
 
 
 class RealDoor(Door):
@@ -195,6 +203,9 @@ class RealDoor(Door):
 
     def create_app_password(self, person: Person) -> str:
         return str(self._as_owner(person, "createAppPassword", {"name": "app"})["password"])
+
+    def revoke_app_password(self, person: Person) -> None:
+        self._as_owner(person, "revokeAppPassword", {"name": "app"})
 
     def set_status(self, person: Person, status: Status) -> None:
         if status is Status.TAKENDOWN:

@@ -6,6 +6,10 @@ from enum import Enum
 from tests.simulation.fake_repo import Repo
 
 
+OWNER = "account"
+"""The client name of who signs in with the account's own password."""
+
+
 class Status(Enum):
     """How an account stands with its host."""
 
@@ -16,7 +20,7 @@ class Status(Enum):
 
 @dataclass
 class Account:
-    """One account. `passwords` are the names of its passwords, by their text; "account" is the main one."""
+    """One account. `passwords` are the names of its passwords, by their text."""
 
     did: str
     handle: str

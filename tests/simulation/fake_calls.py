@@ -1,5 +1,6 @@
 """What a PDS answers to each call, and in which order it checks."""
 
+import gzip
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -7,7 +8,7 @@ from urllib.parse import parse_qs
 import httpx
 
 from tests.simulation import fake_limits as limits
-from tests.simulation.fake_account import Account, Status
+from tests.simulation.fake_account import OWNER, Account, Status
 from tests.simulation.fake_reads import QUERIES, account_of
 from tests.simulation.fake_repo import ANY, Commit
 from tests.simulation.fake_tokens import Token
@@ -22,7 +23,7 @@ RECORD_BYTES, JSON_BYTES = 1_000_000, 150 * 1024
 
 def put_record(pds: "FakePds", call: Call) -> httpx.Response:
     """com.atproto.repo.putRecord."""
-    body, account, headers = _write(pds, call, RECORD_BYTES, points=2)
+    body, account = _write(pds, call, RECORD_BYTES, points=2)
     key = body["collection"], checked_rkey(body["rkey"])
     _validate(body)
     cid, commit = account.repo.put(
@@ -30,35 +31,35 @@ def put_record(pds: "FakePds", call: Call) -> httpx.Response:
         body["record"],
         swap=body.get("swapRecord", ANY),
         swap_commit=body.get("swapCommit"),
-        client=str(call.client),
+        client=call.client,
     )
-    return reply(_written(account.did, key, cid, commit, body), headers)
+    return reply(_written(account.did, key, cid, commit, body))
 
 
 def create_record(pds: "FakePds", call: Call) -> httpx.Response:
     """com.atproto.repo.createRecord: knows no swap, and falls over when the record is there."""
-    body, account, headers = _write(pds, call, RECORD_BYTES, points=3, rkey_required=False)
+    body, account = _write(pds, call, RECORD_BYTES, points=3, rkey_required=False)
     key = body["collection"], checked_rkey(body.get("rkey") or account.repo.head.rev)
     _validate(body)
     as_stored(body["record"], key[0])
     if key in account.repo.records:
         raise RefusedError(500, "InternalServerError", "Internal Server Error")
     cid, commit = account.repo.put(
-        key, body["record"], swap_commit=body.get("swapCommit"), client=str(call.client)
+        key, body["record"], swap_commit=body.get("swapCommit"), client=call.client
     )
-    return reply(_written(account.did, key, cid, commit, body), headers)
+    return reply(_written(account.did, key, cid, commit, body))
 
 
 def delete_record(pds: "FakePds", call: Call) -> httpx.Response:
     """com.atproto.repo.deleteRecord."""
-    body, account, headers = _write(pds, call, JSON_BYTES, points=1)
+    body, account = _write(pds, call, JSON_BYTES, points=1)
     commit = account.repo.delete(
         (body["collection"], body["rkey"]),
         swap=body.get("swapRecord"),
         swap_commit=body.get("swapCommit"),
-        client=str(call.client),
+        client=call.client,
     )
-    return reply({} if commit is None else {"commit": commit.reply}, headers)
+    return reply({} if commit is None else {"commit": commit.reply})
 
 
 def upload_blob(pds: "FakePds", call: Call) -> httpx.Response:
@@ -70,9 +71,10 @@ def upload_blob(pds: "FakePds", call: Call) -> httpx.Response:
         raise invalid("Request encoding (Content-Type) required but not provided")
     if len(call.content) > pds.blob_limit:
         raise RefusedError(413, "PayloadTooLarge", "request entity too large")
-    headers = pds.limits.consume((limits.UPLOADS, call.ip, 1), (limits.REQUESTS, call.ip, 1))
-    mime = sniffed(call.content, mime)
-    return reply({"blob": account.repo.upload(blob_cid(call.content), call.content, mime)}, headers)
+    pds.limits.consume(call, (limits.UPLOADS, call.ip, 1))
+    packed = call.headers.get("content-encoding") == "gzip"
+    content = gzip.decompress(call.content) if packed else call.content
+    return reply({"blob": account.repo.upload(blob_cid(content), content, sniffed(content, mime))})
 
 
 def create_session(pds: "FakePds", call: Call) -> httpx.Response:
@@ -80,24 +82,21 @@ def create_session(pds: "FakePds", call: Call) -> httpx.Response:
     body = call.json(JSON_BYTES)
     identifier, password = str(body.get("identifier", "")).lower(), str(body.get("password", ""))
     key = f"{identifier}-{call.ip}"
-    headers = pds.limits.consume(
-        (limits.LOGINS_A_DAY, key, 1), (limits.LOGINS, key, 1), (limits.REQUESTS, call.ip, 1)
-    )
+    pds.limits.consume(call, (limits.LOGINS_A_DAY, key, 1), (limits.LOGINS, key, 1))
     account = account_of(pds, identifier)
     client = account.passwords.get(password) if account is not None else None
-    if account is None or client is None:
+    taken_down = account is not None and account.status is Status.TAKENDOWN
+    if account is None or client is None or (taken_down and client != OWNER):
         raise RefusedError(401, "AuthenticationRequired", "Invalid identifier or password")
-    if account.status is Status.TAKENDOWN:
-        if client != "account":
-            raise RefusedError(401, "AuthenticationRequired", "Invalid identifier or password")
+    if taken_down:
         raise RefusedError(401, "AccountTakedown", "Account has been taken down")
-    return reply({**pds.tokens.session(account.did, client), **_told(account)}, headers)
+    return reply({**pds.tokens.session(account.did, client), **_told(account)})
 
 
 def refresh_session(pds: "FakePds", call: Call) -> httpx.Response:
     """com.atproto.server.refreshSession."""
-    pds.limits.consume((limits.REQUESTS, call.ip, 1))
     token = pds.tokens.look_at_refresh(call)
+    pds.limits.consume(call)
     account = pds.accounts.get(token.did)
     if account is None:
         raise invalid(f"Could not find user info for account: {token.did}")
@@ -109,6 +108,7 @@ def refresh_session(pds: "FakePds", call: Call) -> httpx.Response:
 def get_session(pds: "FakePds", call: Call) -> httpx.Response:
     """com.atproto.server.getSession."""
     did = _authenticate(pds, call).did
+    pds.limits.consume(call)
     account = pds.accounts.get(did)
     if account is None or account.status is Status.TAKENDOWN:
         raise invalid(f"Could not find user info for account: {did}")
@@ -117,7 +117,7 @@ def get_session(pds: "FakePds", call: Call) -> httpx.Response:
 
 def unknown(_pds: "FakePds", call: Call) -> httpx.Response:
     """No such call."""
-    raise RefusedError(501, "MethodNotImplemented", f"Method Not Implemented: {call.nsid}")
+    raise invalid(f"No service configured for {call.nsid}")
 
 
 def oauth_token(pds: "FakePds", content: bytes) -> httpx.Response:
@@ -134,7 +134,7 @@ def oauth_token(pds: "FakePds", content: bytes) -> httpx.Response:
 
 def _write(
     pds: "FakePds", call: Call, limit: int, *, points: int, rkey_required: bool = True
-) -> tuple[dict[str, Any], Account, dict[str, str]]:
+) -> tuple[dict[str, Any], Account]:
     """What all writes have in common, in the order of the real one: token, body, points, account, owner."""
     token = _authenticate(pds, call)
     body = call.json(limit)
@@ -144,20 +144,18 @@ def _write(
     for name in ("swapRecord", "swapCommit"):
         if body.get(name) is not None:
             checked_cid(body[name])
-    headers = pds.limits.consume(
-        (limits.WRITES_AN_HOUR, token.did, points),
-        (limits.WRITES_A_DAY, token.did, points),
-        (limits.REQUESTS, call.ip, 1),
+    pds.limits.consume(
+        call, (limits.WRITES_AN_HOUR, token.did, points), (limits.WRITES_A_DAY, token.did, points)
     )
     account = _standing(pds, body["repo"])
     if account.did != token.did:
         raise RefusedError(401, "AuthenticationRequired", "Authentication Required")
-    return body, account, headers
+    return body, account
 
 
 def _authenticate(pds: "FakePds", call: Call) -> Token:
     token = pds.tokens.check(call)
-    call.did, call.client = token.did, token.client
+    call.client = token.client
     return token
 
 

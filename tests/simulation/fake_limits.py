@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.simulation.fake_xrpc import RefusedError
+from tests.simulation.fake_xrpc import Call, RefusedError
 
 HOUR, DAY = 3600, 86400
 
@@ -62,17 +62,23 @@ class Limits:
         self.points: dict[str, int] = {}
         self._windows: dict[tuple[str, str], Window] = {}
 
-    def consume(self, *wanted: tuple[Rule, str, int]) -> dict[str, str]:
-        """Take the points of each (rule, key, points), also when they are too many; give the headers of the tightest."""
+    def consume(self, call: Call, *wanted: tuple[Rule, str, int]) -> None:
+        """Take one request and the points of each (rule, key, points), also when they are too many."""
         if not self.enabled:
-            return {}
+            return
+        wanted = (*wanted, (REQUESTS, call.ip, 1))
         windows = [self._take(*each) for each in wanted if each[2]]
         over = next((window for window in windows if window.left < 0), None)
         if over is not None:
             now = self.clock()
             headers = {**over.headers(now), "Retry-After": str(math.ceil(over.seconds_left(now)))}
             raise RefusedError(429, "RateLimitExceeded", "Rate Limit Exceeded", headers)
-        return min(windows, key=lambda window: window.left).headers(self.clock())
+        tightest = min(windows, key=lambda window: window.left)
+        call.told |= tightest.headers(self.clock())
+
+    def use(self, rule: Rule, key: str, points: int) -> None:
+        """Take points without a request."""
+        self._take(rule, key, points)
 
     def _take(self, rule: Rule, key: str, points: int) -> Window:
         window = self._windows.get((rule.name, key))

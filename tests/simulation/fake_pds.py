@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from tests.simulation import fake_calls
-from tests.simulation.fake_account import Account, Status
+from tests.simulation.fake_account import OWNER, Account, Status
 from tests.simulation.fake_limits import Limits
 from tests.simulation.fake_repo import Repo
 from tests.simulation.fake_tokens import Tokens
@@ -36,7 +36,7 @@ class FakePds(httpx.AsyncBaseTransport):
 
     def create_account(self, did: str, handle: str, password: str) -> Account:
         """A new account."""
-        account = Account(did, handle, {password: "account"}, Repo(did, self.clock))
+        account = Account(did, handle, {password: OWNER}, Repo(did, self.clock))
         self.accounts[did] = account
         return account
 
@@ -45,6 +45,12 @@ class FakePds(httpx.AsyncBaseTransport):
         password = f"app-{name}-{did}"
         self.accounts[did].passwords[password] = name
         return password
+
+    def revoke_app_password(self, did: str, name: str = SERVICE) -> None:
+        """No more logins and refreshes with it."""
+        account = self.accounts[did]
+        account.passwords = {text: each for text, each in account.passwords.items() if each != name}
+        self.tokens.revoke(did, name)
 
     def set_status(self, did: str, status: Status) -> None:
         """Activate, deactivate or take down; a takedown ends every session for good."""
@@ -83,9 +89,11 @@ class FakePds(httpx.AsyncBaseTransport):
         if verb != request.method:
             return RefusedError(400, "InvalidRequest", f"Incorrect HTTP method ({request.method})").reply()
         try:
-            return handler(self, call)
+            answer = handler(self, call)
         except RefusedError as refused:
-            return refused.reply()
+            answer = refused.reply()
+        answer.headers.update(call.told)
+        return answer
 
     def requester(self, request: httpx.Request) -> tuple[str, str] | None:
         """The DID and client that a request comes from, when its token tells."""

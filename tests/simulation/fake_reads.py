@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from tests.simulation.fake_account import Account, Status
-from tests.simulation.fake_limits import REQUESTS
 from tests.simulation.fake_xrpc import Call, RefusedError, invalid, reply
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ def account_of(pds: "FakePds", identifier: str) -> Account | None:
 def get_record(pds: "FakePds", call: Call) -> httpx.Response:
     """com.atproto.repo.getRecord."""
     repo, key = call.param("repo"), (call.param("collection"), call.param("rkey"))
-    headers = _counted(pds, call)
+    pds.limits.consume(call)
     account = _visible(pds, repo)
     if account is None:
         raise invalid("Could not locate record")
@@ -31,7 +30,7 @@ def get_record(pds: "FakePds", call: Call) -> httpx.Response:
     uri = f"at://{account.did}/{key[0]}/{key[1]}"
     if record is None or call.params.get("cid", record.cid) != record.cid:
         raise RefusedError(400, "RecordNotFound", f"Could not locate record: {uri}")
-    return reply({"uri": uri, "cid": record.cid, "value": record.value}, headers)
+    return reply({"uri": uri, "cid": record.cid, "value": record.value})
 
 
 def list_records(pds: "FakePds", call: Call) -> httpx.Response:
@@ -40,7 +39,7 @@ def list_records(pds: "FakePds", call: Call) -> httpx.Response:
     limit = int(call.params.get("limit", "50"))
     if not 1 <= limit <= 100:
         raise invalid("limit must be 1 to 100")
-    headers = _counted(pds, call)
+    pds.limits.consume(call)
     account = _visible(pds, repo)
     if account is None:
         raise invalid(f"Could not find repo: {repo}")
@@ -55,13 +54,13 @@ def list_records(pds: "FakePds", call: Call) -> httpx.Response:
         {"uri": f"at://{account.did}/{collection}/{rkey}", "cid": record.cid, "value": record.value}
         for rkey, record in found.items()
     ]
-    return reply({"records": records, **({"cursor": page[-1]} if page else {})}, headers)
+    return reply({"records": records, **({"cursor": page[-1]} if page else {})})
 
 
 def describe_repo(pds: "FakePds", call: Call) -> httpx.Response:
     """com.atproto.repo.describeRepo, without the DID document's keys."""
     identifier = call.param("repo")
-    headers = _counted(pds, call)
+    pds.limits.consume(call)
     account = _available(pds, identifier)
     answer = {
         "handle": account.handle,
@@ -70,7 +69,7 @@ def describe_repo(pds: "FakePds", call: Call) -> httpx.Response:
         "collections": sorted({key[0] for key in account.repo.records}),
         "handleIsCorrect": True,
     }
-    return reply(answer, headers)
+    return reply(answer)
 
 
 def describe_server(pds: "FakePds", call: Call) -> httpx.Response:
@@ -83,13 +82,14 @@ def describe_server(pds: "FakePds", call: Call) -> httpx.Response:
         "links": {},
         "contact": {},
     }
-    return reply(answer, _counted(pds, call))
+    pds.limits.consume(call)
+    return reply(answer)
 
 
 def get_blob(pds: "FakePds", call: Call) -> httpx.Response:
     """com.atproto.sync.getBlob: what no record names is not there; a Range is not looked at."""
     did, cid = call.param("did"), call.param("cid")
-    _counted(pds, call)
+    pds.limits.consume(call)
     blob = _available(pds, did).repo.blobs.get(cid)
     if blob is None or blob.temporary:
         raise invalid("Blob not found")
@@ -105,15 +105,15 @@ def get_blob(pds: "FakePds", call: Call) -> httpx.Response:
 def get_latest_commit(pds: "FakePds", call: Call) -> httpx.Response:
     """com.atproto.sync.getLatestCommit."""
     did = call.param("did")
-    headers = _counted(pds, call)
-    return reply(_available(pds, did).repo.head.reply, headers)
+    pds.limits.consume(call)
+    return reply(_available(pds, did).repo.head.reply)
 
 
 def get_repo_status(pds: "FakePds", call: Call) -> httpx.Response:
     """com.atproto.sync.getRepoStatus."""
     did = call.param("did")
-    headers = _counted(pds, call)
-    return reply(_status(_hosted(pds, did), with_head=False), headers)
+    pds.limits.consume(call)
+    return reply(_status(_hosted(pds, did), with_head=False))
 
 
 def list_repos(pds: "FakePds", call: Call) -> httpx.Response:
@@ -121,10 +121,10 @@ def list_repos(pds: "FakePds", call: Call) -> httpx.Response:
     limit, after = int(call.params.get("limit", "500")), int(call.params.get("cursor", "0"))
     if not 1 <= limit <= 1000:
         raise invalid("limit must be 1 to 1000")
-    headers = _counted(pds, call)
+    pds.limits.consume(call)
     page = list(pds.accounts.values())[after : after + limit]
     repos = [_status(account, with_head=True) for account in page]
-    return reply({"repos": repos, **({"cursor": str(after + len(page))} if page else {})}, headers)
+    return reply({"repos": repos, **({"cursor": str(after + len(page))} if page else {})})
 
 
 def _status(account: Account, *, with_head: bool) -> dict[str, Any]:
@@ -135,10 +135,6 @@ def _status(account: Account, *, with_head: bool) -> dict[str, Any]:
     if with_head:
         return {**answer, "head": head.cid, "rev": head.rev}
     return {**answer, "rev": head.rev} if active else answer
-
-
-def _counted(pds: "FakePds", call: Call) -> dict[str, str]:
-    return pds.limits.consume((REQUESTS, call.ip, 1))
 
 
 def _visible(pds: "FakePds", identifier: str) -> Account | None:

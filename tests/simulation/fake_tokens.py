@@ -2,10 +2,12 @@
 
 import base64
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.simulation.fake_account import OWNER
 from tests.simulation.fake_xrpc import Call, RefusedError
 
 ACCESS_SECONDS, REFRESH_SECONDS, GRACE_SECONDS = 7200, 90 * 86400, 7200
@@ -21,6 +23,8 @@ class Token:
     expires_at: float
     client: str
     next_id: str | None = None
+    spent_at: float = math.inf
+    """From when on the host takes a refresh token no more, whatever it says itself."""
 
 
 @dataclass
@@ -49,7 +53,7 @@ class Tokens:
 
     def session(self, did: str, client: str, *, refresh_id: str | None = None) -> dict[str, str]:
         """New tokens for an app password."""
-        scope = "com.atproto.access" if client == "account" else "com.atproto.appPass"
+        scope = "com.atproto.access" if client == OWNER else "com.atproto.appPass"
         refresh_id = refresh_id or self._next("refresh")
         refresh = self._make(did, "com.atproto.refresh", REFRESH_SECONDS, client, refresh_id)
         return {"accessJwt": self._make(did, scope, ACCESS_SECONDS, client), "refreshJwt": refresh}
@@ -60,8 +64,10 @@ class Tokens:
 
     def refresh(self, token: Token) -> dict[str, str]:
         """Spend a refresh token: it works for a while yet, and gives the same successor every time."""
+        if self._clock() >= token.spent_at:
+            raise RefusedError(400, "ExpiredToken", "Token has been revoked")
         token.next_id = token.next_id or self._next("refresh")
-        token.expires_at = min(token.expires_at, self._clock() + GRACE_SECONDS)
+        token.spent_at = min(token.spent_at, self._clock() + GRACE_SECONDS)
         return self.session(token.did, token.client, refresh_id=token.next_id)
 
     def check(self, call: Call) -> Token:
@@ -70,12 +76,14 @@ class Tokens:
             return self._check_grant(call)
         return self._known(self._bearer(call), refresh=False)
 
-    def revoke(self, did: str) -> None:
-        """End every refresh token of an account, and every OAuth session; access tokens live on."""
-        for token in self._tokens.values():
-            if token.did == did and token.scope == "com.atproto.refresh":
-                token.expires_at = 0
-        self._grants = {text: grant for text, grant in self._grants.items() if grant.did != did}
+    def revoke(self, did: str, client: str | None = None) -> None:
+        """End the refresh tokens and OAuth sessions of an account, or of one of its clients; access tokens live on."""
+        for token in self._refreshes.values():
+            if token.did == did and client in {None, token.client}:
+                token.spent_at = 0
+        for text, grant in list(self._grants.items()):
+            if grant.did == did and client in {None, grant.client}:
+                del self._grants[text]
 
     def expire(self, did: str) -> None:
         """Let time pass for the access tokens of an account."""

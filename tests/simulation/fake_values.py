@@ -19,9 +19,9 @@ SIGNATURES = (
     (0, b"ID3", "audio/mpeg"),
     (0, b"\xff\xfb", "audio/mpeg"),
     (0, b"\xff\xf3", "audio/mpeg"),
-    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    (0, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "image/png"),
     (0, b"\xff\xd8\xff", "image/jpeg"),
-    (0, b"fLaC", "audio/x-flac"),
+    (0, b"fLaC", "audio/flac"),
     (4, b"ftypM4A", "audio/x-m4a"),
     (8, b"WAVE", "audio/wav"),
 )

@@ -1,7 +1,7 @@
 """The form of XRPC: what a call gets, how it answers and how it refuses."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -40,8 +40,9 @@ class Call:
     params: dict[str, str]
     headers: httpx.Headers
     content: bytes
-    did: str | None = None
-    client: str | None = None
+    client: str = ""
+    told: dict[str, str] = field(default_factory=dict)
+    """Headers that the answer carries, whatever it is."""
 
     @classmethod
     def of(cls, request: httpx.Request, content: bytes) -> "Call":
@@ -72,6 +73,6 @@ class Call:
         return body
 
 
-def reply(body: Any, headers: dict[str, str] | None = None) -> httpx.Response:
+def reply(body: Any) -> httpx.Response:
     """Say yes."""
-    return httpx.Response(OK, json=body, headers=headers)
+    return httpx.Response(OK, json=body)
