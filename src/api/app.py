@@ -11,6 +11,7 @@ from api.media_work import MediaWork
 from api.request_id import RequestIds
 from api.routers import auth, health, history, me, media, mirrors, records, track_commands, tracks
 from api.services import Services
+from api.turns import Turns
 
 ROUTERS: Final = tuple(
     module.router for module in (tracks, track_commands, records, mirrors, history, media, me, auth, health)
@@ -27,6 +28,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.running = RunningRequests()
+    app.state.turns = Turns()
     app.state.media_work = MediaWork(services.media)
     for router in ROUTERS:
         app.include_router(router)

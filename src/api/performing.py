@@ -18,6 +18,7 @@ from api.json_response import AsciiJsonResponse
 from api.request_id import request_id
 from api.services import Services
 from api.track_reader import mirror_of
+from api.turns import Turns
 from api.waiting import wait_for_mirror
 from eventstore.envelope import Envelope
 from eventstore.unit import Unit
@@ -52,6 +53,7 @@ class CommandRequest:
         self.versions: Final = versions_of(request.headers.get("if-match"))
         self._request = request
         self._running: RunningRequests = request.app.state.running
+        self._turns: Turns = request.app.state.turns
         self.wait: Final = wait_of(request.headers.getlist("prefer"))
         key = request.headers.get("idempotency-key")
         self._key = RequestKey.of(principal.did, request.method, request.url.path, key)
@@ -85,7 +87,8 @@ class CommandRequest:
             if stored is not None:
                 return Performed(stored.to(body.digest))
             tell = await prepare(body)
-            return await run_in_threadpool(self._transact, body.digest, tell, show)
+            async with self._turns.of(self.principal.did):
+                return await run_in_threadpool(self._transact, body.digest, tell, show)
 
     def _look_first(self, on: int | None, deleted_too: bool) -> StoredAnswer | None:
         """A repeated request is answered as before, whatever has become of the track."""

@@ -49,6 +49,7 @@ async def upload_track(request: Request, command: Command) -> Response:
             "unlisted": body.flag("unlisted"),
         }
         fields["features"] = await features_of(body, parts.resolver, command.principal.did)
+        _refuse_image_as_text(body)
         audio = await work.read_audio(body.files["file"])
         image = await read_image(work, body)
         fields["artist"] = await run_in_threadpool(_before_storing, command, audio.cid)
@@ -144,9 +145,13 @@ async def read_image(work: MediaWork, body: Body) -> PreparedArtwork | None:
     return await work.read_artwork(body.files["image"]) if "image" in body.files else None
 
 
-def _removes_image(body: Body) -> bool:
-    if "image" in body and body.text("image"):
+def _refuse_image_as_text(body: Body) -> None:
+    if body.text("image"):
         raise InvalidFieldError("image", "must be sent as a file of a multipart body")
+
+
+def _removes_image(body: Body) -> bool:
+    _refuse_image_as_text(body)
     return body.flag("remove_image") or "image" in body
 
 
