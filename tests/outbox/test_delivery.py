@@ -8,14 +8,11 @@ from sqlalchemy import select, update
 
 from aggregates.track import Track
 from outbox.delivery import Outcome
-from outbox.lanes import LeaseLostError
 from outbox.record import record_for
-from outbox.settle import settle
 from outbox.status import attempts_of
-from outbox.tables import NEVER, mirror_lane, mirror_target
-from outbox.work import next_work
+from outbox.tables import NEVER, mirror_target
 from tests.dsl import COLLECTION
-from tests.outbox.rig import URLS, Rig, answer_lost, answered, refused
+from tests.outbox.rig import URLS, Rig, answer_lost, answered
 
 pytestmark = pytest.mark.anyio
 
@@ -229,112 +226,6 @@ async def test_a_late_delete_finds_another_record_than_the_one_it_was_for(desk: 
     assert (await late[0]()).json()["error"] == "InvalidSwap"
 
     assert desk.remote(track) == wanted(desk, track)
-
-
-async def test_a_refused_create_leaves_no_doubt_that_nothing_was_sent(desk: Rig) -> None:
-    desk.wire.faults += [refused]
-    desk.upload()
-    await desk.relay_once()
-    assert target(desk).ever_sent is False
-
-
-async def test_the_intent_is_written_before_the_first_byte(desk: Rig) -> None:
-    noted = []
-
-    async def look(send):
-        noted.append((attempts(desk), target(desk).ever_sent))
-        return await send()
-
-    desk.wire.faults += [look]
-    desk.upload()
-    await desk.relay_once()
-    assert noted == [([("put", None)], True)]
-
-
-async def test_who_lost_the_lease_neither_sends_nor_writes(desk: Rig) -> None:
-    desk.upload()
-    lane = desk.claim("first", lease=5)
-    work = next_work(desk.log, lane, URLS, desk.clock(), [])
-    assert work is not None
-    desk.clock.advance(seconds=6)
-    before = target(desk)
-
-    with pytest.raises(LeaseLostError):  # nobody else came, but somebody may at any moment
-        await desk.delivery.deliver(lane, work, 5)
-    result = await desk.delivery.deliver(desk.claim("second"), work, 5)
-    sent = len(desk.wire.sent)
-    with pytest.raises(LeaseLostError):
-        await desk.delivery.deliver(lane, work, 5)
-    with pytest.raises(LeaseLostError):
-        settle(desk.log, lane, result)
-
-    assert len(desk.wire.sent) == sent == 1
-    assert target(desk).acked_gen == before.acked_gen == 0
-
-
-async def test_a_login_that_is_dead_parks_no_lane_whose_owner_has_signed_in_since(desk: Rig) -> None:
-    async def signs_in_meanwhile(send):  # noqa: ARG001
-        desk.sign_in()
-        return httpx.Response(401, json={"error": "AuthMissing"})
-
-    desk.wire.faults += [signs_in_meanwhile]
-    track = desk.upload()
-
-    await desk.relay_once()
-
-    assert desk.mirror().state == "delivered"
-    assert desk.remote(track) == wanted(desk, track)
-
-
-async def test_a_flight_that_began_at_the_old_pds_ends_when_its_owner_signs_in_at_the_new_one(
-    desk: Rig,
-) -> None:
-    desk.upload()
-    lane = desk.claim("old")
-    work = next_work(desk.log, lane, URLS, desk.clock(), [])
-    assert work is not None
-    desk.sign_in(host="http://new.test")
-
-    with pytest.raises(LeaseLostError):
-        await desk.delivery.deliver(lane, work, 5)
-    assert desk.claim("new").host == "http://new.test"
-
-
-async def test_neither_a_sign_in_nor_a_retry_sends_before_a_rate_limit_ends(desk: Rig) -> None:
-    desk.wire.faults += [page(429, headers={"retry-after": "120"})]
-    desk.upload()
-    await desk.relay_once()
-
-    desk.sign_in()
-    desk.retry()
-    assert await desk.relay_once() == {}
-
-    desk.clock.advance(seconds=121)
-    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
-    with desk.database.read() as connection:
-        assert connection.scalar(select(mirror_lane.c.reason)) is None
-
-
-async def test_a_retry_tries_a_backing_off_lane_and_a_rejected_record_at_once(desk: Rig) -> None:
-    desk.wire.faults += [refused, answered(400, "InvalidRecord")]
-    desk.upload()
-    await desk.relay_once()
-    desk.retry()
-    assert await desk.relay_once() == {Outcome.FAILED: 1}
-    assert desk.mirror().state == "rejected"
-    desk.retry()
-    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
-
-
-@pytest.mark.parametrize("error", ["AccountDeactivated", "AccountNotFound"])
-async def test_a_retry_probes_a_lane_that_waits_for_its_account(desk: Rig, error: str) -> None:
-    desk.wire.faults += [answered(401, error)]
-    desk.upload()
-    await desk.relay_once()
-    assert desk.mirror().state == "parked"
-    assert await desk.relay_once() == {}
-    desk.retry()
-    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
 
 async def test_a_pds_that_returns_another_cid_is_believed_about_what_it_holds(

@@ -4,10 +4,9 @@ import httpx
 import pytest
 
 from aggregates.track import Track
-from aggregates.values import SupportGate
 from outbox.dag_cbor import record_cid
 from outbox.delivery import Outcome
-from outbox.lanes import LeaseLostError, resume_lane
+from outbox.lanes import LeaseLostError
 from outbox.record import record_for
 from outbox.settle import settle
 from outbox.status import deliveries
@@ -271,98 +270,3 @@ async def test_a_record_that_breaks_the_lexicon_is_not_sent(rig: Rig) -> None:
 
     assert rig.wire.sent == []
     assert (rig.mirror().state, rig.mirror().reason) == ("rejected", "invalid_record")
-
-
-async def test_a_dead_login_parks_the_lane_and_keeps_the_edits(rig: Rig) -> None:
-    track = rig.upload()
-    await rig.relay_once()
-    rig.wire.faults += [answered(401, "AuthMissing")]
-    rig.edit(title="one")
-    await rig.relay_once()
-    assert (rig.mirror().state, rig.mirror().reason) == ("parked", "auth_required")
-    track = rig.edit(title="two")
-    rig.wire.sent.clear()
-    assert await rig.relay_once() == {}
-
-    with rig.database.write() as connection:
-        resume_lane(connection, rig.did, rig.pds.url, rig.clock())
-    await rig.relay_once()
-
-    assert [name for name, _ in rig.wire.sent] == ["putRecord"]
-    assert rig.remote(track) == expected(rig, track)
-
-
-async def test_nothing_is_sent_before_the_time_that_a_rate_limit_names(rig: Rig) -> None:
-    async def limited(send):  # noqa: ARG001
-        return httpx.Response(429, json={"error": "RateLimitExceeded"}, headers={"retry-after": "120"})
-
-    rig.wire.faults += [limited]
-    rig.upload(1)
-    rig.upload(2)
-    await rig.relay_once()
-    rig.clock.advance(seconds=119)
-    assert await rig.relay_once() == {}
-    rig.clock.advance(seconds=2)
-
-    assert await rig.relay_once() == {Outcome.DELIVERED: 2}
-
-
-async def test_migrated_audio_stays_on_the_pds_through_edits(rig: Rig) -> None:
-    track = rig.upload()
-    await rig.relay_once()
-    rig.tell(1, lambda track: track.request_blob_migration(at=rig.clock()))
-    await rig.relay_once()
-    assert rig.remote(track)["audioBlob"]["ref"]["$link"] == track.audio.cid
-
-    rig.edit(title="another")
-    await rig.relay_once()
-
-    assert rig.remote(track)["audioBlob"]["ref"]["$link"] == track.audio.cid
-    assert rig.pds.get_blob(rig.did, track.audio.cid) == rig.bytes.held[track.audio.cid]
-
-
-async def test_a_blob_that_the_pds_dropped_is_uploaded_again_before_its_record(rig: Rig) -> None:
-    track = rig.upload()
-    rig.tell(1, lambda track: track.request_blob_migration(at=rig.clock()))
-    await rig.relay_once()
-    rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
-    assert rig.pds.get_blob(rig.did, track.audio.cid) is None
-
-    rig.tell(1, lambda track: track.restore_record(at=rig.clock()))
-    await rig.relay_once()
-
-    assert rig.remote(track)["audioBlob"]["ref"]["$link"] == track.audio.cid
-    assert rig.pds.get_blob(rig.did, track.audio.cid) == rig.bytes.held[track.audio.cid]
-
-
-async def test_a_blob_over_the_limit_fails_for_good_and_the_record_stays(rig: Rig) -> None:
-    track = rig.upload()
-    await rig.relay_once()
-    rig.wire.faults += [answered(413, "PayloadTooLarge")]
-    rig.tell(1, lambda track: track.request_blob_migration(at=rig.clock()))
-
-    await rig.relay_once()
-
-    with rig.database.read() as connection:
-        track = rig.log.fold(Track, rig.log.stream(connection, track.id))
-    assert (track.blob, track.blob_requested, track.blob_failure) == (None, False, "too_large")
-    assert rig.mirror().state == "delivered"
-
-
-async def test_a_gate_takes_the_blob_out_of_the_record_and_ungating_brings_it_back(rig: Rig) -> None:
-    track = rig.upload()
-    rig.tell(1, lambda track: track.request_blob_migration(at=rig.clock()))
-    await rig.relay_once()
-    rig.tell(1, lambda track: track.set_support_gate(SupportGate("any"), at=rig.clock()))
-    await rig.relay_once()
-    gated = rig.remote(track)
-    assert "audioBlob" not in gated
-    assert gated["supportGate"] == {"type": "any"}
-    assert rig.pds.get_blob(rig.did, track.audio.cid) is None
-
-    rig.tell(1, lambda track: track.set_support_gate(None, at=rig.clock()))
-    await rig.relay_once()
-
-    opened = rig.remote(track)
-    assert "supportGate" not in opened
-    assert opened["audioBlob"]["ref"]["$link"] == track.audio.cid

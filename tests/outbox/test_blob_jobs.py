@@ -1,0 +1,164 @@
+"""Uploads as jobs: claimed, fenced, given back, and never in the way of others."""
+
+import asyncio
+import logging
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select, update
+
+from aggregates.track import Track
+from outbox.blob_jobs import claim_jobs, give_back, settle_job
+from outbox.blobs import OF_A_HOST, BlobWorker
+from outbox.lanes import LeaseLostError
+from outbox.tables import blob_job, mirror_target
+from outbox.verdict import Kind, Verdict
+from tests.dsl import BOB
+from tests.outbox.rig import ARTIST, Rig, answered
+
+pytestmark = pytest.mark.anyio
+
+
+def request_blob(rig: Rig, track_id: int = 1) -> Track:
+    return rig.tell(track_id, lambda track: track.request_blob_migration(at=rig.clock()))
+
+
+def job(rig: Rig) -> Any:
+    with rig.database.read() as connection:
+        return connection.execute(select(blob_job)).one()
+
+
+def blob_cid(rig: Rig, track: Track) -> str | None:
+    blob = (rig.remote(track) or {}).get("audioBlob")
+    return blob["ref"]["$link"] if blob is not None else None
+
+
+async def uploaded_track(rig: Rig) -> Track:
+    """A track on the PDS, without its audio."""
+    track = rig.upload()
+    await rig.relay_once()
+    return track
+
+
+async def test_a_dead_login_met_by_an_upload_parks_the_lane_and_keeps_the_wish(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    desk.wire.faults += [answered(401, "AuthMissing")]
+    request_blob(desk)
+    await desk.relay_once()
+    assert (desk.mirror().state, desk.mirror().reason) == ("parked", "auth_required")
+    assert await desk.relay_once() == {}
+    desk.sign_in()
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_an_upload_with_a_login_that_was_renewed_meanwhile_parks_nothing(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+
+    async def signs_in_meanwhile(send: Any) -> httpx.Response:  # noqa: ARG001
+        desk.sign_in()
+        return httpx.Response(401, json={"error": "AuthMissing"})
+
+    desk.wire.faults += [signs_in_meanwhile]
+    request_blob(desk)
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_who_lost_the_job_writes_nothing(desk: Rig) -> None:
+    await uploaded_track(desk)
+    request_blob(desk)
+
+    def claim_one(owner: str) -> Any:
+        [claimed] = claim_jobs(desk.database, owner=owner, limit=1, of_a_host=1, busy={})
+        return claimed
+
+    first = claim_one("first")
+    desk.clock.advance(hours=1)
+    claim_one("second")
+    before = job(desk)
+    give_back(desk.database, first)
+    with pytest.raises(LeaseLostError):
+        desk.log.transact(desk.did, ARTIST, lambda unit: settle_job(unit, first, Verdict(Kind.BROKEN)))
+    assert job(desk) == before
+
+
+async def test_a_host_that_swallows_uploads_leaves_room_for_the_others(desk: Rig) -> None:
+    desk.sign_in(BOB, host="http://other.test")
+    for number in range(1, 6):
+        desk.upload(number)
+        request_blob(desk, number)
+    desk.upload(9, did=BOB)
+    desk.tell(9, lambda track: track.request_blob_migration(at=desk.clock()), did=BOB)
+
+    jobs = claim_jobs(desk.database, owner="o", limit=8, of_a_host=OF_A_HOST, busy={})
+    assert sorted(each.host for each in jobs) == ["http://other.test", *[desk.pds.url] * OF_A_HOST]
+    assert claim_jobs(desk.database, owner="o", limit=8, of_a_host=2, busy={desk.pds.url: 2}) == []
+    more = claim_jobs(desk.database, owner="o", limit=8, of_a_host=3, busy={desk.pds.url: 2})
+    assert [each.host for each in more] == [desk.pds.url]
+
+
+async def test_an_upload_that_a_stop_cuts_short_is_at_once_anybodys(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    sending = asyncio.Event()
+
+    async def hangs(send: Any) -> httpx.Response:  # noqa: ARG001
+        sending.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    desk.wire.faults += [hangs]
+    worker: BlobWorker = desk.relay._blobs  # noqa: SLF001
+    assert await worker.start_due()
+    await sending.wait()
+
+    await worker.stop(0.01)
+
+    assert not worker.busy
+    await desk.another_relay("second").run_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_an_upload_is_not_lost_when_the_database_is_away_for_a_moment(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    transact, calls = desk.log.transact, []
+
+    def failing_first(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 1:
+            raise OSError
+        return transact(*args)
+
+    with monkeypatch.context() as patched, caplog.at_level(logging.CRITICAL):
+        patched.setattr(desk.log, "transact", failing_first)
+        await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+    assert [name for name, _ in desk.wire.sent].count("uploadBlob") == 1
+
+
+async def test_a_retry_tries_a_waiting_upload_at_once(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    desk.wire.faults += [answered(503, "Busy")]
+    request_blob(desk)
+    await desk.relay_once()
+    assert blob_cid(desk, track) is None
+    desk.retry()
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_a_wish_that_came_back_during_an_unneeded_job_is_not_dropped(desk: Rig) -> None:
+    await uploaded_track(desk)
+    request_blob(desk)
+    await desk.relay_once()
+    with desk.database.write() as connection:
+        connection.execute(update(blob_job).values(again=True))
+        connection.execute(update(mirror_target).values(state="blob"))
+    [claimed] = claim_jobs(desk.database, owner="o", limit=1, of_a_host=1, busy={})
+    desk.log.transact(desk.did, ARTIST, lambda unit: settle_job(unit, claimed, None))
+    assert job(desk).again is True

@@ -1,0 +1,238 @@
+"""Audio goes to the PDS in its own time, whatever becomes of the track meanwhile."""
+
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from aggregates.track import Track
+from aggregates.values import SupportGate
+from outbox.blobs import MOST_BYTES
+from outbox.tables import blob_job
+from tests.outbox.rig import Rig, answered
+
+pytestmark = pytest.mark.anyio
+OTHER_CID = "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"
+
+
+def request_blob(rig: Rig, track_id: int = 1) -> Track:
+    return rig.tell(track_id, lambda track: track.request_blob_migration(at=rig.clock()))
+
+
+def job(rig: Rig) -> Any:
+    with rig.database.read() as connection:
+        return connection.execute(select(blob_job)).one()
+
+
+def track_of(rig: Rig, track_id: int = 1) -> Track:
+    with rig.database.read() as connection:
+        track = rig.log.fold(Track, rig.log.stream(connection, Track.create_id(track_id)))
+    assert track is not None
+    return track
+
+
+def blob_cid(rig: Rig, track: Track) -> str | None:
+    blob = (rig.remote(track) or {}).get("audioBlob")
+    return blob["ref"]["$link"] if blob is not None else None
+
+
+def meanwhile(act: Any):
+    """Do this while the upload is on its way."""
+
+    async def fault(send: Any) -> httpx.Response:
+        reply = await send()
+        act()
+        return reply
+
+    return fault
+
+
+async def uploaded_track(rig: Rig) -> Track:
+    """A track on the PDS, without its audio."""
+    track = rig.upload()
+    await rig.relay_once()
+    return track
+
+
+async def test_audio_that_is_asked_for_comes_to_be_named_by_its_record(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    assert (desk.mirror().state, desk.mirror().reason) == ("pending", "blob")
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+    assert desk.mirror().state == "delivered"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda rig: rig.tell(1, lambda t: t.set_support_gate(SupportGate("any"), at=rig.clock())),
+        lambda rig: rig.tell(1, lambda t: t.delete(at=rig.clock())),
+    ],
+    ids=["gated", "deleted"],
+)
+async def test_a_track_that_is_gated_or_deleted_during_the_upload_names_no_blob(desk: Rig, act: Any) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    desk.wire.faults += [meanwhile(lambda: act(desk))]
+    await desk.relay_once()
+    assert track_of(desk).blob is None
+    assert blob_cid(desk, track) is None
+    assert desk.mirror().state == "delivered"
+
+
+async def test_audio_replaced_during_the_upload_is_uploaded_in_its_place(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    new = desk.bytes.keep(b"new audio" * 400)
+
+    def change() -> None:
+        desk.tell(1, lambda track: track.replace_audio(new, at=desk.clock()))
+        request_blob(desk)
+
+    desk.wire.faults += [meanwhile(change)]
+    await desk.relay_once()
+    assert blob_cid(desk, track) == new.cid
+    assert desk.mirror().state == "delivered"
+
+
+async def test_what_the_pds_said_of_the_earlier_audio_does_not_end_the_wish_for_the_new_one(
+    desk: Rig,
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    new = desk.bytes.keep(b"new audio" * 400)
+
+    async def refuse(send: Any) -> httpx.Response:  # noqa: ARG001
+        desk.tell(1, lambda track: track.replace_audio(new, at=desk.clock()))
+        request_blob(desk)
+        return httpx.Response(413, json={"error": "PayloadTooLarge"})
+
+    desk.wire.faults += [refuse]
+    await desk.relay_once()
+    assert track_of(desk).blob_failure is None
+    assert blob_cid(desk, track) == new.cid
+
+
+async def test_a_pds_that_stored_something_else_has_not_stored_it(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    empty = {"blob": {"$type": "blob", "ref": {"$link": "x"}, "mimeType": "audio/mpeg", "size": 0}}
+
+    async def nothing(send: Any) -> httpx.Response:  # noqa: ARG001
+        return httpx.Response(200, json=empty)
+
+    desk.wire.faults += [nothing]
+    request_blob(desk)
+    await desk.relay_once()
+    assert "blob_mismatch" in (desk.mirror().blob_error or "")
+    assert track_of(desk).blob is None
+    desk.clock.advance(minutes=10)
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_bytes_that_are_gone_end_the_wish_with_its_reason(desk: Rig) -> None:
+    await uploaded_track(desk)
+    desk.bytes.held.clear()
+    request_blob(desk)
+    await desk.relay_once()
+    assert (track_of(desk).blob_failure, track_of(desk).blob_requested) == ("audio_missing", False)
+    assert desk.mirror().state == "delivered"
+
+
+async def test_a_storage_that_fails_for_a_moment_delays_the_upload_and_no_more(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+
+    def away(_cid: str) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.bytes, "read", away)
+        await desk.relay_once()
+    assert "ConnectionError" in (desk.mirror().blob_error or "")
+    desk.clock.advance(seconds=5)
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+@pytest.mark.parametrize("limit", [None, 100])
+async def test_audio_over_the_limit_is_not_sent(desk: Rig, limit: int | None) -> None:
+    desk.pds.blob_limit = limit  # type: ignore[union-attr]
+    track = desk.upload(audio=desk.bytes.keep(b"x" * 200))
+    if limit is None:
+        large = replace(track.audio, cid=OTHER_CID, size=MOST_BYTES + 1)
+        desk.tell(1, lambda track: track.replace_audio(large, at=desk.clock()))
+    await desk.relay_once()
+    request_blob(desk)
+    desk.wire.sent.clear()
+    await desk.relay_once()
+    assert desk.wire.sent == []
+    assert track_of(desk).blob_failure == "too_large"
+
+
+async def test_a_pds_that_drops_every_blob_at_once_is_not_sent_it_again_and_again(desk: Rig) -> None:
+    await uploaded_track(desk)
+    request_blob(desk)
+    await desk.relay_once()
+    desk.pds.delete_record(desk.did, "fm.plyr.track", track_of(desk).rkey)
+    desk.pds.blobs.clear()  # type: ignore[union-attr]
+    desk.wire.sent.clear()
+    keeping = desk.pds._upload  # type: ignore[union-attr]  # noqa: SLF001
+
+    def dropping(request: httpx.Request) -> dict[str, Any]:
+        answer = keeping(request)
+        desk.pds.uploaded.clear()  # type: ignore[union-attr]
+        return answer
+
+    desk.pds._upload = dropping  # type: ignore[union-attr,method-assign]  # noqa: SLF001
+    desk.tell(1, lambda track: track.restore_record(at=desk.clock()))
+    for _ in range(5):
+        await desk.relay_once()
+
+    assert [name for name, _ in desk.wire.sent].count("uploadBlob") == 1
+    assert (desk.mirror().state, desk.mirror().reason) == ("pending", "blob")
+    desk.pds._upload = keeping  # type: ignore[union-attr,method-assign]  # noqa: SLF001
+    desk.clock.advance(minutes=10)
+    await desk.relay_once()
+    assert desk.mirror().state == "delivered"
+
+
+async def test_a_record_waits_for_its_blob_until_a_change_makes_it_need_none(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    await desk.relay_once()
+    desk.wire.faults += [answered(400, "BlobNotFound"), answered(503, "Busy")]
+    desk.edit(title="waits")
+    await desk.relay_once()
+    assert (desk.mirror().state, desk.mirror().reason) == ("pending", "blob")
+
+    desk.tell(1, lambda track: track.set_support_gate(SupportGate("any"), at=desk.clock()))
+    await desk.relay_once()
+
+    assert desk.mirror().state == "pending"  # the job has its turn, and finds that it is not wanted
+    desk.clock.advance(minutes=10)
+    await desk.relay_once()
+    assert desk.mirror().state == "delivered"
+    assert (desk.remote(track) or {})["supportGate"] == {"type": "any"}
+
+
+async def test_a_blob_that_can_never_be_uploaded_again_rejects_its_record_until_it_changes(desk: Rig) -> None:
+    await uploaded_track(desk)
+    request_blob(desk)
+    await desk.relay_once()
+    desk.wire.faults += [answered(400, "BlobNotFound")]
+    held = dict(desk.bytes.held)
+    desk.bytes.held.clear()
+    desk.edit(title="waits")
+    await desk.relay_once()
+    assert (desk.mirror().state, desk.mirror().reason) == ("rejected", "audio_missing")
+
+    desk.bytes.held.update(held)
+    desk.edit(title="goes on")
+    await desk.relay_once()
+    assert desk.mirror().state == "delivered"
