@@ -200,6 +200,12 @@ def test_a_unit_without_an_account_does_not_ask_for_current_projections(
 
 
 @pytest.mark.postgres
+def test_who_has_the_log_alone_waits_for_other_locks_as_long_as_anybody(postgres: Database) -> None:
+    with EventLog(postgres).unit_of_work(None, ENVELOPE) as unit:
+        assert unit.connection.execute(text("show lock_timeout")).scalar_one() == "10s"
+
+
+@pytest.mark.postgres
 def test_a_log_that_stays_locked_is_busy_and_nothing_is_written(fresh_postgres: str) -> None:
     database = Database(fresh_postgres, postgres={"lock_timeout": "100ms"})
     create_tables(database)

@@ -27,7 +27,7 @@ orphans.append_constraint(
 )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def with_deferred_constraints(database: Database) -> None:
     metadata.create_all(database.engine)
 
@@ -41,6 +41,7 @@ def save_and_fail_at_commit(unit: Unit) -> None:
     unit.connection.execute(insert(children).values(name="nobody's"))
 
 
+@pytest.mark.usefixtures("with_deferred_constraints")
 def test_a_write_that_fails_at_the_commit_is_no_conflict(log: EventLog) -> None:
     told: list[str] = []
 
@@ -54,6 +55,7 @@ def test_a_write_that_fails_at_the_commit_is_no_conflict(log: EventLog) -> None:
     assert (count(log), told) == (0, [])
 
 
+@pytest.mark.usefixtures("with_deferred_constraints")
 def test_after_a_failed_commit_the_next_unit_works(log: EventLog) -> None:
     with pytest.raises(CommitFailedError):
         log.transact(ALICE, ENVELOPE, save_and_fail_at_commit)
@@ -61,6 +63,7 @@ def test_after_a_failed_commit_the_next_unit_works(log: EventLog) -> None:
     assert count(log) == 1
 
 
+@pytest.mark.usefixtures("with_deferred_constraints")
 def test_a_recorder_reports_a_failed_commit_as_operational(database: Database) -> None:
     recorder = CoreApplicationRecorder(database, orphans)
     with pytest.raises(persistence.OperationalError) as caught:
