@@ -58,20 +58,21 @@ def migrate(*, dry_run: bool, as_json: bool) -> None:
 def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:
     """Make the read models again from the log, or only the one called NAME. Reads and writes go on meanwhile."""
     with the_log() as log:
-        require_schema(log.database)
         chosen = _chosen(log, name)
+        require_schema(log.database)
         if dry_run:
             rows = _rows(_differences(log, chosen))
         else:
             with bar("rebuilding") as progress:
-                rows = rebuild_projections(log, chosen, progress=progress).rows
+                rebuilt = rebuild_projections(log, chosen, progress=progress)
+            rows = {table: count for table, count in rebuilt.rows.items() if count}
     if as_json:
         say_json({"projections": [each.name for each in chosen], "rows": rows, "written": not dry_run})
         return
     for table, count in sorted(rows.items()):
         click.echo(f"{table}: {count} rows {'differ' if dry_run else 'corrected'}")
     if not rows:
-        click.echo("nothing differs")
+        click.echo("nothing differed")
 
 
 @click.group()
@@ -110,7 +111,9 @@ def history(track: int, *, as_json: bool) -> None:
         for row in rows:
             say_json(row)
         return
-    table = Table("position", "at", "what", "who", "change", "PDS")
+    table = Table()
+    for name, whole in {"at": True, "what": True, "who": False, "change": False, "PDS": True}.items():
+        table.add_column(name, no_wrap=whole, overflow="fold")
     for row in rows:
         table.add_row(*_cells(row))
     Console().print(table)
@@ -145,16 +148,7 @@ def _show(found: Sequence[Difference]) -> None:
         click.echo(f"{table}: {count} rows differ")
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    changes = "\n".join(
-        f"{each['field']}: {each['before']!r} -> {each['after']!r}" for each in row["changes"]
-    )
-    delivery = row["delivery"]["status"]
-    return [
-        str(row["position"]),
-        str(row["at"]),
-        row["type"],
-        f"{row['actor']}\nvia {row['via']}",
-        changes,
-        delivery,
-    ]
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    changes = [f"{each['field']}: {each['before']!r} -> {each['after']!r}" for each in row["changes"]]
+    who = f"{row['actor']} via {row['via']}"
+    return f"{row['at']:%Y-%m-%d %H:%M:%S}", row["type"], who, "\n".join(changes), row["delivery"]["status"]

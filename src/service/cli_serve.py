@@ -28,15 +28,15 @@ def serve() -> None:
     """Answer HTTP, and run a relay beside it unless RELAY is off."""
     settings = load()
     log_to_stderr(settings.log_level)
-    listener = _listener(settings)
-    application = build(settings)
-    prepare(application)
-    signal.signal(signal.SIGTERM, _leave)  # what uvicorn raises again at its end, when all is done
-    server = _Server(_config(settings, asgi(application)), settings.base_url)
-    try:
-        server.run(sockets=[listener])
-    except KeyboardInterrupt:
-        raise SystemExit(0) from None
+    with _listener(settings) as listener:
+        application = build(settings)
+        prepare(application)
+        signal.signal(signal.SIGTERM, _leave)  # what uvicorn raises again at its end, when all is done
+        server = _Server(_config(settings, asgi(application)), settings.base_url)
+        try:
+            server.run(sockets=[listener])
+        except KeyboardInterrupt:
+            raise SystemExit(0) from None
     if not server.started:
         raise click.ClickException("the service did not start; the log says why")
 

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from aggregates.track import Track
+from eventstore.envelope import Envelope
 from service.bootstrap import Application, build
 from service.settings import PREFIX, Settings
+from tests.dsl import a_track, some_time
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +36,16 @@ def application(settings: Settings) -> Iterator[Application]:
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
-    """An environment of our own: data in a folder of the test."""
-    monkeypatch.setenv(f"{PREFIX}DATA", str(tmp_path / "data"))
-    return monkeypatch
+def tape(application: Application) -> Application:
+    """Everything, and a track that was made and retitled."""
+    track = a_track()
+    save(application, track)
+    track.update_metadata({"title": "Second"}, at=some_time(60))
+    save(application, track)
+    return application
+
+
+def save(application: Application, track: Track) -> None:
+    """Append what the track decided."""
+    with application.log.unit_of_work(track.did, Envelope("artist", "test", "r")) as unit:
+        unit.save(track)

@@ -1,0 +1,199 @@
+"""The parts of one process, as the settings wire them."""
+
+import asyncio
+import io
+import wave
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import select, text
+
+from devpds.server import DevPds, DevPlc
+from identity.errors import SessionUnavailableError, SignInRequiredError
+from outbox import ports
+from outbox.tables import mirror_lane
+from service.adapters import AudioOfStorage, LanesOfAccounts, SessionsOfIdentity
+from service.bootstrap import Application, build
+from service.readiness import outdated, why_not_ready
+from service.settings import Settings
+from storage.cid import CidHasher
+from tests.servers.atproto import PdsAccount
+from tests.service.process import daemon
+
+
+def tone() -> bytes:
+    """A tenth of a second."""
+    sound = io.BytesIO()
+    with wave.open(sound, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(b"\x00\x10" * 800)
+    return sound.getvalue()
+
+
+@pytest.mark.pds
+def test_an_upload_over_http_arrives_at_the_pds(
+    tmp_path: Path, pds: DevPds, plc: DevPlc, pds_account: PdsAccount
+) -> None:
+    settings = {"DATA": tmp_path / "data", "PLC_URL": plc.url, "DEV_ORIGINS": pds.url}
+    with daemon(tmp_path / "log", "serve", **settings) as service:
+        service.wait_for("mastertape answers on")
+        assert service.get("/readyz").json() == {"status": "ready"}
+        with httpx.Client(base_url=service.url, timeout=60) as client:
+            signed_in = client.post(
+                "/auth/app-password",
+                json={"identifier": pds_account.handle, "password": pds_account.app_password},
+            )
+            client.cookies.clear()
+            client.headers["authorization"] = f"Bearer {signed_in.json()['token']}"
+            track = client.post(
+                "/tracks",
+                data={"title": "One"},
+                files={"file": ("one.wav", tone())},
+                headers={"prefer": "wait=30"},
+            ).json()
+        assert track["mirror"]["state"] == "delivered"
+        assert pds_account.app_password not in service.said
+        assert signed_in.json()["token"] not in service.said
+    record = pds.get_record(pds_account.did, "fm.plyr.track", track["atproto_record_uri"].rsplit("/")[-1])
+    assert record is not None
+    assert record["value"]["title"] == "One"
+
+
+@pytest.mark.pds
+def test_parts_share_database_and_sessions(
+    tmp_path: Path, fresh_sqlite: str, pds: DevPds, plc: DevPlc, pds_account: PdsAccount
+) -> None:
+    """Sign-in makes the lane due in its transaction, and the relay writes with the tokens it brought."""
+    from service.migrate import upgrade
+
+    upgrade(fresh_sqlite)
+    application = build(
+        Settings(data=tmp_path / "data", database_url=fresh_sqlite, plc_url=plc.url, dev_origins=(pds.url,))
+    )
+
+    async def sign_in() -> httpx.Response:
+        assert application.services.sign_in is not None
+        await application.services.sign_in.sign_in(pds_account.handle, SecretStr(pds_account.app_password))
+        sessions = SessionsOfIdentity(application.sessions)
+        try:
+            return await sessions.request(pds_account.did, "GET", "com.atproto.server.getSession", timeout=10)
+        finally:
+            await application.close()
+
+    assert asyncio.run(sign_in()).json()["did"] == pds_account.did
+    with application.database.read() as connection:
+        lane = connection.execute(select(mirror_lane)).one()
+    assert (lane.did, lane.host, lane.state) == (pds_account.did, pds.url, "ready")
+    application.database.close()
+
+
+def test_nothing_connects_before_it_is_used(tmp_path: Path) -> None:
+    application = build(
+        Settings(
+            data=tmp_path,
+            database_url="postgresql://nobody@127.0.0.1:1/nothing",
+            media="s3:tapes",
+            s3_endpoint="http://127.0.0.1:1",
+        )
+    )
+    assert application.services.not_ready_because() == "the database does not answer"
+    asyncio.run(application.close())
+
+
+@pytest.mark.parametrize(
+    ("given", "attribute", "is_there"),
+    [
+        ({}, "sign_in", True),
+        ({"app_password_login": False}, "sign_in", False),
+        ({}, "supporters", False),
+        ({"supporters_url": "http://127.0.0.1:1/who"}, "supporters", True),
+    ],
+)
+def test_what_is_not_wanted_is_not_there(
+    tmp_path: Path, given: dict[str, Any], attribute: str, is_there: bool
+) -> None:
+    application = build(Settings(data=tmp_path, **given))
+    assert (getattr(application.services, attribute) is not None) is is_there
+    asyncio.run(application.close())
+
+
+class Refusing:
+    """Sessions that cannot be used."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def request(self, *_: Any, **__: Any) -> httpx.Response:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "renamed"),
+    [
+        (SignInRequiredError("did:plc:a"), ports.SignInRequiredError),
+        (SessionUnavailableError("did:plc:a", "busy"), ports.SessionUnavailableError),
+        (httpx.ReadTimeout("slow"), httpx.ReadTimeout),
+    ],
+)
+def test_errors_of_identity_reach_the_outbox_in_its_words(error: Exception, renamed: type[Exception]) -> None:
+    sessions = SessionsOfIdentity(Refusing(error))  # type: ignore[arg-type]
+    with pytest.raises(renamed):
+        asyncio.run(sessions.request("did:plc:a", "GET", "a.b.c"))
+
+
+def test_audio_that_is_not_there_is_told_in_the_outbox_words(application: Application) -> None:
+    hasher = CidHasher()
+    hasher.update(b"here")
+    audio = AudioOfStorage(application.media)
+    with pytest.raises(FileNotFoundError):
+        audio.read(hasher.cid)
+    application.media.add(hasher.cid, io.BytesIO(b"here"), 4, "audio/mpeg")
+    assert b"".join(audio.read(hasher.cid)) == b"here"
+    (found,) = application.media.store.stored()
+    application.media.store.delete(found.key)
+    with pytest.raises(FileNotFoundError):
+        audio.read(hasher.cid)
+
+
+def test_lane_follows_the_session_in_its_transaction(application: Application) -> None:
+    lanes = LanesOfAccounts(application.database)
+
+    def lane() -> tuple[str, str]:
+        with application.database.read() as connection:
+            row = connection.execute(select(mirror_lane)).one()
+        return row.host, row.state
+
+    with application.database.write() as connection:
+        lanes.signed_in(connection, "did:plc:a", "https://one.example")
+    assert lane() == ("https://one.example", "ready")
+    with application.database.write() as connection, connection.begin_nested() as attempt:
+        lanes.must_sign_in(connection, "did:plc:a")
+        attempt.rollback()
+    assert lane() == ("https://one.example", "ready")
+    with application.database.write() as connection:
+        lanes.must_sign_in(connection, "did:plc:a")
+    assert lane() == ("https://one.example", "auth_required")
+
+
+def test_process_of_another_version_is_not_ready(tape: Application) -> None:
+    assert why_not_ready(tape.log) is None
+    with tape.database.write() as connection:
+        connection.execute(text("update projection_state set fingerprint = 'x' where name = 'tracks'"))
+    assert [each.name for each in outdated(tape.log)] == ["tracks"]
+    assert "run `mastertape rebuild tracks`" in str(why_not_ready(tape.log))
+    with tape.database.write() as connection:
+        connection.execute(text("update alembic_version set version_num = '0000'"))
+    assert "run `mastertape migrate`" in str(why_not_ready(tape.log))
+
+
+def test_lease_and_lanes_are_the_settings(tmp_path: Path) -> None:
+    application = build(Settings(data=tmp_path, lanes=7, lease_seconds=99))
+    limits = application.relay._limits  # noqa: SLF001
+    assert (limits.lanes, limits.lease) == (7, timedelta(seconds=99))
+    asyncio.run(application.close())

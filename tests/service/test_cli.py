@@ -1,0 +1,170 @@
+"""What an operator types, what is answered, and with which exit code."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import text
+
+from devpds.server import free_port
+from service.bootstrap import Application
+from service.cli import main
+from service.migrate import newest
+from service.settings import PREFIX
+from tests.service.process import run
+
+Type = Callable[..., Result]
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
+    """Type a command, on data of this test."""
+    monkeypatch.setenv(f"{PREFIX}DATA", str(tmp_path / "data"))
+    return lambda *args: CliRunner().invoke(main, args)
+
+
+@pytest.fixture
+def on_tape(typed: Type, tape: Application, monkeypatch: pytest.MonkeyPatch) -> Type:
+    """Type a command, on a database with a track in it."""
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
+    return typed
+
+
+@pytest.fixture
+def on_empty(typed: Type, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Type:
+    """Type a command, on a database without a schema."""
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", database_url)
+    return typed
+
+
+def spoil(application: Application) -> None:
+    with application.database.write() as connection:
+        connection.execute(text("update tracks set title = 'spoilt'"))
+        connection.execute(text("delete from history where version = 1"))
+
+
+def test_help_names_every_command(typed: Type) -> None:
+    said = typed("--help").output
+    for command in ("serve", "relay", "migrate", "rebuild", "verify", "history"):
+        assert f"\n  {command} " in said
+        assert typed(command, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "args", [["rebuild", "nothing"], ["history", "one"], ["history"], ["verify", "x"], ["record"]]
+)
+def test_wrong_usage_is_2(typed: Type, args: list[str]) -> None:
+    assert typed(*args).exit_code == 2
+
+
+def test_migrate(on_empty: Type) -> None:
+    assert on_empty("migrate", "--dry-run").output == f"empty -> {newest()} (not written)\n"
+    assert json.loads(on_empty("migrate", "--json").output) == {
+        "before": None,
+        "after": newest(),
+        "written": True,
+    }
+    assert on_empty("migrate").output == f"the schema is at {newest()} already\n"
+
+
+@pytest.mark.parametrize("args", [["rebuild"], ["verify", "projections"], ["history", "1"]])
+def test_database_without_schema_is_told_in_a_line(on_empty: Type, args: list[str]) -> None:
+    result = on_empty(*args)
+    assert result.exit_code == 1
+    assert result.output == (
+        f"Error: the database is empty, this version needs {newest()}: run `mastertape migrate`\n"
+    )
+
+
+def test_verify_finds_nothing_where_nothing_is(on_tape: Type) -> None:
+    result = on_tape("verify", "projections")
+    assert result.exit_code == 0
+    assert result.output == "5 projections agree with the log\n"
+    assert json.loads(on_tape("verify", "projections", "--json").output) == {"differences": []}
+
+
+def test_verify_names_what_differs_and_exits_with_3(on_tape: Type, tape: Application) -> None:
+    spoil(tape)
+    result = on_tape("verify", "projections")
+    assert result.exit_code == 3
+    assert "tracks track_id=1: changed title is 'spoilt', not 'Second'" in result.output
+    assert "history: 1 rows differ" in result.output
+    result = on_tape("verify", "projections", "--json")
+    assert result.exit_code == 3
+    found = {each["table"]: each["kind"] for each in json.loads(result.output)["differences"]}
+    assert found == {"tracks": "changed", "history": "missing"}
+
+
+def test_rebuild_corrects_what_differs(on_tape: Type, tape: Application) -> None:
+    spoil(tape)
+    assert on_tape("rebuild", "--dry-run").output == "history: 1 rows differ\ntracks: 1 rows differ\n"
+    assert on_tape("verify", "projections").exit_code == 3
+    result = on_tape("rebuild", "--json")
+    assert result.exit_code == 0
+    answer = json.loads(result.output)
+    assert answer["written"]
+    assert answer["rows"] == {"tracks": 1, "history": 1}
+    assert on_tape("rebuild").output == "nothing differed\n"
+    assert on_tape("verify", "projections").exit_code == 0
+
+
+def test_rebuild_of_one_leaves_the_others(on_tape: Type, tape: Application) -> None:
+    spoil(tape)
+    assert on_tape("rebuild", "history").output == "history: 1 rows corrected\n"
+    found = json.loads(on_tape("verify", "projections", "--json").output)["differences"]
+    assert [each["table"] for each in found] == ["tracks"]
+
+
+def test_rebuild_names_what_there_is(on_tape: Type) -> None:
+    assert "there are tracks, track_tags, history, media_references, mirror" in on_tape("rebuild", "x").output
+
+
+def test_history_tells_who_what_when_and_whether_it_arrived(on_tape: Type) -> None:
+    rows: list[dict[str, Any]] = [
+        json.loads(line) for line in on_tape("history", "1", "--json").output.splitlines()
+    ]
+    assert [(row["version"], row["type"], row["actor"], row["via"]) for row in rows] == [
+        (1, "Created", "artist", "test"),
+        (2, "MetadataUpdated", "artist", "test"),
+    ]
+    assert rows[1]["changes"] == [{"field": "title", "before": "Track 1", "after": "Second"}]
+    assert rows[1]["delivery"]["status"] == "parked"
+    said = on_tape("history", "1").output
+    assert "MetadataUpdated" in said
+    assert "parked" in said
+
+
+def test_history_of_no_track(on_tape: Type) -> None:
+    result = on_tape("history", "2")
+    assert (result.exit_code, result.output) == (1, "Error: there is no track 2\n")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"PORTT": "1"}, "MASTERTAPE_PORTT is not a setting; did you mean MASTERTAPE_PORT?"),
+        ({"PORT": "x"}, "MASTERTAPE_PORT: input should be a valid integer"),
+    ],
+)
+@pytest.mark.parametrize("command", ["serve", "relay", "migrate"])
+def test_expected_failures_are_a_line(
+    typed: Type, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], sentence: str, command: str
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    result = typed(command)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {sentence}")
+
+
+@pytest.mark.parametrize("command", ["serve", "relay", "migrate"])
+def test_database_that_is_away_is_told_in_a_line(tmp_path: Path, command: str) -> None:
+    result = run(command, DATA=tmp_path, PORT=free_port(), DATABASE_URL="postgresql://a:hush@127.0.0.1:1/x")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: the database refused: connection failed")
+    assert "Traceback" not in result.stderr
+    assert "hush" not in result.stderr
+    assert not result.stdout
