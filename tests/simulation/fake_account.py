@@ -5,7 +5,6 @@ from enum import Enum
 
 from tests.simulation.fake_repo import Repo
 
-
 OWNER = "account"
 """The client name of who signs in with the account's own password."""
 

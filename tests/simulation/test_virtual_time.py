@@ -69,9 +69,9 @@ def test_a_killed_process_does_nothing_more_and_nobody_cleans_up(loop):
 
     async def scene():
         process = Process("relay")
-        process.start(write())
+        process.start(loop, write())
         await asyncio.sleep(2.5)
-        process.kill()
+        process.kill(loop.time())
 
     loop.run(scene())
     loop.advance(60)
@@ -88,9 +88,9 @@ def test_a_process_may_die_between_a_commit_and_hearing_of_it(loop):
 
     async def scene():
         process = Process("relay")
-        process.start(write())
+        process.start(loop, write())
         await asyncio.sleep(1.5)
-        process.kill()
+        process.kill(loop.time())
 
     loop.run(scene())
     loop.advance(60)
@@ -106,7 +106,7 @@ def test_a_frozen_process_goes_on_where_it_stood(loop):
 
     async def scene():
         process = Process("relay")
-        process.start(write())
+        process.start(loop, write())
         process.freeze()
         await asyncio.sleep(100)
         assert seen == []

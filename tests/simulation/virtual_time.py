@@ -4,6 +4,7 @@ Everything that happens is decided by the seed: there are no threads, no sockets
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
@@ -33,10 +34,11 @@ class Process:
     name: str
     life: Life = Life.RUNNING
     waiting: list[Step] = field(default_factory=list)
+    died_at: float = math.inf
 
-    def kill(self) -> None:
+    def kill(self, at: float) -> None:
         """End it as kill -9 does: between two effects, with no clean-up."""
-        self.life = Life.DEAD
+        self.life, self.died_at = Life.DEAD, at
         self.waiting.clear()
 
     def freeze(self) -> None:
@@ -52,11 +54,11 @@ class Process:
             for step in steps:
                 step()
 
-    def start(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+    def start(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """Run a coroutine, and every task that it makes, in this process."""
         context = copy_context()
         context.run(_current.set, self)
-        return asyncio.get_running_loop().create_task(coroutine, context=context)
+        return loop.create_task(coroutine, context=context)
 
 
 _current: ContextVar[Process | None] = ContextVar("process", default=None)

@@ -1,0 +1,131 @@
+"""What may become of a request between a client and a host."""
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Fate:
+    """How it goes with one request; as it stands here, well. Times are in seconds.
+
+    `out` until it arrives, None if it never does; `back` until the answer is heard, None if it never is;
+    `cut` when the client learns that the connection broke, instead of waiting for its own time limit.
+    """
+
+    name: str = "delivered"
+    out: float | None = 0.01
+    back: float | None = 0.01
+    cut: float | None = None
+    refused: bool = False
+    again: float | None = None
+    """A second copy arrives this much later; nobody hears of it."""
+    says: "Saying | None" = None
+    """What is heard in place of the host's answer."""
+
+
+@dataclass(frozen=True)
+class Saying:
+    """An answer that is not the host's own."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Plan = Callable[[], Fate]
+WELL = Fate()
+
+
+def refused() -> Fate:
+    """Nobody listens; nothing was sent."""
+    return Fate("refused", refused=True)
+
+
+def cut_before() -> Fate:
+    """The connection breaks on the way there."""
+    return Fate("cut before", out=None, cut=0.02)
+
+
+def cut_after() -> Fate:
+    """The connection breaks on the way back: it was applied."""
+    return Fate("cut after", back=None, cut=0.05)
+
+
+def hang() -> Fate:
+    """Nothing arrives and nothing is heard."""
+    return Fate("hang", out=None, back=None)
+
+
+def hang_after() -> Fate:
+    """It is applied and nothing is heard."""
+    return Fate("hang after", back=None)
+
+
+def slow(out: float, back: float) -> Fate:
+    """It takes its time, both ways."""
+    return Fate("slow", out=out, back=back)
+
+
+def twice(again: float) -> Fate:
+    """It arrives two times."""
+    return Fate("twice", again=again)
+
+
+def held(seconds: float) -> Fate:
+    """The client is cut off at once; it arrives all the same, when nobody thinks of it any more."""
+    return Fate("held", out=seconds, back=None, cut=0.02)
+
+
+def answered(status: int, error: str, *, applied: bool = False, **headers: Any) -> Fate:
+    """Something in front of the host says this, before or after it was applied; `retry_after=1` becomes a header."""
+    lines = {name.replace("_", "-"): str(value) for name, value in headers.items()}
+    saying = Saying(status, {"error": error, "message": "says the network"}, lines)
+    return Fate(f"{status}{' after' if applied else ''}", out=0.01 if applied else None, says=saying)
+
+
+def garbled(status: int = 502, *, applied: bool = False) -> Fate:
+    """A page for people, from something in front of the host."""
+    saying = Saying(status, "<html>Bad Gateway</html>", {"content-type": "text/html"})
+    return Fate(f"html {status}", out=0.01 if applied else None, says=saying)
+
+
+BAD_LUCK: Mapping[str, Callable[[random.Random], Fate]] = {
+    "refused": lambda _: refused(),
+    "cut before": lambda _: cut_before(),
+    "cut after": lambda _: cut_after(),
+    "hang": lambda _: hang(),
+    "hang after": lambda _: hang_after(),
+    "slow": lambda dice: slow(dice.uniform(0, 40), dice.uniform(0, 40)),
+    "twice": lambda dice: twice(dice.expovariate(1 / 20)),
+    "held": lambda dice: held(dice.expovariate(1 / 60)),
+    "500": lambda dice: answered(500, "InternalServerError", applied=dice.random() < 0.5),
+    "503": lambda dice: answered(503, "ServiceUnavailable", applied=dice.random() < 0.2),
+    "429": lambda dice: answered(429, "RateLimitExceeded", retry_after=dice.randint(1, 60)),
+    "html": lambda dice: garbled(dice.choice([200, 403, 502]), applied=dice.random() < 0.5),
+}
+
+
+class Script:
+    """These fates, one after the other, and then good luck."""
+
+    def __init__(self, fates: Iterable[Fate]) -> None:
+        self._fates = iter(list(fates))
+
+    def __call__(self) -> Fate:
+        """The next one."""
+        return next(self._fates, WELL)
+
+
+class Dice:
+    """Every request has bad luck with this chance; which, the seed decides. `kinds` leaves some out."""
+
+    def __init__(self, dice: random.Random, chance: float, kinds: Iterable[str] = tuple(BAD_LUCK)) -> None:
+        self._dice, self.chance, self._kinds = dice, chance, sorted(kinds)
+
+    def __call__(self) -> Fate:
+        """The next one."""
+        if self._dice.random() >= self.chance:
+            return Fate(out=self._dice.uniform(0.001, 0.05), back=self._dice.uniform(0.001, 0.05))
+        return BAD_LUCK[self._dice.choice(self._kinds)](self._dice)

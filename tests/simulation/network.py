@@ -1,0 +1,177 @@
+"""The network between clients and fake hosts, on virtual time: what arrives, when, how often, and who hears of it."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import httpx
+
+from tests.simulation.fates import WELL, Fate, Plan, Saying
+from tests.simulation.virtual_time import Process, allowed, current_process
+
+WRITES = frozenset({"com.atproto.repo.putRecord", "com.atproto.repo.deleteRecord"})
+
+
+class Host(Protocol):
+    """Whoever answers requests at one moment."""
+
+    origin: str
+
+    def answer(self, request: httpx.Request, content: bytes) -> httpx.Response:
+        """Answer, and do what is asked."""
+
+    def requester(self, request: httpx.Request) -> tuple[str, str] | None:
+        """The DID and client that it comes from."""
+
+
+@dataclass(eq=False)
+class Passage:
+    """One request, for those who look at what happened."""
+
+    process: Process | None
+    host: str
+    call: str
+    did: str | None
+    fate: str
+    sent_at: float
+    ended_at: float | None = None
+    heard: str | None = None
+    applied: int = 0
+
+    @property
+    def over_at(self) -> float:
+        """When nobody waited for it any more."""
+        died_at = self.process.died_at if self.process is not None else math.inf
+        return min(died_at, self.ended_at if self.ended_at is not None else math.inf)
+
+    def __str__(self) -> str:
+        who = self.process.name if self.process is not None else "somebody"
+        what = f"{self.call}{f' of {self.did}' if self.did else ''} at {self.host}"
+        return f"{self.sent_at:.3f}-{self.over_at:.3f} {who}: {what}: {self.fate}, {self.heard}"
+
+
+class Network(httpx.AsyncBaseTransport):
+    """All hosts that there are. `plan` decides on each request; `down` hosts refuse, `silent` ones say nothing."""
+
+    def __init__(self, *hosts: Host, plan: Plan = lambda: WELL) -> None:
+        self.hosts = {host.origin: host for host in hosts}
+        self.plan = plan
+        self.down: set[str] = set()
+        self.silent: set[str] = set()
+        self.passages: list[Passage] = []
+        self._late: dict[asyncio.TimerHandle, Callable[[], None]] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request of the current process."""
+        process, content = current_process(), await request.aread()
+        origin = str(request.url.copy_with(raw_path=b"/")).rstrip("/")
+        fate, heard = self._fate(origin), asyncio.get_running_loop().create_future()
+        client = _Client(process, request, heard, self._passage(process, request, origin, fate))
+        heard.add_done_callback(client.end)
+        allowed(process, lambda: self._send(client, content, origin, fate))
+        limit = request.extensions.get("timeout", {}).get("read")
+        try:
+            return await asyncio.wait_for(heard, limit)
+        except TimeoutError:
+            raise httpx.ReadTimeout("nothing was heard", request=request) from None
+
+    def release(self) -> None:
+        """Let everything arrive now that is still on its way."""
+        late, self._late = self._late, {}
+        for timer, arrive in late.items():
+            timer.cancel()
+            arrive()
+
+    @property
+    def under_way(self) -> int:
+        """How much has not arrived yet."""
+        return len(self._late)
+
+    def _fate(self, origin: str) -> Fate:
+        if origin in self.down or origin not in self.hosts:
+            return Fate("down", refused=True)
+        if origin in self.silent:
+            return Fate("silent", out=None, back=None)
+        return self.plan()
+
+    def _send(self, client: "_Client", content: bytes, origin: str, fate: Fate) -> None:
+        request = client.request
+        if fate.refused:
+            self._after(0.0, client.fail(httpx.ConnectError("refused", request=request)))
+            return
+        if fate.cut is not None:
+            self._after(fate.cut, client.fail(httpx.ReadError("connection reset", request=request)))
+        if fate.out is None and fate.says is not None:
+            self._after(fate.back or 0.0, client.hear(_said(fate.says)))
+        if fate.out is not None:
+            self._after(fate.out, self._arrival(client, content, origin, fate), late=True)
+            if fate.again is not None:
+                self._after(fate.out + fate.again, self._arrival(client, content, origin, None), late=True)
+
+    def _arrival(
+        self, client: "_Client", content: bytes, origin: str, fate: Fate | None
+    ) -> Callable[[], None]:
+        def arrive() -> None:
+            if origin in self.down:  # also when it went down while this was on its way
+                return
+            reply = self.hosts[origin].answer(client.request, content)
+            client.passage.applied += 1
+            if fate is not None and fate.back is not None:
+                self._after(fate.back, client.hear(_said(fate.says) if fate.says is not None else reply))
+
+        return arrive
+
+    def _passage(self, process: Process | None, request: httpx.Request, origin: str, fate: Fate) -> Passage:
+        host = self.hosts.get(origin)
+        requester = host.requester(request) if host is not None else None
+        call, now = request.url.path.rsplit("/", 1)[1], asyncio.get_running_loop().time()
+        passage = Passage(process, origin, call, requester[0] if requester else None, fate.name, now)
+        self.passages.append(passage)
+        return passage
+
+    def _after(self, seconds: float, step: Callable[[], None], *, late: bool = False) -> None:
+        def take() -> None:
+            self._late.pop(timer, None)
+            step()
+
+        timer = asyncio.get_running_loop().call_later(seconds, take)
+        if late:
+            self._late[timer] = step
+
+
+@dataclass(eq=False)
+class _Client:
+    """Who waits for the answer, as long as it lives."""
+
+    process: Process | None
+    request: httpx.Request
+    heard: "asyncio.Future[httpx.Response]"
+    passage: Passage
+
+    def hear(self, reply: httpx.Response) -> Callable[[], None]:
+        def tell() -> None:
+            if not self.heard.done():
+                self.passage.heard = str(reply.status_code)
+                self.heard.set_result(reply)
+
+        return lambda: allowed(self.process, tell)
+
+    def fail(self, error: httpx.HTTPError) -> Callable[[], None]:
+        def tell() -> None:
+            if not self.heard.done():
+                self.passage.heard = type(error).__name__
+                self.heard.set_exception(error)
+
+        return lambda: allowed(self.process, tell)
+
+    def end(self, heard: "asyncio.Future[httpx.Response]") -> None:
+        self.passage.ended_at = heard.get_loop().time()
+        self.passage.heard = self.passage.heard or "gave up"
+
+
+def _said(saying: Saying) -> httpx.Response:
+    if isinstance(saying.body, str):
+        return httpx.Response(saying.status, text=saying.body, headers=dict(saying.headers))
+    return httpx.Response(saying.status, json=saying.body, headers=dict(saying.headers))
