@@ -36,7 +36,6 @@ class Service:
             log=data / "service.log",
             env=settings,
         )
-        self._http = httpx.Client(base_url=self.url, timeout=10)
 
     @property
     def pid(self) -> int:
@@ -57,7 +56,7 @@ class Service:
 
     def _ready(self) -> bool:
         try:
-            return self._http.get("/readyz").is_success
+            return httpx.get(f"{self.url}/readyz", timeout=10).is_success
         except httpx.TransportError:
             return False
 

@@ -1,0 +1,84 @@
+"""One artist at the service and at a PDS: does things, and says whether log and PDS agree."""
+
+import itertools
+from typing import Any
+
+import httpx
+
+from demo.agreement import differences
+from demo.service import Client, Service
+from demo.story import COLLECTION, Act, Stage, Step, delivered, play
+from devpds.server import DevPds
+from tests.media_samples import samples
+from tests.servers.atproto import PdsAccount
+
+RESTORE, MIGRATE, UNDELETE = "restore-record", "migrate-to-pds", "undelete"
+seeds = itertools.count(1)
+
+
+class Artist(Stage):
+    """A signed-in artist with at most one track in hand."""
+
+    def __init__(self, service: Service, pds: DevPds, account: PdsAccount, friend: str = "") -> None:
+        super().__init__(Client(service.url, account.did, account.app_password), pds, account.did, friend)
+
+    def plays(self, *acts: Act) -> Step:
+        """Play acts of the story, each of which must end in agreement; gives the last step."""
+        for act in acts:
+            step = play(self, act)
+            assert step.agrees, (act.__name__, step)
+        return step
+
+    def uploads(self, **fields: Any) -> dict[str, Any]:
+        """Upload a track with sound of its own, and take it in hand."""
+        fields = {"title": "First Take", "description": "Recorded in one go.", **fields}
+        track = self.client.upload(samples.mp3(next(seeds)), name="tone.mp3", **fields)
+        self.track_id, self.record_uri, self.seen_position = track["id"], track["atproto_record_uri"], 0
+        return track
+
+    def edits(self, **fields: Any) -> dict[str, Any]:
+        """Edit it."""
+        return self.client.edit(self.track_id, **fields)
+
+    def asks(self, action: str, **headers: str) -> httpx.Response:
+        """POST an action on it, and give the whole answer."""
+        return self.client.http.post(f"/tracks/{self.track_id}/{action}", headers=headers)
+
+    def gets(self) -> httpx.Response:
+        """GET it, and give the whole answer."""
+        return self.client.http.get(f"/tracks/{self.track_id}")
+
+    def loses_the_record(self) -> None:
+        """Another app of the artist deletes the record."""
+        self.pds.delete_record(self.did, COLLECTION, self.rkey)
+
+    @property
+    def rkey(self) -> str:
+        """The record's key."""
+        return self.record_uri.rsplit("/", 1)[1]
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """The record as the PDS has it."""
+        found = self.pds.get_record(self.did, COLLECTION, self.rkey)
+        return found["value"] if found is not None else None
+
+    @property
+    def mirror(self) -> dict[str, Any]:
+        """Where the service believes the record to be."""
+        return self.client.mirror(self.track_id)
+
+    def agreed(self) -> dict[str, Any] | None:
+        """Wait until the record is delivered, hold it against the track, and give it."""
+        mirror = delivered(self)
+        assert (mirror["state"], mirror["reason"]) == ("delivered", None), mirror
+        record = self.record
+        track = self.client.track(self.track_id) if mirror["desired"]["op"] == "put" else None
+        assert differences(track, record) == [], (track, record)
+        if record is not None and "audioBlob" in record:
+            assert self.blob_is_served(record)
+        return record
+
+    def blob_is_served(self, record: dict[str, Any]) -> bool:
+        """Whether the PDS gives the audio that the record names."""
+        return self.pds.get_blob(self.did, record["audioBlob"]["ref"]["$link"]) is not None

@@ -1,0 +1,76 @@
+"""`mastertape serve` as a process on each database, shared by all tests here."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from demo.service import Service
+from devpds.server import DevPds, DevPlc
+from tests.e2e.artist import Artist
+from tests.servers.atproto import new_account
+from tests.servers.databases import KINDS, temporary_database
+
+NewArtist = Callable[..., Artist]
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def settings(
+    request: pytest.FixtureRequest, pds: DevPds, proxied_pds: DevPds, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """The environment of a service on a database of its own that knows both PDSes."""
+    folder = tmp_path_factory.mktemp("service")
+    found = {
+        "MASTERTAPE_DATA": str(folder),
+        "MASTERTAPE_DEV_ORIGINS": f"{pds.url},{proxied_pds.url}",
+        "MASTERTAPE_RATE_LIMITS": "off",
+        "MASTERTAPE_LEASE_SECONDS": "10",
+    }
+    with ExitStack() as stack:
+        if request.param == "postgres":
+            server, template = map(request.getfixturevalue, ("postgres_url", "postgres_template"))
+            found["MASTERTAPE_DATABASE_URL"] = stack.enter_context(temporary_database(server, template))
+        yield found
+
+
+@pytest.fixture(scope="session")
+def standing_service(settings: dict[str, str], pds: DevPds) -> Iterator[Service]:
+    """The service, whatever the test before did to it."""
+    service = Service(Path(settings["MASTERTAPE_DATA"]), pds, env=settings)
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def service(standing_service: Service) -> Service:
+    """The service, running; a test may stop or kill it."""
+    standing_service.start()
+    return standing_service
+
+
+@pytest.fixture(scope="session")
+def friend(pds: DevPds, plc: DevPlc) -> str:
+    """The DID of somebody to be featured."""
+    return new_account(pds, plc).did
+
+
+@pytest.fixture
+def new_artist(service: Service, plc: DevPlc, friend: str) -> Iterator[NewArtist]:
+    """Make an artist of this test alone, with an account on the PDS that is given."""
+    made: list[Artist] = []
+
+    def make(pds: DevPds) -> Artist:
+        made.append(Artist(service, pds, new_account(pds, plc), friend))
+        return made[-1]
+
+    yield make
+    for artist in made:
+        artist.client.http.close()
+
+
+@pytest.fixture
+def artist(new_artist: NewArtist, pds: DevPds) -> Artist:
+    """An artist whose PDS is reached directly."""
+    return new_artist(pds)
