@@ -29,26 +29,27 @@ def send(client, person, route, track_id, **more):
     return client.request(method, path.format(track_id), headers=headers, **more)
 
 
-@pytest.mark.parametrize(
-    "route", [*COMMANDS, *READS, ("POST", "/tracks"), ("GET", "/me"), ("GET", "/me/mirror")]
-)
-def test_nobody_is_told_to_sign_in_first(client, route):
-    answer = send(client, None, route, 404)
-    assert refusal(answer) == (401, "not_authenticated")
-    assert answer.headers["www-authenticate"].startswith("Bearer")
+def test_nobody_is_told_to_sign_in_first(subtests, client):
+    for route in [*COMMANDS, *READS, ("POST", "/tracks"), ("GET", "/me"), ("GET", "/me/mirror")]:
+        with subtests.test(str(route)[:80]):
+            answer = send(client, None, route, 404)
+            assert refusal(answer) == (401, "not_authenticated")
+            assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize("route", [*COMMANDS, *READS])
-def test_a_track_that_is_not_there_is_not_found(client, alice, route):
-    assert refusal(send(client, alice, route, 404)) == (404, "track_not_found")
+def test_a_track_that_is_not_there_is_not_found(subtests, client, alice):
+    for route in [*COMMANDS, *READS]:
+        with subtests.test(str(route)[:80]):
+            assert refusal(send(client, alice, route, 404)) == (404, "track_not_found")
 
 
-@pytest.mark.parametrize("route", [*COMMANDS, *READS])
-def test_another_persons_track_is_theirs(client, world, alice, bob, route):
+def test_another_persons_track_is_theirs(subtests, client, world, alice, bob):
     track = upload(client, alice)
     before = world.state()
-    assert refusal(send(client, bob, route, track["id"])) == (403, "not_owner")
-    assert world.state() == before
+    for route in [*COMMANDS, *READS]:
+        with subtests.test(str(route)[:80]):
+            assert refusal(send(client, bob, route, track["id"])) == (403, "not_owner")
+            assert world.state() == before
 
 
 @pytest.mark.parametrize("route", [*COMMANDS, *READS])
@@ -73,14 +74,15 @@ def test_whose_it_is_comes_before_what_is_wrong_with_the_body(client, alice, bob
     assert refusal(nothing) == (404, "track_not_found")
 
 
-@pytest.mark.parametrize("route", [*COMMANDS, ("POST", "/tracks")])
-def test_a_reading_token_changes_nothing(client, world, alice, route):
+def test_a_reading_token_changes_nothing(subtests, client, world, alice):
     track = upload(client, alice)
     reader = world.sign_in("alice", scope=Scope.READ)
-    answer = send(client, reader, route, track["id"])
-    assert refusal(answer) == (403, "scope_required")
-    assert answer.json()["detail"]["scope"] == "write"
-    assert client.get("/me", headers=reader.headers).status_code == 200
+    for route in [*COMMANDS, ("POST", "/tracks")]:
+        with subtests.test(str(route)[:80]):
+            answer = send(client, reader, route, track["id"])
+            assert refusal(answer) == (403, "scope_required")
+            assert answer.json()["detail"]["scope"] == "write"
+            assert client.get("/me", headers=reader.headers).status_code == 200
 
 
 @pytest.mark.parametrize("header", ["Bearer nonsense", "Bearer ", "Basic YTpi", "nonsense"])
