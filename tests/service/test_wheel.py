@@ -1,0 +1,64 @@
+"""The built wheel works without a checkout: it brings its migrations and its lexicon along."""
+
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from importlib.metadata import Distribution
+from pathlib import Path
+
+import pytest
+
+from service.migrate import newest
+from tests.service.process import environment
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages of an environment with the wheel and what it needs, but not with src/."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    venv.create(folder / "env", with_pip=False)
+    (site,) = (folder / "env" / "lib").glob("python3*/site-packages")
+    (wheel,) = folder.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(site)
+    # A path in a .pth file is not searched for further .pth files: src/ stays out.
+    (site / "needed.pth").write_text(sysconfig.get_path("purelib"))
+    return site
+
+
+def python(site: Path, code: str, *args: str, data: Path) -> str:
+    """Run code there, from a folder that is no checkout."""
+    program = site.parents[2] / "bin" / "python"
+    command = [program, "-c", code, *args]
+    done = subprocess.run(
+        command, cwd=data, env=environment({"DATA": data}), check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def test_wheel_is_what_runs(site: Path, tmp_path: Path) -> None:
+    said = python(site, "import service, outbox; print(service.__file__, outbox.__file__)", data=tmp_path)
+    assert all(path.startswith(str(site)) for path in said.split())
+
+
+def test_wheel_migrates_an_empty_database(site: Path, tmp_path: Path) -> None:
+    main = "from service.cli import main; main()"
+    assert "Commands:" in python(site, main, "--help", data=tmp_path)
+    assert python(site, main, "migrate", data=tmp_path) == f"empty -> {newest()}"
+    assert (tmp_path / "mastertape.db").exists()
+
+
+def test_wheel_has_the_lexicon(site: Path, tmp_path: Path) -> None:
+    code = "from outbox.lexicon import track_lexicon; print(track_lexicon().id)"
+    assert python(site, code, data=tmp_path) == "fm.plyr.track"
+
+
+def test_wheel_names_its_command(site: Path) -> None:
+    (info,) = site.glob("mastertape-*.dist-info")
+    (script,) = Distribution.at(info).entry_points
+    assert (script.name, script.value) == ("mastertape", "service.cli:main")
