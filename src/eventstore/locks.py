@@ -1,6 +1,6 @@
 """The append lock: commands of one account are serial, and readers across accounts know how far to read.
 
-Every unit holds the log's lock, shared, and its account's, alone, until it has committed. Whoever gets the
+Every unit holds its account's lock, alone, and the log's, shared, until it has committed. Whoever gets the
 log's lock alone therefore knows that no position handed out so far is still on its way.
 """
 
@@ -18,10 +18,10 @@ from eventstore.errors import LOCK_NOT_AVAILABLE, LogBusyError, NestedUnitError,
 PATIENCE: Final = 20.0
 """Seconds to wait for the whole log: longer than idle_in_transaction_session_timeout, which ends a frozen writer."""
 
-# The account's lock is asked for only once the log's is held: else two units and one reader could form a circle.
+# The log's lock is asked for only once the account's is held: a queue of one account then holds up no reader.
 _LOCK_ACCOUNT: Final = text("""
-    with held as materialized (select pg_advisory_xact_lock_shared(:log)::text as log)
-    select pg_advisory_xact_lock(:account) from held where log is not null
+    with held as materialized (select pg_advisory_xact_lock(:account)::text as account)
+    select pg_advisory_xact_lock_shared(:log) from held where account is not null
 """)
 _LOCK_LOG: Final = text("select pg_advisory_xact_lock(:log)")
 

@@ -156,25 +156,24 @@ def test_a_deadlock_that_repeats_comes_out_in_the_end(postgres: Database) -> Non
 
 
 @pytest.mark.postgres
-def test_the_accounts_lock_is_asked_for_only_once_the_logs_is_held(postgres: Database) -> None:
-    log, done = EventLog(postgres), threading.Event()
-    held = """
-        select mode from pg_locks join pg_database on pg_database.oid = database
-        where locktype = 'advisory' and datname = current_database()
+def test_a_queue_of_one_account_holds_the_logs_lock_once(postgres: Database) -> None:
+    log, first_has_it = EventLog(postgres), threading.Event()
+    shared = """
+        select count(*) from pg_locks join pg_database on pg_database.oid = database
+        where locktype = 'advisory' and mode = 'ShareLock' and granted and datname = current_database()
     """
 
-    def alone() -> None:
-        with log.unit_of_work(None, ENVELOPE) as unit:
-            done.set()
-            until(lambda: lock_waits(postgres) == 1)
-            modes = unit.connection.execute(text(held)).scalars().all()
-            assert sorted(modes) == ["ExclusiveLock", "ShareLock"]  # ours, and what the other waits for
+    def first() -> None:
+        with log.unit_of_work(ALICE, ENVELOPE) as unit:
+            first_has_it.set()
+            until(lambda: lock_waits(postgres) == 3)
+            assert unit.connection.execute(text(shared)).scalar_one() == 1
 
-    def append() -> None:
-        assert done.wait(DEADLINE)
-        open_counter(log, ALICE, "a")
+    def queued(name: str) -> None:
+        assert first_has_it.wait(DEADLINE)
+        open_counter(log, ALICE, name)
 
-    together(alone, append)
+    together(first, *[partial(queued, name) for name in "abc"])
 
 
 def test_a_unit_without_an_account_has_the_log_alone_and_appends_nothing(log: EventLog) -> None:

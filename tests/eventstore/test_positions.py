@@ -119,26 +119,30 @@ def test_the_stable_position_waits_for_a_lower_position_that_is_on_its_way(postg
 
 
 @pytest.mark.postgres
-def test_the_stable_position_is_found_under_a_continuous_stream_of_writers(postgres: Database) -> None:
+@pytest.mark.parametrize("accounts", [16, 1])
+def test_the_stable_position_is_found_under_a_continuous_stream_of_writers(
+    postgres: Database, accounts: int
+) -> None:
+    """Of many accounts, so that somebody always holds the log, and of one, so that there is always a queue."""
     log = EventLog(postgres, patience=10.0)
-    done, appended = threading.Event(), [0] * 6
+    done, appended = threading.Event(), [0] * 16
 
     def stream(writer: int) -> None:
         while not done.is_set():
-            with log.unit_of_work(f"did:plc:{writer}", ENVELOPE) as unit:
+            with log.unit_of_work(f"did:plc:{writer % accounts}", ENVELOPE) as unit:
                 unit.save(Counter(name=f"{writer}-{appended[writer]}"))
-                done.wait(0.01)  # long enough that somebody always holds the log
+                done.wait(0.02)
             appended[writer] += 1
 
     def ask() -> None:
         try:
             until(lambda: all(appended))
-            positions = [log.stable_position() for _ in range(20)]
+            positions = [log.stable_position() for _ in range(10)]
             assert positions == sorted(positions)
         finally:
             done.set()
 
-    together(ask, *[partial(stream, writer) for writer in range(6)])
+    together(ask, *[partial(stream, writer) for writer in range(16)])
 
 
 def test_the_stable_position_of_an_empty_log_is_zero(database: Database) -> None:
