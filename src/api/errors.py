@@ -156,7 +156,8 @@ FRAMEWORK_CODES: Final = {
 
 def reply_for(error: BaseException) -> Reply:
     """Find how an error is answered: by its class, else by the nearest one above it."""
-    return next((REPLIES[each] for each in type(error).__mro__ if each in REPLIES), INTERNAL)
+    kinds = [kind for kind in type(error).__mro__ if issubclass(kind, Exception)]
+    return next((REPLIES[kind] for kind in kinds if kind in REPLIES), INTERNAL)
 
 
 def response_to(error: Exception) -> Response:

@@ -5,7 +5,7 @@ the answer, or nothing when the command failed.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -101,7 +101,7 @@ class RunningRequests:
         self._keys: set[RequestKey] = set()
 
     @contextmanager
-    def run(self, key: RequestKey | None) -> Iterator[None]:
+    def run(self, key: RequestKey | None) -> Generator[None]:
         """Hold the key; a second request with it is told to come again."""
         if key is None:
             yield

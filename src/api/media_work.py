@@ -10,7 +10,10 @@ import anyio.to_thread
 from aggregates.values import Artwork, Audio
 from storage.artwork import PreparedArtwork, read_artwork
 from storage.audio import read_audio
+from storage.errors import BytesMissingError, MediaGoneError
 from storage.media import Media
+from storage.public_rows import Hold
+from storage.publisher import Publisher
 from storage.upload import Staged
 
 T = TypeVar("T")
@@ -43,6 +46,15 @@ class MediaWork:
         """Store the cover and its thumbnail."""
         await self._in_thread(self._files, lambda: self._add_images(prepared))
         return prepared.artwork
+
+    async def publish(self, publisher: Publisher, audio: Audio) -> Hold | None:
+        """Have a public copy of stored sound; None when its bytes are gone, which the command will find too."""
+        try:
+            return await self._in_thread(
+                self._files, lambda: publisher.hold(audio.cid, audio.file_type, audio.mime)
+            )
+        except (MediaGoneError, BytesMissingError):
+            return None
 
     def _add_file(self, staged: Staged, audio: Audio) -> None:
         with staged.open() as file:

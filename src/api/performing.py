@@ -108,7 +108,7 @@ class CommandRequest:
             answer = show(unit.connection, track_id)
             if self._key is not None:
                 self._key.keep(unit.connection, digest, answer, unit.now)
-            unit.after_commit(self.parts.wake_relay)
+            unit.after_commit(self.parts.wake)
             return Performed(answer, track_id, mirror_of(unit.connection, track_id).generation)
 
         envelope = Envelope(actor=self.principal.did, via="http", request_id=request_id.get())

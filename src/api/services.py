@@ -15,6 +15,7 @@ from outbox.pds import Pds
 from outbox.record import RecordUrls
 from outbox.waits import MirrorWaits
 from storage.media import Media
+from storage.publisher import Publisher
 
 
 class Supporters(Protocol):
@@ -44,8 +45,10 @@ class Services:
     max_upload_bytes: int
     not_ready_because: Callable[[], str | None]
     """Says why the service cannot work now: the database, its schema, a projection. None when it can."""
-    wake_relay: Callable[[], None]
-    """Called after commits; what it wakes would come by itself a moment later."""
+    wake: Callable[[], None]
+    """Called after commits; the relay and the publisher, which it wakes, would come by themselves a moment later."""
+    publisher: Publisher | None = None
+    """None where the store has no public copies."""
     sign_in: AppPasswordSignIn | None = None
     """None where people may not sign in with an app password."""
     supporters: Supporters | None = None

@@ -1,7 +1,7 @@
 """Reads a request's body; no thread is held while the client takes its time."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ AT_ONCE: Final = 256 * 1024
 
 
 @asynccontextmanager
-async def received(request: Request, folder: Path, files: Mapping[str, int]) -> AsyncIterator[Body]:
+async def received(request: Request, folder: Path, files: Mapping[str, int]) -> AsyncGenerator[Body]:
     """Read the body; `files` names the file parts that are wanted, each with its limit in bytes."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != MULTIPART:

@@ -43,7 +43,7 @@ async def upload_track(request: Request, command: Command) -> Response:
             raise MissingPartError("file")
         if "title" not in body:
             raise MissingPartError("title")
-        fields = {
+        fields: dict[str, Any] = {
             **metadata_of(body),
             "support_gate": support_gate_of(body),
             "unlisted": body.flag("unlisted"),
