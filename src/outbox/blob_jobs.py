@@ -19,7 +19,8 @@ from outbox.tables import PAST, blob_job, mirror_lane, mirror_target
 from outbox.targets import READY, wake_lane
 from outbox.verdict import Kind, Verdict
 
-LEASE: Final = timedelta(minutes=20)
+LEASE: Final = timedelta(seconds=60)
+"""Extended for as long as the upload goes on, so that after a crash nobody waits for a long one to be over."""
 
 job = blob_job.c
 lane = mirror_lane.c
@@ -40,7 +41,13 @@ class BlobJob:
 
 
 def claim_jobs(
-    database: Database, *, owner: str, limit: int, of_a_host: int, busy: Mapping[str, int]
+    database: Database,
+    *,
+    owner: str,
+    limit: int,
+    of_a_host: int,
+    busy: Mapping[str, int],
+    lease: timedelta = LEASE,
 ) -> list[BlobJob]:
     """Take due jobs, so that no host has more than `of_a_host` of this process; `busy` counts what it has."""
     with database.read() as connection:  # an idle worker writes nothing
@@ -52,7 +59,7 @@ def claim_jobs(
     with database.write() as connection:
         for row in rows:
             if len(jobs) < limit and taken[row.host] < of_a_host:
-                claimed = _claim(connection, row, owner, database.now(connection))
+                claimed = _claim(connection, row, owner, database.now(connection), lease)
                 jobs += claimed
                 taken[row.host] += len(claimed)
     return jobs
@@ -77,7 +84,7 @@ def _is_due(now: datetime) -> Any:
     return and_(or_(job.requested, job.again), job.not_before <= now, job.lease_until <= now)
 
 
-def _claim(connection: Connection, row: Any, owner: str, now: datetime) -> list[BlobJob]:
+def _claim(connection: Connection, row: Any, owner: str, now: datetime, lease: timedelta) -> list[BlobJob]:
     this = (job.did == row.did, job.track_id == row.track_id)
     found = connection.execute(
         select(blob_job).where(*this, _is_due(now)).with_for_update(skip_locked=True)
@@ -86,9 +93,25 @@ def _claim(connection: Connection, row: Any, owner: str, now: datetime) -> list[
         return []
     epoch = found.lease_epoch + 1
     connection.execute(
-        update(blob_job).where(*this).values(lease_owner=owner, lease_until=now + LEASE, lease_epoch=epoch)
+        update(blob_job).where(*this).values(lease_owner=owner, lease_until=now + lease, lease_epoch=epoch)
     )
     return [BlobJob(row.did, row.host, row.track_id, found.audio_cid, found.attempts, owner, epoch)]
+
+
+def extend(database: Database, claimed: BlobJob, lease: timedelta) -> bool:
+    """Keep the job for the length of a lease from now; False when it is not ours any more."""
+    with database.write() as connection:
+        changed = connection.execute(
+            update(blob_job)
+            .where(
+                job.did == claimed.did,
+                job.track_id == claimed.track_id,
+                job.lease_epoch == claimed.epoch,
+                job.lease_owner == claimed.owner,
+            )
+            .values(lease_until=database.now(connection) + lease)
+        )
+        return changed.rowcount == 1
 
 
 def give_back(database: Database, claimed: BlobJob) -> None:

@@ -7,7 +7,8 @@ that no record names, and serves none before one does.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any, Final
 
 from aggregates.track import Track
@@ -15,7 +16,7 @@ from aggregates.values import Audio
 from eventstore.envelope import Envelope
 from eventstore.unit_of_work import EventLog
 from outbox.backoff import backoff
-from outbox.blob_jobs import BlobJob, claim_jobs, give_back, settle_job
+from outbox.blob_jobs import LEASE, BlobJob, claim_jobs, extend, give_back, settle_job
 from outbox.lanes import LeaseLostError
 from outbox.pds import Pds
 from outbox.ports import AudioSource, BodyFactory
@@ -38,11 +39,14 @@ MISSING_REASON: Final = "audio_missing"
 class BlobWorker:
     """Uploads a few blobs at a time, streamed from storage."""
 
-    def __init__(self, log: EventLog, pds: Pds, source: AudioSource, *, owner: str) -> None:
+    def __init__(
+        self, log: EventLog, pds: Pds, source: AudioSource, *, owner: str, lease: timedelta = LEASE
+    ) -> None:
         self._log = log
         self._pds = pds
         self._source = source
         self._owner = owner
+        self._lease = lease
         self._uploads: dict[asyncio.Task[None], BlobJob] = {}
 
     @property
@@ -69,7 +73,13 @@ class BlobWorker:
             return False
         busy = Counter(each.host for each in self._uploads.values())
         jobs = await in_thread(
-            claim_jobs, self._log.database, owner=self._owner, limit=room, of_a_host=OF_A_HOST, busy=busy
+            claim_jobs,
+            self._log.database,
+            owner=self._owner,
+            limit=room,
+            of_a_host=OF_A_HOST,
+            busy=busy,
+            lease=self._lease,
         )
         for each in jobs:
             upload = asyncio.create_task(self._run(each))
@@ -78,6 +88,7 @@ class BlobWorker:
         return bool(jobs)
 
     async def _run(self, claimed: BlobJob) -> None:
+        keeping = asyncio.create_task(self._keep(claimed))
         try:
             await self._settle(claimed, await self._attempt(claimed))
         except LeaseLostError:
@@ -87,6 +98,18 @@ class BlobWorker:
             raise
         except Exception:
             logger.exception("blob_job_failed", extra={"did": claimed.did, "track_id": claimed.track_id})
+        finally:
+            keeping.cancel()
+
+    async def _keep(self, claimed: BlobJob) -> None:
+        """Extend the lease until the job is another's: a settle that comes too late finds that out itself."""
+        held = True
+        while held:
+            await asyncio.sleep(self._lease.total_seconds() / 3)
+            try:
+                held = await in_thread(extend, self._log.database, claimed, self._lease)
+            except Exception:
+                logger.exception("blob_lease_not_extended", extra={"did": claimed.did})
 
     async def _attempt(self, claimed: BlobJob) -> Verdict | None:
         """Upload; None when the track does not want its audio on the PDS any more."""
@@ -141,10 +164,15 @@ class BlobWorker:
     def _body(self, cid: str) -> BodyFactory:
         async def chunks() -> AsyncIterator[bytes]:
             source = await in_thread(self._source.read, cid)
-            while (chunk := await in_thread(next, source, None)) is not None:
+            while chunk := await in_thread(_next_chunk, source):
                 yield chunk
 
         return chunks
+
+
+def _next_chunk(source: Iterator[bytes]) -> bytes:
+    """Give the next bytes, and none at the end: a StopIteration cannot leave a thread."""
+    return next(source, b"")
 
 
 def _is_whole(body: Any, audio: Audio) -> bool:

@@ -116,13 +116,14 @@ def _urls(settings: Settings) -> RecordUrls:
 
 def _relay(settings: Settings, log: EventLog, media: Media, pds: Pds, owner: str) -> Relay:
     urls = _urls(settings)
+    lease = timedelta(seconds=settings.lease_seconds)
     return Relay(
         log,
         Delivery(log.database, pds, urls, track_lexicon()),
-        BlobWorker(log, pds, AudioOfStorage(media), owner=owner),
+        BlobWorker(log, pds, AudioOfStorage(media), owner=owner, lease=lease),
         urls,
         owner=owner,
-        limits=RelayLimits(settings.lanes, timedelta(seconds=settings.lease_seconds)),
+        limits=RelayLimits(settings.lanes, lease),
     )
 
 

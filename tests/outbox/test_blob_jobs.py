@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -82,6 +83,38 @@ async def test_who_lost_the_job_writes_nothing(desk: Rig) -> None:
     with pytest.raises(LeaseLostError):
         desk.log.transact(desk.did, ARTIST, lambda unit: settle_job(unit, first, Verdict(Kind.BROKEN)))
     assert job(desk) == before
+
+
+async def test_an_upload_keeps_its_job_for_as_long_as_it_goes_on_and_no_longer(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    lease = timedelta(seconds=0.3)
+
+    async def lasts_for_two_leases(send: Any) -> httpx.Response:
+        first = job(desk).lease_until
+        while job(desk).lease_until < first + lease:
+            assert claim_jobs(desk.database, owner="second", limit=1, of_a_host=1, busy={}) == []
+            await asyncio.sleep(0.01)
+        return await send()
+
+    desk.wire.faults += [lasts_for_two_leases]
+    worker = desk.another_relay("first")._blobs  # noqa: SLF001
+    worker._lease = lease  # noqa: SLF001
+    assert await worker.start_due()
+    await worker.drain()
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_the_upload_of_a_process_that_died_is_begun_again_within_a_lease(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    assert claim_jobs(desk.database, owner="dead", limit=1, of_a_host=1, busy={})
+    await desk.relay_once()
+    assert blob_cid(desk, track) is None
+    desk.clock.advance(seconds=61)
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
 
 
 async def test_a_host_that_swallows_uploads_leaves_room_for_the_others(desk: Rig) -> None:
