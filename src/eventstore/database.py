@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -83,7 +83,7 @@ class Database:
         return self.dialect == "sqlite"
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> Generator[Connection]:
         """One snapshot for all statements inside. Joins a transaction that is already open here."""
         if (joined := self._current.get()) is not None:
             yield joined
@@ -95,7 +95,7 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self) -> Generator[Connection]:
         """A transaction that may write: `BEGIN IMMEDIATE` on SQLite. Joins a write that is already open here."""
         if (joined := self._current.get()) is not None:
             if not self._writing.get():
@@ -112,7 +112,7 @@ class Database:
         return self._current.get() is not None
 
     @contextmanager
-    def _sqlite_turn(self) -> Iterator[None]:
+    def _sqlite_turn(self) -> Generator[None]:
         # SQLite lets one writer in at a time anyway; a lock of ours wakes the next one at once, its busy handler polls.
         if not self._write_turn.acquire(timeout=SQLITE_BUSY_SECONDS):
             raise LogBusyError
@@ -122,7 +122,7 @@ class Database:
             self._write_turn.release()
 
     @contextmanager
-    def _open(self, *, writing: bool, options: dict[str, Any]) -> Iterator[Connection]:
+    def _open(self, *, writing: bool, options: dict[str, Any]) -> Generator[Connection]:
         committing = False
         try:
             with self.engine.connect().execution_options(**options) as connection, connection.begin():

@@ -4,7 +4,7 @@ They serve the library's own applications, and its conformance tests prove the S
 them. They apply no projections: what the service writes goes through a unit of work.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 from uuid import UUID
@@ -45,7 +45,7 @@ _LIBRARY_ERRORS: Final = {
 
 
 @contextmanager
-def library_errors() -> Iterator[None]:
+def library_errors() -> Generator[None]:
     """Raise the library's error of the same name; a commit that failed is never a conflict."""
     try:
         yield

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -56,7 +56,7 @@ class EventLog:
         self._patience: Final = patience
 
     @contextmanager
-    def unit_of_work(self, did: str | None, envelope: Envelope) -> Iterator[Unit]:
+    def unit_of_work(self, did: str | None, envelope: Envelope) -> Generator[Unit]:
         """Take the append lock, then read, decide and append; commit at the end, or roll back on any error.
 
         Without a DID the unit has the whole log for itself and appends nothing: a rebuild's last step.

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Writer:
 
 
 @contextmanager
-def writers(*all_arguments: tuple[str, ...]) -> Iterator[list[Writer]]:
+def writers(*all_arguments: tuple[str, ...]) -> Generator[list[Writer]]:
     """The children, ended at the end of the block whatever happens."""
     children = [Writer(*arguments) for arguments in all_arguments]
     try:
