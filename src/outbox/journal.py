@@ -25,9 +25,7 @@ def intend(database: Database, lane: Lane, work: Work) -> int:
     with database.write() as connection:
         lock_lane(connection, lane)
         now = database.now(connection)
-        if (
-            lane.lease_until <= now
-        ):  # this process slept; nobody came yet, but may while the request is on its way
+        if lane.lease_until <= now:  # nobody has come yet, but may while the request is on its way
             raise LeaseLostError
         connection.execute(update(mirror_target).where(_is_target(work.key)).values(ever_sent=True))
         row = _row(lane, work, now)
