@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from service import events_page
+from service import events_page, http_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -16,6 +16,10 @@ def test_the_page_of_events_names_every_event() -> None:
     names = {event.__name__ for event in events_page.event_classes()}
     assert {"Created", "MetadataUpdated", "Undeleted"} <= names
     assert len(names) == 15
+
+
+def test_the_page_of_routes_is_the_one_that_the_api_gives() -> None:
+    assert (DOCS / "http.md").read_text() == http_page.page()
 
 
 def test_every_test_that_the_architecture_names_exists() -> None:

@@ -1,0 +1,75 @@
+"""The routes as the page docs/http.md: `python -m service.http_page > docs/http.md`."""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from api.app import create_app
+from api.errors import INTERNAL, REPLIES
+from service.bootstrap import build
+from service.settings import Settings
+
+HEAD: Final = """\
+# HTTP
+
+The service serves this as OpenAPI too: `/openapi.json`. Bodies may be JSON or multipart alike; an empty string clears a field, an
+absent one leaves it. Errors are `{"detail": {"error": code, "message": text, ...}}` everywhere.
+
+| header | meaning |
+|---|---|
+| `Authorization: Bearer TOKEN` | or the cookie that sign-in sets |
+| `If-Match: "VERSION"` | do it only on this version; else 412. A track's `ETag` is its version |
+| `Idempotency-Key: TEXT` | on POST, PATCH, PUT, DELETE: the same key and body get the first answer again for 24 hours |
+| `Prefer: wait=N` | wait up to N seconds (0 to 30) for the record on the PDS; the answer shows how far it came |
+| `X-Request-Id: TEXT` | kept in every event that the request makes; given back, or made when absent |
+
+<!-- generated from src/api/ by `python -m service.http_page`; a test holds it to that -->
+
+| method and path | takes | answers | does |
+|---|---|---|---|
+"""
+ERRORS_HEAD: Final = """
+## Error codes
+
+| status | codes |
+|---|---|
+"""
+
+
+def page() -> str:
+    """Give the whole page."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data=Path(folder))
+        document = create_app(build(settings).services).openapi()
+    return HEAD + "".join(_routes(document)) + ERRORS_HEAD + "".join(_codes())
+
+
+def _routes(document: dict[str, Any]) -> Iterator[str]:
+    for path, methods in document["paths"].items():
+        for method, route in methods.items():
+            answers = ", ".join(sorted(status for status in route["responses"] if status < "500"))
+            does = " ".join(route.get("description", "").split())
+            yield f"| {method.upper()} {path} | {_takes(route)} | {answers} | {does} |\n"
+
+
+def _takes(route: dict[str, Any]) -> str:
+    query = [
+        f"?{parameter['name']}" for parameter in route.get("parameters", ()) if parameter["in"] == "query"
+    ]
+    contents = route.get("requestBody", {}).get("content", {}).values()
+    fields = dict.fromkeys(name for content in contents for name in content["schema"].get("properties", {}))
+    return ", ".join([*query, *fields]) or "-"
+
+
+def _codes() -> Iterator[str]:
+    by_status: dict[int, set[str]] = {}
+    for reply in (*REPLIES.values(), INTERNAL):
+        by_status.setdefault(reply.status, set()).add(reply.code)
+    for status, codes in sorted(by_status.items()):
+        yield f"| {status} | {', '.join(f'`{code}`' for code in sorted(codes))} |\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
