@@ -14,7 +14,7 @@ RUN /uv/bin/uv build --wheel --require-hashes --build-constraints requirements/d
     && /uv/bin/uv pip install --python /opt/mastertape --no-deps dist/*.whl
 
 FROM ${BASE_IMAGE}
-RUN useradd --system --uid 10001 --no-create-home mastertape && install -d -o 10001 /data
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin mastertape && install -d -o 10001 /data
 COPY --from=build /opt/mastertape /opt/mastertape
 ENV PATH=/opt/mastertape/bin:$PATH PYTHONUNBUFFERED=1 MASTERTAPE_DATA=/data MASTERTAPE_HOST=0.0.0.0
 USER 10001
