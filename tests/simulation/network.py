@@ -55,7 +55,8 @@ class Passage:
 class Network(httpx.AsyncBaseTransport):
     """All hosts that there are. `plan` decides on each request; `down` hosts refuse, `silent` ones say nothing."""
 
-    def __init__(self, *hosts: Host, plan: Plan = lambda: WELL) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *hosts: Host, plan: Plan = lambda: WELL) -> None:
+        self._loop = loop
         self.hosts = {host.origin: host for host in hosts}
         self.plan = plan
         self.down: set[str] = set()
@@ -67,7 +68,7 @@ class Network(httpx.AsyncBaseTransport):
         """Send one request of the current process."""
         process, content = current_process(), await request.aread()
         origin = str(request.url.copy_with(raw_path=b"/")).rstrip("/")
-        fate, heard = self._fate(origin), asyncio.get_running_loop().create_future()
+        fate, heard = self._fate(origin), self._loop.create_future()
         client = _Client(process, request, heard, self._passage(process, request, origin, fate))
         heard.add_done_callback(client.end)
         allowed(process, lambda: self._send(client, content, origin, fate))
@@ -126,7 +127,7 @@ class Network(httpx.AsyncBaseTransport):
     def _passage(self, process: Process | None, request: httpx.Request, origin: str, fate: Fate) -> Passage:
         host = self.hosts.get(origin)
         requester = host.requester(request) if host is not None else None
-        call, now = request.url.path.rsplit("/", 1)[1], asyncio.get_running_loop().time()
+        call, now = request.url.path.rsplit("/", 1)[1], self._loop.time()
         passage = Passage(process, origin, call, requester[0] if requester else None, fate.name, now)
         self.passages.append(passage)
         return passage
@@ -136,7 +137,7 @@ class Network(httpx.AsyncBaseTransport):
             self._late.pop(timer, None)
             step()
 
-        timer = asyncio.get_running_loop().call_later(seconds, take)
+        timer = self._loop.call_later(seconds, take)
         if late:
             self._late[timer] = step
 

@@ -35,7 +35,7 @@ class Scene:
         self.pds.create_account(DID, "a.test", "secret")
         self.token = self.pds.tokens.session(DID, "mastertape")["accessJwt"]
         self.plc = FakePlc(places={DID: ("a.test", HOST)})
-        self.network = Network(self.pds, self.plc)
+        self.network = Network(self.loop, self.pds, self.plc)
         self.http = httpx.AsyncClient(transport=self.network)
         self.api = Pds(self, self.http)
 

@@ -97,6 +97,7 @@ class VirtualLoop(asyncio.base_events.BaseEventLoop):
         super().__init__()
         self._selector = _Timers()
         self.thread_delay = thread_delay
+        self._ending = False
         self.set_exception_handler(self._keep)
         self.errors: list[dict[str, Any]] = []
 
@@ -107,6 +108,9 @@ class VirtualLoop(asyncio.base_events.BaseEventLoop):
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # noqa: ARG002
         """Call the function here, all of it at one moment; the process may end before and after."""
         process, future = current_process(), self.create_future()
+        if self._ending:
+            future.cancel()
+            return future
 
         def work() -> None:
             try:
@@ -127,9 +131,12 @@ class VirtualLoop(asyncio.base_events.BaseEventLoop):
         self.run(asyncio.sleep(seconds))
 
     def end(self) -> None:
-        """Close without letting anybody clean up."""
-        for task in asyncio.all_tasks(self):
-            task._log_destroy_pending = False  # noqa: SLF001 - they died with their machine
+        """Close. Whoever still runs is cancelled until he gives up, and what he would do then is not done."""
+        self._ending = True
+        while tasks := asyncio.all_tasks(self):
+            for task in tasks:
+                task.cancel()
+            self.run(asyncio.sleep(0))
         self.close()
 
     def _keep(self, _loop: Any, context: dict[str, Any]) -> None:

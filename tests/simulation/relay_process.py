@@ -1,0 +1,84 @@
+"""One relay as a process of its own: what bootstrap makes, on the simulation's network and time."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+
+import httpx
+
+from aggregates.values import Audio
+from eventstore.unit_of_work import EventLog
+from identity.pds_sessions import PdsSessions
+from identity.seal import Seal
+from outbox.blobs import BlobWorker
+from outbox.delivery import Delivery
+from outbox.lexicon import Lexicon, track_lexicon
+from outbox.pds import Pds
+from outbox.record import RecordUrls
+from outbox.relay import Relay, RelayLimits
+from service.adapters import LanesOfAccounts, SessionsOfIdentity
+from tests.simulation.fake_values import blob_cid
+from tests.simulation.network import Network
+from tests.simulation.virtual_time import Process, VirtualLoop
+
+URLS = RecordUrls("https://tape.example.com")
+SECRET = "a secret of at least 32 characters"
+LEASE = timedelta(seconds=60)
+
+seal = cache(lambda: Seal([SECRET]))
+lexicon: "cache[Lexicon]" = cache(track_lexicon)
+
+
+@dataclass
+class Bytes:
+    """Audio in memory."""
+
+    held: dict[str, bytes] = field(default_factory=dict)
+
+    def keep(self, data: bytes) -> Audio:
+        """Hold the bytes and give their audio value."""
+        audio = Audio(blob_cid(data), size=len(data), mime="audio/mpeg", file_type="mp3", duration=3)
+        self.held[audio.cid] = data
+        return audio
+
+    def read(self, cid: str) -> Iterator[bytes]:
+        """Stream them in one piece."""
+        if cid not in self.held:
+            raise FileNotFoundError(cid)
+        return iter([self.held[cid]])
+
+
+def sessions_of(log: EventLog, http: httpx.AsyncClient) -> PdsSessions:
+    """The logins that the database keeps."""
+    lanes = LanesOfAccounts(log.database)
+    return PdsSessions(log.database, seal(), http, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in)
+
+
+class RelayProcess:
+    """Started at once."""
+
+    def __init__(self, name: str, loop: VirtualLoop, log: EventLog, network: Network, audio: Bytes) -> None:
+        self.process = Process(name)
+        self._loop = loop
+        self._stop = asyncio.Event()
+        http = httpx.AsyncClient(transport=network)
+        pds = Pds(SessionsOfIdentity(sessions_of(log, http)), http)
+        self.relay = Relay(
+            log,
+            Delivery(log.database, pds, URLS, lexicon()),
+            BlobWorker(log, pds, audio, owner=name),
+            URLS,
+            owner=name,
+            limits=RelayLimits(4, LEASE),
+        )
+        self.task = self.process.start(loop, self.relay.run(self._stop))
+
+    def stop(self) -> None:
+        """End it in order: what is under way lands."""
+        self._stop.set()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill(self._loop.time())

@@ -1,0 +1,297 @@
+"""Accounts, hosts, relays and a log, and everything that can happen to them. The seed decides what is left to chance."""
+
+import logging
+import random
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from pydantic import SecretStr
+
+from aggregates.errors import TrackError
+from aggregates.track import Track
+from aggregates.transcodings import TRANSCODINGS
+from eventstore.envelope import Envelope
+from eventstore.unit_of_work import EventLog
+from identity.session_calls import create_session
+from identity.session_rows import SessionKind
+from outbox import relay as relay_module
+from outbox.lanes import park_lane
+from outbox.status import Mirror, mirrors
+from outbox.targets import MirrorTargets
+from tests.dsl import COLLECTION, a_track
+from tests.simulation.fake_account import Status
+from tests.simulation.fake_pds import FakePds
+from tests.simulation.fake_plc import FakePlc
+from tests.simulation.fake_repo import Repo
+from tests.simulation.fates import BAD_LUCK, WELL, Dice
+from tests.simulation.memory_database import memory_database
+from tests.simulation.network import Network
+from tests.simulation.relay_process import LEASE, Bytes, RelayProcess, sessions_of
+from tests.simulation.virtual_time import Life, VirtualLoop
+
+BEGIN = datetime(2026, 11, 24, 12, tzinfo=UTC)
+ARTIST = Envelope(actor="artist", via="test", request_id="test")
+POLL_SECONDS = 20.0
+"""Instead of a quarter of a second: an idle relay's looks are most of what a run costs."""
+WAITING = frozenset({"held", "detached", "rejected"})
+
+
+class World:
+    """One run. Everything here is done at one moment; `advance` lets time pass."""
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        accounts: int = 2,
+        hosts: int = 2,
+        relays: int = 2,
+        chance: float = 0.0,
+        kinds: Iterable[str] = tuple(BAD_LUCK),
+    ) -> None:
+        self.seed = seed
+        self.dice = random.Random(seed)  # noqa: S311 - no secret
+        random.seed(seed)  # of what the code itself leaves to chance
+        self.loop = VirtualLoop(self._thread_delay)
+        self.slow_threads = 0.0
+        self.skew = timedelta()
+        self._disturbances: list[float] = []
+        self.tracks: dict[int, str] = {}
+        self._make_hosts(accounts, hosts)
+        self.network = Network(self.loop, *self.hosts, self.plc, plan=Dice(self.dice, chance, kinds))
+        self.audio = Bytes()
+        self.database = memory_database(self.clock)
+        self.log = EventLog(self.database, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
+        self._errors = _Errors()
+        self._restore = _patched(self.loop, self._errors)
+        self.relays: list[RelayProcess] = []
+        for did in self.dids:
+            self.sign_in(did)
+        for _ in range(relays):
+            self.start_relay()
+
+    def _make_hosts(self, accounts: int, hosts: int) -> None:
+        def now() -> float:
+            return BEGIN.timestamp() + self.loop.time()
+
+        self.plc = FakePlc()
+        self.hosts = [FakePds(f"https://pds{number}.example.com", now) for number in range(hosts)]
+        self.dids = ["did:plc:" + chr(ord("a") + number) * 24 for number in range(accounts)]
+        for number, did in enumerate(self.dids):
+            host = self.hosts[number % hosts]
+            host.create_account(did, f"u{number}.example.com", "secret")
+            host.create_app_password(did)
+            self.plc.place(did, f"u{number}.example.com", host.origin)
+
+    # Time.
+
+    def clock(self) -> datetime:
+        """The database's time, which may jump."""
+        return BEGIN + timedelta(seconds=self.loop.time()) + self.skew
+
+    def jump(self, hours: float) -> None:
+        """The database's clock is set."""
+        self.skew += timedelta(hours=hours)
+        self.disturb()
+
+    def disturb(self) -> None:
+        """From now on, for as long as a lease may last, two relays may believe that they hold the same lane."""
+        self._disturbances.append(self.loop.time())
+
+    def was_disturbed(self, at: float) -> bool:
+        """Whether that was so at this time."""
+        return any(begin <= at <= begin + 2 * LEASE.total_seconds() for begin in self._disturbances)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.loop.advance(seconds)
+
+    def _thread_delay(self) -> float:
+        if self.dice.random() < self.slow_threads:
+            self.disturb()
+            return self.dice.uniform(0, 90)
+        return self.dice.uniform(0, 0.004)
+
+    # People.
+
+    def upload(self, did: str, **fields: Any) -> int:
+        """An artist uploads a track; its id is given."""
+        track_id = len(self.tracks) + 1
+        self.tracks[track_id] = did
+        audio = self.audio.keep(f"ID3 {self.seed} {track_id}".encode())
+        track = a_track(track_id, did=did, audio=audio, at=self.clock(), **fields)
+        with self.log.unit_of_work(did, ARTIST) as unit:
+            unit.save(track)
+        self.wake()
+        return track_id
+
+    def tell(self, track_id: int, command: Callable[[Track], None]) -> bool:
+        """The artist tells the track something, and whether it let itself be told."""
+        try:
+            with self.log.unit_of_work(self.tracks[track_id], ARTIST) as unit:
+                track = unit.load(Track, Track.create_id(track_id))
+                command(track)
+                unit.save(track)
+        except TrackError:
+            return False
+        self.wake()
+        return True
+
+    def wake(self) -> None:
+        """One relay, or none, is in the process that took the command."""
+        for each in self.relays:
+            if self.dice.random() < 0.8 and each.process.life is Life.RUNNING:
+                each.relay.wake()
+                return
+
+    def sign_in(self, did: str) -> bool:
+        """The account signs in, at the host where it is; whether it could."""
+        host = self.host_of(did)
+        if did not in host.accounts or host.accounts[did].status is not Status.ACTIVE:
+            return False
+        password = SecretStr(host.create_app_password(did))
+        http = httpx.AsyncClient(transport=host)
+        session = self.loop.run(create_session(http, host.origin, did, password))
+        with self.database.write() as connection:
+            sessions_of(self.log, http).signed_in(
+                connection,
+                did=did,
+                kind=SessionKind.APP_PASSWORD,
+                pds_url=host.origin,
+                tokens=session.tokens,
+            )
+        self.wake()
+        return True
+
+    def sign_out(self, did: str) -> None:
+        """The account takes its app password back."""
+        self.host_of(did).revoke_app_password(did)
+        self.host_of(did).tokens.expire(did)
+        with self.database.write() as connection:
+            park_lane(connection, did)
+
+    def host_of(self, did: str) -> FakePds:
+        """Where the account is."""
+        origin = self.plc.places[did][1]
+        return next(host for host in self.hosts if host.origin == origin)
+
+    def repo(self, did: str) -> Repo:
+        """The account's repository."""
+        return self.host_of(did).repo(did)
+
+    def key(self, track_id: int) -> tuple[str, str]:
+        """Where the track's record lies."""
+        return COLLECTION, self.track(track_id).rkey
+
+    # Relays.
+
+    def start_relay(self) -> RelayProcess:
+        """One more process."""
+        name = f"relay-{len(self.relays) + 1}"
+        self.relays.append(RelayProcess(name, self.loop, self.log, self.network, self.audio))
+        return self.relays[-1]
+
+    def living(self, life: Life = Life.RUNNING) -> list[RelayProcess]:
+        """The relays that run, or that are frozen."""
+        return [each for each in self.relays if each.process.life is life]
+
+    # What is to be seen.
+
+    def track(self, track_id: int) -> Track:
+        """The fold of the track's events."""
+        with self.database.read() as connection:
+            recorded = self.log.stream(connection, Track.create_id(track_id))
+        track = self.log.fold(Track, recorded)
+        assert track is not None
+        return track
+
+    def mirrors(self) -> dict[int, Mirror]:
+        """Where each record stands."""
+        with self.database.read() as connection:
+            return mirrors(connection, self.tracks)
+
+    @property
+    def errors(self) -> list[str]:
+        """What was logged as an error, or broke in a task."""
+        return [*self._errors.lines, *(str(context) for context in self.loop.errors)]
+
+    # The end.
+
+    def heal(self) -> None:
+        """All faults end, and everybody is signed in; nothing else is done."""
+        self.network.plan = lambda: WELL
+        self.network.down.clear()
+        self.network.silent.clear()
+        self.slow_threads = 0.0
+        for each in self.living(Life.FROZEN):
+            each.process.thaw()
+        for did in self.dids:
+            self.host_of(did).set_status(did, Status.ACTIVE)
+            self.sign_in(did)
+        if not self.living():
+            self.start_relay()
+
+    def settle(self, *, hours: float = 6.0) -> None:
+        """Let the relays work until nothing is left to do that needs no person."""
+        step, end = 5.0, self.loop.time() + hours * 3600
+        while not self.is_quiet():
+            assert self.loop.time() < end, f"not quiet after {hours} hours: {self.unsettled()}"
+            self.advance(step)
+            step = min(step * 1.5, 600.0)
+
+    def is_quiet(self) -> bool:
+        """Whether each record is as it should be or waits for a person."""
+        return not self.unsettled()
+
+    def unsettled(self) -> list[Mirror]:
+        """The records that somebody should still work on."""
+        return [each for each in self.mirrors().values() if each.state not in {"delivered", *WAITING}]
+
+    def close(self) -> None:
+        """Forget it all."""
+        for each in self.relays:
+            each.kill()
+        self._restore()
+        logging.disable()  # of those who are ended nobody wants to hear
+        self.loop.end()
+        logging.disable(logging.NOTSET)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            error.add_note(f"seed {self.seed}, the last requests:")
+            for passage in self.network.passages[-30:]:
+                error.add_note(f"  {passage}")
+        self.close()
+
+
+class _Errors(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        trouble = f": {record.exc_info[1]!r}" if record.exc_info else ""
+        self.lines.append(f"{record.getMessage()}{trouble}")
+
+
+def _patched(loop: VirtualLoop, errors: logging.Handler) -> Callable[[], None]:
+    """Give the relay our time, and hear what it has to say; undone by calling what is given back."""
+    lease, poll, root = relay_module._Lease, relay_module.POLL_SECONDS, logging.getLogger()  # noqa: SLF001
+    relay_module._Lease = partial(lease, clock=loop.time)  # noqa: SLF001
+    relay_module.POLL_SECONDS = POLL_SECONDS
+    root.addHandler(errors)
+
+    def restore() -> None:
+        relay_module._Lease, relay_module.POLL_SECONDS = lease, poll  # noqa: SLF001
+        root.removeHandler(errors)
+
+    return restore
