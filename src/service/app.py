@@ -1,6 +1,6 @@
 """The ASGI application of one process: the API, and the work beside it for as long as the server runs."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -16,7 +16,7 @@ def asgi(application: Application) -> ASGIApp:
     """Give what a server serves; it closes the application when it ends."""
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         async with working(application, relay=application.settings.relay):
             yield
 

@@ -1,7 +1,7 @@
 """Commands on the database: its schema, its projections, the history of a track."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -25,7 +25,7 @@ SHOWN_DIFFERENCES = 20
 
 
 @contextmanager
-def the_log() -> Iterator[EventLog]:
+def the_log() -> Generator[EventLog]:
     """The log that the settings name, for one command."""
     log = open_log(load())
     try:

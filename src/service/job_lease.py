@@ -1,6 +1,6 @@
 """One runner among all processes for each periodic job: who holds the job's row runs it."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
@@ -28,7 +28,7 @@ class JobLeases:
         self._owner: Final = owner
 
     @contextmanager
-    def held(self, name: str, *, at_most: timedelta, every: timedelta) -> Iterator[bool]:
+    def held(self, name: str, *, at_most: timedelta, every: timedelta) -> Generator[bool]:
         """Whether this process is to run the job now.
 
         Nobody else starts it for as long as it may run; after a run, not before it is due again.

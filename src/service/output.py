@@ -1,7 +1,7 @@
 """What the command line shows: tables and bars for people, JSON for machines, errors in one line."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -45,7 +45,7 @@ def say_json(value: Any) -> None:
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int], None]]:
+def bar(what: str) -> Generator[Callable[[int, int], None]]:
     """Show how far long work has come, where somebody is looking."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -1,7 +1,7 @@
 """The clock of the periodic jobs: every process looks every few minutes, and who gets the job's lease does it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -16,7 +16,7 @@ LOOK_MINUTES: Final = 5
 
 
 @contextmanager
-def scheduled(application: Application) -> Iterator[None]:
+def scheduled(application: Application) -> Generator[None]:
     """Run the jobs for as long as the block; one that is under way at its end goes on to its own."""
     scheduler = BackgroundScheduler(
         timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
