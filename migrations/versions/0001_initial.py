@@ -320,6 +320,16 @@ def create_scratch() -> None:
         sa.PrimaryKeyConstraint("did", "collection", "rkey", name=op.f("pk_mirror_target_scratch")),
     )
     op.create_table(
+        "public_audio_scratch",
+        sa.Column("track_id", Position, autoincrement=False, nullable=False),
+        sa.Column("cid", sa.Text(), nullable=False),
+        sa.Column("did", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("mime", sa.Text(), nullable=False),
+        sa.Column("wanted", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("track_id", "cid", name=op.f("pk_public_audio_scratch")),
+    )
+    op.create_table(
         "track_tags_scratch",
         sa.Column("track_id", Position, autoincrement=False, nullable=False),
         sa.Column("tag", sa.Text(), nullable=False),
@@ -452,3 +462,55 @@ def create_service() -> None:
         sqlite_where=sa.text("state = 'live'"),
         postgresql_where=sa.text("state = 'live'"),
     )
+    op.create_table(
+        "public_audio",
+        sa.Column("track_id", Position, autoincrement=False, nullable=False),
+        sa.Column("cid", sa.Text(), nullable=False),
+        sa.Column("did", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("mime", sa.Text(), nullable=False),
+        sa.Column("wanted", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("track_id", "cid", name=op.f("pk_public_audio")),
+    )
+    op.create_index("ix_public_audio_name", "public_audio", ["name"], unique=False)
+    op.create_table(
+        "public_copy",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("cid", sa.Text(), nullable=False),
+        sa.Column("mime", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), server_default=sa.text("'absent'"), nullable=False),
+        sa.Column("changes", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("seen", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "not_before",
+            UtcDateTime(),
+            server_default=sa.text("'1970-01-01 00:00:00.000000'"),
+            nullable=False,
+        ),
+        sa.Column("last_error", sa.Text()),
+        sa.Column(
+            "lease_until",
+            UtcDateTime(),
+            server_default=sa.text("'1970-01-01 00:00:00.000000'"),
+            nullable=False,
+        ),
+        sa.Column("lease_epoch", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_public_copy")),
+    )
+    op.create_index(
+        "ix_public_copy_open",
+        "public_copy",
+        ["not_before"],
+        unique=False,
+        sqlite_where=sa.text("changes != seen OR state = 'uncertain'"),
+        postgresql_where=sa.text("changes != seen OR state = 'uncertain'"),
+    )
+    op.create_table(
+        "public_hold",
+        sa.Column("token", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("until", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("token", name=op.f("pk_public_hold")),
+    )
+    op.create_index("ix_public_hold_name", "public_hold", ["name"], unique=False)

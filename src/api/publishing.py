@@ -1,49 +1,96 @@
 """What a command makes public: the copy is there before the command says so, and goes if it comes to nothing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from starlette.concurrency import run_in_threadpool
 
-from aggregates.values import Audio
+from aggregates.values import Audio, SupportGate
+from api.commands.owned import OnTrack
 from api.media_work import MediaWork
+from api.performing import Tell
+from api.services import Services
 from eventstore.unit import Unit
+from projections.track_queries import track_by_id
+from projections.track_view import TrackView
 from storage.public_rows import Hold
-from storage.publisher import Publisher
 
 
 class Publishing:
     """The public copy of one command; where the store has none, nothing."""
 
-    def __init__(self, publisher: Publisher | None, work: MediaWork) -> None:
-        self._publisher = publisher
-        self._work = work
+    def __init__(self, parts: Services, work: MediaWork) -> None:
+        self._parts: Final = parts
+        self._publisher: Final = parts.publisher
+        self._work: Final = work
         self._held: Hold | None = None
 
-    async def before(self, audio: Audio) -> None:
-        """Make the copy, before the unit; a store that does not answer refuses the command."""
+    async def before_upload(self, audio: Audio, gate: SupportGate | None) -> None:
+        """A new track is public unless it is gated."""
+        if gate is None:
+            await self._publish(audio)
+
+    async def before_ungating(self, on: OnTrack) -> None:
+        """The audio that it has becomes public."""
+        view = await self._view(on)
+        if view is not None and view.support_gate is not None:
+            await self._publish(view.audio)
+
+    async def before_replacing(self, on: OnTrack, audio: Audio) -> None:
+        """The new audio is as public as the old."""
+        view = await self._view(on)
+        if view is not None and view.support_gate is None and view.audio.cid != audio.cid:
+            await self._publish(audio)
+
+    async def before_undeleting(self, on: OnTrack) -> None:
+        """The audio is as public as it was."""
+        view = await self._view(on)
+        if view is not None and view.support_gate is None and view.deleted_at is not None:
+            await self._publish(view.audio)
+
+    def through(self, tell: Tell) -> Tell:
+        """Let the track itself keep the copy, from the commit of the command on."""
+
+        def told(unit: Unit) -> int:
+            track_id = tell(unit)
+            if self._publisher is not None and self._held is not None:
+                self._publisher.release(unit.connection, self._held)
+                unit.after_commit(self._taken_over)
+            return track_id
+
+        return told
+
+    async def let_go(self) -> None:
+        """Let go of what no command has taken over."""
+        if self._publisher is not None and self._held is not None:
+            await run_in_threadpool(self._publisher.let_go, self._held)
+
+    async def _publish(self, audio: Audio) -> None:
+        """Make the copy; a store that does not answer refuses the command, before anything names it."""
         if self._publisher is not None:
             self._held = await self._work.publish(self._publisher, audio)
 
-    def within(self, unit: Unit) -> None:
-        """From the unit's commit on the track itself keeps the copy."""
-        if self._publisher is not None and self._held is not None:
-            self._publisher.release(unit.connection, self._held)
-            unit.after_commit(self._taken_over)
+    async def _view(self, on: OnTrack) -> TrackView | None:
+        """Give the track as it is now, if the command still means that version."""
+        if self._publisher is None:
+            return None
+        view = await run_in_threadpool(self._read, on.track_id)
+        meant = view is not None and (on.versions is None or view.visible_version in on.versions)
+        return view if meant else None
 
-    async def let_go(self) -> None:
-        """Let go of what no unit has taken over."""
-        if self._publisher is not None and self._held is not None:
-            await run_in_threadpool(self._publisher.let_go, self._held)
+    def _read(self, track_id: int) -> TrackView | None:
+        with self._parts.database.read() as connection:
+            return track_by_id(connection, track_id)
 
     def _taken_over(self) -> None:
         self._held = None
 
 
 @asynccontextmanager
-async def publishing(publisher: Publisher | None, work: MediaWork) -> AsyncIterator[Publishing]:
+async def publishing(parts: Services, work: MediaWork) -> AsyncGenerator[Publishing]:
     """Publish for as long as the block, in which the command is performed."""
-    copy = Publishing(publisher, work)
+    copy = Publishing(parts, work)
     try:
         yield copy
     finally:

@@ -1,5 +1,6 @@
 """The one composition root: every part of a process, made from the settings. Nothing connects before it is used."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -34,7 +35,9 @@ from service.readiness import why_not_ready
 from service.secret_keys import secret_keys
 from service.settings import Settings
 from storage.media import Media
-from storage.store import MediaStore, open_store
+from storage.public_audio import PublicAudio
+from storage.publisher import Publisher
+from storage.store import MediaStore, open_store, public_copies
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Application:
     media: Media
     services: Services
     relay: Relay
+    publisher: Publisher | None
+    """None where the store has no public copies."""
     leases: JobLeases
     sessions: PdsSessions
     clients: tuple[httpx.AsyncClient, ...]
@@ -62,7 +67,7 @@ class Application:
 def open_log(settings: Settings) -> EventLog:
     """The log and its projections alone, for work that needs no network."""
     make_folders(settings)
-    projections = (*READ_MODELS, MirrorTargets())
+    projections = (*READ_MODELS, MirrorTargets(), PublicAudio())
     return EventLog(Database(settings.database_url), projections=projections, transcodings=TRANSCODINGS)
 
 
@@ -87,12 +92,26 @@ def build(settings: Settings) -> Application:
     sessions = _sessions(settings, database, http)
     pds = Pds(SessionsOfIdentity(sessions), http)
     owner = process_name()
-    relay = _relay(settings, log, media, pds, owner)
+    copies = public_copies(media.store)
+    publisher = Publisher(media, copies) if copies is not None else None
+    urls = RecordUrls(settings.base_url, copies.public_address if copies is not None else None)
+    relay = _relay(settings, log=log, media=media, pds=pds, urls=urls, owner=owner)
     services = _services(
-        settings, log=log, media=media, http=http, ours=ours, sessions=sessions, pds=pds, relay=relay
+        settings,
+        log=log,
+        media=media,
+        http=http,
+        ours=ours,
+        sessions=sessions,
+        pds=pds,
+        urls=urls,
+        publisher=publisher,
+        wake=_waking(relay, publisher),
     )
     leases = JobLeases(database, owner)
-    return Application(settings, database, log, media, services, relay, leases, sessions, (http, ours))
+    return Application(
+        settings, database, log, media, services, relay, publisher, leases, sessions, (http, ours)
+    )
 
 
 def _store(settings: Settings) -> MediaStore:
@@ -110,12 +129,18 @@ def _sessions(settings: Settings, database: Database, http: httpx.AsyncClient) -
     return PdsSessions(database, seal, http, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in)
 
 
-def _urls(settings: Settings) -> RecordUrls:
-    return RecordUrls(settings.base_url)  # not S3_PUBLIC_URL, as long as nothing publishes copies there
+def _waking(relay: Relay, publisher: Publisher | None) -> Callable[[], None]:
+    def wake() -> None:
+        relay.wake()
+        if publisher is not None:
+            publisher.wake()
+
+    return wake
 
 
-def _relay(settings: Settings, log: EventLog, media: Media, pds: Pds, owner: str) -> Relay:
-    urls = _urls(settings)
+def _relay(
+    settings: Settings, *, log: EventLog, media: Media, pds: Pds, urls: RecordUrls, owner: str
+) -> Relay:
     lease = timedelta(seconds=settings.lease_seconds)
     return Relay(
         log,
@@ -136,7 +161,9 @@ def _services(
     ours: httpx.AsyncClient,
     sessions: PdsSessions,
     pds: Pds,
-    relay: Relay,
+    urls: RecordUrls,
+    publisher: Publisher | None,
+    wake: Callable[[], None],
 ) -> Services:
     database = log.database
     accounts = Accounts(database)
@@ -155,13 +182,14 @@ def _services(
         resolver=resolver,
         pds=pds,
         waits=MirrorWaits(database),
-        urls=_urls(settings),
+        urls=urls,
         base_url=settings.base_url,
         collection=settings.collection,
         old_collection=settings.old_collection,
         max_upload_bytes=settings.max_upload_bytes,
         not_ready_because=lambda: why_not_ready(log),
-        wake_relay=relay.wake,
+        wake=wake,
+        publisher=publisher,
         sign_in=sign_in if settings.app_password_login else None,
         supporters=HttpSupporters(settings.supporters_url, ours) if settings.supporters_url else None,
         cors_origins=settings.cors_origins,

@@ -12,6 +12,8 @@ from api.idempotency import KEPT, idempotency
 from identity.credentials import credential
 from projections import media_references
 from service.bootstrap import Application, staging_folder
+from storage.public_review import review
+from storage.store import public_copies
 from storage.sweep import sweep
 from storage.upload import discard_abandoned
 
@@ -40,6 +42,16 @@ def sweep_media(application: Application) -> None:
     logger.info("media_swept", extra=vars(report))
 
 
+def review_public_copies(application: Application) -> None:
+    """Look for public copies that are not as they should be, and have them put right."""
+    copies = public_copies(application.media.store)
+    if copies is None or application.publisher is None:
+        return
+    found = review(application.database, copies)
+    logger.info("public_copies_reviewed", extra={"found": found})
+    application.publisher.wake()
+
+
 def forget_answers(application: Application) -> None:
     """Delete answers whose Idempotency-Key means nothing any more."""
     with application.database.write() as connection:
@@ -64,6 +76,7 @@ def discard_uploads(application: Application) -> None:
 
 JOBS: Final = (
     Job("sweep_media", every=DAY, at_most=6 * HOUR, run=sweep_media),
+    Job("review_public_copies", every=HOUR, at_most=HOUR, run=review_public_copies),
     Job("forget_answers", every=HOUR, at_most=HOUR, run=forget_answers),
     Job("forget_credentials", every=DAY, at_most=HOUR, run=forget_credentials),
 )

@@ -10,6 +10,7 @@ import outbox.tables
 import projections.read_models
 import service.job_lease
 import storage.media
+import storage.public_tables
 from eventstore.schema import metadata
 
 MODULES: Final = (
@@ -21,6 +22,7 @@ MODULES: Final = (
     projections.read_models,
     service.job_lease,
     storage.media,
+    storage.public_tables,
 )
 
 __all__ = ["MODULES", "metadata"]

@@ -1,22 +1,25 @@
-"""What a process does beside answering: the relay and the periodic jobs, from its start to its orderly end."""
+"""What a process does beside answering: relay, public copies and periodic jobs, from its start to its orderly end."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
 from service.bootstrap import Application
 from service.scheduler import scheduled
+from storage.publisher import Publisher
 
 logger: Final = logging.getLogger(__name__)
 
 DRAIN_SECONDS: Final = 45.0
 """Longer than a request to a PDS may take; a flight that is given up is found by its intent and its lease."""
+PUBLISHING_SECONDS: Final = 10.0
+"""A public copy that is cut off is looked at again by the next process."""
 
 
 @asynccontextmanager
-async def working(application: Application, *, relay: bool) -> AsyncIterator["asyncio.Task[None]"]:
+async def working(application: Application, *, relay: bool) -> AsyncGenerator["asyncio.Task[None]"]:
     """Work for as long as the block, then let the flights land, give the lanes back and disconnect.
 
     Gives the task of the relay, which ends before the block only when it has failed.
@@ -25,12 +28,25 @@ async def working(application: Application, *, relay: bool) -> AsyncIterator["as
     flights = asyncio.create_task(application.relay.run(stop) if relay else _idle(stop))
     flights.add_done_callback(lambda done: _ended(done, expected=stop.is_set()))
     try:
-        with scheduled(application):
-            yield flights
+        async with _published(application.publisher):
+            with scheduled(application):
+                yield flights
     finally:
         stop.set()
         await _land(flights)
         await application.close()
+
+
+@asynccontextmanager
+async def _published(publisher: Publisher | None) -> AsyncGenerator[None]:
+    if publisher is None:
+        yield
+        return
+    publisher.start()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(publisher.stop, PUBLISHING_SECONDS)
 
 
 async def _idle(stop: asyncio.Event) -> None:

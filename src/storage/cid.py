@@ -8,6 +8,10 @@ from typing import Final
 
 _PREFIX: Final = bytes((1, 0x55, 0x12, 0x20))  # CID version 1, raw, sha-256, 32 bytes
 _KEY: Final = re.compile(r"(bafkrei[a-z2-7]{52})\.[0-9a-f]{16}")
+_NAME: Final = re.compile(r"(bafkrei[a-z2-7]{52})\.[a-z0-9]{1,8}")
+
+CID_BEGINNINGS: Final = tuple(f"bafkrei{letter}" for letter in "abcdefgh")
+"""How every CID of ours begins: the last letter holds two bits of the prefix, and three that differ."""
 
 
 class CidHasher:
@@ -53,3 +57,9 @@ def cid_of_key(key: str) -> str:
 def is_key(name: str) -> bool:
     """Tell a copy of ours from whatever else lies in the store."""
     return _KEY.fullmatch(name) is not None
+
+
+def cid_of_name(name: str) -> str | None:
+    """Give the CID in the name of a public copy, `<cid>.<file type>`; None when it is no such name."""
+    match = _NAME.fullmatch(name)
+    return match[1] if match is not None else None

@@ -5,7 +5,6 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
-from urllib.parse import quote
 
 import boto3
 from boto3.exceptions import Boto3Error
@@ -111,12 +110,14 @@ class S3Store:
 
     def publish(self, key: str, name: str, mime: str) -> None:
         """Copy within the bucket; the bytes do not pass through here."""
+        # Caches must ask again each time: what is gated later must not be served from them.
+        facts = {"ContentType": mime, "CacheControl": "public, no-cache", "MetadataDirective": "REPLACE"}
         with _s3_errors(key):
             self._client.copy(
                 {"Bucket": self.bucket, "Key": PRIVATE + key},
                 self.bucket,
                 PUBLIC + name,
-                {"ContentType": mime, "MetadataDirective": "REPLACE"},
+                facts,
                 Config=TRANSFER,
             )
 
@@ -125,15 +126,16 @@ class S3Store:
         with _s3_errors():
             self._client.delete_object(Bucket=self.bucket, Key=PUBLIC + name)
 
-    def published(self) -> Iterator[str]:
+    def published(self, beginning: str = "") -> Iterator[str]:
         """List the public copies."""
-        return (name for name, _ in self._list(PUBLIC))
+        return (beginning + name for name, _ in self._list(PUBLIC + beginning))
 
-    def public_url(self, name: str) -> str:
-        """Give the address under S3_PUBLIC_URL, which stands for the bucket."""
+    @property
+    def public_address(self) -> str:
+        """Give the folder under S3_PUBLIC_URL, which stands for the bucket."""
         if self.public_base is None:
             raise StorageError("S3_PUBLIC_URL is not set")
-        return f"{self.public_base}/{PUBLIC}{quote(name)}"
+        return f"{self.public_base}/{PUBLIC.rstrip('/')}"
 
     def _list(self, prefix: str) -> Iterator[tuple[str, datetime]]:
         with _s3_errors():

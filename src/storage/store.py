@@ -49,11 +49,12 @@ class PublicCopies(Protocol):
     def unpublish(self, name: str) -> None:
         """Take the public copy away; one that is not there is fine."""
 
-    def published(self) -> Iterator[str]:
-        """Walk over the names of all public copies."""
+    def published(self, beginning: str = "") -> Iterator[str]:
+        """Walk over the names of all public copies, or of those that begin so."""
 
-    def public_url(self, name: str) -> str:
-        """Give the address of a public copy."""
+    @property
+    def public_address(self) -> str:
+        """Where everybody finds them: the address that comes before `/NAME`."""
 
 
 def open_store(
@@ -71,6 +72,13 @@ def open_store(
         return S3Store(place, endpoint=s3_endpoint, public_base=s3_public_url)
     msg = f"MEDIA must be disk:PATH or s3:BUCKET, not {media!r}"
     raise ValueError(msg)
+
+
+def public_copies(store: MediaStore) -> PublicCopies | None:
+    """Give the store's public copies, if it is to have any."""
+    from storage.s3 import S3Store  # noqa: PLC0415 - implements this module
+
+    return store if isinstance(store, S3Store) and store.public_base is not None else None
 
 
 def started(chunks: Iterator[bytes]) -> Iterator[bytes]:

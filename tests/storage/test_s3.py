@@ -23,7 +23,9 @@ def test_a_public_copy_is_there_from_publish_to_unpublish(s3_store: S3Store) -> 
     name = f"{cid_of(b'data')}.mp3"
     s3_store.publish(KEY, name, "audio/mpeg")
     assert list(s3_store.published()) == [name]
-    assert s3_store.public_url(name) == f"https://media.example/public/{name}"
+    assert list(s3_store.published(name[:9])) == [name]
+    assert list(s3_store.published("x")) == []
+    assert s3_store.public_address == "https://media.example/public"
     head = s3_store._client.head_object(Bucket=s3_store.bucket, Key=f"public/{name}")  # noqa: SLF001
     assert (head["ContentLength"], head["ContentType"]) == (4, "audio/mpeg")
     s3_store.unpublish(name)

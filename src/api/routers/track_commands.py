@@ -17,6 +17,7 @@ from api.commands.replace_audio import ReplaceAudio, replace_audio
 from api.documented import FILE, TRACK_FIELDS, command_errors, either, multipart
 from api.media_work import MediaWork
 from api.performing import Command, CommandRequest, Tell
+from api.publishing import publishing
 from api.refusals import MissingPartError
 from api.track_answers import TrackAnswers
 from api.track_body import TrackBody
@@ -56,10 +57,12 @@ async def upload_track(request: Request, command: Command) -> Response:
         await work.keep_audio(body.files["file"], audio)
         fields["artwork"] = await work.keep_artwork(image) if image else None
         register = RegisterTrack(audio=audio, collection=parts.collection, **fields)
-        return lambda unit: register_track(unit, register, parts.media)
+        await public.before_upload(audio, register.support_gate)
+        return public.through(lambda unit: register_track(unit, register, parts.media))
 
     files = {"file": parts.max_upload_bytes, "image": IMAGE_BYTES}
-    return await command.perform(prepare, TrackAnswers(parts.urls).created, files=files)
+    async with publishing(parts, work) as public:
+        return await command.perform(prepare, TrackAnswers(parts.urls).created, files=files)
 
 
 @router.patch(
@@ -84,10 +87,13 @@ async def edit(request: Request, track_id: TrackId, command: Command) -> Respons
         if image is not None:
             artwork = await work.keep_artwork(image)
         told = EditTrack(track_id, command.versions, metadata, gate, unlisted, artwork)
-        return lambda unit: edit_track(unit, told, parts.media)
+        if gate is None:
+            await public.before_ungating(told)
+        return public.through(lambda unit: edit_track(unit, told, parts.media))
 
     files = {"image": IMAGE_BYTES}
-    return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id, files=files)
+    async with publishing(parts, work) as public:
+        return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id, files=files)
 
 
 @router.put(
@@ -107,10 +113,12 @@ async def replace(request: Request, track_id: TrackId, command: Command) -> Resp
         await run_in_threadpool(_refuse_duplicate, command, audio.cid, track_id)
         await work.keep_audio(body.files["file"], audio)
         told = ReplaceAudio(track_id=track_id, versions=command.versions, audio=audio)
-        return lambda unit: replace_audio(unit, told, parts.media)
+        await public.before_replacing(told, audio)
+        return public.through(lambda unit: replace_audio(unit, told, parts.media))
 
     files = {"file": parts.max_upload_bytes}
-    return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id, files=files)
+    async with publishing(parts, work) as public:
+        return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id, files=files)
 
 
 @router.delete("/tracks/{track_id}", responses=command_errors())
@@ -124,14 +132,16 @@ async def delete(track_id: TrackId, command: Command) -> Response:
 
 
 @router.post("/tracks/{track_id}/undelete", response_model=TrackBody, responses=command_errors())
-async def undelete(track_id: TrackId, command: Command) -> Response:
+async def undelete(request: Request, track_id: TrackId, command: Command) -> Response:
     """Bring a deleted track back, with the same record key; a live one stays as it is."""
-    parts = command.parts
+    parts, told = command.parts, OnTrack(track_id, command.versions)
 
     async def prepare(_body: Body) -> Tell:
-        return lambda unit: undelete_track(unit, OnTrack(track_id, command.versions), parts.media)
+        await public.before_undeleting(told)
+        return public.through(lambda unit: undelete_track(unit, told, parts.media))
 
-    return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id, deleted_too=True)
+    async with publishing(parts, media_work(request)) as public:
+        return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id, deleted_too=True)
 
 
 def media_work(request: Request) -> MediaWork:
