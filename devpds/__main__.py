@@ -18,7 +18,7 @@ An account:
     -d '{{"handle":"ann.test","email":"ann@example.test","password":"let me in"}}'
 
 mastertape beside it:
-  MASTERTAPE_PLC_URL={plc} MASTERTAPE_DEV_ORIGINS={pds},{plc} .venv/bin/mastertape serve
+  MASTERTAPE_PLC_URL={plc} MASTERTAPE_DEV_ORIGINS={pds} .venv/bin/mastertape serve
 
 Ctrl-C stops both.
 """
