@@ -1,0 +1,12 @@
+"""Waiting for what must come true, with a bound."""
+
+import time
+from collections.abc import Callable
+
+
+def eventually(condition: Callable[[], bool], *, seconds: float = 30) -> None:
+    """Return when the condition holds; fail when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not in {seconds} s"
+        time.sleep(0.02)
