@@ -1,0 +1,66 @@
+"""`./dev bench [NAME...]`: measures the promises, and exits 1 when one is broken."""
+
+import json
+import signal
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+
+from bench import lanes, patch, rebuild
+from bench.report import Report, Row
+from bench.rounds import QUICK, USUAL, Effort
+
+Run = Callable[[Path, Effort, Callable[[str], None]], list[Row]]
+
+BENCHES: Final[dict[str, tuple[str, Run]]] = {
+    "patch": (patch.SENTENCE, patch.run),
+    "lanes": (lanes.SENTENCE, lanes.run),
+    "rebuild": (rebuild.SENTENCE, rebuild.run),
+}
+LISTED: Final = "\b\n" + "\n".join(f"{name:8} {sentence}" for name, (sentence, _) in BENCHES.items())
+
+
+@click.command(epilog=LISTED)
+@click.argument("names", nargs=-1, type=click.Choice(list(BENCHES)))
+@click.option("--quick", is_flag=True, help="Only show that it works: too short to prove anything.")
+@click.option(
+    "--rounds", type=click.IntRange(min=1), help=f"How often all arms take their turn ({USUAL.rounds})."
+)
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON line for each bench.")
+def main(names: tuple[str, ...], *, quick: bool, rounds: int | None, as_json: bool) -> None:
+    """Measure NAMES, or all. Each figure is a ratio of arms that took turns in one run, since machines differ.
+
+    Shown are the median of the rounds and their spread (lowest..highest). Exit code 1: a promise is broken by a median.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    console = Console(stderr=as_json)
+    effort = QUICK if quick else USUAL
+    effort = Effort(rounds or effort.rounds, effort.count)
+    for name, (sentence, _) in BENCHES.items():
+        console.print(f"[bold]{name}[/]  {sentence}", highlight=False)
+    reports = [measured(name, effort, console, as_json) for name in names or BENCHES]
+    raise SystemExit(0 if all(report.is_kept for report in reports) else 1)
+
+
+def measured(name: str, effort: Effort, console: Console, as_json: bool) -> Report:
+    """Run one bench and show what it found."""
+    sentence, run = BENCHES[name]
+    with (
+        tempfile.TemporaryDirectory(prefix="mastertape-bench-") as folder,
+        console.status(name) as status,
+    ):
+        rows = run(Path(folder), effort, lambda text: status.update(f"{name}: {text}"))
+    report = Report(name, sentence, rows)
+    if as_json:
+        click.echo(json.dumps(report.as_json()))
+    else:
+        report.show(console)
+    return report
+
+
+if __name__ == "__main__":
+    main()

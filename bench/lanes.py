@@ -1,0 +1,168 @@
+"""The relay's own work, with a PDS that answers at once, against the cheapest durable transaction."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from sqlalchemy import update
+
+from bench.logs import did_of, logs, register, retitle
+from bench.report import Row
+from bench.rounds import Arm, Effort, Seconds, compare
+from eventstore.unit_of_work import EventLog
+from outbox.blobs import BlobWorker
+from outbox.dag_cbor import record_cid
+from outbox.delivery import Delivery, Outcome
+from outbox.lanes import claim, resume_lane
+from outbox.lexicon import track_lexicon
+from outbox.pds import PUT_RECORD, Pds
+from outbox.record import RecordUrls
+from outbox.relay import Relay, RelayLimits
+from outbox.tables import PAST, mirror_lane, pds_host
+
+SENTENCE: Final = (
+    "What claiming a lane, appending an event and delivering a record (claim, read, intent, settle) cost,"
+    " as a multiple of the cheapest durable transaction."
+)
+LANES: Final = 32
+FEW_LANES: Final = 4
+HOST: Final = "http://pds.bench"
+LEASE: Final = timedelta(seconds=60)
+MICROSECOND: Final = timedelta(microseconds=1)
+URLS: Final = RecordUrls("http://127.0.0.1:8000")
+
+_next_number: Final = count(1)
+
+
+def run(folder: Path, effort: Effort, tell: Callable[[str], None]) -> list[Row]:
+    """Measure it on accounts with one track each, all at one PDS that takes them all at once."""
+    rows: list[Row] = []
+    for name, log in logs(folder):
+        tell(f"filling a log, {name}")
+        bench = _Lanes(log, FEW_LANES if effort.is_quick else LANES)
+        rows += compare(
+            Arm(f"{name}: one-row transaction", bench.touch),
+            [
+                Arm(f"{name}: claim a lane", bench.claim),
+                Arm(f"{name}: append an event", bench.append),
+                Arm(f"{name}: deliver a record", bench.deliver),
+            ],
+            effort,
+            tell,
+        )
+    return rows
+
+
+class _Lanes:
+    """Accounts whose lanes are due, time and again."""
+
+    def __init__(self, log: EventLog, lanes: int) -> None:
+        self._log = log
+        self._database = log.database
+        self._numbers = range(1, lanes + 1)
+        for number in self._numbers:
+            register(log, number)
+            with self._database.write() as connection:
+                resume_lane(connection, did_of(number), HOST, self._database.now(connection))
+        with self._database.write() as connection:
+            connection.execute(update(pds_host).values(max_lanes=lanes))
+
+    def touch(self, operations: int) -> Seconds:
+        """Write one row and commit."""
+        return [self._timed(self._touch) for _ in range(operations)]
+
+    def claim(self, operations: int) -> Seconds:
+        """Claim all lanes, again and again; the time is a lane's share."""
+        seconds = []
+        for _ in range(max(1, operations // 4)):
+            self._make_due()
+            seconds.append(self._timed(self._claim) / len(self._numbers))
+        self._make_due()
+        return seconds
+
+    def append(self, operations: int) -> Seconds:
+        """Append one event to a track of each account in turn."""
+        return [self._timed(self._edit, number) for number in self._numbers[:operations]]
+
+    def deliver(self, _operations: int) -> Seconds:
+        """Deliver an edit of each account, all lanes at once; the time is a record's share."""
+        for number in self._numbers:
+            self._edit(number)
+        return [asyncio.run(self._relay_once()) / len(self._numbers)]
+
+    def _touch(self) -> None:
+        with self._database.write() as connection:
+            connection.execute(update(pds_host).values(retry_at=PAST + next(_next_number) * MICROSECOND))
+
+    def _claim(self) -> None:
+        lanes = claim(self._database, owner="bench", limit=len(self._numbers), lease=LEASE)
+        if len(lanes) != len(self._numbers):
+            raise RuntimeError(f"{len(lanes)} of {len(self._numbers)} lanes were due")
+
+    def _edit(self, number: int) -> None:
+        retitle(self._log, number, f"Take {next(_next_number)}")
+
+    def _make_due(self) -> None:
+        with self._database.write() as connection:
+            connection.execute(update(mirror_lane).values(due_at=PAST, lease_until=PAST, lease_owner=None))
+
+    async def _relay_once(self) -> float:
+        async with _relay(self._log, len(self._numbers)) as relay:
+            began = time.perf_counter()
+            ended = await relay.run_once()
+            seconds = time.perf_counter() - began
+        if ended[Outcome.DELIVERED] != len(self._numbers):
+            raise RuntimeError(f"not all was delivered: {ended}")
+        return seconds
+
+    def _timed(self, work: Callable[..., None], *args: Any) -> float:
+        began = time.perf_counter()
+        work(*args)
+        return time.perf_counter() - began
+
+
+@asynccontextmanager
+async def _relay(log: EventLog, lanes: int) -> AsyncIterator[Relay]:
+    async with httpx.AsyncClient() as nobody:
+        pds = Pds(_WillingPds(), nobody)
+        yield Relay(
+            log,
+            Delivery(log.database, pds, URLS, track_lexicon()),
+            BlobWorker(log, pds, _NoAudio(), owner="bench"),
+            URLS,
+            owner="bench",
+            limits=RelayLimits(lanes, LEASE),
+        )
+
+
+class _WillingPds:
+    """Takes every record at once."""
+
+    async def request(
+        self,
+        did: str,
+        method: str,
+        nsid: str,
+        *,
+        json: Any = None,
+        **_more: Any,
+    ) -> httpx.Response:
+        """Answer as a PDS does that has written it."""
+        assert (method, nsid) == ("POST", PUT_RECORD)  # noqa: S101 - nothing else is due
+        cid = record_cid(json["record"])
+        uri = f"at://{did}/{json['collection']}/{json['rkey']}"
+        return httpx.Response(200, json={"uri": uri, "cid": cid, "commit": {"cid": cid, "rev": "3kbench"}})
+
+
+class _NoAudio:
+    """Is never asked."""
+
+    def read(self, cid: str) -> Iterator[bytes]:
+        """Refuse."""
+        raise FileNotFoundError(cid)

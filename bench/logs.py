@@ -1,0 +1,86 @@
+"""Logs of many tracks on both databases, for what needs no server."""
+
+import hashlib
+from base64 import b32encode
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from aggregates.tid import tid_of
+from aggregates.track import Track
+from aggregates.transcodings import TRANSCODINGS
+from aggregates.values import Audio
+from bench.postgres import postgres_database
+from eventstore.database import Database
+from eventstore.envelope import Envelope
+from eventstore.unit_of_work import EventLog
+from outbox.targets import MirrorTargets
+from projections.read_models import READ_MODELS
+from service.migrate import upgrade
+
+ARTIST: Final = Envelope(actor="bench", via="bench", request_id="bench")
+START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+COLLECTION: Final = "fm.plyr.track"
+
+
+def logs(folder: Path) -> Iterator[tuple[str, EventLog]]:
+    """Give an empty log on SQLite, then one on PostgreSQL where there is one."""
+    url = f"sqlite:///{folder / 'bench.db'}"
+    upgrade(url)
+    with _log(url) as log:
+        yield "SQLite", log
+    with postgres_database() as postgres:
+        if postgres is not None:
+            with _log(postgres) as log:
+                yield "PostgreSQL", log
+
+
+@contextmanager
+def _log(url: str) -> Iterator[EventLog]:
+    with closing(Database(url)) as database:
+        yield EventLog(database, projections=(*READ_MODELS, MirrorTargets()), transcodings=TRANSCODINGS)
+
+
+def did_of(number: int) -> str:
+    """Name an account."""
+    return f"did:plc:bench{number:019d}"
+
+
+def register(log: EventLog, number: int, *, edits: int = 0) -> None:
+    """Let an account of its own upload a track and edit it, in one unit."""
+    at = START + timedelta(seconds=number)
+    digest = b"\x01\x55\x12\x20" + hashlib.sha256(str(number).encode()).digest()
+    cid = "b" + b32encode(digest).decode().lower().rstrip("=")
+    track = Track.register(
+        at=at,
+        did=did_of(number),
+        track_id=number,
+        title=f"Take {number}",
+        artist="Bench",
+        audio=Audio(cid, size=1_000_000, mime="audio/mpeg", file_type="mp3", duration=180),
+        album=None,
+        features=(),
+        tags=("bench",),
+        description=None,
+        artwork=None,
+        support_gate=None,
+        unlisted=False,
+        self_labels=(),
+        created_at=at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        collection=COLLECTION,
+        rkey=tid_of(at),
+    )
+    for edit in range(edits):
+        track.update_metadata({"title": f"Take {number}.{edit}"}, at=at)
+    with log.unit_of_work(did_of(number), ARTIST) as unit:
+        unit.save(track)
+
+
+def retitle(log: EventLog, number: int, title: str) -> None:
+    """Let the account edit its track."""
+    with log.unit_of_work(did_of(number), ARTIST) as unit:
+        track = unit.load(Track, Track.create_id(number))
+        track.update_metadata({"title": title}, at=unit.now)
+        unit.save(track)

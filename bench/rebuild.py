@@ -1,0 +1,64 @@
+"""Making the read models again, against reading the log and doing nothing with it."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from bench.logs import logs, register
+from bench.report import Row
+from bench.rounds import Arm, Effort, Seconds, compare
+from eventstore.folder import Folder
+from eventstore.unit_of_work import EventLog
+from projections.rebuild import PAGE, differences, rebuild
+
+SENTENCE: Final = (
+    "What an event costs a rebuild and a verification, as a multiple of reading it from the log."
+)
+TRACKS: Final = 60
+FEW_TRACKS: Final = 6
+EDITS: Final = 19
+
+
+def run(folder: Path, effort: Effort, tell: Callable[[str], None]) -> list[Row]:
+    """Measure it over a log of tracks that were edited a few times each."""
+    rows: list[Row] = []
+    tracks = FEW_TRACKS if effort.is_quick else TRACKS
+    for name, log in logs(folder):
+        tell(f"filling a log, {name}")
+        for number in range(1, tracks + 1):
+            register(log, number, edits=EDITS)
+        events = tracks * (EDITS + 1)
+        arms = [
+            Arm(f"{name}: {what}", _an_event(events, work))
+            for what, work in {
+                "read": lambda log=log: _read(log),
+                "read and fold": lambda log=log: _fold(log),
+                "verify": lambda log=log: differences(log, log.projections),
+                "rebuild": lambda log=log: rebuild(log, log.projections),
+            }.items()
+        ]
+        rows += compare(arms[0], arms[1:], effort, tell)
+    return rows
+
+
+def _an_event(events: int, work: Callable[[], object]) -> Callable[[int], Seconds]:
+    def run(_count: int) -> Seconds:
+        began = time.perf_counter()
+        work()
+        return [(time.perf_counter() - began) / events]
+
+    return run
+
+
+def _read(log: EventLog) -> None:
+    position, until = 0, log.stable_position()
+    while page := log.read(after=position, until=until, limit=PAGE):
+        position = page[-1].position
+
+
+def _fold(log: EventLog) -> None:
+    folder, position, until = Folder(log), 0, log.stable_position()
+    while page := log.read(after=position, until=until, limit=PAGE):
+        folder.changes(page)
+        position = page[-1].position

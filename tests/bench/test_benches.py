@@ -1,0 +1,53 @@
+"""Each bench, run for a moment: that it works and what it says, not how fast anything is."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from bench.__main__ import BENCHES, main
+
+DATABASES = ("SQLite", "PostgreSQL")
+ARMS = {
+    "lanes": [
+        f"{database}: {what}"
+        for database in DATABASES
+        for what in ("one-row transaction", "claim a lane", "append an event", "deliver a record")
+    ],
+    "rebuild": [
+        f"{database}: {what}"
+        for database in DATABASES
+        for what in ("read", "read and fold", "verify", "rebuild")
+    ],
+    "patch": [
+        "bare putRecord",
+        *(f"PATCH, {database}, PDS +{delay} ms" for database in DATABASES for delay in (0, 50, 200)),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", BENCHES)
+@pytest.mark.postgres
+@pytest.mark.pds
+def test_a_bench_tells_ratio_and_spread_of_every_arm(
+    name: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", postgres_url)
+    told = CliRunner().invoke(main, [name, "--quick", "--json"])
+    assert told.exit_code in {0, 1}, told.output
+    report = json.loads(told.stdout)
+    assert report["bench"] == name
+    assert [row["arm"] for row in report["rows"]] == ARMS[name]
+    for row in report["rows"]:
+        for figure in ("p50_ms", "per_second", "ratio"):
+            assert 0 < row[figure]["low"] <= row[figure]["median"] <= row[figure]["high"]
+    promised = [row["arm"] for row in report["rows"] if row["below"] == 2]
+    assert promised == (ARMS["patch"][1:] if name == "patch" else [])
+    assert told.exit_code == (0 if all(row["kept"] for row in report["rows"]) else 1)
+
+
+def test_every_bench_is_listed_with_its_sentence() -> None:
+    told = CliRunner().invoke(main, ["--help"])
+    for name, (sentence, _) in BENCHES.items():
+        assert name in told.stdout
+        assert sentence.split(",")[0][:40] in " ".join(told.stdout.split())
