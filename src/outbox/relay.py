@@ -75,7 +75,6 @@ class Relay:
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set, then let the flights land and give their lanes back."""
         self._loop = asyncio.get_running_loop()
-        self._stopping = False
         stopped = asyncio.create_task(stop.wait())
         failures = 0
         while not stop.is_set():
@@ -94,6 +93,7 @@ class Relay:
         stopped.cancel()
         self._stopping = True
         await asyncio.gather(self._blobs.stop(STOP_SECONDS), *self._turns, return_exceptions=True)
+        self._stopping = False
 
     async def run_once(self) -> Counter[Outcome]:
         """Deliver everything that is due now, and count how it ended."""

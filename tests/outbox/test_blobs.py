@@ -185,6 +185,7 @@ async def test_a_pds_that_drops_every_blob_at_once_is_not_sent_it_again_and_agai
     keeping = desk.pds._upload  # type: ignore[union-attr]  # noqa: SLF001
 
     def dropping(request: httpx.Request) -> dict[str, Any]:
+        assert [name for name, _ in desk.wire.sent].count("uploadBlob") < 4
         answer = keeping(request)
         desk.pds.uploaded.clear()  # type: ignore[union-attr]
         return answer

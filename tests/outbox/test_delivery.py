@@ -75,14 +75,15 @@ async def test_whatever_answers_in_place_of_the_pds_the_record_arrives_once_it_i
     assert desk.mirror().state == "delivered"
 
 
-async def test_a_pause_that_an_unavailable_host_asks_for_is_kept(desk: Rig) -> None:
+async def test_a_pause_that_an_unavailable_host_asks_for_is_kept_by_the_whole_lane(desk: Rig) -> None:
     desk.wire.faults += [page(503, headers={"retry-after": "120"})]
-    desk.upload()
+    desk.upload(1)
     await desk.relay_once()
+    desk.upload(2)
     desk.clock.advance(seconds=119)
     assert await desk.relay_once() == {}
     desk.clock.advance(seconds=2)
-    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert await desk.relay_once() == {Outcome.DELIVERED: 2}
 
 
 async def test_a_record_that_somebody_writes_again_and_again_does_not_slow_its_siblings(desk: Rig) -> None:

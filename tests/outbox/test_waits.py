@@ -64,14 +64,15 @@ async def test_nobody_waits_for_what_no_time_will_bring(desk: Rig, waits: Mirror
     await started(waiting)
     with desk.database.write() as connection:
         park_lane(connection, desk.did)
-    assert await waiting == [False]
+    assert await asyncio.wait_for(waiting, LONG / 2) == [False]
 
 
 async def test_a_rejected_record_ends_the_wait(desk: Rig, waits: MirrorWaits) -> None:
     desk.wire.faults += [answered(400, "InvalidRecord")]
     desk.upload()
     await desk.relay_once()
-    assert not await waits.wait(1, desk.mirror().generation, LONG)
+    waiting = waits.wait(1, desk.mirror().generation, LONG)
+    assert not await asyncio.wait_for(waiting, LONG / 2)
 
 
 async def test_a_database_that_fails_for_a_moment_ends_no_wait(
