@@ -91,6 +91,15 @@ class Tokens:
             if token.did == did and token.scope != "com.atproto.refresh":
                 token.expires_at = min(token.expires_at, self._clock())
 
+    def has_session(self, did: str, client: str) -> bool:
+        """Whether there is a refresh token yet that is good."""
+        return any(
+            token.did == did
+            and token.client == client
+            and self._clock() < min(token.spent_at, token.expires_at)
+            for token in self._refreshes.values()
+        )
+
     def grant(self, did: str, client: str) -> Grant:
         """An OAuth session, as after consent."""
         grant = Grant(did, client)

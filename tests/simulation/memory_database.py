@@ -28,7 +28,7 @@ _clock = _Clock()
 def memory_database(clock: Callable[[], datetime]) -> Database:
     """The database, empty, and on this clock."""
     database = _database()
-    _driver(database).deserialize(_empty())
+    driver_of(database).deserialize(_empty())
     _clock.now = clock
     return database
 
@@ -43,10 +43,12 @@ def _database() -> Database:
 def _empty() -> bytes:
     with _database().write() as connection:
         metadata.create_all(connection)
-    return _driver(_database()).serialize()
+    return driver_of(_database()).serialize()
 
 
-def _driver(database: Database) -> sqlite3.Connection:
+@cache
+def driver_of(database: Database) -> sqlite3.Connection:
+    """The one connection below the database."""
     with database.engine.connect() as connection:
         driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)

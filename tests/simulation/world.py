@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
+from unittest.mock import patch
 
 import httpx
 from pydantic import SecretStr
@@ -18,18 +19,20 @@ from eventstore.envelope import Envelope
 from eventstore.unit_of_work import EventLog
 from identity.session_calls import create_session
 from identity.session_rows import SessionKind
+from outbox import blobs as blobs_module
 from outbox import relay as relay_module
 from outbox.lanes import park_lane
-from outbox.status import Mirror, mirrors
+from outbox.status import Mirror, is_signed_in, mirrors
 from outbox.targets import MirrorTargets
-from tests.dsl import COLLECTION, a_track
+from tests.dsl import a_track
 from tests.simulation.fake_account import Status
-from tests.simulation.fake_pds import FakePds
+from tests.simulation.fake_pds import SERVICE, FakePds
 from tests.simulation.fake_plc import FakePlc
 from tests.simulation.fake_repo import Repo
 from tests.simulation.fates import BAD_LUCK, WELL, Dice
 from tests.simulation.memory_database import memory_database
 from tests.simulation.network import Network
+from tests.simulation.quick_looks import QuickLooks
 from tests.simulation.relay_process import LEASE, Bytes, RelayProcess, sessions_of
 from tests.simulation.virtual_time import Life, VirtualLoop
 
@@ -61,13 +64,14 @@ class World:
         self.skew = timedelta()
         self._disturbances: list[float] = []
         self.tracks: dict[int, str] = {}
+        self._keys: dict[int, tuple[str, str]] = {}
         self._make_hosts(accounts, hosts)
         self.network = Network(self.loop, *self.hosts, self.plc, plan=Dice(self.dice, chance, kinds))
         self.audio = Bytes()
         self.database = memory_database(self.clock)
         self.log = EventLog(self.database, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
         self._errors = _Errors()
-        self._restore = _patched(self.loop, self._errors)
+        self._restore = _patched(self, self._errors)
         self.relays: list[RelayProcess] = []
         for did in self.dids:
             self.sign_in(did)
@@ -126,6 +130,7 @@ class World:
         track = a_track(track_id, did=did, audio=audio, at=self.clock(), **fields)
         with self.log.unit_of_work(did, ARTIST) as unit:
             unit.save(track)
+        self._keys[track_id] = track.collection, track.rkey
         self.wake()
         return track_id
 
@@ -174,6 +179,11 @@ class World:
         with self.database.write() as connection:
             park_lane(connection, did)
 
+    def is_signed_in(self, did: str) -> bool:
+        """Whether the lane works, and the PDS takes its tokens as far as anybody knows."""
+        with self.database.read() as connection:
+            return is_signed_in(connection, did) and self.host_of(did).tokens.has_session(did, SERVICE)
+
     def host_of(self, did: str) -> FakePds:
         """Where the account is."""
         origin = self.plc.places[did][1]
@@ -185,7 +195,7 @@ class World:
 
     def key(self, track_id: int) -> tuple[str, str]:
         """Where the track's record lies."""
-        return COLLECTION, self.track(track_id).rkey
+        return self._keys[track_id]
 
     # Relays.
 
@@ -231,7 +241,8 @@ class World:
             each.process.thaw()
         for did in self.dids:
             self.host_of(did).set_status(did, Status.ACTIVE)
-            self.sign_in(did)
+            if not self.is_signed_in(did):
+                self.sign_in(did)
         if not self.living():
             self.start_relay()
 
@@ -283,15 +294,23 @@ class _Errors(logging.Handler):
         self.lines.append(f"{record.getMessage()}{trouble}")
 
 
-def _patched(loop: VirtualLoop, errors: logging.Handler) -> Callable[[], None]:
+def _patched(world: World, errors: logging.Handler) -> Callable[[], None]:
     """Give the relay our time, and hear what it has to say; undone by calling what is given back."""
-    lease, poll, root = relay_module._Lease, relay_module.POLL_SECONDS, logging.getLogger()  # noqa: SLF001
-    relay_module._Lease = partial(lease, clock=loop.time)  # noqa: SLF001
-    relay_module.POLL_SECONDS = POLL_SECONDS
+    looks, root = QuickLooks(world.clock), logging.getLogger()
+    lease = partial(relay_module._Lease, clock=world.loop.time)  # noqa: SLF001
+    patches = (
+        patch.object(relay_module, "_Lease", lease),
+        patch.object(relay_module, "POLL_SECONDS", POLL_SECONDS),
+        patch.object(relay_module, "claim", looks.wrap(relay_module.claim)),
+        patch.object(blobs_module, "claim_jobs", looks.wrap(blobs_module.claim_jobs)),
+    )
+    for each in patches:
+        each.start()
     root.addHandler(errors)
 
     def restore() -> None:
-        relay_module._Lease, relay_module.POLL_SECONDS = lease, poll  # noqa: SLF001
+        for each in patches:
+            each.stop()
         root.removeHandler(errors)
 
     return restore
