@@ -8,8 +8,9 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, exists, insert, not_, select, update
+from sqlalchemy import ColumnElement, and_, exists, not_, select, update
 
+from eventstore.append import upsert
 from eventstore.database import Database
 from storage.cid import CID_BEGINNINGS, cid_of_name
 from storage.public_rows import mark
@@ -87,13 +88,13 @@ def _make_uncertain(database: Database, name: str, still: ColumnElement[bool], r
 def _adopt(database: Database, name: str) -> int:
     if (cid := cid_of_name(name)) is None:
         return 0  # whatever it is, it is not of ours
+    row = {"name": name, "cid": cid, "mime": UNKNOWN_MIME, "state": UNCERTAIN}
     with database.write() as connection:
-        if connection.scalar(select(copy.name).where(copy.name == name)) is not None:
-            return 0
-        row = {"name": name, "cid": cid, "mime": UNKNOWN_MIME, "state": UNCERTAIN}
-        connection.execute(insert(public_copy).values(row))
-    _tell(name, _FOUND)
-    return 1
+        adopt = upsert(connection, public_copy).values(row).on_conflict_do_nothing()
+        adopted = connection.scalar(adopt.returning(copy.name)) is not None
+    if adopted:
+        _tell(name, _FOUND)
+    return int(adopted)
 
 
 def _pages(names: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -17,6 +17,7 @@ from storage.store import MediaStore
 from tests.servers.s3 import S3Endpoint
 from tests.storage.memory_store import MemoryStore
 from tests.storage.named import names
+from tests.storage.public_rig import Rig
 
 
 @pytest.fixture
@@ -38,6 +39,13 @@ def memory() -> MemoryStore:
 @pytest.fixture
 def storage(database: Database, memory: MemoryStore) -> Media:
     return Media(database, memory)
+
+
+@pytest.fixture
+def rig(migrated_url: str) -> Iterator[Rig]:
+    made = Rig(migrated_url)
+    yield made
+    made.database.close()
 
 
 @pytest.fixture(scope="session")
