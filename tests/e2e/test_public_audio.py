@@ -1,0 +1,129 @@
+"""With S3_PUBLIC_URL: `serve` and `relay`, a real PDS, and a real S3 API."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aggregates.track import Track
+from aggregates.values import SupportGate
+from demo.service import Service
+from devpds.server import DevPds, DevPlc
+from eventstore.envelope import Envelope
+from service.bootstrap import open_log
+from service.settings import Settings
+from tests.dsl import some_time
+from tests.e2e.artist import UNDELETE, Artist
+from tests.e2e.eventually import eventually
+from tests.servers.atproto import new_account
+from tests.servers.s3 import S3Endpoint
+from tests.service.process import daemon
+
+pytestmark = [pytest.mark.pds, pytest.mark.s3]
+CDN = "https://cdn.example"
+AT_ONCE = 4
+"""Seconds: sooner than what is lost in a crash is looked for."""
+
+
+@pytest.fixture
+def settings(
+    tmp_path: Path, pds: DevPds, migrated_postgres: str, s3_endpoint: S3Endpoint, s3_bucket: str
+) -> dict[str, str]:
+    return {
+        "MASTERTAPE_DATA": str(tmp_path / "data"),
+        "MASTERTAPE_DATABASE_URL": migrated_postgres,
+        "MASTERTAPE_DEV_ORIGINS": pds.url,
+        "MASTERTAPE_PLC_URL": pds.plc_url,
+        "MASTERTAPE_RATE_LIMITS": "off",
+        "MASTERTAPE_LEASE_SECONDS": "10",
+        "MASTERTAPE_MEDIA": f"s3:{s3_bucket}",
+        "MASTERTAPE_S3_ENDPOINT": s3_endpoint.url,
+        "MASTERTAPE_S3_PUBLIC_URL": CDN,
+    }
+
+
+@pytest.fixture
+def service(tmp_path: Path, pds: DevPds, settings: dict[str, str]) -> Iterator[Service]:
+    made = Service(tmp_path / "data", pds, env=settings)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def artist(service: Service, pds: DevPds, plc: DevPlc) -> Iterator[Artist]:
+    made = Artist(service, pds, new_account(pds, plc))
+    yield made
+    made.client.http.close()
+
+
+@pytest.fixture
+def is_public(s3_endpoint: S3Endpoint, s3_bucket: str) -> Callable[[str], bool]:
+    """Whether the bucket has this for everybody."""
+    client = s3_endpoint.client()
+
+    def listed(name: str) -> bool:
+        found = client.list_objects_v2(Bucket=s3_bucket, Prefix="public/")
+        return f"public/{name}" in {entry["Key"] for entry in found.get("Contents", ())}
+
+    return listed
+
+
+def audio_url(artist: Artist) -> str:
+    """The address in the record, once it is delivered."""
+    record = artist.agreed()
+    assert record is not None
+    return str(record["audioUrl"])
+
+
+def test_the_record_names_a_copy_that_is_there_and_a_gated_one_has_none(
+    service: Service, artist: Artist, is_public: Callable[[str], bool]
+) -> None:
+    track = artist.uploads()
+    name = f"{track['file_id']}.{track['file_type']}"
+    public, gated = f"{CDN}/public/{name}", f"{service.url}/audio/{name}"
+    assert is_public(name)
+    assert audio_url(artist) == public == track["audio_url"]
+
+    assert artist.edits(support_gate={"type": "any"})["audio_url"] == gated
+    eventually(lambda: not is_public(name), seconds=AT_ONCE)
+    assert audio_url(artist) == gated
+
+    assert artist.edits(support_gate=None)["audio_url"] == public
+    assert is_public(name)
+    assert audio_url(artist) == public
+
+    artist.client.delete(artist.track_id)
+    eventually(lambda: not is_public(name), seconds=AT_ONCE)
+    assert artist.agreed() is None
+
+    artist.asks(UNDELETE).raise_for_status()
+    assert is_public(name)
+    assert audio_url(artist) == public
+
+
+def test_a_relay_takes_away_what_a_server_left_that_died_after_its_commit(
+    service: Service, artist: Artist, is_public: Callable[[str], bool], settings: dict[str, str]
+) -> None:
+    track = artist.uploads()
+    assert audio_url(artist) == track["audio_url"]
+    service.kill()
+    names = {key.removeprefix("MASTERTAPE_"): value for key, value in settings.items()}
+    gate_behind_the_service(artist, Path(names["DATA"]), names["DATABASE_URL"])
+    log = Path(names["DATA"]) / "relay.log"
+    with daemon(log, "relay", **names, BASE_URL=service.url) as relay:
+        relay.wait_for("the relay is running")
+        eventually(lambda: not is_public(track["audio_url"].rsplit("/", 1)[1]))
+        eventually(lambda: artist.record is not None and "supportGate" in artist.record)
+    assert artist.record is not None
+    assert artist.record["audioUrl"].startswith(f"{service.url}/audio/")
+
+
+def gate_behind_the_service(artist: Artist, data: Path, database_url: str) -> None:
+    """Commit what a server commits, and nothing else of what it does."""
+    log = open_log(Settings(data=data, database_url=database_url))
+    with log.unit_of_work(artist.did, Envelope(artist.did, "http", "r")) as unit:
+        track = unit.load(Track, Track.create_id(artist.track_id))
+        track.set_support_gate(SupportGate("any"), at=some_time())
+        unit.save(track)
+    log.database.close()
