@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from demo.media import cover
@@ -111,7 +111,7 @@ class Expected:
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
-    print_blob=True,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # eight commands are read sooner than shrunk
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_the_record_is_what_the_commands_made_it(artist: Artist, commands: list[tuple[str, Any]]) -> None:
