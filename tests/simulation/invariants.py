@@ -114,6 +114,27 @@ def single_flight(world: World) -> list[str]:
     return explained
 
 
+def nobody_comes_back_early(world: World) -> None:
+    """I7: who was told when to come back with an account's writes does not come before; unless he died, or the clock jumped."""
+    until: dict[str, Passage] = {}
+    for passage in sorted(world.network.passages, key=lambda each: each.sent_at):
+        if passage.call not in WRITES or passage.did is None:
+            continue
+        told = until.get(passage.did)
+        if told is not None and told.retry_after is not None and told.over_at < passage.sent_at:
+            early = passage.sent_at < told.over_at + told.retry_after
+            assert not early or _is_excused(world, told, passage), f"{passage} after {told}"
+        if passage.heard == "429":
+            until[passage.did] = passage
+
+
+def _is_excused(world: World, told: Passage, early: Passage) -> bool:
+    assert told.process is not None
+    forgot = told.process.died_at < told.over_at + 1 or world.was_disturbed(told.over_at)
+    moved = told.host != early.host
+    return forgot or moved or any(told.over_at <= jump <= early.sent_at for jump in world.jumps)
+
+
 def events_are_accounted_for(seen: Seen, *, settled: bool = False) -> None:
     """I4: each event has one status, and the status is true of what the PDS has seen."""
     for record in seen.records:
@@ -172,6 +193,7 @@ def always(world: World) -> Seen:
     """What holds at any moment; gives what was seen."""
     nothing_broke(world)
     single_flight(world)
+    nobody_comes_back_early(world)
     stale_flights_change_nothing(world)
     seen = Seen(world)
     generations_rise(seen)

@@ -38,6 +38,7 @@ class Passage:
     sent_at: float
     ended_at: float | None = None
     heard: str | None = None
+    retry_after: float | None = None
     applied: int = 0
 
     @property
@@ -155,6 +156,7 @@ class _Client:
         def tell() -> None:
             if not self.heard.done():
                 self.passage.heard = str(reply.status_code)
+                self.passage.retry_after = float(reply.headers.get("retry-after", 0)) or None
                 self.heard.set_result(reply)
 
         return lambda: allowed(self.process, tell)

@@ -12,6 +12,7 @@ from aggregates.values import SupportGate
 from tests.dsl import some_artwork
 from tests.simulation import invariants
 from tests.simulation.fake_account import Status
+from tests.simulation.fake_limits import REQUESTS, WRITES_AN_HOUR
 from tests.simulation.virtual_time import Life
 from tests.simulation.world import World
 
@@ -171,6 +172,12 @@ def _host(world: World, dice: random.Random) -> None:
                  world.network.silent.discard])(origin)  # fmt: skip
 
 
+def _limits(world: World, dice: random.Random) -> None:
+    limits = dice.choice(world.hosts).limits
+    limits.enabled = True
+    limits.points = {WRITES_AN_HOUR.name: dice.randint(4, 12), REQUESTS.name: dice.randint(10, 40)}
+
+
 def _kill(world: World, dice: random.Random) -> None:
     if living := world.living():
         dice.choice(living).kill()
@@ -209,8 +216,10 @@ ACTS: dict[str, Act] = {
     "deactivate": _account(Status.DEACTIVATED),
     "activate": _account(Status.ACTIVE),
     "take down": _account(Status.TAKENDOWN),
+    "move": lambda world, dice: world.move(dice.choice(world.dids), dice.choice(world.hosts)),
     "foreign": _foreign,
     "host": _host,
+    "limits": _limits,
     "kill": _kill,
     "start": _start,
     "freeze": _freeze,
@@ -225,5 +234,5 @@ WEIGHTS = {
     "wait": 6, "edit": 24, "upload": 3, "delete": 8, "undelete": 8, "restore": 3, "blob": 5,
     "replace audio": 3, "gate": 3, "artwork": 3, "foreign": 6, "host": 4, "kill": 3, "start": 3,
     "freeze": 3, "thaw": 3, "jump": 2, "release": 2, "sign out": 2, "sign in": 2,
-    "tokens expire": 2, "deactivate": 1, "activate": 1, "take down": 1,
+    "tokens expire": 2, "deactivate": 1, "activate": 1, "take down": 1, "move": 1, "limits": 1,
 }  # fmt: skip

@@ -22,8 +22,9 @@ from identity.session_rows import SessionKind
 from outbox import blobs as blobs_module
 from outbox import relay as relay_module
 from outbox.lanes import park_lane
-from outbox.status import Mirror, is_signed_in, mirrors
+from outbox.status import Mirror, is_signed_in, lane_of, mirrors
 from outbox.targets import MirrorTargets
+from outbox.wishes import PROBED
 from tests.dsl import a_track
 from tests.simulation.fake_account import Status
 from tests.simulation.fake_pds import SERVICE, FakePds
@@ -62,6 +63,7 @@ class World:
         self.loop = VirtualLoop(self._thread_delay)
         self.slow_threads = 0.0
         self.skew = timedelta()
+        self.jumps: list[float] = []
         self._disturbances: list[float] = []
         self.tracks: dict[int, str] = {}
         self._keys: dict[int, tuple[str, str]] = {}
@@ -100,6 +102,7 @@ class World:
     def jump(self, hours: float) -> None:
         """The database's clock is set."""
         self.skew += timedelta(hours=hours)
+        self.jumps.append(self.loop.time())
         self.disturb()
 
     def disturb(self) -> None:
@@ -184,6 +187,13 @@ class World:
         with self.database.read() as connection:
             return is_signed_in(connection, did) and self.host_of(did).tokens.has_session(did, SERVICE)
 
+    def move(self, did: str, to: FakePds) -> None:
+        """The account moves to another host; its logins stay where they are."""
+        old = self.host_of(did)
+        if to is not old:
+            old.move_account(did, to)
+            self.plc.place(did, to.accounts[did].handle, to.origin)
+
     def host_of(self, did: str) -> FakePds:
         """Where the account is."""
         origin = self.plc.places[did][1]
@@ -251,8 +261,17 @@ class World:
         step, end = 5.0, self.loop.time() + hours * 3600
         while not self.is_quiet():
             assert self.loop.time() < end, f"not quiet after {hours} hours: {self.unsettled()}"
+            self._bring_back()
             self.advance(step)
             step = min(step * 1.5, 600.0)
+
+    def _bring_back(self) -> None:
+        """In place of the probes that lanes will have: accounts that were away when a relay asked are active again."""
+        for did in self.dids:
+            with self.database.read() as connection:
+                lane = lane_of(connection, did)
+            if lane is not None and lane.state in PROBED:
+                self.sign_in(did)
 
     def is_quiet(self) -> bool:
         """Whether each record is as it should be or waits for a person."""
@@ -302,6 +321,7 @@ def _patched(world: World, errors: logging.Handler) -> Callable[[], None]:
         patch.object(relay_module, "_Lease", lease),
         patch.object(relay_module, "POLL_SECONDS", POLL_SECONDS),
         patch.object(relay_module, "claim", looks.wrap(relay_module.claim)),
+        patch.object(relay_module, "wake_forgotten", looks.wrap(relay_module.wake_forgotten)),
         patch.object(blobs_module, "claim_jobs", looks.wrap(blobs_module.claim_jobs)),
     )
     for each in patches:
