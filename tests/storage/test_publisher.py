@@ -207,9 +207,10 @@ def test_nothing_is_decided_on_a_wish_that_is_not_committed(rig: Rig) -> None:
     rig.look()
     if rig.database.is_sqlite:
         return  # one writer at a time
+    rig.tell(gate, ungate)  # the copy is to be looked at
     with ThreadPoolExecutor(1) as threads, rig.log.unit_of_work(ALICE, ENVELOPE) as unit:
         rig.tell_within(unit, gate)
-        assert threads.submit(rig.look).result(10) == {name}  # and does not wait
+        assert threads.submit(rig.look).result(5) == {name}  # and does not wait
     assert rig.look() == set()
 
 
@@ -284,19 +285,34 @@ def test_a_command_is_refused_while_the_store_is_away_and_leaves_nothing(rig: Ri
     with pytest.raises(StoreUnavailableError):
         rig.publisher.hold(audio.cid, "mp3", audio.mime)
     rig.recover()
-    rig.later(1000)
+    rig.later(61)
     assert rig.look() == set()
     assert rig.state(f"{audio.cid}.mp3") == "absent"
+
+
+def test_what_goes_goes_first(rig: Rig) -> None:
+    names = [rig.upload(number, number=number) for number in range(1, 6)]
+    first = max(names)
+    rig.look()
+    for number, name in enumerate(names, 1):
+        rig.tell(gate, *(() if name == first else (ungate,)), track_id=number)
+        rig.copies.names.pop(name)
+    with rig.database.write() as connection:
+        connection.execute(update(public_copy).values(state="uncertain"))
+    rig.copies.done.clear()
+    rig.look()
+    assert rig.copies.done[0] == ("unpublish", first)
+    assert len(rig.copies.done) == 5
 
 
 def test_what_is_gated_goes_at_once_although_a_large_copy_is_being_made(rig: Rig) -> None:
     name = rig.upload(1, number=1)
     rig.look()
-    copying, may_end, gone = threading.Event(), threading.Event(), threading.Event()
+    copying, may_end, gone = threading.Semaphore(0), threading.Event(), threading.Event()
 
     def at(step: str) -> None:
         if step == "before publish":
-            copying.set()
+            copying.release()
             may_end.wait(20)
         elif step == "after unpublish":
             gone.set()
@@ -305,8 +321,10 @@ def test_what_is_gated_goes_at_once_although_a_large_copy_is_being_made(rig: Rig
     rig.publisher.start()
     try:
         rig.upload(2, number=2)
+        rig.upload(3, number=3)
         rig.publisher.wake()
-        assert copying.wait(20)
+        assert copying.acquire(timeout=20)
+        assert not copying.acquire(timeout=0.5)  # one at a time: the other thread is for what goes
         rig.tell(gate, track_id=1)
         rig.publisher.wake()
         assert gone.wait(4)  # sooner than the next look
