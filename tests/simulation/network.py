@@ -8,10 +8,11 @@ from typing import Protocol
 
 import httpx
 
+from outbox.pds import DELETE_RECORD, PUT_RECORD
 from tests.simulation.fates import WELL, Fate, Plan, Saying
 from tests.simulation.virtual_time import Process, allowed, current_process
 
-WRITES = frozenset({"com.atproto.repo.putRecord", "com.atproto.repo.deleteRecord"})
+WRITES = frozenset({PUT_RECORD, DELETE_RECORD})
 
 
 class Host(Protocol):
@@ -62,12 +63,22 @@ class Network(httpx.AsyncBaseTransport):
         self.plan = plan
         self.down: set[str] = set()
         self.silent: set[str] = set()
+        self.oldest_create = math.inf
+        """A create that nobody waits for any more is lost once it is this many seconds old."""
         self.passages: list[Passage] = []
         self._late: dict[asyncio.TimerHandle, Callable[[], None]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request of the current process."""
         process, content = current_process(), await request.aread()
+        # as it was sent: clients take tokens out of their requests once they are done with them
+        request = httpx.Request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            content=content,
+            extensions=request.extensions,
+        )
         origin = str(request.url.copy_with(raw_path=b"/")).rstrip("/")
         fate, heard = self._fate(origin), self._loop.create_future()
         client = _Client(process, request, heard, self._passage(process, request, origin, fate))
@@ -116,7 +127,8 @@ class Network(httpx.AsyncBaseTransport):
         self, client: "_Client", content: bytes, origin: str, fate: Fate | None
     ) -> Callable[[], None]:
         def arrive() -> None:
-            if origin in self.down:  # also when it went down while this was on its way
+            down = origin in self.down  # also when it went down while this was on its way
+            if down or (client.is_create and client.gave_up_after(self.oldest_create)):
                 return
             reply = self.hosts[origin].answer(client.request, content)
             client.passage.applied += 1
@@ -151,6 +163,16 @@ class _Client:
     request: httpx.Request
     heard: "asyncio.Future[httpx.Response]"
     passage: Passage
+
+    @property
+    def is_create(self) -> bool:
+        """Whether it is a put that must find nothing: the one write that a delete makes possible again."""
+        return self.passage.call == PUT_RECORD and b'"swapRecord":null' in self.request.content
+
+    def gave_up_after(self, seconds: float) -> bool:
+        """Whether nobody waits any more for what was sent so long ago."""
+        now = self.heard.get_loop().time()
+        return self.passage.over_at < now and now - self.passage.sent_at > seconds
 
     def hear(self, reply: httpx.Response) -> Callable[[], None]:
         def tell() -> None:
