@@ -73,7 +73,9 @@ class Settings(BaseSettings):
     )
     s3_endpoint: WebUrl | None = Field(None, description="Address of an S3 that is not Amazon's.")
     s3_public_url: WebUrl | None = Field(
-        None, description="Address under which everybody can read the bucket's `public/`."
+        None,
+        description="Address of the bucket for everybody, who can read nothing of it but `public/`. Audio that is "
+        "not gated has a copy there, which its record names. It goes into records: choose it once.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
