@@ -18,6 +18,8 @@ from identity.seal import Seal
 from identity.session_calls import refresh_session
 from identity.session_rows import LEASE, Session, SessionKind, SessionRows, Tokens
 
+OVERTAKEN_TIMES: Final = 3
+"""How often another process may have refreshed between our refresh and our request."""
 REFRESH_BEFORE: Final = timedelta(seconds=60)
 STALE_TOKEN: Final = frozenset({"ExpiredToken", "InvalidToken", "AuthMissing"})
 MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
@@ -78,7 +80,15 @@ class PdsSessions:
 
         reply = await send(session)
         if error_name(reply) in STALE_TOKEN:
-            reply = await send(await self.refresh(did, session.generation))
+            session = await self.refresh(did, session.generation)
+            reply = await send(session)
+        for _ in range(OVERTAKEN_TIMES):
+            if error_name(reply) not in STALE_TOKEN:
+                break
+            newest = await asyncio.to_thread(self._rows.load, did)
+            if newest.generation == session.generation:
+                break
+            session, reply = newest, await send(newest)
         return reply
 
     async def refresh(self, did: str, seen_generation: int) -> Session:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 PIECE = 64 * 1024
-LINGER_SECONDS = 5
+LINGER_SECONDS = 30.0
 RESET = struct.pack(
     "ii", 1, 0
 )  # SO_LINGER on, 0 s: close() becomes a reset, and what was not sent is dropped
