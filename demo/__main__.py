@@ -21,7 +21,8 @@ from devpds.server import DevPds, DevPlc
 def main(*, once: bool) -> None:
     """Walk one track through everything that can happen to it, on a real PDS."""
     console = Console()
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell lets what runs in its background ignore SIGINT
+        signal.signal(number, signal.default_int_handler)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mastertape-demo-")))
         with console.status("starting a PLC directory, a PDS and the service"):
