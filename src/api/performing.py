@@ -70,9 +70,9 @@ class CommandRequest:
         default_wait: int = 0,
     ) -> Response:
         """Do it, `on` a track of the caller's, and wait for the PDS where that is wanted."""
-        with self._running.run(self._key):
-            performed = await self._once(prepare, show, on, deleted_too, files)
         seconds = default_wait if self.wait is None else self.wait
+        with self._running.run(self._key):
+            performed = await self._once(prepare, show, on, deleted_too, files, waits=bool(seconds))
         if performed.track_id is None or not seconds:
             return _response(performed.answer)
         await wait(self.parts, performed.track_id, performed.generation, seconds)
@@ -80,7 +80,14 @@ class CommandRequest:
         return _response(answer, {"Preference-Applied": f"wait={seconds}"} if self.wait else {})
 
     async def _once(
-        self, prepare: Prepare, show: Show, on: int | None, deleted_too: bool, files: Mapping[str, int]
+        self,
+        prepare: Prepare,
+        show: Show,
+        on: int | None,
+        deleted_too: bool,
+        files: Mapping[str, int],
+        *,
+        waits: bool,
     ) -> Performed:
         stored = await run_in_threadpool(self._look_first, on, deleted_too)
         async with received(self._request, self.parts.staging, files) as body:
@@ -88,19 +95,20 @@ class CommandRequest:
                 return Performed(stored.to(body.digest))
             tell = await prepare(body)
             async with self._turns.of(self.principal.did):
-                return await run_in_threadpool(self._transact, body.digest, tell, show)
+                return await run_in_threadpool(self._transact, body.digest, tell, show, waits)
 
     def _look_first(self, on: int | None, deleted_too: bool) -> StoredAnswer | None:
         """A repeated request is answered as before, whatever has become of the track."""
         with self.parts.database.read() as connection:
-            now = self.parts.database.now(connection)
-            if self._key is not None and (stored := self._key.stored(connection, now)) is not None:
-                return stored
+            if self._key is not None:
+                now = self.parts.database.now(connection)
+                if (stored := self._key.stored(connection, now)) is not None:
+                    return stored
             if on is not None:
                 require_owned(connection, self.principal.did, on, deleted_too=deleted_too)
         return None
 
-    def _transact(self, digest: str, tell: Tell, show: Show) -> Performed:
+    def _transact(self, digest: str, tell: Tell, show: Show, waits: bool) -> Performed:
         def work(unit: Unit) -> Performed:
             if self._key is not None and (stored := self._key.stored(unit.connection, unit.now)):
                 return Performed(stored.to(digest))  # another process was first
@@ -109,7 +117,8 @@ class CommandRequest:
             if self._key is not None:
                 self._key.keep(unit.connection, digest, answer, unit.now)
             unit.after_commit(self.parts.wake)
-            return Performed(answer, track_id, mirror_of(unit.connection, track_id).generation)
+            generation = mirror_of(unit.connection, track_id).generation if waits else 0
+            return Performed(answer, track_id, generation)
 
         envelope = Envelope(actor=self.principal.did, via="http", request_id=request_id.get())
         return self.parts.log.transact(self.principal.did, envelope, work)

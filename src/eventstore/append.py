@@ -35,6 +35,9 @@ def event_row(stored: StoredEvent, did: str, envelope: Envelope, recorded_at: da
 
 def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """An insert that can say what happens to a row that is there already."""
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table)
-    return postgresql.insert(table)
+    return insert_of(connection.dialect.name, table)
+
+
+def insert_of(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """The same, for a statement that is made once."""
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import StoredEvent, Transcoding
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import Connection, Row, Table, bindparam, select
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.change import Recorded
@@ -54,6 +54,8 @@ class EventLog:
         self.table: Final = table
         self.codec: Final = Codec(transcodings)
         self._patience: Final = patience
+        of_stream = table.c.originator_id == bindparam("stream")
+        self._stream: Final = select(table).where(of_stream).order_by(table.c.originator_version)
 
     @contextmanager
     def unit_of_work(self, did: str | None, envelope: Envelope) -> Generator[Unit]:
@@ -100,11 +102,10 @@ class EventLog:
         self, connection: Connection, aggregate_id: UUID, *, upto_version: int | None = None
     ) -> list[Recorded]:
         """The events of one aggregate, read in one statement."""
-        log = self.table.c
-        query = select(self.table).where(log.originator_id == str(aggregate_id))
+        query = self._stream
         if upto_version is not None:
-            query = query.where(log.originator_version <= upto_version)
-        return [self._recorded(row) for row in connection.execute(query.order_by(log.originator_version))]
+            query = query.where(self.table.c.originator_version <= upto_version)
+        return [self._recorded(row) for row in connection.execute(query, {"stream": str(aggregate_id)})]
 
     def fold(self, aggregate_class: type[A], recorded: Iterable[Recorded]) -> A | None:
         """The aggregate that these events, the first ones of its stream, make."""

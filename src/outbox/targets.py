@@ -4,12 +4,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import Insert
 
 from aggregates.track import Track
+from eventstore.append import insert_of
 from eventstore.change import Change
 from eventstore.projection import Into
 from outbox.tables import BLOB_JOBS, TARGETS, blob_job, mirror_lane, mirror_target
@@ -67,32 +69,36 @@ def wake_lane(connection: Connection, did: str, at: datetime) -> None:
 
     An account that never signed in gets a lane that waits for its sign-in.
     """
-    insert = insert_into(connection, mirror_lane)
-    connection.execute(
-        insert.values(
-            did=did, host="", state=AUTH_REQUIRED, reason=AUTH_REQUIRED, due_at=at
-        ).on_conflict_do_update(
-            index_elements=["did"],
-            set_={"due_at": insert.excluded.due_at},
-            where=mirror_lane.c.due_at > insert.excluded.due_at,
-        )
+    row = {"did": did, "host": "", "state": AUTH_REQUIRED, "reason": AUTH_REQUIRED, "due_at": at}
+    connection.execute(_waking(connection.dialect.name), row)
+
+
+@cache  # making such a statement takes longer than running it
+def _waking(dialect: str) -> Insert:
+    insert = insert_of(dialect, mirror_lane)
+    due_at = insert.excluded.due_at
+    return insert.on_conflict_do_update(
+        index_elements=["did"], set_={"due_at": due_at}, where=mirror_lane.c.due_at > due_at
     )
 
 
 def upsert(connection: Connection, table: Table, row: dict[str, Any], columns: Sequence[str]) -> None:
     """Insert a row, or set these columns of the one with its key."""
-    insert = insert_into(connection, table).values(row)
-    connection.execute(
-        insert.on_conflict_do_update(
-            index_elements=list(table.primary_key.columns),
-            set_={name: insert.excluded[name] for name in columns},
-        )
+    connection.execute(_setting(connection.dialect.name, table, tuple(columns)), row)
+
+
+@cache
+def _setting(dialect: str, table: Table, columns: Sequence[str]) -> Insert:
+    insert = insert_of(dialect, table)
+    excluded = insert.excluded
+    return insert.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns), set_={name: excluded[name] for name in columns}
     )
 
 
 def insert_into(connection: Connection, table: Table) -> Any:
     """Give the insert statement of the dialect, which knows ON CONFLICT."""
-    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+    return insert_of(connection.dialect.name, table)
 
 
 def _target_row(touched: Change, newest: Track) -> dict[str, Any]:

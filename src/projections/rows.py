@@ -1,20 +1,27 @@
 """How rows are overwritten."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Table
+from sqlalchemy.sql.dml import Insert
 
-from eventstore.append import upsert
+from eventstore.append import insert_of
 
 
 def write_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert each row, or overwrite the one with its primary key. No key may come twice."""
-    if not rows:
-        return
-    statement = upsert(connection, table)
+    if rows:
+        statement = _overwriting(connection.dialect.name, table, tuple(rows[0]))
+        connection.execute(statement, [dict(row) for row in rows])
+
+
+@lru_cache  # making the statement takes longer than running it
+def _overwriting(dialect: str, table: Table, names: Sequence[str]) -> Insert:
+    statement = insert_of(dialect, table)
     key = [column.name for column in table.primary_key]
-    values = {name: statement.excluded[name] for name in rows[0] if name not in key}
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=key, set_=values), [dict(row) for row in rows]
+    excluded = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=key, set_={name: excluded[name] for name in names if name not in key}
     )

@@ -1,12 +1,16 @@
 """How tracks are found. Every list is newest first and goes on after a cursor: the last track_id given."""
 
 from dataclasses import dataclass, fields
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Select, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, or_, select
 
 from projections.track_tags import track_tags
 from projections.track_view import TrackView
 from projections.tracks import LIVE, folded, tracks
+
+BY_ID: Final = select(tracks).where(tracks.c.track_id == bindparam("track_id"))
+"""Made once: making it takes longer than running it, and every request does."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,15 @@ class TrackPage:
 
 def track_by_id(connection: Connection, track_id: int) -> TrackView | None:
     """Find a track, a deleted one too."""
-    return _one(connection, tracks.c.track_id == track_id)
+    row = connection.execute(BY_ID, {"track_id": track_id}).mappings().one_or_none()
+    return TrackView.from_row(row) if row is not None else None
 
 
 def live_track_with_audio(connection: Connection, did: str, audio_cid: str) -> TrackView | None:
     """Find the artist's live track with exactly these bytes; there is at most one."""
-    return _one(connection, LIVE & (tracks.c.did == did) & (tracks.c.audio_cid == audio_cid))
+    of_artist = select(tracks).where(LIVE, tracks.c.did == did, tracks.c.audio_cid == audio_cid)
+    row = connection.execute(of_artist).mappings().one_or_none()
+    return TrackView.from_row(row) if row is not None else None
 
 
 def live_tracks_naming(connection: Connection, cid: str) -> tuple[TrackView, ...]:
@@ -84,11 +91,6 @@ def _conditions(wanted: TrackFilter) -> list[ColumnElement[bool]]:
 
 def _newest_first(query: Select[tuple[object, ...]], limit: int) -> Select[tuple[object, ...]]:
     return query.order_by(tracks.c.track_id.desc()).limit(limit)
-
-
-def _one(connection: Connection, condition: ColumnElement[bool]) -> TrackView | None:
-    row = connection.execute(select(tracks).where(condition)).mappings().one_or_none()
-    return TrackView.from_row(row) if row is not None else None
 
 
 def _storable(text: str) -> bool:
