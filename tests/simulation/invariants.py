@@ -100,12 +100,12 @@ def _changed_ours(commits: list[Commit], index: int) -> bool:
 
 
 def single_flight(world: World) -> list[str]:
-    """I3: no two writes of one account under way at once; those are given that a pause or a clock may explain."""
+    """I3: no two writes of one account under way to one host at once; those are given that a pause or a clock may explain."""
     explained = []
-    by_did: dict[str, list[Passage]] = defaultdict(list)
+    by_did: dict[tuple[str, str], list[Passage]] = defaultdict(list)
     for passage in world.network.passages:
         if passage.call in WRITES and passage.did is not None:
-            by_did[passage.did].append(passage)
+            by_did[passage.did, passage.host].append(passage)
     for passages in by_did.values():
         for one, other in pairwise(sorted(passages, key=lambda each: each.sent_at)):
             if other.sent_at < one.over_at:
@@ -115,7 +115,7 @@ def single_flight(world: World) -> list[str]:
 
 
 def nobody_comes_back_early(world: World) -> None:
-    """I7: who was told when to come back with an account's writes does not come before; unless he died, or the clock jumped."""
+    """I7: who was told when to come back with an account's writes does not come before; unless he died or it was forgotten."""
     until: dict[str, Passage] = {}
     for passage in sorted(world.network.passages, key=lambda each: each.sent_at):
         if passage.call not in WRITES or passage.did is None:
@@ -132,7 +132,7 @@ def _is_excused(world: World, told: Passage, early: Passage) -> bool:
     assert told.process is not None
     forgot = told.process.died_at < told.over_at + 1 or world.was_disturbed(told.over_at)
     moved = told.host != early.host
-    return forgot or moved or any(told.over_at <= jump <= early.sent_at for jump in world.jumps)
+    return forgot or moved or any(told.over_at <= at <= early.sent_at for at in world.forgetting)
 
 
 def events_are_accounted_for(seen: Seen, *, settled: bool = False) -> None:

@@ -63,7 +63,8 @@ class World:
         self.loop = VirtualLoop(self._thread_delay)
         self.slow_threads = 0.0
         self.skew = timedelta()
-        self.jumps: list[float] = []
+        self.forgetting: list[float] = []
+        """When clocks were set and logins ended: what a PDS asked to wait for is forgotten over it."""
         self._disturbances: list[float] = []
         self.tracks: dict[int, str] = {}
         self._keys: dict[int, tuple[str, str]] = {}
@@ -102,7 +103,7 @@ class World:
     def jump(self, hours: float) -> None:
         """The database's clock is set."""
         self.skew += timedelta(hours=hours)
-        self.jumps.append(self.loop.time())
+        self.forgetting.append(self.loop.time())
         self.disturb()
 
     def disturb(self) -> None:
@@ -163,6 +164,9 @@ class World:
             return False
         password = SecretStr(host.create_app_password(did))
         http = httpx.AsyncClient(transport=host)
+        lane = self.lane(did)
+        if lane is not None and lane.host != host.origin:
+            self.disturb()  # what is under way for the old host finds the new login
         session = self.loop.run(create_session(http, host.origin, did, password))
         with self.database.write() as connection:
             sessions_of(self.log, http).signed_in(
@@ -179,6 +183,7 @@ class World:
         """The account takes its app password back."""
         self.host_of(did).revoke_app_password(did)
         self.host_of(did).tokens.expire(did)
+        self.forgetting.append(self.loop.time())  # see test_comebacks.py
         with self.database.write() as connection:
             park_lane(connection, did)
 
@@ -229,6 +234,11 @@ class World:
         assert track is not None
         return track
 
+    def lane(self, did: str) -> Any:
+        """The account's lane."""
+        with self.database.read() as connection:
+            return lane_of(connection, did)
+
     def mirrors(self) -> dict[int, Mirror]:
         """Where each record stands."""
         with self.database.read() as connection:
@@ -268,9 +278,7 @@ class World:
     def _bring_back(self) -> None:
         """In place of the probes that lanes will have: accounts that were away when a relay asked are active again."""
         for did in self.dids:
-            with self.database.read() as connection:
-                lane = lane_of(connection, did)
-            if lane is not None and lane.state in PROBED:
+            if self.lane(did).state in PROBED:
                 self.sign_in(did)
 
     def is_quiet(self) -> bool:
