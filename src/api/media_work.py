@@ -10,7 +10,6 @@ import anyio.to_thread
 from aggregates.values import Artwork, Audio
 from storage.artwork import PreparedArtwork, read_artwork
 from storage.audio import read_audio
-from storage.errors import BytesMissingError, MediaGoneError
 from storage.media import Media
 from storage.public_rows import Hold
 from storage.publisher import Publisher
@@ -47,14 +46,11 @@ class MediaWork:
         await self._in_thread(self._files, lambda: self._add_images(prepared))
         return prepared.artwork
 
-    async def publish(self, publisher: Publisher, audio: Audio) -> Hold | None:
-        """Have a public copy of stored sound; None when its bytes are gone, which the command will find too."""
-        try:
-            return await self._in_thread(
-                self._files, lambda: publisher.hold(audio.cid, audio.file_type, audio.mime)
-            )
-        except (MediaGoneError, BytesMissingError):
-            return None
+    async def publish(self, publisher: Publisher, audio: Audio) -> Hold:
+        """Have a public copy of stored sound."""
+        return await self._in_thread(
+            self._files, lambda: publisher.hold(audio.cid, audio.file_type, audio.mime)
+        )
 
     def _add_file(self, staged: Staged, audio: Audio) -> None:
         with staged.open() as file:

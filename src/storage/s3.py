@@ -96,10 +96,13 @@ class S3Store:
 
     def discard_unfinished(self, before: datetime) -> int:
         """Abort multipart uploads begun before then."""
+        return sum(self._discard_unfinished(prefix, before) for prefix in (PRIVATE, PUBLIC))
+
+    def _discard_unfinished(self, prefix: str, before: datetime) -> int:
         count = 0
         with _s3_errors():
             pages = self._client.get_paginator("list_multipart_uploads")
-            for page in pages.paginate(Bucket=self.bucket, Prefix=PRIVATE):
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
                 for upload in page.get("Uploads", ()):
                     if upload["Initiated"] < before:
                         self._client.abort_multipart_upload(

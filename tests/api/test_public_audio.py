@@ -149,13 +149,16 @@ def test_a_deleted_track_has_no_copy_and_an_undeleted_one_has(client, alice, pub
     assert public() == {name_of(track)}
 
 
-def test_a_gated_track_comes_back_gated(client, alice, public, publisher):
+def test_a_gated_track_comes_back_gated_and_is_never_public(world, client, alice, publisher, monkeypatch):
+    made = []
+    monkeypatch.setattr(world.made.media.store, "publish", lambda *copy: made.append(copy))
     track = upload(client, alice, support_gate={"type": "any"})
     client.delete(f"/tracks/{track['id']}", headers=alice.headers)
     assert undelete(client, alice, track).status_code == 200
     assert replace(client, alice, track, 2).status_code == 200
+    edit(client, alice, track, title="Other")
     publisher.run_once()
-    assert public() == set()
+    assert made == []
 
 
 def test_of_replaced_audio_the_new_is_there_and_the_old_is_gone(world, client, alice, public, publisher):
@@ -236,13 +239,19 @@ def test_a_store_that_is_away_refuses_to_ungate_and_does_not_refuse_to_gate(
     assert public() == set()
 
 
-def test_an_undelete_whose_bytes_are_gone_is_refused_for_that(world, client, alice, publisher):
-    track = upload(client, alice)
-    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
+def test_what_has_no_bytes_is_not_made_public(world, client, alice, publisher):
+    deleted, gated = upload(client, alice), upload(client, alice, seed=2, support_gate={"type": "any"})
+    client.delete(f"/tracks/{deleted['id']}", headers=alice.headers)
     publisher.run_once()
+    for stored in list(world.made.media.store.stored()):
+        world.made.media.store.delete(stored.key)
+    answer = client.patch(f"/tracks/{gated['id']}", data={"support_gate": ""}, headers=alice.headers)
+    assert refusal(answer) == (404, "media_not_found")
     with world.database.write() as connection:
         connection.execute(update(media).values(state="deleting"))
-    assert refusal(undelete(client, alice, track)) == (409, "bytes_expired")
+    assert refusal(undelete(client, alice, deleted)) == (409, "bytes_expired")
+    assert world.events(gated["id"]) == ["Created"]
+    assert world.events(deleted["id"]) == ["Created", "Deleted"]
 
 
 def test_a_repeated_request_makes_nothing_public_again(client, alice, public, publisher):

@@ -8,7 +8,7 @@ import pytest
 
 from storage.cid import cid_of, new_key
 from storage.errors import BytesMissingError, StoreUnavailableError
-from storage.s3 import PRIVATE, S3Store
+from storage.s3 import PRIVATE, PUBLIC, S3Store
 from tests.servers.s3 import S3Endpoint
 
 KEY = new_key(cid_of(b"data"))
@@ -56,11 +56,12 @@ def test_publishing_bytes_that_are_not_there_says_so(s3_store: S3Store) -> None:
 
 
 @pytest.mark.s3  # moto says of every upload that it began in 2010
-def test_a_multipart_upload_that_died_goes_when_it_is_old(gateway_store: S3Store) -> None:
+@pytest.mark.parametrize("prefix", [PRIVATE, PUBLIC])
+def test_a_multipart_upload_that_died_goes_when_it_is_old(gateway_store: S3Store, prefix: str) -> None:
     client = gateway_store._client  # noqa: SLF001
-    upload = client.create_multipart_upload(Bucket=gateway_store.bucket, Key=PRIVATE + KEY)
+    upload = client.create_multipart_upload(Bucket=gateway_store.bucket, Key=prefix + KEY)
     client.upload_part(
-        Bucket=gateway_store.bucket, Key=PRIVATE + KEY, UploadId=upload["UploadId"], PartNumber=1, Body=b"x"
+        Bucket=gateway_store.bucket, Key=prefix + KEY, UploadId=upload["UploadId"], PartNumber=1, Body=b"x"
     )
     assert list(gateway_store.stored()) == []
     assert gateway_store.discard_unfinished(datetime.now(UTC) - timedelta(hours=1)) == 0
