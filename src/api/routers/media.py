@@ -28,6 +28,8 @@ SAFE: Final = {
     "Accept-Ranges": "bytes",
 }
 FOR_EVER: Final = "public, max-age=31536000, immutable"
+WHILE_OPEN: Final = "public, max-age=300"
+"""Open audio may be gated or deleted any time; what shared caches keep then, they keep no longer than this."""
 FOR_ONE: Final = "private, no-cache"
 Cid = Annotated[str, Path(pattern=r"^[a-z2-7]{1,80}$")]
 
@@ -43,7 +45,7 @@ async def audio(request: Request, cid: Cid, extension: str, caller: Anybody, par
     naming = await run_in_threadpool(_naming, parts, cid)
     views = [view for view in naming if view.audio.cid == cid and view.audio.file_type == extension]
     heard = await admit(caller, views, parts.supporters)
-    caching = FOR_EVER if heard.support_gate is None else FOR_ONE
+    caching = WHILE_OPEN if heard.support_gate is None else FOR_ONE
     return await _bytes(request, parts, cid, heard.audio.mime, caching)
 
 
