@@ -13,10 +13,11 @@ from outbox.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.verdict import Kind, Verdict
 from outbox.work import RECREATING, next_work
 from tests.simulation.fake_repo import Commit
+from tests.simulation.healing import WAITING, heal, settle_down
 from tests.simulation.network import WRITES, Passage
 from tests.simulation.relay_process import URLS
 from tests.simulation.seen import Record, Seen, generation, is_ours
-from tests.simulation.world import WAITING, World
+from tests.simulation.world import World
 
 STATUSES = frozenset({"none", "delivered", "superseded", "cancelled", "pending", "parked", *WAITING})
 
@@ -206,13 +207,13 @@ def always(world: World) -> Seen:
 
 def at_the_end(world: World) -> None:
     """What holds once faults have ended: also after everything that is still on its way has arrived."""
-    world.heal()
-    world.settle()
+    heal(world)
+    settle_down(world)
     converged(Seen(world))
     if world.network.under_way:
         world.network.release()
         world.advance(1)
-        world.settle()
+        settle_down(world)
     seen = always(world)
     converged(seen)
     events_are_accounted_for(seen, settled=True)

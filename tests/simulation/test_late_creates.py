@@ -5,7 +5,8 @@ import pytest
 from outbox.delivery import SETTLING
 from tests.simulation import fates, invariants
 from tests.simulation.fates import Fate
-from tests.simulation.world import POLL_SECONDS, World
+from tests.simulation.relay_patches import POLL_SECONDS
+from tests.simulation.world import World
 
 LATE = SETTLING.total_seconds() / 2
 

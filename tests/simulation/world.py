@@ -4,10 +4,8 @@ import logging
 import random
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
-from unittest.mock import patch
 
 import httpx
 from pydantic import SecretStr
@@ -19,29 +17,23 @@ from eventstore.envelope import Envelope
 from eventstore.unit_of_work import EventLog
 from identity.session_calls import create_session
 from identity.session_rows import SessionKind
-from outbox import blobs as blobs_module
-from outbox import relay as relay_module
 from outbox.lanes import park_lane
 from outbox.status import Mirror, is_signed_in, lane_of, mirrors
 from outbox.targets import MirrorTargets
-from outbox.wishes import PROBED
 from tests.dsl import a_track
 from tests.simulation.fake_account import Status
 from tests.simulation.fake_pds import SERVICE, FakePds
 from tests.simulation.fake_plc import FakePlc
 from tests.simulation.fake_repo import Repo
-from tests.simulation.fates import BAD_LUCK, WELL, Dice
+from tests.simulation.fates import BAD_LUCK, Dice
 from tests.simulation.memory_database import memory_database
 from tests.simulation.network import Network
-from tests.simulation.quick_looks import QuickLooks
+from tests.simulation.relay_patches import Errors, patched
 from tests.simulation.relay_process import LEASE, Bytes, RelayProcess, sessions_of
 from tests.simulation.virtual_time import Life, VirtualLoop
 
 BEGIN = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ARTIST = Envelope(actor="artist", via="test", request_id="test")
-POLL_SECONDS = 20.0
-"""Instead of a quarter of a second: an idle relay's looks are most of what a run costs."""
-WAITING = frozenset({"held", "detached", "rejected"})
 
 
 class World:
@@ -73,8 +65,8 @@ class World:
         self.audio = Bytes()
         self.database = memory_database(self.clock)
         self.log = EventLog(self.database, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
-        self._errors = _Errors()
-        self._restore = _patched(self, self._errors)
+        self._errors = Errors()
+        self._restore = patched(self.clock, self.loop, self._errors)
         self.relays: list[RelayProcess] = []
         for did in self.dids:
             self.sign_in(did)
@@ -249,46 +241,6 @@ class World:
         """What was logged as an error, or broke in a task."""
         return [*self._errors.lines, *(str(context) for context in self.loop.errors)]
 
-    # The end.
-
-    def heal(self) -> None:
-        """All faults end, and everybody is signed in; nothing else is done."""
-        self.network.plan = lambda: WELL
-        self.network.down.clear()
-        self.network.silent.clear()
-        self.slow_threads = 0.0
-        for each in self.living(Life.FROZEN):
-            each.process.thaw()
-        for did in self.dids:
-            self.host_of(did).set_status(did, Status.ACTIVE)
-            if not self.is_signed_in(did):
-                self.sign_in(did)
-        if not self.living():
-            self.start_relay()
-
-    def settle(self, *, hours: float = 6.0) -> None:
-        """Let the relays work until nothing is left to do that needs no person."""
-        step, end = 5.0, self.loop.time() + hours * 3600
-        while not self.is_quiet():
-            assert self.loop.time() < end, f"not quiet after {hours} hours: {self.unsettled()}"
-            self._bring_back()
-            self.advance(step)
-            step = min(step * 1.5, 600.0)
-
-    def _bring_back(self) -> None:
-        """In place of the probes that lanes will have: accounts that were away when a relay asked are active again."""
-        for did in self.dids:
-            if self.lane(did).state in PROBED:
-                self.sign_in(did)
-
-    def is_quiet(self) -> bool:
-        """Whether each record is as it should be or waits for a person."""
-        return not self.unsettled()
-
-    def unsettled(self) -> list[Mirror]:
-        """The records that somebody should still work on."""
-        return [each for each in self.mirrors().values() if each.state not in {"delivered", *WAITING}]
-
     def close(self) -> None:
         """Forget it all."""
         for each in self.relays:
@@ -309,36 +261,3 @@ class World:
             for passage in self.network.passages[-30:]:
                 error.add_note(f"  {passage}")
         self.close()
-
-
-class _Errors(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        trouble = f": {record.exc_info[1]!r}" if record.exc_info else ""
-        self.lines.append(f"{record.getMessage()}{trouble}")
-
-
-def _patched(world: World, errors: logging.Handler) -> Callable[[], None]:
-    """Give the relay our time, and hear what it has to say; undone by calling what is given back."""
-    looks, root = QuickLooks(world.clock), logging.getLogger()
-    lease = partial(relay_module._Lease, clock=world.loop.time)  # noqa: SLF001
-    patches = (
-        patch.object(relay_module, "_Lease", lease),
-        patch.object(relay_module, "POLL_SECONDS", POLL_SECONDS),
-        patch.object(relay_module, "claim", looks.wrap(relay_module.claim)),
-        patch.object(relay_module, "wake_forgotten", looks.wrap(relay_module.wake_forgotten)),
-        patch.object(blobs_module, "claim_jobs", looks.wrap(blobs_module.claim_jobs)),
-    )
-    for each in patches:
-        each.start()
-    root.addHandler(errors)
-
-    def restore() -> None:
-        for each in patches:
-            each.stop()
-        root.removeHandler(errors)
-
-    return restore

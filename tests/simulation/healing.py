@@ -1,0 +1,53 @@
+"""The end of a story: faults stop, and the relays work until nothing is left to do that needs no person."""
+
+from outbox.status import Mirror
+from outbox.wishes import PROBED
+from tests.simulation.fake_account import Status
+from tests.simulation.fates import WELL
+from tests.simulation.virtual_time import Life
+from tests.simulation.world import World
+
+WAITING = frozenset({"held", "detached", "rejected"})
+
+
+def heal(world: World) -> None:
+    """All faults end, and everybody is signed in; nothing else is done."""
+    world.network.plan = lambda: WELL
+    world.network.down.clear()
+    world.network.silent.clear()
+    world.slow_threads = 0.0
+    for each in world.living(Life.FROZEN):
+        each.process.thaw()
+    for did in world.dids:
+        world.host_of(did).set_status(did, Status.ACTIVE)
+        if not world.is_signed_in(did):
+            world.sign_in(did)
+    if not world.living():
+        world.start_relay()
+
+
+def settle_down(world: World, *, hours: float = 6.0) -> None:
+    """Let the relays work until nothing is left to do that needs no person."""
+    step, end = 5.0, world.loop.time() + hours * 3600
+    while not is_quiet(world):
+        assert world.loop.time() < end, f"not quiet after {hours} hours: {unsettled(world)}"
+        _bring_back(world)
+        world.advance(step)
+        step = min(step * 1.5, 600.0)
+
+
+def _bring_back(world: World) -> None:
+    """In place of the probes that lanes will have: accounts that were away when a relay asked are active again."""
+    for did in world.dids:
+        if world.lane(did).state in PROBED:
+            world.sign_in(did)
+
+
+def is_quiet(world: World) -> bool:
+    """Whether each record is as it should be or waits for a person."""
+    return not unsettled(world)
+
+
+def unsettled(world: World) -> list[Mirror]:
+    """The records that somebody should still work on."""
+    return [each for each in world.mirrors().values() if each.state not in {"delivered", *WAITING}]

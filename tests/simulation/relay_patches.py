@@ -1,0 +1,50 @@
+"""What the relay is given in place of real time, and what it has to say."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from unittest.mock import patch
+
+from outbox import blobs as blobs_module
+from outbox import relay as relay_module
+from tests.simulation.quick_looks import QuickLooks
+from tests.simulation.virtual_time import VirtualLoop
+
+POLL_SECONDS = 20.0
+"""Instead of a quarter of a second: an idle relay's looks are most of what a run costs."""
+
+
+class Errors(logging.Handler):
+    """The errors that were logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        trouble = f": {record.exc_info[1]!r}" if record.exc_info else ""
+        self.lines.append(f"{record.getMessage()}{trouble}")
+
+
+def patched(clock: Callable[[], datetime], loop: VirtualLoop, errors: logging.Handler) -> Callable[[], None]:
+    """Give the relay our time, and hear what it has to say; undone by calling what is given back."""
+    looks, root = QuickLooks(clock), logging.getLogger()
+    lease = partial(relay_module._Lease, clock=loop.time)  # noqa: SLF001
+    patches = (
+        patch.object(relay_module, "_Lease", lease),
+        patch.object(relay_module, "POLL_SECONDS", POLL_SECONDS),
+        patch.object(relay_module, "claim", looks.wrap(relay_module.claim)),
+        patch.object(relay_module, "wake_forgotten", looks.wrap(relay_module.wake_forgotten)),
+        patch.object(blobs_module, "claim_jobs", looks.wrap(blobs_module.claim_jobs)),
+    )
+    for each in patches:
+        each.start()
+    root.addHandler(errors)
+
+    def restore() -> None:
+        for each in patches:
+            each.stop()
+        root.removeHandler(errors)
+
+    return restore
