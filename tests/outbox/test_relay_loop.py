@@ -158,9 +158,15 @@ async def test_a_host_that_hangs_stops_only_its_own_accounts(desk: Rig) -> None:
     await hanging.wait()
     desk.upload(2, did=BOB)
 
-    await desk.another_relay("second").run_once()
+    second = desk.another_relay("second")
+    async with asyncio.timeout(
+        20
+    ):  # the first relay may still be giving back the lane that had nothing to do
+        while desk.mirror(2).state != "delivered":
+            await second.run_once()
+            await asyncio.sleep(0.01)
 
-    assert [desk.mirror(number).state for number in (1, 2)] == ["pending", "delivered"]
+    assert desk.mirror(1).state == "pending"
     released.set()
     await stuck
     assert desk.mirror(1).state == "delivered"
