@@ -62,28 +62,36 @@ def puts_are_the_log(seen: Seen) -> None:
 def foreign_values_are_safe(seen: Seen) -> None:
     """I8: no put of ours replaces a foreign edit, nor brings back what was deleted elsewhere, unless its owner said so."""
     for record in seen.records:
-        newest = 0
         for index, commit in enumerate(record.commits):
-            if not is_ours(commit) or commit.value is None:
-                continue
-            if index and not is_ours(record.commits[index - 1]):
-                _check_foreign(record, record.commits[:index], commit, newest)
-            newest = generation(commit)
+            if (
+                index
+                and is_ours(commit)
+                and commit.value is not None
+                and not is_ours(record.commits[index - 1])
+            ):
+                _check_foreign(record, record.commits[:index], commit)
 
 
-def _check_foreign(record: Record, before: list[Commit], ours: Commit, newest: int) -> None:
+def _check_foreign(record: Record, before: list[Commit], ours: Commit) -> None:
     foreign, gen = before[-1], generation(ours)
     assert ours.value is not None
     where = f"{record}: {gen} over {foreign.action} elsewhere"
     if foreign.value is None:
-        recreated = [each.position for each in record.events if isinstance(each.event, RECREATING)]
-        assert any(newest <= position <= gen for position in recreated), where
+        assert _may_create(record, gen), where
         return
     base = next((commit.value for commit in reversed(before) if is_ours(commit)), None)
     assert base is not None, where
     assert own_part(foreign.value) == own_part(base), where
     kept = {name: value for name, value in foreign.value.items() if name not in OWN_FIELDS}
     assert kept.items() <= ours.value.items(), f"{where}: unknown fields were lost"
+
+
+def _may_create(record: Record, gen: int) -> bool:
+    """Whether the owner wanted the record to be made, and nobody had heard yet that it was."""
+    wished = [each.position for each in record.events if isinstance(each.event, RECREATING)]
+    return any(
+        position <= gen and not any(position <= acked < gen for acked in record.acked) for position in wished
+    )
 
 
 def waits_are_true(seen: Seen) -> None:

@@ -4,10 +4,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 
+from sqlalchemy import select
+
 from aggregates.track import Track
 from eventstore.change import Recorded
 from outbox.record import GENERATION
 from outbox.status import Delivery, Mirror, deliveries
+from outbox.tables import delivery_attempt
+from outbox.verdict import Kind
 from tests.simulation.fake_pds import SERVICE
 from tests.simulation.fake_repo import Commit, Stored
 from tests.simulation.world import World
@@ -34,6 +38,8 @@ class Record:
     commits: list[Commit]
     stored: Stored | None
     mirror: Mirror
+    acked: list[int]
+    """The generations that the relay knew the PDS had, at one time or another."""
 
     def __str__(self) -> str:
         return f"track {self.track_id}, {self.mirror}"
@@ -71,6 +77,7 @@ class Seen:
         for each in world.log.read(after=0, until=EVERYTHING, limit=EVERYTHING):
             events[each.aggregate_id].append(each)
         found = world.mirrors()
+        acked = self._acked()
         self.records = [
             Record(
                 track_id,
@@ -78,9 +85,18 @@ class Seen:
                 [commit for commit in world.repo(did).commits if commit.key == world.key(track_id)],
                 world.repo(did).records.get(world.key(track_id)),
                 found[track_id],
+                acked[world.key(track_id)],
             )
             for track_id, did in world.tracks.items()
         ]
+
+    def _acked(self) -> dict[tuple[str, str], list[int]]:
+        attempt, acked = delivery_attempt.c, defaultdict(list)
+        with self.world.database.read() as connection:
+            statement = select(attempt.collection, attempt.rkey, attempt.gen)
+            for row in connection.execute(statement.where(attempt.outcome == Kind.DONE.value)):
+                acked[row.collection, row.rkey].append(row.gen)
+        return acked
 
     def deliveries(self, record: Record) -> dict[int, Delivery]:
         """What each event of a track is said to have come to."""
