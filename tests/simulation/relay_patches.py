@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 from outbox import blobs as blobs_module
 from outbox import relay as relay_module
+from outbox.tables import blob_job, mirror_lane, mirror_target
 from tests.simulation.quick_looks import QuickLooks
 from tests.simulation.virtual_time import VirtualLoop
 
@@ -34,9 +35,9 @@ def patched(clock: Callable[[], datetime], loop: VirtualLoop, errors: logging.Ha
     patches = (
         patch.object(relay_module, "_Lease", lease),
         patch.object(relay_module, "POLL_SECONDS", POLL_SECONDS),
-        patch.object(relay_module, "claim", looks.wrap(relay_module.claim)),
-        patch.object(relay_module, "wake_forgotten", looks.wrap(relay_module.wake_forgotten)),
-        patch.object(blobs_module, "claim_jobs", looks.wrap(blobs_module.claim_jobs)),
+        patch.object(relay_module, "claim", looks.wrap(relay_module.claim, mirror_lane)),
+        patch.object(relay_module, "wake_forgotten", looks.wrap(relay_module.wake_forgotten, mirror_target)),
+        patch.object(blobs_module, "claim_jobs", looks.wrap(blobs_module.claim_jobs, blob_job)),
     )
     for each in patches:
         each.start()
