@@ -83,16 +83,6 @@ def test_large_blobs_stream_both_ways(writer: Writer) -> None:
     assert writer.http.get("com.atproto.sync.getBlob", params=params).content == content
 
 
-def test_a_refused_body_is_answered_while_it_is_being_sent(writer: Writer) -> None:
-    size = 101 * 1024 * 1024
-    reply = writer.http.post(
-        "com.atproto.repo.uploadBlob",
-        content=(bytes(1024 * 1024) for _ in range(101)),
-        headers={"content-type": "audio/mpeg", "content-length": str(size)},
-    )
-    assert (reply.status_code, reply.json()["error"]) == (413, "PayloadTooLarge")
-
-
 def test_a_rule_counts_and_the_next_one_follows(writer: Writer, proxy: FaultProxy) -> None:
     proxy.on("putRecord", fault=pass_on, times=1)
     proxy.on("putRecord", fault=answer(503, "Down"), times=1)
