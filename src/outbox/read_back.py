@@ -27,7 +27,7 @@ class Finding(Enum):
 
 
 def read_back(work: Work, remote: Remote, ours: AbstractSet[str], urls: RecordUrls) -> Finding:
-    """Compare the record on the PDS with what we know; see `facts` in docs/architecture.md for the table."""
+    """Compare the record on the PDS with what we know; docs/architecture.md has the table."""
     if remote.cid == work.request_cid:
         return Finding.LANDED
     if remote.cid is None or remote.body is None:
