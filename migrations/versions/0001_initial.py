@@ -171,13 +171,18 @@ def create_outbox() -> None:
         sa.Column("did", sa.Text(), nullable=False),
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("reason", sa.Text()),
         sa.Column("paused", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column(
             "due_at", UtcDateTime(), server_default=sa.text("'9999-01-01 00:00:00.000000'"), nullable=False
         ),
         sa.Column(
             "not_before",
+            UtcDateTime(),
+            server_default=sa.text("'1970-01-01 00:00:00.000000'"),
+            nullable=False,
+        ),
+        sa.Column(
+            "paced_until",
             UtcDateTime(),
             server_default=sa.text("'1970-01-01 00:00:00.000000'"),
             nullable=False,
@@ -221,6 +226,9 @@ def create_outbox() -> None:
         sa.Column("last_error", sa.Text()),
         sa.Column("conflict_cid", sa.Text()),
         sa.Column("conflict_body", sa.LargeBinary()),
+        sa.Column(
+            "look_at", UtcDateTime(), server_default=sa.text("'9999-01-01 00:00:00.000000'"), nullable=False
+        ),
         sa.PrimaryKeyConstraint("did", "collection", "rkey", name=op.f("pk_mirror_target")),
         sa.UniqueConstraint("track_id", name=op.f("uq_mirror_target_track_id")),
     )

@@ -1,17 +1,19 @@
 """One target to its PDS: intent first, then send under the swap, and read back when somebody was before us."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
 from eventstore.database import Database
-from outbox.journal import conclude, intend, newest_open_put
+from outbox.journal import LatePuts, conclude, intend, puts_since
 from outbox.lanes import Lane
 from outbox.lexicon import Lexicon
 from outbox.pds import Pds, Remote, RemoteUnknownError
-from outbox.read_back import Finding, read_back
+from outbox.read_back import Finding, look, read_back
 from outbox.record import RecordUrls
 from outbox.targets import DELETE, PUT
 from outbox.threads import in_thread
@@ -25,7 +27,7 @@ CONTENDED: Final = Verdict(Kind.AMBIGUOUS, "InvalidSwap", 400)
 """Somebody else writes this record again and again; that says nothing of its siblings."""
 OF_ONE_RECORD: Final = frozenset({Kind.REJECTED, Kind.BLOB_MISSING, Kind.BROKEN})
 SETTLING: Final = timedelta(seconds=60)
-"""How long a create whose answer was lost may still land: until then its absence proves nothing."""
+"""How long a create may still land after it was sent: until then a delete proves nothing."""
 
 
 class Outcome(Enum):
@@ -36,6 +38,7 @@ class Outcome(Enum):
     HELD = "held"
     MISSING = "missing"
     SETTLING = "settling"
+    SEEN = "seen"
     FAILED = "failed"
 
 
@@ -48,7 +51,8 @@ class Result:
     verdict: Verdict
     attempt_id: int | None = None
     remote: Remote | None = None
-    settles_at: datetime | None = None
+    look_at: datetime | None = None
+    """When the record is to be read again, for what may have come late."""
 
     @property
     def ends_turn(self) -> bool:
@@ -58,6 +62,9 @@ class Result:
         if self.verdict.kind is Kind.AMBIGUOUS:
             return self.verdict.concerns_host
         return self.verdict.kind not in OF_ONE_RECORD
+
+
+_Comparison = Callable[[Work, Remote, AbstractSet[str], RecordUrls], Finding]
 
 
 class _Deadline:
@@ -83,6 +90,8 @@ class Delivery:
     async def deliver(self, lane: Lane, work: Work, timeout: float) -> Result:
         """Bring the PDS to the work's state within the time, or say why not. Raises LeaseLostError."""
         deadline = _Deadline(timeout)
+        if not work.is_open:
+            return await self._look(lane, work, deadline)
         if work.op == DELETE and work.was_never_sent:
             return Result(work, Outcome.CANCELLED, Verdict(Kind.DONE))
         if (problem := work.check(self._lexicon)) is not None:
@@ -93,22 +102,40 @@ class Delivery:
             return await self._delete_unknown(lane, work, deadline)
         return await self._send(lane, work, deadline)
 
+    async def _look(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
+        """Read what somebody doubts, and bring it back to what it was left as where only ours came between."""
+        try:
+            remote = await self._pds.get(lane.host, work.key, timeout=deadline.within(READ_SECONDS))
+        except RemoteUnknownError as error:
+            return Result(work, Outcome.FAILED, error.verdict)
+        finding = await in_thread(self._compare, look, work, remote)
+        if finding is not Finding.REBASE:
+            return Result(work, _OUTCOMES[finding], Verdict(Kind.DONE), remote=remote)
+        work = work.on(remote.cid, remote.body)
+        if work.request_cid == remote.cid:  # only what is not ours has changed
+            return Result(work, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote)
+        if work.check(self._lexicon) is not None:
+            return Result(work, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
+        return await self._send(lane, work, deadline)
+
     async def _send(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
         for _ in range(MAX_REBASES):
             attempt_id = await in_thread(intend, self._database, lane, work)
             verdict = await self._call(work, deadline.within(REQUEST_SECONDS))
             if verdict.kind is not Kind.READ_BACK:
                 outcome = Outcome.DELIVERED if verdict.kind is Kind.DONE else Outcome.FAILED
-                return Result(work, outcome, verdict, attempt_id)
+                return await self._sure(Result(work, outcome, verdict, attempt_id))
             await in_thread(self._conclude, attempt_id, verdict)
             try:
                 remote = await self._pds.get(lane.host, work.key, timeout=deadline.within(READ_SECONDS))
             except RemoteUnknownError as error:
                 return Result(work, Outcome.FAILED, error.verdict)
-            finding = await in_thread(self._compare, work, remote)
+            finding = await in_thread(self._compare, read_back, work, remote)
             if finding is not Finding.REBASE:
                 credited = attempt_id if finding is Finding.LANDED else None
-                return Result(work, _OUTCOMES[finding], Verdict(Kind.DONE), credited, remote)
+                return await self._sure(
+                    Result(work, _OUTCOMES[finding], Verdict(Kind.DONE), credited, remote)
+                )
             work = work.on(remote.cid, remote.body)
             if work.check(self._lexicon) is not None:  # another client left what no record of ours can hold
                 return Result(work, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
@@ -127,29 +154,34 @@ class Delivery:
             return Result(work, Outcome.FAILED, error.verdict)
         if remote.cid is not None:
             return await self._send(lane, work.on(remote.cid, remote.body), deadline)
-        settles_at = await in_thread(self._settles_at, work)
-        if settles_at is not None:
-            return Result(work, Outcome.SETTLING, Verdict(Kind.AMBIGUOUS), settles_at=settles_at)
-        return Result(work, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote)
+        return await self._sure(Result(work, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote))
 
-    def _settles_at(self, work: Work) -> datetime | None:
+    async def _sure(self, result: Result) -> Result:
+        """Hold a delete back while a put of before it may come after it, and have it looked at while a copy may."""
+        if result.work.op != DELETE or result.outcome is not Outcome.DELIVERED:
+            return result
+        late = await in_thread(self._late_puts, result.work)
+        if late.unanswered is not None:
+            return replace(result, outcome=Outcome.SETTLING, look_at=late.unanswered + SETTLING)
+        return replace(result, look_at=late.created + SETTLING if late.created is not None else None)
+
+    def _late_puts(self, work: Work) -> LatePuts:
         with self._database.read() as connection:
-            sent_at = newest_open_put(connection, work.key)
-            now = self._database.now(connection)
-        return sent_at + SETTLING if sent_at is not None and sent_at + SETTLING > now else None
+            return puts_since(connection, work.key, self._database.now(connection) - SETTLING)
 
     def _conclude(self, attempt_id: int, verdict: Verdict) -> None:
         with self._database.write() as connection:
             conclude(connection, attempt_id, verdict, self._database.now(connection))
 
-    def _compare(self, work: Work, remote: Remote) -> Finding:
+    def _compare(self, how: _Comparison, work: Work, remote: Remote) -> Finding:
         with self._database.read() as connection:
             ours = our_cids(connection, work.key)
-        return read_back(work, remote, ours, self._urls)
+        return how(work, remote, ours, self._urls)
 
 
 _OUTCOMES: Final = {
     Finding.LANDED: Outcome.DELIVERED,
     Finding.MISSING: Outcome.MISSING,
     Finding.FOREIGN: Outcome.HELD,
+    Finding.AGREES: Outcome.SEEN,
 }

@@ -38,8 +38,7 @@ def _reopen(connection: Connection, did: str) -> None:
 def _asleep() -> Select[str]:
     waits = exists().where(
         target_columns.did == lane_columns.did,
-        is_open(),
-        or_(target_due_at() < NEVER, _waits_in_vain()),
+        or_(target_due_at() < NEVER, and_(is_open(), _waits_in_vain())),
     )
     return select(lane_columns.did).where(lane_columns.due_at >= NEVER, waits)
 

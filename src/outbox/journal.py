@@ -3,6 +3,7 @@
 An attempt that a crash left open still says what may have landed.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from eventstore.database import Database
 from outbox.lanes import Lane, LeaseLostError, lock_lane
 from outbox.pds import RecordKey
 from outbox.tables import delivery_attempt, mirror_target
+from outbox.targets import PUT
 from outbox.verdict import Kind, Verdict
 from outbox.work import Work
 
@@ -51,16 +53,33 @@ def conclude(connection: Connection, attempt_id: int, verdict: Verdict, now: dat
     )
 
 
-def newest_open_put(connection: Connection, key: RecordKey) -> datetime | None:
-    """Give when the newest put was sent whose end is not known: it may still land."""
-    statement = select(attempt.started_at).where(
-        attempt.did == key.did,
-        attempt.collection == key.collection,
-        attempt.rkey == key.rkey,
-        attempt.op == "put",
-        attempt.outcome.is_(None) | (attempt.outcome == Kind.AMBIGUOUS.value),
+@dataclass(frozen=True)
+class LatePuts:
+    """When the newest puts were sent that may land after a delete."""
+
+    unanswered: datetime | None
+    """One whose end is not known."""
+    created: datetime | None
+    """One with the swap that a delete makes true again; its end is known, but a copy may be on its way."""
+
+
+def puts_since(connection: Connection, key: RecordKey, since: datetime) -> LatePuts:
+    """Give the puts of a record that were sent after this."""
+    rows = connection.execute(
+        select(attempt.started_at, attempt.outcome, attempt.swap_cid).where(
+            attempt.did == key.did,
+            attempt.collection == key.collection,
+            attempt.rkey == key.rkey,
+            attempt.op == PUT,
+            attempt.started_at > since,
+            attempt.outcome.is_distinct_from(Kind.NOT_SENT.value),
+        )
+    ).all()
+    open_ends = (None, Kind.AMBIGUOUS.value)
+    return LatePuts(
+        unanswered=max((row.started_at for row in rows if row.outcome in open_ends), default=None),
+        created=max((row.started_at for row in rows if row.swap_cid is None), default=None),
     )
-    return connection.scalar(statement.order_by(attempt.id.desc()).limit(1))
 
 
 def _is_target(key: RecordKey) -> Any:

@@ -1,7 +1,8 @@
 """Lanes and their leases: one flight per DID, whatever number of relays there are.
 
-A lane is due when greatest(not_before, due_at) has come: `due_at` is work, `not_before` is pacing and
-backoff. Times are the database's. Whoever changes a lane after a claim proves its epoch.
+A lane is due when the latest of three times has come: `due_at` is work, `not_before` is backoff, and before
+`paced_until`, which the PDS has named, nobody's wish lets anything be sent. Times are the database's. Whoever
+changes a lane after a claim proves its epoch.
 """
 
 import random
@@ -11,18 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, update
 
 from eventstore.database import Database
 from outbox.backoff import backoff
 from outbox.tables import NEVER, PAST, blob_job, mirror_lane, mirror_target, pds_host
-from outbox.targets import AUTH_REQUIRED, DELETE, READY, insert_into
+from outbox.targets import AUTH_REQUIRED, DELETE, HELD, READY, insert_into
 
 lane_columns: Final = mirror_lane.c
 target_columns: Final = mirror_target.c
 CLAIM_TRIES: Final = 4
-PACED: Final = "paced"
-"""The reason of a lane whose `not_before` the PDS has named: nobody's wish makes it earlier."""
 
 
 class LeaseLostError(Exception):
@@ -43,6 +42,11 @@ class Lane:
 def later(one: ColumnElement[datetime], other: ColumnElement[datetime]) -> ColumnElement[datetime]:
     """Give the later of two times; SQLite and PostgreSQL name that function differently."""
     return case((one > other, one), else_=other)
+
+
+def lane_due_at() -> ColumnElement[datetime]:
+    """Give when a lane may be claimed."""
+    return later(later(lane_columns.due_at, lane_columns.not_before), lane_columns.paced_until)
 
 
 def claim(database: Database, *, owner: str, limit: int, lease: timedelta) -> list[Lane]:
@@ -75,7 +79,7 @@ def _due(now: datetime) -> ColumnElement[bool]:
     return and_(
         lane_columns.state == READY,
         ~lane_columns.paused,
-        later(lane_columns.due_at, lane_columns.not_before) <= now,
+        lane_due_at() <= now,
         lane_columns.lease_until <= now,
     )
 
@@ -83,7 +87,7 @@ def _due(now: datetime) -> ColumnElement[bool]:
 def _due_hosts(connection: Connection, now: datetime) -> Sequence[str]:
     hosts = select(lane_columns.host).join(pds_host, pds_host.c.host == lane_columns.host)
     open_now = and_(~pds_host.c.paused, pds_host.c.retry_at <= now)
-    longest_due = func.min(later(lane_columns.due_at, lane_columns.not_before))
+    longest_due = func.min(lane_due_at())
     return connection.scalars(
         hosts.where(_due(now), open_now).group_by(lane_columns.host).order_by(longest_due)
     ).all()
@@ -101,11 +105,10 @@ def _next_of_host(connection: Connection, host: str, now: datetime, limit: int) 
     leased = and_(lane_columns.host == host, lane_columns.lease_until > now)
     busy = connection.scalar(select(func.count()).select_from(mirror_lane).where(leased)) or 0
     most = connection.scalar(select(pds_host.c.max_lanes).where(pds_host.c.host == host)) or 0
-    longest_due = later(lane_columns.due_at, lane_columns.not_before)
     return connection.scalars(
         select(lane_columns.did)
         .where(lane_columns.host == host, _due(now))
-        .order_by(longest_due, lane_columns.did)
+        .order_by(lane_due_at(), lane_columns.did)
         .limit(max(0, min(most - busy, limit)))
         .with_for_update(skip_locked=True)
     ).all()
@@ -136,10 +139,8 @@ def release(database: Database, lane: Lane) -> None:
     """Give the lane back, due when the earliest of its targets is, but after the lanes that wait already."""
     with database.write() as connection:
         lock_lane(connection, lane)
-        earliest = connection.scalar(
-            select(func.min(target_due_at())).where(target_columns.did == lane.did, is_open())
-        )
-        due_at = max(earliest, database.now(connection)) if earliest is not None else NEVER
+        earliest = connection.scalar(select(func.min(target_due_at())).where(target_columns.did == lane.did))
+        due_at = max(earliest or NEVER, database.now(connection))
         change_lane(connection, lane.did, lease_owner=None, lease_until=PAST, due_at=due_at)
 
 
@@ -160,23 +161,25 @@ def slow_down(connection: Connection, did: str, now: datetime, *, at_least: time
 
 
 def is_open() -> ColumnElement[bool]:
-    """Whether a target has something that the relay can do."""
+    """Whether a target has something that the relay can send."""
     return and_(
         target_columns.desired_gen > target_columns.acked_gen,
         or_(target_columns.state != "rejected", target_columns.failed_gen < target_columns.desired_gen),
         or_(
             target_columns.desired_op
             == DELETE,  # the owner's delete goes through, whoever changed the record
-            and_(target_columns.state != "held", ~target_columns.detached),
+            and_(target_columns.state != HELD, ~target_columns.detached),
         ),
     )
 
 
 def target_due_at() -> ColumnElement[datetime]:
-    """Give when a target may be tried: a newer generation does not wait for the failures of an older one."""
-    return case(
-        (target_columns.failed_gen == target_columns.desired_gen, target_columns.not_before), else_=PAST
-    )
+    """Give when the relay may see to a target.
+
+    A newer generation does not wait for the failures of an older one; what is not to be sent is looked at in time.
+    """
+    failed = target_columns.failed_gen == target_columns.desired_gen
+    return case((~is_open(), target_columns.look_at), (failed, target_columns.not_before), else_=PAST)
 
 
 def change_lane(connection: Connection, did: str, **columns: Any) -> None:
@@ -186,7 +189,7 @@ def change_lane(connection: Connection, did: str, **columns: Any) -> None:
 
 def park_lane(connection: Connection, did: str, reason: str = AUTH_REQUIRED) -> None:
     """Let the lane wait, with the reason; edits go on to gather in the log."""
-    change_lane(connection, did, state=reason, reason=reason)
+    change_lane(connection, did, state=reason)
 
 
 def park_flight(connection: Connection, lane: Lane, reason: str) -> None:
@@ -194,7 +197,7 @@ def park_flight(connection: Connection, lane: Lane, reason: str) -> None:
     connection.execute(
         update(mirror_lane)
         .where(lane_columns.did == lane.did, lane_columns.lease_owner == lane.owner)
-        .values(state=reason, reason=reason)
+        .values(state=reason)
     )
 
 
@@ -206,19 +209,18 @@ def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> No
     known_host = insert_into(connection, pds_host).values(host=host)
     connection.execute(known_host.on_conflict_do_nothing())  # no lock: a sign-in that hangs stops no claim
     insert = insert_into(connection, mirror_lane).values(
-        did=did, host=host, state=READY, reason=None, due_at=at, not_before=PAST, failures=0
+        did=did, host=host, state=READY, due_at=at, not_before=PAST, failures=0
     )
     new, same_host = insert.excluded, lane_columns.host == host
-    paced = and_(same_host, lane_columns.reason == PACED)
     connection.execute(
         insert.on_conflict_do_update(
             index_elements=["did"],
             set_={
                 "host": new.host,
                 "state": new.state,
-                "reason": case((paced, PACED), else_=null()),
                 "due_at": new.due_at,
-                "not_before": case((paced, lane_columns.not_before), else_=new.not_before),
+                "not_before": new.not_before,
+                "paced_until": case((same_host, lane_columns.paced_until), else_=PAST),
                 "failures": new.failures,
                 "lease_owner": None,
                 "lease_until": case((same_host, lane_columns.lease_until), else_=PAST),

@@ -1,4 +1,4 @@
-"""What the record on the PDS means, after InvalidSwap or before a delete whose base is not known.
+"""What the record on the PDS means: after InvalidSwap, before a delete whose base is not known, or when it was looked at.
 
 Our own writes are known by the CIDs of the attempts, written down before they were sent, or by generation
 and content; so a crash between the PDS's answer and our note of it never looks like somebody else's edit.
@@ -24,6 +24,7 @@ class Finding(Enum):
     REBASE = "it is ours, or differs only in fields that are not: write on top of it"
     MISSING = "it was deleted elsewhere"
     FOREIGN = "somebody changed our fields"
+    AGREES = "it is as it was left, or not ours to change"
 
 
 def read_back(work: Work, remote: Remote, ours: AbstractSet[str], urls: RecordUrls) -> Finding:
@@ -37,6 +38,22 @@ def read_back(work: Work, remote: Remote, ours: AbstractSet[str], urls: RecordUr
     if work.observed is not None and own_part(remote.body) == own_part(work.observed):
         return Finding.REBASE
     return Finding.FOREIGN
+
+
+def look(work: Work, remote: Remote, ours: AbstractSet[str], urls: RecordUrls) -> Finding:
+    """Compare the record with what it was left as, where nothing is to be sent."""
+    if work.detached:
+        return Finding.AGREES
+    if work.op == DELETE:
+        came_late = remote.body is not None and (remote.cid in ours or _is_ours(work, remote.body, urls))
+        return Finding.REBASE if came_late else Finding.AGREES
+    if remote.cid is None:
+        return Finding.MISSING
+    if work.conflict is not None and remote.cid == work.base:
+        return Finding.REBASE  # the foreign edit was taken back
+    if remote.cid in {work.base, work.conflict}:
+        return Finding.AGREES
+    return read_back(work, remote, ours, urls)
 
 
 def _is_ours(work: Work, body: Mapping[str, Any], urls: RecordUrls) -> bool:

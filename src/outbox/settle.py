@@ -4,7 +4,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, case, select, update
 
 from aggregates.track import Track
 from eventstore.envelope import Envelope
@@ -14,9 +14,9 @@ from outbox.backoff import backoff
 from outbox.dag_cbor import Record, UnencodableError, encode
 from outbox.delivery import Outcome, Result
 from outbox.journal import CANCELLED, conclude, note_unsent
-from outbox.lanes import PACED, Lane, change_lane, lock_lane, park_flight, slow_down
+from outbox.lanes import Lane, change_lane, lock_lane, park_flight, slow_down
 from outbox.tables import NEVER, PAST, blob_job, mirror_target
-from outbox.targets import AUTH_REQUIRED, PUT, upsert
+from outbox.targets import AUTH_REQUIRED, HELD, PUT, upsert
 from outbox.verdict import Kind, Verdict
 from outbox.work import Work
 
@@ -60,11 +60,13 @@ def _settle(unit: Unit, lane: Lane, result: Result) -> None:
             _set(
                 unit,
                 result.work,
-                not_before=result.settles_at,
+                not_before=result.look_at,
                 failed_gen=result.work.gen,
                 state="verifying",
                 reason="verifying",
             )
+        case Outcome.SEEN:
+            _set(unit, result.work, look_at=_looked(result.work, None))
         case Outcome.FAILED:
             _note_failure(unit, lane, result.work, result.verdict)
 
@@ -84,9 +86,16 @@ def _acknowledge(unit: Unit, lane: Lane, result: Result) -> None:
         observed_cid=confirmed or sent,
         observed_body=encode(body) if body is not None else None,
         ever_sent=result.outcome is not Outcome.CANCELLED,
+        look_at=_looked(work, result.look_at),
         **_CLEAN,
     )
-    change_lane(unit.connection, lane.did, failures=0, reason=None)
+    change_lane(unit.connection, lane.did, failures=0)
+
+
+def _looked(work: Work, again_at: datetime | None) -> ColumnElement[datetime]:
+    """Look again then, or never; but a doubt that came up since we looked stays."""
+    look_at = mirror_target.c.look_at
+    return case((look_at == work.look_at, again_at or NEVER), else_=look_at)
 
 
 _CLEAN: Final[dict[str, Any]] = {
@@ -103,26 +112,35 @@ _CLEAN: Final[dict[str, Any]] = {
 
 def _note_missing(unit: Unit, work: Work) -> None:
     """Note a delete made elsewhere, unless the owner has spoken since we read."""
-    newest = unit.connection.scalar(
-        select(mirror_target.c.desired_gen).where(mirror_target.c.track_id == work.track_id)
-    )
-    if newest != work.gen:
+    if not _still_stands(unit, work):
         return
     track = unit.load(Track, Track.create_id(work.track_id))
     track.record_missing(observed_at=unit.now)
     unit.save(track)
-    _set(unit, work, **{**_CLEAN, "observed_cid": None, "observed_body": None})
+    look_at = _looked(work, None)
+    _set(unit, work, **{**_CLEAN, "observed_cid": None, "observed_body": None, "look_at": look_at})
+
+
+def _still_stands(unit: Unit, work: Work) -> bool:
+    """Whether nothing was wished for since the work was read: else what was observed is of no account."""
+    newest = unit.connection.scalar(
+        select(mirror_target.c.desired_gen).where(mirror_target.c.track_id == work.track_id)
+    )
+    return newest == work.gen
 
 
 def _hold(unit: Unit, result: Result) -> None:
     remote = result.remote
+    if not _still_stands(unit, result.work):
+        return
     _set(
         unit,
         result.work,
-        state="held",
+        state=HELD,
         reason="foreign_edit",
         failed_gen=result.work.gen,
         not_before=PAST,
+        look_at=_looked(result.work, None),
         conflict_cid=remote.cid if remote is not None else None,
         conflict_body=_kept(remote.body) if remote is not None else None,
     )
@@ -144,6 +162,8 @@ def _note_failure(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> None:
     }
     asked = timedelta(seconds=verdict.retry_after or 0)
     again_at = unit.now + max(backoff(work.attempts), asked)
+    if not work.is_open:
+        failure["look_at"] = again_at
     match verdict.kind:
         case Kind.REJECTED:
             _set(unit, work, state="rejected", reason=verdict.error, **failure)
@@ -154,21 +174,18 @@ def _note_failure(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> None:
         case Kind.PACED:
             paced = {**failure, "attempts": work.attempts}
             pause = asked or timedelta(seconds=DEFAULT_PACE_SECONDS)
-            _set(unit, work, state=PACED, reason=PACED, not_before=PAST, **paced)
-            change_lane(unit.connection, lane.did, not_before=unit.now + pause, reason=PACED)
+            if work.is_open:
+                paced.update(state="paced", reason="paced", not_before=PAST)
+            _set(unit, work, **paced)
+            change_lane(unit.connection, lane.did, paced_until=unit.now + pause)
         case Kind.SIGN_IN | Kind.INACTIVE | Kind.MOVED:
             park_flight(unit.connection, lane, PARKING[verdict.kind])
         case _:
             if verdict.kind is Kind.NOT_SENT:
                 failure["ever_sent"] = work.ever_sent
-            _set(
-                unit,
-                work,
-                state="backoff",
-                reason="backoff",
-                not_before=again_at,
-                **failure,
-            )
+            if work.is_open:
+                failure.update(state="backoff", reason="backoff", not_before=again_at)
+            _set(unit, work, **failure)
             if verdict.concerns_host:
                 slow_down(unit.connection, lane.did, unit.now, at_least=asked)
 

@@ -8,9 +8,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, select
 
 from outbox.journal import CANCELLED
+from outbox.lanes import later
 from outbox.pds import RecordKey
 from outbox.tables import blob_job, delivery_attempt, mirror_lane, mirror_target
-from outbox.targets import DELETE, READY
+from outbox.targets import DELETE, HELD, READY
 from outbox.verdict import Kind
 
 target = mirror_target.c
@@ -19,7 +20,6 @@ lane = mirror_lane.c
 DELIVERED: Final = "delivered"
 PENDING: Final = "pending"
 PARKED: Final = "parked"
-HELD: Final = "held"
 DETACHED: Final = "detached"
 REJECTED: Final = "rejected"
 DATED: Final = frozenset({"backoff", "paced", "verifying"})
@@ -65,7 +65,7 @@ MIRRORS: Final = (
         mirror_target,
         lane.state.label("lane_state"),
         lane.paused.label("lane_paused"),
-        lane.not_before.label("lane_not_before"),
+        later(lane.not_before, lane.paced_until).label("lane_not_before"),
         lane.due_at.label("lane_due_at"),
         lane.lease_until.label("lane_lease_until"),
         lane.lease_owner.label("lane_owner"),
@@ -146,9 +146,9 @@ def _acks(connection: Connection, track_id: int) -> dict[int, Any]:
             & (target.rkey == attempt.rkey),
         )
         .where(target.track_id == track_id, attempt.outcome.in_((Kind.DONE.value, CANCELLED)))
-        .order_by(attempt.id)
+        .order_by(attempt.rev.is_not(None), attempt.id)
     )
-    return {row.gen: row for row in rows}
+    return {row.gen: row for row in rows}  # of several the last one, but rather one that knows its commit
 
 
 def _delivery(position: int, acks: Mapping[int, Any], mirror: Mirror) -> Delivery:

@@ -51,10 +51,10 @@ mirror_lane = Table(
     Column("did", Text, primary_key=True),
     Column("host", Text, nullable=False),
     Column("state", Text, nullable=False),
-    Column("reason", Text),
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("due_at", UtcDateTime, nullable=False, server_default=_NEVER),
     Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("paced_until", UtcDateTime, nullable=False, server_default=_PAST),
     Column("failures", Integer, nullable=False, server_default=text("0")),
     *_lease(),
     Index("ix_mirror_lane_due", "host", "due_at", "did"),
@@ -83,6 +83,7 @@ mirror_target = Table(
     Column("last_error", Text),
     Column("conflict_cid", Text),
     Column("conflict_body", LargeBinary),
+    Column("look_at", UtcDateTime, nullable=False, server_default=_NEVER),
 )
 
 blob_job = Table(

@@ -20,6 +20,8 @@ AUTH_REQUIRED: Final = "auth_required"
 READY: Final = "ready"
 PUT: Final = "put"
 DELETE: Final = "delete"
+HELD: Final = "held"
+"""The state of a target whose record somebody else has changed."""
 
 
 @dataclass
@@ -69,7 +71,7 @@ def wake_lane(connection: Connection, did: str, at: datetime) -> None:
 
     An account that never signed in gets a lane that waits for its sign-in.
     """
-    row = {"did": did, "host": "", "state": AUTH_REQUIRED, "reason": AUTH_REQUIRED, "due_at": at}
+    row = {"did": did, "host": "", "state": AUTH_REQUIRED, "due_at": at}
     connection.execute(_waking(connection.dialect.name), row)
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection, update
 
-from outbox.lanes import PACED, lane_columns, target_columns
+from outbox.lanes import lane_columns, target_columns
 from outbox.tables import PAST, blob_job, mirror_lane, mirror_target
 from outbox.targets import READY, wake_lane
 
@@ -17,15 +17,11 @@ def retry(connection: Connection, did: str, track_id: int, now: datetime) -> Non
     """Make the record, and its lane with it, due at once; a rejected record gets another try."""
     wake_lane(connection, did, now)
     this_lane = lane_columns.did == did
-    connection.execute(
-        update(mirror_lane)
-        .where(this_lane, lane_columns.reason.is_distinct_from(PACED))
-        .values(not_before=PAST)
-    )
+    connection.execute(update(mirror_lane).where(this_lane).values(not_before=PAST))
     connection.execute(
         update(mirror_lane)
         .where(this_lane, lane_columns.state.in_(PROBED), lane_columns.host != "")
-        .values(state=READY, reason=None)
+        .values(state=READY)
     )
     connection.execute(
         update(mirror_target)

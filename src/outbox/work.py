@@ -16,8 +16,8 @@ from outbox.lanes import Lane, is_open, target_due_at
 from outbox.lexicon import Lexicon, LexiconError
 from outbox.pds import RecordKey
 from outbox.record import RecordUrls, merged, record_for
-from outbox.tables import delivery_attempt, mirror_target
-from outbox.targets import DELETE, PUT
+from outbox.tables import NEVER, delivery_attempt, mirror_target
+from outbox.targets import DELETE, HELD, PUT
 
 columns = mirror_target.c
 RECREATING = (Track.Created, Track.RecordRestored, Track.Undeleted)
@@ -38,6 +38,11 @@ class Work:
     attempts: int
     recreates: bool
     history: tuple[Recorded, ...]
+    is_open: bool = True
+    """Whether there is something to send; else the record is only to be looked at."""
+    look_at: datetime = NEVER
+    conflict: str | None = None
+    detached: bool = False
 
     @property
     def body(self) -> Record | None:
@@ -79,15 +84,15 @@ class UnreadableTargetError(Exception):
 
 
 def next_work(log: EventLog, lane: Lane, urls: RecordUrls, now: datetime, done: Sequence[int]) -> Work | None:
-    """Read the lane's next due target: what failed goes last, deletes before edits, then by age.
+    """Read the lane's next due target: looks go last, and what failed before them; deletes before edits, then by age.
 
     `done` are tracks this turn has seen to. Raises UnreadableTargetError.
     """
     with log.database.read() as connection:
         row = connection.execute(
-            select(mirror_target)
-            .where(columns.did == lane.did, is_open(), target_due_at() <= now, columns.track_id.not_in(done))
-            .order_by(_failures(), columns.desired_op != DELETE, columns.desired_gen)
+            select(mirror_target, is_open().label("is_open"))
+            .where(columns.did == lane.did, target_due_at() <= now, columns.track_id.not_in(done))
+            .order_by(~is_open(), _failures(), columns.desired_op != DELETE, columns.desired_gen)
             .limit(1)
         ).one_or_none()
         if row is None:
@@ -125,6 +130,10 @@ def _work(row: Any, recorded: Sequence[Recorded], track: Track, urls: RecordUrls
         attempts=row.attempts if row.failed_gen == gen else 0,
         recreates=recreates,
         history=tuple(recorded),
+        is_open=row.is_open,
+        look_at=row.look_at,
+        conflict=row.conflict_cid if row.state == HELD else None,
+        detached=row.detached,
     )
 
 

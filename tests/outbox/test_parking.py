@@ -11,6 +11,7 @@ from outbox.delivery import Outcome
 from outbox.lanes import LeaseLostError
 from outbox.record import record_for
 from outbox.tables import mirror_lane
+from outbox.targets import READY
 from outbox.work import next_work
 from tests.outbox.rig import URLS, Rig, answered, refused
 
@@ -68,7 +69,7 @@ async def test_neither_a_sign_in_nor_a_retry_sends_before_a_rate_limit_ends(desk
     desk.clock.advance(seconds=121)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
     with desk.database.read() as connection:
-        assert connection.scalar(select(mirror_lane.c.reason)) is None
+        assert connection.scalar(select(mirror_lane.c.state)) == READY
 
 
 async def test_a_retry_tries_a_backing_off_lane_and_a_rejected_record_at_once(desk: Rig) -> None:

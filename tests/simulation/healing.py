@@ -1,6 +1,9 @@
 """The end of a story: faults stop, and the relays work until nothing is left to do that needs no person."""
 
+from sqlalchemy import func, select
+
 from outbox.status import Mirror
+from outbox.tables import NEVER, mirror_target
 from outbox.wishes import PROBED
 from tests.simulation.fake_account import Status
 from tests.simulation.fates import WELL
@@ -44,8 +47,10 @@ def _bring_back(world: World) -> None:
 
 
 def is_quiet(world: World) -> bool:
-    """Whether each record is as it should be or waits for a person."""
-    return not unsettled(world)
+    """Whether each record is as it should be or waits for a person, and nobody means to look again."""
+    with world.database.read() as connection:
+        doubts = select(func.count()).select_from(mirror_target).where(mirror_target.c.look_at < NEVER)
+        return not unsettled(world) and not connection.scalar(doubts)
 
 
 def unsettled(world: World) -> list[Mirror]:

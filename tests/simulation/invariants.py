@@ -37,16 +37,22 @@ def converged(seen: Seen) -> None:
 
 
 def generations_rise(seen: Seen) -> None:
-    """I2: of our own puts each has a higher generation than the one before, unless somebody else came between."""
+    """I2: of our own puts each has a higher generation than the one before, unless somebody else came between.
+
+    A create that comes late finds nothing where the record was deleted: that no client can prevent, only put right.
+    """
     for record in seen.records:
         newest, alone = 0, True
-        for commit in record.commits:
+        for before, commit in pairwise([None, *record.commits]):
             if not is_ours(commit):
                 alone = False
             elif commit.value is not None:
                 gen = generation(commit)
-                assert gen > newest or (gen == newest and not alone), f"{record}: {gen} after {newest}"
-                newest, alone = gen, True
+                came_late = before is not None and before.value is None
+                assert gen > newest or (gen == newest and not alone) or came_late, (
+                    f"{record}: {gen} after {newest}"
+                )
+                newest, alone = max(gen, newest), True
 
 
 def puts_are_the_log(seen: Seen) -> None:
@@ -141,7 +147,7 @@ def _is_excused(world: World, told: Passage, early: Passage) -> bool:
     assert told.process is not None
     forgot = told.process.died_at < told.over_at + 1 or world.was_disturbed(told.over_at)
     moved = told.host != early.host
-    return forgot or moved or any(told.over_at <= at <= early.sent_at for at in world.forgetting)
+    return forgot or moved or any(told.over_at <= at <= early.sent_at for at in world.clock_sets)
 
 
 def events_are_accounted_for(seen: Seen, *, settled: bool = False) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from aggregates.track import Track
 from aggregates.values import SupportGate
+from outbox.delivery import SETTLING
 from tests.dsl import some_artwork
 from tests.simulation import invariants
 from tests.simulation.fake_account import Status
@@ -46,7 +47,7 @@ class Schedule:
         """Play it, and hold it to the invariants."""
         with World(self.seed, chance=self.chance) as world:
             world.slow_threads = self.slow_threads
-            world.network.oldest_create = 0.0  # see test_late_creates.py
+            world.network.oldest_create = SETTLING.total_seconds()
             for step in self.steps:
                 step.take(world)
             invariants.always(world)

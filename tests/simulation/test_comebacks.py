@@ -7,10 +7,6 @@ import pytest
 from tests.simulation import fates, invariants
 from tests.simulation.world import World
 
-FORGOTTEN = pytest.mark.xfail(
-    strict=True, reason="parking a lane overwrites the reason that keeps its pacing over a sign-in"
-)
-
 
 def _edit(world: World, track_id: int) -> None:
     world.tell(track_id, lambda track: track.update_metadata({"title": "two"}, at=world.clock()))
@@ -25,9 +21,7 @@ def _sign_out_and_in(world: World, track_id: int) -> None:
     world.sign_in(world.tracks[track_id])
 
 
-@pytest.mark.parametrize(
-    "act", [_edit, _sign_in, pytest.param(_sign_out_and_in, marks=FORGOTTEN)], ids=lambda act: act.__name__
-)
+@pytest.mark.parametrize("act", [_edit, _sign_in, _sign_out_and_in], ids=lambda act: act.__name__)
 def test_nothing_is_sent_before_the_pds_said_so(act: Callable[[World, int], None]):
     with World(1, relays=1) as world:
         world.network.plan = fates.Script([fates.answered(429, "RateLimitExceeded", retry_after=600)])

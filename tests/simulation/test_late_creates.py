@@ -1,7 +1,5 @@
 """A create whose answer was lost may land late. Its swap says "there must be nothing", which a delete makes true again."""
 
-import pytest
-
 from outbox.delivery import SETTLING
 from tests.simulation import fates, invariants
 from tests.simulation.fates import Fate
@@ -9,11 +7,6 @@ from tests.simulation.relay_patches import POLL_SECONDS
 from tests.simulation.world import World
 
 LATE = SETTLING.total_seconds() / 2
-
-DELETED_TOO_SOON = pytest.mark.xfail(
-    strict=True,
-    reason="a delete is acknowledged although a create, sent less than SETTLING ago, may still land",
-)
 
 
 def story(*fates_of_requests: Fate) -> None:
@@ -37,11 +30,9 @@ def test_a_delete_waits_for_a_create_that_nobody_has_answered():
     story(fates.held(LATE), fates.hang())
 
 
-@DELETED_TOO_SOON
 def test_a_delete_waits_for_the_repetition_of_a_create():
     story(fates.cut_after(), fates.held(LATE))
 
 
-@DELETED_TOO_SOON
 def test_a_delete_waits_for_the_copy_of_a_create_that_was_answered():
     story(fates.twice(LATE))

@@ -55,8 +55,8 @@ class World:
         self.loop = VirtualLoop(self._thread_delay)
         self.slow_threads = 0.0
         self.skew = timedelta()
-        self.forgetting: list[float] = []
-        """When clocks were set and logins ended: what a PDS asked to wait for is forgotten over it."""
+        self.clock_sets: list[float] = []
+        """When the clock was set: how long a PDS asked to wait cannot be told over it."""
         self._disturbances: list[float] = []
         self.tracks: dict[int, str] = {}
         self._keys: dict[int, tuple[str, str]] = {}
@@ -95,7 +95,7 @@ class World:
     def jump(self, hours: float) -> None:
         """The database's clock is set."""
         self.skew += timedelta(hours=hours)
-        self.forgetting.append(self.loop.time())
+        self.clock_sets.append(self.loop.time())
         self.disturb()
 
     def disturb(self) -> None:
@@ -175,7 +175,6 @@ class World:
         """The account takes its app password back."""
         self.host_of(did).revoke_app_password(did)
         self.host_of(did).tokens.expire(did)
-        self.forgetting.append(self.loop.time())  # see test_comebacks.py
         with self.database.write() as connection:
             park_lane(connection, did)
 
