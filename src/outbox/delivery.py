@@ -28,6 +28,8 @@ CONTENDED: Final = Verdict(Kind.AMBIGUOUS, "InvalidSwap", 400)
 OF_ONE_RECORD: Final = frozenset({Kind.REJECTED, Kind.BLOB_MISSING, Kind.BROKEN})
 SETTLING: Final = timedelta(seconds=60)
 """How long a create may still land after it was sent: until then a delete proves nothing."""
+CLOCK_JUMP: Final = timedelta(hours=1)
+"""How far the database's clock may be set without harm: within it a put's age proves nothing."""
 
 
 class Outcome(Enum):
@@ -160,14 +162,16 @@ class Delivery:
         """Hold a delete back while a put of before it may come after it, and have it looked at while a copy may."""
         if result.work.op != DELETE or result.outcome is not Outcome.DELIVERED:
             return result
-        late = await in_thread(self._late_puts, result.work)
-        if late.unanswered is not None:
-            return replace(result, outcome=Outcome.SETTLING, look_at=late.unanswered + SETTLING)
-        return replace(result, look_at=late.created + SETTLING if late.created is not None else None)
+        late, now = await in_thread(self._late_puts, result.work)
+        if late.unanswered is not None and late.unanswered + SETTLING > now:
+            settles_at = min(late.unanswered, now) + SETTLING
+            return replace(result, outcome=Outcome.SETTLING, look_at=settles_at)
+        return replace(result, look_at=now + SETTLING if late else None)
 
-    def _late_puts(self, work: Work) -> LatePuts:
+    def _late_puts(self, work: Work) -> tuple[LatePuts, datetime]:
         with self._database.read() as connection:
-            return puts_since(connection, work.key, self._database.now(connection) - SETTLING)
+            now = self._database.now(connection)
+            return puts_since(connection, work.key, now - SETTLING - CLOCK_JUMP), now
 
     def _conclude(self, attempt_id: int, verdict: Verdict) -> None:
         with self._database.write() as connection:

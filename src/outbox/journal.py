@@ -55,12 +55,15 @@ def conclude(connection: Connection, attempt_id: int, verdict: Verdict, now: dat
 
 @dataclass(frozen=True)
 class LatePuts:
-    """When the newest puts were sent that may land after a delete."""
+    """What was sent that may land after a delete."""
 
     unanswered: datetime | None
-    """One whose end is not known."""
-    created: datetime | None
-    """One with the swap that a delete makes true again; its end is known, but a copy may be on its way."""
+    """When the newest was sent whose end is not known."""
+    has_create: bool
+    """Whether one has the swap that a delete makes true again: of what was answered a copy may be on its way."""
+
+    def __bool__(self) -> bool:
+        return self.unanswered is not None or self.has_create
 
 
 def puts_since(connection: Connection, key: RecordKey, since: datetime) -> LatePuts:
@@ -78,7 +81,7 @@ def puts_since(connection: Connection, key: RecordKey, since: datetime) -> LateP
     open_ends = (None, Kind.AMBIGUOUS.value)
     return LatePuts(
         unanswered=max((row.started_at for row in rows if row.outcome in open_ends), default=None),
-        created=max((row.started_at for row in rows if row.swap_cid is None), default=None),
+        has_create=any(row.swap_cid is None for row in rows),
     )
 
 
