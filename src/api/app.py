@@ -9,12 +9,25 @@ from api.errors import add_error_handlers
 from api.idempotency import RunningRequests
 from api.media_work import MediaWork
 from api.request_id import RequestIds
-from api.routers import auth, health, history, me, media, mirrors, records, track_commands, tracks
+from api.routers import (
+    audit,
+    auth,
+    health,
+    history,
+    me,
+    media,
+    mirrors,
+    records,
+    track_commands,
+    tracks,
+    undo,
+)
 from api.services import Services
 from api.turns import Turns
 
 ROUTERS: Final = tuple(
-    module.router for module in (tracks, track_commands, records, mirrors, history, media, me, auth, health)
+    module.router
+    for module in (tracks, track_commands, undo, records, mirrors, history, audit, media, me, auth, health)
 )
 EXPOSED: Final = ("ETag", "Location", "X-Request-Id", "Retry-After", "Preference-Applied", "Content-Range")
 

@@ -25,7 +25,7 @@ CODES: Final[dict[int, str]] = {
     401: "not_authenticated, session_expired, bad_credentials",
     402: "support_required",
     403: "not_owner, scope_required, cross_site",
-    404: "track_not_found, media_not_found",
+    404: "track_not_found, version_not_found, media_not_found",
     409: "duplicate_audio, bytes_expired, in_progress, migration_needed",
     412: "version_mismatch",
     413: "too_large",

@@ -7,7 +7,9 @@ from typing import Final
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.values import Audio, SupportGate
+from api.as_of import track_at_version
 from api.commands.owned import OnTrack
+from api.commands.revert import Revert
 from api.media_work import MediaWork
 from api.performing import Tell
 from api.services import Services
@@ -49,6 +51,14 @@ class Publishing:
         if view is not None and view.support_gate is None and view.deleted_at is not None:
             await self._publish(view.audio)
 
+    async def before_reverting(self, command: Revert) -> None:
+        """What it goes back to may be public where what it is now is not."""
+        view = await self._view(command)
+        if view is not None:
+            audio = await run_in_threadpool(self._made_public, command, view)
+            if audio is not None:
+                await self._publish(audio)
+
     def through(self, tell: Tell) -> Tell:
         """Let the track itself keep the copy, from the commit of the command on."""
 
@@ -82,6 +92,14 @@ class Publishing:
     def _read(self, track_id: int) -> TrackView | None:
         with self._parts.database.read() as connection:
             return track_by_id(connection, track_id)
+
+    def _made_public(self, command: Revert, now: TrackView) -> Audio | None:
+        with self._parts.database.read() as connection:
+            past = track_at_version(self._parts.log, connection, command.track_id, command.to_version)
+        gate = past.support_gate if "support_gate" in command.fields else now.support_gate
+        audio = past.audio if "audio" in command.fields else now.audio
+        is_new = now.support_gate is not None or audio.cid != now.audio.cid
+        return audio if gate is None and is_new else None
 
     def _taken_over(self) -> None:
         self._held = None

@@ -30,8 +30,16 @@ class TrackNotFoundError(ApiError):
     """There is no such track, or it is deleted."""
 
 
+class VersionNotFoundError(ApiError):
+    """The track has no such version; its history lists those that it has."""
+
+
 class NotOwnerError(ApiError):
     """The track belongs to somebody else. Nothing was changed."""
+
+
+class NotYourAuditError(ApiError):
+    """Only an admin may read what others did. Leave `did` out, or name your own."""
 
 
 class MediaNotFoundError(ApiError):

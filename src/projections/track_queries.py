@@ -26,7 +26,7 @@ class TrackFilter:
     def can_match(self) -> bool:
         """Whether any stored text can equal these; PostgreSQL refuses even to compare with some."""
         texts = [getattr(self, field.name) or "" for field in fields(self)]
-        return all(_storable(text) for text in texts)
+        return all(is_storable(text) for text in texts)
 
 
 @dataclass(frozen=True)
@@ -93,5 +93,6 @@ def _newest_first(query: Select[tuple[object, ...]], limit: int) -> Select[tuple
     return query.order_by(tracks.c.track_id.desc()).limit(limit)
 
 
-def _storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
+    """Whether every database takes this text."""
     return "\0" not in text and text == text.encode(errors="ignore").decode()

@@ -112,15 +112,21 @@ def test_the_real_readiness_is_asked(world):
     assert world.serve().get("/healthz").json() == {"status": "ok"}
 
 
+PLAIN = {"/healthz"}
+"""What cannot fail."""
+
+
 def test_openapi_documents_every_route_and_its_errors(client):
     paths = client.get("/openapi.json").json()["paths"]
-    wanted = {
-        "/tracks", "/tracks/{track_id}", "/tracks/{track_id}/audio", "/tracks/{track_id}/undelete",
-        "/tracks/{track_id}/restore-record", "/tracks/{track_id}/migrate-to-pds", "/tracks/{track_id}/history",
-        "/tracks/{track_id}/mirror", "/tracks/{track_id}/mirror/retry", "/audio/{cid}.{extension}",
-        "/artwork/{cid}", "/me", "/me/mirror", "/auth/app-password", "/auth/logout", "/healthz", "/readyz",
-    }  # fmt: skip
-    assert wanted == set(paths)
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            assert (
+                set(operation["responses"]) - {"200", "201", "202", "204", "206", "303", "304"}
+                or path in PLAIN
+            ), (
+                method,
+                path,
+            )
     edit = paths["/tracks/{track_id}"]["patch"]
     assert {"400", "401", "403", "404", "409", "412", "413", "415", "422", "503"} <= set(edit["responses"])
     assert set(edit["requestBody"]["content"]) == {"application/json", "multipart/form-data"}

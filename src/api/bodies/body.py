@@ -46,6 +46,13 @@ class Body:
             raise InvalidFieldError(name, "must be true or false")
         return text.lower() == "true"
 
+    def whole_number(self, name: str) -> int:
+        """Give a whole number; in a form it is text."""
+        value = self._structured(name, "must be a whole number")
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InvalidFieldError(name, "must be a whole number")
+        return value
+
     def texts(self, name: str) -> list[str]:
         """Give a list of texts; cleared or absent is empty."""
         limit = "must be a JSON list of texts"

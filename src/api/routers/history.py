@@ -4,11 +4,12 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
+from api.as_of import changes_between
 from api.caller import Parts, SignedIn
 from api.documented import errors
-from api.history_body import HistoryBody, lines, read_page
+from api.history_body import ChangeBody, HistoryBody, lines, read_page
 from api.insight import require_insight
 from api.json_response import AsciiJsonResponse
 from api.paging import USUAL_PAGE, cursor_of, limit_of
@@ -17,6 +18,23 @@ from api.track_path import TrackId
 router = APIRouter(tags=["history"])
 
 NDJSON: Final = "application/x-ndjson"
+
+
+class DiffQuery(BaseModel):
+    """Two versions of a history; 0 is before the track was there, and without `to` it is the newest."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_: int = Field(alias="from", ge=0)
+    to: int | None = Field(default=None, ge=0)
+
+
+class DiffBody(BaseModel):
+    """The fields that differ."""
+
+    from_version: int
+    to_version: int
+    changes: list[ChangeBody]
 
 
 class HistoryQuery(BaseModel):
@@ -47,3 +65,18 @@ def read_history(
             return AsciiJsonResponse(page.model_dump(mode="json"))
     rows = lines(parts.database, track_id, after, wanted.limit)
     return StreamingResponse(rows, media_type=NDJSON)
+
+
+@router.get("/tracks/{track_id}/diff", response_model=DiffBody, responses=errors(401, 403, 404, 422, 503))
+def read_diff(
+    track_id: TrackId, principal: SignedIn, parts: Parts, wanted: Annotated[DiffQuery, Query()]
+) -> Response:
+    """Compare two versions of a track, field by field."""
+    with parts.database.read() as connection:
+        newest = require_insight(connection, principal, track_id).version
+        to = newest if wanted.to is None else wanted.to
+        changes = changes_between(parts.log, connection, track_id, wanted.from_, to)
+    body = DiffBody(
+        from_version=wanted.from_, to_version=to, changes=[ChangeBody(**each) for each in changes]
+    )
+    return AsciiJsonResponse(body.model_dump(mode="json"))

@@ -3,19 +3,24 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 
+from aggregates.errors import InvalidFieldError
+from api.as_of import track_at_time, track_at_version
 from api.caller import Anybody, Parts
 from api.documented import errors
+from api.insight import require_insight
 from api.json_response import AsciiJsonResponse
 from api.paging import USUAL_PAGE, cursor_of, limit_of
-from api.refusals import TrackNotFoundError
+from api.refusals import NotAuthenticatedError, TrackNotFoundError
 from api.services import Services
 from api.track_body import TrackBody
 from api.track_path import TrackId
 from api.track_reader import one_track, track_bodies
 from identity.accounts import Accounts
+from identity.credentials import Principal
 from projections.track_queries import TrackFilter, track_page
+from projections.track_view import TrackView
 
 router = APIRouter(tags=["tracks"])
 
@@ -51,11 +56,39 @@ def list_tracks(wanted: Annotated[Listing, Query()], caller: Anybody, parts: Par
         return _page(track_bodies(connection, page.items, parts.urls), page.cursor)
 
 
-@router.get("/tracks/{track_id}", response_model=TrackBody, responses=errors(404, 422, 503))
-def read_track(track_id: TrackId, parts: Parts) -> Response:
-    """Read a track; its ETag is its version."""
+class Moment(BaseModel):
+    """As of when to read a track: after the event of a version of its history, or at a time."""
+
+    version: int | None = None
+    at: AwareDatetime | None = None
+
+
+@router.get("/tracks/{track_id}", response_model=TrackBody, responses=errors(400, 401, 403, 404, 422, 503))
+def read_track(
+    track_id: TrackId, wanted: Annotated[Moment, Query()], caller: Anybody, parts: Parts
+) -> Response:
+    """Read a track; its ETag is its version. As it was, with `version` or `at`, only its owner and admins may read it.
+
+    `mirror` and what the record on the PDS is are those of today.
+    """
+    if wanted.version is not None or wanted.at is not None:
+        return AsciiJsonResponse(_past_track(parts, track_id, wanted, caller).model_dump(mode="json"))
     track = _live_track(parts, track_id)
     return AsciiJsonResponse(track.model_dump(mode="json"), headers={"ETag": track.etag})
+
+
+def _past_track(parts: Services, track_id: int, wanted: Moment, caller: Principal | None) -> TrackBody:
+    if caller is None:
+        raise NotAuthenticatedError
+    if wanted.version is not None and wanted.at is not None:
+        raise InvalidFieldError("at", "either a version or a time")
+    with parts.database.read() as connection:
+        require_insight(connection, caller, track_id)
+        if wanted.at is not None:
+            track = track_at_time(parts.log, connection, track_id, wanted.at)
+        else:
+            track = track_at_version(parts.log, connection, track_id, wanted.version or 0)
+        return track_bodies(connection, [TrackView.of(track)], parts.urls)[0]
 
 
 def _live_track(parts: Services, track_id: int) -> TrackBody:

@@ -1,0 +1,107 @@
+"""The audit: every change of an account, or for admins of all."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime, BaseModel
+
+from api.caller import Parts, SignedIn
+from api.documented import errors
+from api.history_body import ChangeBody
+from api.json_response import AsciiJsonResponse
+from api.paging import LONGEST_PAGE, USUAL_PAGE, cursor_of, limit_of
+from api.refusals import NotYourAuditError
+from api.routers.history import NDJSON
+from api.services import Services
+from eventstore.database import Database
+from projections.audit import AuditFilter, audit_page
+
+router = APIRouter(tags=["history"])
+
+
+class AuditQuery(BaseModel):
+    """Which events."""
+
+    did: str | None = None
+    actor: str | None = None
+    type: str | None = None
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    cursor: str | None = None
+    limit: int | None = None
+
+
+class AuditRow(BaseModel):
+    """One event, and whose track it changed."""
+
+    position: int
+    did: str
+    track_id: int
+    version: int
+    type: str
+    actor: str
+    via: str
+    request_id: str
+    at: datetime
+    changes: list[ChangeBody]
+
+
+class AuditBody(BaseModel):
+    """Some events, newest first, and the cursor of the next page when there is one."""
+
+    items: list[AuditRow]
+    cursor: str | None
+
+
+@router.get(
+    "/audit",
+    response_model=AuditBody,
+    responses={**errors(400, 401, 403, 422, 503), 200: {"content": {NDJSON: {}}}},
+)
+def read_audit(
+    principal: SignedIn,
+    parts: Parts,
+    wanted: Annotated[AuditQuery, Query()],
+    accept: Annotated[str, Header()] = "",
+) -> Response:
+    """Read who changed what, newest first: of your own account, or as an admin of any or all.
+
+    `since` is inclusive, `until` is not. As NDJSON it goes on to the first event, unless there is a limit.
+    """
+    if not principal.admin and wanted.did not in {None, principal.did}:
+        raise NotYourAuditError
+    cursor, limit = cursor_of(wanted.cursor), limit_of(USUAL_PAGE if wanted.limit is None else wanted.limit)
+    did = wanted.did if principal.admin else principal.did
+    which = AuditFilter(did, wanted.actor, wanted.type, wanted.since, wanted.until)
+    cursor = cursor if cursor is not None else _newest(parts, did)
+    if NDJSON in accept:
+        return StreamingResponse(_lines(parts.database, which, cursor, wanted.limit), media_type=NDJSON)
+    page = _read(parts.database, which, cursor, limit)
+    return AsciiJsonResponse(page.model_dump(mode="json"))
+
+
+def _newest(parts: Services, did: str | None) -> int | None:
+    """Begin across accounts where nothing older can still come, so that no page ever misses an event."""
+    return parts.log.stable_position() + 1 if did is None else None
+
+
+def _read(database: Database, which: AuditFilter, cursor: int | None, limit: int) -> AuditBody:
+    with database.read() as connection:
+        page = audit_page(connection, which, cursor=cursor, limit=limit)
+    fields = AuditRow.model_fields
+    rows = [AuditRow(**{name: getattr(entry, name) for name in fields}) for entry in page.items]
+    return AuditBody(items=rows, cursor=None if page.cursor is None else str(page.cursor))
+
+
+def _lines(database: Database, which: AuditFilter, cursor: int | None, limit: int | None) -> Iterator[str]:
+    left = limit
+    while left is None or left > 0:
+        page = _read(database, which, cursor, min(LONGEST_PAGE, left or LONGEST_PAGE))
+        yield from (row.model_dump_json() + "\n" for row in page.items)
+        if page.cursor is None:
+            return
+        cursor = int(page.cursor)
+        left = None if left is None else left - len(page.items)

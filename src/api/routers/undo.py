@@ -1,0 +1,57 @@
+"""Undo: a track, or some of its fields, as they were."""
+
+from fastapi import APIRouter, Request, Response
+
+from aggregates.errors import InvalidFieldError
+from api.bodies.body import Body
+from api.commands.revert import FIELDS, Revert, revert_track
+from api.documented import LIST_TEXT, command_errors, either
+from api.performing import Command, Tell
+from api.publishing import publishing
+from api.refusals import MissingPartError
+from api.routers.track_commands import media_work
+from api.track_answers import TrackAnswers
+from api.track_body import TrackBody
+from api.track_path import TrackId
+
+router = APIRouter(tags=["tracks"])
+
+
+@router.post(
+    "/tracks/{track_id}/revert",
+    response_model=TrackBody,
+    responses=command_errors(400),
+    openapi_extra=either(
+        ["to_version"],
+        {},
+        to_version={"type": "integer", "description": "a `version` of the track's history"},
+        fields={**LIST_TEXT, "description": f"which of {', '.join(FIELDS)}; all when absent"},
+    ),
+)
+async def revert(request: Request, track_id: TrackId, command: Command) -> Response:
+    """Set the track, or some fields, back to what they were at a version; it is a change like any other."""
+    parts = command.parts
+
+    async def prepare(body: Body) -> Tell:
+        told = Revert(track_id, command.versions, to_version=_version(body), fields=_fields(body))
+        await public.before_reverting(told)
+        return public.through(lambda unit: revert_track(unit, told, parts.log, parts.media))
+
+    async with publishing(parts, media_work(request)) as public:
+        return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id)
+
+
+def _version(body: Body) -> int:
+    if "to_version" not in body:
+        raise MissingPartError("to_version")
+    return body.whole_number("to_version")
+
+
+def _fields(body: Body) -> tuple[str, ...]:
+    if "fields" not in body:
+        return FIELDS
+    fields = body.texts("fields")
+    for name in fields:
+        if name not in FIELDS:
+            raise InvalidFieldError("fields", f"must be of: {', '.join(FIELDS)}")
+    return tuple(fields)

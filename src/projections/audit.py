@@ -1,0 +1,50 @@
+"""How history is searched: by account, actor, type and time, newest first after a cursor."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, select
+
+from projections.history import HistoryEntry, HistoryPage, history
+from projections.track_queries import is_storable
+
+
+@dataclass(frozen=True)
+class AuditFilter:
+    """Which events; `since` is inclusive, `until` is not."""
+
+    did: str | None = None
+    actor: str | None = None
+    type: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Say it in SQL."""
+        column = history.c
+        equal = {column.did: self.did, column.actor: self.actor, column.type: self.type}
+        conditions = [each == value for each, value in equal.items() if value is not None]
+        if self.since is not None:
+            conditions.append(column.at >= self.since)
+        if self.until is not None:
+            conditions.append(column.at < self.until)
+        return conditions
+
+    def can_match(self) -> bool:
+        """Whether any stored text can equal these."""
+        return all(is_storable(text or "") for text in (self.did, self.actor, self.type))
+
+
+def audit_page(
+    connection: Connection, which: AuditFilter, *, cursor: int | None = None, limit: int = 50
+) -> HistoryPage:
+    """Read a page; `cursor` is the position where the page before ended."""
+    if not which.can_match():
+        return HistoryPage((), None)
+    position = history.c.position
+    query = select(history).where(*which.conditions()).order_by(position.desc()).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(position < cursor)
+    rows = connection.execute(query).mappings().all()
+    entries = tuple(HistoryEntry(**row) for row in rows[:limit])
+    return HistoryPage(entries, entries[-1].position if len(rows) > limit else None)

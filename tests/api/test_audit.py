@@ -1,0 +1,100 @@
+"""Every change of an account, or for admins of all."""
+
+import json
+
+import pytest
+
+from identity.credentials import Scope
+from tests.api.world import refusal, upload
+
+
+@pytest.fixture
+def tracks(client, alice, bob):
+    """Two tracks of alice's, one of bob's; each retitled once."""
+    made = [upload(client, alice, seed=1), upload(client, bob, seed=2), upload(client, alice, seed=3)]
+    for track, person in zip(made, (alice, bob, alice), strict=True):
+        client.patch(f"/tracks/{track['id']}", json={"title": "new"}, headers=person.headers)
+    return made
+
+
+@pytest.fixture
+def admin(world):
+    return world.sign_in("admin", scope=Scope.ADMIN)
+
+
+def audit(client, person, accept="", **params):
+    return client.get("/audit", params=params, headers={**person.headers, "Accept": accept})
+
+
+def told(answer):
+    return [(row["type"], row["track_id"]) for row in answer.json()["items"]]
+
+
+def test_an_account_reads_its_own_changes_newest_first(client, alice, tracks):
+    first, _, third = (track["id"] for track in tracks)
+    answer = audit(client, alice)
+    assert told(answer) == [
+        ("MetadataUpdated", third), ("MetadataUpdated", first), ("Created", third), ("Created", first),
+    ]  # fmt: skip
+    assert set(answer.json()["items"][0]) == {
+        "position", "did", "track_id", "version", "type", "actor", "via", "request_id", "at", "changes",
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("tracks")
+def test_an_admin_reads_everybodys(client, alice, bob, admin):
+    assert len(told(audit(client, admin))) == 6
+    assert told(audit(client, admin, did=bob.did)) == told(audit(client, bob))
+    assert told(audit(client, admin, actor=alice.did)) == told(audit(client, alice))
+
+
+@pytest.mark.usefixtures("tracks")
+def test_nobody_else_reads_others(client, alice, bob):
+    assert refusal(audit(client, alice, did=bob.did)) == (403, "not_owner")
+    assert told(audit(client, alice, actor=bob.did)) == []
+    assert refusal(client.get("/audit")) == (401, "not_authenticated")
+
+
+@pytest.mark.usefixtures("tracks")
+def test_it_is_searched_by_type_and_time(client, alice):
+    rows = audit(client, alice).json()["items"]
+    assert {row["type"] for row in audit(client, alice, type="Created").json()["items"]} == {"Created"}
+    since = audit(client, alice, since=rows[1]["at"]).json()["items"]
+    until = audit(client, alice, until=rows[1]["at"]).json()["items"]
+    assert (since, until) == (rows[:2], rows[2:])
+    assert audit(client, alice, type="\0").json()["items"] == []
+
+
+@pytest.mark.usefixtures("tracks")
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])
+def test_pages_of_any_size_are_the_same_whole(client, admin, limit):
+    seen, cursor = [], None
+    while True:
+        params = {"limit": limit, **({"cursor": cursor} if cursor else {})}
+        page = audit(client, admin, **params).json()
+        seen += page["items"]
+        cursor = page["cursor"]
+        if cursor is None:
+            break
+    assert seen == audit(client, admin).json()["items"]
+
+
+@pytest.mark.usefixtures("tracks")
+def test_as_ndjson_it_is_a_line_an_event(client, admin):
+    answer = audit(client, admin, accept="application/x-ndjson")
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    assert [json.loads(line) for line in answer.text.splitlines()] == audit(client, admin).json()["items"]
+    limited = audit(client, admin, accept="application/x-ndjson", limit=2)
+    assert len(limited.text.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"limit": 0}, (400, "invalid_field")),
+        ({"cursor": "x"}, (400, "invalid_field")),
+        ({"since": "yesterday"}, (422, "unparsable")),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(client, alice, params, expected):
+    assert refusal(audit(client, alice, **params)) == expected
