@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select, update
 
 from aggregates.track import Track
 from aggregates.values import BlobRef
@@ -69,18 +70,24 @@ def _due_jobs(
     connection: Connection, now: datetime, of_a_host: int, busy: Mapping[str, int]
 ) -> Sequence[Any]:
     full = [host for host, running in busy.items() if running >= of_a_host]
+    return connection.execute(_due_of_hosts(), {"now": now, "full": full, "of_a_host": of_a_host}).all()
+
+
+@cache  # making it takes longer than running it, and each look at what is due does
+def _due_of_hosts() -> Select[Any]:
     place = func.row_number().over(partition_by=lane.host, order_by=(job.not_before, job.track_id))
+    full = bindparam("full", expanding=True)
     due = (
         select(job.did, job.track_id, job.not_before, lane.host, place.label("place"))
         .join(mirror_lane, lane.did == job.did)
-        .where(_is_due(now), and_(lane.state == READY, ~lane.paused), lane.host.not_in(full))
+        .where(_is_due(bindparam("now")), and_(lane.state == READY, ~lane.paused), lane.host.not_in(full))
         .subquery()
     )
-    first = select(due).where(due.c.place <= of_a_host)
-    return connection.execute(first.order_by(due.c.not_before, due.c.track_id)).all()
+    first = select(due).where(due.c.place <= bindparam("of_a_host"))
+    return first.order_by(due.c.not_before, due.c.track_id)
 
 
-def _is_due(now: datetime) -> Any:
+def _is_due(now: Any) -> Any:
     return and_(or_(job.requested, job.again), job.not_before <= now, job.lease_until <= now)
 
 

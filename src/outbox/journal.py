@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from eventstore.database import Database
 from outbox.lanes import Lane, LeaseLostError, lock_lane
 from outbox.pds import RecordKey
-from outbox.tables import delivery_attempt, mirror_target
-from outbox.targets import PUT
+from outbox.tables import delivery_attempt
+from outbox.targets import CHANGE_TARGET, PUT, of_target
 from outbox.verdict import Kind, Verdict
 from outbox.work import Work
 
 attempt = delivery_attempt.c
 CANCELLED: Final = "cancelled"
 """The outcome of a record that came and went before the PDS heard of it."""
+
+# Made once: making these takes longer than running them, and every delivery does.
+_INTENT: Final = insert(delivery_attempt).returning(attempt.id)
+_END: Final = update(delivery_attempt).where(attempt.id == bindparam("attempt_id"))
 
 
 def intend(database: Database, lane: Lane, work: Work) -> int:
@@ -29,28 +33,22 @@ def intend(database: Database, lane: Lane, work: Work) -> int:
         now = database.now(connection)
         if lane.lease_until <= now:  # nobody has come yet, but may while the request is on its way
             raise LeaseLostError
-        connection.execute(update(mirror_target).where(_is_target(work.key)).values(ever_sent=True))
-        row = _row(lane, work, now)
-        attempt_id: int = connection.execute(
-            insert(delivery_attempt).values(row).returning(attempt.id)
-        ).scalar_one()
+        connection.execute(CHANGE_TARGET, {**of_target(work.key), "ever_sent": True})
+        attempt_id: int = connection.execute(_INTENT, _row(lane, work, now)).scalar_one()
         return attempt_id
 
 
 def note_unsent(connection: Connection, lane: Lane, work: Work, now: datetime, outcome: str) -> None:
     """Note that nothing had to be sent, so that the generation is accounted for."""
     row = {**_row(lane, work, now), "ended_at": now, "outcome": outcome}
-    connection.execute(insert(delivery_attempt).values(row))
+    connection.execute(insert(delivery_attempt), row)
 
 
 def conclude(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
     """Note how the attempt ended."""
     rev = verdict.rev if verdict.kind is Kind.DONE else None
-    connection.execute(
-        update(delivery_attempt)
-        .where(attempt.id == attempt_id)
-        .values(ended_at=now, outcome=verdict.kind.value, status=verdict.status, error=verdict.error, rev=rev)
-    )
+    end = {"ended_at": now, "outcome": verdict.kind.value, "status": verdict.status, "error": verdict.error}
+    connection.execute(_END, {"attempt_id": attempt_id, **end, "rev": rev})
 
 
 @dataclass(frozen=True)
@@ -83,11 +81,6 @@ def puts_since(connection: Connection, key: RecordKey, since: datetime) -> LateP
         unanswered=max((row.started_at for row in rows if row.outcome in open_ends), default=None),
         has_create=any(row.swap_cid is None for row in rows),
     )
-
-
-def _is_target(key: RecordKey) -> Any:
-    column = mirror_target.c
-    return (column.did == key.did) & (column.collection == key.collection) & (column.rkey == key.rkey)
 
 
 def _row(lane: Lane, work: Work, now: datetime) -> dict[str, Any]:

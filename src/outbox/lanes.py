@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, or_, select, update
 
 from eventstore.database import Database
+from eventstore.schema import UtcDateTime
 from outbox.backoff import backoff
 from outbox.tables import NEVER, PAST, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.targets import AUTH_REQUIRED, DELETE, HELD, READY, insert_into
@@ -52,85 +53,53 @@ def lane_due_at() -> ColumnElement[datetime]:
 def claim(database: Database, *, owner: str, limit: int, lease: timedelta) -> list[Lane]:
     """Take up to `limit` due lanes, the longest due first, and no more of a host than it may have at once."""
     with database.read() as connection:  # an idle relay writes nothing
-        if not _due_hosts(connection, database.now(connection)):
-            return []
+        due = connection.scalars(_DUE_HOSTS, {"now": database.now(connection)}).all()
+    if not due:
+        return []
     for _ in range(CLAIM_TRIES):
-        lanes, is_whole = _claim(database, owner, limit, lease)
+        lanes, is_whole = _claim(database, due, owner, limit, lease)
         if lanes or is_whole:
             return lanes
         time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - others are claiming, which takes milliseconds
     return []
 
 
-def _claim(database: Database, owner: str, limit: int, lease: timedelta) -> tuple[list[Lane], bool]:
-    """Claim, and say whether every host with due lanes could be looked at."""
+def _claim(
+    database: Database, due: Sequence[str], owner: str, limit: int, lease: timedelta
+) -> tuple[list[Lane], bool]:
+    """Claim of these hosts, and say whether all of them could be looked at."""
     lanes: list[Lane] = []
     with database.write() as connection:
-        due = _due_hosts(connection, database.now(connection))
-        locked = _lock_hosts(connection, due)
-        for host in locked:
-            now = database.now(connection)
-            dids = _next_of_host(connection, host, now, limit - len(lanes))
-            lanes += _lease(connection, host, dids, owner, now + lease)
-    return lanes, len(locked) == len(due)
+        most_of = _lock_hosts(connection, due)
+        for host in due:
+            if host in most_of:
+                now = database.now(connection)
+                dids = _next_of_host(connection, host, now, most_of[host], limit - len(lanes))
+                lanes += _lease(connection, host, dids, owner, now + lease)
+    return lanes, len(most_of) == len(due)
 
 
-def _due(now: datetime) -> ColumnElement[bool]:
-    return and_(
-        lane_columns.state == READY,
-        ~lane_columns.paused,
-        lane_due_at() <= now,
-        lane_columns.lease_until <= now,
-    )
+def _lock_hosts(connection: Connection, hosts: Sequence[str]) -> dict[str, int]:
+    """Hold the hosts that no other claim holds, for leases are counted under their host's lock; give their limits."""
+    return {row.host: row.max_lanes for row in connection.execute(_HOSTS, {"hosts": hosts})}
 
 
-def _due_hosts(connection: Connection, now: datetime) -> Sequence[str]:
-    hosts = select(lane_columns.host).join(pds_host, pds_host.c.host == lane_columns.host)
-    open_now = and_(~pds_host.c.paused, pds_host.c.retry_at <= now)
-    longest_due = func.min(lane_due_at())
-    return connection.scalars(
-        hosts.where(_due(now), open_now).group_by(lane_columns.host).order_by(longest_due)
-    ).all()
-
-
-def _lock_hosts(connection: Connection, hosts: Sequence[str]) -> list[str]:
-    """Hold the hosts that no other claim holds: leases are counted only under their host's lock."""
-    locked = connection.scalars(
-        select(pds_host.c.host).where(pds_host.c.host.in_(hosts)).with_for_update(skip_locked=True)
-    ).all()
-    return [host for host in hosts if host in set(locked)]
-
-
-def _next_of_host(connection: Connection, host: str, now: datetime, limit: int) -> Sequence[str]:
-    leased = and_(lane_columns.host == host, lane_columns.lease_until > now)
-    busy = connection.scalar(select(func.count()).select_from(mirror_lane).where(leased)) or 0
-    most = connection.scalar(select(pds_host.c.max_lanes).where(pds_host.c.host == host)) or 0
-    return connection.scalars(
-        select(lane_columns.did)
-        .where(lane_columns.host == host, _due(now))
-        .order_by(lane_due_at(), lane_columns.did)
-        .limit(max(0, min(most - busy, limit)))
-        .with_for_update(skip_locked=True)
-    ).all()
+def _next_of_host(connection: Connection, host: str, now: datetime, most: int, limit: int) -> Sequence[str]:
+    busy = connection.scalar(_BUSY, {"host": host, "now": now}) or 0
+    room = max(0, min(most - busy, limit))
+    return connection.scalars(_NEXT_OF_HOST, {"host": host, "now": now, "room": room}).all()
 
 
 def _lease(connection: Connection, host: str, dids: Sequence[str], owner: str, until: datetime) -> list[Lane]:
-    rows = connection.execute(
-        update(mirror_lane)
-        .where(lane_columns.did.in_(dids))
-        .values(lease_owner=owner, lease_epoch=lane_columns.lease_epoch + 1, lease_until=until)
-        .returning(lane_columns.did, lane_columns.lease_epoch)
-    )
+    if not dids:
+        return []
+    rows = connection.execute(_LEASE, {"dids": dids, "lease_owner": owner, "lease_until": until})
     return [Lane(row.did, host, owner, row.lease_epoch, until) for row in rows]
 
 
 def lock_lane(connection: Connection, lane: Lane) -> None:
     """Hold the lane's row to the end of the transaction; raises LeaseLostError unless it is as it was claimed."""
-    row = connection.execute(
-        select(lane_columns.lease_epoch, lane_columns.host)
-        .where(lane_columns.did == lane.did)
-        .with_for_update()
-    ).one_or_none()
+    row = connection.execute(_LOCK, {"did": lane.did}).one_or_none()
     if row is None or (row.lease_epoch, row.host) != (lane.epoch, lane.host):
         raise LeaseLostError
 
@@ -139,7 +108,7 @@ def release(database: Database, lane: Lane) -> None:
     """Give the lane back, due when the earliest of its targets is, but after the lanes that wait already."""
     with database.write() as connection:
         lock_lane(connection, lane)
-        earliest = connection.scalar(select(func.min(target_due_at())).where(target_columns.did == lane.did))
+        earliest = connection.scalar(_EARLIEST, {"did": lane.did})
         due_at = max(earliest or NEVER, database.now(connection))
         change_lane(connection, lane.did, lease_owner=None, lease_until=PAST, due_at=due_at)
 
@@ -184,7 +153,56 @@ def target_due_at() -> ColumnElement[datetime]:
 
 def change_lane(connection: Connection, did: str, **columns: Any) -> None:
     """Set columns of a lane."""
-    connection.execute(update(mirror_lane).where(lane_columns.did == did).values(columns))
+    connection.execute(_CHANGE, {"of_did": did, **columns})
+
+
+# Made once: making these takes longer than running them, and every turn does.
+
+_NOW: Final = bindparam("now", type_=UtcDateTime)
+_DUE: Final = and_(
+    lane_columns.state == READY,
+    ~lane_columns.paused,
+    lane_due_at() <= _NOW,
+    lane_columns.lease_until <= _NOW,
+)
+_DUE_HOSTS: Final = (
+    select(lane_columns.host)
+    .join(pds_host, pds_host.c.host == lane_columns.host)
+    .where(_DUE, ~pds_host.c.paused, pds_host.c.retry_at <= _NOW)
+    .group_by(lane_columns.host)
+    .order_by(func.min(lane_due_at()))
+)
+_HOSTS: Final = (
+    select(pds_host.c.host, pds_host.c.max_lanes)
+    .where(pds_host.c.host.in_(bindparam("hosts", expanding=True)))
+    .with_for_update(skip_locked=True)
+)
+_OF_HOST: Final = lane_columns.host == bindparam("host")
+_BUSY: Final = select(func.count()).select_from(mirror_lane).where(_OF_HOST, lane_columns.lease_until > _NOW)
+_NEXT_OF_HOST: Final = (
+    select(lane_columns.did)
+    .where(_OF_HOST, _DUE)
+    .order_by(lane_due_at(), lane_columns.did)
+    .limit(bindparam("room"))
+    .with_for_update(skip_locked=True)
+)
+_LEASE: Final = (
+    update(mirror_lane)
+    .where(lane_columns.did.in_(bindparam("dids", expanding=True)))
+    .values(
+        lease_owner=bindparam("lease_owner"),
+        lease_epoch=lane_columns.lease_epoch + 1,
+        lease_until=bindparam("lease_until"),
+    )
+    .returning(lane_columns.did, lane_columns.lease_epoch)
+)
+_LOCK: Final = (
+    select(lane_columns.lease_epoch, lane_columns.host)
+    .where(lane_columns.did == bindparam("did"))
+    .with_for_update()
+)
+_EARLIEST: Final = select(func.min(target_due_at())).where(target_columns.did == bindparam("did"))
+_CHANGE: Final = update(mirror_lane).where(lane_columns.did == bindparam("of_did"))
 
 
 def park_lane(connection: Connection, did: str, reason: str = AUTH_REQUIRED) -> None:

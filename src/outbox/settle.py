@@ -4,7 +4,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, case, select, update
+from sqlalchemy import bindparam, case, select
 
 from aggregates.track import Track
 from eventstore.envelope import Envelope
@@ -16,7 +16,7 @@ from outbox.delivery import Outcome, Result
 from outbox.journal import CANCELLED, conclude, note_unsent
 from outbox.lanes import Lane, change_lane, lock_lane, park_flight, slow_down
 from outbox.tables import NEVER, PAST, blob_job, mirror_target
-from outbox.targets import AUTH_REQUIRED, HELD, PUT, upsert
+from outbox.targets import AUTH_REQUIRED, CHANGE_TARGET, HELD, PUT, of_target, upsert
 from outbox.verdict import Kind, Verdict
 from outbox.work import Work
 
@@ -66,7 +66,7 @@ def _settle(unit: Unit, lane: Lane, result: Result) -> None:
                 reason="verifying",
             )
         case Outcome.SEEN:
-            _set(unit, result.work, look_at=_looked(result.work, None))
+            _set(unit, result.work, **_looked(result.work, None))
         case Outcome.FAILED:
             _note_failure(unit, lane, result.work, result.verdict)
 
@@ -86,16 +86,24 @@ def _acknowledge(unit: Unit, lane: Lane, result: Result) -> None:
         observed_cid=confirmed or sent,
         observed_body=encode(body) if body is not None else None,
         ever_sent=result.outcome is not Outcome.CANCELLED,
-        look_at=_looked(work, result.look_at),
+        **_looked(work, result.look_at),
         **_CLEAN,
     )
     change_lane(unit.connection, lane.did, failures=0)
 
 
-def _looked(work: Work, again_at: datetime | None) -> ColumnElement[datetime]:
+def _looked(work: Work, again_at: datetime | None) -> dict[str, datetime]:
     """Look again then, or never; but a doubt that came up since we looked stays."""
-    look_at = mirror_target.c.look_at
-    return case((look_at == work.look_at, again_at or NEVER), else_=look_at)
+    return {"looked_for": work.look_at, "again_at": again_at or NEVER}
+
+
+_LOOK_AT: Final = mirror_target.c.look_at
+_CHANGE_LOOKED: Final = CHANGE_TARGET.values(
+    look_at=case(
+        (bindparam("looked_for") == _LOOK_AT, bindparam("again_at", type_=_LOOK_AT.type)), else_=_LOOK_AT
+    )
+)
+"""Made once, as CHANGE_TARGET is: making it takes longer than running it."""
 
 
 _CLEAN: Final[dict[str, Any]] = {
@@ -117,8 +125,7 @@ def _note_missing(unit: Unit, work: Work) -> None:
     track = unit.load(Track, Track.create_id(work.track_id))
     track.record_missing(observed_at=unit.now)
     unit.save(track)
-    look_at = _looked(work, None)
-    _set(unit, work, **{**_CLEAN, "observed_cid": None, "observed_body": None, "look_at": look_at})
+    _set(unit, work, **{**_CLEAN, "observed_cid": None, "observed_body": None, **_looked(work, None)})
 
 
 def _still_stands(unit: Unit, work: Work) -> bool:
@@ -140,7 +147,7 @@ def _hold(unit: Unit, result: Result) -> None:
         reason="foreign_edit",
         failed_gen=result.work.gen,
         not_before=PAST,
-        look_at=_looked(result.work, None),
+        **_looked(result.work, None),
         conflict_cid=remote.cid if remote is not None else None,
         conflict_body=_kept(remote.body) if remote is not None else None,
     )
@@ -204,9 +211,5 @@ def _upload_again(unit: Unit, work: Work, *, not_before: datetime) -> None:
 
 
 def _set(unit: Unit, work: Work, **values: Any) -> None:
-    column, key = mirror_target.c, work.key
-    unit.connection.execute(
-        update(mirror_target)
-        .where(column.did == key.did, column.collection == key.collection, column.rkey == key.rkey)
-        .values(values)
-    )
+    statement = _CHANGE_LOOKED if "again_at" in values else CHANGE_TARGET
+    unit.connection.execute(statement, {**of_target(work.key), **values})

@@ -7,13 +7,14 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, update
+from sqlalchemy import Connection, Table, bindparam, update
 from sqlalchemy.sql.dml import Insert
 
 from aggregates.track import Track
 from eventstore.append import insert_of
 from eventstore.change import Change
 from eventstore.projection import Into
+from outbox.pds import RecordKey
 from outbox.tables import BLOB_JOBS, TARGETS, blob_job, mirror_lane, mirror_target
 
 AUTH_REQUIRED: Final = "auth_required"
@@ -96,6 +97,19 @@ def _setting(dialect: str, table: Table, columns: Sequence[str]) -> Insert:
     return insert.on_conflict_do_update(
         index_elements=list(table.primary_key.columns), set_={name: excluded[name] for name in columns}
     )
+
+
+CHANGE_TARGET: Final = update(mirror_target).where(
+    mirror_target.c.did == bindparam("of_did"),
+    mirror_target.c.collection == bindparam("of_collection"),
+    mirror_target.c.rkey == bindparam("of_rkey"),
+)
+"""Sets the columns that it is executed with, on the target that `of_target` names."""
+
+
+def of_target(key: RecordKey) -> dict[str, str]:
+    """Name a target to CHANGE_TARGET."""
+    return {"of_did": key.did, "of_collection": key.collection, "of_rkey": key.rkey}
 
 
 def insert_into(connection: Connection, table: Table) -> Any:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from sqlalchemy import ColumnElement, Connection, case, select
+from sqlalchemy import ColumnElement, Connection, bindparam, case, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.track import Track
@@ -89,12 +89,8 @@ def next_work(log: EventLog, lane: Lane, urls: RecordUrls, now: datetime, done: 
     `done` are tracks this turn has seen to. Raises UnreadableTargetError.
     """
     with log.database.read() as connection:
-        row = connection.execute(
-            select(mirror_target, is_open().label("is_open"))
-            .where(columns.did == lane.did, target_due_at() <= now, columns.track_id.not_in(done))
-            .order_by(~is_open(), _failures(), columns.desired_op != DELETE, columns.desired_gen)
-            .limit(1)
-        ).one_or_none()
+        wanted = {"did": lane.did, "now": now, "done": done}
+        row = connection.execute(_NEXT, wanted).one_or_none()
         if row is None:
             return None
         try:
@@ -111,6 +107,19 @@ def next_work(log: EventLog, lane: Lane, urls: RecordUrls, now: datetime, done: 
 def _failures() -> ColumnElement[int]:
     """Give how often the newest generation failed; else a record that always fails would keep its siblings back."""
     return case((columns.failed_gen == columns.desired_gen, columns.attempts), else_=0)
+
+
+_NEXT: Final = (
+    select(mirror_target, is_open().label("is_open"))
+    .where(
+        columns.did == bindparam("did"),
+        target_due_at() <= bindparam("now"),
+        columns.track_id.not_in(bindparam("done", expanding=True)),
+    )
+    .order_by(~is_open(), _failures(), columns.desired_op != DELETE, columns.desired_gen)
+    .limit(1)
+)
+"""Made once: making it takes longer than running it, and every turn does."""
 
 
 def _work(row: Any, recorded: Sequence[Recorded], track: Track, urls: RecordUrls) -> Work:
