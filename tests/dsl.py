@@ -172,6 +172,8 @@ def every_event() -> dict[str, Track.Event]:
         lambda t: t.set_support_gate(None, at=now),
         lambda t: t.delete(at=now),
         lambda t: t.undelete(at=now),
+        lambda t: t.record_foreign_edit("bafyforeign", observed_at=now),
+        lambda t: t.adopt_foreign_edit("bafyforeign", {"title": "theirs", "features": ()}, at=now),
     )
     track = a_track(
         album="old", features=(some_feature(),), tags=("a",), description="text", artwork=some_artwork()

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from eventsourcing.domain import Aggregate
 
+from aggregates import track_events as events
 from aggregates.errors import GatedTrackError, TrackDeletedError
 from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
 
 METADATA: Final = ("title", "album", "features", "tags", "description", "self_labels")
-NOT_IN_RECORD: Final = frozenset({"tags"})
 
 
 class Track(Aggregate, created_event_name="Created"):
@@ -21,196 +21,24 @@ class Track(Aggregate, created_event_name="Created"):
 
     # Events, in the order of a track's life.
 
-    class Event(Aggregate.Event):
-        """What every event of a track tells about itself."""
-
-        TOUCHES_RECORD: ClassVar[bool] = False
-        BY_RELAY: ClassVar[bool] = False
-
-        def touches_record(self) -> bool:
-            """Whether the record on the PDS has to be written again because of this event."""
-            return self.TOUCHES_RECORD
-
-        def apply(self, aggregate: Any) -> None:
-            self.assign(aggregate)
-            if not self.BY_RELAY:
-                aggregate.visible_version = self.originator_version
-                aggregate.updated_at = self.timestamp
-
-        def assign(self, track: "Track") -> None:
-            """Set what this event changes. No clock, no I/O, no refusal."""
-
-    class Created(Event, Aggregate.Created):
-        """The artist uploaded the track."""
-
-        TOPIC = "track.registered.v1"
-        TOUCHES_RECORD = True
-        did: str
-        track_id: int
-        title: str
-        artist: str
-        audio: Audio
-        album: str | None
-        features: list[Feature]
-        tags: list[str]
-        description: str | None
-        artwork: Artwork | None
-        support_gate: SupportGate | None
-        unlisted: bool
-        self_labels: list[str]
-        created_at: str
-        collection: str
-        rkey: str
-
-        def assign(self, track: "Track") -> None:
-            for field, value in vars(self).items():
-                if field in Track.__annotations__:
-                    setattr(track, field, tuple(value) if isinstance(value, list) else value)
-
-    class MetadataUpdated(Event):
-        """Only what changed; null means removed."""
-
-        TOPIC = "track.metadata_updated.v1"
-        changes: dict[str, Any]
-
-        def touches_record(self) -> bool:
-            return not NOT_IN_RECORD.issuperset(self.changes)
-
-        def assign(self, track: "Track") -> None:
-            for field, value in self.changes.items():
-                setattr(track, field, tuple(value) if isinstance(value, list) else value)
-
-    class ArtworkReplaced(Event):
-        """A cover was set, for the first time or in place of another."""
-
-        TOPIC = "track.artwork_replaced.v1"
-        TOUCHES_RECORD = True
-        artwork: Artwork
-
-        def assign(self, track: "Track") -> None:
-            track.artwork = self.artwork
-
-    class ArtworkRemoved(Event):
-        """The cover was taken off; its bytes stay until the sweep."""
-
-        TOPIC = "track.artwork_removed.v1"
-        TOUCHES_RECORD = True
-
-        def assign(self, track: "Track") -> None:
-            track.artwork = None
-
-    class SupportGateSet(Event):
-        """From now on for supporters only: the record names the gated URL and no blob."""
-
-        TOPIC = "track.support_gate_set.v1"
-        TOUCHES_RECORD = True
-        gate: SupportGate
-
-        def assign(self, track: "Track") -> None:
-            track.support_gate = self.gate
-
-    class SupportGateRemoved(Event):
-        """Open to everyone again."""
-
-        TOPIC = "track.support_gate_removed.v1"
-        TOUCHES_RECORD = True
-
-        def assign(self, track: "Track") -> None:
-            track.support_gate = None
-
-    class VisibilityChanged(Event):
-        """Shown in lists or not; the record does not say."""
-
-        TOPIC = "track.visibility_changed.v1"
-        unlisted: bool
-
-        def assign(self, track: "Track") -> None:
-            track.unlisted = self.unlisted
-
-    class AudioReplaced(Event):
-        """New audio; a blob of the earlier audio on the PDS, or the wish for one, ends with it."""
-
-        TOPIC = "track.audio_replaced.v1"
-        TOUCHES_RECORD = True
-        audio: Audio
-
-        def assign(self, track: "Track") -> None:
-            track.audio = self.audio
-            track.blob = None
-            track.blob_requested = False
-            track.blob_failure = None
-
-    class BlobMigrationRequested(Event):
-        """The artist wants the audio on the PDS too."""
-
-        TOPIC = "track.blob_migration_requested.v1"
-
-        def assign(self, track: "Track") -> None:
-            track.blob_requested = True
-            track.blob_failure = None
-
-    class BlobMigrated(Event):
-        """The PDS holds the audio and returned a reference, which the record names from now on."""
-
-        TOPIC = "track.blob_migrated.v1"
-        TOUCHES_RECORD = True
-        BY_RELAY = True
-        blob: BlobRef
-
-        def assign(self, track: "Track") -> None:
-            track.blob = self.blob
-            track.blob_requested = False
-            track.blob_failure = None
-
-    class BlobMigrationFailed(Event):
-        """The PDS did not take the audio; `final` says that trying again cannot help."""
-
-        TOPIC = "track.blob_migration_failed.v1"
-        BY_RELAY = True
-        reason: str
-        final: bool
-
-        def assign(self, track: "Track") -> None:
-            track.blob_failure = self.reason
-            track.blob_requested = track.blob_requested and not self.final
-
-    class RecordMissing(Event):
-        """The record was deleted elsewhere; nothing of ours makes it again without the owner."""
-
-        TOPIC = "track.record_missing.v1"
-        BY_RELAY = True
-        observed_at: datetime
-
-        def assign(self, track: "Track") -> None:
-            track.record_missing_since = self.observed_at
-
-    class RecordRestored(Event):
-        """The owner wants the record back: same key, same content."""
-
-        TOPIC = "track.record_restored.v1"
-        TOUCHES_RECORD = True
-
-        def assign(self, track: "Track") -> None:
-            track.record_missing_since = None
-
-    class Deleted(Event):
-        """The track is hidden and its record is to be removed; bytes stay within the grace period."""
-
-        TOPIC = "track.deleted.v1"
-        TOUCHES_RECORD = True
-
-        def assign(self, track: "Track") -> None:
-            track.deleted_at = self.timestamp
-            track.record_missing_since = None
-
-    class Undeleted(Event):
-        """The track is back, with the same key and content."""
-
-        TOPIC = "track.undeleted.v1"
-        TOUCHES_RECORD = True
-
-        def assign(self, track: "Track") -> None:
-            track.deleted_at = None
+    Event = events.TrackEvent
+    Created = events.Created
+    MetadataUpdated = events.MetadataUpdated
+    ArtworkReplaced = events.ArtworkReplaced
+    ArtworkRemoved = events.ArtworkRemoved
+    SupportGateSet = events.SupportGateSet
+    SupportGateRemoved = events.SupportGateRemoved
+    VisibilityChanged = events.VisibilityChanged
+    AudioReplaced = events.AudioReplaced
+    BlobMigrationRequested = events.BlobMigrationRequested
+    BlobMigrated = events.BlobMigrated
+    BlobMigrationFailed = events.BlobMigrationFailed
+    RecordMissing = events.RecordMissing
+    ForeignEditObserved = events.ForeignEditObserved
+    ForeignEditAdopted = events.ForeignEditAdopted
+    RecordRestored = events.RecordRestored
+    Deleted = events.Deleted
+    Undeleted = events.Undeleted
 
     # State.
 
@@ -239,6 +67,7 @@ class Track(Aggregate, created_event_name="Created"):
         self.blob_requested = False
         self.blob_failure: str | None = None
         self.record_missing_since: datetime | None = None
+        self.foreign_edit: str | None = None
         self.deleted_at: datetime | None = None
 
     @classmethod
@@ -259,10 +88,7 @@ class Track(Aggregate, created_event_name="Created"):
     def update_metadata(self, changes: Mapping[str, Any], *, at: datetime) -> None:
         """Set the given fields of METADATA, checked values (see aggregates.values), where they differ."""
         self._require_live()
-        changed = {field: changes[field] for field in METADATA if field in changes}
-        changed = {field: value for field, value in changed.items() if value != getattr(self, field)}
-        if changed:
-            stored = {f: list(v) if isinstance(v, tuple) else v for f, v in changed.items()}
+        if stored := self._stored_changes(changes):
             self.trigger_event(Track.MetadataUpdated, changes=stored, timestamp=at)
 
     def replace_artwork(self, artwork: Artwork, *, at: datetime) -> None:
@@ -308,9 +134,15 @@ class Track(Aggregate, created_event_name="Created"):
             self.trigger_event(Track.BlobMigrationRequested, timestamp=at)
 
     def restore_record(self, *, at: datetime) -> None:
-        """Ask for the record to be written again after it was deleted elsewhere."""
+        """Ask for the record to be written again after it was deleted or edited elsewhere."""
         self._require_live()
         self.trigger_event(Track.RecordRestored, timestamp=at)
+
+    def adopt_foreign_edit(self, cid: str, changes: Mapping[str, Any], *, at: datetime) -> None:
+        """Take over fields of METADATA, checked values, from the record that somebody else wrote."""
+        self._require_live()
+        stored = self._stored_changes(changes)
+        self.trigger_event(Track.ForeignEditAdopted, cid=cid, changes=stored, timestamp=at)
 
     def delete(self, *, at: datetime) -> None:
         """Delete the track; again is no change."""
@@ -338,9 +170,20 @@ class Track(Aggregate, created_event_name="Created"):
         if self.deleted_at is None and self.record_missing_since is None:
             self.trigger_event(Track.RecordMissing, observed_at=observed_at, timestamp=observed_at)
 
+    def record_foreign_edit(self, cid: str, *, observed_at: datetime) -> None:
+        """Note that somebody else changed the record; the same one is noted once, until its owner has decided."""
+        if self.deleted_at is None and self.foreign_edit != cid:
+            self.trigger_event(Track.ForeignEditObserved, cid=cid, timestamp=observed_at)
+
     def blob_accepts(self, audio_cid: str) -> bool:
         """Whether a blob with this audio may still be named by the record."""
         return self.deleted_at is None and self.support_gate is None and self.audio.cid == audio_cid
+
+    def _stored_changes(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Pick what differs, as events hold it."""
+        wanted = {field: changes[field] for field in METADATA if field in changes}
+        changed = {field: value for field, value in wanted.items() if value != getattr(self, field)}
+        return {field: list(value) if isinstance(value, tuple) else value for field, value in changed.items()}
 
     def _require_live(self) -> None:
         if self.deleted_at is not None:

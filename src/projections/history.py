@@ -14,7 +14,7 @@ from projections.fingerprint import fingerprint
 from projections.track_changes import TrackChange, track_changes
 from projections.visible_state import difference, visible_state
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 history = Table(
     "history",

@@ -27,6 +27,7 @@ def visible_state(track: Track | None) -> dict[str, Any]:
         "blob_requested": track.blob_requested,
         "blob_failure": track.blob_failure,
         "record_missing_since": _text(track.record_missing_since),
+        "foreign_edit": track.foreign_edit,
         "deleted_at": _text(track.deleted_at),
         "created_at": track.created_at,
         "collection": track.collection,

@@ -26,12 +26,14 @@ BY_A_PERSON: dict[str, Step] = {
     "replace_audio": lambda t: t.replace_audio(some_audio(2), at=NOW),
     "request_blob_migration": lambda t: t.request_blob_migration(at=NOW),
     "restore_record": lambda t: t.restore_record(at=NOW),
+    "adopt_foreign_edit": lambda t: t.adopt_foreign_edit("bafyforeign", {"title": "theirs"}, at=NOW),
     "delete": lambda t: t.delete(at=NOW),
 }
 BY_THE_RELAY: dict[str, Step] = {
     "record_blob": lambda t: t.record_blob(some_blob(), at=NOW),
     "record_blob_failure": lambda t: t.record_blob_failure("Timeout", final=False, at=NOW),
     "record_missing": lambda t: t.record_missing(observed_at=NOW),
+    "record_foreign_edit": lambda t: t.record_foreign_edit("bafyforeign", observed_at=NOW),
 }
 
 
@@ -50,6 +52,8 @@ BY_THE_RELAY: dict[str, Step] = {
         ("BlobMigrated", True),
         ("BlobMigrationFailed", False),
         ("RecordMissing", False),
+        ("ForeignEditObserved", False),
+        ("ForeignEditAdopted", False),
         ("RecordRestored", True),
         ("Deleted", True),
         ("Undeleted", True),
@@ -59,6 +63,14 @@ def test_the_record_is_written_again_because_of_these_events(event: str, touches
     events = every_event()
     assert set(events) == set(event_classes())
     assert events[event].touches_record() is touches
+
+
+def test_what_was_taken_over_is_a_new_generation_that_needs_no_write() -> None:
+    events = every_event()
+    new = {name for name, event in events.items() if event.sets_generation()}
+    written = {name for name, event in events.items() if event.touches_record()}
+    assert new - written == {"ForeignEditAdopted"}
+    assert written <= new
 
 
 def test_tags_alone_are_not_in_the_record() -> None:

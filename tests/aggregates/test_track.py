@@ -32,6 +32,7 @@ COMMANDS: dict[str, Step] = {
     "replace_audio": lambda t: t.replace_audio(some_audio(2), at=NOW),
     "request_blob_migration": lambda t: t.request_blob_migration(at=NOW),
     "restore_record": lambda t: t.restore_record(at=NOW),
+    "adopt_foreign_edit": lambda t: t.adopt_foreign_edit("bafyforeign", {"title": "theirs"}, at=NOW),
 }
 
 
@@ -53,6 +54,14 @@ def set_gate(track: Track) -> None:
 
 def record_goes_missing(track: Track) -> None:
     track.record_missing(observed_at=some_time(30))
+
+
+def edited_elsewhere(track: Track) -> None:
+    track.record_foreign_edit("bafyone", observed_at=some_time(30))
+
+
+def edited_elsewhere_again(track: Track) -> None:
+    track.record_foreign_edit("bafytwo", observed_at=some_time(31))
 
 
 # A track begins.
@@ -200,6 +209,56 @@ def test_a_missing_record_is_noted_once_with_the_time_it_was_missed() -> None:
 
 def test_the_record_of_a_deleted_track_is_not_missed() -> None:
     given(a_track(), delete).when(record_goes_missing).then()
+
+
+def test_the_same_foreign_edit_is_noted_once() -> None:
+    track = (
+        given(a_track())
+        .when(edited_elsewhere, edited_elsewhere, edited_elsewhere_again, edited_elsewhere_again)
+        .then(fact(Track.ForeignEditObserved, cid="bafyone"), fact(Track.ForeignEditObserved, cid="bafytwo"))
+    )
+    assert track.foreign_edit == "bafytwo"
+
+
+@pytest.mark.parametrize("decision", ["adopt_foreign_edit", "restore_record"])
+def test_a_foreign_edit_that_comes_again_after_its_owner_decided_is_noted_again(decision: str) -> None:
+    track = given(a_track(), edited_elsewhere, COMMANDS[decision]).when(edited_elsewhere).then(
+        fact(Track.ForeignEditObserved, cid="bafyone")
+    )  # fmt: skip
+    assert track.foreign_edit == "bafyone"
+
+
+@pytest.mark.parametrize("end", [delete, record_goes_missing])
+def test_a_foreign_edit_ends_with_its_record(end: Step) -> None:
+    track = given(a_track(), edited_elsewhere, end).track
+    assert track.foreign_edit is None
+
+
+def test_a_deleted_track_has_no_foreign_edits() -> None:
+    given(a_track(), delete).when(edited_elsewhere).then()
+
+
+def test_of_a_foreign_edit_only_what_is_new_is_taken_over() -> None:
+    theirs = {"title": "theirs", "album": "same", "features": (some_feature(),), "description": None}
+    track = (
+        given(a_track(album="same", description="ours"), edited_elsewhere)
+        .when(lambda t: t.adopt_foreign_edit("bafyone", theirs, at=NOW))
+        .then(
+            fact(
+                Track.ForeignEditAdopted,
+                cid="bafyone",
+                changes={"title": "theirs", "features": [some_feature()], "description": None},
+            )
+        )
+    )
+    assert (track.title, track.album, track.features) == ("theirs", "same", (some_feature(),))
+    assert (track.description, track.foreign_edit) == (None, None)
+
+
+def test_a_decision_for_theirs_is_an_event_although_it_changes_nothing_here() -> None:
+    given(a_track(), edited_elsewhere).when(
+        lambda t: t.adopt_foreign_edit("bafyone", {"title": t.title}, at=NOW)
+    ).then(fact(Track.ForeignEditAdopted, cid="bafyone", changes={}))
 
 
 def test_a_restored_record_is_no_longer_missing() -> None:

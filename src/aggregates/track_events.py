@@ -1,0 +1,258 @@
+"""What happened to a track: the events, in the order of its life. Their topics and fields are stored data."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from eventsourcing.domain import Aggregate
+
+from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
+
+if TYPE_CHECKING:
+    from aggregates.track import Track
+
+NOT_IN_RECORD: Final = frozenset({"tags"})
+
+
+def assign_fields(track: "Track", values: Mapping[str, Any]) -> None:
+    """Set fields to values as they are stored: events hold lists, a track tuples."""
+    for field, value in values.items():
+        setattr(track, field, tuple(value) if isinstance(value, list) else value)
+
+
+class TrackEvent(Aggregate.Event):
+    """What every event of a track tells about itself."""
+
+    TOUCHES_RECORD: ClassVar[bool] = False
+    BY_RELAY: ClassVar[bool] = False
+
+    def touches_record(self) -> bool:
+        """Whether the record on the PDS has to be written again because of this event."""
+        return self.TOUCHES_RECORD
+
+    def sets_generation(self) -> bool:
+        """Whether the record has to be as of this event from here on, be it that it is so already."""
+        return self.touches_record()
+
+    def apply(self, aggregate: Any) -> None:
+        self.assign(aggregate)
+        if not self.BY_RELAY:
+            aggregate.visible_version = self.originator_version
+            aggregate.updated_at = self.timestamp
+
+    def assign(self, track: "Track") -> None:
+        """Set what this event changes. No clock, no I/O, no refusal."""
+
+
+class Created(TrackEvent, Aggregate.Created):
+    """The artist uploaded the track."""
+
+    TOPIC = "track.registered.v1"
+    TOUCHES_RECORD = True
+    did: str
+    track_id: int
+    title: str
+    artist: str
+    audio: Audio
+    album: str | None
+    features: list[Feature]
+    tags: list[str]
+    description: str | None
+    artwork: Artwork | None
+    support_gate: SupportGate | None
+    unlisted: bool
+    self_labels: list[str]
+    created_at: str
+    collection: str
+    rkey: str
+
+    def assign(self, track: "Track") -> None:
+        known = type(track).__annotations__
+        assign_fields(track, {field: value for field, value in vars(self).items() if field in known})
+
+
+class MetadataUpdated(TrackEvent):
+    """Only what changed; null means removed."""
+
+    TOPIC = "track.metadata_updated.v1"
+    changes: dict[str, Any]
+
+    def touches_record(self) -> bool:
+        return not NOT_IN_RECORD.issuperset(self.changes)
+
+    def assign(self, track: "Track") -> None:
+        assign_fields(track, self.changes)
+
+
+class ArtworkReplaced(TrackEvent):
+    """A cover was set, for the first time or in place of another."""
+
+    TOPIC = "track.artwork_replaced.v1"
+    TOUCHES_RECORD = True
+    artwork: Artwork
+
+    def assign(self, track: "Track") -> None:
+        track.artwork = self.artwork
+
+
+class ArtworkRemoved(TrackEvent):
+    """The cover was taken off; its bytes stay until the sweep."""
+
+    TOPIC = "track.artwork_removed.v1"
+    TOUCHES_RECORD = True
+
+    def assign(self, track: "Track") -> None:
+        track.artwork = None
+
+
+class SupportGateSet(TrackEvent):
+    """From now on for supporters only: the record names the gated URL and no blob."""
+
+    TOPIC = "track.support_gate_set.v1"
+    TOUCHES_RECORD = True
+    gate: SupportGate
+
+    def assign(self, track: "Track") -> None:
+        track.support_gate = self.gate
+
+
+class SupportGateRemoved(TrackEvent):
+    """Open to everyone again."""
+
+    TOPIC = "track.support_gate_removed.v1"
+    TOUCHES_RECORD = True
+
+    def assign(self, track: "Track") -> None:
+        track.support_gate = None
+
+
+class VisibilityChanged(TrackEvent):
+    """Shown in lists or not; the record does not say."""
+
+    TOPIC = "track.visibility_changed.v1"
+    unlisted: bool
+
+    def assign(self, track: "Track") -> None:
+        track.unlisted = self.unlisted
+
+
+class AudioReplaced(TrackEvent):
+    """New audio; a blob of the earlier audio on the PDS, or the wish for one, ends with it."""
+
+    TOPIC = "track.audio_replaced.v1"
+    TOUCHES_RECORD = True
+    audio: Audio
+
+    def assign(self, track: "Track") -> None:
+        track.audio = self.audio
+        track.blob = None
+        track.blob_requested = False
+        track.blob_failure = None
+
+
+class BlobMigrationRequested(TrackEvent):
+    """The artist wants the audio on the PDS too."""
+
+    TOPIC = "track.blob_migration_requested.v1"
+
+    def assign(self, track: "Track") -> None:
+        track.blob_requested = True
+        track.blob_failure = None
+
+
+class BlobMigrated(TrackEvent):
+    """The PDS holds the audio and returned a reference, which the record names from now on."""
+
+    TOPIC = "track.blob_migrated.v1"
+    TOUCHES_RECORD = True
+    BY_RELAY = True
+    blob: BlobRef
+
+    def assign(self, track: "Track") -> None:
+        track.blob = self.blob
+        track.blob_requested = False
+        track.blob_failure = None
+
+
+class BlobMigrationFailed(TrackEvent):
+    """The PDS did not take the audio; `final` says that trying again cannot help."""
+
+    TOPIC = "track.blob_migration_failed.v1"
+    BY_RELAY = True
+    reason: str
+    final: bool
+
+    def assign(self, track: "Track") -> None:
+        track.blob_failure = self.reason
+        track.blob_requested = track.blob_requested and not self.final
+
+
+class RecordMissing(TrackEvent):
+    """The record was deleted elsewhere; nothing of ours makes it again without the owner."""
+
+    TOPIC = "track.record_missing.v1"
+    BY_RELAY = True
+    observed_at: datetime
+
+    def assign(self, track: "Track") -> None:
+        track.record_missing_since = self.observed_at
+        track.foreign_edit = None
+
+
+class ForeignEditObserved(TrackEvent):
+    """Somebody else changed our fields in the record; it is held until its owner says whose value stays."""
+
+    TOPIC = "track.foreign_edit_observed.v1"
+    BY_RELAY = True
+    cid: str
+
+    def assign(self, track: "Track") -> None:
+        track.foreign_edit = self.cid
+
+
+class ForeignEditAdopted(TrackEvent):
+    """The owner took over what somebody else wrote in the record; `changes` is what it changed here, null means removed."""
+
+    TOPIC = "track.foreign_edit_adopted.v1"
+    cid: str
+    changes: dict[str, Any]
+
+    def sets_generation(self) -> bool:
+        return True
+
+    def assign(self, track: "Track") -> None:
+        track.foreign_edit = None
+        assign_fields(track, self.changes)
+
+
+class RecordRestored(TrackEvent):
+    """The owner wants the record to be what the track says: after it was deleted or edited elsewhere."""
+
+    TOPIC = "track.record_restored.v1"
+    TOUCHES_RECORD = True
+
+    def assign(self, track: "Track") -> None:
+        track.record_missing_since = None
+        track.foreign_edit = None
+
+
+class Deleted(TrackEvent):
+    """The track is hidden and its record is to be removed; bytes stay within the grace period."""
+
+    TOPIC = "track.deleted.v1"
+    TOUCHES_RECORD = True
+
+    def assign(self, track: "Track") -> None:
+        track.deleted_at = self.timestamp
+        track.record_missing_since = None
+        track.foreign_edit = None
+
+
+class Undeleted(TrackEvent):
+    """The track is back, with the same key and content."""
+
+    TOPIC = "track.undeleted.v1"
+    TOUCHES_RECORD = True
+
+    def assign(self, track: "Track") -> None:
+        track.deleted_at = None
