@@ -4,6 +4,7 @@ import click
 
 from service.cli_log import history, migrate, rebuild, verify
 from service.cli_serve import relay, serve
+from service.cli_tape import export, import_
 from service.output import Commands
 
 
@@ -16,5 +17,5 @@ def main() -> None:
     """
 
 
-for command in (serve, relay, migrate, rebuild, verify, history):
+for command in (serve, relay, migrate, rebuild, verify, history, export, import_):
     main.add_command(command)

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from eventstore.errors import EventStoreError
 from projections.scratch import OvertakenError
+from replay.errors import ReplayError
 from service.migrate import OutdatedSchemaError
 from service.settings import SettingsError
 from storage.errors import StorageError
@@ -19,7 +20,14 @@ from storage.errors import StorageError
 DRIFT: Final = 3
 """The exit code of a check that has found something."""
 
-EXPECTED: Final = (SettingsError, OutdatedSchemaError, EventStoreError, OvertakenError, StorageError)
+EXPECTED: Final = (
+    SettingsError,
+    OutdatedSchemaError,
+    EventStoreError,
+    OvertakenError,
+    ReplayError,
+    StorageError,
+)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer with JSON on stdout.")
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")

@@ -103,12 +103,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def migrated_sqlite(sqlite_template: Path, fresh_sqlite: str) -> str:
     """An SQLite database with our schema."""
-    target = str(make_url(fresh_sqlite).database)
-    with (
-        contextlib.closing(sqlite3.connect(sqlite_template)) as old,
-        contextlib.closing(sqlite3.connect(target)) as new,
-    ):
-        old.backup(new)  # unlike a file copy, takes what is still in the WAL
+    clone_sqlite(sqlite_template, Path(str(make_url(fresh_sqlite).database)))
     return fresh_sqlite
 
 
@@ -116,6 +111,15 @@ def migrated_sqlite(sqlite_template: Path, fresh_sqlite: str) -> str:
 def migrated_url(request: pytest.FixtureRequest) -> str:
     """A database with our schema, once of each kind."""
     return str(request.getfixturevalue(f"migrated_{request.param}"))
+
+
+def clone_sqlite(template: Path, target: Path) -> None:
+    """Copy an SQLite database, with what is still in its WAL."""
+    with (
+        contextlib.closing(sqlite3.connect(template)) as old,
+        contextlib.closing(sqlite3.connect(target)) as new,
+    ):
+        old.backup(new)
 
 
 @contextlib.contextmanager

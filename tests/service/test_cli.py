@@ -169,3 +169,26 @@ def test_database_that_is_away_is_told_in_a_line(tmp_path: Path, command: str) -
     assert "Traceback" not in result.stderr
     assert "hush" not in result.stderr
     assert not result.stdout
+
+
+def test_the_log_is_taken_out_and_in_again(
+    on_tape: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = str(tmp_path / "tape")
+    assert json.loads(on_tape("export", file, "--json").output)["lines"] > 3
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", f"sqlite:///{tmp_path / 'new.db'}")
+    on_tape("migrate")
+    assert on_tape("import", file, "--dry-run").output.endswith("the file is whole\n")
+    assert on_tape("import", file).output.endswith("imported; everybody signs in anew\n")
+    assert on_tape("verify", "projections").exit_code == 0
+    assert "Second" in on_tape("history", "1").output
+    again = on_tape("import", file)
+    assert (again.exit_code, "holds something already" in again.output) == (1, True)
+
+
+def test_a_tape_that_is_not_there_or_broken_is_told_in_a_line(on_tape: Type, tmp_path: Path) -> None:
+    assert on_tape("import", str(tmp_path / "none")).exit_code == 2
+    (tmp_path / "bad").write_text("{}\n")
+    refused = on_tape("import", str(tmp_path / "bad"))
+    assert refused.exit_code == 1
+    assert refused.output.startswith("Error: line 1: ")

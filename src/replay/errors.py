@@ -1,0 +1,20 @@
+"""What recovery refuses; each says what was kept and what to do."""
+
+
+class ReplayError(Exception):
+    """A recovery command cannot go on."""
+
+
+class BrokenTapeError(ReplayError):
+    """The file is not what an export wrote. `line` is where, counted from 1."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line}: {reason}. Nothing was imported; take another copy of the export.")
+        self.line = line
+
+
+class NotEmptyError(ReplayError):
+    """The database holds something already. Nothing was imported; import into an empty one."""
+
+    def __str__(self) -> str:
+        return str(type(self).__doc__)

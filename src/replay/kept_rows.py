@@ -1,0 +1,114 @@
+"""What an export holds: the log, and what no log can say - observations, attempts, accounts, where bytes lie.
+
+Read models are not in it: an import makes them again. No secret is either: people sign in anew.
+"""
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Column, Connection, LargeBinary, RowMapping, Table, select, tuple_
+
+from eventstore.database import Database
+from eventstore.schema import UtcDateTime, stored_event
+from identity.accounts import account
+from outbox.tables import PAST, blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
+from replay.tape import Row
+from storage.media import media
+
+PAGE: Final = 500
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A table whose rows are exported, and the columns that begin anew at an import."""
+
+    table: Table
+    anew: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """Give the name of its rows in a tape."""
+        return self.table.name
+
+    def to_row(self, values: RowMapping) -> Row:
+        """Write a row as JSON values."""
+        return {
+            column.name: _exported(column, values[column.name])
+            for column in self.table.columns
+            if column.name not in self.anew
+        }
+
+    def from_row(self, row: Row) -> dict[str, Any]:
+        """Read what to_row wrote; raises ValueError when it is another table's or version's."""
+        wanted = {column.name for column in self.table.columns} - set(self.anew)
+        if set(row) != wanted:
+            names = ", ".join(sorted(set(row) ^ wanted))
+            msg = f"a row of {self.kind} has other columns in this version: {names}"
+            raise ValueError(msg)
+        return {name: _imported(self.table.c[name], value) for name, value in row.items()} | dict(self.anew)
+
+
+_NO_LEASE: Final = {"lease_owner": None, "lease_until": PAST, "lease_epoch": 0}
+LOG: Final = Kept(stored_event)
+KEPT: Final = (
+    LOG,
+    Kept(account),
+    Kept(media),
+    Kept(pds_host),
+    Kept(mirror_lane, _NO_LEASE),
+    Kept(mirror_target),
+    Kept(blob_job, _NO_LEASE),
+    Kept(delivery_attempt),
+)
+"""In the order in which they are written and read. A flight that was under way has ended long before an import."""
+
+BY_KIND: Final = {kept.kind: kept for kept in KEPT}
+
+
+def rows_of(database: Database, kept: Kept, did: str | None = None) -> Iterator[Row]:
+    """Give all rows of a table, or those of an account, in the order of its key; each page is a statement."""
+    key = list(kept.table.primary_key.columns)
+    query = select(kept.table).order_by(*key).limit(PAGE)
+    if did is not None:
+        query = query.where(kept.table.c.did == did)
+    last: tuple[Any, ...] | None = None
+    while True:
+        page = query if last is None else query.where(tuple_(*key) > tuple_(*last))
+        with database.read() as connection:
+            rows = connection.execute(page).mappings().all()
+        yield from (kept.to_row(row) for row in rows)
+        if len(rows) < PAGE:
+            return
+        last = tuple(rows[-1][column.name] for column in key)
+
+
+def is_empty(connection: Connection) -> bool:
+    """Whether none of these tables has a row."""
+    return all(connection.execute(select(kept.table).limit(1)).first() is None for kept in KEPT)
+
+
+def _exported(column: Column[Any], value: Any) -> Any:
+    if value is None:
+        return None
+    return _codec(column)[0](value)
+
+
+def _imported(column: Column[Any], value: Any) -> Any:
+    if value is None:
+        return None
+    return _codec(column)[1](value)
+
+
+def _codec(column: Column[Any]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    if column is stored_event.c.state:  # JSON already, and to be read by people
+        return bytes.decode, str.encode
+    if isinstance(column.type, LargeBinary):
+        return lambda data: base64.b64encode(data).decode(), lambda text: base64.b64decode(
+            text, validate=True
+        )
+    if isinstance(column.type, UtcDateTime):
+        return datetime.isoformat, datetime.fromisoformat
+    return lambda value: value, lambda value: value

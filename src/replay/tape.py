@@ -1,0 +1,97 @@
+"""The file of an export: lines of JSON, a header first, a checksum in each, and a digest of all at the end.
+
+{"kind": "header", "row": {"format": 1, ...}, "sum": "..."}
+{"kind": "stored_event", "row": {...}, "sum": "..."}
+{"kind": "end", "row": {"lines": 2, "digest": "..."}, "sum": "..."}
+
+`sum` is the first 16 hex digits of the SHA-256 of the line's kind and row, `digest` the SHA-256 of all lines before.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+from replay.errors import BrokenTapeError
+
+FORMAT: Final = 1
+HEADER: Final = "header"
+END: Final = "end"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: its number in the file, what it is of, and what it says."""
+
+    number: int
+    kind: str
+    row: Row
+
+
+def written(header: Row, rows: Iterable[tuple[str, Row]]) -> Iterator[bytes]:
+    """Write a tape, line by line."""
+    digest, lines = sha256(), 0
+    for kind, row in _framed(header, rows):
+        line = _line(kind, row)
+        digest.update(line)
+        lines += 1
+        yield line
+    yield _line(END, {"lines": lines, "digest": digest.hexdigest()})
+
+
+def read(lines: Iterable[bytes]) -> Iterator[Line]:
+    """Read a tape, its header first; raises BrokenTapeError where a line is not as it was written, or one is missing."""
+    digest, number, lines = sha256(), 0, iter(lines)
+    for number, raw in enumerate(lines, 1):
+        line = _parsed(number, raw)
+        if (line.kind == HEADER) != (number == 1):
+            raise BrokenTapeError(number, "an export begins with its header, and has one")
+        if line.kind == END:
+            _check_end(line, digest.hexdigest())
+            _check_nothing_follows(number, lines)
+            return
+        if number == 1 and line.row.get("format") != FORMAT:
+            raise BrokenTapeError(number, f"this version reads format {FORMAT}, not {line.row.get('format')}")
+        digest.update(raw)
+        yield line
+    raise BrokenTapeError(number + 1, "the file ends before its end")
+
+
+def _framed(header: Row, rows: Iterable[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
+    yield HEADER, {"format": FORMAT, **header}
+    yield from rows
+
+
+def _line(kind: str, row: Row) -> bytes:
+    text = json.dumps({"kind": kind, "row": row, "sum": _sum(kind, row)}, separators=(",", ":"))
+    return text.encode() + b"\n"
+
+
+def _sum(kind: str, row: Row) -> str:
+    return sha256(json.dumps([kind, row], sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def _parsed(number: int, raw: bytes) -> Line:
+    try:
+        line = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise BrokenTapeError(number, "this is not a line of JSON") from None
+    match line:
+        case {"kind": str(kind), "row": dict(row), "sum": str(checksum), **rest} if not rest:
+            if checksum != _sum(kind, row):
+                raise BrokenTapeError(number, "the line was changed: its checksum is another")
+            return Line(number, kind, row)
+    raise BrokenTapeError(number, "a line has a kind, a row and a sum")
+
+
+def _check_end(line: Line, digest: str) -> None:
+    if line.row != {"lines": line.number - 1, "digest": digest}:
+        raise BrokenTapeError(line.number, "lines were lost, added or moved: the digest is another")
+
+
+def _check_nothing_follows(number: int, lines: Iterable[bytes]) -> None:
+    for _ in lines:
+        raise BrokenTapeError(number + 1, "something follows the end")

@@ -1,0 +1,42 @@
+"""A service with a past, and empty databases to begin anew in."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.settings import PREFIX, Settings
+from tests.api.world import World
+from tests.servers.databases import KINDS, clone_sqlite, temporary_database
+
+
+@pytest.fixture
+def world(tmp_path: Path, migrated_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The service, on a migrated database."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    made = World(Settings(data=tmp_path / "data", database_url=migrated_url))
+    yield made
+    asyncio.run(made.made.close())
+
+
+@pytest.fixture
+def elsewhere_sqlite(sqlite_template: Path, tmp_path: Path) -> str:
+    """An SQLite one."""
+    clone_sqlite(sqlite_template, tmp_path / "elsewhere.db")
+    return f"sqlite:///{tmp_path / 'elsewhere.db'}"
+
+
+@pytest.fixture
+def elsewhere_postgres(postgres_url: str, postgres_template: str) -> Iterator[str]:
+    """A PostgreSQL one."""
+    with temporary_database(postgres_url, postgres_template) as url:
+        yield url
+
+
+@pytest.fixture(params=KINDS)
+def elsewhere(request: pytest.FixtureRequest) -> str:
+    """A migrated database that is not the world's."""
+    return str(request.getfixturevalue(f"elsewhere_{request.param}"))
