@@ -41,6 +41,7 @@ class Outcome(Enum):
     MISSING = "missing"
     SETTLING = "settling"
     SEEN = "seen"
+    REBASED = "rebased"
     FAILED = "failed"
 
 
@@ -111,14 +112,29 @@ class Delivery:
         except RemoteUnknownError as error:
             return Result(work, Outcome.FAILED, error.verdict)
         finding = await in_thread(self._compare, look, work, remote)
-        if finding is not Finding.REBASE:
-            return Result(work, _OUTCOMES[finding], Verdict(Kind.DONE), remote=remote)
-        work = work.on(remote.cid, remote.body)
-        if work.request_cid == remote.cid:  # only what is not ours has changed
+        if finding is Finding.MISSING and work.is_acked:
+            return await self._miss(lane, work, deadline)
+        if finding is Finding.REBASE and not work.was_rejected:
+            return await self._put_right(lane, work.on(remote.cid, remote.body), remote, deadline)
+        return Result(work, _SEEN[finding], Verdict(Kind.DONE), remote=remote)
+
+    async def _put_right(self, lane: Lane, work: Work, remote: Remote, deadline: _Deadline) -> Result:
+        """Write on top of what was found, unless only what is not ours has changed."""
+        if work.request_cid == remote.cid:
             return Result(work, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote)
         if work.check(self._lexicon) is not None:
             return Result(work, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
         return await self._send(lane, work, deadline)
+
+    async def _miss(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
+        """Have the PDS say itself whether the record is gone: one that was taken down reads as absent, too."""
+        again = work.as_it_was()
+        if again.request_cid != work.base:
+            return Result(work, Outcome.MISSING, Verdict(Kind.DONE))
+        attempt_id = await in_thread(intend, self._database, lane, again)
+        verdict = await self._call(again, deadline.within(REQUEST_SECONDS))
+        outcome = _CONFIRMED.get(verdict.kind, Outcome.FAILED)
+        return Result(work, outcome, verdict, attempt_id)
 
     async def _send(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
         for _ in range(MAX_REBASES):
@@ -187,5 +203,7 @@ _OUTCOMES: Final = {
     Finding.LANDED: Outcome.DELIVERED,
     Finding.MISSING: Outcome.MISSING,
     Finding.FOREIGN: Outcome.HELD,
-    Finding.AGREES: Outcome.SEEN,
 }
+_SEEN: Final = {**_OUTCOMES, Finding.AGREES: Outcome.SEEN, Finding.REBASE: Outcome.REBASED}
+_CONFIRMED: Final = {Kind.DONE: Outcome.SEEN, Kind.READ_BACK: Outcome.MISSING}
+"""What it says of a record that reads as absent when the PDS is sent once more what it had."""

@@ -35,14 +35,14 @@ class _Page:
 
     def add(self, change: Change, track: Track) -> None:
         self.newest = track
-        if isinstance(change.event, Track.Event) and change.event.touches_record():
+        if isinstance(change.event, Track.Event) and change.event.sets_generation():
             self.touched = change
         if _blob_wish(change.before) != _blob_wish(track):
             self.blob_changed = track
 
 
 class MirrorTargets:
-    """One target per record: the newest generation that touches it, and whether it is to be put or deleted."""
+    """One target per record: its newest generation, and whether it is to be put or deleted."""
 
     name: Final = "mirror"
     fingerprint: Final = "mirror-1"

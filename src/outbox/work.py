@@ -41,8 +41,15 @@ class Work:
     is_open: bool = True
     """Whether there is something to send; else the record is only to be looked at."""
     look_at: datetime = NEVER
+    is_acked: bool = False
+    """Whether the PDS has confirmed this generation."""
     conflict: str | None = None
     detached: bool = False
+
+    @property
+    def was_rejected(self) -> bool:
+        """Whether the PDS refuses this generation for good, so that there is a base to be kept and nothing to be sent."""
+        return not (self.is_open or self.is_acked or self.detached) and self.conflict is None
 
     @property
     def body(self) -> Record | None:
@@ -63,6 +70,10 @@ class Work:
     def on(self, base: str | None, observed: Record | None) -> Self:
         """Give the same work on another base."""
         return replace(self, base=base, observed=observed, ever_sent=True)
+
+    def as_it_was(self) -> Self:
+        """Give the work of sending once more what the PDS had: where it has it still, that changes nothing."""
+        return replace(self, op=PUT, desired=self.observed)
 
     def check(self, lexicon: Lexicon) -> str | None:
         """Say why the PDS must not be sent this record, if so."""
@@ -123,17 +134,18 @@ _NEXT: Final = (
 
 
 def _work(row: Any, recorded: Sequence[Recorded], track: Track, urls: RecordUrls) -> Work:
-    touching = [r for r in recorded if isinstance(r.event, Track.Event) and r.event.touches_record()]
-    gen = touching[-1].position
+    gens = [r.position for r in recorded if isinstance(r.event, Track.Event) and r.event.sets_generation()]
+    gen = gens[-1]
     deleted = track.deleted_at is not None
-    recreates = any(isinstance(r.event, RECREATING) and r.position > row.acked_gen for r in touching)
+    recreates = any(isinstance(r.event, RECREATING) and r.position > row.acked_gen for r in recorded)
+    conflict = row.conflict_cid if row.state == HELD else None
     return Work(
         key=RecordKey(row.did, row.collection, row.rkey),
         track_id=row.track_id,
         gen=gen,
         op=DELETE if deleted else PUT,
         desired=None if deleted else record_for(track, gen, urls),
-        base=row.observed_cid,
+        base=conflict if deleted and conflict is not None else row.observed_cid,
         observed=decode(row.observed_body) if row.observed_body is not None else None,
         ever_sent=row.ever_sent,
         attempts=row.attempts if row.failed_gen == gen else 0,
@@ -141,7 +153,8 @@ def _work(row: Any, recorded: Sequence[Recorded], track: Track, urls: RecordUrls
         history=tuple(recorded),
         is_open=row.is_open,
         look_at=row.look_at,
-        conflict=row.conflict_cid if row.state == HELD else None,
+        is_acked=row.acked_gen >= gen,
+        conflict=conflict,
         detached=row.detached,
     )
 
