@@ -27,6 +27,12 @@ POSTGRES_SETTINGS: Final[Mapping[str, str]] = {
     "tcp_keepalives_count": "3",
     "timezone": "UTC",
 }
+POSTGRES_KEEPALIVES: Final[Mapping[str, int]] = {
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""Of our end: who only listens would never notice that the server has gone."""
 
 
 class Database:
@@ -58,6 +64,7 @@ class Database:
                 "connect_args": {
                     "options": " ".join(f"-c {name}={value}" for name, value in settings),
                     "connect_timeout": 5,
+                    **POSTGRES_KEEPALIVES,
                 },
                 "pool_pre_ping": True,
             }
