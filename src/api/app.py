@@ -17,6 +17,7 @@ from api.routers import (
     me,
     media,
     mirrors,
+    oauth,
     records,
     track_commands,
     tracks,
@@ -27,7 +28,7 @@ from api.turns import Turns
 
 ROUTERS: Final = tuple(
     module.router
-    for module in (tracks, track_commands, undo, records, mirrors, history, audit, media, me, auth, health)
+    for module in (tracks, track_commands, undo, records, mirrors, history, audit, media, me, auth, oauth, health)
 )
 EXPOSED: Final = ("ETag", "Location", "X-Request-Id", "Retry-After", "Preference-Applied", "Content-Range")
 

@@ -6,12 +6,12 @@ from fastapi import Depends, Request
 from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 
+from api.browser import cookie_tokens
 from api.refusals import CrossSiteError, NotAuthenticatedError, ScopeRequiredError
 from api.services import Services
 from identity.credentials import Principal, Scope
 from identity.errors import CredentialExpiredError
 
-COOKIE: Final = "mastertape_session"
 BEARER: Final = "bearer "
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SAME_SITE: Final = frozenset({"same-origin", "none"})
@@ -31,8 +31,7 @@ def token_of(request: Request) -> SecretStr | None:
     header = request.headers.get("authorization", "")
     if header[: len(BEARER)].lower() == BEARER:
         return SecretStr(header[len(BEARER) :].strip())
-    cookie = request.cookies.get(COOKIE)
-    return SecretStr(cookie) if cookie else None
+    return next(iter(cookie_tokens(request)), None)
 
 
 def refuse_cross_site(request: Request, parts: Services) -> None:

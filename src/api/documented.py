@@ -21,11 +21,11 @@ class ErrorBody(BaseModel):
 
 
 CODES: Final[dict[int, str]] = {
-    400: "invalid_field, invalid_media, gated_track, already_has_record",
+    400: "invalid_field, invalid_media, gated_track, already_has_record, sign_in_state, sign_in_refused",
     401: "not_authenticated, session_expired, bad_credentials",
     402: "support_required",
-    403: "not_owner, scope_required, cross_site",
-    404: "track_not_found, version_not_found, media_not_found",
+    403: "not_owner, scope_required, cross_site, access_denied, scope_refused",
+    404: "track_not_found, version_not_found, media_not_found, not_signed_in, sign_in_unavailable",
     409: "duplicate_audio, bytes_expired, in_progress, migration_needed",
     412: "version_mismatch",
     413: "too_large",

@@ -60,6 +60,9 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.NotAuthenticatedError: Reply(401, "not_authenticated"),
     api.ScopeRequiredError: Reply(403, "scope_required", ("scope",)),
     api.CrossSiteError: Reply(403, "cross_site"),
+    api.NotSignedInHereError: Reply(404, "not_signed_in"),
+    api.SignInUnavailableError: Reply(404, "sign_in_unavailable"),
+    api.NotAConfidentialClientError: Reply(404, "not_found"),
     api.TrackNotFoundError: Reply(404, "track_not_found"),
     api.VersionNotFoundError: Reply(404, "version_not_found"),
     api.NotOwnerError: Reply(403, "not_owner"),
@@ -105,6 +108,10 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
         "bad_credentials",
         message="The PDS knows no such account with this app password. Check both, or make a new app password.",
     ),
+    identity.SignInStateError: Reply(400, "sign_in_state"),
+    identity.SignInRefusedError: Reply(400, "sign_in_refused", kept="Nobody was signed in; start again."),
+    identity.ConsentDeniedError: Reply(403, "access_denied"),
+    identity.ScopeRefusedError: Reply(403, "scope_refused", kept="Nobody was signed in."),
     identity.AccountInactiveError: Reply(403, "account_inactive"),
     identity.IdentityUnreachableError: Reply(503, "identity_unreachable", message=_LATER, retry_after=5),
     identity.UnsafeAddressError: Reply(
@@ -169,10 +176,13 @@ def response_to(error: Exception) -> Response:
     headers = {"Retry-After": str(reply.retry_after)} if reply.retry_after is not None else {}
     if reply.status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = 'Bearer realm="mastertape"'
+    return error_response(reply.status, reply.code, message_of(error, reply), headers, **fields)
+
+
+def message_of(error: Exception, reply: Reply) -> str:
+    """Say to people what went wrong."""
     message = reply.message or str(error) or type(error).__doc__ or reply.code
-    if reply.kept:
-        message = f"{message.rstrip('.')}. {reply.kept}"
-    return error_response(reply.status, reply.code, message, headers, **fields)
+    return f"{message.rstrip('.')}. {reply.kept}" if reply.kept else message
 
 
 def error_response(

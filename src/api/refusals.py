@@ -26,6 +26,18 @@ class CrossSiteError(ApiError):
     """A page of another site sent this with the person's cookie. Nothing was changed."""
 
 
+class NotSignedInHereError(ApiError):
+    """The browser is not signed in with that account. Sign in with it first."""
+
+
+class SignInUnavailableError(ApiError):
+    """OAuth needs BASE_URL to be https, or http at 127.0.0.1. Nobody was signed in; use an app password."""
+
+
+class NotAConfidentialClientError(ApiError):
+    """A development service on loopback has no client metadata: authorization servers know it without."""
+
+
 class TrackNotFoundError(ApiError):
     """There is no such track, or it is deleted."""
 

@@ -1,6 +1,6 @@
 """What the routes need. service/bootstrap.py fills it in; nothing here is made or connected."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +10,7 @@ from eventstore.unit_of_work import EventLog
 from identity.accounts import Accounts
 from identity.app_password import AppPasswordSignIn
 from identity.credentials import Credentials
+from identity.oauth_sign_in import OAuthSignIn
 from identity.resolution import Resolver
 from outbox.pds import Pds
 from outbox.record import RecordUrls
@@ -45,11 +46,15 @@ class Services:
     max_upload_bytes: int
     not_ready_because: Callable[[], str | None]
     """Says why the service cannot work now: the database, its schema, a projection. None when it can."""
+    disconnect: Callable[[str], Awaitable[bool]]
+    """Ends an account's session at its PDS, and says whether the PDS confirmed it."""
     wake: Callable[[], None]
     """Called after commits; the relay and the publisher, which it wakes, would come by themselves a moment later."""
     publisher: Publisher | None = None
     """None where the store has no public copies."""
     sign_in: AppPasswordSignIn | None = None
     """None where people may not sign in with an app password."""
+    oauth: OAuthSignIn | None = None
+    """None where the service's address is no OAuth client's."""
     supporters: Supporters | None = None
     cors_origins: tuple[str, ...] = ()

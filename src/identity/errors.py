@@ -32,6 +32,22 @@ class BadCredentialsError(IdentityError):
     """The PDS knows no such identifier with this password."""
 
 
+class SignInStateError(IdentityError):
+    """The sign-in was started in another browser, or too long ago, or is over already. Start it again."""
+
+
+class SignInRefusedError(IdentityError):
+    """The account's authorization server does not let this sign-in through."""
+
+
+class ConsentDeniedError(IdentityError):
+    """Nobody was signed in: the request was declined."""
+
+
+class ScopeRefusedError(IdentityError):
+    """The account's PDS does not grant all that this service needs."""
+
+
 class AccountInactiveError(IdentityError):
     """The account is deactivated or taken down at its PDS."""
 

@@ -3,9 +3,9 @@
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpx
 from sqlalchemy import Connection
@@ -13,19 +13,31 @@ from sqlalchemy.exc import OperationalError
 
 from eventstore.database import Database
 from identity.errors import SealBrokenError, SessionUnavailableError, SignInRequiredError
-from identity.replies import error_name, send_whole
+from identity.pds_calls import Body, Call, PdsCalls
+from identity.replies import error_name
 from identity.seal import Seal
-from identity.session_calls import refresh_session
-from identity.session_rows import LEASE, Session, SessionKind, SessionRows, Tokens
+from identity.session_calls import AppPasswordGrants
+from identity.session_rows import LEASE, Session, SessionKind, SessionRows
+from identity.tokens import Tokens
 
 OVERTAKEN_TIMES: Final = 3
 """How often another process may have refreshed between our refresh and our request."""
 REFRESH_BEFORE: Final = timedelta(seconds=60)
-STALE_TOKEN: Final = frozenset({"ExpiredToken", "InvalidToken", "AuthMissing"})
-MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
+STALE_TOKEN: Final = frozenset({"ExpiredToken", "InvalidToken", "AuthMissing", "invalid_token"})
 STORE_ATTEMPTS: Final = 4
+DISCONNECTED: Final = "disconnected"
 
-Body = Callable[[], AsyncIterator[bytes]]
+
+class Grants(Protocol):
+    """Who renews and gives back the sessions of one kind."""
+
+    async def renew(self, session: Session, tokens: Tokens) -> Tokens:
+        """New tokens for old ones; raises SignInRequiredError or SessionUnavailableError."""
+        ...
+
+    async def revoke(self, session: Session, tokens: Tokens) -> None:
+        """End the session at the PDS; raises the same."""
+        ...
 
 
 class PdsSessions:
@@ -39,12 +51,17 @@ class PdsSessions:
         *,
         on_reauth: Callable[[Connection, str], None],
         on_signed_in: Callable[[Connection, str, str], None],
+        oauth: Grants | None = None,
         lease: timedelta = LEASE,
     ) -> None:
         self._rows = SessionRows(database, seal, on_reauth=on_reauth, on_signed_in=on_signed_in, lease=lease)
-        self._http = http
+        self._calls = PdsCalls(http)
+        self._grants: dict[SessionKind, Grants] = {SessionKind.APP_PASSWORD: AppPasswordGrants(http)}
+        if oauth is not None:
+            self._grants[SessionKind.OAUTH] = oauth
         self._owner = uuid.uuid4().hex
         self._refreshes: dict[tuple[str, int], asyncio.Task[Session]] = {}
+        self._disconnects: set[asyncio.Task[bool]] = set()
 
     def signed_in(
         self, connection: Connection, *, did: str, kind: SessionKind, pds_url: str, tokens: Tokens
@@ -69,26 +86,24 @@ class PdsSessions:
         Raises `SignInRequiredError`, `SessionUnavailableError`, or what httpx raises for the request itself.
         `body` is called once for each time of sending.
         """
+        call = Call(method, nsid, timeout, params=params, json=json, body=body, headers=headers)
         session = await asyncio.to_thread(self._rows.load, did)
         if session.expires_within(REFRESH_BEFORE):
             session = await self.refresh(did, session.generation)
-
-        async def send(session: Session) -> httpx.Response:
-            return await self._send(
-                session, method, nsid, params=params, json=json, body=body, headers=headers, timeout=timeout
-            )
-
-        reply = await send(session)
+        reply = await self._calls.send(session, self._open(session), call)
         if error_name(reply) in STALE_TOKEN:
             session = await self.refresh(did, session.generation)
-            reply = await send(session)
+            reply = await self._calls.send(session, self._open(session), call)
         for _ in range(OVERTAKEN_TIMES):
             if error_name(reply) not in STALE_TOKEN:
                 break
             newest = await asyncio.to_thread(self._rows.load, did)
             if newest.generation == session.generation:
-                break
-            session, reply = newest, await send(newest)
+                if not newest.refreshing:
+                    break
+                # OAuth tokens die when the next ones are made, which is before these are stored
+                newest = await self.refresh(did, session.generation)
+            session, reply = newest, await self._calls.send(newest, self._open(newest), call)
         return reply
 
     async def refresh(self, did: str, seen_generation: int) -> Session:
@@ -101,26 +116,56 @@ class PdsSessions:
             task.add_done_callback(lambda done: self._forget(key, done))
         return await asyncio.shield(task)
 
+    async def refresh_idle(self, since: timedelta, *, at_once: int) -> tuple[int, int]:
+        """Refresh what has not been for that long, since a PDS ends what is not used; how many did and didn't."""
+        turn = asyncio.Semaphore(at_once)
+
+        async def one(did: str) -> None:
+            async with turn:
+                session = await asyncio.to_thread(self._rows.load, did)
+                await self.refresh(did, session.generation)
+
+        idle = await asyncio.to_thread(self._rows.idle_since, since)
+        random.shuffle(idle)  # those of a dead PDS are not to be first every time
+        done = await asyncio.gather(*map(one, idle), return_exceptions=True)
+        failed = [each for each in done if each is not None]
+        for each in failed:
+            if not isinstance(each, SignInRequiredError | SessionUnavailableError):
+                raise each
+        return len(idle) - len(failed), len(failed)
+
+    async def disconnect(self, did: str) -> bool:
+        """End the session here, for good, and say whether its PDS has confirmed the end there."""
+        task = asyncio.create_task(self._disconnect(did))
+        self._disconnects.add(task)
+        task.add_done_callback(self._disconnects.discard)
+        return await asyncio.shield(task)
+
     async def finish(self) -> None:
         """Wait for the refreshes under way; each is bounded."""
-        await asyncio.gather(*self._refreshes.values(), return_exceptions=True)
+        await asyncio.gather(*self._refreshes.values(), *self._disconnects, return_exceptions=True)
 
-    def _forget(self, key: tuple[str, int], done: asyncio.Task[Session]) -> None:
+    def _forget(self, key: tuple[str, int], done: "asyncio.Task[Session]") -> None:
         del self._refreshes[key]
         if not done.cancelled():
             done.exception()  # seen, also when every caller has left
 
     async def _refresh(self, did: str, seen_generation: int) -> Session:
+        session, ours = await self._claimed(did, lambda session: session.generation == seen_generation)
+        return await self._renew(session) if ours else session
+
+    async def _claimed(self, did: str, wanted: Callable[[Session], bool]) -> tuple[Session, bool]:
+        """Take the refresh lease of the session, or give the one that is no more wanted."""
         clock = asyncio.get_running_loop().time
         give_up, pause = clock() + 2 * self._rows.lease.total_seconds(), 0.02
         while True:
             session = await asyncio.to_thread(self._rows.load, did)
-            if session.generation != seen_generation:
-                return session
+            if not wanted(session):
+                return session, False
             if not session.refreshing and await asyncio.to_thread(
-                self._rows.claim, did, seen_generation, self._owner
+                self._rows.claim, did, session.generation, self._owner
             ):
-                return await self._renew(session)
+                return session, True
             if clock() >= give_up:
                 raise SessionUnavailableError(did, "another process has been refreshing for too long")
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
@@ -129,8 +174,7 @@ class PdsSessions:
     async def _renew(self, session: Session) -> Session:
         did, generation = session.did, session.generation
         try:
-            old = self._open(session)
-            new = await refresh_session(self._http, session.pds_url, did, old.refresh)
+            new = await self._of_kind(session).renew(session, self._open(session))
         except SignInRequiredError as error:
             await asyncio.to_thread(self._rows.end, did, generation, error.reason)
             # a sign-in that came in the meantime is as good as a refresh
@@ -138,14 +182,31 @@ class PdsSessions:
         except SessionUnavailableError as error:
             await asyncio.to_thread(self._rows.release, did, generation, self._owner, str(error))
             raise
-        await self._store(did, generation, new)
+        await self._persisted(lambda: self._rows.store(did, generation, new))
         return await asyncio.to_thread(self._rows.load, did)
 
-    async def _store(self, did: str, generation: int, tokens: Tokens) -> None:
+    async def _disconnect(self, did: str) -> bool:
+        try:
+            # under the lease: nobody renews what is being given back
+            session, _ = await self._claimed(did, lambda _: True)
+        except SignInRequiredError:
+            return True
+        try:
+            await self._of_kind(session).revoke(session, self._open(session))
+            revoked = True
+        except SignInRequiredError:
+            revoked = True
+        except SessionUnavailableError:
+            revoked = False
+        # the tokens go in any case: what the PDS still honours, nobody has any more
+        await self._persisted(lambda: self._rows.end(did, session.generation, DISCONNECTED))
+        return revoked
+
+    async def _persisted(self, write: Callable[[], object]) -> None:
         """The old tokens are spent: a database that is busy or gone for a moment must not lose the new ones."""
         for attempt in range(1, STORE_ATTEMPTS + 1):
             try:
-                await asyncio.to_thread(self._rows.store, did, generation, tokens)
+                await asyncio.to_thread(write)
             except OperationalError:
                 if attempt == STORE_ATTEMPTS:
                     raise
@@ -153,37 +214,10 @@ class PdsSessions:
             else:
                 return
 
-    async def _send(
-        self,
-        session: Session,
-        method: str,
-        nsid: str,
-        *,
-        params: Mapping[str, Any] | None,
-        json: Any,
-        body: Body | None,
-        headers: Mapping[str, str] | None,
-        timeout: float | httpx.Timeout,
-    ) -> httpx.Response:
-        chunks = None if body is None else body()
-        # a refused upload can leave its connection unusable: it gets one of its own
-        own = {} if body is None else {"connection": "close"}
-        request = self._http.build_request(
-            method,
-            f"{session.pds_url}/xrpc/{nsid}",
-            params=params,
-            json=json,
-            content=chunks,
-            headers={**own, **(headers or {})},
-            timeout=timeout,
-        )
-        request.headers["authorization"] = f"Bearer {self._open(session).access.get_secret_value()}"
-        try:
-            return await send_whole(self._http, request, limit=MAX_REPLY_BYTES)
-        finally:
-            del request.headers["authorization"]  # replies and errors hold on to the request
-            if isinstance(chunks, AsyncGenerator):
-                await chunks.aclose()
+    def _of_kind(self, session: Session) -> Grants:
+        if session.kind not in self._grants:
+            raise SessionUnavailableError(session.did, f"sessions of kind {session.kind} are not kept here")
+        return self._grants[session.kind]
 
     def _open(self, session: Session) -> Tokens:
         try:

@@ -34,3 +34,10 @@ def error_name(reply: httpx.Response) -> str | None:
     except (ValueError, AttributeError):
         return None
     return name if isinstance(name, str) else None
+
+
+def without_secrets(error: Exception) -> Exception:
+    """Take the request, which holds secrets, out of an httpx error that holds on to it."""
+    if isinstance(error, httpx.RequestError):
+        error.request = httpx.Request(error.request.method, error.request.url)
+    return error

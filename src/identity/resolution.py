@@ -77,7 +77,7 @@ class Resolver:
 
     async def did_of(self, identifier: str) -> str:
         """The DID itself, or the one that a handle points to. Who it belongs to is not verified yet."""
-        identifier = _plain(identifier)
+        identifier = plain(identifier)
         if identifier.startswith("did:"):
             if not is_did(identifier):
                 raise UnknownIdentityError(f"{identifier} is not a DID that ATProto knows")
@@ -113,7 +113,7 @@ class Resolver:
         claimed = _claimed_handle(document)
         if claimed is None:
             return INVALID_HANDLE
-        if claimed == _plain(pointing_here).lower():
+        if claimed == plain(pointing_here).lower():
             return claimed
         try:
             confirmed = await self.did_of(claimed) == did
@@ -201,7 +201,8 @@ class Resolver:
         return reply.content
 
 
-def _plain(identifier: str) -> str:
+def plain(identifier: str) -> str:
+    """Give an identifier as it is meant: people write handles with @."""
     return identifier.strip().removeprefix("@")
 
 

@@ -1,4 +1,4 @@
-"""The two calls that give tokens for an app password: com.atproto.server.createSession and refreshSession.
+"""The calls about tokens for an app password: com.atproto.server.createSession, refreshSession and deleteSession.
 
 Not the SDK's `Client.login`: it asks for an app.bsky profile too, which a PDS without AppView answers with 502.
 Errors are told apart by their name, never by their status: an expired token is a 400 (docs of com.atproto.server).
@@ -23,8 +23,9 @@ from identity.errors import (
     SignInRequiredError,
     UnsafeAddressError,
 )
-from identity.replies import error_name, send_whole
-from identity.session_rows import Tokens
+from identity.replies import error_name, send_whole, without_secrets
+from identity.session_rows import Session
+from identity.tokens import Tokens
 
 CALL_SECONDS: Final = 30.0
 """A refresh that is given up early may have rotated the tokens all the same."""
@@ -60,7 +61,9 @@ async def create_session(http: httpx.AsyncClient, pds_url: str, did: str, passwo
     except UnsafeAddressError:
         raise
     except (httpx.HTTPError, TimeoutError) as error:
-        raise IdentityUnreachableError(f"{pds_url} did not answer: {type(error).__name__}") from _bare(error)
+        raise IdentityUnreachableError(
+            f"{pds_url} did not answer: {type(error).__name__}"
+        ) from without_secrets(error)
     name = error_name(reply)
     if name in INACTIVE:
         raise AccountInactiveError(f"{pds_url} says {name}")
@@ -77,43 +80,58 @@ async def create_session(http: httpx.AsyncClient, pds_url: str, did: str, passwo
     return NewSession(did, tokens)
 
 
-async def refresh_session(http: httpx.AsyncClient, pds_url: str, did: str, refresh: SecretStr) -> Tokens:
-    """New tokens for old ones, which are spent then; `SignInRequiredError` when only a person can help."""
-    request = http.build_request(
-        "POST",
-        f"{pds_url}/xrpc/com.atproto.server.refreshSession",
-        headers={"authorization": f"Bearer {refresh.get_secret_value()}"},
-        timeout=CALL_SECONDS,
-    )
-    try:
-        async with asyncio.timeout(CALL_SECONDS):
-            reply = await send_whole(http, request, limit=MAX_REPLY_BYTES)
-    except httpx.HTTPError as error:
-        _bare(error)
-        raise SessionUnavailableError(did, f"refresh failed: {type(error).__name__}", cause=error) from error
-    except TimeoutError:
-        cause = httpx.ReadTimeout("the refresh took too long")
-        raise SessionUnavailableError(did, "refresh failed: too slow", cause=cause) from None
-    name = error_name(reply)
-    if name in SESSION_OVER:
-        raise SignInRequiredError(did, name)
-    tokens = _tokens(_object(reply)) if reply.is_success else None
-    if tokens is None:
-        raise SessionUnavailableError(
-            did,
-            f"refresh answered {reply.status_code} {name or ''}".rstrip(),
-            status=reply.status_code,
-            error=name,
-            retry_after=reply.headers.get("retry-after"),
+class AppPasswordGrants:
+    """Renews and ends the sessions of app passwords."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def renew(self, session: Session, tokens: Tokens) -> Tokens:
+        """New tokens for old ones, which are spent then; `SignInRequiredError` when only a person can help."""
+        did = session.did
+        reply = await self._call("refreshSession", session, tokens)
+        name = error_name(reply)
+        if name in SESSION_OVER:
+            raise SignInRequiredError(did, name)
+        renewed = _tokens(_object(reply)) if reply.is_success else None
+        if renewed is None:
+            raise _unavailable(did, "refresh", reply)
+        return renewed
+
+    async def revoke(self, session: Session, tokens: Tokens) -> None:
+        """End the session at the PDS. The access token goes on for its two hours; nobody has it any more."""
+        reply = await self._call("deleteSession", session, tokens)
+        if not reply.is_success and error_name(reply) not in SESSION_OVER:
+            raise _unavailable(session.did, "deleteSession", reply)
+
+    async def _call(self, name: str, session: Session, tokens: Tokens) -> httpx.Response:
+        request = self._http.build_request(
+            "POST",
+            f"{session.pds_url}/xrpc/com.atproto.server.{name}",
+            headers={"authorization": f"Bearer {tokens.refresh.get_secret_value()}"},
+            timeout=CALL_SECONDS,
         )
-    return tokens
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await send_whole(self._http, request, limit=MAX_REPLY_BYTES)
+        except httpx.HTTPError as error:
+            without_secrets(error)
+            reason = f"{name} failed: {type(error).__name__}"
+            raise SessionUnavailableError(session.did, reason, cause=error) from error
+        except TimeoutError:
+            cause = httpx.ReadTimeout(f"{name} took too long")
+            raise SessionUnavailableError(session.did, f"{name} failed: too slow", cause=cause) from None
 
 
-def _bare(error: Exception) -> Exception:
-    """Take the secret out of the request that an httpx error holds on to."""
-    if isinstance(error, httpx.RequestError):
-        error.request = httpx.Request(error.request.method, error.request.url)
-    return error
+def _unavailable(did: str, call: str, reply: httpx.Response) -> SessionUnavailableError:
+    name = error_name(reply)
+    return SessionUnavailableError(
+        did,
+        f"{call} answered {reply.status_code} {name or ''}".rstrip(),
+        status=reply.status_code,
+        error=name,
+        retry_after=reply.headers.get("retry-after"),
+    )
 
 
 def _object(reply: httpx.Response) -> dict[str, Any]:

@@ -4,14 +4,12 @@ A generation counts the tokens of a row: who refreshes claims a generation for a
 transaction open, and stores the answer only if the generation still stands (design: refresh lease).
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from pydantic import SecretStr
 from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, Text, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -20,15 +18,18 @@ from eventstore.database import Database
 from eventstore.schema import UtcDateTime, metadata
 from identity.errors import SignInRequiredError
 from identity.seal import Seal
+from identity.tokens import Tokens
 
 PURPOSE: Final = "pds_session"
-LEASE: Final = timedelta(seconds=45)
+LEASE: Final = timedelta(seconds=90)
+"""Longer than a renewal can take: metadata, and a token call that is sent again with a new nonce."""
 
 
 class SessionKind(StrEnum):
     """How the account signed in."""
 
     APP_PASSWORD = "app_password"  # noqa: S105
+    OAUTH = "oauth"
 
 
 class SessionStatus(StrEnum):
@@ -57,20 +58,11 @@ pds_session = Table(
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """What a PDS gave us. An access token whose end it does not tell is used until the PDS refuses it."""
-
-    access: SecretStr
-    refresh: SecretStr
-    scope: str
-    access_expires_at: datetime | None
-
-
-@dataclass(frozen=True)
 class Session:
     """An active row as it stood at `loaded_at`. The tokens are sealed: `SessionRows.tokens` opens them for one use."""
 
     did: str
+    kind: SessionKind
     pds_url: str
     sealed: bytes
     scope: str
@@ -121,6 +113,7 @@ class SessionRows:
             raise SignInRequiredError(did, row.last_error)
         return Session(
             did=did,
+            kind=SessionKind(row.kind),
             pds_url=row.pds_url,
             sealed=row.sealed,
             scope=row.scope,
@@ -132,10 +125,8 @@ class SessionRows:
 
     def tokens(self, session: Session) -> Tokens:
         """Open the seal; keep what comes out no longer than one request."""
-        held = json.loads(self._seal.open(session.sealed, purpose=PURPOSE, did=session.did))
-        return Tokens(
-            SecretStr(held["access"]), SecretStr(held["refresh"]), session.scope, session.access_expires_at
-        )
+        opened = self._seal.open(session.sealed, purpose=PURPOSE, did=session.did)
+        return Tokens.from_bytes(opened, session.scope, session.access_expires_at)
 
     def put(
         self, connection: Connection, *, did: str, kind: SessionKind, pds_url: str, tokens: Tokens
@@ -151,6 +142,18 @@ class SessionRows:
                 index_elements=["did"], set_={**values, "generation": pds_session.c.generation + 1}
             )
         )
+
+    def idle_since(self, before: timedelta) -> list[str]:
+        """The accounts whose session works and has not been renewed for that long."""
+        with self._database.read() as connection:
+            then = self._database.now(connection) - before
+            return list(
+                connection.scalars(
+                    select(pds_session.c.did).where(
+                        pds_session.c.status == SessionStatus.ACTIVE.value, pds_session.c.updated_at <= then
+                    )
+                )
+            )
 
     def claim(self, did: str, generation: int, owner: str) -> bool:
         """Take the refresh lease of this generation. False: somebody has it, or the generation is past."""
@@ -204,9 +207,8 @@ class SessionRows:
                 attempt.rollback()
 
     def _values(self, connection: Connection, did: str, tokens: Tokens) -> dict[str, Any]:
-        held = {"access": tokens.access.get_secret_value(), "refresh": tokens.refresh.get_secret_value()}
         return {
-            "sealed": self._seal.seal(json.dumps(held).encode(), purpose=PURPOSE, did=did),
+            "sealed": self._seal.seal(tokens.to_bytes(), purpose=PURPOSE, did=did),
             "scope": tokens.scope,
             "status": SessionStatus.ACTIVE.value,
             "refresh_until": None,

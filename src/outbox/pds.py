@@ -86,7 +86,7 @@ class Pds:
 
     async def get(self, host: str, key: RecordKey, *, timeout: float = READ_TIMEOUT) -> Remote:
         """Read the record, without a login; raises RemoteUnknownError when the PDS does not tell."""
-        verdict = await self._read(host, GET_RECORD, timeout, _repo(key))
+        verdict = await self.read(host, GET_RECORD, timeout, _repo(key))
         match verdict.body:
             case {"cid": str(cid), "value": dict(value)} if verdict.kind is Kind.DONE and is_record_cid(cid):
                 return Remote(cid, value)
@@ -100,14 +100,14 @@ class Pds:
 
     async def blob_limit(self, host: str) -> int | None:
         """Give the largest blob in bytes that the host takes, when it says."""
-        body = (await self._read(host, DESCRIBE_SERVER, READ_TIMEOUT)).body
+        body = (await self.read(host, DESCRIBE_SERVER, READ_TIMEOUT)).body
         limit = body.get("blobUploadLimit") if isinstance(body, dict) else None
         return limit if isinstance(limit, int) and limit > 0 else None
 
-    async def _read(
+    async def read(
         self, host: str, nsid: str, timeout: float, params: dict[str, str] | None = None
     ) -> Verdict:
-        """Ask a server that somebody else chose: for a while, and up to a size."""
+        """Ask a server that somebody else chose, without a login: for a while, and up to a size."""
         content = bytearray()
         try:
             async with (

@@ -13,13 +13,7 @@ from api.services import Services
 from api.supporters import HttpSupporters
 from eventstore.database import Database
 from eventstore.unit_of_work import EventLog
-from identity.accounts import Accounts
-from identity.addresses import AddressPolicy, public_client
-from identity.app_password import AppPasswordSignIn
-from identity.credentials import Credentials
 from identity.pds_sessions import PdsSessions
-from identity.resolution import Resolver
-from identity.seal import Seal
 from outbox.blobs import BlobWorker
 from outbox.delivery import Delivery
 from outbox.lexicon import track_lexicon
@@ -29,10 +23,10 @@ from outbox.relay import Relay, RelayLimits
 from outbox.targets import MirrorTargets
 from outbox.waits import MirrorWaits
 from projections.read_models import READ_MODELS
-from service.adapters import AudioOfStorage, LanesOfAccounts, SessionsOfIdentity, process_name
+from service.adapters import AudioOfStorage, SessionsOfIdentity, process_name
 from service.job_lease import JobLeases
+from service.people import People, client_of_people, guarded_client, people
 from service.readiness import why_not_ready
-from service.secret_keys import secret_keys
 from service.settings import Settings
 from storage.media import Media
 from storage.public_audio import PublicAudio
@@ -88,9 +82,9 @@ def build(settings: Settings) -> Application:
     log = open_log(settings)
     database = log.database
     media = Media(database, _store(settings))
-    http, ours = _client(*settings.dev_origins, settings.plc_url), _client(settings.supporters_url)
-    sessions = _sessions(settings, database, http)
-    pds = Pds(SessionsOfIdentity(sessions), http)
+    http, ours = client_of_people(settings), guarded_client(settings.supporters_url)
+    known = people(settings, database, http)
+    pds = Pds(SessionsOfIdentity(known.sessions), http)
     owner = process_name()
     copies = public_copies(media.store)
     publisher = Publisher(media, copies) if copies is not None else None
@@ -100,9 +94,8 @@ def build(settings: Settings) -> Application:
         settings,
         log=log,
         media=media,
-        http=http,
         ours=ours,
-        sessions=sessions,
+        known=known,
         pds=pds,
         urls=urls,
         publisher=publisher,
@@ -110,23 +103,12 @@ def build(settings: Settings) -> Application:
     )
     leases = JobLeases(database, owner)
     return Application(
-        settings, database, log, media, services, relay, publisher, leases, sessions, (http, ours)
+        settings, database, log, media, services, relay, publisher, leases, known.sessions, (http, ours)
     )
 
 
 def _store(settings: Settings) -> MediaStore:
     return open_store(settings.media, settings.data, settings.s3_endpoint, settings.s3_public_url)
-
-
-def _client(*trusted: str | None) -> httpx.AsyncClient:
-    """Give a client for public addresses and these: nobody's PDS is to be an address that only we may ask."""
-    return public_client(AddressPolicy([url for url in trusted if url is not None]))
-
-
-def _sessions(settings: Settings, database: Database, http: httpx.AsyncClient) -> PdsSessions:
-    lanes = LanesOfAccounts(database)
-    seal = Seal(secret_keys(settings))
-    return PdsSessions(database, seal, http, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in)
 
 
 def _waking(relay: Relay, publisher: Publisher | None) -> Callable[[], None]:
@@ -157,29 +139,23 @@ def _services(
     *,
     log: EventLog,
     media: Media,
-    http: httpx.AsyncClient,
     ours: httpx.AsyncClient,
-    sessions: PdsSessions,
+    known: People,
     pds: Pds,
     urls: RecordUrls,
     publisher: Publisher | None,
     wake: Callable[[], None],
 ) -> Services:
     database = log.database
-    accounts = Accounts(database)
-    credentials = Credentials(database, admin_dids=settings.admin_dids)
-    resolver = Resolver(settings.plc_url, settings.dev_origins, http)
-    sign_in = AppPasswordSignIn(
-        database, http, resolver=resolver, sessions=sessions, accounts=accounts, credentials=credentials
-    )
     return Services(
         database=database,
         log=log,
         media=media,
         staging=staging_folder(settings),
-        accounts=accounts,
-        credentials=credentials,
-        resolver=resolver,
+        accounts=known.accounts,
+        credentials=known.credentials,
+        resolver=known.resolver,
+        disconnect=known.sessions.disconnect,
         pds=pds,
         waits=MirrorWaits(database),
         urls=urls,
@@ -190,7 +166,8 @@ def _services(
         not_ready_because=lambda: why_not_ready(log),
         wake=wake,
         publisher=publisher,
-        sign_in=sign_in if settings.app_password_login else None,
+        sign_in=known.app_password if settings.app_password_login else None,
+        oauth=known.oauth,
         supporters=HttpSupporters(settings.supporters_url, ours) if settings.supporters_url else None,
         cors_origins=settings.cors_origins,
     )

@@ -5,6 +5,7 @@ import click
 from service.cli_log import history, migrate, rebuild, verify
 from service.cli_serve import relay, serve
 from service.cli_tape import export, import_
+from service.cli_verify import verify_pds
 from service.output import Commands
 
 
@@ -17,5 +18,6 @@ def main() -> None:
     """
 
 
+verify.add_command(verify_pds)
 for command in (serve, relay, migrate, rebuild, verify, history, export, import_):
     main.add_command(command)

@@ -1,5 +1,6 @@
 """What is done now and then, by one process of all: sweep media, let go of what nobody needs any more."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from api.idempotency import KEPT, idempotency
 from identity.credentials import credential
 from projections import media_references
 from service.bootstrap import Application, staging_folder
+from service.people import sessions_of_this_loop
 from storage.public_review import review
 from storage.store import public_copies
 from storage.sweep import sweep
@@ -21,6 +23,9 @@ logger: Final = logging.getLogger(__name__)
 
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
+UNUSED_LOGIN: Final = timedelta(days=5)
+"""A PDS ends what a public OAuth client has not renewed for two weeks, a confidential one for three months."""
+REFRESHES_AT_ONCE: Final = 16
 ENDED_CREDENTIALS_KEPT: Final = timedelta(days=30)
 """For that long somebody who comes back hears that the session has expired, and not that it never was."""
 
@@ -67,6 +72,17 @@ def forget_credentials(application: Application) -> None:
         connection.execute(delete(credential).where(ended))
 
 
+def keep_logins_alive(application: Application) -> None:
+    """Refresh the sessions at the PDSes that have not been for days; who failed is tried again the next day."""
+
+    async def refresh() -> tuple[int, int]:
+        async with sessions_of_this_loop(application.settings, application.database) as sessions:
+            return await sessions.refresh_idle(UNUSED_LOGIN, at_once=REFRESHES_AT_ONCE)
+
+    refreshed, failed = asyncio.run(refresh())
+    logger.info("logins_kept_alive", extra={"refreshed": refreshed, "failed": failed})
+
+
 def discard_uploads(application: Application) -> None:
     """Delete what uploads to this machine have left behind that a crash cut off."""
     with application.database.read() as connection:
@@ -77,6 +93,7 @@ def discard_uploads(application: Application) -> None:
 JOBS: Final = (
     Job("sweep_media", every=DAY, at_most=6 * HOUR, run=sweep_media),
     Job("review_public_copies", every=HOUR, at_most=HOUR, run=review_public_copies),
+    Job("keep_logins_alive", every=DAY, at_most=12 * HOUR, run=keep_logins_alive),
     Job("forget_answers", every=HOUR, at_most=HOUR, run=forget_answers),
     Job("forget_credentials", every=DAY, at_most=HOUR, run=forget_credentials),
 )

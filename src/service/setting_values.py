@@ -1,12 +1,13 @@
 """What a single value of a setting may be. The messages never repeat a value that could be secret."""
 
 import ipaddress
-import json
 import re
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
+
+from identity.oauth_keys import signing_keys
 
 MIN_KEY_LENGTH: Final = 32
 NSID: Final = re.compile(
@@ -100,17 +101,9 @@ def private_jwks(value: SecretStr | None) -> SecretStr | None:
     if value is None:
         return None
     try:
-        keys = json.loads(value.get_secret_value())
+        signing_keys(value.get_secret_value())
     except ValueError:
-        keys = None
-    if not isinstance(keys, list) or not keys or not all(_is_private_p256(key) for key in keys):
-        raise ValueError("must be a JSON list of private P-256 keys, each with kty, crv, kid, x, y and d")
+        raise ValueError(
+            "must be a JSON list of private P-256 keys, each with kty, crv, kid, x, y and d"
+        ) from None
     return value
-
-
-def _is_private_p256(key: Any) -> bool:
-    return (
-        isinstance(key, dict)
-        and (key.get("kty"), key.get("crv")) == ("EC", "P-256")
-        and all(isinstance(key.get(part), str) and key[part] for part in ("kid", "x", "y", "d"))
-    )

@@ -101,11 +101,15 @@ class Settings(BaseSettings):
         "development: refused when BASE_URL is https.",
     )
     oauth_scope: Annotated[str, AfterValidator(scope)] = Field(
-        "atproto repo:COLLECTION blob:audio/* blob:image/*",
-        description="What a person is asked to allow.",
+        "atproto repo:COLLECTION repo:OLD_COLLECTION blob:audio/* blob:image/*",
+        description="What a person is asked to allow. `atproto transition:generic` is for PDSes that know no "
+        "finer scopes.",
     )
     oauth_keys: Annotated[SecretStr | None, AfterValidator(private_jwks)] = Field(
-        None, description="Private P-256 keys of the confidential OAuth client: a JSON list of JWKs."
+        None,
+        description="Private P-256 keys of the confidential OAuth client: a JSON list of JWKs. The first signs new "
+        "logins, all are published. Required when BASE_URL is https: `mastertape oauth-key` makes one. To rotate, "
+        "put a new key in front; take an old one away when no login is left that began with it.",
     )
     app_password_login: Annotated[bool, Shown("on when BASE_URL is loopback, else off")] = Field(
         default_factory=lambda known: is_loopback(known["base_url"]),
@@ -189,7 +193,9 @@ class Settings(BaseSettings):
     @field_validator("oauth_scope")
     @classmethod
     def _scope(cls, value: str, info: ValidationInfo) -> str:
-        return value.replace("COLLECTION", str(info.data.get("collection")))
+        for name in ("old_collection", "collection"):  # the longer name first: it ends with the other
+            value = value.replace(name.upper(), str(info.data.get(name)))
+        return value
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -198,6 +204,10 @@ class Settings(BaseSettings):
         if not self.secret_keys and not self.is_loopback:
             raise ValueError(
                 "SECRET_KEYS is required when BASE_URL is not loopback: `openssl rand -hex 32` makes one"
+            )
+        if self.oauth_keys is None and self.base_url.startswith("https:") and not self.is_loopback:
+            raise ValueError(
+                "OAUTH_KEYS is required when BASE_URL is https: `mastertape oauth-key` makes one"
             )
         if self.s3_public_url and not self.media.startswith("s3:"):
             raise ValueError("S3_PUBLIC_URL has a meaning only when MEDIA is s3:BUCKET")

@@ -26,7 +26,7 @@ class Door:
     asked: tuple = ()
 
     async def sign_in(self, identifier, password, **fields):
-        from identity.app_password import SignedIn
+        from identity.sign_in import SignedIn
 
         self.asked = (identifier, password.get_secret_value(), fields)
         if self.error is not None:

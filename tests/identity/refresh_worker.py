@@ -5,7 +5,10 @@ import sys
 
 from eventstore.database import Database
 from identity.addresses import AddressPolicy, public_client
+from identity.oauth_flows import Flows
+from identity.oauth_grants import OAuthGrants
 from identity.pds_sessions import PdsSessions
+from identity.resolution import Resolver
 from identity.seal import Seal
 
 ROUNDS, AT_ONCE = 3, 10
@@ -14,8 +17,14 @@ ROUNDS, AT_ONCE = 3, 10
 async def work(url, origin, did, key):
     database = Database(url)
     async with public_client(AddressPolicy([origin])) as http:
+        policy = AddressPolicy([origin])
         sessions = PdsSessions(
-            database, Seal([key]), http, on_reauth=lambda *_: None, on_signed_in=lambda *_: None
+            database,
+            Seal([key]),
+            http,
+            on_reauth=lambda *_: None,
+            on_signed_in=lambda *_: None,
+            oauth=OAuthGrants(Flows(http, policy, Resolver(None, [origin], http)), ()),
         )
         print("ready", flush=True)  # noqa: T201
         await asyncio.to_thread(sys.stdin.readline)

@@ -10,7 +10,8 @@ from sqlalchemy.exc import OperationalError
 from identity.errors import SessionUnavailableError, SignInRequiredError
 from identity.pds_sessions import PdsSessions
 from identity.seal import Seal
-from identity.session_rows import SessionKind, Tokens, pds_session
+from identity.session_rows import LEASE, SessionKind, pds_session
+from identity.tokens import Tokens
 from tests.identity.fake_pds import DID, ORIGIN, FakePds, error
 
 GET_SESSION = "com.atproto.server.getSession"
@@ -161,7 +162,7 @@ def test_a_failed_request_raises_what_httpx_raises_without_the_token(database, s
 
 
 def test_a_reply_without_end_is_cut_off(database, seal, hooks, clock, monkeypatch):
-    monkeypatch.setattr("identity.pds_sessions.MAX_REPLY_BYTES", 1000)
+    monkeypatch.setattr("identity.pds_calls.MAX_REPLY_BYTES", 1000)
     sessions = made(database, seal, hooks, lambda _: httpx.Response(200, content=b"x" * 1001))
     keep(database, sessions, FakePds(), clock)
     with pytest.raises(httpx.RemoteProtocolError):
@@ -266,11 +267,35 @@ def test_many_requests_at_once_refresh_once(sessions, fake, database, clock):
     assert (fake.refreshes, row(database).generation) == (1, 2)
 
 
+def test_a_token_that_died_while_another_process_stores_the_next_is_waited_for(database, seal, hooks, clock):
+    fake, others = FakePds(), set()
+
+    async def answer(request):
+        if request.url.path.endswith(GET_SESSION) and fake.refreshes == 1 and not others:
+            assert sessions._rows.claim(DID, 2, "another process")  # noqa: SLF001
+            fake.number += 1
+            tokens = Tokens(SecretStr(fake.access), SecretStr(fake.refresh), "", None)
+            others.add(asyncio.create_task(store(tokens)))
+        return error("InvalidToken") if fake.refreshes == 0 else await fake(request)
+
+    async def store(tokens):
+        await asyncio.sleep(0)
+        await asyncio.to_thread(sessions._rows.store, DID, 2, tokens)  # noqa: SLF001
+
+    async def gate(request):
+        return await (fake(request) if "refresh" in request.url.path else answer(request))
+
+    sessions = made(database, seal, hooks, gate)
+    keep(database, sessions, fake, clock)
+    assert ask(sessions).status_code == 200
+    assert (fake.refreshes, row(database).generation) == (1, 3)
+
+
 def test_who_crashed_with_the_lease_holds_the_others_up_until_it_ends(sessions, clock, fake):
     rows = sessions._rows  # noqa: SLF001
     assert rows.claim(DID, 1, "somebody who crashed")
     assert not rows.claim(DID, 1, "me")
-    clock.advance(seconds=44)
+    clock.advance(seconds=LEASE.total_seconds() - 1)
     assert rows.load(DID).refreshing
     clock.advance(seconds=1)
     assert asyncio.run(sessions.refresh(DID, 1)).generation == 2

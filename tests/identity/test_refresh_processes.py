@@ -10,9 +10,11 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from identity.session_calls import create_session
-from identity.session_rows import SessionKind, SessionRows, Tokens, pds_session
+from identity.session_rows import SessionKind, SessionRows, pds_session
+from identity.tokens import Tokens
 from tests.identity.conftest import KEY
 from tests.identity.fake_pds import DID, FakePds
+from tests.identity.oauth_rig import Rig, ask
 from tests.identity.refresh_worker import ROUNDS
 
 PROCESSES = 3
@@ -103,3 +105,13 @@ def test_three_processes_keep_a_real_session_alive(database, seal, hooks, pds, p
     keep(database, seal, hooks, pds_account.did, pds.url, tokens=asyncio.run(sign_in()).tokens)
     assert race(database, pds.url, pds_account.did) == ["all good\n"] * PROCESSES
     assert generation(database) == ROUNDS + 1
+
+
+@pytest.mark.pds
+def test_three_processes_keep_a_real_oauth_login_alive(*, database, seal, hooks, pds, pds_account):
+    """A replayed refresh token would end it: 3 processes ask 10 times each, at the same instant, over and over."""
+    rig = Rig(database, seal, hooks, pds)
+    rig.sign_in(pds_account)
+    assert race(database, pds.url, pds_account.did) == ["all good\n"] * PROCESSES
+    assert generation(database) == ROUNDS + 1
+    assert ask(rig, pds_account.did) == 200

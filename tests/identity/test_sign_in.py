@@ -28,6 +28,7 @@ from identity.pds_sessions import PdsSessions
 from identity.resolution import Resolver
 from identity.session_calls import create_session
 from identity.session_rows import pds_session
+from identity.sign_in import SignIns
 from tests.identity.conftest import KEY
 from tests.identity.fake_pds import DID, ORIGIN, FakePds, error
 
@@ -45,20 +46,15 @@ def signed(database, seal, hooks, pds):
             sessions = PdsSessions(
                 database, seal, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in
             )
+            accounts, credentials = Accounts(database), Credentials(database)
             made = SimpleNamespace(
                 sessions=sessions,
                 resolver=Resolver(pds.plc_url, [pds.url], http),
-                accounts=Accounts(database),
-                credentials=Credentials(database),
+                sign_ins=SignIns(
+                    database, http, sessions=sessions, accounts=accounts, credentials=credentials
+                ),
             )
-            made.app_password = AppPasswordSignIn(
-                database,
-                http,
-                resolver=made.resolver,
-                sessions=sessions,
-                accounts=made.accounts,
-                credentials=made.credentials,
-            )
+            made.app_password = AppPasswordSignIn(http, resolver=made.resolver, sign_ins=made.sign_ins)
             made.sign_in = made.app_password.sign_in
             yield made
 

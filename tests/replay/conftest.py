@@ -2,13 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from devpds.server import DevPds
 from service.settings import PREFIX, Settings
 from tests.api.world import World
+from tests.outbox.rig import Rig, rig_on
+from tests.servers.atproto import PdsAccount
 from tests.servers.databases import KINDS, clone_sqlite, temporary_database
 
 
@@ -40,3 +43,15 @@ def elsewhere_postgres(postgres_url: str, postgres_template: str) -> Iterator[st
 def elsewhere(request: pytest.FixtureRequest) -> str:
     """A migrated database that is not the world's."""
     return str(request.getfixturevalue(f"elsewhere_{request.param}"))
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def rig(migrated_url: str, pds: DevPds, pds_account: PdsAccount) -> AsyncIterator[Rig]:
+    """A relay and a real PDS."""
+    async with rig_on(migrated_url, pds, pds_account) as made:
+        yield made

@@ -1,5 +1,6 @@
 """What each setting may be, and what is said when it is not."""
 
+import json
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,12 +8,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from service.secret_keys import secret_keys
+from service.secret_keys import new_oauth_keys, oauth_keys, secret_keys
 from service.settings import PREFIX, Settings, SettingsError, load, names
 from service.settings_page import page
 
 KEY = "k" * 32
-PRIVATE_KEY = '[{"kty":"EC","crv":"P-256","kid":"1","x":"x","y":"y","d":"hush"}]'
+PRIVATE_KEY = new_oauth_keys()
 DEFAULTS = {
     "data": Path("data"),
     "database_url": "sqlite:///data/mastertape.db",
@@ -27,7 +28,7 @@ DEFAULTS = {
     "old_collection": "app.relay.track",
     "plc_url": None,
     "dev_origins": (),
-    "oauth_scope": "atproto repo:fm.plyr.track blob:audio/* blob:image/*",
+    "oauth_scope": "atproto repo:fm.plyr.track repo:app.relay.track blob:audio/* blob:image/*",
     "oauth_keys": None,
     "app_password_login": True,
     "admin_dids": (),
@@ -141,6 +142,14 @@ def test_value_is_understood(monkeypatch: pytest.MonkeyPatch, name: str, written
             {"OAUTH_KEYS": "hush"},
             "OAUTH_KEYS: must be a JSON list of private P-256 keys, each with kty, crv, kid, x, y and d",
         ),
+        (
+            {"OAUTH_KEYS": '[{"kty":"EC","crv":"P-256","kid":"1","x":"x","y":"y","d":"hush"}]'},
+            "OAUTH_KEYS: must be a JSON list of private P-256 keys, each with kty, crv, kid, x, y and d",
+        ),
+        (
+            {"BASE_URL": "https://a.example", "SECRET_KEYS": KEY},
+            "OAUTH_KEYS is required when BASE_URL is https: `mastertape oauth-key` makes one",
+        ),
         ({"APP_PASSWORD_LOGIN": "perhaps"}, "APP_PASSWORD_LOGIN: input should be a valid boolean, unable to interpret input"),
         ({"ADMIN_DIDS": "ann.test"}, "ADMIN_DIDS: must be DIDs: did:plc:... or did:web:..."),
         ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS: must be a URL that begins with http:// or https://"),
@@ -175,7 +184,7 @@ def test_all_mistakes_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_app_password_login_is_off_for_the_public(monkeypatch: pytest.MonkeyPatch) -> None:
-    given(monkeypatch, BASE_URL="https://a.example", SECRET_KEYS=f"{KEY},{KEY}")
+    given(monkeypatch, BASE_URL="https://a.example", SECRET_KEYS=f"{KEY},{KEY}", OAUTH_KEYS=PRIVATE_KEY)
     settings = load()
     assert not settings.app_password_login
     assert len(settings.secret_keys) == 2
@@ -189,6 +198,7 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
         DATABASE_URL="postgresql://a:hush@h/n",
     )
     assert "hush" not in repr(load())
+    assert json.loads(PRIVATE_KEY)[0]["d"] not in repr(load())
 
 
 def test_settings_do_not_change() -> None:
@@ -211,6 +221,27 @@ def test_given_keys_make_no_file(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path, secret_keys=(SecretStr(KEY),))
     assert secret_keys(settings) == [KEY]
     assert not list(tmp_path.iterdir())
+
+
+def test_the_oauth_client_has_keys_only_over_https(tmp_path: Path) -> None:
+    over_http = Settings(data=tmp_path)
+    assert oauth_keys(over_http) == ()
+    assert not list(tmp_path.iterdir())
+    on_loopback = Settings(data=tmp_path, base_url="https://localhost")
+    (made,) = oauth_keys(on_loopback)
+    assert oauth_keys(on_loopback)[0].public_jwk() == made.public_jwk()
+    assert stat.S_IMODE((tmp_path / "oauth_keys").stat().st_mode) == 0o600
+
+
+def test_the_given_keys_sign_in_their_order(tmp_path: Path) -> None:
+    pair = json.loads(new_oauth_keys()) + json.loads(new_oauth_keys())
+    settings = Settings(
+        data=tmp_path,
+        base_url="https://a.example",
+        secret_keys=(SecretStr(KEY),),
+        oauth_keys=SecretStr(json.dumps(pair)),
+    )
+    assert [key.kid for key in oauth_keys(settings)] == [key["kid"] for key in pair]
 
 
 def test_documentation_is_up_to_date() -> None:

@@ -10,14 +10,15 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.errors import InvalidFieldError
 from api.bodies.body import Body
 from api.bodies.receive import received
-from api.caller import COOKIE, Parts, refuse_cross_site, token_of
+from api.browser import authenticated, seat_first, seats, set_session
+from api.caller import Parts, refuse_cross_site, token_of
 from api.documented import TEXT, either, errors
 from api.json_response import AsciiJsonResponse
-from api.refusals import MissingPartError
+from api.refusals import MissingPartError, NotSignedInHereError
 from api.services import Services
-from identity.app_password import AppPasswordSignIn, SignedIn
+from identity.app_password import AppPasswordSignIn
 from identity.credentials import CredentialKind, Scope
-from identity.errors import CredentialExpiredError
+from identity.sign_in import SignedIn
 
 app_password = APIRouter(tags=["sign-in"])
 router = APIRouter(tags=["sign-in"])
@@ -33,6 +34,22 @@ FIELDS: Final[dict[str, Any]] = {
     "scope": {"enum": [scope.value for scope in Scope]},
     "expires_in_days": {"type": "integer", "minimum": DAYS[0], "maximum": DAYS[1]},
 }
+
+
+ONE_DID: Final = {**TEXT, "description": "of an account that this browser is signed in with"}
+
+
+class SeatBody(BaseModel):
+    """An account that this browser is signed in with."""
+
+    did: str
+    handle: str
+
+
+class AccountsBody(BaseModel):
+    """All of them, the one in use first."""
+
+    items: list[SeatBody]
 
 
 class SignedInBody(BaseModel):
@@ -60,18 +77,51 @@ async def sign_in(request: Request, parts: Parts) -> Response:
         signed_in = await _sign_in(body, parts.sign_in, scope)
     response = AsciiJsonResponse(_signed_in(signed_in, scope).model_dump(mode="json"))
     response.headers["Cache-Control"] = "no-store"
-    _set_cookie(response, parts, signed_in)
+    account = signed_in.account
+    tokens = await run_in_threadpool(seat_first, request, parts, signed_in.token, account.did)
+    set_session(response, parts, tokens)
     return response
 
 
-@router.post("/auth/logout", responses=errors(403, 503))
+@router.post(
+    "/auth/logout", responses=errors(400, 403, 413, 415, 422, 503), openapi_extra=either([], {}, did=ONE_DID)
+)
 async def log_out(request: Request, parts: Parts) -> Response:
-    """End this browser session; what is on its way to the PDS goes on."""
+    """End this browser's sessions, or only that of `did`; what is on its way to the PDS goes on."""
     refuse_cross_site(request, parts)
-    if (token := token_of(request)) is not None:
-        await run_in_threadpool(_end, parts, token)
+    async with received(request, parts.staging, {}) as body:
+        did = body.text("did")
+    left = await run_in_threadpool(_end, request, parts, did)
     response = AsciiJsonResponse({"message": "signed out"})
-    response.delete_cookie(COOKIE, path="/")
+    set_session(response, parts, left)
+    return response
+
+
+@router.get("/auth/accounts", response_model=AccountsBody, responses=errors(503))
+def read_accounts(request: Request, parts: Parts) -> Response:
+    """List the accounts that this browser is signed in with, the one in use first."""
+    body = AccountsBody(items=[SeatBody(did=who.did, handle=who.handle) for _, who in seats(request, parts)])
+    return AsciiJsonResponse(body.model_dump(mode="json"))
+
+
+@router.post(
+    "/auth/switch",
+    response_model=AccountsBody,
+    responses=errors(400, 403, 404, 413, 415, 422, 503),
+    openapi_extra=either(["did"], {}, did=ONE_DID),
+)
+async def switch(request: Request, parts: Parts) -> Response:
+    """Use another of the accounts that this browser is signed in with."""
+    refuse_cross_site(request, parts)
+    async with received(request, parts.staging, {}) as body:
+        did = _required(body, "did")
+    here = await run_in_threadpool(seats, request, parts)
+    ordered = sorted(here, key=lambda seat: seat[1].did != did)
+    if not ordered or ordered[0][1].did != did:
+        raise NotSignedInHereError
+    answer = AccountsBody(items=[SeatBody(did=who.did, handle=who.handle) for _, who in ordered])
+    response = AsciiJsonResponse(answer.model_dump(mode="json"))
+    set_session(response, parts, [token for token, _ in ordered])
     return response
 
 
@@ -111,14 +161,16 @@ def _days(body: Body) -> int:
     return int(value)
 
 
-def _end(parts: Services, token: SecretStr) -> None:
-    """Revoke it if it is a browser's; an API token is ended from its list."""
-    try:
-        principal = parts.credentials.authenticate(token)
-    except CredentialExpiredError:
-        return
-    if principal is not None and principal.kind is CredentialKind.BROWSER:
-        parts.credentials.revoke(token)
+def _end(request: Request, parts: Services, did: str | None) -> list[SecretStr]:
+    """Revoke browser sessions, and give those that stay; an API token is ended from its list."""
+    sent, here = token_of(request), seats(request, parts)
+    if sent is not None and (who := authenticated(parts, sent)) is not None:
+        here = [(sent, who), *(seat for seat in here if seat[0] != sent)]
+    staying = [token for token, who in here if did not in {None, who.did}]
+    for token, who in here:
+        if token not in staying and who.kind is CredentialKind.BROWSER:
+            parts.credentials.revoke(token)
+    return staying
 
 
 def _signed_in(signed_in: SignedIn, scope: Scope) -> SignedInBody:
@@ -129,17 +181,4 @@ def _signed_in(signed_in: SignedIn, scope: Scope) -> SignedInBody:
         handle=account.handle,
         scope=scope.value,
         expires_in=int(lasts.total_seconds()) if lasts is not None else None,
-    )
-
-
-def _set_cookie(response: Response, parts: Services, signed_in: SignedIn) -> None:
-    lasts = signed_in.expires_in
-    response.set_cookie(
-        COOKIE,
-        signed_in.token.get_secret_value(),
-        max_age=int(lasts.total_seconds()) if lasts is not None else None,
-        path="/",
-        secure=parts.base_url.startswith("https:"),
-        httponly=True,
-        samesite="lax",
     )

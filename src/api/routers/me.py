@@ -3,11 +3,18 @@
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from api.caller import Parts, SignedIn
+from api.caller import Parts, SignedIn, Writer
 from api.documented import errors
 from api.json_response import AsciiJsonResponse
 
 router = APIRouter(tags=["account"])
+
+
+class DisconnectedBody(BaseModel):
+    """Whether the PDS has confirmed the end; where it has not, its grant lapses by itself, and nobody can use it."""
+
+    message: str
+    revoked: bool
 
 
 class MeBody(BaseModel):
@@ -32,5 +39,15 @@ def read_me(principal: SignedIn, parts: Parts) -> Response:
         pds_url=account.pds_url if account is not None else None,
         scope=principal.scope.value,
         admin=principal.admin,
+    )
+    return AsciiJsonResponse(body.model_dump(mode="json"))
+
+
+@router.post("/me/disconnect", response_model=DisconnectedBody, responses=errors(401, 403, 503))
+async def disconnect(principal: Writer, parts: Parts) -> Response:
+    """End this service's access to the caller's PDS; edits go on to gather until the next sign-in."""
+    revoked = await parts.disconnect(principal.did)
+    body = DisconnectedBody(
+        message="disconnected: nothing more is written until you sign in", revoked=revoked
     )
     return AsciiJsonResponse(body.model_dump(mode="json"))

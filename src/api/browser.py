@@ -1,0 +1,76 @@
+"""The session cookie: the tokens of the accounts that one browser is signed in with, the one in use first."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from fastapi import Request, Response
+from pydantic import SecretStr
+
+from api.services import Services
+from identity.credentials import Principal
+from identity.errors import CredentialExpiredError
+
+COOKIE: Final = "mastertape_session"
+BETWEEN: Final = "."
+"""No token holds it."""
+MOST_ACCOUNTS: Final = 5
+LASTS: Final = timedelta(days=30)
+
+Seat = tuple[SecretStr, Principal]
+
+
+def cookie_tokens(request: Request) -> list[SecretStr]:
+    """Read the tokens of the cookie."""
+    held = request.cookies.get(COOKIE, "").split(BETWEEN)
+    return [SecretStr(token) for token in held[:MOST_ACCOUNTS] if token]
+
+
+def seats(request: Request, parts: Services) -> list[Seat]:
+    """Give who is signed in in this browser, the one in use first; what has ended is left out."""
+    found = ((token, authenticated(parts, token)) for token in cookie_tokens(request))
+    return [(token, principal) for token, principal in found if principal is not None]
+
+
+def authenticated(parts: Services, token: SecretStr) -> Principal | None:
+    """Give whose token this is, if it still is somebody's."""
+    try:
+        return parts.credentials.authenticate(token)
+    except CredentialExpiredError:
+        return None
+
+
+def seat_first(
+    request: Request, parts: Services, token: SecretStr, did: str, *, ends_older: bool = False
+) -> list[SecretStr]:
+    """Put a new session before those of other accounts, up to the most that a cookie holds.
+
+    The ones that have no place any more may be in use elsewhere, if the token was shown to somebody.
+    """
+    here = seats(request, parts)
+    staying = [each for each, who in here if who.did != did][: MOST_ACCOUNTS - 1]
+    for each, _ in here:
+        if ends_older and each not in staying:
+            parts.credentials.revoke(each)
+    return [token, *staying]
+
+
+def set_session(response: Response, parts: Services, tokens: Sequence[SecretStr]) -> None:
+    """Write the cookie; without tokens it goes."""
+    if not tokens:
+        response.delete_cookie(COOKIE, path="/")
+        return
+    response.set_cookie(
+        COOKIE,
+        BETWEEN.join(token.get_secret_value() for token in tokens),
+        max_age=int(LASTS.total_seconds()),
+        path="/",
+        secure=is_https(parts),
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def is_https(parts: Services) -> bool:
+    """Whether cookies go over https only."""
+    return parts.base_url.startswith("https:")

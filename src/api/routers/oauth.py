@@ -1,0 +1,170 @@
+"""Signing in with OAuth, and what authorization servers ask about this service."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel, SecretStr
+from starlette.concurrency import run_in_threadpool
+
+from aggregates.errors import InvalidFieldError
+from api.browser import is_https, seat_first, set_session
+from api.caller import Parts
+from api.documented import errors
+from api.errors import INTERNAL, message_of, reply_for, response_to
+from api.refusals import ApiError, MissingPartError, NotAConfidentialClientError, SignInUnavailableError
+from api.services import Services
+from api.sign_in_page import sign_in_page, wants_page
+from identity.errors import IdentityError
+from identity.oauth_app import CALLBACK_PATH, JWKS_PATH, METADATA_PATH, OAuthApp
+from identity.oauth_sign_in import LASTS, STATE, OAuthSignIn, Returned
+
+router = APIRouter(tags=["sign-in"])
+
+ATTEMPT_COOKIE: Final = "mastertape_sign_in_"
+"""One for each attempt, so that two tabs do not disturb each other."""
+SERVER_ERROR: Final = 500
+HOME: Final = "/me"
+LONGEST_TEXT: Final = 512
+PRIVATE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+PAGE: Final[dict[str, Any]] = {"content": {"text/html": {}}}
+
+
+class LoginQuery(BaseModel):
+    """Who wants to sign in, and where to go afterwards: a path here, or an address of CORS_ORIGINS."""
+
+    handle: str = ""
+    return_to: str = HOME
+
+
+class CallbackQuery(BaseModel):
+    """What the authorization server says (RFC 6749, 4.1.2; RFC 9207)."""
+
+    state: str | None = None
+    iss: str | None = None
+    code: str | None = None
+    error: str | None = None
+    error_description: str | None = None
+
+
+@router.get(
+    "/auth/login",
+    status_code=303,
+    response_class=RedirectResponse,
+    responses={200: {"description": "A page that asks who, for browsers", **PAGE}}
+    | errors(400, 401, 403, 404, 422, 503),
+)
+async def login(request: Request, parts: Parts, wanted: Annotated[LoginQuery, Query()]) -> Response:
+    """Go to the authorization server of the account's own PDS; `handle` may be a DID too."""
+    if (elsewhere := _same_page_at_base_url(request, parts)) is not None:
+        return elsewhere
+    try:
+        return await _started(request, parts, wanted)
+    except (ApiError, IdentityError, InvalidFieldError) as error:
+        return _for_people(request, error, wanted.handle)
+
+
+@router.get(
+    CALLBACK_PATH,
+    status_code=303,
+    response_class=RedirectResponse,
+    responses=errors(400, 401, 403, 404, 503),
+)
+async def callback(request: Request, parts: Parts, query: Annotated[CallbackQuery, Query()]) -> Response:
+    """Come back from there; only in the browser that went, and once."""
+    name = ATTEMPT_COOKIE + (query.state or "")
+    cookie = request.cookies.get(name)
+    try:
+        response = await _finished(request, parts, query, SecretStr(cookie) if cookie else None)
+    except (ApiError, IdentityError) as error:
+        response = _for_people(request, error)
+    if response.status_code < SERVER_ERROR and STATE.fullmatch(query.state or ""):
+        response.delete_cookie(name, path=CALLBACK_PATH)
+    return response
+
+
+@router.get(METADATA_PATH, responses=errors(404))
+async def read_client_metadata(parts: Parts) -> dict[str, Any]:
+    """Tell authorization servers who this client is; its address is the client's ID."""
+    return _confidential(parts).metadata()
+
+
+@router.get(JWKS_PATH, responses=errors(404))
+async def read_jwks(parts: Parts) -> dict[str, Any]:
+    """Give the public keys that this client signs with."""
+    return _confidential(parts).jwks()
+
+
+async def _started(request: Request, parts: Services, wanted: LoginQuery) -> Response:
+    door = _door(parts)
+    if not wanted.handle:
+        if wants_page(request):
+            return sign_in_page(200, "Sign in", "With the handle of your account, wherever it lives.", "")
+        raise MissingPartError("handle")
+    if len(wanted.handle) > LONGEST_TEXT:
+        raise InvalidFieldError("handle", f"must have at most {LONGEST_TEXT} characters")
+    started = await door.start(wanted.handle, return_to=_return_to(parts, wanted.return_to))
+    response = RedirectResponse(started.url, 303, PRIVATE)
+    response.set_cookie(
+        ATTEMPT_COOKIE + started.state,
+        started.cookie.get_secret_value(),
+        max_age=int(LASTS.total_seconds()),
+        path=CALLBACK_PATH,
+        secure=is_https(parts),
+        httponly=True,
+        samesite="lax",
+    )
+    return response
+
+
+async def _finished(
+    request: Request, parts: Services, query: CallbackQuery, cookie: SecretStr | None
+) -> Response:
+    returned = Returned(query.state, query.iss, query.code, query.error, query.error_description)
+    signed_in, return_to = await _door(parts).finish(returned, cookie)
+    tokens = await run_in_threadpool(
+        seat_first, request, parts, signed_in.token, signed_in.account.did, ends_older=True
+    )
+    response = RedirectResponse(return_to, 303, PRIVATE)
+    set_session(response, parts, tokens)
+    return response
+
+
+def _door(parts: Services) -> OAuthSignIn:
+    if parts.oauth is None:
+        raise SignInUnavailableError
+    return parts.oauth
+
+
+def _confidential(parts: Services) -> OAuthApp:
+    if parts.oauth is None or not parts.oauth.app.keys:
+        raise NotAConfidentialClientError
+    return parts.oauth.app
+
+
+def _same_page_at_base_url(request: Request, parts: Services) -> Response | None:
+    """Cookies of localhost are lost at 127.0.0.1, which authorization servers insist on."""
+    if request.url.hostname != "localhost" or parts.oauth is None or is_https(parts):
+        return None
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"{parts.base_url}{request.url.path}{query}", 303, PRIVATE)
+
+
+def _return_to(parts: Services, wanted: str) -> str:
+    """Check that the way back leads to us or to whom the operator named: the person is signed in there."""
+    path = wanted.startswith("/") and not wanted.startswith("//")
+    there = any(wanted == origin or wanted.startswith(f"{origin}/") for origin in parts.cors_origins)
+    # browsers read a backslash as a slash, and leave out what is not printable
+    if not (path or there) or "\\" in wanted or not (wanted.isascii() and wanted.isprintable()):
+        raise InvalidFieldError("return_to", "must be a path here, or an address of CORS_ORIGINS")
+    return wanted
+
+
+def _for_people(request: Request, error: Exception, handle: str = "") -> Response:
+    """Show the refusal to who looks at it; a program gets it as JSON."""
+    reply = reply_for(error)
+    if wants_page(request) and reply is not INTERNAL:
+        return sign_in_page(reply.status, "That did not work", message_of(error, reply), handle)
+    if reply.status < SERVER_ERROR:
+        return response_to(error)
+    raise error

@@ -1,0 +1,162 @@
+"""Sign-in with OAuth: to the account's own authorization server and back.
+
+What is needed at the return travels in the browser's cookie, sealed: so nobody else can return, nothing is stored for
+people who never do, and neither the cookie nor the database alone is worth anything.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from atproto_oauth.models import OAuthState
+from pydantic import SecretStr
+
+from identity.errors import (
+    ConsentDeniedError,
+    SealBrokenError,
+    SignInRefusedError,
+    SignInStateError,
+)
+from identity.oauth_app import OAuthApp
+from identity.oauth_flows import Flows, client_of
+from identity.oauth_grants import tokens_of
+from identity.oauth_keys import SigningKey, key_of, scalar_of
+from identity.resolution import is_did, plain
+from identity.seal import Seal
+from identity.session_rows import SessionKind
+from identity.sign_in import SignedIn, SignIns
+
+PURPOSE: Final = "oauth_sign_in"
+LASTS: Final = timedelta(minutes=30)
+STATE: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+DENIED: Final = "access_denied"
+LONGEST_REASON: Final = 300
+
+
+@dataclass(frozen=True)
+class Started:
+    """Where the browser goes, and the cookie that it has to bring back; `state` is the cookie's name."""
+
+    url: str
+    state: str
+    cookie: SecretStr
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What the authorization server sends the browser back with."""
+
+    state: str | None
+    issuer: str | None
+    code: str | None = None
+    error: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What the cookie holds."""
+
+    state: OAuthState
+    kid: str | None
+    return_to: str
+
+
+class OAuthSignIn:
+    """Begins sign-ins and finishes them, in any process."""
+
+    def __init__(self, app: OAuthApp, flows: Flows, seal: Seal, sign_ins: SignIns) -> None:
+        self.app: Final = app
+        self._flows = flows
+        self._seal = seal
+        self._sign_ins = sign_ins
+
+    async def start(self, identifier: str, *, return_to: str) -> Started:
+        """Prepare the consent of whoever has this handle or DID, at the authorization server of their PDS."""
+        key, who = self.app.signs_with, plain(identifier)
+        url, state = await self._flows.flow(client_of(self.app, key)).begin(
+            who if is_did(who) else who.lower()
+        )
+        attempt = _Attempt(state, key.kid if key is not None else None, return_to)
+        sealed = self._seal.seal(_written(attempt), purpose=PURPOSE, did=state.state)
+        return Started(url, state.state, SecretStr(sealed.decode().rstrip("=")))
+
+    async def finish(self, returned: Returned, cookie: SecretStr | None) -> tuple[SignedIn, str]:
+        """Let the person in who started in this browser, and say where they wanted to return to."""
+        attempt = self._opened(returned.state, cookie)
+        if returned.error is not None:
+            raise _refusal(returned)
+        if not returned.code or not returned.issuer:
+            raise SignInRefusedError("The authorization server's answer has no code or no issuer")
+        client = client_of(self.app, self._key(attempt.kid))
+        session, identity = await self._flows.flow(client).finish(
+            attempt.state, returned.code, returned.issuer
+        )
+        tokens = tokens_of(session, client_id=client.client_id, kid=attempt.kid)
+        return await self._sign_ins.keep(
+            identity, SessionKind.OAUTH, tokens, name="browser"
+        ), attempt.return_to
+
+    def _opened(self, state: str | None, cookie: SecretStr | None) -> _Attempt:
+        if cookie is None or not state or not STATE.fullmatch(state):
+            raise SignInStateError
+        text = cookie.get_secret_value()
+        try:
+            sealed = (text + "=" * (-len(text) % 4)).encode()
+            attempt = _read(self._seal.open(sealed, purpose=PURPOSE, did=state), state)
+        except SealBrokenError:
+            raise SignInStateError from None
+        if attempt.state.created_at + LASTS < datetime.now(UTC):
+            raise SignInStateError
+        return attempt
+
+    def _key(self, kid: str | None) -> SigningKey | None:
+        """Give the key that the sign-in began with: a server takes no other for the rest of it."""
+        found = next((key for key in self.app.keys if key.kid == kid), None)
+        if found is None and kid is not None:
+            raise SignInStateError
+        return found
+
+
+def _refusal(returned: Returned) -> Exception:
+    if returned.error == DENIED:
+        return ConsentDeniedError()
+    said = f"{returned.error}: {returned.description or ''}"[:LONGEST_REASON]
+    return SignInRefusedError(f"The account's authorization server says {said}")
+
+
+def _written(attempt: _Attempt) -> bytes:
+    state = attempt.state
+    held: dict[str, Any] = {
+        "verifier": state.pkce_verifier,
+        "dpop_key": scalar_of(state.dpop_private_key).get_secret_value(),
+        "nonce": state.dpop_authserver_nonce,
+        "issuer": state.authserver_iss,
+        "redirect_uri": state.redirect_uri,
+        "scope": state.scope,
+        "did": state.did,
+        "pds_url": state.pds_url,
+        "at": state.created_at.timestamp(),
+        "kid": attempt.kid,
+        "return_to": attempt.return_to,
+    }
+    return json.dumps(held).encode()
+
+
+def _read(opened: bytes, state: str) -> _Attempt:
+    held = json.loads(opened)
+    library_state = OAuthState(
+        state=state,
+        pkce_verifier=held["verifier"],
+        redirect_uri=held["redirect_uri"],
+        scope=held["scope"],
+        authserver_iss=held["issuer"],
+        dpop_private_key=key_of(SecretStr(held["dpop_key"])),
+        dpop_authserver_nonce=held["nonce"],
+        did=held["did"],
+        pds_url=held["pds_url"],
+        created_at=datetime.fromtimestamp(held["at"], UTC),
+    )
+    return _Attempt(library_state, held["kid"], held["return_to"])

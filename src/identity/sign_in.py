@@ -1,0 +1,99 @@
+"""What every sign-in ends with: tokens kept, the account written, a token given out, in one transaction."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import httpx
+from pydantic import SecretStr
+
+from eventstore.database import Database
+from identity.accounts import Account, Accounts
+from identity.credentials import CredentialKind, Credentials, Scope
+from identity.pds_sessions import PdsSessions
+from identity.replies import send_whole
+from identity.resolution import Identity
+from identity.session_rows import SessionKind
+from identity.tokens import Tokens
+
+PROFILE_SECONDS: Final = 3.0
+MAX_PROFILE_BYTES: Final = 256 * 1024
+DISPLAY_NAME_LENGTH: Final = 256
+BROWSER_SESSION: Final = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """Who came in, and the token that proves it from now on."""
+
+    account: Account
+    token: SecretStr
+    expires_in: timedelta | None
+
+
+class SignIns:
+    """Keeps what a proven sign-in brought."""
+
+    def __init__(
+        self,
+        database: Database,
+        http: httpx.AsyncClient,
+        *,
+        sessions: PdsSessions,
+        accounts: Accounts,
+        credentials: Credentials,
+    ) -> None:
+        self._database = database
+        self._http = http
+        self._sessions = sessions
+        self._accounts = accounts
+        self._credentials = credentials
+
+    async def keep(
+        self,
+        identity: Identity,
+        session_kind: SessionKind,
+        tokens: Tokens,
+        *,
+        kind: CredentialKind = CredentialKind.BROWSER,
+        name: str,
+        scope: Scope = Scope.WRITE,
+        expires_in: timedelta | None = BROWSER_SESSION,
+    ) -> SignedIn:
+        """Let somebody in. All that it changes, it changes in one transaction, and to its end."""
+        display_name = await self._display_name(identity)
+        did, pds_url = identity.did, identity.pds_url
+
+        def keep() -> SignedIn:
+            with self._database.write() as connection:
+                self._sessions.signed_in(
+                    connection, did=did, kind=session_kind, pds_url=pds_url, tokens=tokens
+                )
+                account = self._accounts.upsert(
+                    connection, did=did, handle=identity.handle, pds_url=pds_url, display_name=display_name
+                )
+                token = self._credentials.issue(
+                    connection, did=did, kind=kind, name=name, scope=scope, expires_in=expires_in
+                )
+            return SignedIn(account, token, expires_in)
+
+        return await asyncio.to_thread(keep)
+
+    async def _display_name(self, identity: Identity) -> str:
+        """From the person's own repository, so that no AppView is needed; the handle when there is none."""
+        which = {"repo": identity.did, "collection": "app.bsky.actor.profile", "rkey": "self"}
+        request = self._http.build_request(
+            "GET",
+            f"{identity.pds_url}/xrpc/com.atproto.repo.getRecord",
+            params=which,
+            timeout=PROFILE_SECONDS,
+        )
+        try:
+            async with asyncio.timeout(PROFILE_SECONDS):
+                reply = await send_whole(self._http, request, limit=MAX_PROFILE_BYTES)
+            name = reply.json()["value"]["displayName"]
+        except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError):
+            return identity.handle
+        name = name.replace("\0", "").strip() if isinstance(name, str) else ""
+        return name[:DISPLAY_NAME_LENGTH].strip() or identity.handle

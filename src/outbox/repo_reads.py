@@ -1,0 +1,92 @@
+"""What a PDS tells anybody of a repo: its revision, its records and its blobs, page by page and without a login."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from outbox.dag_cbor import is_record_cid
+from outbox.pds import Pds, Remote, RemoteUnknownError
+from outbox.verdict import UNREADABLE, Kind, Verdict
+
+LATEST_COMMIT: Final = "com.atproto.sync.getLatestCommit"
+LIST_RECORDS: Final = "com.atproto.repo.listRecords"
+LIST_BLOBS: Final = "com.atproto.sync.listBlobs"
+RECORDS_A_PAGE: Final = 100
+BLOBS_A_PAGE: Final = 1000
+PAGE_SECONDS: Final = 30.0
+
+
+class RepoReads:
+    """Each read raises RemoteUnknownError when the PDS does not tell, or tells what cannot be."""
+
+    def __init__(self, pds: Pds) -> None:
+        self._pds = pds
+
+    async def revision(self, host: str, did: str) -> str:
+        """Give the revision of the repo's newest commit; it rises with every change of any collection."""
+        match await self._read(host, LATEST_COMMIT, did=did):
+            case {"rev": str(rev)}:
+                return rev
+        raise _unreadable("no rev")
+
+    async def records(self, host: str, did: str, collection: str) -> AsyncIterator[tuple[str, Remote]]:
+        """Give the records of a collection with their keys, in the order of the keys."""
+        cursor, last = None, ""
+        while True:
+            page = await self._read(
+                host,
+                LIST_RECORDS,
+                repo=did,
+                collection=collection,
+                limit=str(RECORDS_A_PAGE),
+                reverse="true",
+                cursor=cursor,
+            )
+            for entry in _list_in(page, "records"):
+                rkey, remote = _record(entry)
+                if rkey <= last:
+                    raise _unreadable(f"the keys do not rise at {rkey}")
+                last = rkey
+                yield rkey, remote
+            if (cursor := _cursor_in(page)) is None:
+                return
+
+    async def blobs(self, host: str, did: str) -> set[str]:
+        """Give the CIDs of the blobs that the repo's records name and that the PDS holds."""
+        found: set[str] = set()
+        cursor = None
+        while True:
+            page = await self._read(host, LIST_BLOBS, did=did, limit=str(BLOBS_A_PAGE), cursor=cursor)
+            cids = {cid for cid in _list_in(page, "cids") if isinstance(cid, str)}
+            if (cursor := _cursor_in(page)) is None or cids <= found:
+                return found | cids
+            found |= cids
+
+    async def _read(self, host: str, nsid: str, **params: str | None) -> Any:
+        given = {name: value for name, value in params.items() if value is not None}
+        verdict = await self._pds.read(host, nsid, PAGE_SECONDS, given)
+        if verdict.kind is not Kind.DONE:
+            raise RemoteUnknownError(verdict)
+        return verdict.body
+
+
+def _record(entry: Any) -> tuple[str, Remote]:
+    match entry:
+        case {"uri": str(uri), "cid": str(cid), "value": dict(value)} if is_record_cid(cid):
+            return uri.rsplit("/", 1)[1], Remote(cid, value)
+    raise _unreadable("an entry is no record")
+
+
+def _list_in(page: Any, name: str) -> list[Any]:
+    values = page.get(name)
+    if not isinstance(values, list):
+        raise _unreadable(f"no {name}")
+    return values
+
+
+def _cursor_in(page: Any) -> str | None:
+    cursor = page.get("cursor")
+    return cursor if isinstance(cursor, str) and cursor else None
+
+
+def _unreadable(message: str) -> RemoteUnknownError:
+    return RemoteUnknownError(Verdict(Kind.AMBIGUOUS, UNREADABLE, message=message))

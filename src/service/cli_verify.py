@@ -1,0 +1,100 @@
+"""`mastertape verify pds`: what PDSes hold against the log."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from outbox.repo_reads import RepoReads
+from replay.drift import Drift
+from replay.verify import Verified, repos_of
+from replay.verify import verify as verify_repos
+from service.bootstrap import Application, build
+from service.migrate import require_schema
+from service.output import DRIFT, as_json, bar, say_json
+from service.settings import load
+
+UNREAD = 1
+
+
+@click.command("pds")
+@click.option("--did", help="Only this account.")
+@as_json
+def verify_pds(did: str | None, *, as_json: bool) -> None:
+    """Compare the record of every track with what its artist's PDS holds; nobody's login is needed."""
+    found = asyncio.run(_verified(did))
+    if as_json:
+        say_json({"repos": [_as_json(each) for each in found]})
+    else:
+        _show(found)
+    if any(each.drifts for each in found):
+        raise SystemExit(DRIFT)
+    if any(each.problem for each in found):
+        raise SystemExit(UNREAD)
+
+
+async def _verified(did: str | None) -> list[Verified]:
+    application = build(load())
+    try:
+        require_schema(application.database)
+        return await _all(application, did)
+    finally:
+        await application.close()
+
+
+async def _all(application: Application, did: str | None) -> list[Verified]:
+    repos = repos_of(application.database, did)
+    reads = RepoReads(application.services.pds)
+    found: list[Verified] = []
+    with bar("verifying") as progress:
+        async for each in verify_repos(application.database, reads, repos):
+            found.append(each)
+            progress(len(found), len(repos))
+    return sorted(found, key=lambda each: each.repo.did)
+
+
+def _show(found: Sequence[Verified]) -> None:
+    table = Table()
+    for name in ("drift", "track", "record"):
+        table.add_column(name, overflow="fold")
+    for each in found:
+        for drift in each.drifts:
+            track = str(drift.track_id) if drift.track_id is not None else "-"
+            table.add_row(drift.kind.value, track, drift.key.uri)
+        if each.problem is not None:
+            table.add_row("not read", "-", f"{each.repo.did} at {each.repo.host}: {each.problem}")
+    if table.row_count:
+        Console().print(table)
+    click.echo(_summary(found))
+
+
+def _summary(found: Sequence[Verified]) -> str:
+    records, unread = sum(each.records for each in found), sum(each.problem is not None for each in found)
+    kinds = Counter(drift.kind.value for each in found for drift in each.drifts)
+    drifts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "no drift"
+    not_read = f"; {unread} repos could not be read" if unread else ""
+    return f"{records} records in {len(found) - unread} repos: {drifts}{not_read}"
+
+
+def _as_json(found: Verified) -> dict[str, Any]:
+    return {
+        "did": found.repo.did,
+        "host": found.repo.host,
+        "records": found.records,
+        "problem": found.problem,
+        "drifts": [_drift(each) for each in found.drifts],
+    }
+
+
+def _drift(drift: Drift) -> dict[str, Any]:
+    return {
+        "kind": drift.kind.value,
+        "track_id": drift.track_id,
+        "uri": drift.key.uri,
+        "expected_cid": drift.expected_cid,
+        "found_cid": drift.found_cid,
+    }

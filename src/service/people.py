@@ -1,0 +1,84 @@
+"""The composition root's part that knows people: who they are, how they sign in, and the sessions at their PDSes."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from eventstore.database import Database
+from identity.accounts import Accounts
+from identity.addresses import AddressPolicy, public_client
+from identity.app_password import AppPasswordSignIn
+from identity.credentials import Credentials
+from identity.oauth_app import oauth_app
+from identity.oauth_flows import Flows
+from identity.oauth_grants import OAuthGrants
+from identity.oauth_sign_in import OAuthSignIn
+from identity.pds_sessions import PdsSessions
+from identity.resolution import Resolver
+from identity.seal import Seal
+from identity.sign_in import SignIns
+from service.adapters import LanesOfAccounts
+from service.secret_keys import oauth_keys, secret_keys
+from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class People:
+    """What belongs to one event loop and its client."""
+
+    resolver: Resolver
+    sessions: PdsSessions
+    accounts: Accounts
+    credentials: Credentials
+    app_password: AppPasswordSignIn
+    oauth: OAuthSignIn | None
+    """None where the service's address is no OAuth client's."""
+
+
+def people(settings: Settings, database: Database, http: httpx.AsyncClient) -> People:
+    """Make them all."""
+    resolver = Resolver(settings.plc_url, settings.dev_origins, http)
+    flows = Flows(http, AddressPolicy(settings.dev_origins), resolver)
+    lanes, keys, seal = LanesOfAccounts(database), oauth_keys(settings), Seal(secret_keys(settings))
+    sessions = PdsSessions(
+        database,
+        seal,
+        http,
+        on_reauth=lanes.must_sign_in,
+        on_signed_in=lanes.signed_in,
+        oauth=OAuthGrants(flows, keys),
+    )
+    accounts, credentials = Accounts(database), Credentials(database, admin_dids=settings.admin_dids)
+    sign_ins = SignIns(database, http, sessions=sessions, accounts=accounts, credentials=credentials)
+    app = oauth_app(settings.base_url, settings.oauth_scope, keys)
+    return People(
+        resolver,
+        sessions,
+        accounts,
+        credentials,
+        AppPasswordSignIn(http, resolver=resolver, sign_ins=sign_ins),
+        OAuthSignIn(app, flows, seal, sign_ins) if app is not None else None,
+    )
+
+
+def guarded_client(*trusted: str | None) -> httpx.AsyncClient:
+    """Give a client for public addresses and these: nobody's PDS is to be an address that only we may ask."""
+    return public_client(AddressPolicy([url for url in trusted if url is not None]))
+
+
+def client_of_people(settings: Settings) -> httpx.AsyncClient:
+    """Give the client that reaches everybody's PDS."""
+    return guarded_client(*settings.dev_origins, settings.plc_url)
+
+
+@asynccontextmanager
+async def sessions_of_this_loop(settings: Settings, database: Database) -> AsyncGenerator[PdsSessions]:
+    """Give sessions to a job, which has an event loop of its own."""
+    async with client_of_people(settings) as http:
+        sessions = people(settings, database, http).sessions
+        try:
+            yield sessions
+        finally:
+            await sessions.finish()

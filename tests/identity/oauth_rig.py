@@ -1,0 +1,99 @@
+"""Sign-in with OAuth as the composition root wires it, for the time of one event loop."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+from sqlalchemy import select, update
+
+from identity.accounts import Accounts
+from identity.addresses import AddressPolicy, public_client
+from identity.credentials import Credentials
+from identity.oauth_app import oauth_app
+from identity.oauth_flows import Flows
+from identity.oauth_grants import OAuthGrants
+from identity.oauth_sign_in import OAuthSignIn, Returned
+from identity.pds_sessions import PdsSessions
+from identity.resolution import Resolver
+from identity.session_rows import PURPOSE, pds_session
+from identity.sign_in import SignIns
+from tests.servers.consent import Consenter
+
+GET_SESSION = "com.atproto.server.getSession"
+BASE_URL = "http://127.0.0.1:8000"
+SCOPE = "atproto repo:fm.plyr.track repo:app.relay.track blob:audio/* blob:image/*"
+
+
+class Rig:
+    """One service, which knows one PDS by its address."""
+
+    def __init__(self, database, seal, hooks, pds, *, scope=SCOPE):
+        self.database, self.seal, self.hooks, self.pds, self.scope = database, seal, hooks, pds, scope
+
+    @asynccontextmanager
+    async def parts(self):
+        pds = self.pds
+        async with public_client(AddressPolicy([pds.url, pds.plc_url])) as http:
+            resolver = Resolver(pds.plc_url, [pds.url], http)
+            flows = Flows(http, AddressPolicy([pds.url]), resolver)
+            sessions = PdsSessions(
+                self.database,
+                self.seal,
+                http,
+                on_reauth=self.hooks.on_reauth,
+                on_signed_in=self.hooks.on_signed_in,
+                oauth=OAuthGrants(flows, ()),
+            )
+            sign_ins = SignIns(
+                self.database,
+                http,
+                sessions=sessions,
+                accounts=Accounts(self.database),
+                credentials=Credentials(self.database),
+            )
+            app = oauth_app(BASE_URL, self.scope, ())
+            yield SimpleNamespace(sessions=sessions, oauth=OAuthSignIn(app, flows, self.seal, sign_ins))
+
+    def run(self, story):
+        async def told():
+            async with self.parts() as parts:
+                return await story(parts)
+
+        return asyncio.run(told())
+
+    def start(self, identifier, *, return_to="/me"):
+        return self.run(lambda parts: parts.oauth.start(identifier, return_to=return_to))
+
+    def finish(self, query, cookie):
+        returned = Returned(query.get("state"), query.get("iss"), query.get("code"), query.get("error"))
+        return self.run(lambda parts: parts.oauth.finish(returned, cookie))
+
+    def sign_in(self, account):
+        """The whole way; gives the account and the token."""
+        started = self.start(account.handle)
+        query = Consenter(started.url).consents(account.handle, account.password)
+        signed_in, _ = self.finish(query, started.cookie)
+        return signed_in
+
+    def request(self, did, method, nsid, **given):
+        return self.run(lambda parts: parts.sessions.request(did, method, nsid, timeout=60, **given))
+
+
+def ask(rig, did):
+    """The status of a small request in the account's name."""
+    return rig.request(did, "GET", GET_SESSION).status_code
+
+
+def held(rig, did):
+    """What is sealed in the account's row."""
+    with rig.database.read() as connection:
+        sealed = connection.scalars(select(pds_session.c.sealed).where(pds_session.c.did == did)).one()
+    return json.loads(rig.seal.open(sealed, purpose=PURPOSE, did=did))
+
+
+def keep(rig, did, tokens):
+    """Seal something else in its place."""
+    sealed = rig.seal.seal(json.dumps(tokens).encode(), purpose=PURPOSE, did=did)
+    with rig.database.write() as connection:
+        connection.execute(update(pds_session).values(status="active", sealed=sealed))
