@@ -2,6 +2,7 @@
 
 import click
 
+from service.cli_keys import oauth_key
 from service.cli_log import history, migrate, rebuild, verify
 from service.cli_serve import relay, serve
 from service.cli_tape import export, import_
@@ -19,5 +20,5 @@ def main() -> None:
 
 
 verify.add_command(verify_pds)
-for command in (serve, relay, migrate, rebuild, verify, history, export, import_):
+for command in (serve, relay, migrate, rebuild, verify, history, export, import_, oauth_key):
     main.add_command(command)
