@@ -278,7 +278,10 @@ def create_outbox() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(
-        "ix_delivery_attempt_record", "delivery_attempt", ["did", "collection", "rkey", "id"], unique=False
+        "ix_delivery_attempt_record",
+        "delivery_attempt",
+        ["did", "collection", "rkey", "gen", "id"],
+        unique=False,
     )
 
 

@@ -22,7 +22,7 @@ class ChangeBody(BaseModel):
 
 
 class DeliveryBody(BaseModel):
-    """What became of an event at the PDS; `by_generation` is the position whose record carries it."""
+    """What became of an event at the PDS; `by_generation` is the position whose record carries it, `reason` why it waits."""
 
     status: str = Field(
         description="delivered, superseded, cancelled, pending, parked, held, detached, rejected or none"
@@ -31,6 +31,7 @@ class DeliveryBody(BaseModel):
     rev: str | None
     cid: str | None
     by_generation: int | None
+    reason: str | None
 
 
 class HistoryRow(BaseModel):

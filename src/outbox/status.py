@@ -5,23 +5,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, and_, bindparam, case, false, func, literal, null, or_, select
 
 from outbox.journal import CANCELLED
 from outbox.lanes import later
 from outbox.pds import RecordKey
-from outbox.tables import blob_job, delivery_attempt, mirror_lane, mirror_target
+from outbox.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
 from outbox.targets import DELETE, HELD, READY
 from outbox.verdict import Kind
 
 target = mirror_target.c
 lane = mirror_lane.c
+host = pds_host.c
 
 DELIVERED: Final = "delivered"
 PENDING: Final = "pending"
 PARKED: Final = "parked"
 DETACHED: Final = "detached"
 REJECTED: Final = "rejected"
+SUPERSEDED: Final = "superseded"
 DATED: Final = frozenset({"backoff", "paced", "verifying"})
 """Reasons to wait that end at a known time."""
 
@@ -51,29 +53,49 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Delivery:
-    """How an event reached the PDS: status, and for a delivered one when, in which commit and as which CID."""
+    """How an event reached the PDS: when, in which commit and as which CID, or for which reason it waits."""
 
     status: str
     at: datetime | None = None
     rev: str | None = None
     cid: str | None = None
     by_generation: int | None = None
+    reason: str | None = None
 
 
+IS_ACKED: Final = target.desired_gen <= target.acked_gen
+IS_CURRENT: Final = target.failed_gen >= target.desired_gen
+"""Whether what last went wrong is of the newest generation."""
+BLOB_WANTED: Final = func.coalesce(blob_job.c.requested | blob_job.c.again, false())
+IS_PAUSED: Final = lane.paused | func.coalesce(host.paused, false())
+RULES: Final = (
+    (and_(target.state == HELD, target.desired_op != DELETE), HELD, target.reason),
+    (target.detached, DETACHED, literal("record_missing")),
+    (and_(IS_ACKED, ~BLOB_WANTED), DELIVERED, null()),
+    (and_(target.state == REJECTED, IS_CURRENT), REJECTED, target.reason),
+    (lane.state != READY, PARKED, lane.state),
+    (IS_PAUSED, PARKED, literal("paused")),
+    (IS_ACKED, PENDING, literal("blob")),
+    (and_(IS_CURRENT, target.reason.is_not(None)), PENDING, target.reason),
+)
+"""The waiting states go before `delivered`: what was seen elsewhere counts, acknowledged or not."""
+STATE: Final = case(*((holds, state) for holds, state, _ in RULES), else_=PENDING)
+REASON: Final = case(*((holds, reason) for holds, _, reason in RULES), else_="sending")
+TARGETS_AT_WORK: Final = (
+    mirror_target.join(mirror_lane, lane.did == target.did)
+    .outerjoin(pds_host, host.host == lane.host)
+    .outerjoin(blob_job, and_(blob_job.c.did == target.did, blob_job.c.track_id == target.track_id))
+)
+"""What STATE and REASON are told of."""
 MIRRORS: Final = (
     select(
         mirror_target,
-        lane.state.label("lane_state"),
-        lane.paused.label("lane_paused"),
+        STATE.label("mirror_state"),
+        REASON.label("mirror_reason"),
         later(lane.not_before, lane.paced_until).label("lane_not_before"),
-        lane.due_at.label("lane_due_at"),
-        lane.lease_until.label("lane_lease_until"),
-        lane.lease_owner.label("lane_owner"),
         blob_job.c.last_error.label("blob_error"),
-        (blob_job.c.requested | blob_job.c.again).label("blob_wanted"),
     )
-    .join(mirror_lane, lane.did == target.did)
-    .outerjoin(blob_job, blob_job.c.track_id == target.track_id)
+    .select_from(TARGETS_AT_WORK)
     .where(target.track_id.in_(bindparam("track_ids", expanding=True)))
 )
 """Made once: making it takes longer than running it, and every request does."""
@@ -86,7 +108,7 @@ def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirro
 
 
 def _mirror(row: Any) -> Mirror:
-    state, reason = _state(row)
+    state, reason = row.mirror_state, row.mirror_reason
     waiting = state == PENDING
     return Mirror(
         track_id=row.track_id,
@@ -104,21 +126,18 @@ def _mirror(row: Any) -> Mirror:
     )
 
 
-def _state(row: Any) -> tuple[str, str | None]:
-    """The waiting states go before `delivered`: what was seen elsewhere counts, acknowledged or not."""
-    is_current = row.failed_gen >= row.desired_gen  # what last went wrong is of the newest generation
-    rules = (
-        (row.state == HELD and row.desired_op != DELETE, HELD, row.reason),
-        (row.detached, DETACHED, "record_missing"),
-        (row.desired_gen <= row.acked_gen and not row.blob_wanted, DELIVERED, None),
-        (row.state == REJECTED and is_current, REJECTED, row.reason),
-        (row.lane_state != READY, PARKED, row.lane_state),
-        (row.lane_paused, PARKED, "paused"),
-        (row.desired_gen <= row.acked_gen, PENDING, "blob"),
-        (is_current and row.reason is not None, PENDING, row.reason),
-        (True, PENDING, "sending"),
-    )
-    return next((state, reason) for holds, state, reason in rules if holds)
+def waiting_records(connection: Connection, did: str) -> dict[str, int]:
+    """Count an account's records that are not as the log says, by the state they are in."""
+    return {state: count for state, count in connection.execute(WAITING, {"did": did}) if state != DELIVERED}
+
+
+WAITING: Final = (
+    select(STATE, func.count())
+    .select_from(TARGETS_AT_WORK)
+    .where(target.did == bindparam("did"))
+    .where(or_(~IS_ACKED, target.detached, target.state == HELD, BLOB_WANTED))
+    .group_by(STATE)
+)
 
 
 def deliveries(
@@ -128,63 +147,67 @@ def deliveries(
 
     Each is exactly one of delivered, superseded, cancelled, waiting (pending, parked, held, detached, rejected) or none.
     """
-    acks = _acks(connection, track_id)
+    acked = [position for position, touches in events if touches and position <= mirror.acked_generation]
+    acks = _acks(connection, track_id, min(acked), max(acked)) if acked else {}
     return {
         position: _delivery(position, acks, mirror) if touches else Delivery("none")
         for position, touches in events
     }
 
 
-def _acks(connection: Connection, track_id: int) -> dict[int, Any]:
-    attempt = delivery_attempt.c
-    rows = connection.execute(
-        select(delivery_attempt)
-        .join(
-            mirror_target,
-            (target.did == attempt.did)
-            & (target.collection == attempt.collection)
-            & (target.rkey == attempt.rkey),
-        )
-        .where(target.track_id == track_id, attempt.outcome.in_((Kind.DONE.value, CANCELLED)))
-        .order_by(attempt.rev.is_not(None), attempt.id)
-    )
+def _acks(connection: Connection, track_id: int, first: int, last: int) -> dict[int, Any]:
+    """Give the acking attempts of these generations, and the next one after them, by generation."""
+    rows = connection.execute(ACKS, {"track_id": track_id, "first": first, "last": last})
     return {row.gen: row for row in rows}  # of several the last one, but rather one that knows its commit
+
+
+attempt: Final = delivery_attempt.c
+OF_TRACK: Final = delivery_attempt.join(
+    mirror_target,
+    and_(
+        target.did == attempt.did,
+        target.collection == attempt.collection,
+        target.rkey == attempt.rkey,
+        target.track_id == bindparam("track_id"),
+    ),
+)
+IS_ACK: Final = attempt.outcome.in_((Kind.DONE.value, CANCELLED))
+NEXT_ACK: Final = (
+    select(func.min(attempt.gen)).select_from(OF_TRACK).where(IS_ACK, attempt.gen >= bindparam("last"))
+).scalar_subquery()
+ACKS: Final = (
+    select(delivery_attempt)
+    .select_from(OF_TRACK)
+    .where(
+        IS_ACK, attempt.gen >= bindparam("first"), attempt.gen <= func.coalesce(NEXT_ACK, bindparam("last"))
+    )
+    .order_by(attempt.rev.is_not(None), attempt.id)
+)
+ATTEMPTS: Final = (
+    select(delivery_attempt)
+    .select_from(OF_TRACK)
+    .order_by(attempt.gen.desc(), attempt.id.desc())
+    .limit(bindparam("limit"))
+)
 
 
 def _delivery(position: int, acks: Mapping[int, Any], mirror: Mirror) -> Delivery:
     if position > mirror.acked_generation:
-        return Delivery(mirror.state)
+        return Delivery(mirror.state, reason=mirror.reason)
     own = acks.get(position)
     if own is not None and own.outcome == Kind.DONE.value:
         return Delivery(DELIVERED, own.ended_at, own.rev, own.request_cid, position)
-    later = next((acks[gen] for gen in sorted(acks) if gen >= position), None)
-    if later is not None and later.outcome == CANCELLED:
-        return Delivery(CANCELLED, later.ended_at, by_generation=later.gen)
-    by = later.gen if later is not None else mirror.acked_generation
-    return Delivery(
-        "superseded",
-        later.ended_at if later is not None else None,
-        later.rev if later is not None else None,
-        later.request_cid if later is not None else None,
-        by,
-    )
+    carrier = next((acks[gen] for gen in sorted(acks) if gen >= position), None)
+    if carrier is None:
+        return Delivery(SUPERSEDED, by_generation=mirror.acked_generation)
+    if carrier.outcome == CANCELLED:
+        return Delivery(CANCELLED, carrier.ended_at, by_generation=carrier.gen)
+    return Delivery(SUPERSEDED, carrier.ended_at, carrier.rev, carrier.request_cid, carrier.gen)
 
 
 def attempts_of(connection: Connection, track_id: int, *, limit: int = 50) -> Sequence[Any]:
     """Give the newest attempts for a track's record, as rows of delivery_attempt."""
-    attempt = delivery_attempt.c
-    return connection.execute(
-        select(delivery_attempt)
-        .join(
-            mirror_target,
-            (target.did == attempt.did)
-            & (target.collection == attempt.collection)
-            & (target.rkey == attempt.rkey),
-        )
-        .where(target.track_id == track_id)
-        .order_by(attempt.id.desc())
-        .limit(limit)
-    ).all()
+    return connection.execute(ATTEMPTS, {"track_id": track_id, "limit": limit}).all()
 
 
 def lane_of(connection: Connection, did: str) -> Any | None:

@@ -118,7 +118,7 @@ delivery_attempt = Table(
     Column("status", Integer),
     Column("error", Text),
     Column("rev", Text),
-    Index("ix_delivery_attempt_record", "did", "collection", "rkey", "id"),
+    Index("ix_delivery_attempt_record", "did", "collection", "rkey", "gen", "id"),
     sqlite_autoincrement=True,
 )
 

@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from aggregates.track import Track
 from outbox.delivery import Outcome
 from outbox.lanes import change_lane, park_lane
-from outbox.status import Delivery, deliveries, is_signed_in
-from outbox.tables import blob_job, mirror_lane, mirror_target
+from outbox.status import Delivery, _acks, deliveries, is_signed_in, waiting_records
+from outbox.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
 from tests.dsl import COLLECTION
 from tests.outbox.rig import Rig, answer_lost, answered, refused
 
@@ -29,7 +29,7 @@ def statuses(rig: Rig, track_id: int = 1) -> list[str]:
     return [delivery.status for _, delivery in told(rig, track_id)]
 
 
-def delete(rig: Rig) -> None:
+def remove(rig: Rig) -> None:
     rig.tell(1, lambda track: track.delete(at=rig.clock()))
 
 
@@ -63,7 +63,7 @@ async def test_an_event_stays_delivered_whatever_comes_after_it(desk: Rig) -> No
     desk.edit(title="one")
     desk.edit(title="two")
     await desk.relay_once()
-    delete(desk)
+    remove(desk)
     await desk.relay_once()
     assert told(desk)[0] == first
     assert statuses(desk) == ["delivered", "superseded", "delivered", "delivered"]
@@ -74,7 +74,7 @@ async def test_what_came_and_went_before_anything_was_sent_is_cancelled(desk: Ri
     desk.upload()
     await desk.relay_once()
     desk.edit(title="one")
-    delete(desk)
+    remove(desk)
     desk.clock.advance(minutes=10)
     assert await desk.relay_once() == {Outcome.CANCELLED: 1}
     assert statuses(desk) == ["cancelled"] * 3
@@ -89,7 +89,7 @@ async def test_a_delete_of_a_record_that_never_arrived_is_delivered_too(desk: Ri
     desk.wire.faults += [answered(400, "InvalidRecord")]
     desk.upload()
     await desk.relay_once()
-    delete(desk)
+    remove(desk)
     desk.clock.advance(minutes=10)
 
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
@@ -111,6 +111,40 @@ async def test_an_event_waits_with_its_lane(desk: Rig) -> None:
     await desk.relay_once()
     assert statuses(desk) == ["parked"]
     assert (desk.mirror().state, desk.mirror().reason) == ("parked", "account_inactive")
+
+
+async def test_an_event_that_waits_tells_why(desk: Rig) -> None:
+    desk.upload()
+    with desk.database.write() as connection:
+        park_lane(connection, desk.did)
+    desk.edit(title="one")
+    assert [delivery.reason for _, delivery in told(desk)] == ["auth_required"] * 2
+
+
+async def test_a_page_of_a_long_history_reads_the_attempts_of_the_page_alone(desk: Rig) -> None:
+    track = desk.upload()
+    for number in range(5):
+        desk.edit(title=f"{number}")
+        await desk.relay_once()
+    assert statuses(desk) == ["superseded", *["delivered"] * 5]
+    with desk.database.read() as connection:
+        positions = [each.position for each in desk.log.stream(connection, track.id)]
+        found = deliveries(connection, 1, [(position, True) for position in positions[:3]], desk.mirror())
+        read = _acks(connection, 1, positions[0], positions[2])
+    assert [found[position].by_generation for position in positions[:3]] == positions[1:2] + positions[1:3]
+    assert sorted(read) == positions[1:3]
+
+
+async def test_an_event_whose_attempts_are_not_known_here_is_superseded_by_what_the_pds_has(
+    desk: Rig,
+) -> None:
+    desk.upload()
+    desk.edit(title="one")
+    await desk.relay_once()
+    with desk.database.write() as connection:
+        connection.execute(delete(delivery_attempt))
+    acked = desk.mirror().acked_generation
+    assert [(each.status, each.by_generation) for _, each in told(desk)] == [("superseded", acked)] * 2
 
 
 async def test_an_event_that_met_a_foreign_edit_is_held_and_those_before_it_are_not(desk: Rig) -> None:
@@ -209,6 +243,18 @@ async def test_the_mirror_has_this_state(
     mirror = desk.mirror()
     assert (mirror.state, mirror.reason) == expected
     assert mirror.waits_for_somebody is (mirror.state in {"held", "detached", "rejected", "parked"})
+
+
+async def test_records_of_a_paused_host_are_parked_and_counted_by_their_state(desk: Rig) -> None:
+    desk.upload(1)
+    await desk.relay_once()
+    desk.upload(2)
+    desk.upload(3)
+    with desk.database.write() as connection:
+        connection.execute(update(pds_host).values(paused=True))
+        connection.execute(update(mirror_target).where(mirror_target.c.track_id == 3).values(detached=True))
+        assert waiting_records(connection, desk.did) == {"parked": 1, "detached": 1}
+    assert (desk.mirror(2).state, desk.mirror(2).reason) == ("parked", "paused")
 
 
 @pytest.mark.parametrize("reason", ["backoff", "paced", "verifying"])

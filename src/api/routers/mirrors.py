@@ -14,7 +14,7 @@ from api.json_response import AsciiJsonResponse
 from api.mirror_body import LaneBody, RecordMirrorBody, lane_body, record_mirror
 from api.performing import Command, Tell
 from api.track_path import TrackId
-from api.waiting_records import waiting_records
+from outbox.status import waiting_records
 
 router = APIRouter(tags=["mirror"])
 
