@@ -8,6 +8,7 @@ import httpx
 from sqlalchemy import Connection
 
 from eventstore.database import Database
+from eventstore.wakeups import announce
 from identity.errors import SessionUnavailableError as CannotUseSessionError
 from identity.errors import SignInRequiredError as MustSignInError
 from identity.pds_sessions import PdsSessions
@@ -69,6 +70,7 @@ class LanesOfAccounts:
     def signed_in(self, connection: Connection, did: str, pds_url: str) -> None:
         """Let the lane go on, at the PDS that the account has now."""
         resume_lane(connection, did, pds_url, self._database.now(connection))
+        announce(connection)
 
     def must_sign_in(self, connection: Connection, did: str) -> None:
         """Let the lane wait for its owner."""

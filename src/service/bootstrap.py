@@ -13,6 +13,7 @@ from api.services import Services
 from api.supporters import HttpSupporters
 from eventstore.database import Database
 from eventstore.unit_of_work import EventLog
+from eventstore.wakeups import Announcer, Listener
 from identity.pds_sessions import PdsSessions
 from outbox.blobs import BlobWorker
 from outbox.delivery import Delivery
@@ -46,6 +47,8 @@ class Application:
     relay: Relay
     publisher: Publisher | None
     """None where the store has no public copies."""
+    announcer: Announcer
+    listener: Listener
     leases: JobLeases
     sessions: PdsSessions
     clients: tuple[httpx.AsyncClient, ...]
@@ -90,6 +93,7 @@ def build(settings: Settings) -> Application:
     publisher = Publisher(media, copies) if copies is not None else None
     urls = RecordUrls(settings.base_url, copies.public_address if copies is not None else None)
     relay = _relay(settings, log=log, media=media, pds=pds, urls=urls, owner=owner)
+    announcer = Announcer(database)
     services = _services(
         settings,
         log=log,
@@ -99,11 +103,21 @@ def build(settings: Settings) -> Application:
         pds=pds,
         urls=urls,
         publisher=publisher,
-        wake=_waking(relay, publisher),
+        wake=_waking(relay, publisher, announcer),
     )
-    leases = JobLeases(database, owner)
     return Application(
-        settings, database, log, media, services, relay, publisher, leases, known.sessions, (http, ours)
+        settings,
+        database,
+        log,
+        media,
+        services,
+        relay,
+        publisher,
+        announcer,
+        Listener(database),
+        JobLeases(database, owner),
+        known.sessions,
+        (http, ours),
     )
 
 
@@ -111,8 +125,9 @@ def _store(settings: Settings) -> MediaStore:
     return open_store(settings.media, settings.data, settings.s3_endpoint, settings.s3_public_url)
 
 
-def _waking(relay: Relay, publisher: Publisher | None) -> Callable[[], None]:
+def _waking(relay: Relay, publisher: Publisher | None, announcer: Announcer) -> Callable[[], None]:
     def wake() -> None:
+        announcer.announce()
         relay.wake()
         if publisher is not None:
             publisher.wake()

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from typing import Final
 
+from eventstore.wakeups import Announcer, Listener
 from service.bootstrap import Application
 from service.scheduler import scheduled
 from storage.publisher import Publisher
@@ -16,6 +17,8 @@ DRAIN_SECONDS: Final = 45.0
 """Longer than a request to a PDS may take; a flight that is given up is found by its intent and its lease."""
 PUBLISHING_SECONDS: Final = 10.0
 """A public copy that is cut off is looked at again by the next process."""
+ANNOUNCING_SECONDS: Final = 2.0
+"""Relays that were not told look by themselves."""
 
 
 @asynccontextmanager
@@ -28,7 +31,11 @@ async def working(application: Application, *, relay: bool) -> AsyncGenerator["a
     flights = asyncio.create_task(application.relay.run(stop) if relay else _idle(stop))
     flights.add_done_callback(lambda done: _ended(done, expected=stop.is_set()))
     try:
-        async with _published(application.publisher):
+        async with (
+            _published(application.publisher),
+            _announced(application.announcer),
+            _listening(application.listener, application.relay.wake) if relay else nullcontext(),
+        ):
             with scheduled(application):
                 yield flights
     finally:
@@ -47,6 +54,25 @@ async def _published(publisher: Publisher | None) -> AsyncGenerator[None]:
         yield
     finally:
         await asyncio.to_thread(publisher.stop, PUBLISHING_SECONDS)
+
+
+@asynccontextmanager
+async def _announced(announcer: Announcer) -> AsyncGenerator[None]:
+    announcer.start()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(announcer.stop, ANNOUNCING_SECONDS)
+
+
+@asynccontextmanager
+async def _listening(listener: Listener, wake: Callable[[], None]) -> AsyncGenerator[None]:
+    hearing = asyncio.create_task(listener.run(wake))
+    try:
+        yield
+    finally:
+        hearing.cancel()
+        await asyncio.wait({hearing})
 
 
 async def _idle(stop: asyncio.Event) -> None:
