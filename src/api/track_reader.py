@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from aggregates.track import Track
 from api.refusals import TrackNotFoundError
@@ -20,6 +20,9 @@ BRINGS_BLOB: Final = tuple(
     for event in (Track.BlobMigrated, Track.SupportGateRemoved, Track.Undeleted, Track.RecordRestored)
 )
 """The events after which a record names the blob that it did not name before."""
+HANDLES: Final = select(account.c.did, account.c.handle).where(
+    account.c.did.in_(bindparam("dids", expanding=True))
+)
 
 
 def track_bodies(connection: Connection, views: Sequence[TrackView], urls: RecordUrls) -> list[TrackBody]:
@@ -54,7 +57,7 @@ def mirror_of(connection: Connection, track_id: int) -> Mirror:
 
 
 def _handles(connection: Connection, dids: Iterable[str]) -> dict[str, str]:
-    rows = connection.execute(select(account.c.did, account.c.handle).where(account.c.did.in_(dids)))
+    rows = connection.execute(HANDLES, {"dids": list(dids)})
     return {row.did: row.handle for row in rows}
 
 

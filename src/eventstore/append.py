@@ -1,11 +1,13 @@
 """Rows into the log's tables, on either database."""
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from eventsourcing.persistence import StoredEvent
 from sqlalchemy import Connection, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
 
 from eventstore.envelope import Envelope
 
@@ -14,8 +16,12 @@ def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]
     """Insert events in order; their positions rise in the same order."""
     if not rows:
         return []
-    statement = insert(table).returning(table.c.position, sort_by_parameter_order=True)
-    return list(connection.scalars(statement, rows))
+    return list(connection.scalars(_appending(table), rows))
+
+
+@cache  # making it takes longer than running it
+def _appending(table: Table) -> ReturningInsert[tuple[int]]:
+    return insert(table).returning(table.c.position, sort_by_parameter_order=True)
 
 
 def event_row(stored: StoredEvent, did: str, envelope: Envelope, recorded_at: datetime) -> dict[str, Any]:

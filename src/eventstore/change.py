@@ -3,12 +3,21 @@
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Self, TypeVar
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate, CanMutateAggregate
 
 Event = CanMutateAggregate[UUID]
+A = TypeVar("A", bound=Aggregate)
+
+
+def of_class(aggregate_class: type[A], aggregate: Aggregate) -> A:
+    """Give the aggregate, which must be of this class."""
+    if isinstance(aggregate, aggregate_class):
+        return aggregate
+    msg = f"the stream is of a {type(aggregate).__name__}, not of a {aggregate_class.__name__}"
+    raise TypeError(msg)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Whether the rows of the projections were made by the code that is about to write more of them."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import Connection, Table, exists, select
 
@@ -8,6 +9,8 @@ from eventstore.append import upsert
 from eventstore.errors import OutdatedProjectionError
 from eventstore.projection import Projection
 from eventstore.schema import projection_state
+
+_ALL: Final = select(projection_state.c.name, projection_state.c.fingerprint)
 
 
 def require_current(connection: Connection, projections: Sequence[Projection], log: Table) -> None:
@@ -24,7 +27,7 @@ def require_current(connection: Connection, projections: Sequence[Projection], l
 
 
 def _fingerprints(connection: Connection) -> dict[str, str]:
-    rows = connection.execute(select(projection_state.c.name, projection_state.c.fingerprint))
+    rows = connection.execute(_ALL)
     return {row.name: row.fingerprint for row in rows}
 
 

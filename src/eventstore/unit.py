@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -14,24 +13,17 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from eventstore.append import event_row, insert_rows
-from eventstore.change import Change, Event, Recorded
+from eventstore.change import Change, Event, Recorded, of_class
 from eventstore.envelope import Envelope
 from eventstore.errors import AggregateNotFoundError, BrokenUnitError, VersionConflictError, is_duplicate
 from eventstore.projection import into_live
+from eventstore.tails import Tail
 
 if TYPE_CHECKING:
     from eventstore.unit_of_work import EventLog
 
 A = TypeVar("A", bound=Aggregate)
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Tail:
-    """A stream as this unit knows it: its state, and when its last event was recorded."""
-
-    state: Aggregate | None = None
-    recorded_at: datetime | None = None
 
 
 class Unit:
@@ -42,7 +34,7 @@ class Unit:
         self.did: Final = did
         self.envelope: Final = envelope
         self._log: Final = log
-        self._tails: dict[UUID, _Tail] = {}
+        self._tails: dict[UUID, Tail] = {}
         self._collected: list[tuple[Aggregate, list[Event]]] = []
         self._callbacks: list[Callable[[], None]] = []
         self._broken = False
@@ -54,12 +46,11 @@ class Unit:
 
     def load(self, aggregate_class: type[A], aggregate_id: UUID) -> A:
         """The aggregate as of all events of its stream."""
-        recorded = self._log.stream(self.connection, aggregate_id)
-        aggregate = self._log.fold(aggregate_class, recorded)
-        if aggregate is None or self._is_foreign(recorded[-1]):
+        tail = self._log.tail(self.connection, aggregate_id)
+        if tail is None or self._is_foreign(tail):
             raise AggregateNotFoundError(aggregate_class, aggregate_id)
-        self._tails[aggregate_id] = _Tail(deepcopy(aggregate), recorded[-1].recorded_at)
-        return aggregate
+        self._tails[aggregate_id] = tail
+        return of_class(aggregate_class, deepcopy(tail.state))
 
     def save(self, *aggregates: Aggregate) -> list[Change]:
         """Append what the aggregates decided and bring every projection up to it, in this transaction."""
@@ -87,8 +78,10 @@ class Unit:
         for aggregate, events in reversed(self._collected):
             aggregate.pending_events[:0] = events
 
-    def run_callbacks(self) -> None:
-        """Tell whoever waits; the commit stands, whatever they do with it."""
+    def committed(self) -> None:
+        """Let the log know what is certain now, and tell whoever waits; the commit stands, whatever they do with it."""
+        for aggregate_id, tail in self._tails.items():
+            self._log.tails.put(aggregate_id, tail)
         for callback in self._callbacks:
             try:
                 callback()
@@ -101,22 +94,24 @@ class Unit:
             return []
         self._collected.append((aggregate, events))
         tail = self._tail_before(events[0], type(aggregate))
-        recorded_at = max(self.now, tail.recorded_at) if tail.recorded_at else self.now
-        changes = self._insert(events, tail.state, recorded_at)
-        self._tails[aggregate.id] = _Tail(changes[-1].after, recorded_at)
+        recorded_at = max(self.now, tail.recorded_at) if tail is not None else self.now
+        changes = self._insert(events, tail.state if tail is not None else None, recorded_at)
+        last = changes[-1]
+        self._tails[aggregate.id] = Tail(last.after, last.did, last.position, last.recorded_at)
         return changes
 
-    def _tail_before(self, event: Event, aggregate_class: type[Aggregate]) -> _Tail:
+    def _tail_before(self, event: Event, aggregate_class: type[Aggregate]) -> Tail | None:
         if event.originator_version == aggregate_class.INITIAL_VERSION:
-            return _Tail()
+            return None
         if (tail := self._tails.get(event.originator_id)) is not None:
             return tail
         recorded = self._log.stream(
             self.connection, event.originator_id, upto_version=event.originator_version - 1
         )
-        if not recorded or self._is_foreign(recorded[-1]):
+        state = self._log.fold(aggregate_class, recorded)
+        if state is None or self._is_foreign(recorded[-1]):
             raise AggregateNotFoundError(aggregate_class, event.originator_id)
-        return _Tail(self._log.fold(aggregate_class, recorded), recorded[-1].recorded_at)
+        return Tail(state, recorded[-1].did, recorded[-1].position, recorded[-1].recorded_at)
 
     def _insert(
         self, events: Sequence[Event], before: Aggregate | None, recorded_at: datetime
@@ -148,5 +143,5 @@ class Unit:
             changes.append(Change.of(recorded, before))
         return changes
 
-    def _is_foreign(self, recorded: Recorded) -> bool:
-        return self.did is not None and recorded.did != self.did
+    def _is_foreign(self, last: Recorded | Tail) -> bool:
+        return self.did is not None and last.did != self.did

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from eventsourcing.persistence import StoredEvent, Transcoding
 from sqlalchemy import Connection, Row, Table, bindparam, select
 from sqlalchemy.exc import DBAPIError
 
-from eventstore.change import Recorded
+from eventstore.change import Recorded, of_class
 from eventstore.codec import Codec
 from eventstore.database import Database
 from eventstore.envelope import Envelope
@@ -27,6 +28,7 @@ from eventstore.locks import PATIENCE, lock_for_append, stable_position
 from eventstore.projection import Projection
 from eventstore.projection_state import require_current
 from eventstore.schema import stored_event
+from eventstore.tails import Tail, Tails
 from eventstore.unit import Unit
 
 __all__ = ["EventLog", "Unit"]
@@ -54,8 +56,10 @@ class EventLog:
         self.table: Final = table
         self.codec: Final = Codec(transcodings)
         self._patience: Final = patience
+        self.tails: Final = Tails()
         of_stream = table.c.originator_id == bindparam("stream")
         self._stream: Final = select(table).where(of_stream).order_by(table.c.originator_version)
+        self._stream_from: Final = self._stream.where(table.c.originator_version >= bindparam("version"))
 
     @contextmanager
     def unit_of_work(self, did: str | None, envelope: Envelope) -> Generator[Unit]:
@@ -78,7 +82,7 @@ class EventLog:
             if unit is not None:
                 unit.give_back()
             raise
-        unit.run_callbacks()
+        unit.committed()
 
     def transact(self, did: str | None, envelope: Envelope, work: Callable[[Unit], T]) -> T:
         """Do `work` in a unit of its own; all of it again when PostgreSQL broke a deadlock at its cost."""
@@ -107,15 +111,31 @@ class EventLog:
             query = query.where(self.table.c.originator_version <= upto_version)
         return [self._recorded(row) for row in connection.execute(query, {"stream": str(aggregate_id)})]
 
+    def tail(self, connection: Connection, aggregate_id: UUID) -> Tail | None:
+        """How a stream ends: its state is what `fold` makes of all its events, but only new ones are read."""
+        known = self.tails.get(aggregate_id)
+        if known is not None:
+            since = {"stream": str(aggregate_id), "version": known.state.version}
+            rows = connection.execute(self._stream_from, since).all()
+            if rows and (rows[0].position, rows[0].recorded_at) == (known.position, known.recorded_at):
+                return self._read_on(known, [self._recorded(row) for row in rows[1:]])
+        return self._read_on(None, self.stream(connection, aggregate_id))
+
+    def _read_on(self, tail: Tail | None, recorded: Sequence[Recorded]) -> Tail | None:
+        if not recorded:
+            return tail
+        state: Aggregate | None = deepcopy(tail.state) if tail is not None else None
+        for each in recorded:
+            state = each.event.mutate(state)
+        last = recorded[-1]
+        return Tail(state, last.did, last.position, last.recorded_at) if state is not None else None
+
     def fold(self, aggregate_class: type[A], recorded: Iterable[Recorded]) -> A | None:
         """The aggregate that these events, the first ones of its stream, make."""
         aggregate: Aggregate | None = None
         for each in recorded:
             aggregate = each.event.mutate(aggregate)
-        if aggregate is None or isinstance(aggregate, aggregate_class):
-            return aggregate
-        msg = f"the stream is of a {type(aggregate).__name__}, not of a {aggregate_class.__name__}"
-        raise TypeError(msg)
+        return of_class(aggregate_class, aggregate) if aggregate is not None else None
 
     def read(self, *, after: int, until: int, limit: int, did: str | None = None) -> list[Recorded]:
         """A page of events in position order; `until` is a stable position, unless it is one account's page."""

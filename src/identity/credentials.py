@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from pydantic import SecretStr
-from sqlalchemy import Column, ColumnElement, Connection, Table, Text, insert, or_, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Table, Text, bindparam, insert, or_, select, update
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime, metadata
@@ -79,6 +79,14 @@ class Credential:
     last_used_at: datetime | None
 
 
+BY_TOKEN: Final = (
+    select(credential, account.c.handle)
+    .join(account, account.c.did == credential.c.did)
+    .where(credential.c.token_hash == bindparam("token_hash"), credential.c.revoked_at.is_(None))
+)
+"""Made once: making it takes longer than running it, and every request does."""
+
+
 class Credentials:
     """Issues, checks and revokes tokens of 32 random bytes."""
 
@@ -114,13 +122,8 @@ class Credentials:
 
     def authenticate(self, token: SecretStr) -> Principal | None:
         """Whose token this is. None: nobody's, or revoked. Raises `CredentialExpiredError` when its time is over."""
-        found = (
-            select(credential, account.c.handle)
-            .join(account, account.c.did == credential.c.did)
-            .where(credential.c.token_hash == _hash(token), credential.c.revoked_at.is_(None))
-        )
         with self._database.read() as connection:
-            row = connection.execute(found).one_or_none()
+            row = connection.execute(BY_TOKEN, {"token_hash": _hash(token)}).one_or_none()
             now = self._database.now(connection)
         if row is None:
             return None

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, Text, or_, select, update
+from sqlalchemy import Column, Connection, Integer, LargeBinary, Table, Text, bindparam, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -55,6 +55,10 @@ pds_session = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("access_expires_at", UtcDateTime),
 )
+
+
+OF_ACCOUNT: Final = select(pds_session).where(pds_session.c.did == bindparam("did"))
+"""Made once: making it takes longer than running it, and every request to a PDS does."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class SessionRows:
     def load(self, did: str) -> Session:
         """The active session of this account, or `SignInRequiredError`."""
         with self._database.read() as connection:
-            row = connection.execute(select(pds_session).where(pds_session.c.did == did)).one_or_none()
+            row = connection.execute(OF_ACCOUNT, {"did": did}).one_or_none()
             now = self._database.now(connection)
         if row is None:
             raise SignInRequiredError(did)

@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from aggregates.track import Track
 from api.refusals import DuplicateAudioError, NotOwnerError, TrackNotFoundError, VersionMismatchError
+from eventstore.errors import AggregateNotFoundError
 from eventstore.unit import Unit
 from projections.track_queries import live_track_with_audio, track_by_id
 from projections.track_view import TrackView
@@ -31,10 +32,16 @@ def require_owned(connection: Connection, did: str, track_id: int, *, deleted_to
 
 def load_owned(unit: Unit, command: OnTrack, *, deleted_too: bool = False) -> Track:
     """Load the track for a command."""
-    view = require_owned(unit.connection, owner_of(unit), command.track_id, deleted_too=deleted_too)
-    if command.versions is not None and view.visible_version not in command.versions:
-        raise VersionMismatchError(view.visible_version)
-    return unit.load(Track, Track.create_id(command.track_id))
+    try:
+        track = unit.load(Track, Track.create_id(command.track_id))
+    except AggregateNotFoundError:
+        require_owned(unit.connection, owner_of(unit), command.track_id, deleted_too=deleted_too)  # says why
+        raise
+    if track.deleted_at is not None and not deleted_too:
+        raise TrackNotFoundError
+    if command.versions is not None and track.visible_version not in command.versions:
+        raise VersionMismatchError(track.visible_version)
+    return track
 
 
 def require_no_duplicate(connection: Connection, did: str, audio_cid: str, *, but: int | None = None) -> None:

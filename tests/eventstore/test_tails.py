@@ -1,0 +1,92 @@
+"""A stream is folded on from where this process left it, and the state is what all its events make."""
+
+import pytest
+from sqlalchemy import delete
+
+from eventstore.codec import Codec
+from eventstore.schema import stored_event
+from eventstore.tails import Tail, Tails
+from eventstore.unit import Unit
+from eventstore.unit_of_work import EventLog
+from tests.eventstore.counter import ALICE, ENVELOPE, Counter, Totals, counter_id
+from tests.eventstore.test_unit_of_work import append
+
+
+@pytest.fixture
+def other(log: EventLog, totals: Totals) -> EventLog:
+    """Another process on the same database."""
+    return EventLog(log.database, projections=[totals])
+
+
+def total(log: EventLog, name: str = "a") -> int:
+    with log.unit_of_work(ALICE, ENVELOPE) as unit:
+        return unit.load(Counter, counter_id(name)).total
+
+
+def test_what_another_process_appended_is_read_on(log: EventLog, other: EventLog) -> None:
+    append(log, "a", 1)
+    append(other, "a", 2, 3)
+    assert total(log) == 6
+    append(log, "a", 4)
+    assert total(other) == 10
+
+
+def test_only_new_events_are_decoded(log: EventLog, other: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(log, "a", *range(20))
+    append(other, "a", 1)
+    decoded = []
+    decode = Codec.decode
+    monkeypatch.setattr(Codec, "decode", lambda self, stored: decoded.append(stored) or decode(self, stored))
+    assert total(log) == sum(range(20)) + 1
+    assert len(decoded) == 1
+
+
+def test_a_unit_that_is_rolled_back_leaves_nothing_behind(log: EventLog, other: EventLog) -> None:
+    append(log, "a", 1)
+
+    def spoil(unit: Unit) -> None:
+        counter = unit.load(Counter, counter_id("a"))
+        counter.add(100)
+        unit.save(counter)
+        unit.load(Counter, counter_id("a"))
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        log.transact(ALICE, ENVELOPE, spoil)
+    append(other, "a", 2)
+    assert total(log) == 3
+
+
+def test_nobody_alters_the_state_that_others_go_on_from(log: EventLog) -> None:
+    append(log, "a", 1)
+    with log.unit_of_work(ALICE, ENVELOPE) as unit:
+        unit.load(Counter, counter_id("a")).add(100)  # and not saved
+    with log.unit_of_work(ALICE, ENVELOPE) as unit:
+        counter = unit.load(Counter, counter_id("a"))
+        counter.add(10)
+        unit.save(counter)
+        counter.add(1000)
+    assert total(log) == 11
+
+
+def test_a_log_that_was_put_back_is_believed_and_not_the_memory(log: EventLog, other: EventLog) -> None:
+    append(log, "a", 1)
+    append(log, "a", 100)
+    with log.database.write() as connection:
+        connection.execute(delete(stored_event).where(stored_event.c.originator_version > 2))
+    assert total(log) == 1
+    append(log, "a", 100)
+    with log.database.write() as connection:
+        connection.execute(delete(stored_event).where(stored_event.c.originator_version > 2))
+    append(EventLog(log.database, projections=other.projections), "a", 5, 6)
+    assert total(log) == 12
+
+
+def test_the_streams_used_longest_ago_are_let_go(log: EventLog) -> None:
+    append(log, "a", 1)
+    tail = log.tails.get(counter_id("a"))
+    assert isinstance(tail, Tail)
+    tails = Tails(kept=2)
+    for name in ("a", "b", "a", "c"):
+        tails.put(counter_id(name), tail)
+    assert [tails.get(counter_id(name)) is not None for name in "abc"] == [True, False, True]
