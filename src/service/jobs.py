@@ -11,6 +11,7 @@ from sqlalchemy import delete, or_
 
 from api.idempotency import KEPT, idempotency
 from identity.credentials import credential
+from outbox.retention import prune_attempts
 from projections import media_references
 from service.bootstrap import Application, staging_folder
 from service.people import sessions_of_this_loop
@@ -72,6 +73,12 @@ def forget_credentials(application: Application) -> None:
         connection.execute(delete(credential).where(ended))
 
 
+def prune_journal(application: Application) -> None:
+    """Delete attempts that account for nothing and explain nothing any more."""
+    pruned = prune_attempts(application.database)
+    logger.info("journal_pruned", extra={"attempts": pruned})
+
+
 def keep_logins_alive(application: Application) -> None:
     """Refresh the sessions at the PDSes that have not been for days; who failed is tried again the next day."""
 
@@ -94,6 +101,7 @@ JOBS: Final = (
     Job("sweep_media", every=DAY, at_most=6 * HOUR, run=sweep_media),
     Job("review_public_copies", every=HOUR, at_most=HOUR, run=review_public_copies),
     Job("keep_logins_alive", every=DAY, at_most=12 * HOUR, run=keep_logins_alive),
+    Job("prune_journal", every=DAY, at_most=6 * HOUR, run=prune_journal),
     Job("forget_answers", every=HOUR, at_most=HOUR, run=forget_answers),
     Job("forget_credentials", every=DAY, at_most=HOUR, run=forget_credentials),
 )
