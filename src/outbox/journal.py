@@ -53,34 +53,33 @@ def conclude(connection: Connection, attempt_id: int, verdict: Verdict, now: dat
 
 @dataclass(frozen=True)
 class LatePuts:
-    """What was sent that may land after a delete."""
+    """The creates that may land after a delete, which makes their swap true again; that of an edit it ends for good."""
 
     unanswered: datetime | None
     """When the newest was sent whose end is not known."""
-    has_create: bool
-    """Whether one has the swap that a delete makes true again: of what was answered a copy may be on its way."""
+    answered: bool
+    """Whether there are others: a copy of one may be on its way."""
 
     def __bool__(self) -> bool:
-        return self.unanswered is not None or self.has_create
+        return self.unanswered is not None or self.answered
 
 
 def puts_since(connection: Connection, key: RecordKey, since: datetime) -> LatePuts:
-    """Give the puts of a record that were sent after this."""
+    """Give the puts of a record that were sent after this and can come late."""
     rows = connection.execute(
-        select(attempt.started_at, attempt.outcome, attempt.swap_cid).where(
+        select(attempt.started_at, attempt.outcome).where(
             attempt.did == key.did,
             attempt.collection == key.collection,
             attempt.rkey == key.rkey,
             attempt.op == PUT,
+            attempt.swap_cid.is_(None),
             attempt.started_at > since,
             attempt.outcome.is_distinct_from(Kind.NOT_SENT.value),
         )
     ).all()
     open_ends = (None, Kind.AMBIGUOUS.value)
-    return LatePuts(
-        unanswered=max((row.started_at for row in rows if row.outcome in open_ends), default=None),
-        has_create=any(row.swap_cid is None for row in rows),
-    )
+    unanswered = [row.started_at for row in rows if row.outcome in open_ends]
+    return LatePuts(max(unanswered, default=None), answered=len(unanswered) < len(rows))
 
 
 def _row(lane: Lane, work: Work, now: datetime) -> dict[str, Any]:

@@ -192,6 +192,21 @@ async def test_a_detached_track_that_is_deleted_and_undeleted_has_its_record_aga
     assert desk.remote(track) == wanted(desk, track)
 
 
+async def test_a_delete_does_not_wait_for_an_edit_whose_answer_was_lost(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    desk.wire.faults += [answer_lost]
+    desk.edit(title="lost")
+    await desk.relay_once()
+    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.clock.advance(seconds=1)
+
+    await desk.relay_once()
+
+    assert desk.remote(track) is None
+    assert desk.mirror().state == "delivered"
+
+
 async def test_an_undelete_is_not_undone_by_a_delete_whose_answer_was_lost(desk: Rig) -> None:
     track = desk.upload()
     await desk.relay_once()
