@@ -1,0 +1,122 @@
+"""OAuth through every door: the service as a process, the real PDS, and a person who needs no browser."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from demo.story import delivered, migrate
+from tests.e2e.artist import Artist
+from tests.e2e.eventually import eventually
+from tests.e2e.visitor import HTML, Visitor, wav
+from tests.servers.atproto import new_account
+
+pytestmark = pytest.mark.pds
+
+
+class OAuthArtist(Artist):
+    """An artist at the service who has signed in with OAuth, or will."""
+
+    def __init__(self, service, pds, account):
+        super(Artist, self).__init__(Visitor(service.url), pds, account.did, "")
+        self.account = account
+
+
+@pytest.fixture
+def oauth_artist(service, pds, pds_account):
+    artist = OAuthArtist(service, pds, pds_account)
+    artist.client.signs_in(pds_account)
+    yield artist
+    artist.client.http.close()
+
+
+def test_what_an_artist_uploads_is_written_and_its_audio_streamed_to_their_pds(oauth_artist):
+    sound = wav(20)
+    track = oauth_artist.client.upload(sound, title="Long Take")
+    oauth_artist.track_id, oauth_artist.record_uri = track["id"], track["atproto_record_uri"]
+    assert oauth_artist.agreed()["title"] == "Long Take"
+    oauth_artist.plays(migrate)
+    blob = oauth_artist.agreed()["audioBlob"]
+    assert blob["size"] == len(sound)
+    assert oauth_artist.pds.get_blob(oauth_artist.did, blob["ref"]["$link"]) == sound
+
+
+def test_after_a_logout_the_relay_goes_on_and_the_cookie_is_worth_nothing(oauth_artist):
+    oauth_artist.uploads()
+    oauth_artist.agreed()
+    oauth_artist.edits(title="Last Words")
+    http = oauth_artist.client.http
+    stolen = dict(http.cookies)
+    assert http.post("/auth/logout").status_code == 200
+    assert dict(http.cookies) == {}
+    eventually(lambda: oauth_artist.record["title"] == "Last Words")
+    for cookies in ({}, stolen):
+        http.cookies.update(cookies)
+        assert oauth_artist.client.me().status_code == 401
+
+
+def test_after_a_disconnect_edits_wait_for_the_next_sign_in(oauth_artist):
+    oauth_artist.uploads()
+    oauth_artist.agreed()
+    http = oauth_artist.client.http
+    answer = http.post("/me/disconnect")
+    assert (answer.status_code, answer.json()["revoked"]) == (200, True)
+    assert oauth_artist.client.me().status_code == 200, "the browser is still signed in"
+    oauth_artist.edits(title="Waiting")
+    assert oauth_artist.mirror["reason"] == "auth_required"
+    oauth_artist.client.signs_in(oauth_artist.account)
+    assert delivered(oauth_artist)["reason"] is None
+    assert oauth_artist.agreed()["title"] == "Waiting"
+
+
+def test_two_accounts_in_one_browser(oauth_artist, pds, plc):
+    visitor, first = oauth_artist.client, oauth_artist.account
+    second = new_account(pds, plc)
+    visitor.signs_in(second)
+
+    def here():
+        return [seat["did"] for seat in visitor.http.get("/auth/accounts").json()["items"]]
+
+    assert here() == [second.did, first.did]
+    assert visitor.me().json()["did"] == second.did
+    assert visitor.http.post("/auth/switch", json={"did": first.did}).status_code == 200
+    assert (here(), visitor.me().json()["did"]) == ([first.did, second.did], first.did)
+    assert visitor.http.post("/auth/logout", json={"did": first.did}).status_code == 200
+    assert (here(), visitor.me().json()["did"]) == ([second.did], second.did)
+
+
+@pytest.fixture
+def new_visitor(service):
+    """Make browsers, each with cookies of its own."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(Visitor(service.url))
+
+
+def test_another_browser_cannot_come_back_with_it(new_visitor, pds_account):
+    victim, other = new_visitor(), new_visitor()
+    query = other.consents(pds_account)
+    refused = victim.comes_back(query)
+    assert (refused.status_code, refused.json()["detail"]["error"]) == (400, "sign_in_state")
+    page = victim.comes_back(query, **HTML)
+    assert (page.status_code, page.headers["content-type"]) == (400, "text/html; charset=utf-8")
+    assert "another browser" in page.text
+    assert victim.me().status_code == 401
+    assert other.comes_back(query).status_code == 303
+    assert other.me().json()["did"] == pds_account.did
+
+
+def test_a_callback_works_once(new_visitor, pds_account):
+    visitor = new_visitor()
+    query = visitor.consents(pds_account)
+    assert visitor.comes_back(query).status_code == 303
+    assert visitor.comes_back(query).status_code == 400
+    assert visitor.me().json()["did"] == pds_account.did
+
+
+def test_the_log_has_nothing_that_opens_a_door(oauth_artist, settings):
+    query = oauth_artist.client.consents(oauth_artist.account)
+    oauth_artist.client.comes_back(query)
+    log = (Path(settings["MASTERTAPE_DATA"]) / "service.log").read_text()
+    assert "/auth/callback" in log
+    for secret in (*query.values(), *oauth_artist.client.http.cookies.values()):
+        assert secret not in log or secret == oauth_artist.pds.url
