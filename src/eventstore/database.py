@@ -1,5 +1,6 @@
 """One engine on SQLite or PostgreSQL, with the settings that the promises rest on."""
 
+import select
 import sqlite3
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Any, Final
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from eventstore.errors import BrokenUnitError, CommitFailedError, LogBusyError, ReadOnlyTransactionError
@@ -33,6 +34,9 @@ POSTGRES_KEEPALIVES: Final[Mapping[str, int]] = {
     "keepalives_count": 3,
 }
 """Of our end: who only listens would never notice that the server has gone."""
+
+
+_CLOCK: Final = text("select clock_timestamp()")
 
 
 class Database:
@@ -66,7 +70,6 @@ class Database:
                     "connect_timeout": 5,
                     **POSTGRES_KEEPALIVES,
                 },
-                "pool_pre_ping": True,
             }
         else:
             msg = f"unsupported database {self.dialect!r}: use sqlite:///FILE or postgresql+psycopg://..."
@@ -83,6 +86,8 @@ class Database:
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            event.listen(self.engine, "checkout", _require_silent)
 
     @property
     def is_sqlite(self) -> bool:
@@ -153,7 +158,7 @@ class Database:
             return self._clock()
         if self.is_sqlite:
             return datetime.now(UTC)
-        now: datetime = connection.execute(text("select clock_timestamp()")).scalar_one()
+        now: datetime = connection.execute(_CLOCK).scalar_one()
         return now.astimezone(UTC)
 
     def close(self) -> None:
@@ -180,6 +185,17 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+def _require_silent(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Have the pool open another connection for one that the server has closed: only then does an idle one speak.
+
+    Asking the server instead would cost every transaction a round trip.
+    """
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    if poll.poll(0):
+        raise DisconnectionError
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -27,6 +27,8 @@ from outbox.work import UnreadableTargetError, Work, next_work
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.25
+GATHER_SECONDS: Final = 0.025
+"""At the least between two looks for work: edits that follow each other closely arrive as one write."""
 LONGEST_PAUSE: Final = 5.0
 LOOK_SECONDS: Final = 60.0
 TURN_RECORDS: Final = 20
@@ -79,6 +81,7 @@ class Relay:
         failures = 0
         while not stop.is_set():
             self._woken.clear()
+            looked_at = self._loop.time()
             try:
                 await self._look_for_forgotten()
                 found = await self._start_due()
@@ -90,6 +93,7 @@ class Relay:
                 continue
             if not found:
                 await self._pause(stopped, POLL_SECONDS)
+            await asyncio.wait({stopped}, timeout=max(0.0, looked_at + GATHER_SECONDS - self._loop.time()))
         stopped.cancel()
         self._stopping = True
         await asyncio.gather(self._blobs.stop(STOP_SECONDS), *self._turns, return_exceptions=True)
@@ -189,7 +193,7 @@ class Relay:
     def _next(self, lane: Lane, seen: list[int]) -> Work | None:
         with self._log.database.read() as connection:
             now = self._log.database.now(connection)
-        return next_work(self._log, lane, self._urls, now, seen)
+            return next_work(self._log, lane, self._urls, now, seen)
 
 
 def _named(lane: Lane) -> dict[str, object]:
