@@ -28,6 +28,7 @@ class Service:
             "MASTERTAPE_PORT": str(self.port),
             "MASTERTAPE_PLC_URL": pds.plc_url,
             "MASTERTAPE_DEV_ORIGINS": pds.url,
+            "MASTERTAPE_RATE_LIMITS": "off",  # it looks again and again how far the relay is
             **(env or {}),
         }
         strangers = [name for name in os.environ if name.startswith("MASTERTAPE_") and name not in settings]

@@ -2,12 +2,14 @@
 
 from typing import Final
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from api.caller import counted
 from api.errors import add_error_handlers
 from api.idempotency import RunningRequests
 from api.media_work import MediaWork
+from api.rate_limits import RateLimitHeaders
 from api.request_id import RequestIds
 from api.routers import (
     audit,
@@ -28,9 +30,24 @@ from api.turns import Turns
 
 ROUTERS: Final = tuple(
     module.router
-    for module in (tracks, track_commands, undo, records, mirrors, history, audit, media, me, auth, oauth, health)
+    for module in (
+        tracks,
+        track_commands,
+        undo,
+        records,
+        mirrors,
+        history,
+        audit,
+        media,
+        me,
+        auth,
+        health,
+    )
 )
-EXPOSED: Final = ("ETag", "Location", "X-Request-Id", "Retry-After", "Preference-Applied", "Content-Range")
+EXPOSED: Final = (
+    "ETag", "Location", "X-Request-Id", "Retry-After", "Preference-Applied", "Content-Range",
+    "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
+)  # fmt: skip
 
 
 def create_app(services: Services) -> FastAPI:
@@ -46,9 +63,11 @@ def create_app(services: Services) -> FastAPI:
     app.state.media_work = MediaWork(services.media)
     for router in ROUTERS:
         app.include_router(router)
+    app.include_router(oauth.router, dependencies=[Depends(counted)])
     if services.sign_in is not None:
-        app.include_router(auth.app_password)
+        app.include_router(auth.app_password, dependencies=[Depends(counted)])
     add_error_handlers(app)
+    app.add_middleware(RateLimitHeaders)
     app.add_middleware(RequestIds)
     if services.cors_origins:
         _allow_origins(app, services.cors_origins)

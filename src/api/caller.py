@@ -44,12 +44,26 @@ def refuse_cross_site(request: Request, parts: Services) -> None:
         raise CrossSiteError
 
 
+def count(request: Request, parts: Services, did: str | None = None) -> None:
+    """Count a request of this account, or of who is unknown; raises RateLimitedError."""
+    if parts.rate_limits is not None:
+        parts.rate_limits.take(request, did)
+
+
+async def counted(request: Request, parts: Parts) -> None:
+    """Count a request of somebody who has yet to sign in."""
+    count(request, parts)
+
+
 async def signed_in(request: Request, parts: Parts) -> Principal:
     """Require somebody."""
     token = token_of(request)
-    if token is None:
-        raise NotAuthenticatedError
-    principal = await run_in_threadpool(parts.credentials.authenticate, token)
+    try:
+        principal = await run_in_threadpool(parts.credentials.authenticate, token) if token else None
+    except CredentialExpiredError:
+        count(request, parts)
+        raise
+    count(request, parts, principal.did if principal is not None else None)
     if principal is None:
         raise NotAuthenticatedError
     if request.method not in SAFE and not request.headers.get("authorization"):
@@ -79,3 +93,13 @@ async def writer(principal: SignedIn) -> Principal:
 
 
 Writer = Annotated[Principal, Depends(writer)]
+
+
+async def admin(principal: SignedIn) -> Principal:
+    """Require one of ADMIN_DIDS, with a token for it."""
+    if not principal.admin:
+        raise ScopeRequiredError(Scope.ADMIN)
+    return principal
+
+
+Admin = Annotated[Principal, Depends(admin)]

@@ -25,13 +25,14 @@ CODES: Final[dict[int, str]] = {
     401: "not_authenticated, session_expired, bad_credentials",
     402: "support_required",
     403: "not_owner, scope_required, cross_site, access_denied, scope_refused",
-    404: "track_not_found, version_not_found, media_not_found, not_signed_in, sign_in_unavailable",
+    404: "track_not_found, not_found, version_not_found, media_not_found, not_signed_in, sign_in_unavailable",
     409: "duplicate_audio, bytes_expired, in_progress, migration_needed",
     412: "version_mismatch",
     413: "too_large",
     415: "unsupported_media",
     416: "range_not_satisfiable",
     422: "unparsable, idempotency_mismatch",
+    429: "rate_limited",
     503: "not_ready",
 }
 TEXT: Final = {"type": "string"}
@@ -52,7 +53,7 @@ _COMMAND: Final = (401, 403, 404, 409, 412, 422, 503)
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Document these error statuses."""
-    return {status: {"model": ErrorBody, "description": CODES[status]} for status in sorted(set(statuses))}
+    return {status: {"model": ErrorBody, "description": CODES[status]} for status in sorted({*statuses, 429})}
 
 
 def command_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -82,6 +82,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.SupportRequiredError: Reply(402, "support_required"),
     api.SupportersUnreachableError: Reply(503, "supporters_unreachable", retry_after=2),
     api.NotReadyError: Reply(503, "not_ready", retry_after=2),
+    api.RateLimitedError: Reply(429, "rate_limited"),
     # Bytes.
     storage.StorageError: INTERNAL,
     storage.RefusedMediaError: Reply(400, "invalid_media", kept=_NOTHING),
@@ -173,7 +174,8 @@ def response_to(error: Exception) -> Response:
     """Make the answer. What is our own fault tells nothing about its cause."""
     reply = reply_for(error)
     fields = {name: getattr(error, name) for name in reply.fields if hasattr(error, name)}
-    headers = {"Retry-After": str(reply.retry_after)} if reply.retry_after is not None else {}
+    retry_after = getattr(error, "retry_after", reply.retry_after)
+    headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
     if reply.status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = 'Bearer realm="mastertape"'
     return error_response(reply.status, reply.code, message_of(error, reply), headers, **fields)

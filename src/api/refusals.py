@@ -54,6 +54,14 @@ class NotYourAuditError(ApiError):
     """Only an admin may read what others did. Leave `did` out, or name your own."""
 
 
+class RateLimitedError(ApiError):
+    """Too many requests in a minute. Nothing was changed; wait as long as Retry-After says."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
 class MediaNotFoundError(ApiError):
     """No track names these bytes now, or they are gone."""
 

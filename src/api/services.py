@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from api.rate_limits import RateLimits
 from eventstore.database import Database
 from eventstore.unit_of_work import EventLog
 from identity.accounts import Accounts
@@ -57,4 +58,6 @@ class Services:
     oauth: OAuthSignIn | None = None
     """None where the service's address is no OAuth client's."""
     supporters: Supporters | None = None
+    rate_limits: RateLimits | None = None
+    """None where everybody may ask for as much as they like."""
     cors_origins: tuple[str, ...] = ()

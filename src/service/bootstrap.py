@@ -9,6 +9,7 @@ import httpx
 from sqlalchemy.engine import make_url
 
 from aggregates.transcodings import TRANSCODINGS
+from api.rate_limits import RateLimits
 from api.services import Services
 from api.supporters import HttpSupporters
 from eventstore.database import Database
@@ -184,5 +185,6 @@ def _services(
         sign_in=known.app_password if settings.app_password_login else None,
         oauth=known.oauth,
         supporters=HttpSupporters(settings.supporters_url, ours) if settings.supporters_url else None,
+        rate_limits=RateLimits() if settings.rate_limits else None,
         cors_origins=settings.cors_origins,
     )

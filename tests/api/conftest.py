@@ -22,7 +22,11 @@ def world(tmp_path, migrated_url, monkeypatch):
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
     settings = Settings(
-        data=tmp_path / "data", database_url=migrated_url, max_upload_bytes=200_000, admin_dids=(ADMIN,)
+        data=tmp_path / "data",
+        database_url=migrated_url,
+        max_upload_bytes=200_000,
+        admin_dids=(ADMIN,),
+        rate_limits=False,
     )
     made = World(settings)
     yield made
