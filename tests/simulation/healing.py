@@ -1,9 +1,9 @@
 """The end of a story: faults stop, and the relays work until nothing is left to do that needs no person."""
 
-from sqlalchemy import func, select
+from sqlalchemy import or_, select
 
 from outbox.status import Mirror
-from outbox.tables import NEVER, mirror_target
+from outbox.tables import NEVER, blob_job, mirror_lane, mirror_target
 from outbox.wishes import PROBED
 from tests.simulation.fake_account import Status
 from tests.simulation.fates import WELL
@@ -47,10 +47,23 @@ def _bring_back(world: World) -> None:
 
 
 def is_quiet(world: World) -> bool:
-    """Whether each record is as it should be or waits for a person, and nobody means to look again."""
+    """Whether each record is as it should be or waits for a person, and nobody works or means to look again."""
+    if unsettled(world) or is_at_work(world):
+        return False
     with world.database.read() as connection:
-        doubts = select(func.count()).select_from(mirror_target).where(mirror_target.c.look_at < NEVER)
-        return not unsettled(world) and not connection.scalar(doubts)
+        doubts = select(mirror_target.c.did).where(mirror_target.c.look_at < NEVER)
+        uploads = select(blob_job.c.did).where(or_(blob_job.c.requested, blob_job.c.again))
+        return not any(connection.execute(each).first() for each in (doubts, uploads))
+
+
+def is_at_work(world: World) -> bool:
+    """Whether a relay holds something, or waits for a thread or an answer."""
+    if world.network.is_in_use or world.loop.has_threads:
+        return True
+    now = world.clock()
+    with world.database.read() as connection:
+        leases = [select(each.c.did).where(each.c.lease_until > now) for each in (mirror_lane, blob_job)]
+        return any(connection.execute(each).first() for each in leases)
 
 
 def unsettled(world: World) -> list[Mirror]:

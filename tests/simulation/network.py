@@ -10,9 +10,12 @@ import httpx
 
 from outbox.pds import DELETE_RECORD, PUT_RECORD
 from tests.simulation.fates import WELL, Fate, Plan, Saying
-from tests.simulation.virtual_time import Process, allowed, current_process
+from tests.simulation.virtual_time import Life, Process, allowed, current_process
 
 WRITES = frozenset({PUT_RECORD, DELETE_RECORD})
+FLOOD = 200
+"""After so many requests nobody answers any more: no schedule needs them, and a loop would be slow to watch."""
+REFRESHES = frozenset({"com.atproto.server.refreshSession"})
 
 
 class Host(Protocol):
@@ -41,6 +44,7 @@ class Passage:
     heard: str | None = None
     retry_after: float | None = None
     applied: int = 0
+    token: str | None = None
 
     @property
     def over_at(self) -> float:
@@ -102,11 +106,19 @@ class Network(httpx.AsyncBaseTransport):
         """How much has not arrived yet."""
         return len(self._late)
 
+    @property
+    def is_in_use(self) -> bool:
+        """Whether somebody waits for an answer, or will when he goes on."""
+        return any(
+            each.ended_at is None and each.process is not None and each.process.life is not Life.DEAD
+            for each in self.passages
+        )
+
     def _fate(self, origin: str) -> Fate:
+        if origin in self.silent or len(self.passages) > FLOOD:
+            return Fate("silent", out=None, back=None)
         if origin in self.down or origin not in self.hosts:
             return Fate("down", refused=True)
-        if origin in self.silent:
-            return Fate("silent", out=None, back=None)
         return self.plan()
 
     def _send(self, client: "_Client", content: bytes, origin: str, fate: Fate) -> None:
@@ -141,7 +153,9 @@ class Network(httpx.AsyncBaseTransport):
         host = self.hosts.get(origin)
         requester = host.requester(request) if host is not None else None
         call, now = request.url.path.rsplit("/", 1)[1], self._loop.time()
-        passage = Passage(process, origin, call, requester[0] if requester else None, fate.name, now)
+        did = requester[0] if requester else request.url.params.get("repo")
+        token = request.headers.get("authorization")
+        passage = Passage(process, origin, call, did, fate.name, now, token=token)
         self.passages.append(passage)
         return passage
 

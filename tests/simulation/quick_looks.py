@@ -46,7 +46,7 @@ class QuickLooks:
             found = look(database, **options)
             if not found:
                 driver, now = driver_of(database), self._clock()
-                (next_time,) = driver.execute(_NEXT, (_as_text(now),)).fetchone()
+                (next_time,) = driver.execute(_NEXT, (as_text(now),)).fetchone()
                 self._empty[look] = driver.total_changes, now, next_time or "9999"
             return found
 
@@ -60,9 +60,10 @@ class QuickLooks:
         return (
             driver_of(database).total_changes == changes
             and 0 <= (now - looked_at).total_seconds() < LONGEST_SECONDS
-            and _as_text(now) < next_time
+            and as_text(now) < next_time
         )
 
 
-def _as_text(moment: datetime) -> str:
+def as_text(moment: datetime) -> str:
+    """A time as the database keeps it."""
     return moment.strftime("%Y-%m-%d %H:%M:%S.%f")

@@ -4,12 +4,15 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from typing import Any
 from unittest.mock import patch
 
+from eventstore.database import Database
 from outbox import blobs as blobs_module
 from outbox import relay as relay_module
 from outbox.tables import blob_job, mirror_lane, mirror_target
-from tests.simulation.quick_looks import QuickLooks
+from tests.simulation.memory_database import driver_of
+from tests.simulation.quick_looks import Look, QuickLooks, as_text
 from tests.simulation.virtual_time import VirtualLoop
 
 POLL_SECONDS = 20.0
@@ -28,14 +31,36 @@ class Errors(logging.Handler):
         self.lines.append(f"{record.getMessage()}{trouble}")
 
 
-def patched(clock: Callable[[], datetime], loop: VirtualLoop, errors: logging.Handler) -> Callable[[], None]:
-    """Give the relay our time, and hear what it has to say; undone by calling what is given back."""
+_CROWDED = """select host, count(*) from mirror_lane join pds_host using (host)
+    where lease_until > ? group by host, max_lanes having count(*) > max_lanes"""
+
+
+def _counted(claim: Look, clock: Callable[[], datetime], crowded: list[object]) -> Look:
+    """The claim, with the leases of each host counted after it."""
+
+    def counted(database: Database, **options: Any) -> list[Any]:
+        lanes = claim(database, **options)
+        if lanes:
+            crowded.extend(driver_of(database).execute(_CROWDED, (as_text(clock()),)).fetchall())
+        return lanes
+
+    return counted
+
+
+def patched(
+    clock: Callable[[], datetime], loop: VirtualLoop, errors: logging.Handler, crowded: list[object]
+) -> Callable[[], None]:
+    """Give the relay our time, and hear what it has to say; undone by calling what is given back.
+
+    `crowded` gets the hosts that had more leases after a claim than they may.
+    """
     looks, root = QuickLooks(clock), logging.getLogger()
     lease = partial(relay_module._Lease, clock=loop.time)  # noqa: SLF001
+    counted = _counted(relay_module.claim, clock, crowded)
     patches = (
         patch.object(relay_module, "_Lease", lease),
         patch.object(relay_module, "POLL_SECONDS", POLL_SECONDS),
-        patch.object(relay_module, "claim", looks.wrap(relay_module.claim, mirror_lane)),
+        patch.object(relay_module, "claim", looks.wrap(counted, mirror_lane)),
         patch.object(relay_module, "wake_forgotten", looks.wrap(relay_module.wake_forgotten, mirror_target)),
         patch.object(blobs_module, "claim_jobs", looks.wrap(blobs_module.claim_jobs, blob_job)),
     )

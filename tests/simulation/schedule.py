@@ -18,6 +18,13 @@ from tests.simulation.virtual_time import Life
 from tests.simulation.world import World
 
 Act = Callable[[World, random.Random], object]
+Shape = tuple[int, int, int]
+SHAPES: tuple[Shape, ...] = ((2, 2, 4), (2, 1, 1), (3, 2, 2))
+"""How many accounts at how many hosts, and how many lanes a host may have at once."""
+CHANCES = (0.0, 0.2, 0.5)
+"""How likely a request has bad luck."""
+SLOW = (0.0, 0.0, 0.02)
+"""How likely a thread comes late by more than a lease."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +49,19 @@ class Schedule:
     chance: float
     steps: tuple[Step, ...]
     slow_threads: float = 0.0
+    shape: Shape = SHAPES[0]
+
+    def begin(self) -> World:
+        """The world before the first step."""
+        accounts, hosts, lanes = self.shape
+        world = World(self.seed, chance=self.chance, accounts=accounts, hosts=hosts, lanes_of_a_host=lanes)
+        world.slow_threads = self.slow_threads
+        world.network.oldest_create = SETTLING.total_seconds()
+        return world
 
     def run(self) -> None:
         """Play it, and hold it to the invariants."""
-        with World(self.seed, chance=self.chance) as world:
-            world.slow_threads = self.slow_threads
-            world.network.oldest_create = SETTLING.total_seconds()
+        with self.begin() as world:
             for step in self.steps:
                 step.take(world)
             invariants.always(world)
@@ -55,7 +69,7 @@ class Schedule:
 
     def __str__(self) -> str:
         lines = [f"Schedule({self.seed}, {self.chance}, (", *(f"    {step}," for step in self.steps)]
-        return "\n".join([*lines, f"), {self.slow_threads})"])
+        return "\n".join([*lines, f"), {self.slow_threads}, {self.shape})"])
 
 
 def drawn(seed: int, length: int = 12) -> Schedule:
@@ -64,7 +78,7 @@ def drawn(seed: int, length: int = 12) -> Schedule:
     names = sorted(WEIGHTS)
     acts = ["upload", *dice.choices(names, [WEIGHTS[name] for name in names], k=length)]
     steps = [Step(act, dice.getrandbits(32), dice.choice(PAUSES)) for act in acts]
-    return Schedule(seed, dice.choice([0.0, 0.2, 0.5]), tuple(steps), dice.choice([0.0, 0.0, 0.02]))
+    return Schedule(seed, dice.choice(CHANCES), tuple(steps), dice.choice(SLOW), dice.choice(SHAPES))
 
 
 def failure(schedule: Schedule) -> Exception | None:

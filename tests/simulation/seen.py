@@ -14,6 +14,7 @@ from outbox.tables import delivery_attempt
 from outbox.verdict import Kind
 from tests.simulation.fake_pds import SERVICE
 from tests.simulation.fake_repo import Commit, Stored
+from tests.simulation.healing import is_at_work
 from tests.simulation.world import World
 
 EVERYTHING = 2**53
@@ -73,6 +74,7 @@ class Seen:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.is_at_rest = not world.network.under_way and not is_at_work(world)
         events: dict[object, list[Recorded]] = defaultdict(list)
         for each in world.log.read(after=0, until=EVERYTHING, limit=EVERYTHING):
             events[each.aggregate_id].append(each)

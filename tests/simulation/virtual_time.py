@@ -98,6 +98,7 @@ class VirtualLoop(asyncio.base_events.BaseEventLoop):
         self._selector = _Timers()
         self.thread_delay = thread_delay
         self._ending = False
+        self._threads: dict[asyncio.Future[Any], Process | None] = {}
         self.set_exception_handler(self._keep)
         self.errors: list[dict[str, Any]] = []
 
@@ -111,6 +112,8 @@ class VirtualLoop(asyncio.base_events.BaseEventLoop):
         if self._ending:
             future.cancel()
             return future
+        self._threads[future] = process
+        future.add_done_callback(self._threads.pop)
 
         def work() -> None:
             try:
@@ -121,6 +124,11 @@ class VirtualLoop(asyncio.base_events.BaseEventLoop):
 
         self.call_later(self.thread_delay(), allowed, process, work)
         return future
+
+    @property
+    def has_threads(self) -> bool:
+        """Whether a thread of a process that is not dead has not ended yet."""
+        return any(each is None or each.life is not Life.DEAD for each in self._threads.values())
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run until the coroutine ends; everything else stays where it is until the next time."""

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import httpx
 from pydantic import SecretStr
+from sqlalchemy import insert
 
 from aggregates.errors import TrackError
 from aggregates.track import Track
@@ -19,6 +20,7 @@ from identity.session_calls import create_session
 from identity.session_rows import SessionKind
 from outbox.lanes import park_lane
 from outbox.status import Mirror, is_signed_in, lane_of, mirrors
+from outbox.tables import pds_host
 from outbox.targets import MirrorTargets
 from tests.dsl import a_track
 from tests.simulation.fake_account import Status
@@ -46,6 +48,7 @@ class World:
         accounts: int = 2,
         hosts: int = 2,
         relays: int = 2,
+        lanes_of_a_host: int = 4,
         chance: float = 0.0,
         kinds: Iterable[str] = tuple(BAD_LUCK),
     ) -> None:
@@ -65,8 +68,11 @@ class World:
         self.audio = Bytes()
         self.database = memory_database(self.clock)
         self.log = EventLog(self.database, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
+        self._allow(lanes_of_a_host)
         self._errors = Errors()
-        self._restore = patched(self.clock, self.loop, self._errors)
+        self.crowded: list[object] = []
+        """Hosts that had more leases at once than they may."""
+        self._restore = patched(self.clock, self.loop, self._errors, self.crowded)
         self.relays: list[RelayProcess] = []
         for did in self.dids:
             self.sign_in(did)
@@ -85,6 +91,11 @@ class World:
             host.create_account(did, f"u{number}.example.com", "secret")
             host.create_app_password(did)
             self.plc.place(did, f"u{number}.example.com", host.origin)
+
+    def _allow(self, lanes_of_a_host: int) -> None:
+        with self.database.write() as connection:
+            rows = [{"host": host.origin, "max_lanes": lanes_of_a_host} for host in self.hosts]
+            connection.execute(insert(pds_host), rows)
 
     # Time.
 

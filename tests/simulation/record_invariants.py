@@ -1,0 +1,135 @@
+"""What must hold of every record, whatever happened. Each raises AssertionError, which names record and reason."""
+
+from itertools import pairwise
+
+from outbox.record import OWN_FIELDS, own_part, record_for
+from outbox.work import RECREATING
+from tests.simulation.fake_repo import Commit
+from tests.simulation.healing import WAITING
+from tests.simulation.relay_process import URLS
+from tests.simulation.seen import Record, Seen, generation, is_ours
+
+STATUSES = frozenset({"none", "delivered", "superseded", "cancelled", "pending", "parked", *WAITING})
+
+
+def converged(seen: Seen) -> None:
+    """I1: once faults have ended, each record equals the fold of the log, or says for whom it waits."""
+    for record in seen.records:
+        assert record.mirror.state in {"delivered", *WAITING}, record
+        if record.mirror.state in WAITING or (record.commits and not is_ours(record.commits[-1])):
+            continue  # it waits for a person, or nobody has told the relay yet
+        if record.track.deleted_at is not None:
+            assert record.stored is None, record
+        else:
+            assert record.stored is not None, record
+            ours = {name: value for name, value in record.stored.value.items() if name in OWN_FIELDS}
+            assert ours == record_for(record.track, record.mirror.generation, URLS), record
+
+
+def generations_rise(seen: Seen) -> None:
+    """I2: of our own puts each has a higher generation than the one before, unless somebody else came between.
+
+    A create that comes late finds nothing where the record was deleted: that no client can prevent, only put right.
+    """
+    for record in seen.records:
+        newest, alone = 0, True
+        for before, commit in pairwise([None, *record.commits]):
+            if not is_ours(commit):
+                alone = False
+            elif commit.value is not None:
+                gen = generation(commit)
+                came_late = before is not None and before.value is None
+                assert gen > newest or (gen == newest and not alone) or came_late, (
+                    f"{record}: {gen} after {newest}"
+                )
+                newest, alone = max(gen, newest), True
+
+
+def puts_are_the_log(seen: Seen) -> None:
+    """Each put of ours says what the log said at the generation that it names."""
+    for record in seen.records:
+        for commit in record.commits:
+            if is_ours(commit) and commit.value is not None:
+                gen = generation(commit)
+                expected = own_part(record_for(record.at(gen), gen, URLS))
+                assert own_part(commit.value) == expected, f"{record}: at {gen}"
+
+
+def foreign_values_are_safe(seen: Seen) -> None:
+    """I8: no put of ours replaces a foreign edit, nor brings back what was deleted elsewhere, unless its owner said so."""
+    for record in seen.records:
+        for index, commit in enumerate(record.commits):
+            if (
+                index
+                and is_ours(commit)
+                and commit.value is not None
+                and not is_ours(record.commits[index - 1])
+            ):
+                _check_foreign(record, record.commits[:index], commit)
+
+
+def _check_foreign(record: Record, before: list[Commit], ours: Commit) -> None:
+    foreign, gen = before[-1], generation(ours)
+    assert ours.value is not None
+    where = f"{record}: {gen} over {foreign.action} elsewhere"
+    if foreign.value is None:
+        assert _may_create(record, gen), where
+        return
+    base = next((commit.value for commit in reversed(before) if is_ours(commit)), None)
+    assert base is not None, where
+    assert own_part(foreign.value) == own_part(base), where
+    kept = {name: value for name, value in foreign.value.items() if name not in OWN_FIELDS}
+    assert kept.items() <= ours.value.items(), f"{where}: unknown fields were lost"
+
+
+def _may_create(record: Record, gen: int) -> bool:
+    """Whether the owner wanted the record to be made, and nobody had heard yet that it was."""
+    wished = [each.position for each in record.events if isinstance(each.event, RECREATING)]
+    return any(
+        position <= gen and not any(position <= acked < gen for acked in record.acked) for position in wished
+    )
+
+
+def signed_in_lanes_drain_alone(before: Seen, after: Seen) -> None:
+    """I10: days of edits arrive as one write of each record, and one more for what the relay itself noted meanwhile."""
+    if not before.is_at_rest:
+        return  # what was read or sent before may arrive in between
+    for old, new in zip(before.records, after.records, strict=True):
+        noted = [each for each in new.events[len(old.events) :] if each.event.touches_record()]
+        written = [each for each in new.commits[len(old.commits) :] if is_ours(each)]
+        assert len(written) <= 1 + len(noted), f"{new}: {len(written)} writes"
+
+
+def waits_are_true(seen: Seen) -> None:
+    """A record waits for a person only over what somebody did elsewhere: our own writes are always known as ours."""
+    for record in seen.records:
+        if record.mirror.state == "held":
+            assert any(_changed_ours(record.commits, index) for index in range(len(record.commits))), record
+        if record.mirror.state == "detached":
+            assert any(each.value is None and not is_ours(each) for each in record.commits), record
+
+
+def _changed_ours(commits: list[Commit], index: int) -> bool:
+    before, after = (commits[index - 1].value or {} if index else {}), commits[index].value or {}
+    return not is_ours(commits[index]) and own_part(before) != own_part(after)
+
+
+def events_are_accounted_for(seen: Seen, *, settled: bool = False) -> None:
+    """I4: each event has one status, and the status is true of what the PDS has seen."""
+    for record in seen.records:
+        told = seen.deliveries(record)
+        assert set(told) == {position for position, _ in record.facts}
+        put = {generation(commit) for commit in record.commits if is_ours(commit)}
+        for position, touches in record.facts:
+            delivery, where = told[position], f"{record}: event {position} is {told[position]}"
+            assert delivery.status in STATUSES, where
+            assert (delivery.status == "none") == (not touches), where
+            assert not (settled and delivery.status == "pending"), where
+            if delivery.status == "delivered" and delivery.cid is not None:
+                assert position in put, where
+            elif delivery.status == "superseded":
+                assert delivery.by_generation is not None, where
+                assert delivery.by_generation > position, where
+                assert delivery.by_generation in told, where
+            elif delivery.status == "cancelled":
+                assert position not in put, where

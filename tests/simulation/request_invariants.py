@@ -1,0 +1,80 @@
+"""What must hold of all requests that the relays sent, whatever happened."""
+
+from collections import defaultdict
+from itertools import pairwise
+
+from tests.simulation.network import REFRESHES, WRITES, Passage
+from tests.simulation.world import World
+
+MOST_A_MINUTE = 30
+"""Requests for one account: several times what the liveliest schedule needs, and what a loop sends in a second."""
+
+
+def single_flight(world: World) -> list[str]:
+    """I3: no two writes of one account under way to one host at once; those are given that a pause or a clock may explain."""
+    explained = []
+    by_did: dict[tuple[str, str], list[Passage]] = defaultdict(list)
+    for passage in world.network.passages:
+        if passage.call in WRITES and passage.did is not None:
+            by_did[passage.did, passage.host].append(passage)
+    for passages in by_did.values():
+        for one, other in pairwise(sorted(passages, key=lambda each: each.sent_at)):
+            if other.sent_at < one.over_at:
+                assert world.was_disturbed(other.sent_at), f"{one} and {other}"
+                explained.append(f"{one} and {other}")
+    return explained
+
+
+def nobody_comes_back_early(world: World) -> None:
+    """I7: who was told when to come back with an account's writes does not come before; unless he died or it was forgotten."""
+    until: dict[str, Passage] = {}
+    for passage in sorted(world.network.passages, key=lambda each: each.sent_at):
+        if passage.call not in WRITES or passage.did is None:
+            continue
+        told = until.get(passage.did)
+        if told is not None and told.retry_after is not None and told.over_at < passage.sent_at:
+            early = passage.sent_at < told.over_at + told.retry_after
+            assert not early or _is_excused(world, told, passage), f"{passage} after {told}"
+        if passage.heard == "429":
+            until[passage.did] = passage
+
+
+def _is_excused(world: World, told: Passage, early: Passage) -> bool:
+    assert told.process is not None
+    forgot = told.process.died_at < told.over_at + 1 or world.was_disturbed(told.over_at)
+    moved = told.host != early.host
+    return forgot or moved or any(told.over_at <= at <= early.sent_at for at in world.clock_sets)
+
+
+def refresh_tokens_are_used_once(world: World) -> None:
+    """I9: a refresh token is not sent again once its answer was heard by somebody who lived to write it down."""
+    heard: dict[str, Passage] = {}
+    for passage in sorted(world.network.passages, key=lambda each: each.sent_at):
+        if passage.call not in REFRESHES or passage.token is None:
+            continue
+        before = heard.get(passage.token)
+        assert before is None or _was_lost(world, before), f"{passage} after {before}"
+        if passage.heard == "200":
+            heard[passage.token] = passage
+
+
+def _was_lost(world: World, heard: Passage) -> bool:
+    died_at = heard.process.died_at if heard.process is not None else 0.0
+    return died_at < heard.over_at + 1 or world.was_disturbed(heard.over_at)
+
+
+def faults_cost_few_requests(world: World) -> None:
+    """I14: whatever fails, nobody asks again and again: the requests for an account are few in every minute."""
+    sent: dict[str | None, list[float]] = defaultdict(list)
+    for passage in world.network.passages:  # in the order in which they were sent
+        times = sent[passage.did]
+        times.append(passage.sent_at)
+        if len(times) > MOST_A_MINUTE:
+            assert times[-1] - times[-1 - MOST_A_MINUTE] > 60, f"too many requests, the last one {passage}"
+
+
+def nothing_is_asked_in_vain(world: World) -> None:
+    """I14: where nothing is left to do, nobody asks anything."""
+    before = len(world.network.passages)
+    world.advance(90)
+    assert world.network.passages[before:] == []

@@ -1,0 +1,52 @@
+"""What must hold of the rows that the relays work from."""
+
+from sqlalchemy import select
+
+from outbox.delivery import Outcome, Result
+from outbox.lanes import Lane, LeaseLostError
+from outbox.settle import settle
+from outbox.tables import delivery_attempt, mirror_lane, mirror_target
+from outbox.targets import MirrorTargets
+from outbox.verdict import Kind, Verdict
+from outbox.work import next_work
+from projections.rebuild import differences
+from tests.simulation.relay_process import URLS
+from tests.simulation.world import World
+
+
+def rebuilt_is_live(world: World) -> None:
+    """I11: targets and blob jobs say what the log makes of them."""
+    assert differences(world.log, [MirrorTargets()]) == []
+
+
+def hosts_are_not_crowded(world: World) -> None:
+    """I12b: after no claim did a host have more leases than it may."""
+    assert world.crowded == []
+
+
+def stale_flights_change_nothing(world: World) -> None:
+    """I12: who comes back with an epoch of before changes no row, whatever it found out."""
+    with world.database.read() as connection:
+        lanes = connection.execute(select(mirror_lane).where(mirror_lane.c.lease_epoch > 0)).all()
+    for row in lanes:
+        stale = Lane(row.did, row.host, "somebody", row.lease_epoch - 1, world.clock())
+        work = next_work(world.log, stale, URLS, world.clock(), [])
+        if work is not None:
+            before = _rows(world)
+            for outcome in (Outcome.DELIVERED, Outcome.FAILED, Outcome.MISSING, Outcome.HELD):
+                assert _is_fenced(world, stale, Result(work, outcome, Verdict(Kind.AMBIGUOUS))), row
+            assert _rows(world) == before, f"lane of {row.did}"
+
+
+def _is_fenced(world: World, stale: Lane, result: Result) -> bool:
+    try:
+        settle(world.log, stale, result)
+    except LeaseLostError:
+        return True
+    return False
+
+
+def _rows(world: World) -> list[object]:
+    with world.database.read() as connection:
+        tables = (mirror_lane, mirror_target, delivery_attempt, world.log.table)
+        return [connection.execute(select(table)).all() for table in tables]
