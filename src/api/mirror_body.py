@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any, Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from api.track_body import MirrorBody
+from outbox.conflicts import Conflict, conflict_of
 from outbox.status import Mirror, attempts_of, lane_of, mirrors
 from outbox.tables import NEVER
 
@@ -48,6 +49,14 @@ class AttemptBody(BaseModel):
     rev: str | None
 
 
+class ConflictBody(BaseModel):
+    """What somebody else made of the record, which waits for mirror/resolve."""
+
+    cid: str
+    value: dict[str, Any] | None = Field(description="null when no record of ours could hold it")
+    fields: list[str] = Field(description="what they changed of the fields that we write")
+
+
 class RecordMirrorBody(MirrorBody):
     """One record's mirror; attempts newest first."""
 
@@ -56,6 +65,7 @@ class RecordMirrorBody(MirrorBody):
     desired: DesiredBody
     acked: AckedBody
     observed: ObservedBody
+    conflict: ConflictBody | None
     last_error: str | None
     blob_error: str | None
     attempts: list[AttemptBody]
@@ -86,6 +96,7 @@ def record_mirror(connection: Connection, track_id: int) -> RecordMirrorBody:
         desired=DesiredBody(op=mirror.desired_op, generation=mirror.generation),
         acked=AckedBody(generation=mirror.acked_generation),
         observed=ObservedBody(cid=mirror.record_cid),
+        conflict=_conflict(conflict_of(connection, track_id)),
         last_error=mirror.last_error,
         blob_error=mirror.blob_error,
         attempts=[_attempt(row) for row in attempts],
@@ -111,6 +122,10 @@ def lane_body(connection: Connection, did: str, waiting: dict[str, int]) -> Lane
         failures=row.failures,
         waiting=waiting,
     )
+
+
+def _conflict(found: Conflict | None) -> ConflictBody | None:
+    return ConflictBody(cid=found.cid, value=found.theirs, fields=found.fields) if found is not None else None
 
 
 def _attempt(row: Any) -> AttemptBody:

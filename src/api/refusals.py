@@ -96,6 +96,10 @@ class MigrationNeededError(ApiError):
         self.old_collection = old_collection
 
 
+class NothingToResolveError(ApiError):
+    """Nobody else has changed this record: there is nothing to resolve. Nothing was changed."""
+
+
 class BlobTooLargeError(ApiError):
     """The audio is larger than the PDS takes."""
 

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final
 
 from eventstore.database import Database
-from outbox.journal import LatePuts, conclude, intend, puts_since
+from outbox.journal import LatePuts, conclude, intend, our_cids, puts_since
 from outbox.lanes import Lane
 from outbox.lexicon import Lexicon
 from outbox.pds import Pds, Remote, RemoteUnknownError
@@ -18,7 +18,7 @@ from outbox.record import RecordUrls
 from outbox.targets import DELETE, PUT
 from outbox.threads import in_thread
 from outbox.verdict import Kind, Verdict
-from outbox.work import Work, our_cids
+from outbox.work import Work
 
 MAX_REBASES: Final = 3
 REQUEST_SECONDS: Final = 30.0

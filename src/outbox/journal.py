@@ -20,6 +20,10 @@ from outbox.work import Work
 attempt = delivery_attempt.c
 CANCELLED: Final = "cancelled"
 """The outcome of a record that came and went before the PDS heard of it."""
+ADOPTED: Final = "adopted"
+"""The outcome of a generation that says what somebody else had written: nothing was sent."""
+ACKING: Final = (Kind.DONE.value, CANCELLED, ADOPTED)
+"""The outcomes that say what became of events, for ever."""
 
 # Made once: making these takes longer than running them, and every delivery does.
 _INTENT: Final = insert(delivery_attempt).returning(attempt.id)
@@ -44,11 +48,33 @@ def note_unsent(connection: Connection, lane: Lane, work: Work, now: datetime, o
     connection.execute(insert(delivery_attempt), row)
 
 
+def note_adopted(connection: Connection, key: RecordKey, gen: int, cid: str, now: datetime) -> None:
+    """Note that a generation is what somebody else had written, so that what it superseded is accounted for."""
+    ended = {"epoch": 0, "started_at": now, "ended_at": now, "outcome": ADOPTED}
+    row = {**vars(key), "gen": gen, "op": PUT, "request_cid": cid, **ended}
+    connection.execute(insert(delivery_attempt), row)
+
+
 def conclude(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
     """Note how the attempt ended."""
     rev = verdict.rev if verdict.kind is Kind.DONE else None
     end = {"ended_at": now, "outcome": verdict.kind.value, "status": verdict.status, "error": verdict.error}
     connection.execute(_END, {"attempt_id": attempt_id, **end, "rev": rev})
+
+
+def our_cids(connection: Connection, key: RecordKey) -> set[str]:
+    """Give the CIDs that this service ever meant to write under the key."""
+    return set(
+        connection.scalars(
+            select(attempt.request_cid).where(
+                attempt.did == key.did,
+                attempt.collection == key.collection,
+                attempt.rkey == key.rkey,
+                attempt.request_cid.is_not(None),
+                attempt.outcome.is_distinct_from(ADOPTED),
+            )
+        )
+    )
 
 
 @dataclass(frozen=True)

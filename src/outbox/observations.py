@@ -27,7 +27,7 @@ CLEAN: Final[dict[str, Any]] = {
 """What a target that nothing is wrong with has in these columns."""
 _CHANGE_LOOKED: Final = CHANGE_TARGET.values(
     look_at=case(
-        (bindparam("looked_for") == target.look_at, bindparam("again_at", type_=target.look_at.type)),
+        (target.look_at == bindparam("looked_for"), bindparam("again_at", type_=target.look_at.type)),
         else_=target.look_at,
     )
 )

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, case, delete, exists, fun
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.journal import CANCELLED
+from outbox.journal import ACKING
 from outbox.tables import delivery_attempt, mirror_target
 from outbox.verdict import Kind
 
@@ -53,7 +53,7 @@ def _same_record(other: object) -> ColumnElement[bool]:
 
 
 _TIME: Final = UtcDateTime()
-_IS_ACK: Final = func.coalesce(attempt.outcome, "").in_((Kind.DONE.value, CANCELLED))
+_IS_ACK: Final = func.coalesce(attempt.outcome, "").in_(ACKING)
 _IS_UNACKED: Final = exists().where(_same_record(target), target.acked_gen < attempt.gen)
 _IS_LAST: Final = not_(
     exists().where(_same_record(later.c), later.c.gen >= attempt.gen, later.c.id > attempt.id)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, case, false, func, literal, null, or_, select
 
-from outbox.journal import CANCELLED
+from outbox.journal import ACKING, CANCELLED
 from outbox.lanes import later
 from outbox.pds import RecordKey
 from outbox.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
@@ -171,7 +171,7 @@ OF_TRACK: Final = delivery_attempt.join(
         target.track_id == bindparam("track_id"),
     ),
 )
-IS_ACK: Final = attempt.outcome.in_((Kind.DONE.value, CANCELLED))
+IS_ACK: Final = attempt.outcome.in_(ACKING)
 NEXT_ACK: Final = (
     select(func.min(attempt.gen)).select_from(OF_TRACK).where(IS_ACK, attempt.gen >= bindparam("last"))
 ).scalar_subquery()

@@ -1,11 +1,13 @@
-"""What people may ask of the relay about one record: try at once."""
+"""What people and scans may ask of the relay about one record: try at once, look again."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, and_, exists, or_, select, update
 
-from outbox.lanes import lane_columns, target_columns
+from outbox.lanes import is_open, lane_columns, target_columns
+from outbox.pds import RecordKey
 from outbox.tables import PAST, blob_job, mirror_lane, mirror_target
 from outbox.targets import READY, wake_lane
 
@@ -30,3 +32,30 @@ def retry(connection: Connection, did: str, track_id: int, now: datetime) -> Non
     )
     this_job = (blob_job.c.did == did, blob_job.c.track_id == track_id)
     connection.execute(update(blob_job).where(*this_job).values(not_before=PAST))
+
+
+def suspect(connection: Connection, track_ids: Collection[int], now: datetime) -> None:
+    """Have these records read again: somebody believes that the PDS holds something else. That is a hint and no more.
+
+    A record that is still to be sent needs no look, since its swap tells; but what is under way now may have read or
+    written before the doubt came up. Lanes go before targets, in one order, as everywhere.
+    """
+    under_way = exists().where(lane_columns.did == target_columns.did, lane_columns.lease_until > now)
+    sleeps = and_(~is_open(), target_columns.look_at > now)
+    these = and_(target_columns.track_id.in_(track_ids), or_(under_way, sleeps))
+    for did in sorted(connection.scalars(select(target_columns.did).where(these).distinct())):
+        wake_lane(connection, did, now)
+        connection.execute(update(mirror_target).where(these, target_columns.did == did).values(look_at=now))
+
+
+def suspect_key(connection: Connection, key: RecordKey, now: datetime) -> None:
+    """Have the record with this key read again, if it is one of ours."""
+    track_id = connection.scalar(
+        select(target_columns.track_id).where(
+            target_columns.did == key.did,
+            target_columns.collection == key.collection,
+            target_columns.rkey == key.rkey,
+        )
+    )
+    if track_id is not None:
+        suspect(connection, [track_id], now)

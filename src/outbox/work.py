@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Self
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, select
+from sqlalchemy import ColumnElement, bindparam, case, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.track import Track
@@ -16,7 +16,7 @@ from outbox.lanes import Lane, is_open, target_due_at
 from outbox.lexicon import Lexicon, LexiconError
 from outbox.pds import RecordKey
 from outbox.record import RecordUrls, merged, record_for
-from outbox.tables import NEVER, delivery_attempt, mirror_target
+from outbox.tables import NEVER, mirror_target
 from outbox.targets import DELETE, HELD, PUT
 
 columns = mirror_target.c
@@ -172,19 +172,4 @@ def _unread(row: Any) -> Work:
         attempts=row.attempts if row.failed_gen == row.desired_gen else 0,
         recreates=False,
         history=(),
-    )
-
-
-def our_cids(connection: Connection, key: RecordKey) -> set[str]:
-    """Give the CIDs that this service ever meant to write under the key."""
-    attempt = delivery_attempt.c
-    return set(
-        connection.scalars(
-            select(attempt.request_cid).where(
-                attempt.did == key.did,
-                attempt.collection == key.collection,
-                attempt.rkey == key.rkey,
-                attempt.request_cid.is_not(None),
-            )
-        )
     )

@@ -8,6 +8,7 @@ from aggregates.track import Track
 from api.commands.owned import OnTrack, load_owned
 from api.refusals import AlreadyHasRecordError, MigrationNeededError
 from eventstore.unit import Unit
+from outbox.conflicts import let_go
 from outbox.pds import RecordKey
 from outbox.status import mirrors
 from projections.history import history_page
@@ -44,6 +45,7 @@ def restore_record(unit: Unit, command: RestoreRecord) -> int:
         raise AlreadyHasRecordError(RecordKey(track.did, track.collection, track.rkey).uri)
     track.restore_record(at=unit.now)
     unit.save(track)
+    let_go(unit.connection, track.track_id)
     return track.track_id
 
 

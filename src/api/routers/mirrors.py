@@ -3,16 +3,19 @@
 from fastapi import APIRouter, Response
 from sqlalchemy import Connection
 
+from aggregates.errors import InvalidFieldError
 from api.bodies.body import Body
 from api.caller import Parts, SignedIn
 from api.commands.owned import OnTrack
+from api.commands.resolve import Keep, Resolve, resolve
 from api.commands.retry import retry_mirror
-from api.documented import command_errors, errors
+from api.documented import command_errors, either, errors
 from api.idempotency import Answer
 from api.insight import require_insight
 from api.json_response import AsciiJsonResponse
 from api.mirror_body import LaneBody, RecordMirrorBody, lane_body, record_mirror
 from api.performing import Command, Tell
+from api.refusals import MissingPartError
 from api.track_path import TrackId
 from outbox.status import waiting_records
 
@@ -42,12 +45,41 @@ async def retry(track_id: TrackId, command: Command) -> Response:
     return await command.perform(prepare, _show, on=track_id, deleted_too=True)
 
 
+@router.post(
+    "/tracks/{track_id}/mirror/resolve",
+    response_model=RecordMirrorBody,
+    responses=command_errors(400),
+    openapi_extra=either(["keep"], {}, keep={"enum": [each.value for each in Keep]}),
+)
+async def resolve_conflict(track_id: TrackId, command: Command) -> Response:
+    """Decide over a record that was edited elsewhere: `ours` is written again, of `theirs` is kept what a track can say.
+
+    Fields that we do not know stay in the record either way.
+    """
+    urls = command.parts.urls
+
+    async def prepare(body: Body) -> Tell:
+        told = Resolve(track_id, command.versions, keep=_keep(body))
+        return lambda unit: resolve(unit, told, urls)
+
+    return await command.perform(prepare, _show, on=track_id)
+
+
 @router.get("/me/mirror", response_model=LaneBody, responses=errors(401, 503))
 def read_lane(principal: SignedIn, parts: Parts) -> Response:
     """Read whether the account's records get to its PDS, and how many wait in which state."""
     with parts.database.read() as connection:
         body = lane_body(connection, principal.did, waiting_records(connection, principal.did))
     return AsciiJsonResponse(body.model_dump(mode="json"))
+
+
+def _keep(body: Body) -> Keep:
+    if "keep" not in body:
+        raise MissingPartError("keep")
+    try:
+        return Keep(body.text("keep") or "")
+    except ValueError:
+        raise InvalidFieldError("keep", f"must be one of: {', '.join(Keep)}") from None
 
 
 def _show(connection: Connection, track_id: int) -> Answer:

@@ -1,0 +1,69 @@
+"""What a track can take over from a record that somebody else wrote: the texts, the features and the labels.
+
+Who may hear the track is decided here and never by what a record says; where its bytes are, when it was made and who made
+it, no event can change. Such fields are written again as the track has them.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from aggregates.errors import InvalidFieldError
+from aggregates.track import Track
+from aggregates.values import (
+    Feature,
+    checked_album,
+    checked_description,
+    checked_features,
+    checked_self_labels,
+    checked_title,
+)
+from outbox.conflicts import Conflict
+from outbox.lexicon import FORMATS
+from outbox.record import RecordUrls, own_part, record_for
+
+
+def adoptable(conflict: Conflict) -> dict[str, Any]:
+    """Give the checked values of what they changed and a track can say; raises InvalidFieldError at the first bad one."""
+    if conflict.theirs is None:
+        raise InvalidFieldError("record", "it holds what no record of ours can")
+    theirs, changed = conflict.theirs, conflict.fields
+    return {field: read(theirs.get(name)) for name, (field, read) in FIELDS.items() if name in changed}
+
+
+def says_the_same(track: Track, conflict: Conflict, urls: RecordUrls) -> bool:
+    """Whether the record that they wrote is in our fields what the track says."""
+    return own_part(record_for(track, 0, urls)) == own_part(conflict.theirs or {})
+
+
+def _text(field: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidFieldError(field, "must be a text")
+    return value
+
+
+def _features(value: Any) -> tuple[Feature, ...]:
+    try:
+        features = [Feature(each["did"], each["handle"]) for each in value or ()]
+        if all(FORMATS["did"](each.did) and FORMATS["handle"](each.handle) for each in features):
+            return checked_features(features)
+    except (TypeError, KeyError):
+        pass
+    raise InvalidFieldError("features", "must be a list of objects with `did` and `handle`")
+
+
+def _labels(value: Any) -> tuple[str, ...]:
+    try:
+        labels = [each["val"] for each in value["values"]] if value is not None else []
+        return checked_self_labels(labels)
+    except (TypeError, KeyError, AttributeError):
+        raise InvalidFieldError("self_labels", "must be a list of labels") from None
+
+
+FIELDS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
+    "title": ("title", lambda value: checked_title(_text("title", value) or "")),
+    "album": ("album", lambda value: checked_album(_text("album", value))),
+    "description": ("description", lambda value: checked_description(_text("description", value))),
+    "features": ("features", _features),
+    "labels": ("self_labels", _labels),
+}
+"""By their names in the record: what the track calls them, and how they are read."""
