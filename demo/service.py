@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,13 @@ class Service:
     """`mastertape serve` on a database of its own; may be stopped, killed and started again."""
 
     def __init__(
-        self, data: Path, pds: DevPds, *, command: str = "serve", env: Mapping[str, str] | None = None
+        self,
+        data: Path,
+        pds: DevPds,
+        *,
+        program: Sequence[str | Path] = (MASTERTAPE,),
+        command: str = "serve",
+        env: Mapping[str, str] | None = None,
     ) -> None:
         data.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -33,7 +39,7 @@ class Service:
         }
         strangers = [name for name in os.environ if name.startswith("MASTERTAPE_") and name not in settings]
         self._process = Process(
-            ["/usr/bin/env", *(f"--unset={name}" for name in strangers), MASTERTAPE, command],
+            ["/usr/bin/env", *(f"--unset={name}" for name in strangers), *program, command],
             log=data / "service.log",
             env=settings,
         )

@@ -29,6 +29,15 @@ def answer(status: int, error: str, message: str = "", **headers: Any) -> Fault:
     return answered
 
 
+def gibberish(status: int) -> Fault:
+    """Something before the PDS answers, and not in the PDS's way."""
+
+    async def answered(exchange: Exchange) -> None:
+        await exchange.answer(status, "<html>", {})
+
+    return answered
+
+
 async def pass_on(exchange: Exchange) -> None:
     """Nothing happens: a rule with this lets some through before the next rule counts."""
     await exchange.pass_on()
@@ -60,6 +69,16 @@ async def duplicate(exchange: Exchange) -> None:
     """The PDS gets it twice; the second answer is the one that is heard."""
     await exchange.apply()
     await exchange.pass_on()
+
+
+def then_call(call: Callable[[], None], *, applied: bool) -> Fault:
+    """Something else happens, before the request reaches the PDS or after it was applied; no answer is heard."""
+
+    async def interrupted(exchange: Exchange) -> None:
+        await (exchange.apply() if applied else exchange.read_body())
+        call()
+
+    return interrupted
 
 
 class Hold:

@@ -1,0 +1,195 @@
+"""kill -9 at every named point of a command and a delivery, in many services at once.
+
+Nothing acknowledged is lost, nothing is sent twice with effect, our own writes are never taken for somebody
+else's, and what was under way arrives within lease + 10 s of the restart. TEST_DEEP: 200 kills on each database.
+"""
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from demo.story import COLLECTION
+from devpds.server import DevPds, DevPlc
+from tests.e2e.mortal import MortalService, Victim
+from tests.faults.failpoints import POINTS
+from tests.faults.faults import answer, then_call
+from tests.faults.proxy import FaultProxy, of_repo
+from tests.servers.atproto import new_account
+from tests.servers.databases import KINDS, temporary_database
+from tests.servers.firehose import Write, writes_of
+
+pytestmark = pytest.mark.pds
+
+DEEP = bool(os.environ.get("TEST_DEEP"))
+KILLS = int(os.environ.get("TEST_KILLS", "200"))
+AT_ONCE = 4
+ON_THE_WAY, APPLIED = "send: on its way, not applied", "apply: applied, not answered"
+ALL_POINTS = (*POINTS, ON_THE_WAY, APPLIED)
+
+Step = Callable[[Victim], None]
+
+
+def nothing(_: Victim) -> None:
+    pass
+
+
+def edits_thrice(victim: Victim) -> None:
+    for _ in range(3):
+        victim.edits()
+
+
+def lands_late(victim: Victim) -> None:
+    """The record is what an earlier edit made it, as after a write that was late: the next put meets InvalidSwap."""
+    victim.publishes()
+    older = victim.artist.record
+    victim.edits()
+    victim.converges()
+    late = victim.artist.pds.put_record(victim.artist.did, COLLECTION, victim.artist.rkey, older)
+    victim.others.add(late["cid"])
+
+
+def token_expires(victim: Victim) -> None:
+    """The PDS takes the access token no more."""
+    victim.proxy.on(
+        "putRecord", fault=answer(400, "ExpiredToken"), times=1, matches=of_repo(victim.artist.did)
+    )
+
+
+@dataclass(frozen=True)
+class Act:
+    """What the artist does, on a track that was prepared for it."""
+
+    prepare: Step
+    do: Step
+
+
+CREATE, EDIT = Act(nothing, Victim.creates), Act(Victim.is_live, Victim.edits)
+EDITS = Act(Victim.is_live, edits_thrice)
+DELETE, UNDELETE = Act(Victim.publishes, Victim.deletes), Act(Victim.publishes_and_deletes, Victim.undeletes)
+ANY = (CREATE, EDIT, DELETE, UNDELETE, EDITS)
+ONLY = {
+    "read back": (Act(lands_late, Victim.edits),),
+    "refresh": (Act(token_expires, Victim.edits),),
+    "blob": (Act(Victim.publishes, Victim.migrates),),
+}
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One kill: where, and what was under way."""
+
+    point: str
+    act: Act
+
+    def happens_to(self, victim: Victim) -> None:
+        """Kill the service, see that all arrives by itself, and that the next edit finds its way."""
+        try:
+            self.act.prepare(victim)
+            victim.dies(lambda: self._arm(victim), lambda: self.act.do(victim))
+            victim.converges()
+            victim.is_live()
+            victim.edits()
+            victim.converges()
+        except Exception as error:
+            error.add_note(f"{self} of {victim.artist.did}, log in {victim.service.log}")
+            raise
+
+    def _arm(self, victim: Victim) -> None:
+        trigger = victim.service.trigger
+        if self.point in POINTS:
+            trigger.arm(self.point)
+            return
+        trigger.await_pull()
+        fault = then_call(trigger.pull, applied=self.point == APPLIED)
+        ours = of_repo(victim.artist.did)
+        victim.proxy.on("putRecord", "deleteRecord", fault=fault, times=1, matches=ours)
+
+
+def acts_at(point: str) -> tuple[Act, ...]:
+    return ONLY.get(point.partition(":")[0], ANY)
+
+
+def one_at_each_point(kind: str) -> list[Kill]:
+    """Half of the points on each database, each with one of its acts."""
+    acts = {point: acts_at(point) for point in ALL_POINTS}
+    kills = [Kill(point, acts[point][index % len(acts[point])]) for index, point in enumerate(ALL_POINTS)]
+    return kills[0 if kind == "sqlite" else 1 :: 2]
+
+
+def many(kind: str) -> list[Kill]:
+    """All points again and again, each time with any of its acts."""
+    chance = random.Random(f"kills on {kind}")  # noqa: S311 - the same ones every time
+    points = [*ALL_POINTS, *chance.choices(ALL_POINTS, k=max(0, KILLS - len(ALL_POINTS)))]
+    return [Kill(point, chance.choice(acts_at(point))) for point in points]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def environments(kind: str, request: pytest.FixtureRequest) -> Iterator[list[dict[str, str]]]:
+    """What each service is told: a database of its own."""
+    found = [{"MASTERTAPE_RATE_LIMITS": "off"} for _ in range(AT_ONCE)]
+    with ExitStack() as stack:
+        if kind == "postgres":
+            server, template = map(request.getfixturevalue, ("postgres_url", "postgres_template"))
+            for each in found:
+                each["MASTERTAPE_DATABASE_URL"] = stack.enter_context(temporary_database(server, template))
+        yield found
+
+
+@pytest.fixture
+def victims(
+    environments: list[dict[str, str]], proxied_pds: DevPds, proxy: FaultProxy, plc: DevPlc, tmp_path: Path
+) -> Iterator[list[Victim]]:
+    """Some services with an artist each."""
+    made = []
+    for number, environment in enumerate(environments):
+        service = MortalService(tmp_path / f"service-{number}", proxied_pds, environment)
+        made.append(Victim(service, proxied_pds, new_account(proxied_pds, plc), proxy))
+    yield made
+    for victim in made:
+        victim.ends()
+
+
+def suffers(victim: Victim, kills: Sequence[Kill]) -> None:
+    victim.begins()
+    for kill in kills:
+        kill.happens_to(victim)
+    victim.is_whole()
+
+
+@pytest.mark.timeout(3600 if DEEP else 240)
+def test_a_kill_anywhere_loses_nothing_and_repeats_nothing(
+    kind: str, victims: list[Victim], proxied_pds: DevPds
+) -> None:
+    kills = many(kind) if DEEP else one_at_each_point(kind)
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        ends = [
+            threads.submit(suffers, victim, kills[number::AT_ONCE]) for number, victim in enumerate(victims)
+        ]
+    for end in ends:
+        end.result()
+    writes = writes_of(proxied_pds, [victim.artist.did for victim in victims])
+    for victim in victims:
+        nothing_was_done_twice(victim, writes[victim.artist.did])
+
+
+def nothing_was_done_twice(victim: Victim, writes: list[Write]) -> None:
+    """A record carries its generation, so that no CID comes twice; what comes and goes does so when it was told to."""
+    puts = Counter(
+        (write.path, write.cid) for write in writes if write.cid and write.cid not in victim.others
+    )
+    assert set(puts.values()) == {1}, puts
+    done, told = Counter(write.action for write in writes), victim.told()
+    assert done["create"] <= told["Created"] + told["Undeleted"], (done, told)
+    assert done["delete"] <= told["Deleted"], (done, told)

@@ -1,0 +1,154 @@
+"""Named points of the relay and of commands at which a process can be made to die.
+
+The functions are wrapped in a process of the tests (see mortal.py); the service itself knows nothing of it.
+"""
+
+import functools
+import inspect
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Point:
+    """Before or after a function, named `module:qualified.name` as its caller finds it."""
+
+    function: str
+    after: bool = False
+    matters: Callable[[Any], bool] = lambda _: True
+    """Whether a pass with this result counts; only of points after a function."""
+
+
+def before(function: str) -> Point:
+    """Just before the function is called."""
+    return Point(function)
+
+
+def after(function: str, matters: Callable[[Any], bool] = lambda _: True) -> Point:
+    """Just after the function has returned."""
+    return Point(function, after=True, matters=matters)
+
+
+POINTS = {
+    "command: before its unit": before("api.performing:CommandRequest._transact"),
+    "command: committed, not answered": after("api.performing:CommandRequest._transact"),
+    "append: inserted, not projected": after("eventstore.unit:insert_rows"),
+    "append: projected, not committed": before("eventstore.unit:Unit.require_whole"),
+    "claim: leased, not committed": after("outbox.lanes:_lease", matters=bool),
+    "claim: committed": after("outbox.relay:claim", matters=bool),
+    "claim: read what is next": after("outbox.relay:next_work", matters=lambda work: work is not None),
+    "intent: before": before("outbox.delivery:intend"),
+    "intent: half written": after("outbox.journal:_row"),
+    "intent: committed": after("outbox.delivery:intend"),
+    "send: before the first byte": before("identity.pds_calls:PdsCalls.send"),
+    "apply: answered": after("identity.pds_calls:PdsCalls.send"),
+    "settle: before": before("outbox.relay:settle"),
+    "settle: written, not committed": after("outbox.settle:_settle"),
+    "settle: committed": after("outbox.relay:settle"),
+    "release: before": before("outbox.relay:release"),
+    "release: committed": after("outbox.relay:release"),
+    "read back: conflict noted": after("outbox.delivery:Delivery._conclude"),
+    "read back: read": after("outbox.pds:Pds.get"),
+    "refresh: claimed": before("identity.session_calls:AppPasswordGrants.renew"),
+    "refresh: rotated, not stored": after("identity.session_calls:AppPasswordGrants.renew"),
+    "refresh: stored": after("identity.session_rows:SessionRows.store"),
+    "blob: claimed": after("outbox.blobs:claim_jobs", matters=bool),
+    "blob: before the upload": before("outbox.blobs:BlobWorker._upload"),
+    "blob: uploaded, not settled": before("outbox.blobs:BlobWorker._settle"),
+    "blob: settled, not committed": after("outbox.blobs:settle_job"),
+    "blob: settled": after("outbox.blobs:BlobWorker._settle"),
+}
+
+
+class Trigger:
+    """The file that says where to die: `arm` writes it, a process with the points reads it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._life = path.with_suffix(".pid")
+
+    def arm(self, point: str) -> None:
+        """Let the process die at its next pass of the point."""
+        assert point in POINTS, point
+        _write(self.path, point)
+
+    def await_pull(self) -> None:
+        """Let the process die when the trigger is pulled from outside."""
+        _write(self.path, "anywhere")
+
+    def pull(self) -> None:
+        """Let it die at once, wherever it is."""
+        os.kill(int(self._life.read_text()), signal.SIGKILL)
+
+    def lives(self, pid: int) -> None:
+        """Note which process is to die."""
+        _write(self._life, str(pid))
+
+    def disarm(self) -> None:
+        """Let it live."""
+        self.path.unlink(missing_ok=True)
+
+    @property
+    def armed(self) -> bool:
+        """Whether the process has still to die."""
+        return self.path.exists()
+
+    def passed(self, point: str) -> None:
+        """Die here if it is said so."""
+        try:
+            told = self.path.read_text()
+        except FileNotFoundError:
+            return
+        if told == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write it so that nobody reads half of it."""
+    waiting = path.with_suffix(".new")
+    waiting.write_text(text)
+    waiting.rename(path)
+
+
+def install(trigger: Trigger) -> None:
+    """Wrap every function of the table; one that is not there any more is an error."""
+    for name, point in POINTS.items():
+        module, _, qualified = point.function.partition(":")
+        *path, last = qualified.split(".")
+        owner = import_module(module)
+        if path:
+            owner = attrgetter(".".join(path))(owner)
+        setattr(owner, last, _wrapped(getattr(owner, last), name, point, trigger))
+
+
+def _wrapped(function: Any, name: str, point: Point, trigger: Trigger) -> Any:
+    def enter() -> None:
+        if not point.after:
+            trigger.passed(name)
+
+    def leave(result: Any) -> Any:
+        if point.after and point.matters(result):
+            trigger.passed(name)
+        return result
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def called(*args: Any, **kwargs: Any) -> Any:
+            enter()
+            return leave(await function(*args, **kwargs))
+
+        return called
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        enter()
+        return leave(function(*args, **kwargs))
+
+    return call
