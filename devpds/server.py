@@ -182,6 +182,10 @@ class DevPds(_Server):
         body = {"identifier": identifier, "password": password}
         return self._signed_in(self.procedure("com.atproto.server.createSession", body))
 
+    def access_token(self, did: str) -> str:
+        """Return the access token of an account that is signed in here."""
+        return self._access[did]
+
     def create_app_password(self, did: str, name: str = "mastertape") -> str:
         """Return a new app password of an account that is signed in here."""
         return str(self.procedure("com.atproto.server.createAppPassword", {"name": name}, by=did)["password"])
