@@ -20,7 +20,7 @@ def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]
 
 
 @cache  # making it takes longer than running it
-def _appending(table: Table) -> ReturningInsert[tuple[int]]:
+def _appending(table: Table) -> ReturningInsert[int]:
     return insert(table).returning(table.c.position, sort_by_parameter_order=True)
 
 

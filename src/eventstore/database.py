@@ -152,12 +152,17 @@ class Database:
                 raise CommitFailedError from error
             raise
 
-    def now(self, connection: Connection) -> datetime:
-        """The time that leases, retries and events go by: the database's, so that machines need not agree."""
+    def now(self, connection: Connection, *, read: datetime | None = None) -> datetime:
+        """The time that leases, retries and events go by: the database's, so that machines need not agree.
+
+        `read` is what it has just said anyway.
+        """
         if self._clock is not None:
             return self._clock()
         if self.is_sqlite:
             return datetime.now(UTC)
+        if read is not None:
+            return read
         now: datetime = connection.execute(_CLOCK).scalar_one()
         return now.astimezone(UTC)
 

@@ -6,6 +6,7 @@ log's lock alone therefore knows that no position handed out so far is still on 
 
 import random
 import time
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final
 
@@ -21,7 +22,7 @@ PATIENCE: Final = 20.0
 # The log's lock is asked for only once the account's is held: a queue of one account then holds up no reader.
 _LOCK_ACCOUNT: Final = text("""
     with held as materialized (select pg_advisory_xact_lock(:account)::text as account)
-    select pg_advisory_xact_lock_shared(:log) from held where account is not null
+    select pg_advisory_xact_lock_shared(:log), clock_timestamp() as now from held where account is not null
 """)
 _LOCK_LOG: Final = text("select pg_advisory_xact_lock(:log)")
 
@@ -33,14 +34,17 @@ _LONGEST_PAUSE: Final = 0.8
 
 def lock_for_append(
     connection: Connection, log: Table, did: str | None, *, patience: float = PATIENCE
-) -> None:
-    """The first statement of whoever may append: the account's lock, or without a DID the whole log's."""
+) -> datetime | None:
+    """The first statement of whoever may append: the account's lock, or without a DID the whole log's.
+
+    Gives the database's time under the account's lock, where it was asked.
+    """
     if connection.dialect.name == "sqlite":
-        return  # BEGIN IMMEDIATE let us in alone
+        return None  # BEGIN IMMEDIATE let us in alone
     if did is None:
         _lock_log(connection, log.name, patience)
-    else:
-        _lock_account(connection, log.name, did)
+        return None
+    return _lock_account(connection, log.name, did)
 
 
 def stable_position(database: Database, log: Table, *, patience: float = PATIENCE) -> int:
@@ -56,14 +60,15 @@ def stable_position(database: Database, log: Table, *, patience: float = PATIENC
         return connection.scalars(last).one()
 
 
-def _lock_account(connection: Connection, log: str, did: str) -> None:
+def _lock_account(connection: Connection, log: str, did: str) -> datetime:
     keys = {"log": _key(log), "account": _key(log, did)}
     try:
-        connection.execute(_LOCK_ACCOUNT, keys)
+        now: datetime = connection.execute(_LOCK_ACCOUNT, keys).one().now
     except OperationalError as error:
         if sqlstate(error) == LOCK_NOT_AVAILABLE:
             raise LogBusyError from error
         raise
+    return now.astimezone(UTC)
 
 
 def _lock_log(connection: Connection, log: str, patience: float) -> None:

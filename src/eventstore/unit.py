@@ -29,11 +29,19 @@ logger = logging.getLogger(__name__)
 class Unit:
     """One transaction that may append events of one account. Made by `EventLog.unit_of_work` only."""
 
-    def __init__(self, log: "EventLog", connection: Connection, did: str | None, envelope: Envelope) -> None:
+    def __init__(
+        self,
+        log: "EventLog",
+        connection: Connection,
+        did: str | None,
+        envelope: Envelope,
+        locked_at: datetime | None,
+    ) -> None:
         self.connection: Final = connection
         self.did: Final = did
         self.envelope: Final = envelope
         self._log: Final = log
+        self._locked_at: Final = locked_at
         self._tails: dict[UUID, Tail] = {}
         self._collected: list[tuple[Aggregate, list[Event]]] = []
         self._callbacks: list[Callable[[], None]] = []
@@ -42,7 +50,7 @@ class Unit:
     @cached_property
     def now(self) -> datetime:
         """The database's time, read once, under the lock."""
-        return self._log.database.now(self.connection)
+        return self._log.database.now(self.connection, read=self._locked_at)
 
     def load(self, aggregate_class: type[A], aggregate_id: UUID) -> A:
         """The aggregate as of all events of its stream."""

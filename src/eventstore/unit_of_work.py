@@ -72,10 +72,10 @@ class EventLog:
         unit: Unit | None = None
         try:
             with self.database.write() as connection:
-                lock_for_append(connection, self.table, did, patience=self._patience)
+                locked_at = lock_for_append(connection, self.table, did, patience=self._patience)
                 if did is not None:
                     require_current(connection, self.projections, self.table)
-                unit = Unit(self, connection, did, envelope)
+                unit = Unit(self, connection, did, envelope, locked_at)
                 yield unit
                 unit.require_whole()
         except BaseException:
