@@ -17,9 +17,10 @@ from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.unit_of_work import EventLog
 from outbox.blobs import BlobWorker
+from outbox.claim import claim
 from outbox.dag_cbor import record_cid
 from outbox.delivery import Delivery, Outcome
-from outbox.lanes import claim, resume_lane
+from outbox.lanes import resume_lane
 from outbox.lexicon import track_lexicon
 from outbox.pds import PUT_RECORD, Pds
 from outbox.record import RecordUrls

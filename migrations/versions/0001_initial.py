@@ -160,10 +160,45 @@ def create_outbox() -> None:
         "pds_host",
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("max_lanes", sa.Integer(), server_default=sa.text("4"), nullable=False),
-        sa.Column(
-            "retry_at", UtcDateTime(), server_default=sa.text("'1970-01-01 00:00:00.000000'"), nullable=False
-        ),
         sa.Column("paused", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("breaker", sa.Text(), server_default=sa.text("'closed'"), nullable=False),
+        sa.Column(
+            "retry_at",
+            UtcDateTime(),
+            server_default=sa.text("'1970-01-01 00:00:00.000000'"),
+            nullable=False,
+        ),
+        sa.Column("ramp", sa.Integer()),
+        sa.Column("openings", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("failing_did", sa.Text()),
+        sa.Column("many_fail", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("last_error", sa.Text()),
+        sa.Column(
+            "paced_until",
+            UtcDateTime(),
+            server_default=sa.text("'1970-01-01 00:00:00.000000'"),
+            nullable=False,
+        ),
+        sa.Column(
+            "backfill_after",
+            UtcDateTime(),
+            server_default=sa.text("'1970-01-01 00:00:00.000000'"),
+            nullable=False,
+        ),
+        sa.Column(
+            "blobs_after",
+            UtcDateTime(),
+            server_default=sa.text("'1970-01-01 00:00:00.000000'"),
+            nullable=False,
+        ),
+        sa.Column("budget_limit", sa.Integer()),
+        sa.Column("budget_left", sa.Integer()),
+        sa.Column("budget_reset", UtcDateTime()),
+        sa.Column("budget_seconds", sa.Integer()),
+        sa.Column("blob_limit", sa.Integer()),
+        sa.Column("blob_left", sa.Integer()),
+        sa.Column("blob_reset", UtcDateTime()),
         sa.PrimaryKeyConstraint("host", name=op.f("pk_pds_host")),
     )
     op.create_table(
@@ -174,6 +209,12 @@ def create_outbox() -> None:
         sa.Column("paused", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column(
             "due_at", UtcDateTime(), server_default=sa.text("'9999-01-01 00:00:00.000000'"), nullable=False
+        ),
+        sa.Column(
+            "backfill_at",
+            UtcDateTime(),
+            server_default=sa.text("'9999-01-01 00:00:00.000000'"),
+            nullable=False,
         ),
         sa.Column(
             "not_before",
@@ -187,7 +228,19 @@ def create_outbox() -> None:
             server_default=sa.text("'1970-01-01 00:00:00.000000'"),
             nullable=False,
         ),
+        sa.Column(
+            "backfill_after",
+            UtcDateTime(),
+            server_default=sa.text("'1970-01-01 00:00:00.000000'"),
+            nullable=False,
+        ),
         sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("hour_limit", sa.Integer()),
+        sa.Column("hour_left", sa.Integer()),
+        sa.Column("hour_reset", UtcDateTime()),
+        sa.Column("day_limit", sa.Integer()),
+        sa.Column("day_left", sa.Integer()),
+        sa.Column("day_reset", UtcDateTime()),
         sa.Column("lease_owner", sa.Text()),
         sa.Column(
             "lease_until",
@@ -196,6 +249,7 @@ def create_outbox() -> None:
             nullable=False,
         ),
         sa.Column("lease_epoch", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("is_backfill", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.PrimaryKeyConstraint("did", name=op.f("pk_mirror_lane")),
     )
     op.create_index("ix_mirror_lane_due", "mirror_lane", ["host", "due_at", "did"], unique=False)
@@ -229,6 +283,7 @@ def create_outbox() -> None:
         sa.Column(
             "look_at", UtcDateTime(), server_default=sa.text("'9999-01-01 00:00:00.000000'"), nullable=False
         ),
+        sa.Column("backfill", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.PrimaryKeyConstraint("did", "collection", "rkey", name=op.f("pk_mirror_target")),
         sa.UniqueConstraint("track_id", name=op.f("uq_mirror_target_track_id")),
     )
@@ -239,6 +294,7 @@ def create_outbox() -> None:
         sa.Column("audio_cid", sa.Text(), nullable=False),
         sa.Column("requested", sa.Boolean(), nullable=False),
         sa.Column("again", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("backfill", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column(
             "not_before",

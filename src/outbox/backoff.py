@@ -9,8 +9,14 @@ CAP_SECONDS: Final = 300.0
 MAX_DOUBLINGS: Final = 20
 
 
-def backoff(failures: int, *, random_between: float | None = None) -> timedelta:
+def backoff(
+    failures: int,
+    *,
+    first: float = FIRST_SECONDS,
+    cap: float = CAP_SECONDS,
+    random_between: float | None = None,
+) -> timedelta:
     """Give the pause after this many failures in a row: half of it fixed, half of it by chance."""
-    whole = min(CAP_SECONDS, FIRST_SECONDS * 2.0 ** min(failures, MAX_DOUBLINGS))
+    whole = min(cap, first * 2.0 ** min(failures, MAX_DOUBLINGS))
     chance = random.random() if random_between is None else random_between  # noqa: S311
     return timedelta(seconds=whole / 2 + whole / 2 * chance)

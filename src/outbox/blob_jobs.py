@@ -7,18 +7,20 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, case, exists, func, or_, select, update
 
 from aggregates.track import Track
 from aggregates.values import BlobRef
 from eventstore.database import Database
 from eventstore.unit import Unit
 from outbox.backoff import backoff
-from outbox.lanes import LeaseLostError, park_lane
+from outbox.hosts import OPEN
+from outbox.lanes import LeaseLostError, host_open_at, is_open, later, park_lane
 from outbox.settle import PARKING
-from outbox.tables import PAST, blob_job, mirror_lane, mirror_target
+from outbox.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.targets import READY, wake_lane
 from outbox.verdict import Kind, Verdict
+from outbox.wishes import backfill
 
 LEASE: Final = timedelta(seconds=60)
 """Extended for as long as the upload goes on, so that after a crash nobody waits for a long one to be over."""
@@ -75,16 +77,34 @@ def _due_jobs(
 
 @cache  # making it takes longer than running it, and each look at what is due does
 def _due_of_hosts() -> Select[Any]:
-    place = func.row_number().over(partition_by=lane.host, order_by=(job.not_before, job.track_id))
+    place = func.row_number().over(
+        partition_by=lane.host, order_by=(job.backfill, job.not_before, job.track_id)
+    )
     full = bindparam("full", expanding=True)
     due = (
-        select(job.did, job.track_id, job.not_before, lane.host, place.label("place"))
+        select(
+            job.did,
+            job.track_id,
+            job.backfill,
+            job.not_before,
+            lane.host,
+            pds_host.c.breaker,
+            place.label("place"),
+        )
         .join(mirror_lane, lane.did == job.did)
-        .where(_is_due(bindparam("now")), and_(lane.state == READY, ~lane.paused), lane.host.not_in(full))
+        .join(pds_host, pds_host.c.host == lane.host)
+        .where(
+            _is_due(bindparam("now")),
+            and_(lane.state == READY, ~lane.paused),
+            ~pds_host.c.paused,
+            later(host_open_at(), pds_host.c.blobs_after) <= bindparam("now"),
+            lane.host.not_in(full),
+        )
         .subquery()
     )
-    first = select(due).where(due.c.place <= bindparam("of_a_host"))
-    return first.order_by(due.c.not_before, due.c.track_id)
+    at_once = case((due.c.breaker == OPEN, 1), else_=bindparam("of_a_host"))
+    first = select(due).where(due.c.place <= at_once)
+    return first.order_by(due.c.backfill, due.c.not_before, due.c.track_id)
 
 
 def _is_due(now: Any) -> Any:
@@ -138,7 +158,7 @@ def settle_job(unit: Unit, claimed: BlobJob, verdict: Verdict | None) -> None:
     """
     unit.connection.execute(select(lane.did).where(lane.did == claimed.did).with_for_update())
     row = unit.connection.execute(
-        select(job.lease_epoch, job.lease_owner, job.audio_cid, job.again)
+        select(job.lease_epoch, job.lease_owner, job.audio_cid, job.again, job.backfill)
         .where(job.did == claimed.did, job.track_id == claimed.track_id)
         .with_for_update()
     ).one_or_none()
@@ -155,12 +175,13 @@ def settle_job(unit: Unit, claimed: BlobJob, verdict: Verdict | None) -> None:
             park_lane(unit.connection, claimed.did, PARKING[verdict.kind])
         _end(unit, claimed)
     else:
-        _settle(unit, claimed, track, verdict)
+        _settle(unit, claimed, track, verdict, waits=row.backfill)
 
 
-def _settle(unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict) -> None:
+def _settle(unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict, *, waits: bool) -> None:
     error = f"{verdict.error}: {verdict.message}"
     if verdict.kind is Kind.DONE:
+        waits = waits and not _has_live_work(unit, claimed)
         _set_target(unit, claimed, state="idle", reason=None, not_before=PAST)
         wake_lane(unit.connection, claimed.did, unit.now)
         track.record_blob(BlobRef(claimed.audio_cid, verdict.body["blob"]), at=unit.now)
@@ -169,11 +190,32 @@ def _settle(unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict) -> Non
         _set_target(unit, claimed, state="rejected", reason=verdict.error)
         track.record_blob_failure(verdict.error or "rejected", final=True, at=unit.now)
         _end(unit, claimed, again=False, last_error=error)
+    elif verdict.kind is Kind.PACED:  # no attempt: the PDS has not looked at it
+        _end(unit, claimed, not_before=unit.now + verdict.asked(unit.now), last_error=error)
     else:
-        pause = max(backoff(claimed.attempts), timedelta(seconds=verdict.retry_after or 0))
-        not_before = unit.now + pause
+        not_before = unit.now + max(backoff(claimed.attempts), verdict.asked(unit.now))
         _end(unit, claimed, attempts=claimed.attempts + 1, not_before=not_before, last_error=error)
     unit.save(track)
+    if waits and verdict.kind is Kind.DONE:
+        backfill(unit.connection, claimed.did, [claimed.track_id], unit.now)
+
+
+def _has_live_work(unit: Unit, claimed: BlobJob) -> bool:
+    """Whether the record has something to be sent already that is not to wait."""
+    live = (target.track_id == claimed.track_id, is_open(), ~target.backfill)
+    return bool(unit.connection.scalar(select(exists().where(*live))))
+
+
+def let_wait(connection: Connection, did: str, track_ids: Sequence[int]) -> None:
+    """Let these uploads, and the records that they are for, go behind what others do just now: they are of bulk work."""
+    these = (job.did == did, job.track_id.in_(track_ids))
+    connection.execute(update(blob_job).where(*these).values(backfill=True))
+
+
+def hurry(connection: Connection, did: str, track_id: int) -> None:
+    """Let this upload wait for none of the others: somebody asked for it alone."""
+    this = (job.did == did, job.track_id == track_id, job.backfill)
+    connection.execute(update(blob_job).where(*this).values(backfill=False))
 
 
 def _end(unit: Unit, claimed: BlobJob, **columns: Any) -> None:

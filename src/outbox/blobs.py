@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -17,9 +18,11 @@ from eventstore.envelope import Envelope
 from eventstore.unit_of_work import EventLog
 from outbox.backoff import backoff
 from outbox.blob_jobs import LEASE, BlobJob, claim_jobs, extend, give_back, settle_job
+from outbox.hosts import Word, note_if_new
 from outbox.lanes import LeaseLostError
 from outbox.pds import Pds
 from outbox.ports import AudioSource, BodyFactory
+from outbox.recorder import SILENCE, Recorder
 from outbox.threads import in_thread
 from outbox.verdict import TOO_LARGE, Kind, Verdict, verdict_of_fault
 
@@ -34,14 +37,24 @@ MOST_BYTES: Final = 104857600
 """The lexicon's limit: a record that names a larger blob would be refused."""
 TOO_LARGE_REASON: Final = "too_large"
 MISSING_REASON: Final = "audio_missing"
+BLOB: Final = "blob"
+"""What kind of attempt an upload is, beside put and delete."""
 
 
 class BlobWorker:
     """Uploads a few blobs at a time, streamed from storage."""
 
     def __init__(
-        self, log: EventLog, pds: Pds, source: AudioSource, *, owner: str, lease: timedelta = LEASE
+        self,
+        log: EventLog,
+        pds: Pds,
+        source: AudioSource,
+        *,
+        owner: str,
+        lease: timedelta = LEASE,
+        recorder: Recorder = SILENCE,
     ) -> None:
+        self._recorder = recorder
         self._log = log
         self._pds = pds
         self._source = source
@@ -90,14 +103,19 @@ class BlobWorker:
     async def _run(self, claimed: BlobJob) -> None:
         keeping = asyncio.create_task(self._keep(claimed))
         try:
-            await self._settle(claimed, await self._attempt(claimed))
+            verdict = await self._attempt(claimed)
+            await self._settle(claimed, verdict)
+            if verdict is not None:
+                word = Word.of(claimed.host, claimed.did, verdict)
+                await in_thread(note_if_new, self._log.database, word)
         except LeaseLostError:
-            logger.warning("blob_lease_lost", extra={"did": claimed.did, "track_id": claimed.track_id})
+            logger.warning("blob_lease_lost", extra=self._named(claimed))
+            self._recorder.lease_lost(fenced=True)
         except asyncio.CancelledError:
             await in_thread(give_back, self._log.database, claimed)
             raise
         except Exception:
-            logger.exception("blob_job_failed", extra={"did": claimed.did, "track_id": claimed.track_id})
+            logger.exception("blob_job_failed", extra=self._named(claimed))
         finally:
             keeping.cancel()
 
@@ -109,7 +127,7 @@ class BlobWorker:
             try:
                 held = await in_thread(extend, self._log.database, claimed, self._lease)
             except Exception:
-                logger.exception("blob_lease_not_extended", extra={"did": claimed.did})
+                logger.exception("blob_lease_not_extended", extra=self._named(claimed))
 
     async def _attempt(self, claimed: BlobJob) -> Verdict | None:
         """Upload; None when the track does not want its audio on the PDS any more."""
@@ -117,12 +135,12 @@ class BlobWorker:
             audio = await in_thread(self._audio, claimed)
             return await self._upload(claimed, audio) if audio is not None else None
         except Exception as error:
-            logger.exception("blob_upload_failed", extra={"did": claimed.did, "track_id": claimed.track_id})
+            logger.exception("blob_upload_failed", extra=self._named(claimed))
             return verdict_of_fault(error)
 
     async def _settle(self, claimed: BlobJob, verdict: Verdict | None) -> None:
         """Write it down, also when the database is away for a moment: an upload is dear."""
-        envelope = Envelope("relay", "relay", f"{self._owner}:blob:{claimed.epoch}")
+        envelope = Envelope("relay", "relay", self._request_id(claimed))
         for failures in range(SETTLE_TRIES):
             try:
                 await in_thread(
@@ -133,10 +151,17 @@ class BlobWorker:
             except Exception:
                 if failures + 1 == SETTLE_TRIES:
                     raise
-                logger.exception("blob_settle_failed", extra={"did": claimed.did})
+                logger.exception("blob_settle_failed", extra=self._named(claimed))
                 await asyncio.sleep(backoff(failures).total_seconds())
             else:
                 return
+
+    def _request_id(self, claimed: BlobJob) -> str:
+        return f"{self._owner}:blob:{claimed.epoch}"
+
+    def _named(self, claimed: BlobJob) -> dict[str, object]:
+        facts = {"did": claimed.did, "host": claimed.host, "epoch": claimed.epoch}
+        return {**facts, "track_id": claimed.track_id, "request_id": self._request_id(claimed)}
 
     def _audio(self, claimed: BlobJob) -> Audio | None:
         with self._log.database.read() as connection:
@@ -155,10 +180,14 @@ class BlobWorker:
             )
         except FileNotFoundError:
             return Verdict(Kind.REJECTED, MISSING_REASON, message=f"{audio.cid} is not in storage")
+        self._recorder.attempted(BLOB, verdict)
         if verdict.status == TOO_LARGE:
             return Verdict(Kind.REJECTED, TOO_LARGE_REASON, TOO_LARGE, verdict.message)
         if verdict.kind is Kind.DONE and not _is_whole(verdict.body, audio):
-            return Verdict(Kind.AMBIGUOUS, "blob_mismatch", message=f"the PDS stored {verdict.body}"[:300])
+            message = f"the PDS stored {verdict.body}"[:300]
+            return replace(verdict, kind=Kind.AMBIGUOUS, error="blob_mismatch", message=message)
+        if verdict.kind is Kind.DONE:
+            self._recorder.uploaded(audio.size)
         return verdict
 
     def _body(self, cid: str) -> BodyFactory:

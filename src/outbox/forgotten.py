@@ -6,7 +6,7 @@ Every ordinary change wakes its lane in its own transaction; this is the net bel
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select, update
 
 from eventstore.database import Database
-from outbox.lanes import change_lane, is_open, lane_columns, target_columns, target_due_at
+from outbox.lanes import change_lane, is_backfill, is_open, lane_columns, target_columns, target_due_at
 from outbox.tables import NEVER, PAST, blob_job, mirror_lane, mirror_target
 
 
@@ -36,11 +36,16 @@ def _reopen(connection: Connection, did: str) -> None:
 
 
 def _asleep() -> Select[str]:
-    waits = exists().where(
-        target_columns.did == lane_columns.did,
-        or_(target_due_at() < NEVER, and_(is_open(), _waits_in_vain())),
+    asleep = (
+        and_(time >= NEVER, _waits(which))
+        for time, which in ((lane_columns.due_at, ~is_backfill()), (lane_columns.backfill_at, is_backfill()))
     )
-    return select(lane_columns.did).where(lane_columns.due_at >= NEVER, waits)
+    return select(lane_columns.did).where(or_(*asleep))
+
+
+def _waits(which: ColumnElement[bool]) -> ColumnElement[bool]:
+    due = or_(target_due_at() < NEVER, and_(is_open(), _waits_in_vain()))
+    return exists().where(target_columns.did == lane_columns.did, which, due)
 
 
 def _waits_in_vain() -> ColumnElement[bool]:

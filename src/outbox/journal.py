@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
 from eventstore.database import Database
 from outbox.lanes import Lane, LeaseLostError, lock_lane
 from outbox.pds import RecordKey
-from outbox.tables import delivery_attempt
+from outbox.tables import delivery_attempt, mirror_lane
 from outbox.targets import CHANGE_TARGET, PUT, of_target
-from outbox.verdict import Kind, Verdict
+from outbox.verdict import OK, Kind, Verdict
 from outbox.work import Work
 
 attempt = delivery_attempt.c
@@ -25,8 +25,34 @@ ADOPTED: Final = "adopted"
 ACKING: Final = (Kind.DONE.value, CANCELLED, ADOPTED)
 """The outcomes that say what became of events, for ever."""
 
+SAME_ANSWERS: Final = 3
+"""So often in a row a PDS breaks down over a record before it is the record's fault."""
+
 # Made once: making these takes longer than running them, and every delivery does.
 _INTENT: Final = insert(delivery_attempt).returning(attempt.id)
+_OF_TARGET: Final = and_(
+    attempt.did == bindparam("of_did"),
+    attempt.collection == bindparam("of_collection"),
+    attempt.rkey == bindparam("of_rkey"),
+)
+_NEWEST: Final = (
+    select(attempt.id, attempt.gen, attempt.status, attempt.error)
+    .where(_OF_TARGET)
+    .order_by(attempt.id.desc())
+    .limit(SAME_ANSWERS)
+)
+_OTHERS_TAKEN: Final = (
+    select(attempt.id)
+    .join(mirror_lane, mirror_lane.c.did == attempt.did)
+    .where(
+        mirror_lane.c.host == bindparam("host"),
+        attempt.id > bindparam("since"),
+        attempt.outcome == Kind.DONE.value,
+        attempt.status == OK,
+        ~_OF_TARGET,
+    )
+    .limit(1)
+)
 _END: Final = update(delivery_attempt).where(attempt.id == bindparam("attempt_id"))
 
 
@@ -60,6 +86,18 @@ def conclude(connection: Connection, attempt_id: int, verdict: Verdict, now: dat
     rev = verdict.rev if verdict.kind is Kind.DONE else None
     end = {"ended_at": now, "outcome": verdict.kind.value, "status": verdict.status, "error": verdict.error}
     connection.execute(_END, {"attempt_id": attempt_id, **end, "rev": rev})
+
+
+def breaks_down(connection: Connection, host: str, work: Work, verdict: Verdict) -> bool:
+    """Whether the PDS breaks down over this record alone: the same answer time and again, while it took others."""
+    if not verdict.is_fault_of_record:
+        return False
+    attempts = connection.execute(_NEWEST, of_target(work.key)).all()
+    same = (work.gen, verdict.status, verdict.error)
+    if len(attempts) < SAME_ANSWERS or any((row.gen, row.status, row.error) != same for row in attempts):
+        return False
+    since = {"host": host, "since": attempts[-1].id}
+    return connection.scalar(_OTHERS_TAKEN, {**of_target(work.key), **since}) is not None
 
 
 def our_cids(connection: Connection, key: RecordKey) -> set[str]:

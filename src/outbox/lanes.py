@@ -1,18 +1,19 @@
 """Lanes and their leases: one flight per DID, whatever number of relays there are.
 
 A lane is due when the latest of three times has come: `due_at` is work, `not_before` is backoff, and before
-`paced_until`, which the PDS has named, nobody's wish lets anything be sent. Times are the database's. Whoever
-changes a lane after a claim proves its epoch.
+`paced_until`, which the PDS has named, nobody's wish lets anything be sent. Work that can wait, such as a replay, has
+times of its own: `backfill_at` and `backfill_after`. Times are the database's. Whoever changes a lane after a claim
+proves its epoch.
 """
 
-import random
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, or_, select, update
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
@@ -22,7 +23,6 @@ from outbox.targets import AUTH_REQUIRED, DELETE, HELD, READY, insert_into
 
 lane_columns: Final = mirror_lane.c
 target_columns: Final = mirror_target.c
-CLAIM_TRIES: Final = 4
 
 
 class LeaseLostError(Exception):
@@ -38,63 +38,37 @@ class Lane:
     owner: str
     epoch: int
     lease_until: datetime
+    backfill: bool = False
+    """Whether it was claimed for work that can wait."""
 
 
-def later(one: ColumnElement[datetime], other: ColumnElement[datetime]) -> ColumnElement[datetime]:
-    """Give the later of two times; SQLite and PostgreSQL name that function differently."""
-    return case((one > other, one), else_=other)
+class later(FunctionElement[datetime]):  # noqa: N801 - reads as the function that it is
+    """The latest of some times; SQLite and PostgreSQL name that function differently."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(later)
+def _greatest(element: later, compiler: SQLCompiler, **options: Any) -> str:
+    name = "max" if compiler.dialect.name == "sqlite" else "greatest"
+    return f"{name}({compiler.process(element.clauses, **options)})"
 
 
 def lane_due_at() -> ColumnElement[datetime]:
-    """Give when a lane may be claimed."""
-    return later(later(lane_columns.due_at, lane_columns.not_before), lane_columns.paced_until)
+    """Give when a lane may be claimed for live work, as far as the lane itself is concerned."""
+    return later(lane_columns.due_at, lane_columns.not_before, lane_columns.paced_until)
 
 
-def claim(database: Database, *, owner: str, limit: int, lease: timedelta) -> list[Lane]:
-    """Take up to `limit` due lanes, the longest due first, and no more of a host than it may have at once."""
-    with database.read() as connection:  # an idle relay writes nothing
-        due = connection.scalars(_DUE_HOSTS, {"now": database.now(connection)}).all()
-    if not due:
-        return []
-    for _ in range(CLAIM_TRIES):
-        lanes, is_whole = _claim(database, due, owner, limit, lease)
-        if lanes or is_whole:
-            return lanes
-        time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - others are claiming, which takes milliseconds
-    return []
+def lane_backfill_at() -> ColumnElement[datetime]:
+    """Give when a lane may be claimed for backfill; its row and its host's."""
+    begins = later(lane_columns.backfill_at, lane_columns.backfill_after, pds_host.c.backfill_after)
+    return later(begins, lane_columns.not_before, lane_columns.paced_until)
 
 
-def _claim(
-    database: Database, due: Sequence[str], owner: str, limit: int, lease: timedelta
-) -> tuple[list[Lane], bool]:
-    """Claim of these hosts, and say whether all of them could be looked at."""
-    lanes: list[Lane] = []
-    with database.write() as connection:
-        most_of = _lock_hosts(connection, due)
-        for host in due:
-            if host in most_of:
-                now = database.now(connection)
-                dids = _next_of_host(connection, host, now, most_of[host], limit - len(lanes))
-                lanes += _lease(connection, host, dids, owner, now + lease)
-    return lanes, len(most_of) == len(due)
-
-
-def _lock_hosts(connection: Connection, hosts: Sequence[str]) -> dict[str, int]:
-    """Hold the hosts that no other claim holds, for leases are counted under their host's lock; give their limits."""
-    return {row.host: row.max_lanes for row in connection.execute(_HOSTS, {"hosts": hosts})}
-
-
-def _next_of_host(connection: Connection, host: str, now: datetime, most: int, limit: int) -> Sequence[str]:
-    busy = connection.scalar(_BUSY, {"host": host, "now": now}) or 0
-    room = max(0, min(most - busy, limit))
-    return connection.scalars(_NEXT_OF_HOST, {"host": host, "now": now, "room": room}).all()
-
-
-def _lease(connection: Connection, host: str, dids: Sequence[str], owner: str, until: datetime) -> list[Lane]:
-    if not dids:
-        return []
-    rows = connection.execute(_LEASE, {"dids": dids, "lease_owner": owner, "lease_until": until})
-    return [Lane(row.did, host, owner, row.lease_epoch, until) for row in rows]
+def host_open_at() -> ColumnElement[datetime]:
+    """Give when anything may be sent to a host that is not paused."""
+    return later(pds_host.c.retry_at, pds_host.c.paced_until)
 
 
 def lock_lane(connection: Connection, lane: Lane) -> None:
@@ -108,9 +82,11 @@ def release(database: Database, lane: Lane) -> None:
     """Give the lane back, due when the earliest of its targets is, but after the lanes that wait already."""
     with database.write() as connection:
         lock_lane(connection, lane)
-        earliest = connection.scalar(_EARLIEST, {"did": lane.did})
-        due_at = max(earliest or NEVER, database.now(connection))
-        change_lane(connection, lane.did, lease_owner=None, lease_until=PAST, due_at=due_at)
+        earliest = connection.execute(_EARLIEST, {"did": lane.did}).one()
+        now = database.now(connection)
+        due_at, backfill_at = (max(time or NEVER, now) for time in earliest)
+        free = {"lease_owner": None, "lease_until": PAST}
+        change_lane(connection, lane.did, due_at=due_at, backfill_at=backfill_at, **free)
 
 
 def give_up(database: Database, lane: Lane) -> None:
@@ -142,6 +118,11 @@ def is_open() -> ColumnElement[bool]:
     )
 
 
+def is_backfill() -> ColumnElement[bool]:
+    """Whether a target has something to send that can wait for what people do just now."""
+    return and_(target_columns.backfill, is_open())
+
+
 def target_due_at() -> ColumnElement[datetime]:
     """Give when the relay may see to a target.
 
@@ -158,50 +139,14 @@ def change_lane(connection: Connection, did: str, **columns: Any) -> None:
 
 # Made once: making these takes longer than running them, and every turn does.
 
-_NOW: Final = bindparam("now", type_=UtcDateTime)
-_DUE: Final = and_(
-    lane_columns.state == READY,
-    ~lane_columns.paused,
-    lane_due_at() <= _NOW,
-    lane_columns.lease_until <= _NOW,
-)
-_DUE_HOSTS: Final = (
-    select(lane_columns.host)
-    .join(pds_host, pds_host.c.host == lane_columns.host)
-    .where(_DUE, ~pds_host.c.paused, pds_host.c.retry_at <= _NOW)
-    .group_by(lane_columns.host)
-    .order_by(func.min(lane_due_at()))
-)
-_HOSTS: Final = (
-    select(pds_host.c.host, pds_host.c.max_lanes)
-    .where(pds_host.c.host.in_(bindparam("hosts", expanding=True)))
-    .with_for_update(skip_locked=True)
-)
-_OF_HOST: Final = lane_columns.host == bindparam("host")
-_BUSY: Final = select(func.count()).select_from(mirror_lane).where(_OF_HOST, lane_columns.lease_until > _NOW)
-_NEXT_OF_HOST: Final = (
-    select(lane_columns.did)
-    .where(_OF_HOST, _DUE)
-    .order_by(lane_due_at(), lane_columns.did)
-    .limit(bindparam("room"))
-    .with_for_update(skip_locked=True)
-)
-_LEASE: Final = (
-    update(mirror_lane)
-    .where(lane_columns.did.in_(bindparam("dids", expanding=True)))
-    .values(
-        lease_owner=bindparam("lease_owner"),
-        lease_epoch=lane_columns.lease_epoch + 1,
-        lease_until=bindparam("lease_until"),
-    )
-    .returning(lane_columns.did, lane_columns.lease_epoch)
-)
 _LOCK: Final = (
     select(lane_columns.lease_epoch, lane_columns.host)
     .where(lane_columns.did == bindparam("did"))
     .with_for_update()
 )
-_EARLIEST: Final = select(func.min(target_due_at())).where(target_columns.did == bindparam("did"))
+_EARLIEST: Final = select(
+    func.min(case((~is_backfill(), target_due_at()))), func.min(case((is_backfill(), target_due_at())))
+).where(target_columns.did == bindparam("did"))
 _CHANGE: Final = update(mirror_lane).where(lane_columns.did == bindparam("of_did"))
 
 
@@ -217,6 +162,11 @@ def park_flight(connection: Connection, lane: Lane, reason: str) -> None:
         .where(lane_columns.did == lane.did, lane_columns.lease_owner == lane.owner)
         .values(state=reason)
     )
+
+
+_TOLD_UNTIL: Final = ("paced_until", "backfill_after")
+_TOLD: Final = tuple(f"{name}_{part}" for name in ("hour", "day") for part in ("limit", "left", "reset"))
+"""What a PDS has told of its limits, which another PDS knows nothing of."""
 
 
 def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> None:
@@ -238,7 +188,8 @@ def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> No
                 "state": new.state,
                 "due_at": new.due_at,
                 "not_before": new.not_before,
-                "paced_until": case((same_host, lane_columns.paced_until), else_=PAST),
+                **{name: case((same_host, lane_columns[name]), else_=PAST) for name in _TOLD_UNTIL},
+                **{name: case((same_host, lane_columns[name])) for name in _TOLD},
                 "failures": new.failures,
                 "lease_owner": None,
                 "lease_until": case((same_host, lane_columns.lease_until), else_=PAST),

@@ -12,6 +12,7 @@ from outbox.verdict import (
     MESSAGE_LENGTH,
     UNREADABLE,
     Kind,
+    Phase,
     Verdict,
     clean,
     verdict_of_exception,
@@ -25,8 +26,14 @@ UPLOAD_BLOB: Final = "com.atproto.repo.uploadBlob"
 DESCRIBE_SERVER: Final = "com.atproto.server.describeServer"
 READ_TIMEOUT: Final = 15.0
 READ_BYTES: Final = 16 * 1024 * 1024
-SAID_BY_A_READ: Final = frozenset({Kind.PACED, Kind.NOT_SENT, Kind.INACTIVE})
-"""A read shows no login and changes nothing: what else it meets condemns neither login nor record."""
+TOLD_BY_HEADERS: Final = (
+    "date",
+    "retry-after",
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "ratelimit-policy",
+)
 
 
 @dataclass(frozen=True)
@@ -93,10 +100,8 @@ class Pds:
         if verdict.error == "RecordNotFound":
             return Remote(None, None)
         if verdict.kind is Kind.DONE:
-            verdict = replace(verdict, error=UNREADABLE)
-        raise RemoteUnknownError(
-            verdict if verdict.kind in SAID_BY_A_READ else replace(verdict, kind=Kind.AMBIGUOUS)
-        )
+            verdict = replace(verdict, kind=Kind.AMBIGUOUS, error=UNREADABLE)
+        raise RemoteUnknownError(verdict)
 
     async def blob_limit(self, host: str) -> int | None:
         """Give the largest blob in bytes that the host takes, when it says."""
@@ -119,23 +124,28 @@ class Pds:
                 async for chunk in reply.aiter_bytes():
                     content += chunk
                     if len(content) > READ_BYTES:
-                        return Verdict(Kind.AMBIGUOUS, UNREADABLE, reply.status_code, "too large")
+                        return Verdict(
+                            Kind.AMBIGUOUS, UNREADABLE, reply.status_code, "too large", phase=Phase.READ
+                        )
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            return verdict_of_exception(error)
-        headers = {name: reply.headers[name] for name in ("retry-after",) if name in reply.headers}
-        return verdict_of_reply(httpx.Response(reply.status_code, headers=headers, content=bytes(content)))
+            return verdict_of_exception(error, Phase.READ)
+        headers = {name: reply.headers[name] for name in TOLD_BY_HEADERS if name in reply.headers}
+        whole = httpx.Response(reply.status_code, headers=headers, content=bytes(content))
+        return verdict_of_reply(whole, Phase.READ)
 
     async def _send(self, did: str, nsid: str, timeout: float, **request: Any) -> Verdict:
+        phase = Phase.UPLOAD if nsid == UPLOAD_BLOB else Phase.WRITE
         try:
             async with asyncio.timeout(timeout):  # httpx bounds each wait, not their sum
                 reply = await self._sessions.request(did, "POST", nsid, timeout=timeout, **request)
         except SignInRequiredError:
-            return Verdict(Kind.SIGN_IN, error="sign_in_required")
+            return Verdict(Kind.SIGN_IN, error="sign_in_required", phase=phase)
         except SessionUnavailableError as error:
-            return Verdict(Kind.NOT_SENT, error="session_unavailable", message=clean(error, MESSAGE_LENGTH))
+            message = clean(error, MESSAGE_LENGTH)
+            return Verdict(Kind.NOT_SENT, error="session_unavailable", message=message, phase=phase)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            return verdict_of_exception(error)
-        return verdict_of_reply(reply)
+            return verdict_of_exception(error, phase)
+        return verdict_of_reply(reply, phase)
 
 
 def _repo(key: RecordKey) -> Record:

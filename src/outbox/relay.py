@@ -15,9 +15,10 @@ from eventstore.errors import EventStoreError
 from eventstore.unit_of_work import EventLog
 from outbox.backoff import backoff
 from outbox.blobs import BlobWorker
+from outbox.claim import claim
 from outbox.delivery import Delivery, Outcome, Result
 from outbox.forgotten import wake_forgotten
-from outbox.lanes import Lane, LeaseLostError, claim, give_up, release
+from outbox.lanes import Lane, LeaseLostError, give_up, release
 from outbox.record import RecordUrls
 from outbox.settle import settle
 from outbox.threads import in_thread
@@ -32,6 +33,8 @@ GATHER_SECONDS: Final = 0.025
 LONGEST_PAUSE: Final = 5.0
 LOOK_SECONDS: Final = 60.0
 TURN_RECORDS: Final = 20
+BACKFILL_RECORDS: Final = 5
+"""Fewer in a turn, so that a host's only lane is soon free for live work."""
 TURN_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 5.0
 
@@ -42,6 +45,11 @@ class RelayLimits:
 
     lanes: int = 32
     lease: timedelta = timedelta(seconds=60)
+
+    @property
+    def backfill(self) -> int:
+        """Give how many lanes may be under way for what can wait; the rest are kept free for what cannot."""
+        return max(1, self.lanes * 3 // 4)
 
 
 class Relay:
@@ -63,7 +71,7 @@ class Relay:
         self._urls = urls
         self._owner = owner
         self._limits = limits
-        self._turns: set[asyncio.Task[Counter[Outcome]]] = set()
+        self._turns: dict[asyncio.Task[Counter[Outcome]], Lane] = {}
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
@@ -117,16 +125,21 @@ class Relay:
             self._limits.lease
         )  # begins before the database's: what this one counts is never too much
         lanes = await in_thread(
-            claim, self._log.database, owner=self._owner, limit=room, lease=self._limits.lease
+            claim,
+            self._log.database,
+            owner=self._owner,
+            limit=room,
+            lease=self._limits.lease,
+            backfill=self._limits.backfill - sum(lane.backfill for lane in self._turns.values()),
         )
         for lane in lanes:
             turn = asyncio.create_task(self._turn(lane, lease))
-            self._turns.add(turn)
+            self._turns[turn] = lane
             turn.add_done_callback(self._turn_ended)
         return started or bool(lanes)
 
     def _turn_ended(self, turn: "asyncio.Task[Counter[Outcome]]") -> None:
-        self._turns.discard(turn)
+        del self._turns[turn]
         self._woken.set()
 
     async def _look_for_forgotten(self) -> None:
@@ -145,7 +158,8 @@ class Relay:
         ended: Counter[Outcome] = Counter()
         seen: list[int] = []
         try:
-            while self._has_time(lease) and len(seen) < TURN_RECORDS:
+            records = BACKFILL_RECORDS if lane.backfill else TURN_RECORDS
+            while self._has_time(lease) and len(seen) < records:
                 result = await self._deliver_next(lane, lease, seen)
                 if result is None:
                     break

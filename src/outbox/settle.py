@@ -1,7 +1,7 @@
 """Settle: what a delivery found out goes into log, target and lane in one unit, fenced by the lane's epoch."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from aggregates.track import Track
@@ -11,12 +11,14 @@ from eventstore.unit_of_work import EventLog
 from outbox.backoff import backoff
 from outbox.dag_cbor import encode
 from outbox.delivery import Outcome, Result
-from outbox.journal import CANCELLED, conclude, note_unsent
+from outbox.hosts import Word, heard, note
+from outbox.journal import CANCELLED, breaks_down, conclude, note_unsent
 from outbox.lanes import Lane, change_lane, lock_lane, park_flight, slow_down
 from outbox.observations import CLEAN, hold, looked, note_look, note_missing, set_target
+from outbox.pacing import lane_budget
 from outbox.tables import NEVER, PAST, blob_job
 from outbox.targets import AUTH_REQUIRED, PUT, upsert
-from outbox.verdict import Kind, Verdict
+from outbox.verdict import Kind, Phase, Verdict
 from outbox.work import Work
 
 logger = logging.getLogger(__name__)
@@ -26,7 +28,6 @@ PARKING: Final = {
     Kind.INACTIVE: "account_inactive",
     Kind.MOVED: "identity_stale",
 }
-DEFAULT_PACE_SECONDS: Final = 60.0
 
 
 def relay_envelope(lane: Lane) -> Envelope:
@@ -36,7 +37,15 @@ def relay_envelope(lane: Lane) -> Envelope:
 
 def settle(log: EventLog, lane: Lane, result: Result) -> None:
     """Write down the result; raises LeaseLostError, and writes nothing, when the lane is another's by now."""
-    log.transact(lane.did, relay_envelope(lane), lambda unit: _settle(unit, lane, result))
+    was_heard = result.outcome not in {Outcome.FAILED, Outcome.CANCELLED}
+    word = Word.of(lane.host, lane.did, result.verdict, answered=was_heard)
+
+    def work(unit: Unit) -> bool:
+        _settle(unit, lane, result)
+        return heard(unit.connection, word, unit.now)
+
+    if log.transact(lane.did, relay_envelope(lane), work):
+        note(log.database, word)
 
 
 def _settle(unit: Unit, lane: Lane, result: Result) -> None:
@@ -87,8 +96,19 @@ def _acknowledge(unit: Unit, lane: Lane, result: Result) -> None:
         ever_sent=result.outcome is not Outcome.CANCELLED,
         **looked(work, result.look_at),
         **CLEAN,
+        backfill=False,
     )
-    change_lane(unit.connection, lane.did, failures=0)
+    change_lane(unit.connection, lane.did, failures=0, **_told(result.verdict, unit.now))
+
+
+def _told(verdict: Verdict, now: datetime) -> dict[str, Any]:
+    """Give the columns of the lane that say what its PDS told of its limits."""
+    told: dict[str, Any] = {}
+    if verdict.budget is not None and verdict.phase is Phase.WRITE:
+        told = lane_budget(verdict.budget, now)
+    if verdict.kind is Kind.PACED:
+        told["paced_until"] = max(now + verdict.asked(now), told.get("paced_until", now))
+    return told
 
 
 def _note_failure(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> None:
@@ -97,34 +117,44 @@ def _note_failure(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> None:
         "failed_gen": work.gen,
         "attempts": work.attempts + 1,
     }
-    asked = timedelta(seconds=verdict.retry_after or 0)
-    again_at = unit.now + max(backoff(work.attempts), asked)
+    again_at = unit.now + max(backoff(work.attempts), verdict.asked(unit.now))
     if not work.is_open:
         failure |= looked(work, again_at if verdict.kind is not Kind.REJECTED else None)
+    if told := _told(verdict, unit.now):
+        change_lane(unit.connection, lane.did, **told)
     match verdict.kind:
-        case Kind.REJECTED:
-            set_target(unit, work, state="rejected", reason=verdict.error, **failure)
         case Kind.BLOB_MISSING:
             # A PDS that drops each blob at once must not be sent it again and again.
             _upload_again(unit, work, not_before=again_at if work.attempts else PAST)
             set_target(unit, work, state="blob", reason="blob", not_before=NEVER, **failure)
         case Kind.PACED:
             paced = {**failure, "attempts": work.attempts}
-            pause = asked or timedelta(seconds=DEFAULT_PACE_SECONDS)
             if work.is_open:
                 paced.update(state="paced", reason="paced", not_before=PAST)
             set_target(unit, work, **paced)
-            change_lane(unit.connection, lane.did, paced_until=unit.now + pause)
         case Kind.SIGN_IN | Kind.INACTIVE | Kind.MOVED:
             park_flight(unit.connection, lane, PARKING[verdict.kind])
+        case _ if _is_rejected(unit, lane, work, verdict):
+            set_target(unit, work, state="rejected", reason=verdict.error, **failure)
         case _:
-            if verdict.kind is Kind.NOT_SENT:
-                failure["ever_sent"] = work.ever_sent
             if work.is_open:
                 failure.update(state="backoff", reason="backoff", not_before=again_at)
-            set_target(unit, work, **failure)
-            if verdict.concerns_host:
-                slow_down(unit.connection, lane.did, unit.now, at_least=asked)
+            _try_again(unit, lane, work, verdict, failure)
+
+
+def _try_again(unit: Unit, lane: Lane, work: Work, verdict: Verdict, failure: dict[str, Any]) -> None:
+    if verdict.kind is Kind.NOT_SENT:
+        failure["ever_sent"] = work.ever_sent
+    set_target(unit, work, **failure)
+    if verdict.concerns_host:
+        slow_down(unit.connection, lane.did, unit.now, at_least=verdict.asked(unit.now))
+
+
+def _is_rejected(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> bool:
+    """Whether the PDS will never take the record as it is, by its word or by its breaking down over it."""
+    if verdict.kind is Kind.REJECTED:
+        return True
+    return work.is_open and breaks_down(unit.connection, lane.host, work, verdict)
 
 
 def _upload_again(unit: Unit, work: Work, *, not_before: datetime) -> None:

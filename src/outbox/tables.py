@@ -36,13 +36,37 @@ def _lease() -> tuple[Column[str], Column[datetime], Column[int]]:
     )
 
 
+def _budget(name: str) -> tuple[Column[int], Column[int], Column[datetime]]:
+    """What was last told of a budget: nothing, where a PDS has none."""
+    return (
+        Column(f"{name}_limit", Integer),
+        Column(f"{name}_left", Integer),
+        Column(f"{name}_reset", UtcDateTime),
+    )
+
+
 pds_host = Table(
     "pds_host",
     metadata,
     Column("host", Text, primary_key=True),
     Column("max_lanes", Integer, nullable=False, server_default=text("4")),
-    Column("retry_at", UtcDateTime, nullable=False, server_default=_PAST),
     Column("paused", Boolean, nullable=False, server_default=false()),
+    # The breaker (outbox/hosts.py).
+    Column("breaker", Text, nullable=False, server_default=text("'closed'")),
+    Column("retry_at", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("ramp", Integer),
+    Column("openings", Integer, nullable=False, server_default=text("0")),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("failing_did", Text),
+    Column("many_fail", Boolean, nullable=False, server_default=false()),
+    Column("last_error", Text),
+    # What all lanes of the host share (outbox/pacing.py).
+    Column("paced_until", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("backfill_after", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("blobs_after", UtcDateTime, nullable=False, server_default=_PAST),
+    *_budget("budget"),
+    Column("budget_seconds", Integer),
+    *_budget("blob"),
 )
 
 mirror_lane = Table(
@@ -53,10 +77,15 @@ mirror_lane = Table(
     Column("state", Text, nullable=False),
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("due_at", UtcDateTime, nullable=False, server_default=_NEVER),
+    Column("backfill_at", UtcDateTime, nullable=False, server_default=_NEVER),
     Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
     Column("paced_until", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("backfill_after", UtcDateTime, nullable=False, server_default=_PAST),
     Column("failures", Integer, nullable=False, server_default=text("0")),
+    *_budget("hour"),
+    *_budget("day"),
     *_lease(),
+    Column("is_backfill", Boolean, nullable=False, server_default=false()),
     Index("ix_mirror_lane_due", "host", "due_at", "did"),
 )
 
@@ -84,6 +113,7 @@ mirror_target = Table(
     Column("conflict_cid", Text),
     Column("conflict_body", LargeBinary),
     Column("look_at", UtcDateTime, nullable=False, server_default=_NEVER),
+    Column("backfill", Boolean, nullable=False, server_default=false()),
 )
 
 blob_job = Table(
@@ -94,6 +124,7 @@ blob_job = Table(
     Column("audio_cid", Text, nullable=False),
     Column("requested", Boolean, nullable=False),
     Column("again", Boolean, nullable=False, server_default=false()),
+    Column("backfill", Boolean, nullable=False, server_default=false()),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
     Column("last_error", Text),

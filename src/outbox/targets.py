@@ -54,13 +54,16 @@ class MirrorTargets:
         for change in changes:
             if isinstance(change.after, Track):
                 pages[change.aggregate_id].add(change, change.after)
-        if into(mirror_target) is mirror_target:  # lanes before targets: one lock order everywhere
+        is_live = into(mirror_target) is mirror_target
+        if is_live:  # lanes before targets: one lock order everywhere
             for did, at in {change.did: change.recorded_at for change in changes}.items():
                 wake_lane(connection, did, at)
         for page in pages.values():
             if page.touched is not None:
                 row = _target_row(page.touched, page.newest)
-                upsert(connection, into(mirror_target), row, TARGETS.columns)
+                if is_live:  # what people do just now waits for no replay
+                    row["backfill"] = False
+                upsert(connection, into(mirror_target), row, tuple(row))
             else:
                 _set_detached(connection, into(mirror_target), page.newest)
             if page.blob_changed is not None:

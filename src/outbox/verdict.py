@@ -1,15 +1,17 @@
-"""What a PDS's answer means: one function from the answer to a value with a scope and an action.
+"""What a PDS's answer means: one function from answer and phase to a value with a kind, which says what to do, and a scope.
 
 Errors are told by their name, never by status or text: an expired token is a 400, an absent record is a 400.
 An answer that names no error is not the PDS's own but of something before it, and never condemns a record.
 """
 
-import math
 from dataclasses import dataclass
-from enum import StrEnum
+from datetime import datetime, timedelta
+from enum import Enum, StrEnum
 from typing import Any, Final
 
 import httpx
+
+from outbox.pacing import Budget, RetryAfter, budget_of, retry_after_of
 
 
 class Kind(StrEnum):
@@ -28,6 +30,23 @@ class Kind(StrEnum):
     BROKEN = "broken"  # a fault of ours: this record waits, its siblings go on
 
 
+class Phase(Enum):
+    """What was asked, on which it depends what an answer means."""
+
+    WRITE = "putRecord or deleteRecord, in the account's name"
+    UPLOAD = "uploadBlob, in the account's name"
+    READ = "a question that shows no login and changes nothing"
+
+
+class Scope(Enum):
+    """What is to wait, or to be put right."""
+
+    RECORD = "this record or blob alone"
+    LANE = "all records of the account"
+    HOST = "all accounts of the host"
+    BLOBS = "all uploads to the host"
+
+
 LANE_ERRORS: Final = {
     "AuthMissing": Kind.SIGN_IN,
     "AuthenticationRequired": Kind.SIGN_IN,
@@ -42,6 +61,7 @@ LANE_ERRORS: Final = {
     "RepoSuspended": Kind.INACTIVE,
     "RepoTakendown": Kind.INACTIVE,
     "AccountNotFound": Kind.MOVED,
+    "RepoNotFound": Kind.MOVED,
     "RateLimitExceeded": Kind.PACED,
     "use_dpop_nonce": Kind.AMBIGUOUS,
 }
@@ -60,20 +80,24 @@ OF_THE_HOST: Final = frozenset({None, 502, 503, 504})
 UNREADABLE: Final = "unreadable"
 UNNAMED: Final = "http_"
 NAME_LENGTH, MESSAGE_LENGTH = 100, 300
-LONGEST_PAUSE: Final = 86400.0
-"""A PDS counts over a day at most; one that asks for more is not believed."""
+SAID_BY_A_READ: Final = frozenset({Kind.DONE, Kind.PACED, Kind.NOT_SENT, Kind.INACTIVE})
+"""What else a read meets condemns neither login nor record."""
+DEFAULT_PAUSE: Final = timedelta(seconds=60)
+"""For who is over a limit that does not say when it ends."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The meaning of one answer. `error` is the PDS's name for it, `retry_after` seconds."""
+    """The meaning of one answer. `error` is the PDS's name for it, `budget` what it told of its limits."""
 
     kind: Kind
     error: str | None = None
     status: int | None = None
     message: str = ""
-    retry_after: float | None = None
+    retry_after: RetryAfter | None = None
     body: Any = None
+    phase: Phase = Phase.WRITE
+    budget: Budget | None = None
 
     @property
     def cid(self) -> str | None:
@@ -86,31 +110,76 @@ class Verdict:
         return _text_at(self.body.get("commit"), "rev") if isinstance(self.body, dict) else None
 
     @property
+    def scope(self) -> Scope:
+        """Say what it concerns."""
+        match self.kind:
+            case Kind.NOT_SENT:
+                return Scope.HOST
+            case Kind.SIGN_IN | Kind.INACTIVE | Kind.MOVED:
+                return Scope.LANE
+            case Kind.PACED:
+                return self._scope_of_limit()
+            case Kind.AMBIGUOUS if self.status in OF_THE_HOST or self._is_unnamed:
+                return Scope.HOST
+        return Scope.RECORD
+
+    def _scope_of_limit(self) -> Scope:
+        if self.phase is Phase.READ or (self.budget is not None and self.budget.is_of_host):
+            return Scope.HOST
+        return Scope.BLOBS if self.phase is Phase.UPLOAD else Scope.LANE
+
+    @property
+    def _is_unnamed(self) -> bool:
+        return self.error is not None and (self.error == UNREADABLE or self.error.startswith(UNNAMED))
+
+    @property
     def concerns_host(self) -> bool:
         """Whether other records would fare no better now."""
-        if self.kind is Kind.NOT_SENT:
-            return True
-        unnamed = self.error is not None and (self.error == UNREADABLE or self.error.startswith(UNNAMED))
-        return self.kind is Kind.AMBIGUOUS and (self.status in OF_THE_HOST or unnamed)
+        return self.scope is Scope.HOST
+
+    @property
+    def host_is_well(self) -> bool | None:
+        """Whether the PDS itself has answered, and is not at fault; None when it was not asked."""
+        if self.error == httpx.PoolTimeout.__name__:
+            return None  # it was we who had no connection left
+        at_fault = self.status is not None and self.status >= SERVER_ERROR
+        if self.kind is Kind.NOT_SENT or (self.kind is Kind.AMBIGUOUS and (self.concerns_host or at_fault)):
+            return False
+        return True if self.status is not None else None
+
+    @property
+    def is_fault_of_record(self) -> bool:
+        """Whether the PDS breaks down over this request, for all that is known: a 500 with a name."""
+        return self.kind is Kind.AMBIGUOUS and self.status == SERVER_ERROR and not self.concerns_host
+
+    def asked(self, now: datetime) -> timedelta:
+        """Give for how long the PDS asked to be left alone, if it did."""
+        asked = self.retry_after.pause(now) if self.retry_after is not None else timedelta()
+        if self.kind is Kind.PACED:
+            if self.budget is not None:
+                asked = max(asked, self.budget.reset_at(now) - now)
+            return asked or DEFAULT_PAUSE
+        return asked
 
 
-def verdict_of_reply(reply: httpx.Response) -> Verdict:
+def verdict_of_reply(reply: httpx.Response, phase: Phase = Phase.WRITE) -> Verdict:
     """Judge an answer that came."""
-    status, body = reply.status_code, _json(reply)
+    status, body, budget = reply.status_code, _json(reply), budget_of(reply.headers)
     if status == OK and isinstance(body, dict):
-        return Verdict(Kind.DONE, status=OK, body=body)
+        return Verdict(Kind.DONE, status=OK, body=body, phase=phase, budget=budget)
     if reply.is_success:
-        return Verdict(Kind.AMBIGUOUS, UNREADABLE, status)
+        return Verdict(Kind.AMBIGUOUS, UNREADABLE, status, phase=phase, budget=budget)
     name = _text_at(body, "error")
     error = clean(name, NAME_LENGTH) if name else f"{UNNAMED}{status}"
     message = clean(body.get("message", ""), MESSAGE_LENGTH) if isinstance(body, dict) else ""
-    return Verdict(_kind(status, name), error, status, message, _retry_after(reply), body)
+    retry_after = retry_after_of(reply.headers)
+    return Verdict(_kind(status, name, phase), error, status, message, retry_after, body, phase, budget)
 
 
-def verdict_of_exception(error: Exception) -> Verdict:
+def verdict_of_exception(error: Exception, phase: Phase = Phase.WRITE) -> Verdict:
     """Judge an answer that did not come."""
     kind = Kind.NOT_SENT if isinstance(error, NOTHING_SENT) else Kind.AMBIGUOUS
-    return Verdict(kind, error=type(error).__name__, message=clean(error, MESSAGE_LENGTH))
+    return Verdict(kind, error=type(error).__name__, message=clean(error, MESSAGE_LENGTH), phase=phase)
 
 
 def verdict_of_fault(error: Exception) -> Verdict:
@@ -123,8 +192,16 @@ def clean(text: object, length: int) -> str:
     return str(text)[:length].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
-def _kind(status: int, name: str | None) -> Kind:
-    known = LANE_ERRORS.get(name or "") or RECORD_ERRORS.get(name or "")
+def _kind(status: int, name: str | None, phase: Phase) -> Kind:
+    kind = _kind_of_write(status, name or "", phase)
+    if phase is Phase.READ and kind not in SAID_BY_A_READ:
+        return Kind.AMBIGUOUS
+    return kind
+
+
+def _kind_of_write(status: int, name: str, phase: Phase) -> Kind:
+    of_records = RECORD_ERRORS if phase is Phase.WRITE else {}
+    known = LANE_ERRORS.get(name) or of_records.get(name)
     if status == TOO_MANY:
         return Kind.PACED
     if known is not None:
@@ -146,11 +223,3 @@ def _json(reply: httpx.Response) -> Any:
         return reply.json()
     except (ValueError, RecursionError):
         return None
-
-
-def _retry_after(reply: httpx.Response) -> float | None:
-    try:
-        seconds = float(reply.headers["retry-after"])
-    except (KeyError, ValueError):
-        return None
-    return min(max(seconds, 1.0), LONGEST_PAUSE) if math.isfinite(seconds) else None

@@ -1,6 +1,6 @@
-"""What people and scans may ask of the relay about one record: try at once, look again."""
+"""What people may ask of the relay about their records: try one at once, look at some again, let many go behind what others do just now."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -11,6 +11,7 @@ from outbox.pds import RecordKey
 from outbox.tables import PAST, blob_job, mirror_lane, mirror_target
 from outbox.targets import READY, wake_lane
 
+MOST_IN_A_STATEMENT: Final = 1000
 PROBED: Final = ("account_inactive", "identity_stale")
 """Parked for what may be over by now, which only a try can tell; the others wait for a sign-in."""
 
@@ -28,10 +29,25 @@ def retry(connection: Connection, did: str, track_id: int, now: datetime) -> Non
     connection.execute(
         update(mirror_target)
         .where(target_columns.track_id == track_id, target_columns.state.not_in(("held", "blob")))
-        .values(not_before=PAST, failed_gen=0)
+        .values(not_before=PAST, failed_gen=0, backfill=False)
     )
     this_job = (blob_job.c.did == did, blob_job.c.track_id == track_id)
     connection.execute(update(blob_job).where(*this_job).values(not_before=PAST))
+
+
+def backfill(connection: Connection, did: str, track_ids: Sequence[int], now: datetime) -> int:
+    """Let what is to be sent for these tracks wait for live work; to be called after the events of bulk work.
+
+    Gives how many records that are. A newer event makes its record live again.
+    """
+    this_lane = update(mirror_lane).where(lane_columns.did == did, lane_columns.backfill_at > now)
+    connection.execute(this_lane.values(backfill_at=now))
+    marked = 0
+    for start in range(0, len(track_ids), MOST_IN_A_STATEMENT):
+        some = track_ids[start : start + MOST_IN_A_STATEMENT]
+        these = (target_columns.did == did, target_columns.track_id.in_(some), is_open())
+        marked += connection.execute(update(mirror_target).where(*these).values(backfill=True)).rowcount
+    return marked
 
 
 def suspect(connection: Connection, track_ids: Collection[int], now: datetime) -> None:

@@ -5,18 +5,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Self
 
-from sqlalchemy import ColumnElement, bindparam, case, select
+from sqlalchemy import Boolean, ColumnElement, and_, bindparam, case, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.track import Track
 from eventstore.change import Recorded
+from eventstore.schema import UtcDateTime
 from eventstore.unit_of_work import EventLog
 from outbox.dag_cbor import Record, UnencodableError, decode, record_cid
-from outbox.lanes import Lane, is_open, target_due_at
+from outbox.lanes import Lane, host_open_at, is_backfill, is_open, later, target_due_at
 from outbox.lexicon import Lexicon, LexiconError
 from outbox.pds import RecordKey
 from outbox.record import RecordUrls, merged, record_for
-from outbox.tables import NEVER, mirror_target
+from outbox.tables import NEVER, mirror_lane, mirror_target, pds_host
 from outbox.targets import DELETE, HELD, PUT
 
 columns = mirror_target.c
@@ -41,6 +42,7 @@ class Work:
     is_open: bool = True
     """Whether there is something to send; else the record is only to be looked at."""
     look_at: datetime = NEVER
+    acked_gen: int = 0
     is_acked: bool = False
     """Whether the PDS has confirmed this generation."""
     conflict: str | None = None
@@ -95,12 +97,13 @@ class UnreadableTargetError(Exception):
 
 
 def next_work(log: EventLog, lane: Lane, urls: RecordUrls, now: datetime, done: Sequence[int]) -> Work | None:
-    """Read the lane's next due target: looks go last, and what failed before them; deletes before edits, then by age.
+    """Read the lane's next due target, if its account and host may be sent anything.
 
+    Live work goes before looks, looks before backfill; what failed goes behind, deletes before edits, then by age.
     `done` are tracks this turn has seen to. Raises UnreadableTargetError.
     """
     with log.database.read() as connection:
-        wanted = {"did": lane.did, "now": now, "done": done}
+        wanted = {"did": lane.did, "now": now, "done": done, "backfill": lane.backfill}
         row = connection.execute(_NEXT, wanted).one_or_none()
         if row is None:
             return None
@@ -120,14 +123,30 @@ def _failures() -> ColumnElement[int]:
     return case((columns.failed_gen == columns.desired_gen, columns.attempts), else_=0)
 
 
+_NOW: Final = bindparam("now", type_=UtcDateTime)
+_MAY_BACKFILL: Final = and_(
+    bindparam("backfill", type_=Boolean),
+    later(mirror_lane.c.backfill_after, pds_host.c.backfill_after) <= _NOW,
+)
 _NEXT: Final = (
     select(mirror_target, is_open().label("is_open"))
+    .join(mirror_lane, mirror_lane.c.did == columns.did)
+    .join(pds_host, pds_host.c.host == mirror_lane.c.host)
     .where(
         columns.did == bindparam("did"),
-        target_due_at() <= bindparam("now"),
+        target_due_at() <= _NOW,
         columns.track_id.not_in(bindparam("done", expanding=True)),
+        or_(~is_backfill(), _MAY_BACKFILL),
+        ~mirror_lane.c.paused,
+        ~pds_host.c.paused,
+        later(mirror_lane.c.paced_until, host_open_at()) <= _NOW,
     )
-    .order_by(~is_open(), _failures(), columns.desired_op != DELETE, columns.desired_gen)
+    .order_by(
+        case((is_backfill(), 2), (~is_open(), 1), else_=0),
+        _failures(),
+        columns.desired_op != DELETE,
+        columns.desired_gen,
+    )
     .limit(1)
 )
 """Made once: making it takes longer than running it, and every turn does."""
@@ -153,6 +172,7 @@ def _work(row: Any, recorded: Sequence[Recorded], track: Track, urls: RecordUrls
         history=tuple(recorded),
         is_open=row.is_open,
         look_at=row.look_at,
+        acked_gen=row.acked_gen,
         is_acked=row.acked_gen >= gen,
         conflict=conflict,
         detached=row.detached,

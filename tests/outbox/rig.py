@@ -19,8 +19,9 @@ from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.unit_of_work import EventLog
 from outbox.blobs import BlobWorker
+from outbox.claim import claim
 from outbox.delivery import Delivery, Outcome
-from outbox.lanes import Lane, claim, resume_lane
+from outbox.lanes import Lane, resume_lane
 from outbox.lexicon import track_lexicon
 from outbox.pds import Pds
 from outbox.record import RecordUrls

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from eventstore.database import Database
-from outbox.lanes import Lane, change_lane, claim, resume_lane
+from outbox.claim import claim
+from outbox.lanes import Lane, change_lane, resume_lane
 from outbox.tables import PAST, mirror_lane, mirror_target, pds_host
 
 HOST = "http://pds.test"

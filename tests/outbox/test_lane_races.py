@@ -140,5 +140,5 @@ def test_a_claim_that_only_met_locked_hosts_looks_again_at_once(
     with postgres.engine.connect() as other:
         claiming = other.begin()
         other.execute(select(pds_host).where(pds_host.c.host == HOST).with_for_update())
-        monkeypatch.setattr("outbox.lanes.time.sleep", lambda _seconds: claiming.rollback())
+        monkeypatch.setattr("outbox.claim.time.sleep", lambda _seconds: claiming.rollback())
         assert dids(claimed(postgres)) == [did]

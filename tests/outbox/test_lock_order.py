@@ -8,9 +8,10 @@ from sqlalchemy import Connection, select, text
 
 from eventstore.database import Database
 from outbox.blob_jobs import claim_jobs, settle_job
+from outbox.claim import claim
 from outbox.delivery import Outcome, Result
 from outbox.journal import intend
-from outbox.lanes import claim, release, resume_lane
+from outbox.lanes import release, resume_lane
 from outbox.settle import settle
 from outbox.tables import blob_job, mirror_lane, mirror_target
 from outbox.verdict import Kind, Verdict

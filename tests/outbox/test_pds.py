@@ -1,6 +1,7 @@
 """The adapter believes a PDS only what it can have meant."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -141,7 +142,7 @@ async def test_the_pause_that_a_read_is_told_is_kept() -> None:
     pds, _ = pds_that(httpx.Response(429, headers={"retry-after": "90"}))
     with pytest.raises(RemoteUnknownError) as unknown:
         await pds.get(HOST, KEY)
-    assert unknown.value.verdict.retry_after == 90
+    assert unknown.value.verdict.asked(datetime.now(UTC)) == timedelta(seconds=90)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import OperationalError
 
 from eventstore.errors import LogBusyError
+from outbox.claim import claim
 from outbox.delivery import Outcome
-from outbox.lanes import claim
 from outbox.relay import TURN_RECORDS, _Lease
 from outbox.tables import NEVER, mirror_lane, mirror_target, pds_host
 from outbox.threads import THREADS, in_thread

@@ -1,17 +1,37 @@
 """Every answer that a PDS, or something before it, was seen to give has its meaning."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
-from outbox.verdict import LONGEST_PAUSE, Kind, Verdict, verdict_of_exception, verdict_of_reply
+from outbox.verdict import (
+    DEFAULT_PAUSE,
+    Kind,
+    Phase,
+    Scope,
+    Verdict,
+    verdict_of_exception,
+    verdict_of_reply,
+)
 
-RECORD, LANE, HOST = "record", "lane", "host"
+RECORD, LANE, HOST, BLOBS = Scope.RECORD, Scope.LANE, Scope.HOST, Scope.BLOBS
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def named(status: int, error: str) -> httpx.Response:
-    return httpx.Response(status, json={"error": error, "message": "why"})
+def named(status: int, error: str, **headers: str) -> httpx.Response:
+    return httpx.Response(status, json={"error": error, "message": "why"}, headers=headers)
+
+
+def limited(
+    policy: str | None = None, *, left: int = 0, seconds: int = 90, status: int = 429
+) -> httpx.Response:
+    """An answer that tells of a budget, full again after so many seconds."""
+    told = {"RateLimit-Limit": "100", "RateLimit-Remaining": f"{left}", "RateLimit-Reset": f"{seconds}"}
+    headers = told | ({"RateLimit-Policy": policy} if policy is not None else {})
+    error = {"error": "RateLimitExceeded"} if status == 429 else {}
+    return httpx.Response(status, json=error, headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +46,7 @@ def named(status: int, error: str) -> httpx.Response:
         (named(400, "BlobNotFound"), Kind.BLOB_MISSING, RECORD),
         (named(413, "PayloadTooLargeError"), Kind.REJECTED, RECORD),
         (named(500, "InternalServerError"), Kind.AMBIGUOUS, RECORD),
-        (named(413, "PayloadTooLarge"), Kind.REJECTED, RECORD),  # an upload
+        (named(400, "UnknownError"), Kind.REJECTED, RECORD),
         # login and account
         (named(400, "ExpiredToken"), Kind.SIGN_IN, LANE),
         (named(400, "InvalidToken"), Kind.SIGN_IN, LANE),
@@ -40,10 +60,18 @@ def named(status: int, error: str) -> httpx.Response:
         (named(401, "AccountTakedown"), Kind.INACTIVE, LANE),
         (named(400, "RepoDeactivated"), Kind.INACTIVE, LANE),
         (named(400, "RepoTakendown"), Kind.INACTIVE, LANE),
+        (named(400, "RepoSuspended"), Kind.INACTIVE, LANE),
+        (named(401, "AccountSuspended"), Kind.INACTIVE, LANE),
         (named(403, "AccountNotFound"), Kind.MOVED, LANE),
+        (named(400, "RepoNotFound"), Kind.MOVED, LANE),
         # limits
         (named(429, "RateLimitExceeded"), Kind.PACED, LANE),
+        (named(400, "RateLimitExceeded"), Kind.PACED, LANE),
         (httpx.Response(429, text="slow down"), Kind.PACED, LANE),
+        (limited("100;w=3600"), Kind.PACED, LANE),
+        (limited("100;w=86400"), Kind.PACED, LANE),
+        (limited("100;w=300"), Kind.PACED, HOST),
+        (limited(), Kind.PACED, LANE),
         # the host, or something before it
         (named(502, "UpstreamFailure"), Kind.AMBIGUOUS, HOST),
         (named(503, "NotReady"), Kind.AMBIGUOUS, HOST),
@@ -65,10 +93,86 @@ def named(status: int, error: str) -> httpx.Response:
         (httpx.Response(200, content=b"[" * 100_000), Kind.AMBIGUOUS, HOST),
     ],
 )
-def test_an_answer_means_this_and_concerns_that(reply: httpx.Response, kind: Kind, scope: str) -> None:
+def test_an_answer_to_a_write_means_this_and_concerns_that(
+    reply: httpx.Response, kind: Kind, scope: Scope
+) -> None:
     verdict = verdict_of_reply(reply)
-    assert verdict.kind is kind
-    assert verdict.concerns_host is (scope == HOST)
+    assert (verdict.kind, verdict.scope) == (kind, scope)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "scope"),
+    [
+        (httpx.Response(200, json={"blob": {}}), Kind.DONE, RECORD),
+        (named(413, "PayloadTooLarge"), Kind.REJECTED, RECORD),
+        (named(400, "InvalidRequest"), Kind.REJECTED, RECORD),
+        (named(400, "InvalidSwap"), Kind.REJECTED, RECORD),  # nothing to read back
+        (named(400, "BlobNotFound"), Kind.REJECTED, RECORD),  # nothing to upload first
+        (named(500, "InternalServerError"), Kind.AMBIGUOUS, RECORD),
+        (named(400, "ExpiredToken"), Kind.SIGN_IN, LANE),
+        (named(401, "AccountTakedown"), Kind.INACTIVE, LANE),
+        (named(403, "AccountNotFound"), Kind.MOVED, LANE),
+        (named(429, "RateLimitExceeded"), Kind.PACED, BLOBS),
+        (limited("100;w=86400"), Kind.PACED, BLOBS),
+        (limited("100;w=300"), Kind.PACED, HOST),
+        (httpx.Response(502), Kind.AMBIGUOUS, HOST),
+    ],
+)
+def test_an_answer_to_an_upload_means_this_and_concerns_that(
+    reply: httpx.Response, kind: Kind, scope: Scope
+) -> None:
+    verdict = verdict_of_reply(reply, Phase.UPLOAD)
+    assert (verdict.kind, verdict.scope) == (kind, scope)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "scope"),
+    [
+        (httpx.Response(200, json={"value": {}}), Kind.DONE, RECORD),
+        (named(400, "RecordNotFound"), Kind.AMBIGUOUS, RECORD),
+        (named(400, "InvalidRequest"), Kind.AMBIGUOUS, RECORD),  # "Could not locate record"
+        (named(400, "RepoDeactivated"), Kind.INACTIVE, LANE),
+        (named(401, "AuthMissing"), Kind.AMBIGUOUS, RECORD),
+        (named(400, "ExpiredToken"), Kind.AMBIGUOUS, RECORD),
+        (named(403, "AccountNotFound"), Kind.AMBIGUOUS, RECORD),
+        (named(400, "InvalidSwap"), Kind.AMBIGUOUS, RECORD),
+        (named(413, "PayloadTooLarge"), Kind.AMBIGUOUS, RECORD),
+        (named(502, "UpstreamFailure"), Kind.AMBIGUOUS, HOST),
+        (named(429, "RateLimitExceeded"), Kind.PACED, HOST),  # a read shows no account
+        (limited("100;w=300"), Kind.PACED, HOST),
+    ],
+)
+def test_an_answer_to_a_read_condemns_neither_login_nor_record(
+    reply: httpx.Response, kind: Kind, scope: Scope
+) -> None:
+    verdict = verdict_of_reply(reply, Phase.READ)
+    assert (verdict.kind, verdict.scope) == (kind, scope)
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_well"),
+    [
+        (httpx.Response(200, json={}), True),
+        (named(400, "InvalidSwap"), True),
+        (named(400, "InvalidRecord"), True),
+        (named(401, "AuthMissing"), True),
+        (named(429, "RateLimitExceeded"), True),
+        (named(500, "InternalServerError"), False),
+        (named(503, "NotReady"), False),
+        (httpx.Response(502), False),
+        (httpx.Response(403, html="<h1>Blocked</h1>"), False),
+        (httpx.Response(200, html="<h1>Welcome</h1>"), False),
+    ],
+)
+def test_a_host_is_well_when_it_answers_itself_and_is_not_at_fault(
+    reply: httpx.Response, is_well: bool
+) -> None:
+    assert verdict_of_reply(reply).host_is_well is is_well
+
+
+@pytest.mark.parametrize("kind", [Kind.DONE, Kind.SIGN_IN, Kind.REJECTED, Kind.BROKEN])
+def test_what_was_never_asked_says_nothing_of_the_host(kind: Kind) -> None:
+    assert Verdict(kind, error="sign_in_required").host_is_well is None
 
 
 @pytest.mark.parametrize(
@@ -89,25 +193,30 @@ def test_an_answer_means_this_and_concerns_that(reply: httpx.Response, kind: Kin
 )
 def test_only_a_connection_that_never_stood_has_sent_nothing(error: Exception, kind: Kind) -> None:
     verdict = verdict_of_exception(error)
-    assert (verdict.kind, verdict.concerns_host) == (kind, True)
+    assert (verdict.kind, verdict.scope) == (kind, HOST)
+    assert verdict.host_is_well is (None if isinstance(error, httpx.PoolTimeout) else False)
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"),
+    ("reply", "pause"),
     [
-        ("120", 120),
-        ("0", 1),
-        ("-5", 1),
-        ("1e300", LONGEST_PAUSE),
-        ("99999999", LONGEST_PAUSE),
-        ("inf", None),
-        ("nan", None),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
-        ("", None),
+        (named(429, "RateLimitExceeded", **{"retry-after": "120"}), timedelta(seconds=120)),
+        (limited("100;w=3600", seconds=90), timedelta(seconds=91)),
+        (named(429, "RateLimitExceeded"), DEFAULT_PAUSE),
+        (named(503, "NotReady", **{"retry-after": "30"}), timedelta(seconds=30)),
+        (named(503, "NotReady"), timedelta()),
+        (limited("100;w=3600", status=200), timedelta()),
     ],
 )
-def test_a_retry_after_is_believed_within_reason(header: str, seconds: float | None) -> None:
-    assert verdict_of_reply(httpx.Response(429, headers={"retry-after": header})).retry_after == seconds
+def test_a_limit_is_kept_until_the_later_of_what_was_named(reply: httpx.Response, pause: timedelta) -> None:
+    assert verdict_of_reply(reply).asked(NOW) == pause
+
+
+def test_an_answer_tells_of_its_budget_whatever_it_says() -> None:
+    for status in (200, 204, 400, 429, 500):
+        budget = verdict_of_reply(limited("100;w=300", left=7, status=status)).budget
+        assert budget is not None
+        assert (budget.left, budget.is_of_host) == (7, True)
 
 
 def test_what_a_pds_says_can_be_written_down_on_every_database() -> None:

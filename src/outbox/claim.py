@@ -1,0 +1,133 @@
+"""The claim: due lanes into the hands of one relay, and of no host more than it may have at once.
+
+Leases are counted under a lock on their host, in a statement of their own: one that counts as it locks sees the leases
+of before it got the lock. Live work goes before backfill, and backfill leaves a lane of every host to it.
+"""
+
+import random
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, bindparam, case, func, or_, select, update
+
+from eventstore.database import Database
+from eventstore.schema import UtcDateTime
+from outbox.hosts import lanes_at_once
+from outbox.lanes import Lane, host_open_at, lane_backfill_at, lane_columns, lane_due_at
+from outbox.tables import NEVER, mirror_lane, pds_host
+from outbox.targets import READY
+
+TRIES: Final = 4
+
+
+def claim(
+    database: Database, *, owner: str, limit: int, lease: timedelta, backfill: int | None = None
+) -> list[Lane]:
+    """Take up to `limit` due lanes, and of these up to `backfill` for work that can wait; the longest due go first."""
+    with database.read() as connection:  # an idle relay writes nothing
+        due = connection.scalars(_DUE_HOSTS, {"now": database.now(connection)}).all()
+    if not due:
+        return []
+    for _ in range(TRIES):
+        lanes, is_whole = _claim(
+            database, due, _Room(owner, lease, limit, limit if backfill is None else backfill)
+        )
+        if lanes or is_whole:
+            return lanes
+        time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - others are claiming, which takes milliseconds
+    return []
+
+
+class _Room:
+    """Who claims, and how much more."""
+
+    def __init__(self, owner: str, lease: timedelta, lanes: int, backfill: int) -> None:
+        self.owner, self.lease = owner, lease
+        self.lanes, self.backfill = lanes, backfill
+
+
+def _claim(database: Database, due: Sequence[str], room: _Room) -> tuple[list[Lane], bool]:
+    """Claim of these hosts, and say whether all of them could be looked at."""
+    lanes: list[Lane] = []
+    with database.write() as connection:
+        locked = {row.host: row for row in connection.execute(_HOSTS, {"hosts": due})}
+        for host in due:
+            if host in locked:
+                lanes += _claim_of_host(connection, locked[host], database.now(connection), room)
+    return lanes, len(locked) == len(due)
+
+
+def _claim_of_host(connection: Connection, host: Any, now: datetime, room: _Room) -> list[Lane]:
+    at_once = 0 if host.paused or max(host.retry_at, host.paced_until) > now else lanes_at_once(host)
+    busy = connection.execute(_BUSY, {"host": host.host, "now": now}).one()
+    lanes = min(at_once - busy.lanes, room.lanes)
+    if lanes <= 0:
+        return []
+    backfill = min(max(1, at_once - 1) - busy.backfill, room.backfill, lanes)
+    rows = connection.execute(_NEXT_OF_HOST, {"host": host.host, "now": now, "room": lanes}).all()
+    live = [row.did for row in rows if row.is_live]
+    rest = [row.did for row in rows if not row.is_live][: max(0, backfill)]
+    room.lanes -= len(live) + len(rest)
+    room.backfill -= len(rest)
+    until = now + room.lease
+    return [
+        Lane(row.did, host.host, room.owner, row.lease_epoch, until, is_backfill)
+        for dids, is_backfill in ((live, False), (rest, True))
+        if dids
+        for row in connection.execute(
+            _LEASE,
+            {"dids": dids, "lease_owner": room.owner, "lease_until": until, "is_backfill": is_backfill},
+        )
+    ]
+
+
+# Made once: making these takes longer than running them, and every turn does.
+
+_NOW: Final = bindparam("now", type_=UtcDateTime)
+_LIVE: Final = lane_due_at() <= _NOW
+_DUE: Final = and_(
+    lane_columns.state == READY,
+    ~lane_columns.paused,
+    lane_columns.lease_until <= _NOW,
+    or_(_LIVE, lane_backfill_at() <= _NOW),
+)
+_OF_HOSTS: Final = mirror_lane.join(pds_host, pds_host.c.host == lane_columns.host)
+_DUE_HOSTS: Final = (
+    select(lane_columns.host)
+    .select_from(_OF_HOSTS)
+    .where(_DUE, ~pds_host.c.paused, host_open_at() <= _NOW)
+    .group_by(lane_columns.host)
+    .order_by(
+        func.min(case((_LIVE, lane_due_at()), else_=NEVER)), func.min(lane_backfill_at()), lane_columns.host
+    )
+)
+_HOSTS: Final = (
+    select(pds_host)
+    .where(pds_host.c.host.in_(bindparam("hosts", expanding=True)))
+    .with_for_update(skip_locked=True)
+)
+_OF_HOST: Final = lane_columns.host == bindparam("host")
+_BUSY: Final = select(
+    func.count().label("lanes"), func.count(case((lane_columns.is_backfill, 1))).label("backfill")
+).where(_OF_HOST, lane_columns.lease_until > _NOW)
+_NEXT_OF_HOST: Final = (
+    select(lane_columns.did, _LIVE.label("is_live"))
+    .select_from(_OF_HOSTS)
+    .where(_OF_HOST, _DUE)
+    .order_by(~_LIVE, case((_LIVE, lane_due_at()), else_=lane_backfill_at()), lane_columns.did)
+    .limit(bindparam("room"))
+    .with_for_update(skip_locked=True, of=mirror_lane)
+)
+_LEASE: Final = (
+    update(mirror_lane)
+    .where(lane_columns.did.in_(bindparam("dids", expanding=True)))
+    .values(
+        lease_owner=bindparam("lease_owner"),
+        lease_epoch=lane_columns.lease_epoch + 1,
+        lease_until=bindparam("lease_until"),
+        is_backfill=bindparam("is_backfill"),
+    )
+    .returning(lane_columns.did, lane_columns.lease_epoch)
+)
