@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.servers.databases",
     "tests.servers.atproto",
+    "tests.servers.browser",
     "tests.servers.proxied",
     "tests.servers.s3",
 ]

@@ -1,0 +1,59 @@
+"""The sign-in as a person sees it: real Chromium, the service's page, the consent page of the real PDS, and back."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = [
+    pytest.mark.pds,
+    pytest.mark.browser,
+    pytest.mark.parametrize("settings", ["sqlite"], indirect=True, scope="session"),
+]
+
+
+def signs_in(page, service_url, account):
+    """Everything that a person does; ends where the service sends them."""
+    page.goto(f"{service_url}/auth/login")
+    page.get_by_label("Handle or DID").fill(account.handle)
+    page.get_by_role("button", name="Sign in").click()
+    password = page.locator("input[type=password]")
+    password.fill(account.password)
+    password.press("Enter")
+    expect(page.get_by_text(account.handle)).to_be_visible()
+
+
+def authorizes(page):
+    page.get_by_role("button", name="Authorize", exact=True).click()
+
+
+def test_a_person_signs_in_and_out(page, service, pds, pds_account):
+    signs_in(page, service.url, pds_account)
+    assert page.url.startswith(f"{pds.url}/oauth/authorize"), (
+        "the password is typed at the PDS and nowhere else"
+    )
+    expect(page.get_by_text("Publish changes")).to_be_visible()
+    authorizes(page)
+    page.wait_for_url(f"{service.url}/me")
+    expect(page.locator("body")).to_contain_text(f'"did":"{pds_account.did}"')
+    (cookie,) = page.context.cookies(service.url)
+    assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"]) == ("mastertape_session", True, "Lax")
+    assert page.evaluate("fetch('/auth/logout', {method: 'POST'}).then(answer => answer.status)") == 200
+    assert page.context.cookies(service.url) == []
+    assert page.goto(f"{service.url}/me").status == 401
+
+
+def test_a_person_who_declines_reads_why_and_may_start_again(page, service, pds_account):
+    signs_in(page, service.url, pds_account)
+    page.get_by_role("button", name="Deny access").click()
+    page.wait_for_url(re.compile(re.escape(f"{service.url}/auth/callback")))
+    expect(page.get_by_text("the request was declined")).to_be_visible()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    assert page.context.cookies(service.url) == []
+
+
+def test_a_person_who_came_by_localhost_comes_back_all_the_same(page, service, pds_account):
+    """Authorization servers send people to 127.0.0.1 alone, where a cookie of localhost is not sent."""
+    signs_in(page, service.url.replace("127.0.0.1", "localhost"), pds_account)
+    authorizes(page)
+    page.wait_for_url(f"{service.url}/me")

@@ -1,0 +1,21 @@
+"""OAuth as in production: see production.py for the story, and tests/servers/internet.py for where it plays."""
+
+import subprocess
+
+import pytest
+
+from tests.servers.internet import command
+
+pytestmark = [pytest.mark.pds, pytest.mark.browser, pytest.mark.namespaces]
+
+
+@pytest.mark.timeout(300)
+def test_people_and_programs_sign_in_over_tls_as_a_confidential_client(tmp_path):
+    done = subprocess.run(
+        command("tests.e2e.production", str(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.stdout.endswith("all good\n"), done.stdout + done.stderr

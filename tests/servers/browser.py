@@ -1,0 +1,55 @@
+"""A real Chromium without a window."""
+
+import os
+import shutil
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+QUIET = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--no-first-run",
+)
+PATIENCE_SECONDS = 60
+
+
+def chromium() -> str | None:
+    """Where it is: CHROMIUM, else on the path."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@contextmanager
+def launched(playwright: Playwright) -> Generator[Browser]:
+    """The browser, as long as the block."""
+    path = chromium()
+    assert path, "needs Chromium on the path or in CHROMIUM; `./dev test` leaves this out where there is none"
+    # a sandbox of its own is what Chromium cannot have as root
+    browser = playwright.chromium.launch(
+        executable_path=path, args=list(QUIET), chromium_sandbox=os.geteuid() != 0
+    )
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The browser; each test has a page with cookies of its own."""
+    with sync_playwright() as playwright, launched(playwright) as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """An empty page in a browser that remembers nothing."""
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
+    yield context.new_page()
+    context.close()

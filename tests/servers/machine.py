@@ -1,0 +1,22 @@
+"""What this machine cannot run: prints what `./dev test` gives to pytest's -m, and to people why."""
+
+import sys
+
+from tests.servers import browser, internet
+
+
+def left_out() -> dict[str, str]:
+    """Give the marks of tests that can't run here, each with what is missing."""
+    missing = {}
+    if browser.chromium() is None:
+        missing["browser"] = "no Chromium on the path or in CHROMIUM; on Debian: apt install chromium"
+    if not internet.available():
+        missing["namespaces"] = "no Linux namespaces for this user, so no port 443 and no DNS of our own"
+    return missing
+
+
+if __name__ == "__main__":
+    found = left_out()
+    for mark, why in found.items():
+        print(f"dev: leaving out the tests marked {mark}: {why}", file=sys.stderr)  # noqa: T201
+    print(" and ".join(f"not {mark}" for mark in found))  # noqa: T201
