@@ -339,6 +339,19 @@ def create_outbox() -> None:
         ["did", "collection", "rkey", "gen", "id"],
         unique=False,
     )
+    op.create_table(
+        "operator_action",
+        sa.Column("id", Position, autoincrement=True, nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("did", sa.Text()),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("filter", Json, nullable=False),
+        sa.Column("affected", sa.Integer()),
+        sa.Column("reason", sa.Text()),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_operator_action")),
+        sqlite_autoincrement=True,
+    )
 
 
 def create_scratch() -> None:

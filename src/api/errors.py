@@ -16,6 +16,7 @@ from api import refusals as api
 from api.json_response import AsciiJsonResponse
 from eventstore import errors as store
 from identity import errors as identity
+from outbox import operators
 from storage import errors as storage
 
 logger = logging.getLogger(__name__)
@@ -130,6 +131,10 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
         401, "session_expired", message="This session or token has ended. Sign in again."
     ),
     identity.SealBrokenError: INTERNAL,
+    # Operators.
+    operators.OperatorError: INTERNAL,
+    operators.UnknownTargetError: Reply(404, "not_found", kept=_NOTHING),
+    operators.TooWideError: Reply(400, "invalid_field", kept=_NOTHING),
     # The log.
     store.EventStoreError: INTERNAL,
     store.ReadOnlyTransactionError: INTERNAL,
@@ -155,6 +160,7 @@ TREES: Final = (
     api.ApiError,
     storage.StorageError,
     identity.IdentityError,
+    operators.OperatorError,
     store.EventStoreError,
 )
 FRAMEWORK_CODES: Final = {

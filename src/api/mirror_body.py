@@ -7,9 +7,12 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from api.track_body import MirrorBody
+from outbox import overview
 from outbox.conflicts import Conflict, conflict_of
-from outbox.status import Mirror, attempts_of, lane_of, mirrors
+from outbox.drain import drain_of
+from outbox.status import Mirror, attempts_of, mirrors, waiting_records
 from outbox.tables import NEVER
+from outbox.targets import AUTH_REQUIRED, READY
 
 ATTEMPTS: Final = 50
 
@@ -72,17 +75,22 @@ class RecordMirrorBody(MirrorBody):
 
 
 class LaneBody(BaseModel):
-    """How the account's records get to its PDS, and what waits."""
+    """How the account's records get to its PDS, and what waits: counted by state and by class of work.
+
+    `next_attempt_at` is when the relay comes to it next, `drains_in` the seconds until all has been delivered, as far as
+    the PDS has told of its limits; both are null while the lane waits for somebody.
+    """
 
     did: str
     host: str | None
     state: str
     reason: str | None
     paused: bool
-    due_at: datetime | None
-    not_before: datetime | None
+    next_attempt_at: datetime | None
     failures: int
     waiting: dict[str, int]
+    waiting_by_class: dict[str, int]
+    drains_in: float | None
 
 
 def record_mirror(connection: Connection, track_id: int) -> RecordMirrorBody:
@@ -103,24 +111,27 @@ def record_mirror(connection: Connection, track_id: int) -> RecordMirrorBody:
     )
 
 
-def lane_body(connection: Connection, did: str, waiting: dict[str, int]) -> LaneBody:
+def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
     """Tell of an account's lane; before the first track there is none that could wait."""
-    row = lane_of(connection, did)
+    row = overview.lane_of(connection, did)
     if row is None:
         return LaneBody(
-            did=did, host=None, state="auth_required", reason="auth_required", paused=False,
-            due_at=None, not_before=None, failures=0, waiting=waiting,
+            did=did, host=None, state=AUTH_REQUIRED, reason=AUTH_REQUIRED, paused=False, next_attempt_at=None,
+            failures=0, waiting={}, waiting_by_class={}, drains_in=0.0,
         )  # fmt: skip
+    works = row.mirror_state == READY
+    next_at = min(row.live_at, row.backfill_from) if works else NEVER
     return LaneBody(
         did=did,
         host=row.host or None,
         state=row.state,
-        reason=row.reason,
-        paused=row.paused,
-        due_at=row.due_at if row.due_at < NEVER else None,
-        not_before=row.not_before,
+        reason=None if works else row.mirror_state,
+        paused=row.mirror_state == overview.PAUSED,
+        next_attempt_at=next_at if next_at < NEVER else None,
         failures=row.failures,
-        waiting=waiting,
+        waiting=waiting_records(connection, did),
+        waiting_by_class=overview.waiting_by_class(connection, did),
+        drains_in=drain_of(connection, did, now).seconds,
     )
 
 

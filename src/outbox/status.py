@@ -132,11 +132,11 @@ def waiting_records(connection: Connection, did: str) -> dict[str, int]:
 
 
 WAITING: Final = (
-    select(STATE, func.count())
+    select(STATE.label("mirror_state"), func.count())
     .select_from(TARGETS_AT_WORK)
     .where(target.did == bindparam("did"))
     .where(or_(~IS_ACKED, target.detached, target.state == HELD, BLOB_WANTED))
-    .group_by(STATE)
+    .group_by("mirror_state")
 )
 
 

@@ -51,16 +51,24 @@ def _routes(document: dict[str, Any]) -> Iterator[str]:
         for method, route in methods.items():
             answers = ", ".join(sorted(status for status in route["responses"] if status < "500"))
             does = " ".join(route.get("description", "").split())
-            yield f"| {method.upper()} {path} | {_takes(route)} | {answers} | {does} |\n"
+            yield f"| {method.upper()} {path} | {_takes(route, document)} | {answers} | {does} |\n"
 
 
-def _takes(route: dict[str, Any]) -> str:
+def _takes(route: dict[str, Any], document: dict[str, Any]) -> str:
     query = [
         f"?{parameter['name']}" for parameter in route.get("parameters", ()) if parameter["in"] == "query"
     ]
     contents = route.get("requestBody", {}).get("content", {}).values()
-    fields = dict.fromkeys(name for content in contents for name in content["schema"].get("properties", {}))
+    schemas = [_resolved(content["schema"], document) for content in contents]
+    fields = dict.fromkeys(name for schema in schemas for name in schema.get("properties", {}))
     return ", ".join([*query, *fields]) or "-"
+
+
+def _resolved(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    """Look up the schema of a model by its name."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    found: dict[str, Any] = document["components"]["schemas"][name] if name else schema
+    return found
 
 
 def _codes() -> Iterator[str]:

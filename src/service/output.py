@@ -11,6 +11,7 @@ from rich.progress import Progress
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.errors import EventStoreError
+from outbox.operators import OperatorError
 from projections.scratch import OvertakenError
 from replay.errors import ReplayError
 from service.migrate import OutdatedSchemaError
@@ -24,6 +25,7 @@ EXPECTED: Final = (
     SettingsError,
     OutdatedSchemaError,
     EventStoreError,
+    OperatorError,
     OvertakenError,
     ReplayError,
     StorageError,

@@ -6,6 +6,7 @@ import api.idempotency
 import identity.accounts
 import identity.credentials
 import identity.session_rows
+import outbox.operators
 import outbox.tables
 import projections.read_models
 import service.job_lease
@@ -18,6 +19,7 @@ MODULES: Final = (
     identity.accounts,
     identity.credentials,
     identity.session_rows,
+    outbox.operators,
     outbox.tables,
     projections.read_models,
     service.job_lease,

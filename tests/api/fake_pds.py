@@ -13,13 +13,14 @@ HOST = "https://pds.example.com"
 
 
 class FakePds:
-    """Holds records and blobs; `away` refuses connections, `hanging` answers to nothing."""
+    """Holds records and blobs; `away` refuses connections, `hanging` answers to nothing, `refusals` to the next puts."""
 
     def __init__(self):
         self.records = {}
         self.blobs = {}
         self.blob_limit = None
         self.refuses_blobs = False
+        self.refusals = []
         self.away = False
         self.hanging = False
         self.requests = []
@@ -51,6 +52,9 @@ class FakePds:
 
     def _putrecord(self, fields, _content):
         uri, record = _uri(fields), fields["record"]
+        if self.refusals:
+            status, name = self.refusals.pop(0)
+            return _error(name, status)
         if fields["swapRecord"] != self._cid(uri):
             return _error("InvalidSwap")
         self.records[uri] = record

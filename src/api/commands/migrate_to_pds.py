@@ -4,6 +4,7 @@ from typing import Final
 
 from api.commands.owned import OnTrack, load_owned
 from eventstore.unit import Unit
+from outbox.blob_jobs import hurry
 
 AUDIO_BLOB_BYTES: Final = 104_857_600
 """What the lexicon allows for `audioBlob`."""
@@ -14,4 +15,5 @@ def migrate_to_pds(unit: Unit, command: OnTrack) -> int:
     track = load_owned(unit, command)
     track.request_blob_migration(at=unit.now)
     unit.save(track)
+    hurry(unit.connection, track.did, track.track_id)
     return track.track_id

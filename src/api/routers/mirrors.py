@@ -17,7 +17,6 @@ from api.mirror_body import LaneBody, RecordMirrorBody, lane_body, record_mirror
 from api.performing import Command, Tell
 from api.refusals import MissingPartError
 from api.track_path import TrackId
-from outbox.status import waiting_records
 
 router = APIRouter(tags=["mirror"])
 
@@ -69,7 +68,7 @@ async def resolve_conflict(track_id: TrackId, command: Command) -> Response:
 def read_lane(principal: SignedIn, parts: Parts) -> Response:
     """Read whether the account's records get to its PDS, and how many wait in which state."""
     with parts.database.read() as connection:
-        body = lane_body(connection, principal.did, waiting_records(connection, principal.did))
+        body = lane_body(connection, principal.did, parts.database.now(connection))
     return AsciiJsonResponse(body.model_dump(mode="json"))
 
 

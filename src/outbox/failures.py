@@ -1,0 +1,63 @@
+"""Records that do not get to their PDS: what went wrong, in the words of the PDS, and whether trying again may help."""
+
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Select, and_, or_, select
+
+from outbox.status import BLOB_WANTED, IS_ACKED, IS_CURRENT, REASON, STATE, TARGETS_AT_WORK
+from outbox.tables import blob_job, mirror_lane, mirror_target
+from outbox.targets import HELD
+
+target: Final = mirror_target.c
+
+RETRIABLE: Final = or_(
+    and_(~IS_ACKED, IS_CURRENT, target.state.in_(("rejected", "backoff"))),
+    and_(BLOB_WANTED, blob_job.c.attempts > 0),
+)
+"""Whether another try may help; the others wait for a person, or have their own time to be tried again."""
+FAILING: Final = or_(RETRIABLE, target.state == HELD, target.detached)
+
+
+def has_error(name: str) -> ColumnElement[bool]:
+    """Whether a record's last error has this name."""
+    begins = f"{name}:"
+    return or_(
+        and_(target.last_error.startswith(begins, autoescape=True), IS_CURRENT),
+        and_(blob_job.c.last_error.startswith(begins, autoescape=True), BLOB_WANTED),
+    )
+
+
+def failing(
+    *,
+    did: str | None = None,
+    host: str | None = None,
+    error: str | None = None,
+    state: str | None = None,
+    after: int = 0,
+    limit: int,
+) -> Select[Any]:
+    """Select failing records, by track id, with `mirror_state` and `mirror_reason`."""
+    conditions = [
+        condition
+        for condition, wanted in (
+            (target.did == did, did),
+            (mirror_lane.c.host == host, host),
+            (STATE.in_((state,)), state),
+        )
+        if wanted is not None
+    ]
+    if error is not None:
+        conditions.append(has_error(error))
+    return (
+        select(
+            mirror_target,
+            mirror_lane.c.host,
+            STATE.label("mirror_state"),
+            REASON.label("mirror_reason"),
+            blob_job.c.last_error.label("blob_error"),
+        )
+        .select_from(TARGETS_AT_WORK)
+        .where(FAILING, target.track_id > after, *conditions)
+        .order_by(target.track_id)
+        .limit(limit)
+    )
