@@ -68,6 +68,8 @@ def create_app(services: Services) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(oauth.router, dependencies=[Depends(counted)])
+    if services.metrics is not None:
+        app.include_router(health.monitoring)
     if services.sign_in is not None:
         app.include_router(auth.app_password, dependencies=[Depends(counted)])
     add_error_handlers(app)

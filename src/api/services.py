@@ -51,6 +51,8 @@ class Services:
     """Ends an account's session at its PDS, and says whether the PDS confirmed it."""
     wake: Callable[[], None]
     """Called after commits; the relay and the publisher, which it wakes, would come by themselves a moment later."""
+    metrics: Callable[[], bytes] | None = None
+    """None where everybody could read them."""
     publisher: Publisher | None = None
     """None where the store has no public copies."""
     sign_in: AppPasswordSignIn | None = None

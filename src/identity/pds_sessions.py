@@ -1,6 +1,7 @@
 """Requests to a PDS in the name of an account, with tokens that are refreshed by one process at a time."""
 
 import asyncio
+import logging
 import random
 import uuid
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ from identity.seal import Seal
 from identity.session_calls import AppPasswordGrants
 from identity.session_rows import LEASE, Session, SessionKind, SessionRows
 from identity.tokens import Tokens
+
+logger = logging.getLogger(__name__)
 
 OVERTAKEN_TIMES: Final = 3
 """How often another process may have refreshed between our refresh and our request."""
@@ -52,10 +55,12 @@ class PdsSessions:
         on_reauth: Callable[[Connection, str], None],
         on_signed_in: Callable[[Connection, str, str], None],
         oauth: Grants | None = None,
+        on_refresh: Callable[[str], None] = lambda _outcome: None,
         lease: timedelta = LEASE,
     ) -> None:
         self._rows = SessionRows(database, seal, on_reauth=on_reauth, on_signed_in=on_signed_in, lease=lease)
         self._calls = PdsCalls(http)
+        self._on_refresh = on_refresh
         self._grants: dict[SessionKind, Grants] = {SessionKind.APP_PASSWORD: AppPasswordGrants(http)}
         if oauth is not None:
             self._grants[SessionKind.OAUTH] = oauth
@@ -176,14 +181,27 @@ class PdsSessions:
         try:
             new = await self._of_kind(session).renew(session, self._open(session))
         except SignInRequiredError as error:
+            self._tell(session, "ended", error.reason)
             await asyncio.to_thread(self._rows.end, did, generation, error.reason)
             # a sign-in that came in the meantime is as good as a refresh
             return await asyncio.to_thread(self._rows.load, did)
         except SessionUnavailableError as error:
+            self._tell(session, "failed", str(error))
             await asyncio.to_thread(self._rows.release, did, generation, self._owner, str(error))
             raise
         await self._persisted(lambda: self._rows.store(did, generation, new))
+        self._tell(session, "renewed")
         return await asyncio.to_thread(self._rows.load, did)
+
+    def _tell(self, session: Session, outcome: str, reason: str | None = None) -> None:
+        """Log and count how a refresh ended."""
+        facts = {"did": session.did, "host": session.pds_url, "generation": session.generation}
+        logger.log(
+            logging.INFO if reason is None else logging.WARNING,
+            "session_refresh",
+            extra={**facts, "outcome": outcome, "reason": reason},
+        )
+        self._on_refresh(outcome)
 
     async def _disconnect(self, did: str) -> bool:
         try:

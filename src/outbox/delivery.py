@@ -15,6 +15,7 @@ from outbox.lexicon import Lexicon
 from outbox.pds import Pds, Remote, RemoteUnknownError
 from outbox.read_back import Finding, look, read_back
 from outbox.record import RecordUrls
+from outbox.recorder import SILENCE, Recorder
 from outbox.targets import DELETE, PUT
 from outbox.threads import in_thread
 from outbox.verdict import Kind, Verdict
@@ -84,7 +85,16 @@ class _Deadline:
 class Delivery:
     """Delivers one piece of work at a time per lane; holds no transaction, lock or thread while it waits."""
 
-    def __init__(self, database: Database, pds: Pds, urls: RecordUrls, lexicon: Lexicon) -> None:
+    def __init__(
+        self,
+        database: Database,
+        pds: Pds,
+        urls: RecordUrls,
+        lexicon: Lexicon,
+        *,
+        recorder: Recorder = SILENCE,
+    ) -> None:
+        self._recorder = recorder
         self._database = database
         self._pds = pds
         self._urls = urls
@@ -161,8 +171,11 @@ class Delivery:
 
     async def _call(self, work: Work, timeout: float) -> Verdict:
         if work.op == PUT and (body := work.body) is not None:
-            return await self._pds.put(work.key, body, swap=work.base, timeout=timeout)
-        return await self._pds.delete(work.key, swap=work.base, timeout=timeout)
+            verdict = await self._pds.put(work.key, body, swap=work.base, timeout=timeout)
+        else:
+            verdict = await self._pds.delete(work.key, swap=work.base, timeout=timeout)
+        self._recorder.attempted(work.op, verdict)
+        return verdict
 
     async def _delete_unknown(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
         """Delete a record whose create was never answered: a delete without a swap could be overtaken by it."""
@@ -196,7 +209,9 @@ class Delivery:
     def _compare(self, how: _Comparison, work: Work, remote: Remote) -> Finding:
         with self._database.read() as connection:
             ours = our_cids(connection, work.key)
-        return how(work, remote, ours, self._urls)
+        finding = how(work, remote, ours, self._urls)
+        self._recorder.read_back(finding)
+        return finding
 
 
 _OUTCOMES: Final = {

@@ -19,15 +19,20 @@ from outbox.claim import claim
 from outbox.delivery import Delivery, Outcome, Result
 from outbox.forgotten import wake_forgotten
 from outbox.lanes import Lane, LeaseLostError, give_up, release
+from outbox.next_due import seconds_until_due
 from outbox.record import RecordUrls
-from outbox.settle import settle
+from outbox.recorder import SILENCE, Recorder
+from outbox.settle import relay_envelope, settle
 from outbox.threads import in_thread
 from outbox.verdict import verdict_of_fault
 from outbox.work import UnreadableTargetError, Work, next_work
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS: Final = 0.25
+BUSY_SECONDS: Final = 1.0
+IDLE_SECONDS: Final = 15.0
+"""At the longest between two looks for work: commits wake it, what is due later has its time, and both may be missed."""
+LEAST_SECONDS: Final = 0.01
 GATHER_SECONDS: Final = 0.025
 """At the least between two looks for work: edits that follow each other closely arrive as one write."""
 LONGEST_PAUSE: Final = 5.0
@@ -37,6 +42,8 @@ BACKFILL_RECORDS: Final = 5
 """Fewer in a turn, so that a host's only lane is soon free for live work."""
 TURN_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 5.0
+CALM: Final = frozenset({Outcome.DELIVERED, Outcome.CANCELLED, Outcome.SEEN, Outcome.SETTLING})
+"""Nobody has to hear of these."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,9 @@ class Relay:
         *,
         owner: str,
         limits: RelayLimits,
+        recorder: Recorder = SILENCE,
     ) -> None:
+        self._recorder = recorder
         self._log = log
         self._delivery = delivery
         self._blobs = blobs
@@ -93,6 +102,7 @@ class Relay:
             try:
                 await self._look_for_forgotten()
                 found = await self._start_due()
+                pause = 0.0 if found else await self._until_due()
                 failures = 0
             except Exception:
                 logger.exception("relay_claim_failed")  # a database that is away comes back
@@ -100,7 +110,7 @@ class Relay:
                 failures += 1
                 continue
             if not found:
-                await self._pause(stopped, POLL_SECONDS)
+                await self._pause(stopped, pause)
             await asyncio.wait({stopped}, timeout=max(0.0, looked_at + GATHER_SECONDS - self._loop.time()))
         stopped.cancel()
         self._stopping = True
@@ -138,6 +148,13 @@ class Relay:
             turn.add_done_callback(self._turn_ended)
         return started or bool(lanes)
 
+    async def _until_due(self) -> float:
+        seconds = await in_thread(seconds_until_due, self._log.database)
+        if seconds <= 0:  # it is due, but others are at it, or at its host
+            return BUSY_SECONDS
+        busy = self._turns or self._blobs.busy
+        return min(max(seconds, LEAST_SECONDS), BUSY_SECONDS if busy else IDLE_SECONDS)
+
     def _turn_ended(self, turn: "asyncio.Task[Counter[Outcome]]") -> None:
         del self._turns[turn]
         self._woken.set()
@@ -164,17 +181,27 @@ class Relay:
                 if result is None:
                     break
                 seen.append(result.work.track_id)
-                await in_thread(settle, self._log, lane, result)
+                await self._settle(lane, result)
                 ended[result.outcome] += 1
                 if result.ends_turn:
                     break
             await in_thread(release, self._log.database, lane)
-        except LeaseLostError:
+        except LeaseLostError as lost:
             logger.warning("lease_lost", extra=_named(lane))
+            self._recorder.lease_lost(fenced=isinstance(lost, _FencedError))
         except Exception:
             logger.exception("turn_failed", extra=_named(lane))
             await self._give_up(lane)
         return ended
+
+    async def _settle(self, lane: Lane, result: Result) -> None:
+        try:
+            await in_thread(settle, self._log, lane, result)
+        except LeaseLostError:
+            raise _FencedError from None
+        self._recorder.settled(result)
+        level = logging.DEBUG if result.outcome in CALM else logging.WARNING
+        logger.log(level, "settled", extra={**_named(lane), **_told(result)})
 
     def _has_time(self, lease: "_Lease") -> bool:
         return not self._stopping and lease.age < TURN_SECONDS and lease.seconds_to_send() > 0
@@ -211,7 +238,18 @@ class Relay:
 
 
 def _named(lane: Lane) -> dict[str, object]:
-    return {"did": lane.did, "epoch": lane.epoch}
+    facts = {"did": lane.did, "host": lane.host, "epoch": lane.epoch}
+    return {**facts, "request_id": relay_envelope(lane).request_id}
+
+
+def _told(result: Result) -> dict[str, object]:
+    work, verdict = result.work, result.verdict
+    facts = {"uri": work.key.uri, "generation": work.gen, "outcome": result.outcome.value}
+    return {**facts, "kind": verdict.kind.value, "error": verdict.error, "status": verdict.status}
+
+
+class _FencedError(LeaseLostError):
+    """What was found out came too late to be written down."""
 
 
 class _Lease:

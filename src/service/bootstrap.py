@@ -21,12 +21,14 @@ from outbox.delivery import Delivery
 from outbox.lexicon import track_lexicon
 from outbox.pds import Pds
 from outbox.record import RecordUrls
+from outbox.recorder import Recorder
 from outbox.relay import Relay, RelayLimits
 from outbox.targets import MirrorTargets
 from outbox.waits import MirrorWaits
 from projections.read_models import READ_MODELS
 from service.adapters import AudioOfStorage, SessionsOfIdentity, process_name
 from service.job_lease import JobLeases
+from service.metrics import Metrics
 from service.people import People, client_of_people, guarded_client, people
 from service.readiness import why_not_ready
 from service.settings import Settings
@@ -48,6 +50,7 @@ class Application:
     relay: Relay
     publisher: Publisher | None
     """None where the store has no public copies."""
+    metrics: Metrics
     announcer: Announcer
     listener: Listener
     leases: JobLeases
@@ -87,13 +90,15 @@ def build(settings: Settings) -> Application:
     database = log.database
     media = Media(database, _store(settings))
     http, ours = client_of_people(settings), guarded_client(settings.supporters_url)
-    known = people(settings, database, http)
+    metrics, listener = Metrics(), Listener(database)
+    metrics.watch(log, listener)
+    known = people(settings, database, http, on_refresh=metrics.refreshed)
     pds = Pds(SessionsOfIdentity(known.sessions), http)
     owner = process_name()
     copies = public_copies(media.store)
     publisher = Publisher(media, copies) if copies is not None else None
     urls = RecordUrls(settings.base_url, copies.public_address if copies is not None else None)
-    relay = _relay(settings, log=log, media=media, pds=pds, urls=urls, owner=owner)
+    relay = _relay(settings, log=log, media=media, pds=pds, urls=urls, owner=owner, recorder=metrics)
     announcer = Announcer(database)
     services = _services(
         settings,
@@ -105,6 +110,7 @@ def build(settings: Settings) -> Application:
         urls=urls,
         publisher=publisher,
         wake=_waking(relay, publisher, announcer),
+        metrics=metrics,
     )
     return Application(
         settings,
@@ -114,8 +120,9 @@ def build(settings: Settings) -> Application:
         services,
         relay,
         publisher,
+        metrics,
         announcer,
-        Listener(database),
+        listener,
         JobLeases(database, owner),
         known.sessions,
         (http, ours),
@@ -137,16 +144,24 @@ def _waking(relay: Relay, publisher: Publisher | None, announcer: Announcer) -> 
 
 
 def _relay(
-    settings: Settings, *, log: EventLog, media: Media, pds: Pds, urls: RecordUrls, owner: str
+    settings: Settings,
+    *,
+    log: EventLog,
+    media: Media,
+    pds: Pds,
+    urls: RecordUrls,
+    owner: str,
+    recorder: Recorder,
 ) -> Relay:
     lease = timedelta(seconds=settings.lease_seconds)
     return Relay(
         log,
-        Delivery(log.database, pds, urls, track_lexicon()),
-        BlobWorker(log, pds, AudioOfStorage(media), owner=owner, lease=lease),
+        Delivery(log.database, pds, urls, track_lexicon(), recorder=recorder),
+        BlobWorker(log, pds, AudioOfStorage(media), owner=owner, lease=lease, recorder=recorder),
         urls,
         owner=owner,
         limits=RelayLimits(settings.lanes, lease),
+        recorder=recorder,
     )
 
 
@@ -161,6 +176,7 @@ def _services(
     urls: RecordUrls,
     publisher: Publisher | None,
     wake: Callable[[], None],
+    metrics: Metrics,
 ) -> Services:
     database = log.database
     return Services(
@@ -181,6 +197,7 @@ def _services(
         max_upload_bytes=settings.max_upload_bytes,
         not_ready_because=lambda: why_not_ready(log),
         wake=wake,
+        metrics=metrics.text if settings.is_loopback else None,
         publisher=publisher,
         sign_in=known.app_password if settings.app_password_login else None,
         oauth=known.oauth,

@@ -1,6 +1,6 @@
 """The composition root's part that knows people: who they are, how they sign in, and the sessions at their PDSes."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -37,7 +37,13 @@ class People:
     """None where the service's address is no OAuth client's."""
 
 
-def people(settings: Settings, database: Database, http: httpx.AsyncClient) -> People:
+def people(
+    settings: Settings,
+    database: Database,
+    http: httpx.AsyncClient,
+    *,
+    on_refresh: Callable[[str], None] = lambda _outcome: None,
+) -> People:
     """Make them all."""
     resolver = Resolver(settings.plc_url, settings.dev_origins, http)
     flows = Flows(http, AddressPolicy(settings.dev_origins), resolver)
@@ -49,6 +55,7 @@ def people(settings: Settings, database: Database, http: httpx.AsyncClient) -> P
         on_reauth=lanes.must_sign_in,
         on_signed_in=lanes.signed_in,
         oauth=OAuthGrants(flows, keys),
+        on_refresh=on_refresh,
     )
     accounts, credentials = Accounts(database), Credentials(database, admin_dids=settings.admin_dids)
     sign_ins = SignIns(database, http, sessions=sessions, accounts=accounts, credentials=credentials)

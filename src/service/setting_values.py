@@ -53,6 +53,14 @@ def origin(value: str) -> str:
     return value.rstrip("/").lower()
 
 
+def host_and_port(value: str) -> str:
+    """Check an IPv4 address or name to listen on, and a port."""
+    name, _, port = value.rpartition(":")
+    if not name or ":" in name or not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):  # noqa: PLR2004
+        raise ValueError("must be HOST:PORT, such as 127.0.0.1:9464")
+    return value
+
+
 def loopback_origin(value: str) -> str:
     """Check an origin of this machine."""
     if not is_loopback(origin(value)):

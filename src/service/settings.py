@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError
 
 from service.setting_values import (
     did,
+    host_and_port,
     is_loopback,
     loopback_origin,
     media_place,
@@ -148,6 +149,11 @@ class Settings(BaseSettings):
         description="Limits a minute: 100 requests of one principal, 10 sign-ins, 20 uploads.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+    metrics: Annotated[str | None, AfterValidator(lambda value: value and host_and_port(value))] = Field(
+        None,
+        description="`HOST:PORT` for `/metrics`, `/healthz` and `/readyz` of `serve` and `relay`, without sign-in: keep "
+        "it private. When BASE_URL is loopback, `serve` has `/metrics` on its own address too.",
+    )
 
     @property
     def is_loopback(self) -> bool:

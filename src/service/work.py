@@ -8,6 +8,7 @@ from typing import Final
 
 from eventstore.wakeups import Announcer, Listener
 from service.bootstrap import Application
+from service.metrics_server import monitored
 from service.scheduler import scheduled
 from storage.publisher import Publisher
 
@@ -36,7 +37,7 @@ async def working(application: Application, *, relay: bool) -> AsyncGenerator["a
             _announced(application.announcer),
             _listening(application.listener, application.relay.wake) if relay else nullcontext(),
         ):
-            with scheduled(application):
+            with scheduled(application), monitored(application, lambda: not flights.done()):
                 yield flights
     finally:
         stop.set()

@@ -16,7 +16,7 @@ from tests.simulation.quick_looks import Look, QuickLooks, as_text
 from tests.simulation.virtual_time import VirtualLoop
 
 POLL_SECONDS = 20.0
-"""Instead of a quarter of a second: an idle relay's looks are most of what a run costs."""
+"""Instead of one or fifteen: an idle relay's looks are most of what a run costs."""
 
 
 class Errors(logging.Handler):
@@ -59,7 +59,8 @@ def patched(
     counted = _counted(relay_module.claim, clock, crowded)
     patches = (
         patch.object(relay_module, "_Lease", lease),
-        patch.object(relay_module, "POLL_SECONDS", POLL_SECONDS),
+        patch.object(relay_module, "IDLE_SECONDS", POLL_SECONDS),
+        patch.object(relay_module, "BUSY_SECONDS", POLL_SECONDS),
         patch.object(relay_module, "claim", looks.wrap(counted, mirror_lane)),
         patch.object(relay_module, "wake_forgotten", looks.wrap(relay_module.wake_forgotten, mirror_target)),
         patch.object(blobs_module, "claim_jobs", looks.wrap(blobs_module.claim_jobs, blob_job)),

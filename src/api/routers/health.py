@@ -1,12 +1,14 @@
 """Whether the process lives, and whether it can work."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 
 from api.caller import Parts
 from api.documented import errors
 from api.refusals import NotReadyError
 
 router = APIRouter(tags=["health"])
+monitoring = APIRouter(tags=["health"])
 
 
 @router.get("/healthz")
@@ -21,3 +23,10 @@ def readyz(parts: Parts) -> dict[str, str]:
     if (reason := parts.not_ready_because()) is not None:
         raise NotReadyError(reason)
     return {"status": "ready"}
+
+
+@monitoring.get("/metrics", response_class=PlainTextResponse)
+def metrics(parts: Parts) -> Response:
+    """Give numbers in Prometheus' format; only a service for this machine alone has them at this address."""
+    assert parts.metrics is not None  # noqa: S101 - the route is there only with them
+    return Response(parts.metrics(), media_type="text/plain; version=1.0.0; charset=utf-8")

@@ -1,0 +1,225 @@
+"""What a monitoring system reads: every number that the documentation names, and nobody's DID."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import update
+
+from devpds.server import free_port
+from outbox.delivery import Outcome, Result
+from outbox.lanes import park_lane, resume_lane
+from outbox.read_back import Finding
+from outbox.tables import mirror_target, pds_host
+from outbox.verdict import Kind, Verdict
+from outbox.work import next_work
+from service.bootstrap import Application
+from service.gauges import CLASSES
+from service.metrics import Metrics, _Gauges
+from service.metrics_server import monitored
+from service.settings import Settings
+from tests.dsl import ALICE
+
+HOST = "https://pds.example.com"
+NAMES = {
+    "mirror_oldest_pending_seconds",
+    "mirror_pending_records",
+    "mirror_lanes",
+    "mirror_delivery_seconds",
+    "mirror_attempts_total",
+    "mirror_superseded_total",
+    "mirror_readback_total",
+    "mirror_conflicts_total",
+    "mirror_ratelimit_wait_seconds",
+    "mirror_budget_remaining",
+    "mirror_breaker_state",
+    "mirror_lease_lost_total",
+    "mirror_fenced_commits_total",
+    "oauth_refresh_total",
+    "blob_upload_bytes_total",
+    "projection_lag_events",
+    "listener_alive",
+}
+
+
+def numbers(text: bytes) -> dict[str, float]:
+    """Every sample by its name and labels."""
+    lines = [line for line in text.decode().splitlines() if line and not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def signed_in(application: Application) -> None:
+    with application.database.write() as connection:
+        resume_lane(connection, ALICE, HOST, application.database.now(connection))
+
+
+def some_work(application: Application) -> Any:
+    """What the relay would send."""
+    from outbox.claim import claim
+
+    signed_in(application)
+    (lane,) = claim(application.database, owner="test", limit=1, lease=timedelta(seconds=60))
+    with application.database.read() as connection:
+        now = application.database.now(connection)
+        work = next_work(application.log, lane, application.services.urls, now, [])
+    assert work is not None
+    return work
+
+
+def test_every_metric_has_the_name_that_was_promised_and_no_did(tape: Application) -> None:
+    work = some_work(tape)
+    metrics = tape.metrics
+    metrics.attempted("put", Verdict(Kind.DONE, status=200))
+    metrics.read_back(Finding.LANDED)
+    metrics.settled(Result(work, Outcome.DELIVERED, Verdict(Kind.DONE)))
+    metrics.settled(Result(work, Outcome.HELD, Verdict(Kind.DONE)))
+    metrics.settled(Result(work, Outcome.FAILED, Verdict(Kind.PACED, status=429)))
+    metrics.refreshed("renewed")
+
+    text = metrics.text().decode()
+
+    assert set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)) >= NAMES
+    assert "did:" not in text
+    assert work.key.rkey not in text
+
+
+def test_counters_count_what_happened(tape: Application) -> None:
+    work = some_work(tape)
+    metrics = Metrics()
+    metrics.attempted("put", Verdict(Kind.REJECTED, "InvalidSwap", 400))
+    metrics.settled(Result(work, Outcome.DELIVERED, Verdict(Kind.DONE)))
+    metrics.settled(Result(work, Outcome.HELD, Verdict(Kind.DONE)))
+    metrics.lease_lost(fenced=False)
+    metrics.lease_lost(fenced=True)
+    metrics.uploaded(1000)
+    metrics.refreshed("ended")
+    found = numbers(metrics.text())
+    assert found['mirror_attempts_total{error="InvalidSwap",op="put",outcome="rejected"}'] == 1
+    assert found["mirror_delivery_seconds_count"] == 1
+    assert found["mirror_superseded_total"] == 1  # the edit carries the upload along
+    assert found['mirror_conflicts_total{policy="hold"}'] == 1
+    assert (found["mirror_lease_lost_total"], found["mirror_fenced_commits_total"]) == (2, 1)
+    assert found["blob_upload_bytes_total"] == 1000
+    assert found['oauth_refresh_total{outcome="ended"}'] == 1
+
+
+def test_a_pds_does_not_choose_our_labels() -> None:
+    metrics = Metrics()
+    for number in range(100):
+        metrics.attempted("put", Verdict(Kind.REJECTED, f"did:plc:mallory{number}", 400))
+    attempts = [name for name in numbers(metrics.text()) if name.startswith("mirror_attempts_total")]
+    assert attempts == ['mirror_attempts_total{error="other",op="put",outcome="rejected"}']
+
+
+def test_gauges_tell_what_waits_for_the_relay_and_for_how_long(tape: Application) -> None:
+    signed_in(tape)
+    found = numbers(tape.metrics.text())
+    assert found['mirror_pending_records{state="pending"}'] == 1
+    assert found['mirror_lanes{state="ready"}'] == 1
+    assert found['mirror_oldest_pending_seconds{class="edit"}'] > 0
+    assert {found[f'mirror_oldest_pending_seconds{{class="{name}"}}'] for name in CLASSES[::2]} == {0}
+    assert (found["projection_lag_events"], found["database_up"], found["listener_alive"]) == (0, 1, 0)
+
+
+def test_what_waits_for_somebody_is_not_late(tape: Application) -> None:
+    signed_in(tape)
+    with tape.database.write() as connection:
+        park_lane(connection, ALICE)
+    found = numbers(tape.metrics.text())
+    assert found['mirror_pending_records{state="parked"}'] == 1
+    assert found['mirror_lanes{state="auth_required"}'] == 1
+    assert found['mirror_oldest_pending_seconds{class="edit"}'] == 0
+
+
+def test_hosts_in_trouble_are_named_and_no_others(tape: Application) -> None:
+    signed_in(tape)
+    assert "mirror_breaker_state{" not in tape.metrics.text().decode()
+    with tape.database.write() as connection:
+        later = tape.database.now(connection) + timedelta(hours=1)
+        connection.execute(
+            update(pds_host).values(
+                breaker="open", retry_at=later, budget_left=7, budget_limit=10, budget_reset=later
+            )
+        )
+        connection.execute(update(mirror_target).values(backfill=True))
+    found = numbers(b"\n".join(_lines(tape)))
+    assert found[f'mirror_breaker_state{{host="{HOST}"}}'] == 2
+    assert found[f'mirror_budget_remaining{{host="{HOST}",scope="host"}}'] == 7
+    assert found['mirror_oldest_pending_seconds{class="backfill"}'] > 0
+
+
+def _lines(tape: Application) -> list[bytes]:
+    """The gauges as they are now, not as they were a moment ago."""
+    fresh = Metrics()
+    fresh.watch(tape.log, tape.listener)
+    return fresh.text().splitlines()
+
+
+def test_gauges_are_kept_for_a_while_and_longer_when_they_are_dear(
+    tape: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times, reads = [0.0], []
+
+    def slow(log: object) -> list[object]:  # noqa: ARG001
+        reads.append(times[0])
+        times[0] += 1.0
+        return []
+
+    monkeypatch.setattr("service.metrics.gauges", slow)
+    kept = _Gauges(tape.log, clock=lambda: times[0])
+    for at in (0.0, 5.0, 20.9, 21.1):
+        times[0] = max(times[0], at)
+        kept.collect()
+    assert reads == [0.0, 21.1]
+
+
+def test_a_database_that_is_away_costs_the_gauges_only(
+    tape: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    def away(_log: object) -> list[object]:
+        raise OperationalError("select 1", {}, OSError("away"))
+
+    monkeypatch.setattr("service.metrics.gauges", away)
+    found = numbers(tape.metrics.text())
+    assert found["database_up"] == 0
+    assert found["mirror_lease_lost_total"] == 0
+
+
+@pytest.mark.parametrize("working", [True, False])
+def test_a_door_of_its_own_answers_a_monitoring_system(
+    tape: Application, settings: Settings, working: bool
+) -> None:
+    place = f"127.0.0.1:{free_port()}"
+    from dataclasses import replace
+
+    application = replace(tape, settings=settings.model_copy(update={"metrics": place}))
+    with monitored(application, lambda: working):
+        answers = {
+            path: httpx.get(f"http://{place}{path}", timeout=30)
+            for path in ("/metrics", "/healthz", "/readyz", "/tracks")
+        }
+    assert {path: answer.status_code for path, answer in answers.items()} == {
+        "/metrics": 200,
+        "/healthz": 200,
+        "/readyz": 200 if working else 503,
+        "/tracks": 404,
+    }
+    assert "mirror_lanes" in answers["/metrics"].text
+
+
+def test_everybodys_address_has_no_metrics(application: Application) -> None:
+    from dataclasses import replace
+
+    from starlette.testclient import TestClient
+
+    from api.app import create_app
+
+    client = TestClient(create_app(application.services))
+    assert client.get("/metrics").text.startswith("# HELP")
+    assert (
+        TestClient(create_app(replace(application.services, metrics=None))).get("/metrics").status_code == 404
+    )
