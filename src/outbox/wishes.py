@@ -1,6 +1,6 @@
 """What people may ask of the relay about their records: try one at once, look at some again, let many go behind what others do just now."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -50,7 +50,7 @@ def backfill(connection: Connection, did: str, track_ids: Sequence[int], now: da
     return marked
 
 
-def suspect(connection: Connection, track_ids: Collection[int], now: datetime) -> None:
+def suspect(connection: Connection, track_ids: Sequence[int], now: datetime) -> None:
     """Have these records read again: somebody believes that the PDS holds something else. That is a hint and no more.
 
     A record that is still to be sent needs no look, since its swap tells; but what is under way now may have read or
@@ -58,10 +58,14 @@ def suspect(connection: Connection, track_ids: Collection[int], now: datetime) -
     """
     under_way = exists().where(lane_columns.did == target_columns.did, lane_columns.lease_until > now)
     sleeps = and_(~is_open(), target_columns.look_at > now)
-    these = and_(target_columns.track_id.in_(track_ids), or_(under_way, sleeps))
-    for did in sorted(connection.scalars(select(target_columns.did).where(these).distinct())):
-        wake_lane(connection, did, now)
-        connection.execute(update(mirror_target).where(these, target_columns.did == did).values(look_at=now))
+    for start in range(0, len(track_ids), MOST_IN_A_STATEMENT):
+        some = target_columns.track_id.in_(track_ids[start : start + MOST_IN_A_STATEMENT])
+        these = and_(some, or_(under_way, sleeps))
+        for did in sorted(connection.scalars(select(target_columns.did).where(these).distinct())):
+            wake_lane(connection, did, now)
+            connection.execute(
+                update(mirror_target).where(these, target_columns.did == did).values(look_at=now)
+            )
 
 
 def suspect_key(connection: Connection, key: RecordKey, now: datetime) -> None:

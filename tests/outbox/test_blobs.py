@@ -38,17 +38,6 @@ def blob_cid(rig: Rig, track: Track) -> str | None:
     return blob["ref"]["$link"] if blob is not None else None
 
 
-def meanwhile(act: Any):
-    """Do this while the upload is on its way."""
-
-    async def fault(send: Any) -> httpx.Response:
-        reply = await send()
-        act()
-        return reply
-
-    return fault
-
-
 async def uploaded_track(rig: Rig) -> Track:
     """A track on the PDS, without its audio."""
     track = rig.upload()
@@ -62,39 +51,6 @@ async def test_audio_that_is_asked_for_comes_to_be_named_by_its_record(desk: Rig
     assert (desk.mirror().state, desk.mirror().reason) == ("pending", "blob")
     await desk.relay_once()
     assert blob_cid(desk, track) == track.audio.cid
-    assert desk.mirror().state == "delivered"
-
-
-@pytest.mark.parametrize(
-    "act",
-    [
-        lambda rig: rig.tell(1, lambda t: t.set_support_gate(SupportGate("any"), at=rig.clock())),
-        lambda rig: rig.tell(1, lambda t: t.delete(at=rig.clock())),
-    ],
-    ids=["gated", "deleted"],
-)
-async def test_a_track_that_is_gated_or_deleted_during_the_upload_names_no_blob(desk: Rig, act: Any) -> None:
-    track = await uploaded_track(desk)
-    request_blob(desk)
-    desk.wire.faults += [meanwhile(lambda: act(desk))]
-    await desk.relay_once()
-    assert track_of(desk).blob is None
-    assert blob_cid(desk, track) is None
-    assert desk.mirror().state == "delivered"
-
-
-async def test_audio_replaced_during_the_upload_is_uploaded_in_its_place(desk: Rig) -> None:
-    track = await uploaded_track(desk)
-    request_blob(desk)
-    new = desk.bytes.keep(b"new audio" * 400)
-
-    def change() -> None:
-        desk.tell(1, lambda track: track.replace_audio(new, at=desk.clock()))
-        request_blob(desk)
-
-    desk.wire.faults += [meanwhile(change)]
-    await desk.relay_once()
-    assert blob_cid(desk, track) == new.cid
     assert desk.mirror().state == "delivered"
 
 
