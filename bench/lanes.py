@@ -23,6 +23,8 @@ from outbox.delivery import Delivery, Outcome
 from outbox.lanes import resume_lane
 from outbox.lexicon import track_lexicon
 from outbox.pds import PUT_RECORD, Pds
+from outbox.ports import DirectoryUnavailableError
+from outbox.probes import Probes
 from outbox.record import RecordUrls
 from outbox.relay import Relay, RelayLimits
 from outbox.tables import PAST, mirror_lane, pds_host
@@ -136,10 +138,18 @@ async def _relay(log: EventLog, lanes: int) -> AsyncIterator[Relay]:
             log,
             Delivery(log.database, pds, URLS, track_lexicon()),
             BlobWorker(log, pds, _NoAudio(), owner="bench"),
+            Probes(log.database, pds, _NoDirectory(), owner="bench"),
             URLS,
             owner="bench",
             limits=RelayLimits(lanes, LEASE),
         )
+
+
+class _NoDirectory:
+    """Nobody is looked for here."""
+
+    async def host_of(self, did: str) -> str | None:
+        raise DirectoryUnavailableError(did)
 
 
 class _WillingPds:

@@ -241,6 +241,16 @@ def create_outbox() -> None:
         sa.Column("day_limit", sa.Integer()),
         sa.Column("day_left", sa.Integer()),
         sa.Column("day_reset", UtcDateTime()),
+        sa.Column(
+            "probe_at", UtcDateTime(), server_default=sa.text("'9999-01-01 00:00:00.000000'"), nullable=False
+        ),
+        sa.Column("probes", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "missing_since",
+            UtcDateTime(),
+            server_default=sa.text("'9999-01-01 00:00:00.000000'"),
+            nullable=False,
+        ),
         sa.Column("lease_owner", sa.Text()),
         sa.Column(
             "lease_until",
@@ -253,6 +263,7 @@ def create_outbox() -> None:
         sa.PrimaryKeyConstraint("did", name=op.f("pk_mirror_lane")),
     )
     op.create_index("ix_mirror_lane_due", "mirror_lane", ["host", "due_at", "did"], unique=False)
+    op.create_index("ix_mirror_lane_probe", "mirror_lane", ["probe_at"], unique=False)
     op.create_table(
         "mirror_target",
         sa.Column("did", sa.Text(), nullable=False),

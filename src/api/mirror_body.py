@@ -10,6 +10,7 @@ from api.track_body import MirrorBody
 from outbox import overview
 from outbox.conflicts import Conflict, conflict_of
 from outbox.drain import drain_of
+from outbox.parking import PROBED
 from outbox.status import Mirror, attempts_of, mirrors, waiting_records
 from outbox.tables import NEVER
 from outbox.targets import AUTH_REQUIRED, READY
@@ -120,7 +121,8 @@ def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
             failures=0, waiting={}, waiting_by_class={}, drains_in=0.0,
         )  # fmt: skip
     works = row.mirror_state == READY
-    next_at = min(row.live_at, row.backfill_from) if works else NEVER
+    looked_at = row.probe_at if row.state in PROBED else NEVER
+    next_at = min(row.live_at, row.backfill_from) if works else looked_at
     return LaneBody(
         did=did,
         host=row.host or None,

@@ -80,6 +80,7 @@ class PdsSessions:
         method: str,
         nsid: str,
         *,
+        pds_url: str | None = None,
         params: Mapping[str, Any] | None = None,
         json: Any = None,
         body: Body | None = None,
@@ -89,16 +90,23 @@ class PdsSessions:
         """Send one request, again only if the PDS refused the token before looking at anything else.
 
         Raises `SignInRequiredError`, `SessionUnavailableError`, or what httpx raises for the request itself.
-        `body` is called once for each time of sending.
+        `body` is called once for each time of sending. With a `pds_url` it is sent there or nowhere: what was
+        meant for one PDS is not for another that the account moved to meanwhile.
         """
         call = Call(method, nsid, timeout, params=params, json=json, body=body, headers=headers)
         session = await asyncio.to_thread(self._rows.load, did)
         if session.expires_within(REFRESH_BEFORE):
             session = await self.refresh(did, session.generation)
-        reply = await self._calls.send(session, self._open(session), call)
+
+        async def send(session: Session) -> httpx.Response:
+            if pds_url not in {None, session.pds_url}:
+                raise SignInRequiredError(did, "session_at_another_pds")
+            return await self._calls.send(session, self._open(session), call)
+
+        reply = await send(session)
         if error_name(reply) in STALE_TOKEN:
             session = await self.refresh(did, session.generation)
-            reply = await self._calls.send(session, self._open(session), call)
+            reply = await send(session)
         for _ in range(OVERTAKEN_TIMES):
             if error_name(reply) not in STALE_TOKEN:
                 break
@@ -108,7 +116,7 @@ class PdsSessions:
                     break
                 # OAuth tokens die when the next ones are made, which is before these are stored
                 newest = await self.refresh(did, session.generation)
-            session, reply = newest, await self._calls.send(newest, self._open(newest), call)
+            session, reply = newest, await send(newest)
         return reply
 
     async def refresh(self, did: str, seen_generation: int) -> Session:

@@ -75,6 +75,14 @@ class Resolver:
         except TimeoutError:
             raise IdentityUnreachableError(f"{identifier} was not resolved in time") from None
 
+    async def pds_of(self, did: str) -> str:
+        """The PDS that a DID's document names; about its handle nobody is asked."""
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return self._pds_url(did, await self.did_document(did))
+        except TimeoutError:
+            raise IdentityUnreachableError(f"{did} was not resolved in time") from None
+
     async def did_of(self, identifier: str) -> str:
         """The DID itself, or the one that a handle points to. Who it belongs to is not verified yet."""
         identifier = plain(identifier)
@@ -132,7 +140,7 @@ class Resolver:
                 self._policy.check(url)
                 if httpx.URL(url).raw_path != b"/" or "#" in url:
                     raise UnsafeAddressError("the PDS's address must have no path")
-                return url.rstrip("/")
+                return str(httpx.URL(url)).rstrip("/")  # one spelling, so that equal places are equal
         raise UnknownIdentityError(f"{did} has no PDS")
 
     def _document_url(self, did: str) -> str:
@@ -189,6 +197,8 @@ class Resolver:
             request = self._http.build_request("GET", url)
             reply = await send_whole(self._http, request, limit=MAX_DOCUMENT_BYTES, redirects=redirects)
         except HostNotFoundError:
+            if url.startswith(f"{self._plc_url}/"):  # whoever does not find the directory knows of no DID
+                raise IdentityUnreachableError(f"{host} was not found") from None
             return None
         except UnsafeAddressError:
             raise

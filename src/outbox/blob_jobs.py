@@ -7,7 +7,19 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, bindparam, case, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from aggregates.track import Track
 from aggregates.values import BlobRef
@@ -15,8 +27,8 @@ from eventstore.database import Database
 from eventstore.unit import Unit
 from outbox.backoff import backoff
 from outbox.hosts import OPEN
-from outbox.lanes import LeaseLostError, host_open_at, is_open, later, park_lane
-from outbox.settle import PARKING
+from outbox.lanes import LeaseLostError, host_open_at, is_open, later
+from outbox.parking import PARKING, park
 from outbox.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.targets import READY, wake_lane
 from outbox.verdict import Kind, Verdict
@@ -114,7 +126,9 @@ def _is_due(now: Any) -> Any:
 def _claim(connection: Connection, row: Any, owner: str, now: datetime, lease: timedelta) -> list[BlobJob]:
     this = (job.did == row.did, job.track_id == row.track_id)
     found = connection.execute(
-        select(blob_job).where(*this, _is_due(now)).with_for_update(skip_locked=True)
+        select(blob_job)
+        .where(*this, _is_due(now), _lane_works(row.did, row.host))
+        .with_for_update(skip_locked=True)
     ).one_or_none()
     if found is None:
         return []
@@ -123,6 +137,15 @@ def _claim(connection: Connection, row: Any, owner: str, now: datetime, lease: t
         update(blob_job).where(*this).values(lease_owner=owner, lease_until=now + lease, lease_epoch=epoch)
     )
     return [BlobJob(row.did, row.host, row.track_id, found.audio_cid, found.attempts, owner, epoch)]
+
+
+def still_works(connection: Connection, claimed: BlobJob) -> bool:
+    """Whether the job's lane works as it did: a deactivated account takes uploads, but no record that names them."""
+    return connection.scalar(select(_lane_works(claimed.did, claimed.host))) or False
+
+
+def _lane_works(did: str, host: str) -> ColumnElement[bool]:
+    return exists().where(lane.did == did, lane.host == host, lane.state == READY, ~lane.paused)
 
 
 def extend(database: Database, claimed: BlobJob, lease: timedelta) -> bool:
@@ -154,7 +177,7 @@ def give_back(database: Database, claimed: BlobJob) -> None:
 def settle_job(unit: Unit, claimed: BlobJob, verdict: Verdict | None) -> None:
     """One unit: the lease is ours, the track is as it was, the event is appended, the job ends or waits.
 
-    Without a verdict nothing was sent, because the track did not want it.
+    Without a verdict nothing was sent, because the track did not want it or its lane does not work.
     """
     unit.connection.execute(select(lane.did).where(lane.did == claimed.did).with_for_update())
     row = unit.connection.execute(
@@ -172,7 +195,7 @@ def settle_job(unit: Unit, claimed: BlobJob, verdict: Verdict | None) -> None:
         _end(unit, claimed)  # it is wanted again since
     elif verdict.kind in PARKING:
         if row.lease_owner == claimed.owner:  # else its owner has signed in meanwhile
-            park_lane(unit.connection, claimed.did, PARKING[verdict.kind])
+            park(unit.connection, claimed.did, verdict.kind, unit.now)
         _end(unit, claimed)
     else:
         _settle(unit, claimed, track, verdict, waits=row.backfill)

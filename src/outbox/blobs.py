@@ -17,7 +17,7 @@ from aggregates.values import Audio
 from eventstore.envelope import Envelope
 from eventstore.unit_of_work import EventLog
 from outbox.backoff import backoff
-from outbox.blob_jobs import LEASE, BlobJob, claim_jobs, extend, give_back, settle_job
+from outbox.blob_jobs import LEASE, BlobJob, claim_jobs, extend, give_back, settle_job, still_works
 from outbox.hosts import Word, note_if_new
 from outbox.lanes import LeaseLostError
 from outbox.pds import Pds
@@ -130,7 +130,7 @@ class BlobWorker:
                 logger.exception("blob_lease_not_extended", extra=self._named(claimed))
 
     async def _attempt(self, claimed: BlobJob) -> Verdict | None:
-        """Upload; None when the track does not want its audio on the PDS any more."""
+        """Upload; None when the track does not want its audio on the PDS any more, or its lane does not work."""
         try:
             audio = await in_thread(self._audio, claimed)
             return await self._upload(claimed, audio) if audio is not None else None
@@ -165,6 +165,8 @@ class BlobWorker:
 
     def _audio(self, claimed: BlobJob) -> Audio | None:
         with self._log.database.read() as connection:
+            if not still_works(connection, claimed):
+                return None
             recorded = self._log.stream(connection, Track.create_id(claimed.track_id))
         track = self._log.fold(Track, recorded)
         return track.audio if track is not None and track.blob_accepts(claimed.audio_cid) else None
@@ -176,7 +178,12 @@ class BlobWorker:
             return Verdict(Kind.REJECTED, TOO_LARGE_REASON, TOO_LARGE, message)
         try:
             verdict = await self._pds.upload(
-                claimed.did, self._body(audio.cid), size=audio.size, mime=audio.mime, timeout=UPLOAD_SECONDS
+                claimed.host,
+                claimed.did,
+                self._body(audio.cid),
+                size=audio.size,
+                mime=audio.mime,
+                timeout=UPLOAD_SECONDS,
             )
         except FileNotFoundError:
             return Verdict(Kind.REJECTED, MISSING_REASON, message=f"{audio.cid} is not in storage")

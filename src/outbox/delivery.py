@@ -142,14 +142,14 @@ class Delivery:
         if again.request_cid != work.base:
             return Result(work, Outcome.MISSING, Verdict(Kind.DONE))
         attempt_id = await in_thread(intend, self._database, lane, again)
-        verdict = await self._call(again, deadline.within(REQUEST_SECONDS))
+        verdict = await self._call(lane.host, again, deadline.within(REQUEST_SECONDS))
         outcome = _CONFIRMED.get(verdict.kind, Outcome.FAILED)
         return Result(work, outcome, verdict, attempt_id)
 
     async def _send(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
         for _ in range(MAX_REBASES):
             attempt_id = await in_thread(intend, self._database, lane, work)
-            verdict = await self._call(work, deadline.within(REQUEST_SECONDS))
+            verdict = await self._call(lane.host, work, deadline.within(REQUEST_SECONDS))
             if verdict.kind is not Kind.READ_BACK:
                 outcome = Outcome.DELIVERED if verdict.kind is Kind.DONE else Outcome.FAILED
                 return await self._sure(Result(work, outcome, verdict, attempt_id))
@@ -169,11 +169,11 @@ class Delivery:
                 return Result(work, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
         return Result(work, Outcome.FAILED, CONTENDED)
 
-    async def _call(self, work: Work, timeout: float) -> Verdict:
+    async def _call(self, host: str, work: Work, timeout: float) -> Verdict:
         if work.op == PUT and (body := work.body) is not None:
-            verdict = await self._pds.put(work.key, body, swap=work.base, timeout=timeout)
+            verdict = await self._pds.put(host, work.key, body, swap=work.base, timeout=timeout)
         else:
-            verdict = await self._pds.delete(work.key, swap=work.base, timeout=timeout)
+            verdict = await self._pds.delete(host, work.key, swap=work.base, timeout=timeout)
         self._recorder.attempted(work.op, verdict)
         return verdict
 

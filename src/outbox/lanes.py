@@ -23,6 +23,10 @@ from outbox.targets import AUTH_REQUIRED, DELETE, HELD, READY, insert_into
 
 lane_columns: Final = mirror_lane.c
 target_columns: Final = mirror_target.c
+GONE: Final = "gone"
+"""The state of a lane whose account nobody has known for long: an operator or a new sign-in makes it work again."""
+NO_DOUBT: Final[dict[str, Any]] = {"probe_at": NEVER, "probes": 0, "missing_since": NEVER}
+"""Of an account that is known to be where its lane is."""
 
 
 class LeaseLostError(Exception):
@@ -151,22 +155,16 @@ _CHANGE: Final = update(mirror_lane).where(lane_columns.did == bindparam("of_did
 
 
 def park_lane(connection: Connection, did: str, reason: str = AUTH_REQUIRED) -> None:
-    """Let the lane wait, with the reason; edits go on to gather in the log."""
-    change_lane(connection, did, state=reason)
-
-
-def park_flight(connection: Connection, lane: Lane, reason: str) -> None:
-    """Let the lane wait, unless its owner has signed in since it was claimed: then it was the old login that failed."""
-    connection.execute(
-        update(mirror_lane)
-        .where(lane_columns.did == lane.did, lane_columns.lease_owner == lane.owner)
-        .values(state=reason)
-    )
+    """Let the lane wait for its owner, unless the whole account is gone; edits go on to gather in the log."""
+    here = (lane_columns.did == did, lane_columns.state != GONE)
+    connection.execute(update(mirror_lane).where(*here).values(state=reason, probe_at=NEVER))
 
 
 _TOLD_UNTIL: Final = ("paced_until", "backfill_after")
 _TOLD: Final = tuple(f"{name}_{part}" for name in ("hour", "day") for part in ("limit", "left", "reset"))
 """What a PDS has told of its limits, which another PDS knows nothing of."""
+UNTOLD: Final[dict[str, Any]] = {**dict.fromkeys(_TOLD_UNTIL, PAST), **dict.fromkeys(_TOLD)}
+"""As these columns are at a PDS that has told nothing yet."""
 
 
 def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> None:
@@ -177,7 +175,7 @@ def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> No
     known_host = insert_into(connection, pds_host).values(host=host)
     connection.execute(known_host.on_conflict_do_nothing())  # no lock: a sign-in that hangs stops no claim
     insert = insert_into(connection, mirror_lane).values(
-        did=did, host=host, state=READY, due_at=at, not_before=PAST, failures=0
+        did=did, host=host, state=READY, due_at=at, not_before=PAST, failures=0, **NO_DOUBT
     )
     new, same_host = insert.excluded, lane_columns.host == host
     connection.execute(
@@ -191,6 +189,7 @@ def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> No
                 **{name: case((same_host, lane_columns[name]), else_=PAST) for name in _TOLD_UNTIL},
                 **{name: case((same_host, lane_columns[name])) for name in _TOLD},
                 "failures": new.failures,
+                **NO_DOUBT,
                 "lease_owner": None,
                 "lease_until": case((same_host, lane_columns.lease_until), else_=PAST),
             },

@@ -11,9 +11,13 @@ from outbox.targets import READY
 
 
 def seconds_until_due(database: Database) -> float:
-    """Give the time until a lane or an upload may be claimed; none or less where one may, but others are at it."""
+    """Give the time until a lane, an upload or a look at an account may be claimed; none or less where one may, but others are at it."""
     with database.read() as connection:
-        times = [*connection.execute(_LANES).one(), connection.scalar(_UPLOADS)]
+        times = [
+            *connection.execute(_LANES).one(),
+            connection.scalar(_UPLOADS),
+            connection.scalar(_PROBES),
+        ]
         earliest = min((time for time in times if time is not None), default=NEVER)
         return (earliest - database.now(connection)).total_seconds()
 
@@ -37,4 +41,9 @@ _UPLOADS: Final = (
     )
     .select_from(_OF_HOSTS.join(blob_job, blob_job.c.did == lane_columns.did))
     .where(*_AT_WORK, or_(blob_job.c.requested, blob_job.c.again))
+)
+_PROBES: Final = (
+    select(func.min(later(lane_columns.probe_at, lane_columns.lease_until)))
+    .select_from(_OF_HOSTS)
+    .where(~lane_columns.paused, ~pds_host.c.paused, lane_columns.probe_at < NEVER)
 )

@@ -13,10 +13,11 @@ from eventstore.schema import Json, Position, UtcDateTime, metadata
 from eventstore.wakeups import announce
 from outbox import pausing
 from outbox.failures import RETRIABLE, has_error
+from outbox.lanes import GONE
+from outbox.parking import PROBED, probe_now
 from outbox.status import TARGETS_AT_WORK
 from outbox.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
-from outbox.targets import READY, wake_lane
-from outbox.wishes import PROBED, backfill
+from outbox.wishes import backfill
 
 operator_action: Final = Table(
     "operator_action",
@@ -153,9 +154,7 @@ def _act(connection: Connection, database: Database, action: Action, which: Whic
     parked = select(lane.did).where(*_parked(which)).order_by(lane.did).with_for_update()
     dids = connection.scalars(parked).all()
     for did in dids:
-        wake_lane(connection, did, now)
-        this = update(mirror_lane).where(lane.did == did)
-        connection.execute(this.values(state=READY, not_before=PAST))
+        probe_now(connection, did, now, operator=True)
     return len(dids)
 
 
@@ -198,7 +197,7 @@ def _redrive_account(database: Database, did: str, track_ids: Sequence[int]) -> 
 
 
 def _parked(which: Which) -> list[ColumnElement[bool]]:
-    return [lane.state.in_(PROBED), lane.host != "", *_whose(which)]
+    return [lane.state.in_((*PROBED, GONE)), lane.host != "", *_whose(which)]
 
 
 def _failing(which: Which) -> list[ColumnElement[bool]]:

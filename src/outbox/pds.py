@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any, Final
 
 import httpx
@@ -24,6 +25,9 @@ DELETE_RECORD: Final = "com.atproto.repo.deleteRecord"
 GET_RECORD: Final = "com.atproto.repo.getRecord"
 UPLOAD_BLOB: Final = "com.atproto.repo.uploadBlob"
 DESCRIBE_SERVER: Final = "com.atproto.server.describeServer"
+GET_REPO_STATUS: Final = "com.atproto.sync.getRepoStatus"
+GET_LATEST_COMMIT: Final = "com.atproto.sync.getLatestCommit"
+REPO_NOT_FOUND: Final = "RepoNotFound"
 READ_TIMEOUT: Final = 15.0
 READ_BYTES: Final = 16 * 1024 * 1024
 TOLD_BY_HEADERS: Final = (
@@ -58,6 +62,15 @@ class Remote:
     body: Record | None
 
 
+class Standing(Enum):
+    """How an account stands with a host."""
+
+    ACTIVE = "active"
+    INACTIVE = "deactivated, suspended or taken down"
+    ABSENT = "not there"
+    UNKNOWN = "the host does not say"
+
+
 class RemoteUnknownError(Exception):
     """The PDS did not say what it holds."""
 
@@ -73,23 +86,27 @@ class Pds:
         self._sessions = sessions
         self._http = http
 
-    async def put(self, key: RecordKey, record: Record, *, swap: str | None, timeout: float) -> Verdict:
+    async def put(
+        self, host: str, key: RecordKey, record: Record, *, swap: str | None, timeout: float
+    ) -> Verdict:
         """Write the record if the PDS still holds `swap`; None means that it must hold nothing."""
         body = {**_repo(key), "record": record, "validate": False, "swapRecord": swap}
-        verdict = await self._send(key.did, PUT_RECORD, timeout, json=body)
+        verdict = await self._send(key.did, PUT_RECORD, timeout, host=host, json=body)
         if verdict.kind is Kind.DONE and not is_record_cid(verdict.cid):
             return replace(verdict, kind=Kind.AMBIGUOUS, error=UNREADABLE)
         return verdict
 
-    async def delete(self, key: RecordKey, *, swap: str | None, timeout: float) -> Verdict:
+    async def delete(self, host: str, key: RecordKey, *, swap: str | None, timeout: float) -> Verdict:
         """Delete the record if the PDS still holds `swap`; an absent record is done."""
         body = _repo(key) if swap is None else {**_repo(key), "swapRecord": swap}
-        return await self._send(key.did, DELETE_RECORD, timeout, json=body)
+        return await self._send(key.did, DELETE_RECORD, timeout, host=host, json=body)
 
-    async def upload(self, did: str, body: BodyFactory, *, size: int, mime: str, timeout: float) -> Verdict:
+    async def upload(
+        self, host: str, did: str, body: BodyFactory, *, size: int, mime: str, timeout: float
+    ) -> Verdict:
         """Upload a blob; `size` is sent, since a chunked body over the limit hangs the next request."""
         headers = {"content-type": mime, "content-length": str(size)}
-        return await self._send(did, UPLOAD_BLOB, timeout, body=body, headers=headers)
+        return await self._send(did, UPLOAD_BLOB, timeout, host=host, body=body, headers=headers)
 
     async def get(self, host: str, key: RecordKey, *, timeout: float = READ_TIMEOUT) -> Remote:
         """Read the record, without a login; raises RemoteUnknownError when the PDS does not tell."""
@@ -108,6 +125,22 @@ class Pds:
         body = (await self.read(host, DESCRIBE_SERVER, READ_TIMEOUT)).body
         limit = body.get("blobUploadLimit") if isinstance(body, dict) else None
         return limit if isinstance(limit, int) and limit > 0 else None
+
+    async def standing(self, host: str, did: str, *, timeout: float = READ_TIMEOUT) -> Standing:
+        """Ask, without a login, whether the account can work there."""
+        status = await self.read(host, GET_REPO_STATUS, timeout, {"did": did})
+        match status.body:
+            case {"active": bool(active)} if status.kind is Kind.DONE:
+                return Standing.ACTIVE if active else Standing.INACTIVE
+        if status.kind in {Kind.NOT_SENT, Kind.PACED} or status.error == REPO_NOT_FOUND:
+            return Standing.ABSENT if status.error == REPO_NOT_FOUND else Standing.UNKNOWN
+        commit = await self.read(host, GET_LATEST_COMMIT, timeout, {"did": did})  # older than getRepoStatus
+        match commit:
+            case Verdict(kind=Kind.DONE, body={"rev": str()}):
+                return Standing.ACTIVE
+            case Verdict(kind=Kind.INACTIVE):
+                return Standing.INACTIVE
+        return Standing.ABSENT if commit.error == REPO_NOT_FOUND else Standing.UNKNOWN
 
     async def read(
         self, host: str, nsid: str, timeout: float, params: dict[str, str] | None = None

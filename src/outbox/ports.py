@@ -17,6 +17,10 @@ class SessionUnavailableError(Exception):
     """The login could not be renewed just now; nothing was sent."""
 
 
+class DirectoryUnavailableError(Exception):
+    """Nobody said just now where the account is."""
+
+
 class Sessions(Protocol):
     """Requests in the name of an account, with its token renewed when needed."""
 
@@ -26,13 +30,24 @@ class Sessions(Protocol):
         method: str,
         nsid: str,
         *,
+        host: str,
         params: dict[str, Any] | None = None,
         json: Any = None,
         body: BodyFactory | None = None,
         headers: dict[str, str] | None = None,
         timeout: float = 30.0,
     ) -> httpx.Response:
-        """Send to the account's PDS; raises the two errors above and httpx's."""
+        """Send to the account's PDS, if that is `host`; raises the first two errors above and httpx's.
+
+        A login at another PDS is none here: nothing is sent, and the account has to sign in.
+        """
+
+
+class Directory(Protocol):
+    """Where accounts are, by the documents of their DIDs as they are now."""
+
+    async def host_of(self, did: str) -> str | None:
+        """Give the account's PDS, or None when nobody knows the account; raises DirectoryUnavailableError."""
 
 
 class AudioSource(Protocol):

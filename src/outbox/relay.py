@@ -20,6 +20,8 @@ from outbox.delivery import Delivery, Outcome, Result
 from outbox.forgotten import wake_forgotten
 from outbox.lanes import Lane, LeaseLostError, give_up, release
 from outbox.next_due import seconds_until_due
+from outbox.parking import look_for_unanswered
+from outbox.probes import Probes
 from outbox.record import RecordUrls
 from outbox.recorder import SILENCE, Recorder
 from outbox.settle import relay_envelope, settle
@@ -67,6 +69,7 @@ class Relay:
         log: EventLog,
         delivery: Delivery,
         blobs: BlobWorker,
+        probes: Probes,
         urls: RecordUrls,
         *,
         owner: str,
@@ -77,6 +80,7 @@ class Relay:
         self._log = log
         self._delivery = delivery
         self._blobs = blobs
+        self._probes = probes
         self._urls = urls
         self._owner = owner
         self._limits = limits
@@ -114,20 +118,22 @@ class Relay:
             await asyncio.wait({stopped}, timeout=max(0.0, looked_at + GATHER_SECONDS - self._loop.time()))
         stopped.cancel()
         self._stopping = True
-        await asyncio.gather(self._blobs.stop(STOP_SECONDS), *self._turns, return_exceptions=True)
+        others = (self._blobs.stop(STOP_SECONDS), self._probes.stop(STOP_SECONDS))
+        await asyncio.gather(*others, *self._turns, return_exceptions=True)
         self._stopping = False
 
     async def run_once(self) -> Counter[Outcome]:
         """Deliver everything that is due now, and count how it ended."""
         ended: Counter[Outcome] = Counter()
-        while await self._start_due() or self._turns or self._blobs.busy:
+        while await self._start_due() or self._turns or self._blobs.busy or self._probes.busy:
             for counts in await asyncio.gather(*self._turns):
                 ended += counts
             await self._blobs.drain()
+            await self._probes.drain()
         return ended
 
     async def _start_due(self) -> bool:
-        started = await self._blobs.start_due()
+        started = any([await self._blobs.start_due(), await self._probes.start_due()])
         room = self._limits.lanes - len(self._turns)
         if room <= 0:
             return started
@@ -152,7 +158,7 @@ class Relay:
         seconds = await in_thread(seconds_until_due, self._log.database)
         if seconds <= 0:  # it is due, but others are at it, or at its host
             return BUSY_SECONDS
-        busy = self._turns or self._blobs.busy
+        busy = self._turns or self._blobs.busy or self._probes.busy
         return min(max(seconds, LEAST_SECONDS), BUSY_SECONDS if busy else IDLE_SECONDS)
 
     def _turn_ended(self, turn: "asyncio.Task[Counter[Outcome]]") -> None:
@@ -163,6 +169,7 @@ class Relay:
         now = asyncio.get_running_loop().time()
         if now >= self._look_at:
             await in_thread(wake_forgotten, self._log.database)
+            await in_thread(look_for_unanswered, self._log.database)
             self._look_at = now + LOOK_SECONDS
 
     async def _pause(self, stopped: "asyncio.Task[bool]", seconds: float) -> None:

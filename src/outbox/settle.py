@@ -2,7 +2,7 @@
 
 import logging
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from aggregates.track import Track
 from eventstore.envelope import Envelope
@@ -13,21 +13,16 @@ from outbox.dag_cbor import encode
 from outbox.delivery import Outcome, Result
 from outbox.hosts import Word, heard, note
 from outbox.journal import CANCELLED, breaks_down, conclude, note_unsent
-from outbox.lanes import Lane, change_lane, lock_lane, park_flight, slow_down
+from outbox.lanes import Lane, change_lane, lock_lane, slow_down
 from outbox.observations import CLEAN, hold, looked, note_look, note_missing, set_target
 from outbox.pacing import lane_budget
+from outbox.parking import doubt, no_doubt, park
 from outbox.tables import NEVER, PAST, blob_job
-from outbox.targets import AUTH_REQUIRED, PUT, upsert
+from outbox.targets import PUT, upsert
 from outbox.verdict import Kind, Phase, Verdict
 from outbox.work import Work
 
 logger = logging.getLogger(__name__)
-
-PARKING: Final = {
-    Kind.SIGN_IN: AUTH_REQUIRED,
-    Kind.INACTIVE: "account_inactive",
-    Kind.MOVED: "identity_stale",
-}
 
 
 def relay_envelope(lane: Lane) -> Envelope:
@@ -98,7 +93,7 @@ def _acknowledge(unit: Unit, lane: Lane, result: Result) -> None:
         **CLEAN,
         backfill=False,
     )
-    change_lane(unit.connection, lane.did, failures=0, **_told(result.verdict, unit.now))
+    no_doubt(unit.connection, lane.did, failures=0, **_told(result.verdict, unit.now))
 
 
 def _told(verdict: Verdict, now: datetime) -> dict[str, Any]:
@@ -133,7 +128,7 @@ def _note_failure(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> None:
                 paced.update(state="paced", reason="paced", not_before=PAST)
             set_target(unit, work, **paced)
         case Kind.SIGN_IN | Kind.INACTIVE | Kind.MOVED:
-            park_flight(unit.connection, lane, PARKING[verdict.kind])
+            park(unit.connection, lane.did, verdict.kind, unit.now, flight=lane)
         case _ if _is_rejected(unit, lane, work, verdict):
             set_target(unit, work, state="rejected", reason=verdict.error, **failure)
         case _:
@@ -148,6 +143,7 @@ def _try_again(unit: Unit, lane: Lane, work: Work, verdict: Verdict, failure: di
     set_target(unit, work, **failure)
     if verdict.concerns_host:
         slow_down(unit.connection, lane.did, unit.now, at_least=verdict.asked(unit.now))
+        doubt(unit.connection, lane.did, unit.now)
 
 
 def _is_rejected(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> bool:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, bindparam, case, false, func, literal, 
 
 from outbox.journal import ACKING, CANCELLED
 from outbox.lanes import later
+from outbox.parking import PROBED
 from outbox.pds import RecordKey
 from outbox.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
 from outbox.targets import DELETE, HELD, READY
@@ -93,6 +94,7 @@ MIRRORS: Final = (
         STATE.label("mirror_state"),
         REASON.label("mirror_reason"),
         later(lane.not_before, lane.paced_until).label("lane_not_before"),
+        lane.probe_at.label("lane_probe_at"),
         blob_job.c.last_error.label("blob_error"),
     )
     .select_from(TARGETS_AT_WORK)
@@ -109,14 +111,13 @@ def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirro
 
 def _mirror(row: Any) -> Mirror:
     state, reason = row.mirror_state, row.mirror_reason
-    waiting = state == PENDING
     return Mirror(
         track_id=row.track_id,
         state=state,
         reason=reason,
         generation=row.desired_gen,
         acked_generation=row.acked_gen,
-        next_attempt_at=max(row.not_before, row.lane_not_before) if waiting and reason in DATED else None,
+        next_attempt_at=_next_attempt_at(row, state, reason),
         desired_op=row.desired_op,
         record_uri=RecordKey(row.did, row.collection, row.rkey).uri,
         record_cid=row.observed_cid,
@@ -124,6 +125,13 @@ def _mirror(row: Any) -> Mirror:
         attempts=row.attempts,
         blob_error=row.blob_error,
     )
+
+
+def _next_attempt_at(row: Any, state: str, reason: str | None) -> datetime | None:
+    """Give when something is tried again, where a time will bring that: a parked account is looked at."""
+    if state == PENDING and reason in DATED:
+        return max(row.not_before, row.lane_not_before)
+    return row.lane_probe_at if state == PARKED and reason in PROBED else None
 
 
 def waiting_records(connection: Connection, did: str) -> dict[str, int]:

@@ -84,9 +84,13 @@ mirror_lane = Table(
     Column("failures", Integer, nullable=False, server_default=text("0")),
     *_budget("hour"),
     *_budget("day"),
+    Column("probe_at", UtcDateTime, nullable=False, server_default=_NEVER),
+    Column("probes", Integer, nullable=False, server_default=text("0")),
+    Column("missing_since", UtcDateTime, nullable=False, server_default=_NEVER),
     *_lease(),
     Column("is_backfill", Boolean, nullable=False, server_default=false()),
     Index("ix_mirror_lane_due", "host", "due_at", "did"),
+    Index("ix_mirror_lane_probe", "probe_at"),
 )
 
 mirror_target = Table(

@@ -7,25 +7,22 @@ from typing import Final
 from sqlalchemy import Connection, and_, exists, or_, select, update
 
 from outbox.lanes import is_open, lane_columns, target_columns
+from outbox.parking import probe_now
 from outbox.pds import RecordKey
 from outbox.tables import PAST, blob_job, mirror_lane, mirror_target
-from outbox.targets import READY, wake_lane
+from outbox.targets import wake_lane
 
 MOST_IN_A_STATEMENT: Final = 1000
-PROBED: Final = ("account_inactive", "identity_stale")
-"""Parked for what may be over by now, which only a try can tell; the others wait for a sign-in."""
 
 
 def retry(connection: Connection, did: str, track_id: int, now: datetime) -> None:
-    """Make the record, and its lane with it, due at once; a rejected record gets another try."""
+    """Make the record, and its lane with it, due at once; a rejected record gets another try.
+
+    An account that the lane waits for is looked at first.
+    """
     wake_lane(connection, did, now)
-    this_lane = lane_columns.did == did
-    connection.execute(update(mirror_lane).where(this_lane).values(not_before=PAST))
-    connection.execute(
-        update(mirror_lane)
-        .where(this_lane, lane_columns.state.in_(PROBED), lane_columns.host != "")
-        .values(state=READY)
-    )
+    connection.execute(update(mirror_lane).where(lane_columns.did == did).values(not_before=PAST))
+    probe_now(connection, did, now)
     connection.execute(
         update(mirror_target)
         .where(target_columns.track_id == track_id, target_columns.state.not_in(("held", "blob")))

@@ -9,11 +9,13 @@ from sqlalchemy import Connection
 
 from eventstore.database import Database
 from eventstore.wakeups import announce
+from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from identity.errors import SessionUnavailableError as CannotUseSessionError
 from identity.errors import SignInRequiredError as MustSignInError
 from identity.pds_sessions import PdsSessions
+from identity.resolution import Resolver
 from outbox.lanes import park_lane, resume_lane
-from outbox.ports import BodyFactory, SessionUnavailableError, SignInRequiredError
+from outbox.ports import BodyFactory, DirectoryUnavailableError, SessionUnavailableError, SignInRequiredError
 from storage.errors import BytesMissingError, MediaGoneError
 from storage.media import Media
 
@@ -30,6 +32,7 @@ class SessionsOfIdentity:
         method: str,
         nsid: str,
         *,
+        host: str,
         params: dict[str, Any] | None = None,
         json: Any = None,
         body: BodyFactory | None = None,
@@ -39,12 +42,36 @@ class SessionsOfIdentity:
         """Send, and rename what identity says when it can't."""
         try:
             return await self._sessions.request(
-                did, method, nsid, params=params, json=json, body=body, headers=headers, timeout=timeout
+                did,
+                method,
+                nsid,
+                pds_url=host,
+                params=params,
+                json=json,
+                body=body,
+                headers=headers,
+                timeout=timeout,
             )
         except MustSignInError as error:
             raise SignInRequiredError(str(error)) from error
         except CannotUseSessionError as error:
             raise SessionUnavailableError(str(error)) from error
+
+
+class DirectoryOfIdentity:
+    """The outbox's Directory: the documents of DIDs, resolved anew each time."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver: Final = resolver
+
+    async def host_of(self, did: str) -> str | None:
+        """Ask for the PDS, and rename what identity says when it can't tell."""
+        try:
+            return await self._resolver.pds_of(did)
+        except UnknownIdentityError:
+            return None
+        except (IdentityUnreachableError, UnsafeAddressError) as error:
+            raise DirectoryUnavailableError(str(error)) from error
 
 
 class AudioOfStorage:

@@ -16,17 +16,19 @@ from eventstore.database import Database
 from eventstore.unit_of_work import EventLog
 from eventstore.wakeups import Announcer, Listener
 from identity.pds_sessions import PdsSessions
+from identity.resolution import Resolver
 from outbox.blobs import BlobWorker
 from outbox.delivery import Delivery
 from outbox.lexicon import track_lexicon
 from outbox.pds import Pds
+from outbox.probes import Probes
 from outbox.record import RecordUrls
 from outbox.recorder import Recorder
 from outbox.relay import Relay, RelayLimits
 from outbox.targets import MirrorTargets
 from outbox.waits import MirrorWaits
 from projections.read_models import READ_MODELS
-from service.adapters import AudioOfStorage, SessionsOfIdentity, process_name
+from service.adapters import AudioOfStorage, DirectoryOfIdentity, SessionsOfIdentity, process_name
 from service.job_lease import JobLeases
 from service.metrics import Metrics
 from service.people import People, client_of_people, guarded_client, people
@@ -98,7 +100,16 @@ def build(settings: Settings) -> Application:
     copies = public_copies(media.store)
     publisher = Publisher(media, copies) if copies is not None else None
     urls = RecordUrls(settings.base_url, copies.public_address if copies is not None else None)
-    relay = _relay(settings, log=log, media=media, pds=pds, urls=urls, owner=owner, recorder=metrics)
+    relay = _relay(
+        settings,
+        log=log,
+        media=media,
+        pds=pds,
+        resolver=known.resolver,
+        urls=urls,
+        owner=owner,
+        recorder=metrics,
+    )
     announcer = Announcer(database)
     services = _services(
         settings,
@@ -149,6 +160,7 @@ def _relay(
     log: EventLog,
     media: Media,
     pds: Pds,
+    resolver: Resolver,
     urls: RecordUrls,
     owner: str,
     recorder: Recorder,
@@ -158,6 +170,7 @@ def _relay(
         log,
         Delivery(log.database, pds, urls, track_lexicon(), recorder=recorder),
         BlobWorker(log, pds, AudioOfStorage(media), owner=owner, lease=lease, recorder=recorder),
+        Probes(log.database, pds, DirectoryOfIdentity(resolver), owner=owner, lease=lease),
         urls,
         owner=owner,
         limits=RelayLimits(settings.lanes, lease),

@@ -19,6 +19,7 @@ from outbox.delivery import Delivery
 from outbox.lanes import resume_lane
 from outbox.lexicon import track_lexicon
 from outbox.pds import Pds
+from outbox.probes import Probes
 from outbox.relay import Relay, RelayLimits
 from outbox.tables import blob_job, mirror_target
 from projections.media_references import media_references
@@ -26,6 +27,7 @@ from service.adapters import AudioOfStorage
 from service.bootstrap import build
 from tests.api.fake_pds import HOST, FakePds
 from tests.media_samples import samples
+from tests.outbox.places import Places
 
 
 def did_of(name):
@@ -80,6 +82,7 @@ class World:
             self.log,
             Delivery(self.database, pds, self.services.urls, track_lexicon()),
             BlobWorker(self.log, pds, AudioOfStorage(self.made.media), owner="test"),
+            Probes(self.database, pds, Places(HOST), owner="test"),
             self.services.urls,
             owner="test",
             limits=RelayLimits(4, timedelta(seconds=60)),

@@ -34,6 +34,10 @@ class MemoryPds:
     uploaded: dict[tuple[str, str], bytes] = field(default_factory=dict)
     commits: int = 0
     blob_limit: int | None = None
+    statuses: dict[str, str] = field(default_factory=dict)
+    """Of the accounts that are not active: deactivated, takendown or deleted."""
+    lacks: set[str] = field(default_factory=set)
+    """Methods that this PDS is too old to know."""
 
     def transport(self) -> httpx.MockTransport:
         """What an httpx client speaks to."""
@@ -59,6 +63,7 @@ class MemoryPds:
     def _answer(self, request: httpx.Request) -> httpx.Response:
         nsid = request.url.path.rsplit(".", 1)[1]
         try:
+            self._require_known(nsid)
             if nsid == "uploadBlob":
                 return httpx.Response(200, json=self._upload(request))
             body = dict(request.url.params) if request.method == "GET" else json.loads(request.content)
@@ -68,6 +73,7 @@ class MemoryPds:
 
     def _putRecord(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         key, record = _key(body), body["record"]
+        self._require_active(body["repo"])
         if self.records.get(key) != record:
             self._swap(key, body)
             self._keep(key, record)
@@ -76,6 +82,7 @@ class MemoryPds:
 
     def _deleteRecord(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         key = _key(body)
+        self._require_active(body["repo"])
         if key not in self.records:
             return {}
         self._swap(key, body)
@@ -83,16 +90,44 @@ class MemoryPds:
         return {"commit": {"rev": f"rev{self.commits}"}}
 
     def _getRecord(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        if body["repo"] in self.statuses:
+            raise XrpcError("InvalidRequest", "Could not locate record")
         record = self.get_record(*_key(body))
         if record is None:
             raise XrpcError("RecordNotFound")
         return {"uri": "at://", **record}
+
+    def _getRepoStatus(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        status = self.statuses.get(body["did"])
+        if status == "deleted":
+            raise XrpcError("RepoNotFound")
+        return {
+            "did": body["did"],
+            "active": status is None,
+            **({} if status is None else {"status": status}),
+        }
+
+    def _getLatestCommit(self, body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        if body["did"] in self.statuses:
+            raise XrpcError(_OF_READS[self.statuses[body["did"]]])
+        return {"cid": "bafyrei", "rev": f"rev{self.commits}"}
+
+    def _require_known(self, nsid: str) -> None:
+        if nsid in self.lacks:
+            raise XrpcError("MethodNotImplemented", status=501)
+
+    def _require_active(self, did: str, *, upload: bool = False) -> None:
+        status = self.statuses.get(did)
+        if status is not None and not (upload and status == "deactivated"):
+            error = _OF_WRITES[status]
+            raise XrpcError(error, status=403 if error == "AccountNotFound" else 401)
 
     def _describeServer(self, _body: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {} if self.blob_limit is None else {"blobUploadLimit": self.blob_limit}
 
     def _upload(self, request: httpx.Request) -> dict[str, Any]:
         data, did = request.content, request.headers["x-did"]
+        self._require_active(did, upload=True)
         cid = "b" + b32encode(b"\x01\x55\x12\x20" + hashlib.sha256(data).digest()).decode().lower().rstrip(
             "="
         )
@@ -126,6 +161,14 @@ class MemoryPds:
         self.blobs = others | {at: data for at, data in known.items() if at in kept}
         if wanted is not None:
             self.uploaded.pop((did, wanted), None)
+
+
+_OF_WRITES = {
+    "deactivated": "AccountDeactivated",
+    "takendown": "AccountTakedown",
+    "deleted": "AccountNotFound",
+}
+_OF_READS = {"deactivated": "RepoDeactivated", "takendown": "RepoTakendown", "deleted": "RepoNotFound"}
 
 
 def _key(body: dict[str, Any]) -> Key:

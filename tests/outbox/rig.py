@@ -24,6 +24,8 @@ from outbox.delivery import Delivery, Outcome
 from outbox.lanes import Lane, resume_lane
 from outbox.lexicon import track_lexicon
 from outbox.pds import Pds
+from outbox.ports import SignInRequiredError
+from outbox.probes import Probes
 from outbox.record import RecordUrls
 from outbox.relay import Relay, RelayLimits
 from outbox.status import Mirror, mirrors
@@ -31,11 +33,13 @@ from outbox.targets import MirrorTargets
 from outbox.wishes import retry
 from tests.dsl import ALICE, COLLECTION, a_track
 from tests.outbox.memory_pds import MemoryPds
+from tests.outbox.places import Places
 from tests.servers.atproto import PdsAccount
 
 ARTIST = Envelope(actor="artist", via="test", request_id="test")
 URLS = RecordUrls("http://127.0.0.1:8000")
 ANYONE = "anyone"
+ANYWHERE = ""
 Fault = Callable[[Callable[[], Any]], Any]
 
 
@@ -74,6 +78,8 @@ class Wire:
     http: httpx.AsyncClient
     did: str
     token: str
+    at: str = ""
+    """The PDS that the login is for; anywhere as long as that plays no part."""
     faults: list[Fault] = field(default_factory=list)
     sent: list[tuple[str, Any]] = field(default_factory=list)
 
@@ -83,6 +89,7 @@ class Wire:
         method: str,
         nsid: str,
         *,
+        host,
         params=None,
         json=None,
         body=None,
@@ -90,6 +97,8 @@ class Wire:
         timeout=30.0,
     ) -> httpx.Response:
         assert self.did in {did, ANYONE}
+        if self.at not in {ANYWHERE, host}:
+            raise SignInRequiredError
 
         async def send() -> httpx.Response:
             content = {"content": body()} if body is not None else {"json": json}
@@ -152,6 +161,7 @@ class Rig:
         self.bytes = Bytes()
         self._api = Pds(wire, wire.http)
         self.delivery = Delivery(database, self._api, URLS, track_lexicon())
+        self.places = Places(pds.url)
         self.relay = self.another_relay("relay-1")
         self.sign_in()
 
@@ -164,7 +174,8 @@ class Rig:
         """One more relay process's worth of relay."""
         blobs = BlobWorker(self.log, self._api, self.bytes, owner=owner)
         limits = RelayLimits(lease=timedelta(seconds=lease))
-        return Relay(self.log, self.delivery, blobs, URLS, owner=owner, limits=limits)
+        probes = Probes(self.database, self._api, self.places, owner=owner)
+        return Relay(self.log, self.delivery, blobs, probes, URLS, owner=owner, limits=limits)
 
     def upload(self, track_id: int = 1, **fields: Any) -> Track:
         """An artist uploads a track."""

@@ -48,8 +48,8 @@ def pds_that(answer: httpx.Response | Exception) -> tuple[Pds, Answers]:
 
 async def test_a_put_carries_its_swap_also_when_nothing_must_be_there() -> None:
     pds, answers = pds_that(httpx.Response(200, json={"cid": CID, "commit": {"rev": "r"}}))
-    verdict = await pds.put(KEY, RECORD, swap=None, timeout=5)
-    await pds.put(KEY, RECORD, swap=CID, timeout=5)
+    verdict = await pds.put(HOST, KEY, RECORD, swap=None, timeout=5)
+    await pds.put(HOST, KEY, RECORD, swap=CID, timeout=5)
     assert (verdict.kind, verdict.cid, verdict.rev) == (Kind.DONE, CID, "r")
     assert [sent["swapRecord"] for sent in answers.sent] == [None, CID]
     assert all(sent["validate"] is False for sent in answers.sent)
@@ -60,14 +60,14 @@ async def test_a_put_carries_its_swap_also_when_nothing_must_be_there() -> None:
 )
 async def test_a_put_without_a_cid_in_its_answer_is_not_known_to_be_done(body: dict) -> None:
     pds, _ = pds_that(httpx.Response(200, json=body))
-    verdict = await pds.put(KEY, RECORD, swap=None, timeout=5)
+    verdict = await pds.put(HOST, KEY, RECORD, swap=None, timeout=5)
     assert (verdict.kind, verdict.concerns_host) == (Kind.AMBIGUOUS, True)
 
 
 @pytest.mark.parametrize("body", [{}, {"commit": {"rev": "r"}}])
 async def test_a_delete_is_done_with_and_without_a_commit(body: dict) -> None:
     pds, answers = pds_that(httpx.Response(200, json=body))
-    assert (await pds.delete(KEY, swap=CID, timeout=5)).kind is Kind.DONE
+    assert (await pds.delete(HOST, KEY, swap=CID, timeout=5)).kind is Kind.DONE
     assert answers.sent[0]["swapRecord"] == CID
 
 
@@ -84,7 +84,7 @@ async def test_a_delete_is_done_with_and_without_a_commit(body: dict) -> None:
 )
 async def test_an_error_on_the_way_is_a_verdict(error: Exception, kind: Kind) -> None:
     pds, _ = pds_that(error)
-    assert (await pds.put(KEY, RECORD, swap=None, timeout=5)).kind is kind
+    assert (await pds.put(HOST, KEY, RECORD, swap=None, timeout=5)).kind is kind
 
 
 async def test_a_request_that_never_ends_ends_in_time() -> None:
@@ -93,7 +93,7 @@ async def test_a_request_that_never_ends_ends_in_time() -> None:
             await asyncio.Event().wait()
             raise AssertionError
 
-    verdict = await Pds(Hangs(), httpx.AsyncClient()).put(KEY, RECORD, swap=None, timeout=0.01)
+    verdict = await Pds(Hangs(), httpx.AsyncClient()).put(HOST, KEY, RECORD, swap=None, timeout=0.01)
     assert (verdict.kind, verdict.error) == (Kind.AMBIGUOUS, "TimeoutError")
 
 

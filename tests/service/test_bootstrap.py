@@ -82,7 +82,9 @@ def test_parts_share_database_and_sessions(
         await application.services.sign_in.sign_in(pds_account.handle, SecretStr(pds_account.app_password))
         sessions = SessionsOfIdentity(application.sessions)
         try:
-            return await sessions.request(pds_account.did, "GET", "com.atproto.server.getSession", timeout=10)
+            return await sessions.request(
+                pds_account.did, "GET", "com.atproto.server.getSession", host=pds.url, timeout=10
+            )
         finally:
             await application.close()
 
@@ -144,7 +146,7 @@ class Refusing:
 def test_errors_of_identity_reach_the_outbox_in_its_words(error: Exception, renamed: type[Exception]) -> None:
     sessions = SessionsOfIdentity(Refusing(error))  # type: ignore[arg-type]
     with pytest.raises(renamed):
-        asyncio.run(sessions.request("did:plc:a", "GET", "a.b.c"))
+        asyncio.run(sessions.request("did:plc:a", "GET", "a.b.c", host="https://pds.example.com"))
 
 
 def test_audio_that_is_not_there_is_told_in_the_outbox_words(application: Application) -> None:

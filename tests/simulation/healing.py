@@ -4,7 +4,7 @@ from sqlalchemy import or_, select
 
 from outbox.status import Mirror
 from outbox.tables import NEVER, blob_job, mirror_lane, mirror_target
-from outbox.wishes import PROBED
+from outbox.targets import AUTH_REQUIRED
 from tests.simulation.fake_account import Status
 from tests.simulation.fates import WELL
 from tests.simulation.virtual_time import Life
@@ -14,7 +14,7 @@ WAITING = frozenset({"held", "detached", "rejected"})
 
 
 def heal(world: World) -> None:
-    """All faults end, and everybody is signed in; nothing else is done."""
+    """All faults end, and everybody's account is active; nothing else is done."""
     world.network.plan = lambda: WELL
     world.network.down.clear()
     world.network.silent.clear()
@@ -23,26 +23,24 @@ def heal(world: World) -> None:
         each.process.thaw()
     for did in world.dids:
         world.host_of(did).set_status(did, Status.ACTIVE)
-        if not world.is_signed_in(did):
-            world.sign_in(did)
     if not world.living():
         world.start_relay()
 
 
-def settle_down(world: World, *, hours: float = 6.0) -> None:
+def settle_down(world: World, *, hours: float = 72.0) -> None:
     """Let the relays work until nothing is left to do that needs no person."""
     step, end = 5.0, world.loop.time() + hours * 3600
     while not is_quiet(world):
         assert world.loop.time() < end, f"not quiet after {hours} hours: {unsettled(world)}"
-        _bring_back(world)
+        _sign_in_where_asked(world)
         world.advance(step)
         step = min(step * 1.5, 600.0)
 
 
-def _bring_back(world: World) -> None:
-    """In place of the probes that lanes will have: accounts that were away when a relay asked are active again."""
+def _sign_in_where_asked(world: World) -> None:
+    """People do what their lane says; from every other wait it finds out by itself."""
     for did in world.dids:
-        if world.lane(did).state in PROBED:
+        if world.lane(did).state == AUTH_REQUIRED:
             world.sign_in(did)
 
 

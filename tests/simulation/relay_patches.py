@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 from eventstore.database import Database
 from outbox import blobs as blobs_module
+from outbox import probes as probes_module
 from outbox import relay as relay_module
 from outbox.tables import blob_job, mirror_lane, mirror_target
 from tests.simulation.memory_database import driver_of
@@ -64,6 +65,7 @@ def patched(
         patch.object(relay_module, "claim", looks.wrap(counted, mirror_lane)),
         patch.object(relay_module, "wake_forgotten", looks.wrap(relay_module.wake_forgotten, mirror_target)),
         patch.object(blobs_module, "claim_jobs", looks.wrap(blobs_module.claim_jobs, blob_job)),
+        patch.object(probes_module, "claim_probes", looks.wrap(probes_module.claim_probes, mirror_lane)),
     )
     for each in patches:
         each.start()

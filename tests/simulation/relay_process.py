@@ -11,14 +11,16 @@ import httpx
 from aggregates.values import Audio
 from eventstore.unit_of_work import EventLog
 from identity.pds_sessions import PdsSessions
+from identity.resolution import Resolver
 from identity.seal import Seal
 from outbox.blobs import BlobWorker
 from outbox.delivery import Delivery
 from outbox.lexicon import Lexicon, track_lexicon
 from outbox.pds import Pds
+from outbox.probes import Probes
 from outbox.record import RecordUrls
 from outbox.relay import Relay, RelayLimits
-from service.adapters import LanesOfAccounts, SessionsOfIdentity
+from service.adapters import DirectoryOfIdentity, LanesOfAccounts, SessionsOfIdentity
 from tests.simulation.fake_values import blob_cid
 from tests.simulation.network import Network
 from tests.simulation.virtual_time import Process, VirtualLoop
@@ -69,6 +71,7 @@ class RelayProcess:
             log,
             Delivery(log.database, pds, URLS, lexicon()),
             BlobWorker(log, pds, audio, owner=name),
+            Probes(log.database, pds, DirectoryOfIdentity(Resolver(None, [], http)), owner=name),
             URLS,
             owner=name,
             limits=RelayLimits(4, LEASE),

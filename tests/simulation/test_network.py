@@ -39,9 +39,9 @@ class Scene:
         self.http = httpx.AsyncClient(transport=self.network)
         self.api = Pds(self, self.http)
 
-    async def request(self, _did, method, nsid, *, timeout, **request):
+    async def request(self, _did, method, nsid, *, host, timeout, **request):
         headers = {"authorization": f"Bearer {self.token}"}
-        url = f"{HOST}/xrpc/{nsid}"
+        url = f"{host}/xrpc/{nsid}"
         sent = self.http.build_request(method, url, headers=headers, timeout=timeout, **request)
         try:
             return await self.http.send(sent)
@@ -51,7 +51,7 @@ class Scene:
     def put(self, title="one", *, fate=fates.WELL, swap=None):
         self.network.plan = fates.Script([fate])
         record = {"$type": COLLECTION, "title": title}
-        return self.loop.run(self.api.put(KEY, record, swap=swap, timeout=30.0))
+        return self.loop.run(self.api.put(HOST, KEY, record, swap=swap, timeout=30.0))
 
     @property
     def titles(self):

@@ -1,0 +1,113 @@
+"""Parking: what makes a lane wait for its owner or its account, and when its account is looked at again.
+
+A lane that waits for its account leaves by itself: at `probe_at` probes.py looks at the account, the more rarely the
+more often it was found away. Edits go on to gather in the log meanwhile.
+"""
+
+import random
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, bindparam, case, literal, select, true, update
+
+from eventstore.database import Database
+from outbox.lanes import GONE, NO_DOUBT, Lane, host_open_at, lane_columns, lane_due_at
+from outbox.tables import NEVER, mirror_lane, pds_host
+from outbox.targets import AUTH_REQUIRED, READY
+from outbox.verdict import Kind
+
+INACTIVE: Final = "account_inactive"
+"""Deactivated, suspended or taken down: active again is ready again."""
+STALE: Final = "identity_stale"
+"""Its host does not know the account: its DID's document says where it is now."""
+PROBED: Final = (INACTIVE, STALE)
+PARKING: Final = {Kind.SIGN_IN: AUTH_REQUIRED, Kind.INACTIVE: INACTIVE, Kind.MOVED: STALE}
+
+FIRST_PROBE: Final = timedelta(minutes=15)
+LONGEST_PAUSE: Final = timedelta(hours=24)
+UNHEARD: Final = timedelta(hours=1)
+"""A host that has not answered for so long may not be the account's any more."""
+MAX_DOUBLINGS: Final = 10
+
+
+def pause_before(probes: int) -> timedelta:
+    """Give the time to the next look after so many, a little more by chance, so that a crowd spreads out."""
+    pause = min(LONGEST_PAUSE, FIRST_PROBE * 2 ** min(probes, MAX_DOUBLINGS))
+    return pause * random.uniform(1.0, 1.1)  # noqa: S311
+
+
+def park(connection: Connection, did: str, kind: Kind, now: datetime, *, flight: Lane | None = None) -> None:
+    """Let the lane wait for what the PDS said.
+
+    Nothing changes unless it works: what parked it first counts. With a `flight` neither does it when the owner has
+    signed in since that was claimed: then it was the old login that failed.
+    """
+    state = PARKING[kind]
+    works = and_(lane_columns.did == did, lane_columns.state == READY)
+    probes = connection.scalar(select(lane_columns.probes).where(works))
+    if probes is None:
+        return
+    changed: dict[str, Any] = {"state": state, "probe_at": NEVER}
+    if state in PROBED:
+        again = probes if state == INACTIVE else probes - 1  # the first time, a directory is asked at once
+        changed["probe_at"] = now if again < 0 else now + pause_before(again)
+        changed["probes"] = probes + 1
+    ours = lane_columns.lease_owner == flight.owner if flight is not None else true()
+    connection.execute(update(mirror_lane).where(works, ours).values(changed))
+
+
+def doubt(connection: Connection, did: str, now: datetime) -> None:
+    """Note that the lane's host does not answer: when that goes on, its account is looked for."""
+    here = and_(lane_columns.did == did, lane_columns.probe_at >= NEVER)
+    connection.execute(update(mirror_lane).where(here).values(probe_at=now + UNHEARD))
+
+
+def no_doubt(connection: Connection, did: str, **columns: Any) -> None:
+    """Set columns of a lane whose PDS took a write: nothing is in doubt, unless somebody parked it meanwhile."""
+    connection.execute(_NO_DOUBT, {"of_did": did, **columns})
+
+
+_NO_DOUBT: Final = (
+    update(mirror_lane)
+    .where(lane_columns.did == bindparam("of_did"))
+    .values(
+        {
+            name: case((lane_columns.state == READY, literal(value)), else_=lane_columns[name])
+            for name, value in NO_DOUBT.items()
+        }
+    )
+)
+"""Made once: making it takes longer than running it, and every write does."""
+
+
+def probe_now(connection: Connection, did: str, now: datetime, *, operator: bool = False) -> None:
+    """Have the account of a lane that waits for it looked at; one that is gone only an operator gives another try."""
+    states = (*PROBED, GONE) if operator else PROBED
+    waits = and_(lane_columns.did == did, lane_columns.state.in_(states))
+    given_up = lane_columns.state == GONE
+    connection.execute(
+        update(mirror_lane)
+        .where(waits)
+        .values(
+            state=case((given_up, STALE), else_=lane_columns.state),
+            missing_since=case((given_up, NEVER), else_=lane_columns.missing_since),
+            probe_at=now,
+        )
+    )
+
+
+def look_for_unanswered(database: Database) -> None:
+    """Have the accounts looked for whose lanes have long been due at a host that nobody may ask now."""
+    with database.read() as connection:
+        now = database.now(connection)
+        waiting = (
+            select(lane_columns.did)
+            .join(pds_host, pds_host.c.host == lane_columns.host)
+            .where(lane_columns.state == READY, ~lane_columns.paused, lane_columns.probe_at >= NEVER)
+            .where(lane_due_at() <= now - UNHEARD, host_open_at() > now, ~pds_host.c.paused)
+        )
+        dids = connection.scalars(waiting).all()
+    for did in dids:
+        with database.write() as connection:
+            still = and_(lane_columns.did == did, lane_columns.state == READY, lane_columns.probe_at >= NEVER)
+            connection.execute(update(mirror_lane).where(still).values(probe_at=now))
