@@ -9,6 +9,8 @@ import pytest
 from demo.service import Service
 from devpds.server import DevPds, DevPlc
 from tests.e2e.artist import Artist
+from tests.e2e.cast import Cast
+from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import new_account
 from tests.servers.databases import KINDS, temporary_database
 
@@ -74,3 +76,23 @@ def new_artist(service: Service, plc: DevPlc, friend: str) -> Iterator[NewArtist
 def artist(new_artist: NewArtist, pds: DevPds) -> Artist:
     """An artist whose PDS is reached directly."""
     return new_artist(pds)
+
+
+@pytest.fixture(scope="session")
+def casts() -> Iterator[list[Cast]]:
+    """The casts of the tests so far."""
+    made: list[Cast] = []
+    yield made
+    for cast in made:
+        cast.hangs_up()
+
+
+@pytest.fixture
+def cast(casts: list[Cast], service: Service, proxied_pds: DevPds, pds: DevPds, proxy: FaultProxy) -> Cast:
+    """The cast of the test before, in agreement; another one after a test that failed."""
+    if not casts or not casts[-1].agrees or casts[-1].service is not service:
+        casts.append(Cast(service, proxied_pds, pds, proxy))
+    cast = casts[-1]
+    cast.agrees = False
+    proxy.seen.clear()
+    return cast

@@ -12,7 +12,7 @@ from devpds.server import DevPds
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import NewArtist
 from tests.e2e.eventually import eventually
-from tests.faults.faults import answer, cut_after, cut_before, hang
+from tests.faults.faults import hang
 from tests.faults.proxy import FaultProxy, of_repo
 
 pytestmark = pytest.mark.pds
@@ -46,39 +46,6 @@ def test_an_edit_while_the_pds_is_down_is_answered_at_once_and_arrives_later(
     assert proxied_artist.client.track(proxied_artist.track_id)["title"] == "Meanwhile"
     proxy.accept()
     assert proxied_artist.agreed()["title"] == "Meanwhile"
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        answer(503, "Unavailable"),
-        answer(500, "InternalServerError"),
-        answer(502, "Bad", "upstream not found"),
-        cut_before,
-        cut_after,
-    ],
-    ids=["503", "500", "502 not found", "cut before", "cut after"],
-)
-def test_a_failing_pds_gets_every_change_once_it_heals(
-    proxied_artist: Artist, proxy: FaultProxy, fault
-) -> None:
-    proxy.on("POST", fault=fault, times=2)
-    proxied_artist.edits(title="Meanwhile")
-    assert proxied_artist.agreed()["title"] == "Meanwhile"
-    proxy.on("POST", fault=fault, times=2)
-    proxied_artist.client.delete(proxied_artist.track_id)
-    assert proxied_artist.agreed() is None
-
-
-def test_a_pds_that_paces_is_not_asked_again_before_its_time(
-    proxied_artist: Artist, proxy: FaultProxy
-) -> None:
-    proxy.seen.clear()
-    proxy.on("putRecord", fault=answer(429, "RateLimitExceeded", retry_after=2), times=1)
-    proxied_artist.edits(title="Meanwhile")
-    proxied_artist.agreed()
-    refused, taken = proxy.passed("putRecord")
-    assert taken.at - refused.at >= 2
 
 
 def test_a_silent_host_does_not_hold_up_another_one(

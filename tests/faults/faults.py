@@ -29,13 +29,13 @@ def answer(status: int, error: str, message: str = "", **headers: Any) -> Fault:
     return answered
 
 
-def gibberish(status: int) -> Fault:
-    """Something before the PDS answers, and not in the PDS's way."""
+def says(status: int, body: Any) -> Fault:
+    """The same with any body; a text is what something before the PDS would say."""
 
-    async def answered(exchange: Exchange) -> None:
-        await exchange.answer(status, "<html>", {})
+    async def said(exchange: Exchange) -> None:
+        await exchange.answer(status, body, {})
 
-    return answered
+    return said
 
 
 async def pass_on(exchange: Exchange) -> None:

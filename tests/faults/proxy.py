@@ -146,9 +146,9 @@ class FaultProxy:
             head = Head.parse(await reader.readuntil(b"\r\n\r\n"))
             exchange = Exchange(head, reader, writer, self.upstream)
             await exchange.read_json()
-            self.seen.append(exchange.passage)
             fault = next((rule.fault for rule in self._rules if rule.takes(exchange.passage)), pass_on)
             exchange.passage.fault = getattr(fault, "__name__", type(fault).__name__)
+            self.seen.append(exchange.passage)
             with contextlib.suppress(asyncio.CancelledError):
                 await fault(exchange)
         except (OSError, asyncio.IncompleteReadError):

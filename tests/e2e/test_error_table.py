@@ -1,0 +1,248 @@
+"""Every row of the relay's error table, at a real PDS behind a proxy: what its owner is told, whom it concerns, how it ends.
+
+All rows share one cast, which each of them leaves in agreement.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from tests.e2e.artist import MIGRATE
+from tests.e2e.cast import HOST, LANE, NOBODY, RECORD, Cast
+from tests.e2e.eventually import eventually
+from tests.faults.exchange import Exchange
+from tests.faults.faults import (
+    Fault,
+    answer,
+    cut_after,
+    cut_before,
+    delay,
+    duplicate,
+    hang,
+    hang_after,
+    says,
+)
+
+pytestmark = pytest.mark.pds
+
+PUT, DELETE, UPLOAD, REFRESH = "putRecord", "deleteRecord", "uploadBlob", "refreshSession"
+PENDING, PARKED, DELIVERED = "pending", "parked", "delivered"
+PAUSE_SECONDS = 2
+
+
+# What may happen
+
+
+def edits(cast: Cast) -> None:
+    cast.edits()
+
+
+def deletes(cast: Cast) -> None:
+    cast.subject.client.delete(cast.subject.track_id)
+
+
+def heals(cast: Cast) -> None:
+    cast.proxy.heal()
+
+
+def signs_in(cast: Cast) -> None:
+    cast.proxy.heal()
+    cast.signs_in()
+
+
+def tries_again(cast: Cast) -> None:
+    cast.proxy.heal()
+    cast.tries_again()
+
+
+def edits_again(cast: Cast) -> None:
+    cast.proxy.heal()
+    cast.edits()
+
+
+def over_limit(policy: str) -> Fault:
+    """The PDS has had enough of somebody for a while."""
+
+    async def refused(exchange: Exchange) -> None:
+        headers = {
+            "RateLimit-Limit": policy.partition(";")[0],
+            "RateLimit-Remaining": "0",
+            "RateLimit-Reset": str(int(time.time()) + PAUSE_SECONDS),
+            "RateLimit-Policy": policy,
+            "Retry-After": str(PAUSE_SECONDS),
+        }
+        body = {"error": "RateLimitExceeded", "message": "Rate Limit Exceeded"}
+        await exchange.answer(429, body, headers)
+
+    return refused
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a request meets, what its owner is told meanwhile, and what ends it."""
+
+    fault: Fault
+    told: tuple[str, str | None]
+    of: str = RECORD
+    """Whose requests meet it: the others are delivered meanwhile."""
+    on: str = PUT
+    times: int | None = None
+    do: Callable[[Cast], None] = edits
+    lands: bool = False
+    """Whether the PDS has it all the same."""
+    ends: Callable[[Cast], None] = heals
+
+
+BACKOFF, SENDING = (PENDING, "backoff"), (PENDING, "sending")
+AUTH = (PARKED, "auth_required")
+ROWS = {
+    # the network, and hosts that are not well
+    "delay": Row(delay(0.3), (DELIVERED, None), NOBODY, lands=True),
+    "503": Row(answer(503, "Unavailable"), BACKOFF, LANE),
+    "502 with a page of text": Row(says(502, "<html>"), BACKOFF, LANE),
+    "200 with a page of text": Row(says(200, "<html>"), BACKOFF, LANE),
+    "500": Row(answer(500, "InternalServerError"), BACKOFF),
+    "cut before": Row(cut_before, BACKOFF, LANE),
+    "cut after": Row(cut_after, BACKOFF, LANE, lands=True),
+    "hang before": Row(hang, SENDING, LANE),
+    "hang after": Row(hang_after, SENDING, LANE, lands=True),
+    "duplicate": Row(duplicate, (DELIVERED, None), NOBODY, lands=True),
+    # a delete has the same troubles
+    "delete: 503": Row(answer(503, "Unavailable"), BACKOFF, LANE, DELETE, do=deletes),
+    "delete: 500": Row(answer(500, "InternalServerError"), BACKOFF, RECORD, DELETE, do=deletes),
+    "delete: cut after": Row(cut_after, BACKOFF, LANE, DELETE, do=deletes, lands=True),
+    "delete: hang before": Row(hang, SENDING, LANE, DELETE, do=deletes),
+    "delete: duplicate": Row(duplicate, (DELIVERED, None), NOBODY, DELETE, do=deletes, lands=True),
+    # the record
+    "400": Row(answer(400, "InvalidRequest"), ("rejected", "InvalidRequest"), ends=edits_again),
+    "400 of another name": Row(
+        answer(400, "InvalidMimeType"), ("rejected", "InvalidMimeType"), ends=edits_again
+    ),
+    "413": Row(answer(413, "PayloadTooLargeError"), ("rejected", "PayloadTooLargeError"), ends=edits_again),
+    # the login
+    "ExpiredToken once": Row(answer(400, "ExpiredToken"), (DELIVERED, None), NOBODY, times=1, lands=True),
+    "InvalidToken once": Row(answer(400, "InvalidToken"), (DELIVERED, None), NOBODY, times=1, lands=True),
+    "ExpiredToken": Row(answer(400, "ExpiredToken"), AUTH, LANE, ends=signs_in),
+    "AuthMissing": Row(answer(401, "AuthMissing"), AUTH, LANE, ends=signs_in),
+    "invalid_token": Row(answer(401, "invalid_token"), AUTH, LANE, ends=signs_in),
+    "ScopeMissingError": Row(answer(403, "ScopeMissingError"), AUTH, LANE, ends=signs_in),
+    "AccountNotFound": Row(
+        answer(403, "AccountNotFound"), (PARKED, "identity_stale"), LANE, ends=tries_again
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_answer(name: str, cast: Cast) -> None:
+    row, before = ROWS[name], cast.known
+    cast.meets(row.fault, row.on, of=RECORD if row.of == NOBODY else row.of, times=row.times)
+
+    row.do(cast)
+
+    assert cast.await_request(row.on).fault != "pass_on"
+    cast.is_told(*row.told)
+    title = None if row.do is deletes else cast.subject.client.track(cast.subject.track_id)["title"]
+    eventually(lambda: cast.known == (title if row.lands else before))
+    cast.others_go_on(row.of)
+    row.ends(cast)
+    cast.is_in_agreement()
+
+
+@pytest.mark.parametrize("policy", ["5000;w=3600", "35000;w=86400", "3000;w=300"])
+def test_nothing_is_sent_before_the_time_that_the_pds_has_named(policy: str, cast: Cast) -> None:
+    scope = HOST if policy.endswith("w=300") else LANE
+    cast.meets(over_limit(policy), PUT, times=1)
+
+    cast.edits()
+
+    cast.is_told(PENDING, "paced")
+    cast.others_go_on(scope)
+    cast.tries_again()
+    cast.is_in_agreement()
+    refused, taken = cast.requests(PUT)
+    assert taken.at - refused.at >= PAUSE_SECONDS - 1  # a reset is told in whole seconds
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What an upload of audio meets, and what its owner is told of the record meanwhile."""
+
+    fault: Fault
+    told: tuple[str, str | None]
+    times: int | None = None
+    saved: bool = True
+    """Whether the audio is on the PDS in the end."""
+
+
+EMPTY = {"$type": "blob", "ref": {"$link": "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"}}
+BLOB = (PENDING, "blob")
+UPLOADS = {
+    "503": Upload(answer(503, "Unavailable"), BLOB),
+    "500": Upload(answer(500, "InternalServerError"), BLOB),
+    "cut before": Upload(cut_before, BLOB),
+    "cut after": Upload(cut_after, BLOB),
+    "429": Upload(over_limit("1000;w=86400"), BLOB, times=1),
+    "a success with no bytes": Upload(
+        says(200, {"blob": {**EMPTY, "mimeType": "audio/mpeg", "size": 0}}), BLOB
+    ),
+    "ExpiredToken once": Upload(answer(400, "ExpiredToken"), (DELIVERED, None), times=1),
+    "413": Upload(answer(413, "PayloadTooLarge"), (DELIVERED, None), saved=False),
+}
+
+
+@pytest.mark.parametrize("name", UPLOADS)
+def test_the_answer_to_an_upload(name: str, cast: Cast) -> None:
+    row, artist = UPLOADS[name], cast.uploader()
+    cast.proxy.on(UPLOAD, fault=row.fault, times=row.times)
+
+    assert artist.asks(MIGRATE, prefer="wait=0").status_code == 202
+
+    [first, *_] = cast.proxy.await_passed(UPLOAD)
+    cast.is_told(*row.told, of=artist)
+    cast.others_go_on(RECORD)
+    cast.proxy.heal()
+    eventually(lambda: ("audioBlob" in (artist.agreed() or {})) == row.saved)
+    ends = {event["type"] for event in artist.client.history(artist.track_id)}
+    assert ("BlobMigrationFailed" in ends) != row.saved
+    if row.told == BLOB:
+        assert len(cast.proxy.passed(UPLOAD)) > 1
+    if name == "429":
+        assert cast.proxy.passed(UPLOAD)[1].at - first.at >= PAUSE_SECONDS - 1
+    cast.is_in_agreement()
+
+
+def test_a_blob_that_the_pds_has_forgotten_is_uploaded_again(cast: Cast) -> None:
+    cast.meets(answer(400, "BlobNotFound"), PUT, times=1)
+    cast.edits()
+    cast.proxy.await_passed(UPLOAD)
+    cast.is_in_agreement()
+
+
+def test_a_refresh_that_the_pds_refuses_parks_the_account(cast: Cast) -> None:
+    cast.meets(answer(400, "ExpiredToken"), PUT, times=1)
+    cast.proxy.on(REFRESH, fault=answer(400, "ExpiredToken"), times=1)
+    cast.edits()
+    cast.is_told(*AUTH)
+    cast.others_go_on(LANE)
+    cast.signs_in()
+    cast.is_in_agreement()
+
+
+def test_a_refresh_that_fails_for_now_is_tried_again(cast: Cast) -> None:
+    cast.meets(answer(400, "ExpiredToken"), PUT, times=1)
+    cast.proxy.on(REFRESH, fault=answer(503, "Unavailable"), times=1)
+    cast.edits()
+    cast.is_told(*BACKOFF)
+    cast.others_go_on(LANE)
+    cast.is_in_agreement()
+
+
+def test_a_host_that_refuses_connections_holds_up_its_own_accounts_only(cast: Cast) -> None:
+    cast.proxy.refuse()
+    cast.edits()
+    cast.is_told(*BACKOFF)
+    cast.others_go_on(HOST)
+    cast.proxy.accept()
+    cast.is_in_agreement()
