@@ -5,6 +5,7 @@ import click
 from service.cli_keys import oauth_key
 from service.cli_log import history, migrate, rebuild, verify
 from service.cli_operate import pause, redrive, resume
+from service.cli_plan import apply, plan
 from service.cli_serve import relay, serve
 from service.cli_tape import export, import_
 from service.cli_verify import verify_pds
@@ -23,6 +24,6 @@ def main() -> None:
 verify.add_command(verify_pds)
 for command in (
     *(serve, relay, migrate, rebuild, verify, history, export, import_, oauth_key),
-    *(redrive, pause, resume),
+    *(plan, apply, redrive, pause, resume),
 ):
     main.add_command(command)

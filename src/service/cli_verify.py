@@ -26,7 +26,7 @@ UNREAD = 1
 @as_json
 def verify_pds(did: str | None, *, as_json: bool) -> None:
     """Compare the record of every track with what its artist's PDS holds; nobody's login is needed."""
-    found = asyncio.run(_verified(did))
+    found = asyncio.run(verified(did))
     if as_json:
         say_json({"repos": [_as_json(each) for each in found]})
     else:
@@ -37,7 +37,8 @@ def verify_pds(did: str | None, *, as_json: bool) -> None:
         raise SystemExit(UNREAD)
 
 
-async def _verified(did: str | None) -> list[Verified]:
+async def verified(did: str | None) -> list[Verified]:
+    """Compare all repos, or one, in the order of their accounts."""
     application = build(load())
     try:
         require_schema(application.database)
@@ -86,11 +87,12 @@ def _as_json(found: Verified) -> dict[str, Any]:
         "host": found.repo.host,
         "records": found.records,
         "problem": found.problem,
-        "drifts": [_drift(each) for each in found.drifts],
+        "drifts": [drift_as_json(each) for each in found.drifts],
     }
 
 
-def _drift(drift: Drift) -> dict[str, Any]:
+def drift_as_json(drift: Drift) -> dict[str, Any]:
+    """Write one down."""
     return {
         "kind": drift.kind.value,
         "track_id": drift.track_id,

@@ -1,0 +1,99 @@
+"""`mastertape plan` and `apply`: make PDSes agree with the log again."""
+
+import asyncio
+import getpass
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from eventstore.envelope import Envelope
+from replay.apply import apply as apply_plan
+from replay.plan import Plan, Repair, plan_for
+from replay.verify import Verified
+from service.cli_log import the_log
+from service.cli_verify import UNREAD, drift_as_json, verified
+from service.output import as_json, dry_run, say_json
+
+did_option = click.option("--did", help="Only this account.")
+
+
+@click.command()
+@did_option
+@as_json
+def plan(did: str | None, *, as_json: bool) -> None:
+    """Say what would make PDSes agree with the log: each write, its rate-limit points, and how long all take."""
+    found = asyncio.run(verified(did))
+    planned = plan_for(drift for each in found for drift in each.drifts)
+    _say(planned, found, as_json=as_json)
+
+
+@click.command()
+@did_option
+@click.option(
+    "--max-deletes", type=click.IntRange(min=0), default=0, show_default=True, help="Most records to delete."
+)
+@dry_run
+@as_json
+def apply(did: str | None, *, max_deletes: int, dry_run: bool, as_json: bool) -> None:
+    """Do what the plan says. The relay sends it, behind what people do just now."""
+    found = asyncio.run(verified(did))
+    planned = plan_for(drift for each in found for drift in each.drifts)
+    if dry_run:
+        _say(planned, found, as_json=as_json)
+        return
+    envelope = Envelope(actor=getpass.getuser(), via="cli", request_id=uuid.uuid4().hex)
+    with the_log() as log:
+        done = apply_plan(log, planned, envelope, max_deletes=max_deletes)
+    if as_json:
+        say_json({"done": {repair.value: count for repair, count in done.items()}})
+    else:
+        counts = ", ".join(f"{count} to {repair.value}" for repair, count in sorted(done.items()))
+        click.echo(f"{counts or 'nothing to do'}; the relay sees to it")
+    _exit(found)
+
+
+def _say(planned: Plan, found: Sequence[Verified], *, as_json: bool) -> None:
+    if as_json:
+        say_json(_as_json(planned))
+    else:
+        _show(planned)
+    _exit(found)
+
+
+def _exit(found: Sequence[Verified]) -> None:
+    unread = [each for each in found if each.problem is not None]
+    for each in unread:
+        click.echo(f"not read: {each.repo.did} at {each.repo.host}: {each.problem}", err=True)
+    if unread:
+        raise SystemExit(UNREAD)
+
+
+def _show(planned: Plan) -> None:
+    table = Table()
+    for name in ("repair", "because", "points", "track", "record"):
+        table.add_column(name, overflow="fold")
+    for step in planned.steps:
+        track = str(step.drift.track_id) if step.drift.track_id is not None else "-"
+        table.add_row(step.repair.value, step.drift.kind.value, str(step.points), track, step.drift.key.uri)
+    if table.row_count:
+        Console().print(table)
+    writes = sum(step.repair not in {Repair.LOOK, Repair.NOTHING} for step in planned.steps)
+    click.echo(
+        f"{writes} writes, {planned.deletes} of them deletes; {planned.points} points; about {planned.seconds:.0f} s"
+    )
+
+
+def _as_json(planned: Plan) -> dict[str, Any]:
+    return {
+        "steps": [
+            {"repair": step.repair.value, "points": step.points, **drift_as_json(step.drift)}
+            for step in planned.steps
+        ],
+        "points": planned.points,
+        "deletes": planned.deletes,
+        "seconds": planned.seconds,
+    }
