@@ -17,6 +17,7 @@ HOST_SECONDS: Final = 600
 HOUR_SECONDS, DAY_SECONDS = 3600, 86400
 LONGEST_PAUSE: Final = float(DAY_SECONDS)
 """A PDS counts over a day at most; one that asks for more is not believed."""
+MOST_POINTS: Final = 1e9
 EPOCH_SECONDS: Final = 1e9
 """A smaller Reset is not a time but seconds to wait, as the draft of the headers has it."""
 ROUNDED_SECONDS: Final = 1.0
@@ -109,7 +110,8 @@ def budget_of(headers: Mapping[str, str]) -> Budget | None:
     window = int(policy[1]) if policy is not None and int(policy[1]) > 0 else None
     clock = _clock(headers)
     time = HostTime(reset, 0.0) if reset < EPOCH_SECONDS else HostTime(reset, clock)
-    return Budget(int(min(limit, 1e9)), int(min(max(left, 0), limit)), window, time)
+    most = min(limit, MOST_POINTS)
+    return Budget(int(most), int(min(max(left, 0), most)), window, time)
 
 
 def retry_after_of(headers: Mapping[str, str]) -> RetryAfter | None:
