@@ -30,6 +30,8 @@ class FakePds:
         self.requests = []
         self.on_refresh: Callable[[], httpx.Response | None] = lambda: None
         self.before_refresh = lambda: None
+        self.deleted = []
+        self.on_delete: httpx.Response | Exception = error("MethodNotImplemented", 501)
         self._lock = threading.Lock()
         self._made = {}
 
@@ -51,6 +53,11 @@ class FakePds:
             self.before_refresh()
             with self._lock:
                 return self._answer_refresh(authorization)
+        if path.endswith("/com.atproto.server.deleteSession"):
+            self.deleted.append(authorization)
+            if isinstance(self.on_delete, Exception):
+                raise self.on_delete
+            return self.on_delete
         with self._lock:
             self.bodies.append(body)
             if authorization != f"Bearer {self.access}":

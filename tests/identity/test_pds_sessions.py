@@ -389,3 +389,70 @@ def test_with_the_wrong_keys_the_session_waits_and_is_not_ended(database, hooks,
             attempt()
     assert (row(database).status, row(database).refresh_until) == ("active", None)
     assert ask(sessions).status_code == 200
+
+
+def test_a_login_that_nobody_uses_is_kept_alive(sessions, fake, database, clock):
+    since = timedelta(days=5)
+
+    def keep_alive():
+        return asyncio.run(sessions.refresh_idle(since, at_once=2))
+
+    clock.advance(days=4)
+    assert keep_alive() == (0, 0)
+    clock.advance(days=1)
+    assert keep_alive() == (1, 0)
+    assert (fake.refreshes, row(database).generation) == (1, 2)
+    assert keep_alive() == (0, 0)
+
+
+def test_a_login_that_could_not_be_kept_alive_is_due_again_unless_it_is_over(sessions, fake, clock, hooks):
+    clock.advance(days=5)
+    for answer, counted in ((error("Boom", 500), (0, 1)), (error("ExpiredToken"), (0, 1)), (None, (0, 0))):
+        fake.on_refresh = lambda answer=answer: answer
+        assert asyncio.run(sessions.refresh_idle(timedelta(days=5), at_once=2)) == counted
+    assert hooks.calls == [("reauth", DID)]
+
+
+def test_a_session_is_given_back_with_its_refresh_token(sessions, fake, database, hooks):
+    fake.on_delete = httpx.Response(200)
+    assert asyncio.run(sessions.disconnect(DID)) is True
+    assert (row(database).sealed, row(database).last_error) == (None, "disconnected")
+    assert hooks.calls == [("reauth", DID)]
+    assert fake.deleted == [f"Bearer {fake.refresh}"]
+    assert asyncio.run(sessions.disconnect(DID)) is True
+
+
+@pytest.mark.parametrize("answer", [error("Boom", 500), httpx.ReadTimeout("slow")])
+def test_a_session_that_the_pds_does_not_take_back_ends_here_all_the_same(sessions, fake, database, answer):
+    fake.on_delete = answer
+    assert asyncio.run(sessions.disconnect(DID)) is False
+    assert row(database).sealed is None
+
+
+def test_nobody_renews_what_is_being_given_back(database, seal, hooks, clock):
+    """A renewal under way ends first; one that comes later finds nothing."""
+    fake = FakePds()
+    fake.on_delete = httpx.Response(200)
+
+    async def story():
+        arrived, go_on = asyncio.Event(), asyncio.Event()
+
+        async def answer(request):
+            if request.url.path.endswith("refreshSession"):
+                arrived.set()
+                await go_on.wait()
+            return await fake(request)
+
+        sessions = made(database, seal, hooks, answer)
+        keep(database, sessions, fake, clock)
+        renewal = asyncio.create_task(sessions.refresh(DID, 1))
+        await arrived.wait()
+        ended = asyncio.create_task(sessions.disconnect(DID))
+        go_on.set()
+        assert (await renewal).generation == 2
+        assert await ended is True
+        with pytest.raises(SignInRequiredError):
+            await sessions.refresh(DID, 2)
+
+    asyncio.run(story())
+    assert fake.deleted == [f"Bearer {fake.refresh}"], "the newest token, not the one that was rotated away"

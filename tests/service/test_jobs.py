@@ -13,6 +13,8 @@ from sqlalchemy import insert, select, update
 from api.idempotency import idempotency
 from eventstore.database import Database
 from identity.credentials import CredentialKind, credential
+from identity.session_rows import SessionKind, pds_session
+from identity.tokens import Tokens
 from service.bootstrap import Application
 from service.job_lease import JobLeases
 from service.jobs import JOBS, Job
@@ -169,3 +171,21 @@ def test_long_ended_credentials_are_forgotten(application: Application) -> None:
 def test_scheduler_starts_and_stops(application: Application) -> None:
     with scheduled(application):
         pass
+
+
+def test_a_login_that_nobody_uses_is_tried_without_harm_while_its_pds_is_away(
+    application: Application,
+) -> None:
+    job = next(job for job in JOBS if job.name == "keep_logins_alive")
+    did = "did:plc:" + "a" * 24
+    tokens = Tokens(SecretStr("access"), SecretStr("refresh"), "", None)
+    with application.database.write() as connection:
+        application.sessions.signed_in(
+            connection, did=did, kind=SessionKind.APP_PASSWORD, pds_url="https://127.0.0.1", tokens=tokens
+        )
+        connection.execute(update(pds_session).values(updated_at=NOW - timedelta(days=365)))
+    assert run_if_due(application, job)
+    with application.database.read() as connection:
+        row = connection.execute(select(pds_session)).one()
+    assert (row.status, row.refresh_until) == ("active", None)
+    assert "UnsafeAddressError" in row.last_error

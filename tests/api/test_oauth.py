@@ -1,0 +1,338 @@
+"""The doors of OAuth as HTTP has them: cookies, ways back, refusals that people and programs can read."""
+
+import json
+
+import pytest
+from pydantic import SecretStr
+
+from identity.credentials import CredentialKind
+from identity.errors import (
+    ConsentDeniedError,
+    IdentityUnreachableError,
+    ScopeRefusedError,
+    SignInRefusedError,
+    SignInStateError,
+    UnknownIdentityError,
+    UnsafeAddressError,
+)
+from identity.oauth_app import oauth_app
+from identity.oauth_keys import new_signing_key, signing_keys
+from identity.oauth_sign_in import Started
+from identity.sign_in import BROWSER_SESSION, SignedIn
+from tests.api.world import did_of, refusal
+
+HTML = {"accept": "text/html,*/*;q=0.8"}
+STATE = "s" * 43
+CONSENT = "https://pds.example.com/oauth/authorize?request_uri=r"
+APP = "https://app.example"
+
+
+@pytest.fixture
+def migrated_url(migrated_sqlite):
+    """What matters here is HTTP: one database will do."""
+    return migrated_sqlite
+
+
+class Door:
+    """Lets in whoever `who` is, or says why not."""
+
+    def __init__(self, world, app=None):
+        self.world = world
+        self.app = app or oauth_app("http://127.0.0.1:8000", "atproto", ())
+        self.who = "dora"
+        self.error = None
+        self.asked = []
+
+    async def start(self, identifier, *, return_to):
+        self.asked.append((identifier, return_to))
+        self.return_to = return_to
+        if self.error is not None:
+            raise self.error
+        return Started(CONSENT, STATE, SecretStr("sealed-" + return_to.strip("/")))
+
+    async def finish(self, returned, cookie):
+        self.asked.append((returned, cookie))
+        if self.error is not None:
+            raise self.error
+        with self.world.database.write() as connection:
+            account = self.world.services.accounts.upsert(
+                connection,
+                did=did_of(self.who),
+                handle=f"{self.who}.test",
+                pds_url="https://p.example",
+                display_name="x",
+            )
+            token = self.world.services.credentials.issue(
+                connection,
+                did=account.did,
+                kind=CredentialKind.BROWSER,
+                name="browser",
+                expires_in=BROWSER_SESSION,
+            )
+        return SignedIn(account, token, BROWSER_SESSION), self.return_to
+
+
+@pytest.fixture
+def door(world):
+    return Door(world)
+
+
+@pytest.fixture
+def client(world, door):
+    client = world.serve(oauth=door, cors_origins=(APP,))
+    client.follow_redirects = False
+    return client
+
+
+def sign_in(client, door, who="dora"):
+    door.who = who
+    assert client.get("/auth/login", params={"handle": f"{who}.test"}).status_code == 303
+    return come_back(client)
+
+
+def come_back(client, **headers):
+    return client.get("/auth/callback", params={"state": STATE, "iss": "i", "code": "c"}, headers=headers)
+
+
+def seats(client):
+    return [seat["did"] for seat in client.get("/auth/accounts").json()["items"]]
+
+
+def test_the_browser_is_sent_to_the_pds_with_a_cookie_for_its_way_back(client, door):
+    answer = client.get("/auth/login", params={"handle": "dora.test"})
+    assert (answer.status_code, answer.headers["location"]) == (303, CONSENT)
+    cookie = answer.headers["set-cookie"].lower()
+    assert cookie.startswith(f"mastertape_sign_in_{STATE}=sealed-me;")
+    assert "httponly" in cookie
+    assert "path=/auth/callback" in cookie
+    assert "samesite=lax" in cookie
+    assert "max-age=1800" in cookie
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert door.asked == [("dora.test", "/me")]
+
+
+def test_coming_back_signs_in_and_takes_the_cookie_away(client, door):
+    answer = sign_in(client, door)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/me")
+    returned, cookie = door.asked[-1]
+    assert (returned.state, returned.issuer, returned.code) == (STATE, "i", "c")
+    assert cookie.get_secret_value() == "sealed-me"
+    assert client.get("/me").json()["did"] == did_of("dora")
+    assert list(client.cookies) == ["mastertape_session"]
+    assert "no-store" in answer.headers["cache-control"]
+
+
+def test_another_browser_has_no_cookie_to_show(client, door):
+    sign_in(client, door)
+    client.cookies.clear()
+    come_back(client)
+    assert door.asked[-1][1] is None
+
+
+@pytest.mark.parametrize("cookie", ["mastertape_session", "mastertape_sign_in_"])
+def test_over_https_the_cookies_go_over_https_only(world, cookie):
+    keys = signing_keys(json.dumps([new_signing_key()]))
+    door = Door(world, oauth_app("https://tape.example", "atproto", keys))
+    client = world.serve(oauth=door, base_url="https://tape.example")
+    client.follow_redirects = False
+    client.base_url = "https://tape.example"
+    answers = [client.get("/auth/login", params={"handle": "dora.test"}), come_back(client)]
+    set_cookies = [line.lower() for each in answers for line in each.headers.get_list("set-cookie")]
+    mine = [line for line in set_cookies if line.startswith(cookie) and "max-age=0" not in line]
+    assert mine
+    assert all("secure" in line for line in mine)
+
+
+@pytest.mark.parametrize("wanted", ["/", "/tracks?artist=x", APP, f"{APP}/library?x=1#y"])
+def test_the_way_back_may_lead_here_or_to_a_page_that_the_operator_named(client, door, wanted):
+    client.get("/auth/login", params={"handle": "dora.test", "return_to": wanted})
+    assert come_back(client).headers["location"] == wanted
+    assert door.return_to == wanted
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "",
+        "me",
+        "//evil.example",
+        "/\\evil.example",
+        "\\/evil.example",
+        "/\t/evil.example",
+        "https://evil.example",
+        f"{APP}.evil.example",
+        f"{APP}@evil.example",
+        "javascript:alert(1)",
+        "/\r\nset-cookie: a=b",
+    ],
+)
+def test_the_way_back_leads_nowhere_else(client, door, wanted):
+    answer = client.get("/auth/login", params={"handle": "dora.test", "return_to": wanted})
+    assert refusal(answer) == (400, "invalid_field")
+    assert answer.json()["detail"]["field"] == "return_to"
+    assert door.asked == []
+
+
+REFUSALS = [
+    (SignInStateError(), (400, "sign_in_state"), "another browser"),
+    (SignInRefusedError("it says no"), (400, "sign_in_refused"), "it says no"),
+    (ConsentDeniedError(), (403, "access_denied"), "declined"),
+    (ScopeRefusedError("Scope mismatch: a, b"), (403, "scope_refused"), "Scope mismatch"),
+    (UnknownIdentityError("x.test points to no DID"), (401, "bad_credentials"), "points to no DID"),
+    (UnsafeAddressError("10.0.0.1"), (400, "unsafe_address"), "not ones that the service connects to"),
+    (IdentityUnreachableError("secret host"), (503, "identity_unreachable"), "try again later"),
+]
+
+
+@pytest.mark.parametrize(("error", "expected", "said"), REFUSALS)
+@pytest.mark.parametrize(
+    "path", ["/auth/login?handle=dora.test", f"/auth/callback?state={STATE}&iss=i&code=c"]
+)
+def test_a_refusal_is_json_for_programs_and_a_page_for_people(*, client, door, path, error, expected, said):
+    door.error = error
+    answer = client.get(path)
+    assert refusal(answer) == expected
+    assert said in answer.json()["detail"]["message"]
+    page = client.get(path, headers=HTML)
+    assert page.status_code == expected[0]
+    assert said in page.text
+    assert '<form action="/auth/login">' in page.text
+    for each in (answer, page):
+        assert "secret" not in each.text
+        assert "mastertape_session" not in each.headers.get("set-cookie", "")
+
+
+def test_the_page_shows_what_others_wrote_as_text(client, door):
+    door.error = SignInRefusedError("<script>alert(1)</script>")
+    page = client.get("/auth/login", params={"handle": '"><script>'}, headers=HTML).text
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_a_person_without_a_handle_is_asked_for_it_and_a_program_is_told(client):
+    page = client.get("/auth/login", headers=HTML)
+    assert (page.status_code, "Handle or DID" in page.text) == (200, True)
+    assert refusal(client.get("/auth/login")) == (422, "unparsable")
+
+
+def test_a_handle_has_a_length(client, door):
+    assert refusal(client.get("/auth/login", params={"handle": "x" * 513})) == (400, "invalid_field")
+    assert door.asked == []
+
+
+@pytest.mark.parametrize("state", ["", "a b", "ä", "x" * 500, "a=b;c", "\r\n"])
+def test_a_state_that_is_none_breaks_nothing(client, door, state):
+    door.error = SignInStateError()
+    answer = client.get(
+        "/auth/callback",
+        params={"state": state},
+        headers={"cookie": f"mastertape_sign_in_{state.encode('ascii', 'ignore').decode().strip()}=x"},
+    )
+    assert refusal(answer) == (400, "sign_in_state")
+
+
+def test_a_server_that_was_away_may_be_asked_again_with_the_same_cookie(client, door):
+    client.get("/auth/login", params={"handle": "dora.test"})
+    door.error = IdentityUnreachableError("away")
+    assert come_back(client, **HTML).status_code == 503
+    door.error = None
+    assert come_back(client).status_code == 303
+
+
+def test_who_comes_by_localhost_is_sent_to_the_address_that_they_will_come_back_to(client, door):
+    answer = client.get("http://localhost:8000/auth/login?handle=dora.test&return_to=/me")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "http://127.0.0.1:8000/auth/login?handle=dora.test&return_to=/me"
+    assert door.asked == []
+
+
+def test_where_there_is_no_client_there_is_no_such_door(world):
+    client = world.serve(oauth=None)
+    for path in ("/auth/login?handle=dora.test", "/auth/callback"):
+        assert refusal(client.get(path)) == (404, "sign_in_unavailable")
+
+
+def test_only_a_confidential_client_describes_itself(world, client):
+    for path in ("/oauth-client-metadata.json", "/jwks.json"):
+        assert refusal(client.get(path)) == (404, "not_found")
+    keys = signing_keys(json.dumps([new_signing_key(), new_signing_key()]))
+    app = oauth_app("https://tape.example", "atproto", keys)
+    client = world.serve(oauth=Door(world, app), base_url="https://tape.example")
+    assert client.get("/oauth-client-metadata.json").json() == app.metadata()
+    published = client.get("/jwks.json").json()
+    assert [key["kid"] for key in published["keys"]] == [key.kid for key in keys]
+    assert '"d"' not in json.dumps(published)
+
+
+def test_one_browser_holds_several_accounts_the_newest_in_use(client, door):
+    for who in ("dora", "eve", "dora"):
+        sign_in(client, door, who)
+    assert seats(client) == [did_of("dora"), did_of("eve")]
+    assert client.get("/me").json()["handle"] == "dora.test"
+
+
+def test_a_new_session_of_the_same_account_ends_the_older_one(client, door):
+    sign_in(client, door)
+    older = client.cookies["mastertape_session"]
+    sign_in(client, door)
+    client.cookies.clear()
+    assert client.get("/me", headers={"cookie": f"mastertape_session={older}"}).status_code == 401
+
+
+def test_a_cookie_has_room_for_a_few_and_the_oldest_goes(client, door):
+    names = ["ann", "bea", "cleo", "dora", "eve", "fay"]
+    sign_in(client, door, names[0])
+    oldest = client.cookies["mastertape_session"]
+    for who in names[1:]:
+        sign_in(client, door, who)
+    assert seats(client) == [did_of(who) for who in reversed(names[1:])]
+    client.cookies.clear()
+    assert client.get("/me", headers={"cookie": f"mastertape_session={oldest}"}).status_code == 401
+
+
+def test_switching_uses_another_account_that_is_there(client, door):
+    for who in ("dora", "eve"):
+        sign_in(client, door, who)
+    answer = client.post("/auth/switch", json={"did": did_of("dora")})
+    assert [seat["did"] for seat in answer.json()["items"]] == [did_of("dora"), did_of("eve")]
+    assert client.get("/me").json()["did"] == did_of("dora")
+    assert refusal(client.post("/auth/switch", json={"did": did_of("fay")})) == (404, "not_signed_in")
+    cross = client.post(
+        "/auth/switch", json={"did": did_of("eve")}, headers={"origin": "https://evil.example"}
+    )
+    assert refusal(cross) == (403, "cross_site")
+
+
+def test_logout_ends_every_session_of_the_browser_or_the_one_that_is_named(client, door):
+    for who in ("dora", "eve", "fay"):
+        sign_in(client, door, who)
+    before = client.cookies["mastertape_session"].split(".")
+    client.post("/auth/logout", json={"did": did_of("eve")})
+    assert seats(client) == [did_of("fay"), did_of("dora")]
+    client.post("/auth/logout")
+    assert seats(client) == []
+    for token in before:
+        assert client.get("/me", headers={"cookie": f"mastertape_session={token}"}).status_code == 401
+
+
+def test_the_account_in_use_is_never_another_one_than_the_person_chose(world, client, door):
+    """When its session has ended, nobody acts as whoever comes next in the cookie."""
+    for who in ("dora", "eve"):
+        sign_in(client, door, who)
+    world.services.credentials.revoke(SecretStr(client.cookies["mastertape_session"].split(".")[0]))
+    assert client.get("/me").status_code == 401
+    assert seats(client) == [did_of("dora")]
+
+
+def test_disconnecting_says_whether_the_pds_confirmed_it(world, alice):
+    asked = []
+
+    async def disconnect(did):
+        asked.append(did)
+        return False
+
+    client = world.serve(disconnect=disconnect)
+    answer = client.post("/me/disconnect", headers=alice.headers)
+    assert (answer.status_code, answer.json()["revoked"], asked) == (200, False, [alice.did])
+    assert client.get("/me", headers=alice.headers).status_code == 200
+    assert client.post("/me/disconnect").status_code == 401
