@@ -110,7 +110,8 @@ class Settings(BaseSettings):
         None,
         description="Private P-256 keys of the confidential OAuth client: a JSON list of JWKs. The first signs new "
         "logins, all are published. Required when BASE_URL is https: `mastertape oauth-key` makes one. To rotate, "
-        "put a new key in front; take an old one away when no login is left that began with it.",
+        "add a key at the end, put it in front an hour later, when servers have forgotten the keys without it, and "
+        "take the old one away when no login is left that began with it.",
     )
     app_password_login: Annotated[bool, Shown("on when BASE_URL is loopback, else off")] = Field(
         default_factory=lambda known: is_loopback(known["base_url"]),
@@ -148,12 +149,12 @@ class Settings(BaseSettings):
         True,
         description="Limits a minute: 100 requests of one principal, 10 sign-ins, 20 uploads.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
     metrics: Annotated[str | None, AfterValidator(lambda value: value and host_and_port(value))] = Field(
         None,
         description="`HOST:PORT` for `/metrics`, `/healthz` and `/readyz` of `serve` and `relay`, without sign-in: keep "
         "it private. When BASE_URL is loopback, `serve` has `/metrics` on its own address too.",
     )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
 
     @property
     def is_loopback(self) -> bool:
