@@ -239,6 +239,32 @@ def test_a_refresh_that_fails_for_now_is_tried_again(cast: Cast) -> None:
     cast.is_in_agreement()
 
 
+def test_a_record_over_which_the_pds_breaks_down_every_time_is_set_aside(cast: Cast) -> None:
+    cast.meets(answer(500, "InternalServerError"), PUT)
+    cast.edits()
+
+    def is_set_aside() -> bool:
+        cast.others_go_on(RECORD)
+        mirror = cast.subject.mirror
+        return (mirror["state"], mirror["reason"]) == ("rejected", "InternalServerError")
+
+    eventually(is_set_aside)
+    edits_again(cast)
+    cast.is_in_agreement()
+
+
+def test_a_host_that_fails_several_accounts_is_left_alone_and_found_again(cast: Cast) -> None:
+    cast.meets(answer(503, "Unavailable"), "POST", of=HOST)
+    cast.edits()
+    cast.neighbour.edits(title=next(cast.titles))
+    cast.proxy.await_passed(PUT, count=5)
+    cast.is_told(*BACKOFF)
+    cast.others_go_on(HOST)
+    cast.proxy.heal()
+    cast.neighbour.agreed()
+    cast.is_in_agreement()
+
+
 def test_a_host_that_refuses_connections_holds_up_its_own_accounts_only(cast: Cast) -> None:
     cast.proxy.refuse()
     cast.edits()

@@ -40,7 +40,7 @@ POINTS = {
     "command: committed, not answered": after("api.performing:CommandRequest._transact"),
     "append: inserted, not projected": after("eventstore.unit:insert_rows"),
     "append: projected, not committed": before("eventstore.unit:Unit.require_whole"),
-    "claim: leased, not committed": after("outbox.lanes:_lease", matters=bool),
+    "claim: leased, not committed": after("outbox.claim:_claim_of_host", matters=bool),
     "claim: committed": after("outbox.relay:claim", matters=bool),
     "claim: read what is next": after("outbox.relay:next_work", matters=lambda work: work is not None),
     "intent: before": before("outbox.delivery:intend"),

@@ -1,10 +1,11 @@
 """What a PDS tells the network: every commit of its repositories, each once and in order."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from atproto import models, parse_subscribe_repos_message
+from atproto import CAR, models, parse_subscribe_repos_message
 from atproto_subscription.frames import Frame
 from websockets.sync.client import connect
 
@@ -20,6 +21,8 @@ class Write:
     path: str
     action: str
     cid: str | None
+    record: Mapping[str, Any] | None
+    """None when it was deleted."""
 
 
 def writes_of(pds: DevPds, dids: Iterable[str]) -> dict[str, list[Write]]:
@@ -36,9 +39,15 @@ def writes_of(pds: DevPds, dids: Iterable[str]) -> dict[str, list[Write]]:
                 or message.repo not in ends
             ):
                 continue
-            found[message.repo] += [
-                Write(op.path, op.action, str(op.cid) if op.cid is not None else None) for op in message.ops
-            ]
+            found[message.repo] += _writes(message)
             if message.rev == ends[message.repo]:
                 del ends[message.repo]
     return found
+
+
+def _writes(commit: models.ComAtprotoSyncSubscribeRepos.Commit) -> list[Write]:
+    blocks = CAR.from_bytes(bytes(commit.blocks)).blocks
+    return [
+        Write(op.path, op.action, str(op.cid) if op.cid else None, blocks[op.cid] if op.cid else None)
+        for op in commit.ops
+    ]
