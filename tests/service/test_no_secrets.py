@@ -1,0 +1,127 @@
+"""A sign-in, a failure whose answer echoes the login, and refreshes: what is logged and counted holds no secret."""
+
+import io
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from starlette.testclient import TestClient
+
+from service.app import asgi
+from service.bootstrap import build
+from service.logging import JsonLines
+from service.settings import Settings
+from tests.media_samples import samples
+from tests.simulation.fake_pds import FakePds
+from tests.simulation.fake_plc import FakePlc
+
+DID = "did:plc:" + "a" * 24
+SECRET_KEY = "sentinel-of-the-seal-" + "k" * 32
+TOKENS = ("accessJwt", "refreshJwt")
+
+
+class Internet(httpx.AsyncBaseTransport):
+    """A PDS and the directory; it knows every secret that went over it, and may throw them back."""
+
+    def __init__(self) -> None:
+        self.pds = FakePds("https://pds.example.com", time.time)
+        self.pds.create_account(DID, "alice.example.com", "owner")
+        self.password = self.pds.create_app_password(DID)
+        self.plc = FakePlc()
+        self.plc.place(DID, "alice.example.com", self.pds.origin)
+        self.secrets = {self.password}
+        self.echoes = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        content = await request.aread()
+        if request.url.host == "plc.directory":
+            return self.plc.answer(request, content)
+        if self.echoes and request.url.path.endswith("putRecord"):
+            self.echoes -= 1
+            said = request.headers["authorization"]
+            return httpx.Response(500, json={"error": said, "message": f"cannot take {said}"})
+        answer = self.pds.answer(request, content)
+        told = json.loads(answer.content or b"{}")
+        self.secrets |= {told[name] for name in TOKENS if name in told}
+        return answer
+
+
+@pytest.fixture
+def internet(monkeypatch: pytest.MonkeyPatch) -> Internet:
+    made = Internet()
+    monkeypatch.setattr(
+        "service.bootstrap.client_of_people", lambda _settings: httpx.AsyncClient(transport=made)
+    )
+    return made
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """Everything that is logged, as `serve` writes it at its most talkative."""
+    text, root = io.StringIO(), logging.getLogger()
+    handler, level = logging.StreamHandler(text), root.level
+    handler.setFormatter(JsonLines())
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield text
+    root.setLevel(level)
+    root.removeHandler(handler)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_logs_and_metrics_name_who_and_where_and_hold_no_secret(
+    settings: Settings, internet: Internet, log: io.StringIO
+) -> None:
+    settings = settings.model_copy(update={"secret_keys": (SecretStr(SECRET_KEY),)})
+    with TestClient(asgi(build(settings)), base_url="http://127.0.0.1:8000") as client:
+        signed_in = client.post("/auth/app-password", json={"identifier": DID, "password": internet.password})
+        token = signed_in.json()["token"]
+        client.cookies.clear()
+        client.headers["authorization"] = f"Bearer {token}"
+
+        def state() -> Any:
+            return client.get(f"/tracks/{track['id']}").json()["mirror"]
+
+        internet.echoes = 1
+        track = client.post("/tracks", data={"title": "one"}, files={"file": samples.mp3(1)}).json()
+        eventually(lambda: state()["state"] == "delivered")
+        internet.pds.tokens.expire(DID)
+        client.patch(f"/tracks/{track['id']}", json={"title": "two"})
+        eventually(lambda: state()["state"] == "delivered")
+        internet.pds.revoke_app_password(DID)
+        internet.pds.tokens.expire(DID)
+        client.patch(f"/tracks/{track['id']}", json={"title": "three"})
+        eventually(lambda: state()["reason"] == "auth_required")
+        metrics = client.get("/metrics").text
+
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    settled = [line for line in lines if line["message"] == "settled"]
+    refreshes = [line for line in lines if line["message"] == "session_refresh"]
+    assert {"failed", "delivered"} <= {line["outcome"] for line in settled}
+    assert [line["outcome"] for line in refreshes] == ["renewed", "ended"]
+    for line in settled:
+        assert (line["did"], line["host"]) == (DID, internet.pds.origin)
+        assert line["epoch"] > 0
+        assert line["request_id"].endswith(f":{line['epoch']}")
+    for line in refreshes:
+        assert (line["did"], line["host"]) == (DID, internet.pds.origin)
+        assert line["generation"] > 0
+    secrets = {*internet.secrets, token, SECRET_KEY}
+    assert len(secrets) >= 7
+    for secret in secrets:
+        assert secret not in log.getvalue()
+        assert secret not in metrics
+    assert DID not in metrics
+    assert 'oauth_refresh_total{outcome="renewed"} 1.0' in metrics
+    assert 'mirror_attempts_total{error="other",op="put",outcome="ambiguous"} 1.0' in metrics
