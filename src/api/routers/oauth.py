@@ -27,7 +27,9 @@ SERVER_ERROR: Final = 500
 HOME: Final = "/me"
 LONGEST_TEXT: Final = 512
 PRIVATE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-PAGE: Final[dict[str, Any]] = {"content": {"text/html": {}}}
+PAGE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "A page that asks who, for browsers", "content": {"text/html": {}}}
+}
 
 
 class LoginQuery(BaseModel):
@@ -51,8 +53,7 @@ class CallbackQuery(BaseModel):
     "/auth/login",
     status_code=303,
     response_class=RedirectResponse,
-    responses={200: {"description": "A page that asks who, for browsers", **PAGE}}
-    | errors(400, 401, 403, 404, 422, 503),
+    responses=PAGE | errors(400, 401, 403, 404, 422, 503),
 )
 async def login(request: Request, parts: Parts, wanted: Annotated[LoginQuery, Query()]) -> Response:
     """Go to the authorization server of the account's own PDS; `handle` may be a DID too."""
