@@ -57,9 +57,11 @@ def lane_row(database: Database, did: str) -> Any:
         return connection.execute(select(mirror_lane).where(mirror_lane.c.did == did)).one()
 
 
-def claimed(database: Database, *, owner: str = "relay", limit: int = 100) -> list[Lane]:
+def claimed(
+    database: Database, *, owner: str = "relay", limit: int = 100, backfill: int | None = None
+) -> list[Lane]:
     """What a relay gets that asks for so many lanes."""
-    return claim(database, owner=owner, limit=limit, lease=LEASE)
+    return claim(database, owner=owner, limit=limit, lease=LEASE, backfill=backfill)
 
 
 def dids(lanes: list[Lane]) -> list[str]:
