@@ -28,7 +28,7 @@ from eventstore.unit import Unit
 from outbox.backoff import backoff
 from outbox.hosts import OPEN
 from outbox.lanes import LeaseLostError, host_open_at, is_open, later
-from outbox.parking import PARKING, park
+from outbox.parking import PARKING, doubt, park
 from outbox.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.targets import READY, wake_lane
 from outbox.verdict import Kind, Verdict
@@ -216,6 +216,7 @@ def _settle(unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict, *, wai
     elif verdict.kind is Kind.PACED:  # no attempt: the PDS has not looked at it
         _end(unit, claimed, not_before=unit.now + verdict.asked(unit.now), last_error=error)
     else:
+        doubt(unit.connection, claimed.did, unit.now)
         not_before = unit.now + max(backoff(claimed.attempts), verdict.asked(unit.now))
         _end(unit, claimed, attempts=claimed.attempts + 1, not_before=not_before, last_error=error)
     unit.save(track)

@@ -25,8 +25,8 @@ PARKING: Final = {Kind.SIGN_IN: AUTH_REQUIRED, Kind.INACTIVE: INACTIVE, Kind.MOV
 
 FIRST_PROBE: Final = timedelta(minutes=15)
 LONGEST_PAUSE: Final = timedelta(hours=24)
-UNHEARD: Final = timedelta(hours=1)
-"""A host that has not answered for so long may not be the account's any more."""
+IN_DOUBT_AFTER: Final = timedelta(hours=1)
+"""The account of a lane that has got nothing done for so long may be elsewhere, or away."""
 MAX_DOUBLINGS: Final = 10
 
 
@@ -57,9 +57,9 @@ def park(connection: Connection, did: str, kind: Kind, now: datetime, *, flight:
 
 
 def doubt(connection: Connection, did: str, now: datetime) -> None:
-    """Note that the lane's host does not answer: when that goes on, its account is looked for."""
+    """Note that something was tried in vain: when nothing succeeds for long, the account is looked at."""
     here = and_(lane_columns.did == did, lane_columns.probe_at >= NEVER)
-    connection.execute(update(mirror_lane).where(here).values(probe_at=now + UNHEARD))
+    connection.execute(update(mirror_lane).where(here).values(probe_at=now + IN_DOUBT_AFTER))
 
 
 def no_doubt(connection: Connection, did: str, **columns: Any) -> None:
@@ -104,7 +104,7 @@ def look_for_unanswered(database: Database) -> None:
             select(lane_columns.did)
             .join(pds_host, pds_host.c.host == lane_columns.host)
             .where(lane_columns.state == READY, ~lane_columns.paused, lane_columns.probe_at >= NEVER)
-            .where(lane_due_at() <= now - UNHEARD, host_open_at() > now, ~pds_host.c.paused)
+            .where(lane_due_at() <= now - IN_DOUBT_AFTER, host_open_at() > now, ~pds_host.c.paused)
         )
         dids = connection.scalars(waiting).all()
     for did in dids:

@@ -19,7 +19,7 @@ from outbox.lanes import (
     lock_lane,
     target_columns,
 )
-from outbox.parking import INACTIVE, STALE, UNHEARD, pause_before
+from outbox.parking import IN_DOUBT_AFTER, INACTIVE, STALE, pause_before
 from outbox.tables import NEVER, PAST, mirror_lane, mirror_target, pds_host
 from outbox.targets import AUTH_REQUIRED, READY, insert_into
 
@@ -146,8 +146,8 @@ def _changed(row: Any, found: Found, now: datetime) -> dict[str, Any]:
             return gone if is_gone else {**again, "state": STALE, "missing_since": since}
         case Finding.UNKNOWN:
             works = row.state == READY
-            later = {"probe_at": now + min(pause, UNHEARD), "probes": row.probes + 1}
-            return {"probe_at": now + UNHEARD} if works else later
+            later = {"probe_at": now + min(pause, IN_DOUBT_AFTER), "probes": row.probes + 1}
+            return {"probe_at": now + IN_DOUBT_AFTER} if works else later
 
 
 def _arrive(connection: Connection, did: str, found: Found, now: datetime) -> None:

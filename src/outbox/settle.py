@@ -143,7 +143,7 @@ def _try_again(unit: Unit, lane: Lane, work: Work, verdict: Verdict, failure: di
     set_target(unit, work, **failure)
     if verdict.concerns_host:
         slow_down(unit.connection, lane.did, unit.now, at_least=verdict.asked(unit.now))
-        doubt(unit.connection, lane.did, unit.now)
+    doubt(unit.connection, lane.did, unit.now)
 
 
 def _is_rejected(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> bool:

@@ -16,7 +16,7 @@ from outbox.tables import NEVER, mirror_lane, mirror_target, pds_host
 from outbox.wishes import retry
 from tests.dsl import COLLECTION
 from tests.outbox.memory_pds import MemoryPds
-from tests.outbox.rig import Rig, answered, refused
+from tests.outbox.rig import Rig, answer_lost, answered, refused
 from tests.outbox.rows import LEASE, claimed, lane_row, set_host
 
 pytestmark = pytest.mark.anyio
@@ -269,6 +269,30 @@ async def test_an_account_that_moved_away_from_a_dead_host_is_found(desk: Rig) -
     desk.wire.faults.clear()
     sign_in_at(desk, new)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+
+async def test_an_account_whose_record_is_only_read_and_not_shown_is_looked_for(desk: Rig) -> None:
+    """The read before a delete of what may never have been made: it says that the account is not to be seen."""
+    desk.wire.faults += [answer_lost]
+    desk.upload()
+    await desk.relay_once()
+    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    move(desk)
+    status_of(desk, "deactivated")
+    for _ in range(14):
+        await after(desk, timedelta(minutes=5))
+    assert lane_row(desk.database, desk.did).host == NEW_HOST
+
+
+async def test_an_account_whose_uploads_alone_fail_is_looked_for(desk: Rig) -> None:
+    desk.upload()
+    await desk.relay_once()
+    desk.tell(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    move(desk)
+    desk.wire.faults += [refused] * 100
+    for _ in range(14):
+        await after(desk, timedelta(minutes=5))
+    assert lane_row(desk.database, desk.did).host == NEW_HOST
 
 
 async def test_a_lane_behind_a_host_that_nobody_may_ask_is_looked_for_too(desk: Rig) -> None:
