@@ -9,6 +9,7 @@ import pytest
 
 from aggregates.tid import tid_of
 from aggregates.track import Track
+from aggregates.track_events import TrackEvent
 from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
 
 ALICE, BOB = "did:plc:alice", "did:plc:bob"
@@ -16,7 +17,7 @@ START = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 COLLECTION = "fm.plyr.track"
 
 Step = Callable[[Track], None]
-Fact = tuple[type[Track.Event], dict[str, Any]]
+Fact = tuple[type[TrackEvent], dict[str, Any]]
 
 
 def some_time(seconds: float = 0) -> datetime:
@@ -78,7 +79,7 @@ def a_track(track_id: int = 1, *, at: datetime = START, **fields: Any) -> Track:
     return Track.register(at=at, **track_fields(track_id, **fields))
 
 
-def fact(event: type[Track.Event], **fields: Any) -> Fact:
+def fact(event: type[TrackEvent], **fields: Any) -> Fact:
     """An event as a test expects it: its class and its own fields."""
     return event, fields
 
@@ -103,7 +104,7 @@ class Outcome:
     past: tuple[Any, ...]
     steps: tuple[Step, ...]
 
-    def then(self, *facts: Fact | type[Track.Event]) -> Track:
+    def then(self, *facts: Fact | type[TrackEvent]) -> Track:
         """Expect exactly these events, and that the replay of all gives the same state; return the track."""
         self._act()
         events = self.track.collect_events()
@@ -145,16 +146,16 @@ def own_fields(event: Any) -> dict[str, Any]:
     return {name: value for name, value in vars(event).items() if name not in library}
 
 
-def event_classes() -> dict[str, type[Track.Event]]:
+def event_classes() -> dict[str, type[TrackEvent]]:
     """Every event class of a track, by name."""
     return {
         name: value
         for name, value in vars(Track).items()
-        if isinstance(value, type) and issubclass(value, Track.Event) and value is not Track.Event
+        if isinstance(value, type) and issubclass(value, TrackEvent) and value is not TrackEvent
     }
 
 
-def every_event() -> dict[str, Track.Event]:
+def every_event() -> dict[str, TrackEvent]:
     """One event of each class, all of one track's life."""
     now = some_time(60)
     steps: tuple[Step, ...] = (
@@ -180,4 +181,4 @@ def every_event() -> dict[str, Track.Event]:
     )
     for step in steps:
         step(track)
-    return {type(event).__name__: event for event in track.collect_events() if isinstance(event, Track.Event)}
+    return {type(event).__name__: event for event in track.collect_events() if isinstance(event, TrackEvent)}

@@ -1,4 +1,6 @@
-"""What a track can take over from a record that somebody else wrote: the texts, the features and the labels.
+"""Decide over a record that somebody else wrote: ours is written over it, or the track takes over what it can say.
+
+That are the texts, the features and the labels.
 
 Who may hear the track is decided here and never by what a record says; where its bytes are, when it was made and who made
 it, no event can change. Such fields are written again as the track has them.
@@ -17,9 +19,27 @@ from aggregates.values import (
     checked_self_labels,
     checked_title,
 )
-from outbox.conflicts import Conflict
+from eventstore.unit import Unit
+from outbox.conflicts import Conflict, acknowledge, build_on
 from outbox.lexicon import FORMATS
 from outbox.record import RecordUrls, own_part, record_for
+
+
+def keep_ours(unit: Unit, track: Track, conflict: Conflict) -> None:
+    """Have the record of the track written over exactly what they wrote."""
+    track.restore_record(at=unit.now)
+    unit.save(track)
+    build_on(unit.connection, conflict)
+
+
+def keep_theirs(unit: Unit, track: Track, conflict: Conflict, urls: RecordUrls) -> None:
+    """Take over what they changed. A write follows only where the track still says something else: what only we changed stays."""
+    track.adopt_foreign_edit(conflict.cid, adoptable(conflict), at=unit.now)
+    if own_part(record_for(track, 0, urls)) == own_part(conflict.theirs or {}):
+        unit.save(track)
+        acknowledge(unit.connection, conflict, unit.now)
+    else:
+        keep_ours(unit, track, conflict)
 
 
 def adoptable(conflict: Conflict) -> dict[str, Any]:
@@ -28,11 +48,6 @@ def adoptable(conflict: Conflict) -> dict[str, Any]:
         raise InvalidFieldError("record", "it holds what no record of ours can")
     theirs, changed = conflict.theirs, conflict.fields
     return {field: read(theirs.get(name)) for name, (field, read) in FIELDS.items() if name in changed}
-
-
-def says_the_same(track: Track, conflict: Conflict, urls: RecordUrls) -> bool:
-    """Whether the record that they wrote is in our fields what the track says."""
-    return own_part(record_for(track, 0, urls)) == own_part(conflict.theirs or {})
 
 
 def _text(field: str, value: Any) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from aggregates.track import Track
+from aggregates.track_events import TrackEvent
 from eventstore.change import Change
 
 
@@ -12,7 +13,7 @@ class TrackChange:
     """A change of a track: what the log recorded, and the track before and after it."""
 
     recorded: Change
-    event: Track.Event
+    event: TrackEvent
     before: Track | None
     after: Track
 
@@ -21,5 +22,5 @@ def track_changes(changes: Sequence[Change]) -> Iterator[TrackChange]:
     """Pick the changes of tracks, in their order."""
     for change in changes:
         event, before, after = change.event, change.before, change.after
-        if isinstance(event, Track.Event) and isinstance(after, Track):
+        if isinstance(event, TrackEvent) and isinstance(after, Track):
             yield TrackChange(change, event, before if isinstance(before, Track) else None, after)

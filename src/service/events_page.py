@@ -9,6 +9,7 @@ from typing import Any, Final
 from eventsourcing.utils import get_topic
 
 from aggregates.track import Track
+from aggregates.track_events import TrackEvent
 from aggregates.transcodings import TRANSCODINGS
 
 HEAD: Final = """\
@@ -34,10 +35,10 @@ Written as `{"_type_": name, "_data_": {...}}`.
 ENVELOPE: Final = frozenset({"originator_id", "originator_version", "originator_topic", "timestamp"})
 
 
-def event_classes() -> Iterator[type[Track.Event]]:
+def event_classes() -> Iterator[type[TrackEvent]]:
     """Give the event classes of a track, in the order of its life."""
     for member in vars(Track).values():
-        if isinstance(member, type) and issubclass(member, Track.Event) and member is not Track.Event:
+        if isinstance(member, type) and issubclass(member, TrackEvent) and member is not TrackEvent:
             yield member
 
 
@@ -48,7 +49,7 @@ def page() -> str:
     return HEAD + events + VALUES_HEAD + values
 
 
-def _event_row(event: type[Track.Event]) -> str:
+def _event_row(event: type[TrackEvent]) -> str:
     touches = "yes, unless only tags" if event is Track.MetadataUpdated else _yes(event.TOUCHES_RECORD)
     by = "relay" if event.BY_RELAY else "people"
     topic = get_topic(event)

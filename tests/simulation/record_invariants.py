@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+from outbox.dag_cbor import Record as Value
 from outbox.record import OWN_FIELDS, own_part, record_for
 from outbox.work import RECREATING
 from tests.simulation.fake_repo import Commit
@@ -16,6 +17,13 @@ def converged(seen: Seen) -> None:
     """I1: once faults have ended, each record equals the fold of the log, or says for whom it waits."""
     for record in seen.records:
         assert record.mirror.state in {"delivered", *WAITING}, record
+        if (
+            record.mirror.state == "delivered"
+            and record.stored is not None
+            and record.track.deleted_at is None
+        ):
+            adopted = record.mirror.record_cid == record.stored.cid
+            assert not adopted or _says_the_track(record, record.stored.value), record
         if record.mirror.state in WAITING or (record.commits and not is_ours(record.commits[-1])):
             continue  # it waits for a person, or nobody has told the relay yet
         if record.track.deleted_at is not None:
@@ -24,6 +32,10 @@ def converged(seen: Seen) -> None:
             assert record.stored is not None, record
             ours = {name: value for name, value in record.stored.value.items() if name in OWN_FIELDS}
             assert ours == record_for(record.track, record.mirror.generation, URLS), record
+
+
+def _says_the_track(record: Record, value: Value) -> bool:
+    return own_part(value) == own_part(record_for(record.track, 0, URLS))
 
 
 def generations_rise(seen: Seen) -> None:
@@ -65,10 +77,10 @@ def foreign_values_are_safe(seen: Seen) -> None:
                 and commit.value is not None
                 and not is_ours(record.commits[index - 1])
             ):
-                _check_foreign(record, record.commits[:index], commit)
+                _check_foreign(record, record.commits[:index], commit, seen.world.decided)
 
 
-def _check_foreign(record: Record, before: list[Commit], ours: Commit) -> None:
+def _check_foreign(record: Record, before: list[Commit], ours: Commit, decided: list[Value]) -> None:
     foreign, gen = before[-1], generation(ours)
     assert ours.value is not None
     where = f"{record}: {gen} over {foreign.action} elsewhere"
@@ -77,7 +89,7 @@ def _check_foreign(record: Record, before: list[Commit], ours: Commit) -> None:
         return
     base = next((commit.value for commit in reversed(before) if is_ours(commit)), None)
     assert base is not None, where
-    assert own_part(foreign.value) == own_part(base), where
+    assert own_part(foreign.value) in [own_part(base), *decided], where
     kept = {name: value for name, value in foreign.value.items() if name not in OWN_FIELDS}
     assert kept.items() <= ours.value.items(), f"{where}: unknown fields were lost"
 

@@ -4,7 +4,7 @@ A step has dice of its own, so that leaving one out changes no other: a schedule
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aggregates.track import Track
@@ -72,11 +72,12 @@ class Schedule:
         return "\n".join([*lines, f"), {self.slow_threads}, {self.shape})"])
 
 
-def drawn(seed: int, length: int = 12) -> Schedule:
-    """A schedule of this seed."""
+def drawn(seed: int, length: int = 12, weights: Mapping[str, int] | None = None) -> Schedule:
+    """A schedule of this seed; how often what happens, others may say."""
     dice = random.Random(seed)  # noqa: S311 - no secret
-    names = sorted(WEIGHTS)
-    acts = ["upload", *dice.choices(names, [WEIGHTS[name] for name in names], k=length)]
+    weights = weights or WEIGHTS
+    names = sorted(weights)
+    acts = ["upload", *dice.choices(names, [weights[name] for name in names], k=length)]
     steps = [Step(act, dice.getrandbits(32), dice.choice(PAUSES)) for act in acts]
     return Schedule(seed, dice.choice(CHANCES), tuple(steps), dice.choice(SLOW), dice.choice(SHAPES))
 
@@ -182,6 +183,18 @@ def _foreign(world: World, dice: random.Random) -> None:
             repo.delete(key)
 
 
+def _doubt(world: World, dice: random.Random) -> None:
+    if world.tracks:
+        world.doubt(dice.choice(sorted(world.tracks)))
+
+
+def _decide(world: World, dice: random.Random) -> None:
+    theirs = dice.random() < 0.5
+    held = [track_id for track_id, mirror in world.mirrors().items() if mirror.state == "held"]
+    if held:
+        world.decide(dice.choice(held), theirs=theirs)
+
+
 def _host(world: World, dice: random.Random) -> None:
     origin = dice.choice(world.hosts).origin
     dice.choice([world.network.down.add, world.network.silent.add, world.network.down.discard,
@@ -234,6 +247,8 @@ ACTS: dict[str, Act] = {
     "take down": _account(Status.TAKENDOWN),
     "move": lambda world, dice: world.move(dice.choice(world.dids), dice.choice(world.hosts)),
     "foreign": _foreign,
+    "doubt": _doubt,
+    "decide": _decide,
     "host": _host,
     "limits": _limits,
     "kill": _kill,
@@ -252,3 +267,5 @@ WEIGHTS = {
     "freeze": 3, "thaw": 3, "jump": 2, "release": 2, "sign out": 2, "sign in": 2,
     "tokens expire": 2, "deactivate": 1, "activate": 1, "take down": 1, "move": 1, "limits": 1,
 }  # fmt: skip
+WITH_DECISIONS = {**WEIGHTS, "foreign": 30, "doubt": 24, "decide": 24, "wait": 12}
+"""Other clients are busy, and scans and artists with them."""

@@ -18,10 +18,15 @@ from eventstore.envelope import Envelope
 from eventstore.unit_of_work import EventLog
 from identity.session_calls import create_session
 from identity.session_rows import SessionKind
+from outbox.adoption import keep_ours, keep_theirs
+from outbox.conflicts import conflict_of
+from outbox.dag_cbor import Record
 from outbox.lanes import park_lane
+from outbox.record import own_part
 from outbox.status import Mirror, is_signed_in, lane_of, mirrors
 from outbox.tables import pds_host
 from outbox.targets import MirrorTargets
+from outbox.wishes import suspect
 from tests.dsl import a_track
 from tests.simulation.fake_account import Status
 from tests.simulation.fake_pds import SERVICE, FakePds
@@ -31,7 +36,7 @@ from tests.simulation.fates import BAD_LUCK, Dice
 from tests.simulation.memory_database import memory_database
 from tests.simulation.network import Network
 from tests.simulation.relay_patches import Errors, patched
-from tests.simulation.relay_process import LEASE, Bytes, RelayProcess, sessions_of
+from tests.simulation.relay_process import LEASE, URLS, Bytes, RelayProcess, sessions_of
 from tests.simulation.virtual_time import Life, VirtualLoop
 
 BEGIN = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -62,6 +67,8 @@ class World:
         """When the clock was set: how long a PDS asked to wait cannot be told over it."""
         self._disturbances: list[float] = []
         self.tracks: dict[int, str] = {}
+        self.decided: list[Record] = []
+        """What somebody else wrote in our fields and the artist decided on."""
         self._keys: dict[int, tuple[str, str]] = {}
         self._make_hosts(accounts, hosts)
         self.network = Network(self.loop, *self.hosts, self.plc, plan=Dice(self.dice, chance, kinds))
@@ -152,6 +159,26 @@ class World:
             return False
         self.wake()
         return True
+
+    def decide(self, track_id: int, *, theirs: bool) -> None:
+        """The artist says whose value stays, where somebody else changed the record."""
+        with self.log.unit_of_work(self.tracks[track_id], ARTIST) as unit:
+            conflict = conflict_of(unit.connection, track_id)
+            if conflict is None:
+                return
+            track = unit.load(Track, Track.create_id(track_id))
+            if theirs:
+                keep_theirs(unit, track, conflict, URLS)
+            else:
+                keep_ours(unit, track, conflict)
+        self.decided.append(own_part(conflict.theirs or {}))
+        self.wake()
+
+    def doubt(self, track_id: int) -> None:
+        """A scan believes that the PDS holds something else."""
+        with self.database.write() as connection:
+            suspect(connection, [track_id], self.clock())
+        self.wake()
 
     def wake(self) -> None:
         """One relay, or none, is in the process that took the command."""
