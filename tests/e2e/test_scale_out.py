@@ -1,0 +1,152 @@
+"""Several API processes and several relays on one database: each change arrives once, whoever took and whoever delivers it."""
+
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from demo.service import Client, Service
+from devpds.server import DevPds, DevPlc
+from eventstore.database import Database
+from outbox.tables import delivery_attempt, mirror_lane
+from tests.e2e.artist import Artist
+from tests.e2e.eventually import eventually
+from tests.faults.faults import delay
+from tests.faults.proxy import FaultProxy
+from tests.servers.atproto import new_account
+from tests.service.process import Daemon, daemon
+
+pytestmark = pytest.mark.pds
+
+EDITS = 4
+
+
+class Cluster:
+    """Two API processes without relays, and relays beside them."""
+
+    def __init__(self, settings: dict[str, str], pds: DevPds, folder: Path, stack: ExitStack) -> None:
+        self._settings, self._pds, self._folder, self._stack = settings, pds, folder, stack
+        self.first = self._api({})
+        self.second = self._api({"MASTERTAPE_BASE_URL": self.first.url})
+        self.relays: list[Daemon] = []
+
+    def _api(self, more: dict[str, str]) -> Service:
+        env = {**self._settings, **more, "MASTERTAPE_RELAY": "off"}
+        api = Service(Path(self._settings["MASTERTAPE_DATA"]), self._pds, env=env)
+        api.start()
+        self._stack.callback(api.stop)
+        return api
+
+    def relay(self) -> Daemon:
+        """Start one more relay."""
+        names = {name.removeprefix("MASTERTAPE_"): value for name, value in self._settings.items()}
+        address = {"PLC_URL": self._pds.plc_url, "BASE_URL": self.first.url}
+        log = self._folder / f"relay-{len(self.relays)}"
+        started = self._stack.enter_context(daemon(log, "relay", **{**names, **address}))
+        started.wait_for("the relay is running")
+        self.relays.append(started)
+        return started
+
+    @property
+    def database(self) -> Database:
+        """The database that they share."""
+        folder = self._settings["MASTERTAPE_DATA"]
+        url = self._settings.get("MASTERTAPE_DATABASE_URL", f"sqlite:///{folder}/mastertape.db")
+        return Database(url, pool_size=1)
+
+
+@pytest.fixture
+def cluster(
+    settings: dict[str, str], pds: DevPds, standing_service: Service, tmp_path: Path
+) -> Iterator[Cluster]:
+    """Two API processes; the service of the other tests rests meanwhile."""
+    standing_service.stop()
+    with ExitStack() as stack:
+        yield Cluster(settings, pds, tmp_path, stack)
+
+
+def attempts_of(database: Database, did: str) -> list[Any]:
+    with database.read() as connection:
+        mine = delivery_attempt.c.did == did
+        return list(connection.execute(select(delivery_attempt).where(mine).order_by(delivery_attempt.c.id)))
+
+
+def held_lanes(database: Database) -> list[str]:
+    with database.read() as connection:
+        return list(
+            connection.scalars(select(mirror_lane.c.did).where(mirror_lane.c.lease_owner.is_not(None)))
+        )
+
+
+def test_two_apis_and_two_relays_deliver_each_change_once_also_when_a_relay_is_told_to_go(
+    cluster: Cluster, pds: DevPds, plc: DevPlc
+) -> None:
+    going = cluster.relay()
+    staying = cluster.relay()
+    accounts = {account.did: account for account in (new_account(pds, plc) for _ in range(3))}
+    artists = [Artist(cluster.first, pds, account) for account in accounts.values()]
+
+    def works(artist: Artist) -> None:
+        other = Client(cluster.second.url, artist.did, accounts[artist.did].app_password)
+        artist.uploads()
+        for number in range(EDITS):
+            client = other if number % 2 else artist.client
+            client.edit(artist.track_id, title=f"take {number}")
+        other.http.close()
+
+    with ThreadPoolExecutor(len(artists)) as pool:
+        working = [pool.submit(works, artist) for artist in artists]
+        eventually(lambda: any(artist.track_id and artist.record for artist in artists))
+        assert going.end(signal.SIGTERM) == 0
+        for each in working:
+            each.result()
+    for artist in artists:
+        record = artist.agreed()
+        assert record is not None
+        assert record["title"] == f"take {EDITS - 1}"
+        artist.client.http.close()
+
+    assert staying.end(signal.SIGTERM) == 0
+    database = cluster.database
+    for artist in artists:
+        attempts = attempts_of(database, artist.did)
+        commits = Counter(attempt.gen for attempt in attempts if attempt.rev is not None)
+        assert set(commits.values()) == {1}
+        assert {attempt.outcome for attempt in attempts} == {"done"}
+    assert held_lanes(database) == []
+    database.close()
+    for relay in cluster.relays:
+        assert "Traceback" not in relay.said
+
+
+def test_a_relay_that_is_told_to_go_in_mid_flight_lands_it_gives_its_lane_back_and_nothing_is_sent_twice(
+    cluster: Cluster, proxied_pds: DevPds, proxy: FaultProxy, plc: DevPlc
+) -> None:
+    relay = cluster.relay()
+    artist = Artist(cluster.first, proxied_pds, new_account(proxied_pds, plc))
+    proxy.on("putRecord", fault=delay(2.0), times=1)
+    artist.uploads()
+    proxy.await_passed("putRecord")
+    relay.process.send_signal(signal.SIGTERM)
+    artist.edits(title="Left to the next one")
+    assert relay.process.wait(60) == 0
+
+    database = cluster.database
+    assert held_lanes(database) == []
+    assert [attempt.outcome for attempt in attempts_of(database, artist.did)] == ["done"]
+    assert artist.record is not None
+    assert artist.record["title"] == "First Take"
+
+    cluster.relay()
+    record = artist.agreed()
+    assert record is not None
+    assert record["title"] == "Left to the next one"
+    assert len(proxy.passed("putRecord")) == 2
+    database.close()
+    artist.client.http.close()
