@@ -456,3 +456,12 @@ def test_nobody_renews_what_is_being_given_back(database, seal, hooks, clock):
 
     asyncio.run(story())
     assert fake.deleted == [f"Bearer {fake.refresh}"], "the newest token, not the one that was rotated away"
+
+
+def test_what_is_meant_for_another_pds_is_not_sent(sessions, fake, database):
+    assert ask(sessions, pds_url=ORIGIN).status_code == 200
+    seen = len(fake.requests)
+    with pytest.raises(SignInRequiredError):
+        ask(sessions, pds_url="https://elsewhere.example.com")
+    assert len(fake.requests) == seen
+    assert row(database).status == "active"

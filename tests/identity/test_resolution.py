@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
+from identity.names import HostNotFoundError
 from identity.resolution import Identity, Resolver
 from tests.identity.fake_web import ALICE, BOB, DEV_PDS, PDS, PLC, FakeWeb, document
 from tests.identity.test_addresses import UNSAFE_URLS
@@ -180,3 +181,24 @@ def test_nobody_waits_for_ever(web, monkeypatch):
     web.pages[f"{PLC}/{ALICE}"] = asyncio.Event().wait
     with pytest.raises(IdentityUnreachableError):
         resolve(web, ALICE)
+
+
+def pds_of(web, did):
+    async def ask():
+        async with web.client() as http:
+            return await Resolver(PLC, (DEV_PDS,), http, names=web).pds_of(did)
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("url", [PDS, f"{PDS}/", PDS.replace("pds", "PDS"), f"{PDS}:443"])
+def test_a_dids_pds_is_told_in_one_spelling_and_nobody_is_asked_about_its_handle(web, url):
+    web.pages[f"{PLC}/{ALICE}"] = document(ALICE, "alice.example.com", url)
+    assert pds_of(web, ALICE) == PDS
+    assert web.asked == [f"{PLC}/{ALICE}"]
+
+
+def test_a_directory_that_dns_does_not_find_knows_of_no_did_and_makes_none_unknown(web):
+    web.pages[f"{PLC}/{ALICE}"] = HostNotFoundError("no such host")
+    with pytest.raises(IdentityUnreachableError):
+        pds_of(web, ALICE)
