@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -13,20 +12,15 @@ import httpx
 from sqlalchemy import update
 
 from bench.logs import did_of, logs, register, retitle
+from bench.relays import relay_to, written
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.unit_of_work import EventLog
-from outbox.blobs import BlobWorker
 from outbox.claim import claim
-from outbox.dag_cbor import record_cid
-from outbox.delivery import Delivery, Outcome
+from outbox.delivery import Outcome
 from outbox.lanes import resume_lane
-from outbox.lexicon import track_lexicon
-from outbox.pds import PUT_RECORD, Pds
-from outbox.ports import DirectoryUnavailableError
-from outbox.probes import Probes
-from outbox.record import RecordUrls
-from outbox.relay import Relay, RelayLimits
+from outbox.pds import PUT_RECORD
+from outbox.relay import RelayLimits
 from outbox.tables import PAST, mirror_lane, pds_host
 
 SENTENCE: Final = (
@@ -38,7 +32,6 @@ FEW_LANES: Final = 4
 HOST: Final = "http://pds.bench"
 LEASE: Final = timedelta(seconds=60)
 MICROSECOND: Final = timedelta(microseconds=1)
-URLS: Final = RecordUrls("http://127.0.0.1:8000")
 
 _next_number: Final = count(1)
 
@@ -116,7 +109,8 @@ class _Lanes:
             connection.execute(update(mirror_lane).values(due_at=PAST, lease_until=PAST, lease_owner=None))
 
     async def _relay_once(self) -> float:
-        async with _relay(self._log, len(self._numbers)) as relay:
+        limits = RelayLimits(len(self._numbers), LEASE)
+        async with relay_to(self._log, _WillingPds(), limits) as relay:
             began = time.perf_counter()
             ended = await relay.run_once()
             seconds = time.perf_counter() - began
@@ -128,28 +122,6 @@ class _Lanes:
         began = time.perf_counter()
         work(*args)
         return time.perf_counter() - began
-
-
-@asynccontextmanager
-async def _relay(log: EventLog, lanes: int) -> AsyncIterator[Relay]:
-    async with httpx.AsyncClient() as nobody:
-        pds = Pds(_WillingPds(), nobody)
-        yield Relay(
-            log,
-            Delivery(log.database, pds, URLS, track_lexicon()),
-            BlobWorker(log, pds, _NoAudio(), owner="bench"),
-            Probes(log.database, pds, _NoDirectory(), owner="bench"),
-            URLS,
-            owner="bench",
-            limits=RelayLimits(lanes, LEASE),
-        )
-
-
-class _NoDirectory:
-    """Nobody is looked for here."""
-
-    async def host_of(self, did: str) -> str | None:
-        raise DirectoryUnavailableError(did)
 
 
 class _WillingPds:
@@ -166,14 +138,4 @@ class _WillingPds:
     ) -> httpx.Response:
         """Answer as a PDS does that has written it."""
         assert (method, nsid) == ("POST", PUT_RECORD)  # noqa: S101 - nothing else is due
-        cid = record_cid(json["record"])
-        uri = f"at://{did}/{json['collection']}/{json['rkey']}"
-        return httpx.Response(200, json={"uri": uri, "cid": cid, "commit": {"cid": cid, "rev": "3kbench"}})
-
-
-class _NoAudio:
-    """Is never asked."""
-
-    def read(self, cid: str) -> Iterator[bytes]:
-        """Refuse."""
-        raise FileNotFoundError(cid)
+        return written(did, json)

@@ -1,0 +1,59 @@
+"""A relay whose PDSes are made here: everything else of it is real."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import httpx
+
+from eventstore.unit_of_work import EventLog
+from outbox.blobs import BlobWorker
+from outbox.dag_cbor import record_cid
+from outbox.delivery import Delivery
+from outbox.lexicon import track_lexicon
+from outbox.pds import Pds
+from outbox.ports import DirectoryUnavailableError, Sessions
+from outbox.probes import Probes
+from outbox.record import RecordUrls
+from outbox.relay import Relay, RelayLimits
+
+URLS: Final = RecordUrls("http://127.0.0.1:8000")
+
+
+@asynccontextmanager
+async def relay_to(log: EventLog, sessions: Sessions, limits: RelayLimits) -> AsyncIterator[Relay]:
+    """Give a relay that writes through these sessions and reads nothing."""
+    async with httpx.AsyncClient() as nobody:
+        pds = Pds(sessions, nobody)
+        yield Relay(
+            log,
+            Delivery(log.database, pds, URLS, track_lexicon()),
+            BlobWorker(log, pds, _NoAudio(), owner="bench"),
+            Probes(log.database, pds, _NoDirectory(), owner="bench"),
+            URLS,
+            owner="bench",
+            limits=limits,
+        )
+
+
+def written(did: str, body: Any) -> httpx.Response:
+    """Answer as a PDS does that has written the record."""
+    cid = record_cid(body["record"])
+    uri = f"at://{did}/{body['collection']}/{body['rkey']}"
+    return httpx.Response(200, json={"uri": uri, "cid": cid, "commit": {"cid": cid, "rev": "3kbench"}})
+
+
+class _NoDirectory:
+    """Nobody is looked for here."""
+
+    async def host_of(self, did: str) -> str | None:
+        """Refuse."""
+        raise DirectoryUnavailableError(did)
+
+
+class _NoAudio:
+    """Is never asked."""
+
+    def read(self, cid: str) -> Iterator[bytes]:
+        """Refuse."""
+        raise FileNotFoundError(cid)
