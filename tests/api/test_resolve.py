@@ -249,3 +249,26 @@ def test_the_owners_delete_of_a_held_record_takes_their_value_with_it(world, cli
     sent = [name.rsplit(".", 1)[1] for name in world.pds.requests[requests:]]
     assert sent == ["deleteRecord"]  # at once under the swap of what was seen elsewhere
     assert refusal(resolve(client, alice, track, "ours")) == (404, "track_not_found")
+
+
+def restore(client, person, track):
+    headers = {**person.headers, "Prefer": "wait=0"}
+    return client.post(f"/tracks/{track['id']}/restore-record", headers=headers)
+
+
+def test_a_held_record_that_is_gone_since_is_brought_back_by_a_restore(world, client, alice):
+    track = held(world, client, alice)
+    world.pds.lose(track["atproto_record_uri"])
+    assert restore(client, alice, track).status_code == 202
+    world.deliver()
+    assert world.record(track)["title"] == "first"
+    assert mirror(client, alice, track)["state"] == "delivered"
+
+
+def test_a_restore_that_nobody_could_look_for_does_not_overwrite_a_foreign_edit(world, client, alice):
+    track = held(world, client, alice)
+    world.pds.away = True
+    assert restore(client, alice, track).status_code == 202
+    world.pds.away = False
+    world.deliver()
+    assert (world.record(track)["title"], mirror(client, alice, track)["state"]) == ("theirs", "held")
