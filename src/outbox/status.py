@@ -129,9 +129,12 @@ def _mirror(row: Any) -> Mirror:
 
 def _next_attempt_at(row: Any, state: str, reason: str | None) -> datetime | None:
     """Give when something is tried again, where a time will bring that: a parked account is looked at."""
+    at: datetime | None = None
     if state == PENDING and reason in DATED:
-        return max(row.not_before, row.lane_not_before)
-    return row.lane_probe_at if state == PARKED and reason in PROBED else None
+        at = max(row.not_before, row.lane_not_before)
+    elif state == PARKED and reason in PROBED:
+        at = row.lane_probe_at
+    return at
 
 
 def waiting_records(connection: Connection, did: str) -> dict[str, int]:
