@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.service import Service
 from demo.story import delivered, migrate
 from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually
@@ -120,3 +121,22 @@ def test_the_log_has_nothing_that_opens_a_door(oauth_artist, settings):
     assert "/auth/callback" in log
     for secret in (*query.values(), *oauth_artist.client.http.cookies.values()):
         assert secret not in log or secret == oauth_artist.pds.url
+
+
+@pytest.fixture
+def modest_service(pds, tmp_path):
+    """A service whose operator has left the records out of OAUTH_SCOPE."""
+    service = Service(tmp_path, pds, env={"MASTERTAPE_OAUTH_SCOPE": "atproto blob:audio/*"})
+    service.start()
+    yield service
+    service.stop()
+
+
+def test_a_login_that_allows_too_little_parks_its_lane(modest_service, pds, pds_account):
+    artist = OAuthArtist(modest_service, pds, pds_account)
+    with artist.client:
+        artist.client.signs_in(pds_account)
+        artist.uploads()
+        eventually(lambda: artist.mirror["reason"] == "auth_required")
+        (attempt,) = artist.mirror["attempts"]
+    assert attempt["error"] == "ScopeMissingError"

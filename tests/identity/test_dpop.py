@@ -62,7 +62,12 @@ def fake():
 
 @pytest.fixture
 def sessions(database, seal, hooks, fake, clock):
-    http = httpx.AsyncClient(transport=httpx.MockTransport(fake))
+    return signed_in(database, seal, hooks, clock, fake)
+
+
+def signed_in(database, seal, hooks, clock, answer):
+    """Sessions of two accounts at a PDS that answers so."""
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     made = PdsSessions(database, seal, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in)
     grant = Grant("https://auth.example.com", "client", SecretStr(KEY["d"]), None)
     for did in (DID, OTHER_DID):
@@ -120,12 +125,26 @@ def test_a_nonce_that_changed_under_way_is_followed_a_few_times_and_no_more(sess
     assert len(fake.asked) == 3
 
 
-def test_a_pds_that_wants_the_nonce_it_has_is_not_asked_again(sessions, fake):
-    ask(sessions, json={})
-    fake.asked.clear()
-    answer = httpx.Response(401, json={"error": "use_dpop_nonce"}, headers={"dpop-nonce": "n1"})
-    sessions._calls._http = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer))  # noqa: SLF001
-    assert ask(sessions, json={}).status_code == 401
+def test_a_pds_that_wants_the_nonce_it_has_is_not_asked_again(database, seal, hooks, clock):
+    asked = []
+
+    def answer(request):
+        asked.append(request)
+        return httpx.Response(401, json={"error": "use_dpop_nonce"}, headers={"dpop-nonce": "n1"})
+
+    assert ask(signed_in(database, seal, hooks, clock, answer), json={}).status_code == 401
+    assert len(asked) == 2
+
+
+def test_a_nonce_that_others_learnt_meanwhile_is_used_too(sessions):
+    """All leave without one; who comes back later is offered what is the newest already."""
+
+    async def together():
+        return await asyncio.gather(
+            *(sessions.request(DID, "POST", PUT, json={}, timeout=5) for _ in range(5))
+        )
+
+    assert {reply.status_code for reply in asyncio.run(together())} == {200}
 
 
 def upload(sessions, made, **given):

@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from pydantic import SecretStr
 
+from service.cli import main
 from service.secret_keys import new_oauth_keys, oauth_keys, secret_keys
 from service.settings import PREFIX, Settings, SettingsError, load, names
 from service.settings_page import page
@@ -242,6 +244,15 @@ def test_the_given_keys_sign_in_their_order(tmp_path: Path) -> None:
         oauth_keys=SecretStr(json.dumps(pair)),
     )
     assert [key.kid for key in oauth_keys(settings)] == [key["kid"] for key in pair]
+
+
+def test_the_command_line_makes_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = CliRunner().invoke(main, ["oauth-key"])
+    assert made.exit_code == 0
+    given(
+        monkeypatch, DATA=str(tmp_path), BASE_URL="https://a.example", SECRET_KEYS=KEY, OAUTH_KEYS=made.stdout
+    )
+    assert len(oauth_keys(load())) == 1
 
 
 def test_documentation_is_up_to_date() -> None:
