@@ -1,0 +1,80 @@
+"""Redrive, pause and resume as an operator types them."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import select, update
+
+from outbox.lanes import resume_lane
+from outbox.operators import operator_action
+from outbox.tables import mirror_lane, mirror_target
+from service.bootstrap import Application
+from service.cli import main
+from service.settings import PREFIX
+from tests.dsl import ALICE
+
+HOST = "https://pds.example.com"
+Type = Callable[..., Result]
+
+
+@pytest.fixture
+def typed(tape: Application, monkeypatch: pytest.MonkeyPatch) -> Type:
+    """Type a command; alice is signed in, and her one record was rejected."""
+    monkeypatch.setenv(f"{PREFIX}DATA", str(tape.settings.data))
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
+    with tape.database.write() as connection:
+        resume_lane(connection, ALICE, HOST, tape.database.now(connection))
+        rejected = {"state": "rejected", "reason": "InvalidRecord", "last_error": "InvalidRecord: no"}
+        connection.execute(
+            update(mirror_target).values(failed_gen=mirror_target.c.desired_gen, attempts=1, **rejected)
+        )
+    return lambda *args: CliRunner().invoke(main, args)
+
+
+def written(tape: Application) -> list[Any]:
+    with tape.database.read() as connection:
+        return [
+            (row.action, row.filter, row.affected, row.reason, row.actor.split(":")[0])
+            for row in connection.execute(select(operator_action).order_by(operator_action.c.id))
+        ]
+
+
+def test_redrive_says_what_it_would_do_and_does_it(typed: Type, tape: Application) -> None:
+    assert typed("redrive", "--dry-run").output == "1 record would be tried again\n"
+    assert typed("redrive", "--error", "Other").output == "0 records will be tried again\n"
+    assert json.loads(typed("redrive", "--did", ALICE, "--reason", "mended", "--json").output) == {
+        "action": "redrive",
+        "affected": 1,
+        "written": True,
+    }
+    with tape.database.read() as connection:
+        row = connection.execute(select(mirror_target)).one()
+    assert (row.failed_gen, row.backfill) == (0, True)
+    assert written(tape) == [
+        ("redrive", {"error": "Other"}, 0, None, "cli"),
+        ("redrive", {"did": ALICE}, 1, "mended", "cli"),
+    ]
+
+
+@pytest.mark.parametrize("name", [ALICE, HOST, "pds.example.com"])
+def test_an_account_or_a_host_is_paused_and_resumed(typed: Type, tape: Application, name: str) -> None:
+    assert typed("pause", name, "--dry-run").output == "1 account would be paused\n"
+    assert typed("pause", name).output == "1 account paused\n"
+    with tape.database.read() as connection:
+        lane_paused = connection.scalar(select(mirror_lane.c.paused))
+    assert lane_paused is (name == ALICE)
+    assert typed("pause", name).output == "0 accounts paused\n"
+    assert typed("resume", name).output == "1 account resumed\n"
+    assert [row[0] for row in written(tape)] == ["pause", "pause", "resume"]
+
+
+@pytest.mark.parametrize("command", ["pause", "resume"])
+@pytest.mark.parametrize("name", ["did:plc:nobody", "nowhere.example.com"])
+def test_what_nobody_knows_is_an_error(typed: Type, tape: Application, command: str, name: str) -> None:
+    result = typed(command, name)
+    assert result.exit_code == 1
+    assert "nothing is known of" in result.output
+    assert written(tape) == []
