@@ -12,7 +12,8 @@ from tests.e2e.artist import MIGRATE, RESTORE, UNDELETE, Artist
 
 pytestmark = pytest.mark.pds
 
-EXAMPLES = 200 if os.environ.get("MASTERTAPE_TEST_DEEP") else 12
+DEEP = bool(os.environ.get("TEST_DEEP"))
+EXAMPLES = 200 if DEEP else 12
 COVERS = {color: cover(color, "white") for color in ("teal", "maroon")}
 TEXTS = st.sampled_from(["", "one", "two\nlines", "Ærø 🎛", " spaces "])
 EDITS = st.fixed_dictionaries(
@@ -107,6 +108,7 @@ class Expected:
         assert ("audioBlob" in record) == (self.migrated and not self.gated)
 
 
+@pytest.mark.timeout(3600 if DEEP else 120)
 @given(commands=st.lists(COMMANDS, min_size=3, max_size=8))
 @settings(
     max_examples=EXAMPLES,
