@@ -12,7 +12,7 @@ from api.track_reader import one_track
 from api.waiting import is_on_pds
 from outbox.blobs import MISSING_REASON, TOO_LARGE_REASON
 from outbox.record import RecordUrls
-from outbox.status import is_signed_in
+from outbox.targets import AUTH_REQUIRED
 from projections.track_queries import track_by_id
 
 DELIVERED: Final = "delivered"
@@ -38,7 +38,7 @@ class RestoreAnswers:
         }
         if track.mirror.state == DELIVERED:
             return Answer(200, body, {"ETag": track.etag})
-        return accepted({**body, "success": False, "restored_uri": None}, connection, track)
+        return accepted({**body, "success": False, "restored_uri": None}, track)
 
 
 class MigrateAnswers:
@@ -56,7 +56,7 @@ class MigrateAnswers:
             return Answer(200, {**body, "message": self._message}, {})
         self._message = MIGRATED  # it was not there when this request came
         self._refuse_what_failed_for_good(connection, track_id)
-        return accepted({**body, "mirror": _json(track.mirror)}, connection, track)
+        return accepted({**body, "mirror": _json(track.mirror)}, track)
 
     def _refuse_what_failed_for_good(self, connection: Connection, track_id: int) -> None:
         view = track_by_id(connection, track_id)
@@ -70,11 +70,11 @@ class MigrateAnswers:
             raise MediaNotFoundError
 
 
-def accepted(body: dict[str, Any], connection: Connection, track: TrackBody) -> Answer:
+def accepted(body: dict[str, Any], track: TrackBody) -> Answer:
     """Say that it is recorded, why it is not done, and where to look."""
-    waits = not is_signed_in(connection, track.artist_did)
-    reason = "auth_required" if waits else track.mirror.reason
-    told = {**body, "message": SIGN_IN if waits else ON_ITS_WAY, "reason": reason}
+    reason = track.mirror.reason
+    message = SIGN_IN if reason == AUTH_REQUIRED else ON_ITS_WAY
+    told = {**body, "message": message, "reason": reason}
     return Answer(202, told, {"Location": f"/tracks/{track.id}/mirror"})
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Select,
@@ -92,7 +93,7 @@ def _due_of_hosts() -> Select[Any]:
     place = func.row_number().over(
         partition_by=lane.host, order_by=(job.backfill, job.not_before, job.track_id)
     )
-    full = bindparam("full", expanding=True)
+    full: BindParameter[str] = bindparam("full", expanding=True)
     due = (
         select(
             job.did,

@@ -137,7 +137,8 @@ def _told(limit: int | None, left: int, reset: datetime, window: float, now: dat
 
 
 def _seconds_until(row: Any, now: datetime) -> float:
-    return max(0.0, (row.may_begin - now).total_seconds())
+    begins: datetime = row.may_begin
+    return max(0.0, (begins - now).total_seconds())
 
 
 @cache

@@ -65,7 +65,7 @@ def _handler(application: Application, is_working: Callable[[], bool]) -> type[B
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Say nothing: it is asked every few seconds."""
 
     return Handler
