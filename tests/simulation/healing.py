@@ -2,6 +2,7 @@
 
 from sqlalchemy import or_, select
 
+from outbox.pausing import resume
 from outbox.status import Mirror
 from outbox.tables import NEVER, blob_job, mirror_lane, mirror_target
 from outbox.targets import AUTH_REQUIRED
@@ -21,6 +22,9 @@ def heal(world: World) -> None:
     world.slow_threads = 0.0
     for each in world.living(Life.FROZEN):
         each.process.thaw()
+    with world.database.write() as connection:
+        for name in (*world.dids, *world.origins):
+            resume(connection, name, world.clock())
     for did in world.dids:
         world.host_of(did).set_status(did, Status.ACTIVE)
     if not world.living():

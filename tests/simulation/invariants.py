@@ -15,6 +15,7 @@ The numbers are those of the list of invariants that the relay was designed by. 
     I12b leases of a host                row_invariants.hosts_are_not_crowded
     I13  crashes                         all of these, with the acts "kill" and "freeze"
     I14  few requests a fault            request_invariants.faults_cost_few_requests, nothing_is_asked_in_vain
+    I15  pruning loses nothing unacked   all of these, with the act "prune", which takes whatever it may however new
     I16  clock jumps of an hour          all of these, with the act "jump"
 
 and elsewhere: I5 (a host that hangs) in bench/, I6 (a bad record) and I17 (both databases) in tests/outbox,

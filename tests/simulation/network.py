@@ -13,8 +13,8 @@ from tests.simulation.fates import WELL, Fate, Plan, Saying
 from tests.simulation.virtual_time import Life, Process, allowed, current_process
 
 WRITES = frozenset({PUT_RECORD, DELETE_RECORD})
-FLOOD = 200
-"""After so many requests nobody answers any more: no schedule needs them, and a loop would be slow to watch."""
+FLOOD = 60
+"""After so many requests in a minute nobody answers any more: a loop would be slow to watch."""
 REFRESHES = frozenset({"com.atproto.server.refreshSession"})
 
 
@@ -114,8 +114,12 @@ class Network(httpx.AsyncBaseTransport):
             for each in self.passages
         )
 
+    @property
+    def _is_flooded(self) -> bool:
+        return len(self.passages) > FLOOD and self._loop.time() - self.passages[-FLOOD].sent_at < 60
+
     def _fate(self, origin: str) -> Fate:
-        if origin in self.silent or len(self.passages) > FLOOD:
+        if origin in self.silent or self._is_flooded:
             return Fate("silent", out=None, back=None)
         if origin in self.down or origin not in self.hosts:
             return Fate("down", refused=True)

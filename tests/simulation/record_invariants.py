@@ -132,13 +132,14 @@ def events_are_accounted_for(seen: Seen, *, settled: bool = False) -> None:
         told = seen.deliveries(record)
         assert set(told) == {position for position, _ in record.facts}
         put = {generation(commit) for commit in record.commits if is_ours(commit)}
+        taken_over = {commit.record_cid for commit in record.commits if not is_ours(commit)}
         for position, touches in record.facts:
             delivery, where = told[position], f"{record}: event {position} is {told[position]}"
             assert delivery.status in STATUSES, where
             assert (delivery.status == "none") == (not touches), where
             assert not (settled and delivery.status == "pending"), where
             if delivery.status == "delivered" and delivery.cid is not None:
-                assert position in put, where
+                assert position in put or delivery.cid in taken_over, where
             elif delivery.status == "superseded":
                 assert delivery.by_generation is not None, where
                 assert delivery.by_generation > position, where

@@ -16,7 +16,7 @@ from tests.simulation.memory_database import driver_of
 from tests.simulation.quick_looks import Look, QuickLooks, as_text
 from tests.simulation.virtual_time import VirtualLoop
 
-POLL_SECONDS = 20.0
+POLL_SECONDS, IDLE_SECONDS = 20.0, 120.0
 """Instead of one or fifteen: an idle relay's looks are most of what a run costs."""
 
 
@@ -60,7 +60,7 @@ def patched(
     counted = _counted(relay_module.claim, clock, crowded)
     patches = (
         patch.object(relay_module, "_Lease", lease),
-        patch.object(relay_module, "IDLE_SECONDS", POLL_SECONDS),
+        patch.object(relay_module, "IDLE_SECONDS", IDLE_SECONDS),
         patch.object(relay_module, "BUSY_SECONDS", POLL_SECONDS),
         patch.object(relay_module, "claim", looks.wrap(counted, mirror_lane)),
         patch.object(relay_module, "wake_forgotten", looks.wrap(relay_module.wake_forgotten, mirror_target)),

@@ -54,7 +54,7 @@ def refresh_tokens_are_used_once(world: World) -> None:
             continue
         before = heard.get(passage.token)
         assert before is None or _was_lost(world, before), f"{passage} after {before}"
-        if passage.heard == "200":
+        if passage.heard == "200" and not passage.fate.startswith("html"):
             heard[passage.token] = passage
 
 

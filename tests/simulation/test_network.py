@@ -138,7 +138,7 @@ def test_what_a_killed_process_has_sent_arrives_and_nobody_hears_of_it(scene):
 
     async def send():
         record = {"$type": COLLECTION, "title": "one"}
-        await scene.api.put(KEY, record, swap=None, timeout=30.0)
+        await scene.api.put(HOST, KEY, record, swap=None, timeout=30.0)
         pytest.fail("heard of it")
 
     async def scenario():

@@ -5,7 +5,8 @@ import os
 import pytest
 
 from tests.simulation import invariants, record_invariants, switches
-from tests.simulation.schedule import WITH_DECISIONS, Schedule, Step, drawn, failure
+from tests.simulation.acts import WITH_DECISIONS
+from tests.simulation.schedule import Schedule, Step, drawn, failure
 from tests.simulation.seen import Seen
 from tests.simulation.world import World
 

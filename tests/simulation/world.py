@@ -15,6 +15,7 @@ from aggregates.errors import TrackError
 from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
 from eventstore.envelope import Envelope
+from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
 from identity.session_calls import create_session
 from identity.session_rows import SessionKind
@@ -150,11 +151,19 @@ class World:
 
     def tell(self, track_id: int, command: Callable[[Track], None]) -> bool:
         """The artist tells the track something, and whether it let itself be told."""
+
+        def work(unit: Unit) -> None:
+            track = unit.load(Track, Track.create_id(track_id))
+            command(track)
+            unit.save(track)
+
+        return self.in_unit(track_id, work)
+
+    def in_unit(self, track_id: int, work: Callable[[Unit], None]) -> bool:
+        """The artist does something to the track and what belongs to it, and whether it was not refused."""
         try:
             with self.log.unit_of_work(self.tracks[track_id], ARTIST) as unit:
-                track = unit.load(Track, Track.create_id(track_id))
-                command(track)
-                unit.save(track)
+                work(unit)
         except TrackError:
             return False
         self.wake()
@@ -227,6 +236,11 @@ class World:
         if to is not old:
             old.move_account(did, to)
             self.plc.place(did, to.accounts[did].handle, to.origin)
+
+    @property
+    def origins(self) -> list[str]:
+        """All hosts, as they are called."""
+        return [host.origin for host in self.hosts]
 
     def host_of(self, did: str) -> FakePds:
         """Where the account is."""
