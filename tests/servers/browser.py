@@ -39,17 +39,13 @@ def launched(playwright: Playwright) -> Generator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """The browser; each test has a page with cookies of its own."""
-    with sync_playwright() as playwright, launched(playwright) as opened:
-        yield opened
-
-
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """An empty page in a browser that remembers nothing."""
-    context = browser.new_context()
-    context.set_default_timeout(PATIENCE_SECONDS * 1000)
-    yield context.new_page()
-    context.close()
+def page() -> Iterator[Page]:
+    """An empty page in a browser that remembers nothing.
+
+    The browser goes with the test: as long as it is there, nobody else in this thread may have an event loop.
+    """
+    with sync_playwright() as playwright, launched(playwright) as browser:
+        opened = browser.new_page()
+        opened.set_default_timeout(PATIENCE_SECONDS * 1000)
+        yield opened
