@@ -14,7 +14,7 @@ from eventstore.unit_of_work import EventLog
 from eventstore.wakeups import Announcer, Listener
 from outbox.lanes import change_lane
 from outbox.next_due import seconds_until_due
-from outbox.relay import BUSY_SECONDS, IDLE_SECONDS
+from outbox.relay import BUSY_SECONDS, IDLE_SECONDS, Relay
 from outbox.tables import NEVER, PAST, blob_job, pds_host
 from outbox.targets import MirrorTargets
 from outbox.waits import MirrorWaits
@@ -44,6 +44,20 @@ async def running(desk: Rig) -> AsyncIterator[None]:
         await asyncio.wait_for(relay, LONG)
 
 
+@pytest.fixture
+def sleeping(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set once a relay has found nothing to do."""
+    found_nothing = asyncio.Event()
+
+    async def until_due(relay: Relay) -> float:
+        asyncio.get_running_loop().call_soon(found_nothing.set)
+        return await real(relay)
+
+    real = Relay._until_due  # noqa: SLF001
+    monkeypatch.setattr(Relay, "_until_due", until_due)
+    return found_nothing
+
+
 @asynccontextmanager
 async def listening(desk: Rig) -> AsyncIterator[None]:
     listens = asyncio.Event()
@@ -68,7 +82,10 @@ async def delivered(desk: Rig) -> None:
 
 
 @pytest.mark.usefixtures("_never_looks")
-async def test_a_commit_of_another_process_wakes_it(desk: Rig, migrated_url: str) -> None:
+async def test_a_commit_of_another_process_wakes_it(
+    desk: Rig, migrated_url: str, sleeping: asyncio.Event
+) -> None:
+    await desk.relay_once()  # what the sign-in made due
     other = Database(migrated_url)
     log = EventLog(other, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
     announcer = Announcer(other)
@@ -80,7 +97,8 @@ async def test_a_commit_of_another_process_wakes_it(desk: Rig, migrated_url: str
             unit.save(track)
             unit.after_commit(announcer.announce)
 
-    async with running(desk), listening(desk):
+    async with listening(desk), running(desk):
+        await asyncio.wait_for(sleeping.wait(), LONG)
         await asyncio.to_thread(upload)
         await delivered(desk)
     await asyncio.to_thread(announcer.stop, LONG)
