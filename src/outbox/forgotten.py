@@ -3,6 +3,8 @@
 Every ordinary change wakes its lane in its own transaction; this is the net below that.
 """
 
+from typing import Final
+
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select, update
 
 from eventstore.database import Database
@@ -13,13 +15,13 @@ from outbox.tables import NEVER, PAST, blob_job, mirror_lane, mirror_target
 def wake_forgotten(database: Database) -> list[str]:
     """Make lanes due that sleep although a target of theirs is open, and say whose they were."""
     with database.read() as connection:
-        asleep = connection.scalars(_asleep()).all()
+        asleep = connection.scalars(_ASLEEP).all()
     return [did for did in asleep if _wake(database, did)]
 
 
 def _wake(database: Database, did: str) -> bool:
     with database.write() as connection:
-        lane = _asleep().where(lane_columns.did == did)
+        lane = _ASLEEP.where(lane_columns.did == did)
         if connection.scalar(lane.with_for_update(of=mirror_lane, skip_locked=True)) is None:
             return False
         _reopen(connection, did)
@@ -56,3 +58,7 @@ def _waits_in_vain() -> ColumnElement[bool]:
         or_(blob_job.c.requested, blob_job.c.again),
     )
     return and_(target_columns.state == "blob", ~asked)
+
+
+_ASLEEP: Final = _asleep()
+"""Made once: making it takes longer than running it, and every relay looks each minute."""
