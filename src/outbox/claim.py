@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, bindparam, case, func, or_, select, upd
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.hosts import lanes_at_once
+from outbox.hosts import OPEN, lanes_at_once
 from outbox.lanes import Lane, host_open_at, lane_backfill_at, lane_columns, lane_due_at
 from outbox.tables import NEVER, mirror_lane, pds_host
 from outbox.targets import READY
@@ -94,11 +94,22 @@ _DUE: Final = and_(
     or_(_LIVE, lane_backfill_at() <= _NOW),
 )
 _OF_HOSTS: Final = mirror_lane.join(pds_host, pds_host.c.host == lane_columns.host)
+_AT_ONCE: Final = case(
+    (pds_host.c.breaker == OPEN, 1), else_=func.coalesce(pds_host.c.ramp, pds_host.c.max_lanes)
+)
+_other: Final = mirror_lane.alias()
+_UNDER_WAY: Final = (
+    select(func.count())
+    .where(_other.c.host == lane_columns.host, _other.c.lease_until > _NOW)
+    .correlate(mirror_lane)
+    .scalar_subquery()
+)
 _DUE_HOSTS: Final = (
     select(lane_columns.host)
     .select_from(_OF_HOSTS)
     .where(_DUE, ~pds_host.c.paused, host_open_at() <= _NOW)
-    .group_by(lane_columns.host)
+    .group_by(lane_columns.host, pds_host.c.max_lanes, pds_host.c.breaker, pds_host.c.ramp)
+    .having(_AT_ONCE > _UNDER_WAY)  # else the lanes that wait for a host that hangs cost every claim a write
     .order_by(
         func.min(case((_LIVE, lane_due_at()), else_=NEVER)), func.min(lane_backfill_at()), lane_columns.host
     )
