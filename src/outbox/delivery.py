@@ -126,7 +126,14 @@ class Delivery:
             return await self._miss(lane, work, deadline)
         if finding is Finding.REBASE and not work.was_rejected:
             return await self._put_right(lane, work.on(remote.cid, remote.body), remote, deadline)
-        return Result(work, _SEEN[finding], Verdict(Kind.DONE), remote=remote)
+        return await self._once_more(Result(work, _SEEN[finding], Verdict(Kind.DONE), remote=remote))
+
+    async def _once_more(self, result: Result) -> Result:
+        """Look at a deleted record again while the clock may have been set on since its create: a copy may be on its way."""
+        if result.work.op != DELETE or result.outcome is not Outcome.SEEN:
+            return result
+        late, now = await in_thread(self._late_puts, result.work)
+        return replace(result, look_at=now + SETTLING + CLOCK_JUMP if late else None)
 
     async def _put_right(self, lane: Lane, work: Work, remote: Remote, deadline: _Deadline) -> Result:
         """Write on top of what was found, unless only what is not ours has changed."""

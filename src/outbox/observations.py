@@ -79,7 +79,7 @@ def hold(unit: Unit, result: Result) -> None:
 def note_look(unit: Unit, result: Result) -> None:
     """Note that a look found nothing to send, and the base that it found for a later write, if it is another."""
     work, remote = result.work, result.remote
-    values: dict[str, Any] = looked(work)
+    values: dict[str, Any] = looked(work, result.look_at)
     if work.is_acked:  # that earlier looks failed no longer counts
         values |= {"attempts": 0, "failed_gen": 0, "last_error": None}
     if result.outcome is Outcome.REBASED and remote is not None and _still_stands(unit, work):

@@ -36,3 +36,18 @@ def test_a_delete_waits_for_the_repetition_of_a_create():
 
 def test_a_delete_waits_for_the_copy_of_a_create_that_was_answered():
     story(fates.twice(LATE))
+
+
+def test_a_copy_of_a_create_is_found_although_the_clock_was_set_on_meanwhile():
+    with World(1, relays=1) as world:
+        world.network.plan = fates.Script([fates.twice(LATE)])
+        track_id = world.upload(world.dids[0])
+        world.relays[0].relay.wake()
+        world.advance(3)
+        world.tell(track_id, lambda track: track.delete(at=world.clock()))
+        world.relays[0].relay.wake()
+        world.advance(3)
+        world.jump(1)
+        world.relays[0].relay.wake()
+        world.advance(3 * SETTLING.total_seconds())
+        invariants.at_the_end(world)
