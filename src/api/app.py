@@ -26,6 +26,7 @@ from api.routers import (
     track_commands,
     tracks,
     undo,
+    verify,
 )
 from api.services import Services
 from api.turns import Turns
@@ -36,6 +37,7 @@ ROUTERS: Final = tuple(
         tracks,
         track_commands,
         undo,
+        verify,
         records,
         mirrors,
         history,

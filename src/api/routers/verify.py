@@ -1,0 +1,55 @@
+"""Verify: what an account's PDS holds against what the log says."""
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from api.caller import Parts, SignedIn
+from api.documented import errors
+from api.json_response import AsciiJsonResponse
+from outbox.repo_reads import RepoReads
+from replay.drift import Drift
+from replay.verify import repos_of, verify
+
+router = APIRouter(tags=["account"])
+
+
+class DriftBody(BaseModel):
+    """A record that is not as the log says."""
+
+    kind: str = Field(description="missing, foreign_edit, stale, undeleted, unknown or blob_missing")
+    track_id: int | None
+    uri: str
+    expected_cid: str | None
+    found_cid: str | None
+
+    @classmethod
+    def of(cls, drift: Drift) -> "DriftBody":
+        """Tell of this one."""
+        return cls(
+            kind=drift.kind.value,
+            track_id=drift.track_id,
+            uri=drift.key.uri,
+            expected_cid=drift.expected_cid,
+            found_cid=drift.found_cid,
+        )
+
+
+class VerifiedBody(BaseModel):
+    """How many records were compared, and which differ; `problem` says why the PDS could not be read."""
+
+    records: int
+    drifts: list[DriftBody]
+    problem: str | None
+
+
+@router.post("/me/verify", response_model=VerifiedBody, responses=errors(401, 403, 503))
+async def verify_own(principal: SignedIn, parts: Parts) -> Response:
+    """Compare every record with the log. What is on its way is not judged, and nothing is changed."""
+    repos = await run_in_threadpool(repos_of, parts.database, principal.did)
+    body = VerifiedBody(records=0, drifts=[], problem=None)
+    async for found in verify(parts.database, RepoReads(parts.pds), repos):
+        body.records += found.records
+        body.drifts += [DriftBody.of(drift) for drift in found.drifts]
+        body.problem = found.problem
+    return AsciiJsonResponse(body.model_dump(mode="json"))

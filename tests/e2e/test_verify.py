@@ -1,0 +1,67 @@
+"""What an artist and an operator see of a record that was lost, and how it comes back."""
+
+import json
+import os
+import subprocess
+from typing import Any
+
+import pytest
+
+from demo.service import MASTERTAPE
+from service.output import DRIFT
+from tests.e2e.artist import Artist
+from tests.e2e.eventually import eventually
+
+pytestmark = pytest.mark.pds
+
+
+def verified(artist: Artist) -> dict[str, Any]:
+    """What the service answers its artist."""
+    answer = artist.client.http.post("/me/verify")
+    assert answer.status_code == 200
+    return dict(answer.json())
+
+
+def types(settings: dict[str, str], artist: Artist, *command: str) -> tuple[int, dict[str, Any]]:
+    """An operator types a command on this service's database, about one account."""
+    env = {
+        **os.environ,
+        **settings,
+        "MASTERTAPE_PLC_URL": artist.pds.plc_url,
+    }
+    ended = subprocess.run(
+        [MASTERTAPE, *command, "--did", artist.did, "--json"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ended.returncode, json.loads(ended.stdout)
+
+
+def test_a_lost_record_is_found_planned_for_and_put_back(artist: Artist, settings: dict[str, str]) -> None:
+    artist.uploads()
+    before = artist.agreed()
+    assert verified(artist) == {"records": 1, "drifts": [], "problem": None}
+
+    artist.loses_the_record()
+    [drift] = verified(artist)["drifts"]
+    assert (drift["kind"], drift["uri"], drift["found_cid"]) == ("missing", artist.record_uri, None)
+    code, found = types(settings, artist, "verify", "pds")
+    assert (code, [each["kind"] for each in found["repos"][0]["drifts"]]) == (DRIFT, ["missing"])
+    code, plan = types(settings, artist, "plan")
+    assert (code, [step["repair"] for step in plan["steps"]], plan["points"]) == (0, ["restore"], 3)
+    assert artist.record is None
+
+    code, applied = types(settings, artist, "apply")
+    assert (code, applied) == (0, {"done": {"restore": 1}})
+    eventually(lambda: artist.record is not None)
+    after = artist.agreed()
+    assert before is not None
+    assert after is not None
+    assert {**after, "mastertapeGen": 0} == {**before, "mastertapeGen": 0}
+    assert types(settings, artist, "verify", "pds")[0] == 0
+
+
+def test_nobody_verifies_without_signing_in(artist: Artist) -> None:
+    assert artist.client.http.post("/me/verify", headers={"authorization": ""}).status_code == 401
