@@ -87,7 +87,7 @@ class Relay:
         self._turns: dict[asyncio.Task[Counter[Outcome]], Lane] = {}
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping = False
+        self._stop: asyncio.Event | None = None
         self._look_at = 0.0
 
     def wake(self) -> None:
@@ -97,7 +97,7 @@ class Relay:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set, then let the flights land and give their lanes back."""
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._stop = asyncio.get_running_loop(), stop
         stopped = asyncio.create_task(stop.wait())
         failures = 0
         while not stop.is_set():
@@ -117,10 +117,9 @@ class Relay:
                 await self._pause(stopped, pause)
             await asyncio.wait({stopped}, timeout=max(0.0, looked_at + GATHER_SECONDS - self._loop.time()))
         stopped.cancel()
-        self._stopping = True
         others = (self._blobs.stop(STOP_SECONDS), self._probes.stop(STOP_SECONDS))
         await asyncio.gather(*others, *self._turns, return_exceptions=True)
-        self._stopping = False
+        self._stop = None
 
     async def run_once(self) -> Counter[Outcome]:
         """Deliver everything that is due now, and count how it ended."""
@@ -211,7 +210,8 @@ class Relay:
         logger.log(level, "settled", extra={**_named(lane), **_told(result)})
 
     def _has_time(self, lease: "_Lease") -> bool:
-        return not self._stopping and lease.age < TURN_SECONDS and lease.seconds_to_send() > 0
+        stopping = self._stop is not None and self._stop.is_set()
+        return not stopping and lease.age < TURN_SECONDS and lease.seconds_to_send() > 0
 
     async def _deliver_next(self, lane: Lane, lease: "_Lease", seen: list[int]) -> Result | None:
         """Deliver one target; what goes wrong with it alone is its own failure and not the lane's."""

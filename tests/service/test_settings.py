@@ -45,6 +45,7 @@ DEFAULTS = {
     "firehose": False,
     "rate_limits": True,
     "log_level": "info",
+    "metrics": None,
 }
 
 
