@@ -1,14 +1,15 @@
 """Media as files: one folder per two characters of the CID, one file per copy."""
 
 import os
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from storage.cid import CidHasher, cid_of_key, is_key
-from storage.errors import BytesDamagedError, BytesMissingError, RangeOutsideError, StoreUnavailableError
+from storage.disk_errors import disk_errors
+from storage.errors import BytesDamagedError, RangeOutsideError
 from storage.store import CHUNK_BYTES, StoredKey, started
 
 UNFINISHED: Final = ".unfinished"
@@ -25,7 +26,7 @@ class DiskStore:
         """Write beside the final name, sync, rename, sync the folder."""
         path = self._path(key)
         unfinished = path.with_name(path.name + UNFINISHED)
-        with _disk_errors():
+        with disk_errors():
             _make_folder(path.parent)
             try:
                 with unfinished.open("wb") as target:
@@ -43,7 +44,7 @@ class DiskStore:
         return started(self._chunks(key, start, end))
 
     def _chunks(self, key: str, start: int, end: int | None) -> Iterator[bytes]:
-        with _disk_errors(key), self._path(key).open("rb") as file:
+        with disk_errors(key), self._path(key).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             stop = size if end is None else min(end, size)
             if not 0 <= start <= stop or (start == stop and (end is not None or start > 0)):
@@ -56,7 +57,7 @@ class DiskStore:
 
     def size(self, key: str) -> int | None:
         """Give the size of the file."""
-        with _disk_errors():
+        with disk_errors():
             try:
                 return self._path(key).stat().st_size
             except FileNotFoundError:
@@ -65,7 +66,7 @@ class DiskStore:
     def delete(self, key: str) -> None:
         """Unlink the file."""
         path = self._path(key)
-        with _disk_errors(), suppress(FileNotFoundError):
+        with disk_errors(), suppress(FileNotFoundError):
             path.unlink()
             _sync_folder(path.parent)
 
@@ -123,15 +124,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _disk_errors(key: str | None = None) -> Generator[None]:
-    try:
-        yield
-    except FileNotFoundError as exc:
-        if key is not None:
-            raise BytesMissingError(key) from None
-        raise StoreUnavailableError(str(exc)) from exc
-    except OSError as exc:
-        raise StoreUnavailableError(str(exc)) from exc

@@ -1,6 +1,7 @@
 """An incoming stream, on its way to a temporary file: counted and hashed while it is read."""
 
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from storage.cid import CidHasher
+from storage.disk_errors import disk_errors
 from storage.errors import TooLargeError
 from storage.store import CHUNK_BYTES
 
@@ -43,8 +45,9 @@ class Staging:
     def __init__(self, folder: Path, limit: int) -> None:
         self.limit = limit
         self._hasher = CidHasher()
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.NamedTemporaryFile(dir=folder, suffix=STAGED, delete=False)  # noqa: SIM115
+        with disk_errors():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = tempfile.NamedTemporaryFile(dir=folder, suffix=STAGED, delete=False)  # noqa: SIM115
         self._finished = False
 
     def write(self, chunk: bytes) -> None:
@@ -52,11 +55,13 @@ class Staging:
         if self._hasher.size + len(chunk) > self.limit:
             raise TooLargeError(self.limit)
         self._hasher.update(chunk)
-        self._file.write(chunk)
+        with disk_errors():
+            self._file.write(chunk)
 
     def finish(self) -> Staged:
         """Give the file over to the caller, who closes it."""
-        self._file.close()
+        with disk_errors():
+            self._file.close()
         self._finished = True
         return Staged(Path(self._file.name), self._hasher.cid, self._hasher.size)
 
@@ -66,8 +71,9 @@ class Staging:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
         if not self._finished:
+            with suppress(OSError):  # what the disk has no room for is not needed any more
+                self._file.close()
             Path(self._file.name).unlink(missing_ok=True)
 
 

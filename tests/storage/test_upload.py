@@ -1,11 +1,12 @@
 import io
+import resource
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from storage.cid import cid_of
-from storage.errors import TooLargeError
+from storage.errors import StoreUnavailableError, TooLargeError
 from storage.upload import Staging, discard_abandoned, stage
 
 
@@ -72,4 +73,18 @@ def test_what_a_crash_left_goes_when_it_is_old(tmp_path: Path) -> None:
     stage(io.BytesIO(b"sound"), tmp_path, 100)
     assert discard_abandoned(tmp_path, datetime.now(UTC) - timedelta(hours=1)) == 0
     assert discard_abandoned(tmp_path, datetime.now(UTC) + timedelta(hours=1)) == 1
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "size", [2_000, 200_000], ids=["found as the file is closed", "found as it is written"]
+)
+def test_a_disk_that_takes_no_more_is_said_and_leaves_nothing(tmp_path: Path, size: int) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
+    try:
+        with pytest.raises(StoreUnavailableError):
+            stage(io.BytesIO(bytes(size)), tmp_path, size)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert files(tmp_path) == []
