@@ -1,11 +1,12 @@
 """The rig of the outbox's tests, on both databases."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from devpds.server import DevPds
-from tests.outbox.rig import Rig, memory_rig_on, rig_on
+from eventstore.database import Database
+from tests.outbox.rig import Clock, Rig, memory_rig_on, rig_on
 from tests.servers.atproto import PdsAccount
 
 
@@ -26,3 +27,17 @@ async def desk(migrated_url: str) -> AsyncIterator[Rig]:
     """A relay and a PDS in memory: for what the relay does by itself."""
     async with memory_rig_on(migrated_url) as made:
         yield made
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time of `database`."""
+    return Clock()
+
+
+@pytest.fixture
+def database(migrated_url: str, clock: Clock) -> Iterator[Database]:
+    """A database alone, whose time a test may move on."""
+    made = Database(migrated_url, clock=clock)
+    yield made
+    made.close()

@@ -1,7 +1,7 @@
 """A replay of any size delays nothing that people do just now: not in the claim, not in a turn, not in the points."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -19,18 +19,6 @@ from tests.outbox.rig import Clock, Rig
 from tests.outbox.rows import add_lane, add_target, change_target, claimed, dids, lane_row, set_host
 
 BACKLOG = 2000 if os.environ.get("TEST_DEEP") else 40
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def database(migrated_url: str, clock: Clock) -> Iterator[Database]:
-    made = Database(migrated_url, clock=clock)
-    yield made
-    made.close()
 
 
 def let_wait(database: Database, number: int) -> str:

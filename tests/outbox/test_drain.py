@@ -1,6 +1,5 @@
 """How long it will take is told from what waits, what it costs, and what the PDSes have told."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,18 +14,6 @@ from tests.outbox.rows import HOST, add_lane, add_target, change_target, set_hos
 
 HOUR = 3600
 NOTHING = Waiting()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def database(migrated_url: str, clock: Clock) -> Iterator[Database]:
-    made = Database(migrated_url, clock=clock)
-    yield made
-    made.close()
 
 
 def drain(database: Database, did: str, clock: Clock) -> Drain:

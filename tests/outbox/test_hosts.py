@@ -1,6 +1,6 @@
 """A host that fails is left alone, for longer each time; one account's trouble is not its host's."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -23,18 +23,6 @@ ONE, OTHER = "did:plc:one", "did:plc:other"
 FAILED = verdict_of_exception(httpx.ReadTimeout("nothing was heard"))
 TAKEN = verdict_of_reply(httpx.Response(200, json={}))
 REFUSED_RECORD = verdict_of_reply(httpx.Response(400, json={"error": "InvalidRecord"}))
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def database(migrated_url: str, clock: Clock) -> Iterator[Database]:
-    made = Database(migrated_url, clock=clock)
-    yield made
-    made.close()
 
 
 def hear(database: Database, *words: tuple[str, Any]) -> None:

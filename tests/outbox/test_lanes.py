@@ -1,6 +1,5 @@
 """A lane is in one hand at a time, comes when it is due, and is fenced by its epoch."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -23,18 +22,6 @@ from tests.outbox.rows import (
 )
 
 OTHER = "http://other.test"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def database(migrated_url: str, clock: Clock) -> Iterator[Database]:
-    made = Database(migrated_url, clock=clock)
-    yield made
-    made.close()
 
 
 def test_a_claimed_lane_is_nobody_elses_until_its_lease_ends(database: Database, clock: Clock) -> None:

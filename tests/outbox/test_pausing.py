@@ -1,6 +1,5 @@
 """An operator stops one account or a whole host, and lets it go on."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -13,18 +12,6 @@ from tests.outbox.rig import Clock, Rig
 from tests.outbox.rows import HOST, add_lane, claimed, dids, set_host
 
 OTHER = "http://other.test"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def database(migrated_url: str, clock: Clock) -> Iterator[Database]:
-    made = Database(migrated_url, clock=clock)
-    yield made
-    made.close()
 
 
 def test_a_paused_account_waits_and_nobody_else(database: Database, clock: Clock) -> None:
