@@ -122,6 +122,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
         "unsafe_address",
         message="This account's addresses are not ones that the service connects to. Nothing was changed.",
     ),
+    identity.FetchRefusedError: Reply(400, "invalid_media", kept=_NOTHING),
     identity.FeatureUnresolvedError: Reply(400, "invalid_field", ("identifier",)),
     identity.SignInRequiredError: Reply(
         401, "session_expired", message="The session at the PDS has ended. Sign in again."

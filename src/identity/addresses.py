@@ -20,6 +20,7 @@ from identity.errors import UnsafeAddressError
 from identity.names import Dns, Names
 
 MAX_REDIRECTS: Final = 3
+PLAIN: Final = "identity"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 # names that public DNS never holds (RFC 6761, RFC 6762, RFC 8375, RFC 9476 and ICANN's .internal)
 PRIVATE_DOMAINS: Final = frozenset(
@@ -29,6 +30,22 @@ HOST_NAME: Final = re.compile(
     r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 )
 NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+# what `is_global` of some or all Python versions calls public, and is not: protocol assignments with a cloud's metadata
+# in them, Azure's host, 6to4 relays, local NAT64, what may stand for an IPv4 address, documentation, segment routing
+NEVER: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "192.0.0.0/24",
+            "168.63.129.16/32",
+            "192.88.99.0/24",
+            "64:ff9b:1::/48",
+            "::/64",
+            "3fff::/20",
+            "5f00::/16",
+        ),
+    )
+)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -96,8 +113,8 @@ def is_public(address: Address) -> bool:
             return is_public(carried)
         if address.teredo is not None or address.is_site_local:
             return False
-        if int(address) >> 32 == 0:  # the deprecated ::a.b.c.d
-            return False
+    if any(address in network for network in NEVER):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
@@ -171,9 +188,13 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send, if the URL may be asked."""
+        """Send, if the URL may be asked. A few compressed bytes would become many before anybody counts them."""
         self._policy.check(str(request.url))
-        return await super().handle_async_request(request)
+        reply = await super().handle_async_request(request)
+        if reply.headers.get("content-encoding", PLAIN).lower() != PLAIN:
+            await reply.aclose()
+            raise httpx.RemoteProtocolError("the reply is compressed, which was not asked for")
+        return reply
 
 
 def public_client(
@@ -188,7 +209,7 @@ def public_client(
         timeout=httpx.Timeout(30, connect=10),
         follow_redirects=False,
         max_redirects=MAX_REDIRECTS,
-        headers={"user-agent": "mastertape"},
+        headers={"user-agent": "mastertape", "accept-encoding": PLAIN},
         cookies=CookieJar(
             DefaultCookiePolicy(allowed_domains=[])
         ),  # one account's must not go with another's request

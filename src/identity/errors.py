@@ -19,6 +19,10 @@ class UnsafeAddressError(IdentityError, httpx.ConnectError):
     """The address is not one that this service connects to. Nothing was sent."""
 
 
+class FetchRefusedError(IdentityError):
+    """What lies at this address is not what was wanted."""
+
+
 class FeatureUnresolvedError(IdentityError):
     """A featured artist could not be resolved."""
 

@@ -1,21 +1,45 @@
 """Replies of servers that somebody else chose: read whole, but only up to a size, and told apart by error name."""
 
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
 import httpx
+
+from identity.addresses import MAX_REDIRECTS
+
+Judge = Callable[[str], None]
+"""Raises UnsafeAddressError for an address that may not be asked; `AddressPolicy.check` is one."""
+
+
+@asynccontextmanager
+async def replied(
+    http: httpx.AsyncClient, request: httpx.Request, *, redirects: Judge | None = None
+) -> AsyncGenerator[httpx.Response]:
+    """Send, and give the reply with its body still to be read. Redirects are followed where they may lead."""
+    for hops_left in reversed(range(MAX_REDIRECTS + 1)):
+        reply = await http.send(request, stream=True, follow_redirects=False)
+        try:
+            if redirects is None or reply.next_request is None:
+                yield reply
+                return
+            if not hops_left:
+                raise httpx.TooManyRedirects("too many redirects", request=reply.request)
+            request = reply.next_request
+            redirects(str(request.url))
+        finally:
+            await reply.aclose()
 
 
 async def send_whole(
-    http: httpx.AsyncClient, request: httpx.Request, *, limit: int, redirects: bool = False
+    http: httpx.AsyncClient, request: httpx.Request, *, limit: int, redirects: Judge | None = None
 ) -> httpx.Response:
     """Send and read the whole reply, unless it is larger than `limit` bytes."""
-    reply = await http.send(request, stream=True, follow_redirects=redirects)
-    try:
-        content = bytearray()
+    content = bytearray()
+    async with replied(http, request, redirects=redirects) as reply:
         async for chunk in reply.aiter_bytes():
             content += chunk
             if len(content) > limit:
                 raise httpx.RemoteProtocolError("the reply is too large", request=reply.request)
-    finally:
-        await reply.aclose()
     decoded = {"content-encoding", "content-length", "transfer-encoding"}
     return httpx.Response(
         reply.status_code,

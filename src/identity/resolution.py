@@ -195,7 +195,8 @@ class Resolver:
         host = httpx.URL(url).host
         try:
             request = self._http.build_request("GET", url)
-            reply = await send_whole(self._http, request, limit=MAX_DOCUMENT_BYTES, redirects=redirects)
+            judge = self._policy.check if redirects else None
+            reply = await send_whole(self._http, request, limit=MAX_DOCUMENT_BYTES, redirects=judge)
         except HostNotFoundError:
             if url.startswith(f"{self._plc_url}/"):  # whoever does not find the directory knows of no DID
                 raise IdentityUnreachableError(f"{host} was not found") from None

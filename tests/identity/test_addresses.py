@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -20,6 +21,10 @@ UNSAFE_ADDRESSES = [
     "100.64.0.1",
     "198.18.0.1",
     "192.0.2.1",
+    "192.0.0.192",  # the metadata of a cloud
+    "168.63.129.16",  # of another
+    "100.100.100.200",  # of a third
+    "192.88.99.1",
     "224.0.0.1",
     "240.0.0.1",
     "255.255.255.255",
@@ -42,6 +47,11 @@ UNSAFE_ADDRESSES = [
     "2001:0:7f00:1::1",
     "2001:db8::1",
     "100::1",
+    "::ffff:0:127.0.0.1",
+    "::1:2:3",
+    "3fff::1",
+    "5f00::1",
+    "fd00:ec2::254",
 ]
 PUBLIC_ADDRESSES = ["1.1.1.1", "8.8.8.8", "2606:4700:4700::1111", "64:ff9b::101:101", "::ffff:1.1.1.1"]
 UNSAFE_URLS = [
@@ -222,6 +232,35 @@ def test_a_redirect_is_checked_like_any_other_address(web):
     with pytest.raises(UnsafeAddressError):
         get(f"http://localhost:{first}", allowed=[f"http://localhost:{first}"], follow_redirects=True)
     assert second not in [port for port, _ in seen]
+
+
+def test_a_compressed_reply_is_not_unpacked():
+    """A kilobyte on the wire would be a megabyte before anybody has counted it."""
+
+    class Bomb(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.headers["accept-encoding"])
+            self.send_response(200)
+            self.send_header("content-encoding", "gzip")
+            self.end_headers()
+            self.wfile.write(gzip.compress(bytes(10_000_000)))
+
+        def log_message(self, *_):
+            pass
+
+    asked = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Bomb)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        with pytest.raises(httpx.RemoteProtocolError, match="compressed"):
+            get(url, allowed=[url])
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert asked == ["identity"]
 
 
 def test_an_unsafe_address_counts_as_a_refused_connection():
