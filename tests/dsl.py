@@ -14,7 +14,7 @@ from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
 
 ALICE, BOB = "did:plc:alice", "did:plc:bob"
 START = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
-COLLECTION = "fm.plyr.track"
+COLLECTION, OLD_COLLECTION = "fm.plyr.track", "app.relay.track"
 
 Step = Callable[[Track], None]
 Fact = tuple[type[TrackEvent], dict[str, Any]]
@@ -77,6 +77,18 @@ def track_fields(track_id: int = 1, **fields: Any) -> dict[str, Any]:
 def a_track(track_id: int = 1, *, at: datetime = START, **fields: Any) -> Track:
     """A new track, its creation still to be saved."""
     return Track.register(at=at, **track_fields(track_id, **fields))
+
+
+def adopted_fields(track_id: int = 2, **fields: Any) -> dict[str, Any]:
+    """The fields of Adopted, but for its time."""
+    made = track_fields(track_id, collection=OLD_COLLECTION)
+    uri = f"at://{made['did']}/{made['collection']}/{made['rkey']}"
+    return {**made, "uri": uri, "cid": "bafyrecord", "blob": None, "image_url": None, **fields}
+
+
+def an_adopted_track(track_id: int = 2, *, at: datetime = START, **fields: Any) -> Track:
+    """A track that was taken over from a record, its adoption still to be saved."""
+    return Track.adopt(at=at, **adopted_fields(track_id, **fields))
 
 
 def fact(event: type[TrackEvent], **fields: Any) -> Fact:
@@ -156,7 +168,7 @@ def event_classes() -> dict[str, type[TrackEvent]]:
 
 
 def every_event() -> dict[str, TrackEvent]:
-    """One event of each class, all of one track's life."""
+    """One event of each class, of the lives of two tracks: one that was uploaded, one that was taken over."""
     now = some_time(60)
     steps: tuple[Step, ...] = (
         lambda t: t.update_metadata({"title": "new", "album": None, "tags": ("b",)}, at=now),
@@ -181,4 +193,7 @@ def every_event() -> dict[str, TrackEvent]:
     )
     for step in steps:
         step(track)
-    return {type(event).__name__: event for event in track.collect_events() if isinstance(event, TrackEvent)}
+    adopted = an_adopted_track(blob=some_blob(some_audio(2)), image_url="https://elsewhere.test/cover")
+    adopted.migrate_namespace(COLLECTION, at=now)
+    events = [*track.collect_events(), *adopted.collect_events()]
+    return {type(event).__name__: event for event in events if isinstance(event, TrackEvent)}

@@ -23,3 +23,7 @@ class TrackDeletedError(TrackError):
 
 class GatedTrackError(TrackError):
     """The track is for supporters only, so its audio stays off the public PDS; remove the gate first."""
+
+
+class UndecidedForeignEditError(TrackError):
+    """Somebody else has changed the record. Decide first what stays: POST /tracks/{id}/mirror/resolve."""

@@ -8,7 +8,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from eventsourcing.domain import Aggregate
 
 from aggregates import track_events as events
-from aggregates.errors import GatedTrackError, TrackDeletedError
+from aggregates.errors import GatedTrackError, TrackDeletedError, UndecidedForeignEditError
 from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
 
 METADATA: Final = ("title", "album", "features", "tags", "description", "self_labels")
@@ -23,6 +23,7 @@ class Track(Aggregate, created_event_name="Created"):
 
     Event = events.TrackEvent
     Created = events.Created
+    Adopted = events.Adopted
     MetadataUpdated = events.MetadataUpdated
     ArtworkReplaced = events.ArtworkReplaced
     ArtworkRemoved = events.ArtworkRemoved
@@ -37,6 +38,7 @@ class Track(Aggregate, created_event_name="Created"):
     ForeignEditObserved = events.ForeignEditObserved
     ForeignEditAdopted = events.ForeignEditAdopted
     RecordRestored = events.RecordRestored
+    NamespaceMigrated = events.NamespaceMigrated
     Deleted = events.Deleted
     Undeleted = events.Undeleted
 
@@ -63,6 +65,9 @@ class Track(Aggregate, created_event_name="Created"):
 
     def __init__(self) -> None:
         """Begin with what no upload sets."""
+        self.adopted = False
+        self.image_url: str | None = None
+        self.former_collections: tuple[str, ...] = ()
         self.blob: BlobRef | None = None
         self.blob_requested = False
         self.blob_failure: str | None = None
@@ -73,10 +78,12 @@ class Track(Aggregate, created_event_name="Created"):
     @classmethod
     def register(cls, *, at: datetime, **fields: Any) -> "Track":
         """Make a track from the fields of Created; `created_at` is the text that its record keeps for ever."""
-        stored: dict[str, Any] = {
-            name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()
-        }
-        return cls._create(cls.Created, timestamp=at, **stored)
+        return cls._create(cls.Created, timestamp=at, **_as_stored(fields))
+
+    @classmethod
+    def adopt(cls, *, at: datetime, **fields: Any) -> "Track":
+        """Make a track from the fields of Adopted: of a record that is on the artist's PDS already."""
+        return cls._create(cls.Adopted, timestamp=at, **_as_stored(fields))
 
     @staticmethod
     def create_id(track_id: int) -> UUID:
@@ -100,7 +107,7 @@ class Track(Aggregate, created_event_name="Created"):
     def remove_artwork(self, *, at: datetime) -> None:
         """Take the cover off."""
         self._require_live()
-        if self.artwork is not None:
+        if self.artwork is not None or self.image_url is not None:
             self.trigger_event(Track.ArtworkRemoved, timestamp=at)
 
     def set_support_gate(self, gate: SupportGate | None, *, at: datetime) -> None:
@@ -144,6 +151,15 @@ class Track(Aggregate, created_event_name="Created"):
         stored = self._stored_changes(changes)
         self.trigger_event(Track.ForeignEditAdopted, cid=cid, changes=stored, timestamp=at)
 
+    def migrate_namespace(self, collection: str, *, at: datetime) -> None:
+        """Have the record move to this collection; where it is there already, nothing happens."""
+        self._require_live()
+        if self.foreign_edit is not None:
+            raise UndecidedForeignEditError
+        if collection != self.collection:
+            where = {"old_collection": self.collection, "collection": collection, "rkey": self.rkey}
+            self.trigger_event(Track.NamespaceMigrated, **where, timestamp=at)
+
     def delete(self, *, at: datetime) -> None:
         """Delete the track; again is no change."""
         if self.deleted_at is None:
@@ -183,11 +199,16 @@ class Track(Aggregate, created_event_name="Created"):
         """Pick what differs, as events hold it."""
         wanted = {field: changes[field] for field in METADATA if field in changes}
         changed = {field: value for field, value in wanted.items() if value != getattr(self, field)}
-        return {field: list(value) if isinstance(value, tuple) else value for field, value in changed.items()}
+        return _as_stored(changed)
 
     def _require_live(self) -> None:
         if self.deleted_at is not None:
             raise TrackDeletedError
+
+
+def _as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give values as events hold them: lists, where a track has tuples."""
+    return {field: list(value) if isinstance(value, tuple) else value for field, value in values.items()}
 
 
 def media_cids(track: Track) -> Iterable[str]:

@@ -71,6 +71,29 @@ class Created(TrackEvent, Aggregate.Created):
         assign_fields(track, {field: value for field, value in vars(self).items() if field in known})
 
 
+class Adopted(Created):
+    """The track was taken over from a record that its artist's PDS holds, at `uri` as `cid`; created_at is its text.
+
+    `blob` is the reference that the record names, `image_url` the address of a cover whose bytes could not be had.
+    """
+
+    TOPIC = "track.adopted.v1"
+    TOUCHES_RECORD = False
+    uri: str
+    cid: str
+    blob: BlobRef | None
+    image_url: str | None
+
+    def sets_generation(self) -> bool:
+        return True
+
+    def assign(self, track: "Track") -> None:
+        super().assign(track)
+        track.adopted = True
+        track.blob = self.blob
+        track.image_url = self.image_url
+
+
 class MetadataUpdated(TrackEvent):
     """Only what changed; null means removed."""
 
@@ -93,6 +116,7 @@ class ArtworkReplaced(TrackEvent):
 
     def assign(self, track: "Track") -> None:
         track.artwork = self.artwork
+        track.image_url = None
 
 
 class ArtworkRemoved(TrackEvent):
@@ -103,6 +127,7 @@ class ArtworkRemoved(TrackEvent):
 
     def assign(self, track: "Track") -> None:
         track.artwork = None
+        track.image_url = None
 
 
 class SupportGateSet(TrackEvent):
@@ -234,6 +259,23 @@ class RecordRestored(TrackEvent):
     def assign(self, track: "Track") -> None:
         track.record_missing_since = None
         track.foreign_edit = None
+
+
+class NamespaceMigrated(TrackEvent):
+    """The record moves to another collection, under the same key; the old one goes once the new one is there."""
+
+    TOPIC = "track.namespace_migrated.v1"
+    TOUCHES_RECORD = True
+    old_collection: str
+    collection: str
+    rkey: str
+
+    def assign(self, track: "Track") -> None:
+        left = dict.fromkeys([*track.former_collections, self.old_collection])
+        left.pop(self.collection, None)
+        track.former_collections = tuple(left)
+        track.collection = self.collection
+        track.record_missing_since = None
 
 
 class Deleted(TrackEvent):

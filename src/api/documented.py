@@ -21,7 +21,7 @@ class ErrorBody(BaseModel):
 
 
 CODES: Final[dict[int, str]] = {
-    400: "invalid_field, invalid_media, gated_track, already_has_record, sign_in_state, sign_in_refused",
+    400: "invalid_field, invalid_media, gated_track, bad_state, already_has_record, sign_in_state, sign_in_refused",
     401: "not_authenticated, session_expired, bad_credentials",
     402: "support_required",
     403: "not_owner, scope_required, cross_site, access_denied, scope_refused",

@@ -56,6 +56,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     track.InvalidFieldError: Reply(400, "invalid_field", ("field", "limit"), kept=_NOTHING),
     track.TrackDeletedError: Reply(404, "track_not_found"),
     track.GatedTrackError: Reply(400, "gated_track", kept=_NOTHING),
+    track.UndecidedForeignEditError: Reply(400, "bad_state", kept=_NOTHING),
     # Requests that the API refuses.
     api.ApiError: INTERNAL,
     api.NotAuthenticatedError: Reply(401, "not_authenticated"),
@@ -115,6 +116,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     identity.SignInRefusedError: Reply(400, "sign_in_refused", kept="Nobody was signed in; start again."),
     identity.ConsentDeniedError: Reply(403, "access_denied"),
     identity.ScopeRefusedError: Reply(403, "scope_refused", kept="Nobody was signed in."),
+    identity.NotAnAdminError: Reply(403, "scope_refused"),
     identity.AccountInactiveError: Reply(403, "account_inactive"),
     identity.IdentityUnreachableError: Reply(503, "identity_unreachable", message=_LATER, retry_after=5),
     identity.UnsafeAddressError: Reply(

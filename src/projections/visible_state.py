@@ -23,6 +23,7 @@ def visible_state(track: Track | None) -> dict[str, Any]:
         "self_labels": list(track.self_labels),
         "audio": asdict(track.audio),
         "artwork": asdict(track.artwork) if track.artwork else None,
+        "image_url": track.image_url,
         "blob": track.blob.audio_cid if track.blob else None,
         "blob_requested": track.blob_requested,
         "blob_failure": track.blob_failure,

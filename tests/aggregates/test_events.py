@@ -27,6 +27,7 @@ BY_A_PERSON: dict[str, Step] = {
     "request_blob_migration": lambda t: t.request_blob_migration(at=NOW),
     "restore_record": lambda t: t.restore_record(at=NOW),
     "adopt_foreign_edit": lambda t: t.adopt_foreign_edit("bafyforeign", {"title": "theirs"}, at=NOW),
+    "migrate_namespace": lambda t: t.migrate_namespace("new.collection", at=NOW),
     "delete": lambda t: t.delete(at=NOW),
 }
 BY_THE_RELAY: dict[str, Step] = {
@@ -41,6 +42,7 @@ BY_THE_RELAY: dict[str, Step] = {
     ("event", "touches"),
     [
         ("Created", True),
+        ("Adopted", False),
         ("MetadataUpdated", True),
         ("ArtworkReplaced", True),
         ("ArtworkRemoved", True),
@@ -55,6 +57,7 @@ BY_THE_RELAY: dict[str, Step] = {
         ("ForeignEditObserved", False),
         ("ForeignEditAdopted", False),
         ("RecordRestored", True),
+        ("NamespaceMigrated", True),
         ("Deleted", True),
         ("Undeleted", True),
     ],
@@ -69,7 +72,7 @@ def test_what_was_taken_over_is_a_new_generation_that_needs_no_write() -> None:
     events = every_event()
     new = {name for name, event in events.items() if event.sets_generation()}
     written = {name for name, event in events.items() if event.touches_record()}
-    assert new - written == {"ForeignEditAdopted"}
+    assert new - written == {"Adopted", "ForeignEditAdopted"}
     assert written <= new
 
 

@@ -2,15 +2,18 @@
 
 import pytest
 
-from aggregates.errors import TrackDeletedError
+from aggregates.errors import TrackDeletedError, UndecidedForeignEditError
 from aggregates.track import Track
 from aggregates.values import SupportGate
 from tests.dsl import (
     ALICE,
     COLLECTION,
+    OLD_COLLECTION,
     START,
     Step,
     a_track,
+    adopted_fields,
+    an_adopted_track,
     fact,
     given,
     some_artwork,
@@ -33,6 +36,7 @@ COMMANDS: dict[str, Step] = {
     "request_blob_migration": lambda t: t.request_blob_migration(at=NOW),
     "restore_record": lambda t: t.restore_record(at=NOW),
     "adopt_foreign_edit": lambda t: t.adopt_foreign_edit("bafyforeign", {"title": "theirs"}, at=NOW),
+    "migrate_namespace": lambda t: t.migrate_namespace("new.collection", at=NOW),
 }
 
 
@@ -288,3 +292,53 @@ def test_a_live_track_is_not_undeleted() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_deleted_track_takes_no_command_but_undelete(name: str) -> None:
     given(a_track(), delete).when(COMMANDS[name]).raises(TrackDeletedError)
+
+
+def test_an_adopted_track_is_what_its_record_says() -> None:
+    track = an_adopted_track(album="old", tags=(), image_url="https://elsewhere.test/cover")
+    assert (track.adopted, track.created_at, track.album) == (True, adopted_fields()["created_at"], "old")
+    assert (track.collection, track.visible_version) == (OLD_COLLECTION, 1)
+    assert not a_track().adopted
+
+
+def test_a_cover_of_ours_takes_the_place_of_one_elsewhere_and_removing_it_is_a_change() -> None:
+    elsewhere = "https://elsewhere.test/cover"
+    given(an_adopted_track(image_url=elsewhere)).when(lambda t: t.remove_artwork(at=NOW)).then(
+        Track.ArtworkRemoved
+    )
+    replaced = given(an_adopted_track(image_url=elsewhere)).when(
+        lambda t: t.replace_artwork(some_artwork(), at=NOW)
+    )
+    assert replaced.then(fact(Track.ArtworkReplaced, artwork=some_artwork())).image_url is None
+
+
+def test_a_record_moves_to_another_collection_under_its_key_and_what_it_left_is_remembered() -> None:
+    track = an_adopted_track()
+    moved = given(track, record_goes_missing).when(lambda t: t.migrate_namespace(COLLECTION, at=NOW))
+    moved.then(
+        fact(
+            Track.NamespaceMigrated,
+            old_collection=OLD_COLLECTION,
+            collection=COLLECTION,
+            rkey=adopted_fields()["rkey"],
+        )
+    )
+    assert (track.collection, track.former_collections) == (COLLECTION, (OLD_COLLECTION,))
+    assert track.record_missing_since is None
+
+
+def test_a_record_that_moved_there_does_not_move_again() -> None:
+    given(a_track()).when(lambda t: t.migrate_namespace(COLLECTION, at=NOW)).then()
+
+
+def test_a_record_that_moves_back_has_not_left_the_place() -> None:
+    track = an_adopted_track()
+    track.migrate_namespace(COLLECTION, at=NOW)
+    track.migrate_namespace(OLD_COLLECTION, at=NOW)
+    assert (track.collection, track.former_collections) == (OLD_COLLECTION, (COLLECTION,))
+
+
+def test_a_record_that_somebody_else_changed_does_not_move_before_its_owner_has_decided() -> None:
+    given(an_adopted_track(), edited_elsewhere).when(
+        lambda t: t.migrate_namespace(COLLECTION, at=NOW)
+    ).raises(UndecidedForeignEditError)

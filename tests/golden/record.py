@@ -6,7 +6,7 @@ from typing import Any
 
 from projections.visible_state import difference, visible_state
 from tests.dsl import every_event
-from tests.golden.tape import CHANGES, CODEC, EVENTS, TOPICS, decoded, golden_changes, topics
+from tests.golden.tape import BEGINNINGS, CHANGES, CODEC, EVENTS, TOPICS, decoded, golden_changes, topics
 
 
 def main() -> None:
@@ -27,6 +27,7 @@ def changes_of(tape: list[str]) -> dict[str, list[dict[str, Any]]]:
     """Replay the golden events and tell what each changes."""
     track, changes = None, {}
     for topic in tape:
+        track = None if topic in BEGINNINGS else track
         before = visible_state(track)
         track = decoded(topic).mutate(deepcopy(track))
         changes[topic] = difference(before, visible_state(track))
