@@ -1,8 +1,10 @@
 """The PLC directory and the PDS, as two processes that can be stopped, killed and started again."""
 
+import contextlib
 import json
 import random
 import socket
+import sqlite3
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +48,10 @@ class _Bearer(httpx.Auth):
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
         request.headers["authorization"] = self._header
         yield request
+
+
+def _email_of(handle: str) -> str:
+    return f"{handle.removesuffix('.test')}@example.test"
 
 
 class _Server:
@@ -173,8 +179,7 @@ class DevPds(_Server):
 
     def create_account(self, handle: str, password: str) -> str:
         """Create an account, sign it in here, and return its DID."""
-        email = f"{handle.removesuffix('.test')}@example.test"
-        body = {"handle": handle, "email": email, "password": password}
+        body = {"handle": handle, "email": _email_of(handle), "password": password}
         return self._signed_in(self.procedure("com.atproto.server.createAccount", body))
 
     def sign_in(self, identifier: str, password: str) -> str:
@@ -227,19 +232,41 @@ class DevPds(_Server):
 
     def upload_blob(self, did: str, content: bytes, content_type: str) -> dict[str, Any]:
         """Upload a blob and return its ref."""
-        answer = self._answer(
-            "POST",
-            "com.atproto.repo.uploadBlob",
-            did,
-            content=content,
-            headers={"content-type": content_type},
-        )
-        return dict(answer["blob"])
+        return dict(self._upload("com.atproto.repo.uploadBlob", did, content, content_type)["blob"])
 
     def get_blob(self, did: str, cid: str) -> bytes | None:
         """Return the bytes of a blob that a record names, or None."""
         answer = self._http.get("/xrpc/com.atproto.sync.getBlob", params={"did": did, "cid": cid})
         return answer.content if answer.is_success else None
+
+    def get_repo(self, did: str) -> bytes:
+        """Return the whole repository as a CAR file."""
+        return (
+            self._http.get("/xrpc/com.atproto.sync.getRepo", params={"did": did}).raise_for_status().content
+        )
+
+    def import_repo(self, did: str, car: bytes) -> None:
+        """Let the repository of an account that is signed in here be what the CAR file holds."""
+        self._upload("com.atproto.repo.importRepo", did, car, "application/vnd.ipld.car")
+
+    def move_here(self, did: str, handle: str, password: str, told_by: str) -> None:
+        """Open a deactivated account for a DID that is elsewhere, whose PDS tells so by a token; sign it in here."""
+        body = {"did": did, "handle": handle, "password": password, "email": _email_of(handle)}
+        answer = self._answer(
+            "POST", "com.atproto.server.createAccount", None, json=body, auth=_Bearer(told_by)
+        )
+        self._signed_in(answer)
+
+    def mailed_token(self, did: str, purpose: str) -> str:
+        """Return the token that an e-mail to the account's owner holds: this PDS sends none."""
+        with contextlib.closing(sqlite3.connect(self.data / "account.sqlite")) as accounts:
+            row = accounts.execute(
+                "select token from email_token where did = ? and purpose = ?", (did, purpose)
+            ).fetchone()
+        return str(row[0])
+
+    def _upload(self, method: str, did: str, content: bytes, content_type: str) -> dict[str, Any]:
+        return self._answer("POST", method, did, content=content, headers={"content-type": content_type})
 
     def _answer(self, verb: str, method: str, by: str | None, **request: Any) -> dict[str, Any]:
         if by == "admin":

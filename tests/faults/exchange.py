@@ -28,6 +28,7 @@ class Passage:
     status: int | None = None
     """What the PDS answered; None as long as it was not asked."""
     fault: str = "pass"
+    authorization: str = ""
 
     @property
     def name(self) -> str:
@@ -79,7 +80,7 @@ class Exchange:
         self, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, upstream: int
     ) -> None:
         self.head = head
-        self.passage = Passage(head.method, head.nsid)
+        self.passage = Passage(head.method, head.nsid, authorization=head.header("authorization"))
         self._reader, self._writer, self._upstream = reader, writer, upstream
         self._body: bytes | None = None
 
