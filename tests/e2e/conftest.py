@@ -1,7 +1,7 @@
 """`mastertape serve` as a process on each database, shared by all tests here."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,15 +17,12 @@ from tests.servers.databases import KINDS, temporary_database
 NewArtist = Callable[..., Artist]
 
 
-@pytest.fixture(scope="session", params=KINDS)
-def settings(
-    request: pytest.FixtureRequest, pds: DevPds, proxied_pds: DevPds, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, str]]:
-    """The environment of a service on a database of its own that knows both PDSes."""
-    folder = tmp_path_factory.mktemp("service")
+@contextmanager
+def environment(request: pytest.FixtureRequest, data: Path, *pdses: DevPds) -> Iterator[dict[str, str]]:
+    """What a service is told that has a database of its own, of the kind that `request` names, and knows these PDSes."""
     found = {
-        "MASTERTAPE_DATA": str(folder),
-        "MASTERTAPE_DEV_ORIGINS": f"{pds.url},{proxied_pds.url}",
+        "MASTERTAPE_DATA": str(data),
+        "MASTERTAPE_DEV_ORIGINS": ",".join(pds.url for pds in pdses),
         "MASTERTAPE_RATE_LIMITS": "off",
         "MASTERTAPE_LEASE_SECONDS": "10",
     }
@@ -33,6 +30,15 @@ def settings(
         if request.param == "postgres":
             server, template = map(request.getfixturevalue, ("postgres_url", "postgres_template"))
             found["MASTERTAPE_DATABASE_URL"] = stack.enter_context(temporary_database(server, template))
+        yield found
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def settings(
+    request: pytest.FixtureRequest, pds: DevPds, proxied_pds: DevPds, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """The environment of a service that knows both PDSes."""
+    with environment(request, tmp_path_factory.mktemp("service"), pds, proxied_pds) as found:
         yield found
 
 
