@@ -61,6 +61,16 @@ def create_log() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_track_id_sequence")),
         sqlite_autoincrement=True,
     )
+    op.create_table(
+        "log_incarnation",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("identity", sa.Text(), nullable=False),
+        sa.Column("issued_up_to", Position, server_default=sa.text("0"), nullable=False),
+        sa.Column("restored_because", sa.Text()),
+        sa.Column("noticed_at", UtcDateTime()),
+        sa.Column("recovered_at", UtcDateTime()),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_log_incarnation")),
+    )
 
 
 def create_read_models() -> None:
@@ -156,6 +166,11 @@ def create_read_models() -> None:
 
 def create_outbox() -> None:
     """Create what the PDSes must hold, and what was tried."""
+    op.create_table(
+        "observed_account",
+        sa.Column("did", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("did", name=op.f("pk_observed_account")),
+    )
     op.create_table(
         "pds_host",
         sa.Column("host", sa.Text(), nullable=False),

@@ -29,6 +29,7 @@ from eventstore.unit import Unit
 from outbox.backoff import backoff
 from outbox.hosts import OPEN
 from outbox.lanes import LeaseLostError, host_open_at, is_open, later
+from outbox.observe_only import is_observed
 from outbox.parking import PARKING, doubt, park
 from outbox.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.targets import READY, wake_lane
@@ -108,7 +109,7 @@ def _due_of_hosts() -> Select[Any]:
         .join(pds_host, pds_host.c.host == lane.host)
         .where(
             _is_due(bindparam("now")),
-            and_(lane.state == READY, ~lane.paused),
+            and_(lane.state == READY, ~lane.paused, ~is_observed()),
             ~pds_host.c.paused,
             later(host_open_at(), pds_host.c.blobs_after) <= bindparam("now"),
             lane.host.not_in(full),
@@ -146,7 +147,9 @@ def still_works(connection: Connection, claimed: BlobJob) -> bool:
 
 
 def _lane_works(did: str, host: str) -> ColumnElement[bool]:
-    return exists().where(lane.did == did, lane.host == host, lane.state == READY, ~lane.paused)
+    return exists().where(
+        lane.did == did, lane.host == host, lane.state == READY, ~lane.paused, ~is_observed()
+    )
 
 
 def extend(database: Database, claimed: BlobJob, lease: timedelta) -> bool:

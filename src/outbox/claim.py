@@ -16,6 +16,7 @@ from eventstore.database import Database
 from eventstore.schema import UtcDateTime
 from outbox.hosts import OPEN, lanes_at_once
 from outbox.lanes import Lane, host_open_at, lane_backfill_at, lane_columns, lane_due_at
+from outbox.observe_only import is_observed
 from outbox.tables import NEVER, mirror_lane, pds_host
 from outbox.targets import READY
 
@@ -90,6 +91,7 @@ _LIVE: Final = lane_due_at() <= _NOW
 _DUE: Final = and_(
     lane_columns.state == READY,
     ~lane_columns.paused,
+    ~is_observed(),
     lane_columns.lease_until <= _NOW,
     or_(_LIVE, lane_backfill_at() <= _NOW),
 )

@@ -6,6 +6,7 @@ from sqlalchemy import func, or_, select
 
 from eventstore.database import Database
 from outbox.lanes import host_open_at, lane_backfill_at, lane_columns, lane_due_at, later
+from outbox.observe_only import is_observed
 from outbox.tables import NEVER, blob_job, mirror_lane, pds_host
 from outbox.targets import READY
 
@@ -24,7 +25,7 @@ def seconds_until_due(database: Database) -> float:
 
 # Made once: making these takes longer than running them.
 
-_AT_WORK: Final = (lane_columns.state == READY, ~lane_columns.paused, ~pds_host.c.paused)
+_AT_WORK: Final = (lane_columns.state == READY, ~lane_columns.paused, ~pds_host.c.paused, ~is_observed())
 _OF_HOSTS: Final = mirror_lane.join(pds_host, pds_host.c.host == lane_columns.host)
 _FREE_AT: Final = later(lane_columns.lease_until, host_open_at())
 _LANES: Final = (

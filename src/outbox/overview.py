@@ -8,7 +8,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, case, func, select
 
 from outbox.lanes import host_open_at, is_open, lane_backfill_at, lane_due_at, later
-from outbox.status import DELIVERED, IS_PAUSED, STATE, TARGETS_AT_WORK
+from outbox.observe_only import is_observed
+from outbox.status import DELIVERED, IS_PAUSED, OBSERVED, STATE, TARGETS_AT_WORK
 from outbox.tables import mirror_lane, mirror_target, pds_host
 from outbox.targets import DELETE, READY
 
@@ -17,7 +18,9 @@ target: Final = mirror_target.c
 host: Final = pds_host.c
 
 PAUSED: Final = "paused"
-LANE_STATE: Final = case((lane.state != READY, lane.state), (IS_PAUSED, PAUSED), else_=READY)
+LANE_STATE: Final = case(
+    (lane.state != READY, lane.state), (IS_PAUSED, PAUSED), (is_observed(), OBSERVED), else_=READY
+)
 """The lane's state, as its records tell it."""
 CLASS: Final = case((target.desired_op == DELETE, "delete"), (target.backfill, "backfill"), else_="edit")
 LANES_OF_HOSTS: Final = mirror_lane.outerjoin(pds_host, host.host == lane.host)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, bindparam, case, false, func, literal, 
 
 from outbox.journal import ACKING, CANCELLED
 from outbox.lanes import later
+from outbox.observe_only import is_observed
 from outbox.parking import PROBED
 from outbox.pds import RecordKey
 from outbox.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
@@ -25,6 +26,10 @@ PARKED: Final = "parked"
 DETACHED: Final = "detached"
 REJECTED: Final = "rejected"
 SUPERSEDED: Final = "superseded"
+OBSERVED: Final = "restored"
+"""The reason while an account is only observed: the database was put back to an earlier point."""
+SUCCESSOR: Final = "successor"
+"""The reason of what a record has left behind, until the PDS has confirmed the new one."""
 DATED: Final = frozenset({"backoff", "paced", "verifying"})
 """Reasons to wait that end at a known time."""
 
@@ -76,6 +81,7 @@ RULES: Final = (
     (and_(target.state == REJECTED, IS_CURRENT), REJECTED, target.reason),
     (lane.state != READY, PARKED, lane.state),
     (IS_PAUSED, PARKED, literal("paused")),
+    (is_observed(), PARKED, literal(OBSERVED)),
     (IS_ACKED, PENDING, literal("blob")),
     (and_(IS_CURRENT, target.reason.is_not(None)), PENDING, target.reason),
 )

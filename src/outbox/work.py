@@ -15,6 +15,7 @@ from eventstore.unit_of_work import EventLog
 from outbox.dag_cbor import Record, UnencodableError, decode, record_cid
 from outbox.lanes import Lane, host_open_at, is_backfill, is_open, later, target_due_at
 from outbox.lexicon import Lexicon, LexiconError
+from outbox.observe_only import is_observed
 from outbox.pds import RecordKey
 from outbox.record import RecordUrls, merged, record_for
 from outbox.tables import NEVER, mirror_lane, mirror_target, pds_host
@@ -139,6 +140,7 @@ _NEXT: Final = (
         or_(~is_backfill(), _MAY_BACKFILL),
         ~mirror_lane.c.paused,
         ~pds_host.c.paused,
+        ~is_observed(),
         later(mirror_lane.c.paced_until, host_open_at()) <= _NOW,
     )
     .order_by(

@@ -3,9 +3,11 @@
 from typing import Final
 
 import api.idempotency
+import eventstore.incarnation
 import identity.accounts
 import identity.credentials
 import identity.session_rows
+import outbox.observe_only
 import outbox.operators
 import outbox.tables
 import projections.read_models
@@ -16,9 +18,11 @@ from eventstore.schema import metadata
 
 MODULES: Final = (
     api.idempotency,
+    eventstore.incarnation,
     identity.accounts,
     identity.credentials,
     identity.session_rows,
+    outbox.observe_only,
     outbox.operators,
     outbox.tables,
     projections.read_models,

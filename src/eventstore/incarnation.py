@@ -1,0 +1,188 @@
+"""Incarnation: whether the database is still the one that we knew, or was put back to an earlier point.
+
+PostgreSQL tells by itself: a recovery to a point in time, or a promotion, begins a timeline, another cluster has another
+identifier, and a dump that was read in is other tables. Every new connection looks. Of an SQLite file only what lies
+outside of it tells: the newest position that was ever seen. Who notices moves the numbers on in the same transaction, so
+that no position and no track id is issued twice; and nothing is sent to a PDS until `mastertape recovered` was run.
+"""
+
+import logging
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Table,
+    Text,
+    event,
+    exists,
+    func,
+    select,
+    text,
+    update,
+)
+
+from eventstore.append import upsert
+from eventstore.database import Database
+from eventstore.schema import Position, UtcDateTime, metadata, stored_event, track_id_sequence
+
+log_incarnation: Final = Table(
+    "log_incarnation",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("identity", Text, nullable=False),
+    Column("issued_up_to", Position, nullable=False, server_default=text("0")),
+    Column("restored_because", Text),  # none: nothing is in doubt
+    Column("noticed_at", UtcDateTime),
+    Column("recovered_at", UtcDateTime),
+)
+POSITIONS_SKIPPED: Final = 1_000_000_000
+"""More events than any log gets between a backup and its loss: 100 a second, day and night, for 115 days."""
+TRACK_IDS_SKIPPED: Final = 1_000_000
+UNKNOWN: Final = "-"
+PARTS: Final = ("cluster", "timeline", "database", "table of events")
+_WHERE: Final = """
+    (select oid from pg_database where datname = current_database()) || ' ' || 'stored_event'::regclass::oid"""
+_IDENTITY: Final = f"""
+    select (select system_identifier from pg_control_system()) || ' ' ||
+        substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || ' ' || {_WHERE}"""  # noqa: S608
+_IDENTITY_AS_FAR_AS_ALLOWED: Final = f"select '{UNKNOWN} {UNKNOWN} ' || {_WHERE}"
+
+logger: Final = logging.getLogger(__name__)
+row: Final = log_incarnation.c
+
+
+def watch(database: Database) -> None:
+    """Have every new connection to a PostgreSQL look whether it is the one that we knew."""
+    if database.is_sqlite:
+        return
+
+    def look(driver: psycopg.Connection[Any], _record: object) -> None:
+        identity, known = _read(driver)
+        if identity is not None and (known is None or _differences(known, identity)):
+            _compare(database.url, identity)
+
+    event.listen(database.engine, "connect", look)
+
+
+def compare_with_seen(database: Database, seen: int) -> None:
+    """Notice a log that ends before a position that was seen in it."""
+    with database.write() as connection:
+        known = _known(connection, "")
+        if max(newest_position(connection), known.issued_up_to) < seen:
+            ends = newest_position(connection)
+            _noticed(connection, database, f"the log ends at position {ends}, and {seen} was seen in it")
+
+
+def notice(database: Database, because: str) -> None:
+    """Treat the database as restored, because somebody says so."""
+    with database.write() as connection:
+        _known(connection, "")
+        _noticed(connection, database, because)
+
+
+def newest_position(connection: Connection) -> int:
+    """Give the position of the newest event."""
+    return connection.scalar(select(func.max(stored_event.c.position))) or 0
+
+
+def newest_issued(connection: Connection) -> int:
+    """Give a position that every earlier incarnation of this log ends before."""
+    return max(newest_position(connection), connection.scalar(select(row.issued_up_to)) or 0)
+
+
+def restored_because(connection: Connection) -> str | None:
+    """Say why the database is taken for a restored one, until it was recovered."""
+    return connection.scalar(select(row.restored_because))
+
+
+def is_restored() -> ColumnElement[bool]:
+    """Whether that is so."""
+    return exists(select(row.id).where(row.restored_because.is_not(None)))
+
+
+def settle(connection: Connection, database: Database) -> None:
+    """Note that the database was recovered."""
+    connection.execute(
+        update(log_incarnation).values(restored_because=None, recovered_at=database.now(connection))
+    )
+
+
+def _read(driver: psycopg.Connection[Any]) -> tuple[str | None, str | None]:
+    """Give what the server says that it is, and what the log believes; nothing where there is no log yet."""
+    for query in (_IDENTITY, _IDENTITY_AS_FAR_AS_ALLOWED):
+        try:
+            with driver.transaction():
+                identity = driver.execute(query).fetchone()
+                known = driver.execute("select identity from log_incarnation").fetchone()
+        except psycopg.Error as error:
+            if isinstance(error, psycopg.errors.UndefinedTable):
+                break
+        else:
+            return (identity[0] if identity else None), (known[0] if known else None)
+    return None, None
+
+
+def _differences(known: str, identity: str) -> Sequence[str]:
+    """Say which parts are others; what a server did not tell, then or now, says nothing."""
+    pairs = zip(PARTS, known.split(), identity.split(), strict=True)
+    return [
+        f"the {part} is {now}, and was {before}"
+        for part, before, now in pairs
+        if before != now and UNKNOWN not in {before, now}
+    ]
+
+
+def _compare(url: str, identity: str) -> None:
+    """Do it again in a transaction, on a connection that does not look itself."""
+    with closing(Database(url, pool_size=1)) as database, database.write() as connection:
+        known = _known(connection, identity)
+        differences = _differences(known.identity, identity)
+        if not differences:
+            return
+        connection.execute(update(log_incarnation).values(identity=identity))
+        if newest_issued(connection):  # else there was nothing to lose
+            _noticed(connection, database, "; ".join(differences))
+
+
+def _known(connection: Connection, identity: str) -> Any:
+    """Give the row, which the first one to look makes, and hold it."""
+    first = upsert(connection, log_incarnation).values(id=1, identity=identity)
+    connection.execute(first.on_conflict_do_nothing())
+    return connection.execute(select(log_incarnation).with_for_update()).one()
+
+
+def _noticed(connection: Connection, database: Database, because: str) -> None:
+    logger.critical("database_restored", extra={"reason": because})
+    base = newest_issued(connection) + POSITIONS_SKIPPED
+    _skip(connection, stored_event.c.position, POSITIONS_SKIPPED)
+    _skip(connection, track_id_sequence.c.id, TRACK_IDS_SKIPPED)
+    now = database.now(connection)
+    connection.execute(
+        update(log_incarnation).values(restored_because=because, noticed_at=now, issued_up_to=base)
+    )
+
+
+def _skip(connection: Connection, column: Column[int], numbers: int) -> None:
+    """Go on counting so many numbers later."""
+    table, name = column.table.name, column.name
+    newest = f"(select coalesce(max({name}), 0) from {table})"  # noqa: S608
+    if connection.dialect.name == "sqlite":
+        counted = (
+            f"select max({newest}, coalesce((select seq from sqlite_sequence where name = '{table}'), 0))"  # noqa: S608
+        )
+        base = connection.scalar(text(counted)) + numbers
+        connection.execute(text("delete from sqlite_sequence where name = :table"), {"table": table})
+        connection.execute(
+            text("insert into sqlite_sequence (name, seq) values (:table, :base)"),
+            {"table": table, "base": base},
+        )
+        return
+    sequence = f"pg_get_serial_sequence('{table}', '{name}')::regclass"
+    counted = f"greatest({newest}, coalesce(pg_sequence_last_value({sequence}), 0))"
+    connection.execute(text(f"select setval({sequence}, {counted} + {numbers})"))
