@@ -48,7 +48,7 @@ def _stay(console: Console, stage: Stage, service: Service, handle: str) -> None
     where = f"repo={stage.did}&collection={COLLECTION}&rkey={rkey}"
     record = f"{stage.pds.url}/xrpc/com.atproto.repo.getRecord?{where}"
     for name, value in {
-        "service": f"{service.url}/docs",
+        "service": f"{service.url}/openapi.json",
         "track": f"{service.url}/tracks/{stage.track_id}",
         "record": record,
         "account": f"{handle}, {stage.did}",

@@ -3,9 +3,10 @@
 from typing import Final
 
 from fastapi import Depends, FastAPI
-from starlette.middleware.cors import CORSMiddleware
 
+from api.browser import is_https
 from api.caller import counted
+from api.cross_origin import ListedOrigins
 from api.errors import add_error_handlers
 from api.idempotency import RunningRequests
 from api.media_work import MediaWork
@@ -28,6 +29,7 @@ from api.routers import (
     undo,
     verify,
 )
+from api.security_headers import SecurityHeaders
 from api.services import Services
 from api.turns import Turns
 
@@ -50,10 +52,6 @@ ROUTERS: Final = tuple(
         health,
     )
 )
-EXPOSED: Final = (
-    "ETag", "Location", "X-Request-Id", "Retry-After", "Preference-Applied", "Content-Range",
-    "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
-)  # fmt: skip
 
 
 def create_app(services: Services) -> FastAPI:
@@ -62,6 +60,8 @@ def create_app(services: Services) -> FastAPI:
         title="mastertape",
         summary="Tracks whose records on their artists' PDSes agree with an event log.",
         version="1",
+        docs_url=None,  # its scripts come from elsewhere, and would run where the session cookie is
+        redoc_url=None,
     )
     app.state.services = services
     app.state.running = RunningRequests()
@@ -78,19 +78,6 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(RequestIds)
     if services.cors_origins:
-        _allow_origins(app, services.cors_origins)
+        app.add_middleware(ListedOrigins, origins=services.cors_origins)
+    app.add_middleware(SecurityHeaders, https=is_https(services))
     return app
-
-
-def _allow_origins(app: FastAPI, origins: tuple[str, ...]) -> None:
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=list(origins),
-        allow_credentials=True,
-        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=[
-            "Authorization", "Content-Type", "If-Match", "Idempotency-Key", "Prefer", "Range", "X-Request-Id",
-        ],
-        expose_headers=list(EXPOSED),
-        max_age=3600,
-    )  # fmt: skip

@@ -22,7 +22,8 @@ Seat = tuple[SecretStr, Principal]
 
 def cookie_tokens(request: Request) -> list[SecretStr]:
     """Read the tokens of the cookie."""
-    held = request.cookies.get(COOKIE, "").split(BETWEEN)
+    parts: Services = request.app.state.services
+    held = request.cookies.get(session_cookie(parts), "").split(BETWEEN)
     return [SecretStr(token) for token in held[:MOST_ACCOUNTS] if token]
 
 
@@ -58,10 +59,12 @@ def seat_first(
 def set_session(response: Response, parts: Services, tokens: Sequence[SecretStr]) -> None:
     """Write the cookie; without tokens it goes."""
     if not tokens:
-        response.delete_cookie(COOKIE, path="/")
+        response.delete_cookie(
+            session_cookie(parts), path="/", secure=is_https(parts), httponly=True, samesite="lax"
+        )
         return
     response.set_cookie(
-        COOKIE,
+        session_cookie(parts),
         BETWEEN.join(token.get_secret_value() for token in tokens),
         max_age=int(LASTS.total_seconds()),
         path="/",
@@ -69,6 +72,11 @@ def set_session(response: Response, parts: Services, tokens: Sequence[SecretStr]
         httponly=True,
         samesite="lax",
     )
+
+
+def session_cookie(parts: Services) -> str:
+    """Name the cookie: over https so that no other host of the domain, and nobody over http, can set it."""
+    return f"__Host-{COOKIE}" if is_https(parts) else COOKIE
 
 
 def is_https(parts: Services) -> bool:

@@ -26,12 +26,18 @@ def services(request: Request) -> Services:
 Parts = Annotated[Services, Depends(services)]
 
 
+def bearer_of(request: Request) -> SecretStr | None:
+    """Read the token that was sent on purpose."""
+    header = request.headers.get("authorization", "")
+    if header[: len(BEARER)].lower() != BEARER:
+        return None
+    return SecretStr(header[len(BEARER) :].strip())
+
+
 def token_of(request: Request) -> SecretStr | None:
     """Read the token: one sent on purpose goes before one that a browser adds by itself."""
-    header = request.headers.get("authorization", "")
-    if header[: len(BEARER)].lower() == BEARER:
-        return SecretStr(header[len(BEARER) :].strip())
-    return next(iter(cookie_tokens(request)), None)
+    bearer = bearer_of(request)
+    return bearer if bearer is not None else next(iter(cookie_tokens(request)), None)
 
 
 def refuse_cross_site(request: Request, parts: Services) -> None:
@@ -66,7 +72,7 @@ async def signed_in(request: Request, parts: Parts) -> Principal:
     count(request, parts, principal.did if principal is not None else None)
     if principal is None:
         raise NotAuthenticatedError
-    if request.method not in SAFE and not request.headers.get("authorization"):
+    if request.method not in SAFE and bearer_of(request) is None:
         refuse_cross_site(request, parts)
     return principal
 

@@ -2,11 +2,13 @@
 
 from html import escape
 from typing import Final
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
-HEADERS: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+from api.security_headers import SIGN_IN_PAGE
+
 PAGE: Final = """\
 <!doctype html>
 <html lang="en">
@@ -16,9 +18,19 @@ PAGE: Final = """\
 <h1>{title}</h1>
 <p>{message}</p>
 <form action="/auth/login">
+<input type="hidden" name="page" value="true">
 <label>Handle or DID <input name="handle" value="{handle}" autocomplete="username" required></label>
 <button>Sign in</button>
 </form>
+"""
+LEADING: Final = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta http-equiv="refresh" content="0; url={url}">
+<title>Sign in - mastertape</title>
+<p>On to <a href="{url}">{host}</a>.</p>
 """
 
 
@@ -30,4 +42,13 @@ def wants_page(request: Request) -> bool:
 def sign_in_page(status: int, title: str, message: str, handle: str) -> HTMLResponse:
     """Make the page."""
     content = PAGE.format(title=escape(title), message=escape(message), handle=escape(handle))
-    return HTMLResponse(content, status, HEADERS)
+    return HTMLResponse(content, status, SIGN_IN_PAGE)
+
+
+def leading_page(url: str) -> HTMLResponse:
+    """Make the page that a form leads to on its way to somebody's PDS.
+
+    A redirect would have to be in the form's form-action, which cannot name every PDS there is; this is a new
+    navigation, which no policy of the form's page concerns.
+    """
+    return HTMLResponse(LEADING.format(url=escape(url), host=escape(urlsplit(url).netloc)))

@@ -129,8 +129,8 @@ def test_another_browser_has_no_cookie_to_show(client, door):
     assert door.asked[-1][1] is None
 
 
-@pytest.mark.parametrize("cookie", ["mastertape_session", "mastertape_sign_in_"])
-def test_over_https_the_cookies_go_over_https_only(world, cookie):
+@pytest.mark.parametrize("cookie", ["__host-mastertape_session", "__secure-mastertape_sign_in_"])
+def test_over_https_the_cookies_go_over_https_only_and_come_from_this_host(world, cookie):
     keys = signing_keys(json.dumps([new_signing_key()]))
     door = Door(world, oauth_app("https://tape.example", "atproto", keys))
     client = world.serve(oauth=door, base_url="https://tape.example")
@@ -140,7 +140,11 @@ def test_over_https_the_cookies_go_over_https_only(world, cookie):
     set_cookies = [line.lower() for each in answers for line in each.headers.get_list("set-cookie")]
     mine = [line for line in set_cookies if line.startswith(cookie) and "max-age=0" not in line]
     assert mine
-    assert all("secure" in line for line in mine)
+    assert all("secure;" in f"{line};" and "httponly" in line and "samesite=lax" in line for line in mine)
+    assert client.get("/me").json()["did"] == did_of("dora")
+    client.cookies.clear()
+    client.cookies.set("mastertape_session", "set.by.a.neighbour")
+    assert client.get("/me").status_code == 401
 
 
 @pytest.mark.parametrize("wanted", ["/", "/tracks?artist=x", APP, f"{APP}/library?x=1#y"])
@@ -213,6 +217,18 @@ def test_a_person_without_a_handle_is_asked_for_it_and_a_program_is_told(client)
     page = client.get("/auth/login", headers=HTML)
     assert (page.status_code, "Handle or DID" in page.text) == (200, True)
     assert refusal(client.get("/auth/login")) == (422, "unparsable")
+
+
+@pytest.mark.usefixtures("door")
+def test_the_form_leads_on_by_a_page_since_chromium_holds_redirects_against_its_policy(client):
+    page = client.get("/auth/login", headers=HTML)
+    assert "form-action 'self'" in page.headers["content-security-policy"]
+    assert '<input type="hidden" name="page" value="true">' in page.text
+    answer = client.get("/auth/login", params={"handle": "dora.test", "page": "true"}, headers=HTML)
+    assert answer.status_code == 200
+    assert f'<meta http-equiv="refresh" content="0; url={CONSENT}">' in answer.text
+    assert answer.headers["set-cookie"].startswith(f"mastertape_sign_in_{STATE}=")
+    assert come_back(client).headers["location"] == "/me"
 
 
 def test_a_handle_has_a_length(client, door):

@@ -76,7 +76,6 @@ async def sign_in(request: Request, parts: Parts) -> Response:
         scope = _scope(body)
         signed_in = await _sign_in(body, parts.sign_in, scope)
     response = AsciiJsonResponse(_signed_in(signed_in, scope).model_dump(mode="json"))
-    response.headers["Cache-Control"] = "no-store"
     account = signed_in.account
     tokens = await run_in_threadpool(seat_first, request, parts, signed_in.token, account.did)
     set_session(response, parts, tokens)

@@ -13,6 +13,7 @@ from api.caller import Anybody, Parts
 from api.documented import errors
 from api.errors import error_response
 from api.refusals import MediaNotFoundError
+from api.security_headers import GATED_MEDIA, PUBLIC_MEDIA
 from api.services import Services
 from projections.track_queries import live_tracks_naming
 from projections.track_view import TrackView
@@ -21,12 +22,6 @@ from storage.media import Found
 
 router = APIRouter(tags=["media"])
 
-SAFE: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-    "Accept-Ranges": "bytes",
-}
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 WHILE_OPEN: Final = "public, max-age=300"
 """Open audio may be gated or deleted any time; what shared caches keep then, they keep no longer than this."""
@@ -77,9 +72,11 @@ async def _bytes(request: Request, parts: Services, cid: str, mime: str, caching
     if found is None:
         raise MediaNotFoundError
     etag = f'"{cid}"'
-    headers = {**SAFE, "ETag": etag, "Cache-Control": caching}
+    headers = {"Accept-Ranges": "bytes", "ETag": etag, "Cache-Control": caching}
     if caching == FOR_ONE:
-        headers["Vary"] = "Cookie, Authorization"
+        headers |= {**GATED_MEDIA, "Vary": "Cookie, Authorization"}
+    else:
+        headers |= PUBLIC_MEDIA
     if _knows(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     wanted = range_of(request, etag, found.size)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
@@ -14,7 +14,7 @@ from api.documented import errors
 from api.errors import INTERNAL, message_of, reply_for, response_to
 from api.refusals import ApiError, MissingPartError, NotAConfidentialClientError, SignInUnavailableError
 from api.services import Services
-from api.sign_in_page import sign_in_page, wants_page
+from api.sign_in_page import leading_page, sign_in_page, wants_page
 from identity.errors import IdentityError
 from identity.oauth_app import CALLBACK_PATH, JWKS_PATH, METADATA_PATH, OAuthApp
 from identity.oauth_sign_in import LASTS, STATE, OAuthSignIn, Returned
@@ -26,7 +26,6 @@ ATTEMPT_COOKIE: Final = "mastertape_sign_in_"
 SERVER_ERROR: Final = 500
 HOME: Final = "/me"
 LONGEST_TEXT: Final = 512
-PRIVATE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 PAGE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "A page that asks who, for browsers", "content": {"text/html": {}}}
 }
@@ -37,6 +36,10 @@ class LoginQuery(BaseModel):
 
     handle: str = ""
     return_to: str = HOME
+    page: bool = Field(
+        default=False,
+        description="answer with a page that leads there: a form whose page limits form-action must not be redirected",
+    )
 
 
 class CallbackQuery(BaseModel):
@@ -73,14 +76,16 @@ async def login(request: Request, parts: Parts, wanted: Annotated[LoginQuery, Qu
 )
 async def callback(request: Request, parts: Parts, query: Annotated[CallbackQuery, Query()]) -> Response:
     """Come back from there; only in the browser that went, and once."""
-    name = ATTEMPT_COOKIE + (query.state or "")
+    name = _attempt_cookie(parts, query.state or "")
     cookie = request.cookies.get(name)
     try:
         response = await _finished(request, parts, query, SecretStr(cookie) if cookie else None)
     except (ApiError, IdentityError) as error:
         response = _for_people(request, error)
     if response.status_code < SERVER_ERROR and STATE.fullmatch(query.state or ""):
-        response.delete_cookie(name, path=CALLBACK_PATH)
+        response.delete_cookie(
+            name, path=CALLBACK_PATH, secure=is_https(parts), httponly=True, samesite="lax"
+        )
     return response
 
 
@@ -105,9 +110,9 @@ async def _started(request: Request, parts: Services, wanted: LoginQuery) -> Res
     if len(wanted.handle) > LONGEST_TEXT:
         raise InvalidFieldError("handle", f"must have at most {LONGEST_TEXT} characters")
     started = await door.start(wanted.handle, return_to=_return_to(parts, wanted.return_to))
-    response = RedirectResponse(started.url, 303, PRIVATE)
+    response = leading_page(started.url) if wanted.page else RedirectResponse(started.url, 303)
     response.set_cookie(
-        ATTEMPT_COOKIE + started.state,
+        _attempt_cookie(parts, started.state),
         started.cookie.get_secret_value(),
         max_age=int(LASTS.total_seconds()),
         path=CALLBACK_PATH,
@@ -126,9 +131,13 @@ async def _finished(
     tokens = await run_in_threadpool(
         seat_first, request, parts, signed_in.token, signed_in.account.did, ends_older=True
     )
-    response = RedirectResponse(return_to, 303, PRIVATE)
+    response = RedirectResponse(return_to, 303)
     set_session(response, parts, tokens)
     return response
+
+
+def _attempt_cookie(parts: Services, state: str) -> str:
+    return ("__Secure-" if is_https(parts) else "") + ATTEMPT_COOKIE + state
 
 
 def _door(parts: Services) -> OAuthSignIn:
@@ -148,7 +157,7 @@ def _same_page_at_base_url(request: Request, parts: Services) -> Response | None
     if request.url.hostname != "localhost" or parts.oauth is None or is_https(parts):
         return None
     query = f"?{request.url.query}" if request.url.query else ""
-    return RedirectResponse(f"{parts.base_url}{request.url.path}{query}", 303, PRIVATE)
+    return RedirectResponse(f"{parts.base_url}{request.url.path}{query}", 303)
 
 
 def _return_to(parts: Services, wanted: str) -> str:
