@@ -52,6 +52,10 @@ class ScopeRefusedError(IdentityError):
     """The account's PDS does not grant all that this service needs."""
 
 
+class NotAnAdminError(IdentityError):
+    """The account is not one of the service's admins. Nobody was signed in; leave the scope out."""
+
+
 class AccountInactiveError(IdentityError):
     """The account is deactivated or taken down at its PDS."""
 
