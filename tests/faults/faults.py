@@ -1,6 +1,7 @@
 """What may happen to a request. A fault is a function of the exchange; the proxy calls it in place of passing on."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -99,3 +100,13 @@ class Hold:
         for exchange in late:
             await exchange.apply()
         return [exchange.passage.status for exchange in late]
+
+
+def until(opened: threading.Event) -> Fault:
+    """The request is on its way until the test lets it through."""
+
+    async def waiting(exchange: Exchange) -> None:
+        await asyncio.to_thread(opened.wait, 30)
+        await exchange.pass_on()
+
+    return waiting

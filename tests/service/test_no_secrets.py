@@ -17,43 +17,32 @@ from service.bootstrap import build
 from service.logging import JsonLines
 from service.settings import Settings
 from tests.media_samples import samples
-from tests.simulation.fake_pds import FakePds
-from tests.simulation.fake_plc import FakePlc
+from tests.simulation.fake_internet import FakeInternet
 
 DID = "did:plc:" + "a" * 24
 SECRET_KEY = "sentinel-of-the-seal-" + "k" * 32
-TOKENS = ("accessJwt", "refreshJwt")
 
 
-class Internet(httpx.AsyncBaseTransport):
-    """A PDS and the directory; it knows every secret that went over it, and may throw them back."""
+class EchoingInternet(FakeInternet):
+    """A PDS that may throw back what it was told."""
 
     def __init__(self) -> None:
-        self.pds = FakePds("https://pds.example.com", time.time)
-        self.pds.create_account(DID, "alice.example.com", "owner")
-        self.password = self.pds.create_app_password(DID)
-        self.plc = FakePlc()
-        self.plc.place(DID, "alice.example.com", self.pds.origin)
-        self.secrets = {self.password}
+        super().__init__("https://pds.example.com")
+        [self.pds] = self.pdses
+        self.password = self.settle(DID, "alice.example.com", self.pds)
         self.echoes = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        content = await request.aread()
-        if request.url.host == "plc.directory":
-            return self.plc.answer(request, content)
         if self.echoes and request.url.path.endswith("putRecord"):
             self.echoes -= 1
             said = request.headers["authorization"]
             return httpx.Response(500, json={"error": said, "message": f"cannot take {said}"})
-        answer = self.pds.answer(request, content)
-        told = json.loads(answer.content or b"{}")
-        self.secrets |= {told[name] for name in TOKENS if name in told}
-        return answer
+        return await super().handle_async_request(request)
 
 
 @pytest.fixture
-def internet(monkeypatch: pytest.MonkeyPatch) -> Internet:
-    made = Internet()
+def internet(monkeypatch: pytest.MonkeyPatch) -> EchoingInternet:
+    made = EchoingInternet()
     monkeypatch.setattr(
         "service.bootstrap.client_of_people", lambda _settings: httpx.AsyncClient(transport=made)
     )
@@ -81,7 +70,7 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 def test_logs_and_metrics_name_who_and_where_and_hold_no_secret(
-    settings: Settings, internet: Internet, log: io.StringIO
+    settings: Settings, internet: EchoingInternet, log: io.StringIO
 ) -> None:
     settings = settings.model_copy(update={"secret_keys": (SecretStr(SECRET_KEY),)})
     with TestClient(asgi(build(settings)), base_url="http://127.0.0.1:8000") as client:

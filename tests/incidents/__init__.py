@@ -1,0 +1,1 @@
+"""What happened to services that write database, storage and PDS inline, and what happens here: see docs/incidents.md."""

@@ -1,0 +1,51 @@
+"""What people send: twice, at once, or more than a record can hold."""
+
+from tests.api.world import refusal, upload
+from tests.incidents.together import at_once
+
+
+def test_inc_33_two_edits_with_the_same_new_tag_are_both_kept(client, alice, bob):
+    tracks = [(upload(client, person, seed=seed), person) for seed, person in enumerate((alice, bob, alice))]
+
+    def retitles(track, person):
+        body = {"title": f"Take {track['id']}", "tags": ["brand new"]}
+        return lambda: client.patch(f"/tracks/{track['id']}", json=body, headers=person.headers)
+
+    answers = at_once(*(retitles(*each) for each in tracks))
+
+    assert [each.status_code for each in answers] == [200] * 3
+    listed = client.get("/tracks?tag=brand new").json()["items"]
+    assert {each["title"] for each in listed} == {f"Take {track['id']}" for track, _ in tracks}
+
+
+def test_inc_35_a_double_click_is_one_change_and_a_stale_page_none(client, world, alice):
+    track = upload(client, alice)
+    path = f"/tracks/{track['id']}"
+
+    def edits(title, **headers):
+        return lambda: client.patch(path, json={"title": title}, headers={**alice.headers, **headers})
+
+    key = {"Idempotency-Key": "one-click"}
+    answers = at_once(*[edits("Second Thoughts", **key)] * 4)
+
+    assert {each.status_code for each in answers} <= {200, 409}  # 409: the first is still at work
+    assert edits("Second Thoughts", **key)().status_code == 200
+    assert world.events(track["id"]) == ["Created", "MetadataUpdated"]
+    stale = edits("Third Wind", **{"If-Match": f'"{track["version"]}"'})()
+    assert refusal(stale) == (412, "version_mismatch")
+    assert client.get(path).json()["title"] == "Second Thoughts"
+
+
+def test_inc_37_a_title_that_no_record_could_hold_is_refused_before_anything_is_written(client, world, alice):
+    track = upload(client, alice)
+    before = world.state()
+
+    answer = client.patch(f"/tracks/{track['id']}", json={"title": "x" * 257}, headers=alice.headers)
+
+    assert refusal(answer) == (400, "invalid_field")
+    assert answer.json()["detail"]["field"] == "title"
+    assert world.state() == before
+    longest = client.patch(f"/tracks/{track['id']}", json={"title": "x" * 256}, headers=alice.headers)
+    assert longest.status_code == 200
+    world.deliver()
+    assert world.record(track)["title"] == "x" * 256
