@@ -97,9 +97,12 @@ def create_read_models() -> None:
         sa.Column("artwork_mime", sa.Text()),
         sa.Column("artwork_size", sa.BigInteger()),
         sa.Column("artwork_thumbnail_cid", sa.Text()),
+        sa.Column("image_url", sa.Text()),
+        sa.Column("adopted", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.Text(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.Column("deleted_at", UtcDateTime()),
+        sa.Column("taken_down_at", UtcDateTime()),
         sa.Column("record_missing_since", UtcDateTime()),
         sa.Column("blob_ref", Json),
         sa.Column("blob_requested", sa.Boolean(), nullable=False),
@@ -121,8 +124,8 @@ def create_read_models() -> None:
         "tracks",
         ["did", "audio_cid"],
         unique=True,
-        sqlite_where=sa.text("deleted_at IS NULL"),
-        postgresql_where=sa.text("deleted_at IS NULL"),
+        sqlite_where=sa.text("deleted_at IS NULL AND adopted = 0"),
+        postgresql_where=sa.text("deleted_at IS NULL AND NOT adopted"),
     )
     op.create_table(
         "track_tags",
@@ -139,7 +142,7 @@ def create_read_models() -> None:
         "history",
         sa.Column("position", Position, autoincrement=False, nullable=False),
         sa.Column("did", sa.Text(), nullable=False),
-        sa.Column("track_id", Position, nullable=False),
+        sa.Column("track_id", Position),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("topic", sa.Text(), nullable=False),
@@ -288,6 +291,7 @@ def create_outbox() -> None:
         sa.Column("desired_gen", Position, nullable=False),
         sa.Column("desired_op", sa.Text(), nullable=False),
         sa.Column("detached", sa.Boolean(), nullable=False),
+        sa.Column("former", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("acked_gen", Position, server_default=sa.text("0"), nullable=False),
         sa.Column("acked_at", UtcDateTime()),
         sa.Column("observed_cid", sa.Text()),
@@ -310,8 +314,17 @@ def create_outbox() -> None:
             "look_at", UtcDateTime(), server_default=sa.text("'9999-01-01 00:00:00.000000'"), nullable=False
         ),
         sa.Column("backfill", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("cleared_gen", Position, server_default=sa.text("0"), nullable=False),
         sa.PrimaryKeyConstraint("did", "collection", "rkey", name=op.f("pk_mirror_target")),
-        sa.UniqueConstraint("track_id", name=op.f("uq_mirror_target_track_id")),
+    )
+    op.create_index("ix_mirror_target_track_id", "mirror_target", ["track_id"], unique=False)
+    op.create_index(
+        "uq_mirror_target_track_id",
+        "mirror_target",
+        ["track_id"],
+        unique=True,
+        sqlite_where=sa.text("former = 0"),
+        postgresql_where=sa.text("NOT former"),
     )
     op.create_table(
         "blob_job",
@@ -340,6 +353,35 @@ def create_outbox() -> None:
         sa.PrimaryKeyConstraint("did", "track_id", name=op.f("pk_blob_job")),
     )
     op.create_table(
+        "repo_scan",
+        sa.Column("did", sa.Text(), nullable=False),
+        sa.Column("rev", sa.Text()),
+        sa.Column(
+            "scanned_at",
+            UtcDateTime(),
+            server_default=sa.text("'1970-01-01 00:00:00.000000'"),
+            nullable=False,
+        ),
+        sa.Column("found", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("problem", sa.Text()),
+        sa.Column("heard_rev", sa.Text()),
+        sa.PrimaryKeyConstraint("did", name=op.f("pk_repo_scan")),
+    )
+    op.create_table(
+        "firehose_cursor",
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("seq", Position),
+        sa.Column("heard_at", UtcDateTime()),
+        sa.Column("lease_owner", sa.Text()),
+        sa.Column(
+            "lease_until",
+            UtcDateTime(),
+            server_default=sa.text("'1970-01-01 00:00:00.000000'"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("host", name=op.f("pk_firehose_cursor")),
+    )
+    op.create_table(
         "delivery_attempt",
         sa.Column("id", Position, autoincrement=True, nullable=False),
         sa.Column("did", sa.Text(), nullable=False),
@@ -365,19 +407,6 @@ def create_outbox() -> None:
         ["did", "collection", "rkey", "gen", "id"],
         unique=False,
     )
-    op.create_table(
-        "operator_action",
-        sa.Column("id", Position, autoincrement=True, nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.Column("did", sa.Text()),
-        sa.Column("actor", sa.Text(), nullable=False),
-        sa.Column("action", sa.Text(), nullable=False),
-        sa.Column("filter", Json, nullable=False),
-        sa.Column("affected", sa.Integer()),
-        sa.Column("reason", sa.Text()),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_operator_action")),
-        sqlite_autoincrement=True,
-    )
 
 
 def create_scratch() -> None:
@@ -394,7 +423,7 @@ def create_scratch() -> None:
         "history_scratch",
         sa.Column("position", Position, autoincrement=False, nullable=False),
         sa.Column("did", sa.Text(), nullable=False),
-        sa.Column("track_id", Position, autoincrement=False, nullable=False),
+        sa.Column("track_id", Position, autoincrement=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("topic", sa.Text(), nullable=False),
@@ -423,6 +452,7 @@ def create_scratch() -> None:
         sa.Column("desired_gen", Position, autoincrement=False, nullable=False),
         sa.Column("desired_op", sa.Text(), nullable=False),
         sa.Column("detached", sa.Boolean(), nullable=False),
+        sa.Column("former", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("did", "collection", "rkey", name=op.f("pk_mirror_target_scratch")),
     )
     op.create_table(
@@ -464,9 +494,12 @@ def create_scratch() -> None:
         sa.Column("artwork_mime", sa.Text()),
         sa.Column("artwork_size", sa.BigInteger()),
         sa.Column("artwork_thumbnail_cid", sa.Text()),
+        sa.Column("image_url", sa.Text()),
+        sa.Column("adopted", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.Text(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.Column("deleted_at", UtcDateTime()),
+        sa.Column("taken_down_at", UtcDateTime()),
         sa.Column("record_missing_since", UtcDateTime()),
         sa.Column("blob_ref", Json),
         sa.Column("blob_requested", sa.Boolean(), nullable=False),
@@ -490,12 +523,14 @@ def create_identity() -> None:
         sa.Column("display_name", sa.Text(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
+        sa.Column("leaving_since", UtcDateTime()),
         sa.PrimaryKeyConstraint("did", name=op.f("pk_account")),
     )
     op.create_index(op.f("ix_account_handle"), "account", ["handle"], unique=False)
     op.create_table(
         "credential",
         sa.Column("token_hash", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
         sa.Column("did", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -505,6 +540,7 @@ def create_identity() -> None:
         sa.Column("last_used_at", UtcDateTime()),
         sa.Column("revoked_at", UtcDateTime()),
         sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_credential")),
+        sa.UniqueConstraint("id", name=op.f("uq_credential_id")),
     )
     op.create_index(op.f("ix_credential_did"), "credential", ["did"], unique=False)
     op.create_table(

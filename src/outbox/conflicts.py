@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
 from outbox.dag_cbor import Record, decode
 from outbox.journal import note_adopted
+from outbox.moves import clear_former, keep_fields
 from outbox.observations import CLEAN
 from outbox.pds import RecordKey
 from outbox.record import own_part
@@ -26,6 +27,8 @@ class Conflict:
     cid: str
     theirs: Record | None
     base: Record | None
+    is_former: bool = False
+    """Whether it is in what the track has left where its record was before."""
 
     @property
     def fields(self) -> list[str]:
@@ -33,34 +36,43 @@ class Conflict:
         if self.theirs is None:
             return []
         theirs, base = own_part(self.theirs), own_part(self.base or {})
-        return sorted(name for name in {*theirs, *base} if theirs.get(name) != base.get(name))
+        changed = {name for name in {*theirs, *base} if theirs.get(name) != base.get(name)}
+        return sorted(
+            changed - {"$type"}
+        )  # another collection's, where what they wrote is in the way of a move
 
 
 def conflict_of(connection: Connection, track_id: int) -> Conflict | None:
-    """Find what a track's owner has to decide on."""
+    """Find what a track's owner has to decide on: over the record, or else over what it has left where it was."""
+    is_former = and_(target.former, target.failed_gen >= target.desired_gen)
+    is_current = and_(target.desired_op == PUT, ~target.detached)
     row = connection.execute(
-        select(mirror_target).where(
-            target.track_id == track_id, target.state == HELD, target.desired_op == PUT, ~target.detached
-        )
+        select(mirror_target)
+        .where(target.track_id == track_id, target.state == HELD, or_(is_former, is_current))
+        .order_by(target.former)
+        .limit(1)
     ).one_or_none()
     if row is None:
         return None
     key = RecordKey(row.did, row.collection, row.rkey)
-    return Conflict(key, track_id, row.conflict_cid, _record(row.conflict_body), _record(row.observed_body))
+    theirs, base = _record(row.conflict_body), _record(row.observed_body)
+    return Conflict(key, track_id, row.conflict_cid, theirs, base, row.former)
 
 
 def build_on(connection: Connection, conflict: Conflict) -> None:
     """Let what they wrote be the base of what is written next, so that it is replaced and nothing newer."""
-    _change(connection, conflict.track_id, **_their_record(), **CLEAN)
+    if conflict.is_former and conflict.theirs is not None:
+        keep_fields(connection, conflict.track_id, conflict.theirs)
+    _change(connection, conflict.key, **_their_record(), **CLEAN)
 
 
 def acknowledge(connection: Connection, conflict: Conflict, now: datetime) -> None:
     """Let what they wrote count as delivered, since the track says the same; and look whether it is there still."""
-    newest = select(target.desired_gen).where(target.track_id == conflict.track_id)
-    gen = connection.execute(newest).scalar_one()
+    gen = connection.execute(select(target.desired_gen).where(*_this(conflict.key))).scalar_one()
     values = {**_their_record(), **CLEAN, "acked_gen": gen, "acked_at": now, "look_at": now}
-    _change(connection, conflict.track_id, **values)
+    _change(connection, conflict.key, **values)
     note_adopted(connection, conflict.key, gen, conflict.cid, now)
+    clear_former(connection, conflict.track_id, gen)
 
 
 def let_go(connection: Connection, track_id: int) -> None:
@@ -73,8 +85,12 @@ def _their_record() -> dict[str, Any]:
     return {"observed_cid": target.conflict_cid, "observed_body": target.conflict_body}
 
 
-def _change(connection: Connection, track_id: int, **values: Any) -> None:
-    connection.execute(update(mirror_target).where(target.track_id == track_id).values(values))
+def _change(connection: Connection, key: RecordKey, **values: Any) -> None:
+    connection.execute(update(mirror_target).where(*_this(key)).values(values))
+
+
+def _this(key: RecordKey) -> tuple[ColumnElement[bool], ...]:
+    return target.did == key.did, target.collection == key.collection, target.rkey == key.rkey
 
 
 def _record(body: bytes | None) -> Record | None:

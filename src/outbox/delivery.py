@@ -26,6 +26,9 @@ REQUEST_SECONDS: Final = 30.0
 READ_SECONDS: Final = 15.0
 CONTENDED: Final = Verdict(Kind.AMBIGUOUS, "InvalidSwap", 400)
 """Somebody else writes this record again and again; that says nothing of its siblings."""
+NO_SUCCESSOR: Final = Verdict(
+    Kind.AMBIGUOUS, "successor_missing", 400, "the record is not where it moved to, so it stays where it was"
+)
 OF_ONE_RECORD: Final = frozenset({Kind.REJECTED, Kind.BLOB_MISSING, Kind.BROKEN})
 SETTLING: Final = timedelta(seconds=60)
 """How long a create may still land after it was sent: until then a delete proves nothing."""
@@ -124,7 +127,7 @@ class Delivery:
         finding = await in_thread(self._compare, look, work, remote)
         if finding is Finding.MISSING and work.is_acked:
             return await self._miss(lane, work, deadline)
-        if finding is Finding.REBASE and not work.was_rejected:
+        if finding is Finding.REBASE and not (work.was_rejected or work.is_as_found):
             return await self._put_right(lane, work.on(remote.cid, remote.body), remote, deadline)
         return await self._once_more(Result(work, _SEEN[finding], Verdict(Kind.DONE), remote=remote))
 
@@ -154,6 +157,8 @@ class Delivery:
         return Result(work, outcome, verdict, attempt_id)
 
     async def _send(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
+        if work.successor is not None and (refusal := await self._refusal(lane, work, deadline)) is not None:
+            return Result(work, Outcome.FAILED, refusal)
         for _ in range(MAX_REBASES):
             attempt_id = await in_thread(intend, self._database, lane, work)
             verdict = await self._call(lane.host, work, deadline.within(REQUEST_SECONDS))
@@ -176,6 +181,15 @@ class Delivery:
                 return Result(work, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
         return Result(work, Outcome.FAILED, CONTENDED)
 
+    async def _refusal(self, lane: Lane, work: Work, deadline: _Deadline) -> Verdict | None:
+        """Look whether the record is where it moved to: the PDS deletes a blob that no record names."""
+        assert work.successor is not None  # noqa: S101 - asked for those alone that have one
+        try:
+            there = await self._pds.get(lane.host, work.successor, timeout=deadline.within(READ_SECONDS))
+        except RemoteUnknownError as error:
+            return error.verdict
+        return NO_SUCCESSOR if there.cid is None else None
+
     async def _call(self, host: str, work: Work, timeout: float) -> Verdict:
         if work.op == PUT and (body := work.body) is not None:
             verdict = await self._pds.put(host, work.key, body, swap=work.base, timeout=timeout)
@@ -191,6 +205,8 @@ class Delivery:
         except RemoteUnknownError as error:
             return Result(work, Outcome.FAILED, error.verdict)
         if remote.cid is not None:
+            if await in_thread(self._compare, read_back, work, remote) is Finding.FOREIGN:
+                return Result(work, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
             return await self._send(lane, work.on(remote.cid, remote.body), deadline)
         return await self._sure(Result(work, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote))
 

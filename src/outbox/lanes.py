@@ -115,10 +115,19 @@ def is_open() -> ColumnElement[bool]:
         target_columns.desired_gen > target_columns.acked_gen,
         or_(target_columns.state != "rejected", target_columns.failed_gen < target_columns.desired_gen),
         or_(
-            target_columns.desired_op
-            == DELETE,  # the owner's delete goes through, whoever changed the record
-            and_(target_columns.state != HELD, ~target_columns.detached),
+            and_(target_columns.former, _may_go()),
+            # the owner's delete goes through, whoever changed the record
+            and_(~target_columns.former, target_columns.desired_op == DELETE),
+            and_(~target_columns.former, target_columns.state != HELD, ~target_columns.detached),
         ),
+    )
+
+
+def _may_go() -> ColumnElement[bool]:
+    """Whether what a record has left behind may be deleted: the new one is there, and nobody has changed the old one."""
+    return and_(
+        target_columns.cleared_gen >= target_columns.desired_gen,
+        or_(target_columns.state != HELD, target_columns.failed_gen < target_columns.desired_gen),
     )
 
 

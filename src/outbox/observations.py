@@ -72,7 +72,7 @@ def hold(unit: Unit, result: Result) -> None:
         not_before=PAST,
         **looked(work),
         conflict_cid=remote.cid,
-        conflict_body=_kept(remote.body),
+        conflict_body=kept(remote.body),
     )
 
 
@@ -83,17 +83,18 @@ def note_look(unit: Unit, result: Result) -> None:
     if work.is_acked:  # that earlier looks failed no longer counts
         values |= {"attempts": 0, "failed_gen": 0, "last_error": None}
     if result.outcome is Outcome.REBASED and remote is not None and _still_stands(unit, work):
-        values |= {"observed_cid": remote.cid, "observed_body": _kept(remote.body)}
+        values |= {"observed_cid": remote.cid, "observed_body": kept(remote.body)}
     set_target(unit, work, **values)
 
 
 def _still_stands(unit: Unit, work: Work) -> bool:
     """Whether nothing was wished for since the work was read: else what was observed is of no account."""
-    newest = unit.connection.scalar(select(target.desired_gen).where(target.track_id == work.track_id))
-    return newest == work.gen
+    key = work.key
+    this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
+    return unit.connection.scalar(select(target.desired_gen).where(*this)) == work.gen
 
 
-def _kept(foreign: Record | None) -> bytes | None:
+def kept(foreign: Record | None) -> bytes | None:
     """Keep a foreign value, unless no record of ours could hold it: then it stays at the PDS alone."""
     try:
         return encode(foreign) if foreign is not None else None

@@ -33,8 +33,12 @@ def read_back(work: Work, remote: Remote, ours: AbstractSet[str], urls: RecordUr
         return Finding.LANDED
     if remote.cid is None or remote.body is None:
         return Finding.REBASE if work.base is None or work.recreates else Finding.MISSING
-    if work.op == DELETE or remote.cid in ours or _is_ours(work, remote.body, urls):
+    if remote.cid in ours or _is_ours(work, remote.body, urls) or _was_taken_over(work, remote):
         return Finding.REBASE
+    if (
+        work.op == DELETE
+    ):  # by its owner; but who moves a record does not wish for the end of what others wrote in it
+        return Finding.REBASE if work.successor is None else Finding.FOREIGN
     if work.observed is not None and own_part(remote.body) == own_part(work.observed):
         return Finding.REBASE
     return Finding.FOREIGN
@@ -45,8 +49,9 @@ def look(work: Work, remote: Remote, ours: AbstractSet[str], urls: RecordUrls) -
     if work.detached:
         return Finding.AGREES
     if work.op == DELETE:
+        was_taken_back = work.conflict is not None and remote.cid in {None, work.base}
         came_late = remote.body is not None and (remote.cid in ours or _is_ours(work, remote.body, urls))
-        return Finding.REBASE if came_late else Finding.AGREES
+        return Finding.REBASE if came_late or was_taken_back else Finding.AGREES
     if remote.cid is None:
         return Finding.MISSING
     if work.conflict is not None and remote.cid == work.base:
@@ -54,6 +59,12 @@ def look(work: Work, remote: Remote, ours: AbstractSet[str], urls: RecordUrls) -
     if remote.cid in {work.base, work.conflict}:
         return Finding.AGREES
     return read_back(work, remote, ours, urls)
+
+
+def _was_taken_over(work: Work, remote: Remote) -> bool:
+    """Whether it is the record that the track began with, where nothing else is known of what the PDS holds."""
+    first = work.history[0].event if work.history else None
+    return work.base is None and isinstance(first, Track.Adopted) and first.cid == remote.cid
 
 
 def _is_ours(work: Work, body: Mapping[str, Any], urls: RecordUrls) -> bool:

@@ -29,6 +29,7 @@ OWN_FIELDS: Final = frozenset({
     "createdAt",
     GENERATION,
 })  # fmt: skip
+OF_A_FEATURE: Final = ("did", "handle")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def record_for(track: Track, generation: int, urls: RecordUrls) -> Record:
         "album": track.album,
         "description": track.description,
         "features": [{"did": feature.did, "handle": feature.handle} for feature in track.features],
-        "imageUrl": urls.artwork(track.artwork.cid) if track.artwork is not None else None,
+        "imageUrl": urls.artwork(track.artwork.cid) if track.artwork is not None else track.image_url,
         "supportGate": {"type": gate.type} if gate is not None else None,
         "labels": _self_labels(track.self_labels),
         "createdAt": track.created_at,
@@ -74,14 +75,29 @@ def record_for(track: Track, generation: int, urls: RecordUrls) -> Record:
 
 
 def merged(desired: Record, observed: Mapping[str, Any] | None) -> Record:
-    """Add the fields that other clients keep in the record and that we do not know."""
-    foreign = {name: value for name, value in (observed or {}).items() if name not in OWN_FIELDS}
+    """Add the fields that other clients keep in the record and that we do not know, those of featured artists too."""
+    observed = observed or {}
+    foreign = {name: value for name, value in observed.items() if name not in OWN_FIELDS}
+    if "features" in desired and "features" in observed:
+        known = {each["did"]: each for each in _features(observed["features"])}
+        ours = [{**known.get(each["did"], {}), **each} for each in desired["features"]]
+        return {**foreign, **desired, "features": ours}
     return {**foreign, **desired}
 
 
 def own_part(record: Mapping[str, Any]) -> Record:
     """Give the fields that are ours, without the generation, to compare contents."""
-    return {name: value for name, value in record.items() if name in OWN_FIELDS and name != GENERATION}
+    ours = {name: value for name, value in record.items() if name in OWN_FIELDS and name != GENERATION}
+    listed = ours.get("features")
+    if isinstance(listed, list) and len(features := _features(listed)) == len(listed):
+        ours["features"] = [{name: each[name] for name in OF_A_FEATURE if name in each} for each in features]
+    return ours
+
+
+def _features(value: Any) -> list[Record]:
+    """Give those entries of somebody's list that name an artist."""
+    entries = value if isinstance(value, list) else []
+    return [each for each in entries if isinstance(each, dict) and isinstance(each.get("did"), str)]
 
 
 def _self_labels(labels: tuple[str, ...]) -> Record | None:

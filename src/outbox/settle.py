@@ -14,6 +14,7 @@ from outbox.delivery import Outcome, Result
 from outbox.hosts import Word, heard, note
 from outbox.journal import CANCELLED, breaks_down, conclude, note_unsent
 from outbox.lanes import Lane, change_lane, lock_lane, slow_down
+from outbox.moves import clear_former
 from outbox.observations import CLEAN, hold, looked, note_look, note_missing, set_target
 from outbox.pacing import lane_budget
 from outbox.parking import doubt, no_doubt, park
@@ -93,6 +94,8 @@ def _acknowledge(unit: Unit, lane: Lane, result: Result) -> None:
         **CLEAN,
         backfill=False,
     )
+    if work.has_moved and not work.is_former:
+        clear_former(unit.connection, work.track_id, work.gen)
     no_doubt(unit.connection, lane.did, failures=0, **_told(result.verdict, unit.now))
 
 

@@ -1,7 +1,7 @@
 """Where each record stands, and how each event of it reached the PDS or did not: derived, never stored."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -50,6 +50,8 @@ class Mirror:
     last_error: str | None
     attempts: int
     blob_error: str | None
+    left: tuple["Mirror", ...] = ()
+    """What the track's record has left where it was before, and is still to go."""
 
     @property
     def waits_for_somebody(self) -> bool:
@@ -74,10 +76,13 @@ IS_CURRENT: Final = target.failed_gen >= target.desired_gen
 """Whether what last went wrong is of the newest generation."""
 BLOB_WANTED: Final = func.coalesce(blob_job.c.requested | blob_job.c.again, false())
 IS_PAUSED: Final = lane.paused | func.coalesce(host.paused, false())
+WAITS_FOR_SUCCESSOR: Final = and_(target.former, target.cleared_gen < target.desired_gen)
 RULES: Final = (
     (and_(target.state == HELD, target.desired_op != DELETE), HELD, target.reason),
+    (and_(target.state == HELD, target.former, IS_CURRENT), HELD, target.reason),
     (target.detached, DETACHED, literal("record_missing")),
     (and_(IS_ACKED, ~BLOB_WANTED), DELIVERED, null()),
+    (WAITS_FOR_SUCCESSOR, PENDING, literal(SUCCESSOR)),
     (and_(target.state == REJECTED, IS_CURRENT), REJECTED, target.reason),
     (lane.state != READY, PARKED, lane.state),
     (IS_PAUSED, PARKED, literal("paused")),
@@ -91,7 +96,10 @@ REASON: Final = case(*((holds, reason) for holds, _, reason in RULES), else_="se
 TARGETS_AT_WORK: Final = (
     mirror_target.join(mirror_lane, lane.did == target.did)
     .outerjoin(pds_host, host.host == lane.host)
-    .outerjoin(blob_job, and_(blob_job.c.did == target.did, blob_job.c.track_id == target.track_id))
+    .outerjoin(
+        blob_job,
+        and_(blob_job.c.did == target.did, blob_job.c.track_id == target.track_id, ~target.former),
+    )
 )
 """What STATE and REASON are told of."""
 MIRRORS: Final = (
@@ -104,15 +112,32 @@ MIRRORS: Final = (
         blob_job.c.last_error.label("blob_error"),
     )
     .select_from(TARGETS_AT_WORK)
-    .where(target.track_id.in_(bindparam("track_ids", expanding=True)))
+    .where(
+        target.track_id.in_(bindparam("track_ids", expanding=True)),
+        or_(~target.former, target.acked_gen < target.desired_gen),
+    )
+    .order_by(target.former)
 )
 """Made once: making it takes longer than running it, and every request does."""
 
 
 def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirror]:
-    """Give the mirror of each of these tracks."""
-    rows = connection.execute(MIRRORS, {"track_ids": list(track_ids)})
-    return {row.track_id: _mirror(row) for row in rows}
+    """Give the mirror of each of these tracks, that of its record where it is now.
+
+    Somebody's edit of what it has left where it was waits for its owner, as one of the record itself would.
+    """
+    found: dict[int, Mirror] = {}
+    for row in connection.execute(MIRRORS, {"track_ids": list(track_ids)}):
+        mirror = _mirror(row)
+        current = found.setdefault(row.track_id, mirror)
+        if row.former:
+            found[row.track_id] = _with_left(current, mirror)
+    return found
+
+
+def _with_left(current: Mirror, left: Mirror) -> Mirror:
+    held = {"state": HELD, "reason": left.reason, "next_attempt_at": None} if left.state == HELD else {}
+    return replace(current, left=(*current.left, left), **held)
 
 
 def _mirror(row: Any) -> Mirror:
@@ -175,7 +200,7 @@ def deliveries(
 def _acks(connection: Connection, track_id: int, first: int, last: int) -> dict[int, Any]:
     """Give the acking attempts of these generations, and the next one after them, by generation."""
     rows = connection.execute(ACKS, {"track_id": track_id, "first": first, "last": last})
-    return {row.gen: row for row in rows}  # of several the last one, but rather one that knows its commit
+    return {row.gen: row for row in rows}
 
 
 attempt: Final = delivery_attempt.c
@@ -188,6 +213,7 @@ OF_TRACK: Final = delivery_attempt.join(
         target.track_id == bindparam("track_id"),
     ),
 )
+"""The attempts on the record wherever it was."""
 IS_ACK: Final = attempt.outcome.in_(ACKING)
 NEXT_ACK: Final = (
     select(func.min(attempt.gen)).select_from(OF_TRACK).where(IS_ACK, attempt.gen >= bindparam("last"))
@@ -198,8 +224,9 @@ ACKS: Final = (
     .where(
         IS_ACK, attempt.gen >= bindparam("first"), attempt.gen <= func.coalesce(NEXT_ACK, bindparam("last"))
     )
-    .order_by(attempt.rev.is_not(None), attempt.id)
+    .order_by(attempt.outcome == Kind.DONE.value, target.former.desc(), attempt.rev.is_not(None), attempt.id)
 )
+"""The last one tells of its generation: the record where it is, rather than the end of what it has left."""
 ATTEMPTS: Final = (
     select(delivery_attempt)
     .select_from(OF_TRACK)

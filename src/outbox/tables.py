@@ -99,10 +99,13 @@ mirror_target = Table(
     Column("did", Text, primary_key=True),
     Column("collection", Text, primary_key=True),
     Column("rkey", Text, primary_key=True),
-    Column("track_id", Position, nullable=False, unique=True),
+    Column("track_id", Position, nullable=False),
     Column("desired_gen", Position, nullable=False),
     Column("desired_op", Text, nullable=False),
     Column("detached", Boolean, nullable=False),
+    # Whether the track's record has moved on from here. What is left is deleted once the PDS has confirmed that the
+    # new one is as of that generation: `cleared_gen` is how far it has.
+    Column("former", Boolean, nullable=False, server_default=false()),
     Column("acked_gen", Position, nullable=False, server_default=text("0")),
     Column("acked_at", UtcDateTime),
     Column("observed_cid", Text),
@@ -118,7 +121,17 @@ mirror_target = Table(
     Column("conflict_body", LargeBinary),
     Column("look_at", UtcDateTime, nullable=False, server_default=_NEVER),
     Column("backfill", Boolean, nullable=False, server_default=false()),
+    Column("cleared_gen", Position, nullable=False, server_default=text("0")),
+    Index("ix_mirror_target_track_id", "track_id"),
 )
+Index(
+    "uq_mirror_target_track_id",
+    mirror_target.c.track_id,
+    unique=True,
+    sqlite_where=~mirror_target.c.former,
+    postgresql_where=~mirror_target.c.former,
+)
+"""A track has one record; of those that it had before, others may be left."""
 
 blob_job = Table(
     "blob_job",
@@ -134,6 +147,29 @@ blob_job = Table(
     Column("last_error", Text),
     *_lease(),
 )
+
+repo_scan = Table(
+    "repo_scan",
+    metadata,
+    Column("did", Text, primary_key=True),
+    Column("rev", Text),
+    Column("scanned_at", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("found", Integer, nullable=False, server_default=text("0")),
+    Column("problem", Text),
+    Column("heard_rev", Text),
+)
+"""How far each repo was looked through: `rev` is what it was at when all of it was compared."""
+
+firehose_cursor = Table(
+    "firehose_cursor",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("seq", Position),
+    Column("heard_at", UtcDateTime),
+    Column("lease_owner", Text),
+    Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
+)
+"""How far each host was listened to, and who does."""
 
 delivery_attempt = Table(
     "delivery_attempt",
@@ -157,5 +193,7 @@ delivery_attempt = Table(
     sqlite_autoincrement=True,
 )
 
-TARGETS: Final = ProjectedTable(mirror_target, derived=("track_id", "desired_gen", "desired_op", "detached"))
+TARGETS: Final = ProjectedTable(
+    mirror_target, derived=("track_id", "desired_gen", "desired_op", "detached", "former")
+)
 BLOB_JOBS: Final = ProjectedTable(blob_job, derived=("audio_cid", "requested"))

@@ -25,6 +25,10 @@ HELD: Final = "held"
 """The state of a target whose record somebody else has changed."""
 
 
+DECIDES_OVER_FORMER: Final = (Track.NamespaceMigrated, Track.Deleted, Track.Undeleted)
+"""After these, whatever the track has left behind waits until its record is as they say."""
+
+
 @dataclass
 class _Page:
     """What a page of changes says of one track: its newest state, and the newest changes that matter here."""
@@ -32,9 +36,13 @@ class _Page:
     newest: Track = field(init=False)
     touched: Change | None = None
     blob_changed: Track | None = None
+    former: dict[str, Change] = field(default_factory=dict)
+    """By the collections that the record has left: the newest change that says what is to become of them."""
 
     def add(self, change: Change, track: Track) -> None:
         self.newest = track
+        if isinstance(change.event, DECIDES_OVER_FORMER):
+            self.former |= dict.fromkeys(track.former_collections, change)
         if isinstance(change.event, Track.Event) and change.event.sets_generation():
             self.touched = change
         if _blob_wish(change.before) != _blob_wish(track):
@@ -45,7 +53,7 @@ class MirrorTargets:
     """One target per record: its newest generation, and whether it is to be put or deleted."""
 
     name: Final = "mirror"
-    fingerprint: Final = "mirror-1"
+    fingerprint: Final = "mirror-2"
     tables: Final = (TARGETS, BLOB_JOBS)
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
@@ -56,18 +64,29 @@ class MirrorTargets:
                 pages[change.aggregate_id].add(change, change.after)
         is_live = into(mirror_target) is mirror_target
         if is_live:  # lanes before targets: one lock order everywhere
-            for did, at in {change.did: change.recorded_at for change in changes}.items():
+            for did, at in _touched_at(changes).items():
                 wake_lane(connection, did, at)
         for page in pages.values():
-            if page.touched is not None:
-                row = _target_row(page.touched, page.newest)
-                if is_live:  # what people do just now waits for no replay
-                    row["backfill"] = False
-                upsert(connection, into(mirror_target), row, tuple(row))
-            else:
-                _set_detached(connection, into(mirror_target), page.newest)
-            if page.blob_changed is not None:
-                upsert(connection, into(blob_job), _blob_row(page.blob_changed), BLOB_JOBS.columns)
+            _write(connection, page, into, is_live=is_live)
+
+
+def _touched_at(changes: Sequence[Change]) -> dict[str, datetime]:
+    """Give the accounts whose tracks have changed, and when."""
+    return {change.did: change.recorded_at for change in changes if isinstance(change.after, Track)}
+
+
+def _write(connection: Connection, page: _Page, into: Into, *, is_live: bool) -> None:
+    rows = _former_rows(page)  # first: of a track's targets only one is where its record is
+    if page.touched is not None:
+        rows.append(_target_row(page.touched, page.newest))
+    else:
+        _set_detached(connection, into(mirror_target), page.newest)
+    for row in rows:
+        if is_live:  # what people do just now waits for no replay
+            row["backfill"] = False
+        upsert(connection, into(mirror_target), row, tuple(row))
+    if page.blob_changed is not None:
+        upsert(connection, into(blob_job), _blob_row(page.blob_changed), BLOB_JOBS.columns)
 
 
 def wake_lane(connection: Connection, did: str, at: datetime) -> None:
@@ -129,14 +148,34 @@ def _target_row(touched: Change, newest: Track) -> dict[str, Any]:
         "desired_gen": touched.position,
         "desired_op": DELETE if newest.deleted_at is not None else PUT,
         "detached": newest.record_missing_since is not None,
+        "former": False,
     }
+
+
+def _former_rows(page: _Page) -> list[dict[str, Any]]:
+    """Give the targets that the record has left: each is to be deleted."""
+    track = page.newest
+    return [
+        {
+            "did": track.did,
+            "collection": collection,
+            "rkey": track.rkey,
+            "track_id": track.track_id,
+            "desired_gen": change.position,
+            "desired_op": DELETE,
+            "detached": False,
+            "former": True,
+        }
+        for collection, change in page.former.items()
+        if collection in track.former_collections
+    ]
 
 
 def _set_detached(connection: Connection, table: Table, track: Track) -> None:
     detached = track.record_missing_since is not None
     connection.execute(
         update(table)
-        .where(table.c.track_id == track.track_id, table.c.detached != detached)
+        .where(table.c.track_id == track.track_id, ~table.c.former, table.c.detached != detached)
         .values(detached=detached)
     )
 

@@ -48,6 +48,14 @@ class Work:
     """Whether the PDS has confirmed this generation."""
     conflict: str | None = None
     detached: bool = False
+    is_former: bool = False
+    """Whether the record has moved on, and this is what it has left."""
+    successor: RecordKey | None = None
+    """Where it has moved to, as long as its track is live: then it goes only if the record is there, and as we left it."""
+    has_moved: bool = False
+    """Whether something may be left where the record was before."""
+    is_as_found: bool = False
+    """Whether the track says no more than the record that it was taken over from: nothing is written until it does."""
 
     @property
     def was_rejected(self) -> bool:
@@ -155,10 +163,10 @@ _NEXT: Final = (
 
 
 def _work(row: Any, recorded: Sequence[Recorded], track: Track, urls: RecordUrls) -> Work:
-    gens = [r.position for r in recorded if isinstance(r.event, Track.Event) and r.event.sets_generation()]
-    gen = gens[-1]
-    deleted = track.deleted_at is not None
-    recreates = any(isinstance(r.event, RECREATING) and r.position > row.acked_gen for r in recorded)
+    generations = [r for r in recorded if isinstance(r.event, Track.Event) and r.event.sets_generation()]
+    gen = row.desired_gen if row.former else generations[-1].position
+    deleted = track.deleted_at is not None or row.former
+    recreates = any(type(r.event) in RECREATING and r.position > row.acked_gen for r in recorded)
     conflict = row.conflict_cid if row.state == HELD else None
     return Work(
         key=RecordKey(row.did, row.collection, row.rkey),
@@ -178,7 +186,17 @@ def _work(row: Any, recorded: Sequence[Recorded], track: Track, urls: RecordUrls
         is_acked=row.acked_gen >= gen,
         conflict=conflict,
         detached=row.detached,
+        is_former=row.former,
+        successor=_successor(row, track),
+        has_moved=bool(track.former_collections),
+        is_as_found=isinstance(generations[-1].event, Track.Adopted),
     )
+
+
+def _successor(row: Any, track: Track) -> RecordKey | None:
+    if not row.former or track.deleted_at is not None:
+        return None
+    return RecordKey(track.did, track.collection, track.rkey)
 
 
 def _unread(row: Any) -> Work:

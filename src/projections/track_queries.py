@@ -44,9 +44,9 @@ def track_by_id(connection: Connection, track_id: int) -> TrackView | None:
 
 
 def live_track_with_audio(connection: Connection, did: str, audio_cid: str) -> TrackView | None:
-    """Find the artist's live track with exactly these bytes; there is at most one."""
+    """Find the artist's live track with exactly these bytes: of several the first, for records may have been taken over."""
     of_artist = select(tracks).where(LIVE, tracks.c.did == did, tracks.c.audio_cid == audio_cid)
-    row = connection.execute(of_artist).mappings().one_or_none()
+    row = connection.execute(of_artist.order_by(tracks.c.track_id).limit(1)).mappings().one_or_none()
     return TrackView.from_row(row) if row is not None else None
 
 

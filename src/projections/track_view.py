@@ -27,9 +27,12 @@ class TrackView:
     self_labels: tuple[str, ...]
     audio: Audio
     artwork: Artwork | None
+    image_url: str | None
+    adopted: bool
     created_at: str
     updated_at: datetime
     deleted_at: datetime | None
+    taken_down_at: datetime | None
     record_missing_since: datetime | None
     blob: BlobRef | None
     blob_requested: bool

@@ -4,7 +4,18 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Index, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    and_,
+)
 
 from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable
@@ -14,7 +25,7 @@ from projections.rows import write_rows
 from projections.track_changes import track_changes
 from projections.track_view import TrackView
 
-VERSION: Final = 1
+VERSION: Final = 2
 SEPARATOR: Final = "\n"
 
 tracks = Table(
@@ -40,9 +51,12 @@ tracks = Table(
     Column("artwork_mime", Text),
     Column("artwork_size", BigInteger),
     Column("artwork_thumbnail_cid", Text),
+    Column("image_url", Text),  # of a cover elsewhere, whose bytes could not be had
+    Column("adopted", Boolean, nullable=False),
     Column("created_at", Text, nullable=False),  # verbatim: the record keeps this text for ever
     Column("updated_at", UtcDateTime, nullable=False),
     Column("deleted_at", UtcDateTime),
+    Column("taken_down_at", UtcDateTime),
     Column("record_missing_since", UtcDateTime),
     Column("blob_ref", Json),
     Column("blob_requested", Boolean, nullable=False),
@@ -55,13 +69,15 @@ tracks = Table(
     UniqueConstraint("did", "collection", "rkey"),
 )
 LIVE: Final = tracks.c.deleted_at.is_(None)
+HAS_AUDIO_ALONE: Final = and_(LIVE, ~tracks.c.adopted)
+"""Of records that were there already, several may have the same audio."""
 Index(
     "uq_tracks_did_audio_cid",
     tracks.c.did,
     tracks.c.audio_cid,
     unique=True,
-    sqlite_where=LIVE,
-    postgresql_where=LIVE,
+    sqlite_where=HAS_AUDIO_ALONE,
+    postgresql_where=HAS_AUDIO_ALONE,
 )
 Index("ix_tracks_did_track_id", tracks.c.did, tracks.c.track_id)
 Index("ix_tracks_audio_cid", tracks.c.audio_cid)
