@@ -195,5 +195,7 @@ def every_event() -> dict[str, TrackEvent]:
         step(track)
     adopted = an_adopted_track(blob=some_blob(some_audio(2)), image_url="https://elsewhere.test/cover")
     adopted.migrate_namespace(COLLECTION, at=now)
+    adopted.take_down("a claim", at=now)
+    adopted.lift_takedown("the claim was withdrawn", at=now)
     events = [*track.collect_events(), *adopted.collect_events()]
     return {type(event).__name__: event for event in events if isinstance(event, TrackEvent)}

@@ -41,6 +41,8 @@ class Track(Aggregate, created_event_name="Created"):
     NamespaceMigrated = events.NamespaceMigrated
     Deleted = events.Deleted
     Undeleted = events.Undeleted
+    TakenDown = events.TakenDown
+    TakedownLifted = events.TakedownLifted
 
     # State.
 
@@ -74,6 +76,8 @@ class Track(Aggregate, created_event_name="Created"):
         self.record_missing_since: datetime | None = None
         self.foreign_edit: str | None = None
         self.deleted_at: datetime | None = None
+        self.taken_down_at: datetime | None = None
+        self.takedown_reason: str | None = None
 
     @classmethod
     def register(cls, *, at: datetime, **fields: Any) -> "Track":
@@ -169,6 +173,18 @@ class Track(Aggregate, created_event_name="Created"):
         """Bring the track back; a live one stays as it is."""
         if self.deleted_at is not None:
             self.trigger_event(Track.Undeleted, timestamp=at)
+
+    # What an operator decides, of a deleted track too: else an undelete would undo it.
+
+    def take_down(self, reason: str, *, at: datetime) -> None:
+        """Hide the track from everybody but its owner; again is no change."""
+        if self.taken_down_at is None:
+            self.trigger_event(Track.TakenDown, reason=reason, timestamp=at)
+
+    def lift_takedown(self, reason: str, *, at: datetime) -> None:
+        """Let everybody have the track again; where it was not taken down that is no change."""
+        if self.taken_down_at is not None:
+            self.trigger_event(Track.TakedownLifted, reason=reason, timestamp=at)
 
     # What the relay found out.
 

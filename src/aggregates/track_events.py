@@ -25,6 +25,7 @@ class TrackEvent(Aggregate.Event):
 
     TOUCHES_RECORD: ClassVar[bool] = False
     BY_RELAY: ClassVar[bool] = False
+    BY_OPERATOR: ClassVar[bool] = False
 
     def touches_record(self) -> bool:
         """Whether the record on the PDS has to be written again because of this event."""
@@ -298,3 +299,27 @@ class Undeleted(TrackEvent):
 
     def assign(self, track: "Track") -> None:
         track.deleted_at = None
+
+
+class TakenDown(TrackEvent):
+    """An operator hides the track and its bytes from everybody else; the record is its owner's, and is left alone."""
+
+    TOPIC = "track.taken_down.v1"
+    BY_OPERATOR = True
+    reason: str
+
+    def assign(self, track: "Track") -> None:
+        track.taken_down_at = self.timestamp
+        track.takedown_reason = self.reason
+
+
+class TakedownLifted(TrackEvent):
+    """An operator lets everybody have the track again; nothing else does."""
+
+    TOPIC = "track.takedown_lifted.v1"
+    BY_OPERATOR = True
+    reason: str
+
+    def assign(self, track: "Track") -> None:
+        track.taken_down_at = None
+        track.takedown_reason = None

@@ -7,6 +7,7 @@ from typing import Final
 from fastapi import Request, Response
 from pydantic import SecretStr
 
+from api.request_id import over_http
 from api.services import Services
 from identity.credentials import Principal
 from identity.errors import CredentialExpiredError
@@ -50,9 +51,9 @@ def seat_first(
     """
     here = seats(request, parts)
     staying = [each for each, who in here if who.did != did][: MOST_ACCOUNTS - 1]
-    for each, _ in here:
+    for each, who in here:
         if ends_older and each not in staying:
-            parts.credentials.revoke(each)
+            parts.access.end(who.did, who.credential_id, by=over_http)
     return [token, *staying]
 
 

@@ -15,12 +15,11 @@ from api.commands.owned import require_owned
 from api.headers import versions_of, wait_of
 from api.idempotency import Answer, RequestKey, RunningRequests, StoredAnswer
 from api.json_response import AsciiJsonResponse
-from api.request_id import request_id
+from api.request_id import over_http
 from api.services import Services
 from api.track_reader import mirror_of
 from api.turns import Turns
 from api.waiting import wait_for_mirror
-from eventstore.envelope import Envelope
 from eventstore.unit import Unit
 from identity.credentials import Principal
 
@@ -120,8 +119,7 @@ class CommandRequest:
             generation = mirror_of(unit.connection, track_id).generation if waits else 0
             return Performed(answer, track_id, generation)
 
-        envelope = Envelope(actor=self.principal.did, via="http", request_id=request_id.get())
-        return self.parts.log.transact(self.principal.did, envelope, work)
+        return self.parts.log.transact(self.principal.did, over_http(self.principal.did), work)
 
     def _read(self, show: Show, track_id: int) -> Answer:
         with self.parts.database.read() as connection:

@@ -7,7 +7,9 @@ from typing import Protocol
 
 from api.rate_limits import RateLimits
 from eventstore.database import Database
+from eventstore.envelope import Envelope
 from eventstore.unit_of_work import EventLog
+from identity.access import Access
 from identity.accounts import Accounts
 from identity.app_password import AppPasswordSignIn
 from identity.credentials import Credentials
@@ -37,6 +39,7 @@ class Services:
     staging: Path
     accounts: Accounts
     credentials: Credentials
+    access: Access
     resolver: Resolver
     pds: Pds
     waits: MirrorWaits
@@ -47,7 +50,7 @@ class Services:
     max_upload_bytes: int
     not_ready_because: Callable[[], str | None]
     """Says why the service cannot work now: the database, its schema, a projection. None when it can."""
-    disconnect: Callable[[str], Awaitable[bool]]
+    disconnect: Callable[[str, Envelope], Awaitable[bool]]
     """Ends an account's session at its PDS, and says whether the PDS confirmed it."""
     wake: Callable[[], None]
     """Called after commits; the relay and the publisher, which it wakes, would come by themselves a moment later."""

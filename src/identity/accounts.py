@@ -23,12 +23,13 @@ account = Table(
     Column("display_name", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("leaving_since", UtcDateTime),
 )
 
 
 @dataclass(frozen=True)
 class Account:
-    """One person, as of the newest sign-in."""
+    """One person, as of the newest sign-in; `leaving_since` they want to be gone from here."""
 
     did: str
     handle: str
@@ -36,6 +37,7 @@ class Account:
     display_name: str
     created_at: datetime
     updated_at: datetime
+    leaving_since: datetime | None = None
 
 
 class Accounts:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from pydantic import SecretStr
-from sqlalchemy import Column, ColumnElement, Connection, Table, Text, bindparam, insert, or_, select, update
+from sqlalchemy import Column, Connection, Table, Text, bindparam, insert, or_, select, update
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime, metadata
@@ -38,6 +38,7 @@ credential = Table(
     "credential",
     metadata,
     Column("token_hash", Text, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),  # what may be shown and kept of it
     Column("did", Text, nullable=False, index=True),
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
@@ -59,6 +60,9 @@ class Principal:
     admin: bool
     kind: CredentialKind
     name: str
+    credential_id: str
+    leaving: bool = False
+    """Whether they have asked to be gone from here."""
 
     def may(self, scope: Scope) -> bool:
         """Whether the token's scope includes `scope`; being an admin is asked for with `admin`."""
@@ -68,7 +72,7 @@ class Principal:
 
 @dataclass(frozen=True)
 class Credential:
-    """One token as its owner sees it in a list. `id` is its hash: it revokes, but does not open anything."""
+    """One token as its owner sees it in a list. `id` revokes it, but does not open anything."""
 
     id: str
     kind: CredentialKind
@@ -79,8 +83,17 @@ class Credential:
     last_used_at: datetime | None
 
 
+@dataclass(frozen=True)
+class Issued:
+    """A new token: its owner is shown it this once."""
+
+    id: str
+    token: SecretStr
+    expires_at: datetime | None
+
+
 BY_TOKEN: Final = (
-    select(credential, account.c.handle)
+    select(credential, account.c.handle, account.c.leaving_since)
     .join(account, account.c.did == credential.c.did)
     .where(credential.c.token_hash == bindparam("token_hash"), credential.c.revoked_at.is_(None))
 )
@@ -103,22 +116,24 @@ class Credentials:
         name: str,
         scope: Scope = Scope.WRITE,
         expires_in: timedelta | None = None,
-    ) -> SecretStr:
+    ) -> Issued:
         """A new token; this is the only time that anybody can see it."""
-        token = SecretStr(f"mt_{secrets.token_urlsafe(32)}")
         now = self._database.now(connection)
+        expires_at = None if expires_in is None else now + expires_in
+        issued = Issued(secrets.token_hex(8), SecretStr(f"mt_{secrets.token_urlsafe(32)}"), expires_at)
         connection.execute(
             insert(credential).values(
-                token_hash=_hash(token),
+                token_hash=_hash(issued.token),
+                id=issued.id,
                 did=did,
                 kind=kind.value,
                 name=name,
                 scope=scope.value,
                 created_at=now,
-                expires_at=None if expires_in is None else now + expires_in,
+                expires_at=expires_at,
             )
         )
-        return token
+        return issued
 
     def authenticate(self, token: SecretStr) -> Principal | None:
         """Whose token this is. None: nobody's, or revoked. Raises `CredentialExpiredError` when its time is over."""
@@ -135,10 +150,16 @@ class Credentials:
             did=row.did,
             handle=row.handle,
             scope=Scope(row.scope),
-            admin=row.did in self._admin_dids and row.scope == Scope.ADMIN,
+            admin=self.is_admin(row.did) and row.scope == Scope.ADMIN,
             kind=CredentialKind(row.kind),
             name=row.name,
+            credential_id=row.id,
+            leaving=row.leaving_since is not None,
         )
+
+    def is_admin(self, did: str) -> bool:
+        """Whether this is one of ADMIN_DIDS now; a token has to be of scope admin too."""
+        return did in self._admin_dids
 
     def issued_to(self, did: str) -> list[Credential]:
         """The tokens of this account that still work, newest first."""
@@ -155,7 +176,7 @@ class Credentials:
             ).all()
         return [
             Credential(
-                id=row.token_hash,
+                id=row.id,
                 kind=CredentialKind(row.kind),
                 name=row.name,
                 scope=Scope(row.scope),
@@ -166,23 +187,18 @@ class Credentials:
             for row in rows
         ]
 
-    def revoke(self, token: SecretStr) -> bool:
-        """End this token now (logout). Whether there was one."""
-        with self._database.write() as connection:
-            return self._revoke(connection, credential.c.token_hash == _hash(token))
-
-    def revoke_by_id(self, connection: Connection, *, did: str, credential_id: str) -> bool:
-        """End a token of this account from its list. Whether there was one."""
-        return self._revoke(
-            connection, (credential.c.token_hash == credential_id) & (credential.c.did == did)
-        )
-
-    def _revoke(self, connection: Connection, which: ColumnElement[bool]) -> bool:
+    def revoke(self, connection: Connection, *, did: str, credential_id: str) -> CredentialKind | None:
+        """End a token of this account now; gives of which kind it was, or None when there was none to end."""
         now = self._database.now(connection)
+        works = or_(credential.c.expires_at.is_(None), credential.c.expires_at > now)
         ended = connection.execute(
-            update(credential).where(which, credential.c.revoked_at.is_(None)).values(revoked_at=now)
-        )
-        return ended.rowcount == 1
+            update(credential)
+            .where(credential.c.id == credential_id, credential.c.did == did)
+            .where(credential.c.revoked_at.is_(None), works)
+            .values(revoked_at=now)
+            .returning(credential.c.kind)
+        ).one_or_none()
+        return None if ended is None else CredentialKind(ended.kind)
 
     def _touch(self, token_hash: str, now: datetime) -> None:
         due = or_(

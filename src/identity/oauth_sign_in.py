@@ -13,6 +13,8 @@ from typing import Any, Final
 from atproto_oauth.models import OAuthState
 from pydantic import SecretStr
 
+from identity.access import By
+from identity.credentials import Scope
 from identity.errors import (
     ConsentDeniedError,
     SealBrokenError,
@@ -62,6 +64,7 @@ class _Attempt:
     state: OAuthState
     kid: str | None
     return_to: str
+    scope: Scope
 
 
 class OAuthSignIn:
@@ -73,17 +76,17 @@ class OAuthSignIn:
         self._seal = seal
         self._sign_ins = sign_ins
 
-    async def start(self, identifier: str, *, return_to: str) -> Started:
+    async def start(self, identifier: str, *, return_to: str, scope: Scope = Scope.WRITE) -> Started:
         """Prepare the consent of whoever has this handle or DID, at the authorization server of their PDS."""
         key, who = self.app.signs_with, plain(identifier)
         url, state = await self._flows.flow(client_of(self.app, key)).begin(
             who if is_did(who) else who.lower()
         )
-        attempt = _Attempt(state, key.kid if key is not None else None, return_to)
+        attempt = _Attempt(state, key.kid if key is not None else None, return_to, scope)
         sealed = self._seal.seal(_written(attempt), purpose=PURPOSE, did=state.state)
         return Started(url, state.state, SecretStr(sealed.decode().rstrip("=")))
 
-    async def finish(self, returned: Returned, cookie: SecretStr | None) -> tuple[SignedIn, str]:
+    async def finish(self, returned: Returned, cookie: SecretStr | None, *, by: By) -> tuple[SignedIn, str]:
         """Let the person in who started in this browser, and say where they wanted to return to."""
         attempt = self._opened(returned.state, cookie)
         if returned.error is not None:
@@ -95,9 +98,10 @@ class OAuthSignIn:
             attempt.state, returned.code, returned.issuer
         )
         tokens = tokens_of(session, client_id=client.client_id, kid=attempt.kid)
-        return await self._sign_ins.keep(
-            identity, SessionKind.OAUTH, tokens, name="browser"
-        ), attempt.return_to
+        signed_in = await self._sign_ins.keep(
+            identity, SessionKind.OAUTH, tokens, name="browser", scope=attempt.scope, by=by
+        )
+        return signed_in, attempt.return_to
 
     def _opened(self, state: str | None, cookie: SecretStr | None) -> _Attempt:
         if cookie is None or not state or not STATE.fullmatch(state):
@@ -141,6 +145,7 @@ def _written(attempt: _Attempt) -> bytes:
         "at": state.created_at.timestamp(),
         "kid": attempt.kid,
         "return_to": attempt.return_to,
+        "may": attempt.scope.value,
     }
     return json.dumps(held).encode()
 
@@ -159,4 +164,4 @@ def _read(opened: bytes, state: str) -> _Attempt:
         pds_url=held["pds_url"],
         created_at=datetime.fromtimestamp(held["at"], UTC),
     )
-    return _Attempt(library_state, held["kid"], held["return_to"])
+    return _Attempt(library_state, held["kid"], held["return_to"], Scope(held["may"]))

@@ -6,13 +6,17 @@ import random
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, Protocol
 
 import httpx
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from eventstore.database import Database
+from eventstore.account_stream import account_of
+from eventstore.envelope import Envelope
+from eventstore.unit import Unit
+from eventstore.unit_of_work import EventLog
 from identity.errors import SealBrokenError, SessionUnavailableError, SignInRequiredError
 from identity.pds_calls import Body, Call, PdsCalls
 from identity.replies import error_name
@@ -48,7 +52,7 @@ class PdsSessions:
 
     def __init__(
         self,
-        database: Database,
+        log: EventLog,
         seal: Seal,
         http: httpx.AsyncClient,
         *,
@@ -58,7 +62,10 @@ class PdsSessions:
         on_refresh: Callable[[str], None] = lambda _outcome: None,
         lease: timedelta = LEASE,
     ) -> None:
-        self._rows = SessionRows(database, seal, on_reauth=on_reauth, on_signed_in=on_signed_in, lease=lease)
+        self._log = log
+        self._rows = SessionRows(
+            log.database, seal, on_reauth=on_reauth, on_signed_in=on_signed_in, lease=lease
+        )
         self._calls = PdsCalls(http)
         self._on_refresh = on_refresh
         self._grants: dict[SessionKind, Grants] = {SessionKind.APP_PASSWORD: AppPasswordGrants(http)}
@@ -147,9 +154,9 @@ class PdsSessions:
                 raise each
         return len(idle) - len(failed), len(failed)
 
-    async def disconnect(self, did: str) -> bool:
+    async def disconnect(self, did: str, envelope: Envelope) -> bool:
         """End the session here, for good, and say whether its PDS has confirmed the end there."""
-        task = asyncio.create_task(self._disconnect(did))
+        task = asyncio.create_task(self._disconnect(did, envelope))
         self._disconnects.add(task)
         task.add_done_callback(self._disconnects.discard)
         return await asyncio.shield(task)
@@ -211,7 +218,7 @@ class PdsSessions:
         )
         self._on_refresh(outcome)
 
-    async def _disconnect(self, did: str) -> bool:
+    async def _disconnect(self, did: str, envelope: Envelope) -> bool:
         try:
             # under the lease: nobody renews what is being given back
             session, _ = await self._claimed(did, lambda _: True)
@@ -225,8 +232,15 @@ class PdsSessions:
         except SessionUnavailableError:
             revoked = False
         # the tokens go in any case: what the PDS still honours, nobody has any more
-        await self._persisted(lambda: self._rows.end(did, session.generation, DISCONNECTED))
+        end = partial(self._end, did=did, generation=session.generation, revoked=revoked)
+        await self._persisted(lambda: self._log.transact(did, envelope, end))
         return revoked
+
+    def _end(self, unit: Unit, *, did: str, generation: int, revoked: bool) -> None:
+        if self._rows.end_in(unit.connection, did, generation, DISCONNECTED):
+            account = account_of(unit)
+            account.disconnect(revoked=revoked, at=unit.now)
+            unit.save(account)
 
     async def _persisted(self, write: Callable[[], object]) -> None:
         """The old tokens are spent: a database that is busy or gone for a moment must not lose the new ones."""

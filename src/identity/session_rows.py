@@ -192,7 +192,12 @@ class SessionRows:
 
     def end(self, did: str, generation: int, reason: str) -> None:
         """The PDS takes the refresh token no more: only a new sign-in helps, unless one has just come."""
-        with self._database.write() as connection, connection.begin_nested() as attempt:
+        with self._database.write() as connection:
+            self.end_in(connection, did, generation, reason)
+
+    def end_in(self, connection: Connection, did: str, generation: int, reason: str) -> bool:
+        """End the session inside a transaction; False, and nothing is changed, when it is another by now."""
+        with connection.begin_nested() as attempt:
             self._on_reauth(connection, did)
             ended = connection.execute(
                 update(pds_session)
@@ -209,6 +214,7 @@ class SessionRows:
             )
             if ended.rowcount == 0:
                 attempt.rollback()
+            return ended.rowcount == 1
 
     def _values(self, connection: Connection, did: str, tokens: Tokens) -> dict[str, Any]:
         return {

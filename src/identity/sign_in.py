@@ -1,4 +1,4 @@
-"""What every sign-in ends with: tokens kept, the account written, a token given out, in one transaction."""
+"""What every sign-in ends with: tokens kept, the account written, a token given out and the log told, in one unit."""
 
 import asyncio
 from dataclasses import dataclass
@@ -8,9 +8,13 @@ from typing import Final
 import httpx
 from pydantic import SecretStr
 
-from eventstore.database import Database
+from eventstore.account_stream import account_of
+from eventstore.unit import Unit
+from eventstore.unit_of_work import EventLog
+from identity.access import By
 from identity.accounts import Account, Accounts
-from identity.credentials import CredentialKind, Credentials, Scope
+from identity.credentials import CredentialKind, Credentials, Issued, Scope
+from identity.errors import NotAnAdminError
 from identity.pds_sessions import PdsSessions
 from identity.replies import send_whole
 from identity.resolution import Identity
@@ -21,6 +25,8 @@ PROFILE_SECONDS: Final = 3.0
 MAX_PROFILE_BYTES: Final = 256 * 1024
 DISPLAY_NAME_LENGTH: Final = 256
 BROWSER_SESSION: Final = timedelta(days=30)
+ADMIN_SESSION: Final = timedelta(hours=12)
+"""A browser that may operate for everybody is not left open for weeks."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +43,14 @@ class SignIns:
 
     def __init__(
         self,
-        database: Database,
+        log: EventLog,
         http: httpx.AsyncClient,
         *,
         sessions: PdsSessions,
         accounts: Accounts,
         credentials: Credentials,
     ) -> None:
-        self._database = database
+        self._log = log
         self._http = http
         self._sessions = sessions
         self._accounts = accounts
@@ -56,29 +62,40 @@ class SignIns:
         session_kind: SessionKind,
         tokens: Tokens,
         *,
-        kind: CredentialKind = CredentialKind.BROWSER,
         name: str,
+        by: By,
         scope: Scope = Scope.WRITE,
         expires_in: timedelta | None = BROWSER_SESSION,
     ) -> SignedIn:
-        """Let somebody in. All that it changes, it changes in one transaction, and to its end."""
+        """Let somebody in. All that it changes, it changes in one unit, and to its end.
+
+        Raises NotAnAdminError, and changes nothing, when somebody asks to be let in as an admin who is none.
+        """
+        if scope is Scope.ADMIN:
+            if not self._credentials.is_admin(identity.did):
+                raise NotAnAdminError
+            expires_in = min(expires_in or ADMIN_SESSION, ADMIN_SESSION)
         display_name = await self._display_name(identity)
         did, pds_url = identity.did, identity.pds_url
 
-        def keep() -> SignedIn:
-            with self._database.write() as connection:
-                self._sessions.signed_in(
-                    connection, did=did, kind=session_kind, pds_url=pds_url, tokens=tokens
-                )
-                account = self._accounts.upsert(
-                    connection, did=did, handle=identity.handle, pds_url=pds_url, display_name=display_name
-                )
-                token = self._credentials.issue(
-                    connection, did=did, kind=kind, name=name, scope=scope, expires_in=expires_in
-                )
-            return SignedIn(account, token, expires_in)
+        def keep(unit: Unit) -> SignedIn:
+            connection = unit.connection
+            self._sessions.signed_in(connection, did=did, kind=session_kind, pds_url=pds_url, tokens=tokens)
+            account = self._accounts.upsert(
+                connection, did=did, handle=identity.handle, pds_url=pds_url, display_name=display_name
+            )
+            issued = self._credentials.issue(
+                connection,
+                did=did,
+                kind=CredentialKind.BROWSER,
+                name=name,
+                scope=scope,
+                expires_in=expires_in,
+            )
+            _note(unit, session_kind, account, issued, name=name, scope=scope)
+            return SignedIn(account, issued.token, expires_in)
 
-        return await asyncio.to_thread(keep)
+        return await asyncio.to_thread(self._log.transact, did, by(did), keep)
 
     async def _display_name(self, identity: Identity) -> str:
         """From the person's own repository, so that no AppView is needed; the handle when there is none."""
@@ -97,3 +114,21 @@ class SignIns:
             return identity.handle
         name = name.replace("\0", "").strip() if isinstance(name, str) else ""
         return name[:DISPLAY_NAME_LENGTH].strip() or identity.handle
+
+
+def _note(
+    unit: Unit, session_kind: SessionKind, account: Account, issued: Issued, *, name: str, scope: Scope
+) -> None:
+    """Say in the log who came in, and how."""
+    stream = account_of(unit)
+    stream.sign_in(
+        issued.id,
+        method=session_kind.value,
+        handle=account.handle,
+        pds_url=account.pds_url,
+        name=name,
+        scope=scope.value,
+        expires_at=issued.expires_at,
+        at=unit.now,
+    )
+    unit.save(stream)

@@ -1,15 +1,24 @@
-"""What operators do to many accounts at once: pause, resume, try again. Counted first if they like, and written down for ever."""
+"""What operators do to many accounts at once: pause, resume, try again. Counted first if they like, and in the log for ever.
 
-from collections.abc import Sequence
+What is done to one account stands in that account's stream, where its owner reads it too; what is done to a host or to
+everybody in the operator's own.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Integer, Table, Text, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
+from eventstore.account_stream import account_of
 from eventstore.database import Database
-from eventstore.schema import Json, Position, UtcDateTime, metadata
+from eventstore.envelope import Envelope
+from eventstore.unit import Unit
+from eventstore.unit_of_work import EventLog
 from eventstore.wakeups import announce
 from outbox import pausing
 from outbox.failures import RETRIABLE, has_error
@@ -19,19 +28,7 @@ from outbox.status import TARGETS_AT_WORK
 from outbox.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.wishes import backfill
 
-operator_action: Final = Table(
-    "operator_action",
-    metadata,
-    Column("id", Position, primary_key=True, autoincrement=True),
-    Column("at", UtcDateTime, nullable=False),
-    Column("did", Text),
-    Column("actor", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("filter", Json, nullable=False),
-    Column("affected", Integer),  # none: under way, or cut off
-    Column("reason", Text),
-    sqlite_autoincrement=True,
-)
+T = TypeVar("T")
 RECORDS_AT_ONCE: Final = 500
 
 lane: Final = mirror_lane.c
@@ -82,12 +79,17 @@ class Which:
             raise TooWideError
         return name
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """Give what is named, for the log."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
 
 @dataclass(frozen=True)
 class Operator:
-    """Who acts, and why."""
+    """Who acts, through what, and why."""
 
-    actor: str
+    envelope: Envelope
     reason: str | None = None
 
 
@@ -107,46 +109,40 @@ def count(database: Database, action: Action, which: Which) -> int:
                 return connection.scalar(failing) or 0
 
 
-def perform(database: Database, action: Action, which: Which, operator: Operator) -> int:
-    """Do it, write down who did and why, and give how much it changed."""
-    with database.write() as connection:
-        _require_known(connection, which)
-        row = _begun(connection, database, action, which, operator)
-        if action is not Action.REDRIVE:
-            affected = _act(connection, database, action, which)
-            announce(connection)
-            _ended(connection, row, affected)
-            return affected
-    affected = _redrive(database, which)
-    with database.write() as connection:
-        _ended(connection, row, affected)
+def perform(log: EventLog, action: Action, which: Which, operator: Operator) -> int:
+    """Do it, have the log say who did and why, and give how much it changed."""
+    if action is not Action.REDRIVE:
+        return _in_unit(log, which, operator, lambda unit: _act_once(unit, action, which, operator))
+    redriven = 0
+    after: int | None = 0
+    while after is not None:
+        some = partial(_redrive_some, which=which, operator=operator, after=after)
+        found, after = _in_unit(log, which, operator, some)
+        redriven += found
+    return redriven
+
+
+def note(unit: Unit, action: str, which: Mapping[str, Any], operator: Operator, *, affected: int) -> None:
+    """Have the log say what an operator did, in the stream of the account whose unit this is."""
+    account = account_of(unit)
+    account.note_operator(action, which, affected=affected, reason=operator.reason, at=unit.now)
+    unit.save(account)
+
+
+def _in_unit(log: EventLog, which: Which, operator: Operator, work: Callable[[Unit], T]) -> T:
+    return log.transact(which.did or operator.envelope.actor, operator.envelope, work)
+
+
+def _act_once(unit: Unit, action: Action, which: Which, operator: Operator) -> int:
+    connection = unit.connection
+    _require_known(connection, which)
+    affected = _act(connection, action, which, unit.now)
+    note(unit, action.value, which.told, operator, affected=affected)
+    announce(connection)
     return affected
 
 
-def _begun(
-    connection: Connection, database: Database, action: Action, which: Which, operator: Operator
-) -> int:
-    row = {
-        "at": database.now(connection),
-        "did": which.did,
-        "actor": operator.actor,
-        "action": action.value,
-        "filter": {name: value for name, value in asdict(which).items() if value is not None},
-        "reason": operator.reason,
-    }
-    begun: int = connection.execute(
-        insert(operator_action).values(row).returning(operator_action.c.id)
-    ).scalar_one()
-    return begun
-
-
-def _ended(connection: Connection, row: int, affected: int) -> None:
-    this = operator_action.c.id == row
-    connection.execute(update(operator_action).where(this).values(affected=affected))
-
-
-def _act(connection: Connection, database: Database, action: Action, which: Which) -> int:
-    now = database.now(connection)
+def _act(connection: Connection, action: Action, which: Which, now: datetime) -> int:
     if action is Action.PAUSE:
         return pausing.pause(connection, which.name, now)
     if action is Action.RESUME:
@@ -158,42 +154,40 @@ def _act(connection: Connection, database: Database, action: Action, which: Whic
     return len(dids)
 
 
-def _redrive(database: Database, which: Which) -> int:
-    """Make failing records due again, behind what is live, in one transaction for each account."""
-    redriven = after = 0
-    while records := _some_failing(database, which, after):
-        after = records[-1].track_id
-        for did, rows in groupby(sorted(records, key=lambda row: str(row.did)), key=lambda row: row.did):
-            redriven += _redrive_account(database, did, [row.track_id for row in rows])
-    return redriven
-
-
-def _some_failing(database: Database, which: Which, after: int) -> Sequence[Any]:
-    with database.read() as connection:
-        return connection.execute(
-            select(target.did, target.track_id)
-            .select_from(TARGETS_AT_WORK)
-            .where(*_failing(which), target.track_id > after)
-            .order_by(target.track_id)
-            .limit(RECORDS_AT_ONCE)
-        ).all()
-
-
-def _redrive_account(database: Database, did: str, track_ids: Sequence[int]) -> int:
-    with database.write() as connection:
-        now = database.now(connection)
-        connection.execute(update(mirror_lane).where(lane.did == did).values(not_before=PAST))
-        these = (target.did == did, target.track_id.in_(track_ids))
-        connection.execute(
-            update(mirror_target)
-            .where(*these, target.state.in_(("rejected", "backoff")))
-            .values(not_before=PAST, failed_gen=0)
-        )
-        jobs = (blob_job.c.did == did, blob_job.c.track_id.in_(track_ids))
-        connection.execute(update(blob_job).where(*jobs).values(not_before=PAST))
-        backfill(connection, did, track_ids, now)
+def _redrive_some(unit: Unit, *, which: Which, operator: Operator, after: int) -> tuple[int, int | None]:
+    """Make some failing records due again, behind what is live, and say how far that was; lanes go in one order."""
+    connection = unit.connection
+    _require_known(connection, which)
+    records = _some_failing(connection, which, after)
+    for did, rows in groupby(sorted(records, key=lambda row: str(row.did)), key=lambda row: row.did):
+        _redrive_account(connection, did, [row.track_id for row in rows], unit.now)
+    if records or not after:
+        note(unit, Action.REDRIVE.value, which.told, operator, affected=len(records))
         announce(connection)
-        return len(track_ids)
+    return len(records), records[-1].track_id if len(records) == RECORDS_AT_ONCE else None
+
+
+def _some_failing(connection: Connection, which: Which, after: int) -> Sequence[Any]:
+    return connection.execute(
+        select(target.did, target.track_id)
+        .select_from(TARGETS_AT_WORK)
+        .where(*_failing(which), target.track_id > after)
+        .order_by(target.track_id)
+        .limit(RECORDS_AT_ONCE)
+    ).all()
+
+
+def _redrive_account(connection: Connection, did: str, track_ids: Sequence[int], now: datetime) -> None:
+    connection.execute(update(mirror_lane).where(lane.did == did).values(not_before=PAST))
+    these = (target.did == did, target.track_id.in_(track_ids))
+    connection.execute(
+        update(mirror_target)
+        .where(*these, target.state.in_(("rejected", "backoff")))
+        .values(not_before=PAST, failed_gen=0)
+    )
+    jobs = (blob_job.c.did == did, blob_job.c.track_id.in_(track_ids))
+    connection.execute(update(blob_job).where(*jobs).values(not_before=PAST))
+    backfill(connection, did, track_ids, now)
 
 
 def _parked(which: Which) -> list[ColumnElement[bool]]:

@@ -1,4 +1,4 @@
-"""`history`: who changed what, when and to what, one row an event."""
+"""`history`: who changed what, when and to what, one row an event of a track or of an account."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,21 +7,24 @@ from typing import Any, Final
 
 from sqlalchemy import Boolean, Column, Connection, Index, Integer, Table, Text, insert, select
 
+from aggregates.account_events import AccountEvent
+from aggregates.track import Track
+from aggregates.track_events import TrackEvent
 from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable
 from eventstore.schema import Json, Position, UtcDateTime, metadata
+from projections.account_story import told
 from projections.fingerprint import fingerprint
-from projections.track_changes import TrackChange, track_changes
 from projections.visible_state import difference, visible_state
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 history = Table(
     "history",
     metadata,
     Column("position", Position, primary_key=True, autoincrement=False),
     Column("did", Text, nullable=False),
-    Column("track_id", Position, nullable=False),
+    Column("track_id", Position),  # none where a person or an operator did something that is of no track
     Column("version", Integer, nullable=False),
     Column("type", Text, nullable=False),
     Column("topic", Text, nullable=False),
@@ -38,11 +41,11 @@ history = Table(
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One event of a track: `changes` is a list of {field, before, after}."""
+    """One event of a track, or of an account: `changes` is a list of {field, before, after}."""
 
     position: int
     did: str
-    track_id: int
+    track_id: int | None
     version: int
     type: str
     topic: str
@@ -71,7 +74,7 @@ class History:
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
         """Write down each change."""
-        rows = [_row_of(change) for change in track_changes(changes)]
+        rows = [{**_envelope(change), **_content(change)} for change in changes]
         if rows:
             connection.execute(insert(into(history)), rows)
 
@@ -95,19 +98,27 @@ def history_page(
     return HistoryPage(entries, entries[-1].position if len(rows) > limit else None)
 
 
-def _row_of(change: TrackChange) -> dict[str, Any]:
-    recorded = change.recorded
+def _envelope(change: Change) -> dict[str, Any]:
     return {
-        "position": recorded.position,
-        "did": recorded.did,
-        "track_id": change.after.track_id,
-        "version": recorded.version,
+        "position": change.position,
+        "did": change.did,
+        "version": change.version,
         "type": type(change.event).__name__,
-        "topic": recorded.topic,
-        "actor": recorded.actor,
-        "via": recorded.via,
-        "request_id": recorded.request_id,
-        "at": recorded.recorded_at,
-        "touches_record": change.event.touches_record(),
-        "changes": difference(visible_state(change.before), visible_state(change.after)),
+        "topic": change.topic,
+        "actor": change.actor,
+        "via": change.via,
+        "request_id": change.request_id,
+        "at": change.recorded_at,
     }
+
+
+def _content(change: Change) -> dict[str, Any]:
+    event, before, after = change.event, change.before, change.after
+    if isinstance(event, TrackEvent) and isinstance(after, Track):
+        earlier = visible_state(before if isinstance(before, Track) else None)
+        differs = difference(earlier, visible_state(after))
+        return {"track_id": after.track_id, "touches_record": event.touches_record(), "changes": differs}
+    if isinstance(event, AccountEvent):
+        return {"track_id": None, "touches_record": False, "changes": told(event)}
+    msg = f"history knows no {change.topic}: say here what it tells"
+    raise TypeError(msg)

@@ -30,6 +30,8 @@ def visible_state(track: Track | None) -> dict[str, Any]:
         "record_missing_since": _text(track.record_missing_since),
         "foreign_edit": track.foreign_edit,
         "deleted_at": _text(track.deleted_at),
+        "taken_down_at": _text(track.taken_down_at),
+        "takedown_reason": track.takedown_reason,
         "created_at": track.created_at,
         "collection": track.collection,
         "rkey": track.rkey,

@@ -94,7 +94,7 @@ def build(settings: Settings) -> Application:
     http, ours = client_of_people(settings), guarded_client(settings.supporters_url)
     metrics, listener = Metrics(), Listener(database)
     metrics.watch(log, listener)
-    known = people(settings, database, http, on_refresh=metrics.refreshed)
+    known = people(settings, log, http, on_refresh=metrics.refreshed)
     pds = Pds(SessionsOfIdentity(known.sessions), http)
     owner = process_name()
     copies = public_copies(media.store)
@@ -205,6 +205,7 @@ def _services(
         waits=MirrorWaits(database),
         urls=urls,
         base_url=settings.base_url,
+        access=known.access,
         collection=settings.collection,
         old_collection=settings.old_collection,
         max_upload_bytes=settings.max_upload_bytes,

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from eventsourcing.utils import get_topic
 
+from aggregates.account import Account
+from aggregates.account_events import AccountEvent
 from aggregates.track import Track
 from aggregates.track_events import TrackEvent
 from aggregates.transcodings import TRANSCODINGS
@@ -23,6 +25,15 @@ request_id, recorded_at), not in the event. Every event also carries `timestamp`
 
 | event | topic | carries | touches the record | made by | meaning |
 |---|---|---|---|---|---|
+"""
+ACCOUNTS_HEAD: Final = """
+## Accounts
+
+What people did, and operators, in the same log: it belongs to the account that the envelope's `did` names, or to the operator
+who did it to a host or to everybody. No event holds a token or its hash.
+
+| event | topic | carries | meaning |
+|---|---|---|---|
 """
 VALUES_HEAD: Final = """
 ## Values
@@ -42,18 +53,30 @@ def event_classes() -> Iterator[type[TrackEvent]]:
             yield member
 
 
+def account_event_classes() -> Iterator[type[AccountEvent]]:
+    """Give the event classes of an account, in the order of its life."""
+    for member in vars(Account).values():
+        if isinstance(member, type) and issubclass(member, AccountEvent) and member is not AccountEvent:
+            yield member
+
+
 def page() -> str:
     """Give the whole page."""
     events = "".join(_event_row(event) for event in event_classes())
+    accounts = "".join(_account_row(event) for event in account_event_classes())
     values = "".join(_value_row(each.type, each.name) for each in TRANSCODINGS)
-    return HEAD + events + VALUES_HEAD + values
+    return HEAD + events + ACCOUNTS_HEAD + accounts + VALUES_HEAD + values
 
 
 def _event_row(event: type[TrackEvent]) -> str:
     touches = "yes, unless only tags" if event is Track.MetadataUpdated else _yes(event.TOUCHES_RECORD)
-    by = "relay" if event.BY_RELAY else "people"
+    by = "relay" if event.BY_RELAY else "operators" if event.BY_OPERATOR else "people"
     topic = get_topic(event)
     return f"| {event.__name__} | `{topic}` | {_carried(event)} | {touches} | {by} | {_doc(event)} |\n"
+
+
+def _account_row(event: type[AccountEvent]) -> str:
+    return f"| {event.__name__} | `{get_topic(event)}` | {_carried(event)} | {_doc(event)} |\n"
 
 
 def _value_row(value: type, name: str) -> str:

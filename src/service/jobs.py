@@ -83,7 +83,7 @@ def keep_logins_alive(application: Application) -> None:
     """Refresh the sessions at the PDSes that have not been for days; who failed is tried again the next day."""
 
     async def refresh() -> tuple[int, int]:
-        async with sessions_of_this_loop(application.settings, application.database) as sessions:
+        async with sessions_of_this_loop(application.settings, application.log) as sessions:
             return await sessions.refresh_idle(UNUSED_LOGIN, at_once=REFRESHES_AT_ONCE)
 
     refreshed, failed = asyncio.run(refresh())

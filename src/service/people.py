@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from eventstore.database import Database
+from eventstore.unit_of_work import EventLog
+from identity.access import Access
 from identity.accounts import Accounts
 from identity.addresses import AddressPolicy, public_client
 from identity.app_password import AppPasswordSignIn
@@ -32,6 +33,7 @@ class People:
     sessions: PdsSessions
     accounts: Accounts
     credentials: Credentials
+    access: Access
     app_password: AppPasswordSignIn
     oauth: OAuthSignIn | None
     """None where the service's address is no OAuth client's."""
@@ -39,7 +41,7 @@ class People:
 
 def people(
     settings: Settings,
-    database: Database,
+    log: EventLog,
     http: httpx.AsyncClient,
     *,
     on_refresh: Callable[[str], None] = lambda _outcome: None,
@@ -47,9 +49,10 @@ def people(
     """Make them all."""
     resolver = Resolver(settings.plc_url, settings.dev_origins, http)
     flows = Flows(http, AddressPolicy(settings.dev_origins), resolver)
+    database = log.database
     lanes, keys, seal = LanesOfAccounts(database), oauth_keys(settings), Seal(secret_keys(settings))
     sessions = PdsSessions(
-        database,
+        log,
         seal,
         http,
         on_reauth=lanes.must_sign_in,
@@ -58,13 +61,14 @@ def people(
         on_refresh=on_refresh,
     )
     accounts, credentials = Accounts(database), Credentials(database, admin_dids=settings.admin_dids)
-    sign_ins = SignIns(database, http, sessions=sessions, accounts=accounts, credentials=credentials)
+    sign_ins = SignIns(log, http, sessions=sessions, accounts=accounts, credentials=credentials)
     app = oauth_app(settings.base_url, settings.oauth_scope, keys)
     return People(
         resolver,
         sessions,
         accounts,
         credentials,
+        Access(log, credentials),
         AppPasswordSignIn(http, resolver=resolver, sign_ins=sign_ins),
         OAuthSignIn(app, flows, seal, sign_ins) if app is not None else None,
     )
@@ -81,10 +85,10 @@ def client_of_people(settings: Settings) -> httpx.AsyncClient:
 
 
 @asynccontextmanager
-async def sessions_of_this_loop(settings: Settings, database: Database) -> AsyncGenerator[PdsSessions]:
+async def sessions_of_this_loop(settings: Settings, log: EventLog) -> AsyncGenerator[PdsSessions]:
     """Give sessions to a job, which has an event loop of its own."""
     async with client_of_people(settings) as http:
-        sessions = people(settings, database, http).sessions
+        sessions = people(settings, log, http).sessions
         try:
             yield sessions
         finally:

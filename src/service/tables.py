@@ -8,7 +8,6 @@ import identity.accounts
 import identity.credentials
 import identity.session_rows
 import outbox.observe_only
-import outbox.operators
 import outbox.tables
 import projections.read_models
 import service.job_lease
@@ -23,7 +22,6 @@ MODULES: Final = (
     identity.credentials,
     identity.session_rows,
     outbox.observe_only,
-    outbox.operators,
     outbox.tables,
     projections.read_models,
     service.job_lease,

@@ -29,6 +29,7 @@ BY_A_PERSON: dict[str, Step] = {
     "adopt_foreign_edit": lambda t: t.adopt_foreign_edit("bafyforeign", {"title": "theirs"}, at=NOW),
     "migrate_namespace": lambda t: t.migrate_namespace("new.collection", at=NOW),
     "delete": lambda t: t.delete(at=NOW),
+    "take_down": lambda t: t.take_down("a claim", at=NOW),
 }
 BY_THE_RELAY: dict[str, Step] = {
     "record_blob": lambda t: t.record_blob(some_blob(), at=NOW),
@@ -58,6 +59,8 @@ BY_THE_RELAY: dict[str, Step] = {
         ("ForeignEditAdopted", False),
         ("RecordRestored", True),
         ("NamespaceMigrated", True),
+        ("TakenDown", False),
+        ("TakedownLifted", False),
         ("Deleted", True),
         ("Undeleted", True),
     ],

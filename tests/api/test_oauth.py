@@ -5,6 +5,7 @@ import json
 import pytest
 from pydantic import SecretStr
 
+from api.request_id import over_http
 from identity.credentials import CredentialKind
 from identity.errors import (
     ConsentDeniedError,
@@ -50,7 +51,7 @@ class Door:
             raise self.error
         return Started(CONSENT, STATE, SecretStr("sealed-" + return_to.strip("/")))
 
-    async def finish(self, returned, cookie):
+    async def finish(self, returned, cookie, **_by):
         self.asked.append((returned, cookie))
         if self.error is not None:
             raise self.error
@@ -62,14 +63,14 @@ class Door:
                 pds_url="https://p.example",
                 display_name="x",
             )
-            token = self.world.services.credentials.issue(
+            issued = self.world.services.credentials.issue(
                 connection,
                 did=account.did,
                 kind=CredentialKind.BROWSER,
                 name="browser",
                 expires_in=BROWSER_SESSION,
             )
-        return SignedIn(account, token, BROWSER_SESSION), self.return_to
+        return SignedIn(account, issued.token, BROWSER_SESSION), self.return_to
 
 
 @pytest.fixture
@@ -335,7 +336,9 @@ def test_the_account_in_use_is_never_another_one_than_the_person_chose(world, cl
     """When its session has ended, nobody acts as whoever comes next in the cookie."""
     for who in ("dora", "eve"):
         sign_in(client, door, who)
-    world.services.credentials.revoke(SecretStr(client.cookies["mastertape_session"].split(".")[0]))
+    token = SecretStr(client.cookies["mastertape_session"].split(".")[0])
+    principal = world.services.credentials.authenticate(token)
+    assert world.services.access.end(principal.did, principal.credential_id, by=over_http)
     assert client.get("/me").status_code == 401
     assert seats(client) == [did_of("dora")]
 
@@ -343,12 +346,16 @@ def test_the_account_in_use_is_never_another_one_than_the_person_chose(world, cl
 def test_disconnecting_says_whether_the_pds_confirmed_it(world, alice):
     asked = []
 
-    async def disconnect(did):
-        asked.append(did)
+    async def disconnect(did, envelope):
+        asked.append((did, envelope.actor, envelope.via))
         return False
 
     client = world.serve(disconnect=disconnect)
     answer = client.post("/me/disconnect", headers=alice.headers)
-    assert (answer.status_code, answer.json()["revoked"], asked) == (200, False, [alice.did])
+    assert (answer.status_code, answer.json()["revoked"], asked) == (
+        200,
+        False,
+        [(alice.did, alice.did, "http")],
+    )
     assert client.get("/me", headers=alice.headers).status_code == 200
     assert client.post("/me/disconnect").status_code == 401

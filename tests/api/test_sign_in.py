@@ -39,14 +39,14 @@ class Door:
                 pds_url="https://p.example",
                 display_name="Dora",
             )
-            token = self.world.services.credentials.issue(
+            issued = self.world.services.credentials.issue(
                 connection,
                 did=account.did,
                 kind=CredentialKind.BROWSER,
                 name="x",
                 expires_in=fields["expires_in"],
             )
-        return SignedIn(account, token, fields["expires_in"])
+        return SignedIn(account, issued.token, fields["expires_in"])
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_logout_does_not_end_an_api_token(client, world):
         )
         token: SecretStr = world.services.credentials.issue(
             connection, did=did_of("eve"), kind=CredentialKind.API, name="ci"
-        )
+        ).token
     headers = {"Authorization": f"Bearer {token.get_secret_value()}"}
     client.post("/auth/logout", headers=headers)
     assert client.get("/me", headers=headers).json()["admin"] is False

@@ -106,12 +106,12 @@ class World:
             self.services.accounts.upsert(
                 connection, did=did, handle=handle, pds_url=HOST, display_name=name.title()
             )
-            token = self.services.credentials.issue(
+            issued = self.services.credentials.issue(
                 connection, did=did, kind=CredentialKind.BROWSER, name="t", scope=scope, expires_in=expires_in
             )
             if lane:
                 resume_lane(connection, did, HOST, self.database.now(connection))
-        return Person(did, handle, token.get_secret_value())
+        return Person(did, handle, issued.token.get_secret_value())
 
     def deliver(self):
         """Let the relay do what is due."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from projections.visible_state import difference, visible_state
 from tests.dsl import every_event
+from tests.golden import accounts
 from tests.golden.tape import BEGINNINGS, CHANGES, CODEC, EVENTS, TOPICS, decoded, golden_changes, topics
 
 
@@ -21,6 +22,7 @@ def main() -> None:
     TOPICS.write_text("\n".join(known) + "\n")
     earlier = golden_changes() if CHANGES.exists() else {}
     CHANGES.write_text(json.dumps({**changes_of(known), **earlier}, indent=1, ensure_ascii=False) + "\n")
+    accounts.record()
 
 
 def changes_of(tape: list[str]) -> dict[str, list[dict[str, Any]]]:

@@ -29,7 +29,7 @@ def test_every_event_class_has_a_golden_event() -> None:
 
 
 def test_every_stored_topic_has_its_golden_event_and_every_golden_event_its_topic() -> None:
-    assert sorted(path.stem for path in EVENTS.glob("*.json")) == sorted(topics())
+    assert sorted(path.stem for path in EVENTS.glob("track.*.json")) == sorted(topics())
     assert list(golden_changes()) == topics()
 
 

@@ -4,8 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from aggregates.account import Account
 from eventstore.database import Database
-from eventstore.schema import metadata
+from eventstore.envelope import Envelope
+from eventstore.schema import metadata, stored_event
+from eventstore.unit_of_work import EventLog
 from identity.accounts import account
 from identity.credentials import credential
 from identity.seal import Seal
@@ -33,9 +36,27 @@ def clock():
 @pytest.fixture
 def database(database_url, clock):
     database = Database(database_url, clock=clock)
-    metadata.create_all(database.engine, tables=[account, credential, pds_session])
+    metadata.create_all(database.engine, tables=[account, credential, pds_session, stored_event])
     yield database
     database.close()
+
+
+@pytest.fixture
+def log(database):
+    return EventLog(database)
+
+
+def by(did):
+    """The envelope of what somebody does here."""
+    return Envelope(did, "test", "request")
+
+
+def noted(database, did):
+    """What the log says of an account, after its beginning."""
+    log = EventLog(database)
+    with database.read() as connection:
+        events = [each.event for each in log.stream(connection, Account.create_id(did))]
+    return [type(event).__name__ for event in events[1:]]
 
 
 @pytest.fixture

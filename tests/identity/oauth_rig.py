@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 from sqlalchemy import select, update
 
+from eventstore.unit_of_work import EventLog
 from identity.accounts import Accounts
 from identity.addresses import AddressPolicy, public_client
 from identity.credentials import Credentials
@@ -18,6 +19,7 @@ from identity.pds_sessions import PdsSessions
 from identity.resolution import Resolver
 from identity.session_rows import PURPOSE, pds_session
 from identity.sign_in import SignIns
+from tests.identity.conftest import by
 from tests.servers.consent import Consenter
 
 GET_SESSION = "com.atproto.server.getSession"
@@ -38,7 +40,7 @@ class Rig:
             resolver = Resolver(pds.plc_url, [pds.url], http)
             flows = Flows(http, AddressPolicy([pds.url]), resolver)
             sessions = PdsSessions(
-                self.database,
+                EventLog(self.database),
                 self.seal,
                 http,
                 on_reauth=self.hooks.on_reauth,
@@ -46,7 +48,7 @@ class Rig:
                 oauth=OAuthGrants(flows, ()),
             )
             sign_ins = SignIns(
-                self.database,
+                EventLog(self.database),
                 http,
                 sessions=sessions,
                 accounts=Accounts(self.database),
@@ -67,7 +69,7 @@ class Rig:
 
     def finish(self, query, cookie):
         returned = Returned(query.get("state"), query.get("iss"), query.get("code"), query.get("error"))
-        return self.run(lambda parts: parts.oauth.finish(returned, cookie))
+        return self.run(lambda parts: parts.oauth.finish(returned, cookie, by=by))
 
     def sign_in(self, account):
         """The whole way; gives the account and the token."""

@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 from eventstore.database import Database
+from eventstore.unit_of_work import EventLog
 from identity.addresses import AddressPolicy, public_client
 from identity.oauth_flows import Flows
 from identity.oauth_grants import OAuthGrants
@@ -19,7 +20,7 @@ async def work(url, origin, did, key):
     async with public_client(AddressPolicy([origin])) as http:
         policy = AddressPolicy([origin])
         sessions = PdsSessions(
-            database,
+            EventLog(database),
             Seal([key]),
             http,
             on_reauth=lambda *_: None,

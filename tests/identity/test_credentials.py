@@ -29,13 +29,22 @@ def issue(database, credentials, **given):
         )
 
 
+def token_of(database, credentials, **given):
+    return issue(database, credentials, **given).token
+
+
+def revoke(database, credentials, credential_id, did=DID):
+    with database.write() as connection:
+        return credentials.revoke(connection, did=did, credential_id=credential_id)
+
+
 def last_used(database):
     with database.read() as connection:
         return connection.execute(select(credential.c.last_used_at)).scalar_one()
 
 
 def test_a_token_tells_who_is_asking(database, credentials):
-    token = issue(database, credentials, scope=Scope.READ)
+    token = token_of(database, credentials, scope=Scope.READ)
     principal = credentials.authenticate(token)
     assert (principal.did, principal.handle, principal.scope, principal.admin) == (
         DID,
@@ -48,7 +57,7 @@ def test_a_token_tells_who_is_asking(database, credentials):
 
 
 def test_only_a_hash_is_kept_and_no_repr_shows_the_token(database, credentials):
-    token = issue(database, credentials)
+    token = token_of(database, credentials)
     with database.read() as connection:
         (row,) = connection.execute(select(credential)).all()
     plain = token.get_secret_value()
@@ -63,7 +72,7 @@ def test_a_wrong_token_is_nobody(credentials, wrong):
 
 
 def test_an_expired_token_says_so(database, credentials, clock):
-    token = issue(database, credentials, expires_in=timedelta(days=1))
+    token = token_of(database, credentials, expires_in=timedelta(days=1))
     clock.advance(hours=23)
     assert credentials.authenticate(token)
     clock.advance(hours=1)
@@ -73,26 +82,39 @@ def test_an_expired_token_says_so(database, credentials, clock):
 
 
 def test_a_revoked_token_is_nobody_and_the_others_stay(database, credentials):
-    token, other = issue(database, credentials), issue(database, credentials, kind=CredentialKind.BROWSER)
-    assert credentials.revoke(token)
-    assert not credentials.revoke(token)
-    assert credentials.authenticate(token) is None
-    assert credentials.authenticate(other).kind == "browser"
+    one, other = issue(database, credentials), issue(database, credentials, kind=CredentialKind.BROWSER)
+    assert revoke(database, credentials, one.id) is CredentialKind.API
+    assert revoke(database, credentials, one.id) is None
+    assert credentials.authenticate(one.token) is None
+    assert credentials.authenticate(other.token).kind == "browser"
 
 
 def test_a_token_is_revoked_from_the_list_by_its_owner_only(database, credentials):
-    token = issue(database, credentials)
+    issued = issue(database, credentials)
     (listed,) = credentials.issued_to(DID)
-    with database.write() as connection:
-        assert not credentials.revoke_by_id(connection, did=ADMIN, credential_id=listed.id)
-        assert credentials.revoke_by_id(connection, did=DID, credential_id=listed.id)
-    assert credentials.authenticate(token) is None
+    assert listed.id == issued.id
+    assert revoke(database, credentials, listed.id, did=ADMIN) is None
+    assert revoke(database, credentials, listed.id) is CredentialKind.API
+    assert credentials.authenticate(issued.token) is None
+
+
+def test_what_has_expired_is_not_ended_again(database, credentials, clock):
+    issued = issue(database, credentials, expires_in=timedelta(hours=1))
+    clock.advance(hours=1)
+    assert revoke(database, credentials, issued.id) is None
+
+
+def test_what_is_shown_of_a_token_opens_nothing(database, credentials):
+    issued = issue(database, credentials)
+    plain = issued.token.get_secret_value()
+    assert issued.id not in plain
+    assert credentials.authenticate(SecretStr(issued.id)) is None
 
 
 def test_an_admin_is_one_by_did_and_by_scope(database, credentials):
-    admin = issue(database, credentials, did=ADMIN, scope=Scope.ADMIN)
-    writer = issue(database, credentials, did=ADMIN, scope=Scope.WRITE)
-    pretender = issue(database, credentials, scope=Scope.ADMIN)
+    admin = token_of(database, credentials, did=ADMIN, scope=Scope.ADMIN)
+    writer = token_of(database, credentials, did=ADMIN, scope=Scope.WRITE)
+    pretender = token_of(database, credentials, scope=Scope.ADMIN)
     assert [credentials.authenticate(token).admin for token in (admin, writer, pretender)] == [
         True,
         False,
@@ -101,7 +123,7 @@ def test_an_admin_is_one_by_did_and_by_scope(database, credentials):
 
 
 def test_last_use_is_written_at_most_once_a_minute(database, credentials, clock):
-    token = issue(database, credentials)
+    token = token_of(database, credentials)
     assert last_used(database) is None
     credentials.authenticate(token)
     first = last_used(database)

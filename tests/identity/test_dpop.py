@@ -10,6 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from eventstore.unit_of_work import EventLog
 from identity import dpop
 from identity.oauth_keys import new_signing_key
 from identity.pds_sessions import PdsSessions
@@ -68,7 +69,9 @@ def sessions(database, seal, hooks, fake, clock):
 def signed_in(database, seal, hooks, clock, answer):
     """Sessions of two accounts at a PDS that answers so."""
     http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    made = PdsSessions(database, seal, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in)
+    made = PdsSessions(
+        EventLog(database), seal, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in
+    )
     grant = Grant("https://auth.example.com", "client", SecretStr(KEY["d"]), None)
     for did in (DID, OTHER_DID):
         tokens = Tokens(SecretStr("access"), SecretStr("refresh"), "", clock.now + timedelta(hours=1), grant)

@@ -18,6 +18,7 @@ from identity.errors import (
 )
 from identity.seal import Seal
 from identity.session_rows import pds_session
+from tests.identity.conftest import by
 from tests.identity.oauth_rig import Rig, ask, held, keep
 from tests.identity.test_sign_in import session_row
 from tests.servers.consent import Consenter
@@ -102,7 +103,7 @@ def cid_digest(cid):
 def test_a_disconnected_login_is_dead_at_the_pds_and_here(rig, database, hooks, pds_account):
     did = rig.sign_in(pds_account).account.did
     tokens = held(rig, did)
-    assert rig.run(lambda parts: parts.sessions.disconnect(did)) is True
+    assert rig.run(lambda parts: parts.sessions.disconnect(did, by(did))) is True
     row = session_row(database)
     assert (row.status, row.sealed, row.last_error) == ("reauth_required", None, "disconnected")
     assert hooks.calls[-1] == ("reauth", did)
@@ -117,14 +118,14 @@ def test_a_disconnected_login_is_dead_at_the_pds_and_here(rig, database, hooks, 
 def test_disconnecting_twice_is_no_error(rig, pds_account):
     did = rig.sign_in(pds_account).account.did
     for _ in range(2):
-        assert rig.run(lambda parts: parts.sessions.disconnect(did)) is True
+        assert rig.run(lambda parts: parts.sessions.disconnect(did, by(did))) is True
 
 
 def test_a_pds_that_is_away_keeps_nobody_from_disconnecting(rig, database, pds, pds_account):
     did = rig.sign_in(pds_account).account.did
     pds.stop()
     try:
-        assert rig.run(lambda parts: parts.sessions.disconnect(did)) is False
+        assert rig.run(lambda parts: parts.sessions.disconnect(did, by(did))) is False
     finally:
         pds.start()
     assert session_row(database).sealed is None
@@ -132,7 +133,7 @@ def test_a_pds_that_is_away_keeps_nobody_from_disconnecting(rig, database, pds, 
 
 def test_after_a_disconnect_a_sign_in_connects_again(rig, pds_account):
     did = rig.sign_in(pds_account).account.did
-    rig.run(lambda parts: parts.sessions.disconnect(did))
+    rig.run(lambda parts: parts.sessions.disconnect(did, by(did)))
     rig.sign_in(pds_account)
     assert ask(rig, did) == 200
 

@@ -7,11 +7,13 @@ from pydantic import SecretStr
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import OperationalError
 
+from eventstore.unit_of_work import EventLog
 from identity.errors import SessionUnavailableError, SignInRequiredError
 from identity.pds_sessions import PdsSessions
 from identity.seal import Seal
 from identity.session_rows import LEASE, SessionKind, pds_session
 from identity.tokens import Tokens
+from tests.identity.conftest import by
 from tests.identity.fake_pds import DID, ORIGIN, FakePds, error
 
 GET_SESSION = "com.atproto.server.getSession"
@@ -33,7 +35,9 @@ def sessions(database, seal, hooks, fake, clock):
 
 def made(database, seal, hooks, answer):
     http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    return PdsSessions(database, seal, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in)
+    return PdsSessions(
+        EventLog(database), seal, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in
+    )
 
 
 def keep(database, sessions, fake, clock):
@@ -304,7 +308,7 @@ def test_who_crashed_with_the_lease_holds_the_others_up_until_it_ends(sessions, 
 
 def test_waiting_for_another_process_is_bounded(database, seal, hooks, fake, clock):
     sessions = PdsSessions(
-        database,
+        EventLog(database),
         seal,
         httpx.AsyncClient(transport=httpx.MockTransport(fake)),
         on_reauth=hooks.on_reauth,
@@ -415,17 +419,17 @@ def test_a_login_that_could_not_be_kept_alive_is_due_again_unless_it_is_over(ses
 
 def test_a_session_is_given_back_with_its_refresh_token(sessions, fake, database, hooks):
     fake.on_delete = httpx.Response(200)
-    assert asyncio.run(sessions.disconnect(DID)) is True
+    assert asyncio.run(sessions.disconnect(DID, by(DID))) is True
     assert (row(database).sealed, row(database).last_error) == (None, "disconnected")
     assert hooks.calls == [("reauth", DID)]
     assert fake.deleted == [f"Bearer {fake.refresh}"]
-    assert asyncio.run(sessions.disconnect(DID)) is True
+    assert asyncio.run(sessions.disconnect(DID, by(DID))) is True
 
 
 @pytest.mark.parametrize("answer", [error("Boom", 500), httpx.ReadTimeout("slow")])
 def test_a_session_that_the_pds_does_not_take_back_ends_here_all_the_same(sessions, fake, database, answer):
     fake.on_delete = answer
-    assert asyncio.run(sessions.disconnect(DID)) is False
+    assert asyncio.run(sessions.disconnect(DID, by(DID))) is False
     assert row(database).sealed is None
 
 
@@ -447,7 +451,7 @@ def test_nobody_renews_what_is_being_given_back(database, seal, hooks, clock):
         keep(database, sessions, fake, clock)
         renewal = asyncio.create_task(sessions.refresh(DID, 1))
         await arrived.wait()
-        ended = asyncio.create_task(sessions.disconnect(DID))
+        ended = asyncio.create_task(sessions.disconnect(DID, by(DID)))
         go_on.set()
         assert (await renewal).generation == 2
         assert await ended is True

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import MetaData, select, update
 from sqlalchemy.engine import make_url
 
+from eventstore.unit_of_work import EventLog
 from identity.accounts import Accounts
 from identity.addresses import AddressPolicy, public_client
 from identity.app_password import AppPasswordSignIn
@@ -29,7 +30,7 @@ from identity.resolution import Resolver
 from identity.session_calls import create_session
 from identity.session_rows import pds_session
 from identity.sign_in import SignIns
-from tests.identity.conftest import KEY
+from tests.identity.conftest import KEY, by
 from tests.identity.fake_pds import DID, ORIGIN, FakePds, error
 
 pytestmark = pytest.mark.pds
@@ -43,16 +44,15 @@ def signed(database, seal, hooks, pds):
     @asynccontextmanager
     async def opened():
         async with public_client(AddressPolicy([pds.url, pds.plc_url])) as http:
+            log = EventLog(database)
             sessions = PdsSessions(
-                database, seal, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in
+                log, seal, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in
             )
             accounts, credentials = Accounts(database), Credentials(database)
             made = SimpleNamespace(
                 sessions=sessions,
                 resolver=Resolver(pds.plc_url, [pds.url], http),
-                sign_ins=SignIns(
-                    database, http, sessions=sessions, accounts=accounts, credentials=credentials
-                ),
+                sign_ins=SignIns(log, http, sessions=sessions, accounts=accounts, credentials=credentials),
             )
             made.app_password = AppPasswordSignIn(http, resolver=made.resolver, sign_ins=made.sign_ins)
             made.sign_in = made.app_password.sign_in
@@ -70,7 +70,7 @@ def run(signed, story):
 
 
 def sign_in(signed, identifier, password):
-    return run(signed, lambda made: made.sign_in(identifier, SecretStr(password)))
+    return run(signed, lambda made: made.sign_in(identifier, SecretStr(password), by=by))
 
 
 def ask(signed, did):

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from aggregates.account import Account
+from eventstore.envelope import Envelope
 from outbox.delivery import Outcome
 from outbox.lanes import park_lane
 from outbox.operators import (
@@ -14,7 +16,6 @@ from outbox.operators import (
     UnknownTargetError,
     Which,
     count,
-    operator_action,
     perform,
 )
 from outbox.tables import mirror_lane
@@ -23,7 +24,8 @@ from tests.outbox.rig import Rig, answered, refused
 from tests.outbox.rows import lane_row
 
 pytestmark = pytest.mark.anyio
-OPERATOR = Operator("did:plc:admin", "because")
+ADMIN = "did:plc:admin"
+OPERATOR = Operator(Envelope(ADMIN, "http", "request"), "because")
 
 
 async def rejected(desk: Rig, *numbers: int, error: str = "InvalidRecord", did: str | None = None) -> None:
@@ -39,10 +41,12 @@ def states(desk: Rig, *numbers: int) -> list[str]:
     return [desk.mirror(number).state for number in numbers]
 
 
-def written(desk: Rig) -> list[Any]:
+def written(desk: Rig, did: str = ADMIN) -> list[Any]:
+    """What the log says was done, in the stream of this account; who did it stands in the envelope."""
     with desk.database.read() as connection:
-        rows = connection.execute(select(operator_action).order_by(operator_action.c.id))
-        return [(row.actor, row.action, row.filter, row.affected, row.reason) for row in rows]
+        stream = desk.log.stream(connection, Account.create_id(did))
+    deeds = [(each.actor, each.event) for each in stream if isinstance(each.event, Account.OperatorActed)]
+    return [(actor, deed.action, deed.filter, deed.affected, deed.reason) for actor, deed in deeds]
 
 
 async def test_rejected_records_are_tried_again(desk: Rig) -> None:
@@ -51,11 +55,12 @@ async def test_rejected_records_are_tried_again(desk: Rig) -> None:
     assert states(desk, 1, 2) == ["rejected", "rejected"]
     assert written(desk) == []
 
-    assert perform(desk.database, Action.REDRIVE, Which(), OPERATOR) == 2
+    assert perform(desk.log, Action.REDRIVE, Which(), OPERATOR) == 2
 
     assert await desk.relay_once() == {Outcome.DELIVERED: 2}
-    assert written(desk) == [("did:plc:admin", "redrive", {}, 2, "because")]
-    assert perform(desk.database, Action.REDRIVE, Which(), OPERATOR) == 0
+    assert written(desk) == [(ADMIN, "redrive", {}, 2, "because")]
+    assert perform(desk.log, Action.REDRIVE, Which(), OPERATOR) == 0
+    assert written(desk)[1:] == [(ADMIN, "redrive", {}, 0, "because")]
 
 
 async def test_records_that_back_off_are_tried_at_once(desk: Rig) -> None:
@@ -63,7 +68,7 @@ async def test_records_that_back_off_are_tried_at_once(desk: Rig) -> None:
     desk.wire.faults += [refused]
     await desk.relay_once()
     assert desk.mirror().reason == "backoff"
-    perform(desk.database, Action.REDRIVE, Which(did=desk.did), OPERATOR)
+    perform(desk.log, Action.REDRIVE, Which(did=desk.did), OPERATOR)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
 
@@ -74,14 +79,14 @@ async def test_only_records_of_that_error_of_that_account_are_tried_again(desk: 
     await rejected(desk, 3, error="Invalid", did=BOB)
     which = Which(did=desk.did, error="Invalid")
     assert count(desk.database, Action.REDRIVE, which) == 1
-    assert perform(desk.database, Action.REDRIVE, which, OPERATOR) == 1
+    assert perform(desk.log, Action.REDRIVE, which, OPERATOR) == 1
     await desk.relay_once()
     assert states(desk, 1, 2, 3) == ["rejected", "delivered", "rejected"]
 
 
 async def test_what_is_tried_again_goes_behind_live_edits(desk: Rig) -> None:
     await rejected(desk, 1)
-    perform(desk.database, Action.REDRIVE, Which(), OPERATOR)
+    perform(desk.log, Action.REDRIVE, Which(), OPERATOR)
     desk.upload(2)
     desk.wire.sent.clear()
     await desk.relay_once()
@@ -92,16 +97,17 @@ async def test_what_is_tried_again_goes_behind_live_edits(desk: Rig) -> None:
 async def test_a_paused_account_is_sent_nothing_until_it_is_resumed(desk: Rig) -> None:
     which = Which(did=desk.did)
     assert count(desk.database, Action.PAUSE, which) == 1
-    assert perform(desk.database, Action.PAUSE, which, OPERATOR) == 1
+    assert perform(desk.log, Action.PAUSE, which, OPERATOR) == 1
     desk.upload()
     assert await desk.relay_once() == {}
     assert desk.mirror().reason == "paused"
     assert (count(desk.database, Action.PAUSE, which), count(desk.database, Action.RESUME, which)) == (0, 1)
 
-    assert perform(desk.database, Action.RESUME, which, OPERATOR) == 1
+    assert perform(desk.log, Action.RESUME, which, OPERATOR) == 1
 
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
-    assert [row[1:4] for row in written(desk)] == [
+    assert written(desk) == []
+    assert [row[1:4] for row in written(desk, desk.did)] == [
         ("pause", {"did": desk.did}, 1),
         ("resume", {"did": desk.did}, 1),
     ]
@@ -109,11 +115,11 @@ async def test_a_paused_account_is_sent_nothing_until_it_is_resumed(desk: Rig) -
 
 async def test_a_paused_host_holds_all_of_its_accounts(desk: Rig) -> None:
     desk.sign_in(BOB)
-    assert perform(desk.database, Action.PAUSE, Which(host=desk.pds.url), OPERATOR) == 2
+    assert perform(desk.log, Action.PAUSE, Which(host=desk.pds.url), OPERATOR) == 2
     desk.upload(1)
     desk.upload(2, did=BOB)
     assert await desk.relay_once() == {}
-    assert perform(desk.database, Action.RESUME, Which(host=desk.pds.url), OPERATOR) == 2
+    assert perform(desk.log, Action.RESUME, Which(host=desk.pds.url), OPERATOR) == 2
     assert await desk.relay_once() == {Outcome.DELIVERED: 2}
 
 
@@ -124,7 +130,7 @@ async def test_accounts_that_may_be_back_are_probed(desk: Rig) -> None:
         park_lane(connection, desk.did, "account_inactive")
         park_lane(connection, BOB)  # for this one only a sign-in helps
     assert count(desk.database, Action.PROBE, Which(host=desk.pds.url)) == 1
-    assert perform(desk.database, Action.PROBE, Which(host=desk.pds.url), OPERATOR) == 1
+    assert perform(desk.log, Action.PROBE, Which(host=desk.pds.url), OPERATOR) == 1
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
     assert lane_row(desk.database, BOB).state == "auth_required"
 
@@ -135,16 +141,48 @@ async def test_what_is_not_known_is_refused_and_not_written_down(desk: Rig, whic
         with pytest.raises(UnknownTargetError):
             count(desk.database, action, which)
         with pytest.raises(UnknownTargetError):
-            perform(desk.database, action, which, OPERATOR)
+            perform(desk.log, action, which, OPERATOR)
     assert written(desk) == []
 
 
 async def test_nobody_pauses_everybody_by_mistake(desk: Rig) -> None:
     with pytest.raises(TooWideError):
-        perform(desk.database, Action.PAUSE, Which(), OPERATOR)
+        perform(desk.log, Action.PAUSE, Which(), OPERATOR)
     with desk.database.write() as connection:
         assert (
             connection.execute(update(mirror_lane).where(mirror_lane.c.paused).values(paused=False)).rowcount
             == 0
         )
     assert written(desk) == []
+
+
+async def test_each_part_of_a_large_redrive_is_written_down_with_it(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.operators.RECORDS_AT_ONCE", 2)
+    desk.sign_in(BOB)
+    await rejected(desk, 1, 2)
+    await rejected(desk, 3, did=BOB)
+    assert perform(desk.log, Action.REDRIVE, Which(host=desk.pds.url), OPERATOR) == 3
+    assert [row[2:4] for row in written(desk)] == [({"host": desk.pds.url}, 2), ({"host": desk.pds.url}, 1)]
+    assert await desk.relay_once() == {Outcome.DELIVERED: 3}
+
+
+async def test_nothing_is_done_that_the_log_does_not_say(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    await rejected(desk, 1)
+
+    def broken(*_args: object, **_fields: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Account, "note_operator", broken)
+    for action in (Action.REDRIVE, Action.PAUSE):
+        with pytest.raises(ZeroDivisionError):
+            perform(desk.log, action, Which(did=desk.did), OPERATOR)
+    assert states(desk, 1) == ["rejected"]
+    assert not lane_row(desk.database, desk.did).paused
+
+
+async def test_what_an_operator_did_gives_the_relay_nothing_to_do(desk: Rig) -> None:
+    perform(desk.log, Action.REDRIVE, Which(), OPERATOR)
+    with desk.database.read() as connection:
+        assert ADMIN not in connection.scalars(select(mirror_lane.c.did)).all()

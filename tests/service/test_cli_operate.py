@@ -9,8 +9,9 @@ from click.testing import CliRunner, Result
 from sqlalchemy import select, update
 
 from outbox.lanes import resume_lane
-from outbox.operators import operator_action
 from outbox.tables import mirror_lane, mirror_target
+from projections.audit import AuditFilter, audit_page
+from projections.history import HistoryEntry
 from service.bootstrap import Application
 from service.cli import main
 from service.settings import PREFIX
@@ -35,11 +36,21 @@ def typed(tape: Application, monkeypatch: pytest.MonkeyPatch) -> Type:
 
 
 def written(tape: Application) -> list[Any]:
+    """What the history says operators did, and in whose account it stands."""
     with tape.database.read() as connection:
-        return [
-            (row.action, row.filter, row.affected, row.reason, row.actor.split(":")[0])
-            for row in connection.execute(select(operator_action).order_by(operator_action.c.id))
-        ]
+        rows = audit_page(connection, AuditFilter(type="OperatorActed")).items
+    return [
+        (
+            *(told(row).get(name) for name in ("action", "filter", "affected", "reason")),
+            row.actor.split(":")[0],
+            row.did.split(":")[0],
+        )
+        for row in reversed(rows)
+    ]
+
+
+def told(row: HistoryEntry) -> dict[str, Any]:
+    return {change["field"]: change["after"] for change in row.changes}
 
 
 def test_redrive_says_what_it_would_do_and_does_it(typed: Type, tape: Application) -> None:
@@ -54,8 +65,8 @@ def test_redrive_says_what_it_would_do_and_does_it(typed: Type, tape: Applicatio
         row = connection.execute(select(mirror_target)).one()
     assert (row.failed_gen, row.backfill) == (0, True)
     assert written(tape) == [
-        ("redrive", {"error": "Other"}, 0, None, "cli"),
-        ("redrive", {"did": ALICE}, 1, "mended", "cli"),
+        ("redrive", {"error": "Other"}, 0, None, "cli", "cli"),
+        ("redrive", {"did": ALICE}, 1, "mended", "cli", "did"),
     ]
 
 

@@ -147,17 +147,22 @@ def test_old_answers_are_forgotten(application: Application) -> None:
 def test_long_ended_credentials_are_forgotten(application: Application) -> None:
     credentials = application.services.credentials
 
-    def token(name: str, expires_in: timedelta | None) -> SecretStr:
+    def token(name: str, expires_in: timedelta | None) -> str:
         with application.database.write() as connection:
-            return credentials.issue(
+            issued = credentials.issue(
                 connection, did="did:plc:a", kind=CredentialKind.API, name=name, expires_in=expires_in
             )
+        return issued.id
+
+    def revoke(credential_id: str) -> None:
+        with application.database.write() as connection:
+            assert credentials.revoke(connection, did="did:plc:a", credential_id=credential_id)
 
     token("for ever", None)
     token("expired", timedelta(days=-29))
     token("long expired", timedelta(days=-31))
-    credentials.revoke(token("revoked", None))
-    credentials.revoke(token("long revoked", None))
+    revoke(token("revoked", None))
+    revoke(token("long revoked", None))
     with application.database.write() as connection:
         long_ago = application.database.now(connection) - timedelta(days=31)
         connection.execute(

@@ -14,8 +14,8 @@ def test_the_page_of_events_is_the_one_that_the_classes_give() -> None:
 
 def test_the_page_of_events_names_every_event() -> None:
     names = {event.__name__ for event in events_page.event_classes()}
-    assert {"Created", "MetadataUpdated", "Undeleted"} <= names
-    assert len(names) == 17
+    assert {"Created", "MetadataUpdated", "Undeleted", "TakenDown"} <= names
+    assert {"SignedIn", "Left"} <= {event.__name__ for event in events_page.account_event_classes()}
 
 
 def test_the_page_of_routes_is_the_one_that_the_api_gives() -> None:

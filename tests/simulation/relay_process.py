@@ -55,7 +55,7 @@ class Bytes:
 def sessions_of(log: EventLog, http: httpx.AsyncClient) -> PdsSessions:
     """The logins that the database keeps."""
     lanes = LanesOfAccounts(log.database)
-    return PdsSessions(log.database, seal(), http, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in)
+    return PdsSessions(log, seal(), http, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in)
 
 
 class RelayProcess:

@@ -35,11 +35,11 @@ class AuditQuery(BaseModel):
 
 
 class AuditRow(BaseModel):
-    """One event, and whose track it changed."""
+    """One event, and whose track it changed; an account's own, such as a sign-in, has no track."""
 
     position: int
     did: str
-    track_id: int
+    track_id: int | None
     version: int
     type: str
     actor: str

@@ -15,6 +15,7 @@ from api.caller import Parts, refuse_cross_site, token_of
 from api.documented import TEXT, either, errors
 from api.json_response import AsciiJsonResponse
 from api.refusals import MissingPartError, NotSignedInHereError
+from api.request_id import over_http
 from api.services import Services
 from identity.app_password import AppPasswordSignIn
 from identity.credentials import CredentialKind, Scope
@@ -131,6 +132,7 @@ async def _sign_in(body: Body, door: AppPasswordSignIn, scope: Scope) -> SignedI
         name=(body.text("name") or "app password")[:NAME_LENGTH].replace("\0", ""),
         scope=scope,
         expires_in=timedelta(days=_days(body)),
+        by=over_http,
     )
 
 
@@ -168,7 +170,7 @@ def _end(request: Request, parts: Services, did: str | None) -> list[SecretStr]:
     staying = [token for token, who in here if did not in {None, who.did}]
     for token, who in here:
         if token not in staying and who.kind is CredentialKind.BROWSER:
-            parts.credentials.revoke(token)
+            parts.access.end(who.did, who.credential_id, by=over_http)
     return staying
 
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 from api.caller import Parts, SignedIn, Writer
 from api.documented import errors
 from api.json_response import AsciiJsonResponse
+from api.request_id import over_http
 
 router = APIRouter(tags=["account"])
 
@@ -46,7 +47,7 @@ def read_me(principal: SignedIn, parts: Parts) -> Response:
 @router.post("/me/disconnect", response_model=DisconnectedBody, responses=errors(401, 403, 503))
 async def disconnect(principal: Writer, parts: Parts) -> Response:
     """End this service's access to the caller's PDS; edits go on to gather until the next sign-in."""
-    revoked = await parts.disconnect(principal.did)
+    revoked = await parts.disconnect(principal.did, over_http(principal.did))
     body = DisconnectedBody(
         message="disconnected: nothing more is written until you sign in", revoked=revoked
     )

@@ -9,10 +9,9 @@ from api.commands.migrate_all import migrate_all
 from api.documented import either, errors
 from api.json_response import AsciiJsonResponse
 from api.migration_report import MigrationBody, migration_report
-from api.request_id import request_id
+from api.request_id import over_http
 from api.services import Services
 from api.turns import Turns
-from eventstore.envelope import Envelope
 
 router = APIRouter(tags=["records"])
 
@@ -34,7 +33,7 @@ async def migrate_everything(request: Request, principal: Writer, parts: Parts) 
     turns: Turns = request.app.state.turns
     async with received(request, parts.staging, {}) as body:
         failed_too = body.flag("retry_failed")
-    envelope = Envelope(actor=principal.did, via="http", request_id=request_id.get())
+    envelope = over_http(principal.did)
     async with turns.of(principal.did):
         asked = await run_in_threadpool(
             migrate_all, parts.log, principal.did, envelope, failed_too=failed_too

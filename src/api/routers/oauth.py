@@ -13,6 +13,7 @@ from api.caller import Parts
 from api.documented import errors
 from api.errors import INTERNAL, message_of, reply_for, response_to
 from api.refusals import ApiError, MissingPartError, NotAConfidentialClientError, SignInUnavailableError
+from api.request_id import over_http
 from api.services import Services
 from api.sign_in_page import leading_page, sign_in_page, wants_page
 from identity.errors import IdentityError
@@ -127,7 +128,7 @@ async def _finished(
     request: Request, parts: Services, query: CallbackQuery, cookie: SecretStr | None
 ) -> Response:
     returned = Returned(query.state, query.iss, query.code, query.error, query.error_description)
-    signed_in, return_to = await _door(parts).finish(returned, cookie)
+    signed_in, return_to = await _door(parts).finish(returned, cookie, by=over_http)
     tokens = await run_in_threadpool(
         seat_first, request, parts, signed_in.token, signed_in.account.did, ends_older=True
     )

@@ -21,6 +21,7 @@ from api.ops_bodies import (
     lane_rows,
 )
 from api.paging import USUAL_PAGE, cursor_of, limit_of
+from api.request_id import over_http
 from api.services import Services
 from identity.credentials import Principal
 from outbox import overview
@@ -114,7 +115,7 @@ def _operate(admin: Principal, parts: Services, wanted: OperationBody) -> Respon
     if wanted.dry_run:
         affected = count(parts.database, wanted.action, which)
     else:
-        affected = perform(parts.database, wanted.action, which, Operator(admin.did, wanted.reason))
+        affected = perform(parts.log, wanted.action, which, Operator(over_http(admin.did), wanted.reason))
         parts.wake()
     return _json(OperatedBody(action=wanted.action, affected=affected, dry_run=wanted.dry_run))
 

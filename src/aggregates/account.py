@@ -1,0 +1,128 @@
+"""One account as it was used here: the audit of people, and of operators who did something to it or from it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from eventsourcing.domain import Aggregate
+
+from aggregates import account_events as events
+
+
+class Account(Aggregate, created_event_name="Created"):
+    """One account. Its tokens are rows elsewhere: here they have ids, names and times, and are nobody's secret."""
+
+    TOPIC = "account"
+
+    # Events, in the order of an account's life.
+
+    Event = events.AccountEvent
+    Created = events.Opened
+    SignedIn = events.SignedIn
+    SignedOut = events.SignedOut
+    Disconnected = events.Disconnected
+    TokenIssued = events.TokenIssued
+    TokenRevoked = events.TokenRevoked
+    OperatorActed = events.OperatorActed
+    LeaveRequested = events.LeaveRequested
+    Left = events.Left
+
+    # State.
+
+    did: str
+
+    def __init__(self) -> None:
+        """Begin with nobody signed in."""
+        self.connected = False
+        self.sessions: dict[str, datetime | None] = {}
+        self.tokens: dict[str, datetime | None] = {}
+        self.leaving_since: datetime | None = None
+
+    @classmethod
+    def open(cls, *, did: str, at: datetime) -> "Account":
+        """Begin the stream of an account."""
+        return cls._create(cls.Created, timestamp=at, did=did)
+
+    @staticmethod
+    def create_id(did: str) -> UUID:
+        """Give the aggregate id that belongs to a DID, or to the name of an operator without one."""
+        return uuid5(NAMESPACE_URL, f"mastertape:account:{did}")
+
+    # Commands. `at` is the time of the command.
+
+    def sign_in(
+        self,
+        session_id: str,
+        *,
+        method: str,
+        handle: str,
+        pds_url: str,
+        name: str,
+        scope: str,
+        expires_at: datetime | None,
+        at: datetime,
+    ) -> None:
+        """Note a session that a proof at the PDS began."""
+        self.trigger_event(
+            Account.SignedIn,
+            method=method,
+            handle=handle,
+            pds_url=pds_url,
+            session_id=session_id,
+            name=name,
+            scope=scope,
+            expires_at=expires_at,
+            timestamp=at,
+        )
+
+    def sign_out(self, session_id: str, *, at: datetime) -> None:
+        """End a session; one that has ended, or is another's, is no change."""
+        if session_id in self.sessions:
+            self.trigger_event(Account.SignedOut, session_id=session_id, timestamp=at)
+
+    def disconnect(self, *, revoked: bool, at: datetime) -> None:
+        """Note that the login at the PDS was given back; again is no change."""
+        if self.connected:
+            self.trigger_event(Account.Disconnected, revoked=revoked, timestamp=at)
+
+    def issue_token(
+        self, token_id: str, *, name: str, scope: str, expires_at: datetime | None, at: datetime
+    ) -> None:
+        """Note a token for programs."""
+        self.trigger_event(
+            Account.TokenIssued,
+            token_id=token_id,
+            name=name,
+            scope=scope,
+            expires_at=expires_at,
+            timestamp=at,
+        )
+
+    def revoke_token(self, token_id: str, *, at: datetime) -> None:
+        """End a token; one that has ended, or is another's, is no change."""
+        if token_id in self.tokens:
+            self.trigger_event(Account.TokenRevoked, token_id=token_id, timestamp=at)
+
+    def note_operator(
+        self, action: str, which: Mapping[str, Any], *, affected: int, reason: str | None, at: datetime
+    ) -> None:
+        """Note what an operator did. That it changed nothing is no reason to keep quiet about it."""
+        self.trigger_event(
+            Account.OperatorActed,
+            action=action,
+            filter=dict(which),
+            affected=affected,
+            reason=reason,
+            timestamp=at,
+        )
+
+    def request_leave(self, *, at: datetime) -> None:
+        """Begin to leave; again is no change."""
+        if self.leaving_since is None:
+            self.trigger_event(Account.LeaveRequested, timestamp=at)
+
+    def leave(self, left_over: Mapping[str, Any], *, at: datetime) -> None:
+        """Be gone; who did not ask to leave, or has left already, is not."""
+        if self.leaving_since is not None:
+            self.trigger_event(Account.Left, left_over=dict(left_over), timestamp=at)

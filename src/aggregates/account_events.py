@@ -1,0 +1,129 @@
+"""What people and operators did: the events of an account. Their topics and fields are stored data, and hold no secret."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from eventsourcing.domain import Aggregate
+
+if TYPE_CHECKING:
+    from aggregates.account import Account
+
+
+class AccountEvent(Aggregate.Event):
+    """What every event of an account has in common."""
+
+    def apply(self, aggregate: Any) -> None:
+        self.assign(aggregate)
+
+    def assign(self, account: "Account") -> None:
+        """Set what this event changes. No clock, no I/O, no refusal."""
+
+
+class Opened(AccountEvent, Aggregate.Created):
+    """The first thing happened that is to be kept of this account, or of an operator without one: the next event says what."""
+
+    TOPIC = "account.opened.v1"
+    did: str
+
+    def assign(self, account: "Account") -> None:
+        account.did = self.did
+
+
+class SignedIn(AccountEvent):
+    """Somebody proved at the account's PDS who they are; the session may do `scope`."""
+
+    TOPIC = "account.signed_in.v1"
+    method: str
+    handle: str
+    pds_url: str
+    session_id: str
+    name: str
+    scope: str
+    expires_at: datetime | None
+
+    def assign(self, account: "Account") -> None:
+        account.connected = True
+        _forget_ended(account.sessions, self.timestamp)
+        account.sessions[self.session_id] = self.expires_at
+
+
+class SignedOut(AccountEvent):
+    """One session here ended; the login at the PDS goes on, and the relay with it."""
+
+    TOPIC = "account.signed_out.v1"
+    session_id: str
+
+    def assign(self, account: "Account") -> None:
+        account.sessions.pop(self.session_id, None)
+
+
+class Disconnected(AccountEvent):
+    """The login at the PDS was given back and forgotten; `revoked` says whether the PDS confirmed that."""
+
+    TOPIC = "account.disconnected.v1"
+    revoked: bool
+
+    def assign(self, account: "Account") -> None:
+        account.connected = False
+
+
+class TokenIssued(AccountEvent):
+    """A token for programs was given out; only its owner has it."""
+
+    TOPIC = "account.token_issued.v1"
+    token_id: str
+    name: str
+    scope: str
+    expires_at: datetime | None
+
+    def assign(self, account: "Account") -> None:
+        _forget_ended(account.tokens, self.timestamp)
+        account.tokens[self.token_id] = self.expires_at
+
+
+class TokenRevoked(AccountEvent):
+    """A token for programs was ended before its time."""
+
+    TOPIC = "account.token_revoked.v1"
+    token_id: str
+
+    def assign(self, account: "Account") -> None:
+        account.tokens.pop(self.token_id, None)
+
+
+class OperatorActed(AccountEvent):
+    """An operator intervened: what was done, to whom, how many it changed, and why; the envelope says who."""
+
+    TOPIC = "account.operator_acted.v1"
+    action: str
+    filter: dict[str, Any]
+    affected: int
+    reason: str | None
+
+
+class LeaveRequested(AccountEvent):
+    """The owner wants every record removed from the PDS, and then to be gone from here."""
+
+    TOPIC = "account.leave_requested.v1"
+
+    def assign(self, account: "Account") -> None:
+        account.leaving_since = self.timestamp
+
+
+class Left(AccountEvent):
+    """Nothing of ours is left on the PDS but `left_over`; login, sessions and tokens are gone, and bytes are free to be swept."""
+
+    TOPIC = "account.left.v1"
+    left_over: dict[str, Any]
+
+    def assign(self, account: "Account") -> None:
+        account.leaving_since = None
+        account.connected = False
+        account.sessions.clear()
+        account.tokens.clear()
+
+
+def _forget_ended(expiries: dict[str, datetime | None], now: datetime) -> None:
+    """Keep no more than can still be ended: nothing says so when a time is over."""
+    for ended in [each for each, expiry in expiries.items() if expiry is not None and expiry <= now]:
+        del expiries[ended]

@@ -1,0 +1,48 @@
+"""What a restored database believes of logins and tokens: some of it was used up, or taken back, since."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, func, or_, select, update
+
+from identity.credentials import credential
+from identity.session_rows import SessionKind, SessionStatus, pds_session
+
+
+def active_dids(connection: Connection, kind: SessionKind) -> Sequence[str]:
+    """Give the accounts with a login of this kind."""
+    session = pds_session.c
+    active = select(session.did).where(
+        session.kind == kind.value, session.status == SessionStatus.ACTIVE.value
+    )
+    return connection.scalars(active.order_by(session.did)).all()
+
+
+def forget_logins(connection: Connection, kind: SessionKind, reason: str, now: datetime) -> None:
+    """Forget the tokens of these logins, and tell their PDSes nothing: who signs in anew replaces them."""
+    connection.execute(
+        update(pds_session)
+        .where(pds_session.c.kind == kind.value, pds_session.c.status == SessionStatus.ACTIVE.value)
+        .values(
+            status=SessionStatus.REAUTH_REQUIRED.value,
+            sealed=None,
+            access_expires_at=None,
+            refresh_until=None,
+            refresh_owner=None,
+            last_error=reason,
+            updated_at=now,
+        )
+    )
+
+
+def usable_tokens(connection: Connection, now: datetime) -> int:
+    """Count the tokens of ours that open something."""
+    unexpired = or_(credential.c.expires_at.is_(None), credential.c.expires_at > now)
+    works = select(func.count()).where(credential.c.revoked_at.is_(None), unexpired)
+    return connection.scalar(works) or 0
+
+
+def revoke_tokens(connection: Connection, now: datetime) -> None:
+    """End all of them."""
+    working = update(credential).where(credential.c.revoked_at.is_(None))
+    connection.execute(working.values(revoked_at=now))

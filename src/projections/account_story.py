@@ -1,0 +1,24 @@
+"""What an event of an account says, as history tells it: the event's own fields. It sets no state that is shown elsewhere."""
+
+from dataclasses import fields
+from datetime import datetime
+from typing import Any, Final
+
+from eventsourcing.domain import Aggregate
+
+from aggregates.account_events import AccountEvent
+
+ENVELOPE: Final = frozenset(field.name for field in fields(Aggregate.Created))
+
+
+def told(event: AccountEvent) -> list[dict[str, Any]]:
+    """List its fields, each as a change from nothing."""
+    return [
+        {"field": name, "before": None, "after": _plain(value)}
+        for name, value in vars(event).items()
+        if name not in ENVELOPE and value is not None
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
