@@ -1,0 +1,94 @@
+"""Bytes that are missing or damaged here, from the blobs that artists have at their PDSes: the CID proves them."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode
+
+import httpx
+from sqlalchemy import select
+
+from identity.addresses import AddressPolicy
+from identity.errors import IdentityError
+from identity.fetching import fetched
+from outbox.tables import mirror_lane
+from outbox.threads import in_thread
+from projections.media_references import media_references
+from projections.tracks import tracks
+from replay.media_check import MediaFinding, MediaKind
+from storage.media import Media, give_up
+from storage.upload import Staged, Staging
+
+GET_BLOB: Final = "com.atproto.sync.getBlob"
+FETCH_SECONDS: Final = 900.0
+DAMAGED: Final = "its bytes were damaged and have been fetched again"
+
+
+@dataclass(frozen=True)
+class _Blob:
+    """Where the bytes may be had, and what they are."""
+
+    did: str
+    host: str
+    mime: str
+    size: int
+
+
+class MediaRepair:
+    """Fetches what a check has found; what no PDS has stays as it is."""
+
+    def __init__(self, storage: Media, http: httpx.AsyncClient, policy: AddressPolicy, staging: Path) -> None:
+        self._storage = storage
+        self._http = http
+        self._policy = policy
+        self._staging = staging
+
+    async def repair(self, finding: MediaFinding) -> bool:
+        """Have the bytes live again, and say whether they are."""
+        for blob in await in_thread(self._blobs, finding.cid):
+            staged = await self._fetched(finding.cid, blob)
+            if staged is not None:
+                with staged:
+                    await in_thread(self._keep, finding, staged, blob)
+                return True
+        return False
+
+    async def _fetched(self, cid: str, blob: _Blob) -> Staged | None:
+        """Give the bytes of this CID in a file, or nothing."""
+        url = f"{blob.host}/xrpc/{GET_BLOB}?{urlencode({'did': blob.did, 'cid': cid})}"
+        with Staging(self._staging, blob.size) as staging:
+            try:
+                async with fetched(
+                    self._http, self._policy, url, limit=blob.size, seconds=FETCH_SECONDS
+                ) as chunks:
+                    async for chunk in chunks:
+                        await asyncio.to_thread(staging.write, chunk)
+            except (httpx.HTTPError, IdentityError, TimeoutError):
+                return None
+            staged = staging.finish()
+        if staged.cid == cid:
+            return staged
+        staged.close()
+        return None
+
+    def _keep(self, finding: MediaFinding, staged: Staged, blob: _Blob) -> None:
+        if finding.kind is not MediaKind.MISSING and finding.key is not None:
+            with self._storage.database.write() as connection:
+                give_up(connection, [finding.key], DAMAGED)
+        with staged.open() as source:
+            self._storage.add(finding.cid, source, staged.size, blob.mime)
+
+    def _blobs(self, cid: str) -> Sequence[_Blob]:
+        """Give the accounts whose tracks have this audio, and are known to have a PDS."""
+        names = media_references.c
+        query = (
+            select(names.did, mirror_lane.c.host, tracks.c.audio_mime, tracks.c.audio_size)
+            .join(tracks, tracks.c.track_id == names.track_id)
+            .join(mirror_lane, mirror_lane.c.did == names.did)
+            .where(names.cid == cid, tracks.c.audio_cid == cid, mirror_lane.c.host != "")
+            .distinct()
+        )
+        with self._storage.database.read() as connection:
+            return [_Blob(*row) for row in connection.execute(query)]
