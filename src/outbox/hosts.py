@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
+from eventstore.schema import UtcDateTime
 from outbox.backoff import backoff
 from outbox.pacing import BACKFILL_KEEPS, LIVE_KEEPS, Budget
 from outbox.tables import pds_host
@@ -36,7 +37,17 @@ TRIES: Final = 5
 
 Changes = dict[str, Any]
 
+
+def is_open_behind_live(now: ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Whether a host may be asked what can wait: live work has the rest of its budget."""
+    host = pds_host.c
+    return and_(~host.paused, host.retry_at <= now, host.paced_until <= now, host.backfill_after <= now)
+
+
 _HOST: Final = select(pds_host).where(pds_host.c.host == bindparam("of_host"))
+_MAY_BE_ASKED: Final = select(pds_host.c.host).where(
+    pds_host.c.host == bindparam("of_host"), is_open_behind_live(bindparam("now", type_=UtcDateTime))
+)
 _HOST_LOCKED: Final = _HOST.with_for_update(skip_locked=True)
 _CHANGE: Final = update(pds_host).where(pds_host.c.host == bindparam("of_host"))
 
@@ -62,6 +73,13 @@ def breaker_state(host: Any, now: datetime) -> str:
     if host.breaker == CLOSED:
         return CLOSED
     return OPEN if host.retry_at > now else HALF_OPEN
+
+
+def has_room_behind_live(database: Database, host: str) -> bool:
+    """Whether the host may be asked what can wait, just now."""
+    with database.read() as connection:
+        may = connection.scalar(_MAY_BE_ASKED, {"of_host": host, "now": database.now(connection)})
+        return may is not None
 
 
 def lanes_at_once(host: Any) -> int:

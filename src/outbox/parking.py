@@ -96,6 +96,14 @@ def probe_now(connection: Connection, did: str, now: datetime, *, operator: bool
     )
 
 
+def look_for_account(connection: Connection, did: str, now: datetime) -> None:
+    """Have the account of a lane that works, or waits for it, looked at: somebody says that it is not as it was."""
+    here = and_(
+        lane_columns.did == did, lane_columns.state.in_((READY, *PROBED)), lane_columns.probe_at > now
+    )
+    connection.execute(update(mirror_lane).where(here).values(probe_at=now))
+
+
 def look_for_unanswered(database: Database) -> None:
     """Have the accounts looked for whose lanes have long been due at a host that nobody may ask now."""
     with database.read() as connection:

@@ -50,6 +50,13 @@ class Directory(Protocol):
         """Give the account's PDS, or None when nobody knows the account; raises DirectoryUnavailableError."""
 
 
+class Addresses(Protocol):
+    """Where a host may be connected to, when it is not by a request of ours."""
+
+    async def of(self, origin: str) -> str:
+        """Give an address of this origin that was judged, as a host name or IP address; raises when there is none."""
+
+
 class AudioSource(Protocol):
     """The bytes that a blob is made from."""
 

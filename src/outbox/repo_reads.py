@@ -3,8 +3,11 @@
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from eventstore.database import Database
 from outbox.dag_cbor import is_record_cid
+from outbox.hosts import Word, has_room_behind_live, note_if_new
 from outbox.pds import Pds, Remote, RemoteUnknownError
+from outbox.threads import in_thread
 from outbox.verdict import UNREADABLE, Kind, Verdict
 
 LATEST_COMMIT: Final = "com.atproto.sync.getLatestCommit"
@@ -63,10 +66,37 @@ class RepoReads:
 
     async def _read(self, host: str, nsid: str, **params: str | None) -> Any:
         given = {name: value for name, value in params.items() if value is not None}
-        verdict = await self._pds.read(host, nsid, PAGE_SECONDS, given)
+        verdict = await self._ask(host, nsid, given)
         if verdict.kind is not Kind.DONE:
             raise RemoteUnknownError(verdict)
         return verdict.body
+
+    async def _ask(self, host: str, nsid: str, params: dict[str, str]) -> Verdict:
+        return await self._pds.read(host, nsid, PAGE_SECONDS, params)
+
+
+class PacedReads(RepoReads):
+    """Reads that go behind all that the relay sends.
+
+    A host is asked nothing while it is to be left alone, and what it tells of itself counts for breaker and budgets as
+    its answers to the relay do.
+    """
+
+    def __init__(self, pds: Pds, database: Database) -> None:
+        super().__init__(pds)
+        self._database = database
+
+    async def _ask(self, host: str, nsid: str, params: dict[str, str]) -> Verdict:
+        if not await in_thread(has_room_behind_live, self._database, host):
+            return LEFT_ALONE
+        verdict = await super()._ask(host, nsid, params)
+        word = Word.of(host, params.get("did", params.get("repo", "")), verdict)
+        await in_thread(note_if_new, self._database, word)
+        return verdict
+
+
+LEFT_ALONE: Final = Verdict(Kind.NOT_SENT, error="left_alone", message="the host is to be left alone for now")
+"""What is said of a host that was not asked."""
 
 
 def _record(entry: Any) -> tuple[str, Remote]:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
 
 from outbox.lanes import is_open, lane_columns, target_columns
 from outbox.parking import probe_now
 from outbox.pds import RecordKey
-from outbox.tables import PAST, blob_job, mirror_lane, mirror_target
+from outbox.tables import PAST, blob_job, mirror_lane, mirror_target, repo_scan
 from outbox.targets import wake_lane
 
 MOST_IN_A_STATEMENT: Final = 1000
@@ -76,3 +76,18 @@ def suspect_key(connection: Connection, key: RecordKey, now: datetime) -> None:
     )
     if track_id is not None:
         suspect(connection, [track_id], now)
+
+
+def rescan(connection: Connection, did: str) -> None:
+    """Have a repo looked through at the next scan, whatever its revision is."""
+    _rescan(connection, repo_scan.c.did == did)
+
+
+def rescan_host(connection: Connection, host: str) -> None:
+    """Have all repos of a host looked through."""
+    _rescan(connection, repo_scan.c.did.in_(select(lane_columns.did).where(lane_columns.host == host)))
+
+
+def _rescan(connection: Connection, which: ColumnElement[bool]) -> None:
+    """Forget how far they were looked through; one that never was is due anyway."""
+    connection.execute(update(repo_scan).where(which).values(rev=None, scanned_at=PAST))

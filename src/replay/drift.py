@@ -35,6 +35,8 @@ class Expected:
     cid: str | None
     waits: bool
     blob: str | None = None
+    seen: AbstractSet[str | None] = frozenset()
+    """What was found instead, and is in the log already: a CID, or None where it was gone."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Drift:
     track_id: int | None
     expected_cid: str | None
     found_cid: str | None
+    is_known: bool = False
+    """Whether the log says so already, so that somebody may decide on it."""
 
 
 def drifts_of(
@@ -53,10 +57,13 @@ def drifts_of(
     found: Mapping[str, Remote],
     *,
     ours: AbstractSet[str],
-    blobs: AbstractSet[str],
+    blobs: AbstractSet[str] | None,
     repo: RecordKey,
 ) -> Iterator[Drift]:
-    """Compare one collection of one repo, `found` by record key; `repo` says which, `ours` are the CIDs we ever sent."""
+    """Compare one collection of one repo, `found` by record key; `repo` says which, `ours` are the CIDs we ever sent.
+
+    Without `blobs` it is not asked whether those that records name are there.
+    """
     known = set()
     for each in expected:
         known.add(each.key.rkey)
@@ -64,14 +71,14 @@ def drifts_of(
         if kind is not None:
             remote = found.get(each.key.rkey)
             cid = remote.cid if remote is not None else None
-            yield Drift(kind, each.key, each.track_id, each.cid, cid)
+            yield Drift(kind, each.key, each.track_id, each.cid, cid, cid in each.seen)
     for rkey, remote in found.items():
         if rkey not in known and _is_ours(remote, ours):
             yield Drift(DriftKind.UNKNOWN, RecordKey(repo.did, repo.collection, rkey), None, None, remote.cid)
 
 
 def _kind(
-    expected: Expected, remote: Remote | None, ours: AbstractSet[str], blobs: AbstractSet[str]
+    expected: Expected, remote: Remote | None, ours: AbstractSet[str], blobs: AbstractSet[str] | None
 ) -> DriftKind | None:
     if expected.waits:
         return None
@@ -81,7 +88,7 @@ def _kind(
         return DriftKind.MISSING
     if remote.cid != expected.cid:
         return DriftKind.STALE if remote.cid in ours else DriftKind.FOREIGN_EDIT
-    if expected.op == PUT and expected.blob is not None and expected.blob not in blobs:
+    if expected.op == PUT and blobs is not None and expected.blob is not None and expected.blob not in blobs:
         return DriftKind.BLOB_MISSING
     return None
 

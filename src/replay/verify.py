@@ -58,23 +58,26 @@ async def verify(database: Database, reads: RepoReads, repos: Sequence[Repo]) ->
 
     async def one(repo: Repo) -> Verified:
         async with hosts[repo.host], room:
-            return await _verified(database, reads, repo)
+            try:
+                return await compared(database, reads, repo)
+            except RemoteUnknownError as error:
+                return Verified(repo, 0, problem=str(error))
 
     for done in asyncio.as_completed([one(repo) for repo in repos]):
         yield await done
 
 
-async def _verified(database: Database, reads: RepoReads, repo: Repo) -> Verified:
-    """Read the log before the PDS and after it: what was written meanwhile is not judged."""
+async def compared(database: Database, reads: RepoReads, repo: Repo, *, with_blobs: bool = True) -> Verified:
+    """Compare one repo; raises RemoteUnknownError when its PDS does not tell.
+
+    The log is read before the PDS and after it: what was written meanwhile is not judged.
+    """
     before, _ = await in_thread(_expected, database, repo)
-    try:
-        found = {
-            name: {rkey: remote async for rkey, remote in reads.records(repo.host, repo.did, name)}
-            for name in sorted({each.key.collection for each in before})
-        }
-        blobs = await reads.blobs(repo.host, repo.did)
-    except RemoteUnknownError as error:
-        return Verified(repo, 0, problem=str(error))
+    found = {
+        name: {rkey: remote async for rkey, remote in reads.records(repo.host, repo.did, name)}
+        for name in sorted({each.key.collection for each in before})
+    }
+    blobs = await reads.blobs(repo.host, repo.did) if with_blobs else None
     after, ours = await in_thread(_expected, database, repo)
     still = set(before)
     expected = [each if each in still else replace(each, waits=True) for each in after]
@@ -109,6 +112,7 @@ def _of(row: Any) -> Expected:
         cid=row.observed_cid,
         waits=row.is_open or row.acked_gen == 0,
         blob=_blob_in(body),
+        seen=frozenset({None} if row.detached else {row.conflict_cid} - {None}),
     )
 
 

@@ -1,9 +1,10 @@
 """The one composition root: every part of a process, made from the settings. Nothing connects before it is used."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 
 import httpx
 from sqlalchemy.engine import make_url
@@ -58,6 +59,8 @@ class Application:
     leases: JobLeases
     sessions: PdsSessions
     clients: tuple[httpx.AsyncClient, ...]
+    ending: Event = field(default_factory=Event)
+    """Set when what is under way is to be left to others."""
 
     async def close(self) -> None:
         """Let what must not be abandoned finish, and disconnect."""

@@ -2,19 +2,24 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import delete, or_
 
 from api.idempotency import KEPT, idempotency
 from identity.credentials import credential
+from outbox.pds import Pds
+from outbox.repo_reads import PacedReads
 from outbox.retention import prune_attempts
 from projections import media_references
+from replay.scan import Scan, Scanned
+from service.adapters import SessionsOfIdentity
 from service.bootstrap import Application, staging_folder
-from service.people import sessions_of_this_loop
+from service.people import client_of_people, sessions_of_this_loop
+from service.settings import Settings
 from storage.public_review import review
 from storage.store import public_copies
 from storage.sweep import sweep
@@ -27,6 +32,10 @@ DAY: Final = timedelta(days=1)
 UNUSED_LOGIN: Final = timedelta(days=5)
 """A PDS ends what a public OAuth client has not renewed for two weeks, a confidential one for three months."""
 REFRESHES_AT_ONCE: Final = 16
+SCAN_LOOK: Final = timedelta(minutes=5)
+SCAN_AT_MOST: Final = timedelta(minutes=10)
+"""Then it begins anew, where it was: each repo has a row that says when it was looked through."""
+LOOK_SECONDS: Final = 0.2
 ENDED_CREDENTIALS_KEPT: Final = timedelta(days=30)
 """For that long somebody who comes back hears that the session has expired, and not that it never was."""
 
@@ -90,11 +99,60 @@ def keep_logins_alive(application: Application) -> None:
     logger.info("logins_kept_alive", extra={"refreshed": refreshed, "failed": failed})
 
 
+def scan_records(application: Application) -> None:
+    """Look through the repos that are due for it; a process that is to end leaves the rest to the others."""
+    asyncio.run(_while_wanted(application, _scan(application)))
+
+
+async def _scan(application: Application) -> None:
+    settings, database = application.settings, application.database
+    async with client_of_people(settings) as http:
+        pds = Pds(SessionsOfIdentity(application.sessions), http)  # which is only to read
+        scan = Scan(
+            database,
+            PacedReads(pds, database),
+            every=timedelta(minutes=settings.scan_minutes),
+            found=application.services.wake,
+        )
+        try:
+            await scan.run()
+        finally:
+            _tell(application, scan.scanned)
+
+
+def _tell(application: Application, scanned: Scanned) -> None:
+    application.metrics.scanned(scanned)
+    if scanned.repos:
+        logger.info("records_scanned", extra={**scanned.repos, "drifts": dict(scanned.drifts)})
+
+
+async def _while_wanted(application: Application, work: Coroutine[Any, Any, None]) -> None:
+    """Do it until it is done, or the process is to end, or others would begin it too."""
+    task = asyncio.create_task(work)
+    try:
+        async with asyncio.timeout(SCAN_AT_MOST.total_seconds() * 0.9):
+            while not task.done() and not application.ending.is_set():
+                await asyncio.wait({task}, timeout=LOOK_SECONDS)
+    except TimeoutError:
+        logger.info("scan_goes_on_later")
+    if not task.done():
+        task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.result()
+
+
 def discard_uploads(application: Application) -> None:
     """Delete what uploads to this machine have left behind that a crash cut off."""
     with application.database.read() as connection:
         before = application.database.now(connection) - DAY
     discard_abandoned(staging_folder(application.settings), before)
+
+
+def scanning(settings: Settings) -> Job:
+    """Give the job that looks for what others did to our records; which repos are due, their rows say."""
+    every = min(SCAN_LOOK, timedelta(minutes=settings.scan_minutes))
+    return Job("scan_records", every=every, at_most=SCAN_AT_MOST, run=scan_records)
 
 
 JOBS: Final = (

@@ -23,6 +23,7 @@ from eventstore.wakeups import Listener
 from outbox.delivery import Outcome, Result
 from outbox.read_back import Finding
 from outbox.verdict import LANE_ERRORS, RECORD_ERRORS, Kind, Scope, Verdict
+from replay.scan import Scanned
 from service.gauges import gauges
 
 KEPT_SECONDS: Final = 5.0
@@ -55,6 +56,8 @@ class Metrics:
         self._conflicts = counter(
             "mirror_conflicts", "Records that somebody else had changed, by what was done.", "policy"
         )
+        self._scans = counter("mirror_scans", "Repos that a scan came to, by what it did.", "result")
+        self._drift = counter("mirror_drift", "Records that a scan found changed elsewhere.", "kind")
         self._lease_lost = counter("mirror_lease_lost", "Flights that went on after their lease.")
         self._fenced = counter("mirror_fenced_commits", "Those of them that had something to write down.")
         self._refreshes = counter("oauth_refresh", "Refreshes of sessions at PDSes.", "outcome")
@@ -112,6 +115,13 @@ class Metrics:
     def uploaded(self, size: int) -> None:
         """Count bytes."""
         self._uploaded.inc(size)
+
+    def scanned(self, scanned: Scanned) -> None:
+        """Count what a scan came to."""
+        for result, repos in scanned.repos.items():
+            self._scans.labels(result).inc(repos)
+        for kind, records in scanned.drifts.items():
+            self._drift.labels(kind).inc(records)
 
     def refreshed(self, outcome: str) -> None:
         """Count a refresh by how it ended."""

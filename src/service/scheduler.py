@@ -8,11 +8,11 @@ from typing import Final
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from service.bootstrap import Application
-from service.jobs import JOBS, Job, discard_uploads
+from service.jobs import JOBS, Job, discard_uploads, scanning
 
 logger: Final = logging.getLogger(__name__)
 
-LOOK_MINUTES: Final = 5
+LOOK_SECONDS: Final = 300
 
 
 @contextmanager
@@ -21,13 +21,17 @@ def scheduled(application: Application) -> Generator[None]:
     scheduler = BackgroundScheduler(
         timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     )
-    for job in JOBS:
-        scheduler.add_job(run_if_due, "interval", minutes=LOOK_MINUTES, jitter=60, args=[application, job])
+    for job in (*JOBS, scanning(application.settings)):
+        seconds = min(LOOK_SECONDS, job.every.total_seconds())
+        scheduler.add_job(
+            run_if_due, "interval", seconds=seconds, jitter=seconds / 5, args=[application, job]
+        )
     scheduler.add_job(discard_uploads, "interval", days=1, args=[application])
     scheduler.start()
     try:
         yield
     finally:
+        application.ending.set()
         scheduler.shutdown(wait=False)  # a sweep must not hold up the flights of the relay
 
 

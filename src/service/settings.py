@@ -141,7 +141,9 @@ class Settings(BaseSettings):
         ge=1,
         description="How long bytes that nothing names are kept. Make it longer than backups are kept.",
     )
-    scan_minutes: int = Field(60, ge=1, description="How often the records on the PDSes are looked through.")
+    scan_minutes: float = Field(
+        60, gt=0, le=10080, description="How often the records on the PDSes are looked through."
+    )
     firehose: bool = Field(
         False, description="Whether changes made elsewhere are also heard from the relay network."
     )

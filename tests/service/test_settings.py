@@ -160,7 +160,7 @@ def test_value_is_understood(monkeypatch: pytest.MonkeyPatch, name: str, written
         ({"LEASE_SECONDS": "1"}, "LEASE_SECONDS: input should be greater than or equal to 10"),
         ({"MAX_UPLOAD_BYTES": "-1"}, "MAX_UPLOAD_BYTES: input should be greater than or equal to 1"),
         ({"SWEEP_GRACE_DAYS": "0"}, "SWEEP_GRACE_DAYS: input should be greater than or equal to 1"),
-        ({"SCAN_MINUTES": "0"}, "SCAN_MINUTES: input should be greater than or equal to 1"),
+        ({"SCAN_MINUTES": "0"}, "SCAN_MINUTES: input should be greater than 0"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL: input should be 'debug', 'info', 'warning' or 'error'"),
         ({"PROT": "8000"}, "PROT is not a setting; did you mean MASTERTAPE_PORT?"),
     ],
