@@ -29,6 +29,17 @@ async def desk(migrated_url: str) -> AsyncIterator[Rig]:
         yield made
 
 
+@pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.pds)])
+async def one(request: pytest.FixtureRequest, migrated_url: str) -> AsyncIterator[Rig]:
+    """A relay with a PDS in memory, and with a real one."""
+    if request.param == "memory":
+        rig = memory_rig_on(migrated_url)
+    else:
+        rig = rig_on(migrated_url, request.getfixturevalue("pds"), request.getfixturevalue("pds_account"))
+    async with rig as made:
+        yield made
+
+
 @pytest.fixture
 def clock() -> Clock:
     """The time of `database`."""

@@ -1,6 +1,6 @@
 """Two things at once about one record, each stopped where it hurts most."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,92 +8,17 @@ import httpx
 import pytest
 
 from aggregates.track import Track
-from aggregates.values import SupportGate
 from outbox import work as work_module
-from outbox.blob_jobs import claim_jobs
-from outbox.delivery import Outcome, Result
-from outbox.lanes import Lane, LeaseLostError, release
+from outbox.delivery import Outcome
+from outbox.lanes import LeaseLostError, release
 from outbox.record import GENERATION, record_for
 from outbox.settle import settle
-from outbox.wishes import suspect
-from outbox.work import next_work
 from tests.dsl import COLLECTION
-from tests.outbox.rig import URLS, Rig, answered, memory_rig_on, rig_on
+from tests.outbox.elsewhere import delivered, doubt, events, foreign_put
+from tests.outbox.flights import Flight, Send, delete, restore, undelete, wanted
+from tests.outbox.rig import Rig, answered
 
 pytestmark = pytest.mark.anyio
-
-Send = Callable[[], Awaitable[httpx.Response]]
-
-
-@pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.pds)])
-async def one(request: pytest.FixtureRequest, migrated_url: str) -> AsyncIterator[Rig]:
-    """A relay with a PDS in memory, and with a real one."""
-    if request.param == "memory":
-        rig = memory_rig_on(migrated_url)
-    else:
-        rig = rig_on(migrated_url, request.getfixturevalue("pds"), request.getfixturevalue("pds_account"))
-    async with rig as made:
-        yield made
-
-
-class Flight:
-    """A relay's turn with one record, step by step."""
-
-    def __init__(self, rig: Rig) -> None:
-        self._rig = rig
-        self.lane: Lane = rig.claim("in flight")
-        self.result: Result | None = None
-
-    async def lands(self) -> Outcome:
-        """Read, send and hear the answer; nothing is settled yet."""
-        work = next_work(self._rig.log, self.lane, URLS, self._rig.clock(), [])
-        assert work is not None
-        self.result = await self._rig.delivery.deliver(self.lane, work, 30)
-        return self.result.outcome
-
-    def settles(self) -> None:
-        """Write down what was found, and give the lane back."""
-        assert self.result is not None
-        settle(self._rig.log, self.lane, self.result)
-        release(self._rig.database, self.lane)
-
-
-def doubt(rig: Rig) -> None:
-    """A scan believes that the PDS holds something else."""
-    with rig.database.write() as connection:
-        suspect(connection, [1], rig.database.now(connection))
-
-
-def events(rig: Rig) -> list[str]:
-    with rig.database.read() as connection:
-        return [type(each.event).__name__ for each in rig.log.stream(connection, Track.create_id(1))]
-
-
-def wanted(rig: Rig, track: Track) -> dict[str, Any]:
-    return record_for(track, rig.mirror(track.track_id).generation, URLS)
-
-
-async def delivered(rig: Rig) -> Track:
-    track = rig.upload()
-    await rig.relay_once()
-    return track
-
-
-def foreign_put(rig: Rig, track: Track, **fields: Any) -> None:
-    rig.pds.put_record(rig.did, COLLECTION, track.rkey, {**(rig.remote(track) or {}), **fields})
-
-
-def restore(rig: Rig) -> Track:
-    return rig.tell(1, lambda track: track.restore_record(at=rig.clock()))
-
-
-def delete(rig: Rig) -> Track:
-    return rig.tell(1, lambda track: track.delete(at=rig.clock()))
-
-
-def undelete(rig: Rig) -> Track:
-    return rig.tell(1, lambda track: track.undelete(at=rig.clock()))
-
 
 # Observation against restore-record.
 
@@ -270,85 +195,7 @@ async def test_neither_an_edit_nor_a_wish_nor_a_doubt_sends_anything_inside_a_42
     assert desk.remote(track) == wanted(desk, track)
 
 
-# Blob upload against gate, replace and delete.
-
-
-def request_blob(rig: Rig) -> Track:
-    return rig.tell(1, lambda track: track.request_blob_migration(at=rig.clock()))
-
-
-def blob_cid(rig: Rig, track: Track) -> str | None:
-    blob = (rig.remote(track) or {}).get("audioBlob")
-    return blob["ref"]["$link"] if blob is not None else None
-
-
-def during_upload(rig: Rig, act: Callable[[], object]) -> None:
-    """Do this when the PDS has the bytes and nobody knows."""
-
-    async def fault(send: Send) -> httpx.Response:
-        reply = await send()
-        act()
-        return reply
-
-    rig.wire.faults += [fault]
-
-
-async def test_an_upload_to_a_track_that_is_gated_meanwhile_is_named_by_no_record(one: Rig) -> None:
-    track = await delivered(one)
-    request_blob(one)
-    gate = SupportGate("any")
-    during_upload(one, lambda: one.tell(1, lambda t: t.set_support_gate(gate, at=one.clock())))
-    await one.relay_once()
-    assert (blob_cid(one, track), one.mirror().state) == (None, "delivered")
-    assert one.pds.get_blob(one.did, track.audio.cid) is None
-    assert "BlobMigrated" not in events(one)
-
-
-async def test_an_upload_to_a_track_that_is_deleted_meanwhile_is_named_by_no_record(one: Rig) -> None:
-    track = await delivered(one)
-    request_blob(one)
-    during_upload(one, lambda: delete(one))
-    await one.relay_once()
-    assert (one.remote(track), one.mirror().state) == (None, "delivered")
-    assert "BlobMigrated" not in events(one)
-
-
-async def test_an_upload_of_audio_that_is_replaced_meanwhile_is_made_again_with_the_new_audio(
-    one: Rig,
-) -> None:
-    track = await delivered(one)
-    request_blob(one)
-    new = one.bytes.keep(b"new audio" * 400)
-
-    def replace() -> None:
-        one.tell(1, lambda track: track.replace_audio(new, at=one.clock()))
-        request_blob(one)
-
-    during_upload(one, replace)
-    await one.relay_once()
-    assert (blob_cid(one, track), one.mirror().state) == (new.cid, "delivered")
-    assert one.pds.get_blob(one.did, new.cid) == one.bytes.held[new.cid]
-
-
-# Lease lost after upload.
-
-
-async def test_an_upload_whose_lease_was_lost_is_noted_by_the_next_holder_alone(one: Rig) -> None:
-    track = await delivered(one)
-    request_blob(one)
-
-    def somebody_else_takes_the_job() -> None:
-        one.clock.advance(hours=1)
-        assert claim_jobs(one.database, owner="second", limit=1, of_a_host=1, busy={})
-
-    during_upload(one, somebody_else_takes_the_job)
-    await one.relay_once()
-    assert "BlobMigrated" not in events(one)
-    assert blob_cid(one, track) is None
-    one.clock.advance(minutes=2)  # and the second one dies
-    await one.relay_once()
-    assert events(one).count("BlobMigrated") == 1
-    assert (blob_cid(one, track), one.mirror().state) == (track.audio.cid, "delivered")
+# A lease that was lost.
 
 
 async def test_a_write_whose_lease_was_lost_is_known_as_ours_by_the_next_holder(one: Rig) -> None:

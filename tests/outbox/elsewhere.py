@@ -1,0 +1,80 @@
+"""What others do to a record on the PDS, and the looks that find it."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from aggregates.track import Track
+from outbox.delivery import Outcome
+from outbox.tables import mirror_target
+from outbox.wishes import suspect
+from tests.dsl import COLLECTION
+from tests.outbox.memory_pds import XrpcError
+from tests.outbox.rig import Rig
+
+
+def doubt(rig: Rig, *track_ids: int) -> None:
+    """A scan believes that the PDS holds something else."""
+    with rig.database.write() as connection:
+        suspect(connection, track_ids or (1,), rig.database.now(connection))
+
+
+async def looked_at(rig: Rig, *track_ids: int) -> Counter[Outcome]:
+    """The relay reads what is doubted."""
+    doubt(rig, *track_ids)
+    return await rig.relay_once()
+
+
+def foreign_put(rig: Rig, track: Track, *without: str, **fields: Any) -> dict[str, Any]:
+    """Another client writes the record."""
+    record = {name: value for name, value in (rig.remote(track) or {}).items() if name not in without}
+    rig.pds.put_record(rig.did, COLLECTION, track.rkey, {**record, **fields})
+    return rig.remote(track) or {}
+
+
+def foreign_delete(rig: Rig, track: Track) -> None:
+    """Another client deletes the record."""
+    rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
+
+
+def events(rig: Rig, track_id: int = 1) -> list[str]:
+    """What the log says of a track."""
+    with rig.database.read() as connection:
+        recorded = rig.log.stream(connection, Track.create_id(track_id))
+    return [type(each.event).__name__ for each in recorded]
+
+
+def target(rig: Rig, track_id: int = 1) -> Any:
+    """The row of a record."""
+    with rig.database.read() as connection:
+        return connection.execute(select(mirror_target).where(mirror_target.c.track_id == track_id)).one()
+
+
+def sent(rig: Rig) -> list[str]:
+    """What was sent in the account's name."""
+    return [name for name, _ in rig.wire.sent]
+
+
+def reads(rig: Rig, monkeypatch: pytest.MonkeyPatch, error: XrpcError | None = None) -> list[str]:
+    """The record keys that are read from now on; to each the PDS says this error, if any."""
+    keys: list[str] = []
+    as_it_is = rig.pds._getRecord  # type: ignore[union-attr]  # noqa: SLF001
+
+    def read(body: dict[str, Any]) -> dict[str, Any]:
+        keys.append(body["rkey"])
+        if error is not None:
+            raise error
+        return as_it_is(body)
+
+    monkeypatch.setattr(rig.pds, "_getRecord", read)
+    return keys
+
+
+async def delivered(rig: Rig, track_id: int = 1, **fields: Any) -> Track:
+    """A track whose record is on the PDS."""
+    track = rig.upload(track_id, **fields)
+    await rig.relay_once()
+    rig.wire.sent.clear()
+    return track

@@ -1,0 +1,87 @@
+"""Looks at accounts under leases: one relay at a time, and whoever speaks meanwhile counts."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from outbox.delivery import Outcome
+from outbox.lanes import LeaseLostError, park_lane, resume_lane
+from outbox.probe_jobs import Finding, Found, claim_probes, settle_probe
+from outbox.tables import NEVER, mirror_lane
+from tests.outbox.away import after, parked, state, status_of
+from tests.outbox.rig import Rig
+from tests.outbox.rows import LEASE, claimed, lane_row, set_host
+
+pytestmark = pytest.mark.anyio
+
+
+def look(desk: Rig) -> Any:
+    [probe] = claim_probes(desk.database, owner="one", limit=5, lease=LEASE)
+    return probe
+
+
+async def due_probe(desk: Rig) -> Any:
+    await parked(desk, "deactivated")
+    desk.clock.advance(minutes=20)
+    return look(desk)
+
+
+async def test_a_lane_is_looked_at_by_one_relay_at_a_time(desk: Rig) -> None:
+    await due_probe(desk)
+    assert claim_probes(desk.database, owner="two", limit=5, lease=LEASE) == []
+    desk.clock.advance(minutes=2)
+    assert claim_probes(desk.database, owner="two", limit=5, lease=LEASE) != []
+
+
+async def test_a_look_whose_lease_was_lost_changes_nothing(desk: Rig) -> None:
+    late = await due_probe(desk)
+    desk.clock.advance(minutes=2)
+    look(desk)
+    with pytest.raises(LeaseLostError):
+        settle_probe(desk.database, late, Found(Finding.ACTIVE))
+    assert state(desk) == "account_inactive"
+
+
+async def test_a_sign_in_while_a_look_goes_on_counts_and_gets_its_lane_at_once(desk: Rig) -> None:
+    probe = await due_probe(desk)
+    status_of(desk, None)
+    desk.sign_in()
+    settle_probe(desk.database, probe, Found(Finding.INACTIVE))
+    assert state(desk) == "ready"
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+
+async def test_a_sign_out_while_a_look_goes_on_counts(desk: Rig) -> None:
+    probe = await due_probe(desk)
+    with desk.database.write() as connection:
+        park_lane(connection, desk.did)
+    settle_probe(desk.database, probe, Found(Finding.ACTIVE))
+    assert (state(desk), lane_row(desk.database, desk.did).probe_at) == ("auth_required", NEVER)
+
+
+async def test_looks_count_as_lanes_of_their_host(desk: Rig) -> None:
+    host = "http://small.test"
+    with desk.database.write() as connection:
+        for number in range(4):
+            resume_lane(connection, f"did:plc:{number}", host, desk.clock())
+            connection.execute(
+                mirror_lane.update().values(probe_at=desk.clock()).where(mirror_lane.c.host == host)
+            )
+    set_host(desk.database, host, max_lanes=3)
+    probes = claim_probes(desk.database, owner="one", limit=10, lease=LEASE)
+    assert len(probes) == 3
+    assert [lane for lane in claimed(desk.database) if lane.host == host] == []
+    assert claim_probes(desk.database, owner="two", limit=10, lease=LEASE) == []
+
+
+@pytest.mark.parametrize("table", ["lane", "host"])
+async def test_what_is_paused_is_not_looked_at(desk: Rig, table: str) -> None:
+    await parked(desk, "deactivated")
+    if table == "host":
+        set_host(desk.database, desk.pds.url, paused=True)
+    else:
+        with desk.database.write() as connection:
+            connection.execute(mirror_lane.update().values(paused=True))
+    assert await after(desk, timedelta(days=2)) == {}
+    assert desk.places.asked == []

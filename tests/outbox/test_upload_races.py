@@ -1,0 +1,90 @@
+"""Audio on its way to the PDS, and what happens to its track or its lease meanwhile."""
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from aggregates.track import Track
+from aggregates.values import SupportGate
+from outbox.blob_jobs import claim_jobs
+from tests.outbox.elsewhere import delivered, events
+from tests.outbox.flights import Send, delete
+from tests.outbox.rig import Rig
+
+pytestmark = pytest.mark.anyio
+
+
+def request_blob(rig: Rig) -> Track:
+    return rig.tell(1, lambda track: track.request_blob_migration(at=rig.clock()))
+
+
+def blob_cid(rig: Rig, track: Track) -> str | None:
+    blob = (rig.remote(track) or {}).get("audioBlob")
+    return blob["ref"]["$link"] if blob is not None else None
+
+
+def during_upload(rig: Rig, act: Callable[[], object]) -> None:
+    """Do this when the PDS has the bytes and nobody knows."""
+
+    async def fault(send: Send) -> httpx.Response:
+        reply = await send()
+        act()
+        return reply
+
+    rig.wire.faults += [fault]
+
+
+async def test_an_upload_to_a_track_that_is_gated_meanwhile_is_named_by_no_record(one: Rig) -> None:
+    track = await delivered(one)
+    request_blob(one)
+    gate = SupportGate("any")
+    during_upload(one, lambda: one.tell(1, lambda t: t.set_support_gate(gate, at=one.clock())))
+    await one.relay_once()
+    assert (blob_cid(one, track), one.mirror().state) == (None, "delivered")
+    assert one.pds.get_blob(one.did, track.audio.cid) is None
+    assert "BlobMigrated" not in events(one)
+
+
+async def test_an_upload_to_a_track_that_is_deleted_meanwhile_is_named_by_no_record(one: Rig) -> None:
+    track = await delivered(one)
+    request_blob(one)
+    during_upload(one, lambda: delete(one))
+    await one.relay_once()
+    assert (one.remote(track), one.mirror().state) == (None, "delivered")
+    assert "BlobMigrated" not in events(one)
+
+
+async def test_an_upload_of_audio_that_is_replaced_meanwhile_is_made_again_with_the_new_audio(
+    one: Rig,
+) -> None:
+    track = await delivered(one)
+    request_blob(one)
+    new = one.bytes.keep(b"new audio" * 400)
+
+    def replace() -> None:
+        one.tell(1, lambda track: track.replace_audio(new, at=one.clock()))
+        request_blob(one)
+
+    during_upload(one, replace)
+    await one.relay_once()
+    assert (blob_cid(one, track), one.mirror().state) == (new.cid, "delivered")
+    assert one.pds.get_blob(one.did, new.cid) == one.bytes.held[new.cid]
+
+
+async def test_an_upload_whose_lease_was_lost_is_noted_by_the_next_holder_alone(one: Rig) -> None:
+    track = await delivered(one)
+    request_blob(one)
+
+    def somebody_else_takes_the_job() -> None:
+        one.clock.advance(hours=1)
+        assert claim_jobs(one.database, owner="second", limit=1, of_a_host=1, busy={})
+
+    during_upload(one, somebody_else_takes_the_job)
+    await one.relay_once()
+    assert "BlobMigrated" not in events(one)
+    assert blob_cid(one, track) is None
+    one.clock.advance(minutes=2)  # and the second one dies
+    await one.relay_once()
+    assert events(one).count("BlobMigrated") == 1
+    assert (blob_cid(one, track), one.mirror().state) == (track.audio.cid, "delivered")
