@@ -73,6 +73,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.DuplicateAudioError: Reply(409, "duplicate_audio", ("track_id",)),
     api.AlreadyHasRecordError: Reply(400, "already_has_record", ("uri",)),
     api.MigrationNeededError: Reply(409, "migration_needed", ("old_collection",)),
+    api.CannotMoveError: Reply(400, "bad_state", kept=_NOTHING),
     api.NothingToResolveError: Reply(409, "nothing_to_resolve"),
     api.BlobTooLargeError: Reply(413, "too_large", ("limit",)),
     api.VersionMismatchError: Reply(412, "version_mismatch", ("version",)),

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, func, select
 
 from api.track_reader import BRINGS_BLOB
 from outbox.overview import lane_of
@@ -77,7 +77,11 @@ def _saved(connection: Connection, did: str) -> int:
     )
     confirmed = (
         select(func.count())
-        .select_from(tracks.join(mirror_target, mirror_target.c.track_id == tracks.c.track_id))
+        .select_from(
+            tracks.join(
+                mirror_target, and_(mirror_target.c.track_id == tracks.c.track_id, ~mirror_target.c.former)
+            )
+        )
         .where(tracks.c.did == did, STANDING == UPLOADED, tracks.c.record_missing_since.is_(None))
         .where(mirror_target.c.acked_gen >= brought)
     )

@@ -11,6 +11,7 @@ from outbox import overview
 from outbox.conflicts import Conflict, conflict_of
 from outbox.drain import drain_of
 from outbox.parking import PROBED
+from outbox.pds import RecordKey
 from outbox.status import Mirror, attempts_of, mirrors, waiting_records
 from outbox.tables import NEVER
 from outbox.targets import AUTH_REQUIRED, READY
@@ -41,6 +42,7 @@ class AttemptBody(BaseModel):
     """One attempt to write the record."""
 
     id: int
+    record_uri: str
     gen: int
     op: str
     request_cid: str | None
@@ -53,9 +55,21 @@ class AttemptBody(BaseModel):
     rev: str | None
 
 
-class ConflictBody(BaseModel):
-    """What somebody else made of the record, which waits for mirror/resolve."""
+class LeftBody(BaseModel):
+    """What the record has left in the collection where it was, and is still to be deleted."""
 
+    record_uri: str
+    state: str
+    reason: str | None
+    attempts: int
+    last_error: str | None
+    next_attempt_at: datetime | None
+
+
+class ConflictBody(BaseModel):
+    """What somebody else made of the record, or of what it has left elsewhere, which waits for mirror/resolve."""
+
+    record_uri: str
     cid: str
     value: dict[str, Any] | None = Field(description="null when no record of ours could hold it")
     fields: list[str] = Field(description="what they changed of the fields that we write")
@@ -72,6 +86,7 @@ class RecordMirrorBody(MirrorBody):
     conflict: ConflictBody | None
     last_error: str | None
     blob_error: str | None
+    left: list[LeftBody]
     attempts: list[AttemptBody]
 
 
@@ -108,6 +123,7 @@ def record_mirror(connection: Connection, track_id: int) -> RecordMirrorBody:
         conflict=_conflict(conflict_of(connection, track_id)),
         last_error=mirror.last_error,
         blob_error=mirror.blob_error,
+        left=[_left(each) for each in mirror.left],
         attempts=[_attempt(row) for row in attempts],
     )
 
@@ -138,8 +154,15 @@ def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
 
 
 def _conflict(found: Conflict | None) -> ConflictBody | None:
-    return ConflictBody(cid=found.cid, value=found.theirs, fields=found.fields) if found is not None else None
+    if found is None:
+        return None
+    return ConflictBody(record_uri=found.key.uri, cid=found.cid, value=found.theirs, fields=found.fields)
+
+
+def _left(mirror: Mirror) -> LeftBody:
+    return LeftBody(**{name: getattr(mirror, name) for name in LeftBody.model_fields})
 
 
 def _attempt(row: Any) -> AttemptBody:
-    return AttemptBody(**{name: getattr(row, name) for name in AttemptBody.model_fields})
+    told = {name: getattr(row, name) for name in AttemptBody.model_fields if name != "record_uri"}
+    return AttemptBody(**told, record_uri=RecordKey(row.did, row.collection, row.rkey).uri)

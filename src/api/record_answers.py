@@ -8,7 +8,7 @@ from api.commands.migrate_to_pds import AUDIO_BLOB_BYTES
 from api.idempotency import Answer
 from api.refusals import BlobTooLargeError, MediaNotFoundError, TrackNotFoundError
 from api.track_body import MirrorBody, TrackBody
-from api.track_reader import one_track
+from api.track_reader import mirror_of, one_track
 from api.waiting import is_on_pds
 from outbox.blobs import MISSING_REASON, TOO_LARGE_REASON
 from outbox.record import RecordUrls
@@ -41,6 +41,23 @@ class RestoreAnswers:
         return accepted({**body, "success": False, "restored_uri": None}, track)
 
 
+class MoveAnswers:
+    """Answers of migrate-namespace."""
+
+    def __init__(self, urls: RecordUrls) -> None:
+        self._urls = urls
+
+    def show(self, connection: Connection, track_id: int) -> Answer:
+        """Say whether the record is in its new place, and gone from the old one."""
+        track = one_track(connection, track_id, self._urls)
+        mirror = mirror_of(connection, track_id)
+        body = {"success": mirror.is_settled, "track": track.model_dump(mode="json")}
+        if mirror.is_settled:
+            return Answer(200, {**body, "migrated_uri": track.atproto_record_uri}, {"ETag": track.etag})
+        of_left = mirror.left[0].reason if mirror.left else None
+        return accepted({**body, "migrated_uri": None}, track, reason=track.mirror.reason or of_left)
+
+
 class MigrateAnswers:
     """Answers of migrate-to-pds."""
 
@@ -70,9 +87,9 @@ class MigrateAnswers:
             raise MediaNotFoundError
 
 
-def accepted(body: dict[str, Any], track: TrackBody) -> Answer:
+def accepted(body: dict[str, Any], track: TrackBody, *, reason: str | None = None) -> Answer:
     """Say that it is recorded, why it is not done, and where to look."""
-    reason = track.mirror.reason
+    reason = reason or track.mirror.reason
     message = SIGN_IN if reason == AUTH_REQUIRED else ON_ITS_WAY
     told = {**body, "message": message, "reason": reason}
     return Answer(202, told, {"Location": f"/tracks/{track.id}/mirror"})

@@ -96,6 +96,10 @@ class MigrationNeededError(ApiError):
         self.old_collection = old_collection
 
 
+class CannotMoveError(ApiError):
+    """The record cannot move to another collection. Nothing was changed."""
+
+
 class NothingToResolveError(ApiError):
     """Nobody else has changed this record: there is nothing to resolve. Nothing was changed."""
 

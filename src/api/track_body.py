@@ -68,6 +68,9 @@ class TrackBody(BaseModel):
     created_at: str
     updated_at: datetime
     deleted_at: datetime | None
+    taken_down_at: datetime | None = Field(
+        description="since when an operator hides the track from everybody but its owner"
+    )
     mirror: MirrorBody
 
     @property
@@ -97,7 +100,7 @@ def track_body(view: TrackView, mirror: Mirror, *, handle: str, on_pds: bool, ur
         file_type=view.audio.file_type,
         duration=view.audio.duration,
         audio_url=urls.audio(cast("Track", view)),  # the view has what the address is made of
-        image_url=urls.artwork(artwork.cid) if artwork else None,
+        image_url=urls.artwork(artwork.cid) if artwork else view.image_url,
         thumbnail_url=urls.artwork(artwork.thumbnail_cid) if artwork else None,
         audio_storage="both" if on_pds else "service",
         pds_blob_cid=view.audio.cid if on_pds else None,
@@ -106,5 +109,6 @@ def track_body(view: TrackView, mirror: Mirror, *, handle: str, on_pds: bool, ur
         created_at=view.created_at,
         updated_at=view.updated_at,
         deleted_at=view.deleted_at,
+        taken_down_at=view.taken_down_at,
         mirror=MirrorBody.of(mirror),
     )

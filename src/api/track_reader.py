@@ -17,7 +17,13 @@ from projections.track_view import TrackView
 
 BRINGS_BLOB: Final = tuple(
     event.__name__
-    for event in (Track.BlobMigrated, Track.SupportGateRemoved, Track.Undeleted, Track.RecordRestored)
+    for event in (
+        Track.Adopted,
+        Track.BlobMigrated,
+        Track.SupportGateRemoved,
+        Track.Undeleted,
+        Track.RecordRestored,
+    )
 )
 """The events after which a record names the blob that it did not name before."""
 HANDLES: Final = select(account.c.did, account.c.handle).where(

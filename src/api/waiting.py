@@ -18,6 +18,11 @@ async def wait_for_mirror(parts: Services, track_id: int, generation: int, secon
     await parts.waits.wait(track_id, generation, seconds)
 
 
+async def wait_for_all(parts: Services, track_id: int, _generation: int, seconds: float) -> None:
+    """Wait until nothing is left to do for the record, where it was before neither."""
+    await parts.waits.wait_delivered(track_id, seconds)
+
+
 async def wait_for_blob(parts: Services, track_id: int, _generation: int, seconds: float) -> None:
     """Wait until the record names the blob; which generation does is known only once the blob is there."""
     ends = time.monotonic() + seconds

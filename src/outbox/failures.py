@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, or_, select
 
 from outbox.status import BLOB_WANTED, IS_ACKED, IS_CURRENT, REASON, STATE, TARGETS_AT_WORK
 from outbox.tables import blob_job, mirror_lane, mirror_target
@@ -16,6 +16,8 @@ RETRIABLE: Final = or_(
 )
 """Whether another try may help; the others wait for a person, or have their own time to be tried again."""
 FAILING: Final = or_(RETRIABLE, target.state == HELD, target.detached)
+PLACE: Final = 2 * target.track_id + case((target.former, 1), else_=0)
+"""By track; what its record has left elsewhere comes after the record."""
 
 
 def has_error(name: str) -> ColumnElement[bool]:
@@ -36,7 +38,7 @@ def failing(
     after: int = 0,
     limit: int,
 ) -> Select[Any]:
-    """Select failing records, by track id, with `mirror_state` and `mirror_reason`."""
+    """Select failing records, in the order of `place`, with `mirror_state` and `mirror_reason`."""
     conditions = [
         condition
         for condition, wanted in (
@@ -52,12 +54,13 @@ def failing(
         select(
             mirror_target,
             mirror_lane.c.host,
+            PLACE.label("place"),
             STATE.label("mirror_state"),
             REASON.label("mirror_reason"),
             blob_job.c.last_error.label("blob_error"),
         )
         .select_from(TARGETS_AT_WORK)
-        .where(FAILING, target.track_id > after, *conditions)
-        .order_by(target.track_id)
+        .where(FAILING, after < PLACE, *conditions)
+        .order_by(PLACE)
         .limit(limit)
     )

@@ -105,7 +105,11 @@ def count(database: Database, action: Action, which: Which) -> int:
             case Action.PROBE:
                 return connection.scalar(select(func.count()).where(*_parked(which))) or 0
             case Action.REDRIVE:
-                failing = select(func.count()).select_from(TARGETS_AT_WORK).where(*_failing(which))
+                failing = (
+                    select(func.count(target.track_id.distinct()))
+                    .select_from(TARGETS_AT_WORK)
+                    .where(*_failing(which))
+                )
                 return connection.scalar(failing) or 0
 
 
@@ -170,6 +174,7 @@ def _redrive_some(unit: Unit, *, which: Which, operator: Operator, after: int) -
 def _some_failing(connection: Connection, which: Which, after: int) -> Sequence[Any]:
     return connection.execute(
         select(target.did, target.track_id)
+        .distinct()
         .select_from(TARGETS_AT_WORK)
         .where(*_failing(which), target.track_id > after)
         .order_by(target.track_id)

@@ -12,7 +12,7 @@ from typing import Any
 from aggregates.track import Track
 from outbox.dag_cbor import Record
 from outbox.pds import Remote
-from outbox.record import GENERATION, RecordUrls, own_part, record_for
+from outbox.record import GENERATION, RecordUrls, merged, own_part, record_for
 from outbox.targets import DELETE
 from outbox.work import Work
 
@@ -33,15 +33,17 @@ def read_back(work: Work, remote: Remote, ours: AbstractSet[str], urls: RecordUr
         return Finding.LANDED
     if remote.cid is None or remote.body is None:
         return Finding.REBASE if work.base is None or work.recreates else Finding.MISSING
-    if remote.cid in ours or _is_ours(work, remote.body, urls) or _was_taken_over(work, remote):
-        return Finding.REBASE
-    if (
-        work.op == DELETE
-    ):  # by its owner; but who moves a record does not wish for the end of what others wrote in it
-        return Finding.REBASE if work.successor is None else Finding.FOREIGN
-    if work.observed is not None and own_part(remote.body) == own_part(work.observed):
-        return Finding.REBASE
-    return Finding.FOREIGN
+    is_known = (
+        (work.op == DELETE and work.successor is None)
+        or remote.cid in ours
+        or _was_taken_over(work, remote)
+        or _is_ours(work, remote.body, urls)
+        or (work.observed is not None and own_part(remote.body) == own_part(work.observed))
+    )
+    if is_known and work.successor is not None and remote.cid not in ours:
+        # Who moves a record does not wish for the end of what others have written in it since.
+        is_known = merged({}, remote.body) == merged({}, work.observed)
+    return Finding.REBASE if is_known else Finding.FOREIGN
 
 
 def look(work: Work, remote: Remote, ours: AbstractSet[str], urls: RecordUrls) -> Finding:

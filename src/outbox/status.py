@@ -54,9 +54,15 @@ class Mirror:
     """What the track's record has left where it was before, and is still to go."""
 
     @property
+    def is_settled(self) -> bool:
+        """Whether the PDS holds what the log says, and nothing where the record was before."""
+        return self.state == DELIVERED and not self.left
+
+    @property
     def waits_for_somebody(self) -> bool:
         """Whether no time alone will bring it further."""
-        return self.state in {HELD, DETACHED, REJECTED, PARKED}
+        waiting = {HELD, DETACHED, REJECTED, PARKED}
+        return self.state in waiting or any(each.state in waiting for each in self.left)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from eventstore.database import Database
-from outbox.status import DELIVERED, Mirror, mirrors
+from outbox.status import Mirror, mirrors
 
 POLL_SECONDS: Final = 0.05
 logger = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ class MirrorWaits:
         return await self._wait(track_id, lambda mirror: mirror.acked_generation >= generation, seconds)
 
     async def wait_delivered(self, track_id: int, seconds: float) -> bool:
-        """Wait until nothing is left to do for the record, its blob included."""
-        return await self._wait(track_id, lambda mirror: mirror.state == DELIVERED, seconds)
+        """Wait until nothing is left to do for the record, its blob and what it has left elsewhere included."""
+        return await self._wait(track_id, lambda mirror: mirror.is_settled, seconds)
 
     async def finish(self) -> None:
         """Wait until nobody reads the database any more; to be called when nobody waits."""

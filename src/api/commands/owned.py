@@ -21,12 +21,12 @@ class OnTrack:
 
 
 def require_owned(connection: Connection, did: str, track_id: int, *, deleted_too: bool = False) -> TrackView:
-    """Find the track: 404 goes before 403, and a deleted one is there only for its owner, if at all."""
+    """Find the track: 404 goes before 403, and one that is deleted or taken down is not there for others."""
     view = track_by_id(connection, track_id)
     if view is None or (view.deleted_at is not None and not (deleted_too and view.did == did)):
         raise TrackNotFoundError
     if view.did != did:
-        raise NotOwnerError
+        raise NotOwnerError if view.taken_down_at is None else TrackNotFoundError
     return view
 
 
@@ -45,7 +45,10 @@ def load_owned(unit: Unit, command: OnTrack, *, deleted_too: bool = False) -> Tr
 
 
 def require_no_duplicate(connection: Connection, did: str, audio_cid: str, *, but: int | None = None) -> None:
-    """Refuse audio that the artist has already, on another live track than `but`."""
+    """Refuse audio that the artist has already, on another live track than `but`, unless that was taken over as it is."""
+    view = track_by_id(connection, but) if but is not None else None
+    if view is not None and view.adopted:
+        return
     other = live_track_with_audio(connection, did, audio_cid)
     if other is not None and other.track_id != but:
         raise DuplicateAudioError(other.track_id)

@@ -42,7 +42,7 @@ def _set_back(track: Track, past: Track, fields: Collection[str], at: datetime) 
     if "artwork" in fields:
         if past.artwork is not None:
             track.replace_artwork(past.artwork, at=at)
-        else:
+        elif track.artwork is not None:
             track.remove_artwork(at=at)
     if "support_gate" in fields:
         track.set_support_gate(past.support_gate, at=at)

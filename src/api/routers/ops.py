@@ -89,7 +89,7 @@ def read_failures(_admin: Admin, parts: Parts, wanted: Annotated[FailuresQuery, 
     with parts.database.read() as connection:
         rows = connection.execute(failing(**which, after=after, limit=limit + 1)).all()
     items = [failure_row(row) for row in rows[:limit]]
-    return _json(FailuresBody(items=items, cursor=_cursor(rows, limit, "track_id")))
+    return _json(FailuresBody(items=items, cursor=_cursor(rows, limit, "place")))
 
 
 @router.post("/ops/lanes", response_model=OperatedBody, responses=ACT_ERRORS)

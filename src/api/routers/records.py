@@ -8,18 +8,19 @@ from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import GatedTrackError
 from api.bodies.body import Body
+from api.commands.migrate_namespace import MigrateNamespace, migrate_namespace
 from api.commands.migrate_to_pds import AUDIO_BLOB_BYTES, migrate_to_pds
 from api.commands.owned import OnTrack
 from api.commands.restore_record import OnPds, RestoreRecord, restore_record
 from api.documented import command_errors
 from api.pds_look import Place, blob_limit, look, place_of
 from api.performing import Command, Tell
-from api.record_answers import MigrateAnswers, RestoreAnswers
+from api.record_answers import MigrateAnswers, MoveAnswers, RestoreAnswers
 from api.refusals import BlobTooLargeError, MediaNotFoundError
 from api.services import Services
 from api.track_body import TrackBody
 from api.track_path import TrackId
-from api.waiting import wait_for_blob, wait_for_mirror
+from api.waiting import wait_for_all, wait_for_blob, wait_for_mirror
 
 router = APIRouter(tags=["records"])
 
@@ -32,6 +33,14 @@ class RestoredBody(BaseModel):
     success: bool
     track: TrackBody
     restored_uri: str | None
+
+
+class MovedBody(BaseModel):
+    """The record is in its new place and nothing is left in the old one, or, with 202, will be."""
+
+    success: bool
+    track: TrackBody
+    migrated_uri: str | None
 
 
 class MigratedBody(BaseModel):
@@ -93,6 +102,25 @@ async def migrate(track_id: TrackId, command: Command) -> Response:
     return await command.perform(
         prepare, answers.show, on=track_id, wait=wait_for_blob, default_wait=USUAL_WAIT
     )
+
+
+@router.post(
+    "/tracks/{track_id}/migrate-namespace",
+    response_model=MovedBody,
+    responses={**command_errors(400), **ACCEPTED},
+)
+async def move(track_id: TrackId, command: Command) -> Response:
+    """Move the record from the old collection to the one of today: same key, same content, and never a moment without it."""
+    parts = command.parts
+    told = MigrateNamespace(
+        track_id, command.versions, old_collection=parts.old_collection, collection=parts.collection
+    )
+
+    async def prepare(_body: Body) -> Tell:
+        return lambda unit: migrate_namespace(unit, told)
+
+    show = MoveAnswers(parts.urls).show
+    return await command.perform(prepare, show, on=track_id, wait=wait_for_all, default_wait=USUAL_WAIT)
 
 
 async def _require_uploadable(parts: Services, place: Place) -> None:

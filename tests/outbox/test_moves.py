@@ -1,0 +1,389 @@
+"""A record moves to another collection: never a moment without it, nothing of others' lost, everything accounted for."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from aggregates.errors import UndecidedForeignEditError
+from aggregates.track import Track
+from api.commands.migrate_namespace import MigrateNamespace, migrate_namespace
+from api.commands.resolve import Keep, Resolve, resolve
+from api.refusals import CannotMoveError
+from outbox.delivery import SETTLING, Outcome
+from outbox.settle import settle
+from outbox.status import attempts_of, deliveries
+from outbox.tables import mirror_target
+from outbox.wishes import suspect
+from outbox.work import next_work
+from projections.rebuild import rebuild
+from tests.dsl import COLLECTION, OLD_COLLECTION
+from tests.outbox.rig import ARTIST, URLS, Rig, answer_lost, answered, refused
+from tests.outbox.test_ambiguity import Late
+
+pytestmark = pytest.mark.anyio
+
+WAIT = {"seconds": SETTLING.total_seconds() * 3}
+FOREIGN = {"likes": 3}
+
+
+def moves(rig: Rig, track_id: int = 1) -> Track:
+    """Its owner has the record moved."""
+    told = MigrateNamespace(track_id, old_collection=OLD_COLLECTION, collection=COLLECTION)
+    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
+        migrate_namespace(unit, told)
+        return unit.load(Track, Track.create_id(track_id))
+
+
+def decides(rig: Rig, keep: Keep) -> None:
+    """Its owner decides over what somebody else wrote."""
+    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
+        resolve(unit, Resolve(1, keep=keep), URLS)
+
+
+def old(rig: Rig, track: Track) -> dict[str, Any] | None:
+    """What the PDS has in the old place."""
+    found = rig.pds.get_record(rig.did, OLD_COLLECTION, track.rkey)
+    return found["value"] if found is not None else None
+
+
+def writes_elsewhere(rig: Rig, track: Track, **fields: Any) -> None:
+    """Another client writes the record in the old place."""
+    rig.pds.put_record(rig.did, OLD_COLLECTION, track.rkey, {**(old(rig, track) or {}), **fields})
+
+
+async def in_the_old_place(rig: Rig, **fields: Any) -> Track:
+    """A track whose record is there, with a field of another client."""
+    track = rig.upload(collection=OLD_COLLECTION, **fields)
+    await rig.relay_once()
+    writes_elsewhere(rig, track, **FOREIGN)
+    with rig.database.write() as connection:
+        suspect(connection, [1], rig.clock())
+    await rig.relay_once()
+    return track
+
+
+def events(rig: Rig) -> list[Any]:
+    """What the log says of it."""
+    with rig.database.read() as connection:
+        return rig.log.stream(connection, Track.create_id(1))
+
+
+def told(rig: Rig) -> list[tuple[str, str]]:
+    """What became of each event."""
+    recorded, mirror = events(rig), rig.mirror()
+    with rig.database.read() as connection:
+        touching = [(each.position, each.event.touches_record()) for each in recorded]
+        found = deliveries(connection, 1, touching, mirror)
+    return [(type(each.event).__name__, found[each.position].status) for each in recorded]
+
+
+def writes(rig: Rig) -> list[tuple[str, str]]:
+    """What was sent, and where to."""
+    return [(name, body["collection"]) for name, body in rig.wire.sent if name != "uploadBlob"]
+
+
+async def test_the_new_record_is_there_before_the_old_one_goes(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    before = old(desk, track)
+    assert before is not None
+    moves(desk)
+    desk.wire.sent.clear()
+    await desk.relay_once()
+    assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", OLD_COLLECTION)]
+    assert old(desk, track) is None
+    own = {"$type": COLLECTION, "mastertapeGen": desk.mirror().generation}
+    assert desk.remote(track) == {**before, **own}
+    mirror = desk.mirror()
+    assert (mirror.state, mirror.left, mirror.record_uri) == (
+        "delivered", (), f"at://{desk.did}/{COLLECTION}/{track.rkey}",
+    )  # fmt: skip
+    assert told(desk) == [("Created", "delivered"), ("NamespaceMigrated", "delivered")]
+
+
+async def test_its_blob_is_served_all_the_while(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    desk.tell(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    await desk.relay_once()
+    cid = track.audio.cid
+    served = []
+    keep = desk.pds._keep  # type: ignore[union-attr]  # noqa: SLF001
+
+    def watched(key: Any, record: Any) -> None:
+        keep(key, record)
+        served.append(desk.pds.get_blob(desk.did, cid) is not None)
+
+    desk.pds._keep = watched  # type: ignore[union-attr, method-assign]  # noqa: SLF001
+    moves(desk)
+    await desk.relay_once()
+    assert served == [True, True]
+    assert (desk.remote(track) or {})["audioBlob"]["ref"]["$link"] == cid
+
+
+async def test_the_old_one_waits_for_the_new_one(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.wire.faults += [refused]
+    await desk.relay_once()
+    mirror = desk.mirror()
+    assert (mirror.state, mirror.reason) == ("pending", "backoff")
+    assert [(each.state, each.reason) for each in mirror.left] == [("pending", "successor")]
+    assert (old(desk, track) is not None, desk.remote(track)) == (True, None)
+    assert told(desk) == [("Created", "delivered"), ("NamespaceMigrated", "pending")]
+    desk.clock.advance(**WAIT)
+    await desk.relay_once()
+    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
+
+
+async def test_an_outage_between_the_two_writes_leaves_both_and_then_goes_on(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.wire.faults += [lambda send: send(), answered(503, "Unavailable")]
+    await desk.relay_once()
+    assert (old(desk, track) is not None, desk.remote(track) is not None) == (True, True)
+    mirror = desk.mirror()
+    assert (mirror.state, [each.reason for each in mirror.left]) == ("delivered", ["backoff"])
+    assert not mirror.is_settled
+    desk.clock.advance(**WAIT)
+    await desk.relay_once()
+    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
+
+
+async def test_a_relay_that_died_between_the_two_writes_is_taken_over_from(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    lane = desk.claim("dies", lease=1)
+    work = next_work(desk.log, lane, URLS, desk.clock(), [])
+    assert work is not None
+    result = await desk.delivery.deliver(lane, work, 10)
+    settle(desk.log, lane, result)
+    desk.clock.advance(seconds=5)
+    await desk.relay_once()
+    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
+
+
+async def test_a_relay_that_died_before_it_wrote_down_the_new_one_does_not_write_it_twice(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.wire.faults += [answer_lost]
+    await desk.relay_once()
+    assert (old(desk, track) is not None, desk.remote(track) is not None) == (True, True)
+    desk.clock.advance(**WAIT)
+    await desk.relay_once()
+    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
+    assert [type(each.event).__name__ for each in events(desk)] == ["Created", "NamespaceMigrated"]
+
+
+async def test_what_was_still_to_be_written_goes_to_the_new_place_alone(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    desk.edit(title="unsent")
+    moves(desk)
+    desk.wire.sent.clear()
+    await desk.relay_once()
+    assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", OLD_COLLECTION)]
+    assert (desk.remote(track) or {})["title"] == "unsent"
+    assert told(desk)[1:] == [("MetadataUpdated", "superseded"), ("NamespaceMigrated", "delivered")]
+
+
+async def test_a_record_that_never_was_in_the_old_place_is_made_in_the_new_one(desk: Rig) -> None:
+    track = desk.upload(collection=OLD_COLLECTION)
+    moves(desk)
+    await desk.relay_once()
+    assert writes(desk) == [("putRecord", COLLECTION)]
+    assert (desk.remote(track) is not None, desk.mirror().is_settled) == (True, True)
+    assert told(desk) == [("Created", "superseded"), ("NamespaceMigrated", "delivered")]
+
+
+async def test_a_record_that_was_deleted_elsewhere_comes_back_in_the_new_place(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    desk.pds.delete_record(desk.did, OLD_COLLECTION, track.rkey)
+    desk.edit(title="unsent")
+    await desk.relay_once()
+    assert desk.mirror().state == "detached"
+    moves(desk)
+    await desk.relay_once()
+    assert ((desk.remote(track) or {})["title"], desk.mirror().is_settled) == ("unsent", True)
+
+
+@pytest.mark.parametrize("keep", list(Keep))
+@pytest.mark.parametrize("theirs", [{"title": "theirs", "note": "x"}, {"note": "x"}])
+async def test_what_somebody_wrote_in_the_old_place_meanwhile_is_kept_until_its_owner_decides(
+    desk: Rig, keep: Keep, theirs: dict[str, str]
+) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    writes_elsewhere(desk, track, **theirs)
+    await desk.relay_once()
+    assert old(desk, track) is not None
+    mirror = desk.mirror()
+    assert (mirror.state, mirror.reason, [each.state for each in mirror.left]) == (
+        "held", "foreign_edit", ["held"],
+    )  # fmt: skip
+    decides(desk, keep)
+    await desk.relay_once()
+    title = theirs.get("title", track.title) if keep is Keep.THEIRS else track.title
+    record = desk.remote(track) or {}
+    assert (old(desk, track), record["title"], desk.mirror().is_settled) == (None, title, True)
+    assert {name: record[name] for name in ("likes", "note")} == {**FOREIGN, "note": "x"}
+
+
+async def test_an_edit_that_was_taken_back_lets_the_old_one_go(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    before = old(desk, track) or {}
+    moves(desk)
+    writes_elsewhere(desk, track, title="theirs")
+    await desk.relay_once()
+    assert desk.mirror().state == "held"
+    writes_elsewhere(desk, track, title=before["title"])
+    with desk.database.write() as connection:
+        suspect(connection, [1], desk.clock())
+    await desk.relay_once()
+    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
+
+
+async def test_a_record_that_is_held_does_not_move(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    writes_elsewhere(desk, track, title="theirs")
+    desk.edit(title="ours")
+    await desk.relay_once()
+    with pytest.raises(UndecidedForeignEditError):
+        moves(desk)
+
+
+@pytest.mark.parametrize("keep", list(Keep))
+async def test_what_somebody_has_in_the_new_place_is_not_overwritten(desk: Rig, keep: Keep) -> None:
+    track = await in_the_old_place(desk)
+    theirs = {"$type": COLLECTION, "title": "theirs", "artist": "somebody"}
+    desk.pds.put_record(desk.did, COLLECTION, track.rkey, theirs)
+    moves(desk)
+    await desk.relay_once()
+    assert (desk.remote(track), old(desk, track) is not None) == (theirs, True)
+    assert (desk.mirror().state, [each.reason for each in desk.mirror().left]) == ("held", ["successor"])
+    decides(desk, keep)
+    await desk.relay_once()
+    title = "theirs" if keep is Keep.THEIRS else track.title
+    assert ((desk.remote(track) or {})["title"], old(desk, track)) == (title, None)
+    assert desk.mirror().is_settled
+
+
+async def test_the_old_one_stays_when_the_new_one_is_deleted_elsewhere_before_it_went(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.wire.faults += [lambda send: send(), refused]
+    await desk.relay_once()
+    desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
+    desk.clock.advance(**WAIT)
+    assert await desk.relay_once() == {Outcome.FAILED: 1}
+    assert old(desk, track) is not None
+    [left] = desk.mirror().left
+    assert (left.last_error or "").startswith("successor_missing")
+
+
+async def test_a_track_that_is_deleted_before_it_moved_leaves_nothing(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.wire.sent.clear()
+    await desk.relay_once()
+    assert writes(desk) == [("deleteRecord", OLD_COLLECTION)]
+    assert (old(desk, track), desk.remote(track), desk.mirror().is_settled) == (None, None, True)
+    assert told(desk)[-1] == ("Deleted", "delivered")
+
+
+async def test_a_track_that_is_deleted_between_the_two_writes_leaves_nothing(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.wire.faults += [lambda send: send(), refused]
+    await desk.relay_once()
+    writes_elsewhere(desk, track, title="theirs")
+    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.clock.advance(**WAIT)
+    await desk.relay_once()
+    desk.clock.advance(**WAIT)
+    await desk.relay_once()
+    assert (old(desk, track), desk.remote(track), desk.mirror().is_settled) == (None, None, True)
+
+
+async def test_a_track_that_comes_back_comes_back_in_the_new_place_and_the_old_one_waits_for_it(
+    desk: Rig,
+) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.tell(1, lambda track: track.undelete(at=desk.clock()))
+    desk.wire.sent.clear()
+    await desk.relay_once()
+    assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", OLD_COLLECTION)]
+    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
+
+
+async def test_a_late_create_in_the_new_place_is_found_and_deleted(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    late = Late()
+    desk.wire.faults += [late]
+    await desk.relay_once()
+    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.clock.advance(seconds=5)
+    await desk.relay_once()
+    assert old(desk, track) is not None
+    assert await late.arrives() == 200
+    desk.clock.advance(**WAIT)
+    await desk.relay_once()
+    assert (desk.remote(track), old(desk, track), desk.mirror().is_settled) == (None, None, True)
+
+
+async def test_edits_and_deletes_after_the_move_are_of_the_new_place(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    await desk.relay_once()
+    desk.wire.sent.clear()
+    desk.edit(title="later")
+    await desk.relay_once()
+    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    await desk.relay_once()
+    assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", COLLECTION)]
+    assert (desk.remote(track), desk.mirror().is_settled) == (None, True)
+
+
+async def test_a_record_moves_only_once_and_from_the_old_place_alone(desk: Rig) -> None:
+    await in_the_old_place(desk)
+    moves(desk)
+    moves(desk)
+    assert [type(each.event).__name__ for each in events(desk)] == ["Created", "NamespaceMigrated"]
+    desk.upload(2, collection="another.collection")
+    with pytest.raises(CannotMoveError, match=r"is in another\.collection"):
+        moves(desk, 2)
+
+
+async def test_a_record_does_not_move_to_where_another_track_has_one(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    desk.upload(2, rkey=track.rkey)
+    with pytest.raises(CannotMoveError, match="Another track has the record"):
+        moves(desk)
+
+
+async def test_all_attempts_are_told_wherever_they_went(desk: Rig) -> None:
+    await in_the_old_place(desk)
+    moves(desk)
+    await desk.relay_once()
+    with desk.database.read() as connection:
+        rows = [row for row in attempts_of(connection, 1) if row.status is not None]
+    assert [(row.op, row.collection) for row in reversed(rows)] == [
+        ("put", OLD_COLLECTION), ("put", COLLECTION), ("delete", OLD_COLLECTION),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("done", [False, True])
+async def test_a_rebuild_makes_both_targets_again(desk: Rig, done: bool) -> None:
+    await in_the_old_place(desk)
+    moves(desk)
+    if done:
+        await desk.relay_once()
+    with desk.database.read() as connection:
+        before = connection.execute(select(mirror_target).order_by(mirror_target.c.former)).all()
+    with desk.database.write() as connection:  # one of them is thought to be the other
+        connection.execute(update(mirror_target).where(mirror_target.c.former).values(desired_gen=1))
+    rebuild(desk.log, desk.log.projections, progress=lambda *_: None)
+    with desk.database.read() as connection:
+        assert connection.execute(select(mirror_target).order_by(mirror_target.c.former)).all() == before
