@@ -24,6 +24,7 @@ from api.routers import (
     oauth,
     ops,
     records,
+    takedowns,
     track_commands,
     tracks,
     undo,
@@ -48,6 +49,7 @@ ROUTERS: Final = tuple(
         me,
         migrations,
         ops,
+        takedowns,
         auth,
         health,
     )

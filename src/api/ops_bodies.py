@@ -110,6 +110,25 @@ class OperatedBody(BaseModel):
     dry_run: bool
 
 
+class TakedownBody(BaseModel):
+    """Why a track is to be hidden, or with `lift` shown again; with `dry_run` it is only said what would change."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[Name, StringConstraints(min_length=1)]
+    lift: bool = False
+    dry_run: bool = False
+
+
+class TakenDownBody(BaseModel):
+    """Whether the track changed, or would, and since when it is hidden."""
+
+    track_id: int
+    taken_down_at: datetime | None
+    affected: int
+    dry_run: bool
+
+
 def lane_rows(connection: Connection, rows: list[Any], now: datetime) -> list[LaneRow]:
     """Write lanes down."""
     waiting = overview.waiting_in(connection, [row.did for row in rows])

@@ -51,6 +51,12 @@ class Publishing:
         if view is not None and view.support_gate is None and view.deleted_at is not None:
             await self._publish(view.audio)
 
+    async def before_lifting(self, on: OnTrack) -> None:
+        """A track that was taken down is as public again as it is open."""
+        view = await self._view(on, taken_down=True)
+        if view is not None and view.support_gate is None and view.deleted_at is None:
+            await self._publish(view.audio)
+
     async def before_reverting(self, command: Revert) -> None:
         """What it goes back to may be public where what it is now is not."""
         view = await self._view(command)
@@ -64,12 +70,16 @@ class Publishing:
 
         def told(unit: Unit) -> int:
             track_id = tell(unit)
-            if self._publisher is not None and self._held is not None:
-                self._publisher.release(unit.connection, self._held)
-                unit.after_commit(self._taken_over)
+            self.take_over(unit)
             return track_id
 
         return told
+
+    def take_over(self, unit: Unit) -> None:
+        """Let the track itself keep the copy, in the unit that has given it its command."""
+        if self._publisher is not None and self._held is not None:
+            self._publisher.release(unit.connection, self._held)
+            unit.after_commit(self._taken_over)
 
     async def let_go(self) -> None:
         """Let go of what no command has taken over."""
@@ -81,13 +91,13 @@ class Publishing:
         if self._publisher is not None:
             self._held = await self._work.publish(self._publisher, audio)
 
-    async def _view(self, on: OnTrack) -> TrackView | None:
-        """Give the track as it is now, if the command still means that version."""
+    async def _view(self, on: OnTrack, *, taken_down: bool = False) -> TrackView | None:
+        """Give the track as it is now, if the command still means that version; no command makes one public that is taken down."""
         if self._publisher is None:
             return None
         view = await run_in_threadpool(self._read, on.track_id)
         meant = view is not None and (on.versions is None or view.visible_version in on.versions)
-        return view if meant else None
+        return view if view is not None and meant and (view.taken_down_at is not None) is taken_down else None
 
     def _read(self, track_id: int) -> TrackView | None:
         with self._parts.database.read() as connection:

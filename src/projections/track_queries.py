@@ -15,13 +15,13 @@ BY_ID: Final = select(tracks).where(tracks.c.track_id == bindparam("track_id"))
 
 @dataclass(frozen=True)
 class TrackFilter:
-    """Which tracks a list is to show. Unlisted ones are hidden, but for those of `include_unlisted_of`."""
+    """Which tracks a list is to show. Unlisted ones and those taken down are hidden, but from `owner`."""
 
     artist: str | None = None
     tag: str | None = None
     album: str | None = None
     q: str | None = None
-    include_unlisted_of: str | None = None
+    owner: str | None = None
 
     def can_match(self) -> bool:
         """Whether any stored text can equal these; PostgreSQL refuses even to compare with some."""
@@ -73,9 +73,9 @@ def track_page(
 
 
 def _conditions(wanted: TrackFilter) -> list[ColumnElement[bool]]:
-    shown: ColumnElement[bool] = tracks.c.unlisted.is_(False)
-    if wanted.include_unlisted_of is not None:
-        shown = shown | (tracks.c.did == wanted.include_unlisted_of)
+    shown: ColumnElement[bool] = tracks.c.unlisted.is_(False) & tracks.c.taken_down_at.is_(None)
+    if wanted.owner is not None:
+        shown = shown | (tracks.c.did == wanted.owner)
     conditions = [shown]
     if wanted.artist is not None:
         conditions.append(tracks.c.did == wanted.artist)

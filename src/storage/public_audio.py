@@ -16,10 +16,10 @@ Row = Mapping[str, Any]
 
 
 class PublicAudio:
-    """One row per track and audio: wanted in public while the track is live, ungated, and has that audio."""
+    """One row per track and audio: wanted in public while the track is live, ungated, not taken down, and has that audio."""
 
     name: Final = "public_audio"
-    fingerprint: Final = "public_audio-1"
+    fingerprint: Final = "public_audio-2"
     tables: Final = (PUBLIC_AUDIO,)
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
@@ -57,7 +57,7 @@ def _row(track: Track) -> Row:
         "did": track.did,
         "name": public_name(audio.cid, audio.file_type),
         "mime": audio.mime,
-        "wanted": track.deleted_at is None and track.support_gate is None,
+        "wanted": track.deleted_at is None and track.support_gate is None and track.taken_down_at is None,
     }
 
 

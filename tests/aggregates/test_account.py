@@ -27,8 +27,8 @@ def signed_in(session_id: str = "s1", *, expires_at: datetime | None = None, at:
     )
 
 
-def issued(token_id: str = "t1") -> Step:
-    return lambda account: account.issue_token(token_id, name="ci", scope="read", expires_at=None, at=START)
+def issued() -> Step:
+    return lambda account: account.issue_token("t1", name="ci", scope="read", expires_at=None, at=START)
 
 
 def an_account(*past: Step) -> tuple[Account, list[Any]]:

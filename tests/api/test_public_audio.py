@@ -11,12 +11,13 @@ from starlette.testclient import TestClient
 
 from aggregates.track import Track
 from api.errors import REPLIES
+from identity.credentials import Scope
 from outbox.record import RecordUrls
 from service.jobs import review_public_copies
 from service.settings import PREFIX, Settings
 from storage.errors import StoreUnavailableError
 from storage.media import media
-from tests.api.world import World, refusal, upload
+from tests.api.world import World, did_of, refusal, upload
 from tests.media_samples import samples
 
 pytestmark = pytest.mark.s3
@@ -35,6 +36,7 @@ def world(tmp_path, migrated_url, monkeypatch, s3_endpoint, s3_bucket):
             media=f"s3:{s3_bucket}",
             s3_endpoint=s3_endpoint.url,
             s3_public_url=CDN,
+            admin_dids=(did_of("admin"),),
         )
     )
     yield made
@@ -159,6 +161,32 @@ def test_a_gated_track_comes_back_gated_and_is_never_public(world, client, alice
     edit(client, alice, track, title="Other")
     publisher.run_once()
     assert made == []
+
+
+def test_what_was_taken_down_is_not_public_whatever_its_owner_does(world, client, alice, public, monkeypatch):
+    admin, track = world.sign_in("admin", scope=Scope.ADMIN), upload(client, alice)
+    publisher, store, made = world.made.publisher, world.made.media.store, []
+
+    def decide(**body):
+        answer = client.post(f"/ops/tracks/{track['id']}/takedown", json=body, headers=admin.headers)
+        assert answer.json()["affected"] == 1
+
+    decide(reason="a claim")
+    publisher.run_once()
+    assert public() == set()
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "publish", lambda *copy: made.append(copy))
+        edit(client, alice, track, support_gate=GATE)
+        edit(client, alice, track, support_gate="")
+        edited = replace(client, alice, track, 2).json()
+        client.delete(f"/tracks/{track['id']}", headers=alice.headers)
+        assert undelete(client, alice, track).status_code == 200
+        client.post(f"/tracks/{track['id']}/revert", json={"to_version": 1}, headers=alice.headers)
+        replace(client, alice, track, 2)
+        publisher.run_once()
+    assert made == []
+    decide(reason="withdrawn", lift=True)
+    assert public() == {name_of(edited)}
 
 
 def test_of_replaced_audio_the_new_is_there_and_the_old_is_gone(world, client, alice, public, publisher):

@@ -122,8 +122,8 @@ def test_unlisted_tracks_are_shown_to_their_artist_only(log: EventLog) -> None:
     upload(log, 1, unlisted=True)
     upload(log, 2)
     assert found(log, TrackFilter()) == [2]
-    assert found(log, TrackFilter(include_unlisted_of=BOB)) == [2]
-    assert found(log, TrackFilter(include_unlisted_of=ALICE)) == [2, 1]
+    assert found(log, TrackFilter(owner=BOB)) == [2]
+    assert found(log, TrackFilter(owner=ALICE)) == [2, 1]
 
 
 @pytest.mark.parametrize("q", ["ÉTUDE", "étude", "E\u0301tude", "lice", "straße", "STRASSE"])

@@ -15,6 +15,7 @@ from api.errors import error_response
 from api.refusals import MediaNotFoundError
 from api.security_headers import GATED_MEDIA, PUBLIC_MEDIA
 from api.services import Services
+from identity.credentials import Principal
 from projections.track_queries import live_tracks_naming
 from projections.track_view import TrackView
 from storage.artwork import THUMBNAIL_MIME
@@ -36,25 +37,32 @@ Cid = Annotated[str, Path(pattern=r"^[a-z2-7]{1,80}$")]
     response_class=Response,
 )
 async def audio(request: Request, cid: Cid, extension: str, caller: Anybody, parts: Parts) -> Response:
-    """Hear a track. A gated one is for its owner and supporters."""
-    naming = await run_in_threadpool(_naming, parts, cid)
+    """Hear a track. A gated one is for its owner and supporters, one that was taken down for admins alone."""
+    naming = await run_in_threadpool(_naming, parts, cid, caller)
     views = [view for view in naming if view.audio.cid == cid and view.audio.file_type == extension]
     heard = await admit(caller, views, parts.supporters)
-    caching = WHILE_OPEN if heard.support_gate is None else FOR_ONE
+    is_open = heard.support_gate is None and heard.taken_down_at is None
+    caching = WHILE_OPEN if is_open else FOR_ONE
     return await _bytes(request, parts, cid, heard.audio.mime, caching)
 
 
 @router.head("/artwork/{cid}", include_in_schema=False)
 @router.get("/artwork/{cid}", responses=errors(404, 416, 503), response_class=Response)
-async def artwork(request: Request, cid: Cid, parts: Parts) -> Response:
-    """See a cover or a thumbnail; covers are never gated."""
-    mime = _mime_of_image(await run_in_threadpool(_naming, parts, cid), cid)
-    return await _bytes(request, parts, cid, mime, FOR_EVER)
+async def artwork(request: Request, cid: Cid, caller: Anybody, parts: Parts) -> Response:
+    """See a cover or a thumbnail; covers are never gated. That of a track that was taken down is for admins alone."""
+    views = await run_in_threadpool(_naming, parts, cid, caller)
+    mime = _mime_of_image(views, cid)
+    caching = FOR_EVER if any(view.taken_down_at is None for view in views) else FOR_ONE
+    return await _bytes(request, parts, cid, mime, caching)
 
 
-def _naming(parts: Services, cid: str) -> Sequence[TrackView]:
+def _naming(parts: Services, cid: str, caller: Principal | None) -> Sequence[TrackView]:
+    """Give the tracks whose bytes these are, and of those taken down only an admin any: their owner has the bytes."""
     with parts.database.read() as connection:
-        return live_tracks_naming(connection, cid)
+        views = live_tracks_naming(connection, cid)
+    if caller is not None and caller.admin:
+        return sorted(views, key=lambda view: view.taken_down_at is not None)
+    return [view for view in views if view.taken_down_at is None]
 
 
 def _mime_of_image(views: Sequence[TrackView], cid: str) -> str:

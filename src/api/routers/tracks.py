@@ -9,7 +9,7 @@ from aggregates.errors import InvalidFieldError
 from api.as_of import track_at_time, track_at_version
 from api.caller import Anybody, Parts
 from api.documented import errors
-from api.insight import require_insight
+from api.insight import may_know, require_insight
 from api.json_response import AsciiJsonResponse
 from api.paging import USUAL_PAGE, cursor_of, limit_of
 from api.refusals import NotAuthenticatedError, TrackNotFoundError
@@ -45,7 +45,7 @@ class Listing(BaseModel):
 
 @router.get("/tracks", response_model=TrackPageBody, responses=errors(400, 422, 503))
 def list_tracks(wanted: Annotated[Listing, Query()], caller: Anybody, parts: Parts) -> Response:
-    """List tracks, newest first. Unlisted ones are hidden, but from their owner."""
+    """List tracks, newest first. Unlisted ones and those taken down are hidden, but from their owner."""
     cursor, limit = cursor_of(wanted.cursor), limit_of(wanted.limit)
     artist = _did_of(wanted.artist, parts.accounts)
     if wanted.artist is not None and artist is None:
@@ -73,7 +73,7 @@ def read_track(
     """
     if wanted.version is not None or wanted.at is not None:
         return AsciiJsonResponse(_past_track(parts, track_id, wanted, caller).model_dump(mode="json"))
-    track = _live_track(parts, track_id)
+    track = _live_track(parts, track_id, caller)
     return AsciiJsonResponse(track.model_dump(mode="json"), headers={"ETag": track.etag})
 
 
@@ -91,10 +91,10 @@ def _past_track(parts: Services, track_id: int, wanted: Moment, caller: Principa
         return track_bodies(connection, [TrackView.of(track)], parts.urls)[0]
 
 
-def _live_track(parts: Services, track_id: int) -> TrackBody:
+def _live_track(parts: Services, track_id: int, caller: Principal | None) -> TrackBody:
     with parts.database.read() as connection:
         track = one_track(connection, track_id, parts.urls)
-    if track.deleted_at is not None:
+    if track.deleted_at is not None or not may_know(caller, track.artist_did, track.taken_down_at):
         raise TrackNotFoundError
     return track
 

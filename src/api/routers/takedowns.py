@@ -1,0 +1,78 @@
+"""Takedowns: what an operator keeps the service from serving."""
+
+from functools import partial
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from api.caller import Admin, Parts
+from api.commands.takedown import Takedown, note_takedown, take_down
+from api.documented import errors
+from api.json_response import AsciiJsonResponse
+from api.ops_bodies import TakedownBody, TakenDownBody
+from api.publishing import Publishing, publishing
+from api.refusals import TrackNotFoundError
+from api.request_id import over_http
+from api.routers.track_commands import media_work
+from api.services import Services
+from api.track_path import TrackId
+from eventstore.unit import Unit
+from outbox.operators import Operator
+from projections.track_queries import track_by_id
+from projections.track_view import TrackView
+
+router = APIRouter(tags=["operations"])
+
+
+@router.post(
+    "/ops/tracks/{track_id}/takedown",
+    response_model=TakenDownBody,
+    responses=errors(400, 401, 403, 404, 422, 503),
+)
+async def decide_takedown(
+    request: Request, track_id: TrackId, admin: Admin, parts: Parts, wanted: TakedownBody
+) -> Response:
+    """Hide a track and its bytes from everybody but its owner and admins, or lift that; the record on its PDS stays.
+
+    Only this lifts it: no undelete and no revert does.
+    """
+    command = Takedown(track_id, reason=wanted.reason, lift=wanted.lift)
+    before = await run_in_threadpool(_track, parts, track_id)
+    changed = (before.taken_down_at is not None) is wanted.lift
+    if not wanted.dry_run:
+        async with publishing(parts, media_work(request)) as public:
+            if wanted.lift:
+                await public.before_lifting(command)
+            operator = Operator(over_http(admin.did), wanted.reason)
+            changed = await run_in_threadpool(_perform, parts, command, operator, before.did, public)
+        parts.wake()
+    after = await run_in_threadpool(_track, parts, track_id)
+    body = TakenDownBody(
+        track_id=track_id,
+        taken_down_at=after.taken_down_at,
+        affected=int(changed),
+        dry_run=wanted.dry_run,
+    )
+    return AsciiJsonResponse(body.model_dump(mode="json"))
+
+
+def _track(parts: Services, track_id: int) -> TrackView:
+    with parts.database.read() as connection:
+        view = track_by_id(connection, track_id)
+    if view is None:
+        raise TrackNotFoundError
+    return view
+
+
+def _perform(parts: Services, command: Takedown, operator: Operator, owner: str, public: Publishing) -> bool:
+    """First the track, whose event says who and why; then the operator's own stream, which a crash may leave out."""
+
+    def work(unit: Unit) -> bool:
+        changed = take_down(unit, command)
+        public.take_over(unit)
+        return changed
+
+    changed = parts.log.transact(owner, operator.envelope, work)
+    noted = partial(note_takedown, command=command, operator=operator, owner=owner, changed=changed)
+    parts.log.transact(operator.envelope.actor, operator.envelope, noted)
+    return changed
