@@ -9,11 +9,10 @@ from sqlalchemy import Connection, select, text, update
 
 from eventstore.database import Database
 from outbox.claim import claim
-from outbox.lanes import Lane, release
 from outbox.tables import PAST, mirror_lane, pds_host
 from tests.eventstore.threads import together, until
+from tests.outbox.hands import Hands
 from tests.outbox.rows import LEASE, add_lane, claimed, set_host
-from tests.outbox.test_lane_races import Hands
 from tests.outbox.test_lock_order import row_lock_waits
 
 pytestmark = pytest.mark.postgres
@@ -60,19 +59,8 @@ def under_way(database: Database) -> Counter[str]:
 
 def test_no_host_has_more_lanes_under_way_than_it_may_and_no_lane_is_in_two_hands(database: Database) -> None:
     fill(database, HOSTS, LANES)
-    hands = Hands()
-
-    def relay() -> None:
-        held: list[Lane] = []
-        for _ in range(ROUNDS):
-            lanes = claimed(database, limit=5)
-            hands.take(lanes)
-            hands.give(held)
-            for lane in held:
-                release(database, lane)
-            held = lanes
-
-    together(*[relay] * CLIENTS)
+    hands = Hands(CAP)
+    hands.claim(database, relays=CLIENTS, rounds=ROUNDS, limit=5)
     assert hands.claims > ROUNDS
     assert max(under_way(database).values()) <= CAP
 

@@ -1,7 +1,5 @@
 """Many claimers at once, and writers that stop in the middle of a transaction."""
 
-import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
@@ -13,6 +11,7 @@ from outbox.lanes import Lane, lock_lane, release, resume_lane
 from outbox.tables import mirror_target, pds_host
 from outbox.targets import wake_lane
 from tests.eventstore.threads import together
+from tests.outbox.hands import Hands
 from tests.outbox.rows import HOST, add_lane, add_target, claimed, dids, lane_row, set_host
 
 HOSTS = ["http://one.test", "http://two.test"]
@@ -34,47 +33,13 @@ def postgres(migrated_postgres: str) -> Iterator[Database]:
     made.close()
 
 
-class Hands:
-    """Who holds what, as the relays believe."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: dict[str, str] = {}
-        self.claims = 0
-
-    def take(self, lanes: list[Lane]) -> None:
-        with self._lock:
-            for lane in lanes:
-                assert lane.did not in self._held, "two relays hold one lane"
-                self._held[lane.did] = lane.host
-                self.claims += 1
-            per_host = Counter(self._held.values())
-            assert max(per_host.values(), default=0) <= CAP, per_host
-
-    def give(self, lanes: list[Lane]) -> None:
-        with self._lock:
-            for lane in lanes:
-                del self._held[lane.did]
-
-
 def test_relays_that_claim_at_once_share_no_lane_and_keep_every_hosts_limit(database: Database) -> None:
     for number in range(16):
         add_lane(database, number, host=HOSTS[number % 2])
     for host in HOSTS:
         set_host(database, host, max_lanes=CAP)
-    hands = Hands()
-
-    def relay() -> None:
-        held: list[Lane] = []
-        for _ in range(ROUNDS):
-            lanes = claimed(database, limit=2)
-            hands.take(lanes)
-            hands.give(held)
-            for lane in held:
-                release(database, lane)
-            held = lanes
-
-    together(*[relay] * 6)
+    hands = Hands(CAP)
+    hands.claim(database, relays=6, rounds=ROUNDS, limit=2)
     assert hands.claims > ROUNDS
 
 
