@@ -13,6 +13,8 @@ from identity.accounts import account
 from identity.credentials import credential
 from identity.seal import Seal
 from identity.session_rows import pds_session
+from tests.identity.fake_pds import FakePds
+from tests.identity.session_rig import keep, made
 
 KEY = "a secret that only this test knows, k1"
 
@@ -84,3 +86,18 @@ class Hooks:
 @pytest.fixture
 def hooks():
     return Hooks()
+
+
+@pytest.fixture
+def fake():
+    """The PDS of `sessions`."""
+    return FakePds()
+
+
+@pytest.fixture
+def sessions(database, seal, hooks, fake, clock):
+    """The sessions of somebody who has just signed in there."""
+    sessions = made(database, seal, hooks, fake)
+    keep(database, sessions, fake, clock)
+    hooks.calls.clear()
+    return sessions

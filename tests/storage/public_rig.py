@@ -20,6 +20,7 @@ from storage.public_audio import PublicAudio
 from storage.public_tables import public_copy
 from storage.publisher import Publisher
 from tests.dsl import ALICE, a_track, some_time
+from tests.storage.actors import CrashError
 from tests.storage.memory_store import MemoryStore
 
 GATE = SupportGate("any")
@@ -165,3 +166,8 @@ class Once:
         if step == self.step and not self.came:
             self.came = True
             self.action()
+
+
+def crash() -> None:
+    """The process ends here."""
+    raise CrashError

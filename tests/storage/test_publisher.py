@@ -1,28 +1,20 @@
 """A public copy is there exactly while an ungated live track names it, whatever happens in between."""
 
-import random
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import text, update
 
 from aggregates.track import Track
-from storage import publisher
-from storage.errors import StoreUnavailableError
 from storage.public_rows import LEASE, claim, open_names, pause, settle
-from storage.public_tables import public_audio, public_copy
+from storage.public_tables import public_copy
 from tests.dsl import ALICE, BOB, some_time
 from tests.storage.actors import CrashError
-from tests.storage.public_rig import ENVELOPE, Once, Rig, delete, gate, undelete, ungate
+from tests.storage.public_rig import ENVELOPE, Once, Rig, crash, delete, gate, undelete, ungate
 
 STEPS = ["before publish", "after publish", "before unpublish", "after unpublish"]
-
-
-def crash() -> None:
-    raise CrashError
 
 
 def test_an_upload_is_public_with_its_type(rig: Rig) -> None:
@@ -214,82 +206,6 @@ def test_nothing_is_decided_on_a_wish_that_is_not_committed(rig: Rig) -> None:
     assert rig.look() == set()
 
 
-def test_a_held_copy_is_there_before_any_track_names_it(rig: Rig) -> None:
-    audio = rig.audio()
-    held = rig.publisher.hold(audio.cid, "mp3", audio.mime)
-    assert rig.look() == {held.name}
-    with rig.log.unit_of_work(ALICE, ENVELOPE) as unit:
-        rig.publisher.release(unit.connection, held)
-    assert rig.look() == set()
-
-
-def test_a_held_copy_stays_when_the_command_commits(rig: Rig) -> None:
-    name = rig.upload(gated=True)
-    held = rig.publisher.hold(name.split(".")[0], "mp3", "audio/mpeg")
-    with rig.log.unit_of_work(ALICE, ENVELOPE) as unit:
-        rig.tell_within(unit, ungate)
-        rig.publisher.release(unit.connection, held)
-    rig.later(3600)
-    assert rig.look() == {name}
-    assert rig.copies.done == [("publish", name)]
-
-
-def test_a_held_copy_goes_when_the_command_fails_or_dies(rig: Rig) -> None:
-    audio = rig.audio()
-    rig.publisher.let_go(rig.publisher.hold(audio.cid, "mp3", audio.mime))
-    assert rig.look() == set()
-    rig.publisher.hold(audio.cid, "mp3", audio.mime)
-    assert len(rig.look()) == 1
-    rig.later(600)
-    assert rig.look() == set()
-
-
-def test_one_command_s_failure_leaves_another_s_copy(rig: Rig) -> None:
-    audio = rig.audio()
-    first = rig.publisher.hold(audio.cid, "mp3", audio.mime)
-    second = rig.another().hold(audio.cid, "mp3", audio.mime)
-    rig.publisher.let_go(first)
-    assert rig.look() == {second.name}
-
-
-def test_a_hold_that_comes_while_the_copy_is_deleted_ends_with_the_copy(rig: Rig) -> None:
-    name = rig.upload()
-    rig.look()
-    rig.tell(gate)
-    with ThreadPoolExecutor(1) as threads:
-        holding = []
-
-        def hold_beside() -> None:
-            holding.append(threads.submit(rig.another().hold, name.split(".")[0], "mp3", "audio/mpeg"))
-            threading.Event().wait(0.3)
-
-        rig.copies.at = Once("before unpublish", hold_beside)
-        rig.publisher.run_once()
-        holding[0].result(20)
-    assert set(rig.copies.names) == {name}
-
-
-def test_a_command_does_not_wait_for_ever_for_another_process(rig: Rig) -> None:
-    name = rig.upload()
-    rig.copies.at = Once("before publish", crash)
-    with pytest.raises(CrashError):
-        rig.look()
-    impatient = rig.another(patience=timedelta(seconds=0.1))
-    with pytest.raises(StoreUnavailableError):
-        impatient.hold(name.split(".")[0], "mp3", "audio/mpeg")
-
-
-def test_a_command_is_refused_while_the_store_is_away_and_leaves_nothing(rig: Rig) -> None:
-    audio = rig.audio()
-    rig.fail()
-    with pytest.raises(StoreUnavailableError):
-        rig.publisher.hold(audio.cid, "mp3", audio.mime)
-    rig.recover()
-    rig.later(61)
-    assert rig.look() == set()
-    assert rig.state(f"{audio.cid}.mp3") == "absent"
-
-
 def test_what_goes_goes_first(rig: Rig) -> None:
     names = [rig.upload(number, number=number) for number in range(1, 6)]
     first = max(names)
@@ -303,86 +219,6 @@ def test_what_goes_goes_first(rig: Rig) -> None:
     rig.look()
     assert rig.copies.done[0] == ("unpublish", first)
     assert len(rig.copies.done) == 5
-
-
-def test_what_is_gated_goes_at_once_although_a_large_copy_is_being_made(rig: Rig) -> None:
-    name = rig.upload(1, number=1)
-    rig.look()
-    copying, may_end, gone = threading.Semaphore(0), threading.Event(), threading.Event()
-
-    def at(step: str) -> None:
-        if step == "before publish":
-            copying.release()
-            may_end.wait(20)
-        elif step == "after unpublish":
-            gone.set()
-
-    rig.copies.at = at
-    rig.publisher.start()
-    try:
-        rig.upload(2, number=2)
-        rig.upload(3, number=3)
-        rig.publisher.wake()
-        assert copying.acquire(timeout=20)
-        assert not copying.acquire(timeout=0.5)  # one at a time: the other thread is for what goes
-        rig.tell(gate, track_id=1)
-        rig.publisher.wake()
-        assert gone.wait(4)  # sooner than the next look
-        assert name not in rig.copies.names
-    finally:
-        may_end.set()
-        rig.publisher.stop(20)
-
-
-def test_a_publisher_outlives_a_database_that_is_away(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(publisher, "LONGEST_PAUSE", 0.01)
-    failed = threading.Event()
-    read = rig.database.read
-
-    def away() -> object:
-        failed.set()
-        raise OSError("away")
-
-    monkeypatch.setattr(rig.database, "read", away)
-    rig.publisher.start()
-    published = threading.Event()
-    rig.copies.at = lambda step: published.set() if step == "after publish" else None
-    try:
-        assert failed.wait(20)
-        monkeypatch.setattr(rig.database, "read", read)
-        rig.upload()
-        assert published.wait(20)
-    finally:
-        rig.publisher.stop(20)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_several_processes_and_restless_artists_end_in_agreement(rig: Rig, seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311
-    artists = [(1, ALICE, 1), (2, BOB, 1), (3, ALICE, 2), (4, BOB, 3)]
-    for track_id, did, number in artists:
-        rig.upload(track_id, did=did, number=number)
-    publishers = [rig.another() for _ in range(3)]
-    ended = threading.Event()
-
-    def work(index: int) -> None:
-        while not ended.is_set():
-            publishers[index].run_once()
-
-    with ThreadPoolExecutor(3) as threads:
-        working = [threads.submit(work, index) for index in range(3)]
-        for _ in range(30):
-            track_id, did, _number = chance.choice(artists)
-            rig.tell(chance.choice((gate, ungate)), track_id=track_id, did=did)
-        ended.set()
-        for each in working:
-            each.result(60)
-    with rig.database.read() as connection:
-        wanted = set(connection.scalars(select(public_audio.c.name).where(public_audio.c.wanted)))
-    assert rig.look() == wanted
-    with rig.database.read() as connection:
-        assert not connection.execute(select(public_copy).where(public_copy.c.state == "uncertain")).all()
 
 
 def test_work_is_found_by_its_index(rig: Rig) -> None:
