@@ -4,6 +4,7 @@ from typing import Final
 
 from fastapi import Depends, FastAPI
 
+from api.bodies.limits import RequestLimits
 from api.browser import is_https
 from api.caller import counted
 from api.cross_origin import ListedOrigins
@@ -33,6 +34,7 @@ from api.routers import (
 from api.security_headers import SecurityHeaders
 from api.services import Services
 from api.turns import Turns
+from api.uploads_at_once import UploadsAtOnce
 
 ROUTERS: Final = tuple(
     module.router
@@ -68,6 +70,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.running = RunningRequests()
     app.state.turns = Turns()
+    app.state.uploads = UploadsAtOnce()
     app.state.media_work = MediaWork(services.media)
     for router in ROUTERS:
         app.include_router(router)
@@ -77,6 +80,7 @@ def create_app(services: Services) -> FastAPI:
     if services.sign_in is not None:
         app.include_router(auth.app_password, dependencies=[Depends(counted)])
     add_error_handlers(app)
+    app.add_middleware(RequestLimits)
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(RequestIds)
     if services.cors_origins:

@@ -27,6 +27,7 @@ CODES: Final[dict[int, str]] = {
     403: "not_owner, scope_required, cross_site, access_denied, scope_refused",
     404: "track_not_found, not_found, version_not_found, media_not_found, not_signed_in, sign_in_unavailable",
     409: "duplicate_audio, bytes_expired, in_progress, migration_needed, nothing_to_resolve",
+    408: "too_slow",
     412: "version_mismatch",
     413: "too_large",
     415: "unsupported_media",
@@ -52,8 +53,12 @@ _COMMAND: Final = (401, 403, 404, 409, 412, 422, 503)
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Document these error statuses."""
-    return {status: {"model": ErrorBody, "description": CODES[status]} for status in sorted({*statuses, 429})}
+    """Document these error statuses; what may be too large may be too slow."""
+    too_slow = {408} if 413 in statuses else set()  # noqa: PLR2004
+    return {
+        status: {"model": ErrorBody, "description": CODES[status]}
+        for status in sorted({*statuses, 429} | too_slow)
+    }
 
 
 def command_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from aggregates import errors as track
 from api import refusals as api
 from api.json_response import AsciiJsonResponse
+from api.refusals import UnparsableError
 from eventstore import errors as store
 from identity import errors as identity
 from outbox import operators
@@ -81,12 +82,16 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.MissingPartError: Reply(422, "unparsable", ("field",)),
     api.UnsupportedBodyError: Reply(415, "unsupported_media"),
     api.BodyTooLargeError: Reply(413, "too_large", ("limit",)),
+    api.TooSlowError: Reply(408, "too_slow"),
+    api.UrlTooLongError: Reply(414, "url_too_long", ("limit",)),
+    api.HeadersTooLargeError: Reply(431, "headers_too_large", ("limit",)),
     api.IdempotencyMismatchError: Reply(422, "idempotency_mismatch"),
     api.InProgressError: Reply(409, "in_progress", retry_after=1),
     api.SupportRequiredError: Reply(402, "support_required"),
     api.SupportersUnreachableError: Reply(503, "supporters_unreachable", retry_after=2),
     api.NotReadyError: Reply(503, "not_ready", retry_after=2),
     api.RateLimitedError: Reply(429, "rate_limited"),
+    api.TooManyUploadsError: Reply(429, "rate_limited"),
     # Bytes.
     storage.StorageError: INTERNAL,
     storage.RefusedMediaError: Reply(400, "invalid_media", kept=_NOTHING),
@@ -223,6 +228,8 @@ async def _refused(_request: Request, error: Exception) -> Response:
 
 async def _framework_refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
+    if error.status_code == 400:  # noqa: PLR2004 - a body that the framework reads itself, and cannot
+        return response_to(UnparsableError(f"{error.detail}. Nothing was changed."))
     code = FRAMEWORK_CODES.get(error.status_code, "bad_request")
     return error_response(error.status_code, code, str(error.detail), dict(error.headers or {}))
 

@@ -62,6 +62,10 @@ class RateLimitedError(ApiError):
         self.retry_after = retry_after
 
 
+class TooManyUploadsError(RateLimitedError):
+    """The account has as many uploads under way as it may have. Nothing was changed; wait until one is done."""
+
+
 class MediaNotFoundError(ApiError):
     """No track names these bytes now, or they are gone."""
 
@@ -144,6 +148,26 @@ class BodyTooLargeError(ApiError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The fields of a request may have {limit} bytes in all. Nothing was changed.")
+        self.limit = limit
+
+
+class TooSlowError(ApiError):
+    """The body came too slowly, or stopped. Nothing was changed; send it again over a better connection."""
+
+
+class UrlTooLongError(ApiError):
+    """The address is longer than allowed."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"An address may have {limit} bytes with its query. Nothing was changed.")
+        self.limit = limit
+
+
+class HeadersTooLargeError(ApiError):
+    """The headers are larger than allowed."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The headers of a request may have {limit} bytes in all. Nothing was changed.")
         self.limit = limit
 
 

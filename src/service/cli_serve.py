@@ -9,9 +9,11 @@ import click
 import uvicorn
 from starlette.types import ASGIApp
 
+from api.bodies.limits import HEADERS_BYTES, URL_BYTES
 from projections.rebuild import rebuild
 from service.app import asgi
 from service.bootstrap import Application, build
+from service.connections import Connection
 from service.logging import log_to_stderr
 from service.migrate import upgrade_database
 from service.output import bar
@@ -84,6 +86,8 @@ def _config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
         log_level=settings.log_level,
         access_log=False,
         server_header=False,
+        http=Connection,
+        h11_max_incomplete_event_size=URL_BYTES + HEADERS_BYTES,
         timeout_keep_alive=75,  # longer than the proxies in front, so that they never meet a closed connection
         timeout_graceful_shutdown=GRACE_SECONDS,
     )

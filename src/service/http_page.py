@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from api.app import create_app
+from api.bodies.limits import FIELDS_BYTES, HEADERS_BYTES, PATIENCE_SECONDS, SLOWEST, URL_BYTES
 from api.errors import INTERNAL, REPLIES
+from api.uploads_at_once import AT_ONCE
 from service.bootstrap import build
 from service.settings import Settings
 
+KIB: Final = 1024
 HEAD: Final = """\
 # HTTP
 
 The service serves this as OpenAPI too: `/openapi.json`. Bodies may be JSON or multipart alike; an empty string clears a field, an
-absent one leaves it. Errors are `{"detail": {"error": code, "message": text, ...}}` everywhere.
+absent one leaves it. Errors are `{{"detail": {{"error": code, "message": text, ...}}}}` everywhere.
 
 | header | meaning |
 |---|---|
@@ -25,11 +28,17 @@ absent one leaves it. Errors are `{"detail": {"error": code, "message": text, ..
 | `Prefer: wait=N` | wait up to N seconds (0 to 30) for the record on the PDS; the answer shows how far it came |
 | `X-Request-Id: TEXT` | kept in every event that the request makes; given back, or made when absent |
 
+{limits}
+
 <!-- generated from src/api/ by `python -m service.http_page`; a test holds it to that -->
 
 | method and path | takes | answers | does |
 |---|---|---|---|
 """
+LIMITS: Final = f"""\
+Any request may be refused for its measure: an address has at most {URL_BYTES // KIB} KiB (414), headers {HEADERS_BYTES // KIB} KiB (431),
+fields {FIELDS_BYTES // KIB} KiB in all (413). A body that is silent for {PATIENCE_SECONDS:.0f} seconds, or comes with less than
+{SLOWEST // KIB} KiB a second on the whole, is given up (408). An account has at most {AT_ONCE} uploads under way (429)."""
 ERRORS_HEAD: Final = """
 ## Error codes
 
@@ -43,7 +52,7 @@ def page() -> str:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data=Path(folder))
         document = create_app(build(settings).services).openapi()
-    return HEAD + "".join(_routes(document)) + ERRORS_HEAD + "".join(_codes())
+    return HEAD.format(limits=LIMITS) + "".join(_routes(document)) + ERRORS_HEAD + "".join(_codes())
 
 
 def _routes(document: dict[str, Any]) -> Iterator[str]:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final, Self
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from api.bodies.limits import FIELDS_BYTES
 from api.refusals import BodyTooLargeError, UnparsableError
 from storage.upload import Staged, Staging
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-FIELDS_BYTES: Final = 1024 * 1024
 PARTS: Final = 100
 
 
@@ -116,6 +116,8 @@ class MultipartReader:
         if self._staging is not None:
             self._end_file(self._staging)
         elif self._filename is None:
+            if self._name in self.fields:
+                raise _twice(self._name)
             self.fields[self._name] = _decoded(self._text, self._name)
 
     def _end_file(self, staging: Staging) -> None:
@@ -123,11 +125,15 @@ class MultipartReader:
         if not staged.size and not self._filename:
             return  # what a browser sends for a file input that was left empty
         if self._name in self.staged:
-            raise UnparsableError(f"The part {self._name!r} is there twice. Nothing was changed.")
+            raise _twice(self._name)
         self.staged[self._name] = staged
 
     def _end(self) -> None:
         self._ended = True
+
+
+def _twice(name: str) -> UnparsableError:
+    return UnparsableError(f"The part {name!r} is there twice. Nothing was changed.")
 
 
 def _boundary(content_type: str) -> bytes:

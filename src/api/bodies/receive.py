@@ -1,7 +1,7 @@
 """Reads a request's body; no thread is held while the client takes its time."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,8 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from api.bodies.body import Body
-from api.bodies.multipart import FIELDS_BYTES, PARTS, MultipartReader
+from api.bodies.limits import FIELDS_BYTES, Most, allow
+from api.bodies.multipart import PARTS, MultipartReader
 from api.refusals import BodyTooLargeError, UnparsableError, UnsupportedBodyError
 from storage.errors import TooLargeError
 
@@ -28,7 +29,7 @@ async def received(request: Request, folder: Path, files: Mapping[str, int]) -> 
     if kind != MULTIPART:
         yield await _small(request, kind)
         return
-    _refuse_announced(request, files)
+    allow(request, _most(files))
     with MultipartReader(request.headers["content-type"], folder, files) as reader:
         empty = True
         async for chunk in _gathered(request):
@@ -39,12 +40,9 @@ async def received(request: Request, folder: Path, files: Mapping[str, int]) -> 
         yield Body(reader.fields, reader.staged, is_form=True)
 
 
-def _refuse_announced(request: Request, files: Mapping[str, int]) -> None:
-    """Refuse what says itself that it is too long, before it is sent."""
-    length = request.headers.get("content-length", "0")
-    announced = int(length) if length.isdecimal() else 0
-    if announced > sum(files.values()) + 2 * FIELDS_BYTES:
-        raise TooLargeError(max(files.values())) if files else BodyTooLargeError(FIELDS_BYTES)
+def _most(files: Mapping[str, int]) -> Most:
+    refusal = TooLargeError(max(files.values())) if files else BodyTooLargeError(FIELDS_BYTES)
+    return Most(sum(files.values()) + 2 * FIELDS_BYTES, refusal)
 
 
 async def _gathered(request: Request) -> AsyncIterator[bytes]:
@@ -60,17 +58,13 @@ async def _gathered(request: Request) -> AsyncIterator[bytes]:
 
 
 async def _small(request: Request, kind: str) -> Body:
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > FIELDS_BYTES:
-            raise BodyTooLargeError(FIELDS_BYTES)
+    content = await request.body()
     if not content:
         return Body()
     if kind == URLENCODED:
-        return Body(_form(bytes(content)), is_form=True)
+        return Body(_form(content), is_form=True)
     if kind == JSON or kind.endswith("+json"):
-        return Body(_json(bytes(content)))
+        return Body(_json(content))
     raise UnsupportedBodyError
 
 
@@ -79,17 +73,25 @@ def _form(content: bytes) -> dict[str, str]:
         pairs = parse_qsl(content.decode(), keep_blank_values=True, errors="strict", max_num_fields=PARTS)
     except ValueError as error:
         raise UnparsableError(f"The form cannot be parsed: {error}. Nothing was changed.") from None
-    return dict(pairs)
+    return _once(pairs)
 
 
 def _json(content: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(content, parse_constant=_refuse_constant)
+        body = json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise UnparsableError(f"The body is not JSON: {error}. Nothing was changed.") from None
     if not isinstance(body, dict):
         raise UnparsableError("The body must be a JSON object. Nothing was changed.")
     return body
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that comes twice: readers of JSON differ in which one counts."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise UnparsableError("A name is there twice. Nothing was changed.")
+    return fields
 
 
 def _refuse_constant(name: str) -> None:

@@ -6,12 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 
 from api.caller import Parts, SignedIn
 from api.documented import errors
 from api.history_body import ChangeBody
 from api.json_response import AsciiJsonResponse
+from api.moments import Moment
 from api.paging import LONGEST_PAGE, USUAL_PAGE, cursor_of, limit_of
 from api.refusals import NotYourAuditError
 from api.routers.history import NDJSON
@@ -28,8 +29,8 @@ class AuditQuery(BaseModel):
     did: str | None = None
     actor: str | None = None
     type: str | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     cursor: str | None = None
     limit: int | None = None
 

@@ -1,5 +1,6 @@
 """Commands on tracks: upload, edit, replace the audio, delete, bring back."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -22,6 +23,7 @@ from api.refusals import MissingPartError
 from api.track_answers import TrackAnswers
 from api.track_body import TrackBody
 from api.track_path import TrackId
+from api.uploads_at_once import UploadsAtOnce
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
 from storage.artwork import PreparedArtwork
 
@@ -61,8 +63,9 @@ async def upload_track(request: Request, command: Command) -> Response:
         return public.through(lambda unit: register_track(unit, register, parts.media))
 
     files = {"file": parts.max_upload_bytes, "image": IMAGE_BYTES}
-    async with publishing(parts, work) as public:
-        return await command.perform(prepare, TrackAnswers(parts.urls).created, files=files)
+    with uploading(request, command):
+        async with publishing(parts, work) as public:
+            return await command.perform(prepare, TrackAnswers(parts.urls).created, files=files)
 
 
 @router.patch(
@@ -117,8 +120,9 @@ async def replace(request: Request, track_id: TrackId, command: Command) -> Resp
         return public.through(lambda unit: replace_audio(unit, told, parts.media))
 
     files = {"file": parts.max_upload_bytes}
-    async with publishing(parts, work) as public:
-        return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id, files=files)
+    with uploading(request, command):
+        async with publishing(parts, work) as public:
+            return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id, files=files)
 
 
 @router.delete("/tracks/{track_id}", responses=command_errors())
@@ -142,6 +146,12 @@ async def undelete(request: Request, track_id: TrackId, command: Command) -> Res
 
     async with publishing(parts, media_work(request)) as public:
         return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id, deleted_too=True)
+
+
+def uploading(request: Request, command: CommandRequest) -> AbstractContextManager[None]:
+    """Take one of the account's places for uploads."""
+    uploads: UploadsAtOnce = request.app.state.uploads
+    return uploads.of(command.principal.did)
 
 
 def media_work(request: Request) -> MediaWork:

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 
 from aggregates.errors import InvalidFieldError
 from api.as_of import track_at_time, track_at_version
@@ -11,6 +11,7 @@ from api.caller import Anybody, Parts
 from api.documented import errors
 from api.insight import may_know, require_insight
 from api.json_response import AsciiJsonResponse
+from api.moments import Moment
 from api.paging import USUAL_PAGE, cursor_of, limit_of
 from api.refusals import NotAuthenticatedError, TrackNotFoundError
 from api.services import Services
@@ -56,16 +57,16 @@ def list_tracks(wanted: Annotated[Listing, Query()], caller: Anybody, parts: Par
         return _page(track_bodies(connection, page.items, parts.urls), page.cursor)
 
 
-class Moment(BaseModel):
+class AsOf(BaseModel):
     """As of when to read a track: after the event of a version of its history, or at a time."""
 
     version: int | None = None
-    at: AwareDatetime | None = None
+    at: Moment | None = None
 
 
 @router.get("/tracks/{track_id}", response_model=TrackBody, responses=errors(400, 401, 403, 404, 422, 503))
 def read_track(
-    track_id: TrackId, wanted: Annotated[Moment, Query()], caller: Anybody, parts: Parts
+    track_id: TrackId, wanted: Annotated[AsOf, Query()], caller: Anybody, parts: Parts
 ) -> Response:
     """Read a track; its ETag is its version. As it was, with `version` or `at`, only its owner and admins may read it.
 
@@ -77,7 +78,7 @@ def read_track(
     return AsciiJsonResponse(track.model_dump(mode="json"), headers={"ETag": track.etag})
 
 
-def _past_track(parts: Services, track_id: int, wanted: Moment, caller: Principal | None) -> TrackBody:
+def _past_track(parts: Services, track_id: int, wanted: AsOf, caller: Principal | None) -> TrackBody:
     if caller is None:
         raise NotAuthenticatedError
     if wanted.version is not None and wanted.at is not None:
