@@ -40,7 +40,7 @@ def decode(data: bytes) -> Record:
 
 def record_cid(record: Record) -> str:
     """Give the CID that the PDS will report. `$type` must be there: a PDS adds it, which changes the CID."""
-    return _text(CID_PREFIXES[0] + hashlib.sha256(encode(record)).digest())
+    return cid_text(CID_PREFIXES[0] + hashlib.sha256(encode(record)).digest())
 
 
 def is_record_cid(text: str | None) -> bool:
@@ -76,7 +76,7 @@ def _to_ipld(value: Any) -> Any:
 def _to_json(value: Any) -> Any:
     match value:
         case bytes() if len(value) == CID_BYTES and value.startswith(CID_PREFIXES):
-            return {"$link": _text(value)}
+            return {"$link": cid_text(value)}
         case bytes():
             return {"$bytes": base64.b64encode(value).decode().rstrip("=")}
         case list():
@@ -94,7 +94,8 @@ def _checked_text(value: str) -> str:
     return value
 
 
-def _text(cid: bytes) -> str:
+def cid_text(cid: bytes) -> str:
+    """Write a CID as it stands in JSON."""
     return "b" + base64.b32encode(cid).decode().lower().rstrip("=")
 
 
@@ -103,7 +104,7 @@ def _cid_bytes(link: str) -> bytes:
         raw = base64.b32decode(link[1:].upper() + "=" * (-len(link[1:]) % 8))
     except ValueError as error:
         raise UnencodableError(f"{link!r} is not a CID") from error
-    if _text(raw) != link or len(raw) != CID_BYTES or not raw.startswith(CID_PREFIXES):
+    if cid_text(raw) != link or len(raw) != CID_BYTES or not raw.startswith(CID_PREFIXES):
         raise UnencodableError(f"{link!r} is not a CID that ATProto allows")
     return raw
 

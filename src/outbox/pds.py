@@ -3,14 +3,16 @@
 import asyncio
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import httpx
 
 from outbox.dag_cbor import Record, is_record_cid
 from outbox.ports import BodyFactory, Sessions, SessionUnavailableError, SignInRequiredError
+from outbox.threads import in_thread
 from outbox.verdict import (
     MESSAGE_LENGTH,
+    OK,
     UNREADABLE,
     Kind,
     Phase,
@@ -157,14 +159,35 @@ class Pds:
                 async for chunk in reply.aiter_bytes():
                     content += chunk
                     if len(content) > READ_BYTES:
-                        return Verdict(
-                            Kind.AMBIGUOUS, UNREADABLE, reply.status_code, "too large", phase=Phase.READ
-                        )
+                        return _unreadable(reply, "too large")
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return verdict_of_exception(error, Phase.READ)
         headers = {name: reply.headers[name] for name in TOLD_BY_HEADERS if name in reply.headers}
         whole = httpx.Response(reply.status_code, headers=headers, content=bytes(content))
         return verdict_of_reply(whole, Phase.READ)
+
+    async def download(
+        self, host: str, nsid: str, params: dict[str, str], into: BinaryIO, *, limit: int, timeout: float
+    ) -> None:
+        """Read what is too much for memory into a file; raises RemoteUnknownError when it does not come, or is too much."""
+        size = 0
+        try:
+            async with (
+                asyncio.timeout(timeout),
+                self._http.stream(
+                    "GET", f"{host}/xrpc/{nsid}", params=params, timeout=READ_TIMEOUT, follow_redirects=False
+                ) as reply,
+            ):
+                if reply.status_code == OK:
+                    async for chunk in reply.aiter_bytes():
+                        if (size := size + len(chunk)) > limit:
+                            raise RemoteUnknownError(_unreadable(reply, "too large"))
+                        await in_thread(into.write, chunk)
+                    return
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            raise RemoteUnknownError(verdict_of_exception(error, Phase.READ)) from error
+        refused = await self.read(host, nsid, READ_TIMEOUT, params)  # once more, for its reason
+        raise RemoteUnknownError(refused if refused.kind is not Kind.DONE else _unreadable(reply, "no repo"))
 
     async def _send(self, did: str, nsid: str, timeout: float, **request: Any) -> Verdict:
         phase = Phase.UPLOAD if nsid == UPLOAD_BLOB else Phase.WRITE
@@ -179,6 +202,10 @@ class Pds:
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return verdict_of_exception(error, phase)
         return verdict_of_reply(reply, phase)
+
+
+def _unreadable(reply: httpx.Response, message: str) -> Verdict:
+    return Verdict(Kind.AMBIGUOUS, UNREADABLE, reply.status_code, message, phase=Phase.READ)
 
 
 def _repo(key: RecordKey) -> Record:

@@ -57,6 +57,13 @@ class Addresses(Protocol):
         """Give an address of this origin that was judged, as a host name or IP address; raises when there is none."""
 
 
+class SigningKeys(Protocol):
+    """Whose signature a repo must bear."""
+
+    async def signing_key(self, did: str) -> str:
+        """Give the account's key as a did:key; raises DirectoryUnavailableError when nobody tells."""
+
+
 class AudioSource(Protocol):
     """The bytes that a blob is made from."""
 

@@ -1,6 +1,6 @@
 """What a PDS tells anybody of a repo: its revision, its records and its blobs, page by page and without a login."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any, Final
 
 from eventstore.database import Database
@@ -17,6 +17,9 @@ RECORDS_A_PAGE: Final = 100
 BLOBS_A_PAGE: Final = 1000
 PAGE_SECONDS: Final = 30.0
 
+Records = dict[str, Remote]
+"""By record key."""
+
 
 class RepoReads:
     """Each read raises RemoteUnknownError when the PDS does not tell, or tells what cannot be."""
@@ -30,6 +33,13 @@ class RepoReads:
             case {"rev": str(rev)}:
                 return rev
         raise _unreadable("no rev")
+
+    async def found(self, host: str, did: str, collections: Collection[str]) -> dict[str, Records]:
+        """Give the records of these collections by their keys."""
+        return {
+            name: {rkey: remote async for rkey, remote in self.records(host, did, name)}
+            for name in collections
+        }
 
     async def records(self, host: str, did: str, collection: str) -> AsyncIterator[tuple[str, Remote]]:
         """Give the records of a collection with their keys, in the order of the keys."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from outbox.dag_cbor import Record
 from outbox.pds import RecordKey, Remote
 from outbox.record import GENERATION
 from outbox.targets import DELETE, PUT
@@ -17,6 +18,7 @@ class DriftKind(StrEnum):
     MISSING = "missing"  # the record was deleted elsewhere, or lost
     FOREIGN_EDIT = "foreign_edit"  # somebody else wrote it
     STALE = "stale"  # it is an earlier one of ours
+    NEWER = "newer"  # ours, but the log has no such generation: it was put back to an earlier point
     UNDELETED = "undeleted"  # the track is deleted, its record is there
     UNKNOWN = "unknown"  # a record of ours that the log knows nothing of
     BLOB_MISSING = "blob_missing"  # the record names a blob that the PDS does not have
@@ -50,6 +52,8 @@ class Drift:
     found_cid: str | None
     is_known: bool = False
     """Whether the log says so already, so that somebody may decide on it."""
+    newer: Record | None = None
+    """What was found where it is newer than the log."""
 
 
 def drifts_of(
@@ -59,17 +63,23 @@ def drifts_of(
     ours: AbstractSet[str],
     blobs: AbstractSet[str] | None,
     repo: RecordKey,
+    newer: AbstractSet[str] = frozenset(),
 ) -> Iterator[Drift]:
     """Compare one collection of one repo, `found` by record key; `repo` says which, `ours` are the CIDs we ever sent.
 
-    Without `blobs` it is not asked whether those that records name are there.
+    Without `blobs` it is not asked whether those that records name are there. `newer` are the CIDs of records that name
+    a generation which the log does not have.
     """
     known = set()
     for each in expected:
         known.add(each.key.rkey)
-        kind = _kind(each, found.get(each.key.rkey), ours, blobs)
+        remote = found.get(each.key.rkey)
+        if remote is not None and remote.cid != each.cid and remote.cid in newer:
+            is_known = remote.cid in each.seen
+            yield Drift(DriftKind.NEWER, each.key, each.track_id, each.cid, remote.cid, is_known, remote.body)
+            continue
+        kind = _kind(each, remote, ours, blobs)
         if kind is not None:
-            remote = found.get(each.key.rkey)
             cid = remote.cid if remote is not None else None
             yield Drift(kind, each.key, each.track_id, each.cid, cid, cid in each.seen)
     for rkey, remote in found.items():

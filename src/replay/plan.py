@@ -26,6 +26,7 @@ REPAIRS: Final = {
     DriftKind.STALE: (Repair.REWRITE, PUT_POINTS),
     DriftKind.UNDELETED: (Repair.DELETE, DELETE_POINTS),
     DriftKind.FOREIGN_EDIT: (Repair.LOOK, 0),
+    DriftKind.NEWER: (Repair.LOOK, 0),
     DriftKind.UNKNOWN: (Repair.NOTHING, 0),
 }
 

@@ -36,7 +36,7 @@ HOSTS_AT_ONCE: Final = 32
 """Of each one repo after the other, so that a host that hangs holds up its own accounts alone."""
 REPOS_A_PAGE: Final = 50
 LOOKED_AT: Final = frozenset(
-    {DriftKind.MISSING, DriftKind.FOREIGN_EDIT, DriftKind.STALE, DriftKind.UNDELETED}
+    {DriftKind.MISSING, DriftKind.FOREIGN_EDIT, DriftKind.STALE, DriftKind.NEWER, DriftKind.UNDELETED}
 )
 """What a look of the relay's may put right, or put before the record's owner."""
 

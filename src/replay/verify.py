@@ -2,16 +2,19 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
 from eventstore.database import Database
-from outbox.dag_cbor import Record, decode
+from eventstore.schema import stored_event
+from outbox.dag_cbor import MAX_INTEGER, Record, decode
 from outbox.lanes import is_open
-from outbox.pds import RecordKey, RemoteUnknownError
+from outbox.pds import RecordKey, Remote, RemoteUnknownError
+from outbox.record import GENERATION
 from outbox.repo_reads import RepoReads
 from outbox.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.threads import in_thread
@@ -19,14 +22,16 @@ from replay.drift import Drift, Expected, drifts_of
 
 AT_ONCE: Final = 8
 OF_A_HOST: Final = 2
+GENERATIONS_A_QUERY: Final = 500
 
 
 @dataclass(frozen=True)
 class Repo:
-    """An account whose records we keep, and where."""
+    """An account whose records we keep, and where; `collection` is looked through even if the log has none in it."""
 
     did: str
     host: str
+    collection: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,16 +44,16 @@ class Verified:
     problem: str | None = None
 
 
-def repos_of(database: Database, did: str | None = None) -> list[Repo]:
-    """List the accounts that have records to verify, or the one."""
+def repos_of(database: Database, did: str | None = None, *, collection: str | None = None) -> list[Repo]:
+    """List the accounts that have records to verify, or the one; with a `collection`, also those that should have none."""
     lane = mirror_lane.c
-    query = select(lane.did, lane.host).where(
-        lane.host != "", select(mirror_target.c.did).where(mirror_target.c.did == lane.did).exists()
-    )
+    query = select(lane.did, lane.host).where(lane.host != "")
+    if collection is None:
+        query = query.where(select(mirror_target.c.did).where(mirror_target.c.did == lane.did).exists())
     if did is not None:
         query = query.where(lane.did == did)
     with database.read() as connection:
-        return [Repo(row.did, row.host) for row in connection.execute(query.order_by(lane.did))]
+        return [Repo(row.did, row.host, collection) for row in connection.execute(query.order_by(lane.did))]
 
 
 async def verify(database: Database, reads: RepoReads, repos: Sequence[Repo]) -> AsyncIterator[Verified]:
@@ -73,12 +78,11 @@ async def compared(database: Database, reads: RepoReads, repo: Repo, *, with_blo
     The log is read before the PDS and after it: what was written meanwhile is not judged.
     """
     before, _ = await in_thread(_expected, database, repo)
-    found = {
-        name: {rkey: remote async for rkey, remote in reads.records(repo.host, repo.did, name)}
-        for name in sorted({each.key.collection for each in before})
-    }
+    names = {each.key.collection for each in before} | ({repo.collection} - {None})
+    found = await reads.found(repo.host, repo.did, sorted(names))
     blobs = await reads.blobs(repo.host, repo.did) if with_blobs else None
     after, ours = await in_thread(_expected, database, repo)
+    newer = await in_thread(_newer, database, repo, ours, found)
     still = set(before)
     expected = [each if each in still else replace(each, waits=True) for each in after]
     drifts = [
@@ -90,6 +94,7 @@ async def compared(database: Database, reads: RepoReads, repo: Repo, *, with_blo
             ours=ours,
             blobs=blobs,
             repo=RecordKey(repo.did, name, ""),
+            newer=newer,
         )
     ]
     return Verified(repo, sum(map(len, found.values())), tuple(drifts))
@@ -121,6 +126,25 @@ def _blob_in(body: Record) -> str | None:
         case {"ref": {"$link": str(cid)}}:
             return cid
     return None
+
+
+def _newer(
+    database: Database, repo: Repo, ours: AbstractSet[str], found: Mapping[str, Mapping[str, Remote]]
+) -> set[str]:
+    """Give the CIDs of records that name a generation of ours which the log does not have."""
+    named: dict[int, set[str]] = defaultdict(set)
+    for remote in (remote for remotes in found.values() for remote in remotes.values()):
+        generation = (remote.body or {}).get(GENERATION)
+        if remote.cid is not None and remote.cid not in ours and isinstance(generation, int):
+            named[generation].add(remote.cid)
+    position = stored_event.c.position
+    wanted = [generation for generation in named if 0 < generation <= MAX_INTEGER]
+    with database.read() as connection:
+        for start in range(0, len(wanted), GENERATIONS_A_QUERY):
+            some = position.in_(wanted[start : start + GENERATIONS_A_QUERY])
+            for known in connection.scalars(select(position).where(stored_event.c.did == repo.did, some)):
+                del named[known]
+    return {cid for cids in named.values() for cid in cids}
 
 
 def _ours(connection: Connection, did: str) -> set[str]:

@@ -13,6 +13,7 @@ from identity.errors import IdentityUnreachableError, UnknownIdentityError, Unsa
 from identity.errors import SessionUnavailableError as CannotUseSessionError
 from identity.errors import SignInRequiredError as MustSignInError
 from identity.pds_sessions import PdsSessions
+from identity.repo_keys import signing_key
 from identity.resolution import Resolver
 from outbox.lanes import park_lane, resume_lane
 from outbox.ports import BodyFactory, DirectoryUnavailableError, SessionUnavailableError, SignInRequiredError
@@ -71,6 +72,20 @@ class DirectoryOfIdentity:
         except UnknownIdentityError:
             return None
         except (IdentityUnreachableError, UnsafeAddressError) as error:
+            raise DirectoryUnavailableError(str(error)) from error
+
+
+class KeysOfIdentity:
+    """The outbox's SigningKeys, from the documents of DIDs."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver: Final = resolver
+
+    async def signing_key(self, did: str) -> str:
+        """Ask for the key, and rename what identity says when it can't tell."""
+        try:
+            return await signing_key(self._resolver, did)
+        except (IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError) as error:
             raise DirectoryUnavailableError(str(error)) from error
 
 

@@ -14,6 +14,7 @@ from api.rate_limits import RateLimits
 from api.services import Services
 from api.supporters import HttpSupporters
 from eventstore.database import Database
+from eventstore.incarnation import watch
 from eventstore.unit_of_work import EventLog
 from eventstore.wakeups import Announcer, Listener
 from identity.pds_sessions import PdsSessions
@@ -74,7 +75,9 @@ def open_log(settings: Settings) -> EventLog:
     """The log and its projections alone, for work that needs no network."""
     make_folders(settings)
     projections = (*READ_MODELS, MirrorTargets(), PublicAudio())
-    return EventLog(Database(settings.database_url), projections=projections, transcodings=TRANSCODINGS)
+    database = Database(settings.database_url)
+    watch(database)
+    return EventLog(database, projections=projections, transcodings=TRANSCODINGS)
 
 
 def staging_folder(settings: Settings) -> Path:

@@ -4,8 +4,10 @@ import click
 
 from service.cli_keys import oauth_key
 from service.cli_log import history, migrate, rebuild, verify
+from service.cli_media import verify_media
 from service.cli_operate import pause, redrive, resume
 from service.cli_plan import apply, plan
+from service.cli_recovered import recovered
 from service.cli_serve import relay, serve
 from service.cli_tape import export, import_
 from service.cli_verify import verify_pds
@@ -22,8 +24,9 @@ def main() -> None:
 
 
 verify.add_command(verify_pds)
+verify.add_command(verify_media)
 for command in (
     *(serve, relay, migrate, rebuild, verify, history, export, import_, oauth_key),
-    *(plan, apply, redrive, pause, resume),
+    *(plan, apply, recovered, redrive, pause, resume),
 ):
     main.add_command(command)

@@ -16,6 +16,7 @@ from service.bootstrap import Application, build
 from service.connections import Connection
 from service.logging import log_to_stderr
 from service.migrate import upgrade_database
+from service.newest_seen import look_for_restore
 from service.output import bar
 from service.readiness import outdated, require_ready
 from service.settings import Settings, load
@@ -58,11 +59,12 @@ def prepare(application: Application) -> None:
     log = application.log
     if not log.database.is_sqlite:
         require_ready(log)
-        return
-    upgrade_database(log.database)
-    if stale := outdated(log):
-        with bar("rebuilding") as progress:
-            rebuild(log, stale, progress=progress)
+    else:
+        upgrade_database(log.database)
+        if stale := outdated(log):
+            with bar("rebuilding") as progress:
+                rebuild(log, stale, progress=progress)
+    look_for_restore(log, application.settings)
 
 
 class _Server(uvicorn.Server):

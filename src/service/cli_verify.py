@@ -1,6 +1,8 @@
 """`mastertape verify pds`: what PDSes hold against the log."""
 
 import asyncio
+import getpass
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +11,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from eventstore.envelope import Envelope
+from outbox.repo_proof import ProvenReads
 from outbox.repo_reads import RepoReads
+from outbox.threads import in_thread
 from replay.drift import Drift
+from replay.recovered import look_over
 from replay.verify import Verified, repos_of
 from replay.verify import verify as verify_repos
+from service.adapters import KeysOfIdentity
 from service.bootstrap import Application, build
 from service.migrate import require_schema
 from service.output import DRIFT, as_json, bar, say_json
@@ -23,10 +30,16 @@ UNREAD = 1
 
 @click.command("pds")
 @click.option("--did", help="Only this account.")
+@click.option(
+    "--deep", is_flag=True, help="Prove it: the whole repo, its signature, and the hash of every block."
+)
 @as_json
-def verify_pds(did: str | None, *, as_json: bool) -> None:
-    """Compare the record of every track with what its artist's PDS holds; nobody's login is needed."""
-    found = asyncio.run(verified(did))
+def verify_pds(did: str | None, *, deep: bool, as_json: bool) -> None:
+    """Compare the record of every track with what its artist's PDS holds; nobody's login is needed.
+
+    After a restore this is what lets the relay go on, account by account: what is newer on a PDS is held for its owner.
+    """
+    found = asyncio.run(verified(did, deep=deep, lets_go=True))
     if as_json:
         say_json({"repos": [_as_json(each) for each in found]})
     else:
@@ -37,25 +50,37 @@ def verify_pds(did: str | None, *, as_json: bool) -> None:
         raise SystemExit(UNREAD)
 
 
-async def verified(did: str | None) -> list[Verified]:
-    """Compare all repos, or one, in the order of their accounts."""
+async def verified(did: str | None, *, deep: bool = False, lets_go: bool = False) -> list[Verified]:
+    """Compare all repos, or one, in the order of their accounts; let the relay go on where it only observed, if wanted."""
     application = build(load())
     try:
         require_schema(application.database)
-        return await _all(application, did)
+        return await _all(application, _reads(application, deep=deep), did, lets_go=lets_go)
     finally:
         await application.close()
 
 
-async def _all(application: Application, did: str | None) -> list[Verified]:
-    repos = repos_of(application.database, did)
-    reads = RepoReads(application.services.pds)
+def _reads(application: Application, *, deep: bool) -> RepoReads:
+    parts = application.services
+    return ProvenReads(parts.pds, KeysOfIdentity(parts.resolver)) if deep else RepoReads(parts.pds)
+
+
+async def _all(
+    application: Application, reads: RepoReads, did: str | None, *, lets_go: bool
+) -> list[Verified]:
+    repos = repos_of(application.database, did, collection=application.settings.collection)
     found: list[Verified] = []
     with bar("verifying") as progress:
         async for each in verify_repos(application.database, reads, repos):
             found.append(each)
+            if lets_go:
+                await in_thread(look_over, application.log, each, application.services.urls, _by_operator())
             progress(len(found), len(repos))
     return sorted(found, key=lambda each: each.repo.did)
+
+
+def _by_operator() -> Envelope:
+    return Envelope(actor=getpass.getuser(), via="cli", request_id=uuid.uuid4().hex)
 
 
 def _show(found: Sequence[Verified]) -> None:

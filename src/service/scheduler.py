@@ -7,8 +7,10 @@ from typing import Final
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from eventstore.incarnation import restored_because
 from service.bootstrap import Application
 from service.jobs import JOBS, Job, discard_uploads, scanning
+from service.newest_seen import EVERY_SECONDS, keep_newest_if_possible
 
 logger: Final = logging.getLogger(__name__)
 
@@ -26,6 +28,12 @@ def scheduled(application: Application) -> Generator[None]:
         scheduler.add_job(
             run_if_due, "interval", seconds=seconds, jitter=seconds / 5, args=[application, job]
         )
+    scheduler.add_job(
+        keep_newest_if_possible,
+        "interval",
+        seconds=EVERY_SECONDS,
+        args=[application.log, application.settings],
+    )
     scheduler.add_job(discard_uploads, "interval", days=1, args=[application])
     scheduler.start()
     try:
@@ -36,8 +44,14 @@ def scheduled(application: Application) -> Generator[None]:
 
 
 def run_if_due(application: Application, job: Job) -> bool:
-    """Run the job unless another process does, or has done so lately; whether it ran to its end."""
+    """Run the job unless another process does, or has done so lately; whether it ran to its end.
+
+    In a restored database none runs before it was recovered: they delete or use up what it does not know of.
+    """
     try:
+        with application.database.read() as connection:
+            if restored_because(connection) is not None:
+                return False
         with application.leases.held(job.name, at_most=job.at_most, every=job.every) as ours:
             if ours:
                 job.run(application)

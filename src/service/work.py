@@ -9,6 +9,7 @@ from typing import Final
 from eventstore.wakeups import Announcer, Listener
 from service.bootstrap import Application
 from service.metrics_server import monitored
+from service.newest_seen import keep_newest_if_possible
 from service.scheduler import scheduled
 from storage.publisher import Publisher
 
@@ -42,6 +43,7 @@ async def working(application: Application, *, relay: bool) -> AsyncGenerator["a
     finally:
         stop.set()
         await _land(flights)
+        await asyncio.to_thread(keep_newest_if_possible, application.log, application.settings)
         await application.close()
 
 

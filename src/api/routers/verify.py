@@ -7,8 +7,10 @@ from starlette.concurrency import run_in_threadpool
 from api.caller import Parts, SignedIn
 from api.documented import errors
 from api.json_response import AsciiJsonResponse
+from api.request_id import over_http
 from outbox.repo_reads import RepoReads
 from replay.drift import Drift
+from replay.recovered import look_over
 from replay.verify import repos_of, verify
 
 router = APIRouter(tags=["account"])
@@ -17,7 +19,7 @@ router = APIRouter(tags=["account"])
 class DriftBody(BaseModel):
     """A record that is not as the log says."""
 
-    kind: str = Field(description="missing, foreign_edit, stale, undeleted, unknown or blob_missing")
+    kind: str = Field(description="missing, foreign_edit, stale, newer, undeleted, unknown or blob_missing")
     track_id: int | None
     uri: str
     expected_cid: str | None
@@ -45,10 +47,15 @@ class VerifiedBody(BaseModel):
 
 @router.post("/me/verify", response_model=VerifiedBody, responses=errors(401, 403, 503))
 async def verify_own(principal: SignedIn, parts: Parts) -> Response:
-    """Compare every record with the log. What is on its way is not judged, and nothing is changed."""
+    """Compare every record with the log. What is on its way is not judged, and nothing is changed.
+
+    After a restore of the database it lets the relay go on with the account: what is newer on its PDS is held.
+    """
+    envelope = over_http(principal.did)
     repos = await run_in_threadpool(repos_of, parts.database, principal.did)
     body = VerifiedBody(records=0, drifts=[], problem=None)
     async for found in verify(parts.database, RepoReads(parts.pds), repos):
+        await run_in_threadpool(look_over, parts.log, found, parts.urls, envelope)
         body.records += found.records
         body.drifts += [DriftBody.of(drift) for drift in found.drifts]
         body.problem = found.problem

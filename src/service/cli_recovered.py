@@ -1,0 +1,55 @@
+"""`mastertape recovered`: after the database was put back to an earlier point."""
+
+from dataclasses import asdict
+
+import click
+
+from replay.recovered import Recovery, outlook, recover
+from service.cli_log import the_log
+from service.migrate import require_schema
+from service.newest_seen import look_for_restore
+from service.output import as_json, dry_run, say_json
+from service.settings import load
+
+
+@click.command()
+@click.option("--force", is_flag=True, help="It was restored, although nobody noticed.")
+@click.option(
+    "--nothing-lost", is_flag=True, help="The log is whole, as after a failover without loss: go on."
+)
+@click.option("--revoke-tokens", is_flag=True, help="End all tokens and browser sessions of ours, too.")
+@dry_run
+@as_json
+def recovered(*, force: bool, nothing_lost: bool, revoke_tokens: bool, dry_run: bool, as_json: bool) -> None:
+    """Make a restored database fit for work: OAuth logins end, and nothing is sent for an account before `verify pds`."""
+    if force and nothing_lost:
+        raise click.UsageError("--force says that something was lost, --nothing-lost that nothing was")
+    with the_log() as log:
+        require_schema(log.database)
+        look_for_restore(log, load())
+        if dry_run:
+            found = outlook(log, nothing_lost=nothing_lost)
+        else:
+            found = recover(log, force=force, nothing_lost=nothing_lost, revoke_tokens=revoke_tokens)
+            look_for_restore(log, load())
+    if as_json:
+        say_json({**asdict(found), "written": found.because is not None and not dry_run})
+    else:
+        _show(found, dry_run=dry_run, tokens_revoked=revoke_tokens)
+
+
+def _show(found: Recovery, *, dry_run: bool, tokens_revoked: bool) -> None:
+    if found.because is None:
+        waiting = f"; {found.accounts} accounts wait for `mastertape verify pds`" if found.accounts else ""
+        click.echo(f"nobody noticed a restore{waiting}. If there was one: `mastertape recovered --force`")
+        return
+    would = "would " if dry_run else ""
+    click.echo(f"restored: {found.because}")
+    click.echo(f"the log ends at {found.position} and goes on at {found.next_position} or later")
+    click.echo(f"{found.logins_ended} OAuth logins {would}end: these artists sign in anew")
+    if found.tokens and not tokens_revoked:
+        click.echo(
+            f"{found.tokens} tokens and browser sessions work, also those that were revoked after the backup:"
+            " --revoke-tokens ends all"
+        )
+    click.echo(f"{found.accounts} accounts {would}wait for `mastertape verify pds` before anything is sent")

@@ -1,0 +1,49 @@
+"""A backup of a rig's database, and a rig on what was put back from it, at the same PDS."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from eventstore.database import Database
+from eventstore.incarnation import compare_with_seen, newest_issued, watch
+from tests.outbox.rig import Rig
+from tests.servers.databases import clone_sqlite, temporary_database
+
+
+class Backup:
+    """Taken at once; `restored` gives a rig on a database that is as it was then."""
+
+    def __init__(self, rig: Rig, url: str) -> None:
+        self._rig, self._url = rig, url
+        if rig.database.is_sqlite:
+            clone_sqlite(Path(str(make_url(rig.database.url).database)), Path(str(make_url(url).database)))
+
+    @asynccontextmanager
+    async def restored(self, *, seen: int | None = None) -> AsyncIterator[Rig]:
+        """Put it back: whoever connects now looks whether it is the database that it knew."""
+        with self._rig.database.read() as connection:
+            newest = newest_issued(connection)
+        database = Database(self._url, clock=self._rig.clock)
+        watch(database)
+        if database.is_sqlite:
+            compare_with_seen(database, newest if seen is None else seen)
+        try:
+            yield Rig(database, self._rig.pds, self._rig.did, self._rig.wire, self._rig.clock)
+        finally:
+            database.close()
+
+
+@contextmanager
+def backup_of(rig: Rig, folder: Path) -> Iterator[Backup]:
+    """Copy the database: PostgreSQL's way is another database, which is what reading in a dump makes too."""
+    if rig.database.is_sqlite:
+        yield Backup(rig, f"sqlite:///{folder / 'backup.db'}")
+        return
+    rig.database.close()  # nobody may be connected to a database while it is cloned
+    url = make_url(rig.database.url)
+    with temporary_database(
+        url.set(database="postgres").render_as_string().replace("%2F", "/"), str(url.database)
+    ) as copy:
+        yield Backup(rig, copy)

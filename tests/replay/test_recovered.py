@@ -1,0 +1,262 @@
+"""A database is put back to an earlier point, and its PDS is ahead: nothing newer is lost, and no number issued twice."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import insert, select, text
+
+from aggregates.track import Track
+from eventstore.incarnation import POSITIONS_SKIPPED, log_incarnation, restored_because, watch
+from eventstore.schema import track_id_sequence
+from identity.session_rows import SessionKind, pds_session
+from outbox.conflicts import conflict_of
+from outbox.pds import Pds
+from outbox.repo_reads import RepoReads
+from outbox.tables import mirror_lane
+from replay.drift import DriftKind
+from replay.recovered import look_over, outlook, recover
+from replay.verify import Verified, repos_of, verify
+from tests.dsl import COLLECTION
+from tests.outbox.rig import ARTIST, URLS, Rig
+from tests.replay.backups import Backup, backup_of
+
+pytestmark = [pytest.mark.anyio, pytest.mark.pds]
+
+
+@pytest.fixture(name="looked_at")
+def _known(rig: Rig) -> Rig:
+    """A rig whose database knows itself."""
+    watch(rig.database)
+    rig.database.close()
+    return rig
+
+
+async def verified(rig: Rig) -> Verified:
+    async with httpx.AsyncClient() as http:
+        reads = RepoReads(Pds(rig.wire, http))
+        repos = repos_of(rig.database, collection=COLLECTION)
+        [found] = [each async for each in verify(rig.database, reads, repos)]
+    assert found.problem is None
+    return found
+
+
+async def recovered_and_verified(rig: Rig) -> Verified:
+    recover(rig.log)
+    found = await verified(rig)
+    assert look_over(rig.log, found, URLS, ARTIST)
+    return found
+
+
+def kinds(found: Verified) -> dict[str, DriftKind]:
+    return {drift.key.rkey: drift.kind for drift in found.drifts}
+
+
+async def deliver(rig: Rig, times: int = 3) -> None:
+    for _ in range(times):
+        await rig.relay_once()
+
+
+@pytest.fixture
+async def then(looked_at: Rig, tmp_path: Path) -> AsyncIterator[tuple[Rig, Backup, list[Track]]]:
+    """Four delivered tracks, and a backup."""
+    rig = looked_at
+    tracks = [rig.upload(number, description=f"then {number}") for number in range(1, 5)]
+    await deliver(rig)
+    with backup_of(rig, tmp_path) as backup:
+        yield rig, backup, tracks
+
+
+async def test_nothing_is_sent_before_somebody_has_said_that_it_was_restored(then) -> None:
+    now, backup, tracks = then
+    now.edit(1, title="newer")
+    await deliver(now)
+    async with backup.restored() as rig:
+        with rig.database.read() as connection:
+            assert restored_because(connection)
+        rig.edit(2, title="edited before anybody noticed")
+        rig.sign_in()
+        await deliver(rig)
+        assert rig.remote(tracks[1])["title"] == "Track 2"
+        assert (rig.mirror(2).state, rig.mirror(2).reason) == ("parked", "restored")
+        recover(rig.log)
+        await deliver(rig)
+        assert rig.remote(tracks[1])["title"] == "Track 2"
+        look_over(rig.log, await verified(rig), URLS, ARTIST)
+        await deliver(rig)
+        assert rig.remote(tracks[1])["title"] == "edited before anybody noticed"
+
+
+async def test_what_is_newer_is_held_and_its_owner_decides(then) -> None:
+    now, backup, tracks = then
+    for number in (1, 2):
+        now.edit(number, title=f"newer {number}")
+    await deliver(now)
+    newer = [now.remote(track) for track in tracks]
+    async with backup.restored() as rig:
+        found = await recovered_and_verified(rig)
+        assert kinds(found) == {tracks[0].rkey: DriftKind.NEWER, tracks[1].rkey: DriftKind.NEWER}
+        await deliver(rig)
+        assert [rig.remote(track) for track in tracks] == newer
+        assert [rig.mirror(number).state for number in (1, 2, 3)] == ["held", "held", "delivered"]
+        with rig.database.read() as connection:
+            conflict = conflict_of(connection, 1)
+        assert (conflict.fields, conflict.theirs["title"]) == (["title"], "newer 1")
+        rig.edit(1, title="ours")
+        await deliver(rig)
+        assert rig.remote(tracks[0])["title"] == "newer 1"
+
+
+async def test_no_position_and_no_track_id_is_issued_twice(then) -> None:
+    now, backup, _ = then
+    for number in range(10):
+        now.edit(1, title=f"newer {number}")
+    with now.database.write() as connection:
+        for _ in range(5):
+            lost = connection.execute(insert(track_id_sequence).values(did="")).inserted_primary_key[0]
+    last = now.log.read(after=0, until=10**12, limit=1000)[-1].position
+    async with backup.restored() as rig:
+        rig.edit(2, title="before anybody did anything")
+        assert rig.log.read(after=0, until=10**12, limit=1000)[-1].position > last + POSITIONS_SKIPPED / 2
+        with rig.database.write() as connection:
+            new = connection.execute(insert(track_id_sequence).values(did="")).inserted_primary_key[0]
+        assert new > lost
+
+
+async def test_a_delete_of_then_does_not_take_what_was_undeleted_since(
+    looked_at: Rig, tmp_path: Path
+) -> None:
+    now = looked_at
+    track = now.upload(1)
+    await deliver(now)
+    now.tell(1, lambda each: each.delete(at=now.clock()))
+    with backup_of(now, tmp_path) as backup:
+        await deliver(now)
+        assert now.remote(track) is None
+        now.tell(1, lambda each: each.undelete(at=now.clock()))
+        await deliver(now)
+        async with backup.restored() as rig:
+            assert kinds(await recovered_and_verified(rig)) == {track.rkey: DriftKind.NEWER}
+            await deliver(rig)
+            assert rig.remote(track) is not None
+            assert (rig.mirror().state, rig.mirror().reason) == ("rejected", "newer_on_pds")
+            rig.retry()
+            await deliver(rig)
+            assert rig.remote(track) is None
+
+
+async def test_what_was_delivered_since_and_says_the_same_is_taken_for_delivered(
+    looked_at: Rig, tmp_path: Path
+) -> None:
+    now = looked_at
+    track = now.upload(1)
+    with backup_of(now, tmp_path) as backup:
+        await deliver(now)
+        now.tell(1, lambda each: each.restore_record(at=now.clock()))
+        await deliver(now)
+        newer = now.remote(track)
+        async with backup.restored() as rig:
+            assert kinds(await recovered_and_verified(rig)) == {track.rkey: DriftKind.NEWER}
+            await deliver(rig)
+            assert (rig.mirror().state, rig.remote(track)) == ("delivered", newer)
+            assert kinds(await verified(rig)) == {}
+            rig.edit(title="and on")
+            await deliver(rig)
+            assert rig.remote(track)["title"] == "and on"
+            assert rig.remote(track)["mastertapeGen"] > newer["mastertapeGen"]
+
+
+async def test_a_blob_that_was_uploaded_since_is_not_dropped(then) -> None:
+    now, backup, tracks = then
+    now.tell(1, lambda each: each.request_blob_migration(at=now.clock()))
+    await deliver(now)
+    blob = now.remote(tracks[0])["audioBlob"]
+    async with backup.restored() as rig:
+        await recovered_and_verified(rig)
+        await deliver(rig)
+        assert rig.mirror().state == "delivered"
+        rig.edit(title="and on")
+        await deliver(rig)
+        assert (rig.remote(tracks[0])["title"], rig.remote(tracks[0])["audioBlob"]) == ("and on", blob)
+
+
+async def test_records_of_tracks_that_the_log_does_not_have_are_named_and_stay(then) -> None:
+    now, backup, tracks = then
+    created = now.upload(9)
+    now.tell(4, lambda each: each.delete(at=now.clock()))
+    await deliver(now)
+    async with backup.restored() as rig:
+        found = await recovered_and_verified(rig)
+        assert kinds(found) == {created.rkey: DriftKind.UNKNOWN, tracks[3].rkey: DriftKind.MISSING}
+        await deliver(rig)
+        assert rig.remote(created) is not None
+        assert (rig.remote(tracks[3]), rig.mirror(4).state) == (None, "detached")
+
+
+async def test_oauth_logins_end_and_those_of_app_passwords_go_on(then) -> None:
+    now, backup, _ = then
+    now.edit(title="newer")
+    async with backup.restored() as rig:
+        for did, kind in ((rig.did, SessionKind.APP_PASSWORD), ("did:plc:oauth", SessionKind.OAUTH)):
+            rig.sign_in(did)
+            add_login(rig, did, kind)
+        assert outlook(rig.log).logins_ended == 1
+        assert recover(rig.log).logins_ended == 1
+        with rig.database.read() as connection:
+            logins = {row.did: row for row in connection.execute(select(pds_session))}
+            lanes = {row.did: row.state for row in connection.execute(select(mirror_lane))}
+        assert (logins[rig.did].status, logins["did:plc:oauth"].status) == ("active", "reauth_required")
+        assert logins["did:plc:oauth"].sealed is None
+        assert lanes == {rig.did: "ready", "did:plc:oauth": "auth_required"}
+
+
+def add_login(rig: Rig, did: str, kind: SessionKind) -> None:
+    with rig.database.write() as connection:
+        connection.execute(
+            insert(pds_session).values(
+                did=did, kind=kind.value, pds_url=rig.pds.url, sealed=b"x", scope="", generation=1,
+                status="active", updated_at=rig.clock(),
+            )
+        )  # fmt: skip
+
+
+async def test_a_second_time_nothing_happens_unless_it_is_forced(then) -> None:
+    now, backup, _ = then
+    now.edit(title="newer")
+    async with backup.restored() as rig:
+        add_login(rig, "did:plc:oauth", SessionKind.OAUTH)
+        first = recover(rig.log)
+        assert (first.because is None, first.accounts) == (False, 1)
+        add_again = text("update pds_session set status = 'active', sealed = 'x'")
+        with rig.database.write() as connection:
+            connection.execute(add_again)
+        again = recover(rig.log)
+        assert (again.because, again.logins_ended, again.next_position) == (None, 0, first.next_position)
+        forced = recover(rig.log, force=True)
+        assert (forced.because, forced.logins_ended) == ("an operator says so", 1)
+        assert forced.next_position >= first.next_position + POSITIONS_SKIPPED
+
+
+async def test_where_nothing_was_lost_everything_goes_on(then) -> None:
+    now, backup, tracks = then
+    now.edit(4, title="newer")
+    async with backup.restored() as rig:
+        add_login(rig, "did:plc:oauth", SessionKind.OAUTH)
+        rig.edit(1, title="goes on")
+        done = recover(rig.log, nothing_lost=True)
+        assert (done.logins_ended, done.accounts) == (0, 0)
+        await deliver(rig)
+        assert rig.remote(tracks[0])["title"] == "goes on"
+
+
+async def test_a_database_that_was_not_restored_is_not_taken_for_one(looked_at: Rig) -> None:
+    looked_at.upload(1)
+    looked_at.database.close()
+    looked_at.edit(title="on new connections")
+    await deliver(looked_at)
+    assert looked_at.mirror().state == "delivered"
+    with looked_at.database.read() as connection:
+        rows: Any = connection.execute(select(log_incarnation)).all()
+    assert all(row.restored_because is None for row in rows)
