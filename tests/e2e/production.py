@@ -35,7 +35,7 @@ class Production:
         pds_port, service_port = free_port(), free_port()
         self.internet = Internet({PDS: pds_port, TAPE: service_port}, folder)
         stack.enter_context(self.internet.up())
-        trusted = str(self.internet.certificates.authority)
+        trusted = str(self.internet.authority.file)
         self.tls = ssl.create_default_context(cafile=trusted)
         plc = stack.enter_context(DevPlc(folder / "plc"))
         self.pds = DevPds(

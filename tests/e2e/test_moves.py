@@ -3,11 +3,8 @@
 The service's clock goes ahead as the tests say, so that nobody waits for the next look at an account.
 """
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +17,7 @@ from tests.e2e.artist import MIGRATE, RESTORE, Artist
 from tests.e2e.conftest import environment
 from tests.e2e.eventually import eventually
 from tests.e2e.mortal import FOREIGN
+from tests.faults.ahead import Ahead, program
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import PdsAccount, new_account
 from tests.servers.databases import KINDS
@@ -28,22 +26,6 @@ pytestmark = pytest.mark.pds
 
 LONGEST_OF_FIRST = 1.11
 """A little is added to every pause by chance."""
-
-
-class Ahead:
-    """How far the service's clock is ahead."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self._by = timedelta()
-        self.advance(self._by)
-
-    def advance(self, by: timedelta) -> None:
-        """Set it on."""
-        self._by += by
-        fresh = self.file.with_suffix(".new")
-        fresh.write_text(str(self._by.total_seconds()))
-        fresh.replace(self.file)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +45,7 @@ def service_ahead(
     data = tmp_path_factory.mktemp("ahead")
     with ExitStack() as stack:
         env = stack.enter_context(environment(request, data, pds, proxied_pds))
-        program = [sys.executable, "-m", "tests.faults.ahead", clock.file]
-        service = Service(data, pds, program=program, env=env)
+        service = Service(data, pds, program=program(clock), env=env)
         service.start()
         stack.callback(service.stop)
         yield service

@@ -9,10 +9,30 @@ from pathlib import Path
 
 from eventstore.database import Database
 from outbox import relay
-from service.cli import main
 
 LOOKS_EVERY_SECONDS = 0.2
 """A clock that is set on wakes nobody: an idle relay has to look at it."""
+
+
+class Ahead:
+    """How far the clock is ahead, for the test that says so."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._by = timedelta()
+        self.advance(self._by)
+
+    def advance(self, by: timedelta) -> None:
+        """Set it on."""
+        self._by += by
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(str(self._by.total_seconds()))
+        fresh.replace(self.file)
+
+
+def program(clock: Ahead) -> list[str | Path]:
+    """Give what runs a service that goes by this clock."""
+    return [sys.executable, "-m", "tests.faults.ahead", clock.file]
 
 
 def set_on(file: Path) -> None:
@@ -29,4 +49,6 @@ def set_on(file: Path) -> None:
 if __name__ == "__main__":
     name, *words = sys.argv[1:]
     set_on(Path(name))
+    from service.cli import main
+
     sys.exit(main(words))

@@ -1,6 +1,7 @@
-"""A certificate authority of a test alone, and a certificate for some names."""
+"""A certificate authority of a test alone, and the certificates that it gives."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,49 +15,64 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 
-class Certificates:
-    """Files: `authority` to be trusted, `chain` and `key` to be served."""
+@dataclass(frozen=True)
+class Certificate:
+    """The files that a server needs."""
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        self.authority, self.chain, self.key = (folder / name for name in ("ca.pem", "chain.pem", "key.pem"))
-        above, own = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
+    chain: Path
+    key: Path
+
+
+class Authority:
+    """Keeps its files in a folder; `file` is what clients trust."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self.file = folder, folder / "ca.pem"
+        self._key = generate_private_key(SECP256R1())
         root = (
-            _certificate("test authority", "test authority", above)
+            _certificate("test authority", self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(_only_signs(), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(above.public_key()), critical=False)
-            .sign(above, SHA256())
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, SHA256())
         )
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file.write_bytes(root.public_bytes(Encoding.PEM))
+
+    def certificate(self, label: str, names: Sequence[str], *, days: int = 2) -> Certificate:
+        """Give a certificate for some names, in files with this label; with fewer than no days it is over."""
+        key = generate_private_key(SECP256R1())
         leaf = (
-            _certificate(names[0], "test authority", own)
+            _certificate(names[0], key, days)
             .add_extension(
                 x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
             )
             .add_extension(x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(above.public_key()), critical=False
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
             )
-            .sign(above, SHA256())
+            .sign(self._key, SHA256())
         )
-        self.authority.write_bytes(root.public_bytes(Encoding.PEM))
-        self.chain.write_bytes(leaf.public_bytes(Encoding.PEM))
-        self.key.write_bytes(own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        made = Certificate(self._folder / f"{label}.pem", self._folder / f"{label}.key")
+        made.chain.write_bytes(leaf.public_bytes(Encoding.PEM))
+        made.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return made
 
 
 def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, text)])
 
 
-def _certificate(subject: str, issuer: str, key: EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
+def _certificate(subject: str, key: EllipticCurvePrivateKey, days: int = 2) -> x509.CertificateBuilder:
+    until = datetime.now(UTC) + timedelta(days=days)
     return (
         x509.CertificateBuilder()
         .subject_name(_name(subject))
-        .issuer_name(_name(issuer))
+        .issuer_name(_name("test authority"))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=2))
+        .not_valid_before(until - timedelta(days=3))
+        .not_valid_after(until)
     )
 
 

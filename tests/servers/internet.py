@@ -9,13 +9,12 @@ import contextlib
 import fcntl
 import runpy
 import socket
-import ssl
 import struct
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import Coroutine, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,15 +23,14 @@ import dns.message
 import dns.rcode
 import dns.rrset
 
-from tests.faults.exchange import Head
-from tests.servers.certificates import Certificates
+from tests.servers.certificates import Authority
+from tests.servers.site import Site
 
-ADDRESS = "192.175.48.7"
-"""Public to every judge of addresses; to the world outside it is a sink (RFC 7535)."""
+ADDRESSES = ("192.175.48.7", "192.175.48.8", "192.175.48.9")
+"""Public to every judge of addresses; to the world outside they are a sink (RFC 7534)."""
 UNSHARE = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--fork", "--kill-child")
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR = 0x8913, 0x8914, 0x8916
 IFF_UP = 1
-PIECE = 64 * 1024
 T = TypeVar("T")
 
 
@@ -55,13 +53,14 @@ def command(module: str, *args: str) -> list[str]:
 
 
 def bring_up() -> None:
-    """Give the namespace its loopback, and the public address."""
+    """Give the namespace its loopback, and the public addresses."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         flags = struct.pack("16sH14x", b"lo", 0)
         (now,) = struct.unpack("16xH14x", fcntl.ioctl(control, SIOCGIFFLAGS, flags))
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", now | IFF_UP))
-        address = struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(ADDRESS))
-        fcntl.ioctl(control, SIOCSIFADDR, struct.pack("16s16s", b"lo:0", address))
+        for number, address in enumerate(ADDRESSES):
+            packed = struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(address))
+            fcntl.ioctl(control, SIOCSIFADDR, struct.pack("16s16s", b"lo:%d" % number, packed))
 
 
 def ask_our_dns() -> None:
@@ -73,11 +72,14 @@ def ask_our_dns() -> None:
 
 
 class Internet:
-    """DNS that knows the zones, and TLS at their address; `sites` gives each host's port, found by its ending."""
+    """DNS that knows the sites, and TLS at an address of each; `ports` gives the port behind each name."""
 
-    def __init__(self, sites: Mapping[str, int], folder: Path) -> None:
-        self.sites = sites
-        self.certificates = Certificates(folder, [name for site in sites for name in (site, f"*.{site}")])
+    def __init__(self, ports: Mapping[str, int], folder: Path) -> None:
+        self.authority = Authority(folder)
+        self.sites = {
+            name: Site(name, port, address, self.authority)
+            for (name, port), address in zip(ports.items(), ADDRESSES, strict=False)
+        }
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="internet", daemon=True)
 
@@ -85,66 +87,48 @@ class Internet:
     def up(self) -> Generator[None]:
         """Be there as long as the block."""
         self._thread.start()
-        self._call(self._start())
+        self.let(self._start())
         try:
             yield
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
 
-    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+    def let(self, work: Coroutine[Any, Any, T]) -> T:
+        """Let something happen in there: what a site does."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
-    def _port(self, host: str) -> int | None:
-        return next((port for site, port in self.sites.items() if f".{host}".endswith(f".{site}")), None)
-
     async def _start(self) -> None:
-        names = _Names(lambda host: self._port(host) is not None)
+        names = _Names(list(self.sites.values()))
         await self._loop.create_datagram_endpoint(lambda: names, local_addr=("127.0.0.1", 53))
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self.certificates.chain, self.certificates.key)
-        await asyncio.start_server(self._serve, ADDRESS, 443, ssl=context)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            head = Head.parse(await reader.readuntil(b"\r\n\r\n"))
-            port = self._port(head.header("host"))
-            assert port is not None, head
-            forwarded = (("x-forwarded-proto", "https"), ("x-forwarded-for", ADDRESS))
-            there = await asyncio.open_connection("127.0.0.1", port)
-            there[1].write(Head(head.method, head.target, (*head.headers, *forwarded)).to_send())
-            up = asyncio.create_task(_pass_on(reader, there[1]))
-            await _pass_on(there[0], writer)
-            up.cancel()
-            there[1].close()
-        writer.close()
+        for site in self.sites.values():
+            await site.mends()
 
 
 class _Names(asyncio.DatagramProtocol):
-    def __init__(self, knows: Any) -> None:
-        self._knows = knows
+    def __init__(self, sites: Sequence[Site]) -> None:
+        self._sites = sites
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         asked = dns.message.from_wire(data)
+        (question,) = asked.question
+        said = self._said(question.name.to_text(omit_final_dot=True).lower())
+        if said is None:
+            return
         answer = dns.message.make_response(asked)
         answer.flags |= dns.flags.RA
-        (question,) = asked.question
-        host = question.name.to_text(omit_final_dot=True).lower()
-        if host.startswith("_") or not self._knows(host):
-            answer.set_rcode(dns.rcode.NXDOMAIN)
+        if isinstance(said, dns.rcode.Rcode):
+            answer.set_rcode(said)
         elif question.rdtype == dns.rdatatype.A:
-            answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", "A", ADDRESS))
+            answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", "A", said))
         self._transport.sendto(answer.to_wire(), addr)
 
-
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while piece := await reader.read(PIECE):
-            writer.write(piece)
-            await writer.drain()
+    def _said(self, host: str) -> str | dns.rcode.Rcode | None:
+        site = next((site for site in self._sites if site.covers(host)), None)
+        return dns.rcode.NXDOMAIN if site is None or host.startswith("_") else site.dns
 
 
 if __name__ == "__main__":

@@ -1,0 +1,127 @@
+"""One host of a test's internet: what DNS says of it, and TLS at an address of its own. Each of them may fail."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+
+from dns.rcode import Rcode
+
+from tests.faults.exchange import RESET, Head
+from tests.servers.certificates import Authority, Certificate
+
+PORT = 443
+PIECE = 64 * 1024
+SILENT = None
+"""DNS says nothing at all."""
+Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Site:
+    """Stands before a port of this machine, for a name and all names below it."""
+
+    def __init__(self, name: str, port: int, address: str, authority: Authority) -> None:
+        self.name, self.port, self.address = name, port, address
+        self.dns: str | Rcode | None = address
+        self.heard: list[Head] = []
+        """The requests that came through TLS."""
+        self._own = authority.certificate(name, [name, f"*.{name}"])
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+
+    def covers(self, host: str) -> bool:
+        """Whether a host is this site's."""
+        return f".{host}".endswith(f".{self.name}")
+
+    async def mends(self) -> None:
+        """Be as it should."""
+        self.dns = self.address
+        await self.shows(self._own)
+
+    async def shows(self, certificate: Certificate) -> None:
+        """Serve with a certificate."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate.chain, certificate.key)
+        await self._listen(self._serve, context)
+
+    async def refuses(self) -> None:
+        """Refuse connections, and end those that there are."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in self._open:
+            writer.transport.abort()
+        self._open.clear()
+
+    async def says(self, dns: str | Rcode | None) -> None:
+        """Have DNS say an address, an error, or nothing; connections that there are end."""
+        await self.refuses()
+        self.dns = dns
+
+    async def cuts(self) -> None:
+        """Reset each connection when the handshake begins."""
+        await self._listen(_reset)
+
+    async def ends(self) -> None:
+        """End each connection in order when the handshake begins."""
+        await self._listen(_end)
+
+    async def hangs(self) -> None:
+        """Take connections, and say nothing in the handshake."""
+        await self._listen(_hang)
+
+    async def speaks_plainly(self) -> None:
+        """Answer the handshake in HTTP without TLS."""
+        await self._listen(_speak_plainly)
+
+    async def _listen(self, connected: Connected, context: ssl.SSLContext | None = None) -> None:
+        async def kept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._open.add(writer)
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await connected(reader, writer)
+            self._open.discard(writer)
+            writer.close()
+
+        await self.refuses()
+        self._server = await asyncio.start_server(kept, self.address, PORT, ssl=context)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = Head.parse(await reader.readuntil(b"\r\n\r\n"))
+        self.heard.append(head)
+        forwarded = (("x-forwarded-proto", "https"), ("x-forwarded-for", self.address))
+        there = await asyncio.open_connection("127.0.0.1", self.port)
+        there[1].write(Head(head.method, head.target, (*head.headers, *forwarded)).to_send())
+        up = asyncio.create_task(_pass_on(reader, there[1]))
+        await _pass_on(there[0], writer)
+        up.cancel()
+        there[1].close()
+
+
+async def _reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(PIECE)
+    connection: socket.socket = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    writer.transport.abort()
+
+
+async def _end(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    await reader.read(PIECE)
+
+
+async def _hang(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    while await reader.read(PIECE):
+        pass
+
+
+async def _speak_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(PIECE)
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+    await writer.drain()
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while piece := await reader.read(PIECE):
+            writer.write(piece)
+            await writer.drain()
