@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.caller import Parts, SignedIn
+from api.caller import Parts, Writer
 from api.documented import errors
 from api.json_response import AsciiJsonResponse
 from api.request_id import over_http
@@ -46,7 +46,7 @@ class VerifiedBody(BaseModel):
 
 
 @router.post("/me/verify", response_model=VerifiedBody, responses=errors(401, 403, 503))
-async def verify_own(principal: SignedIn, parts: Parts) -> Response:
+async def verify_own(principal: Writer, parts: Parts) -> Response:
     """Compare every record with the log. What is on its way is not judged, and nothing is changed.
 
     After a restore of the database it lets the relay go on with the account: what is newer on its PDS is held.
