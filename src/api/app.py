@@ -14,6 +14,7 @@ from api.media_work import MediaWork
 from api.rate_limits import RateLimitHeaders
 from api.request_id import RequestIds
 from api.routers import (
+    adopt,
     audit,
     auth,
     health,
@@ -26,6 +27,7 @@ from api.routers import (
     ops,
     records,
     takedowns,
+    tokens,
     track_commands,
     tracks,
     undo,
@@ -50,9 +52,11 @@ ROUTERS: Final = tuple(
         media,
         me,
         migrations,
+        adopt,
         ops,
         takedowns,
         auth,
+        tokens,
         health,
     )
 )

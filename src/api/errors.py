@@ -64,6 +64,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.ScopeRequiredError: Reply(403, "scope_required", ("scope",)),
     api.CrossSiteError: Reply(403, "cross_site"),
     api.NotSignedInHereError: Reply(404, "not_signed_in"),
+    api.TokenNotFoundError: Reply(404, "not_found"),
     api.SignInUnavailableError: Reply(404, "sign_in_unavailable"),
     api.NotAConfidentialClientError: Reply(404, "not_found"),
     api.TrackNotFoundError: Reply(404, "track_not_found"),

@@ -30,6 +30,10 @@ class NotSignedInHereError(ApiError):
     """The browser is not signed in with that account. Sign in with it first."""
 
 
+class TokenNotFoundError(ApiError):
+    """There is no such token, or it has ended. Nothing was changed."""
+
+
 class SignInUnavailableError(ApiError):
     """OAuth needs BASE_URL to be https, or http at 127.0.0.1. Nobody was signed in; use an app password."""
 

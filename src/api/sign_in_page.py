@@ -1,5 +1,6 @@
 """The one page for people here: it asks who wants to sign in, and says why it did not work."""
 
+from collections.abc import Mapping
 from html import escape
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ PAGE: Final = """\
 <p>{message}</p>
 <form action="/auth/login">
 <input type="hidden" name="page" value="true">
-<label>Handle or DID <input name="handle" value="{handle}" autocomplete="username" required></label>
+{hidden}<label>Handle or DID <input name="handle" value="{handle}" autocomplete="username" required></label>
 <button>Sign in</button>
 </form>
 """
@@ -39,9 +40,16 @@ def wants_page(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
-def sign_in_page(status: int, title: str, message: str, handle: str) -> HTMLResponse:
-    """Make the page."""
-    content = PAGE.format(title=escape(title), message=escape(message), handle=escape(handle))
+def sign_in_page(status: int, title: str, message: str, asked: Mapping[str, str]) -> HTMLResponse:
+    """Make the page, whose form asks again for what was asked for."""
+    hidden = "".join(
+        f'<input type="hidden" name="{name}" value="{escape(asked[name])}">\n'
+        for name in ("scope", "return_to")
+        if name in asked
+    )
+    content = PAGE.format(
+        title=escape(title), message=escape(message), hidden=hidden, handle=escape(asked.get("handle", ""))
+    )
     return HTMLResponse(content, status, SIGN_IN_PAGE)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
+from identity.credentials import Scope
 from identity.resolution import Resolver
 from identity.session_calls import create_session
 from identity.session_rows import SessionKind
@@ -20,11 +21,18 @@ class AppPasswordSignIn:
         self._sign_ins = sign_ins
 
     async def sign_in(
-        self, identifier: str, password: SecretStr, *, name: str = "app password", **credential: Any
+        self,
+        identifier: str,
+        password: SecretStr,
+        *,
+        name: str = "app password",
+        scope: Scope = Scope.WRITE,
+        **credential: Any,
     ) -> SignedIn:
         """Sign in with a handle or DID; `credential` says more about the token, as `SignIns.keep` takes it."""
         identity = await self._resolver.resolve(identifier)
+        self._sign_ins.require_may(identity.did, scope)
         session = await create_session(self._http, identity.pds_url, identity.did, password)
         return await self._sign_ins.keep(
-            identity, SessionKind.APP_PASSWORD, session.tokens, name=name, **credential
+            identity, SessionKind.APP_PASSWORD, session.tokens, name=name, scope=scope, **credential
         )

@@ -82,6 +82,7 @@ class OAuthSignIn:
         url, state = await self._flows.flow(client_of(self.app, key)).begin(
             who if is_did(who) else who.lower()
         )
+        self._sign_ins.require_may(state.did or "", scope)
         attempt = _Attempt(state, key.kid if key is not None else None, return_to, scope)
         sealed = self._seal.seal(_written(attempt), purpose=PURPOSE, did=state.state)
         return Started(url, state.state, SecretStr(sealed.decode().rstrip("=")))

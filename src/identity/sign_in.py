@@ -56,6 +56,11 @@ class SignIns:
         self._accounts = accounts
         self._credentials = credentials
 
+    def require_may(self, did: str, scope: Scope) -> None:
+        """Refuse to let somebody in as an admin who is none, before their PDS is asked for anything."""
+        if scope is Scope.ADMIN and not self._credentials.is_admin(did):
+            raise NotAnAdminError
+
     async def keep(
         self,
         identity: Identity,
@@ -67,13 +72,9 @@ class SignIns:
         scope: Scope = Scope.WRITE,
         expires_in: timedelta | None = BROWSER_SESSION,
     ) -> SignedIn:
-        """Let somebody in. All that it changes, it changes in one unit, and to its end.
-
-        Raises NotAnAdminError, and changes nothing, when somebody asks to be let in as an admin who is none.
-        """
+        """Let somebody in. All that it changes, it changes in one unit, and to its end."""
+        self.require_may(identity.did, scope)
         if scope is Scope.ADMIN:
-            if not self._credentials.is_admin(identity.did):
-                raise NotAnAdminError
             expires_in = min(expires_in or ADMIN_SESSION, ADMIN_SESSION)
         display_name = await self._display_name(identity)
         did, pds_url = identity.did, identity.pds_url
@@ -95,7 +96,7 @@ class SignIns:
             _note(unit, session_kind, account, issued, name=name, scope=scope)
             return SignedIn(account, issued.token, expires_in)
 
-        return await asyncio.to_thread(self._log.transact, did, by(did), keep)
+        return await asyncio.to_thread(lambda: self._log.transact(did, by(did), keep))
 
     async def _display_name(self, identity: Identity) -> str:
         """From the person's own repository, so that no AppView is needed; the handle when there is none."""

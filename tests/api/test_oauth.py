@@ -6,10 +6,11 @@ import pytest
 from pydantic import SecretStr
 
 from api.request_id import over_http
-from identity.credentials import CredentialKind
+from identity.credentials import CredentialKind, Credentials
 from identity.errors import (
     ConsentDeniedError,
     IdentityUnreachableError,
+    NotAnAdminError,
     ScopeRefusedError,
     SignInRefusedError,
     SignInStateError,
@@ -44,7 +45,8 @@ class Door:
         self.error = None
         self.asked = []
 
-    async def start(self, identifier, *, return_to):
+    async def start(self, identifier, *, return_to, scope):
+        self.scope = scope
         self.asked.append((identifier, return_to))
         self.return_to = return_to
         if self.error is not None:
@@ -68,6 +70,7 @@ class Door:
                 did=account.did,
                 kind=CredentialKind.BROWSER,
                 name="browser",
+                scope=self.scope,
                 expires_in=BROWSER_SESSION,
             )
         return SignedIn(account, issued.token, BROWSER_SESSION), self.return_to
@@ -359,3 +362,51 @@ def test_disconnecting_says_whether_the_pds_confirmed_it(world, alice):
     )
     assert client.get("/me", headers=alice.headers).status_code == 200
     assert client.post("/me/disconnect").status_code == 401
+
+
+def test_an_admin_asks_to_be_one_and_operates_with_the_cookie_alone(world, client, door):
+    """An ordinary session of the same person operates nothing."""
+    sign_in(client, door, "admin")
+    assert refusal(client.get("/ops/lanes")) == (403, "scope_required")
+    assert client.get("/audit", params={"did": did_of("alice")}).status_code == 403
+    client.get("/auth/login", params={"handle": "admin.test", "scope": "admin"})
+    come_back(client)
+    assert client.get("/me").json()["admin"] is True
+    assert client.get("/ops/lanes").status_code == 200
+    assert client.get("/audit", params={"did": did_of("alice")}).status_code == 200
+    act = {"action": "redrive"}
+    assert client.post("/ops/failures", json=act, headers={"Origin": str(client.base_url)}).status_code == 403
+    assert (
+        client.post("/ops/failures", json=act, headers={"Origin": world.services.base_url}).status_code == 200
+    )
+    cross = client.post("/ops/failures", json=act, headers={"Origin": "https://evil.example"})
+    assert refusal(cross) == (403, "cross_site")
+
+
+def test_who_is_no_longer_an_admin_is_none_at_the_next_request(client, door, world):
+    client.get("/auth/login", params={"handle": "admin.test", "scope": "admin"})
+    door.who = "admin"
+    come_back(client)
+    cookies = client.cookies
+    client = world.serve(credentials=Credentials(world.database, admin_dids=()))
+    client.cookies = cookies
+    assert refusal(client.get("/ops/lanes")) == (403, "scope_required")
+
+
+def test_an_admin_who_is_none_is_told_so_and_nobody_is_signed_in(client, door):
+    door.error = NotAnAdminError()
+    answer = client.get("/auth/login", params={"handle": "dora.test", "scope": "admin"})
+    assert refusal(answer) == (403, "scope_refused")
+    assert seats(client) == []
+
+
+def test_the_form_asks_again_for_what_was_asked_for(client):
+    wanted = {"scope": "admin", "return_to": "/ops/lanes?limit=2&state=ready"}
+    page = client.get("/auth/login", params=wanted, headers=HTML).text
+    assert '<input type="hidden" name="scope" value="admin">' in page
+    assert 'name="return_to" value="/ops/lanes?limit=2&amp;state=ready"' in page
+    assert 'name="scope"' not in client.get("/auth/login", headers=HTML).text
+    assert refusal(client.get("/auth/login", params={"handle": "d.test", "scope": "all"})) == (
+        422,
+        "unparsable",
+    )

@@ -18,7 +18,7 @@ from identity.errors import (
 )
 from identity.seal import Seal
 from identity.session_rows import pds_session
-from tests.identity.conftest import by
+from tests.identity.conftest import by, noted
 from tests.identity.oauth_rig import Rig, ask, held, keep
 from tests.identity.test_sign_in import session_row
 from tests.servers.consent import Consenter
@@ -115,10 +115,11 @@ def test_a_disconnected_login_is_dead_at_the_pds_and_here(rig, database, hooks, 
     assert refused.value.reason == "invalid_grant"
 
 
-def test_disconnecting_twice_is_no_error(rig, pds_account):
+def test_disconnecting_twice_is_no_error_and_one_event(rig, database, pds_account):
     did = rig.sign_in(pds_account).account.did
     for _ in range(2):
         assert rig.run(lambda parts: parts.sessions.disconnect(did, by(did))) is True
+    assert noted(database, did) == ["SignedIn", "Disconnected"]
 
 
 def test_a_pds_that_is_away_keeps_nobody_from_disconnecting(rig, database, pds, pds_account):

@@ -12,15 +12,17 @@ from pydantic import SecretStr
 from sqlalchemy import MetaData, select, update
 from sqlalchemy.engine import make_url
 
+from aggregates.account import Account
 from eventstore.unit_of_work import EventLog
-from identity.accounts import Accounts
+from identity.accounts import Accounts, account
 from identity.addresses import AddressPolicy, public_client
 from identity.app_password import AppPasswordSignIn
-from identity.credentials import Credentials, credential
+from identity.credentials import Credentials, Scope, credential
 from identity.errors import (
     AccountInactiveError,
     BadCredentialsError,
     IdentityUnreachableError,
+    NotAnAdminError,
     SessionUnavailableError,
     SignInRequiredError,
     UnknownIdentityError,
@@ -30,7 +32,7 @@ from identity.resolution import Resolver
 from identity.session_calls import create_session
 from identity.session_rows import pds_session
 from identity.sign_in import SignIns
-from tests.identity.conftest import KEY, by
+from tests.identity.conftest import KEY, by, noted
 from tests.identity.fake_pds import DID, ORIGIN, FakePds, error
 
 pytestmark = pytest.mark.pds
@@ -38,7 +40,12 @@ GET_SESSION = "com.atproto.server.getSession"
 
 
 @pytest.fixture
-def signed(database, seal, hooks, pds):
+def admins():
+    return []
+
+
+@pytest.fixture
+def signed(database, seal, hooks, pds, admins):
     """What the composition root builds, for the time of one event loop."""
 
     @asynccontextmanager
@@ -48,7 +55,7 @@ def signed(database, seal, hooks, pds):
             sessions = PdsSessions(
                 log, seal, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in
             )
-            accounts, credentials = Accounts(database), Credentials(database)
+            accounts, credentials = Accounts(database), Credentials(database, admin_dids=admins)
             made = SimpleNamespace(
                 sessions=sessions,
                 resolver=Resolver(pds.plc_url, [pds.url], http),
@@ -71,6 +78,39 @@ def run(signed, story):
 
 def sign_in(signed, identifier, password):
     return run(signed, lambda made: made.sign_in(identifier, SecretStr(password), by=by))
+
+
+def test_a_sign_in_and_what_the_log_says_of_it_are_one(signed, database, hooks, pds_account, monkeypatch):
+    def broken(*_args, **_fields):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Account, "sign_in", broken)
+        with pytest.raises(ZeroDivisionError):
+            sign_in(signed, pds_account.did, pds_account.app_password)
+    with database.read() as connection:
+        for table in (pds_session, credential, account):
+            assert connection.execute(select(table)).all() == []
+    assert noted(database, pds_account.did) == []
+    sign_in(signed, pds_account.did, pds_account.app_password)
+    assert noted(database, pds_account.did) == ["SignedIn"]
+    assert [call[0] for call in hooks.calls] == ["signed_in", "signed_in"]
+
+
+def test_only_an_admin_is_let_in_as_one_and_not_for_weeks(signed, admins, database, pds_account):
+    with pytest.raises(NotAnAdminError):
+        run(signed, lambda made: sign_in_as_admin(made, pds_account))
+    assert noted(database, pds_account.did) == []
+    admins.append(pds_account.did)
+    signed_in = run(signed, lambda made: sign_in_as_admin(made, pds_account))
+    assert signed_in.expires_in == timedelta(hours=12)
+    assert Credentials(database, admin_dids=[pds_account.did]).authenticate(signed_in.token).admin
+    assert not Credentials(database).authenticate(signed_in.token).admin
+
+
+def sign_in_as_admin(made, who):
+    password = SecretStr(who.app_password)
+    return made.sign_in(who.did, password, by=by, scope=Scope.ADMIN, expires_in=timedelta(days=30))
 
 
 def ask(signed, did):

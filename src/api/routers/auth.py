@@ -1,20 +1,19 @@
 """Signing in and out."""
 
-from datetime import timedelta
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, SecretStr
 from starlette.concurrency import run_in_threadpool
 
-from aggregates.errors import InvalidFieldError
 from api.bodies.body import Body
 from api.bodies.receive import received
+from api.bodies.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.browser import authenticated, seat_first, seats, set_session
 from api.caller import Parts, refuse_cross_site, token_of
 from api.documented import TEXT, either, errors
 from api.json_response import AsciiJsonResponse
-from api.refusals import MissingPartError, NotSignedInHereError
+from api.refusals import NotSignedInHereError
 from api.request_id import over_http
 from api.services import Services
 from identity.app_password import AppPasswordSignIn
@@ -24,19 +23,11 @@ from identity.sign_in import SignedIn
 app_password = APIRouter(tags=["sign-in"])
 router = APIRouter(tags=["sign-in"])
 
-NAME_LENGTH: Final = 100
-LONGEST_TEXT: Final = 512
-DAYS: Final = (1, 365)
-USUAL_DAYS: Final = 30
 FIELDS: Final[dict[str, Any]] = {
     "identifier": {**TEXT, "description": "a handle or a DID"},
     "password": {**TEXT, "description": "an app password"},
-    "name": TEXT,
-    "scope": {"enum": [scope.value for scope in Scope]},
-    "expires_in_days": {"type": "integer", "minimum": DAYS[0], "maximum": DAYS[1]},
+    **TOKEN_FIELDS,
 }
-
-
 ONE_DID: Final = {**TEXT, "description": "of an account that this browser is signed in with"}
 
 
@@ -74,7 +65,7 @@ async def sign_in(request: Request, parts: Parts) -> Response:
     refuse_cross_site(request, parts)
     assert parts.sign_in is not None  # noqa: S101 - the route is there only with it
     async with received(request, parts.staging, {}) as body:
-        scope = _scope(body)
+        scope = scope_of(body)
         signed_in = await _sign_in(body, parts.sign_in, scope)
     response = AsciiJsonResponse(_signed_in(signed_in, scope).model_dump(mode="json"))
     account = signed_in.account
@@ -114,7 +105,7 @@ async def switch(request: Request, parts: Parts) -> Response:
     """Use another of the accounts that this browser is signed in with."""
     refuse_cross_site(request, parts)
     async with received(request, parts.staging, {}) as body:
-        did = _required(body, "did")
+        did = required_text(body, "did")
     here = await run_in_threadpool(seats, request, parts)
     ordered = sorted(here, key=lambda seat: seat[1].did != did)
     if not ordered or ordered[0][1].did != did:
@@ -127,39 +118,13 @@ async def switch(request: Request, parts: Parts) -> Response:
 
 async def _sign_in(body: Body, door: AppPasswordSignIn, scope: Scope) -> SignedIn:
     return await door.sign_in(
-        _required(body, "identifier"),
-        SecretStr(_required(body, "password")),
-        name=(body.text("name") or "app password")[:NAME_LENGTH].replace("\0", ""),
+        required_text(body, "identifier"),
+        SecretStr(required_text(body, "password")),
+        name=name_of(body, "app password"),
         scope=scope,
-        expires_in=timedelta(days=_days(body)),
+        expires_in=lifetime_of(body),
         by=over_http,
     )
-
-
-def _required(body: Body, name: str) -> str:
-    if name not in body:
-        raise MissingPartError(name)
-    value = body.text(name) or ""
-    if not 0 < len(value) <= LONGEST_TEXT:
-        raise InvalidFieldError(name, f"must have 1 to {LONGEST_TEXT} characters")
-    return value
-
-
-def _scope(body: Body) -> Scope:
-    value = body.text("scope") or Scope.WRITE.value
-    if value not in list(Scope):
-        raise InvalidFieldError("scope", f"must be one of: {', '.join(Scope)}")
-    return Scope(value)
-
-
-def _days(body: Body) -> int:
-    value = str(body.fields.get("expires_in_days") or USUAL_DAYS)
-    first, last = DAYS
-    if not (
-        value.isascii() and value.isdecimal() and len(value) <= len(str(last)) and first <= int(value) <= last
-    ):
-        raise InvalidFieldError("expires_in_days", f"must be {first} to {last}")
-    return int(value)
 
 
 def _end(request: Request, parts: Services, did: str | None) -> list[SecretStr]:

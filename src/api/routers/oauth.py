@@ -1,6 +1,6 @@
 """Signing in with OAuth, and what authorization servers ask about this service."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -16,6 +16,7 @@ from api.refusals import ApiError, MissingPartError, NotAConfidentialClientError
 from api.request_id import over_http
 from api.services import Services
 from api.sign_in_page import leading_page, sign_in_page, wants_page
+from identity.credentials import Scope
 from identity.errors import IdentityError
 from identity.oauth_app import CALLBACK_PATH, JWKS_PATH, METADATA_PATH, OAuthApp
 from identity.oauth_sign_in import LASTS, STATE, OAuthSignIn, Returned
@@ -37,6 +38,10 @@ class LoginQuery(BaseModel):
 
     handle: str = ""
     return_to: str = HOME
+    scope: Literal["read", "write", "admin"] = Field(
+        default="write",
+        description="what the session may do; `admin` is for ADMIN_DIDS, has to be asked for, and lasts 12 hours",
+    )
     page: bool = Field(
         default=False,
         description="answer with a page that leads there: a form whose page limits form-action must not be redirected",
@@ -66,7 +71,7 @@ async def login(request: Request, parts: Parts, wanted: Annotated[LoginQuery, Qu
     try:
         return await _started(request, parts, wanted)
     except (ApiError, IdentityError, InvalidFieldError) as error:
-        return _for_people(request, error, wanted.handle)
+        return _for_people(request, error, wanted)
 
 
 @router.get(
@@ -106,11 +111,14 @@ async def _started(request: Request, parts: Services, wanted: LoginQuery) -> Res
     door = _door(parts)
     if not wanted.handle:
         if wants_page(request):
-            return sign_in_page(200, "Sign in", "With the handle of your account, wherever it lives.", "")
+            asked = "With the handle of your account, wherever it lives."
+            return sign_in_page(200, "Sign in", asked, _kept(wanted))
         raise MissingPartError("handle")
     if len(wanted.handle) > LONGEST_TEXT:
         raise InvalidFieldError("handle", f"must have at most {LONGEST_TEXT} characters")
-    started = await door.start(wanted.handle, return_to=_return_to(parts, wanted.return_to))
+    started = await door.start(
+        wanted.handle, return_to=_return_to(parts, wanted.return_to), scope=Scope(wanted.scope)
+    )
     response = leading_page(started.url) if wanted.page else RedirectResponse(started.url, 303)
     response.set_cookie(
         _attempt_cookie(parts, started.state),
@@ -171,11 +179,18 @@ def _return_to(parts: Services, wanted: str) -> str:
     return wanted
 
 
-def _for_people(request: Request, error: Exception, handle: str = "") -> Response:
+def _kept(wanted: LoginQuery) -> dict[str, str]:
+    """Give what was asked for besides the usual, for the form to ask for again."""
+    return {name: str(value) for name, value in wanted.model_dump(exclude_defaults=True).items()}
+
+
+def _for_people(request: Request, error: Exception, wanted: LoginQuery | None = None) -> Response:
     """Show the refusal to who looks at it; a program gets it as JSON."""
     reply = reply_for(error)
     if wants_page(request) and reply is not INTERNAL:
-        return sign_in_page(reply.status, "That did not work", message_of(error, reply), handle)
+        return sign_in_page(
+            reply.status, "That did not work", message_of(error, reply), _kept(wanted or LoginQuery())
+        )
     if reply.status < SERVER_ERROR:
         return response_to(error)
     raise error
