@@ -4,18 +4,25 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from starlette.testclient import TestClient
 
 from demo.service import Service
 from devpds.server import DevPds, DevPlc
+from service.app import asgi
+from service.bootstrap import build
+from service.settings import Settings
 from tests.api.conftest import alice, anyio_backend, bob, client, world  # noqa: F401 - fixtures
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.conftest import NewArtist, environment, new_artist, service  # noqa: F401
 from tests.faults.proxy import FaultProxy
 from tests.identity.conftest import clock, database, hooks, seal  # noqa: F401
+from tests.incidents.town import Alice
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
 from tests.servers.databases import KINDS
+from tests.simulation.fake_internet import FakeInternet
 
 EVERYTHING = {
     "title": "First Take",
@@ -54,6 +61,24 @@ def friend(proxied_pds: DevPds, plc: DevPlc) -> str:
 def artist(new_artist: NewArtist, proxied_pds: DevPds, proxy: FaultProxy) -> Artist:  # noqa: ARG001, F811
     """An artist of this test alone."""
     return new_artist(proxied_pds)
+
+
+@pytest.fixture
+def town(monkeypatch: pytest.MonkeyPatch) -> FakeInternet:
+    """Two hosts and the directory, in place of the internet."""
+    made = FakeInternet("https://old.example.com", "https://new.example.com")
+    for module in ("service.bootstrap", "service.jobs"):
+        monkeypatch.setattr(f"{module}.client_of_people", lambda _settings: httpx.AsyncClient(transport=made))
+    return made
+
+
+@pytest.fixture
+def alice_in_town(town: FakeInternet, tmp_path: Path, migrated_url: str) -> Iterator[Alice]:
+    """Alice there, who has signed in."""
+    settings = Settings(data=tmp_path / "data", database_url=migrated_url, rate_limits=False)
+    application = build(settings)
+    with TestClient(asgi(application), base_url="http://127.0.0.1:8000") as http:
+        yield Alice(town, application, http)
 
 
 @pytest.fixture

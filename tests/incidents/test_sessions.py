@@ -1,21 +1,16 @@
 """Logins: work belongs to an account and not to a session, and a token to nobody else."""
 
 import asyncio
-from collections.abc import Iterator
 
 import httpx
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import MetaData, select
-from starlette.testclient import TestClient
 
 from demo.service import Client
 from devpds.server import DevPds, DevPlc
 from eventstore.database import Database
 from identity.session_calls import create_session
-from service.app import asgi
-from service.bootstrap import build
-from service.settings import Settings
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.eventually import eventually
 from tests.faults.faults import answer
@@ -23,7 +18,7 @@ from tests.faults.proxy import FaultProxy, of_repo
 from tests.identity.refresh_worker import ROUNDS
 from tests.identity.test_refresh_processes import PROCESSES, generation, keep, race
 from tests.incidents.records import told
-from tests.media_samples import samples
+from tests.incidents.town import Alice
 from tests.servers.atproto import new_account
 from tests.simulation.fake_internet import FakeInternet
 
@@ -99,99 +94,44 @@ def test_inc_19_three_processes_that_all_need_the_next_token_ask_for_it_once(
     assert generation(database) == ROUNDS + 1
 
 
-class Town(FakeInternet):
-    """Two hosts, and alice, who lives at the old one."""
+def test_inc_23_a_moved_account_is_followed_whatever_the_host_that_it_left_says(alice_in_town: Alice) -> None:
+    """tests/e2e/test_moves.py moves an account between two real PDSes."""
+    alice = alice_in_town
+    alice.uploads()
+    alice.moves()
 
-    did, handle = "did:plc:" + "a" * 24, "alice.example.com"
+    assert alice.http.patch(alice.path, json={"title": "Moved"}).status_code == 200
+    eventually(lambda: alice.mirror["reason"] == "account_inactive")
+    alice.http.post(f"{alice.path}/mirror/retry")
 
-    def __init__(self) -> None:
-        super().__init__("https://old.example.com", "https://new.example.com")
-        self.old, self.new = self.pdses
-        self.password = self.settle(self.did, self.handle, self.old)
-
-    def moves(self) -> None:
-        """She moves; the host that she left says that her account is inactive."""
-        self.old.move_account(self.did, self.new)
-        self.plc.place(self.did, self.handle, self.new.origin)
-
-
-@pytest.fixture
-def town(monkeypatch: pytest.MonkeyPatch) -> Town:
-    made = Town()
-    monkeypatch.setattr(
-        "service.bootstrap.client_of_people", lambda _settings: httpx.AsyncClient(transport=made)
-    )
-    return made
-
-
-@pytest.fixture
-def everything(tmp_path, migrated_url) -> Settings:
-    return Settings(data=tmp_path / "data", database_url=migrated_url, rate_limits=False)
-
-
-@pytest.fixture
-def served(everything: Settings, town: Town) -> Iterator[TestClient]:  # noqa: ARG001
-    """The whole service in this process, its relay at work."""
-    with TestClient(asgi(build(everything)), base_url="http://127.0.0.1:8000") as client:
-        yield client
-
-
-def alice_signs_in(served: TestClient, town: Town) -> None:
-    body = {"identifier": town.did, "password": town.password}
-    served.headers["authorization"] = f"Bearer {served.post('/auth/app-password', json=body).json()['token']}"
-    served.cookies.clear()
-
-
-def alice_uploads(served: TestClient) -> str:
-    track = served.post("/tracks", data={"title": "First Take"}, files={"file": samples.mp3(1)}).json()
-    path = f"/tracks/{track['id']}"
-    eventually(lambda: served.get(path).json()["mirror"]["state"] == "delivered")
-    return path
-
-
-def test_inc_23_a_moved_account_is_followed_whatever_the_host_that_it_left_says(
-    served: TestClient, town: Town
-) -> None:
-    alice_signs_in(served, town)
-    path = alice_uploads(served)
-    town.moves()
-
-    assert served.patch(path, json={"title": "Moved"}).status_code == 200
-    eventually(lambda: served.get(path).json()["mirror"]["reason"] == "account_inactive")
-    served.post(f"{path}/mirror/retry")
-
-    eventually(lambda: served.get("/me/mirror").json()["host"] == town.new.origin)
-    assert served.get(path).json()["mirror"]["reason"] == "auth_required"
-    assert [each["title"] for each in served.get("/tracks").json()["items"]] == ["Moved"]
-    alice_signs_in(served, town)
-    eventually(lambda: served.get(path).json()["mirror"]["state"] == "delivered")
-    [record] = town.new.repo(town.did).records.values()
-    assert record.value["title"] == "Moved"
+    eventually(lambda: alice.http.get("/me/mirror").json()["host"] == alice.new.origin)
+    assert alice.mirror["reason"] == "auth_required"
+    assert [each["title"] for each in alice.http.get("/tracks").json()["items"]] == ["Moved"]
+    alice.signs_in()
+    alice.is_delivered()
+    assert alice.new.repo(alice.did).records[alice.key].value["title"] == "Moved"
 
 
 def test_inc_29_no_table_and_no_file_holds_what_opens_a_door(
-    served: TestClient, town: Town, everything: Settings, migrated_url: str
+    alice_in_town: Alice, town: FakeInternet
 ) -> None:
-    alice_signs_in(served, town)
-    path = alice_uploads(served)
-    town.old.tokens.expire(town.did)
-    served.patch(path, json={"title": "With the next token"})
-    eventually(lambda: served.get(path).json()["mirror"]["state"] == "delivered")
-    secrets = {*town.secrets, served.headers["authorization"].removeprefix("Bearer ")}
+    alice_in_town.uploads()
+    town.pdses[0].tokens.expire(alice_in_town.did)
+    alice_in_town.edits(title="With the next token")
+    secrets = {*town.secrets, alice_in_town.http.headers["authorization"].removeprefix("Bearer ")}
     assert len(secrets) >= 6  # the password, two pairs of tokens, and the token of ours
 
-    kept = [each.read_bytes() for each in everything.data.rglob("*") if each.is_file()]
-    kept.append(dump_of(migrated_url).encode())
+    application = alice_in_town.application
+    kept = [each.read_bytes() for each in application.settings.data.rglob("*") if each.is_file()]
+    kept.append(dump_of(application.database).encode())
 
     assert any(b"With the next token" in each for each in kept)
     assert not [secret for secret in secrets for each in kept if secret.encode() in each]
 
 
-def dump_of(url: str) -> str:
+def dump_of(database: Database) -> str:
     """All rows of all tables as text."""
-    database, tables = Database(url), MetaData()
+    tables = MetaData()
     with database.read() as connection:
         tables.reflect(connection)
-        rows = [connection.execute(select(table)).all() for table in tables.sorted_tables]
-    database.close()
-    return repr(rows)
+        return repr([connection.execute(select(table)).all() for table in tables.sorted_tables])

@@ -6,13 +6,14 @@ import pytest
 
 from demo.story import COLLECTION
 from tests.e2e.artist import MIGRATE, Artist
+from tests.e2e.eventually import eventually
 from tests.faults.exchange import Exchange
 from tests.faults.proxy import FaultProxy
 from tests.incidents.records import told, types
+from tests.incidents.town import Alice
 
-pytestmark = pytest.mark.pds
 
-
+@pytest.mark.pds
 def test_inc_38_what_an_upload_asks_for_is_done_though_its_record_is_seen_before_its_answer(
     artist: Artist, proxy: FaultProxy
 ) -> None:
@@ -35,3 +36,53 @@ def test_inc_38_what_an_upload_asks_for_is_done_though_its_record_is_seen_before
     assert artist.client.track(artist.track_id)["tags"] == ["demo"]
     assert types(artist) == ["Created", "SupportGateRemoved", "BlobMigrationRequested", "BlobMigrated"]
     assert len(artist.pds.list_records(artist.did, COLLECTION)) == 1
+
+
+def test_inc_16_old_revisions_that_come_again_change_nothing(alice_in_town: Alice) -> None:
+    """A record that stands at an old revision, and not an old message alone: somebody replays the repository."""
+    alice = alice_in_town
+    alice.uploads()
+    first, second, third = (alice.edits(title=title).value for title in ("one", "two", "three"))
+
+    for replayed in (first, second):
+        alice.repo.put(alice.key, replayed)
+        alice.is_scanned()
+        eventually(lambda: alice.record["title"] == "three")
+
+    alice.is_delivered()
+    assert told(alice.record) == told(third)
+    assert alice.track["title"] == "three"
+    assert alice.types == ["Created"] + ["MetadataUpdated"] * 3
+
+
+def test_inc_18_what_no_stream_told_is_found_by_the_scan(alice_in_town: Alice) -> None:
+    """Nobody listens here: there is the scan alone."""
+    alice = alice_in_town
+    alice.uploads()
+    alice.repo.put(alice.key, {**alice.record, "title": "Theirs"})
+
+    alice.is_scanned()
+
+    eventually(lambda: alice.mirror["state"] == "held")
+    assert alice.mirror["conflict"]["fields"] == ["title"]
+    assert alice.track["title"] == "First Take"
+    assert alice.types == ["Created", "ForeignEditObserved"]
+
+
+def test_inc_42_a_deleted_track_stays_deleted_however_late_its_creation_comes_again(
+    alice_in_town: Alice,
+) -> None:
+    alice = alice_in_town
+    alice.uploads()
+    created, key, uri = alice.record, alice.key, alice.track["atproto_record_uri"]
+    alice.http.delete(alice.path)
+    eventually(lambda: key not in alice.repo.records)
+
+    alice.repo.put(key, created)
+    alice.is_scanned()
+
+    eventually(lambda: key not in alice.repo.records)
+    assert alice.http.get(alice.path).status_code == 404
+    assert alice.http.get("/tracks", params={"artist": alice.did}).json()["items"] == []
+    assert alice.http.get(f"{alice.path}/mirror").json()["record_uri"] == uri
+    assert alice.types == ["Created", "Deleted"]
