@@ -16,7 +16,7 @@ from tests.dsl import some_artwork
 from tests.simulation.fake_account import Status
 from tests.simulation.fake_limits import REQUESTS, WRITES_AN_HOUR
 from tests.simulation.virtual_time import Life
-from tests.simulation.world import World
+from tests.simulation.world import OPERATOR, World
 
 Act = Callable[[World, random.Random], object]
 
@@ -177,7 +177,7 @@ def _pause(world: World, dice: random.Random) -> None:
 
 def _operate(action: Action) -> Act:
     def act(world: World, dice: random.Random) -> None:
-        operators.perform(world.database, action, Which(host=dice.choice(world.origins)), Operator("tester"))
+        operators.perform(world.log, action, Which(host=dice.choice(world.origins)), Operator(OPERATOR))
         world.wake()
 
     return act

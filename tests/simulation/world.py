@@ -42,6 +42,7 @@ from tests.simulation.virtual_time import Life, VirtualLoop
 
 BEGIN = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ARTIST = Envelope(actor="artist", via="test", request_id="test")
+OPERATOR = Envelope(actor="operator", via="test", request_id="test")
 
 
 class World:
