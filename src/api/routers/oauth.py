@@ -78,7 +78,7 @@ async def login(request: Request, parts: Parts, wanted: Annotated[LoginQuery, Qu
     CALLBACK_PATH,
     status_code=303,
     response_class=RedirectResponse,
-    responses=errors(400, 401, 403, 404, 503),
+    responses=errors(400, 401, 403, 404, 422, 503),
 )
 async def callback(request: Request, parts: Parts, query: Annotated[CallbackQuery, Query()]) -> Response:
     """Come back from there; only in the browser that went, and once."""
