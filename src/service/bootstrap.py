@@ -34,7 +34,7 @@ from service.adapters import AudioOfStorage, DirectoryOfIdentity, SessionsOfIden
 from service.job_lease import JobLeases
 from service.metrics import Metrics
 from service.people import People, client_of_people, guarded_client, people
-from service.readiness import why_not_ready
+from service.readiness import why_not_ready, why_silent
 from service.settings import Settings
 from storage.media import Media
 from storage.public_audio import PublicAudio
@@ -216,6 +216,7 @@ def _services(
         old_collection=settings.old_collection,
         max_upload_bytes=settings.max_upload_bytes,
         not_ready_because=lambda: why_not_ready(log),
+        silent_because=lambda: why_silent(log),
         wake=wake,
         metrics=metrics.text if settings.is_loopback else None,
         publisher=publisher,

@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from eventstore.errors import EventStoreError, OutdatedProjectionError
+from eventstore.incarnation import restored_because
 from eventstore.projection import Projection
 from eventstore.schema import projection_state
 from eventstore.unit_of_work import EventLog
@@ -38,3 +39,12 @@ def why_not_ready(log: EventLog) -> str | None:
     except (DBAPIError, PoolTimeoutError):
         return "the database does not answer"
     return None
+
+
+def why_silent(log: EventLog) -> str | None:
+    """Say why relays send nothing at all."""
+    with log.database.read() as connection:
+        because = restored_because(connection)
+    if because is None:
+        return None
+    return f"the database was restored ({because}): nothing is sent before `mastertape recovered`"

@@ -39,7 +39,7 @@ class PostgresServer:
             shutil.chown(self.folder, self.user)
             self.bin = _reachable(self.bin, self.folder)
         self.data = self.folder / "data"
-        self._run(
+        self.run(
             "initdb",
             "--auth=trust",
             "--encoding=UTF8",
@@ -104,14 +104,8 @@ class PostgresServer:
         self.stop()
         shutil.rmtree(self.folder)
 
-    def _accepts(self) -> bool:
-        try:
-            psycopg.connect(f"host={self.folder} user=postgres dbname=postgres").close()
-        except psycopg.OperationalError:
-            return False
-        return True
-
-    def _run(self, program: str, *args: str | Path) -> None:
+    def run(self, program: str, *args: str | Path) -> None:
+        """Run one of the server's programs to its end."""
         subprocess.run(
             [self.bin / program, *args],
             cwd=self.folder,
@@ -119,6 +113,13 @@ class PostgresServer:
             check=True,
             stdout=subprocess.DEVNULL,
         )
+
+    def _accepts(self) -> bool:
+        try:
+            psycopg.connect(f"host={self.folder} user=postgres dbname=postgres").close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
 
 def _unprivileged_user() -> str | None:

@@ -19,10 +19,14 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", responses=errors(503))
 def readyz(parts: Parts) -> dict[str, str]:
-    """Say that the database is there, and that its schema and read models are of this version."""
+    """Say that the database and the media store are there, and of this version what is made from the log.
+
+    `relay` says why nothing is sent, while nothing is.
+    """
     if (reason := parts.not_ready_because()) is not None:
         raise NotReadyError(reason)
-    return {"status": "ready"}
+    silent = parts.silent_because()
+    return {"status": "ready"} if silent is None else {"status": "ready", "relay": silent}
 
 
 @monitoring.get("/metrics", response_class=PlainTextResponse)

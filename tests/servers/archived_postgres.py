@@ -1,0 +1,64 @@
+"""A PostgreSQL server whose log is archived, so that it can be put back to any point: base backup, archive, recovery."""
+
+import shutil
+from pathlib import Path
+
+import psycopg
+
+from tests.servers.postgres import PostgresServer
+
+
+class ArchivedPostgres:
+    """The way of docs/operations.md, on a server of a test's own."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self.server = server
+        self._archive, self._base = server.folder / "archive", server.folder / "base"
+        self._make(self._archive)
+        archive = f"test ! -f {self._archive}/%f && cp %p {self._archive}/%f"
+        self._says(f"alter system set archive_command = '{archive}'", "alter system set archive_mode = on")
+        server.stop()
+        server.start()
+
+    def take_base_backup(self) -> None:
+        """What the archive goes on from."""
+        self.server.run(
+            "pg_basebackup", "-c", "fast", "-h", self.server.folder, "-U", "postgres", "-D", self._base
+        )
+
+    def mark(self, name: str) -> None:
+        """Name this point."""
+        self._says(f"select pg_create_restore_point('{name}')")
+
+    def restore(self, name: str) -> None:
+        """Lose the server, and put it back to the point with this name."""
+        self._says("select pg_switch_wal()")
+        self.server.stop()
+        shutil.rmtree(self.server.data)
+        self._base.rename(self.server.data)
+        recovery = (
+            f"restore_command = 'cp {self._archive}/%f %p'",
+            f"recovery_target_name = '{name}'",
+            "recovery_target_action = 'promote'",
+        )
+        with (self.server.data / "postgresql.auto.conf").open("a") as settings:
+            settings.write("\n".join(recovery) + "\n")
+        self._make(self.server.data / "recovery.signal", is_folder=False)
+        self.server.start()
+        while self._asks("select pg_is_in_recovery()"):
+            pass
+
+    def _make(self, path: Path, *, is_folder: bool = True) -> None:
+        path.mkdir() if is_folder else path.touch()
+        if self.server.user is not None:
+            shutil.chown(path, self.server.user)
+
+    def _says(self, *statements: str) -> None:
+        for statement in statements:
+            self._asks(statement)
+
+    def _asks(self, statement: str) -> object:
+        conninfo = f"host={self.server.folder} user=postgres dbname=postgres"
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchone()[0] if cursor.description else None
