@@ -118,6 +118,24 @@ def is_public(address: Address) -> bool:
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
+async def address_of(url: str, policy: AddressPolicy, names: Names) -> str:
+    """Give the address to connect to for a URL that may be asked; raises `UnsafeAddressError` for any other."""
+    policy.check(url)
+    _, host, port = origin_of(url)
+    return (await _targets(host, port, policy, names))[0]
+
+
+async def _targets(host: str, port: int, policy: AddressPolicy, names: Names) -> list[str]:
+    if policy.allows_host(host, port):
+        return [host]
+    addresses = [host] if literal_address(host) else await names.addresses(host)
+    for address in addresses:
+        judged = literal_address(address)
+        if judged is None or not is_public(judged):
+            raise UnsafeAddressError("the host's address is not a public one")
+    return sorted(addresses, key=lambda address: ":" in address)  # not every machine has IPv6
+
+
 class PublicNetwork(httpcore.AsyncNetworkBackend):
     """Resolves a host, refuses it if any of its addresses is not public, and connects to one that was checked."""
 
@@ -139,7 +157,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         """Connect as httpcore asks, after the address was judged. TLS still verifies the host's name."""
         try:
             async with asyncio.timeout(timeout):
-                targets = [host] if self._policy.allows_host(host, port) else await self._judged(host)
+                targets = await _targets(host, port, self._policy, self._names)
                 for target in targets[:-1]:
                     try:
                         return await self._network.connect_tcp(
@@ -152,14 +170,6 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
                 )
         except TimeoutError:
             raise httpcore.ConnectTimeout(f"{host} was not reached in time") from None
-
-    async def _judged(self, host: str) -> list[str]:
-        addresses = [host] if literal_address(host) else await self._names.addresses(host)
-        for address in addresses:
-            judged = literal_address(address)
-            if judged is None or not is_public(judged):
-                raise UnsafeAddressError("the host's address is not a public one")
-        return sorted(addresses, key=lambda address: ":" in address)  # not every machine has IPv6
 
     async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
         """Never: there is no public one."""

@@ -9,9 +9,11 @@ from sqlalchemy import Connection
 
 from eventstore.database import Database
 from eventstore.wakeups import announce
+from identity.addresses import AddressPolicy, address_of
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from identity.errors import SessionUnavailableError as CannotUseSessionError
 from identity.errors import SignInRequiredError as MustSignInError
+from identity.names import Dns
 from identity.pds_sessions import PdsSessions
 from identity.repo_keys import signing_key
 from identity.resolution import Resolver
@@ -87,6 +89,18 @@ class KeysOfIdentity:
             return await signing_key(self._resolver, did)
         except (IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError) as error:
             raise DirectoryUnavailableError(str(error)) from error
+
+
+class AddressesOfIdentity:
+    """The outbox's Addresses, judged as those of all requests are."""
+
+    def __init__(self, policy: AddressPolicy) -> None:
+        self._policy: Final = policy
+        self._names: Final = Dns()
+
+    async def of(self, origin: str) -> str:
+        """Resolve and judge; raises UnsafeAddressError, and what DNS says."""
+        return await address_of(origin, self._policy, self._names)
 
 
 class AudioOfStorage:

@@ -21,6 +21,7 @@ from identity.pds_sessions import PdsSessions
 from identity.resolution import Resolver
 from outbox.blobs import BlobWorker
 from outbox.delivery import Delivery
+from outbox.follower import Follower
 from outbox.lexicon import track_lexicon
 from outbox.pds import Pds
 from outbox.probes import Probes
@@ -31,6 +32,7 @@ from outbox.targets import MirrorTargets
 from outbox.waits import MirrorWaits
 from projections.read_models import READ_MODELS
 from service.adapters import AudioOfStorage, DirectoryOfIdentity, SessionsOfIdentity, process_name
+from service.following import follower_of
 from service.job_lease import JobLeases
 from service.metrics import Metrics
 from service.people import People, client_of_people, guarded_client, people
@@ -60,6 +62,8 @@ class Application:
     leases: JobLeases
     sessions: PdsSessions
     clients: tuple[httpx.AsyncClient, ...]
+    follower: Follower | None
+    """None unless FIREHOSE is on."""
     ending: Event = field(default_factory=Event)
     """Set when what is under way is to be left to others."""
 
@@ -143,6 +147,7 @@ def build(settings: Settings) -> Application:
         JobLeases(database, owner),
         known.sessions,
         (http, ours),
+        follower_of(settings, database, owner=owner, wake=services.wake, metrics=metrics),
     )
 
 

@@ -5,7 +5,7 @@ Counters are this process's own; gauges are the database's, the same from every 
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -21,6 +21,7 @@ from eventstore.errors import EventStoreError
 from eventstore.unit_of_work import EventLog
 from eventstore.wakeups import Listener
 from outbox.delivery import Outcome, Result
+from outbox.listening import Hearing
 from outbox.read_back import Finding
 from outbox.verdict import LANE_ERRORS, RECORD_ERRORS, Kind, Scope, Verdict
 from replay.scan import Scanned
@@ -58,6 +59,7 @@ class Metrics:
         )
         self._scans = counter("mirror_scans", "Repos that a scan came to, by what it did.", "result")
         self._drift = counter("mirror_drift", "Records that a scan found changed elsewhere.", "kind")
+        self._heard = counter("firehose_messages", "What hosts told of our accounts, by what it was.", "what")
         self._lease_lost = counter("mirror_lease_lost", "Flights that went on after their lease.")
         self._fenced = counter("mirror_fenced_commits", "Those of them that had something to write down.")
         self._refreshes = counter("oauth_refresh", "Refreshes of sessions at PDSes.", "outcome")
@@ -83,6 +85,10 @@ class Metrics:
             "listener_alive", "1 while commits of other processes are heard.", registry=self.registry
         )
         alive.set_function(lambda: float(listener.alive))
+
+    def watch_streams(self, hearings: Callable[[], Mapping[str, Hearing]]) -> None:
+        """Show how this process hears the hosts that it listens to."""
+        self.registry.register(_Streams(hearings))
 
     def text(self) -> bytes:
         """Give all of it."""
@@ -123,6 +129,10 @@ class Metrics:
         for kind, records in scanned.drifts.items():
             self._drift.labels(kind).inc(records)
 
+    def heard(self, what: str) -> None:
+        """Count a message of a host's stream."""
+        self._heard.labels(what).inc()
+
     def refreshed(self, outcome: str) -> None:
         """Count a refresh by how it ended."""
         self._refreshes.labels(outcome).inc()
@@ -148,6 +158,28 @@ def _error_label(verdict: Verdict) -> str:
         return ""
     is_ours = verdict.status is None
     return error if is_ours or error in NAMED_ERRORS or STATUS_ERROR.fullmatch(error) else OTHER
+
+
+class _Streams(Collector):
+    """The streams of this process."""
+
+    def __init__(self, hearings: Callable[[], Mapping[str, Hearing]]) -> None:
+        self._hearings = hearings
+
+    def describe(self) -> Iterable[Metric]:
+        """Say nothing of them before somebody asks."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Give them."""
+        alive = GaugeMetricFamily("firehose_alive", "1 while the host is heard.", labels=["host"])
+        lag = GaugeMetricFamily(
+            "firehose_lag_seconds", "How late the last message of the host came.", labels=["host"]
+        )
+        for host, hearing in self._hearings().items():
+            alive.add_metric([host], float(hearing.alive))
+            lag.add_metric([host], hearing.lag_seconds)
+        return (alive, lag)
 
 
 class _Gauges(Collector):

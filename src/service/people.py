@@ -76,12 +76,21 @@ def people(
 
 def guarded_client(*trusted: str | None) -> httpx.AsyncClient:
     """Give a client for public addresses and these: nobody's PDS is to be an address that only we may ask."""
-    return public_client(AddressPolicy([url for url in trusted if url is not None]))
+    return public_client(_trusting(*trusted))
 
 
 def client_of_people(settings: Settings) -> httpx.AsyncClient:
     """Give the client that reaches everybody's PDS."""
-    return guarded_client(*settings.dev_origins, settings.plc_url)
+    return public_client(addresses_of_people(settings))
+
+
+def addresses_of_people(settings: Settings) -> AddressPolicy:
+    """Say where everybody's PDS may be."""
+    return _trusting(*settings.dev_origins, settings.plc_url)
+
+
+def _trusting(*origins: str | None) -> AddressPolicy:
+    return AddressPolicy([url for url in origins if url is not None])
 
 
 @asynccontextmanager

@@ -145,7 +145,7 @@ class Settings(BaseSettings):
         60, gt=0, le=10080, description="How often the records on the PDSes are looked through."
     )
     firehose: bool = Field(
-        False, description="Whether changes made elsewhere are also heard from the relay network."
+        False, description="Whether changes made elsewhere are also heard as they happen, from each PDS."
     )
     rate_limits: bool = Field(
         True,

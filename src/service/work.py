@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, nullcontext
 from typing import Final
 
 from eventstore.wakeups import Announcer, Listener
+from outbox.follower import Follower
 from service.bootstrap import Application
 from service.metrics_server import monitored
 from service.newest_seen import keep_newest_if_possible
@@ -19,6 +20,8 @@ DRAIN_SECONDS: Final = 45.0
 """Longer than a request to a PDS may take; a flight that is given up is found by its intent and its lease."""
 PUBLISHING_SECONDS: Final = 10.0
 """A public copy that is cut off is looked at again by the next process."""
+FOLLOWING_SECONDS: Final = 5.0
+"""Of a stream that is left without a word others hear the rest when its lease is over."""
 ANNOUNCING_SECONDS: Final = 2.0
 """Relays that were not told look by themselves."""
 
@@ -37,6 +40,7 @@ async def working(application: Application, *, relay: bool) -> AsyncGenerator["a
             _published(application.publisher),
             _announced(application.announcer),
             _listening(application.listener, application.relay.wake) if relay else nullcontext(),
+            _following(application.follower) if relay else nullcontext(),
         ):
             with scheduled(application), monitored(application, lambda: not flights.done()):
                 yield flights
@@ -76,6 +80,21 @@ async def _listening(listener: Listener, wake: Callable[[], None]) -> AsyncGener
     finally:
         hearing.cancel()
         await asyncio.wait({hearing})
+
+
+@asynccontextmanager
+async def _following(follower: Follower | None) -> AsyncGenerator[None]:
+    if follower is None:
+        yield
+        return
+    stop = asyncio.Event()
+    following = asyncio.create_task(follower.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait({following}, timeout=FOLLOWING_SECONDS)
+        following.cancel()
 
 
 async def _idle(stop: asyncio.Event) -> None:

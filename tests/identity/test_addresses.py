@@ -7,7 +7,7 @@ import httpcore
 import httpx
 import pytest
 
-from identity.addresses import AddressPolicy, PublicNetwork, public_client
+from identity.addresses import AddressPolicy, PublicNetwork, address_of, public_client
 from identity.errors import UnsafeAddressError
 
 UNSAFE_ADDRESSES = [
@@ -140,6 +140,20 @@ def test_the_connection_goes_to_the_address_that_was_judged(address):
         PublicNetwork(AddressPolicy(), FixedNames(address), network).connect_tcp("pds.example.com", 443)
     )
     assert network.connected == [(address, 443)]
+
+
+@pytest.mark.parametrize("address", UNSAFE_ADDRESSES)
+def test_what_connects_by_itself_is_given_no_unsafe_address(address):
+    with pytest.raises(UnsafeAddressError):
+        asyncio.run(address_of("https://pds.example.com", AddressPolicy(), FixedNames("1.1.1.1", address)))
+
+
+def test_what_connects_by_itself_is_given_the_address_that_was_judged():
+    policy = AddressPolicy(["http://localhost:2583"])
+    assert asyncio.run(address_of("https://pds.example.com", policy, FixedNames("1.1.1.1"))) == "1.1.1.1"
+    assert asyncio.run(address_of("http://localhost:2583", policy, FixedNames())) == "localhost"
+    with pytest.raises(UnsafeAddressError):
+        asyncio.run(address_of("http://localhost:2584", policy, FixedNames("1.1.1.1")))
 
 
 def test_a_slow_name_server_counts_as_a_connection_that_took_too_long():

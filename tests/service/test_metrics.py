@@ -1,6 +1,7 @@
 """What a monitoring system reads: every number that the documentation names, and nobody's DID."""
 
 import re
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -11,10 +12,12 @@ from sqlalchemy import update
 from devpds.server import free_port
 from outbox.delivery import Outcome, Result
 from outbox.lanes import park_lane, resume_lane
+from outbox.listening import Hearing
 from outbox.read_back import Finding
 from outbox.tables import mirror_target, pds_host
 from outbox.verdict import Kind, Verdict
 from outbox.work import next_work
+from replay.scan import Scanned
 from service.bootstrap import Application
 from service.gauges import CLASSES
 from service.metrics import Metrics, _Gauges
@@ -37,6 +40,11 @@ NAMES = {
     "mirror_breaker_state",
     "mirror_lease_lost_total",
     "mirror_fenced_commits_total",
+    "mirror_scans_total",
+    "mirror_drift_total",
+    "firehose_alive",
+    "firehose_lag_seconds",
+    "firehose_messages_total",
     "oauth_refresh_total",
     "blob_upload_bytes_total",
     "projection_lag_events",
@@ -77,6 +85,9 @@ def test_every_metric_has_the_name_that_was_promised_and_no_did(tape: Applicatio
     metrics.settled(Result(work, Outcome.HELD, Verdict(Kind.DONE)))
     metrics.settled(Result(work, Outcome.FAILED, Verdict(Kind.PACED, status=429)))
     metrics.refreshed("renewed")
+    metrics.scanned(Scanned(Counter(compared=1), Counter(missing=1)))
+    metrics.heard("foreign")
+    metrics.watch_streams(lambda: {HOST: Hearing(alive=True)})
 
     text = metrics.text().decode()
 

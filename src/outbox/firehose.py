@@ -1,0 +1,150 @@
+"""What a host tells of its repos as it happens (com.atproto.sync.subscribeRepos), as far as we need to know it.
+
+Frames and messages are the SDK's to read. The connection is ours: it goes to an address that was judged.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from atproto import models, parse_subscribe_repos_message
+from atproto_subscription.frames import ErrorFrame, Frame, MessageFrame
+from websockets.asyncio.client import ClientConnection, connect
+
+from outbox.ports import Addresses
+
+SUBSCRIBE_REPOS: Final = "com.atproto.sync.subscribeRepos"
+MOST_BYTES: Final = 5 * 1024 * 1024
+"""The protocol's limit for one message."""
+OPEN_SECONDS: Final = 15.0
+COMMIT, SYNC, ACCOUNT, IDENTITY, INFO = "#commit", "#sync", "#account", "#identity", "#info"
+OUTDATED_CURSOR: Final = "OutdatedCursor"
+FUTURE_CURSOR: Final = "FutureCursor"
+
+
+class FirehoseError(Exception):
+    """The host ends the stream, and says why: `error` is its name for it."""
+
+    def __init__(self, error: str, message: str | None) -> None:
+        super().__init__(f"{error}: {message or ''}")
+        self.error = error
+
+
+@dataclass(frozen=True)
+class Write:
+    """A record that a commit wrote; no CID when it deleted it."""
+
+    collection: str
+    rkey: str
+    cid: str | None
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What a commit changed."""
+
+    rev: str
+    writes: tuple[Write, ...]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a host: its kind, its place in the stream, whose it is, and when it was said."""
+
+    kind: str
+    seq: int | None
+    did: str | None
+    said_at: datetime | None
+    frame: MessageFrame
+
+    @property
+    def name(self) -> str | None:
+        """Give the name of an #info."""
+        return _text(self.frame.body, "name")
+
+    @property
+    def commit(self) -> Commit | None:
+        """Give what a #commit changed; None where it does not tell all of it."""
+        try:
+            message = parse_subscribe_repos_message(self.frame)
+        except Exception:  # noqa: BLE001 - whatever is wrong with it
+            return None
+        if not isinstance(message, models.ComAtprotoSyncSubscribeRepos.Commit) or message.too_big:
+            return None
+        return Commit(message.rev, tuple(_write(op) for op in message.ops))
+
+
+class Stream:
+    """An open connection to a host."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+
+    async def next(self, seconds: float) -> Message | None:
+        """Give the next message; None when there was none for so long. Raises FirehoseError, and what sockets raise."""
+        try:
+            async with asyncio.timeout(seconds):
+                data = await self._socket.recv(decode=False)
+        except TimeoutError:
+            return None
+        return message_in(data)
+
+
+@asynccontextmanager
+async def subscribed(host: str, cursor: int | None, addresses: Addresses) -> AsyncGenerator[Stream]:
+    """Listen to a host, from after `cursor` on, or from now on where there is none."""
+    query = f"?{urlencode({'cursor': cursor})}" if cursor is not None else ""
+    async with connect(
+        f"{host.replace('http', 'ws', 1)}/xrpc/{SUBSCRIBE_REPOS}{query}",
+        host=await addresses.of(host),  # with which no redirect leads elsewhere
+        proxy=None,
+        compression=None,  # a few bytes would become many before anybody counts them
+        open_timeout=OPEN_SECONDS,
+        close_timeout=1,
+        max_size=MOST_BYTES,
+        user_agent_header="mastertape",
+    ) as socket:
+        yield Stream(socket)
+
+
+def message_in(data: bytes) -> Message | None:
+    """Read a frame; None where it is no message. Raises FirehoseError."""
+    try:
+        frame = Frame.from_bytes(data)
+    except Exception:  # noqa: BLE001 - one that cannot be read is skipped: a scan finds what it said
+        return None
+    if isinstance(frame, ErrorFrame):
+        raise FirehoseError(frame.body.error, frame.body.message)
+    body: Any = frame.body
+    if not isinstance(frame, MessageFrame) or not isinstance(body, dict) or frame.type is None:
+        return None
+    seq = body.get("seq")
+    return Message(
+        frame.type,
+        seq if isinstance(seq, int) else None,
+        _text(body, "repo") or _text(body, "did"),
+        _time(_text(body, "time")),
+        frame,
+    )
+
+
+def _write(op: Any) -> Write:
+    collection, _, rkey = op.path.partition("/")
+    return Write(collection, rkey, str(op.cid) if op.cid is not None else None)
+
+
+def _text(body: Any, name: str) -> str | None:
+    value = body.get(name) if isinstance(body, dict) else None
+    return value if isinstance(value, str) else None
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return time if time.tzinfo is not None else None

@@ -1,0 +1,23 @@
+"""The composition root's part that listens to PDSes."""
+
+from collections.abc import Callable
+
+from eventstore.database import Database
+from outbox.follower import Follower
+from outbox.listening import Reports
+from service.adapters import AddressesOfIdentity
+from service.metrics import Metrics
+from service.people import addresses_of_people
+from service.settings import Settings
+
+
+def follower_of(
+    settings: Settings, database: Database, *, owner: str, wake: Callable[[], None], metrics: Metrics
+) -> Follower | None:
+    """Make it, if it is wanted."""
+    if not settings.firehose:
+        return None
+    addresses = AddressesOfIdentity(addresses_of_people(settings))
+    made = Follower(database, addresses, owner=owner, reports=Reports(wake, metrics.heard))
+    metrics.watch_streams(lambda: made.hearings)
+    return made
