@@ -577,6 +577,27 @@ def create_service() -> None:
         sa.PrimaryKeyConstraint("did", "method", "route", "key", name=op.f("pk_idempotency")),
     )
     op.create_table(
+        "adoption",
+        sa.Column("did", sa.Text(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("via", sa.Text(), nullable=False),
+        sa.Column("request_id", sa.Text(), nullable=False),
+        sa.Column("requested_at", UtcDateTime(), nullable=False),
+        sa.Column("not_before", UtcDateTime(), nullable=False),
+        sa.Column("ended_at", UtcDateTime()),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("found", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("known", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("adopted", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("refused", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("problems", Json, nullable=False),
+        sa.Column("problem", sa.Text()),
+        sa.Column("lease_owner", sa.Text()),
+        sa.Column("lease_until", UtcDateTime(), nullable=False),
+        sa.Column("lease_epoch", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("did", name=op.f("pk_adoption")),
+    )
+    op.create_table(
         "job_lease",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("owner", sa.Text(), nullable=False),

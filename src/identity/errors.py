@@ -20,7 +20,11 @@ class UnsafeAddressError(IdentityError, httpx.ConnectError):
 
 
 class FetchRefusedError(IdentityError):
-    """What lies at this address is not what was wanted."""
+    """What lies at this address is not what was wanted. `status` is what it answered, where that was the reason."""
+
+    def __init__(self, reason: str, *, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class FeatureUnresolvedError(IdentityError):

@@ -26,7 +26,7 @@ async def fetched(
         replied(http, http.build_request("GET", url), redirects=policy.check) as reply,
     ):
         if reply.status_code != httpx.codes.OK:
-            raise FetchRefusedError(f"it answered {reply.status_code}")
+            raise FetchRefusedError(f"it answered {reply.status_code}", status=reply.status_code)
         announced = reply.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
             raise FetchRefusedError(f"it has more than {limit} bytes")

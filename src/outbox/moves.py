@@ -18,10 +18,10 @@ _CLEAR: Final = (
 )
 
 
-def is_taken(connection: Connection, key: RecordKey, but: int) -> bool:
-    """Whether another track than this has, or has left, a record under the key."""
+def is_taken(connection: Connection, key: RecordKey, *, but: int | None = None) -> bool:
+    """Whether a track, another than this, has or has left a record under the key."""
     this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
-    return bool(connection.scalar(select(exists().where(*this, target.track_id != but))))
+    return bool(connection.scalar(select(exists().where(*this, target.track_id.is_distinct_from(but)))))
 
 
 def carry_over(connection: Connection, old: RecordKey, new: RecordKey) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Index, Table, Text, or_, select
+from sqlalchemy import Column, Connection, Index, Table, Text, exists, or_, select
 
 from aggregates.track import Track, media_cids
 from eventstore.change import Change
@@ -58,6 +58,12 @@ def named(connection: Connection, cids: Collection[str], released_after: datetim
         some = media_references.c.cid.in_(wanted[start : start + CIDS_A_QUERY])
         found.update(connection.scalars(select(media_references.c.cid).where(some, kept)))
     return found
+
+
+def was_named_by(connection: Connection, did: str, cid: str) -> bool:
+    """Whether a track of this account names the bytes, or once did."""
+    column = media_references.c
+    return bool(connection.scalar(select(exists().where(column.did == did, column.cid == cid))))
 
 
 def _live_cids(track: Track | None) -> frozenset[str]:

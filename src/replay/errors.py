@@ -20,6 +20,25 @@ class NotEmptyError(ReplayError):
         return str(type(self).__doc__)
 
 
+class BytesUnavailableError(ReplayError):
+    """Nobody gives the bytes that a record names. `code` says in a word why."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class PdsTroubleError(ReplayError):
+    """The PDS does not tell just now what it holds: another time may be better."""
+
+
+class UnderWayError(ReplayError):
+    """The account's records are being taken over already, by a process that goes on with it. Look again later."""
+
+    def __str__(self) -> str:
+        return str(type(self).__doc__)
+
+
 class TooManyDeletesError(ReplayError):
     """The plan deletes more records than it may. Nothing was done."""
 

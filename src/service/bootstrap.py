@@ -31,8 +31,10 @@ from outbox.relay import Relay, RelayLimits
 from outbox.targets import MirrorTargets
 from outbox.waits import MirrorWaits
 from projections.read_models import READ_MODELS
+from replay.adopt_worker import AdoptionWorker
 from service.adapters import AudioOfStorage, DirectoryOfIdentity, SessionsOfIdentity, process_name
 from service.following import follower_of
+from service.adopting import adoption_worker
 from service.job_lease import JobLeases
 from service.metrics import Metrics
 from service.people import People, client_of_people, guarded_client, people
@@ -54,6 +56,7 @@ class Application:
     media: Media
     services: Services
     relay: Relay
+    adoptions: AdoptionWorker
     publisher: Publisher | None
     """None where the store has no public copies."""
     metrics: Metrics
@@ -120,6 +123,17 @@ def build(settings: Settings) -> Application:
         owner=owner,
         recorder=metrics,
     )
+    adoptions = adoption_worker(
+        settings,
+        log=log,
+        media=media,
+        publisher=publisher,
+        pds=pds,
+        http=http,
+        resolver=known.resolver,
+        urls=urls,
+        owner=owner,
+    )
     announcer = Announcer(database)
     services = _services(
         settings,
@@ -130,7 +144,7 @@ def build(settings: Settings) -> Application:
         pds=pds,
         urls=urls,
         publisher=publisher,
-        wake=_waking(relay, publisher, announcer),
+        wake=_waking(relay, adoptions, publisher, announcer),
         metrics=metrics,
     )
     return Application(
@@ -140,6 +154,7 @@ def build(settings: Settings) -> Application:
         media,
         services,
         relay,
+        adoptions,
         publisher,
         metrics,
         announcer,
@@ -155,10 +170,13 @@ def _store(settings: Settings) -> MediaStore:
     return open_store(settings.media, settings.data, settings.s3_endpoint, settings.s3_public_url)
 
 
-def _waking(relay: Relay, publisher: Publisher | None, announcer: Announcer) -> Callable[[], None]:
+def _waking(
+    relay: Relay, adoptions: AdoptionWorker, publisher: Publisher | None, announcer: Announcer
+) -> Callable[[], None]:
     def wake() -> None:
         announcer.announce()
         relay.wake()
+        adoptions.wake()
         if publisher is not None:
             publisher.wake()
 

@@ -10,6 +10,7 @@ import identity.session_rows
 import outbox.observe_only
 import outbox.tables
 import projections.read_models
+import replay.adoptions
 import service.job_lease
 import storage.media
 import storage.public_tables
@@ -24,6 +25,7 @@ MODULES: Final = (
     outbox.observe_only,
     outbox.tables,
     projections.read_models,
+    replay.adoptions,
     service.job_lease,
     storage.media,
     storage.public_tables,

@@ -8,6 +8,7 @@ from typing import Final
 
 from eventstore.wakeups import Announcer, Listener
 from outbox.follower import Follower
+from replay.adopt_worker import AdoptionWorker
 from service.bootstrap import Application
 from service.metrics_server import monitored
 from service.newest_seen import keep_newest_if_possible
@@ -39,7 +40,8 @@ async def working(application: Application, *, relay: bool) -> AsyncGenerator["a
         async with (
             _published(application.publisher),
             _announced(application.announcer),
-            _listening(application.listener, application.relay.wake) if relay else nullcontext(),
+            _adopting(application.adoptions) if relay else nullcontext(),
+            _listening(application.listener, _woken(application)) if relay else nullcontext(),
             _following(application.follower) if relay else nullcontext(),
         ):
             with scheduled(application), monitored(application, lambda: not flights.done()):
@@ -49,6 +51,25 @@ async def working(application: Application, *, relay: bool) -> AsyncGenerator["a
         await _land(flights)
         await asyncio.to_thread(keep_newest_if_possible, application.log, application.settings)
         await application.close()
+
+
+@asynccontextmanager
+async def _adopting(adoptions: AdoptionWorker) -> AsyncGenerator[None]:
+    """Take over the records that people asked for; at the end others go on with what is under way."""
+    working = asyncio.create_task(adoptions.run())
+    try:
+        yield
+    finally:
+        working.cancel()
+        await asyncio.wait({working})
+
+
+def _woken(application: Application) -> Callable[[], None]:
+    def wake() -> None:
+        application.relay.wake()
+        application.adoptions.wake()
+
+    return wake
 
 
 @asynccontextmanager

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, exists, insert, select
+from sqlalchemy import Connection, exists, select
 
 from aggregates.tid import tid_of
 from aggregates.track import Track, media_cids
 from aggregates.values import ARTIST_BYTES, Artwork, Audio, Feature, SupportGate, checked_artist
 from api.commands.owned import owner_of, require_no_duplicate
-from eventstore.schema import track_id_sequence
+from eventstore.track_ids import next_track_id
 from eventstore.unit import Unit
 from projections.tracks import tracks
 from storage.media import Media
@@ -44,7 +44,7 @@ def register_track(unit: Unit, command: RegisterTrack, media: Media) -> int:
     track = Track.register(
         at=unit.now,
         did=did,
-        track_id=_next_track_id(unit.connection, did),
+        track_id=next_track_id(unit.connection, did),
         created_at=created_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         rkey=tid_of(created_at),
         **vars(command),
@@ -57,11 +57,6 @@ def register_track(unit: Unit, command: RegisterTrack, media: Media) -> int:
 def artist_name(display_name: str) -> str:
     """Fit a display name into the record: a profile may hold a longer one, and the artist can't change it here."""
     return checked_artist(display_name.encode()[:ARTIST_BYTES].decode(errors="ignore"))
-
-
-def _next_track_id(connection: Connection, did: str) -> int:
-    ids = insert(track_id_sequence).values(did=did).returning(track_id_sequence.c.id)
-    return int(connection.execute(ids).scalar_one())
 
 
 def _free_moment(connection: Connection, did: str, collection: str, moment: datetime) -> datetime:

@@ -1,0 +1,74 @@
+"""Taking over the records that an account's PDS holds already."""
+
+import asyncio
+import time
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from api.adoption_body import RUNNING, WAITING, AdoptionBody, adoption_body
+from api.caller import Parts, SignedIn, Writer
+from api.documented import errors
+from api.headers import wait_of
+from api.json_response import AsciiJsonResponse
+from api.refusals import LeavingError
+from api.request_id import request_id
+from api.services import Services
+from eventstore.envelope import Envelope
+from replay import adoptions
+
+router = APIRouter(tags=["records"])
+
+HERE: Final = "/me/adopt"
+LOOK_SECONDS: Final = 0.2
+
+
+@router.post(
+    HERE,
+    status_code=202,
+    response_model=AdoptionBody,
+    responses={200: {"model": AdoptionBody}, **errors(401, 403, 409, 503)},
+)
+async def adopt(request: Request, principal: Writer, parts: Parts) -> Response:
+    """Make tracks of all records of the caller's that are none yet, in the old collection too; nothing is written to the PDS.
+
+    It goes on in the background, one at a time; asked again meanwhile, it is the same. 200 once it is done, with
+    `Prefer: wait`. Location says where to watch.
+    """
+    if principal.leaving:
+        raise LeavingError
+    envelope = Envelope(actor=principal.did, via="http", request_id=request_id.get())
+    await run_in_threadpool(_ask, parts, principal.did, envelope)
+    parts.wake()
+    wait = wait_of(request.headers.getlist("prefer"))
+    report = await _awaited(parts, principal.did, wait or 0)
+    headers = {"Location": HERE} | ({"Preference-Applied": f"wait={wait}"} if wait else {})
+    status = 202 if report.state in {WAITING, RUNNING} else 200
+    return AsciiJsonResponse(report.model_dump(mode="json"), status_code=status, headers=headers)
+
+
+@router.get(HERE, response_model=AdoptionBody, responses=errors(401, 503))
+def read_adoption(principal: SignedIn, parts: Parts) -> Response:
+    """Read how far it is: which records became tracks, and which cannot, and why."""
+    return AsciiJsonResponse(_report(parts, principal.did).model_dump(mode="json"))
+
+
+def _ask(parts: Services, did: str, envelope: Envelope) -> None:
+    with parts.database.write() as connection:
+        adoptions.request(connection, did, envelope, parts.database.now(connection))
+
+
+async def _awaited(parts: Services, did: str, seconds: int) -> AdoptionBody:
+    """Look now and then, for as long as is wanted; no thread is held meanwhile."""
+    ends = time.monotonic() + seconds
+    report = await run_in_threadpool(_report, parts, did)
+    while report.state in {WAITING, RUNNING} and time.monotonic() < ends:
+        await asyncio.sleep(LOOK_SECONDS)
+        report = await run_in_threadpool(_report, parts, did)
+    return report
+
+
+def _report(parts: Services, did: str) -> AdoptionBody:
+    with parts.database.read() as connection:
+        return adoption_body(connection, did)

@@ -1,0 +1,133 @@
+"""What a record that is on a PDS already says, as fields of a track; or which of its fields no track can hold."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from aggregates.errors import InvalidFieldError
+from aggregates.track import Track
+from aggregates.values import Audio, BlobRef, SupportGate, checked_artist, checked_support_gate
+from outbox.adoption import FIELDS
+from outbox.dag_cbor import Record, UnencodableError, record_cid
+from outbox.lexicon import FORMATS, Lexicon, LexiconError
+from outbox.pds import RecordKey, Remote
+from outbox.record import RecordUrls, merged, record_for
+
+OUR_NAMES: Final = {name: field for name, (field, _) in FIELDS.items()} | {
+    "artist": "artist",
+    "createdAt": "created_at",
+    "supportGate": "support_gate",
+    "imageUrl": "image_url",
+}
+SOME_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A record, read: the fields that its track will have, and where it says that its bytes are."""
+
+    key: RecordKey
+    cid: str
+    body: Record
+    fields: dict[str, Any]
+    audio_blob: Record | None
+    audio_url: str | None
+    image_blob: Record | None
+    image_url: str | None
+
+    @property
+    def audio_cid(self) -> str | None:
+        """Give the CID of the blob that it names, which is that of its bytes."""
+        return self.audio_blob["ref"]["$link"] if self.audio_blob is not None else None
+
+    def adopted(self, track_id: int, audio: Audio, at: datetime, **others: Any) -> Track:
+        """Make the track; it names the blob if that is the audio."""
+        blob = (
+            BlobRef(audio.cid, self.audio_blob) if self.audio_blob and self.audio_cid == audio.cid else None
+        )
+        where = {"did": self.key.did, "collection": self.key.collection, "rkey": self.key.rkey}
+        read = {"tags": (), "unlisted": False, **self.fields, "uri": self.key.uri, "cid": self.cid}
+        return Track.adopt(at=at, track_id=track_id, audio=audio, blob=blob, **where, **read, **others)
+
+
+def read_record(key: RecordKey, remote: Remote, urls: RecordUrls, lexicon: Lexicon) -> Found:
+    """Read it; raises InvalidFieldError with the first field that a track, or a record of ours, could not hold."""
+    body = remote.body or {}
+    _require_encodable(body, remote.cid)
+    fields: dict[str, Any] = {field: read(body.get(name)) for name, (field, read) in FIELDS.items()}
+    fields["artist"] = checked_artist(_text("artist", body.get("artist")))
+    fields["created_at"] = _moment(body.get("createdAt"))
+    fields["support_gate"] = _gate(body.get("supportGate"))
+    found = Found(
+        key=key,
+        cid=remote.cid or "",
+        body=body,
+        fields=fields,
+        audio_blob=_blob("audioBlob", body.get("audioBlob")),
+        audio_url=_url("audioUrl", body.get("audioUrl")),
+        image_blob=_blob("imageBlob", body.get("imageBlob")),
+        image_url=_url("imageUrl", body.get("imageUrl")),
+    )
+    _require_writable(found, urls, lexicon)
+    return found
+
+
+def _require_encodable(body: Record, cid: str | None) -> None:
+    try:
+        if record_cid(body) == cid:
+            return
+        problem = "must be what its CID says"
+    except UnencodableError as error:
+        problem = str(error)
+    raise InvalidFieldError("record", problem)
+
+
+def _require_writable(found: Found, urls: RecordUrls, lexicon: Lexicon) -> None:
+    """Try whether what a later change would write is a record at all, whatever audio it has."""
+    audio = Audio(found.audio_cid or "bafkrei", size=1, mime="audio/mpeg", file_type="mp3", duration=1)
+    track = found.adopted(1, audio, SOME_TIME, artwork=None, image_url=found.image_url)
+    try:
+        record = merged(record_for(track, 1, urls), found.body)
+        record_cid(record)
+        lexicon.check(record)
+    except LexiconError as error:
+        name = error.path.strip("/").split("/")[0]
+        raise InvalidFieldError(OUR_NAMES.get(name, name), str(error)) from None
+    except UnencodableError as error:
+        raise InvalidFieldError("record", str(error)) from None
+
+
+def _text(field: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidFieldError(field, "must be a text")
+    return value
+
+
+def _moment(value: Any) -> str:
+    if not FORMATS["datetime"](text := _text("created_at", value)):
+        raise InvalidFieldError("created_at", "must be a time as in RFC 3339")
+    return text
+
+
+def _gate(value: Any) -> SupportGate | None:
+    match value:
+        case None:
+            return None
+        case {"type": str(kind)}:
+            return checked_support_gate(kind)
+    raise InvalidFieldError("support_gate", "must be an object with a `type`")
+
+
+def _url(name: str, value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value or None
+    raise InvalidFieldError(OUR_NAMES.get(name, "audio_url"), "must be a text")
+
+
+def _blob(name: str, value: Any) -> Record | None:
+    match value:
+        case None:
+            return None
+        case {"$type": "blob", "ref": {"$link": str()}, "mimeType": str(), "size": int()}:
+            return dict(value)
+    raise InvalidFieldError(name, "must be a blob reference")

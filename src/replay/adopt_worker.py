@@ -1,0 +1,174 @@
+"""Runs the adoptions that were asked for, in any number of processes: one at a time of an account, a few in each process."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+from eventstore.database import Database
+from eventstore.errors import EventStoreError
+from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
+from outbox.pds import RemoteUnknownError
+from outbox.verdict import Kind
+from replay import adoptions
+from replay.adopt import Adoption, Progress
+from replay.adoptions import Job
+from replay.errors import PdsTroubleError
+from replay.verify import Repo
+from storage.errors import StorageError
+
+AT_ONCE: Final = 2
+IDLE_SECONDS: Final = 15.0
+"""At the longest between two looks: a request in this process wakes it, one in another may not."""
+LEASE: Final = timedelta(seconds=60)
+TELL_SECONDS: Final = 1.0
+
+logger: Final = logging.getLogger(__name__)
+
+HostOf = Callable[[str], Awaitable[str]]
+"""Says where an account's PDS is; raises errors of identity."""
+Shown = Callable[[Progress], None]
+
+
+class AdoptionWorker:
+    """`run` it beside the relay; `run_one` is for who waits for a certain one."""
+
+    def __init__(
+        self, database: Database, adoption: Adoption, host_of: HostOf, *, owner: str, lease: timedelta = LEASE
+    ) -> None:
+        self._database = database
+        self._adoption = adoption
+        self._host_of = host_of
+        self._owner = owner
+        self._lease = lease
+        self._woken = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        """Look for work at once; may be called from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def run(self) -> None:
+        """Go on until cancelled; what is under way then is given back, for others to go on with."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            while True:
+                self._woken.clear()
+                try:
+                    await self._start_due()
+                except Exception:
+                    logger.exception("adoption_claim_failed")  # a database that is away comes back
+                await self._until_woken()
+        finally:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def run_one(self, did: str, shown: Shown) -> bool:
+        """Run the account's adoption here and now; False when somebody is at it already."""
+        claimed = await asyncio.to_thread(
+            adoptions.claim, self._database, owner=self._owner, lease=self._lease, did=did
+        )
+        if claimed is None:
+            return False
+        await self._do(claimed, shown)
+        return True
+
+    async def look(self, did: str) -> Progress:
+        """Say what an adoption would find; raises what keeps it from being known."""
+        return await self._adoption.look(Repo(did, await self._host_of(did)))
+
+    async def _start_due(self) -> None:
+        while len(self._running) < AT_ONCE:
+            claimed = await asyncio.to_thread(
+                adoptions.claim, self._database, owner=self._owner, lease=self._lease
+            )
+            if claimed is None:
+                return
+            task = asyncio.create_task(self._do(claimed, lambda _progress: None))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._woken.set()
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("adoption_not_settled", exc_info=task.exception())
+
+    async def _until_woken(self) -> None:
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    async def _do(self, claimed: Job, shown: Shown) -> None:
+        """Run it, and write down how it ended. One that was taken from us ends without a word."""
+        progress = Progress()
+
+        def tell(now: Progress) -> None:
+            nonlocal progress
+            progress = now
+            shown(now)
+
+        work = asyncio.create_task(self._run(claimed, tell))
+        keeping = asyncio.create_task(self._keep(claimed, lambda: progress, work))
+        try:
+            await work
+            await asyncio.to_thread(adoptions.end, self._database, claimed, progress)
+        except asyncio.CancelledError:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            await asyncio.to_thread(adoptions.give_back, self._database, claimed)
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it was stands in the row, for whoever asked
+            await self._fail(claimed, progress, error)
+        finally:
+            keeping.cancel()
+
+    async def _run(self, claimed: Job, tell: Shown) -> None:
+        repo = Repo(claimed.did, await self._host_of(claimed.did))
+        await self._adoption.run(repo, claimed.envelope, tell)
+
+    async def _keep(self, claimed: Job, progress: Callable[[], Progress], work: asyncio.Task[None]) -> None:
+        """Write down how far it is every moment, which keeps the lease, until it is another's."""
+        held = True
+        while held:
+            await asyncio.sleep(TELL_SECONDS)
+            try:
+                held = await asyncio.to_thread(
+                    adoptions.note, self._database, claimed, progress(), self._lease
+                )
+            except Exception:
+                logger.exception("adoption_not_noted", extra={"did": claimed.did})
+        work.cancel()
+
+    async def _fail(self, claimed: Job, progress: Progress, error: Exception) -> None:
+        if not isinstance(error, EXPECTED):
+            logger.error("adoption_failed", exc_info=error, extra={"did": claimed.did})
+        problem = str(error) if isinstance(error, EXPECTED) else f"it broke down: {type(error).__name__}"
+        await asyncio.to_thread(
+            adoptions.fail, self._database, claimed, progress, problem, final=_cannot_help(error)
+        )
+
+
+EXPECTED: Final = (
+    RemoteUnknownError,
+    PdsTroubleError,
+    UnknownIdentityError,
+    IdentityUnreachableError,
+    UnsafeAddressError,
+    EventStoreError,
+    StorageError,
+)
+"""What is said of these says what to do."""
+
+
+def _cannot_help(error: Exception) -> bool:
+    """Whether the same will be the case another time: nobody has such an account, or its address is refused."""
+    if isinstance(error, RemoteUnknownError):
+        return error.verdict.kind in {Kind.REJECTED, Kind.MOVED}
+    return isinstance(error, UnknownIdentityError | UnsafeAddressError)

@@ -1,0 +1,56 @@
+"""The composition root's part that takes over records which were there before."""
+
+import httpx
+
+from eventstore.unit_of_work import EventLog
+from identity.addresses import AddressPolicy
+from identity.resolution import Resolver
+from outbox.lexicon import track_lexicon
+from outbox.pds import Pds
+from outbox.record import RecordUrls
+from outbox.repo_reads import RepoReads
+from projections.media_references import was_named_by
+from replay.adopt import Adoption, Sources
+from replay.adopt_bytes import ProvenBytes
+from replay.adopt_worker import AdoptionWorker
+from service.settings import Settings
+from storage.media import Media
+from storage.publisher import Publisher
+
+
+def adoption_worker(
+    settings: Settings,
+    *,
+    log: EventLog,
+    media: Media,
+    publisher: Publisher | None,
+    pds: Pds,
+    http: httpx.AsyncClient,
+    resolver: Resolver,
+    urls: RecordUrls,
+    owner: str,
+) -> AdoptionWorker:
+    """Make it; `http` is the client that reaches everybody's PDS."""
+
+    def is_owned(did: str, cid: str) -> bool:
+        with log.database.read() as connection:
+            return was_named_by(connection, did, cid)
+
+    found = ProvenBytes(
+        http,
+        AddressPolicy(settings.dev_origins),
+        media,
+        settings.data / "staging",
+        is_owned=is_owned,
+        own_urls=tuple(url for url in (settings.base_url, settings.s3_public_url) if url is not None),
+    )
+    sources = Sources(
+        reads=RepoReads(pds),
+        bytes=found,
+        media=media,
+        publisher=publisher,
+        collections=(settings.collection, settings.old_collection),
+        max_audio_bytes=settings.max_upload_bytes,
+    )
+    adoption = Adoption(log, sources, urls, track_lexicon())
+    return AdoptionWorker(log.database, adoption, resolver.pds_of, owner=owner)

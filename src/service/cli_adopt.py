@@ -1,0 +1,95 @@
+"""`mastertape adopt DID`: make tracks of the records that an account's PDS holds already."""
+
+import asyncio
+import getpass
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from api.adoption_body import DONE, AdoptionBody, adoption_body
+from eventstore.envelope import Envelope
+from identity.errors import IdentityError
+from outbox.pds import RemoteUnknownError
+from replay import adoptions
+from replay.adopt import Progress
+from replay.errors import UnderWayError
+from service.bootstrap import Application, build
+from service.migrate import require_schema
+from service.output import as_json, bar, dry_run, say_json
+from service.settings import load
+
+
+@click.command()
+@click.argument("did", metavar="DID")
+@dry_run
+@as_json
+def adopt(did: str, *, dry_run: bool, as_json: bool) -> None:
+    """Make tracks of all records of DID, in the old collection too, that are none yet. Nothing is written to the PDS.
+
+    Audio comes from the account's own PDS, or from the address in the record. --dry-run reads the records alone.
+    """
+    try:
+        report = asyncio.run(_looked(did) if dry_run else _adopted(did))
+    except (IdentityError, RemoteUnknownError) as error:
+        raise click.ClickException(f"{error}. Nothing was taken over.") from error
+    if as_json:
+        say_json({**report, "written": not dry_run})
+    else:
+        _show(report, would=dry_run)
+    if report["problem"] is not None:
+        raise SystemExit(1)
+
+
+async def _looked(did: str) -> dict[str, Any]:
+    application = build(load())
+    try:
+        require_schema(application.database)
+        progress = await application.adoptions.look(did)
+        return {**vars(progress), "problem": None}
+    finally:
+        await application.close()
+
+
+async def _adopted(did: str) -> dict[str, Any]:
+    application = build(load())
+    try:
+        require_schema(application.database)
+        with bar("adopting") as shown:
+            report = await _run(application, did, lambda now: shown(now.seen, now.found))
+        return report.model_dump(mode="json")
+    finally:
+        await application.close()
+
+
+async def _run(application: Application, did: str, shown: Callable[[Progress], None]) -> AdoptionBody:
+    """Run it in this process; should that die, a service goes on with it."""
+    database = application.database
+    envelope = Envelope(actor=getpass.getuser(), via="cli", request_id=uuid.uuid4().hex)
+    with database.write() as connection:
+        adoptions.request(connection, did, envelope, database.now(connection))
+    if not await application.adoptions.run_one(did, shown):
+        raise UnderWayError
+    with database.read() as connection:
+        return adoption_body(connection, did)
+
+
+def _show(report: dict[str, Any], *, would: bool) -> None:
+    table = Table()
+    for name in ("record", "error", "because"):
+        table.add_column(name, overflow="fold")
+    for problem in report["problems"]:
+        table.add_row(problem["uri"], problem["error"], problem["message"])
+    if table.row_count:
+        Console().print(table)
+    verb = "would be taken over" if would else "taken over"
+    click.echo(
+        f"{report['found']} records: {report['adopted']} {verb}, {report['known']} known before,"
+        f" {report['refused']} not taken over"
+    )
+    if report["problem"] is not None:
+        ended = "" if report.get("state") == DONE else "; a service goes on with it later"
+        click.echo(f"it could not go on: {report['problem']}{ended}", err=True)
