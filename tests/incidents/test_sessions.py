@@ -13,7 +13,7 @@ from eventstore.database import Database
 from identity.session_calls import create_session
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.eventually import eventually
-from tests.faults.faults import answer
+from tests.faults.faults import answer, delay
 from tests.faults.proxy import FaultProxy, of_repo
 from tests.identity.refresh_worker import ROUNDS
 from tests.identity.test_refresh_processes import PROCESSES, generation, keep, race
@@ -86,6 +86,7 @@ def test_inc_19_three_processes_that_all_need_the_next_token_ask_for_it_once(
 
     keep(database, seal, hooks, account.did, proxied_pds.url, tokens=asyncio.run(sign_in()).tokens)
     proxy.seen.clear()
+    proxy.on("refreshSession", fault=delay(0.3))  # long enough for the others to begin too
 
     said = race(database, proxied_pds.url, account.did)
 

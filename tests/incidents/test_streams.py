@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from demo.story import COLLECTION
+from outbox.listening import KNOWN
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.eventually import eventually
 from tests.faults.exchange import Exchange
@@ -39,24 +40,40 @@ def test_inc_38_what_an_upload_asks_for_is_done_though_its_record_is_seen_before
 
 
 def test_inc_16_old_revisions_that_come_again_change_nothing(alice_in_town: Alice) -> None:
-    """A record that stands at an old revision, and not an old message alone: somebody replays the repository."""
+    """They come by the stream, and then somebody even puts them back into the repository."""
     alice = alice_in_town
     alice.uploads()
-    first, second, third = (alice.edits(title=title).value for title in ("one", "two", "three"))
+    first, second, third = (alice.edits(title=title) for title in ("one", "two", "three"))
 
+    assert alice.hears(first, second) == [KNOWN] * 2
+    assert alice.repo.head == third
     for replayed in (first, second):
-        alice.repo.put(alice.key, replayed)
+        alice.repo.put(alice.key, replayed.value)
         alice.is_scanned()
         eventually(lambda: alice.record["title"] == "three")
 
     alice.is_delivered()
-    assert told(alice.record) == told(third)
+    assert told(alice.record) == told(third.value)
     assert alice.track["title"] == "three"
     assert alice.types == ["Created"] + ["MetadataUpdated"] * 3
 
 
+def test_inc_17_our_own_echoes_change_nothing_in_whatever_order_they_come(alice_in_town: Alice) -> None:
+    alice = alice_in_town
+    alice.uploads(description="Words.")
+    first, second = alice.edits(title="one"), alice.edits(description="")
+
+    assert alice.hears(second, first) == [KNOWN] * 2
+
+    alice.is_scanned()
+    assert (alice.track["title"], alice.track["description"]) == ("one", None)
+    assert alice.mirror["state"] == "delivered"
+    assert alice.repo.head == second
+    assert alice.types == ["Created"] + ["MetadataUpdated"] * 2
+
+
 def test_inc_18_what_no_stream_told_is_found_by_the_scan(alice_in_town: Alice) -> None:
-    """Nobody listens here: there is the scan alone."""
+    """Nobody listens here: there is the scan alone. tests/e2e/test_unasked.py has both at a real PDS."""
     alice = alice_in_town
     alice.uploads()
     alice.repo.put(alice.key, {**alice.record, "title": "Theirs"})

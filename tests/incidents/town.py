@@ -1,18 +1,30 @@
 """Alice in a town of two hosts, and the whole service in this process: for what no real PDS can be made to do on demand."""
 
+import asyncio
 from typing import Any
 
 from starlette.testclient import TestClient
 
 from demo.story import COLLECTION
+from outbox.firehose import message_in
+from outbox.listening import Listening, Reports
 from outbox.wishes import rescan
 from service.bootstrap import Application
 from service.jobs import scan_records
 from tests.e2e.eventually import eventually
 from tests.media_samples import samples
+from tests.outbox.stream_host import commit
 from tests.simulation.fake_internet import FakeInternet
 from tests.simulation.fake_pds import FakePds
 from tests.simulation.fake_repo import Commit, Repo
+
+
+class Nowhere:
+    """No host is connected to."""
+
+    async def of(self, origin: str) -> str:
+        """Refuse."""
+        raise AssertionError(origin)
 
 
 class Alice:
@@ -61,6 +73,22 @@ class Alice:
         with self.application.database.write() as connection:
             rescan(connection, self.did)
         scan_records(self.application)
+
+    def hears(self, *commits: Commit) -> list[str]:
+        """The stream of her PDS tells of these, in this order; gives what each was taken for."""
+        heard: list[str] = []
+        reports = Reports(heard=heard.append, marked=self.application.services.wake)
+        database, host = self.application.database, self.host.origin
+        listening = Listening(database, Nowhere(), host, {self.did}, owner="a test", reports=reports)
+
+        async def listen() -> None:
+            for seq, each in enumerate(commits):
+                message = message_in(commit(seq, self.did, each.rev, ("/".join(each.key), each.record_cid)))
+                assert message is not None
+                await listening._hear(message)  # noqa: SLF001 - as from a socket
+
+        asyncio.run(listen())
+        return heard
 
     @property
     def track(self) -> dict[str, Any]:
