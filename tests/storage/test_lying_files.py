@@ -1,8 +1,12 @@
 """Files that are not what they say: each is refused, quickly and in little memory."""
 
 import io
+import json
+import os
 import random
 import struct
+import subprocess
+import sys
 import time
 import tracemalloc
 from pathlib import Path
@@ -145,3 +149,22 @@ def test_a_greedy_file_gets_neither_time_nor_memory(
     tracemalloc.stop()
     assert peak < 3 * bounded.MAX_BYTES
     assert spent < 30
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(20 if os.environ.get("TEST_DEEP") else 1))
+def test_damaged_samples_of_every_kind_are_taken_or_refused_in_little_memory(seed: int) -> None:
+    """In a process of its own, since decoders take their memory behind Python's back."""
+    count = 500 if os.environ.get("TEST_DEEP") else 15
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.storage.hostile_worker", str(count), str(seed)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["tried"] > count * 28
+    assert 0 < said["taken"] < said["tried"]
+    assert said["peak"] < 256 * 2**20
+    assert said["slowest"][0] < 10

@@ -1,0 +1,69 @@
+"""Looks at hostile files in a process that may use only so much memory: `python -m tests.storage.hostile_worker N SEED`.
+
+Says as JSON how many it looked at, how many were taken, and how much memory and time that took at most.
+"""
+
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from storage.artwork import read_artwork
+from storage.audio import read_audio
+from storage.cid import cid_of
+from storage.errors import RefusedMediaError
+from storage.upload import Staged
+from tests.media_samples import hostile
+
+MOST_MEMORY = 2 * 2**30
+
+
+def corpus(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
+    """Everything, sounds and pictures alike: each is looked at as both."""
+    chance = random.Random(seed)  # noqa: S311 - the same files every time
+    whole = hostile.sounds() | hostile.pictures()
+    for name, data in whole.items():
+        others = [other for each, other in whole.items() if each != name]
+        for number, mutant in enumerate(hostile.mutants(data, others, chance, count)):
+            yield f"{name} {number}", mutant
+    yield from hostile.nested().items()
+    yield from hostile.picture_bombs().items()
+
+
+def look(data: bytes, path: Path) -> int:
+    """Look at it as a sound and as a picture; how often it was taken."""
+    path.write_bytes(data)
+    staged, taken = Staged(path, cid_of(data), len(data)), 0
+    for reader in (read_audio, read_artwork):
+        try:
+            reader(staged)
+            taken += 1
+        except RefusedMediaError:
+            pass
+    return taken
+
+
+def main(count: int, seed: int) -> None:
+    """Look at all of them."""
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    tried = taken = 0
+    slowest = (0.0, "")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in corpus(count, seed):
+            began = time.process_time()
+            try:
+                taken += look(data, Path(folder) / "file")
+            except Exception as error:
+                raise AssertionError(f"{name} of seed {seed}") from error
+            slowest = max(slowest, (time.process_time() - began, name))
+            tried += 1
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    sys.stdout.write(json.dumps({"tried": tried, "taken": taken, "peak": peak, "slowest": slowest}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
