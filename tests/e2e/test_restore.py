@@ -4,17 +4,18 @@ import contextlib
 import json
 import os
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import make_url
 
-from demo.service import MASTERTAPE, Service
+from demo.service import Service
 from devpds.server import DevPds, DevPlc
+from service.cli import main
 from service.output import DRIFT
 from tests.e2e.artist import UNDELETE, Artist
 from tests.e2e.eventually import eventually
@@ -36,12 +37,9 @@ class Restorable:
 
     def types(self, *command: str) -> tuple[int, dict[str, Any]]:
         """An operator types a command, and reads its JSON."""
-        env = {**os.environ, **self.settings}
-        ended = subprocess.run(
-            [MASTERTAPE, *command, "--json"], env=env, capture_output=True, text=True, check=False
-        )
+        ended = CliRunner().invoke(main, [*command, "--json"], env=self.settings)
         assert ended.stdout, ended.stderr
-        return ended.returncode, json.loads(ended.stdout)
+        return ended.exit_code, json.loads(ended.stdout)
 
 
 @pytest.fixture
