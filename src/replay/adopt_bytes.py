@@ -157,10 +157,10 @@ class ProvenBytes:
             return staging.finish()
 
     async def _staged(self, url: str, policy: AddressPolicy, limit: int) -> Staged:
-        with await asyncio.to_thread(Staging, self._staging, limit) as staging:
+        with Staging(self._staging, limit) as staging:
             async with fetched(self._http, policy, url, limit=limit, seconds=FETCH_SECONDS) as chunks:
                 await _write_all(staging, chunks)
-            return await asyncio.to_thread(staging.finish)
+            return staging.finish()  # no thread: whoever is cancelled while one ends would leave the file behind
 
 
 async def _write_all(staging: Staging, chunks: AsyncIterator[bytes]) -> None:

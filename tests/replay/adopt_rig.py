@@ -1,0 +1,159 @@
+"""Records that were there before, in a PDS in memory, and an internet whose addresses a test fills."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from aggregates.track import Track
+from aggregates.transcodings import TRANSCODINGS
+from eventstore.database import Database
+from eventstore.envelope import Envelope
+from eventstore.unit_of_work import EventLog
+from identity.addresses import AddressPolicy
+from outbox.dag_cbor import record_cid
+from outbox.lexicon import track_lexicon
+from outbox.pds import Pds
+from outbox.record import RecordUrls
+from outbox.repo_reads import RepoReads
+from outbox.status import Mirror, mirrors
+from outbox.targets import MirrorTargets
+from projections.media_references import was_named_by
+from projections.read_models import READ_MODELS
+from projections.track_queries import track_page
+from replay.adopt import Adoption, Progress, Sources
+from replay.adopt_bytes import ProvenBytes
+from replay.verify import Repo
+from storage.cid import cid_of
+from storage.disk import DiskStore
+from storage.media import Media
+from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION
+from tests.e2e.catalogue import a_record, rkey
+from tests.media_samples import samples
+from tests.outbox.rig import ARTIST
+
+HOST, SERVICE, ELSEWHERE = "https://pds.music.com", "https://service.music.com", "https://cdn.music.com"
+PAGE = 3
+Answer = Callable[[], httpx.Response]
+
+
+@dataclass
+class Internet:
+    """A PDS, and whatever else has an address."""
+
+    records: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """By collection and key."""
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    addresses: dict[str, Answer] = field(default_factory=dict)
+    blob_answers: list[Answer] = field(default_factory=list)
+    """What the PDS says to the next requests for blobs, instead."""
+    away: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    def client(self) -> httpx.AsyncClient:
+        """Who speaks to it."""
+        return httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
+
+    def holds(self, address: str, data: bytes) -> str:
+        """Put bytes at an address."""
+        self.addresses[address] = lambda: httpx.Response(200, content=data)
+        return address
+
+    def record(self, number: int, collection: str = COLLECTION, **fields: Any) -> str:
+        """A record with a blob of its own, unless the fields say something else; gives its URI."""
+        if "audioBlob" not in fields and "audioUrl" not in fields:
+            fields["audioBlob"] = self.blob(samples.mp3(number))
+        self.records[collection, rkey(number)] = a_record(number, collection, **fields)
+        return f"at://{ALICE}/{collection}/{rkey(number)}"
+
+    def blob(self, data: bytes, *, kept: bytes | None = None) -> dict[str, Any]:
+        """A reference to bytes, which the PDS holds, or other ones."""
+        cid = cid_of(data)
+        self.blobs[cid] = data if kept is None else kept
+        return {"$type": "blob", "ref": {"$link": cid}, "mimeType": "audio/mpeg", "size": len(data)}
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(str(request.url))
+        nsid = request.url.path.rsplit(".", 1)[-1]
+        if f"{request.url.scheme}://{request.url.host}" != HOST:
+            return self.addresses.get(str(request.url), lambda: httpx.Response(404))()
+        if self.away:
+            raise httpx.ConnectError("away")
+        return self._blob(request) if nsid == "getBlob" else self._page(dict(request.url.params))
+
+    def _blob(self, request: httpx.Request) -> httpx.Response:
+        if self.blob_answers:
+            return self.blob_answers.pop(0)()
+        data = self.blobs.get(request.url.params["cid"])
+        if data is None:
+            return httpx.Response(400, json={"error": "BlobNotFound", "message": "Blob not found"})
+        return httpx.Response(200, content=data)
+
+    def _page(self, wanted: dict[str, str]) -> httpx.Response:
+        keys = sorted(key for name, key in self.records if name == wanted["collection"])
+        page = [key for key in keys if key > wanted.get("cursor", "")][:PAGE]
+        entries = [
+            {
+                "uri": f"at://{ALICE}/{wanted['collection']}/{key}",
+                "cid": record_cid(self.records[wanted["collection"], key]),
+                "value": self.records[wanted["collection"], key],
+            }
+            for key in page
+        ]
+        return httpx.Response(200, json={"records": entries, **({"cursor": page[-1]} if page else {})})
+
+
+class AdoptRig:
+    """A service without a relay, and what it takes over."""
+
+    def __init__(self, database: Database, folder: Path, internet: Internet) -> None:
+        self.database, self.internet = database, internet
+        self.log = EventLog(database, projections=(*READ_MODELS, MirrorTargets()), transcodings=TRANSCODINGS)
+        self.media = Media(database, DiskStore(folder / "media"))
+        self.http = internet.client()
+        self.bytes = ProvenBytes(
+            self.http,
+            AddressPolicy(),
+            self.media,
+            folder / "staging",
+            is_owned=self._is_owned,
+            own_urls=(SERVICE,),
+        )
+        sources = Sources(
+            reads=RepoReads(Pds(None, self.http)),  # type: ignore[arg-type] - nothing is written
+            bytes=self.bytes,
+            media=self.media,
+            publisher=None,
+            collections=(COLLECTION, OLD_COLLECTION),
+            max_audio_bytes=100_000,
+        )
+        self.adoption = Adoption(self.log, sources, RecordUrls(SERVICE), track_lexicon())
+        self.staging = folder / "staging"
+        """Where nothing is left in the end."""
+
+    async def adopts(self, envelope: Envelope = ARTIST) -> Progress:
+        """Take over all that is not ours yet."""
+        return await self.adoption.run(Repo(ALICE, HOST), envelope, lambda _progress: None)
+
+    def tracks(self) -> dict[str, Any]:
+        """The tracks, by their titles."""
+        with self.database.read() as connection:
+            return {view.title: view for view in track_page(connection, limit=100).items}
+
+    def track(self, track_id: int) -> Track:
+        """A track as the log has it."""
+        with self.database.read() as connection:
+            track = self.log.fold(Track, self.log.stream(connection, Track.create_id(track_id)))
+        assert track is not None
+        return track
+
+    def mirror(self, track_id: int) -> Mirror:
+        """Where its record stands."""
+        with self.database.read() as connection:
+            return mirrors(connection, [track_id])[track_id]
+
+    def _is_owned(self, did: str, cid: str) -> bool:
+        with self.database.read() as connection:
+            return was_named_by(connection, did, cid)
