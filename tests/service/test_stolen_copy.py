@@ -1,0 +1,153 @@
+"""A thief has the database, or the logs, or a cookie that was logged out: and tries every word of it at every door."""
+
+import io
+import logging
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from starlette.testclient import TestClient
+
+from service.app import asgi
+from service.bootstrap import build
+from service.logging import JsonLines
+from service.settings import Settings
+from tests.media_samples import samples
+from tests.simulation.fake_internet import FakeInternet
+
+DID = "did:plc:" + "a" * 24
+WORD = re.compile(rb"[A-Za-z0-9_.~+/=-]{12,}")
+PDS = "https://pds.example.com"
+
+
+class Town(FakeInternet):
+    """One PDS, and one account with an app password."""
+
+    def __init__(self) -> None:
+        super().__init__(PDS)
+        [self.pds] = self.pdses
+        self.password = self.settle(DID, "alice.example.com", self.pds)
+
+
+@pytest.fixture
+def migrated_url(migrated_sqlite: str) -> str:
+    """A thief takes a file; the tables are the same on both databases."""
+    return migrated_sqlite
+
+
+@pytest.fixture
+def internet(monkeypatch: pytest.MonkeyPatch) -> Town:
+    made = Town()
+    monkeypatch.setattr(
+        "service.bootstrap.client_of_people", lambda _settings: httpx.AsyncClient(transport=made)
+    )
+    return made
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """Everything that is logged, as `serve` writes it at its most talkative, with SQL and its values."""
+    text, root = io.StringIO(), logging.getLogger()
+    handler, level = logging.StreamHandler(text), root.level
+    handler.setFormatter(JsonLines())
+    handler.addFilter(lambda record: not record.name.startswith("httpx2"))  # the person's own browser
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    logging.getLogger("sqlalchemy.engine").setLevel(logging.DEBUG)
+    yield text
+    logging.getLogger("sqlalchemy.engine").setLevel(logging.NOTSET)
+    root.setLevel(level)
+    root.removeHandler(handler)
+
+
+@pytest.fixture
+def victim(settings: Settings, internet: Town) -> Iterator[TestClient]:
+    """Somebody who has signed in, made a token for a program, and uploaded a track."""
+    key = (SecretStr("the key is neither in the database nor in the logs"),)
+    made = build(settings.model_copy(update={"secret_keys": key, "rate_limits": False}))
+    with TestClient(asgi(made), base_url="http://127.0.0.1:8000") as client:
+        body = {"identifier": DID, "password": internet.password, "scope": "write"}
+        client.post("/auth/app-password", json=body).raise_for_status()
+        client.post("/auth/tokens", json={"name": "a program"}).raise_for_status()
+        client.post("/tracks", data={"title": "t"}, files={"file": samples.mp3(1)}).raise_for_status()
+        yield client
+
+
+def opened(client: TestClient, internet: Town, loot: bytes) -> set[str]:
+    """Try every word of the loot as a token, as a cookie, and at the PDS; which of them opened something."""
+    words = {word.decode() for word in WORD.findall(loot)}
+    words |= {part for word in words for part in re.split(r"[.=/+]", word) if len(part) >= 12}
+    keys = dict(client.cookies)
+    client.cookies.clear()
+    try:
+        return {word for word in words if _opens(client, internet, word)}
+    finally:
+        client.cookies.update(keys)
+
+
+def _opens(client: TestClient, internet: Town, word: str) -> bool:
+    bearer = {"Authorization": f"Bearer {word}"}
+    ours = [client.get("/me", headers=each) for each in (bearer, {"Cookie": f"mastertape_session={word}"})]
+    theirs = [
+        internet.pds.answer(
+            httpx.Request(method, f"{PDS}/xrpc/com.atproto.server.{nsid}", headers=bearer), b""
+        )
+        for method, nsid in (("GET", "getSession"), ("POST", "refreshSession"))
+    ]
+    return any(answer.is_success for answer in (*ours, *theirs))
+
+
+def test_a_thief_who_had_the_cookie_would_get_in(victim: TestClient, internet: Town) -> None:
+    """The doors that the thief tries do open, for what opens them."""
+    loot = "; ".join(victim.cookies.values()).encode() + b" " + internet.password.encode()
+    assert opened(victim, internet, loot) == set(victim.cookies.values())
+    assert internet.secrets - {internet.password}
+    for secret in internet.secrets - {internet.password}:
+        assert opened(victim, internet, secret.encode()), "what the PDS gave us opens the PDS"
+
+
+def test_a_stolen_database_alone_opens_nothing(
+    victim: TestClient, internet: Town, settings: Settings
+) -> None:
+    path = settings.database_url.removeprefix("sqlite:///")
+    with sqlite3.connect(path) as connection:
+        loot = "\n".join(connection.iterdump()).encode()
+    files = [each.read_bytes() for each in Path(path).parent.glob(Path(path).name + "*")]
+    assert b"pds_session" in loot
+    assert DID.encode() in loot
+    assert opened(victim, internet, loot + _unhexed(loot)) == set()
+    for secret in {*internet.secrets, *victim.cookies.values()}:
+        assert not any(secret.encode() in each for each in (loot, *files))
+
+
+def test_stolen_logs_alone_open_nothing(logged: io.StringIO, victim: TestClient, internet: Town) -> None:
+    victim.get("/me", headers={"Authorization": "Bearer nonsense"})
+    victim.get("/auth/callback", params={"state": "s" * 43, "code": "the-code-of-a-sign-in", "iss": PDS})
+    loot = logged.getvalue().encode()
+    assert DID.encode() in loot
+    assert b"INSERT INTO credential" in loot
+    assert b"the-code-of-a-sign-in" not in loot
+    assert opened(victim, internet, loot) == set()
+    for secret in {*internet.secrets, *victim.cookies.values()}:
+        assert secret.encode() not in loot
+
+
+def test_a_cookie_after_its_logout_opens_nothing(victim: TestClient, internet: Town) -> None:
+    stolen = victim.cookies["mastertape_session"]
+    assert victim.post("/auth/logout").is_success
+    assert not victim.cookies
+    assert opened(victim, internet, stolen.encode()) == set()
+    for method, path in (("PATCH", "/tracks/1"), ("POST", "/auth/tokens"), ("POST", "/me/disconnect")):
+        answer = victim.request(method, path, headers={"Cookie": f"mastertape_session={stolen}"}, json={})
+        assert answer.status_code == 401
+    held = victim.get("/auth/accounts", headers={"Cookie": f"mastertape_session={stolen}.{stolen}"})
+    assert held.json() == {"items": []}
+
+
+def _unhexed(loot: bytes) -> bytes:
+    """SQLite writes bytes as hexadecimals."""
+    return b"\n".join(bytes.fromhex(each.decode()) for each in re.findall(rb"X'((?:[0-9a-fA-F]{2})+)'", loot))
