@@ -34,7 +34,8 @@ class FakeInternet(httpx.AsyncBaseTransport):
         for pds in self.pdses:
             if request.url.host == httpx.URL(pds.origin).host:
                 answer = pds.answer(request, content)
-                told = json.loads(answer.content or b"{}")
-                self.secrets |= {told[name] for name in TOKENS if name in told}
+                if "json" in answer.headers.get("content-type", ""):
+                    told = json.loads(answer.content)
+                    self.secrets |= {told[name] for name in TOKENS if name in told}
                 return answer
         return self.plc.answer(request, content)
