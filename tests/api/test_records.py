@@ -142,6 +142,47 @@ async def test_a_record_of_the_old_namespace_is_not_restored_here(world, client,
     assert answer.json()["detail"]["old_collection"] == "fm.plyr.track"
 
 
+async def test_a_record_of_the_old_namespace_moves_and_is_said_to_be_there_once_the_old_one_is_gone(
+    world, client, alice
+):
+    track = await uploaded(client, alice, title="moves")
+    await world.relay.run_once()
+    world.serve(old_collection="fm.plyr.track", collection="fm.newer.track")
+    async with world.async_client(alice) as other:
+        answer = await command(world, other, track, "migrate-namespace", relay=False, Prefer="wait=0")
+        assert (answer.status_code, answer.json()["migrated_uri"]) == (202, None)
+        assert answer.headers["location"] == f"/tracks/{track['id']}/mirror"
+        mirror = (await other.get(f"/tracks/{track['id']}/mirror")).json()
+        assert [(left["record_uri"], left["reason"]) for left in mirror["left"]] == [
+            (track["atproto_record_uri"], "successor")
+        ]
+        answer = await command(world, other, track, "migrate-namespace")
+        assert answer.status_code == 200
+        moved = answer.json()["migrated_uri"]
+        assert moved == track["atproto_record_uri"].replace("fm.plyr.track", "fm.newer.track")
+        assert answer.json()["track"]["atproto_record_uri"] == moved
+        assert (set(world.pds.records), world.pds.records[moved]["title"]) == ({moved}, "moves")
+        mirror = (await other.get(f"/tracks/{track['id']}/mirror")).json()
+        assert {attempt["record_uri"] for attempt in mirror["attempts"]} == {
+            moved,
+            track["atproto_record_uri"],
+        }
+        rows = (await other.get(f"/tracks/{track['id']}/history")).json()["items"]
+    assert [row["delivery"]["status"] for row in rows] == ["delivered", "delivered"]
+    assert {change["field"] for change in rows[0]["changes"]} == {"collection"}
+
+
+async def test_a_record_that_cannot_move_is_left_as_it_is(world, client, alice):
+    track = await uploaded(client, alice)
+    await world.relay.run_once()
+    world.serve(old_collection="fm.older.track", collection="fm.newer.track")
+    before = world.state()
+    async with world.async_client(alice) as other:
+        answer = await command(world, other, track, "migrate-namespace", relay=False)
+    assert refusal(answer) == (400, "bad_state")
+    assert world.state() == before
+
+
 async def test_migrated_audio_is_said_to_be_there_once_the_record_names_it(world, client, alice):
     track = await uploaded(client, alice)
     await world.relay.run_once()
