@@ -3,7 +3,7 @@
 import click
 
 from service.cli_adopt import adopt
-from service.cli_keys import oauth_key
+from service.cli_keys import oauth_key, reseal
 from service.cli_log import history, migrate, rebuild, verify
 from service.cli_media import verify_media
 from service.cli_operate import pause, redrive, resume
@@ -27,7 +27,7 @@ def main() -> None:
 verify.add_command(verify_pds)
 verify.add_command(verify_media)
 for command in (
-    *(serve, relay, migrate, rebuild, verify, history, export, import_, adopt, oauth_key),
+    *(serve, relay, migrate, rebuild, verify, history, export, import_, adopt, oauth_key, reseal),
     *(plan, apply, recovered, redrive, pause, resume),
 ):
     main.add_command(command)

@@ -1,11 +1,34 @@
-"""`mastertape oauth-key`."""
+"""`mastertape oauth-key` and `mastertape reseal`: making keys, and changing them."""
 
 import click
 
-from service.secret_keys import new_oauth_keys
+from identity.resealing import reseal as reseal_logins
+from identity.seal import Seal
+from service.bootstrap import open_log
+from service.output import as_json, bar, say_json
+from service.readiness import require_ready
+from service.secret_keys import new_oauth_keys, secret_keys
+from service.settings import load
 
 
 @click.command("oauth-key")
 def oauth_key() -> None:
     """Print a new private key, as a value for OAUTH_KEYS."""
     click.echo(new_oauth_keys())
+
+
+@click.command()
+@as_json
+def reseal(as_json: bool) -> None:
+    """Seal every login with the first of SECRET_KEYS, so that the others can be taken away."""
+    settings = load()
+    log = open_log(settings)
+    require_ready(log)
+    with bar("sealing") as progress:
+        done = reseal_logins(log.database, Seal(secret_keys(settings)), progress=progress)
+    if as_json:
+        say_json(vars(done))
+    else:
+        click.echo(f"{done.logins} logins: {done.resealed} sealed anew, {done.lost} that no key opens")
+    if done.lost:
+        raise SystemExit(1)

@@ -1,0 +1,52 @@
+"""After a new key came first in SECRET_KEYS: every login sealed with it, so that the older keys can go."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Row, select, update
+
+from eventstore.database import Database
+from identity.errors import SealBrokenError
+from identity.seal import Seal
+from identity.session_rows import PURPOSE, pds_session
+
+
+@dataclass(frozen=True)
+class Resealed:
+    """How many logins there are, how many were sealed anew, and how many no key opens: those people sign in again."""
+
+    logins: int
+    resealed: int
+    lost: int
+
+
+def reseal(database: Database, seal: Seal, *, progress: Callable[[int, int], None] | None = None) -> Resealed:
+    """Seal each login with the newest key; a login that is renewed meanwhile is as it is then."""
+    held = pds_session.c
+    with database.read() as connection:
+        rows = connection.execute(
+            select(held.did, held.generation, held.sealed).where(held.sealed.is_not(None))
+        ).all()
+    resealed = lost = 0
+    for number, row in enumerate(rows, start=1):
+        if not seal.is_current(row.sealed):
+            try:
+                resealed += _reseal(database, seal, row)
+            except SealBrokenError:
+                lost += 1
+        if progress is not None:
+            progress(number, len(rows))
+    return Resealed(len(rows), resealed, lost)
+
+
+def _reseal(database: Database, seal: Seal, row: Row[tuple[str, int, bytes]]) -> int:
+    did, generation, sealed = row
+    opened = seal.open(sealed, purpose=PURPOSE, did=did)
+    with database.write() as connection:
+        done = connection.execute(
+            update(pds_session)
+            .where(pds_session.c.did == did, pds_session.c.generation == generation)
+            .where(pds_session.c.sealed == sealed)
+            .values(sealed=seal.seal(opened, purpose=PURPOSE, did=did))
+        )
+    return done.rowcount
