@@ -53,6 +53,16 @@ _OTHERS_TAKEN: Final = (
     )
     .limit(1)
 )
+_OUR_CIDS: Final = select(attempt.request_cid).where(
+    _OF_TARGET, attempt.request_cid.is_not(None), attempt.outcome.is_distinct_from(ADOPTED)
+)
+_CREATES: Final = select(attempt.started_at, attempt.outcome).where(
+    _OF_TARGET,
+    attempt.op == PUT,
+    attempt.swap_cid.is_(None),
+    attempt.started_at > bindparam("since"),
+    attempt.outcome.is_distinct_from(Kind.NOT_SENT.value),
+)
 _END: Final = update(delivery_attempt).where(attempt.id == bindparam("attempt_id"))
 
 
@@ -102,17 +112,7 @@ def breaks_down(connection: Connection, host: str, work: Work, verdict: Verdict)
 
 def our_cids(connection: Connection, key: RecordKey) -> set[str]:
     """Give the CIDs that this service ever meant to write under the key."""
-    return set(
-        connection.scalars(
-            select(attempt.request_cid).where(
-                attempt.did == key.did,
-                attempt.collection == key.collection,
-                attempt.rkey == key.rkey,
-                attempt.request_cid.is_not(None),
-                attempt.outcome.is_distinct_from(ADOPTED),
-            )
-        )
-    )
+    return set(connection.scalars(_OUR_CIDS, of_target(key)))
 
 
 @dataclass(frozen=True)
@@ -130,17 +130,7 @@ class LatePuts:
 
 def puts_since(connection: Connection, key: RecordKey, since: datetime) -> LatePuts:
     """Give the puts of a record that were sent after this and can come late."""
-    rows = connection.execute(
-        select(attempt.started_at, attempt.outcome).where(
-            attempt.did == key.did,
-            attempt.collection == key.collection,
-            attempt.rkey == key.rkey,
-            attempt.op == PUT,
-            attempt.swap_cid.is_(None),
-            attempt.started_at > since,
-            attempt.outcome.is_distinct_from(Kind.NOT_SENT.value),
-        )
-    ).all()
+    rows = connection.execute(_CREATES, {**of_target(key), "since": since}).all()
     open_ends = (None, Kind.AMBIGUOUS.value)
     unanswered = [row.started_at for row in rows if row.outcome in open_ends]
     return LatePuts(max(unanswered, default=None), answered=len(unanswered) < len(rows))

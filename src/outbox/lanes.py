@@ -8,18 +8,32 @@ proves its epoch.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    Text,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from eventstore.append import insert_of
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
 from outbox.backoff import backoff
 from outbox.tables import NEVER, PAST, blob_job, mirror_lane, mirror_target, pds_host
-from outbox.targets import AUTH_REQUIRED, DELETE, HELD, READY, insert_into
+from outbox.targets import AUTH_REQUIRED, DELETE, HELD, READY
 
 lane_columns: Final = mirror_lane.c
 target_columns: Final = mirror_target.c
@@ -181,30 +195,38 @@ def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> No
 
     What is under way goes on, but nobody holds it any more: a login that it finds dead is the old one's.
     """
-    known_host = insert_into(connection, pds_host).values(host=host)
-    connection.execute(known_host.on_conflict_do_nothing())  # no lock: a sign-in that hangs stops no claim
-    insert = insert_into(connection, mirror_lane).values(
-        did=did, host=host, state=READY, due_at=at, not_before=PAST, failures=0, **NO_DOUBT
+    given = {"of_did": did, "of_host": host, "at": at}
+    for statement in _resuming(connection.dialect.name):
+        connection.execute(statement, given)
+
+
+@cache
+def _resuming(dialect: str) -> list[Executable]:
+    """Make the statements once: making these takes longer than running them."""
+    did, host = bindparam("of_did", type_=Text), bindparam("of_host", type_=Text)
+    known_host = insert_of(dialect, pds_host).values(host=host)
+    insert = insert_of(dialect, mirror_lane).values(
+        did=did, host=host, state=READY, due_at=bindparam("at"), not_before=PAST, failures=0, **NO_DOUBT
     )
     new, same_host = insert.excluded, lane_columns.host == host
-    connection.execute(
-        insert.on_conflict_do_update(
-            index_elements=["did"],
-            set_={
-                "host": new.host,
-                "state": new.state,
-                "due_at": new.due_at,
-                "not_before": new.not_before,
-                **{name: case((same_host, lane_columns[name]), else_=PAST) for name in _TOLD_UNTIL},
-                **{name: case((same_host, lane_columns[name])) for name in _TOLD},
-                "failures": new.failures,
-                **NO_DOUBT,
-                "lease_owner": None,
-                "lease_until": case((same_host, lane_columns.lease_until), else_=PAST),
-            },
-        )
+    lane = insert.on_conflict_do_update(
+        index_elements=["did"],
+        set_={
+            "host": new.host,
+            "state": new.state,
+            "due_at": new.due_at,
+            "not_before": new.not_before,
+            **{name: case((same_host, lane_columns[name]), else_=PAST) for name in _TOLD_UNTIL},
+            **{name: case((same_host, lane_columns[name])) for name in _TOLD},
+            "failures": new.failures,
+            **NO_DOUBT,
+            "lease_owner": None,
+            "lease_until": case((same_host, lane_columns.lease_until), else_=PAST),
+        },
     )
-    connection.execute(update(mirror_target).where(target_columns.did == did).values(not_before=PAST))
-    connection.execute(
-        update(blob_job).where(blob_job.c.did == did).values(not_before=PAST, lease_owner=None)
-    )
+    return [
+        known_host.on_conflict_do_nothing(),  # no lock: a sign-in that hangs stops no claim
+        lane,
+        update(mirror_target).where(target_columns.did == did).values(not_before=PAST),
+        update(blob_job).where(blob_job.c.did == did).values(not_before=PAST, lease_owner=None),
+    ]

@@ -233,6 +233,7 @@ ACKS: Final = (
     .order_by(attempt.outcome == Kind.DONE.value, target.former.desc(), attempt.rev.is_not(None), attempt.id)
 )
 """The last one tells of its generation: the record where it is, rather than the end of what it has left."""
+LANE: Final = select(mirror_lane).where(lane.did == bindparam("of_did"))
 ATTEMPTS: Final = (
     select(delivery_attempt)
     .select_from(OF_TRACK)
@@ -262,7 +263,7 @@ def attempts_of(connection: Connection, track_id: int, *, limit: int = 50) -> Se
 
 def lane_of(connection: Connection, did: str) -> Any | None:
     """Give the account's lane, as a row of mirror_lane."""
-    return connection.execute(select(mirror_lane).where(lane.did == did)).one_or_none()
+    return connection.execute(LANE, {"of_did": did}).one_or_none()
 
 
 def is_signed_in(connection: Connection, did: str) -> bool:

@@ -1,6 +1,8 @@
 """The end of a story: faults stop, and the relays work until nothing is left to do that needs no person."""
 
-from sqlalchemy import or_, select
+from typing import Any
+
+from sqlalchemy import CompoundSelect, Select, bindparam, or_, select, union_all
 
 from outbox.pausing import resume
 from outbox.status import Mirror
@@ -43,29 +45,37 @@ def settle_down(world: World, *, hours: float = 72.0) -> None:
 
 def _sign_in_where_asked(world: World) -> None:
     """People do what their lane says; from every other wait it finds out by itself."""
-    for did in world.dids:
-        if world.lane(did).state == AUTH_REQUIRED:
-            world.sign_in(did)
+    for did in _rows(world, _ASKED):
+        world.sign_in(did)
 
 
 def is_quiet(world: World) -> bool:
     """Whether each record is as it should be or waits for a person, and nobody works or means to look again."""
-    if unsettled(world) or is_at_work(world):
-        return False
-    with world.database.read() as connection:
-        doubts = select(mirror_target.c.did).where(mirror_target.c.look_at < NEVER)
-        uploads = select(blob_job.c.did).where(or_(blob_job.c.requested, blob_job.c.again))
-        return not any(connection.execute(each).first() for each in (doubts, uploads))
+    return not (is_at_work(world) or _rows(world, _LATER) or unsettled(world))
 
 
 def is_at_work(world: World) -> bool:
     """Whether a relay holds something, or waits for a thread or an answer."""
     if world.network.is_in_use or world.loop.has_threads:
         return True
-    now = world.clock()
+    return bool(_rows(world, _HELD, now=world.clock()))
+
+
+def _rows(world: World, dids: CompoundSelect[Any] | Select[Any], **given: Any) -> list[str]:
     with world.database.read() as connection:
-        leases = [select(each.c.did).where(each.c.lease_until > now) for each in (mirror_lane, blob_job)]
-        return any(connection.execute(each).first() for each in leases)
+        return list(connection.scalars(dids, given))
+
+
+# Made once: making these takes longer than running them.
+
+_ASKED = select(mirror_lane.c.did).where(mirror_lane.c.state == AUTH_REQUIRED).order_by(mirror_lane.c.did)
+_LATER = union_all(
+    select(mirror_target.c.did).where(mirror_target.c.look_at < NEVER),
+    select(blob_job.c.did).where(or_(blob_job.c.requested, blob_job.c.again)),
+)
+_HELD = union_all(
+    *(select(each.c.did).where(each.c.lease_until > bindparam("now")) for each in (mirror_lane, blob_job))
+)
 
 
 def unsettled(world: World) -> list[Mirror]:

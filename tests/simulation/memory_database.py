@@ -1,9 +1,13 @@
 """A SQLite database with our schema, in memory. There is one, which every world begins anew: its statements stay compiled."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property
+from typing import Any
+
+from sqlalchemy import Connection
 
 import identity.session_rows  # noqa: F401 - declares its table
 import outbox.tables  # noqa: F401 - declares its tables
@@ -33,10 +37,28 @@ def memory_database(clock: Callable[[], datetime]) -> Database:
     return database
 
 
+class _MemoryDatabase(Database):
+    """One connection, which stays open: nothing runs beside anything else, and each would have a memory of its own."""
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The connection."""
+        return self.engine.connect()
+
+    @contextmanager
+    def _open(self, *, writing: bool, options: dict[str, Any]) -> Generator[Connection]:  # noqa: ARG002
+        with self.connection.begin():
+            token, mode = self._current.set(self.connection), self._writing.set(writing)
+            try:
+                yield self.connection
+            finally:
+                self._writing.reset(mode)
+                self._current.reset(token)
+
+
 @cache
-def _database() -> Database:
-    # One connection: nothing runs beside anything else, and each would have a memory of its own.
-    return Database("sqlite:///:memory:", clock=_clock, pool_size=1)
+def _database() -> _MemoryDatabase:
+    return _MemoryDatabase("sqlite:///:memory:", clock=_clock, pool_size=1)
 
 
 @cache
@@ -49,7 +71,7 @@ def _empty() -> bytes:
 @cache
 def driver_of(database: Database) -> sqlite3.Connection:
     """The one connection below the database."""
-    with database.engine.connect() as connection:
-        driver = connection.connection.driver_connection
+    assert isinstance(database, _MemoryDatabase)
+    driver = database.connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
     return driver

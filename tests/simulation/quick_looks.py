@@ -7,8 +7,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table
-
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
 from outbox.tables import blob_job, mirror_lane, mirror_target, pds_host
@@ -24,7 +22,15 @@ _TIMES = " union all ".join(
 )
 _NEXT = f"select min(t) from ({_TIMES}) where t > ?"  # noqa: S608
 
-Look = Callable[..., list[Any]]
+# Which rows there must be for a look to find anything: more than it asks for itself, never less.
+
+LANES_DUE = "mirror_lane where due_at <= :now or backfill_at <= :now"
+PROBES_DUE = "mirror_lane where probe_at <= :now"
+UPLOADS = "blob_job where requested or again"
+TARGETS = "mirror_target"
+HOSTS_SHUT = "pds_host where retry_at > :now or paced_until > :now"
+
+Look = Callable[..., Any]
 
 
 class QuickLooks:
@@ -33,32 +39,44 @@ class QuickLooks:
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._empty: dict[Look, tuple[int, datetime, str]] = {}
+        self._due: tuple[int, datetime, float] | None = None
 
-    def wrap(self, look: Look, table: Table) -> Look:
-        """The same look, left out where it can find nothing: also as long as this table has no rows."""
-        has_rows = f"select exists (select 1 from {table.name})"  # noqa: S608 - a name of our own
+    def wrap(self, look: Look, rows: str) -> Look:
+        """The same look, left out where it can find nothing: also as long as there are no such rows."""
+        has_rows = f"select exists (select 1 from {rows})"  # noqa: S608 - names of our own
 
-        def quick(database: Database, **options: Any) -> list[Any]:
-            if self._finds_nothing(look, database):
+        def quick(database: Database, **options: Any) -> Any:
+            driver, now = driver_of(database), self._clock()
+            if self._finds_nothing(look, driver.total_changes, now):
                 return []
-            if driver_of(database).execute(has_rows).fetchone() == (0,):
+            if driver.execute(has_rows, {"now": as_text(now)}).fetchone() == (0,):
                 return []
             found = look(database, **options)
             if not found:
-                driver, now = driver_of(database), self._clock()
                 (next_time,) = driver.execute(_NEXT, (as_text(now),)).fetchone()
                 self._empty[look] = driver.total_changes, now, next_time or "9999"
             return found
 
         return quick
 
-    def _finds_nothing(self, look: Look, database: Database) -> bool:
+    def wrap_due(self, seconds_until_due: Callable[[Database], float]) -> Callable[[Database], float]:
+        """The same times, read again only when a row has changed."""
+
+        def quick(database: Database) -> float:
+            changes, now = driver_of(database).total_changes, self._clock()
+            if self._due is None or self._due[0] != changes:
+                self._due = changes, now, seconds_until_due(database)
+            _, then, seconds = self._due
+            return seconds - (now - then).total_seconds()
+
+        return quick
+
+    def _finds_nothing(self, look: Look, changes: int, now: datetime) -> bool:
         if look not in self._empty:
             return False
-        changes, looked_at, next_time = self._empty[look]
-        now = self._clock()
+        changes_then, looked_at, next_time = self._empty[look]
         return (
-            driver_of(database).total_changes == changes
+            changes == changes_then
             and 0 <= (now - looked_at).total_seconds() < LONGEST_SECONDS
             and as_text(now) < next_time
         )

@@ -11,7 +11,7 @@ from eventstore.database import Database
 from outbox import blobs as blobs_module
 from outbox import probes as probes_module
 from outbox import relay as relay_module
-from outbox.tables import blob_job, mirror_lane, mirror_target
+from tests.simulation import quick_looks
 from tests.simulation.memory_database import driver_of
 from tests.simulation.quick_looks import Look, QuickLooks, as_text
 from tests.simulation.virtual_time import VirtualLoop
@@ -48,6 +48,10 @@ def _counted(claim: Look, clock: Callable[[], datetime], crowded: list[object]) 
     return counted
 
 
+def _quick(module: Any, name: str, looks: QuickLooks, rows: str) -> Any:
+    return patch.object(module, name, looks.wrap(getattr(module, name), rows))
+
+
 def patched(
     clock: Callable[[], datetime], loop: VirtualLoop, errors: logging.Handler, crowded: list[object]
 ) -> Callable[[], None]:
@@ -62,10 +66,12 @@ def patched(
         patch.object(relay_module, "_Lease", lease),
         patch.object(relay_module, "IDLE_SECONDS", IDLE_SECONDS),
         patch.object(relay_module, "BUSY_SECONDS", POLL_SECONDS),
-        patch.object(relay_module, "claim", looks.wrap(counted, mirror_lane)),
-        patch.object(relay_module, "wake_forgotten", looks.wrap(relay_module.wake_forgotten, mirror_target)),
-        patch.object(blobs_module, "claim_jobs", looks.wrap(blobs_module.claim_jobs, blob_job)),
-        patch.object(probes_module, "claim_probes", looks.wrap(probes_module.claim_probes, mirror_lane)),
+        _quick(relay_module, "wake_forgotten", looks, quick_looks.TARGETS),
+        _quick(relay_module, "look_for_unanswered", looks, quick_looks.HOSTS_SHUT),
+        _quick(blobs_module, "claim_jobs", looks, quick_looks.UPLOADS),
+        _quick(probes_module, "claim_probes", looks, quick_looks.PROBES_DUE),
+        patch.object(relay_module, "claim", looks.wrap(counted, quick_looks.LANES_DUE)),
+        patch.object(relay_module, "seconds_until_due", looks.wrap_due(relay_module.seconds_until_due)),
     )
     for each in patches:
         each.start()

@@ -18,6 +18,8 @@ from tests.simulation.healing import is_at_work
 from tests.simulation.world import World
 
 EVERYTHING = 2**53
+attempt = delivery_attempt.c
+_ACKED = select(attempt.collection, attempt.rkey, attempt.gen).where(attempt.outcome == Kind.DONE.value)
 
 
 def is_ours(commit: Commit) -> bool:
@@ -93,10 +95,9 @@ class Seen:
         ]
 
     def _acked(self) -> dict[tuple[str, str], list[int]]:
-        attempt, acked = delivery_attempt.c, defaultdict(list)
+        acked = defaultdict(list)
         with self.world.database.read() as connection:
-            statement = select(attempt.collection, attempt.rkey, attempt.gen)
-            for row in connection.execute(statement.where(attempt.outcome == Kind.DONE.value)):
+            for row in connection.execute(_ACKED):
                 acked[row.collection, row.rkey].append(row.gen)
         return acked
 
