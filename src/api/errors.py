@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -44,6 +44,12 @@ NOT_READY: Final = Reply(
     message="The service cannot reach its database, or is busy. Nothing was changed; try again in a moment.",
     retry_after=2,
 )
+FULL: Final = Reply(
+    503,
+    "not_ready",
+    message="The disk of the service is full. Nothing was changed; try again when its operator has made room.",
+    retry_after=60,
+)
 _NOTHING: Final = "Nothing was changed."
 _NOT_SURE: Final = (
     "The commit was not confirmed: the change may or may not have happened. "
@@ -64,6 +70,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.ScopeRequiredError: Reply(403, "scope_required", ("scope",)),
     api.CrossSiteError: Reply(403, "cross_site"),
     api.NotSignedInHereError: Reply(404, "not_signed_in"),
+    api.LeavingError: Reply(409, "leaving"),
     api.TokenNotFoundError: Reply(404, "not_found"),
     api.SignInUnavailableError: Reply(404, "sign_in_unavailable"),
     api.NotAConfidentialClientError: Reply(404, "not_found"),
@@ -111,6 +118,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
         message="The media store does not answer. Nothing was changed; try again in a moment.",
         retry_after=2,
     ),
+    storage.DiskFullError: FULL,
     # People.
     identity.IdentityError: INTERNAL,
     identity.UnknownIdentityError: Reply(401, "bad_credentials"),
@@ -182,7 +190,9 @@ FRAMEWORK_CODES: Final = {
 
 
 def reply_for(error: BaseException) -> Reply:
-    """Find how an error is answered: by its class, else by the nearest one above it."""
+    """Find how an error is answered: by its class, else by the nearest one above it; a full database is told apart."""
+    if isinstance(error, DBAPIError) and store.is_full(error):
+        return FULL
     kinds = [kind for kind in type(error).__mro__ if issubclass(kind, Exception)]
     return next((REPLIES[kind] for kind in kinds if kind in REPLIES), INTERNAL)
 

@@ -9,6 +9,7 @@ LOCK_NOT_AVAILABLE: Final = "55P03"
 UNIQUE_VIOLATION: Final = "23505"
 SERIALIZATION_FAILURE: Final = "40001"
 DEADLOCK_DETECTED: Final = "40P01"
+DISK_FULL: Final = "53100"
 
 
 class EventStoreError(Exception):
@@ -64,6 +65,12 @@ def sqlstate(error: BaseException | None) -> str | None:
         return None
     state: str | None = getattr(error.orig, "sqlstate", None)
     return state
+
+
+def is_full(error: DBAPIError) -> bool:
+    """Whether the database has no room to write in."""
+    sqlite_name = getattr(error.orig, "sqlite_errorname", None)
+    return sqlstate(error) == DISK_FULL or sqlite_name == "SQLITE_FULL"
 
 
 def is_duplicate(error: DBAPIError) -> bool:

@@ -3,6 +3,7 @@
 import click
 
 from service.cli_adopt import adopt
+from service.cli_doctor import doctor
 from service.cli_keys import oauth_key, reseal
 from service.cli_log import history, migrate, rebuild, verify
 from service.cli_media import verify_media
@@ -28,6 +29,6 @@ verify.add_command(verify_pds)
 verify.add_command(verify_media)
 for command in (
     *(serve, relay, migrate, rebuild, verify, history, export, import_, adopt, oauth_key, reseal),
-    *(plan, apply, recovered, redrive, pause, resume),
+    *(plan, apply, recovered, redrive, pause, resume, doctor),
 ):
     main.add_command(command)

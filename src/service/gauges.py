@@ -38,8 +38,8 @@ def gauges(log: EventLog) -> Iterator[GaugeMetricFamily]:
     yield _lag(log)
 
 
-def _oldest(connection: Connection, now: datetime) -> GaugeMetricFamily:
-    """Tell the age of the oldest change that waits for nothing but the relay."""
+def oldest_pending(connection: Connection) -> dict[str, datetime]:
+    """Give when the oldest change was made that waits for nothing but the relay, by class of work."""
     rows = connection.execute(
         select(CLASS.label("work"), func.min(history.c.at))
         .select_from(TARGETS_AT_WORK)
@@ -47,7 +47,12 @@ def _oldest(connection: Connection, now: datetime) -> GaugeMetricFamily:
         .where(is_open(), STATE == PENDING, history.c.touches_record, history.c.position > target.acked_gen)
         .group_by("work")
     )
-    since = dict(rows.all())
+    return dict(rows.all())
+
+
+def _oldest(connection: Connection, now: datetime) -> GaugeMetricFamily:
+    """Tell the age of that."""
+    since = oldest_pending(connection)
     found = GaugeMetricFamily(
         "mirror_oldest_pending_seconds",
         "Age of the oldest change that the relay has still to deliver.",

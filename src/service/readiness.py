@@ -1,6 +1,7 @@
 """Whether this process may work on its database: the schema and every projection are of its own version."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from sqlalchemy import exists, select
 from sqlalchemy.exc import DBAPIError
@@ -12,6 +13,9 @@ from eventstore.projection import Projection
 from eventstore.schema import projection_state
 from eventstore.unit_of_work import EventLog
 from service.migrate import OutdatedSchemaError, require_schema
+from storage import room
+from storage.errors import StoreUnavailableError
+from storage.room import free_bytes
 
 
 def outdated(log: EventLog) -> Sequence[Projection]:
@@ -30,14 +34,19 @@ def require_ready(log: EventLog) -> None:
         raise OutdatedProjectionError(projection.name)
 
 
-def why_not_ready(log: EventLog) -> str | None:
-    """Say what is wrong, for whoever asks now and then."""
+def why_not_ready(log: EventLog, folders: Sequence[Path] = ()) -> str | None:
+    """Say what is wrong, for whoever asks now and then: of the database, or of the disks that these folders lie on."""
     try:
         require_ready(log)
+        for folder in folders:
+            if free_bytes(folder) < room.LEAST_FREE:
+                return f"the disk of {folder} is full: make room"
     except (OutdatedSchemaError, EventStoreError) as error:
         return str(error)
     except (DBAPIError, PoolTimeoutError):
         return "the database does not answer"
+    except StoreUnavailableError as error:
+        return str(error)
     return None
 
 

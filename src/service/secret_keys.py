@@ -18,6 +18,12 @@ def secret_keys(settings: Settings) -> list[str]:
     return _kept(settings.data / "secret_keys", lambda: secrets.token_hex(32)).split()
 
 
+def known_secret_keys(settings: Settings) -> list[str]:
+    """Give the same, and make none."""
+    made = settings.data / "secret_keys"
+    return secret_keys(settings) if settings.secret_keys or made.exists() else []
+
+
 def oauth_keys(settings: Settings) -> tuple[SigningKey, ...]:
     """Give the keys that the OAuth client signs with: of the settings, else of `DATA/oauth_keys`; none over http."""
     if not settings.base_url.startswith("https:"):

@@ -168,6 +168,16 @@ class Settings(BaseSettings):
         """Whether the database is a file of ours."""
         return self.database_url.startswith("sqlite:")
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Give the folders that are written to on this machine."""
+        folders = [self.data]
+        if self.media.startswith("disk:"):
+            folders.append(Path(self.media.removeprefix("disk:")))
+        if self.is_sqlite:
+            folders.append(Path(str(make_url(self.database_url).database)).parent)
+        return tuple(dict.fromkeys(folders))
+
     @field_validator("database_url")
     @classmethod
     def _database(cls, value: str, info: ValidationInfo) -> str:

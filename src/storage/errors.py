@@ -67,3 +67,7 @@ class RangeOutsideError(StorageError):
 
 class StoreUnavailableError(StorageError):
     """The store cannot be reached or does not answer as it should."""
+
+
+class DiskFullError(StoreUnavailableError):
+    """The disk takes no more."""

@@ -1,0 +1,195 @@
+"""What the doctor looks at in the database: schema, read models, restores, keys, accounts, records, scans."""
+
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import Connection, func, select
+
+from eventstore.incarnation import newest_issued, restored_because
+from eventstore.unit_of_work import EventLog
+from identity.errors import SealBrokenError
+from identity.seal import Seal
+from identity.session_rows import PURPOSE, pds_session
+from outbox.observe_only import observed_accounts
+from outbox.overview import LANE_STATE, LANES_OF_HOSTS
+from outbox.status import PENDING, REJECTED, STATE, TARGETS_AT_WORK
+from outbox.tables import PAST, delivery_attempt, mirror_lane, repo_scan
+from outbox.targets import AUTH_REQUIRED, READY
+from outbox.verdict import Kind
+from service.doctor import Checks, fail, ok, warn
+from service.gauges import oldest_pending
+from service.migrate import newest, revision_of
+from service.newest_seen import file_of, read_newest
+from service.readiness import outdated
+from service.secret_keys import known_secret_keys
+from service.settings import Settings
+
+PENDING_TOO_LONG: Final = timedelta(minutes=5)
+RECENTLY: Final = timedelta(hours=1)
+PARKED_SHARE: Final = 0.05
+FAILED_SHARE: Final = 0.5
+SCANS_LATE: Final = 3
+"""So many times its interval after its last scan, a repo should have been looked through again."""
+WELL: Final = (Kind.DONE.value, Kind.READ_BACK.value)
+
+
+def schema(log: EventLog) -> Checks:
+    """Look at the schema and who made the read models."""
+    revision = revision_of(log.database)
+    if revision != newest():
+        yield fail(
+            "schema", f"{revision or 'empty'}, and this version needs {newest()}", "run `mastertape migrate`"
+        )
+        return
+    yield ok("schema", f"{revision}")
+    if stale := outdated(log):
+        names = ", ".join(each.name for each in stale)
+        yield fail("read models", f"made by another version: {names}", "run `mastertape rebuild`")
+    else:
+        yield ok("read models", "made by this version")
+
+
+def restores(log: EventLog, settings: Settings) -> Checks:
+    """Look whether the database was put back to an earlier point."""
+    seen = read_newest(file_of(settings))
+    with log.database.read() as connection:
+        because, waiting = restored_because(connection), observed_accounts(connection)
+        issued = newest_issued(connection)
+    if because is not None or issued < seen:
+        found = because or f"the log ends before position {seen}, which was seen in it"
+        yield fail("restore", f"{found}; nothing is sent to any PDS", "run `mastertape recovered`")
+    elif waiting:
+        yield warn(
+            "restore",
+            f"{waiting} accounts wait to be looked at; nothing is sent for them",
+            "run `mastertape verify pds`",
+        )
+    else:
+        yield ok("restore", "the database is the one that was known")
+
+
+def keys(log: EventLog, settings: Settings) -> Checks:
+    """Look whether what is sealed opens."""
+    with log.database.read() as connection:
+        sealed = connection.execute(
+            select(pds_session.c.did, pds_session.c.sealed).where(pds_session.c.sealed.is_not(None))
+        ).all()
+    known = known_secret_keys(settings)
+    if not known:
+        if sealed:
+            yield fail("keys", f"there are none, and {len(sealed)} logins are sealed", "put SECRET_KEYS back")
+        else:
+            yield ok("keys", "none yet: the first start makes them")
+        return
+    seal = Seal(known)
+    shut = sum(not _opens(seal, row.did, row.sealed) for row in sealed)
+    old = sum(not seal.is_current(row.sealed) for row in sealed) - shut
+    if shut:
+        yield fail(
+            "keys",
+            f"{shut} of {len(sealed)} logins do not open",
+            "put the key that is missing back into SECRET_KEYS",
+        )
+    elif old:
+        yield warn(
+            "keys",
+            f"{old} of {len(sealed)} logins are sealed with an older key",
+            "keep it until they are renewed",
+        )
+    else:
+        yield ok("keys", f"they open all {len(sealed)} logins")
+
+
+def accounts(log: EventLog) -> Checks:
+    """Look at what accounts wait for."""
+    with log.database.read() as connection:
+        states = dict(
+            connection.execute(
+                select(LANE_STATE.label("mirror_state"), func.count(mirror_lane.c.did))
+                .select_from(LANES_OF_HOSTS)
+                .where(mirror_lane.c.host != "")
+                .group_by("mirror_state")
+            ).all()
+        )
+    total = sum(states.values())
+    others = {state: count for state, count in states.items() if state != READY}
+    said = ", ".join(f"{count} {state}" for state, count in sorted(others.items())) or "all at work"
+    if others and states.get(AUTH_REQUIRED, 0) > PARKED_SHARE * total:
+        yield warn(
+            "accounts",
+            f"{total}: {said}",
+            "many wait for a sign-in: look at `GET /ops/lanes?state=auth_required`",
+        )
+    else:
+        yield ok("accounts", f"{total}: {said}")
+
+
+def records(log: EventLog) -> Checks:
+    """Look at what is still to be delivered, and what is not taken."""
+    with log.database.read() as connection:
+        now = log.database.now(connection)
+        since = min(oldest_pending(connection).values(), default=None)
+        states = dict(
+            connection.execute(
+                select(STATE.label("mirror_state"), func.count())
+                .select_from(TARGETS_AT_WORK)
+                .group_by("mirror_state")
+            ).all()
+        )
+        failed, attempts = _attempts(connection, now - RECENTLY)
+    age = now - since if since is not None else timedelta()
+    waiting = f"{states.get(PENDING, 0)} pending, the oldest for {age.total_seconds():.0f} s"
+    if age > PENDING_TOO_LONG:
+        yield warn("records", waiting, "is a relay running? `GET /ops/hosts` tells of hosts that are away")
+    else:
+        yield ok("records", waiting)
+    if rejected := states.get(REJECTED, 0):
+        yield warn(
+            "rejected",
+            f"{rejected} records",
+            "`GET /ops/failures` says why; `mastertape redrive` tries again",
+        )
+    share = f"{failed} of {attempts} attempts of the last hour failed"
+    if attempts and failed > FAILED_SHARE * attempts:
+        yield warn("failures", share, "`GET /ops/failures` and `GET /ops/hosts` say where")
+    else:
+        yield ok("failures", share)
+
+
+def scans(log: EventLog, settings: Settings) -> Checks:
+    """Look when the records were last compared with the PDSes."""
+    with log.database.read() as connection:
+        now = log.database.now(connection)
+        row = connection.execute(
+            select(
+                func.count().label("repos"),
+                func.min(repo_scan.c.scanned_at).label("oldest"),
+                func.coalesce(func.sum(repo_scan.c.found), 0).label("found"),
+                func.count(repo_scan.c.problem).label("unread"),
+            ).where(repo_scan.c.scanned_at > PAST)
+        ).one()
+    if not row.repos:
+        yield ok("drift", "no repo was looked through yet")
+        return
+    found = f"{row.repos} repos, the oldest look at {row.oldest:%Y-%m-%d %H:%M}; {row.found} records differed, {row.unread} repos not read"
+    if row.oldest < now - SCANS_LATE * timedelta(minutes=settings.scan_minutes) or row.found or row.unread:
+        yield warn("drift", found, "run `mastertape verify pds`")
+    else:
+        yield ok("drift", found)
+
+
+def _opens(seal: Seal, did: str, sealed: bytes) -> bool:
+    try:
+        seal.open(sealed, purpose=PURPOSE, did=did)
+    except SealBrokenError:
+        return False
+    return True
+
+
+def _attempts(connection: Connection, since: object) -> tuple[int, int]:
+    attempt = delivery_attempt.c
+    rows = connection.execute(
+        select(attempt.outcome, func.count()).where(attempt.ended_at > since).group_by(attempt.outcome)
+    )
+    counts = dict(rows.all())
+    return sum(count for outcome, count in counts.items() if outcome not in WELL), sum(counts.values())

@@ -1,0 +1,153 @@
+"""What the doctor finds, and that it goes on whatever is broken."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import insert, text
+
+from devpds.server import DevPds, free_port
+from eventstore.incarnation import notice
+from identity.seal import Seal
+from identity.session_rows import PURPOSE, SessionKind, pds_session
+from outbox.lanes import park_lane, resume_lane
+from service.bootstrap import Application
+from service.cli import main
+from service.settings import PREFIX
+from storage import room
+from tests.dsl import ALICE
+
+Look = Callable[..., dict[str, tuple[str, str]]]
+
+
+@pytest.fixture
+def look(tape: Application, monkeypatch: pytest.MonkeyPatch) -> Look:
+    """Have the doctor look at a service with a track; gives state and text by name, and checks the exit code."""
+
+    def looked(**settings: object) -> dict[str, tuple[str, str]]:
+        given = {"DATA": tape.settings.data, "DATABASE_URL": tape.settings.database_url, **settings}
+        for name, value in given.items():
+            monkeypatch.setenv(PREFIX + name, str(value))
+        ended = CliRunner().invoke(main, ["doctor", "--json"])
+        assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exception
+        checks = json.loads(ended.stdout)["checks"]
+        assert ended.exit_code == any(check["state"] == "fail" for check in checks)
+        assert all(check["to_do"] for check in checks if check["state"] != "ok")
+        return {check["name"]: (check["state"], f"{check['found']}: {check['to_do']}") for check in checks}
+
+    return looked
+
+
+def test_a_service_that_is_well_is_told_so(look: Look) -> None:
+    assert {state for state, _ in look().values()} == {"ok"}
+
+
+def test_people_read_lines(tape: Application, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}DATA", str(tape.settings.data))
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
+    said = CliRunner().invoke(main, ["doctor"])
+    assert said.exit_code == 0
+    assert "ok    schema: " in said.output
+
+
+def test_a_setting_that_makes_no_sense(look: Look) -> None:
+    assert look(PORTT=1)["settings"][0] == "fail"
+
+
+def test_with_the_database_away_the_store_is_looked_at_all_the_same(look: Look) -> None:
+    found = look(DATABASE_URL="postgresql://a:hush@127.0.0.1:1/x")
+    assert found["database"][0] == "fail"
+    assert "hush" not in found["database"][1]
+    assert found["media store"][0] == "ok"
+
+
+def test_with_no_database_yet_none_is_made(look: Look, tmp_path: Path) -> None:
+    assert look(DATABASE_URL=f"sqlite:///{tmp_path / 'none.db'}")["database"][0] == "fail"
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_with_the_store_away_the_database_is_looked_at_all_the_same(
+    look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    found = look(MEDIA="s3:bucket", S3_ENDPOINT=f"http://127.0.0.1:{free_port()}")
+    assert (found["media store"][0], found["schema"][0]) == ("fail", "ok")
+
+
+def test_an_empty_database_and_read_models_of_another_version(look: Look, tape: Application) -> None:
+    with tape.database.write() as connection:
+        connection.execute(text("update projection_state set fingerprint = 'older' where name = 'tracks'"))
+    assert look()["read models"] == ("fail", "made by another version: tracks: run `mastertape rebuild`")
+    with tape.database.write() as connection:
+        connection.execute(text("delete from alembic_version"))
+    assert look()["schema"][0] == "fail"
+
+
+def test_a_restored_database_and_accounts_that_wait_for_a_look(look: Look, tape: Application) -> None:
+    with tape.database.write() as connection:
+        connection.execute(text("insert into observed_account values ('did:plc:a')"))
+    assert look()["restore"][0] == "warn"
+    notice(tape.database, "somebody says so")
+    state, said = look()["restore"]
+    assert (state, "run `mastertape recovered`" in said) == ("fail", True)
+
+
+def test_a_log_that_ends_before_what_was_seen_of_it(look: Look, tape: Application) -> None:
+    (tape.settings.data / "newest_position").write_text("99\n")
+    assert look()["restore"][0] == "fail"
+
+
+def test_logins_that_do_not_open(look: Look, tape: Application) -> None:
+    old, new = "o" * 40, "n" * 40
+    sealed = Seal([old]).seal(b"tokens", purpose=PURPOSE, did=ALICE)
+    with tape.database.write() as connection:
+        connection.execute(
+            insert(pds_session).values(
+                did=ALICE, kind=SessionKind.OAUTH.value, pds_url="", sealed=sealed, scope="", generation=1,
+                status="active", updated_at=tape.database.now(connection),
+            )
+        )  # fmt: skip
+    assert look(SECRET_KEYS=new)["keys"][0] == "fail"
+    assert look(SECRET_KEYS=f"{new},{old}")["keys"][0] == "warn"
+    assert look(SECRET_KEYS=f"{old},{new}")["keys"][0] == "ok"
+
+
+def test_accounts_that_wait_for_a_sign_in_and_a_host_that_is_away(look: Look, tape: Application) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with tape.database.write() as connection:
+        resume_lane(connection, ALICE, nowhere, tape.database.now(connection))
+        park_lane(connection, ALICE)
+    found = look(DEV_ORIGINS=nowhere)
+    assert found["accounts"] == ("warn", found["accounts"][1])
+    assert "1 auth_required" in found["accounts"][1]
+    assert found[f"PDS {nowhere}"][0] == "warn"
+
+
+@pytest.mark.pds
+def test_a_pds_that_answers_says_what_time_it_is(look: Look, tape: Application, pds: DevPds) -> None:
+    pds.start()
+    did = pds.plc and ALICE
+    with tape.database.write() as connection:
+        resume_lane(connection, did, pds.url, tape.database.now(connection))
+    found = look(DEV_ORIGINS=pds.url, PLC_URL=pds.plc_url)
+    assert found[f"PDS {pds.url}"] == ("ok", "answers: ")
+    assert found[f"clock of {pds.url}"][0] == "ok"
+    assert found["directory"][0] == "warn"  # nobody made this account
+
+
+def test_changes_that_nobody_delivers(look: Look, tape: Application) -> None:
+    with tape.database.write() as connection:
+        resume_lane(connection, ALICE, "http://127.0.0.1:1", tape.database.now(connection))
+        connection.execute(text("update history set at = '2020-01-01 00:00:00.000000'"))
+    state, said = look(DEV_ORIGINS="http://127.0.0.1:1")["records"]
+    assert (state, "is a relay running?" in said) == ("warn", True)
+
+
+def test_a_disk_without_room(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "LITTLE_FREE", 2**60)
+    assert any(state == "warn" and name.startswith("disk of") for name, (state, _) in look().items())
+    monkeypatch.setattr(room, "LEAST_FREE", 2**60)
+    assert any(state == "fail" and name.startswith("disk of") for name, (state, _) in look().items())
