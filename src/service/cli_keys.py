@@ -4,9 +4,8 @@ import click
 
 from identity.resealing import reseal as reseal_logins
 from identity.seal import Seal
-from service.bootstrap import open_log
+from service.cli_log import the_log
 from service.output import as_json, bar, say_json
-from service.readiness import require_ready
 from service.secret_keys import new_oauth_keys, secret_keys
 from service.settings import load
 
@@ -21,11 +20,9 @@ def oauth_key() -> None:
 @as_json
 def reseal(as_json: bool) -> None:
     """Seal every login with the first of SECRET_KEYS, so that the others can be taken away."""
-    settings = load()
-    log = open_log(settings)
-    require_ready(log)
-    with bar("sealing") as progress:
-        done = reseal_logins(log.database, Seal(secret_keys(settings)), progress=progress)
+    seal = Seal(secret_keys(load()))
+    with the_log() as log, bar("sealing") as progress:
+        done = reseal_logins(log.database, seal, progress=progress)
     if as_json:
         say_json(vars(done))
     else:
