@@ -1,6 +1,7 @@
-"""After a new key came first in SECRET_KEYS: every login sealed with it, so that the older keys can go."""
+"""Changing keys: every login sealed with the first of SECRET_KEYS, and which of OAUTH_KEYS logins need still."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Row, select, update
@@ -9,6 +10,7 @@ from eventstore.database import Database
 from identity.errors import SealBrokenError
 from identity.seal import Seal
 from identity.session_rows import PURPOSE, pds_session
+from identity.tokens import Tokens
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,7 @@ class Resealed:
 
 def reseal(database: Database, seal: Seal, *, progress: Callable[[int, int], None] | None = None) -> Resealed:
     """Seal each login with the newest key; a login that is renewed meanwhile is as it is then."""
-    held = pds_session.c
-    with database.read() as connection:
-        rows = connection.execute(
-            select(held.did, held.generation, held.sealed).where(held.sealed.is_not(None))
-        ).all()
+    rows = _logins(database)
     resealed = lost = 0
     for number, row in enumerate(rows, start=1):
         if not seal.is_current(row.sealed):
@@ -37,6 +35,21 @@ def reseal(database: Database, seal: Seal, *, progress: Callable[[int, int], Non
         if progress is not None:
             progress(number, len(rows))
     return Resealed(len(rows), resealed, lost)
+
+
+def logins_by_oauth_key(database: Database, seal: Seal) -> Counter[str]:
+    """Count the logins that began with each of OAUTH_KEYS, by its kid: without it they cannot be renewed."""
+    opened = (seal.open(row.sealed, purpose=PURPOSE, did=row.did) for row in _logins(database))
+    grants = (Tokens.from_bytes(each, "", None).grant for each in opened)
+    return Counter(grant.kid for grant in grants if grant is not None and grant.kid is not None)
+
+
+def _logins(database: Database) -> Sequence[Row[tuple[str, int, bytes]]]:
+    held = pds_session.c
+    with database.read() as connection:
+        return connection.execute(
+            select(held.did, held.generation, held.sealed).where(held.sealed.is_not(None))
+        ).all()
 
 
 def _reseal(database: Database, seal: Seal, row: Row[tuple[str, int, bytes]]) -> int:

@@ -2,6 +2,7 @@
 
 import click
 
+from identity.resealing import logins_by_oauth_key
 from identity.resealing import reseal as reseal_logins
 from identity.seal import Seal
 from service.cli_log import the_log
@@ -11,9 +12,16 @@ from service.settings import load
 
 
 @click.command("oauth-key")
-def oauth_key() -> None:
+@click.option("--in-use", is_flag=True, help="Count the logins of each key instead: without it they end.")
+def oauth_key(in_use: bool) -> None:
     """Print a new private key, as a value for OAUTH_KEYS."""
-    click.echo(new_oauth_keys())
+    if not in_use:
+        click.echo(new_oauth_keys())
+        return
+    seal = Seal(secret_keys(load()))
+    with the_log() as log:
+        for kid, count in logins_by_oauth_key(log.database, seal).items():
+            click.echo(f"{kid}  {count}")
 
 
 @click.command()

@@ -4,7 +4,9 @@ Run by test_oauth_production.py in an internet of its own: `python -m tests.serv
 """
 
 import json
+import os
 import ssl
+import subprocess
 import sys
 import time
 from contextlib import ExitStack
@@ -22,6 +24,7 @@ from tests.e2e.visitor import Visitor
 from tests.servers.atproto import PdsAccount
 from tests.servers.browser import launched
 from tests.servers.internet import Internet
+from tests.service.process import MASTERTAPE
 
 PDS, TAPE = "pds.example.org", "tape.mastertape-story.org"  # a PDS refuses clients under example.org
 BASE_URL = f"https://{TAPE}"
@@ -74,6 +77,21 @@ class Production:
         self.service.url = f"http://127.0.0.1:{self.service.port}"
         self.service.start()
 
+    def logins_by_key(self):
+        """What an operator asks before a key goes."""
+        settings = self.settings | {
+            "MASTERTAPE_DATA": str(self.folder / "data"),
+            "MASTERTAPE_OAUTH_KEYS": json.dumps(self.keys),
+        }
+        said = subprocess.run(
+            [MASTERTAPE, "oauth-key", "--in-use"],
+            env=os.environ | settings,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return {kid: int(count) for kid, count in map(str.split, said.stdout.splitlines())}
+
     def account(self, name):
         handle, password = f"{name}.{PDS}", "let me in"
         return PdsAccount(self.pds.create_account(handle, password), handle, password, "")
@@ -119,6 +137,10 @@ def a_program(production):
     assert artist.agreed()["title"] == "Renewed With The Old Key"
     assert artist.client.http.post("/me/disconnect").json()["revoked"] is True
     artist.client.signs_in(account)  # with the key that is first now
+    assert production.logins_by_key() == {production.keys[0]["kid"]: 1}, "the old key may go"
+    del production.keys[1]
+    production.serves()
+    production.expire(account)
     artist.edits(title="Again")
     assert artist.agreed()["title"] == "Again"
     artist.client.http.close()
