@@ -9,7 +9,6 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from identity.session_calls import create_session
 from identity.session_rows import SessionKind, SessionRows, pds_session
 from identity.tokens import Tokens
 from tests.identity.conftest import KEY
@@ -89,21 +88,6 @@ def test_three_processes_with_ten_refreshes_each_refresh_no_more_than_needed(dat
         assert race(database, origin, DID) == ["all good\n"] * PROCESSES
     assert not a_second_one.is_set()
     assert fake.refreshes == ROUNDS
-    assert generation(database) == ROUNDS + 1
-
-
-@pytest.mark.pds
-def test_three_processes_keep_a_real_session_alive(database, seal, hooks, pds, pds_account):
-    import asyncio
-
-    import httpx
-
-    async def sign_in():
-        async with httpx.AsyncClient() as http:
-            return await create_session(http, pds.url, pds_account.did, SecretStr(pds_account.app_password))
-
-    keep(database, seal, hooks, pds_account.did, pds.url, tokens=asyncio.run(sign_in()).tokens)
-    assert race(database, pds.url, pds_account.did) == ["all good\n"] * PROCESSES
     assert generation(database) == ROUNDS + 1
 
 
