@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from service import events_page, http_page
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -22,8 +24,9 @@ def test_the_page_of_routes_is_the_one_that_the_api_gives() -> None:
     assert (DOCS / "http.md").read_text() == http_page.page()
 
 
-def test_every_test_that_the_architecture_names_exists() -> None:
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (DOCS / "architecture.md").read_text())
+@pytest.mark.parametrize("page", ["architecture.md", "security.md"])
+def test_every_test_that_a_promise_names_exists(page: str) -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (DOCS / page).read_text())
     assert len(named) > 10
     for path, name in named:
         assert f"def {name}(" in (DOCS.parent / path).read_text(), f"{path}::{name}"
