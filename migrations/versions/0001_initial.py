@@ -326,6 +326,23 @@ def create_outbox() -> None:
         sqlite_where=sa.text("former = 0"),
         postgresql_where=sa.text("NOT former"),
     )
+    concerns_relay = sa.text("desired_gen > acked_gen OR look_at < '9999-01-01 00:00:00.000000'")
+    op.create_index(
+        "ix_mirror_target_open",
+        "mirror_target",
+        ["did"],
+        unique=False,
+        sqlite_where=concerns_relay,
+        postgresql_where=concerns_relay,
+    )
+    op.create_index(
+        "ix_mirror_target_troubled",
+        "mirror_target",
+        ["track_id"],
+        unique=False,
+        sqlite_where=sa.text("state IN ('rejected', 'backoff', 'held') OR detached = 1"),
+        postgresql_where=sa.text("state IN ('rejected', 'backoff', 'held') OR detached"),
+    )
     op.create_table(
         "blob_job",
         sa.Column("did", sa.Text(), nullable=False),
@@ -351,6 +368,14 @@ def create_outbox() -> None:
         ),
         sa.Column("lease_epoch", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.PrimaryKeyConstraint("did", "track_id", name=op.f("pk_blob_job")),
+    )
+    op.create_index(
+        "ix_blob_job_failed",
+        "blob_job",
+        ["track_id"],
+        unique=False,
+        sqlite_where=sa.text("attempts > 0"),
+        postgresql_where=sa.text("attempts > 0"),
     )
     op.create_table(
         "repo_scan",

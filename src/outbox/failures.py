@@ -2,20 +2,25 @@
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, case, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, or_, select, union
 
 from outbox.status import BLOB_WANTED, IS_ACKED, IS_CURRENT, REASON, STATE, TARGETS_AT_WORK
-from outbox.tables import blob_job, mirror_lane, mirror_target
+from outbox.tables import HAS_FAILED, IS_TROUBLED, blob_job, mirror_lane, mirror_target
 from outbox.targets import HELD
 
 target: Final = mirror_target.c
 
-RETRIABLE: Final = or_(
+_troubled: Final = select(target.track_id).where(IS_TROUBLED).subquery()
+_failed: Final = select(blob_job.c.track_id).where(HAS_FAILED).subquery()
+IN_QUESTION: Final = target.track_id.in_(union(select(_troubled), select(_failed)))
+"""Whether a record can be one of those; it is told from indexes, whatever number of records there are."""
+_CAN_BE_TRIED: Final = or_(
     and_(~IS_ACKED, IS_CURRENT, target.state.in_(("rejected", "backoff"))),
     and_(BLOB_WANTED, blob_job.c.attempts > 0),
 )
+RETRIABLE: Final = and_(IN_QUESTION, _CAN_BE_TRIED)
 """Whether another try may help; the others wait for a person, or have their own time to be tried again."""
-FAILING: Final = or_(RETRIABLE, target.state == HELD, target.detached)
+FAILING: Final = and_(IN_QUESTION, or_(_CAN_BE_TRIED, target.state == HELD, target.detached))
 PLACE: Final = 2 * target.track_id + case((target.former, 1), else_=0)
 """By track; what its record has left elsewhere comes after the record."""
 

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, sel
 
 from eventstore.database import Database
 from outbox.lanes import change_lane, is_backfill, is_open, lane_columns, target_columns, target_due_at
-from outbox.tables import NEVER, PAST, blob_job, mirror_lane, mirror_target
+from outbox.tables import CONCERNS_RELAY, NEVER, PAST, blob_job, mirror_lane, mirror_target
 
 
 def wake_forgotten(database: Database) -> list[str]:
@@ -47,7 +47,7 @@ def _asleep() -> Select[str]:
 
 def _waits(which: ColumnElement[bool]) -> ColumnElement[bool]:
     due = or_(target_due_at() < NEVER, and_(is_open(), _waits_in_vain()))
-    return exists().where(target_columns.did == lane_columns.did, which, due)
+    return exists().where(target_columns.did == lane_columns.did, CONCERNS_RELAY, which, due)
 
 
 def _waits_in_vain() -> ColumnElement[bool]:

@@ -32,7 +32,7 @@ from eventstore.append import insert_of
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
 from outbox.backoff import backoff
-from outbox.tables import NEVER, PAST, blob_job, mirror_lane, mirror_target, pds_host
+from outbox.tables import CONCERNS_RELAY, NEVER, PAST, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.targets import AUTH_REQUIRED, DELETE, HELD, READY
 
 lane_columns: Final = mirror_lane.c
@@ -173,7 +173,7 @@ _LOCK: Final = (
 )
 _EARLIEST: Final = select(
     func.min(case((~is_backfill(), target_due_at()))), func.min(case((is_backfill(), target_due_at())))
-).where(target_columns.did == bindparam("did"))
+).where(target_columns.did == bindparam("did"), CONCERNS_RELAY)
 _CHANGE: Final = update(mirror_lane).where(lane_columns.did == bindparam("of_did"))
 
 
@@ -227,6 +227,6 @@ def _resuming(dialect: str) -> list[Executable]:
     return [
         known_host.on_conflict_do_nothing(),  # no lock: a sign-in that hangs stops no claim
         lane,
-        update(mirror_target).where(target_columns.did == did).values(not_before=PAST),
+        update(mirror_target).where(target_columns.did == did, CONCERNS_RELAY).values(not_before=PAST),
         update(blob_job).where(blob_job.c.did == did).values(not_before=PAST, lease_owner=None),
     ]

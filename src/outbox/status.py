@@ -5,14 +5,27 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, case, false, func, literal, null, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+)
 
+from eventstore.schema import UtcDateTime
 from outbox.journal import ACKING, CANCELLED
 from outbox.lanes import later
 from outbox.observe_only import is_observed
 from outbox.parking import PROBED
 from outbox.pds import RecordKey
-from outbox.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
+from outbox.tables import PAST, blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
 from outbox.targets import DELETE, HELD, READY
 from outbox.verdict import Kind
 
@@ -83,6 +96,25 @@ IS_CURRENT: Final = target.failed_gen >= target.desired_gen
 BLOB_WANTED: Final = func.coalesce(blob_job.c.requested | blob_job.c.again, false())
 IS_PAUSED: Final = lane.paused | func.coalesce(host.paused, false())
 WAITS_FOR_SUCCESSOR: Final = and_(target.former, target.cleared_gen < target.desired_gen)
+
+
+def _told_of_host(name: str) -> ColumnElement[datetime]:
+    return func.coalesce(host[name], literal(PAST, UtcDateTime()))
+
+
+_CAN_WAIT: Final = (lane.backfill_after, _told_of_host("backfill_after"))
+PACED_UNTIL: Final = later(
+    lane.paced_until,
+    _told_of_host("paced_until"),
+    case((target.backfill, later(*_CAN_WAIT)), else_=literal(PAST, UtcDateTime())),
+)
+WAITS_UNTIL: Final = later(lane.not_before, _told_of_host("retry_at"), PACED_UNTIL)
+"""When the lane may be claimed, as far as it, its host and what PDSes told of their limits go."""
+IS_HELD_UP: Final = and_(
+    lane.lease_owner.is_(None),
+    case((target.backfill, lane.backfill_at), else_=lane.due_at) < WAITS_UNTIL,
+)
+"""Whether it was due already and nobody could come: that time is over as soon as somebody has."""
 RULES: Final = (
     (and_(target.state == HELD, target.desired_op != DELETE), HELD, target.reason),
     (and_(target.state == HELD, target.former, IS_CURRENT), HELD, target.reason),
@@ -95,6 +127,8 @@ RULES: Final = (
     (is_observed(), PARKED, literal(OBSERVED)),
     (IS_ACKED, PENDING, literal("blob")),
     (and_(IS_CURRENT, target.reason.is_not(None)), PENDING, target.reason),
+    (and_(IS_HELD_UP, PACED_UNTIL >= WAITS_UNTIL), PENDING, literal("paced")),
+    (IS_HELD_UP, PENDING, literal("backoff")),
 )
 """The waiting states go before `delivered`: what was seen elsewhere counts, acknowledged or not."""
 STATE: Final = case(*((holds, state) for holds, state, _ in RULES), else_=PENDING)
@@ -113,7 +147,7 @@ MIRRORS: Final = (
         mirror_target,
         STATE.label("mirror_state"),
         REASON.label("mirror_reason"),
-        later(lane.not_before, lane.paced_until).label("lane_not_before"),
+        WAITS_UNTIL.label("waits_until"),
         lane.probe_at.label("lane_probe_at"),
         blob_job.c.last_error.label("blob_error"),
     )
@@ -168,7 +202,8 @@ def _next_attempt_at(row: Any, state: str, reason: str | None) -> datetime | Non
     """Give when something is tried again, where a time will bring that: a parked account is looked at."""
     at: datetime | None = None
     if state == PENDING and reason in DATED:
-        at = max(row.not_before, row.lane_not_before)
+        is_of_newest = row.failed_gen >= row.desired_gen
+        at = max(row.not_before, row.waits_until) if is_of_newest else row.waits_until
     elif state == PARKED and reason in PROBED:
         at = row.lane_probe_at
     return at
@@ -233,7 +268,7 @@ ACKS: Final = (
     .order_by(attempt.outcome == Kind.DONE.value, target.former.desc(), attempt.rev.is_not(None), attempt.id)
 )
 """The last one tells of its generation: the record where it is, rather than the end of what it has left."""
-LANE: Final = select(mirror_lane).where(lane.did == bindparam("of_did"))
+WORKS: Final = select(lane.did).where(lane.did == bindparam("of_did"), lane.state == READY, ~lane.paused)
 ATTEMPTS: Final = (
     select(delivery_attempt)
     .select_from(OF_TRACK)
@@ -261,12 +296,6 @@ def attempts_of(connection: Connection, track_id: int, *, limit: int = 50) -> Se
     return connection.execute(ATTEMPTS, {"track_id": track_id, "limit": limit}).all()
 
 
-def lane_of(connection: Connection, did: str) -> Any | None:
-    """Give the account's lane, as a row of mirror_lane."""
-    return connection.execute(LANE, {"of_did": did}).one_or_none()
-
-
 def is_signed_in(connection: Connection, did: str) -> bool:
     """Whether the account's lane can work."""
-    row = lane_of(connection, did)
-    return row is not None and row.state == READY and not row.paused
+    return connection.scalar(WORKS, {"of_did": did}) is not None

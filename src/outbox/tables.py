@@ -16,6 +16,8 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    literal_column,
+    or_,
     text,
 )
 
@@ -133,6 +135,18 @@ Index(
 )
 """A track has one record; of those that it had before, others may be left."""
 
+CONCERNS_RELAY: Final = or_(
+    mirror_target.c.desired_gen > mirror_target.c.acked_gen,
+    mirror_target.c.look_at < literal_column(str(_NEVER)),
+)
+"""Holds for all that the relay may have to see to. A query that says so reads an index of these alone."""
+Index(
+    "ix_mirror_target_open",
+    mirror_target.c.did,
+    sqlite_where=CONCERNS_RELAY,
+    postgresql_where=CONCERNS_RELAY,
+)
+
 blob_job = Table(
     "blob_job",
     metadata,
@@ -170,6 +184,21 @@ firehose_cursor = Table(
     Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
 )
 """How far each host was listened to, and who does."""
+
+IS_TROUBLED: Final = or_(
+    mirror_target.c.state.in_([literal_column(f"'{state}'") for state in ("rejected", "backoff", "held")]),
+    mirror_target.c.detached,
+)
+"""Holds for all records with which something is, or lately was, wrong. A query that says so reads an index of these."""
+Index(
+    "ix_mirror_target_troubled",
+    mirror_target.c.track_id,
+    sqlite_where=IS_TROUBLED,
+    postgresql_where=IS_TROUBLED,
+)
+HAS_FAILED: Final = blob_job.c.attempts > literal_column("0")
+"""Holds for all uploads that did not succeed the last time. A query that says so reads an index of these."""
+Index("ix_blob_job_failed", blob_job.c.track_id, sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED)
 
 delivery_attempt = Table(
     "delivery_attempt",

@@ -18,7 +18,7 @@ from outbox.lexicon import Lexicon, LexiconError
 from outbox.observe_only import is_observed
 from outbox.pds import RecordKey
 from outbox.record import RecordUrls, merged, record_for
-from outbox.tables import NEVER, mirror_lane, mirror_target, pds_host
+from outbox.tables import CONCERNS_RELAY, NEVER, mirror_lane, mirror_target, pds_host
 from outbox.targets import DELETE, HELD, PUT
 
 columns = mirror_target.c
@@ -143,6 +143,7 @@ _NEXT: Final = (
     .join(pds_host, pds_host.c.host == mirror_lane.c.host)
     .where(
         columns.did == bindparam("did"),
+        CONCERNS_RELAY,
         target_due_at() <= _NOW,
         columns.track_id.not_in(bindparam("done", expanding=True)),
         or_(~is_backfill(), _MAY_BACKFILL),

@@ -160,7 +160,9 @@ class ProvenBytes:
         with Staging(self._staging, limit) as staging:
             async with fetched(self._http, policy, url, limit=limit, seconds=FETCH_SECONDS) as chunks:
                 await _write_all(staging, chunks)
-            return staging.finish()  # no thread: whoever is cancelled while one ends would leave the file behind
+            return (
+                staging.finish()
+            )  # no thread: whoever is cancelled while one ends would leave the file behind
 
 
 async def _write_all(staging: Staging, chunks: AsyncIterator[bytes]) -> None:

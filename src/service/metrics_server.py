@@ -42,7 +42,11 @@ def monitored(application: Application, is_working: Callable[[], bool]) -> Gener
 
 def _handler(application: Application, is_working: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
     def ready() -> Answer:
-        reason = "the relay has failed" if not is_working() else why_not_ready(application.log, application.settings.folders)
+        reason = (
+            "the relay has failed"
+            if not is_working()
+            else why_not_ready(application.log, application.settings.folders)
+        )
         if reason is not None:
             return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, f"{reason}\n".encode()
         return HTTPStatus.OK, TEXT, b"ready\n"

@@ -23,8 +23,9 @@ from outbox.adoption import keep_ours, keep_theirs
 from outbox.conflicts import conflict_of
 from outbox.dag_cbor import Record
 from outbox.lanes import park_lane
+from outbox.overview import lane_of
 from outbox.record import own_part
-from outbox.status import Mirror, is_signed_in, lane_of, mirrors
+from outbox.status import Mirror, is_signed_in, mirrors
 from outbox.tables import pds_host
 from outbox.targets import MirrorTargets
 from outbox.wishes import suspect
