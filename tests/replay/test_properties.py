@@ -1,0 +1,142 @@
+"""Whatever was done to a log: it comes out of an export as it went in, and a rebuild that was cut off anywhere heals."""
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, select, text
+
+from aggregates.transcodings import TRANSCODINGS
+from eventstore.database import Database
+from eventstore.schema import metadata
+from eventstore.unit_of_work import EventLog
+from outbox.targets import MirrorTargets
+from projections.read_models import READ_MODELS
+from projections.rebuild import rebuild
+from replay.export import export
+from replay.importing import import_tape
+from tests.dsl import some_audio
+from tests.projections.tape import upload
+from tests.projections.test_fold import UNITS, command
+
+PROJECTIONS = (*READ_MODELS, MirrorTargets())
+LIVE = [table.live for projection in PROJECTIONS for table in projection.tables]
+DIRECTIONS = [
+    ("migrated_sqlite", "elsewhere_sqlite"),
+    pytest.param(("migrated_sqlite", "elsewhere_postgres"), marks=pytest.mark.postgres),
+    pytest.param(("migrated_postgres", "elsewhere_sqlite"), marks=pytest.mark.postgres),
+]
+IDS = count(1)
+some_examples = settings(
+    max_examples=200 if os.environ.get("TEST_DEEP") else 6,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def log_on(url: str) -> EventLog:
+    return EventLog(Database(url), projections=PROJECTIONS, transcodings=TRANSCODINGS)
+
+
+@pytest.fixture(params=DIRECTIONS, ids=lambda pair: " to ".join(name.split("_")[1] for name in pair))
+def logs(request: pytest.FixtureRequest) -> Iterator[tuple[EventLog, EventLog]]:
+    """One to export, and one to import into."""
+    made = tuple(log_on(request.getfixturevalue(name)) for name in request.param)
+    yield made
+    for log in made:
+        log.database.close()
+
+
+@pytest.fixture
+def log(migrated_url: str) -> Iterator[EventLog]:
+    made = log_on(migrated_url)
+    yield made
+    made.database.close()
+
+
+def emptied(log: EventLog) -> None:
+    with log.database.write() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(delete(table))
+        if log.database.is_sqlite:
+            connection.execute(text("delete from sqlite_sequence"))
+
+
+def tell(log: EventLog, units: Any) -> None:
+    """Two tracks, and what is done to them."""
+    ids = [next(IDS), next(IDS)]
+    for track_id in ids:
+        upload(log, track_id, audio=some_audio(1000 * track_id + 1))
+    for index, steps in units:
+        command(log, ids[index], steps)
+
+
+def rows(log: EventLog, tables: Any) -> dict[str, list[Any]]:
+    with log.database.read() as connection:
+        return {
+            table.name: [
+                dict(row) for row in connection.execute(select(table).order_by(*table.primary_key)).mappings()
+            ]
+            for table in tables
+        }
+
+
+@some_examples
+@given(units=UNITS)
+def test_an_import_of_an_export_is_the_log_with_all_that_was_made_from_it(
+    logs: tuple[EventLog, EventLog], tmp_path: Path, units: Any
+) -> None:
+    one, other = logs
+    emptied(one)
+    emptied(other)
+    tell(one, units)
+    export(one.database, tmp_path / "tape", schema="1", lines=lambda _: None)
+    import_tape(other, tmp_path / "tape", schema="1", lines=lambda _: None, progress=lambda *_: None)
+    kept = [one.table, *LIVE]
+    assert rows(other, kept) == rows(one, kept)
+    export(other.database, tmp_path / "again", schema="1", lines=lambda _: None)
+    assert (tmp_path / "again").read_bytes().splitlines()[1:-1] == (
+        tmp_path / "tape"
+    ).read_bytes().splitlines()[1:-1]
+
+
+class CutOffError(Exception):
+    pass
+
+
+@some_examples
+@given(
+    units=UNITS,
+    page=st.integers(1, 7),
+    at=st.integers(1, 6),
+    only=st.none() | st.integers(0, len(READ_MODELS) - 1),
+)
+def test_a_rebuild_that_is_cut_off_anywhere_changes_nothing_and_the_next_one_heals(
+    log: EventLog, units: Any, page: int, at: int, only: int | None
+) -> None:
+    emptied(log)
+    tell(log, units)
+    whole = rows(log, LIVE)
+    chosen = READ_MODELS if only is None else READ_MODELS[only : only + 1]
+    damaged = [table.live for projection in chosen for table in projection.tables]
+    with log.database.write() as connection:
+        for table in reversed(damaged):
+            connection.execute(delete(table))
+    steps = count(1)
+
+    def cut_off(_done: int, _of: int) -> None:
+        if next(steps) == at:
+            raise CutOffError
+
+    lost = rows(log, LIVE)
+    try:
+        rebuild(log, chosen, page=page, progress=cut_off)
+    except CutOffError:
+        assert rows(log, LIVE) == lost
+        rebuild(log, chosen, page=page)
+    assert rows(log, LIVE) == whole
