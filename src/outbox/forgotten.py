@@ -11,6 +11,8 @@ from eventstore.database import Database
 from outbox.lanes import change_lane, is_backfill, is_open, lane_columns, target_columns, target_due_at
 from outbox.tables import CONCERNS_RELAY, NEVER, PAST, blob_job, mirror_lane, mirror_target
 
+successor: Final = mirror_target.alias("successor").c
+
 
 def wake_forgotten(database: Database) -> list[str]:
     """Make lanes due that sleep although a target of theirs is open, and say whose they were."""
@@ -30,11 +32,9 @@ def _wake(database: Database, did: str) -> bool:
 
 
 def _reopen(connection: Connection, did: str) -> None:
-    connection.execute(
-        update(mirror_target)
-        .where(target_columns.did == did, _waits_in_vain())
-        .values(state="idle", reason=None, not_before=PAST)
-    )
+    this = update(mirror_target).where(target_columns.did == did)
+    connection.execute(this.where(_waits_in_vain()).values(state="idle", reason=None, not_before=PAST))
+    connection.execute(this.where(_is_overlooked()).values(cleared_gen=target_columns.desired_gen))
 
 
 def _asleep() -> Select[str]:
@@ -46,7 +46,7 @@ def _asleep() -> Select[str]:
 
 
 def _waits(which: ColumnElement[bool]) -> ColumnElement[bool]:
-    due = or_(target_due_at() < NEVER, and_(is_open(), _waits_in_vain()))
+    due = or_(target_due_at() < NEVER, and_(is_open(), _waits_in_vain()), _is_overlooked())
     return exists().where(target_columns.did == lane_columns.did, CONCERNS_RELAY, which, due)
 
 
@@ -58,6 +58,16 @@ def _waits_in_vain() -> ColumnElement[bool]:
         or_(blob_job.c.requested, blob_job.c.again),
     )
     return and_(target_columns.state == "blob", ~asked)
+
+
+def _is_overlooked() -> ColumnElement[bool]:
+    """Whether it is what a record has left, the new one is confirmed, and nobody has told it so."""
+    there = exists().where(
+        successor.track_id == target_columns.track_id,
+        ~successor.former,
+        successor.acked_gen >= target_columns.desired_gen,
+    )
+    return and_(target_columns.former, target_columns.cleared_gen < target_columns.desired_gen, there)
 
 
 _ASLEEP: Final = _asleep()

@@ -176,8 +176,10 @@ def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirro
 
 
 def _with_left(current: Mirror, left: Mirror) -> Mirror:
-    held = {"state": HELD, "reason": left.reason, "next_attempt_at": None} if left.state == HELD else {}
-    return replace(current, left=(*current.left, left), **held)
+    told = replace(current, left=(*current.left, left))
+    if left.state != HELD:
+        return told
+    return replace(told, state=HELD, reason=left.reason, next_attempt_at=None)
 
 
 def _mirror(row: Any) -> Mirror:

@@ -115,7 +115,7 @@ def _of(row: Any) -> Expected:
         track_id=row.track_id,
         op=row.desired_op,
         cid=row.observed_cid,
-        waits=row.is_open or row.acked_gen == 0,
+        waits=row.is_open or row.acked_gen == 0 or (row.former and row.acked_gen < row.desired_gen),
         blob=_blob_in(body),
         seen=frozenset({None} if row.detached else {row.conflict_cid} - {None}),
     )

@@ -11,9 +11,10 @@ from api.commands.migrate_namespace import MigrateNamespace, migrate_namespace
 from api.commands.resolve import Keep, Resolve, resolve
 from api.refusals import CannotMoveError
 from outbox.delivery import SETTLING, Outcome
+from outbox.forgotten import wake_forgotten
 from outbox.settle import settle
 from outbox.status import attempts_of, deliveries
-from outbox.tables import mirror_target
+from outbox.tables import NEVER, mirror_lane, mirror_target
 from outbox.wishes import suspect
 from outbox.work import next_work
 from projections.rebuild import rebuild
@@ -372,6 +373,22 @@ async def test_all_attempts_are_told_wherever_they_went(desk: Rig) -> None:
     assert [(row.op, row.collection) for row in reversed(rows)] == [
         ("put", OLD_COLLECTION), ("put", COLLECTION), ("delete", OLD_COLLECTION),
     ]  # fmt: skip
+
+
+async def test_what_was_left_is_not_forgotten_when_nobody_tells_it_that_the_record_is_there(
+    desk: Rig,
+) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.wire.faults += [lambda send: send(), refused]
+    await desk.relay_once()
+    with desk.database.write() as connection:
+        connection.execute(update(mirror_target).values(cleared_gen=0))
+        connection.execute(update(mirror_lane).values(due_at=NEVER))
+    desk.clock.advance(**WAIT)
+    assert wake_forgotten(desk.database) == [desk.did]
+    await desk.relay_once()
+    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
 
 
 @pytest.mark.parametrize("done", [False, True])

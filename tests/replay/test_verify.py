@@ -4,13 +4,14 @@ import httpx
 import pytest
 
 from aggregates.track import Track
+from api.commands.migrate_namespace import MigrateNamespace, migrate_namespace
 from outbox.pds import Pds
 from outbox.record import GENERATION
 from outbox.repo_reads import RepoReads
 from replay.drift import DriftKind
 from replay.verify import repos_of, verify
-from tests.dsl import COLLECTION
-from tests.outbox.rig import Rig
+from tests.dsl import COLLECTION, OLD_COLLECTION
+from tests.outbox.rig import ARTIST, Rig, refused
 
 pytestmark = [pytest.mark.anyio, pytest.mark.pds]
 
@@ -46,6 +47,23 @@ async def kinds(rig: Rig) -> dict[int | None, DriftKind]:
 
 def place(rig: Rig, track: Track) -> tuple[str, str, str]:
     return rig.did, COLLECTION, track.rkey
+
+
+async def test_a_record_that_is_on_its_way_to_another_collection_is_no_drift(rig):
+    rig.upload(1, collection=OLD_COLLECTION)
+    await rig.relay_once()
+    told = MigrateNamespace(1, old_collection=OLD_COLLECTION, collection=COLLECTION)
+    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
+        migrate_namespace(unit, told)
+    assert (await verified(rig)).drifts == ()
+    rig.wire.faults += [lambda send: send(), refused]
+    await rig.relay_once()
+    found = await verified(rig)
+    assert (found.records, found.drifts) == (2, ())
+    rig.clock.advance(minutes=10)
+    await rig.relay_once()
+    found = await verified(rig)
+    assert (found.records, found.drifts) == (1, ())
 
 
 @pytest.mark.usefixtures("track")
