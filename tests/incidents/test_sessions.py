@@ -135,4 +135,5 @@ def dump_of(database: Database) -> str:
     tables = MetaData()
     with database.read() as connection:
         tables.reflect(connection)
-        return repr([connection.execute(select(table)).all() for table in tables.sorted_tables])
+        rows = [row for table in tables.sorted_tables for row in connection.execute(select(table))]
+    return repr([tuple(row) for row in rows])  # a row's own repr leaves out the middle of what is long
