@@ -131,7 +131,7 @@ class World:
         """Everything that a refused request must leave as it was: log, media references, targets, answers."""
         with self.database.read() as connection:
             return [
-                sorted(map(repr, connection.execute(select(table)).all()))
+                sorted(repr(tuple(row)) for row in connection.execute(select(table)))
                 for table in (stored_event, media_references, mirror_target, blob_job)
             ]
 

@@ -5,11 +5,9 @@ import asyncio
 import httpx
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import MetaData, select
 
 from demo.service import Client
 from devpds.server import DevPds, DevPlc
-from eventstore.database import Database
 from identity.session_calls import create_session
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.eventually import eventually
@@ -17,6 +15,7 @@ from tests.faults.faults import answer, delay
 from tests.faults.proxy import FaultProxy, of_repo
 from tests.identity.refresh_worker import ROUNDS
 from tests.identity.test_refresh_processes import PROCESSES, generation, keep, race
+from tests.identity.test_sign_in import dump
 from tests.incidents.records import told
 from tests.incidents.town import Alice
 from tests.servers.atproto import new_account
@@ -124,16 +123,7 @@ def test_inc_29_no_table_and_no_file_holds_what_opens_a_door(
 
     application = alice_in_town.application
     kept = [each.read_bytes() for each in application.settings.data.rglob("*") if each.is_file()]
-    kept.append(dump_of(application.database).encode())
+    kept.append(dump(application.database))
 
     assert any(b"With the next token" in each for each in kept)
     assert not [secret for secret in secrets for each in kept if secret.encode() in each]
-
-
-def dump_of(database: Database) -> str:
-    """All rows of all tables as text."""
-    tables = MetaData()
-    with database.read() as connection:
-        tables.reflect(connection)
-        rows = [row for table in tables.sorted_tables for row in connection.execute(select(table))]
-    return repr([tuple(row) for row in rows])  # a row's own repr leaves out the middle of what is long
