@@ -26,7 +26,7 @@ CODES: Final[dict[int, str]] = {
     402: "support_required",
     403: "not_owner, scope_required, cross_site, access_denied, scope_refused",
     404: "track_not_found, not_found, version_not_found, media_not_found, not_signed_in, sign_in_unavailable",
-    409: "duplicate_audio, bytes_expired, in_progress, migration_needed, nothing_to_resolve",
+    409: "leaving, duplicate_audio, bytes_expired, in_progress, migration_needed, nothing_to_resolve",
     408: "too_slow",
     412: "version_mismatch",
     413: "too_large",

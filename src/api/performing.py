@@ -11,10 +11,11 @@ from starlette.concurrency import run_in_threadpool
 from api.bodies.body import Body
 from api.bodies.receive import received
 from api.caller import Parts, Writer
-from api.commands.owned import require_owned
+from api.commands.owned import require_owned, require_staying
 from api.headers import versions_of, wait_of
 from api.idempotency import Answer, RequestKey, RunningRequests, StoredAnswer
 from api.json_response import AsciiJsonResponse
+from api.refusals import LeavingError
 from api.request_id import over_http
 from api.services import Services
 from api.track_reader import mirror_of
@@ -43,6 +44,15 @@ class Performed:
     generation: int = 0
 
 
+@dataclass(frozen=True)
+class _Allowed:
+    """Which track a command is about, and for whom and what else it may be."""
+
+    on: int | None
+    deleted_too: bool
+    leaving_too: bool
+
+
 class CommandRequest:
     """One request that may change something."""
 
@@ -64,6 +74,7 @@ class CommandRequest:
         *,
         on: int | None = None,
         deleted_too: bool = False,
+        leaving_too: bool = False,
         files: Mapping[str, int] = NO_FILES,
         wait: Wait = wait_for_mirror,
         default_wait: int = 0,
@@ -71,7 +82,8 @@ class CommandRequest:
         """Do it, `on` a track of the caller's, and wait for the PDS where that is wanted."""
         seconds = default_wait if self.wait is None else self.wait
         with self._running.run(self._key):
-            performed = await self._once(prepare, show, on, deleted_too, files, waits=bool(seconds))
+            allowed = _Allowed(on, deleted_too, leaving_too)
+            performed = await self._once(prepare, show, allowed, files, waits=bool(seconds))
         if performed.track_id is None or not seconds:
             return _response(performed.answer)
         await wait(self.parts, performed.track_id, performed.generation, seconds)
@@ -82,35 +94,38 @@ class CommandRequest:
         self,
         prepare: Prepare,
         show: Show,
-        on: int | None,
-        deleted_too: bool,
+        allowed: _Allowed,
         files: Mapping[str, int],
         *,
         waits: bool,
     ) -> Performed:
-        stored = await run_in_threadpool(self._look_first, on, deleted_too)
+        stored = await run_in_threadpool(self._look_first, allowed)
         async with received(self._request, self.parts.staging, files) as body:
             if stored is not None:
                 return Performed(stored.to(body.digest))
             tell = await prepare(body)
             async with self._turns.of(self.principal.did):
-                return await run_in_threadpool(self._transact, body.digest, tell, show, waits)
+                return await run_in_threadpool(self._transact, body.digest, tell, show, allowed, waits)
 
-    def _look_first(self, on: int | None, deleted_too: bool) -> StoredAnswer | None:
+    def _look_first(self, allowed: _Allowed) -> StoredAnswer | None:
         """A repeated request is answered as before, whatever has become of the track."""
         with self.parts.database.read() as connection:
             if self._key is not None:
                 now = self.parts.database.now(connection)
                 if (stored := self._key.stored(connection, now)) is not None:
                     return stored
-            if on is not None:
-                require_owned(connection, self.principal.did, on, deleted_too=deleted_too)
+            if self.principal.leaving and not allowed.leaving_too:
+                raise LeavingError
+            if allowed.on is not None:
+                require_owned(connection, self.principal.did, allowed.on, deleted_too=allowed.deleted_too)
         return None
 
-    def _transact(self, digest: str, tell: Tell, show: Show, waits: bool) -> Performed:
+    def _transact(self, digest: str, tell: Tell, show: Show, allowed: _Allowed, waits: bool) -> Performed:
         def work(unit: Unit) -> Performed:
             if self._key is not None and (stored := self._key.stored(unit.connection, unit.now)):
                 return Performed(stored.to(digest))  # another process was first
+            if not allowed.leaving_too:
+                require_staying(unit)  # they may have begun to leave since they were asked who they are
             track_id = tell(unit)
             answer = show(unit.connection, track_id)
             if self._key is not None:

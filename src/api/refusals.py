@@ -30,6 +30,10 @@ class NotSignedInHereError(ApiError):
     """The browser is not signed in with that account. Sign in with it first."""
 
 
+class LeavingError(ApiError):
+    """The account is leaving: its records are being removed. Nothing was changed; GET /me says how far that is."""
+
+
 class TokenNotFoundError(ApiError):
     """There is no such token, or it has ended. Nothing was changed."""
 

@@ -48,6 +48,8 @@ class Services:
     collection: str
     old_collection: str
     max_upload_bytes: int
+    schema: Callable[[], str]
+    """Says which schema the database has, for exports."""
     not_ready_because: Callable[[], str | None]
     """Says why the service cannot work now: the database, its schema, a projection. None when it can."""
     disconnect: Callable[[str, Envelope], Awaitable[bool]]

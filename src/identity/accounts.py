@@ -1,5 +1,6 @@
 """The accounts that have signed in here: who they are and where their records live."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -62,6 +63,14 @@ class Accounts:
         with self._database.read() as connection:
             return _account(connection.execute(found).one_or_none())
 
+    def leaving(self) -> Sequence[str]:
+        """The accounts that have asked to be gone, the longest waiting first."""
+        wants = account.c.leaving_since.is_not(None)
+        with self._database.read() as connection:
+            return connection.scalars(
+                select(account.c.did).where(wants).order_by(account.c.leaving_since, account.c.did)
+            ).all()
+
     def upsert(
         self, connection: Connection, *, did: str, handle: str, pds_url: str, display_name: str
     ) -> Account:
@@ -80,6 +89,18 @@ class Accounts:
             .returning(account)
         ).one()
         return Account(**row._mapping)  # noqa: SLF001
+
+
+def is_staying(connection: Connection, did: str) -> bool:
+    """Whether the account is one that has not asked to be gone."""
+    stays = account.c.leaving_since.is_(None)
+    return connection.execute(select(account.c.did).where(account.c.did == did, stays)).first() is not None
+
+
+def let_leave(connection: Connection, did: str, at: datetime) -> None:
+    """Note since when the account wants to be gone; the first time counts."""
+    stays = account.c.leaving_since.is_(None)
+    connection.execute(update(account).where(account.c.did == did, stays).values(leaving_since=at))
 
 
 def _account(row: Row[tuple[object, ...]] | None) -> Account | None:

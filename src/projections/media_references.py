@@ -1,11 +1,15 @@
-"""`media_references`: which track names which bytes, and since when it no longer does. The sweep asks here."""
+"""`media_references`: which track names which bytes, and since when it no longer does. The sweep asks here.
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+Who has left may not come back for their bytes: those are let go of without a grace period.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Index, Table, Text, exists, or_, select
+from sqlalchemy import Column, Connection, Index, Table, Text, exists, or_, select, update
 
+from aggregates.account import Account
 from aggregates.track import Track, media_cids
 from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable
@@ -14,7 +18,8 @@ from projections.fingerprint import fingerprint
 from projections.rows import write_rows
 from projections.track_changes import track_changes
 
-VERSION: Final = 1
+VERSION: Final = 2
+LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 CIDS_A_QUERY: Final = 500
 
 media_references = Table(
@@ -37,6 +42,12 @@ class MediaReferences:
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
         """Note what a change names anew, and what it lets go of."""
+        for did, some in _up_to_departures(changes):
+            self._note(connection, some, into)
+            if did is not None:
+                _let_go(connection, into(media_references), did)
+
+    def _note(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
         latest: dict[tuple[int, str], dict[str, Any]] = {}
         for change in track_changes(changes):
             before, after = _live_cids(change.before), _live_cids(change.after)
@@ -48,6 +59,31 @@ class MediaReferences:
                     "released_at": None if cid in after else change.recorded.recorded_at,
                 }
         write_rows(connection, into(media_references), list(latest.values()))
+
+
+def _up_to_departures(changes: Sequence[Change]) -> Iterator[tuple[str | None, Sequence[Change]]]:
+    """Give the changes in order, up to each account that left, and the rest."""
+    some: list[Change] = []
+    for change in changes:
+        if isinstance(change.event, Account.Left):
+            yield change.did, some
+            some = []
+        else:
+            some.append(change)
+    yield None, some
+
+
+def _let_go(connection: Connection, table: Table, did: str) -> None:
+    released = (table.c.did == did, table.c.released_at.is_not(None))
+    connection.execute(update(table).where(*released).values(released_at=LONG_AGO))
+
+
+def cids_of(connection: Connection, did: str) -> Sequence[str]:
+    """Give all that tracks of this account name, or once did."""
+    column = media_references.c
+    return connection.scalars(
+        select(column.cid).where(column.did == did).distinct().order_by(column.cid)
+    ).all()
 
 
 def named(connection: Connection, cids: Collection[str], released_after: datetime) -> set[str]:

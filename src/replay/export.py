@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from eventstore.database import Database
-from replay.kept_rows import KEPT, rows_of
+from replay.kept_rows import KEPT, LOG, OWN, rows_of
 from replay.tape import Row, written
 
 
@@ -28,6 +28,23 @@ def export(database: Database, target: Path, *, schema: str, lines: Callable[[in
     finally:
         unfinished.unlink(missing_ok=True)
     return count
+
+
+def own_lines(database: Database, did: str, *, schema: str) -> Iterator[bytes]:
+    """Give an account's own rows as a tape, line by line; no connection is held while a client reads slowly.
+
+    So it is not of one moment. What came into the log meanwhile follows at its end: nothing that was observed is ahead of it.
+    """
+    return written({**_header(database, schema), "did": did}, _own_rows(database, did))
+
+
+def _own_rows(database: Database, did: str) -> Iterator[tuple[str, Row]]:
+    last = (0,)
+    for kept in (*OWN, LOG):
+        for row in rows_of(database, kept, did, after=last if kept is LOG else None):
+            if kept is LOG:
+                last = (row["position"],)
+            yield kept.kind, row
 
 
 def _header(database: Database, schema: str) -> Row:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, LargeBinary, RowMapping, Table, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, LargeBinary, RowMapping, Table, select, tuple_
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime, stored_event
 from identity.accounts import account
 from outbox.tables import PAST, blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
+from projections.media_references import media_references
 from replay.tape import Row
 from storage.media import media
 
@@ -27,11 +28,17 @@ class Kept:
 
     table: Table
     anew: Mapping[str, Any] = field(default_factory=dict)
+    of_account: Callable[[str], ColumnElement[bool]] | None = None
+    """How an account's own rows are found, where it is not by their DID."""
 
     @property
     def kind(self) -> str:
         """Give the name of its rows in a tape."""
         return self.table.name
+
+    def owned_by(self, did: str) -> ColumnElement[bool]:
+        """Say which rows are an account's own."""
+        return self.table.c.did == did if self.of_account is None else self.of_account(did)
 
     def to_row(self, values: RowMapping) -> Row:
         """Write a row as JSON values."""
@@ -51,12 +58,17 @@ class Kept:
         return {name: _imported(self.table.c[name], value) for name, value in row.items()} | dict(self.anew)
 
 
+def _bytes_of(did: str) -> ColumnElement[bool]:
+    named = select(media_references.c.cid).where(media_references.c.did == did)
+    return media.c.cid.in_(named)
+
+
 _NO_LEASE: Final = {"lease_owner": None, "lease_until": PAST, "lease_epoch": 0}
 LOG: Final = Kept(stored_event)
 KEPT: Final = (
     LOG,
     Kept(account),
-    Kept(media),
+    Kept(media, of_account=_bytes_of),
     Kept(pds_host),
     Kept(mirror_lane, _NO_LEASE),
     Kept(mirror_target),
@@ -65,16 +77,21 @@ KEPT: Final = (
 )
 """In the order in which they are written and read. A flight that was under way has ended long before an import."""
 
+OWN: Final = tuple(kept for kept in KEPT if kept.table is not pds_host)
+"""What an account may take along of itself: what is known of a host is of others too."""
+
 BY_KIND: Final = {kept.kind: kept for kept in KEPT}
 
 
-def rows_of(database: Database, kept: Kept, did: str | None = None) -> Iterator[Row]:
-    """Give all rows of a table, or those of an account, in the order of its key; each page is a statement."""
+def rows_of(
+    database: Database, kept: Kept, did: str | None = None, *, after: tuple[Any, ...] | None = None
+) -> Iterator[Row]:
+    """Give all rows of a table, or those of an account, in the order of its key, after one; each page is a statement."""
     key = list(kept.table.primary_key.columns)
     query = select(kept.table).order_by(*key).limit(PAGE)
     if did is not None:
-        query = query.where(kept.table.c.did == did)
-    last: tuple[Any, ...] | None = None
+        query = query.where(kept.owned_by(did))
+    last = after
     while True:
         page = query if last is None else query.where(tuple_(*key) > tuple_(*last))
         with database.read() as connection:

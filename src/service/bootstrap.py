@@ -33,10 +33,11 @@ from outbox.waits import MirrorWaits
 from projections.read_models import READ_MODELS
 from replay.adopt_worker import AdoptionWorker
 from service.adapters import AudioOfStorage, DirectoryOfIdentity, SessionsOfIdentity, process_name
-from service.following import follower_of
 from service.adopting import adoption_worker
+from service.following import follower_of
 from service.job_lease import JobLeases
 from service.metrics import Metrics
+from service.migrate import newest
 from service.people import People, client_of_people, guarded_client, people
 from service.readiness import why_not_ready, why_silent
 from service.settings import Settings
@@ -228,13 +229,13 @@ def _services(
         staging=staging_folder(settings),
         accounts=known.accounts,
         credentials=known.credentials,
+        access=known.access,
         resolver=known.resolver,
         disconnect=known.sessions.disconnect,
         pds=pds,
         waits=MirrorWaits(database),
         urls=urls,
         base_url=settings.base_url,
-        access=known.access,
         collection=settings.collection,
         old_collection=settings.old_collection,
         max_upload_bytes=settings.max_upload_bytes,

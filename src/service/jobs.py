@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import delete, or_
 
+from api.commands.leave import go_on
 from api.idempotency import KEPT, idempotency
+from eventstore.envelope import Envelope
 from identity.credentials import credential
 from outbox.pds import Pds
 from outbox.repo_reads import PacedReads
@@ -27,6 +30,7 @@ from storage.upload import discard_abandoned
 
 logger: Final = logging.getLogger(__name__)
 
+MINUTE: Final = timedelta(minutes=1)
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 UNUSED_LOGIN: Final = timedelta(days=5)
@@ -142,6 +146,26 @@ async def _while_wanted(application: Application, work: Coroutine[Any, Any, None
         task.result()
 
 
+def finish_leaving(application: Application) -> None:
+    """Take everybody who leaves as far as they can go now; who fails is tried again at the next look."""
+    dids = application.services.accounts.leaving()
+    if dids:
+        gone = asyncio.run(_finish(application, dids))
+        logger.info("accounts_left", extra={"leaving": len(dids), "gone": gone})
+
+
+async def _finish(application: Application, dids: Sequence[str]) -> int:
+    gone = 0
+    async with sessions_of_this_loop(application.settings, application.log) as sessions:
+        for did in dids:
+            envelope = Envelope(actor=did, via="job", request_id=uuid.uuid4().hex)
+            try:
+                gone += await go_on(application.log, did, envelope, sessions.disconnect)
+            except Exception:
+                logger.exception("leaving_failed", extra={"did": did})
+    return gone
+
+
 def discard_uploads(application: Application) -> None:
     """Delete what uploads to this machine have left behind that a crash cut off."""
     with application.database.read() as connection:
@@ -160,6 +184,7 @@ JOBS: Final = (
     Job("review_public_copies", every=HOUR, at_most=HOUR, run=review_public_copies),
     Job("keep_logins_alive", every=DAY, at_most=12 * HOUR, run=keep_logins_alive),
     Job("prune_journal", every=DAY, at_most=6 * HOUR, run=prune_journal),
+    Job("finish_leaving", every=MINUTE, at_most=HOUR, run=finish_leaving),
     Job("forget_answers", every=HOUR, at_most=HOUR, run=forget_answers),
     Job("forget_credentials", every=DAY, at_most=HOUR, run=forget_credentials),
 )

@@ -13,7 +13,7 @@ HOST = "https://pds.example.com"
 
 
 class FakePds:
-    """Holds records and blobs; `away` refuses connections, `hanging` answers to nothing, `refusals` to the next puts."""
+    """Holds records and blobs; `away` refuses connections, `hanging` answers to nothing, `refusals` to the next writes."""
 
     def __init__(self):
         self.records = {}
@@ -52,9 +52,8 @@ class FakePds:
 
     def _putrecord(self, fields, _content):
         uri, record = _uri(fields), fields["record"]
-        if self.refusals:
-            status, name = self.refusals.pop(0)
-            return _error(name, status)
+        if (refused := self._refused()) is not None:
+            return refused
         if fields["swapRecord"] != self._cid(uri):
             return _error("InvalidSwap")
         self.records[uri] = record
@@ -64,6 +63,8 @@ class FakePds:
 
     def _deleterecord(self, fields, _content):
         uri = _uri(fields)
+        if (refused := self._refused()) is not None:
+            return refused
         if "swapRecord" in fields and fields["swapRecord"] != self._cid(uri):
             return _error("InvalidSwap")
         self.records.pop(uri, None)
@@ -85,6 +86,12 @@ class FakePds:
 
     def _describeserver(self, _fields, _content):
         return _reply({"did": "did:web:pds.example.com", "blobUploadLimit": self.blob_limit})
+
+    def _refused(self):
+        if not self.refusals:
+            return None
+        status, name = self.refusals.pop(0)
+        return _error(name, status)
 
     def _cid(self, uri):
         return record_cid(self.records[uri]) if uri in self.records else None

@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, text
 
+from api.request_id import over_http
 from devpds.server import DevPds, DevPlc
 from identity.errors import SessionUnavailableError, SignInRequiredError
 from outbox import ports
@@ -79,7 +80,9 @@ def test_parts_share_database_and_sessions(
 
     async def sign_in() -> httpx.Response:
         assert application.services.sign_in is not None
-        await application.services.sign_in.sign_in(pds_account.handle, SecretStr(pds_account.app_password))
+        await application.services.sign_in.sign_in(
+            pds_account.handle, SecretStr(pds_account.app_password), by=over_http
+        )
         sessions = SessionsOfIdentity(application.sessions)
         try:
             return await sessions.request(

@@ -5,9 +5,16 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from aggregates.track import Track
-from api.refusals import DuplicateAudioError, NotOwnerError, TrackNotFoundError, VersionMismatchError
+from api.refusals import (
+    DuplicateAudioError,
+    LeavingError,
+    NotOwnerError,
+    TrackNotFoundError,
+    VersionMismatchError,
+)
 from eventstore.errors import AggregateNotFoundError
 from eventstore.unit import Unit
+from identity.accounts import is_staying
 from projections.track_queries import live_track_with_audio, track_by_id
 from projections.track_view import TrackView
 
@@ -42,6 +49,12 @@ def load_owned(unit: Unit, command: OnTrack, *, deleted_too: bool = False) -> Tr
     if command.versions is not None and track.visible_version not in command.versions:
         raise VersionMismatchError(track.visible_version)
     return track
+
+
+def require_staying(unit: Unit) -> None:
+    """Refuse to change anything for somebody who leaves, or has left since they were asked who they are."""
+    if not is_staying(unit.connection, owner_of(unit)):
+        raise LeavingError
 
 
 def require_no_duplicate(connection: Connection, did: str, audio_cid: str, *, but: int | None = None) -> None:

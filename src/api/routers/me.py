@@ -1,11 +1,12 @@
 """The caller's own account."""
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.caller import Parts, SignedIn, Writer
 from api.documented import errors
 from api.json_response import AsciiJsonResponse
+from api.leaving_body import LeavingBody, leaving_body
 from api.request_id import over_http
 
 router = APIRouter(tags=["account"])
@@ -27,12 +28,16 @@ class MeBody(BaseModel):
     pds_url: str | None
     scope: str
     admin: bool
+    leaving: LeavingBody | None = Field(description="how far that is, once the account has asked to be gone")
 
 
 @router.get("/me", response_model=MeBody, responses=errors(401, 503))
 def read_me(principal: SignedIn, parts: Parts) -> Response:
     """Read who is asking."""
-    account = parts.accounts.get(principal.did)
+    with parts.database.read() as connection:
+        account = parts.accounts.get(principal.did)
+        since = account.leaving_since if account is not None else None
+        leaving = leaving_body(parts.database, connection, principal.did, since) if since else None
     body = MeBody(
         did=principal.did,
         handle=principal.handle,
@@ -40,6 +45,7 @@ def read_me(principal: SignedIn, parts: Parts) -> Response:
         pds_url=account.pds_url if account is not None else None,
         scope=principal.scope.value,
         admin=principal.admin,
+        leaving=leaving,
     )
     return AsciiJsonResponse(body.model_dump(mode="json"))
 

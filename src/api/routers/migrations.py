@@ -9,6 +9,7 @@ from api.commands.migrate_all import migrate_all
 from api.documented import either, errors
 from api.json_response import AsciiJsonResponse
 from api.migration_report import MigrationBody, migration_report
+from api.refusals import LeavingError
 from api.request_id import over_http
 from api.services import Services
 from api.turns import Turns
@@ -22,7 +23,7 @@ HERE = "/me/migrate-to-pds"
     HERE,
     status_code=202,
     response_model=MigrationBody,
-    responses=errors(400, 401, 403, 413, 415, 422, 503),
+    responses=errors(400, 401, 403, 409, 413, 415, 422, 503),
     openapi_extra=either([], {}, retry_failed={"type": "boolean"}),
 )
 async def migrate_everything(request: Request, principal: Writer, parts: Parts) -> Response:
@@ -30,6 +31,8 @@ async def migrate_everything(request: Request, principal: Writer, parts: Parts) 
 
     Audio that the PDS refused is asked for again only with retry_failed. Location says where to watch.
     """
+    if principal.leaving:
+        raise LeavingError
     turns: Turns = request.app.state.turns
     async with received(request, parts.staging, {}) as body:
         failed_too = body.flag("retry_failed")

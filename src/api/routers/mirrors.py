@@ -41,7 +41,7 @@ async def retry(track_id: TrackId, command: Command) -> Response:
     async def prepare(_body: Body) -> Tell:
         return lambda unit: retry_mirror(unit, OnTrack(track_id))
 
-    return await command.perform(prepare, _show, on=track_id, deleted_too=True)
+    return await command.perform(prepare, _show, on=track_id, deleted_too=True, leaving_too=True)
 
 
 @router.post(

@@ -132,7 +132,8 @@ async def delete(track_id: TrackId, command: Command) -> Response:
     async def prepare(_body: Body) -> Tell:
         return lambda unit: delete_track(unit, OnTrack(track_id, command.versions))
 
-    return await command.perform(prepare, TrackAnswers(command.parts.urls).deleted, on=track_id)
+    show = TrackAnswers(command.parts.urls).deleted
+    return await command.perform(prepare, show, on=track_id, leaving_too=True)
 
 
 @router.post("/tracks/{track_id}/undelete", response_model=TrackBody, responses=command_errors())

@@ -1,0 +1,69 @@
+"""How far somebody has come who leaves, as JSON."""
+
+from datetime import datetime
+from typing import Final
+
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from eventstore.database import Database
+from identity.forgetting import is_connected, open_doors
+from outbox.farewell import Remains, remains
+from projections.media_references import cids_of
+
+HERE: Final = "/me"
+
+
+class WaitingBody(BaseModel):
+    """So many records that are still on the PDS, or may be, and why."""
+
+    state: str = Field(description="pending, parked, held or rejected")
+    reason: str | None
+    records: int
+
+
+class RecordsBody(BaseModel):
+    """What is to go from the PDS. `untouched` are those that we have never written: ones that were taken over stay."""
+
+    to_remove: int
+    removed: int
+    untouched: int
+    waiting: list[WaitingBody]
+
+
+class LeavingBody(BaseModel):
+    """Since when the account leaves, and what of it is still there; when nothing waits, the rest goes within minutes.
+
+    `waits_for` says why the lane does not go on: after auth_required, signing in again lets it.
+    """
+
+    since: datetime
+    records: RecordsBody
+    waits_for: str | None
+    connected: bool = Field(description="whether there is a login at the PDS")
+    tokens: int = Field(description="sessions and tokens that still work")
+    media: int = Field(description="files that are let go of at the end; those that others have too stay")
+    look_at: str = Field(description="where to look again; 401 once the account is gone")
+
+
+def leaving_body(database: Database, connection: Connection, did: str, since: datetime) -> LeavingBody:
+    """Tell it."""
+    left = remains(connection, did, since, database.now(connection))
+    return LeavingBody(
+        since=since,
+        records=_records(left),
+        waits_for=left.waits_for if left.waiting else None,
+        connected=is_connected(connection, did),
+        tokens=open_doors(database, connection, did),
+        media=len(cids_of(connection, did)),
+        look_at=HERE,
+    )
+
+
+def _records(left: Remains) -> RecordsBody:
+    return RecordsBody(
+        to_remove=left.to_remove,
+        removed=left.removed,
+        untouched=left.untouched,
+        waiting=[WaitingBody(**vars(each)) for each in left.waiting],
+    )

@@ -1,0 +1,81 @@
+"""Leaving: the account's records, login, tokens and bytes go, and what it did here can be taken along before."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+
+from api.caller import Parts, SignedIn, Writer
+from api.commands.leave import ask_to_leave, go_on, leaving_since
+from api.documented import errors
+from api.json_response import AsciiJsonResponse
+from api.leaving_body import HERE, LeavingBody, leaving_body
+from api.refusals import NotAuthenticatedError
+from api.request_id import over_http
+from api.routers.history import NDJSON
+from api.services import Services
+from api.turns import Turns
+from replay.export import own_lines
+
+router = APIRouter(tags=["account"])
+
+CHUNK_BYTES: Final = 64 * 1024
+
+
+@router.delete(HERE, status_code=202, response_model=LeavingBody, responses=errors(401, 403, 503))
+async def leave(request: Request, principal: Writer, parts: Parts) -> Response:
+    """Remove every record of ours from the PDS, and then the login, all sessions and tokens, and the account.
+
+    It goes on by itself until nothing is left, across restarts, outages and sign-outs; asked again, it tries again at once.
+    Until then nothing can be uploaded or edited. Other artists' bytes stay, and so does the log. Location says where to look.
+    """
+    did, envelope = principal.did, over_http(principal.did)
+    turns: Turns = request.app.state.turns
+    async with turns.of(did):
+        await run_in_threadpool(ask_to_leave, parts.log, did, envelope)
+    parts.wake()
+    body = await run_in_threadpool(_report, parts, did)
+    # Not before the answer: it asks the PDS to take the login back.
+    rest = BackgroundTask(go_on, parts.log, did, envelope, parts.disconnect)
+    return AsciiJsonResponse(
+        body.model_dump(mode="json"), status_code=202, headers={"Location": HERE}, background=rest
+    )
+
+
+@router.get(
+    "/me/export",
+    response_class=StreamingResponse,
+    responses={**errors(401, 503), 200: {"content": {NDJSON: {}}}},
+)
+def export_own(principal: SignedIn, parts: Parts) -> Response:
+    """Take along all that is known of the account here, as lines in the format of `mastertape export`.
+
+    Events, attempts, what its PDS was seen to hold, where bytes lie. Without the last line, a digest, it is not whole.
+    """
+    lines = _in_chunks(own_lines(parts.database, principal.did, schema=parts.schema()))
+    name = "mastertape-export.ndjson"
+    return StreamingResponse(
+        lines, media_type=NDJSON, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+def _report(parts: Services, did: str) -> LeavingBody:
+    with parts.database.read() as connection:
+        since = leaving_since(connection, did)
+        if since is None:
+            raise NotAuthenticatedError  # gone already, and the token with it
+        return leaving_body(parts.database, connection, did, since)
+
+
+def _in_chunks(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Send more than a line at a time: each chunk costs a turn of a thread."""
+    chunk = bytearray()
+    for line in lines:
+        chunk += line
+        if len(chunk) >= CHUNK_BYTES:
+            yield bytes(chunk)
+            chunk.clear()
+    yield bytes(chunk)
