@@ -124,25 +124,25 @@ def test_strange_json_is_never_our_fault(subtests, client, admin, track):
                     refusal(answer)
 
 
-QUERIES = [
-    "/tracks?{}", "/tracks/1?{}", "/tracks/1/history?{}", "/tracks/1/diff?{}", "/audit?{}", "/ops/lanes?{}",
-    "/ops/hosts?{}", "/ops/failures?{}", "/auth/login?{}", "/auth/callback?{}", "/me?{}",
-]  # fmt: skip
-NAMES = ("artist", "tag", "album", "q", "cursor", "limit", "version", "at", "from", "to", "did", "actor", "type", "since",
-         "until", "host", "state", "error", "handle", "return_to", "iss", "code", "error_description")  # fmt: skip
-VALUES = ("%00", "%ff", "%ED%A0%80", "9" * 400, "-1", "0", "1e5", "'", "%F0%9F%92%A9", "0001-01-01T00:00:00Z",
-          "9999-12-31T23:59:59-23:59", "%25", "a" * 3000, "")  # fmt: skip
+VALUES = (
+    "%00", "%ff", "%ED%A0%80", "9" * 400, "-1", "1e5", "'", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59", "%25",
+    "a" * 3000, "",
+)  # fmt: skip
 
 
-def test_strange_queries_are_never_our_fault(subtests, client, admin):
-    for path in QUERIES:
-        for name in NAMES:
-            for value in VALUES:
-                answer = client.get(path.format(f"{name}={value}"), headers=admin.headers)
-                if answer.status_code >= 500:
-                    with subtests.test(f"{path} {name}={value[:30]}"):
-                        assert answer.status_code == 503  # nobody to ask whether there is such a handle
-                        assert "login" in path
+def test_strange_queries_are_never_our_fault(subtests, client, admin, track):
+    """Each parameter that any route takes, with each of these."""
+    names = {"track_id": track["id"], "cid": track["file_id"], "extension": "mp3"}
+    for path, methods in client.app.openapi()["paths"].items():
+        for parameter in methods.get("get", {}).get("parameters", ()):
+            for value in VALUES if parameter["in"] == "query" else ():
+                address = f"{path.format(**names)}?{parameter['name']}={value}"
+                status = client.get(address, headers=admin.headers).status_code
+                if status >= 500 and not (
+                    status == 503 and parameter["name"] == "handle"
+                ):  # nobody to ask for it
+                    with subtests.test(address[:80]):
+                        raise AssertionError(status)
 
 
 @pytest.mark.parametrize("host", ["[", "a b", "x" * 5000, "\xff", "127.0.0.1:99999", "[::1", "@", ""])

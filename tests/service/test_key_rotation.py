@@ -25,6 +25,12 @@ Serve = Callable[..., Iterator[TestClient]]
 
 
 @pytest.fixture
+def migrated_url(migrated_sqlite: str) -> str:
+    """What matters here is the keys: one database will do."""
+    return migrated_sqlite
+
+
+@pytest.fixture
 def internet(monkeypatch: pytest.MonkeyPatch) -> FakeInternet:
     made = FakeInternet("https://pds.example.com")
     monkeypatch.setattr(
