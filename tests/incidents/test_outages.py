@@ -95,6 +95,8 @@ def test_inc_26_a_rate_limit_holds_up_its_account_until_it_ends_and_nobody_else(
     due = datetime.fromisoformat(published.mirror["next_attempt_at"])
     assert due >= datetime.fromtimestamp(reset, UTC) - timedelta(seconds=2)
     published.edits(title="Third Wind")
+    later = published.mirror
+    assert (later["reason"], later["next_attempt_at"]) == ("paced", due.isoformat().replace("+00:00", "Z"))
     neighbour.uploads()
     neighbour.agreed()
     assert len(proxy.passed("putRecord", matches=ours)) == before + 1
