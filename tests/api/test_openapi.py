@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from identity.credentials import Scope
-from identity.errors import BadCredentialsError, UnknownIdentityError
+from tests.api.shut_doors import shut
 from tests.api.world import did_of, upload
 from tests.media_samples import samples
 
@@ -36,22 +36,6 @@ EXAMPLES = 60 if os.environ.get("TEST_DEEP") else 4
 MODES = list(GenerationMode)
 
 
-class Shut:
-    """Signs nobody in; asks nobody either."""
-
-    def __init__(self, app):
-        self.app = app
-
-    async def sign_in(self, *_, **__):
-        raise BadCredentialsError
-
-    async def start(self, *_, **__):
-        raise UnknownIdentityError
-
-    async def finish(self, *_, **__):
-        raise UnknownIdentityError
-
-
 @pytest.fixture
 def migrated_url(migrated_sqlite):
     """What matters here is HTTP: one database will do."""
@@ -60,8 +44,7 @@ def migrated_url(migrated_sqlite):
 
 @pytest.fixture
 def client(world):
-    shut = Shut(world.services.oauth.app)
-    with world.serve(sign_in=shut, oauth=shut) as client:
+    with shut(world) as client:
         client.follow_redirects = False
         yield client
 

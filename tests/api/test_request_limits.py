@@ -10,6 +10,7 @@ from api.bodies import limits
 from api.bodies.limits import FIELDS_BYTES, HEADERS_BYTES, URL_BYTES
 from api.uploads_at_once import AT_ONCE
 from identity.credentials import Scope
+from tests.api.shut_doors import shut
 from tests.api.world import refusal, until, upload
 from tests.media_samples import samples
 
@@ -28,6 +29,12 @@ BODIES = [
 def migrated_url(migrated_sqlite):
     """What matters here is HTTP: one database will do."""
     return migrated_sqlite
+
+
+@pytest.fixture
+def client(world):
+    with shut(world) as client:
+        yield client
 
 
 @pytest.fixture
