@@ -56,6 +56,8 @@ class Services:
     """Ends an account's session at its PDS, and says whether the PDS confirmed it."""
     wake: Callable[[], None]
     """Called after commits; the relay and the publisher, which it wakes, would come by themselves a moment later."""
+    resolved: Callable[[str], None] = lambda _keep: None
+    """Counts what owners decide on records that others have changed."""
     silent_because: Callable[[], str | None] = lambda: None
     """Says why nothing may be sent to any PDS; None when it may."""
     metrics: Callable[[], bytes] | None = None

@@ -264,4 +264,5 @@ class PdsSessions:
             return self._rows.tokens(session)
         except SealBrokenError as error:
             # the tokens may be good: an operator can put the key back, or the person signs in again
+            logger.error("login_does_not_open", extra={"did": session.did, "host": session.pds_url})  # noqa: TRY400
             raise SessionUnavailableError(session.did, f"its tokens do not open: {error}") from None

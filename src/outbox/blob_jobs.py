@@ -39,6 +39,9 @@ from outbox.wishes import backfill
 LEASE: Final = timedelta(seconds=60)
 """Extended for as long as the upload goes on, so that after a crash nobody waits for a long one to be over."""
 
+BROKEN_SECONDS: Final = 3600.0
+"""The longest pause after a PDS broke down over an upload, which is dear (docs/adr/0012-uploads-that-break-a-pds.md)."""
+
 job = blob_job.c
 lane = mirror_lane.c
 target = mirror_target.c
@@ -221,7 +224,12 @@ def _settle(unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict, *, wai
         _end(unit, claimed, not_before=unit.now + verdict.asked(unit.now), last_error=error)
     else:
         doubt(unit.connection, claimed.did, unit.now)
-        not_before = unit.now + max(backoff(claimed.attempts), verdict.asked(unit.now))
+        pause = (
+            backoff(claimed.attempts, cap=BROKEN_SECONDS)
+            if verdict.is_fault_of_record
+            else backoff(claimed.attempts)
+        )
+        not_before = unit.now + max(pause, verdict.asked(unit.now))
         _end(unit, claimed, attempts=claimed.attempts + 1, not_before=not_before, last_error=error)
     unit.save(track)
     if waits and verdict.kind is Kind.DONE:

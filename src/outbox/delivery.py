@@ -14,7 +14,7 @@ from outbox.lanes import Lane
 from outbox.lexicon import Lexicon
 from outbox.pds import Pds, Remote, RemoteUnknownError
 from outbox.read_back import Finding, look, read_back
-from outbox.record import RecordUrls
+from outbox.record import RecordUrls, merged
 from outbox.recorder import SILENCE, Recorder
 from outbox.targets import DELETE, PUT
 from outbox.threads import in_thread
@@ -234,6 +234,8 @@ class Delivery:
             ours = our_cids(connection, work.key)
         finding = how(work, remote, ours, self._urls)
         self._recorder.read_back(finding)
+        if finding is Finding.REBASE and merged({}, remote.body) != merged({}, work.observed):
+            self._recorder.merged()
         return finding
 
 

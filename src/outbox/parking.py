@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, bindparam, case, literal, select, true, update
 
 from eventstore.database import Database
+from eventstore.schema import UtcDateTime
 from outbox.lanes import GONE, NO_DOUBT, Lane, host_open_at, lane_columns, lane_due_at
 from outbox.tables import NEVER, mirror_lane, pds_host
 from outbox.targets import AUTH_REQUIRED, READY
@@ -108,14 +109,22 @@ def look_for_unanswered(database: Database) -> None:
     """Have the accounts looked for whose lanes have long been due at a host that nobody may ask now."""
     with database.read() as connection:
         now = database.now(connection)
-        waiting = (
-            select(lane_columns.did)
-            .join(pds_host, pds_host.c.host == lane_columns.host)
-            .where(lane_columns.state == READY, ~lane_columns.paused, lane_columns.probe_at >= NEVER)
-            .where(lane_due_at() <= now - IN_DOUBT_AFTER, host_open_at() > now, ~pds_host.c.paused)
-        )
-        dids = connection.scalars(waiting).all()
+        dids = connection.scalars(_UNANSWERED, {"now": now, "before": now - IN_DOUBT_AFTER}).all()
     for did in dids:
         with database.write() as connection:
-            still = and_(lane_columns.did == did, lane_columns.state == READY, lane_columns.probe_at >= NEVER)
-            connection.execute(update(mirror_lane).where(still).values(probe_at=now))
+            connection.execute(_LOOK_FOR, {"of_did": did, "probe_at": now})
+
+
+# Made once: making these takes longer than running them, and every relay looks each minute.
+
+_IS_AT_WORK: Final = and_(lane_columns.state == READY, lane_columns.probe_at >= NEVER)
+_UNANSWERED: Final = (
+    select(lane_columns.did)
+    .join(pds_host, pds_host.c.host == lane_columns.host)
+    .where(_IS_AT_WORK, ~lane_columns.paused, ~pds_host.c.paused)
+    .where(
+        lane_due_at() <= bindparam("before", type_=UtcDateTime),
+        host_open_at() > bindparam("now", type_=UtcDateTime),
+    )
+)
+_LOOK_FOR: Final = update(mirror_lane).where(lane_columns.did == bindparam("of_did"), _IS_AT_WORK)

@@ -11,6 +11,7 @@ from outbox.dag_cbor import Record, is_record_cid
 from outbox.ports import BodyFactory, Sessions, SessionUnavailableError, SignInRequiredError
 from outbox.threads import in_thread
 from outbox.verdict import (
+    LOGIN_UNUSABLE,
     MESSAGE_LENGTH,
     OK,
     UNREADABLE,
@@ -197,8 +198,8 @@ class Pds:
         except SignInRequiredError:
             return Verdict(Kind.SIGN_IN, error="sign_in_required", phase=phase)
         except SessionUnavailableError as error:
-            message = clean(error, MESSAGE_LENGTH)
-            return Verdict(Kind.NOT_SENT, error="session_unavailable", message=message, phase=phase)
+            name = LOGIN_UNUSABLE if error.is_ours else "session_unavailable"
+            return Verdict(Kind.NOT_SENT, error=name, message=clean(error, MESSAGE_LENGTH), phase=phase)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return verdict_of_exception(error, phase)
         return verdict_of_reply(reply, phase)

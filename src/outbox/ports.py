@@ -14,7 +14,11 @@ class SignInRequiredError(Exception):
 
 
 class SessionUnavailableError(Exception):
-    """The login could not be renewed just now; nothing was sent."""
+    """The login could not be used just now; nothing was sent. `is_ours` if that says nothing of the host."""
+
+    def __init__(self, message: str = "", *, is_ours: bool = False) -> None:
+        super().__init__(message)
+        self.is_ours = is_ours
 
 
 class DirectoryUnavailableError(Exception):

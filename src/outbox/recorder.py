@@ -17,6 +17,9 @@ class Recorder(Protocol):
     def read_back(self, finding: "Finding") -> None:
         """The record was read, and this is what it means."""
 
+    def merged(self) -> None:
+        """Somebody else's fields were found in a record, and kept."""
+
     def settled(self, result: "Result") -> None:
         """The end of a delivery is in the log."""
 
@@ -34,6 +37,9 @@ class Silence:
         """Forget it."""
 
     def read_back(self, finding: "Finding") -> None:
+        """Forget it."""
+
+    def merged(self) -> None:
         """Forget it."""
 
     def settled(self, result: "Result") -> None:

@@ -78,6 +78,9 @@ SERVER_ERROR: Final = 500
 OF_THE_HOST: Final = frozenset({None, 502, 503, 504})
 """Answers, or none at all, that speak of the host and not of the record."""
 UNREADABLE: Final = "unreadable"
+LOGIN_UNUSABLE: Final = "login_unusable"
+OURS: Final = frozenset({httpx.PoolTimeout.__name__, LOGIN_UNUSABLE})
+"""What kept us from sending, and has nothing to do with the host: no connection left, or a login that no key opens."""
 UNNAMED: Final = "http_"
 NAME_LENGTH, MESSAGE_LENGTH = 100, 300
 SAID_BY_A_READ: Final = frozenset({Kind.DONE, Kind.PACED, Kind.NOT_SENT, Kind.INACTIVE})
@@ -140,8 +143,8 @@ class Verdict:
     @property
     def host_is_well(self) -> bool | None:
         """Whether the PDS itself has answered, and is not at fault; None when it was not asked."""
-        if self.error == httpx.PoolTimeout.__name__:
-            return None  # it was we who had no connection left
+        if self.error in OURS:
+            return None
         at_fault = self.status is not None and self.status >= SERVER_ERROR
         if self.kind is Kind.NOT_SENT or (self.kind is Kind.AMBIGUOUS and (self.concerns_host or at_fault)):
             return False

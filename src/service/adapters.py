@@ -58,7 +58,8 @@ class SessionsOfIdentity:
         except MustSignInError as error:
             raise SignInRequiredError(str(error)) from error
         except CannotUseSessionError as error:
-            raise SessionUnavailableError(str(error)) from error
+            nobody_was_asked = error.cause is None and error.status is None
+            raise SessionUnavailableError(str(error), is_ours=nobody_was_asked) from error
 
 
 class DirectoryOfIdentity:

@@ -243,6 +243,7 @@ def _services(
         not_ready_because=lambda: why_not_ready(log, settings.folders),
         silent_because=lambda: why_silent(log),
         wake=wake,
+        resolved=metrics.resolved,
         metrics=metrics.text if settings.is_loopback else None,
         publisher=publisher,
         sign_in=known.app_password if settings.app_password_login else None,

@@ -34,6 +34,7 @@ DELIVERY_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 180
 NAMED_ERRORS: Final = LANE_ERRORS.keys() | RECORD_ERRORS.keys()
 STATUS_ERROR: Final = re.compile(r"http_\d{3}")
 OTHER: Final = "other"
+POLICIES: Final = {Outcome.HELD: "hold", Outcome.MISSING: "missing"}
 SCOPES: Final = {Scope.LANE: "account", Scope.HOST: "host", Scope.BLOBS: "blobs"}
 
 
@@ -102,10 +103,18 @@ class Metrics:
         """Count what records meant."""
         self._readback.labels(finding.name.lower()).inc()
 
+    def merged(self) -> None:
+        """Count a record that somebody else has added to."""
+        self._conflicts.labels("merged").inc()
+
+    def resolved(self, keep: str) -> None:
+        """Count what an owner has decided: ours or theirs."""
+        self._conflicts.labels(keep).inc()
+
     def settled(self, result: Result) -> None:
         """Count what became of a generation."""
-        if result.outcome is Outcome.HELD:
-            self._conflicts.labels("hold").inc()
+        if (policy := POLICIES.get(result.outcome)) is not None:
+            self._conflicts.labels(policy).inc()
         if result.verdict.kind is Kind.PACED:
             scope = SCOPES.get(result.verdict.scope, "account")
             self._waits.labels(scope).observe(result.verdict.asked(datetime.now(UTC)).total_seconds())

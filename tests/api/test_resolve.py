@@ -65,6 +65,7 @@ def test_ours_is_written_over_theirs_and_their_other_fields_stay(world, client, 
     track = held(world, client, alice)
     answer = resolve(client, alice, track, "ours")
     assert (answer.status_code, answer.json()["state"]) == (200, "pending")
+    assert b'mirror_conflicts_total{policy="ours"} 1.0' in world.made.metrics.text()
     world.deliver()
     record = world.record(track)
     assert (record["title"], record["album"], record["elsewhere"]) == ("first", "two", {"kept": 1})

@@ -152,6 +152,21 @@ def test_errors_of_identity_reach_the_outbox_in_its_words(error: Exception, rena
         asyncio.run(sessions.request("did:plc:a", "GET", "a.b.c", host="https://pds.example.com"))
 
 
+@pytest.mark.parametrize(
+    ("error", "is_ours"),
+    [
+        (SessionUnavailableError("did:plc:a", "its tokens do not open"), True),
+        (SessionUnavailableError("did:plc:a", "away", cause=httpx.ConnectError("refused")), False),
+        (SessionUnavailableError("did:plc:a", "busy", status=503), False),
+    ],
+)
+def test_a_login_that_was_not_even_shown_says_nothing_of_its_pds(error: Exception, is_ours: bool) -> None:
+    sessions = SessionsOfIdentity(Refusing(error))  # type: ignore[arg-type]
+    with pytest.raises(ports.SessionUnavailableError) as told:
+        asyncio.run(sessions.request("did:plc:a", "GET", "a.b.c", host="https://pds.example.com"))
+    assert told.value.is_ours is is_ours
+
+
 def test_audio_that_is_not_there_is_told_in_the_outbox_words(application: Application) -> None:
     hasher = CidHasher()
     hasher.update(b"here")

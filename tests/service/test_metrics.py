@@ -102,6 +102,10 @@ def test_counters_count_what_happened(tape: Application) -> None:
     metrics.attempted("put", Verdict(Kind.REJECTED, "InvalidSwap", 400))
     metrics.settled(Result(work, Outcome.DELIVERED, Verdict(Kind.DONE)))
     metrics.settled(Result(work, Outcome.HELD, Verdict(Kind.DONE)))
+    metrics.settled(Result(work, Outcome.MISSING, Verdict(Kind.DONE)))
+    metrics.merged()
+    metrics.resolved("ours")
+    metrics.resolved("theirs")
     metrics.lease_lost(fenced=False)
     metrics.lease_lost(fenced=True)
     metrics.uploaded(1000)
@@ -110,7 +114,8 @@ def test_counters_count_what_happened(tape: Application) -> None:
     assert found['mirror_attempts_total{error="InvalidSwap",op="put",outcome="rejected"}'] == 1
     assert found["mirror_delivery_seconds_count"] == 1
     assert found["mirror_superseded_total"] == 1  # the edit carries the upload along
-    assert found['mirror_conflicts_total{policy="hold"}'] == 1
+    for policy in ("hold", "missing", "merged", "ours", "theirs"):
+        assert found[f'mirror_conflicts_total{{policy="{policy}"}}'] == 1
     assert (found["mirror_lease_lost_total"], found["mirror_fenced_commits_total"]) == (2, 1)
     assert found["blob_upload_bytes_total"] == 1000
     assert found['oauth_refresh_total{outcome="ended"}'] == 1

@@ -1,5 +1,7 @@
 """Where records stand at the PDS, one by one and for an account."""
 
+from functools import partial
+
 from fastapi import APIRouter, Response
 from sqlalchemy import Connection
 
@@ -17,6 +19,7 @@ from api.mirror_body import LaneBody, RecordMirrorBody, lane_body, record_mirror
 from api.performing import Command, Tell
 from api.refusals import MissingPartError
 from api.track_path import TrackId
+from eventstore.unit import Unit
 
 router = APIRouter(tags=["mirror"])
 
@@ -55,11 +58,16 @@ async def resolve_conflict(track_id: TrackId, command: Command) -> Response:
 
     Fields that we do not know stay in the record either way.
     """
-    urls = command.parts.urls
+    parts = command.parts
 
     async def prepare(body: Body) -> Tell:
         told = Resolve(track_id, command.versions, keep=_keep(body))
-        return lambda unit: resolve(unit, told, urls)
+
+        def tell(unit: Unit) -> int:
+            unit.after_commit(partial(parts.resolved, told.keep))
+            return resolve(unit, told, parts.urls)
+
+        return tell
 
     return await command.perform(prepare, _show, on=track_id)
 
