@@ -10,7 +10,7 @@ from typing import Final
 
 from eventstore.database import Database
 from outbox.journal import LatePuts, conclude, intend, our_cids, puts_since
-from outbox.lanes import Lane
+from outbox.lanes import Lane, change_lane, lock_lane
 from outbox.lexicon import Lexicon
 from outbox.pds import Pds, Remote, RemoteUnknownError
 from outbox.read_back import Finding, look, read_back
@@ -165,7 +165,7 @@ class Delivery:
             if verdict.kind is not Kind.READ_BACK:
                 outcome = Outcome.DELIVERED if verdict.kind is Kind.DONE else Outcome.FAILED
                 return await self._sure(Result(work, outcome, verdict, attempt_id))
-            await in_thread(self._conclude, attempt_id, verdict)
+            await in_thread(self._conclude, lane, attempt_id, verdict)
             try:
                 remote = await self._pds.get(lane.host, work.key, timeout=deadline.within(READ_SECONDS))
             except RemoteUnknownError as error:
@@ -225,9 +225,14 @@ class Delivery:
             now = self._database.now(connection)
             return puts_since(connection, work.key, now - SETTLING - CLOCK_JUMP), now
 
-    def _conclude(self, attempt_id: int, verdict: Verdict) -> None:
+    def _conclude(self, lane: Lane, attempt_id: int, verdict: Verdict) -> None:
         with self._database.write() as connection:
-            conclude(connection, attempt_id, verdict, self._database.now(connection))
+            now = self._database.now(connection)
+            conclude(connection, attempt_id, verdict, now)
+        if told := verdict.told(now):  # what was refused has cost its points, too
+            with self._database.write() as connection:
+                lock_lane(connection, lane)
+                change_lane(connection, lane.did, **told)
 
     def _compare(self, how: _Comparison, work: Work, remote: Remote) -> Finding:
         with self._database.read() as connection:

@@ -16,11 +16,10 @@ from outbox.journal import CANCELLED, breaks_down, conclude, note_unsent
 from outbox.lanes import Lane, change_lane, lock_lane, slow_down
 from outbox.moves import clear_former
 from outbox.observations import CLEAN, hold, looked, note_look, note_missing, set_target
-from outbox.pacing import lane_budget
 from outbox.parking import doubt, no_doubt, park
 from outbox.tables import NEVER, PAST, blob_job
 from outbox.targets import PUT, upsert
-from outbox.verdict import Kind, Phase, Verdict
+from outbox.verdict import Kind, Verdict
 from outbox.work import Work
 
 logger = logging.getLogger(__name__)
@@ -38,6 +37,8 @@ def settle(log: EventLog, lane: Lane, result: Result) -> None:
 
     def work(unit: Unit) -> bool:
         _settle(unit, lane, result)
+        if was_heard:  # also of a record that waits for a person now: the account is where it was
+            no_doubt(unit.connection, lane.did, failures=0, **result.verdict.told(unit.now))
         return heard(unit.connection, word, unit.now)
 
     if log.transact(lane.did, relay_envelope(lane), work):
@@ -51,11 +52,11 @@ def _settle(unit: Unit, lane: Lane, result: Result) -> None:
     match result.outcome:
         case Outcome.CANCELLED:
             note_unsent(unit.connection, lane, result.work, unit.now, CANCELLED)
-            _acknowledge(unit, lane, result)
+            _acknowledge(unit, result)
         case Outcome.DELIVERED:
             if result.attempt_id is None:
                 note_unsent(unit.connection, lane, result.work, unit.now, Kind.DONE.value)
-            _acknowledge(unit, lane, result)
+            _acknowledge(unit, result)
         case Outcome.MISSING:
             note_missing(unit, result.work)
         case Outcome.HELD:
@@ -75,7 +76,7 @@ def _settle(unit: Unit, lane: Lane, result: Result) -> None:
             _note_failure(unit, lane, result.work, result.verdict)
 
 
-def _acknowledge(unit: Unit, lane: Lane, result: Result) -> None:
+def _acknowledge(unit: Unit, result: Result) -> None:
     """Acknowledge only the generation that was sent; a newer one stays open."""
     work, sent = result.work, result.work.request_cid
     confirmed = result.verdict.cid if work.op == PUT else None
@@ -96,17 +97,6 @@ def _acknowledge(unit: Unit, lane: Lane, result: Result) -> None:
     )
     if work.has_moved and not work.is_former:
         clear_former(unit.connection, work.track_id, work.gen)
-    no_doubt(unit.connection, lane.did, failures=0, **_told(result.verdict, unit.now))
-
-
-def _told(verdict: Verdict, now: datetime) -> dict[str, Any]:
-    """Give the columns of the lane that say what its PDS told of its limits."""
-    told: dict[str, Any] = {}
-    if verdict.budget is not None and verdict.phase is Phase.WRITE:
-        told = lane_budget(verdict.budget, now)
-    if verdict.kind is Kind.PACED:
-        told["paced_until"] = max(now + verdict.asked(now), told.get("paced_until", now))
-    return told
 
 
 def _note_failure(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> None:
@@ -118,7 +108,7 @@ def _note_failure(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> None:
     again_at = unit.now + max(backoff(work.attempts), verdict.asked(unit.now))
     if not work.is_open:
         failure |= looked(work, again_at if verdict.kind is not Kind.REJECTED else None)
-    if told := _told(verdict, unit.now):
+    if told := verdict.told(unit.now):
         change_lane(unit.connection, lane.did, **told)
     match verdict.kind:
         case Kind.BLOB_MISSING:

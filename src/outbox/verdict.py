@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import httpx
 
-from outbox.pacing import Budget, RetryAfter, budget_of, retry_after_of
+from outbox.pacing import Budget, RetryAfter, budget_of, lane_budget, retry_after_of
 
 
 class Kind(StrEnum):
@@ -163,6 +163,15 @@ class Verdict:
                 asked = max(asked, self.budget.reset_at(now) - now)
             return asked or DEFAULT_PAUSE
         return asked
+
+    def told(self, now: datetime) -> dict[str, Any]:
+        """Give the columns of the account's lane that say what its PDS told of its limits."""
+        found: dict[str, Any] = {}
+        if self.budget is not None and self.phase is Phase.WRITE:
+            found = lane_budget(self.budget, now)
+        if self.kind is Kind.PACED:
+            found["paced_until"] = max(now + self.asked(now), found.get("paced_until", now))
+        return found
 
 
 def verdict_of_reply(reply: httpx.Response, phase: Phase = Phase.WRITE) -> Verdict:

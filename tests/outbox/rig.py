@@ -40,6 +40,8 @@ ARTIST = Envelope(actor="artist", via="test", request_id="test")
 URLS = RecordUrls("http://127.0.0.1:8000")
 ANYONE = "anyone"
 ANYWHERE = ""
+MORE_THAN_ONE = 5
+"""On a slow machine the pause after a failure is over before the relay has looked around: it meets the next fault."""
 Fault = Callable[[Callable[[], Any]], Any]
 
 

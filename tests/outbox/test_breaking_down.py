@@ -6,14 +6,10 @@ import pytest
 
 from outbox.delivery import Outcome
 from tests.dsl import BOB
-from tests.outbox.rig import Rig, answered
+from tests.outbox.rig import MORE_THAN_ONE, Rig, answered
 
 pytestmark = pytest.mark.anyio
 BROKEN = answered(500, "InternalServerError")
-
-
-MORE_THAN_ONE = 5
-"""On a slow machine the pause after a failure is over before the relay has looked around."""
 
 
 async def try_again(rig: Rig, *faults: Any) -> None:

@@ -12,7 +12,7 @@ from outbox.record import record_for
 from outbox.status import attempts_of
 from outbox.tables import NEVER, mirror_target
 from tests.dsl import COLLECTION
-from tests.outbox.rig import URLS, Rig, answer_lost, answered
+from tests.outbox.rig import MORE_THAN_ONE, URLS, Rig, answer_lost, answered
 
 pytestmark = pytest.mark.anyio
 
@@ -62,11 +62,12 @@ def page(status: int, **reply: Any):
 async def test_whatever_answers_in_place_of_the_pds_the_record_arrives_once_it_is_back(
     desk: Rig, fault: Any
 ) -> None:
-    desk.wire.faults += [fault]
+    desk.wire.faults[:] = [fault] * MORE_THAN_ONE
     track = desk.upload()
     await desk.relay_once()
     assert desk.mirror().state == "pending"
     assert desk.remote(track) is None
+    desk.wire.faults.clear()
     desk.clock.advance(days=2)
 
     await desk.relay_once()

@@ -5,6 +5,7 @@ Left out: applyWrites (nothing of ours sends it), the firehose, CAR files, and t
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.utils import formatdate
 
 import httpx
 
@@ -92,7 +93,7 @@ class FakePds(httpx.AsyncBaseTransport):
             answer = handler(self, call)
         except RefusedError as refused:
             answer = refused.reply()
-        answer.headers.update(call.told)
+        answer.headers.update({"date": formatdate(self.clock(), usegmt=True), **call.told})
         return answer
 
     def requester(self, request: httpx.Request) -> tuple[str, str] | None:

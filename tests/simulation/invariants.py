@@ -7,6 +7,7 @@ The numbers are those of the list of invariants that the relay was designed by. 
     I3   single flight                   request_invariants.single_flight
     I4   every event accounted for       record_invariants.events_are_accounted_for
     I7   nothing before Retry-After      request_invariants.nobody_comes_back_early
+    I7b  nothing before RateLimit-Reset  request_invariants.budgets_are_left_alone
     I8   foreign values are safe         record_invariants.foreign_values_are_safe, waits_are_true
     I9   refresh tokens used once        request_invariants.refresh_tokens_are_used_once
     I10  lanes drain alone               record_invariants.signed_in_lanes_drain_alone
@@ -38,6 +39,7 @@ def always(world: World) -> Seen:
     nothing_broke(world)
     request_invariants.single_flight(world)
     request_invariants.nobody_comes_back_early(world)
+    request_invariants.budgets_are_left_alone(world)
     request_invariants.refresh_tokens_are_used_once(world)
     request_invariants.faults_cost_few_requests(world)
     row_invariants.hosts_are_not_crowded(world)

@@ -2,8 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import httpx
@@ -45,6 +45,8 @@ class Passage:
     retry_after: float | None = None
     applied: int = 0
     token: str | None = None
+    told: Mapping[str, str] = field(default_factory=dict)
+    """The headers that were heard."""
 
     @property
     def over_at(self) -> float:
@@ -196,6 +198,7 @@ class _Client:
         def tell() -> None:
             if not self.heard.done():
                 self.passage.heard = str(reply.status_code)
+                self.passage.told = reply.headers
                 self.passage.retry_after = float(reply.headers.get("retry-after", 0)) or None
                 self.heard.set_result(reply)
 

@@ -3,8 +3,10 @@
 from collections import defaultdict
 from itertools import pairwise
 
+from tests.simulation.fake_limits import REQUESTS
 from tests.simulation.network import REFRESHES, WRITES, Passage
-from tests.simulation.world import World
+from tests.simulation.relay_process import LEASE
+from tests.simulation.world import BEGIN, World
 
 MOST_A_MINUTE = 30
 """Requests for one account: several times what the liveliest schedule needs, and what a loop sends in a second."""
@@ -37,6 +39,40 @@ def nobody_comes_back_early(world: World) -> None:
             assert not early or _is_excused(world, told, passage), f"{passage} after {told}"
         if passage.heard == "429":
             until[passage.did] = passage
+
+
+def budgets_are_left_alone(world: World) -> None:
+    """I7: who heard that little is left of an account's points writes no more of it before they are back.
+
+    What was refused for its swap is read and written once more: what was begun is finished.
+    """
+    until: dict[str, tuple[Passage, float]] = {}
+    for passage in sorted(world.network.passages, key=lambda each: each.sent_at):
+        if passage.call not in WRITES or passage.did is None:
+            continue
+        if passage.did in until:
+            told, reset = until[passage.did]
+            early = told.over_at < passage.sent_at < reset
+            assert not early or _finishes(told, passage) or _is_excused(world, told, passage), (
+                f"{passage} before {reset:.0f}, after {told}"
+            )
+        reset = _reset_of(passage)
+        if reset is not None:
+            until[passage.did] = passage, reset
+
+
+def _reset_of(passage: Passage) -> float | None:
+    """When the account's points are back, if less than the share that is left alone would be left after a create."""
+    told = passage.told
+    if "ratelimit-policy" not in told or told["ratelimit-policy"].endswith(f"w={REQUESTS.seconds}"):
+        return None
+    left, limit = int(told["ratelimit-remaining"]), int(told["ratelimit-limit"])
+    return int(told["ratelimit-reset"]) - BEGIN.timestamp() if left - 3 < limit / 5 else None
+
+
+def _finishes(refused: Passage, again: Passage) -> bool:
+    at_once = again.sent_at < refused.over_at + LEASE.total_seconds()
+    return refused.heard == "400" and refused.process is again.process and at_once
 
 
 def _is_excused(world: World, told: Passage, early: Passage) -> bool:

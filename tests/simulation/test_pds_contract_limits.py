@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from email.utils import parsedate_to_datetime
 from itertools import pairwise
 
 import pytest
@@ -23,6 +24,12 @@ def told(answer):
 async def test_a_host_without_limits_does_not_speak_of_them(door: Door):
     answer = await door.put(door.person(), "a", song())
     assert not [name for name in answer.headers if name.startswith("ratelimit")]
+
+
+async def test_a_host_tells_the_time_by_which_its_resets_count(limited_door: Door):
+    answer = await limited_door.put(limited_door.person(), "a", song())
+    now = parsedate_to_datetime(answer.headers["date"]).timestamp()
+    assert 0 <= int(answer.headers["ratelimit-reset"]) - now <= 300
 
 
 async def test_reads_count_as_one_request_of_the_caller(limited_door: Door):
