@@ -84,7 +84,8 @@ def test_inc_26_a_rate_limit_holds_up_its_account_until_it_ends_and_nobody_else(
 ) -> None:
     neighbour = new_artist(proxied_pds)
     reset = int(time.time()) + 600
-    headers = {"RateLimit_Remaining": 0, "RateLimit_Reset": reset, "RateLimit_Policy": "5000;w=3600"}
+    told_of = {"Limit": 5000, "Remaining": 0, "Reset": reset, "Policy": "5000;w=3600"}
+    headers = {f"RateLimit_{name}": value for name, value in told_of.items()}
     ours = of_repo(published.did)
     proxy.on("putRecord", fault=answer(429, "RateLimitExceeded", **headers), times=1, matches=ours)
     before = len(proxy.passed("putRecord", matches=ours))
