@@ -57,7 +57,6 @@ ROUTERS: Final = tuple(
         adopt,
         ops,
         takedowns,
-        auth,
         tokens,
         health,
     )
@@ -80,7 +79,8 @@ def create_app(services: Services) -> FastAPI:
     app.state.media_work = MediaWork(services.media)
     for router in ROUTERS:
         app.include_router(router)
-    app.include_router(oauth.router, dependencies=[Depends(counted)])
+    for router in (auth.router, oauth.router):
+        app.include_router(router, dependencies=[Depends(counted)])
     if services.metrics is not None:
         app.include_router(health.monitoring)
     if services.sign_in is not None:

@@ -8,7 +8,7 @@ from eventstore.account_stream import account_of
 from eventstore.envelope import Envelope
 from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
-from identity.credentials import CredentialKind, Credentials, Issued, Scope
+from identity.credentials import CredentialKind, Credentials, Issued, Principal, Scope
 
 By = Callable[[str], Envelope]
 """Makes the envelope of what somebody with this DID does: who, through what, in which request."""
@@ -21,8 +21,18 @@ class Access:
         self._log: Final = log
         self._credentials: Final = credentials
 
-    def issue(self, did: str, *, name: str, scope: Scope, expires_in: timedelta | None, by: By) -> Issued:
-        """Give out a token for programs."""
+    def issue(
+        self,
+        maker: Principal,
+        *,
+        name: str,
+        scope: Scope,
+        expires_in: timedelta | None,
+        by: By,
+    ) -> Issued:
+        """Give out a token for programs. One that a program makes ends no later than the program's own."""
+        did = maker.did
+        ends_by = maker.expires_at if maker.kind is CredentialKind.API else None
 
         def work(unit: Unit) -> Issued:
             issued = self._credentials.issue(
@@ -32,6 +42,7 @@ class Access:
                 name=name,
                 scope=scope,
                 expires_in=expires_in,
+                ends_by=ends_by,
             )
             account = account_of(unit)
             account.issue_token(
@@ -41,6 +52,11 @@ class Access:
             return issued
 
         return self._log.transact(did, by(did), work)
+
+    def end_others(self, user: Principal, *, by: By) -> int:
+        """End every session and token of this account but the one in use; gives how many."""
+        others = [each.id for each in self._credentials.issued_to(user.did) if each.id != user.credential_id]
+        return sum(self.end(user.did, each, by=by) for each in others)
 
     def end(self, did: str, credential_id: str, *, by: By) -> bool:
         """End a session or a token of this account; whether there was one to end."""

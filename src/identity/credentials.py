@@ -63,6 +63,8 @@ class Principal:
     credential_id: str
     leaving: bool = False
     """Whether they have asked to be gone from here."""
+    expires_at: datetime | None = None
+    """When the token ends that they came with."""
 
     def may(self, scope: Scope) -> bool:
         """Whether the token's scope includes `scope`; being an admin is asked for with `admin`."""
@@ -116,10 +118,12 @@ class Credentials:
         name: str,
         scope: Scope = Scope.WRITE,
         expires_in: timedelta | None = None,
+        ends_by: datetime | None = None,
     ) -> Issued:
-        """A new token; this is the only time that anybody can see it."""
+        """A new token; this is the only time that anybody can see it. It ends with the earlier of both, or never."""
         now = self._database.now(connection)
-        expires_at = None if expires_in is None else now + expires_in
+        ends = [None if expires_in is None else now + expires_in, ends_by]
+        expires_at = min((end for end in ends if end is not None), default=None)
         issued = Issued(secrets.token_hex(8), SecretStr(f"mt_{secrets.token_urlsafe(32)}"), expires_at)
         connection.execute(
             insert(credential).values(
@@ -155,6 +159,7 @@ class Credentials:
             name=row.name,
             credential_id=row.id,
             leaving=row.leaving_since is not None,
+            expires_at=row.expires_at,
         )
 
     def is_admin(self, did: str) -> bool:

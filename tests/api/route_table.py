@@ -75,6 +75,7 @@ ROUTES = {
     "POST /ops/tracks/{track_id}/takedown": Row(Who.ADMIN, {"json": {"reason": "r"}}),
     "GET /auth/tokens": OWN,
     "POST /auth/tokens": Row(Who.OWN, {"json": {"name": "t"}}),
+    "DELETE /auth/tokens": OWN,
     "DELETE /auth/tokens/{token_id}": THING,
     "POST /auth/logout": OPEN,
     "GET /auth/accounts": OPEN,

@@ -133,6 +133,13 @@ def test_tokens_cannot_be_guessed_quickly(limited, alice):
     assert limited.get("/me", headers=alice.headers).status_code == 200
 
 
+def test_looking_up_a_browsers_accounts_is_counted_too(limited, alice):
+    """Each look asks the database about up to five tokens."""
+    cookie = {"Cookie": f"mastertape_session={alice.token}"}
+    assert statuses(101, partial(limited.get, "/auth/accounts", headers=cookie)) == [200] * 100 + [429]
+    assert limited.post("/auth/logout", headers=cookie).status_code == 429
+
+
 def test_sign_ins_are_few(limited):
     ask = partial(limited.get, "/auth/callback")
     assert statuses(11, ask)[-2:] != [429, 429]

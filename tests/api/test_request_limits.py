@@ -116,7 +116,7 @@ STRANGE = [
 ]  # fmt: skip
 ROUTES = [
     "PATCH /tracks/{}", "POST /tracks/{}/revert", "POST /tracks/{}/mirror/resolve", "POST /me/migrate-to-pds",
-    "POST /ops/lanes", "POST /ops/failures", "POST /auth/app-password", "POST /auth/switch", "POST /auth/logout",
+    "POST /ops/lanes", "POST /ops/failures", "POST /auth/app-password", "POST /auth/switch", "POST /auth/logout", "POST /auth/tokens",
 ]  # fmt: skip
 
 

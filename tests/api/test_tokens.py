@@ -85,6 +85,30 @@ def test_a_session_is_ended_from_the_list_too(client, world, alice):
     assert client.get("/me", headers=alice.headers).status_code == 401
 
 
+def test_a_token_that_a_program_makes_ends_with_the_programs_own(client, alice):
+    """Whoever has stolen one that is good for a day keeps nothing for a year."""
+    maker = issue(client, alice, expires_in_days=1).json()
+    made = client.post(
+        "/auth/tokens", json={"name": "x", "expires_in_days": 365}, headers=bearer(maker["token"])
+    )
+    assert made.json()["expires_at"] == maker["expires_at"]
+    shorter = client.post(
+        "/auth/tokens", json={"name": "x", "expires_in_days": 1}, headers=bearer(made.json()["token"])
+    )
+    assert shorter.json()["expires_at"] == maker["expires_at"]
+    assert issue(client, alice, expires_in_days=365).json()["expires_at"] > maker["expires_at"]
+
+
+def test_all_others_are_ended_at_once(client, world, alice, bob):
+    stolen = [issue(client, alice).json()["token"], world.sign_in("alice").token]
+    others = issue(client, bob).json()["token"]
+    assert client.delete("/auth/tokens", headers=alice.headers).json() == {"message": "ended", "ended": 2}
+    assert [client.get("/me", headers=bearer(each)).status_code for each in stolen] == [401, 401]
+    assert client.get("/me", headers=bearer(others)).status_code == 200
+    assert listed(client, alice) == [("browser", "t", "write", True)]
+    assert told(client, alice)[-1][0] == "TokenRevoked"
+
+
 def test_nobody_sees_or_ends_anothers(client, alice, bob):
     made = issue(client, alice).json()
     assert ("api", "ci", "write", False) not in listed(client, bob)

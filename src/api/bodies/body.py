@@ -34,6 +34,8 @@ class Body:
         value = self.fields.get(name)
         if value is not None and not isinstance(value, str):
             raise InvalidFieldError(name, "must be a text")
+        if value is not None and not _is_unicode(value):
+            raise InvalidFieldError(name, "must be Unicode text")
         return value
 
     def flag(self, name: str) -> bool:
@@ -81,3 +83,12 @@ class Body:
             return json.loads(value)
         except (ValueError, RecursionError):
             raise InvalidFieldError(name, limit) from None
+
+
+def _is_unicode(text: str) -> bool:
+    """Half of a character, which JSON can write, is none; no database takes it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

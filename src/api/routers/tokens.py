@@ -48,6 +48,13 @@ class IssuedBody(BaseModel):
     expires_at: datetime | None
 
 
+class EndedBody(BaseModel):
+    """How many were ended."""
+
+    message: str
+    ended: int
+
+
 @router.post(
     "/auth/tokens",
     status_code=201,
@@ -64,7 +71,7 @@ async def issue_token(request: Request, principal: Writer, parts: Parts) -> Resp
         raise ScopeRequiredError(scope)
 
     def issue() -> Issued:
-        return parts.access.issue(principal.did, name=name, scope=scope, expires_in=expires_in, by=over_http)
+        return parts.access.issue(principal, name=name, scope=scope, expires_in=expires_in, by=over_http)
 
     issued = await run_in_threadpool(issue)
     answer = IssuedBody(
@@ -74,9 +81,7 @@ async def issue_token(request: Request, principal: Writer, parts: Parts) -> Resp
         scope=scope.value,
         expires_at=issued.expires_at,
     )
-    response = AsciiJsonResponse(answer.model_dump(mode="json"), status_code=201)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return AsciiJsonResponse(answer.model_dump(mode="json"), status_code=201)
 
 
 @router.get("/auth/tokens", response_model=TokensBody, responses=errors(401, 503))
@@ -84,6 +89,13 @@ def list_tokens(principal: SignedIn, parts: Parts) -> Response:
     """List the account's sessions and tokens that still work."""
     items = [_row(each, principal) for each in parts.credentials.issued_to(principal.did)]
     return AsciiJsonResponse(TokensBody(items=items).model_dump(mode="json"))
+
+
+@router.delete("/auth/tokens", response_model=EndedBody, responses=errors(401, 403, 503))
+def end_others(principal: Writer, parts: Parts) -> Response:
+    """End all of them but the one that this request is made with: for when one may have been stolen."""
+    body = EndedBody(message="ended", ended=parts.access.end_others(principal, by=over_http))
+    return AsciiJsonResponse(body.model_dump(mode="json"))
 
 
 @router.delete("/auth/tokens/{token_id}", responses=errors(401, 403, 404, 503))
