@@ -10,11 +10,12 @@ from starlette.testclient import TestClient
 from eventstore.schema import metadata, stored_event
 from outbox.lanes import park_lane
 from replay.errors import BrokenTapeError, NotEmptyError
-from replay.export import export
+from replay.export import export, own_lines
 from replay.importing import check_tape, import_tape
 from replay.kept_rows import KEPT
+from replay.tape import read
 from service.bootstrap import open_log
-from tests.api.world import World, upload
+from tests.api.world import World, did_of, upload
 from tests.media_samples import samples
 
 READ_MODELS = ("tracks", "track_tags", "history", "media_references", "public_audio")
@@ -22,7 +23,7 @@ READ_MODELS = ("tracks", "track_tags", "history", "media_references", "public_au
 
 @pytest.fixture
 def past(world):
-    """A service where much has happened: delivered, changed since, held, deleted, with a blob and a cover."""
+    """A service where much has happened: delivered, changed since, held, deleted, with a blob and a cover, a token."""
     with TestClient(world.app) as client:
         alice, bob = world.sign_in("alice"), world.sign_in("bob")
         first = upload(client, alice, seed=1, title="Überall", tags=["a", "b"], image=samples.png())
@@ -33,6 +34,7 @@ def past(world):
         client.delete(f"/tracks/{third['id']}", headers=alice.headers)
         world.deliver()
         client.patch(f"/tracks/{first['id']}", json={"title": "newest"}, headers=alice.headers)
+        client.post("/auth/tokens", json={"name": "ci"}, headers=alice.headers)
     with world.database.write() as connection:
         park_lane(connection, bob.did)
     return world
@@ -76,6 +78,38 @@ def test_an_export_of_an_import_is_the_export(past, elsewhere, tmp_path):
     export(log.database, tmp_path / "second", schema="1", lines=lambda _: None)
     assert (tmp_path / "second").read_bytes().splitlines()[1:-1] == first.read_bytes().splitlines()[1:-1]
     log.database.close()
+
+
+def test_what_an_account_takes_along_is_a_tape_of_its_own_rows(past, elsewhere, tmp_path):
+    path, alice = tmp_path / "own", did_of("alice")
+    path.write_bytes(b"".join(own_lines(past.database, alice, schema="1")))
+    log = imported(past, elsewhere, path)
+    for table in ("history", "tracks", "mirror_target", "delivery_attempt", "account"):
+        own = [row for row in rows(past.database, [table])[table] if alice in row]
+        found = rows(log.database, [table])[table]
+        assert found == own != []
+        assert did_of("bob") not in "".join(found)
+    assert rows(log.database, ["pds_host"])["pds_host"] == []
+    assert len(rows(log.database, ["media"])["media"]) == 4
+    log.database.close()
+
+
+def test_no_observation_in_it_is_ahead_of_its_events(past, tmp_path):
+    """Else what is written next there would pass for delivered."""
+    lines = own_lines(past.database, did_of("alice"), schema="1")
+    taken = [next(lines) for _ in range(4)]
+    past.deliver()
+    with TestClient(past.app) as client:
+        client.patch("/tracks/1", json={"title": "later"}, headers=past.sign_in("alice").headers)
+    past.deliver()
+    path = tmp_path / "own"
+    path.write_bytes(b"".join([*taken, *lines]))
+    with path.open("rb") as file:
+        found = list(read(file))
+    newest = max(line.row["position"] for line in found if line.kind == "stored_event")
+    acked = [line.row["acked_gen"] for line in found if line.kind == "mirror_target"]
+    assert max(acked) <= newest
+    assert newest == max(_positions(past.database))
 
 
 def test_an_imported_service_goes_on_and_takes_its_records_for_its_own(past, elsewhere, tmp_path):
