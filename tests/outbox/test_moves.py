@@ -318,6 +318,23 @@ async def test_a_track_that_comes_back_comes_back_in_the_new_place_and_the_old_o
     assert (old(desk, track), desk.mirror().is_settled) == (None, True)
 
 
+async def test_a_track_that_comes_back_before_the_old_one_went_keeps_it_until_the_new_one_is_there(
+    desk: Rig,
+) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.wire.faults += [refused]
+    await desk.relay_once()
+    desk.tell(1, lambda track: track.undelete(at=desk.clock()))
+    assert [each.reason for each in desk.mirror().left] == ["successor"]
+    desk.clock.advance(**WAIT)
+    desk.wire.sent.clear()
+    await desk.relay_once()
+    assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", OLD_COLLECTION)]
+    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
+
+
 async def test_a_late_create_in_the_new_place_is_found_and_deleted(desk: Rig) -> None:
     track = await in_the_old_place(desk)
     moves(desk)

@@ -337,11 +337,17 @@ async def test_one_whose_process_died_is_gone_on_with_and_the_dead_one_writes_no
     dead = adoptions.claim(rig.database, owner="dead", lease=LEASE)
     assert dead is not None
     clock.ahead += LEASE * 2
+    other = adoptions.claim(rig.database, owner="other", lease=LEASE)
+    assert other is not None
+    assert not adoptions.note(rig.database, dead, adoptions.Progress(found=9), LEASE)
+    adoptions.end(rig.database, dead, adoptions.Progress(found=9))
+    assert (row(rig).found, row(rig).ended_at) == (0, None)
+    adoptions.give_back(rig.database, other)
     rig.internet.record(1)
     assert await a_worker(rig).run_one(ALICE, lambda _progress: None)
     ended = row(rig)
     assert (ended.adopted, ended.ended_at is not None) == (1, True)
-    assert not adoptions.note(rig.database, dead, adoptions.Progress(found=9), LEASE)
+    assert not adoptions.note(rig.database, other, adoptions.Progress(found=9), LEASE)
     assert row(rig) == ended
 
 
