@@ -44,7 +44,7 @@ def logins_by_oauth_key(database: Database, seal: Seal) -> Counter[str]:
     return Counter(grant.kid for grant in grants if grant is not None and grant.kid is not None)
 
 
-def _logins(database: Database) -> Sequence[Row[tuple[str, int, bytes]]]:
+def _logins(database: Database) -> Sequence[Row[str, int, bytes]]:
     held = pds_session.c
     with database.read() as connection:
         return connection.execute(
@@ -52,7 +52,7 @@ def _logins(database: Database) -> Sequence[Row[tuple[str, int, bytes]]]:
         ).all()
 
 
-def _reseal(database: Database, seal: Seal, row: Row[tuple[str, int, bytes]]) -> int:
+def _reseal(database: Database, seal: Seal, row: Row[str, int, bytes]) -> int:
     did, generation, sealed = row
     opened = seal.open(sealed, purpose=PURPOSE, did=did)
     with database.write() as connection:
