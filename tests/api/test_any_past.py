@@ -209,6 +209,7 @@ class Artist:
             items += page["items"]
             if page["cursor"] is None:
                 return items
+            assert {"cursor": page["cursor"]} != more  # else it would go on for ever
             more = {"cursor": page["cursor"]}
 
 
