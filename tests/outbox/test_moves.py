@@ -417,7 +417,9 @@ async def test_a_rebuild_makes_both_targets_again(desk: Rig, done: bool) -> None
     with desk.database.read() as connection:
         before = connection.execute(select(mirror_target).order_by(mirror_target.c.former)).all()
     with desk.database.write() as connection:  # one of them is thought to be the other
-        connection.execute(update(mirror_target).where(mirror_target.c.former).values(desired_gen=1))
+        here = mirror_target.c.collection == COLLECTION
+        connection.execute(update(mirror_target).where(here).values(former=True))
+        connection.execute(update(mirror_target).where(~here).values(former=False, desired_gen=1))
     rebuild(desk.log, desk.log.projections, progress=lambda *_: None)
     with desk.database.read() as connection:
         assert connection.execute(select(mirror_target).order_by(mirror_target.c.former)).all() == before
