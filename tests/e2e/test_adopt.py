@@ -1,28 +1,29 @@
 """A catalogue comes in from a real PDS: every record becomes a track, and none is written before its track changes."""
 
-import json
 import os
-import subprocess
 import time
 from typing import Any
 
 import pytest
 
-from demo.service import MASTERTAPE, Service
+from demo.service import Service
 from demo.story import delivered
 from devpds.server import DevPds, DevPlc
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.e2e.artist import Artist
 from tests.e2e.catalogue import OTHERS_FIELDS, a_record, catalogue, publish, rev, rkey, value_of
+from tests.e2e.conftest import NewArtist
 from tests.e2e.eventually import eventually
-from tests.e2e.test_verify import types, verified
+from tests.e2e.test_verify import verified
+from tests.faults.faults import cut_before
+from tests.faults.proxy import FaultProxy, of_repo
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
 
 pytestmark = pytest.mark.pds
 
 HERE = "/me/adopt"
-RECORDS = 1000 if os.environ.get("TEST_DEEP") else 40
+RECORDS = 1000 if os.environ.get("TEST_DEEP") else 30
 SECONDS = 600
 
 
@@ -66,7 +67,7 @@ def delivered_record(artist: Artist) -> dict[str, Any]:
     return record
 
 
-def test_a_whole_catalogue_comes_in_and_nothing_is_written(artist: Artist, settings: dict[str, str]) -> None:
+def test_a_whole_catalogue_comes_in_and_nothing_is_written(artist: Artist) -> None:
     did, pds = artist.did, artist.pds
     records = catalogue(pds, did, RECORDS)
     before = rev(pds, did)
@@ -79,7 +80,7 @@ def test_a_whole_catalogue_comes_in_and_nothing_is_written(artist: Artist, setti
         track = tracks[f"at://{did}/{collection}/{key}"]
         assert (track["title"], track["created_at"]) == (value["title"], value["createdAt"])
         assert (track["mirror"]["state"], track["audio_storage"]) == ("delivered", "both")
-    assert types(settings, artist, "verify", "pds")[0] == 0
+    assert verified(artist) == {"records": RECORDS, "drifts": [], "problem": None}
 
     assert counts(adopts(artist)) == (RECORDS, RECORDS, 0, 0)
     assert {uri: track["version"] for uri, track in tracks_of(artist).items()} == dict.fromkeys(tracks, 1)
@@ -184,30 +185,34 @@ def test_a_record_of_the_old_collection_moves_and_its_audio_with_it(artist: Arti
     assert (again.status_code, again.json()["migrated_uri"]) == (200, moved)
 
 
-def test_an_operator_takes_over_who_has_never_signed_in(
-    settings: dict[str, str], pds: DevPds, plc: DevPlc, artist: Artist
+def test_a_service_that_dies_between_the_two_writes_of_a_move_leaves_the_blob_and_goes_on(
+    new_artist: NewArtist, proxied_pds: DevPds, proxy: FaultProxy, service: Service
 ) -> None:
-    stranger = new_account(pds, plc).did
-    catalogue(pds, stranger, 4)
-    before = rev(pds, stranger)
+    artist = new_artist(proxied_pds)
+    did, pds = artist.did, artist.pds
+    [(_, key, value)] = catalogue(pds, did, 1, first=6)
+    adopts(artist)
+    [track] = tracks_of(artist).values()
+    artist.track_id = track["id"]
+    proxy.on("deleteRecord", fault=cut_before, matches=of_repo(did))
 
-    def adopt(*options: str) -> dict[str, Any]:
-        ended = subprocess.run(
-            [MASTERTAPE, "adopt", stranger, "--json", *options],
-            env={**os.environ, **settings, "MASTERTAPE_PLC_URL": artist.pds.plc_url},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stderr
-        return dict(json.loads(ended.stdout))
+    answer = artist.asks("migrate-namespace", prefer="wait=0")
+    assert (answer.status_code, answer.headers["location"]) == (202, f"/tracks/{track['id']}/mirror")
+    proxy.await_passed("deleteRecord", matches=of_repo(did))
+    service.kill()
 
-    looked = adopt("--dry-run")
-    assert (counts(looked), looked["written"]) == ((4, 0, 4, 0), False)
-    assert counts(adopt()) == (4, 0, 4, 0)
-    assert rev(pds, stranger) == before
-    listed = artist.client.http.get("/tracks", params={"artist": stranger}).json()["items"]
-    assert len(listed) == 4
+    places = (OLD_COLLECTION, COLLECTION)
+    assert all(value_of(pds, did, place, key) is not None for place in places)
+    assert pds.get_blob(did, value["audioBlob"]["ref"]["$link"]) is not None
+    proxy.heal()
+    service.start()
+    eventually(lambda: value_of(pds, did, OLD_COLLECTION, key) is None)
+    moved = value_of(pds, did, COLLECTION, key)
+    assert moved is not None
+    assert pds.get_blob(did, moved["audioBlob"]["ref"]["$link"]) is not None
+    eventually(lambda: artist.mirror["left"] == [])
+    types_told = [row["type"] for row in artist.client.history(artist.track_id)]
+    assert types_told == ["Adopted", "NamespaceMigrated"]
 
 
 def test_a_service_that_dies_meanwhile_goes_on_with_it(artist: Artist, service: Service) -> None:
