@@ -24,7 +24,7 @@ def full(artist: Artist) -> Artist:
     """An artist whose track has something in every field, its audio on the PDS included."""
     artist.uploads(**EVERYTHING, features=f'["{artist.friend}"]')
     artist.client.set_artwork(artist.track_id, cover("teal", "gold"))
-    assert artist.asks(MIGRATE).status_code == 200
+    assert artist.asks(MIGRATE).is_success
     artist.agreed()
     return artist
 
@@ -38,7 +38,7 @@ def test_a_record_that_is_there_is_not_restored(full: Artist) -> None:
 def test_a_restored_record_has_its_audio_on_the_pds_again(full: Artist) -> None:
     before = full.record
     full.loses_the_record()
-    assert full.asks(RESTORE).status_code == 200
+    assert full.asks(RESTORE).is_success
     after = full.agreed()
     assert after == before | {"mastertapeGen": after["mastertapeGen"]}
 

@@ -94,6 +94,6 @@ def full(artist: Artist) -> Artist:
     """An artist whose track has something in every field, its audio on the PDS included."""
     artist.uploads(**EVERYTHING, features=f'["{artist.friend}"]')
     artist.client.set_artwork(artist.track_id, samples.png())
-    assert artist.asks(MIGRATE).status_code == 200
+    assert artist.asks(MIGRATE).is_success
     artist.agreed()
     return artist

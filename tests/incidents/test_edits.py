@@ -30,7 +30,7 @@ def test_inc_09_whatever_changes_the_record_is_as_old_as_before(full: Artist) ->
 
     def loses_and_restores() -> None:
         full.loses_the_record()
-        assert full.asks(RESTORE).status_code == 200
+        assert full.asks(RESTORE).is_success
 
     def replaces_the_audio() -> None:
         path = f"/tracks/{full.track_id}/audio"
