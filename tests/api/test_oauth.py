@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from api.request_id import over_http
+from api.sign_in_page import leading_page
 from identity.credentials import CredentialKind, Credentials
 from identity.errors import (
     ConsentDeniedError,
@@ -233,6 +234,13 @@ def test_the_form_leads_on_by_a_page_since_chromium_holds_redirects_against_its_
     assert f'<meta http-equiv="refresh" content="0; url={CONSENT}">' in answer.text
     assert answer.headers["set-cookie"].startswith(f"mastertape_sign_in_{STATE}=")
     assert come_back(client).headers["location"] == "/me"
+
+
+def test_the_page_that_leads_on_holds_whatever_the_server_calls_itself_as_text():
+    page = leading_page("""https://as.example/?a=1&b="><script>alert(1)</script>'""").body.decode()
+    assert "<script>" not in page
+    assert page.count('"https://as.example/?a=1&amp;b=&quot;&gt;&lt;script&gt;') == 1
+    assert "0; url=https://as.example/?a=1&amp;b=&quot;&gt;" in page
 
 
 def test_a_handle_has_a_length(client, door):

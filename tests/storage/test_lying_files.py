@@ -152,10 +152,10 @@ def test_a_greedy_file_gets_neither_time_nor_memory(
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("seed", range(20 if os.environ.get("TEST_DEEP") else 1))
+@pytest.mark.parametrize("seed", range(6 if os.environ.get("TEST_DEEP") else 1))
 def test_damaged_samples_of_every_kind_are_taken_or_refused_in_little_memory(seed: int) -> None:
     """In a process of its own, since decoders take their memory behind Python's back."""
-    count = 500 if os.environ.get("TEST_DEEP") else 15
+    count = 300 if os.environ.get("TEST_DEEP") else 15
     done = subprocess.run(
         [sys.executable, "-m", "tests.storage.hostile_worker", str(count), str(seed)],
         capture_output=True,
