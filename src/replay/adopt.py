@@ -25,7 +25,7 @@ from outbox.repo_reads import RepoReads
 from outbox.taken_over import acknowledge_as_found, known_records, place_lane
 from replay.adopt_bytes import ProvenBytes, Wanted
 from replay.adopt_record import Found, read_record
-from replay.errors import BytesUnavailableError, PdsTroubleError
+from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError
 from replay.verify import Repo
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
 from storage.artwork import read_artwork
@@ -181,14 +181,17 @@ class Adoption:
             return audio
 
     async def _artwork(self, repo: Repo, found: Found) -> tuple[Artwork | None, list[Problem]]:
-        """Have the cover here. A track does without: its record then goes on to name the address that it names."""
+        """Have the cover here. A track does without: its record then goes on to name the address that it names.
+
+        Raises PdsTroubleError: what the PDS does not give just now it may give another time.
+        """
         if found.image_blob is None and found.image_url is None:
             return None, []
         wanted = Wanted(repo.did, repo.host, found.image_blob, found.image_url, IMAGE_BYTES)
         try:
             with await self._from.bytes.fetch(wanted) as staged:
                 prepared = await asyncio.to_thread(read_artwork, staged)
-        except (BytesUnavailableError, PdsTroubleError, RefusedMediaError) as error:
+        except (BytesUnavailableError, RefusedMediaError) as error:
             return None, [_problem(found.key, "artwork_unavailable", str(error), adopted=True)]
 
         def keep() -> None:
@@ -262,7 +265,7 @@ class _Run:
             )
         except PdsTroubleError as error:
             self._trouble += 1
-            if self._trouble >= TROUBLE_IN_A_ROW:
+            if isinstance(error, PdsBusyError) or self._trouble >= TROUBLE_IN_A_ROW:
                 raise
             self._refuse(
                 _problem(key, "bytes_unavailable", str(error), adopted=False) | {"reason": "pds_trouble"}

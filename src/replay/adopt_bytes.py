@@ -17,7 +17,7 @@ from identity.addresses import AddressPolicy, origin_of
 from identity.errors import FetchRefusedError, UnsafeAddressError
 from identity.fetching import fetched
 from outbox.dag_cbor import Record
-from replay.errors import BytesUnavailableError, PdsTroubleError
+from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError
 from storage.errors import BytesMissingError, MediaGoneError, TooLargeError
 from storage.media import Media
 from storage.upload import Staged, Staging
@@ -115,7 +115,9 @@ class ProvenBytes:
         try:
             staged = await self._staged(str(address), self._policy, wanted.limit)
         except FetchRefusedError as error:
-            if error.status is not None and (error.status == TOO_MANY or error.status >= SERVER_ERROR):
+            if error.status == TOO_MANY:
+                raise PdsBusyError("the PDS has been asked for too much") from None
+            if error.status is not None and error.status >= SERVER_ERROR:
                 raise PdsTroubleError(f"the PDS answered {error.status}") from None
             raise BytesUnavailableError("blob_missing", f"of the blob the PDS says: {error}") from None
         except (httpx.HTTPError, TimeoutError) as error:

@@ -32,6 +32,10 @@ class PdsTroubleError(ReplayError):
     """The PDS does not tell just now what it holds: another time may be better."""
 
 
+class PdsBusyError(PdsTroubleError):
+    """The PDS has been asked for too much."""
+
+
 class UnderWayError(ReplayError):
     """The account's records are being taken over already, by a process that goes on with it. Look again later."""
 

@@ -22,7 +22,7 @@ from outbox.record import RecordUrls
 from replay import adoptions
 from replay.adopt_record import read_record
 from replay.adopt_worker import AdoptionWorker
-from replay.errors import PdsTroubleError
+from replay.errors import PdsBusyError, PdsTroubleError
 from tests.dsl import ALICE, BOB, COLLECTION, OLD_COLLECTION
 from tests.e2e.catalogue import a_record, rkey
 from tests.media_samples import samples
@@ -223,6 +223,26 @@ async def test_a_pds_that_gives_no_bytes_to_anybody_ends_the_run(rig: AdoptRig) 
     assert rig.tracks() == {}
     rig.internet.blob_answers = []
     assert counts(await rig.adopts()) == (12, 0, 12, 0)
+
+
+async def test_a_pds_that_was_asked_for_too_much_ends_the_run_at_once(rig: AdoptRig) -> None:
+    for number in range(1, 9):
+        rig.internet.record(number)
+    rig.internet.blob_answers = [lambda: httpx.Response(429)]
+    with pytest.raises(PdsBusyError):
+        await rig.adopts()
+    progress = await rig.adopts()
+    assert (progress.known + progress.adopted, progress.problems) == (8, [])
+
+
+async def test_a_cover_that_the_pds_does_not_give_just_now_is_not_done_without(rig: AdoptRig) -> None:
+    cover = {**rig.internet.blob(samples.png()), "mimeType": "image/png"}
+    rig.internet.record(1, imageBlob=cover)
+    data = samples.mp3(1)
+    rig.internet.blob_answers = [lambda: httpx.Response(200, content=data), lambda: httpx.Response(502)]
+    assert errors(await rig.adopts()) == [("bytes_unavailable", "pds_trouble")]
+    assert errors(await rig.adopts()) == []
+    assert rig.tracks()["Song 1"].artwork is not None
 
 
 # Fields
