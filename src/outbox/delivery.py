@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final
 
 from eventstore.database import Database
-from outbox.journal import LatePuts, conclude, intend, our_cids, puts_since
+from outbox.journal import LatePuts, conclude, intend, our_cids, puts_since, unanswered_create
 from outbox.lanes import Lane, change_lane, lock_lane
 from outbox.lexicon import Lexicon
 from outbox.pds import Pds, Remote, RemoteUnknownError
@@ -176,7 +176,8 @@ class Delivery:
                 return await self._sure(
                     Result(work, _OUTCOMES[finding], Verdict(Kind.DONE), credited, remote)
                 )
-            work = work.on(remote.cid, remote.body)
+            hidden = await in_thread(self._hidden, work, remote)
+            work = work.on(hidden or remote.cid, remote.body)
             if work.check(self._lexicon) is not None:  # another client left what no record of ours can hold
                 return Result(work, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
         return Result(work, Outcome.FAILED, CONTENDED)
@@ -224,6 +225,16 @@ class Delivery:
         with self._database.read() as connection:
             now = self._database.now(connection)
             return puts_since(connection, work.key, now - SETTLING - CLOCK_JUMP), now
+
+    def _hidden(self, work: Work, remote: Remote) -> str | None:
+        """Give the CID of a create of ours that nobody answered, where the record reads as absent and cannot be created.
+
+        Then it landed and was taken down: such a record is shown to nobody, and takes writes over what it has.
+        """
+        if remote.cid is not None or work.base is not None or work.op == DELETE:
+            return None
+        with self._database.read() as connection:
+            return unanswered_create(connection, work.key)
 
     def _conclude(self, lane: Lane, attempt_id: int, verdict: Verdict) -> None:
         with self._database.write() as connection:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
 from eventstore.database import Database
 from outbox.lanes import Lane, LeaseLostError, lock_lane
@@ -62,6 +62,18 @@ _CREATES: Final = select(attempt.started_at, attempt.outcome).where(
     attempt.swap_cid.is_(None),
     attempt.started_at > bindparam("since"),
     attempt.outcome.is_distinct_from(Kind.NOT_SENT.value),
+)
+_UNANSWERED_CREATE: Final = (
+    select(attempt.request_cid)
+    .where(
+        _OF_TARGET,
+        attempt.op == PUT,
+        attempt.swap_cid.is_(None),
+        attempt.request_cid.is_not(None),
+        or_(attempt.outcome.is_(None), attempt.outcome == Kind.AMBIGUOUS.value),
+    )
+    .order_by(attempt.id.desc())
+    .limit(1)
 )
 _END: Final = update(delivery_attempt).where(attempt.id == bindparam("attempt_id"))
 
@@ -126,6 +138,11 @@ class LatePuts:
 
     def __bool__(self) -> bool:
         return self.unanswered is not None or self.answered
+
+
+def unanswered_create(connection: Connection, key: RecordKey) -> str | None:
+    """Give the CID of the newest put over nothing whose end is not known."""
+    return connection.scalar(_UNANSWERED_CREATE, of_target(key))
 
 
 def puts_since(connection: Connection, key: RecordKey, since: datetime) -> LatePuts:

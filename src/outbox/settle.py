@@ -2,7 +2,7 @@
 
 import logging
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from aggregates.track import Track
 from eventstore.envelope import Envelope
@@ -10,7 +10,7 @@ from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
 from outbox.backoff import backoff
 from outbox.dag_cbor import encode
-from outbox.delivery import Outcome, Result
+from outbox.delivery import CONTENDED, Outcome, Result
 from outbox.hosts import Word, heard, note
 from outbox.journal import CANCELLED, breaks_down, conclude, note_unsent
 from outbox.lanes import Lane, change_lane, lock_lane, slow_down
@@ -23,6 +23,9 @@ from outbox.verdict import Kind, Verdict
 from outbox.work import Work
 
 logger = logging.getLogger(__name__)
+
+CONTENDED_SECONDS: Final = 3600.0
+"""The longest pause of a record that the PDS neither shows nor lets us write: somebody else's that was taken down."""
 
 
 def relay_envelope(lane: Lane) -> Envelope:
@@ -105,7 +108,8 @@ def _note_failure(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> None:
         "failed_gen": work.gen,
         "attempts": work.attempts + 1,
     }
-    again_at = unit.now + max(backoff(work.attempts), verdict.asked(unit.now))
+    pause = backoff(work.attempts, cap=CONTENDED_SECONDS) if verdict is CONTENDED else backoff(work.attempts)
+    again_at = unit.now + max(pause, verdict.asked(unit.now))
     if not work.is_open:
         failure |= looked(work, again_at if verdict.kind is not Kind.REJECTED else None)
     if told := verdict.told(unit.now):

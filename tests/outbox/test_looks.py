@@ -1,7 +1,11 @@
 """Somebody doubts a record: the lane's holder reads it, and what it finds ends as if a write had met it."""
 
+from typing import Any
+
+import httpx
 import pytest
 
+from aggregates.track import Track
 from outbox.delivery import Outcome
 from outbox.record import record_for
 from outbox.tables import NEVER
@@ -69,10 +73,8 @@ async def test_a_client_that_drops_our_generation_only_is_no_conflict(desk: Rig)
     assert desk.mirror().state == "delivered"
 
 
-@pytest.mark.pds
-async def test_a_record_that_was_taken_down_is_not_taken_for_a_deleted_one(rig: Rig) -> None:
-    track = rig.upload()
-    await rig.relay_once()
+def take_down(rig: Rig, track: Track) -> None:
+    """The PDS shows the record to nobody any more."""
     taken_down = rig.pds.get_record(rig.did, COLLECTION, track.rkey)
     assert taken_down is not None
     subject = {
@@ -83,6 +85,30 @@ async def test_a_record_that_was_taken_down_is_not_taken_for_a_deleted_one(rig: 
     body = {"subject": subject, "takedown": {"applied": True, "ref": "test"}}
     rig.pds.procedure("com.atproto.admin.updateSubjectStatus", body, by="admin")  # type: ignore[union-attr]
     assert rig.pds.get_record(rig.did, COLLECTION, track.rkey) is None
+
+
+@pytest.mark.pds
+async def test_a_record_that_was_taken_down_after_an_unanswered_create_is_written_over(rig: Rig) -> None:
+    track = rig.upload()
+
+    async def lost_and_taken_down(send: Any) -> Any:
+        await send()
+        take_down(rig, track)
+        raise httpx.ReadTimeout("no answer")
+
+    rig.wire.faults = [lost_and_taken_down]
+    await rig.relay_once()
+    rig.edit(title="next")
+    rig.clock.advance(minutes=10)
+    assert await rig.relay_once() == {Outcome.DELIVERED: 1}
+    assert rig.mirror().state == "delivered"
+
+
+@pytest.mark.pds
+async def test_a_record_that_was_taken_down_is_not_taken_for_a_deleted_one(rig: Rig) -> None:
+    track = rig.upload()
+    await rig.relay_once()
+    take_down(rig, track)
 
     assert await looked_at(rig) == {Outcome.SEEN: 1}
     assert await rig.relay_once() == {}

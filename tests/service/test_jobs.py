@@ -1,5 +1,6 @@
 """Each periodic job is done by one process, when it is due."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from eventstore.database import Database
 from identity.credentials import CredentialKind, credential
 from identity.session_rows import SessionKind, pds_session
 from identity.tokens import Tokens
+from service import jobs
 from service.bootstrap import Application
 from service.job_lease import JobLeases
 from service.jobs import JOBS, Job
@@ -176,6 +178,17 @@ def test_long_ended_credentials_are_forgotten(application: Application) -> None:
 def test_scheduler_starts_and_stops(application: Application) -> None:
     with scheduled(application):
         pass
+
+
+def test_a_scan_is_left_to_others_when_the_process_is_to_end(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hangs(_application: Application) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(jobs, "_scan", hangs)
+    application.ending.set()
+    assert run_if_due(application, jobs.scanning(application.settings))
 
 
 def test_a_login_that_nobody_uses_is_tried_without_harm_while_its_pds_is_away(
