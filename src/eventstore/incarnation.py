@@ -75,8 +75,7 @@ def compare_with_seen(database: Database, seen: int) -> None:
     with database.write() as connection:
         known = _known(connection, "")
         if max(newest_position(connection), known.issued_up_to) < seen:
-            ends = newest_position(connection)
-            _noticed(connection, database, f"the log ends at position {ends}, and {seen} was seen in it")
+            _noticed(connection, database, ends_before(connection, seen))
 
 
 def notice(database: Database, because: str) -> None:
@@ -84,6 +83,11 @@ def notice(database: Database, because: str) -> None:
     with database.write() as connection:
         _known(connection, "")
         _noticed(connection, database, because)
+
+
+def ends_before(connection: Connection, seen: int) -> str:
+    """Say so of a log that ends before a position that was seen in it."""
+    return f"the log ends at position {newest_position(connection)}, and {seen} was seen in it"
 
 
 def newest_position(connection: Connection) -> int:

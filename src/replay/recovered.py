@@ -10,7 +10,15 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from eventstore.envelope import Envelope
-from eventstore.incarnation import newest_issued, newest_position, notice, restored_because, settle
+from eventstore.incarnation import (
+    POSITIONS_SKIPPED,
+    ends_before,
+    newest_issued,
+    newest_position,
+    notice,
+    restored_because,
+    settle,
+)
 from eventstore.locks import lock_for_append
 from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
@@ -47,15 +55,19 @@ class Recovery:
     """How many accounts nothing is sent for until `verify pds` has looked at them."""
 
 
-def outlook(log: EventLog, *, nothing_lost: bool = False) -> Recovery:
-    """Say what `recover` would do, and change nothing."""
+def outlook(log: EventLog, *, seen: int = 0, nothing_lost: bool = False) -> Recovery:
+    """Say what `recover` would do, and change nothing; `seen` is the newest position that was ever seen."""
     with log.database.read() as connection:
         logins = () if nothing_lost else active_dids(connection, SessionKind.OAUTH)
         accounts = select(func.count(mirror_target.c.did.distinct()))
+        issued = newest_issued(connection)
+        because = restored_because(connection)
+        if because is None and issued < seen:
+            because, issued = ends_before(connection, seen), issued + POSITIONS_SKIPPED
         return Recovery(
-            restored_because(connection),
+            because,
             newest_position(connection),
-            newest_issued(connection) + 1,
+            issued + 1,
             len(logins),
             usable_tokens(connection, log.database.now(connection)),
             0 if nothing_lost else connection.scalar(accounts) or 0,

@@ -7,7 +7,7 @@ import click
 from replay.recovered import Recovery, outlook, recover
 from service.cli_log import the_log
 from service.migrate import require_schema
-from service.newest_seen import look_for_restore
+from service.newest_seen import file_of, look_for_restore, read_newest
 from service.output import as_json, dry_run, say_json
 from service.settings import load
 
@@ -26,12 +26,13 @@ def recovered(*, force: bool, nothing_lost: bool, revoke_tokens: bool, dry_run: 
         raise click.UsageError("--force says that something was lost, --nothing-lost that nothing was")
     with the_log() as log:
         require_schema(log.database)
-        look_for_restore(log, load())
+        settings = load()
         if dry_run:
-            found = outlook(log, nothing_lost=nothing_lost)
+            found = outlook(log, seen=read_newest(file_of(settings)), nothing_lost=nothing_lost)
         else:
+            look_for_restore(log, settings)
             found = recover(log, force=force, nothing_lost=nothing_lost, revoke_tokens=revoke_tokens)
-            look_for_restore(log, load())
+            look_for_restore(log, settings)
     if as_json:
         say_json({**asdict(found), "written": found.because is not None and not dry_run})
     else:

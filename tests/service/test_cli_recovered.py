@@ -1,0 +1,95 @@
+"""What an operator types after a restore, and about bytes."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import select
+
+from eventstore.incarnation import POSITIONS_SKIPPED, log_incarnation
+from service.bootstrap import Application
+from service.cli import main
+from service.jobs import JOBS
+from service.newest_seen import file_of, keep_newest, look_for_restore, read_newest
+from service.scheduler import run_if_due
+from service.settings import PREFIX
+from tests.dsl import a_track
+from tests.service.conftest import save
+
+Type = Callable[..., Result]
+
+
+@pytest.fixture
+def typed(tape: Application, monkeypatch: pytest.MonkeyPatch) -> Type:
+    """Type a command, on a database with a track in it."""
+    monkeypatch.setenv(f"{PREFIX}DATA", str(tape.settings.data))
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
+    return lambda *args: CliRunner().invoke(main, args)
+
+
+def put_back(tape: Application) -> None:
+    """This machine has seen more of the log than there is."""
+    file_of(tape.settings).write_text("57\n")
+
+
+def row(tape: Application) -> object:
+    with tape.database.read() as connection:
+        return connection.execute(select(log_incarnation)).one_or_none()
+
+
+def test_a_dry_run_says_what_would_be_done_and_notices_nothing(typed: Type, tape: Application) -> None:
+    put_back(tape)
+    before = row(tape)
+    found = json.loads(typed("recovered", "--dry-run", "--json").stdout)
+    assert (found["written"], found["position"], found["accounts"]) == (False, 2, 1)
+    assert found["next_position"] > POSITIONS_SKIPPED
+    assert "57 was seen in it" in found["because"]
+    assert row(tape) == before
+    assert "would wait" in typed("recovered", "--dry-run").stdout
+
+
+def test_recovered_says_what_was_done_and_a_second_time_that_nothing_was(
+    typed: Type, tape: Application
+) -> None:
+    put_back(tape)
+    said = typed("recovered")
+    assert (said.exit_code, "the log ends at 2 and goes on at" in said.stdout) == (0, True)
+    again = typed("recovered")
+    assert (again.exit_code, again.stdout.startswith("nobody noticed a restore; 1 accounts wait")) == (
+        0,
+        True,
+    )
+    assert "an operator says so" in typed("recovered", "--force").stdout
+    assert typed("recovered", "--force", "--nothing-lost").exit_code == 2
+
+
+def test_tokens_end_only_where_that_is_said(typed: Type, tape: Application) -> None:
+    put_back(tape)
+    assert json.loads(typed("recovered", "--revoke-tokens", "--json").stdout)["tokens"] == 0
+
+
+def test_what_was_seen_is_remembered_outside_of_the_database(tape: Application) -> None:
+    look_for_restore(tape.log, tape.settings)
+    assert read_newest(file_of(tape.settings)) == 2
+    save(tape, a_track(2))
+    keep_newest(tape.log, tape.settings)
+    assert read_newest(file_of(tape.settings)) == 3
+    file_of(tape.settings).write_text("half a numb")
+    assert read_newest(file_of(tape.settings)) == 0
+
+
+def test_no_job_runs_in_a_restored_database(typed: Type, tape: Application) -> None:
+    job = next(job for job in JOBS if job.name == "forget_answers")
+    put_back(tape)
+    keep_newest(tape.log, tape.settings)
+    assert not run_if_due(tape, job)
+    typed("recovered")
+    assert run_if_due(tape, job)
+
+
+def test_bytes_that_are_missing_are_found_with_what_to_do(typed: Type) -> None:
+    found = typed("verify", "media")
+    assert (found.exit_code, "--repair" in found.stdout) == (3, True)
+    [finding] = json.loads(typed("verify", "media", "--deep", "--json").stdout)["findings"]
+    assert (finding["kind"], finding["track_ids"], finding["repaired"]) == ("missing", [1], False)
