@@ -174,7 +174,7 @@ async def trickle(chunk=b" "):
 @pytest.mark.anyio
 @pytest.mark.parametrize("route", BODIES)
 async def test_a_body_that_comes_too_slowly_is_given_up(*, world, admin, track, monkeypatch, route):
-    monkeypatch.setattr(limits, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(limits, "PATIENCE_SECONDS", 0.5)
     kind = "multipart/form-data; boundary=b" if "audio" in route else "application/json"
     async with world.async_client(admin) as http:
         answer = await asyncio.wait_for(
@@ -187,16 +187,16 @@ async def test_a_body_that_comes_too_slowly_is_given_up(*, world, admin, track, 
 
 @pytest.mark.anyio
 async def test_a_slow_body_that_goes_on_is_taken(world, admin, monkeypatch):
-    """Seventy pieces at twice the rate that is asked for, over longer than the patience."""
-    monkeypatch.setattr(limits, "PATIENCE_SECONDS", 0.3)
-    monkeypatch.setattr(limits, "SLOWEST", 1000)
+    """Seventy pieces, each in good time, over longer than the patience."""
+    monkeypatch.setattr(limits, "PATIENCE_SECONDS", 2.0)
+    monkeypatch.setattr(limits, "SLOWEST", 100)
     request = httpx.Request("POST", "http://test/tracks", data={"title": "t"}, files={"file": samples.mp3(5)})
     content = request.read()
     size = len(content) // 70 + 1
 
     async def pieces():
         for at in range(0, len(content), size):
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.04)
             yield content[at : at + size]
 
     async with world.async_client(admin) as http:
