@@ -78,7 +78,9 @@ async def compared(database: Database, reads: RepoReads, repo: Repo, *, with_blo
     The log is read before the PDS and after it: what was written meanwhile is not judged.
     """
     before, _ = await in_thread(_expected, database, repo)
-    names = {each.key.collection for each in before} | ({repo.collection} - {None})
+    names = {each.key.collection for each in before}
+    if repo.collection is not None:
+        names.add(repo.collection)
     found = await reads.found(repo.host, repo.did, sorted(names))
     blobs = await reads.blobs(repo.host, repo.did) if with_blobs else None
     after, ours = await in_thread(_expected, database, repo)

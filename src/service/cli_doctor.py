@@ -1,6 +1,6 @@
 """`mastertape doctor`."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -93,7 +93,7 @@ def _somebody(log: EventLog) -> str | None:
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[EventLog]:
+def _opened(settings: Settings) -> Generator[EventLog]:
     log = open_log(settings)
     with closing(log.database):
         yield log

@@ -103,7 +103,7 @@ def keys(log: EventLog, settings: Settings) -> Checks:
 def accounts(log: EventLog) -> Checks:
     """Look at what accounts wait for."""
     with log.database.read() as connection:
-        states = dict(
+        states: dict[str, int] = dict(
             connection.execute(
                 select(LANE_STATE.label("mirror_state"), func.count(mirror_lane.c.did))
                 .select_from(LANES_OF_HOSTS)
@@ -129,7 +129,7 @@ def records(log: EventLog) -> Checks:
     with log.database.read() as connection:
         now = log.database.now(connection)
         since = min(oldest_pending(connection).values(), default=None)
-        states = dict(
+        states: dict[str, int] = dict(
             connection.execute(
                 select(STATE.label("mirror_state"), func.count())
                 .select_from(TARGETS_AT_WORK)
@@ -191,5 +191,5 @@ def _attempts(connection: Connection, since: object) -> tuple[int, int]:
     rows = connection.execute(
         select(attempt.outcome, func.count()).where(attempt.ended_at > since).group_by(attempt.outcome)
     )
-    counts = dict(rows.all())
+    counts: dict[str | None, int] = dict(rows.all())
     return sum(count for outcome, count in counts.items() if outcome not in WELL), sum(counts.values())
