@@ -9,12 +9,14 @@ from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
 from aggregates.account import Account
+from api.commands.leave import go_on
 from api.idempotency import idempotency
+from api.request_id import over_http
 from identity.accounts import account
 from identity.credentials import Scope, credential
 from identity.session_rows import pds_session
 from outbox.lanes import park_lane
-from outbox.tables import delivery_attempt, mirror_lane
+from outbox.tables import delivery_attempt, mirror_lane, mirror_target
 from projections import media_references
 from service.jobs import finish_leaving
 from storage.media import media
@@ -302,9 +304,6 @@ def test_a_crash_at_any_step_leaves_the_rest_to_the_next(world, client, alice, t
 
 def test_who_signs_in_in_the_last_moment_is_not_left_with_half_a_login(world, client, alice, tracks):
     """The login that came while the one before was given back is given back too."""
-    from api.commands.leave import go_on
-    from api.request_id import over_http
-
     leave(client, alice)
     world.deliver()
     seen = []
@@ -328,6 +327,33 @@ def test_who_signs_in_in_the_last_moment_is_not_left_with_half_a_login(world, cl
     assert len(seen) == 2
     assert rows(world, pds_session, alice.did) == []
     assert tracks
+
+
+@pytest.mark.usefixtures("tracks")
+def test_the_login_is_not_given_back_while_a_record_is_there(world, client, alice):
+    """Without it nobody could ever remove the record."""
+
+    async def disconnect(_did, _envelope):
+        raise AssertionError("the login is needed yet")
+
+    leave(client, alice)
+    assert not asyncio.run(go_on(world.log, alice.did, over_http(alice.did), disconnect))
+
+
+@pytest.mark.usefixtures("tracks")
+def test_what_comes_up_while_the_login_is_given_back_keeps_the_account(world, client, alice):
+    leave(client, alice)
+    world.deliver()
+
+    async def disconnect(did, _envelope):
+        with world.database.write() as connection:
+            connection.execute(
+                update(mirror_target).where(mirror_target.c.did == did).values(acked_gen=0, acked_at=None)
+            )
+        return True
+
+    assert not asyncio.run(go_on(world.log, alice.did, over_http(alice.did), disconnect))
+    assert me(client, alice).json()["leaving"]["records"]["to_remove"] == 3
 
 
 def test_leaving_is_for_its_owner_with_a_token_that_may_write(world, client):
