@@ -239,6 +239,28 @@ async def test_a_second_time_nothing_happens_unless_it_is_forced(then) -> None:
         assert forced.next_position >= first.next_position + POSITIONS_SKIPPED
 
 
+async def test_a_crash_leaves_all_to_be_done_again(then, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, backup, _ = then
+    now.edit(title="newer")
+    async with backup.restored() as rig:
+        add_login(rig, "did:plc:oauth", SessionKind.OAUTH)
+        with monkeypatch.context() as broken:
+            broken.setattr("replay.recovered.settle", crash)
+            with pytest.raises(CrashError):
+                recover(rig.log)
+        assert outlook(rig.log).logins_ended == 1
+        done = recover(rig.log)
+        assert (done.because is None, done.logins_ended, done.accounts) == (False, 1, 1)
+
+
+class CrashError(Exception):
+    pass
+
+
+def crash(*_: object) -> None:
+    raise CrashError
+
+
 async def test_where_nothing_was_lost_everything_goes_on(then) -> None:
     now, backup, tracks = then
     now.edit(4, title="newer")
