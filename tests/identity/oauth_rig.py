@@ -32,6 +32,7 @@ class Rig:
 
     def __init__(self, database, seal, hooks, pds, *, scope=SCOPE):
         self.database, self.seal, self.hooks, self.pds, self.scope = database, seal, hooks, pds, scope
+        self.admins = []
 
     @asynccontextmanager
     async def parts(self):
@@ -52,7 +53,7 @@ class Rig:
                 http,
                 sessions=sessions,
                 accounts=Accounts(self.database),
-                credentials=Credentials(self.database),
+                credentials=Credentials(self.database, admin_dids=self.admins),
             )
             app = oauth_app(BASE_URL, self.scope, ())
             yield SimpleNamespace(sessions=sessions, oauth=OAuthSignIn(app, flows, self.seal, sign_ins))
@@ -64,8 +65,8 @@ class Rig:
 
         return asyncio.run(told())
 
-    def start(self, identifier, *, return_to="/me"):
-        return self.run(lambda parts: parts.oauth.start(identifier, return_to=return_to))
+    def start(self, identifier, *, return_to="/me", **wanted):
+        return self.run(lambda parts: parts.oauth.start(identifier, return_to=return_to, **wanted))
 
     def finish(self, query, cookie):
         returned = Returned(query.get("state"), query.get("iss"), query.get("code"), query.get("error"))

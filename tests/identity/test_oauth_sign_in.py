@@ -7,9 +7,10 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from identity.accounts import Accounts
-from identity.credentials import Credentials, credential
+from identity.credentials import Credentials, Scope, credential
 from identity.errors import (
     ConsentDeniedError,
+    NotAnAdminError,
     ScopeRefusedError,
     SignInRefusedError,
     SignInRequiredError,
@@ -92,6 +93,16 @@ def test_twenty_megabytes_are_streamed_whole(rig, pds_account):
     assert (reply.status_code, reply.json()["blob"]["size"]) == (200, 20 * MEGABYTE)
     assert made == [1], "the nonce was asked for before, not with the body"
     assert hashlib.sha256(chunk * 20).hexdigest() in cid_digest(reply.json()["blob"]["ref"]["$link"])
+
+
+def test_an_admin_asks_for_it_before_going_and_nobody_else_is_sent_there(rig, database, pds_account):
+    with pytest.raises(NotAnAdminError):
+        rig.start(pds_account.handle, scope=Scope.ADMIN)
+    rig.admins.append(pds_account.did)
+    started = rig.start(pds_account.handle, scope=Scope.ADMIN)
+    query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
+    signed_in, _ = rig.finish(query, started.cookie)
+    assert Credentials(database, admin_dids=rig.admins).authenticate(signed_in.token).admin
 
 
 def cid_digest(cid):
