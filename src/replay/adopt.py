@@ -42,6 +42,8 @@ TROUBLE_IN_A_ROW: Final = 5
 MOST_PROBLEMS: Final = 500
 """Named in a report; all are counted."""
 
+LACKS_BLOB: Final = "the PDS lacks the blob; the bytes came from the address"
+
 Problem = dict[str, Any]
 
 
@@ -131,14 +133,7 @@ class Adoption:
         audio = await self._audio(repo, found)
         artwork, problems = await self._artwork(repo, found)
         if found.audio_cid not in {None, audio.cid}:
-            problems.append(
-                _problem(
-                    key,
-                    "blob_missing",
-                    "the PDS lacks the blob; its bytes came from the address",
-                    adopted=True,
-                )
-            )
+            problems.append(_problem(key, "blob_missing", LACKS_BLOB, adopted=True))
         async with self._public(audio, found) as held:
 
             def work(unit: Unit) -> bool:
@@ -178,7 +173,7 @@ class Adoption:
                     self._from.media.add(audio.cid, file, audio.size, audio.mime)
 
             await asyncio.to_thread(keep)
-            return audio
+            return found.completed(audio)
 
     async def _artwork(self, repo: Repo, found: Found) -> tuple[Artwork | None, list[Problem]]:
         """Have the cover here. A track does without: its record then goes on to name the address that it names.

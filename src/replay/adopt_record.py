@@ -1,6 +1,6 @@
 """What a record that is on a PDS already says, as fields of a track; or which of its fields no track can hold."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -39,6 +39,13 @@ class Found:
     def audio_cid(self) -> str | None:
         """Give the CID of the blob that it names, which is that of its bytes."""
         return self.audio_blob["ref"]["$link"] if self.audio_blob is not None else None
+
+    def completed(self, audio: Audio) -> Audio:
+        """Give the audio with the duration that the record tells, where its bytes do not."""
+        match self.body.get("duration"):
+            case int(seconds) if audio.duration is None and seconds > 0:
+                return replace(audio, duration=seconds)
+        return audio
 
     def adopted(self, track_id: int, audio: Audio, at: datetime, **others: Any) -> Track:
         """Make the track; it names the blob if that is the audio."""

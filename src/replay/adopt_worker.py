@@ -119,6 +119,7 @@ class AdoptionWorker:
         try:
             await work
             await asyncio.to_thread(adoptions.end, self._database, claimed, progress)
+            logger.info("records_adopted", extra={"did": claimed.did, **_counted(progress)})
         except asyncio.CancelledError:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
@@ -165,6 +166,10 @@ EXPECTED: Final = (
     StorageError,
 )
 """What is said of these says what to do."""
+
+
+def _counted(progress: Progress) -> dict[str, int]:
+    return {name: getattr(progress, name) for name in ("found", "known", "adopted", "refused")}
 
 
 def _cannot_help(error: Exception) -> bool:

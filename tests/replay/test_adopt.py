@@ -132,6 +132,13 @@ async def test_several_records_may_have_the_same_audio_and_do_without_that_rule(
             require_no_duplicate(unit.connection, ALICE, first.audio.cid)
 
 
+async def test_a_duration_that_the_bytes_do_not_tell_is_the_records(rig: AdoptRig) -> None:
+    rig.internet.record(1, audioBlob=rig.internet.blob(samples.file("live.webm")), duration=77)
+    rig.internet.record(2, duration=77)
+    await rig.adopts()
+    assert [rig.tracks()[f"Song {number}"].audio.duration for number in (1, 2)] == [77, 2]
+
+
 # Bytes
 
 
