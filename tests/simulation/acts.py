@@ -64,19 +64,25 @@ def _artwork(track: Track, world: World, dice: random.Random) -> None:
 
 def _account(status: Status) -> Act:
     def act(world: World, dice: random.Random) -> None:
-        did = dice.choice(world.dids)
+        did = dice.choice(world.present)
         world.host_of(did).set_status(did, status)
 
     return act
 
 
 def _expire(world: World, dice: random.Random) -> None:
-    did = dice.choice(world.dids)
+    did = dice.choice(world.present)
     world.host_of(did).tokens.expire(did)
 
 
+def _delete_account(world: World, dice: random.Random) -> None:
+    if len(world.present) > 1:
+        did = dice.choice(world.present)
+        world.host_of(did).delete_account(did)
+
+
 def _foreign(world: World, dice: random.Random) -> None:
-    did = dice.choice(world.dids)
+    did = dice.choice(world.present)
     repo = world.repo(did)
     if not repo.records:
         return
@@ -208,13 +214,14 @@ ACTS: dict[str, Act] = {
     "redrive": _operate(Action.REDRIVE),
     "probe": _operate(Action.PROBE),
     "prune": _prune,
-    "sign out": lambda world, dice: world.sign_out(dice.choice(world.dids)),
+    "sign out": lambda world, dice: world.sign_out(dice.choice(world.present)),
     "sign in": lambda world, dice: world.sign_in(dice.choice(world.dids)),
     "tokens expire": _expire,
     "deactivate": _account(Status.DEACTIVATED),
     "activate": _account(Status.ACTIVE),
     "take down": _account(Status.TAKENDOWN),
-    "move": lambda world, dice: world.move(dice.choice(world.dids), dice.choice(world.hosts)),
+    "delete account": _delete_account,
+    "move": lambda world, dice: world.move(dice.choice(world.present), dice.choice(world.hosts)),
     "foreign": _foreign,
     "host": _host,
     "limits": _limits,
@@ -235,3 +242,5 @@ WEIGHTS = {
 }  # fmt: skip
 WITH_DECISIONS = {**WEIGHTS, "foreign": 30, "doubt": 24, "decide": 24, "wait": 12}
 """Other clients are busy, and scans and artists with them."""
+WITH_DELETIONS = {**WEIGHTS, "delete account": 6, "upload": 6, "move": 3, "sign in": 4}
+"""People leave their hosts for good, and go on here."""

@@ -28,6 +28,7 @@ class FakePds(httpx.AsyncBaseTransport):
     clock: Callable[[], float]
     blob_limit: int = 5 * 1024 * 1024
     accounts: dict[str, Account] = field(default_factory=dict)
+    deleted: dict[str, Account] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.limits = Limits(self.clock)
@@ -60,9 +61,9 @@ class FakePds(httpx.AsyncBaseTransport):
             self.tokens.revoke(did)
 
     def delete_account(self, did: str) -> None:
-        """Forget it and its repository."""
+        """Know it no more; what it was, only those remember who look back."""
         self.tokens.revoke(did)
-        del self.accounts[did]
+        self.deleted[did] = self.accounts.pop(did)
 
     def move_account(self, did: str, to: "FakePds") -> None:
         """Move an account as people do: the repository goes, the old host keeps a deactivated account, logins stay."""
@@ -72,8 +73,8 @@ class FakePds(httpx.AsyncBaseTransport):
         old.status = Status.DEACTIVATED
 
     def repo(self, did: str) -> Repo:
-        """The repository of an account that is here."""
-        return self.accounts[did].repo
+        """The repository of an account that is here, or was when it was deleted."""
+        return (self.accounts.get(did) or self.deleted[did]).repo
 
     # Requests.
 

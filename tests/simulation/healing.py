@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import CompoundSelect, Select, bindparam, or_, select, union_all
 
+from outbox.parking import PROBED
 from outbox.pausing import resume
 from outbox.status import Mirror
 from outbox.tables import NEVER, blob_job, mirror_lane, mirror_target
@@ -27,7 +28,7 @@ def heal(world: World) -> None:
     with world.database.write() as connection:
         for name in (*world.dids, *world.origins):
             resume(connection, name, world.clock())
-    for did in world.dids:
+    for did in world.present:
         world.host_of(did).set_status(did, Status.ACTIVE)
     if not world.living():
         world.start_relay()
@@ -51,7 +52,9 @@ def _sign_in_where_asked(world: World) -> None:
 
 def is_quiet(world: World) -> bool:
     """Whether each record is as it should be or waits for a person, and nobody works or means to look again."""
-    return not (is_at_work(world) or _rows(world, _LATER) or unsettled(world))
+    if is_at_work(world) or any(not world.is_given_up(did) for did in _rows(world, _LATER)):
+        return False
+    return not (unsettled(world) or any(world.lane(did).state in PROBED for did in world.dids))
 
 
 def is_at_work(world: World) -> bool:
@@ -80,4 +83,8 @@ _HELD = union_all(
 
 def unsettled(world: World) -> list[Mirror]:
     """The records that somebody should still work on."""
-    return [each for each in world.mirrors().values() if each.state not in {"delivered", *WAITING}]
+    return [
+        each
+        for track_id, each in world.mirrors().items()
+        if each.state not in {"delivered", *WAITING} and not world.is_given_up(world.tracks[track_id])
+    ]

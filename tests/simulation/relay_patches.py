@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from unittest.mock import patch
 
 from eventstore.database import Database
 from outbox import blobs as blobs_module
+from outbox import probe_jobs as probe_jobs_module
 from outbox import probes as probes_module
 from outbox import relay as relay_module
 from tests.simulation import quick_looks
@@ -18,6 +19,9 @@ from tests.simulation.virtual_time import VirtualLoop
 
 POLL_SECONDS, IDLE_SECONDS = 20.0, 120.0
 """Instead of one or fifteen: an idle relay's looks are most of what a run costs."""
+
+GONE_AFTER = timedelta(hours=4)
+"""Instead of three days, through which a relay would look again and again."""
 
 
 class Errors(logging.Handler):
@@ -70,6 +74,7 @@ def patched(
         _quick(relay_module, "look_for_unanswered", looks, quick_looks.HOSTS_SHUT),
         _quick(blobs_module, "claim_jobs", looks, quick_looks.UPLOADS),
         _quick(probes_module, "claim_probes", looks, quick_looks.PROBES_DUE),
+        patch.object(probe_jobs_module, "GONE_AFTER", GONE_AFTER),
         patch.object(relay_module, "claim", looks.wrap(counted, quick_looks.LANES_DUE)),
         patch.object(relay_module, "seconds_until_due", looks.wrap_due(relay_module.seconds_until_due)),
     )

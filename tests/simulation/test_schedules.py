@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tests.simulation import invariants, record_invariants, switches
-from tests.simulation.acts import WITH_DECISIONS
+from tests.simulation.acts import WITH_DECISIONS, WITH_DELETIONS
 from tests.simulation.schedule import Schedule, Step, drawn, failure
 from tests.simulation.seen import Seen
 from tests.simulation.world import World
@@ -29,6 +29,15 @@ def test_of_two_values_the_one_stays_that_the_artist_chose(batch: int):
         schedule = drawn(seed, length=20, weights=WITH_DECISIONS)
         if (error := failure(schedule)) is not None:
             error.add_note(f"to see it again: drawn({seed}, 20, WITH_DECISIONS).run()\n{schedule}")
+            raise error
+
+
+@pytest.mark.parametrize("batch", range(100 if DEEP else 1))
+def test_accounts_that_are_deleted_are_given_up_and_hold_up_nobody(batch: int):
+    for seed in range(batch * 15, (batch + 1) * 15):
+        schedule = drawn(seed, length=16, weights=WITH_DELETIONS)
+        if (error := failure(schedule)) is not None:
+            error.add_note(f"to see it again: drawn({seed}, 16, WITH_DELETIONS).run()\n{schedule}")
             raise error
 
 

@@ -22,12 +22,12 @@ from identity.session_rows import SessionKind
 from outbox.adoption import keep_ours, keep_theirs
 from outbox.conflicts import conflict_of
 from outbox.dag_cbor import Record
-from outbox.lanes import park_lane
+from outbox.lanes import GONE, park_lane
 from outbox.overview import lane_of
 from outbox.record import own_part
 from outbox.status import Mirror, is_signed_in, mirrors
 from outbox.tables import pds_host
-from outbox.targets import MirrorTargets
+from outbox.targets import AUTH_REQUIRED, MirrorTargets
 from outbox.wishes import suspect
 from tests.dsl import a_track
 from tests.simulation.fake_account import Status
@@ -243,6 +243,15 @@ class World:
     def origins(self) -> list[str]:
         """All hosts, as they are called."""
         return [host.origin for host in self.hosts]
+
+    @property
+    def present(self) -> list[str]:
+        """The accounts that have not been deleted."""
+        return [did for did in self.dids if did in self.host_of(did).accounts]
+
+    def is_given_up(self, did: str) -> bool:
+        """Whether the account was deleted, and its lane waits for a sign-in that will never come."""
+        return did not in self.present and self.lane(did).state in {AUTH_REQUIRED, GONE}
 
     def host_of(self, did: str) -> FakePds:
         """Where the account is."""
