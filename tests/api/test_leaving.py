@@ -302,6 +302,18 @@ def test_a_crash_at_any_step_leaves_the_rest_to_the_next(world, client, alice, t
     assert tracks
 
 
+@pytest.mark.usefixtures("tracks")
+def test_who_asks_is_answered_though_the_rest_breaks_down(world, alice):
+    async def broken(_did, _envelope):
+        raise ZeroDivisionError
+
+    client = world.serve(disconnect=broken)
+    leave(client, alice)
+    world.deliver()
+    leave(client, alice)
+    assert me(client, alice).json()["leaving"]["records"]["to_remove"] == 0
+
+
 def test_who_signs_in_in_the_last_moment_is_not_left_with_half_a_login(world, client, alice, tracks):
     """The login that came while the one before was given back is given back too."""
     leave(client, alice)

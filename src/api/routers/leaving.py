@@ -1,5 +1,6 @@
 """Leaving: the account's records, login, tokens and bytes go, and what it did here can be taken along before."""
 
+import logging
 from collections.abc import Iterator
 from typing import Final
 
@@ -18,9 +19,11 @@ from api.request_id import over_http
 from api.routers.history import NDJSON
 from api.services import Services
 from api.turns import Turns
+from eventstore.envelope import Envelope
 from replay.export import own_lines
 
 router = APIRouter(tags=["account"])
+logger: Final = logging.getLogger(__name__)
 
 CHUNK_BYTES: Final = 64 * 1024
 
@@ -39,7 +42,7 @@ async def leave(request: Request, principal: Writer, parts: Parts) -> Response:
     parts.wake()
     body = await run_in_threadpool(_report, parts, did)
     # Not before the answer: it asks the PDS to take the login back.
-    rest = BackgroundTask(go_on, parts.log, did, envelope, parts.disconnect)
+    rest = BackgroundTask(_go_on, parts, did, envelope)
     return AsciiJsonResponse(
         body.model_dump(mode="json"), status_code=202, headers={"Location": HERE}, background=rest
     )
@@ -60,6 +63,14 @@ def export_own(principal: SignedIn, parts: Parts) -> Response:
     return StreamingResponse(
         lines, media_type=NDJSON, headers={"Content-Disposition": f'attachment; filename="{name}"'}
     )
+
+
+async def _go_on(parts: Services, did: str, envelope: Envelope) -> None:
+    """Do at once what can be done; where that breaks down, the job goes on with it."""
+    try:
+        await go_on(parts.log, did, envelope, parts.disconnect)
+    except Exception:
+        logger.exception("leaving_failed", extra={"did": did})
 
 
 def _report(parts: Services, did: str) -> LeavingBody:
