@@ -13,12 +13,17 @@ from aggregates.track import Track
 from api.errors import REPLIES
 from identity.credentials import Scope
 from outbox.record import RecordUrls
+from replay.verify import Repo
 from service.jobs import review_public_copies
 from service.settings import PREFIX, Settings
+from storage.cid import cid_of
 from storage.errors import StoreUnavailableError
 from storage.media import media
 from tests.api.world import World, did_of, refusal, upload
+from tests.dsl import ALICE
 from tests.media_samples import samples
+from tests.outbox.rig import ARTIST
+from tests.replay.adopt_rig import HOST, Internet, adoption_on
 
 pytestmark = pytest.mark.s3
 CDN = "https://cdn.example"
@@ -338,3 +343,19 @@ def test_without_a_public_address_nothing_is_public(
     review_public_copies(world.made)
     assert public() == set()
     asyncio.run(world.made.close())
+
+
+def test_what_is_taken_over_is_public_when_its_event_commits_unless_it_is_gated(world, public, tmp_path):
+    internet = Internet()
+    internet.record(1)
+    internet.record(2, supportGate={"type": "any"})
+
+    async def adopt():
+        async with internet.client() as http:
+            parts = (world.log, world.made.media, http, tmp_path / "staging", world.made.publisher)
+            return await adoption_on(*parts).run(Repo(ALICE, HOST), ARTIST, lambda _progress: None)
+
+    assert asyncio.run(adopt()).adopted == 2
+    assert public() == {f"{cid_of(samples.mp3(1))}.mp3"}
+    world.made.publisher.run_once()
+    assert public() == {f"{cid_of(samples.mp3(1))}.mp3"}

@@ -29,6 +29,7 @@ from replay.verify import Repo
 from storage.cid import cid_of
 from storage.disk import DiskStore
 from storage.media import Media
+from storage.publisher import Publisher
 from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION
 from tests.e2e.catalogue import a_record, rkey
 from tests.media_samples import samples
@@ -105,6 +106,31 @@ class Internet:
         return httpx.Response(200, json={"records": entries, **({"cursor": page[-1]} if page else {})})
 
 
+def adoption_on(
+    log: EventLog,
+    media: Media,
+    http: httpx.AsyncClient,
+    staging: Path,
+    publisher: Publisher | None = None,
+) -> Adoption:
+    """What takes over what that client reaches."""
+
+    def is_owned(did: str, cid: str) -> bool:
+        with log.database.read() as connection:
+            return was_named_by(connection, did, cid)
+
+    found = ProvenBytes(http, AddressPolicy(), media, staging, is_owned=is_owned, own_urls=(SERVICE,))
+    sources = Sources(
+        reads=RepoReads(Pds(None, http)),  # type: ignore[arg-type] - nothing is written
+        bytes=found,
+        media=media,
+        publisher=publisher,
+        collections=(COLLECTION, OLD_COLLECTION),
+        max_audio_bytes=100_000,
+    )
+    return Adoption(log, sources, RecordUrls(SERVICE), track_lexicon())
+
+
 class AdoptRig:
     """A service without a relay, and what it takes over."""
 
@@ -113,23 +139,7 @@ class AdoptRig:
         self.log = EventLog(database, projections=(*READ_MODELS, MirrorTargets()), transcodings=TRANSCODINGS)
         self.media = Media(database, DiskStore(folder / "media"))
         self.http = internet.client()
-        self.bytes = ProvenBytes(
-            self.http,
-            AddressPolicy(),
-            self.media,
-            folder / "staging",
-            is_owned=self._is_owned,
-            own_urls=(SERVICE,),
-        )
-        sources = Sources(
-            reads=RepoReads(Pds(None, self.http)),  # type: ignore[arg-type] - nothing is written
-            bytes=self.bytes,
-            media=self.media,
-            publisher=None,
-            collections=(COLLECTION, OLD_COLLECTION),
-            max_audio_bytes=100_000,
-        )
-        self.adoption = Adoption(self.log, sources, RecordUrls(SERVICE), track_lexicon())
+        self.adoption = adoption_on(self.log, self.media, self.http, folder / "staging")
         self.staging = folder / "staging"
         """Where nothing is left in the end."""
 
@@ -153,7 +163,3 @@ class AdoptRig:
         """Where its record stands."""
         with self.database.read() as connection:
             return mirrors(connection, [track_id])[track_id]
-
-    def _is_owned(self, did: str, cid: str) -> bool:
-        with self.database.read() as connection:
-            return was_named_by(connection, did, cid)
