@@ -172,6 +172,27 @@ async def test_a_record_of_the_old_namespace_moves_and_is_said_to_be_there_once_
     assert {change["field"] for change in rows[0]["changes"]} == {"collection"}
 
 
+async def test_what_is_undone_or_lost_after_a_move_comes_back_in_the_new_place(world, client, alice):
+    track = await uploaded(client, alice, title="first")
+    await world.relay.run_once()
+    world.serve(old_collection="fm.plyr.track", collection="fm.newer.track")
+    async with world.async_client(alice) as other:
+        moved = (await command(world, other, track, "migrate-namespace")).json()["migrated_uri"]
+        path = f"/tracks/{track['id']}"
+        await other.patch(path, json={"title": "second"})
+        await other.post(f"{path}/revert", json={"to_version": 1})
+        await world.relay.run_once()
+        assert {uri: record["title"] for uri, record in world.pds.records.items()} == {moved: "first"}
+        world.pds.lose(moved)
+        assert (await command(world, other, track, "restore-record")).json()["restored_uri"] == moved
+        await other.delete(path)
+        await world.relay.run_once()
+        assert world.pds.records == {}
+        back = (await other.post(f"{path}/undelete")).json()
+        await world.relay.run_once()
+    assert (back["atproto_record_uri"], set(world.pds.records)) == (moved, {moved})
+
+
 async def test_a_record_that_cannot_move_is_left_as_it_is(world, client, alice):
     track = await uploaded(client, alice)
     await world.relay.run_once()
