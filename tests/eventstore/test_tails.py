@@ -1,5 +1,8 @@
 """A stream is folded on from where this process left it, and the state is what all its events make."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import delete
 
@@ -57,6 +60,23 @@ def test_a_unit_that_is_rolled_back_leaves_nothing_behind(log: EventLog, other: 
     assert total(log) == 3
 
 
+def test_what_a_unit_read_on_before_it_was_rolled_back_is_not_kept(log: EventLog, other: EventLog) -> None:
+    append(log, "a", 1)
+    append(other, "a", 2)
+    before = log.tails.get(counter_id("a"))
+
+    def spoil(unit: Unit) -> None:
+        assert unit.load(Counter, counter_id("a")).total == 3
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        log.transact(ALICE, ENVELOPE, spoil)
+    kept = log.tails.get(counter_id("a"))
+    assert kept is before
+    assert isinstance(kept, Tail)
+    assert kept.state.version == 2
+
+
 def test_nobody_alters_the_state_that_others_go_on_from(log: EventLog) -> None:
     append(log, "a", 1)
     with log.unit_of_work(ALICE, ENVELOPE) as unit:
@@ -90,3 +110,32 @@ def test_the_streams_used_longest_ago_are_let_go(log: EventLog) -> None:
     for name in ("a", "b", "a", "c"):
         tails.put(counter_id(name), tail)
     assert [tails.get(counter_id(name)) is not None for name in "abc"] == [True, False, True]
+
+
+def test_streams_used_in_turn_are_all_remembered(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"track {number}" for number in range(20)]
+    for name in names:
+        append(log, name, 1)
+    monkeypatch.setattr(Codec, "decode", lambda *_: pytest.fail("an event was read again"))
+    assert [total(log, name) for name in names] == [1] * 20
+
+
+def test_threads_that_keep_and_take_tails_at_once_do_not_meet(log: EventLog) -> None:
+    append(log, "a", 1)
+    tail = log.tails.get(counter_id("a"))
+    assert isinstance(tail, Tail)
+    tails = Tails(kept=1)
+
+    def keep_and_take(name: str) -> None:
+        for _ in range(2000):
+            tails.put(counter_id(name), tail)
+            tails.get(counter_id(name))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            for done in [threads.submit(keep_and_take, name) for name in "abcd"]:
+                done.result()
+    finally:
+        sys.setswitchinterval(interval)
