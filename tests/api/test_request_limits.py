@@ -82,6 +82,7 @@ def test_nobody_is_read_before_they_are_known(client, track):
     [
         (b'{"did": "a", "did": "b"}', "application/json"),
         (b'{"title": "a", "x": {"y": 1, "y": 2}}', "application/json"),
+        (b'{"action": "pause", "action": "resume", "did": "d"}', "application/json"),
         (b"did=a&did=b", "application/x-www-form-urlencoded"),
         (
             b'--b\r\nContent-Disposition: form-data; name="title"\r\n\r\nx\r\n' * 2 + b"--b--\r\n",
@@ -94,7 +95,9 @@ def test_nobody_is_read_before_they_are_known(client, track):
     ],
 )
 def test_what_could_be_read_in_two_ways_or_is_out_of_measure_is_not_read(client, admin, track, content, kind):
-    for route in (BODIES[0], BODIES[3]):
+    for route in BODIES[:2] + BODIES[3:4]:
+        if kind != "application/json" and "/ops/" in route:
+            continue
         answer = send(client, route, track, {**admin.headers, "Content-Type": kind}, content=content)
         assert refusal(answer) == (422, "unparsable")
 

@@ -64,7 +64,7 @@ async def _small(request: Request, kind: str) -> Body:
     if kind == URLENCODED:
         return Body(_form(content), is_form=True)
     if kind == JSON or kind.endswith("+json"):
-        return Body(_json(content))
+        return Body(json_object(content))
     raise UnsupportedBodyError
 
 
@@ -76,7 +76,8 @@ def _form(content: bytes) -> dict[str, str]:
     return _once(pairs)
 
 
-def _json(content: bytes) -> dict[str, Any]:
+def json_object(content: bytes) -> dict[str, Any]:
+    """Read a JSON object, in which no name is there twice."""
     try:
         body = json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
+from api.bodies.strict_route import StrictRoute
 from api.caller import Admin, Parts
 from api.documented import errors
 from api.json_response import AsciiJsonResponse
@@ -28,7 +29,7 @@ from outbox import overview
 from outbox.failures import failing
 from outbox.operators import Operator, Which, count, perform
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
 READ_ERRORS = errors(400, 401, 403, 422, 503)
 ACT_ERRORS = errors(400, 401, 403, 404, 422, 503)

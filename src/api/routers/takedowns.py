@@ -5,6 +5,7 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from api.bodies.strict_route import StrictRoute
 from api.caller import Admin, Parts
 from api.commands.takedown import Takedown, note_takedown, take_down
 from api.documented import errors
@@ -21,7 +22,7 @@ from outbox.operators import Operator
 from projections.track_queries import track_by_id
 from projections.track_view import TrackView
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
 
 @router.post(
