@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 HOSTS_AT_ONCE: Final = 32
 """Of each one repo after the other, so that a host that hangs holds up its own accounts alone."""
-REPOS_A_PAGE: Final = 50
+REPOS_A_PAGE: Final = 200
 LOOKED_AT: Final = frozenset(
     {DriftKind.MISSING, DriftKind.FOREIGN_EDIT, DriftKind.STALE, DriftKind.NEWER, DriftKind.UNDELETED}
 )
