@@ -15,7 +15,7 @@ from outbox.overview import lane_of
 from outbox.parking import probe_now
 from outbox.status import IS_ACKED, PENDING, REASON, STATE, TARGETS_AT_WORK
 from outbox.tables import NEVER, PAST, delivery_attempt, mirror_lane, mirror_target
-from outbox.targets import AUTH_REQUIRED, DELETE, PUT, READY, wake_lane
+from outbox.targets import AUTH_REQUIRED, DELETE, HELD, PUT, READY, wake_lane
 from outbox.verdict import Kind
 
 target: Final = mirror_target.c
@@ -102,11 +102,14 @@ def leave_alone(connection: Connection, did: str, track_ids: Sequence[int]) -> N
 
 
 def try_again(connection: Connection, did: str, now: datetime) -> None:
-    """Make all that is still to go due at once, what was refused too; an account that is waited for is looked at."""
+    """Make all that is still to go due at once, what was refused or changed by others too.
+
+    An account that is waited for is looked at.
+    """
     wake_lane(connection, did, now)
     connection.execute(update(mirror_lane).where(lane.did == did).values(not_before=PAST))
     probe_now(connection, did, now)
-    open_ = (target.did == did, ~IS_ACKED, target.state.in_(("rejected", "backoff")))
+    open_ = (target.did == did, ~IS_ACKED, target.state.in_(("rejected", "backoff", HELD)))
     connection.execute(update(mirror_target).where(*open_).values(not_before=PAST, failed_gen=0))
 
 

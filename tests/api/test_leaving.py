@@ -140,6 +140,27 @@ def test_a_lane_that_waits_for_a_sign_in_says_so_and_a_sign_in_lets_it_go_on(wor
     assert not [world.record(track) for track in tracks if world.record(track)]
 
 
+def test_what_others_changed_or_deleted_goes_too(world, client, alice, tracks):
+    """One is held for its owner, one is detached, and one was changed after its owner had asked."""
+    held, gone, late = tracks
+    world.pds.records[held["atproto_record_uri"]] |= {"title": "theirs"}
+    del world.pds.records[gone["atproto_record_uri"]]
+    for track in (held, gone):
+        client.patch(f"/tracks/{track['id']}", json={"title": "ours"}, headers=alice.headers)
+    world.deliver()
+    states = [client.get(f"/tracks/{track['id']}").json()["mirror"]["state"] for track in (held, gone)]
+    assert states == ["held", "detached"]
+    leave(client, alice)
+    world.pds.records[late["atproto_record_uri"]] |= {"title": "theirs"}
+    long_since(world)
+    world.deliver()
+    leave(client, alice)
+    world.deliver()
+    assert not [track for track in tracks if world.record(track)]
+    finish_leaving(world.made)
+    assert me(client, alice).status_code == 401
+
+
 def test_it_goes_on_when_nobody_is_signed_in_any_more(world, client, alice, tracks):
     leave(client, alice)
     client.post("/auth/logout", headers=alice.headers)
