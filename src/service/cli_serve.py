@@ -89,6 +89,7 @@ def _config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         http=Connection,
+        ws="none",  # nobody here speaks it, though a library that could is installed
         h11_max_incomplete_event_size=URL_BYTES + HEADERS_BYTES,
         timeout_keep_alive=75,  # longer than the proxies in front, so that they never meet a closed connection
         timeout_graceful_shutdown=GRACE_SECONDS,

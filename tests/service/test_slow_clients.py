@@ -148,6 +148,18 @@ def test_a_body_that_is_not_wanted_does_not_keep_its_connection(served: Applicat
     assert said.startswith(b"HTTP/1.1 401 ")
 
 
+def test_nobody_is_let_out_of_http_by_an_upgrade(served: Application) -> None:
+    asked = (
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    with closing(connected(served)) as connection:
+        connection.sendall(asked)
+        said = all_of(connection)
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert b"default-src 'none'" in said
+
+
 def test_who_leaves_in_the_middle_of_an_upload_leaves_nothing(served: Application) -> None:
     with closing(connected(served)) as connection:
         connection.sendall(upload_head(served, 10_000_000) + bytes(2_000_000))
