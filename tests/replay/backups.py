@@ -30,7 +30,9 @@ class Backup:
         if database.is_sqlite:
             compare_with_seen(database, newest if seen is None else seen)
         try:
-            yield Rig(database, self._rig.pds, self._rig.did, self._rig.wire, self._rig.clock)
+            made = Rig(database, self._rig.pds, self._rig.did, self._rig.wire, self._rig.clock)
+            made.bytes.held.update(self._rig.bytes.held)
+            yield made
         finally:
             database.close()
 

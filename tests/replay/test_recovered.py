@@ -77,16 +77,19 @@ async def test_nothing_is_sent_before_somebody_has_said_that_it_was_restored(the
         with rig.database.read() as connection:
             assert restored_because(connection)
         rig.edit(2, title="edited before anybody noticed")
+        rig.tell(3, lambda track: track.request_blob_migration(at=rig.clock()))
         rig.sign_in()
+        sent = list(rig.wire.sent)
         await deliver(rig)
-        assert rig.remote(tracks[1])["title"] == "Track 2"
+        assert rig.wire.sent == sent
         assert (rig.mirror(2).state, rig.mirror(2).reason) == ("parked", "restored")
         recover(rig.log)
         await deliver(rig)
-        assert rig.remote(tracks[1])["title"] == "Track 2"
+        assert rig.wire.sent == sent
         look_over(rig.log, await verified(rig), URLS, ARTIST)
         await deliver(rig)
         assert rig.remote(tracks[1])["title"] == "edited before anybody noticed"
+        assert rig.remote(tracks[2])["audioBlob"]
 
 
 async def test_what_is_newer_is_held_and_its_owner_decides(then) -> None:
