@@ -1,5 +1,6 @@
 """Accounts that are deactivated, gone or moved, and the looks at them."""
 
+from copy import deepcopy
 from datetime import timedelta
 
 import httpx
@@ -15,10 +16,7 @@ NEW_HOST = "http://new.test"
 
 def status_of(desk: Rig, status: str | None) -> None:
     assert isinstance(desk.pds, MemoryPds)
-    if status is None:
-        desk.pds.statuses.pop(desk.did, None)
-    else:
-        desk.pds.statuses[desk.did] = status
+    desk.pds.let_stand(desk.did, status)
 
 
 async def parked(desk: Rig, status: str) -> Track:
@@ -34,13 +32,16 @@ def move(desk: Rig) -> MemoryPds:
     """The account moves, with its records; its login stays behind."""
     old = desk.pds
     assert isinstance(old, MemoryPds)
-    new = MemoryPds(NEW_HOST, records=dict(old.records), blobs=dict(old.blobs))
+    new = MemoryPds(NEW_HOST)
+    new.accounts[desk.did] = deepcopy(old.account(desk.did))
     desk.places.moved[desk.did] = NEW_HOST
     desk.wire.at = old.url
-    transport = {"pds.test": old.transport(), "new.test": new.transport()}
-    desk.wire.http._transport = httpx.MockTransport(  # noqa: SLF001 - one network for both
-        lambda request: transport[request.url.host].handler(request)
-    )
+    hosts = {"pds.test": old, "new.test": new}
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        return await hosts[request.url.host].handle_async_request(request)
+
+    desk.wire.http._transport = httpx.MockTransport(answer)  # noqa: SLF001 - one network for both
     return new
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import select
 
@@ -11,8 +12,9 @@ from outbox.delivery import Outcome
 from outbox.tables import mirror_target
 from outbox.wishes import suspect
 from tests.dsl import COLLECTION
-from tests.outbox.memory_pds import XrpcError
+from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import Rig
+from tests.simulation.fake_xrpc import RefusedError
 
 
 def doubt(rig: Rig, *track_ids: int) -> None:
@@ -57,18 +59,20 @@ def sent(rig: Rig) -> list[str]:
     return [name for name, _ in rig.wire.sent]
 
 
-def reads(rig: Rig, monkeypatch: pytest.MonkeyPatch, error: XrpcError | None = None) -> list[str]:
+def reads(rig: Rig, monkeypatch: pytest.MonkeyPatch, error: RefusedError | None = None) -> list[str]:
     """The record keys that are read from now on; to each the PDS says this error, if any."""
     keys: list[str] = []
-    as_it_is = rig.pds._getRecord  # type: ignore[union-attr]  # noqa: SLF001
+    assert isinstance(rig.pds, MemoryPds)
+    as_it_is = rig.pds.answer
 
-    def read(body: dict[str, Any]) -> dict[str, Any]:
-        keys.append(body["rkey"])
-        if error is not None:
-            raise error
-        return as_it_is(body)
+    def answer(request: httpx.Request, content: bytes) -> httpx.Response:
+        if request.url.path.endswith(".getRecord"):
+            keys.append(request.url.params["rkey"])
+            if error is not None:
+                return error.reply()
+        return as_it_is(request, content)
 
-    monkeypatch.setattr(rig.pds, "_getRecord", read)
+    monkeypatch.setattr(rig.pds, "answer", answer)
     return keys
 
 

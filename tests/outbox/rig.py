@@ -249,7 +249,7 @@ async def memory_rig_on(url: str) -> AsyncIterator[Rig]:
     """A rig on an empty database, whose PDS is in memory."""
     clock, pds = Clock(), MemoryPds()
     database = Database(url, clock=clock)
-    async with httpx.AsyncClient(transport=pds.transport()) as http:
+    async with httpx.AsyncClient(transport=pds) as http:
         try:
             yield Rig(database, pds, ALICE, Wire(pds, http, ANYONE, "token"), clock)
         finally:

@@ -11,6 +11,7 @@ from aggregates.track import Track
 from aggregates.values import SupportGate
 from outbox.blobs import MOST_BYTES
 from outbox.tables import blob_job
+from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import Rig, answered
 
 pytestmark = pytest.mark.anyio
@@ -136,24 +137,27 @@ async def test_a_pds_that_drops_every_blob_at_once_is_not_sent_it_again_and_agai
     request_blob(desk)
     await desk.relay_once()
     desk.pds.delete_record(desk.did, "fm.plyr.track", track_of(desk).rkey)
-    desk.pds.blobs.clear()  # type: ignore[union-attr]
+    assert isinstance(desk.pds, MemoryPds)
+    blobs = desk.pds.repo(desk.did).blobs
+    blobs.clear()
     desk.wire.sent.clear()
-    keeping = desk.pds._upload  # type: ignore[union-attr]  # noqa: SLF001
+    keeping = desk.pds.answer
 
-    def dropping(request: httpx.Request) -> dict[str, Any]:
+    def dropping(request: httpx.Request, content: bytes) -> httpx.Response:
         assert [name for name, _ in desk.wire.sent].count("uploadBlob") < 4
-        answer = keeping(request)
-        desk.pds.uploaded.clear()  # type: ignore[union-attr]
+        answer = keeping(request, content)
+        if request.url.path.endswith(".uploadBlob"):
+            blobs.clear()
         return answer
 
-    desk.pds._upload = dropping  # type: ignore[union-attr,method-assign]  # noqa: SLF001
+    desk.pds.answer = dropping  # type: ignore[method-assign]
     desk.tell(1, lambda track: track.restore_record(at=desk.clock()))
     for _ in range(5):
         await desk.relay_once()
 
     assert [name for name, _ in desk.wire.sent].count("uploadBlob") == 1
     assert (desk.mirror().state, desk.mirror().reason) == ("pending", "blob")
-    desk.pds._upload = keeping  # type: ignore[union-attr,method-assign]  # noqa: SLF001
+    desk.pds.answer = keeping  # type: ignore[method-assign]
     desk.clock.advance(minutes=10)
     await desk.relay_once()
     assert desk.mirror().state == "delivered"

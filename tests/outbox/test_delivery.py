@@ -1,5 +1,6 @@
 """One record and its PDS: what may go wrong between them, and what stays right."""
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -110,9 +111,9 @@ async def test_a_record_that_somebody_writes_again_and_again_does_not_slow_its_s
 async def test_a_foreign_value_that_no_record_of_ours_can_hold_is_held_and_stops_nobody(desk: Rig) -> None:
     track = desk.upload(1)
     await desk.relay_once()
-    odd = {"cid": desk.mirror(1).record_cid, "value": {**wanted(desk, track), "x": {"$link": "abc"}}}
-    as_it_is = desk.pds.get_record
-    desk.pds.get_record = lambda *key: odd if key[2] == track.rkey else as_it_is(*key)  # type: ignore[method-assign]
+    odd = {**wanted(desk, track), "x": {"$link": "abc"}}
+    records = desk.pds.repo(desk.did).records  # type: ignore[union-attr]
+    records[COLLECTION, track.rkey] = replace(records[COLLECTION, track.rkey], value=odd)
     desk.wire.faults += [answered(400, "InvalidSwap")]
     desk.edit(1, title="ours")
     desk.upload(2)

@@ -20,8 +20,8 @@ from tests.outbox.elsewhere import (
     sent,
     target,
 )
-from tests.outbox.memory_pds import XrpcError
 from tests.outbox.rig import URLS, Rig, answered
+from tests.simulation.fake_xrpc import RefusedError
 
 pytestmark = pytest.mark.anyio
 
@@ -122,7 +122,7 @@ async def test_a_record_that_reads_as_absent_is_asked_for_once_a_doubt(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await delivered(desk)
-    reads(desk, monkeypatch, XrpcError("RecordNotFound"))
+    reads(desk, monkeypatch, RefusedError(400, "RecordNotFound"))
     for _ in range(3):
         assert await looked_at(desk) == {Outcome.SEEN: 1}
         assert await desk.relay_once() == {}
@@ -134,7 +134,7 @@ async def test_a_look_that_fails_is_tried_later_and_keeps_nobody_waiting(
 ) -> None:
     await delivered(desk, 1)
     with monkeypatch.context() as patched:
-        keys = reads(desk, patched, XrpcError("InternalServerError", status=500))
+        keys = reads(desk, patched, RefusedError(500, "InternalServerError"))
         sibling = desk.upload(2)
         assert await looked_at(desk, 1) == {Outcome.DELIVERED: 1, Outcome.FAILED: 1}
         assert desk.remote(sibling) is not None

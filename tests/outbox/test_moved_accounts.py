@@ -10,6 +10,7 @@ from outbox.parking import FIRST_PROBE
 from outbox.tables import NEVER, mirror_target, pds_host
 from tests.dsl import COLLECTION
 from tests.outbox.away import NEW_HOST, after, move, parked, sign_in_at, state, status_of
+from tests.outbox.memory_pds import DELETED
 from tests.outbox.rig import Rig, answer_lost, refused
 from tests.outbox.rows import lane_row, set_host
 
@@ -141,7 +142,7 @@ async def test_a_lane_does_not_follow_to_a_host_that_does_not_know_the_account(
     await parked(desk, "deactivated")
     new = move(desk)
     if status == "deleted":
-        new.statuses[desk.did] = "deleted"
+        new.let_stand(desk.did, DELETED)
     else:
         new.lacks |= {"getRepoStatus", "getLatestCommit"}
     await after(desk, FIRST_PROBE)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import select, update
 
@@ -19,6 +20,7 @@ from outbox.wishes import suspect
 from outbox.work import next_work
 from projections.rebuild import rebuild
 from tests.dsl import COLLECTION, OLD_COLLECTION
+from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import ARTIST, URLS, Rig, answer_lost, answered, refused
 from tests.outbox.test_ambiguity import Late
 
@@ -108,13 +110,16 @@ async def test_its_blob_is_served_all_the_while(desk: Rig) -> None:
     await desk.relay_once()
     cid = track.audio.cid
     served = []
-    keep = desk.pds._keep  # type: ignore[union-attr]  # noqa: SLF001
+    assert isinstance(desk.pds, MemoryPds)
+    answer = desk.pds.answer
 
-    def watched(key: Any, record: Any) -> None:
-        keep(key, record)
-        served.append(desk.pds.get_blob(desk.did, cid) is not None)
+    def watched(request: httpx.Request, content: bytes) -> httpx.Response:
+        reply = answer(request, content)
+        if request.url.path.endswith(("putRecord", "deleteRecord")):
+            served.append(desk.pds.get_blob(desk.did, cid) is not None)
+        return reply
 
-    desk.pds._keep = watched  # type: ignore[union-attr, method-assign]  # noqa: SLF001
+    desk.pds.answer = watched  # type: ignore[method-assign]
     moves(desk)
     await desk.relay_once()
     assert served == [True, True]

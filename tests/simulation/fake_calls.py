@@ -69,7 +69,7 @@ def upload_blob(pds: "FakePds", call: Call) -> httpx.Response:
     mime = call.headers.get("content-type", "")
     if "/" not in mime:
         raise invalid("Request encoding (Content-Type) required but not provided")
-    if len(call.content) > pds.blob_limit:
+    if pds.blob_limit is not None and len(call.content) > pds.blob_limit:
         raise RefusedError(413, "PayloadTooLarge", "request entity too large")
     pds.limits.consume(call, (limits.UPLOADS, call.ip, 1))
     packed = call.headers.get("content-encoding") == "gzip"

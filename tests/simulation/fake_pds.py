@@ -26,7 +26,8 @@ class FakePds(httpx.AsyncBaseTransport):
 
     origin: str
     clock: Callable[[], float]
-    blob_limit: int = 5 * 1024 * 1024
+    blob_limit: int | None = 5 * 1024 * 1024
+    """None where it does not tell, as old ones do not, and takes all."""
     accounts: dict[str, Account] = field(default_factory=dict)
     deleted: dict[str, Account] = field(default_factory=dict)
 

@@ -78,7 +78,7 @@ def describe_server(pds: "FakePds", call: Call) -> httpx.Response:
         "did": "did:web:" + httpx.URL(pds.origin).host,
         "availableUserDomains": [".test"],
         "inviteCodeRequired": False,
-        "blobUploadLimit": pds.blob_limit,
+        **({"blobUploadLimit": pds.blob_limit} if pds.blob_limit is not None else {}),
         "links": {},
         "contact": {},
     }
