@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from sqlalchemy import Connection
+
 from aggregates.errors import InvalidFieldError
 from aggregates.track import media_cids
 from aggregates.values import Artwork, Audio
@@ -17,6 +19,7 @@ from eventstore.envelope import Envelope
 from eventstore.track_ids import next_track_id
 from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
+from outbox.lanes import LeaseLostError
 from outbox.lexicon import Lexicon
 from outbox.moves import is_taken
 from outbox.pds import RecordKey, Remote
@@ -45,6 +48,8 @@ MOST_PROBLEMS: Final = 500
 LACKS_BLOB: Final = "the PDS lacks the blob; the bytes came from the address"
 
 Problem = dict[str, Any]
+MayGoOn = Callable[[Connection], bool]
+"""Whether the run is still the one that is wanted, asked in the unit of each record."""
 
 
 @dataclass
@@ -89,12 +94,17 @@ class Adoption:
         self._urls = urls
         self._lexicon = lexicon
 
-    async def run(self, repo: Repo, envelope: Envelope, tell: Callable[[Progress], None]) -> Progress:
-        """Take over what is not ours yet; raises RemoteUnknownError or PdsTroubleError when the PDS does not tell."""
+    async def run(
+        self, repo: Repo, envelope: Envelope, tell: Callable[[Progress], None], may_go_on: MayGoOn
+    ) -> Progress:
+        """Take over what is not ours yet.
+
+        Raises RemoteUnknownError or PdsTroubleError when the PDS does not tell, and LeaseLostError when it may not go on.
+        """
         progress = Progress()
         new = await self._new_records(repo, progress)
         tell(progress)
-        await _Run(self, repo, envelope, progress, tell).all_of(new)
+        await _Run(self, repo, envelope, progress, tell, may_go_on).all_of(new)
         return progress
 
     async def look(self, repo: Repo) -> Progress:
@@ -126,7 +136,7 @@ class Adoption:
             return known_records(connection, did)
 
     async def one(
-        self, repo: Repo, key: RecordKey, remote: Remote, envelope: Envelope
+        self, repo: Repo, key: RecordKey, remote: Remote, envelope: Envelope, may_go_on: MayGoOn
     ) -> tuple[bool, list[Problem]]:
         """Take one over: whether it is new here, and what of it could not be had."""
         found = read_record(key, remote, self._urls, self._lexicon)
@@ -137,6 +147,8 @@ class Adoption:
         async with self._public(audio, found) as held:
 
             def work(unit: Unit) -> bool:
+                if not may_go_on(unit.connection):
+                    raise LeaseLostError
                 is_new = self._take_over(unit, repo, found, audio, artwork)
                 if held is not None and self._from.publisher is not None:
                     self._from.publisher.release(unit.connection, held)
@@ -215,23 +227,17 @@ class Adoption:
             raise
 
 
+@dataclass
 class _Run:
     """One run over an account's new records, a few at once."""
 
-    def __init__(
-        self,
-        adoption: Adoption,
-        repo: Repo,
-        envelope: Envelope,
-        progress: Progress,
-        tell: Callable[[Progress], None],
-    ) -> None:
-        self._adoption = adoption
-        self._repo = repo
-        self._envelope = envelope
-        self._progress = progress
-        self._tell = tell
-        self._trouble = 0
+    adoption: Adoption
+    repo: Repo
+    envelope: Envelope
+    progress: Progress
+    tell: Callable[[Progress], None]
+    may_go_on: MayGoOn
+    trouble: int = 0
 
     async def all_of(self, records: Sequence[tuple[RecordKey, Remote]]) -> None:
         """Take them over; the first error that is not a record's own ends all."""
@@ -240,7 +246,7 @@ class _Run:
         async def some() -> None:
             for key, remote in waiting:
                 await self._one(key, remote)
-                self._tell(self._progress)
+                self.tell(self.progress)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -251,7 +257,7 @@ class _Run:
 
     async def _one(self, key: RecordKey, remote: Remote) -> None:
         try:
-            is_new, problems = await self._adoption.one(self._repo, key, remote, self._envelope)
+            is_new, problems = await self.adoption.one(self.repo, key, remote, self.envelope, self.may_go_on)
         except InvalidFieldError as error:
             self._refuse(_invalid(key, error))
         except BytesUnavailableError as error:
@@ -259,22 +265,22 @@ class _Run:
                 _problem(key, "bytes_unavailable", str(error), adopted=False) | {"reason": error.code}
             )
         except PdsTroubleError as error:
-            self._trouble += 1
-            if isinstance(error, PdsBusyError) or self._trouble >= TROUBLE_IN_A_ROW:
+            self.trouble += 1
+            if isinstance(error, PdsBusyError) or self.trouble >= TROUBLE_IN_A_ROW:
                 raise
             self._refuse(
                 _problem(key, "bytes_unavailable", str(error), adopted=False) | {"reason": "pds_trouble"}
             )
         else:
-            self._trouble = 0
-            self._progress.adopted += is_new
-            self._progress.known += not is_new
+            self.trouble = 0
+            self.progress.adopted += is_new
+            self.progress.known += not is_new
             for problem in problems:
-                self._progress.note(problem)
+                self.progress.note(problem)
 
     def _refuse(self, problem: Problem) -> None:
-        self._progress.refused += 1
-        self._progress.note(problem)
+        self.progress.refused += 1
+        self.progress.note(problem)
 
 
 def _invalid(key: RecordKey, error: InvalidFieldError) -> Problem:

@@ -4,11 +4,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
+from outbox.lanes import LeaseLostError
 from outbox.pds import RemoteUnknownError
 from outbox.verdict import Kind
 from replay import adoptions
@@ -124,7 +126,10 @@ class AdoptionWorker:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
             await asyncio.to_thread(adoptions.give_back, self._database, claimed)
-            raise
+            if _is_cancelled():
+                raise
+        except LeaseLostError:
+            pass
         except Exception as error:  # noqa: BLE001 - whatever it was stands in the row, for whoever asked
             await self._fail(claimed, progress, error)
         finally:
@@ -132,7 +137,7 @@ class AdoptionWorker:
 
     async def _run(self, claimed: Job, tell: Shown) -> None:
         repo = Repo(claimed.did, await self._host_of(claimed.did))
-        await self._adoption.run(repo, claimed.envelope, tell)
+        await self._adoption.run(repo, claimed.envelope, tell, partial(adoptions.is_held, claimed=claimed))
 
     async def _keep(self, claimed: Job, progress: Callable[[], Progress], work: asyncio.Task[None]) -> None:
         """Write down how far it is every moment, which keeps the lease, until it is another's."""
@@ -166,6 +171,12 @@ EXPECTED: Final = (
     StorageError,
 )
 """What is said of these says what to do."""
+
+
+def _is_cancelled() -> bool:
+    """Whether it is the caller who is to end, and not the work that was taken from it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _counted(progress: Progress) -> dict[str, int]:

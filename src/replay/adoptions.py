@@ -4,7 +4,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Integer, Row, Table, Text, and_, select, text, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Table,
+    Text,
+    and_,
+    select,
+    text,
+    update,
+)
 
 from eventstore.append import upsert
 from eventstore.database import Database
@@ -95,6 +107,11 @@ def claim(database: Database, *, owner: str, lease: timedelta, did: str | None =
     return Job(found.did, envelope, found.attempts, epoch)
 
 
+def is_held(connection: Connection, claimed: Job) -> bool:
+    """Whether nobody else has claimed it since, and it is still wanted: who leaves has nothing more taken over."""
+    return connection.scalar(select(job.did).where(_is(claimed))) is not None
+
+
 def note(database: Database, claimed: Job, progress: Progress, lease: timedelta) -> bool:
     """Write down how far it is, and keep it; False when it is another's by now."""
     with database.write() as connection:
@@ -140,8 +157,11 @@ def _due(now: datetime, did: str | None) -> Any:
 
 
 def _change(connection: Connection, claimed: Job, **values: Any) -> bool:
-    this = (job.did == claimed.did, job.lease_epoch == claimed.epoch, job.lease_owner.is_not(None))
-    return connection.execute(update(adoption).where(*this).values(values)).rowcount == 1
+    return connection.execute(update(adoption).where(_is(claimed)).values(values)).rowcount == 1
+
+
+def _is(claimed: Job) -> ColumnElement[bool]:
+    return and_(job.did == claimed.did, job.lease_epoch == claimed.epoch, job.lease_owner.is_not(None))
 
 
 def _free(now: datetime) -> dict[str, Any]:

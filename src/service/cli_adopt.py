@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from api.adoption_body import DONE, AdoptionBody, adoption_body
+from api.commands.leave import leaving_since
 from eventstore.envelope import Envelope
+from eventstore.unit import Unit
 from identity.errors import IdentityError
 from outbox.pds import RemoteUnknownError
 from replay import adoptions
@@ -69,8 +71,13 @@ async def _run(application: Application, did: str, shown: Callable[[Progress], N
     """Run it in this process; should that die, a service goes on with it."""
     database = application.database
     envelope = Envelope(actor=getpass.getuser(), via="cli", request_id=uuid.uuid4().hex)
-    with database.write() as connection:
-        adoptions.request(connection, did, envelope, database.now(connection))
+
+    def ask(unit: Unit) -> None:
+        if leaving_since(unit.connection, did) is not None:
+            raise click.ClickException(f"{did} is leaving. Nothing was taken over.")
+        adoptions.request(unit.connection, did, envelope, unit.now)
+
+    application.log.transact(did, envelope, ask)
     if not await application.adoptions.run_one(did, shown):
         raise UnderWayError
     with database.read() as connection:

@@ -145,7 +145,9 @@ class AdoptRig:
 
     async def adopts(self, envelope: Envelope = ARTIST) -> Progress:
         """Take over all that is not ours yet."""
-        return await self.adoption.run(Repo(ALICE, HOST), envelope, lambda _progress: None)
+        return await self.adoption.run(
+            Repo(ALICE, HOST), envelope, lambda _progress: None, lambda _connection: True
+        )
 
     def tracks(self) -> dict[str, Any]:
         """The tracks, by their titles."""

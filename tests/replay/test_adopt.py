@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import delete
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
@@ -376,6 +377,20 @@ async def test_one_whose_process_died_is_gone_on_with_and_the_dead_one_writes_no
     assert (ended.adopted, ended.ended_at is not None) == (1, True)
     assert not adoptions.note(rig.database, other, adoptions.Progress(found=9), LEASE)
     assert row(rig) == ended
+
+
+async def test_one_that_nobody_wants_any_more_makes_no_track(rig: AdoptRig) -> None:
+    ask(rig)
+    rig.internet.record(1)
+
+    def leave() -> httpx.Response:
+        with rig.database.write() as connection:
+            connection.execute(delete(adoptions.adoption))
+        return httpx.Response(200, content=samples.mp3(1))
+
+    rig.internet.blob_answers.append(leave)
+    assert await a_worker(rig).run_one(ALICE, lambda _progress: None)
+    assert (row(rig), rig.tracks()) == (None, {})
 
 
 async def test_one_that_is_stopped_is_given_back_at_once(rig: AdoptRig, worker: AdoptionWorker) -> None:

@@ -9,13 +9,13 @@ from starlette.concurrency import run_in_threadpool
 
 from api.adoption_body import RUNNING, WAITING, AdoptionBody, adoption_body
 from api.caller import Parts, SignedIn, Writer
+from api.commands.owned import require_staying
 from api.documented import errors
 from api.headers import wait_of
 from api.json_response import AsciiJsonResponse
-from api.refusals import LeavingError
-from api.request_id import request_id
+from api.request_id import over_http
 from api.services import Services
-from eventstore.envelope import Envelope
+from eventstore.unit import Unit
 from replay import adoptions
 
 router = APIRouter(tags=["records"])
@@ -36,10 +36,7 @@ async def adopt(request: Request, principal: Writer, parts: Parts) -> Response:
     It goes on in the background, one at a time; asked again meanwhile, it is the same. 200 once it is done, with
     `Prefer: wait`. Location says where to watch.
     """
-    if principal.leaving:
-        raise LeavingError
-    envelope = Envelope(actor=principal.did, via="http", request_id=request_id.get())
-    await run_in_threadpool(_ask, parts, principal.did, envelope)
+    await run_in_threadpool(_ask, parts, principal.did)
     parts.wake()
     wait = wait_of(request.headers.getlist("prefer"))
     report = await _awaited(parts, principal.did, wait or 0)
@@ -54,9 +51,14 @@ def read_adoption(principal: SignedIn, parts: Parts) -> Response:
     return AsciiJsonResponse(_report(parts, principal.did).model_dump(mode="json"))
 
 
-def _ask(parts: Services, did: str, envelope: Envelope) -> None:
-    with parts.database.write() as connection:
-        adoptions.request(connection, did, envelope, parts.database.now(connection))
+def _ask(parts: Services, did: str) -> None:
+    envelope = over_http(did)
+
+    def work(unit: Unit) -> None:
+        require_staying(unit)
+        adoptions.request(unit.connection, did, envelope, unit.now)
+
+    parts.log.transact(did, envelope, work)
 
 
 async def _awaited(parts: Services, did: str, seconds: int) -> AdoptionBody:
