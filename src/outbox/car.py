@@ -13,6 +13,8 @@ from outbox.dag_cbor import CID_BYTES, CID_PREFIXES
 
 MAX_BLOCK: Final = 2 * 2**20
 """A PDS takes no commit with more (docs: facts of the reference PDS), and a record is part of one."""
+MOST_BLOCKS: Final = 4_000_000
+"""Where each lies takes some 200 bytes of memory; a repo has little more blocks than records."""
 VARINT_BYTES: Final = 9
 
 
@@ -76,6 +78,8 @@ class Blocks:
         if not cid.startswith(CID_PREFIXES) or sha256(data).digest() != cid[4:]:
             raise UnprovenError("a block is not what its CID promises")
         self._places[cid] = (at, len(data))
+        if len(self._places) > MOST_BLOCKS:
+            raise UnprovenError(f"more than {MOST_BLOCKS} blocks")
         return True
 
     def _varint(self) -> int | None:

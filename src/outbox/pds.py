@@ -165,7 +165,7 @@ class Pds:
             return verdict_of_exception(error, Phase.READ)
         headers = {name: reply.headers[name] for name in TOLD_BY_HEADERS if name in reply.headers}
         whole = httpx.Response(reply.status_code, headers=headers, content=bytes(content))
-        return verdict_of_reply(whole, Phase.READ)
+        return replace(verdict_of_reply(whole, Phase.READ), size=len(content))
 
     async def download(
         self, host: str, nsid: str, params: dict[str, str], into: BinaryIO, *, limit: int, timeout: float

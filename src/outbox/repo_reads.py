@@ -16,6 +16,8 @@ LIST_BLOBS: Final = "com.atproto.sync.listBlobs"
 RECORDS_A_PAGE: Final = 100
 BLOBS_A_PAGE: Final = 1000
 PAGE_SECONDS: Final = 30.0
+MOST_BYTES: Final = 128 * 2**20
+"""Of all pages of one list: some 100,000 records."""
 
 Records = dict[str, Remote]
 """By record key."""
@@ -30,7 +32,7 @@ class RepoReads:
     async def revision(self, host: str, did: str) -> str:
         """Give the revision of the repo's newest commit; it rises with every change of any collection."""
         match await self._read(host, LATEST_COMMIT, did=did):
-            case {"rev": str(rev)}:
+            case Verdict(body={"rev": str(rev)}):
                 return rev
         raise _unreadable("no rev")
 
@@ -43,43 +45,47 @@ class RepoReads:
 
     async def records(self, host: str, did: str, collection: str) -> AsyncIterator[tuple[str, Remote]]:
         """Give the records of a collection with their keys, in the order of the keys."""
-        cursor, last = None, ""
-        while True:
-            page = await self._read(
-                host,
-                LIST_RECORDS,
-                repo=did,
-                collection=collection,
-                limit=str(RECORDS_A_PAGE),
-                reverse="true",
-                cursor=cursor,
-            )
+        last = ""
+        wanted = {"repo": did, "collection": collection, "limit": str(RECORDS_A_PAGE), "reverse": "true"}
+        async for page in self._pages(host, LIST_RECORDS, **wanted):
             for entry in _list_in(page, "records"):
                 rkey, remote = _record(entry)
                 if rkey <= last:
                     raise _unreadable(f"the keys do not rise at {rkey}")
                 last = rkey
                 yield rkey, remote
-            if (cursor := _cursor_in(page)) is None:
-                return
 
     async def blobs(self, host: str, did: str) -> set[str]:
         """Give the CIDs of the blobs that the repo's records name and that the PDS holds."""
         found: set[str] = set()
-        cursor = None
-        while True:
-            page = await self._read(host, LIST_BLOBS, did=did, limit=str(BLOBS_A_PAGE), cursor=cursor)
+        async for page in self._pages(host, LIST_BLOBS, did=did, limit=str(BLOBS_A_PAGE)):
             cids = {cid for cid in _list_in(page, "cids") if isinstance(cid, str)}
-            if (cursor := _cursor_in(page)) is None or cids <= found:
-                return found | cids
+            if cids <= found:
+                break
             found |= cids
+        return found
 
-    async def _read(self, host: str, nsid: str, **params: str | None) -> Any:
-        given = {name: value for name, value in params.items() if value is not None}
-        verdict = await self._ask(host, nsid, given)
+    async def _pages(self, host: str, nsid: str, **params: str) -> AsyncIterator[Any]:
+        """Give page after page, and no more than memory has room for: a PDS that somebody wrote may know no end."""
+        size = 0
+        cursor: dict[str, str] = {}
+        while True:
+            verdict = await self._read(host, nsid, **params, **cursor)
+            size += verdict.size
+            if size > MOST_BYTES:
+                raise _unreadable(f"more than {MOST_BYTES} bytes")
+            yield verdict.body
+            match verdict.body.get("cursor"):
+                case str(after) if after:
+                    cursor = {"cursor": after}
+                case _:
+                    return
+
+    async def _read(self, host: str, nsid: str, **params: str) -> Verdict:
+        verdict = await self._ask(host, nsid, params)
         if verdict.kind is not Kind.DONE:
             raise RemoteUnknownError(verdict)
-        return verdict.body
+        return verdict
 
     async def _ask(self, host: str, nsid: str, params: dict[str, str]) -> Verdict:
         return await self._pds.read(host, nsid, PAGE_SECONDS, params)
@@ -121,11 +127,6 @@ def _list_in(page: Any, name: str) -> list[Any]:
     if not isinstance(values, list):
         raise _unreadable(f"no {name}")
     return values
-
-
-def _cursor_in(page: Any) -> str | None:
-    cursor = page.get("cursor")
-    return cursor if isinstance(cursor, str) and cursor else None
 
 
 def _unreadable(message: str) -> RemoteUnknownError:

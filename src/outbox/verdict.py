@@ -91,7 +91,10 @@ DEFAULT_PAUSE: Final = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Verdict:
-    """The meaning of one answer. `error` is the PDS's name for it, `budget` what it told of its limits."""
+    """The meaning of one answer. `error` is the PDS's name for it, `budget` what it told of its limits.
+
+    `size` is that of what was read, in bytes.
+    """
 
     kind: Kind
     error: str | None = None
@@ -101,6 +104,7 @@ class Verdict:
     body: Any = None
     phase: Phase = Phase.WRITE
     budget: Budget | None = None
+    size: int = 0
 
     @property
     def cid(self) -> str | None:
