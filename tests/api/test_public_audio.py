@@ -353,7 +353,7 @@ def test_what_is_taken_over_is_public_when_its_event_commits_unless_it_is_gated(
     async def adopt():
         async with internet.client() as http:
             parts = (world.log, world.made.media, http, tmp_path / "staging", world.made.publisher)
-            return await adoption_on(*parts).run(Repo(ALICE, HOST), ARTIST, lambda _progress: None)
+            return await adoption_on(*parts).run(Repo(ALICE, HOST), ARTIST, lambda _: None, lambda _: True)
 
     assert asyncio.run(adopt()).adopted == 2
     assert public() == {f"{cid_of(samples.mp3(1))}.mp3"}
