@@ -27,6 +27,9 @@ from eventstore.schema import metadata
 from outbox.tables import PAST, blob_job, mirror_lane, mirror_target
 
 observed_account: Final = Table("observed_account", metadata, Column("did", Text, primary_key=True))
+_ON_A_PDS: Final = select(mirror_lane.c.did).where(
+    mirror_lane.c.host != "", exists().where(mirror_target.c.did == mirror_lane.c.did)
+)
 EPOCHS_SKIPPED: Final = 1000
 """So that no flight of before, wherever it still runs, has the epoch of one of after."""
 
@@ -42,9 +45,14 @@ def observe_all(connection: Connection) -> int:
         epoch = table.c.lease_epoch + EPOCHS_SKIPPED
         connection.execute(update(table).values(lease_owner=None, lease_until=PAST, lease_epoch=epoch))
     known = select(observed_account.c.did)
-    these = select(mirror_target.c.did).where(mirror_target.c.did.not_in(known)).distinct()
+    these = _ON_A_PDS.where(mirror_lane.c.did.not_in(known))
     connection.execute(insert(observed_account).from_select(["did"], these))
     return observed_accounts(connection)
+
+
+def accounts_to_observe(connection: Connection) -> int:
+    """Count the accounts that have records; of those that have left nobody knows a PDS, and nothing is there."""
+    return connection.scalar(select(func.count()).select_from(_ON_A_PDS.subquery())) or 0
 
 
 def observed_accounts(connection: Connection) -> int:

@@ -7,7 +7,7 @@ at. `look_over` is that look's end: what is newer on the PDS is held for its own
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from eventstore.envelope import Envelope
 from eventstore.incarnation import (
@@ -28,9 +28,15 @@ from identity.after_restore import revoke_tokens as revoke_all
 from identity.session_rows import SessionKind
 from outbox.lanes import park_lane
 from outbox.newer import keep_newer
-from outbox.observe_only import is_account_observed, let_go, observe_all, observed_accounts
+from outbox.observe_only import (
+    accounts_to_observe,
+    is_account_observed,
+    let_go,
+    observe_all,
+    observed_accounts,
+)
 from outbox.record import RecordUrls
-from outbox.tables import mirror_lane, mirror_target
+from outbox.tables import mirror_lane
 from outbox.targets import wake_lane
 from outbox.wishes import suspect
 from replay.drift import DriftKind
@@ -59,7 +65,6 @@ def outlook(log: EventLog, *, seen: int = 0, nothing_lost: bool = False) -> Reco
     """Say what `recover` would do, and change nothing; `seen` is the newest position that was ever seen."""
     with log.database.read() as connection:
         logins = () if nothing_lost else active_dids(connection, SessionKind.OAUTH)
-        accounts = select(func.count(mirror_target.c.did.distinct()))
         issued = newest_issued(connection)
         because = restored_because(connection)
         if because is None and issued < seen:
@@ -70,7 +75,7 @@ def outlook(log: EventLog, *, seen: int = 0, nothing_lost: bool = False) -> Reco
             issued + 1,
             len(logins),
             usable_tokens(connection, log.database.now(connection)),
-            0 if nothing_lost else connection.scalar(accounts) or 0,
+            0 if nothing_lost else accounts_to_observe(connection),
         )
 
 
@@ -125,27 +130,27 @@ def _end_logins(connection: Connection, log: EventLog) -> int:
     return len(dids)
 
 
-def is_observed(log: EventLog, did: str) -> bool:
-    """Whether nothing is sent for an account until it was looked over."""
-    with log.database.read() as connection:
-        return is_account_observed(connection, did)
-
-
 def look_over(log: EventLog, found: Verified, urls: RecordUrls, envelope: Envelope) -> bool:
     """Hold what is newer on the PDS than in the log, have looked at what else differs, and let the account go on.
 
     False when there was nothing to let go on: its repo could not be read, or it is no observed one.
     """
     did = found.repo.did
-    if found.problem is not None or not is_observed(log, did):
+    if found.problem is not None or not _is_observed(log, did):
         return False
-    log.transact(did, envelope, lambda unit: _look_over(unit, found, urls))
-    return True
+    return log.transact(did, envelope, lambda unit: _look_over(unit, found, urls))
 
 
-def _look_over(unit: Unit, found: Verified, urls: RecordUrls) -> None:
+def _is_observed(log: EventLog, did: str) -> bool:
+    with log.database.read() as connection:
+        return is_account_observed(connection, did)
+
+
+def _look_over(unit: Unit, found: Verified, urls: RecordUrls) -> bool:
     did = found.repo.did
     unit.connection.execute(select(mirror_lane.c.did).where(mirror_lane.c.did == did).with_for_update())
+    if not is_account_observed(unit.connection, did):
+        return False  # somebody else looked: what was found is older than what the relay has sent since
     for drift in found.drifts:
         if drift.kind is DriftKind.NEWER and drift.newer is not None and drift.found_cid is not None:
             keep_newer(unit, drift.key, drift.found_cid, drift.newer, urls)
@@ -154,3 +159,4 @@ def _look_over(unit: Unit, found: Verified, urls: RecordUrls) -> None:
     let_go(unit.connection, did)
     wake_lane(unit.connection, did, unit.now)
     announce(unit.connection)
+    return True

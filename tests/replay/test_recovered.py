@@ -13,6 +13,7 @@ from eventstore.incarnation import POSITIONS_SKIPPED, log_incarnation, restored_
 from eventstore.schema import track_id_sequence
 from identity.session_rows import SessionKind, pds_session
 from outbox.conflicts import conflict_of
+from outbox.farewell import close_lane
 from outbox.pds import Pds
 from outbox.repo_reads import RepoReads
 from outbox.tables import mirror_lane
@@ -285,3 +286,22 @@ async def test_a_database_that_was_not_restored_is_not_taken_for_one(looked_at: 
     with looked_at.database.read() as connection:
         rows: Any = connection.execute(select(log_incarnation)).all()
     assert all(row.restored_because is None for row in rows)
+
+
+async def test_of_two_looks_at_once_the_later_one_changes_nothing(
+    then, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, backup, _ = then
+    async with backup.restored() as rig:
+        found = await recovered_and_verified(rig)
+        monkeypatch.setattr("replay.recovered._is_observed", lambda *_: True)  # as it was when it began
+        assert not look_over(rig.log, found, URLS, ARTIST)
+
+
+async def test_who_has_left_is_not_waited_for(then) -> None:
+    _, backup, _ = then
+    async with backup.restored() as rig:
+        with rig.database.write() as connection:
+            close_lane(connection, rig.did)
+        assert outlook(rig.log).accounts == 0
+        assert recover(rig.log).accounts == 0

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from eventstore.incarnation import POSITIONS_SKIPPED, log_incarnation
+from outbox.tables import mirror_lane
 from service.bootstrap import Application
 from service.cli import main
 from service.jobs import JOBS
@@ -22,7 +23,9 @@ Type = Callable[..., Result]
 
 @pytest.fixture
 def typed(tape: Application, monkeypatch: pytest.MonkeyPatch) -> Type:
-    """Type a command, on a database with a track in it."""
+    """Type a command, on a database with a track in it, whose artist's PDS is known."""
+    with tape.database.write() as connection:
+        connection.execute(update(mirror_lane).values(host="https://pds.music.com"))
     monkeypatch.setenv(f"{PREFIX}DATA", str(tape.settings.data))
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
     return lambda *args: CliRunner().invoke(main, args)
