@@ -3,7 +3,7 @@
 Each step looks at what there is and does what can be done now, so that any process may take the next one, at any time.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -43,8 +43,8 @@ def ask_to_leave(log: EventLog, did: str, envelope: Envelope) -> None:
 
 def delete_tracks(log: EventLog, did: str, envelope: Envelope) -> None:
     """Delete every live track in the ordinary way, a few in a unit; a crash leaves the rest to whoever goes on."""
-    while log.transact(did, envelope, _delete_some):
-        pass
+    while _has_tracks(log, did):  # who only waits for the relay costs no write at each look
+        log.transact(did, envelope, _delete_some)
 
 
 async def go_on(log: EventLog, did: str, envelope: Envelope, disconnect: Disconnect) -> bool:
@@ -73,16 +73,24 @@ def _ask(unit: Unit) -> None:
     unit.connection.execute(delete(adoption).where(adoption.c.did == owner_of(unit)))
 
 
-def _delete_some(unit: Unit) -> bool:
-    did = owner_of(unit)
+def _has_tracks(log: EventLog, did: str) -> bool:
+    with log.database.read() as connection:
+        return bool(_live_tracks(connection, did, at_most=1))
+
+
+def _live_tracks(connection: Connection, did: str, *, at_most: int) -> Sequence[int]:
     live = select(tracks.c.track_id).where(tracks.c.did == did, LIVE).order_by(tracks.c.track_id)
-    ids = unit.connection.scalars(live.limit(TRACKS_IN_A_UNIT)).all()
+    return connection.scalars(live.limit(at_most)).all()
+
+
+def _delete_some(unit: Unit) -> None:
+    did = owner_of(unit)
+    ids = _live_tracks(unit.connection, did, at_most=TRACKS_IN_A_UNIT)
     deleted = [unit.load(Track, Track.create_id(track_id)) for track_id in ids]
     for track in deleted:
         track.delete(at=unit.now)
     unit.save(*deleted)
     farewell.leave_alone(unit.connection, did, ids)
-    return bool(ids)
 
 
 def _may_go(log: EventLog, did: str) -> bool:
@@ -100,8 +108,8 @@ def _go(unit: Unit, *, revoked: bool) -> bool:
     if since is None:
         return True
     left = farewell.remains(connection, did, since, unit.now)
-    live = connection.scalar(select(tracks.c.track_id).where(tracks.c.did == did, LIVE).limit(1))
-    if not left.is_over or live is not None or is_connected(connection, did):
+    live = _live_tracks(connection, did, at_most=1)
+    if not left.is_over or live or is_connected(connection, did):
         return False
     farewell.close_lane(connection, did)
     stream = account_of(unit)
