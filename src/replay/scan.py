@@ -158,10 +158,14 @@ class Scan:
 
 lane: Final = mirror_lane.c
 _SCANNED_AT: Final = func.coalesce(repo_scan.c.scanned_at, PAST)
-_IS_DUE: Final[ColumnElement[bool]] = and_(
+IS_SCANNED: Final = and_(
     lane.state.in_((READY, AUTH_REQUIRED)),  # of the others their hosts tell nothing
     ~lane.paused,
     lane.host != "",
+)
+"""Whether an account's repo is looked through at all; its lane."""
+_IS_DUE: Final[ColumnElement[bool]] = and_(
+    IS_SCANNED,
     or_(repo_scan.c.scanned_at.is_(None), repo_scan.c.scanned_at <= bindparam("before", type_=UtcDateTime)),
     select(mirror_target.c.did)
     .where(mirror_target.c.did == lane.did, mirror_target.c.acked_gen > 0)

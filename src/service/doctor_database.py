@@ -16,6 +16,7 @@ from outbox.status import PENDING, REJECTED, STATE, TARGETS_AT_WORK
 from outbox.tables import PAST, delivery_attempt, mirror_lane, repo_scan
 from outbox.targets import AUTH_REQUIRED, READY
 from outbox.verdict import Kind
+from replay.scan import IS_SCANNED
 from service.doctor import Checks, fail, ok, warn
 from service.gauges import oldest_pending
 from service.migrate import newest, revision_of
@@ -166,7 +167,9 @@ def scans(log: EventLog, settings: Settings) -> Checks:
                 func.min(repo_scan.c.scanned_at).label("oldest"),
                 func.coalesce(func.sum(repo_scan.c.found), 0).label("found"),
                 func.count(repo_scan.c.problem).label("unread"),
-            ).where(repo_scan.c.scanned_at > PAST)
+            )
+            .join(mirror_lane, mirror_lane.c.did == repo_scan.c.did)
+            .where(repo_scan.c.scanned_at > PAST, IS_SCANNED)  # who has left is not late
         ).one()
     if not row.repos:
         yield ok("drift", "no repo was looked through yet")

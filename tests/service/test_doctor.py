@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from devpds.server import DevPds, free_port
 from eventstore.incarnation import notice
 from identity.seal import Seal
 from identity.session_rows import PURPOSE, SessionKind, pds_session
+from outbox.farewell import close_lane
 from outbox.lanes import park_lane, resume_lane
+from outbox.tables import repo_scan
 from service.bootstrap import Application
 from service.cli import main
 from service.settings import PREFIX
@@ -124,6 +127,20 @@ def test_accounts_that_wait_for_a_sign_in_and_a_host_that_is_away(look: Look, ta
     assert found["accounts"] == ("warn", found["accounts"][1])
     assert "1 auth_required" in found["accounts"][1]
     assert found[f"PDS {nowhere}"][0] == "warn"
+
+
+def test_repos_that_were_not_looked_through_for_long_unless_their_account_has_left(
+    look: Look, tape: Application
+) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with tape.database.write() as connection:
+        now = tape.database.now(connection)
+        resume_lane(connection, ALICE, nowhere, now)
+        connection.execute(insert(repo_scan).values(did=ALICE, rev="r", scanned_at=now - timedelta(days=1)))
+    assert look(DEV_ORIGINS=nowhere)["drift"][0] == "warn"
+    with tape.database.write() as connection:
+        close_lane(connection, ALICE)
+    assert look()["drift"][0] == "ok"
 
 
 @pytest.mark.pds
