@@ -40,7 +40,7 @@ LEASE: Final = timedelta(seconds=60)
 """Extended for as long as the upload goes on, so that after a crash nobody waits for a long one to be over."""
 
 BROKEN_SECONDS: Final = 3600.0
-"""The longest pause after a PDS broke down over an upload, which is dear (docs/adr/0012-uploads-that-break-a-pds.md)."""
+"""The longest pause after a PDS broke down over an upload, which is dear (docs/adr/0015-uploads-that-break-a-pds.md)."""
 
 job = blob_job.c
 lane = mirror_lane.c
