@@ -1,8 +1,6 @@
 """`mastertape adopt DID`: make tracks of the records that an account's PDS holds already."""
 
 import asyncio
-import getpass
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +10,6 @@ from rich.table import Table
 
 from api.adoption_body import DONE, AdoptionBody, adoption_body
 from api.commands.leave import leaving_since
-from eventstore.envelope import Envelope
 from eventstore.unit import Unit
 from identity.errors import IdentityError
 from outbox.pds import RemoteUnknownError
@@ -21,6 +18,7 @@ from replay.adopt import Progress
 from replay.errors import UnderWayError
 from service.bootstrap import Application, build
 from service.migrate import require_schema
+from service.operator import by_operator
 from service.output import as_json, bar, dry_run, say_json
 from service.settings import load
 
@@ -70,7 +68,7 @@ async def _adopted(did: str) -> dict[str, Any]:
 async def _run(application: Application, did: str, shown: Callable[[Progress], None]) -> AdoptionBody:
     """Run it in this process; should that die, a service goes on with it."""
     database = application.database
-    envelope = Envelope(actor=getpass.getuser(), via="cli", request_id=uuid.uuid4().hex)
+    envelope = by_operator()
 
     def ask(unit: Unit) -> None:
         if leaving_since(unit.connection, did) is not None:

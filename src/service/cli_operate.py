@@ -1,14 +1,11 @@
 """Commands on many records or accounts: try again, pause, resume. The log keeps each for ever, with who and why."""
 
-import getpass
-import uuid
-
 import click
 
-from eventstore.envelope import Envelope
 from outbox.operators import Action, Operator, Which, count, perform
 from service.cli_log import the_log
 from service.migrate import require_schema
+from service.operator import by_operator
 from service.output import as_json, dry_run, say_json
 
 WORDS = {
@@ -60,7 +57,7 @@ def _operate(action: Action, which: Which, reason: str | None, dry_run: bool, as
         affected = (
             count(log.database, action, which)
             if dry_run
-            else perform(log, action, which, Operator(_envelope(), reason))
+            else perform(log, action, which, Operator(by_operator(), reason))
         )
     if as_json:
         say_json({"action": action.value, "affected": affected, "written": not dry_run})
@@ -76,14 +73,3 @@ def _which(name: str) -> Which:
 def _origin(host: str) -> str:
     """Take a bare name for the https origin that it most often is."""
     return host.rstrip("/") if "://" in host else f"https://{host}"
-
-
-def _envelope() -> Envelope:
-    return Envelope(actor=f"cli:{_user()}", via="cli", request_id=uuid.uuid4().hex)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return "unknown"

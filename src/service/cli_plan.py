@@ -1,8 +1,6 @@
 """`mastertape plan` and `apply`: make PDSes agree with the log again."""
 
 import asyncio
-import getpass
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,12 +8,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from eventstore.envelope import Envelope
 from replay.apply import apply as apply_plan
 from replay.plan import Plan, Repair, plan_for
 from replay.verify import Verified
 from service.cli_log import the_log
 from service.cli_verify import UNREAD, drift_as_json, verified
+from service.operator import by_operator
 from service.output import as_json, dry_run, say_json
 
 did_option = click.option("--did", help="Only this account.")
@@ -45,9 +43,8 @@ def apply(did: str | None, *, max_deletes: int, dry_run: bool, as_json: bool) ->
     if dry_run:
         _say(planned, found, as_json=as_json)
         return
-    envelope = Envelope(actor=getpass.getuser(), via="cli", request_id=uuid.uuid4().hex)
     with the_log() as log:
-        done = apply_plan(log, planned, envelope, max_deletes=max_deletes)
+        done = apply_plan(log, planned, by_operator(), max_deletes=max_deletes)
     if as_json:
         say_json({"done": {repair.value: count for repair, count in done.items()}})
     else:

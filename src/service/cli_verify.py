@@ -1,8 +1,6 @@
 """`mastertape verify pds`: what PDSes hold against the log."""
 
 import asyncio
-import getpass
-import uuid
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +9,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from eventstore.envelope import Envelope
 from outbox.repo_proof import ProvenReads
 from outbox.repo_reads import RepoReads
 from outbox.threads import in_thread
@@ -22,6 +19,7 @@ from replay.verify import verify as verify_repos
 from service.adapters import KeysOfIdentity
 from service.bootstrap import Application, build
 from service.migrate import require_schema
+from service.operator import by_operator
 from service.output import DRIFT, as_json, bar, say_json
 from service.settings import load
 
@@ -74,13 +72,9 @@ async def _all(
         async for each in verify_repos(application.database, reads, repos):
             found.append(each)
             if lets_go:
-                await in_thread(look_over, application.log, each, application.services.urls, _by_operator())
+                await in_thread(look_over, application.log, each, application.services.urls, by_operator())
             progress(len(found), len(repos))
     return sorted(found, key=lambda each: each.repo.did)
-
-
-def _by_operator() -> Envelope:
-    return Envelope(actor=getpass.getuser(), via="cli", request_id=uuid.uuid4().hex)
 
 
 def _show(found: Sequence[Verified]) -> None:
