@@ -129,7 +129,7 @@ def our_cids(connection: Connection, key: RecordKey) -> set[str]:
 
 @dataclass(frozen=True)
 class LatePuts:
-    """The creates that may land after a delete, which makes their swap true again; that of an edit it ends for good."""
+    """The creates that may land after a delete, which makes their swap true again; an edit's is only once such a create has landed."""
 
     unanswered: datetime | None
     """When the newest was sent whose end is not known."""

@@ -44,19 +44,21 @@ def _says_the_track(record: Record, value: Value) -> bool:
 def generations_rise(seen: Seen) -> None:
     """I2: of our own puts each has a higher generation than the one before, unless somebody else came between.
 
-    A create that comes late finds nothing where the record was deleted: that no client can prevent, only put right.
+    A create that comes late finds nothing where the record was deleted, and an edit that comes late finds such a create:
+    that no client can prevent, only put right.
     """
     for record in seen.records:
-        newest, alone = 0, True
+        newest, alone, late = 0, True, 0
         for before, commit in pairwise([None, *record.commits]):
             if not is_ours(commit):
-                alone = False
+                alone, late = False, 0
             elif commit.value is not None:
                 gen = generation(commit)
-                came_late = before is not None and before.value is None
+                came_late = (before is not None and before.value is None) or 0 < late < gen
                 assert gen > newest or (gen == newest and not alone) or came_late, (
                     f"{record}: {gen} after {newest}"
                 )
+                late = gen if came_late and gen <= newest else 0
                 newest, alone = max(gen, newest), True
 
 

@@ -14,7 +14,20 @@ IN_DOUBT_AFTER_A_DELETE_ELSEWHERE = Schedule(857, 0.5, (
 ), 0.0, (2, 1, 1))  # fmt: skip
 """A 500, and then word that the record is gone: the account was looked for an hour later although its host had spoken."""
 
+AN_EDIT_AFTER_A_LATE_CREATE = Schedule(8137, 0.5, (
+    Step(act="upload", seed=2913612014, pause=1.0),
+    Step(act="undelete", seed=2507558662, pause=0.015),
+    Step(act="edit", seed=3171684977, pause=0.03),
+    Step(act="sign out", seed=2609295080, pause=0.005),
+    Step(act="delete", seed=251574649, pause=0.015),
+), 0.02, (2, 2, 4))  # fmt: skip
+"""Second copies of a create and of its edit came after the delete, one on top of the other: the relay deleted again."""
 
-@pytest.mark.parametrize("story", [IN_DOUBT_AFTER_A_DELETE_ELSEWHERE], ids=["in doubt"])
+
+@pytest.mark.parametrize(
+    "story",
+    [IN_DOUBT_AFTER_A_DELETE_ELSEWHERE, AN_EDIT_AFTER_A_LATE_CREATE],
+    ids=["in doubt", "late edit of a late create"],
+)
 def test_what_a_long_run_found_is_mended(story: Schedule):
     story.run()
