@@ -57,6 +57,7 @@ def under_way(database: Database) -> Counter[str]:
         return Counter(connection.scalars(select(mirror_lane.c.host).where(mirror_lane.c.lease_until > PAST)))
 
 
+@pytest.mark.timeout(1800 if DEEP else 120)
 def test_no_host_has_more_lanes_under_way_than_it_may_and_no_lane_is_in_two_hands(database: Database) -> None:
     fill(database, HOSTS, LANES)
     hands = Hands(CAP)
