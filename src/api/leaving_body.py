@@ -7,7 +7,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from eventstore.database import Database
-from identity.forgetting import is_connected, open_doors
+from identity.credentials import usable_tokens
+from identity.forgetting import is_connected
 from outbox.farewell import Remains, remains
 from projections.media_references import cids_of
 
@@ -48,13 +49,14 @@ class LeavingBody(BaseModel):
 
 def leaving_body(database: Database, connection: Connection, did: str, since: datetime) -> LeavingBody:
     """Tell it."""
-    left = remains(connection, did, since, database.now(connection))
+    now = database.now(connection)
+    left = remains(connection, did, since, now)
     return LeavingBody(
         since=since,
         records=_records(left),
         waits_for=left.waits_for if left.waiting else None,
         connected=is_connected(connection, did),
-        tokens=open_doors(database, connection, did),
+        tokens=usable_tokens(connection, now, did),
         media=len(cids_of(connection, did)),
         look_at=HERE,
     )

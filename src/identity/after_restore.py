@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, select, update
 
 from identity.credentials import credential
 from identity.session_rows import SessionKind, SessionStatus, pds_session
@@ -33,13 +33,6 @@ def forget_logins(connection: Connection, kind: SessionKind, reason: str, now: d
             updated_at=now,
         )
     )
-
-
-def usable_tokens(connection: Connection, now: datetime) -> int:
-    """Count the tokens of ours that open something."""
-    unexpired = or_(credential.c.expires_at.is_(None), credential.c.expires_at > now)
-    works = select(func.count()).where(credential.c.revoked_at.is_(None), unexpired)
-    return connection.scalar(works) or 0
 
 
 def revoke_tokens(connection: Connection, now: datetime) -> None:

@@ -9,7 +9,20 @@ from enum import StrEnum
 from typing import Final
 
 from pydantic import SecretStr
-from sqlalchemy import Column, Connection, Table, Text, bindparam, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime, metadata
@@ -174,8 +187,7 @@ class Credentials:
                 select(credential)
                 .where(
                     credential.c.did == did,
-                    credential.c.revoked_at.is_(None),
-                    or_(credential.c.expires_at.is_(None), credential.c.expires_at > now),
+                    _works(now),
                 )
                 .order_by(credential.c.created_at.desc(), credential.c.token_hash)
             ).all()
@@ -195,11 +207,10 @@ class Credentials:
     def revoke(self, connection: Connection, *, did: str, credential_id: str) -> CredentialKind | None:
         """End a token of this account now; gives of which kind it was, or None when there was none to end."""
         now = self._database.now(connection)
-        works = or_(credential.c.expires_at.is_(None), credential.c.expires_at > now)
         ended = connection.execute(
             update(credential)
             .where(credential.c.id == credential_id, credential.c.did == did)
-            .where(credential.c.revoked_at.is_(None), works)
+            .where(_works(now))
             .values(revoked_at=now)
             .returning(credential.c.kind)
         ).one_or_none()
@@ -214,6 +225,17 @@ class Credentials:
             connection.execute(
                 update(credential).where(credential.c.token_hash == token_hash, due).values(last_used_at=now)
             )
+
+
+def usable_tokens(connection: Connection, now: datetime, did: str | None = None) -> int:
+    """Count the sessions and tokens that open something, of one account or of all."""
+    whose = () if did is None else (credential.c.did == did,)
+    return connection.scalar(select(func.count()).where(_works(now), *whose)) or 0
+
+
+def _works(now: datetime) -> ColumnElement[bool]:
+    unexpired = or_(credential.c.expires_at.is_(None), credential.c.expires_at > now)
+    return and_(credential.c.revoked_at.is_(None), unexpired)
 
 
 def _hash(token: SecretStr) -> str:

@@ -1,8 +1,7 @@
 """Forgetting who somebody was: nothing of theirs opens a door any more."""
 
-from sqlalchemy import Connection, delete, func, or_, select
+from sqlalchemy import Connection, delete, select
 
-from eventstore.database import Database
 from identity.accounts import account
 from identity.credentials import credential
 from identity.session_rows import SessionStatus, pds_session
@@ -15,13 +14,6 @@ def is_connected(connection: Connection, did: str) -> bool:
         connection.execute(select(pds_session.c.did).where(pds_session.c.did == did, active)).first()
         is not None
     )
-
-
-def open_doors(database: Database, connection: Connection, did: str) -> int:
-    """Count the sessions and tokens that still work."""
-    column, now = credential.c, database.now(connection)
-    works = (column.revoked_at.is_(None), or_(column.expires_at.is_(None), column.expires_at > now))
-    return connection.scalar(select(func.count()).where(column.did == did, *works)) or 0
 
 
 def forget(connection: Connection, did: str) -> None:

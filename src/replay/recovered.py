@@ -23,8 +23,9 @@ from eventstore.locks import lock_for_append
 from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
 from eventstore.wakeups import announce
-from identity.after_restore import active_dids, forget_logins, usable_tokens
+from identity.after_restore import active_dids, forget_logins
 from identity.after_restore import revoke_tokens as revoke_all
+from identity.credentials import usable_tokens
 from identity.session_rows import SessionKind
 from outbox.lanes import park_lane
 from outbox.newer import keep_newer
