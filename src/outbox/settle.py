@@ -40,7 +40,9 @@ def settle(log: EventLog, lane: Lane, result: Result) -> None:
 
     def work(unit: Unit) -> bool:
         _settle(unit, lane, result)
-        if was_heard:  # also of a record that waits for a person now: the account is where it was
+        if (
+            result.outcome is not Outcome.FAILED
+        ):  # the PDS has spoken, if only of a record that waits now; or need not
             no_doubt(unit.connection, lane.did, failures=0, **result.verdict.told(unit.now))
         return heard(unit.connection, word, unit.now)
 

@@ -23,11 +23,20 @@ AN_EDIT_AFTER_A_LATE_CREATE = Schedule(8137, 0.5, (
 ), 0.02, (2, 2, 4))  # fmt: skip
 """Second copies of a create and of its edit came after the delete, one on top of the other: the relay deleted again."""
 
+IN_DOUBT_AFTER_A_CANCEL = Schedule(9099, 0.5, (
+    Step(act="upload", seed=2347729723, pause=0.0),
+    Step(act="host", seed=4194965709, pause=3.0),
+    Step(act="delete", seed=2379577147, pause=0.03),
+    Step(act="wait", seed=3338978721, pause=1.0),
+    Step(act="jump", seed=4228763478, pause=0.1),
+), 0.02, (3, 2, 2))  # fmt: skip
+"""Nothing could be sent, and then there was nothing to send: the account was looked for an hour later all the same."""
+
 
 @pytest.mark.parametrize(
     "story",
-    [IN_DOUBT_AFTER_A_DELETE_ELSEWHERE, AN_EDIT_AFTER_A_LATE_CREATE],
-    ids=["in doubt", "late edit of a late create"],
+    [IN_DOUBT_AFTER_A_DELETE_ELSEWHERE, AN_EDIT_AFTER_A_LATE_CREATE, IN_DOUBT_AFTER_A_CANCEL],
+    ids=["in doubt", "late edit of a late create", "in doubt after a cancel"],
 )
 def test_what_a_long_run_found_is_mended(story: Schedule):
     story.run()
