@@ -1,7 +1,9 @@
 """Records that were there before, in a PDS in memory, and an internet whose addresses a test fills."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +167,24 @@ class AdoptRig:
         """Where its record stands."""
         with self.database.read() as connection:
             return mirrors(connection, [track_id])[track_id]
+
+
+class Clock:
+    """The database's time."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+@asynccontextmanager
+async def adopt_rig(url: str, folder: Path, clock: Clock | None = None) -> AsyncIterator[AdoptRig]:
+    """Make one on a database, and see that no file is left behind."""
+    database = Database(url, clock=clock or Clock())
+    made = AdoptRig(database, folder, Internet())
+    yield made
+    assert not list(made.staging.glob("*"))
+    await made.http.aclose()
+    database.close()

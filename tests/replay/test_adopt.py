@@ -2,64 +2,38 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import delete
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from api.commands.owned import require_no_duplicate
 from api.refusals import DuplicateAudioError
-from eventstore.database import Database
-from identity.errors import IdentityUnreachableError, UnknownIdentityError
 from outbox.dag_cbor import record_cid
 from outbox.lexicon import track_lexicon
-from outbox.pds import RecordKey, Remote, RemoteUnknownError
+from outbox.pds import RecordKey, Remote
 from outbox.record import RecordUrls
-from replay import adoptions
 from replay.adopt_record import read_record
-from replay.adopt_worker import AdoptionWorker
 from replay.errors import PdsBusyError, PdsTroubleError
 from tests.dsl import ALICE, BOB, COLLECTION, OLD_COLLECTION
 from tests.e2e.catalogue import a_record, rkey
 from tests.media_samples import samples
 from tests.outbox.rig import ARTIST
-from tests.replay.adopt_rig import ELSEWHERE, HOST, SERVICE, AdoptRig, Internet
+from tests.replay.adopt_rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig
 
 pytestmark = pytest.mark.anyio
 
-LEASE = timedelta(seconds=60)
 THERE = f"{ELSEWHERE}/song.mp3"
 
 
-class Clock:
-    """The database's time."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def rig(migrated_url: str, tmp_path: Path, clock: Clock) -> AsyncIterator[AdoptRig]:
+async def rig(migrated_url: str, tmp_path: Path) -> AsyncIterator[AdoptRig]:
     """A service, a PDS in memory and an internet."""
-    database = Database(migrated_url, clock=clock)
-    made = AdoptRig(database, tmp_path, Internet())
-    yield made
-    assert not list(made.staging.glob("*"))
-    await made.http.aclose()
-    database.close()
+    async with adopt_rig(migrated_url, tmp_path) as made:
+        yield made
 
 
 def counts(progress: Any) -> tuple[int, int, int, int]:
@@ -296,146 +270,3 @@ def test_a_record_is_believed_only_under_its_cid() -> None:
     other = Remote(record_cid({**body, "title": "x"}), body)
     with pytest.raises(InvalidFieldError, match="what its CID says"):
         read_record(RecordKey(ALICE, COLLECTION, "a"), other, RecordUrls(SERVICE), track_lexicon())
-
-
-# Jobs
-
-
-@pytest.fixture
-def worker(rig: AdoptRig) -> AdoptionWorker:
-    return a_worker(rig)
-
-
-def a_worker(rig: AdoptRig, error: Exception | None = None) -> AdoptionWorker:
-    async def host_of(_did: str) -> str:
-        if error is not None:
-            raise error
-        return HOST
-
-    return AdoptionWorker(rig.database, rig.adoption, host_of, owner="test", lease=LEASE)
-
-
-def ask(rig: AdoptRig, did: str = ALICE) -> None:
-    with rig.database.write() as connection:
-        adoptions.request(connection, did, ARTIST, rig.database.now(connection))
-
-
-def row(rig: AdoptRig) -> Any:
-    with rig.database.read() as connection:
-        return adoptions.adoption_of(connection, ALICE)
-
-
-async def until(rig: AdoptRig, happens: Any) -> None:
-    async with asyncio.timeout(30):
-        while not happens(row(rig)):  # noqa: ASYNC110 - it is a row that is waited for
-            await asyncio.sleep(0.01)
-
-
-async def test_a_request_is_done_in_the_background_and_counted(rig: AdoptRig, worker: AdoptionWorker) -> None:
-    rig.internet.record(1)
-    rig.internet.record(2, audioUrl=f"{ELSEWHERE}/dead")
-    working = asyncio.create_task(worker.run())
-    ask(rig)
-    worker.wake()
-    await until(rig, lambda it: it.ended_at is not None)
-    assert (row(rig).found, row(rig).adopted, row(rig).refused, row(rig).problem) == (2, 1, 1, None)
-    assert row(rig).problems[0]["reason"] == "not_fetched"
-    working.cancel()
-    await asyncio.wait({working})
-    with rig.database.read() as connection:
-        [first, *_] = rig.log.stream(connection, Track.create_id(rig.tracks()["Song 1"].track_id))
-    assert (first.actor, first.via, first.request_id) == ("artist", "test", "test")
-
-
-async def test_an_account_has_one_at_a_time(rig: AdoptRig) -> None:
-    ask(rig)
-    claimed = adoptions.claim(rig.database, owner="one", lease=LEASE)
-    assert claimed is not None
-    asked_at = row(rig).requested_at
-    ask(rig)
-    assert row(rig).requested_at == asked_at
-    assert adoptions.claim(rig.database, owner="two", lease=LEASE, did=ALICE) is None
-    assert not await a_worker(rig).run_one(ALICE, lambda _progress: None)
-
-
-async def test_one_whose_process_died_is_gone_on_with_and_the_dead_one_writes_nothing(
-    rig: AdoptRig, clock: Clock
-) -> None:
-    ask(rig)
-    dead = adoptions.claim(rig.database, owner="dead", lease=LEASE)
-    assert dead is not None
-    clock.ahead += LEASE * 2
-    other = adoptions.claim(rig.database, owner="other", lease=LEASE)
-    assert other is not None
-    assert not adoptions.note(rig.database, dead, adoptions.Progress(found=9), LEASE)
-    adoptions.end(rig.database, dead, adoptions.Progress(found=9))
-    assert (row(rig).found, row(rig).ended_at) == (0, None)
-    adoptions.give_back(rig.database, other)
-    rig.internet.record(1)
-    assert await a_worker(rig).run_one(ALICE, lambda _progress: None)
-    ended = row(rig)
-    assert (ended.adopted, ended.ended_at is not None) == (1, True)
-    assert not adoptions.note(rig.database, other, adoptions.Progress(found=9), LEASE)
-    assert row(rig) == ended
-
-
-async def test_one_that_nobody_wants_any_more_makes_no_track(rig: AdoptRig) -> None:
-    ask(rig)
-    rig.internet.record(1)
-
-    def leave() -> httpx.Response:
-        with rig.database.write() as connection:
-            connection.execute(delete(adoptions.adoption))
-        return httpx.Response(200, content=samples.mp3(1))
-
-    rig.internet.blob_answers.append(leave)
-    assert await a_worker(rig).run_one(ALICE, lambda _progress: None)
-    assert (row(rig), rig.tracks()) == (None, {})
-
-
-async def test_one_that_is_stopped_is_given_back_at_once(rig: AdoptRig, worker: AdoptionWorker) -> None:
-    hangs = asyncio.Event()
-    rig.internet.record(1)
-
-    async def hang(*_ignored: Any) -> None:
-        hangs.set()
-        await asyncio.sleep(3600)
-
-    rig.adoption.run = hang  # type: ignore[method-assign, assignment]
-    working = asyncio.create_task(worker.run())
-    ask(rig)
-    worker.wake()
-    async with asyncio.timeout(30):
-        await hangs.wait()
-    working.cancel()
-    await asyncio.wait({working})
-    assert (row(rig).lease_owner, row(rig).ended_at) == (None, None)
-    assert adoptions.claim(rig.database, owner="other", lease=LEASE) is not None
-
-
-@pytest.mark.parametrize(
-    ("error", "is_over"),
-    [(UnknownIdentityError("nobody"), True), (IdentityUnreachableError("away"), False)],
-)
-async def test_an_account_that_nobody_knows_is_not_asked_for_again_and_one_that_is_away_is(
-    rig: AdoptRig, error: Exception, is_over: bool
-) -> None:
-    ask(rig)
-    await a_worker(rig, error).run_one(ALICE, lambda _progress: None)
-    assert (row(rig).problem, row(rig).ended_at is not None) == (str(error), is_over)
-
-
-async def test_a_pds_that_is_away_is_tried_again_later_and_not_for_ever(rig: AdoptRig, clock: Clock) -> None:
-    rig.internet.away = True
-    ask(rig)
-    with pytest.raises(RemoteUnknownError):
-        await rig.adopts()
-    for _ in range(adoptions.TRIES):
-        assert row(rig).ended_at is None
-        await a_worker(rig).run_one(ALICE, lambda _progress: None)
-        assert row(rig).not_before > clock()
-    assert row(rig).ended_at is not None
-    ask(rig)
-    rig.internet.away = False
-    assert await a_worker(rig).run_one(ALICE, lambda _progress: None)
-    assert (row(rig).problem, row(rig).attempts) == (None, 0)
