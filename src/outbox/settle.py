@@ -40,9 +40,8 @@ def settle(log: EventLog, lane: Lane, result: Result) -> None:
 
     def work(unit: Unit) -> bool:
         _settle(unit, lane, result)
-        if (
-            result.outcome is not Outcome.FAILED
-        ):  # the PDS has spoken, if only of a record that waits now; or need not
+        if result.outcome is not Outcome.FAILED:
+            # heard, if only of a record that waits for a person now; or there was nothing left to ask for
             no_doubt(unit.connection, lane.did, failures=0, **result.verdict.told(unit.now))
         return heard(unit.connection, word, unit.now)
 
