@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
 from outbox.dag_cbor import Record, decode
 from outbox.journal import note_adopted
-from outbox.moves import clear_former, keep_fields
+from outbox.moves import clear_former
 from outbox.observations import CLEAN
 from outbox.pds import RecordKey
 from outbox.record import own_part
@@ -60,10 +60,12 @@ def conflict_of(connection: Connection, track_id: int) -> Conflict | None:
 
 
 def build_on(connection: Connection, conflict: Conflict) -> None:
-    """Let what they wrote be the base of what is written next, so that it is replaced and nothing newer."""
-    if conflict.is_former and conflict.theirs is not None:
-        keep_fields(connection, conflict.track_id, conflict.theirs)
-    _change(connection, conflict.key, **_their_record(), **CLEAN)
+    """Let what they wrote be the base of what is written next, so that it is replaced and nothing newer.
+
+    What the record has left where it was waits until their fields are written in the new place.
+    """
+    waits = {"cleared_gen": 0} if conflict.is_former else {}
+    _change(connection, conflict.key, **_their_record(), **CLEAN, **waits)
 
 
 def acknowledge(connection: Connection, conflict: Conflict, now: datetime) -> None:

@@ -65,7 +65,7 @@ def _is_overlooked() -> ColumnElement[bool]:
     there = exists().where(
         successor.track_id == target_columns.track_id,
         ~successor.former,
-        successor.acked_gen >= target_columns.desired_gen,
+        successor.acked_gen >= successor.desired_gen,
     )
     return and_(target_columns.former, target_columns.cleared_gen < target_columns.desired_gen, there)
 

@@ -4,9 +4,8 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, exists, select, update
 
-from outbox.dag_cbor import Record, decode, encode
+from outbox.dag_cbor import Record, decode
 from outbox.pds import RecordKey
-from outbox.record import merged
 from outbox.tables import mirror_target
 from outbox.targets import CHANGE_TARGET, of_target
 
@@ -15,6 +14,9 @@ _CLEAR: Final = (
     update(mirror_target)
     .where(target.track_id == bindparam("of_track"), target.former)
     .values(cleared_gen=bindparam("upto"))
+)
+_LEFT: Final = select(target.observed_body).where(
+    target.track_id == bindparam("of_track"), target.former, target.observed_body.is_not(None)
 )
 
 
@@ -25,14 +27,13 @@ def is_taken(connection: Connection, key: RecordKey, *, but: int | None = None) 
 
 
 def carry_over(connection: Connection, old: RecordKey, new: RecordKey) -> None:
-    """Let the new target begin with what is known of the old one; to be called after the event.
+    """Let the new target begin with how far the PDS has confirmed the track; to be called after the event.
 
-    That are the fields of other clients, and how far the PDS has confirmed the track: no event that reached it waits anew.
+    So no event that reached it waits anew.
     """
     this = (target.did == old.did, target.collection == old.collection, target.rkey == old.rkey)
-    known = connection.execute(select(target.acked_gen, target.observed_body).where(*this)).one()
-    carried = {"acked_gen": known.acked_gen, "observed_body": known.observed_body}
-    connection.execute(CHANGE_TARGET, {**of_target(new), **carried})
+    acked = connection.execute(select(target.acked_gen).where(*this)).scalar_one()
+    connection.execute(CHANGE_TARGET, {**of_target(new), "acked_gen": acked})
 
 
 def clear_former(connection: Connection, track_id: int, upto: int) -> None:
@@ -40,11 +41,7 @@ def clear_former(connection: Connection, track_id: int, upto: int) -> None:
     connection.execute(_CLEAR, {"of_track": track_id, "upto": upto})
 
 
-def keep_fields(connection: Connection, track_id: int, theirs: Record) -> None:
-    """Have the fields that others wrote into what is to go written into the record that stays."""
-    current = select(mirror_target).where(target.track_id == track_id, ~target.former)
-    row = connection.execute(current).one()
-    observed = decode(row.observed_body) if row.observed_body is not None else {}
-    kept = {**observed, **merged({}, theirs)}
-    key = RecordKey(row.did, row.collection, row.rkey)
-    connection.execute(CHANGE_TARGET, {**of_target(key), "observed_body": encode(kept)})
+def left_behind(connection: Connection, track_id: int) -> Record:
+    """Give what the PDS has where the record was before: what others keep in it goes along as long as it is there."""
+    bodies = connection.scalars(_LEFT, {"of_track": track_id})
+    return {name: value for body in bodies for name, value in decode(body).items()}

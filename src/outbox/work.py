@@ -15,6 +15,7 @@ from eventstore.unit_of_work import EventLog
 from outbox.dag_cbor import Record, UnencodableError, decode, record_cid
 from outbox.lanes import Lane, host_open_at, is_backfill, is_open, later, target_due_at
 from outbox.lexicon import Lexicon, LexiconError
+from outbox.moves import left_behind
 from outbox.observe_only import is_observed
 from outbox.pds import RecordKey
 from outbox.record import RecordUrls, merged, record_for
@@ -54,6 +55,8 @@ class Work:
     """Where it has moved to, as long as its track is live: then it goes only if the record is there, and as we left it."""
     has_moved: bool = False
     """Whether something may be left where the record was before."""
+    left: Record | None = None
+    """What the PDS has there, until that is deleted."""
     is_as_found: bool = False
     """Whether the track says no more than the record that it was taken over from: nothing is written until it does."""
 
@@ -64,8 +67,10 @@ class Work:
 
     @property
     def body(self) -> Record | None:
-        """Give the record to put: ours, with the fields that other clients keep in it."""
-        return merged(self.desired, self.observed) if self.desired is not None else None
+        """Give the record to put: ours, with the fields that other clients keep in it, or in what it has left."""
+        if self.desired is None:
+            return None
+        return merged(self.desired, {**(self.left or {}), **(self.observed or {})})
 
     @property
     def request_cid(self) -> str | None:
@@ -84,7 +89,7 @@ class Work:
 
     def as_it_was(self) -> Self:
         """Give the work of sending once more what the PDS had: where it has it still, that changes nothing."""
-        return replace(self, op=PUT, desired=self.observed)
+        return replace(self, op=PUT, desired=self.observed, left=None)
 
     def check(self, lexicon: Lexicon) -> str | None:
         """Say why the PDS must not be sent this record, if so."""
@@ -120,7 +125,9 @@ def next_work(log: EventLog, lane: Lane, urls: RecordUrls, now: datetime, done: 
             recorded = log.stream(connection, Track.create_id(row.track_id))
             track = log.fold(Track, recorded)
             assert track is not None  # noqa: S101 - a target is made by an event of its track
-            return _work(row, recorded, track, urls)
+            has_left = bool(track.former_collections) and not row.former
+            left = left_behind(connection, row.track_id) if has_left else None
+            return _work(row, recorded, track, left, urls)
         except SQLAlchemyError:
             raise
         except Exception as error:
@@ -163,7 +170,9 @@ _NEXT: Final = (
 """Made once: making it takes longer than running it, and every turn does."""
 
 
-def _work(row: Any, recorded: Sequence[Recorded], track: Track, urls: RecordUrls) -> Work:
+def _work(
+    row: Any, recorded: Sequence[Recorded], track: Track, left: Record | None, urls: RecordUrls
+) -> Work:
     generations = [r for r in recorded if isinstance(r.event, Track.Event) and r.event.sets_generation()]
     gen = row.desired_gen if row.former else generations[-1].position
     deleted = track.deleted_at is not None or row.former
@@ -190,6 +199,7 @@ def _work(row: Any, recorded: Sequence[Recorded], track: Track, urls: RecordUrls
         is_former=row.former,
         successor=_successor(row, track),
         has_moved=bool(track.former_collections),
+        left=left,
         is_as_found=isinstance(generations[-1].event, Track.Adopted),
     )
 

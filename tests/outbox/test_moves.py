@@ -233,6 +233,27 @@ async def test_what_somebody_wrote_in_the_old_place_meanwhile_is_kept_until_its_
     assert {name: record[name] for name in ("likes", "note")} == {**FOREIGN, "note": "x"}
 
 
+async def test_what_is_kept_of_the_old_place_is_not_lost_to_what_somebody_writes_in_the_new_one(
+    desk: Rig,
+) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    writes_elsewhere(desk, track, title="theirs", note="x")
+    await desk.relay_once()
+    decides(desk, Keep.OURS)
+    desk.pds.put_record(desk.did, COLLECTION, track.rkey, {**(desk.remote(track) or {}), "plays": 7})
+    await desk.relay_once()
+    await desk.relay_once()
+    record = desk.remote(track) or {}
+    assert writes(desk)[-1] == ("deleteRecord", OLD_COLLECTION)
+    assert {name: record.get(name) for name in ("likes", "note", "plays")} == {
+        **FOREIGN,
+        "note": "x",
+        "plays": 7,
+    }
+    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
+
+
 async def test_an_edit_that_was_taken_back_lets_the_old_one_go(desk: Rig) -> None:
     track = await in_the_old_place(desk)
     before = old(desk, track) or {}
