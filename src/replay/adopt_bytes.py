@@ -5,26 +5,22 @@ account has it here already.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
 
 from identity.addresses import AddressPolicy, origin_of
 from identity.errors import FetchRefusedError, UnsafeAddressError
-from identity.fetching import fetched
 from outbox.dag_cbor import Record
-from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError
-from storage.errors import BytesMissingError, MediaGoneError, TooLargeError
+from replay.errors import BytesUnavailableError, PdsTroubleError
+from replay.fetcher import Fetcher, named
+from storage.errors import BytesMissingError, MediaGoneError
 from storage.media import Media
 from storage.upload import Staged, Staging
 
-GET_BLOB: Final = "com.atproto.sync.getBlob"
-FETCH_SECONDS: Final = 600.0
-TOO_MANY, SERVER_ERROR = 429, 500
 IsOwned = Callable[[str, str], bool]
 """Whether an account has named these bytes here."""
 
@@ -73,8 +69,7 @@ class ProvenBytes:
         is_owned: IsOwned,
         own_urls: tuple[str, ...],
     ) -> None:
-        self._http = http
-        self._policy = policy
+        self._fetcher = Fetcher(http, policy, staging)
         self._ours = frozenset(origin_of(url) for url in own_urls)
         self._others = OthersAddresses(policy, self._ours)
         self._media = media
@@ -111,21 +106,7 @@ class ProvenBytes:
         assert wanted.blob is not None  # noqa: S101 - asked for those alone
         if wanted.blob["size"] > wanted.limit:
             raise BytesUnavailableError("too_large", f"the blob has more than {wanted.limit} bytes")
-        address = httpx.URL(f"{wanted.host}/xrpc/{GET_BLOB}", params={"did": wanted.did, "cid": wanted.cid})
-        try:
-            staged = await self._staged(str(address), self._policy, wanted.limit)
-        except FetchRefusedError as error:
-            if error.status == TOO_MANY:
-                raise PdsBusyError("the PDS has been asked for too much") from None
-            if error.status is not None and error.status >= SERVER_ERROR:
-                raise PdsTroubleError(f"the PDS answered {error.status}") from None
-            raise BytesUnavailableError("blob_missing", f"of the blob the PDS says: {error}") from None
-        except (httpx.HTTPError, TimeoutError) as error:
-            raise PdsTroubleError(f"the PDS did not give the blob: {_named(error)}") from None
-        if staged.cid != wanted.cid:
-            staged.close()
-            raise BytesUnavailableError("blob_mismatch", "the PDS gave other bytes than the blob's")
-        return staged
+        return await self._fetcher.blob(wanted.host, wanted.did, wanted.blob["ref"]["$link"], wanted.limit)
 
     async def _at_address(self, wanted: Wanted) -> Staged:
         if wanted.url is None:
@@ -133,11 +114,11 @@ class ProvenBytes:
         try:
             if origin_of(wanted.url) in self._ours:
                 return await self._own(wanted)
-            return await self._staged(wanted.url, self._others, wanted.limit)
+            return await self._fetcher.staged(wanted.url, wanted.limit, self._others)
         except UnsafeAddressError as error:
             raise BytesUnavailableError("unsafe_address", str(error)) from None
         except (FetchRefusedError, httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise BytesUnavailableError("not_fetched", f"the address: {_named(error)}") from None
+            raise BytesUnavailableError("not_fetched", f"the address: {named(error)}") from None
 
     async def _own(self, wanted: Wanted) -> Staged:
         name = urlsplit(wanted.url or "").path.rsplit("/", 1)[-1]
@@ -157,23 +138,3 @@ class ProvenBytes:
             for chunk in chunks:
                 staging.write(chunk)
             return staging.finish()
-
-    async def _staged(self, url: str, policy: AddressPolicy, limit: int) -> Staged:
-        with Staging(self._staging, limit) as staging:
-            async with fetched(self._http, policy, url, limit=limit, seconds=FETCH_SECONDS) as chunks:
-                await _write_all(staging, chunks)
-            return (
-                staging.finish()
-            )  # no thread: whoever is cancelled while one ends would leave the file behind
-
-
-async def _write_all(staging: Staging, chunks: AsyncIterator[bytes]) -> None:
-    try:
-        async for chunk in chunks:
-            await asyncio.to_thread(staging.write, chunk)
-    except TooLargeError as error:
-        raise FetchRefusedError(str(error)) from None
-
-
-def _named(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -1,28 +1,24 @@
 """Bytes that are missing or damaged here, from the blobs that artists have at their PDSes: the CID proves them."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlencode
 
 import httpx
 from sqlalchemy import select
 
 from identity.addresses import AddressPolicy
-from identity.errors import IdentityError
-from identity.fetching import fetched
 from outbox.tables import mirror_lane
 from outbox.threads import in_thread
 from projections.media_references import media_references
 from projections.tracks import tracks
+from replay.errors import BytesUnavailableError, PdsTroubleError
+from replay.fetcher import Fetcher
 from replay.media_check import MediaFinding, MediaKind
 from storage.media import Media, give_up
-from storage.upload import Staged, Staging
+from storage.upload import Staged
 
-GET_BLOB: Final = "com.atproto.sync.getBlob"
-FETCH_SECONDS: Final = 900.0
 DAMAGED: Final = "its bytes were damaged and have been fetched again"
 
 
@@ -41,9 +37,7 @@ class MediaRepair:
 
     def __init__(self, storage: Media, http: httpx.AsyncClient, policy: AddressPolicy, staging: Path) -> None:
         self._storage = storage
-        self._http = http
-        self._policy = policy
-        self._staging = staging
+        self._fetcher = Fetcher(http, policy, staging)
 
     async def repair(self, finding: MediaFinding) -> bool:
         """Have the bytes live again, and say whether they are."""
@@ -56,22 +50,10 @@ class MediaRepair:
         return False
 
     async def _fetched(self, cid: str, blob: _Blob) -> Staged | None:
-        """Give the bytes of this CID in a file, or nothing."""
-        url = f"{blob.host}/xrpc/{GET_BLOB}?{urlencode({'did': blob.did, 'cid': cid})}"
-        with Staging(self._staging, blob.size) as staging:
-            try:
-                async with fetched(
-                    self._http, self._policy, url, limit=blob.size, seconds=FETCH_SECONDS
-                ) as chunks:
-                    async for chunk in chunks:
-                        await asyncio.to_thread(staging.write, chunk)
-            except (httpx.HTTPError, IdentityError, TimeoutError):
-                return None
-            staged = staging.finish()
-        if staged.cid == cid:
-            return staged
-        staged.close()
-        return None
+        try:
+            return await self._fetcher.blob(blob.host, blob.did, cid, blob.size)
+        except (BytesUnavailableError, PdsTroubleError):
+            return None
 
     def _keep(self, finding: MediaFinding, staged: Staged, blob: _Blob) -> None:
         if finding.kind is not MediaKind.MISSING and finding.key is not None:

@@ -1,0 +1,67 @@
+"""Bytes from outside, into files; a blob with the proof that it is what its CID promises."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from identity.addresses import AddressPolicy
+from identity.errors import FetchRefusedError
+from identity.fetching import fetched
+from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError
+from storage.errors import TooLargeError
+from storage.upload import Staged, Staging
+
+GET_BLOB: Final = "com.atproto.sync.getBlob"
+FETCH_SECONDS: Final = 900.0
+TOO_MANY, SERVER_ERROR = 429, 500
+
+
+class Fetcher:
+    """Fetches what lies at addresses that somebody else chose."""
+
+    def __init__(self, http: httpx.AsyncClient, policy: AddressPolicy, folder: Path) -> None:
+        self._http = http
+        self._policy = policy
+        self._folder = folder
+
+    async def blob(self, host: str, did: str, cid: str, limit: int) -> Staged:
+        """Give a blob from its account's PDS.
+
+        Raises BytesUnavailableError where the PDS has none or other bytes, and PdsTroubleError where another time may be better.
+        """
+        address = httpx.URL(f"{host}/xrpc/{GET_BLOB}", params={"did": did, "cid": cid})
+        try:
+            staged = await self.staged(str(address), limit)
+        except FetchRefusedError as error:
+            if error.status == TOO_MANY:
+                raise PdsBusyError("the PDS has been asked for too much") from None
+            if error.status is not None and error.status >= SERVER_ERROR:
+                raise PdsTroubleError(f"the PDS answered {error.status}") from None
+            raise BytesUnavailableError("blob_missing", f"of the blob the PDS says: {error}") from None
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise PdsTroubleError(f"the PDS did not give the blob: {named(error)}") from None
+        if staged.cid != cid:
+            staged.close()
+            raise BytesUnavailableError("blob_mismatch", "the PDS gave other bytes than the blob's")
+        return staged
+
+    async def staged(self, url: str, limit: int, policy: AddressPolicy | None = None) -> Staged:
+        """Give what lies at an address, judged by another policy if one is given; raises as `fetched` does."""
+        with Staging(self._folder, limit) as staging:
+            async with fetched(
+                self._http, policy or self._policy, url, limit=limit, seconds=FETCH_SECONDS
+            ) as chunks:
+                try:
+                    async for chunk in chunks:
+                        await asyncio.to_thread(staging.write, chunk)
+                except TooLargeError as error:
+                    raise FetchRefusedError(str(error)) from None
+            # no thread: whoever is cancelled while one ends would leave the file behind
+            return staging.finish()
+
+
+def named(error: Exception) -> str:
+    """Say what an error is, though it says nothing itself."""
+    return str(error) or type(error).__name__
