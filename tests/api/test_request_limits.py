@@ -1,6 +1,7 @@
 """How much a request may bring and how slowly, and what is made of bodies that were written to confuse."""
 
 import asyncio
+import gc
 import json
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 
 from api.bodies import limits
 from api.bodies.limits import FIELDS_BYTES, HEADERS_BYTES, URL_BYTES
+from api.refusals import BodyTooLargeError
 from api.uploads_at_once import AT_ONCE
 from identity.credentials import Scope
 from tests.api.shut_doors import shut
@@ -69,6 +71,15 @@ def test_no_body_without_a_file_has_more_than_its_limit(
     assert refusal(answer) == (413, "too_large")
     assert answer.json()["detail"]["limit"] >= FIELDS_BYTES
     assert world.state() == before
+
+
+@pytest.mark.parametrize("route", BODIES[:2])
+def test_of_a_request_that_was_refused_nothing_stays_in_memory(client, admin, track, route):
+    for _ in range(3):
+        answer = send(client, route, track, {**admin.headers, **JSON}, content=b" " * (3 * FIELDS_BYTES))
+        assert refusal(answer) == (413, "too_large")
+    gc.collect()
+    assert not [each for each in gc.get_objects() if isinstance(each, BodyTooLargeError)]
 
 
 def test_nobody_is_read_before_they_are_known(client, track):

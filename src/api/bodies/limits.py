@@ -1,7 +1,9 @@
 """How much a request may bring, and how slowly: for every request, whoever reads it."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
@@ -28,13 +30,13 @@ KEY: Final = "most"
 
 @dataclass(frozen=True)
 class Most:
-    """The most bytes that a body may have, and what is said of more."""
+    """The most bytes that a body may have, and what makes the refusal of more: one raised twice would keep both requests."""
 
     size: int
-    refusal: Exception
+    refusal: Callable[[], Exception]
 
 
-USUAL: Final = Most(FIELDS_BYTES, BodyTooLargeError(FIELDS_BYTES))
+USUAL: Final = Most(FIELDS_BYTES, partial(BodyTooLargeError, FIELDS_BYTES))
 
 
 def allow(request: Request, most: Most) -> None:
@@ -90,11 +92,11 @@ class _Exchange:
             return await self._receive()
         most: Most = self._scope.get("state", {}).get(KEY, USUAL)
         if self._received == 0 and _announced(self._scope) > most.size:
-            raise self._refused(most.refusal)
+            raise self._refused(most.refusal())
         message = await self._in_time()
         self._received += len(message.get("body", b""))
         if self._received > most.size:
-            raise self._refused(most.refusal)
+            raise self._refused(most.refusal())
         self._whole = not message.get("more_body", False)
         return message
 

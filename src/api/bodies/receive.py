@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -41,7 +42,9 @@ async def received(request: Request, folder: Path, files: Mapping[str, int]) -> 
 
 
 def _most(files: Mapping[str, int]) -> Most:
-    refusal = TooLargeError(max(files.values())) if files else BodyTooLargeError(FIELDS_BYTES)
+    refusal = (
+        partial(TooLargeError, max(files.values())) if files else partial(BodyTooLargeError, FIELDS_BYTES)
+    )
     return Most(sum(files.values()) + 2 * FIELDS_BYTES, refusal)
 
 
