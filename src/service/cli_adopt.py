@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from api.adoption_body import DONE, AdoptionBody, adoption_body
+from api.adoption_body import WAITING, AdoptionBody, adoption_body
 from api.commands.leave import leaving_since
 from eventstore.unit import Unit
 from identity.errors import IdentityError
@@ -96,5 +96,5 @@ def _show(report: dict[str, Any], *, would: bool) -> None:
         f" {report['refused']} not taken over"
     )
     if report["problem"] is not None:
-        ended = "" if report.get("state") == DONE else "; a service goes on with it later"
-        click.echo(f"it could not go on: {report['problem']}{ended}", err=True)
+        goes_on = "; a service goes on with it later" if report.get("state") == WAITING else ""
+        click.echo(f"it could not go on: {report['problem']}{goes_on}", err=True)

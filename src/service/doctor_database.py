@@ -10,6 +10,7 @@ from eventstore.unit_of_work import EventLog
 from identity.errors import SealBrokenError
 from identity.seal import Seal
 from identity.session_rows import PURPOSE, pds_session
+from outbox.journal import ACKING
 from outbox.observe_only import observed_accounts
 from outbox.overview import LANE_STATE, LANES_OF_HOSTS
 from outbox.status import PENDING, REJECTED, STATE, TARGETS_AT_WORK
@@ -31,7 +32,7 @@ PARKED_SHARE: Final = 0.05
 FAILED_SHARE: Final = 0.5
 SCANS_LATE: Final = 3
 """So many times its interval after its last scan, a repo should have been looked through again."""
-WELL: Final = (Kind.DONE.value, Kind.READ_BACK.value)
+WELL: Final = (*ACKING, Kind.READ_BACK.value)
 
 
 def schema(log: EventLog) -> Checks:

@@ -14,7 +14,9 @@ from eventstore.incarnation import notice
 from identity.seal import Seal
 from identity.session_rows import PURPOSE, SessionKind, pds_session
 from outbox.farewell import close_lane
+from outbox.journal import note_adopted
 from outbox.lanes import park_lane, resume_lane
+from outbox.pds import RecordKey
 from outbox.tables import repo_scan
 from service.bootstrap import Application
 from service.cli import main
@@ -161,6 +163,13 @@ def test_changes_that_nobody_delivers(look: Look, tape: Application) -> None:
         connection.execute(text("update history set at = '2020-01-01 00:00:00.000000'"))
     state, said = look(DEV_ORIGINS="http://127.0.0.1:1")["records"]
     assert (state, "is a relay running?" in said) == ("warn", True)
+
+
+def test_records_that_were_taken_over_are_no_failures(look: Look, tape: Application) -> None:
+    key = RecordKey(ALICE, "fm.plyr.track", "3laaaaaaaaa22")
+    with tape.database.write() as connection:
+        note_adopted(connection, key, 1, "cid", tape.database.now(connection))
+    assert look()["failures"] == ("ok", "0 of 1 attempts of the last hour failed: ")
 
 
 def test_a_disk_without_room(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
