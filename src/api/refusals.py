@@ -17,7 +17,7 @@ class ScopeRequiredError(ApiError):
 
     def __init__(self, scope: str) -> None:
         super().__init__(
-            f"This token's scope does not include {scope!r}. Nothing was changed; use another token."
+            f"This token's scope does not include '{scope}'. Nothing was changed; use another token."
         )
         self.scope = scope
 

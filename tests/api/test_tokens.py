@@ -121,7 +121,9 @@ def test_nobody_sees_or_ends_anothers(client, alice, bob):
 def test_only_who_came_in_as_an_admin_makes_tokens_for_admins(client, world, alice):
     pretender, writer = world.sign_in("alice", scope=Scope.ADMIN), world.sign_in("admin")
     for person in (alice, pretender, writer):
-        assert refusal(issue(client, person, scope="admin")) == (403, "scope_required")
+        refused = issue(client, person, scope="admin")
+        assert refusal(refused) == (403, "scope_required")
+        assert "does not include 'admin'." in refused.json()["detail"]["message"]
     admin = world.sign_in("admin", scope=Scope.ADMIN)
     token = issue(client, admin, scope="admin").json()["token"]
     assert client.get("/ops/hosts", headers=bearer(token)).status_code == 200

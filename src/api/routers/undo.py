@@ -53,5 +53,5 @@ def _fields(body: Body) -> tuple[str, ...]:
     fields = body.texts("fields")
     for name in fields:
         if name not in FIELDS:
-            raise InvalidFieldError("fields", f"must be of: {', '.join(FIELDS)}")
+            raise InvalidFieldError("fields", f"must be some of: {', '.join(FIELDS)}")
     return tuple(fields)
