@@ -1,14 +1,12 @@
 """Commands on the database: its schema, its projections, the history of a track."""
 
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from eventstore.projection import Projection
 from eventstore.unit_of_work import EventLog
@@ -111,12 +109,9 @@ def history(track: int, *, as_json: bool) -> None:
         for row in rows:
             say_json(row)
         return
-    table = Table()
-    for name, whole in {"at": True, "what": True, "who": False, "change": False, "PDS": True}.items():
-        table.add_column(name, no_wrap=whole, overflow="fold")
     for row in rows:
-        table.add_row(*_cells(row))
-    Console().print(table)
+        for line in _lines(row):
+            click.echo(line)
 
 
 def _chosen(log: EventLog, name: str | None) -> Sequence[Projection]:
@@ -148,7 +143,11 @@ def _show(found: Sequence[Difference]) -> None:
         click.echo(f"{table}: {count} rows differ")
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    changes = [f"{each['field']}: {each['before']!r} -> {each['after']!r}" for each in row["changes"]]
-    who = f"{row['actor']} via {row['via']}"
-    return f"{row['at']:%Y-%m-%d %H:%M:%S}", row["type"], who, "\n".join(changes), row["delivery"]["status"]
+def _lines(row: dict[str, Any]) -> Iterator[str]:
+    """Give a line for the event and one for each change; what was nothing and stays empty is left out."""
+    delivery = row["delivery"]["status"]
+    on_pds = f"; on the PDS: {delivery}" if row["touches_record"] else ""
+    yield f"{row['at']:%Y-%m-%d %H:%M:%S}  {row['type']} by {row['actor']} via {row['via']}{on_pds}"
+    for each in row["changes"]:
+        if each["before"] or each["after"]:
+            yield f"    {each['field']}: {each['before']!r} -> {each['after']!r}"

@@ -1,5 +1,6 @@
 """What the command line shows: tables and bars for people, JSON for machines, errors in one line."""
 
+import errno
 import json
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -47,6 +48,11 @@ class Commands(click.Group):
         except DBAPIError as error:
             reason = str(error.orig).strip().splitlines() or ["no reason given"]
             raise click.ClickException(f"the database refused: {reason[0]}") from error
+        except OSError as error:
+            if error.errno in {None, errno.EPIPE}:  # click ends quietly where nobody reads on
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}{error.strerror}") from error
 
 
 def say_json(value: Any) -> None:

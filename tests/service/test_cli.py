@@ -134,8 +134,10 @@ def test_history_tells_who_what_when_and_whether_it_arrived(on_tape: Type) -> No
     assert rows[1]["changes"] == [{"field": "title", "before": "Track 1", "after": "Second"}]
     assert rows[1]["delivery"]["status"] == "parked"
     said = on_tape("history", "1").output
-    assert "MetadataUpdated" in said
-    assert "parked" in said
+    assert (
+        "MetadataUpdated by artist via test; on the PDS: parked\n    title: 'Track 1' -> 'Second'\n" in said
+    )
+    assert "features" not in said
 
 
 def test_history_of_no_track(on_tape: Type) -> None:
@@ -169,6 +171,19 @@ def test_database_that_is_away_is_told_in_a_line(tmp_path: Path, command: str) -
     assert "Traceback" not in result.stderr
     assert "hush" not in result.stderr
     assert not result.stdout
+
+
+def test_a_folder_that_is_not_there_is_told_in_a_line(
+    on_tape: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = on_tape("export", str(tmp_path / "none" / "tape"))
+    assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+    assert refused.stderr.endswith("tape.part: No such file or directory\n")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(f"{PREFIX}DATA", str(tmp_path / "file" / "data"))
+    refused = on_tape("verify", "projections")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+    assert "file/data: Not a directory" in refused.stderr
 
 
 def test_the_log_is_taken_out_and_in_again(
