@@ -9,6 +9,7 @@ from eventstore.envelope import Envelope
 from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
 from identity.credentials import CredentialKind, Credentials, Issued, Principal, Scope
+from identity.errors import CredentialExpiredError
 
 By = Callable[[str], Envelope]
 """Makes the envelope of what somebody with this DID does: who, through what, in which request."""
@@ -30,11 +31,16 @@ class Access:
         expires_in: timedelta | None,
         by: By,
     ) -> Issued:
-        """Give out a token for programs. One that a program makes ends no later than the program's own."""
+        """Give out a token for programs. One that a program makes ends no later than the program's own.
+
+        Raises CredentialExpiredError when what it is made with has been ended since.
+        """
         did = maker.did
         ends_by = maker.expires_at if maker.kind is CredentialKind.API else None
 
         def work(unit: Unit) -> Issued:
+            if not self._credentials.works(unit.connection, did=did, credential_id=maker.credential_id):
+                raise CredentialExpiredError
             issued = self._credentials.issue(
                 unit.connection,
                 did=did,

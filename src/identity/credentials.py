@@ -204,6 +204,14 @@ class Credentials:
             for row in rows
         ]
 
+    def works(self, connection: Connection, *, did: str, credential_id: str) -> bool:
+        """Whether this token of the account opens something now."""
+        this = (credential.c.id == credential_id, credential.c.did == did)
+        return (
+            connection.scalar(select(credential.c.id).where(*this, _works(self._database.now(connection))))
+            is not None
+        )
+
     def revoke(self, connection: Connection, *, did: str, credential_id: str) -> CredentialKind | None:
         """End a token of this account now; gives of which kind it was, or None when there was none to end."""
         now = self._database.now(connection)
