@@ -1,89 +1,23 @@
-"""A record moves to another collection: never a moment without it, nothing of others' lost, everything accounted for."""
-
-from typing import Any
+"""A record moves to another collection: never a moment without it, and everything accounted for."""
 
 import httpx
 import pytest
 from sqlalchemy import select, update
 
-from aggregates.errors import UndecidedForeignEditError
-from aggregates.track import Track
-from api.commands.migrate_namespace import MigrateNamespace, migrate_namespace
-from api.commands.resolve import Keep, Resolve, resolve
 from api.refusals import CannotMoveError
-from outbox.delivery import SETTLING, Outcome
 from outbox.forgotten import wake_forgotten
 from outbox.settle import settle
-from outbox.status import attempts_of, deliveries
+from outbox.status import attempts_of
 from outbox.tables import NEVER, mirror_lane, mirror_target
-from outbox.wishes import suspect
 from outbox.work import next_work
 from projections.rebuild import rebuild
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.memory_pds import MemoryPds
-from tests.outbox.rig import ARTIST, URLS, Rig, answer_lost, answered, refused
+from tests.outbox.moving import WAIT, events, in_the_old_place, moves, old, told, writes, writes_elsewhere
+from tests.outbox.rig import URLS, Rig, answer_lost, answered, refused
 from tests.outbox.test_ambiguity import Late
 
 pytestmark = pytest.mark.anyio
-
-WAIT = {"seconds": SETTLING.total_seconds() * 3}
-FOREIGN = {"likes": 3}
-
-
-def moves(rig: Rig, track_id: int = 1) -> Track:
-    """Its owner has the record moved."""
-    told = MigrateNamespace(track_id, old_collection=OLD_COLLECTION, collection=COLLECTION)
-    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
-        migrate_namespace(unit, told)
-        return unit.load(Track, Track.create_id(track_id))
-
-
-def decides(rig: Rig, keep: Keep) -> None:
-    """Its owner decides over what somebody else wrote."""
-    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
-        resolve(unit, Resolve(1, keep=keep), URLS)
-
-
-def old(rig: Rig, track: Track) -> dict[str, Any] | None:
-    """What the PDS has in the old place."""
-    found = rig.pds.get_record(rig.did, OLD_COLLECTION, track.rkey)
-    return found["value"] if found is not None else None
-
-
-def writes_elsewhere(rig: Rig, track: Track, **fields: Any) -> None:
-    """Another client writes the record in the old place."""
-    rig.pds.put_record(rig.did, OLD_COLLECTION, track.rkey, {**(old(rig, track) or {}), **fields})
-
-
-async def in_the_old_place(rig: Rig, **fields: Any) -> Track:
-    """A track whose record is there, with a field of another client."""
-    track = rig.upload(collection=OLD_COLLECTION, **fields)
-    await rig.relay_once()
-    writes_elsewhere(rig, track, **FOREIGN)
-    with rig.database.write() as connection:
-        suspect(connection, [1], rig.clock())
-    await rig.relay_once()
-    return track
-
-
-def events(rig: Rig) -> list[Any]:
-    """What the log says of it."""
-    with rig.database.read() as connection:
-        return rig.log.stream(connection, Track.create_id(1))
-
-
-def told(rig: Rig) -> list[tuple[str, str]]:
-    """What became of each event."""
-    recorded, mirror = events(rig), rig.mirror()
-    with rig.database.read() as connection:
-        touching = [(each.position, each.event.touches_record()) for each in recorded]
-        found = deliveries(connection, 1, touching, mirror)
-    return [(type(each.event).__name__, found[each.position].status) for each in recorded]
-
-
-def writes(rig: Rig) -> list[tuple[str, str]]:
-    """What was sent, and where to."""
-    return [(name, body["collection"]) for name, body in rig.wire.sent if name != "uploadBlob"]
 
 
 async def test_the_new_record_is_there_before_the_old_one_goes(desk: Rig) -> None:
@@ -198,112 +132,6 @@ async def test_a_record_that_never_was_in_the_old_place_is_made_in_the_new_one(d
     assert writes(desk) == [("putRecord", COLLECTION)]
     assert (desk.remote(track) is not None, desk.mirror().is_settled) == (True, True)
     assert told(desk) == [("Created", "superseded"), ("NamespaceMigrated", "delivered")]
-
-
-async def test_a_record_that_was_deleted_elsewhere_comes_back_in_the_new_place(desk: Rig) -> None:
-    track = await in_the_old_place(desk)
-    desk.pds.delete_record(desk.did, OLD_COLLECTION, track.rkey)
-    desk.edit(title="unsent")
-    await desk.relay_once()
-    assert desk.mirror().state == "detached"
-    moves(desk)
-    await desk.relay_once()
-    assert ((desk.remote(track) or {})["title"], desk.mirror().is_settled) == ("unsent", True)
-
-
-@pytest.mark.parametrize("keep", list(Keep))
-@pytest.mark.parametrize("theirs", [{"title": "theirs", "note": "x"}, {"note": "x"}])
-async def test_what_somebody_wrote_in_the_old_place_meanwhile_is_kept_until_its_owner_decides(
-    desk: Rig, keep: Keep, theirs: dict[str, str]
-) -> None:
-    track = await in_the_old_place(desk)
-    moves(desk)
-    writes_elsewhere(desk, track, **theirs)
-    await desk.relay_once()
-    assert old(desk, track) is not None
-    mirror = desk.mirror()
-    assert (mirror.state, mirror.reason, [each.state for each in mirror.left]) == (
-        "held", "foreign_edit", ["held"],
-    )  # fmt: skip
-    decides(desk, keep)
-    await desk.relay_once()
-    title = theirs.get("title", track.title) if keep is Keep.THEIRS else track.title
-    record = desk.remote(track) or {}
-    assert (old(desk, track), record["title"], desk.mirror().is_settled) == (None, title, True)
-    assert {name: record[name] for name in ("likes", "note")} == {**FOREIGN, "note": "x"}
-
-
-async def test_what_is_kept_of_the_old_place_is_not_lost_to_what_somebody_writes_in_the_new_one(
-    desk: Rig,
-) -> None:
-    track = await in_the_old_place(desk)
-    moves(desk)
-    writes_elsewhere(desk, track, title="theirs", note="x")
-    await desk.relay_once()
-    decides(desk, Keep.OURS)
-    desk.pds.put_record(desk.did, COLLECTION, track.rkey, {**(desk.remote(track) or {}), "plays": 7})
-    await desk.relay_once()
-    await desk.relay_once()
-    record = desk.remote(track) or {}
-    assert writes(desk)[-1] == ("deleteRecord", OLD_COLLECTION)
-    assert {name: record.get(name) for name in ("likes", "note", "plays")} == {
-        **FOREIGN,
-        "note": "x",
-        "plays": 7,
-    }
-    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
-
-
-async def test_an_edit_that_was_taken_back_lets_the_old_one_go(desk: Rig) -> None:
-    track = await in_the_old_place(desk)
-    before = old(desk, track) or {}
-    moves(desk)
-    writes_elsewhere(desk, track, title="theirs")
-    await desk.relay_once()
-    assert desk.mirror().state == "held"
-    writes_elsewhere(desk, track, title=before["title"])
-    with desk.database.write() as connection:
-        suspect(connection, [1], desk.clock())
-    await desk.relay_once()
-    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
-
-
-async def test_a_record_that_is_held_does_not_move(desk: Rig) -> None:
-    track = await in_the_old_place(desk)
-    writes_elsewhere(desk, track, title="theirs")
-    desk.edit(title="ours")
-    await desk.relay_once()
-    with pytest.raises(UndecidedForeignEditError):
-        moves(desk)
-
-
-@pytest.mark.parametrize("keep", list(Keep))
-async def test_what_somebody_has_in_the_new_place_is_not_overwritten(desk: Rig, keep: Keep) -> None:
-    track = await in_the_old_place(desk)
-    theirs = {"$type": COLLECTION, "title": "theirs", "artist": "somebody"}
-    desk.pds.put_record(desk.did, COLLECTION, track.rkey, theirs)
-    moves(desk)
-    await desk.relay_once()
-    assert (desk.remote(track), old(desk, track) is not None) == (theirs, True)
-    assert (desk.mirror().state, [each.reason for each in desk.mirror().left]) == ("held", ["successor"])
-    decides(desk, keep)
-    await desk.relay_once()
-    title = "theirs" if keep is Keep.THEIRS else track.title
-    assert ((desk.remote(track) or {})["title"], old(desk, track)) == (title, None)
-    assert desk.mirror().is_settled
-
-
-async def test_the_old_one_stays_when_the_new_one_is_deleted_elsewhere_before_it_went(desk: Rig) -> None:
-    track = await in_the_old_place(desk)
-    moves(desk)
-    desk.wire.faults += [lambda send: send(), refused]
-    await desk.relay_once()
-    desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
-    desk.clock.advance(**WAIT)
-    assert await desk.relay_once() == {Outcome.FAILED: 1}
-    assert old(desk, track) is not None
-    [left] = desk.mirror().left
-    assert (left.last_error or "").startswith("successor_missing")
 
 
 async def test_a_track_that_is_deleted_before_it_moved_leaves_nothing(desk: Rig) -> None:
