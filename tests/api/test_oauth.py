@@ -3,11 +3,8 @@
 import json
 
 import pytest
-from pydantic import SecretStr
 
-from api.request_id import over_http
 from api.sign_in_page import leading_page
-from identity.credentials import CredentialKind, Credentials
 from identity.errors import (
     ConsentDeniedError,
     IdentityUnreachableError,
@@ -20,61 +17,16 @@ from identity.errors import (
 )
 from identity.oauth_app import oauth_app
 from identity.oauth_keys import new_signing_key, signing_keys
-from identity.oauth_sign_in import Started
-from identity.sign_in import BROWSER_SESSION, SignedIn
+from tests.api.oauth_door import APP, CONSENT, STATE, Door, browser, come_back, seats, sign_in
 from tests.api.world import did_of, refusal
 
 HTML = {"accept": "text/html,*/*;q=0.8"}
-STATE = "s" * 43
-CONSENT = "https://pds.example.com/oauth/authorize?request_uri=r"
-APP = "https://app.example"
 
 
 @pytest.fixture
 def migrated_url(migrated_sqlite):
     """What matters here is HTTP: one database will do."""
     return migrated_sqlite
-
-
-class Door:
-    """Lets in whoever `who` is, or says why not."""
-
-    def __init__(self, world, app=None):
-        self.world = world
-        self.app = app or oauth_app("http://127.0.0.1:8000", "atproto", ())
-        self.who = "dora"
-        self.error = None
-        self.asked = []
-
-    async def start(self, identifier, *, return_to, scope):
-        self.scope = scope
-        self.asked.append((identifier, return_to))
-        self.return_to = return_to
-        if self.error is not None:
-            raise self.error
-        return Started(CONSENT, STATE, SecretStr("sealed-" + return_to.strip("/")))
-
-    async def finish(self, returned, cookie, **_by):
-        self.asked.append((returned, cookie))
-        if self.error is not None:
-            raise self.error
-        with self.world.database.write() as connection:
-            account = self.world.services.accounts.upsert(
-                connection,
-                did=did_of(self.who),
-                handle=f"{self.who}.test",
-                pds_url="https://p.example",
-                display_name="x",
-            )
-            issued = self.world.services.credentials.issue(
-                connection,
-                did=account.did,
-                kind=CredentialKind.BROWSER,
-                name="browser",
-                scope=self.scope,
-                expires_in=BROWSER_SESSION,
-            )
-        return SignedIn(account, issued.token, BROWSER_SESSION), self.return_to
 
 
 @pytest.fixture
@@ -84,23 +36,7 @@ def door(world):
 
 @pytest.fixture
 def client(world, door):
-    client = world.serve(oauth=door, cors_origins=(APP,))
-    client.follow_redirects = False
-    return client
-
-
-def sign_in(client, door, who="dora"):
-    door.who = who
-    assert client.get("/auth/login", params={"handle": f"{who}.test"}).status_code == 303
-    return come_back(client)
-
-
-def come_back(client, **headers):
-    return client.get("/auth/callback", params={"state": STATE, "iss": "i", "code": "c"}, headers=headers)
-
-
-def seats(client):
-    return [seat["did"] for seat in client.get("/auth/accounts").json()["items"]]
+    return browser(world, door)
 
 
 def test_the_browser_is_sent_to_the_pds_with_a_cookie_for_its_way_back(client, door):
@@ -290,115 +226,6 @@ def test_only_a_confidential_client_describes_itself(world, client):
     published = client.get("/jwks.json").json()
     assert [key["kid"] for key in published["keys"]] == [key.kid for key in keys]
     assert '"d"' not in json.dumps(published)
-
-
-def test_one_browser_holds_several_accounts_the_newest_in_use(client, door):
-    for who in ("dora", "eve", "dora"):
-        sign_in(client, door, who)
-    assert seats(client) == [did_of("dora"), did_of("eve")]
-    assert client.get("/me").json()["handle"] == "dora.test"
-
-
-def test_a_new_session_of_the_same_account_ends_the_older_one(client, door):
-    sign_in(client, door)
-    older = client.cookies["mastertape_session"]
-    sign_in(client, door)
-    client.cookies.clear()
-    assert client.get("/me", headers={"cookie": f"mastertape_session={older}"}).status_code == 401
-
-
-def test_a_cookie_has_room_for_a_few_and_the_oldest_goes(client, door):
-    names = ["ann", "bea", "cleo", "dora", "eve", "fay"]
-    sign_in(client, door, names[0])
-    oldest = client.cookies["mastertape_session"]
-    for who in names[1:]:
-        sign_in(client, door, who)
-    assert seats(client) == [did_of(who) for who in reversed(names[1:])]
-    client.cookies.clear()
-    assert client.get("/me", headers={"cookie": f"mastertape_session={oldest}"}).status_code == 401
-
-
-def test_switching_uses_another_account_that_is_there(client, door):
-    for who in ("dora", "eve"):
-        sign_in(client, door, who)
-    answer = client.post("/auth/switch", json={"did": did_of("dora")})
-    assert [seat["did"] for seat in answer.json()["items"]] == [did_of("dora"), did_of("eve")]
-    assert client.get("/me").json()["did"] == did_of("dora")
-    assert refusal(client.post("/auth/switch", json={"did": did_of("fay")})) == (404, "not_signed_in")
-    cross = client.post(
-        "/auth/switch", json={"did": did_of("eve")}, headers={"origin": "https://evil.example"}
-    )
-    assert refusal(cross) == (403, "cross_site")
-
-
-def test_logout_ends_every_session_of_the_browser_or_the_one_that_is_named(client, door):
-    for who in ("dora", "eve", "fay"):
-        sign_in(client, door, who)
-    before = client.cookies["mastertape_session"].split(".")
-    client.post("/auth/logout", json={"did": did_of("eve")})
-    assert seats(client) == [did_of("fay"), did_of("dora")]
-    client.post("/auth/logout")
-    assert seats(client) == []
-    for token in before:
-        assert client.get("/me", headers={"cookie": f"mastertape_session={token}"}).status_code == 401
-
-
-def test_the_account_in_use_is_never_another_one_than_the_person_chose(world, client, door):
-    """When its session has ended, nobody acts as whoever comes next in the cookie."""
-    for who in ("dora", "eve"):
-        sign_in(client, door, who)
-    token = SecretStr(client.cookies["mastertape_session"].split(".")[0])
-    principal = world.services.credentials.authenticate(token)
-    assert world.services.access.end(principal.did, principal.credential_id, by=over_http)
-    assert client.get("/me").status_code == 401
-    assert seats(client) == [did_of("dora")]
-
-
-def test_disconnecting_says_whether_the_pds_confirmed_it(world, alice):
-    asked = []
-
-    async def disconnect(did, envelope):
-        asked.append((did, envelope.actor, envelope.via))
-        return False
-
-    client = world.serve(disconnect=disconnect)
-    answer = client.post("/me/disconnect", headers=alice.headers)
-    assert (answer.status_code, answer.json()["revoked"], asked) == (
-        200,
-        False,
-        [(alice.did, alice.did, "http")],
-    )
-    assert client.get("/me", headers=alice.headers).status_code == 200
-    assert client.post("/me/disconnect").status_code == 401
-
-
-def test_an_admin_asks_to_be_one_and_operates_with_the_cookie_alone(world, client, door):
-    """An ordinary session of the same person operates nothing."""
-    sign_in(client, door, "admin")
-    assert refusal(client.get("/ops/lanes")) == (403, "scope_required")
-    assert client.get("/audit", params={"did": did_of("alice")}).status_code == 403
-    client.get("/auth/login", params={"handle": "admin.test", "scope": "admin"})
-    come_back(client)
-    assert client.get("/me").json()["admin"] is True
-    assert client.get("/ops/lanes").status_code == 200
-    assert client.get("/audit", params={"did": did_of("alice")}).status_code == 200
-    act = {"action": "redrive"}
-    assert client.post("/ops/failures", json=act, headers={"Origin": str(client.base_url)}).status_code == 403
-    assert (
-        client.post("/ops/failures", json=act, headers={"Origin": world.services.base_url}).status_code == 200
-    )
-    cross = client.post("/ops/failures", json=act, headers={"Origin": "https://evil.example"})
-    assert refusal(cross) == (403, "cross_site")
-
-
-def test_who_is_no_longer_an_admin_is_none_at_the_next_request(client, door, world):
-    client.get("/auth/login", params={"handle": "admin.test", "scope": "admin"})
-    door.who = "admin"
-    come_back(client)
-    cookies = client.cookies
-    client = world.serve(credentials=Credentials(world.database, admin_dids=()))
-    client.cookies = cookies
-    assert refusal(client.get("/ops/lanes")) == (403, "scope_required")
 
 
 def test_an_admin_who_is_none_is_told_so_and_nobody_is_signed_in(client, door):

@@ -1,0 +1,75 @@
+"""OAuth's door with nobody behind it, and a browser that goes through it."""
+
+from pydantic import SecretStr
+
+from identity.credentials import CredentialKind
+from identity.oauth_app import oauth_app
+from identity.oauth_sign_in import Started
+from identity.sign_in import BROWSER_SESSION, SignedIn
+from tests.api.world import did_of
+
+STATE = "s" * 43
+CONSENT = "https://pds.example.com/oauth/authorize?request_uri=r"
+APP = "https://app.example"
+
+
+class Door:
+    """Lets in whoever `who` is, or says why not."""
+
+    def __init__(self, world, app=None):
+        self.world = world
+        self.app = app or oauth_app("http://127.0.0.1:8000", "atproto", ())
+        self.who = "dora"
+        self.error = None
+        self.asked = []
+
+    async def start(self, identifier, *, return_to, scope):
+        self.scope = scope
+        self.asked.append((identifier, return_to))
+        self.return_to = return_to
+        if self.error is not None:
+            raise self.error
+        return Started(CONSENT, STATE, SecretStr("sealed-" + return_to.strip("/")))
+
+    async def finish(self, returned, cookie, **_by):
+        self.asked.append((returned, cookie))
+        if self.error is not None:
+            raise self.error
+        with self.world.database.write() as connection:
+            account = self.world.services.accounts.upsert(
+                connection,
+                did=did_of(self.who),
+                handle=f"{self.who}.test",
+                pds_url="https://p.example",
+                display_name="x",
+            )
+            issued = self.world.services.credentials.issue(
+                connection,
+                did=account.did,
+                kind=CredentialKind.BROWSER,
+                name="browser",
+                scope=self.scope,
+                expires_in=BROWSER_SESSION,
+            )
+        return SignedIn(account, issued.token, BROWSER_SESSION), self.return_to
+
+
+def sign_in(client, door, who="dora"):
+    door.who = who
+    assert client.get("/auth/login", params={"handle": f"{who}.test"}).status_code == 303
+    return come_back(client)
+
+
+def come_back(client, **headers):
+    return client.get("/auth/callback", params={"state": STATE, "iss": "i", "code": "c"}, headers=headers)
+
+
+def seats(client):
+    return [seat["did"] for seat in client.get("/auth/accounts").json()["items"]]
+
+
+def browser(world, door):
+    """A client that shows where it is sent."""
+    client = world.serve(oauth=door, cors_origins=(APP,))
+    client.follow_redirects = False
+    return client
