@@ -25,7 +25,7 @@ TO_DO = {
     MediaKind.WRONG_SIZE: "--repair, or put it back from a backup of the media",
     MediaKind.DAMAGED: "--repair, or put it back from a backup of the media",
     MediaKind.UNNAMED: "nothing: the sweep takes it",
-    MediaKind.STRAY: "nothing: the sweep takes it, unless a track names it before (`mastertape adopt`)",
+    MediaKind.STRAY: "nothing: the sweep takes it, unless a track names it before",
 }
 
 

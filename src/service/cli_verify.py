@@ -67,6 +67,10 @@ async def _all(
     application: Application, reads: RepoReads, did: str | None, *, lets_go: bool
 ) -> list[Verified]:
     repos = repos_of(application.database, did, collection=application.settings.collection)
+    if did is not None and not repos:
+        raise click.ClickException(
+            f"nothing is known of {did!r}: name the DID of an account that has records here"
+        )
     found: list[Verified] = []
     with bar("verifying") as progress:
         async for each in verify_repos(application.database, reads, repos):

@@ -82,6 +82,13 @@ def test_an_account_or_a_host_is_paused_and_resumed(typed: Type, tape: Applicati
     assert [row[0] for row in written(tape)] == ["pause", "pause", "resume"]
 
 
+@pytest.mark.parametrize("command", [("verify", "pds"), ("plan",), ("apply",)])
+def test_an_account_that_nobody_knows_is_not_said_to_agree(typed: Type, command: tuple[str, ...]) -> None:
+    result = typed(*command, "--did", "did:plc:nobody")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: nothing is known of 'did:plc:nobody': ")
+
+
 @pytest.mark.parametrize("command", ["pause", "resume"])
 @pytest.mark.parametrize("name", ["did:plc:nobody", "nowhere.example.com"])
 def test_what_nobody_knows_is_an_error(typed: Type, tape: Application, command: str, name: str) -> None:
