@@ -1,15 +1,23 @@
 """`mastertape recovered`: after the database was put back to an earlier point."""
 
 from dataclasses import asdict
+from functools import partial
+from typing import Final
 
 import click
 
+from eventstore.errors import EventStoreError
+from eventstore.unit_of_work import EventLog
+from outbox.operators import Operator, note
 from replay.recovered import Recovery, outlook, recover
 from service.cli_log import the_log
 from service.migrate import require_schema
 from service.newest_seen import file_of, look_for_restore, read_newest
+from service.operator import by_operator
 from service.output import as_json, dry_run, say_json
 from service.settings import load
+
+RECOVERED: Final = "recovered"
 
 
 @click.command()
@@ -32,11 +40,23 @@ def recovered(*, force: bool, nothing_lost: bool, revoke_tokens: bool, dry_run: 
         else:
             look_for_restore(log, settings)
             found = recover(log, force=force, nothing_lost=nothing_lost, revoke_tokens=revoke_tokens)
+            if found.because is not None:
+                _note(log, found, {"nothing_lost": nothing_lost, "revoke_tokens": revoke_tokens})
             look_for_restore(log, settings)
     if as_json:
         say_json({**asdict(found), "written": found.because is not None and not dry_run})
     else:
         _show(found, dry_run=dry_run, tokens_revoked=revoke_tokens)
+
+
+def _note(log: EventLog, found: Recovery, how: dict[str, bool]) -> None:
+    """Have the log say who did it. What was done is done: read models of an earlier version keep nobody from it."""
+    operator = Operator(by_operator(), found.because)
+    noted = partial(note, action=RECOVERED, which=how, operator=operator, affected=found.accounts)
+    try:
+        log.transact(operator.envelope.actor, operator.envelope, noted)
+    except EventStoreError as error:
+        click.echo(f"the log could not be told who did this: {error}", err=True)
 
 
 def _show(found: Recovery, *, dry_run: bool, tokens_revoked: bool) -> None:

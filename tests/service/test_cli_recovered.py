@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select, update
 
+from aggregates.account import Account
 from eventstore.incarnation import POSITIONS_SKIPPED, log_incarnation
 from outbox.tables import mirror_lane
 from service.bootstrap import Application
 from service.cli import main
 from service.jobs import JOBS
 from service.newest_seen import file_of, keep_newest, look_for_restore, read_newest
+from service.operator import by_operator
 from service.scheduler import run_if_due
 from service.settings import PREFIX
 from tests.dsl import a_track
@@ -65,6 +68,22 @@ def test_recovered_says_what_was_done_and_a_second_time_that_nothing_was(
     )
     assert "an operator says so" in typed("recovered", "--force").stdout
     assert typed("recovered", "--force", "--nothing-lost").exit_code == 2
+
+
+def test_the_log_says_who_did_it_once(typed: Type, tape: Application) -> None:
+    put_back(tape)
+    for _ in range(2):
+        assert typed("recovered", "--revoke-tokens").exit_code == 0
+    actor = by_operator().actor
+    with tape.database.read() as connection:
+        [opened, acted] = tape.log.stream(connection, Account.create_id(actor))
+    event: Any = acted.event
+    assert (event.action, event.affected, event.filter["revoke_tokens"]) == ("recovered", 1, True)
+    assert (acted.actor, "57 was seen" in event.reason, opened.position > POSITIONS_SKIPPED) == (
+        actor,
+        True,
+        True,
+    )
 
 
 def test_tokens_end_only_where_that_is_said(typed: Type, tape: Application) -> None:
