@@ -7,8 +7,8 @@ from typing import Any, Final
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from aggregates.values import Audio, BlobRef, SupportGate, checked_artist, checked_support_gate
-from outbox.adoption import FIELDS
 from outbox.dag_cbor import Record, UnencodableError, record_cid
+from outbox.foreign_edits import FIELDS
 from outbox.lexicon import FORMATS, Lexicon, LexiconError
 from outbox.pds import RecordKey, Remote
 from outbox.record import RecordUrls, merged, record_for

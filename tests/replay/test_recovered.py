@@ -13,7 +13,7 @@ from eventstore.incarnation import POSITIONS_SKIPPED, log_incarnation, restored_
 from eventstore.schema import track_id_sequence
 from identity.session_rows import SessionKind, pds_session
 from outbox.conflicts import conflict_of
-from outbox.farewell import close_lane
+from outbox.leaving import close_lane
 from outbox.pds import Pds
 from outbox.repo_reads import RepoReads
 from outbox.tables import mirror_lane

@@ -13,9 +13,9 @@ from devpds.server import DevPds, free_port
 from eventstore.incarnation import notice
 from identity.seal import Seal
 from identity.session_rows import PURPOSE, SessionKind, pds_session
-from outbox.farewell import close_lane
 from outbox.journal import note_adopted
 from outbox.lanes import park_lane, resume_lane
+from outbox.leaving import close_lane
 from outbox.pds import RecordKey
 from outbox.tables import repo_scan
 from service.bootstrap import Application
@@ -116,7 +116,13 @@ def test_logins_that_do_not_open(look: Look, tape: Application) -> None:
             )
         )  # fmt: skip
     assert look(SECRET_KEYS=new)["keys"][0] == "fail"
-    assert look(SECRET_KEYS=f"{new},{old}")["keys"][0] == "warn"
+    assert (
+        CliRunner()
+        .invoke(main, ["oauth-key", "--in-use"])
+        .stderr.startswith("Error: a login was not counted: none of SECRET_KEYS opens it.")
+    )
+    state, said = look(SECRET_KEYS=f"{new},{old}")["keys"]
+    assert (state, "mastertape reseal" in said) == ("warn", True)
     assert look(SECRET_KEYS=f"{old},{new}")["keys"][0] == "ok"
 
 

@@ -19,9 +19,9 @@ from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
 from identity.session_calls import create_session
 from identity.session_rows import SessionKind
-from outbox.adoption import keep_ours, keep_theirs
 from outbox.conflicts import conflict_of
 from outbox.dag_cbor import Record
+from outbox.foreign_edits import keep_ours, keep_theirs
 from outbox.lanes import GONE, park_lane
 from outbox.overview import lane_of
 from outbox.record import own_part

@@ -20,7 +20,7 @@ from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
 from identity.accounts import account, let_leave
 from identity.forgetting import forget, is_connected
-from outbox import farewell
+from outbox import leaving
 from projections.media_references import cids_of
 from projections.tracks import LIVE, tracks
 from replay.adoptions import adoption
@@ -65,7 +65,7 @@ def leaving_since(connection: Connection, did: str) -> datetime | None:
 
 
 def _ask(unit: Unit) -> None:
-    farewell.try_again(unit.connection, owner_of(unit), unit.now)
+    leaving.try_again(unit.connection, owner_of(unit), unit.now)
     stream = account_of(unit)
     stream.request_leave(at=unit.now)
     unit.save(stream)
@@ -90,7 +90,7 @@ def _delete_some(unit: Unit) -> None:
     for track in deleted:
         track.delete(at=unit.now)
     unit.save(*deleted)
-    farewell.leave_alone(unit.connection, did, ids)
+    leaving.leave_alone(unit.connection, did, ids)
 
 
 def _may_go(log: EventLog, did: str) -> bool:
@@ -98,7 +98,7 @@ def _may_go(log: EventLog, did: str) -> bool:
         since = leaving_since(connection, did)
         if since is None:
             return False
-        return farewell.remains(connection, did, since, log.database.now(connection)).is_over
+        return leaving.remains(connection, did, since, log.database.now(connection)).is_over
 
 
 def _go(unit: Unit, *, revoked: bool) -> bool:
@@ -107,11 +107,11 @@ def _go(unit: Unit, *, revoked: bool) -> bool:
     since = leaving_since(connection, did)
     if since is None:
         return True
-    left = farewell.remains(connection, did, since, unit.now)
+    left = leaving.remains(connection, did, since, unit.now)
     live = _live_tracks(connection, did, at_most=1)
     if not left.is_over or live or is_connected(connection, did):
         return False
-    farewell.close_lane(connection, did)
+    leaving.close_lane(connection, did)
     stream = account_of(unit)
     stream.leave(_left_over(left, revoked=revoked), at=unit.now)
     unit.save(stream)
@@ -121,6 +121,6 @@ def _go(unit: Unit, *, revoked: bool) -> bool:
     return True
 
 
-def _left_over(left: farewell.Remains, *, revoked: bool) -> dict[str, Any]:
+def _left_over(left: leaving.Remains, *, revoked: bool) -> dict[str, Any]:
     waiting = {f"{each.state}:{each.reason}": each.records for each in left.waiting}
     return {"records": waiting, "untouched": left.untouched, "login_revoked": revoked}

@@ -6,8 +6,8 @@ from enum import StrEnum
 from api.commands.owned import OnTrack, load_owned
 from api.refusals import NothingToResolveError
 from eventstore.unit import Unit
-from outbox.adoption import keep_ours, keep_theirs
 from outbox.conflicts import conflict_of
+from outbox.foreign_edits import keep_ours, keep_theirs
 from outbox.record import RecordUrls
 
 
