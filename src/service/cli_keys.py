@@ -2,10 +2,12 @@
 
 import click
 
+from identity.errors import SealBrokenError
 from identity.resealing import logins_by_oauth_key
 from identity.resealing import reseal as reseal_logins
 from identity.seal import Seal
 from service.cli_log import the_log
+from service.migrate import require_schema
 from service.output import as_json, bar, say_json
 from service.secret_keys import new_oauth_keys, secret_keys
 from service.settings import load
@@ -20,8 +22,17 @@ def oauth_key(in_use: bool) -> None:
         return
     seal = Seal(secret_keys(load()))
     with the_log() as log:
-        for kid, count in logins_by_oauth_key(log.database, seal).items():
-            click.echo(f"{kid}  {count}")
+        require_schema(log.database)
+        try:
+            counts = logins_by_oauth_key(log.database, seal)
+        except SealBrokenError as error:
+            raise click.ClickException(
+                f"a login was not counted: {error}. Put the missing key back"
+            ) from error
+    for kid, count in counts.items():
+        click.echo(f"{kid}  {count}")
+    if not counts:
+        click.echo("no login needs any", err=True)
 
 
 @click.command()
@@ -30,6 +41,7 @@ def reseal(as_json: bool) -> None:
     """Seal every login with the first of SECRET_KEYS, so that the others can be taken away."""
     seal = Seal(secret_keys(load()))
     with the_log() as log, bar("sealing") as progress:
+        require_schema(log.database)
         done = reseal_logins(log.database, seal, progress=progress)
     if as_json:
         say_json(vars(done))

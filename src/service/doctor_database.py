@@ -96,7 +96,7 @@ def keys(log: EventLog, settings: Settings) -> Checks:
         yield warn(
             "keys",
             f"{old} of {len(sealed)} logins are sealed with an older key",
-            "keep it until they are renewed",
+            "run `mastertape reseal`, and then take it away",
         )
     else:
         yield ok("keys", f"they open all {len(sealed)} logins")

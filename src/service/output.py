@@ -12,6 +12,7 @@ from rich.progress import Progress
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.errors import EventStoreError
+from identity.errors import IdentityError
 from outbox.operators import OperatorError
 from projections.scratch import OvertakenError
 from replay.errors import ReplayError
@@ -26,6 +27,7 @@ EXPECTED: Final = (
     SettingsError,
     OutdatedSchemaError,
     EventStoreError,
+    IdentityError,
     OperatorError,
     OvertakenError,
     ReplayError,
