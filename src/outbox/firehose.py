@@ -1,6 +1,7 @@
 """What a host tells of its repos as it happens (com.atproto.sync.subscribeRepos), as far as we need to know it.
 
-Frames and messages are the SDK's to read. The connection is ours: it goes to an address that was judged.
+Frames and messages are the SDK's to read, which is loaded when the first one comes: loading it takes as long as all else of a
+process together. The connection is ours: it goes to an address that was judged.
 """
 
 import asyncio
@@ -8,14 +9,15 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from atproto import models, parse_subscribe_repos_message
-from atproto_subscription.frames import ErrorFrame, Frame, MessageFrame
 from websockets.asyncio.client import ClientConnection, connect
 
 from outbox.ports import Addresses
+
+if TYPE_CHECKING:
+    from atproto_subscription.frames import MessageFrame
 
 SUBSCRIBE_REPOS: Final = "com.atproto.sync.subscribeRepos"
 MOST_BYTES: Final = 5 * 1024 * 1024
@@ -59,7 +61,7 @@ class Message:
     seq: int | None
     did: str | None
     said_at: datetime | None
-    frame: MessageFrame
+    frame: "MessageFrame"
 
     @property
     def name(self) -> str | None:
@@ -69,6 +71,8 @@ class Message:
     @property
     def commit(self) -> Commit | None:
         """Give what a #commit changed; None where it does not tell all of it."""
+        from atproto import models, parse_subscribe_repos_message  # noqa: PLC0415
+
         try:
             message = parse_subscribe_repos_message(self.frame)
         except Exception:  # noqa: BLE001 - whatever is wrong with it
@@ -113,6 +117,8 @@ async def subscribed(host: str, cursor: int | None, addresses: Addresses) -> Asy
 
 def message_in(data: bytes) -> Message | None:
     """Read a frame; None where it is no message. Raises FirehoseError."""
+    from atproto_subscription.frames import ErrorFrame, Frame, MessageFrame  # noqa: PLC0415
+
     try:
         frame = Frame.from_bytes(data)
     except Exception:  # noqa: BLE001 - one that cannot be read is skipped: a scan finds what it said

@@ -23,7 +23,6 @@ from storage.errors import StorageError
 AT_ONCE: Final = 2
 IDLE_SECONDS: Final = 15.0
 """At the longest between two looks: a request in this process wakes it, one in another may not."""
-LEASE: Final = timedelta(seconds=60)
 TELL_SECONDS: Final = 1.0
 
 logger: Final = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ class AdoptionWorker:
     """`run` it beside the relay; `run_one` is for who waits for a certain one."""
 
     def __init__(
-        self, database: Database, adoption: Adoption, host_of: HostOf, *, owner: str, lease: timedelta = LEASE
+        self, database: Database, adoption: Adoption, host_of: HostOf, *, owner: str, lease: timedelta
     ) -> None:
         self._database = database
         self._adoption = adoption

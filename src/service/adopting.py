@@ -1,5 +1,7 @@
 """The composition root's part that takes over records which were there before."""
 
+from datetime import timedelta
+
 import httpx
 
 from eventstore.unit_of_work import EventLog
@@ -53,4 +55,5 @@ def adoption_worker(
         max_audio_bytes=settings.max_upload_bytes,
     )
     adoption = Adoption(log, sources, urls, track_lexicon())
-    return AdoptionWorker(log.database, adoption, resolver.pds_of, owner=owner)
+    lease = timedelta(seconds=settings.lease_seconds)
+    return AdoptionWorker(log.database, adoption, resolver.pds_of, owner=owner, lease=lease)

@@ -1,6 +1,7 @@
 """Whoever signs in names the servers that are asked: what each step of that may reach."""
 
 import asyncio
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from identity.oauth_app import oauth_app
 from identity.oauth_flows import Flows
 from identity.oauth_sign_in import OAuthSignIn
 from identity.resolution import Resolver
+from identity.sign_in import SignIns
 from tests.identity.fake_web import ALICE, PDS, PLC, FakeWeb, document
 from tests.identity.test_oauth_library import ISSUER, metadata
 
@@ -51,7 +53,7 @@ def start(web, seal, identifier=HANDLE):
     async def told():
         async with web.client() as http:
             flows = Flows(http, AddressPolicy(), Resolver(PLC, [], http, names=web))
-            door = OAuthSignIn(oauth_app("http://127.0.0.1:8000", "atproto", ()), flows, seal, None)
+            door = OAuthSignIn(oauth_app("http://127.0.0.1:8000", "atproto", ()), flows, seal, Mock(SignIns))
             return await door.start(identifier, return_to="/me")
 
     return asyncio.run(told())

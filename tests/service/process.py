@@ -18,10 +18,9 @@ PATIENCE_SECONDS = 60
 
 
 def run(*args: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        [MASTERTAPE, *args], env=environment(settings), capture_output=True, text=True, check=False
-    )
+    """Run a command to its end; one that would listen is given a port that nobody has."""
+    env = environment({"PORT": free_port(), **settings})
+    return subprocess.run([MASTERTAPE, *args], env=env, capture_output=True, text=True, check=False)
 
 
 def environment(settings: Mapping[str, object]) -> dict[str, str]:
