@@ -17,6 +17,7 @@ from outbox.pds import RecordKey, Remote, RemoteUnknownError
 from outbox.record import GENERATION
 from outbox.repo_reads import RepoReads
 from outbox.tables import delivery_attempt, mirror_lane, mirror_target
+from outbox.targets import DELETE
 from outbox.threads import in_thread
 from replay.drift import Drift, Expected, drifts_of
 
@@ -117,10 +118,18 @@ def _of(row: Any) -> Expected:
         track_id=row.track_id,
         op=row.desired_op,
         cid=row.observed_cid,
-        waits=row.is_open or row.acked_gen == 0 or (row.former and row.acked_gen < row.desired_gen),
+        waits=row.is_open
+        or row.acked_gen == 0
+        or (row.former and row.acked_gen < row.desired_gen)
+        or _is_left_alone(row),
         blob=_blob_in(body),
         seen=frozenset({None} if row.detached else {row.conflict_cid} - {None}),
     )
+
+
+def _is_left_alone(row: Any) -> bool:
+    """Whether what is there was never ours: taken over, and left where it was by who has gone."""
+    return row.desired_op == DELETE and not row.ever_sent
 
 
 def _blob_in(body: Record) -> str | None:

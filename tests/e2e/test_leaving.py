@@ -112,6 +112,7 @@ def test_what_was_only_taken_over_stays_where_it_was(artist: Artist, beside: Bes
         return (records["to_remove"], records["removed"], records["untouched"]) == (0, 1, 1)
 
     eventually(done)
+    assert artist.client.http.post("/me/verify").json() == {"records": 1, "drifts": [], "problem": None}
     artist.client.http.delete("/me")
     eventually(lambda: artist.client.http.get("/me").status_code == 401)
     assert value_of(artist.pds, artist.did, collection, key) == value
