@@ -11,12 +11,14 @@ from api.cross_origin import ListedOrigins
 from api.errors import add_error_handlers
 from api.idempotency import RunningRequests
 from api.media_work import MediaWork
+from api.news import News
 from api.rate_limits import RateLimitHeaders
 from api.request_id import RequestIds
 from api.routers import (
     adopt,
     audit,
     auth,
+    events,
     health,
     history,
     leaving,
@@ -50,6 +52,7 @@ ROUTERS: Final = tuple(
         mirrors,
         history,
         audit,
+        events,
         media,
         me,
         leaving,
@@ -75,6 +78,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.running = RunningRequests()
     app.state.turns = Turns()
+    app.state.news = News(services.log)
     app.state.uploads = UploadsAtOnce()
     app.state.media_work = MediaWork(services.media)
     for router in ROUTERS:

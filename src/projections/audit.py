@@ -1,9 +1,10 @@
 """How history is searched: by account, actor, type and time, newest first after a cursor."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from projections.history import HistoryEntry, HistoryPage, history
 from projections.track_queries import is_storable
@@ -48,3 +49,23 @@ def audit_page(
     rows = connection.execute(query).mappings().all()
     entries = tuple(HistoryEntry(**row) for row in rows[:limit])
     return HistoryPage(entries, entries[-1].position if len(rows) > limit else None)
+
+
+def events_after(
+    connection: Connection, which: AuditFilter, *, after: int, until: int, limit: int
+) -> tuple[HistoryEntry, ...]:
+    """Read what came after a position, oldest first, up to one that nothing can come before any more."""
+    if not which.can_match():
+        return ()
+    position = history.c.position
+    query = select(history).where(*which.conditions(), position > after, position <= until)
+    rows = connection.execute(query.order_by(position).limit(limit)).mappings()
+    return tuple(HistoryEntry(**row) for row in rows)
+
+
+def newest_positions(connection: Connection, dids: Sequence[str]) -> dict[str, int]:
+    """Give the position of each account's newest event; an account without one is left out."""
+    whose, newest = history.c.did, func.max(history.c.position)
+    these = [did for did in dids if is_storable(did)]
+    rows = connection.execute(select(whose, newest).where(whose.in_(these)).group_by(whose))
+    return {row.did: row[1] for row in rows}

@@ -55,6 +55,7 @@ ROUTES = {
     "GET /audio/{cid}.{extension}": OPEN,
     "GET /artwork/{cid}": OPEN,
     "GET /audit": OWN,
+    "GET /events": OWN,
     "GET /me": OWN,
     "DELETE /me": OWN,
     "GET /me/mirror": OWN,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Self
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
@@ -18,7 +18,9 @@ from api.refusals import NotYourAuditError
 from api.routers.history import NDJSON
 from api.services import Services
 from eventstore.database import Database
+from identity.credentials import Principal
 from projections.audit import AuditFilter, audit_page
+from projections.history import HistoryEntry
 
 router = APIRouter(tags=["history"])
 
@@ -49,6 +51,11 @@ class AuditRow(BaseModel):
     at: datetime
     changes: list[ChangeBody]
 
+    @classmethod
+    def of(cls, entry: HistoryEntry) -> Self:
+        """Tell of an entry."""
+        return cls(**{name: getattr(entry, name) for name in cls.model_fields})
+
 
 class AuditBody(BaseModel):
     """Some events, newest first, and the cursor of the next page when there is one."""
@@ -72,16 +79,23 @@ def read_audit(
 
     `since` is inclusive, `until` is not. As NDJSON it goes on to the first event, unless there is a limit.
     """
-    if not principal.admin and wanted.did not in {None, principal.did}:
-        raise NotYourAuditError
+    did = audited_did(principal, wanted.did)
     cursor, limit = cursor_of(wanted.cursor), limit_of(USUAL_PAGE if wanted.limit is None else wanted.limit)
-    did = wanted.did if principal.admin else principal.did
     which = AuditFilter(did, wanted.actor, wanted.type, wanted.since, wanted.until)
     cursor = cursor if cursor is not None else _newest(parts, did)
     if NDJSON in accept:
         return StreamingResponse(_lines(parts.database, which, cursor, wanted.limit), media_type=NDJSON)
     page = _read(parts.database, which, cursor, limit)
     return AsciiJsonResponse(page.model_dump(mode="json"))
+
+
+def audited_did(principal: Principal, wanted: str | None) -> str | None:
+    """Give whose events are meant, None for everybody's; raises NotYourAuditError where they are not the caller's to read."""
+    if principal.admin:
+        return wanted
+    if wanted not in {None, principal.did}:
+        raise NotYourAuditError
+    return principal.did
 
 
 def _newest(parts: Services, did: str | None) -> int | None:
@@ -92,8 +106,7 @@ def _newest(parts: Services, did: str | None) -> int | None:
 def _read(database: Database, which: AuditFilter, cursor: int | None, limit: int) -> AuditBody:
     with database.read() as connection:
         page = audit_page(connection, which, cursor=cursor, limit=limit)
-    fields = AuditRow.model_fields
-    rows = [AuditRow(**{name: getattr(entry, name) for name in fields}) for entry in page.items]
+    rows = [AuditRow.of(entry) for entry in page.items]
     return AuditBody(items=rows, cursor=None if page.cursor is None else str(page.cursor))
 
 

@@ -1,0 +1,68 @@
+"""Waiting for what happens next to an account, without a thread or a connection: one look for all who wait."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from typing import Final
+
+from eventstore.unit_of_work import EventLog
+from projections.audit import newest_positions
+
+LOOK_SECONDS: Final = 0.5
+EVERYBODY: Final = None
+"""Stands for all accounts."""
+
+logger: Final = logging.getLogger(__name__)
+
+Heard = asyncio.Future[None]
+
+
+class News:
+    """Tells any number of streams of one process that there is more to read."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._waiting: defaultdict[str | None, set[tuple[int, Heard]]] = defaultdict(set)
+        self._looking: asyncio.Task[None] | None = None
+
+    async def after(self, did: str | None, position: int, seconds: float) -> bool:
+        """Wait for an event of this account, or of anybody's, that is newer; False when the time is up."""
+        waiter = (position, asyncio.get_running_loop().create_future())
+        self._waiting[did].add(waiter)
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_for_all())
+        try:
+            await asyncio.wait_for(waiter[1], seconds)
+        except TimeoutError:
+            return False
+        else:
+            return True
+        finally:
+            self._waiting[did].discard(waiter)
+            if not self._waiting[did]:
+                del self._waiting[did]
+
+    def newest(self, did: str | None) -> int:
+        """Give the position up to which nothing of it can still come."""
+        return self._newest([did]).get(did, 0)
+
+    async def _look_for_all(self) -> None:
+        while self._waiting:
+            try:
+                newest = await asyncio.to_thread(self._newest, list(self._waiting))
+            except Exception:
+                logger.exception("news_read_failed")  # the database may come back before time is up
+                newest = {}
+            for did, position in newest.items():
+                for known, heard in self._waiting.get(did, ()):
+                    if position > known and not heard.done():
+                        heard.set_result(None)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _newest(self, dids: list[str | None]) -> dict[str | None, int]:
+        found: dict[str | None, int] = {}
+        if EVERYBODY in dids:
+            found[EVERYBODY] = self._log.stable_position()
+        with self._log.database.read() as connection:
+            found.update(newest_positions(connection, [did for did in dids if did is not None]))
+        return found

@@ -1,0 +1,85 @@
+"""The audit as it happens: server-sent events."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+
+from api.caller import Parts, SignedIn
+from api.documented import errors
+from api.headers import wait_of
+from api.news import News
+from api.paging import LONGEST_PAGE, cursor_of
+from api.routers.audit import AuditRow, audited_did
+from api.services import Services
+from projections.audit import AuditFilter, events_after
+
+router = APIRouter(tags=["history"])
+
+STREAM: Final = "text/event-stream"
+STAYS: Final = 25
+"""Seconds. A browser comes back by itself and goes on; so a session that ended hears no more, and a process may end."""
+COMES_BACK: Final = "retry: 1000\n\n"
+
+
+class EventsQuery(BaseModel):
+    """Whose events: your own; an admin may follow anybody, and everybody without `did`."""
+
+    did: str | None = None
+
+
+@router.get(
+    "/events",
+    response_class=StreamingResponse,
+    responses={
+        **errors(400, 401, 403, 422, 503),
+        200: {"content": {STREAM: {"schema": {"type": "string"}}}, "description": "one event a change"},
+    },
+)
+async def follow(
+    request: Request,
+    principal: SignedIn,
+    parts: Parts,
+    wanted: Annotated[EventsQuery, Query()],
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Hear of each change as it happens: `id` is its position, `event` its type, `data` what /audit tells of it.
+
+    It begins with what comes next, or after `Last-Event-ID`. It ends after 25 seconds, or those of `Prefer: wait`, and goes
+    on where it was when you come back, as a browser's EventSource does by itself.
+    """
+    did = audited_did(principal, wanted.did)
+    news: News = request.app.state.news
+    after = cursor_of(last_event_id)
+    if after is None:
+        after = await run_in_threadpool(news.newest, did)
+    preferred = wait_of(request.headers.getlist("prefer"))
+    seconds = STAYS if preferred is None else min(preferred, STAYS)
+    return StreamingResponse(_stream(parts, news, did, after, seconds), media_type=STREAM)
+
+
+async def _stream(
+    parts: Services, news: News, did: str | None, after: int, seconds: int
+) -> AsyncGenerator[str]:
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + seconds
+    yield COMES_BACK
+    heard = True
+    while heard:
+        for row in await run_in_threadpool(_read, parts, news, did, after):
+            yield f"id: {row.position}\nevent: {row.type}\ndata: {row.model_dump_json()}\n\n"
+            after = row.position
+        heard = await news.after(did, after, max(0, ends - loop.time()))
+
+
+def _read(parts: Services, news: News, did: str | None, after: int) -> list[AuditRow]:
+    until = news.newest(did)
+    if until <= after:
+        return []
+    with parts.database.read() as connection:
+        entries = events_after(connection, AuditFilter(did), after=after, until=until, limit=LONGEST_PAGE)
+    return [AuditRow.of(entry) for entry in entries]

@@ -1,0 +1,20 @@
+"""What an artist does is heard by who follows, while it happens."""
+
+import json
+
+import pytest
+
+from tests.e2e.artist import Artist
+
+pytestmark = pytest.mark.pds
+
+
+def test_an_edit_is_heard_by_a_stream_that_was_open_before(artist: Artist) -> None:
+    artist.uploads()
+    with artist.client.http.stream("GET", "/events", timeout=60) as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == "retry: 1000"
+        artist.edits(title="Heard")
+        told = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    [edit] = [each for each in told if each["type"] == "MetadataUpdated"]
+    assert (edit["track_id"], edit["did"]) == (artist.track_id, artist.did)
