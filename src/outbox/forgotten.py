@@ -62,10 +62,10 @@ def _waits_in_vain() -> ColumnElement[bool]:
 
 def _is_overlooked() -> ColumnElement[bool]:
     """Whether it is what a record has left, the new one is confirmed, and nobody has told it so."""
-    there = exists().where(
-        successor.track_id == target_columns.track_id,
-        ~successor.former,
-        successor.acked_gen >= successor.desired_gen,
+    there = (  # a value and no EXISTS, for which PostgreSQL would read every target there is
+        select(successor.acked_gen >= successor.desired_gen)
+        .where(successor.track_id == target_columns.track_id, ~successor.former)
+        .scalar_subquery()
     )
     return and_(target_columns.former, target_columns.cleared_gen < target_columns.desired_gen, there)
 

@@ -15,6 +15,6 @@ def test_an_edit_is_heard_by_a_stream_that_was_open_before(artist: Artist) -> No
         lines = stream.iter_lines()
         assert next(lines) == "retry: 1000"
         artist.edits(title="Heard")
-        told = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
-    [edit] = [each for each in told if each["type"] == "MetadataUpdated"]
+        told = (json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
+        edit = next(each for each in told if each["type"] == "MetadataUpdated")
     assert (edit["track_id"], edit["did"]) == (artist.track_id, artist.did)

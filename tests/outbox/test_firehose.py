@@ -110,7 +110,7 @@ async def test_what_another_client_does_is_heard_and_our_own_writes_are_known(ri
     assert [rig.mirror(number).state for number in (1, 2, 3)] == ["held", "detached", "delivered"]
     assert rig.remote(tracks[0])["title"] == "theirs"
     assert rig.remote(tracks[2])["mood"] == "blue"
-    assert set(ear.heard) == {"known", "foreign"}
+    assert {"known", "foreign"} <= set(ear.heard)  # a slow PDS tells only now that the account was made
 
 
 @pytest.mark.pds
