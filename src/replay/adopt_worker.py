@@ -70,9 +70,7 @@ class AdoptionWorker:
 
     async def run_one(self, did: str, shown: Shown) -> bool:
         """Run the account's adoption here and now; False when somebody is at it already."""
-        claimed = await asyncio.to_thread(
-            adoptions.claim, self._database, owner=self._owner, lease=self._lease, did=did
-        )
+        claimed = await self._claim(did)
         if claimed is None:
             return False
         await self._do(claimed, shown)
@@ -84,14 +82,24 @@ class AdoptionWorker:
 
     async def _start_due(self) -> None:
         while len(self._running) < AT_ONCE:
-            claimed = await asyncio.to_thread(
-                adoptions.claim, self._database, owner=self._owner, lease=self._lease
-            )
+            claimed = await self._claim()
             if claimed is None:
                 return
             task = asyncio.create_task(self._do(claimed, lambda _progress: None))
             self._running.add(task)
             task.add_done_callback(self._ended)
+
+    async def _claim(self, did: str | None = None) -> Job | None:
+        """Take a job. A thread cannot be cut off: who is told to go waits for it, and gives back what it has taken."""
+        claiming = asyncio.create_task(
+            asyncio.to_thread(adoptions.claim, self._database, owner=self._owner, lease=self._lease, did=did)
+        )
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            if (claimed := await claiming) is not None:
+                await asyncio.to_thread(adoptions.give_back, self._database, claimed)
+            raise
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

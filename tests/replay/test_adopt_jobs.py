@@ -1,6 +1,7 @@
 """Adoptions that were asked for: one at a time of an account, gone on with by whoever comes, and given up in time."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -147,6 +148,29 @@ async def test_one_that_is_stopped_is_given_back_at_once(rig: AdoptRig, worker: 
     await asyncio.wait({working})
     assert (row(rig).lease_owner, row(rig).ended_at) == (None, None)
     assert adoptions.claim(rig.database, owner="other", lease=LEASE) is not None
+
+
+async def test_one_that_is_being_taken_when_its_process_stops_is_given_back_too(
+    rig: AdoptRig, worker: AdoptionWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, go_on, claim = threading.Event(), threading.Event(), adoptions.claim
+
+    def slow(*args: Any, **kwargs: Any) -> adoptions.Job | None:
+        claimed = claim(*args, **kwargs)
+        taken.set()
+        go_on.wait(30)
+        return claimed
+
+    monkeypatch.setattr(adoptions, "claim", slow)
+    ask(rig)
+    working = asyncio.create_task(worker.run())
+    await asyncio.to_thread(taken.wait, 30)
+    working.cancel()
+    await asyncio.sleep(0)
+    assert row(rig).lease_owner == "test"
+    go_on.set()
+    await asyncio.wait({working})
+    assert (row(rig).lease_owner, row(rig).ended_at) == (None, None)
 
 
 @pytest.mark.parametrize(
