@@ -23,6 +23,8 @@ from storage.errors import StorageError
 AT_ONCE: Final = 2
 IDLE_SECONDS: Final = 15.0
 """At the longest between two looks: a request in this process wakes it, one in another may not."""
+GATHER_SECONDS: Final = 0.5
+"""One look for all that was committed meanwhile: every edit wakes this, and hardly any asks for an adoption."""
 TELL_SECONDS: Final = 1.0
 
 logger: Final = logging.getLogger(__name__)
@@ -111,6 +113,7 @@ class AdoptionWorker:
         try:
             async with asyncio.timeout(IDLE_SECONDS):
                 await self._woken.wait()
+                await asyncio.sleep(GATHER_SECONDS)
         except TimeoutError:
             pass
 
