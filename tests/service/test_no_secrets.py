@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,22 +13,18 @@ from starlette.testclient import TestClient
 
 from service.app import asgi
 from service.bootstrap import build
-from service.logging import JsonLines
 from service.settings import Settings
 from tests.media_samples import samples
-from tests.simulation.fake_internet import FakeInternet
+from tests.service.secrets import DID, OneAccount, all_that_is_logged, let_people_be_at
 
-DID = "did:plc:" + "a" * 24
 SECRET_KEY = "sentinel-of-the-seal-" + "k" * 32
 
 
-class EchoingInternet(FakeInternet):
+class EchoingInternet(OneAccount):
     """A PDS that may throw back what it was told."""
 
     def __init__(self) -> None:
-        super().__init__("https://pds.example.com")
-        [self.pds] = self.pdses
-        self.password = self.settle(DID, "alice.example.com", self.pds)
+        super().__init__()
         self.echoes = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -43,23 +38,14 @@ class EchoingInternet(FakeInternet):
 @pytest.fixture
 def internet(monkeypatch: pytest.MonkeyPatch) -> EchoingInternet:
     made = EchoingInternet()
-    monkeypatch.setattr(
-        "service.bootstrap.client_of_people", lambda _settings: httpx.AsyncClient(transport=made)
-    )
+    let_people_be_at(made, monkeypatch)
     return made
 
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """Everything that is logged, as `serve` writes it at its most talkative."""
-    text, root = io.StringIO(), logging.getLogger()
-    handler, level = logging.StreamHandler(text), root.level
-    handler.setFormatter(JsonLines())
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield text
-    root.setLevel(level)
-    root.removeHandler(handler)
+    with all_that_is_logged() as text:
+        yield text
 
 
 def eventually(condition: Callable[[], bool]) -> None:

@@ -14,23 +14,11 @@ from starlette.testclient import TestClient
 
 from service.app import asgi
 from service.bootstrap import build
-from service.logging import JsonLines
 from service.settings import Settings
 from tests.media_samples import samples
-from tests.simulation.fake_internet import FakeInternet
+from tests.service.secrets import DID, PDS, OneAccount, all_that_is_logged, let_people_be_at
 
-DID = "did:plc:" + "a" * 24
 WORD = re.compile(rb"[A-Za-z0-9_.~+/=-]{12,}")
-PDS = "https://pds.example.com"
-
-
-class Town(FakeInternet):
-    """One PDS, and one account with an app password."""
-
-    def __init__(self) -> None:
-        super().__init__(PDS)
-        [self.pds] = self.pdses
-        self.password = self.settle(DID, "alice.example.com", self.pds)
 
 
 @pytest.fixture
@@ -40,32 +28,24 @@ def migrated_url(migrated_sqlite: str) -> str:
 
 
 @pytest.fixture
-def internet(monkeypatch: pytest.MonkeyPatch) -> Town:
-    made = Town()
-    monkeypatch.setattr(
-        "service.bootstrap.client_of_people", lambda _settings: httpx.AsyncClient(transport=made)
-    )
+def internet(monkeypatch: pytest.MonkeyPatch) -> OneAccount:
+    made = OneAccount()
+    let_people_be_at(made, monkeypatch)
     return made
 
 
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
-    """Everything that is logged, as `serve` writes it at its most talkative, with SQL and its values."""
-    text, root = io.StringIO(), logging.getLogger()
-    handler, level = logging.StreamHandler(text), root.level
-    handler.setFormatter(JsonLines())
-    handler.addFilter(lambda record: not record.name.startswith("httpx2"))  # the person's own browser
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    logging.getLogger("sqlalchemy.engine").setLevel(logging.DEBUG)
-    yield text
-    logging.getLogger("sqlalchemy.engine").setLevel(logging.NOTSET)
-    root.setLevel(level)
-    root.removeHandler(handler)
+    """Everything that is logged, with SQL and its values."""
+    sql = logging.getLogger("sqlalchemy.engine")
+    with all_that_is_logged() as text:
+        sql.setLevel(logging.DEBUG)
+        yield text
+        sql.setLevel(logging.NOTSET)
 
 
 @pytest.fixture
-def victim(settings: Settings, internet: Town) -> Iterator[TestClient]:
+def victim(settings: Settings, internet: OneAccount) -> Iterator[TestClient]:
     """Somebody who has signed in, made a token for a program, and uploaded a track."""
     key = (SecretStr("the key is neither in the database nor in the logs"),)
     made = build(settings.model_copy(update={"secret_keys": key, "rate_limits": False}))
@@ -77,7 +57,7 @@ def victim(settings: Settings, internet: Town) -> Iterator[TestClient]:
         yield client
 
 
-def opened(client: TestClient, internet: Town, loot: bytes) -> set[str]:
+def opened(client: TestClient, internet: OneAccount, loot: bytes) -> set[str]:
     """Try every word of the loot as a token, as a cookie, and at the PDS; which of them opened something."""
     words = {word.decode() for word in WORD.findall(loot)}
     words |= {part for word in words for part in re.split(r"[.=/+]", word) if len(part) >= 12}
@@ -89,7 +69,7 @@ def opened(client: TestClient, internet: Town, loot: bytes) -> set[str]:
         client.cookies.update(keys)
 
 
-def _opens(client: TestClient, internet: Town, word: str) -> bool:
+def _opens(client: TestClient, internet: OneAccount, word: str) -> bool:
     bearer = {"Authorization": f"Bearer {word}"}
     ours = [client.get("/me", headers=each) for each in (bearer, {"Cookie": f"mastertape_session={word}"})]
     theirs = [
@@ -101,7 +81,7 @@ def _opens(client: TestClient, internet: Town, word: str) -> bool:
     return any(answer.is_success for answer in (*ours, *theirs))
 
 
-def test_a_thief_who_had_the_cookie_would_get_in(victim: TestClient, internet: Town) -> None:
+def test_a_thief_who_had_the_cookie_would_get_in(victim: TestClient, internet: OneAccount) -> None:
     """The doors that the thief tries do open, for what opens them."""
     loot = "; ".join(victim.cookies.values()).encode() + b" " + internet.password.encode()
     assert opened(victim, internet, loot) == set(victim.cookies.values())
@@ -111,7 +91,7 @@ def test_a_thief_who_had_the_cookie_would_get_in(victim: TestClient, internet: T
 
 
 def test_a_stolen_database_alone_opens_nothing(
-    victim: TestClient, internet: Town, settings: Settings
+    victim: TestClient, internet: OneAccount, settings: Settings
 ) -> None:
     path = settings.database_url.removeprefix("sqlite:///")
     with sqlite3.connect(path) as connection:
@@ -124,7 +104,9 @@ def test_a_stolen_database_alone_opens_nothing(
         assert not any(secret.encode() in each for each in (loot, *files))
 
 
-def test_stolen_logs_alone_open_nothing(logged: io.StringIO, victim: TestClient, internet: Town) -> None:
+def test_stolen_logs_alone_open_nothing(
+    logged: io.StringIO, victim: TestClient, internet: OneAccount
+) -> None:
     victim.get("/me", headers={"Authorization": "Bearer nonsense"})
     victim.get("/auth/callback", params={"state": "s" * 43, "code": "the-code-of-a-sign-in", "iss": PDS})
     loot = logged.getvalue().encode()
@@ -136,7 +118,7 @@ def test_stolen_logs_alone_open_nothing(logged: io.StringIO, victim: TestClient,
         assert secret.encode() not in loot
 
 
-def test_a_cookie_after_its_logout_opens_nothing(victim: TestClient, internet: Town) -> None:
+def test_a_cookie_after_its_logout_opens_nothing(victim: TestClient, internet: OneAccount) -> None:
     stolen = victim.cookies["mastertape_session"]
     assert victim.post("/auth/logout").is_success
     assert not victim.cookies
