@@ -11,7 +11,6 @@ from api.cross_origin import ListedOrigins
 from api.errors import add_error_handlers
 from api.idempotency import RunningRequests
 from api.media_work import MediaWork
-from api.news import News
 from api.rate_limits import RateLimitHeaders
 from api.request_id import RequestIds
 from api.routers import (
@@ -78,7 +77,6 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.running = RunningRequests()
     app.state.turns = Turns()
-    app.state.news = News(services.log)
     app.state.uploads = UploadsAtOnce()
     app.state.media_work = MediaWork(services.media)
     for router in ROUTERS:

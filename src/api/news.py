@@ -14,7 +14,7 @@ EVERYBODY: Final = None
 
 logger: Final = logging.getLogger(__name__)
 
-Heard = asyncio.Future[None]
+Heard = asyncio.Future[bool]
 
 
 class News:
@@ -24,23 +24,32 @@ class News:
         self._log = log
         self._waiting: defaultdict[str | None, set[tuple[int, Heard]]] = defaultdict(set)
         self._looking: asyncio.Task[None] | None = None
+        self._over = False
 
     async def after(self, did: str | None, position: int, seconds: float) -> bool:
-        """Wait for an event of this account, or of anybody's, that is newer; False when the time is up."""
+        """Wait for an event of this account, or of anybody's, that is newer; False when the time is up, or the process ends."""
+        if self._over:
+            return False
         waiter = (position, asyncio.get_running_loop().create_future())
         self._waiting[did].add(waiter)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_for_all())
         try:
-            await asyncio.wait_for(waiter[1], seconds)
+            return await asyncio.wait_for(waiter[1], seconds)
         except TimeoutError:
             return False
-        else:
-            return True
         finally:
             self._waiting[did].discard(waiter)
             if not self._waiting[did]:
                 del self._waiting[did]
+
+    def stop(self) -> None:
+        """Let nobody wait any longer: else streams would hold up the end of their process."""
+        self._over = True
+        for waiting in self._waiting.values():
+            for _, heard in waiting:
+                if not heard.done():
+                    heard.set_result(False)
 
     def newest(self, did: str | None) -> int:
         """Give the position up to which nothing of it can still come."""
@@ -56,7 +65,7 @@ class News:
             for did, position in newest.items():
                 for known, heard in self._waiting.get(did, ()):
                     if position > known and not heard.done():
-                        heard.set_result(None)
+                        heard.set_result(True)
             await asyncio.sleep(LOOK_SECONDS)
 
     def _newest(self, dids: list[str | None]) -> dict[str | None, int]:

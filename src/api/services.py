@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from api.news import News
 from api.rate_limits import RateLimits
 from eventstore.database import Database
 from eventstore.envelope import Envelope
@@ -43,6 +44,7 @@ class Services:
     resolver: Resolver
     pds: Pds
     waits: MirrorWaits
+    news: News
     urls: RecordUrls
     base_url: str
     collection: str

@@ -10,6 +10,7 @@ import httpx
 from sqlalchemy.engine import make_url
 
 from aggregates.transcodings import TRANSCODINGS
+from api.news import News
 from api.rate_limits import RateLimits
 from api.services import Services
 from api.supporters import HttpSupporters
@@ -234,6 +235,7 @@ def _services(
         disconnect=known.sessions.disconnect,
         pds=pds,
         waits=MirrorWaits(database),
+        news=News(log),
         urls=urls,
         base_url=settings.base_url,
         collection=settings.collection,

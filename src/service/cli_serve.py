@@ -10,6 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from api.bodies.limits import HEADERS_BYTES, URL_BYTES
+from api.news import News
 from projections.rebuild import rebuild
 from service.app import asgi
 from service.bootstrap import Application, build
@@ -35,7 +36,7 @@ def serve() -> None:
         application = build(settings)
         prepare(application)
         signal.signal(signal.SIGTERM, _leave)  # what uvicorn raises again at its end, when all is done
-        server = _Server(_config(settings, asgi(application)), settings.base_url)
+        server = _Server(_config(settings, asgi(application)), settings.base_url, application.services.news)
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:
@@ -68,16 +69,21 @@ def prepare(application: Application) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says where it is as soon as it answers."""
+    """Says where it is as soon as it answers, and ends streams before it waits for requests to end."""
 
-    def __init__(self, config: uvicorn.Config, url: str) -> None:
+    def __init__(self, config: uvicorn.Config, url: str, news: News) -> None:
         super().__init__(config)
         self._url = url
+        self._news = news
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             click.echo(f"mastertape answers on {self._url}")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._news.stop()
+        await super().shutdown(sockets)
 
 
 def _config(settings: Settings, app: ASGIApp) -> uvicorn.Config:

@@ -1,9 +1,14 @@
 """What an artist does is heard by who follows, while it happens."""
 
 import json
+import os
+import signal
+import threading
 
 import pytest
 
+from api.routers.events import STAYS
+from demo.service import Service
 from tests.e2e.artist import Artist
 
 pytestmark = pytest.mark.pds
@@ -18,3 +23,15 @@ def test_an_edit_is_heard_by_a_stream_that_was_open_before(artist: Artist) -> No
         told = (json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
         edit = next(each for each in told if each["type"] == "MetadataUpdated")
     assert (edit["track_id"], edit["did"]) == (artist.track_id, artist.did)
+
+
+def test_an_open_stream_does_not_hold_up_the_end_of_its_process(artist: Artist, service: Service) -> None:
+    with artist.client.http.stream("GET", "/events", timeout=60) as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == "retry: 1000"
+        os.kill(service.pid, signal.SIGTERM)
+        ended = threading.Thread(target=lambda: list(lines), daemon=True)
+        ended.start()
+        ended.join(STAYS - 5)
+        assert not ended.is_alive()
+    service.stop()

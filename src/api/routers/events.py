@@ -12,7 +12,6 @@ from starlette.concurrency import run_in_threadpool
 from api.caller import Parts, SignedIn
 from api.documented import errors
 from api.headers import wait_of
-from api.news import News
 from api.paging import LONGEST_PAGE, cursor_of
 from api.routers.audit import AuditRow, audited_did
 from api.services import Services
@@ -53,31 +52,28 @@ async def follow(
     on where it was when you come back, as a browser's EventSource does by itself.
     """
     did = audited_did(principal, wanted.did)
-    news: News = request.app.state.news
     after = cursor_of(last_event_id)
     if after is None:
-        after = await run_in_threadpool(news.newest, did)
+        after = await run_in_threadpool(parts.news.newest, did)
     preferred = wait_of(request.headers.getlist("prefer"))
     seconds = STAYS if preferred is None else min(preferred, STAYS)
-    return StreamingResponse(_stream(parts, news, did, after, seconds), media_type=STREAM)
+    return StreamingResponse(_stream(parts, did, after, seconds), media_type=STREAM)
 
 
-async def _stream(
-    parts: Services, news: News, did: str | None, after: int, seconds: int
-) -> AsyncGenerator[str]:
+async def _stream(parts: Services, did: str | None, after: int, seconds: int) -> AsyncGenerator[str]:
     loop = asyncio.get_running_loop()
     ends = loop.time() + seconds
     yield COMES_BACK
     heard = True
     while heard:
-        for row in await run_in_threadpool(_read, parts, news, did, after):
+        for row in await run_in_threadpool(_read, parts, did, after):
             yield f"id: {row.position}\nevent: {row.type}\ndata: {row.model_dump_json()}\n\n"
             after = row.position
-        heard = await news.after(did, after, max(0, ends - loop.time()))
+        heard = await parts.news.after(did, after, max(0, ends - loop.time()))
 
 
-def _read(parts: Services, news: News, did: str | None, after: int) -> list[AuditRow]:
-    until = news.newest(did)
+def _read(parts: Services, did: str | None, after: int) -> list[AuditRow]:
+    until = parts.news.newest(did)
     if until <= after:
         return []
     with parts.database.read() as connection:
