@@ -119,7 +119,7 @@ class Meter:
         self.reset = rig.clock() + timedelta(hours=1)
         self.sent: list[str] = []
         self.after: dict[int, Callable[[], object]] = {}
-        rig.wire.faults += [self] * 1000
+        rig.wire.faults += [self] * (BACKLOG + 1000)
 
     async def __call__(self, send: Any) -> httpx.Response:
         now = self.rig.clock()

@@ -68,9 +68,8 @@ def _empty() -> bytes:
     return driver_of(_database()).serialize()
 
 
-@cache
 def driver_of(database: Database) -> sqlite3.Connection:
-    """The one connection below the database."""
+    """The one connection below the database; another one after a timeout has cut it off in a statement."""
     assert isinstance(database, _MemoryDatabase)
     driver = database.connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -76,5 +77,6 @@ def _rule_of(act: str) -> Callable[..., Any]:
 ActsMachine = type("ActsMachine", (Machine,), {act.replace(" ", "_"): _rule_of(act) for act in ACTS})
 
 
+@pytest.mark.timeout(3600 if DEEP else 120)
 def test_whatever_happens_in_whatever_order_the_pdses_agree_with_the_log():
     run_state_machine_as_test(ActsMachine, settings=STORIES)
