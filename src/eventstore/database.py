@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy import Connection, Select, create_engine, event, func, null, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.pool import QueuePool
@@ -80,6 +80,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=15,
+            pool_use_lifo=True,
             **options,
         )
         self._write_turn = threading.Lock()
@@ -103,6 +104,19 @@ class Database:
         options = (
             {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         )
+        with self._open(writing=False, options=options) as connection:
+            yield connection
+
+    @contextmanager
+    def read_once(self) -> Generator[Connection]:
+        """For a single statement, which has its snapshot by itself: PostgreSQL is sent no BEGIN and no COMMIT around it.
+
+        Joins a transaction that is already open here.
+        """
+        if (joined := self._current.get()) is not None:
+            yield joined
+            return
+        options = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         with self._open(writing=False, options=options) as connection:
             yield connection
 
@@ -162,9 +176,13 @@ class Database:
         if self.is_sqlite:
             return datetime.now(UTC)
         if read is not None:
-            return read
+            return read.astimezone(UTC)
         now: datetime = connection.execute(_CLOCK).scalar_one()
         return now.astimezone(UTC)
+
+    def with_now(self, query: Select[Any]) -> Select[Any]:
+        """Add a column `now` to a query: what to give to `now` as `read`, for no round trip of its own."""
+        return query.add_columns((null() if self.is_sqlite else func.clock_timestamp()).label("now"))
 
     def close(self) -> None:
         """Close every pooled connection."""

@@ -6,7 +6,7 @@ log's lock alone therefore knows that no position handed out so far is still on 
 
 import random
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import blake2b
 from typing import Final
 
@@ -68,7 +68,7 @@ def _lock_account(connection: Connection, log: str, did: str) -> datetime:
         if sqlstate(error) == LOCK_NOT_AVAILABLE:
             raise LogBusyError from error
         raise
-    return now.astimezone(UTC)
+    return now
 
 
 def _lock_log(connection: Connection, log: str, patience: float) -> None:

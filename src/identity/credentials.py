@@ -121,6 +121,7 @@ class Credentials:
     def __init__(self, database: Database, *, admin_dids: Collection[str] = ()) -> None:
         self._database = database
         self._admin_dids = frozenset(admin_dids)
+        self._by_token = database.with_now(BY_TOKEN)
 
     def issue(
         self,
@@ -154,11 +155,11 @@ class Credentials:
 
     def authenticate(self, token: SecretStr) -> Principal | None:
         """Whose token this is. None: nobody's, or revoked. Raises `CredentialExpiredError` when its time is over."""
-        with self._database.read() as connection:
-            row = connection.execute(BY_TOKEN, {"token_hash": _hash(token)}).one_or_none()
-            now = self._database.now(connection)
-        if row is None:
-            return None
+        with self._database.read_once() as connection:
+            row = connection.execute(self._by_token, {"token_hash": _hash(token)}).one_or_none()
+            if row is None:
+                return None
+            now = self._database.now(connection, read=row.now)
         if row.expires_at is not None and row.expires_at <= now:
             raise CredentialExpiredError
         if row.last_used_at is None or row.last_used_at <= now - LAST_USED_EVERY:

@@ -8,15 +8,16 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Text,
     and_,
     bindparam,
     case,
     false,
     func,
     literal,
-    null,
     or_,
     select,
+    true,
 )
 
 from eventstore.schema import UtcDateTime
@@ -115,24 +116,33 @@ IS_HELD_UP: Final = and_(
     case((target.backfill, lane.backfill_at), else_=lane.due_at) < WAITS_UNTIL,
 )
 """Whether it was due already and nobody could come: that time is over as soon as somebody has."""
-RULES: Final = (
+LANE_STATE: Final = lane.state.label("lane_state")
+RULES: Final[Sequence[tuple[ColumnElement[bool], str, str | ColumnElement[str] | None]]] = (
     (and_(target.state == HELD, target.desired_op != DELETE), HELD, target.reason),
     (and_(target.state == HELD, target.former, IS_CURRENT), HELD, target.reason),
-    (target.detached, DETACHED, literal("record_missing")),
-    (and_(IS_ACKED, ~BLOB_WANTED), DELIVERED, null()),
-    (WAITS_FOR_SUCCESSOR, PENDING, literal(SUCCESSOR)),
+    (target.detached, DETACHED, "record_missing"),
+    (and_(IS_ACKED, ~BLOB_WANTED), DELIVERED, None),
+    (WAITS_FOR_SUCCESSOR, PENDING, SUCCESSOR),
     (and_(target.state == REJECTED, IS_CURRENT), REJECTED, target.reason),
-    (lane.state != READY, PARKED, lane.state),
-    (IS_PAUSED, PARKED, literal("paused")),
-    (is_observed(), PARKED, literal(OBSERVED)),
-    (IS_ACKED, PENDING, literal("blob")),
+    (lane.state != READY, PARKED, LANE_STATE),
+    (IS_PAUSED, PARKED, "paused"),
+    (is_observed(), PARKED, OBSERVED),
+    (IS_ACKED, PENDING, "blob"),
     (and_(IS_CURRENT, target.reason.is_not(None)), PENDING, target.reason),
-    (and_(IS_HELD_UP, PACED_UNTIL >= WAITS_UNTIL), PENDING, literal("paced")),
-    (IS_HELD_UP, PENDING, literal("backoff")),
+    (and_(IS_HELD_UP, PACED_UNTIL >= WAITS_UNTIL), PENDING, "paced"),
+    (IS_HELD_UP, PENDING, "backoff"),
+    (true(), PENDING, "sending"),
 )
-"""The waiting states go before `delivered`: what was seen elsewhere counts, acknowledged or not."""
-STATE: Final = case(*((holds, state) for holds, state, _ in RULES), else_=PENDING)
-REASON: Final = case(*((holds, reason) for holds, _, reason in RULES), else_="sending")
+"""The first that holds tells state and reason. The waiting states go before `delivered`: what was seen elsewhere counts,
+acknowledged or not."""
+RULE: Final = case(*((holds, number) for number, (holds, _, _) in enumerate(RULES)))
+STATE: Final = case(*((holds, state) for holds, state, _ in RULES))
+REASON: Final = case(
+    *(
+        (holds, reason if isinstance(reason, ColumnElement) else literal(reason, Text()))
+        for holds, _, reason in RULES
+    )
+)
 TARGETS_AT_WORK: Final = (
     mirror_target.join(mirror_lane, lane.did == target.did)
     .outerjoin(pds_host, host.host == lane.host)
@@ -145,8 +155,8 @@ TARGETS_AT_WORK: Final = (
 MIRRORS: Final = (
     select(
         mirror_target,
-        STATE.label("mirror_state"),
-        REASON.label("mirror_reason"),
+        RULE.label("rule"),
+        LANE_STATE,
         WAITS_UNTIL.label("waits_until"),
         lane.probe_at.label("lane_probe_at"),
         blob_job.c.last_error.label("blob_error"),
@@ -183,7 +193,9 @@ def _with_left(current: Mirror, left: Mirror) -> Mirror:
 
 
 def _mirror(row: Any) -> Mirror:
-    state, reason = row.mirror_state, row.mirror_reason
+    _, state, reason = RULES[row.rule]
+    if isinstance(reason, ColumnElement):
+        reason = getattr(row, str(reason.key))
     return Mirror(
         track_id=row.track_id,
         state=state,

@@ -1,6 +1,7 @@
 """`mastertape serve` and `mastertape relay`: the processes that stay."""
 
 import asyncio
+import gc
 import signal
 import socket
 from types import FrameType
@@ -66,6 +67,8 @@ def prepare(application: Application) -> None:
             with bar("rebuilding") as progress:
                 rebuild(log, stale, progress=progress)
     look_for_restore(log, application.settings)
+    gc.collect()
+    gc.freeze()  # what is here now stays: a full collection would go through it again and again, and every thread would wait
 
 
 class _Server(uvicorn.Server):

@@ -7,9 +7,8 @@ from eventstore.codec import Codec
 from tests.api.test_edit import as_json
 from tests.api.world import upload
 
-STATEMENTS = {"sqlite": 13, "postgresql": 15}
-"""Three transactions: who asks, whose track, the command, which asks again whether they stay. PostgreSQL is also asked for
-the time, and for the lock."""
+STATEMENTS = {"sqlite": 13, "postgresql": 14}
+"""Who asks, whose track, and the command, which asks again whether they stay. PostgreSQL is also asked for the lock."""
 
 
 @pytest.fixture

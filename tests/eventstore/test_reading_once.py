@@ -1,0 +1,61 @@
+"""A single statement needs no transaction; the pooled connection that it ran on is in order for the next one."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import event, func, insert, select
+
+from eventstore.database import Database
+from eventstore.schema import projection_state
+
+ROW = {"name": "n", "fingerprint": "f"}
+
+
+def rows(database: Database) -> int:
+    with database.read_once() as connection:
+        return connection.scalars(select(func.count()).select_from(projection_state)).one()
+
+
+def write_and_fail(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(insert(projection_state), ROW)
+        raise ZeroDivisionError
+
+
+def test_a_write_after_it_is_a_transaction_again(database: Database) -> None:
+    assert rows(database) == 0
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail(database)
+    assert rows(database) == 0
+
+
+def test_a_read_after_it_has_one_snapshot_again(database: Database) -> None:
+    assert rows(database) == 0
+    with database.read() as connection:
+        count = select(func.count()).select_from(projection_state)
+        before = connection.scalars(count).one()
+        other = Database(database.url)
+        with other.write() as elsewhere:
+            elsewhere.execute(insert(projection_state), ROW)
+        other.close()
+        assert connection.scalars(count).one() == before
+    assert rows(database) == 1
+
+
+def test_inside_a_transaction_it_sees_what_that_has_written(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(insert(projection_state), ROW)
+        assert rows(database) == 1
+
+
+def test_the_time_can_be_asked_for_with_it(database: Database) -> None:
+    statements: list[str] = []
+    query = database.with_now(select(func.count().label("rows")).select_from(projection_state))
+    with database.read_once() as connection:
+        event.listen(
+            database.engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2])
+        )
+        row = connection.execute(query).one()
+        now = database.now(connection, read=row.now)
+    assert len(statements) == 1
+    assert abs(now - datetime.now(UTC)) < timedelta(minutes=1)
