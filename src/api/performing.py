@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from api.bodies.body import Body
 from api.bodies.receive import received
 from api.caller import Parts, Writer
-from api.commands.owned import require_owned, require_staying
+from api.commands.owned import require_owned, require_staying, require_version
 from api.headers import versions_of, wait_of
 from api.idempotency import Answer, RequestKey, RunningRequests, StoredAnswer
 from api.json_response import AsciiJsonResponse
@@ -117,7 +117,10 @@ class CommandRequest:
             if self.principal.leaving and not allowed.leaving_too:
                 raise LeavingError
             if allowed.on is not None:
-                require_owned(connection, self.principal.did, allowed.on, deleted_too=allowed.deleted_too)
+                view = require_owned(
+                    connection, self.principal.did, allowed.on, deleted_too=allowed.deleted_too
+                )
+                require_version(view.visible_version, self.versions)  # before bytes are kept for nothing
         return None
 
     def _transact(self, digest: str, tell: Tell, show: Show, allowed: _Allowed, waits: bool) -> Performed:

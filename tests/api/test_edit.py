@@ -177,6 +177,19 @@ def test_if_match_lets_through_only_the_version_it_names(client, world, alice):
     assert as_json(client, alice, track, {"title": "three"}, **{"If-Match": "*"}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "files"),
+    [("PATCH", "", {"image": samples.png()}), ("PUT", "/audio", {"file": samples.mp3(2)})],
+)
+def test_what_is_meant_for_another_version_leaves_no_bytes(*, client, world, alice, method, path, files):
+    track = upload(client, alice)
+    before = world.state()
+    headers = {**alice.headers, "If-Match": '"99"'}
+    answer = client.request(method, f"/tracks/{track['id']}{path}", files=files, headers=headers)
+    assert refusal(answer) == (412, "version_mismatch")
+    assert world.state() == before
+
+
 @pytest.mark.parametrize("tag", ['W/"1"', '"x"', "nonsense", '""', '"99999999999999999999"'])
 def test_a_tag_that_is_no_version_of_ours_matches_nothing(client, alice, tag):
     track = upload(client, alice)

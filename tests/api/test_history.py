@@ -110,6 +110,15 @@ def test_retry_makes_a_backing_off_record_due_at_once(client, world, alice, trac
     assert answer.json()["track_id"] == track["id"]
 
 
+def test_a_retry_that_is_meant_for_another_version_is_refused(client, world, alice, track):
+    before = world.state()
+    path, other = f"/tracks/{track['id']}/mirror/retry", {"If-Match": '"99"'}
+    assert refusal(client.post(path, headers={**alice.headers, **other})) == (412, "version_mismatch")
+    assert world.state() == before
+    this = {"If-Match": client.get(f"/tracks/{track['id']}").headers["etag"]}
+    assert client.post(path, headers={**alice.headers, **this}).status_code == 200
+
+
 @pytest.mark.usefixtures("track")
 def test_the_lane_says_what_waits(client, world, alice):
     lane = client.get("/me/mirror", headers=alice.headers).json()

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from aggregates.track import Track
 from api.app import create_app
+from api.idempotency import idempotency
 from eventstore.schema import stored_event
 from identity.credentials import CredentialKind, Scope
 from identity.errors import UnknownIdentityError
@@ -25,6 +26,7 @@ from outbox.tables import blob_job, mirror_target
 from projections.media_references import media_references
 from service.adapters import AudioOfStorage
 from service.bootstrap import build
+from storage.media import media
 from tests.api.fake_pds import HOST, FakePds
 from tests.media_samples import samples
 from tests.outbox.places import Places
@@ -128,12 +130,14 @@ class World:
         return [type(each.event).__name__ for each in recorded]
 
     def state(self):
-        """Everything that a refused request must leave as it was: log, media references, targets, answers."""
+        """Everything that a refused request must leave as it was: log, media and their bytes, targets, kept answers."""
+        kept = select(
+            *(column for column in media.c if column.name != "touched_at")
+        )  # which only the sweep heeds
+        tables = map(select, (stored_event, media_references, mirror_target, blob_job, idempotency))
         with self.database.read() as connection:
-            return [
-                sorted(repr(tuple(row)) for row in connection.execute(select(table)))
-                for table in (stored_event, media_references, mirror_target, blob_job)
-            ]
+            rows = [sorted(repr(tuple(row)) for row in connection.execute(each)) for each in (*tables, kept)]
+        return [*rows, sorted(stored.key for stored in self.made.media.store.stored())]
 
 
 def upload(client, person, *, title="Song", seed=1, image=None, **fields):

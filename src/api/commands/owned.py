@@ -46,9 +46,14 @@ def load_owned(unit: Unit, command: OnTrack, *, deleted_too: bool = False) -> Tr
         raise
     if track.deleted_at is not None and not deleted_too:
         raise TrackNotFoundError
-    if command.versions is not None and track.visible_version not in command.versions:
-        raise VersionMismatchError(track.visible_version)
+    require_version(track.visible_version, command.versions)
     return track
+
+
+def require_version(version: int, wanted: frozenset[int] | None) -> None:
+    """Refuse what was decided on another version than this."""
+    if wanted is not None and version not in wanted:
+        raise VersionMismatchError(version)
 
 
 def require_staying(unit: Unit) -> None:

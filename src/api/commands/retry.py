@@ -1,12 +1,13 @@
 """Have the relay try a record again at once, and its account's lane with it."""
 
-from api.commands.owned import OnTrack, owner_of, require_owned
+from api.commands.owned import OnTrack, owner_of, require_owned, require_version
 from eventstore.unit import Unit
 from outbox.wishes import retry
 
 
 def retry_mirror(unit: Unit, command: OnTrack) -> int:
     """Make it due; a deleted track's record, too, may wait for this."""
-    require_owned(unit.connection, owner_of(unit), command.track_id, deleted_too=True)
+    view = require_owned(unit.connection, owner_of(unit), command.track_id, deleted_too=True)
+    require_version(view.visible_version, command.versions)
     retry(unit.connection, owner_of(unit), command.track_id, unit.now)
     return command.track_id

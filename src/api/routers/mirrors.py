@@ -42,7 +42,7 @@ async def retry(track_id: TrackId, command: Command) -> Response:
     """Try again at once; a rejected record, and a lane that backs off, get another try."""
 
     async def prepare(_body: Body) -> Tell:
-        return lambda unit: retry_mirror(unit, OnTrack(track_id))
+        return lambda unit: retry_mirror(unit, OnTrack(track_id, command.versions))
 
     return await command.perform(prepare, _show, on=track_id, deleted_too=True, leaving_too=True)
 
