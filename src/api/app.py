@@ -9,7 +9,6 @@ from api.browser import is_https
 from api.caller import counted
 from api.cross_origin import ListedOrigins
 from api.errors import add_error_handlers
-from api.idempotency import RunningRequests
 from api.media_work import MediaWork
 from api.rate_limits import RateLimitHeaders
 from api.request_id import RequestIds
@@ -75,7 +74,6 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    app.state.running = RunningRequests()
     app.state.turns = Turns()
     app.state.uploads = UploadsAtOnce()
     app.state.media_work = MediaWork(services.media)

@@ -5,15 +5,16 @@ the answer, or nothing when the command failed.
 """
 
 import re
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from fastapi import Request, Response
 from sqlalchemy import Column, Connection, Integer, Table, Text, delete, insert, select
 
-from api.refusals import IdempotencyMismatchError, InProgressError, UnparsableError
+from api.json_response import AsciiJsonResponse
+from api.refusals import IdempotencyMismatchError, UnparsableError
 from eventstore.schema import Json, UtcDateTime, metadata
 
 KEPT: Final = timedelta(hours=24)
@@ -53,18 +54,19 @@ class RequestKey:
     key: str
 
     @classmethod
-    def of(cls, did: str, method: str, route: str, header: str | None) -> "RequestKey | None":
+    def of(cls, did: str, request: Request) -> "RequestKey | None":
         """Read the header; without it, a request is a new one each time."""
+        header = request.headers.get("idempotency-key")
         if header is None:
             return None
         if KEY.fullmatch(header) is None:
             raise UnparsableError("Idempotency-Key must be 1 to 255 visible ASCII characters")
-        return cls(did, method, route, header)
+        return cls(did, request.method, request.url.path, header)
 
     def stored(self, connection: Connection, now: datetime) -> "StoredAnswer | None":
         """Find the answer given before, unless its time is over."""
         row = connection.execute(
-            select(idempotency).where(*self._conditions(), idempotency.c.created_at > now - KEPT)
+            select(idempotency).where(*self.conditions(idempotency), idempotency.c.created_at > now - KEPT)
         ).one_or_none()
         return StoredAnswer(row.digest, Answer(row.status, row.body, row.headers)) if row else None
 
@@ -76,8 +78,9 @@ class RequestKey:
             insert(idempotency).values(**vars(self), **vars(answer), digest=digest, created_at=now)
         )
 
-    def _conditions(self) -> list[Any]:
-        return [idempotency.c[name] == value for name, value in vars(self).items()]
+    def conditions(self, table: Table) -> list[Any]:
+        """Name the row that a table has for this key."""
+        return [table.c[name] == value for name, value in vars(self).items()]
 
 
 @dataclass(frozen=True)
@@ -94,22 +97,8 @@ class StoredAnswer:
         return self.answer
 
 
-class RunningRequests:
-    """The keys whose first request runs in this process now; of another process's the account's lock takes care."""
-
-    def __init__(self) -> None:
-        self._keys: set[RequestKey] = set()
-
-    @contextmanager
-    def run(self, key: RequestKey | None) -> Generator[None]:
-        """Hold the key; a second request with it is told to come again."""
-        if key is None:
-            yield
-            return
-        if key in self._keys:
-            raise InProgressError
-        self._keys.add(key)
-        try:
-            yield
-        finally:
-            self._keys.discard(key)
+def response_of(answer: Answer, headers: Mapping[str, str] | None = None) -> Response:
+    """Send it."""
+    return AsciiJsonResponse(
+        answer.body, status_code=answer.status, headers={**answer.headers, **(headers or {})}
+    )

@@ -1,7 +1,9 @@
 """The way of every command: who asks, what was answered before, whose track, the body, one unit, the answer."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Final
 
 from fastapi import Depends, Request, Response
@@ -13,10 +15,10 @@ from api.bodies.receive import received
 from api.caller import Parts, Writer
 from api.commands.owned import require_owned, require_staying, require_version
 from api.headers import versions_of, wait_of
-from api.idempotency import Answer, RequestKey, RunningRequests, StoredAnswer
-from api.json_response import AsciiJsonResponse
+from api.idempotency import Answer, RequestKey, StoredAnswer, response_of
 from api.refusals import LeavingError
 from api.request_id import over_http
+from api.running import Run, running
 from api.services import Services
 from api.track_reader import mirror_of
 from api.turns import Turns
@@ -33,6 +35,7 @@ Show = Callable[[Connection, int], Answer]
 Wait = Callable[[Services, int, int, float], Awaitable[None]]
 
 NO_FILES: Final[Mapping[str, int]] = {}
+ANYHOW: Final = nullcontext()
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,9 @@ class CommandRequest:
         self.principal: Final[Principal] = principal
         self.versions: Final = versions_of(request.headers.get("if-match"))
         self._request = request
-        self._running: RunningRequests = request.app.state.running
         self._turns: Turns = request.app.state.turns
         self.wait: Final = wait_of(request.headers.getlist("prefer"))
-        key = request.headers.get("idempotency-key")
-        self._key = RequestKey.of(principal.did, request.method, request.url.path, key)
+        self._key = RequestKey.of(principal.did, request)
 
     async def perform(
         self,
@@ -76,22 +77,25 @@ class CommandRequest:
         deleted_too: bool = False,
         leaving_too: bool = False,
         files: Mapping[str, int] = NO_FILES,
+        within: AbstractContextManager[None] = ANYHOW,
         wait: Wait = wait_for_mirror,
         default_wait: int = 0,
     ) -> Response:
-        """Do it, `on` a track of the caller's, and wait for the PDS where that is wanted."""
+        """Do it, `on` a track of the caller's and `within` what it takes, and wait for the PDS where that is wanted."""
         seconds = default_wait if self.wait is None else self.wait
-        with self._running.run(self._key):
+        async with running(self.parts.database, self._key) as run:
             allowed = _Allowed(on, deleted_too, leaving_too)
-            performed = await self._once(prepare, show, allowed, files, waits=bool(seconds))
+            with within:
+                performed = await self._once(run, prepare, show, allowed, files, waits=bool(seconds))
         if performed.track_id is None or not seconds:
-            return _response(performed.answer)
+            return response_of(performed.answer)
         await wait(self.parts, performed.track_id, performed.generation, seconds)
         answer = await run_in_threadpool(self._read, show, performed.track_id)
-        return _response(answer, {"Preference-Applied": f"wait={seconds}"} if self.wait else {})
+        return response_of(answer, {"Preference-Applied": f"wait={seconds}"} if self.wait else {})
 
     async def _once(
         self,
+        run: Run | None,
         prepare: Prepare,
         show: Show,
         allowed: _Allowed,
@@ -105,7 +109,8 @@ class CommandRequest:
                 return Performed(stored.to(body.digest))
             tell = await prepare(body)
             async with self._turns.of(self.principal.did):
-                return await run_in_threadpool(self._transact, body.digest, tell, show, allowed, waits)
+                transact = partial(self._transact, run, body.digest, tell, show, allowed, waits=waits)
+                return await run_in_threadpool(transact)
 
     def _look_first(self, allowed: _Allowed) -> StoredAnswer | None:
         """A repeated request is answered as before, whatever has become of the track."""
@@ -123,16 +128,18 @@ class CommandRequest:
                 require_version(view.visible_version, self.versions)  # before bytes are kept for nothing
         return None
 
-    def _transact(self, digest: str, tell: Tell, show: Show, allowed: _Allowed, waits: bool) -> Performed:
+    def _transact(
+        self, run: Run | None, digest: str, tell: Tell, show: Show, allowed: _Allowed, *, waits: bool
+    ) -> Performed:
         def work(unit: Unit) -> Performed:
-            if self._key is not None and (stored := self._key.stored(unit.connection, unit.now)):
+            if run is not None and (stored := run.key.stored(unit.connection, unit.now)):
                 return Performed(stored.to(digest))  # another process was first
             if not allowed.leaving_too:
                 require_staying(unit)  # they may have begun to leave since they were asked who they are
             track_id = tell(unit)
             answer = show(unit.connection, track_id)
-            if self._key is not None:
-                self._key.keep(unit.connection, digest, answer, unit.now)
+            if run is not None:
+                run.keep(unit, digest, answer)
             unit.after_commit(self.parts.wake)
             generation = mirror_of(unit.connection, track_id).generation if waits else 0
             return Performed(answer, track_id, generation)
@@ -145,9 +152,3 @@ class CommandRequest:
 
 
 Command = Annotated[CommandRequest, Depends()]
-
-
-def _response(answer: Answer, headers: Mapping[str, str] | None = None) -> Response:
-    return AsciiJsonResponse(
-        answer.body, status_code=answer.status, headers={**answer.headers, **(headers or {})}
-    )

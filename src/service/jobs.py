@@ -12,6 +12,7 @@ from sqlalchemy import delete, or_
 
 from api.commands.leave import go_on
 from api.idempotency import KEPT, idempotency
+from api.running import running_request
 from eventstore.envelope import Envelope
 from identity.credentials import credential
 from outbox.pds import Pds
@@ -72,10 +73,11 @@ def review_public_copies(application: Application) -> None:
 
 
 def forget_answers(application: Application) -> None:
-    """Delete answers whose Idempotency-Key means nothing any more."""
+    """Delete answers whose Idempotency-Key means nothing any more, and what requests left behind that a crash cut off."""
     with application.database.write() as connection:
-        then = application.database.now(connection) - KEPT
-        connection.execute(delete(idempotency).where(idempotency.c.created_at <= then))
+        now = application.database.now(connection)
+        connection.execute(delete(idempotency).where(idempotency.c.created_at <= now - KEPT))
+        connection.execute(delete(running_request).where(running_request.c.lease_until <= now))
 
 
 def forget_credentials(application: Application) -> None:

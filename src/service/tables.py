@@ -3,6 +3,7 @@
 from typing import Final
 
 import api.idempotency
+import api.running
 import eventstore.incarnation
 import identity.accounts
 import identity.credentials
@@ -18,6 +19,7 @@ from eventstore.schema import metadata
 
 MODULES: Final = (
     api.idempotency,
+    api.running,
     eventstore.incarnation,
     identity.accounts,
     identity.credentials,

@@ -4,9 +4,10 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from api.idempotency import idempotency
+from api.running import running_request
 from tests.api.world import refusal, until, upload
 from tests.media_samples import samples
 
@@ -16,6 +17,16 @@ KEY = {"Idempotency-Key": "k-1"}
 def rows(world):
     with world.database.read() as connection:
         return connection.execute(select(idempotency)).all()
+
+
+def running(world):
+    with world.database.read() as connection:
+        return connection.execute(select(running_request)).all()
+
+
+async def uploaded(client):
+    files = {"file": ("a.mp3", samples.mp3(), "audio/mpeg")}
+    return (await client.post("/tracks", data={"title": "t"}, files=files)).json()
 
 
 def post(client, person, *, seed=1, title="t", image=None):
@@ -110,19 +121,90 @@ async def test_of_many_at_once_one_runs_and_the_others_are_told_or_given_its_ans
         assert len(connection.execute(select(idempotency)).all()) == 1
 
 
+def slowly_resolved(world):
+    """Have names found only once the test says so: gives what tells that one is asked for, and what lets it go on."""
+    resolving, go_on = asyncio.Event(), asyncio.Event()
+    did_of = world.names.did_of
+
+    async def slowly(identifier):
+        resolving.set()
+        await go_on.wait()
+        return await did_of(identifier)
+
+    world.names.did_of = slowly
+    return resolving, go_on
+
+
 @pytest.mark.anyio
-async def test_of_two_processes_the_second_gives_the_answer_of_the_first(world, alice):
+async def test_another_process_is_told_to_come_again_before_it_takes_the_body(world, alice):
     """Two applications share nothing but the database."""
-    files = {"file": ("a.mp3", samples.mp3(), "audio/mpeg")}
     one = world.async_client(alice)
     world.serve()
     two = world.async_client(alice)
     async with one, two:
-        answers = await asyncio.gather(
-            *(each.post("/tracks", data={"title": "t"}, files=files, headers=KEY) for each in (one, two))
-        )
-    assert [answer.status_code for answer in answers] == [201, 201]
-    assert answers[0].json() == answers[1].json()
+        track = await uploaded(one)
+        resolving, go_on = slowly_resolved(world)
+        path, fields = f"/tracks/{track['id']}", {"features": ["bob.test"]}
+        first = asyncio.create_task(one.patch(path, json=fields, headers=KEY))
+        await resolving.wait()
+        told = await two.patch(path, content=b"{", headers={**KEY, "Content-Type": "application/json"})
+        assert refusal(told) == (409, "in_progress")
+        go_on.set()
+        done = (await first).json()
+        assert (await two.patch(path, json=fields, headers=KEY)).json() == done
+        assert running(world) == []
+
+
+@pytest.mark.anyio
+async def test_of_two_processes_that_run_all_the_same_the_second_gives_the_answer_of_the_first(world, alice):
+    """The lease of the first is over: it was stopped for so long."""
+    one = world.async_client(alice)
+    world.serve()
+    two = world.async_client(alice)
+    async with one, two:
+        track = await uploaded(one)
+        resolving, go_on = slowly_resolved(world)
+        path, fields = f"/tracks/{track['id']}", {"features": ["bob.test"]}
+        first = asyncio.create_task(one.patch(path, json=fields, headers=KEY))
+        await resolving.wait()
+        with world.database.write() as connection:
+            connection.execute(update(running_request).values(lease_until=world.database.now(connection)))
+        resolving.clear()
+        second = asyncio.create_task(two.patch(path, json=fields, headers=KEY))
+        await resolving.wait()
+        go_on.set()
+        assert (await first).json() == (await second).json()
+        assert world.events(track["id"]) == ["Created", "MetadataUpdated"]
+        assert (len(rows(world)), running(world)) == (1, [])
+
+
+def test_what_a_crash_left_running_ends_with_its_lease(client, world, alice):
+    track = upload(client, alice)
+    path, headers = f"/tracks/{track['id']}", {**alice.headers, **KEY}
+    row = {"did": alice.did, "method": "PATCH", "route": path, "key": KEY["Idempotency-Key"], "run": "dead"}
+    with world.database.write() as connection:
+        now = world.database.now(connection)
+        connection.execute(insert(running_request).values(**row, lease_until=now + timedelta(minutes=1)))
+    assert refusal(client.patch(path, json={"title": "a"}, headers=headers)) == (409, "in_progress")
+    with world.database.write() as connection:
+        connection.execute(update(running_request).values(lease_until=now))
+    assert client.patch(path, json={"title": "a"}, headers=headers).status_code == 200
+    assert running(world) == []
+
+
+@pytest.mark.anyio
+async def test_one_that_takes_long_holds_its_key_all_the_while(world, alice, monkeypatch):
+    monkeypatch.setattr("api.running.RENEWAL_SECONDS", 0.01)
+    async with world.async_client(alice) as client:
+        track = await uploaded(client)
+        resolving, go_on = slowly_resolved(world)
+        path, fields = f"/tracks/{track['id']}", {"features": ["bob.test"]}
+        first = asyncio.create_task(client.patch(path, json=fields, headers=KEY))
+        await resolving.wait()
+        (begun,) = running(world)
+        await until(lambda: running(world)[0].lease_until > begun.lease_until)
+        go_on.set()
+        assert (await first).status_code == 200
 
 
 @pytest.mark.anyio
@@ -146,15 +228,7 @@ async def test_while_the_first_still_runs_a_second_is_told_to_come_again(world, 
     async with world.async_client(alice) as client:
         files = {"file": ("a.mp3", samples.mp3(), "audio/mpeg")}
         track = (await client.post("/tracks", data={"title": "t"}, files=files)).json()
-        resolving, go_on = asyncio.Event(), asyncio.Event()
-        did_of = world.names.did_of
-
-        async def slowly(identifier):
-            resolving.set()
-            await go_on.wait()
-            return await did_of(identifier)
-
-        world.names.did_of = slowly
+        resolving, go_on = slowly_resolved(world)
         path, fields = f"/tracks/{track['id']}", {"features": ["bob.test"]}
         first = asyncio.create_task(client.patch(path, json=fields, headers=KEY))
         await resolving.wait()

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.track import Track
 from api.commands.owned import owner_of
 from api.idempotency import idempotency
+from api.running import running_request
 from eventstore.account_stream import account_of
 from eventstore.envelope import Envelope
 from eventstore.unit import Unit
@@ -116,7 +117,8 @@ def _go(unit: Unit, *, revoked: bool) -> bool:
     stream.leave(_left_over(left, revoked=revoked), at=unit.now)
     unit.save(stream)
     let_go(connection, cids_of(connection, did), since)
-    connection.execute(delete(idempotency).where(idempotency.c.did == did))
+    for table in (idempotency, running_request):
+        connection.execute(delete(table).where(table.c.did == did))
     forget(connection, did)
     return True
 

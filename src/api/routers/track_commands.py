@@ -63,9 +63,9 @@ async def upload_track(request: Request, command: Command) -> Response:
         return public.through(lambda unit: register_track(unit, register, parts.media))
 
     files = {"file": parts.max_upload_bytes, "image": IMAGE_BYTES}
-    with uploading(request, command):
-        async with publishing(parts, work) as public:
-            return await command.perform(prepare, TrackAnswers(parts.urls).created, files=files)
+    show, place = TrackAnswers(parts.urls).created, uploading(request, command)
+    async with publishing(parts, work) as public:
+        return await command.perform(prepare, show, files=files, within=place)
 
 
 @router.patch(
@@ -120,9 +120,9 @@ async def replace(request: Request, track_id: TrackId, command: Command) -> Resp
         return public.through(lambda unit: replace_audio(unit, told, parts.media))
 
     files = {"file": parts.max_upload_bytes}
-    with uploading(request, command):
-        async with publishing(parts, work) as public:
-            return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id, files=files)
+    show, place = TrackAnswers(parts.urls).track, uploading(request, command)
+    async with publishing(parts, work) as public:
+        return await command.perform(prepare, show, on=track_id, files=files, within=place)
 
 
 @router.delete("/tracks/{track_id}", responses=command_errors())
