@@ -49,7 +49,8 @@ TRACK_FIELDS: Final[dict[str, Any]] = {
     "support_gate": {"type": ["object", "null"], "properties": {"type": {"enum": ["any"]}}},
     "unlisted": {"type": "boolean"},
 }
-_COMMAND: Final = (401, 403, 404, 409, 412, 422, 503)
+_REPEATABLE: Final = (401, 403, 409, 413, 415, 422, 503)
+_COMMAND: Final = (*_REPEATABLE, 404, 412)
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -66,6 +67,11 @@ def command_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return errors(*_COMMAND, *statuses)
 
 
+def repeatable_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Document the errors of every request that takes an Idempotency-Key, and these."""
+    return errors(*_REPEATABLE, *statuses)
+
+
 def multipart(required: list[str], **properties: Any) -> dict[str, Any]:
     """Document a multipart body; structured fields are JSON text in it."""
     return {
@@ -78,6 +84,16 @@ def either(required: list[str], files: dict[str, Any], **properties: Any) -> dic
     json_body = {"application/json": _schema(required, properties)}
     form = {"multipart/form-data": _schema(required, {**properties, **files})}
     return {"requestBody": {"content": {**json_body, **form}}}
+
+
+def fields_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Document a body that may be JSON or a form, with the fields of a model."""
+    schema = model.model_json_schema()
+    properties = {
+        name: schema["$defs"][each["$ref"].rpartition("/")[2]] if "$ref" in each else each
+        for name, each in schema["properties"].items()
+    }
+    return either(schema.get("required", []), {}, **properties)
 
 
 def _schema(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:

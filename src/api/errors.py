@@ -72,6 +72,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.NotSignedInHereError: Reply(404, "not_signed_in"),
     api.LeavingError: Reply(409, "leaving"),
     api.TokenNotFoundError: Reply(404, "not_found"),
+    api.TokenShownOnceError: Reply(409, "token_shown_once", ("token_id",)),
     api.SignInUnavailableError: Reply(404, "sign_in_unavailable"),
     api.NotAConfidentialClientError: Reply(404, "not_found"),
     api.TrackNotFoundError: Reply(404, "track_not_found"),
@@ -131,7 +132,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     identity.SignInRefusedError: Reply(400, "sign_in_refused", kept="Nobody was signed in; start again."),
     identity.ConsentDeniedError: Reply(403, "access_denied"),
     identity.ScopeRefusedError: Reply(403, "scope_refused", kept="Nobody was signed in."),
-    identity.NotAnAdminError: Reply(403, "scope_refused"),
+    identity.NotAnAdminError: Reply(403, "scope_required", ("scope",)),
     identity.AccountInactiveError: Reply(403, "account_inactive"),
     identity.IdentityUnreachableError: Reply(503, "identity_unreachable", message=_LATER, retry_after=5),
     identity.UnsafeAddressError: Reply(
@@ -152,7 +153,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     # Operators.
     operators.OperatorError: INTERNAL,
     operators.UnknownTargetError: Reply(404, "not_found", kept=_NOTHING),
-    operators.TooWideError: Reply(400, "invalid_field", kept=_NOTHING),
+    operators.TooWideError: Reply(400, "invalid_field", ("field", "limit"), kept=_NOTHING),
     # The log.
     store.EventStoreError: INTERNAL,
     store.ReadOnlyTransactionError: INTERNAL,
@@ -200,12 +201,18 @@ def reply_for(error: BaseException) -> Reply:
 def response_to(error: Exception) -> Response:
     """Make the answer. What is our own fault tells nothing about its cause."""
     reply = reply_for(error)
-    fields = {name: getattr(error, name) for name in reply.fields if hasattr(error, name)}
     retry_after = getattr(error, "retry_after", reply.retry_after)
     headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
     if reply.status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = 'Bearer realm="mastertape"'
-    return error_response(reply.status, reply.code, message_of(error, reply), headers, **fields)
+    return AsciiJsonResponse(body_of(error), status_code=reply.status, headers=headers)
+
+
+def body_of(error: Exception) -> dict[str, Any]:
+    """Write down what is answered to an error."""
+    reply = reply_for(error)
+    fields = {name: getattr(error, name) for name in reply.fields if hasattr(error, name)}
+    return {"detail": {"error": reply.code, "message": message_of(error, reply), **fields}}
 
 
 def message_of(error: Exception, reply: Reply) -> str:

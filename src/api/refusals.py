@@ -38,6 +38,17 @@ class TokenNotFoundError(ApiError):
     """There is no such token, or it has ended. Nothing was changed."""
 
 
+class TokenShownOnceError(ApiError):
+    """The token was made, and is not shown again."""
+
+    def __init__(self, token_id: str) -> None:
+        super().__init__(
+            f"This Idempotency-Key has made token {token_id} already, and a token is shown once. "
+            "Nothing was changed; if you have lost it, end it and make another with a new key."
+        )
+        self.token_id = token_id
+
+
 class SignInUnavailableError(ApiError):
     """OAuth needs BASE_URL to be https, or http at 127.0.0.1. Nobody was signed in; use an app password."""
 

@@ -8,9 +8,9 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import anyio
 from sqlalchemy import Column, Table, Text, delete, update
@@ -68,14 +68,14 @@ class Run:
         if taken is None:
             raise InProgressError
 
-    async def renew(self) -> None:
-        """Go on holding it, for as long as this task runs."""
-        while True:
-            await asyncio.sleep(RENEWAL_SECONDS)
-            try:
-                await run_in_threadpool(self._renew)
-            except Exception:
-                logger.exception("running_request_not_renewed")
+    async def renew(self, over: asyncio.Event) -> None:
+        """Go on holding it until it is over."""
+        while not over.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RENEWAL_SECONDS):
+                    await over.wait()
+                    return
+            await run_in_threadpool(self._renew)
 
     def keep(self, unit: Unit, digest: str, answer: Answer) -> None:
         """Keep the answer in the unit of the command, and let go of the key with its commit."""
@@ -94,11 +94,14 @@ class Run:
             logger.exception("running_request_not_ended")
 
     def _renew(self) -> None:
-        with self._database.write() as connection:
-            until = self._database.now(connection) + LEASE
-            connection.execute(update(running_request).where(*self._ours()).values(lease_until=until))
+        try:
+            with self._database.write() as connection:
+                until = self._database.now(connection) + LEASE
+                connection.execute(update(running_request).where(*self._ours()).values(lease_until=until))
+        except Exception:
+            logger.exception("running_request_not_renewed")
 
-    def _ours(self) -> list[object]:
+    def _ours(self) -> list[Any]:
         return [*self.key.conditions(running_request), running_request.c.run == self._run]
 
     def _is_kept(self) -> None:
@@ -113,10 +116,12 @@ async def running(database: Database, key: RequestKey | None) -> AsyncGenerator[
         return
     run = Run(database, key)
     await run_in_threadpool(run.begin)
-    renewing = asyncio.create_task(run.renew())
+    over = asyncio.Event()
+    renewing = asyncio.create_task(run.renew(over))
     try:
         yield run
     finally:
-        renewing.cancel()
+        over.set()
         with anyio.CancelScope(shield=True):
+            await asyncio.wait({renewing})  # it may be using a connection
             await run_in_threadpool(run.end)

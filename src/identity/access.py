@@ -30,8 +30,9 @@ class Access:
         scope: Scope,
         expires_in: timedelta | None,
         by: By,
+        also: Callable[[Unit, Issued], None] = lambda _unit, _issued: None,
     ) -> Issued:
-        """Give out a token for programs. One that a program makes ends no later than the program's own.
+        """Give out a token for programs, and do `also` that in the same unit. One that a program makes ends no later than the program's own.
 
         Raises CredentialExpiredError when what it is made with has been ended since.
         """
@@ -55,6 +56,7 @@ class Access:
                 issued.id, name=name, scope=scope.value, expires_at=issued.expires_at, at=unit.now
             )
             unit.save(account)
+            also(unit, issued)
             return issued
 
         return self._log.transact(did, by(did), work)

@@ -59,6 +59,10 @@ class ScopeRefusedError(IdentityError):
 class NotAnAdminError(IdentityError):
     """The account is not one of the service's admins. Nobody was signed in; leave the scope out."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.scope = "admin"
+
 
 class AccountInactiveError(IdentityError):
     """The account is deactivated or taken down at its PDS."""

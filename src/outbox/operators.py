@@ -63,6 +63,11 @@ class UnknownTargetError(OperatorError):
 class TooWideError(OperatorError):
     """Name a DID or a host: this is not done to everybody at once."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.field = "did"
+        self.limit = "must name an account, unless `host` names a host"
+
 
 @dataclass(frozen=True)
 class Which:

@@ -8,6 +8,8 @@ from sqlalchemy import insert, select, update
 
 from api.idempotency import idempotency
 from api.running import running_request
+from identity.credentials import Scope
+from tests.api.route_table import ROUTES, Who, of
 from tests.api.world import refusal, until, upload
 from tests.media_samples import samples
 
@@ -238,3 +240,76 @@ async def test_while_the_first_still_runs_a_second_is_told_to_come_again(world, 
         go_on.set()
         assert (await first).status_code == 200
         assert (await client.patch(path, json=fields, headers=KEY)).json() == (await first).json()
+
+
+KEYED = [route for route in of(Who.OWN, Who.ADMIN) if not route.startswith("GET ") and route != "DELETE /me"]
+
+
+@pytest.mark.parametrize("route", KEYED)
+def test_what_is_no_command_on_a_track_happens_once_too(client, world, route):
+    admin = world.sign_in("admin", scope=Scope.ADMIN)
+    track = upload(client, admin, seed=3)
+    method, path = route.split(" ")
+    asked = {"headers": {**admin.headers, **KEY}, **ROUTES[route].body}
+
+    def ask(**more):
+        return client.request(method, path.format(track_id=track["id"]), **{**asked, **more})
+
+    if "ops" in path and "takedown" not in path:
+        asked["json"] = {**asked["json"], "did": admin.did}
+    if path == "/tracks":
+        asked["files"] = {"file": samples.mp3(4)}
+    world.pds.away = True
+    first, before = ask(), world.state()
+    assert first.is_success, first.text
+    again = ask()
+    if path == "/auth/tokens" and method == "POST":
+        assert refusal(again) == (409, "token_shown_once")
+        assert again.json()["detail"]["token_id"] == first.json()["id"]
+    else:
+        assert (again.status_code, again.json()) == (first.status_code, first.json())
+    assert world.state() == before
+    other = ask(json={"other": "body"}) if "files" not in asked else ask(data={"title": "other"})
+    assert refusal(other) == (422, "idempotency_mismatch")
+    assert world.state() == before
+
+
+def test_a_token_that_was_made_under_a_key_is_one_and_nowhere_in_clear(client, world, alice):
+    headers = {**alice.headers, **KEY}
+    made = client.post("/auth/tokens", json={"name": "ci"}, headers=headers).json()
+    again = client.post("/auth/tokens", json={"name": "ci"}, headers=headers)
+    assert refusal(again) == (409, "token_shown_once")
+    listed = client.get("/auth/tokens", headers=alice.headers).json()["items"]
+    assert [each["id"] for each in listed if each["kind"] == "api"] == [made["id"]]
+    assert made["token"] not in repr(rows(world))
+
+
+def test_an_action_that_was_refused_keeps_no_answer(client, world):
+    admin = world.sign_in("admin", scope=Scope.ADMIN)
+    headers = {**admin.headers, **KEY}
+    assert refusal(client.post("/ops/hosts", json={"action": "dance"}, headers=headers))[0] == 400
+    assert (rows(world), running(world)) == ([], [])
+    redrive = {"action": "redrive", "did": admin.did}
+    assert client.post("/ops/hosts", json=redrive, headers=headers).status_code == 200
+
+
+def test_leaving_is_asked_for_once(client, world, alice):
+    upload(client, alice)
+    world.deliver()
+    world.pds.away = True
+    headers = {**alice.headers, **KEY}
+    first = client.delete("/me", headers=headers)
+    before = world.state()
+    assert first.status_code == 202
+    again = client.delete("/me", headers=headers)
+    assert (again.json(), again.headers["location"]) == (first.json(), first.headers["location"])
+    assert world.state() == before
+
+
+def test_ending_a_token_again_under_its_key_is_no_error(client, alice):
+    made = client.post("/auth/tokens", json={"name": "ci"}, headers=alice.headers).json()
+    ended = [
+        client.delete(f"/auth/tokens/{made['id']}", headers={**alice.headers, **KEY}).status_code
+        for _ in range(2)
+    ]
+    assert ended == [200, 200]

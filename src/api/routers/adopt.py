@@ -10,9 +10,11 @@ from starlette.concurrency import run_in_threadpool
 from api.adoption_body import RUNNING, WAITING, AdoptionBody, adoption_body
 from api.caller import Parts, SignedIn, Writer
 from api.commands.owned import require_staying
-from api.documented import errors
+from api.documented import errors, repeatable_errors
 from api.headers import wait_of
+from api.idempotency import Answer
 from api.json_response import AsciiJsonResponse
+from api.repeatable import Asked, Repeatable, answer_of
 from api.request_id import over_http
 from api.services import Services
 from eventstore.unit import Unit
@@ -28,27 +30,36 @@ LOOK_SECONDS: Final = 0.2
     HERE,
     status_code=202,
     response_model=AdoptionBody,
-    responses={200: {"model": AdoptionBody}, **errors(401, 403, 409, 503)},
+    responses={200: {"model": AdoptionBody}, **repeatable_errors()},
 )
-async def adopt(request: Request, principal: Writer, parts: Parts) -> Response:
+async def adopt(request: Request, principal: Writer, parts: Parts, repeatable: Repeatable) -> Response:
     """Make tracks of all records of the caller's that are none yet, in the old collection too; nothing is written to the PDS.
 
     It goes on in the background, one at a time; asked again meanwhile, it is the same. 200 once it is done, with
     `Prefer: wait`. Location says where to watch.
     """
-    await run_in_threadpool(_ask, parts, principal.did)
-    parts.wake()
-    wait = wait_of(request.headers.getlist("prefer"))
-    report = await _awaited(parts, principal.did, wait or 0)
-    headers = {"Location": HERE} | ({"Preference-Applied": f"wait={wait}"} if wait else {})
-    status = 202 if report.state in {WAITING, RUNNING} else 200
-    return AsciiJsonResponse(report.model_dump(mode="json"), status_code=status, headers=headers)
+    did, seconds = principal.did, wait_of(request.headers.getlist("prefer"))
+
+    async def act(_asked: Asked) -> Answer:
+        await run_in_threadpool(_ask, parts, did)
+        parts.wake()
+        return _answer(await run_in_threadpool(_report, parts, did))
+
+    async def wait() -> Answer:
+        answer = _answer(await _awaited(parts, did, seconds or 0))
+        return Answer(answer.status, answer.body, {**answer.headers, "Preference-Applied": f"wait={seconds}"})
+
+    return await repeatable.perform(act, wait=wait if seconds else None)
 
 
 @router.get(HERE, response_model=AdoptionBody, responses=errors(401, 503))
 def read_adoption(principal: SignedIn, parts: Parts) -> Response:
     """Read how far it is: which records became tracks, and which cannot, and why."""
     return AsciiJsonResponse(_report(parts, principal.did).model_dump(mode="json"))
+
+
+def _answer(report: AdoptionBody) -> Answer:
+    return answer_of(report, 202 if report.state in {WAITING, RUNNING} else 200, Location=HERE)
 
 
 def _ask(parts: Services, did: str) -> None:

@@ -11,10 +11,11 @@ from starlette.concurrency import run_in_threadpool
 
 from api.caller import Parts, SignedIn, Writer
 from api.commands.leave import ask_to_leave, go_on, leaving_since
-from api.documented import errors
-from api.json_response import AsciiJsonResponse
+from api.documented import errors, repeatable_errors
+from api.idempotency import Answer
 from api.leaving_body import HERE, LeavingBody, leaving_body
 from api.refusals import NotAuthenticatedError
+from api.repeatable import Asked, Repeatable, answer_of
 from api.request_id import over_http
 from api.routers.history import NDJSON
 from api.services import Services
@@ -28,8 +29,8 @@ logger: Final = logging.getLogger(__name__)
 CHUNK_BYTES: Final = 64 * 1024
 
 
-@router.delete(HERE, status_code=202, response_model=LeavingBody, responses=errors(401, 403, 503))
-async def leave(request: Request, principal: Writer, parts: Parts) -> Response:
+@router.delete(HERE, status_code=202, response_model=LeavingBody, responses=repeatable_errors())
+async def leave(request: Request, principal: Writer, parts: Parts, repeatable: Repeatable) -> Response:
     """Remove every record of ours from the PDS, and then the login, all sessions and tokens, and the account.
 
     It goes on by itself until nothing is left, across restarts, outages and sign-outs; asked again, it tries again at once.
@@ -37,15 +38,16 @@ async def leave(request: Request, principal: Writer, parts: Parts) -> Response:
     """
     did, envelope = principal.did, over_http(principal.did)
     turns: Turns = request.app.state.turns
-    async with turns.of(did):
-        await run_in_threadpool(ask_to_leave, parts.log, did, envelope)
-    parts.wake()
-    body = await run_in_threadpool(_report, parts, did)
+
+    async def act(_asked: Asked) -> Answer:
+        async with turns.of(did):
+            await run_in_threadpool(ask_to_leave, parts.log, did, envelope)
+        parts.wake()
+        return answer_of(await run_in_threadpool(_report, parts, did), 202, Location=HERE)
+
     # Not before the answer: it asks the PDS to take the login back.
     rest = BackgroundTask(_go_on, parts, did, envelope)
-    return AsciiJsonResponse(
-        body.model_dump(mode="json"), status_code=202, headers={"Location": HERE}, background=rest
-    )
+    return await repeatable.perform(act, afterwards=rest)
 
 
 @router.get(

@@ -4,9 +4,11 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from api.caller import Parts, SignedIn, Writer
-from api.documented import errors
+from api.documented import errors, repeatable_errors
+from api.idempotency import Answer
 from api.json_response import AsciiJsonResponse
 from api.leaving_body import LeavingBody, leaving_body
+from api.repeatable import Asked, Repeatable, answer_of
 from api.request_id import over_http
 
 router = APIRouter(tags=["account"])
@@ -50,11 +52,13 @@ def read_me(principal: SignedIn, parts: Parts) -> Response:
     return AsciiJsonResponse(body.model_dump(mode="json"))
 
 
-@router.post("/me/disconnect", response_model=DisconnectedBody, responses=errors(401, 403, 503))
-async def disconnect(principal: Writer, parts: Parts) -> Response:
+@router.post("/me/disconnect", response_model=DisconnectedBody, responses=repeatable_errors())
+async def disconnect(principal: Writer, parts: Parts, request: Repeatable) -> Response:
     """End this service's access to the caller's PDS; edits go on to gather until the next sign-in."""
-    revoked = await parts.disconnect(principal.did, over_http(principal.did))
-    body = DisconnectedBody(
-        message="disconnected: nothing more is written until you sign in", revoked=revoked
-    )
-    return AsciiJsonResponse(body.model_dump(mode="json"))
+
+    async def act(_asked: Asked) -> Answer:
+        revoked = await parts.disconnect(principal.did, over_http(principal.did))
+        message = "disconnected: nothing more is written until you sign in"
+        return answer_of(DisconnectedBody(message=message, revoked=revoked))
+
+    return await request.perform(act)

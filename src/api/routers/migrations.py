@@ -3,16 +3,16 @@
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.bodies.receive import received
 from api.caller import Parts, SignedIn, Writer
 from api.commands.migrate_all import migrate_all
-from api.documented import either, errors
+from api.documented import either, errors, repeatable_errors
+from api.idempotency import Answer
 from api.json_response import AsciiJsonResponse
 from api.migration_report import MigrationBody, migration_report
 from api.refusals import LeavingError
+from api.repeatable import Asked, Repeatable, answer_of
 from api.request_id import over_http
 from api.services import Services
-from api.turns import Turns
 
 router = APIRouter(tags=["records"])
 
@@ -23,28 +23,31 @@ HERE = "/me/migrate-to-pds"
     HERE,
     status_code=202,
     response_model=MigrationBody,
-    responses=errors(400, 401, 403, 409, 413, 415, 422, 503),
+    responses=repeatable_errors(400),
     openapi_extra=either([], {}, retry_failed={"type": "boolean"}),
 )
-async def migrate_everything(request: Request, principal: Writer, parts: Parts) -> Response:
+async def migrate_everything(
+    request: Request, principal: Writer, parts: Parts, repeatable: Repeatable
+) -> Response:
     """Ask for all audio that may be on the PDS and is not, behind live work; asked again, it goes on, and asks for nothing twice.
 
     Audio that the PDS refused is asked for again only with retry_failed. Location says where to watch.
     """
-    if principal.leaving:
-        raise LeavingError
-    turns: Turns = request.app.state.turns
-    async with received(request, parts.staging, {}) as body:
-        failed_too = body.flag("retry_failed")
-    envelope = over_http(principal.did)
-    async with turns.of(principal.did):
-        asked = await run_in_threadpool(
-            migrate_all, parts.log, principal.did, envelope, failed_too=failed_too
-        )
-    parts.wake()
-    report = await run_in_threadpool(_report, parts, principal.did)
-    answer = report.model_copy(update={"requested": asked}).model_dump(mode="json")
-    return AsciiJsonResponse(answer, status_code=202, headers={"Location": HERE})
+    did, turns = principal.did, request.app.state.turns
+
+    async def act(asked: Asked) -> Answer:
+        if principal.leaving:
+            raise LeavingError
+        failed_too = asked.body.flag("retry_failed")
+        async with turns.of(did):
+            requested = await run_in_threadpool(
+                migrate_all, parts.log, did, over_http(did), failed_too=failed_too
+            )
+        parts.wake()
+        report = await run_in_threadpool(_report, parts, did)
+        return answer_of(report.model_copy(update={"requested": requested}), 202, Location=HERE)
+
+    return await repeatable.perform(act)
 
 
 @router.get(HERE, response_model=MigrationBody, responses=errors(401, 503))

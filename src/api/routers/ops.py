@@ -5,10 +5,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 
-from api.bodies.strict_route import StrictRoute
+from api.bodies.model_fields import fields_as
 from api.caller import Admin, Parts
-from api.documented import errors
+from api.documented import errors, fields_of, repeatable_errors
+from api.idempotency import Answer
 from api.json_response import AsciiJsonResponse
 from api.ops_bodies import (
     FailuresBody,
@@ -22,6 +24,7 @@ from api.ops_bodies import (
     lane_rows,
 )
 from api.paging import USUAL_PAGE, cursor_of, limit_of
+from api.repeatable import Asked, Repeatable, RepeatableRequest, answer_of
 from api.request_id import over_http
 from api.services import Services
 from identity.credentials import Principal
@@ -29,10 +32,10 @@ from outbox import overview
 from outbox.failures import failing
 from outbox.operators import Operator, Which, count, perform
 
-router = APIRouter(tags=["operations"], route_class=StrictRoute)
+router = APIRouter(tags=["operations"])
 
 READ_ERRORS = errors(400, 401, 403, 422, 503)
-ACT_ERRORS = errors(400, 401, 403, 404, 422, 503)
+ACT_ERRORS = repeatable_errors(400, 404)
 
 
 class HostsQuery(BaseModel):
@@ -93,32 +96,55 @@ def read_failures(_admin: Admin, parts: Parts, wanted: Annotated[FailuresQuery, 
     return _json(FailuresBody(items=items, cursor=_cursor(rows, limit, "place")))
 
 
-@router.post("/ops/lanes", response_model=OperatedBody, responses=ACT_ERRORS)
-def act_on_lanes(admin: Admin, parts: Parts, wanted: OperationBody) -> Response:
+@router.post(
+    "/ops/lanes",
+    response_model=OperatedBody,
+    responses=ACT_ERRORS,
+    openapi_extra=fields_of(OperationBody),
+)
+async def act_on_lanes(admin: Admin, parts: Parts, request: Repeatable) -> Response:
     """Pause, resume, probe or redrive an account; with dry_run only count."""
-    return _operate(admin, parts, wanted)
+    return await _operate(admin, parts, request)
 
 
-@router.post("/ops/hosts", response_model=OperatedBody, responses=ACT_ERRORS)
-def act_on_hosts(admin: Admin, parts: Parts, wanted: OperationBody) -> Response:
+@router.post(
+    "/ops/hosts",
+    response_model=OperatedBody,
+    responses=ACT_ERRORS,
+    openapi_extra=fields_of(OperationBody),
+)
+async def act_on_hosts(admin: Admin, parts: Parts, request: Repeatable) -> Response:
     """Pause, resume, probe or redrive a whole host; with dry_run only count."""
-    return _operate(admin, parts, wanted)
+    return await _operate(admin, parts, request)
 
 
-@router.post("/ops/failures", response_model=OperatedBody, responses=ACT_ERRORS)
-def act_on_failures(admin: Admin, parts: Parts, wanted: OperationBody) -> Response:
+@router.post(
+    "/ops/failures",
+    response_model=OperatedBody,
+    responses=ACT_ERRORS,
+    openapi_extra=fields_of(OperationBody),
+)
+async def act_on_failures(admin: Admin, parts: Parts, request: Repeatable) -> Response:
     """Redrive failing records, of an account, a host or with an error alone, behind live work; with dry_run only count."""
-    return _operate(admin, parts, wanted)
+    return await _operate(admin, parts, request)
 
 
-def _operate(admin: Principal, parts: Services, wanted: OperationBody) -> Response:
+async def _operate(admin: Principal, parts: Services, request: RepeatableRequest) -> Response:
+    async def act(asked: Asked) -> Answer:
+        wanted = fields_as(OperationBody, asked.body)
+        affected = await run_in_threadpool(_affected, admin, parts, wanted)
+        return answer_of(OperatedBody(action=wanted.action, affected=affected, dry_run=wanted.dry_run))
+
+    return await request.perform(act)
+
+
+def _affected(admin: Principal, parts: Services, wanted: OperationBody) -> int:
     which = Which(wanted.did, wanted.host, wanted.error)
     if wanted.dry_run:
-        affected = count(parts.database, wanted.action, which)
-    else:
-        affected = perform(parts.log, wanted.action, which, Operator(over_http(admin.did), wanted.reason))
-        parts.wake()
-    return _json(OperatedBody(action=wanted.action, affected=affected, dry_run=wanted.dry_run))
+        return count(parts.database, wanted.action, which)
+    affected = perform(parts.log, wanted.action, which, Operator(over_http(admin.did), wanted.reason))
+    parts.wake()
+    return affected
 
 
 def _cursor(rows: Sequence[Any], limit: int, name: str) -> str | None:

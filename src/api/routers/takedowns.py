@@ -5,14 +5,15 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.bodies.strict_route import StrictRoute
+from api.bodies.model_fields import fields_as
 from api.caller import Admin, Parts
 from api.commands.takedown import Takedown, note_takedown, take_down
-from api.documented import errors
-from api.json_response import AsciiJsonResponse
+from api.documented import fields_of, repeatable_errors
+from api.idempotency import Answer
 from api.ops_bodies import TakedownBody, TakenDownBody
 from api.publishing import Publishing, publishing
 from api.refusals import TrackNotFoundError
+from api.repeatable import Asked, Repeatable, answer_of
 from api.request_id import over_http
 from api.routers.track_commands import media_work
 from api.services import Services
@@ -22,39 +23,46 @@ from outbox.operators import Operator
 from projections.track_queries import track_by_id
 from projections.track_view import TrackView
 
-router = APIRouter(tags=["operations"], route_class=StrictRoute)
+router = APIRouter(tags=["operations"])
 
 
 @router.post(
     "/ops/tracks/{track_id}/takedown",
     response_model=TakenDownBody,
-    responses=errors(400, 401, 403, 404, 422, 503),
+    responses=repeatable_errors(400, 404),
+    openapi_extra=fields_of(TakedownBody),
 )
 async def decide_takedown(
-    request: Request, track_id: TrackId, admin: Admin, parts: Parts, wanted: TakedownBody
+    request: Request, track_id: TrackId, admin: Admin, parts: Parts, repeatable: Repeatable
 ) -> Response:
     """Hide a track and its bytes from everybody but its owner and admins, or lift that; the record on its PDS stays.
 
     Only this lifts it: no undelete and no revert does.
     """
-    command = Takedown(track_id, reason=wanted.reason, lift=wanted.lift)
-    before = await run_in_threadpool(_track, parts, track_id)
-    changed = (before.taken_down_at is not None) is wanted.lift
-    if not wanted.dry_run:
-        async with publishing(parts, media_work(request)) as public:
-            if wanted.lift:
-                await public.before_lifting(command)
+
+    async def act(asked: Asked) -> Answer:
+        before = await run_in_threadpool(_track, parts, track_id)
+        wanted = fields_as(TakedownBody, asked.body)
+        changed = (before.taken_down_at is not None) is wanted.lift
+        if not wanted.dry_run:
+            command = Takedown(track_id, reason=wanted.reason, lift=wanted.lift)
             operator = Operator(over_http(admin.did), wanted.reason)
-            changed = await run_in_threadpool(_perform, parts, command, operator, before.did, public)
-        parts.wake()
-    after = await run_in_threadpool(_track, parts, track_id)
-    body = TakenDownBody(
-        track_id=track_id,
-        taken_down_at=after.taken_down_at,
-        affected=int(changed),
-        dry_run=wanted.dry_run,
-    )
-    return AsciiJsonResponse(body.model_dump(mode="json"))
+            async with publishing(parts, media_work(request)) as public:
+                if wanted.lift:
+                    await public.before_lifting(command)
+                changed = await run_in_threadpool(_perform, parts, command, operator, before.did, public)
+            parts.wake()
+        after = await run_in_threadpool(_track, parts, track_id)
+        return answer_of(
+            TakenDownBody(
+                track_id=track_id,
+                taken_down_at=after.taken_down_at,
+                affected=int(changed),
+                dry_run=wanted.dry_run,
+            )
+        )
+
+    return await repeatable.perform(act)
 
 
 def _track(parts: Services, track_id: int) -> TrackView:

@@ -2,18 +2,21 @@
 
 from datetime import datetime
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.bodies.receive import received
 from api.bodies.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.caller import Parts, SignedIn, Writer
-from api.documented import either, errors
+from api.documented import either, errors, repeatable_errors
+from api.errors import body_of
+from api.idempotency import Answer
 from api.json_response import AsciiJsonResponse
-from api.refusals import ScopeRequiredError, TokenNotFoundError
+from api.refusals import ScopeRequiredError, TokenNotFoundError, TokenShownOnceError
+from api.repeatable import Asked, Repeatable, answer_of
 from api.request_id import over_http
 from api.services import Services
+from eventstore.unit import Unit
 from identity.credentials import Credential, Issued, Principal, Scope
 
 router = APIRouter(tags=["sign-in"])
@@ -59,29 +62,33 @@ class EndedBody(BaseModel):
     "/auth/tokens",
     status_code=201,
     response_model=IssuedBody,
-    responses=errors(400, 401, 403, 413, 415, 422, 503),
+    responses=repeatable_errors(400),
     openapi_extra=either(["name"], {}, **TOKEN_FIELDS),
 )
-async def issue_token(request: Request, principal: Writer, parts: Parts) -> Response:
-    """Make a token for a program; it may do no more than the one that asks for it, and ends after 30 days or as said."""
-    async with received(request, parts.staging, {}) as body:
-        required_text(body, "name")
-        name, scope, expires_in = name_of(body, ""), scope_of(body), lifetime_of(body)
-    if not (principal.admin if scope is Scope.ADMIN else principal.may(scope)):
-        raise ScopeRequiredError(scope)
+async def issue_token(principal: Writer, parts: Parts, request: Repeatable) -> Response:
+    """Make a token for a program; it may do no more than the one that asks for it, and ends after 30 days or as said.
 
-    def issue() -> Issued:
-        return parts.access.issue(principal, name=name, scope=scope, expires_in=expires_in, by=over_http)
+    It is shown this once: the same Idempotency-Key again is 409 and names it, so that it can be ended.
+    """
 
-    issued = await run_in_threadpool(issue)
-    answer = IssuedBody(
-        id=issued.id,
-        token=issued.token.get_secret_value(),
-        name=name,
-        scope=scope.value,
-        expires_at=issued.expires_at,
-    )
-    return AsciiJsonResponse(answer.model_dump(mode="json"), status_code=201)
+    async def act(asked: Asked) -> Answer:
+        required_text(asked.body, "name")
+        name, scope, expires_in = name_of(asked.body, ""), scope_of(asked.body), lifetime_of(asked.body)
+        if not (principal.admin if scope is Scope.ADMIN else principal.may(scope)):
+            raise ScopeRequiredError(scope)
+
+        def keep(unit: Unit, issued: Issued) -> None:
+            asked.keep(unit, Answer(409, body_of(TokenShownOnceError(issued.id)), {}))
+
+        def issue() -> Issued:
+            return parts.access.issue(
+                principal, name=name, scope=scope, expires_in=expires_in, by=over_http, also=keep
+            )
+
+        issued = await run_in_threadpool(issue)
+        return answer_of(_issued(issued, name, scope), 201)
+
+    return await request.perform(act)
 
 
 @router.get("/auth/tokens", response_model=TokensBody, responses=errors(401, 503))
@@ -91,23 +98,43 @@ def list_tokens(principal: SignedIn, parts: Parts) -> Response:
     return AsciiJsonResponse(TokensBody(items=items).model_dump(mode="json"))
 
 
-@router.delete("/auth/tokens", response_model=EndedBody, responses=errors(401, 403, 503))
-def end_others(principal: Writer, parts: Parts) -> Response:
+@router.delete("/auth/tokens", response_model=EndedBody, responses=repeatable_errors())
+async def end_others(principal: Writer, parts: Parts, request: Repeatable) -> Response:
     """End all of them but the one that this request is made with: for when one may have been stolen."""
-    body = EndedBody(message="ended", ended=parts.access.end_others(principal, by=over_http))
-    return AsciiJsonResponse(body.model_dump(mode="json"))
+
+    def end() -> int:
+        return parts.access.end_others(principal, by=over_http)
+
+    async def act(_asked: Asked) -> Answer:
+        return answer_of(EndedBody(message="ended", ended=await run_in_threadpool(end)))
+
+    return await request.perform(act)
 
 
-@router.delete("/auth/tokens/{token_id}", responses=errors(401, 403, 404, 503))
-def end_token(token_id: str, principal: Writer, parts: Parts) -> Response:
+@router.delete("/auth/tokens/{token_id}", responses=repeatable_errors(404))
+async def end_token(token_id: str, principal: Writer, parts: Parts, request: Repeatable) -> Response:
     """End one of them at once; what is on its way to the PDS goes on."""
-    _end(parts, principal.did, token_id)
-    return AsciiJsonResponse({"message": "ended"})
+
+    async def act(_asked: Asked) -> Answer:
+        await run_in_threadpool(_end, parts, principal.did, token_id)
+        return Answer(200, {"message": "ended"}, {})
+
+    return await request.perform(act)
 
 
 def _end(parts: Services, did: str, token_id: str) -> None:
     if "\0" in token_id or not parts.access.end(did, token_id, by=over_http):
         raise TokenNotFoundError
+
+
+def _issued(issued: Issued, name: str, scope: Scope) -> IssuedBody:
+    return IssuedBody(
+        id=issued.id,
+        token=issued.token.get_secret_value(),
+        name=name,
+        scope=scope.value,
+        expires_at=issued.expires_at,
+    )
 
 
 def _row(credential: Credential, principal: Principal) -> TokenBody:

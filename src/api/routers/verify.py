@@ -5,8 +5,9 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.caller import Parts, Writer
-from api.documented import errors
-from api.json_response import AsciiJsonResponse
+from api.documented import repeatable_errors
+from api.idempotency import Answer
+from api.repeatable import Asked, Repeatable, answer_of
 from api.request_id import over_http
 from outbox.repo_reads import RepoReads
 from replay.drift import Drift
@@ -45,18 +46,22 @@ class VerifiedBody(BaseModel):
     problem: str | None
 
 
-@router.post("/me/verify", response_model=VerifiedBody, responses=errors(401, 403, 503))
-async def verify_own(principal: Writer, parts: Parts) -> Response:
+@router.post("/me/verify", response_model=VerifiedBody, responses=repeatable_errors())
+async def verify_own(principal: Writer, parts: Parts, request: Repeatable) -> Response:
     """Compare every record with the log. What is on its way is not judged, and nothing is changed.
 
     After a restore of the database it lets the relay go on with the account: what is newer on its PDS is held.
     """
-    envelope = over_http(principal.did)
-    repos = await run_in_threadpool(repos_of, parts.database, principal.did)
-    body = VerifiedBody(records=0, drifts=[], problem=None)
-    async for found in verify(parts.database, RepoReads(parts.pds), repos):
-        await run_in_threadpool(look_over, parts.log, found, parts.urls, envelope)
-        body.records += found.records
-        body.drifts += [DriftBody.of(drift) for drift in found.drifts]
-        body.problem = found.problem
-    return AsciiJsonResponse(body.model_dump(mode="json"))
+
+    async def act(_asked: Asked) -> Answer:
+        envelope = over_http(principal.did)
+        repos = await run_in_threadpool(repos_of, parts.database, principal.did)
+        body = VerifiedBody(records=0, drifts=[], problem=None)
+        async for found in verify(parts.database, RepoReads(parts.pds), repos):
+            await run_in_threadpool(look_over, parts.log, found, parts.urls, envelope)
+            body.records += found.records
+            body.drifts += [DriftBody.of(drift) for drift in found.drifts]
+            body.problem = found.problem
+        return answer_of(body)
+
+    return await request.perform(act)

@@ -1,0 +1,33 @@
+"""From the fields of a request to a model that says which there are, by the rules of every body."""
+
+import re
+from typing import Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from aggregates.errors import InvalidFieldError
+from api.bodies.body import Body
+from api.refusals import MissingPartError
+
+M = TypeVar("M", bound=BaseModel)
+SHOULD: Final = re.compile(r"^\w+ should")
+
+
+def fields_as(model: type[M], body: Body) -> M:
+    """Read the fields; an empty one that need not be there is cleared."""
+    known = model.model_fields
+    fields = {
+        name: value
+        for name, value in body.fields.items()
+        if value != "" or name not in known or known[name].is_required()
+    }
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+    field = str(first["loc"][0])
+    if first["type"] == "missing":
+        raise MissingPartError(field)
+    if first["type"] == "extra_forbidden":
+        raise InvalidFieldError(field, f"is not known here; there are {', '.join(known)}")
+    raise InvalidFieldError(field, SHOULD.sub("must", first["msg"]))

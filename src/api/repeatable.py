@@ -1,0 +1,98 @@
+"""Requests that change something and are no command on a track: under an Idempotency-Key they happen once, too."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+
+from api.bodies.body import Body
+from api.bodies.receive import received
+from api.caller import Parts, SignedIn
+from api.idempotency import Answer, RequestKey, StoredAnswer, response_of
+from api.refusals import InProgressError
+from api.request_id import over_http
+from api.running import Run, running
+from eventstore.unit import Unit
+
+logger: Final = logging.getLogger(__name__)
+
+
+@dataclass
+class Asked:
+    """What was asked for, and the run under its key, if it has one."""
+
+    body: Body
+    run: Run | None
+    is_kept: bool = False
+
+    def keep(self, unit: Unit, answer: Answer) -> None:
+        """Keep this answer in the unit that does it: where it must not happen twice, or another answer is given then."""
+        if self.run is None:
+            return
+        if self.run.key.stored(unit.connection, unit.now) is not None:
+            raise InProgressError  # another process was first; who comes again is given its answer
+        self.run.keep(unit, self.body.digest, answer)
+        self.is_kept = True
+
+
+Act = Callable[[Asked], Awaitable[Answer]]
+"""Does it, and gives the answer that is kept."""
+Wait = Callable[[], Awaitable[Answer]]
+
+
+class RepeatableRequest:
+    """One request of somebody who is signed in."""
+
+    def __init__(self, request: Request, parts: Parts, principal: SignedIn) -> None:
+        self._request = request
+        self._parts = parts
+        self._did = principal.did
+        self._key = RequestKey.of(principal.did, request)
+
+    async def perform(
+        self, act: Act, *, wait: Wait | None = None, afterwards: BackgroundTask | None = None
+    ) -> Response:
+        """Do it, unless it was done before; whoever is given a kept answer neither waits nor has more done."""
+        async with running(self._parts.database, self._key) as run:
+            stored = await run_in_threadpool(self._stored)
+            async with received(self._request, self._parts.staging, {}) as body:
+                if stored is not None:
+                    return response_of(stored.to(body.digest))
+                asked = Asked(body, run)
+                answer = await act(asked)
+                if run is not None and not asked.is_kept:
+                    await run_in_threadpool(self._keep, run, body.digest, answer)
+        response = response_of(answer if wait is None else await wait())
+        response.background = afterwards
+        return response
+
+    def _stored(self) -> StoredAnswer | None:
+        if self._key is None:
+            return None
+        with self._parts.database.read() as connection:
+            return self._key.stored(connection, self._parts.database.now(connection))
+
+    def _keep(self, run: Run, digest: str, answer: Answer) -> None:
+        """Keep the answer to what has been done, in whatever units; without it, a repeated request does it again."""
+
+        def work(unit: Unit) -> None:
+            if run.key.stored(unit.connection, unit.now) is None:
+                run.keep(unit, digest, answer)
+
+        try:
+            self._parts.log.transact(self._did, over_http(self._did), work)
+        except Exception:
+            logger.exception("answer_not_kept")
+
+
+Repeatable = Annotated[RepeatableRequest, Depends()]
+
+
+def answer_of(body: BaseModel, status: int = 200, **headers: str) -> Answer:
+    """Write an answer down."""
+    return Answer(status, body.model_dump(mode="json"), headers)
