@@ -99,7 +99,7 @@ def checked_tags(values: Iterable[str]) -> tuple[str, ...]:
     """At most 10 tags of at most 50 characters: lower case, single spaces, no hyphen at the ends, each once."""
     tags: dict[str, None] = {}
     for value in values:
-        tag = re.sub(r"\s+", " ", _checked_text("tags", value, None).lower()).strip(" -")
+        tag = tag_as_stored(_checked_text("tags", value, None))
         if len(tag) > TAG_CHARACTERS:  # as stored: lower case may be longer
             raise InvalidFieldError("tags", f"at most {TAG_CHARACTERS} characters a tag")
         if tag:
@@ -107,6 +107,11 @@ def checked_tags(values: Iterable[str]) -> tuple[str, ...]:
     if len(tags) > MAX_TAGS:
         raise InvalidFieldError("tags", f"at most {MAX_TAGS} tags")
     return tuple(tags)
+
+
+def tag_as_stored(text: str) -> str:
+    """Write a tag as all who mean the same write it."""
+    return re.sub(r"\s+", " ", text.lower()).strip(" -")
 
 
 def checked_self_labels(values: Iterable[str]) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from api.refusals import CrossSiteError
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ASKED: Final = (
-    "Authorization", "Content-Type", "If-Match", "Idempotency-Key", "Prefer", "Range", "X-Request-Id",
+    "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "If-Range", "Last-Event-ID",
+    "Prefer", "Range", "X-Request-Id",
 )  # fmt: skip
 EXPOSED: Final = (
     "ETag", "Location", "X-Request-Id", "Retry-After", "Preference-Applied", "Content-Range",

@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, or_, select
 
+from aggregates.values import tag_as_stored
 from projections.track_tags import track_tags
 from projections.track_view import TrackView
 from projections.tracks import LIVE, folded, tracks
@@ -82,7 +83,7 @@ def _conditions(wanted: TrackFilter) -> list[ColumnElement[bool]]:
     if wanted.album is not None:
         conditions.append(tracks.c.album == wanted.album)
     if wanted.tag is not None:
-        tagged = select(track_tags.c.track_id).where(track_tags.c.tag == wanted.tag.strip().lower())
+        tagged = select(track_tags.c.track_id).where(track_tags.c.tag == tag_as_stored(wanted.tag))
         conditions.append(tracks.c.track_id.in_(tagged))
     if wanted.q is not None:
         conditions.append(tracks.c.search.contains(folded(wanted.q), autoescape=True))

@@ -2,14 +2,13 @@
 
 import inspect
 import sys
-from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, Final
 
 from eventsourcing.utils import get_topic
 
-from aggregates.account import Account
 from aggregates.account_events import AccountEvent
+from aggregates.catalogue import account_event_classes, event_classes
 from aggregates.track import Track
 from aggregates.track_events import TrackEvent
 from aggregates.transcodings import TRANSCODINGS
@@ -44,20 +43,6 @@ Written as `{"_type_": name, "_data_": {...}}`.
 |---|---|---|---|
 """
 ENVELOPE: Final = frozenset({"originator_id", "originator_version", "originator_topic", "timestamp"})
-
-
-def event_classes() -> Iterator[type[TrackEvent]]:
-    """Give the event classes of a track, in the order of its life."""
-    for member in vars(Track).values():
-        if isinstance(member, type) and issubclass(member, TrackEvent) and member is not TrackEvent:
-            yield member
-
-
-def account_event_classes() -> Iterator[type[AccountEvent]]:
-    """Give the event classes of an account, in the order of its life."""
-    for member in vars(Account).values():
-        if isinstance(member, type) and issubclass(member, AccountEvent) and member is not AccountEvent:
-            yield member
 
 
 def page() -> str:

@@ -20,7 +20,9 @@ MAX_SIDE: Final = 12_000
 THUMBNAIL: Final = (96, 96)
 THUMBNAIL_MIME: Final = "image/webp"
 
-_STORED_AS: Final = {"JPEG": "JPEG", "PNG": "PNG", "WEBP": "WEBP", "GIF": "PNG"}
+_OPENED: Final = ("JPEG", "PNG", "WEBP", "GIF")
+_STORED_AS: Final = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "WEBP": "WEBP", "GIF": "PNG"}
+"""What is opened as a JPEG may turn out as MPO: one with more pictures behind the first, as some phones make it."""
 _MIME: Final = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 _DEEP_MODES: Final = ("I", "F")
 # Forty megapixels take some 400 MB while they are worked on.
@@ -65,7 +67,7 @@ def _decode(data: bytes) -> tuple[Image.Image, str]:
     if not data:
         raise InvalidMediaError("the file is empty")
     try:
-        opened = Image.open(io.BytesIO(data), formats=tuple(_STORED_AS))
+        opened = Image.open(io.BytesIO(data), formats=_OPENED)
     except UnidentifiedImageError:
         raise UnsupportedMediaError("not a JPEG, PNG, WebP or GIF image") from None
     with opened as image:

@@ -62,7 +62,18 @@ def test_it_is_searched_by_type_and_time(client, alice):
     since = audit(client, alice, since=rows[1]["at"]).json()["items"]
     until = audit(client, alice, until=rows[1]["at"]).json()["items"]
     assert (since, until) == (rows[:2], rows[2:])
-    assert audit(client, alice, type="\0").json()["items"] == []
+    assert audit(client, alice, actor="\0").json()["items"] == []
+
+
+@pytest.mark.parametrize("name", ["Typo", "created", "", "\0"])
+def test_a_type_that_no_event_has_is_named_with_those_that_there_are(client, alice, name):
+    answer = audit(client, alice, type=name)
+    assert refusal(answer) == (400, "invalid_field")
+    detail = answer.json()["detail"]
+    assert detail["field"] == "type"
+    assert {"Created", "TakenDown", "TokenIssued"} <= set(
+        detail["limit"].removeprefix("must be one of: ").split(", ")
+    )
 
 
 @pytest.mark.usefixtures("tracks")

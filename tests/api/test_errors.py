@@ -42,7 +42,13 @@ def test_a_reply_names_only_fields_that_its_error_has():
         ("GET", "/tracks/0", (404, "track_not_found")),
         ("GET", "/tracks/-1", (404, "track_not_found")),
         ("GET", "/tracks/99999999999999999999", (404, "track_not_found")),
-        ("GET", "/audio/NOT-A-CID.mp3", (422, "unparsable")),
+        ("PATCH", "/tracks/0", (401, "not_authenticated")),
+        ("DELETE", "/tracks/99999999999999999999", (401, "not_authenticated")),
+        ("GET", "/tracks/-1/history?cursor=x", (401, "not_authenticated")),
+        ("GET", "/audio/NOT-A-CID.mp3", (404, "media_not_found")),
+        ("GET", "/audio/%00.mp3", (404, "media_not_found")),
+        ("GET", "/artwork/NOT-A-CID", (404, "media_not_found")),
+        ("GET", "/artwork/" + "a" * 81, (404, "media_not_found")),
         ("GET", "/audio/bafkreiaaaa.mp3", (404, "media_not_found")),
         ("GET", "/artwork/bafkreiaaaa", (404, "media_not_found")),
         ("GET", "/me", (401, "not_authenticated")),
@@ -137,6 +143,6 @@ def test_cross_origin_pages_are_let_in_by_name_only(world):
     preflight = {
         "Origin": "https://app.example",
         "Access-Control-Request-Method": "PATCH",
-        "Access-Control-Request-Headers": "If-Match,Idempotency-Key",
+        "Access-Control-Request-Headers": "If-Match,If-None-Match,Idempotency-Key,Last-Event-ID",
     }
     assert client.options("/tracks/1", headers=preflight).status_code == 200

@@ -17,6 +17,9 @@ QUERIES = [
     ("?album=A", ["Drei", "one"]),
     ("?tag=jazz", ["two"]),
     ("?tag=Rock&artist=alice.test", ["two", "one"]),
+    ("?tag=%20%20ROCK%20", ["two", "one"]),
+    ("?tag=Drum%20%20and%0Abass-", ["two"]),
+    ("?tag=-", []),
     ("?q=dre", ["Drei"]),
     ("?q=%00", []),
     ("?q=%25", []),
@@ -32,7 +35,7 @@ def titles(client, query="", person=None):
 @pytest.fixture(autouse=True)
 def tracks(client, alice, bob):
     upload(client, alice, seed=1, title="one", album="A", tags=["rock"])
-    upload(client, alice, seed=2, title="two", album="B", tags=["rock", "jazz"])
+    upload(client, alice, seed=2, title="two", album="B", tags=["rock", "jazz", " Drum  and\tBass -"])
     upload(client, alice, seed=3, title="secret", unlisted="true")
     upload(client, bob, seed=4, title="Drei", album="A")
 

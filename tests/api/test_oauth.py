@@ -231,7 +231,7 @@ def test_only_a_confidential_client_describes_itself(world, client):
 def test_an_admin_who_is_none_is_told_so_and_nobody_is_signed_in(client, door):
     door.error = NotAnAdminError()
     answer = client.get("/auth/login", params={"handle": "dora.test", "scope": "admin"})
-    assert refusal(answer) == (403, "scope_refused")
+    assert refusal(answer) == (403, "scope_required")
     assert seats(client) == []
 
 
@@ -242,6 +242,6 @@ def test_the_form_asks_again_for_what_was_asked_for(client):
     assert 'name="return_to" value="/ops/lanes?limit=2&amp;state=ready"' in page
     assert 'name="scope"' not in client.get("/auth/login", headers=HTML).text
     assert refusal(client.get("/auth/login", params={"handle": "d.test", "scope": "all"})) == (
-        422,
-        "unparsable",
+        400,
+        "invalid_field",
     )

@@ -11,6 +11,7 @@ from identity.errors import (
     AccountInactiveError,
     BadCredentialsError,
     IdentityUnreachableError,
+    NotAnAdminError,
     UnknownIdentityError,
     UnsafeAddressError,
 )
@@ -124,6 +125,7 @@ def test_both_parts_are_required(client, missing):
         (AccountInactiveError(), (403, "account_inactive")),
         (IdentityUnreachableError("secret host"), (503, "identity_unreachable")),
         (UnsafeAddressError("secret host"), (400, "unsafe_address")),
+        (NotAnAdminError(), (403, "scope_required")),
     ],
 )
 def test_a_sign_in_that_fails_says_why_and_sets_no_cookie(client, door, error, expected):

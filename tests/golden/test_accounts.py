@@ -8,7 +8,7 @@ import pytest
 from eventsourcing.utils import get_topic, resolve_topic
 
 from aggregates.account import Account
-from service.events_page import account_event_classes
+from aggregates.catalogue import account_event_classes
 from tests.dsl import ALICE
 from tests.golden.accounts import a_life, decoded, topics
 from tests.golden.tape import CODEC, EVENTS, stored

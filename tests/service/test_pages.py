@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from aggregates import catalogue
 from service import events_page, http_page
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -15,9 +16,9 @@ def test_the_page_of_events_is_the_one_that_the_classes_give() -> None:
 
 
 def test_the_page_of_events_names_every_event() -> None:
-    names = {event.__name__ for event in events_page.event_classes()}
+    names = {event.__name__ for event in catalogue.event_classes()}
     assert {"Created", "MetadataUpdated", "Undeleted", "TakenDown"} <= names
-    assert {"SignedIn", "Left"} <= {event.__name__ for event in events_page.account_event_classes()}
+    assert {"SignedIn", "Left"} <= {event.__name__ for event in catalogue.account_event_classes()}
 
 
 def test_the_page_of_routes_is_the_one_that_the_api_gives() -> None:

@@ -151,6 +151,16 @@ def test_the_first_frame_of_an_animation_is_taken() -> None:
     assert near(cover.convert("RGB").getpixel((5, 5)), (255, 0, 0))
 
 
+def test_of_several_pictures_in_one_jpeg_the_first_is_taken() -> None:
+    second = Image.new("RGB", (64, 48), "blue")
+    stereo = saved(opened(samples.jpeg()), "MPO", save_all=True, append_images=[second])
+    assert opened(stereo).format == "MPO"
+    prepared = read_artwork(stereo)
+    cover = opened(prepared.data)
+    assert (cover.format, cover.size, prepared.artwork.mime) == ("JPEG", (64, 48), "image/jpeg")
+    assert near(cover.getpixel((5, 5)), (0, 128, 128))
+
+
 def test_a_file_over_the_limit_is_refused_before_it_is_looked_at() -> None:
     with pytest.raises(TooLargeError) as caught:
         read_artwork(bytes(MAX_BYTES + 1))

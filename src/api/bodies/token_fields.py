@@ -37,7 +37,11 @@ def name_of(body: Body, usual: str) -> str:
 
 def scope_of(body: Body) -> Scope:
     """Read what it may do."""
-    value = body.text("scope") or Scope.WRITE.value
+    return checked_scope(body.text("scope") or Scope.WRITE.value)
+
+
+def checked_scope(value: str) -> Scope:
+    """Check that it is one of ours."""
     if value not in list(Scope):
         raise InvalidFieldError("scope", f"must be one of: {', '.join(Scope)}")
     return Scope(value)

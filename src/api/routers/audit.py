@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
+from aggregates.catalogue import account_event_classes, event_classes
+from aggregates.errors import InvalidFieldError
 from api.caller import Parts, SignedIn
 from api.documented import errors
 from api.history_body import ChangeBody
@@ -23,6 +25,8 @@ from projections.audit import AuditFilter, audit_page
 from projections.history import HistoryEntry
 
 router = APIRouter(tags=["history"])
+
+TYPES: Final = tuple(dict.fromkeys(each.__name__ for each in (*event_classes(), *account_event_classes())))
 
 
 class AuditQuery(BaseModel):
@@ -80,6 +84,8 @@ def read_audit(
     `since` is inclusive, `until` is not. As NDJSON it goes on to the first event, unless there is a limit.
     """
     did = audited_did(principal, wanted.did)
+    if wanted.type is not None and wanted.type not in TYPES:
+        raise InvalidFieldError("type", f"must be one of: {', '.join(TYPES)}")
     cursor, limit = cursor_of(wanted.cursor), limit_of(USUAL_PAGE if wanted.limit is None else wanted.limit)
     which = AuditFilter(did, wanted.actor, wanted.type, wanted.since, wanted.until)
     cursor = cursor if cursor is not None else _newest(parts, did)

@@ -57,9 +57,10 @@ def read_history(
     accept: Annotated[str, Header()] = "",
 ) -> Response:
     """Read who changed what, newest first. As NDJSON it goes on to the first event, unless there is a limit."""
-    after, limit = cursor_of(wanted.cursor), limit_of(USUAL_PAGE if wanted.limit is None else wanted.limit)
     with parts.database.read() as connection:
         require_insight(connection, principal, track_id)
+        after = cursor_of(wanted.cursor)
+        limit = limit_of(USUAL_PAGE if wanted.limit is None else wanted.limit)
         if NDJSON not in accept:
             page = read_page(connection, track_id, after, limit)
             return AsciiJsonResponse(page.model_dump(mode="json"))

@@ -1,6 +1,6 @@
 """Signing in with OAuth, and what authorization servers ask about this service."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, SecretStr
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
+from api.bodies.token_fields import checked_scope
 from api.browser import is_https, seat_first, set_session
 from api.caller import Parts
 from api.documented import errors
@@ -38,9 +39,10 @@ class LoginQuery(BaseModel):
 
     handle: str = ""
     return_to: str = HOME
-    scope: Literal["read", "write", "admin"] = Field(
+    scope: str = Field(
         default="write",
         description="what the session may do; `admin` is for ADMIN_DIDS, has to be asked for, and lasts 12 hours",
+        json_schema_extra={"enum": [scope.value for scope in Scope]},
     )
     page: bool = Field(
         default=False,
@@ -108,7 +110,7 @@ async def read_jwks(parts: Parts) -> dict[str, Any]:
 
 
 async def _started(request: Request, parts: Services, wanted: LoginQuery) -> Response:
-    door = _door(parts)
+    door, scope = _door(parts), checked_scope(wanted.scope)
     if not wanted.handle:
         if wants_page(request):
             asked = "With the handle of your account, wherever it lives."
@@ -116,9 +118,7 @@ async def _started(request: Request, parts: Services, wanted: LoginQuery) -> Res
         raise MissingPartError("handle")
     if len(wanted.handle) > LONGEST_TEXT:
         raise InvalidFieldError("handle", f"must have at most {LONGEST_TEXT} characters")
-    started = await door.start(
-        wanted.handle, return_to=_return_to(parts, wanted.return_to), scope=Scope(wanted.scope)
-    )
+    started = await door.start(wanted.handle, return_to=_return_to(parts, wanted.return_to), scope=scope)
     response = leading_page(started.url) if wanted.page else RedirectResponse(started.url, 303)
     response.set_cookie(
         _attempt_cookie(parts, started.state),
