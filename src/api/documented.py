@@ -4,6 +4,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from api.errors import codes_by_status
+
 
 class ErrorDetail(BaseModel):
     """`error` is for programs, `message` for people; some codes bring fields of their own."""
@@ -20,22 +22,7 @@ class ErrorBody(BaseModel):
     detail: ErrorDetail
 
 
-CODES: Final[dict[int, str]] = {
-    400: "invalid_field, invalid_media, gated_track, bad_state, already_has_record, sign_in_state, sign_in_refused",
-    401: "not_authenticated, session_expired, bad_credentials",
-    402: "support_required",
-    403: "not_owner, scope_required, cross_site, access_denied, scope_refused",
-    404: "track_not_found, not_found, version_not_found, media_not_found, not_signed_in, sign_in_unavailable",
-    409: "leaving, duplicate_audio, bytes_expired, in_progress, migration_needed, nothing_to_resolve",
-    408: "too_slow",
-    412: "version_mismatch",
-    413: "too_large",
-    415: "unsupported_media",
-    416: "range_not_satisfiable",
-    422: "unparsable, idempotency_mismatch",
-    429: "rate_limited",
-    503: "not_ready",
-}
+CODES: Final = {status: ", ".join(codes) for status, codes in codes_by_status().items()}
 TEXT: Final = {"type": "string"}
 LIST_TEXT: Final = {"type": "array", "items": TEXT}
 FILE: Final = {"type": "string", "format": "binary"}
@@ -53,12 +40,13 @@ _REPEATABLE: Final = (401, 403, 409, 413, 415, 422, 503)
 _COMMAND: Final = (*_REPEATABLE, 404, 412)
 
 
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Document these error statuses; what may be too large may be too slow."""
+def errors(*statuses: int, free: bool = False) -> dict[int | str, dict[str, Any]]:
+    """Document these error statuses; what may be too large may be too slow, and what is not `free` is counted."""
     too_slow = {408} if 413 in statuses else set()  # noqa: PLR2004
+    counted = set() if free else {429}
     return {
         status: {"model": ErrorBody, "description": CODES[status]}
-        for status in sorted({*statuses, 429} | too_slow)
+        for status in sorted({*statuses} | counted | too_slow)
     }
 
 

@@ -190,6 +190,15 @@ FRAMEWORK_CODES: Final = {
 }
 
 
+def codes_by_status() -> dict[int, list[str]]:
+    """Give all codes that there are, by their status."""
+    ours = [(reply.status, reply.code) for reply in REPLIES.values()]
+    found: dict[int, set[str]] = {}
+    for status, code in (*ours, *FRAMEWORK_CODES.items()):
+        found.setdefault(status, set()).add(code)
+    return {status: sorted(codes) for status, codes in sorted(found.items())}
+
+
 def reply_for(error: BaseException) -> Reply:
     """Find how an error is answered: by its class, else by the nearest one above it; a full database is told apart."""
     if isinstance(error, DBAPIError) and store.is_full(error):

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from api.app import create_app
 from api.bodies.limits import FIELDS_BYTES, HEADERS_BYTES, PATIENCE_SECONDS, SLOWEST, URL_BYTES
-from api.errors import INTERNAL, REPLIES
+from api.errors import codes_by_status
 from api.uploads_at_once import AT_ONCE
 from service.bootstrap import build
 from service.settings import Settings
@@ -18,13 +18,14 @@ HEAD: Final = """\
 # HTTP
 
 The service serves this as OpenAPI too: `/openapi.json`. Bodies may be JSON or multipart alike; an empty string clears a field, an
-absent one leaves it. Errors are `{{"detail": {{"error": code, "message": text, ...}}}}` everywhere.
+absent one leaves it. Errors are `{{"detail": {{"error": code, "message": text, ...}}}}` everywhere: `error` is for programs, `message` for people. Codes beyond those of
+the first design have their reasons in [ADR 17](adr/0017-error-codes.md).
 
 | header | meaning |
 |---|---|
 | `Authorization: Bearer TOKEN` | or the cookie that sign-in sets |
 | `If-Match: "VERSION"` | do it only on this version; else 412. A track's `ETag` is its version |
-| `Idempotency-Key: TEXT` | on POST, PATCH, PUT, DELETE: the same key and body get the first answer again for 24 hours |
+| `Idempotency-Key: TEXT` | on POST, PATCH, PUT, DELETE: the same key and body get the first answer again for 24 hours, while the first runs 409. It belongs to an account: signing in and out, and switching accounts, do not read it |
 | `Prefer: wait=N` | wait up to N seconds (0 to 30) for the record on the PDS; the answer shows how far it came |
 | `X-Request-Id: TEXT` | kept in every event that the request makes; given back, or made when absent |
 
@@ -36,7 +37,7 @@ absent one leaves it. Errors are `{{"detail": {{"error": code, "message": text, 
 |---|---|---|---|
 """
 LIMITS: Final = f"""\
-Any request may be refused for its measure: an address has at most {URL_BYTES // KIB} KiB (414), headers {HEADERS_BYTES // KIB} KiB (431),
+Any request may be refused for its method (405), and for its measure: an address has at most {URL_BYTES // KIB} KiB (414), headers {HEADERS_BYTES // KIB} KiB (431),
 fields {FIELDS_BYTES // KIB} KiB in all (413). A body that is silent for {PATIENCE_SECONDS:.0f} seconds, or comes with less than
 {SLOWEST // KIB} KiB a second on the whole, is given up (408). An account has at most {AT_ONCE} uploads under way (429)."""
 ERRORS_HEAD: Final = """
@@ -58,7 +59,7 @@ def page() -> str:
 def _routes(document: dict[str, Any]) -> Iterator[str]:
     for path, methods in document["paths"].items():
         for method, route in methods.items():
-            answers = ", ".join(sorted(status for status in route["responses"] if status < "500"))
+            answers = ", ".join(sorted(route["responses"]))
             does = " ".join(route.get("description", "").split())
             yield f"| {method.upper()} {path} | {_takes(route, document)} | {answers} | {does} |\n"
 
@@ -81,11 +82,8 @@ def _resolved(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any
 
 
 def _codes() -> Iterator[str]:
-    by_status: dict[int, set[str]] = {}
-    for reply in (*REPLIES.values(), INTERNAL):
-        by_status.setdefault(reply.status, set()).add(reply.code)
-    for status, codes in sorted(by_status.items()):
-        yield f"| {status} | {', '.join(f'`{code}`' for code in sorted(codes))} |\n"
+    for status, codes in codes_by_status().items():
+        yield f"| {status} | {', '.join(f'`{code}`' for code in codes)} |\n"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from aggregates import catalogue
+from api.errors import REPLIES
 from service import events_page, http_page
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -19,6 +20,26 @@ def test_the_page_of_events_names_every_event() -> None:
     names = {event.__name__ for event in catalogue.event_classes()}
     assert {"Created", "MetadataUpdated", "Undeleted", "TakenDown"} <= names
     assert {"SignedIn", "Left"} <= {event.__name__ for event in catalogue.account_event_classes()}
+
+
+def test_the_page_of_routes_names_every_code_and_every_status_of_a_route() -> None:
+    page = http_page.page()
+    for status, code in {(reply.status, reply.code) for reply in REPLIES.values()} | {
+        (405, "method_not_allowed")
+    }:
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| {status} | `")]
+        assert f"`{code}`" in row
+    rows = {
+        line.split(" | ")[0].removeprefix("| "): line.split(" | ")[2]
+        for line in page.splitlines()
+        if " /" in line[:10]
+    }
+    assert "503" in rows["PATCH /tracks/{track_id}"]
+    free = {row for row, statuses in rows.items() if "429" not in statuses}
+    assert free == {
+        "GET /audio/{cid}.{extension}", "GET /artwork/{cid}", "GET /healthz", "GET /readyz", "GET /metrics",
+        "GET /oauth-client-metadata.json", "GET /jwks.json",
+    }  # fmt: skip
 
 
 def test_the_page_of_routes_is_the_one_that_the_api_gives() -> None:

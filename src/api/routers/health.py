@@ -17,7 +17,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses=errors(503))
+@router.get("/readyz", responses=errors(503, free=True))
 def readyz(parts: Parts) -> dict[str, str]:
     """Say that the database and the media store are there, and of this version what is made from the log.
 

@@ -34,7 +34,7 @@ CID: Final = re.compile(r"[a-z2-7]{1,80}")
 @router.head("/audio/{cid}.{extension}", include_in_schema=False)
 @router.get(
     "/audio/{cid}.{extension}",
-    responses=errors(401, 402, 404, 416, 422, 503),
+    responses=errors(401, 402, 404, 416, 422, 503, free=True),
     response_class=Response,
 )
 async def audio(request: Request, cid: str, extension: str, caller: Anybody, parts: Parts) -> Response:
@@ -48,7 +48,7 @@ async def audio(request: Request, cid: str, extension: str, caller: Anybody, par
 
 
 @router.head("/artwork/{cid}", include_in_schema=False)
-@router.get("/artwork/{cid}", responses=errors(404, 416, 422, 503), response_class=Response)
+@router.get("/artwork/{cid}", responses=errors(404, 416, 422, 503, free=True), response_class=Response)
 async def artwork(request: Request, cid: str, caller: Anybody, parts: Parts) -> Response:
     """See a cover or a thumbnail; covers are never gated. That of a track that was taken down is for admins alone."""
     views = await run_in_threadpool(_naming, parts, cid, caller)

@@ -97,13 +97,13 @@ async def callback(request: Request, parts: Parts, query: Annotated[CallbackQuer
     return response
 
 
-@router.get(METADATA_PATH, responses=errors(404))
+@router.get(METADATA_PATH, responses=errors(404, free=True))
 async def read_client_metadata(parts: Parts) -> dict[str, Any]:
     """Tell authorization servers who this client is; its address is the client's ID."""
     return _confidential(parts).metadata()
 
 
-@router.get(JWKS_PATH, responses=errors(404))
+@router.get(JWKS_PATH, responses=errors(404, free=True))
 async def read_jwks(parts: Parts) -> dict[str, Any]:
     """Give the public keys that this client signs with."""
     return _confidential(parts).jwks()
