@@ -53,7 +53,7 @@ class Services:
     schema: Callable[[], str]
     """Says which schema the database has, for exports."""
     not_ready_because: Callable[[], str | None]
-    """Says why the service cannot work now: the database, its schema, a projection. None when it can."""
+    """Says why the service cannot work now: the database, its schema, a projection, the wrong store. None when it can."""
     disconnect: Callable[[str, Envelope], Awaitable[bool]]
     """Ends an account's session at its PDS, and says whether the PDS confirmed it."""
     wake: Callable[[], None]
@@ -62,6 +62,8 @@ class Services:
     """Counts what owners decide on records that others have changed."""
     silent_because: Callable[[], str | None] = lambda: None
     """Says why nothing may be sent to any PDS; None when it may."""
+    media_away_because: Callable[[], str | None] = lambda: None
+    """Says why no bytes are given or taken now; None when they are."""
     metrics: Callable[[], bytes] | None = None
     """None where everybody could read them."""
     publisher: Publisher | None = None

@@ -37,6 +37,7 @@ from service.adapters import AudioOfStorage, DirectoryOfIdentity, SessionsOfIden
 from service.adopting import adoption_worker
 from service.following import follower_of
 from service.job_lease import JobLeases
+from service.media_watch import MediaWatch
 from service.metrics import Metrics
 from service.migrate import newest
 from service.people import People, client_of_people, guarded_client, people
@@ -222,7 +223,7 @@ def _services(
     wake: Callable[[], None],
     metrics: Metrics,
 ) -> Services:
-    database = log.database
+    database, store = log.database, MediaWatch(media, settings.media)
     return Services(
         database=database,
         log=log,
@@ -242,7 +243,8 @@ def _services(
         old_collection=settings.old_collection,
         max_upload_bytes=settings.max_upload_bytes,
         schema=newest,
-        not_ready_because=lambda: why_not_ready(log, settings.folders),
+        not_ready_because=lambda: why_not_ready(log, settings.folders, store),
+        media_away_because=store.away,
         silent_because=lambda: why_silent(log),
         wake=wake,
         resolved=metrics.resolved,

@@ -10,7 +10,6 @@ from typing import Final
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.bootstrap import Application
-from service.readiness import why_not_ready
 from service.settings import SettingsError
 
 TEXT: Final = "text/plain; charset=utf-8"
@@ -42,11 +41,7 @@ def monitored(application: Application, is_working: Callable[[], bool]) -> Gener
 
 def _handler(application: Application, is_working: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
     def ready() -> Answer:
-        reason = (
-            "the relay has failed"
-            if not is_working()
-            else why_not_ready(application.log, application.settings.folders)
-        )
+        reason = "the relay has failed" if not is_working() else application.services.not_ready_because()
         if reason is not None:
             return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, f"{reason}\n".encode()
         return HTTPStatus.OK, TEXT, b"ready\n"

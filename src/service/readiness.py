@@ -12,6 +12,7 @@ from eventstore.incarnation import restored_because
 from eventstore.projection import Projection
 from eventstore.schema import projection_state
 from eventstore.unit_of_work import EventLog
+from service.media_watch import MediaWatch
 from service.migrate import OutdatedSchemaError, require_schema
 from storage import room
 from storage.errors import StoreUnavailableError
@@ -34,13 +35,15 @@ def require_ready(log: EventLog) -> None:
         raise OutdatedProjectionError(projection.name)
 
 
-def why_not_ready(log: EventLog, folders: Sequence[Path] = ()) -> str | None:
-    """Say what is wrong, for whoever asks now and then: of the database, or of the disks that these folders lie on."""
+def why_not_ready(log: EventLog, folders: Sequence[Path] = (), store: MediaWatch | None = None) -> str | None:
+    """Say what is wrong, for whoever asks now and then: of the database, the disks that these folders lie on, the store."""
     try:
         require_ready(log)
         for folder in folders:
             if free_bytes(folder) < room.LEAST_FREE:
                 return f"the disk of {folder} is full: make room"
+        if store is not None:
+            return store.lost()
     except (OutdatedSchemaError, EventStoreError) as error:
         return str(error)
     except (DBAPIError, PoolTimeoutError):

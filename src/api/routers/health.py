@@ -19,14 +19,14 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", responses=errors(503, free=True))
 def readyz(parts: Parts) -> dict[str, str]:
-    """Say that the database and the media store are there, and of this version what is made from the log.
+    """Say that the database is there, that the media store is the one that it names bytes of, and that what is made from the log is of this version.
 
-    `relay` says why nothing is sent, while nothing is.
+    Ready all the same: `media` says why a store that does not answer gives no bytes, `relay` why nothing is sent.
     """
     if (reason := parts.not_ready_because()) is not None:
         raise NotReadyError(reason)
-    silent = parts.silent_because()
-    return {"status": "ready"} if silent is None else {"status": "ready", "relay": silent}
+    reasons = {"media": parts.media_away_because(), "relay": parts.silent_because()}
+    return {"status": "ready"} | {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 @monitoring.get("/metrics", response_class=PlainTextResponse)

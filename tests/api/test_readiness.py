@@ -1,0 +1,68 @@
+"""Readiness and the media store: a wrong one must take nothing, one that is away keeps nobody from the rest."""
+
+import time
+
+import pytest
+
+from service.media_watch import MediaWatch
+from storage.media import Media
+from storage.store import open_store
+from tests.api.world import refusal, upload
+
+
+@pytest.fixture
+def client(world, monkeypatch):
+    monkeypatch.setattr("service.media_watch.FRESH_SECONDS", 0)
+    return world.serve(not_ready_because=world.made.services.not_ready_because)
+
+
+def test_a_media_disk_that_is_not_mounted_is_noticed_once_bytes_should_be_there(world, client, alice):
+    folder = world.made.media.store.root
+    assert client.get("/readyz").json() == {"status": "ready"}
+    upload(client, alice)
+    assert client.get("/readyz").json() == {"status": "ready"}
+    elsewhere = folder.rename(folder.with_name("unmounted"))
+    for _ in ("missing", "empty"):
+        answer = client.get("/readyz")
+        assert refusal(answer) == (503, "not_ready")
+        assert world.made.settings.media in answer.json()["detail"]["message"]
+        folder.mkdir(exist_ok=True)
+    folder.rmdir()
+    elsewhere.rename(folder)
+    assert client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_one_copy_that_is_lost_is_no_lost_store(world, client, alice):
+    upload(client, alice, seed=1)
+    upload(client, alice, seed=2)
+    store = world.made.media.store
+    store.delete(next(store.stored()).key)
+    assert client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_a_store_that_does_not_answer_is_told_and_keeps_nobody_from_the_rest(
+    world, client, alice, monkeypatch
+):
+    """Nobody listens at this port."""
+    track = upload(client, alice)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    nowhere = open_store("s3:bucket", world.made.settings.data, "http://127.0.0.1:1")
+    watch = MediaWatch(Media(world.database, nowhere), "s3:bucket")
+    client = world.serve(not_ready_because=watch.lost, media_away_because=watch.away)
+    began = time.monotonic()
+    answer = client.get("/readyz")
+    assert time.monotonic() - began < 10
+    assert answer.status_code == 200
+    assert answer.json()["media"].startswith("the media store s3:bucket is away")
+    edited = client.patch(f"/tracks/{track['id']}", json={"title": "x"}, headers=alice.headers)
+    assert edited.status_code == 200
+
+
+def test_a_look_is_not_made_anew_for_each_who_asks(world, alice):
+    client = world.serve(not_ready_because=world.made.services.not_ready_because)
+    upload(client, alice)
+    folder = world.made.media.store.root
+    assert client.get("/readyz").status_code == 200
+    folder.rename(folder.with_name("unmounted"))
+    assert client.get("/readyz").status_code == 200
