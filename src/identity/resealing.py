@@ -22,14 +22,20 @@ class Resealed:
     lost: int
 
 
-def reseal(database: Database, seal: Seal, *, progress: Callable[[int, int], None] | None = None) -> Resealed:
-    """Seal each login with the newest key; a login that is renewed meanwhile is as it is then."""
+def reseal(
+    database: Database,
+    seal: Seal,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    dry_run: bool = False,
+) -> Resealed:
+    """Seal each login with the newest key, or only count; a login that is renewed meanwhile is as it is then."""
     rows = _logins(database)
     resealed = lost = 0
     for number, row in enumerate(rows, start=1):
         if not seal.is_current(row.sealed):
             try:
-                resealed += _reseal(database, seal, row)
+                resealed += _reseal(database, seal, row, dry_run=dry_run)
             except SealBrokenError:
                 lost += 1
         if progress is not None:
@@ -52,9 +58,11 @@ def _logins(database: Database) -> Sequence[Row[str, int, bytes]]:
         ).all()
 
 
-def _reseal(database: Database, seal: Seal, row: Row[str, int, bytes]) -> int:
+def _reseal(database: Database, seal: Seal, row: Row[str, int, bytes], *, dry_run: bool) -> int:
     did, generation, sealed = row
     opened = seal.open(sealed, purpose=PURPOSE, did=did)
+    if dry_run:
+        return 1
     with database.write() as connection:
         done = connection.execute(
             update(pds_session)

@@ -8,7 +8,7 @@ from identity.resealing import reseal as reseal_logins
 from identity.seal import Seal
 from service.cli_log import the_log
 from service.migrate import require_schema
-from service.output import as_json, bar, say_json
+from service.output import as_json, bar, dry_run, say_json
 from service.secret_keys import new_oauth_keys, secret_keys
 from service.settings import load
 
@@ -36,16 +36,18 @@ def oauth_key(in_use: bool) -> None:
 
 
 @click.command()
+@dry_run
 @as_json
-def reseal(as_json: bool) -> None:
+def reseal(*, dry_run: bool, as_json: bool) -> None:
     """Seal every login with the first of SECRET_KEYS, so that the others can be taken away."""
     seal = Seal(secret_keys(load()))
     with the_log() as log, bar("sealing") as progress:
         require_schema(log.database)
-        done = reseal_logins(log.database, seal, progress=progress)
+        done = reseal_logins(log.database, seal, progress=progress, dry_run=dry_run)
     if as_json:
-        say_json(vars(done))
+        say_json({**vars(done), "written": not dry_run})
     else:
-        click.echo(f"{done.logins} logins: {done.resealed} sealed anew, {done.lost} that no key opens")
+        anew = "would be sealed anew" if dry_run else "sealed anew"
+        click.echo(f"{done.logins} logins: {done.resealed} {anew}, {done.lost} that no key opens")
     if done.lost:
         raise SystemExit(1)

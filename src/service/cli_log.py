@@ -73,9 +73,26 @@ def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:
         click.echo("nothing differed")
 
 
-@click.group()
-def verify() -> None:
-    """Compare what was made from the log with the log. Exit code 3 when something differs."""
+@click.group(invoke_without_command=True)
+@as_json
+@click.pass_context
+def verify(ctx: click.Context, *, as_json: bool) -> None:
+    """Compare what was made from the log with the log, all of it or one part. Exit code 3 when something differs."""
+    if ctx.invoked_subcommand is not None:
+        if as_json:
+            raise click.UsageError("--json comes after the name of the part")
+        return
+    codes = [_code_of(ctx, part, as_json=as_json) for part in verify.commands.values()]
+    if any(codes):
+        raise SystemExit(DRIFT if DRIFT in codes else max(codes))
+
+
+def _code_of(ctx: click.Context, part: click.Command, *, as_json: bool) -> int:
+    try:
+        ctx.invoke(part, as_json=as_json)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
 
 
 @verify.command("projections")

@@ -50,7 +50,8 @@ def apply(did: str | None, *, max_deletes: int, dry_run: bool, as_json: bool) ->
     else:
         counts = ", ".join(f"{count} to {repair.value}" for repair, count in sorted(done.items()))
         click.echo(f"{counts or 'nothing to do'}; the relay sees to it")
-    _exit(found)
+    if _warn(found):
+        raise SystemExit(UNREAD)
 
 
 def _say(planned: Plan, found: Sequence[Verified], *, as_json: bool) -> None:
@@ -58,15 +59,16 @@ def _say(planned: Plan, found: Sequence[Verified], *, as_json: bool) -> None:
         say_json(_as_json(planned))
     else:
         _show(planned)
-    _exit(found)
+    if unread := _warn(found):
+        click.echo(f"the plan is without {unread} repos: plan again once they can be read", err=True)
 
 
-def _exit(found: Sequence[Verified]) -> None:
+def _warn(found: Sequence[Verified]) -> int:
+    """Say on stderr which repos could not be read, and give how many."""
     unread = [each for each in found if each.problem is not None]
     for each in unread:
         click.echo(f"not read: {each.repo.did} at {each.repo.host}: {each.problem}", err=True)
-    if unread:
-        raise SystemExit(UNREAD)
+    return len(unread)
 
 
 def _show(planned: Plan) -> None:

@@ -4,6 +4,7 @@ import errno
 import json
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final
 
 import click
@@ -58,8 +59,12 @@ class Commands(click.Group):
 
 
 def say_json(value: Any) -> None:
-    """Write one JSON line."""
-    click.echo(json.dumps(value, default=str, ensure_ascii=False))
+    """Write one JSON line, with times as HTTP writes them."""
+    click.echo(json.dumps(value, default=_as_text, ensure_ascii=False))
+
+
+def _as_text(value: object) -> str:
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
 
 
 @contextmanager

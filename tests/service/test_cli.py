@@ -1,6 +1,7 @@
 """What an operator types, what is answered, and with which exit code."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,20 @@ def test_verify_names_what_differs_and_exits_with_3(on_tape: Type, tape: Applica
     assert result.exit_code == 3
     found = {each["table"]: each["kind"] for each in json.loads(result.output)["differences"]}
     assert found == {"tracks": "changed", "history": "missing"}
+
+
+def test_verify_without_a_part_verifies_all_of_them(on_tape: Type, tape: Application) -> None:
+    for path in (tape.settings.data / "media").rglob("bafk*"):
+        path.unlink()
+    result = on_tape("verify", "--json")
+    parts = [next(iter(json.loads(line))) for line in result.stdout.splitlines()]
+    assert (result.exit_code, parts) == (3, ["differences", "repos", "findings"])
+    assert on_tape("verify", "--json", "projections").exit_code == 2
+
+
+def test_times_for_machines_are_written_as_http_writes_them(on_tape: Type) -> None:
+    row = json.loads(on_tape("history", "1", "--json").output.splitlines()[0])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", row["at"])
 
 
 def test_rebuild_corrects_what_differs(on_tape: Type, tape: Application) -> None:

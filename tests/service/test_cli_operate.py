@@ -89,6 +89,21 @@ def test_an_account_that_nobody_knows_is_not_said_to_agree(typed: Type, command:
     assert result.stderr.startswith("Error: nothing is known of 'did:plc:nobody': ")
 
 
+def test_a_plan_that_is_without_a_repo_says_so_and_succeeds(
+    typed: Type, tape: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody_listens = "http://127.0.0.1:1"
+    monkeypatch.setenv(f"{PREFIX}DEV_ORIGINS", nobody_listens)
+    with tape.database.write() as connection:
+        connection.execute(update(mirror_lane).values(host=nobody_listens))
+    for command in (("plan",), ("apply", "--dry-run")):
+        result = typed(*command)
+        assert result.exit_code == 0
+        assert f"not read: {ALICE} at {nobody_listens}: " in result.stderr
+        assert "the plan is without 1 repos: plan again once they can be read\n" in result.stderr
+    assert typed("apply").exit_code == 1
+
+
 @pytest.mark.parametrize("command", ["pause", "resume"])
 @pytest.mark.parametrize("name", ["did:plc:nobody", "nowhere.example.com"])
 def test_what_nobody_knows_is_an_error(typed: Type, tape: Application, command: str, name: str) -> None:

@@ -63,13 +63,17 @@ def statuses(client: TestClient, made: Application) -> list[int]:
     return [client.portal.call(use, made, did) for did in DIDS]
 
 
-def resealed(settings: Settings, monkeypatch: pytest.MonkeyPatch, *keys: str) -> tuple[int, dict[str, int]]:
+def resealed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, *keys: str, dry_run: bool = False
+) -> tuple[int, dict[str, int]]:
     """Type `mastertape reseal --json`."""
     monkeypatch.setenv(f"{PREFIX}DATA", str(settings.data))
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", settings.database_url)
     monkeypatch.setenv(f"{PREFIX}SECRET_KEYS", ",".join(keys))
-    done = CliRunner().invoke(main, ["reseal", "--json"])
-    return done.exit_code, json.loads(done.stdout)
+    done = CliRunner().invoke(main, ["reseal", "--json", *(["--dry-run"] if dry_run else [])])
+    report = json.loads(done.stdout)
+    assert report.pop("written") is not dry_run
+    return done.exit_code, report
 
 
 def test_the_key_that_seals_is_changed_and_nobody_signs_in_again(
@@ -85,6 +89,9 @@ def test_the_key_that_seals_is_changed_and_nobody_signs_in_again(
         assert statuses(client, made) == [200, 200]
         pds.tokens.expire(DIDS[0])
         assert statuses(client, made) == [200, 200]  # a login that is renewed is sealed anew by itself
+    for _ in range(2):
+        counted = resealed(settings, monkeypatch, NEW, OLD, dry_run=True)
+        assert counted == (0, {"logins": 2, "resealed": 1, "lost": 0})
     assert resealed(settings, monkeypatch, NEW, OLD) == (0, {"logins": 2, "resealed": 1, "lost": 0})  # 2
     assert resealed(settings, monkeypatch, NEW, OLD) == (0, {"logins": 2, "resealed": 0, "lost": 0})
     with served(settings, NEW) as (client, made):  # 3: the old one is gone
