@@ -1,6 +1,7 @@
 """From exception to answer, in one table. Every error of ours that can reach HTTP stands in it by name."""
 
 import logging
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -190,6 +191,16 @@ FRAMEWORK_CODES: Final = {
 }
 
 
+RULES: Final = frozenset({"string_pattern_mismatch", "string_too_long"})
+"""What pydantic calls a value that can be read, and that a rule of ours refuses."""
+SHOULD: Final = re.compile(r"^\w+ should")
+
+
+def rule_of(message: str) -> str:
+    """Say pydantic's message as we say limits."""
+    return SHOULD.sub("must", message)
+
+
 def codes_by_status() -> dict[int, list[str]]:
     """Give all codes that there are, by their status."""
     ours = [(reply.status, reply.code) for reply in REPLIES.values()]
@@ -265,6 +276,8 @@ async def _unparsable(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it alone
     first = error.errors()[0]
     field = str(first["loc"][-1])
+    if first["type"] in RULES:
+        return response_to(track.InvalidFieldError(field, rule_of(first["msg"])))
     return error_response(422, "unparsable", f"{field}: {first['msg']}. Nothing was changed.", field=field)
 
 

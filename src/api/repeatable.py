@@ -59,7 +59,7 @@ class RepeatableRequest:
     ) -> Response:
         """Do it, unless it was done before; whoever is given a kept answer neither waits nor has more done."""
         async with running(self._parts.database, self._key) as run:
-            stored = await run_in_threadpool(self._stored)
+            stored = await run_in_threadpool(self._stored, run.key) if run is not None else None
             async with received(self._request, self._parts.staging, {}) as body:
                 if stored is not None:
                     return response_of(stored.to(body.digest))
@@ -71,11 +71,9 @@ class RepeatableRequest:
         response.background = afterwards
         return response
 
-    def _stored(self) -> StoredAnswer | None:
-        if self._key is None:
-            return None
+    def _stored(self, key: RequestKey) -> StoredAnswer | None:
         with self._parts.database.read() as connection:
-            return self._key.stored(connection, self._parts.database.now(connection))
+            return key.stored(connection, self._parts.database.now(connection))
 
     def _keep(self, run: Run, digest: str, answer: Answer) -> None:
         """Keep the answer to what has been done, in whatever units; without it, a repeated request does it again."""

@@ -93,5 +93,7 @@ def test_from_nothing_every_field_has_come(client, alice, track):
 def test_a_diff_that_cannot_be_is_refused(client, alice, bob, track):
     assert refusal(diff(client, alice, track, **{"from": 9})) == (404, "version_not_found")
     assert refusal(diff(client, alice, track, to=1)) == (422, "unparsable")
-    assert refusal(diff(client, alice, track, **{"from": -1})) == (422, "unparsable")
+    assert refusal(diff(client, alice, track, **{"from": -1})) == (400, "invalid_field")
+    assert refusal(diff(client, alice, track, **{"from": 1, "to": -1})) == (400, "invalid_field")
+    assert refusal(diff(client, bob, track, **{"from": -1})) == (403, "not_owner")
     assert refusal(diff(client, bob, track, **{"from": 1})) == (403, "not_owner")

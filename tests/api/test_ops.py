@@ -143,9 +143,16 @@ def test_an_action_may_come_as_a_form_and_as_nothing_unknown(client, admin):
         assert refusal(refused) == (422, "unparsable")
 
 
-@pytest.mark.parametrize("wanted", [{"cursor": "\0"}, {"state": "\0"}, {"host": "\0"}, {"limit": "x"}])
+@pytest.mark.parametrize("wanted", [{"cursor": "\0"}, {"state": "\0"}, {"host": "\0"}, {"host": "x" * 2049}])
 def test_what_no_database_could_look_for_is_refused(client, admin, wanted):
     answer = client.get("/ops/lanes", params=wanted, headers=admin.headers)
+    assert refusal(answer) == (400, "invalid_field")
+    assert [answer.json()["detail"]["field"]] == list(wanted)
+    assert answer.json()["detail"]["limit"].startswith("must ")
+
+
+def test_what_is_no_number_cannot_be_parsed(client, admin):
+    answer = client.get("/ops/lanes", params={"limit": "x"}, headers=admin.headers)
     assert refusal(answer) == (422, "unparsable")
 
 

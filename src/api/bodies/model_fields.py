@@ -1,16 +1,15 @@
 """From the fields of a request to a model that says which there are, by the rules of every body."""
 
-import re
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from aggregates.errors import InvalidFieldError
 from api.bodies.body import Body
+from api.errors import rule_of
 from api.refusals import MissingPartError
 
 M = TypeVar("M", bound=BaseModel)
-SHOULD: Final = re.compile(r"^\w+ should")
 
 
 def fields_as(model: type[M], body: Body) -> M:
@@ -30,4 +29,4 @@ def fields_as(model: type[M], body: Body) -> M:
         raise MissingPartError(field)
     if first["type"] == "extra_forbidden":
         raise InvalidFieldError(field, f"is not known here; there are {', '.join(known)}")
-    raise InvalidFieldError(field, SHOULD.sub("must", first["msg"]))
+    raise InvalidFieldError(field, rule_of(first["msg"]))

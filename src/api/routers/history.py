@@ -1,11 +1,12 @@
 """The history of a track, for its owner and admins."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from aggregates.errors import InvalidFieldError
 from api.as_of import changes_between
 from api.caller import Parts, SignedIn
 from api.documented import errors
@@ -18,6 +19,7 @@ from api.track_path import TrackId
 router = APIRouter(tags=["history"])
 
 NDJSON: Final = "application/x-ndjson"
+NOT_NEGATIVE: Final[dict[str, Any]] = {"minimum": 0}
 
 
 class DiffQuery(BaseModel):
@@ -25,8 +27,8 @@ class DiffQuery(BaseModel):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    from_: int = Field(alias="from", ge=0)
-    to: int | None = Field(default=None, ge=0)
+    from_: int = Field(alias="from", json_schema_extra=NOT_NEGATIVE)
+    to: int | None = Field(default=None, json_schema_extra=NOT_NEGATIVE)
 
 
 class DiffBody(BaseModel):
@@ -68,7 +70,9 @@ def read_history(
     return StreamingResponse(rows, media_type=NDJSON)
 
 
-@router.get("/tracks/{track_id}/diff", response_model=DiffBody, responses=errors(401, 403, 404, 422, 503))
+@router.get(
+    "/tracks/{track_id}/diff", response_model=DiffBody, responses=errors(400, 401, 403, 404, 422, 503)
+)
 def read_diff(
     track_id: TrackId, principal: SignedIn, parts: Parts, wanted: Annotated[DiffQuery, Query()]
 ) -> Response:
@@ -76,6 +80,9 @@ def read_diff(
     with parts.database.read() as connection:
         newest = require_insight(connection, principal, track_id).version
         to = newest if wanted.to is None else wanted.to
+        for name, version in (("from", wanted.from_), ("to", to)):
+            if version < 0:
+                raise InvalidFieldError(name, "must be 0 or more")
         changes = changes_between(parts.log, connection, track_id, wanted.from_, to)
     body = DiffBody(
         from_version=wanted.from_, to_version=to, changes=[ChangeBody(**each) for each in changes]
