@@ -19,7 +19,7 @@ HEAD: Final = """\
 
 The service serves this as OpenAPI too: `/openapi.json`. Bodies may be JSON or multipart alike; an empty string clears a field, an
 absent one leaves it. Errors are `{{"detail": {{"error": code, "message": text, ...}}}}` everywhere: `error` is for programs, `message` for people. Codes beyond those of
-the first design have their reasons in [ADR 17](adr/0017-error-codes.md).
+the first design have their reasons in [ADR 19](adr/0019-error-codes.md).
 
 | header | meaning |
 |---|---|
