@@ -83,9 +83,8 @@ def test_of_a_request_that_was_refused_nothing_stays_in_memory(client, admin, tr
 
 
 def test_nobody_is_read_before_they_are_known(client, track):
-    """The framework reads a body before it asks who sends it: no more than the limit."""
     answer = send(client, "POST /ops/lanes", track, JSON, content=endless())
-    assert refusal(answer) == (413, "too_large")
+    assert refusal(answer) == (401, "not_authenticated")
 
 
 @pytest.mark.parametrize(
@@ -107,8 +106,6 @@ def test_nobody_is_read_before_they_are_known(client, track):
 )
 def test_what_could_be_read_in_two_ways_or_is_out_of_measure_is_not_read(client, admin, track, content, kind):
     for route in BODIES[:2] + BODIES[3:4]:
-        if kind != "application/json" and "/ops/" in route:
-            continue
         answer = send(client, route, track, {**admin.headers, "Content-Type": kind}, content=content)
         assert refusal(answer) == (422, "unparsable")
 
