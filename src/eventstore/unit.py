@@ -94,7 +94,7 @@ class Unit:
             try:
                 callback()
             except Exception:
-                logger.exception("a callback after the commit failed")
+                logger.exception("after_commit_callback_failed")
 
     def _append(self, aggregate: Aggregate) -> list[Change]:
         events = list(aggregate.collect_events())
