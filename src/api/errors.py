@@ -36,7 +36,7 @@ class Reply:
 
 
 INTERNAL: Final = Reply(
-    500, "internal", message="Something broke here. It is written down under this request's X-Request-Id."
+    500, "internal", message="Internal error. It has been logged; report it with the X-Request-Id of this response."
 )
 NOT_READY: Final = Reply(
     503,
@@ -132,7 +132,9 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     identity.ConsentDeniedError: Reply(403, "access_denied"),
     identity.ScopeRefusedError: Reply(403, "scope_refused", kept="Nobody was signed in."),
     identity.NotAnAdminError: Reply(403, "scope_refused"),
-    identity.AccountInactiveError: Reply(403, "account_inactive"),
+    identity.AccountInactiveError: Reply(
+        403, "account_inactive", kept="Nobody was signed in. Reactivate the account at its PDS first."
+    ),
     identity.IdentityUnreachableError: Reply(503, "identity_unreachable", message=_LATER, retry_after=5),
     identity.UnsafeAddressError: Reply(
         400,

@@ -13,7 +13,7 @@ class NotAuthenticatedError(ApiError):
 
 
 class ScopeRequiredError(ApiError):
-    """The token may only read. Use one with more scope."""
+    """The token's scope does not include what the route needs."""
 
     def __init__(self, scope: str) -> None:
         super().__init__(
@@ -188,11 +188,11 @@ class InProgressError(ApiError):
 
 
 class SupportRequiredError(ApiError):
-    """The track is for the artist's supporters."""
+    """Only the artist's supporters may play this track. Support the artist, or sign in with an account that does."""
 
 
 class SupportersUnreachableError(ApiError):
-    """Whoever knows the artist's supporters does not answer. Try again in a moment."""
+    """The service that knows the artist's supporters does not answer. Try again in a moment."""
 
 
 class NotReadyError(ApiError):

@@ -71,7 +71,7 @@ class AddressPolicy:
         if self.allows_origin(url):
             return
         if scheme != "https":
-            raise UnsafeAddressError("only https addresses are asked")
+            raise UnsafeAddressError("only https URLs are allowed")
         address = literal_address(host)
         if address is not None:
             if not is_public(address):
@@ -173,7 +173,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
 
     async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
         """Never: there is no public one."""
-        raise UnsafeAddressError("unix sockets are not asked")
+        raise UnsafeAddressError("unix sockets are not allowed")
 
     async def sleep(self, seconds: float) -> None:
         """Wait between httpcore's own connection attempts."""

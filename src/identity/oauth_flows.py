@@ -165,7 +165,7 @@ def _our_names() -> Generator[None]:
     except OAuthError as error:
         raise _renamed(error) from None
     except SAYS_NO_SENSE as error:
-        raise IdentityUnreachableError(f"an answer without sense: {type(error).__name__}") from None
+        raise IdentityUnreachableError(f"malformed response: {type(error).__name__}") from None
 
 
 def _renamed(error: OAuthError) -> Exception:

@@ -100,5 +100,5 @@ def _our_names(did: str, call: str) -> Generator[None]:
         raise SessionUnavailableError(did, f"{call} failed: {type(error).__name__}", cause=error) from error
     except SAYS_NO_SENSE as error:
         raise SessionUnavailableError(
-            did, f"{call}: an answer without sense ({type(error).__name__})"
+            did, f"{call}: malformed response ({type(error).__name__})"
         ) from None

@@ -51,7 +51,7 @@ class RepoReads:
             for entry in _list_in(page, "records"):
                 rkey, remote = _record(entry)
                 if rkey <= last:
-                    raise _unreadable(f"the keys do not rise at {rkey}")
+                    raise _unreadable(f"record keys are not in ascending order at {rkey}")
                 last = rkey
                 yield rkey, remote
 

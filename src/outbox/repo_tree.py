@@ -20,12 +20,12 @@ def entries(blocks: Blocks, root: bytes) -> Iterator[tuple[str, bytes]]:
     last = b""
     for key, cid in _walk(blocks, root, None):
         if key <= last:
-            raise UnprovenError("the keys do not rise")
+            raise UnprovenError("MST keys are not in ascending order")
         last = key
         try:
             yield key.decode("ascii"), cid
         except UnicodeDecodeError:
-            raise UnprovenError("a key is no path") from None
+            raise UnprovenError("an MST key is not an ASCII path") from None
 
 
 def layer_of(key: bytes) -> int:
@@ -42,7 +42,7 @@ def _walk(blocks: Blocks, cid: bytes, layer: int | None) -> Iterator[tuple[bytes
             return  # a repo without records
         layer = layer_of(keys[0].key) if keys else -1
     if layer < 0 or (left is None and not keys) or any(layer_of(each.key) != layer for each in keys):
-        raise UnprovenError("a node is not in its layer")
+        raise UnprovenError("an MST node is in the wrong layer")
     if left is not None:
         yield from _walk(blocks, left, layer - 1)
     for each in keys:
@@ -66,7 +66,7 @@ def _parts(node: dict[str, Any]) -> tuple[bytes | None, list[_Key]]:
             for each in found:
                 keys.append(_key(each, keys[-1].key if keys else b""))
             return left, keys
-    raise UnprovenError("a node is no node")
+    raise UnprovenError("malformed MST node")
 
 
 def _key(entry: Any, last: bytes) -> _Key:
@@ -75,4 +75,4 @@ def _key(entry: Any, last: bytes) -> _Key:
             key = last[:shared] + rest
             if 0 <= shared <= len(last) and 0 < len(key) <= MAX_KEY:
                 return _Key(key, value, right)
-    raise UnprovenError("an entry of a node is none")
+    raise UnprovenError("malformed MST entry")

@@ -36,12 +36,12 @@ class Fetcher:
             staged = await self.staged(str(address), limit)
         except FetchRefusedError as error:
             if error.status == TOO_MANY:
-                raise PdsBusyError("the PDS has been asked for too much") from None
+                raise PdsBusyError("the PDS answered 429: too many requests") from None
             if error.status is not None and error.status >= SERVER_ERROR:
                 raise PdsTroubleError(f"the PDS answered {error.status}") from None
-            raise BytesUnavailableError("blob_missing", f"of the blob the PDS says: {error}") from None
+            raise BytesUnavailableError("blob_missing", f"the PDS did not return the blob: {error}") from None
         except (httpx.HTTPError, TimeoutError) as error:
-            raise PdsTroubleError(f"the PDS did not give the blob: {named(error)}") from None
+            raise PdsTroubleError(f"fetching the blob from the PDS failed: {named(error)}") from None
         if staged.cid != cid:
             staged.close()
             raise BytesUnavailableError("blob_mismatch", "the PDS gave other bytes than the blob's")
