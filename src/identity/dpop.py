@@ -13,7 +13,7 @@ from identity.tokens import Grant, Tokens
 NONCE_NEEDED: Final = "use_dpop_nonce"
 MOST_NONCES: Final = 10_000
 FRESH_SECONDS: Final = 60.0
-"""A PDS takes a nonce for at most three minutes (measured)."""
+"""@atproto/pds 0.5.35 accepts a nonce for at most three minutes."""
 
 
 class Nonces:

@@ -1,4 +1,4 @@
-"""The only place that speaks repo XRPC (https://docs.bsky.app/docs/api, facts measured against @atproto/pds)."""
+"""The only place that speaks repo XRPC (https://docs.bsky.app/docs/api; behaviour measured against @atproto/pds 0.4.217 and 0.5.35)."""
 
 import asyncio
 from dataclasses import dataclass, replace

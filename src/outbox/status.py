@@ -50,7 +50,7 @@ DATED: Final = frozenset({"backoff", "paced", "verifying"})
 
 @dataclass(frozen=True)
 class Mirror:
-    """How far the record of a track is from its log (design: mirror.state)."""
+    """How far the record of a track is behind its log; `state` is what the API shows as `mirror.state`."""
 
     track_id: int
     state: str
