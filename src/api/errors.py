@@ -36,7 +36,9 @@ class Reply:
 
 
 INTERNAL: Final = Reply(
-    500, "internal", message="Internal error. It has been logged; report it with the X-Request-Id of this response."
+    500,
+    "internal",
+    message="Internal error. It has been logged; report it with the X-Request-Id of this response.",
 )
 NOT_READY: Final = Reply(
     503,

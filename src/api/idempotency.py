@@ -58,7 +58,9 @@ class RequestKey:
         if header is None:
             return None
         if KEY.fullmatch(header) is None:
-            raise UnparsableError("Idempotency-Key must be 1 to 255 visible ASCII characters. Nothing was changed.")
+            raise UnparsableError(
+                "Idempotency-Key must be 1 to 255 visible ASCII characters. Nothing was changed."
+            )
         return cls(did, method, route, header)
 
     def stored(self, connection: Connection, now: datetime) -> "StoredAnswer | None":

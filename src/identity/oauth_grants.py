@@ -99,6 +99,4 @@ def _our_names(did: str, call: str) -> Generator[None]:
     except httpx.HTTPError as error:
         raise SessionUnavailableError(did, f"{call} failed: {type(error).__name__}", cause=error) from error
     except SAYS_NO_SENSE as error:
-        raise SessionUnavailableError(
-            did, f"{call}: malformed response ({type(error).__name__})"
-        ) from None
+        raise SessionUnavailableError(did, f"{call}: malformed response ({type(error).__name__})") from None
