@@ -58,7 +58,6 @@ pds_session = Table(
 
 
 OF_ACCOUNT: Final = select(pds_session).where(pds_session.c.did == bindparam("did"))
-"""Made once: making it takes longer than running it, and every request to a PDS does."""
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def _claim_of_host(connection: Connection, host: Any, now: datetime, room: _Room
     ]
 
 
-# Made once: making these takes longer than running them, and every turn does.
+# Built once (CONTRIBUTING.md).
 
 _NOW: Final = bindparam("now", type_=UtcDateTime)
 _LIVE: Final = lane_due_at() <= _NOW

@@ -71,4 +71,4 @@ def _is_overlooked() -> ColumnElement[bool]:
 
 
 _ASLEEP: Final = _asleep()
-"""Made once: making it takes longer than running it, and every relay looks each minute."""
+"""Built once (CONTRIBUTING.md)."""

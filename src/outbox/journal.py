@@ -28,7 +28,7 @@ ACKING: Final = (Kind.DONE.value, CANCELLED, ADOPTED)
 SAME_ANSWERS: Final = 3
 """So often in a row a PDS breaks down over a record before it is the record's fault."""
 
-# Made once: making these takes longer than running them, and every delivery does.
+# Built once (CONTRIBUTING.md).
 _INTENT: Final = insert(delivery_attempt).returning(attempt.id)
 _OF_TARGET: Final = and_(
     attempt.did == bindparam("of_did"),

@@ -164,7 +164,7 @@ def change_lane(connection: Connection, did: str, **columns: Any) -> None:
     connection.execute(_CHANGE, {"of_did": did, **columns})
 
 
-# Made once: making these takes longer than running them, and every turn does.
+# Built once (CONTRIBUTING.md).
 
 _LOCK: Final = (
     select(lane_columns.lease_epoch, lane_columns.host)
@@ -202,7 +202,7 @@ def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> No
 
 @cache
 def _resuming(dialect: str) -> list[Executable]:
-    """Make the statements once: making these takes longer than running them."""
+    """Return the statements that `resume_lane` executes."""
     did, host = bindparam("of_did", type_=Text), bindparam("of_host", type_=Text)
     known_host = insert_of(dialect, pds_host).values(host=host)
     insert = insert_of(dialect, mirror_lane).values(

@@ -23,7 +23,7 @@ def seconds_until_due(database: Database) -> float:
         return (earliest - database.now(connection)).total_seconds()
 
 
-# Made once: making these takes longer than running them.
+# Built once (CONTRIBUTING.md).
 
 _AT_WORK: Final = (lane_columns.state == READY, ~lane_columns.paused, ~pds_host.c.paused, ~is_observed())
 _OF_HOSTS: Final = mirror_lane.join(pds_host, pds_host.c.host == lane_columns.host)

@@ -78,7 +78,7 @@ _NO_DOUBT: Final = (
         }
     )
 )
-"""Made once: making it takes longer than running it, and every write does."""
+"""Built once (CONTRIBUTING.md)."""
 
 
 def probe_now(connection: Connection, did: str, now: datetime, *, operator: bool = False) -> None:
@@ -115,7 +115,7 @@ def look_for_unanswered(database: Database) -> None:
             connection.execute(_LOOK_FOR, {"of_did": did, "probe_at": now})
 
 
-# Made once: making these takes longer than running them, and every relay looks each minute.
+# Built once (CONTRIBUTING.md).
 
 _IS_AT_WORK: Final = and_(lane_columns.state == READY, lane_columns.probe_at >= NEVER)
 _UNANSWERED: Final = (

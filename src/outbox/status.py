@@ -168,7 +168,6 @@ MIRRORS: Final = (
     )
     .order_by(target.former)
 )
-"""Made once: making it takes longer than running it, and every request does."""
 
 
 def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirror]:

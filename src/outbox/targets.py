@@ -98,7 +98,7 @@ def wake_lane(connection: Connection, did: str, at: datetime) -> None:
     connection.execute(_waking(connection.dialect.name), row)
 
 
-@cache  # making such a statement takes longer than running it
+@cache
 def _waking(dialect: str) -> Insert:
     insert = insert_of(dialect, mirror_lane)
     due_at = insert.excluded.due_at

@@ -167,7 +167,7 @@ _NEXT: Final = (
     )
     .limit(1)
 )
-"""Made once: making it takes longer than running it, and every turn does."""
+"""Built once (CONTRIBUTING.md)."""
 
 
 def _work(
