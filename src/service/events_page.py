@@ -21,7 +21,7 @@ What the log holds, in the order of a track's life. A topic is stored data: it i
 version replays for ever (tests/golden/). Who, how, in which request and when stand in the row's envelope (did, actor, via,
 request_id, recorded_at), not in the event. Every event also carries `timestamp`, the time of its command.
 
-<!-- generated from src/aggregates/ by `python -m service.events_page`; a test holds it to that -->
+<!-- generated from src/aggregates/ by `python -m service.events_page`; a test checks that it is current -->
 
 | event | topic | carries | touches the record | made by | meaning |
 |---|---|---|---|---|---|
