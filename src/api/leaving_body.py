@@ -48,7 +48,7 @@ class LeavingBody(BaseModel):
 
 
 def leaving_body(database: Database, connection: Connection, did: str, since: datetime) -> LeavingBody:
-    """Tell it."""
+    """Return what is left of an account that is leaving."""
     now = database.now(connection)
     left = remains(connection, did, since, now)
     return LeavingBody(

@@ -48,7 +48,7 @@ class MigrationBody(BaseModel):
 
 
 def migration_report(connection: Connection, did: str) -> MigrationBody:
-    """Count them."""
+    """Count the account's audio by whether it is on the PDS, on its way, refused or not to go there."""
     counts = standings(connection, did)
     by_standing = {standing: count for (standing, _), count in counts.items()}
     uploaded = by_standing.get(UPLOADED, 0)

@@ -42,7 +42,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Change(Recorded):
-    """An event with the aggregate's state just before and just after it, which nobody may alter."""
+    """An event with the aggregate's state just before and just after it. Treat as immutable."""
 
     before: Aggregate | None
     after: Aggregate

@@ -33,7 +33,7 @@ POSTGRES_KEEPALIVES: Final[Mapping[str, int]] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-"""Of our end: who only listens would never notice that the server has gone."""
+"""TCP keepalives of the client: a connection that only listens would not notice otherwise that the server is gone."""
 
 
 _CLOCK: Final = text("select clock_timestamp()")

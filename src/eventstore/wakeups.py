@@ -23,11 +23,11 @@ CHANNEL: Final = "mastertape"
 LOOK_SECONDS: Final = 0.25
 AGAIN_SECONDS: Final = 1.0
 LEAST_SECONDS: Final = 0.002
-"""Between two announcements: one says all that a burst of commits has to say."""
+"""Minimum interval between two announcements: one covers a whole burst of commits."""
 
 
 def announce(connection: Connection) -> None:
-    """Have every process hear of this transaction's commit: for rare ones, which may wait for each other.
+    """Notify every process of this transaction's commit: only for rare ones, since their commits are serialized.
 
     PostgreSQL lets one transaction with a NOTIFY commit at a time (docs/adr/0008-wake-after-the-commit.md).
     """

@@ -129,12 +129,12 @@ def our_cids(connection: Connection, key: RecordKey) -> set[str]:
 
 @dataclass(frozen=True)
 class LatePuts:
-    """The creates that may land after a delete, which makes their swap true again; an edit's is only once such a create has landed."""
+    """Creates that may still land after a delete, because it makes their swap match again. An edit can only follow such a create."""
 
     unanswered: datetime | None
-    """When the newest was sent whose end is not known."""
+    """When the newest create with an unknown result was sent."""
     answered: bool
-    """Whether there are others: a copy of one may be on its way."""
+    """Whether there are others, which were answered: a duplicate of one may still be in transit."""
 
     def __bool__(self) -> bool:
         return self.unanswered is not None or self.answered

@@ -31,7 +31,7 @@ CREATE_POINTS, PUT_POINTS, DELETE_POINTS = 3, 2, 1
 
 @dataclass(frozen=True)
 class HostTime:
-    """A time by the host's clock, and what that clock said when it answered, if it told."""
+    """A time on the host's clock, and the host's clock at the response (`Date`), if it sent one."""
 
     at: float
     clock: float | None

@@ -102,7 +102,7 @@ def make_folders(settings: Settings) -> None:
 
 
 def build(settings: Settings) -> Application:
-    """Make everything."""
+    """Wire the application together; nothing is started yet."""
     log = open_log(settings)
     database = log.database
     media = Media(database, _store(settings))
