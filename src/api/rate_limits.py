@@ -113,7 +113,7 @@ class RateLimitHeaders:
 
 
 def address_of(request: Request) -> str:
-    """Give the caller's address; of IPv6 the network, since a caller has all of it."""
+    """Return the caller's IP address; for IPv6 its network, since one caller has all of it."""
     host = request.client.host if request.client is not None else ""
     try:
         address = ip_address(host)

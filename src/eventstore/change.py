@@ -13,7 +13,7 @@ A = TypeVar("A", bound=Aggregate)
 
 
 def of_class(aggregate_class: type[A], aggregate: Aggregate) -> A:
-    """Give the aggregate, which must be of this class."""
+    """Return the aggregate; it must be of this class."""
     if isinstance(aggregate, aggregate_class):
         return aggregate
     msg = f"the stream is of a {type(aggregate).__name__}, not of a {aggregate_class.__name__}"

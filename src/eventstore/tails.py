@@ -31,7 +31,7 @@ class Tails:
         self._turn: Final = threading.Lock()
 
     def get(self, aggregate_id: UUID) -> Tail | None:
-        """Give the tail of a stream, if it is known."""
+        """Return the tail of a stream, if it is known."""
         with self._turn:
             return self._tails.get(aggregate_id)
 

@@ -119,7 +119,7 @@ def is_public(address: Address) -> bool:
 
 
 async def address_of(url: str, policy: AddressPolicy, names: Names) -> str:
-    """Give the address to connect to for a URL that may be asked; raises `UnsafeAddressError` for any other."""
+    """Return the address to connect to for an allowed URL; raises `UnsafeAddressError` for any other."""
     policy.check(url)
     _, host, port = origin_of(url)
     return (await _targets(host, port, policy, names))[0]

@@ -23,7 +23,7 @@ class Nonces:
         self._held: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
 
     def newest(self, did: str, origin: str) -> str | None:
-        """Give the nonce to use, if one is known."""
+        """Return the nonce to use, if one is known."""
         return self._held.get((did, origin), (None, 0.0))[0]
 
     def fresh(self, did: str, origin: str) -> bool:

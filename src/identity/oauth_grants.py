@@ -52,7 +52,7 @@ class OAuthGrants:
 
 
 def tokens_of(session: OAuthSession, *, client_id: str, kid: str | None) -> Tokens:
-    """Give the library's session as what we keep."""
+    """Convert the library's session to the form that we store."""
     grant = Grant(session.authserver_iss, client_id, scalar_of(session.dpop_private_key), kid)
     return Tokens(
         SecretStr(session.access_token),

@@ -26,7 +26,7 @@ class SigningKey:
     private: EllipticCurvePrivateKey = field(repr=False)
 
     def public_jwk(self) -> dict[str, str]:
-        """Give what everybody may know of it."""
+        """Return the public part of the key."""
         return {**_public(self.private), "kid": self.kid, "use": "sig", "alg": "ES256"}
 
 

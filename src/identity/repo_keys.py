@@ -12,7 +12,7 @@ REPO_KEY: Final = "#atproto"
 
 
 async def signing_key(resolver: Resolver, did: str) -> str:
-    """Give it as a did:key; raises IdentityUnreachableError where the document names none that we know."""
+    """Return it as a did:key; raises IdentityUnreachableError where the document names none that we know."""
     document = await resolver.did_document(did)
     methods = document.get("verificationMethod")
     for method in methods if isinstance(methods, list) else []:

@@ -40,7 +40,7 @@ class Blocks:
         return iter(self._places)
 
     def get(self, cid: bytes) -> bytes:
-        """Give the bytes of a block; they were proven when the file was read."""
+        """Return the bytes of a block; they were proven when the file was read."""
         place = self._places.get(cid)
         if place is None:
             raise UnprovenError("a block is missing")
@@ -48,7 +48,7 @@ class Blocks:
         return self._file.read(place[1])
 
     def node(self, cid: bytes) -> dict[str, Any]:
-        """Give a block that holds a map."""
+        """Decode a block that must be a map."""
         try:
             value = libipld.decode_dag_cbor(self.get(cid))
         except ValueError as error:

@@ -20,7 +20,7 @@ UNANSWERED: Final = frozenset({None, Kind.AMBIGUOUS.value})
 
 
 def foreign_writes(connection: Connection, did: str, commit: Commit) -> list[int]:
-    """Give the tracks whose records this commit wrote, and nobody here did."""
+    """Return the tracks whose records this commit wrote and that we did not write ourselves."""
     scan = connection.execute(_SCAN, {"of_did": did}).one_or_none()
     if scan is not None and commit.rev <= max(scan.rev or "", scan.heard_rev or ""):
         return []

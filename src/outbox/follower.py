@@ -48,7 +48,7 @@ class Follower:
 
     @property
     def hearings(self) -> Mapping[str, Hearing]:
-        """Give how each of this process's streams stands, by host."""
+        """Return the status of each of this process's streams, by host."""
         return {host: stream.listening.hearing for host, stream in list(self._streams.items())}
 
     async def run(self, stop: asyncio.Event) -> None:

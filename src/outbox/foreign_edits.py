@@ -43,7 +43,7 @@ def keep_theirs(unit: Unit, track: Track, conflict: Conflict, urls: RecordUrls) 
 
 
 def adoptable(conflict: Conflict) -> dict[str, Any]:
-    """Give the checked values of what they changed and a track can say; raises InvalidFieldError at the first bad one."""
+    """Return checked values of the changed fields that a track has; raises InvalidFieldError at the first invalid one."""
     if conflict.theirs is None:
         raise InvalidFieldError("record", "it holds what no record of ours can")
     theirs, changed = conflict.theirs, conflict.fields

@@ -123,7 +123,7 @@ def breaks_down(connection: Connection, host: str, work: Work, verdict: Verdict)
 
 
 def our_cids(connection: Connection, key: RecordKey) -> set[str]:
-    """Give the CIDs that this service ever meant to write under the key."""
+    """Return the CIDs that this service ever attempted to write under the key."""
     return set(connection.scalars(_OUR_CIDS, of_target(key)))
 
 
@@ -141,12 +141,12 @@ class LatePuts:
 
 
 def unanswered_create(connection: Connection, key: RecordKey) -> str | None:
-    """Give the CID of the newest put over nothing whose end is not known."""
+    """Return the CID of the newest create whose result is unknown."""
     return connection.scalar(_UNANSWERED_CREATE, of_target(key))
 
 
 def puts_since(connection: Connection, key: RecordKey, since: datetime) -> LatePuts:
-    """Give the puts of a record that were sent after this and can come late."""
+    """Return the puts of a record that were sent since then and may still land."""
     rows = connection.execute(_CREATES, {**of_target(key), "since": since}).all()
     open_ends = (None, Kind.AMBIGUOUS.value)
     unanswered = [row.started_at for row in rows if row.outcome in open_ends]

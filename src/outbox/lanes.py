@@ -74,18 +74,18 @@ def _greatest(element: later, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def lane_due_at() -> ColumnElement[datetime]:
-    """Give when a lane may be claimed for live work, as far as the lane itself is concerned."""
+    """Return when a lane may be claimed for live work, as far as the lane itself is concerned."""
     return later(lane_columns.due_at, lane_columns.not_before, lane_columns.paced_until)
 
 
 def lane_backfill_at() -> ColumnElement[datetime]:
-    """Give when a lane may be claimed for backfill; its row and its host's."""
+    """Return when a lane may be claimed for backfill; its row and its host's."""
     begins = later(lane_columns.backfill_at, lane_columns.backfill_after, pds_host.c.backfill_after)
     return later(begins, lane_columns.not_before, lane_columns.paced_until)
 
 
 def host_open_at() -> ColumnElement[datetime]:
-    """Give when anything may be sent to a host that is not paused."""
+    """Return when anything may be sent to a host that is not paused."""
     return later(pds_host.c.retry_at, pds_host.c.paced_until)
 
 
@@ -151,7 +151,7 @@ def is_backfill() -> ColumnElement[bool]:
 
 
 def target_due_at() -> ColumnElement[datetime]:
-    """Give when the relay may see to a target.
+    """Return when the relay may process a target.
 
     A newer generation does not wait for the failures of an older one; what is not to be sent is looked at in time.
     """

@@ -12,7 +12,7 @@ from outbox.targets import READY
 
 
 def seconds_until_due(database: Database) -> float:
-    """Give the time until a lane, an upload or a look at an account may be claimed; none or less where one may, but others are at it."""
+    """Return the time until a lane, an upload or a look at an account may be claimed; none or less where one may, but others are at it."""
     with database.read() as connection:
         times = [
             *connection.execute(_LANES).one(),

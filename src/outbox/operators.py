@@ -74,14 +74,14 @@ class Which:
 
     @property
     def name(self) -> str:
-        """Give the account or else the host."""
+        """Return the account, otherwise the host."""
         if (name := self.did or self.host) is None:
             raise TooWideError
         return name
 
     @property
     def told(self) -> dict[str, Any]:
-        """Give what is named, for the log."""
+        """Return the filter as the log records it."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -94,7 +94,7 @@ class Operator:
 
 
 def count(database: Database, action: Action, which: Which) -> int:
-    """Give how many accounts, or for a redrive records, the action would change, and change nothing."""
+    """Return how many accounts, or for a redrive records, the action would change, and change nothing."""
     with database.read() as connection:
         _require_known(connection, which)
         match action:

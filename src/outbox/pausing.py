@@ -31,12 +31,12 @@ def resume(connection: Connection, did_or_host: str, now: datetime) -> int:
 
 
 def would_pause(connection: Connection, did_or_host: str) -> int:
-    """Give what `pause` would, and change nothing."""
+    """Return what `pause` would return, and change nothing."""
     return _count(connection, did_or_host, ~_paused(did_or_host))
 
 
 def would_resume(connection: Connection, did_or_host: str) -> int:
-    """Give what `resume` would, and change nothing."""
+    """Return what `resume` would return, and change nothing."""
     return _count(connection, did_or_host, _paused(did_or_host))
 
 

@@ -34,7 +34,7 @@ class ProvenReads(RepoReads):
         self._keys = keys
 
     async def found(self, host: str, did: str, collections: Collection[str]) -> dict[str, Records]:
-        """Give the records of these collections out of the whole repo, which lies in a temporary file meanwhile."""
+        """Return the records of these collections out of the whole repo, which lies in a temporary file meanwhile."""
         try:
             key = await self._keys.signing_key(did)
             with tempfile.TemporaryFile() as file:
@@ -49,7 +49,7 @@ class ProvenReads(RepoReads):
 
 
 def proven(file: BinaryIO, did: str, key: str, collections: Collection[str]) -> dict[str, Records]:
-    """Give the records of these collections of a repo in a CAR file; raises UnprovenError."""
+    """Return the records of these collections of a repo in a CAR file; raises UnprovenError."""
     blocks = Blocks(file)
     commit = blocks.node(blocks.root)
     match commit:

@@ -16,7 +16,7 @@ MAX_KEY: Final = 1024
 
 
 def entries(blocks: Blocks, root: bytes) -> Iterator[tuple[str, bytes]]:
-    """Give the paths (COLLECTION/RKEY) and the CIDs of their records, in the order of the paths."""
+    """Yield the paths (COLLECTION/RKEY) and the CIDs of their records, in the order of the paths."""
     last = b""
     for key, cid in _walk(blocks, root, None):
         if key <= last:
@@ -29,13 +29,13 @@ def entries(blocks: Blocks, root: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def layer_of(key: bytes) -> int:
-    """Give the layer that a key belongs to: the pairs of zeros that its hash begins with."""
+    """Return the layer of a key: the number of leading pairs of zero bits in its hash."""
     digest = int.from_bytes(sha256(key).digest())
     return (256 - digest.bit_length()) // BITS_A_LAYER
 
 
 def _walk(blocks: Blocks, cid: bytes, layer: int | None) -> Iterator[tuple[bytes, bytes]]:
-    """Give what a node holds; `layer` is the one that it must be of, which at the root its keys decide."""
+    """Yield the entries below a node; `layer` is the one that it must be in, which at the root follows from its keys."""
     left, keys = _parts(blocks.node(cid))
     if layer is None:
         if left is None and not keys:

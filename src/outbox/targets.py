@@ -71,7 +71,7 @@ class MirrorTargets:
 
 
 def _touched_at(changes: Sequence[Change]) -> dict[str, datetime]:
-    """Give the accounts whose tracks have changed, and when."""
+    """Return the accounts whose tracks have changed, and when."""
     return {change.did: change.recorded_at for change in changes if isinstance(change.after, Track)}
 
 
@@ -135,7 +135,7 @@ def of_target(key: RecordKey) -> dict[str, str]:
 
 
 def insert_into(connection: Connection, table: Table) -> Any:
-    """Give the insert statement of the dialect, which knows ON CONFLICT."""
+    """Return the insert statement of the dialect, which knows ON CONFLICT."""
     return insert_of(connection.dialect.name, table)
 
 
@@ -153,7 +153,7 @@ def _target_row(touched: Change, newest: Track) -> dict[str, Any]:
 
 
 def _former_rows(page: _Page) -> list[dict[str, Any]]:
-    """Give the targets that the record has left: each is to be deleted."""
+    """Return the targets that the record has left: each is to be deleted."""
     track = page.newest
     return [
         {

@@ -52,7 +52,7 @@ class Wanted:
 
     @property
     def cid(self) -> str | None:
-        """Give the CID of the blob."""
+        """Return the CID of the blob."""
         return self.blob["ref"]["$link"] if self.blob is not None else None
 
 
@@ -77,7 +77,7 @@ class ProvenBytes:
         self._is_owned = is_owned
 
     async def fetch(self, wanted: Wanted) -> Staged:
-        """Give the blob's bytes, else those at the address.
+        """Return the blob's bytes, otherwise those at the URL.
 
         As long as the PDS does not say that it has no such blob, other bytes do not stand for it.
         """

@@ -27,7 +27,7 @@ class Fetcher:
         self._folder = folder
 
     async def blob(self, host: str, did: str, cid: str, limit: int) -> Staged:
-        """Give a blob from its account's PDS.
+        """Return a blob from its account's PDS.
 
         Raises BytesUnavailableError where the PDS has none or other bytes, and PdsTroubleError where another time may be better.
         """
@@ -48,7 +48,7 @@ class Fetcher:
         return staged
 
     async def staged(self, url: str, limit: int, policy: AddressPolicy | None = None) -> Staged:
-        """Give what lies at an address, judged by another policy if one is given; raises as `fetched` does."""
+        """Fetch a URL, under another address policy if one is given; raises as `fetched` does."""
         with Staging(self._folder, limit) as staging:
             async with fetched(
                 self._http, policy or self._policy, url, limit=limit, seconds=FETCH_SECONDS

@@ -144,7 +144,7 @@ def _show(found: Sequence[Difference]) -> None:
 
 
 def _lines(row: dict[str, Any]) -> Iterator[str]:
-    """Give a line for the event and one for each change; what was nothing and stays empty is left out."""
+    """Yield a line for the event and one for each change; fields that stay empty are left out."""
     delivery = row["delivery"]["status"]
     on_pds = f"; on the PDS: {delivery}" if row["touches_record"] else ""
     yield f"{row['at']:%Y-%m-%d %H:%M:%S}  {row['type']} by {row['actor']} via {row['via']}{on_pds}"

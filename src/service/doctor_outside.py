@@ -76,7 +76,7 @@ def clock_of(database: Database) -> Checks:
 
 
 def hosts(database: Database) -> Sequence[str]:
-    """Give the PDSes with the most accounts."""
+    """Return the PDSes with the most accounts."""
     lane = mirror_lane.c
     busiest = (
         select(lane.host).where(lane.host != "").group_by(lane.host).order_by(func.count().desc(), lane.host)

@@ -47,21 +47,21 @@ ENVELOPE: Final = frozenset({"originator_id", "originator_version", "originator_
 
 
 def event_classes() -> Iterator[type[TrackEvent]]:
-    """Give the event classes of a track, in the order of its life."""
+    """Yield the event classes of a track, in the order of its life."""
     for member in vars(Track).values():
         if isinstance(member, type) and issubclass(member, TrackEvent) and member is not TrackEvent:
             yield member
 
 
 def account_event_classes() -> Iterator[type[AccountEvent]]:
-    """Give the event classes of an account, in the order of its life."""
+    """Yield the event classes of an account, in the order of its life."""
     for member in vars(Account).values():
         if isinstance(member, type) and issubclass(member, AccountEvent) and member is not AccountEvent:
             yield member
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Return the page."""
     events = "".join(_event_row(event) for event in event_classes())
     accounts = "".join(_account_row(event) for event in account_event_classes())
     values = "".join(_value_row(each.type, each.name) for each in TRANSCODINGS)

@@ -48,7 +48,7 @@ ERRORS_HEAD: Final = """
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Return the page."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data=Path(folder))
         document = create_app(build(settings).services).openapi()

@@ -174,7 +174,7 @@ def discard_uploads(application: Application) -> None:
 
 
 def scanning(settings: Settings) -> Job:
-    """Give the job that looks for what others did to our records; which repos are due, their rows say."""
+    """Return the job that scans for changes made elsewhere; the rows of `repo_scan` say which repos are due."""
     every = min(SCAN_LOOK, timedelta(minutes=settings.scan_minutes))
     return Job("scan_records", every=every, at_most=SCAN_AT_MOST, run=scan_records)
 

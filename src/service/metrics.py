@@ -92,7 +92,7 @@ class Metrics:
         self.registry.register(_Streams(hearings))
 
     def text(self) -> bytes:
-        """Give all of it."""
+        """Return all metrics."""
         return generate_latest(self.registry)
 
     def attempted(self, op: str, verdict: Verdict) -> None:
@@ -161,7 +161,7 @@ class Metrics:
 
 
 def _error_label(verdict: Verdict) -> str:
-    """Give the error, of a few: a PDS may call its own whatever it likes."""
+    """Return the error's name, from a fixed set: a PDS may invent any name."""
     error = verdict.error
     if error is None:
         return ""
@@ -180,7 +180,7 @@ class _Streams(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Give them."""
+        """Return them."""
         alive = GaugeMetricFamily("firehose_alive", "1 while the host is heard.", labels=["host"])
         lag = GaugeMetricFamily(
             "firehose_lag_seconds", "How late the last message of the host came.", labels=["host"]
@@ -205,7 +205,7 @@ class _Gauges(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Give them; without the database, only that it is away."""
+        """Return them; without the database, only that it is down."""
         began = self._clock()
         if began >= self._keep_until:
             self._kept = self._read()

@@ -156,7 +156,9 @@ class Settings(BaseSettings):
         description="`HOST:PORT` for `/metrics`, `/healthz` and `/readyz` of `serve` and `relay`, without sign-in: keep "
         "it private. When BASE_URL is loopback, `serve` has `/metrics` on its own address too.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is logged."
+    )
 
     @property
     def is_loopback(self) -> bool:
@@ -170,7 +172,7 @@ class Settings(BaseSettings):
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Give the folders that are written to on this machine."""
+        """Return the folders that are written to on this machine."""
         folders = [self.data]
         if self.media.startswith("disk:"):
             folders.append(Path(self.media.removeprefix("disk:")))

@@ -22,7 +22,7 @@ cannot go unnoticed. Lists are separated by commas. An empty value counts as uns
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Return the page."""
     return HEAD + "".join(
         f"| `{name.upper()}` | {_default(field)} | {field.description} |\n"
         for name, field in Settings.model_fields.items()

@@ -30,7 +30,7 @@ class References(Protocol):
     """Who knows which media is still needed."""
 
     def named(self, connection: Connection, cids: Sequence[str], released_after: datetime) -> set[str]:
-        """Give those that a live state names, or one that ended after `released_after` and may come back."""
+        """Return those named by a live state, or by one that ended after `released_after` and may be restored."""
 
 
 @dataclass

@@ -21,7 +21,7 @@ class StrictRoute(APIRoute):
     """For `APIRouter(route_class=...)`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Give what answers a request."""
+        """Return the handler of a request."""
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:

@@ -90,7 +90,7 @@ def read_audit(
 
 
 def audited_did(principal: Principal, wanted: str | None) -> str | None:
-    """Give whose events are meant, None for everybody's; raises NotYourAuditError where they are not the caller's to read."""
+    """Return whose events were asked for, None for everybody's; raises NotYourAuditError if the caller may not read them."""
     if principal.admin:
         return wanted
     if wanted not in {None, principal.did}:

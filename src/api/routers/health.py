@@ -31,6 +31,6 @@ def readyz(parts: Parts) -> dict[str, str]:
 
 @monitoring.get("/metrics", response_class=PlainTextResponse)
 def metrics(parts: Parts) -> Response:
-    """Give numbers in Prometheus' format; only a service for this machine alone has them at this address."""
+    """Return metrics in Prometheus format; served here only when BASE_URL is loopback."""
     assert parts.metrics is not None  # noqa: S101 - the route is there only with them
     return Response(parts.metrics(), media_type="text/plain; version=1.0.0; charset=utf-8")

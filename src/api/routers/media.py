@@ -57,7 +57,7 @@ async def artwork(request: Request, cid: Cid, caller: Anybody, parts: Parts) -> 
 
 
 def _naming(parts: Services, cid: str, caller: Principal | None) -> Sequence[TrackView]:
-    """Give the tracks whose bytes these are, and of those taken down only an admin any: their owner has the bytes."""
+    """Return the tracks with these bytes; tracks that were taken down only to an admin, since their owner has the bytes."""
     with parts.database.read() as connection:
         views = live_tracks_naming(connection, cid)
     if caller is not None and caller.admin:

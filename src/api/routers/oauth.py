@@ -103,7 +103,7 @@ async def read_client_metadata(parts: Parts) -> dict[str, Any]:
 
 @router.get(JWKS_PATH, responses=errors(404))
 async def read_jwks(parts: Parts) -> dict[str, Any]:
-    """Give the public keys that this client signs with."""
+    """Return the public keys that this client signs with."""
     return _confidential(parts).jwks()
 
 
@@ -180,7 +180,7 @@ def _return_to(parts: Services, wanted: str) -> str:
 
 
 def _kept(wanted: LoginQuery) -> dict[str, str]:
-    """Give what was asked for besides the usual, for the form to ask for again."""
+    """Return the extra parameters of the request, which the form has to repeat."""
     return {name: str(value) for name, value in wanted.model_dump(exclude_defaults=True).items()}
 
 

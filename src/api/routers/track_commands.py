@@ -156,7 +156,7 @@ def uploading(request: Request, command: CommandRequest) -> AbstractContextManag
 
 
 def media_work(request: Request) -> MediaWork:
-    """Give the threads that look at files."""
+    """Return the thread pool that inspects files."""
     work: MediaWork = request.app.state.media_work
     return work
 
