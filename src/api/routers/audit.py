@@ -75,9 +75,9 @@ def read_audit(
     wanted: Annotated[AuditQuery, Query()],
     accept: Annotated[str, Header()] = "",
 ) -> Response:
-    """Read who changed what, newest first: of your own account, or as an admin of any or all.
+    """Read who changed what, newest first: in your own account, or as an admin in any or all.
 
-    `since` is inclusive, `until` is not. As NDJSON it goes on to the first event, unless there is a limit.
+    `since` is inclusive, `until` is not. As NDJSON all pages are streamed, unless there is a limit.
     """
     did = audited_did(principal, wanted.did)
     cursor, limit = cursor_of(wanted.cursor), limit_of(USUAL_PAGE if wanted.limit is None else wanted.limit)

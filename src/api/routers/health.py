@@ -13,15 +13,15 @@ monitoring = APIRouter(tags=["health"])
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Say that the process answers."""
+    """Say that the process responds."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", responses=errors(503))
 def readyz(parts: Parts) -> dict[str, str]:
-    """Say that the database and the media store are there, and of this version what is made from the log.
+    """Say that the database and the media store are available, and that the read models are of this version.
 
-    `relay` says why nothing is sent, while nothing is.
+    `relay` says why nothing is being sent, if so.
     """
     if (reason := parts.not_ready_because()) is not None:
         raise NotReadyError(reason)

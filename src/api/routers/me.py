@@ -33,7 +33,7 @@ class MeBody(BaseModel):
 
 @router.get("/me", response_model=MeBody, responses=errors(401, 503))
 def read_me(principal: SignedIn, parts: Parts) -> Response:
-    """Read who is asking."""
+    """Read the caller's account."""
     with parts.database.read() as connection:
         account = parts.accounts.get(principal.did)
         since = account.leaving_since if account is not None else None
@@ -52,7 +52,7 @@ def read_me(principal: SignedIn, parts: Parts) -> Response:
 
 @router.post("/me/disconnect", response_model=DisconnectedBody, responses=errors(401, 403, 503))
 async def disconnect(principal: Writer, parts: Parts) -> Response:
-    """End this service's access to the caller's PDS; edits go on to gather until the next sign-in."""
+    """End this service's access to the caller's PDS; edits accumulate until the next sign-in."""
     revoked = await parts.disconnect(principal.did, over_http(principal.did))
     body = DisconnectedBody(
         message="disconnected: nothing more is written until you sign in", revoked=revoked

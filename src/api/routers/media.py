@@ -37,7 +37,7 @@ Cid = Annotated[str, Path(pattern=r"^[a-z2-7]{1,80}$")]
     response_class=Response,
 )
 async def audio(request: Request, cid: Cid, extension: str, caller: Anybody, parts: Parts) -> Response:
-    """Hear a track. A gated one is for its owner and supporters, one that was taken down for admins alone."""
+    """Play a track. A gated one is for its owner and supporters, one that was taken down for admins only."""
     naming = await run_in_threadpool(_naming, parts, cid, caller)
     views = [view for view in naming if view.audio.cid == cid and view.audio.file_type == extension]
     heard = await admit(caller, views, parts.supporters)
@@ -49,7 +49,7 @@ async def audio(request: Request, cid: Cid, extension: str, caller: Anybody, par
 @router.head("/artwork/{cid}", include_in_schema=False)
 @router.get("/artwork/{cid}", responses=errors(404, 416, 422, 503), response_class=Response)
 async def artwork(request: Request, cid: Cid, caller: Anybody, parts: Parts) -> Response:
-    """See a cover or a thumbnail; covers are never gated. That of a track that was taken down is for admins alone."""
+    """Read a cover or a thumbnail; covers are never gated. That of a track that was taken down is for admins only."""
     views = await run_in_threadpool(_naming, parts, cid, caller)
     mime = _mime_of_image(views, cid)
     caching = FOR_EVER if any(view.taken_down_at is None for view in views) else FOR_ONE

@@ -65,7 +65,7 @@ class CallbackQuery(BaseModel):
     responses=PAGE | errors(400, 401, 403, 404, 422, 503),
 )
 async def login(request: Request, parts: Parts, wanted: Annotated[LoginQuery, Query()]) -> Response:
-    """Go to the authorization server of the account's own PDS; `handle` may be a DID too."""
+    """Redirect to the authorization server of the account's own PDS; `handle` may also be a DID."""
     if (elsewhere := _same_page_at_base_url(request, parts)) is not None:
         return elsewhere
     try:
@@ -81,7 +81,7 @@ async def login(request: Request, parts: Parts, wanted: Annotated[LoginQuery, Qu
     responses=errors(400, 401, 403, 404, 422, 503),
 )
 async def callback(request: Request, parts: Parts, query: Annotated[CallbackQuery, Query()]) -> Response:
-    """Come back from there; only in the browser that went, and once."""
+    """Finish the sign-in; only in the browser that started it, and once."""
     name = _attempt_cookie(parts, query.state or "")
     cookie = request.cookies.get(name)
     try:
@@ -97,7 +97,7 @@ async def callback(request: Request, parts: Parts, query: Annotated[CallbackQuer
 
 @router.get(METADATA_PATH, responses=errors(404))
 async def read_client_metadata(parts: Parts) -> dict[str, Any]:
-    """Tell authorization servers who this client is; its address is the client's ID."""
+    """Describe this client to authorization servers; its URL is the client ID."""
     return _confidential(parts).metadata()
 
 

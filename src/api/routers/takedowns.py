@@ -35,7 +35,7 @@ async def decide_takedown(
 ) -> Response:
     """Hide a track and its bytes from everybody but its owner and admins, or lift that; the record on its PDS stays.
 
-    Only this lifts it: no undelete and no revert does.
+    Only this lifts it; undelete and revert do not.
     """
     command = Takedown(track_id, reason=wanted.reason, lift=wanted.lift)
     before = await run_in_threadpool(_track, parts, track_id)

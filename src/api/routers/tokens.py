@@ -63,7 +63,7 @@ class EndedBody(BaseModel):
     openapi_extra=either(["name"], {}, **TOKEN_FIELDS),
 )
 async def issue_token(request: Request, principal: Writer, parts: Parts) -> Response:
-    """Make a token for a program; it may do no more than the one that asks for it, and ends after 30 days or as said."""
+    """Create a token for a program; it has no more scope than the token that creates it, and expires after 30 days or as requested."""
     async with received(request, parts.staging, {}) as body:
         required_text(body, "name")
         name, scope, expires_in = name_of(body, ""), scope_of(body), lifetime_of(body)
@@ -86,21 +86,21 @@ async def issue_token(request: Request, principal: Writer, parts: Parts) -> Resp
 
 @router.get("/auth/tokens", response_model=TokensBody, responses=errors(401, 503))
 def list_tokens(principal: SignedIn, parts: Parts) -> Response:
-    """List the account's sessions and tokens that still work."""
+    """List the account's valid sessions and tokens."""
     items = [_row(each, principal) for each in parts.credentials.issued_to(principal.did)]
     return AsciiJsonResponse(TokensBody(items=items).model_dump(mode="json"))
 
 
 @router.delete("/auth/tokens", response_model=EndedBody, responses=errors(401, 403, 503))
 def end_others(principal: Writer, parts: Parts) -> Response:
-    """End all of them but the one that this request is made with: for when one may have been stolen."""
+    """Revoke all except the one used for this request: for when one may have been stolen."""
     body = EndedBody(message="ended", ended=parts.access.end_others(principal, by=over_http))
     return AsciiJsonResponse(body.model_dump(mode="json"))
 
 
 @router.delete("/auth/tokens/{token_id}", responses=errors(401, 403, 404, 503))
 def end_token(token_id: str, principal: Writer, parts: Parts) -> Response:
-    """End one of them at once; what is on its way to the PDS goes on."""
+    """Revoke one at once; pending writes to the PDS are still delivered."""
     _end(parts, principal.did, token_id)
     return AsciiJsonResponse({"message": "ended"})
 
