@@ -148,7 +148,7 @@ def _act_once(unit: Unit, action: Action, which: Which, operator: Operator) -> i
 
 def _act(connection: Connection, action: Action, which: Which, now: datetime) -> int:
     if action is Action.PAUSE:
-        return pausing.pause(connection, which.name, now)
+        return pausing.pause(connection, which.name)
     if action is Action.RESUME:
         return pausing.resume(connection, which.name, now)
     parked = select(lane.did).where(*_parked(which)).order_by(lane.did).with_for_update()

@@ -14,7 +14,7 @@ lane: Final = mirror_lane.c
 host: Final = pds_host.c
 
 
-def pause(connection: Connection, did_or_host: str, now: datetime) -> int:  # noqa: ARG001 - as resume
+def pause(connection: Connection, did_or_host: str) -> int:
     """Let an account, or all of a host, wait; give how many accounts did not wait yet."""
     return _set(connection, did_or_host, paused=True)
 

@@ -59,11 +59,6 @@ def revision_of(database: Database) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
-def is_current(url: str) -> bool:
-    """Whether the database has the newest schema."""
-    return current(url) == newest()
-
-
 def require_schema(database: Database) -> None:
     """Refuse an older schema, and a newer one as well."""
     if (revision := revision_of(database)) != newest():
