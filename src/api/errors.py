@@ -57,7 +57,9 @@ _NOT_SURE: Final = (
     "The commit was not confirmed: the change may or may not have happened. "
     "Send it again with the same Idempotency-Key, or read first."
 )
-_LATER: Final = "The account's home did not answer as it should. Nothing was changed; try again later."
+_LATER: Final = (
+    "The account's PDS or identity server did not respond properly. Nothing was changed; try again later."
+)
 
 REPLIES: Final[dict[type[Exception], Reply]] = {
     # Values and states that a track refuses.

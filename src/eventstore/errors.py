@@ -1,4 +1,4 @@
-"""What can go wrong in the log; the docstring is the message."""
+"""Errors of the log; the docstring is the message."""
 
 from typing import Final
 from uuid import UUID

@@ -34,7 +34,7 @@ def retry(connection: Connection, did: str, track_id: int, now: datetime) -> Non
 def backfill(connection: Connection, did: str, track_ids: Sequence[int], now: datetime) -> int:
     """Let what is to be sent for these tracks wait for live work; to be called after the events of bulk work.
 
-    Gives how many records that are. A newer event makes its record live again.
+    Returns how many records were marked. A newer event makes its record live again.
     """
     this_lane = update(mirror_lane).where(lane_columns.did == did, lane_columns.backfill_at > now)
     connection.execute(this_lane.values(backfill_at=now))

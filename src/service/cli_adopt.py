@@ -1,4 +1,4 @@
-"""`mastertape adopt DID`: make tracks of the records that an account's PDS holds already."""
+"""`mastertape adopt DID`: make tracks of the records that an account's PDS already holds."""
 
 import asyncio
 from collections.abc import Callable
@@ -66,7 +66,7 @@ async def _adopted(did: str) -> dict[str, Any]:
 
 
 async def _run(application: Application, did: str, shown: Callable[[Progress], None]) -> AdoptionBody:
-    """Run it in this process; should that die, a service goes on with it."""
+    """Run it in this process; if the process dies, a running service continues it."""
     database = application.database
     envelope = by_operator()
 

@@ -25,7 +25,7 @@ COLORS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red"}
 @click.command()
 @as_json
 def doctor(*, as_json: bool) -> None:
-    """Look at all that the service stands on, and say what to do. Exit code 1 when something does not work."""
+    """Check everything that the service depends on, and say what to do. Exit code 1 when something does not work."""
     found = []
     for check in checks():
         found.append(check)
@@ -38,7 +38,7 @@ def doctor(*, as_json: bool) -> None:
 
 
 def checks() -> Checks:
-    """Make all checks, one after the other."""
+    """Run all checks, one after the other."""
     try:
         settings = load()
     except SettingsError as error:

@@ -14,7 +14,9 @@ from service.settings import load
 
 
 @click.command("oauth-key")
-@click.option("--in-use", is_flag=True, help="Count the logins of each key instead: without it they end.")
+@click.option(
+    "--in-use", is_flag=True, help="Count the logins of each key instead; they end when the key is removed."
+)
 def oauth_key(in_use: bool) -> None:
     """Print a new private key, as a value for OAUTH_KEYS."""
     if not in_use:
@@ -38,7 +40,7 @@ def oauth_key(in_use: bool) -> None:
 @click.command()
 @as_json
 def reseal(as_json: bool) -> None:
-    """Seal every login with the first of SECRET_KEYS, so that the others can be taken away."""
+    """Re-encrypt every login with the first of SECRET_KEYS, so that the others can be removed."""
     seal = Seal(secret_keys(load()))
     with the_log() as log, bar("sealing") as progress:
         require_schema(log.database)

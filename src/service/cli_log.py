@@ -54,7 +54,7 @@ def migrate(*, dry_run: bool, as_json: bool) -> None:
 @dry_run
 @as_json
 def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:
-    """Make the read models again from the log, or only the one called NAME. Reads and writes go on meanwhile."""
+    """Rebuild the read models from the log, or only the one called NAME. Reads and writes continue meanwhile."""
     with the_log() as log:
         chosen = _chosen(log, name)
         require_schema(log.database)
@@ -75,13 +75,13 @@ def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:
 
 @click.group()
 def verify() -> None:
-    """Compare what was made from the log with the log. Exit code 3 when something differs."""
+    """Compare derived data with the log. Exit code 3 when something differs."""
 
 
 @verify.command("projections")
 @as_json
 def verify_projections(*, as_json: bool) -> None:
-    """Compare every row of the read models with what the log makes of it."""
+    """Compare every row of the read models with the log."""
     with the_log() as log:
         require_schema(log.database)
         found = _differences(log, log.projections)
@@ -99,7 +99,7 @@ def verify_projections(*, as_json: bool) -> None:
 @click.argument("track", type=click.IntRange(min=1))
 @as_json
 def history(track: int, *, as_json: bool) -> None:
-    """Say who changed TRACK, when and how, and whether it reached the PDS; oldest first."""
+    """Show who changed TRACK, when and how, and whether it reached the PDS; oldest first."""
     with the_log() as log:
         require_schema(log.database)
         rows = rows_of(log.database, track)

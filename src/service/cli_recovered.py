@@ -1,4 +1,4 @@
-"""`mastertape recovered`: after the database was put back to an earlier point."""
+"""`mastertape recovered`: after the database was restored to an earlier point."""
 
 from dataclasses import asdict
 from functools import partial
@@ -21,15 +21,17 @@ RECOVERED: Final = "recovered"
 
 
 @click.command()
-@click.option("--force", is_flag=True, help="It was restored, although nobody noticed.")
+@click.option("--force", is_flag=True, help="Treat the database as restored, although it was not noticed.")
 @click.option(
-    "--nothing-lost", is_flag=True, help="The log is whole, as after a failover without loss: go on."
+    "--nothing-lost",
+    is_flag=True,
+    help="The log is complete, as after a failover without loss: resume at once.",
 )
-@click.option("--revoke-tokens", is_flag=True, help="End all tokens and browser sessions of ours, too.")
+@click.option("--revoke-tokens", is_flag=True, help="Also revoke all our own tokens and browser sessions.")
 @dry_run
 @as_json
 def recovered(*, force: bool, nothing_lost: bool, revoke_tokens: bool, dry_run: bool, as_json: bool) -> None:
-    """Make a restored database fit for work: OAuth logins end, and nothing is sent for an account before `verify pds`."""
+    """Prepare a restored database for use: OAuth logins end, and nothing is sent for an account before `verify pds`."""
     if force and nothing_lost:
         raise click.UsageError("--force says that something was lost, --nothing-lost that nothing was")
     with the_log() as log:

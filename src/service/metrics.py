@@ -180,7 +180,7 @@ class _Streams(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Return them."""
+        """Return the gauges."""
         alive = GaugeMetricFamily("firehose_alive", "1 while the host is heard.", labels=["host"])
         lag = GaugeMetricFamily(
             "firehose_lag_seconds", "How late the last message of the host came.", labels=["host"]
