@@ -161,7 +161,7 @@ def _our_names() -> Generator[None]:
             raise IdentityUnreachableError(f"the authorization server answered {refused}") from None
         raise SignInRefusedError(f"The account's authorization server says {refused}") from None
     except httpx.HTTPError as error:
-        raise IdentityUnreachableError(f"no answer: {type(error).__name__}") from None
+        raise IdentityUnreachableError(f"no response: {type(error).__name__}") from None
     except OAuthError as error:
         raise _renamed(error) from None
     except SAYS_NO_SENSE as error:

@@ -18,7 +18,7 @@ async def signing_key(resolver: Resolver, did: str) -> str:
     for method in methods if isinstance(methods, list) else []:
         if (key := _key_of(method, did)) is not None:
             return key
-    raise IdentityUnreachableError(f"{did}: its document names no key that we know")
+    raise IdentityUnreachableError(f"{did}: its DID document names no supported signing key")
 
 
 def _key_of(method: Any, did: str) -> str | None:

@@ -115,5 +115,5 @@ def _from_base64(text: str) -> bytes:
     except ValueError as error:
         raise UnencodableError(f"{text!r} is not base64") from error
     if libipld.encode_dag_cbor(data)[:1] == LINK:
-        raise UnencodableError(f"{text!r} are bytes that the encoder takes for a link")
+        raise UnencodableError(f"{text!r} are bytes that the encoder would mistake for a link")
     return data

@@ -83,7 +83,7 @@ def _require_encodable(body: Record, cid: str | None) -> None:
     try:
         if record_cid(body) == cid:
             return
-        problem = "must be what its CID says"
+        problem = "must match its CID"
     except UnencodableError as error:
         problem = str(error)
     raise InvalidFieldError("record", problem)

@@ -44,7 +44,9 @@ class Fetcher:
             raise PdsTroubleError(f"fetching the blob from the PDS failed: {named(error)}") from None
         if staged.cid != cid:
             staged.close()
-            raise BytesUnavailableError("blob_mismatch", "the PDS gave other bytes than the blob's")
+            raise BytesUnavailableError(
+                "blob_mismatch", "the PDS returned bytes that do not match the blob's CID"
+            )
         return staged
 
     async def staged(self, url: str, limit: int, policy: AddressPolicy | None = None) -> Staged:

@@ -48,6 +48,6 @@ def reseal(as_json: bool) -> None:
     if as_json:
         say_json(vars(done))
     else:
-        click.echo(f"{done.logins} logins: {done.resealed} sealed anew, {done.lost} that no key opens")
+        click.echo(f"{done.logins} logins: {done.resealed} re-encrypted, {done.lost} that no key decrypts")
     if done.lost:
         raise SystemExit(1)

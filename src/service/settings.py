@@ -231,7 +231,7 @@ class Settings(BaseSettings):
                 "OAUTH_KEYS is required when BASE_URL is https: `mastertape oauth-key` makes one"
             )
         if self.s3_public_url and not self.media.startswith("s3:"):
-            raise ValueError("S3_PUBLIC_URL has a meaning only when MEDIA is s3:BUCKET")
+            raise ValueError("S3_PUBLIC_URL requires MEDIA to be s3:BUCKET")
         if self.collection == self.old_collection:
             raise ValueError("COLLECTION and OLD_COLLECTION must differ")
         return self
