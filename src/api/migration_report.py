@@ -37,7 +37,7 @@ class FailedBody(BaseModel):
 class MigrationBody(BaseModel):
     """Counts of tracks. `saved` are those whose record at the PDS names the audio; `failures` lists up to 100."""
 
-    requested: int = Field(0, description="wishes that this request made; none in a report")
+    requested: int = Field(0, description="copies that this request asked for; 0 in a report")
     saved: int
     pending: int
     failed: dict[str, int]

@@ -29,7 +29,7 @@ def oauth_key(in_use: bool) -> None:
             counts = logins_by_oauth_key(log.database, seal)
         except SealBrokenError as error:
             raise click.ClickException(
-                f"a login was not counted: {error}. Put the missing key back"
+                f"a login was not counted: {error}. Restore the missing key"
             ) from error
     for kid, count in counts.items():
         click.echo(f"{kid}  {count}")

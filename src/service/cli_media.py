@@ -24,8 +24,8 @@ TO_DO = {
     MediaKind.MISSING: "--repair, or put it back from a backup of the media",
     MediaKind.WRONG_SIZE: "--repair, or put it back from a backup of the media",
     MediaKind.DAMAGED: "--repair, or put it back from a backup of the media",
-    MediaKind.UNNAMED: "nothing: the sweep takes it",
-    MediaKind.STRAY: "nothing: the sweep takes it, unless a track names it before",
+    MediaKind.UNNAMED: "nothing: the sweep deletes it",
+    MediaKind.STRAY: "nothing: the sweep deletes it, unless a track names it before",
 }
 
 

@@ -53,7 +53,7 @@ def apply(did: str | None, *, max_deletes: int, dry_run: bool, as_json: bool) ->
         say_json({"done": {repair.value: count for repair, count in done.items()}})
     else:
         counts = ", ".join(f"{count} to {repair.value}" for repair, count in sorted(done.items()))
-        click.echo(f"{counts or 'nothing to do'}; the relay sees to it")
+        click.echo(f"{counts or 'nothing to do'}; the relay delivers it")
     _exit(found)
 
 

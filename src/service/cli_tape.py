@@ -55,4 +55,4 @@ def import_(file: Path, *, dry_run: bool, as_json: bool) -> None:
         return
     for kind, count in taken.rows.items():
         click.echo(f"{kind}: {count} rows")
-    click.echo("the file is whole" if dry_run else "imported; everybody signs in anew")
+    click.echo("the file is intact" if dry_run else "imported; everybody has to sign in again")

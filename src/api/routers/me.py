@@ -28,7 +28,9 @@ class MeBody(BaseModel):
     pds_url: str | None
     scope: str
     admin: bool
-    leaving: LeavingBody | None = Field(description="how far that is, once the account has asked to be gone")
+    leaving: LeavingBody | None = Field(
+        description="the progress of leaving, once the account has asked to leave"
+    )
 
 
 @router.get("/me", response_model=MeBody, responses=errors(401, 503))

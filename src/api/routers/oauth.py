@@ -40,11 +40,11 @@ class LoginQuery(BaseModel):
     return_to: str = HOME
     scope: Literal["read", "write", "admin"] = Field(
         default="write",
-        description="what the session may do; `admin` is for ADMIN_DIDS, has to be asked for, and lasts 12 hours",
+        description="the session's scope; `admin` is for ADMIN_DIDS, has to be requested, and lasts 12 hours",
     )
     page: bool = Field(
         default=False,
-        description="answer with a page that leads there: a form whose page limits form-action must not be redirected",
+        description="respond with a page that links there: a form on a page with a form-action policy must not be redirected",
     )
 
 
