@@ -19,8 +19,7 @@ from eventstore.schema import UtcDateTime
 from outbox.hosts import OPEN, lanes_at_once, note_kept
 from outbox.lanes import Lane, host_open_at, lane_backfill_at, lane_columns, lane_due_at
 from outbox.observe_only import is_observed
-from outbox.tables import NEVER, mirror_lane, pds_host
-from outbox.targets import READY
+from outbox.tables import HAS_WORK, NEVER, mirror_lane, pds_host, was_leased
 
 TRIES: Final = 4
 
@@ -101,7 +100,7 @@ def _claim_of_host(connection: Connection, host: Any, now: datetime, room: _Room
 _NOW: Final = bindparam("now", type_=UtcDateTime)
 _LIVE: Final = lane_due_at() <= _NOW
 _DUE: Final = and_(
-    lane_columns.state == READY,
+    HAS_WORK,
     ~lane_columns.paused,
     ~is_observed(),
     lane_columns.lease_until <= _NOW,
@@ -114,7 +113,7 @@ _AT_ONCE: Final = case(
 _other: Final = mirror_lane.alias()
 _UNDER_WAY: Final = (
     select(func.count())
-    .where(_other.c.host == lane_columns.host, _other.c.lease_until > _NOW)
+    .where(_other.c.host == lane_columns.host, _other.c.lease_until > _NOW, was_leased(_other))
     .correlate(mirror_lane)
     .scalar_subquery()
 )
@@ -134,7 +133,7 @@ _HOST: Final[Select[Any]] = (
 _OF_HOST: Final = lane_columns.host == bindparam("host")
 _BUSY: Final = select(
     func.count().label("lanes"), func.count(case((lane_columns.is_backfill, 1))).label("backfill")
-).where(_OF_HOST, lane_columns.lease_until > _NOW)
+).where(_OF_HOST, lane_columns.lease_until > _NOW, was_leased())
 _NEXT_OF_HOST: Final = (
     select(lane_columns.did, _LIVE.label("is_live"))
     .select_from(_OF_HOSTS)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, bindparam, case, literal, select, true,
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
 from outbox.lanes import GONE, NO_DOUBT, PAGE, Lane, host_open_at, lane_columns, lane_due_at
-from outbox.tables import NEVER, mirror_lane, pds_host
+from outbox.tables import HAS_WORK, NEVER, mirror_lane, pds_host
 from outbox.targets import AUTH_REQUIRED, READY
 from outbox.verdict import Kind
 
@@ -126,6 +126,7 @@ _UNANSWERED: Final = (
     .join(pds_host, pds_host.c.host == lane_columns.host)
     .where(_IS_AT_WORK, ~lane_columns.paused, ~pds_host.c.paused)
     .where(
+        HAS_WORK,
         lane_due_at() <= bindparam("before", type_=UtcDateTime),
         host_open_at() > bindparam("now", type_=UtcDateTime),
     )
