@@ -66,12 +66,16 @@ class Word:
     did: str
     verdict: Verdict
     is_well: bool | None
+    again: bool = False
+    """Whether it breaks down over this record each time: that may be the record's fault alone."""
 
     @classmethod
-    def of(cls, host: str, did: str, verdict: Verdict, *, answered: bool = False) -> "Word":
+    def of(
+        cls, host: str, did: str, verdict: Verdict, *, answered: bool = False, again: bool = False
+    ) -> "Word":
         """Take what a verdict says; `answered` if the host was heard, whatever the verdict is about."""
         is_well = verdict.host_is_well
-        return cls(host, did, verdict, True if is_well is None and answered else is_well)
+        return cls(host, did, verdict, True if is_well is None and answered else is_well, again)
 
     @property
     def asks_for_pause(self) -> bool:
@@ -204,6 +208,8 @@ def _after_failure(host: Any, word: Word, now: datetime) -> Changes:
     state = breaker_state(host, now)
     if state == OPEN:
         return {}  # sent before it opened
+    if word.again and state == CLOSED:
+        return {}  # else two bad records would close a host that has little else to do
     first = host.failing_did or word.did
     found: Changes = {
         "failures": host.failures + 1,
@@ -212,8 +218,9 @@ def _after_failure(host: Any, word: Word, now: datetime) -> Changes:
         "last_error": f"{word.verdict.error}: {word.verdict.message}",
     }
     if state == HALF_OPEN or (found["many_fail"] and found["failures"] >= OPENS_AFTER):
-        pause = backoff(host.openings, first=FIRST_SECONDS, cap=LONGEST_SECONDS)
-        found |= {"breaker": OPEN, "retry_at": now + pause, "openings": host.openings + 1, "ramp": None}
+        openings = host.openings + (not word.again)
+        pause = backoff(openings - 1, first=FIRST_SECONDS, cap=LONGEST_SECONDS)
+        found |= {"breaker": OPEN, "retry_at": now + pause, "openings": openings, "ramp": None}
     return found
 
 
