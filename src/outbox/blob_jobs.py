@@ -17,6 +17,7 @@ from sqlalchemy import (
     case,
     exists,
     func,
+    or_,
     select,
     update,
 )
@@ -30,7 +31,7 @@ from outbox.hosts import OPEN
 from outbox.lanes import LeaseLostError, host_open_at, is_open, later
 from outbox.observe_only import is_observed
 from outbox.parking import PARKING, doubt, park
-from outbox.tables import IS_OPEN_JOB, PAST, blob_job, mirror_lane, mirror_target, pds_host
+from outbox.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.targets import READY, wake_lane
 from outbox.verdict import Kind, Verdict
 from outbox.wishes import backfill
@@ -124,7 +125,7 @@ def _due_of_hosts() -> Select[Any]:
 
 
 def _is_due(now: Any) -> Any:
-    return and_(IS_OPEN_JOB, job.not_before <= now, job.lease_until <= now)
+    return and_(or_(job.requested, job.again), job.not_before <= now, job.lease_until <= now)
 
 
 def _claim(connection: Connection, row: Any, owner: str, now: datetime, lease: timedelta) -> list[BlobJob]:
