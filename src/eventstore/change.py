@@ -1,7 +1,7 @@
 """One event of the log, alone and with the states around it."""
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self, TypeVar
 from uuid import UUID
@@ -46,12 +46,14 @@ class Change(Recorded):
 
     before: Aggregate | None
     after: Aggregate
+    appended_at: datetime | None = field(default=None, compare=False)
+    """When it was appended just now, by a clock that may have been set back below `recorded_at`; None of what is read again."""
 
     @classmethod
-    def of(cls, recorded: Recorded, before: Aggregate | None) -> Self:
+    def of(cls, recorded: Recorded, before: Aggregate | None, *, appended_at: datetime | None = None) -> Self:
         """Apply the event to a copy of the state before it."""
         after = recorded.event.mutate(deepcopy(before))
         if after is None:
             msg = f"{recorded.topic} left no aggregate: streams do not end"
             raise TypeError(msg)
-        return cls(**vars(recorded), before=before, after=after)
+        return cls(**vars(recorded), before=before, after=after, appended_at=appended_at)

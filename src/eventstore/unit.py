@@ -148,7 +148,7 @@ class Unit:
                 **vars(self.envelope),
             )
             before = changes[-1].after if changes else before
-            changes.append(Change.of(recorded, before))
+            changes.append(Change.of(recorded, before, appended_at=self.now))
         return changes
 
     def _is_foreign(self, last: Recorded | Tail) -> bool:

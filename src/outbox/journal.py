@@ -110,16 +110,29 @@ def conclude(connection: Connection, attempt_id: int, verdict: Verdict, now: dat
     connection.execute(_END, {"attempt_id": attempt_id, **end, "rev": rev})
 
 
+def breaks_down_again(connection: Connection, work: Work, verdict: Verdict) -> bool:
+    """Whether the PDS broke down over this record each of the last times, with the same answer."""
+    return _first_of_same(connection, work, verdict) is not None
+
+
 def breaks_down(connection: Connection, host: str, work: Work, verdict: Verdict) -> bool:
     """Whether the PDS breaks down over this record alone: the same answer time and again, while it took others."""
-    if not verdict.is_fault_of_record:
+    if (first := _first_of_same(connection, work, verdict)) is None:
         return False
+    since = {"host": host, "since": first}
+    return connection.scalar(_OTHERS_TAKEN, {**of_target(work.key), **since}) is not None
+
+
+def _first_of_same(connection: Connection, work: Work, verdict: Verdict) -> int | None:
+    """Give the first of the last attempts, if the PDS broke down over the record with this answer each time."""
+    if not verdict.is_fault_of_record:
+        return None
     attempts = connection.execute(_NEWEST, of_target(work.key)).all()
     same = (work.gen, verdict.status, verdict.error)
     if len(attempts) < SAME_ANSWERS or any((row.gen, row.status, row.error) != same for row in attempts):
-        return False
-    since = {"host": host, "since": attempts[-1].id}
-    return connection.scalar(_OTHERS_TAKEN, {**of_target(work.key), **since}) is not None
+        return None
+    first: int = attempts[-1].id
+    return first
 
 
 def our_cids(connection: Connection, key: RecordKey) -> set[str]:

@@ -42,6 +42,9 @@ GONE: Final = "gone"
 NO_DOUBT: Final[dict[str, Any]] = {"probe_at": NEVER, "probes": 0, "missing_since": NEVER}
 """Of an account that is known to be where its lane is."""
 
+PAGE: Final = 100
+"""So many lanes at a time are looked for that nobody would come to."""
+
 
 class LeaseLostError(Exception):
     """Another relay holds the lane by now; what this one found out is dropped."""

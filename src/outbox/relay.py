@@ -17,13 +17,12 @@ from outbox.backoff import backoff
 from outbox.blobs import BlobWorker
 from outbox.claim import claim
 from outbox.delivery import Delivery, Outcome, Result
-from outbox.forgotten import wake_forgotten
 from outbox.lanes import Lane, LeaseLostError, give_up, release
 from outbox.next_due import seconds_until_due
-from outbox.parking import look_for_unanswered
 from outbox.probes import Probes
 from outbox.record import RecordUrls
 from outbox.recorder import SILENCE, Recorder
+from outbox.safety_net import SafetyNet
 from outbox.settle import relay_envelope, settle
 from outbox.threads import in_thread
 from outbox.verdict import verdict_of_fault
@@ -38,7 +37,6 @@ LEAST_SECONDS: Final = 0.01
 GATHER_SECONDS: Final = 0.025
 """At the least between two looks for work: edits that follow each other closely arrive as one write."""
 LONGEST_PAUSE: Final = 5.0
-LOOK_SECONDS: Final = 60.0
 TURN_RECORDS: Final = 20
 BACKFILL_RECORDS: Final = 5
 """Fewer in a turn, so that a host's only lane is soon free for live work."""
@@ -88,7 +86,7 @@ class Relay:
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._look_at = 0.0
+        self._net = SafetyNet(log.database, self._woken.set)
 
     def wake(self) -> None:
         """Look for work at once; may be called from any thread."""
@@ -104,7 +102,7 @@ class Relay:
             self._woken.clear()
             looked_at = self._loop.time()
             try:
-                await self._look_for_forgotten()
+                self._net.look_if_due()
                 found = await self._start_due()
                 pause = 0.0 if found else await self._until_due()
                 failures = 0
@@ -117,7 +115,7 @@ class Relay:
                 await self._pause(stopped, pause)
             await asyncio.wait({stopped}, timeout=max(0.0, looked_at + GATHER_SECONDS - self._loop.time()))
         stopped.cancel()
-        others = (self._blobs.stop(STOP_SECONDS), self._probes.stop(STOP_SECONDS))
+        others = (self._blobs.stop(STOP_SECONDS), self._probes.stop(STOP_SECONDS), self._net.stop())
         await asyncio.gather(*others, *self._turns, return_exceptions=True)
         self._stop = None
 
@@ -163,13 +161,6 @@ class Relay:
     def _turn_ended(self, turn: "asyncio.Task[Counter[Outcome]]") -> None:
         del self._turns[turn]
         self._woken.set()
-
-    async def _look_for_forgotten(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if now >= self._look_at:
-            await in_thread(wake_forgotten, self._log.database)
-            await in_thread(look_for_unanswered, self._log.database)
-            self._look_at = now + LOOK_SECONDS
 
     async def _pause(self, stopped: "asyncio.Task[bool]", seconds: float) -> None:
         woken = asyncio.create_task(self._woken.wait())

@@ -12,7 +12,7 @@ from outbox.backoff import backoff
 from outbox.dag_cbor import encode
 from outbox.delivery import CONTENDED, Outcome, Result
 from outbox.hosts import Word, heard, note
-from outbox.journal import CANCELLED, breaks_down, conclude, note_unsent
+from outbox.journal import CANCELLED, breaks_down, breaks_down_again, conclude, note_unsent
 from outbox.lanes import Lane, change_lane, lock_lane, slow_down
 from outbox.moves import clear_former
 from outbox.observations import CLEAN, hold, looked, note_look, note_missing, set_target
@@ -36,16 +36,17 @@ def relay_envelope(lane: Lane) -> Envelope:
 def settle(log: EventLog, lane: Lane, result: Result) -> None:
     """Write down the result; raises LeaseLostError, and writes nothing, when the lane is another's by now."""
     was_heard = result.outcome not in {Outcome.FAILED, Outcome.CANCELLED}
-    word = Word.of(lane.host, lane.did, result.verdict, answered=was_heard)
 
-    def work(unit: Unit) -> bool:
+    def work(unit: Unit) -> Word | None:
         _settle(unit, lane, result)
         if result.outcome is not Outcome.FAILED:
             # heard, if only of a record that waits for a person now; or there was nothing left to ask for
             no_doubt(unit.connection, lane.did, failures=0, **result.verdict.told(unit.now))
-        return heard(unit.connection, word, unit.now)
+        again = breaks_down_again(unit.connection, result.work, result.verdict)
+        word = Word.of(lane.host, lane.did, result.verdict, answered=was_heard, again=again)
+        return word if heard(unit.connection, word, unit.now) else None
 
-    if log.transact(lane.did, relay_envelope(lane), work):
+    if (word := log.transact(lane.did, relay_envelope(lane), work)) is not None:
         note(log.database, word)
 
 

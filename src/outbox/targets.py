@@ -71,8 +71,9 @@ class MirrorTargets:
 
 
 def _touched_at(changes: Sequence[Change]) -> dict[str, datetime]:
-    """Return the accounts whose tracks have changed, and when."""
-    return {change.did: change.recorded_at for change in changes if isinstance(change.after, Track)}
+    """Return the accounts whose tracks have changed, and when, by the clock that lanes use."""
+    touched = (change for change in changes if isinstance(change.after, Track))
+    return {change.did: change.appended_at or change.recorded_at for change in touched}
 
 
 def _write(connection: Connection, page: _Page, into: Into, *, is_live: bool) -> None:
