@@ -11,13 +11,13 @@ from typing import Any, Final, Protocol
 
 import httpx
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
 
 from eventstore.account_stream import account_of
 from eventstore.envelope import Envelope
 from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
 from identity.errors import SealBrokenError, SessionUnavailableError, SignInRequiredError
+from identity.patient_writes import PatientWrites
 from identity.pds_calls import Body, Call, PdsCalls
 from identity.replies import error_name
 from identity.seal import Seal
@@ -31,7 +31,8 @@ OVERTAKEN_TIMES: Final = 3
 """How often another process may have refreshed between our refresh and our request."""
 REFRESH_BEFORE: Final = timedelta(seconds=60)
 STALE_TOKEN: Final = frozenset({"ExpiredToken", "InvalidToken", "AuthMissing", "invalid_token"})
-STORE_ATTEMPTS: Final = 4
+FINISH_SECONDS: Final = 10.0
+"""How long the end of a process waits for a database that is away: beside flights and requests, within a supervisor's patience."""
 DISCONNECTED: Final = "disconnected"
 
 
@@ -66,6 +67,7 @@ class PdsSessions:
         self._rows = SessionRows(
             log.database, seal, on_reauth=on_reauth, on_signed_in=on_signed_in, lease=lease
         )
+        self._writes = PatientWrites()
         self._calls = PdsCalls(http)
         self._on_refresh = on_refresh
         self._grants: dict[SessionKind, Grants] = {SessionKind.APP_PASSWORD: AppPasswordGrants(http)}
@@ -161,8 +163,9 @@ class PdsSessions:
         task.add_done_callback(self._disconnects.discard)
         return await asyncio.shield(task)
 
-    async def finish(self) -> None:
-        """Wait for the refreshes under way; each is bounded."""
+    async def finish(self, *, patience: float = FINISH_SECONDS) -> None:
+        """Wait for the refreshes under way; each is bounded, and for the database they wait only so long from now on."""
+        self._writes.give_up_in(patience)
         await asyncio.gather(*self._refreshes.values(), *self._disconnects, return_exceptions=True)
 
     def _forget(self, key: tuple[str, int], done: "asyncio.Task[Session]") -> None:
@@ -204,9 +207,20 @@ class PdsSessions:
             self._tell(session, "failed", str(error))
             await asyncio.to_thread(self._rows.release, did, generation, self._owner, str(error))
             raise
-        await self._persisted(lambda: self._rows.store(did, generation, new))
+        await self._store(session, new)
         self._tell(session, "renewed")
         return await asyncio.to_thread(self._rows.load, did)
+
+    async def _store(self, session: Session, new: Tokens) -> None:
+        """Keep the new tokens, for the old ones are spent; what a commit without an answer has stored stands."""
+        did, generation = session.did, session.generation
+        try:
+            await self._writes.write(
+                lambda: self._rows.store(did, generation, new), did=did, host=session.pds_url
+            )
+        except Exception as error:
+            self._tell(session, "lost", f"the new tokens could not be stored: {type(error).__name__}")
+            raise
 
     def _tell(self, session: Session, outcome: str, reason: str | None = None) -> None:
         """Log and count how a refresh ended."""
@@ -233,7 +247,9 @@ class PdsSessions:
             revoked = False
         # the tokens go in any case: what the PDS still honours, nobody has any more
         end = partial(self._end, did=did, generation=session.generation, revoked=revoked)
-        await self._persisted(lambda: self._log.transact(did, envelope, end))
+        await self._writes.write(
+            lambda: self._log.transact(did, envelope, end), did=did, host=session.pds_url
+        )
         return revoked
 
     def _end(self, unit: Unit, *, did: str, generation: int, revoked: bool) -> None:
@@ -241,18 +257,6 @@ class PdsSessions:
             account = account_of(unit)
             account.disconnect(revoked=revoked, at=unit.now)
             unit.save(account)
-
-    async def _persisted(self, write: Callable[[], object]) -> None:
-        """The old tokens are spent: a database that is busy or gone for a moment must not lose the new ones."""
-        for attempt in range(1, STORE_ATTEMPTS + 1):
-            try:
-                await asyncio.to_thread(write)
-            except OperationalError:
-                if attempt == STORE_ATTEMPTS:
-                    raise
-                await asyncio.sleep(attempt / 2)
-            else:
-                return
 
     def _of_kind(self, session: Session) -> Grants:
         if session.kind not in self._grants:
