@@ -4,10 +4,10 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import httpx
 from sqlalchemy import Connection
@@ -27,6 +27,10 @@ from identity.tokens import Tokens
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+LOGIN_SHARE: Final = 0.5
+"""How much of a request's time its login may take: the rest is the PDS's, and so is only what is slow in it."""
 OVERTAKEN_TIMES: Final = 3
 """How often another process may have refreshed between our refresh and our request."""
 REFRESH_BEFORE: Final = timedelta(seconds=60)
@@ -76,6 +80,7 @@ class PdsSessions:
         self._owner = uuid.uuid4().hex
         self._refreshes: dict[tuple[str, int], asyncio.Task[Session]] = {}
         self._disconnects: set[asyncio.Task[bool]] = set()
+        self._renewing: set[str] = set()
 
     def signed_in(
         self, connection: Connection, *, did: str, kind: SessionKind, pds_url: str, tokens: Tokens
@@ -94,18 +99,20 @@ class PdsSessions:
         json: Any = None,
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: float | httpx.Timeout,
+        timeout: float,
     ) -> httpx.Response:
         """Send one request, again only if the PDS refused the token before looking at anything else.
 
-        Raises `SignInRequiredError`, `SessionUnavailableError`, or what httpx raises for the request itself.
+        Raises `SignInRequiredError`, `SessionUnavailableError`, also where the login was not ready in time, or what
+        httpx raises for the request itself.
         `body` is called once for each time of sending. With a `pds_url` it is sent there or nowhere: what was
         meant for one PDS is not for another that the account moved to meanwhile.
         """
         call = Call(method, nsid, timeout, params=params, json=json, body=body, headers=headers)
-        session = await asyncio.to_thread(self._rows.load, did)
+        until = asyncio.get_running_loop().time() + timeout * LOGIN_SHARE
+        session = await self._ready(did, until, asyncio.to_thread(self._rows.load, did))
         if session.expires_within(REFRESH_BEFORE):
-            session = await self.refresh(did, session.generation)
+            session = await self._ready(did, until, self.refresh(did, session.generation))
 
         async def send(session: Session) -> httpx.Response:
             if pds_url not in {None, session.pds_url}:
@@ -114,19 +121,29 @@ class PdsSessions:
 
         reply = await send(session)
         if error_name(reply) in STALE_TOKEN:
-            session = await self.refresh(did, session.generation)
+            session = await self._ready(did, until, self.refresh(did, session.generation))
             reply = await send(session)
         for _ in range(OVERTAKEN_TIMES):
             if error_name(reply) not in STALE_TOKEN:
                 break
-            newest = await asyncio.to_thread(self._rows.load, did)
+            newest = await self._ready(did, until, asyncio.to_thread(self._rows.load, did))
             if newest.generation == session.generation:
                 if not newest.refreshing:
                     break
                 # OAuth tokens die when the next ones are made, which is before these are stored
-                newest = await self.refresh(did, session.generation)
+                newest = await self._ready(did, until, self.refresh(did, session.generation))
             session, reply = newest, await send(newest)
         return reply
+
+    async def _ready(self, did: str, until: float, login: Awaitable[T]) -> T:
+        """Wait for the login until then: nothing was sent, and only who has been asked for a renewal is slow."""
+        try:
+            async with asyncio.timeout_at(until):
+                return await login
+        except TimeoutError:
+            asked = httpx.ReadTimeout("no answer") if did in self._renewing else None
+            reason = "the login was not ready in time, and nothing was sent"
+            raise SessionUnavailableError(did, reason, cause=asked) from None
 
     async def refresh(self, did: str, seen_generation: int) -> Session:
         """A session newer than `seen_generation`. A cancelled caller leaves; the refresh goes on."""
@@ -197,7 +214,7 @@ class PdsSessions:
     async def _renew(self, session: Session) -> Session:
         did, generation = session.did, session.generation
         try:
-            new = await self._of_kind(session).renew(session, self._open(session))
+            new = await self._renewed(session)
         except SignInRequiredError as error:
             self._tell(session, "ended", error.reason)
             await asyncio.to_thread(self._rows.end, did, generation, error.reason)
@@ -210,6 +227,13 @@ class PdsSessions:
         await self._store(session, new)
         self._tell(session, "renewed")
         return await asyncio.to_thread(self._rows.load, did)
+
+    async def _renewed(self, session: Session) -> Tokens:
+        self._renewing.add(session.did)
+        try:
+            return await self._of_kind(session).renew(session, self._open(session))
+        finally:
+            self._renewing.discard(session.did)
 
     async def _store(self, session: Session, new: Tokens) -> None:
         """Keep the new tokens, for the old ones are spent; what a commit without an answer has stored stands."""

@@ -24,6 +24,8 @@ from outbox.work import Work
 MAX_REBASES: Final = 3
 REQUEST_SECONDS: Final = 30.0
 READ_SECONDS: Final = 15.0
+LEAST_SHARE: Final = 0.1
+"""How much of a delivery's time has to be left for another request."""
 CONTENDED: Final = Verdict(Kind.AMBIGUOUS, "InvalidSwap", 400)
 """Somebody else writes this record again and again; that says nothing of its siblings."""
 NO_SUCCESSOR: Final = Verdict(
@@ -80,9 +82,12 @@ class _Deadline:
     def __init__(self, seconds: float) -> None:
         self._clock = asyncio.get_running_loop().time
         self._ends = self._clock() + seconds
+        self._least = seconds * LEAST_SHARE
 
     def within(self, seconds: float) -> float:
-        return max(0.0, min(seconds, self._ends - self._clock()))
+        """Give the time for one more request: 0 when no PDS could answer in what is left."""
+        left = self._ends - self._clock()
+        return min(seconds, left) if left >= self._least else 0.0
 
 
 class Delivery:

@@ -4,7 +4,7 @@ Errors are told by their name, never by status or text: an expired token is a 40
 An answer that names no error is not the PDS's own but of something before it, and never condemns a record.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any, Final
@@ -79,8 +79,9 @@ OF_THE_HOST: Final = frozenset({None, 502, 503, 504})
 """Answers, or none at all, that speak of the host and not of the record."""
 UNREADABLE: Final = "unreadable"
 LOGIN_UNUSABLE: Final = "login_unusable"
-OURS: Final = frozenset({httpx.PoolTimeout.__name__, LOGIN_UNUSABLE})
-"""What kept us from sending, and has nothing to do with the host: no connection left, or a login that no key opens."""
+NO_TIME: Final = "no_time_left"
+OURS: Final = frozenset({httpx.PoolTimeout.__name__, LOGIN_UNUSABLE, NO_TIME})
+"""What kept us from sending, and has nothing to do with the host: no connection, no time, or no login that opens, or in time."""
 UNNAMED: Final = "http_"
 NAME_LENGTH, MESSAGE_LENGTH = 100, 300
 SAID_BY_A_READ: Final = frozenset({Kind.DONE, Kind.PACED, Kind.NOT_SENT, Kind.INACTIVE})
@@ -193,9 +194,16 @@ def verdict_of_reply(reply: httpx.Response, phase: Phase = Phase.WRITE) -> Verdi
 
 
 def verdict_of_exception(error: Exception, phase: Phase = Phase.WRITE) -> Verdict:
-    """Judge an answer that did not come."""
+    """Judge an answer that did not come; what HTTP does not let us say is our own fault."""
+    if isinstance(error, httpx.LocalProtocolError):
+        return replace(verdict_of_fault(error), phase=phase)
     kind = Kind.NOT_SENT if isinstance(error, NOTHING_SENT) else Kind.AMBIGUOUS
     return Verdict(kind, error=type(error).__name__, message=clean(error, MESSAGE_LENGTH), phase=phase)
+
+
+def out_of_time(phase: Phase) -> Verdict:
+    """Judge a request that was not begun, because we came to it too late."""
+    return Verdict(Kind.NOT_SENT, NO_TIME, message="the lease was nearly over: nothing was sent", phase=phase)
 
 
 def verdict_of_fault(error: Exception) -> Verdict:
