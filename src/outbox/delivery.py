@@ -64,6 +64,17 @@ class Result:
     """When the record is to be read again, for what may have come late."""
 
     @property
+    def confirmed_cid(self) -> str | None:
+        """Give the CID that the PDS says the put made."""
+        return self.verdict.cid if self.work.op == PUT else None
+
+    @property
+    def is_mismatch(self) -> bool:
+        """Whether the PDS took something, but not what it was sent."""
+        delivered = self.outcome is Outcome.DELIVERED
+        return delivered and self.confirmed_cid not in {None, self.work.request_cid}
+
+    @property
     def ends_turn(self) -> bool:
         """Whether the lane itself has to wait: its other targets would fare no better now."""
         if self.outcome is not Outcome.FAILED:
