@@ -20,6 +20,7 @@ from identity.errors import UnsafeAddressError
 from identity.names import Dns, Names
 
 MAX_REDIRECTS: Final = 3
+CONNECT_SECONDS: Final = 10.0
 PLAIN: Final = "identity"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 # names that public DNS never holds (RFC 6761, RFC 6762, RFC 8375, RFC 9476 and ICANN's .internal)
@@ -200,11 +201,19 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send, if the URL may be asked. A few compressed bytes would become many before anybody counts them."""
         self._policy.check(str(request.url))
+        _connect_soon(request)
         reply = await super().handle_async_request(request)
         if reply.headers.get("content-encoding", PLAIN).lower() != PLAIN:
             await reply.aclose()
             raise httpx.RemoteProtocolError("the reply is compressed, which was not asked for")
         return reply
+
+
+def _connect_soon(request: httpx.Request) -> None:
+    """Have a wait for a connection end before the request's whole time does: only then is it told that nothing was sent."""
+    given = request.extensions.get("timeout", {})
+    soon = {name: min(given.get(name) or CONNECT_SECONDS, CONNECT_SECONDS) for name in ("pool", "connect")}
+    request.extensions["timeout"] = {**given, **soon}
 
 
 def public_client(
@@ -216,7 +225,7 @@ def public_client(
     transport = GuardedTransport(policy, names or Dns(), limits=limits, verify=httpx.create_ssl_context())
     return httpx.AsyncClient(
         transport=transport,
-        timeout=httpx.Timeout(30, connect=10),
+        timeout=30,
         follow_redirects=False,
         max_redirects=MAX_REDIRECTS,
         headers={"user-agent": "mastertape", "accept-encoding": PLAIN},

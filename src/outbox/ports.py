@@ -43,6 +43,8 @@ class Sessions(Protocol):
     ) -> httpx.Response:
         """Send to the account's PDS, if that is `host`; raises the first two errors above and httpx's.
 
+        A login that is not ready in time is one that could not be used: the PDS has half of `timeout` for itself.
+
         A login at another PDS is none here: nothing is sent, and the account has to sign in.
         """
 

@@ -23,7 +23,7 @@ from outbox.probes import Probes
 from outbox.record import RecordUrls
 from outbox.recorder import SILENCE, Recorder
 from outbox.safety_net import SafetyNet
-from outbox.settle import relay_envelope, settle
+from outbox.settle import named, settle
 from outbox.threads import in_thread
 from outbox.verdict import verdict_of_fault
 from outbox.work import UnreadableTargetError, Work, next_work
@@ -184,10 +184,10 @@ class Relay:
                     break
             await in_thread(release, self._log.database, lane)
         except LeaseLostError as lost:
-            logger.warning("lease_lost", extra=_named(lane))
+            logger.warning("lease_lost", extra=named(lane))
             self._recorder.lease_lost(fenced=isinstance(lost, _FencedError))
         except Exception:
-            logger.exception("turn_failed", extra=_named(lane))
+            logger.exception("turn_failed", extra=named(lane))
             await self._give_up(lane)
         return ended
 
@@ -197,8 +197,10 @@ class Relay:
         except LeaseLostError:
             raise _FencedError from None
         self._recorder.settled(result)
+        if result.is_mismatch:
+            logger.error("cid_mismatch", extra={**named(lane), **_mismatched(result)})
         level = logging.DEBUG if result.outcome in CALM else logging.WARNING
-        logger.log(level, "settled", extra={**_named(lane), **_told(result)})
+        logger.log(level, "settled", extra={**named(lane), **_told(result)})
 
     def _has_time(self, lease: "_Lease") -> bool:
         stopping = self._stop is not None and self._stop.is_set()
@@ -209,7 +211,7 @@ class Relay:
         try:
             work = await in_thread(self._next, lane, seen)
         except UnreadableTargetError as error:
-            logger.exception("target_unreadable", extra=_named(lane))
+            logger.exception("target_unreadable", extra=named(lane))
             return Result(error.work, Outcome.FAILED, verdict_of_fault(error))
         if work is None:
             return None
@@ -218,7 +220,7 @@ class Relay:
         except (LeaseLostError, SQLAlchemyError, EventStoreError):
             raise
         except Exception as error:
-            logger.exception("delivery_failed", extra=_named(lane))
+            logger.exception("delivery_failed", extra=named(lane))
             return Result(work, Outcome.FAILED, verdict_of_fault(error))
 
     async def _give_up(self, lane: Lane) -> None:
@@ -227,7 +229,7 @@ class Relay:
         except LeaseLostError:
             pass
         except Exception:  # its lease ends by itself
-            logger.exception("lane_not_given_back", extra=_named(lane))
+            logger.exception("lane_not_given_back", extra=named(lane))
 
     def _next(self, lane: Lane, seen: list[int]) -> Work | None:
         with self._log.database.read() as connection:
@@ -235,9 +237,9 @@ class Relay:
             return next_work(self._log, lane, self._urls, now, seen)
 
 
-def _named(lane: Lane) -> dict[str, object]:
-    facts = {"did": lane.did, "host": lane.host, "epoch": lane.epoch}
-    return {**facts, "request_id": relay_envelope(lane).request_id}
+def _mismatched(result: Result) -> dict[str, object]:
+    work = result.work
+    return {"uri": work.key.uri, "expected": work.request_cid, "returned": result.confirmed_cid}
 
 
 def _told(result: Result) -> dict[str, object]:

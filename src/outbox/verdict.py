@@ -5,7 +5,7 @@ A name that we do not know condemns a record only as a 400, where a PDS refuses 
 no error as XRPC does, in one word, is not the PDS's own but of something before it, and never condemns a record.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any, Final
@@ -82,8 +82,9 @@ OF_A_RECORD: Final = frozenset({OK, BAD_REQUEST, TOO_LARGE, SERVER_ERROR})
 """The answers that, with a name, speak of what was asked; all others, and none at all, speak of the host."""
 UNREADABLE: Final = "unreadable"
 LOGIN_UNUSABLE: Final = "login_unusable"
-OURS: Final = frozenset({httpx.PoolTimeout.__name__, LOGIN_UNUSABLE})
-"""What kept us from sending, and has nothing to do with the host: no connection left, or a login that no key opens."""
+NO_TIME: Final = "no_time_left"
+OURS: Final = frozenset({httpx.PoolTimeout.__name__, LOGIN_UNUSABLE, NO_TIME})
+"""What kept us from sending, and has nothing to do with the host: no connection, no time, or no login that opens, or in time."""
 UNNAMED: Final = "http_"
 NAME_LENGTH, MESSAGE_LENGTH = 100, 300
 SAID_BY_A_READ: Final = frozenset({Kind.DONE, Kind.PACED, Kind.NOT_SENT, Kind.INACTIVE})
@@ -201,9 +202,16 @@ def verdict_of_reply(reply: httpx.Response, phase: Phase = Phase.WRITE) -> Verdi
 
 
 def verdict_of_exception(error: Exception, phase: Phase = Phase.WRITE) -> Verdict:
-    """Judge an answer that did not come."""
+    """Judge an answer that did not come; what HTTP does not let us say is our own fault."""
+    if isinstance(error, httpx.LocalProtocolError):
+        return replace(verdict_of_fault(error), phase=phase)
     kind = Kind.NOT_SENT if isinstance(error, NOTHING_SENT) else Kind.AMBIGUOUS
     return Verdict(kind, error=type(error).__name__, message=clean(error, MESSAGE_LENGTH), phase=phase)
+
+
+def out_of_time(phase: Phase) -> Verdict:
+    """Judge a request that was not begun, because we came to it too late."""
+    return Verdict(Kind.NOT_SENT, NO_TIME, message="the lease was nearly over: nothing was sent", phase=phase)
 
 
 def verdict_of_fault(error: Exception) -> Verdict:

@@ -201,7 +201,7 @@ def _relay(
         log,
         Delivery(log.database, pds, urls, track_lexicon(), recorder=recorder),
         BlobWorker(log, pds, AudioOfStorage(media), owner=owner, lease=lease, recorder=recorder),
-        Probes(log.database, pds, DirectoryOfIdentity(resolver), owner=owner, lease=lease),
+        Probes(log.database, pds, DirectoryOfIdentity(resolver), owner=owner, lease=lease, recorder=recorder),
         urls,
         owner=owner,
         limits=RelayLimits(settings.lanes, lease),

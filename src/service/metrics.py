@@ -58,6 +58,9 @@ class Metrics:
         self._conflicts = counter(
             "mirror_conflicts", "Records that somebody else had changed, by what was done.", "policy"
         )
+        self._mismatches = counter(
+            "mirror_cid_mismatches", "Records of which a PDS took something else than it was sent."
+        )
         self._scans = counter("mirror_scans", "Repos that a scan came to, by what it did.", "result")
         self._drift = counter("mirror_drift", "Records that a scan found changed elsewhere.", "kind")
         self._heard = counter("firehose_messages", "What hosts told of our accounts, by what it was.", "what")
@@ -113,6 +116,8 @@ class Metrics:
 
     def settled(self, result: Result) -> None:
         """Count what became of a generation."""
+        if result.is_mismatch:
+            self._mismatches.inc()
         if (policy := POLICIES.get(result.outcome)) is not None:
             self._conflicts.labels(policy).inc()
         if result.verdict.kind is Kind.PACED:

@@ -219,6 +219,12 @@ def test_only_a_connection_that_never_stood_has_sent_nothing(error: Exception, k
     assert verdict.host_is_well is (None if isinstance(error, httpx.PoolTimeout) else False)
 
 
+def test_a_request_that_http_does_not_let_us_send_is_our_own_fault() -> None:
+    verdict = verdict_of_exception(httpx.LocalProtocolError("Too little data"), Phase.UPLOAD)
+    assert (verdict.kind, verdict.scope, verdict.phase) == (Kind.BROKEN, RECORD, Phase.UPLOAD)
+    assert verdict.host_is_well is None
+
+
 @pytest.mark.parametrize(
     ("reply", "pause"),
     [
