@@ -1,6 +1,12 @@
 """The real servers are fixtures of every test: see tests/servers/."""
 
 import gc
+import os
+
+from tests.servers.memory import memory_folder
+
+if (folder := memory_folder()) is not None:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))  # where pytest makes each test's tmp_path
 
 pytest_plugins = [
     "tests.servers.databases",

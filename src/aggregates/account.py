@@ -46,7 +46,7 @@ class Account(Aggregate, created_event_name="Created"):
 
     @staticmethod
     def create_id(did: str) -> UUID:
-        """Give the aggregate id that belongs to a DID, or to the name of an operator without one."""
+        """Return the aggregate id that belongs to a DID, or to the name of an operator without one."""
         return uuid5(NAMESPACE_URL, f"mastertape:account:{did}")
 
     # Commands. `at` is the time of the command.

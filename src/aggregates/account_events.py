@@ -20,7 +20,7 @@ class AccountEvent(Aggregate.Event):
 
 
 class Opened(AccountEvent, Aggregate.Created):
-    """The first thing happened that is to be kept of this account, or of an operator without one: the next event says what."""
+    """The stream of this account, or of an operator without one, begins; the next event says why."""
 
     TOPIC = "account.opened.v1"
     did: str
@@ -30,7 +30,7 @@ class Opened(AccountEvent, Aggregate.Created):
 
 
 class SignedIn(AccountEvent):
-    """Somebody proved at the account's PDS who they are; the session may do `scope`."""
+    """Somebody authenticated at the account's PDS; the session has `scope`."""
 
     TOPIC = "account.signed_in.v1"
     method: str
@@ -48,7 +48,7 @@ class SignedIn(AccountEvent):
 
 
 class SignedOut(AccountEvent):
-    """One session here ended; the login at the PDS goes on, and the relay with it."""
+    """One session here ended; the login at the PDS continues, and so does the relay."""
 
     TOPIC = "account.signed_out.v1"
     session_id: str
@@ -58,7 +58,7 @@ class SignedOut(AccountEvent):
 
 
 class Disconnected(AccountEvent):
-    """The login at the PDS was given back and forgotten; `revoked` says whether the PDS confirmed that."""
+    """The login at the PDS was revoked and deleted; `revoked` says whether the PDS confirmed that."""
 
     TOPIC = "account.disconnected.v1"
     revoked: bool
@@ -68,7 +68,7 @@ class Disconnected(AccountEvent):
 
 
 class TokenIssued(AccountEvent):
-    """A token for programs was given out; only its owner has it."""
+    """A token for programs was issued; only its owner has it."""
 
     TOPIC = "account.token_issued.v1"
     token_id: str
@@ -82,7 +82,7 @@ class TokenIssued(AccountEvent):
 
 
 class TokenRevoked(AccountEvent):
-    """A token for programs was ended before its time."""
+    """A token for programs was revoked before it expired."""
 
     TOPIC = "account.token_revoked.v1"
     token_id: str
@@ -92,7 +92,7 @@ class TokenRevoked(AccountEvent):
 
 
 class OperatorActed(AccountEvent):
-    """An operator intervened: what was done, to whom, how many it changed, and why; the envelope says who."""
+    """An operator intervened: what was done, to whom, how many it affected, and why; the envelope says who."""
 
     TOPIC = "account.operator_acted.v1"
     action: str
@@ -102,7 +102,7 @@ class OperatorActed(AccountEvent):
 
 
 class LeaveRequested(AccountEvent):
-    """The owner wants every record removed from the PDS, and then to be gone from here."""
+    """The owner wants every record removed from the PDS, and then to leave."""
 
     TOPIC = "account.leave_requested.v1"
 
@@ -111,7 +111,7 @@ class LeaveRequested(AccountEvent):
 
 
 class Left(AccountEvent):
-    """Nothing of ours is left on the PDS but `left_over`; login, sessions and tokens are gone, and bytes are free to be swept."""
+    """Nothing of ours is left on the PDS except `left_over`; login, sessions and tokens are deleted, and bytes may be swept."""
 
     TOPIC = "account.left.v1"
     left_over: dict[str, Any]

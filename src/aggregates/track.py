@@ -91,7 +91,7 @@ class Track(Aggregate, created_event_name="Created"):
 
     @staticmethod
     def create_id(track_id: int) -> UUID:
-        """Give the aggregate id that belongs to a track id."""
+        """Return the aggregate id that belongs to a track id."""
         return uuid5(NAMESPACE_URL, f"mastertape:track:{track_id}")
 
     # Commands. `at` is the time of the command.
@@ -223,7 +223,7 @@ class Track(Aggregate, created_event_name="Created"):
 
 
 def _as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give values as events hold them: lists, where a track has tuples."""
+    """Return values in the form that events store: lists, where a track has tuples."""
     return {field: list(value) if isinstance(value, tuple) else value for field, value in values.items()}
 
 

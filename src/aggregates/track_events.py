@@ -73,9 +73,9 @@ class Created(TrackEvent, Aggregate.Created):
 
 
 class Adopted(Created):
-    """The track was taken over from a record that its artist's PDS holds, at `uri` as `cid`; created_at is its text.
+    """The track was adopted from an existing record on its artist's PDS, at `uri` with `cid`; created_at is the record's text.
 
-    `blob` is the reference that the record names, `image_url` the address of a cover whose bytes could not be had.
+    `blob` is the reference that the record names, `image_url` the URL of a cover whose bytes could not be fetched.
     """
 
     TOPIC = "track.adopted.v1"
@@ -121,7 +121,7 @@ class ArtworkReplaced(TrackEvent):
 
 
 class ArtworkRemoved(TrackEvent):
-    """The cover was taken off; its bytes stay until the sweep."""
+    """The cover was removed; its bytes stay until the sweep."""
 
     TOPIC = "track.artwork_removed.v1"
     TOUCHES_RECORD = True
@@ -153,7 +153,7 @@ class SupportGateRemoved(TrackEvent):
 
 
 class VisibilityChanged(TrackEvent):
-    """Shown in lists or not; the record does not say."""
+    """Shown in lists or not; not part of the record."""
 
     TOPIC = "track.visibility_changed.v1"
     unlisted: bool
@@ -163,7 +163,7 @@ class VisibilityChanged(TrackEvent):
 
 
 class AudioReplaced(TrackEvent):
-    """New audio; a blob of the earlier audio on the PDS, or the wish for one, ends with it."""
+    """New audio; it drops the blob of the earlier audio on the PDS, or the request for one."""
 
     TOPIC = "track.audio_replaced.v1"
     TOUCHES_RECORD = True
@@ -201,7 +201,7 @@ class BlobMigrated(TrackEvent):
 
 
 class BlobMigrationFailed(TrackEvent):
-    """The PDS did not take the audio; `final` says that trying again cannot help."""
+    """The PDS refused the audio; `final` says that retrying cannot help."""
 
     TOPIC = "track.blob_migration_failed.v1"
     BY_RELAY = True
@@ -214,7 +214,7 @@ class BlobMigrationFailed(TrackEvent):
 
 
 class RecordMissing(TrackEvent):
-    """The record was deleted elsewhere; nothing of ours makes it again without the owner."""
+    """The record was deleted elsewhere; only its owner can have it written again."""
 
     TOPIC = "track.record_missing.v1"
     BY_RELAY = True
@@ -226,7 +226,7 @@ class RecordMissing(TrackEvent):
 
 
 class ForeignEditObserved(TrackEvent):
-    """Somebody else changed our fields in the record; it is held until its owner says whose value stays."""
+    """Somebody else changed our fields in the record; it is held until its owner decides which version to keep."""
 
     TOPIC = "track.foreign_edit_observed.v1"
     BY_RELAY = True
@@ -237,7 +237,7 @@ class ForeignEditObserved(TrackEvent):
 
 
 class ForeignEditAdopted(TrackEvent):
-    """The owner took over what somebody else wrote in the record; `changes` is what it changed here, null means removed."""
+    """The owner adopted what somebody else wrote in the record; `changes` is what changed in the track, null means removed."""
 
     TOPIC = "track.foreign_edit_adopted.v1"
     cid: str
@@ -252,7 +252,7 @@ class ForeignEditAdopted(TrackEvent):
 
 
 class RecordRestored(TrackEvent):
-    """The owner wants the record to be what the track says: after it was deleted or edited elsewhere."""
+    """The owner wants the record to equal the track again, after it was deleted or edited elsewhere."""
 
     TOPIC = "track.record_restored.v1"
     TOUCHES_RECORD = True
@@ -263,7 +263,7 @@ class RecordRestored(TrackEvent):
 
 
 class NamespaceMigrated(TrackEvent):
-    """The record moves to another collection, under the same key; the old one goes once the new one is there."""
+    """The record moves to another collection, under the same key; the old one is deleted once the new one is there."""
 
     TOPIC = "track.namespace_migrated.v1"
     TOUCHES_RECORD = True
@@ -302,7 +302,7 @@ class Undeleted(TrackEvent):
 
 
 class TakenDown(TrackEvent):
-    """An operator hides the track and its bytes from everybody else; the record is its owner's, and is left alone."""
+    """An operator hides the track from everybody but its owner and admins, and its bytes from all but admins; its record stays."""
 
     TOPIC = "track.taken_down.v1"
     BY_OPERATOR = True
@@ -314,7 +314,7 @@ class TakenDown(TrackEvent):
 
 
 class TakedownLifted(TrackEvent):
-    """An operator lets everybody have the track again; nothing else does."""
+    """An operator makes the track visible again; nothing else does."""
 
     TOPIC = "track.takedown_lifted.v1"
     BY_OPERATOR = True

@@ -16,7 +16,7 @@ class ValueAsDict(Transcoding):
         self.name = name
 
     def encode(self, obj: Any) -> dict[str, Any]:
-        """Give the fields, in the order of their declaration."""
+        """Return the fields, in the order of their declaration."""
         return asdict(obj)
 
     def decode(self, data: dict[str, Any]) -> Any:

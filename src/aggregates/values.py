@@ -54,7 +54,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class SupportGate:
-    """Who may hear the track: `any` supporter of the artist."""
+    """Who may play the track: `any` supporter of the artist."""
 
     type: str
 

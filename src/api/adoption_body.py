@@ -23,7 +23,7 @@ class AdoptionProblemBody(BaseModel):
     uri: str
     error: str = Field(description="invalid_field, bytes_unavailable, artwork_unavailable or blob_missing")
     message: str
-    adopted: bool = Field(description="whether it became a track all the same")
+    adopted: bool = Field(description="whether it became a track nevertheless")
 
 
 class AdoptionBody(BaseModel):

@@ -17,7 +17,7 @@ MOST_VERSIONS = 2**31 - 1
 
 
 def track_at_version(log: EventLog, connection: Connection, track_id: int, version: int) -> Track:
-    """Give the track after the event of this version; raises VersionNotFoundError."""
+    """Return the track after the event of this version; raises VersionNotFoundError."""
     if not 0 < version <= MOST_VERSIONS:
         raise VersionNotFoundError
     track = _fold(log, connection, track_id, lambda recorded: recorded.version <= version)
@@ -27,7 +27,7 @@ def track_at_version(log: EventLog, connection: Connection, track_id: int, versi
 
 
 def track_at_time(log: EventLog, connection: Connection, track_id: int, at: datetime) -> Track:
-    """Give the track after the last event that was recorded at this time or before; raises VersionNotFoundError."""
+    """Return the track after the last event that was recorded at this time or before; raises VersionNotFoundError."""
     return _fold(log, connection, track_id, lambda recorded: recorded.recorded_at <= at)
 
 

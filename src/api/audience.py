@@ -16,7 +16,7 @@ from projections.track_view import TrackView
 async def admit(
     caller: Principal | None, views: Sequence[TrackView], supporters: Supporters | None
 ) -> TrackView:
-    """Give a track, of those with the same bytes, that the caller may hear; refuse when there is none."""
+    """Return a track, of those with the same bytes, that the caller may hear; refuse when there is none."""
     if not views:
         raise MediaNotFoundError
     for view in views:

@@ -29,13 +29,13 @@ def cookie_tokens(request: Request) -> list[SecretStr]:
 
 
 def seats(request: Request, parts: Services) -> list[Seat]:
-    """Give who is signed in in this browser, the one in use first; what has ended is left out."""
+    """Return the accounts signed in in this browser, the active one first; ended sessions are left out."""
     found = ((token, authenticated(parts, token)) for token in cookie_tokens(request))
     return [(token, principal) for token, principal in found if principal is not None]
 
 
 def authenticated(parts: Services, token: SecretStr) -> Principal | None:
-    """Give whose token this is, if it still is somebody's."""
+    """Return the account that a token belongs to, if it is still valid."""
     try:
         return parts.credentials.authenticate(token)
     except CredentialExpiredError:

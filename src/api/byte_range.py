@@ -20,7 +20,7 @@ class ByteRange:
 
     @property
     def content_range(self) -> str:
-        """Give the header that goes with it."""
+        """Return the Content-Range header."""
         return f"bytes {self.start}-{self.end - 1}/{self.size}"
 
 

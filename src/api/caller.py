@@ -18,7 +18,7 @@ SAME_SITE: Final = frozenset({"same-origin", "none"})
 
 
 def services(request: Request) -> Services:
-    """Give the parts that this app was made with."""
+    """Return the services that this app was created with."""
     found: Services = request.app.state.services
     return found
 

@@ -37,7 +37,9 @@ class Reply:
 
 
 INTERNAL: Final = Reply(
-    500, "internal", message="Something broke here. It is written down under this request's X-Request-Id."
+    500,
+    "internal",
+    message="Internal error. It has been logged; report it with the X-Request-Id of this response.",
 )
 NOT_READY: Final = Reply(
     503,
@@ -56,7 +58,9 @@ _NOT_SURE: Final = (
     "The commit was not confirmed: the change may or may not have happened. "
     "Send it again with the same Idempotency-Key, or read first."
 )
-_LATER: Final = "The account's home did not answer as it should. Nothing was changed; try again later."
+_LATER: Final = (
+    "The account's PDS or identity server did not respond properly. Nothing was changed; try again later."
+)
 
 REPLIES: Final[dict[type[Exception], Reply]] = {
     # Values and states that a track refuses.
@@ -134,7 +138,9 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     identity.ConsentDeniedError: Reply(403, "access_denied"),
     identity.ScopeRefusedError: Reply(403, "scope_refused", kept="Nobody was signed in."),
     identity.NotAnAdminError: Reply(403, "scope_required", ("scope",)),
-    identity.AccountInactiveError: Reply(403, "account_inactive"),
+    identity.AccountInactiveError: Reply(
+        403, "account_inactive", kept="Nobody was signed in. Reactivate the account at its PDS first."
+    ),
     identity.IdentityUnreachableError: Reply(503, "identity_unreachable", message=_LATER, retry_after=5),
     identity.UnsafeAddressError: Reply(
         400,

@@ -60,7 +60,9 @@ class RequestKey:
         if header is None:
             return None
         if KEY.fullmatch(header) is None:
-            raise UnparsableError("Idempotency-Key must be 1 to 255 visible ASCII characters")
+            raise UnparsableError(
+                "Idempotency-Key must be 1 to 255 visible ASCII characters. Nothing was changed."
+            )
         return cls(did, request.method, request.url.path, header)
 
     def stored(self, connection: Connection, now: datetime) -> "StoredAnswer | None":

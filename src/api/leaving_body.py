@@ -42,13 +42,13 @@ class LeavingBody(BaseModel):
     records: RecordsBody
     waits_for: str | None
     connected: bool = Field(description="whether there is a login at the PDS")
-    tokens: int = Field(description="sessions and tokens that still work")
-    media: int = Field(description="files that are let go of at the end; those that others have too stay")
+    tokens: int = Field(description="valid sessions and tokens")
+    media: int = Field(description="files that are released at the end; those that others also have stay")
     look_at: str = Field(description="where to look again; 401 once the account is gone")
 
 
 def leaving_body(database: Database, connection: Connection, did: str, since: datetime) -> LeavingBody:
-    """Tell it."""
+    """Return what is left of an account that is leaving."""
     now = database.now(connection)
     left = remains(connection, did, since, now)
     return LeavingBody(

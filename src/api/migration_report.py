@@ -37,7 +37,7 @@ class FailedBody(BaseModel):
 class MigrationBody(BaseModel):
     """Counts of tracks. `saved` are those whose record at the PDS names the audio; `failures` lists up to 100."""
 
-    requested: int = Field(0, description="wishes that this request made; none in a report")
+    requested: int = Field(0, description="copies that this request asked for; 0 in a report")
     saved: int
     pending: int
     failed: dict[str, int]
@@ -48,7 +48,7 @@ class MigrationBody(BaseModel):
 
 
 def migration_report(connection: Connection, did: str) -> MigrationBody:
-    """Count them."""
+    """Count the account's audio by whether it is on the PDS, on its way, refused or not to go there."""
     counts = standings(connection, did)
     by_standing = {standing: count for (standing, _), count in counts.items()}
     uploaded = by_standing.get(UPLOADED, 0)

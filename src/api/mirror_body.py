@@ -71,8 +71,8 @@ class ConflictBody(BaseModel):
 
     record_uri: str
     cid: str
-    value: dict[str, Any] | None = Field(description="null when no record of ours could hold it")
-    fields: list[str] = Field(description="what they changed of the fields that we write")
+    value: dict[str, Any] | None = Field(description="null when it is not valid in a record of ours")
+    fields: list[str] = Field(description="which of our fields they changed")
 
 
 class RecordMirrorBody(MirrorBody):

@@ -52,7 +52,7 @@ class News:
                     heard.set_result(False)
 
     def newest(self, did: str | None) -> int:
-        """Give the position up to which nothing of it can still come."""
+        """Return the account's newest position (`None`: of all); no event up to it can still appear."""
         return self._newest([did]).get(did, 0)
 
     async def _look_for_all(self) -> None:

@@ -130,7 +130,7 @@ class TakenDownBody(BaseModel):
 
 
 def lane_rows(connection: Connection, rows: list[Any], now: datetime) -> list[LaneRow]:
-    """Write lanes down."""
+    """Return the rows of the list of lanes, with how many records wait in each."""
     waiting = overview.waiting_in(connection, [row.did for row in rows])
     return [
         LaneRow(

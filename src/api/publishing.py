@@ -92,7 +92,7 @@ class Publishing:
             self._held = await self._work.publish(self._publisher, audio)
 
     async def _view(self, on: OnTrack, *, taken_down: bool = False) -> TrackView | None:
-        """Give the track as it is now, if the command still means that version; no command makes one public that is taken down."""
+        """Return the track as it is now, if the command still means that version; no command makes one public that is taken down."""
         if self._publisher is None:
             return None
         view = await run_in_threadpool(self._read, on.track_id)

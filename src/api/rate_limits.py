@@ -63,7 +63,7 @@ class Allowance:
 
 
 class RateLimits:
-    """The limits of design section 9: for principals, for uploads, for sign-ins, and for who is nobody."""
+    """The limits per minute of RATE_LIMITS: per principal (or per address, where nobody is signed in), for uploads, for sign-ins."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._requests = Allowance(100, clock)
@@ -113,7 +113,7 @@ class RateLimitHeaders:
 
 
 def address_of(request: Request) -> str:
-    """Give the caller's address; of IPv6 the network, since a caller has all of it."""
+    """Return the caller's IP address; for IPv6 its network, since one caller has all of it."""
     host = request.client.host if request.client is not None else ""
     try:
         address = ip_address(host)

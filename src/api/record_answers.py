@@ -18,8 +18,8 @@ from projections.track_queries import track_by_id
 DELIVERED: Final = "delivered"
 MIGRATED: Final = "track audio migrated to PDS successfully"
 WAS_THERE: Final = "track already has PDS blob"
-SIGN_IN: Final = "The wish is recorded and goes on once the account signs in again."
-ON_ITS_WAY: Final = "The wish is recorded; the PDS has not confirmed it yet. `mirror` says how far it is."
+SIGN_IN: Final = "The request is recorded and continues after the account signs in again."
+ON_ITS_WAY: Final = "The request is recorded; the PDS has not confirmed it yet. See `mirror`."
 
 
 class RestoreAnswers:

@@ -13,7 +13,7 @@ class NotAuthenticatedError(ApiError):
 
 
 class ScopeRequiredError(ApiError):
-    """The token may only read. Use one with more scope."""
+    """The token's scope does not include what the route needs."""
 
     def __init__(self, scope: str) -> None:
         super().__init__(
@@ -23,7 +23,7 @@ class ScopeRequiredError(ApiError):
 
 
 class CrossSiteError(ApiError):
-    """A page of another site sent this with the person's cookie. Nothing was changed."""
+    """Cross-site request: a page of another site sent this with the session cookie. Nothing was changed."""
 
 
 class NotSignedInHereError(ApiError):
@@ -31,7 +31,7 @@ class NotSignedInHereError(ApiError):
 
 
 class LeavingError(ApiError):
-    """The account is leaving: its records are being removed. Nothing was changed; GET /me says how far that is."""
+    """The account is leaving: its records are being removed. Nothing was changed; GET /me shows the progress."""
 
 
 class TokenNotFoundError(ApiError):
@@ -54,7 +54,7 @@ class SignInUnavailableError(ApiError):
 
 
 class NotAConfidentialClientError(ApiError):
-    """A development service on loopback has no client metadata: authorization servers know it without."""
+    """A development service on loopback has no client metadata: authorization servers do not need it."""
 
 
 class TrackNotFoundError(ApiError):
@@ -62,7 +62,7 @@ class TrackNotFoundError(ApiError):
 
 
 class VersionNotFoundError(ApiError):
-    """The track has no such version; its history lists those that it has."""
+    """The track has no such version; its history lists the existing ones."""
 
 
 class NotOwnerError(ApiError):
@@ -70,7 +70,7 @@ class NotOwnerError(ApiError):
 
 
 class NotYourAuditError(ApiError):
-    """Only an admin may read what others did. Leave `did` out, or name your own."""
+    """Only an admin may read the audit of other accounts. Omit `did`, or use your own."""
 
 
 class RateLimitedError(ApiError):
@@ -82,7 +82,7 @@ class RateLimitedError(ApiError):
 
 
 class TooManyUploadsError(RateLimitedError):
-    """The account has as many uploads under way as it may have. Nothing was changed; wait until one is done."""
+    """The account has reached its limit of concurrent uploads. Nothing was changed; wait until one is done."""
 
 
 class MediaNotFoundError(ApiError):
@@ -128,20 +128,20 @@ class NothingToResolveError(ApiError):
 
 
 class BlobTooLargeError(ApiError):
-    """The audio is larger than the PDS takes."""
+    """The audio is larger than the PDS accepts."""
 
     def __init__(self, limit: int | None = None) -> None:
         takes = f"blobs of at most {limit} bytes" if limit is not None else "only smaller blobs"
-        super().__init__(f"The PDS takes {takes}, this audio is larger. It stays with the service.")
+        super().__init__(f"The PDS accepts {takes}, this audio is larger. It stays with the service.")
         self.limit = limit
 
 
 class VersionMismatchError(ApiError):
-    """The track has changed since."""
+    """The track has changed in the meantime."""
 
     def __init__(self, version: int) -> None:
         super().__init__(
-            f"The track is at version {version} by now. Nothing was changed; read it and decide again."
+            f"The track is now at version {version}. Nothing was changed; read it and decide again."
         )
         self.version = version
 
@@ -166,19 +166,21 @@ class BodyTooLargeError(ApiError):
     """The body is larger than allowed."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"The fields of a request may have {limit} bytes in all. Nothing was changed.")
+        super().__init__(
+            f"The fields of a request may have at most {limit} bytes in total. Nothing was changed."
+        )
         self.limit = limit
 
 
 class TooSlowError(ApiError):
-    """The body came too slowly, or stopped. Nothing was changed; send it again over a better connection."""
+    """The body arrived too slowly, or stopped. Nothing was changed; send it again over a better connection."""
 
 
 class UrlTooLongError(ApiError):
-    """The address is longer than allowed."""
+    """The URL is longer than allowed."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"An address may have {limit} bytes with its query. Nothing was changed.")
+        super().__init__(f"A URL may have at most {limit} bytes, with its query. Nothing was changed.")
         self.limit = limit
 
 
@@ -186,7 +188,9 @@ class HeadersTooLargeError(ApiError):
     """The headers are larger than allowed."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"The headers of a request may have {limit} bytes in all. Nothing was changed.")
+        super().__init__(
+            f"The headers of a request may have at most {limit} bytes in total. Nothing was changed."
+        )
         self.limit = limit
 
 
@@ -199,12 +203,12 @@ class InProgressError(ApiError):
 
 
 class SupportRequiredError(ApiError):
-    """The track is for the artist's supporters."""
+    """Only the artist's supporters may play this track. Support the artist, or sign in with an account that does."""
 
 
 class SupportersUnreachableError(ApiError):
-    """Whoever knows the artist's supporters does not answer. Try again in a moment."""
+    """The service that knows the artist's supporters does not answer. Try again in a moment."""
 
 
 class NotReadyError(ApiError):
-    """The service cannot work now."""
+    """The service is not ready."""

@@ -57,5 +57,5 @@ class SecurityHeaders:
 
 
 def with_transport(*, https: bool) -> Mapping[str, str]:
-    """Give what every answer has; over https, browsers are to come by https alone from then on."""
+    """Return the headers of every response; over https they include HSTS."""
     return {**EVERYWHERE, "Strict-Transport-Security": STRICT_TRANSPORT} if https else EVERYWHERE

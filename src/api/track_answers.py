@@ -14,12 +14,12 @@ class TrackAnswers:
         self._urls = urls
 
     def created(self, connection: Connection, track_id: int) -> Answer:
-        """Give the new track, and say where it is."""
+        """Return the new track, with its Location."""
         answer = self.track(connection, track_id)
         return Answer(201, answer.body, {**answer.headers, "Location": f"/tracks/{track_id}"})
 
     def track(self, connection: Connection, track_id: int) -> Answer:
-        """Give the track."""
+        """Return the track."""
         track = one_track(connection, track_id, self._urls)
         return Answer(200, track.model_dump(mode="json"), {"ETag": track.etag})
 

@@ -75,7 +75,7 @@ class TrackBody(BaseModel):
 
     @property
     def etag(self) -> str:
-        """Give the version as an entity tag."""
+        """Return the version as an entity tag."""
         return f'"{self.version}"'
 
 

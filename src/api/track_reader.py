@@ -58,7 +58,7 @@ def one_track(connection: Connection, track_id: int, urls: RecordUrls) -> TrackB
 
 
 def mirror_of(connection: Connection, track_id: int) -> Mirror:
-    """Give a track's mirror; every track has one from its first event on."""
+    """Return a track's mirror; every track has one from its first event on."""
     return mirrors(connection, [track_id])[track_id]
 
 

@@ -14,7 +14,7 @@ class Turns:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def of(self, did: str) -> asyncio.Lock:
-        """Give the account's lock, which is forgotten once nobody holds or awaits it."""
+        """Return the account's lock, which is forgotten once nobody holds or awaits it."""
         if (lock := self._locks.get(did)) is None:
             lock = self._locks[did] = asyncio.Lock()
         return lock

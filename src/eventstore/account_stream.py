@@ -6,7 +6,7 @@ from eventstore.unit import Unit
 
 
 def account_of(unit: Unit) -> Account:
-    """Give the account whose unit this is; its stream begins with the first thing that happens to it."""
+    """Return the account that the unit of work belongs to; its stream begins with the first thing that happens to it."""
     if unit.did is None:
         msg = "an account's event belongs to an account: open the unit of work with a DID"
         raise ValueError(msg)

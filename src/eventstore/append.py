@@ -19,7 +19,7 @@ def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]
     return list(connection.scalars(_appending(table), rows))
 
 
-@cache  # making it takes longer than running it
+@cache
 def _appending(table: Table) -> ReturningInsert[int]:
     return insert(table).returning(table.c.position, sort_by_parameter_order=True)
 

@@ -1,7 +1,7 @@
 """One event of the log, alone and with the states around it."""
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self, TypeVar
 from uuid import UUID
@@ -13,7 +13,7 @@ A = TypeVar("A", bound=Aggregate)
 
 
 def of_class(aggregate_class: type[A], aggregate: Aggregate) -> A:
-    """Give the aggregate, which must be of this class."""
+    """Return the aggregate; it must be of this class."""
     if isinstance(aggregate, aggregate_class):
         return aggregate
     msg = f"the stream is of a {type(aggregate).__name__}, not of a {aggregate_class.__name__}"
@@ -42,16 +42,18 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Change(Recorded):
-    """An event with the aggregate's state just before and just after it, which nobody may alter."""
+    """An event with the aggregate's state just before and just after it. Treat as immutable."""
 
     before: Aggregate | None
     after: Aggregate
+    appended_at: datetime | None = field(default=None, compare=False)
+    """When it was appended just now, by a clock that may have been set back below `recorded_at`; None of what is read again."""
 
     @classmethod
-    def of(cls, recorded: Recorded, before: Aggregate | None) -> Self:
+    def of(cls, recorded: Recorded, before: Aggregate | None, *, appended_at: datetime | None = None) -> Self:
         """Apply the event to a copy of the state before it."""
         after = recorded.event.mutate(deepcopy(before))
         if after is None:
             msg = f"{recorded.topic} left no aggregate: streams do not end"
             raise TypeError(msg)
-        return cls(**vars(recorded), before=before, after=after)
+        return cls(**vars(recorded), before=before, after=after, appended_at=appended_at)

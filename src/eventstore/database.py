@@ -33,7 +33,7 @@ POSTGRES_KEEPALIVES: Final[Mapping[str, int]] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-"""Of our end: who only listens would never notice that the server has gone."""
+"""TCP keepalives of the client: a connection that only listens would not notice otherwise that the server is gone."""
 
 
 _CLOCK: Final = text("select clock_timestamp()")
@@ -180,7 +180,7 @@ class Database:
         now: datetime = connection.execute(_CLOCK).scalar_one()
         return now.astimezone(UTC)
 
-    def with_now(self, query: Select[Any]) -> Select[Any]:
+    def with_now(self, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
         """Add a column `now` to a query: what to give to `now` as `read`, for no round trip of its own."""
         return query.add_columns((null() if self.is_sqlite else func.clock_timestamp()).label("now"))
 

@@ -1,9 +1,10 @@
-"""What can go wrong in the log; the docstring is the message."""
+"""Errors of the log; the docstring is the message."""
 
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
 UNIQUE_VIOLATION: Final = "23505"
@@ -65,6 +66,15 @@ def sqlstate(error: BaseException | None) -> str | None:
         return None
     state: str | None = getattr(error.orig, "sqlstate", None)
     return state
+
+
+def is_busy_or_away(error: BaseException | None) -> bool:
+    """Whether the database is only busy or away, so that the same will work later; a failed commit may have worked."""
+    if isinstance(error, CommitFailedError):
+        return is_busy_or_away(error.__cause__)
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, LogBusyError | OperationalError | InterfaceError | PoolTimeoutError)
 
 
 def is_full(error: DBAPIError) -> bool:

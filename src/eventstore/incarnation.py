@@ -91,12 +91,12 @@ def ends_before(connection: Connection, seen: int) -> str:
 
 
 def newest_position(connection: Connection) -> int:
-    """Give the position of the newest event."""
+    """Return the position of the newest event."""
     return connection.scalar(select(func.max(stored_event.c.position))) or 0
 
 
 def newest_issued(connection: Connection) -> int:
-    """Give a position that every earlier incarnation of this log ends before."""
+    """Return the highest position that any incarnation of this log may have issued."""
     return max(newest_position(connection), connection.scalar(select(row.issued_up_to)) or 0)
 
 
@@ -118,7 +118,7 @@ def settle(connection: Connection, database: Database) -> None:
 
 
 def _read(driver: psycopg.Connection[Any]) -> tuple[str | None, str | None]:
-    """Give what the server says that it is, and what the log believes; nothing where there is no log yet."""
+    """Return the server's identity and the one that the log recorded; None where there is no log yet."""
     for query in (_IDENTITY, _IDENTITY_AS_FAR_AS_ALLOWED):
         try:
             with driver.transaction():
@@ -155,7 +155,7 @@ def _compare(url: str, identity: str) -> None:
 
 
 def _known(connection: Connection, identity: str) -> Any:
-    """Give the row, which the first one to look makes, and hold it."""
+    """Return the row, locked; the first caller inserts it."""
     first = upsert(connection, log_incarnation).values(id=1, identity=identity)
     connection.execute(first.on_conflict_do_nothing())
     return connection.execute(select(log_incarnation).with_for_update()).one()

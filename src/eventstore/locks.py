@@ -37,7 +37,7 @@ def lock_for_append(
 ) -> datetime | None:
     """The first statement of whoever may append: the account's lock, or without a DID the whole log's.
 
-    Gives the database's time under the account's lock, where it was asked.
+    Returns the database's time under the account's lock, where it was queried.
     """
     if connection.dialect.name == "sqlite":
         return None  # BEGIN IMMEDIATE let us in alone

@@ -1,4 +1,4 @@
-"""How streams end: the states of those used last, so that none is folded from its first event again."""
+"""A cache of the latest state of recently used streams, so that they are not folded from the first event again."""
 
 import threading
 from collections import OrderedDict
@@ -14,7 +14,7 @@ KEPT: Final = 1024
 
 @dataclass(frozen=True)
 class Tail:
-    """The state after the last event of a stream, which nobody may alter, and what the log says of that event."""
+    """The state after the last event of a stream, and that event's place in the log. Treat as immutable."""
 
     state: Aggregate
     did: str
@@ -31,7 +31,7 @@ class Tails:
         self._turn: Final = threading.Lock()
 
     def get(self, aggregate_id: UUID) -> Tail | None:
-        """Give the tail of a stream, if it is known."""
+        """Return the tail of a stream, if it is known."""
         with self._turn:
             return self._tails.get(aggregate_id)
 

@@ -94,7 +94,7 @@ class Unit:
             try:
                 callback()
             except Exception:
-                logger.exception("a callback after the commit failed")
+                logger.exception("after_commit_callback_failed")
 
     def _append(self, aggregate: Aggregate) -> list[Change]:
         events = list(aggregate.collect_events())
@@ -148,7 +148,7 @@ class Unit:
                 **vars(self.envelope),
             )
             before = changes[-1].after if changes else before
-            changes.append(Change.of(recorded, before))
+            changes.append(Change.of(recorded, before, appended_at=self.now))
         return changes
 
     def _is_foreign(self, last: Recorded | Tail) -> bool:

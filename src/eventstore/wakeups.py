@@ -23,11 +23,11 @@ CHANNEL: Final = "mastertape"
 LOOK_SECONDS: Final = 0.25
 AGAIN_SECONDS: Final = 1.0
 LEAST_SECONDS: Final = 0.002
-"""Between two announcements: one says all that a burst of commits has to say."""
+"""Minimum interval between two announcements: one covers a whole burst of commits."""
 
 
 def announce(connection: Connection) -> None:
-    """Have every process hear of this transaction's commit: for rare ones, which may wait for each other.
+    """Notify every process of this transaction's commit: only for rare ones, since their commits are serialized.
 
     PostgreSQL lets one transaction with a NOTIFY commit at a time (docs/adr/0008-wake-after-the-commit.md).
     """
@@ -114,7 +114,7 @@ class Listener:
 
 @asynccontextmanager
 async def _opened(open_: Callable[[Database], Any], database: Database) -> AsyncGenerator[Any]:
-    """Give a connection for the block; a thread that still opens one when nobody wants it any more is waited for."""
+    """Yield a connection for the block; waits for a thread that is still opening one after a cancellation."""
     opening = asyncio.create_task(asyncio.to_thread(open_, database))
     try:
         yield await asyncio.shield(opening)
@@ -125,7 +125,7 @@ async def _opened(open_: Callable[[Database], Any], database: Database) -> Async
 
 
 async def _notifications(driver: psycopg.Connection[Any]) -> AsyncGenerator[None]:
-    """Give a hint at once, for what came before anybody listened, and then one for each NOTIFY."""
+    """Yield a hint at once, for what came before listening began, and then one for each NOTIFY."""
     loop, readable = asyncio.get_running_loop(), asyncio.Event()
     descriptor = driver.fileno()
     loop.add_reader(descriptor, readable.set)
@@ -141,7 +141,7 @@ async def _notifications(driver: psycopg.Connection[Any]) -> AsyncGenerator[None
 
 
 async def _file_changes(driver: sqlite3.Connection) -> AsyncGenerator[None]:
-    """Give a hint whenever the file is not as it was last seen."""
+    """Yield a hint whenever the file has changed."""
     seen = None
     while True:
         version = driver.execute("PRAGMA data_version").fetchone()[0]  # of shared memory: takes microseconds
@@ -163,7 +163,7 @@ def _listening_connection(database: Database) -> psycopg.Connection[Any]:
 
 
 def _own_connection(database: Database) -> psycopg.Connection[Any]:
-    """Give a connection that no pool will ask back."""
+    """Return a connection outside of the pool."""
     pooled = database.engine.raw_connection()
     driver: Any = pooled.driver_connection
     pooled.detach()

@@ -44,7 +44,6 @@ class Account:
 _STAYS: Final = select(account.c.did).where(
     account.c.did == bindparam("did"), account.c.leaving_since.is_(None)
 )
-"""Made once: making it takes longer than running it, and every command does."""
 
 
 class Accounts:

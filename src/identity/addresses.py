@@ -20,6 +20,7 @@ from identity.errors import UnsafeAddressError
 from identity.names import Dns, Names
 
 MAX_REDIRECTS: Final = 3
+CONNECT_SECONDS: Final = 10.0
 PLAIN: Final = "identity"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 # names that public DNS never holds (RFC 6761, RFC 6762, RFC 8375, RFC 9476 and ICANN's .internal)
@@ -71,7 +72,7 @@ class AddressPolicy:
         if self.allows_origin(url):
             return
         if scheme != "https":
-            raise UnsafeAddressError("only https addresses are asked")
+            raise UnsafeAddressError("only https URLs are allowed")
         address = literal_address(host)
         if address is not None:
             if not is_public(address):
@@ -119,7 +120,7 @@ def is_public(address: Address) -> bool:
 
 
 async def address_of(url: str, policy: AddressPolicy, names: Names) -> str:
-    """Give the address to connect to for a URL that may be asked; raises `UnsafeAddressError` for any other."""
+    """Return the address to connect to for an allowed URL; raises `UnsafeAddressError` for any other."""
     policy.check(url)
     _, host, port = origin_of(url)
     return (await _targets(host, port, policy, names))[0]
@@ -173,7 +174,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
 
     async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
         """Never: there is no public one."""
-        raise UnsafeAddressError("unix sockets are not asked")
+        raise UnsafeAddressError("unix sockets are not allowed")
 
     async def sleep(self, seconds: float) -> None:
         """Wait between httpcore's own connection attempts."""
@@ -200,11 +201,19 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send, if the URL may be asked. A few compressed bytes would become many before anybody counts them."""
         self._policy.check(str(request.url))
+        _connect_soon(request)
         reply = await super().handle_async_request(request)
         if reply.headers.get("content-encoding", PLAIN).lower() != PLAIN:
             await reply.aclose()
             raise httpx.RemoteProtocolError("the reply is compressed, which was not asked for")
         return reply
+
+
+def _connect_soon(request: httpx.Request) -> None:
+    """Have a wait for a connection end before the request's whole time does: only then is it told that nothing was sent."""
+    given = request.extensions.get("timeout", {})
+    soon = {name: min(given.get(name) or CONNECT_SECONDS, CONNECT_SECONDS) for name in ("pool", "connect")}
+    request.extensions["timeout"] = {**given, **soon}
 
 
 def public_client(
@@ -216,7 +225,7 @@ def public_client(
     transport = GuardedTransport(policy, names or Dns(), limits=limits, verify=httpx.create_ssl_context())
     return httpx.AsyncClient(
         transport=transport,
-        timeout=httpx.Timeout(30, connect=10),
+        timeout=30,
         follow_redirects=False,
         max_redirects=MAX_REDIRECTS,
         headers={"user-agent": "mastertape", "accept-encoding": PLAIN},

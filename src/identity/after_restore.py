@@ -10,7 +10,7 @@ from identity.session_rows import SessionKind, SessionStatus, pds_session
 
 
 def active_dids(connection: Connection, kind: SessionKind) -> Sequence[str]:
-    """Give the accounts with a login of this kind."""
+    """Return the accounts with a login of this kind."""
     session = pds_session.c
     active = select(session.did).where(
         session.kind == kind.value, session.status == SessionStatus.ACTIVE.value

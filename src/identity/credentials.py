@@ -112,7 +112,6 @@ BY_TOKEN: Final = (
     .join(account, account.c.did == credential.c.did)
     .where(credential.c.token_hash == bindparam("token_hash"), credential.c.revoked_at.is_(None))
 )
-"""Made once: making it takes longer than running it, and every request does."""
 
 
 class Credentials:

@@ -13,7 +13,7 @@ from identity.tokens import Grant, Tokens
 NONCE_NEEDED: Final = "use_dpop_nonce"
 MOST_NONCES: Final = 10_000
 FRESH_SECONDS: Final = 60.0
-"""A PDS takes a nonce for at most three minutes (measured)."""
+"""@atproto/pds 0.5.35 accepts a nonce for at most three minutes."""
 
 
 class Nonces:
@@ -23,7 +23,7 @@ class Nonces:
         self._held: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
 
     def newest(self, did: str, origin: str) -> str | None:
-        """Give the nonce to use, if one is known."""
+        """Return the nonce to use, if one is known."""
         return self._held.get((did, origin), (None, 0.0))[0]
 
     def fresh(self, did: str, origin: str) -> bool:

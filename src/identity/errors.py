@@ -1,18 +1,18 @@
-"""What can go wrong with who somebody is. No message ever holds a token, a password or a key."""
+"""Errors of identities and sign-in. No message ever holds a token, a password or a key."""
 
 import httpx
 
 
 class IdentityError(Exception):
-    """Something about an identity is wrong."""
+    """An identity cannot be used."""
 
 
 class UnknownIdentityError(IdentityError):
-    """Nobody is known by this handle or DID."""
+    """There is no account with this handle or DID."""
 
 
 class IdentityUnreachableError(IdentityError):
-    """Whoever knows this identity did not answer, or not with sense: try again later."""
+    """The identity could not be resolved: no response, or a malformed one. Try again later."""
 
 
 class UnsafeAddressError(IdentityError, httpx.ConnectError):
@@ -20,7 +20,7 @@ class UnsafeAddressError(IdentityError, httpx.ConnectError):
 
 
 class FetchRefusedError(IdentityError):
-    """What lies at this address is not what was wanted. `status` is what it answered, where that was the reason."""
+    """What is at this URL cannot be used. `status` is the HTTP status, if that was the reason."""
 
     def __init__(self, reason: str, *, status: int | None = None) -> None:
         super().__init__(reason)
@@ -37,15 +37,15 @@ class FeatureUnresolvedError(IdentityError):
 
 
 class BadCredentialsError(IdentityError):
-    """The PDS knows no such identifier with this password."""
+    """The PDS refused this identifier and password."""
 
 
 class SignInStateError(IdentityError):
-    """The sign-in was started in another browser, or too long ago, or is over already. Start it again."""
+    """The sign-in was started in another browser, or too long ago, or is already finished. Start it again."""
 
 
 class SignInRefusedError(IdentityError):
-    """The account's authorization server does not let this sign-in through."""
+    """The account's authorization server refused this sign-in."""
 
 
 class ConsentDeniedError(IdentityError):
@@ -53,7 +53,7 @@ class ConsentDeniedError(IdentityError):
 
 
 class ScopeRefusedError(IdentityError):
-    """The account's PDS does not grant all that this service needs."""
+    """The account's PDS does not grant every scope that this service needs."""
 
 
 class NotAnAdminError(IdentityError):
@@ -102,8 +102,8 @@ class SessionUnavailableError(IdentityError):
 
 
 class CredentialExpiredError(IdentityError):
-    """A session or API token that was good once, and whose time is over."""
+    """A session or API token that has expired."""
 
 
 class SealBrokenError(IdentityError):
-    """These bytes were sealed with another key, for another account, or were changed since."""
+    """These bytes were encrypted with another key, for another account, or were altered."""

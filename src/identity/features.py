@@ -53,7 +53,7 @@ def _result(task: asyncio.Task[Feature], identifier: str) -> Feature:
     if not task.done():
         if is_did(identifier):
             return Feature(identifier, INVALID_HANDLE)
-        raise FeatureUnresolvedError(identifier, "nobody answered in time")
+        raise FeatureUnresolvedError(identifier, "no response in time")
     try:
         return task.result()
     except IdentityError as error:

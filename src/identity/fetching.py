@@ -15,7 +15,7 @@ from identity.replies import replied
 async def fetched(
     http: httpx.AsyncClient, policy: AddressPolicy, url: str, *, limit: int, seconds: float
 ) -> AsyncGenerator[AsyncIterator[bytes]]:
-    """Give the body as it arrives; `http` should come from `addresses.public_client`.
+    """Yield the body as it arrives; `http` should come from `addresses.public_client`.
 
     Nobody's cookies or tokens go along. Raises UnsafeAddressError, FetchRefusedError for an answer that is not the
     bytes or too many of them, httpx.HTTPError, and TimeoutError when the whole takes longer than `seconds`.

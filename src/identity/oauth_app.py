@@ -27,11 +27,11 @@ class OAuthApp:
 
     @property
     def signs_with(self) -> SigningKey | None:
-        """Give the key of new logins; a login stays with the key that it began with."""
+        """Return the key of new logins; a login stays with the key that it began with."""
         return self.keys[0] if self.keys else None
 
     def metadata(self) -> dict[str, Any]:
-        """Give the document that the confidential client's ID is the address of."""
+        """Return the client metadata document, which the client ID is the URL of."""
         return {
             "client_id": self.client_id,
             "client_name": NAME,
@@ -48,12 +48,12 @@ class OAuthApp:
         }
 
     def jwks(self) -> dict[str, Any]:
-        """Give the public keys, those of older logins too."""
+        """Return the public keys, including those of older logins."""
         return {"keys": [key.public_jwk() for key in self.keys]}
 
 
 def oauth_app(base_url: str, scope: str, keys: Sequence[SigningKey]) -> OAuthApp | None:
-    """Give the client that may live at this origin; none where OAuth has no client for it."""
+    """Return the OAuth client for this origin; None where OAuth allows none."""
     parts = urlsplit(base_url)
     if parts.scheme == "https":
         return OAuthApp(base_url, base_url + METADATA_PATH, base_url + CALLBACK_PATH, scope, tuple(keys))

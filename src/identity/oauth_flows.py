@@ -50,12 +50,12 @@ class Flows:
         self._resolver = resolver
 
     def flow(self, client: Client) -> "Flow":
-        """Give a flow for this client."""
+        """Return a flow for this client."""
         return Flow(self._library, self._resolver, client)
 
 
 def client_of(app: OAuthApp, key: SigningKey | None) -> Client:
-    """Give the client of a new login."""
+    """Return the client of a new login."""
     return Client(app.client_id, app.redirect_uri, app.scope, key)
 
 
@@ -78,7 +78,7 @@ class Flow:
         self._client._id_resolver = self._people  # noqa: SLF001 (there is no argument for it)
 
     async def begin(self, identifier: str) -> tuple[str, OAuthState]:
-        """Give the address that the person goes to, and what `finish` needs."""
+        """Return the authorization URL, and what `finish` needs."""
         with _our_names():
             url, _ = await self._client.start_authorization(identifier)
         assert self._states.held is not None  # noqa: S101 - the library has just saved it
@@ -141,11 +141,11 @@ class _People:
         self._resolver = resolver
 
     async def resolve(self, handle: str) -> str:
-        """Give the DID of a handle."""
+        """Return the DID of a handle."""
         return await self._resolver.did_of(handle)
 
     async def resolve_atproto_data(self, did: str, **_: object) -> SimpleNamespace:
-        """Give handle and PDS of a DID, asked for anew each time."""
+        """Return handle and PDS of a DID, resolved anew each time."""
         self.found = await self._resolver.resolve(did)
         return SimpleNamespace(handle=self.found.handle, pds=self.found.pds_url)
 
@@ -161,11 +161,11 @@ def _our_names() -> Generator[None]:
             raise IdentityUnreachableError(f"the authorization server answered {refused}") from None
         raise SignInRefusedError(f"The account's authorization server says {refused}") from None
     except httpx.HTTPError as error:
-        raise IdentityUnreachableError(f"no answer: {type(error).__name__}") from None
+        raise IdentityUnreachableError(f"no response: {type(error).__name__}") from None
     except OAuthError as error:
         raise _renamed(error) from None
     except SAYS_NO_SENSE as error:
-        raise IdentityUnreachableError(f"an answer without sense: {type(error).__name__}") from None
+        raise IdentityUnreachableError(f"malformed response: {type(error).__name__}") from None
 
 
 def _renamed(error: OAuthError) -> Exception:

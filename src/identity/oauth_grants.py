@@ -52,7 +52,7 @@ class OAuthGrants:
 
 
 def tokens_of(session: OAuthSession, *, client_id: str, kid: str | None) -> Tokens:
-    """Give the library's session as what we keep."""
+    """Convert the library's session to the form that we store."""
     grant = Grant(session.authserver_iss, client_id, scalar_of(session.dpop_private_key), kid)
     return Tokens(
         SecretStr(session.access_token),
@@ -99,6 +99,4 @@ def _our_names(did: str, call: str) -> Generator[None]:
     except httpx.HTTPError as error:
         raise SessionUnavailableError(did, f"{call} failed: {type(error).__name__}", cause=error) from error
     except SAYS_NO_SENSE as error:
-        raise SessionUnavailableError(
-            did, f"{call}: an answer without sense ({type(error).__name__})"
-        ) from None
+        raise SessionUnavailableError(did, f"{call}: malformed response ({type(error).__name__})") from None

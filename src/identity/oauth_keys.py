@@ -26,7 +26,7 @@ class SigningKey:
     private: EllipticCurvePrivateKey = field(repr=False)
 
     def public_jwk(self) -> dict[str, str]:
-        """Give what everybody may know of it."""
+        """Return the public part of the key."""
         return {**_public(self.private), "kid": self.kid, "use": "sig", "alg": "ES256"}
 
 
@@ -46,7 +46,7 @@ def signing_keys(text: str) -> tuple[SigningKey, ...]:
         raise ValueError("not a list of keys")
     read = tuple(_signing_key(key) for key in keys)
     if len({key.kid for key in read}) < len(read):
-        raise ValueError("two keys have one kid")
+        raise ValueError("two keys have the same kid")
     return read
 
 
@@ -67,9 +67,9 @@ def _signing_key(jwk: Any) -> SigningKey:
     try:
         key = key_of(SecretStr(scalar))
     except ValueError:
-        raise ValueError("d is no P-256 key") from None
+        raise ValueError("d is not a P-256 key") from None
     if {name: jwk.get(name) for name in ("kty", "crv", "x", "y")} != _public(key):
-        raise ValueError("x and y are not of this d")
+        raise ValueError("x and y do not match d")
     return SigningKey(kid, key)
 
 

@@ -72,7 +72,7 @@ class Connection:
 
 
 def library(http: httpx.AsyncClient, policy: AddressPolicy) -> ModuleType:
-    """Give atproto_oauth.client, asking addresses that `policy` allows over `http`."""
+    """Return a copy of atproto_oauth.client that contacts only addresses allowed by `policy`, through `http`."""
 
     def is_safe_url(url: str, *_: object) -> bool:
         policy.check(url)  # says more than False could

@@ -118,7 +118,7 @@ class OAuthSignIn:
         return attempt
 
     def _key(self, kid: str | None) -> SigningKey | None:
-        """Give the key that the sign-in began with: a server takes no other for the rest of it."""
+        """Return the key that the sign-in began with: a server accepts no other until its end."""
         found = next((key for key in self.app.keys if key.kid == kid), None)
         if found is None and kid is not None:
             raise SignInStateError

@@ -25,7 +25,7 @@ class Call:
 
     method: str
     nsid: str
-    timeout: float | httpx.Timeout
+    timeout: float
     params: Mapping[str, Any] | None = None
     json: Any = None
     body: Body | None = None

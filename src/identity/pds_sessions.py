@@ -4,20 +4,20 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import httpx
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
 
 from eventstore.account_stream import account_of
 from eventstore.envelope import Envelope
 from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
 from identity.errors import SealBrokenError, SessionUnavailableError, SignInRequiredError
+from identity.patient_writes import PatientWrites
 from identity.pds_calls import Body, Call, PdsCalls
 from identity.replies import error_name
 from identity.seal import Seal
@@ -27,11 +27,16 @@ from identity.tokens import Tokens
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+LOGIN_SHARE: Final = 0.5
+"""How much of a request's time its login may take: the rest is the PDS's, and so is only what is slow in it."""
 OVERTAKEN_TIMES: Final = 3
 """How often another process may have refreshed between our refresh and our request."""
 REFRESH_BEFORE: Final = timedelta(seconds=60)
 STALE_TOKEN: Final = frozenset({"ExpiredToken", "InvalidToken", "AuthMissing", "invalid_token"})
-STORE_ATTEMPTS: Final = 4
+FINISH_SECONDS: Final = 10.0
+"""How long the end of a process waits for a database that is away: beside flights and requests, within a supervisor's patience."""
 DISCONNECTED: Final = "disconnected"
 
 
@@ -66,6 +71,7 @@ class PdsSessions:
         self._rows = SessionRows(
             log.database, seal, on_reauth=on_reauth, on_signed_in=on_signed_in, lease=lease
         )
+        self._writes = PatientWrites()
         self._calls = PdsCalls(http)
         self._on_refresh = on_refresh
         self._grants: dict[SessionKind, Grants] = {SessionKind.APP_PASSWORD: AppPasswordGrants(http)}
@@ -74,6 +80,7 @@ class PdsSessions:
         self._owner = uuid.uuid4().hex
         self._refreshes: dict[tuple[str, int], asyncio.Task[Session]] = {}
         self._disconnects: set[asyncio.Task[bool]] = set()
+        self._renewing: set[str] = set()
 
     def signed_in(
         self, connection: Connection, *, did: str, kind: SessionKind, pds_url: str, tokens: Tokens
@@ -92,18 +99,20 @@ class PdsSessions:
         json: Any = None,
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: float | httpx.Timeout,
+        timeout: float,
     ) -> httpx.Response:
         """Send one request, again only if the PDS refused the token before looking at anything else.
 
-        Raises `SignInRequiredError`, `SessionUnavailableError`, or what httpx raises for the request itself.
+        Raises `SignInRequiredError`, `SessionUnavailableError`, also where the login was not ready in time, or what
+        httpx raises for the request itself.
         `body` is called once for each time of sending. With a `pds_url` it is sent there or nowhere: what was
         meant for one PDS is not for another that the account moved to meanwhile.
         """
         call = Call(method, nsid, timeout, params=params, json=json, body=body, headers=headers)
-        session = await asyncio.to_thread(self._rows.load, did)
+        until = asyncio.get_running_loop().time() + timeout * LOGIN_SHARE
+        session = await self._ready(did, until, asyncio.to_thread(self._rows.load, did))
         if session.expires_within(REFRESH_BEFORE):
-            session = await self.refresh(did, session.generation)
+            session = await self._ready(did, until, self.refresh(did, session.generation))
 
         async def send(session: Session) -> httpx.Response:
             if pds_url not in {None, session.pds_url}:
@@ -112,19 +121,29 @@ class PdsSessions:
 
         reply = await send(session)
         if error_name(reply) in STALE_TOKEN:
-            session = await self.refresh(did, session.generation)
+            session = await self._ready(did, until, self.refresh(did, session.generation))
             reply = await send(session)
         for _ in range(OVERTAKEN_TIMES):
             if error_name(reply) not in STALE_TOKEN:
                 break
-            newest = await asyncio.to_thread(self._rows.load, did)
+            newest = await self._ready(did, until, asyncio.to_thread(self._rows.load, did))
             if newest.generation == session.generation:
                 if not newest.refreshing:
                     break
                 # OAuth tokens die when the next ones are made, which is before these are stored
-                newest = await self.refresh(did, session.generation)
+                newest = await self._ready(did, until, self.refresh(did, session.generation))
             session, reply = newest, await send(newest)
         return reply
+
+    async def _ready(self, did: str, until: float, login: Awaitable[T]) -> T:
+        """Wait for the login until then: nothing was sent, and only who has been asked for a renewal is slow."""
+        try:
+            async with asyncio.timeout_at(until):
+                return await login
+        except TimeoutError:
+            asked = httpx.ReadTimeout("no answer") if did in self._renewing else None
+            reason = "the login was not ready in time, and nothing was sent"
+            raise SessionUnavailableError(did, reason, cause=asked) from None
 
     async def refresh(self, did: str, seen_generation: int) -> Session:
         """A session newer than `seen_generation`. A cancelled caller leaves; the refresh goes on."""
@@ -161,8 +180,9 @@ class PdsSessions:
         task.add_done_callback(self._disconnects.discard)
         return await asyncio.shield(task)
 
-    async def finish(self) -> None:
-        """Wait for the refreshes under way; each is bounded."""
+    async def finish(self, *, patience: float = FINISH_SECONDS) -> None:
+        """Wait for the refreshes under way; each is bounded, and for the database they wait only so long from now on."""
+        self._writes.give_up_in(patience)
         await asyncio.gather(*self._refreshes.values(), *self._disconnects, return_exceptions=True)
 
     def _forget(self, key: tuple[str, int], done: "asyncio.Task[Session]") -> None:
@@ -194,7 +214,7 @@ class PdsSessions:
     async def _renew(self, session: Session) -> Session:
         did, generation = session.did, session.generation
         try:
-            new = await self._of_kind(session).renew(session, self._open(session))
+            new = await self._renewed(session)
         except SignInRequiredError as error:
             self._tell(session, "ended", error.reason)
             await asyncio.to_thread(self._rows.end, did, generation, error.reason)
@@ -204,9 +224,27 @@ class PdsSessions:
             self._tell(session, "failed", str(error))
             await asyncio.to_thread(self._rows.release, did, generation, self._owner, str(error))
             raise
-        await self._persisted(lambda: self._rows.store(did, generation, new))
+        await self._store(session, new)
         self._tell(session, "renewed")
         return await asyncio.to_thread(self._rows.load, did)
+
+    async def _renewed(self, session: Session) -> Tokens:
+        self._renewing.add(session.did)
+        try:
+            return await self._of_kind(session).renew(session, self._open(session))
+        finally:
+            self._renewing.discard(session.did)
+
+    async def _store(self, session: Session, new: Tokens) -> None:
+        """Keep the new tokens, for the old ones are spent; what a commit without an answer has stored stands."""
+        did, generation = session.did, session.generation
+        try:
+            await self._writes.write(
+                lambda: self._rows.store(did, generation, new), did=did, host=session.pds_url
+            )
+        except Exception as error:
+            self._tell(session, "lost", f"the new tokens could not be stored: {type(error).__name__}")
+            raise
 
     def _tell(self, session: Session, outcome: str, reason: str | None = None) -> None:
         """Log and count how a refresh ended."""
@@ -233,7 +271,9 @@ class PdsSessions:
             revoked = False
         # the tokens go in any case: what the PDS still honours, nobody has any more
         end = partial(self._end, did=did, generation=session.generation, revoked=revoked)
-        await self._persisted(lambda: self._log.transact(did, envelope, end))
+        await self._writes.write(
+            lambda: self._log.transact(did, envelope, end), did=did, host=session.pds_url
+        )
         return revoked
 
     def _end(self, unit: Unit, *, did: str, generation: int, revoked: bool) -> None:
@@ -241,18 +281,6 @@ class PdsSessions:
             account = account_of(unit)
             account.disconnect(revoked=revoked, at=unit.now)
             unit.save(account)
-
-    async def _persisted(self, write: Callable[[], object]) -> None:
-        """The old tokens are spent: a database that is busy or gone for a moment must not lose the new ones."""
-        for attempt in range(1, STORE_ATTEMPTS + 1):
-            try:
-                await asyncio.to_thread(write)
-            except OperationalError:
-                if attempt == STORE_ATTEMPTS:
-                    raise
-                await asyncio.sleep(attempt / 2)
-            else:
-                return
 
     def _of_kind(self, session: Session) -> Grants:
         if session.kind not in self._grants:

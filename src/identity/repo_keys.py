@@ -12,13 +12,13 @@ REPO_KEY: Final = "#atproto"
 
 
 async def signing_key(resolver: Resolver, did: str) -> str:
-    """Give it as a did:key; raises IdentityUnreachableError where the document names none that we know."""
+    """Return it as a did:key; raises IdentityUnreachableError where the document names none that we know."""
     document = await resolver.did_document(did)
     methods = document.get("verificationMethod")
     for method in methods if isinstance(methods, list) else []:
         if (key := _key_of(method, did)) is not None:
             return key
-    raise IdentityUnreachableError(f"{did}: its document names no key that we know")
+    raise IdentityUnreachableError(f"{did}: its DID document names no supported signing key")
 
 
 def _key_of(method: Any, did: str) -> str | None:

@@ -213,7 +213,7 @@ class Resolver:
 
 
 def plain(identifier: str) -> str:
-    """Give an identifier as it is meant: people write handles with @."""
+    """Normalize an identifier: people write handles with @."""
     return identifier.strip().removeprefix("@")
 
 

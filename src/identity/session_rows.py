@@ -1,7 +1,7 @@
 """The sessions that accounts have at their PDSes: one row each, tokens sealed.
 
-A generation counts the tokens of a row: who refreshes claims a generation for a while, asks the PDS with no
-transaction open, and stores the answer only if the generation still stands (design: refresh lease).
+`generation` counts the token pairs that a row has had. Whoever refreshes takes a lease on the current generation, asks the
+PDS with no transaction open, and stores the answer only if the generation has not moved on.
 """
 
 from collections.abc import Callable
@@ -58,7 +58,6 @@ pds_session = Table(
 
 
 OF_ACCOUNT: Final = select(pds_session).where(pds_session.c.did == bindparam("did"))
-"""Made once: making it takes longer than running it, and every request to a PDS does."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ def backoff(
     cap: float = CAP_SECONDS,
     random_between: float | None = None,
 ) -> timedelta:
-    """Give the pause after this many failures in a row: half of it fixed, half of it by chance."""
+    """Return the pause after this many failures in a row: half of it fixed, half of it random."""
     whole = min(cap, first * 2.0 ** min(failures, MAX_DOUBLINGS))
     chance = random.random() if random_between is None else random_between  # noqa: S311
     return timedelta(seconds=whole / 2 + whole / 2 * chance)

@@ -92,7 +92,7 @@ def _due_jobs(
     return connection.execute(_due_of_hosts(), {"now": now, "full": full, "of_a_host": of_a_host}).all()
 
 
-@cache  # making it takes longer than running it, and each look at what is due does
+@cache
 def _due_of_hosts() -> Select[Any]:
     place = func.row_number().over(
         partition_by=lane.host, order_by=(job.backfill, job.not_before, job.track_id)

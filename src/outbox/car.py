@@ -12,7 +12,7 @@ import libipld
 from outbox.dag_cbor import CID_BYTES, CID_PREFIXES
 
 MAX_BLOCK: Final = 2 * 2**20
-"""A PDS takes no commit with more (docs: facts of the reference PDS), and a record is part of one."""
+"""@atproto/pds 0.5.35 refuses a commit with more than 2,000,000 bytes of blocks, and each record is part of one."""
 MOST_BLOCKS: Final = 4_000_000
 """Where each lies takes some 200 bytes of memory; a repo has little more blocks than records."""
 VARINT_BYTES: Final = 9
@@ -40,7 +40,7 @@ class Blocks:
         return iter(self._places)
 
     def get(self, cid: bytes) -> bytes:
-        """Give the bytes of a block; they were proven when the file was read."""
+        """Return the bytes of a block; they were proven when the file was read."""
         place = self._places.get(cid)
         if place is None:
             raise UnprovenError("a block is missing")
@@ -48,13 +48,13 @@ class Blocks:
         return self._file.read(place[1])
 
     def node(self, cid: bytes) -> dict[str, Any]:
-        """Give a block that holds a map."""
+        """Decode a block that must be a map."""
         try:
             value = libipld.decode_dag_cbor(self.get(cid))
         except ValueError as error:
-            raise UnprovenError("a block is no DAG-CBOR") from error
+            raise UnprovenError("a block is not valid DAG-CBOR") from error
         if not isinstance(value, dict):
-            raise UnprovenError("a block holds no map")
+            raise UnprovenError("a block is not a DAG-CBOR map")
         return value
 
     def _read_root(self) -> bytes:
@@ -66,17 +66,17 @@ class Blocks:
                     return root
         except ValueError:
             pass
-        raise UnprovenError("this is no CAR file")
+        raise UnprovenError("not a CAR file")
 
     def _read_block(self) -> bool:
         if (length := self._varint()) is None:
             return False
         if not CID_BYTES < length <= MAX_BLOCK:
-            raise UnprovenError(f"a block of {length} bytes")
+            raise UnprovenError(f"a block has an invalid length of {length} bytes")
         cid, at = self._exactly(CID_BYTES), self._file.tell()
         data = self._exactly(length - CID_BYTES)
         if not cid.startswith(CID_PREFIXES) or sha256(data).digest() != cid[4:]:
-            raise UnprovenError("a block is not what its CID promises")
+            raise UnprovenError("a block does not match its CID")
         self._places[cid] = (at, len(data))
         if len(self._places) > MOST_BLOCKS:
             raise UnprovenError(f"more than {MOST_BLOCKS} blocks")
@@ -94,11 +94,11 @@ class Blocks:
             value |= (byte[0] & 0x7F) << (7 * index)
             if byte[0] < 0x80:  # noqa: PLR2004
                 return value
-        raise UnprovenError("the file ends within a number")
+        raise UnprovenError("the file ends within a varint")
 
     def _exactly(self, length: int) -> bytes:
         if length > MAX_BLOCK:
-            raise UnprovenError(f"a header of {length} bytes")
+            raise UnprovenError(f"the header has an invalid length of {length} bytes")
         data = self._file.read(length)
         if len(data) != length:
             raise UnprovenError("the file ends within a block")

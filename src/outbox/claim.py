@@ -1,24 +1,25 @@
 """The claim: due lanes into the hands of one relay, and of no host more than it may have at once.
 
 Leases are counted under a lock on their host, in a statement of their own: one that counts as it locks sees the leases
-of before it got the lock. Live work goes before backfill, and backfill leaves a lane of every host to it.
+of before it got the lock. Hosts are locked one after the other, and no more of them than there is room for: others claim
+of the rest meanwhile. Live work goes before backfill, and backfill leaves a lane of every host to it.
 """
 
 import random
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, select, update
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.hosts import OPEN, lanes_at_once
+from outbox.hosts import OPEN, lanes_at_once, note_kept
 from outbox.lanes import Lane, host_open_at, lane_backfill_at, lane_columns, lane_due_at
 from outbox.observe_only import is_observed
-from outbox.tables import NEVER, mirror_lane, pds_host
-from outbox.targets import READY
+from outbox.tables import HAS_WORK, NEVER, mirror_lane, pds_host, was_leased
 
 TRIES: Final = 4
 
@@ -27,8 +28,10 @@ def claim(
     database: Database, *, owner: str, limit: int, lease: timedelta, backfill: int | None = None
 ) -> list[Lane]:
     """Take up to `limit` due lanes, and of these up to `backfill` for work that can wait; the longest due go first."""
+    unnoted = note_kept(database)
     with database.read() as connection:  # an idle relay writes nothing
-        due = connection.scalars(_DUE_HOSTS, {"now": database.now(connection)}).all()
+        found = connection.execute(_DUE_HOSTS, {"now": database.now(connection)}).all()
+    due = [host for host in found if host.host not in unnoted]
     if not due:
         return []
     for _ in range(TRIES):
@@ -48,16 +51,24 @@ class _Room:
         self.owner, self.lease = owner, lease
         self.lanes, self.backfill = lanes, backfill
 
+    def is_for(self, host: Any) -> bool:
+        """Whether there is any for what is due of this host."""
+        return self.lanes > 0 and (host.live > 0 or self.backfill > 0)
 
-def _claim(database: Database, due: Sequence[str], room: _Room) -> tuple[list[Lane], bool]:
-    """Claim of these hosts, and say whether all of them could be looked at."""
+
+def _claim(database: Database, due: Sequence[Any], room: _Room) -> tuple[list[Lane], bool]:
+    """Claim of these hosts while there is room, and say whether others held none of those that it came to."""
     lanes: list[Lane] = []
+    is_whole = True
+    locking = database.with_now(_HOST)
     with database.write() as connection:
-        locked = {row.host: row for row in connection.execute(_HOSTS, {"hosts": due})}
-        for host in due:
-            if host in locked:
-                lanes += _claim_of_host(connection, locked[host], database.now(connection), room)
-    return lanes, len(locked) == len(due)
+        for host in takewhile(room.is_for, due):  # those with live work come first
+            row = connection.execute(locking, {"host": host.host}).one_or_none()
+            if row is None:
+                is_whole = False
+            else:
+                lanes += _claim_of_host(connection, row, database.now(connection, read=row.now), room)
+    return lanes, is_whole
 
 
 def _claim_of_host(connection: Connection, host: Any, now: datetime, room: _Room) -> list[Lane]:
@@ -84,12 +95,12 @@ def _claim_of_host(connection: Connection, host: Any, now: datetime, room: _Room
     ]
 
 
-# Made once: making these takes longer than running them, and every turn does.
+# Built once (CONTRIBUTING.md).
 
 _NOW: Final = bindparam("now", type_=UtcDateTime)
 _LIVE: Final = lane_due_at() <= _NOW
 _DUE: Final = and_(
-    lane_columns.state == READY,
+    HAS_WORK,
     ~lane_columns.paused,
     ~is_observed(),
     lane_columns.lease_until <= _NOW,
@@ -102,12 +113,12 @@ _AT_ONCE: Final = case(
 _other: Final = mirror_lane.alias()
 _UNDER_WAY: Final = (
     select(func.count())
-    .where(_other.c.host == lane_columns.host, _other.c.lease_until > _NOW)
+    .where(_other.c.host == lane_columns.host, _other.c.lease_until > _NOW, was_leased(_other))
     .correlate(mirror_lane)
     .scalar_subquery()
 )
 _DUE_HOSTS: Final = (
-    select(lane_columns.host)
+    select(lane_columns.host, func.count(case((_LIVE, 1))).label("live"))
     .select_from(_OF_HOSTS)
     .where(_DUE, ~pds_host.c.paused, host_open_at() <= _NOW)
     .group_by(lane_columns.host, pds_host.c.max_lanes, pds_host.c.breaker, pds_host.c.ramp)
@@ -116,15 +127,13 @@ _DUE_HOSTS: Final = (
         func.min(case((_LIVE, lane_due_at()), else_=NEVER)), func.min(lane_backfill_at()), lane_columns.host
     )
 )
-_HOSTS: Final = (
-    select(pds_host)
-    .where(pds_host.c.host.in_(bindparam("hosts", expanding=True)))
-    .with_for_update(skip_locked=True)
+_HOST: Final[Select[Any]] = (
+    select(pds_host).where(pds_host.c.host == bindparam("host")).with_for_update(skip_locked=True)
 )
 _OF_HOST: Final = lane_columns.host == bindparam("host")
 _BUSY: Final = select(
     func.count().label("lanes"), func.count(case((lane_columns.is_backfill, 1))).label("backfill")
-).where(_OF_HOST, lane_columns.lease_until > _NOW)
+).where(_OF_HOST, lane_columns.lease_until > _NOW, was_leased())
 _NEXT_OF_HOST: Final = (
     select(lane_columns.did, _LIVE.label("is_live"))
     .select_from(_OF_HOSTS)

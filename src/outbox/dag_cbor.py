@@ -25,7 +25,7 @@ class UnencodableError(ValueError):
 
 
 def encode(record: Record) -> bytes:
-    """Give the canonical bytes of a record in ATProto's JSON form ({"$link": ...}, {"$bytes": ...})."""
+    """Return the canonical bytes of a record in ATProto's JSON form ({"$link": ...}, {"$bytes": ...})."""
     try:
         return bytes(libipld.encode_dag_cbor(_to_ipld(record)))
     except RecursionError as error:
@@ -33,13 +33,13 @@ def encode(record: Record) -> bytes:
 
 
 def decode(data: bytes) -> Record:
-    """Give the record in its JSON form."""
+    """Return the record in its JSON form."""
     record: Record = _to_json(libipld.decode_dag_cbor(data))
     return record
 
 
 def record_cid(record: Record) -> str:
-    """Give the CID that the PDS will report. `$type` must be there: a PDS adds it, which changes the CID."""
+    """Return the CID that the PDS will report. `$type` must be there: a PDS adds it, which changes the CID."""
     return cid_text(CID_PREFIXES[0] + hashlib.sha256(encode(record)).digest())
 
 
@@ -115,5 +115,5 @@ def _from_base64(text: str) -> bytes:
     except ValueError as error:
         raise UnencodableError(f"{text!r} is not base64") from error
     if libipld.encode_dag_cbor(data)[:1] == LINK:
-        raise UnencodableError(f"{text!r} are bytes that the encoder takes for a link")
+        raise UnencodableError(f"{text!r} are bytes that the encoder would mistake for a link")
     return data

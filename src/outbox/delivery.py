@@ -24,6 +24,8 @@ from outbox.work import Work
 MAX_REBASES: Final = 3
 REQUEST_SECONDS: Final = 30.0
 READ_SECONDS: Final = 15.0
+LEAST_SHARE: Final = 0.1
+"""How much of a delivery's time has to be left for another request."""
 CONTENDED: Final = Verdict(Kind.AMBIGUOUS, "InvalidSwap", 400)
 """Somebody else writes this record again and again; that says nothing of its siblings."""
 NO_SUCCESSOR: Final = Verdict(
@@ -62,6 +64,17 @@ class Result:
     """When the record is to be read again, for what may have come late."""
 
     @property
+    def confirmed_cid(self) -> str | None:
+        """Give the CID that the PDS says the put made."""
+        return self.verdict.cid if self.work.op == PUT else None
+
+    @property
+    def is_mismatch(self) -> bool:
+        """Whether the PDS took something, but not what it was sent."""
+        delivered = self.outcome is Outcome.DELIVERED
+        return delivered and self.confirmed_cid not in {None, self.work.request_cid}
+
+    @property
     def ends_turn(self) -> bool:
         """Whether the lane itself has to wait: its other targets would fare no better now."""
         if self.outcome is not Outcome.FAILED:
@@ -80,9 +93,12 @@ class _Deadline:
     def __init__(self, seconds: float) -> None:
         self._clock = asyncio.get_running_loop().time
         self._ends = self._clock() + seconds
+        self._least = seconds * LEAST_SHARE
 
     def within(self, seconds: float) -> float:
-        return max(0.0, min(seconds, self._ends - self._clock()))
+        """Give the time for one more request: 0 when no PDS could answer in what is left."""
+        left = self._ends - self._clock()
+        return min(seconds, left) if left >= self._least else 0.0
 
 
 class Delivery:

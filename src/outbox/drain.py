@@ -44,7 +44,7 @@ class Allowance:
     window: float
 
     def seconds_for(self, points: int, keeps: float) -> float:
-        """Give how long it takes to be allowed so many points, when a share is left alone."""
+        """Return how long it takes to earn so many points while a share of the budget is left unused."""
         each = self.limit * (1 - keeps)
         now = each if self.reset <= 0 else max(0.0, self.left - self.limit * keeps)
         if points <= now:
@@ -71,7 +71,7 @@ def seconds_to_drain(
     *,
     begins: float = 0.0,
 ) -> float:
-    """Give the seconds until both have been sent; `begins` is when anything may be sent at all."""
+    """Return the seconds until both have been sent; `begins` is when anything may be sent at all."""
     longest = 0.0
     for allowance in allowances:
         longest = max(longest, *_seconds(allowance, live.points, backfill.points))
@@ -143,7 +143,7 @@ def _seconds_until(row: Any, now: datetime) -> float:
 
 @cache
 def _lanes(column: ColumnElement[str]) -> Select[Any]:
-    """Give each lane that has this in the column, with what waits in it."""
+    """Return each lane with this value in the column, and what waits in it."""
     cost = case(
         (target_columns.desired_op == DELETE, DELETE_POINTS),
         (target_columns.observed_cid.is_(None), CREATE_POINTS),

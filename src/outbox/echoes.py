@@ -20,7 +20,7 @@ UNANSWERED: Final = frozenset({None, Kind.AMBIGUOUS.value})
 
 
 def foreign_writes(connection: Connection, did: str, commit: Commit) -> list[int]:
-    """Give the tracks whose records this commit wrote, and nobody here did."""
+    """Return the tracks whose records this commit wrote and that we did not write ourselves."""
     scan = connection.execute(_SCAN, {"of_did": did}).one_or_none()
     if scan is not None and commit.rev <= max(scan.rev or "", scan.heard_rev or ""):
         return []
@@ -51,7 +51,7 @@ def _may_be(row: Any, write: Write) -> bool:
     return row.outcome in UNANSWERED and (row.op, row.request_cid) == (op, write.cid)
 
 
-# Made once: making these takes longer than running them.
+# Built once (CONTRIBUTING.md).
 
 _SCAN: Final = select(repo_scan.c.rev, repo_scan.c.heard_rev).where(repo_scan.c.did == bindparam("of_did"))
 _TARGET: Final = select(target.track_id, target.observed_cid, target.conflict_cid).where(

@@ -65,12 +65,12 @@ class Message:
 
     @property
     def name(self) -> str | None:
-        """Give the name of an #info."""
+        """Return the name of an #info."""
         return _text(self.frame.body, "name")
 
     @property
     def commit(self) -> Commit | None:
-        """Give what a #commit changed; None where it does not tell all of it."""
+        """Return what a #commit changed; None where it is incomplete."""
         from atproto import models, parse_subscribe_repos_message  # noqa: PLC0415
 
         try:
@@ -89,7 +89,7 @@ class Stream:
         self._socket = socket
 
     async def next(self, seconds: float) -> Message | None:
-        """Give the next message; None when there was none for so long. Raises FirehoseError, and what sockets raise."""
+        """Return the next message; None on a timeout. Raises FirehoseError, and what sockets raise."""
         try:
             async with asyncio.timeout(seconds):
                 data = await self._socket.recv(decode=False)

@@ -23,7 +23,7 @@ STREAMS: Final = 500
 LEASE: Final = timedelta(seconds=60)
 LOOK_SECONDS: Final = 5.0
 DIDS_SECONDS: Final = 30.0
-"""So late is a host's new account known: what it has until then is our own."""
+"""How often the accounts of a host are read again. A new account is noticed this late; until then it has only our writes."""
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Follower:
 
     @property
     def hearings(self) -> Mapping[str, Hearing]:
-        """Give how each of this process's streams stands, by host."""
+        """Return the status of each of this process's streams, by host."""
         return {host: stream.listening.hearing for host, stream in list(self._streams.items())}
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -43,9 +43,9 @@ def keep_theirs(unit: Unit, track: Track, conflict: Conflict, urls: RecordUrls) 
 
 
 def adoptable(conflict: Conflict) -> dict[str, Any]:
-    """Give the checked values of what they changed and a track can say; raises InvalidFieldError at the first bad one."""
+    """Return checked values of the changed fields that a track has; raises InvalidFieldError at the first invalid one."""
     if conflict.theirs is None:
-        raise InvalidFieldError("record", "it holds what no record of ours can")
+        raise InvalidFieldError("record", "it contains values that a record of ours cannot have")
     theirs, changed = conflict.theirs, conflict.fields
     return {field: read(theirs.get(name)) for name, (field, read) in FIELDS.items() if name in changed}
 

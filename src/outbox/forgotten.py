@@ -8,16 +8,24 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select, update
 
 from eventstore.database import Database
-from outbox.lanes import change_lane, is_backfill, is_open, lane_columns, target_columns, target_due_at
+from outbox.lanes import (
+    PAGE,
+    change_lane,
+    is_backfill,
+    is_open,
+    lane_columns,
+    target_columns,
+    target_due_at,
+)
 from outbox.tables import CONCERNS_RELAY, NEVER, PAST, blob_job, mirror_lane, mirror_target
 
 successor: Final = mirror_target.alias("successor").c
 
 
 def wake_forgotten(database: Database) -> list[str]:
-    """Make lanes due that sleep although a target of theirs is open, and say whose they were."""
+    """Make a page of lanes due that sleep although a target of theirs is open, and say whose they were."""
     with database.read() as connection:
-        asleep = connection.scalars(_ASLEEP).all()
+        asleep = connection.scalars(_ASLEEP.limit(PAGE)).all()
     return [did for did in asleep if _wake(database, did)]
 
 
@@ -71,4 +79,4 @@ def _is_overlooked() -> ColumnElement[bool]:
 
 
 _ASLEEP: Final = _asleep()
-"""Made once: making it takes longer than running it, and every relay looks each minute."""
+"""Built once (CONTRIBUTING.md)."""

@@ -2,7 +2,8 @@
 
 The breaker opens after failures in a row of two accounts or more, for longer each time; then one lane tries, and each
 success lets one more in, up to the host's share. The row is written only when something about the host has changed,
-and in a transaction of its own: whoever holds it holds nothing else, and who would have to wait for it passes on.
+and in a transaction of its own: whoever holds it holds nothing else, and who would have to wait for it passes on. Only
+a pause that a host has asked for is waited for a little, and else kept until it can be noted: it is told once.
 """
 
 import logging
@@ -11,8 +12,9 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.database import Database
@@ -34,6 +36,8 @@ COARSE: Final = 0.1
 WOBBLE: Final = timedelta(seconds=5)
 """The same reset, told in whole seconds by another clock, never comes out quite the same."""
 TRIES: Final = 5
+WAIT_SECONDS: Final = 1.0
+"""Claims and notes hold a host's row for milliseconds: after so long its holder has stopped."""
 
 Changes = dict[str, Any]
 
@@ -49,6 +53,8 @@ _MAY_BE_ASKED: Final = select(pds_host.c.host).where(
     pds_host.c.host == bindparam("of_host"), is_open_behind_live(bindparam("now", type_=UtcDateTime))
 )
 _HOST_LOCKED: Final = _HOST.with_for_update(skip_locked=True)
+_HOST_AWAITED: Final = _HOST.with_for_update()
+_WAIT: Final = text(f"set local lock_timeout = '{WAIT_SECONDS}s'")
 _CHANGE: Final = update(pds_host).where(pds_host.c.host == bindparam("of_host"))
 
 
@@ -60,12 +66,22 @@ class Word:
     did: str
     verdict: Verdict
     is_well: bool | None
+    again: bool = False
+    """Whether it breaks down over this record each time: that may be the record's fault alone."""
 
     @classmethod
-    def of(cls, host: str, did: str, verdict: Verdict, *, answered: bool = False) -> "Word":
+    def of(
+        cls, host: str, did: str, verdict: Verdict, *, answered: bool = False, again: bool = False
+    ) -> "Word":
         """Take what a verdict says; `answered` if the host was heard, whatever the verdict is about."""
         is_well = verdict.host_is_well
-        return cls(host, did, verdict, True if is_well is None and answered else is_well)
+        return cls(host, did, verdict, True if is_well is None and answered else is_well, again)
+
+    @property
+    def asks_for_pause(self) -> bool:
+        """Whether nothing may be sent to the host for a while."""
+        budget = self.verdict.budget
+        return self.verdict.kind is Kind.PACED or (budget is not None and budget.is_dry(LIVE_KEEPS, 1))
 
 
 def breaker_state(host: Any, now: datetime) -> str:
@@ -107,20 +123,49 @@ def note_if_new(database: Database, word: Word) -> None:
 
 
 def note(database: Database, word: Word) -> None:
-    """Change the host's row; left out when others hold it all the time, for the next answer says the same."""
+    """Change the host's row. When others hold it all the time a pause is kept; all else the next answer says again."""
     try:
-        for _ in range(TRIES):
-            if _note(database, word):
-                return
-            time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - a claim holds it, which takes milliseconds
+        if _note_pause(database, word) if word.asks_for_pause else _note_soon(database, word):
+            return
         logger.warning("host_not_noted", extra={"host": word.host})
     except (SQLAlchemyError, EventStoreError):  # what was delivered is settled
         logger.exception("host_not_noted", extra={"host": word.host})
+    if word.asks_for_pause:
+        _kept.setdefault(database, {})[word.host] = word
 
 
-def _note(database: Database, word: Word) -> bool:
+_kept: Final[WeakKeyDictionary[Database, dict[str, Word]]] = WeakKeyDictionary()
+"""The newest pause of each host that could not be noted yet."""
+
+
+def note_kept(database: Database) -> frozenset[str]:
+    """Note what was kept, and give the hosts whose rows others still hold: of these nothing is to be claimed."""
+    kept = _kept.get(database, {})
+    for host, word in list(kept.items()):
+        if _note(database, word, _HOST_LOCKED) and kept.get(host) is word:
+            del kept[host]
+    return frozenset(kept)
+
+
+def _note_pause(database: Database, word: Word) -> bool:
+    if database.is_sqlite:
+        return _note(database, word, _HOST_LOCKED)
     with database.write() as connection:
-        row = connection.execute(_HOST_LOCKED, {"of_host": word.host}).one_or_none()
+        connection.execute(_WAIT)
+        return _note(database, word, _HOST_AWAITED)
+
+
+def _note_soon(database: Database, word: Word) -> bool:
+    for _ in range(TRIES):
+        if _note(database, word, _HOST_LOCKED):
+            return True
+        time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - a claim holds it, which takes milliseconds
+    return False
+
+
+def _note(database: Database, word: Word, locking: Select[Any]) -> bool:
+    with database.write() as connection:
+        row = connection.execute(locking, {"of_host": word.host}).one_or_none()
         if row is None:
             return False
         found = changes(row, word, database.now(connection))
@@ -163,6 +208,8 @@ def _after_failure(host: Any, word: Word, now: datetime) -> Changes:
     state = breaker_state(host, now)
     if state == OPEN:
         return {}  # sent before it opened
+    if word.again and state == CLOSED:
+        return {}  # else two bad records would close a host that has little else to do
     first = host.failing_did or word.did
     found: Changes = {
         "failures": host.failures + 1,
@@ -171,8 +218,9 @@ def _after_failure(host: Any, word: Word, now: datetime) -> Changes:
         "last_error": f"{word.verdict.error}: {word.verdict.message}",
     }
     if state == HALF_OPEN or (found["many_fail"] and found["failures"] >= OPENS_AFTER):
-        pause = backoff(host.openings, first=FIRST_SECONDS, cap=LONGEST_SECONDS)
-        found |= {"breaker": OPEN, "retry_at": now + pause, "openings": host.openings + 1, "ramp": None}
+        openings = host.openings + (not word.again)
+        pause = backoff(openings - 1, first=FIRST_SECONDS, cap=LONGEST_SECONDS)
+        found |= {"breaker": OPEN, "retry_at": now + pause, "openings": openings, "ramp": None}
     return found
 
 

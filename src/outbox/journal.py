@@ -28,7 +28,7 @@ ACKING: Final = (Kind.DONE.value, CANCELLED, ADOPTED)
 SAME_ANSWERS: Final = 3
 """So often in a row a PDS breaks down over a record before it is the record's fault."""
 
-# Made once: making these takes longer than running them, and every delivery does.
+# Built once (CONTRIBUTING.md).
 _INTENT: Final = insert(delivery_attempt).returning(attempt.id)
 _OF_TARGET: Final = and_(
     attempt.did == bindparam("of_did"),
@@ -110,43 +110,56 @@ def conclude(connection: Connection, attempt_id: int, verdict: Verdict, now: dat
     connection.execute(_END, {"attempt_id": attempt_id, **end, "rev": rev})
 
 
+def breaks_down_again(connection: Connection, work: Work, verdict: Verdict) -> bool:
+    """Whether the PDS broke down over this record each of the last times, with the same answer."""
+    return _first_of_same(connection, work, verdict) is not None
+
+
 def breaks_down(connection: Connection, host: str, work: Work, verdict: Verdict) -> bool:
     """Whether the PDS breaks down over this record alone: the same answer time and again, while it took others."""
-    if not verdict.is_fault_of_record:
+    if (first := _first_of_same(connection, work, verdict)) is None:
         return False
-    attempts = connection.execute(_NEWEST, of_target(work.key)).all()
-    same = (work.gen, verdict.status, verdict.error)
-    if len(attempts) < SAME_ANSWERS or any((row.gen, row.status, row.error) != same for row in attempts):
-        return False
-    since = {"host": host, "since": attempts[-1].id}
+    since = {"host": host, "since": first}
     return connection.scalar(_OTHERS_TAKEN, {**of_target(work.key), **since}) is not None
 
 
+def _first_of_same(connection: Connection, work: Work, verdict: Verdict) -> int | None:
+    """Give the first of the last attempts, if the PDS broke down over the record with this answer each time."""
+    if not verdict.is_fault_of_record:
+        return None
+    attempts = connection.execute(_NEWEST, of_target(work.key)).all()
+    same = (work.gen, verdict.status, verdict.error)
+    if len(attempts) < SAME_ANSWERS or any((row.gen, row.status, row.error) != same for row in attempts):
+        return None
+    first: int = attempts[-1].id
+    return first
+
+
 def our_cids(connection: Connection, key: RecordKey) -> set[str]:
-    """Give the CIDs that this service ever meant to write under the key."""
+    """Return the CIDs that this service ever attempted to write under the key."""
     return set(connection.scalars(_OUR_CIDS, of_target(key)))
 
 
 @dataclass(frozen=True)
 class LatePuts:
-    """The creates that may land after a delete, which makes their swap true again; an edit's is only once such a create has landed."""
+    """Creates that may still land after a delete, because it makes their swap match again. An edit can only follow such a create."""
 
     unanswered: datetime | None
-    """When the newest was sent whose end is not known."""
+    """When the newest create with an unknown result was sent."""
     answered: bool
-    """Whether there are others: a copy of one may be on its way."""
+    """Whether there are others, which were answered: a duplicate of one may still be in transit."""
 
     def __bool__(self) -> bool:
         return self.unanswered is not None or self.answered
 
 
 def unanswered_create(connection: Connection, key: RecordKey) -> str | None:
-    """Give the CID of the newest put over nothing whose end is not known."""
+    """Return the CID of the newest create whose result is unknown."""
     return connection.scalar(_UNANSWERED_CREATE, of_target(key))
 
 
 def puts_since(connection: Connection, key: RecordKey, since: datetime) -> LatePuts:
-    """Give the puts of a record that were sent after this and can come late."""
+    """Return the puts of a record that were sent since then and may still land."""
     rows = connection.execute(_CREATES, {**of_target(key), "since": since}).all()
     open_ends = (None, Kind.AMBIGUOUS.value)
     unanswered = [row.started_at for row in rows if row.outcome in open_ends]

@@ -42,6 +42,9 @@ GONE: Final = "gone"
 NO_DOUBT: Final[dict[str, Any]] = {"probe_at": NEVER, "probes": 0, "missing_since": NEVER}
 """Of an account that is known to be where its lane is."""
 
+PAGE: Final = 100
+"""So many lanes at a time are looked for that nobody would come to."""
+
 
 class LeaseLostError(Exception):
     """Another relay holds the lane by now; what this one found out is dropped."""
@@ -74,18 +77,18 @@ def _greatest(element: later, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def lane_due_at() -> ColumnElement[datetime]:
-    """Give when a lane may be claimed for live work, as far as the lane itself is concerned."""
+    """Return when a lane may be claimed for live work, as far as the lane itself is concerned."""
     return later(lane_columns.due_at, lane_columns.not_before, lane_columns.paced_until)
 
 
 def lane_backfill_at() -> ColumnElement[datetime]:
-    """Give when a lane may be claimed for backfill; its row and its host's."""
+    """Return when a lane may be claimed for backfill; its row and its host's."""
     begins = later(lane_columns.backfill_at, lane_columns.backfill_after, pds_host.c.backfill_after)
     return later(begins, lane_columns.not_before, lane_columns.paced_until)
 
 
 def host_open_at() -> ColumnElement[datetime]:
-    """Give when anything may be sent to a host that is not paused."""
+    """Return when anything may be sent to a host that is not paused."""
     return later(pds_host.c.retry_at, pds_host.c.paced_until)
 
 
@@ -151,7 +154,7 @@ def is_backfill() -> ColumnElement[bool]:
 
 
 def target_due_at() -> ColumnElement[datetime]:
-    """Give when the relay may see to a target.
+    """Return when the relay may process a target.
 
     A newer generation does not wait for the failures of an older one; what is not to be sent is looked at in time.
     """
@@ -164,7 +167,7 @@ def change_lane(connection: Connection, did: str, **columns: Any) -> None:
     connection.execute(_CHANGE, {"of_did": did, **columns})
 
 
-# Made once: making these takes longer than running them, and every turn does.
+# Built once (CONTRIBUTING.md).
 
 _LOCK: Final = (
     select(lane_columns.lease_epoch, lane_columns.host)
@@ -202,7 +205,7 @@ def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> No
 
 @cache
 def _resuming(dialect: str) -> list[Executable]:
-    """Make the statements once: making these takes longer than running them."""
+    """Return the statements that `resume_lane` executes."""
     did, host = bindparam("of_did", type_=Text), bindparam("of_host", type_=Text)
     known_host = insert_of(dialect, pds_host).values(host=host)
     insert = insert_of(dialect, mirror_lane).values(

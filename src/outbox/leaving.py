@@ -56,7 +56,7 @@ class Remains:
 
     @property
     def to_remove(self) -> int:
-        """Give how many are still to go."""
+        """Return how many records are still to be deleted."""
         return sum(each.records for each in self.waiting)
 
     @property

@@ -42,6 +42,6 @@ def clear_former(connection: Connection, track_id: int, upto: int) -> None:
 
 
 def left_behind(connection: Connection, track_id: int) -> Record:
-    """Give what the PDS has where the record was before: what others keep in it goes along as long as it is there."""
+    """Return the record that is still in the old place: fields of other clients are carried along as long as it is there."""
     bodies = connection.scalars(_LEFT, {"of_track": track_id})
     return {name: value for body in bodies for name, value in decode(body).items()}

@@ -57,7 +57,7 @@ def _set(unit: Unit, key: RecordKey, **values: Any) -> None:
 
 
 def _blob_of(record: Record, track: Track) -> BlobRef | None:
-    """Give the audio that the record names, where it is the track's: else writing the record again would drop it."""
+    """Return the blob that the record names, if it is the track's audio: otherwise writing the record again would drop it."""
     blob = record.get("audioBlob")
     if isinstance(blob, dict) and blob.get("ref") == {"$link": track.audio.cid}:
         return BlobRef(track.audio.cid, blob)

@@ -2,17 +2,17 @@
 
 from typing import Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 
 from eventstore.database import Database
 from outbox.lanes import host_open_at, lane_backfill_at, lane_columns, lane_due_at, later
 from outbox.observe_only import is_observed
-from outbox.tables import NEVER, blob_job, mirror_lane, pds_host
+from outbox.tables import HAS_WORK, IS_OPEN_JOB, NEVER, blob_job, mirror_lane, pds_host
 from outbox.targets import READY
 
 
 def seconds_until_due(database: Database) -> float:
-    """Give the time until a lane, an upload or a look at an account may be claimed; none or less where one may, but others are at it."""
+    """Return the time until a lane, an upload or a look at an account may be claimed; none or less where one may, but others are at it."""
     with database.read() as connection:
         times = [
             *connection.execute(_LANES).one(),
@@ -23,7 +23,7 @@ def seconds_until_due(database: Database) -> float:
         return (earliest - database.now(connection)).total_seconds()
 
 
-# Made once: making these takes longer than running them.
+# Built once (CONTRIBUTING.md).
 
 _AT_WORK: Final = (lane_columns.state == READY, ~lane_columns.paused, ~pds_host.c.paused, ~is_observed())
 _OF_HOSTS: Final = mirror_lane.join(pds_host, pds_host.c.host == lane_columns.host)
@@ -34,14 +34,14 @@ _LANES: Final = (
         func.min(later(lane_backfill_at(), _FREE_AT)),
     )
     .select_from(_OF_HOSTS)
-    .where(*_AT_WORK, or_(lane_columns.due_at < NEVER, lane_columns.backfill_at < NEVER))
+    .where(HAS_WORK, *_AT_WORK)
 )
 _UPLOADS: Final = (
     select(
         func.min(later(blob_job.c.not_before, blob_job.c.lease_until, host_open_at(), pds_host.c.blobs_after))
     )
     .select_from(_OF_HOSTS.join(blob_job, blob_job.c.did == lane_columns.did))
-    .where(*_AT_WORK, or_(blob_job.c.requested, blob_job.c.again))
+    .where(*_AT_WORK, IS_OPEN_JOB)
 )
 _PROBES: Final = (
     select(func.min(later(lane_columns.probe_at, lane_columns.lease_until)))

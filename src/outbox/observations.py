@@ -31,7 +31,6 @@ _CHANGE_LOOKED: Final = CHANGE_TARGET.values(
         else_=target.look_at,
     )
 )
-"""Made once, as CHANGE_TARGET is: making it takes longer than running it."""
 
 
 def set_target(unit: Unit, work: Work, **values: Any) -> None:

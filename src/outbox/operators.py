@@ -79,14 +79,14 @@ class Which:
 
     @property
     def name(self) -> str:
-        """Give the account or else the host."""
+        """Return the account, otherwise the host."""
         if (name := self.did or self.host) is None:
             raise TooWideError
         return name
 
     @property
     def told(self) -> dict[str, Any]:
-        """Give what is named, for the log."""
+        """Return the filter as the log records it."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -99,7 +99,7 @@ class Operator:
 
 
 def count(database: Database, action: Action, which: Which) -> int:
-    """Give how many accounts, or for a redrive records, the action would change, and change nothing."""
+    """Return how many accounts, or for a redrive records, the action would change, and change nothing."""
     with database.read() as connection:
         _require_known(connection, which)
         match action:
@@ -153,7 +153,7 @@ def _act_once(unit: Unit, action: Action, which: Which, operator: Operator) -> i
 
 def _act(connection: Connection, action: Action, which: Which, now: datetime) -> int:
     if action is Action.PAUSE:
-        return pausing.pause(connection, which.name, now)
+        return pausing.pause(connection, which.name)
     if action is Action.RESUME:
         return pausing.resume(connection, which.name, now)
     parked = select(lane.did).where(*_parked(which)).order_by(lane.did).with_for_update()

@@ -29,7 +29,7 @@ LANES_OF_HOSTS: Final = mirror_lane.outerjoin(pds_host, host.host == lane.host)
 def lanes(
     connection: Connection, *, at: str | None, state: str | None, after: str, limit: int
 ) -> Sequence[Any]:
-    """Give lanes with their `mirror_state`, by DID, `at` a host or in a state alone."""
+    """Return lanes with their `mirror_state`, by DID, `at` a host or in a state alone."""
     conditions = [
         condition
         for condition, wanted in ((lane.host == at, at), (LANE_STATE.in_((state,)), state))
@@ -45,7 +45,7 @@ def lanes(
 
 
 def hosts(connection: Connection, *, after: str, limit: int) -> Sequence[Any]:
-    """Give hosts by their origin."""
+    """Return hosts by their origin."""
     return connection.execute(
         select(pds_host).where(host.host > after).order_by(host.host).limit(limit)
     ).all()
@@ -90,7 +90,7 @@ def under_way_at(connection: Connection, origins: Iterable[str], now: datetime) 
 
 
 def lane_of(connection: Connection, did: str) -> Any | None:
-    """Give an account's lane with its `mirror_state`, and with `live_at` and `backfill_from`, when it may be claimed."""
+    """Return an account's lane with its `mirror_state`, and with `live_at` and `backfill_from`, when it may be claimed."""
     may_begin = host_open_at()
     return connection.execute(
         select(

@@ -31,13 +31,13 @@ CREATE_POINTS, PUT_POINTS, DELETE_POINTS = 3, 2, 1
 
 @dataclass(frozen=True)
 class HostTime:
-    """A time by the host's clock, and what that clock said when it answered, if it told."""
+    """A time on the host's clock, and the host's clock at the response (`Date`), if it sent one."""
 
     at: float
     clock: float | None
 
     def seconds_left(self, now: datetime) -> float:
-        """Give how long it is until then; by our own clock where the host did not tell the time."""
+        """Return the seconds until then; by our own clock if the host sent no `Date`."""
         return self.at - (self.clock if self.clock is not None else now.timestamp())
 
 
@@ -56,7 +56,7 @@ class Budget:
         return self.window is not None and self.window <= HOST_SECONDS
 
     def reset_at(self, now: datetime) -> datetime:
-        """Give when it is full again, by our clock: never in the past, nor later than it counts."""
+        """Return when the budget is full again, by our clock: never in the past, nor later than its window."""
         longest = min(self.window or LONGEST_PAUSE, LONGEST_PAUSE)
         seconds = max(self.reset.seconds_left(now), 0.0) + ROUNDED_SECONDS
         return now + timedelta(seconds=min(seconds, longest + ROUNDED_SECONDS))
@@ -74,7 +74,7 @@ class RetryAfter:
     time: HostTime | None = None
 
     def pause(self, now: datetime) -> timedelta:
-        """Give how long that is, within reason."""
+        """Return the pause, within bounds."""
         seconds = self.seconds if self.seconds is not None else 0.0
         if self.time is not None:
             seconds = self.time.seconds_left(now)
@@ -82,7 +82,7 @@ class RetryAfter:
 
 
 def lane_budget(budget: Budget, now: datetime) -> dict[str, Any]:
-    """Give the columns of a lane that tell of its account's budget, and until when it is used up."""
+    """Return the lane columns with its account's budget, and until when it is used up."""
     if budget.is_of_host:
         return {}
     reset = budget.reset_at(now)

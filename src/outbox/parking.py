@@ -12,8 +12,8 @@ from sqlalchemy import Connection, and_, bindparam, case, literal, select, true,
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.lanes import GONE, NO_DOUBT, Lane, host_open_at, lane_columns, lane_due_at
-from outbox.tables import NEVER, mirror_lane, pds_host
+from outbox.lanes import GONE, NO_DOUBT, PAGE, Lane, host_open_at, lane_columns, lane_due_at
+from outbox.tables import HAS_WORK, NEVER, mirror_lane, pds_host
 from outbox.targets import AUTH_REQUIRED, READY
 from outbox.verdict import Kind
 
@@ -78,7 +78,7 @@ _NO_DOUBT: Final = (
         }
     )
 )
-"""Made once: making it takes longer than running it, and every write does."""
+"""Built once (CONTRIBUTING.md)."""
 
 
 def probe_now(connection: Connection, did: str, now: datetime, *, operator: bool = False) -> None:
@@ -105,17 +105,20 @@ def look_for_account(connection: Connection, did: str, now: datetime) -> None:
     connection.execute(update(mirror_lane).where(here).values(probe_at=now))
 
 
-def look_for_unanswered(database: Database) -> None:
-    """Have the accounts looked for whose lanes have long been due at a host that nobody may ask now."""
-    with database.read() as connection:
+def look_for_unanswered(database: Database) -> list[str]:
+    """Have a page of accounts looked for whose lanes have long been due at a host that nobody may ask now; say which."""
+    with database.read() as connection:  # where there are none, nothing is written
         now = database.now(connection)
-        dids = connection.scalars(_UNANSWERED, {"now": now, "before": now - IN_DOUBT_AFTER}).all()
-    for did in dids:
-        with database.write() as connection:
-            connection.execute(_LOOK_FOR, {"of_did": did, "probe_at": now})
+        times = {"now": now, "before": now - IN_DOUBT_AFTER}
+        if connection.scalar(_UNANSWERED.limit(1), times) is None:
+            return []
+    with database.write() as connection:
+        found = list(connection.scalars(_UNANSWERED_PAGE, times))
+        connection.execute(_LOOK_FOR, {"of_dids": found, "probe_at": now})
+        return found
 
 
-# Made once: making these takes longer than running them, and every relay looks each minute.
+# Built once (CONTRIBUTING.md).
 
 _IS_AT_WORK: Final = and_(lane_columns.state == READY, lane_columns.probe_at >= NEVER)
 _UNANSWERED: Final = (
@@ -123,8 +126,10 @@ _UNANSWERED: Final = (
     .join(pds_host, pds_host.c.host == lane_columns.host)
     .where(_IS_AT_WORK, ~lane_columns.paused, ~pds_host.c.paused)
     .where(
+        HAS_WORK,
         lane_due_at() <= bindparam("before", type_=UtcDateTime),
         host_open_at() > bindparam("now", type_=UtcDateTime),
     )
 )
-_LOOK_FOR: Final = update(mirror_lane).where(lane_columns.did == bindparam("of_did"), _IS_AT_WORK)
+_UNANSWERED_PAGE: Final = _UNANSWERED.limit(PAGE).with_for_update(of=mirror_lane, skip_locked=True)
+_LOOK_FOR: Final = update(mirror_lane).where(lane_columns.did.in_(bindparam("of_dids", expanding=True)))

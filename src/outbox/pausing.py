@@ -14,7 +14,7 @@ lane: Final = mirror_lane.c
 host: Final = pds_host.c
 
 
-def pause(connection: Connection, did_or_host: str, now: datetime) -> int:  # noqa: ARG001 - as resume
+def pause(connection: Connection, did_or_host: str) -> int:
     """Let an account, or all of a host, wait; give how many accounts did not wait yet."""
     return _set(connection, did_or_host, paused=True)
 
@@ -31,12 +31,12 @@ def resume(connection: Connection, did_or_host: str, now: datetime) -> int:
 
 
 def would_pause(connection: Connection, did_or_host: str) -> int:
-    """Give what `pause` would, and change nothing."""
+    """Return what `pause` would return, and change nothing."""
     return _count(connection, did_or_host, ~_paused(did_or_host))
 
 
 def would_resume(connection: Connection, did_or_host: str) -> int:
-    """Give what `resume` would, and change nothing."""
+    """Return what `resume` would return, and change nothing."""
     return _count(connection, did_or_host, _paused(did_or_host))
 
 

@@ -1,4 +1,4 @@
-"""The only place that speaks repo XRPC (https://docs.bsky.app/docs/api, facts measured against @atproto/pds)."""
+"""The only place that speaks repo XRPC (https://docs.bsky.app/docs/api; behaviour measured against @atproto/pds 0.4.217 and 0.5.35)."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -19,6 +19,7 @@ from outbox.verdict import (
     Phase,
     Verdict,
     clean,
+    out_of_time,
     verdict_of_exception,
     verdict_of_reply,
 )
@@ -149,6 +150,8 @@ class Pds:
         self, host: str, nsid: str, timeout: float, params: dict[str, str] | None = None
     ) -> Verdict:
         """Ask a server that somebody else chose, without a login: for a while, and up to a size."""
+        if timeout <= 0:
+            return out_of_time(Phase.READ)
         content = bytearray()
         try:
             async with (
@@ -192,6 +195,8 @@ class Pds:
 
     async def _send(self, did: str, nsid: str, timeout: float, **request: Any) -> Verdict:
         phase = Phase.UPLOAD if nsid == UPLOAD_BLOB else Phase.WRITE
+        if timeout <= 0:
+            return out_of_time(phase)
         try:
             async with asyncio.timeout(timeout):  # httpx bounds each wait, not their sum
                 reply = await self._sessions.request(did, "POST", nsid, timeout=timeout, **request)

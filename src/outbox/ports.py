@@ -43,6 +43,8 @@ class Sessions(Protocol):
     ) -> httpx.Response:
         """Send to the account's PDS, if that is `host`; raises the first two errors above and httpx's.
 
+        A login that is not ready in time is one that could not be used: the PDS has half of `timeout` for itself.
+
         A login at another PDS is none here: nothing is sent, and the account has to sign in.
         """
 
@@ -51,21 +53,21 @@ class Directory(Protocol):
     """Where accounts are, by the documents of their DIDs as they are now."""
 
     async def host_of(self, did: str) -> str | None:
-        """Give the account's PDS, or None when nobody knows the account; raises DirectoryUnavailableError."""
+        """Return the account's PDS, or None when nobody knows the account; raises DirectoryUnavailableError."""
 
 
 class Addresses(Protocol):
     """Where a host may be connected to, when it is not by a request of ours."""
 
     async def of(self, origin: str) -> str:
-        """Give an address of this origin that was judged, as a host name or IP address; raises when there is none."""
+        """Return a checked address of this origin, as a host name or IP address; raises when there is none."""
 
 
 class SigningKeys(Protocol):
     """Whose signature a repo must bear."""
 
     async def signing_key(self, did: str) -> str:
-        """Give the account's key as a did:key; raises DirectoryUnavailableError when nobody tells."""
+        """Return the account's key as a did:key; raises DirectoryUnavailableError when it cannot be resolved."""
 
 
 class AudioSource(Protocol):

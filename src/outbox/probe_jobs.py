@@ -60,18 +60,23 @@ def claim_probes(database: Database, *, owner: str, limit: int, lease: timedelta
     A host that must not be asked now stops no look: where its accounts are, others say.
     """
     with database.read() as connection:  # an idle relay writes nothing
-        due = _due(database.now(connection))
-        hosts = connection.scalars(select(lane_columns.host).where(due).group_by(lane_columns.host)).all()
+        due = select(lane_columns.host).where(_due(database.now(connection))).group_by(lane_columns.host)
+        hosts = connection.scalars(due.order_by(func.min(lane_columns.probe_at), lane_columns.host)).all()
     if not hosts:
         return []
     probes: list[Probe] = []
     with database.write() as connection:
-        # leases are counted under a lock on their host, in a statement of their own
-        locked = select(pds_host).where(pds_host.c.host.in_(hosts), ~pds_host.c.paused)
-        for host in connection.execute(locked.with_for_update(skip_locked=True)).all():
+        for host in hosts:
+            if len(probes) >= limit:  # the rest is left to others
+                break
+            # leases are counted under a lock on their host, in a statement of their own
+            locked = select(pds_host).where(pds_host.c.host == host, ~pds_host.c.paused)
+            row = connection.execute(locked.with_for_update(skip_locked=True)).one_or_none()
+            if row is None:
+                continue
             now = database.now(connection)
-            rows = _next_of_host(connection, host, now, limit - len(probes))
-            probes += [_claim(connection, row, owner, now + lease) for row in rows]
+            lanes = _next_of_host(connection, row, now, limit - len(probes))
+            probes += [_claim(connection, lane, owner, now + lease) for lane in lanes]
     return probes
 
 

@@ -18,6 +18,8 @@ from outbox.lanes import LeaseLostError, target_columns
 from outbox.pds import Pds, RecordKey, RemoteUnknownError, Standing
 from outbox.ports import Directory, DirectoryUnavailableError
 from outbox.probe_jobs import Finding, Found, Probe, claim_probes, may_be_asked, settle_probe
+from outbox.recorder import SILENCE, Recorder
+from outbox.settle import named
 from outbox.tables import mirror_target
 from outbox.threads import in_thread
 
@@ -45,7 +47,9 @@ class Probes:
         *,
         owner: str,
         lease: timedelta = timedelta(seconds=60),
+        recorder: Recorder = SILENCE,
     ) -> None:
+        self._recorder = recorder
         self._database = database
         self._pds = pds
         self._directory = directory
@@ -85,7 +89,7 @@ class Probes:
         return bool(probes)
 
     async def _run(self, probe: Probe) -> None:
-        named = {"did": probe.lane.did, "epoch": probe.lane.epoch}
+        facts = named(probe.lane)
         found = UNKNOWN
         try:
             async with asyncio.timeout(self._lease.total_seconds() / 2):
@@ -93,29 +97,30 @@ class Probes:
         except TimeoutError:
             pass
         except Exception:
-            logger.exception("probe_failed", extra=named)
+            logger.exception("probe_failed", extra=facts)
         try:
             await in_thread(settle_probe, self._database, probe, found)
-            logger.info("account_probed", extra={**named, "found": found.finding.name.lower()})
+            logger.info("account_probed", extra={**facts, "found": found.finding.name.lower()})
         except LeaseLostError:
-            logger.warning("lease_lost", extra=named)
+            logger.warning("lease_lost", extra=facts)
+            self._recorder.lease_lost(fenced=True)
         except Exception:  # its lease ends by itself
-            logger.exception("probe_not_settled", extra=named)
+            logger.exception("probe_not_settled", extra=facts)
 
     async def _look(self, probe: Probe) -> Found:
         did, known = probe.lane.did, probe.lane.host
         try:
-            named = await self._directory.host_of(did)
+            host = await self._directory.host_of(did)
         except DirectoryUnavailableError:
             finding = FINDINGS[await self._standing(known, did)]
             # not here says little as long as nobody says where else
             return UNKNOWN if finding is Finding.MISSING else Found(finding)
-        if named is None:
+        if host is None:
             return Found(Finding.MISSING)
-        standing = await self._standing(named, did)
-        if named == known or standing in {Standing.ABSENT, Standing.UNKNOWN}:
+        standing = await self._standing(host, did)
+        if host == known or standing in {Standing.ABSENT, Standing.UNKNOWN}:
             return Found(FINDINGS[standing])
-        return Found(Finding.MOVED, named, await self._has_records(named, did))
+        return Found(Finding.MOVED, host, await self._has_records(host, did))
 
     async def _standing(self, host: str, did: str) -> Standing:
         if not await in_thread(may_be_asked, self._database, host):

@@ -40,19 +40,19 @@ class RecordUrls:
     public_url: str | None = None
 
     def audio(self, track: Track) -> str:
-        """Give the public copy's address, or the gated one that asks who is listening."""
+        """Return the public copy's address, or that of the gated route, which checks who is listening."""
         name = f"{track.audio.cid}.{track.audio.file_type}"
         if self.public_url is not None and track.support_gate is None:
             return f"{self.public_url}/{name}"
         return f"{self.base_url}/audio/{name}"
 
     def artwork(self, cid: str) -> str:
-        """Give the address of a cover or thumbnail."""
+        """Return the address of a cover or thumbnail."""
         return f"{self.base_url}/artwork/{cid}"
 
 
 def record_for(track: Track, generation: int, urls: RecordUrls) -> Record:
-    """Give the record of a live track. `generation` is the log position it stands for; empty fields are absent."""
+    """Return the record of a live track. `generation` is the log position it stands for; empty fields are absent."""
     gate = track.support_gate
     fields: dict[str, Any] = {
         "$type": track.collection,
@@ -86,7 +86,7 @@ def merged(desired: Record, observed: Mapping[str, Any] | None) -> Record:
 
 
 def own_part(record: Mapping[str, Any]) -> Record:
-    """Give the fields that are ours, without the generation, to compare contents."""
+    """Return the fields that are ours, without the generation, to compare contents."""
     ours = {name: value for name, value in record.items() if name in OWN_FIELDS and name != GENERATION}
     listed = ours.get("features")
     if isinstance(listed, list) and len(features := _features(listed)) == len(listed):
@@ -95,7 +95,7 @@ def own_part(record: Mapping[str, Any]) -> Record:
 
 
 def _features(value: Any) -> list[Record]:
-    """Give those entries of somebody's list that name an artist."""
+    """Return the entries of a foreign list that name an artist."""
     entries = value if isinstance(value, list) else []
     return [each for each in entries if isinstance(each, dict) and isinstance(each.get("did"), str)]
 

@@ -17,14 +17,13 @@ from outbox.backoff import backoff
 from outbox.blobs import BlobWorker
 from outbox.claim import claim
 from outbox.delivery import Delivery, Outcome, Result
-from outbox.forgotten import wake_forgotten
 from outbox.lanes import Lane, LeaseLostError, give_up, release
 from outbox.next_due import seconds_until_due
-from outbox.parking import look_for_unanswered
 from outbox.probes import Probes
 from outbox.record import RecordUrls
 from outbox.recorder import SILENCE, Recorder
-from outbox.settle import relay_envelope, settle
+from outbox.safety_net import SafetyNet
+from outbox.settle import named, settle
 from outbox.threads import in_thread
 from outbox.verdict import verdict_of_fault
 from outbox.work import UnreadableTargetError, Work, next_work
@@ -38,7 +37,6 @@ LEAST_SECONDS: Final = 0.01
 GATHER_SECONDS: Final = 0.025
 """At the least between two looks for work: edits that follow each other closely arrive as one write."""
 LONGEST_PAUSE: Final = 5.0
-LOOK_SECONDS: Final = 60.0
 TURN_RECORDS: Final = 20
 BACKFILL_RECORDS: Final = 5
 """Fewer in a turn, so that a host's only lane is soon free for live work."""
@@ -88,7 +86,7 @@ class Relay:
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._look_at = 0.0
+        self._net = SafetyNet(log.database, self._woken.set)
 
     def wake(self) -> None:
         """Look for work at once; may be called from any thread."""
@@ -104,7 +102,7 @@ class Relay:
             self._woken.clear()
             looked_at = self._loop.time()
             try:
-                await self._look_for_forgotten()
+                self._net.look_if_due()
                 found = await self._start_due()
                 pause = 0.0 if found else await self._until_due()
                 failures = 0
@@ -117,7 +115,7 @@ class Relay:
                 await self._pause(stopped, pause)
             await asyncio.wait({stopped}, timeout=max(0.0, looked_at + GATHER_SECONDS - self._loop.time()))
         stopped.cancel()
-        others = (self._blobs.stop(STOP_SECONDS), self._probes.stop(STOP_SECONDS))
+        others = (self._blobs.stop(STOP_SECONDS), self._probes.stop(STOP_SECONDS), self._net.stop())
         await asyncio.gather(*others, *self._turns, return_exceptions=True)
         self._stop = None
 
@@ -164,13 +162,6 @@ class Relay:
         del self._turns[turn]
         self._woken.set()
 
-    async def _look_for_forgotten(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if now >= self._look_at:
-            await in_thread(wake_forgotten, self._log.database)
-            await in_thread(look_for_unanswered, self._log.database)
-            self._look_at = now + LOOK_SECONDS
-
     async def _pause(self, stopped: "asyncio.Task[bool]", seconds: float) -> None:
         woken = asyncio.create_task(self._woken.wait())
         await asyncio.wait({woken, stopped}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -193,10 +184,10 @@ class Relay:
                     break
             await in_thread(release, self._log.database, lane)
         except LeaseLostError as lost:
-            logger.warning("lease_lost", extra=_named(lane))
+            logger.warning("lease_lost", extra=named(lane))
             self._recorder.lease_lost(fenced=isinstance(lost, _FencedError))
         except Exception:
-            logger.exception("turn_failed", extra=_named(lane))
+            logger.exception("turn_failed", extra=named(lane))
             await self._give_up(lane)
         return ended
 
@@ -206,8 +197,10 @@ class Relay:
         except LeaseLostError:
             raise _FencedError from None
         self._recorder.settled(result)
+        if result.is_mismatch:
+            logger.error("cid_mismatch", extra={**named(lane), **_mismatched(result)})
         level = logging.DEBUG if result.outcome in CALM else logging.WARNING
-        logger.log(level, "settled", extra={**_named(lane), **_told(result)})
+        logger.log(level, "settled", extra={**named(lane), **_told(result)})
 
     def _has_time(self, lease: "_Lease") -> bool:
         stopping = self._stop is not None and self._stop.is_set()
@@ -218,7 +211,7 @@ class Relay:
         try:
             work = await in_thread(self._next, lane, seen)
         except UnreadableTargetError as error:
-            logger.exception("target_unreadable", extra=_named(lane))
+            logger.exception("target_unreadable", extra=named(lane))
             return Result(error.work, Outcome.FAILED, verdict_of_fault(error))
         if work is None:
             return None
@@ -227,7 +220,7 @@ class Relay:
         except (LeaseLostError, SQLAlchemyError, EventStoreError):
             raise
         except Exception as error:
-            logger.exception("delivery_failed", extra=_named(lane))
+            logger.exception("delivery_failed", extra=named(lane))
             return Result(work, Outcome.FAILED, verdict_of_fault(error))
 
     async def _give_up(self, lane: Lane) -> None:
@@ -236,7 +229,7 @@ class Relay:
         except LeaseLostError:
             pass
         except Exception:  # its lease ends by itself
-            logger.exception("lane_not_given_back", extra=_named(lane))
+            logger.exception("lane_not_given_back", extra=named(lane))
 
     def _next(self, lane: Lane, seen: list[int]) -> Work | None:
         with self._log.database.read() as connection:
@@ -244,9 +237,9 @@ class Relay:
             return next_work(self._log, lane, self._urls, now, seen)
 
 
-def _named(lane: Lane) -> dict[str, object]:
-    facts = {"did": lane.did, "host": lane.host, "epoch": lane.epoch}
-    return {**facts, "request_id": relay_envelope(lane).request_id}
+def _mismatched(result: Result) -> dict[str, object]:
+    work = result.work
+    return {"uri": work.key.uri, "expected": work.request_cid, "returned": result.confirmed_cid}
 
 
 def _told(result: Result) -> dict[str, object]:

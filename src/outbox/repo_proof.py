@@ -34,7 +34,7 @@ class ProvenReads(RepoReads):
         self._keys = keys
 
     async def found(self, host: str, did: str, collections: Collection[str]) -> dict[str, Records]:
-        """Give the records of these collections out of the whole repo, which lies in a temporary file meanwhile."""
+        """Return the records of these collections out of the whole repo, which lies in a temporary file meanwhile."""
         try:
             key = await self._keys.signing_key(did)
             with tempfile.TemporaryFile() as file:
@@ -49,17 +49,17 @@ class ProvenReads(RepoReads):
 
 
 def proven(file: BinaryIO, did: str, key: str, collections: Collection[str]) -> dict[str, Records]:
-    """Give the records of these collections of a repo in a CAR file; raises UnprovenError."""
+    """Return the records of these collections of a repo in a CAR file; raises UnprovenError."""
     blocks = Blocks(file)
     commit = blocks.node(blocks.root)
     match commit:
         case {"did": owner, "version": version, "data": bytes(tree)} if version == COMMIT_VERSION:
             if owner != did:
-                raise UnprovenError("it is the repo of another account")
+                raise UnprovenError("the repo belongs to another account")
         case _:
-            raise UnprovenError("its root is no commit")
+            raise UnprovenError("the root is not a commit")
     if not _is_signed(commit, key):
-        raise UnprovenError("its commit is not signed by the account")
+        raise UnprovenError("the commit is not signed with the account's key")
     found: dict[str, Records] = {name: {} for name in collections}
     for path, cid in entries(blocks, tree):
         collection, _, rkey = path.partition("/")
@@ -83,7 +83,7 @@ def _record(data: bytes) -> dict[str, Any]:
     try:
         record = decode(data)
     except ValueError as error:
-        raise UnprovenError("a record is no DAG-CBOR") from error
+        raise UnprovenError("a record is not valid DAG-CBOR") from error
     if not isinstance(record, dict):
-        raise UnprovenError("a record is no map")
+        raise UnprovenError("a record is not a DAG-CBOR map")
     return record

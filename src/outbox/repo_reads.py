@@ -30,33 +30,33 @@ class RepoReads:
         self._pds = pds
 
     async def revision(self, host: str, did: str) -> str:
-        """Give the revision of the repo's newest commit; it rises with every change of any collection."""
+        """Return the revision of the repo's newest commit; it rises with every change of any collection."""
         match await self._read(host, LATEST_COMMIT, did=did):
             case Verdict(body={"rev": str(rev)}):
                 return rev
         raise _unreadable("no rev")
 
     async def found(self, host: str, did: str, collections: Collection[str]) -> dict[str, Records]:
-        """Give the records of these collections by their keys."""
+        """Return the records of these collections by their keys."""
         return {
             name: {rkey: remote async for rkey, remote in self.records(host, did, name)}
             for name in collections
         }
 
     async def records(self, host: str, did: str, collection: str) -> AsyncIterator[tuple[str, Remote]]:
-        """Give the records of a collection with their keys, in the order of the keys."""
+        """Yield the records of a collection with their keys, in the order of the keys."""
         last = ""
         wanted = {"repo": did, "collection": collection, "limit": str(RECORDS_A_PAGE), "reverse": "true"}
         async for page in self._pages(host, LIST_RECORDS, **wanted):
             for entry in _list_in(page, "records"):
                 rkey, remote = _record(entry)
                 if rkey <= last:
-                    raise _unreadable(f"the keys do not rise at {rkey}")
+                    raise _unreadable(f"record keys are not in ascending order at {rkey}")
                 last = rkey
                 yield rkey, remote
 
     async def blobs(self, host: str, did: str) -> set[str]:
-        """Give the CIDs of the blobs that the repo's records name and that the PDS holds."""
+        """Return the CIDs of the blobs that the repo's records name and that the PDS holds."""
         found: set[str] = set()
         async for page in self._pages(host, LIST_BLOBS, did=did, limit=str(BLOBS_A_PAGE)):
             cids = {cid for cid in _list_in(page, "cids") if isinstance(cid, str)}
@@ -66,7 +66,7 @@ class RepoReads:
         return found
 
     async def _pages(self, host: str, nsid: str, **params: str) -> AsyncIterator[Any]:
-        """Give page after page, and no more than memory has room for: a PDS that somebody wrote may know no end."""
+        """Yield page after page, within a memory limit: a malicious PDS could send pages forever."""
         size = 0
         cursor: dict[str, str] = {}
         while True:

@@ -16,33 +16,33 @@ MAX_KEY: Final = 1024
 
 
 def entries(blocks: Blocks, root: bytes) -> Iterator[tuple[str, bytes]]:
-    """Give the paths (COLLECTION/RKEY) and the CIDs of their records, in the order of the paths."""
+    """Yield the paths (COLLECTION/RKEY) and the CIDs of their records, in the order of the paths."""
     last = b""
     for key, cid in _walk(blocks, root, None):
         if key <= last:
-            raise UnprovenError("the keys do not rise")
+            raise UnprovenError("MST keys are not in ascending order")
         last = key
         try:
             yield key.decode("ascii"), cid
         except UnicodeDecodeError:
-            raise UnprovenError("a key is no path") from None
+            raise UnprovenError("an MST key is not an ASCII path") from None
 
 
 def layer_of(key: bytes) -> int:
-    """Give the layer that a key belongs to: the pairs of zeros that its hash begins with."""
+    """Return the layer of a key: the number of leading pairs of zero bits in its hash."""
     digest = int.from_bytes(sha256(key).digest())
     return (256 - digest.bit_length()) // BITS_A_LAYER
 
 
 def _walk(blocks: Blocks, cid: bytes, layer: int | None) -> Iterator[tuple[bytes, bytes]]:
-    """Give what a node holds; `layer` is the one that it must be of, which at the root its keys decide."""
+    """Yield the entries below a node; `layer` is the one that it must be in, which at the root follows from its keys."""
     left, keys = _parts(blocks.node(cid))
     if layer is None:
         if left is None and not keys:
             return  # a repo without records
         layer = layer_of(keys[0].key) if keys else -1
     if layer < 0 or (left is None and not keys) or any(layer_of(each.key) != layer for each in keys):
-        raise UnprovenError("a node is not in its layer")
+        raise UnprovenError("an MST node is in the wrong layer")
     if left is not None:
         yield from _walk(blocks, left, layer - 1)
     for each in keys:
@@ -66,7 +66,7 @@ def _parts(node: dict[str, Any]) -> tuple[bytes | None, list[_Key]]:
             for each in found:
                 keys.append(_key(each, keys[-1].key if keys else b""))
             return left, keys
-    raise UnprovenError("a node is no node")
+    raise UnprovenError("malformed MST node")
 
 
 def _key(entry: Any, last: bytes) -> _Key:
@@ -75,4 +75,4 @@ def _key(entry: Any, last: bytes) -> _Key:
             key = last[:shared] + rest
             if 0 <= shared <= len(last) and 0 < len(key) <= MAX_KEY:
                 return _Key(key, value, right)
-    raise UnprovenError("an entry of a node is none")
+    raise UnprovenError("malformed MST entry")

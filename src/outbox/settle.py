@@ -1,6 +1,5 @@
 """Settle: what a delivery found out goes into log, target and lane in one unit, fenced by the lane's epoch."""
 
-import logging
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,17 +11,15 @@ from outbox.backoff import backoff
 from outbox.dag_cbor import encode
 from outbox.delivery import CONTENDED, Outcome, Result
 from outbox.hosts import Word, heard, note
-from outbox.journal import CANCELLED, breaks_down, conclude, note_unsent
+from outbox.journal import CANCELLED, breaks_down, breaks_down_again, conclude, note_unsent
 from outbox.lanes import Lane, change_lane, lock_lane, slow_down
 from outbox.moves import clear_former
 from outbox.observations import CLEAN, hold, looked, note_look, note_missing, set_target
 from outbox.parking import doubt, no_doubt, park
 from outbox.tables import NEVER, PAST, blob_job
-from outbox.targets import PUT, upsert
+from outbox.targets import upsert
 from outbox.verdict import Kind, Verdict
 from outbox.work import Work
-
-logger = logging.getLogger(__name__)
 
 CONTENDED_SECONDS: Final = 3600.0
 """The longest pause of a record that the PDS neither shows nor lets us write: somebody else's that was taken down."""
@@ -33,19 +30,26 @@ def relay_envelope(lane: Lane) -> Envelope:
     return Envelope(actor="relay", via="relay", request_id=f"{lane.owner}:{lane.epoch}")
 
 
+def named(lane: Lane) -> dict[str, object]:
+    """Say in a line of the log whose flight it is about."""
+    facts = {"did": lane.did, "host": lane.host, "epoch": lane.epoch}
+    return {**facts, "request_id": relay_envelope(lane).request_id}
+
+
 def settle(log: EventLog, lane: Lane, result: Result) -> None:
     """Write down the result; raises LeaseLostError, and writes nothing, when the lane is another's by now."""
     was_heard = result.outcome not in {Outcome.FAILED, Outcome.CANCELLED}
-    word = Word.of(lane.host, lane.did, result.verdict, answered=was_heard)
 
-    def work(unit: Unit) -> bool:
+    def work(unit: Unit) -> Word | None:
         _settle(unit, lane, result)
         if result.outcome is not Outcome.FAILED:
             # heard, if only of a record that waits for a person now; or there was nothing left to ask for
             no_doubt(unit.connection, lane.did, failures=0, **result.verdict.told(unit.now))
-        return heard(unit.connection, word, unit.now)
+        again = breaks_down_again(unit.connection, result.work, result.verdict)
+        word = Word.of(lane.host, lane.did, result.verdict, answered=was_heard, again=again)
+        return word if heard(unit.connection, word, unit.now) else None
 
-    if log.transact(lane.did, relay_envelope(lane), work):
+    if (word := log.transact(lane.did, relay_envelope(lane), work)) is not None:
         note(log.database, word)
 
 
@@ -82,17 +86,14 @@ def _settle(unit: Unit, lane: Lane, result: Result) -> None:
 
 def _acknowledge(unit: Unit, result: Result) -> None:
     """Acknowledge only the generation that was sent; a newer one stays open."""
-    work, sent = result.work, result.work.request_cid
-    confirmed = result.verdict.cid if work.op == PUT else None
-    if confirmed is not None and confirmed != sent:
-        logger.error("cid_mismatch", extra={"uri": work.key.uri, "expected": sent, "returned": confirmed})
+    work = result.work
     body = work.body
     set_target(
         unit,
         work,
         acked_gen=work.gen,
         acked_at=unit.now,
-        observed_cid=confirmed or sent,
+        observed_cid=result.confirmed_cid or work.request_cid,
         observed_body=encode(body) if body is not None else None,
         ever_sent=result.outcome is not Outcome.CANCELLED,
         **looked(work, result.look_at),

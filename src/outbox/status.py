@@ -50,7 +50,7 @@ DATED: Final = frozenset({"backoff", "paced", "verifying"})
 
 @dataclass(frozen=True)
 class Mirror:
-    """How far the record of a track is from its log (design: mirror.state)."""
+    """How far the record of a track is behind its log; `state` is what the API shows as `mirror.state`."""
 
     track_id: int
     state: str
@@ -168,11 +168,10 @@ MIRRORS: Final = (
     )
     .order_by(target.former)
 )
-"""Made once: making it takes longer than running it, and every request does."""
 
 
 def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirror]:
-    """Give the mirror of each of these tracks, that of its record where it is now.
+    """Return the mirror of each of these tracks, that of its record where it is now.
 
     Somebody's edit of what it has left where it was waits for its owner, as one of the record itself would.
     """
@@ -213,7 +212,7 @@ def _mirror(row: Any) -> Mirror:
 
 
 def _next_attempt_at(row: Any, state: str, reason: str | None) -> datetime | None:
-    """Give when something is tried again, where a time will bring that: a parked account is looked at."""
+    """Return when something is tried again, if that depends on time; a parked account is probed."""
     at: datetime | None = None
     if state == PENDING and reason in DATED:
         is_of_newest = row.failed_gen >= row.desired_gen
@@ -240,7 +239,7 @@ WAITING: Final = (
 def deliveries(
     connection: Connection, track_id: int, events: Sequence[tuple[int, bool]], mirror: Mirror
 ) -> Mapping[int, Delivery]:
-    """Give the delivery of each event, named by its position and whether it touches the record.
+    """Return the delivery of each event, named by its position and whether it touches the record.
 
     Each is exactly one of delivered, superseded, cancelled, waiting (pending, parked, held, detached, rejected) or none.
     """
@@ -253,7 +252,7 @@ def deliveries(
 
 
 def _acks(connection: Connection, track_id: int, first: int, last: int) -> dict[int, Any]:
-    """Give the acking attempts of these generations, and the next one after them, by generation."""
+    """Return the acking attempts of these generations, and the next one after them, by generation."""
     rows = connection.execute(ACKS, {"track_id": track_id, "first": first, "last": last})
     return {row.gen: row for row in rows}
 
@@ -306,7 +305,7 @@ def _delivery(position: int, acks: Mapping[int, Any], mirror: Mirror) -> Deliver
 
 
 def attempts_of(connection: Connection, track_id: int, *, limit: int = 50) -> Sequence[Any]:
-    """Give the newest attempts for a track's record, as rows of delivery_attempt."""
+    """Return the newest attempts for a track's record, as rows of delivery_attempt."""
     return connection.execute(ATTEMPTS, {"track_id": track_id, "limit": limit}).all()
 
 

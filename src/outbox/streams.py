@@ -46,13 +46,13 @@ def give_back_streams(database: Database, owner: str) -> None:
 
 
 def dids_at(database: Database, host: str) -> AbstractSet[str]:
-    """Give the accounts that are at a host."""
+    """Return the accounts that are at a host."""
     with database.read() as connection:
         return set(connection.scalars(_DIDS, {"host": host}))
 
 
 def cursor_of(database: Database, host: str) -> int | None:
-    """Give the place in a host's stream up to which all was heard."""
+    """Return the cursor of a host's stream."""
     with database.read() as connection:
         return connection.scalar(_CURSOR, {"host": host})
 

@@ -10,11 +10,14 @@ from typing import Final
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
+    FromClause,
     Index,
     Integer,
     LargeBinary,
     Table,
     Text,
+    and_,
     false,
     literal_column,
     or_,
@@ -94,6 +97,30 @@ mirror_lane = Table(
     Index("ix_mirror_lane_due", "host", "due_at", "did"),
     Index("ix_mirror_lane_probe", "probe_at"),
 )
+HAS_WORK: Final = and_(
+    mirror_lane.c.state == literal_column("'ready'"),
+    or_(
+        mirror_lane.c.due_at < literal_column(str(_NEVER)),
+        mirror_lane.c.backfill_at < literal_column(str(_NEVER)),
+    ),
+)
+"""Holds for all lanes that work and have anything to do, now or later. A query that says so reads an index of these alone."""
+Index(
+    "ix_mirror_lane_work",
+    mirror_lane.c.host,
+    mirror_lane.c.due_at,
+    sqlite_where=HAS_WORK,
+    postgresql_where=HAS_WORK,
+)
+
+
+def was_leased(lane: FromClause = mirror_lane) -> ColumnElement[bool]:
+    """Hold for all lanes under way, and for those whose relay has died. A query that says so reads an index of these."""
+    leased: ColumnElement[bool] = lane.c.lease_until > literal_column(str(_PAST))
+    return leased
+
+
+Index("ix_mirror_lane_leased", mirror_lane.c.host, sqlite_where=was_leased(), postgresql_where=was_leased())
 
 mirror_target = Table(
     "mirror_target",
@@ -161,6 +188,9 @@ blob_job = Table(
     Column("last_error", Text),
     *_lease(),
 )
+IS_OPEN_JOB: Final = or_(blob_job.c.requested, blob_job.c.again)
+"""Holds for all uploads that are still to be made. A query that says so reads an index of these alone."""
+Index("ix_blob_job_open", blob_job.c.not_before, sqlite_where=IS_OPEN_JOB, postgresql_where=IS_OPEN_JOB)
 
 repo_scan = Table(
     "repo_scan",

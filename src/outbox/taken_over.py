@@ -15,7 +15,7 @@ target: Final = mirror_target.c
 
 
 def known_records(connection: Connection, did: str) -> set[tuple[str, str]]:
-    """Give collection and key of each record that an account's tracks have, or have left."""
+    """Return collection and key of each record that an account's tracks have, or have left."""
     rows = connection.execute(select(target.collection, target.rkey).where(target.did == did))
     return {(row.collection, row.rkey) for row in rows}
 

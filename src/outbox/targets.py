@@ -71,8 +71,9 @@ class MirrorTargets:
 
 
 def _touched_at(changes: Sequence[Change]) -> dict[str, datetime]:
-    """Give the accounts whose tracks have changed, and when."""
-    return {change.did: change.recorded_at for change in changes if isinstance(change.after, Track)}
+    """Return the accounts whose tracks have changed, and when, by the clock that lanes use."""
+    touched = (change for change in changes if isinstance(change.after, Track))
+    return {change.did: change.appended_at or change.recorded_at for change in touched}
 
 
 def _write(connection: Connection, page: _Page, into: Into, *, is_live: bool) -> None:
@@ -98,7 +99,7 @@ def wake_lane(connection: Connection, did: str, at: datetime) -> None:
     connection.execute(_waking(connection.dialect.name), row)
 
 
-@cache  # making such a statement takes longer than running it
+@cache
 def _waking(dialect: str) -> Insert:
     insert = insert_of(dialect, mirror_lane)
     due_at = insert.excluded.due_at
@@ -135,7 +136,7 @@ def of_target(key: RecordKey) -> dict[str, str]:
 
 
 def insert_into(connection: Connection, table: Table) -> Any:
-    """Give the insert statement of the dialect, which knows ON CONFLICT."""
+    """Return the insert statement of the dialect, which knows ON CONFLICT."""
     return insert_of(connection.dialect.name, table)
 
 
@@ -153,7 +154,7 @@ def _target_row(touched: Change, newest: Track) -> dict[str, Any]:
 
 
 def _former_rows(page: _Page) -> list[dict[str, Any]]:
-    """Give the targets that the record has left: each is to be deleted."""
+    """Return the targets that the record has left: each is to be deleted."""
     track = page.newest
     return [
         {

@@ -1,10 +1,11 @@
 """What a PDS's answer means: one function from answer and phase to a value with a kind, which says what to do, and a scope.
 
 Errors are told by their name, never by status or text: an expired token is a 400, an absent record is a 400.
-An answer that names no error is not the PDS's own but of something before it, and never condemns a record.
+A name that we do not know condemns a record only as a 400, where a PDS refuses what it was sent. An answer that names
+no error as XRPC does, in one word, is not the PDS's own but of something before it, and never condemns a record.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any, Final
@@ -54,6 +55,7 @@ LANE_ERRORS: Final = {
     "InvalidToken": Kind.SIGN_IN,
     "invalid_token": Kind.SIGN_IN,
     "ScopeMissingError": Kind.SIGN_IN,
+    "insufficient_scope": Kind.SIGN_IN,
     "AccountDeactivated": Kind.INACTIVE,
     "AccountSuspended": Kind.INACTIVE,
     "AccountTakedown": Kind.INACTIVE,
@@ -71,16 +73,18 @@ RECORD_ERRORS: Final = {
 }
 NOTHING_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 OK: Final = 200
+BAD_REQUEST: Final = 400
 UNAUTHORIZED: Final = 401
 TOO_LARGE: Final = 413
 TOO_MANY: Final = 429
 SERVER_ERROR: Final = 500
-OF_THE_HOST: Final = frozenset({None, 502, 503, 504})
-"""Answers, or none at all, that speak of the host and not of the record."""
+OF_A_RECORD: Final = frozenset({OK, BAD_REQUEST, TOO_LARGE, SERVER_ERROR})
+"""The answers that, with a name, speak of what was asked; all others, and none at all, speak of the host."""
 UNREADABLE: Final = "unreadable"
 LOGIN_UNUSABLE: Final = "login_unusable"
-OURS: Final = frozenset({httpx.PoolTimeout.__name__, LOGIN_UNUSABLE})
-"""What kept us from sending, and has nothing to do with the host: no connection left, or a login that no key opens."""
+NO_TIME: Final = "no_time_left"
+OURS: Final = frozenset({httpx.PoolTimeout.__name__, LOGIN_UNUSABLE, NO_TIME})
+"""What kept us from sending, and has nothing to do with the host: no connection, no time, or no login that opens, or in time."""
 UNNAMED: Final = "http_"
 NAME_LENGTH, MESSAGE_LENGTH = 100, 300
 SAID_BY_A_READ: Final = frozenset({Kind.DONE, Kind.PACED, Kind.NOT_SENT, Kind.INACTIVE})
@@ -126,7 +130,7 @@ class Verdict:
                 return Scope.LANE
             case Kind.PACED:
                 return self._scope_of_limit()
-            case Kind.AMBIGUOUS if self.status in OF_THE_HOST or self._is_unnamed:
+            case Kind.AMBIGUOUS if self._is_unnamed or not self._is_of_record:
                 return Scope.HOST
         return Scope.RECORD
 
@@ -138,6 +142,10 @@ class Verdict:
     @property
     def _is_unnamed(self) -> bool:
         return self.error is not None and (self.error == UNREADABLE or self.error.startswith(UNNAMED))
+
+    @property
+    def _is_of_record(self) -> bool:
+        return self.status in OF_A_RECORD or (self.status is not None and self.error in LANE_ERRORS)
 
     @property
     def concerns_host(self) -> bool:
@@ -185,17 +193,25 @@ def verdict_of_reply(reply: httpx.Response, phase: Phase = Phase.WRITE) -> Verdi
         return Verdict(Kind.DONE, status=OK, body=body, phase=phase, budget=budget)
     if reply.is_success:
         return Verdict(Kind.AMBIGUOUS, UNREADABLE, status, phase=phase, budget=budget)
-    name = _text_at(body, "error")
+    said = _text_at(body, "error") or ""
+    name = said if not any(map(str.isspace, said)) else ""
     error = clean(name, NAME_LENGTH) if name else f"{UNNAMED}{status}"
-    message = clean(body.get("message", ""), MESSAGE_LENGTH) if isinstance(body, dict) else ""
+    message = clean(body.get("message", said), MESSAGE_LENGTH) if isinstance(body, dict) else ""
     retry_after = retry_after_of(reply.headers)
     return Verdict(_kind(status, name, phase), error, status, message, retry_after, body, phase, budget)
 
 
 def verdict_of_exception(error: Exception, phase: Phase = Phase.WRITE) -> Verdict:
-    """Judge an answer that did not come."""
+    """Judge an answer that did not come; what HTTP does not let us say is our own fault."""
+    if isinstance(error, httpx.LocalProtocolError):
+        return replace(verdict_of_fault(error), phase=phase)
     kind = Kind.NOT_SENT if isinstance(error, NOTHING_SENT) else Kind.AMBIGUOUS
     return Verdict(kind, error=type(error).__name__, message=clean(error, MESSAGE_LENGTH), phase=phase)
+
+
+def out_of_time(phase: Phase) -> Verdict:
+    """Judge a request that was not begun, because we came to it too late."""
+    return Verdict(Kind.NOT_SENT, NO_TIME, message="the lease was nearly over: nothing was sent", phase=phase)
 
 
 def verdict_of_fault(error: Exception) -> Verdict:
@@ -208,8 +224,8 @@ def clean(text: object, length: int) -> str:
     return str(text)[:length].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
-def _kind(status: int, name: str | None, phase: Phase) -> Kind:
-    kind = _kind_of_write(status, name or "", phase)
+def _kind(status: int, name: str, phase: Phase) -> Kind:
+    kind = _kind_of_write(status, name, phase)
     if phase is Phase.READ and kind not in SAID_BY_A_READ:
         return Kind.AMBIGUOUS
     return kind
@@ -222,11 +238,9 @@ def _kind_of_write(status: int, name: str, phase: Phase) -> Kind:
         return Kind.PACED
     if known is not None:
         return known
-    if status == TOO_LARGE:
+    if status == TOO_LARGE or (status == BAD_REQUEST and name):
         return Kind.REJECTED
-    if status >= SERVER_ERROR or not name:
-        return Kind.AMBIGUOUS
-    return Kind.SIGN_IN if status == UNAUTHORIZED else Kind.REJECTED
+    return Kind.SIGN_IN if status == UNAUTHORIZED and name else Kind.AMBIGUOUS
 
 
 def _text_at(body: Any, name: str) -> str | None:

@@ -8,7 +8,6 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, upd
 
 from outbox.lanes import is_open, lane_columns, target_columns
 from outbox.parking import probe_now
-from outbox.pds import RecordKey
 from outbox.tables import PAST, blob_job, mirror_lane, mirror_target, repo_scan
 from outbox.targets import wake_lane
 
@@ -35,7 +34,7 @@ def retry(connection: Connection, did: str, track_id: int, now: datetime) -> Non
 def backfill(connection: Connection, did: str, track_ids: Sequence[int], now: datetime) -> int:
     """Let what is to be sent for these tracks wait for live work; to be called after the events of bulk work.
 
-    Gives how many records that are. A newer event makes its record live again.
+    Returns how many records were marked. A newer event makes its record live again.
     """
     this_lane = update(mirror_lane).where(lane_columns.did == did, lane_columns.backfill_at > now)
     connection.execute(this_lane.values(backfill_at=now))
@@ -63,19 +62,6 @@ def suspect(connection: Connection, track_ids: Sequence[int], now: datetime) -> 
             connection.execute(
                 update(mirror_target).where(these, target_columns.did == did).values(look_at=now)
             )
-
-
-def suspect_key(connection: Connection, key: RecordKey, now: datetime) -> None:
-    """Have the record with this key read again, if it is one of ours."""
-    track_id = connection.scalar(
-        select(target_columns.track_id).where(
-            target_columns.did == key.did,
-            target_columns.collection == key.collection,
-            target_columns.rkey == key.rkey,
-        )
-    )
-    if track_id is not None:
-        suspect(connection, [track_id], now)
 
 
 def rescan(connection: Connection, did: str) -> None:

@@ -52,7 +52,7 @@ class Work:
     is_former: bool = False
     """Whether the record has moved on, and this is what it has left."""
     successor: RecordKey | None = None
-    """Where it has moved to, as long as its track is live: then it goes only if the record is there, and as we left it."""
+    """Where the record has moved to, while its track is live: it is deleted here only if it is there, as we left it."""
     has_moved: bool = False
     """Whether something may be left where the record was before."""
     left: Record | None = None
@@ -167,7 +167,7 @@ _NEXT: Final = (
     )
     .limit(1)
 )
-"""Made once: making it takes longer than running it, and every turn does."""
+"""Built once (CONTRIBUTING.md)."""
 
 
 def _work(

@@ -64,7 +64,7 @@ def events_after(
 
 
 def newest_positions(connection: Connection, dids: Sequence[str]) -> dict[str, int]:
-    """Give the position of each account's newest event; an account without one is left out."""
+    """Return the position of each account's newest event; an account without one is left out."""
     whose, newest = history.c.did, func.max(history.c.position)
     these = [did for did in dids if is_storable(did)]
     rows = connection.execute(select(whose, newest).where(whose.in_(these)).group_by(whose))

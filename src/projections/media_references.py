@@ -62,7 +62,7 @@ class MediaReferences:
 
 
 def _up_to_departures(changes: Sequence[Change]) -> Iterator[tuple[str | None, Sequence[Change]]]:
-    """Give the changes in order, up to each account that left, and the rest."""
+    """Yield the changes in order, up to each account that left, and the rest."""
     some: list[Change] = []
     for change in changes:
         if isinstance(change.event, Account.Left):
@@ -79,7 +79,7 @@ def _let_go(connection: Connection, table: Table, did: str) -> None:
 
 
 def cids_of(connection: Connection, did: str) -> Sequence[str]:
-    """Give all that tracks of this account name, or once did."""
+    """Return all bytes that tracks of this account name, or once did."""
     column = media_references.c
     return connection.scalars(
         select(column.cid).where(column.did == did).distinct().order_by(column.cid)

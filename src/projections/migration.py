@@ -31,7 +31,7 @@ STANDING: Final = case(
 def eligible_tracks(
     connection: Connection, did: str, *, after: int, limit: int, failed_too: bool
 ) -> Sequence[int]:
-    """Give tracks whose audio may be on the PDS, is not, and was not asked for, by id."""
+    """Return tracks whose audio may be on the PDS, is not, and was not asked for, by id."""
     query = select(column.track_id).where(column.did == did, column.track_id > after, IS_MISSING)
     if not failed_too:
         query = query.where(~HAS_FAILED)
@@ -52,7 +52,7 @@ def standings(connection: Connection, did: str) -> dict[tuple[str, str | None], 
 def tracks_standing(
     connection: Connection, did: str, standing: str, *, after: int = 0, limit: int
 ) -> Sequence[Any]:
-    """Give tracks with this standing, by id, with their id, title and the reason of a failure."""
+    """Return tracks with this standing, by id, with their id, title and the reason of a failure."""
     return connection.execute(
         select(column.track_id, column.title, column.blob_failure)
         .where(column.did == did, STANDING.in_((standing,)), column.track_id > after)

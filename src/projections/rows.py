@@ -17,7 +17,7 @@ def write_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str,
         connection.execute(statement, [dict(row) for row in rows])
 
 
-@lru_cache  # making the statement takes longer than running it
+@lru_cache
 def _overwriting(dialect: str, table: Table, names: Sequence[str]) -> Insert:
     statement = insert_of(dialect, table)
     key = [column.name for column in table.primary_key]

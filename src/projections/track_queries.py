@@ -11,7 +11,6 @@ from projections.track_view import TrackView
 from projections.tracks import LIVE, folded, tracks
 
 BY_ID: Final = select(tracks).where(tracks.c.track_id == bindparam("track_id"))
-"""Made once: making it takes longer than running it, and every request does."""
 
 
 @dataclass(frozen=True)

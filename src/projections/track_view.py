@@ -62,7 +62,7 @@ class TrackView:
         return cls(**values)
 
     def as_row(self) -> dict[str, Any]:
-        """Give the columns of `tracks`, but for its search text."""
+        """Return the columns of `tracks`, except for its search text."""
         nested = {"audio", "artwork", "blob"}
         plain = {field: getattr(self, field) for field in self.__dataclass_fields__ if field not in nested}
         return {

@@ -102,7 +102,7 @@ class Tracks:
 
 
 def row_of(view: TrackView) -> dict[str, Any]:
-    """Give the row that keeps this view."""
+    """Return the row that stores this view."""
     return {**view.as_row(), "search": folded(SEPARATOR.join((view.title, view.artist, view.album or "")))}
 
 

@@ -14,7 +14,7 @@ ASIDE: Final = "\N{SUBSTITUTE}"
 
 
 def passing_columns(table: Table, derived: Sequence[str]) -> Iterator[tuple[Column[Any], list[str]]]:
-    """Give one column of each unique index, with all derived columns by which a row enters or leaves it."""
+    """Yield one column of each unique index, with all derived columns by which a row enters or leaves it."""
     for columns, condition in _unique_indexes(table):
         movable = [
             column for column in columns if column.name in derived and isinstance(column.type, Text | Integer)

@@ -8,7 +8,7 @@ from aggregates.track import Track
 
 
 def visible_state(track: Track | None) -> dict[str, Any]:
-    """Give every field that a change may be told of; a track that is not there yet has none."""
+    """Return every field whose changes are shown; a track that does not exist yet has none."""
     if track is None:
         return {}
     return {

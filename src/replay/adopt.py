@@ -64,7 +64,7 @@ class Progress:
 
     @property
     def seen(self) -> int:
-        """Give how many there is an end with."""
+        """Return how many records are finished."""
         return self.known + self.adopted + self.refused
 
     def note(self, problem: Problem) -> None:

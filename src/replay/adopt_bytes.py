@@ -36,7 +36,7 @@ class OthersAddresses(AddressPolicy):
     def check(self, url: str) -> None:
         """Raise `UnsafeAddressError` unless it is somebody else's and may be asked."""
         if origin_of(url) in self._ours:
-            raise UnsafeAddressError("the address is our own")
+            raise UnsafeAddressError("the URL is our own")
         self._policy.check(url)
 
 
@@ -52,7 +52,7 @@ class Wanted:
 
     @property
     def cid(self) -> str | None:
-        """Give the CID of the blob."""
+        """Return the CID of the blob."""
         return self.blob["ref"]["$link"] if self.blob is not None else None
 
 
@@ -77,7 +77,7 @@ class ProvenBytes:
         self._is_owned = is_owned
 
     async def fetch(self, wanted: Wanted) -> Staged:
-        """Give the blob's bytes, else those at the address.
+        """Return the blob's bytes, otherwise those at the URL.
 
         As long as the PDS does not say that it has no such blob, other bytes do not stand for it.
         """
@@ -110,7 +110,7 @@ class ProvenBytes:
 
     async def _at_address(self, wanted: Wanted) -> Staged:
         if wanted.url is None:
-            raise BytesUnavailableError("nowhere", "the record names neither a blob nor an address")
+            raise BytesUnavailableError("nowhere", "the record names neither a blob nor an audio URL")
         try:
             if origin_of(wanted.url) in self._ours:
                 return await self._own(wanted)
@@ -118,7 +118,9 @@ class ProvenBytes:
         except UnsafeAddressError as error:
             raise BytesUnavailableError("unsafe_address", str(error)) from None
         except (FetchRefusedError, httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise BytesUnavailableError("not_fetched", f"the address: {named(error)}") from None
+            raise BytesUnavailableError(
+                "not_fetched", f"fetching the audio URL failed: {named(error)}"
+            ) from None
 
     async def _own(self, wanted: Wanted) -> Staged:
         name = urlsplit(wanted.url or "").path.rsplit("/", 1)[-1]
@@ -130,7 +132,7 @@ class ProvenBytes:
         try:
             return await asyncio.to_thread(self._copied, cid, wanted.limit)
         except (MediaGoneError, BytesMissingError):
-            raise BytesUnavailableError("gone", "the address is ours, and the bytes are gone") from None
+            raise BytesUnavailableError("gone", "the audio URL is ours, and the bytes are gone") from None
 
     def _copied(self, cid: str, limit: int) -> Staged:
         with Staging(self._staging, limit) as staging:

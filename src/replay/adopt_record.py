@@ -37,11 +37,11 @@ class Found:
 
     @property
     def audio_cid(self) -> str | None:
-        """Give the CID of the blob that it names, which is that of its bytes."""
+        """Return the CID of the blob that it names, which is that of its bytes."""
         return self.audio_blob["ref"]["$link"] if self.audio_blob is not None else None
 
     def completed(self, audio: Audio) -> Audio:
-        """Give the audio with the duration that the record tells, where its bytes do not."""
+        """Return the audio with the duration from the record, where its bytes do not have it."""
         match self.body.get("duration"):
             case int(seconds) if audio.duration is None and seconds > 0:
                 return replace(audio, duration=seconds)
@@ -83,7 +83,7 @@ def _require_encodable(body: Record, cid: str | None) -> None:
     try:
         if record_cid(body) == cid:
             return
-        problem = "must be what its CID says"
+        problem = "must match its CID"
     except UnencodableError as error:
         problem = str(error)
     raise InvalidFieldError("record", problem)

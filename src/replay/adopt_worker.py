@@ -165,7 +165,11 @@ class AdoptionWorker:
     async def _fail(self, claimed: Job, progress: Progress, error: Exception) -> None:
         if not isinstance(error, EXPECTED):
             logger.error("adoption_failed", exc_info=error, extra={"did": claimed.did})
-        problem = str(error) if isinstance(error, EXPECTED) else f"it broke down: {type(error).__name__}"
+        problem = (
+            str(error)
+            if isinstance(error, EXPECTED)
+            else f"internal error: {type(error).__name__}; see the log `adoption_failed`"
+        )
         await asyncio.to_thread(
             adoptions.fail, self._database, claimed, progress, problem, final=_cannot_help(error)
         )

@@ -84,7 +84,7 @@ def request(connection: Connection, did: str, envelope: Envelope, now: datetime)
 
 
 def adoption_of(connection: Connection, did: str) -> Row[Any] | None:
-    """Give the account's newest adoption."""
+    """Return the account's newest adoption."""
     return connection.execute(select(adoption).where(job.did == did)).one_or_none()
 
 

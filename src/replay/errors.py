@@ -21,7 +21,7 @@ class NotEmptyError(ReplayError):
 
 
 class BytesUnavailableError(ReplayError):
-    """Nobody gives the bytes that a record names. `code` says in a word why."""
+    """The bytes that a record names could not be obtained; `code` is the reason in one word."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
@@ -29,15 +29,15 @@ class BytesUnavailableError(ReplayError):
 
 
 class PdsTroubleError(ReplayError):
-    """The PDS does not tell just now what it holds: another time may be better."""
+    """The PDS cannot say right now what it holds. Try again later."""
 
 
 class PdsBusyError(PdsTroubleError):
-    """The PDS has been asked for too much."""
+    """The PDS rate-limited us."""
 
 
 class UnderWayError(ReplayError):
-    """The account's records are being taken over already, by a process that goes on with it. Look again later."""
+    """The account's records are already being adopted by another process, which will finish. Check again later."""
 
     def __str__(self) -> str:
         return str(type(self).__doc__)

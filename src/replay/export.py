@@ -31,7 +31,7 @@ def export(database: Database, target: Path, *, schema: str, lines: Callable[[in
 
 
 def own_lines(database: Database, did: str, *, schema: str) -> Iterator[bytes]:
-    """Give an account's own rows as a tape, line by line; no connection is held while a client reads slowly.
+    """Return an account's own rows as a tape, line by line; no connection is held while a client reads slowly.
 
     So it is not of one moment. What came into the log meanwhile follows at its end: nothing that was observed is ahead of it.
     """

@@ -27,7 +27,7 @@ class Fetcher:
         self._folder = folder
 
     async def blob(self, host: str, did: str, cid: str, limit: int) -> Staged:
-        """Give a blob from its account's PDS.
+        """Return a blob from its account's PDS.
 
         Raises BytesUnavailableError where the PDS has none or other bytes, and PdsTroubleError where another time may be better.
         """
@@ -36,19 +36,21 @@ class Fetcher:
             staged = await self.staged(str(address), limit)
         except FetchRefusedError as error:
             if error.status == TOO_MANY:
-                raise PdsBusyError("the PDS has been asked for too much") from None
+                raise PdsBusyError("the PDS answered 429: too many requests") from None
             if error.status is not None and error.status >= SERVER_ERROR:
                 raise PdsTroubleError(f"the PDS answered {error.status}") from None
-            raise BytesUnavailableError("blob_missing", f"of the blob the PDS says: {error}") from None
+            raise BytesUnavailableError("blob_missing", f"the PDS did not return the blob: {error}") from None
         except (httpx.HTTPError, TimeoutError) as error:
-            raise PdsTroubleError(f"the PDS did not give the blob: {named(error)}") from None
+            raise PdsTroubleError(f"fetching the blob from the PDS failed: {named(error)}") from None
         if staged.cid != cid:
             staged.close()
-            raise BytesUnavailableError("blob_mismatch", "the PDS gave other bytes than the blob's")
+            raise BytesUnavailableError(
+                "blob_mismatch", "the PDS returned bytes that do not match the blob's CID"
+            )
         return staged
 
     async def staged(self, url: str, limit: int, policy: AddressPolicy | None = None) -> Staged:
-        """Give what lies at an address, judged by another policy if one is given; raises as `fetched` does."""
+        """Fetch a URL, under another address policy if one is given; raises as `fetched` does."""
         with Staging(self._folder, limit) as staging:
             async with fetched(
                 self._http, policy or self._policy, url, limit=limit, seconds=FETCH_SECONDS

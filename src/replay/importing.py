@@ -69,7 +69,7 @@ def _check_schema(header: Line, schema: str) -> None:
 
 def _values(line: Line) -> dict[str, Any]:
     if line.kind not in BY_KIND:
-        raise BrokenTapeError(line.number, f"this version knows no {line.kind!r}")
+        raise BrokenTapeError(line.number, f"unknown kind {line.kind!r}; this version cannot import it")
     try:
         return BY_KIND[line.kind].from_row(line.row)
     except (ValueError, TypeError, AttributeError) as error:

@@ -33,7 +33,7 @@ class Kept:
 
     @property
     def kind(self) -> str:
-        """Give the name of its rows in a tape."""
+        """Return the name of the table's rows in a tape."""
         return self.table.name
 
     def owned_by(self, did: str) -> ColumnElement[bool]:
@@ -86,7 +86,7 @@ BY_KIND: Final = {kept.kind: kept for kept in KEPT}
 def rows_of(
     database: Database, kept: Kept, did: str | None = None, *, after: tuple[Any, ...] | None = None
 ) -> Iterator[Row]:
-    """Give all rows of a table, or those of an account, in the order of its key, after one; each page is a statement."""
+    """Yield all rows of a table, or those of an account, in the order of its key, after one; each page is a statement."""
     key = list(kept.table.primary_key.columns)
     query = select(kept.table).order_by(*key).limit(PAGE)
     if did is not None:

@@ -151,7 +151,7 @@ def _names_from(rows: Sequence[Any], before: datetime) -> _Names:
 
 
 def _without_row(storage: Media, before: datetime) -> Iterator[MediaFinding]:
-    """Give what tracks name and no row knows."""
+    """Yield what tracks name and no row of `media` has."""
     last = ""
     is_live = select(media.c.key).where(media.c.cid == reference.cid, media.c.state == LIVE).exists()
     is_named = or_(reference.released_at.is_(None), reference.released_at > before)
@@ -173,7 +173,7 @@ def _without_row(storage: Media, before: datetime) -> Iterator[MediaFinding]:
 
 
 def _strays(storage: Media, grace: timedelta) -> Iterator[MediaFinding]:
-    """Give the copies that no row knows. The row comes before the bytes, so none of these is an upload under way."""
+    """Yield stored copies without a row. The row is written before the bytes, so none of these is an upload in progress."""
     stored = iter(storage.store.stored())
     while page := tuple[StoredKey, ...](islice(stored, PAGE)):
         with storage.database.read() as connection:

@@ -63,7 +63,7 @@ class MediaRepair:
             self._storage.add(finding.cid, source, staged.size, blob.mime)
 
     def _blobs(self, cid: str) -> Sequence[_Blob]:
-        """Give the accounts whose tracks have this audio, and are known to have a PDS."""
+        """Return the accounts whose tracks have this audio, and are known to have a PDS."""
         names = media_references.c
         query = (
             select(names.did, mirror_lane.c.host, tracks.c.audio_mime, tracks.c.audio_size)

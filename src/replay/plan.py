@@ -48,17 +48,17 @@ class Plan:
 
     @property
     def points(self) -> int:
-        """Give the points of all."""
+        """Return the cost in points."""
         return sum(step.points for step in self.steps)
 
     @property
     def deletes(self) -> int:
-        """Give how many records would be deleted."""
+        """Return how many records would be deleted."""
         return sum(step.repair is Repair.DELETE for step in self.steps)
 
     @property
     def seconds(self) -> float:
-        """Give about how long it takes where accounts have their whole budgets: they work side by side."""
+        """Estimate the duration for accounts with full budgets: they are processed in parallel."""
         by_account: dict[str, Waiting] = {}
         for step in self.steps:
             if step.points:

@@ -154,7 +154,7 @@ class Scan:
             upsert(connection, repo_scan, row, tuple(row))
 
 
-# Made once: making these takes longer than running them.
+# Built once (CONTRIBUTING.md).
 
 lane: Final = mirror_lane.c
 _SCANNED_AT: Final = func.coalesce(repo_scan.c.scanned_at, PAST)

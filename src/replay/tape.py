@@ -48,7 +48,7 @@ def read(lines: Iterable[bytes]) -> Iterator[Line]:
     for number, raw in enumerate(lines, 1):
         line = _parsed(number, raw)
         if (line.kind == HEADER) != (number == 1):
-            raise BrokenTapeError(number, "an export begins with its header, and has one")
+            raise BrokenTapeError(number, "an export has exactly one header, as its first line")
         if line.kind == END:
             _check_end(line, digest.hexdigest())
             _check_nothing_follows(number, lines)
@@ -57,7 +57,7 @@ def read(lines: Iterable[bytes]) -> Iterator[Line]:
             raise BrokenTapeError(number, f"this version reads format {FORMAT}, not {line.row.get('format')}")
         digest.update(raw)
         yield line
-    raise BrokenTapeError(number + 1, "the file ends before its end")
+    raise BrokenTapeError(number + 1, "the file is truncated")
 
 
 def _framed(header: Row, rows: Iterable[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
@@ -78,20 +78,20 @@ def _parsed(number: int, raw: bytes) -> Line:
     try:
         line = json.loads(raw)
     except (ValueError, RecursionError):
-        raise BrokenTapeError(number, "this is not a line of JSON") from None
+        raise BrokenTapeError(number, "not a line of JSON") from None
     match line:
         case {"kind": str(kind), "row": dict(row), "sum": str(checksum), **rest} if not rest:
             if checksum != _sum(kind, row):
-                raise BrokenTapeError(number, "the line was changed: its checksum is another")
+                raise BrokenTapeError(number, "the line was altered: its checksum does not match")
             return Line(number, kind, row)
-    raise BrokenTapeError(number, "a line has a kind, a row and a sum")
+    raise BrokenTapeError(number, "a line must have a kind, a row and a sum")
 
 
 def _check_end(line: Line, digest: str) -> None:
     if line.row != {"lines": line.number - 1, "digest": digest}:
-        raise BrokenTapeError(line.number, "lines were lost, added or moved: the digest is another")
+        raise BrokenTapeError(line.number, "lines were lost, added or moved: the digest does not match")
 
 
 def _check_nothing_follows(number: int, lines: Iterable[bytes]) -> None:
     for _ in lines:
-        raise BrokenTapeError(number + 1, "something follows the end")
+        raise BrokenTapeError(number + 1, "there is data after the end")

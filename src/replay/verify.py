@@ -142,7 +142,7 @@ def _blob_in(body: Record) -> str | None:
 def _newer(
     database: Database, repo: Repo, ours: AbstractSet[str], found: Mapping[str, Mapping[str, Remote]]
 ) -> set[str]:
-    """Give the CIDs of records that name a generation of ours which the log does not have."""
+    """Return the CIDs of records that name a generation of ours which the log does not have."""
     named: dict[int, set[str]] = defaultdict(set)
     for remote in (remote for remotes in found.values() for remote in remotes.values()):
         generation = (remote.body or {}).get(GENERATION)

@@ -135,5 +135,5 @@ class LanesOfAccounts:
 
 
 def process_name() -> str:
-    """Give a name that no other process has, for leases."""
+    """Return a unique name of this process, for leases."""
     return uuid.uuid4().hex

@@ -13,7 +13,7 @@ from service.work import working
 
 
 def asgi(application: Application) -> ASGIApp:
-    """Give what a server serves; it closes the application when it ends."""
+    """Return the ASGI application; it closes `application` on shutdown."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:

@@ -103,7 +103,7 @@ def make_folders(settings: Settings) -> None:
 
 
 def build(settings: Settings) -> Application:
-    """Make everything."""
+    """Wire the application together; nothing is started yet."""
     log = open_log(settings)
     database = log.database
     media = Media(database, _store(settings))
@@ -202,7 +202,7 @@ def _relay(
         log,
         Delivery(log.database, pds, urls, track_lexicon(), recorder=recorder),
         BlobWorker(log, pds, AudioOfStorage(media), owner=owner, lease=lease, recorder=recorder),
-        Probes(log.database, pds, DirectoryOfIdentity(resolver), owner=owner, lease=lease),
+        Probes(log.database, pds, DirectoryOfIdentity(resolver), owner=owner, lease=lease, recorder=recorder),
         urls,
         owner=owner,
         limits=RelayLimits(settings.lanes, lease),

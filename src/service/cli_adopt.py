@@ -1,4 +1,4 @@
-"""`mastertape adopt DID`: make tracks of the records that an account's PDS holds already."""
+"""`mastertape adopt DID`: make tracks of the records that an account's PDS already holds."""
 
 import asyncio
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def adopt(did: str, *, dry_run: bool, as_json: bool) -> None:
     try:
         report = asyncio.run(_looked(did) if dry_run else _adopted(did))
     except (IdentityError, RemoteUnknownError) as error:
-        raise click.ClickException(f"{error}. Nothing was taken over.") from error
+        raise click.ClickException(f"{error}. Nothing was adopted.") from error
     if as_json:
         say_json({**report, "written": not dry_run})
     else:
@@ -66,13 +66,13 @@ async def _adopted(did: str) -> dict[str, Any]:
 
 
 async def _run(application: Application, did: str, shown: Callable[[Progress], None]) -> AdoptionBody:
-    """Run it in this process; should that die, a service goes on with it."""
+    """Run it in this process; if the process dies, a running service continues it."""
     database = application.database
     envelope = by_operator()
 
     def ask(unit: Unit) -> None:
         if leaving_since(unit.connection, did) is not None:
-            raise click.ClickException(f"{did} is leaving. Nothing was taken over.")
+            raise click.ClickException(f"{did} is leaving. Nothing was adopted.")
         adoptions.request(unit.connection, did, envelope, unit.now)
 
     application.log.transact(did, envelope, ask)
@@ -90,11 +90,11 @@ def _show(report: dict[str, Any], *, would: bool) -> None:
         table.add_row(problem["uri"], problem["error"], problem["message"])
     if table.row_count:
         Console().print(table)
-    verb = "would be taken over" if would else "taken over"
+    verb = "would be adopted" if would else "adopted"
     click.echo(
         f"{report['found']} records: {report['adopted']} {verb}, {report['known']} known before,"
-        f" {report['refused']} not taken over"
+        f" {report['refused']} not adopted"
     )
     if report["problem"] is not None:
-        goes_on = "; a service goes on with it later" if report.get("state") == WAITING else ""
-        click.echo(f"it could not go on: {report['problem']}{goes_on}", err=True)
+        goes_on = "; a running service will continue it later" if report.get("state") == WAITING else ""
+        click.echo(f"it stopped: {report['problem']}{goes_on}", err=True)

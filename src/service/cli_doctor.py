@@ -25,7 +25,7 @@ COLORS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red"}
 @click.command()
 @as_json
 def doctor(*, as_json: bool) -> None:
-    """Look at all that the service stands on, and say what to do. Exit code 1 when something does not work."""
+    """Check everything that the service depends on, and say what to do. Exit code 1 when something does not work."""
     found = []
     for check in checks():
         found.append(check)
@@ -38,31 +38,31 @@ def doctor(*, as_json: bool) -> None:
 
 
 def checks() -> Checks:
-    """Make all checks, one after the other."""
+    """Run all checks, one after the other."""
     try:
         settings = load()
     except SettingsError as error:
         for line in str(error).splitlines():
-            yield fail("settings", line, "docs/settings.md has them all")
+            yield fail("settings", line, "see docs/settings.md")
         return
     yield ok("settings", "they make sense")
     yield from examined("disks", lambda: doctor_outside.disks(settings), "make the folders readable")
     yield from examined(
-        "media store", lambda: doctor_outside.store(settings), "look at MEDIA and the store itself"
+        "media store", lambda: doctor_outside.store(settings), "check MEDIA and the store itself"
     )
     yield from _of_database(settings)
 
 
 def _of_database(settings: Settings) -> Checks:
     if settings.is_sqlite and not Path(str(make_url(settings.database_url).database)).exists():
-        yield fail("database", "there is no file yet", "run `mastertape serve`, or put a backup in its place")
+        yield fail("database", "there is no file yet", "run `mastertape serve`, or restore a backup")
         return
     with _opened(settings) as log:
         try:
             is_current = revision_of(log.database) == newest()
         except (SQLAlchemyError, EventStoreError) as error:
             reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-            yield fail("database", f"does not answer: {reason}", "look at DATABASE_URL and the server")
+            yield fail("database", f"does not answer: {reason}", "check DATABASE_URL and the server")
             return
         yield ok("database", log.database.dialect)
         yield from examined("schema", lambda: doctor_database.schema(log), "run `mastertape migrate`")
@@ -84,7 +84,7 @@ def _of_log(log: EventLog, settings: Settings) -> Checks:
             lambda: doctor_outside.outside(settings, doctor_outside.hosts(log.database), _somebody(log)),
         ),
     ):
-        yield from examined(name, examination, "look at the log of the service")
+        yield from examined(name, examination, "check the log of the service")
 
 
 def _somebody(log: EventLog) -> str | None:

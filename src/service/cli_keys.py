@@ -14,7 +14,9 @@ from service.settings import load
 
 
 @click.command("oauth-key")
-@click.option("--in-use", is_flag=True, help="Count the logins of each key instead: without it they end.")
+@click.option(
+    "--in-use", is_flag=True, help="Count the logins of each key instead; they end when the key is removed."
+)
 def oauth_key(in_use: bool) -> None:
     """Print a new private key, as a value for OAUTH_KEYS."""
     if not in_use:
@@ -27,7 +29,7 @@ def oauth_key(in_use: bool) -> None:
             counts = logins_by_oauth_key(log.database, seal)
         except SealBrokenError as error:
             raise click.ClickException(
-                f"a login was not counted: {error}. Put the missing key back"
+                f"a login was not counted: {error}. Restore the missing key"
             ) from error
     for kid, count in counts.items():
         click.echo(f"{kid}  {count}")
@@ -39,7 +41,7 @@ def oauth_key(in_use: bool) -> None:
 @dry_run
 @as_json
 def reseal(*, dry_run: bool, as_json: bool) -> None:
-    """Seal every login with the first of SECRET_KEYS, so that the others can be taken away."""
+    """Re-encrypt every login with the first of SECRET_KEYS, so that the others can be removed."""
     seal = Seal(secret_keys(load()))
     with the_log() as log, bar("sealing") as progress:
         require_schema(log.database)
@@ -47,7 +49,7 @@ def reseal(*, dry_run: bool, as_json: bool) -> None:
     if as_json:
         say_json({**vars(done), "written": not dry_run})
     else:
-        anew = "would be sealed anew" if dry_run else "sealed anew"
-        click.echo(f"{done.logins} logins: {done.resealed} {anew}, {done.lost} that no key opens")
+        anew = "would be re-encrypted" if dry_run else "re-encrypted"
+        click.echo(f"{done.logins} logins: {done.resealed} {anew}, {done.lost} that no key decrypts")
     if done.lost:
         raise SystemExit(1)

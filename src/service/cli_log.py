@@ -54,7 +54,7 @@ def migrate(*, dry_run: bool, as_json: bool) -> None:
 @dry_run
 @as_json
 def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:
-    """Make the read models again from the log, or only the one called NAME. Reads and writes go on meanwhile."""
+    """Rebuild the read models from the log, or only the one called NAME. Reads and writes continue meanwhile."""
     with the_log() as log:
         chosen = _chosen(log, name)
         require_schema(log.database)
@@ -77,7 +77,7 @@ def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:
 @as_json
 @click.pass_context
 def verify(ctx: click.Context, *, as_json: bool) -> None:
-    """Compare what was made from the log with the log, all of it or one part. Exit code 3 when something differs."""
+    """Compare derived data with the log, all of it or one part. Exit code 3 when something differs."""
     if ctx.invoked_subcommand is not None:
         if as_json:
             raise click.UsageError("--json comes after the name of the part")
@@ -98,7 +98,7 @@ def _code_of(ctx: click.Context, part: click.Command, *, as_json: bool) -> int:
 @verify.command("projections")
 @as_json
 def verify_projections(*, as_json: bool) -> None:
-    """Compare every row of the read models with what the log makes of it."""
+    """Compare every row of the read models with the log."""
     with the_log() as log:
         require_schema(log.database)
         found = _differences(log, log.projections)
@@ -116,7 +116,7 @@ def verify_projections(*, as_json: bool) -> None:
 @click.argument("track", type=click.IntRange(min=1))
 @as_json
 def history(track: int, *, as_json: bool) -> None:
-    """Say who changed TRACK, when and how, and whether it reached the PDS; oldest first."""
+    """Show who changed TRACK, when and how, and whether it reached the PDS; oldest first."""
     with the_log() as log:
         require_schema(log.database)
         rows = rows_of(log.database, track)
@@ -161,7 +161,7 @@ def _show(found: Sequence[Difference]) -> None:
 
 
 def _lines(row: dict[str, Any]) -> Iterator[str]:
-    """Give a line for the event and one for each change; what was nothing and stays empty is left out."""
+    """Yield a line for the event and one for each change; fields that stay empty are left out."""
     delivery = row["delivery"]["status"]
     on_pds = f"; on the PDS: {delivery}" if row["touches_record"] else ""
     yield f"{row['at']:%Y-%m-%d %H:%M:%S}  {row['type']} by {row['actor']} via {row['via']}{on_pds}"

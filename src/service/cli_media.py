@@ -24,8 +24,8 @@ TO_DO = {
     MediaKind.MISSING: "--repair, or put it back from a backup of the media",
     MediaKind.WRONG_SIZE: "--repair, or put it back from a backup of the media",
     MediaKind.DAMAGED: "--repair, or put it back from a backup of the media",
-    MediaKind.UNNAMED: "nothing: the sweep takes it",
-    MediaKind.STRAY: "nothing: the sweep takes it, unless a track names it before",
+    MediaKind.UNNAMED: "nothing: the sweep deletes it",
+    MediaKind.STRAY: "nothing: the sweep deletes it, unless a track names it before",
 }
 
 
@@ -34,7 +34,7 @@ TO_DO = {
 @click.option("--repair", is_flag=True, help="Fetch what is missing or damaged from the artists' PDSes.")
 @as_json
 def verify_media(*, deep: bool, repair: bool, as_json: bool) -> None:
-    """Compare what tracks name with the bytes that the media store holds. Exit code 3 when some are not as they should be."""
+    """Compare the bytes that tracks name with the media store. Exit code 3 when some are missing or wrong."""
     found, repaired = asyncio.run(_verified(deep=deep, repair=repair))
     if as_json:
         say_json({"findings": [_as_json(each, repaired=each in repaired) for each in found]})

@@ -1,4 +1,4 @@
-"""Commands on many records or accounts: try again, pause, resume. The log keeps each for ever, with who and why."""
+"""Commands on many records or accounts: redrive, pause, resume. The log records each, with who and why."""
 
 import click
 
@@ -13,20 +13,20 @@ WORDS = {
     Action.PAUSE: ("account", "paused", "would be paused"),
     Action.RESUME: ("account", "resumed", "would be resumed"),
 }
-why = click.option("--reason", help="Why: kept with the action.")
+why = click.option("--reason", help="Why; recorded with the action.")
 
 
 @click.command()
-@click.option("--did", help="Records of this account alone.")
-@click.option("--host", help="Records of accounts at this host alone.")
-@click.option("--error", help="Records alone whose last error has this name.")
+@click.option("--did", help="Only records of this account.")
+@click.option("--host", help="Only records of accounts at this host.")
+@click.option("--error", help="Only records whose last error has this name.")
 @why
 @dry_run
 @as_json
 def redrive(
     *, did: str | None, host: str | None, error: str | None, reason: str | None, dry_run: bool, as_json: bool
 ) -> None:
-    """Try rejected and failing records again at once, behind what is new."""
+    """Retry rejected and failing records at once, behind live work."""
     which = Which(did, _origin(host) if host is not None else None, error)
     _operate(Action.REDRIVE, which, reason, dry_run, as_json)
 
@@ -37,7 +37,7 @@ def redrive(
 @dry_run
 @as_json
 def pause(*, did_or_host: str, reason: str | None, dry_run: bool, as_json: bool) -> None:
-    """Send nothing more for an account, or to a host, until it is resumed; edits gather."""
+    """Stop sending for an account, or to a host, until it is resumed; edits accumulate."""
     _operate(Action.PAUSE, _which(did_or_host), reason, dry_run, as_json)
 
 
@@ -47,7 +47,7 @@ def pause(*, did_or_host: str, reason: str | None, dry_run: bool, as_json: bool)
 @dry_run
 @as_json
 def resume(*, did_or_host: str, reason: str | None, dry_run: bool, as_json: bool) -> None:
-    """Let an account, or a whole host, go on at once."""
+    """Resume an account, or a whole host, at once."""
     _operate(Action.RESUME, _which(did_or_host), reason, dry_run, as_json)
 
 

@@ -23,7 +23,7 @@ did_option = click.option("--did", help="Only this account.")
 @did_option
 @as_json
 def plan(did: str | None, *, as_json: bool) -> None:
-    """Say what would make PDSes agree with the log: each write, its rate-limit points, and how long all take."""
+    """Show what would make PDSes agree with the log: each write, its rate-limit points, and the total duration."""
     found = asyncio.run(verified(did))
     planned = plan_for(drift for each in found for drift in each.drifts)
     _say(planned, found, as_json=as_json)
@@ -32,12 +32,16 @@ def plan(did: str | None, *, as_json: bool) -> None:
 @click.command()
 @did_option
 @click.option(
-    "--max-deletes", type=click.IntRange(min=0), default=0, show_default=True, help="Most records to delete."
+    "--max-deletes",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Maximum number of records to delete.",
 )
 @dry_run
 @as_json
 def apply(did: str | None, *, max_deletes: int, dry_run: bool, as_json: bool) -> None:
-    """Do what the plan says. The relay sends it, behind what people do just now."""
+    """Apply the plan. The relay sends it, behind live work."""
     found = asyncio.run(verified(did))
     planned = plan_for(drift for each in found for drift in each.drifts)
     if dry_run:
@@ -49,7 +53,7 @@ def apply(did: str | None, *, max_deletes: int, dry_run: bool, as_json: bool) ->
         say_json({"done": {repair.value: count for repair, count in done.items()}})
     else:
         counts = ", ".join(f"{count} to {repair.value}" for repair, count in sorted(done.items()))
-        click.echo(f"{counts or 'nothing to do'}; the relay sees to it")
+        click.echo(f"{counts or 'nothing to do'}; the relay delivers it")
     if _warn(found):
         raise SystemExit(UNREAD)
 

@@ -1,4 +1,4 @@
-"""`mastertape recovered`: after the database was put back to an earlier point."""
+"""`mastertape recovered`: after the database was restored to an earlier point."""
 
 from dataclasses import asdict
 from functools import partial
@@ -21,15 +21,17 @@ RECOVERED: Final = "recovered"
 
 
 @click.command()
-@click.option("--force", is_flag=True, help="It was restored, although nobody noticed.")
+@click.option("--force", is_flag=True, help="Treat the database as restored, although it was not noticed.")
 @click.option(
-    "--nothing-lost", is_flag=True, help="The log is whole, as after a failover without loss: go on."
+    "--nothing-lost",
+    is_flag=True,
+    help="The log is complete, as after a failover without loss: resume at once.",
 )
-@click.option("--revoke-tokens", is_flag=True, help="End all tokens and browser sessions of ours, too.")
+@click.option("--revoke-tokens", is_flag=True, help="Also revoke all our own tokens and browser sessions.")
 @dry_run
 @as_json
 def recovered(*, force: bool, nothing_lost: bool, revoke_tokens: bool, dry_run: bool, as_json: bool) -> None:
-    """Make a restored database fit for work: OAuth logins end, and nothing is sent for an account before `verify pds`."""
+    """Prepare a restored database for use: OAuth logins end, and nothing is sent for an account before `verify pds`."""
     if force and nothing_lost:
         raise click.UsageError("--force says that something was lost, --nothing-lost that nothing was")
     with the_log() as log:
@@ -56,21 +58,21 @@ def _note(log: EventLog, found: Recovery, how: dict[str, bool]) -> None:
     try:
         log.transact(operator.envelope.actor, operator.envelope, noted)
     except EventStoreError as error:
-        click.echo(f"the log could not be told who did this: {error}", err=True)
+        click.echo(f"who did this could not be recorded in the log: {error}", err=True)
 
 
 def _show(found: Recovery, *, dry_run: bool, tokens_revoked: bool) -> None:
     if found.because is None:
         waiting = f"; {found.accounts} accounts wait for `mastertape verify pds`" if found.accounts else ""
-        click.echo(f"nobody noticed a restore{waiting}. If there was one: `mastertape recovered --force`")
+        click.echo(f"no restore was noticed{waiting}. If there was one: `mastertape recovered --force`")
         return
     would = "would " if dry_run else ""
     click.echo(f"restored: {found.because}")
-    click.echo(f"the log ends at {found.position} and goes on at {found.next_position} or later")
-    click.echo(f"{found.logins_ended} OAuth logins {would}end: these artists sign in anew")
+    click.echo(f"the log ends at {found.position} and continues at {found.next_position} or later")
+    click.echo(f"{found.logins_ended} OAuth logins {would}end: these artists have to sign in again")
     if found.tokens and not tokens_revoked:
         click.echo(
-            f"{found.tokens} tokens and browser sessions work, also those that were revoked after the backup:"
-            " --revoke-tokens ends all"
+            f"{found.tokens} tokens and browser sessions are valid, including those revoked after the backup:"
+            " --revoke-tokens revokes all"
         )
     click.echo(f"{found.accounts} accounts {would}wait for `mastertape verify pds` before anything is sent")

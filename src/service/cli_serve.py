@@ -1,4 +1,4 @@
-"""`mastertape serve` and `mastertape relay`: the processes that stay."""
+"""`mastertape serve` and `mastertape relay`: the long-running processes."""
 
 import asyncio
 import gc
@@ -25,12 +25,12 @@ from service.settings import Settings, load
 from service.work import working
 
 GRACE_SECONDS = 30
-"""How long requests under way may take to end."""
+"""How long requests in progress may take to finish."""
 
 
 @click.command()
 def serve() -> None:
-    """Answer HTTP, and run a relay beside it unless RELAY is off."""
+    """Serve HTTP, and run a relay beside it unless RELAY is off."""
     settings = load()
     log_to_stderr(settings.log_level)
     with _listener(settings) as listener:
@@ -48,7 +48,7 @@ def serve() -> None:
 
 @click.command()
 def relay() -> None:
-    """Run a relay alone: any number of them, on any machines, share the work."""
+    """Run only a relay: any number of them, on any machines, share the work."""
     settings = load()
     log_to_stderr(settings.log_level)
     application = build(settings)

@@ -1,4 +1,4 @@
-"""Commands that take the whole log out, and in again."""
+"""Commands that export the whole log, and import it again."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.argument("file", type=FILE)
 @as_json
 def export(file: Path, *, as_json: bool) -> None:
-    """Write the log, and all that no log can say, into FILE: JSON lines with checksums. Bytes and secrets are not in it."""
+    """Write the log, and what it does not contain, to FILE: JSON lines with checksums. Bytes and secrets are not included."""
     with the_log() as log:
         require_schema(log.database)
         with bar("exporting") as progress:
@@ -35,7 +35,7 @@ def export(file: Path, *, as_json: bool) -> None:
 @dry_run
 @as_json
 def import_(file: Path, *, dry_run: bool, as_json: bool) -> None:
-    """Take an exported FILE into an empty database. With --dry-run only check the file, line by line."""
+    """Import an exported FILE into an empty database. With --dry-run only check the file, line by line."""
     if not file.exists():
         raise click.UsageError(f"there is no file {file}")
     with the_log() as log, bar("importing") as progress:
@@ -55,4 +55,4 @@ def import_(file: Path, *, dry_run: bool, as_json: bool) -> None:
         return
     for kind, count in taken.rows.items():
         click.echo(f"{kind}: {count} rows")
-    click.echo("the file is whole" if dry_run else "imported; everybody signs in anew")
+    click.echo("the file is intact" if dry_run else "imported; everybody has to sign in again")

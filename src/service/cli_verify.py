@@ -29,7 +29,7 @@ UNREAD = 1
 @click.command("pds")
 @click.option("--did", help="Only this account.")
 @click.option(
-    "--deep", is_flag=True, help="Prove it: the whole repo, its signature, and the hash of every block."
+    "--deep", is_flag=True, help="Verify the whole repo, its signature, and the hash of every block."
 )
 @as_json
 def verify_pds(did: str | None, *, deep: bool, as_json: bool) -> None:
@@ -49,7 +49,7 @@ def verify_pds(did: str | None, *, deep: bool, as_json: bool) -> None:
 
 
 async def verified(did: str | None, *, deep: bool = False, lets_go: bool = False) -> list[Verified]:
-    """Compare all repos, or one, in the order of their accounts; let the relay go on where it only observed, if wanted."""
+    """Compare all repos, or one, in the order of their accounts; optionally let the relay resume where it only observed."""
     application = build(load())
     try:
         require_schema(application.database)
@@ -115,7 +115,7 @@ def _as_json(found: Verified) -> dict[str, Any]:
 
 
 def drift_as_json(drift: Drift) -> dict[str, Any]:
-    """Write one down."""
+    """Return a difference as JSON."""
     return {
         "kind": drift.kind.value,
         "track_id": drift.track_id,

@@ -40,7 +40,7 @@ def schema(log: EventLog) -> Checks:
     revision = revision_of(log.database)
     if revision != newest():
         yield fail(
-            "schema", f"{revision or 'empty'}, and this version needs {newest()}", "run `mastertape migrate`"
+            "schema", f"{revision or 'empty'}, but this version needs {newest()}", "run `mastertape migrate`"
         )
         return
     yield ok("schema", f"{revision}")
@@ -58,16 +58,16 @@ def restores(log: EventLog, settings: Settings) -> Checks:
         because, waiting = restored_because(connection), observed_accounts(connection)
         issued = newest_issued(connection)
     if because is not None or issued < seen:
-        found = because or f"the log ends before position {seen}, which was seen in it"
+        found = because or f"the log ends before position {seen}, which it had reached before"
         yield fail("restore", f"{found}; nothing is sent to any PDS", "run `mastertape recovered`")
     elif waiting:
         yield warn(
             "restore",
-            f"{waiting} accounts wait to be looked at; nothing is sent for them",
+            f"{waiting} accounts have to be verified first; nothing is sent for them",
             "run `mastertape verify pds`",
         )
     else:
-        yield ok("restore", "the database is the one that was known")
+        yield ok("restore", "no restore was noticed")
 
 
 def keys(log: EventLog, settings: Settings) -> Checks:
@@ -79,9 +79,11 @@ def keys(log: EventLog, settings: Settings) -> Checks:
     known = known_secret_keys(settings)
     if not known:
         if sealed:
-            yield fail("keys", f"there are none, and {len(sealed)} logins are sealed", "put SECRET_KEYS back")
+            yield fail(
+                "keys", f"there are none, but {len(sealed)} logins are encrypted", "restore SECRET_KEYS"
+            )
         else:
-            yield ok("keys", "none yet: the first start makes them")
+            yield ok("keys", "none yet: the first start generates them")
         return
     seal = Seal(known)
     shut = sum(not _opens(seal, row.did, row.sealed) for row in sealed)
@@ -89,17 +91,17 @@ def keys(log: EventLog, settings: Settings) -> Checks:
     if shut:
         yield fail(
             "keys",
-            f"{shut} of {len(sealed)} logins do not open",
-            "put the key that is missing back into SECRET_KEYS",
+            f"{shut} of {len(sealed)} logins cannot be decrypted",
+            "add the missing key to SECRET_KEYS again",
         )
     elif old:
         yield warn(
             "keys",
-            f"{old} of {len(sealed)} logins are sealed with an older key",
-            "run `mastertape reseal`, and then take it away",
+            f"{old} of {len(sealed)} logins are encrypted with an older key",
+            "run `mastertape reseal`, then remove the older key",
         )
     else:
-        yield ok("keys", f"they open all {len(sealed)} logins")
+        yield ok("keys", f"they decrypt all {len(sealed)} logins")
 
 
 def accounts(log: EventLog) -> Checks:
@@ -120,7 +122,7 @@ def accounts(log: EventLog) -> Checks:
         yield warn(
             "accounts",
             f"{total}: {said}",
-            "many wait for a sign-in: look at `GET /ops/lanes?state=auth_required`",
+            "many wait for a sign-in: see `GET /ops/lanes?state=auth_required`",
         )
     else:
         yield ok("accounts", f"{total}: {said}")
@@ -142,14 +144,14 @@ def records(log: EventLog) -> Checks:
     age = now - since if since is not None else timedelta()
     waiting = f"{states.get(PENDING, 0)} pending, the oldest for {age.total_seconds():.0f} s"
     if age > PENDING_TOO_LONG:
-        yield warn("records", waiting, "is a relay running? `GET /ops/hosts` tells of hosts that are away")
+        yield warn("records", waiting, "is a relay running? `GET /ops/hosts` shows hosts that are down")
     else:
         yield ok("records", waiting)
     if rejected := states.get(REJECTED, 0):
         yield warn(
             "rejected",
             f"{rejected} records",
-            "`GET /ops/failures` says why; `mastertape redrive` tries again",
+            "`GET /ops/failures` says why; `mastertape redrive` retries them",
         )
     share = f"{failed} of {attempts} attempts of the last hour failed"
     if attempts and failed > FAILED_SHARE * attempts:
@@ -173,9 +175,9 @@ def scans(log: EventLog, settings: Settings) -> Checks:
             .where(repo_scan.c.scanned_at > PAST, IS_SCANNED)  # who has left is not late
         ).one()
     if not row.repos:
-        yield ok("drift", "no repo was looked through yet")
+        yield ok("drift", "no repo has been scanned yet")
         return
-    found = f"{row.repos} repos, the oldest look at {row.oldest:%Y-%m-%d %H:%M}; {row.found} records differed, {row.unread} repos not read"
+    found = f"{row.repos} repos, the oldest scan at {row.oldest:%Y-%m-%d %H:%M}; {row.found} records differed, {row.unread} repos not read"
     if row.oldest < now - SCANS_LATE * timedelta(minutes=settings.scan_minutes) or row.found or row.unread:
         yield warn("drift", found, "run `mastertape verify pds`")
     else:

@@ -45,11 +45,11 @@ def store(settings: Settings) -> Checks:
     finally:
         where.delete(key)
     if same and where.size(key) is None:
-        yield ok("media store", f"{settings.media} takes bytes, gives them and deletes them")
+        yield ok("media store", f"{settings.media} can be written, read and deleted from")
     else:
         yield fail(
             "media store",
-            f"{settings.media} does not give what was written, or keeps what was deleted",
+            f"{settings.media} does not return what was written, or keeps what was deleted",
             "look at the store",
         )
 
@@ -76,7 +76,7 @@ def clock_of(database: Database) -> Checks:
 
 
 def hosts(database: Database) -> Sequence[str]:
-    """Give the PDSes with the most accounts."""
+    """Return the PDSes with the most accounts."""
     lane = mirror_lane.c
     busiest = (
         select(lane.host).where(lane.host != "").group_by(lane.host).order_by(func.count().desc(), lane.host)
@@ -110,9 +110,9 @@ async def _host(http: httpx.AsyncClient, origin: str) -> list[Check]:
         reply = await http.get(origin + HEALTH, timeout=ANSWER_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
-        return [warn(name, f"does not answer: {reason}", "its accounts wait, the others do not notice")]
+        return [warn(name, f"does not answer: {reason}", "its accounts wait, others are not affected")]
     if reply.is_server_error:
-        return [warn(name, f"answers {reply.status_code}", "its accounts wait, the others do not notice")]
+        return [warn(name, f"answers {reply.status_code}", "its accounts wait, others are not affected")]
     clock = _date_of(reply)
     off = [] if clock is None else [_clock(f"clock of {origin}", clock - datetime.now(UTC))]
     return [ok(name, "answers"), *off]
@@ -122,7 +122,9 @@ async def _directory(resolver: Resolver, did: str) -> Check:
     try:
         await resolver.did_document(did)
     except IdentityError as error:
-        return warn("directory", str(error), "nobody new can sign in, and accounts that moved are not found")
+        return warn(
+            "directory", str(error), "new accounts cannot sign in, and accounts that moved are not found"
+        )
     return ok("directory", "knows where accounts are")
 
 
@@ -134,9 +136,9 @@ def _date_of(reply: httpx.Response) -> datetime | None:
 
 
 def _clock(name: str, ahead: timedelta) -> Check:
-    found = f"{ahead.total_seconds():+.1f} s against this machine's"
+    found = f"{ahead.total_seconds():+.1f} s compared with this machine's"
     if abs(ahead) > CLOCK_FAIL:
-        return fail(name, found, "set the clocks by NTP: tokens are refused for it")
+        return fail(name, found, "synchronize the clocks with NTP: tokens are refused because of it")
     if abs(ahead) > CLOCK_WARN:
         return warn(name, found, "set the clocks by NTP")
     return ok(name, found)

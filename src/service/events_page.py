@@ -17,10 +17,10 @@ HEAD: Final = """\
 # Events
 
 What the log holds, in the order of a track's life. A topic is stored data: it is never renamed, and every stored
-version replays for ever (tests/golden/). Who, how, in which request and when stand in the row's envelope (did, actor, via,
+version replays forever (tests/golden/). Who, how, in which request and when are in the row's envelope (did, actor, via,
 request_id, recorded_at), not in the event. Every event also carries `timestamp`, the time of its command.
 
-<!-- generated from src/aggregates/ by `python -m service.events_page`; a test holds it to that -->
+<!-- generated from src/aggregates/ by `python -m service.events_page`; a test checks that it is current -->
 
 | event | topic | carries | touches the record | made by | meaning |
 |---|---|---|---|---|---|
@@ -28,8 +28,8 @@ request_id, recorded_at), not in the event. Every event also carries `timestamp`
 ACCOUNTS_HEAD: Final = """
 ## Accounts
 
-What people did, and operators, in the same log: it belongs to the account that the envelope's `did` names, or to the operator
-who did it to a host or to everybody. No event holds a token or its hash.
+What people and operators did, in the same log: each event belongs to the account that the envelope's `did` names, or to the
+operator, if it was done to a host or to everybody. No event holds a token or its hash.
 
 | event | topic | carries | meaning |
 |---|---|---|---|
@@ -46,7 +46,7 @@ ENVELOPE: Final = frozenset({"originator_id", "originator_version", "originator_
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Return the page."""
     events = "".join(_event_row(event) for event in event_classes())
     accounts = "".join(_account_row(event) for event in account_event_classes())
     values = "".join(_value_row(each.type, each.name) for each in TRANSCODINGS)

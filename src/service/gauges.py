@@ -25,7 +25,7 @@ host: Final = pds_host.c
 
 
 def gauges(log: EventLog) -> Iterator[GaugeMetricFamily]:
-    """Give all of them, of one snapshot."""
+    """Yield all of them, from one snapshot."""
     with log.database.read() as connection:
         now = log.database.now(connection)
         yield _oldest(connection, now)
@@ -39,7 +39,7 @@ def gauges(log: EventLog) -> Iterator[GaugeMetricFamily]:
 
 
 def oldest_pending(connection: Connection) -> dict[str, datetime]:
-    """Give when the oldest change was made that waits for nothing but the relay, by class of work."""
+    """Return when the oldest change that waits only for the relay was made, by class of work."""
     rows = connection.execute(
         select(CLASS.label("work"), func.min(history.c.at))
         .select_from(TARGETS_AT_WORK)

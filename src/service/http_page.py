@@ -17,29 +17,29 @@ KIB: Final = 1024
 HEAD: Final = """\
 # HTTP
 
-The service serves this as OpenAPI too: `/openapi.json`. Bodies may be JSON or multipart alike; an empty string clears a field, an
-absent one leaves it. Errors are `{{"detail": {{"error": code, "message": text, ...}}}}` everywhere: `error` is for programs, `message` for people. Codes beyond those of
-the first design have their reasons in [ADR 19](adr/0019-error-codes.md).
+The same as OpenAPI: `/openapi.json`. Request bodies may be JSON or multipart; an empty string clears a field, an absent
+field is left unchanged. Errors are `{{"detail": {{"error": code, "message": text, ...}}}}` everywhere: `error` is for programs, `message`
+for people. [ADR 19](adr/0019-error-codes.md) says why each code exists.
 
 | header | meaning |
 |---|---|
-| `Authorization: Bearer TOKEN` | or the cookie that sign-in sets |
-| `If-Match: "VERSION"` | do it only on this version; else 412. A track's `ETag` is its version |
-| `Idempotency-Key: TEXT` | on POST, PATCH, PUT, DELETE: the same key and body get the first answer again for 24 hours, while the first runs 409. It belongs to an account: signing in and out, and switching accounts, do not read it |
-| `Prefer: wait=N` | wait up to N seconds (0 to 30) for the record on the PDS; the answer shows how far it came |
-| `X-Request-Id: TEXT` | kept in every event that the request makes; given back, or made when absent |
+| `Authorization: Bearer TOKEN` | or the session cookie that sign-in sets |
+| `If-Match: "VERSION"` | apply the request only to this version, otherwise 412. A track's `ETag` is its version |
+| `Idempotency-Key: TEXT` | on POST, PATCH, PUT, DELETE: the same key and body return the first response again for 24 hours; 409 while the first is running. Keys belong to an account: signing in or out and switching accounts ignore them |
+| `Prefer: wait=N` | wait up to N seconds (0 to 30) for the record on the PDS; the response shows how far it got |
+| `X-Request-Id: TEXT` | stored in every event that the request appends; echoed in the response, generated when absent |
 
 {limits}
 
-<!-- generated from src/api/ by `python -m service.http_page`; a test holds it to that -->
+<!-- generated from src/api/ by `python -m service.http_page`; a test checks that it is current -->
 
 | method and path | takes | answers | does |
 |---|---|---|---|
 """
 LIMITS: Final = f"""\
-Any request may be refused for its method (405), and for its measure: an address has at most {URL_BYTES // KIB} KiB (414), headers {HEADERS_BYTES // KIB} KiB (431),
-fields {FIELDS_BYTES // KIB} KiB in all (413). A body that is silent for {PATIENCE_SECONDS:.0f} seconds, or comes with less than
-{SLOWEST // KIB} KiB a second on the whole, is given up (408). An account has at most {AT_ONCE} uploads under way (429)."""
+Any request may be rejected for its method (405) or its size: the URL has at most {URL_BYTES // KIB} KiB (414), headers {HEADERS_BYTES // KIB} KiB (431), fields
+{FIELDS_BYTES // KIB} KiB in total (413). A body that sends nothing for {PATIENCE_SECONDS:.0f} seconds, or averages less than
+{SLOWEST // KIB} KiB per second, is rejected (408). An account has at most {AT_ONCE} concurrent uploads (429)."""
 ERRORS_HEAD: Final = """
 ## Error codes
 
@@ -49,7 +49,7 @@ ERRORS_HEAD: Final = """
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Return the page."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data=Path(folder))
         document = create_app(build(settings).services).openapi()

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import delete, or_
 
@@ -31,12 +31,16 @@ from storage.upload import discard_abandoned
 
 logger: Final = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 MINUTE: Final = timedelta(minutes=1)
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 UNUSED_LOGIN: Final = timedelta(days=5)
 """A PDS ends what a public OAuth client has not renewed for two weeks, a confidential one for three months."""
 REFRESHES_AT_ONCE: Final = 16
+LOGINS_AT_MOST: Final = 12 * HOUR
+LEAVING_AT_MOST: Final = HOUR
 SCAN_LOOK: Final = timedelta(minutes=5)
 SCAN_AT_MOST: Final = timedelta(minutes=10)
 """Then it begins anew, where it was: each repo has a row that says when it was looked through."""
@@ -95,19 +99,21 @@ def prune_journal(application: Application) -> None:
 
 
 def keep_logins_alive(application: Application) -> None:
-    """Refresh the sessions at the PDSes that have not been for days; who failed is tried again the next day."""
+    """Refresh the sessions at the PDSes that have not been for days; who failed, or was not come to, is tried the next day."""
 
     async def refresh() -> tuple[int, int]:
         async with sessions_of_this_loop(application.settings, application.log) as sessions:
             return await sessions.refresh_idle(UNUSED_LOGIN, at_once=REFRESHES_AT_ONCE)
 
-    refreshed, failed = asyncio.run(refresh())
-    logger.info("logins_kept_alive", extra={"refreshed": refreshed, "failed": failed})
+    done = asyncio.run(_while_wanted(application, refresh(), LOGINS_AT_MOST))
+    if done is not None:
+        refreshed, failed = done
+        logger.info("logins_kept_alive", extra={"refreshed": refreshed, "failed": failed})
 
 
 def scan_records(application: Application) -> None:
     """Look through the repos that are due for it; a process that is to end leaves the rest to the others."""
-    asyncio.run(_while_wanted(application, _scan(application)))
+    asyncio.run(_while_wanted(application, _scan(application), SCAN_AT_MOST))
 
 
 async def _scan(application: Application) -> None:
@@ -132,27 +138,28 @@ def _tell(application: Application, scanned: Scanned) -> None:
         logger.info("records_scanned", extra={**scanned.repos, "drifts": dict(scanned.drifts)})
 
 
-async def _while_wanted(application: Application, work: Coroutine[Any, Any, None]) -> None:
-    """Do it until it is done, or the process is to end, or others would begin it too."""
+async def _while_wanted(
+    application: Application, work: Coroutine[Any, Any, T], at_most: timedelta
+) -> T | None:
+    """Do it until it is done, or the process is to end, or others would begin it too; None when it was left to them."""
     task = asyncio.create_task(work)
     try:
-        async with asyncio.timeout(SCAN_AT_MOST.total_seconds() * 0.9):
+        async with asyncio.timeout(at_most.total_seconds() * 0.9):
             while not task.done() and not application.ending.is_set():
                 await asyncio.wait({task}, timeout=LOOK_SECONDS)
     except TimeoutError:
-        logger.info("scan_goes_on_later")
+        logger.info("job_goes_on_later")
     if not task.done():
         task.cancel()
     await asyncio.wait({task})
-    if not task.cancelled():
-        task.result()
+    return None if task.cancelled() else task.result()
 
 
 def finish_leaving(application: Application) -> None:
     """Take everybody who leaves as far as they can go now; who fails is tried again at the next look."""
     dids = application.services.accounts.leaving()
     if dids:
-        gone = asyncio.run(_finish(application, dids))
+        gone = asyncio.run(_while_wanted(application, _finish(application, dids), LEAVING_AT_MOST))
         logger.info("accounts_left", extra={"leaving": len(dids), "gone": gone})
 
 
@@ -176,7 +183,7 @@ def discard_uploads(application: Application) -> None:
 
 
 def scanning(settings: Settings) -> Job:
-    """Give the job that looks for what others did to our records; which repos are due, their rows say."""
+    """Return the job that scans for changes made elsewhere; the rows of `repo_scan` say which repos are due."""
     every = min(SCAN_LOOK, timedelta(minutes=settings.scan_minutes))
     return Job("scan_records", every=every, at_most=SCAN_AT_MOST, run=scan_records)
 
@@ -184,9 +191,9 @@ def scanning(settings: Settings) -> Job:
 JOBS: Final = (
     Job("sweep_media", every=DAY, at_most=6 * HOUR, run=sweep_media),
     Job("review_public_copies", every=HOUR, at_most=HOUR, run=review_public_copies),
-    Job("keep_logins_alive", every=DAY, at_most=12 * HOUR, run=keep_logins_alive),
+    Job("keep_logins_alive", every=DAY, at_most=LOGINS_AT_MOST, run=keep_logins_alive),
     Job("prune_journal", every=DAY, at_most=6 * HOUR, run=prune_journal),
-    Job("finish_leaving", every=MINUTE, at_most=HOUR, run=finish_leaving),
+    Job("finish_leaving", every=MINUTE, at_most=LEAVING_AT_MOST, run=finish_leaving),
     Job("forget_answers", every=HOUR, at_most=HOUR, run=forget_answers),
     Job("forget_credentials", every=DAY, at_most=HOUR, run=forget_credentials),
 )

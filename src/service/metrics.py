@@ -58,6 +58,9 @@ class Metrics:
         self._conflicts = counter(
             "mirror_conflicts", "Records that somebody else had changed, by what was done.", "policy"
         )
+        self._mismatches = counter(
+            "mirror_cid_mismatches", "Records of which a PDS took something else than it was sent."
+        )
         self._scans = counter("mirror_scans", "Repos that a scan came to, by what it did.", "result")
         self._drift = counter("mirror_drift", "Records that a scan found changed elsewhere.", "kind")
         self._heard = counter("firehose_messages", "What hosts told of our accounts, by what it was.", "what")
@@ -92,7 +95,7 @@ class Metrics:
         self.registry.register(_Streams(hearings))
 
     def text(self) -> bytes:
-        """Give all of it."""
+        """Return all metrics."""
         return generate_latest(self.registry)
 
     def attempted(self, op: str, verdict: Verdict) -> None:
@@ -113,6 +116,8 @@ class Metrics:
 
     def settled(self, result: Result) -> None:
         """Count what became of a generation."""
+        if result.is_mismatch:
+            self._mismatches.inc()
         if (policy := POLICIES.get(result.outcome)) is not None:
             self._conflicts.labels(policy).inc()
         if result.verdict.kind is Kind.PACED:
@@ -161,7 +166,7 @@ class Metrics:
 
 
 def _error_label(verdict: Verdict) -> str:
-    """Give the error, of a few: a PDS may call its own whatever it likes."""
+    """Return the error's name, from a fixed set: a PDS may invent any name."""
     error = verdict.error
     if error is None:
         return ""
@@ -180,7 +185,7 @@ class _Streams(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Give them."""
+        """Return the gauges."""
         alive = GaugeMetricFamily("firehose_alive", "1 while the host is heard.", labels=["host"])
         lag = GaugeMetricFamily(
             "firehose_lag_seconds", "How late the last message of the host came.", labels=["host"]
@@ -205,7 +210,7 @@ class _Gauges(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Give them; without the database, only that it is away."""
+        """Return them; without the database, only that it is down."""
         began = self._clock()
         if began >= self._keep_until:
             self._kept = self._read()

@@ -1,4 +1,4 @@
-"""A door of its own for monitoring: /metrics, /healthz and /readyz, without sign-in. For `serve` and `relay` alike."""
+"""A separate listener for monitoring: /metrics, /healthz and /readyz, without sign-in, for `serve` and `relay` alike."""
 
 import threading
 from collections.abc import Callable, Generator

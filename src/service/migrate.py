@@ -45,7 +45,7 @@ def upgrade_database(database: Database) -> None:
 
 
 def current(url: str) -> str | None:
-    """Give the revision of the database, None when it has no schema yet."""
+    """Return the revision of the database, None when it has no schema yet."""
     database = Database(url)
     try:
         return revision_of(database)
@@ -54,14 +54,9 @@ def current(url: str) -> str | None:
 
 
 def revision_of(database: Database) -> str | None:
-    """Give the revision of a database that is open already."""
+    """Return the revision of a database that is open already."""
     with database.read() as connection:
         return MigrationContext.configure(connection).get_current_revision()
-
-
-def is_current(url: str) -> bool:
-    """Whether the database has the newest schema."""
-    return current(url) == newest()
 
 
 def require_schema(database: Database) -> None:
@@ -71,7 +66,7 @@ def require_schema(database: Database) -> None:
 
 
 def newest() -> str:
-    """Give the newest revision that this version knows."""
+    """Return the newest revision that this version knows."""
     config = Config()
     config.set_main_option("script_location", str(_folder()).replace("%", "%%"))
     (head,) = ScriptDirectory.from_config(config).get_heads()

@@ -25,7 +25,7 @@ def file_of(settings: Settings) -> Path:
 
 
 def read_newest(path: Path) -> int:
-    """Give the position; 0 where none was ever seen, or the file says nothing."""
+    """Return the position; 0 where none was ever seen, or the file holds no number."""
     try:
         return int(path.read_text())
     except (FileNotFoundError, ValueError):

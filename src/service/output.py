@@ -50,7 +50,9 @@ class Commands(click.Group):
             raise click.ClickException(str(error)) from error
         except DBAPIError as error:
             reason = str(error.orig).strip().splitlines() or ["no reason given"]
-            raise click.ClickException(f"the database refused: {reason[0]}") from error
+            raise click.ClickException(
+                f"the database refused: {reason[0]}. Check DATABASE_URL and the server log."
+            ) from error
         except OSError as error:
             if error.errno in {None, errno.EPIPE}:  # click ends quietly where nobody reads on
                 raise

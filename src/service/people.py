@@ -75,12 +75,12 @@ def people(
 
 
 def guarded_client(*trusted: str | None) -> httpx.AsyncClient:
-    """Give a client for public addresses and these: nobody's PDS is to be an address that only we may ask."""
+    """Return a client for public addresses and these: no account may name an address reserved for us as its PDS."""
     return public_client(_trusting(*trusted))
 
 
 def client_of_people(settings: Settings) -> httpx.AsyncClient:
-    """Give the client that reaches everybody's PDS."""
+    """Return the client for the accounts' PDSes."""
     return public_client(addresses_of_people(settings))
 
 

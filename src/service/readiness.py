@@ -20,7 +20,7 @@ from storage.room import free_bytes
 
 
 def outdated(log: EventLog) -> Sequence[Projection]:
-    """Give the projections whose rows another version made, or nobody has made yet."""
+    """Return the projections whose rows are missing or were built by another version."""
     with log.database.read() as connection:
         if not connection.scalar(select(exists(select(log.table.c.position)))):
             return ()  # there is nothing to project

@@ -12,20 +12,20 @@ from service.settings import Settings
 
 
 def secret_keys(settings: Settings) -> list[str]:
-    """Give the keys that seal tokens: of the settings, else those of `DATA/secret_keys`."""
+    """Return the keys that encrypt tokens: from the settings, otherwise from `DATA/secret_keys`, generated if absent."""
     if settings.secret_keys:
         return [key.get_secret_value() for key in settings.secret_keys]
     return _kept(settings.data / "secret_keys", lambda: secrets.token_hex(32)).split()
 
 
 def known_secret_keys(settings: Settings) -> list[str]:
-    """Give the same, and make none."""
+    """Return the same, without generating any."""
     made = settings.data / "secret_keys"
     return secret_keys(settings) if settings.secret_keys or made.exists() else []
 
 
 def oauth_keys(settings: Settings) -> tuple[SigningKey, ...]:
-    """Give the keys that the OAuth client signs with: of the settings, else of `DATA/oauth_keys`; none over http."""
+    """Return the OAuth client's signing keys: from the settings, otherwise from `DATA/oauth_keys`; none over http."""
     if not settings.base_url.startswith("https:"):
         return ()
     if settings.oauth_keys is not None:

@@ -23,7 +23,7 @@ def split(value: Any) -> Any:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this machine, whoever asks."""
+    """Whether the URL's host is loopback."""
     host = urlsplit(url).hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

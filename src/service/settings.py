@@ -61,7 +61,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_default=True
     )
 
-    data: Path = Field(Path("data"), description="Folder of everything that is kept on this machine.")
+    data: Path = Field(Path("data"), description="Folder for everything that is kept on this machine.")
     database_url: str = Field(
         "sqlite:///DATA/mastertape.db",
         repr=False,
@@ -69,63 +69,63 @@ class Settings(BaseSettings):
     )
     media: Annotated[str, AfterValidator(media_place)] = Field(
         "disk:DATA/media",
-        description="Where audio and artwork are kept: `disk:FOLDER` or `s3:BUCKET`; the keys of S3 come from "
-        "the usual places, `AWS_ACCESS_KEY_ID` and so on.",
+        description="Where audio and artwork are kept: `disk:FOLDER` or `s3:BUCKET`; S3 credentials come from "
+        "the usual `AWS_*` variables and files.",
     )
-    s3_endpoint: WebUrl | None = Field(None, description="Address of an S3 that is not Amazon's.")
+    s3_endpoint: WebUrl | None = Field(None, description="Endpoint URL of an S3 service other than Amazon's.")
     s3_public_url: WebUrl | None = Field(
         None,
-        description="Address of the bucket for everybody, who can read nothing of it but `public/`. Audio that is "
-        "not gated has a copy there, which its record names. It goes into records: choose it once.",
+        description="Public URL of the bucket, of which only `public/` may be publicly readable. Ungated audio has "
+        "a copy there, which its record names. It is written into records: choose it once.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
     base_url: str = Field(
         "http://HOST:PORT",
-        description="The origin that browsers use. It goes into every record: choose it once.",
+        description="The origin that browsers use. It is written into every record: choose it once.",
     )
     secret_keys: Annotated[tuple[Annotated[SecretStr, AfterValidator(secret_key)], ...], *List] = Field(
         (),
-        description="Secrets of at least 32 characters. The first seals tokens at rest, all of them open. When "
-        "there is none and BASE_URL is loopback, one is made and kept in `DATA/secret_keys`; required otherwise.",
+        description="Secrets of at least 32 characters. The first encrypts tokens at rest, all decrypt. When "
+        "unset and BASE_URL is loopback, one is generated in `DATA/secret_keys`; required otherwise.",
     )
     collection: Nsid = Field("fm.plyr.track", description="Collection that records are written to.")
     old_collection: Nsid = Field(
         "app.relay.track", description="Collection that older records are moved from."
     )
     plc_url: Annotated[WebUrl | None, Shown("the public directory")] = Field(
-        None, description="The PLC directory that is asked for DIDs."
+        None, description="The PLC directory that resolves DIDs."
     )
     dev_origins: Annotated[tuple[Annotated[str, AfterValidator(loopback_origin)], ...], *List] = Field(
         (),
-        description="Exact loopback origins that may be asked over plain http, also for `.test` handles. For "
+        description="Exact loopback origins that may be contacted over plain http, also for `.test` handles. For "
         "development: refused when BASE_URL is https.",
     )
     oauth_scope: Annotated[str, AfterValidator(scope)] = Field(
         "atproto repo:COLLECTION repo:OLD_COLLECTION blob:audio/* blob:image/*",
-        description="What a person is asked to allow. `atproto transition:generic` is for PDSes that know no "
-        "finer scopes.",
+        description="The OAuth scope that people are asked to grant. Use `atproto transition:generic` for PDSes "
+        "without granular scopes.",
     )
     oauth_keys: Annotated[SecretStr | None, AfterValidator(private_jwks)] = Field(
         None,
         description="Private P-256 keys of the confidential OAuth client: a JSON list of JWKs. The first signs new "
         "logins, all are published. Required when BASE_URL is https: `mastertape oauth-key` makes one. To rotate, "
-        "add a key at the end, put it in front an hour later, when servers have forgotten the keys without it, and "
-        "take the old one away when no login is left that began with it.",
+        "add a key at the end, move it to the front an hour later, when servers have dropped the JWKS without it, and "
+        "remove the old one when no login is left that began with it.",
     )
     app_password_login: Annotated[bool, Shown("on when BASE_URL is loopback, else off")] = Field(
         default_factory=lambda known: is_loopback(known["base_url"]),
         description="Whether people may sign in with an app password.",
     )
     admin_dids: Annotated[tuple[Annotated[str, AfterValidator(did)], ...], *List] = Field(
-        (), description="Who may use `/ops` and read everybody's audit."
+        (), description="Accounts that may use `/ops` and read everybody's audit."
     )
     cors_origins: Annotated[tuple[Origin, ...], *List] = Field(
         (), description="Origins whose pages may call the API with a person's cookie."
     )
     supporters_url: WebUrl | None = Field(
         None,
-        description="Who is asked whether somebody supports an artist. Without it, gated audio is its owner's.",
+        description="Service that says whether somebody supports an artist. When unset, only its owner may play gated audio.",
     )
     relay: bool = Field(True, description="Whether `serve` also runs a relay.")
     lanes: int = Field(32, ge=1, le=1000, description="Accounts that one relay writes for at the same time.")
@@ -133,30 +133,32 @@ class Settings(BaseSettings):
         60,
         ge=10,
         le=3600,
-        description="How long a relay may be silent before another one takes its accounts over.",
+        description="How long a relay may be silent before another one takes over its accounts.",
     )
-    max_upload_bytes: int = Field(1_610_612_736, ge=1, description="Largest upload.")
+    max_upload_bytes: int = Field(1_610_612_736, ge=1, description="Largest upload, in bytes.")
     sweep_grace_days: int = Field(
         30,
         ge=1,
-        description="How long bytes that nothing names are kept. Make it longer than backups are kept.",
+        description="How long unreferenced bytes are kept. Keep it longer than backups are kept.",
     )
     scan_minutes: float = Field(
-        60, gt=0, le=10080, description="How often the records on the PDSes are looked through."
+        60, gt=0, le=10080, description="How often the records on the PDSes are scanned."
     )
     firehose: bool = Field(
-        False, description="Whether changes made elsewhere are also heard as they happen, from each PDS."
+        False, description="Whether changes made elsewhere are also received as they happen, from each PDS."
     )
     rate_limits: bool = Field(
         True,
-        description="Limits a minute: 100 requests of one principal, 10 sign-ins, 20 uploads.",
+        description="Limits per minute: 100 requests of one principal, 10 sign-ins, 20 uploads.",
     )
     metrics: Annotated[str | None, AfterValidator(lambda value: value and host_and_port(value))] = Field(
         None,
         description="`HOST:PORT` for `/metrics`, `/healthz` and `/readyz` of `serve` and `relay`, without sign-in: keep "
         "it private. When BASE_URL is loopback, `serve` has `/metrics` on its own address too.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is logged."
+    )
 
     @property
     def is_loopback(self) -> bool:
@@ -170,7 +172,7 @@ class Settings(BaseSettings):
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Give the folders that are written to on this machine."""
+        """Return the folders that are written to on this machine."""
         folders = [self.data]
         if self.media.startswith("disk:"):
             folders.append(Path(self.media.removeprefix("disk:")))
@@ -229,7 +231,7 @@ class Settings(BaseSettings):
                 "OAUTH_KEYS is required when BASE_URL is https: `mastertape oauth-key` makes one"
             )
         if self.s3_public_url and not self.media.startswith("s3:"):
-            raise ValueError("S3_PUBLIC_URL has a meaning only when MEDIA is s3:BUCKET")
+            raise ValueError("S3_PUBLIC_URL requires MEDIA to be s3:BUCKET")
         if self.collection == self.old_collection:
             raise ValueError("COLLECTION and OLD_COLLECTION must differ")
         return self

@@ -10,11 +10,11 @@ from service.settings import Settings, Shown
 HEAD: Final = """\
 # Settings
 
-Read from the environment once, at the start. Every name begins with `MASTERTAPE_`; an unknown one is an error, so
-that a slip of the pen is not a setting that does nothing. Lists are separated by commas. An empty value is no value.
-On Kubernetes set `enableServiceLinks: false`, or a service called `mastertape` puts names of its own here.
+Read from the environment once, at startup. Every name begins with `MASTERTAPE_`; an unknown name is an error, so a typo
+cannot go unnoticed. Lists are separated by commas. An empty value counts as unset. On Kubernetes set
+`enableServiceLinks: false`: otherwise a service called `mastertape` injects variables with this prefix.
 
-<!-- generated from src/service/settings.py by `python -m service.settings_page`; a test holds it to that -->
+<!-- generated from src/service/settings.py by `python -m service.settings_page`; a test checks that it is current -->
 
 | name | default | meaning |
 |---|---|---|
@@ -22,7 +22,7 @@ On Kubernetes set `enableServiceLinks: false`, or a service called `mastertape` 
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Return the page."""
     return HEAD + "".join(
         f"| `{name.upper()}` | {_default(field)} | {field.description} |\n"
         for name, field in Settings.model_fields.items()

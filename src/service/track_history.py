@@ -14,7 +14,7 @@ PAGE = 500
 
 
 def rows_of(database: Database, track_id: int) -> list[dict[str, Any]]:
-    """Give one row for each event, oldest first; none when there is no such track."""
+    """Return one row for each event, oldest first; none when there is no such track."""
     with database.read() as connection:
         entries = list(_entries(connection, track_id))
         if not entries:

@@ -31,7 +31,7 @@ ANNOUNCING_SECONDS: Final = 2.0
 async def working(application: Application, *, relay: bool) -> AsyncGenerator["asyncio.Task[None]"]:
     """Work for as long as the block, then let the flights land, give the lanes back and disconnect.
 
-    Gives the task of the relay, which ends before the block only when it has failed.
+    Yields the relay's task, which ends before the block only if it has failed.
     """
     stop = asyncio.Event()
     flights = asyncio.create_task(application.relay.run(stop) if relay else _idle(stop))

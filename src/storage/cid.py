@@ -33,7 +33,7 @@ class CidHasher:
 
 
 def cid_of(data: bytes) -> str:
-    """Give the CID of the bytes."""
+    """Return the CID of the bytes."""
     hasher = CidHasher()
     hasher.update(data)
     return hasher.cid
@@ -47,7 +47,7 @@ def new_key(cid: str) -> str:
 
 
 def cid_of_key(key: str) -> str:
-    """Give the CID that the copy's bytes must have."""
+    """Return the CID that the copy's bytes must have."""
     if (match := _KEY.fullmatch(key)) is None:
         msg = f"not a key of this store: {key!r}"
         raise ValueError(msg)
@@ -60,6 +60,6 @@ def is_key(name: str) -> bool:
 
 
 def cid_of_name(name: str) -> str | None:
-    """Give the CID in the name of a public copy, `<cid>.<file type>`; None when it is no such name."""
+    """Return the CID in the name of a public copy, `<cid>.<file type>`; None when it is no such name."""
     match = _NAME.fullmatch(name)
     return match[1] if match is not None else None

@@ -56,7 +56,7 @@ class DiskStore:
                 yield chunk
 
     def size(self, key: str) -> int | None:
-        """Give the size of the file."""
+        """Return the size of the file."""
         with disk_errors():
             try:
                 return self._path(key).stat().st_size

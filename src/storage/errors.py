@@ -14,7 +14,7 @@ class RefusedMediaError(StorageError):
 
 
 class InvalidMediaError(RefusedMediaError):
-    """The file is not what it has to be."""
+    """The file is invalid."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -54,7 +54,7 @@ class BytesMissingError(StorageError):
 
 
 class BytesDamagedError(StorageError):
-    """The bytes are not those that their CID promises."""
+    """The bytes do not match their CID."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key)
@@ -62,12 +62,12 @@ class BytesDamagedError(StorageError):
 
 
 class RangeOutsideError(StorageError):
-    """The range asked for lies outside the bytes."""
+    """The requested range lies outside the file."""
 
 
 class StoreUnavailableError(StorageError):
-    """The store cannot be reached or does not answer as it should."""
+    """The store cannot be reached or does not respond properly."""
 
 
 class DiskFullError(StoreUnavailableError):
-    """The disk takes no more."""
+    """The disk is full."""

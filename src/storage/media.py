@@ -117,7 +117,7 @@ class Media:
             )
 
     def find(self, cid: str) -> Found | None:
-        """Give the live copy, if there is one."""
+        """Return the live copy, if there is one."""
         with self.database.read() as connection:
             row = connection.execute(
                 select(media.c.cid, media.c.key, media.c.mime, media.c.size).where(

@@ -102,4 +102,4 @@ def _pages(names: Sequence[str]) -> Iterable[Sequence[str]]:
 
 
 def _tell(name: str, reason: str) -> None:
-    logger.warning("public copy to be looked at", extra={"copy": name, "reason": reason})
+    logger.warning("public_copy_mismatch", extra={"copy": name, "reason": reason})

@@ -114,7 +114,7 @@ def release_expired(database: Database) -> int:
 
 
 def open_names(database: Database, *, limit: int, unwanted_only: bool = False) -> list[str]:
-    """Give copies that are due, those to be taken away first."""
+    """Return copies that are due, removals first."""
     with database.read() as connection:
         now = database.now(connection)
         wanted = _is_wanted(copy.name, now)
@@ -167,7 +167,7 @@ def settle(database: Database, claimed: Claim, error: str | None = None) -> bool
 
 
 def pause(attempts: int) -> timedelta:
-    """Give the time before the next try: half of it fixed, half of it by chance."""
+    """Return the time before the next try: half of it fixed, half of it random."""
     whole = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempts, MAX_DOUBLINGS))
     return whole / 2 + whole / 2 * random.random()  # noqa: S311
 

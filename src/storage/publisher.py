@@ -37,8 +37,8 @@ PATIENCE: Final = timedelta(seconds=10)
 _ASK_AGAIN_SECONDS: Final = 0.05
 _NAMES_A_LOOK: Final = 20
 _DONE: Final = {
-    Action.PUBLISH: ("public copy made", "a live ungated track names it, or is about to"),
-    Action.TAKE_AWAY: ("public copy taken away", "no live ungated track names it"),
+    Action.PUBLISH: ("public_copy_published", "a live ungated track names it, or is about to"),
+    Action.TAKE_AWAY: ("public_copy_removed", "no live ungated track names it"),
 }
 
 
@@ -132,7 +132,7 @@ class Publisher:
                 self._act(claimed)
             except StorageError as error:
                 facts = {"copy": claimed.name, "attempts": claimed.attempts + 1, "error": str(error)}
-                logger.warning("public copy not as it should be", extra=facts)
+                logger.warning("public_copy_failed", extra=facts)
         return True
 
     def _act(self, claimed: Claim) -> None:

@@ -12,11 +12,11 @@ LITTLE_FREE: Final = 2 * 2**30
 
 
 def free_bytes(folder: Path) -> int:
-    """Give what may still be written at a folder, which may not be there yet."""
+    """Return the free space for a folder, which may not exist yet."""
     with disk_errors():
         return shutil.disk_usage(existing(folder)).free
 
 
 def existing(folder: Path) -> Path:
-    """Give the folder, or the nearest one above it that is there."""
+    """Return the folder, or its nearest existing parent."""
     return next(each for each in (folder, *folder.absolute().parents) if each.exists())

@@ -135,7 +135,7 @@ class S3Store:
 
     @property
     def public_address(self) -> str:
-        """Give the folder under S3_PUBLIC_URL, which stands for the bucket."""
+        """Return the URL of the public folder; S3_PUBLIC_URL is that of the bucket."""
         if self.public_base is None:
             raise StorageError("S3_PUBLIC_URL is not set")
         return f"{self.public_base}/{PUBLIC.rstrip('/')}"

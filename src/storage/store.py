@@ -28,7 +28,7 @@ class MediaStore(Protocol):
         """Stream the bytes from `start` up to, not including, `end`. Missing bytes and bad ranges raise at once."""
 
     def size(self, key: str) -> int | None:
-        """Give the number of bytes, or None when there are none."""
+        """Return the number of bytes, or None when there are none."""
 
     def delete(self, key: str) -> None:
         """Remove the copy; removing one that is not there is fine."""
@@ -75,7 +75,7 @@ def open_store(
 
 
 def public_copies(store: MediaStore) -> PublicCopies | None:
-    """Give the store's public copies, if it is to have any."""
+    """Return the store's public copies, if it has any."""
     from storage.s3 import S3Store  # noqa: PLC0415 - implements this module
 
     return store if isinstance(store, S3Store) and store.public_base is not None else None

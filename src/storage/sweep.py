@@ -30,7 +30,7 @@ class References(Protocol):
     """Who knows which media is still needed."""
 
     def named(self, connection: Connection, cids: Sequence[str], released_after: datetime) -> set[str]:
-        """Give those that a live state names, or one that ended after `released_after` and may come back."""
+        """Return those named by a live state, or by one that ended after `released_after` and may be restored."""
 
 
 @dataclass
@@ -110,12 +110,12 @@ def _delete_row(storage: Media, row: Row[str, str, int, str, datetime], report: 
         storage.store.delete(row.key)
     except StorageError as exc:
         report.failed += 1
-        logger.warning("media not deleted", extra={**facts, "error": str(exc)})
+        logger.warning("media_delete_failed", extra={**facts, "error": str(exc)})
         return
     if storage.forget(row.key):
         report.deleted += 1
         report.freed_bytes += row.size
-        logger.info("media deleted", extra=facts)
+        logger.info("media_deleted", extra=facts)
 
 
 def _strays(storage: Media) -> Iterator[StoredKey]:
@@ -144,8 +144,8 @@ def _delete_stray(storage: Media, stored: StoredKey, report: SweepReport) -> Non
         storage.store.delete(stored.key)
     except StorageError as exc:
         report.failed += 1
-        logger.warning("media not deleted", extra={**facts, "error": str(exc)})
+        logger.warning("media_delete_failed", extra={**facts, "error": str(exc)})
         return
     report.deleted += 1
     report.freed_bytes += size
-    logger.info("media deleted", extra=facts)
+    logger.info("media_deleted", extra=facts)

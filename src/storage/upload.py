@@ -11,7 +11,6 @@ from typing import BinaryIO, Final, Self
 from storage.cid import CidHasher
 from storage.disk_errors import disk_errors
 from storage.errors import TooLargeError
-from storage.store import CHUNK_BYTES
 
 STAGED: Final = ".staged"
 
@@ -75,14 +74,6 @@ class Staging:
             with suppress(OSError):  # what the disk has no room for is not needed any more
                 self._file.close()
             Path(self._file.name).unlink(missing_ok=True)
-
-
-def stage(source: BinaryIO, folder: Path, limit: int) -> Staged:
-    """Read all of the source into a temporary file; TooLargeError as soon as it passes the limit."""
-    with Staging(folder, limit) as staging:
-        while chunk := source.read(CHUNK_BYTES):
-            staging.write(chunk)
-        return staging.finish()
 
 
 def discard_abandoned(folder: Path, before: datetime) -> int:

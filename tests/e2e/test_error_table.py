@@ -104,6 +104,8 @@ ROWS = {
     "502 with a page of text": Row(says(502, "<html>"), BACKOFF, LANE),
     "200 with a page of text": Row(says(200, "<html>"), BACKOFF, LANE),
     "500": Row(answer(500, "InternalServerError"), BACKOFF),
+    "404 of a gateway": Row(answer(404, "Not Found"), BACKOFF, LANE),
+    "403 that no PDS names so": Row(answer(403, "Forbidden"), BACKOFF, LANE),
     "cut before": Row(cut_before, BACKOFF, LANE),
     "cut after": Row(cut_after, BACKOFF, LANE, lands=True),
     "hang before": Row(hang, SENDING, LANE),
@@ -128,6 +130,7 @@ ROWS = {
     "AuthMissing": Row(answer(401, "AuthMissing"), AUTH, LANE, ends=signs_in),
     "invalid_token": Row(answer(401, "invalid_token"), AUTH, LANE, ends=signs_in),
     "ScopeMissingError": Row(answer(403, "ScopeMissingError"), AUTH, LANE, ends=signs_in),
+    "insufficient_scope": Row(answer(403, "insufficient_scope"), AUTH, LANE, ends=signs_in),
     "AccountNotFound": Row(
         answer(403, "AccountNotFound"), (PARKED, "identity_stale"), LANE, ends=tries_again
     ),

@@ -279,3 +279,30 @@ def test_a_compressed_reply_is_not_unpacked():
 
 def test_an_unsafe_address_counts_as_a_refused_connection():
     assert issubclass(UnsafeAddressError, httpx.ConnectError)
+
+
+def test_a_connection_that_is_not_free_soon_is_told_apart_from_a_server_that_is_slow(monkeypatch):
+    monkeypatch.setattr("identity.addresses.CONNECT_SECONDS", 0.1)
+
+    async def story():
+        arrived, go_on = asyncio.Event(), asyncio.Event()
+
+        async def serve(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            arrived.set()
+            await go_on.wait()
+            writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server, public_client(AddressPolicy([origin]), max_connections=1) as http:
+            first = asyncio.create_task(http.get(origin, timeout=30))
+            await arrived.wait()
+            async with asyncio.timeout(15):
+                with pytest.raises(httpx.PoolTimeout):
+                    await http.get(origin, timeout=30)
+            go_on.set()
+            return await first
+
+    assert asyncio.run(story()).status_code == 204

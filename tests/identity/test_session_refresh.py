@@ -7,7 +7,6 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import update
-from sqlalchemy.exc import OperationalError
 
 from eventstore.unit_of_work import EventLog
 from identity.errors import SessionUnavailableError, SignInRequiredError
@@ -193,18 +192,3 @@ def test_a_cancelled_request_does_not_abandon_the_refresh(database, seal, hooks,
 
     assert asyncio.run(story()).status_code == 200
     assert (fake.refreshes, row(database).generation) == (1, 2)
-
-
-def test_new_tokens_survive_a_database_that_is_busy_for_a_moment(sessions, fake, monkeypatch):
-    rows, failures = sessions._rows, [OperationalError("", {}, Exception("database is locked"))]  # noqa: SLF001
-    store = rows.store
-
-    def sometimes(*given):
-        if failures:
-            raise failures.pop()
-        return store(*given)
-
-    monkeypatch.setattr(rows, "store", sometimes)
-    assert asyncio.run(sessions.refresh(DID, 1)).generation == 2
-    assert ask(sessions).status_code == 200
-    assert fake.refreshes == 1

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import pytest
 
 from outbox.delivery import Outcome
@@ -73,3 +74,34 @@ async def test_answers_that_differ_are_no_sign_of_a_bad_record(desk: Rig) -> Non
         await try_again(desk, answered(500, "InternalServerError" if number % 2 else "SomethingElse"))
         await another_is_taken(desk, 10 + number, did=f"{BOB}{number}")
     assert desk.mirror().state == "pending"
+
+
+async def test_two_bad_records_do_not_close_a_host_that_has_little_else_to_do(desk: Rig) -> None:
+    bad = {"one": 1, "other": 2}
+    for name, number in bad.items():
+        desk.sign_in(f"{BOB}{name}")
+        desk.upload(number, did=f"{BOB}{name}")
+    break_down_over(desk, [f"{BOB}{name}" for name in bad])
+    for _ in range(8):
+        desk.clock.advance(minutes=15)
+        await desk.relay_once()
+
+    desk.upload(3)
+    await desk.relay_once()
+
+    assert desk.mirror(3).state == "delivered"
+    desk.clock.advance(minutes=15)
+    await desk.relay_once()
+    assert [desk.mirror(number).state for number in bad.values()] == ["rejected", "rejected"]
+
+
+def break_down_over(rig: Rig, dids: list[str]) -> None:
+    """The PDS breaks down over the records of these accounts, each time."""
+    send = rig.wire.request
+
+    async def request(did: str, method: str, nsid: str, **given: Any) -> httpx.Response:
+        if did in dids:
+            return await BROKEN(None)
+        return await send(did, method, nsid, **given)
+
+    rig.wire.request = request  # type: ignore[method-assign]

@@ -259,7 +259,10 @@ async def test_a_pds_that_returns_another_cid_is_believed_about_what_it_holds(
     desk.wire.faults += [page(200, json={"cid": held["cid"]})]
     desk.edit(title="ours")
     await desk.relay_once()
-    assert "cid_mismatch" in caplog.text
+    [told] = [each for each in caplog.records if each.message == "cid_mismatch"]
+    facts = vars(told)
+    assert (facts["did"], facts["host"], facts["returned"]) == (desk.did, desk.pds.url, held["cid"])
+    assert facts["request_id"] == f"relay-1:{facts['epoch']}"
     assert (desk.mirror().record_cid, desk.remote(track)) == (held["cid"], stored)
 
     track = desk.edit(title="next")

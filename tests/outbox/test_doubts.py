@@ -5,12 +5,9 @@ from sqlalchemy import func, select
 
 from outbox.delivery import Outcome
 from outbox.lanes import release
-from outbox.pds import RecordKey
 from outbox.settle import settle
 from outbox.tables import delivery_attempt
-from outbox.wishes import suspect_key
 from outbox.work import next_work
-from tests.dsl import COLLECTION
 from tests.outbox.elsewhere import delivered, doubt, foreign_put, looked_at, reads, target
 from tests.outbox.rig import URLS, Rig
 
@@ -30,9 +27,6 @@ async def test_doubts_are_one_look_however_many_there_are(desk: Rig, monkeypatch
     keys = reads(desk, monkeypatch)
     for _ in range(3):
         doubt(desk)
-        with desk.database.write() as connection:
-            suspect_key(connection, RecordKey(desk.did, COLLECTION, track.rkey), desk.clock())
-            suspect_key(connection, RecordKey(desk.did, COLLECTION, "unknown"), desk.clock())
     await desk.relay_once()
     assert keys == [track.rkey]
 

@@ -1,6 +1,7 @@
 """A host that fails is left alone, for longer each time; one account's trouble is not its host's."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +11,17 @@ from sqlalchemy import select
 
 from eventstore.database import Database
 from outbox.delivery import Outcome
-from outbox.hosts import CLOSED, HALF_OPEN, OPEN, OPENS_AFTER, Word, breaker_state, note, note_if_new
+from outbox.hosts import (
+    CLOSED,
+    FIRST_SECONDS,
+    HALF_OPEN,
+    OPEN,
+    OPENS_AFTER,
+    Word,
+    breaker_state,
+    note,
+    note_if_new,
+)
 from outbox.lanes import release
 from outbox.tables import PAST, pds_host
 from outbox.verdict import Phase, verdict_of_exception, verdict_of_reply
@@ -117,6 +128,23 @@ def test_each_failed_try_doubles_the_pause_up_to_ten_minutes(database: Database,
     assert 2.4 <= pauses[0] <= 5
     assert all(later >= 0.99 * earlier for earlier, later in pairwise(pauses[:7]))
     assert 299 <= pauses[-1] <= 600
+
+
+def test_what_breaks_down_each_time_neither_opens_it_nor_makes_its_pauses_longer(
+    database: Database, clock: Clock
+) -> None:
+    lanes(database, 1)
+    broken = verdict_of_reply(httpx.Response(500, json={"error": "InternalServerError"}))
+    for did in [ONE, OTHER] * OPENS_AFTER:
+        note_if_new(database, Word.of(HOST, did, broken, again=True))
+    assert state(database) == CLOSED
+
+    opened(database)
+    for _ in range(5):
+        after_its_pause(database, clock)
+        note_if_new(database, Word.of(HOST, ONE, broken, again=True))
+        assert state(database) == OPEN
+        assert host_row(database).retry_at - clock() <= timedelta(seconds=FIRST_SECONDS)
 
 
 def test_what_was_sent_before_it_opened_makes_no_pause_longer(database: Database) -> None:

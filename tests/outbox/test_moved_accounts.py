@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from outbox.delivery import Outcome
-from outbox.parking import FIRST_PROBE
+from outbox.parking import FIRST_PROBE, look_for_unanswered
 from outbox.tables import NEVER, mirror_target, pds_host
 from tests.dsl import COLLECTION
 from tests.outbox.away import NEW_HOST, after, move, parked, sign_in_at, state, status_of
@@ -122,14 +122,12 @@ async def test_a_lane_behind_a_host_that_nobody_may_ask_is_looked_for_too(desk: 
     desk.upload()
     move(desk)
     set_host(desk.database, desk.places.home, retry_at=desk.clock() + timedelta(days=1))
-    desk.relay._look_at = -1.0  # noqa: SLF001 - as after a minute
-    await desk.relay._look_for_forgotten()  # noqa: SLF001
+    look_for_unanswered(desk.database)
     assert await desk.relay_once() == {}
     assert desk.places.asked == []
 
     desk.clock.advance(hours=1.1)
-    desk.relay._look_at = -1.0  # noqa: SLF001
-    await desk.relay._look_for_forgotten()  # noqa: SLF001
+    look_for_unanswered(desk.database)
     await desk.relay_once()
 
     assert lane_row(desk.database, desk.did).host == NEW_HOST

@@ -97,6 +97,17 @@ async def test_a_request_that_never_ends_ends_in_time() -> None:
     assert (verdict.kind, verdict.error) == (Kind.AMBIGUOUS, "TimeoutError")
 
 
+async def test_without_time_nothing_is_asked_or_sent() -> None:
+    pds, answers = pds_that(httpx.Response(200, json={}))
+    verdicts = [
+        await pds.put(HOST, KEY, RECORD, swap=None, timeout=0.0),
+        await pds.delete(HOST, KEY, swap=CID, timeout=0.0),
+        await pds.read(HOST, "com.atproto.server.describeServer", 0.0),
+    ]
+    assert {(each.kind, each.host_is_well) for each in verdicts} == {(Kind.NOT_SENT, None)}
+    assert answers.sent == []
+
+
 async def test_a_record_is_read_with_its_cid() -> None:
     pds, answers = pds_that(httpx.Response(200, json={"uri": "at://", "cid": CID, "value": RECORD}))
     assert await pds.get(HOST, KEY) == Remote(CID, RECORD)

@@ -7,8 +7,11 @@ import pytest
 
 from outbox.delivery import Outcome
 from outbox.lanes import LeaseLostError, park_lane, resume_lane
+from outbox.pds import Pds
 from outbox.probe_jobs import Finding, Found, claim_probes, settle_probe
+from outbox.probes import Probes
 from outbox.tables import NEVER, mirror_lane
+from service.metrics import Metrics
 from tests.outbox.away import after, parked, state, status_of
 from tests.outbox.rig import Rig
 from tests.outbox.rows import LEASE, claimed, lane_row, set_host
@@ -41,6 +44,31 @@ async def test_a_look_whose_lease_was_lost_changes_nothing(desk: Rig) -> None:
     with pytest.raises(LeaseLostError):
         settle_probe(desk.database, late, Found(Finding.ACTIVE))
     assert state(desk) == "account_inactive"
+
+
+async def test_a_look_that_lost_its_lease_is_counted_and_told_like_a_flight(
+    desk: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    await parked(desk, "deactivated")
+    desk.clock.advance(minutes=20)
+    metrics = Metrics()
+    probes = Probes(
+        desk.database, Pds(desk.wire, desk.wire.http), desk.places, owner="late", recorder=metrics
+    )
+
+    async def meanwhile(_did: str) -> str:
+        desk.clock.advance(minutes=2)
+        look(desk)
+        return desk.pds.url
+
+    desk.places.host_of = meanwhile  # type: ignore[method-assign]
+    await probes.start_due()
+    await probes.drain()
+
+    assert b"mirror_lease_lost_total 1.0" in metrics.text()
+    [told] = [vars(each) for each in caplog.records if each.message == "lease_lost"]
+    assert (told["did"], told["host"]) == (desk.did, desk.pds.url)
+    assert told["request_id"] == f"late:{told['epoch']}"
 
 
 async def test_a_sign_in_while_a_look_goes_on_counts_and_gets_its_lane_at_once(desk: Rig) -> None:

@@ -12,6 +12,7 @@ from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.unit_of_work import EventLog
 from eventstore.wakeups import Announcer, Listener
+from outbox.delivery import Outcome
 from outbox.lanes import change_lane
 from outbox.next_due import seconds_until_due
 from outbox.relay import BUSY_SECONDS, IDLE_SECONDS, Relay
@@ -159,3 +160,14 @@ async def test_uploads_have_their_time_too(desk: Rig) -> None:
             change_lane(connection, desk.did, due_at=NEVER, backfill_at=NEVER)
             connection.execute(update(blob_job).values(not_before=not_before))
         assert (await until_due(desk) == BUSY_SECONDS) is soon
+
+
+async def test_an_edit_is_due_at_once_although_the_clock_was_set_back_since_the_one_before(desk: Rig) -> None:
+    desk.upload()
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+    desk.clock.advance(hours=-1)
+    desk.edit(title="another")
+
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert desk.mirror().state == "delivered"

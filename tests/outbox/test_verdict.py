@@ -56,6 +56,7 @@ def limited(
         (named(401, "use_dpop_nonce"), Kind.AMBIGUOUS, RECORD),
         (named(401, "SomethingNew"), Kind.SIGN_IN, LANE),
         (named(403, "ScopeMissingError"), Kind.SIGN_IN, LANE),
+        (named(403, "insufficient_scope"), Kind.SIGN_IN, LANE),
         (named(401, "AccountDeactivated"), Kind.INACTIVE, LANE),
         (named(401, "AccountTakedown"), Kind.INACTIVE, LANE),
         (named(400, "RepoDeactivated"), Kind.INACTIVE, LANE),
@@ -83,6 +84,16 @@ def limited(
         (httpx.Response(413, html="<h1>Too large</h1>"), Kind.REJECTED, RECORD),
         (httpx.Response(400, json={"error": {"no": "name"}}), Kind.AMBIGUOUS, HOST),
         (httpx.Response(400, json=[]), Kind.AMBIGUOUS, HOST),
+        (named(400, "Bad Request"), Kind.AMBIGUOUS, HOST),
+        (named(403, "Forbidden"), Kind.AMBIGUOUS, HOST),
+        (httpx.Response(404, json={"status": 404, "error": "Not Found", "path": "/"}), Kind.AMBIGUOUS, HOST),
+        (named(404, "XRPCNotSupported"), Kind.AMBIGUOUS, HOST),
+        (named(405, "Method Not Allowed"), Kind.AMBIGUOUS, HOST),
+        (named(408, "RequestTimeout"), Kind.AMBIGUOUS, HOST),
+        (named(421, "MisdirectedRequest"), Kind.AMBIGUOUS, HOST),
+        (named(425, "TooEarly"), Kind.AMBIGUOUS, HOST),
+        (named(500, "Internal Server Error"), Kind.AMBIGUOUS, HOST),
+        (named(501, "MethodNotImplemented"), Kind.AMBIGUOUS, HOST),
         (httpx.Response(301, headers={"location": "https://elsewhere.test"}), Kind.AMBIGUOUS, HOST),
         (httpx.Response(307, headers={"location": "https://elsewhere.test"}), Kind.AMBIGUOUS, HOST),
         # success
@@ -115,6 +126,9 @@ def test_an_answer_to_a_write_means_this_and_concerns_that(
         (named(429, "RateLimitExceeded"), Kind.PACED, BLOBS),
         (limited("100;w=86400"), Kind.PACED, BLOBS),
         (limited("100;w=300"), Kind.PACED, HOST),
+        (named(403, "Forbidden"), Kind.AMBIGUOUS, HOST),
+        (named(404, "Not Found"), Kind.AMBIGUOUS, HOST),
+        (httpx.Response(413, html="<h1>Too large</h1>"), Kind.REJECTED, RECORD),
         (httpx.Response(502), Kind.AMBIGUOUS, HOST),
     ],
 )
@@ -137,6 +151,7 @@ def test_an_answer_to_an_upload_means_this_and_concerns_that(
         (named(403, "AccountNotFound"), Kind.AMBIGUOUS, RECORD),
         (named(400, "InvalidSwap"), Kind.AMBIGUOUS, RECORD),
         (named(413, "PayloadTooLarge"), Kind.AMBIGUOUS, RECORD),
+        (named(404, "Not Found"), Kind.AMBIGUOUS, HOST),
         (named(502, "UpstreamFailure"), Kind.AMBIGUOUS, HOST),
         (named(429, "RateLimitExceeded"), Kind.PACED, HOST),  # a read shows no account
         (limited("100;w=300"), Kind.PACED, HOST),
@@ -161,6 +176,8 @@ def test_an_answer_to_a_read_condemns_neither_login_nor_record(
         (named(503, "NotReady"), False),
         (httpx.Response(502), False),
         (httpx.Response(403, html="<h1>Blocked</h1>"), False),
+        (named(403, "Forbidden"), False),
+        (named(404, "Not Found"), False),
         (httpx.Response(200, html="<h1>Welcome</h1>"), False),
     ],
 )
@@ -168,6 +185,11 @@ def test_a_host_is_well_when_it_answers_itself_and_is_not_at_fault(
     reply: httpx.Response, is_well: bool
 ) -> None:
     assert verdict_of_reply(reply).host_is_well is is_well
+
+
+def test_what_something_before_the_pds_calls_it_is_kept_to_be_read() -> None:
+    verdict = verdict_of_reply(httpx.Response(404, json={"status": 404, "error": "Not Found"}))
+    assert (verdict.error, verdict.message) == ("http_404", "Not Found")
 
 
 @pytest.mark.parametrize("kind", [Kind.DONE, Kind.SIGN_IN, Kind.REJECTED, Kind.BROKEN])
@@ -195,6 +217,12 @@ def test_only_a_connection_that_never_stood_has_sent_nothing(error: Exception, k
     verdict = verdict_of_exception(error)
     assert (verdict.kind, verdict.scope) == (kind, HOST)
     assert verdict.host_is_well is (None if isinstance(error, httpx.PoolTimeout) else False)
+
+
+def test_a_request_that_http_does_not_let_us_send_is_our_own_fault() -> None:
+    verdict = verdict_of_exception(httpx.LocalProtocolError("Too little data"), Phase.UPLOAD)
+    assert (verdict.kind, verdict.scope, verdict.phase) == (Kind.BROKEN, RECORD, Phase.UPLOAD)
+    assert verdict.host_is_well is None
 
 
 @pytest.mark.parametrize(

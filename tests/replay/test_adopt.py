@@ -268,5 +268,5 @@ def test_a_field_that_no_track_can_hold_is_named_with_its_limit(
 def test_a_record_is_believed_only_under_its_cid() -> None:
     body = a_record(1, COLLECTION)
     other = Remote(record_cid({**body, "title": "x"}), body)
-    with pytest.raises(InvalidFieldError, match="what its CID says"):
+    with pytest.raises(InvalidFieldError, match="match its CID"):
         read_record(RecordKey(ALICE, COLLECTION, "a"), other, RecordUrls(SERVICE), track_lexicon())

@@ -14,8 +14,8 @@ from pathlib import Path
 import psycopg
 
 from devpds.process import Process, ProcessError
+from tests.servers.memory import memory_folder
 
-ROOM = 4 * 1024**3
 FAST = ("fsync", "synchronous_commit", "full_page_writes")
 LOCALE = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
 NEITHER = """\
@@ -33,7 +33,7 @@ class PostgresServer:
         self.user = _unprivileged_user()
         # Short, as a socket's path must be, and open above, as another user may have to reach it.
         self.folder = Path(
-            tempfile.mkdtemp(prefix="mastertape-pg-", dir=None if durable else _quick_folder())
+            tempfile.mkdtemp(prefix="mastertape-pg-", dir=None if durable else memory_folder())
         )
         if self.user is not None:
             shutil.chown(self.folder, self.user)
@@ -128,13 +128,6 @@ def _unprivileged_user() -> str | None:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in names else "nobody"
-
-
-def _quick_folder() -> Path | None:
-    """Memory, where there is enough: a database for each test is hundreds of files made and removed."""
-    memory = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a folder of ours in it
-    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM
-    return memory if roomy else None
 
 
 def _binaries() -> Path:

@@ -208,8 +208,8 @@ def test_the_log_is_taken_out_and_in_again(
     assert json.loads(on_tape("export", file, "--json").output)["lines"] > 3
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", f"sqlite:///{tmp_path / 'new.db'}")
     on_tape("migrate")
-    assert on_tape("import", file, "--dry-run").output.endswith("the file is whole\n")
-    assert on_tape("import", file).output.endswith("imported; everybody signs in anew\n")
+    assert on_tape("import", file, "--dry-run").output.endswith("the file is intact\n")
+    assert on_tape("import", file).output.endswith("imported; everybody has to sign in again\n")
     assert on_tape("verify", "projections").exit_code == 0
     assert "Second" in on_tape("history", "1").output
     again = on_tape("import", file)

@@ -67,7 +67,7 @@ def test_records_are_looked_at_taken_over_and_verified_without_a_login(
     [problem] = [each for each in report["problems"] if each["error"] == "bytes_unavailable"]
     assert NOWHERE.items() <= problem.items()
     said = typed("adopt", did).stdout
-    assert "5 records: 0 taken over, 3 known before, 2 not taken over" in said
+    assert "5 records: 0 adopted, 3 known before, 2 not adopted" in said
     assert rkey(8) in said
 
     with application.database.read() as connection:
@@ -82,11 +82,11 @@ def test_an_account_that_nobody_knows_is_an_error_and_so_is_one_that_is_under_wa
     unknown = "did:plc:" + "a" * 24
     assert typed("adopt", unknown, "--dry-run").exit_code == 1
     failed = typed("adopt", unknown)
-    assert (failed.exit_code, failed.stderr) == (1, f"it could not go on: {unknown} is not known\n")
+    assert (failed.exit_code, failed.stderr) == (1, f"it stopped: {unknown} is not known\n")
 
     with application.database.write() as connection:
         adoptions.request(connection, pds_account.did, ARTIST, application.database.now(connection))
     lease = adoptions.timedelta(seconds=60)
     assert adoptions.claim(application.database, owner="other", lease=lease) is not None
     busy = typed("adopt", pds_account.did)
-    assert (busy.exit_code, "taken over already" in busy.output) == (1, True)
+    assert (busy.exit_code, "already being adopted" in busy.output) == (1, True)

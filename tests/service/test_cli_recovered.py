@@ -60,9 +60,9 @@ def test_recovered_says_what_was_done_and_a_second_time_that_nothing_was(
 ) -> None:
     put_back(tape)
     said = typed("recovered")
-    assert (said.exit_code, "the log ends at 2 and goes on at" in said.stdout) == (0, True)
+    assert (said.exit_code, "the log ends at 2 and continues at" in said.stdout) == (0, True)
     again = typed("recovered")
-    assert (again.exit_code, again.stdout.startswith("nobody noticed a restore; 1 accounts wait")) == (
+    assert (again.exit_code, again.stdout.startswith("no restore was noticed; 1 accounts wait")) == (
         0,
         True,
     )

@@ -1,28 +1,37 @@
 """Each periodic job is done by one process, when it is due."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partialmethod
 from io import BytesIO
+from pathlib import Path
 from threading import Barrier, Thread
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, make_url, select, update
 
 from api.idempotency import idempotency
 from eventstore.database import Database
 from identity.credentials import CredentialKind, credential
+from identity.pds_sessions import PdsSessions
 from identity.session_rows import SessionKind, pds_session
 from identity.tokens import Tokens
 from service import jobs
-from service.bootstrap import Application
+from service.bootstrap import Application, build
 from service.job_lease import JobLeases
 from service.jobs import JOBS, Job
 from service.scheduler import run_if_due, scheduled
+from service.settings import Settings
 from storage.cid import CidHasher
 from storage.media import media
+from tests.eventstore.threads import until
+from tests.identity.fake_pds import DID, FakePds
+from tests.identity.test_refresh_processes import served
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -191,17 +200,46 @@ def test_a_scan_is_left_to_others_when_the_process_is_to_end(
     assert run_if_due(application, jobs.scanning(application.settings))
 
 
+def keep_an_unused_login(application: Application, pds_url: str, tokens: Tokens) -> None:
+    with application.database.write() as connection:
+        application.sessions.signed_in(
+            connection, did=DID, kind=SessionKind.APP_PASSWORD, pds_url=pds_url, tokens=tokens
+        )
+        connection.execute(update(pds_session).values(updated_at=NOW - timedelta(days=365)))
+
+
+def test_a_process_that_ends_leaves_logins_to_others_though_the_database_takes_no_tokens(
+    tmp_path: Path, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("eventstore.database.SQLITE_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(PdsSessions, "finish", partialmethod(PdsSessions.finish, patience=0.1))
+    fake, file = FakePds(), str(make_url(migrated_sqlite).database)
+    with (
+        closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other,
+        served(fake) as origin,
+    ):
+        settings = Settings(data=tmp_path / "data", database_url=migrated_sqlite, dev_origins=(origin,))
+        application = build(settings)
+        tokens = Tokens(SecretStr(fake.access), SecretStr(fake.refresh), "", None)
+        keep_an_unused_login(application, origin, tokens)
+        fake.before_refresh = lambda: other.execute("BEGIN IMMEDIATE")
+
+        keeping = Thread(target=job("keep_logins_alive"), args=[application], daemon=True)
+        keeping.start()
+        until(lambda: "not_written_yet" in caplog.messages)
+        application.ending.set()
+
+        keeping.join(30)
+        assert not keeping.is_alive()
+    asyncio.run(application.close())
+
+
 def test_a_login_that_nobody_uses_is_tried_without_harm_while_its_pds_is_away(
     application: Application,
 ) -> None:
     job = next(job for job in JOBS if job.name == "keep_logins_alive")
-    did = "did:plc:" + "a" * 24
     tokens = Tokens(SecretStr("access"), SecretStr("refresh"), "", None)
-    with application.database.write() as connection:
-        application.sessions.signed_in(
-            connection, did=did, kind=SessionKind.APP_PASSWORD, pds_url="https://127.0.0.1", tokens=tokens
-        )
-        connection.execute(update(pds_session).values(updated_at=NOW - timedelta(days=365)))
+    keep_an_unused_login(application, "https://127.0.0.1", tokens)
     assert run_if_due(application, job)
     with application.database.read() as connection:
         row = connection.execute(select(pds_session)).one()

@@ -40,6 +40,7 @@ NAMES = {
     "mirror_breaker_state",
     "mirror_lease_lost_total",
     "mirror_fenced_commits_total",
+    "mirror_cid_mismatches_total",
     "mirror_scans_total",
     "mirror_drift_total",
     "firehose_alive",
@@ -103,6 +104,8 @@ def test_counters_count_what_happened(tape: Application) -> None:
     metrics.settled(Result(work, Outcome.DELIVERED, Verdict(Kind.DONE)))
     metrics.settled(Result(work, Outcome.HELD, Verdict(Kind.DONE)))
     metrics.settled(Result(work, Outcome.MISSING, Verdict(Kind.DONE)))
+    took_another = Verdict(Kind.DONE, status=200, body={"cid": "another"})
+    metrics.settled(Result(work, Outcome.DELIVERED, took_another))
     metrics.merged()
     metrics.resolved("ours")
     metrics.resolved("theirs")
@@ -112,8 +115,9 @@ def test_counters_count_what_happened(tape: Application) -> None:
     metrics.refreshed("ended")
     found = numbers(metrics.text())
     assert found['mirror_attempts_total{error="InvalidSwap",op="put",outcome="rejected"}'] == 1
-    assert found["mirror_delivery_seconds_count"] == 1
-    assert found["mirror_superseded_total"] == 1  # the edit carries the upload along
+    assert found["mirror_delivery_seconds_count"] == 2
+    assert found["mirror_superseded_total"] == 2  # the edit carries the upload along
+    assert found["mirror_cid_mismatches_total"] == 1
     for policy in ("hold", "missing", "merged", "ours", "theirs"):
         assert found[f'mirror_conflicts_total{{policy="{policy}"}}'] == 1
     assert (found["mirror_lease_lost_total"], found["mirror_fenced_commits_total"]) == (2, 1)

@@ -110,7 +110,7 @@ def test_value_is_understood(monkeypatch: pytest.MonkeyPatch, name: str, written
         ({"MEDIA": "data/media"}, "MEDIA: must be disk:FOLDER or s3:BUCKET"),
         ({"MEDIA": "s3:No"}, "MEDIA: must be disk:FOLDER or s3:BUCKET"),
         ({"S3_ENDPOINT": "s3:7070"}, "S3_ENDPOINT: must be a URL that begins with http:// or https://"),
-        ({"S3_PUBLIC_URL": "https://a.example"}, "S3_PUBLIC_URL has a meaning only when MEDIA is s3:BUCKET"),
+        ({"S3_PUBLIC_URL": "https://a.example"}, "S3_PUBLIC_URL requires MEDIA to be s3:BUCKET"),
         ({"PORT": "0"}, "PORT: input should be greater than or equal to 1"),
         ({"PORT": "http"}, "PORT: input should be a valid integer, unable to parse string as an integer"),
         ({"HOST": "0.0.0.0"}, "BASE_URL: must be set when HOST is 0.0.0.0: browsers need a name"),  # noqa: S104

@@ -175,9 +175,13 @@ def _retry(world: World, dice: random.Random) -> None:
 
 
 def _pause(world: World, dice: random.Random) -> None:
-    change = dice.choice([pausing.pause, pausing.resume])
+    pauses = dice.choice([True, False])
     with world.database.write() as connection:
-        change(connection, dice.choice([*world.dids, *world.origins]), world.clock())
+        name = dice.choice([*world.dids, *world.origins])
+        if pauses:
+            pausing.pause(connection, name)
+        else:
+            pausing.resume(connection, name, world.clock())
     world.wake()
 
 

@@ -12,6 +12,7 @@ from outbox import blobs as blobs_module
 from outbox import probe_jobs as probe_jobs_module
 from outbox import probes as probes_module
 from outbox import relay as relay_module
+from outbox import safety_net as safety_net_module
 from tests.simulation import quick_looks
 from tests.simulation.memory_database import driver_of
 from tests.simulation.quick_looks import Look, QuickLooks, as_text
@@ -70,8 +71,8 @@ def patched(
         patch.object(relay_module, "_Lease", lease),
         patch.object(relay_module, "IDLE_SECONDS", IDLE_SECONDS),
         patch.object(relay_module, "BUSY_SECONDS", POLL_SECONDS),
-        _quick(relay_module, "wake_forgotten", looks, quick_looks.TARGETS),
-        _quick(relay_module, "look_for_unanswered", looks, quick_looks.HOSTS_SHUT),
+        _quick(safety_net_module, "wake_forgotten", looks, quick_looks.TARGETS),
+        _quick(safety_net_module, "look_for_unanswered", looks, quick_looks.HOSTS_SHUT),
         _quick(blobs_module, "claim_jobs", looks, quick_looks.UPLOADS),
         _quick(probes_module, "claim_probes", looks, quick_looks.PROBES_DUE),
         patch.object(probe_jobs_module, "GONE_AFTER", GONE_AFTER),

@@ -10,8 +10,8 @@ from PIL import Image, ImageCms
 from storage.artwork import MAX_BYTES, PreparedArtwork, read_artwork
 from storage.cid import cid_of
 from storage.errors import InvalidMediaError, RefusedMediaError, TooLargeError, UnsupportedMediaError
-from storage.upload import stage
 from tests.media_samples import samples
+from tests.storage.staging import stage
 
 
 def opened(data: bytes) -> Image.Image:

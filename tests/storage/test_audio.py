@@ -9,8 +9,8 @@ from aggregates.values import Audio
 from storage.audio import MIME, read_audio
 from storage.cid import cid_of
 from storage.errors import InvalidMediaError, UnsupportedMediaError
-from storage.upload import stage
 from tests.media_samples import samples
+from tests.storage.staging import stage
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ import pytest
 from storage.audio import read_audio
 from storage.errors import InvalidMediaError, RefusedMediaError
 from storage.formats import bounded
-from storage.upload import Staged, stage
+from storage.upload import Staged
 from tests.media_samples import samples
+from tests.storage.staging import stage
 
 HTML = b"<!doctype html><html><script>alert(1)</script></html>"
 FRAMES = samples.file("bare.mp3")

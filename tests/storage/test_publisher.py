@@ -112,7 +112,7 @@ def test_a_store_that_is_away_is_tried_again_and_nothing_is_lost(
         assert rig.look() == {first, second}
         rig.later(120)
     assert rig.look() == {first, second}
-    assert {(record.copy, record.attempts) for record in caplog.records if "not as" in record.message} >= {  # type: ignore[attr-defined]
+    assert {(record.copy, record.attempts) for record in caplog.records if record.message == "public_copy_failed"} >= {  # type: ignore[attr-defined]
         (first, 1), (first, 4), (third, 1), (third, 4)
     }  # fmt: skip
     rig.recover()

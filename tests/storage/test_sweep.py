@@ -131,7 +131,7 @@ def test_every_deletion_is_logged_with_its_reason(
         (cid_of(b"unfinished"), UNFINISHED, 10),
         (cid_of(b"stray"), STRAY, 5),
     }
-    assert {record.message for record in caplog.records} == {"media deleted"}
+    assert {record.message for record in caplog.records} == {"media_deleted"}
 
 
 @pytest.mark.parametrize("step", ["before write", "after write"])
@@ -188,7 +188,7 @@ def test_bytes_that_cannot_be_deleted_are_tried_again_and_hold_up_no_others(
     healthy, memory.delete = memory.delete, delete  # type: ignore[method-assign]
     report = sweep(storage, Names(), NOW)
     assert (report.deleted, report.failed) == (2, 1)
-    (warning,) = [record for record in caplog.records if record.message == "media not deleted"]
+    (warning,) = [record for record in caplog.records if record.message == "media_delete_failed"]
     assert warning.key == stuck  # type: ignore[attr-defined]
     assert "it is stuck" in warning.error  # type: ignore[attr-defined]
     memory.delete = healthy  # type: ignore[method-assign]

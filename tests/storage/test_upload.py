@@ -7,7 +7,8 @@ import pytest
 
 from storage.cid import cid_of
 from storage.errors import StoreUnavailableError, TooLargeError
-from storage.upload import Staging, discard_abandoned, stage
+from storage.upload import Staging, discard_abandoned
+from tests.storage.staging import stage
 
 
 class Endless(io.RawIOBase):

@@ -30,7 +30,7 @@ class Body:
         return sha256(json.dumps([self.fields, files, self.is_form], sort_keys=True).encode()).hexdigest()
 
     def text(self, name: str) -> str | None:
-        """Give a text as it was sent; null is none."""
+        """Return a text verbatim; null is None."""
         value = self.fields.get(name)
         if value is not None and not isinstance(value, str):
             raise InvalidFieldError(name, "must be a text")
@@ -39,7 +39,7 @@ class Body:
         return value
 
     def flag(self, name: str) -> bool:
-        """Give a truth value; cleared or absent is false."""
+        """Return a boolean; cleared or absent is false."""
         value = self.fields.get(name)
         if isinstance(value, bool):
             return value
@@ -49,14 +49,14 @@ class Body:
         return text.lower() == "true"
 
     def whole_number(self, name: str) -> int:
-        """Give a whole number; in a form it is text."""
+        """Return an integer; a form sends it as text."""
         value = self._structured(name, "must be a whole number")
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidFieldError(name, "must be a whole number")
         return value
 
     def texts(self, name: str) -> list[str]:
-        """Give a list of texts; cleared or absent is empty."""
+        """Return a list of strings; cleared or absent is empty."""
         limit = "must be a JSON list of texts"
         values = self._structured(name, limit)
         if values in NONE:
@@ -66,7 +66,7 @@ class Body:
         return values
 
     def mapping(self, name: str) -> dict[str, Any] | None:
-        """Give a JSON object; cleared or absent is none."""
+        """Return a JSON object; cleared or absent is None."""
         limit = "must be a JSON object or null"
         value = self._structured(name, limit)
         if value in NONE:

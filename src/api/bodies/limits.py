@@ -30,7 +30,7 @@ KEY: Final = "most"
 
 @dataclass(frozen=True)
 class Most:
-    """The most bytes that a body may have, and what makes the refusal of more: one raised twice would keep both requests."""
+    """The maximum size of a body, and a factory for the error beyond it: one instance raised twice would keep both requests alive."""
 
     size: int
     refusal: Callable[[], Exception]

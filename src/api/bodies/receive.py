@@ -49,7 +49,7 @@ def _most(files: Mapping[str, int]) -> Most:
 
 
 async def _gathered(request: Request) -> AsyncIterator[bytes]:
-    """Give the body in pieces that are worth the way to a thread."""
+    """Yield the body in chunks large enough to be worth a thread hop."""
     gathered = bytearray()
     async for chunk in request.stream():
         gathered += chunk

@@ -61,7 +61,7 @@ async def go_on(log: EventLog, did: str, envelope: Envelope, disconnect: Disconn
 
 
 def leaving_since(connection: Connection, did: str) -> datetime | None:
-    """Give since when the account wants to be gone, if it does."""
+    """Return when the account asked to leave, if it did."""
     return connection.scalar(select(account.c.leaving_since).where(account.c.did == did))
 
 

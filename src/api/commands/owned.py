@@ -73,6 +73,6 @@ def require_no_duplicate(connection: Connection, did: str, audio_cid: str, *, bu
 
 
 def owner_of(unit: Unit) -> str:
-    """Give the account whose unit this is."""
+    """Return the account that the unit of work belongs to."""
     assert unit.did is not None  # noqa: S101 - commands are always of an account
     return unit.did

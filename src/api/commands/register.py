@@ -60,7 +60,7 @@ def artist_name(display_name: str) -> str:
 
 
 def _free_moment(connection: Connection, did: str, collection: str, moment: datetime) -> datetime:
-    """Give the first microsecond from `moment` on whose record key the account has not used."""
+    """Return the first microsecond from `moment` on whose record key the account has not used."""
     columns = tracks.c
     of_account = (columns.did == did) & (columns.collection == collection)
     while connection.scalar(select(exists().where(of_account, columns.rkey == tid_of(moment)))):

@@ -33,10 +33,10 @@ LOOK_SECONDS: Final = 0.2
     responses={200: {"model": AdoptionBody}, **repeatable_errors()},
 )
 async def adopt(request: Request, principal: Writer, parts: Parts, repeatable: Repeatable) -> Response:
-    """Make tracks of all records of the caller's that are none yet, in the old collection too; nothing is written to the PDS.
+    """Make tracks of all the caller's records that are not tracks yet, in the old collection too; nothing is written to the PDS.
 
-    It goes on in the background, one at a time; asked again meanwhile, it is the same. 200 once it is done, with
-    `Prefer: wait`. Location says where to watch.
+    It runs in the background, one job per account; a repeated request joins the running job. 200 if it finishes within
+    `Prefer: wait`. Location says where to follow it.
     """
     did, seconds = principal.did, wait_of(request.headers.getlist("prefer"))
 
@@ -54,7 +54,7 @@ async def adopt(request: Request, principal: Writer, parts: Parts, repeatable: R
 
 @router.get(HERE, response_model=AdoptionBody, responses=errors(401, 503))
 def read_adoption(principal: SignedIn, parts: Parts) -> Response:
-    """Read how far it is: which records became tracks, and which cannot, and why."""
+    """Read the progress: which records became tracks, and which cannot, and why."""
     return AsciiJsonResponse(_report(parts, principal.did).model_dump(mode="json"))
 
 

@@ -79,9 +79,9 @@ def read_audit(
     wanted: Annotated[AuditQuery, Query()],
     accept: Annotated[str, Header()] = "",
 ) -> Response:
-    """Read who changed what, newest first: of your own account, or as an admin of any or all.
+    """Read who changed what, newest first: in your own account, or as an admin in any or all.
 
-    `since` is inclusive, `until` is not. As NDJSON it goes on to the first event, unless there is a limit.
+    `since` is inclusive, `until` is not. As NDJSON all pages are streamed, unless there is a limit.
     """
     did = audited_did(principal, wanted.did)
     if wanted.type is not None and wanted.type not in TYPES:
@@ -96,7 +96,7 @@ def read_audit(
 
 
 def audited_did(principal: Principal, wanted: str | None) -> str | None:
-    """Give whose events are meant, None for everybody's; raises NotYourAuditError where they are not the caller's to read."""
+    """Return whose events were asked for, None for everybody's; raises NotYourAuditError if the caller may not read them."""
     if principal.admin:
         return wanted
     if wanted not in {None, principal.did}:

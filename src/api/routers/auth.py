@@ -61,7 +61,7 @@ class SignedInBody(BaseModel):
     openapi_extra=either(["identifier", "password"], {}, **FIELDS),
 )
 async def sign_in(request: Request, parts: Parts) -> Response:
-    """Sign in with an app password; the answer sets the cookie too."""
+    """Sign in with an app password; the response also sets the cookie."""
     refuse_cross_site(request, parts)
     assert parts.sign_in is not None  # noqa: S101 - the route is there only with it
     async with received(request, parts.staging, {}) as body:
@@ -78,7 +78,7 @@ async def sign_in(request: Request, parts: Parts) -> Response:
     "/auth/logout", responses=errors(400, 403, 413, 415, 422, 503), openapi_extra=either([], {}, did=ONE_DID)
 )
 async def log_out(request: Request, parts: Parts) -> Response:
-    """End this browser's sessions, or only that of `did`; what is on its way to the PDS goes on."""
+    """End this browser's sessions, or only that of `did`; pending writes to the PDS are still delivered."""
     refuse_cross_site(request, parts)
     async with received(request, parts.staging, {}) as body:
         did = body.text("did")
@@ -90,7 +90,7 @@ async def log_out(request: Request, parts: Parts) -> Response:
 
 @router.get("/auth/accounts", response_model=AccountsBody, responses=errors(503))
 def read_accounts(request: Request, parts: Parts) -> Response:
-    """List the accounts that this browser is signed in with, the one in use first."""
+    """List the accounts that this browser is signed in with, the active one first."""
     body = AccountsBody(items=[SeatBody(did=who.did, handle=who.handle) for _, who in seats(request, parts)])
     return AsciiJsonResponse(body.model_dump(mode="json"))
 
@@ -102,7 +102,7 @@ def read_accounts(request: Request, parts: Parts) -> Response:
     openapi_extra=either(["did"], {}, did=ONE_DID),
 )
 async def switch(request: Request, parts: Parts) -> Response:
-    """Use another of the accounts that this browser is signed in with."""
+    """Switch to another account that this browser is signed in with."""
     refuse_cross_site(request, parts)
     async with received(request, parts.staging, {}) as body:
         did = required_text(body, "did")

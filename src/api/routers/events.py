@@ -46,10 +46,10 @@ async def follow(
     wanted: Annotated[EventsQuery, Query()],
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Hear of each change as it happens: `id` is its position, `event` its type, `data` what /audit tells of it.
+    """Stream changes as they happen: `id` is the position, `event` the type, `data` the entry as in /audit.
 
-    It begins with what comes next, or after `Last-Event-ID`. It ends after 25 seconds, or those of `Prefer: wait`, and goes
-    on where it was when you come back, as a browser's EventSource does by itself.
+    It starts with the next event, or after `Last-Event-ID`. It ends after 25 seconds, or as `Prefer: wait` says, and
+    continues where it left off when you reconnect, as a browser's EventSource does automatically.
     """
     did = audited_did(principal, wanted.did)
     after = cursor_of(last_event_id)

@@ -13,15 +13,15 @@ monitoring = APIRouter(tags=["health"])
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Say that the process answers."""
+    """Say that the process responds."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", responses=errors(503, free=True))
 def readyz(parts: Parts) -> dict[str, str]:
-    """Say that the database is there, that the media store is the one that it names bytes of, and that what is made from the log is of this version.
+    """Say that the database is available, that the media store holds what it names, and that the read models are of this version.
 
-    Ready all the same: `media` says why a store that does not answer gives no bytes, `relay` why nothing is sent.
+    While it is ready, `media` says why the store does not respond, and `relay` why nothing is being sent, if so.
     """
     if (reason := parts.not_ready_because()) is not None:
         raise NotReadyError(reason)
@@ -31,6 +31,6 @@ def readyz(parts: Parts) -> dict[str, str]:
 
 @monitoring.get("/metrics", response_class=PlainTextResponse)
 def metrics(parts: Parts) -> Response:
-    """Give numbers in Prometheus' format; only a service for this machine alone has them at this address."""
+    """Return metrics in Prometheus format; served here only when BASE_URL is loopback."""
     assert parts.metrics is not None  # noqa: S101 - the route is there only with them
     return Response(parts.metrics(), media_type="text/plain; version=1.0.0; charset=utf-8")

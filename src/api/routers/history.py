@@ -58,7 +58,7 @@ def read_history(
     wanted: Annotated[HistoryQuery, Query()],
     accept: Annotated[str, Header()] = "",
 ) -> Response:
-    """Read who changed what, newest first. As NDJSON it goes on to the first event, unless there is a limit."""
+    """Read who changed what, newest first. As NDJSON all pages are streamed, unless there is a limit."""
     with parts.database.read() as connection:
         require_insight(connection, principal, track_id)
         after = cursor_of(wanted.cursor)

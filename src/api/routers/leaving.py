@@ -33,8 +33,8 @@ CHUNK_BYTES: Final = 64 * 1024
 async def leave(request: Request, principal: Writer, parts: Parts, repeatable: Repeatable) -> Response:
     """Remove every record of ours from the PDS, and then the login, all sessions and tokens, and the account.
 
-    It goes on by itself until nothing is left, across restarts, outages and sign-outs; asked again, it tries again at once.
-    Until then nothing can be uploaded or edited. Other artists' bytes stay, and so does the log. Location says where to look.
+    It continues in the background until nothing is left, across restarts, outages and sign-outs; a repeated request retries at
+    once. Until then nothing can be uploaded or edited. Other artists' bytes stay, and so does the log. Location says where to follow it.
     """
     did, envelope = principal.did, over_http(principal.did)
     turns: Turns = request.app.state.turns
@@ -56,9 +56,10 @@ async def leave(request: Request, principal: Writer, parts: Parts, repeatable: R
     responses={**errors(401, 503), 200: {"content": {NDJSON: {}}}},
 )
 def export_own(principal: SignedIn, parts: Parts) -> Response:
-    """Take along all that is known of the account here, as lines in the format of `mastertape export`.
+    """Export everything that is known of the account here, as lines in the format of `mastertape export`.
 
-    Events, attempts, what its PDS was seen to hold, where bytes lie. Without the last line, a digest, it is not whole.
+    Events, attempts, what its PDS was observed to hold, where bytes are stored. The last line is a digest: without it the export is
+    incomplete.
     """
     lines = _in_chunks(own_lines(parts.database, principal.did, schema=parts.schema()))
     name = "mastertape-export.ndjson"

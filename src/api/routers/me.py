@@ -30,12 +30,14 @@ class MeBody(BaseModel):
     pds_url: str | None
     scope: str
     admin: bool
-    leaving: LeavingBody | None = Field(description="how far that is, once the account has asked to be gone")
+    leaving: LeavingBody | None = Field(
+        description="the progress of leaving, once the account has asked to leave"
+    )
 
 
 @router.get("/me", response_model=MeBody, responses=errors(401, 503))
 def read_me(principal: SignedIn, parts: Parts) -> Response:
-    """Read who is asking."""
+    """Read the caller's account."""
     with parts.database.read() as connection:
         account = parts.accounts.get(principal.did)
         since = account.leaving_since if account is not None else None
@@ -54,7 +56,7 @@ def read_me(principal: SignedIn, parts: Parts) -> Response:
 
 @router.post("/me/disconnect", response_model=DisconnectedBody, responses=repeatable_errors())
 async def disconnect(principal: Writer, parts: Parts, request: Repeatable) -> Response:
-    """End this service's access to the caller's PDS; edits go on to gather until the next sign-in."""
+    """End this service's access to the caller's PDS; edits accumulate until the next sign-in."""
 
     async def act(_asked: Asked) -> Answer:
         revoked = await parts.disconnect(principal.did, over_http(principal.did))

@@ -38,7 +38,7 @@ CID: Final = re.compile(r"[a-z2-7]{1,80}")
     response_class=Response,
 )
 async def audio(request: Request, cid: str, extension: str, caller: Anybody, parts: Parts) -> Response:
-    """Hear a track. A gated one is for its owner and supporters, one that was taken down for admins alone."""
+    """Play a track. A gated one is for its owner and supporters, one that was taken down for admins only."""
     naming = await run_in_threadpool(_naming, parts, cid, caller)
     views = [view for view in naming if view.audio.cid == cid and view.audio.file_type == extension]
     heard = await admit(caller, views, parts.supporters)
@@ -50,7 +50,7 @@ async def audio(request: Request, cid: str, extension: str, caller: Anybody, par
 @router.head("/artwork/{cid}", include_in_schema=False)
 @router.get("/artwork/{cid}", responses=errors(404, 416, 422, 503, free=True), response_class=Response)
 async def artwork(request: Request, cid: str, caller: Anybody, parts: Parts) -> Response:
-    """See a cover or a thumbnail; covers are never gated. That of a track that was taken down is for admins alone."""
+    """Read a cover or a thumbnail; covers are never gated. That of a track that was taken down is for admins only."""
     views = await run_in_threadpool(_naming, parts, cid, caller)
     mime = _mime_of_image(views, cid)
     caching = FOR_EVER if any(view.taken_down_at is None for view in views) else FOR_ONE
@@ -58,7 +58,7 @@ async def artwork(request: Request, cid: str, caller: Anybody, parts: Parts) -> 
 
 
 def _naming(parts: Services, cid: str, caller: Principal | None) -> Sequence[TrackView]:
-    """Give the tracks whose bytes these are, and of those taken down only an admin any: their owner has the bytes."""
+    """Return the tracks with these bytes; tracks that were taken down only to an admin, since their owner has the bytes."""
     if CID.fullmatch(cid) is None:
         return []
     with parts.database.read() as connection:

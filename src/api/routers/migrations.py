@@ -29,9 +29,9 @@ HERE = "/me/migrate-to-pds"
 async def migrate_everything(
     request: Request, principal: Writer, parts: Parts, repeatable: Repeatable
 ) -> Response:
-    """Ask for all audio that may be on the PDS and is not, behind live work; asked again, it goes on, and asks for nothing twice.
+    """Request a copy on the PDS of all audio that may be there and is not, behind live work; a repeated request requests nothing twice.
 
-    Audio that the PDS refused is asked for again only with retry_failed. Location says where to watch.
+    Audio that the PDS refused is requested again only with retry_failed. Location says where to follow it.
     """
     did, turns = principal.did, request.app.state.turns
 
@@ -52,7 +52,7 @@ async def migrate_everything(
 
 @router.get(HERE, response_model=MigrationBody, responses=errors(401, 503))
 def read_migration(principal: SignedIn, parts: Parts) -> Response:
-    """Read how much of the caller's audio is on the PDS, on its way, refused and why, or not to go there."""
+    """Read how much of the caller's audio is on the PDS, pending, refused and why, or excluded."""
     return AsciiJsonResponse(_report(parts, principal.did).model_dump(mode="json"))
 
 

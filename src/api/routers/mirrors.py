@@ -39,7 +39,7 @@ def read_mirror(track_id: TrackId, principal: SignedIn, parts: Parts) -> Respons
 
 @router.post("/tracks/{track_id}/mirror/retry", response_model=RecordMirrorBody, responses=command_errors())
 async def retry(track_id: TrackId, command: Command) -> Response:
-    """Try again at once; a rejected record, and a lane that backs off, get another try."""
+    """Retry at once, also a rejected record and a lane that backs off."""
 
     async def prepare(_body: Body) -> Tell:
         return lambda unit: retry_mirror(unit, OnTrack(track_id, command.versions))
@@ -54,9 +54,9 @@ async def retry(track_id: TrackId, command: Command) -> Response:
     openapi_extra=either(["keep"], {}, keep={"enum": [each.value for each in Keep]}),
 )
 async def resolve_conflict(track_id: TrackId, command: Command) -> Response:
-    """Decide over a record that was edited elsewhere: `ours` is written again, of `theirs` is kept what a track can say.
+    """Resolve a record that was edited elsewhere: `ours` is written again, or the fields of `theirs` that a track has are adopted.
 
-    Fields that we do not know stay in the record either way.
+    Unknown fields stay in the record either way.
     """
     parts = command.parts
 
@@ -74,7 +74,7 @@ async def resolve_conflict(track_id: TrackId, command: Command) -> Response:
 
 @router.get("/me/mirror", response_model=LaneBody, responses=errors(401, 503))
 def read_lane(principal: SignedIn, parts: Parts) -> Response:
-    """Read whether the account's records get to its PDS, and how many wait in which state."""
+    """Read whether the account's records reach its PDS, and how many wait in which state."""
     with parts.database.read() as connection:
         body = lane_body(connection, principal.did, parts.database.now(connection))
     return AsciiJsonResponse(body.model_dump(mode="json"))

@@ -41,12 +41,12 @@ class LoginQuery(BaseModel):
     return_to: str = HOME
     scope: str = Field(
         default="write",
-        description="what the session may do; `admin` is for ADMIN_DIDS, has to be asked for, and lasts 12 hours",
+        description="the session's scope; `admin` is for ADMIN_DIDS, has to be requested, and lasts 12 hours",
         json_schema_extra={"enum": [scope.value for scope in Scope]},
     )
     page: bool = Field(
         default=False,
-        description="answer with a page that leads there: a form whose page limits form-action must not be redirected",
+        description="respond with a page that links there: a form on a page with a form-action policy must not be redirected",
     )
 
 
@@ -67,7 +67,7 @@ class CallbackQuery(BaseModel):
     responses=PAGE | errors(400, 401, 403, 404, 422, 503),
 )
 async def login(request: Request, parts: Parts, wanted: Annotated[LoginQuery, Query()]) -> Response:
-    """Go to the authorization server of the account's own PDS; `handle` may be a DID too."""
+    """Redirect to the authorization server of the account's own PDS; `handle` may also be a DID."""
     if (elsewhere := _same_page_at_base_url(request, parts)) is not None:
         return elsewhere
     try:
@@ -83,7 +83,7 @@ async def login(request: Request, parts: Parts, wanted: Annotated[LoginQuery, Qu
     responses=errors(400, 401, 403, 404, 422, 503),
 )
 async def callback(request: Request, parts: Parts, query: Annotated[CallbackQuery, Query()]) -> Response:
-    """Come back from there; only in the browser that went, and once."""
+    """Finish the sign-in; only in the browser that started it, and once."""
     name = _attempt_cookie(parts, query.state or "")
     cookie = request.cookies.get(name)
     try:
@@ -99,13 +99,13 @@ async def callback(request: Request, parts: Parts, query: Annotated[CallbackQuer
 
 @router.get(METADATA_PATH, responses=errors(404, free=True))
 async def read_client_metadata(parts: Parts) -> dict[str, Any]:
-    """Tell authorization servers who this client is; its address is the client's ID."""
+    """Describe this client to authorization servers; its URL is the client ID."""
     return _confidential(parts).metadata()
 
 
 @router.get(JWKS_PATH, responses=errors(404, free=True))
 async def read_jwks(parts: Parts) -> dict[str, Any]:
-    """Give the public keys that this client signs with."""
+    """Return the public keys that this client signs with."""
     return _confidential(parts).jwks()
 
 
@@ -180,7 +180,7 @@ def _return_to(parts: Services, wanted: str) -> str:
 
 
 def _kept(wanted: LoginQuery) -> dict[str, str]:
-    """Give what was asked for besides the usual, for the form to ask for again."""
+    """Return the extra parameters of the request, which the form has to repeat."""
     return {name: str(value) for name, value in wanted.model_dump(exclude_defaults=True).items()}
 
 

@@ -65,7 +65,7 @@ class FailuresQuery(BaseModel):
 
 @router.get("/ops/lanes", response_model=LanesBody, responses=READ_ERRORS)
 def read_lanes(_admin: Admin, parts: Parts, wanted: Annotated[LanesQuery, Query()]) -> Response:
-    """Read how the accounts' records get to their PDSes, and how many wait in which state."""
+    """Read the lanes of accounts: their state, and how many records wait in which state."""
     limit = limit_of(wanted.limit)
     with parts.database.read() as connection:
         rows = overview.lanes(
@@ -77,7 +77,7 @@ def read_lanes(_admin: Admin, parts: Parts, wanted: Annotated[LanesQuery, Query(
 
 @router.get("/ops/hosts", response_model=HostsBody, responses=READ_ERRORS)
 def read_hosts(_admin: Admin, parts: Parts, wanted: Annotated[HostsQuery, Query()]) -> Response:
-    """Read how the PDS hosts do: breaker, limits, lanes, and when all that waits for them will be delivered."""
+    """Read the state of the PDS hosts: breaker, limits, lanes, and when their backlog will be delivered."""
     limit = limit_of(wanted.limit)
     with parts.database.read() as connection:
         rows = overview.hosts(connection, after=wanted.cursor, limit=limit + 1)
@@ -87,7 +87,7 @@ def read_hosts(_admin: Admin, parts: Parts, wanted: Annotated[HostsQuery, Query(
 
 @router.get("/ops/failures", response_model=FailuresBody, responses=READ_ERRORS)
 def read_failures(_admin: Admin, parts: Parts, wanted: Annotated[FailuresQuery, Query()]) -> Response:
-    """Read which records do not get to their PDS, and why: rejected, failing, held, detached."""
+    """Read which records fail to reach their PDS, and why: rejected, failing, held, detached."""
     limit, after = limit_of(wanted.limit), cursor_of(wanted.cursor) or 0
     which = wanted.model_dump(include={"did", "host", "error", "state"})
     with parts.database.read() as connection:
@@ -125,7 +125,7 @@ async def act_on_hosts(admin: Admin, parts: Parts, request: Repeatable) -> Respo
     openapi_extra=fields_of(OperationBody),
 )
 async def act_on_failures(admin: Admin, parts: Parts, request: Repeatable) -> Response:
-    """Redrive failing records, of an account, a host or with an error alone, behind live work; with dry_run only count."""
+    """Redrive failing records, optionally of one account, host or error, behind live work; with dry_run only count."""
     return await _operate(admin, parts, request)
 
 

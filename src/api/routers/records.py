@@ -87,7 +87,7 @@ async def restore(track_id: TrackId, command: Command) -> Response:
     responses={**command_errors(400, 413), **ACCEPTED},
 )
 async def migrate(track_id: TrackId, command: Command) -> Response:
-    """Copy the audio to the PDS; it is there once the record names it."""
+    """Copy the audio to the PDS; it counts as there once the record names it."""
     parts = command.parts
     answers = MigrateAnswers(parts.urls)
 
@@ -110,7 +110,7 @@ async def migrate(track_id: TrackId, command: Command) -> Response:
     responses={**command_errors(400), **ACCEPTED},
 )
 async def move(track_id: TrackId, command: Command) -> Response:
-    """Move the record from the old collection to the one of today: same key, same content, and never a moment without it."""
+    """Move the record from the old collection to the current one: same key, same content; it exists in at least one at every moment."""
     parts = command.parts
     told = MigrateNamespace(
         track_id, command.versions, old_collection=parts.old_collection, collection=parts.collection

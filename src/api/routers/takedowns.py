@@ -35,9 +35,9 @@ router = APIRouter(tags=["operations"])
 async def decide_takedown(
     request: Request, track_id: TrackId, admin: Admin, parts: Parts, repeatable: Repeatable
 ) -> Response:
-    """Hide a track and its bytes from everybody but its owner and admins, or lift that; the record on its PDS stays.
+    """Hide a track from all but its owner and admins, and its bytes from all but admins, or lift that; its record stays.
 
-    Only this lifts it: no undelete and no revert does.
+    Only this lifts it; undelete and revert do not.
     """
 
     async def act(asked: Asked) -> Answer:

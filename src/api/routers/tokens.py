@@ -66,7 +66,7 @@ class EndedBody(BaseModel):
     openapi_extra=either(["name"], {}, **TOKEN_FIELDS),
 )
 async def issue_token(principal: Writer, parts: Parts, request: Repeatable) -> Response:
-    """Make a token for a program; it may do no more than the one that asks for it, and ends after 30 days or as said.
+    """Create a token for a program; it has no more scope than the token that creates it, and expires after 30 days or as requested.
 
     It is shown this once: the same Idempotency-Key again is 409 and names it, so that it can be ended.
     """
@@ -93,14 +93,14 @@ async def issue_token(principal: Writer, parts: Parts, request: Repeatable) -> R
 
 @router.get("/auth/tokens", response_model=TokensBody, responses=errors(401, 503))
 def list_tokens(principal: SignedIn, parts: Parts) -> Response:
-    """List the account's sessions and tokens that still work."""
+    """List the account's valid sessions and tokens."""
     items = [_row(each, principal) for each in parts.credentials.issued_to(principal.did)]
     return AsciiJsonResponse(TokensBody(items=items).model_dump(mode="json"))
 
 
 @router.delete("/auth/tokens", response_model=EndedBody, responses=repeatable_errors())
 async def end_others(principal: Writer, parts: Parts, request: Repeatable) -> Response:
-    """End all of them but the one that this request is made with: for when one may have been stolen."""
+    """Revoke all except the one used for this request: for when one may have been stolen."""
 
     def end() -> int:
         return parts.access.end_others(principal, by=over_http)
@@ -113,7 +113,7 @@ async def end_others(principal: Writer, parts: Parts, request: Repeatable) -> Re
 
 @router.delete("/auth/tokens/{token_id}", responses=repeatable_errors(404))
 async def end_token(token_id: str, principal: Writer, parts: Parts, request: Repeatable) -> Response:
-    """End one of them at once; what is on its way to the PDS goes on."""
+    """Revoke one at once; pending writes to the PDS are still delivered."""
 
     async def act(_asked: Asked) -> Answer:
         await run_in_threadpool(_end, parts, principal.did, token_id)

@@ -38,7 +38,7 @@ router = APIRouter(tags=["tracks"])
     openapi_extra=multipart(["file", "title"], file=FILE, **TRACK_FIELDS, image=FILE),
 )
 async def upload_track(request: Request, command: Command) -> Response:
-    """Upload a track. Its record on the PDS follows; `mirror` says how far it is."""
+    """Upload a track. Its record on the PDS follows; see `mirror` for its state."""
     parts, work = command.parts, media_work(request)
 
     async def prepare(body: Body) -> Tell:
@@ -75,7 +75,7 @@ async def upload_track(request: Request, command: Command) -> Response:
     openapi_extra=either([], {"image": FILE}, **TRACK_FIELDS, remove_image={"type": "boolean"}),
 )
 async def edit(request: Request, track_id: TrackId, command: Command) -> Response:
-    """Change the fields that are there: an empty one is cleared, an absent one stays."""
+    """Change the given fields: an empty one is cleared, an absent one is left unchanged."""
     parts, work = command.parts, media_work(request)
 
     async def prepare(body: Body) -> Tell:
@@ -106,7 +106,7 @@ async def edit(request: Request, track_id: TrackId, command: Command) -> Respons
     openapi_extra=multipart(["file"], file=FILE),
 )
 async def replace(request: Request, track_id: TrackId, command: Command) -> Response:
-    """Put other audio in place; everything else stays."""
+    """Replace the audio; everything else stays."""
     parts, work = command.parts, media_work(request)
 
     async def prepare(body: Body) -> Tell:
@@ -127,7 +127,7 @@ async def replace(request: Request, track_id: TrackId, command: Command) -> Resp
 
 @router.delete("/tracks/{track_id}", responses=command_errors())
 async def delete(track_id: TrackId, command: Command) -> Response:
-    """Delete the track and its record; it can be brought back while its bytes are kept."""
+    """Delete the track and its record; it can be undeleted while its bytes are kept."""
 
     async def prepare(_body: Body) -> Tell:
         return lambda unit: delete_track(unit, OnTrack(track_id, command.versions))
@@ -138,7 +138,7 @@ async def delete(track_id: TrackId, command: Command) -> Response:
 
 @router.post("/tracks/{track_id}/undelete", response_model=TrackBody, responses=command_errors())
 async def undelete(request: Request, track_id: TrackId, command: Command) -> Response:
-    """Bring a deleted track back, with the same record key; a live one stays as it is."""
+    """Undelete a track, with the same record key; a live one is left unchanged."""
     parts, told = command.parts, OnTrack(track_id, command.versions)
 
     async def prepare(_body: Body) -> Tell:
@@ -156,7 +156,7 @@ def uploading(request: Request, command: CommandRequest) -> AbstractContextManag
 
 
 def media_work(request: Request) -> MediaWork:
-    """Give the threads that look at files."""
+    """Return the thread pool that inspects files."""
     work: MediaWork = request.app.state.media_work
     return work
 

@@ -46,7 +46,7 @@ class Listing(BaseModel):
 
 @router.get("/tracks", response_model=TrackPageBody, responses=errors(400, 422, 503))
 def list_tracks(wanted: Annotated[Listing, Query()], caller: Anybody, parts: Parts) -> Response:
-    """List tracks, newest first. Unlisted ones and those taken down are hidden, but from their owner."""
+    """List tracks, newest first. Unlisted tracks and those taken down are hidden, except from their owner."""
     cursor, limit = cursor_of(wanted.cursor), limit_of(wanted.limit)
     artist = _did_of(wanted.artist, parts.accounts)
     if wanted.artist is not None and artist is None:
@@ -68,9 +68,9 @@ class AsOf(BaseModel):
 def read_track(
     track_id: TrackId, wanted: Annotated[AsOf, Query()], caller: Anybody, parts: Parts
 ) -> Response:
-    """Read a track; its ETag is its version. As it was, with `version` or `at`, only its owner and admins may read it.
+    """Read a track; its ETag is its version. Past states, with `version` or `at`, are for its owner and admins only.
 
-    `mirror` and what the record on the PDS is are those of today.
+    `mirror` and the fields about the record on the PDS always show the current state.
     """
     if wanted.version is not None or wanted.at is not None:
         return AsciiJsonResponse(_past_track(parts, track_id, wanted, caller).model_dump(mode="json"))

@@ -29,7 +29,7 @@ router = APIRouter(tags=["tracks"])
     ),
 )
 async def revert(request: Request, track_id: TrackId, command: Command) -> Response:
-    """Set the track, or some fields, back to what they were at a version; it is a change like any other."""
+    """Revert the track, or some of its fields, to a version; this is a change like any other."""
     parts = command.parts
 
     async def prepare(body: Body) -> Tell:

@@ -48,9 +48,9 @@ class VerifiedBody(BaseModel):
 
 @router.post("/me/verify", response_model=VerifiedBody, responses=repeatable_errors())
 async def verify_own(principal: Writer, parts: Parts, request: Repeatable) -> Response:
-    """Compare every record with the log. What is on its way is not judged, and nothing is changed.
+    """Compare every record with the log. Deliveries in progress are not compared, and nothing is changed.
 
-    After a restore of the database it lets the relay go on with the account: what is newer on its PDS is held.
+    After a restore of the database it lets the relay resume with the account: what is newer on its PDS is held.
     """
 
     async def act(_asked: Asked) -> Answer:

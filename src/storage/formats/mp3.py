@@ -36,7 +36,7 @@ class _Frame:
 
 
 def sniff(file: BoundedReader) -> str:
-    """Give mp3, or flac for FLAC behind an ID3 tag."""
+    """Return mp3, or flac for FLAC behind an ID3 tag."""
     start = _after_id3(file)
     file.seek(start)
     data = file.read(_AFTER_ID3 + 2 * _LONGEST_FRAME)

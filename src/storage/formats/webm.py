@@ -35,7 +35,7 @@ class _Segment:
 
 
 def duration(file: BoundedReader) -> float | None:
-    """Give the seconds, or None where the file does not say; refuse video and what is not WebM."""
+    """Return the seconds, or None where the file does not say; refuse video and what is not WebM."""
     segment = _segment(file)
     kinds = {kind for kind, _ in segment.tracks}
     if _VIDEO in kinds:

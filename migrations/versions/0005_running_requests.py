@@ -5,8 +5,8 @@ from alembic import op
 
 from eventstore.schema import UtcDateTime
 
-revision = "0003"
-down_revision = "0001"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:
