@@ -1,37 +1,21 @@
-"""The rows of the uploads: claim, settle, give back. Locks in the order of all: lane, target, job."""
+"""The rows of the uploads: keep, settle, give back. Locks in the order of all: lane, target, job."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import cache
+from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    Connection,
-    Select,
-    and_,
-    bindparam,
-    case,
-    exists,
-    func,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, exists, select, update
 
 from aggregates.track import Track
 from aggregates.values import BlobRef
 from eventstore.database import Database
 from eventstore.unit import Unit
 from outbox.backoff import backoff
-from outbox.hosts import OPEN
-from outbox.lanes import LeaseLostError, host_open_at, is_open, later
+from outbox.lanes import LeaseLostError, is_open
 from outbox.observe_only import is_observed
 from outbox.parking import PARKING, doubt, park
-from outbox.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
+from outbox.tables import PAST, blob_job, mirror_lane, mirror_target
 from outbox.targets import READY, wake_lane
 from outbox.verdict import Kind, Verdict
 from outbox.wishes import backfill
@@ -60,96 +44,13 @@ class BlobJob:
     epoch: int
 
 
-def claim_jobs(
-    database: Database,
-    *,
-    owner: str,
-    limit: int,
-    of_a_host: int,
-    busy: Mapping[str, int],
-    lease: timedelta = LEASE,
-) -> list[BlobJob]:
-    """Take due jobs, so that no host has more than `of_a_host` of this process; `busy` counts what it has."""
-    with database.read() as connection:  # an idle worker writes nothing
-        rows = _due_jobs(connection, database.now(connection), of_a_host, busy)
-    if not rows:
-        return []
-    jobs: list[BlobJob] = []
-    taken = Counter(busy)
-    with database.write() as connection:
-        for row in rows:
-            if len(jobs) < limit and taken[row.host] < of_a_host:
-                claimed = _claim(connection, row, owner, database.now(connection), lease)
-                jobs += claimed
-                taken[row.host] += len(claimed)
-    return jobs
-
-
-def _due_jobs(
-    connection: Connection, now: datetime, of_a_host: int, busy: Mapping[str, int]
-) -> Sequence[Any]:
-    full = [host for host, running in busy.items() if running >= of_a_host]
-    return connection.execute(_due_of_hosts(), {"now": now, "full": full, "of_a_host": of_a_host}).all()
-
-
-@cache  # making it takes longer than running it, and each look at what is due does
-def _due_of_hosts() -> Select[Any]:
-    place = func.row_number().over(
-        partition_by=lane.host, order_by=(job.backfill, job.not_before, job.track_id)
-    )
-    full: BindParameter[str] = bindparam("full", expanding=True)
-    due = (
-        select(
-            job.did,
-            job.track_id,
-            job.backfill,
-            job.not_before,
-            lane.host,
-            pds_host.c.breaker,
-            place.label("place"),
-        )
-        .join(mirror_lane, lane.did == job.did)
-        .join(pds_host, pds_host.c.host == lane.host)
-        .where(
-            _is_due(bindparam("now")),
-            and_(lane.state == READY, ~lane.paused, ~is_observed()),
-            ~pds_host.c.paused,
-            later(host_open_at(), pds_host.c.blobs_after) <= bindparam("now"),
-            lane.host.not_in(full),
-        )
-        .subquery()
-    )
-    at_once = case((due.c.breaker == OPEN, 1), else_=bindparam("of_a_host"))
-    first = select(due).where(due.c.place <= at_once)
-    return first.order_by(due.c.backfill, due.c.not_before, due.c.track_id)
-
-
-def _is_due(now: Any) -> Any:
-    return and_(or_(job.requested, job.again), job.not_before <= now, job.lease_until <= now)
-
-
-def _claim(connection: Connection, row: Any, owner: str, now: datetime, lease: timedelta) -> list[BlobJob]:
-    this = (job.did == row.did, job.track_id == row.track_id)
-    found = connection.execute(
-        select(blob_job)
-        .where(*this, _is_due(now), _lane_works(row.did, row.host))
-        .with_for_update(skip_locked=True)
-    ).one_or_none()
-    if found is None:
-        return []
-    epoch = found.lease_epoch + 1
-    connection.execute(
-        update(blob_job).where(*this).values(lease_owner=owner, lease_until=now + lease, lease_epoch=epoch)
-    )
-    return [BlobJob(row.did, row.host, row.track_id, found.audio_cid, found.attempts, owner, epoch)]
-
-
 def still_works(connection: Connection, claimed: BlobJob) -> bool:
     """Whether the job's lane works as it did: a deactivated account takes uploads, but no record that names them."""
-    return connection.scalar(select(_lane_works(claimed.did, claimed.host))) or False
+    return connection.scalar(select(lane_works(claimed.did, claimed.host))) or False
 
 
-def _lane_works(did: str, host: str) -> ColumnElement[bool]:
+def lane_works(did: str, host: str) -> ColumnElement[bool]:
+    """Say that the account's lane works, and still on this host."""
     return exists().where(
         lane.did == did, lane.host == host, lane.state == READY, ~lane.paused, ~is_observed()
     )

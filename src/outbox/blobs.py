@@ -6,7 +6,6 @@ that no record names, and serves none before one does.
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +16,8 @@ from aggregates.values import Audio
 from eventstore.envelope import Envelope
 from eventstore.unit_of_work import EventLog
 from outbox.backoff import backoff
-from outbox.blob_jobs import LEASE, BlobJob, claim_jobs, extend, give_back, settle_job, still_works
+from outbox.blob_claim import claim_jobs
+from outbox.blob_jobs import LEASE, BlobJob, extend, give_back, settle_job, still_works
 from outbox.hosts import Word, note_if_new
 from outbox.lanes import LeaseLostError
 from outbox.pds import Pds
@@ -29,8 +29,6 @@ from outbox.verdict import TOO_LARGE, Kind, Verdict, verdict_of_fault
 logger = logging.getLogger(__name__)
 
 WORKERS: Final = 8
-OF_A_HOST: Final = 2
-"""A host that swallows uploads takes this much of the workers, and not all of them."""
 UPLOAD_SECONDS: Final = 1000.0
 SETTLE_TRIES: Final = 6
 MOST_BYTES: Final = 104857600
@@ -84,15 +82,8 @@ class BlobWorker:
         room = WORKERS - len(self._uploads)
         if room <= 0:
             return False
-        busy = Counter(each.host for each in self._uploads.values())
         jobs = await in_thread(
-            claim_jobs,
-            self._log.database,
-            owner=self._owner,
-            limit=room,
-            of_a_host=OF_A_HOST,
-            busy=busy,
-            lease=self._lease,
+            claim_jobs, self._log.database, owner=self._owner, limit=room, lease=self._lease
         )
         for each in jobs:
             upload = asyncio.create_task(self._run(each))
