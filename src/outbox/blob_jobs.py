@@ -11,20 +11,24 @@ from aggregates.track import Track
 from aggregates.values import BlobRef
 from eventstore.database import Database
 from eventstore.unit import Unit
-from outbox.backoff import backoff
+from outbox.backoff import CAP_SECONDS, backoff
 from outbox.lanes import LeaseLostError, is_open
 from outbox.observe_only import is_observed
 from outbox.parking import PARKING, doubt, park
 from outbox.tables import PAST, blob_job, mirror_lane, mirror_target
 from outbox.targets import READY, wake_lane
-from outbox.verdict import Kind, Verdict
+from outbox.verdict import MESSAGE_LENGTH, Kind, Verdict, clean
 from outbox.wishes import backfill
 
 LEASE: Final = timedelta(seconds=60)
 """Extended for as long as the upload goes on, so that after a crash nobody waits for a long one to be over."""
 
 BROKEN_SECONDS: Final = 3600.0
-"""The longest pause after a PDS broke down over an upload, which is dear (docs/adr/0015-uploads-that-break-a-pds.md)."""
+"""The longest pause after an upload that was in vain, which is dear (docs/adr/0015-uploads-that-break-a-pds.md)."""
+UNSETTLED_SECONDS: Final = 60.0
+"""The first pause after an upload of which nothing could be written down."""
+BLOB_MISMATCH: Final = "blob_mismatch"
+"""The PDS says that it is done, and names other bytes than ours."""
 
 job = blob_job.c
 lane = mirror_lane.c
@@ -82,6 +86,28 @@ def give_back(database: Database, claimed: BlobJob) -> None:
         )
 
 
+def postpone(database: Database, claimed: BlobJob, error: str) -> None:
+    """Let the job wait, the longer the more often it had to: its upload has ended, and nobody could write down how."""
+    pause = backoff(claimed.attempts, first=UNSETTLED_SECONDS, cap=BROKEN_SECONDS)
+    with database.write() as connection:
+        connection.execute(
+            update(blob_job)
+            .where(
+                job.did == claimed.did,
+                job.track_id == claimed.track_id,
+                job.lease_epoch == claimed.epoch,
+                job.lease_owner == claimed.owner,
+            )
+            .values(
+                lease_owner=None,
+                lease_until=PAST,
+                attempts=claimed.attempts + 1,
+                not_before=database.now(connection) + pause,
+                last_error=clean(error, MESSAGE_LENGTH),
+            )
+        )
+
+
 def settle_job(unit: Unit, claimed: BlobJob, verdict: Verdict | None) -> None:
     """One unit: the lease is ours, the track is as it was, the event is appended, the job ends or waits.
 
@@ -125,11 +151,8 @@ def _settle(unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict, *, wai
         _end(unit, claimed, not_before=unit.now + verdict.asked(unit.now), last_error=error)
     else:
         doubt(unit.connection, claimed.did, unit.now)
-        pause = (
-            backoff(claimed.attempts, cap=BROKEN_SECONDS)
-            if verdict.is_fault_of_record
-            else backoff(claimed.attempts)
-        )
+        was_in_vain = verdict.is_fault_of_record or verdict.error == BLOB_MISMATCH
+        pause = backoff(claimed.attempts, cap=BROKEN_SECONDS if was_in_vain else CAP_SECONDS)
         not_before = unit.now + max(pause, verdict.asked(unit.now))
         _end(unit, claimed, attempts=claimed.attempts + 1, not_before=not_before, last_error=error)
     unit.save(track)

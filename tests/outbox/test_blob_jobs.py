@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy import select, update
 
 from aggregates.track import Track
+from eventstore.schema import projection_state
+from outbox import blobs
 from outbox.blob_claim import claim_jobs
 from outbox.blob_jobs import give_back, settle_job
 from outbox.blobs import BlobWorker
@@ -157,6 +159,29 @@ async def test_an_upload_is_not_lost_when_the_database_is_away_for_a_moment(
         await desk.relay_once()
     assert blob_cid(desk, track) == track.audio.cid
     assert [name for name, _ in desk.wire.sent].count("uploadBlob") == 1
+
+
+async def test_an_upload_that_cannot_be_written_down_is_made_again_ever_more_rarely(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    with desk.database.write() as connection:
+        known = connection.scalars(select(projection_state.c.fingerprint)).one()
+        connection.execute(update(projection_state).values(fingerprint="of a newer release"))
+    with monkeypatch.context() as patched, caplog.at_level(logging.CRITICAL):
+        patched.setattr(blobs, "backoff", lambda _failures: timedelta())
+        for _ in range(60):
+            await desk.relay_once()
+            desk.clock.advance(minutes=1)
+    assert 1 < [name for name, _ in desk.wire.sent].count("uploadBlob") < 10
+    assert "OutdatedProjectionError" in job(desk).last_error
+
+    with desk.database.write() as connection:
+        connection.execute(update(projection_state).values(fingerprint=known))
+    desk.clock.advance(hours=1)
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
 
 
 async def test_a_retry_tries_a_waiting_upload_at_once(desk: Rig) -> None:

@@ -1,5 +1,6 @@
 """Audio goes to the PDS in its own time, whatever becomes of the track meanwhile."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +10,10 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from aggregates.values import SupportGate
-from outbox.blobs import MOST_BYTES
+from outbox import blobs
+from outbox.blobs import MOST_BYTES, BlobWorker
 from outbox.tables import blob_job
+from service.metrics import Metrics
 from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import Rig, answered
 
@@ -86,6 +89,41 @@ async def test_a_pds_that_stored_something_else_has_not_stored_it(desk: Rig) -> 
     assert "blob_mismatch" in (desk.mirror().blob_error or "")
     assert track_of(desk).blob is None
     desk.clock.advance(minutes=10)
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_a_pds_that_stores_something_else_each_time_is_sent_it_ever_more_rarely(desk: Rig) -> None:
+    await uploaded_track(desk)
+
+    async def nothing(send: Any) -> httpx.Response:  # noqa: ARG001
+        empty = {"$type": "blob", "ref": {"$link": "x"}, "mimeType": "audio/mpeg", "size": 0}
+        return httpx.Response(200, json={"blob": empty})
+
+    request_blob(desk)
+    desk.wire.faults += [nothing] * 1000
+    for _ in range(24 * 12):
+        await desk.relay_once()
+        desk.clock.advance(minutes=5)
+    assert [name for name, _ in desk.wire.sent].count("uploadBlob") < 65
+
+
+async def test_a_pds_that_takes_nothing_more_gives_its_place_back_to_others(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+
+    async def swallow(send: Any) -> httpx.Response:  # noqa: ARG001
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    desk.wire.faults += [swallow]
+    with monkeypatch.context() as patched:
+        patched.setattr(blobs, "STALL_SECONDS", 0.05)
+        await desk.relay_once()
+    assert "took nothing more" in (desk.mirror().blob_error or "")
+    desk.clock.advance(minutes=1)
     await desk.relay_once()
     assert blob_cid(desk, track) == track.audio.cid
 
@@ -197,3 +235,27 @@ async def test_a_blob_that_can_never_be_uploaded_again_rejects_its_record_until_
     desk.edit(title="goes on")
     await desk.relay_once()
     assert desk.mirror().state == "delivered"
+
+
+async def test_a_monitoring_system_hears_what_became_of_uploads(desk: Rig) -> None:
+    await uploaded_track(desk)
+    request_blob(desk)
+    metrics = Metrics()
+    worker = BlobWorker(desk.log, desk._api, desk.bytes, owner="o", recorder=metrics)  # noqa: SLF001
+
+    async def nothing(send: Any) -> httpx.Response:  # noqa: ARG001
+        return httpx.Response(200, json={"blob": {}})
+
+    async def busy(send: Any) -> httpx.Response:  # noqa: ARG001
+        headers = {"RateLimit-Policy": "1000;w=86400", "Retry-After": "90"}
+        return httpx.Response(429, json={"error": "RateLimitExceeded"}, headers=headers)
+
+    desk.wire.faults += [nothing, busy]
+    for _ in range(3):
+        assert await worker.start_due()
+        await worker.drain()
+        desk.clock.advance(minutes=10)
+    told = metrics.text().decode()
+    for error, outcome in (("blob_mismatch", "ambiguous"), ("RateLimitExceeded", "paced"), ("", "done")):
+        assert f'mirror_attempts_total{{error="{error}",op="blob",outcome="{outcome}"}} 1.0' in told
+    assert 'mirror_ratelimit_wait_seconds_sum{scope="blobs"} 90.0' in told
