@@ -10,7 +10,8 @@ from api.refusals import BlobTooLargeError, MediaNotFoundError, TrackNotFoundErr
 from api.track_body import MirrorBody, TrackBody
 from api.track_reader import mirror_of, one_track
 from api.waiting import is_on_pds
-from outbox.blobs import MISSING_REASON, TOO_LARGE_REASON
+from outbox.blob_jobs import MISSING_REASON
+from outbox.blobs import TOO_LARGE_REASON
 from outbox.record import RecordUrls
 from outbox.targets import AUTH_REQUIRED
 from projections.track_queries import track_by_id

@@ -27,6 +27,8 @@ BROKEN_SECONDS: Final = 3600.0
 """The longest pause after an upload that was in vain, which is dear (docs/adr/0015-uploads-that-break-a-pds.md)."""
 UNSETTLED_SECONDS: Final = 60.0
 """The first pause after an upload of which nothing could be written down."""
+MISSING_REASON: Final = "audio_missing"
+"""Our storage has lost the bytes."""
 BLOB_MISMATCH: Final = "blob_mismatch"
 """The PDS says that it is done, and names other bytes than ours."""
 
@@ -132,10 +134,12 @@ def settle_job(unit: Unit, claimed: BlobJob, verdict: Verdict | None) -> None:
             park(unit.connection, claimed.did, verdict.kind, unit.now)
         _end(unit, claimed)
     else:
-        _settle(unit, claimed, track, verdict, waits=row.backfill)
+        _settle(unit, claimed, track, verdict, waits=row.backfill, was_lost=row.again)
 
 
-def _settle(unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict, *, waits: bool) -> None:
+def _settle(
+    unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict, *, waits: bool, was_lost: bool
+) -> None:
     error = f"{verdict.error}: {verdict.message}"
     if verdict.kind is Kind.DONE:
         waits = waits and not _has_live_work(unit, claimed)
@@ -144,8 +148,7 @@ def _settle(unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict, *, wai
         track.record_blob(BlobRef(claimed.audio_cid, verdict.body["blob"]), at=unit.now)
         _end(unit, claimed, again=False, attempts=0, last_error=None)
     elif verdict.kind is Kind.REJECTED:
-        _set_target(unit, claimed, state="rejected", reason=verdict.error)
-        track.record_blob_failure(verdict.error or "rejected", final=True, at=unit.now)
+        _note_refusal(unit, claimed, track, verdict, was_lost=was_lost)
         _end(unit, claimed, again=False, last_error=error)
     elif verdict.kind is Kind.PACED:  # no attempt: the PDS has not looked at it
         _end(unit, claimed, not_before=unit.now + verdict.asked(unit.now), last_error=error)
@@ -158,6 +161,19 @@ def _settle(unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict, *, wai
     unit.save(track)
     if waits and verdict.kind is Kind.DONE:
         backfill(unit.connection, claimed.did, [claimed.track_id], unit.now)
+
+
+def _note_refusal(unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict, *, was_lost: bool) -> None:
+    """Let the record do without a blob that its PDS has lost and does not want: else no edit would ever be taken again.
+
+    What is missing here may be found again.
+    """
+    reason = verdict.error or "rejected"
+    if was_lost and track.blob is not None and reason != MISSING_REASON:
+        track.record_blob_lost(reason, at=unit.now)
+        return
+    _set_target(unit, claimed, state="rejected", reason=verdict.error)
+    track.record_blob_failure(reason, final=True, at=unit.now)
 
 
 def _has_live_work(unit: Unit, claimed: BlobJob) -> bool:

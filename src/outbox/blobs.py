@@ -20,6 +20,7 @@ from outbox.blob_claim import claim_jobs
 from outbox.blob_jobs import (
     BLOB_MISMATCH,
     LEASE,
+    MISSING_REASON,
     BlobJob,
     extend,
     give_back,
@@ -47,7 +48,6 @@ SETTLE_TRIES: Final = 6
 MOST_BYTES: Final = 104857600
 """The lexicon's limit: a record that names a larger blob would be refused."""
 TOO_LARGE_REASON: Final = "too_large"
-MISSING_REASON: Final = "audio_missing"
 BLOB: Final = "blob"
 """What kind of attempt an upload is, beside put and delete."""
 

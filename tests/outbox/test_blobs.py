@@ -14,6 +14,7 @@ from outbox import blobs
 from outbox.blobs import MOST_BYTES, BlobWorker
 from outbox.tables import blob_job
 from service.metrics import Metrics
+from tests.dsl import COLLECTION
 from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import Rig, answered
 
@@ -235,6 +236,47 @@ async def test_a_blob_that_can_never_be_uploaded_again_rejects_its_record_until_
     desk.edit(title="goes on")
     await desk.relay_once()
     assert desk.mirror().state == "delivered"
+
+
+async def test_an_edit_reaches_a_pds_that_has_lost_the_audio_and_does_not_want_it_again(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    await desk.relay_once()
+    desk.pds.blob_limit = 100  # type: ignore[union-attr]
+    desk.wire.faults += [answered(400, "BlobNotFound")]
+
+    desk.edit(title="for a smaller PDS")
+    await desk.relay_once()
+
+    assert desk.mirror().state == "delivered"
+    assert (desk.remote(track) or {})["title"] == "for a smaller PDS"
+    assert blob_cid(desk, track) is None
+    assert (track_of(desk).blob, track_of(desk).blob_failure) == (None, "too_large")
+    desk.edit(title="and once more")
+    await desk.relay_once()
+    assert (desk.remote(track) or {})["title"] == "and once more"
+
+
+async def test_a_record_comes_back_to_a_pds_that_does_not_want_its_audio_again(one: Rig) -> None:
+    track = await uploaded_track(one)
+    request_blob(one)
+    await one.relay_once()
+    one.pds.delete_record(one.did, COLLECTION, track.rkey)
+
+    said = []
+
+    async def heard(send: Any) -> httpx.Response:
+        reply: httpx.Response = await send()
+        said.append(reply.json()["error"])
+        return reply
+
+    one.wire.faults += [heard, heard, answered(413, "PayloadTooLarge")]
+    one.tell(1, lambda track: track.restore_record(at=one.clock()))
+    await one.relay_once()
+    assert said == ["InvalidSwap", "BlobNotFound"]
+    assert one.mirror().state == "delivered"
+    assert one.remote(track) is not None
+    assert blob_cid(one, track) is None
 
 
 async def test_a_monitoring_system_hears_what_became_of_uploads(desk: Rig) -> None:
