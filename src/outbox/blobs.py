@@ -30,12 +30,22 @@ from outbox.blob_jobs import (
 )
 from outbox.hosts import Word, note_if_new
 from outbox.lanes import LeaseLostError
+from outbox.lexicon import accepts
 from outbox.pds import Pds
 from outbox.ports import AudioSource
 from outbox.recorder import SILENCE, Recorder
 from outbox.stalls import STALL_SECONDS, watched
 from outbox.threads import in_thread
-from outbox.verdict import TOO_LARGE, Kind, Phase, Verdict, verdict_of_exception, verdict_of_fault
+from outbox.verdict import (
+    MESSAGE_LENGTH,
+    TOO_LARGE,
+    Kind,
+    Phase,
+    Verdict,
+    clean,
+    verdict_of_exception,
+    verdict_of_fault,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +57,10 @@ UPLOAD_SECONDS: Final = 1000.0
 SETTLE_TRIES: Final = 6
 MOST_BYTES: Final = 104857600
 """The lexicon's limit: a record that names a larger blob would be refused."""
+ACCEPTED: Final = ("audio/*", "video/*")
+"""The lexicon's types: a PDS tells the type from the container (docs/adr/0017-audio-that-a-pds-calls-video.md)."""
+BLOB_TYPE: Final = "blob_type"
+"""The PDS takes the audio for something that no record may name as audio."""
 TOO_LARGE_REASON: Final = "too_large"
 BLOB: Final = "blob"
 """What kind of attempt an upload is, beside put and delete."""
@@ -240,6 +254,9 @@ def _judged(verdict: Verdict, audio: Audio) -> Verdict:
     if verdict.kind is Kind.DONE and not _is_whole(verdict.body, audio):
         message = f"the PDS stored {verdict.body}"[:300]
         return replace(verdict, kind=Kind.AMBIGUOUS, error=BLOB_MISMATCH, message=message)
+    if verdict.kind is Kind.DONE and not accepts(ACCEPTED, mime := verdict.body["blob"]["mimeType"]):
+        message = f"the PDS takes it for {mime}, which a track cannot name as its audio"
+        return replace(verdict, kind=Kind.REJECTED, error=BLOB_TYPE, message=clean(message, MESSAGE_LENGTH))
     return verdict
 
 

@@ -21,7 +21,7 @@ from eventstore.errors import EventStoreError
 from eventstore.unit_of_work import EventLog
 from eventstore.wakeups import Listener
 from outbox.blob_jobs import BLOB_MISMATCH
-from outbox.blobs import TOO_LARGE_REASON
+from outbox.blobs import BLOB_TYPE, TOO_LARGE_REASON
 from outbox.delivery import Outcome, Result
 from outbox.listening import Hearing
 from outbox.read_back import Finding
@@ -33,7 +33,15 @@ KEPT_SECONDS: Final = 5.0
 SHARE: Final = 20
 """Reading the gauges takes at most a twentieth of the time, however long it takes."""
 DELIVERY_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400)
-NAMED_ERRORS: Final = LANE_ERRORS.keys() | RECORD_ERRORS.keys() | {BLOB_MISMATCH, TOO_LARGE_REASON}
+NAMED_ERRORS: Final = (
+    LANE_ERRORS.keys()
+    | RECORD_ERRORS.keys()
+    | {
+        BLOB_MISMATCH,
+        BLOB_TYPE,
+        TOO_LARGE_REASON,
+    }
+)
 STATUS_ERROR: Final = re.compile(r"http_\d{3}")
 OTHER: Final = "other"
 POLICIES: Final = {Outcome.HELD: "hold", Outcome.MISSING: "missing"}

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from outbox.blobs import MOST_BYTES, BlobWorker
 from outbox.tables import blob_job
 from service.metrics import Metrics
 from tests.dsl import COLLECTION
+from tests.media_samples import samples
 from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import Rig, answered
 
@@ -255,6 +257,39 @@ async def test_an_edit_reaches_a_pds_that_has_lost_the_audio_and_does_not_want_i
     desk.edit(title="and once more")
     await desk.relay_once()
     assert (desk.remote(track) or {})["title"] == "and once more"
+
+
+async def test_audio_that_the_pds_takes_for_something_else_is_named_by_no_record(one: Rig) -> None:
+    track = one.upload(audio=one.bytes.keep(samples.png()))
+    await one.relay_once()
+    request_blob(one)
+    await one.relay_once()
+    assert (track_of(one).blob_failure, track_of(one).blob_requested) == ("blob_type", False)
+    assert "image/png" in (one.mirror().blob_error or "")
+    assert (one.mirror().state, blob_cid(one, track)) == ("delivered", None)
+
+
+@pytest.mark.pds
+@pytest.mark.parametrize(
+    ("name", "brand", "says"),
+    [
+        ("tone.webm", None, "video/webm"),
+        ("tone.m4a", b"M4A ", "audio/x-m4a"),
+        ("tone.m4a", b"mp42", "video/mp4"),
+        ("tone.m4a", b"dash", "video/mp4"),
+        ("opus.ogg", None, "audio/ogg; codecs=opus"),
+    ],
+)
+async def test_audio_that_a_pds_calls_video_for_its_container_is_named_as_it_says(
+    rig: Rig, name: str, brand: bytes | None, says: str
+) -> None:
+    data = (Path(samples.__file__).parent / name).read_bytes()
+    data = data if brand is None else data[:8] + brand + data[12:]
+    track = rig.upload(audio=rig.bytes.keep(data))
+    request_blob(rig)
+    await rig.relay_once()
+    assert (rig.mirror().state, blob_cid(rig, track)) == ("delivered", track.audio.cid)
+    assert rig.remote(track)["audioBlob"]["mimeType"] == says
 
 
 async def test_a_record_comes_back_to_a_pds_that_does_not_want_its_audio_again(one: Rig) -> None:
