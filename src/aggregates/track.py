@@ -34,6 +34,7 @@ class Track(Aggregate, created_event_name="Created"):
     BlobMigrationRequested = events.BlobMigrationRequested
     BlobMigrated = events.BlobMigrated
     BlobMigrationFailed = events.BlobMigrationFailed
+    BlobLost = events.BlobLost
     RecordMissing = events.RecordMissing
     ForeignEditObserved = events.ForeignEditObserved
     ForeignEditAdopted = events.ForeignEditAdopted
@@ -196,6 +197,11 @@ class Track(Aggregate, created_event_name="Created"):
     def record_blob_failure(self, reason: str, *, final: bool, at: datetime) -> None:
         """Note that the PDS did not take the audio."""
         self.trigger_event(Track.BlobMigrationFailed, reason=reason, final=final, timestamp=at)
+
+    def record_blob_lost(self, reason: str, *, at: datetime) -> None:
+        """Note that the PDS no longer has the audio that the record names, and will not take it again."""
+        if self.blob is not None:
+            self.trigger_event(Track.BlobLost, reason=reason, timestamp=at)
 
     def record_missing(self, *, observed_at: datetime) -> None:
         """Note that the record was deleted elsewhere."""

@@ -213,6 +213,20 @@ class BlobMigrationFailed(TrackEvent):
         track.blob_requested = track.blob_requested and not self.final
 
 
+class BlobLost(TrackEvent):
+    """The PDS has lost the audio and refuses to take it again; the record names no blob from now on."""
+
+    TOPIC = "track.blob_lost.v1"
+    TOUCHES_RECORD = True
+    BY_RELAY = True
+    reason: str
+
+    def assign(self, track: "Track") -> None:
+        track.blob = None
+        track.blob_requested = False
+        track.blob_failure = self.reason
+
+
 class RecordMissing(TrackEvent):
     """The record was deleted elsewhere; only its owner can have it written again."""
 

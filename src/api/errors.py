@@ -91,6 +91,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.CannotMoveError: Reply(400, "bad_state", kept=_NOTHING),
     api.NothingToResolveError: Reply(409, "nothing_to_resolve"),
     api.BlobTooLargeError: Reply(413, "too_large", ("limit",)),
+    api.BlobRefusedError: Reply(400, "invalid_media", ("reason",)),
     api.VersionMismatchError: Reply(412, "version_mismatch", ("version",)),
     api.UnparsableError: Reply(422, "unparsable"),
     api.MissingPartError: Reply(422, "unparsable", ("field",)),

@@ -6,16 +6,17 @@ from sqlalchemy import Connection
 
 from api.commands.migrate_to_pds import AUDIO_BLOB_BYTES
 from api.idempotency import Answer
-from api.refusals import BlobTooLargeError, MediaNotFoundError, TrackNotFoundError
+from api.refusals import BlobRefusedError, BlobTooLargeError, MediaNotFoundError, TrackNotFoundError
 from api.track_body import MirrorBody, TrackBody
 from api.track_reader import mirror_of, one_track
 from api.waiting import is_on_pds
-from outbox.blobs import MISSING_REASON, TOO_LARGE_REASON
+from outbox.blob_jobs import MISSING_REASON
+from outbox.blobs import TOO_LARGE_REASON
 from outbox.record import RecordUrls
-from outbox.targets import AUTH_REQUIRED
+from outbox.status import DETACHED
+from outbox.targets import AUTH_REQUIRED, HELD
 from projections.track_queries import track_by_id
 
-DELIVERED: Final = "delivered"
 MIGRATED: Final = "track audio migrated to PDS successfully"
 WAS_THERE: Final = "track already has PDS blob"
 SIGN_IN: Final = "The request is recorded and continues after the account signs in again."
@@ -36,7 +37,7 @@ class RestoreAnswers:
             "track": track.model_dump(mode="json"),
             "restored_uri": track.atproto_record_uri,
         }
-        if track.mirror.state == DELIVERED:
+        if _is_back(track.mirror):
             return Answer(200, body, {"ETag": track.etag})
         return accepted({**body, "success": False, "restored_uri": None}, track)
 
@@ -85,6 +86,14 @@ class MigrateAnswers:
             raise BlobTooLargeError(AUDIO_BLOB_BYTES if view.audio.size > AUDIO_BLOB_BYTES else None)
         if view.blob_failure == MISSING_REASON:
             raise MediaNotFoundError
+        if view.blob_failure is not None:
+            said = mirror_of(connection, track_id).blob_error
+            raise BlobRefusedError(view.blob_failure, said or view.blob_failure)
+
+
+def _is_back(mirror: MirrorBody) -> bool:
+    """Whether the PDS has confirmed the record as it is to be, and nobody has changed it since; its blob may come later."""
+    return mirror.acked_generation >= mirror.generation and mirror.state not in {HELD, DETACHED}
 
 
 def accepted(body: dict[str, Any], track: TrackBody, *, reason: str | None = None) -> Answer:

@@ -133,7 +133,18 @@ class BlobTooLargeError(ApiError):
     def __init__(self, limit: int | None = None) -> None:
         takes = f"blobs of at most {limit} bytes" if limit is not None else "only smaller blobs"
         super().__init__(f"The PDS accepts {takes}, this audio is larger. It stays with the service.")
-        self.limit = limit
+        if limit is not None:  # a PDS need not tell it
+            self.limit = limit
+
+
+class BlobRefusedError(ApiError):
+    """The PDS refuses this audio permanently; `reason` is its name for the error."""
+
+    def __init__(self, reason: str, said: str) -> None:
+        super().__init__(
+            f"The PDS does not accept this audio: {said}. It stays with the service; asking again tries once more."
+        )
+        self.reason = reason
 
 
 class VersionMismatchError(ApiError):

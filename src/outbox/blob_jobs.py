@@ -1,46 +1,36 @@
-"""The rows of the uploads: claim, settle, give back. Locks in the order of all: lane, target, job."""
+"""The rows of the uploads: keep, settle, give back. Locks in the order of all: lane, target, job."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import cache
+from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    Connection,
-    Select,
-    and_,
-    bindparam,
-    case,
-    exists,
-    func,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, exists, select, update
 
 from aggregates.track import Track
 from aggregates.values import BlobRef
 from eventstore.database import Database
 from eventstore.unit import Unit
-from outbox.backoff import backoff
-from outbox.hosts import OPEN
-from outbox.lanes import LeaseLostError, host_open_at, is_open, later
+from outbox.backoff import CAP_SECONDS, backoff
+from outbox.lanes import LeaseLostError, is_open
 from outbox.observe_only import is_observed
 from outbox.parking import PARKING, doubt, park
-from outbox.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
+from outbox.tables import PAST, blob_job, mirror_lane, mirror_target
 from outbox.targets import READY, wake_lane
-from outbox.verdict import Kind, Verdict
+from outbox.verdict import MESSAGE_LENGTH, Kind, Verdict, clean
 from outbox.wishes import backfill
 
 LEASE: Final = timedelta(seconds=60)
 """Extended for as long as the upload goes on, so that after a crash nobody waits for a long one to be over."""
 
 BROKEN_SECONDS: Final = 3600.0
-"""The longest pause after a PDS broke down over an upload, which is dear (docs/adr/0015-uploads-that-break-a-pds.md)."""
+"""The longest pause after an upload that was in vain, which is dear (docs/adr/0015-uploads-that-break-a-pds.md)."""
+UNSETTLED_SECONDS: Final = 60.0
+"""The first pause after an upload of which nothing could be written down."""
+MISSING_REASON: Final = "audio_missing"
+"""Our storage has lost the bytes."""
+BLOB_MISMATCH: Final = "blob_mismatch"
+"""The PDS says that it is done, and names other bytes than ours."""
 
 job = blob_job.c
 lane = mirror_lane.c
@@ -60,96 +50,13 @@ class BlobJob:
     epoch: int
 
 
-def claim_jobs(
-    database: Database,
-    *,
-    owner: str,
-    limit: int,
-    of_a_host: int,
-    busy: Mapping[str, int],
-    lease: timedelta = LEASE,
-) -> list[BlobJob]:
-    """Take due jobs, so that no host has more than `of_a_host` of this process; `busy` counts what it has."""
-    with database.read() as connection:  # an idle worker writes nothing
-        rows = _due_jobs(connection, database.now(connection), of_a_host, busy)
-    if not rows:
-        return []
-    jobs: list[BlobJob] = []
-    taken = Counter(busy)
-    with database.write() as connection:
-        for row in rows:
-            if len(jobs) < limit and taken[row.host] < of_a_host:
-                claimed = _claim(connection, row, owner, database.now(connection), lease)
-                jobs += claimed
-                taken[row.host] += len(claimed)
-    return jobs
-
-
-def _due_jobs(
-    connection: Connection, now: datetime, of_a_host: int, busy: Mapping[str, int]
-) -> Sequence[Any]:
-    full = [host for host, running in busy.items() if running >= of_a_host]
-    return connection.execute(_due_of_hosts(), {"now": now, "full": full, "of_a_host": of_a_host}).all()
-
-
-@cache
-def _due_of_hosts() -> Select[Any]:
-    place = func.row_number().over(
-        partition_by=lane.host, order_by=(job.backfill, job.not_before, job.track_id)
-    )
-    full: BindParameter[str] = bindparam("full", expanding=True)
-    due = (
-        select(
-            job.did,
-            job.track_id,
-            job.backfill,
-            job.not_before,
-            lane.host,
-            pds_host.c.breaker,
-            place.label("place"),
-        )
-        .join(mirror_lane, lane.did == job.did)
-        .join(pds_host, pds_host.c.host == lane.host)
-        .where(
-            _is_due(bindparam("now")),
-            and_(lane.state == READY, ~lane.paused, ~is_observed()),
-            ~pds_host.c.paused,
-            later(host_open_at(), pds_host.c.blobs_after) <= bindparam("now"),
-            lane.host.not_in(full),
-        )
-        .subquery()
-    )
-    at_once = case((due.c.breaker == OPEN, 1), else_=bindparam("of_a_host"))
-    first = select(due).where(due.c.place <= at_once)
-    return first.order_by(due.c.backfill, due.c.not_before, due.c.track_id)
-
-
-def _is_due(now: Any) -> Any:
-    return and_(or_(job.requested, job.again), job.not_before <= now, job.lease_until <= now)
-
-
-def _claim(connection: Connection, row: Any, owner: str, now: datetime, lease: timedelta) -> list[BlobJob]:
-    this = (job.did == row.did, job.track_id == row.track_id)
-    found = connection.execute(
-        select(blob_job)
-        .where(*this, _is_due(now), _lane_works(row.did, row.host))
-        .with_for_update(skip_locked=True)
-    ).one_or_none()
-    if found is None:
-        return []
-    epoch = found.lease_epoch + 1
-    connection.execute(
-        update(blob_job).where(*this).values(lease_owner=owner, lease_until=now + lease, lease_epoch=epoch)
-    )
-    return [BlobJob(row.did, row.host, row.track_id, found.audio_cid, found.attempts, owner, epoch)]
-
-
 def still_works(connection: Connection, claimed: BlobJob) -> bool:
     """Whether the job's lane works as it did: a deactivated account takes uploads, but no record that names them."""
-    return connection.scalar(select(_lane_works(claimed.did, claimed.host))) or False
+    return connection.scalar(select(lane_works(claimed.did, claimed.host))) or False
 
 
-def _lane_works(did: str, host: str) -> ColumnElement[bool]:
+def lane_works(did: str, host: str) -> ColumnElement[bool]:
+    """Say that the account's lane works, and still on this host."""
     return exists().where(
         lane.did == did, lane.host == host, lane.state == READY, ~lane.paused, ~is_observed()
     )
@@ -181,6 +88,28 @@ def give_back(database: Database, claimed: BlobJob) -> None:
         )
 
 
+def postpone(database: Database, claimed: BlobJob, error: str) -> None:
+    """Let the job wait, the longer the more often it had to: its upload has ended, and nobody could write down how."""
+    pause = backoff(claimed.attempts, first=UNSETTLED_SECONDS, cap=BROKEN_SECONDS)
+    with database.write() as connection:
+        connection.execute(
+            update(blob_job)
+            .where(
+                job.did == claimed.did,
+                job.track_id == claimed.track_id,
+                job.lease_epoch == claimed.epoch,
+                job.lease_owner == claimed.owner,
+            )
+            .values(
+                lease_owner=None,
+                lease_until=PAST,
+                attempts=claimed.attempts + 1,
+                not_before=database.now(connection) + pause,
+                last_error=clean(error, MESSAGE_LENGTH),
+            )
+        )
+
+
 def settle_job(unit: Unit, claimed: BlobJob, verdict: Verdict | None) -> None:
     """One unit: the lease is ours, the track is as it was, the event is appended, the job ends or waits.
 
@@ -205,10 +134,12 @@ def settle_job(unit: Unit, claimed: BlobJob, verdict: Verdict | None) -> None:
             park(unit.connection, claimed.did, verdict.kind, unit.now)
         _end(unit, claimed)
     else:
-        _settle(unit, claimed, track, verdict, waits=row.backfill)
+        _settle(unit, claimed, track, verdict, waits=row.backfill, was_lost=row.again)
 
 
-def _settle(unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict, *, waits: bool) -> None:
+def _settle(
+    unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict, *, waits: bool, was_lost: bool
+) -> None:
     error = f"{verdict.error}: {verdict.message}"
     if verdict.kind is Kind.DONE:
         waits = waits and not _has_live_work(unit, claimed)
@@ -217,23 +148,32 @@ def _settle(unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict, *, wai
         track.record_blob(BlobRef(claimed.audio_cid, verdict.body["blob"]), at=unit.now)
         _end(unit, claimed, again=False, attempts=0, last_error=None)
     elif verdict.kind is Kind.REJECTED:
-        _set_target(unit, claimed, state="rejected", reason=verdict.error)
-        track.record_blob_failure(verdict.error or "rejected", final=True, at=unit.now)
+        _note_refusal(unit, claimed, track, verdict, was_lost=was_lost)
         _end(unit, claimed, again=False, last_error=error)
     elif verdict.kind is Kind.PACED:  # no attempt: the PDS has not looked at it
         _end(unit, claimed, not_before=unit.now + verdict.asked(unit.now), last_error=error)
     else:
         doubt(unit.connection, claimed.did, unit.now)
-        pause = (
-            backoff(claimed.attempts, cap=BROKEN_SECONDS)
-            if verdict.is_fault_of_record
-            else backoff(claimed.attempts)
-        )
+        was_in_vain = verdict.is_fault_of_record or verdict.error == BLOB_MISMATCH
+        pause = backoff(claimed.attempts, cap=BROKEN_SECONDS if was_in_vain else CAP_SECONDS)
         not_before = unit.now + max(pause, verdict.asked(unit.now))
         _end(unit, claimed, attempts=claimed.attempts + 1, not_before=not_before, last_error=error)
     unit.save(track)
     if waits and verdict.kind is Kind.DONE:
         backfill(unit.connection, claimed.did, [claimed.track_id], unit.now)
+
+
+def _note_refusal(unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict, *, was_lost: bool) -> None:
+    """Let the record do without a blob that its PDS has lost and does not want: else no edit would ever be taken again.
+
+    What is missing here may be found again.
+    """
+    reason = verdict.error or "rejected"
+    if was_lost and track.blob is not None and reason != MISSING_REASON:
+        track.record_blob_lost(reason, at=unit.now)
+        return
+    _set_target(unit, claimed, state="rejected", reason=verdict.error)
+    track.record_blob_failure(reason, final=True, at=unit.now)
 
 
 def _has_live_work(unit: Unit, claimed: BlobJob) -> bool:

@@ -6,7 +6,6 @@ that no record names, and serves none before one does.
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -17,26 +16,52 @@ from aggregates.values import Audio
 from eventstore.envelope import Envelope
 from eventstore.unit_of_work import EventLog
 from outbox.backoff import backoff
-from outbox.blob_jobs import LEASE, BlobJob, claim_jobs, extend, give_back, settle_job, still_works
+from outbox.blob_claim import claim_jobs
+from outbox.blob_jobs import (
+    BLOB_MISMATCH,
+    LEASE,
+    MISSING_REASON,
+    BlobJob,
+    extend,
+    give_back,
+    postpone,
+    settle_job,
+    still_works,
+)
 from outbox.hosts import Word, note_if_new
 from outbox.lanes import LeaseLostError
+from outbox.lexicon import accepts
 from outbox.pds import Pds
-from outbox.ports import AudioSource, BodyFactory
+from outbox.ports import AudioSource
 from outbox.recorder import SILENCE, Recorder
+from outbox.stalls import STALL_SECONDS, watched
 from outbox.threads import in_thread
-from outbox.verdict import TOO_LARGE, Kind, Verdict, verdict_of_fault
+from outbox.verdict import (
+    MESSAGE_LENGTH,
+    TOO_LARGE,
+    Kind,
+    Phase,
+    Verdict,
+    clean,
+    verdict_of_exception,
+    verdict_of_fault,
+)
 
 logger = logging.getLogger(__name__)
 
-WORKERS: Final = 8
-OF_A_HOST: Final = 2
-"""A host that swallows uploads takes this much of the workers, and not all of them."""
+WORKERS: Final = 32
+"""They only wait, each with a chunk in hand: hosts that swallow uploads are to leave room for others."""
+READERS: Final = 8
+"""So many of them read from storage at once, and leave the outbox's other threads to the database."""
 UPLOAD_SECONDS: Final = 1000.0
 SETTLE_TRIES: Final = 6
 MOST_BYTES: Final = 104857600
 """The lexicon's limit: a record that names a larger blob would be refused."""
+ACCEPTED: Final = ("audio/*", "video/*")
+"""The lexicon's types: a PDS tells the type from the container (docs/adr/0017-audio-that-a-pds-calls-video.md)."""
+BLOB_TYPE: Final = "blob_type"
+"""The PDS takes the audio for something that no record may name as audio."""
 TOO_LARGE_REASON: Final = "too_large"
-MISSING_REASON: Final = "audio_missing"
 BLOB: Final = "blob"
 """What kind of attempt an upload is, beside put and delete."""
 
@@ -60,6 +85,7 @@ class BlobWorker:
         self._source = source
         self._owner = owner
         self._lease = lease
+        self._reading = asyncio.Semaphore(READERS)
         self._uploads: dict[asyncio.Task[None], BlobJob] = {}
 
     @property
@@ -84,15 +110,8 @@ class BlobWorker:
         room = WORKERS - len(self._uploads)
         if room <= 0:
             return False
-        busy = Counter(each.host for each in self._uploads.values())
         jobs = await in_thread(
-            claim_jobs,
-            self._log.database,
-            owner=self._owner,
-            limit=room,
-            of_a_host=OF_A_HOST,
-            busy=busy,
-            lease=self._lease,
+            claim_jobs, self._log.database, owner=self._owner, limit=room, lease=self._lease
         )
         for each in jobs:
             upload = asyncio.create_task(self._run(each))
@@ -114,10 +133,18 @@ class BlobWorker:
         except asyncio.CancelledError:
             await in_thread(give_back, self._log.database, claimed)
             raise
-        except Exception:
+        except Exception as error:
             logger.exception("blob_job_failed", extra=self._named(claimed))
+            await self._postpone(claimed, error)
         finally:
             keeping.cancel()
+
+    async def _postpone(self, claimed: BlobJob, error: Exception) -> None:
+        """Try again later, and ever more rarely, what could not be written down: each time, all of it is sent again."""
+        try:
+            await in_thread(postpone, self._log.database, claimed, f"{type(error).__name__}: {error}")
+        except Exception:  # its lease ends by itself
+            logger.exception("blob_job_not_postponed", extra=self._named(claimed))
 
     async def _keep(self, claimed: BlobJob) -> None:
         """Extend the lease until the job is another's: a settle that comes too late finds that out itself."""
@@ -177,38 +204,60 @@ class BlobWorker:
             message = f"the PDS takes blobs of up to {limit} bytes"
             return Verdict(Kind.REJECTED, TOO_LARGE_REASON, TOO_LARGE, message)
         try:
-            verdict = await self._pds.upload(
-                claimed.host,
-                claimed.did,
-                self._body(audio.cid),
-                size=audio.size,
-                mime=audio.mime,
-                timeout=UPLOAD_SECONDS,
-            )
+            verdict = _judged(await self._send(claimed, audio), audio)
         except FileNotFoundError:
             return Verdict(Kind.REJECTED, MISSING_REASON, message=f"{audio.cid} is not in storage")
         self._recorder.attempted(BLOB, verdict)
-        if verdict.status == TOO_LARGE:
-            return Verdict(Kind.REJECTED, TOO_LARGE_REASON, TOO_LARGE, verdict.message)
-        if verdict.kind is Kind.DONE and not _is_whole(verdict.body, audio):
-            message = f"the PDS stored {verdict.body}"[:300]
-            return replace(verdict, kind=Kind.AMBIGUOUS, error="blob_mismatch", message=message)
+        if verdict.kind is Kind.PACED:
+            self._recorder.paced(verdict)
         if verdict.kind is Kind.DONE:
             self._recorder.uploaded(audio.size)
         return verdict
 
-    def _body(self, cid: str) -> BodyFactory:
-        async def chunks() -> AsyncIterator[bytes]:
-            source = await in_thread(self._source.read, cid)
-            while chunk := await in_thread(_next_chunk, source):
-                yield chunk
+    async def _send(self, claimed: BlobJob, audio: Audio) -> Verdict:
+        try:
+            async with asyncio.timeout(STALL_SECONDS) as patience:
+                return await self._pds.upload(
+                    claimed.host,
+                    claimed.did,
+                    lambda: watched(self._chunks(audio.cid), patience),
+                    size=audio.size,
+                    mime=audio.mime,
+                    timeout=UPLOAD_SECONDS,
+                )
+        except TimeoutError as error:
+            if not patience.expired():
+                raise
+            verdict = verdict_of_exception(error, Phase.UPLOAD)
+            return replace(verdict, message="the PDS took nothing more, or did not answer")
 
-        return chunks
+    async def _chunks(self, cid: str) -> AsyncIterator[bytes]:
+        async with self._reading:
+            source = await in_thread(self._source.read, cid)
+        while True:
+            async with self._reading:
+                chunk = await in_thread(_next_chunk, source)
+            if not chunk:
+                return
+            yield chunk
 
 
 def _next_chunk(source: Iterator[bytes]) -> bytes:
     """Give the next bytes, and none at the end: a StopIteration cannot leave a thread."""
     return next(source, b"")
+
+
+def _judged(verdict: Verdict, audio: Audio) -> Verdict:
+    """Say what an answer means for this audio."""
+    if verdict.status == TOO_LARGE:
+        return Verdict(Kind.REJECTED, TOO_LARGE_REASON, TOO_LARGE, verdict.message)
+    if verdict.kind is Kind.DONE and not _is_whole(verdict.body, audio):
+        message = f"the PDS stored {verdict.body}"[:300]
+        return replace(verdict, kind=Kind.AMBIGUOUS, error=BLOB_MISMATCH, message=message)
+    if verdict.kind is Kind.DONE and not accepts(ACCEPTED, mime := verdict.body["blob"]["mimeType"]):
+        message = f"the PDS takes it for {mime}, which a track cannot name as its audio"
+        return replace(verdict, kind=Kind.REJECTED, error=BLOB_TYPE, message=clean(message, MESSAGE_LENGTH))
+    return verdict
 
 
 def _is_whole(body: Any, audio: Audio) -> bool:

@@ -6,7 +6,7 @@ integers, blobs and local references. Unknown fields are allowed, as everywhere 
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -88,11 +88,19 @@ class Lexicon:
 
     def _check_blob(self, schema: dict[str, Any], value: Any, path: str) -> None:
         match value:
-            case {"$type": "blob", "ref": {"$link": str()}, "mimeType": str(), "size": int(size)}:
+            case {"$type": "blob", "ref": {"$link": str()}, "mimeType": str(mime), "size": int(size)}:
+                if not accepts(schema.get("accept", ["*/*"]), mime):
+                    raise LexiconError(path, f"must be {' or '.join(schema['accept'])}, is {mime!r}")
                 if size > schema.get("maxSize", size):
                     raise LexiconError(path, f"must be at most {schema['maxSize']} bytes, is {size}")
             case _:
                 raise LexiconError(path, "must be a blob reference")
+
+
+def accepts(accept: Sequence[str], mime: str) -> bool:
+    """Whether a blob of this type may be named where these are accepted; `audio/*` is audio of any kind."""
+    kinds = tuple(each.removesuffix("*") for each in accept if each.endswith("/*"))
+    return "*/*" in accept or mime in accept or mime.startswith(kinds)
 
 
 def _is_uri(value: str) -> bool:

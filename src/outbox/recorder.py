@@ -14,6 +14,9 @@ class Recorder(Protocol):
     def attempted(self, op: str, verdict: "Verdict") -> None:
         """A write or an upload was answered, or was not."""
 
+    def paced(self, verdict: "Verdict") -> None:
+        """An upload was asked to wait. Writes are told of when they are settled."""
+
     def read_back(self, finding: "Finding") -> None:
         """The record was read, and this is what it means."""
 
@@ -34,6 +37,9 @@ class Silence:
     """Counts nothing."""
 
     def attempted(self, op: str, verdict: "Verdict") -> None:
+        """Forget it."""
+
+    def paced(self, verdict: "Verdict") -> None:
         """Forget it."""
 
     def read_back(self, finding: "Finding") -> None:

@@ -94,6 +94,7 @@ mirror_lane = Table(
     Column("missing_since", UtcDateTime, nullable=False, server_default=_NEVER),
     *_lease(),
     Column("is_backfill", Boolean, nullable=False, server_default=false()),
+    Column("last_upload_at", UtcDateTime, nullable=False, server_default=_PAST),
     Index("ix_mirror_lane_due", "host", "due_at", "did"),
     Index("ix_mirror_lane_probe", "probe_at"),
 )
@@ -229,6 +230,10 @@ Index(
 HAS_FAILED: Final = blob_job.c.attempts > literal_column("0")
 """Holds for all uploads that did not succeed the last time. A query that says so reads an index of these."""
 Index("ix_blob_job_failed", blob_job.c.track_id, sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED)
+
+IS_LEASED: Final = blob_job.c.lease_until > literal_column(str(_PAST))
+"""Holds for all uploads that somebody has under way. A query that says so reads an index of these."""
+Index("ix_blob_job_leased", blob_job.c.did, sqlite_where=IS_LEASED, postgresql_where=IS_LEASED)
 
 delivery_attempt = Table(
     "delivery_attempt",

@@ -7,18 +7,21 @@ from typing import Any, Final
 from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import Connection, func, select
 
+from aggregates.track import Track
 from eventstore.unit_of_work import EventLog
 from outbox.hosts import CLOSED, HALF_OPEN, breaker_state
 from outbox.lanes import is_open
 from outbox.overview import CLASS, LANE_STATE, LANES_OF_HOSTS
-from outbox.status import DELIVERED, PENDING, STATE, TARGETS_AT_WORK
+from outbox.status import BLOB_WANTED, DELIVERED, PENDING, STATE, TARGETS_AT_WORK
 from outbox.tables import mirror_lane, mirror_target, pds_host
 from projections.history import history
 from service.readiness import outdated
 
 MOST_HOSTS: Final = 100
 """Named in one gauge: those that have least left, or are in trouble."""
-CLASSES: Final = ("delete", "edit", "backfill")
+CLASSES: Final = ("delete", "edit", "backfill", "blob")
+
+BLOB_WISH: Final = Track.BlobMigrationRequested.__name__
 
 target: Final = mirror_target.c
 host: Final = pds_host.c
@@ -50,9 +53,25 @@ def oldest_pending(connection: Connection) -> dict[str, datetime]:
     return dict(rows.all())
 
 
+def _oldest_upload(connection: Connection) -> datetime | None:
+    """Give when the oldest wish was made for audio on a PDS whose record is there and waits for nothing else."""
+    wished = (
+        select(func.max(history.c.at).label("at"))
+        .select_from(TARGETS_AT_WORK)
+        .join(history, history.c.track_id == target.track_id)
+        .where(BLOB_WANTED, ~is_open(), STATE == PENDING, history.c.type == BLOB_WISH)
+        .group_by(target.track_id)
+        .subquery()
+    )
+    oldest: datetime | None = connection.scalar(select(func.min(wished.c.at)))
+    return oldest
+
+
 def _oldest(connection: Connection, now: datetime) -> GaugeMetricFamily:
     """Tell the age of that."""
     since = oldest_pending(connection)
+    if (upload := _oldest_upload(connection)) is not None:
+        since["blob"] = upload
     found = GaugeMetricFamily(
         "mirror_oldest_pending_seconds",
         "Age of the oldest change that the relay has still to deliver.",

@@ -20,6 +20,8 @@ from aggregates.track import Track
 from eventstore.errors import EventStoreError
 from eventstore.unit_of_work import EventLog
 from eventstore.wakeups import Listener
+from outbox.blob_jobs import BLOB_MISMATCH
+from outbox.blobs import BLOB_TYPE, TOO_LARGE_REASON
 from outbox.delivery import Outcome, Result
 from outbox.listening import Hearing
 from outbox.read_back import Finding
@@ -31,7 +33,15 @@ KEPT_SECONDS: Final = 5.0
 SHARE: Final = 20
 """Reading the gauges takes at most a twentieth of the time, however long it takes."""
 DELIVERY_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400)
-NAMED_ERRORS: Final = LANE_ERRORS.keys() | RECORD_ERRORS.keys()
+NAMED_ERRORS: Final = (
+    LANE_ERRORS.keys()
+    | RECORD_ERRORS.keys()
+    | {
+        BLOB_MISMATCH,
+        BLOB_TYPE,
+        TOO_LARGE_REASON,
+    }
+)
 STATUS_ERROR: Final = re.compile(r"http_\d{3}")
 OTHER: Final = "other"
 POLICIES: Final = {Outcome.HELD: "hold", Outcome.MISSING: "missing"}
@@ -102,6 +112,11 @@ class Metrics:
         """Count an attempt by how it ended."""
         self._attempts.labels(op, verdict.kind.value, _error_label(verdict)).inc()
 
+    def paced(self, verdict: Verdict) -> None:
+        """Count for how long a PDS asked to be left alone."""
+        scope = SCOPES.get(verdict.scope, "account")
+        self._waits.labels(scope).observe(verdict.asked(datetime.now(UTC)).total_seconds())
+
     def read_back(self, finding: Finding) -> None:
         """Count what records meant."""
         self._readback.labels(finding.name.lower()).inc()
@@ -121,8 +136,7 @@ class Metrics:
         if (policy := POLICIES.get(result.outcome)) is not None:
             self._conflicts.labels(policy).inc()
         if result.verdict.kind is Kind.PACED:
-            scope = SCOPES.get(result.verdict.scope, "account")
-            self._waits.labels(scope).observe(result.verdict.asked(datetime.now(UTC)).total_seconds())
+            self.paced(result.verdict)
         if result.outcome is Outcome.DELIVERED and result.work.is_open:
             self._delivered(result)
 

@@ -27,6 +27,10 @@ def blob_arrives(track: Track) -> None:
     track.record_blob(some_blob(), at=NOW)
 
 
+def lose_blob(track: Track) -> None:
+    track.record_blob_lost("too_large", at=NOW)
+
+
 def test_other_audio_ends_the_blob_of_the_earlier_and_what_was_said_of_it() -> None:
     track = (
         given(a_track(), blob_arrives)
@@ -95,6 +99,17 @@ def test_asking_again_forgets_the_failure() -> None:
         .then(Track.BlobMigrationRequested)
     )
     assert (track.blob_failure, track.blob_requested) == (None, True)
+
+
+def test_a_blob_that_the_pds_lost_and_does_not_want_is_named_no_more_and_may_be_asked_for_again() -> None:
+    track = (
+        given(a_track(), request_blob, blob_arrives)
+        .when(lose_blob, lose_blob)
+        .then(fact(Track.BlobLost, reason="too_large"))
+    )
+    assert (track.blob, track.blob_requested, track.blob_failure) == (None, False, "too_large")
+    request_blob(track)
+    assert (track.blob_requested, track.blob_failure) == (True, None)
 
 
 def test_a_gate_keeps_the_blob_for_the_day_it_is_removed() -> None:

@@ -8,6 +8,7 @@ from tests.dsl import (
     START,
     Step,
     a_track,
+    an_adopted_track,
     event_classes,
     every_event,
     some_artwork,
@@ -34,6 +35,7 @@ BY_A_PERSON: dict[str, Step] = {
 BY_THE_RELAY: dict[str, Step] = {
     "record_blob": lambda t: t.record_blob(some_blob(), at=NOW),
     "record_blob_failure": lambda t: t.record_blob_failure("Timeout", final=False, at=NOW),
+    "record_blob_lost": lambda t: t.record_blob_lost("too_large", at=NOW),
     "record_missing": lambda t: t.record_missing(observed_at=NOW),
     "record_foreign_edit": lambda t: t.record_foreign_edit("bafyforeign", observed_at=NOW),
 }
@@ -54,6 +56,7 @@ BY_THE_RELAY: dict[str, Step] = {
         ("BlobMigrationRequested", False),
         ("BlobMigrated", True),
         ("BlobMigrationFailed", False),
+        ("BlobLost", True),
         ("RecordMissing", False),
         ("ForeignEditObserved", False),
         ("ForeignEditAdopted", False),
@@ -90,7 +93,7 @@ def test_tags_alone_are_not_in_the_record() -> None:
 
 @pytest.mark.parametrize("name", BY_THE_RELAY)
 def test_what_the_relay_found_out_moves_neither_visible_version_nor_time(name: str) -> None:
-    track = a_track()
+    track = an_adopted_track(audio=some_audio(), blob=some_blob(some_audio(2)))
     BY_THE_RELAY[name](track)
     assert (track.version, track.visible_version, track.updated_at) == (2, 1, START)
 

@@ -20,6 +20,7 @@ class FakePds:
         self.blobs = {}
         self.blob_limit = None
         self.refuses_blobs = False
+        self.blob_refusal = None
         self.refusals = []
         self.away = False
         self.hanging = False
@@ -79,6 +80,9 @@ class FakePds:
     def _uploadblob(self, _fields, content):
         if self.refuses_blobs:
             return _error("PayloadTooLarge", 413)
+        if self.blob_refusal is not None:
+            status, name = self.blob_refusal
+            return _error(name, status)
         cid = cid_of(content)
         self.blobs[cid] = content
         ref = {"$type": "blob", "ref": {"$link": cid}, "mimeType": "audio/mpeg", "size": len(content)}

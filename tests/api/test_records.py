@@ -91,6 +91,19 @@ async def test_a_record_lost_twice_is_restored_twice(world, client, alice):
     assert world.events(track["id"]).count("RecordRestored") == 2
 
 
+async def test_a_record_is_back_though_its_audio_is_still_to_come(world, client, alice):
+    track = await uploaded(client, alice)
+    await world.relay.run_once()
+    world.pds.blob_refusal = (503, "Busy")
+    await command(world, client, track, "migrate-to-pds", relay=False, Prefer="wait=0")
+    world.pds.lose(track["atproto_record_uri"])
+    answer = await command(world, client, track, "restore-record")
+    assert world.record(track)
+    assert answer.json()["track"]["mirror"]["reason"] == "blob"
+    assert (answer.status_code, answer.json()["success"]) == (200, True)
+    assert answer.json()["restored_uri"] == track["atproto_record_uri"]
+
+
 async def test_a_pds_that_is_away_is_told_later(world, client, alice):
     track = await lost(world, client, alice)
     world.pds.away = True
@@ -288,10 +301,23 @@ async def test_audio_larger_than_the_pds_says_it_takes_is_not_migrated(world, cl
 async def test_audio_that_the_pds_finds_too_large_is_reported(world, client, alice):
     track = await uploaded(client, alice)
     world.pds.refuses_blobs = True
-    assert refusal(await command(world, client, track, "migrate-to-pds")) == (413, "too_large")
+    answer = await command(world, client, track, "migrate-to-pds")
+    assert refusal(answer) == (413, "too_large")
+    assert "limit" not in answer.json()["detail"]  # nobody knows it
     shown = (await client.get(f"/tracks/{track['id']}")).json()
     assert shown["audio_storage"] == "service"
     world.pds.refuses_blobs = False
+    assert (await command(world, client, track, "migrate-to-pds")).status_code == 200
+
+
+async def test_audio_that_the_pds_refuses_for_good_is_reported_with_its_reason(world, client, alice):
+    track = await uploaded(client, alice)
+    world.pds.blob_refusal = (400, "InvalidMimeType")
+    answer = await command(world, client, track, "migrate-to-pds")
+    assert refusal(answer) == (400, "invalid_media")
+    assert answer.json()["detail"]["reason"] == "InvalidMimeType"
+    assert "InvalidMimeType" in answer.json()["detail"]["message"]
+    world.pds.blob_refusal = None
     assert (await command(world, client, track, "migrate-to-pds")).status_code == 200
 
 

@@ -10,12 +10,14 @@ import pytest
 from sqlalchemy import select, update
 
 from aggregates.track import Track
-from outbox.blob_jobs import claim_jobs, give_back, settle_job
-from outbox.blobs import OF_A_HOST, BlobWorker
+from eventstore.schema import projection_state
+from outbox import blobs
+from outbox.blob_claim import claim_jobs
+from outbox.blob_jobs import give_back, settle_job
+from outbox.blobs import BlobWorker
 from outbox.lanes import LeaseLostError
 from outbox.tables import blob_job, mirror_target
 from outbox.verdict import Kind, Verdict
-from tests.dsl import BOB
 from tests.outbox.rig import ARTIST, Rig, answered
 
 pytestmark = pytest.mark.anyio
@@ -72,7 +74,7 @@ async def test_who_lost_the_job_writes_nothing(desk: Rig) -> None:
     request_blob(desk)
 
     def claim_one(owner: str) -> Any:
-        [claimed] = claim_jobs(desk.database, owner=owner, limit=1, of_a_host=1, busy={})
+        [claimed] = claim_jobs(desk.database, owner=owner, limit=1)
         return claimed
 
     first = claim_one("first")
@@ -93,7 +95,7 @@ async def test_an_upload_keeps_its_job_for_as_long_as_it_goes_on_and_no_longer(d
     async def lasts_for_two_leases(send: Any) -> httpx.Response:
         first = job(desk).lease_until
         while job(desk).lease_until < first + lease:
-            assert claim_jobs(desk.database, owner="second", limit=1, of_a_host=1, busy={}) == []
+            assert claim_jobs(desk.database, owner="second", limit=1) == []
             await asyncio.sleep(0.01)
         return await send()
 
@@ -109,27 +111,12 @@ async def test_an_upload_keeps_its_job_for_as_long_as_it_goes_on_and_no_longer(d
 async def test_the_upload_of_a_process_that_died_is_begun_again_within_a_lease(desk: Rig) -> None:
     track = await uploaded_track(desk)
     request_blob(desk)
-    assert claim_jobs(desk.database, owner="dead", limit=1, of_a_host=1, busy={})
+    assert claim_jobs(desk.database, owner="dead", limit=1)
     await desk.relay_once()
     assert blob_cid(desk, track) is None
     desk.clock.advance(seconds=61)
     await desk.relay_once()
     assert blob_cid(desk, track) == track.audio.cid
-
-
-async def test_a_host_that_swallows_uploads_leaves_room_for_the_others(desk: Rig) -> None:
-    desk.sign_in(BOB, host="http://other.test")
-    for number in range(1, 6):
-        desk.upload(number)
-        request_blob(desk, number)
-    desk.upload(9, did=BOB)
-    desk.tell(9, lambda track: track.request_blob_migration(at=desk.clock()), did=BOB)
-
-    jobs = claim_jobs(desk.database, owner="o", limit=8, of_a_host=OF_A_HOST, busy={})
-    assert sorted(each.host for each in jobs) == ["http://other.test", *[desk.pds.url] * OF_A_HOST]
-    assert claim_jobs(desk.database, owner="o", limit=8, of_a_host=2, busy={desk.pds.url: 2}) == []
-    more = claim_jobs(desk.database, owner="o", limit=8, of_a_host=3, busy={desk.pds.url: 2})
-    assert [each.host for each in more] == [desk.pds.url]
 
 
 async def test_an_upload_that_a_stop_cuts_short_is_at_once_anybodys(desk: Rig) -> None:
@@ -174,6 +161,29 @@ async def test_an_upload_is_not_lost_when_the_database_is_away_for_a_moment(
     assert [name for name, _ in desk.wire.sent].count("uploadBlob") == 1
 
 
+async def test_an_upload_that_cannot_be_written_down_is_made_again_ever_more_rarely(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    with desk.database.write() as connection:
+        known = connection.scalars(select(projection_state.c.fingerprint)).one()
+        connection.execute(update(projection_state).values(fingerprint="of a newer release"))
+    with monkeypatch.context() as patched, caplog.at_level(logging.CRITICAL):
+        patched.setattr(blobs, "backoff", lambda _failures: timedelta())
+        for _ in range(60):
+            await desk.relay_once()
+            desk.clock.advance(minutes=1)
+    assert 1 < [name for name, _ in desk.wire.sent].count("uploadBlob") < 10
+    assert "OutdatedProjectionError" in job(desk).last_error
+
+    with desk.database.write() as connection:
+        connection.execute(update(projection_state).values(fingerprint=known))
+    desk.clock.advance(hours=1)
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
 async def test_a_retry_tries_a_waiting_upload_at_once(desk: Rig) -> None:
     track = await uploaded_track(desk)
     desk.wire.faults += [answered(503, "Busy")]
@@ -192,6 +202,6 @@ async def test_a_wish_that_came_back_during_an_unneeded_job_is_not_dropped(desk:
     with desk.database.write() as connection:
         connection.execute(update(blob_job).values(again=True))
         connection.execute(update(mirror_target).values(state="blob"))
-    [claimed] = claim_jobs(desk.database, owner="o", limit=1, of_a_host=1, busy={})
+    [claimed] = claim_jobs(desk.database, owner="o", limit=1)
     desk.log.transact(desk.did, ARTIST, lambda unit: settle_job(unit, claimed, None))
     assert job(desk).again is True

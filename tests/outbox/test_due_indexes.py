@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event, insert, text
 
 from eventstore.database import Database
-from outbox.blob_jobs import claim_jobs
+from outbox.blob_claim import claim_jobs
 from outbox.next_due import seconds_until_due
 from outbox.tables import NEVER, PAST, blob_job, mirror_lane
 from tests.outbox.rows import HOST, LEASE, add_lane, claimed
@@ -21,6 +21,7 @@ INDEXES = (
     "ix_mirror_lane_leased",
     "ix_mirror_lane_probe",
     "ix_blob_job_open",
+    "ix_blob_job_leased",
     "pk_",
     "autoindex",
 )
@@ -53,7 +54,7 @@ def claims(database: Database) -> object:
 
 
 def claims_uploads(database: Database) -> object:
-    return claim_jobs(database, owner="relay", limit=9, of_a_host=9, busy={}, lease=LEASE)
+    return claim_jobs(database, owner="relay", limit=9, of_a_host=9, lease=LEASE)
 
 
 @contextmanager
@@ -76,7 +77,7 @@ def test_a_look_reads_indexes_of_what_may_be_due(crowd: Database, act: Callable[
     for statement, parameters in said:
         lines = plan(crowd, statement, parameters)
         assert lines
-        assert all(any(index in line for index in INDEXES) for line in lines), (lines, statement)
+        assert all(any(index in line for index in INDEXES) for line in lines), lines
 
 
 def plan(database: Database, statement: str, parameters: Any) -> list[str]:

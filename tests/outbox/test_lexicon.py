@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import outbox
-from outbox.blobs import MOST_BYTES
+from outbox.blobs import ACCEPTED, MOST_BYTES
 from outbox.lexicon import Lexicon, LexiconError, track_lexicon
 
 RECORD: dict[str, Any] = {
@@ -20,9 +20,9 @@ RECORD: dict[str, Any] = {
 FEATURE = {"did": "did:plc:carol", "handle": "carol.test"}
 
 
-def blob(size: int = 1) -> dict[str, Any]:
+def blob(size: int = 1, mime: str = "audio/mpeg") -> dict[str, Any]:
     link = {"$link": "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"}
-    return {"$type": "blob", "ref": link, "mimeType": "audio/mpeg", "size": size}
+    return {"$type": "blob", "ref": link, "mimeType": mime, "size": size}
 
 
 def labels(*values: str) -> dict[str, Any]:
@@ -50,6 +50,8 @@ def lexicon() -> Lexicon:
         ("supportGate", {"type": "x" * 64}),
         ("labels", labels(*["x" * 128] * 10)),
         ("audioBlob", blob(104857600)),
+        ("audioBlob", blob(mime="audio/ogg; codecs=opus")),
+        ("audioBlob", blob(mime="video/webm")),
         ("audioUrl", "https://a.test/audio/x.mp3"),
         ("imageUrl", "http://127.0.0.1:8000/artwork/x"),
         ("createdAt", "2026-11-24T12:00:00+01:00"),
@@ -90,6 +92,8 @@ def test_a_value_at_its_limit_passes(lexicon: Lexicon, field: str, value: Any) -
         ("labels", labels(*["x"] * 11)),
         ("labels", labels("x" * 129)),
         ("audioBlob", blob(104857601)),
+        ("audioBlob", blob(mime="image/png")),
+        ("audioBlob", blob(mime="audio")),
         ("audioBlob", {"cid": "x", "mimeType": "audio/mpeg"}),
         ("audioUrl", "no uri"),
         ("audioUrl", "http://[::1"),
@@ -123,4 +127,5 @@ def test_the_place_inside_a_field_is_named(lexicon: Lexicon) -> None:
 def test_no_blob_is_uploaded_that_the_record_could_not_name() -> None:
     path = Path(outbox.__file__).parents[2] / "lexicons" / "fm.plyr.track.json"
     document = json.loads(path.read_text())
-    assert document["defs"]["main"]["record"]["properties"]["audioBlob"]["maxSize"] == MOST_BYTES
+    blob = document["defs"]["main"]["record"]["properties"]["audioBlob"]
+    assert (blob["maxSize"], tuple(blob["accept"])) == (MOST_BYTES, ACCEPTED)

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import Connection, select, text
 
 from eventstore.database import Database
-from outbox.blob_jobs import claim_jobs, settle_job
+from outbox.blob_claim import claim_jobs
+from outbox.blob_jobs import settle_job
 from outbox.claim import claim
 from outbox.delivery import Outcome, Result
 from outbox.journal import intend
@@ -36,7 +37,7 @@ class Scene:
         work = next_work(self.log, self.lane, URLS, rig.clock(), [])
         assert work is not None
         self.work: Work = work
-        [self.job] = claim_jobs(self.database, owner="o", limit=1, of_a_host=1, busy={})
+        [self.job] = claim_jobs(self.database, owner="o", limit=1)
 
 
 def appends(scene: Scene) -> None:

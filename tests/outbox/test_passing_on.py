@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import ColumnElement, Table, insert, select
 
 from eventstore.database import Database
-from outbox.blob_jobs import claim_jobs
+from outbox.blob_claim import claim_jobs
 from outbox.forgotten import wake_forgotten
 from outbox.hosts import Word, note
 from outbox.probe_jobs import claim_probes
@@ -82,5 +82,5 @@ def test_uploads_pass_on_from_a_locked_one(database: Database) -> None:
         ]
         connection.execute(insert(blob_job), jobs)
     with locked(database, blob_job, blob_job.c.did == did):
-        claimed = claim_jobs(database, owner="relay", limit=9, of_a_host=9, busy={}, lease=LEASE)
+        claimed = claim_jobs(database, owner="relay", limit=9, of_a_host=9, lease=LEASE)
     assert [job.did for job in claimed] == [other]

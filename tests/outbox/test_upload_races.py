@@ -7,7 +7,7 @@ import pytest
 
 from aggregates.track import Track
 from aggregates.values import SupportGate
-from outbox.blob_jobs import claim_jobs
+from outbox.blob_claim import claim_jobs
 from tests.outbox.elsewhere import delivered, events
 from tests.outbox.flights import Send, delete
 from tests.outbox.rig import Rig
@@ -78,7 +78,7 @@ async def test_an_upload_whose_lease_was_lost_is_noted_by_the_next_holder_alone(
 
     def somebody_else_takes_the_job() -> None:
         one.clock.advance(hours=1)
-        assert claim_jobs(one.database, owner="second", limit=1, of_a_host=1, busy={})
+        assert claim_jobs(one.database, owner="second", limit=1)
 
     during_upload(one, somebody_else_takes_the_job)
     await one.relay_once()

@@ -9,7 +9,9 @@ import httpx
 import pytest
 from sqlalchemy import update
 
+from aggregates.track import Track
 from devpds.server import free_port
+from eventstore.envelope import Envelope
 from outbox.delivery import Outcome, Result
 from outbox.lanes import park_lane, resume_lane
 from outbox.listening import Hearing
@@ -151,6 +153,20 @@ def test_what_waits_for_somebody_is_not_late(tape: Application) -> None:
     assert found['mirror_pending_records{state="parked"}'] == 1
     assert found['mirror_lanes{state="auth_required"}'] == 1
     assert found['mirror_oldest_pending_seconds{class="edit"}'] == 0
+
+
+def test_audio_that_waits_is_told_apart_from_records(tape: Application) -> None:
+    signed_in(tape)
+    with tape.log.unit_of_work(ALICE, Envelope("artist", "test", "r")) as unit:
+        track = unit.load(Track, Track.create_id(1))
+        track.request_blob_migration(at=unit.now)
+        unit.save(track)
+    with tape.database.write() as connection:
+        connection.execute(update(mirror_target).values(acked_gen=mirror_target.c.desired_gen))
+    found = numbers(tape.metrics.text())
+    assert found['mirror_pending_records{state="pending"}'] == 1
+    assert found['mirror_oldest_pending_seconds{class="edit"}'] == 0
+    assert found['mirror_oldest_pending_seconds{class="blob"}'] > 0
 
 
 def test_hosts_in_trouble_are_named_and_no_others(tape: Application) -> None:

@@ -62,7 +62,7 @@ def without_reading_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """What failed is tried again at once."""
     for module in (blob_jobs, blobs, lanes, relay, settle):
-        monkeypatch.setattr(module, "backoff", lambda _failures: timedelta())
+        monkeypatch.setattr(module, "backoff", lambda _failures, **_limits: timedelta())
 
 
 ALL = (without_swaps, without_intents, without_fence, without_reading_once, without_backoff)

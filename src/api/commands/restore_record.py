@@ -22,7 +22,11 @@ class OnPds(Enum):
     UNKNOWN = "unknown"
 
 
-OF_BLOBS: Final = frozenset({Track.BlobMigrated.__name__, Track.BlobMigrationFailed.__name__})
+OF_BLOBS: Final = frozenset({
+    Track.BlobMigrated.__name__,
+    Track.BlobMigrationFailed.__name__,
+    Track.BlobLost.__name__,
+})  # fmt: skip
 EVENTS_OF_ONE_BLOB: Final = 20
 
 

@@ -1,0 +1,149 @@
+"""The claim of uploads: due jobs into the hands of one process, and of no account and no host more than it may have.
+
+What is under way is counted for all processes together, once the hosts are locked, in a statement of its own: see
+outbox/claim.py. Accounts take turns, so that nobody waits for the end of another's library.
+"""
+
+import random
+import time
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, select, update
+
+from eventstore.database import Database
+from eventstore.schema import UtcDateTime
+from outbox.blob_jobs import LEASE, BlobJob, lane_works
+from outbox.hosts import OPEN
+from outbox.lanes import host_open_at, later
+from outbox.observe_only import is_observed
+from outbox.tables import IS_LEASED, blob_job, mirror_lane, pds_host
+from outbox.targets import READY
+
+OF_A_HOST: Final = 2
+"""A host that swallows uploads takes this much of all workers, and not all of them."""
+
+TRIES: Final = 4
+
+job = blob_job.c
+lane = mirror_lane.c
+
+
+def claim_jobs(
+    database: Database, *, owner: str, limit: int, of_a_host: int = OF_A_HOST, lease: timedelta = LEASE
+) -> list[BlobJob]:
+    """Take due jobs, so that all processes together have one of an account and `of_a_host` of a host under way."""
+    room = {"of_a_host": of_a_host, "limit": limit}
+    with database.read() as connection:  # an idle worker writes nothing
+        hosts = {each.host for each in _next_accounts(connection, database.now(connection), room)}
+    for _ in range(TRIES if hosts else 0):
+        jobs, is_whole = _claim(database, hosts, room, owner, lease)
+        if jobs or is_whole:
+            return jobs
+        time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - others are claiming, which takes milliseconds
+    return []
+
+
+def _claim(
+    database: Database, hosts: Collection[str], room: Mapping[str, int], owner: str, lease: timedelta
+) -> tuple[list[BlobJob], bool]:
+    """Claim of these hosts, and say whether all of them could be looked at."""
+    jobs: list[BlobJob] = []
+    with database.write() as connection:
+        locked = set(connection.scalars(_HOSTS, {"hosts": list(hosts)}))
+        now = database.now(connection)
+        for each in _next_accounts(connection, now, room):
+            if each.host in locked:
+                jobs += _claim_of_account(connection, each, owner, now, lease)
+    return jobs, len(locked) == len(hosts)
+
+
+def _next_accounts(connection: Connection, now: datetime, room: Mapping[str, int]) -> Sequence[Any]:
+    return connection.execute(_next_of_hosts(), {"now": now, **room}).all()
+
+
+_HOSTS: Final = (
+    select(pds_host.c.host)
+    .where(pds_host.c.host.in_(bindparam("hosts", expanding=True)))
+    .with_for_update(skip_locked=True)
+)
+
+
+@cache  # making it takes longer than running it, and each look at what is due does
+def _next_of_hosts() -> Select[Any]:
+    """Select the accounts whose turn it is: live work first, then who has waited the longest since its last upload."""
+    now = bindparam("now", type_=UtcDateTime)
+    under_way = select(job.did).where(IS_LEASED, job.lease_until > now)
+    busy = (
+        select(lane.host, func.count().label("uploads"))
+        .join(blob_job, job.did == lane.did)
+        .where(IS_LEASED, job.lease_until > now)
+        .group_by(lane.host)
+        .subquery()
+    )
+    due = (
+        select(
+            lane.did,
+            lane.host,
+            lane.last_upload_at,
+            pds_host.c.breaker,
+            func.min(case((job.backfill, 1), else_=0)).label("waits"),
+        )
+        .join(mirror_lane, lane.did == job.did)
+        .join(pds_host, pds_host.c.host == lane.host)
+        .where(
+            _is_due(now),
+            and_(lane.state == READY, ~lane.paused, ~is_observed()),
+            ~pds_host.c.paused,
+            later(host_open_at(), pds_host.c.blobs_after) <= now,
+            lane.did.not_in(under_way),
+        )
+        .group_by(lane.did, lane.host, lane.last_upload_at, pds_host.c.breaker)
+        .subquery()
+    )
+    turn = (due.c.waits, due.c.last_upload_at, due.c.did)
+    at_once = case((due.c.breaker == OPEN, 1), else_=bindparam("of_a_host"))
+    placed = (
+        select(
+            *due.c,
+            (at_once - func.coalesce(busy.c.uploads, 0)).label("room"),
+            func.row_number().over(partition_by=due.c.host, order_by=turn).label("place"),
+        )
+        .outerjoin(busy, busy.c.host == due.c.host)
+        .subquery()
+    )
+    next_ones = select(placed.c.did, placed.c.host).where(placed.c.place <= placed.c.room)
+    order = (placed.c.waits, placed.c.last_upload_at, placed.c.did)
+    return next_ones.order_by(*order).limit(bindparam("limit"))
+
+
+def _is_due(now: Any) -> Any:
+    return and_(or_(job.requested, job.again), job.not_before <= now, job.lease_until <= now)
+
+
+def _claim_of_account(
+    connection: Connection, account: Any, owner: str, now: datetime, lease: timedelta
+) -> list[BlobJob]:
+    """Take the account's next job, unless somebody is at its lane, or no longer works, since."""
+    this = and_(lane.did == account.did, lane_works(account.did, account.host))
+    if connection.execute(select(lane.did).where(this).with_for_update(skip_locked=True)).first() is None:
+        return []
+    found = connection.execute(
+        select(blob_job)
+        .where(job.did == account.did, _is_due(now))
+        .order_by(job.backfill, job.not_before, job.track_id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).one_or_none()
+    if found is None:
+        return []
+    epoch = found.lease_epoch + 1
+    connection.execute(
+        update(blob_job)
+        .where(job.did == found.did, job.track_id == found.track_id)
+        .values(lease_owner=owner, lease_until=now + lease, lease_epoch=epoch)
+    )
+    connection.execute(update(mirror_lane).where(lane.did == found.did).values(last_upload_at=now))
+    return [BlobJob(found.did, account.host, found.track_id, found.audio_cid, found.attempts, owner, epoch)]

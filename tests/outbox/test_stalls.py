@@ -1,0 +1,51 @@
+"""An upload that gets on is left alone, however long it takes; one that stands still ends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from outbox.stalls import ANSWER_SECONDS, STALL_SECONDS, watched
+from tests.simulation.virtual_time import VirtualLoop
+
+CHUNKS = 10
+
+
+@pytest.fixture
+def loop() -> Iterator[VirtualLoop]:
+    made = VirtualLoop()
+    yield made
+    made.end()
+
+
+async def chunks(pause: float = 0.0) -> AsyncIterator[bytes]:
+    for _ in range(CHUNKS):
+        await asyncio.sleep(pause)
+        yield b"bytes"
+
+
+async def upload(*, read: float = 0.0, take: float = 0.0, answer: float = 0.0, begin: float = 0.0) -> int:
+    """Send all chunks; what takes this long is to read one, to take one, to answer and to begin."""
+    sent = 0
+    async with asyncio.timeout(STALL_SECONDS) as patience:
+        await asyncio.sleep(begin)
+        async for _ in watched(chunks(read), patience):
+            await asyncio.sleep(take)
+            sent += 1
+        await asyncio.sleep(answer)
+    return sent
+
+
+@pytest.mark.parametrize(
+    "slow", [{"take": STALL_SECONDS - 1}, {"read": STALL_SECONDS + 1}, {"answer": ANSWER_SECONDS - 1}]
+)
+def test_one_that_gets_on_is_left_alone(loop: VirtualLoop, slow: dict[str, float]) -> None:
+    assert loop.run(upload(**slow)) == CHUNKS
+
+
+@pytest.mark.parametrize(
+    "stalled", [{"begin": STALL_SECONDS + 1}, {"take": STALL_SECONDS + 1}, {"answer": ANSWER_SECONDS + 1}]
+)
+def test_one_that_stands_still_ends(loop: VirtualLoop, stalled: dict[str, float]) -> None:
+    with pytest.raises(TimeoutError):
+        loop.run(upload(**stalled))
