@@ -76,8 +76,9 @@ def _look_behind_live(connection: Connection, did: str, which: ColumnElement[boo
 
 
 def _wake_behind_live(connection: Connection, did: str, now: datetime) -> None:
-    this_lane = update(mirror_lane).where(lane_columns.did == did, lane_columns.backfill_at > now)
-    connection.execute(this_lane.values(backfill_at=now))
+    """Make the lane due for what can wait, and hold its row: else a turn that ends just now could put it to sleep again."""
+    due_at = case((lane_columns.backfill_at > now, now), else_=lane_columns.backfill_at)
+    connection.execute(update(mirror_lane).where(lane_columns.did == did).values(backfill_at=due_at))
 
 
 def rescan(connection: Connection, did: str) -> None:
