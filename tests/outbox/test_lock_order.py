@@ -168,11 +168,10 @@ async def test_a_settle_that_meets_an_edit_waits_for_the_append_lock_before_it_h
         wake_lane(connection, did, at)
 
     settling: list[Future[None]] = []
+    monkeypatch.setattr(scene.log, "unit_of_work", counted)
+    monkeypatch.setattr(targets, "wake_lane", wait_for_settle)
     with ThreadPoolExecutor(1) as pool:
-        with monkeypatch.context() as patched:
-            patched.setattr(scene.log, "unit_of_work", counted)
-            patched.setattr(targets, "wake_lane", wait_for_settle)
-            edited = scene.rig.edit(title="another")
+        edited = scene.rig.edit(title="another")
         settling[0].result(DEADLINE)
     assert len(tries) == 2  # the edit and the settle, neither of them again
     with scene.database.read() as connection:
