@@ -26,6 +26,19 @@ def require_current(connection: Connection, projections: Sequence[Projection], l
             raise OutdatedProjectionError(projection.name)
 
 
+def outdated(connection: Connection, projections: Sequence[Projection], log: Table) -> str | None:
+    """Name a projection for which a unit would be refused; asked without the lock, so it may be another way at once."""
+    made_by = _fingerprints(connection)
+    for projection in projections:
+        if made_by.get(projection.name) != projection.fingerprint:
+            return projection.name if _has_events(connection, log) else None
+    return None
+
+
+def _has_events(connection: Connection, log: Table) -> bool:
+    return bool(connection.scalar(select(exists(select(log.c.position)))))
+
+
 def _fingerprints(connection: Connection) -> dict[str, str]:
     rows = connection.execute(_ALL)
     return {row.name: row.fingerprint for row in rows}
@@ -33,7 +46,7 @@ def _fingerprints(connection: Connection) -> dict[str, str]:
 
 def _begin(connection: Connection, projections: Sequence[Projection], log: Table) -> None:
     """An empty log needs no rebuild. With events in it, a projection without a row was never built."""
-    if connection.scalar(select(exists(select(log.c.position)))):
+    if _has_events(connection, log):
         return
     for projection in projections:
         row = {"name": projection.name, "fingerprint": projection.fingerprint}

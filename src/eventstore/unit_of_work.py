@@ -26,7 +26,7 @@ from eventstore.errors import (
 )
 from eventstore.locks import PATIENCE, lock_for_append, stable_position
 from eventstore.projection import Projection
-from eventstore.projection_state import require_current
+from eventstore.projection_state import outdated, require_current
 from eventstore.schema import stored_event
 from eventstore.tails import Tail, Tails
 from eventstore.unit import Unit
@@ -97,6 +97,11 @@ class EventLog:
             else:
                 return result
         raise AssertionError
+
+    def outdated(self) -> str | None:
+        """Name a projection whose rows other code has made, so that this code may append nothing; None if it may."""
+        with self.database.read() as connection:
+            return outdated(connection, self.projections, self.table)
 
     def stable_position(self) -> int:
         """No event that is committed later has a position at or below this one."""

@@ -71,7 +71,14 @@ def build_on(connection: Connection, conflict: Conflict) -> None:
 def acknowledge(connection: Connection, conflict: Conflict, now: datetime) -> None:
     """Let what they wrote count as delivered, since the track says the same; and look whether it is there still."""
     gen = connection.execute(select(target.desired_gen).where(*_this(conflict.key))).scalar_one()
-    values = {**_their_record(), **CLEAN, "acked_gen": gen, "acked_at": now, "look_at": now}
+    values = {
+        **_their_record(),
+        **CLEAN,
+        "acked_gen": gen,
+        "acked_at": now,
+        "look_at": now,
+        "backfill": False,
+    }
     _change(connection, conflict.key, **values)
     note_adopted(connection, conflict.key, gen, conflict.cid, now)
     clear_former(connection, conflict.track_id, gen)

@@ -9,10 +9,11 @@ from enum import Enum
 from typing import Final
 
 from eventstore.database import Database
+from outbox.hosts import Word, note_if_new
 from outbox.journal import LatePuts, conclude, intend, our_cids, puts_since, unanswered_create
 from outbox.lanes import Lane, change_lane, lock_lane
 from outbox.lexicon import Lexicon
-from outbox.pds import Pds, Remote, RemoteUnknownError
+from outbox.pds import Pds, RecordKey, Remote, RemoteUnknownError, remote_of
 from outbox.read_back import Finding, look, read_back
 from outbox.record import RecordUrls, merged
 from outbox.recorder import SILENCE, Recorder
@@ -137,7 +138,7 @@ class Delivery:
     async def _look(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
         """Read what somebody doubts, and bring it back to what it was left as where only ours came between."""
         try:
-            remote = await self._pds.get(lane.host, work.key, timeout=deadline.within(READ_SECONDS))
+            remote = await self._read(lane, work.key, deadline)
         except RemoteUnknownError as error:
             return Result(work, Outcome.FAILED, error.verdict)
         finding = await in_thread(self._compare, look, work, remote)
@@ -183,7 +184,7 @@ class Delivery:
                 return await self._sure(Result(work, outcome, verdict, attempt_id))
             await in_thread(self._conclude, lane, attempt_id, verdict)
             try:
-                remote = await self._pds.get(lane.host, work.key, timeout=deadline.within(READ_SECONDS))
+                remote = await self._read(lane, work.key, deadline)
             except RemoteUnknownError as error:
                 return Result(work, Outcome.FAILED, error.verdict)
             finding = await in_thread(self._compare, read_back, work, remote)
@@ -202,10 +203,17 @@ class Delivery:
         """Look whether the record is where it moved to: the PDS deletes a blob that no record names."""
         assert work.successor is not None  # noqa: S101 - asked for those alone that have one
         try:
-            there = await self._pds.get(lane.host, work.successor, timeout=deadline.within(READ_SECONDS))
+            there = await self._read(lane, work.successor, deadline)
         except RemoteUnknownError as error:
             return error.verdict
         return NO_SUCCESSOR if there.cid is None else None
+
+    async def _read(self, lane: Lane, key: RecordKey, deadline: _Deadline) -> Remote:
+        """Read a record, and note what that leaves of the host's budget; raises RemoteUnknownError."""
+        verdict = await self._pds.ask(lane.host, key, timeout=deadline.within(READ_SECONDS))
+        # whether the host is well, the delivery tells when it ends
+        await in_thread(note_if_new, self._database, Word(lane.host, lane.did, verdict, is_well=None))
+        return remote_of(verdict)
 
     async def _call(self, host: str, work: Work, timeout: float) -> Verdict:
         if work.op == PUT and (body := work.body) is not None:
@@ -218,7 +226,7 @@ class Delivery:
     async def _delete_unknown(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
         """Delete a record whose create was never answered: a delete without a swap could be overtaken by it."""
         try:
-            remote = await self._pds.get(lane.host, work.key, timeout=deadline.within(READ_SECONDS))
+            remote = await self._read(lane, work.key, deadline)
         except RemoteUnknownError as error:
             return Result(work, Outcome.FAILED, error.verdict)
         if remote.cid is not None:

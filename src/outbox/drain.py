@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, select
 
 from outbox.lanes import is_backfill, is_open, lane_columns, later, target_columns
 from outbox.pacing import (
@@ -161,8 +161,8 @@ def _lanes(column: ColumnElement[str]) -> Select[Any]:
             target_columns.did,
             total(1, is_open()).label("records"),
             total(cost, is_open()).label("points"),
-            total(1, is_backfill()).label("backfill_records"),
-            total(cost, is_backfill()).label("backfill_points"),
+            total(1, and_(is_backfill(), is_open())).label("backfill_records"),
+            total(cost, and_(is_backfill(), is_open())).label("backfill_points"),
         )
         .join(mirror_lane, lane_columns.did == target_columns.did)
         .where(column == bindparam("whose"))

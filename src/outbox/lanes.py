@@ -149,8 +149,8 @@ def _may_go() -> ColumnElement[bool]:
 
 
 def is_backfill() -> ColumnElement[bool]:
-    """Whether a target has something to send that can wait for what people do just now."""
-    return and_(target_columns.backfill, is_open())
+    """Whether what there is to do for a target, to send or to look, can wait for what people do just now."""
+    return target_columns.backfill
 
 
 def target_due_at() -> ColumnElement[datetime]:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, case, select
+from sqlalchemy import and_, bindparam, case, false, select
 
 from aggregates.track import Track
 from eventstore.unit import Unit
@@ -25,11 +25,13 @@ CLEAN: Final[dict[str, Any]] = {
     "conflict_body": None,
 }
 """What a target that nothing is wrong with has in these columns."""
+_IS_THIS_LOOK: Final = target.look_at == bindparam("looked_for")
 _CHANGE_LOOKED: Final = CHANGE_TARGET.values(
-    look_at=case(
-        (target.look_at == bindparam("looked_for"), bindparam("again_at", type_=target.look_at.type)),
-        else_=target.look_at,
-    )
+    look_at=case((_IS_THIS_LOOK, bindparam("again_at", type_=target.look_at.type)), else_=target.look_at),
+    backfill=case(
+        (and_(_IS_THIS_LOOK, bindparam("is_over", type_=target.backfill.type)), false()),
+        else_=target.backfill,
+    ),
 )
 
 
@@ -39,9 +41,9 @@ def set_target(unit: Unit, work: Work, **values: Any) -> None:
     unit.connection.execute(statement, {**of_target(work.key), **values})
 
 
-def looked(work: Work, again_at: datetime | None = None) -> dict[str, datetime]:
-    """Look again then, or never; but a doubt that came up since we looked stays."""
-    return {"looked_for": work.look_at, "again_at": again_at or NEVER}
+def looked(work: Work, again_at: datetime | None = None, *, is_over: bool = True) -> dict[str, Any]:
+    """Look again then, or never; but a doubt that came up since we looked stays. What can wait can until it `is_over`."""
+    return {"looked_for": work.look_at, "again_at": again_at or NEVER, "is_over": is_over}
 
 
 def note_missing(unit: Unit, work: Work) -> None:

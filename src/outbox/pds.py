@@ -114,15 +114,11 @@ class Pds:
 
     async def get(self, host: str, key: RecordKey, *, timeout: float = READ_TIMEOUT) -> Remote:
         """Read the record, without a login; raises RemoteUnknownError when the PDS does not tell."""
-        verdict = await self.read(host, GET_RECORD, timeout, _repo(key))
-        match verdict.body:
-            case {"cid": str(cid), "value": dict(value)} if verdict.kind is Kind.DONE and is_record_cid(cid):
-                return Remote(cid, value)
-        if verdict.error == "RecordNotFound":
-            return Remote(None, None)
-        if verdict.kind is Kind.DONE:
-            verdict = replace(verdict, kind=Kind.AMBIGUOUS, error=UNREADABLE)
-        raise RemoteUnknownError(verdict)
+        return remote_of(await self.ask(host, key, timeout=timeout))
+
+    async def ask(self, host: str, key: RecordKey, *, timeout: float) -> Verdict:
+        """Read the record, for who wants to know what else the answer tells; `remote_of` gives what it says of the record."""
+        return await self.read(host, GET_RECORD, timeout, _repo(key))
 
     async def blob_limit(self, host: str) -> int | None:
         """Give the largest blob in bytes that the host takes, when it says."""
@@ -208,6 +204,18 @@ class Pds:
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return verdict_of_exception(error, phase)
         return verdict_of_reply(reply, phase)
+
+
+def remote_of(verdict: Verdict) -> Remote:
+    """Give the record that an answer holds; raises RemoteUnknownError when it does not tell."""
+    match verdict.body:
+        case {"cid": str(cid), "value": dict(value)} if verdict.kind is Kind.DONE and is_record_cid(cid):
+            return Remote(cid, value)
+    if verdict.error == "RecordNotFound":
+        return Remote(None, None)
+    if verdict.kind is Kind.DONE:
+        verdict = replace(verdict, kind=Kind.AMBIGUOUS, error=UNREADABLE)
+    raise RemoteUnknownError(verdict)
 
 
 def _unreadable(reply: httpx.Response, message: str) -> Verdict:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, and_, func, or_, select
 
 from eventstore.database import Database
 from outbox.lanes import (
@@ -17,11 +17,11 @@ from outbox.lanes import (
     host_open_at,
     lane_columns,
     lock_lane,
-    target_columns,
 )
 from outbox.parking import IN_DOUBT_AFTER, INACTIVE, STALE, pause_before
-from outbox.tables import NEVER, PAST, mirror_lane, mirror_target, pds_host
+from outbox.tables import NEVER, PAST, mirror_lane, pds_host
 from outbox.targets import AUTH_REQUIRED, READY, insert_into
+from outbox.wishes import suspect_all
 
 GONE_AFTER: Final = timedelta(hours=72)
 """For so long the operations of a did:plc can be taken back (https://web.plc.directory/spec/v0.1/did-plc)."""
@@ -160,5 +160,4 @@ def _arrive(connection: Connection, did: str, found: Found, now: datetime) -> No
     known_host = insert_into(connection, pds_host).values(host=found.host)
     connection.execute(known_host.on_conflict_do_nothing())
     if not found.has_records:
-        doubtful = (target_columns.did == did, target_columns.acked_gen > 0, target_columns.look_at > now)
-        connection.execute(update(mirror_target).where(*doubtful).values(look_at=now))
+        suspect_all(connection, did, now)

@@ -37,6 +37,8 @@ LEAST_SECONDS: Final = 0.01
 GATHER_SECONDS: Final = 0.025
 """At the least between two looks for work: edits that follow each other closely arrive as one write."""
 LONGEST_PAUSE: Final = 5.0
+TELL_SECONDS: Final = 60.0
+"""Between two times of saying that this process is outdated."""
 TURN_RECORDS: Final = 20
 BACKFILL_RECORDS: Final = 5
 """Fewer in a turn, so that a host's only lane is soon free for live work."""
@@ -87,6 +89,7 @@ class Relay:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._net = SafetyNet(log.database, self._woken.set)
+        self._tell_outdated_at = 0.0
 
     def wake(self) -> None:
         """Look for work at once; may be called from any thread."""
@@ -137,19 +140,35 @@ class Relay:
         lease = _Lease(
             self._limits.lease
         )  # begins before the database's: what this one counts is never too much
-        lanes = await in_thread(
-            claim,
-            self._log.database,
-            owner=self._owner,
-            limit=room,
-            lease=self._limits.lease,
-            backfill=self._limits.backfill - sum(lane.backfill for lane in self._turns.values()),
-        )
+        lanes = await in_thread(self._claim, room, sum(lane.backfill for lane in self._turns.values()))
         for lane in lanes:
             turn = asyncio.create_task(self._turn(lane, lease))
             self._turns[turn] = lane
             turn.add_done_callback(self._turn_ended)
         return started or bool(lanes)
+
+    def _claim(self, room: int, backfill: int) -> list[Lane]:
+        """Claim lanes, unless another release has taken over: what this one sent, it could not settle."""
+        if (projection := self._log.outdated()) is not None:
+            self._tell_outdated(projection)
+            return []
+        return claim(
+            self._log.database,
+            owner=self._owner,
+            limit=room,
+            lease=self._limits.lease,
+            backfill=self._limits.backfill - backfill,
+        )
+
+    def _tell_outdated(self, projection: str) -> None:
+        if time.monotonic() < self._tell_outdated_at:
+            return
+        self._tell_outdated_at = time.monotonic() + TELL_SECONDS
+        reason = (
+            f"the rows of projection {projection!r} are another release's: nothing is sent from here; "
+            f"end this process, or `mastertape rebuild {projection}` with its release"
+        )
+        logger.error("relay_outdated", extra={"owner": self._owner, "reason": reason})
 
     async def _until_due(self) -> float:
         seconds = await in_thread(seconds_until_due, self._log.database)

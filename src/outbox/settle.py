@@ -98,7 +98,6 @@ def _acknowledge(unit: Unit, result: Result) -> None:
         ever_sent=result.outcome is not Outcome.CANCELLED,
         **looked(work, result.look_at),
         **CLEAN,
-        backfill=False,
     )
     if work.has_moved and not work.is_former:
         clear_former(unit.connection, work.track_id, work.gen)
@@ -113,7 +112,8 @@ def _note_failure(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> None:
     pause = backoff(work.attempts, cap=CONTENDED_SECONDS) if verdict is CONTENDED else backoff(work.attempts)
     again_at = unit.now + max(pause, verdict.asked(unit.now))
     if not work.is_open:
-        failure |= looked(work, again_at if verdict.kind is not Kind.REJECTED else None)
+        is_over = verdict.kind is Kind.REJECTED
+        failure |= looked(work, None if is_over else again_at, is_over=is_over)
     if told := verdict.told(unit.now):
         change_lane(unit.connection, lane.did, **told)
     match verdict.kind:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, or_, select, true, update
 
 from outbox.lanes import is_open, lane_columns, target_columns
 from outbox.parking import probe_now
@@ -36,8 +36,7 @@ def backfill(connection: Connection, did: str, track_ids: Sequence[int], now: da
 
     Returns how many records were marked. A newer event makes its record live again.
     """
-    this_lane = update(mirror_lane).where(lane_columns.did == did, lane_columns.backfill_at > now)
-    connection.execute(this_lane.values(backfill_at=now))
+    _wake_behind_live(connection, did, now)
     marked = 0
     for start in range(0, len(track_ids), MOST_IN_A_STATEMENT):
         some = track_ids[start : start + MOST_IN_A_STATEMENT]
@@ -50,7 +49,8 @@ def suspect(connection: Connection, track_ids: Sequence[int], now: datetime) -> 
     """Have these records read again: somebody believes that the PDS holds something else. That is a hint and no more.
 
     A record that is still to be sent needs no look, since its swap tells; but what is under way now may have read or
-    written before the doubt came up. Lanes go before targets, in one order, as everywhere.
+    written before the doubt came up. Doubts come in thousands, and nobody waits for what becomes of one: looks go
+    behind live work. Lanes go before targets, in one order, as everywhere.
     """
     under_way = exists().where(lane_columns.did == target_columns.did, lane_columns.lease_until > now)
     sleeps = and_(~is_open(), target_columns.look_at > now)
@@ -58,10 +58,27 @@ def suspect(connection: Connection, track_ids: Sequence[int], now: datetime) -> 
         some = target_columns.track_id.in_(track_ids[start : start + MOST_IN_A_STATEMENT])
         these = and_(some, or_(under_way, sleeps))
         for did in sorted(connection.scalars(select(target_columns.did).where(these).distinct())):
-            wake_lane(connection, did, now)
-            connection.execute(
-                update(mirror_target).where(these, target_columns.did == did).values(look_at=now)
-            )
+            _look_behind_live(connection, did, these, now)
+
+
+def suspect_all(connection: Connection, did: str, now: datetime) -> None:
+    """Have all records of an account read again that its PDS has confirmed."""
+    _look_behind_live(connection, did, and_(target_columns.acked_gen > 0, target_columns.look_at > now), now)
+
+
+def _look_behind_live(connection: Connection, did: str, which: ColumnElement[bool], now: datetime) -> None:
+    _wake_behind_live(connection, did, now)
+    can_wait = case(
+        (is_open(), target_columns.backfill), else_=true()
+    )  # what is to be sent stays as urgent as it is
+    these = update(mirror_target).where(target_columns.did == did, which)
+    connection.execute(these.values(look_at=now, backfill=can_wait))
+
+
+def _wake_behind_live(connection: Connection, did: str, now: datetime) -> None:
+    """Make the lane due for what can wait, and hold its row: else a turn that ends just now could put it to sleep again."""
+    due_at = case((lane_columns.backfill_at > now, now), else_=lane_columns.backfill_at)
+    connection.execute(update(mirror_lane).where(lane_columns.did == did).values(backfill_at=due_at))
 
 
 def rescan(connection: Connection, did: str) -> None:

@@ -177,26 +177,18 @@ def _work(
     gen = row.desired_gen if row.former else generations[-1].position
     deleted = track.deleted_at is not None or row.former
     recreates = any(type(r.event) in RECREATING and r.position > row.acked_gen for r in recorded)
-    conflict = row.conflict_cid if row.state == HELD else None
-    return Work(
-        key=RecordKey(row.did, row.collection, row.rkey),
-        track_id=row.track_id,
+    known = _unread(row)
+    return replace(
+        known,
         gen=gen,
         op=DELETE if deleted else PUT,
         desired=None if deleted else record_for(track, gen, urls),
-        base=conflict if deleted and conflict is not None else row.observed_cid,
+        base=known.conflict if deleted and known.conflict is not None else known.base,
         observed=decode(row.observed_body) if row.observed_body is not None else None,
-        ever_sent=row.ever_sent,
         attempts=row.attempts if row.failed_gen == gen else 0,
         recreates=recreates,
         history=tuple(recorded),
-        is_open=row.is_open,
-        look_at=row.look_at,
-        acked_gen=row.acked_gen,
         is_acked=row.acked_gen >= gen,
-        conflict=conflict,
-        detached=row.detached,
-        is_former=row.former,
         successor=_successor(row, track),
         has_moved=bool(track.former_collections),
         left=left,
@@ -211,6 +203,7 @@ def _successor(row: Any, track: Track) -> RecordKey | None:
 
 
 def _unread(row: Any) -> Work:
+    """Give what the row alone says: what became of a look or a write of it is to be noted, whatever else can be read."""
     return Work(
         key=RecordKey(row.did, row.collection, row.rkey),
         track_id=row.track_id,
@@ -223,4 +216,11 @@ def _unread(row: Any) -> Work:
         attempts=row.attempts if row.failed_gen == row.desired_gen else 0,
         recreates=False,
         history=(),
+        is_open=row.is_open,
+        look_at=row.look_at,
+        acked_gen=row.acked_gen,
+        is_acked=row.acked_gen >= row.desired_gen,
+        conflict=row.conflict_cid if row.state == HELD else None,
+        detached=row.detached,
+        is_former=row.former,
     )

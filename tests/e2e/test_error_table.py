@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.e2e.artist import MIGRATE
+from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.cast import HOST, LANE, NOBODY, RECORD, Cast
 from tests.e2e.eventually import eventually
-from tests.faults.exchange import Exchange
+from tests.faults.exchange import Exchange, Passage
 from tests.faults.faults import (
     Fault,
     answer,
@@ -24,10 +24,12 @@ from tests.faults.faults import (
     hang_after,
     says,
 )
+from tests.faults.proxy import of_repo
 
 pytestmark = pytest.mark.pds
 
 PUT, DELETE, UPLOAD, REFRESH = "putRecord", "deleteRecord", "uploadBlob", "refreshSession"
+READ = "getRecord"
 PENDING, PARKED, DELIVERED = "pending", "parked", "delivered"
 PAUSE_SECONDS = 2
 
@@ -95,6 +97,7 @@ class Row:
     ends: Callable[[Cast], None] = heals
 
 
+ANOTHER_CID = "bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a"
 BACKOFF, SENDING = (PENDING, "backoff"), (PENDING, "sending")
 AUTH = (PARKED, "auth_required")
 ROWS = {
@@ -111,6 +114,9 @@ ROWS = {
     "hang before": Row(hang, SENDING, LANE),
     "hang after": Row(hang_after, SENDING, LANE, lands=True),
     "duplicate": Row(duplicate, (DELIVERED, None), NOBODY, lands=True),
+    "200 with another CID": Row(
+        says(200, {"uri": "at://somewhere", "cid": ANOTHER_CID}), (DELIVERED, None), times=1, ends=edits_again
+    ),
     # a delete has the same troubles
     "delete: 503": Row(answer(503, "Unavailable"), BACKOFF, LANE, DELETE, do=deletes),
     "delete: 500": Row(answer(500, "InternalServerError"), BACKOFF, RECORD, DELETE, do=deletes),
@@ -161,11 +167,43 @@ def test_nothing_is_sent_before_the_time_that_the_pds_has_named(policy: str, cas
     cast.edits()
 
     cast.is_told(PENDING, "paced")
+    if scope == HOST:
+        cast.neighbour.edits(title=next(cast.titles))
     cast.others_go_on(scope)
     cast.tries_again()
     cast.is_in_agreement()
+    cast.neighbour.agreed()
     refused, taken = cast.requests(PUT)
-    assert taken.at - refused.at >= PAUSE_SECONDS - 1  # a reset is told in whole seconds
+    assert is_after_the_pause(taken, refused)
+    if scope == HOST:
+        assert all(is_after_the_pause(each, refused) for each in puts_of(cast.neighbour, cast))
+
+
+def test_a_read_that_is_over_the_limit_lets_its_whole_host_wait(cast: Cast) -> None:
+    cast.meets(answer(400, "InvalidSwap"), PUT, times=1)
+    cast.proxy.on(READ, fault=over_limit("3000;w=300"), times=1)
+
+    cast.edits()
+
+    [refused, *_] = cast.proxy.await_passed(READ)
+    cast.is_told(PENDING, "paced")
+    cast.neighbour.edits(title=next(cast.titles))
+    cast.others_go_on(HOST)
+    cast.is_in_agreement()
+    cast.neighbour.agreed()
+    assert is_after_the_pause(cast.requests(PUT)[1], refused)
+    assert all(is_after_the_pause(each, refused) for each in puts_of(cast.neighbour, cast))
+
+
+def puts_of(artist: Artist, cast: Cast) -> list[Passage]:
+    """What was sent to write the artist's records."""
+    found = cast.proxy.passed(PUT, matches=of_repo(artist.did))
+    assert found
+    return found
+
+
+def is_after_the_pause(passage: Passage, refused: Passage) -> bool:
+    return passage.at - refused.at >= PAUSE_SECONDS - 1  # a reset is told in whole seconds
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,40 @@
 """Lanes are locked before targets and jobs, by everybody: then no two of them can wait for each other."""
 
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, insert, select, text, update
 
+from aggregates.track import Track
 from eventstore.database import Database
+from outbox import operators, targets
 from outbox.blob_claim import claim_jobs
 from outbox.blob_jobs import settle_job
 from outbox.claim import claim
+from outbox.conflicts import Conflict
 from outbox.delivery import Outcome, Result
+from outbox.foreign_edits import keep_ours
 from outbox.journal import intend
 from outbox.lanes import release, resume_lane
+from outbox.observe_only import observed_account
+from outbox.operators import Action, Operator, Which
+from outbox.probe_jobs import Finding, Found, Probe, settle_probe
 from outbox.settle import settle
-from outbox.tables import blob_job, mirror_lane, mirror_target
+from outbox.tables import PAST, blob_job, mirror_lane, mirror_target
+from outbox.targets import READY, wake_lane
 from outbox.verdict import Kind, Verdict
-from outbox.wishes import retry
+from outbox.wishes import retry, suspect
 from outbox.work import Work, next_work
+from replay.apply import apply
+from replay.drift import Drift, DriftKind
+from replay.plan import plan_for
+from replay.recovered import look_over
+from replay.verify import Repo, Verified
 from tests.dsl import ALICE
-from tests.eventstore.threads import DEADLINE, until
+from tests.eventstore.threads import DEADLINE, lock_waits, until
 from tests.outbox.rig import ARTIST, URLS, Rig, memory_rig_on
 from tests.outbox.rows import HOST, LEASE
 
@@ -73,6 +88,95 @@ def in_write(act: Callable[[Connection, Scene], None]) -> Callable[[Scene], None
 async def scene(migrated_postgres: str) -> AsyncIterator[Scene]:
     async with memory_rig_on(migrated_postgres) as rig:
         yield Scene(rig)
+
+
+def probed(scene: Scene) -> None:
+    found = Found(Finding.MOVED, "http://new.test", has_records=False)
+    settle_probe(scene.database, Probe(scene.lane, READY), found)
+
+
+def redriven(scene: Scene) -> None:
+    operators.perform(scene.log, Action.REDRIVE, Which(did=ALICE), Operator(ARTIST))
+
+
+def resolved(scene: Scene) -> None:
+    with scene.log.unit_of_work(ALICE, ARTIST) as unit:
+        conflict = Conflict(scene.work.key, 1, "theirs", theirs=None, base=None)
+        keep_ours(unit, unit.load(Track, Track.create_id(1)), conflict)
+
+
+def applied(kind: DriftKind) -> Callable[[Scene], None]:
+    def act(scene: Scene) -> None:
+        apply(scene.log, plan_for([drift(scene, kind)]), ARTIST, max_deletes=0)
+
+    return act
+
+
+def looked_over(scene: Scene) -> None:
+    repo = Repo(ALICE, scene.lane.host)
+    assert look_over(scene.log, Verified(repo, 1, (drift(scene, DriftKind.STALE),)), URLS, ARTIST)
+
+
+def drift(scene: Scene, kind: DriftKind) -> Drift:
+    return Drift(kind, scene.work.key, 1, None, None)
+
+
+def as_it_comes(scene: Scene) -> None:
+    """What may have happened before: the record was rejected, the lane is due, and its account is observed."""
+    with scene.database.write() as connection:
+        target, lane = mirror_target.c, mirror_lane.c
+        connection.execute(update(mirror_target).values(state="rejected", failed_gen=target.desired_gen))
+        connection.execute(update(mirror_lane).values(backfill_at=PAST, due_at=PAST))
+        connection.execute(insert(observed_account).values(did=ALICE))
+        assert connection.scalar(select(lane.did)) == ALICE
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        probed,
+        in_write(lambda connection, scene: suspect(connection, [1], scene.rig.clock())),
+        applied(DriftKind.MISSING),
+        applied(DriftKind.STALE),
+        redriven,
+        resolved,
+        looked_over,
+    ],
+    ids=["settle-probe", "suspect", "apply-restores", "apply-doubts", "redrive", "resolve", "look-over"],
+)
+async def test_nor_does_whoever_comes_from_outside_of_the_relays_turns(
+    scene: Scene, act: Callable[[Scene], None]
+) -> None:
+    as_it_comes(scene)
+    await test_whoever_waits_for_a_lane_holds_no_target_and_no_job(scene, act)
+
+
+async def test_a_settle_that_meets_an_edit_waits_for_the_append_lock_before_it_has_the_lane(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An edit is stopped between its append lock and its lane: whoever had the lane by then would wait in a circle."""
+    tries: list[object] = []
+    begin = scene.log.unit_of_work
+
+    def counted(*given: Any) -> Any:
+        tries.append(given)
+        return begin(*given)
+
+    def wait_for_settle(connection: Connection, did: str, at: datetime) -> None:
+        settling.append(pool.submit(settles(Kind.AMBIGUOUS), scene))
+        until(lambda: lock_waits(scene.database) == 1)
+        wake_lane(connection, did, at)
+
+    settling: list[Future[None]] = []
+    monkeypatch.setattr(scene.log, "unit_of_work", counted)
+    monkeypatch.setattr(targets, "wake_lane", wait_for_settle)
+    with ThreadPoolExecutor(1) as pool:
+        edited = scene.rig.edit(title="another")
+        settling[0].result(DEADLINE)
+    assert len(tries) == 2  # the edit and the settle, neither of them again
+    with scene.database.read() as connection:
+        row = connection.execute(select(mirror_target)).one()
+    assert (edited.title, row.failed_gen) == ("another", scene.work.gen)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import httpx
 import pytest
 from sqlalchemy import select
 
@@ -10,6 +11,7 @@ from outbox.parking import FIRST_PROBE, look_for_unanswered
 from outbox.tables import NEVER, mirror_target, pds_host
 from tests.dsl import COLLECTION
 from tests.outbox.away import NEW_HOST, after, move, parked, sign_in_at, state, status_of
+from tests.outbox.elsewhere import target
 from tests.outbox.memory_pds import DELETED
 from tests.outbox.rig import Rig, answer_lost, refused
 from tests.outbox.rows import lane_row, set_host
@@ -59,6 +61,7 @@ async def test_records_that_did_not_come_along_are_found_missing_after_the_sign_
     desk.edit(2, title="moved")
     await desk.relay_once()
     assert lane_row(desk.database, desk.did).host == NEW_HOST
+    assert target(desk, 1).backfill  # of thousands nobody waits for one
 
     sign_in_at(desk, new)
     await desk.relay_once()
@@ -76,6 +79,30 @@ async def test_records_that_came_along_are_not_read_one_by_one(desk: Rig) -> Non
     await desk.relay_once()
     with desk.database.read() as connection:
         assert connection.scalars(select(mirror_target.c.look_at)).all() == [NEVER]
+
+
+@pytest.mark.parametrize(("unanswered", "looked_at"), [(1, False), (2, True)], ids=["one", "all"])
+async def test_a_question_that_nobody_answered_has_no_record_looked_at_unless_none_was_answered(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, unanswered: int, looked_at: bool
+) -> None:
+    for number in (1, 2):
+        desk.upload(number)
+    await desk.relay_once()
+    new = move(desk)
+    answer, hidden = new.answer, [desk.mirror(number).record_uri for number in range(1, unanswered + 1)]
+
+    def hang(request: httpx.Request, content: bytes) -> httpx.Response:
+        if any(uri.endswith(request.url.params.get("rkey", "-")) for uri in hidden):
+            raise httpx.ReadTimeout("no answer", request=request)
+        return answer(request, content)
+
+    monkeypatch.setattr(new, "answer", hang)
+    status_of(desk, "deleted")
+    desk.edit(2, title="moved")
+    await desk.relay_once()
+
+    assert lane_row(desk.database, desk.did).host == NEW_HOST
+    assert (target(desk, 1).look_at < NEVER) == looked_at
 
 
 async def test_an_account_that_moved_away_from_a_dead_host_is_found(desk: Rig) -> None:

@@ -8,6 +8,7 @@ The numbers are those of the list of invariants that the relay was designed by. 
     I4   every event accounted for       record_invariants.events_are_accounted_for
     I7   nothing before Retry-After      request_invariants.nobody_comes_back_early
     I7b  nothing before RateLimit-Reset  request_invariants.budgets_are_left_alone
+    I7c  nor to the host, by anybody     host_invariants.hosts_are_left_alone
     I8   foreign values are safe         record_invariants.foreign_values_are_safe, waits_are_true
     I9   refresh tokens used once        request_invariants.refresh_tokens_are_used_once
     I10  lanes drain alone               record_invariants.signed_in_lanes_drain_alone
@@ -23,7 +24,7 @@ and elsewhere: I5 (a host that hangs) in bench/, I6 (a bad record) and I17 (both
 I12b under real concurrency in tests/outbox/test_lanes.py, I18 (no secrets in logs) in tests/service.
 """
 
-from tests.simulation import record_invariants, request_invariants, row_invariants
+from tests.simulation import host_invariants, record_invariants, request_invariants, row_invariants
 from tests.simulation.healing import heal, settle_down
 from tests.simulation.seen import Seen
 from tests.simulation.world import World
@@ -40,6 +41,7 @@ def always(world: World) -> Seen:
     request_invariants.single_flight(world)
     request_invariants.nobody_comes_back_early(world)
     request_invariants.budgets_are_left_alone(world)
+    host_invariants.hosts_are_left_alone(world)
     request_invariants.refresh_tokens_are_used_once(world)
     request_invariants.faults_cost_few_requests(world)
     row_invariants.hosts_are_not_crowded(world)
@@ -64,6 +66,9 @@ def at_the_end(world: World) -> None:
         world.network.release()
         world.advance(1)
         settle_down(world)
+    world.doubt_all()
+    settle_down(world)
+    record_invariants.converged(Seen(world), was_told=True)
     request_invariants.nothing_is_asked_in_vain(world)
     row_invariants.rebuilt_is_live(world)
     seen = always(world)

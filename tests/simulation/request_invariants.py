@@ -36,7 +36,7 @@ def nobody_comes_back_early(world: World) -> None:
         told = until.get(passage.did)
         if told is not None and told.retry_after is not None and told.over_at < passage.sent_at:
             early = passage.sent_at < told.over_at + told.retry_after
-            assert not early or _is_excused(world, told, passage), f"{passage} after {told}"
+            assert not early or is_excused(world, told, passage), f"{passage} after {told}"
         if passage.heard == "429":
             until[passage.did] = passage
 
@@ -53,7 +53,7 @@ def budgets_are_left_alone(world: World) -> None:
         if passage.did in until:
             told, reset = until[passage.did]
             early = told.over_at < passage.sent_at < reset
-            assert not early or _finishes(told, passage) or _is_excused(world, told, passage), (
+            assert not early or _finishes(told, passage) or is_excused(world, told, passage), (
                 f"{passage} before {reset:.0f}, after {told}"
             )
         reset = _reset_of(passage)
@@ -75,7 +75,8 @@ def _finishes(refused: Passage, again: Passage) -> bool:
     return refused.heard == "400" and refused.process is again.process and at_once
 
 
-def _is_excused(world: World, told: Passage, early: Passage) -> bool:
+def is_excused(world: World, told: Passage, early: Passage) -> bool:
+    """Whether who came early could not know: the one who was told died, lost his lease, or the clock was set."""
     assert told.process is not None
     forgot = told.process.died_at < told.over_at + 1 or world.was_disturbed(told.over_at)
     moved = told.host != early.host

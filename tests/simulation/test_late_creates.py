@@ -1,7 +1,9 @@
 """A create whose answer was lost may land late. Its swap says "there must be nothing", which a delete makes true again."""
 
+import pytest
+
 from outbox.delivery import SETTLING
-from tests.simulation import fates, invariants
+from tests.simulation import fates, invariants, switches
 from tests.simulation.fates import Fate
 from tests.simulation.relay_patches import POLL_SECONDS
 from tests.simulation.world import World
@@ -51,3 +53,28 @@ def test_a_copy_of_a_create_is_found_although_the_clock_was_set_on_meanwhile():
         world.relays[0].relay.wake()
         world.advance(3 * SETTLING.total_seconds())
         invariants.at_the_end(world)
+
+
+def a_relay_dies_and_another_deletes() -> None:
+    """A create is on its way when its relay dies; the clock is set, so that the next one need not wait for the lease."""
+    with World(1, relays=1) as world:
+        world.network.plan = fates.Script([fates.slow(LATE, 1)])
+        track_id = world.upload(world.dids[0])
+        world.relays[0].relay.wake()
+        world.advance(1)
+        world.relays[0].kill()
+        world.jump(1)
+        world.tell(track_id, lambda track: track.delete(at=world.clock()))
+        world.start_relay()
+        world.advance(3 * SETTLING.total_seconds())
+        invariants.at_the_end(world)
+
+
+def test_a_create_of_a_relay_that_died_is_found_when_it_lands_after_the_delete():
+    a_relay_dies_and_another_deletes()
+
+
+def test_without_the_intent_nobody_would_look_for_it(monkeypatch: pytest.MonkeyPatch):
+    switches.without_intents(monkeypatch)
+    with pytest.raises(AssertionError, match="desired_op='delete'"):
+        a_relay_dies_and_another_deletes()

@@ -191,6 +191,12 @@ class World:
             suspect(connection, [track_id], self.clock())
         self.wake()
 
+    def doubt_all(self) -> None:
+        """Somebody believes that the PDSes hold something else throughout."""
+        with self.database.write() as connection:
+            suspect(connection, list(self.tracks), self.clock())
+        self.wake()
+
     def wake(self) -> None:
         """One relay, or none, is in the process that took the command."""
         for each in self.relays:

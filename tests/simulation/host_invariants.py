@@ -1,0 +1,73 @@
+"""What must hold of all requests to a host, whoever sent them: what it says to one of us, it says to all."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from outbox.hosts import WOBBLE
+from outbox.pds import GET_LATEST_COMMIT, GET_RECORD, GET_REPO_STATUS, UPLOAD_BLOB
+from tests.simulation.fake_limits import REQUESTS
+from tests.simulation.network import WRITES, Passage
+from tests.simulation.request_invariants import is_excused
+from tests.simulation.world import BEGIN, World
+
+OF_DELIVERIES = WRITES | {GET_RECORD, UPLOAD_BLOB}
+OF_THE_RELAY = OF_DELIVERIES | {GET_REPO_STATUS, GET_LATEST_COMMIT}
+NOTED_WITHIN = 1.0
+"""Seconds until an answer is written down, and until those have landed who had asked before it was."""
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A host said something that holds for everybody, until then."""
+
+    passage: Passage
+    until: float
+
+
+def hosts_are_left_alone(world: World) -> None:
+    """I7 of a host: nobody comes before it may be asked again, nor uses up the share that is left to reads and sign-ins.
+
+    What was begun is finished: what was refused for its swap is read and written once more.
+    """
+    told: dict[str, list[_Told]] = defaultdict(list)
+    last: dict[Any, Passage] = {}
+    begun: dict[Passage, float] = {}
+    for passage in sorted(world.network.passages, key=lambda each: each.sent_at):
+        if passage.process is None or passage.call not in OF_THE_RELAY:
+            continue
+        before = last.get((passage.process, passage.did))
+        goes_on = before is not None and _goes_on(before, passage)
+        begun[passage] = begun[before] if before is not None and goes_on else passage.sent_at
+        last[passage.process, passage.did] = passage
+        for each in told[passage.host]:
+            early = each.passage.over_at + NOTED_WITHIN < begun[passage] and passage.sent_at < each.until
+            assert not early or _is_excused(world, each, passage), (
+                f"{passage} before {each.until:.0f}, after {each.passage}"
+            )
+        until = _left_alone_until(passage)
+        if until is not None:
+            told[passage.host].append(_Told(passage, until))
+
+
+def _goes_on(before: Passage, passage: Passage) -> bool:
+    """Whether it is of the same delivery: a write was refused and is read back, or was read back and is sent anew."""
+    follows = before.over_at <= passage.sent_at < before.over_at + NOTED_WITHIN
+    return follows and (before.heard == "400" or before.call == GET_RECORD) and passage.call in OF_DELIVERIES
+
+
+def _left_alone_until(passage: Passage) -> float | None:
+    if passage.call not in OF_DELIVERIES:
+        return None
+    is_of_host = passage.told.get("ratelimit-policy", "").endswith(f"w={REQUESTS.seconds}")
+    if passage.heard == "429" and (is_of_host or passage.call == GET_RECORD):
+        return passage.over_at + (passage.retry_after or 0)
+    if not is_of_host:
+        return None
+    left, limit = int(passage.told["ratelimit-remaining"]), int(passage.told["ratelimit-limit"])
+    reset = int(passage.told["ratelimit-reset"]) - BEGIN.timestamp() - WOBBLE.total_seconds()
+    return reset if left - 1 < limit / 5 else None
+
+
+def _is_excused(world: World, told: _Told, early: Passage) -> bool:
+    return is_excused(world, told.passage, early) or world.was_disturbed(early.sent_at)
