@@ -30,6 +30,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from eventstore.append import insert_of
 from eventstore.database import Database
+from eventstore.envelope import Envelope
 from eventstore.schema import UtcDateTime
 from outbox.backoff import backoff
 from outbox.tables import CONCERNS_RELAY, NEVER, PAST, blob_job, mirror_lane, mirror_target, pds_host
@@ -61,6 +62,17 @@ class Lane:
     lease_until: datetime
     backfill: bool = False
     """Whether it was claimed for work that can wait."""
+
+    @property
+    def envelope(self) -> Envelope:
+        """Who appends what this flight finds out."""
+        return Envelope(actor="relay", via="relay", request_id=f"{self.owner}:{self.epoch}")
+
+    @property
+    def log_fields(self) -> dict[str, object]:
+        """What a log line says of this flight; its `request_id` is that of the events that it appends."""
+        facts = {"did": self.did, "host": self.host, "epoch": self.epoch}
+        return {**facts, "request_id": self.envelope.request_id}
 
 
 class later(FunctionElement[datetime]):  # noqa: N801 - reads as the function that it is

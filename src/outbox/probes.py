@@ -19,7 +19,6 @@ from outbox.pds import Pds, RecordKey, RemoteUnknownError, Standing
 from outbox.ports import Directory, DirectoryUnavailableError
 from outbox.probe_jobs import Finding, Found, Probe, claim_probes, may_be_asked, settle_probe
 from outbox.recorder import SILENCE, Recorder
-from outbox.settle import named
 from outbox.tables import mirror_target
 from outbox.threads import in_thread
 
@@ -89,7 +88,7 @@ class Probes:
         return bool(probes)
 
     async def _run(self, probe: Probe) -> None:
-        facts = named(probe.lane)
+        facts = probe.lane.log_fields
         found = UNKNOWN
         try:
             async with asyncio.timeout(self._lease.total_seconds() / 2):

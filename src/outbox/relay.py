@@ -23,7 +23,7 @@ from outbox.probes import Probes
 from outbox.record import RecordUrls
 from outbox.recorder import SILENCE, Recorder
 from outbox.safety_net import SafetyNet
-from outbox.settle import named, settle
+from outbox.settle import settle
 from outbox.threads import in_thread
 from outbox.verdict import verdict_of_fault
 from outbox.work import UnreadableTargetError, Work, next_work
@@ -203,10 +203,10 @@ class Relay:
                     break
             await in_thread(release, self._log.database, lane)
         except LeaseLostError as lost:
-            logger.warning("lease_lost", extra=named(lane))
+            logger.warning("lease_lost", extra=lane.log_fields)
             self._recorder.lease_lost(fenced=isinstance(lost, _FencedError))
         except Exception:
-            logger.exception("turn_failed", extra=named(lane))
+            logger.exception("turn_failed", extra=lane.log_fields)
             await self._give_up(lane)
         return ended
 
@@ -217,9 +217,9 @@ class Relay:
             raise _FencedError from None
         self._recorder.settled(result)
         if result.is_mismatch:
-            logger.error("cid_mismatch", extra={**named(lane), **_mismatched(result)})
+            logger.error("cid_mismatch", extra={**lane.log_fields, **_mismatched(result)})
         level = logging.DEBUG if result.outcome in CALM else logging.WARNING
-        logger.log(level, "settled", extra={**named(lane), **_told(result)})
+        logger.log(level, "settled", extra={**lane.log_fields, **_told(result)})
 
     def _has_time(self, lease: "_Lease") -> bool:
         stopping = self._stop is not None and self._stop.is_set()
@@ -230,7 +230,7 @@ class Relay:
         try:
             work = await in_thread(self._next, lane, seen)
         except UnreadableTargetError as error:
-            logger.exception("target_unreadable", extra=named(lane))
+            logger.exception("target_unreadable", extra=lane.log_fields)
             return Result(error.work, Outcome.FAILED, verdict_of_fault(error))
         if work is None:
             return None
@@ -239,7 +239,7 @@ class Relay:
         except (LeaseLostError, SQLAlchemyError, EventStoreError):
             raise
         except Exception as error:
-            logger.exception("delivery_failed", extra=named(lane))
+            logger.exception("delivery_failed", extra=lane.log_fields)
             return Result(work, Outcome.FAILED, verdict_of_fault(error))
 
     async def _give_up(self, lane: Lane) -> None:
@@ -248,7 +248,7 @@ class Relay:
         except LeaseLostError:
             pass
         except Exception:  # its lease ends by itself
-            logger.exception("lane_not_given_back", extra=named(lane))
+            logger.exception("lane_not_given_back", extra=lane.log_fields)
 
     def _next(self, lane: Lane, seen: list[int]) -> Work | None:
         with self._log.database.read() as connection:

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from aggregates.track import Track
-from eventstore.envelope import Envelope
 from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
 from outbox.backoff import backoff
@@ -25,17 +24,6 @@ CONTENDED_SECONDS: Final = 3600.0
 """The longest pause of a record that the PDS neither shows nor lets us write: somebody else's that was taken down."""
 
 
-def relay_envelope(lane: Lane) -> Envelope:
-    """Say in the log that the relay found it out, in which flight."""
-    return Envelope(actor="relay", via="relay", request_id=f"{lane.owner}:{lane.epoch}")
-
-
-def named(lane: Lane) -> dict[str, object]:
-    """Say in a line of the log whose flight it is about."""
-    facts = {"did": lane.did, "host": lane.host, "epoch": lane.epoch}
-    return {**facts, "request_id": relay_envelope(lane).request_id}
-
-
 def settle(log: EventLog, lane: Lane, result: Result) -> None:
     """Write down the result; raises LeaseLostError, and writes nothing, when the lane is another's by now."""
     was_heard = result.outcome not in {Outcome.FAILED, Outcome.CANCELLED}
@@ -49,7 +37,7 @@ def settle(log: EventLog, lane: Lane, result: Result) -> None:
         word = Word.of(lane.host, lane.did, result.verdict, answered=was_heard, again=again)
         return word if heard(unit.connection, word, unit.now) else None
 
-    if (word := log.transact(lane.did, relay_envelope(lane), work)) is not None:
+    if (word := log.transact(lane.did, lane.envelope, work)) is not None:
         note(log.database, word)
 
 
