@@ -18,10 +18,10 @@ from bench.relays import relay_to, written
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.unit_of_work import EventLog
-from outbox.hosts import CLOSED
-from outbox.lanes import resume_lane
-from outbox.relay import Relay, RelayLimits
-from outbox.tables import PAST, mirror_lane, mirror_target, pds_host
+from outbox.mirror.hosts import CLOSED
+from outbox.mirror.lanes import resume_lane
+from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host
+from outbox.relay.relay import Relay, RelayLimits
 
 SENTENCE: Final = (
     "How long an edit takes from its commit until the PDS has it, p99, while another host hangs,"

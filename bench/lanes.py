@@ -16,12 +16,12 @@ from bench.relays import relay_to, written
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.unit_of_work import EventLog
-from outbox.claim import claim
-from outbox.delivery import Outcome
-from outbox.lanes import resume_lane
-from outbox.pds import PUT_RECORD
-from outbox.relay import RelayLimits
-from outbox.tables import PAST, mirror_lane, pds_host
+from outbox.mirror.lanes import resume_lane
+from outbox.mirror.tables import PAST, mirror_lane, pds_host
+from outbox.pds.client import PUT_RECORD
+from outbox.relay.claim import claim
+from outbox.relay.delivery import Outcome
+from outbox.relay.relay import RelayLimits
 
 SENTENCE: Final = (
     "What claiming a lane, appending an event and delivering a record (claim, read, intent, settle) cost,"

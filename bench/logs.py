@@ -16,7 +16,7 @@ from bench.postgres import postgres_database
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.unit_of_work import EventLog
-from outbox.targets import MirrorTargets
+from outbox.mirror.targets import MirrorTargets
 from projections.read_models import READ_MODELS
 from service.migrate import upgrade
 

@@ -7,15 +7,15 @@ from typing import Any, Final
 import httpx
 
 from eventstore.unit_of_work import EventLog
-from outbox.blobs import BlobWorker
-from outbox.dag_cbor import record_cid
-from outbox.delivery import Delivery
-from outbox.lexicon import track_lexicon
-from outbox.pds import Pds
+from outbox.blobs.worker import BlobWorker
+from outbox.pds.client import Pds
 from outbox.ports import DirectoryUnavailableError, Sessions
-from outbox.probes import Probes
-from outbox.record import RecordUrls
-from outbox.relay import Relay, RelayLimits
+from outbox.probes.worker import Probes
+from outbox.record.dag_cbor import record_cid
+from outbox.record.lexicon import track_lexicon
+from outbox.record.record import RecordUrls
+from outbox.relay.delivery import Delivery
+from outbox.relay.relay import Relay, RelayLimits
 
 URLS: Final = RecordUrls("http://127.0.0.1:8000")
 

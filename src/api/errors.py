@@ -18,7 +18,7 @@ from api.json_response import AsciiJsonResponse
 from api.refusals import UnparsableError
 from eventstore import errors as store
 from identity import errors as identity
-from outbox import operators
+from outbox.operations import operators
 from storage import errors as storage
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from api.paging import LONGEST_PAGE
 from eventstore.database import Database
-from outbox.status import deliveries, mirrors
+from outbox.views.status import deliveries, mirrors
 from projections.history import HistoryPage, history_page
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from eventstore.database import Database
 from identity.credentials import usable_tokens
 from identity.forgetting import is_connected
-from outbox.leaving import Remains, remains
+from outbox.operations.leaving import Remains, remains
 from projections.media_references import cids_of
 
 HERE: Final = "/me"

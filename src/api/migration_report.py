@@ -6,9 +6,9 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection, and_, func, select
 
 from api.track_reader import BRINGS_BLOB
-from outbox.overview import lane_of
-from outbox.tables import mirror_target
-from outbox.targets import READY
+from outbox.mirror.tables import mirror_target
+from outbox.mirror.targets import READY
+from outbox.views.overview import lane_of
 from projections.history import history
 from projections.migration import (
     DELETED,

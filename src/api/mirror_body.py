@@ -7,14 +7,14 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from api.track_body import MirrorBody
-from outbox import overview
-from outbox.conflicts import Conflict, conflict_of
-from outbox.drain import drain_of
-from outbox.parking import PROBED
-from outbox.pds import RecordKey
-from outbox.status import Mirror, attempts_of, mirrors, waiting_records
-from outbox.tables import NEVER
-from outbox.targets import AUTH_REQUIRED, READY
+from outbox.conflicts.conflicts import Conflict, conflict_of
+from outbox.mirror.parking import PROBED
+from outbox.mirror.tables import NEVER
+from outbox.mirror.targets import AUTH_REQUIRED, READY
+from outbox.pds.client import RecordKey
+from outbox.views import overview
+from outbox.views.drain import drain_of
+from outbox.views.status import Mirror, attempts_of, mirrors, waiting_records
 
 ATTEMPTS: Final = 50
 

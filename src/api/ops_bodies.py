@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from sqlalchemy import Connection
 
-from outbox import overview
-from outbox.drain import drain_of_host
-from outbox.hosts import breaker_state
-from outbox.operators import Action
-from outbox.pds import RecordKey
-from outbox.tables import NEVER, PAST
+from outbox.mirror.hosts import breaker_state
+from outbox.mirror.tables import NEVER, PAST
+from outbox.operations.operators import Action
+from outbox.pds.client import RecordKey
+from outbox.views import overview
+from outbox.views.drain import drain_of_host
 
 Name = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
 """Text that every database can be asked for."""

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from api.commands.owned import require_owned
 from api.commands.restore_record import OnPds
 from api.services import Services
-from outbox.pds import RecordKey, RemoteUnknownError
+from outbox.pds.client import RecordKey, RemoteUnknownError
 from projections.track_view import TrackView
 
 LOOK_SECONDS: Final = 5.0

@@ -10,11 +10,11 @@ from api.refusals import BlobRefusedError, BlobTooLargeError, MediaNotFoundError
 from api.track_body import MirrorBody, TrackBody
 from api.track_reader import mirror_of, one_track
 from api.waiting import is_on_pds
-from outbox.blob_jobs import MISSING_REASON
-from outbox.blobs import TOO_LARGE_REASON
-from outbox.record import RecordUrls
-from outbox.status import DETACHED
-from outbox.targets import AUTH_REQUIRED, HELD
+from outbox.blobs.jobs import MISSING_REASON
+from outbox.blobs.worker import TOO_LARGE_REASON
+from outbox.mirror.targets import AUTH_REQUIRED, HELD
+from outbox.record.record import RecordUrls
+from outbox.views.status import DETACHED
 from projections.track_queries import track_by_id
 
 MIGRATED: Final = "track audio migrated to PDS successfully"

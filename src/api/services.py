@@ -16,9 +16,9 @@ from identity.app_password import AppPasswordSignIn
 from identity.credentials import Credentials
 from identity.oauth_sign_in import OAuthSignIn
 from identity.resolution import Resolver
-from outbox.pds import Pds
-from outbox.record import RecordUrls
-from outbox.waits import MirrorWaits
+from outbox.pds.client import Pds
+from outbox.record.record import RecordUrls
+from outbox.views.waits import MirrorWaits
 from storage.media import Media
 from storage.publisher import Publisher
 

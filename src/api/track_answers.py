@@ -4,7 +4,7 @@ from sqlalchemy import Connection
 
 from api.idempotency import Answer
 from api.track_reader import one_track
-from outbox.record import RecordUrls
+from outbox.record.record import RecordUrls
 
 
 class TrackAnswers:

@@ -6,8 +6,8 @@ from typing import cast
 from pydantic import BaseModel, Field
 
 from aggregates.track import Track
-from outbox.record import RecordUrls
-from outbox.status import Mirror
+from outbox.record.record import RecordUrls
+from outbox.views.status import Mirror
 from projections.track_view import TrackView
 
 

@@ -9,8 +9,8 @@ from aggregates.track import Track
 from api.refusals import TrackNotFoundError
 from api.track_body import TrackBody, track_body
 from identity.accounts import INVALID_HANDLE, account
-from outbox.record import RecordUrls
-from outbox.status import Mirror, mirrors
+from outbox.record.record import RecordUrls
+from outbox.views.status import Mirror, mirrors
 from projections.history import history
 from projections.track_queries import track_by_id
 from projections.track_view import TrackView

@@ -7,7 +7,7 @@ from typing import Final
 from api.services import Services
 from api.track_body import TrackBody
 from api.track_reader import one_track
-from outbox.status import is_signed_in, mirrors
+from outbox.views.status import is_signed_in, mirrors
 from projections.track_queries import track_by_id
 
 LOOK_EVERY: Final = 1.0

@@ -1,7 +1,7 @@
 """The claim of uploads: due jobs into the hands of one process, and of no account and no host more than it may have.
 
 What is under way is counted for all processes together, once the hosts are locked, in a statement of its own: see
-outbox/claim.py. Accounts take turns, so that nobody waits for the end of another's library.
+outbox/relay/claim.py. Accounts take turns, so that nobody waits for the end of another's library.
 """
 
 import random
@@ -15,12 +15,12 @@ from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, sel
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.blob_jobs import LEASE, BlobJob, lane_works
-from outbox.hosts import OPEN
-from outbox.lanes import host_open_at, later
-from outbox.observe_only import is_observed
-from outbox.tables import IS_LEASED, blob_job, mirror_lane, pds_host
-from outbox.targets import READY
+from outbox.blobs.jobs import LEASE, BlobJob, lane_works
+from outbox.mirror.hosts import OPEN
+from outbox.mirror.lanes import host_open_at, later
+from outbox.mirror.observe_only import is_observed
+from outbox.mirror.tables import IS_LEASED, blob_job, mirror_lane, pds_host
+from outbox.mirror.targets import READY
 
 OF_A_HOST: Final = 2
 """A host that swallows uploads takes this much of all workers, and not all of them."""

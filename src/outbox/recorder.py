@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from outbox.delivery import Result
-    from outbox.read_back import Finding
-    from outbox.verdict import Verdict
+    from outbox.pds.verdict import Verdict
+    from outbox.relay.delivery import Result
+    from outbox.relay.read_back import Finding
 
 
 class Recorder(Protocol):

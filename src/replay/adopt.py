@@ -19,13 +19,13 @@ from eventstore.envelope import Envelope
 from eventstore.track_ids import next_track_id
 from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
-from outbox.lanes import LeaseLostError
-from outbox.lexicon import Lexicon
-from outbox.moves import is_taken
-from outbox.pds import RecordKey, Remote
-from outbox.record import RecordUrls
-from outbox.repo_reads import RepoReads
-from outbox.taken_over import acknowledge_as_found, known_records, place_lane
+from outbox.conflicts.taken_over import acknowledge_as_found, known_records, place_lane
+from outbox.mirror.lanes import LeaseLostError
+from outbox.mirror.moves import is_taken
+from outbox.pds.client import RecordKey, Remote
+from outbox.record.lexicon import Lexicon
+from outbox.record.record import RecordUrls
+from outbox.repo.reads import RepoReads
 from replay.adopt_bytes import ProvenBytes, Wanted
 from replay.adopt_record import Found, read_record
 from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError

@@ -14,7 +14,7 @@ import httpx
 
 from identity.addresses import AddressPolicy, origin_of
 from identity.errors import FetchRefusedError, UnsafeAddressError
-from outbox.dag_cbor import Record
+from outbox.record.dag_cbor import Record
 from replay.errors import BytesUnavailableError, PdsTroubleError
 from replay.fetcher import Fetcher, named
 from storage.errors import BytesMissingError, MediaGoneError

@@ -7,11 +7,11 @@ from typing import Any, Final
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from aggregates.values import Audio, BlobRef, SupportGate, checked_artist, checked_support_gate
-from outbox.dag_cbor import Record, UnencodableError, record_cid
-from outbox.foreign_edits import FIELDS
-from outbox.lexicon import FORMATS, Lexicon, LexiconError
-from outbox.pds import RecordKey, Remote
-from outbox.record import RecordUrls, merged, record_for
+from outbox.conflicts.foreign_edits import FIELDS
+from outbox.pds.client import RecordKey, Remote
+from outbox.record.dag_cbor import Record, UnencodableError, record_cid
+from outbox.record.lexicon import FORMATS, Lexicon, LexiconError
+from outbox.record.record import RecordUrls, merged, record_for
 
 OUR_NAMES: Final = {name: field for name, (field, _) in FIELDS.items()} | {
     "artist": "artist",

@@ -10,9 +10,9 @@ from typing import Final
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
-from outbox.lanes import LeaseLostError
-from outbox.pds import RemoteUnknownError
-from outbox.verdict import Kind
+from outbox.mirror.lanes import LeaseLostError
+from outbox.pds.client import RemoteUnknownError
+from outbox.pds.verdict import Kind
 from replay import adoptions
 from replay.adopt import Adoption, Progress
 from replay.adoptions import Job

@@ -10,7 +10,7 @@ from aggregates.track import Track
 from eventstore.envelope import Envelope
 from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
-from outbox.wishes import backfill, suspect
+from outbox.mirror.wishes import backfill, suspect
 from replay.errors import TooManyDeletesError
 from replay.plan import Plan, Repair, Step
 

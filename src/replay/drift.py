@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from outbox.dag_cbor import Record
-from outbox.pds import RecordKey, Remote
-from outbox.record import GENERATION
-from outbox.targets import DELETE, PUT
+from outbox.mirror.targets import DELETE, PUT
+from outbox.pds.client import RecordKey, Remote
+from outbox.record.dag_cbor import Record
+from outbox.record.record import GENERATION
 
 
 class DriftKind(StrEnum):

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, insert, select, text
 from eventstore.locks import lock_for_append
 from eventstore.schema import stored_event, track_id_sequence
 from eventstore.unit_of_work import EventLog
-from outbox.tables import delivery_attempt, mirror_target
+from outbox.mirror.tables import delivery_attempt, mirror_target
 from projections.rebuild import Progress, rebuild
 from replay.errors import BrokenTapeError, NotEmptyError
 from replay.kept_rows import BY_KIND, is_empty

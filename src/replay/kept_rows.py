@@ -14,7 +14,7 @@ from sqlalchemy import Column, ColumnElement, Connection, LargeBinary, RowMappin
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime, stored_event
 from identity.accounts import account
-from outbox.tables import PAST, blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import PAST, blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
 from projections.media_references import media_references
 from replay.tape import Row
 from storage.media import media

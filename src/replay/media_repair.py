@@ -9,7 +9,7 @@ import httpx
 from sqlalchemy import select
 
 from identity.addresses import AddressPolicy
-from outbox.tables import mirror_lane
+from outbox.mirror.tables import mirror_lane
 from outbox.threads import in_thread
 from projections.media_references import media_references
 from projections.tracks import tracks

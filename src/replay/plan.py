@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from outbox.drain import Waiting, seconds_to_drain
-from outbox.pacing import CREATE_POINTS, DELETE_POINTS, PUT_POINTS
+from outbox.pds.pacing import CREATE_POINTS, DELETE_POINTS, PUT_POINTS
+from outbox.views.drain import Waiting, seconds_to_drain
 from replay.drift import Drift, DriftKind
 
 

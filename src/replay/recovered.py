@@ -27,19 +27,19 @@ from identity.after_restore import active_dids, forget_logins
 from identity.after_restore import revoke_tokens as revoke_all
 from identity.credentials import usable_tokens
 from identity.session_rows import SessionKind
-from outbox.lanes import park_lane
-from outbox.newer import keep_newer
-from outbox.observe_only import (
+from outbox.conflicts.newer import keep_newer
+from outbox.mirror.lanes import park_lane
+from outbox.mirror.observe_only import (
     accounts_to_observe,
     is_account_observed,
     let_go,
     observe_all,
     observed_accounts,
 )
-from outbox.record import RecordUrls
-from outbox.tables import mirror_lane
-from outbox.targets import wake_lane
-from outbox.wishes import suspect
+from outbox.mirror.tables import mirror_lane
+from outbox.mirror.targets import wake_lane
+from outbox.mirror.wishes import suspect
+from outbox.record.record import RecordUrls
 from replay.drift import DriftKind
 from replay.verify import Verified
 

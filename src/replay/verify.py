@@ -11,13 +11,13 @@ from sqlalchemy import Connection, select
 
 from eventstore.database import Database
 from eventstore.schema import stored_event
-from outbox.dag_cbor import MAX_INTEGER, Record, decode
-from outbox.lanes import is_open
-from outbox.pds import RecordKey, Remote, RemoteUnknownError
-from outbox.record import GENERATION
-from outbox.repo_reads import RepoReads
-from outbox.tables import delivery_attempt, mirror_lane, mirror_target
-from outbox.targets import DELETE
+from outbox.mirror.lanes import is_open
+from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
+from outbox.mirror.targets import DELETE
+from outbox.pds.client import RecordKey, Remote, RemoteUnknownError
+from outbox.record.dag_cbor import MAX_INTEGER, Record, decode
+from outbox.record.record import GENERATION
+from outbox.repo.reads import RepoReads
 from outbox.threads import in_thread
 from replay.drift import Drift, Expected, drifts_of
 

@@ -17,7 +17,7 @@ from identity.names import Dns
 from identity.pds_sessions import PdsSessions
 from identity.repo_keys import signing_key
 from identity.resolution import Resolver
-from outbox.lanes import park_lane, resume_lane
+from outbox.mirror.lanes import park_lane, resume_lane
 from outbox.ports import BodyFactory, DirectoryUnavailableError, SessionUnavailableError, SignInRequiredError
 from storage.errors import BytesMissingError, MediaGoneError
 from storage.media import Media

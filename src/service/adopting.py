@@ -7,10 +7,10 @@ import httpx
 from eventstore.unit_of_work import EventLog
 from identity.addresses import AddressPolicy
 from identity.resolution import Resolver
-from outbox.lexicon import track_lexicon
-from outbox.pds import Pds
-from outbox.record import RecordUrls
-from outbox.repo_reads import RepoReads
+from outbox.pds.client import Pds
+from outbox.record.lexicon import track_lexicon
+from outbox.record.record import RecordUrls
+from outbox.repo.reads import RepoReads
 from projections.media_references import was_named_by
 from replay.adopt import Adoption, Sources
 from replay.adopt_bytes import ProvenBytes

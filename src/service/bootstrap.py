@@ -20,17 +20,17 @@ from eventstore.unit_of_work import EventLog
 from eventstore.wakeups import Announcer, Listener
 from identity.pds_sessions import PdsSessions
 from identity.resolution import Resolver
-from outbox.blobs import BlobWorker
-from outbox.delivery import Delivery
-from outbox.follower import Follower
-from outbox.lexicon import track_lexicon
-from outbox.pds import Pds
-from outbox.probes import Probes
-from outbox.record import RecordUrls
+from outbox.blobs.worker import BlobWorker
+from outbox.firehose.follower import Follower
+from outbox.mirror.targets import MirrorTargets
+from outbox.pds.client import Pds
+from outbox.probes.worker import Probes
+from outbox.record.lexicon import track_lexicon
+from outbox.record.record import RecordUrls
 from outbox.recorder import Recorder
-from outbox.relay import Relay, RelayLimits
-from outbox.targets import MirrorTargets
-from outbox.waits import MirrorWaits
+from outbox.relay.delivery import Delivery
+from outbox.relay.relay import Relay, RelayLimits
+from outbox.views.waits import MirrorWaits
 from projections.read_models import READ_MODELS
 from replay.adopt_worker import AdoptionWorker
 from service.adapters import AudioOfStorage, DirectoryOfIdentity, SessionsOfIdentity, process_name

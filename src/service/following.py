@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from eventstore.database import Database
-from outbox.follower import Follower
-from outbox.listening import Reports
+from outbox.firehose.follower import Follower
+from outbox.firehose.listening import Reports
 from service.adapters import AddressesOfIdentity
 from service.metrics import Metrics
 from service.people import addresses_of_people

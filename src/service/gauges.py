@@ -9,11 +9,11 @@ from sqlalchemy import Connection, func, select
 
 from aggregates.track import Track
 from eventstore.unit_of_work import EventLog
-from outbox.hosts import CLOSED, HALF_OPEN, breaker_state
-from outbox.lanes import is_open
-from outbox.overview import CLASS, LANE_STATE, LANES_OF_HOSTS
-from outbox.status import BLOB_WANTED, DELIVERED, PENDING, STATE, TARGETS_AT_WORK
-from outbox.tables import mirror_lane, mirror_target, pds_host
+from outbox.mirror.hosts import CLOSED, HALF_OPEN, breaker_state
+from outbox.mirror.lanes import is_open
+from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
+from outbox.views.overview import CLASS, LANE_STATE, LANES_OF_HOSTS
+from outbox.views.status import BLOB_WANTED, DELIVERED, PENDING, STATE, TARGETS_AT_WORK
 from projections.history import history
 from service.readiness import outdated
 

@@ -15,9 +15,9 @@ from api.idempotency import KEPT, idempotency
 from api.running import running_request
 from eventstore.envelope import Envelope
 from identity.credentials import credential
-from outbox.pds import Pds
-from outbox.repo_reads import PacedReads
-from outbox.retention import prune_attempts
+from outbox.pds.client import Pds
+from outbox.relay.retention import prune_attempts
+from outbox.repo.reads import PacedReads
 from projections import media_references
 from replay.scan import Scan, Scanned
 from service.adapters import SessionsOfIdentity

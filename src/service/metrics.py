@@ -20,12 +20,12 @@ from aggregates.track import Track
 from eventstore.errors import EventStoreError
 from eventstore.unit_of_work import EventLog
 from eventstore.wakeups import Listener
-from outbox.blob_jobs import BLOB_MISMATCH
-from outbox.blobs import BLOB_TYPE, TOO_LARGE_REASON
-from outbox.delivery import Outcome, Result
-from outbox.listening import Hearing
-from outbox.read_back import Finding
-from outbox.verdict import LANE_ERRORS, RECORD_ERRORS, Kind, Scope, Verdict
+from outbox.blobs.jobs import BLOB_MISMATCH
+from outbox.blobs.worker import BLOB_TYPE, TOO_LARGE_REASON
+from outbox.firehose.listening import Hearing
+from outbox.pds.verdict import LANE_ERRORS, RECORD_ERRORS, Kind, Scope, Verdict
+from outbox.relay.delivery import Outcome, Result
+from outbox.relay.read_back import Finding
 from replay.scan import Scanned
 from service.gauges import gauges
 

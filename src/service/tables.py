@@ -8,8 +8,8 @@ import eventstore.incarnation
 import identity.accounts
 import identity.credentials
 import identity.session_rows
-import outbox.observe_only
-import outbox.tables
+import outbox.mirror.observe_only
+import outbox.mirror.tables
 import projections.read_models
 import replay.adoptions
 import service.job_lease
@@ -24,8 +24,8 @@ MODULES: Final = (
     identity.accounts,
     identity.credentials,
     identity.session_rows,
-    outbox.observe_only,
-    outbox.tables,
+    outbox.mirror.observe_only,
+    outbox.mirror.tables,
     projections.read_models,
     replay.adoptions,
     service.job_lease,

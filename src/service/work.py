@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, nullcontext
 from typing import Final
 
 from eventstore.wakeups import Announcer, Listener
-from outbox.follower import Follower
+from outbox.firehose.follower import Follower
 from replay.adopt_worker import AdoptionWorker
 from service.bootstrap import Application
 from service.metrics_server import monitored

@@ -1,4 +1,4 @@
-"""A PDS in memory that speaks the calls of outbox/pds.py, with swaps, and can be slow, away or full."""
+"""A PDS in memory that speaks the calls of outbox/pds/client.py, with swaps, and can be slow, away or full."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ import secrets
 
 import httpx
 
-from outbox.dag_cbor import record_cid
+from outbox.record.dag_cbor import record_cid
 from storage.cid import cid_of
 
 HOST = "https://pds.example.com"

@@ -15,8 +15,8 @@ from api.request_id import over_http
 from identity.accounts import account
 from identity.credentials import Scope, credential
 from identity.session_rows import pds_session
-from outbox.lanes import park_lane
-from outbox.tables import delivery_attempt, mirror_lane, mirror_target
+from outbox.mirror.lanes import park_lane
+from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from projections import media_references
 from service.jobs import finish_leaving
 from storage.media import media

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import select, update
 
 from api.commands import migrate_all
-from outbox.lanes import change_lane, park_lane
-from outbox.tables import blob_job, mirror_target
+from outbox.mirror.lanes import change_lane, park_lane
+from outbox.mirror.tables import blob_job, mirror_target
 from tests.api.world import refusal, upload
 
 HERE = "/me/migrate-to-pds"

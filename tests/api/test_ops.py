@@ -3,7 +3,7 @@
 import pytest
 
 from identity.credentials import Scope
-from outbox.lanes import park_lane
+from outbox.mirror.lanes import park_lane
 from tests.api.fake_pds import HOST
 from tests.api.world import refusal, upload
 

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from aggregates.track import Track
 from api.errors import REPLIES
 from identity.credentials import Scope
-from outbox.record import RecordUrls
+from outbox.record.record import RecordUrls
 from replay.verify import Repo
 from service.jobs import review_public_copies
 from service.settings import PREFIX, Settings

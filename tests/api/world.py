@@ -15,14 +15,14 @@ from api.idempotency import idempotency
 from eventstore.schema import stored_event
 from identity.credentials import CredentialKind, Scope
 from identity.errors import UnknownIdentityError
-from outbox.blobs import BlobWorker
-from outbox.delivery import Delivery
-from outbox.lanes import resume_lane
-from outbox.lexicon import track_lexicon
-from outbox.pds import Pds
-from outbox.probes import Probes
-from outbox.relay import Relay, RelayLimits
-from outbox.tables import blob_job, mirror_target
+from outbox.blobs.worker import BlobWorker
+from outbox.mirror.lanes import resume_lane
+from outbox.mirror.tables import blob_job, mirror_target
+from outbox.pds.client import Pds
+from outbox.probes.worker import Probes
+from outbox.record.lexicon import track_lexicon
+from outbox.relay.delivery import Delivery
+from outbox.relay.relay import Relay, RelayLimits
 from projections.media_references import media_references
 from service.adapters import AudioOfStorage
 from service.bootstrap import build

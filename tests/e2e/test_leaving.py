@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from demo.service import Service
 from demo.story import COLLECTION
-from outbox.tables import delivery_attempt
+from outbox.mirror.tables import delivery_attempt
 from replay.tape import read
 from service.bootstrap import Application, build
 from service.jobs import finish_leaving

@@ -14,7 +14,7 @@ import pytest
 from demo.service import Client, Service
 from devpds.moving import Move
 from devpds.server import DevPds, DevPlc
-from outbox.parking import FIRST_PROBE, IN_DOUBT_AFTER
+from outbox.mirror.parking import FIRST_PROBE, IN_DOUBT_AFTER
 from tests.e2e.artist import MIGRATE, RESTORE, Artist
 from tests.e2e.conftest import environment
 from tests.e2e.eventually import eventually

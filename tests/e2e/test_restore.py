@@ -15,8 +15,8 @@ from sqlalchemy import make_url
 
 from demo.service import Service
 from devpds.server import DevPds, DevPlc
-from service.cli import main
-from service.output import DRIFT
+from service.cli.main import main
+from service.cli.output import DRIFT
 from tests.e2e.artist import UNDELETE, Artist
 from tests.e2e.eventually import eventually
 from tests.servers.archived_postgres import ArchivedPostgres

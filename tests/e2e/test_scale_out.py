@@ -14,7 +14,7 @@ from sqlalchemy import select
 from demo.service import Client, Service
 from devpds.server import DevPds, DevPlc
 from eventstore.database import Database
-from outbox.tables import delivery_attempt, mirror_lane
+from outbox.mirror.tables import delivery_attempt, mirror_lane
 from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually
 from tests.faults.faults import delay

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from demo.service import MASTERTAPE
-from service.output import DRIFT
+from service.cli.output import DRIFT
 from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually
 

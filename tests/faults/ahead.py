@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from eventstore.database import Database
-from outbox import relay
+from outbox.relay import relay
 
 LOOKS_EVERY_SECONDS = 0.2
 """A clock that is set on wakes nobody: an idle relay has to look at it."""
@@ -49,6 +49,6 @@ def set_on(file: Path) -> None:
 if __name__ == "__main__":
     name, *words = sys.argv[1:]
     set_on(Path(name))
-    from service.cli import main
+    from service.cli.main import main
 
     sys.exit(main(words))

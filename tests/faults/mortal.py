@@ -11,8 +11,8 @@ from pathlib import Path
 from types import FrameType
 
 from identity.pds_sessions import PdsSessions
-from service import cli_serve
-from service.cli import main
+from service.cli import serve as cli_serve
+from service.cli.main import main
 from tests.faults.failpoints import Trigger, install
 
 

@@ -6,9 +6,9 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from demo.story import COLLECTION
-from outbox.firehose import message_in
-from outbox.listening import Listening, Reports
-from outbox.wishes import rescan
+from outbox.firehose.frames import message_in
+from outbox.firehose.listening import Listening, Reports
+from outbox.mirror.wishes import rescan
 from service.bootstrap import Application
 from service.jobs import scan_records
 from tests.e2e.eventually import eventually

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import select
 
 from aggregates.track import Track
-from outbox.delivery import Outcome
-from outbox.tables import mirror_target
-from outbox.wishes import suspect
+from outbox.mirror.tables import mirror_target
+from outbox.mirror.wishes import suspect
+from outbox.relay.delivery import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import Rig

@@ -6,11 +6,11 @@ from typing import Any
 import httpx
 
 from aggregates.track import Track
-from outbox.delivery import Outcome, Result
-from outbox.lanes import Lane, release
-from outbox.record import record_for
-from outbox.settle import settle
-from outbox.work import next_work
+from outbox.mirror.lanes import Lane, release
+from outbox.record.record import record_for
+from outbox.relay.delivery import Outcome, Result
+from outbox.relay.settle import settle
+from outbox.relay.work import next_work
 from tests.outbox.rig import URLS, Rig
 
 Send = Callable[[], Awaitable[httpx.Response]]

@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 
 from eventstore.database import Database
-from outbox.lanes import Lane, release
+from outbox.mirror.lanes import Lane, release
 from tests.eventstore.threads import together
 from tests.outbox.rows import claimed
 

@@ -5,9 +5,9 @@ from typing import Any
 from aggregates.track import Track
 from api.commands.migrate_namespace import MigrateNamespace, migrate_namespace
 from api.commands.resolve import Keep, Resolve, resolve
-from outbox.delivery import SETTLING
-from outbox.status import deliveries
-from outbox.wishes import suspect
+from outbox.mirror.wishes import suspect
+from outbox.relay.delivery import SETTLING
+from outbox.views.status import deliveries
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.rig import ARTIST, URLS, Rig
 

@@ -18,19 +18,19 @@ from devpds.server import DevPds
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.unit_of_work import EventLog
-from outbox.blobs import BlobWorker
-from outbox.claim import claim
-from outbox.delivery import Delivery, Outcome
-from outbox.lanes import Lane, resume_lane
-from outbox.lexicon import track_lexicon
-from outbox.pds import Pds
+from outbox.blobs.worker import BlobWorker
+from outbox.mirror.lanes import Lane, resume_lane
+from outbox.mirror.targets import MirrorTargets
+from outbox.mirror.wishes import retry
+from outbox.pds.client import Pds
 from outbox.ports import SignInRequiredError
-from outbox.probes import Probes
-from outbox.record import RecordUrls
-from outbox.relay import Relay, RelayLimits
-from outbox.status import Mirror, mirrors
-from outbox.targets import MirrorTargets
-from outbox.wishes import retry
+from outbox.probes.worker import Probes
+from outbox.record.lexicon import track_lexicon
+from outbox.record.record import RecordUrls
+from outbox.relay.claim import claim
+from outbox.relay.delivery import Delivery, Outcome
+from outbox.relay.relay import Relay, RelayLimits
+from outbox.views.status import Mirror, mirrors
 from tests.dsl import ALICE, COLLECTION, a_track
 from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.places import Places

@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from eventstore.database import Database
-from outbox.claim import claim
-from outbox.lanes import Lane, change_lane, resume_lane
-from outbox.tables import PAST, mirror_lane, mirror_target, pds_host
+from outbox.mirror.lanes import Lane, change_lane, resume_lane
+from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host
+from outbox.relay.claim import claim
 
 HOST = "http://pds.test"
 LEASE = timedelta(seconds=60)

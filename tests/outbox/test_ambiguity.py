@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from aggregates.track import Track
-from outbox.delivery import Outcome
-from outbox.record import record_for
-from outbox.status import attempts_of, deliveries
+from outbox.record.record import record_for
+from outbox.relay.delivery import Outcome
+from outbox.views.status import attempts_of, deliveries
 from tests.dsl import COLLECTION
 from tests.outbox.rig import URLS, Rig, answer_lost
 

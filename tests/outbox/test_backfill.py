@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import update
 
 from eventstore.database import Database
-from outbox.delivery import Outcome
-from outbox.forgotten import wake_forgotten
-from outbox.lanes import change_lane, release
-from outbox.tables import NEVER, PAST, mirror_target
-from outbox.wishes import backfill
+from outbox.mirror.lanes import change_lane, release
+from outbox.mirror.tables import NEVER, PAST, mirror_target
+from outbox.mirror.wishes import backfill
+from outbox.relay.delivery import Outcome
+from outbox.relay.forgotten import wake_forgotten
 from tests.outbox.rig import Clock, Rig
 from tests.outbox.rows import add_lane, add_target, change_target, claimed, dids, lane_row, set_host
 

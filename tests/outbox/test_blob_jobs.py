@@ -11,13 +11,13 @@ from sqlalchemy import select, update
 
 from aggregates.track import Track
 from eventstore.schema import projection_state
-from outbox import blobs
 from outbox.blob_claim import claim_jobs
-from outbox.blob_jobs import give_back, settle_job
-from outbox.blobs import BlobWorker
-from outbox.lanes import LeaseLostError
-from outbox.tables import blob_job, mirror_target
-from outbox.verdict import Kind, Verdict
+from outbox.blobs import worker as blobs
+from outbox.blobs.jobs import give_back, settle_job
+from outbox.blobs.worker import BlobWorker
+from outbox.mirror.lanes import LeaseLostError
+from outbox.mirror.tables import blob_job, mirror_target
+from outbox.pds.verdict import Kind, Verdict
 from tests.outbox.rig import ARTIST, Rig, answered
 
 pytestmark = pytest.mark.anyio

@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from aggregates.values import SupportGate
-from outbox import blobs
-from outbox.blobs import MOST_BYTES, BlobWorker
-from outbox.tables import blob_job
+from outbox.blobs import worker as blobs
+from outbox.blobs.worker import MOST_BYTES, BlobWorker
+from outbox.mirror.tables import blob_job
 from service.metrics import Metrics
 from tests.dsl import COLLECTION
 from tests.media_samples import samples

@@ -7,12 +7,12 @@ import pytest
 
 from aggregates.track import Track
 from eventstore.database import Database
-from outbox.conflicts import conflict_of
-from outbox.delivery import Outcome
-from outbox.foreign_edits import keep_theirs
-from outbox.lanes import change_lane, release
-from outbox.tables import NEVER, PAST
-from outbox.wishes import suspect
+from outbox.conflicts.conflicts import conflict_of
+from outbox.conflicts.foreign_edits import keep_theirs
+from outbox.mirror.lanes import change_lane, release
+from outbox.mirror.tables import NEVER, PAST
+from outbox.mirror.wishes import suspect
+from outbox.relay.delivery import Outcome
 from tests.outbox.elsewhere import delivered, doubt, foreign_put, looked_at, reads, target
 from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import ARTIST, URLS, Rig

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Connection, select, text, update
 
 from eventstore.database import Database
-from outbox.claim import claim
-from outbox.tables import PAST, mirror_lane, pds_host
+from outbox.mirror.tables import PAST, mirror_lane, pds_host
+from outbox.relay.claim import claim
 from tests.eventstore.threads import together, until
 from tests.outbox.hands import Hands
 from tests.outbox.rows import LEASE, add_lane, claimed, set_host

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devpds.server import DevPds
-from outbox.dag_cbor import MAX_INTEGER, UnencodableError, decode, encode, is_record_cid, record_cid
+from outbox.record.dag_cbor import MAX_INTEGER, UnencodableError, decode, encode, is_record_cid, record_cid
 from tests.dsl import COLLECTION
 from tests.servers.atproto import PdsAccount
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from outbox.waits import MirrorWaits
+from outbox.views.waits import MirrorWaits
 from tests.outbox.rig import Rig, memory_rig_on
 from tests.servers.databases import migrate, temporary_database
 from tests.servers.postgres import PostgresServer

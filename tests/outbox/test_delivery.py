@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import select, update
 
 from aggregates.track import Track
-from outbox.delivery import Outcome
-from outbox.record import record_for
-from outbox.status import attempts_of
-from outbox.tables import NEVER, mirror_target
+from outbox.mirror.tables import NEVER, mirror_target
+from outbox.record.record import record_for
+from outbox.relay.delivery import Outcome
+from outbox.views.status import attempts_of
 from tests.dsl import COLLECTION
 from tests.outbox.rig import MORE_THAN_ONE, URLS, Rig, answer_lost, answered
 

@@ -3,11 +3,11 @@
 import pytest
 from sqlalchemy import func, select
 
-from outbox.delivery import Outcome
-from outbox.lanes import release
-from outbox.settle import settle
-from outbox.tables import delivery_attempt
-from outbox.work import next_work
+from outbox.mirror.lanes import release
+from outbox.mirror.tables import delivery_attempt
+from outbox.relay.delivery import Outcome
+from outbox.relay.settle import settle
+from outbox.relay.work import next_work
 from tests.outbox.elsewhere import delivered, doubt, foreign_put, looked_at, reads, target
 from tests.outbox.rig import URLS, Rig
 

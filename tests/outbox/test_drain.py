@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from eventstore.database import Database
-from outbox.drain import Allowance, Drain, Waiting, drain_of, drain_of_host, seconds_to_drain
-from outbox.lanes import change_lane
-from outbox.targets import wake_lane
+from outbox.mirror.lanes import change_lane
+from outbox.mirror.targets import wake_lane
+from outbox.views.drain import Allowance, Drain, Waiting, drain_of, drain_of_host, seconds_to_drain
 from tests.outbox.rig import Clock
 from tests.outbox.rows import HOST, add_lane, add_target, change_target, set_host
 

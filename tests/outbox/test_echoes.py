@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import insert
 
 from eventstore.database import Database
-from outbox.echoes import foreign_writes, note_heard
-from outbox.firehose import Commit, Write
-from outbox.tables import PAST, delivery_attempt, repo_scan
+from outbox.firehose.echoes import foreign_writes, note_heard
+from outbox.firehose.frames import Commit, Write
+from outbox.mirror.tables import PAST, delivery_attempt, repo_scan
 from tests.outbox.rows import add_target
 
 DID = "did:plc:1"

@@ -15,13 +15,13 @@ from sqlalchemy import insert, select
 
 from aggregates.track import Track
 from eventstore.database import Database
-from outbox import listening
-from outbox.follower import Follower
-from outbox.listening import Reports
-from outbox.pds import Pds
-from outbox.repo_reads import PacedReads
-from outbox.streams import claim_streams
-from outbox.tables import NEVER, PAST, firehose_cursor, mirror_target, repo_scan
+from outbox.firehose import listening
+from outbox.firehose.follower import Follower
+from outbox.firehose.listening import Reports
+from outbox.firehose.streams import claim_streams
+from outbox.mirror.tables import NEVER, PAST, firehose_cursor, mirror_target, repo_scan
+from outbox.pds.client import Pds
+from outbox.repo.reads import PacedReads
 from replay.scan import Scan
 from tests.dsl import COLLECTION
 from tests.outbox.rig import Rig

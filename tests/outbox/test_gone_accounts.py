@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from outbox.delivery import Outcome
-from outbox.lanes import park_lane
-from outbox.parking import probe_now
-from outbox.probe_jobs import GONE_AFTER
-from outbox.wishes import retry
+from outbox.mirror.lanes import park_lane
+from outbox.mirror.parking import probe_now
+from outbox.mirror.wishes import retry
+from outbox.probes.jobs import GONE_AFTER
+from outbox.relay.delivery import Outcome
 from tests.outbox.away import after, parked, state, status_of
 from tests.outbox.rig import Rig
 

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from outbox.delivery import Outcome
-from outbox.tables import NEVER
+from outbox.mirror.tables import NEVER
+from outbox.relay.delivery import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.rig import Rig, answered
 from tests.outbox.rows import lane_row

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import event
 
 from eventstore.database import Database
-from outbox.hosts import Word, note
-from outbox.lanes import Lane
-from outbox.probe_jobs import claim_probes
-from outbox.tables import NEVER, PAST, pds_host
-from outbox.verdict import Phase, verdict_of_reply
+from outbox.mirror.hosts import Word, note
+from outbox.mirror.lanes import Lane
+from outbox.mirror.tables import NEVER, PAST, pds_host
+from outbox.pds.verdict import Phase, verdict_of_reply
+from outbox.probes.jobs import claim_probes
 from tests.eventstore.threads import DEADLINE, until
 from tests.outbox.rows import HOST, LEASE, add_lane, claimed, dids
 from tests.outbox.test_hosts import ONE, host_row, limited

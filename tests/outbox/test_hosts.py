@@ -10,8 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from eventstore.database import Database
-from outbox.delivery import Outcome
-from outbox.hosts import (
+from outbox.mirror.hosts import (
     CLOSED,
     FIRST_SECONDS,
     HALF_OPEN,
@@ -22,9 +21,10 @@ from outbox.hosts import (
     note,
     note_if_new,
 )
-from outbox.lanes import release
-from outbox.tables import PAST, pds_host
-from outbox.verdict import Phase, verdict_of_exception, verdict_of_reply
+from outbox.mirror.lanes import release
+from outbox.mirror.tables import PAST, pds_host
+from outbox.pds.verdict import Phase, verdict_of_exception, verdict_of_reply
+from outbox.relay.delivery import Outcome
 from tests.dsl import BOB
 from tests.eventstore.threads import together
 from tests.outbox.rig import Clock, Rig, answered, refused

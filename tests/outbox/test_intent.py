@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from outbox.lanes import LeaseLostError
-from outbox.settle import settle
-from outbox.status import attempts_of
-from outbox.tables import mirror_target
-from outbox.work import next_work
+from outbox.mirror.lanes import LeaseLostError
+from outbox.mirror.tables import mirror_target
+from outbox.relay.settle import settle
+from outbox.relay.work import next_work
+from outbox.views.status import attempts_of
 from tests.outbox.rig import URLS, Rig, refused
 
 pytestmark = pytest.mark.anyio

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import Connection, select
 
 from eventstore.database import Database
-from outbox.lanes import Lane, lock_lane, release, resume_lane
-from outbox.tables import mirror_target, pds_host
-from outbox.targets import wake_lane
+from outbox.mirror.lanes import Lane, lock_lane, release, resume_lane
+from outbox.mirror.tables import mirror_target, pds_host
+from outbox.mirror.targets import wake_lane
 from tests.eventstore.threads import together
 from tests.outbox.hands import Hands
 from tests.outbox.rows import HOST, add_lane, add_target, claimed, dids, lane_row, set_host
@@ -105,5 +105,5 @@ def test_a_claim_that_only_met_locked_hosts_looks_again_at_once(
     with postgres.engine.connect() as other:
         claiming = other.begin()
         other.execute(select(pds_host).where(pds_host.c.host == HOST).with_for_update())
-        monkeypatch.setattr("outbox.claim.time.sleep", lambda _seconds: claiming.rollback())
+        monkeypatch.setattr("outbox.relay.claim.time.sleep", lambda _seconds: claiming.rollback())
         assert dids(claimed(postgres)) == [did]

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 
 from eventstore.database import Database
-from outbox.forgotten import wake_forgotten
-from outbox.lanes import LeaseLostError, give_up, lock_lane, park_lane, release
-from outbox.tables import NEVER, PAST
-from outbox.targets import wake_lane
+from outbox.mirror.lanes import LeaseLostError, give_up, lock_lane, park_lane, release
+from outbox.mirror.tables import NEVER, PAST
+from outbox.mirror.targets import wake_lane
+from outbox.relay.forgotten import wake_forgotten
 from tests.outbox.rig import Clock
 from tests.outbox.rows import (
     LEASE,

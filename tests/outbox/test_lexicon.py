@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import outbox
-from outbox.blobs import ACCEPTED, MOST_BYTES
-from outbox.lexicon import Lexicon, LexiconError, track_lexicon
+from outbox.blobs.worker import ACCEPTED, MOST_BYTES
+from outbox.record.lexicon import Lexicon, LexiconError, track_lexicon
 
 RECORD: dict[str, Any] = {
     "$type": "fm.plyr.track",

@@ -10,24 +10,25 @@ from sqlalchemy import Connection, insert, select, text, update
 
 from aggregates.track import Track
 from eventstore.database import Database
-from outbox import operators, targets
 from outbox.blob_claim import claim_jobs
-from outbox.blob_jobs import settle_job
-from outbox.claim import claim
-from outbox.conflicts import Conflict
-from outbox.delivery import Outcome, Result
-from outbox.foreign_edits import keep_ours
-from outbox.journal import intend
-from outbox.lanes import release, resume_lane
-from outbox.observe_only import observed_account
-from outbox.operators import Action, Operator, Which
-from outbox.probe_jobs import Finding, Found, Probe, settle_probe
-from outbox.settle import settle
-from outbox.tables import PAST, blob_job, mirror_lane, mirror_target
-from outbox.targets import READY, wake_lane
-from outbox.verdict import Kind, Verdict
-from outbox.wishes import retry, suspect
-from outbox.work import Work, next_work
+from outbox.blobs.jobs import settle_job
+from outbox.conflicts.conflicts import Conflict
+from outbox.conflicts.foreign_edits import keep_ours
+from outbox.mirror import targets
+from outbox.mirror.lanes import release, resume_lane
+from outbox.mirror.observe_only import observed_account
+from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target
+from outbox.mirror.targets import READY, wake_lane
+from outbox.mirror.wishes import retry, suspect
+from outbox.operations import operators
+from outbox.operations.operators import Action, Operator, Which
+from outbox.pds.verdict import Kind, Verdict
+from outbox.probes.jobs import Finding, Found, Probe, settle_probe
+from outbox.relay.claim import claim
+from outbox.relay.delivery import Outcome, Result
+from outbox.relay.journal import intend
+from outbox.relay.settle import settle
+from outbox.relay.work import Work, next_work
 from replay.apply import apply
 from replay.drift import Drift, DriftKind
 from replay.plan import plan_for

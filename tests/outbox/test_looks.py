@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from aggregates.track import Track
-from outbox.delivery import Outcome
-from outbox.record import record_for
-from outbox.tables import NEVER
+from outbox.mirror.tables import NEVER
+from outbox.record.record import record_for
+from outbox.relay.delivery import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.elsewhere import (
     delivered,

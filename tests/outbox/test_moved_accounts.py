@@ -6,9 +6,9 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from outbox.delivery import Outcome
-from outbox.parking import FIRST_PROBE, look_for_unanswered
-from outbox.tables import NEVER, mirror_target, pds_host
+from outbox.mirror.parking import FIRST_PROBE, look_for_unanswered
+from outbox.mirror.tables import NEVER, mirror_target, pds_host
+from outbox.relay.delivery import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.away import NEW_HOST, after, move, parked, sign_in_at, state, status_of
 from tests.outbox.elsewhere import target

@@ -5,11 +5,11 @@ import pytest
 from sqlalchemy import select, update
 
 from api.refusals import CannotMoveError
-from outbox.forgotten import wake_forgotten
-from outbox.settle import settle
-from outbox.status import attempts_of
-from outbox.tables import NEVER, mirror_lane, mirror_target
-from outbox.work import next_work
+from outbox.mirror.tables import NEVER, mirror_lane, mirror_target
+from outbox.relay.forgotten import wake_forgotten
+from outbox.relay.settle import settle
+from outbox.relay.work import next_work
+from outbox.views.status import attempts_of
 from projections.rebuild import rebuild
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.memory_pds import MemoryPds

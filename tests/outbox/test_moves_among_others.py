@@ -4,8 +4,8 @@ import pytest
 
 from aggregates.errors import UndecidedForeignEditError
 from api.commands.resolve import Keep
-from outbox.delivery import Outcome
-from outbox.wishes import suspect
+from outbox.mirror.wishes import suspect
+from outbox.relay.delivery import Outcome
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.moving import FOREIGN, WAIT, decides, in_the_old_place, moves, old, writes, writes_elsewhere
 from tests.outbox.rig import Rig, refused

@@ -10,12 +10,12 @@ from sqlalchemy import event, text, update
 from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.unit_of_work import EventLog
-from outbox.failures import failing
-from outbox.forgotten import wake_forgotten
-from outbox.lanes import Lane, release, resume_lane
-from outbox.record import RecordUrls
-from outbox.tables import mirror_target
-from outbox.work import UnreadableTargetError, next_work
+from outbox.mirror.lanes import Lane, release, resume_lane
+from outbox.mirror.tables import mirror_target
+from outbox.record.record import RecordUrls
+from outbox.relay.forgotten import wake_forgotten
+from outbox.relay.work import UnreadableTargetError, next_work
+from outbox.views.failures import failing
 from tests.outbox.rows import add_lane, claimed
 
 DELIVERED = 40_000

@@ -7,9 +7,9 @@ from sqlalchemy import select, update
 
 from aggregates.account import Account
 from eventstore.envelope import Envelope
-from outbox.delivery import Outcome
-from outbox.lanes import park_lane
-from outbox.operators import (
+from outbox.mirror.lanes import park_lane
+from outbox.mirror.tables import mirror_lane
+from outbox.operations.operators import (
     Action,
     Operator,
     TooWideError,
@@ -18,7 +18,7 @@ from outbox.operators import (
     count,
     perform,
 )
-from outbox.tables import mirror_lane
+from outbox.relay.delivery import Outcome
 from tests.dsl import BOB
 from tests.outbox.rig import Rig, answered, refused
 from tests.outbox.rows import lane_row
@@ -159,7 +159,7 @@ async def test_nobody_pauses_everybody_by_mistake(desk: Rig) -> None:
 async def test_each_part_of_a_large_redrive_is_written_down_with_it(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("outbox.operators.RECORDS_AT_ONCE", 2)
+    monkeypatch.setattr("outbox.operations.operators.RECORDS_AT_ONCE", 2)
     desk.sign_in(BOB)
     await rejected(desk, 1, 2)
     await rejected(desk, 3, did=BOB)

@@ -14,16 +14,16 @@ from identity.pds_sessions import PdsSessions
 from identity.seal import Seal
 from identity.session_rows import SessionKind, pds_session
 from identity.tokens import Tokens
-from outbox.delivery import Delivery, Outcome, Result
-from outbox.hosts import CLOSED, OPENS_AFTER
-from outbox.lanes import release
-from outbox.lexicon import track_lexicon
-from outbox.pds import Pds
+from outbox.mirror.hosts import CLOSED, OPENS_AFTER
+from outbox.mirror.lanes import release
+from outbox.mirror.tables import blob_job, delivery_attempt, pds_host
+from outbox.pds.client import Pds
+from outbox.pds.verdict import Kind
 from outbox.ports import SessionUnavailableError
-from outbox.settle import settle
-from outbox.tables import blob_job, delivery_attempt, pds_host
-from outbox.verdict import Kind
-from outbox.work import next_work
+from outbox.record.lexicon import track_lexicon
+from outbox.relay.delivery import Delivery, Outcome, Result
+from outbox.relay.settle import settle
+from outbox.relay.work import next_work
 from service.adapters import LanesOfAccounts, SessionsOfIdentity
 from tests.dsl import BOB
 from tests.outbox.rig import URLS, Rig, answered

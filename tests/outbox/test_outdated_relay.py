@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import func, select, update
 
 from eventstore.schema import projection_state
-from outbox.delivery import Outcome
-from outbox.tables import delivery_attempt
+from outbox.mirror.tables import delivery_attempt
+from outbox.relay.delivery import Outcome
 from tests.outbox.rig import Rig
 from tests.outbox.rows import lane_row
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from outbox.pacing import (
+from outbox.pds.pacing import (
     LONGEST_PAUSE,
     ROUNDED_SECONDS,
     Budget,

@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import select
 
 from aggregates.track import Track
-from outbox.delivery import Outcome
-from outbox.lanes import LeaseLostError
-from outbox.record import record_for
-from outbox.tables import mirror_lane
-from outbox.targets import READY
-from outbox.work import next_work
+from outbox.mirror.lanes import LeaseLostError
+from outbox.mirror.tables import mirror_lane
+from outbox.mirror.targets import READY
+from outbox.record.record import record_for
+from outbox.relay.delivery import Outcome
+from outbox.relay.work import next_work
 from tests.outbox.rig import URLS, Rig, answered, refused
 
 pytestmark = pytest.mark.anyio

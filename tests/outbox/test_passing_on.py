@@ -10,11 +10,11 @@ from sqlalchemy import ColumnElement, Table, insert, select
 
 from eventstore.database import Database
 from outbox.blob_claim import claim_jobs
-from outbox.forgotten import wake_forgotten
-from outbox.hosts import Word, note
-from outbox.probe_jobs import claim_probes
-from outbox.tables import NEVER, PAST, blob_job, mirror_lane, pds_host
-from outbox.verdict import Kind, Verdict
+from outbox.mirror.hosts import Word, note
+from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane, pds_host
+from outbox.pds.verdict import Kind, Verdict
+from outbox.probes.jobs import claim_probes
+from outbox.relay.forgotten import wake_forgotten
 from tests.outbox.rows import HOST, LEASE, add_lane
 
 pytestmark = pytest.mark.postgres

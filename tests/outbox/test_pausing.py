@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from eventstore.database import Database
-from outbox.hosts import OPEN
-from outbox.lanes import release
-from outbox.pausing import pause, resume, would_pause, would_resume
+from outbox.mirror.hosts import OPEN
+from outbox.mirror.lanes import release
+from outbox.mirror.pausing import pause, resume, would_pause, would_resume
 from tests.outbox.rig import Clock, Rig
 from tests.outbox.rows import HOST, add_lane, claimed, dids, set_host
 

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from outbox.dag_cbor import record_cid
-from outbox.pds import READ_BYTES, Pds, RecordKey, Remote, RemoteUnknownError
+from outbox.pds.client import READ_BYTES, Pds, RecordKey, Remote, RemoteUnknownError
+from outbox.pds.verdict import Kind
 from outbox.ports import SessionUnavailableError, SignInRequiredError
-from outbox.verdict import Kind
+from outbox.record.dag_cbor import record_cid
 
 pytestmark = pytest.mark.anyio
 HOST = "http://pds.test"

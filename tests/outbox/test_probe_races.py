@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from outbox.delivery import Outcome
-from outbox.lanes import LeaseLostError, park_lane, resume_lane
-from outbox.pds import Pds
-from outbox.probe_jobs import Finding, Found, claim_probes, settle_probe
-from outbox.probes import Probes
-from outbox.tables import NEVER, mirror_lane
+from outbox.mirror.lanes import LeaseLostError, park_lane, resume_lane
+from outbox.mirror.tables import NEVER, mirror_lane
+from outbox.pds.client import Pds
+from outbox.probes.jobs import Finding, Found, claim_probes, settle_probe
+from outbox.probes.worker import Probes
+from outbox.relay.delivery import Outcome
 from service.metrics import Metrics
 from tests.outbox.away import after, parked, state, status_of
 from tests.outbox.rig import Rig

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from outbox.delivery import Outcome
-from outbox.lanes import park_lane
-from outbox.parking import FIRST_PROBE, LONGEST_PAUSE, pause_before
-from outbox.tables import NEVER
+from outbox.mirror.lanes import park_lane
+from outbox.mirror.parking import FIRST_PROBE, LONGEST_PAUSE, pause_before
+from outbox.mirror.tables import NEVER
+from outbox.relay.delivery import Outcome
 from tests.outbox.away import after, parked, state, status_of
 from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import Rig, answered, refused
@@ -100,7 +100,7 @@ async def test_no_audio_is_uploaded_for_an_account_that_is_away(desk: Rig) -> No
 async def test_an_upload_that_was_claimed_just_before_its_lane_was_parked_is_not_begun(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from outbox import blobs
+    from outbox.blobs import worker as blobs
 
     def claim_and_park(*args: Any, **options: Any) -> Any:
         jobs = claim_jobs(*args, **options)

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from devpds.server import DevPds
-from outbox.delivery import Outcome
-from outbox.parking import FIRST_PROBE
-from outbox.probe_jobs import GONE_AFTER
+from outbox.mirror.parking import FIRST_PROBE
+from outbox.probes.jobs import GONE_AFTER
+from outbox.relay.delivery import Outcome
 from tests.outbox.rig import Rig
 from tests.outbox.rows import lane_row
 

@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from aggregates.track import Track
-from outbox import work as work_module
-from outbox.delivery import Outcome
-from outbox.lanes import LeaseLostError, release
-from outbox.record import GENERATION, record_for
-from outbox.settle import settle
+from outbox.mirror.lanes import LeaseLostError, release
+from outbox.record.record import GENERATION, record_for
+from outbox.relay import work as work_module
+from outbox.relay.delivery import Outcome
+from outbox.relay.settle import settle
 from tests.dsl import COLLECTION
 from tests.outbox.elsewhere import delivered, doubt, events, foreign_put
 from tests.outbox.flights import Flight, Send, delete, restore, undelete, wanted

@@ -8,11 +8,11 @@ import pytest
 
 from aggregates.track import Track
 from eventstore.change import Recorded
-from outbox.dag_cbor import record_cid
-from outbox.pds import RecordKey, Remote
-from outbox.read_back import Finding, read_back
-from outbox.record import RecordUrls, record_for
-from outbox.work import Work
+from outbox.pds.client import RecordKey, Remote
+from outbox.record.dag_cbor import record_cid
+from outbox.record.record import RecordUrls, record_for
+from outbox.relay.read_back import Finding, read_back
+from outbox.relay.work import Work
 from tests.dsl import COLLECTION, a_track, replayed, some_time
 
 URLS = RecordUrls("https://music.test")

@@ -6,7 +6,7 @@ import pytest
 
 from aggregates.track import Track
 from aggregates.values import SupportGate
-from outbox.record import OWN_FIELDS, RecordUrls, merged, own_part, record_for
+from outbox.record.record import OWN_FIELDS, RecordUrls, merged, own_part, record_for
 from tests.dsl import COLLECTION, a_track, some_artwork, some_audio, some_blob, some_feature, some_time
 
 URLS = RecordUrls("https://music.test")

@@ -4,13 +4,13 @@ import httpx
 import pytest
 
 from aggregates.track import Track
-from outbox.dag_cbor import record_cid
-from outbox.delivery import Outcome
-from outbox.lanes import LeaseLostError
-from outbox.record import record_for
-from outbox.settle import settle
-from outbox.status import deliveries
-from outbox.work import next_work
+from outbox.mirror.lanes import LeaseLostError
+from outbox.record.dag_cbor import record_cid
+from outbox.record.record import record_for
+from outbox.relay.delivery import Outcome
+from outbox.relay.settle import settle
+from outbox.relay.work import next_work
+from outbox.views.status import deliveries
 from tests.dsl import COLLECTION, some_artwork
 from tests.outbox.rig import URLS, Rig, answer_lost, answered, refused
 

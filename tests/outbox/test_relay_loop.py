@@ -11,12 +11,12 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import OperationalError
 
 from eventstore.errors import LogBusyError
-from outbox.claim import claim
-from outbox.delivery import Outcome
-from outbox.relay import TURN_RECORDS, _Lease
-from outbox.tables import NEVER, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
+from outbox.relay.claim import claim
+from outbox.relay.delivery import Outcome
+from outbox.relay.relay import TURN_RECORDS, _Lease
 from outbox.threads import THREADS, in_thread
-from outbox.waits import MirrorWaits
+from outbox.views.waits import MirrorWaits
 from tests.dsl import BOB
 from tests.outbox.rig import Rig, answered
 from tests.outbox.rows import lane_row
@@ -121,7 +121,7 @@ async def test_a_turn_that_breaks_down_gives_its_lane_back_for_a_little_later(
 
     desk.upload()
     with monkeypatch.context() as patched:
-        patched.setattr("outbox.relay.settle", busy)
+        patched.setattr("outbox.relay.relay.settle", busy)
         await desk.relay_once()
     assert await desk.relay_once() == {}
     desk.clock.advance(seconds=2)
@@ -225,7 +225,7 @@ async def test_a_relay_goes_on_when_the_database_was_away(desk: Rig, monkeypatch
             raise OperationalError("select 1", {}, OSError("away"))
         return claim(*args, **named)
 
-    monkeypatch.setattr("outbox.relay.claim", claims)
+    monkeypatch.setattr("outbox.relay.relay.claim", claims)
     stop = asyncio.Event()
     running = asyncio.create_task(desk.relay.run(stop))
     desk.upload()
@@ -282,12 +282,12 @@ async def test_a_claim_that_takes_long_has_used_up_part_of_its_lease(
         now[0] += 31.0
         return claim(*args, **named)
 
-    monkeypatch.setattr("outbox.relay._Lease", lambda length: _Lease(length, clock=lambda: now[0]))
-    monkeypatch.setattr("outbox.relay.claim", slow_claim)
+    monkeypatch.setattr("outbox.relay.relay._Lease", lambda length: _Lease(length, clock=lambda: now[0]))
+    monkeypatch.setattr("outbox.relay.relay.claim", slow_claim)
     desk.upload()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr("outbox.relay.release", lambda *_: loop.call_soon_threadsafe(stop.set))
+    monkeypatch.setattr("outbox.relay.relay.release", lambda *_: loop.call_soon_threadsafe(stop.set))
 
     await desk.relay.run(stop)
 

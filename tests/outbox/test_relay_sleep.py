@@ -12,13 +12,13 @@ from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.unit_of_work import EventLog
 from eventstore.wakeups import Announcer, Listener
-from outbox.delivery import Outcome
-from outbox.lanes import change_lane
-from outbox.next_due import seconds_until_due
-from outbox.relay import BUSY_SECONDS, IDLE_SECONDS, Relay
-from outbox.tables import NEVER, PAST, blob_job, pds_host
-from outbox.targets import MirrorTargets
-from outbox.waits import MirrorWaits
+from outbox.mirror.lanes import change_lane
+from outbox.mirror.tables import NEVER, PAST, blob_job, pds_host
+from outbox.mirror.targets import MirrorTargets
+from outbox.relay.delivery import Outcome
+from outbox.relay.next_due import seconds_until_due
+from outbox.relay.relay import BUSY_SECONDS, IDLE_SECONDS, Relay
+from outbox.views.waits import MirrorWaits
 from tests.dsl import a_track
 from tests.outbox.rig import ARTIST, Rig, refused
 
@@ -30,8 +30,8 @@ FOR_EVER = 3600.0
 @pytest.fixture
 def _never_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay that does not look for work by itself."""
-    monkeypatch.setattr("outbox.relay.IDLE_SECONDS", FOR_EVER)
-    monkeypatch.setattr("outbox.relay.BUSY_SECONDS", FOR_EVER)
+    monkeypatch.setattr("outbox.relay.relay.IDLE_SECONDS", FOR_EVER)
+    monkeypatch.setattr("outbox.relay.relay.BUSY_SECONDS", FOR_EVER)
 
 
 @asynccontextmanager

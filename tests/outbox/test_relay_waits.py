@@ -4,9 +4,9 @@ import httpx
 import pytest
 
 from aggregates.track import Track
-from outbox.delivery import Outcome
-from outbox.lanes import resume_lane
-from outbox.record import record_for
+from outbox.mirror.lanes import resume_lane
+from outbox.record.record import record_for
+from outbox.relay.delivery import Outcome
 from tests.outbox.rig import URLS, Rig, answered
 
 pytestmark = [pytest.mark.anyio, pytest.mark.pds]

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from outbox import repo_reads
-from outbox.dag_cbor import record_cid
-from outbox.pds import Pds, RemoteUnknownError
-from outbox.repo_reads import RepoReads
+from outbox.pds.client import Pds, RemoteUnknownError
+from outbox.record.dag_cbor import record_cid
+from outbox.repo import reads as repo_reads
+from outbox.repo.reads import RepoReads
 from tests.dsl import ALICE, COLLECTION
 
 pytestmark = pytest.mark.anyio

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
-from outbox import retention
-from outbox.retention import prune_attempts
-from outbox.tables import delivery_attempt, mirror_target
+from outbox.mirror.tables import delivery_attempt, mirror_target
+from outbox.relay import retention
+from outbox.relay.retention import prune_attempts
 from tests.outbox.rig import Rig
 
 pytestmark = pytest.mark.anyio

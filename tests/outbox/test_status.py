@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import delete, update
 
 from aggregates.track import Track
-from outbox.delivery import Outcome
-from outbox.lanes import change_lane, park_lane
-from outbox.status import Delivery, _acks, deliveries, is_signed_in, waiting_records
-from outbox.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
+from outbox.mirror.lanes import change_lane, park_lane
+from outbox.mirror.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
+from outbox.relay.delivery import Outcome
+from outbox.views.status import Delivery, _acks, deliveries, is_signed_in, waiting_records
 from tests.dsl import COLLECTION
 from tests.outbox.rig import Rig, answer_lost, answered, refused
 

@@ -7,13 +7,13 @@ from sqlalchemy import delete, select
 
 from aggregates.track import Track
 from eventstore.track_ids import next_track_id
-from outbox.delivery import Outcome
-from outbox.lexicon import track_lexicon
-from outbox.pds import RecordKey, Remote
-from outbox.status import deliveries
-from outbox.tables import mirror_lane, mirror_target
-from outbox.taken_over import acknowledge_as_found, place_lane
-from outbox.wishes import suspect
+from outbox.conflicts.taken_over import acknowledge_as_found, place_lane
+from outbox.mirror.tables import mirror_lane, mirror_target
+from outbox.mirror.wishes import suspect
+from outbox.pds.client import RecordKey, Remote
+from outbox.record.lexicon import track_lexicon
+from outbox.relay.delivery import Outcome
+from outbox.views.status import deliveries
 from projections.rebuild import rebuild
 from replay.adopt_record import read_record
 from tests.dsl import COLLECTION

@@ -15,10 +15,10 @@ from aggregates.values import SupportGate
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.unit_of_work import EventLog
-from outbox.forgotten import wake_forgotten
-from outbox.lanes import change_lane
-from outbox.tables import BLOB_JOBS, NEVER, TARGETS, blob_job, mirror_lane, mirror_target
-from outbox.targets import MirrorTargets
+from outbox.mirror.lanes import change_lane
+from outbox.mirror.tables import BLOB_JOBS, NEVER, TARGETS, blob_job, mirror_lane, mirror_target
+from outbox.mirror.targets import MirrorTargets
+from outbox.relay.forgotten import wake_forgotten
 from projections.difference import Kind
 from projections.rebuild import differences, rebuild
 from tests.dsl import ALICE, a_track, some_artwork, some_audio, some_blob, some_time

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 from sqlalchemy import update
 
-from outbox.delivery import Outcome
-from outbox.tables import mirror_target
+from outbox.mirror.tables import mirror_target
+from outbox.relay.delivery import Outcome
 from tests.outbox.elsewhere import delivered, doubt, foreign_put, looked_at, target
 from tests.outbox.rig import Rig
 

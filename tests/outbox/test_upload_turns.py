@@ -8,8 +8,8 @@ from sqlalchemy import insert, select, update
 
 from eventstore.database import Database
 from outbox.blob_claim import OF_A_HOST, claim_jobs
-from outbox.blob_jobs import BlobJob, give_back
-from outbox.tables import PAST, blob_job, mirror_lane
+from outbox.blobs.jobs import BlobJob, give_back
+from outbox.mirror.tables import PAST, blob_job, mirror_lane
 from tests.eventstore.threads import together
 from tests.outbox.rig import Clock
 from tests.outbox.rows import HOST, add_lane, set_host

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from outbox.verdict import (
+from outbox.pds.verdict import (
     DEFAULT_PAUSE,
     Kind,
     Phase,

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from outbox.lanes import park_lane
-from outbox.waits import MirrorWaits
+from outbox.mirror.lanes import park_lane
+from outbox.views.waits import MirrorWaits
 from tests.outbox.rig import Rig, answered
 
 pytestmark = pytest.mark.anyio

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from outbox.lanes import change_lane
-from outbox.wishes import backfill
+from outbox.mirror.lanes import change_lane
+from outbox.mirror.wishes import backfill
 from tests.outbox.rig import Rig, answered, refused
 from tests.outbox.rows import lane_row, set_host
 

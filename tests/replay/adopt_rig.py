@@ -15,13 +15,13 @@ from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.unit_of_work import EventLog
 from identity.addresses import AddressPolicy
-from outbox.dag_cbor import record_cid
-from outbox.lexicon import track_lexicon
-from outbox.pds import Pds
-from outbox.record import RecordUrls
-from outbox.repo_reads import RepoReads
-from outbox.status import Mirror, mirrors
-from outbox.targets import MirrorTargets
+from outbox.mirror.targets import MirrorTargets
+from outbox.pds.client import Pds
+from outbox.record.dag_cbor import record_cid
+from outbox.record.lexicon import track_lexicon
+from outbox.record.record import RecordUrls
+from outbox.repo.reads import RepoReads
+from outbox.views.status import Mirror, mirrors
 from projections.media_references import was_named_by
 from projections.read_models import READ_MODELS
 from projections.track_queries import track_page

@@ -12,10 +12,10 @@ from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from api.commands.owned import require_no_duplicate
 from api.refusals import DuplicateAudioError
-from outbox.dag_cbor import record_cid
-from outbox.lexicon import track_lexicon
-from outbox.pds import RecordKey, Remote
-from outbox.record import RecordUrls
+from outbox.pds.client import RecordKey, Remote
+from outbox.record.dag_cbor import record_cid
+from outbox.record.lexicon import track_lexicon
+from outbox.record.record import RecordUrls
 from replay.adopt_record import read_record
 from replay.errors import PdsBusyError, PdsTroubleError
 from tests.dsl import ALICE, BOB, COLLECTION, OLD_COLLECTION

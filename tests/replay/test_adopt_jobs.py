@@ -13,7 +13,7 @@ from sqlalchemy import delete
 
 from aggregates.track import Track
 from identity.errors import IdentityUnreachableError, UnknownIdentityError
-from outbox.pds import RemoteUnknownError
+from outbox.pds.client import RemoteUnknownError
 from replay import adoptions
 from replay.adopt_worker import AdoptionWorker
 from tests.dsl import ALICE

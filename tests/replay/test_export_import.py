@@ -8,7 +8,7 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from eventstore.schema import metadata, stored_event
-from outbox.lanes import park_lane
+from outbox.mirror.lanes import park_lane
 from replay.errors import BrokenTapeError, NotEmptyError
 from replay.export import export, own_lines
 from replay.importing import check_tape, import_tape

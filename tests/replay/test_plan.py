@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from eventstore.envelope import Envelope
-from outbox.pds import Pds, RecordKey
-from outbox.repo_reads import RepoReads
+from outbox.pds.client import Pds, RecordKey
+from outbox.repo.reads import RepoReads
 from replay.apply import apply
 from replay.drift import Drift, DriftKind
 from replay.errors import TooManyDeletesError

@@ -13,10 +13,10 @@ from atproto import CAR
 
 from devpds.server import DevPds, DevPlc
 from identity.repo_keys import signing_key
-from outbox.car import Blocks, UnprovenError
-from outbox.pds import Pds
-from outbox.repo_proof import ProvenReads, proven
-from outbox.repo_tree import entries, layer_of
+from outbox.pds.client import Pds
+from outbox.repo.car import Blocks, UnprovenError
+from outbox.repo.proof import ProvenReads, proven
+from outbox.repo.tree import entries, layer_of
 from replay.drift import DriftKind
 from replay.verify import repos_of, verify
 from tests.dsl import COLLECTION

@@ -15,7 +15,7 @@ from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.schema import metadata
 from eventstore.unit_of_work import EventLog
-from outbox.targets import MirrorTargets
+from outbox.mirror.targets import MirrorTargets
 from projections.read_models import READ_MODELS
 from projections.rebuild import rebuild
 from replay.export import export

@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from eventstore.schema import projection_state
 from projections.read_models import READ_MODELS
-from service.cli import main
+from service.cli.main import main
 from service.readiness import why_not_ready
 from service.settings import PREFIX
 from tests.api.world import refusal, upload

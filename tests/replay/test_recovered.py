@@ -12,11 +12,11 @@ from aggregates.track import Track
 from eventstore.incarnation import POSITIONS_SKIPPED, log_incarnation, restored_because, watch
 from eventstore.schema import track_id_sequence
 from identity.session_rows import SessionKind, pds_session
-from outbox.conflicts import conflict_of
-from outbox.leaving import close_lane
-from outbox.pds import Pds
-from outbox.repo_reads import RepoReads
-from outbox.tables import mirror_lane
+from outbox.conflicts.conflicts import conflict_of
+from outbox.mirror.tables import mirror_lane
+from outbox.operations.leaving import close_lane
+from outbox.pds.client import Pds
+from outbox.repo.reads import RepoReads
 from replay.drift import DriftKind
 from replay.recovered import look_over, outlook, recover
 from replay.verify import Verified, repos_of, verify

@@ -11,11 +11,11 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from eventstore.database import Database
-from outbox.hosts import OPEN
-from outbox.pds import Pds
-from outbox.repo_reads import PacedReads
-from outbox.tables import NEVER, PAST, mirror_target, pds_host, repo_scan
-from outbox.wishes import rescan
+from outbox.mirror.hosts import OPEN
+from outbox.mirror.tables import NEVER, PAST, mirror_target, pds_host, repo_scan
+from outbox.mirror.wishes import rescan
+from outbox.pds.client import Pds
+from outbox.repo.reads import PacedReads
 from replay.scan import Scan, Scanned
 from tests.dsl import COLLECTION
 from tests.outbox.rig import Clock, Rig

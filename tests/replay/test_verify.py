@@ -5,9 +5,9 @@ import pytest
 
 from aggregates.track import Track
 from api.commands.migrate_namespace import MigrateNamespace, migrate_namespace
-from outbox.pds import Pds
-from outbox.record import GENERATION
-from outbox.repo_reads import RepoReads
+from outbox.pds.client import Pds
+from outbox.record.record import GENERATION
+from outbox.repo.reads import RepoReads
 from replay.drift import DriftKind
 from replay.verify import repos_of, verify
 from tests.dsl import COLLECTION, OLD_COLLECTION

@@ -16,7 +16,7 @@ from api.request_id import over_http
 from devpds.server import DevPds, DevPlc
 from identity.errors import SessionUnavailableError, SignInRequiredError
 from outbox import ports
-from outbox.tables import mirror_lane
+from outbox.mirror.tables import mirror_lane
 from service.adapters import AudioOfStorage, LanesOfAccounts, SessionsOfIdentity
 from service.bootstrap import Application, build
 from service.readiness import outdated, why_not_ready

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from devpds.server import free_port
 from service.bootstrap import Application
-from service.cli import main
+from service.cli.main import main
 from service.migrate import newest
 from service.settings import PREFIX
 from tests.service.process import run

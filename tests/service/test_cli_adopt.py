@@ -11,7 +11,7 @@ from devpds.server import DevPds, DevPlc
 from projections.track_queries import TrackFilter, track_page
 from replay import adoptions
 from service.bootstrap import Application
-from service.cli import main
+from service.cli.main import main
 from service.settings import PREFIX
 from tests.e2e.catalogue import a_record, catalogue, publish, rev, rkey
 from tests.outbox.rig import ARTIST

@@ -8,12 +8,12 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select, update
 
-from outbox.lanes import resume_lane
-from outbox.tables import mirror_lane, mirror_target
+from outbox.mirror.lanes import resume_lane
+from outbox.mirror.tables import mirror_lane, mirror_target
 from projections.audit import AuditFilter, audit_page
 from projections.history import HistoryEntry
 from service.bootstrap import Application
-from service.cli import main
+from service.cli.main import main
 from service.settings import PREFIX
 from tests.dsl import ALICE
 

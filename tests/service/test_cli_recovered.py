@@ -10,12 +10,12 @@ from sqlalchemy import select, update
 
 from aggregates.account import Account
 from eventstore.incarnation import POSITIONS_SKIPPED, log_incarnation
-from outbox.tables import mirror_lane
+from outbox.mirror.tables import mirror_lane
 from service.bootstrap import Application
-from service.cli import main
+from service.cli.main import main
+from service.cli.operator import by_operator
 from service.jobs import JOBS
 from service.newest_seen import file_of, keep_newest, look_for_restore, read_newest
-from service.operator import by_operator
 from service.scheduler import run_if_due
 from service.settings import PREFIX
 from tests.dsl import a_track

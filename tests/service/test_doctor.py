@@ -13,13 +13,13 @@ from devpds.server import DevPds, free_port
 from eventstore.incarnation import notice
 from identity.seal import Seal
 from identity.session_rows import PURPOSE, SessionKind, pds_session
-from outbox.journal import note_adopted
-from outbox.lanes import park_lane, resume_lane
-from outbox.leaving import close_lane
-from outbox.pds import RecordKey
-from outbox.tables import repo_scan
+from outbox.mirror.lanes import park_lane, resume_lane
+from outbox.mirror.tables import repo_scan
+from outbox.operations.leaving import close_lane
+from outbox.pds.client import RecordKey
+from outbox.relay.journal import note_adopted
 from service.bootstrap import Application
-from service.cli import main
+from service.cli.main import main
 from service.settings import PREFIX
 from storage import room
 from tests.dsl import ALICE

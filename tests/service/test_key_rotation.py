@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from identity.session_rows import pds_session
 from service.app import asgi
 from service.bootstrap import Application, build
-from service.cli import main
+from service.cli.main import main
 from service.settings import PREFIX, Settings
 from tests.simulation.fake_internet import FakeInternet
 

@@ -3,7 +3,7 @@
 import socket
 
 from devpds.server import free_port
-from service.cli_serve import _listener
+from service.cli.serve import _listener
 from service.settings import Settings
 
 

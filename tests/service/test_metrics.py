@@ -12,13 +12,13 @@ from sqlalchemy import update
 from aggregates.track import Track
 from devpds.server import free_port
 from eventstore.envelope import Envelope
-from outbox.delivery import Outcome, Result
-from outbox.lanes import park_lane, resume_lane
-from outbox.listening import Hearing
-from outbox.read_back import Finding
-from outbox.tables import mirror_target, pds_host
-from outbox.verdict import Kind, Verdict
-from outbox.work import next_work
+from outbox.firehose.listening import Hearing
+from outbox.mirror.lanes import park_lane, resume_lane
+from outbox.mirror.tables import mirror_target, pds_host
+from outbox.pds.verdict import Kind, Verdict
+from outbox.relay.delivery import Outcome, Result
+from outbox.relay.read_back import Finding
+from outbox.relay.work import next_work
 from replay.scan import Scanned
 from service.bootstrap import Application
 from service.gauges import CLASSES
@@ -68,7 +68,7 @@ def signed_in(application: Application) -> None:
 
 def some_work(application: Application) -> Any:
     """What the relay would send."""
-    from outbox.claim import claim
+    from outbox.relay.claim import claim
 
     signed_in(application)
     (lane,) = claim(application.database, owner="test", limit=1, lease=timedelta(seconds=60))

@@ -7,7 +7,8 @@ import pytest
 
 from aggregates import catalogue
 from api.errors import REPLIES
-from service import events_page, http_page
+from service.pages import events as events_page
+from service.pages import http as http_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import select, text
 
 from eventstore.database import Database
-from outbox.lanes import resume_lane
-from outbox.tables import mirror_lane
+from outbox.mirror.lanes import resume_lane
+from outbox.mirror.tables import mirror_lane
 from service.bootstrap import Application
 from service.migrate import current, newest
 from tests.service.process import daemon, run

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 from pydantic import SecretStr
 
-from service.cli import main
+from service.cli.main import main
+from service.pages.settings import page
 from service.secret_keys import new_oauth_keys, oauth_keys, secret_keys
 from service.settings import PREFIX, Settings, SettingsError, load, names
-from service.settings_page import page
 
 KEY = "k" * 32
 PRIVATE_KEY = new_oauth_keys()
@@ -258,5 +258,5 @@ def test_the_command_line_makes_a_key(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_documentation_is_up_to_date() -> None:
     assert Path("docs/settings.md").read_text() == page(), (
-        "python -m service.settings_page > docs/settings.md"
+        "python -m service.pages.settings > docs/settings.md"
     )

@@ -15,7 +15,7 @@ from identity.credentials import CredentialKind
 from service import connections
 from service.app import asgi
 from service.bootstrap import Application, build
-from service.cli_serve import _config
+from service.cli.serve import _config
 from service.settings import Settings
 
 DID = "did:plc:" + "a" * 24

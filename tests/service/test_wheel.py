@@ -47,18 +47,18 @@ def test_wheel_is_what_runs(site: Path, tmp_path: Path) -> None:
 
 
 def test_wheel_migrates_an_empty_database(site: Path, tmp_path: Path) -> None:
-    main = "from service.cli import main; main()"
+    main = "from service.cli.main import main; main()"
     assert "Commands:" in python(site, main, "--help", data=tmp_path)
     assert python(site, main, "migrate", data=tmp_path) == f"empty -> {newest()}"
     assert (tmp_path / "mastertape.db").exists()
 
 
 def test_wheel_has_the_lexicon(site: Path, tmp_path: Path) -> None:
-    code = "from outbox.lexicon import track_lexicon; print(track_lexicon().id)"
+    code = "from outbox.record.lexicon import track_lexicon; print(track_lexicon().id)"
     assert python(site, code, data=tmp_path) == "fm.plyr.track"
 
 
 def test_wheel_names_its_command(site: Path) -> None:
     (info,) = site.glob("mastertape-*.dist-info")
     (script,) = Distribution.at(info).entry_points
-    assert (script.name, script.value) == ("mastertape", "service.cli:main")
+    assert (script.name, script.value) == ("mastertape", "service.cli.main:main")

@@ -8,10 +8,12 @@ from unittest.mock import patch
 from aggregates.track import Track
 from aggregates.values import SupportGate
 from eventstore.unit import Unit
-from outbox import operators, pausing, retention, wishes
-from outbox.blob_jobs import let_wait
-from outbox.conflicts import let_go
-from outbox.operators import Action, Operator, Which
+from outbox.blobs.jobs import let_wait
+from outbox.conflicts.conflicts import let_go
+from outbox.mirror import pausing, wishes
+from outbox.operations import operators
+from outbox.operations.operators import Action, Operator, Which
+from outbox.relay import retention
 from tests.dsl import some_artwork
 from tests.simulation.fake_account import Status
 from tests.simulation.fake_limits import REQUESTS, WRITES_AN_HOUR

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aggregates.tid import tid_of
-from outbox.dag_cbor import record_cid
+from outbox.record.dag_cbor import record_cid
 from tests.simulation.fake_values import as_stored, blobs_in
 from tests.simulation.fake_xrpc import RefusedError
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import libipld
 
-from outbox.dag_cbor import UnencodableError, decode, encode
+from outbox.record.dag_cbor import UnencodableError, decode, encode
 from tests.simulation.fake_xrpc import broken, invalid
 
 RKEY = re.compile(r"[A-Za-z0-9._:~-]{1,512}")

@@ -4,11 +4,11 @@ from typing import Any
 
 from sqlalchemy import CompoundSelect, Select, bindparam, or_, select, union_all
 
-from outbox.parking import PROBED
-from outbox.pausing import resume
-from outbox.status import Mirror
-from outbox.tables import NEVER, blob_job, mirror_lane, mirror_target
-from outbox.targets import AUTH_REQUIRED
+from outbox.mirror.parking import PROBED
+from outbox.mirror.pausing import resume
+from outbox.mirror.tables import NEVER, blob_job, mirror_lane, mirror_target
+from outbox.mirror.targets import AUTH_REQUIRED
+from outbox.views.status import Mirror
 from tests.simulation.fake_account import Status
 from tests.simulation.fates import WELL
 from tests.simulation.virtual_time import Life

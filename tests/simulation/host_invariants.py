@@ -4,8 +4,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from outbox.hosts import WOBBLE
-from outbox.pds import GET_LATEST_COMMIT, GET_RECORD, GET_REPO_STATUS, UPLOAD_BLOB
+from outbox.mirror.hosts import WOBBLE
+from outbox.pds.client import GET_LATEST_COMMIT, GET_RECORD, GET_REPO_STATUS, UPLOAD_BLOB
 from tests.simulation.fake_limits import REQUESTS
 from tests.simulation.network import WRITES, Passage
 from tests.simulation.request_invariants import is_excused

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import httpx
 
-from outbox.pds import DELETE_RECORD, PUT_RECORD
+from outbox.pds.client import DELETE_RECORD, PUT_RECORD
 from tests.simulation.fates import WELL, Fate, Plan, Saying
 from tests.simulation.virtual_time import Life, Process, allowed, current_process
 

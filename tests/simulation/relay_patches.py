@@ -8,11 +8,11 @@ from typing import Any
 from unittest.mock import patch
 
 from eventstore.database import Database
-from outbox import blobs as blobs_module
-from outbox import probe_jobs as probe_jobs_module
-from outbox import probes as probes_module
-from outbox import relay as relay_module
-from outbox import safety_net as safety_net_module
+from outbox.blobs import worker as blobs_module
+from outbox.probes import jobs as probe_jobs_module
+from outbox.probes import worker as probes_module
+from outbox.relay import relay as relay_module
+from outbox.relay import safety_net as safety_net_module
 from tests.simulation import quick_looks
 from tests.simulation.memory_database import driver_of
 from tests.simulation.quick_looks import Look, QuickLooks, as_text

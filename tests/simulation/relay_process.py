@@ -13,13 +13,13 @@ from eventstore.unit_of_work import EventLog
 from identity.pds_sessions import PdsSessions
 from identity.resolution import Resolver
 from identity.seal import Seal
-from outbox.blobs import BlobWorker
-from outbox.delivery import Delivery
-from outbox.lexicon import Lexicon, track_lexicon
-from outbox.pds import Pds
-from outbox.probes import Probes
-from outbox.record import RecordUrls
-from outbox.relay import Relay, RelayLimits
+from outbox.blobs.worker import BlobWorker
+from outbox.pds.client import Pds
+from outbox.probes.worker import Probes
+from outbox.record.lexicon import Lexicon, track_lexicon
+from outbox.record.record import RecordUrls
+from outbox.relay.delivery import Delivery
+from outbox.relay.relay import Relay, RelayLimits
 from service.adapters import DirectoryOfIdentity, LanesOfAccounts, SessionsOfIdentity
 from tests.simulation.fake_values import blob_cid
 from tests.simulation.network import Network

@@ -2,13 +2,13 @@
 
 from sqlalchemy import select
 
-from outbox.delivery import Outcome, Result
-from outbox.lanes import Lane, LeaseLostError
-from outbox.settle import settle
-from outbox.tables import delivery_attempt, mirror_lane, mirror_target
-from outbox.targets import MirrorTargets
-from outbox.verdict import Kind, Verdict
-from outbox.work import next_work
+from outbox.mirror.lanes import Lane, LeaseLostError
+from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
+from outbox.mirror.targets import MirrorTargets
+from outbox.pds.verdict import Kind, Verdict
+from outbox.relay.delivery import Outcome, Result
+from outbox.relay.settle import settle
+from outbox.relay.work import next_work
 from projections.rebuild import differences
 from tests.simulation.relay_process import URLS
 from tests.simulation.world import World

@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from outbox.delivery import SETTLING
+from outbox.relay.delivery import SETTLING
 from tests.simulation import invariants
 from tests.simulation.acts import ACTS, WEIGHTS
 from tests.simulation.world import World

@@ -8,10 +8,10 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from eventstore.change import Recorded
-from outbox.record import GENERATION
-from outbox.status import Delivery, Mirror, deliveries
-from outbox.tables import delivery_attempt
-from outbox.verdict import Kind
+from outbox.mirror.tables import delivery_attempt
+from outbox.pds.verdict import Kind
+from outbox.record.record import GENERATION
+from outbox.views.status import Delivery, Mirror, deliveries
 from tests.simulation.fake_pds import SERVICE
 from tests.simulation.fake_repo import Commit, Stored
 from tests.simulation.healing import is_at_work

@@ -9,14 +9,17 @@ import pytest
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from eventstore.database import Database
-from outbox import blob_jobs, blobs, delivery, journal, lanes, read_back, relay, settle
-from outbox.delivery import Delivery
-from outbox.pds import Pds
-from outbox.record import GENERATION
-from outbox.tables import delivery_attempt, mirror_target
+from outbox.blobs import jobs as blob_jobs
+from outbox.blobs import worker as blobs
+from outbox.mirror import lanes
+from outbox.mirror.tables import delivery_attempt, mirror_target
+from outbox.pds.client import Pds
+from outbox.pds.verdict import Verdict
+from outbox.record.record import GENERATION
+from outbox.relay import delivery, journal, read_back, relay, settle
+from outbox.relay.delivery import Delivery
+from outbox.relay.work import Work
 from outbox.threads import in_thread
-from outbox.verdict import Verdict
-from outbox.work import Work
 from tests.simulation import record_invariants, request_invariants, row_invariants
 
 Switch = Callable[[pytest.MonkeyPatch], None]

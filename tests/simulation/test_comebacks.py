@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from outbox import settle
+from outbox.relay import settle
 from tests.simulation import fates, host_invariants, invariants
 from tests.simulation.world import World
 

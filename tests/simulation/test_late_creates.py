@@ -2,7 +2,7 @@
 
 import pytest
 
-from outbox.delivery import SETTLING
+from outbox.relay.delivery import SETTLING
 from tests.simulation import fates, invariants, switches
 from tests.simulation.fates import Fate
 from tests.simulation.relay_patches import POLL_SECONDS

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from identity.resolution import Resolver
-from outbox.pds import Pds, RecordKey
-from outbox.verdict import Kind
+from outbox.pds.client import Pds, RecordKey
+from outbox.pds.verdict import Kind
 from tests.simulation import fates
 from tests.simulation.fake_pds import FakePds
 from tests.simulation.fake_plc import FakePlc

@@ -2,7 +2,7 @@
 
 import pytest
 
-from outbox.dag_cbor import record_cid
+from outbox.record.dag_cbor import record_cid
 from tests.simulation.contract_doors import COLLECTION, WITHOUT_LEXICON, Door, Person
 
 pytestmark = pytest.mark.anyio

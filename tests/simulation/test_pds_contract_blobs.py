@@ -5,7 +5,7 @@ import gzip
 
 import pytest
 
-from outbox.dag_cbor import record_cid
+from outbox.record.dag_cbor import record_cid
 from storage.cid import cid_of
 from tests.media_samples import samples
 from tests.simulation.contract_doors import COLLECTION, Door, Person

@@ -19,16 +19,16 @@ from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
 from identity.session_calls import create_session
 from identity.session_rows import SessionKind
-from outbox.conflicts import conflict_of
-from outbox.dag_cbor import Record
-from outbox.foreign_edits import keep_ours, keep_theirs
-from outbox.lanes import GONE, park_lane
-from outbox.overview import lane_of
-from outbox.record import own_part
-from outbox.status import Mirror, is_signed_in, mirrors
-from outbox.tables import pds_host
-from outbox.targets import AUTH_REQUIRED, MirrorTargets
-from outbox.wishes import suspect
+from outbox.conflicts.conflicts import conflict_of
+from outbox.conflicts.foreign_edits import keep_ours, keep_theirs
+from outbox.mirror.lanes import GONE, park_lane
+from outbox.mirror.tables import pds_host
+from outbox.mirror.targets import AUTH_REQUIRED, MirrorTargets
+from outbox.mirror.wishes import suspect
+from outbox.record.dag_cbor import Record
+from outbox.record.record import own_part
+from outbox.views.overview import lane_of
+from outbox.views.status import Mirror, is_signed_in, mirrors
 from tests.dsl import a_track
 from tests.simulation.fake_account import Status
 from tests.simulation.fake_pds import SERVICE, FakePds

@@ -21,7 +21,7 @@ from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
 from identity.accounts import account, let_leave
 from identity.forgetting import forget, is_connected
-from outbox import leaving
+from outbox.operations import leaving
 from projections.media_references import cids_of
 from projections.tracks import LIVE, tracks
 from replay.adoptions import adoption

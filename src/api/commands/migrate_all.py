@@ -7,7 +7,7 @@ from aggregates.track import Track
 from eventstore.envelope import Envelope
 from eventstore.unit import Unit
 from eventstore.unit_of_work import EventLog
-from outbox.blob_jobs import let_wait
+from outbox.blobs.jobs import let_wait
 from projections.migration import eligible_tracks
 
 TRACKS_IN_A_UNIT: Final = 25

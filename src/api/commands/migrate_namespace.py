@@ -7,9 +7,9 @@ from aggregates.track import Track
 from api.commands.owned import OnTrack, load_owned
 from api.refusals import CannotMoveError
 from eventstore.unit import Unit
-from outbox.conflicts import conflict_of
-from outbox.moves import carry_over, is_taken
-from outbox.pds import RecordKey
+from outbox.conflicts.conflicts import conflict_of
+from outbox.mirror.moves import carry_over, is_taken
+from outbox.pds.client import RecordKey
 
 
 @dataclass(frozen=True, kw_only=True)

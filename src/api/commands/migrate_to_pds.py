@@ -4,7 +4,7 @@ from typing import Final
 
 from api.commands.owned import OnTrack, load_owned
 from eventstore.unit import Unit
-from outbox.blob_jobs import hurry
+from outbox.blobs.jobs import hurry
 
 AUDIO_BLOB_BYTES: Final = 104_857_600
 """What the lexicon allows for `audioBlob`."""

@@ -6,9 +6,9 @@ from enum import StrEnum
 from api.commands.owned import OnTrack, load_owned
 from api.refusals import NothingToResolveError
 from eventstore.unit import Unit
-from outbox.conflicts import conflict_of
-from outbox.foreign_edits import keep_ours, keep_theirs
-from outbox.record import RecordUrls
+from outbox.conflicts.conflicts import conflict_of
+from outbox.conflicts.foreign_edits import keep_ours, keep_theirs
+from outbox.record.record import RecordUrls
 
 
 class Keep(StrEnum):

@@ -8,9 +8,9 @@ from aggregates.track import Track
 from api.commands.owned import OnTrack, load_owned
 from api.refusals import AlreadyHasRecordError, MigrationNeededError
 from eventstore.unit import Unit
-from outbox.conflicts import let_go
-from outbox.pds import RecordKey
-from outbox.status import mirrors
+from outbox.conflicts.conflicts import let_go
+from outbox.pds.client import RecordKey
+from outbox.views.status import mirrors
 from projections.history import history_page
 
 

@@ -2,7 +2,7 @@
 
 from api.commands.owned import OnTrack, owner_of, require_owned, require_version
 from eventstore.unit import Unit
-from outbox.wishes import retry
+from outbox.mirror.wishes import retry
 
 
 def retry_mirror(unit: Unit, command: OnTrack) -> int:

@@ -6,7 +6,7 @@ from typing import Final
 from aggregates.track import Track
 from api.commands.owned import OnTrack
 from eventstore.unit import Unit
-from outbox.operators import Operator, note
+from outbox.operations.operators import Operator, note
 
 TAKEDOWN: Final = "takedown"
 LIFT: Final = "lift_takedown"

@@ -28,9 +28,9 @@ from api.repeatable import Asked, Repeatable, RepeatableRequest, answer_of
 from api.request_id import over_http
 from api.services import Services
 from identity.credentials import Principal
-from outbox import overview
-from outbox.failures import failing
-from outbox.operators import Operator, Which, count, perform
+from outbox.operations.operators import Operator, Which, count, perform
+from outbox.views import overview
+from outbox.views.failures import failing
 
 router = APIRouter(tags=["operations"])
 

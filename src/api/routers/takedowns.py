@@ -19,7 +19,7 @@ from api.routers.track_commands import media_work
 from api.services import Services
 from api.track_path import TrackId
 from eventstore.unit import Unit
-from outbox.operators import Operator
+from outbox.operations.operators import Operator
 from projections.track_queries import track_by_id
 from projections.track_view import TrackView
 

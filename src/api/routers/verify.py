@@ -9,7 +9,7 @@ from api.documented import repeatable_errors
 from api.idempotency import Answer
 from api.repeatable import Asked, Repeatable, answer_of
 from api.request_id import over_http
-from outbox.repo_reads import RepoReads
+from outbox.repo.reads import RepoReads
 from replay.drift import Drift
 from replay.recovered import look_over
 from replay.verify import repos_of, verify

@@ -1,0 +1,106 @@
+"""A record that somebody else has changed: what they wrote, and how its owner's decision is put into effect."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+
+from outbox.mirror.moves import clear_former
+from outbox.mirror.tables import mirror_target
+from outbox.mirror.targets import HELD, PUT
+from outbox.pds.client import RecordKey
+from outbox.record.dag_cbor import Record, decode
+from outbox.record.record import own_part
+from outbox.relay.journal import note_adopted
+from outbox.relay.observations import CLEAN
+
+target = mirror_target.c
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """What somebody else wrote over what we wrote: None where no record of ours could hold it, or we wrote nothing."""
+
+    key: RecordKey
+    track_id: int
+    cid: str
+    theirs: Record | None
+    base: Record | None
+    is_former: bool = False
+    """Whether it is in what the track has left where its record was before."""
+
+    @property
+    def fields(self) -> list[str]:
+        """Name the fields of ours that they changed."""
+        if self.theirs is None:
+            return []
+        theirs, base = own_part(self.theirs), own_part(self.base or {})
+        changed = {name for name in {*theirs, *base} if theirs.get(name) != base.get(name)}
+        return sorted(
+            changed - {"$type"}
+        )  # another collection's, where what they wrote is in the way of a move
+
+
+def conflict_of(connection: Connection, track_id: int) -> Conflict | None:
+    """Find what a track's owner has to decide on: over the record, or else over what it has left where it was."""
+    is_former = and_(target.former, target.failed_gen >= target.desired_gen)
+    is_current = and_(target.desired_op == PUT, ~target.detached)
+    row = connection.execute(
+        select(mirror_target)
+        .where(target.track_id == track_id, target.state == HELD, or_(is_former, is_current))
+        .order_by(target.former)
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    key = RecordKey(row.did, row.collection, row.rkey)
+    theirs, base = _record(row.conflict_body), _record(row.observed_body)
+    return Conflict(key, track_id, row.conflict_cid, theirs, base, row.former)
+
+
+def build_on(connection: Connection, conflict: Conflict) -> None:
+    """Let what they wrote be the base of what is written next, so that it is replaced and nothing newer.
+
+    What the record has left where it was waits until their fields are written in the new place.
+    """
+    waits = {"cleared_gen": 0} if conflict.is_former else {}
+    _change(connection, conflict.key, **_their_record(), **CLEAN, **waits)
+
+
+def acknowledge(connection: Connection, conflict: Conflict, now: datetime) -> None:
+    """Let what they wrote count as delivered, since the track says the same; and look whether it is there still."""
+    gen = connection.execute(select(target.desired_gen).where(*_this(conflict.key))).scalar_one()
+    values = {
+        **_their_record(),
+        **CLEAN,
+        "acked_gen": gen,
+        "acked_at": now,
+        "look_at": now,
+        "backfill": False,
+    }
+    _change(connection, conflict.key, **values)
+    note_adopted(connection, conflict.key, gen, conflict.cid, now)
+    clear_former(connection, conflict.track_id, gen)
+
+
+def let_go(connection: Connection, track_id: int) -> None:
+    """Try again over what we wrote ourselves: whether they changed it still, the PDS will tell."""
+    held = update(mirror_target).where(target.track_id == track_id, target.state == HELD)
+    connection.execute(held.values(CLEAN))
+
+
+def _their_record() -> dict[str, Any]:
+    return {"observed_cid": target.conflict_cid, "observed_body": target.conflict_body}
+
+
+def _change(connection: Connection, key: RecordKey, **values: Any) -> None:
+    connection.execute(update(mirror_target).where(*_this(key)).values(values))
+
+
+def _this(key: RecordKey) -> tuple[ColumnElement[bool], ...]:
+    return target.did == key.did, target.collection == key.collection, target.rkey == key.rkey
+
+
+def _record(body: bytes | None) -> Record | None:
+    return decode(body) if body is not None else None

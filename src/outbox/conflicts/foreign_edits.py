@@ -1,0 +1,84 @@
+"""Decide over a record that somebody else wrote: ours is written over it, or the track takes over what it can say.
+
+That are the texts, the features and the labels.
+
+Who may hear the track is decided here and never by what a record says; where its bytes are, when it was made and who made
+it, no event can change. Such fields are written again as the track has them.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from aggregates.errors import InvalidFieldError
+from aggregates.track import Track
+from aggregates.values import (
+    Feature,
+    checked_album,
+    checked_description,
+    checked_features,
+    checked_self_labels,
+    checked_title,
+)
+from eventstore.unit import Unit
+from outbox.conflicts.conflicts import Conflict, acknowledge, build_on
+from outbox.record.lexicon import FORMATS
+from outbox.record.record import RecordUrls, own_part, record_for
+
+
+def keep_ours(unit: Unit, track: Track, conflict: Conflict) -> None:
+    """Have the record of the track written over exactly what they wrote."""
+    track.restore_record(at=unit.now)
+    unit.save(track)
+    build_on(unit.connection, conflict)
+
+
+def keep_theirs(unit: Unit, track: Track, conflict: Conflict, urls: RecordUrls) -> None:
+    """Take over what they changed. A write follows only where the track still says something else: what only we changed stays."""
+    track.adopt_foreign_edit(conflict.cid, adoptable(conflict), at=unit.now)
+    if own_part(record_for(track, 0, urls)) == own_part(conflict.theirs or {}):
+        unit.save(track)
+        acknowledge(unit.connection, conflict, unit.now)
+    else:
+        keep_ours(unit, track, conflict)
+
+
+def adoptable(conflict: Conflict) -> dict[str, Any]:
+    """Return checked values of the changed fields that a track has; raises InvalidFieldError at the first invalid one."""
+    if conflict.theirs is None:
+        raise InvalidFieldError("record", "it contains values that a record of ours cannot have")
+    theirs, changed = conflict.theirs, conflict.fields
+    return {field: read(theirs.get(name)) for name, (field, read) in FIELDS.items() if name in changed}
+
+
+def _text(field: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidFieldError(field, "must be a text")
+    return value
+
+
+def _features(value: Any) -> tuple[Feature, ...]:
+    try:
+        features = [Feature(each["did"], each["handle"]) for each in value or ()]
+        if all(FORMATS["did"](each.did) and FORMATS["handle"](each.handle) for each in features):
+            return checked_features(features)
+    except (TypeError, KeyError):
+        pass
+    raise InvalidFieldError("features", "must be a list of objects with `did` and `handle`")
+
+
+def _labels(value: Any) -> tuple[str, ...]:
+    try:
+        labels = [each["val"] for each in value["values"]] if value is not None else []
+        return checked_self_labels(labels)
+    except (TypeError, KeyError, AttributeError):
+        raise InvalidFieldError("self_labels", "must be a list of labels") from None
+
+
+FIELDS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
+    "title": ("title", lambda value: checked_title(_text("title", value) or "")),
+    "album": ("album", lambda value: checked_album(_text("album", value))),
+    "description": ("description", lambda value: checked_description(_text("description", value))),
+    "features": ("features", _features),
+    "labels": ("self_labels", _labels),
+}
+"""By their names in the record: what the track calls them, and how they are read."""

@@ -1,0 +1,64 @@
+"""What a PDS holds of ours from after the point that the log was put back to: kept, until somebody decides."""
+
+from typing import Any, Final
+
+from sqlalchemy import select
+
+from aggregates.track import Track
+from aggregates.values import BlobRef
+from eventstore.unit import Unit
+from outbox.mirror.lanes import is_open
+from outbox.mirror.tables import PAST, mirror_target
+from outbox.mirror.targets import CHANGE_TARGET, DELETE, HELD, of_target
+from outbox.pds.client import RecordKey
+from outbox.record.dag_cbor import Record
+from outbox.record.record import RecordUrls, own_part, record_for
+from outbox.relay.journal import note_adopted
+from outbox.relay.observations import CLEAN, kept
+
+NEWER: Final = "newer_on_pds"
+"""Why a delete of before the restore waits: the record was written again after it."""
+
+target: Final = mirror_target.c
+
+
+def keep_newer(unit: Unit, key: RecordKey, cid: str, record: Record, urls: RecordUrls) -> None:
+    """Write nothing over this record: it is what the track says, or its owner decides.
+
+    The caller holds the lane. A track that is detached is not written to anyway.
+    """
+    this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
+    row = unit.connection.execute(select(mirror_target, is_open().label("is_open")).where(*this)).one()
+    if row.detached:
+        return
+    if row.desired_op == DELETE:
+        if row.is_open:
+            _set(unit, key, state="rejected", reason=NEWER, last_error=NEWER, failed_gen=row.desired_gen)
+        return
+    track = unit.load(Track, Track.create_id(row.track_id))
+    if (blob := _blob_of(record, track)) is not None:
+        track.record_blob(blob, at=unit.now)
+    is_same = own_part(record_for(track, 0, urls)) == own_part(record)
+    if not is_same:
+        track.record_foreign_edit(cid, observed_at=unit.now)
+    unit.save(track)
+    gen = unit.connection.execute(select(target.desired_gen).where(*this)).scalar_one()
+    if is_same:
+        there = {"observed_cid": cid, "observed_body": kept(record), "ever_sent": True}
+        _set(unit, key, **CLEAN, **there, acked_gen=gen, acked_at=unit.now)
+        note_adopted(unit.connection, key, gen, cid, unit.now)
+    else:
+        theirs = {"conflict_cid": cid, "conflict_body": kept(record)}
+        _set(unit, key, state=HELD, reason="foreign_edit", failed_gen=gen, not_before=PAST, **theirs)
+
+
+def _set(unit: Unit, key: RecordKey, **values: Any) -> None:
+    unit.connection.execute(CHANGE_TARGET, {**of_target(key), **values})
+
+
+def _blob_of(record: Record, track: Track) -> BlobRef | None:
+    """Return the blob that the record names, if it is the track's audio: otherwise writing the record again would drop it."""
+    blob = record.get("audioBlob")
+    if isinstance(blob, dict) and blob.get("ref") == {"$link": track.audio.cid}:
+        return BlobRef(track.audio.cid, blob)
+    return None

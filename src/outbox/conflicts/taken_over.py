@@ -1,0 +1,38 @@
+"""A record that was there before its track: acknowledged as it is, with all that others keep in it."""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, select, update
+
+from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
+from outbox.mirror.targets import CHANGE_TARGET, insert_into, of_target
+from outbox.pds.client import RecordKey
+from outbox.record.dag_cbor import Record, encode
+from outbox.relay.journal import note_adopted
+
+target: Final = mirror_target.c
+
+
+def known_records(connection: Connection, did: str) -> set[tuple[str, str]]:
+    """Return collection and key of each record that an account's tracks have, or have left."""
+    rows = connection.execute(select(target.collection, target.rkey).where(target.did == did))
+    return {(row.collection, row.rkey) for row in rows}
+
+
+def acknowledge_as_found(
+    connection: Connection, key: RecordKey, gen: int, record: tuple[str, Record], now: datetime
+) -> None:
+    """Let what the PDS holds count as delivered: nothing is written until the track says something else."""
+    cid, body = record
+    found = {"acked_gen": gen, "acked_at": now, "observed_cid": cid, "observed_body": encode(body)}
+    connection.execute(CHANGE_TARGET, {**of_target(key), **found, "ever_sent": True})
+    note_adopted(connection, key, gen, cid, now)
+
+
+def place_lane(connection: Connection, did: str, host: str) -> None:
+    """Note where an account is that has never signed in, so that its records can be verified."""
+    known = insert_into(connection, pds_host).values(host=host)
+    connection.execute(known.on_conflict_do_nothing())
+    nowhere = (mirror_lane.c.did == did, mirror_lane.c.host == "")
+    connection.execute(update(mirror_lane).where(*nowhere).values(host=host))

@@ -1,0 +1,71 @@
+"""Observe-only: after the database was put back to an earlier point, the PDSes are ahead of the log.
+
+Nothing at all is sent until an operator has run `mastertape recovered`, and nothing of an account until its records
+have been looked at: then what is newer there is held for its owner.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    Text,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from eventstore.incarnation import is_restored
+from eventstore.schema import metadata
+from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target
+
+observed_account: Final = Table("observed_account", metadata, Column("did", Text, primary_key=True))
+_ON_A_PDS: Final = select(mirror_lane.c.did).where(
+    mirror_lane.c.host != "", exists().where(mirror_target.c.did == mirror_lane.c.did)
+)
+EPOCHS_SKIPPED: Final = 1000
+"""So that no flight of before, wherever it still runs, has the epoch of one of after."""
+
+
+def is_observed() -> ColumnElement[bool]:
+    """Whether nothing is to be sent for a lane."""
+    return or_(is_restored(), exists().where(observed_account.c.did == mirror_lane.c.did))
+
+
+def observe_all(connection: Connection) -> int:
+    """Send nothing for accounts that have records until each has been looked at; give how many these are."""
+    for table in (mirror_lane, blob_job):
+        epoch = table.c.lease_epoch + EPOCHS_SKIPPED
+        connection.execute(update(table).values(lease_owner=None, lease_until=PAST, lease_epoch=epoch))
+    known = select(observed_account.c.did)
+    these = _ON_A_PDS.where(mirror_lane.c.did.not_in(known))
+    connection.execute(insert(observed_account).from_select(["did"], these))
+    return observed_accounts(connection)
+
+
+def accounts_to_observe(connection: Connection) -> int:
+    """Count the accounts that have records; of those that have left nobody knows a PDS, and nothing is there."""
+    return connection.scalar(select(func.count()).select_from(_ON_A_PDS.subquery())) or 0
+
+
+def observed_accounts(connection: Connection) -> int:
+    """Count the accounts that have still to be looked at."""
+    return connection.scalar(select(func.count()).select_from(observed_account)) or 0
+
+
+def is_account_observed(connection: Connection, did: str) -> bool:
+    """Whether this account has still to be looked at."""
+    return connection.scalar(select(exists().where(observed_account.c.did == did))) or False
+
+
+def let_go(connection: Connection, did: str | None = None) -> None:
+    """Let the relay go on with an account, or with all."""
+    which = observed_account.c.did == did if did is not None else ~false()
+    connection.execute(delete(observed_account).where(which))

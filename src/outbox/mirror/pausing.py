@@ -1,0 +1,63 @@
+"""Pause and resume: an operator stops one account or a whole host, and lets it go on.
+
+A flight under way ends after the record that it is at.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, case, func, select, update
+
+from outbox.mirror.tables import mirror_lane, pds_host
+
+lane: Final = mirror_lane.c
+host: Final = pds_host.c
+
+
+def pause(connection: Connection, did_or_host: str) -> int:
+    """Let an account, or all of a host, wait; give how many accounts did not wait yet."""
+    return _set(connection, did_or_host, paused=True)
+
+
+def resume(connection: Connection, did_or_host: str, now: datetime) -> int:
+    """Let them go on, a host at once, whatever its breaker says; give how many accounts had waited."""
+    resumed = _set(connection, did_or_host, paused=False)
+    connection.execute(
+        update(pds_host)
+        .where(host.host == did_or_host)
+        .values(retry_at=case((host.retry_at > now, now), else_=host.retry_at))
+    )
+    return resumed
+
+
+def would_pause(connection: Connection, did_or_host: str) -> int:
+    """Return what `pause` would return, and change nothing."""
+    return _count(connection, did_or_host, ~_paused(did_or_host))
+
+
+def would_resume(connection: Connection, did_or_host: str) -> int:
+    """Return what `resume` would return, and change nothing."""
+    return _count(connection, did_or_host, _paused(did_or_host))
+
+
+def _set(connection: Connection, did_or_host: str, *, paused: bool) -> int:
+    concerned = _count(connection, did_or_host, _paused(did_or_host) != paused)
+    if _is_did(did_or_host):
+        connection.execute(update(mirror_lane).where(lane.did == did_or_host).values(paused=paused))
+    else:
+        connection.execute(update(pds_host).where(host.host == did_or_host).values(paused=paused))
+    return concerned
+
+
+def _count(connection: Connection, did_or_host: str, condition: ColumnElement[bool]) -> int:
+    whose = lane.did if _is_did(did_or_host) else lane.host
+    lanes = select(func.count()).select_from(mirror_lane).outerjoin(pds_host, host.host == lane.host)
+    return connection.scalar(lanes.where(whose == did_or_host, condition)) or 0
+
+
+def _paused(did_or_host: str) -> ColumnElement[bool]:
+    return lane.paused if _is_did(did_or_host) else host.paused
+
+
+def _is_did(text: str) -> bool:
+    return text.startswith("did:")

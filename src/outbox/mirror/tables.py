@@ -1,0 +1,263 @@
+"""The rows that the relay works from: hosts, lanes, targets, blob jobs and the journal of attempts.
+
+What is desired is derived from the log and can be derived again; what was observed and attempted stands in
+columns beside it, which no rebuild touches.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    FromClause,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    and_,
+    false,
+    literal_column,
+    or_,
+    text,
+)
+
+from eventstore.projection import ProjectedTable
+from eventstore.schema import Position, UtcDateTime, metadata
+
+PAST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+_PAST: Final = text("'1970-01-01 00:00:00.000000'")
+_NEVER: Final = text("'9999-01-01 00:00:00.000000'")
+
+
+def _lease() -> tuple[Column[str], Column[datetime], Column[int]]:
+    return (
+        Column("lease_owner", Text),
+        Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
+        Column("lease_epoch", Integer, nullable=False, server_default=text("0")),
+    )
+
+
+def _budget(name: str) -> tuple[Column[int], Column[int], Column[datetime]]:
+    """What was last told of a budget: nothing, where a PDS has none."""
+    return (
+        Column(f"{name}_limit", Integer),
+        Column(f"{name}_left", Integer),
+        Column(f"{name}_reset", UtcDateTime),
+    )
+
+
+pds_host = Table(
+    "pds_host",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("max_lanes", Integer, nullable=False, server_default=text("4")),
+    Column("paused", Boolean, nullable=False, server_default=false()),
+    # The breaker (outbox/mirror/hosts.py).
+    Column("breaker", Text, nullable=False, server_default=text("'closed'")),
+    Column("retry_at", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("ramp", Integer),
+    Column("openings", Integer, nullable=False, server_default=text("0")),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("failing_did", Text),
+    Column("many_fail", Boolean, nullable=False, server_default=false()),
+    Column("last_error", Text),
+    # What all lanes of the host share (outbox/pds/pacing.py).
+    Column("paced_until", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("backfill_after", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("blobs_after", UtcDateTime, nullable=False, server_default=_PAST),
+    *_budget("budget"),
+    Column("budget_seconds", Integer),
+    *_budget("blob"),
+)
+
+mirror_lane = Table(
+    "mirror_lane",
+    metadata,
+    Column("did", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("paused", Boolean, nullable=False, server_default=false()),
+    Column("due_at", UtcDateTime, nullable=False, server_default=_NEVER),
+    Column("backfill_at", UtcDateTime, nullable=False, server_default=_NEVER),
+    Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("paced_until", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("backfill_after", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    *_budget("hour"),
+    *_budget("day"),
+    Column("probe_at", UtcDateTime, nullable=False, server_default=_NEVER),
+    Column("probes", Integer, nullable=False, server_default=text("0")),
+    Column("missing_since", UtcDateTime, nullable=False, server_default=_NEVER),
+    *_lease(),
+    Column("is_backfill", Boolean, nullable=False, server_default=false()),
+    Column("last_upload_at", UtcDateTime, nullable=False, server_default=_PAST),
+    Index("ix_mirror_lane_due", "host", "due_at", "did"),
+    Index("ix_mirror_lane_probe", "probe_at"),
+)
+HAS_WORK: Final = and_(
+    mirror_lane.c.state == literal_column("'ready'"),
+    or_(
+        mirror_lane.c.due_at < literal_column(str(_NEVER)),
+        mirror_lane.c.backfill_at < literal_column(str(_NEVER)),
+    ),
+)
+"""Holds for all lanes that work and have anything to do, now or later. A query that says so reads an index of these alone."""
+Index(
+    "ix_mirror_lane_work",
+    mirror_lane.c.host,
+    mirror_lane.c.due_at,
+    sqlite_where=HAS_WORK,
+    postgresql_where=HAS_WORK,
+)
+
+
+def was_leased(lane: FromClause = mirror_lane) -> ColumnElement[bool]:
+    """Hold for all lanes under way, and for those whose relay has died. A query that says so reads an index of these."""
+    leased: ColumnElement[bool] = lane.c.lease_until > literal_column(str(_PAST))
+    return leased
+
+
+Index("ix_mirror_lane_leased", mirror_lane.c.host, sqlite_where=was_leased(), postgresql_where=was_leased())
+
+mirror_target = Table(
+    "mirror_target",
+    metadata,
+    Column("did", Text, primary_key=True),
+    Column("collection", Text, primary_key=True),
+    Column("rkey", Text, primary_key=True),
+    Column("track_id", Position, nullable=False),
+    Column("desired_gen", Position, nullable=False),
+    Column("desired_op", Text, nullable=False),
+    Column("detached", Boolean, nullable=False),
+    # Whether the track's record has moved on from here. What is left is deleted once the PDS has confirmed that the
+    # new one is as of that generation: `cleared_gen` is how far it has.
+    Column("former", Boolean, nullable=False, server_default=false()),
+    Column("acked_gen", Position, nullable=False, server_default=text("0")),
+    Column("acked_at", UtcDateTime),
+    Column("observed_cid", Text),
+    Column("observed_body", LargeBinary),
+    Column("ever_sent", Boolean, nullable=False, server_default=false()),
+    Column("state", Text, nullable=False, server_default=text("'idle'")),
+    Column("reason", Text),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("failed_gen", Position, nullable=False, server_default=text("0")),
+    Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("last_error", Text),
+    Column("conflict_cid", Text),
+    Column("conflict_body", LargeBinary),
+    Column("look_at", UtcDateTime, nullable=False, server_default=_NEVER),
+    Column("backfill", Boolean, nullable=False, server_default=false()),
+    Column("cleared_gen", Position, nullable=False, server_default=text("0")),
+    Index("ix_mirror_target_track_id", "track_id"),
+)
+Index(
+    "uq_mirror_target_track_id",
+    mirror_target.c.track_id,
+    unique=True,
+    sqlite_where=~mirror_target.c.former,
+    postgresql_where=~mirror_target.c.former,
+)
+"""A track has one record; of those that it had before, others may be left."""
+
+CONCERNS_RELAY: Final = or_(
+    mirror_target.c.desired_gen > mirror_target.c.acked_gen,
+    mirror_target.c.look_at < literal_column(str(_NEVER)),
+)
+"""Holds for all that the relay may have to see to. A query that says so reads an index of these alone."""
+Index(
+    "ix_mirror_target_open",
+    mirror_target.c.did,
+    sqlite_where=CONCERNS_RELAY,
+    postgresql_where=CONCERNS_RELAY,
+)
+
+blob_job = Table(
+    "blob_job",
+    metadata,
+    Column("did", Text, primary_key=True),
+    Column("track_id", Position, primary_key=True, autoincrement=False),
+    Column("audio_cid", Text, nullable=False),
+    Column("requested", Boolean, nullable=False),
+    Column("again", Boolean, nullable=False, server_default=false()),
+    Column("backfill", Boolean, nullable=False, server_default=false()),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("not_before", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("last_error", Text),
+    *_lease(),
+)
+IS_OPEN_JOB: Final = or_(blob_job.c.requested, blob_job.c.again)
+"""Holds for all uploads that are still to be made. A query that says so reads an index of these alone."""
+Index("ix_blob_job_open", blob_job.c.not_before, sqlite_where=IS_OPEN_JOB, postgresql_where=IS_OPEN_JOB)
+
+repo_scan = Table(
+    "repo_scan",
+    metadata,
+    Column("did", Text, primary_key=True),
+    Column("rev", Text),
+    Column("scanned_at", UtcDateTime, nullable=False, server_default=_PAST),
+    Column("found", Integer, nullable=False, server_default=text("0")),
+    Column("problem", Text),
+    Column("heard_rev", Text),
+)
+"""How far each repo was looked through: `rev` is what it was at when all of it was compared."""
+
+firehose_cursor = Table(
+    "firehose_cursor",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("seq", Position),
+    Column("heard_at", UtcDateTime),
+    Column("lease_owner", Text),
+    Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
+)
+"""How far each host was listened to, and who does."""
+
+IS_TROUBLED: Final = or_(
+    mirror_target.c.state.in_([literal_column(f"'{state}'") for state in ("rejected", "backoff", "held")]),
+    mirror_target.c.detached,
+)
+"""Holds for all records with which something is, or lately was, wrong. A query that says so reads an index of these."""
+Index(
+    "ix_mirror_target_troubled",
+    mirror_target.c.track_id,
+    sqlite_where=IS_TROUBLED,
+    postgresql_where=IS_TROUBLED,
+)
+HAS_FAILED: Final = blob_job.c.attempts > literal_column("0")
+"""Holds for all uploads that did not succeed the last time. A query that says so reads an index of these."""
+Index("ix_blob_job_failed", blob_job.c.track_id, sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED)
+
+IS_LEASED: Final = blob_job.c.lease_until > literal_column(str(_PAST))
+"""Holds for all uploads that somebody has under way. A query that says so reads an index of these."""
+Index("ix_blob_job_leased", blob_job.c.did, sqlite_where=IS_LEASED, postgresql_where=IS_LEASED)
+
+delivery_attempt = Table(
+    "delivery_attempt",
+    metadata,
+    Column("id", Position, primary_key=True, autoincrement=True),
+    Column("did", Text, nullable=False),
+    Column("collection", Text, nullable=False),
+    Column("rkey", Text, nullable=False),
+    Column("gen", Position, nullable=False),
+    Column("op", Text, nullable=False),
+    Column("request_cid", Text),
+    Column("swap_cid", Text),
+    Column("epoch", Integer, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("outcome", Text),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("rev", Text),
+    Index("ix_delivery_attempt_record", "did", "collection", "rkey", "gen", "id"),
+    sqlite_autoincrement=True,
+)
+
+TARGETS: Final = ProjectedTable(
+    mirror_target, derived=("track_id", "desired_gen", "desired_op", "detached", "former")
+)
+BLOB_JOBS: Final = ProjectedTable(blob_job, derived=("audio_cid", "requested"))

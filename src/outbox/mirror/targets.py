@@ -1,0 +1,198 @@
+"""The projection that says what each PDS must hold. It makes the target dirty in the events' own transaction."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, bindparam, update
+from sqlalchemy.sql.dml import Insert
+
+from aggregates.track import Track
+from eventstore.append import insert_of
+from eventstore.change import Change
+from eventstore.projection import Into
+from outbox.mirror.tables import BLOB_JOBS, TARGETS, blob_job, mirror_lane, mirror_target
+from outbox.pds.client import RecordKey
+
+AUTH_REQUIRED: Final = "auth_required"
+READY: Final = "ready"
+PUT: Final = "put"
+DELETE: Final = "delete"
+HELD: Final = "held"
+"""The state of a target whose record somebody else has changed."""
+
+
+DECIDES_OVER_FORMER: Final = (Track.NamespaceMigrated, Track.Deleted, Track.Undeleted)
+"""After these, whatever the track has left behind waits until its record is as they say."""
+
+
+@dataclass
+class _Page:
+    """What a page of changes says of one track: its newest state, and the newest changes that matter here."""
+
+    newest: Track = field(init=False)
+    touched: Change | None = None
+    blob_changed: Track | None = None
+    former: dict[str, Change] = field(default_factory=dict)
+    """By the collections that the record has left: the newest change that says what is to become of them."""
+
+    def add(self, change: Change, track: Track) -> None:
+        self.newest = track
+        if isinstance(change.event, DECIDES_OVER_FORMER):
+            self.former |= dict.fromkeys(track.former_collections, change)
+        if isinstance(change.event, Track.Event) and change.event.sets_generation():
+            self.touched = change
+        if _blob_wish(change.before) != _blob_wish(track):
+            self.blob_changed = track
+
+
+class MirrorTargets:
+    """One target per record: its newest generation, and whether it is to be put or deleted."""
+
+    name: Final = "mirror"
+    fingerprint: Final = "mirror-2"
+    tables: Final = (TARGETS, BLOB_JOBS)
+
+    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+        """Move the targets to the newest state; on the live tables, make their lanes due too."""
+        pages: dict[Any, _Page] = defaultdict(_Page)
+        for change in changes:
+            if isinstance(change.after, Track):
+                pages[change.aggregate_id].add(change, change.after)
+        is_live = into(mirror_target) is mirror_target
+        if is_live:  # lanes before targets: one lock order everywhere
+            for did, at in _touched_at(changes).items():
+                wake_lane(connection, did, at)
+        for page in pages.values():
+            _write(connection, page, into, is_live=is_live)
+
+
+def _touched_at(changes: Sequence[Change]) -> dict[str, datetime]:
+    """Return the accounts whose tracks have changed, and when, by the clock that lanes use."""
+    touched = (change for change in changes if isinstance(change.after, Track))
+    return {change.did: change.appended_at or change.recorded_at for change in touched}
+
+
+def _write(connection: Connection, page: _Page, into: Into, *, is_live: bool) -> None:
+    rows = _former_rows(page)  # first: of a track's targets only one is where its record is
+    if page.touched is not None:
+        rows.append(_target_row(page.touched, page.newest))
+    else:
+        _set_detached(connection, into(mirror_target), page.newest)
+    for row in rows:
+        if is_live:  # what people do just now waits for no replay
+            row["backfill"] = False
+        upsert(connection, into(mirror_target), row, tuple(row))
+    if page.blob_changed is not None:
+        upsert(connection, into(blob_job), _blob_row(page.blob_changed), BLOB_JOBS.columns)
+
+
+def wake_lane(connection: Connection, did: str, at: datetime) -> None:
+    """Make the lane due at `at` or earlier; only the relay moves `not_before`.
+
+    An account that never signed in gets a lane that waits for its sign-in.
+    """
+    row = {"did": did, "host": "", "state": AUTH_REQUIRED, "due_at": at}
+    connection.execute(_waking(connection.dialect.name), row)
+
+
+@cache
+def _waking(dialect: str) -> Insert:
+    insert = insert_of(dialect, mirror_lane)
+    due_at = insert.excluded.due_at
+    return insert.on_conflict_do_update(
+        index_elements=["did"], set_={"due_at": due_at}, where=mirror_lane.c.due_at > due_at
+    )
+
+
+def upsert(connection: Connection, table: Table, row: dict[str, Any], columns: Sequence[str]) -> None:
+    """Insert a row, or set these columns of the one with its key."""
+    connection.execute(_setting(connection.dialect.name, table, tuple(columns)), row)
+
+
+@cache
+def _setting(dialect: str, table: Table, columns: Sequence[str]) -> Insert:
+    insert = insert_of(dialect, table)
+    excluded = insert.excluded
+    return insert.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns), set_={name: excluded[name] for name in columns}
+    )
+
+
+CHANGE_TARGET: Final = update(mirror_target).where(
+    mirror_target.c.did == bindparam("of_did"),
+    mirror_target.c.collection == bindparam("of_collection"),
+    mirror_target.c.rkey == bindparam("of_rkey"),
+)
+"""Sets the columns that it is executed with, on the target that `of_target` names."""
+
+
+def of_target(key: RecordKey) -> dict[str, str]:
+    """Name a target to CHANGE_TARGET."""
+    return {"of_did": key.did, "of_collection": key.collection, "of_rkey": key.rkey}
+
+
+def insert_into(connection: Connection, table: Table) -> Any:
+    """Return the insert statement of the dialect, which knows ON CONFLICT."""
+    return insert_of(connection.dialect.name, table)
+
+
+def _target_row(touched: Change, newest: Track) -> dict[str, Any]:
+    return {
+        "did": newest.did,
+        "collection": newest.collection,
+        "rkey": newest.rkey,
+        "track_id": newest.track_id,
+        "desired_gen": touched.position,
+        "desired_op": DELETE if newest.deleted_at is not None else PUT,
+        "detached": newest.record_missing_since is not None,
+        "former": False,
+    }
+
+
+def _former_rows(page: _Page) -> list[dict[str, Any]]:
+    """Return the targets that the record has left: each is to be deleted."""
+    track = page.newest
+    return [
+        {
+            "did": track.did,
+            "collection": collection,
+            "rkey": track.rkey,
+            "track_id": track.track_id,
+            "desired_gen": change.position,
+            "desired_op": DELETE,
+            "detached": False,
+            "former": True,
+        }
+        for collection, change in page.former.items()
+        if collection in track.former_collections
+    ]
+
+
+def _set_detached(connection: Connection, table: Table, track: Track) -> None:
+    detached = track.record_missing_since is not None
+    connection.execute(
+        update(table)
+        .where(table.c.track_id == track.track_id, ~table.c.former, table.c.detached != detached)
+        .values(detached=detached)
+    )
+
+
+def _blob_wish(track: object) -> tuple[str | None, bool, bool]:
+    if not isinstance(track, Track):
+        return None, False, False
+    requested = track.blob_requested and track.blob_accepts(track.audio.cid)
+    on_pds = track.blob is not None
+    return (track.audio.cid if requested or on_pds else None), requested, on_pds
+
+
+def _blob_row(track: Track) -> dict[str, Any]:
+    return {
+        "did": track.did,
+        "track_id": track.track_id,
+        "audio_cid": track.audio.cid,
+        "requested": track.blob_requested and track.blob_accepts(track.audio.cid),
+    }

@@ -1,0 +1,226 @@
+"""The only place that speaks repo XRPC (https://docs.bsky.app/docs/api; behaviour measured against @atproto/pds 0.4.217 and 0.5.35)."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, BinaryIO, Final
+
+import httpx
+
+from outbox.pds.verdict import (
+    LOGIN_UNUSABLE,
+    MESSAGE_LENGTH,
+    OK,
+    UNREADABLE,
+    Kind,
+    Phase,
+    Verdict,
+    clean,
+    out_of_time,
+    verdict_of_exception,
+    verdict_of_reply,
+)
+from outbox.ports import BodyFactory, Sessions, SessionUnavailableError, SignInRequiredError
+from outbox.record.dag_cbor import Record, is_record_cid
+from outbox.threads import in_thread
+
+PUT_RECORD: Final = "com.atproto.repo.putRecord"
+DELETE_RECORD: Final = "com.atproto.repo.deleteRecord"
+GET_RECORD: Final = "com.atproto.repo.getRecord"
+UPLOAD_BLOB: Final = "com.atproto.repo.uploadBlob"
+DESCRIBE_SERVER: Final = "com.atproto.server.describeServer"
+GET_REPO_STATUS: Final = "com.atproto.sync.getRepoStatus"
+GET_LATEST_COMMIT: Final = "com.atproto.sync.getLatestCommit"
+REPO_NOT_FOUND: Final = "RepoNotFound"
+READ_TIMEOUT: Final = 15.0
+READ_BYTES: Final = 16 * 1024 * 1024
+TOLD_BY_HEADERS: Final = (
+    "date",
+    "retry-after",
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "ratelimit-policy",
+)
+
+
+@dataclass(frozen=True)
+class RecordKey:
+    """Where a record lives."""
+
+    did: str
+    collection: str
+    rkey: str
+
+    @property
+    def uri(self) -> str:
+        """Give the AT-URI."""
+        return f"at://{self.did}/{self.collection}/{self.rkey}"
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A record as the PDS has it; both None when it is absent."""
+
+    cid: str | None
+    body: Record | None
+
+
+class Standing(Enum):
+    """How an account stands with a host."""
+
+    ACTIVE = "active"
+    INACTIVE = "deactivated, suspended or taken down"
+    ABSENT = "not there"
+    UNKNOWN = "the host does not say"
+
+
+class RemoteUnknownError(Exception):
+    """The PDS did not say what it holds."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(f"{verdict.error}: {verdict.message}")
+        self.verdict = verdict
+
+
+class Pds:
+    """Writes in the name of an account, reads without any."""
+
+    def __init__(self, sessions: Sessions, http: httpx.AsyncClient) -> None:
+        self._sessions = sessions
+        self._http = http
+
+    async def put(
+        self, host: str, key: RecordKey, record: Record, *, swap: str | None, timeout: float
+    ) -> Verdict:
+        """Write the record if the PDS still holds `swap`; None means that it must hold nothing."""
+        body = {**_repo(key), "record": record, "validate": False, "swapRecord": swap}
+        verdict = await self._send(key.did, PUT_RECORD, timeout, host=host, json=body)
+        if verdict.kind is Kind.DONE and not is_record_cid(verdict.cid):
+            return replace(verdict, kind=Kind.AMBIGUOUS, error=UNREADABLE)
+        return verdict
+
+    async def delete(self, host: str, key: RecordKey, *, swap: str | None, timeout: float) -> Verdict:
+        """Delete the record if the PDS still holds `swap`; an absent record is done."""
+        body = _repo(key) if swap is None else {**_repo(key), "swapRecord": swap}
+        return await self._send(key.did, DELETE_RECORD, timeout, host=host, json=body)
+
+    async def upload(
+        self, host: str, did: str, body: BodyFactory, *, size: int, mime: str, timeout: float
+    ) -> Verdict:
+        """Upload a blob; `size` is sent, since a chunked body over the limit hangs the next request."""
+        headers = {"content-type": mime, "content-length": str(size)}
+        return await self._send(did, UPLOAD_BLOB, timeout, host=host, body=body, headers=headers)
+
+    async def get(self, host: str, key: RecordKey, *, timeout: float = READ_TIMEOUT) -> Remote:
+        """Read the record, without a login; raises RemoteUnknownError when the PDS does not tell."""
+        return remote_of(await self.ask(host, key, timeout=timeout))
+
+    async def ask(self, host: str, key: RecordKey, *, timeout: float) -> Verdict:
+        """Read the record, for who wants to know what else the answer tells; `remote_of` gives what it says of the record."""
+        return await self.read(host, GET_RECORD, timeout, _repo(key))
+
+    async def blob_limit(self, host: str) -> int | None:
+        """Give the largest blob in bytes that the host takes, when it says."""
+        body = (await self.read(host, DESCRIBE_SERVER, READ_TIMEOUT)).body
+        limit = body.get("blobUploadLimit") if isinstance(body, dict) else None
+        return limit if isinstance(limit, int) and limit > 0 else None
+
+    async def standing(self, host: str, did: str, *, timeout: float = READ_TIMEOUT) -> Standing:
+        """Ask, without a login, whether the account can work there."""
+        status = await self.read(host, GET_REPO_STATUS, timeout, {"did": did})
+        match status.body:
+            case {"active": bool(active)} if status.kind is Kind.DONE:
+                return Standing.ACTIVE if active else Standing.INACTIVE
+        if status.kind in {Kind.NOT_SENT, Kind.PACED} or status.error == REPO_NOT_FOUND:
+            return Standing.ABSENT if status.error == REPO_NOT_FOUND else Standing.UNKNOWN
+        commit = await self.read(host, GET_LATEST_COMMIT, timeout, {"did": did})  # older than getRepoStatus
+        match commit:
+            case Verdict(kind=Kind.DONE, body={"rev": str()}):
+                return Standing.ACTIVE
+            case Verdict(kind=Kind.INACTIVE):
+                return Standing.INACTIVE
+        return Standing.ABSENT if commit.error == REPO_NOT_FOUND else Standing.UNKNOWN
+
+    async def read(
+        self, host: str, nsid: str, timeout: float, params: dict[str, str] | None = None
+    ) -> Verdict:
+        """Ask a server that somebody else chose, without a login: for a while, and up to a size."""
+        if timeout <= 0:
+            return out_of_time(Phase.READ)
+        content = bytearray()
+        try:
+            async with (
+                asyncio.timeout(timeout),
+                self._http.stream(
+                    "GET", f"{host}/xrpc/{nsid}", params=params, timeout=timeout, follow_redirects=False
+                ) as reply,
+            ):
+                async for chunk in reply.aiter_bytes():
+                    content += chunk
+                    if len(content) > READ_BYTES:
+                        return _unreadable(reply, "too large")
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            return verdict_of_exception(error, Phase.READ)
+        headers = {name: reply.headers[name] for name in TOLD_BY_HEADERS if name in reply.headers}
+        whole = httpx.Response(reply.status_code, headers=headers, content=bytes(content))
+        return replace(verdict_of_reply(whole, Phase.READ), size=len(content))
+
+    async def download(
+        self, host: str, nsid: str, params: dict[str, str], into: BinaryIO, *, limit: int, timeout: float
+    ) -> None:
+        """Read what is too much for memory into a file; raises RemoteUnknownError when it does not come, or is too much."""
+        size = 0
+        try:
+            async with (
+                asyncio.timeout(timeout),
+                self._http.stream(
+                    "GET", f"{host}/xrpc/{nsid}", params=params, timeout=READ_TIMEOUT, follow_redirects=False
+                ) as reply,
+            ):
+                if reply.status_code == OK:
+                    async for chunk in reply.aiter_bytes():
+                        if (size := size + len(chunk)) > limit:
+                            raise RemoteUnknownError(_unreadable(reply, "too large"))
+                        await in_thread(into.write, chunk)
+                    return
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            raise RemoteUnknownError(verdict_of_exception(error, Phase.READ)) from error
+        refused = await self.read(host, nsid, READ_TIMEOUT, params)  # once more, for its reason
+        raise RemoteUnknownError(refused if refused.kind is not Kind.DONE else _unreadable(reply, "no repo"))
+
+    async def _send(self, did: str, nsid: str, timeout: float, **request: Any) -> Verdict:
+        phase = Phase.UPLOAD if nsid == UPLOAD_BLOB else Phase.WRITE
+        if timeout <= 0:
+            return out_of_time(phase)
+        try:
+            async with asyncio.timeout(timeout):  # httpx bounds each wait, not their sum
+                reply = await self._sessions.request(did, "POST", nsid, timeout=timeout, **request)
+        except SignInRequiredError:
+            return Verdict(Kind.SIGN_IN, error="sign_in_required", phase=phase)
+        except SessionUnavailableError as error:
+            name = LOGIN_UNUSABLE if error.is_ours else "session_unavailable"
+            return Verdict(Kind.NOT_SENT, error=name, message=clean(error, MESSAGE_LENGTH), phase=phase)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            return verdict_of_exception(error, phase)
+        return verdict_of_reply(reply, phase)
+
+
+def remote_of(verdict: Verdict) -> Remote:
+    """Give the record that an answer holds; raises RemoteUnknownError when it does not tell."""
+    match verdict.body:
+        case {"cid": str(cid), "value": dict(value)} if verdict.kind is Kind.DONE and is_record_cid(cid):
+            return Remote(cid, value)
+    if verdict.error == "RecordNotFound":
+        return Remote(None, None)
+    if verdict.kind is Kind.DONE:
+        verdict = replace(verdict, kind=Kind.AMBIGUOUS, error=UNREADABLE)
+    raise RemoteUnknownError(verdict)
+
+
+def _unreadable(reply: httpx.Response, message: str) -> Verdict:
+    return Verdict(Kind.AMBIGUOUS, UNREADABLE, reply.status_code, message, phase=Phase.READ)
+
+
+def _repo(key: RecordKey) -> Record:
+    return {"repo": key.did, "collection": key.collection, "rkey": key.rkey}

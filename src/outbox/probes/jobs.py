@@ -1,0 +1,163 @@
+"""The rows of the probes: claim, settle. A probe holds its lane as a flight does, and counts as one of its host."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, func, or_, select
+
+from eventstore.database import Database
+from outbox.mirror.lanes import (
+    GONE,
+    NO_DOUBT,
+    UNTOLD,
+    Lane,
+    change_lane,
+    host_open_at,
+    lane_columns,
+    lock_lane,
+)
+from outbox.mirror.parking import IN_DOUBT_AFTER, INACTIVE, STALE, pause_before
+from outbox.mirror.tables import NEVER, PAST, mirror_lane, pds_host
+from outbox.mirror.targets import AUTH_REQUIRED, READY, insert_into
+from outbox.mirror.wishes import suspect_all
+
+GONE_AFTER: Final = timedelta(hours=72)
+"""For so long the operations of a did:plc can be taken back (https://web.plc.directory/spec/v0.1/did-plc)."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A lane that was claimed for a look at its account, and the state it was in."""
+
+    lane: Lane
+    state: str
+
+
+class Finding(Enum):
+    """Where an account was found."""
+
+    ACTIVE = "where it was, at work"
+    INACTIVE = "where it was, not at work"
+    MOVED = "elsewhere"
+    MISSING = "nowhere"
+    UNKNOWN = "nobody said"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a look has shown; for an account that moved, where to and whether our records came along."""
+
+    finding: Finding
+    host: str = ""
+    has_records: bool = True
+
+
+def claim_probes(database: Database, *, owner: str, limit: int, lease: timedelta) -> list[Probe]:
+    """Take up to `limit` lanes whose accounts are to be looked at, the longest due first, within the hosts' shares.
+
+    A host that must not be asked now stops no look: where its accounts are, others say.
+    """
+    with database.read() as connection:  # an idle relay writes nothing
+        due = select(lane_columns.host).where(_due(database.now(connection))).group_by(lane_columns.host)
+        hosts = connection.scalars(due.order_by(func.min(lane_columns.probe_at), lane_columns.host)).all()
+    if not hosts:
+        return []
+    probes: list[Probe] = []
+    with database.write() as connection:
+        for host in hosts:
+            if len(probes) >= limit:  # the rest is left to others
+                break
+            # leases are counted under a lock on their host, in a statement of their own
+            locked = select(pds_host).where(pds_host.c.host == host, ~pds_host.c.paused)
+            row = connection.execute(locked.with_for_update(skip_locked=True)).one_or_none()
+            if row is None:
+                continue
+            now = database.now(connection)
+            lanes = _next_of_host(connection, row, now, limit - len(probes))
+            probes += [_claim(connection, lane, owner, now + lease) for lane in lanes]
+    return probes
+
+
+def _due(now: datetime) -> Any:
+    return and_(lane_columns.probe_at <= now, lane_columns.lease_until <= now, ~lane_columns.paused)
+
+
+def _next_of_host(connection: Connection, host: Any, now: datetime, limit: int) -> list[Any]:
+    of_host = lane_columns.host == host.host
+    busy = select(func.count()).select_from(mirror_lane).where(of_host, lane_columns.lease_until > now)
+    room = min(host.max_lanes - (connection.scalar(busy) or 0), limit)
+    if room <= 0:
+        return []
+    return list(
+        connection.execute(
+            select(mirror_lane)
+            .where(of_host, _due(now))
+            .order_by(lane_columns.probe_at, lane_columns.did)
+            .limit(room)
+            .with_for_update(skip_locked=True)
+        )
+    )
+
+
+def _claim(connection: Connection, row: Any, owner: str, until: datetime) -> Probe:
+    epoch = row.lease_epoch + 1
+    held = {"lease_owner": owner, "lease_until": until, "lease_epoch": epoch}
+    change_lane(connection, row.did, **held, is_backfill=False)
+    return Probe(Lane(row.did, row.host, owner, epoch, until), row.state)
+
+
+def may_be_asked(database: Database, host: str) -> bool:
+    """Whether anything may be sent to this host just now; one that is new here nobody has forbidden."""
+    with database.read() as connection:
+        shut = or_(pds_host.c.paused, host_open_at() > database.now(connection))
+        return not connection.scalar(select(pds_host.c.host).where(pds_host.c.host == host, shut))
+
+
+def settle_probe(database: Database, probe: Probe, found: Found) -> None:
+    """Give the lane back, changed by what was found unless somebody has changed it since it was claimed.
+
+    Raises LeaseLostError when it is another's by now.
+    """
+    lane = probe.lane
+    with database.write() as connection:
+        lock_lane(connection, lane)
+        now = database.now(connection)
+        row = connection.execute(select(mirror_lane).where(lane_columns.did == lane.did)).one()
+        if (row.lease_owner, row.state) == (lane.owner, probe.state):
+            change_lane(connection, lane.did, **_changed(row, found, now))
+            if found.finding is Finding.MOVED:
+                _arrive(connection, lane.did, found, now)
+        change_lane(connection, lane.did, lease_owner=None, lease_until=PAST)
+
+
+def _changed(row: Any, found: Found, now: datetime) -> dict[str, Any]:
+    pause = pause_before(row.probes)
+    again: dict[str, Any] = {"probe_at": now + pause, "probes": row.probes + 1, "missing_since": NEVER}
+    match found.finding:
+        case Finding.ACTIVE:
+            # `probes` stays until a write is taken: a PDS that says one and does the other is asked ever more rarely
+            return {"state": READY, "probe_at": NEVER, "missing_since": NEVER, "due_at": now}
+        case Finding.INACTIVE:
+            return {**again, "state": INACTIVE}
+        case Finding.MOVED:
+            here = {"host": found.host, "state": AUTH_REQUIRED, **NO_DOUBT}
+            return {**here, **UNTOLD, "not_before": PAST, "failures": 0}
+        case Finding.MISSING:
+            since = min(row.missing_since, now)
+            is_gone = now - since >= GONE_AFTER
+            gone = {"state": GONE, "probe_at": NEVER}
+            return gone if is_gone else {**again, "state": STALE, "missing_since": since}
+        case Finding.UNKNOWN:
+            works = row.state == READY
+            later = {"probe_at": now + min(pause, IN_DOUBT_AFTER), "probes": row.probes + 1}
+            return {"probe_at": now + IN_DOUBT_AFTER} if works else later
+
+
+def _arrive(connection: Connection, did: str, found: Found, now: datetime) -> None:
+    """Know the new host; records that may not have come along are looked at once the owner has signed in."""
+    known_host = insert_into(connection, pds_host).values(host=found.host)
+    connection.execute(known_host.on_conflict_do_nothing())
+    if not found.has_records:
+        suspect_all(connection, did, now)

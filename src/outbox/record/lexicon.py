@@ -1,0 +1,136 @@
+"""Check a record against its lexicon before it is sent: a PDS checks nothing for a lexicon it does not know.
+
+Covers what lexicons/ uses of https://atproto.com/specs/lexicon: objects, arrays, strings with formats,
+integers, blobs and local references. Unknown fields are allowed, as everywhere in ATProto.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+DID: Final = re.compile(r"did:[a-z]+:[a-zA-Z0-9._:%-]*[a-zA-Z0-9._-]")
+HANDLE: Final = re.compile(
+    r"([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+)
+DATETIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
+class LexiconError(ValueError):
+    """The record breaks its lexicon; `path` names the place."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path or 'record'}: {problem}")
+        self.path = path
+
+
+class Lexicon:
+    """The record type of one lexicon document."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.id: Final[str] = document["id"]
+        self._defs: Final[dict[str, Any]] = document["defs"]
+        self._checks: Final[dict[str, Callable[[dict[str, Any], Any, str], None]]] = {
+            "object": self._check_object,
+            "array": self._check_array,
+            "string": self._check_string,
+            "integer": self._check_integer,
+            "blob": self._check_blob,
+            "ref": self._check_ref,
+        }
+
+    def check(self, record: dict[str, Any]) -> None:
+        """Raise LexiconError at the first field that breaks the lexicon."""
+        self._check(self._defs["main"]["record"], record, "")
+
+    def _check(self, schema: dict[str, Any], value: Any, path: str) -> None:
+        self._checks[schema["type"]](schema, value, path)
+
+    def _check_ref(self, schema: dict[str, Any], value: Any, path: str) -> None:
+        self._check(self._defs[schema["ref"].removeprefix("#")], value, path)
+
+    def _check_object(self, schema: dict[str, Any], value: Any, path: str) -> None:
+        if not isinstance(value, dict):
+            raise LexiconError(path, "must be an object")
+        for name in schema.get("required", ()):
+            if name not in value:
+                raise LexiconError(f"{path}/{name}", "is required")
+        for name, inner in schema.get("properties", {}).items():
+            if name in value:
+                self._check(inner, value[name], f"{path}/{name}")
+
+    def _check_array(self, schema: dict[str, Any], value: Any, path: str) -> None:
+        if not isinstance(value, list):
+            raise LexiconError(path, "must be a list")
+        if len(value) > schema.get("maxLength", len(value)):
+            raise LexiconError(path, f"at most {schema['maxLength']} items")
+        for index, item in enumerate(value):
+            self._check(schema["items"], item, f"{path}/{index}")
+
+    def _check_string(self, schema: dict[str, Any], value: Any, path: str) -> None:
+        if not isinstance(value, str):
+            raise LexiconError(path, "must be a string")
+        size = len(value.encode())
+        if not schema.get("minLength", 0) <= size <= schema.get("maxLength", size):
+            limits = f"{schema.get('minLength', 0)} to {schema.get('maxLength', 'any number of')}"
+            raise LexiconError(path, f"must be {limits} bytes, is {size}")
+        if "format" in schema and not FORMATS[schema["format"]](value):
+            raise LexiconError(path, f"is not a {schema['format']}: {value!r}")
+
+    def _check_integer(self, schema: dict[str, Any], value: Any, path: str) -> None:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise LexiconError(path, "must be an integer")
+        if value < schema.get("minimum", value):
+            raise LexiconError(path, f"must be at least {schema['minimum']}")
+
+    def _check_blob(self, schema: dict[str, Any], value: Any, path: str) -> None:
+        match value:
+            case {"$type": "blob", "ref": {"$link": str()}, "mimeType": str(mime), "size": int(size)}:
+                if not accepts(schema.get("accept", ["*/*"]), mime):
+                    raise LexiconError(path, f"must be {' or '.join(schema['accept'])}, is {mime!r}")
+                if size > schema.get("maxSize", size):
+                    raise LexiconError(path, f"must be at most {schema['maxSize']} bytes, is {size}")
+            case _:
+                raise LexiconError(path, "must be a blob reference")
+
+
+def accepts(accept: Sequence[str], mime: str) -> bool:
+    """Whether a blob of this type may be named where these are accepted; `audio/*` is audio of any kind."""
+    kinds = tuple(each.removesuffix("*") for each in accept if each.endswith("/*"))
+    return "*/*" in accept or mime in accept or mime.startswith(kinds)
+
+
+def _is_uri(value: str) -> bool:
+    try:
+        return bool(urlsplit(value).scheme) and " " not in value
+    except ValueError:
+        return False
+
+
+def _is_datetime(value: str) -> bool:
+    if not DATETIME.fullmatch(value):
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
+FORMATS: Final[dict[str, Callable[[str], bool]]] = {
+    "uri": _is_uri,
+    "datetime": _is_datetime,
+    "did": lambda value: bool(DID.fullmatch(value)),
+    "handle": lambda value: bool(HANDLE.fullmatch(value)),
+}
+
+
+def track_lexicon() -> Lexicon:
+    """Load the lexicon of the record we write: a wheel carries lexicons/ in `outbox`, a checkout beside src/."""
+    package = Path(__file__).parent.parent
+    folders = (package / "lexicons", package.parent.parent / "lexicons")
+    folder = next(folder for folder in folders if folder.is_dir())
+    return Lexicon(json.loads((folder / "fm.plyr.track.json").read_text("utf-8")))

@@ -1,0 +1,109 @@
+"""The one projection from a track's state to its record, used by every write path.
+
+It builds from the whole state, never from what an edit carried: a record made from less loses fields, and
+a blob that no record names is deleted by the PDS.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aggregates.track import Track
+from outbox.record.dag_cbor import Record
+
+GENERATION: Final = "mastertapeGen"
+OWN_FIELDS: Final = frozenset({
+    "$type",
+    "title",
+    "artist",
+    "audioUrl",
+    "audioBlob",
+    "fileType",
+    "duration",
+    "album",
+    "description",
+    "features",
+    "imageUrl",
+    "supportGate",
+    "labels",
+    "createdAt",
+    GENERATION,
+})  # fmt: skip
+OF_A_FEATURE: Final = ("did", "handle")
+
+
+@dataclass(frozen=True)
+class RecordUrls:
+    """Where the service, and the public copies if there are any, serve media from."""
+
+    base_url: str
+    public_url: str | None = None
+
+    def audio(self, track: Track) -> str:
+        """Return the public copy's address, or that of the gated route, which checks who is listening."""
+        name = f"{track.audio.cid}.{track.audio.file_type}"
+        if self.public_url is not None and track.support_gate is None:
+            return f"{self.public_url}/{name}"
+        return f"{self.base_url}/audio/{name}"
+
+    def artwork(self, cid: str) -> str:
+        """Return the address of a cover or thumbnail."""
+        return f"{self.base_url}/artwork/{cid}"
+
+
+def record_for(track: Track, generation: int, urls: RecordUrls) -> Record:
+    """Return the record of a live track. `generation` is the log position it stands for; empty fields are absent."""
+    gate = track.support_gate
+    fields: dict[str, Any] = {
+        "$type": track.collection,
+        "title": track.title,
+        "artist": track.artist,
+        "audioUrl": urls.audio(track),
+        "audioBlob": track.blob.ref if track.blob is not None and gate is None else None,
+        "fileType": track.audio.file_type,
+        "duration": track.audio.duration,
+        "album": track.album,
+        "description": track.description,
+        "features": [{"did": feature.did, "handle": feature.handle} for feature in track.features],
+        "imageUrl": urls.artwork(track.artwork.cid) if track.artwork is not None else track.image_url,
+        "supportGate": {"type": gate.type} if gate is not None else None,
+        "labels": _self_labels(track.self_labels),
+        "createdAt": track.created_at,
+        GENERATION: generation,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def merged(desired: Record, observed: Mapping[str, Any] | None) -> Record:
+    """Add the fields that other clients keep in the record and that we do not know, those of featured artists too."""
+    observed = observed or {}
+    foreign = {name: value for name, value in observed.items() if name not in OWN_FIELDS}
+    if "features" in desired and "features" in observed:
+        known = {each["did"]: each for each in _features(observed["features"])}
+        ours = [{**known.get(each["did"], {}), **each} for each in desired["features"]]
+        return {**foreign, **desired, "features": ours}
+    return {**foreign, **desired}
+
+
+def own_part(record: Mapping[str, Any]) -> Record:
+    """Return the fields that are ours, without the generation, to compare contents."""
+    ours = {name: value for name, value in record.items() if name in OWN_FIELDS and name != GENERATION}
+    listed = ours.get("features")
+    if isinstance(listed, list) and len(features := _features(listed)) == len(listed):
+        ours["features"] = [{name: each[name] for name in OF_A_FEATURE if name in each} for each in features]
+    return ours
+
+
+def _features(value: Any) -> list[Record]:
+    """Return the entries of a foreign list that name an artist."""
+    entries = value if isinstance(value, list) else []
+    return [each for each in entries if isinstance(each, dict) and isinstance(each.get("did"), str)]
+
+
+def _self_labels(labels: tuple[str, ...]) -> Record | None:
+    if not labels:
+        return None
+    return {
+        "$type": "com.atproto.label.defs#selfLabels",
+        "values": [{"val": label} for label in labels],
+    }

@@ -1,0 +1,290 @@
+"""The relay: claim lanes, deliver what is due in each, settle. Any number of processes may run one."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from eventstore.errors import EventStoreError
+from eventstore.unit_of_work import EventLog
+from outbox.backoff import backoff
+from outbox.blobs.worker import BlobWorker
+from outbox.mirror.lanes import Lane, LeaseLostError, give_up, release
+from outbox.pds.verdict import verdict_of_fault
+from outbox.probes.worker import Probes
+from outbox.record.record import RecordUrls
+from outbox.recorder import SILENCE, Recorder
+from outbox.relay.claim import claim
+from outbox.relay.delivery import Delivery, Outcome, Result
+from outbox.relay.next_due import seconds_until_due
+from outbox.relay.safety_net import SafetyNet
+from outbox.relay.settle import settle
+from outbox.relay.work import UnreadableTargetError, Work, next_work
+from outbox.threads import in_thread
+
+logger = logging.getLogger(__name__)
+
+BUSY_SECONDS: Final = 1.0
+IDLE_SECONDS: Final = 15.0
+"""At the longest between two looks for work: commits wake it, what is due later has its time, and both may be missed."""
+LEAST_SECONDS: Final = 0.01
+GATHER_SECONDS: Final = 0.025
+"""At the least between two looks for work: edits that follow each other closely arrive as one write."""
+LONGEST_PAUSE: Final = 5.0
+TELL_SECONDS: Final = 60.0
+"""Between two times of saying that this process is outdated."""
+TURN_RECORDS: Final = 20
+BACKFILL_RECORDS: Final = 5
+"""Fewer in a turn, so that a host's only lane is soon free for live work."""
+TURN_SECONDS: Final = 10.0
+STOP_SECONDS: Final = 5.0
+CALM: Final = frozenset({Outcome.DELIVERED, Outcome.CANCELLED, Outcome.SEEN, Outcome.SETTLING})
+"""Nobody has to hear of these."""
+
+
+@dataclass(frozen=True)
+class RelayLimits:
+    """How much one process does at once, and for how long a lease holds."""
+
+    lanes: int = 32
+    lease: timedelta = timedelta(seconds=60)
+
+    @property
+    def backfill(self) -> int:
+        """Give how many lanes may be under way for what can wait; the rest are kept free for what cannot."""
+        return max(1, self.lanes * 3 // 4)
+
+
+class Relay:
+    """Runs until it is stopped; `run_once` does what is due now and tells what it did."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        delivery: Delivery,
+        blobs: BlobWorker,
+        probes: Probes,
+        urls: RecordUrls,
+        *,
+        owner: str,
+        limits: RelayLimits,
+        recorder: Recorder = SILENCE,
+    ) -> None:
+        self._recorder = recorder
+        self._log = log
+        self._delivery = delivery
+        self._blobs = blobs
+        self._probes = probes
+        self._urls = urls
+        self._owner = owner
+        self._limits = limits
+        self._turns: dict[asyncio.Task[Counter[Outcome]], Lane] = {}
+        self._woken = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._net = SafetyNet(log.database, self._woken.set)
+        self._tell_outdated_at = 0.0
+
+    def wake(self) -> None:
+        """Look for work at once; may be called from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until `stop` is set, then let the flights land and give their lanes back."""
+        self._loop, self._stop = asyncio.get_running_loop(), stop
+        stopped = asyncio.create_task(stop.wait())
+        failures = 0
+        while not stop.is_set():
+            self._woken.clear()
+            looked_at = self._loop.time()
+            try:
+                self._net.look_if_due()
+                found = await self._start_due()
+                pause = 0.0 if found else await self._until_due()
+                failures = 0
+            except Exception:
+                logger.exception("relay_claim_failed")  # a database that is away comes back
+                await self._pause(stopped, min(LONGEST_PAUSE, backoff(failures).total_seconds()))
+                failures += 1
+                continue
+            if not found:
+                await self._pause(stopped, pause)
+            await asyncio.wait({stopped}, timeout=max(0.0, looked_at + GATHER_SECONDS - self._loop.time()))
+        stopped.cancel()
+        others = (self._blobs.stop(STOP_SECONDS), self._probes.stop(STOP_SECONDS), self._net.stop())
+        await asyncio.gather(*others, *self._turns, return_exceptions=True)
+        self._stop = None
+
+    async def run_once(self) -> Counter[Outcome]:
+        """Deliver everything that is due now, and count how it ended."""
+        ended: Counter[Outcome] = Counter()
+        while await self._start_due() or self._turns or self._blobs.busy or self._probes.busy:
+            for counts in await asyncio.gather(*self._turns):
+                ended += counts
+            await self._blobs.drain()
+            await self._probes.drain()
+        return ended
+
+    async def _start_due(self) -> bool:
+        started = any([await self._blobs.start_due(), await self._probes.start_due()])
+        room = self._limits.lanes - len(self._turns)
+        if room <= 0:
+            return started
+        lease = _Lease(
+            self._limits.lease
+        )  # begins before the database's: what this one counts is never too much
+        lanes = await in_thread(self._claim, room, sum(lane.backfill for lane in self._turns.values()))
+        for lane in lanes:
+            turn = asyncio.create_task(self._turn(lane, lease))
+            self._turns[turn] = lane
+            turn.add_done_callback(self._turn_ended)
+        return started or bool(lanes)
+
+    def _claim(self, room: int, backfill: int) -> list[Lane]:
+        """Claim lanes, unless another release has taken over: what this one sent, it could not settle."""
+        if (projection := self._log.outdated()) is not None:
+            self._tell_outdated(projection)
+            return []
+        return claim(
+            self._log.database,
+            owner=self._owner,
+            limit=room,
+            lease=self._limits.lease,
+            backfill=self._limits.backfill - backfill,
+        )
+
+    def _tell_outdated(self, projection: str) -> None:
+        if time.monotonic() < self._tell_outdated_at:
+            return
+        self._tell_outdated_at = time.monotonic() + TELL_SECONDS
+        reason = (
+            f"the rows of projection {projection!r} are another release's: nothing is sent from here; "
+            f"end this process, or `mastertape rebuild {projection}` with its release"
+        )
+        logger.error("relay_outdated", extra={"owner": self._owner, "reason": reason})
+
+    async def _until_due(self) -> float:
+        seconds = await in_thread(seconds_until_due, self._log.database)
+        if seconds <= 0:  # it is due, but others are at it, or at its host
+            return BUSY_SECONDS
+        busy = self._turns or self._blobs.busy or self._probes.busy
+        return min(max(seconds, LEAST_SECONDS), BUSY_SECONDS if busy else IDLE_SECONDS)
+
+    def _turn_ended(self, turn: "asyncio.Task[Counter[Outcome]]") -> None:
+        del self._turns[turn]
+        self._woken.set()
+
+    async def _pause(self, stopped: "asyncio.Task[bool]", seconds: float) -> None:
+        woken = asyncio.create_task(self._woken.wait())
+        await asyncio.wait({woken, stopped}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        woken.cancel()
+
+    async def _turn(self, lane: Lane, lease: "_Lease") -> Counter[Outcome]:
+        """Deliver the lane's due targets for a while, then let other lanes have a go."""
+        ended: Counter[Outcome] = Counter()
+        seen: list[int] = []
+        try:
+            records = BACKFILL_RECORDS if lane.backfill else TURN_RECORDS
+            while self._has_time(lease) and len(seen) < records:
+                result = await self._deliver_next(lane, lease, seen)
+                if result is None:
+                    break
+                seen.append(result.work.track_id)
+                await self._settle(lane, result)
+                ended[result.outcome] += 1
+                if result.ends_turn:
+                    break
+            await in_thread(release, self._log.database, lane)
+        except LeaseLostError as lost:
+            logger.warning("lease_lost", extra=lane.log_fields)
+            self._recorder.lease_lost(fenced=isinstance(lost, _FencedError))
+        except Exception:
+            logger.exception("turn_failed", extra=lane.log_fields)
+            await self._give_up(lane)
+        return ended
+
+    async def _settle(self, lane: Lane, result: Result) -> None:
+        try:
+            await in_thread(settle, self._log, lane, result)
+        except LeaseLostError:
+            raise _FencedError from None
+        self._recorder.settled(result)
+        if result.is_mismatch:
+            logger.error("cid_mismatch", extra={**lane.log_fields, **_mismatched(result)})
+        level = logging.DEBUG if result.outcome in CALM else logging.WARNING
+        logger.log(level, "settled", extra={**lane.log_fields, **_told(result)})
+
+    def _has_time(self, lease: "_Lease") -> bool:
+        stopping = self._stop is not None and self._stop.is_set()
+        return not stopping and lease.age < TURN_SECONDS and lease.seconds_to_send() > 0
+
+    async def _deliver_next(self, lane: Lane, lease: "_Lease", seen: list[int]) -> Result | None:
+        """Deliver one target; what goes wrong with it alone is its own failure and not the lane's."""
+        try:
+            work = await in_thread(self._next, lane, seen)
+        except UnreadableTargetError as error:
+            logger.exception("target_unreadable", extra=lane.log_fields)
+            return Result(error.work, Outcome.FAILED, verdict_of_fault(error))
+        if work is None:
+            return None
+        try:
+            return await self._delivery.deliver(lane, work, lease.seconds_to_send())
+        except (LeaseLostError, SQLAlchemyError, EventStoreError):
+            raise
+        except Exception as error:
+            logger.exception("delivery_failed", extra=lane.log_fields)
+            return Result(work, Outcome.FAILED, verdict_of_fault(error))
+
+    async def _give_up(self, lane: Lane) -> None:
+        try:
+            await in_thread(give_up, self._log.database, lane)
+        except LeaseLostError:
+            pass
+        except Exception:  # its lease ends by itself
+            logger.exception("lane_not_given_back", extra=lane.log_fields)
+
+    def _next(self, lane: Lane, seen: list[int]) -> Work | None:
+        with self._log.database.read() as connection:
+            now = self._log.database.now(connection)
+            return next_work(self._log, lane, self._urls, now, seen)
+
+
+def _mismatched(result: Result) -> dict[str, object]:
+    work = result.work
+    return {"uri": work.key.uri, "expected": work.request_cid, "returned": result.confirmed_cid}
+
+
+def _told(result: Result) -> dict[str, object]:
+    work, verdict = result.work, result.verdict
+    facts = {"uri": work.key.uri, "generation": work.gen, "outcome": result.outcome.value}
+    return {**facts, "kind": verdict.kind.value, "error": verdict.error, "status": verdict.status}
+
+
+class _FencedError(LeaseLostError):
+    """What was found out came too late to be written down."""
+
+
+class _Lease:
+    """How long this process may still send under the leases that it is about to take."""
+
+    def __init__(self, length: timedelta, clock: Callable[[], float] = time.monotonic) -> None:
+        self._length = length.total_seconds()
+        self._clock = clock
+        self._taken = clock()
+
+    @property
+    def age(self) -> float:
+        """Give the seconds since it was taken."""
+        return self._clock() - self._taken
+
+    def seconds_to_send(self) -> float:
+        """Give the time for all requests of one more delivery; a quarter is left to settle it, 0 when too little is."""
+        left = self._length - self.age
+        return left - self._length / 4 if left > self._length / 2 else 0.0

@@ -1,0 +1,1 @@
+"""Whole repos: read page by page, or proven block by block. Imports mirror and below."""

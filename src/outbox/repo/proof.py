@@ -1,0 +1,89 @@
+"""A whole repo, proven: what listRecords only claims.
+
+The account's signature proves the commit, the commit the tree, the tree the CID of every record, and that the record.
+"""
+
+import tempfile
+from collections.abc import Collection
+from typing import Any, BinaryIO, Final
+
+import libipld
+from atproto_core.exceptions import AtProtocolError
+from atproto_crypto.verify import verify_signature
+
+from outbox.pds.client import Pds, Remote, RemoteUnknownError
+from outbox.pds.verdict import Kind, Verdict
+from outbox.ports import DirectoryUnavailableError, SigningKeys
+from outbox.record.dag_cbor import cid_text, decode
+from outbox.repo.car import Blocks, UnprovenError
+from outbox.repo.reads import Records, RepoReads
+from outbox.repo.tree import entries
+from outbox.threads import in_thread
+
+GET_REPO: Final = "com.atproto.sync.getRepo"
+REPO_BYTES: Final = 4 * 2**30
+REPO_SECONDS: Final = 900.0
+COMMIT_VERSION: Final = 3
+
+
+class ProvenReads(RepoReads):
+    """Reads whose records are proven; what is not comes as RemoteUnknownError."""
+
+    def __init__(self, pds: Pds, keys: SigningKeys) -> None:
+        super().__init__(pds)
+        self._keys = keys
+
+    async def found(self, host: str, did: str, collections: Collection[str]) -> dict[str, Records]:
+        """Return the records of these collections out of the whole repo, which lies in a temporary file meanwhile."""
+        try:
+            key = await self._keys.signing_key(did)
+            with tempfile.TemporaryFile() as file:
+                await self._pds.download(
+                    host, GET_REPO, {"did": did}, file, limit=REPO_BYTES, timeout=REPO_SECONDS
+                )
+                return await in_thread(proven, file, did, key, collections)
+        except UnprovenError as error:
+            raise RemoteUnknownError(Verdict(Kind.AMBIGUOUS, "unproven", message=str(error))) from error
+        except DirectoryUnavailableError as error:
+            raise RemoteUnknownError(Verdict(Kind.AMBIGUOUS, "no_key", message=str(error))) from error
+
+
+def proven(file: BinaryIO, did: str, key: str, collections: Collection[str]) -> dict[str, Records]:
+    """Return the records of these collections of a repo in a CAR file; raises UnprovenError."""
+    blocks = Blocks(file)
+    commit = blocks.node(blocks.root)
+    match commit:
+        case {"did": owner, "version": version, "data": bytes(tree)} if version == COMMIT_VERSION:
+            if owner != did:
+                raise UnprovenError("the repo belongs to another account")
+        case _:
+            raise UnprovenError("the root is not a commit")
+    if not _is_signed(commit, key):
+        raise UnprovenError("the commit is not signed with the account's key")
+    found: dict[str, Records] = {name: {} for name in collections}
+    for path, cid in entries(blocks, tree):
+        collection, _, rkey = path.partition("/")
+        data = blocks.get(cid)  # of the others it is proven only that they are there
+        if collection in found:
+            found[collection][rkey] = Remote(cid_text(cid), _record(data))
+    return found
+
+
+def _is_signed(commit: dict[str, Any], key: str) -> bool:
+    unsigned = {name: value for name, value in commit.items() if name != "sig"}
+    signature = commit.get("sig")
+    try:
+        said = bytes(libipld.encode_dag_cbor(unsigned))
+        return isinstance(signature, bytes) and bool(verify_signature(key, said, signature))
+    except (AtProtocolError, ValueError):
+        return False
+
+
+def _record(data: bytes) -> dict[str, Any]:
+    try:
+        record = decode(data)
+    except ValueError as error:
+        raise UnprovenError("a record is not valid DAG-CBOR") from error
+    if not isinstance(record, dict):
+        raise UnprovenError("a record is not a DAG-CBOR map")
+    return record

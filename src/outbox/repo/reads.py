@@ -1,0 +1,133 @@
+"""What a PDS tells anybody of a repo: its revision, its records and its blobs, page by page and without a login."""
+
+from collections.abc import AsyncIterator, Collection
+from typing import Any, Final
+
+from eventstore.database import Database
+from outbox.mirror.hosts import Word, has_room_behind_live, note_if_new
+from outbox.pds.client import Pds, Remote, RemoteUnknownError
+from outbox.pds.verdict import UNREADABLE, Kind, Verdict
+from outbox.record.dag_cbor import is_record_cid
+from outbox.threads import in_thread
+
+LATEST_COMMIT: Final = "com.atproto.sync.getLatestCommit"
+LIST_RECORDS: Final = "com.atproto.repo.listRecords"
+LIST_BLOBS: Final = "com.atproto.sync.listBlobs"
+RECORDS_A_PAGE: Final = 100
+BLOBS_A_PAGE: Final = 1000
+PAGE_SECONDS: Final = 30.0
+MOST_BYTES: Final = 128 * 2**20
+"""Of all pages of one list: some 100,000 records."""
+
+Records = dict[str, Remote]
+"""By record key."""
+
+
+class RepoReads:
+    """Each read raises RemoteUnknownError when the PDS does not tell, or tells what cannot be."""
+
+    def __init__(self, pds: Pds) -> None:
+        self._pds = pds
+
+    async def revision(self, host: str, did: str) -> str:
+        """Return the revision of the repo's newest commit; it rises with every change of any collection."""
+        match await self._read(host, LATEST_COMMIT, did=did):
+            case Verdict(body={"rev": str(rev)}):
+                return rev
+        raise _unreadable("no rev")
+
+    async def found(self, host: str, did: str, collections: Collection[str]) -> dict[str, Records]:
+        """Return the records of these collections by their keys."""
+        return {
+            name: {rkey: remote async for rkey, remote in self.records(host, did, name)}
+            for name in collections
+        }
+
+    async def records(self, host: str, did: str, collection: str) -> AsyncIterator[tuple[str, Remote]]:
+        """Yield the records of a collection with their keys, in the order of the keys."""
+        last = ""
+        wanted = {"repo": did, "collection": collection, "limit": str(RECORDS_A_PAGE), "reverse": "true"}
+        async for page in self._pages(host, LIST_RECORDS, **wanted):
+            for entry in _list_in(page, "records"):
+                rkey, remote = _record(entry)
+                if rkey <= last:
+                    raise _unreadable(f"record keys are not in ascending order at {rkey}")
+                last = rkey
+                yield rkey, remote
+
+    async def blobs(self, host: str, did: str) -> set[str]:
+        """Return the CIDs of the blobs that the repo's records name and that the PDS holds."""
+        found: set[str] = set()
+        async for page in self._pages(host, LIST_BLOBS, did=did, limit=str(BLOBS_A_PAGE)):
+            cids = {cid for cid in _list_in(page, "cids") if isinstance(cid, str)}
+            if cids <= found:
+                break
+            found |= cids
+        return found
+
+    async def _pages(self, host: str, nsid: str, **params: str) -> AsyncIterator[Any]:
+        """Yield page after page, within a memory limit: a malicious PDS could send pages forever."""
+        size = 0
+        cursor: dict[str, str] = {}
+        while True:
+            verdict = await self._read(host, nsid, **params, **cursor)
+            size += verdict.size
+            if size > MOST_BYTES:
+                raise _unreadable(f"more than {MOST_BYTES} bytes")
+            yield verdict.body
+            match verdict.body.get("cursor"):
+                case str(after) if after:
+                    cursor = {"cursor": after}
+                case _:
+                    return
+
+    async def _read(self, host: str, nsid: str, **params: str) -> Verdict:
+        verdict = await self._ask(host, nsid, params)
+        if verdict.kind is not Kind.DONE:
+            raise RemoteUnknownError(verdict)
+        return verdict
+
+    async def _ask(self, host: str, nsid: str, params: dict[str, str]) -> Verdict:
+        return await self._pds.read(host, nsid, PAGE_SECONDS, params)
+
+
+class PacedReads(RepoReads):
+    """Reads that go behind all that the relay sends.
+
+    A host is asked nothing while it is to be left alone, and what it tells of itself counts for breaker and budgets as
+    its answers to the relay do.
+    """
+
+    def __init__(self, pds: Pds, database: Database) -> None:
+        super().__init__(pds)
+        self._database = database
+
+    async def _ask(self, host: str, nsid: str, params: dict[str, str]) -> Verdict:
+        if not await in_thread(has_room_behind_live, self._database, host):
+            return LEFT_ALONE
+        verdict = await super()._ask(host, nsid, params)
+        word = Word.of(host, params.get("did", params.get("repo", "")), verdict)
+        await in_thread(note_if_new, self._database, word)
+        return verdict
+
+
+LEFT_ALONE: Final = Verdict(Kind.NOT_SENT, error="left_alone", message="the host is to be left alone for now")
+"""What is said of a host that was not asked."""
+
+
+def _record(entry: Any) -> tuple[str, Remote]:
+    match entry:
+        case {"uri": str(uri), "cid": str(cid), "value": dict(value)} if is_record_cid(cid):
+            return uri.rsplit("/", 1)[1], Remote(cid, value)
+    raise _unreadable("an entry is no record")
+
+
+def _list_in(page: Any, name: str) -> list[Any]:
+    values = page.get(name)
+    if not isinstance(values, list):
+        raise _unreadable(f"no {name}")
+    return values
+
+
+def _unreadable(message: str) -> RemoteUnknownError:
+    return RemoteUnknownError(Verdict(Kind.AMBIGUOUS, UNREADABLE, message=message))

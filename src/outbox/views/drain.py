@@ -1,0 +1,188 @@
+"""How long it will take until everything that waits is delivered, as far as what PDSes have told of their limits goes."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, select
+
+from outbox.mirror.lanes import is_backfill, is_open, lane_columns, later, target_columns
+from outbox.mirror.tables import mirror_lane, pds_host
+from outbox.mirror.targets import DELETE, READY
+from outbox.pds.pacing import (
+    BACKFILL_KEEPS,
+    CREATE_POINTS,
+    DAY_SECONDS,
+    DELETE_POINTS,
+    HOUR_SECONDS,
+    LIVE_KEEPS,
+    PUT_POINTS,
+)
+
+SECONDS_EACH: Final = 0.1
+"""About what a record takes where nothing holds it up."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """So many records, and what they cost an account."""
+
+    records: int = 0
+    points: int = 0
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """A budget as it was last told; after `reset` seconds it is full again, and then every `window`."""
+
+    limit: int
+    left: int
+    reset: float
+    window: float
+
+    def seconds_for(self, points: int, keeps: float) -> float:
+        """Return how long it takes to earn so many points while a share of the budget is left unused."""
+        each = self.limit * (1 - keeps)
+        now = each if self.reset <= 0 else max(0.0, self.left - self.limit * keeps)
+        if points <= now:
+            return 0.0
+        more = math.ceil((points - now) / each)  # windows after this one
+        first = self.reset if self.reset > 0 else self.window
+        return first + (more - 1) * self.window
+
+
+@dataclass(frozen=True)
+class Drain:
+    """What waits, and for how long yet; None when nobody can tell, since it waits for somebody."""
+
+    records: int
+    points: int
+    seconds: float | None
+
+
+def seconds_to_drain(
+    live: Waiting,
+    backfill: Waiting,
+    allowances: Sequence[Allowance],
+    of_host: Sequence[Allowance] = (),
+    *,
+    begins: float = 0.0,
+) -> float:
+    """Return the seconds until both have been sent; `begins` is when anything may be sent at all."""
+    longest = 0.0
+    for allowance in allowances:
+        longest = max(longest, *_seconds(allowance, live.points, backfill.points))
+    for allowance in of_host:
+        longest = max(longest, *_seconds(allowance, live.records, backfill.records))
+    return max(begins, longest) + (live.records + backfill.records) * SECONDS_EACH
+
+
+def _seconds(allowance: Allowance, live: int, backfill: int) -> tuple[float, float]:
+    all_of_it = allowance.seconds_for(live + backfill, BACKFILL_KEEPS) if backfill else 0.0
+    return allowance.seconds_for(live, LIVE_KEEPS), all_of_it
+
+
+def drain_of(connection: Connection, did: str, now: datetime) -> Drain:
+    """Tell of one account."""
+    return _drain_of_lanes(connection.execute(_lanes(lane_columns.did), {"whose": did}).all(), now)
+
+
+def drain_of_host(connection: Connection, host: str, now: datetime) -> Drain:
+    """Tell of all accounts of a host that may be sent anything; of the others nobody can tell."""
+    return _drain_of_lanes(connection.execute(_lanes(lane_columns.host), {"whose": host}).all(), now)
+
+
+def _drain_of_lanes(rows: Sequence[Any], now: datetime) -> Drain:
+    records, points = sum(row.records for row in rows), sum(row.points for row in rows)
+    able = [row for row in rows if _is_able(row)]
+    if not records:
+        return Drain(0, 0, 0.0)
+    if not any(row.records for row in able):
+        return Drain(records, points, None)
+    each = (
+        seconds_to_drain(*_waiting([row]), _of_account(row, now), begins=_seconds_until(row, now))
+        for row in able
+    )
+    together = seconds_to_drain(*_waiting(able), (), _of_host(able[0], now))
+    return Drain(records, points, max(together, *each))
+
+
+def _is_able(row: Any) -> bool:
+    return row.state == READY and not row.paused and not row.host_paused
+
+
+def _waiting(rows: Iterable[Any]) -> tuple[Waiting, Waiting]:
+    rows = list(rows)
+    both = Waiting(sum(row.records for row in rows), sum(row.points for row in rows))
+    backfill = Waiting(sum(row.backfill_records for row in rows), sum(row.backfill_points for row in rows))
+    return Waiting(both.records - backfill.records, both.points - backfill.points), backfill
+
+
+def _of_account(row: Any, now: datetime) -> list[Allowance]:
+    return [
+        *_told(row.hour_limit, row.hour_left, row.hour_reset, HOUR_SECONDS, now),
+        *_told(row.day_limit, row.day_left, row.day_reset, DAY_SECONDS, now),
+    ]
+
+
+def _of_host(row: Any, now: datetime) -> list[Allowance]:
+    return _told(row.budget_limit, row.budget_left, row.budget_reset, row.budget_seconds, now)
+
+
+def _told(limit: int | None, left: int, reset: datetime, window: float, now: datetime) -> list[Allowance]:
+    return [Allowance(limit, left, (reset - now).total_seconds(), window)] if limit else []
+
+
+def _seconds_until(row: Any, now: datetime) -> float:
+    begins: datetime = row.may_begin
+    return max(0.0, (begins - now).total_seconds())
+
+
+@cache
+def _lanes(column: ColumnElement[str]) -> Select[Any]:
+    """Return each lane with this value in the column, and what waits in it."""
+    cost = case(
+        (target_columns.desired_op == DELETE, DELETE_POINTS),
+        (target_columns.observed_cid.is_(None), CREATE_POINTS),
+        else_=PUT_POINTS,
+    )
+
+    def total(what: Any, which: ColumnElement[bool]) -> Any:
+        return func.coalesce(func.sum(case((which, what), else_=0)), 0)
+
+    may_begin = later(
+        lane_columns.not_before, lane_columns.paced_until, pds_host.c.retry_at, pds_host.c.paced_until
+    )
+    waiting = (
+        select(
+            target_columns.did,
+            total(1, is_open()).label("records"),
+            total(cost, is_open()).label("points"),
+            total(1, and_(is_backfill(), is_open())).label("backfill_records"),
+            total(cost, and_(is_backfill(), is_open())).label("backfill_points"),
+        )
+        .join(mirror_lane, lane_columns.did == target_columns.did)
+        .where(column == bindparam("whose"))
+        .group_by(target_columns.did)
+        .subquery()
+    )
+    return (
+        select(
+            waiting,
+            *(lane_columns[name] for name in ("host", "state", "paused")),
+            *(
+                lane_columns[f"{name}_{part}"]
+                for name in ("hour", "day")
+                for part in ("limit", "left", "reset")
+            ),
+            *(pds_host.c[f"budget_{part}"] for part in ("limit", "left", "reset", "seconds")),
+            pds_host.c.paused.label("host_paused"),
+            may_begin.label("may_begin"),
+        )
+        .select_from(mirror_lane)
+        .outerjoin(pds_host, pds_host.c.host == lane_columns.host)
+        .join(waiting, waiting.c.did == lane_columns.did)
+    )

@@ -1,0 +1,71 @@
+"""Records that do not get to their PDS: what went wrong, in the words of the PDS, and whether trying again may help."""
+
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Select, and_, case, or_, select, union
+
+from outbox.mirror.tables import HAS_FAILED, IS_TROUBLED, blob_job, mirror_lane, mirror_target
+from outbox.mirror.targets import HELD
+from outbox.views.status import BLOB_WANTED, IS_ACKED, IS_CURRENT, REASON, STATE, TARGETS_AT_WORK
+
+target: Final = mirror_target.c
+
+_troubled: Final = select(target.track_id).where(IS_TROUBLED).subquery()
+_failed: Final = select(blob_job.c.track_id).where(HAS_FAILED).subquery()
+IN_QUESTION: Final = target.track_id.in_(union(select(_troubled), select(_failed)))
+"""Whether a record can be one of those; it is told from indexes, whatever number of records there are."""
+_CAN_BE_TRIED: Final = or_(
+    and_(~IS_ACKED, IS_CURRENT, target.state.in_(("rejected", "backoff"))),
+    and_(BLOB_WANTED, blob_job.c.attempts > 0),
+)
+RETRIABLE: Final = and_(IN_QUESTION, _CAN_BE_TRIED)
+"""Whether another try may help; the others wait for a person, or have their own time to be tried again."""
+FAILING: Final = and_(IN_QUESTION, or_(_CAN_BE_TRIED, target.state == HELD, target.detached))
+PLACE: Final = 2 * target.track_id + case((target.former, 1), else_=0)
+"""By track; what its record has left elsewhere comes after the record."""
+
+
+def has_error(name: str) -> ColumnElement[bool]:
+    """Whether a record's last error has this name."""
+    begins = f"{name}:"
+    return or_(
+        and_(target.last_error.startswith(begins, autoescape=True), IS_CURRENT),
+        and_(blob_job.c.last_error.startswith(begins, autoescape=True), BLOB_WANTED),
+    )
+
+
+def failing(
+    *,
+    did: str | None = None,
+    host: str | None = None,
+    error: str | None = None,
+    state: str | None = None,
+    after: int = 0,
+    limit: int,
+) -> Select[Any]:
+    """Select failing records, in the order of `place`, with `mirror_state` and `mirror_reason`."""
+    conditions = [
+        condition
+        for condition, wanted in (
+            (target.did == did, did),
+            (mirror_lane.c.host == host, host),
+            (STATE.in_((state,)), state),
+        )
+        if wanted is not None
+    ]
+    if error is not None:
+        conditions.append(has_error(error))
+    return (
+        select(
+            mirror_target,
+            mirror_lane.c.host,
+            PLACE.label("place"),
+            STATE.label("mirror_state"),
+            REASON.label("mirror_reason"),
+            blob_job.c.last_error.label("blob_error"),
+        )
+        .select_from(TARGETS_AT_WORK)
+        .where(FAILING, after < PLACE, *conditions)
+        .order_by(PLACE)
+        .limit(limit)
+    )

@@ -1,0 +1,112 @@
+"""What operators see of lanes and hosts: pages in the order of their names, with what waits and why."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, case, func, select
+
+from outbox.mirror.lanes import host_open_at, is_open, lane_backfill_at, lane_due_at, later
+from outbox.mirror.observe_only import is_observed
+from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
+from outbox.mirror.targets import DELETE, READY
+from outbox.views.status import DELIVERED, IS_PAUSED, OBSERVED, STATE, TARGETS_AT_WORK
+
+lane: Final = mirror_lane.c
+target: Final = mirror_target.c
+host: Final = pds_host.c
+
+PAUSED: Final = "paused"
+LANE_STATE: Final = case(
+    (lane.state != READY, lane.state), (IS_PAUSED, PAUSED), (is_observed(), OBSERVED), else_=READY
+)
+"""The lane's state, as its records tell it."""
+CLASS: Final = case((target.desired_op == DELETE, "delete"), (target.backfill, "backfill"), else_="edit")
+LANES_OF_HOSTS: Final = mirror_lane.outerjoin(pds_host, host.host == lane.host)
+
+
+def lanes(
+    connection: Connection, *, at: str | None, state: str | None, after: str, limit: int
+) -> Sequence[Any]:
+    """Return lanes with their `mirror_state`, by DID, `at` a host or in a state alone."""
+    conditions = [
+        condition
+        for condition, wanted in ((lane.host == at, at), (LANE_STATE.in_((state,)), state))
+        if wanted is not None
+    ]
+    return connection.execute(
+        select(mirror_lane, LANE_STATE.label("mirror_state"))
+        .select_from(LANES_OF_HOSTS)
+        .where(lane.did > after, *conditions)
+        .order_by(lane.did)
+        .limit(limit)
+    ).all()
+
+
+def hosts(connection: Connection, *, after: str, limit: int) -> Sequence[Any]:
+    """Return hosts by their origin."""
+    return connection.execute(
+        select(pds_host).where(host.host > after).order_by(host.host).limit(limit)
+    ).all()
+
+
+def waiting_in(connection: Connection, dids: Iterable[str]) -> Mapping[str, dict[str, int]]:
+    """Count the records of each of these accounts that are not as the log says, by state."""
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    rows = connection.execute(
+        select(target.did, STATE.label("mirror_state"), func.count())
+        .select_from(TARGETS_AT_WORK)
+        .where(target.did.in_(list(dids)), STATE != DELIVERED)
+        .group_by(target.did, "mirror_state")
+    )
+    for did, state, records in rows:
+        found[did][state] = records
+    return found
+
+
+def lanes_at(connection: Connection, origins: Iterable[str]) -> Mapping[str, dict[str, int]]:
+    """Count the lanes of each of these hosts, by state."""
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    rows = connection.execute(
+        select(lane.host, LANE_STATE.label("mirror_state"), func.count())
+        .select_from(LANES_OF_HOSTS)
+        .where(lane.host.in_(list(origins)))
+        .group_by(lane.host, "mirror_state")
+    )
+    for origin, state, number in rows:
+        found[origin][state] = number
+    return found
+
+
+def under_way_at(connection: Connection, origins: Iterable[str], now: datetime) -> Mapping[str, int]:
+    """Count the lanes of each of these hosts that a relay holds."""
+    rows = connection.execute(
+        select(lane.host, func.count())
+        .where(lane.host.in_(list(origins)), lane.lease_until > now)
+        .group_by(lane.host)
+    )
+    return dict(rows.all())
+
+
+def lane_of(connection: Connection, did: str) -> Any | None:
+    """Return an account's lane with its `mirror_state`, and with `live_at` and `backfill_from`, when it may be claimed."""
+    may_begin = host_open_at()
+    return connection.execute(
+        select(
+            mirror_lane,
+            LANE_STATE.label("mirror_state"),
+            later(lane_due_at(), may_begin).label("live_at"),
+            later(lane_backfill_at(), may_begin).label("backfill_from"),
+        )
+        .select_from(LANES_OF_HOSTS)
+        .where(lane.did == did)
+    ).one_or_none()
+
+
+def waiting_by_class(connection: Connection, did: str) -> dict[str, int]:
+    """Count the records of an account that the relay has still to write, by class of work."""
+    rows = connection.execute(
+        select(CLASS.label("work"), func.count()).where(target.did == did, is_open()).group_by("work")
+    )
+    return dict(rows.all())

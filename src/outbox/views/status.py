@@ -1,0 +1,314 @@
+"""Where each record stands, and how each event of it reached the PDS or did not: derived, never stored."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Text,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+)
+
+from eventstore.schema import UtcDateTime
+from outbox.mirror.lanes import later
+from outbox.mirror.observe_only import is_observed
+from outbox.mirror.parking import PROBED
+from outbox.mirror.tables import PAST, blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
+from outbox.mirror.targets import DELETE, HELD, READY
+from outbox.pds.client import RecordKey
+from outbox.pds.verdict import Kind
+from outbox.relay.journal import ACKING, CANCELLED
+
+target = mirror_target.c
+lane = mirror_lane.c
+host = pds_host.c
+
+DELIVERED: Final = "delivered"
+PENDING: Final = "pending"
+PARKED: Final = "parked"
+DETACHED: Final = "detached"
+REJECTED: Final = "rejected"
+SUPERSEDED: Final = "superseded"
+OBSERVED: Final = "restored"
+"""The reason while an account is only observed: the database was put back to an earlier point."""
+SUCCESSOR: Final = "successor"
+"""The reason of what a record has left behind, until the PDS has confirmed the new one."""
+DATED: Final = frozenset({"backoff", "paced", "verifying"})
+"""Reasons to wait that end at a known time."""
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """How far the record of a track is behind its log; `state` is what the API shows as `mirror.state`."""
+
+    track_id: int
+    state: str
+    reason: str | None
+    generation: int
+    acked_generation: int
+    next_attempt_at: datetime | None
+    desired_op: str
+    record_uri: str
+    record_cid: str | None
+    last_error: str | None
+    attempts: int
+    blob_error: str | None
+    left: tuple["Mirror", ...] = ()
+    """What the track's record has left where it was before, and is still to go."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the PDS holds what the log says, and nothing where the record was before."""
+        return self.state == DELIVERED and not self.left
+
+    @property
+    def waits_for_somebody(self) -> bool:
+        """Whether no time alone will bring it further."""
+        waiting = {HELD, DETACHED, REJECTED, PARKED}
+        return self.state in waiting or any(each.state in waiting for each in self.left)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How an event reached the PDS: when, in which commit and as which CID, or for which reason it waits."""
+
+    status: str
+    at: datetime | None = None
+    rev: str | None = None
+    cid: str | None = None
+    by_generation: int | None = None
+    reason: str | None = None
+
+
+IS_ACKED: Final = target.desired_gen <= target.acked_gen
+IS_CURRENT: Final = target.failed_gen >= target.desired_gen
+"""Whether what last went wrong is of the newest generation."""
+BLOB_WANTED: Final = func.coalesce(blob_job.c.requested | blob_job.c.again, false())
+IS_PAUSED: Final = lane.paused | func.coalesce(host.paused, false())
+WAITS_FOR_SUCCESSOR: Final = and_(target.former, target.cleared_gen < target.desired_gen)
+
+
+def _told_of_host(name: str) -> ColumnElement[datetime]:
+    return func.coalesce(host[name], literal(PAST, UtcDateTime()))
+
+
+_CAN_WAIT: Final = (lane.backfill_after, _told_of_host("backfill_after"))
+PACED_UNTIL: Final = later(
+    lane.paced_until,
+    _told_of_host("paced_until"),
+    case((target.backfill, later(*_CAN_WAIT)), else_=literal(PAST, UtcDateTime())),
+)
+WAITS_UNTIL: Final = later(lane.not_before, _told_of_host("retry_at"), PACED_UNTIL)
+"""When the lane may be claimed, as far as it, its host and what PDSes told of their limits go."""
+IS_HELD_UP: Final = and_(
+    lane.lease_owner.is_(None),
+    case((target.backfill, lane.backfill_at), else_=lane.due_at) < WAITS_UNTIL,
+)
+"""Whether it was due already and nobody could come: that time is over as soon as somebody has."""
+LANE_STATE: Final = lane.state.label("lane_state")
+RULES: Final[Sequence[tuple[ColumnElement[bool], str, str | ColumnElement[str] | None]]] = (
+    (and_(target.state == HELD, target.desired_op != DELETE), HELD, target.reason),
+    (and_(target.state == HELD, target.former, IS_CURRENT), HELD, target.reason),
+    (target.detached, DETACHED, "record_missing"),
+    (and_(IS_ACKED, ~BLOB_WANTED), DELIVERED, None),
+    (WAITS_FOR_SUCCESSOR, PENDING, SUCCESSOR),
+    (and_(target.state == REJECTED, IS_CURRENT), REJECTED, target.reason),
+    (lane.state != READY, PARKED, LANE_STATE),
+    (IS_PAUSED, PARKED, "paused"),
+    (is_observed(), PARKED, OBSERVED),
+    (IS_ACKED, PENDING, "blob"),
+    (and_(IS_CURRENT, target.reason.is_not(None)), PENDING, target.reason),
+    (and_(IS_HELD_UP, PACED_UNTIL >= WAITS_UNTIL), PENDING, "paced"),
+    (IS_HELD_UP, PENDING, "backoff"),
+    (true(), PENDING, "sending"),
+)
+"""The first that holds tells state and reason. The waiting states go before `delivered`: what was seen elsewhere counts,
+acknowledged or not."""
+RULE: Final = case(*((holds, number) for number, (holds, _, _) in enumerate(RULES)))
+STATE: Final = case(*((holds, state) for holds, state, _ in RULES))
+REASON: Final = case(
+    *(
+        (holds, reason if isinstance(reason, ColumnElement) else literal(reason, Text()))
+        for holds, _, reason in RULES
+    )
+)
+TARGETS_AT_WORK: Final = (
+    mirror_target.join(mirror_lane, lane.did == target.did)
+    .outerjoin(pds_host, host.host == lane.host)
+    .outerjoin(
+        blob_job,
+        and_(blob_job.c.did == target.did, blob_job.c.track_id == target.track_id, ~target.former),
+    )
+)
+"""What STATE and REASON are told of."""
+MIRRORS: Final = (
+    select(
+        mirror_target,
+        RULE.label("rule"),
+        LANE_STATE,
+        WAITS_UNTIL.label("waits_until"),
+        lane.probe_at.label("lane_probe_at"),
+        blob_job.c.last_error.label("blob_error"),
+    )
+    .select_from(TARGETS_AT_WORK)
+    .where(
+        target.track_id.in_(bindparam("track_ids", expanding=True)),
+        or_(~target.former, target.acked_gen < target.desired_gen),
+    )
+    .order_by(target.former)
+)
+
+
+def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirror]:
+    """Return the mirror of each of these tracks, that of its record where it is now.
+
+    Somebody's edit of what it has left where it was waits for its owner, as one of the record itself would.
+    """
+    found: dict[int, Mirror] = {}
+    for row in connection.execute(MIRRORS, {"track_ids": list(track_ids)}):
+        mirror = _mirror(row)
+        current = found.setdefault(row.track_id, mirror)
+        if row.former:
+            found[row.track_id] = _with_left(current, mirror)
+    return found
+
+
+def _with_left(current: Mirror, left: Mirror) -> Mirror:
+    told = replace(current, left=(*current.left, left))
+    if left.state != HELD:
+        return told
+    return replace(told, state=HELD, reason=left.reason, next_attempt_at=None)
+
+
+def _mirror(row: Any) -> Mirror:
+    _, state, reason = RULES[row.rule]
+    if isinstance(reason, ColumnElement):
+        reason = getattr(row, str(reason.key))
+    return Mirror(
+        track_id=row.track_id,
+        state=state,
+        reason=reason,
+        generation=row.desired_gen,
+        acked_generation=row.acked_gen,
+        next_attempt_at=_next_attempt_at(row, state, reason),
+        desired_op=row.desired_op,
+        record_uri=RecordKey(row.did, row.collection, row.rkey).uri,
+        record_cid=row.observed_cid,
+        last_error=row.last_error,
+        attempts=row.attempts,
+        blob_error=row.blob_error,
+    )
+
+
+def _next_attempt_at(row: Any, state: str, reason: str | None) -> datetime | None:
+    """Return when something is tried again, if that depends on time; a parked account is probed."""
+    at: datetime | None = None
+    if state == PENDING and reason in DATED:
+        is_of_newest = row.failed_gen >= row.desired_gen
+        at = max(row.not_before, row.waits_until) if is_of_newest else row.waits_until
+    elif state == PARKED and reason in PROBED:
+        at = row.lane_probe_at
+    return at
+
+
+def waiting_records(connection: Connection, did: str) -> dict[str, int]:
+    """Count an account's records that are not as the log says, by the state they are in."""
+    return {state: count for state, count in connection.execute(WAITING, {"did": did}) if state != DELIVERED}
+
+
+WAITING: Final = (
+    select(STATE.label("mirror_state"), func.count())
+    .select_from(TARGETS_AT_WORK)
+    .where(target.did == bindparam("did"))
+    .where(or_(~IS_ACKED, target.detached, target.state == HELD, BLOB_WANTED))
+    .group_by("mirror_state")
+)
+
+
+def deliveries(
+    connection: Connection, track_id: int, events: Sequence[tuple[int, bool]], mirror: Mirror
+) -> Mapping[int, Delivery]:
+    """Return the delivery of each event, named by its position and whether it touches the record.
+
+    Each is exactly one of delivered, superseded, cancelled, waiting (pending, parked, held, detached, rejected) or none.
+    """
+    acked = [position for position, touches in events if touches and position <= mirror.acked_generation]
+    acks = _acks(connection, track_id, min(acked), max(acked)) if acked else {}
+    return {
+        position: _delivery(position, acks, mirror) if touches else Delivery("none")
+        for position, touches in events
+    }
+
+
+def _acks(connection: Connection, track_id: int, first: int, last: int) -> dict[int, Any]:
+    """Return the acking attempts of these generations, and the next one after them, by generation."""
+    rows = connection.execute(ACKS, {"track_id": track_id, "first": first, "last": last})
+    return {row.gen: row for row in rows}
+
+
+attempt: Final = delivery_attempt.c
+OF_TRACK: Final = delivery_attempt.join(
+    mirror_target,
+    and_(
+        target.did == attempt.did,
+        target.collection == attempt.collection,
+        target.rkey == attempt.rkey,
+        target.track_id == bindparam("track_id"),
+    ),
+)
+"""The attempts on the record wherever it was."""
+IS_ACK: Final = attempt.outcome.in_(ACKING)
+NEXT_ACK: Final = (
+    select(func.min(attempt.gen)).select_from(OF_TRACK).where(IS_ACK, attempt.gen >= bindparam("last"))
+).scalar_subquery()
+ACKS: Final = (
+    select(delivery_attempt)
+    .select_from(OF_TRACK)
+    .where(
+        IS_ACK, attempt.gen >= bindparam("first"), attempt.gen <= func.coalesce(NEXT_ACK, bindparam("last"))
+    )
+    .order_by(attempt.outcome == Kind.DONE.value, target.former.desc(), attempt.rev.is_not(None), attempt.id)
+)
+"""The last one tells of its generation: the record where it is, rather than the end of what it has left."""
+WORKS: Final = select(lane.did).where(lane.did == bindparam("of_did"), lane.state == READY, ~lane.paused)
+ATTEMPTS: Final = (
+    select(delivery_attempt)
+    .select_from(OF_TRACK)
+    .order_by(attempt.gen.desc(), attempt.id.desc())
+    .limit(bindparam("limit"))
+)
+
+
+def _delivery(position: int, acks: Mapping[int, Any], mirror: Mirror) -> Delivery:
+    if position > mirror.acked_generation:
+        return Delivery(mirror.state, reason=mirror.reason)
+    own = acks.get(position)
+    if own is not None and own.outcome == Kind.DONE.value:
+        return Delivery(DELIVERED, own.ended_at, own.rev, own.request_cid, position)
+    carrier = next((acks[gen] for gen in sorted(acks) if gen >= position), None)
+    if carrier is None:
+        return Delivery(SUPERSEDED, by_generation=mirror.acked_generation)
+    if carrier.outcome == CANCELLED:
+        return Delivery(CANCELLED, carrier.ended_at, by_generation=carrier.gen)
+    return Delivery(SUPERSEDED, carrier.ended_at, carrier.rev, carrier.request_cid, carrier.gen)
+
+
+def attempts_of(connection: Connection, track_id: int, *, limit: int = 50) -> Sequence[Any]:
+    """Return the newest attempts for a track's record, as rows of delivery_attempt."""
+    return connection.execute(ATTEMPTS, {"track_id": track_id, "limit": limit}).all()
+
+
+def is_signed_in(connection: Connection, did: str) -> bool:
+    """Whether the account's lane can work."""
+    return connection.scalar(WORKS, {"of_did": did}) is not None

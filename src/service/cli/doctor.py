@@ -1,0 +1,106 @@
+"""`mastertape doctor`."""
+
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from sqlalchemy import make_url, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from eventstore.errors import EventStoreError
+from eventstore.unit_of_work import EventLog
+from outbox.mirror.tables import mirror_lane
+from service.bootstrap import open_log
+from service.cli.output import as_json, say_json
+from service.doctor import database as doctor_database
+from service.doctor import outside as doctor_outside
+from service.doctor.checks import Check, Checks, State, examined, fail, ok
+from service.migrate import newest, revision_of
+from service.settings import Settings, SettingsError, load
+
+COLORS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red"}
+
+
+@click.command()
+@as_json
+def doctor(*, as_json: bool) -> None:
+    """Check everything that the service depends on, and say what to do. Exit code 1 when something does not work."""
+    found = []
+    for check in checks():
+        found.append(check)
+        if not as_json:
+            _show(check)
+    if as_json:
+        say_json({"checks": [asdict(each) | {"state": each.state.value} for each in found]})
+    if any(each.state is State.FAIL for each in found):
+        raise SystemExit(1)
+
+
+def checks() -> Checks:
+    """Run all checks, one after the other."""
+    try:
+        settings = load()
+    except SettingsError as error:
+        for line in str(error).splitlines():
+            yield fail("settings", line, "see docs/settings.md")
+        return
+    yield ok("settings", "they make sense")
+    yield from examined("disks", lambda: doctor_outside.disks(settings), "make the folders readable")
+    yield from examined(
+        "media store", lambda: doctor_outside.store(settings), "check MEDIA and the store itself"
+    )
+    yield from _of_database(settings)
+
+
+def _of_database(settings: Settings) -> Checks:
+    if settings.is_sqlite and not Path(str(make_url(settings.database_url).database)).exists():
+        yield fail("database", "there is no file yet", "run `mastertape serve`, or restore a backup")
+        return
+    with _opened(settings) as log:
+        try:
+            is_current = revision_of(log.database) == newest()
+        except (SQLAlchemyError, EventStoreError) as error:
+            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+            yield fail("database", f"does not answer: {reason}", "check DATABASE_URL and the server")
+            return
+        yield ok("database", log.database.dialect)
+        yield from examined("schema", lambda: doctor_database.schema(log), "run `mastertape migrate`")
+        if not is_current:
+            return
+        yield from _of_log(log, settings)
+
+
+def _of_log(log: EventLog, settings: Settings) -> Checks:
+    for name, examination in (
+        ("restore", lambda: doctor_database.restores(log, settings)),
+        ("keys", lambda: doctor_database.keys(log, settings)),
+        ("accounts", lambda: doctor_database.accounts(log)),
+        ("records", lambda: doctor_database.records(log)),
+        ("drift", lambda: doctor_database.scans(log, settings)),
+        ("clock", lambda: doctor_outside.clock_of(log.database)),
+        (
+            "PDSes",
+            lambda: doctor_outside.outside(settings, doctor_outside.hosts(log.database), _somebody(log)),
+        ),
+    ):
+        yield from examined(name, examination, "check the log of the service")
+
+
+def _somebody(log: EventLog) -> str | None:
+    with log.database.read() as connection:
+        return connection.scalar(select(mirror_lane.c.did).where(mirror_lane.c.host != "").limit(1))
+
+
+@contextmanager
+def _opened(settings: Settings) -> Generator[EventLog]:
+    log = open_log(settings)
+    with closing(log.database):
+        yield log
+
+
+def _show(check: Check) -> None:
+    state = click.style(f"{check.state.value:4}", fg=COLORS[check.state])
+    to_do = f": {check.to_do}" if check.to_do else ""
+    click.echo(f"{state}  {check.name}: {check.found}{to_do}")

@@ -1,0 +1,55 @@
+"""`mastertape oauth-key` and `mastertape reseal`: making keys, and changing them."""
+
+import click
+
+from identity.errors import SealBrokenError
+from identity.resealing import logins_by_oauth_key
+from identity.resealing import reseal as reseal_logins
+from identity.seal import Seal
+from service.cli.log import the_log
+from service.cli.output import as_json, bar, dry_run, say_json
+from service.migrate import require_schema
+from service.secret_keys import new_oauth_keys, secret_keys
+from service.settings import load
+
+
+@click.command("oauth-key")
+@click.option(
+    "--in-use", is_flag=True, help="Count the logins of each key instead; they end when the key is removed."
+)
+def oauth_key(in_use: bool) -> None:
+    """Print a new private key, as a value for OAUTH_KEYS."""
+    if not in_use:
+        click.echo(new_oauth_keys())
+        return
+    seal = Seal(secret_keys(load()))
+    with the_log() as log:
+        require_schema(log.database)
+        try:
+            counts = logins_by_oauth_key(log.database, seal)
+        except SealBrokenError as error:
+            raise click.ClickException(
+                f"a login was not counted: {error}. Restore the missing key"
+            ) from error
+    for kid, count in counts.items():
+        click.echo(f"{kid}  {count}")
+    if not counts:
+        click.echo("no login needs any", err=True)
+
+
+@click.command()
+@dry_run
+@as_json
+def reseal(*, dry_run: bool, as_json: bool) -> None:
+    """Re-encrypt every login with the first of SECRET_KEYS, so that the others can be removed."""
+    seal = Seal(secret_keys(load()))
+    with the_log() as log, bar("sealing") as progress:
+        require_schema(log.database)
+        done = reseal_logins(log.database, seal, progress=progress, dry_run=dry_run)
+    if as_json:
+        say_json({**vars(done), "written": not dry_run})
+    else:
+        anew = "would be re-encrypted" if dry_run else "re-encrypted"
+        click.echo(f"{done.logins} logins: {done.resealed} {anew}, {done.lost} that no key decrypts")
+    if done.lost:
+        raise SystemExit(1)

@@ -1,0 +1,170 @@
+"""Commands on the database: its schema, its projections, the history of a track."""
+
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from eventstore.projection import Projection
+from eventstore.unit_of_work import EventLog
+from projections.difference import Difference
+from projections.rebuild import differences
+from projections.rebuild import rebuild as rebuild_projections
+from service.bootstrap import open_log
+from service.cli.output import DRIFT, as_json, bar, dry_run, say_json
+from service.cli.track_history import rows_of
+from service.migrate import newest, require_schema, revision_of, upgrade_database
+from service.settings import load
+
+SHOWN_DIFFERENCES = 20
+
+
+@contextmanager
+def the_log() -> Generator[EventLog]:
+    """The log that the settings name, for one command."""
+    log = open_log(load())
+    try:
+        yield log
+    finally:
+        log.database.close()
+
+
+@click.command()
+@dry_run
+@as_json
+def migrate(*, dry_run: bool, as_json: bool) -> None:
+    """Bring the database to this version's schema."""
+    with the_log() as log:
+        before, after = revision_of(log.database), newest()
+        if before != after and not dry_run:
+            upgrade_database(log.database)
+    if as_json:
+        say_json({"before": before, "after": after, "written": before != after and not dry_run})
+    elif before == after:
+        click.echo(f"the schema is at {after} already")
+    else:
+        click.echo(f"{before or 'empty'} -> {after}{' (not written)' if dry_run else ''}")
+
+
+@click.command()
+@click.argument("name", required=False)
+@dry_run
+@as_json
+def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:
+    """Rebuild the read models from the log, or only the one called NAME. Reads and writes continue meanwhile."""
+    with the_log() as log:
+        chosen = _chosen(log, name)
+        require_schema(log.database)
+        if dry_run:
+            rows = _rows(_differences(log, chosen))
+        else:
+            with bar("rebuilding") as progress:
+                rebuilt = rebuild_projections(log, chosen, progress=progress)
+            rows = {table: count for table, count in rebuilt.rows.items() if count}
+    if as_json:
+        say_json({"projections": [each.name for each in chosen], "rows": rows, "written": not dry_run})
+        return
+    for table, count in sorted(rows.items()):
+        click.echo(f"{table}: {count} rows {'differ' if dry_run else 'corrected'}")
+    if not rows:
+        click.echo("nothing differed")
+
+
+@click.group(invoke_without_command=True)
+@as_json
+@click.pass_context
+def verify(ctx: click.Context, *, as_json: bool) -> None:
+    """Compare derived data with the log, all of it or one part. Exit code 3 when something differs."""
+    if ctx.invoked_subcommand is not None:
+        if as_json:
+            raise click.UsageError("--json comes after the name of the part")
+        return
+    codes = [_code_of(ctx, part, as_json=as_json) for part in verify.commands.values()]
+    if any(codes):
+        raise SystemExit(DRIFT if DRIFT in codes else max(codes))
+
+
+def _code_of(ctx: click.Context, part: click.Command, *, as_json: bool) -> int:
+    try:
+        ctx.invoke(part, as_json=as_json)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+@verify.command("projections")
+@as_json
+def verify_projections(*, as_json: bool) -> None:
+    """Compare every row of the read models with the log."""
+    with the_log() as log:
+        require_schema(log.database)
+        found = _differences(log, log.projections)
+    if as_json:
+        say_json({"differences": [asdict(each) for each in found]})
+    elif not found:
+        click.echo(f"{len(log.projections)} projections agree with the log")
+    else:
+        _show(found)
+    if found:
+        raise SystemExit(DRIFT)
+
+
+@click.command()
+@click.argument("track", type=click.IntRange(min=1))
+@as_json
+def history(track: int, *, as_json: bool) -> None:
+    """Show who changed TRACK, when and how, and whether it reached the PDS; oldest first."""
+    with the_log() as log:
+        require_schema(log.database)
+        rows = rows_of(log.database, track)
+    if not rows:
+        raise click.ClickException(f"there is no track {track}")
+    if as_json:
+        for row in rows:
+            say_json(row)
+        return
+    for row in rows:
+        for line in _lines(row):
+            click.echo(line)
+
+
+def _chosen(log: EventLog, name: str | None) -> Sequence[Projection]:
+    if name is None:
+        return log.projections
+    known = {each.name: each for each in log.projections}
+    if name not in known:
+        raise click.UsageError(f"there is no projection {name!r}; there are {', '.join(known)}")
+    return (known[name],)
+
+
+def _differences(log: EventLog, projections: Sequence[Projection]) -> list[Difference]:
+    with bar("comparing") as progress:
+        return differences(log, projections, progress=progress)
+
+
+def _rows(found: Sequence[Difference]) -> dict[str, int]:
+    return dict(Counter(each.table for each in found))
+
+
+def _show(found: Sequence[Difference]) -> None:
+    for each in found[:SHOWN_DIFFERENCES]:
+        key = ", ".join(f"{name}={value}" for name, value in each.key.items())
+        columns = "; ".join(
+            f"{name} is {live!r}, not {made!r}" for name, (live, made) in each.columns.items()
+        )
+        click.echo(f"{each.table} {key}: {each.kind.value} {columns}".rstrip())
+    for table, count in sorted(_rows(found).items()):
+        click.echo(f"{table}: {count} rows differ")
+
+
+def _lines(row: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for the event and one for each change; fields that stay empty are left out."""
+    delivery = row["delivery"]["status"]
+    on_pds = f"; on the PDS: {delivery}" if row["touches_record"] else ""
+    yield f"{row['at']:%Y-%m-%d %H:%M:%S}  {row['type']} by {row['actor']} via {row['via']}{on_pds}"
+    for each in row["changes"]:
+        if each["before"] or each["after"]:
+            yield f"    {each['field']}: {each['before']!r} -> {each['after']!r}"

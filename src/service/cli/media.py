@@ -1,0 +1,96 @@
+"""`mastertape verify media`: whether the bytes that tracks name are there."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from identity.addresses import AddressPolicy
+from replay.media_check import MediaFinding, MediaKind, check_media
+from replay.media_repair import MediaRepair
+from service.bootstrap import Application, build, staging_folder
+from service.cli.output import DRIFT, as_json, bar, say_json
+from service.migrate import require_schema
+from service.people import client_of_people
+from service.settings import load
+
+TO_DO = {
+    MediaKind.MISSING: "--repair, or put it back from a backup of the media",
+    MediaKind.WRONG_SIZE: "--repair, or put it back from a backup of the media",
+    MediaKind.DAMAGED: "--repair, or put it back from a backup of the media",
+    MediaKind.UNNAMED: "nothing: the sweep deletes it",
+    MediaKind.STRAY: "nothing: the sweep deletes it, unless a track names it before",
+}
+
+
+@click.command("media")
+@click.option("--deep", is_flag=True, help="Read every byte, and compare its hash with the CID.")
+@click.option("--repair", is_flag=True, help="Fetch what is missing or damaged from the artists' PDSes.")
+@as_json
+def verify_media(*, deep: bool, repair: bool, as_json: bool) -> None:
+    """Compare the bytes that tracks name with the media store. Exit code 3 when some are missing or wrong."""
+    found, repaired = asyncio.run(_verified(deep=deep, repair=repair))
+    if as_json:
+        say_json({"findings": [_as_json(each, repaired=each in repaired) for each in found]})
+    else:
+        _show(found, repaired)
+    if any(each.is_problem and each not in repaired for each in found):
+        raise SystemExit(DRIFT)
+
+
+async def _verified(*, deep: bool, repair: bool) -> tuple[list[MediaFinding], list[MediaFinding]]:
+    application = build(load())
+    try:
+        require_schema(application.database)
+        with bar("verifying") as progress:
+            grace = timedelta(days=application.settings.sweep_grace_days)
+            found = list(check_media(application.media, grace, deep=deep, progress=progress))
+        return found, await _repaired(application, found) if repair else []
+    finally:
+        await application.close()
+
+
+async def _repaired(application: Application, found: Sequence[MediaFinding]) -> list[MediaFinding]:
+    settings, repaired = application.settings, []
+    problems = [each for each in found if each.is_problem]
+    async with client_of_people(settings) as http:
+        work = MediaRepair(
+            application.media, http, AddressPolicy(settings.dev_origins), staging_folder(settings)
+        )
+        with bar("fetching") as progress:
+            for number, each in enumerate(problems, 1):
+                if await work.repair(each):
+                    repaired.append(each)
+                progress(number, len(problems))
+    return repaired
+
+
+def _show(found: Sequence[MediaFinding], repaired: Sequence[MediaFinding]) -> None:
+    table = Table()
+    for name in ("found", "cid", "tracks", "what to do"):
+        table.add_column(name, overflow="fold")
+    for each in found:
+        to_do = "nothing: it was fetched again" if each in repaired else TO_DO[each.kind]
+        if each.swept_after is not None:
+            to_do += f", after {each.swept_after:%Y-%m-%d %H:%M}"
+        table.add_row(each.kind.value, each.cid, ", ".join(map(str, each.track_ids)) or "-", to_do)
+    if table.row_count:
+        Console().print(table)
+    counts = ", ".join(
+        f"{count} {kind}" for kind, count in sorted(Counter(each.kind.value for each in found).items())
+    )
+    click.echo((counts or "every track has its bytes, and nothing else is there") + _and_repaired(repaired))
+
+
+def _and_repaired(repaired: Sequence[MediaFinding]) -> str:
+    return f"; {len(repaired)} fetched again" if repaired else ""
+
+
+def _as_json(finding: MediaFinding, *, repaired: bool) -> dict[str, Any]:
+    return {**asdict(finding), "kind": finding.kind.value, "repaired": repaired}

@@ -1,0 +1,75 @@
+"""Commands on many records or accounts: redrive, pause, resume. The log records each, with who and why."""
+
+import click
+
+from outbox.operations.operators import Action, Operator, Which, count, perform
+from service.cli.log import the_log
+from service.cli.operator import by_operator
+from service.cli.output import as_json, dry_run, say_json
+from service.migrate import require_schema
+
+WORDS = {
+    Action.REDRIVE: ("record", "will be tried again", "would be tried again"),
+    Action.PAUSE: ("account", "paused", "would be paused"),
+    Action.RESUME: ("account", "resumed", "would be resumed"),
+}
+why = click.option("--reason", help="Why; recorded with the action.")
+
+
+@click.command()
+@click.option("--did", help="Only records of this account.")
+@click.option("--host", help="Only records of accounts at this host.")
+@click.option("--error", help="Only records whose last error has this name.")
+@why
+@dry_run
+@as_json
+def redrive(
+    *, did: str | None, host: str | None, error: str | None, reason: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Retry rejected and failing records at once, behind live work."""
+    which = Which(did, _origin(host) if host is not None else None, error)
+    _operate(Action.REDRIVE, which, reason, dry_run, as_json)
+
+
+@click.command()
+@click.argument("did_or_host", metavar="DID-or-HOST")
+@why
+@dry_run
+@as_json
+def pause(*, did_or_host: str, reason: str | None, dry_run: bool, as_json: bool) -> None:
+    """Stop sending for an account, or to a host, until it is resumed; edits accumulate."""
+    _operate(Action.PAUSE, _which(did_or_host), reason, dry_run, as_json)
+
+
+@click.command()
+@click.argument("did_or_host", metavar="DID-or-HOST")
+@why
+@dry_run
+@as_json
+def resume(*, did_or_host: str, reason: str | None, dry_run: bool, as_json: bool) -> None:
+    """Resume an account, or a whole host, at once."""
+    _operate(Action.RESUME, _which(did_or_host), reason, dry_run, as_json)
+
+
+def _operate(action: Action, which: Which, reason: str | None, dry_run: bool, as_json: bool) -> None:
+    with the_log() as log:
+        require_schema(log.database)
+        affected = (
+            count(log.database, action, which)
+            if dry_run
+            else perform(log, action, which, Operator(by_operator(), reason))
+        )
+    if as_json:
+        say_json({"action": action.value, "affected": affected, "written": not dry_run})
+        return
+    noun, done, would = WORDS[action]
+    click.echo(f"{affected} {noun}{'' if affected == 1 else 's'} {would if dry_run else done}")
+
+
+def _which(name: str) -> Which:
+    return Which(did=name) if name.startswith("did:") else Which(host=_origin(name))
+
+
+def _origin(host: str) -> str:
+    """Take a bare name for the https origin that it most often is."""
+    return host.rstrip("/") if "://" in host else f"https://{host}"

@@ -1,0 +1,102 @@
+"""`mastertape plan` and `apply`: make PDSes agree with the log again."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from replay.apply import apply as apply_plan
+from replay.plan import Plan, Repair, plan_for
+from replay.verify import Verified
+from service.cli.log import the_log
+from service.cli.operator import by_operator
+from service.cli.output import as_json, dry_run, say_json
+from service.cli.verify import UNREAD, drift_as_json, verified
+
+did_option = click.option("--did", help="Only this account.")
+
+
+@click.command()
+@did_option
+@as_json
+def plan(did: str | None, *, as_json: bool) -> None:
+    """Show what would make PDSes agree with the log: each write, its rate-limit points, and the total duration."""
+    found = asyncio.run(verified(did))
+    planned = plan_for(drift for each in found for drift in each.drifts)
+    _say(planned, found, as_json=as_json)
+
+
+@click.command()
+@did_option
+@click.option(
+    "--max-deletes",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Maximum number of records to delete.",
+)
+@dry_run
+@as_json
+def apply(did: str | None, *, max_deletes: int, dry_run: bool, as_json: bool) -> None:
+    """Apply the plan. The relay sends it, behind live work."""
+    found = asyncio.run(verified(did))
+    planned = plan_for(drift for each in found for drift in each.drifts)
+    if dry_run:
+        _say(planned, found, as_json=as_json)
+        return
+    with the_log() as log:
+        done = apply_plan(log, planned, by_operator(), max_deletes=max_deletes)
+    if as_json:
+        say_json({"done": {repair.value: count for repair, count in done.items()}})
+    else:
+        counts = ", ".join(f"{count} to {repair.value}" for repair, count in sorted(done.items()))
+        click.echo(f"{counts or 'nothing to do'}; the relay delivers it")
+    if _warn(found):
+        raise SystemExit(UNREAD)
+
+
+def _say(planned: Plan, found: Sequence[Verified], *, as_json: bool) -> None:
+    if as_json:
+        say_json(_as_json(planned))
+    else:
+        _show(planned)
+    if unread := _warn(found):
+        click.echo(f"the plan is without {unread} repos: plan again once they can be read", err=True)
+
+
+def _warn(found: Sequence[Verified]) -> int:
+    """Say on stderr which repos could not be read, and give how many."""
+    unread = [each for each in found if each.problem is not None]
+    for each in unread:
+        click.echo(f"not read: {each.repo.did} at {each.repo.host}: {each.problem}", err=True)
+    return len(unread)
+
+
+def _show(planned: Plan) -> None:
+    table = Table()
+    for name in ("repair", "because", "points", "track", "record"):
+        table.add_column(name, overflow="fold")
+    for step in planned.steps:
+        track = str(step.drift.track_id) if step.drift.track_id is not None else "-"
+        table.add_row(step.repair.value, step.drift.kind.value, str(step.points), track, step.drift.key.uri)
+    if table.row_count:
+        Console().print(table)
+    writes = sum(step.repair not in {Repair.LOOK, Repair.NOTHING} for step in planned.steps)
+    click.echo(
+        f"{writes} writes, {planned.deletes} of them deletes; {planned.points} points; about {planned.seconds:.0f} s"
+    )
+
+
+def _as_json(planned: Plan) -> dict[str, Any]:
+    return {
+        "steps": [
+            {"repair": step.repair.value, "points": step.points, **drift_as_json(step.drift)}
+            for step in planned.steps
+        ],
+        "points": planned.points,
+        "deletes": planned.deletes,
+        "seconds": planned.seconds,
+    }

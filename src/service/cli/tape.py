@@ -1,0 +1,58 @@
+"""Commands that export the whole log, and import it again."""
+
+from pathlib import Path
+
+import click
+
+from replay.export import export as export_tape
+from replay.importing import check_tape, import_tape
+from service.cli.log import the_log
+from service.cli.output import as_json, bar, dry_run, say_json
+from service.migrate import newest, require_schema
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command("export")
+@click.argument("file", type=FILE)
+@as_json
+def export(file: Path, *, as_json: bool) -> None:
+    """Write the log, and what it does not contain, to FILE: JSON lines with checksums. Bytes and secrets are not included."""
+    with the_log() as log:
+        require_schema(log.database)
+        with bar("exporting") as progress:
+            lines = export_tape(
+                log.database, file, schema=newest(), lines=lambda count: progress(count, count)
+            )
+    if as_json:
+        say_json({"file": str(file), "lines": lines})
+    else:
+        click.echo(f"{file}: {lines} lines")
+
+
+@click.command("import")
+@click.argument("file", type=FILE)
+@dry_run
+@as_json
+def import_(file: Path, *, dry_run: bool, as_json: bool) -> None:
+    """Import an exported FILE into an empty database. With --dry-run only check the file, line by line."""
+    if not file.exists():
+        raise click.UsageError(f"there is no file {file}")
+    with the_log() as log, bar("importing") as progress:
+        require_schema(log.database)
+        if dry_run:
+            taken = check_tape(file, schema=newest(), lines=lambda count: progress(count, count))
+        else:
+            taken = import_tape(
+                log,
+                file,
+                schema=newest(),
+                lines=lambda count: progress(count, count),
+                progress=progress,
+            )
+    if as_json:
+        say_json({"rows": taken.rows, "written": not dry_run})
+        return
+    for kind, count in taken.rows.items():
+        click.echo(f"{kind}: {count} rows")
+    click.echo("the file is intact" if dry_run else "imported; everybody has to sign in again")

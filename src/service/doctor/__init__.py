@@ -1,0 +1,1 @@
+"""`mastertape doctor`: one look at everything that a service stands on."""

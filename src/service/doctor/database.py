@@ -1,0 +1,201 @@
+"""What the doctor looks at in the database: schema, read models, restores, keys, accounts, records, scans."""
+
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import Connection, func, select
+
+from eventstore.incarnation import newest_issued, restored_because
+from eventstore.unit_of_work import EventLog
+from identity.errors import SealBrokenError
+from identity.seal import Seal
+from identity.session_rows import PURPOSE, pds_session
+from outbox.mirror.observe_only import observed_accounts
+from outbox.mirror.tables import PAST, delivery_attempt, mirror_lane, repo_scan
+from outbox.mirror.targets import AUTH_REQUIRED, READY
+from outbox.pds.verdict import Kind
+from outbox.relay.journal import ACKING
+from outbox.views.overview import LANE_STATE, LANES_OF_HOSTS
+from outbox.views.status import PENDING, REJECTED, STATE, TARGETS_AT_WORK
+from replay.scan import IS_SCANNED
+from service.doctor.checks import Checks, fail, ok, warn
+from service.gauges import oldest_pending
+from service.migrate import newest, revision_of
+from service.newest_seen import file_of, read_newest
+from service.readiness import outdated
+from service.secret_keys import known_secret_keys
+from service.settings import Settings
+
+PENDING_TOO_LONG: Final = timedelta(minutes=5)
+RECENTLY: Final = timedelta(hours=1)
+PARKED_SHARE: Final = 0.05
+FAILED_SHARE: Final = 0.5
+SCANS_LATE: Final = 3
+"""So many times its interval after its last scan, a repo should have been looked through again."""
+WELL: Final = (*ACKING, Kind.READ_BACK.value)
+
+
+def schema(log: EventLog) -> Checks:
+    """Look at the schema and who made the read models."""
+    revision = revision_of(log.database)
+    if revision != newest():
+        yield fail(
+            "schema", f"{revision or 'empty'}, but this version needs {newest()}", "run `mastertape migrate`"
+        )
+        return
+    yield ok("schema", f"{revision}")
+    if stale := outdated(log):
+        names = ", ".join(each.name for each in stale)
+        yield fail("read models", f"made by another version: {names}", "run `mastertape rebuild`")
+    else:
+        yield ok("read models", "made by this version")
+
+
+def restores(log: EventLog, settings: Settings) -> Checks:
+    """Look whether the database was put back to an earlier point."""
+    seen = read_newest(file_of(settings))
+    with log.database.read() as connection:
+        because, waiting = restored_because(connection), observed_accounts(connection)
+        issued = newest_issued(connection)
+    if because is not None or issued < seen:
+        found = because or f"the log ends before position {seen}, which it had reached before"
+        yield fail("restore", f"{found}; nothing is sent to any PDS", "run `mastertape recovered`")
+    elif waiting:
+        yield warn(
+            "restore",
+            f"{waiting} accounts have to be verified first; nothing is sent for them",
+            "run `mastertape verify pds`",
+        )
+    else:
+        yield ok("restore", "no restore was noticed")
+
+
+def keys(log: EventLog, settings: Settings) -> Checks:
+    """Look whether what is sealed opens."""
+    with log.database.read() as connection:
+        sealed = connection.execute(
+            select(pds_session.c.did, pds_session.c.sealed).where(pds_session.c.sealed.is_not(None))
+        ).all()
+    known = known_secret_keys(settings)
+    if not known:
+        if sealed:
+            yield fail(
+                "keys", f"there are none, but {len(sealed)} logins are encrypted", "restore SECRET_KEYS"
+            )
+        else:
+            yield ok("keys", "none yet: the first start generates them")
+        return
+    seal = Seal(known)
+    shut = sum(not _opens(seal, row.did, row.sealed) for row in sealed)
+    old = sum(not seal.is_current(row.sealed) for row in sealed) - shut
+    if shut:
+        yield fail(
+            "keys",
+            f"{shut} of {len(sealed)} logins cannot be decrypted",
+            "add the missing key to SECRET_KEYS again",
+        )
+    elif old:
+        yield warn(
+            "keys",
+            f"{old} of {len(sealed)} logins are encrypted with an older key",
+            "run `mastertape reseal`, then remove the older key",
+        )
+    else:
+        yield ok("keys", f"they decrypt all {len(sealed)} logins")
+
+
+def accounts(log: EventLog) -> Checks:
+    """Look at what accounts wait for."""
+    with log.database.read() as connection:
+        states: dict[str, int] = dict(
+            connection.execute(
+                select(LANE_STATE.label("mirror_state"), func.count(mirror_lane.c.did))
+                .select_from(LANES_OF_HOSTS)
+                .where(mirror_lane.c.host != "")
+                .group_by("mirror_state")
+            ).all()
+        )
+    total = sum(states.values())
+    others = {state: count for state, count in states.items() if state != READY}
+    said = ", ".join(f"{count} {state}" for state, count in sorted(others.items())) or "all at work"
+    if others and states.get(AUTH_REQUIRED, 0) > PARKED_SHARE * total:
+        yield warn(
+            "accounts",
+            f"{total}: {said}",
+            "many wait for a sign-in: see `GET /ops/lanes?state=auth_required`",
+        )
+    else:
+        yield ok("accounts", f"{total}: {said}")
+
+
+def records(log: EventLog) -> Checks:
+    """Look at what is still to be delivered, and what is not taken."""
+    with log.database.read() as connection:
+        now = log.database.now(connection)
+        since = min(oldest_pending(connection).values(), default=None)
+        states: dict[str, int] = dict(
+            connection.execute(
+                select(STATE.label("mirror_state"), func.count())
+                .select_from(TARGETS_AT_WORK)
+                .group_by("mirror_state")
+            ).all()
+        )
+        failed, attempts = _attempts(connection, now - RECENTLY)
+    age = now - since if since is not None else timedelta()
+    waiting = f"{states.get(PENDING, 0)} pending, the oldest for {age.total_seconds():.0f} s"
+    if age > PENDING_TOO_LONG:
+        yield warn("records", waiting, "is a relay running? `GET /ops/hosts` shows hosts that are down")
+    else:
+        yield ok("records", waiting)
+    if rejected := states.get(REJECTED, 0):
+        yield warn(
+            "rejected",
+            f"{rejected} records",
+            "`GET /ops/failures` says why; `mastertape redrive` retries them",
+        )
+    share = f"{failed} of {attempts} attempts of the last hour failed"
+    if attempts and failed > FAILED_SHARE * attempts:
+        yield warn("failures", share, "`GET /ops/failures` and `GET /ops/hosts` say where")
+    else:
+        yield ok("failures", share)
+
+
+def scans(log: EventLog, settings: Settings) -> Checks:
+    """Look when the records were last compared with the PDSes."""
+    with log.database.read() as connection:
+        now = log.database.now(connection)
+        row = connection.execute(
+            select(
+                func.count().label("repos"),
+                func.min(repo_scan.c.scanned_at).label("oldest"),
+                func.coalesce(func.sum(repo_scan.c.found), 0).label("found"),
+                func.count(repo_scan.c.problem).label("unread"),
+            )
+            .join(mirror_lane, mirror_lane.c.did == repo_scan.c.did)
+            .where(repo_scan.c.scanned_at > PAST, IS_SCANNED)  # who has left is not late
+        ).one()
+    if not row.repos:
+        yield ok("drift", "no repo has been scanned yet")
+        return
+    found = f"{row.repos} repos, the oldest scan at {row.oldest:%Y-%m-%d %H:%M}; {row.found} records differed, {row.unread} repos not read"
+    if row.oldest < now - SCANS_LATE * timedelta(minutes=settings.scan_minutes) or row.found or row.unread:
+        yield warn("drift", found, "run `mastertape verify pds`")
+    else:
+        yield ok("drift", found)
+
+
+def _opens(seal: Seal, did: str, sealed: bytes) -> bool:
+    try:
+        seal.open(sealed, purpose=PURPOSE, did=did)
+    except SealBrokenError:
+        return False
+    return True
+
+
+def _attempts(connection: Connection, since: object) -> tuple[int, int]:
+    attempt = delivery_attempt.c
+    rows = connection.execute(
+        select(attempt.outcome, func.count()).where(attempt.ended_at > since).group_by(attempt.outcome)
+    )
+    counts: dict[str | None, int] = dict(rows.all())
+    return sum(count for outcome, count in counts.items() if outcome not in WELL), sum(counts.values())

@@ -1,0 +1,144 @@
+"""What the doctor looks at outside of the database: the store, the disks, the PDSes, the directory, the clocks."""
+
+import asyncio
+import io
+import secrets
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import httpx
+from sqlalchemy import func, select
+
+from eventstore.database import Database
+from identity.errors import IdentityError
+from identity.resolution import Resolver
+from outbox.mirror.tables import mirror_lane
+from service.doctor.checks import Check, Checks, fail, ok, warn
+from service.people import client_of_people
+from service.settings import Settings
+from storage import room
+from storage.cid import cid_of, new_key
+from storage.room import existing, free_bytes
+from storage.store import open_store
+
+MOST_HOSTS: Final = 50
+"""Those with the most accounts."""
+AT_ONCE: Final = 8
+ANSWER_SECONDS: Final = 5.0
+CLOCK_WARN: Final = timedelta(seconds=5)
+CLOCK_FAIL: Final = timedelta(minutes=5)
+HEALTH: Final = "/xrpc/_health"
+MEGABYTE: Final = 2**20
+
+
+def store(settings: Settings) -> Checks:
+    """Write a few bytes into the media store, read them and delete them."""
+    probe = b"mastertape doctor " + secrets.token_bytes(16)
+    key = new_key(cid_of(probe))
+    where = open_store(settings.media, settings.data, settings.s3_endpoint, settings.s3_public_url)
+    where.write(key, io.BytesIO(probe), len(probe), "application/octet-stream")
+    try:
+        same = b"".join(where.read(key)) == probe
+    finally:
+        where.delete(key)
+    if same and where.size(key) is None:
+        yield ok("media store", f"{settings.media} can be written, read and deleted from")
+    else:
+        yield fail(
+            "media store",
+            f"{settings.media} does not return what was written, or keeps what was deleted",
+            "look at the store",
+        )
+
+
+def disks(settings: Settings) -> Checks:
+    """Look how much room there is."""
+    by_disk = {existing(folder).stat().st_dev: folder for folder in reversed(settings.folders)}
+    for folder in by_disk.values():
+        free, total = free_bytes(folder), shutil.disk_usage(existing(folder)).total
+        found = f"{free // MEGABYTE} of {total // MEGABYTE} MiB are free"
+        if free < room.LEAST_FREE:
+            yield fail(f"disk of {folder}", found, "make room: nothing can be written")
+        elif free < room.LITTLE_FREE:
+            yield warn(f"disk of {folder}", found, "make room soon")
+        else:
+            yield ok(f"disk of {folder}", found)
+
+
+def clock_of(database: Database) -> Checks:
+    """Compare the database's clock with this machine's."""
+    with database.read() as connection:
+        there = database.now(connection)
+    yield _clock("clock of the database", there - datetime.now(UTC))
+
+
+def hosts(database: Database) -> Sequence[str]:
+    """Return the PDSes with the most accounts."""
+    lane = mirror_lane.c
+    busiest = (
+        select(lane.host).where(lane.host != "").group_by(lane.host).order_by(func.count().desc(), lane.host)
+    )
+    with database.read() as connection:
+        return connection.scalars(busiest.limit(MOST_HOSTS)).all()
+
+
+def outside(settings: Settings, origins: Sequence[str], did: str | None) -> Checks:
+    """Ask the PDSes whether they answer and what time it is, and the directory for one account."""
+    return iter(asyncio.run(_outside(settings, origins, did)))
+
+
+async def _outside(settings: Settings, origins: Sequence[str], did: str | None) -> list[Check]:
+    room = asyncio.Semaphore(AT_ONCE)
+    async with client_of_people(settings) as http:
+
+        async def one(origin: str) -> list[Check]:
+            async with room:
+                return await _host(http, origin)
+
+        checks = [each for found in await asyncio.gather(*map(one, origins)) for each in found]
+        if did is not None:
+            checks.append(await _directory(Resolver(settings.plc_url, settings.dev_origins, http), did))
+    return checks
+
+
+async def _host(http: httpx.AsyncClient, origin: str) -> list[Check]:
+    name = f"PDS {origin}"
+    try:
+        reply = await http.get(origin + HEALTH, timeout=ANSWER_SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = str(error) or type(error).__name__
+        return [warn(name, f"does not answer: {reason}", "its accounts wait, others are not affected")]
+    if reply.is_server_error:
+        return [warn(name, f"answers {reply.status_code}", "its accounts wait, others are not affected")]
+    clock = _date_of(reply)
+    off = [] if clock is None else [_clock(f"clock of {origin}", clock - datetime.now(UTC))]
+    return [ok(name, "answers"), *off]
+
+
+async def _directory(resolver: Resolver, did: str) -> Check:
+    try:
+        await resolver.did_document(did)
+    except IdentityError as error:
+        return warn(
+            "directory", str(error), "new accounts cannot sign in, and accounts that moved are not found"
+        )
+    return ok("directory", "knows where accounts are")
+
+
+def _date_of(reply: httpx.Response) -> datetime | None:
+    try:
+        return parsedate_to_datetime(reply.headers["date"])
+    except (KeyError, ValueError):
+        return None
+
+
+def _clock(name: str, ahead: timedelta) -> Check:
+    found = f"{ahead.total_seconds():+.1f} s compared with this machine's"
+    if abs(ahead) > CLOCK_FAIL:
+        return fail(name, found, "synchronize the clocks with NTP: tokens are refused because of it")
+    if abs(ahead) > CLOCK_WARN:
+        return warn(name, found, "set the clocks by NTP")
+    return ok(name, found)

@@ -1,0 +1,46 @@
+"""The settings as the page docs/settings.md: `python -m service.pages.settings > docs/settings.md`."""
+
+import sys
+from typing import Any, Final
+
+from pydantic.fields import FieldInfo
+
+from service.settings import Settings, Shown
+
+HEAD: Final = """\
+# Settings
+
+Read from the environment once, at startup. Every name begins with `MASTERTAPE_`; an unknown name is an error, so a typo
+cannot go unnoticed. Lists are separated by commas. An empty value counts as unset. On Kubernetes set
+`enableServiceLinks: false`: otherwise a service called `mastertape` injects variables with this prefix.
+
+<!-- generated from src/service/settings.py by `python -m service.pages.settings`; a test checks that it is current -->
+
+| name | default | meaning |
+|---|---|---|
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    return HEAD + "".join(
+        f"| `{name.upper()}` | {_default(field)} | {field.description} |\n"
+        for name, field in Settings.model_fields.items()
+    )
+
+
+def _default(field: FieldInfo) -> str:
+    shown = next((each for each in field.metadata if isinstance(each, Shown)), None)
+    return str(shown) if shown is not None else _written(field.default)
+
+
+def _written(default: Any) -> str:
+    if default in (None, ()):
+        return "none"
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return f"`{default}`"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
