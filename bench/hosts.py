@@ -17,7 +17,7 @@ from bench.logs import did_of, logs, register, retitle
 from bench.relays import relay_to, written
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from outbox.mirror.hosts import CLOSED
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host

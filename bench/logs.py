@@ -15,7 +15,7 @@ from aggregates.values import Audio
 from bench.postgres import postgres_database
 from eventstore.database import Database
 from eventstore.envelope import Envelope
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from outbox.mirror.targets import MirrorTargets
 from projections.read_models import READ_MODELS
 from service.migrate import upgrade

@@ -8,8 +8,8 @@ from typing import Final
 from bench.logs import logs, register
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
+from eventstore.event_log import EventLog
 from eventstore.folder import Folder
-from eventstore.unit_of_work import EventLog
 from projections.rebuild import PAGE, differences, rebuild
 
 SENTENCE: Final = (

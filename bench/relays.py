@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import httpx
 
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from outbox.blobs.worker import BlobWorker
 from outbox.pds.client import Pds
 from outbox.ports import DirectoryUnavailableError, Sessions

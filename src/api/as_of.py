@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from aggregates.track import Track
 from api.refusals import VersionNotFoundError
 from eventstore.change import Recorded
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from projections.visible_state import difference, visible_state
 
 MOST_VERSIONS = 2**31 - 1

@@ -15,7 +15,7 @@ def may_know(caller: Principal | None, owner: str, taken_down_at: datetime | Non
     return taken_down_at is None or (caller is not None and (caller.did == owner or caller.admin))
 
 
-def require_insight(connection: Connection, principal: Principal, track_id: int) -> TrackView:
+def require_reader(connection: Connection, principal: Principal, track_id: int) -> TrackView:
     """Find the track for its owner or an admin, a deleted one too; to others a deleted one is not there."""
     view = track_by_id(connection, track_id)
     if view is not None and (view.did == principal.did or principal.admin):

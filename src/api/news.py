@@ -5,7 +5,7 @@ import logging
 from collections import defaultdict
 from typing import Final
 
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from projections.audit import newest_positions
 
 LOOK_SECONDS: Final = 0.5

@@ -23,10 +23,10 @@ from api.services import Services
 from api.track_reader import mirror_of
 from api.turns import Turns
 from api.waiting import wait_for_mirror
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from identity.credentials import Principal
 
-Tell = Callable[[Unit], int]
+Tell = Callable[[UnitOfWork], int]
 """Gives the command to the track; gives the track's id."""
 Prepare = Callable[[Body], Awaitable[Tell]]
 """Checks all that can be checked, stores media, and only then gives what is to be told."""
@@ -131,7 +131,7 @@ class CommandRequest:
     def _transact(
         self, run: Run | None, digest: str, tell: Tell, show: Show, allowed: _Allowed, *, waits: bool
     ) -> Performed:
-        def work(unit: Unit) -> Performed:
+        def work(unit: UnitOfWork) -> Performed:
             if run is not None and (stored := run.key.stored(unit.connection, unit.now)):
                 return Performed(stored.to(digest))  # another process was first
             if not allowed.leaving_too:

@@ -13,7 +13,7 @@ from api.commands.revert import Revert
 from api.media_work import MediaWork
 from api.performing import Tell
 from api.services import Services
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from projections.track_queries import track_by_id
 from projections.track_view import TrackView
 from storage.public_rows import Hold
@@ -68,14 +68,14 @@ class Publishing:
     def through(self, tell: Tell) -> Tell:
         """Let the track itself keep the copy, from the commit of the command on."""
 
-        def told(unit: Unit) -> int:
+        def told(unit: UnitOfWork) -> int:
             track_id = tell(unit)
             self.take_over(unit)
             return track_id
 
         return told
 
-    def take_over(self, unit: Unit) -> None:
+    def take_over(self, unit: UnitOfWork) -> None:
         """Let the track itself keep the copy, in the unit that has given it its command."""
         if self._publisher is not None and self._held is not None:
             self._publisher.release(unit.connection, self._held)

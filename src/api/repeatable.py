@@ -17,7 +17,7 @@ from api.idempotency import Answer, RequestKey, StoredAnswer, response_of
 from api.refusals import InProgressError
 from api.request_id import over_http
 from api.running import Run, running
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 
 logger: Final = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Asked:
     run: Run | None
     is_kept: bool = False
 
-    def keep(self, unit: Unit, answer: Answer) -> None:
+    def keep(self, unit: UnitOfWork, answer: Answer) -> None:
         """Keep this answer in the unit that does it: where it must not happen twice, or another answer is given then."""
         if self.run is None:
             return
@@ -78,7 +78,7 @@ class RepeatableRequest:
     def _keep(self, run: Run, digest: str, answer: Answer) -> None:
         """Keep the answer to what has been done, in whatever units; without it, a repeated request does it again."""
 
-        def work(unit: Unit) -> None:
+        def work(unit: UnitOfWork) -> None:
             if run.key.stored(unit.connection, unit.now) is None:
                 run.keep(unit, digest, answer)
 

@@ -22,7 +22,7 @@ from api.idempotency import Answer, RequestKey
 from api.refusals import InProgressError
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime, metadata
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 
 LEASE: Final = timedelta(seconds=15)
 RENEWAL_SECONDS: Final = 5.0
@@ -77,7 +77,7 @@ class Run:
                     return
             await run_in_threadpool(self._renew)
 
-    def keep(self, unit: Unit, digest: str, answer: Answer) -> None:
+    def keep(self, unit: UnitOfWork, digest: str, answer: Answer) -> None:
         """Keep the answer in the unit of the command, and let go of the key with its commit."""
         self.key.keep(unit.connection, digest, answer, unit.now)
         unit.connection.execute(delete(running_request).where(*self._ours()))

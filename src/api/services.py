@@ -9,7 +9,7 @@ from api.news import News
 from api.rate_limits import RateLimits
 from eventstore.database import Database
 from eventstore.envelope import Envelope
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from identity.access import Access
 from identity.accounts import Accounts
 from identity.app_password import AppPasswordSignIn

@@ -2,10 +2,10 @@
 
 from aggregates.account import Account
 from eventstore.errors import AggregateNotFoundError
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 
 
-def account_of(unit: Unit) -> Account:
+def account_of(unit: UnitOfWork) -> Account:
     """Return the account that the unit of work belongs to; its stream begins with the first thing that happens to it."""
     if unit.did is None:
         msg = "an account's event belongs to an account: open the unit of work with a DID"

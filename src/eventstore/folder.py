@@ -8,7 +8,7 @@ from uuid import UUID
 from eventsourcing.domain import Aggregate
 
 from eventstore.change import Change, Recorded
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 
 
 class Folder:

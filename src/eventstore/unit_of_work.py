@@ -1,172 +1,155 @@
-"""The log, and the one way to append to it."""
+"""What a command sees while it holds the append lock."""
 
-import random
-import time
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from typing import Any, Final, TypeVar
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate
-from eventsourcing.persistence import StoredEvent, Transcoding
-from sqlalchemy import Connection, Row, Table, bindparam, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
-from eventstore.change import Recorded, of_class
-from eventstore.codec import Codec
-from eventstore.database import Database
+from eventstore.append import event_row, insert_rows
+from eventstore.change import Change, Event, Recorded, of_class
 from eventstore.envelope import Envelope
-from eventstore.errors import (
-    DEADLOCK_DETECTED,
-    SERIALIZATION_FAILURE,
-    CommitFailedError,
-    NestedUnitError,
-    sqlstate,
-)
-from eventstore.locks import PATIENCE, lock_for_append, stable_position
-from eventstore.projection import Projection
-from eventstore.projection_state import outdated, require_current
-from eventstore.schema import stored_event
-from eventstore.tails import Tail, Tails
-from eventstore.unit import Unit
+from eventstore.errors import AggregateNotFoundError, BrokenUnitError, VersionConflictError, is_duplicate
+from eventstore.projection import into_live
+from eventstore.tails import Tail
 
-__all__ = ["EventLog", "Unit"]
+if TYPE_CHECKING:
+    from eventstore.event_log import EventLog
 
 A = TypeVar("A", bound=Aggregate)
-T = TypeVar("T")
-
-TRIES: Final = 5
+logger = logging.getLogger(__name__)
 
 
-class EventLog:
-    """The events of all accounts in one table, with the projections that are applied as they are appended."""
+class UnitOfWork:
+    """One transaction that may append events of one account. Made by `EventLog.unit_of_work` only."""
 
     def __init__(
         self,
-        database: Database,
-        *,
-        projections: Sequence[Projection] = (),
-        transcodings: Sequence[Transcoding] = (),
-        table: Table = stored_event,
-        patience: float = PATIENCE,
+        log: "EventLog",
+        connection: Connection,
+        did: str | None,
+        envelope: Envelope,
+        locked_at: datetime | None,
     ) -> None:
-        self.database: Final = database
-        self.projections: Final = tuple(projections)
-        self.table: Final = table
-        self.codec: Final = Codec(transcodings)
-        self._patience: Final = patience
-        self.tails: Final = Tails()
-        of_stream = table.c.originator_id == bindparam("stream")
-        self._stream: Final = select(table).where(of_stream).order_by(table.c.originator_version)
-        self._stream_from: Final = self._stream.where(table.c.originator_version >= bindparam("version"))
+        self.connection: Final = connection
+        self.did: Final = did
+        self.envelope: Final = envelope
+        self._log: Final = log
+        self._locked_at: Final = locked_at
+        self._tails: dict[UUID, Tail] = {}
+        self._collected: list[tuple[Aggregate, list[Event]]] = []
+        self._callbacks: list[Callable[[], None]] = []
+        self._broken = False
 
-    @contextmanager
-    def unit_of_work(self, did: str | None, envelope: Envelope) -> Generator[Unit]:
-        """Take the append lock, then read, decide and append; commit at the end, or roll back on any error.
+    @cached_property
+    def now(self) -> datetime:
+        """The database's time, read once, under the lock."""
+        return self._log.database.now(self.connection, read=self._locked_at)
 
-        Without a DID the unit has the whole log for itself and appends nothing: a rebuild's last step.
-        """
-        if self.database.in_transaction:
-            raise NestedUnitError
-        unit: Unit | None = None
+    def load(self, aggregate_class: type[A], aggregate_id: UUID) -> A:
+        """The aggregate as of all events of its stream."""
+        tail = self._log.tail(self.connection, aggregate_id)
+        if tail is None or self._is_foreign(tail):
+            raise AggregateNotFoundError(aggregate_class, aggregate_id)
+        self._tails[aggregate_id] = tail
+        return of_class(aggregate_class, deepcopy(tail.state))
+
+    def save(self, *aggregates: Aggregate) -> list[Change]:
+        """Append what the aggregates decided and bring every projection up to it, in this transaction."""
         try:
-            with self.database.write() as connection:
-                locked_at = lock_for_append(connection, self.table, did, patience=self._patience)
-                if did is not None:
-                    require_current(connection, self.projections, self.table)
-                unit = Unit(self, connection, did, envelope, locked_at)
-                yield unit
-                unit.require_whole()
+            changes = [change for aggregate in aggregates for change in self._append(aggregate)]
+            if changes:
+                for projection in self._log.projections:
+                    projection.apply(self.connection, changes, into_live)
         except BaseException:
-            if unit is not None:
-                unit.give_back()
+            self._broken = True
             raise
-        unit.committed()
+        return changes
 
-    def transact(self, did: str | None, envelope: Envelope, work: Callable[[Unit], T]) -> T:
-        """Do `work` in a unit of its own; all of it again when PostgreSQL broke a deadlock at its cost."""
-        for attempt in range(1, TRIES + 1):
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Call it when, and only when, this unit has been committed."""
+        self._callbacks.append(callback)
+
+    def require_whole(self) -> None:
+        """An error of `save` that somebody swallowed leaves half a change behind: never commit it."""
+        if self._broken:
+            raise BrokenUnitError
+
+    def give_back(self) -> None:
+        """Make the events pending again after a rollback, so that a second try can't lose them silently."""
+        for aggregate, events in reversed(self._collected):
+            aggregate.pending_events[:0] = events
+
+    def committed(self) -> None:
+        """Let the log know what is certain now, and tell whoever waits; the commit stands, whatever they do with it."""
+        for aggregate_id, tail in self._tails.items():
+            self._log.tails.put(aggregate_id, tail)
+        for callback in self._callbacks:
             try:
-                with self.unit_of_work(did, envelope) as unit:
-                    result = work(unit)
-            except (DBAPIError, CommitFailedError) as error:
-                if attempt == TRIES or not _was_rolled_back_for_others(error):
-                    raise
-                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311
-            else:
-                return result
-        raise AssertionError
+                callback()
+            except Exception:
+                logger.exception("after_commit_callback_failed")
 
-    def outdated(self) -> str | None:
-        """Name a projection whose rows other code has made, so that this code may append nothing; None if it may."""
-        with self.database.read() as connection:
-            return outdated(connection, self.projections, self.table)
+    def _append(self, aggregate: Aggregate) -> list[Change]:
+        events = list(aggregate.collect_events())
+        if not events:
+            return []
+        self._collected.append((aggregate, events))
+        tail = self._tail_before(events[0], type(aggregate))
+        recorded_at = max(self.now, tail.recorded_at) if tail is not None else self.now
+        changes = self._insert(events, tail.state if tail is not None else None, recorded_at)
+        last = changes[-1]
+        self._tails[aggregate.id] = Tail(last.after, last.did, last.position, last.recorded_at)
+        return changes
 
-    def stable_position(self) -> int:
-        """No event that is committed later has a position at or below this one."""
-        return stable_position(self.database, self.table, patience=self._patience)
-
-    def stream(
-        self, connection: Connection, aggregate_id: UUID, *, upto_version: int | None = None
-    ) -> list[Recorded]:
-        """The events of one aggregate, read in one statement."""
-        query = self._stream
-        if upto_version is not None:
-            query = query.where(self.table.c.originator_version <= upto_version)
-        return [self._recorded(row) for row in connection.execute(query, {"stream": str(aggregate_id)})]
-
-    def tail(self, connection: Connection, aggregate_id: UUID) -> Tail | None:
-        """How a stream ends: its state is what `fold` makes of all its events, but only new ones are read."""
-        known = self.tails.get(aggregate_id)
-        if known is not None:
-            since = {"stream": str(aggregate_id), "version": known.state.version}
-            rows = connection.execute(self._stream_from, since).all()
-            if rows and (rows[0].position, rows[0].recorded_at) == (known.position, known.recorded_at):
-                return self._read_on(known, [self._recorded(row) for row in rows[1:]])
-        return self._read_on(None, self.stream(connection, aggregate_id))
-
-    def _read_on(self, tail: Tail | None, recorded: Sequence[Recorded]) -> Tail | None:
-        if not recorded:
+    def _tail_before(self, event: Event, aggregate_class: type[Aggregate]) -> Tail | None:
+        if event.originator_version == aggregate_class.INITIAL_VERSION:
+            return None
+        if (tail := self._tails.get(event.originator_id)) is not None:
             return tail
-        state: Aggregate | None = deepcopy(tail.state) if tail is not None else None
-        for each in recorded:
-            state = each.event.mutate(state)
-        last = recorded[-1]
-        return Tail(state, last.did, last.position, last.recorded_at) if state is not None else None
-
-    def fold(self, aggregate_class: type[A], recorded: Iterable[Recorded]) -> A | None:
-        """The aggregate that these events, the first ones of its stream, make."""
-        aggregate: Aggregate | None = None
-        for each in recorded:
-            aggregate = each.event.mutate(aggregate)
-        return of_class(aggregate_class, aggregate) if aggregate is not None else None
-
-    def read(self, *, after: int, until: int, limit: int, did: str | None = None) -> list[Recorded]:
-        """A page of events in position order; `until` is a stable position, unless it is one account's page."""
-        log = self.table.c
-        query = select(self.table).where(log.position > after, log.position <= until)
-        if did is not None:
-            query = query.where(log.did == did)
-        with self.database.read() as connection:
-            rows = connection.execute(query.order_by(log.position).limit(limit))
-            return [self._recorded(row) for row in rows]
-
-    def _recorded(self, row: Row[Any]) -> Recorded:
-        stored = StoredEvent(row.originator_id, row.originator_version, row.topic, row.state)
-        return Recorded(
-            position=row.position,
-            did=row.did,
-            version=row.originator_version,
-            event=self.codec.decode(stored),
-            topic=row.topic,
-            actor=row.actor,
-            via=row.via,
-            request_id=row.request_id,
-            recorded_at=row.recorded_at,
+        recorded = self._log.stream(
+            self.connection, event.originator_id, upto_version=event.originator_version - 1
         )
+        state = self._log.fold(aggregate_class, recorded)
+        if state is None or self._is_foreign(recorded[-1]):
+            raise AggregateNotFoundError(aggregate_class, event.originator_id)
+        return Tail(state, recorded[-1].did, recorded[-1].position, recorded[-1].recorded_at)
 
+    def _insert(
+        self, events: Sequence[Event], before: Aggregate | None, recorded_at: datetime
+    ) -> list[Change]:
+        if self.did is None:
+            msg = "an event belongs to an account: open the unit of work with a DID"
+            raise ValueError(msg)
+        stored = [self._log.codec.encode(event) for event in events]
+        rows = [event_row(each, self.did, self.envelope, recorded_at) for each in stored]
+        try:
+            positions = insert_rows(self.connection, self._log.table, rows)
+        except IntegrityError as error:
+            if is_duplicate(error):
+                raise VersionConflictError from error
+            raise
+        changes: list[Change] = []
+        for position, each in zip(positions, stored, strict=True):
+            # Decoded again, so that live state and replayed state can't differ, and nothing unreadable is committed.
+            recorded = Recorded(
+                position=position,
+                did=self.did,
+                version=each.originator_version,
+                event=self._log.codec.decode(each),
+                topic=each.topic,
+                recorded_at=recorded_at,
+                **vars(self.envelope),
+            )
+            before = changes[-1].after if changes else before
+            changes.append(Change.of(recorded, before, appended_at=self.now))
+        return changes
 
-def _was_rolled_back_for_others(error: DBAPIError | CommitFailedError) -> bool:
-    cause = error.__cause__ if isinstance(error, CommitFailedError) else error
-    return sqlstate(cause) in {DEADLOCK_DETECTED, SERIALIZATION_FAILURE}
+    def _is_foreign(self, last: Recorded | Tail) -> bool:
+        return self.did is not None and last.did != self.did

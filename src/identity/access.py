@@ -6,8 +6,8 @@ from typing import Final
 
 from eventstore.account_stream import account_of
 from eventstore.envelope import Envelope
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from identity.credentials import CredentialKind, Credentials, Issued, Principal, Scope
 from identity.errors import CredentialExpiredError
 
@@ -30,7 +30,7 @@ class Access:
         scope: Scope,
         expires_in: timedelta | None,
         by: By,
-        also: Callable[[Unit, Issued], None] = lambda _unit, _issued: None,
+        also: Callable[[UnitOfWork, Issued], None] = lambda _unit, _issued: None,
     ) -> Issued:
         """Give out a token for programs, and do `also` that in the same unit. One that a program makes ends no later than the program's own.
 
@@ -39,7 +39,7 @@ class Access:
         did = maker.did
         ends_by = maker.expires_at if maker.kind is CredentialKind.API else None
 
-        def work(unit: Unit) -> Issued:
+        def work(unit: UnitOfWork) -> Issued:
             if not self._credentials.works(unit.connection, did=did, credential_id=maker.credential_id):
                 raise CredentialExpiredError
             issued = self._credentials.issue(
@@ -69,7 +69,7 @@ class Access:
     def end(self, did: str, credential_id: str, *, by: By) -> bool:
         """End a session or a token of this account; whether there was one to end."""
 
-        def work(unit: Unit) -> bool:
+        def work(unit: UnitOfWork) -> bool:
             kind = self._credentials.revoke(unit.connection, did=did, credential_id=credential_id)
             if kind is None:
                 return False

@@ -9,7 +9,7 @@ from identity.credentials import Scope
 from identity.resolution import Resolver
 from identity.session_calls import create_session
 from identity.session_rows import SessionKind
-from identity.sign_in import SignedIn, SignIns
+from identity.sign_in import SignInResult, SignIns
 
 
 class AppPasswordSignIn:
@@ -28,7 +28,7 @@ class AppPasswordSignIn:
         name: str = "app password",
         scope: Scope = Scope.WRITE,
         **credential: Any,
-    ) -> SignedIn:
+    ) -> SignInResult:
         """Sign in with a handle or DID; `credential` says more about the token, as `SignIns.keep` takes it."""
         identity = await self._resolver.resolve(identifier)
         self._sign_ins.require_may(identity.did, scope)

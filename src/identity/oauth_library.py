@@ -35,7 +35,7 @@ class TokenCallRefusedError(Exception):
         super().__init__(f"{self.status} {self.error or ''}: {self.description}")
 
 
-class Connection:
+class LibraryHttpClient:
     """What the library takes for an httpx client: it follows no redirects and keeps no secrets."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
@@ -78,8 +78,8 @@ def library(http: httpx.AsyncClient, policy: AddressPolicy) -> ModuleType:
         policy.check(url)  # says more than False could
         return True
 
-    def connection(**_: object) -> Connection:
-        return Connection(http)
+    def connection(**_: object) -> LibraryHttpClient:
+        return LibraryHttpClient(http)
 
     metadata = private_copy(METADATA, is_safe_url=is_safe_url, get_hardened_async_client=connection)
     strict = metadata.validate_authserver_metadata

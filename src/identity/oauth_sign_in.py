@@ -28,7 +28,7 @@ from identity.oauth_keys import SigningKey, key_of, scalar_of
 from identity.resolution import is_did, plain
 from identity.seal import Seal
 from identity.session_rows import SessionKind
-from identity.sign_in import SignedIn, SignIns
+from identity.sign_in import SignInResult, SignIns
 
 PURPOSE: Final = "oauth_sign_in"
 LASTS: Final = timedelta(minutes=30)
@@ -87,7 +87,9 @@ class OAuthSignIn:
         sealed = self._seal.seal(_written(attempt), purpose=PURPOSE, did=state.state)
         return Started(url, state.state, SecretStr(sealed.decode().rstrip("=")))
 
-    async def finish(self, returned: Returned, cookie: SecretStr | None, *, by: By) -> tuple[SignedIn, str]:
+    async def finish(
+        self, returned: Returned, cookie: SecretStr | None, *, by: By
+    ) -> tuple[SignInResult, str]:
         """Let the person in who started in this browser, and say where they wanted to return to."""
         attempt = self._opened(returned.state, cookie)
         if returned.error is not None:

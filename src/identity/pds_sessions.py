@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 
 from eventstore.account_stream import account_of
 from eventstore.envelope import Envelope
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from identity.errors import SealBrokenError, SessionUnavailableError, SignInRequiredError
 from identity.patient_writes import PatientWrites
 from identity.pds_calls import Body, Call, PdsCalls
@@ -276,7 +276,7 @@ class PdsSessions:
         )
         return revoked
 
-    def _end(self, unit: Unit, *, did: str, generation: int, revoked: bool) -> None:
+    def _end(self, unit: UnitOfWork, *, did: str, generation: int, revoked: bool) -> None:
         if self._rows.end_in(unit.connection, did, generation, DISCONNECTED):
             account = account_of(unit)
             account.disconnect(revoked=revoked, at=unit.now)

@@ -9,8 +9,8 @@ import httpx
 from pydantic import SecretStr
 
 from eventstore.account_stream import account_of
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from identity.access import By
 from identity.accounts import Account, Accounts
 from identity.credentials import CredentialKind, Credentials, Issued, Scope
@@ -30,7 +30,7 @@ ADMIN_SESSION: Final = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
-class SignedIn:
+class SignInResult:
     """Who came in, and the token that proves it from now on."""
 
     account: Account
@@ -71,7 +71,7 @@ class SignIns:
         by: By,
         scope: Scope = Scope.WRITE,
         expires_in: timedelta | None = BROWSER_SESSION,
-    ) -> SignedIn:
+    ) -> SignInResult:
         """Let somebody in. All that it changes, it changes in one unit, and to its end."""
         self.require_may(identity.did, scope)
         if scope is Scope.ADMIN:
@@ -79,7 +79,7 @@ class SignIns:
         display_name = await self._display_name(identity)
         did, pds_url = identity.did, identity.pds_url
 
-        def keep(unit: Unit) -> SignedIn:
+        def keep(unit: UnitOfWork) -> SignInResult:
             connection = unit.connection
             self._sessions.signed_in(connection, did=did, kind=session_kind, pds_url=pds_url, tokens=tokens)
             account = self._accounts.upsert(
@@ -94,7 +94,7 @@ class SignIns:
                 expires_in=expires_in,
             )
             _note(unit, session_kind, account, issued, name=name, scope=scope)
-            return SignedIn(account, issued.token, expires_in)
+            return SignInResult(account, issued.token, expires_in)
 
         return await asyncio.to_thread(lambda: self._log.transact(did, by(did), keep))
 
@@ -118,7 +118,7 @@ class SignIns:
 
 
 def _note(
-    unit: Unit, session_kind: SessionKind, account: Account, issued: Issued, *, name: str, scope: Scope
+    unit: UnitOfWork, session_kind: SessionKind, account: Account, issued: Issued, *, name: str, scope: Scope
 ) -> None:
     """Say in the log who came in, and how."""
     stream = account_of(unit)

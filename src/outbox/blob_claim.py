@@ -17,7 +17,7 @@ from eventstore.database import Database
 from eventstore.schema import UtcDateTime
 from outbox.blobs.jobs import LEASE, BlobJob, lane_works
 from outbox.mirror.hosts import OPEN
-from outbox.mirror.lanes import host_open_at, later
+from outbox.mirror.lanes import host_open_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.tables import IS_LEASED, blob_job, mirror_lane, pds_host
 from outbox.mirror.targets import READY
@@ -97,7 +97,7 @@ def _next_of_hosts() -> Select[Any]:
             _is_due(now),
             and_(lane.state == READY, ~lane.paused, ~is_observed()),
             ~pds_host.c.paused,
-            later(host_open_at(), pds_host.c.blobs_after) <= now,
+            latest_of(host_open_at(), pds_host.c.blobs_after) <= now,
             lane.did.not_in(under_way),
         )
         .group_by(lane.did, lane.host, lane.last_upload_at, pds_host.c.breaker)

@@ -25,7 +25,7 @@ from eventstore.projection import ProjectedTable
 from projections.unique_columns import aside, passing_columns
 
 
-class Kind(StrEnum):
+class DifferenceKind(StrEnum):
     """In which way a live row differs."""
 
     MISSING = "missing"
@@ -38,7 +38,7 @@ class Difference:
     """A live row that is not what the log makes of it; `columns` has (live, derived) by name when it is changed."""
 
     table: str
-    kind: Kind
+    kind: DifferenceKind
     key: dict[str, Any]
     columns: dict[str, tuple[Any, Any]]
 
@@ -50,9 +50,9 @@ def differences_of(connection: Connection, table: ProjectedTable) -> Iterator[Di
     for row in connection.execute(
         select(*derived_key).where(_missing(table)).order_by(*derived_key)
     ).mappings():
-        yield Difference(name, Kind.MISSING, dict(row), {})
+        yield Difference(name, DifferenceKind.MISSING, dict(row), {})
     for row in connection.execute(select(*key).where(_surplus(table)).order_by(*key)).mappings():
-        yield Difference(name, Kind.SURPLUS, dict(row), {})
+        yield Difference(name, DifferenceKind.SURPLUS, dict(row), {})
     pairs = [
         (table.live.c[column], table.scratch.c[column], _distinct(table, column)) for column in table.columns
     ]
@@ -62,7 +62,7 @@ def differences_of(connection: Connection, table: ProjectedTable) -> Iterator[Di
         plain, rest = values[: len(key)], iter(values[len(key) :])
         triples = zip(table.columns, zip(rest, rest, rest, strict=True), strict=True)
         changed = {column: (live, derived) for column, (live, derived, differs) in triples if differs}
-        yield Difference(name, Kind.CHANGED, dict(zip(table.key, plain, strict=True)), changed)
+        yield Difference(name, DifferenceKind.CHANGED, dict(zip(table.key, plain, strict=True)), changed)
 
 
 def remove_surplus(connection: Connection, table: ProjectedTable) -> int:

@@ -14,11 +14,11 @@ from sqlalchemy import Connection, func, select, text
 
 from eventstore.append import upsert
 from eventstore.errors import NestedUnitError
+from eventstore.event_log import EventLog
 from eventstore.folder import Folder
 from eventstore.locks import lock_for_append
 from eventstore.projection import Projection
 from eventstore.schema import projection_state
-from eventstore.unit_of_work import EventLog
 from projections.difference import Difference, differences_of, remove_surplus, write_difference
 from projections.scratch import Scratch
 

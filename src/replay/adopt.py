@@ -16,9 +16,9 @@ from aggregates.errors import InvalidFieldError
 from aggregates.track import media_cids
 from aggregates.values import Artwork, Audio
 from eventstore.envelope import Envelope
+from eventstore.event_log import EventLog
 from eventstore.track_ids import next_track_id
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from outbox.conflicts.taken_over import acknowledge_as_found, known_records, place_lane
 from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.moves import is_taken
@@ -27,7 +27,7 @@ from outbox.record.lexicon import Lexicon
 from outbox.record.record import RecordUrls
 from outbox.repo.reads import RepoReads
 from replay.adopt_bytes import ProvenBytes, Wanted
-from replay.adopt_record import Found, read_record
+from replay.adopt_record import AdoptableRecord, read_record
 from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError
 from replay.verify import Repo
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
@@ -146,7 +146,7 @@ class Adoption:
             problems.append(_problem(key, "blob_missing", LACKS_BLOB, adopted=True))
         async with self._public(audio, found) as held:
 
-            def work(unit: Unit) -> bool:
+            def work(unit: UnitOfWork) -> bool:
                 if not may_go_on(unit.connection):
                     raise LeaseLostError
                 is_new = self._take_over(unit, repo, found, audio, artwork)
@@ -157,7 +157,9 @@ class Adoption:
             is_new: bool = await asyncio.to_thread(lambda: self._log.transact(key.did, envelope, work))
             return is_new, problems
 
-    def _take_over(self, unit: Unit, repo: Repo, found: Found, audio: Audio, artwork: Artwork | None) -> bool:
+    def _take_over(
+        self, unit: UnitOfWork, repo: Repo, found: AdoptableRecord, audio: Audio, artwork: Artwork | None
+    ) -> bool:
         key = found.key
         if is_taken(unit.connection, key):
             return False  # another run was here
@@ -170,7 +172,7 @@ class Adoption:
         self._from.media.hold(unit.connection, list(media_cids(track)))
         return True
 
-    async def _audio(self, repo: Repo, found: Found) -> Audio:
+    async def _audio(self, repo: Repo, found: AdoptableRecord) -> Audio:
         """Have the audio here; raises BytesUnavailableError or PdsTroubleError."""
         limit = self._from.max_audio_bytes
         wanted = Wanted(repo.did, repo.host, found.audio_blob, found.audio_url, limit)
@@ -187,7 +189,7 @@ class Adoption:
             await asyncio.to_thread(keep)
             return found.completed(audio)
 
-    async def _artwork(self, repo: Repo, found: Found) -> tuple[Artwork | None, list[Problem]]:
+    async def _artwork(self, repo: Repo, found: AdoptableRecord) -> tuple[Artwork | None, list[Problem]]:
         """Have the cover here. A track does without: its record then goes on to name the address that it names.
 
         Raises PdsTroubleError: what the PDS does not give just now it may give another time.
@@ -213,7 +215,7 @@ class Adoption:
         return prepared.artwork, []
 
     @asynccontextmanager
-    async def _public(self, audio: Audio, found: Found) -> AsyncGenerator[Hold | None]:
+    async def _public(self, audio: Audio, found: AdoptableRecord) -> AsyncGenerator[Hold | None]:
         """Have the public copy there before the track names it, where the store has such and the track may be heard."""
         publisher = self._from.publisher
         if publisher is None or found.fields["support_gate"] is not None:

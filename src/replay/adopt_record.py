@@ -23,7 +23,7 @@ SOME_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Found:
+class AdoptableRecord:
     """A record, read: the fields that its track will have, and where it says that its bytes are."""
 
     key: RecordKey
@@ -57,7 +57,7 @@ class Found:
         return Track.adopt(at=at, track_id=track_id, audio=audio, blob=blob, **where, **read, **others)
 
 
-def read_record(key: RecordKey, remote: Remote, urls: RecordUrls, lexicon: Lexicon) -> Found:
+def read_record(key: RecordKey, remote: Remote, urls: RecordUrls, lexicon: Lexicon) -> AdoptableRecord:
     """Read it; raises InvalidFieldError with the first field that a track, or a record of ours, could not hold."""
     body = remote.body or {}
     _require_encodable(body, remote.cid)
@@ -65,7 +65,7 @@ def read_record(key: RecordKey, remote: Remote, urls: RecordUrls, lexicon: Lexic
     fields["artist"] = checked_artist(_text("artist", body.get("artist")))
     fields["created_at"] = _moment(body.get("createdAt"))
     fields["support_gate"] = _gate(body.get("supportGate"))
-    found = Found(
+    found = AdoptableRecord(
         key=key,
         cid=remote.cid or "",
         body=body,
@@ -89,7 +89,7 @@ def _require_encodable(body: Record, cid: str | None) -> None:
     raise InvalidFieldError("record", problem)
 
 
-def _require_writable(found: Found, urls: RecordUrls, lexicon: Lexicon) -> None:
+def _require_writable(found: AdoptableRecord, urls: RecordUrls, lexicon: Lexicon) -> None:
     """Try whether what a later change would write is a record at all, whatever audio it has."""
     audio = Audio(found.audio_cid or "bafkrei", size=1, mime="audio/mpeg", file_type="mp3", duration=1)
     track = found.adopted(1, audio, SOME_TIME, artwork=None, image_url=found.image_url)

@@ -15,7 +15,7 @@ from outbox.pds.client import RemoteUnknownError
 from outbox.pds.verdict import Kind
 from replay import adoptions
 from replay.adopt import Adoption, Progress
-from replay.adoptions import Job
+from replay.adoptions import AdoptionJob
 from replay.errors import PdsTroubleError
 from replay.verify import Repo
 from storage.errors import StorageError
@@ -91,7 +91,7 @@ class AdoptionWorker:
             self._running.add(task)
             task.add_done_callback(self._ended)
 
-    async def _claim(self, did: str | None = None) -> Job | None:
+    async def _claim(self, did: str | None = None) -> AdoptionJob | None:
         """Take a job. A thread cannot be cut off: who is told to go waits for it, and gives back what it has taken."""
         claiming = asyncio.create_task(
             asyncio.to_thread(adoptions.claim, self._database, owner=self._owner, lease=self._lease, did=did)
@@ -117,7 +117,7 @@ class AdoptionWorker:
         except TimeoutError:
             pass
 
-    async def _do(self, claimed: Job, shown: Shown) -> None:
+    async def _do(self, claimed: AdoptionJob, shown: Shown) -> None:
         """Run it, and write down how it ended. One that was taken from us ends without a word."""
         progress = Progress()
 
@@ -145,11 +145,13 @@ class AdoptionWorker:
         finally:
             keeping.cancel()
 
-    async def _run(self, claimed: Job, tell: Shown) -> None:
+    async def _run(self, claimed: AdoptionJob, tell: Shown) -> None:
         repo = Repo(claimed.did, await self._host_of(claimed.did))
         await self._adoption.run(repo, claimed.envelope, tell, partial(adoptions.is_held, claimed=claimed))
 
-    async def _keep(self, claimed: Job, progress: Callable[[], Progress], work: asyncio.Task[None]) -> None:
+    async def _keep(
+        self, claimed: AdoptionJob, progress: Callable[[], Progress], work: asyncio.Task[None]
+    ) -> None:
         """Write down how far it is every moment, which keeps the lease, until it is another's."""
         held = True
         while held:
@@ -162,7 +164,7 @@ class AdoptionWorker:
                 logger.exception("adoption_not_noted", extra={"did": claimed.did})
         work.cancel()
 
-    async def _fail(self, claimed: Job, progress: Progress, error: Exception) -> None:
+    async def _fail(self, claimed: AdoptionJob, progress: Progress, error: Exception) -> None:
         if not isinstance(error, EXPECTED):
             logger.error("adoption_failed", exc_info=error, extra={"did": claimed.did})
         problem = (

@@ -55,7 +55,7 @@ job: Final = adoption.c
 
 
 @dataclass(frozen=True)
-class Job:
+class AdoptionJob:
     """A claimed adoption."""
 
     did: str
@@ -88,7 +88,7 @@ def adoption_of(connection: Connection, did: str) -> Row[Any] | None:
     return connection.execute(select(adoption).where(job.did == did)).one_or_none()
 
 
-def claim(database: Database, *, owner: str, lease: timedelta, did: str | None = None) -> Job | None:
+def claim(database: Database, *, owner: str, lease: timedelta, did: str | None = None) -> AdoptionJob | None:
     """Take one that is due, or the account's at once if nobody is at it."""
     with database.read() as connection:  # who finds nothing writes nothing
         if connection.scalar(_due(database.now(connection), did)) is None:
@@ -104,29 +104,29 @@ def claim(database: Database, *, owner: str, lease: timedelta, did: str | None =
         taken = {"lease_owner": owner, "lease_until": now + lease, "lease_epoch": epoch}
         connection.execute(update(adoption).where(job.did == found.did).values(taken))
     envelope = Envelope(found.actor, found.via, found.request_id)
-    return Job(found.did, envelope, found.attempts, epoch)
+    return AdoptionJob(found.did, envelope, found.attempts, epoch)
 
 
-def is_held(connection: Connection, claimed: Job) -> bool:
+def is_held(connection: Connection, claimed: AdoptionJob) -> bool:
     """Whether nobody else has claimed it since, and it is still wanted: who leaves has nothing more taken over."""
     return connection.scalar(select(job.did).where(_is(claimed))) is not None
 
 
-def note(database: Database, claimed: Job, progress: Progress, lease: timedelta) -> bool:
+def note(database: Database, claimed: AdoptionJob, progress: Progress, lease: timedelta) -> bool:
     """Write down how far it is, and keep it; False when it is another's by now."""
     with database.write() as connection:
         until = database.now(connection) + lease
         return _change(connection, claimed, **_counts(progress), lease_until=until)
 
 
-def end(database: Database, claimed: Job, progress: Progress) -> None:
+def end(database: Database, claimed: AdoptionJob, progress: Progress) -> None:
     """It is done."""
     with database.write() as connection:
         now = database.now(connection)
         _change(connection, claimed, **_counts(progress), **_free(now), ended_at=now, problem=None)
 
 
-def fail(database: Database, claimed: Job, progress: Progress, problem: str, *, final: bool) -> None:
+def fail(database: Database, claimed: AdoptionJob, progress: Progress, problem: str, *, final: bool) -> None:
     """It could not go on: some time later it is tried again, unless that cannot help."""
     with database.write() as connection:
         now = database.now(connection)
@@ -144,7 +144,7 @@ def fail(database: Database, claimed: Job, progress: Progress, problem: str, *, 
         )
 
 
-def give_back(database: Database, claimed: Job) -> None:
+def give_back(database: Database, claimed: AdoptionJob) -> None:
     """Let others go on with it at once."""
     with database.write() as connection:
         _change(connection, claimed, **_free(database.now(connection)))
@@ -156,11 +156,11 @@ def _due(now: datetime, did: str | None) -> Any:
     return select(job.did).where(due, which).order_by(job.not_before, job.did).limit(1)
 
 
-def _change(connection: Connection, claimed: Job, **values: Any) -> bool:
+def _change(connection: Connection, claimed: AdoptionJob, **values: Any) -> bool:
     return connection.execute(update(adoption).where(_is(claimed)).values(values)).rowcount == 1
 
 
-def _is(claimed: Job) -> ColumnElement[bool]:
+def _is(claimed: AdoptionJob) -> ColumnElement[bool]:
     return and_(job.did == claimed.did, job.lease_epoch == claimed.epoch, job.lease_owner.is_not(None))
 
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from aggregates.track import Track
 from eventstore.envelope import Envelope
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.wishes import backfill, suspect
 from replay.errors import TooManyDeletesError
 from replay.plan import Plan, Repair, Step
@@ -38,7 +38,7 @@ def _units(plan: Plan) -> Iterator[tuple[str, Sequence[Step]]]:
             yield did, some
 
 
-def _apply(unit: Unit, did: str, steps: Sequence[Step]) -> None:
+def _apply(unit: UnitOfWork, did: str, steps: Sequence[Step]) -> None:
     restored = _tracks(steps, frozenset({Repair.RESTORE}))
     for track_id in restored:
         track = unit.load(Track, Track.create_id(track_id))

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, insert, select, text
 
+from eventstore.event_log import EventLog
 from eventstore.locks import lock_for_append
 from eventstore.schema import stored_event, track_id_sequence
-from eventstore.unit_of_work import EventLog
 from outbox.mirror.tables import delivery_attempt, mirror_target
 from projections.rebuild import Progress, rebuild
 from replay.errors import BrokenTapeError, NotEmptyError

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from outbox.pds.pacing import CREATE_POINTS, DELETE_POINTS, PUT_POINTS
-from outbox.views.drain import Waiting, seconds_to_drain
+from outbox.views.drain import Backlog, seconds_to_drain
 from replay.drift import Drift, DriftKind
 
 
@@ -59,12 +59,12 @@ class Plan:
     @property
     def seconds(self) -> float:
         """Estimate the duration for accounts with full budgets: they are processed in parallel."""
-        by_account: dict[str, Waiting] = {}
+        by_account: dict[str, Backlog] = {}
         for step in self.steps:
             if step.points:
-                before = by_account.get(step.drift.key.did, Waiting())
-                by_account[step.drift.key.did] = Waiting(before.records + 1, before.points + step.points)
-        return max((seconds_to_drain(Waiting(), each, ()) for each in by_account.values()), default=0.0)
+                before = by_account.get(step.drift.key.did, Backlog())
+                by_account[step.drift.key.did] = Backlog(before.records + 1, before.points + step.points)
+        return max((seconds_to_drain(Backlog(), each, ()) for each in by_account.values()), default=0.0)
 
 
 def plan_for(drifts: Iterable[Drift]) -> Plan:

@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from eventstore.envelope import Envelope
+from eventstore.event_log import EventLog
 from eventstore.incarnation import (
     POSITIONS_SKIPPED,
     ends_before,
@@ -20,8 +21,7 @@ from eventstore.incarnation import (
     settle,
 )
 from eventstore.locks import lock_for_append
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from eventstore.wakeups import announce
 from identity.after_restore import active_dids, forget_logins
 from identity.after_restore import revoke_tokens as revoke_all
@@ -32,9 +32,9 @@ from outbox.mirror.lanes import park_lane
 from outbox.mirror.observe_only import (
     accounts_to_observe,
     is_account_observed,
-    let_go,
     observe_all,
     observed_accounts,
+    stop_observing,
 )
 from outbox.mirror.tables import mirror_lane
 from outbox.mirror.targets import wake_lane
@@ -96,7 +96,7 @@ def recover(
         because, logins = restored_because(connection), 0
         if because is not None:
             if nothing_lost:
-                let_go(connection)
+                stop_observing(connection)
             else:
                 observe_all(connection)
                 logins = _end_logins(connection, log)
@@ -147,7 +147,7 @@ def _is_observed(log: EventLog, did: str) -> bool:
         return is_account_observed(connection, did)
 
 
-def _look_over(unit: Unit, found: Verified, urls: RecordUrls) -> bool:
+def _look_over(unit: UnitOfWork, found: Verified, urls: RecordUrls) -> bool:
     did = found.repo.did
     unit.connection.execute(select(mirror_lane.c.did).where(mirror_lane.c.did == did).with_for_update())
     if not is_account_observed(unit.connection, did):
@@ -157,7 +157,7 @@ def _look_over(unit: Unit, found: Verified, urls: RecordUrls) -> bool:
             keep_newer(unit, drift.key, drift.found_cid, drift.newer, urls)
     doubtful = [each.track_id for each in found.drifts if each.kind in TO_BE_LOOKED_AT]
     suspect(unit.connection, [track_id for track_id in doubtful if track_id is not None], unit.now)
-    let_go(unit.connection, did)
+    stop_observing(unit.connection, did)
     wake_lane(unit.connection, did, unit.now)
     announce(unit.connection)
     return True

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import httpx
 
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from identity.addresses import AddressPolicy
 from identity.resolution import Resolver
 from outbox.pds.client import Pds

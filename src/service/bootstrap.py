@@ -15,19 +15,19 @@ from api.rate_limits import RateLimits
 from api.services import Services
 from api.supporters import HttpSupporters
 from eventstore.database import Database
+from eventstore.event_log import EventLog
 from eventstore.incarnation import watch
-from eventstore.unit_of_work import EventLog
 from eventstore.wakeups import Announcer, Listener
 from identity.pds_sessions import PdsSessions
 from identity.resolution import Resolver
 from outbox.blobs.worker import BlobWorker
 from outbox.firehose.follower import Follower
+from outbox.metrics import RelayMetrics
 from outbox.mirror.targets import MirrorTargets
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
 from outbox.record.lexicon import track_lexicon
 from outbox.record.record import RecordUrls
-from outbox.recorder import Recorder
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from outbox.views.waits import MirrorWaits
@@ -124,7 +124,7 @@ def build(settings: Settings) -> Application:
         resolver=known.resolver,
         urls=urls,
         owner=owner,
-        recorder=metrics,
+        metrics=metrics,
     )
     adoptions = adoption_worker(
         settings,
@@ -195,18 +195,18 @@ def _relay(
     resolver: Resolver,
     urls: RecordUrls,
     owner: str,
-    recorder: Recorder,
+    metrics: RelayMetrics,
 ) -> Relay:
     lease = timedelta(seconds=settings.lease_seconds)
     return Relay(
         log,
-        Delivery(log.database, pds, urls, track_lexicon(), recorder=recorder),
-        BlobWorker(log, pds, AudioOfStorage(media), owner=owner, lease=lease, recorder=recorder),
-        Probes(log.database, pds, DirectoryOfIdentity(resolver), owner=owner, lease=lease, recorder=recorder),
+        Delivery(log.database, pds, urls, track_lexicon(), metrics=metrics),
+        BlobWorker(log, pds, AudioOfStorage(media), owner=owner, lease=lease, metrics=metrics),
+        Probes(log.database, pds, DirectoryOfIdentity(resolver), owner=owner, lease=lease, metrics=metrics),
         urls,
         owner=owner,
         limits=RelayLimits(settings.lanes, lease),
-        recorder=recorder,
+        metrics=metrics,
     )
 
 

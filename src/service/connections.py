@@ -12,7 +12,7 @@ from api.security_headers import EVERYWHERE
 HEAD_SECONDS: Final = 20.0
 
 
-class Connection(H11Protocol):
+class HttpConnection(H11Protocol):
     """One connection. uvicorn itself waits for ever for a head, and for the rest of a body that it no longer needs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import Connection, func, select
 
 from aggregates.track import Track
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from outbox.mirror.hosts import CLOSED, HALF_OPEN, breaker_state
 from outbox.mirror.lanes import is_open
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host

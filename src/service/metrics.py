@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.track import Track
 from eventstore.errors import EventStoreError
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from eventstore.wakeups import Listener
 from outbox.blobs.jobs import BLOB_MISMATCH
 from outbox.blobs.worker import BLOB_TYPE, TOO_LARGE_REASON

@@ -10,8 +10,8 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError
 
+from eventstore.event_log import EventLog
 from eventstore.incarnation import compare_with_seen, newest_issued
-from eventstore.unit_of_work import EventLog
 from service.settings import Settings
 
 logger: Final = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from identity.access import Access
 from identity.accounts import Accounts
 from identity.addresses import AddressPolicy, public_client

@@ -8,10 +8,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from eventstore.errors import EventStoreError, OutdatedProjectionError
+from eventstore.event_log import EventLog
 from eventstore.incarnation import restored_because
 from eventstore.projection import Projection
 from eventstore.schema import projection_state
-from eventstore.unit_of_work import EventLog
 from service.media_watch import MediaWatch
 from service.migrate import OutdatedSchemaError, require_schema
 from storage import room

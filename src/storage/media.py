@@ -64,7 +64,7 @@ LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Found:
+class LiveCopy:
     """Live media: what it is and which copy holds it."""
 
     cid: str
@@ -116,7 +116,7 @@ class Media:
                 .values(touched_at=self.database.now(connection))
             )
 
-    def find(self, cid: str) -> Found | None:
+    def find(self, cid: str) -> LiveCopy | None:
         """Return the live copy, if there is one."""
         with self.database.read() as connection:
             row = connection.execute(
@@ -124,7 +124,7 @@ class Media:
                     media.c.cid == cid, media.c.state == LIVE
                 )
             ).one_or_none()
-        return None if row is None else Found(*row)
+        return None if row is None else LiveCopy(*row)
 
     def read(self, cid: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Stream the bytes from `start` up to, not including, `end`."""

@@ -5,7 +5,7 @@ from pydantic import SecretStr
 from identity.credentials import CredentialKind
 from identity.oauth_app import oauth_app
 from identity.oauth_sign_in import Started
-from identity.sign_in import BROWSER_SESSION, SignedIn
+from identity.sign_in import BROWSER_SESSION, SignInResult
 from tests.api.world import did_of
 
 STATE = "s" * 43
@@ -51,7 +51,7 @@ class Door:
                 scope=self.scope,
                 expires_in=BROWSER_SESSION,
             )
-        return SignedIn(account, issued.token, BROWSER_SESSION), self.return_to
+        return SignInResult(account, issued.token, BROWSER_SESSION), self.return_to
 
 
 def sign_in(client, door, who="dora"):

@@ -106,7 +106,7 @@ def test_what_the_pds_refuses_is_listed_and_asked_for_again_only_on_demand(world
 
 @pytest.mark.usefixtures("library")
 def test_a_crash_in_the_middle_leaves_what_was_asked_and_goes_on_when_asked_again(client, alice, monkeypatch):
-    asked, real = [], migrate_all.let_wait
+    asked, real = [], migrate_all.mark_backfill
 
     def breaks(connection, did, ids):
         asked.append(list(ids))

@@ -27,7 +27,7 @@ class Door:
     asked: tuple = ()
 
     async def sign_in(self, identifier, password, **fields):
-        from identity.sign_in import SignedIn
+        from identity.sign_in import SignInResult
 
         self.asked = (identifier, password.get_secret_value(), fields)
         if self.error is not None:
@@ -47,7 +47,7 @@ class Door:
                 name="x",
                 expires_in=fields["expires_in"],
             )
-        return SignedIn(account, issued.token, fields["expires_in"])
+        return SignInResult(account, issued.token, fields["expires_in"])
 
 
 @pytest.fixture

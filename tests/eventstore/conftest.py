@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import MetaData
 
 from eventstore.database import Database
+from eventstore.event_log import EventLog
 from eventstore.schema import projection_state, stored_event, track_id_sequence
-from eventstore.unit_of_work import EventLog
 from tests.eventstore.counter import Totals
 
 

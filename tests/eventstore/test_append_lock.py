@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 
 from eventstore.database import Database
 from eventstore.errors import EventStoreError, LogBusyError
-from eventstore.unit import Unit
-from eventstore.unit_of_work import TRIES, EventLog
+from eventstore.event_log import TRIES, EventLog
+from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.conftest import create_tables
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, Totals, counter_id
 from tests.eventstore.threads import DEADLINE, lock_waits, together, until
@@ -60,7 +60,7 @@ def total(log: EventLog, name: str) -> int:
 def test_sixteen_racers_on_one_stream_decide_one_after_the_other(log: EventLog) -> None:
     open_counter(log, ALICE, "a")
 
-    def double_and_one(unit: Unit) -> None:
+    def double_and_one(unit: UnitOfWork) -> None:
         counter = unit.load(Counter, counter_id("a"))
         counter.add(counter.total + 1)
         unit.save(counter)
@@ -78,21 +78,21 @@ def test_an_edit_and_a_settle_of_one_account_never_deadlock(log: EventLog) -> No
     open_counter(log, ALICE, "a")
     chance = Random(1)  # noqa: S311
 
-    def edit(unit: Unit) -> None:
+    def edit(unit: UnitOfWork) -> None:
         counter = unit.load(Counter, counter_id("a"))
         counter.add(1)
         unit.save(counter)
         time.sleep(chance.uniform(0, 0.002))  # invites the other in between
         turn_lane(unit.connection, ALICE)
 
-    def settle(unit: Unit) -> None:
+    def settle(unit: UnitOfWork) -> None:
         turn_lane(unit.connection, ALICE)
         time.sleep(chance.uniform(0, 0.002))
         counter = unit.load(Counter, counter_id("a"))
         counter.add(1)
         unit.save(counter)
 
-    def repeat(work: Callable[[Unit], None]) -> None:
+    def repeat(work: Callable[[UnitOfWork], None]) -> None:
         for _ in range(25):
             with log.unit_of_work(ALICE, ENVELOPE) as unit:  # not transact: a deadlock would come out
                 work(unit)
@@ -109,7 +109,7 @@ def test_a_deadlock_outside_the_lock_order_is_decided_again_as_a_whole(postgres:
         connection.execute(insert(lanes), [{"did": did, "turns": 0} for did in (ALICE, BOB)])
     both_hold_one = threading.Barrier(2)
 
-    def work(unit: Unit, mine: str, other: str) -> None:
+    def work(unit: UnitOfWork, mine: str, other: str) -> None:
         tries.append(mine)
         counter = Counter(name=f"{mine}-{len(tries)}")
         unit.save(counter)
@@ -130,7 +130,7 @@ def test_a_deadlock_outside_the_lock_order_is_decided_again_as_a_whole(postgres:
 def test_no_other_error_is_tried_again(log: EventLog) -> None:
     tries: list[type[Exception]] = []
 
-    def fail(unit: Unit, error: Exception) -> None:
+    def fail(unit: UnitOfWork, error: Exception) -> None:
         tries.append(type(error))
         unit.save(Counter(name="a"))
         raise error
@@ -146,7 +146,7 @@ def test_no_other_error_is_tried_again(log: EventLog) -> None:
 def test_a_deadlock_that_repeats_comes_out_in_the_end(postgres: Database) -> None:
     log, tries = EventLog(postgres), []
 
-    def fail(unit: Unit) -> None:
+    def fail(unit: UnitOfWork) -> None:
         tries.append(unit)
         unit.connection.execute(text("do $$ begin raise exception 'again' using errcode = '40P01'; end $$"))
 
@@ -179,7 +179,7 @@ def test_a_queue_of_one_account_holds_the_logs_lock_once(postgres: Database) -> 
 def test_a_unit_without_an_account_has_the_log_alone_and_appends_nothing(log: EventLog) -> None:
     open_counter(log, ALICE, "a")
 
-    def save(unit: Unit) -> None:
+    def save(unit: UnitOfWork) -> None:
         counter = unit.load(Counter, counter_id("a"))
         counter.add(1)
         unit.save(counter)

@@ -11,10 +11,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.errors import BrokenUnitError, CommitFailedError
+from eventstore.event_log import EventLog
 from eventstore.recorder import CoreApplicationRecorder
 from eventstore.schema import event_table
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_id
 
 metadata = MetaData()
@@ -36,7 +36,7 @@ def count(log: EventLog) -> int:
     return len(log.read(after=0, until=2**62, limit=100))
 
 
-def save_and_fail_at_commit(unit: Unit) -> None:
+def save_and_fail_at_commit(unit: UnitOfWork) -> None:
     unit.save(Counter(name="a"))
     unit.connection.execute(insert(children).values(name="nobody's"))
 
@@ -45,7 +45,7 @@ def save_and_fail_at_commit(unit: Unit) -> None:
 def test_a_write_that_fails_at_the_commit_is_no_conflict(log: EventLog) -> None:
     told: list[str] = []
 
-    def work(unit: Unit) -> None:
+    def work(unit: UnitOfWork) -> None:
         unit.after_commit(lambda: told.append("committed"))
         save_and_fail_at_commit(unit)
 
@@ -76,7 +76,7 @@ def test_a_recorder_reports_a_failed_commit_as_operational(database: Database) -
 def test_a_connection_lost_before_the_commit_is_neither_success_nor_conflict(postgres: Database) -> None:
     log = EventLog(postgres)
 
-    def lose(unit: Unit) -> None:
+    def lose(unit: UnitOfWork) -> None:
         unit.save(Counter(name="a"))
         pid = unit.connection.execute(text("select pg_backend_pid()")).scalar_one()
         with postgres.engine.connect() as other:
@@ -92,7 +92,7 @@ def test_a_swallowed_database_error_is_not_reported_as_a_success(postgres: Datab
     """PostgreSQL has ended that transaction, and answers its COMMIT with a silent ROLLBACK."""
     log = EventLog(postgres)
 
-    def swallow(unit: Unit) -> None:
+    def swallow(unit: UnitOfWork) -> None:
         unit.save(Counter(name="a"))
         with contextlib.suppress(DBAPIError):
             unit.connection.execute(text("select 1 / 0"))

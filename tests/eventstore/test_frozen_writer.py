@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from eventstore.database import Database
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter
 from tests.eventstore.processes import writers
 from tests.eventstore.threads import together, until

@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 
 from eventstore.database import Database
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter
 from tests.eventstore.threads import DEADLINE, lock_waits, together, until
 
@@ -45,7 +45,7 @@ def write(log: EventLog, writer: int, *, units: int = 20) -> None:
     chance = random.Random(writer)  # noqa: S311
     pause = threading.Event()
 
-    def work(unit: Unit, name: str) -> None:
+    def work(unit: UnitOfWork, name: str) -> None:
         counter = Counter(name=name)
         counter.add(1)
         unit.save(counter)

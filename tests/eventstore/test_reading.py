@@ -6,9 +6,9 @@ import pytest
 from eventsourcing.domain import Aggregate
 
 from eventstore.change import Change, Recorded
+from eventstore.event_log import EventLog
 from eventstore.folder import Folder
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, counter_id
 
 
@@ -21,7 +21,7 @@ def live(log: EventLog) -> list[Change]:
     """The changes of six interleaved counters as they were made."""
     changes: list[Change] = []
 
-    def work(unit: Unit, name: str) -> None:
+    def work(unit: UnitOfWork, name: str) -> None:
         counter = unit.load(Counter, counter_id(name))
         counter.add(1)
         counter.add(2)

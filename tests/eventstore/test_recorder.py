@@ -12,10 +12,10 @@ from sqlalchemy import exc
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.errors import CommitFailedError, LogBusyError, NestedUnitError
+from eventstore.event_log import EventLog
 from eventstore.factory import Factory
 from eventstore.recorder import CoreApplicationRecorder, library_errors
 from eventstore.schema import stored_event
-from eventstore.unit_of_work import EventLog
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, counter_id
 from tests.eventstore.threads import DEADLINE, lock_waits, together, until
 

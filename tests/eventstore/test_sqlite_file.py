@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eventstore.database import Database
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from tests.eventstore.conftest import create_tables
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_id
 from tests.eventstore.processes import writers

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import delete
 
 from eventstore.codec import Codec
+from eventstore.event_log import EventLog
 from eventstore.schema import stored_event
 from eventstore.tails import Tail, Tails
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter, Totals, counter_id
 from tests.eventstore.test_unit_of_work import append
 
@@ -47,7 +47,7 @@ def test_only_new_events_are_decoded(log: EventLog, other: EventLog, monkeypatch
 def test_a_unit_that_is_rolled_back_leaves_nothing_behind(log: EventLog, other: EventLog) -> None:
     append(log, "a", 1)
 
-    def spoil(unit: Unit) -> None:
+    def spoil(unit: UnitOfWork) -> None:
         counter = unit.load(Counter, counter_id("a"))
         counter.add(100)
         unit.save(counter)
@@ -65,7 +65,7 @@ def test_what_a_unit_read_on_before_it_was_rolled_back_is_not_kept(log: EventLog
     append(other, "a", 2)
     before = log.tails.get(counter_id("a"))
 
-    def spoil(unit: Unit) -> None:
+    def spoil(unit: UnitOfWork) -> None:
         assert unit.load(Counter, counter_id("a")).total == 3
         raise RuntimeError
 

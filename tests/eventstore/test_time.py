@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from eventstore.database import Database
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.conftest import create_tables
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_id
 
@@ -38,7 +38,7 @@ def log(database_url: str, clock: Clock) -> Iterator[EventLog]:
     database.close()
 
 
-def load(unit: Unit) -> Counter:
+def load(unit: UnitOfWork) -> Counter:
     return unit.load(Counter, counter_id("a"))
 
 
@@ -62,7 +62,7 @@ def test_a_clock_that_goes_back_does_not_take_the_stream_with_it(
 
 
 def test_a_unit_has_one_time(log: EventLog, clock: Clock) -> None:
-    def work(unit: Unit) -> tuple[datetime, datetime]:
+    def work(unit: UnitOfWork) -> tuple[datetime, datetime]:
         first = unit.now
         clock.time += timedelta(seconds=1)
         unit.save(Counter(name="a"), Counter(name="b"))

@@ -10,9 +10,9 @@ from eventstore.errors import (
     OutdatedProjectionError,
     VersionConflictError,
 )
+from eventstore.event_log import EventLog
 from eventstore.schema import stored_event
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, Totals, counter_id
 
 
@@ -82,7 +82,7 @@ def test_a_swallowed_error_of_save_is_not_committed(log: EventLog, totals: Total
     totals.fails_at = 9
     before = rows(log, totals)
 
-    def swallow(unit: Unit) -> None:
+    def swallow(unit: UnitOfWork) -> None:
         counter = unit.load(Counter, counter_id("a"))
         counter.add(8)
         with pytest.raises(RuntimeError):
@@ -125,7 +125,7 @@ def test_events_of_a_unit_that_was_rolled_back_are_pending_again(log: EventLog, 
     counter = Counter(name="a")
     counter.add(1)
 
-    def save_and_fail(unit: Unit) -> None:
+    def save_and_fail(unit: UnitOfWork) -> None:
         unit.save(counter)
         raise KeyError
 
@@ -161,7 +161,7 @@ def test_callbacks_run_after_the_commit_and_only_then(log: EventLog, totals: Tot
         assert not seen
     assert seen == [(1, {"a": 0})]
 
-    def fail(unit: Unit) -> None:
+    def fail(unit: UnitOfWork) -> None:
         unit.after_commit(lambda: seen.append((0, {})))
         raise KeyError
 

@@ -4,8 +4,8 @@ import sys
 
 from eventstore.database import Database
 from eventstore.errors import AggregateNotFoundError
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_id
 
 
@@ -25,7 +25,7 @@ def append(url: str, name: str, times: str) -> None:
     sys.stdin.readline()
     log = EventLog(Database(url))
 
-    def add_one(unit: Unit) -> None:
+    def add_one(unit: UnitOfWork) -> None:
         try:
             counter = unit.load(Counter, counter_id(name))
         except AggregateNotFoundError:

@@ -38,8 +38,8 @@ def after(function: str, matters: Callable[[Any], bool] = lambda _: True) -> Poi
 POINTS = {
     "command: before its unit": before("api.performing:CommandRequest._transact"),
     "command: committed, not answered": after("api.performing:CommandRequest._transact"),
-    "append: inserted, not projected": after("eventstore.unit:insert_rows"),
-    "append: projected, not committed": before("eventstore.unit:Unit.require_whole"),
+    "append: inserted, not projected": after("eventstore.unit_of_work:insert_rows"),
+    "append: projected, not committed": before("eventstore.unit_of_work:UnitOfWork.require_whole"),
     "claim: leased, not committed": after("outbox.relay.claim:_claim_of_host", matters=bool),
     "claim: committed": after("outbox.relay.relay:claim", matters=bool),
     "claim: read what is next": after("outbox.relay.relay:next_work", matters=lambda work: work is not None),

@@ -7,8 +7,8 @@ import pytest
 from aggregates.account import Account
 from eventstore.database import Database
 from eventstore.envelope import Envelope
+from eventstore.event_log import EventLog
 from eventstore.schema import metadata, stored_event
-from eventstore.unit_of_work import EventLog
 from identity.accounts import account
 from identity.credentials import credential
 from identity.seal import Seal

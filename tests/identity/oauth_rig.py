@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from sqlalchemy import select, update
 
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from identity.accounts import Accounts
 from identity.addresses import AddressPolicy, public_client
 from identity.credentials import Credentials

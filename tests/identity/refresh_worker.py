@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 from eventstore.database import Database
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from identity.addresses import AddressPolicy, public_client
 from identity.oauth_flows import Flows
 from identity.oauth_grants import OAuthGrants

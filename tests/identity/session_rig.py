@@ -7,7 +7,7 @@ import httpx
 from pydantic import SecretStr
 from sqlalchemy import select, update
 
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from identity.pds_sessions import PdsSessions
 from identity.session_rows import SessionKind, pds_session
 from identity.tokens import Tokens

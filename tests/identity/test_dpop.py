@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from identity import dpop
 from identity.oauth_keys import new_signing_key
 from identity.pds_sessions import PdsSessions

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from eventstore.account_stream import account_of
 from eventstore.database import Database
 from eventstore.errors import LogBusyError
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from identity.patient_writes import PatientWrites
 from tests.identity.conftest import by, noted
 from tests.identity.fake_pds import DID, ORIGIN, FakePds

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import update
 
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from identity.errors import SessionUnavailableError, SignInRequiredError
 from identity.pds_sessions import PdsSessions
 from identity.session_rows import LEASE, pds_session

@@ -13,7 +13,7 @@ from sqlalchemy import MetaData, select, update
 from sqlalchemy.engine import make_url
 
 from aggregates.account import Account
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from identity.accounts import Accounts, account
 from identity.addresses import AddressPolicy, public_client
 from identity.app_password import AppPasswordSignIn

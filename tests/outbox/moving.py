@@ -4,7 +4,7 @@ from typing import Any
 
 from aggregates.track import Track
 from api.commands.migrate_namespace import MigrateNamespace, migrate_namespace
-from api.commands.resolve import Keep, Resolve, resolve
+from api.commands.resolve import Resolution, Resolve, resolve
 from outbox.mirror.wishes import suspect
 from outbox.relay.delivery import SETTLING
 from outbox.views.status import deliveries
@@ -23,7 +23,7 @@ def moves(rig: Rig, track_id: int = 1) -> Track:
         return unit.load(Track, Track.create_id(track_id))
 
 
-def decides(rig: Rig, keep: Keep) -> None:
+def decides(rig: Rig, keep: Resolution) -> None:
     """Its owner decides over what somebody else wrote."""
     with rig.log.unit_of_work(rig.did, ARTIST) as unit:
         resolve(unit, Resolve(1, keep=keep), URLS)

@@ -17,7 +17,7 @@ from aggregates.values import Audio
 from devpds.server import DevPds
 from eventstore.database import Database
 from eventstore.envelope import Envelope
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.lanes import Lane, resume_lane
 from outbox.mirror.targets import MirrorTargets

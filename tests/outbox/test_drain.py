@@ -8,12 +8,12 @@ import pytest
 from eventstore.database import Database
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.targets import wake_lane
-from outbox.views.drain import Allowance, Drain, Waiting, drain_of, drain_of_host, seconds_to_drain
+from outbox.views.drain import Allowance, Backlog, Drain, drain_of, drain_of_host, seconds_to_drain
 from tests.outbox.rig import Clock
 from tests.outbox.rows import HOST, add_lane, add_target, change_target, set_host
 
 HOUR = 3600
-NOTHING = Waiting()
+NOTHING = Backlog()
 
 
 def drain(database: Database, did: str, clock: Clock) -> Drain:
@@ -42,7 +42,7 @@ def tell(database: Database, did: str, **columns: Any) -> None:
 )
 def test_points_come_back_window_by_window(live: int, backfill: int, seconds: float) -> None:
     allowance = Allowance(limit=5000, left=2000, reset=600, window=HOUR)
-    told = seconds_to_drain(Waiting(0, live), Waiting(0, backfill), [allowance])
+    told = seconds_to_drain(Backlog(0, live), Backlog(0, backfill), [allowance])
     assert told == seconds
 
 
@@ -50,7 +50,7 @@ def test_the_slowest_of_all_budgets_counts_and_nothing_begins_before_it_may() ->
     hour = Allowance(5000, 5000, 600, HOUR)
     day = Allowance(35_000, 8000, 7200, 24 * HOUR)
     host = Allowance(3000, 700, 120, 300)
-    work = Waiting(records=1000, points=2000)
+    work = Backlog(records=1000, points=2000)
     assert seconds_to_drain(work, NOTHING, [hour]) == 100
     assert seconds_to_drain(work, NOTHING, [hour, day]) == 7200 + 100
     assert seconds_to_drain(work, NOTHING, [hour], [host]) == 120 + 100

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from eventstore.database import Database
-from outbox.mirror.hosts import Word, note
+from outbox.mirror.hosts import HostReport, record
 from outbox.mirror.lanes import Lane
 from outbox.mirror.tables import NEVER, PAST, pds_host
 from outbox.pds.verdict import Phase, verdict_of_reply
@@ -107,7 +107,7 @@ def test_a_pause_waits_for_who_holds_the_hosts_row(postgres: Database) -> None:
     add_lane(postgres, 1)
     with ThreadPoolExecutor(1) as pool:
         with locked(postgres, pds_host, pds_host.c.host == HOST):
-            noting = pool.submit(note, postgres, Word.of(HOST, ONE, PAUSED))
+            noting = pool.submit(record, postgres, HostReport.of(HOST, ONE, PAUSED))
             until(lambda: row_lock_waits(postgres) == 1)
         noting.result(DEADLINE)
     assert host_row(postgres).paced_until > PAST
@@ -120,7 +120,7 @@ def test_a_pause_that_could_not_be_noted_is_kept_and_noted_before_the_next_claim
     add_lane(postgres, 1)
     elsewhere = add_lane(postgres, 2, host=OPEN_HOST)
     with locked(postgres, pds_host, pds_host.c.host == HOST):
-        note(postgres, Word.of(HOST, ONE, PAUSED))
+        record(postgres, HostReport.of(HOST, ONE, PAUSED))
     assert dids(claimed(postgres)) == [elsewhere]
     assert host_row(postgres).paced_until > PAST
 
@@ -130,7 +130,7 @@ def test_a_pause_that_cannot_be_noted_holds_its_host_alone(postgres: Database) -
     add_lane(postgres, 1)
     elsewhere = add_lane(postgres, 2, host=OPEN_HOST)
     with locked(postgres, pds_host, pds_host.c.host == HOST):
-        note(postgres, Word.of(HOST, ONE, PAUSED))
+        record(postgres, HostReport.of(HOST, ONE, PAUSED))
         assert dids(claimed(postgres)) == [elsewhere]
 
 
@@ -139,6 +139,6 @@ def test_a_budget_of_uploads_that_is_used_up_is_kept_too(postgres: Database) -> 
     add_lane(postgres, 1)
     used_up = verdict_of_reply(limited(0, "1000;w=86400"), Phase.UPLOAD)
     with locked(postgres, pds_host, pds_host.c.host == HOST):
-        note(postgres, Word.of(HOST, ONE, used_up))
+        record(postgres, HostReport.of(HOST, ONE, used_up))
     assert len(claimed(postgres)) == 1
     assert host_row(postgres).blobs_after > PAST

@@ -16,10 +16,10 @@ from outbox.mirror.hosts import (
     HALF_OPEN,
     OPEN,
     OPENS_AFTER,
-    Word,
+    HostReport,
     breaker_state,
-    note,
-    note_if_new,
+    record,
+    record_if_changed,
 )
 from outbox.mirror.lanes import release
 from outbox.mirror.tables import PAST, pds_host
@@ -39,7 +39,7 @@ REFUSED_RECORD = verdict_of_reply(httpx.Response(400, json={"error": "InvalidRec
 def hear(database: Database, *words: tuple[str, Any]) -> None:
     """The host is heard of, by these accounts."""
     for did, verdict in words:
-        note_if_new(database, Word.of(HOST, did, verdict))
+        record_if_changed(database, HostReport.of(HOST, did, verdict))
 
 
 def host_row(database: Database, host: str = HOST) -> Any:
@@ -136,13 +136,13 @@ def test_what_breaks_down_each_time_neither_opens_it_nor_makes_its_pauses_longer
     lanes(database, 1)
     broken = verdict_of_reply(httpx.Response(500, json={"error": "InternalServerError"}))
     for did in [ONE, OTHER] * OPENS_AFTER:
-        note_if_new(database, Word.of(HOST, did, broken, again=True))
+        record_if_changed(database, HostReport.of(HOST, did, broken, again=True))
     assert state(database) == CLOSED
 
     opened(database)
     for _ in range(5):
         after_its_pause(database, clock)
-        note_if_new(database, Word.of(HOST, ONE, broken, again=True))
+        record_if_changed(database, HostReport.of(HOST, ONE, broken, again=True))
         assert state(database) == OPEN
         assert host_row(database).retry_at - clock() <= timedelta(seconds=FIRST_SECONDS)
 
@@ -247,7 +247,7 @@ def test_hosts_are_noted_while_others_claim_and_nobody_waits_for_anybody(databas
             for turn in range(20):
                 for lane in claimed(database, limit=2):
                     release(database, lane)
-                note(database, Word.of(HOST, did, FAILED if turn % 3 else TAKEN))
+                record(database, HostReport.of(HOST, did, FAILED if turn % 3 else TAKEN))
 
         return work
 
@@ -262,7 +262,7 @@ def test_a_claimer_that_stopped_holds_up_no_settling(
     lanes(postgres, 1)
     with postgres.engine.connect() as stopped, stopped.begin():
         stopped.execute(select(pds_host).with_for_update())
-        together(lambda: note(postgres, Word.of(HOST, ONE, FAILED)))
+        together(lambda: record(postgres, HostReport.of(HOST, ONE, FAILED)))
     assert "host_not_noted" in caplog.text
     assert host_row(postgres).failures == 0
     postgres.close()

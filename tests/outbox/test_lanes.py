@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from eventstore.database import Database
-from outbox.mirror.lanes import LeaseLostError, give_up, lock_lane, park_lane, release
+from outbox.mirror.lanes import LeaseLostError, lock_lane, park_lane, release, release_after_error
 from outbox.mirror.tables import NEVER, PAST
 from outbox.mirror.targets import wake_lane
 from outbox.relay.forgotten import wake_forgotten
@@ -46,7 +46,7 @@ def test_a_stale_epoch_neither_releases_nor_gives_up(database: Database, clock: 
     claimed(database)
     before = lane_row(database, did)
 
-    for ending in (release, give_up):
+    for ending in (release, release_after_error):
         with pytest.raises(LeaseLostError):
             ending(database, first)
 
@@ -199,7 +199,7 @@ def test_a_turn_that_broke_down_is_tried_again_a_little_later_each_time(
     pauses = []
     for _ in range(6):
         [lane] = claimed(database)
-        give_up(database, lane)
+        release_after_error(database, lane)
         assert claimed(database) == []
         pauses.append(lane_row(database, did).not_before - clock())
         clock.advance(minutes=5)

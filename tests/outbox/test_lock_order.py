@@ -23,7 +23,7 @@ from outbox.mirror.wishes import retry, suspect
 from outbox.operations import operators
 from outbox.operations.operators import Action, Operator, Which
 from outbox.pds.verdict import Kind, Verdict
-from outbox.probes.jobs import Finding, Found, Probe, settle_probe
+from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, settle_probe
 from outbox.relay.claim import claim
 from outbox.relay.delivery import Outcome, Result
 from outbox.relay.journal import intend
@@ -92,7 +92,7 @@ async def scene(migrated_postgres: str) -> AsyncIterator[Scene]:
 
 
 def probed(scene: Scene) -> None:
-    found = Found(Finding.MOVED, "http://new.test", has_records=False)
+    found = ProbeResult(AccountLocation.MOVED, "http://new.test", has_records=False)
     settle_probe(scene.database, Probe(scene.lane, READY), found)
 
 

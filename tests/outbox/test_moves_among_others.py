@@ -3,7 +3,7 @@
 import pytest
 
 from aggregates.errors import UndecidedForeignEditError
-from api.commands.resolve import Keep
+from api.commands.resolve import Resolution
 from outbox.mirror.wishes import suspect
 from outbox.relay.delivery import Outcome
 from tests.dsl import COLLECTION, OLD_COLLECTION
@@ -24,10 +24,10 @@ async def test_a_record_that_was_deleted_elsewhere_comes_back_in_the_new_place(d
     assert ((desk.remote(track) or {})["title"], desk.mirror().is_settled) == ("unsent", True)
 
 
-@pytest.mark.parametrize("keep", list(Keep))
+@pytest.mark.parametrize("keep", list(Resolution))
 @pytest.mark.parametrize("theirs", [{"title": "theirs", "note": "x"}, {"note": "x"}])
 async def test_what_somebody_wrote_in_the_old_place_meanwhile_is_kept_until_its_owner_decides(
-    desk: Rig, keep: Keep, theirs: dict[str, str]
+    desk: Rig, keep: Resolution, theirs: dict[str, str]
 ) -> None:
     track = await in_the_old_place(desk)
     moves(desk)
@@ -40,7 +40,7 @@ async def test_what_somebody_wrote_in_the_old_place_meanwhile_is_kept_until_its_
     )  # fmt: skip
     decides(desk, keep)
     await desk.relay_once()
-    title = theirs.get("title", track.title) if keep is Keep.THEIRS else track.title
+    title = theirs.get("title", track.title) if keep is Resolution.THEIRS else track.title
     record = desk.remote(track) or {}
     assert (old(desk, track), record["title"], desk.mirror().is_settled) == (None, title, True)
     assert {name: record[name] for name in ("likes", "note")} == {**FOREIGN, "note": "x"}
@@ -53,7 +53,7 @@ async def test_what_is_kept_of_the_old_place_is_not_lost_to_what_somebody_writes
     moves(desk)
     writes_elsewhere(desk, track, title="theirs", note="x")
     await desk.relay_once()
-    decides(desk, Keep.OURS)
+    decides(desk, Resolution.OURS)
     desk.pds.put_record(desk.did, COLLECTION, track.rkey, {**(desk.remote(track) or {}), "plays": 7})
     await desk.relay_once()
     await desk.relay_once()
@@ -90,8 +90,8 @@ async def test_a_record_that_is_held_does_not_move(desk: Rig) -> None:
         moves(desk)
 
 
-@pytest.mark.parametrize("keep", list(Keep))
-async def test_what_somebody_has_in_the_new_place_is_not_overwritten(desk: Rig, keep: Keep) -> None:
+@pytest.mark.parametrize("keep", list(Resolution))
+async def test_what_somebody_has_in_the_new_place_is_not_overwritten(desk: Rig, keep: Resolution) -> None:
     track = await in_the_old_place(desk)
     theirs = {"$type": COLLECTION, "title": "theirs", "artist": "somebody"}
     desk.pds.put_record(desk.did, COLLECTION, track.rkey, theirs)
@@ -101,7 +101,7 @@ async def test_what_somebody_has_in_the_new_place_is_not_overwritten(desk: Rig, 
     assert (desk.mirror().state, [each.reason for each in desk.mirror().left]) == ("held", ["successor"])
     decides(desk, keep)
     await desk.relay_once()
-    title = "theirs" if keep is Keep.THEIRS else track.title
+    title = "theirs" if keep is Resolution.THEIRS else track.title
     assert ((desk.remote(track) or {})["title"], old(desk, track)) == (title, None)
     assert desk.mirror().is_settled
 

@@ -9,7 +9,7 @@ from sqlalchemy import event, text, update
 
 from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from outbox.mirror.lanes import Lane, release, resume_lane
 from outbox.mirror.tables import mirror_target
 from outbox.record.record import RecordUrls

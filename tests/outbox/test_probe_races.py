@@ -8,7 +8,7 @@ import pytest
 from outbox.mirror.lanes import LeaseLostError, park_lane, resume_lane
 from outbox.mirror.tables import NEVER, mirror_lane
 from outbox.pds.client import Pds
-from outbox.probes.jobs import Finding, Found, claim_probes, settle_probe
+from outbox.probes.jobs import AccountLocation, ProbeResult, claim_probes, settle_probe
 from outbox.probes.worker import Probes
 from outbox.relay.delivery import Outcome
 from service.metrics import Metrics
@@ -42,7 +42,7 @@ async def test_a_look_whose_lease_was_lost_changes_nothing(desk: Rig) -> None:
     desk.clock.advance(minutes=2)
     look(desk)
     with pytest.raises(LeaseLostError):
-        settle_probe(desk.database, late, Found(Finding.ACTIVE))
+        settle_probe(desk.database, late, ProbeResult(AccountLocation.ACTIVE))
     assert state(desk) == "account_inactive"
 
 
@@ -52,9 +52,7 @@ async def test_a_look_that_lost_its_lease_is_counted_and_told_like_a_flight(
     await parked(desk, "deactivated")
     desk.clock.advance(minutes=20)
     metrics = Metrics()
-    probes = Probes(
-        desk.database, Pds(desk.wire, desk.wire.http), desk.places, owner="late", recorder=metrics
-    )
+    probes = Probes(desk.database, Pds(desk.wire, desk.wire.http), desk.places, owner="late", metrics=metrics)
 
     async def meanwhile(_did: str) -> str:
         desk.clock.advance(minutes=2)
@@ -75,7 +73,7 @@ async def test_a_sign_in_while_a_look_goes_on_counts_and_gets_its_lane_at_once(d
     probe = await due_probe(desk)
     status_of(desk, None)
     desk.sign_in()
-    settle_probe(desk.database, probe, Found(Finding.INACTIVE))
+    settle_probe(desk.database, probe, ProbeResult(AccountLocation.INACTIVE))
     assert state(desk) == "ready"
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
@@ -84,7 +82,7 @@ async def test_a_sign_out_while_a_look_goes_on_counts(desk: Rig) -> None:
     probe = await due_probe(desk)
     with desk.database.write() as connection:
         park_lane(connection, desk.did)
-    settle_probe(desk.database, probe, Found(Finding.ACTIVE))
+    settle_probe(desk.database, probe, ProbeResult(AccountLocation.ACTIVE))
     assert (state(desk), lane_row(desk.database, desk.did).probe_at) == ("auth_required", NEVER)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from eventstore.wakeups import Announcer, Listener
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.tables import NEVER, PAST, blob_job, pds_host

@@ -9,14 +9,14 @@ from aggregates.track import Track
 from outbox.mirror.lanes import change_lane, park_lane
 from outbox.mirror.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
 from outbox.relay.delivery import Outcome
-from outbox.views.status import Delivery, _acks, deliveries, is_signed_in, waiting_records
+from outbox.views.status import EventDelivery, _acks, deliveries, is_signed_in, waiting_records
 from tests.dsl import COLLECTION
 from tests.outbox.rig import Rig, answer_lost, answered, refused
 
 pytestmark = pytest.mark.anyio
 
 
-def told(rig: Rig, track_id: int = 1) -> list[tuple[str, Delivery]]:
+def told(rig: Rig, track_id: int = 1) -> list[tuple[str, EventDelivery]]:
     """What became of each event of a track, with the event's name."""
     with rig.database.read() as connection:
         recorded = rig.log.stream(connection, Track.create_id(track_id))

@@ -14,12 +14,12 @@ from aggregates.transcodings import TRANSCODINGS
 from aggregates.values import SupportGate
 from eventstore.database import Database
 from eventstore.envelope import Envelope
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.tables import BLOB_JOBS, NEVER, TARGETS, blob_job, mirror_lane, mirror_target
 from outbox.mirror.targets import MirrorTargets
 from outbox.relay.forgotten import wake_forgotten
-from projections.difference import Kind
+from projections.difference import DifferenceKind
 from projections.rebuild import differences, rebuild
 from tests.dsl import ALICE, a_track, some_artwork, some_audio, some_blob, some_time
 
@@ -161,7 +161,7 @@ def test_a_repair_touches_no_column_that_was_observed(database: Database) -> Non
         connection.execute(update(blob_job).values(requested=False, again=True, attempts=4, last_error="e"))
 
     found = differences(log, [MirrorTargets()])
-    assert {each.kind for each in found} == {Kind.CHANGED}
+    assert {each.kind for each in found} == {DifferenceKind.CHANGED}
     rebuild(log, [MirrorTargets()])
 
     assert differences(log, [MirrorTargets()]) == []

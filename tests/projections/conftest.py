@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from eventstore.database import Database
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from tests.projections.tape import create_tables, track_log
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 
 from sqlalchemy import delete, func, insert, select, text, update
 
-from eventstore.unit_of_work import EventLog
-from projections.difference import Difference, Kind
+from eventstore.event_log import EventLog
+from projections.difference import Difference, DifferenceKind
 from projections.history import history
 from projections.media_references import media_references
 from projections.read_models import READ_MODELS
@@ -18,15 +18,15 @@ Touched = set[tuple[str, str]]
 TABLES = [table.live for projection in READ_MODELS for table in projection.tables]
 
 DAMAGE = {
-    ("tracks", Kind.CHANGED, "1"): {"title", "audio_cid"},
-    ("tracks", Kind.CHANGED, "2"): {"rkey", "audio_cid"},
-    ("tracks", Kind.CHANGED, "3"): {"rkey", "audio_cid"},
-    ("track_tags", Kind.MISSING, "4 a"): set(),
-    ("track_tags", Kind.MISSING, "4 t4"): set(),
-    ("track_tags", Kind.SURPLUS, "5 z"): set(),
-    ("history", Kind.CHANGED, "7"): {"changes"},
-    ("history", Kind.MISSING, "8"): set(),
-    ("media_references", Kind.SURPLUS, "77 x"): set(),
+    ("tracks", DifferenceKind.CHANGED, "1"): {"title", "audio_cid"},
+    ("tracks", DifferenceKind.CHANGED, "2"): {"rkey", "audio_cid"},
+    ("tracks", DifferenceKind.CHANGED, "3"): {"rkey", "audio_cid"},
+    ("track_tags", DifferenceKind.MISSING, "4 a"): set(),
+    ("track_tags", DifferenceKind.MISSING, "4 t4"): set(),
+    ("track_tags", DifferenceKind.SURPLUS, "5 z"): set(),
+    ("history", DifferenceKind.CHANGED, "7"): {"changes"},
+    ("history", DifferenceKind.MISSING, "8"): set(),
+    ("media_references", DifferenceKind.SURPLUS, "77 x"): set(),
 }
 
 
@@ -63,7 +63,7 @@ def vandalise(log: EventLog) -> None:
         connection.execute(insert(media_references).values(track_id=77, cid="x", did=BOB))
 
 
-def named(found: Iterable[Difference]) -> dict[tuple[str, Kind, str], set[str]]:
+def named(found: Iterable[Difference]) -> dict[tuple[str, DifferenceKind, str], set[str]]:
     """Bring differences into the form of DAMAGE."""
     return {
         (each.table, each.kind, " ".join(map(str, each.key.values()))): set(each.columns) for each in found

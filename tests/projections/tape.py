@@ -9,9 +9,9 @@ from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.envelope import Envelope
+from eventstore.event_log import EventLog
 from eventstore.projection import Projection
 from eventstore.schema import projection_state, stored_event
-from eventstore.unit_of_work import EventLog
 from projections.read_models import READ_MODELS
 from tests.dsl import ALICE, Step, a_track
 

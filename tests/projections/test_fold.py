@@ -11,7 +11,7 @@ from sqlalchemy import select
 from aggregates.errors import TrackError
 from aggregates.track import Track, media_cids
 from aggregates.values import SupportGate
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from projections.history import history_page
 from projections.media_references import media_references
 from projections.read_models import READ_MODELS

@@ -3,7 +3,7 @@
 import pytest
 
 from eventstore.envelope import Envelope
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from projections.history import HistoryEntry, history_page
 from tests.dsl import ALICE, BOB, some_artwork, some_audio, some_blob, some_feature, some_time
 from tests.projections.tape import change, upload

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from projections.media_references import media_references, named
 from tests.dsl import BOB, some_artwork, some_audio, some_time
 from tests.projections.tape import change, upload

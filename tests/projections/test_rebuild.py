@@ -22,10 +22,10 @@ from aggregates.transcodings import TRANSCODINGS
 from eventstore.append import upsert
 from eventstore.change import Change
 from eventstore.errors import NestedUnitError, OutdatedProjectionError
+from eventstore.event_log import EventLog
 from eventstore.projection import Into, ProjectedTable
 from eventstore.schema import projection_state
-from eventstore.unit_of_work import EventLog
-from projections.difference import Kind
+from projections.difference import DifferenceKind
 from projections.read_models import READ_MODELS
 from projections.rebuild import differences, rebuild
 from projections.scratch import OvertakenError
@@ -89,7 +89,7 @@ def test_a_rebuild_repairs_the_differing_rows_and_touches_no_others(log: EventLo
     vandalise(log)
     touched = touched_by(log, lambda: rebuild(log, READ_MODELS))
     assert live_rows(log) == rows
-    assert touched == {(name, key) for name, kind, key in DAMAGE if kind is not Kind.SURPLUS}
+    assert touched == {(name, key) for name, kind, key in DAMAGE if kind is not DifferenceKind.SURPLUS}
 
 
 def test_a_rebuild_counts_the_rows_that_it_repaired(log: EventLog) -> None:

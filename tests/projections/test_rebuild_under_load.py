@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventstore.database import Database
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from projections.difference import differences_of
 from projections.read_models import READ_MODELS
 from projections.rebuild import differences, rebuild

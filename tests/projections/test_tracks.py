@@ -5,7 +5,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from aggregates.track import Track
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from projections.track_queries import (
     TrackFilter,
     live_track_with_audio,

@@ -13,7 +13,7 @@ from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.envelope import Envelope
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from identity.addresses import AddressPolicy
 from outbox.mirror.targets import MirrorTargets
 from outbox.pds.client import Pds

@@ -155,7 +155,7 @@ async def test_one_that_is_being_taken_when_its_process_stops_is_given_back_too(
 ) -> None:
     taken, go_on, claim = threading.Event(), threading.Event(), adoptions.claim
 
-    def slow(*args: Any, **kwargs: Any) -> adoptions.Job | None:
+    def slow(*args: Any, **kwargs: Any) -> adoptions.AdoptionJob | None:
         claimed = claim(*args, **kwargs)
         taken.set()
         go_on.wait(30)

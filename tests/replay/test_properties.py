@@ -13,8 +13,8 @@ from sqlalchemy import delete, select, text
 
 from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
+from eventstore.event_log import EventLog
 from eventstore.schema import metadata
-from eventstore.unit_of_work import EventLog
 from outbox.mirror.targets import MirrorTargets
 from projections.read_models import READ_MODELS
 from projections.rebuild import rebuild

@@ -7,9 +7,9 @@ from unittest.mock import patch
 
 from aggregates.track import Track
 from aggregates.values import SupportGate
-from eventstore.unit import Unit
-from outbox.blobs.jobs import let_wait
-from outbox.conflicts.conflicts import let_go
+from eventstore.unit_of_work import UnitOfWork
+from outbox.blobs.jobs import mark_backfill
+from outbox.conflicts.conflicts import clear_conflict
 from outbox.mirror import pausing, wishes
 from outbox.operations import operators
 from outbox.operations.operators import Action, Operator, Which
@@ -133,10 +133,10 @@ def _thaw(world: World, dice: random.Random) -> None:
         world.disturb()
 
 
-def _restore(unit: Unit, track: Track, _dice: random.Random) -> None:
+def _restore(unit: UnitOfWork, track: Track, _dice: random.Random) -> None:
     track.restore_record(at=unit.now)
     unit.save(track)
-    let_go(unit.connection, track.track_id)
+    clear_conflict(unit.connection, track.track_id)
 
 
 def _decide(world: World, dice: random.Random) -> None:
@@ -153,11 +153,11 @@ def _migrate(world: World, dice: random.Random) -> None:
     for track_id in track_ids:
         world.tell(track_id, lambda track: track.request_blob_migration(at=world.clock()))
     with world.database.write() as connection:
-        let_wait(connection, did, track_ids)
+        mark_backfill(connection, did, track_ids)
         wishes.backfill(connection, did, track_ids, world.clock())
 
 
-def _in_unit(work: Callable[[Unit, Track, random.Random], None]) -> Act:
+def _in_unit(work: Callable[[UnitOfWork, Track, random.Random], None]) -> Act:
     def act(world: World, dice: random.Random) -> None:
         track_id = dice.choice(sorted(world.tracks))
         world.in_unit(track_id, lambda unit: work(unit, unit.load(Track, Track.create_id(track_id)), dice))

@@ -9,7 +9,7 @@ from functools import cache
 import httpx
 
 from aggregates.values import Audio
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from identity.pds_sessions import PdsSessions
 from identity.resolution import Resolver
 from identity.seal import Seal

@@ -11,7 +11,7 @@ from eventstore.change import Recorded
 from outbox.mirror.tables import delivery_attempt
 from outbox.pds.verdict import Kind
 from outbox.record.record import GENERATION
-from outbox.views.status import Delivery, Mirror, deliveries
+from outbox.views.status import EventDelivery, Mirror, deliveries
 from tests.simulation.fake_pds import SERVICE
 from tests.simulation.fake_repo import Commit, Stored
 from tests.simulation.healing import is_at_work
@@ -101,7 +101,7 @@ class Seen:
                 acked[row.collection, row.rkey].append(row.gen)
         return acked
 
-    def deliveries(self, record: Record) -> dict[int, Delivery]:
+    def deliveries(self, record: Record) -> dict[int, EventDelivery]:
         """What each event of a track is said to have come to."""
         with self.world.database.read() as connection:
             return dict(deliveries(connection, record.track_id, record.facts, record.mirror))

@@ -15,8 +15,8 @@ from aggregates.errors import TrackError
 from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
 from eventstore.envelope import Envelope
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from identity.session_calls import create_session
 from identity.session_rows import SessionKind
 from outbox.conflicts.conflicts import conflict_of
@@ -154,14 +154,14 @@ class World:
     def tell(self, track_id: int, command: Callable[[Track], None]) -> bool:
         """The artist tells the track something, and whether it let itself be told."""
 
-        def work(unit: Unit) -> None:
+        def work(unit: UnitOfWork) -> None:
             track = unit.load(Track, Track.create_id(track_id))
             command(track)
             unit.save(track)
 
         return self.in_unit(track_id, work)
 
-    def in_unit(self, track_id: int, work: Callable[[Unit], None]) -> bool:
+    def in_unit(self, track_id: int, work: Callable[[UnitOfWork], None]) -> bool:
         """The artist does something to the track and what belongs to it, and whether it was not refused."""
         try:
             with self.log.unit_of_work(self.tracks[track_id], ARTIST) as unit:

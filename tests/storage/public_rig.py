@@ -11,8 +11,8 @@ from aggregates.transcodings import TRANSCODINGS
 from aggregates.values import Audio, SupportGate
 from eventstore.database import Database
 from eventstore.envelope import Envelope
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from storage.cid import cid_of, cid_of_name
 from storage.errors import BytesMissingError, StoreUnavailableError
 from storage.media import Media
@@ -116,7 +116,7 @@ class Rig:
         with self.log.unit_of_work(did, ENVELOPE) as unit:
             self.tell_within(unit, *commands, track_id=track_id)
 
-    def tell_within(self, unit: Unit, *commands: Callable[[Track], None], track_id: int = 1) -> None:
+    def tell_within(self, unit: UnitOfWork, *commands: Callable[[Track], None], track_id: int = 1) -> None:
         track = unit.load(Track, Track.create_id(track_id))
         for command in commands:
             command(track)

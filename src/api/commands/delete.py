@@ -2,11 +2,11 @@
 
 from aggregates.track import media_cids
 from api.commands.owned import OnTrack, load_owned, owner_of, require_no_duplicate
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from storage.media import Media
 
 
-def delete_track(unit: Unit, command: OnTrack) -> int:
+def delete_track(unit: UnitOfWork, command: OnTrack) -> int:
     """Hide the track and have its record removed; the bytes stay for the grace period."""
     track = load_owned(unit, command)
     track.delete(at=unit.now)
@@ -14,7 +14,7 @@ def delete_track(unit: Unit, command: OnTrack) -> int:
     return track.track_id
 
 
-def undelete_track(unit: Unit, command: OnTrack, media: Media) -> int:
+def undelete_track(unit: UnitOfWork, command: OnTrack, media: Media) -> int:
     """Bring it back with the same key and content, as long as its bytes are kept."""
     track = load_owned(unit, command, deleted_too=True)
     if track.deleted_at is None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from aggregates.track import Track
 from aggregates.values import Artwork, SupportGate
 from api.commands.owned import OnTrack, load_owned
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from storage.media import Media
 
 
@@ -32,7 +32,7 @@ class EditTrack(OnTrack):
     artwork: Artwork | Keep | None = KEEP
 
 
-def edit_track(unit: Unit, command: EditTrack, media: Media) -> int:
+def edit_track(unit: UnitOfWork, command: EditTrack, media: Media) -> int:
     """Change the track; what is as wished already makes no event."""
     track = load_owned(unit, command)
     track.update_metadata(command.metadata, at=unit.now)

@@ -17,8 +17,8 @@ from api.idempotency import idempotency
 from api.running import running_request
 from eventstore.account_stream import account_of
 from eventstore.envelope import Envelope
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from identity.accounts import account, let_leave
 from identity.forgetting import forget, is_connected
 from outbox.operations import leaving
@@ -65,7 +65,7 @@ def leaving_since(connection: Connection, did: str) -> datetime | None:
     return connection.scalar(select(account.c.leaving_since).where(account.c.did == did))
 
 
-def _ask(unit: Unit) -> None:
+def _ask(unit: UnitOfWork) -> None:
     leaving.try_again(unit.connection, owner_of(unit), unit.now)
     stream = account_of(unit)
     stream.request_leave(at=unit.now)
@@ -84,7 +84,7 @@ def _live_tracks(connection: Connection, did: str, *, at_most: int) -> Sequence[
     return connection.scalars(live.limit(at_most)).all()
 
 
-def _delete_some(unit: Unit) -> None:
+def _delete_some(unit: UnitOfWork) -> None:
     did = owner_of(unit)
     ids = _live_tracks(unit.connection, did, at_most=TRACKS_IN_A_UNIT)
     deleted = [unit.load(Track, Track.create_id(track_id)) for track_id in ids]
@@ -102,7 +102,7 @@ def _may_go(log: EventLog, did: str) -> bool:
         return leaving.remains(connection, did, since, log.database.now(connection)).is_over
 
 
-def _go(unit: Unit, *, revoked: bool) -> bool:
+def _go(unit: UnitOfWork, *, revoked: bool) -> bool:
     """Let everything go in one unit, unless something has come up since it was looked at."""
     did, connection = owner_of(unit), unit.connection
     since = leaving_since(connection, did)

@@ -5,9 +5,9 @@ from typing import Final
 
 from aggregates.track import Track
 from eventstore.envelope import Envelope
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
-from outbox.blobs.jobs import let_wait
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
+from outbox.blobs.jobs import mark_backfill
 from projections.migration import eligible_tracks
 
 TRACKS_IN_A_UNIT: Final = 25
@@ -28,15 +28,15 @@ def migrate_all(log: EventLog, did: str, envelope: Envelope, *, failed_too: bool
     return asked
 
 
-def _ask_for_some(unit: Unit, *, did: str, after: int, failed_too: bool) -> tuple[int, int | None]:
+def _ask_for_some(unit: UnitOfWork, *, did: str, after: int, failed_too: bool) -> tuple[int, int | None]:
     ids = eligible_tracks(unit.connection, did, after=after, limit=TRACKS_IN_A_UNIT, failed_too=failed_too)
     tracks = [_asked(unit, track_id) for track_id in ids]
     unit.save(*tracks)
-    let_wait(unit.connection, did, ids)
+    mark_backfill(unit.connection, did, ids)
     return len(ids), ids[-1] if len(ids) == TRACKS_IN_A_UNIT else None
 
 
-def _asked(unit: Unit, track_id: int) -> Track:
+def _asked(unit: UnitOfWork, track_id: int) -> Track:
     track = unit.load(Track, Track.create_id(track_id))
     track.request_blob_migration(at=unit.now)
     return track

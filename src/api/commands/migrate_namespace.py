@@ -6,7 +6,7 @@ from aggregates.errors import UndecidedForeignEditError
 from aggregates.track import Track
 from api.commands.owned import OnTrack, load_owned
 from api.refusals import CannotMoveError
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from outbox.conflicts.conflicts import conflict_of
 from outbox.mirror.moves import carry_over, is_taken
 from outbox.pds.client import RecordKey
@@ -20,7 +20,7 @@ class MigrateNamespace(OnTrack):
     collection: str
 
 
-def migrate_namespace(unit: Unit, command: MigrateNamespace) -> int:
+def migrate_namespace(unit: UnitOfWork, command: MigrateNamespace) -> int:
     """Have it move under its key; one that is there already stays as it is."""
     track = load_owned(unit, command)
     if track.collection == command.collection:
@@ -34,7 +34,7 @@ def migrate_namespace(unit: Unit, command: MigrateNamespace) -> int:
     return track.track_id
 
 
-def _require_movable(unit: Unit, track: Track, command: MigrateNamespace, new: RecordKey) -> None:
+def _require_movable(unit: UnitOfWork, track: Track, command: MigrateNamespace, new: RecordKey) -> None:
     if track.collection != command.old_collection:
         raise CannotMoveError(f"The record is in {track.collection}, not in {command.old_collection}")
     if conflict_of(unit.connection, track.track_id) is not None:

@@ -13,7 +13,7 @@ from api.refusals import (
     VersionMismatchError,
 )
 from eventstore.errors import AggregateNotFoundError
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from identity.accounts import is_staying
 from projections.track_queries import live_track_with_audio, track_by_id
 from projections.track_view import TrackView
@@ -37,7 +37,7 @@ def require_owned(connection: Connection, did: str, track_id: int, *, deleted_to
     return view
 
 
-def load_owned(unit: Unit, command: OnTrack, *, deleted_too: bool = False) -> Track:
+def load_owned(unit: UnitOfWork, command: OnTrack, *, deleted_too: bool = False) -> Track:
     """Load the track for a command."""
     try:
         track = unit.load(Track, Track.create_id(command.track_id))
@@ -56,7 +56,7 @@ def require_version(version: int, wanted: frozenset[int] | None) -> None:
         raise VersionMismatchError(version)
 
 
-def require_staying(unit: Unit) -> None:
+def require_staying(unit: UnitOfWork) -> None:
     """Refuse to change anything for somebody who leaves, or has left since they were asked who they are."""
     if not is_staying(unit.connection, owner_of(unit)):
         raise LeavingError
@@ -72,7 +72,7 @@ def require_no_duplicate(connection: Connection, did: str, audio_cid: str, *, bu
         raise DuplicateAudioError(other.track_id)
 
 
-def owner_of(unit: Unit) -> str:
+def owner_of(unit: UnitOfWork) -> str:
     """Return the account that the unit of work belongs to."""
     assert unit.did is not None  # noqa: S101 - commands are always of an account
     return unit.did

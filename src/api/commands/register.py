@@ -11,7 +11,7 @@ from aggregates.track import Track, media_cids
 from aggregates.values import ARTIST_BYTES, Artwork, Audio, Feature, SupportGate, checked_artist
 from api.commands.owned import owner_of, require_no_duplicate
 from eventstore.track_ids import next_track_id
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from projections.tracks import tracks
 from storage.media import Media
 
@@ -36,7 +36,7 @@ class RegisterTrack:
     self_labels: tuple[str, ...] = ()
 
 
-def register_track(unit: Unit, command: RegisterTrack, media: Media) -> int:
+def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> int:
     """Make the track; give its id."""
     did = owner_of(unit)
     require_no_duplicate(unit.connection, did, command.audio.cid)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from aggregates.values import Audio
 from api.commands.owned import OnTrack, load_owned, owner_of, require_no_duplicate
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from storage.media import Media
 
 
@@ -15,7 +15,7 @@ class ReplaceAudio(OnTrack):
     audio: Audio
 
 
-def replace_audio(unit: Unit, command: ReplaceAudio, media: Media) -> int:
+def replace_audio(unit: UnitOfWork, command: ReplaceAudio, media: Media) -> int:
     """Put it in place; the same audio again is no change."""
     track = load_owned(unit, command)
     require_no_duplicate(unit.connection, owner_of(unit), command.audio.cid, but=track.track_id)

@@ -5,13 +5,13 @@ from enum import StrEnum
 
 from api.commands.owned import OnTrack, load_owned
 from api.refusals import NothingToResolveError
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from outbox.conflicts.conflicts import conflict_of
 from outbox.conflicts.foreign_edits import keep_ours, keep_theirs
 from outbox.record.record import RecordUrls
 
 
-class Keep(StrEnum):
+class Resolution(StrEnum):
     """Whose value stays."""
 
     OURS = "ours"
@@ -22,16 +22,16 @@ class Keep(StrEnum):
 class Resolve(OnTrack):
     """The owner's decision."""
 
-    keep: Keep
+    keep: Resolution
 
 
-def resolve(unit: Unit, command: Resolve, urls: RecordUrls) -> int:
+def resolve(unit: UnitOfWork, command: Resolve, urls: RecordUrls) -> int:
     """Have our record written over theirs, or take over what they changed and a track can say."""
     track = load_owned(unit, command)
     conflict = conflict_of(unit.connection, track.track_id)
     if conflict is None:
         raise NothingToResolveError
-    if command.keep is Keep.OURS:
+    if command.keep is Resolution.OURS:
         keep_ours(unit, track, conflict)
     else:
         keep_theirs(unit, track, conflict, urls)

@@ -7,8 +7,8 @@ from typing import Final
 from aggregates.track import Track
 from api.commands.owned import OnTrack, load_owned
 from api.refusals import AlreadyHasRecordError, MigrationNeededError
-from eventstore.unit import Unit
-from outbox.conflicts.conflicts import let_go
+from eventstore.unit_of_work import UnitOfWork
+from outbox.conflicts.conflicts import clear_conflict
 from outbox.pds.client import RecordKey
 from outbox.views.status import mirrors
 from projections.history import history_page
@@ -38,7 +38,7 @@ class RestoreRecord(OnTrack):
     old_collection: str
 
 
-def restore_record(unit: Unit, command: RestoreRecord) -> int:
+def restore_record(unit: UnitOfWork, command: RestoreRecord) -> int:
     """Have the record written again; a wish that is recorded already is not recorded twice."""
     track = load_owned(unit, command)
     if track.collection == command.old_collection:
@@ -49,18 +49,18 @@ def restore_record(unit: Unit, command: RestoreRecord) -> int:
         raise AlreadyHasRecordError(RecordKey(track.did, track.collection, track.rkey).uri)
     track.restore_record(at=unit.now)
     unit.save(track)
-    let_go(unit.connection, track.track_id)
+    clear_conflict(unit.connection, track.track_id)
     return track.track_id
 
 
-def _was_just_restored(unit: Unit, track: Track) -> bool:
+def _was_just_restored(unit: UnitOfWork, track: Track) -> bool:
     """Whether nothing came since the newest RecordRestored; what the relay says of blobs does not count."""
     page = history_page(unit.connection, track.track_id, limit=EVENTS_OF_ONE_BLOB)
     types = [entry.type for entry in page.items if entry.type not in OF_BLOBS]
     return types[:1] == [Track.RecordRestored.__name__]
 
 
-def _is_gone_again(unit: Unit, track: Track, on_pds: OnPds) -> bool:
+def _is_gone_again(unit: UnitOfWork, track: Track, on_pds: OnPds) -> bool:
     """Whether the PDS had confirmed the restored record, and no longer has it."""
     mirror = mirrors(unit.connection, [track.track_id])[track.track_id]
     return on_pds is OnPds.ABSENT and mirror.acked_generation >= mirror.generation

@@ -1,11 +1,11 @@
 """Have the relay try a record again at once, and its account's lane with it."""
 
 from api.commands.owned import OnTrack, owner_of, require_owned, require_version
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.wishes import retry
 
 
-def retry_mirror(unit: Unit, command: OnTrack) -> int:
+def retry_mirror(unit: UnitOfWork, command: OnTrack) -> int:
     """Make it due; a deleted track's record, too, may wait for this."""
     view = require_owned(unit.connection, owner_of(unit), command.track_id, deleted_too=True)
     require_version(view.visible_version, command.versions)

@@ -8,8 +8,8 @@ from typing import Final
 from aggregates.track import METADATA, Track, media_cids
 from api.as_of import track_at_version
 from api.commands.owned import OnTrack, load_owned, owner_of, require_no_duplicate
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from storage.media import Media
 
 FIELDS: Final = (*METADATA, "artwork", "support_gate", "unlisted", "audio")
@@ -24,7 +24,7 @@ class Revert(OnTrack):
     fields: Collection[str] = FIELDS
 
 
-def revert_track(unit: Unit, command: Revert, log: EventLog, media: Media) -> int:
+def revert_track(unit: UnitOfWork, command: Revert, log: EventLog, media: Media) -> int:
     """Set the fields back; what is as it was makes no event, and nothing happens when the bytes are gone."""
     track = load_owned(unit, command)
     past = track_at_version(log, unit.connection, track.track_id, command.to_version)

@@ -5,7 +5,7 @@ from typing import Final
 
 from aggregates.track import Track
 from api.commands.owned import OnTrack
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from outbox.operations.operators import Operator, note
 
 TAKEDOWN: Final = "takedown"
@@ -20,7 +20,7 @@ class Takedown(OnTrack):
     lift: bool = False
 
 
-def take_down(unit: Unit, command: Takedown) -> bool:
+def take_down(unit: UnitOfWork, command: Takedown) -> bool:
     """Hide the track, or show it again; whether that changed anything."""
     track = unit.load(Track, Track.create_id(command.track_id))
     decide = track.lift_takedown if command.lift else track.take_down
@@ -28,7 +28,9 @@ def take_down(unit: Unit, command: Takedown) -> bool:
     return bool(unit.save(track))
 
 
-def note_takedown(unit: Unit, command: Takedown, operator: Operator, *, owner: str, changed: bool) -> None:
+def note_takedown(
+    unit: UnitOfWork, command: Takedown, operator: Operator, *, owner: str, changed: bool
+) -> None:
     """Have the operator's own stream say it too; the owner's has the event of the track."""
     which = {"did": owner, "track_id": command.track_id}
     note(unit, LIFT if command.lift else TAKEDOWN, which, operator, affected=int(changed))

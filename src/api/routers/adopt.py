@@ -17,7 +17,7 @@ from api.json_response import AsciiJsonResponse
 from api.repeatable import Asked, Repeatable, answer_of
 from api.request_id import over_http
 from api.services import Services
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from replay import adoptions
 
 router = APIRouter(tags=["records"])
@@ -65,7 +65,7 @@ def _answer(report: AdoptionBody) -> Answer:
 def _ask(parts: Services, did: str) -> None:
     envelope = over_http(did)
 
-    def work(unit: Unit) -> None:
+    def work(unit: UnitOfWork) -> None:
         require_staying(unit)
         adoptions.request(unit.connection, did, envelope, unit.now)
 

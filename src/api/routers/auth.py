@@ -18,7 +18,7 @@ from api.request_id import over_http
 from api.services import Services
 from identity.app_password import AppPasswordSignIn
 from identity.credentials import CredentialKind, Scope
-from identity.sign_in import SignedIn
+from identity.sign_in import SignInResult
 
 app_password = APIRouter(tags=["sign-in"])
 router = APIRouter(tags=["sign-in"])
@@ -116,7 +116,7 @@ async def switch(request: Request, parts: Parts) -> Response:
     return response
 
 
-async def _sign_in(body: Body, door: AppPasswordSignIn, scope: Scope) -> SignedIn:
+async def _sign_in(body: Body, door: AppPasswordSignIn, scope: Scope) -> SignInResult:
     return await door.sign_in(
         required_text(body, "identifier"),
         SecretStr(required_text(body, "password")),
@@ -139,7 +139,7 @@ def _end(request: Request, parts: Services, did: str | None) -> list[SecretStr]:
     return staying
 
 
-def _signed_in(signed_in: SignedIn, scope: Scope) -> SignedInBody:
+def _signed_in(signed_in: SignInResult, scope: Scope) -> SignedInBody:
     account, lasts = signed_in.account, signed_in.expires_in
     return SignedInBody(
         token=signed_in.token.get_secret_value(),

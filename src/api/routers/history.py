@@ -11,7 +11,7 @@ from api.as_of import changes_between
 from api.caller import Parts, SignedIn
 from api.documented import errors
 from api.history_body import ChangeBody, HistoryBody, lines, read_page
-from api.insight import require_insight
+from api.insight import require_reader
 from api.json_response import AsciiJsonResponse
 from api.paging import USUAL_PAGE, cursor_of, limit_of
 from api.track_path import TrackId
@@ -60,7 +60,7 @@ def read_history(
 ) -> Response:
     """Read who changed what, newest first. As NDJSON all pages are streamed, unless there is a limit."""
     with parts.database.read() as connection:
-        require_insight(connection, principal, track_id)
+        require_reader(connection, principal, track_id)
         after = cursor_of(wanted.cursor)
         limit = limit_of(USUAL_PAGE if wanted.limit is None else wanted.limit)
         if NDJSON not in accept:
@@ -78,7 +78,7 @@ def read_diff(
 ) -> Response:
     """Compare two versions of a track, field by field."""
     with parts.database.read() as connection:
-        newest = require_insight(connection, principal, track_id).version
+        newest = require_reader(connection, principal, track_id).version
         to = newest if wanted.to is None else wanted.to
         for name, version in (("from", wanted.from_), ("to", to)):
             if version < 0:

@@ -20,7 +20,7 @@ from identity.credentials import Principal
 from projections.track_queries import live_tracks_naming
 from projections.track_view import TrackView
 from storage.artwork import THUMBNAIL_MIME
-from storage.media import Found
+from storage.media import LiveCopy
 
 router = APIRouter(tags=["media"])
 
@@ -99,7 +99,7 @@ async def _bytes(request: Request, parts: Services, cid: str, mime: str, caching
 
 
 async def _stream(
-    head: bool, parts: Services, found: Found, wanted: ByteRange, headers: dict[str, str]
+    head: bool, parts: Services, found: LiveCopy, wanted: ByteRange, headers: dict[str, str]
 ) -> Response:
     headers["Content-Length"] = str(wanted.end - wanted.start)
     if wanted.asked:

@@ -9,17 +9,17 @@ from aggregates.errors import InvalidFieldError
 from api.bodies.body import Body
 from api.caller import Parts, SignedIn
 from api.commands.owned import OnTrack
-from api.commands.resolve import Keep, Resolve, resolve
+from api.commands.resolve import Resolution, Resolve, resolve
 from api.commands.retry import retry_mirror
 from api.documented import command_errors, either, errors
 from api.idempotency import Answer
-from api.insight import require_insight
+from api.insight import require_reader
 from api.json_response import AsciiJsonResponse
 from api.mirror_body import LaneBody, RecordMirrorBody, lane_body, record_mirror
 from api.performing import Command, Tell
 from api.refusals import MissingPartError
 from api.track_path import TrackId
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 
 router = APIRouter(tags=["mirror"])
 
@@ -32,7 +32,7 @@ router = APIRouter(tags=["mirror"])
 def read_mirror(track_id: TrackId, principal: SignedIn, parts: Parts) -> Response:
     """Read what the log wants, what the PDS confirmed and what was tried."""
     with parts.database.read() as connection:
-        require_insight(connection, principal, track_id)
+        require_reader(connection, principal, track_id)
         body = record_mirror(connection, track_id)
     return AsciiJsonResponse(body.model_dump(mode="json"))
 
@@ -51,7 +51,7 @@ async def retry(track_id: TrackId, command: Command) -> Response:
     "/tracks/{track_id}/mirror/resolve",
     response_model=RecordMirrorBody,
     responses=command_errors(400),
-    openapi_extra=either(["keep"], {}, keep={"enum": [each.value for each in Keep]}),
+    openapi_extra=either(["keep"], {}, keep={"enum": [each.value for each in Resolution]}),
 )
 async def resolve_conflict(track_id: TrackId, command: Command) -> Response:
     """Resolve a record that was edited elsewhere: `ours` is written again, or the fields of `theirs` that a track has are adopted.
@@ -63,7 +63,7 @@ async def resolve_conflict(track_id: TrackId, command: Command) -> Response:
     async def prepare(body: Body) -> Tell:
         told = Resolve(track_id, command.versions, keep=_keep(body))
 
-        def tell(unit: Unit) -> int:
+        def tell(unit: UnitOfWork) -> int:
             unit.after_commit(partial(parts.resolved, told.keep))
             return resolve(unit, told, parts.urls)
 
@@ -80,13 +80,13 @@ def read_lane(principal: SignedIn, parts: Parts) -> Response:
     return AsciiJsonResponse(body.model_dump(mode="json"))
 
 
-def _keep(body: Body) -> Keep:
+def _keep(body: Body) -> Resolution:
     if "keep" not in body:
         raise MissingPartError("keep")
     try:
-        return Keep(body.text("keep") or "")
+        return Resolution(body.text("keep") or "")
     except ValueError:
-        raise InvalidFieldError("keep", f"must be one of: {', '.join(Keep)}") from None
+        raise InvalidFieldError("keep", f"must be one of: {', '.join(Resolution)}") from None
 
 
 def _show(connection: Connection, track_id: int) -> Answer:

@@ -18,7 +18,7 @@ from api.request_id import over_http
 from api.routers.track_commands import media_work
 from api.services import Services
 from api.track_path import TrackId
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from outbox.operations.operators import Operator
 from projections.track_queries import track_by_id
 from projections.track_view import TrackView
@@ -76,7 +76,7 @@ def _track(parts: Services, track_id: int) -> TrackView:
 def _perform(parts: Services, command: Takedown, operator: Operator, owner: str, public: Publishing) -> bool:
     """First the track, whose event says who and why; then the operator's own stream, which a crash may leave out."""
 
-    def work(unit: Unit) -> bool:
+    def work(unit: UnitOfWork) -> bool:
         changed = take_down(unit, command)
         public.take_over(unit)
         return changed

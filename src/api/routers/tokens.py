@@ -16,7 +16,7 @@ from api.refusals import ScopeRequiredError, TokenNotFoundError, TokenShownOnceE
 from api.repeatable import Asked, Repeatable, answer_of
 from api.request_id import over_http
 from api.services import Services
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from identity.credentials import Credential, Issued, Principal, Scope
 
 router = APIRouter(tags=["sign-in"])
@@ -77,7 +77,7 @@ async def issue_token(principal: Writer, parts: Parts, request: Repeatable) -> R
         if not (principal.admin if scope is Scope.ADMIN else principal.may(scope)):
             raise ScopeRequiredError(scope)
 
-        def keep(unit: Unit, issued: Issued) -> None:
+        def keep(unit: UnitOfWork, issued: Issued) -> None:
             asked.keep(unit, Answer(409, body_of(TokenShownOnceError(issued.id)), {}))
 
         def issue() -> Issued:

@@ -9,7 +9,7 @@ from aggregates.errors import InvalidFieldError
 from api.as_of import track_at_time, track_at_version
 from api.caller import Anybody, Parts
 from api.documented import errors
-from api.insight import may_know, require_insight
+from api.insight import may_know, require_reader
 from api.json_response import AsciiJsonResponse
 from api.moments import Moment
 from api.paging import USUAL_PAGE, cursor_of, limit_of
@@ -84,7 +84,7 @@ def _past_track(parts: Services, track_id: int, wanted: AsOf, caller: Principal 
     if wanted.version is not None and wanted.at is not None:
         raise InvalidFieldError("at", "either a version or a time")
     with parts.database.read() as connection:
-        require_insight(connection, caller, track_id)
+        require_reader(connection, caller, track_id)
         if wanted.at is not None:
             track = track_at_time(parts.log, connection, track_id, wanted.at)
         else:

@@ -10,11 +10,11 @@ from sqlalchemy import ColumnElement, Connection, exists, select, update
 from aggregates.track import Track
 from aggregates.values import BlobRef
 from eventstore.database import Database
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from outbox.backoff import CAP_SECONDS, backoff
 from outbox.mirror.lanes import LeaseLostError, is_open
 from outbox.mirror.observe_only import is_observed
-from outbox.mirror.parking import PARKING, doubt, park
+from outbox.mirror.parking import PARKING, park, schedule_probe
 from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target
 from outbox.mirror.targets import READY, wake_lane
 from outbox.mirror.wishes import backfill
@@ -110,7 +110,7 @@ def postpone(database: Database, claimed: BlobJob, error: str) -> None:
         )
 
 
-def settle_job(unit: Unit, claimed: BlobJob, verdict: Verdict | None) -> None:
+def settle_job(unit: UnitOfWork, claimed: BlobJob, verdict: Verdict | None) -> None:
     """One unit: the lease is ours, the track is as it was, the event is appended, the job ends or waits.
 
     Without a verdict nothing was sent, because the track did not want it or its lane does not work.
@@ -138,7 +138,7 @@ def settle_job(unit: Unit, claimed: BlobJob, verdict: Verdict | None) -> None:
 
 
 def _settle(
-    unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict, *, waits: bool, was_lost: bool
+    unit: UnitOfWork, claimed: BlobJob, track: Track, verdict: Verdict, *, waits: bool, was_lost: bool
 ) -> None:
     error = f"{verdict.error}: {verdict.message}"
     if verdict.kind is Kind.DONE:
@@ -153,7 +153,7 @@ def _settle(
     elif verdict.kind is Kind.PACED:  # no attempt: the PDS has not looked at it
         _end(unit, claimed, not_before=unit.now + verdict.asked(unit.now), last_error=error)
     else:
-        doubt(unit.connection, claimed.did, unit.now)
+        schedule_probe(unit.connection, claimed.did, unit.now)
         was_in_vain = verdict.is_fault_of_record or verdict.error == BLOB_MISMATCH
         pause = backoff(claimed.attempts, cap=BROKEN_SECONDS if was_in_vain else CAP_SECONDS)
         not_before = unit.now + max(pause, verdict.asked(unit.now))
@@ -163,7 +163,9 @@ def _settle(
         backfill(unit.connection, claimed.did, [claimed.track_id], unit.now)
 
 
-def _note_refusal(unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict, *, was_lost: bool) -> None:
+def _note_refusal(
+    unit: UnitOfWork, claimed: BlobJob, track: Track, verdict: Verdict, *, was_lost: bool
+) -> None:
     """Let the record do without a blob that its PDS has lost and does not want: else no edit would ever be taken again.
 
     What is missing here may be found again.
@@ -176,25 +178,25 @@ def _note_refusal(unit: Unit, claimed: BlobJob, track: Track, verdict: Verdict, 
     track.record_blob_failure(reason, final=True, at=unit.now)
 
 
-def _has_live_work(unit: Unit, claimed: BlobJob) -> bool:
+def _has_live_work(unit: UnitOfWork, claimed: BlobJob) -> bool:
     """Whether the record has something to be sent already that is not to wait."""
     live = (target.track_id == claimed.track_id, is_open(), ~target.backfill)
     return bool(unit.connection.scalar(select(exists().where(*live))))
 
 
-def let_wait(connection: Connection, did: str, track_ids: Sequence[int]) -> None:
+def mark_backfill(connection: Connection, did: str, track_ids: Sequence[int]) -> None:
     """Let these uploads, and the records that they are for, go behind what others do just now: they are of bulk work."""
     these = (job.did == did, job.track_id.in_(track_ids))
     connection.execute(update(blob_job).where(*these).values(backfill=True))
 
 
-def hurry(connection: Connection, did: str, track_id: int) -> None:
+def mark_live(connection: Connection, did: str, track_id: int) -> None:
     """Let this upload wait for none of the others: somebody asked for it alone."""
     this = (job.did == did, job.track_id == track_id, job.backfill)
     connection.execute(update(blob_job).where(*this).values(backfill=False))
 
 
-def _end(unit: Unit, claimed: BlobJob, **columns: Any) -> None:
+def _end(unit: UnitOfWork, claimed: BlobJob, **columns: Any) -> None:
     unit.connection.execute(
         update(blob_job)
         .where(job.did == claimed.did, job.track_id == claimed.track_id)
@@ -202,7 +204,7 @@ def _end(unit: Unit, claimed: BlobJob, **columns: Any) -> None:
     )
 
 
-def _set_target(unit: Unit, claimed: BlobJob, **columns: Any) -> None:
+def _set_target(unit: UnitOfWork, claimed: BlobJob, **columns: Any) -> None:
     """Change the record that waits for its blob, if it does."""
     unit.connection.execute(
         update(mirror_target)

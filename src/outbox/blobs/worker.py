@@ -14,7 +14,7 @@ from typing import Any, Final
 from aggregates.track import Track
 from aggregates.values import Audio
 from eventstore.envelope import Envelope
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from outbox.backoff import backoff
 from outbox.blob_claim import claim_jobs
 from outbox.blobs.jobs import (
@@ -28,7 +28,8 @@ from outbox.blobs.jobs import (
     settle_job,
     still_works,
 )
-from outbox.mirror.hosts import Word, note_if_new
+from outbox.metrics import NO_METRICS, RelayMetrics
+from outbox.mirror.hosts import HostReport, record_if_changed
 from outbox.mirror.lanes import LeaseLostError
 from outbox.pds.client import Pds
 from outbox.pds.verdict import (
@@ -43,7 +44,6 @@ from outbox.pds.verdict import (
 )
 from outbox.ports import AudioSource
 from outbox.record.lexicon import accepts
-from outbox.recorder import SILENCE, Recorder
 from outbox.stalls import STALL_SECONDS, watched
 from outbox.threads import in_thread
 
@@ -77,9 +77,9 @@ class BlobWorker:
         *,
         owner: str,
         lease: timedelta = LEASE,
-        recorder: Recorder = SILENCE,
+        metrics: RelayMetrics = NO_METRICS,
     ) -> None:
-        self._recorder = recorder
+        self._metrics = metrics
         self._log = log
         self._pds = pds
         self._source = source
@@ -125,11 +125,11 @@ class BlobWorker:
             verdict = await self._attempt(claimed)
             await self._settle(claimed, verdict)
             if verdict is not None:
-                word = Word.of(claimed.host, claimed.did, verdict)
-                await in_thread(note_if_new, self._log.database, word)
+                word = HostReport.of(claimed.host, claimed.did, verdict)
+                await in_thread(record_if_changed, self._log.database, word)
         except LeaseLostError:
             logger.warning("blob_lease_lost", extra=self._named(claimed))
-            self._recorder.lease_lost(fenced=True)
+            self._metrics.lease_lost(fenced=True)
         except asyncio.CancelledError:
             await in_thread(give_back, self._log.database, claimed)
             raise
@@ -207,11 +207,11 @@ class BlobWorker:
             verdict = _judged(await self._send(claimed, audio), audio)
         except FileNotFoundError:
             return Verdict(Kind.REJECTED, MISSING_REASON, message=f"{audio.cid} is not in storage")
-        self._recorder.attempted(BLOB, verdict)
+        self._metrics.attempted(BLOB, verdict)
         if verdict.kind is Kind.PACED:
-            self._recorder.paced(verdict)
+            self._metrics.paced(verdict)
         if verdict.kind is Kind.DONE:
-            self._recorder.uploaded(audio.size)
+            self._metrics.uploaded(audio.size)
         return verdict
 
     async def _send(self, claimed: BlobJob, audio: Audio) -> Verdict:

@@ -84,7 +84,7 @@ def acknowledge(connection: Connection, conflict: Conflict, now: datetime) -> No
     clear_former(connection, conflict.track_id, gen)
 
 
-def let_go(connection: Connection, track_id: int) -> None:
+def clear_conflict(connection: Connection, track_id: int) -> None:
     """Try again over what we wrote ourselves: whether they changed it still, the PDS will tell."""
     held = update(mirror_target).where(target.track_id == track_id, target.state == HELD)
     connection.execute(held.values(CLEAN))

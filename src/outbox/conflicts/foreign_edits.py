@@ -19,20 +19,20 @@ from aggregates.values import (
     checked_self_labels,
     checked_title,
 )
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from outbox.conflicts.conflicts import Conflict, acknowledge, build_on
 from outbox.record.lexicon import FORMATS
 from outbox.record.record import RecordUrls, own_part, record_for
 
 
-def keep_ours(unit: Unit, track: Track, conflict: Conflict) -> None:
+def keep_ours(unit: UnitOfWork, track: Track, conflict: Conflict) -> None:
     """Have the record of the track written over exactly what they wrote."""
     track.restore_record(at=unit.now)
     unit.save(track)
     build_on(unit.connection, conflict)
 
 
-def keep_theirs(unit: Unit, track: Track, conflict: Conflict, urls: RecordUrls) -> None:
+def keep_theirs(unit: UnitOfWork, track: Track, conflict: Conflict, urls: RecordUrls) -> None:
     """Take over what they changed. A write follows only where the track still says something else: what only we changed stays."""
     track.adopt_foreign_edit(conflict.cid, adoptable(conflict), at=unit.now)
     if own_part(record_for(track, 0, urls)) == own_part(conflict.theirs or {}):

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from aggregates.values import BlobRef
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.lanes import is_open
 from outbox.mirror.tables import PAST, mirror_target
 from outbox.mirror.targets import CHANGE_TARGET, DELETE, HELD, of_target
@@ -22,7 +22,7 @@ NEWER: Final = "newer_on_pds"
 target: Final = mirror_target.c
 
 
-def keep_newer(unit: Unit, key: RecordKey, cid: str, record: Record, urls: RecordUrls) -> None:
+def keep_newer(unit: UnitOfWork, key: RecordKey, cid: str, record: Record, urls: RecordUrls) -> None:
     """Write nothing over this record: it is what the track says, or its owner decides.
 
     The caller holds the lane. A track that is detached is not written to anyway.
@@ -52,7 +52,7 @@ def keep_newer(unit: Unit, key: RecordKey, cid: str, record: Record, urls: Recor
         _set(unit, key, state=HELD, reason="foreign_edit", failed_gen=gen, not_before=PAST, **theirs)
 
 
-def _set(unit: Unit, key: RecordKey, **values: Any) -> None:
+def _set(unit: UnitOfWork, key: RecordKey, **values: Any) -> None:
     unit.connection.execute(CHANGE_TARGET, {**of_target(key), **values})
 
 

@@ -59,7 +59,7 @@ _CHANGE: Final = update(pds_host).where(pds_host.c.host == bindparam("of_host"))
 
 
 @dataclass(frozen=True)
-class Word:
+class HostReport:
     """What a request told of its host."""
 
     host: str
@@ -72,7 +72,7 @@ class Word:
     @classmethod
     def of(
         cls, host: str, did: str, verdict: Verdict, *, answered: bool = False, again: bool = False
-    ) -> "Word":
+    ) -> "HostReport":
         """Take what a verdict says; `answered` if the host was heard, whatever the verdict is about."""
         is_well = verdict.host_is_well
         return cls(host, did, verdict, True if is_well is None and answered else is_well, again)
@@ -106,7 +106,7 @@ def lanes_at_once(host: Any) -> int:
     return most
 
 
-def heard(connection: Connection, word: Word, now: datetime) -> bool:
+def changes_host(connection: Connection, word: HostReport, now: datetime) -> bool:
     """Whether the host's row has to be changed for what was heard; takes no lock."""
     if word.is_well is None and word.verdict.budget is None:
         return False
@@ -114,15 +114,15 @@ def heard(connection: Connection, word: Word, now: datetime) -> bool:
     return row is not None and bool(changes(row, word, now))
 
 
-def note_if_new(database: Database, word: Word) -> None:
+def record_if_changed(database: Database, word: HostReport) -> None:
     """Change the host's row if it has to be."""
     with database.read() as connection:
-        is_new = heard(connection, word, database.now(connection))
+        is_new = changes_host(connection, word, database.now(connection))
     if is_new:
-        note(database, word)
+        record(database, word)
 
 
-def note(database: Database, word: Word) -> None:
+def record(database: Database, word: HostReport) -> None:
     """Change the host's row. When others hold it all the time a pause is kept; all else the next answer says again."""
     try:
         if _note_pause(database, word) if word.asks_for_pause else _note_soon(database, word):
@@ -134,7 +134,7 @@ def note(database: Database, word: Word) -> None:
         _kept.setdefault(database, {})[word.host] = word
 
 
-_kept: Final[WeakKeyDictionary[Database, dict[str, Word]]] = WeakKeyDictionary()
+_kept: Final[WeakKeyDictionary[Database, dict[str, HostReport]]] = WeakKeyDictionary()
 """The newest pause of each host that could not be noted yet."""
 
 
@@ -147,7 +147,7 @@ def note_kept(database: Database) -> frozenset[str]:
     return frozenset(kept)
 
 
-def _note_pause(database: Database, word: Word) -> bool:
+def _note_pause(database: Database, word: HostReport) -> bool:
     if database.is_sqlite:
         return _note(database, word, _HOST_LOCKED)
     with database.write() as connection:
@@ -155,7 +155,7 @@ def _note_pause(database: Database, word: Word) -> bool:
         return _note(database, word, _HOST_AWAITED)
 
 
-def _note_soon(database: Database, word: Word) -> bool:
+def _note_soon(database: Database, word: HostReport) -> bool:
     for _ in range(TRIES):
         if _note(database, word, _HOST_LOCKED):
             return True
@@ -163,7 +163,7 @@ def _note_soon(database: Database, word: Word) -> bool:
     return False
 
 
-def _note(database: Database, word: Word, locking: Select[Any]) -> bool:
+def _note(database: Database, word: HostReport, locking: Select[Any]) -> bool:
     with database.write() as connection:
         row = connection.execute(locking, {"of_host": word.host}).one_or_none()
         if row is None:
@@ -176,7 +176,7 @@ def _note(database: Database, word: Word, locking: Select[Any]) -> bool:
         return True
 
 
-def changes(host: Any, word: Word, now: datetime) -> Changes:
+def changes(host: Any, word: HostReport, now: datetime) -> Changes:
     """Give the columns of the host's row that change."""
     found: Changes = {}
     if word.is_well is not None:
@@ -204,7 +204,7 @@ def _ramp(host: Any, lanes: int) -> Changes:
     return {"ramp": None, "openings": 0, "last_error": None}
 
 
-def _after_failure(host: Any, word: Word, now: datetime) -> Changes:
+def _after_failure(host: Any, word: HostReport, now: datetime) -> Changes:
     state = breaker_state(host, now)
     if state == OPEN:
         return {}  # sent before it opened

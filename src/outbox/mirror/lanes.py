@@ -40,7 +40,7 @@ lane_columns: Final = mirror_lane.c
 target_columns: Final = mirror_target.c
 GONE: Final = "gone"
 """The state of a lane whose account nobody has known for long: an operator or a new sign-in makes it work again."""
-NO_DOUBT: Final[dict[str, Any]] = {"probe_at": NEVER, "probes": 0, "missing_since": NEVER}
+PROBE_CLEARED: Final[dict[str, Any]] = {"probe_at": NEVER, "probes": 0, "missing_since": NEVER}
 """Of an account that is known to be where its lane is."""
 
 PAGE: Final = 100
@@ -75,33 +75,33 @@ class Lane:
         return {**facts, "request_id": self.envelope.request_id}
 
 
-class later(FunctionElement[datetime]):  # noqa: N801 - reads as the function that it is
+class latest_of(FunctionElement[datetime]):  # noqa: N801 - reads as the function that it is
     """The latest of some times; SQLite and PostgreSQL name that function differently."""
 
     type = UtcDateTime()
     inherit_cache = True
 
 
-@compiles(later)
-def _greatest(element: later, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(latest_of)
+def _greatest(element: latest_of, compiler: SQLCompiler, **options: Any) -> str:
     name = "max" if compiler.dialect.name == "sqlite" else "greatest"
     return f"{name}({compiler.process(element.clauses, **options)})"
 
 
 def lane_due_at() -> ColumnElement[datetime]:
     """Return when a lane may be claimed for live work, as far as the lane itself is concerned."""
-    return later(lane_columns.due_at, lane_columns.not_before, lane_columns.paced_until)
+    return latest_of(lane_columns.due_at, lane_columns.not_before, lane_columns.paced_until)
 
 
 def lane_backfill_at() -> ColumnElement[datetime]:
     """Return when a lane may be claimed for backfill; its row and its host's."""
-    begins = later(lane_columns.backfill_at, lane_columns.backfill_after, pds_host.c.backfill_after)
-    return later(begins, lane_columns.not_before, lane_columns.paced_until)
+    begins = latest_of(lane_columns.backfill_at, lane_columns.backfill_after, pds_host.c.backfill_after)
+    return latest_of(begins, lane_columns.not_before, lane_columns.paced_until)
 
 
 def host_open_at() -> ColumnElement[datetime]:
     """Return when anything may be sent to a host that is not paused."""
-    return later(pds_host.c.retry_at, pds_host.c.paced_until)
+    return latest_of(pds_host.c.retry_at, pds_host.c.paced_until)
 
 
 def lock_lane(connection: Connection, lane: Lane) -> None:
@@ -122,16 +122,16 @@ def release(database: Database, lane: Lane) -> None:
         change_lane(connection, lane.did, due_at=due_at, backfill_at=backfill_at, **free)
 
 
-def give_up(database: Database, lane: Lane) -> None:
+def release_after_error(database: Database, lane: Lane) -> None:
     """Give the lane back after a turn that broke down, to be tried again a little later."""
     with database.write() as connection:
         lock_lane(connection, lane)
         now = database.now(connection)
-        slow_down(connection, lane.did, now)
+        back_off(connection, lane.did, now)
         change_lane(connection, lane.did, lease_owner=None, lease_until=PAST, due_at=now)
 
 
-def slow_down(connection: Connection, did: str, now: datetime, *, at_least: timedelta = timedelta()) -> None:
+def back_off(connection: Connection, did: str, now: datetime, *, at_least: timedelta = timedelta()) -> None:
     """Let the whole lane wait, the longer the more often it had to."""
     failures = connection.scalar(select(lane_columns.failures).where(lane_columns.did == did)) or 0
     not_before = now + max(backoff(failures), at_least)
@@ -221,7 +221,7 @@ def _resuming(dialect: str) -> list[Executable]:
     did, host = bindparam("of_did", type_=Text), bindparam("of_host", type_=Text)
     known_host = insert_of(dialect, pds_host).values(host=host)
     insert = insert_of(dialect, mirror_lane).values(
-        did=did, host=host, state=READY, due_at=bindparam("at"), not_before=PAST, failures=0, **NO_DOUBT
+        did=did, host=host, state=READY, due_at=bindparam("at"), not_before=PAST, failures=0, **PROBE_CLEARED
     )
     new, same_host = insert.excluded, lane_columns.host == host
     lane = insert.on_conflict_do_update(
@@ -234,7 +234,7 @@ def _resuming(dialect: str) -> list[Executable]:
             **{name: case((same_host, lane_columns[name]), else_=PAST) for name in _TOLD_UNTIL},
             **{name: case((same_host, lane_columns[name])) for name in _TOLD},
             "failures": new.failures,
-            **NO_DOUBT,
+            **PROBE_CLEARED,
             "lease_owner": None,
             "lease_until": case((same_host, lane_columns.lease_until), else_=PAST),
         },

@@ -65,7 +65,7 @@ def is_account_observed(connection: Connection, did: str) -> bool:
     return connection.scalar(select(exists().where(observed_account.c.did == did))) or False
 
 
-def let_go(connection: Connection, did: str | None = None) -> None:
+def stop_observing(connection: Connection, did: str | None = None) -> None:
     """Let the relay go on with an account, or with all."""
     which = observed_account.c.did == did if did is not None else ~false()
     connection.execute(delete(observed_account).where(which))

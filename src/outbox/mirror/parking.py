@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, bindparam, case, literal, select, true,
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.mirror.lanes import GONE, NO_DOUBT, PAGE, Lane, host_open_at, lane_columns, lane_due_at
+from outbox.mirror.lanes import GONE, PAGE, PROBE_CLEARED, Lane, host_open_at, lane_columns, lane_due_at
 from outbox.mirror.tables import HAS_WORK, NEVER, mirror_lane, pds_host
 from outbox.mirror.targets import AUTH_REQUIRED, READY
 from outbox.pds.verdict import Kind
@@ -57,13 +57,13 @@ def park(connection: Connection, did: str, kind: Kind, now: datetime, *, flight:
     connection.execute(update(mirror_lane).where(works, ours).values(changed))
 
 
-def doubt(connection: Connection, did: str, now: datetime) -> None:
+def schedule_probe(connection: Connection, did: str, now: datetime) -> None:
     """Note that something was tried in vain: when nothing succeeds for long, the account is looked at."""
     here = and_(lane_columns.did == did, lane_columns.probe_at >= NEVER)
     connection.execute(update(mirror_lane).where(here).values(probe_at=now + IN_DOUBT_AFTER))
 
 
-def no_doubt(connection: Connection, did: str, **columns: Any) -> None:
+def clear_probe(connection: Connection, did: str, **columns: Any) -> None:
     """Set columns of a lane whose PDS took a write: nothing is in doubt, unless somebody parked it meanwhile."""
     connection.execute(_NO_DOUBT, {"of_did": did, **columns})
 
@@ -74,7 +74,7 @@ _NO_DOUBT: Final = (
     .values(
         {
             name: case((lane_columns.state == READY, literal(value)), else_=lane_columns[name])
-            for name, value in NO_DOUBT.items()
+            for name, value in PROBE_CLEARED.items()
         }
     )
 )

@@ -36,7 +36,7 @@ WAS_WRITTEN: Final = exists().where(
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PendingRemovals:
     """So many records that are still to go, and what they wait for."""
 
     state: str
@@ -50,7 +50,7 @@ class Remains:
 
     removed: int
     untouched: int
-    waiting: tuple[Waiting, ...]
+    waiting: tuple[PendingRemovals, ...]
     waits_for: str | None
     is_gone: bool
 
@@ -79,7 +79,7 @@ def remains(connection: Connection, did: str, since: datetime, now: datetime) ->
     return Remains(
         removed=_count(connection, removed, target.ever_sent),
         untouched=_count(connection, removed, ~target.ever_sent),
-        waiting=tuple(Waiting(each.at, each.because, each.records) for each in waiting),
+        waiting=tuple(PendingRemovals(each.at, each.because, each.records) for each in waiting),
         waits_for=None if row is None or works else str(row.mirror_state),
         is_gone=row is not None and row.state == GONE,
     )

@@ -17,8 +17,8 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 from eventstore.account_stream import account_of
 from eventstore.database import Database
 from eventstore.envelope import Envelope
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from eventstore.wakeups import announce
 from outbox.mirror import pausing
 from outbox.mirror.lanes import GONE
@@ -131,18 +131,20 @@ def perform(log: EventLog, action: Action, which: Which, operator: Operator) -> 
     return redriven
 
 
-def note(unit: Unit, action: str, which: Mapping[str, Any], operator: Operator, *, affected: int) -> None:
+def note(
+    unit: UnitOfWork, action: str, which: Mapping[str, Any], operator: Operator, *, affected: int
+) -> None:
     """Have the log say what an operator did, in the stream of the account whose unit this is."""
     account = account_of(unit)
     account.note_operator(action, which, affected=affected, reason=operator.reason, at=unit.now)
     unit.save(account)
 
 
-def _in_unit(log: EventLog, which: Which, operator: Operator, work: Callable[[Unit], T]) -> T:
+def _in_unit(log: EventLog, which: Which, operator: Operator, work: Callable[[UnitOfWork], T]) -> T:
     return log.transact(which.did or operator.envelope.actor, operator.envelope, work)
 
 
-def _act_once(unit: Unit, action: Action, which: Which, operator: Operator) -> int:
+def _act_once(unit: UnitOfWork, action: Action, which: Which, operator: Operator) -> int:
     connection = unit.connection
     _require_known(connection, which)
     affected = _act(connection, action, which, unit.now)
@@ -163,7 +165,9 @@ def _act(connection: Connection, action: Action, which: Which, now: datetime) ->
     return len(dids)
 
 
-def _redrive_some(unit: Unit, *, which: Which, operator: Operator, after: int) -> tuple[int, int | None]:
+def _redrive_some(
+    unit: UnitOfWork, *, which: Which, operator: Operator, after: int
+) -> tuple[int, int | None]:
     """Make some failing records due again, behind what is live, and say how far that was; lanes go in one order."""
     connection = unit.connection
     _require_known(connection, which)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, func, or_, select
 from eventstore.database import Database
 from outbox.mirror.lanes import (
     GONE,
-    NO_DOUBT,
+    PROBE_CLEARED,
     UNTOLD,
     Lane,
     change_lane,
@@ -35,7 +35,7 @@ class Probe:
     state: str
 
 
-class Finding(Enum):
+class AccountLocation(Enum):
     """Where an account was found."""
 
     ACTIVE = "where it was, at work"
@@ -46,10 +46,10 @@ class Finding(Enum):
 
 
 @dataclass(frozen=True)
-class Found:
+class ProbeResult:
     """What a look has shown; for an account that moved, where to and whether our records came along."""
 
-    finding: Finding
+    finding: AccountLocation
     host: str = ""
     has_records: bool = True
 
@@ -115,7 +115,7 @@ def may_be_asked(database: Database, host: str) -> bool:
         return not connection.scalar(select(pds_host.c.host).where(pds_host.c.host == host, shut))
 
 
-def settle_probe(database: Database, probe: Probe, found: Found) -> None:
+def settle_probe(database: Database, probe: Probe, found: ProbeResult) -> None:
     """Give the lane back, changed by what was found unless somebody has changed it since it was claimed.
 
     Raises LeaseLostError when it is another's by now.
@@ -127,35 +127,35 @@ def settle_probe(database: Database, probe: Probe, found: Found) -> None:
         row = connection.execute(select(mirror_lane).where(lane_columns.did == lane.did)).one()
         if (row.lease_owner, row.state) == (lane.owner, probe.state):
             change_lane(connection, lane.did, **_changed(row, found, now))
-            if found.finding is Finding.MOVED:
+            if found.finding is AccountLocation.MOVED:
                 _arrive(connection, lane.did, found, now)
         change_lane(connection, lane.did, lease_owner=None, lease_until=PAST)
 
 
-def _changed(row: Any, found: Found, now: datetime) -> dict[str, Any]:
+def _changed(row: Any, found: ProbeResult, now: datetime) -> dict[str, Any]:
     pause = pause_before(row.probes)
     again: dict[str, Any] = {"probe_at": now + pause, "probes": row.probes + 1, "missing_since": NEVER}
     match found.finding:
-        case Finding.ACTIVE:
+        case AccountLocation.ACTIVE:
             # `probes` stays until a write is taken: a PDS that says one and does the other is asked ever more rarely
             return {"state": READY, "probe_at": NEVER, "missing_since": NEVER, "due_at": now}
-        case Finding.INACTIVE:
+        case AccountLocation.INACTIVE:
             return {**again, "state": INACTIVE}
-        case Finding.MOVED:
-            here = {"host": found.host, "state": AUTH_REQUIRED, **NO_DOUBT}
+        case AccountLocation.MOVED:
+            here = {"host": found.host, "state": AUTH_REQUIRED, **PROBE_CLEARED}
             return {**here, **UNTOLD, "not_before": PAST, "failures": 0}
-        case Finding.MISSING:
+        case AccountLocation.MISSING:
             since = min(row.missing_since, now)
             is_gone = now - since >= GONE_AFTER
             gone = {"state": GONE, "probe_at": NEVER}
             return gone if is_gone else {**again, "state": STALE, "missing_since": since}
-        case Finding.UNKNOWN:
+        case AccountLocation.UNKNOWN:
             works = row.state == READY
             later = {"probe_at": now + min(pause, IN_DOUBT_AFTER), "probes": row.probes + 1}
             return {"probe_at": now + IN_DOUBT_AFTER} if works else later
 
 
-def _arrive(connection: Connection, did: str, found: Found, now: datetime) -> None:
+def _arrive(connection: Connection, did: str, found: ProbeResult, now: datetime) -> None:
     """Know the new host; records that may not have come along are looked at once the owner has signed in."""
     known_host = insert_into(connection, pds_host).values(host=found.host)
     connection.execute(known_host.on_conflict_do_nothing())

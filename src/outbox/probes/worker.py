@@ -14,24 +14,24 @@ from typing import Final
 from sqlalchemy import select
 
 from eventstore.database import Database
+from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.lanes import LeaseLostError, target_columns
 from outbox.mirror.tables import mirror_target
 from outbox.pds.client import Pds, RecordKey, RemoteUnknownError, Standing
 from outbox.ports import Directory, DirectoryUnavailableError
-from outbox.probes.jobs import Finding, Found, Probe, claim_probes, may_be_asked, settle_probe
-from outbox.recorder import SILENCE, Recorder
+from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, claim_probes, may_be_asked, settle_probe
 from outbox.threads import in_thread
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 8
 SAMPLE: Final = 5
-UNKNOWN: Final = Found(Finding.UNKNOWN)
+UNKNOWN: Final = ProbeResult(AccountLocation.UNKNOWN)
 FINDINGS: Final = {
-    Standing.ACTIVE: Finding.ACTIVE,
-    Standing.INACTIVE: Finding.INACTIVE,
-    Standing.ABSENT: Finding.MISSING,
-    Standing.UNKNOWN: Finding.UNKNOWN,
+    Standing.ACTIVE: AccountLocation.ACTIVE,
+    Standing.INACTIVE: AccountLocation.INACTIVE,
+    Standing.ABSENT: AccountLocation.MISSING,
+    Standing.UNKNOWN: AccountLocation.UNKNOWN,
 }
 
 
@@ -46,9 +46,9 @@ class Probes:
         *,
         owner: str,
         lease: timedelta = timedelta(seconds=60),
-        recorder: Recorder = SILENCE,
+        metrics: RelayMetrics = NO_METRICS,
     ) -> None:
-        self._recorder = recorder
+        self._metrics = metrics
         self._database = database
         self._pds = pds
         self._directory = directory
@@ -102,24 +102,24 @@ class Probes:
             logger.info("account_probed", extra={**facts, "found": found.finding.name.lower()})
         except LeaseLostError:
             logger.warning("lease_lost", extra=facts)
-            self._recorder.lease_lost(fenced=True)
+            self._metrics.lease_lost(fenced=True)
         except Exception:  # its lease ends by itself
             logger.exception("probe_not_settled", extra=facts)
 
-    async def _look(self, probe: Probe) -> Found:
+    async def _look(self, probe: Probe) -> ProbeResult:
         did, known = probe.lane.did, probe.lane.host
         try:
             host = await self._directory.host_of(did)
         except DirectoryUnavailableError:
             finding = FINDINGS[await self._standing(known, did)]
             # not here says little as long as nobody says where else
-            return UNKNOWN if finding is Finding.MISSING else Found(finding)
+            return UNKNOWN if finding is AccountLocation.MISSING else ProbeResult(finding)
         if host is None:
-            return Found(Finding.MISSING)
+            return ProbeResult(AccountLocation.MISSING)
         standing = await self._standing(host, did)
         if host == known or standing in {Standing.ABSENT, Standing.UNKNOWN}:
-            return Found(FINDINGS[standing])
-        return Found(Finding.MOVED, host, await self._has_records(host, did))
+            return ProbeResult(FINDINGS[standing])
+        return ProbeResult(AccountLocation.MOVED, host, await self._has_records(host, did))
 
     async def _standing(self, host: str, did: str) -> Standing:
         if not await in_thread(may_be_asked, self._database, host):

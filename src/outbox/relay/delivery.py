@@ -9,14 +9,14 @@ from enum import Enum
 from typing import Final
 
 from eventstore.database import Database
-from outbox.mirror.hosts import Word, note_if_new
+from outbox.metrics import NO_METRICS, RelayMetrics
+from outbox.mirror.hosts import HostReport, record_if_changed
 from outbox.mirror.lanes import Lane, change_lane, lock_lane
 from outbox.mirror.targets import DELETE, PUT
 from outbox.pds.client import Pds, RecordKey, Remote, RemoteUnknownError, remote_of
 from outbox.pds.verdict import Kind, Verdict
 from outbox.record.lexicon import Lexicon
 from outbox.record.record import RecordUrls, merged
-from outbox.recorder import SILENCE, Recorder
 from outbox.relay.journal import LatePuts, conclude, intend, our_cids, puts_since, unanswered_create
 from outbox.relay.read_back import Finding, look, read_back
 from outbox.relay.work import Work
@@ -112,9 +112,9 @@ class Delivery:
         urls: RecordUrls,
         lexicon: Lexicon,
         *,
-        recorder: Recorder = SILENCE,
+        metrics: RelayMetrics = NO_METRICS,
     ) -> None:
-        self._recorder = recorder
+        self._metrics = metrics
         self._database = database
         self._pds = pds
         self._urls = urls
@@ -212,7 +212,9 @@ class Delivery:
         """Read a record, and note what that leaves of the host's budget; raises RemoteUnknownError."""
         verdict = await self._pds.ask(lane.host, key, timeout=deadline.within(READ_SECONDS))
         # whether the host is well, the delivery tells when it ends
-        await in_thread(note_if_new, self._database, Word(lane.host, lane.did, verdict, is_well=None))
+        await in_thread(
+            record_if_changed, self._database, HostReport(lane.host, lane.did, verdict, is_well=None)
+        )
         return remote_of(verdict)
 
     async def _call(self, host: str, work: Work, timeout: float) -> Verdict:
@@ -220,7 +222,7 @@ class Delivery:
             verdict = await self._pds.put(host, work.key, body, swap=work.base, timeout=timeout)
         else:
             verdict = await self._pds.delete(host, work.key, swap=work.base, timeout=timeout)
-        self._recorder.attempted(work.op, verdict)
+        self._metrics.attempted(work.op, verdict)
         return verdict
 
     async def _delete_unknown(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
@@ -273,9 +275,9 @@ class Delivery:
         with self._database.read() as connection:
             ours = our_cids(connection, work.key)
         finding = how(work, remote, ours, self._urls)
-        self._recorder.read_back(finding)
+        self._metrics.read_back(finding)
         if finding is Finding.REBASE and merged({}, remote.body) != merged({}, work.observed):
-            self._recorder.merged()
+            self._metrics.merged()
         return finding
 
 

@@ -5,7 +5,7 @@ from typing import Final
 from sqlalchemy import func, select
 
 from eventstore.database import Database
-from outbox.mirror.lanes import host_open_at, lane_backfill_at, lane_columns, lane_due_at, later
+from outbox.mirror.lanes import host_open_at, lane_backfill_at, lane_columns, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.tables import HAS_WORK, IS_OPEN_JOB, NEVER, blob_job, mirror_lane, pds_host
 from outbox.mirror.targets import READY
@@ -27,24 +27,26 @@ def seconds_until_due(database: Database) -> float:
 
 _AT_WORK: Final = (lane_columns.state == READY, ~lane_columns.paused, ~pds_host.c.paused, ~is_observed())
 _OF_HOSTS: Final = mirror_lane.join(pds_host, pds_host.c.host == lane_columns.host)
-_FREE_AT: Final = later(lane_columns.lease_until, host_open_at())
+_FREE_AT: Final = latest_of(lane_columns.lease_until, host_open_at())
 _LANES: Final = (
     select(
-        func.min(later(lane_due_at(), _FREE_AT)),
-        func.min(later(lane_backfill_at(), _FREE_AT)),
+        func.min(latest_of(lane_due_at(), _FREE_AT)),
+        func.min(latest_of(lane_backfill_at(), _FREE_AT)),
     )
     .select_from(_OF_HOSTS)
     .where(HAS_WORK, *_AT_WORK)
 )
 _UPLOADS: Final = (
     select(
-        func.min(later(blob_job.c.not_before, blob_job.c.lease_until, host_open_at(), pds_host.c.blobs_after))
+        func.min(
+            latest_of(blob_job.c.not_before, blob_job.c.lease_until, host_open_at(), pds_host.c.blobs_after)
+        )
     )
     .select_from(_OF_HOSTS.join(blob_job, blob_job.c.did == lane_columns.did))
     .where(*_AT_WORK, IS_OPEN_JOB)
 )
 _PROBES: Final = (
-    select(func.min(later(lane_columns.probe_at, lane_columns.lease_until)))
+    select(func.min(latest_of(lane_columns.probe_at, lane_columns.lease_until)))
     .select_from(_OF_HOSTS)
     .where(~lane_columns.paused, ~pds_host.c.paused, lane_columns.probe_at < NEVER)
 )

@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import and_, bindparam, case, false, select
 
 from aggregates.track import Track
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.tables import NEVER, PAST, mirror_target
 from outbox.mirror.targets import CHANGE_TARGET, HELD, of_target
 from outbox.record.dag_cbor import Record, UnencodableError, encode
@@ -35,7 +35,7 @@ _CHANGE_LOOKED: Final = CHANGE_TARGET.values(
 )
 
 
-def set_target(unit: Unit, work: Work, **values: Any) -> None:
+def set_target(unit: UnitOfWork, work: Work, **values: Any) -> None:
     """Set columns of the work's target."""
     statement = _CHANGE_LOOKED if "again_at" in values else CHANGE_TARGET
     unit.connection.execute(statement, {**of_target(work.key), **values})
@@ -46,7 +46,7 @@ def looked(work: Work, again_at: datetime | None = None, *, is_over: bool = True
     return {"looked_for": work.look_at, "again_at": again_at or NEVER, "is_over": is_over}
 
 
-def note_missing(unit: Unit, work: Work) -> None:
+def note_missing(unit: UnitOfWork, work: Work) -> None:
     """Note a delete made elsewhere."""
     if not _still_stands(unit, work):
         return
@@ -56,7 +56,7 @@ def note_missing(unit: Unit, work: Work) -> None:
     set_target(unit, work, **{**CLEAN, "observed_cid": None, "observed_body": None, **looked(work)})
 
 
-def hold(unit: Unit, result: Result) -> None:
+def hold(unit: UnitOfWork, result: Result) -> None:
     """Note an edit made elsewhere, and keep it beside ours until the owner decides."""
     work, remote = result.work, result.remote
     if remote is None or remote.cid is None or not _still_stands(unit, work):
@@ -77,7 +77,7 @@ def hold(unit: Unit, result: Result) -> None:
     )
 
 
-def note_look(unit: Unit, result: Result) -> None:
+def note_look(unit: UnitOfWork, result: Result) -> None:
     """Note that a look found nothing to send, and the base that it found for a later write, if it is another."""
     work, remote = result.work, result.remote
     values: dict[str, Any] = looked(work, result.look_at)
@@ -88,7 +88,7 @@ def note_look(unit: Unit, result: Result) -> None:
     set_target(unit, work, **values)
 
 
-def _still_stands(unit: Unit, work: Work) -> bool:
+def _still_stands(unit: UnitOfWork, work: Work) -> bool:
     """Whether nothing was wished for since the work was read: else what was observed is of no account."""
     key = work.key
     this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)

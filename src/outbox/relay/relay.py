@@ -12,14 +12,14 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import EventStoreError
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from outbox.backoff import backoff
 from outbox.blobs.worker import BlobWorker
-from outbox.mirror.lanes import Lane, LeaseLostError, give_up, release
+from outbox.metrics import NO_METRICS, RelayMetrics
+from outbox.mirror.lanes import Lane, LeaseLostError, release, release_after_error
 from outbox.pds.verdict import verdict_of_fault
 from outbox.probes.worker import Probes
 from outbox.record.record import RecordUrls
-from outbox.recorder import SILENCE, Recorder
 from outbox.relay.claim import claim
 from outbox.relay.delivery import Delivery, Outcome, Result
 from outbox.relay.next_due import seconds_until_due
@@ -44,7 +44,7 @@ BACKFILL_RECORDS: Final = 5
 """Fewer in a turn, so that a host's only lane is soon free for live work."""
 TURN_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 5.0
-CALM: Final = frozenset({Outcome.DELIVERED, Outcome.CANCELLED, Outcome.SEEN, Outcome.SETTLING})
+QUIET_OUTCOMES: Final = frozenset({Outcome.DELIVERED, Outcome.CANCELLED, Outcome.SEEN, Outcome.SETTLING})
 """Nobody has to hear of these."""
 
 
@@ -74,9 +74,9 @@ class Relay:
         *,
         owner: str,
         limits: RelayLimits,
-        recorder: Recorder = SILENCE,
+        metrics: RelayMetrics = NO_METRICS,
     ) -> None:
-        self._recorder = recorder
+        self._metrics = metrics
         self._log = log
         self._delivery = delivery
         self._blobs = blobs
@@ -204,7 +204,7 @@ class Relay:
             await in_thread(release, self._log.database, lane)
         except LeaseLostError as lost:
             logger.warning("lease_lost", extra=lane.log_fields)
-            self._recorder.lease_lost(fenced=isinstance(lost, _FencedError))
+            self._metrics.lease_lost(fenced=isinstance(lost, _FencedError))
         except Exception:
             logger.exception("turn_failed", extra=lane.log_fields)
             await self._give_up(lane)
@@ -215,11 +215,11 @@ class Relay:
             await in_thread(settle, self._log, lane, result)
         except LeaseLostError:
             raise _FencedError from None
-        self._recorder.settled(result)
+        self._metrics.settled(result)
         if result.is_mismatch:
             logger.error("cid_mismatch", extra={**lane.log_fields, **_mismatched(result)})
-        level = logging.DEBUG if result.outcome in CALM else logging.WARNING
-        logger.log(level, "settled", extra={**lane.log_fields, **_told(result)})
+        level = logging.DEBUG if result.outcome in QUIET_OUTCOMES else logging.WARNING
+        logger.log(level, "settled", extra={**lane.log_fields, **_result_fields(result)})
 
     def _has_time(self, lease: "_Lease") -> bool:
         stopping = self._stop is not None and self._stop.is_set()
@@ -244,7 +244,7 @@ class Relay:
 
     async def _give_up(self, lane: Lane) -> None:
         try:
-            await in_thread(give_up, self._log.database, lane)
+            await in_thread(release_after_error, self._log.database, lane)
         except LeaseLostError:
             pass
         except Exception:  # its lease ends by itself
@@ -261,7 +261,7 @@ def _mismatched(result: Result) -> dict[str, object]:
     return {"uri": work.key.uri, "expected": work.request_cid, "returned": result.confirmed_cid}
 
 
-def _told(result: Result) -> dict[str, object]:
+def _result_fields(result: Result) -> dict[str, object]:
     work, verdict = result.work, result.verdict
     facts = {"uri": work.key.uri, "generation": work.gen, "outcome": result.outcome.value}
     return {**facts, "kind": verdict.kind.value, "error": verdict.error, "status": verdict.status}

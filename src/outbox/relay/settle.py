@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from aggregates.track import Track
-from eventstore.unit import Unit
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from outbox.backoff import backoff
-from outbox.mirror.hosts import Word, heard, note
-from outbox.mirror.lanes import Lane, change_lane, lock_lane, slow_down
+from outbox.mirror.hosts import HostReport, changes_host, record
+from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane
 from outbox.mirror.moves import clear_former
-from outbox.mirror.parking import doubt, no_doubt, park
+from outbox.mirror.parking import clear_probe, park, schedule_probe
 from outbox.mirror.tables import NEVER, PAST, blob_job
 from outbox.mirror.targets import upsert
 from outbox.pds.verdict import Kind, Verdict
@@ -28,20 +28,20 @@ def settle(log: EventLog, lane: Lane, result: Result) -> None:
     """Write down the result; raises LeaseLostError, and writes nothing, when the lane is another's by now."""
     was_heard = result.outcome not in {Outcome.FAILED, Outcome.CANCELLED}
 
-    def work(unit: Unit) -> Word | None:
+    def work(unit: UnitOfWork) -> HostReport | None:
         _settle(unit, lane, result)
         if result.outcome is not Outcome.FAILED:
             # heard, if only of a record that waits for a person now; or there was nothing left to ask for
-            no_doubt(unit.connection, lane.did, failures=0, **result.verdict.told(unit.now))
+            clear_probe(unit.connection, lane.did, failures=0, **result.verdict.told(unit.now))
         again = breaks_down_again(unit.connection, result.work, result.verdict)
-        word = Word.of(lane.host, lane.did, result.verdict, answered=was_heard, again=again)
-        return word if heard(unit.connection, word, unit.now) else None
+        word = HostReport.of(lane.host, lane.did, result.verdict, answered=was_heard, again=again)
+        return word if changes_host(unit.connection, word, unit.now) else None
 
     if (word := log.transact(lane.did, lane.envelope, work)) is not None:
-        note(log.database, word)
+        record(log.database, word)
 
 
-def _settle(unit: Unit, lane: Lane, result: Result) -> None:
+def _settle(unit: UnitOfWork, lane: Lane, result: Result) -> None:
     lock_lane(unit.connection, lane)
     if result.attempt_id is not None:
         conclude(unit.connection, result.attempt_id, result.verdict, unit.now)
@@ -72,7 +72,7 @@ def _settle(unit: Unit, lane: Lane, result: Result) -> None:
             _note_failure(unit, lane, result.work, result.verdict)
 
 
-def _acknowledge(unit: Unit, result: Result) -> None:
+def _acknowledge(unit: UnitOfWork, result: Result) -> None:
     """Acknowledge only the generation that was sent; a newer one stays open."""
     work = result.work
     body = work.body
@@ -91,7 +91,7 @@ def _acknowledge(unit: Unit, result: Result) -> None:
         clear_former(unit.connection, work.track_id, work.gen)
 
 
-def _note_failure(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> None:
+def _note_failure(unit: UnitOfWork, lane: Lane, work: Work, verdict: Verdict) -> None:
     failure: dict[str, Any] = {
         "last_error": f"{verdict.error}: {verdict.message}",
         "failed_gen": work.gen,
@@ -124,23 +124,23 @@ def _note_failure(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> None:
             _try_again(unit, lane, work, verdict, failure)
 
 
-def _try_again(unit: Unit, lane: Lane, work: Work, verdict: Verdict, failure: dict[str, Any]) -> None:
+def _try_again(unit: UnitOfWork, lane: Lane, work: Work, verdict: Verdict, failure: dict[str, Any]) -> None:
     if verdict.kind is Kind.NOT_SENT:
         failure["ever_sent"] = work.ever_sent
     set_target(unit, work, **failure)
     if verdict.concerns_host:
-        slow_down(unit.connection, lane.did, unit.now, at_least=verdict.asked(unit.now))
-    doubt(unit.connection, lane.did, unit.now)
+        back_off(unit.connection, lane.did, unit.now, at_least=verdict.asked(unit.now))
+    schedule_probe(unit.connection, lane.did, unit.now)
 
 
-def _is_rejected(unit: Unit, lane: Lane, work: Work, verdict: Verdict) -> bool:
+def _is_rejected(unit: UnitOfWork, lane: Lane, work: Work, verdict: Verdict) -> bool:
     """Whether the PDS will never take the record as it is, by its word or by its breaking down over it."""
     if verdict.kind is Kind.REJECTED:
         return True
     return work.is_open and breaks_down(unit.connection, lane.host, work, verdict)
 
 
-def _upload_again(unit: Unit, work: Work, *, not_before: datetime) -> None:
+def _upload_again(unit: UnitOfWork, work: Work, *, not_before: datetime) -> None:
     track = unit.load(Track, Track.create_id(work.track_id))
     row = {
         "did": work.key.did,

@@ -10,9 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.track import Track
 from eventstore.change import Recorded
+from eventstore.event_log import EventLog
 from eventstore.schema import UtcDateTime
-from eventstore.unit_of_work import EventLog
-from outbox.mirror.lanes import Lane, host_open_at, is_backfill, is_open, later, target_due_at
+from outbox.mirror.lanes import Lane, host_open_at, is_backfill, is_open, latest_of, target_due_at
 from outbox.mirror.moves import left_behind
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.tables import CONCERNS_RELAY, NEVER, mirror_lane, mirror_target, pds_host
@@ -142,7 +142,7 @@ def _failures() -> ColumnElement[int]:
 _NOW: Final = bindparam("now", type_=UtcDateTime)
 _MAY_BACKFILL: Final = and_(
     bindparam("backfill", type_=Boolean),
-    later(mirror_lane.c.backfill_after, pds_host.c.backfill_after) <= _NOW,
+    latest_of(mirror_lane.c.backfill_after, pds_host.c.backfill_after) <= _NOW,
 )
 _NEXT: Final = (
     select(mirror_target, is_open().label("is_open"))
@@ -157,7 +157,7 @@ _NEXT: Final = (
         ~mirror_lane.c.paused,
         ~pds_host.c.paused,
         ~is_observed(),
-        later(mirror_lane.c.paced_until, host_open_at()) <= _NOW,
+        latest_of(mirror_lane.c.paced_until, host_open_at()) <= _NOW,
     )
     .order_by(
         case((is_backfill(), 2), (~is_open(), 1), else_=0),

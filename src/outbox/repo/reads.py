@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection
 from typing import Any, Final
 
 from eventstore.database import Database
-from outbox.mirror.hosts import Word, has_room_behind_live, note_if_new
+from outbox.mirror.hosts import HostReport, has_room_behind_live, record_if_changed
 from outbox.pds.client import Pds, Remote, RemoteUnknownError
 from outbox.pds.verdict import UNREADABLE, Kind, Verdict
 from outbox.record.dag_cbor import is_record_cid
@@ -106,8 +106,8 @@ class PacedReads(RepoReads):
         if not await in_thread(has_room_behind_live, self._database, host):
             return LEFT_ALONE
         verdict = await super()._ask(host, nsid, params)
-        word = Word.of(host, params.get("did", params.get("repo", "")), verdict)
-        await in_thread(note_if_new, self._database, word)
+        word = HostReport.of(host, params.get("did", params.get("repo", "")), verdict)
+        await in_thread(record_if_changed, self._database, word)
         return verdict
 
 

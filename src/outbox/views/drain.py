@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, select
 
-from outbox.mirror.lanes import is_backfill, is_open, lane_columns, later, target_columns
+from outbox.mirror.lanes import is_backfill, is_open, lane_columns, latest_of, target_columns
 from outbox.mirror.tables import mirror_lane, pds_host
 from outbox.mirror.targets import DELETE, READY
 from outbox.pds.pacing import (
@@ -27,7 +27,7 @@ SECONDS_EACH: Final = 0.1
 
 
 @dataclass(frozen=True)
-class Waiting:
+class Backlog:
     """So many records, and what they cost an account."""
 
     records: int = 0
@@ -64,8 +64,8 @@ class Drain:
 
 
 def seconds_to_drain(
-    live: Waiting,
-    backfill: Waiting,
+    live: Backlog,
+    backfill: Backlog,
     allowances: Sequence[Allowance],
     of_host: Sequence[Allowance] = (),
     *,
@@ -114,11 +114,11 @@ def _is_able(row: Any) -> bool:
     return row.state == READY and not row.paused and not row.host_paused
 
 
-def _waiting(rows: Iterable[Any]) -> tuple[Waiting, Waiting]:
+def _waiting(rows: Iterable[Any]) -> tuple[Backlog, Backlog]:
     rows = list(rows)
-    both = Waiting(sum(row.records for row in rows), sum(row.points for row in rows))
-    backfill = Waiting(sum(row.backfill_records for row in rows), sum(row.backfill_points for row in rows))
-    return Waiting(both.records - backfill.records, both.points - backfill.points), backfill
+    both = Backlog(sum(row.records for row in rows), sum(row.points for row in rows))
+    backfill = Backlog(sum(row.backfill_records for row in rows), sum(row.backfill_points for row in rows))
+    return Backlog(both.records - backfill.records, both.points - backfill.points), backfill
 
 
 def _of_account(row: Any, now: datetime) -> list[Allowance]:
@@ -153,7 +153,7 @@ def _lanes(column: ColumnElement[str]) -> Select[Any]:
     def total(what: Any, which: ColumnElement[bool]) -> Any:
         return func.coalesce(func.sum(case((which, what), else_=0)), 0)
 
-    may_begin = later(
+    may_begin = latest_of(
         lane_columns.not_before, lane_columns.paced_until, pds_host.c.retry_at, pds_host.c.paced_until
     )
     waiting = (

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, case, func, select
 
-from outbox.mirror.lanes import host_open_at, is_open, lane_backfill_at, lane_due_at, later
+from outbox.mirror.lanes import host_open_at, is_open, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import DELETE, READY
@@ -96,8 +96,8 @@ def lane_of(connection: Connection, did: str) -> Any | None:
         select(
             mirror_lane,
             LANE_STATE.label("mirror_state"),
-            later(lane_due_at(), may_begin).label("live_at"),
-            later(lane_backfill_at(), may_begin).label("backfill_from"),
+            latest_of(lane_due_at(), may_begin).label("live_at"),
+            latest_of(lane_backfill_at(), may_begin).label("backfill_from"),
         )
         .select_from(LANES_OF_HOSTS)
         .where(lane.did == did)

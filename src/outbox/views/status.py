@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from eventstore.schema import UtcDateTime
-from outbox.mirror.lanes import later
+from outbox.mirror.lanes import latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PROBED
 from outbox.mirror.tables import PAST, blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
@@ -80,7 +80,7 @@ class Mirror:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class EventDelivery:
     """How an event reached the PDS: when, in which commit and as which CID, or for which reason it waits."""
 
     status: str
@@ -104,12 +104,12 @@ def _told_of_host(name: str) -> ColumnElement[datetime]:
 
 
 _CAN_WAIT: Final = (lane.backfill_after, _told_of_host("backfill_after"))
-PACED_UNTIL: Final = later(
+PACED_UNTIL: Final = latest_of(
     lane.paced_until,
     _told_of_host("paced_until"),
-    case((target.backfill, later(*_CAN_WAIT)), else_=literal(PAST, UtcDateTime())),
+    case((target.backfill, latest_of(*_CAN_WAIT)), else_=literal(PAST, UtcDateTime())),
 )
-WAITS_UNTIL: Final = later(lane.not_before, _told_of_host("retry_at"), PACED_UNTIL)
+WAITS_UNTIL: Final = latest_of(lane.not_before, _told_of_host("retry_at"), PACED_UNTIL)
 """When the lane may be claimed, as far as it, its host and what PDSes told of their limits go."""
 IS_HELD_UP: Final = and_(
     lane.lease_owner.is_(None),
@@ -238,7 +238,7 @@ WAITING: Final = (
 
 def deliveries(
     connection: Connection, track_id: int, events: Sequence[tuple[int, bool]], mirror: Mirror
-) -> Mapping[int, Delivery]:
+) -> Mapping[int, EventDelivery]:
     """Return the delivery of each event, named by its position and whether it touches the record.
 
     Each is exactly one of delivered, superseded, cancelled, waiting (pending, parked, held, detached, rejected) or none.
@@ -246,7 +246,7 @@ def deliveries(
     acked = [position for position, touches in events if touches and position <= mirror.acked_generation]
     acks = _acks(connection, track_id, min(acked), max(acked)) if acked else {}
     return {
-        position: _delivery(position, acks, mirror) if touches else Delivery("none")
+        position: _delivery(position, acks, mirror) if touches else EventDelivery("none")
         for position, touches in events
     }
 
@@ -290,18 +290,18 @@ ATTEMPTS: Final = (
 )
 
 
-def _delivery(position: int, acks: Mapping[int, Any], mirror: Mirror) -> Delivery:
+def _delivery(position: int, acks: Mapping[int, Any], mirror: Mirror) -> EventDelivery:
     if position > mirror.acked_generation:
-        return Delivery(mirror.state, reason=mirror.reason)
+        return EventDelivery(mirror.state, reason=mirror.reason)
     own = acks.get(position)
     if own is not None and own.outcome == Kind.DONE.value:
-        return Delivery(DELIVERED, own.ended_at, own.rev, own.request_cid, position)
+        return EventDelivery(DELIVERED, own.ended_at, own.rev, own.request_cid, position)
     carrier = next((acks[gen] for gen in sorted(acks) if gen >= position), None)
     if carrier is None:
-        return Delivery(SUPERSEDED, by_generation=mirror.acked_generation)
+        return EventDelivery(SUPERSEDED, by_generation=mirror.acked_generation)
     if carrier.outcome == CANCELLED:
-        return Delivery(CANCELLED, carrier.ended_at, by_generation=carrier.gen)
-    return Delivery(SUPERSEDED, carrier.ended_at, carrier.rev, carrier.request_cid, carrier.gen)
+        return EventDelivery(CANCELLED, carrier.ended_at, by_generation=carrier.gen)
+    return EventDelivery(SUPERSEDED, carrier.ended_at, carrier.rev, carrier.request_cid, carrier.gen)
 
 
 def attempts_of(connection: Connection, track_id: int, *, limit: int = 50) -> Sequence[Any]:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from api.adoption_body import WAITING, AdoptionBody, adoption_body
 from api.commands.leave import leaving_since
-from eventstore.unit import Unit
+from eventstore.unit_of_work import UnitOfWork
 from identity.errors import IdentityError
 from outbox.pds.client import RemoteUnknownError
 from replay import adoptions
@@ -70,7 +70,7 @@ async def _run(application: Application, did: str, shown: Callable[[Progress], N
     database = application.database
     envelope = by_operator()
 
-    def ask(unit: Unit) -> None:
+    def ask(unit: UnitOfWork) -> None:
         if leaving_since(unit.connection, did) is not None:
             raise click.ClickException(f"{did} is leaving. Nothing was adopted.")
         adoptions.request(unit.connection, did, envelope, unit.now)

@@ -10,7 +10,7 @@ from sqlalchemy import make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import EventStoreError
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from outbox.mirror.tables import mirror_lane
 from service.bootstrap import open_log
 from service.cli.output import as_json, say_json

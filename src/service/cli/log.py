@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from eventstore.event_log import EventLog
 from eventstore.projection import Projection
-from eventstore.unit_of_work import EventLog
 from projections.difference import Difference
 from projections.rebuild import differences
 from projections.rebuild import rebuild as rebuild_projections

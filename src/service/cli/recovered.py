@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from eventstore.errors import EventStoreError
-from eventstore.unit_of_work import EventLog
+from eventstore.event_log import EventLog
 from outbox.operations.operators import Operator, note
 from replay.recovered import Recovery, outlook, recover
 from service.cli.log import the_log

@@ -16,7 +16,7 @@ from projections.rebuild import rebuild
 from service.app import asgi
 from service.bootstrap import Application, build
 from service.cli.output import bar
-from service.connections import Connection
+from service.connections import HttpConnection
 from service.logging import log_to_stderr
 from service.migrate import upgrade_database
 from service.newest_seen import look_for_restore
@@ -97,7 +97,7 @@ def _config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
         log_level=settings.log_level,
         access_log=False,
         server_header=False,
-        http=Connection,
+        http=HttpConnection,
         ws="none",  # nobody here speaks it, though a library that could is installed
         h11_max_incomplete_event_size=URL_BYTES + HEADERS_BYTES,
         timeout_keep_alive=75,  # longer than the proxies in front, so that they never meet a closed connection

@@ -5,8 +5,8 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select
 
+from eventstore.event_log import EventLog
 from eventstore.incarnation import newest_issued, restored_because
-from eventstore.unit_of_work import EventLog
 from identity.errors import SealBrokenError
 from identity.seal import Seal
 from identity.session_rows import PURPOSE, pds_session

@@ -1,4 +1,4 @@
-"""Who counts what the relay does. service/metrics.py is one that a monitoring system can read."""
+"""The port through which the relay reports what it does; service/metrics.py counts it for a monitoring system."""
 
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from outbox.relay.read_back import Finding
 
 
-class Recorder(Protocol):
-    """Is told what happened: it waits for nothing, and never raises."""
+class RelayMetrics(Protocol):
+    """Told what happened: an implementation waits for nothing and never raises."""
 
     def attempted(self, op: str, verdict: "Verdict") -> None:
         """A write or an upload was answered, or was not."""
@@ -33,29 +33,29 @@ class Recorder(Protocol):
         """So many bytes of a blob reached their PDS."""
 
 
-class Silence:
+class NoMetrics:
     """Counts nothing."""
 
     def attempted(self, op: str, verdict: "Verdict") -> None:
-        """Forget it."""
+        """Count nothing."""
 
     def paced(self, verdict: "Verdict") -> None:
-        """Forget it."""
+        """Count nothing."""
 
     def read_back(self, finding: "Finding") -> None:
-        """Forget it."""
+        """Count nothing."""
 
     def merged(self) -> None:
-        """Forget it."""
+        """Count nothing."""
 
     def settled(self, result: "Result") -> None:
-        """Forget it."""
+        """Count nothing."""
 
     def lease_lost(self, *, fenced: bool) -> None:
-        """Forget it."""
+        """Count nothing."""
 
     def uploaded(self, size: int) -> None:
-        """Forget it."""
+        """Count nothing."""
 
 
-SILENCE: Final = Silence()
+NO_METRICS: Final = NoMetrics()
