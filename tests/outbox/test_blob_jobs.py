@@ -11,8 +11,8 @@ from sqlalchemy import select, update
 
 from aggregates.track import Track
 from eventstore.schema import projection_state
-from outbox.blob_claim import claim_jobs
 from outbox.blobs import worker as blobs
+from outbox.blobs.claim import claim_jobs
 from outbox.blobs.jobs import give_back, settle_job
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.lanes import LeaseLostError

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event, insert, text
 
 from eventstore.database import Database
-from outbox.blob_claim import claim_jobs
+from outbox.blobs.claim import claim_jobs
 from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane
 from outbox.relay.next_due import seconds_until_due
 from tests.outbox.rows import HOST, LEASE, add_lane, claimed

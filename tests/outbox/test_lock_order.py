@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, text, update
 
 from aggregates.track import Track
 from eventstore.database import Database
-from outbox.blob_claim import claim_jobs
+from outbox.blobs.claim import claim_jobs
 from outbox.blobs.jobs import settle_job
 from outbox.conflicts.conflicts import Conflict
 from outbox.conflicts.foreign_edits import keep_ours

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import ColumnElement, Table, insert, select
 
 from eventstore.database import Database
-from outbox.blob_claim import claim_jobs
+from outbox.blobs.claim import claim_jobs
 from outbox.mirror.hosts import HostReport, record
 from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane, pds_host
 from outbox.pds.verdict import Kind, Verdict

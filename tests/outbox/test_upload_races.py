@@ -7,7 +7,7 @@ import pytest
 
 from aggregates.track import Track
 from aggregates.values import SupportGate
-from outbox.blob_claim import claim_jobs
+from outbox.blobs.claim import claim_jobs
 from tests.outbox.elsewhere import delivered, events
 from tests.outbox.flights import Send, delete
 from tests.outbox.rig import Rig

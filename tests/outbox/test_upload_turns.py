@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from eventstore.database import Database
-from outbox.blob_claim import OF_A_HOST, claim_jobs
+from outbox.blobs.claim import OF_A_HOST, claim_jobs
 from outbox.blobs.jobs import BlobJob, give_back
 from outbox.mirror.tables import PAST, blob_job, mirror_lane
 from tests.eventstore.threads import together

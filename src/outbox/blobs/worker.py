@@ -16,7 +16,7 @@ from aggregates.values import Audio
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from outbox.backoff import backoff
-from outbox.blob_claim import claim_jobs
+from outbox.blobs.claim import claim_jobs
 from outbox.blobs.jobs import (
     BLOB_MISMATCH,
     LEASE,
@@ -28,6 +28,7 @@ from outbox.blobs.jobs import (
     settle_job,
     still_works,
 )
+from outbox.blobs.stalls import STALL_SECONDS, watched
 from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.hosts import HostReport, record_if_changed
 from outbox.mirror.lanes import LeaseLostError
@@ -44,7 +45,6 @@ from outbox.pds.verdict import (
 )
 from outbox.ports import AudioSource
 from outbox.record.lexicon import accepts
-from outbox.stalls import STALL_SECONDS, watched
 from outbox.threads import in_thread
 
 logger = logging.getLogger(__name__)
