@@ -114,10 +114,10 @@ def test_a_crash_in_the_middle_leaves_what_was_asked_and_goes_on_when_asked_agai
             raise RuntimeError
         real(connection, did, ids)
 
-    monkeypatch.setattr(migrate_all, "let_wait", breaks)
+    monkeypatch.setattr(migrate_all, "mark_backfill", breaks)
     assert client.post(HERE, headers=alice.headers).status_code == 500
     assert look(client, alice)["pending"] == 2
-    monkeypatch.setattr(migrate_all, "let_wait", real)
+    monkeypatch.setattr(migrate_all, "mark_backfill", real)
     assert ask(client, alice)["requested"] == 3
 
 

@@ -54,7 +54,7 @@ POINTS = {
     "release: before": before("outbox.relay.relay:release"),
     "release: committed": after("outbox.relay.relay:release"),
     "read back: conflict noted": after("outbox.relay.delivery:Delivery._conclude"),
-    "read back: read": after("outbox.pds.client:Pds.get"),
+    "read back: read": after("outbox.relay.delivery:Delivery._read"),
     "refresh: claimed": before("identity.session_calls:AppPasswordGrants.renew"),
     "refresh: rotated, not stored": after("identity.session_calls:AppPasswordGrants.renew"),
     "refresh: stored": after("identity.session_rows:SessionRows.store"),

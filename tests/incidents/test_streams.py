@@ -93,7 +93,7 @@ def test_inc_42_a_deleted_track_stays_deleted_however_late_its_creation_comes_ag
     alice.uploads()
     created, key, uri = alice.record, alice.key, alice.track["atproto_record_uri"]
     alice.http.delete(alice.path)
-    eventually(lambda: key not in alice.repo.records)
+    eventually(lambda: key not in alice.repo.records and alice.mirror["state"] == "delivered")
 
     alice.repo.put(key, created)
     alice.is_scanned()

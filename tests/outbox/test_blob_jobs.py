@@ -88,6 +88,7 @@ async def test_who_lost_the_job_writes_nothing(desk: Rig) -> None:
 
 
 async def test_an_upload_keeps_its_job_for_as_long_as_it_goes_on_and_no_longer(desk: Rig) -> None:
+    desk.clock.run()
     track = await uploaded_track(desk)
     request_blob(desk)
     lease = timedelta(seconds=2)

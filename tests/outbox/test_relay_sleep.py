@@ -108,6 +108,7 @@ async def test_a_commit_of_another_process_wakes_it(
 
 @pytest.mark.usefixtures("_never_looks")
 async def test_it_wakes_when_a_failed_record_is_due_again(desk: Rig) -> None:
+    desk.clock.run()
     desk.wire.faults += [refused]
     desk.upload()
     async with running(desk):
