@@ -114,7 +114,7 @@ class CommandRequest:
 
     def _look_first(self, allowed: _Allowed) -> StoredAnswer | None:
         """A repeated request is answered as before, whatever has become of the track."""
-        with self.parts.database.read_once() as connection:
+        with self.parts.database.read_committed() as connection:
             if self._key is not None:
                 now = self.parts.database.now(connection)
                 if (stored := self._key.stored(connection, now)) is not None:

@@ -108,10 +108,10 @@ class Database:
             yield connection
 
     @contextmanager
-    def read_once(self) -> Generator[Connection]:
-        """For a single statement, which has its snapshot by itself: PostgreSQL is sent no BEGIN and no COMMIT around it.
+    def read_committed(self) -> Generator[Connection]:
+        """For one statement, or some that need not agree: each sees what is committed when it begins.
 
-        Joins a transaction that is already open here.
+        PostgreSQL is sent no BEGIN and no COMMIT around them. Joins a transaction that is already open here.
         """
         if (joined := self._current.get()) is not None:
             yield joined

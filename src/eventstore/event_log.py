@@ -98,7 +98,7 @@ class EventLog:
 
     def outdated(self) -> str | None:
         """Name a projection whose rows other code has made, so that this code may append nothing; None if it may."""
-        with self.database.read() as connection:
+        with self.database.read_committed() as connection:
             return outdated(connection, self.projections, self.table)
 
     def stable_position(self) -> int:

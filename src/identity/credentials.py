@@ -154,7 +154,7 @@ class Credentials:
 
     def authenticate(self, token: SecretStr) -> Principal | None:
         """Whose token this is. None: nobody's, or revoked. Raises `CredentialExpiredError` when its time is over."""
-        with self._database.read_once() as connection:
+        with self._database.read_committed() as connection:
             row = connection.execute(self._by_token, {"token_hash": _hash(token)}).one_or_none()
             if row is None:
                 return None

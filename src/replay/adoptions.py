@@ -90,7 +90,7 @@ def adoption_of(connection: Connection, did: str) -> Row[Any] | None:
 
 def claim(database: Database, *, owner: str, lease: timedelta, did: str | None = None) -> AdoptionJob | None:
     """Take one that is due, or the account's at once if nobody is at it."""
-    with database.read() as connection:  # who finds nothing writes nothing
+    with database.read_committed() as connection:  # who finds nothing writes nothing
         if connection.scalar(_due(database.now(connection), did)) is None:
             return None
     with database.write() as connection:

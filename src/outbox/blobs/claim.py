@@ -36,7 +36,7 @@ def claim_jobs(
 ) -> list[BlobJob]:
     """Take due jobs, so that all processes together have one of an account and `of_a_host` of a host under way."""
     room = {"of_a_host": of_a_host, "limit": limit}
-    with database.read() as connection:  # an idle worker writes nothing
+    with database.read_committed() as connection:  # an idle worker writes nothing
         hosts = {each.host for each in _next_accounts(connection, database.now(connection), room)}
     for _ in range(TRIES if hosts else 0):
         jobs, is_whole = _claim(database, hosts, room, owner, lease)

@@ -125,8 +125,8 @@ class BlobWorker:
             verdict = await self._attempt(claimed)
             await self._settle(claimed, verdict)
             if verdict is not None:
-                word = HostReport.of(claimed.host, claimed.did, verdict)
-                await in_thread(record_if_changed, self._log.database, word)
+                report = HostReport.of(claimed.host, claimed.did, verdict)
+                await in_thread(record_if_changed, self._log.database, report)
         except LeaseLostError:
             logger.warning("blob_lease_lost", extra=self._named(claimed))
             self._metrics.lease_lost(fenced=True)

@@ -93,7 +93,7 @@ def breaker_state(host: Any, now: datetime) -> str:
 
 def has_room_behind_live(database: Database, host: str) -> bool:
     """Whether the host may be asked what can wait, just now."""
-    with database.read() as connection:
+    with database.read_committed() as connection:
         may = connection.scalar(_MAY_BE_ASKED, {"of_host": host, "now": database.now(connection)})
         return may is not None
 
@@ -106,32 +106,32 @@ def lanes_at_once(host: Any) -> int:
     return most
 
 
-def changes_host(connection: Connection, word: HostReport, now: datetime) -> bool:
+def changes_host(connection: Connection, report: HostReport, now: datetime) -> bool:
     """Whether the host's row has to be changed for what was heard; takes no lock."""
-    if word.is_well is None and word.verdict.budget is None:
+    if report.is_well is None and report.verdict.budget is None:
         return False
-    row = connection.execute(_HOST, {"of_host": word.host}).one_or_none()
-    return row is not None and bool(changes(row, word, now))
+    row = connection.execute(_HOST, {"of_host": report.host}).one_or_none()
+    return row is not None and bool(changes(row, report, now))
 
 
-def record_if_changed(database: Database, word: HostReport) -> None:
+def record_if_changed(database: Database, report: HostReport) -> None:
     """Change the host's row if it has to be."""
-    with database.read() as connection:
-        is_new = changes_host(connection, word, database.now(connection))
+    with database.read_committed() as connection:
+        is_new = changes_host(connection, report, database.now(connection))
     if is_new:
-        record(database, word)
+        record(database, report)
 
 
-def record(database: Database, word: HostReport) -> None:
+def record(database: Database, report: HostReport) -> None:
     """Change the host's row. When others hold it all the time a pause is kept; all else the next answer says again."""
     try:
-        if _note_pause(database, word) if word.asks_for_pause else _note_soon(database, word):
+        if _note_pause(database, report) if report.asks_for_pause else _note_soon(database, report):
             return
-        logger.warning("host_not_noted", extra={"host": word.host})
+        logger.warning("host_not_noted", extra={"host": report.host})
     except (SQLAlchemyError, EventStoreError):  # what was delivered is settled
-        logger.exception("host_not_noted", extra={"host": word.host})
-    if word.asks_for_pause:
-        _kept.setdefault(database, {})[word.host] = word
+        logger.exception("host_not_noted", extra={"host": report.host})
+    if report.asks_for_pause:
+        _kept.setdefault(database, {})[report.host] = report
 
 
 _kept: Final[WeakKeyDictionary[Database, dict[str, HostReport]]] = WeakKeyDictionary()
@@ -141,50 +141,50 @@ _kept: Final[WeakKeyDictionary[Database, dict[str, HostReport]]] = WeakKeyDictio
 def note_kept(database: Database) -> frozenset[str]:
     """Note what was kept, and give the hosts whose rows others still hold: of these nothing is to be claimed."""
     kept = _kept.get(database, {})
-    for host, word in list(kept.items()):
-        if _note(database, word, _HOST_LOCKED) and kept.get(host) is word:
+    for host, report in list(kept.items()):
+        if _note(database, report, _HOST_LOCKED) and kept.get(host) is report:
             del kept[host]
     return frozenset(kept)
 
 
-def _note_pause(database: Database, word: HostReport) -> bool:
+def _note_pause(database: Database, report: HostReport) -> bool:
     if database.is_sqlite:
-        return _note(database, word, _HOST_LOCKED)
+        return _note(database, report, _HOST_LOCKED)
     with database.write() as connection:
         connection.execute(_WAIT)
-        return _note(database, word, _HOST_AWAITED)
+        return _note(database, report, _HOST_AWAITED)
 
 
-def _note_soon(database: Database, word: HostReport) -> bool:
+def _note_soon(database: Database, report: HostReport) -> bool:
     for _ in range(TRIES):
-        if _note(database, word, _HOST_LOCKED):
+        if _note(database, report, _HOST_LOCKED):
             return True
         time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - a claim holds it, which takes milliseconds
     return False
 
 
-def _note(database: Database, word: HostReport, locking: Select[Any]) -> bool:
+def _note(database: Database, report: HostReport, locking: Select[Any]) -> bool:
     with database.write() as connection:
-        row = connection.execute(locking, {"of_host": word.host}).one_or_none()
+        row = connection.execute(locking, {"of_host": report.host}).one_or_none()
         if row is None:
             return False
-        found = changes(row, word, database.now(connection))
+        found = changes(row, report, database.now(connection))
         if found:
-            connection.execute(_CHANGE, {"of_host": word.host, **found})
+            connection.execute(_CHANGE, {"of_host": report.host, **found})
         if "breaker" in found:
-            logger.warning(f"breaker_{found['breaker']}", extra={"host": word.host})  # noqa: G004 - one of two names
+            logger.warning(f"breaker_{found['breaker']}", extra={"host": report.host})  # noqa: G004 - one of two names
         return True
 
 
-def changes(host: Any, word: HostReport, now: datetime) -> Changes:
+def changes(host: Any, report: HostReport, now: datetime) -> Changes:
     """Give the columns of the host's row that change."""
     found: Changes = {}
-    if word.is_well is not None:
-        found |= _after_success(host) if word.is_well else _after_failure(host, word, now)
-    if word.verdict.budget is not None:
-        found |= _after_budget(host, word.verdict.budget, word.verdict.phase, now)
-    if word.verdict.kind is Kind.PACED:
-        found |= _after_limit(host, found, word.verdict, now)
+    if report.is_well is not None:
+        found |= _after_success(host) if report.is_well else _after_failure(host, report, now)
+    if report.verdict.budget is not None:
+        found |= _after_budget(host, report.verdict.budget, report.verdict.phase, now)
+    if report.verdict.kind is Kind.PACED:
+        found |= _after_limit(host, found, report.verdict, now)
     return found
 
 
@@ -204,21 +204,21 @@ def _ramp(host: Any, lanes: int) -> Changes:
     return {"ramp": None, "openings": 0, "last_error": None}
 
 
-def _after_failure(host: Any, word: HostReport, now: datetime) -> Changes:
+def _after_failure(host: Any, report: HostReport, now: datetime) -> Changes:
     state = breaker_state(host, now)
     if state == OPEN:
         return {}  # sent before it opened
-    if word.again and state == CLOSED:
+    if report.again and state == CLOSED:
         return {}  # else two bad records would close a host that has little else to do
-    first = host.failing_did or word.did
+    first = host.failing_did or report.did
     found: Changes = {
         "failures": host.failures + 1,
         "failing_did": first,
-        "many_fail": host.many_fail or first != word.did,
-        "last_error": f"{word.verdict.error}: {word.verdict.message}",
+        "many_fail": host.many_fail or first != report.did,
+        "last_error": f"{report.verdict.error}: {report.verdict.message}",
     }
     if state == HALF_OPEN or (found["many_fail"] and found["failures"] >= OPENS_AFTER):
-        openings = host.openings + (not word.again)
+        openings = host.openings + (not report.again)
         pause = backoff(openings - 1, first=FIRST_SECONDS, cap=LONGEST_SECONDS)
         found |= {"breaker": OPEN, "retry_at": now + pause, "openings": openings, "ramp": None}
     return found

@@ -59,7 +59,7 @@ def claim_probes(database: Database, *, owner: str, limit: int, lease: timedelta
 
     A host that must not be asked now stops no look: where its accounts are, others say.
     """
-    with database.read() as connection:  # an idle relay writes nothing
+    with database.read_committed() as connection:  # an idle relay writes nothing
         due = select(lane_columns.host).where(_due(database.now(connection))).group_by(lane_columns.host)
         hosts = connection.scalars(due.order_by(func.min(lane_columns.probe_at), lane_columns.host)).all()
     if not hosts:

@@ -29,7 +29,7 @@ def claim(
 ) -> list[Lane]:
     """Take up to `limit` due lanes, and of these up to `backfill` for work that can wait; the longest due go first."""
     unnoted = note_kept(database)
-    with database.read() as connection:  # an idle relay writes nothing
+    with database.read_committed() as connection:  # an idle relay writes nothing
         found = connection.execute(_DUE_HOSTS, {"now": database.now(connection)}).all()
     due = [host for host in found if host.host not in unnoted]
     if not due:

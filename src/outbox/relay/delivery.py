@@ -143,12 +143,14 @@ class Delivery:
             return Result(work, Outcome.FAILED, error.verdict)
         finding = await in_thread(self._compare, look, work, remote)
         if finding is Finding.MISSING and work.is_acked:
-            return await self._miss(lane, work, deadline)
+            return await self._confirm_missing(lane, work, deadline)
         if finding is Finding.REBASE and not (work.was_rejected or work.is_as_found):
             return await self._put_right(lane, work.on(remote.cid, remote.body), remote, deadline)
-        return await self._once_more(Result(work, _SEEN[finding], Verdict(Kind.DONE), remote=remote))
+        return await self._recheck_after_delete(
+            Result(work, _SEEN[finding], Verdict(Kind.DONE), remote=remote)
+        )
 
-    async def _once_more(self, result: Result) -> Result:
+    async def _recheck_after_delete(self, result: Result) -> Result:
         """Look at a deleted record again while the clock may have been set on since its create: a copy may be on its way."""
         if result.work.op != DELETE or result.outcome is not Outcome.SEEN:
             return result
@@ -163,7 +165,7 @@ class Delivery:
             return Result(work, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
         return await self._send(lane, work, deadline)
 
-    async def _miss(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
+    async def _confirm_missing(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
         """Have the PDS say itself whether the record is gone: one that was taken down reads as absent, too."""
         again = work.as_it_was()
         if again.request_cid != work.base:
@@ -174,14 +176,17 @@ class Delivery:
         return Result(work, outcome, verdict, attempt_id)
 
     async def _send(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
-        if work.successor is not None and (refusal := await self._refusal(lane, work, deadline)) is not None:
+        if (
+            work.successor is not None
+            and (refusal := await self._check_successor(lane, work, deadline)) is not None
+        ):
             return Result(work, Outcome.FAILED, refusal)
         for _ in range(MAX_REBASES):
             attempt_id = await in_thread(intend, self._database, lane, work)
             verdict = await self._call(lane.host, work, deadline.within(REQUEST_SECONDS))
             if verdict.kind is not Kind.READ_BACK:
                 outcome = Outcome.DELIVERED if verdict.kind is Kind.DONE else Outcome.FAILED
-                return await self._sure(Result(work, outcome, verdict, attempt_id))
+                return await self._guard_against_late_puts(Result(work, outcome, verdict, attempt_id))
             await in_thread(self._conclude, lane, attempt_id, verdict)
             try:
                 remote = await self._read(lane, work.key, deadline)
@@ -190,16 +195,16 @@ class Delivery:
             finding = await in_thread(self._compare, read_back, work, remote)
             if finding is not Finding.REBASE:
                 credited = attempt_id if finding is Finding.LANDED else None
-                return await self._sure(
+                return await self._guard_against_late_puts(
                     Result(work, _OUTCOMES[finding], Verdict(Kind.DONE), credited, remote)
                 )
-            hidden = await in_thread(self._hidden, work, remote)
+            hidden = await in_thread(self._taken_down_cid, work, remote)
             work = work.on(hidden or remote.cid, remote.body)
             if work.check(self._lexicon) is not None:  # another client left what no record of ours can hold
                 return Result(work, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
         return Result(work, Outcome.FAILED, CONTENDED)
 
-    async def _refusal(self, lane: Lane, work: Work, deadline: _Deadline) -> Verdict | None:
+    async def _check_successor(self, lane: Lane, work: Work, deadline: _Deadline) -> Verdict | None:
         """Look whether the record is where it moved to: the PDS deletes a blob that no record names."""
         assert work.successor is not None  # noqa: S101 - asked for those alone that have one
         try:
@@ -235,9 +240,11 @@ class Delivery:
             if await in_thread(self._compare, read_back, work, remote) is Finding.FOREIGN:
                 return Result(work, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
             return await self._send(lane, work.on(remote.cid, remote.body), deadline)
-        return await self._sure(Result(work, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote))
+        return await self._guard_against_late_puts(
+            Result(work, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote)
+        )
 
-    async def _sure(self, result: Result) -> Result:
+    async def _guard_against_late_puts(self, result: Result) -> Result:
         """Hold a delete back while a put of before it may come after it, and have it looked at while a copy may."""
         if result.work.op != DELETE or result.outcome is not Outcome.DELIVERED:
             return result
@@ -252,7 +259,7 @@ class Delivery:
             now = self._database.now(connection)
             return puts_since(connection, work.key, now - SETTLING - CLOCK_JUMP), now
 
-    def _hidden(self, work: Work, remote: Remote) -> str | None:
+    def _taken_down_cid(self, work: Work, remote: Remote) -> str | None:
         """Give the CID of a create of ours that nobody answered, where the record reads as absent and cannot be created.
 
         Then it landed and was taken down: such a record is shown to nobody, and takes writes over what it has.

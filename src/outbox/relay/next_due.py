@@ -13,7 +13,7 @@ from outbox.mirror.targets import READY
 
 def seconds_until_due(database: Database) -> float:
     """Return the time until a lane, an upload or a look at an account may be claimed; none or less where one may, but others are at it."""
-    with database.read() as connection:
+    with database.read_committed() as connection:
         times = [
             *connection.execute(_LANES).one(),
             connection.scalar(_UPLOADS),

@@ -34,11 +34,11 @@ def settle(log: EventLog, lane: Lane, result: Result) -> None:
             # heard, if only of a record that waits for a person now; or there was nothing left to ask for
             clear_probe(unit.connection, lane.did, failures=0, **result.verdict.told(unit.now))
         again = breaks_down_again(unit.connection, result.work, result.verdict)
-        word = HostReport.of(lane.host, lane.did, result.verdict, answered=was_heard, again=again)
-        return word if changes_host(unit.connection, word, unit.now) else None
+        report = HostReport.of(lane.host, lane.did, result.verdict, answered=was_heard, again=again)
+        return report if changes_host(unit.connection, report, unit.now) else None
 
-    if (word := log.transact(lane.did, lane.envelope, work)) is not None:
-        record(log.database, word)
+    if (report := log.transact(lane.did, lane.envelope, work)) is not None:
+        record(log.database, report)
 
 
 def _settle(unit: UnitOfWork, lane: Lane, result: Result) -> None:

@@ -106,8 +106,8 @@ class PacedReads(RepoReads):
         if not await in_thread(has_room_behind_live, self._database, host):
             return LEFT_ALONE
         verdict = await super()._ask(host, nsid, params)
-        word = HostReport.of(host, params.get("did", params.get("repo", "")), verdict)
-        await in_thread(record_if_changed, self._database, word)
+        report = HostReport.of(host, params.get("did", params.get("repo", "")), verdict)
+        await in_thread(record_if_changed, self._database, report)
         return verdict
 
 

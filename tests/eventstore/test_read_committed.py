@@ -12,7 +12,7 @@ ROW = {"name": "n", "fingerprint": "f"}
 
 
 def rows(database: Database) -> int:
-    with database.read_once() as connection:
+    with database.read_committed() as connection:
         return connection.scalars(select(func.count()).select_from(projection_state)).one()
 
 
@@ -51,7 +51,7 @@ def test_inside_a_transaction_it_sees_what_that_has_written(database: Database) 
 def test_the_time_can_be_asked_for_with_it(database: Database) -> None:
     statements: list[str] = []
     query = database.with_now(select(func.count().label("rows")).select_from(projection_state))
-    with database.read_once() as connection:
+    with database.read_committed() as connection:
         event.listen(
             database.engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2])
         )
