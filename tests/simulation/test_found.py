@@ -32,11 +32,29 @@ IN_DOUBT_AFTER_A_CANCEL = Schedule(9099, 0.5, (
 ), 0.02, (3, 2, 2))  # fmt: skip
 """Nothing could be sent, and then there was nothing to send: the account was looked for an hour later all the same."""
 
+AN_UPLOAD_AFTER_A_LIMIT = Schedule(416, 0.5, (
+    Step(act="upload", seed=3910553922, pause=0.0),
+    Step(act="doubt", seed=3517078309, pause=3.0),
+    Step(act="artwork", seed=1272878952, pause=0.03),
+    Step(act="foreign", seed=304761058, pause=0.1),
+    Step(act="pause", seed=3437866032, pause=0.015),
+    Step(act="doubt", seed=2633607525, pause=0.0),
+    Step(act="doubt", seed=1399301086, pause=0.03),
+    Step(act="migrate", seed=3824957945, pause=0.005),
+    Step(act="edit", seed=2992257441, pause=1.0),
+), 0.0, (2, 2, 4))  # fmt: skip
+"""A PDS hung when it was asked for its limit of blobs; the upload went on although another relay had met a 429 meanwhile."""
+
 
 @pytest.mark.parametrize(
     "story",
-    [IN_DOUBT_AFTER_A_DELETE_ELSEWHERE, AN_EDIT_AFTER_A_LATE_CREATE, IN_DOUBT_AFTER_A_CANCEL],
-    ids=["in doubt", "late edit of a late create", "in doubt after a cancel"],
+    [
+        IN_DOUBT_AFTER_A_DELETE_ELSEWHERE,
+        AN_EDIT_AFTER_A_LATE_CREATE,
+        IN_DOUBT_AFTER_A_CANCEL,
+        AN_UPLOAD_AFTER_A_LIMIT,
+    ],
+    ids=["in doubt", "late edit of a late create", "in doubt after a cancel", "upload after a limit"],
 )
 def test_what_a_long_run_found_is_mended(story: Schedule):
     story.run()

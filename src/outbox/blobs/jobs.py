@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, exists, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, select, update
 
 from aggregates.track import Track
 from aggregates.values import BlobRef
 from eventstore.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from outbox.backoff import CAP_SECONDS, backoff
-from outbox.mirror.lanes import LeaseLostError, is_open
+from outbox.mirror.lanes import LeaseLostError, host_open_at, is_open, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PARKING, park, schedule_probe
-from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target
+from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import READY, wake_lane
 from outbox.mirror.wishes import backfill
 from outbox.pds.verdict import MESSAGE_LENGTH, Kind, Verdict, clean
@@ -50,9 +50,15 @@ class BlobJob:
     epoch: int
 
 
-def still_works(connection: Connection, claimed: BlobJob) -> bool:
-    """Whether the job's lane works as it did: a deactivated account takes uploads, but no record that names them."""
-    return connection.scalar(select(lane_works(claimed.did, claimed.host))) or False
+def may_be_sent(connection: Connection, claimed: BlobJob, now: datetime) -> bool:
+    """Whether the job's lane works as it did, and its host still takes uploads.
+
+    A deactivated account takes uploads, but no record that names them; a host may have asked others to wait meanwhile.
+    """
+    of_host = (pds_host.c.host == claimed.host, ~pds_host.c.paused)
+    takes_uploads = exists().where(*of_host, latest_of(host_open_at(), pds_host.c.blobs_after) <= now)
+    works = and_(lane_works(claimed.did, claimed.host), takes_uploads)
+    return connection.scalar(select(works)) or False
 
 
 def lane_works(did: str, host: str) -> ColumnElement[bool]:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
+from sqlalchemy import Connection
+
 from aggregates.track import Track
 from aggregates.values import Audio
 from eventstore.envelope import Envelope
@@ -24,9 +26,9 @@ from outbox.blobs.jobs import (
     BlobJob,
     extend,
     give_back,
+    may_be_sent,
     postpone,
     settle_job,
-    still_works,
 )
 from outbox.blobs.stalls import STALL_SECONDS, watched
 from outbox.metrics import NO_METRICS, RelayMetrics
@@ -192,17 +194,26 @@ class BlobWorker:
 
     def _audio(self, claimed: BlobJob) -> Audio | None:
         with self._log.database.read() as connection:
-            if not still_works(connection, claimed):
+            if not self._may_send_on(connection, claimed):
                 return None
             recorded = self._log.stream(connection, Track.create_id(claimed.track_id))
         track = self._log.fold(Track, recorded)
         return track.audio if track is not None and track.blob_accepts(claimed.audio_cid) else None
 
-    async def _upload(self, claimed: BlobJob, audio: Audio) -> Verdict:
+    def _may_send(self, claimed: BlobJob) -> bool:
+        with self._log.database.read_committed() as connection:
+            return self._may_send_on(connection, claimed)
+
+    def _may_send_on(self, connection: Connection, claimed: BlobJob) -> bool:
+        return may_be_sent(connection, claimed, self._log.database.now(connection))
+
+    async def _upload(self, claimed: BlobJob, audio: Audio) -> Verdict | None:
         limit = min(await self._pds.blob_limit(claimed.host) or MOST_BYTES, MOST_BYTES)
         if audio.size > limit:
             message = f"the PDS takes blobs of up to {limit} bytes"
             return Verdict(Kind.REJECTED, TOO_LARGE_REASON, TOO_LARGE, message)
+        if not await in_thread(self._may_send, claimed):  # the PDS may have taken its time to tell its limit
+            return None
         try:
             verdict = _judged(await self._send(claimed, audio), audio)
         except FileNotFoundError:
