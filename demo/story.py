@@ -1,7 +1,7 @@
 """The story: what happens to one track, step by step. Each step does something and says it in a few words."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -128,20 +128,22 @@ def undelete(stage: Stage) -> str:
     return "undelete it, audio on the PDS included"
 
 
-STORY: Final[tuple[Act, ...]] = (
-    upload,
-    rename,
-    tell_more,
-    clear_description,
-    set_cover,
-    replace_cover,
-    remove_cover,
-    lose_and_restore,
-    migrate,
-    edit_while_the_pds_is_down,
-    delete,
-    undelete,
-)
+HAPPENS: Final[Mapping[Act, str]] = {
+    upload: "Created",
+    rename: "MetadataUpdated",
+    tell_more: "MetadataUpdated",
+    clear_description: "MetadataUpdated",
+    set_cover: "ArtworkReplaced",
+    replace_cover: "ArtworkReplaced",
+    remove_cover: "ArtworkRemoved",
+    lose_and_restore: "RecordRestored",
+    migrate: "BlobMigrated",
+    edit_while_the_pds_is_down: "MetadataUpdated",
+    delete: "Deleted",
+    undelete: "Undeleted",
+}
+"""Each step, and the event without which it has done nothing, however well log and PDS agree."""
+STORY: Final[tuple[Act, ...]] = tuple(HAPPENS)
 
 
 def play(stage: Stage, act: Act) -> Step:
@@ -153,6 +155,10 @@ def play(stage: Stage, act: Act) -> Step:
     found = stage.pds.get_record(stage.did, COLLECTION, stage.record_uri.rsplit("/", 1)[1])
     record = found["value"] if found is not None else None
     wrong = differences(track, record)
+    if HAPPENS[act] not in events:
+        wrong.append(f"no {HAPPENS[act]} in the log")
+    if act in {migrate, undelete} and "audioBlob" not in (record or {}):
+        wrong.append("the record names no blob")
     if mirror["state"] != "delivered":
         wrong.append(f"mirror is {mirror['state']}: {mirror['reason']}")
     if record is not None and "audioBlob" in record and not _blob_is_served(stage, record):
