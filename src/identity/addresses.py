@@ -9,6 +9,7 @@ import ipaddress
 import re
 import ssl
 from collections.abc import Iterable
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -216,13 +217,19 @@ def _connect_soon(request: httpx.Request) -> None:
     request.extensions["timeout"] = {**given, **soon}
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """Who is trusted, read once: all clients share it."""
+    return httpx.create_ssl_context()
+
+
 def public_client(
     policy: AddressPolicy, *, names: Names | None = None, max_connections: int = 200
 ) -> httpx.AsyncClient:
     """The client that everything outside is asked with: no redirects, no proxies of the environment, no cookies."""
     # below the 90 s after which a PDS closes an idle connection: a reused one could fail ambiguously
     limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=50, keepalive_expiry=30)
-    transport = GuardedTransport(policy, names or Dns(), limits=limits, verify=httpx.create_ssl_context())
+    transport = GuardedTransport(policy, names or Dns(), limits=limits, verify=_tls())
     return httpx.AsyncClient(
         transport=transport,
         timeout=30,

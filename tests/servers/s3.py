@@ -1,5 +1,6 @@
 """A real S3 API: the juicefs gateway, which checks signatures and keeps its data."""
 
+import functools
 import os
 import secrets
 import subprocess
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+import botocore.session
 import httpx
 import pytest
 from botocore.client import Config
@@ -17,6 +19,9 @@ from mypy_boto3_s3 import S3Client
 
 from devpds.process import Process
 from devpds.server import free_port
+
+# Every session would read the same megabytes of JSON.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 JUICEFS = Path(sysconfig.get_path("scripts")) / "juicefs"
 

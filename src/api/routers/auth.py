@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, SecretStr
 from starlette.concurrency import run_in_threadpool
 
@@ -10,7 +10,7 @@ from api.bodies.body import Body
 from api.bodies.receive import received
 from api.bodies.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.browser import authenticated, seat_first, seats, set_session
-from api.caller import Parts, refuse_cross_site, token_of
+from api.caller import Parts, counted, refuse_cross_site, token_of
 from api.documented import TEXT, either, errors
 from api.json_response import AsciiJsonResponse
 from api.refusals import NotSignedInHereError
@@ -20,8 +20,8 @@ from identity.app_password import AppPasswordSignIn
 from identity.credentials import CredentialKind, Scope
 from identity.sign_in import SignInResult
 
-app_password = APIRouter(tags=["sign-in"])
-router = APIRouter(tags=["sign-in"])
+app_password = APIRouter(tags=["sign-in"], dependencies=[Depends(counted)])
+router = APIRouter(tags=["sign-in"], dependencies=[Depends(counted)])
 
 FIELDS: Final[dict[str, Any]] = {
     "identifier": {**TEXT, "description": "a handle or a DID"},

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field, SecretStr
 from starlette.concurrency import run_in_threadpool
@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.errors import InvalidFieldError
 from api.bodies.token_fields import checked_scope
 from api.browser import is_https, seat_first, set_session
-from api.caller import Parts
+from api.caller import Parts, counted
 from api.documented import errors
 from api.errors import INTERNAL, message_of, reply_for, response_to
 from api.refusals import ApiError, MissingPartError, NotAConfidentialClientError, SignInUnavailableError
@@ -22,7 +22,7 @@ from identity.errors import IdentityError
 from identity.oauth_app import CALLBACK_PATH, JWKS_PATH, METADATA_PATH, OAuthApp
 from identity.oauth_sign_in import LASTS, STATE, OAuthSignIn, Returned
 
-router = APIRouter(tags=["sign-in"])
+router = APIRouter(tags=["sign-in"], dependencies=[Depends(counted)])
 
 ATTEMPT_COOKIE: Final = "mastertape_sign_in_"
 """One for each attempt, so that two tabs do not disturb each other."""
