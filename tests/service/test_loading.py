@@ -24,7 +24,7 @@ def command(*words: str) -> str:
     ("work", "libraries"),
     [
         (command("--help"), "alembic atproto_core boto3 fastapi httpx PIL psycopg pydantic rich sqlalchemy"),
-        (command("history", "1"), "boto3 fastapi uvicorn"),
+        (command("history", "1"), "boto3 dns fastapi PIL starlette uvicorn websockets"),
         (SERVE, "atproto_client boto3"),
     ],
     ids=["help", "history", "serve"],
