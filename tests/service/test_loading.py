@@ -24,8 +24,8 @@ def command(*words: str) -> str:
     ("work", "libraries"),
     [
         (command("--help"), "alembic atproto_core boto3 fastapi httpx PIL psycopg pydantic rich sqlalchemy"),
-        (command("history", "1"), "boto3 dns fastapi PIL starlette uvicorn websockets"),
-        (SERVE, "atproto_client boto3"),
+        (command("history", "1"), "alembic boto3 dns fastapi PIL psycopg starlette uvicorn websockets"),
+        (SERVE, "alembic atproto_client boto3 psycopg"),
     ],
     ids=["help", "history", "serve"],
 )
