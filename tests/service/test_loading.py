@@ -9,10 +9,9 @@ from sqlalchemy import make_url
 
 from tests.service.process import environment
 
-SERVE = """
-from service.bootstrap import build
-from service.cli import serve
-serve.prepare(build(serve.load()))
+RELAY = """
+from service.cli import relay
+relay.prepared(relay.load())
 """
 
 
@@ -25,9 +24,9 @@ def command(*words: str) -> str:
     [
         (command("--help"), "alembic atproto_core boto3 fastapi httpx PIL psycopg pydantic rich sqlalchemy"),
         (command("history", "1"), "alembic boto3 dns fastapi PIL psycopg starlette uvicorn websockets"),
-        (SERVE, "alembic atproto_client boto3 psycopg"),
+        (RELAY, "alembic api.routers atproto_client boto3 psycopg uvicorn"),
     ],
-    ids=["help", "history", "serve"],
+    ids=["help", "history", "relay"],
 )
 def test_a_process_loads_no_library_that_only_others_need(
     work: str, libraries: str, migrated_sqlite: str

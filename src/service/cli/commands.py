@@ -1,11 +1,12 @@
 """A group of commands of which only the one that is asked for is loaded."""
 
-import gc
 from functools import cached_property
 from pkgutil import resolve_name
 from typing import Any, Final
 
 import click
+
+from service.garbage import no_collections
 
 
 class Deferred(click.Command):
@@ -23,13 +24,9 @@ class Deferred(click.Command):
 
     @cached_property
     def loaded(self) -> click.Command:
-        """The command itself. What comes with it stays, so no collection goes through it, now or later."""
-        gc.disable()
-        try:
+        """The command itself."""
+        with no_collections():
             command: click.Command = resolve_name(self._where)
-        finally:
-            gc.freeze()
-            gc.enable()
         return command
 
 

@@ -58,7 +58,7 @@ COMMANDS = (
     ),
     Deferred(
         "relay",
-        "service.cli.serve:relay",
+        "service.cli.relay:relay",
         "Run only a relay: any number of them, on any machines, share the work.",
     ),
     Deferred(
