@@ -10,7 +10,6 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Select, create_engine, event, func, null, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
@@ -237,6 +236,6 @@ def _require_alive(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         alive = driver.in_transaction
     else:
-        alive = driver.info.transaction_status not in {TransactionStatus.INERROR, TransactionStatus.UNKNOWN}
+        alive = driver.info.transaction_status.name not in {"INERROR", "UNKNOWN"}
     if not alive:
         raise BrokenUnitError

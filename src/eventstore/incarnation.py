@@ -9,9 +9,8 @@ that no position and no track id is issued twice; and nothing is sent to a PDS u
 import logging
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -30,6 +29,9 @@ from sqlalchemy import (
 from eventstore.append import upsert
 from eventstore.database import Database
 from eventstore.schema import Position, UtcDateTime, metadata, stored_event, track_id_sequence
+
+if TYPE_CHECKING:
+    import psycopg
 
 log_incarnation: Final = Table(
     "log_incarnation",
@@ -62,7 +64,7 @@ def watch(database: Database) -> None:
     if database.is_sqlite:
         return
 
-    def look(driver: psycopg.Connection[Any], _record: object) -> None:
+    def look(driver: "psycopg.Connection[Any]", _record: object) -> None:
         identity, known = _read(driver)
         if identity is not None and (known is None or _differences(known, identity)):
             _compare(database.url, identity)
@@ -117,8 +119,10 @@ def settle(connection: Connection, database: Database) -> None:
     )
 
 
-def _read(driver: psycopg.Connection[Any]) -> tuple[str | None, str | None]:
+def _read(driver: "psycopg.Connection[Any]") -> tuple[str | None, str | None]:
     """Return the server's identity and the one that the log recorded; None where there is no log yet."""
+    import psycopg  # noqa: PLC0415 - takes long to load, and SQLite does without
+
     for query in (_IDENTITY, _IDENTITY_AS_FAR_AS_ALLOWED):
         try:
             with driver.transaction():

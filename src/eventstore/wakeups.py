@@ -10,12 +10,14 @@ import sqlite3
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
 from sqlalchemy import Connection, func, make_url, select
 
 from eventstore.database import Database
+
+if TYPE_CHECKING:
+    import psycopg
 
 logger: Final = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class Announcer:
                 logger.warning("announcer_disconnected", exc_info=True)  # others look by themselves meanwhile
                 self._over.wait(AGAIN_SECONDS)
 
-    def _announce_on(self, driver: psycopg.Connection[Any]) -> None:
+    def _announce_on(self, driver: "psycopg.Connection[Any]") -> None:
         over = False
         while not over:
             self._news.wait()
@@ -124,7 +126,7 @@ async def _opened(open_: Callable[[Database], Any], database: Database) -> Async
             opening.result().close()
 
 
-async def _notifications(driver: psycopg.Connection[Any]) -> AsyncGenerator[None]:
+async def _notifications(driver: "psycopg.Connection[Any]") -> AsyncGenerator[None]:
     """Yield a hint at once, for what came before listening began, and then one for each NOTIFY."""
     loop, readable = asyncio.get_running_loop(), asyncio.Event()
     descriptor = driver.fileno()
@@ -156,13 +158,13 @@ def _open_file(database: Database) -> sqlite3.Connection:
     return sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
 
 
-def _listening_connection(database: Database) -> psycopg.Connection[Any]:
+def _listening_connection(database: Database) -> "psycopg.Connection[Any]":
     driver = _own_connection(database)
     driver.execute(f"listen {CHANNEL}")
     return driver
 
 
-def _own_connection(database: Database) -> psycopg.Connection[Any]:
+def _own_connection(database: Database) -> "psycopg.Connection[Any]":
     """Return a connection outside of the pool."""
     pooled = database.engine.raw_connection()
     driver: Any = pooled.driver_connection
@@ -172,7 +174,7 @@ def _own_connection(database: Database) -> psycopg.Connection[Any]:
     return own
 
 
-def _consume(driver: psycopg.Connection[Any]) -> bool:
+def _consume(driver: "psycopg.Connection[Any]") -> bool:
     """Take what has come in; whether a notification was in it."""
     driver.pgconn.consume_input()
     heard = False

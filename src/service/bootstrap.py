@@ -3,27 +3,22 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from threading import Event
 
 import httpx
-from sqlalchemy.engine import make_url
 
-from aggregates.transcodings import TRANSCODINGS
 from api.news import News
 from api.rate_limits import RateLimits
 from api.services import Services
 from api.supporters import HttpSupporters
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from eventstore.incarnation import watch
 from eventstore.wakeups import Announcer, Listener
 from identity.pds_sessions import PdsSessions
 from identity.resolution import Resolver
 from outbox.blobs.worker import BlobWorker
 from outbox.firehose.follower import Follower
 from outbox.metrics import RelayMetrics
-from outbox.mirror.targets import MirrorTargets
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
 from outbox.record.lexicon import track_lexicon
@@ -31,7 +26,6 @@ from outbox.record.record import RecordUrls
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from outbox.views.waits import MirrorWaits
-from projections.read_models import READ_MODELS
 from replay.adopt_worker import AdoptionWorker
 from service.adapters import AudioOfStorage, DirectoryOfIdentity, SessionsOfIdentity, process_name
 from service.adopting import adoption_worker
@@ -40,11 +34,11 @@ from service.job_lease import JobLeases
 from service.media_watch import MediaWatch
 from service.metrics import Metrics
 from service.migrate import newest
+from service.opening import open_log, staging_folder
 from service.people import People, client_of_people, guarded_client, people
 from service.readiness import why_not_ready, why_silent
 from service.settings import Settings
 from storage.media import Media
-from storage.public_audio import PublicAudio
 from storage.publisher import Publisher
 from storage.store import MediaStore, open_store, public_copies
 
@@ -79,27 +73,6 @@ class Application:
         for client in self.clients:
             await client.aclose()
         self.database.close()
-
-
-def open_log(settings: Settings) -> EventLog:
-    """The log and its projections alone, for work that needs no network."""
-    make_folders(settings)
-    projections = (*READ_MODELS, MirrorTargets(), PublicAudio())
-    database = Database(settings.database_url)
-    watch(database)
-    return EventLog(database, projections=projections, transcodings=TRANSCODINGS)
-
-
-def staging_folder(settings: Settings) -> Path:
-    """Where uploads lie until they are stored."""
-    return settings.data / "staging"
-
-
-def make_folders(settings: Settings) -> None:
-    """Make the folders that are ours to make."""
-    settings.data.mkdir(parents=True, exist_ok=True)
-    if settings.is_sqlite:
-        Path(str(make_url(settings.database_url).database)).parent.mkdir(parents=True, exist_ok=True)
 
 
 def build(settings: Settings) -> Application:

@@ -21,7 +21,8 @@ from outbox.repo.reads import PacedReads
 from projections import media_references
 from replay.scan import Scan, Scanned
 from service.adapters import SessionsOfIdentity
-from service.bootstrap import Application, staging_folder
+from service.bootstrap import Application
+from service.opening import staging_folder
 from service.people import client_of_people, sessions_of_this_loop
 from service.settings import Settings
 from storage.public_review import review

@@ -3,10 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
 
 from eventstore.database import Database
 from eventstore.locks import lock_for_append
@@ -14,6 +11,8 @@ from eventstore.schema import stored_event
 
 LOCATIONS: Final = (Path(__file__).parent / "migrations", Path(__file__).parents[2] / "migrations")
 """In the wheel, and in a checkout."""
+
+REVISION: Final = text("select version_num from alembic_version")
 
 
 class OutdatedSchemaError(Exception):
@@ -35,7 +34,12 @@ def upgrade(url: str) -> None:
 
 
 def upgrade_database(database: Database) -> None:
-    """Do it on a database that is open already. Appends wait meanwhile."""
+    """Do it on a database that is open already, unless it is there. Appends wait meanwhile."""
+    if revision_of(database) == newest():
+        return
+    from alembic import command  # noqa: PLC0415 - takes long to load, and is hardly ever needed
+    from alembic.config import Config  # noqa: PLC0415
+
     with database.write() as connection:
         lock_for_append(connection, stored_event, None)
         config = Config()
@@ -56,7 +60,8 @@ def current(url: str) -> str | None:
 def revision_of(database: Database) -> str | None:
     """Return the revision of a database that is open already."""
     with database.read() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        has_schema = inspect(connection).has_table("alembic_version")
+        return connection.scalar(REVISION) if has_schema else None
 
 
 def require_schema(database: Database) -> None:
@@ -66,11 +71,8 @@ def require_schema(database: Database) -> None:
 
 
 def newest() -> str:
-    """Return the newest revision that this version knows."""
-    config = Config()
-    config.set_main_option("script_location", str(_folder()).replace("%", "%%"))
-    (head,) = ScriptDirectory.from_config(config).get_heads()
-    return head
+    """Return the newest revision that this version knows. The names of their files begin with their numbers."""
+    return max(file.name.partition("_")[0] for file in (_folder() / "versions").glob("[0-9]*.py"))
 
 
 def _folder() -> Path:

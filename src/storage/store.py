@@ -61,14 +61,15 @@ def open_store(
     media: str, data_dir: Path, s3_endpoint: str | None = None, s3_public_url: str | None = None
 ) -> MediaStore:
     """Open `disk:PATH` or `s3:BUCKET`. A PATH that begins with `DATA/` lies in the data folder."""
-    from storage.disk import DiskStore  # noqa: PLC0415 - both implement this module
-    from storage.s3 import S3Store  # noqa: PLC0415
-
     kind, _, place = media.partition(":")
     if kind == "disk" and place:
+        from storage.disk import DiskStore  # noqa: PLC0415 - implements this module
+
         first, *rest = Path(place).parts
         return DiskStore(data_dir.joinpath(*rest) if first == "DATA" else Path(place))
     if kind == "s3" and place:
+        from storage.s3 import S3Store  # noqa: PLC0415 - implements this module; boto3 takes long to load
+
         return S3Store(place, endpoint=s3_endpoint, public_base=s3_public_url)
     msg = f"MEDIA must be disk:PATH or s3:BUCKET, not {media!r}"
     raise ValueError(msg)
@@ -76,7 +77,11 @@ def open_store(
 
 def public_copies(store: MediaStore) -> PublicCopies | None:
     """Return the store's public copies, if it has any."""
-    from storage.s3 import S3Store  # noqa: PLC0415 - implements this module
+    from storage.disk import DiskStore  # noqa: PLC0415 - implements this module
+
+    if isinstance(store, DiskStore):
+        return None
+    from storage.s3 import S3Store  # noqa: PLC0415 - implements this module; boto3 takes long to load
 
     return store if isinstance(store, S3Store) and store.public_base is not None else None
 

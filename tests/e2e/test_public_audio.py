@@ -10,7 +10,7 @@ from aggregates.values import SupportGate
 from demo.service import Service
 from devpds.server import DevPds, DevPlc
 from eventstore.envelope import Envelope
-from service.bootstrap import open_log
+from service.opening import open_log
 from service.settings import Settings
 from tests.dsl import some_time
 from tests.e2e.artist import UNDELETE, Artist

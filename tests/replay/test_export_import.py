@@ -14,7 +14,7 @@ from replay.export import export, own_lines
 from replay.importing import check_tape, import_tape
 from replay.kept_rows import KEPT
 from replay.tape import read
-from service.bootstrap import open_log
+from service.opening import open_log
 from tests.api.world import World, did_of, upload
 from tests.media_samples import samples
 

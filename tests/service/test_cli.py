@@ -12,7 +12,8 @@ from sqlalchemy import text
 
 from devpds.server import free_port
 from service.bootstrap import Application
-from service.cli.main import main
+from service.cli.commands import Deferred
+from service.cli.main import COMMANDS, main
 from service.migrate import newest
 from service.settings import PREFIX
 from tests.service.process import run
@@ -51,7 +52,13 @@ def test_help_names_every_command(typed: Type) -> None:
     said = typed("--help").output
     for command in ("serve", "relay", "migrate", "rebuild", "verify", "history"):
         assert f"\n  {command} " in said
-        assert typed(command, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda each: each.name)
+def test_help_of_a_command_begins_with_what_the_list_says_of_it(typed: Type, command: Deferred) -> None:
+    result = typed(str(command.name), "--help")
+    assert result.exit_code == 0
+    assert str(command.help) in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from eventstore.database import Database
@@ -87,6 +89,12 @@ def test_revision_is_told(database_url: str) -> None:
     assert current(database_url) is None
     upgrade(database_url)
     assert current(database_url) == newest()
+
+
+def test_the_newest_revision_is_the_head() -> None:
+    config = Config()
+    config.set_main_option("script_location", "migrations")
+    assert ScriptDirectory.from_config(config).get_heads() == [newest()]
 
 
 def test_old_and_newer_schemas_are_refused(migrated_url: str) -> None:

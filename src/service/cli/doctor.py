@@ -12,12 +12,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from outbox.mirror.tables import mirror_lane
-from service.bootstrap import open_log
 from service.cli.output import as_json, say_json
 from service.doctor import database as doctor_database
 from service.doctor import outside as doctor_outside
 from service.doctor.checks import Check, Checks, State, examined, fail, ok
 from service.migrate import newest, revision_of
+from service.opening import open_log
 from service.settings import Settings, SettingsError, load
 
 COLORS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red"}

@@ -13,10 +13,10 @@ from eventstore.projection import Projection
 from projections.difference import Difference
 from projections.rebuild import differences
 from projections.rebuild import rebuild as rebuild_projections
-from service.bootstrap import open_log
 from service.cli.output import DRIFT, as_json, bar, dry_run, say_json
 from service.cli.track_history import rows_of
 from service.migrate import newest, require_schema, revision_of, upgrade_database
+from service.opening import open_log
 from service.settings import load
 
 SHOWN_DIFFERENCES = 20

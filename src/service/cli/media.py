@@ -14,9 +14,10 @@ from rich.table import Table
 from identity.addresses import AddressPolicy
 from replay.media_check import MediaFinding, MediaKind, check_media
 from replay.media_repair import MediaRepair
-from service.bootstrap import Application, build, staging_folder
+from service.bootstrap import Application, build
 from service.cli.output import DRIFT, as_json, bar, say_json
 from service.migrate import require_schema
+from service.opening import staging_folder
 from service.people import client_of_people
 from service.settings import load
 

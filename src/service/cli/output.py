@@ -24,6 +24,9 @@ from storage.errors import StorageError
 DRIFT: Final = 3
 """The exit code of a check that has found something."""
 
+LEFT_TO_CLICK: Final = frozenset({None, errno.EPIPE})
+"""It ends quietly where nobody reads on."""
+
 EXPECTED: Final = (
     SettingsError,
     OutdatedSchemaError,
@@ -39,25 +42,17 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Answer with JSON
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 
 
-class Commands(click.Group):
-    """Commands whose expected failures are a line on stderr and exit code 1."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except EXPECTED as error:
-            raise click.ClickException(str(error)) from error
-        except DBAPIError as error:
-            reason = str(error.orig).strip().splitlines() or ["no reason given"]
-            raise click.ClickException(
-                f"the database refused: {reason[0]}. Check DATABASE_URL and the server log."
-            ) from error
-        except OSError as error:
-            if error.errno in {None, errno.EPIPE}:  # click ends quietly where nobody reads on
-                raise
-            where = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{where}{error.strerror}") from error
+def in_a_line(error: Exception) -> str | None:
+    """Say what a failure that is expected now and then means to an operator; None of every other."""
+    if isinstance(error, EXPECTED):
+        return str(error)
+    if isinstance(error, DBAPIError):
+        reason = str(error.orig).strip().splitlines() or ["no reason given"]
+        return f"the database refused: {reason[0]}. Check DATABASE_URL and the server log."
+    if isinstance(error, OSError) and error.errno not in LEFT_TO_CLICK:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    return None
 
 
 def say_json(value: Any) -> None:

@@ -1,7 +1,5 @@
-"""`mastertape serve` and `mastertape relay`: the long-running processes."""
+"""`mastertape serve`: HTTP, and a relay beside it."""
 
-import asyncio
-import gc
 import signal
 import socket
 from types import FrameType
@@ -12,17 +10,11 @@ from starlette.types import ASGIApp
 
 from api.bodies.limits import HEADERS_BYTES, URL_BYTES
 from api.news import News
-from projections.rebuild import rebuild
 from service.app import asgi
-from service.bootstrap import Application, build
-from service.cli.output import bar
+from service.cli.preparing import prepared
 from service.connections import HttpConnection
 from service.logging import log_to_stderr
-from service.migrate import upgrade_database
-from service.newest_seen import look_for_restore
-from service.readiness import outdated, require_ready
 from service.settings import Settings, load
-from service.work import working
 
 GRACE_SECONDS = 30
 """How long requests in progress may take to finish."""
@@ -34,8 +26,7 @@ def serve() -> None:
     settings = load()
     log_to_stderr(settings.log_level)
     with _listener(settings) as listener:
-        application = build(settings)
-        prepare(application)
+        application = prepared(settings)
         signal.signal(signal.SIGTERM, _leave)  # what uvicorn raises again at its end, when all is done
         server = _Server(_config(settings, asgi(application)), settings.base_url, application.services.news)
         try:
@@ -44,31 +35,6 @@ def serve() -> None:
             raise SystemExit(0) from None
     if not server.started:
         raise click.ClickException("the service did not start; the log says why")
-
-
-@click.command()
-def relay() -> None:
-    """Run only a relay: any number of them, on any machines, share the work."""
-    settings = load()
-    log_to_stderr(settings.log_level)
-    application = build(settings)
-    prepare(application)
-    asyncio.run(_relay(application))
-
-
-def prepare(application: Application) -> None:
-    """Make our own SQLite file ready; of a database that others share, say what an operator has to do."""
-    log = application.log
-    if not log.database.is_sqlite:
-        require_ready(log)
-    else:
-        upgrade_database(log.database)
-        if stale := outdated(log):
-            with bar("rebuilding") as progress:
-                rebuild(log, stale, progress=progress)
-    look_for_restore(log, application.settings)
-    gc.collect()
-    gc.freeze()  # what is here now stays: a full collection would go through it again and again, and every thread would wait
 
 
 class _Server(uvicorn.Server):
@@ -123,17 +89,3 @@ def _listener(settings: Settings) -> socket.socket:
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)
-
-
-async def _relay(application: Application) -> None:
-    asked_to_stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
-    async with working(application, relay=True) as flights:
-        click.echo("the relay is running")
-        asked = asyncio.create_task(asked_to_stop.wait())
-        await asyncio.wait({flights, asked}, return_when=asyncio.FIRST_COMPLETED)
-        failed = flights.done()
-        asked.cancel()
-    if failed:
-        raise click.ClickException("the relay failed; the log says why")

@@ -1,4 +1,4 @@
-"""`mastertape verify pds`: what PDSes hold against the log."""
+"""`mastertape verify`, whose parts come together here, and `verify pds`: what PDSes hold against the log."""
 
 import asyncio
 from collections import Counter
@@ -18,6 +18,8 @@ from replay.verify import Verified, repos_of
 from replay.verify import verify as verify_repos
 from service.adapters import KeysOfIdentity
 from service.bootstrap import Application, build
+from service.cli.log import verify
+from service.cli.media import verify_media
 from service.cli.operator import by_operator
 from service.cli.output import DRIFT, as_json, bar, say_json
 from service.migrate import require_schema
@@ -26,7 +28,7 @@ from service.settings import load
 UNREAD = 1
 
 
-@click.command("pds")
+@verify.command("pds")
 @click.option("--did", help="Only this account.")
 @click.option(
     "--deep", is_flag=True, help="Verify the whole repo, its signature, and the hash of every block."
@@ -46,6 +48,9 @@ def verify_pds(did: str | None, *, deep: bool, as_json: bool) -> None:
         raise SystemExit(DRIFT)
     if any(each.problem for each in found):
         raise SystemExit(UNREAD)
+
+
+verify.add_command(verify_media)
 
 
 async def verified(did: str | None, *, deep: bool = False, lets_go: bool = False) -> list[Verified]:

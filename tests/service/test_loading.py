@@ -1,0 +1,50 @@
+"""What a process loads: half of a start is importing modules, so each loads only those of its own work."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from tests.service.process import environment
+
+RELAY = """
+from service.cli import relay
+relay.prepared(relay.load())
+"""
+
+
+def command(*words: str) -> str:
+    return f"from service.cli.main import main\nmain({list(words)}, standalone_mode=False)"
+
+
+@pytest.mark.parametrize(
+    ("work", "libraries"),
+    [
+        (command("--help"), "alembic atproto_core boto3 fastapi httpx PIL psycopg pydantic rich sqlalchemy"),
+        (command("history", "1"), "alembic boto3 dns fastapi PIL psycopg starlette uvicorn websockets"),
+        (RELAY, "alembic api.routers atproto_client boto3 psycopg uvicorn"),
+    ],
+    ids=["help", "history", "relay"],
+)
+def test_a_process_loads_no_library_that_only_others_need(
+    work: str, libraries: str, migrated_sqlite: str
+) -> None:
+    assert loaded_by(work, migrated_sqlite).isdisjoint(libraries.split())
+
+
+def loaded_by(work: str, database_url: str) -> set[str]:
+    """Do the work in a process of its own, whatever becomes of it, and give the modules that it ends with."""
+    script = f"import sys\ntry:\n  exec({work!r})\nfinally:\n  print('modules:', *sys.modules)"
+    data = Path(str(make_url(database_url).database)).parent
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment({"DATABASE_URL": database_url, "DATA": data}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    modules = set(ended.stdout.partition("modules: ")[2].split())
+    assert "service.cli" in modules, ended.stderr
+    return modules
