@@ -126,7 +126,7 @@ def clone_sqlite(template: Path, target: Path) -> None:
 def temporary_database(server: str, template: str = "template0") -> Generator[str]:
     """A database that is there as long as the block: empty, or a clone of `template`."""
     name = f"t_{uuid.uuid4().hex[:12]}"
-    _execute(server, "create database {} template {}", name, template)
+    _execute(server, "create database {} template {} strategy file_copy", name, template)
     try:
         yield _text(make_url(server).set(database=name))
     finally:
