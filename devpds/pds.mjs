@@ -1,5 +1,5 @@
 // The reference PDS for development. Every PDS_* variable of the real one works; these are only other defaults.
-import { randomBytes } from 'node:crypto'
+import crypto, { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { Secp256k1Keypair } from '@atproto/crypto'
@@ -28,6 +28,12 @@ async function keptSecrets() {
     fs.renameSync(`${file}.new`, file)
   }
   return JSON.parse(fs.readFileSync(file, 'utf8'))
+}
+
+// Tests make accounts by the hundred, and what a password costs guards nothing in them.
+if (process.env.DEVPDS_CHEAP_PASSWORDS) {
+  const { scrypt } = crypto
+  crypto.scrypt = (password, salt, length, done) => scrypt(password, salt, length, { cost: 2 }, done)
 }
 
 const env = {

@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.servers.browser",
     "tests.servers.proxied",
     "tests.servers.s3",
+    "tests.servers.statements",
 ]
 
 

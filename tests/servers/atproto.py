@@ -8,6 +8,9 @@ import pytest
 
 from devpds.server import DevPds, DevPlc
 
+CHEAP = {"DEVPDS_CHEAP_PASSWORDS": "true"}
+"""Passwords would cost more than everything else that a test asks of a PDS."""
+
 
 @dataclass(frozen=True)
 class PdsAccount:
@@ -29,7 +32,7 @@ def plc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevPlc]:
 @pytest.fixture(scope="session")
 def pds(plc: DevPlc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevPds]:
     """The PDS; a test may stop or kill it, and `pds_account` starts it again for the next."""
-    with DevPds(plc, tmp_path_factory.mktemp("pds")) as server:
+    with DevPds(plc, tmp_path_factory.mktemp("pds"), env=CHEAP) as server:
         yield server
 
 

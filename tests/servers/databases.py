@@ -29,12 +29,15 @@ def migrate(url: str) -> None:
 def postgres_url() -> Iterator[str]:
     """The URL of a PostgreSQL server where databases may be created; fast, so not durable, when it is ours."""
     if given := os.environ.get("DATABASE_URL"):
-        yield _text(make_url(given).set(drivername="postgresql+psycopg"))
+        url = _text(make_url(given).set(drivername="postgresql+psycopg"))
+        with _kept_connection(url):
+            yield url
         return
     server = PostgresServer()
     try:
         server.start()
-        yield server.url
+        with _kept_connection(server.url):
+            yield server.url
     finally:
         server.remove()
 
@@ -126,7 +129,6 @@ def clone_sqlite(template: Path, target: Path) -> None:
 def temporary_database(server: str, template: str = "template0") -> Generator[str]:
     """A database that is there as long as the block: empty, or a clone of `template`."""
     name = f"t_{uuid.uuid4().hex[:12]}"
-    # Copying its files takes half the time of the default, which writes each page to the log.
     _execute(server, "create database {} template {} strategy file_copy", name, template)
     try:
         yield _text(make_url(server).set(database=name))
@@ -134,9 +136,27 @@ def temporary_database(server: str, template: str = "template0") -> Generator[st
         _execute(server, "drop database {} with (force)", name)
 
 
-def _execute(server: str, statement: LiteralString, *names: str, values: list[str] | None = None) -> None:
+_kept: dict[str, psycopg.Connection] = {}
+"""To servers that stay up: each test makes and drops a database, and two connections for that cost as much as the database."""
+
+
+@contextlib.contextmanager
+def _kept_connection(server: str) -> Generator[None]:
+    with _connection(server) as _kept[server]:
+        try:
+            yield
+        finally:
+            del _kept[server]
+
+
+def _connection(server: str) -> psycopg.Connection:
     conninfo = _text(make_url(server).set(drivername="postgresql"))
-    with psycopg.connect(conninfo, autocommit=True) as connection:
+    return psycopg.connect(conninfo, autocommit=True)
+
+
+def _execute(server: str, statement: LiteralString, *names: str, values: list[str] | None = None) -> None:
+    kept = _kept.get(server)
+    with contextlib.nullcontext(kept) if kept is not None else _connection(server) as connection:
         connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)), values)
 
 

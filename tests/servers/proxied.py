@@ -6,13 +6,13 @@ import pytest
 
 from devpds.server import DevPds, DevPlc, free_port
 from tests.faults.proxy import FaultProxy
-from tests.servers.atproto import PdsAccount, new_account
+from tests.servers.atproto import CHEAP, PdsAccount, new_account
 
 
 @pytest.fixture(scope="session")
 def proxied_pds(plc: DevPlc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevPds]:
     """The PDS behind `proxy`; its own methods go past the proxy."""
-    with DevPds(plc, tmp_path_factory.mktemp("proxied-pds"), behind=free_port()) as server:
+    with DevPds(plc, tmp_path_factory.mktemp("proxied-pds"), behind=free_port(), env=CHEAP) as server:
         yield server
 
 

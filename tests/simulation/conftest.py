@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from devpds.server import DevPds, DevPlc
+from tests.servers.atproto import CHEAP
 from tests.simulation.contract_doors import Door, FakeDoor, Person, RealDoor
 
 BOTH = ["fake", pytest.param("real", marks=pytest.mark.pds)]
@@ -31,7 +32,7 @@ def person(door: Door) -> Person:
 @pytest.fixture(scope="session")
 def limited_pds(plc: DevPlc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevPds]:
     """The real PDS with its limits on, which can't be made smaller."""
-    env = {"PDS_RATE_LIMITS_ENABLED": "true"}
+    env = {**CHEAP, "PDS_RATE_LIMITS_ENABLED": "true"}
     with DevPds(plc, tmp_path_factory.mktemp("limited-pds"), env=env) as server:
         yield server
 

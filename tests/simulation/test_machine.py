@@ -22,7 +22,7 @@ DEEP = bool(os.environ.get("TEST_DEEP"))
 SEEDS = st.integers(0, 999)
 """Few: what an act leaves to chance is little, and large numbers are slow to make small."""
 STORIES = settings(
-    max_examples=2000 if DEEP else 60,
+    max_examples=2000 if DEEP else 25,
     stateful_step_count=12,
     derandomize=True,
     database=None,

@@ -13,6 +13,13 @@ from tests.simulation.world import World
 
 DEEP = bool(os.environ.get("TEST_DEEP"))
 BATCHES, BATCH = (400, 25) if DEEP else (4, 25)
+SEEDS = 500
+MISSED_LATE = {
+    switches.without_reading_once: 106,
+    switches.without_backoff: 53,
+    switches.without_recognition: 14,
+}
+"""Of these, the first seed whose story misses the protection: sought from there, it is found at once, and else in all seeds."""
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
@@ -76,7 +83,9 @@ def test_a_protection_that_is_switched_off_is_missed_by_what_it_keeps(
 ):
     switch_off(monkeypatch)
     kept = switches.MISSED_BY[switch_off].__name__
-    stories = (drawn(seed, weights=weights) for seed in range(500) for weights in (WEIGHTS, WITH_DECISIONS))
+    begin = MISSED_LATE.get(switch_off, 0)
+    seeds = [*range(begin, SEEDS), *range(begin)]
+    stories = (drawn(seed, weights=weights) for seed in seeds for weights in (WEIGHTS, WITH_DECISIONS))
     assert any(kept in broken(failure(story)) for story in stories)
 
 

@@ -5,7 +5,7 @@ Every ordinary change wakes its lane in its own transaction; this is the net bel
 
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, or_, select, update
 
 from eventstore.database import Database
 from outbox.mirror.lanes import (
@@ -25,14 +25,13 @@ successor: Final = mirror_target.alias("successor").c
 def wake_forgotten(database: Database) -> list[str]:
     """Make a page of lanes due that sleep although a target of theirs is open, and say whose they were."""
     with database.read() as connection:
-        asleep = connection.scalars(_ASLEEP.limit(PAGE)).all()
+        asleep = connection.scalars(_PAGE_OF_ASLEEP).all()
     return [did for did in asleep if _wake(database, did)]
 
 
 def _wake(database: Database, did: str) -> bool:
     with database.write() as connection:
-        lane = _ASLEEP.where(lane_columns.did == did)
-        if connection.scalar(lane.with_for_update(of=mirror_lane, skip_locked=True)) is None:
+        if connection.scalar(_LOCK_IF_ASLEEP, {"lane": did}) is None:
             return False
         _reopen(connection, did)
         change_lane(connection, did, due_at=database.now(connection))
@@ -78,5 +77,10 @@ def _is_overlooked() -> ColumnElement[bool]:
     return and_(target_columns.former, target_columns.cleared_gen < target_columns.desired_gen, there)
 
 
+# Built once (CONTRIBUTING.md).
+
 _ASLEEP: Final = _asleep()
-"""Built once (CONTRIBUTING.md)."""
+_PAGE_OF_ASLEEP: Final = _ASLEEP.limit(PAGE)
+_LOCK_IF_ASLEEP: Final = _ASLEEP.where(lane_columns.did == bindparam("lane")).with_for_update(
+    of=mirror_lane, skip_locked=True
+)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, bindparam, case, func, select
 
 from outbox.mirror.lanes import host_open_at, is_open, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
@@ -91,17 +91,7 @@ def under_way_at(connection: Connection, origins: Iterable[str], now: datetime) 
 
 def lane_of(connection: Connection, did: str) -> Any | None:
     """Return an account's lane with its `mirror_state`, and with `live_at` and `backfill_from`, when it may be claimed."""
-    may_begin = host_open_at()
-    return connection.execute(
-        select(
-            mirror_lane,
-            LANE_STATE.label("mirror_state"),
-            latest_of(lane_due_at(), may_begin).label("live_at"),
-            latest_of(lane_backfill_at(), may_begin).label("backfill_from"),
-        )
-        .select_from(LANES_OF_HOSTS)
-        .where(lane.did == did)
-    ).one_or_none()
+    return connection.execute(_LANE, {"lane": did}).one_or_none()
 
 
 def waiting_by_class(connection: Connection, did: str) -> dict[str, int]:
@@ -110,3 +100,17 @@ def waiting_by_class(connection: Connection, did: str) -> dict[str, int]:
         select(CLASS.label("work"), func.count()).where(target.did == did, is_open()).group_by("work")
     )
     return dict(rows.all())
+
+
+# Built once (CONTRIBUTING.md).
+
+_LANE: Final = (
+    select(
+        mirror_lane,
+        LANE_STATE.label("mirror_state"),
+        latest_of(lane_due_at(), host_open_at()).label("live_at"),
+        latest_of(lane_backfill_at(), host_open_at()).label("backfill_from"),
+    )
+    .select_from(LANES_OF_HOSTS)
+    .where(lane.did == bindparam("lane"))
+)
