@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from eventstore.database import Database
 from eventstore.schema import Json, Position, UtcDateTime
+from service.migrate import is_compared
 from service.tables import metadata
 
 
@@ -16,6 +17,7 @@ def run(connection: Connection) -> None:
         target_metadata=metadata,
         transactional_ddl=True,
         compare_server_default=True,
+        include_object=is_compared,
         render_item=rendered,
     )
     with context.begin_transaction():

@@ -9,6 +9,7 @@ import identity.accounts
 import identity.credentials
 import identity.session_rows
 import outbox.mirror.observe_only
+import outbox.mirror.order
 import outbox.mirror.tables
 import projections.read_models
 import replay.adoptions
@@ -25,6 +26,7 @@ MODULES: Final = (
     identity.credentials,
     identity.session_rows,
     outbox.mirror.observe_only,
+    outbox.mirror.order,
     outbox.mirror.tables,
     projections.read_models,
     replay.adoptions,
