@@ -8,17 +8,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 from sqlalchemy import update
 
 from bench.logs import did_of, logs, register, retitle
-from bench.relays import relay_to, written
+from bench.relays import WillingPds, relay_to
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import PAST, mirror_lane, pds_host
-from outbox.pds.client import PUT_RECORD
 from outbox.relay.claim import claim
 from outbox.relay.delivery import Outcome
 from outbox.relay.relay import RelayLimits
@@ -110,7 +108,7 @@ class _Lanes:
 
     async def _relay_once(self) -> float:
         limits = RelayLimits(len(self._numbers), LEASE)
-        async with relay_to(self._log, _WillingPds(), limits) as relay:
+        async with relay_to(self._log, WillingPds(), limits) as relay:
             began = time.perf_counter()
             ended = await relay.run_once()
             seconds = time.perf_counter() - began
@@ -122,20 +120,3 @@ class _Lanes:
         began = time.perf_counter()
         work(*args)
         return time.perf_counter() - began
-
-
-class _WillingPds:
-    """Takes every record at once."""
-
-    async def request(
-        self,
-        did: str,
-        method: str,
-        nsid: str,
-        *,
-        json: Any = None,
-        **_more: Any,
-    ) -> httpx.Response:
-        """Answer as a PDS does that has written it."""
-        assert (method, nsid) == ("POST", PUT_RECORD)  # noqa: S101 - nothing else is due
-        return written(did, json)

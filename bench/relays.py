@@ -8,7 +8,7 @@ import httpx
 
 from eventstore.event_log import EventLog
 from outbox.blobs.worker import BlobWorker
-from outbox.pds.client import Pds
+from outbox.pds.client import PUT_RECORD, Pds
 from outbox.ports import DirectoryUnavailableError, Sessions
 from outbox.probes.worker import Probes
 from outbox.record.dag_cbor import record_cid
@@ -41,6 +41,23 @@ def written(did: str, body: Any) -> httpx.Response:
     cid = record_cid(body["record"])
     uri = f"at://{did}/{body['collection']}/{body['rkey']}"
     return httpx.Response(200, json={"uri": uri, "cid": cid, "commit": {"cid": cid, "rev": "3kbench"}})
+
+
+class WillingPds:
+    """Takes every record at once."""
+
+    async def request(
+        self,
+        did: str,
+        method: str,
+        nsid: str,
+        *,
+        json: Any = None,
+        **_more: Any,
+    ) -> httpx.Response:
+        """Answer as a PDS does that has written it."""
+        assert (method, nsid) == ("POST", PUT_RECORD)  # noqa: S101 - nothing else is due
+        return written(did, json)
 
 
 class _NoDirectory:

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from eventstore.database import Database
 from eventstore.schema import Json, Position, UtcDateTime
-from service.tables import metadata
+from service.tables import is_compared, metadata
 
 
 def run(connection: Connection) -> None:
@@ -16,6 +16,7 @@ def run(connection: Connection) -> None:
         target_metadata=metadata,
         transactional_ddl=True,
         compare_server_default=True,
+        include_object=is_compared,
         render_item=rendered,
     )
     with context.begin_transaction():

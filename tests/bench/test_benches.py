@@ -17,6 +17,9 @@ ARMS = {
     "hosts": [
         f"{database}: p99 {what}" for database in DATABASES for what in ("alone", "beside a host that hangs")
     ],
+    "backlog": [
+        f"{database}: an edit {what}" for database in DATABASES for what in ("alone", "beside a replay")
+    ],
     "rebuild": [
         f"{database}: {what}"
         for database in DATABASES
@@ -27,7 +30,7 @@ ARMS = {
         *(f"PATCH, {database}, PDS +{delay} ms" for database in DATABASES for delay in (0, 50, 200)),
     ],
 }
-PROMISED = {"patch": ARMS["patch"][1:], "hosts": ARMS["hosts"][1::2]}
+PROMISED = {"patch": ARMS["patch"][1:], "hosts": ARMS["hosts"][1::2], "backlog": ARMS["backlog"][1::2]}
 
 
 @pytest.mark.parametrize("name", BENCHES)

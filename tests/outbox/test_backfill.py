@@ -15,10 +15,14 @@ from outbox.mirror.tables import NEVER, PAST, mirror_target
 from outbox.mirror.wishes import backfill
 from outbox.relay.delivery import Outcome
 from outbox.relay.forgotten import wake_forgotten
-from tests.outbox.rig import Clock, Rig
+from tests.dsl import a_track
+from tests.outbox.rig import ARTIST, Clock, Rig
 from tests.outbox.rows import add_lane, add_target, change_target, claimed, dids, lane_row, set_host
 
-BACKLOG = 2000 if os.environ.get("TEST_DEEP") else 40
+BACKLOG = 40_000 if os.environ.get("TEST_DEEP") else 40
+FIRST = 40
+"""So many are sent at least, where not all are."""
+IN_A_UNIT = 500
 
 
 def let_wait(database: Database, number: int) -> str:
@@ -105,8 +109,11 @@ def test_backfill_waits_for_its_share_and_live_work_does_not(
 
 def replay(rig: Rig, count: int) -> None:
     """Bulk work touches so many records of the account."""
-    for number in range(1, count + 1):
-        rig.upload(number)
+    audio = rig.bytes.keep(b"audio" * 500)
+    for first in range(1, count + 1, IN_A_UNIT):
+        numbers = range(first, min(first + IN_A_UNIT, count + 1))
+        with rig.log.unit_of_work(rig.did, ARTIST) as unit:
+            unit.save(*(a_track(number, did=rig.did, audio=audio) for number in numbers))
     with rig.database.write() as connection:
         assert backfill(connection, rig.did, range(1, count + 1), rig.clock()) == count
 
@@ -142,11 +149,11 @@ class Meter:
 @pytest.mark.anyio
 async def test_an_edit_is_the_next_thing_sent_whatever_the_backlog_of_its_account(desk: Rig) -> None:
     replay(desk, BACKLOG)
-    meter = Meter(desk)
+    meter = Meter(desk, points=8 * FIRST)
     meter.after[7] = lambda: desk.edit(BACKLOG, title="now")
     await desk.relay_once()
     assert meter.sent[7] == rkey(desk, BACKLOG)
-    assert len(meter.sent) == BACKLOG
+    assert FIRST <= len(meter.sent) <= BACKLOG
     assert all(desk.mirror(number).state == "delivered" for number in (1, 2, BACKLOG))
 
 

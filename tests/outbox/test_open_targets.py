@@ -20,6 +20,7 @@ from tests.outbox.rows import add_lane, claimed
 
 DELIVERED = 40_000
 DID = "did:plc:1"
+INDEXES = ("ix_mirror_target_next", "ix_mirror_target_due", "uq_mirror_target_track_id")
 
 Statements = list[tuple[str, Any]]
 
@@ -77,8 +78,7 @@ def test_it_reads_an_index_of_what_is_open(
     [(statement, parameters), *_] = said
     plan = _plan(database, statement, parameters)
     assert plan
-    of_one_track = "uq_mirror_target_track_id"
-    assert all("ix_mirror_target_open" in part or of_one_track in part for part in plan), plan
+    assert all(any(index in part for index in INDEXES) for part in plan), plan
 
 
 def _plan(database: Database, statement: str, parameters: Any) -> list[str]:

@@ -18,6 +18,7 @@ from eventstore.database import Database
 from eventstore.schema import metadata
 from service import tables
 from service.migrate import OutdatedSchemaError, current, newest, require_schema, upgrade
+from service.tables import is_compared
 from tests.servers.databases import KINDS, migrate
 
 PACKAGES = (
@@ -31,12 +32,17 @@ PACKAGES = (
     "api",
     "service",
 )
+INDEXES = {
+    "sqlite": "select sql from sqlite_master where type = 'index' and tbl_name = :name and sql is not null",
+    "postgresql": "select indexdef from pg_indexes where tablename = :name",
+}
 
 
+@pytest.mark.filterwarnings("ignore:.*expression-based index")
 def test_migrated_database_is_what_the_code_declares(migrated_url: str) -> None:
     database = Database(migrated_url)
     with database.write() as connection:
-        options = {"compare_type": True, "compare_server_default": True}
+        options = {"compare_type": True, "compare_server_default": True, "include_object": is_compared}
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
     database.close()
@@ -57,7 +63,7 @@ def test_nothing_that_alembic_does_not_compare_differs(
 
 
 def shape(database: Database, table: str) -> object:
-    """Keys, checks, defaults, and whether SQLite ever gives an id again."""
+    """Keys, checks, defaults, what each index holds, and whether SQLite ever gives an id again."""
     inspector = inspect(database.engine)
     columns = {
         column["name"]: (str(column["type"]), column["nullable"], column["default"])
@@ -65,6 +71,9 @@ def shape(database: Database, table: str) -> object:
     }
     counting = "select sql like '%AUTOINCREMENT%' from sqlite_master where name = :name"
     with database.read() as connection:
+        indexes = sorted(
+            map(without_brackets, connection.scalars(text(INDEXES[database.dialect]), {"name": table}))
+        )
         counts = database.is_sqlite and connection.scalar(text(counting), {"name": table})
     foreign = inspector.get_foreign_keys(table)
     return (
@@ -72,8 +81,14 @@ def shape(database: Database, table: str) -> object:
         inspector.get_pk_constraint(table),
         inspector.get_check_constraints(table),
         foreign,
+        indexes,
         counts,
     )
+
+
+def without_brackets(definition: str) -> str:
+    """SQLite keeps each index as it was written."""
+    return " ".join(definition.translate(str.maketrans("()", "  ")).split())
 
 
 def test_all_tables_are_known_to_the_migrations() -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    func,
+    literal_column,
     or_,
     select,
     update,
@@ -33,7 +33,16 @@ from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.schema import UtcDateTime
 from outbox.backoff import backoff
-from outbox.mirror.tables import CONCERNS_RELAY, NEVER, PAST, blob_job, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import (
+    CONCERNS_RELAY,
+    NEVER,
+    PAST,
+    PAST_LITERAL,
+    blob_job,
+    mirror_lane,
+    mirror_target,
+    pds_host,
+)
 from outbox.mirror.targets import AUTH_REQUIRED, DELETE, HELD, READY
 
 lane_columns: Final = mirror_lane.c
@@ -138,16 +147,19 @@ def back_off(connection: Connection, did: str, now: datetime, *, at_least: timed
     change_lane(connection, did, failures=failures + 1, not_before=not_before)
 
 
+_REJECTED, _HELD, DELETE_LITERAL = (literal_column(f"'{name}'", Text) for name in ("rejected", HELD, DELETE))
+
+
 def is_open() -> ColumnElement[bool]:
     """Whether a target has something that the relay can send."""
     return and_(
         target_columns.desired_gen > target_columns.acked_gen,
-        or_(target_columns.state != "rejected", target_columns.failed_gen < target_columns.desired_gen),
+        or_(target_columns.state != _REJECTED, target_columns.failed_gen < target_columns.desired_gen),
         or_(
             and_(target_columns.former, _may_go()),
             # the owner's delete goes through, whoever changed the record
-            and_(~target_columns.former, target_columns.desired_op == DELETE),
-            and_(~target_columns.former, target_columns.state != HELD, ~target_columns.detached),
+            and_(~target_columns.former, target_columns.desired_op == DELETE_LITERAL),
+            and_(~target_columns.former, target_columns.state != _HELD, ~target_columns.detached),
         ),
     )
 
@@ -156,7 +168,7 @@ def _may_go() -> ColumnElement[bool]:
     """Whether what a record has left behind may be deleted: the new one is there, and nobody has changed the old one."""
     return and_(
         target_columns.cleared_gen >= target_columns.desired_gen,
-        or_(target_columns.state != HELD, target_columns.failed_gen < target_columns.desired_gen),
+        or_(target_columns.state != _HELD, target_columns.failed_gen < target_columns.desired_gen),
     )
 
 
@@ -171,7 +183,7 @@ def target_due_at() -> ColumnElement[datetime]:
     A newer generation does not wait for the failures of an older one; what is not to be sent is looked at in time.
     """
     failed = target_columns.failed_gen == target_columns.desired_gen
-    return case((~is_open(), target_columns.look_at), (failed, target_columns.not_before), else_=PAST)
+    return case((~is_open(), target_columns.look_at), (failed, target_columns.not_before), else_=PAST_LITERAL)
 
 
 def change_lane(connection: Connection, did: str, **columns: Any) -> None:
@@ -186,9 +198,14 @@ _LOCK: Final = (
     .where(lane_columns.did == bindparam("did"))
     .with_for_update()
 )
-_EARLIEST: Final = select(
-    func.min(case((~is_backfill(), target_due_at()))), func.min(case((is_backfill(), target_due_at())))
-).where(target_columns.did == bindparam("did"), CONCERNS_RELAY)
+
+
+def _earliest(which: ColumnElement[bool]) -> ColumnElement[datetime]:
+    these = (target_columns.did == bindparam("did"), CONCERNS_RELAY, which)
+    return select(target_due_at()).where(*these).order_by(target_due_at()).limit(1).scalar_subquery()
+
+
+_EARLIEST: Final = select(_earliest(~is_backfill()), _earliest(is_backfill()))
 _CHANGE: Final = update(mirror_lane).where(lane_columns.did == bindparam("of_did"))
 
 
@@ -242,6 +259,8 @@ def _resuming(dialect: str) -> list[Executable]:
     return [
         known_host.on_conflict_do_nothing(),  # no lock: a sign-in that hangs stops no claim
         lane,
-        update(mirror_target).where(target_columns.did == did, CONCERNS_RELAY).values(not_before=PAST),
+        update(mirror_target)
+        .where(target_columns.did == did, CONCERNS_RELAY, target_columns.not_before > PAST)
+        .values(not_before=PAST),
         update(blob_job).where(blob_job.c.did == did).values(not_before=PAST, lease_owner=None),
     ]

@@ -31,6 +31,9 @@ PAST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _PAST: Final = text("'1970-01-01 00:00:00.000000'")
 _NEVER: Final = text("'9999-01-01 00:00:00.000000'")
+PAST_LITERAL: Final = literal_column(str(_PAST), UtcDateTime)
+NEVER_LITERAL: Final = literal_column(str(_NEVER), UtcDateTime)
+"""As an index has them: a query that gives them as parameters does not read it."""
 
 
 def _lease() -> tuple[Column[str], Column[datetime], Column[int]]:
@@ -101,8 +104,8 @@ mirror_lane = Table(
 HAS_WORK: Final = and_(
     mirror_lane.c.state == literal_column("'ready'"),
     or_(
-        mirror_lane.c.due_at < literal_column(str(_NEVER)),
-        mirror_lane.c.backfill_at < literal_column(str(_NEVER)),
+        mirror_lane.c.due_at < NEVER_LITERAL,
+        mirror_lane.c.backfill_at < NEVER_LITERAL,
     ),
 )
 """Holds for all lanes that work and have anything to do, now or later. A query that says so reads an index of these alone."""
@@ -117,7 +120,7 @@ Index(
 
 def was_leased(lane: FromClause = mirror_lane) -> ColumnElement[bool]:
     """Hold for all lanes under way, and for those whose relay has died. A query that says so reads an index of these."""
-    leased: ColumnElement[bool] = lane.c.lease_until > literal_column(str(_PAST))
+    leased: ColumnElement[bool] = lane.c.lease_until > PAST_LITERAL
     return leased
 
 
@@ -165,15 +168,9 @@ Index(
 
 CONCERNS_RELAY: Final = or_(
     mirror_target.c.desired_gen > mirror_target.c.acked_gen,
-    mirror_target.c.look_at < literal_column(str(_NEVER)),
+    mirror_target.c.look_at < NEVER_LITERAL,
 )
-"""Holds for all that the relay may have to see to. A query that says so reads an index of these alone."""
-Index(
-    "ix_mirror_target_open",
-    mirror_target.c.did,
-    sqlite_where=CONCERNS_RELAY,
-    postgresql_where=CONCERNS_RELAY,
-)
+"""Holds for all that the relay may have to see to. A query that says so reads an index of these alone (order.py)."""
 
 blob_job = Table(
     "blob_job",
@@ -231,7 +228,7 @@ HAS_FAILED: Final = blob_job.c.attempts > literal_column("0")
 """Holds for all uploads that did not succeed the last time. A query that says so reads an index of these."""
 Index("ix_blob_job_failed", blob_job.c.track_id, sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED)
 
-IS_LEASED: Final = blob_job.c.lease_until > literal_column(str(_PAST))
+IS_LEASED: Final = blob_job.c.lease_until > PAST_LITERAL
 """Holds for all uploads that somebody has under way. A query that says so reads an index of these."""
 Index("ix_blob_job_leased", blob_job.c.did, sqlite_where=IS_LEASED, postgresql_where=IS_LEASED)
 

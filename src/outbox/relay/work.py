@@ -5,17 +5,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Self
 
-from sqlalchemy import Boolean, ColumnElement, and_, bindparam, case, or_, select
+from sqlalchemy import Boolean, and_, bindparam, case, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.track import Track
 from eventstore.change import Recorded
 from eventstore.event_log import EventLog
 from eventstore.schema import UtcDateTime
-from outbox.mirror.lanes import Lane, host_open_at, is_backfill, is_open, latest_of, target_due_at
+from outbox.mirror.lanes import Lane, host_open_at, is_open, latest_of, target_due_at
 from outbox.mirror.moves import left_behind
 from outbox.mirror.observe_only import is_observed
-from outbox.mirror.tables import CONCERNS_RELAY, NEVER, mirror_lane, mirror_target, pds_host
+from outbox.mirror.order import BACKFILL, CLASS, COMES_DUE, LOOK, ORDER
+from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import DELETE, HELD, PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, UnencodableError, decode, record_cid
@@ -134,37 +135,34 @@ def next_work(log: EventLog, lane: Lane, urls: RecordUrls, now: datetime, done: 
             raise UnreadableTargetError(_unread(row)) from error
 
 
-def _failures() -> ColumnElement[int]:
-    """Give how often the newest generation failed; else a record that always fails would keep its siblings back."""
-    return case((columns.failed_gen == columns.desired_gen, columns.attempts), else_=0)
-
-
 _NOW: Final = bindparam("now", type_=UtcDateTime)
 _MAY_BACKFILL: Final = and_(
     bindparam("backfill", type_=Boolean),
     latest_of(mirror_lane.c.backfill_after, pds_host.c.backfill_after) <= _NOW,
 )
-_NEXT: Final = (
-    select(mirror_target, is_open().label("is_open"))
-    .join(mirror_lane, mirror_lane.c.did == columns.did)
+_URGENT_ENOUGH: Final = (
+    select(case((_MAY_BACKFILL, BACKFILL), else_=LOOK))
     .join(pds_host, pds_host.c.host == mirror_lane.c.host)
     .where(
-        columns.did == bindparam("did"),
-        CONCERNS_RELAY,
-        target_due_at() <= _NOW,
-        columns.track_id.not_in(bindparam("done", expanding=True)),
-        or_(~is_backfill(), _MAY_BACKFILL),
+        mirror_lane.c.did == bindparam("did"),
         ~mirror_lane.c.paused,
         ~pds_host.c.paused,
         ~is_observed(),
         latest_of(mirror_lane.c.paced_until, host_open_at()) <= _NOW,
     )
-    .order_by(
-        case((is_backfill(), 2), (~is_open(), 1), else_=0),
-        _failures(),
-        columns.desired_op != DELETE,
-        columns.desired_gen,
+    .scalar_subquery()
+)
+"""The last class of work that the lane may be sent; none, and so nothing, while it may be sent nothing."""
+_NEXT: Final = (
+    select(mirror_target, is_open().label("is_open"))
+    .where(
+        columns.did == bindparam("did"),
+        COMES_DUE,
+        CLASS <= _URGENT_ENOUGH,
+        target_due_at() <= _NOW,
+        columns.track_id.not_in(bindparam("done", expanding=True)),
     )
+    .order_by(*ORDER)
     .limit(1)
 )
 """Built once (CONTRIBUTING.md)."""
