@@ -259,4 +259,7 @@ WITH_DELETIONS = {**WEIGHTS, "delete account": 6, "upload": 6, "move": 3, "sign 
 WITH_CRASHES = {
     "wait": 1, "edit": 3, "upload": 3, "delete": 12, "undelete": 3, "kill": 6, "start": 4, "set clock": 4,
 }  # fmt: skip
-"""Relays die, or their leases end, while a create is on its way; before it lands its record is deleted."""
+"""Relays die, or their leases end, while a create is on its way, and before it lands its record is deleted.
+
+That takes a clock that is set: else nobody comes after the relay before its lease ends, and by then the create is lost.
+"""
