@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from sqlalchemy import Column
+
 import api.idempotency
 import api.running
 import eventstore.incarnation
@@ -16,8 +18,6 @@ import replay.adoptions
 import service.job_lease
 import storage.media
 import storage.public_tables
-from sqlalchemy import Column
-
 from eventstore.schema import metadata
 
 MODULES: Final = (

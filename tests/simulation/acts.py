@@ -202,6 +202,11 @@ def _prune(world: World, _dice: random.Random) -> None:
         retention.prune_attempts(world.database)
 
 
+def _set_clock(world: World, _dice: random.Random) -> None:
+    """An hour on, and back again the next time: as far as it may be set while a create is on its way."""
+    world.jump(-1 if world.skew > timedelta() else 1)
+
+
 ACTS: dict[str, Act] = {
     "upload": _upload,
     "edit": _edit,
@@ -236,6 +241,7 @@ ACTS: dict[str, Act] = {
     "freeze": _freeze,
     "thaw": _thaw,
     "jump": lambda world, dice: world.jump(dice.choice([-1, 1])),
+    "set clock": _set_clock,
     "release": lambda world, _: world.network.release(),
     "wait": lambda world, dice: world.advance(dice.uniform(20, 120)),
 }
@@ -250,3 +256,10 @@ WITH_DECISIONS = {**WEIGHTS, "foreign": 30, "doubt": 24, "decide": 24, "wait": 1
 """Other clients are busy, and scans and artists with them."""
 WITH_DELETIONS = {**WEIGHTS, "delete account": 6, "upload": 6, "move": 3, "sign in": 4}
 """People leave their hosts for good, and go on here."""
+WITH_CRASHES = {
+    "wait": 1, "edit": 3, "upload": 3, "delete": 12, "undelete": 3, "kill": 6, "start": 4, "set clock": 4,
+}  # fmt: skip
+"""Relays die, or their leases end, while a create is on its way, and before it lands its record is deleted.
+
+That takes a clock that is set: else nobody comes after the relay before its lease ends, and by then the create is lost.
+"""

@@ -106,6 +106,9 @@ BAD_LUCK: Mapping[str, Callable[[random.Random], Fate]] = {
     "html": lambda dice: garbled(dice.choice([200, 403, 502]), applied=dice.random() < 0.5),
 }
 
+LATE = ("held", "slow", "twice")
+"""Of these what may arrive when nobody thinks of it any more."""
+
 
 class Script:
     """These fates, one after the other, and then good luck."""

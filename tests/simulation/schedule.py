@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from outbox.relay.delivery import SETTLING
 from tests.simulation import invariants
-from tests.simulation.acts import ACTS, WEIGHTS
+from tests.simulation.acts import ACTS, WEIGHTS, WITH_CRASHES
+from tests.simulation.fates import BAD_LUCK, LATE
 from tests.simulation.world import World
 
 Shape = tuple[int, int, int]
@@ -46,11 +47,20 @@ class Schedule:
     steps: tuple[Step, ...]
     slow_threads: float = 0.0
     shape: Shape = SHAPES[0]
+    kinds: tuple[str, ...] = tuple(BAD_LUCK)
+    """Of what kinds bad luck is."""
 
     def begin(self) -> World:
         """The world before the first step."""
         accounts, hosts, lanes = self.shape
-        world = World(self.seed, chance=self.chance, accounts=accounts, hosts=hosts, lanes_of_a_host=lanes)
+        world = World(
+            self.seed,
+            chance=self.chance,
+            accounts=accounts,
+            hosts=hosts,
+            lanes_of_a_host=lanes,
+            kinds=self.kinds,
+        )
         world.slow_threads = self.slow_threads
         world.network.oldest_create = SETTLING.total_seconds()
         return world
@@ -74,7 +84,7 @@ class Schedule:
 
     def __str__(self) -> str:
         lines = [f"Schedule({self.seed}, {self.chance}, (", *(f"    {step}," for step in self.steps)]
-        return "\n".join([*lines, f"), {self.slow_threads}, {self.shape})"])
+        return "\n".join([*lines, f"), {self.slow_threads}, {self.shape}, {self.kinds})"])
 
 
 def drawn(seed: int, length: int = 12, weights: Mapping[str, int] = WEIGHTS) -> Schedule:
@@ -84,6 +94,11 @@ def drawn(seed: int, length: int = 12, weights: Mapping[str, int] = WEIGHTS) -> 
     acts = ["upload", *dice.choices(names, [weights[name] for name in names], k=length)]
     steps = [Step(act, dice.getrandbits(32), dice.choice(PAUSES)) for act in acts]
     return Schedule(seed, dice.choice(CHANCES), tuple(steps), dice.choice(SLOW), dice.choice(SHAPES))
+
+
+def drawn_with_crashes(seed: int) -> Schedule:
+    """A schedule of this seed in which relays die, or their leases end, and what they have sent arrives late."""
+    return replace(drawn(seed, weights=WITH_CRASHES), kinds=LATE)
 
 
 def failure(schedule: Schedule) -> Exception | None:

@@ -106,9 +106,10 @@ MISSED_BY: Mapping[Switch, Callable[..., object]] = {
     without_reading_once: record_invariants.puts_are_the_log,
     without_backoff: request_invariants.faults_cost_few_requests,
     without_looks: record_invariants.converged,
+    without_intents: record_invariants.converged,
 }
-"""Each protection with what it keeps.
-
-Not among them: `without_intents`. A thousand stories did not miss the row, since a write of ours is known by its generation as well;
-what it alone tells is that a create of a relay that died may still land (test_late_creates.py).
+"""Each protection with what it keeps."""
+MISSED_AFTER_CRASHES = frozenset({without_intents})
+"""Those that only stories with crashes miss: a write of ours is known by its generation as well as by its row. What the row
+alone tells is that a create may still land, after a delete even, whose relay has died or lost its lease.
 """

@@ -66,6 +66,8 @@ class World:
         self.loop = VirtualLoop(self._thread_delay)
         self.slow_threads = 0.0
         self.skew = timedelta()
+        self.skews = [self.skew]
+        """All that the clock was ever wrong by."""
         self.clock_sets: list[float] = []
         """When the clock was set: how long a PDS asked to wait cannot be told over it."""
         self._disturbances: list[float] = []
@@ -116,8 +118,14 @@ class World:
     def jump(self, hours: float) -> None:
         """The database's clock is set."""
         self.skew += timedelta(hours=hours)
+        self.skews.append(self.skew)
         self.clock_sets.append(self.loop.time())
         self.disturb()
+
+    @property
+    def strayed(self) -> timedelta:
+        """How far the clock was set between two moments of the run, at the most."""
+        return max(self.skews) - min(self.skews)
 
     def disturb(self) -> None:
         """From now on, for as long as a lease may last, two relays may believe that they hold the same lane."""
