@@ -87,7 +87,7 @@ async def test_a_commit_of_another_process_wakes_it(
     desk: Rig, migrated_url: str, sleeping: asyncio.Event
 ) -> None:
     await desk.relay_once()  # what the sign-in made due
-    other = Database(migrated_url)
+    other = Database(migrated_url, clock=desk.clock)
     log = EventLog(other, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
     announcer = Announcer(other)
     announcer.start()
