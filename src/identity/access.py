@@ -32,7 +32,7 @@ class Access:
         by: By,
         also: Callable[[UnitOfWork, Issued], None] = lambda _unit, _issued: None,
     ) -> Issued:
-        """Give out a token for programs, and do `also` that in the same unit. One that a program makes ends no later than the program's own.
+        """Issue a token for programs, and do `also` that in the same unit. One that a program makes ends no later than the program's own.
 
         Raises CredentialExpiredError when what it is made with has been ended since.
         """

@@ -254,7 +254,7 @@ class BlobWorker:
 
 
 def _next_chunk(source: Iterator[bytes]) -> bytes:
-    """Give the next bytes, and none at the end: a StopIteration cannot leave a thread."""
+    """Return the next bytes, and none at the end: a StopIteration cannot leave a thread."""
     return next(source, b"")
 
 

@@ -112,12 +112,12 @@ class Verdict:
 
     @property
     def cid(self) -> str | None:
-        """Give the CID that the PDS says a put made."""
+        """The CID that the PDS says a put made."""
         return _text_at(self.body, "cid")
 
     @property
     def rev(self) -> str | None:
-        """Give the revision of the commit; none when nothing had to be changed."""
+        """The revision of the commit; none when nothing had to be changed."""
         return _text_at(self.body.get("commit"), "rev") if isinstance(self.body, dict) else None
 
     @property
@@ -168,7 +168,7 @@ class Verdict:
         return self.kind is Kind.AMBIGUOUS and self.status == SERVER_ERROR and not self.concerns_host
 
     def asked(self, now: datetime) -> timedelta:
-        """Give for how long the PDS asked to be left alone, if it did."""
+        """For how long the PDS asked to be left alone, if it did."""
         asked = self.retry_after.pause(now) if self.retry_after is not None else timedelta()
         if self.kind is Kind.PACED:
             if self.budget is not None:
@@ -177,7 +177,7 @@ class Verdict:
         return asked
 
     def told(self, now: datetime) -> dict[str, Any]:
-        """Give the columns of the account's lane that say what its PDS told of its limits."""
+        """The columns of the account's lane that say what its PDS told of its limits."""
         found: dict[str, Any] = {}
         if self.budget is not None and self.phase is Phase.WRITE:
             found = lane_budget(self.budget, now)
@@ -220,7 +220,7 @@ def verdict_of_fault(error: Exception) -> Verdict:
 
 
 def clean(text: object, length: int) -> str:
-    """Give text that every database takes: what others send may hold NUL or half a character."""
+    """Return text that every database takes: what others send may hold NUL or half a character."""
     return str(text)[:length].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 

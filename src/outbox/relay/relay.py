@@ -57,7 +57,7 @@ class RelayLimits:
 
     @property
     def backfill(self) -> int:
-        """Give how many lanes may be under way for what can wait; the rest are kept free for what cannot."""
+        """How many lanes may be under way for what can wait; the rest are kept free for what cannot."""
         return max(1, self.lanes * 3 // 4)
 
 
@@ -281,10 +281,10 @@ class _Lease:
 
     @property
     def age(self) -> float:
-        """Give the seconds since it was taken."""
+        """The seconds since it was taken."""
         return self._clock() - self._taken
 
     def seconds_to_send(self) -> float:
-        """Give the time for all requests of one more delivery; a quarter is left to settle it, 0 when too little is."""
+        """The seconds for all requests of one more delivery; a quarter is left to settle it, 0 when too little is."""
         left = self._length - self.age
         return left - self._length / 4 if left > self._length / 2 else 0.0
