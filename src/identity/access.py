@@ -62,7 +62,7 @@ class Access:
         return self._log.transact(did, by(did), work)
 
     def end_others(self, user: Principal, *, by: By) -> int:
-        """End every session and token of this account but the one in use; gives how many."""
+        """End every session and token of this account but the one in use; returns how many."""
         others = [each.id for each in self._credentials.issued_to(user.did) if each.id != user.credential_id]
         return sum(self.end(user.did, each, by=by) for each in others)
 
