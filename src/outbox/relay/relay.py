@@ -137,9 +137,8 @@ class Relay:
         room = self._limits.lanes - len(self._turns)
         if room <= 0:
             return started
-        lease = _Lease(
-            self._limits.lease
-        )  # begins before the database's: what this one counts is never too much
+        # begins before the database's: what this one counts is never too much
+        lease = _Lease(self._limits.lease)
         lanes = await in_thread(self._claim, room, sum(lane.backfill for lane in self._turns.values()))
         for lane in lanes:
             turn = asyncio.create_task(self._turn(lane, lease))
