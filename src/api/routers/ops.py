@@ -43,14 +43,14 @@ OPERATION: Final[dict[str, Any]] = {
 """What the three routes that operate have in common."""
 
 
-class HostsQuery(BaseModel):
-    """Which part of the hosts."""
+class PageQuery(BaseModel):
+    """After which name a page begins, and how long it is."""
 
     cursor: Name = ""
     limit: int = USUAL_PAGE
 
 
-class LanesQuery(HostsQuery):
+class LanesQuery(PageQuery):
     """Which lanes."""
 
     host: Name | None = None
@@ -81,7 +81,7 @@ def read_lanes(_admin: Admin, parts: Parts, wanted: Annotated[LanesQuery, Query(
 
 
 @router.get("/ops/hosts", response_model=HostsBody, responses=READ_ERRORS)
-def read_hosts(_admin: Admin, parts: Parts, wanted: Annotated[HostsQuery, Query()]) -> Response:
+def read_hosts(_admin: Admin, parts: Parts, wanted: Annotated[PageQuery, Query()]) -> Response:
     """Read the state of the PDS hosts: breaker, limits, lanes, and when their backlog will be delivered."""
     limit = limit_of(wanted.limit)
     with parts.database.read() as connection:
