@@ -72,7 +72,12 @@ def extend(database: Database, claimed: BlobJob, lease: timedelta) -> bool:
     with database.write() as connection:
         changed = connection.execute(
             update(blob_job)
-            .where(*_of(claimed), *_held_by(claimed))
+            .where(
+                job.did == claimed.did,
+                job.track_id == claimed.track_id,
+                job.lease_epoch == claimed.epoch,
+                job.lease_owner == claimed.owner,
+            )
             .values(lease_until=database.now(connection) + lease)
         )
         return changed.rowcount == 1
@@ -83,7 +88,7 @@ def give_back(database: Database, claimed: BlobJob) -> None:
     with database.write() as connection:
         connection.execute(
             update(blob_job)
-            .where(*_of(claimed), job.lease_epoch == claimed.epoch)
+            .where(job.did == claimed.did, job.track_id == claimed.track_id, job.lease_epoch == claimed.epoch)
             .values(lease_owner=None, lease_until=PAST)
         )
 
@@ -94,7 +99,12 @@ def postpone(database: Database, claimed: BlobJob, error: str) -> None:
     with database.write() as connection:
         connection.execute(
             update(blob_job)
-            .where(*_of(claimed), *_held_by(claimed))
+            .where(
+                job.did == claimed.did,
+                job.track_id == claimed.track_id,
+                job.lease_epoch == claimed.epoch,
+                job.lease_owner == claimed.owner,
+            )
             .values(
                 lease_owner=None,
                 lease_until=PAST,
@@ -113,7 +123,7 @@ def settle_job(unit: UnitOfWork, claimed: BlobJob, verdict: Verdict | None) -> N
     unit.connection.execute(select(lane.did).where(lane.did == claimed.did).with_for_update())
     row = unit.connection.execute(
         select(job.lease_epoch, job.lease_owner, job.audio_cid, job.again, job.backfill)
-        .where(*_of(claimed))
+        .where(job.did == claimed.did, job.track_id == claimed.track_id)
         .with_for_update()
     ).one_or_none()
     if row is None or row.lease_epoch != claimed.epoch:
@@ -192,8 +202,11 @@ def mark_live(connection: Connection, did: str, track_id: int) -> None:
 
 
 def _end(unit: UnitOfWork, claimed: BlobJob, **columns: Any) -> None:
-    ended = update(blob_job).where(*_of(claimed)).values(lease_owner=None, lease_until=PAST, **columns)
-    unit.connection.execute(ended)
+    unit.connection.execute(
+        update(blob_job)
+        .where(job.did == claimed.did, job.track_id == claimed.track_id)
+        .values(lease_owner=None, lease_until=PAST, **columns)
+    )
 
 
 def _set_target(unit: UnitOfWork, claimed: BlobJob, **columns: Any) -> None:
@@ -203,12 +216,3 @@ def _set_target(unit: UnitOfWork, claimed: BlobJob, **columns: Any) -> None:
         .where(target.track_id == claimed.track_id, target.state == "blob")
         .values(columns)
     )
-
-
-def _of(claimed: BlobJob) -> tuple[ColumnElement[bool], ...]:
-    return job.did == claimed.did, job.track_id == claimed.track_id
-
-
-def _held_by(claimed: BlobJob) -> tuple[ColumnElement[bool], ...]:
-    """Whether nobody has claimed the job since, and no sign-in has freed it."""
-    return job.lease_epoch == claimed.epoch, job.lease_owner == claimed.owner

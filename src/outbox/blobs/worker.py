@@ -35,7 +35,13 @@ from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.hosts import HostReport, record_if_changed
 from outbox.mirror.lanes import LeaseLostError
 from outbox.pds.client import Pds
-from outbox.pds.verdict import Kind, Phase, Verdict, verdict_of_exception, verdict_of_fault
+from outbox.pds.verdict import (
+    Kind,
+    Phase,
+    Verdict,
+    verdict_of_exception,
+    verdict_of_fault,
+)
 from outbox.ports import AudioSource
 from outbox.threads import in_thread
 

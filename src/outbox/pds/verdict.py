@@ -168,7 +168,7 @@ class Verdict:
         return self.kind is Kind.AMBIGUOUS and self.status == SERVER_ERROR and not self.concerns_host
 
     def asked(self, now: datetime) -> timedelta:
-        """For how long the PDS asked to be left alone, if it did."""
+        """Give for how long the PDS asked to be left alone, if it did."""
         asked = self.retry_after.pause(now) if self.retry_after is not None else timedelta()
         if self.kind is Kind.PACED:
             if self.budget is not None:
@@ -177,7 +177,7 @@ class Verdict:
         return asked
 
     def told(self, now: datetime) -> dict[str, Any]:
-        """The columns of the account's lane that say what its PDS told of its limits."""
+        """Give the columns of the account's lane that say what its PDS told of its limits."""
         found: dict[str, Any] = {}
         if self.budget is not None and self.phase is Phase.WRITE:
             found = lane_budget(self.budget, now)
