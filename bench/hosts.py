@@ -132,7 +132,7 @@ class _Pds:
         self._expected: dict[str, dict[int, asyncio.Future[float]]] = defaultdict(dict)
 
     def expect(self, did: str, take: int) -> "asyncio.Future[float]":
-        """Give the time at which this edit is here, by itself or in one after it."""
+        """The time at which this edit is here, by itself or in one after it."""
         arrived: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._expected[did][take] = arrived
         return arrived

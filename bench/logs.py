@@ -26,7 +26,7 @@ COLLECTION: Final = "fm.plyr.track"
 
 
 def logs(folder: Path) -> Iterator[tuple[str, EventLog]]:
-    """Give an empty log on SQLite, then one on PostgreSQL where there is one."""
+    """An empty log on SQLite, then one on PostgreSQL where there is one."""
     url = f"sqlite:///{folder / 'bench.db'}"
     upgrade(url)
     with _log(url) as log:

@@ -101,7 +101,7 @@ def _puts(pds: DevPds) -> Callable[[int], Seconds]:
 
 
 class _Patches:
-    """Give one track another title again and again; a new track each time, as artists do not edit one for ever."""
+    """Gives one track another title again and again; a new track each time, as artists do not edit one for ever."""
 
     def __init__(self, network: SlowNetwork, client: Client, delay_ms: int) -> None:
         self._network = network

@@ -22,7 +22,7 @@ from service.migrate import upgrade
 
 @contextmanager
 def postgres_database() -> Iterator[str | None]:
-    """Give the URL of a database with our schema that goes afterwards, or None without a server."""
+    """The URL of a database with our schema that goes afterwards; None without a server."""
     with _server() as server:
         if server is None:
             yield None

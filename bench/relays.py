@@ -22,7 +22,7 @@ URLS: Final = RecordUrls("http://127.0.0.1:8000")
 
 @asynccontextmanager
 async def relay_to(log: EventLog, sessions: Sessions, limits: RelayLimits) -> AsyncIterator[Relay]:
-    """Give a relay that writes through these sessions and reads nothing."""
+    """A relay that writes through these sessions and reads nothing."""
     async with httpx.AsyncClient() as nobody:
         pds = Pds(sessions, nobody)
         yield Relay(

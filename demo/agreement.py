@@ -5,7 +5,7 @@ from typing import Any
 
 
 def expected_record(track: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what the PDS must hold for a track as GET /tracks/{id} tells it."""
+    """What the PDS must hold for a track, as GET /tracks/{id} tells it."""
     blob = track["pds_blob_cid"]
     fields = {
         "$type": "fm.plyr.track",
@@ -28,7 +28,7 @@ def expected_record(track: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the record with its blob and labels as plainly as the service names them."""
+    """The record with its blob and labels as plainly as the service names them."""
     values = dict(record)
     if "audioBlob" in values:
         values["audioBlob"] = values["audioBlob"]["ref"]["$link"]

@@ -12,7 +12,7 @@ RATE: Final = 22_050
 
 
 def tone(hertz: float, seconds: float = 2.0) -> bytes:
-    """Give a WAV of a fading tone."""
+    """A WAV of a fading tone."""
     frames = b"".join(
         struct.pack("<h", int(12_000 * math.exp(-2 * n / RATE) * math.sin(2 * math.pi * hertz * n / RATE)))
         for n in range(int(RATE * seconds))
@@ -27,7 +27,7 @@ def tone(hertz: float, seconds: float = 2.0) -> bytes:
 
 
 def cover(color: str, other: str) -> bytes:
-    """Give a PNG of a record on a plain ground."""
+    """A PNG of a record on a plain ground."""
     image = Image.new("RGB", (640, 640), color)
     draw = ImageDraw.Draw(image)
     draw.ellipse((80, 80, 560, 560), fill="black")

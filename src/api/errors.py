@@ -209,7 +209,7 @@ def rule_of(message: str) -> str:
 
 
 def codes_by_status() -> dict[int, list[str]]:
-    """Give all codes that there are, by their status."""
+    """All codes that there are, by their status."""
     ours = [(reply.status, reply.code) for reply in REPLIES.values()]
     found: dict[int, set[str]] = {}
     for status, code in (*ours, *FRAMEWORK_CODES.items()):

@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 
 from api.paging import LONGEST_PAGE
 from eventstore.database import Database
-from outbox.views.status import deliveries, mirrors
+from outbox.views.deliveries import deliveries
+from outbox.views.status import mirrors
 from projections.history import HistoryPage, history_page
 
 

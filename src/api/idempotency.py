@@ -93,7 +93,7 @@ class StoredAnswer:
     answer: Answer
 
     def to(self, digest: str) -> Answer:
-        """Give it again, to the same request only."""
+        """The answer again, for the same request only."""
         if digest != self.digest:
             raise IdempotencyMismatchError
         return self.answer

@@ -13,8 +13,9 @@ from outbox.mirror.tables import NEVER
 from outbox.mirror.targets import AUTH_REQUIRED, READY
 from outbox.pds.client import RecordKey
 from outbox.views import overview
+from outbox.views.deliveries import attempts_of
 from outbox.views.drain import drain_of
-from outbox.views.status import Mirror, attempts_of, mirrors, waiting_records
+from outbox.views.status import Mirror, mirrors, waiting_records
 
 ATTEMPTS: Final = 50
 

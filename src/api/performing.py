@@ -27,7 +27,7 @@ from eventstore.unit_of_work import UnitOfWork
 from identity.credentials import Principal
 
 Tell = Callable[[UnitOfWork], int]
-"""Gives the command to the track; gives the track's id."""
+"""Gives the command to the track; returns the track's id."""
 Prepare = Callable[[Body], Awaitable[Tell]]
 """Checks all that can be checked, stores media, and only then gives what is to be told."""
 Show = Callable[[Connection, int], Answer]

@@ -10,8 +10,8 @@ from api.refusals import BlobRefusedError, BlobTooLargeError, MediaNotFoundError
 from api.track_body import MirrorBody, TrackBody
 from api.track_reader import mirror_of, one_track
 from api.waiting import is_on_pds
+from outbox.blobs.answers import TOO_LARGE_REASON
 from outbox.blobs.jobs import MISSING_REASON
-from outbox.blobs.worker import TOO_LARGE_REASON
 from outbox.mirror.targets import AUTH_REQUIRED, HELD
 from outbox.record.record import RecordUrls
 from outbox.views.status import DETACHED

@@ -32,7 +32,7 @@ class Access:
         by: By,
         also: Callable[[UnitOfWork, Issued], None] = lambda _unit, _issued: None,
     ) -> Issued:
-        """Give out a token for programs, and do `also` that in the same unit. One that a program makes ends no later than the program's own.
+        """Issue a token for programs, and do `also` that in the same unit. One that a program makes ends no later than the program's own.
 
         Raises CredentialExpiredError when what it is made with has been ended since.
         """
@@ -62,7 +62,7 @@ class Access:
         return self._log.transact(did, by(did), work)
 
     def end_others(self, user: Principal, *, by: By) -> int:
-        """End every session and token of this account but the one in use; gives how many."""
+        """End every session and token of this account but the one in use; returns how many."""
         others = [each.id for each in self._credentials.issued_to(user.did) if each.id != user.credential_id]
         return sum(self.end(user.did, each, by=by) for each in others)
 

@@ -213,7 +213,7 @@ class Credentials:
         )
 
     def revoke(self, connection: Connection, *, did: str, credential_id: str) -> CredentialKind | None:
-        """End a token of this account now; gives of which kind it was, or None when there was none to end."""
+        """End a token of this account now; returns of which kind it was, or None when there was none to end."""
         now = self._database.now(connection)
         ended = connection.execute(
             update(credential)

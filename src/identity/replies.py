@@ -15,7 +15,7 @@ Judge = Callable[[str], None]
 async def replied(
     http: httpx.AsyncClient, request: httpx.Request, *, redirects: Judge | None = None
 ) -> AsyncGenerator[httpx.Response]:
-    """Send, and give the reply with its body still to be read. Redirects are followed where they may lead."""
+    """Send, and return the reply with its body still to be read. Redirects are followed where they may lead."""
     for hops_left in reversed(range(MAX_REDIRECTS + 1)):
         reply = await http.send(request, stream=True, follow_redirects=False)
         try:

@@ -263,16 +263,12 @@ class _Run:
         except InvalidFieldError as error:
             self._refuse(_invalid(key, error))
         except BytesUnavailableError as error:
-            self._refuse(
-                _problem(key, "bytes_unavailable", str(error), adopted=False) | {"reason": error.code}
-            )
+            self._refuse(_without_bytes(key, error, error.code))
         except PdsTroubleError as error:
             self.trouble += 1
             if isinstance(error, PdsBusyError) or self.trouble >= TROUBLE_IN_A_ROW:
                 raise
-            self._refuse(
-                _problem(key, "bytes_unavailable", str(error), adopted=False) | {"reason": "pds_trouble"}
-            )
+            self._refuse(_without_bytes(key, error, "pds_trouble"))
         else:
             self.trouble = 0
             self.progress.adopted += is_new
@@ -288,6 +284,10 @@ class _Run:
 def _invalid(key: RecordKey, error: InvalidFieldError) -> Problem:
     problem = _problem(key, "invalid_field", str(error), adopted=False)
     return problem | {"field": error.field, "limit": error.limit}
+
+
+def _without_bytes(key: RecordKey, error: Exception, reason: str) -> Problem:
+    return _problem(key, "bytes_unavailable", str(error), adopted=False) | {"reason": reason}
 
 
 def _problem(key: RecordKey, error: str, message: str, *, adopted: bool) -> Problem:

@@ -10,7 +10,7 @@ from replay.tape import Row, written
 
 
 def export(database: Database, target: Path, *, schema: str, lines: Callable[[int], None]) -> int:
-    """Write everything into a file, which is there whole or not at all; gives how many lines it has.
+    """Write everything into a file, which is there whole or not at all; returns how many lines it has.
 
     One snapshot: what is committed meanwhile is not in it. `lines` is told how many there are so far.
     """

@@ -45,6 +45,7 @@ from replay.verify import Verified
 
 RESTORED: Final = "restored"
 """Why these logins ended."""
+DECLARED: Final = "an operator says so"
 TO_BE_LOOKED_AT: Final = frozenset({DriftKind.MISSING, DriftKind.FOREIGN_EDIT, DriftKind.STALE})
 
 
@@ -62,22 +63,21 @@ class Recovery:
     """How many accounts nothing is sent for until `verify pds` has looked at them."""
 
 
-def outlook(log: EventLog, *, seen: int = 0, nothing_lost: bool = False) -> Recovery:
+def outlook(log: EventLog, *, seen: int = 0, nothing_lost: bool = False, force: bool = False) -> Recovery:
     """Say what `recover` would do, and change nothing; `seen` is the newest position that was ever seen."""
     with log.database.read() as connection:
-        logins = () if nothing_lost else active_dids(connection, SessionKind.OAUTH)
-        issued = newest_issued(connection)
-        because = restored_because(connection)
-        if because is None and issued < seen:
-            because, issued = ends_before(connection, seen), issued + POSITIONS_SKIPPED
-        return Recovery(
-            because,
-            newest_position(connection),
-            issued + 1,
-            len(logins),
-            usable_tokens(connection, log.database.now(connection)),
-            0 if nothing_lost else accounts_to_observe(connection),
-        )
+        because, issued = restored_because(connection), newest_issued(connection)
+        if because is None and (issued < seen or force):
+            because = ends_before(connection, seen) if issued < seen else DECLARED
+            issued += POSITIONS_SKIPPED
+        logins, accounts = 0, observed_accounts(connection)
+        if because is not None and nothing_lost:
+            accounts = 0
+        elif because is not None:
+            logins = len(active_dids(connection, SessionKind.OAUTH))
+            accounts = accounts_to_observe(connection)
+        tokens = usable_tokens(connection, log.database.now(connection))
+        return Recovery(because, newest_position(connection), issued + 1, logins, tokens, accounts)
 
 
 def recover(
@@ -89,7 +89,7 @@ def recover(
     it was restored although nobody noticed.
     """
     if force and not _is_noticed(log):
-        notice(log.database, "an operator says so")
+        notice(log.database, DECLARED)
     with log.database.write() as connection:
         lock_for_append(connection, log.table, None)
         now = log.database.now(connection)

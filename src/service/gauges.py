@@ -54,7 +54,7 @@ def oldest_pending(connection: Connection) -> dict[str, datetime]:
 
 
 def _oldest_upload(connection: Connection) -> datetime | None:
-    """Give when the oldest wish was made for audio on a PDS whose record is there and waits for nothing else."""
+    """When the oldest wish was made for audio on a PDS whose record is there and waits for nothing else."""
     wished = (
         select(func.max(history.c.at).label("at"))
         .select_from(TARGETS_AT_WORK)

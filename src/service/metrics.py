@@ -20,8 +20,7 @@ from aggregates.track import Track
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from eventstore.wakeups import Listener
-from outbox.blobs.jobs import BLOB_MISMATCH
-from outbox.blobs.worker import BLOB_TYPE, TOO_LARGE_REASON
+from outbox.blobs.answers import BLOB_MISMATCH, BLOB_TYPE, TOO_LARGE_REASON
 from outbox.firehose.listening import Hearing
 from outbox.pds.verdict import LANE_ERRORS, RECORD_ERRORS, Kind, Scope, Verdict
 from outbox.relay.delivery import Outcome, Result

@@ -95,7 +95,7 @@ def _trusting(*origins: str | None) -> AddressPolicy:
 
 @asynccontextmanager
 async def sessions_of_this_loop(settings: Settings, log: EventLog) -> AsyncGenerator[PdsSessions]:
-    """Give sessions to a job, which has an event loop of its own."""
+    """Sessions for a job, which has an event loop of its own."""
     async with client_of_people(settings) as http:
         sessions = people(settings, log, http).sessions
         try:

@@ -32,7 +32,7 @@ def is_loopback(url: str) -> bool:
 
 
 def web_url(value: str) -> str:
-    """Check an http or https address, and give it without a slash at its end."""
+    """Check an http or https address, and return it without a slash at its end."""
     try:
         parts = urlsplit(value)
         parts.port  # noqa: B018 (raises)

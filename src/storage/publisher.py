@@ -79,7 +79,7 @@ class Publisher:
             woken.set()
 
     def run_once(self, *, unwanted_only: bool = False) -> int:
-        """Do everything that is due now, and give how much it was."""
+        """Do everything that is due now, and return how much it was."""
         release_expired(self._database)
         done = 0
         while names := open_names(self._database, limit=_NAMES_A_LOOK, unwanted_only=unwanted_only):

@@ -49,11 +49,11 @@ class Cast:
         return is_ours and (scope == LANE or passage.json["rkey"] == self.subject.rkey)
 
     def requests(self, *names: str) -> list[Passage]:
-        """Give what was sent for the subject's record."""
+        """What was sent for the subject's record."""
         return self.proxy.passed(*names, matches=lambda it: self.is_of(it, RECORD))
 
     def edits(self) -> str:
-        """Give the subject's track another title; gives it."""
+        """Give the subject's track another title, and return that."""
         return str(self.subject.edits(title=next(self.titles))["title"])
 
     def signs_in(self) -> None:

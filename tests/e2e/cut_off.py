@@ -47,7 +47,7 @@ class Row:
 
 
 def rows(ours: Authority, theirs: Authority) -> dict[str, Row]:
-    """Give all that may happen."""
+    """All that may happen."""
     over = ours.certificate("over", [PDS], days=-1)
     of_other = ours.certificate("of-other", [OTHER])
     unknown = theirs.certificate("unknown", [PDS])
@@ -113,7 +113,7 @@ class CutOff:
         return pds
 
     def host(self) -> Any:
-        """Give the row of the PDS."""
+        """The row of the PDS."""
         with self.database.read() as connection:
             here = pds_host.c.host == f"https://{PDS}"
             return connection.execute(select(pds_host).where(here)).one()

@@ -129,7 +129,7 @@ class Victim:
             time.sleep(0.05)
 
     def disagreements(self) -> list[Any]:
-        """Give what log and PDS do not agree on, for the track in hand."""
+        """What log and PDS do not agree on, for the track in hand."""
         artist = self.artist
         mirror = artist.mirror
         assert mirror["state"] not in WAITING, mirror
@@ -152,7 +152,7 @@ class Victim:
         return Counter(row["type"] for track_id in ids for row in self.artist.client.history(track_id))
 
     def _live(self) -> list[dict[str, Any]]:
-        """Give all tracks, those of uploads that were never acknowledged too."""
+        """All tracks, those of uploads that were never acknowledged too."""
         found: list[dict[str, Any]] = []
         page: dict[str, Any] = {"cursor": None}
         while True:
@@ -171,5 +171,5 @@ class Victim:
 
 
 def _titles(history: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Give every title that a track had, in order."""
+    """Every title that a track had, in order."""
     return [change["after"] for row in history for change in row["changes"] if change["field"] == "title"]

@@ -31,7 +31,7 @@ class Ahead:
 
 
 def program(clock: Ahead) -> list[str | Path]:
-    """Give what runs a service that goes by this clock."""
+    """What runs a service that goes by this clock."""
     return [sys.executable, "-m", "tests.faults.ahead", clock.file]
 
 

@@ -53,7 +53,7 @@ class Head:
         return cls(method, target, tuple((name.lower(), value.strip()) for name, value in headers))
 
     def header(self, name: str) -> str:
-        """Give a header's value, or an empty text."""
+        """A header's value, or an empty text."""
         return dict(self.headers).get(name, "")
 
     @property

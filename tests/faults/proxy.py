@@ -88,7 +88,7 @@ class FaultProxy:
         return self._call(hold.release())
 
     def passed(self, *names: str, matches: Matches = lambda _: True) -> list[Passage]:
-        """Give the requests of these names so far, whatever became of them."""
+        """The requests of these names so far, whatever became of them."""
         wanted = Rule(frozenset(names), pass_on, None, matches)
         return [passage for passage in list(self.seen) if wanted.takes(passage)]
 

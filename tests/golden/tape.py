@@ -25,12 +25,12 @@ def topics() -> list[str]:
 
 
 def stored(topic: str) -> bytes:
-    """Give the state of the golden event of this topic, byte for byte as it was stored."""
+    """The state of the golden event of this topic, byte for byte as it was stored."""
     return (EVENTS / f"{topic}.json").read_bytes().rstrip(b"\n")
 
 
 def place(topic: str) -> tuple[int, int]:
-    """Give the track, and the version of it, that the golden event of this topic makes."""
+    """The track, and the version of it, that the golden event of this topic makes."""
     upto = topics()[: topics().index(topic) + 1]
     begins = [index for index, each in enumerate(upto) if each in BEGINNINGS]
     return len(begins), len(upto) - begins[-1]

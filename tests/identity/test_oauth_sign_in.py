@@ -21,7 +21,7 @@ from identity.seal import Seal
 from identity.session_rows import pds_session
 from tests.identity.conftest import by, noted
 from tests.identity.oauth_rig import Rig, ask, held, keep
-from tests.identity.test_sign_in import session_row
+from tests.identity.stored import session_row
 from tests.servers.consent import Consenter
 
 pytestmark = pytest.mark.pds

@@ -10,7 +10,7 @@ from identity.errors import SessionUnavailableError, SignInRequiredError
 from tests.faults.faults import answer, cut_after, pass_on
 from tests.identity.conftest import KEY
 from tests.identity.oauth_rig import GET_SESSION, Rig, ask, held, keep
-from tests.identity.test_sign_in import dump, expire, files, session_row
+from tests.identity.stored import dump, expire, files, session_row
 from tests.servers.consent import Consenter
 
 pytestmark = pytest.mark.pds

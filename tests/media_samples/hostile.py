@@ -37,7 +37,7 @@ def pictures() -> dict[str, bytes]:
 
 
 def mutants(whole: bytes, others: list[bytes], chance: random.Random, count: int) -> Iterator[bytes]:
-    """Give damaged forms of a file."""
+    """Damaged forms of a file."""
     for _ in range(count):
         data = bytearray(whole)
         for _ in range(chance.randrange(1, 4)):

@@ -7,7 +7,7 @@ from api.commands.migrate_namespace import MigrateNamespace, migrate_namespace
 from api.commands.resolve import Resolution, Resolve, resolve
 from outbox.mirror.wishes import suspect
 from outbox.relay.delivery import SETTLING
-from outbox.views.status import deliveries
+from outbox.views.deliveries import deliveries
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.rig import ARTIST, URLS, Rig
 

@@ -12,7 +12,8 @@ from sqlalchemy import select
 from aggregates.track import Track
 from aggregates.values import SupportGate
 from outbox.blobs import worker as blobs
-from outbox.blobs.worker import MOST_BYTES, BlobWorker
+from outbox.blobs.answers import MOST_BYTES
+from outbox.blobs.worker import BlobWorker
 from outbox.mirror.tables import blob_job
 from service.metrics import Metrics
 from tests.dsl import COLLECTION

@@ -9,7 +9,7 @@ from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.tables import mirror_target
 from outbox.relay.settle import settle
 from outbox.relay.work import next_work
-from outbox.views.status import attempts_of
+from outbox.views.deliveries import attempts_of
 from tests.outbox.rig import URLS, Rig, refused
 
 pytestmark = pytest.mark.anyio

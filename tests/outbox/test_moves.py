@@ -9,7 +9,7 @@ from outbox.mirror.tables import NEVER, mirror_lane, mirror_target
 from outbox.relay.forgotten import wake_forgotten
 from outbox.relay.settle import settle
 from outbox.relay.work import next_work
-from outbox.views.status import attempts_of
+from outbox.views.deliveries import attempts_of
 from projections.rebuild import rebuild
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.memory_pds import MemoryPds

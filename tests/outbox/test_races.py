@@ -111,7 +111,7 @@ def without_generations() -> Iterator[None]:
 
 
 async def _undelete_while_a_delete_hangs(rig: Rig) -> tuple[Track, int]:
-    """Give the track, and what the PDS says to the delete that comes when everybody believes it lost."""
+    """The track, and what the PDS says to the delete that comes when everybody believes it lost."""
     await delivered(rig)
     late: list[Send] = []
 

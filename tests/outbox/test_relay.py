@@ -10,7 +10,7 @@ from outbox.record.record import record_for
 from outbox.relay.delivery import Outcome
 from outbox.relay.settle import settle
 from outbox.relay.work import next_work
-from outbox.views.status import deliveries
+from outbox.views.deliveries import deliveries
 from tests.dsl import COLLECTION, some_artwork
 from tests.outbox.rig import URLS, Rig, answer_lost, answered, refused
 

@@ -9,7 +9,8 @@ from aggregates.track import Track
 from outbox.mirror.lanes import change_lane, park_lane
 from outbox.mirror.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
 from outbox.relay.delivery import Outcome
-from outbox.views.status import EventDelivery, _acks, deliveries, is_signed_in, waiting_records
+from outbox.views.deliveries import EventDelivery, _acks, deliveries
+from outbox.views.status import is_signed_in, waiting_records
 from tests.dsl import COLLECTION
 from tests.outbox.rig import Rig, answer_lost, answered, refused
 

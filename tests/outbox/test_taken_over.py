@@ -13,7 +13,7 @@ from outbox.mirror.wishes import suspect
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.lexicon import track_lexicon
 from outbox.relay.delivery import Outcome
-from outbox.views.status import deliveries
+from outbox.views.deliveries import deliveries
 from projections.rebuild import rebuild
 from replay.adopt_record import read_record
 from tests.dsl import COLLECTION

@@ -8,6 +8,7 @@ import pytest
 from aggregates.track import Track
 from aggregates.values import SupportGate
 from outbox.blobs.claim import claim_jobs
+from outbox.blobs.jobs import LEASE, extend, postpone
 from tests.outbox.elsewhere import delivered, events
 from tests.outbox.flights import Send, delete
 from tests.outbox.rig import Rig
@@ -88,3 +89,18 @@ async def test_an_upload_whose_lease_was_lost_is_noted_by_the_next_holder_alone(
     await one.relay_once()
     assert events(one).count("BlobMigrated") == 1
     assert (blob_cid(one, track), one.mirror().state) == (track.audio.cid, "delivered")
+
+
+@pytest.mark.parametrize("next_owner", ["second", "first"])
+async def test_who_lost_an_upload_to_a_later_claim_neither_keeps_nor_postpones_it(
+    one: Rig, next_owner: str
+) -> None:
+    """To another process, or to its own next claim."""
+    await delivered(one)
+    request_blob(one)
+    [lost] = claim_jobs(one.database, owner="first", limit=1)
+    one.clock.advance(hours=1)
+    [claimed] = claim_jobs(one.database, owner=next_owner, limit=1)
+    postpone(one.database, lost, "late")
+    assert not extend(one.database, lost, LEASE)
+    assert extend(one.database, claimed, LEASE)

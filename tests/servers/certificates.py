@@ -40,7 +40,7 @@ class Authority:
         self.file.write_bytes(root.public_bytes(Encoding.PEM))
 
     def certificate(self, label: str, names: Sequence[str], *, days: int = 2) -> Certificate:
-        """Give a certificate for some names, in files with this label; with fewer than no days it is over."""
+        """A certificate for some names, in files with this label; with fewer than no days it is over."""
         key = generate_private_key(SECP256R1())
         leaf = (
             _certificate(names[0], key, days)

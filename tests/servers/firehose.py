@@ -26,7 +26,7 @@ class Write:
 
 
 def writes_of(pds: DevPds, dids: Iterable[str]) -> dict[str, list[Write]]:
-    """Give all writes to these repositories from their beginning to now."""
+    """All writes to these repositories from their beginning to now."""
     ends = {did: pds.query("com.atproto.sync.getLatestCommit", did=did)["rev"] for did in dids}
     found: dict[str, list[Write]] = defaultdict(list)
     address = f"ws://127.0.0.1:{pds.port}/xrpc/com.atproto.sync.subscribeRepos?cursor=0"

@@ -48,7 +48,7 @@ def available() -> bool:
 
 
 def command(module: str, *args: str) -> list[str]:
-    """Give the command that runs a module in there."""
+    """The command that runs a module in there."""
     return [*UNSHARE, sys.executable, "-m", "tests.servers.internet", module, *args]
 
 

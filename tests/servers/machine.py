@@ -6,7 +6,7 @@ from tests.servers import browser, internet
 
 
 def left_out() -> dict[str, str]:
-    """Give the marks of tests that can't run here, each with what is missing."""
+    """The marks of tests that can't run here, each with what is missing."""
     missing = {}
     if browser.chromium() is None:
         missing["browser"] = "no Chromium on the path or in CHROMIUM; on Debian: apt install chromium"

@@ -55,6 +55,22 @@ def test_a_dry_run_says_what_would_be_done_and_notices_nothing(typed: Type, tape
     assert "would wait" in typed("recovered", "--dry-run").stdout
 
 
+def test_a_dry_run_without_a_restore_says_that_nothing_would_be_done(typed: Type) -> None:
+    said = "no restore was noticed. If there was one: `mastertape recovered --force`\n"
+    assert typed("recovered", "--dry-run").stdout == typed("recovered").stdout == said
+
+
+def test_a_dry_run_of_a_restore_that_an_operator_declares_says_what_would_be_done(
+    typed: Type, tape: Application
+) -> None:
+    before = row(tape)
+    found = json.loads(typed("recovered", "--force", "--dry-run", "--json").stdout)
+    assert row(tape) == before
+    done = json.loads(typed("recovered", "--force", "--json").stdout)
+    assert found == done | {"written": False}
+    assert (done["because"], done["accounts"]) == ("an operator says so", 1)
+
+
 def test_recovered_says_what_was_done_and_a_second_time_that_nothing_was(
     typed: Type, tape: Application
 ) -> None:

@@ -11,7 +11,8 @@ from eventstore.change import Recorded
 from outbox.mirror.tables import delivery_attempt
 from outbox.pds.verdict import Kind
 from outbox.record.record import GENERATION
-from outbox.views.status import EventDelivery, Mirror, deliveries
+from outbox.views.deliveries import EventDelivery, deliveries
+from outbox.views.status import Mirror
 from tests.simulation.fake_pds import SERVICE
 from tests.simulation.fake_repo import Commit, Stored
 from tests.simulation.healing import is_at_work

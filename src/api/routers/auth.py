@@ -128,7 +128,7 @@ async def _sign_in(body: Body, door: AppPasswordSignIn, scope: Scope) -> SignInR
 
 
 def _end(request: Request, parts: Services, did: str | None) -> list[SecretStr]:
-    """Revoke browser sessions, and give those that stay; an API token is ended from its list."""
+    """Revoke browser sessions, and return those that stay; an API token is ended from its list."""
     sent, here = token_of(request), seats(request, parts)
     if sent is not None and (who := authenticated(parts, sent)) is not None:
         here = [(sent, who), *(seat for seat in here if seat[0] != sent)]

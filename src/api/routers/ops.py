@@ -1,7 +1,7 @@
 """What operators see and do: lanes, hosts, records that fail. For admins, whose every action is written down."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
@@ -34,18 +34,23 @@ from outbox.views.failures import failing
 
 router = APIRouter(tags=["operations"])
 
-READ_ERRORS = errors(400, 401, 403, 422, 503)
-ACT_ERRORS = repeatable_errors(400, 404)
+READ_ERRORS: Final = errors(400, 401, 403, 422, 503)
+OPERATION: Final[dict[str, Any]] = {
+    "response_model": OperatedBody,
+    "responses": repeatable_errors(400, 404),
+    "openapi_extra": fields_of(OperationBody),
+}
+"""What the three routes that operate have in common."""
 
 
-class HostsQuery(BaseModel):
-    """Which part of the hosts."""
+class PageQuery(BaseModel):
+    """After which name a page begins, and how long it is."""
 
     cursor: Name = ""
     limit: int = USUAL_PAGE
 
 
-class LanesQuery(HostsQuery):
+class LanesQuery(PageQuery):
     """Which lanes."""
 
     host: Name | None = None
@@ -76,7 +81,7 @@ def read_lanes(_admin: Admin, parts: Parts, wanted: Annotated[LanesQuery, Query(
 
 
 @router.get("/ops/hosts", response_model=HostsBody, responses=READ_ERRORS)
-def read_hosts(_admin: Admin, parts: Parts, wanted: Annotated[HostsQuery, Query()]) -> Response:
+def read_hosts(_admin: Admin, parts: Parts, wanted: Annotated[PageQuery, Query()]) -> Response:
     """Read the state of the PDS hosts: breaker, limits, lanes, and when their backlog will be delivered."""
     limit = limit_of(wanted.limit)
     with parts.database.read() as connection:
@@ -96,34 +101,19 @@ def read_failures(_admin: Admin, parts: Parts, wanted: Annotated[FailuresQuery, 
     return _json(FailuresBody(items=items, cursor=_cursor(rows, limit, "place")))
 
 
-@router.post(
-    "/ops/lanes",
-    response_model=OperatedBody,
-    responses=ACT_ERRORS,
-    openapi_extra=fields_of(OperationBody),
-)
+@router.post("/ops/lanes", **OPERATION)
 async def act_on_lanes(admin: Admin, parts: Parts, request: Repeatable) -> Response:
     """Pause, resume, probe or redrive an account; with dry_run only count."""
     return await _operate(admin, parts, request)
 
 
-@router.post(
-    "/ops/hosts",
-    response_model=OperatedBody,
-    responses=ACT_ERRORS,
-    openapi_extra=fields_of(OperationBody),
-)
+@router.post("/ops/hosts", **OPERATION)
 async def act_on_hosts(admin: Admin, parts: Parts, request: Repeatable) -> Response:
     """Pause, resume, probe or redrive a whole host; with dry_run only count."""
     return await _operate(admin, parts, request)
 
 
-@router.post(
-    "/ops/failures",
-    response_model=OperatedBody,
-    responses=ACT_ERRORS,
-    openapi_extra=fields_of(OperationBody),
-)
+@router.post("/ops/failures", **OPERATION)
 async def act_on_failures(admin: Admin, parts: Parts, request: Repeatable) -> Response:
     """Redrive failing records, optionally of one account, host or error, behind live work; with dry_run only count."""
     return await _operate(admin, parts, request)

@@ -12,6 +12,7 @@ from aggregates.values import BlobRef
 from eventstore.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from outbox.backoff import CAP_SECONDS, backoff
+from outbox.blobs.answers import BLOB_MISMATCH
 from outbox.mirror.lanes import LeaseLostError, host_open_at, is_open, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PARKING, park, schedule_probe
@@ -29,8 +30,6 @@ UNSETTLED_SECONDS: Final = 60.0
 """The first pause after an upload of which nothing could be written down."""
 MISSING_REASON: Final = "audio_missing"
 """Our storage has lost the bytes."""
-BLOB_MISMATCH: Final = "blob_mismatch"
-"""The PDS says that it is done, and names other bytes than ours."""
 
 job = blob_job.c
 lane = mirror_lane.c

@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -18,9 +18,9 @@ from aggregates.values import Audio
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from outbox.backoff import backoff
+from outbox.blobs.answers import judged, refused_unsent
 from outbox.blobs.claim import claim_jobs
 from outbox.blobs.jobs import (
-    BLOB_MISMATCH,
     LEASE,
     MISSING_REASON,
     BlobJob,
@@ -36,17 +36,13 @@ from outbox.mirror.hosts import HostReport, record_if_changed
 from outbox.mirror.lanes import LeaseLostError
 from outbox.pds.client import Pds
 from outbox.pds.verdict import (
-    MESSAGE_LENGTH,
-    TOO_LARGE,
     Kind,
     Phase,
     Verdict,
-    clean,
     verdict_of_exception,
     verdict_of_fault,
 )
 from outbox.ports import AudioSource
-from outbox.record.lexicon import accepts
 from outbox.threads import in_thread
 
 logger = logging.getLogger(__name__)
@@ -57,13 +53,6 @@ READERS: Final = 8
 """So many of them read from storage at once, and leave the outbox's other threads to the database."""
 UPLOAD_SECONDS: Final = 1000.0
 SETTLE_TRIES: Final = 6
-MOST_BYTES: Final = 104857600
-"""The lexicon's limit: a record that names a larger blob would be refused."""
-ACCEPTED: Final = ("audio/*", "video/*")
-"""The lexicon's types: a PDS tells the type from the container (docs/adr/0017-audio-that-a-pds-calls-video.md)."""
-BLOB_TYPE: Final = "blob_type"
-"""The PDS takes the audio for something that no record may name as audio."""
-TOO_LARGE_REASON: Final = "too_large"
 BLOB: Final = "blob"
 """What kind of attempt an upload is, beside put and delete."""
 
@@ -208,14 +197,13 @@ class BlobWorker:
         return may_be_sent(connection, claimed, self._log.database.now(connection))
 
     async def _upload(self, claimed: BlobJob, audio: Audio) -> Verdict | None:
-        limit = min(await self._pds.blob_limit(claimed.host) or MOST_BYTES, MOST_BYTES)
-        if audio.size > limit:
-            message = f"the PDS takes blobs of up to {limit} bytes"
-            return Verdict(Kind.REJECTED, TOO_LARGE_REASON, TOO_LARGE, message)
+        limit = await self._pds.blob_limit(claimed.host)
+        if (refusal := refused_unsent(audio, limit)) is not None:
+            return refusal
         if not await in_thread(self._may_send, claimed):  # the PDS may have taken its time to tell its limit
             return None
         try:
-            verdict = _judged(await self._send(claimed, audio), audio)
+            verdict = judged(await self._send(claimed, audio), audio)
         except FileNotFoundError:
             return Verdict(Kind.REJECTED, MISSING_REASON, message=f"{audio.cid} is not in storage")
         self._metrics.attempted(BLOB, verdict)
@@ -254,26 +242,5 @@ class BlobWorker:
 
 
 def _next_chunk(source: Iterator[bytes]) -> bytes:
-    """Give the next bytes, and none at the end: a StopIteration cannot leave a thread."""
+    """Return the next bytes, and none at the end: a StopIteration cannot leave a thread."""
     return next(source, b"")
-
-
-def _judged(verdict: Verdict, audio: Audio) -> Verdict:
-    """Say what an answer means for this audio."""
-    if verdict.status == TOO_LARGE:
-        return Verdict(Kind.REJECTED, TOO_LARGE_REASON, TOO_LARGE, verdict.message)
-    if verdict.kind is Kind.DONE and not _is_whole(verdict.body, audio):
-        message = f"the PDS stored {verdict.body}"[:300]
-        return replace(verdict, kind=Kind.AMBIGUOUS, error=BLOB_MISMATCH, message=message)
-    if verdict.kind is Kind.DONE and not accepts(ACCEPTED, mime := verdict.body["blob"]["mimeType"]):
-        message = f"the PDS takes it for {mime}, which a track cannot name as its audio"
-        return replace(verdict, kind=Kind.REJECTED, error=BLOB_TYPE, message=clean(message, MESSAGE_LENGTH))
-    return verdict
-
-
-def _is_whole(body: Any, audio: Audio) -> bool:
-    """Whether the reference names our bytes: a PDS that stored something else has not stored it."""
-    match body:
-        case {"blob": {"$type": "blob", "ref": {"$link": str(cid)}, "mimeType": str(), "size": int(size)}}:
-            return cid == audio.cid and size == audio.size
-    return False

@@ -37,9 +37,8 @@ class Conflict:
             return []
         theirs, base = own_part(self.theirs), own_part(self.base or {})
         changed = {name for name in {*theirs, *base} if theirs.get(name) != base.get(name)}
-        return sorted(
-            changed - {"$type"}
-        )  # another collection's, where what they wrote is in the way of a move
+        # the type is another collection's where what they wrote is in the way of a move
+        return sorted(changed - {"$type"})
 
 
 def conflict_of(connection: Connection, track_id: int) -> Conflict | None:

@@ -32,7 +32,7 @@ MAX_DOUBLINGS: Final = 10
 
 
 def pause_before(probes: int) -> timedelta:
-    """Give the time to the next look after so many, a little more by chance, so that a crowd spreads out."""
+    """The time to the next look after so many, a little more by chance, so that a crowd spreads out."""
     pause = min(LONGEST_PAUSE, FIRST_PROBE * 2.0 ** min(probes, MAX_DOUBLINGS))
     return pause * random.uniform(1.0, 1.1)  # noqa: S311
 

@@ -68,9 +68,8 @@ def suspect_all(connection: Connection, did: str, now: datetime) -> None:
 
 def _look_behind_live(connection: Connection, did: str, which: ColumnElement[bool], now: datetime) -> None:
     _wake_behind_live(connection, did, now)
-    can_wait = case(
-        (is_open(), target_columns.backfill), else_=true()
-    )  # what is to be sent stays as urgent as it is
+    # what is to be sent stays as urgent as it is
+    can_wait = case((is_open(), target_columns.backfill), else_=true())
     these = update(mirror_target).where(target_columns.did == did, which)
     connection.execute(these.values(look_at=now, backfill=can_wait))
 

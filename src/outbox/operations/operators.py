@@ -119,7 +119,7 @@ def count(database: Database, action: Action, which: Which) -> int:
 
 
 def perform(log: EventLog, action: Action, which: Which, operator: Operator) -> int:
-    """Do it, have the log say who did and why, and give how much it changed."""
+    """Do it, have the log say who did and why, and return how much it changed."""
     if action is not Action.REDRIVE:
         return _in_unit(log, which, operator, lambda unit: _act_once(unit, action, which, operator))
     redriven = 0

@@ -54,7 +54,7 @@ class RecordKey:
 
     @property
     def uri(self) -> str:
-        """Give the AT-URI."""
+        """The AT-URI."""
         return f"at://{self.did}/{self.collection}/{self.rkey}"
 
 
@@ -121,7 +121,7 @@ class Pds:
         return await self.read(host, GET_RECORD, timeout, _repo(key))
 
     async def blob_limit(self, host: str) -> int | None:
-        """Give the largest blob in bytes that the host takes, when it says."""
+        """The largest blob in bytes that the host takes, when it says."""
         body = (await self.read(host, DESCRIBE_SERVER, READ_TIMEOUT)).body
         limit = body.get("blobUploadLimit") if isinstance(body, dict) else None
         return limit if isinstance(limit, int) and limit > 0 else None
@@ -207,7 +207,7 @@ class Pds:
 
 
 def remote_of(verdict: Verdict) -> Remote:
-    """Give the record that an answer holds; raises RemoteUnknownError when it does not tell."""
+    """Return the record that an answer holds; raises RemoteUnknownError when it does not tell."""
     match verdict.body:
         case {"cid": str(cid), "value": dict(value)} if verdict.kind is Kind.DONE and is_record_cid(cid):
             return Remote(cid, value)

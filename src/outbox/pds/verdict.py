@@ -112,12 +112,12 @@ class Verdict:
 
     @property
     def cid(self) -> str | None:
-        """Give the CID that the PDS says a put made."""
+        """The CID that the PDS says a put made."""
         return _text_at(self.body, "cid")
 
     @property
     def rev(self) -> str | None:
-        """Give the revision of the commit; none when nothing had to be changed."""
+        """The revision of the commit; none when nothing had to be changed."""
         return _text_at(self.body.get("commit"), "rev") if isinstance(self.body, dict) else None
 
     @property
@@ -220,7 +220,7 @@ def verdict_of_fault(error: Exception) -> Verdict:
 
 
 def clean(text: object, length: int) -> str:
-    """Give text that every database takes: what others send may hold NUL or half a character."""
+    """Return text that every database takes: what others send may hold NUL or half a character."""
     return str(text)[:length].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 

@@ -66,7 +66,7 @@ class Result:
 
     @property
     def confirmed_cid(self) -> str | None:
-        """Give the CID that the PDS says the put made."""
+        """The CID that the PDS says the put made."""
         return self.verdict.cid if self.work.op == PUT else None
 
     @property
@@ -97,7 +97,7 @@ class _Deadline:
         self._least = seconds * LEAST_SHARE
 
     def within(self, seconds: float) -> float:
-        """Give the time for one more request: 0 when no PDS could answer in what is left."""
+        """The seconds for one more request: 0 when no PDS could answer in what is left."""
         left = self._ends - self._clock()
         return min(seconds, left) if left >= self._least else 0.0
 
@@ -260,7 +260,7 @@ class Delivery:
             return puts_since(connection, work.key, now - SETTLING - CLOCK_JUMP), now
 
     def _taken_down_cid(self, work: Work, remote: Remote) -> str | None:
-        """Give the CID of a create of ours that nobody answered, where the record reads as absent and cannot be created.
+        """The CID of a create of ours that nobody answered, where the record reads as absent and cannot be created.
 
         Then it landed and was taken down: such a record is shown to nobody, and takes writes over what it has.
         """

@@ -124,7 +124,7 @@ def breaks_down(connection: Connection, host: str, work: Work, verdict: Verdict)
 
 
 def _first_of_same(connection: Connection, work: Work, verdict: Verdict) -> int | None:
-    """Give the first of the last attempts, if the PDS broke down over the record with this answer each time."""
+    """The first of the last attempts, if the PDS broke down over the record with this answer each time."""
     if not verdict.is_fault_of_record:
         return None
     attempts = connection.execute(_NEWEST, of_target(work.key)).all()

@@ -57,7 +57,7 @@ class RelayLimits:
 
     @property
     def backfill(self) -> int:
-        """Give how many lanes may be under way for what can wait; the rest are kept free for what cannot."""
+        """How many lanes may be under way for what can wait; the rest are kept free for what cannot."""
         return max(1, self.lanes * 3 // 4)
 
 
@@ -137,9 +137,8 @@ class Relay:
         room = self._limits.lanes - len(self._turns)
         if room <= 0:
             return started
-        lease = _Lease(
-            self._limits.lease
-        )  # begins before the database's: what this one counts is never too much
+        # begins before the database's: what this one counts is never too much
+        lease = _Lease(self._limits.lease)
         lanes = await in_thread(self._claim, room, sum(lane.backfill for lane in self._turns.values()))
         for lane in lanes:
             turn = asyncio.create_task(self._turn(lane, lease))
@@ -281,10 +280,10 @@ class _Lease:
 
     @property
     def age(self) -> float:
-        """Give the seconds since it was taken."""
+        """The seconds since it was taken."""
         return self._clock() - self._taken
 
     def seconds_to_send(self) -> float:
-        """Give the time for all requests of one more delivery; a quarter is left to settle it, 0 when too little is."""
+        """The seconds for all requests of one more delivery; a quarter is left to settle it, 0 when too little is."""
         left = self._length - self.age
         return left - self._length / 4 if left > self._length / 2 else 0.0

@@ -30,7 +30,7 @@ later: Final = delivery_attempt.alias("later")
 
 
 def prune_attempts(database: Database) -> int:
-    """Delete what nobody needs any more, a stretch of the journal at a time, and give how much it was."""
+    """Delete what nobody needs any more, a stretch of the journal at a time, and return how much it was."""
     pruned = after = 0
     with database.read() as connection:
         now = database.now(connection)

@@ -68,14 +68,14 @@ class Work:
 
     @property
     def body(self) -> Record | None:
-        """Give the record to put: ours, with the fields that other clients keep in it, or in what it has left."""
+        """The record to put: ours, with the fields that other clients keep in it, or in what it has left."""
         if self.desired is None:
             return None
         return merged(self.desired, {**(self.left or {}), **(self.observed or {})})
 
     @property
     def request_cid(self) -> str | None:
-        """Give the CID that the record will have; None once it is deleted."""
+        """The CID that the record will have; None once it is deleted."""
         body = self.body
         return record_cid(body) if body is not None else None
 
@@ -85,11 +85,11 @@ class Work:
         return not self.ever_sent and self.base is None
 
     def on(self, base: str | None, observed: Record | None) -> Self:
-        """Give the same work on another base."""
+        """The same work on another base."""
         return replace(self, base=base, observed=observed, ever_sent=True)
 
     def as_it_was(self) -> Self:
-        """Give the work of sending once more what the PDS had: where it has it still, that changes nothing."""
+        """The work of sending once more what the PDS had: where it has it still, that changes nothing."""
         return replace(self, op=PUT, desired=self.observed, left=None)
 
     def check(self, lexicon: Lexicon) -> str | None:
@@ -201,7 +201,7 @@ def _successor(row: Any, track: Track) -> RecordKey | None:
 
 
 def _unread(row: Any) -> Work:
-    """Give what the row alone says: what became of a look or a write of it is to be noted, whatever else can be read."""
+    """What the row alone says: what became of a look or a write of it is to be noted, whatever else can be read."""
     return Work(
         key=RecordKey(row.did, row.collection, row.rkey),
         track_id=row.track_id,

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, or_, select, union
 
 from outbox.mirror.tables import HAS_FAILED, IS_TROUBLED, blob_job, mirror_lane, mirror_target
 from outbox.mirror.targets import HELD
-from outbox.views.status import BLOB_WANTED, IS_ACKED, IS_CURRENT, REASON, STATE, TARGETS_AT_WORK
+from outbox.views.status import BLOB_WANTED, IS_ACKED, IS_OF_NEWEST, REASON, STATE, TARGETS_AT_WORK
 
 target: Final = mirror_target.c
 
@@ -15,7 +15,7 @@ _failed: Final = select(blob_job.c.track_id).where(HAS_FAILED).subquery()
 IN_QUESTION: Final = target.track_id.in_(union(select(_troubled), select(_failed)))
 """Whether a record can be one of those; it is told from indexes, whatever number of records there are."""
 _CAN_BE_TRIED: Final = or_(
-    and_(~IS_ACKED, IS_CURRENT, target.state.in_(("rejected", "backoff"))),
+    and_(~IS_ACKED, IS_OF_NEWEST, target.state.in_(("rejected", "backoff"))),
     and_(BLOB_WANTED, blob_job.c.attempts > 0),
 )
 RETRIABLE: Final = and_(IN_QUESTION, _CAN_BE_TRIED)
@@ -29,7 +29,7 @@ def has_error(name: str) -> ColumnElement[bool]:
     """Whether a record's last error has this name."""
     begins = f"{name}:"
     return or_(
-        and_(target.last_error.startswith(begins, autoescape=True), IS_CURRENT),
+        and_(target.last_error.startswith(begins, autoescape=True), IS_OF_NEWEST),
         and_(blob_job.c.last_error.startswith(begins, autoescape=True), BLOB_WANTED),
     )
 

@@ -1,6 +1,6 @@
-"""Where each record stands, and how each event of it reached the PDS or did not: derived, never stored."""
+"""Where each record stands, and what it waits for: derived, never stored."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -24,11 +24,9 @@ from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PROBED
-from outbox.mirror.tables import PAST, blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import DELETE, HELD, READY
 from outbox.pds.client import RecordKey
-from outbox.pds.verdict import Kind
-from outbox.relay.journal import ACKING, CANCELLED
 
 target = mirror_target.c
 lane = mirror_lane.c
@@ -39,7 +37,6 @@ PENDING: Final = "pending"
 PARKED: Final = "parked"
 DETACHED: Final = "detached"
 REJECTED: Final = "rejected"
-SUPERSEDED: Final = "superseded"
 OBSERVED: Final = "restored"
 """The reason while an account is only observed: the database was put back to an earlier point."""
 SUCCESSOR: Final = "successor"
@@ -79,20 +76,8 @@ class Mirror:
         return self.state in waiting or any(each.state in waiting for each in self.left)
 
 
-@dataclass(frozen=True)
-class EventDelivery:
-    """How an event reached the PDS: when, in which commit and as which CID, or for which reason it waits."""
-
-    status: str
-    at: datetime | None = None
-    rev: str | None = None
-    cid: str | None = None
-    by_generation: int | None = None
-    reason: str | None = None
-
-
 IS_ACKED: Final = target.desired_gen <= target.acked_gen
-IS_CURRENT: Final = target.failed_gen >= target.desired_gen
+IS_OF_NEWEST: Final = target.failed_gen >= target.desired_gen
 """Whether what last went wrong is of the newest generation."""
 BLOB_WANTED: Final = func.coalesce(blob_job.c.requested | blob_job.c.again, false())
 IS_PAUSED: Final = lane.paused | func.coalesce(host.paused, false())
@@ -103,11 +88,11 @@ def _told_of_host(name: str) -> ColumnElement[datetime]:
     return func.coalesce(host[name], literal(PAST, UtcDateTime()))
 
 
-_CAN_WAIT: Final = (lane.backfill_after, _told_of_host("backfill_after"))
+_BACKFILL_AFTER: Final = latest_of(lane.backfill_after, _told_of_host("backfill_after"))
 PACED_UNTIL: Final = latest_of(
     lane.paced_until,
     _told_of_host("paced_until"),
-    case((target.backfill, latest_of(*_CAN_WAIT)), else_=literal(PAST, UtcDateTime())),
+    case((target.backfill, _BACKFILL_AFTER), else_=literal(PAST, UtcDateTime())),
 )
 WAITS_UNTIL: Final = latest_of(lane.not_before, _told_of_host("retry_at"), PACED_UNTIL)
 """When the lane may be claimed, as far as it, its host and what PDSes told of their limits go."""
@@ -119,16 +104,16 @@ IS_HELD_UP: Final = and_(
 LANE_STATE: Final = lane.state.label("lane_state")
 RULES: Final[Sequence[tuple[ColumnElement[bool], str, str | ColumnElement[str] | None]]] = (
     (and_(target.state == HELD, target.desired_op != DELETE), HELD, target.reason),
-    (and_(target.state == HELD, target.former, IS_CURRENT), HELD, target.reason),
+    (and_(target.state == HELD, target.former, IS_OF_NEWEST), HELD, target.reason),
     (target.detached, DETACHED, "record_missing"),
     (and_(IS_ACKED, ~BLOB_WANTED), DELIVERED, None),
     (WAITS_FOR_SUCCESSOR, PENDING, SUCCESSOR),
-    (and_(target.state == REJECTED, IS_CURRENT), REJECTED, target.reason),
+    (and_(target.state == REJECTED, IS_OF_NEWEST), REJECTED, target.reason),
     (lane.state != READY, PARKED, LANE_STATE),
     (IS_PAUSED, PARKED, "paused"),
     (is_observed(), PARKED, OBSERVED),
     (IS_ACKED, PENDING, "blob"),
-    (and_(IS_CURRENT, target.reason.is_not(None)), PENDING, target.reason),
+    (and_(IS_OF_NEWEST, target.reason.is_not(None)), PENDING, target.reason),
     (and_(IS_HELD_UP, PACED_UNTIL >= WAITS_UNTIL), PENDING, "paced"),
     (IS_HELD_UP, PENDING, "backoff"),
     (true(), PENDING, "sending"),
@@ -168,6 +153,14 @@ MIRRORS: Final = (
     )
     .order_by(target.former)
 )
+WAITING: Final = (
+    select(STATE.label("mirror_state"), func.count())
+    .select_from(TARGETS_AT_WORK)
+    .where(target.did == bindparam("did"))
+    .where(or_(~IS_ACKED, target.detached, target.state == HELD, BLOB_WANTED))
+    .group_by("mirror_state")
+)
+WORKS: Final = select(lane.did).where(lane.did == bindparam("did"), lane.state == READY, ~lane.paused)
 
 
 def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirror]:
@@ -227,88 +220,6 @@ def waiting_records(connection: Connection, did: str) -> dict[str, int]:
     return {state: count for state, count in connection.execute(WAITING, {"did": did}) if state != DELIVERED}
 
 
-WAITING: Final = (
-    select(STATE.label("mirror_state"), func.count())
-    .select_from(TARGETS_AT_WORK)
-    .where(target.did == bindparam("did"))
-    .where(or_(~IS_ACKED, target.detached, target.state == HELD, BLOB_WANTED))
-    .group_by("mirror_state")
-)
-
-
-def deliveries(
-    connection: Connection, track_id: int, events: Sequence[tuple[int, bool]], mirror: Mirror
-) -> Mapping[int, EventDelivery]:
-    """Return the delivery of each event, named by its position and whether it touches the record.
-
-    Each is exactly one of delivered, superseded, cancelled, waiting (pending, parked, held, detached, rejected) or none.
-    """
-    acked = [position for position, touches in events if touches and position <= mirror.acked_generation]
-    acks = _acks(connection, track_id, min(acked), max(acked)) if acked else {}
-    return {
-        position: _delivery(position, acks, mirror) if touches else EventDelivery("none")
-        for position, touches in events
-    }
-
-
-def _acks(connection: Connection, track_id: int, first: int, last: int) -> dict[int, Any]:
-    """Return the acking attempts of these generations, and the next one after them, by generation."""
-    rows = connection.execute(ACKS, {"track_id": track_id, "first": first, "last": last})
-    return {row.gen: row for row in rows}
-
-
-attempt: Final = delivery_attempt.c
-OF_TRACK: Final = delivery_attempt.join(
-    mirror_target,
-    and_(
-        target.did == attempt.did,
-        target.collection == attempt.collection,
-        target.rkey == attempt.rkey,
-        target.track_id == bindparam("track_id"),
-    ),
-)
-"""The attempts on the record wherever it was."""
-IS_ACK: Final = attempt.outcome.in_(ACKING)
-NEXT_ACK: Final = (
-    select(func.min(attempt.gen)).select_from(OF_TRACK).where(IS_ACK, attempt.gen >= bindparam("last"))
-).scalar_subquery()
-ACKS: Final = (
-    select(delivery_attempt)
-    .select_from(OF_TRACK)
-    .where(
-        IS_ACK, attempt.gen >= bindparam("first"), attempt.gen <= func.coalesce(NEXT_ACK, bindparam("last"))
-    )
-    .order_by(attempt.outcome == Kind.DONE.value, target.former.desc(), attempt.rev.is_not(None), attempt.id)
-)
-"""The last one tells of its generation: the record where it is, rather than the end of what it has left."""
-WORKS: Final = select(lane.did).where(lane.did == bindparam("of_did"), lane.state == READY, ~lane.paused)
-ATTEMPTS: Final = (
-    select(delivery_attempt)
-    .select_from(OF_TRACK)
-    .order_by(attempt.gen.desc(), attempt.id.desc())
-    .limit(bindparam("limit"))
-)
-
-
-def _delivery(position: int, acks: Mapping[int, Any], mirror: Mirror) -> EventDelivery:
-    if position > mirror.acked_generation:
-        return EventDelivery(mirror.state, reason=mirror.reason)
-    own = acks.get(position)
-    if own is not None and own.outcome == Kind.DONE.value:
-        return EventDelivery(DELIVERED, own.ended_at, own.rev, own.request_cid, position)
-    carrier = next((acks[gen] for gen in sorted(acks) if gen >= position), None)
-    if carrier is None:
-        return EventDelivery(SUPERSEDED, by_generation=mirror.acked_generation)
-    if carrier.outcome == CANCELLED:
-        return EventDelivery(CANCELLED, carrier.ended_at, by_generation=carrier.gen)
-    return EventDelivery(SUPERSEDED, carrier.ended_at, carrier.rev, carrier.request_cid, carrier.gen)
-
-
-def attempts_of(connection: Connection, track_id: int, *, limit: int = 50) -> Sequence[Any]:
-    """Return the newest attempts for a track's record, as rows of delivery_attempt."""
-    return connection.execute(ATTEMPTS, {"track_id": track_id, "limit": limit}).all()
-
-
 def is_signed_in(connection: Connection, did: str) -> bool:
     """Whether the account's lane can work."""
-    return connection.scalar(WORKS, {"of_did": did}) is not None
+    return connection.scalar(WORKS, {"did": did}) is not None

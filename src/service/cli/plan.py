@@ -68,7 +68,7 @@ def _say(planned: Plan, found: Sequence[Verified], *, as_json: bool) -> None:
 
 
 def _warn(found: Sequence[Verified]) -> int:
-    """Say on stderr which repos could not be read, and give how many."""
+    """Say on stderr which repos could not be read, and return how many."""
     unread = [each for each in found if each.problem is not None]
     for each in unread:
         click.echo(f"not read: {each.repo.did} at {each.repo.host}: {each.problem}", err=True)

@@ -38,7 +38,8 @@ def recovered(*, force: bool, nothing_lost: bool, revoke_tokens: bool, dry_run: 
         require_schema(log.database)
         settings = load()
         if dry_run:
-            found = outlook(log, seen=read_newest(file_of(settings)), nothing_lost=nothing_lost)
+            seen = read_newest(file_of(settings))
+            found = outlook(log, seen=seen, nothing_lost=nothing_lost, force=force)
         else:
             look_for_restore(log, settings)
             found = recover(log, force=force, nothing_lost=nothing_lost, revoke_tokens=revoke_tokens)

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from eventstore.database import Database
-from outbox.views.status import deliveries, mirrors
+from outbox.views.deliveries import deliveries
+from outbox.views.status import mirrors
 from projections.history import HistoryEntry, history_page
 
 PAGE = 500

@@ -1,0 +1,99 @@
+"""How each event of a track reached its record on the PDS or did not: told by the journal, never stored."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, bindparam, func, select
+
+from outbox.mirror.tables import delivery_attempt, mirror_target
+from outbox.pds.verdict import Kind
+from outbox.relay.journal import ACKING, CANCELLED
+from outbox.views.status import DELIVERED, Mirror
+
+SUPERSEDED: Final = "superseded"
+
+target = mirror_target.c
+attempt: Final = delivery_attempt.c
+OF_TRACK: Final = delivery_attempt.join(
+    mirror_target,
+    and_(
+        target.did == attempt.did,
+        target.collection == attempt.collection,
+        target.rkey == attempt.rkey,
+        target.track_id == bindparam("track_id"),
+    ),
+)
+"""The attempts on the record wherever it was."""
+IS_ACK: Final = attempt.outcome.in_(ACKING)
+NEXT_ACK: Final = (
+    select(func.min(attempt.gen)).select_from(OF_TRACK).where(IS_ACK, attempt.gen >= bindparam("last"))
+).scalar_subquery()
+ACKS: Final = (
+    select(delivery_attempt)
+    .select_from(OF_TRACK)
+    .where(
+        IS_ACK, attempt.gen >= bindparam("first"), attempt.gen <= func.coalesce(NEXT_ACK, bindparam("last"))
+    )
+    .order_by(attempt.outcome == Kind.DONE.value, target.former.desc(), attempt.rev.is_not(None), attempt.id)
+)
+"""The last one tells of its generation: the record where it is, rather than the end of what it has left."""
+ATTEMPTS: Final = (
+    select(delivery_attempt)
+    .select_from(OF_TRACK)
+    .order_by(attempt.gen.desc(), attempt.id.desc())
+    .limit(bindparam("limit"))
+)
+
+
+@dataclass(frozen=True)
+class EventDelivery:
+    """How an event reached the PDS: when, in which commit and as which CID, or for which reason it waits."""
+
+    status: str
+    at: datetime | None = None
+    rev: str | None = None
+    cid: str | None = None
+    by_generation: int | None = None
+    reason: str | None = None
+
+
+def deliveries(
+    connection: Connection, track_id: int, events: Sequence[tuple[int, bool]], mirror: Mirror
+) -> Mapping[int, EventDelivery]:
+    """Return the delivery of each event, named by its position and whether it touches the record.
+
+    Each is exactly one of delivered, superseded, cancelled, waiting (pending, parked, held, detached, rejected) or none.
+    """
+    acked = [position for position, touches in events if touches and position <= mirror.acked_generation]
+    acks = _acks(connection, track_id, min(acked), max(acked)) if acked else {}
+    return {
+        position: _delivery(position, acks, mirror) if touches else EventDelivery("none")
+        for position, touches in events
+    }
+
+
+def _acks(connection: Connection, track_id: int, first: int, last: int) -> dict[int, Any]:
+    """Return the acking attempts of these generations, and the next one after them, by generation."""
+    rows = connection.execute(ACKS, {"track_id": track_id, "first": first, "last": last})
+    return {row.gen: row for row in rows}
+
+
+def _delivery(position: int, acks: Mapping[int, Any], mirror: Mirror) -> EventDelivery:
+    if position > mirror.acked_generation:
+        return EventDelivery(mirror.state, reason=mirror.reason)
+    own = acks.get(position)
+    if own is not None and own.outcome == Kind.DONE.value:
+        return EventDelivery(DELIVERED, own.ended_at, own.rev, own.request_cid, position)
+    carrier = next((acks[gen] for gen in sorted(acks) if gen >= position), None)
+    if carrier is None:
+        return EventDelivery(SUPERSEDED, by_generation=mirror.acked_generation)
+    if carrier.outcome == CANCELLED:
+        return EventDelivery(CANCELLED, carrier.ended_at, by_generation=carrier.gen)
+    return EventDelivery(SUPERSEDED, carrier.ended_at, carrier.rev, carrier.request_cid, carrier.gen)
+
+
+def attempts_of(connection: Connection, track_id: int, *, limit: int = 50) -> Sequence[Any]:
+    """Return the newest attempts for a track's record, as rows of delivery_attempt."""
+    return connection.execute(ATTEMPTS, {"track_id": track_id, "limit": limit}).all()

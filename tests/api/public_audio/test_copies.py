@@ -1,0 +1,173 @@
+"""With S3_PUBLIC_URL an address that is public has its bytes, and one that is gated has none."""
+
+import asyncio
+
+import pytest
+from starlette.testclient import TestClient
+
+from aggregates.track import Track
+from identity.credentials import Scope
+from outbox.record.record import RecordUrls
+from replay.verify import Repo
+from service.jobs import review_public_copies
+from service.settings import Settings
+from storage.cid import cid_of
+from tests.api.public_audio.copies import CDN, GATE, edit, name_of, replace, undelete
+from tests.api.world import World, upload
+from tests.dsl import ALICE
+from tests.e2e.eventually import eventually
+from tests.media_samples import samples
+from tests.outbox.rig import ARTIST
+from tests.replay.adopt_rig import HOST, Internet, adoption_on
+
+pytestmark = pytest.mark.s3
+
+
+def test_an_upload_is_public_before_anybody_is_told(world, client, alice, public):
+    track = upload(client, alice)
+    assert track["audio_url"] == f"{CDN}/public/{name_of(track)}"
+    assert public() == {name_of(track)}
+    assert public.fetch(name_of(track)) == (samples.mp3(1), "audio/mpeg")
+    world.deliver()
+    assert world.record(track)["audioUrl"] == track["audio_url"]
+
+
+def test_the_copy_is_there_when_the_event_commits(client, alice, public, monkeypatch):
+    seen = []
+    commit = Track.register.__func__
+
+    def register(cls, **fields):
+        seen.append(public())
+        return commit(cls, **fields)
+
+    monkeypatch.setattr(Track, "register", classmethod(register))
+    track = upload(client, alice)
+    assert seen == [{name_of(track)}]
+
+
+def test_a_gate_takes_the_copy_away_at_once_and_the_record_says_so(world, client, alice, public, publisher):
+    track = upload(client, alice)
+    publisher.start()
+    try:
+        gated = edit(client, alice, track, support_gate=GATE)
+        eventually(lambda: not public(), seconds=4)  # the next look would come later
+    finally:
+        publisher.stop(20)
+    own = f"{world.services.base_url}/audio/{name_of(track)}"
+    assert gated["audio_url"] == own
+    world.deliver()
+    assert world.record(track)["audioUrl"] == own
+    assert world.record(track)["supportGate"] == {"type": "any"}
+    again = edit(client, alice, track, support_gate="")
+    assert public() == {name_of(track)}  # before the answer, and before the relay
+    assert again["audio_url"] == track["audio_url"]
+    world.deliver()
+    assert world.record(track)["audioUrl"] == track["audio_url"]
+    publisher.run_once()
+    assert public() == {name_of(track)}
+
+
+def test_a_deleted_track_has_no_copy_and_an_undeleted_one_has(client, alice, public, publisher):
+    track = upload(client, alice)
+    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
+    publisher.run_once()
+    assert public() == set()
+    assert undelete(client, alice, track).json()["audio_url"] == track["audio_url"]
+    assert public() == {name_of(track)}
+    publisher.run_once()
+    assert public() == {name_of(track)}
+
+
+def test_a_gated_track_comes_back_gated_and_is_never_public(world, client, alice, publisher, monkeypatch):
+    made = []
+    monkeypatch.setattr(world.made.media.store, "publish", lambda *copy: made.append(copy))
+    track = upload(client, alice, support_gate={"type": "any"})
+    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
+    assert undelete(client, alice, track).status_code == 200
+    assert replace(client, alice, track, 2).status_code == 200
+    edit(client, alice, track, title="Other")
+    publisher.run_once()
+    assert made == []
+
+
+def test_what_was_taken_down_is_not_public_whatever_its_owner_does(world, client, alice, public, monkeypatch):
+    admin, track = world.sign_in("admin", scope=Scope.ADMIN), upload(client, alice)
+    publisher, store, made = world.made.publisher, world.made.media.store, []
+
+    def decide(**body):
+        answer = client.post(f"/ops/tracks/{track['id']}/takedown", json=body, headers=admin.headers)
+        assert answer.json()["affected"] == 1
+
+    decide(reason="a claim")
+    publisher.run_once()
+    assert public() == set()
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "publish", lambda *copy: made.append(copy))
+        edit(client, alice, track, support_gate=GATE)
+        edit(client, alice, track, support_gate="")
+        edited = replace(client, alice, track, 2).json()
+        client.delete(f"/tracks/{track['id']}", headers=alice.headers)
+        assert undelete(client, alice, track).status_code == 200
+        client.post(f"/tracks/{track['id']}/revert", json={"to_version": 1}, headers=alice.headers)
+        replace(client, alice, track, 2)
+        publisher.run_once()
+    assert made == []
+    decide(reason="withdrawn", lift=True)
+    assert public() == {name_of(edited)}
+
+
+def test_of_replaced_audio_the_new_is_there_and_the_old_is_gone(world, client, alice, public, publisher):
+    old = upload(client, alice)
+    new = replace(client, alice, old, 2).json()
+    assert new["audio_url"] == f"{CDN}/public/{name_of(new)}"
+    assert name_of(new) in public()
+    publisher.run_once()
+    assert public() == {name_of(new)}
+    world.deliver()
+    assert world.record(old)["audioUrl"] == new["audio_url"]
+
+
+def test_one_artist_does_not_gate_the_copy_of_another(client, alice, bob, public, publisher):
+    track = upload(client, alice)
+    same = upload(client, bob)
+    edit(client, alice, track, support_gate=GATE)
+    publisher.run_once()
+    assert public() == {name_of(same)}
+    client.delete(f"/tracks/{same['id']}", headers=bob.headers)
+    publisher.run_once()
+    assert public() == set()
+
+
+def test_what_is_taken_over_is_public_when_its_event_commits_unless_it_is_gated(world, public, tmp_path):
+    internet = Internet()
+    internet.record(1)
+    internet.record(2, supportGate={"type": "any"})
+
+    async def adopt():
+        async with internet.client() as http:
+            parts = (world.log, world.made.media, http, tmp_path / "staging", world.made.publisher)
+            return await adoption_on(*parts).run(Repo(ALICE, HOST), ARTIST, lambda _: None, lambda _: True)
+
+    assert asyncio.run(adopt()).adopted == 2
+    assert public() == {f"{cid_of(samples.mp3(1))}.mp3"}
+    world.made.publisher.run_once()
+    assert public() == {f"{cid_of(samples.mp3(1))}.mp3"}
+
+
+def test_without_a_public_address_nothing_is_public(
+    tmp_path, migrated_sqlite, s3_endpoint, s3_bucket, public
+):
+    settings = Settings(
+        data=tmp_path / "data",
+        database_url=migrated_sqlite,
+        media=f"s3:{s3_bucket}",
+        s3_endpoint=s3_endpoint.url,
+    )
+    world = World(settings)
+    with TestClient(world.app) as client:
+        track = upload(client, world.sign_in("carol"))
+        assert track["audio_url"].startswith(f"{world.services.base_url}/audio/")
+    assert (world.made.publisher, world.services.urls) == (None, RecordUrls(settings.base_url))
+    review_public_copies(world.made)
+    assert public() == set()
+    asyncio.run(world.made.close())

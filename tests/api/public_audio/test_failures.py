@@ -1,0 +1,130 @@
+"""What is refused, fails, comes twice or at once leaves public what should be, and nothing else."""
+
+import threading
+
+import pytest
+from sqlalchemy import update
+
+from aggregates.track import Track
+from api.errors import REPLIES
+from service.jobs import review_public_copies
+from storage.errors import StoreUnavailableError
+from storage.media import media
+from tests.api.public_audio.copies import GATE, edit, name_of, replace, undelete
+from tests.api.world import refusal, upload
+from tests.e2e.eventually import eventually
+
+pytestmark = pytest.mark.s3
+
+
+@pytest.mark.parametrize("command", ["ungate", "replace"])
+def test_a_command_that_is_refused_makes_nothing_public(client, alice, public, publisher, command):
+    gate = {"support_gate": {"type": "any"}} if command == "ungate" else {}
+    track = upload(client, alice, **gate)
+    publisher.run_once()
+    before = public()
+    stale = {"If-Match": '"99"'}
+    if command == "replace":
+        answer = replace(client, alice, track, 2, **stale)
+    else:
+        headers = {**alice.headers, **stale}
+        answer = client.patch(f"/tracks/{track['id']}", data={"support_gate": ""}, headers=headers)
+    assert refusal(answer) == (412, "version_mismatch")
+    assert public() == before
+    publisher.run_once()
+    assert public() == before
+
+
+def test_a_copy_goes_when_its_command_fails_in_the_unit(client, alice, public, publisher, monkeypatch):
+    track = upload(client, alice, support_gate={"type": "any"})
+
+    def fail(*_args, **_fields):
+        raise StoreUnavailableError("in the unit")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Track, "set_support_gate", fail)
+        answer = client.patch(f"/tracks/{track['id']}", data={"support_gate": ""}, headers=alice.headers)
+    assert answer.status_code == 503
+    publisher.run_once()
+    assert public() == set()
+
+
+def test_a_store_that_is_away_refuses_to_ungate_and_does_not_refuse_to_gate(
+    world, client, alice, public, monkeypatch
+):
+    publisher = world.made.publisher
+    track, other = upload(client, alice, support_gate={"type": "any"}), upload(client, alice, seed=2)
+    publisher.run_once()
+
+    def away(*_args):
+        raise StoreUnavailableError("away")
+
+    with monkeypatch.context() as broken:
+        for operation in ("publish", "unpublish"):
+            broken.setattr(world.made.media.store, operation, away)
+        answer = client.patch(f"/tracks/{track['id']}", data={"support_gate": ""}, headers=alice.headers)
+        assert (answer.status_code, refusal(answer)[1]) == (503, REPLIES[StoreUnavailableError].code)
+        assert world.events(track["id"]) == ["Created"]
+        edit(client, alice, other, support_gate=GATE)
+        publisher.run_once()
+        assert public() == {name_of(other)}
+
+    def is_gone():
+        publisher.run_once()
+        return not public()
+
+    eventually(is_gone)
+
+
+def test_what_has_no_bytes_is_not_made_public(world, client, alice, publisher):
+    deleted, gated = upload(client, alice), upload(client, alice, seed=2, support_gate={"type": "any"})
+    client.delete(f"/tracks/{deleted['id']}", headers=alice.headers)
+    publisher.run_once()
+    for stored in list(world.made.media.store.stored()):
+        world.made.media.store.delete(stored.key)
+    answer = client.patch(f"/tracks/{gated['id']}", data={"support_gate": ""}, headers=alice.headers)
+    assert refusal(answer) == (404, "media_not_found")
+    with world.database.write() as connection:
+        connection.execute(update(media).values(state="deleting"))
+    assert refusal(undelete(client, alice, deleted)) == (409, "bytes_expired")
+    assert world.events(gated["id"]) == ["Created"]
+    assert world.events(deleted["id"]) == ["Created", "Deleted"]
+
+
+def test_a_repeated_request_makes_nothing_public_again(client, alice, public, publisher):
+    track = upload(client, alice, support_gate={"type": "any"})
+    headers = {**alice.headers, "Idempotency-Key": "once"}
+    for _ in range(2):
+        answer = client.patch(f"/tracks/{track['id']}", data={"support_gate": ""}, headers=headers)
+        assert answer.status_code == 200
+        edit(client, alice, track, support_gate=GATE)
+        publisher.run_once()
+        assert public() == set()
+
+
+def test_uploads_of_the_same_bytes_at_once_end_with_one_copy(client, alice, bob, public, publisher):
+    publisher.start()
+    try:
+        threads = [threading.Thread(target=upload, args=(client, person)) for person in (alice, bob)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        publisher.stop(20)
+    publisher.run_once()
+    assert len(public()) == 1
+    assert len(client.get("/tracks").json()["items"]) == 2
+
+
+def test_the_hourly_review_puts_right_what_somebody_did_to_the_bucket(world, client, alice, public):
+    publisher = world.made.publisher
+    track, gated = upload(client, alice), upload(client, alice, seed=2, support_gate={"type": "any"})
+    publisher.run_once()
+    public.remove(name_of(track))
+    public.leak(name_of(gated))
+    publisher.run_once()
+    assert public() == {name_of(gated)}
+    review_public_copies(world.made)
+    publisher.run_once()
+    assert public() == {name_of(track)}
