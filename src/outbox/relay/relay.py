@@ -133,6 +133,10 @@ class Relay:
         return ended
 
     async def _start_due(self) -> bool:
+        """Start what is due, unless another release has taken over: what this one found out, it could not settle."""
+        if (projection := await in_thread(self._log.outdated)) is not None:
+            self._tell_outdated(projection)
+            return False
         started = any([await self._blobs.start_due(), await self._probes.start_due()])
         room = self._limits.lanes - len(self._turns)
         if room <= 0:
@@ -148,10 +152,6 @@ class Relay:
         return started or bool(lanes)
 
     def _claim(self, room: int, backfill: int) -> list[Lane]:
-        """Claim lanes, unless another release has taken over: what this one sent, it could not settle."""
-        if (projection := self._log.outdated()) is not None:
-            self._tell_outdated(projection)
-            return []
         return claim(
             self._log.database,
             owner=self._owner,
