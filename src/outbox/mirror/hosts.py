@@ -257,7 +257,7 @@ def _after_limit(host: Any, found: Changes, verdict: Verdict, now: datetime) -> 
     column = {Scope.HOST: "paced_until", Scope.BLOBS: "blobs_after"}.get(verdict.scope)
     if column is None:
         return {}
-    until = max(now + verdict.asked(now), found.get(column, now))
+    until = max(now + verdict.requested_pause(now), found.get(column, now))
     return _later(host, column, until)
 
 

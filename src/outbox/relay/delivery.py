@@ -273,10 +273,10 @@ class Delivery:
         with self._database.write() as connection:
             now = self._database.now(connection)
             conclude(connection, attempt_id, verdict, now)
-        if told := verdict.told(now):  # what was refused has cost its points, too
+        if limits := verdict.lane_limits(now):  # what was refused has cost its points, too
             with self._database.write() as connection:
                 lock_lane(connection, lane)
-                change_lane(connection, lane.did, **told)
+                change_lane(connection, lane.did, **limits)
 
     def _compare(self, how: _Comparison, work: Work, remote: Remote) -> Finding:
         with self._database.read() as connection:

@@ -32,7 +32,7 @@ def settle(log: EventLog, lane: Lane, result: Result) -> None:
         _settle(unit, lane, result)
         if result.outcome is not Outcome.FAILED:
             # heard, if only of a record that waits for a person now; or there was nothing left to ask for
-            clear_probe(unit.connection, lane.did, failures=0, **result.verdict.told(unit.now))
+            clear_probe(unit.connection, lane.did, failures=0, **result.verdict.lane_limits(unit.now))
         again = breaks_down_again(unit.connection, result.work, result.verdict)
         report = HostReport.of(lane.host, lane.did, result.verdict, answered=was_heard, again=again)
         return report if changes_host(unit.connection, report, unit.now) else None
@@ -98,12 +98,12 @@ def _note_failure(unit: UnitOfWork, lane: Lane, work: Work, verdict: Verdict) ->
         "attempts": work.attempts + 1,
     }
     pause = backoff(work.attempts, cap=CONTENDED_SECONDS) if verdict is CONTENDED else backoff(work.attempts)
-    again_at = unit.now + max(pause, verdict.asked(unit.now))
+    again_at = unit.now + max(pause, verdict.requested_pause(unit.now))
     if not work.is_open:
         is_over = verdict.kind is Kind.REJECTED
         failure |= looked(work, None if is_over else again_at, is_over=is_over)
-    if told := verdict.told(unit.now):
-        change_lane(unit.connection, lane.did, **told)
+    if limits := verdict.lane_limits(unit.now):
+        change_lane(unit.connection, lane.did, **limits)
     match verdict.kind:
         case Kind.BLOB_MISSING:
             # A PDS that drops each blob at once must not be sent it again and again.
@@ -129,7 +129,7 @@ def _try_again(unit: UnitOfWork, lane: Lane, work: Work, verdict: Verdict, failu
         failure["ever_sent"] = work.ever_sent
     set_target(unit, work, **failure)
     if verdict.concerns_host:
-        back_off(unit.connection, lane.did, unit.now, at_least=verdict.asked(unit.now))
+        back_off(unit.connection, lane.did, unit.now, at_least=verdict.requested_pause(unit.now))
     schedule_probe(unit.connection, lane.did, unit.now)
 
 
