@@ -7,7 +7,8 @@ from aggregates.track import Track
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from outbox.backoff import backoff
-from outbox.mirror.hosts import HostReport, changes_host, record
+from outbox.mirror.host_state import HostReport
+from outbox.mirror.hosts import changes_host
 from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane
 from outbox.mirror.moves import clear_former
 from outbox.mirror.parking import clear_probe, park, schedule_probe
@@ -24,8 +25,11 @@ CONTENDED_SECONDS: Final = 3600.0
 """The longest pause of a record that the PDS neither shows nor lets us write: somebody else's that was taken down."""
 
 
-def settle(log: EventLog, lane: Lane, result: Result) -> None:
-    """Write down the result; raises LeaseLostError, and writes nothing, when the lane is another's by now."""
+def settle(log: EventLog, lane: Lane, result: Result) -> HostReport | None:
+    """Write down the result, and return what is to be noted of the host, if that changes anything.
+
+    Raises LeaseLostError, and writes nothing, when the lane is another's by now.
+    """
     was_heard = result.outcome not in {Outcome.FAILED, Outcome.CANCELLED}
 
     def work(unit: UnitOfWork) -> HostReport | None:
@@ -37,8 +41,7 @@ def settle(log: EventLog, lane: Lane, result: Result) -> None:
         report = HostReport.of(lane.host, lane.did, result.verdict, answered=was_heard, again=again)
         return report if changes_host(unit.connection, report, unit.now) else None
 
-    if (report := log.transact(lane.did, lane.envelope, work)) is not None:
-        record(log.database, report)
+    return log.transact(lane.did, lane.envelope, work)
 
 
 def _settle(unit: UnitOfWork, lane: Lane, result: Result) -> None:
