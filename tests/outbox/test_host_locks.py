@@ -153,3 +153,15 @@ def test_a_budget_of_uploads_that_is_used_up_is_kept_too(postgres: Database) -> 
         hosts.note(HostReport.of(HOST, ONE, used_up))
     assert len(claimed(postgres, without=hosts.note_kept())) == 1
     assert host_row(postgres).blobs_after > PAST
+
+
+@pytest.mark.postgres
+def test_of_two_pauses_that_could_not_be_noted_neither_is_lost(postgres: Database) -> None:
+    add_lane(postgres, 1)
+    used_up, hosts = verdict_of_reply(limited(0, "1000;w=86400"), Phase.UPLOAD), Hosts(postgres)
+    with locked(postgres, pds_host, pds_host.c.host == HOST):
+        hosts.note(HostReport.of(HOST, ONE, PAUSED))
+        hosts.note(HostReport.of(HOST, ONE, used_up))
+    assert hosts.note_kept() == set()
+    row = host_row(postgres)
+    assert (row.paced_until > PAST, row.blobs_after > PAST) == (True, True)

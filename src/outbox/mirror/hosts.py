@@ -61,12 +61,12 @@ def changes_host(connection: Connection, report: HostReport, now: datetime) -> b
 class Hosts:
     """Notes what requests told of their hosts; keeps, for as long as the process lives, the pauses that it could not note.
 
-    There is one of it in a process, whose relay asks it before each claim. Any thread may call it.
+    There is one of it in a process. Any thread may note; the relay alone, before each claim, notes what was kept.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._kept: dict[str, HostReport] = {}
+        self._kept: list[HostReport] = []
 
     def note_if_changed(self, report: HostReport) -> None:
         """Change the host's row if it has to be."""
@@ -84,14 +84,14 @@ class Hosts:
         except (SQLAlchemyError, EventStoreError):  # what was delivered is settled
             logger.exception("host_not_noted", extra={"host": report.host})
         if report.asks_for_pause:
-            self._kept[report.host] = report
+            self._kept.append(report)
 
     def note_kept(self) -> frozenset[str]:
         """Note what was kept, and give the hosts whose rows others still hold: of these nothing is to be claimed."""
-        for host, report in list(self._kept.items()):
-            if self._note(report, _HOST_LOCKED) and self._kept.get(host) is report:
-                del self._kept[host]
-        return frozenset(self._kept)
+        for report in list(self._kept):
+            if self._note(report, _HOST_LOCKED):
+                self._kept.remove(report)
+        return frozenset(report.host for report in self._kept)
 
     def _note_pause(self, report: HostReport) -> bool:
         if self._database.is_sqlite:
