@@ -18,7 +18,7 @@ from bench.relays import relay_to, written
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
-from outbox.mirror.hosts import CLOSED
+from outbox.mirror.host_state import CLOSED
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host
 from outbox.relay.relay import Relay, RelayLimits

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from sqlalchemy import Connection
 
-from outbox.mirror.hosts import breaker_state
+from outbox.mirror.host_state import breaker_state
 from outbox.mirror.tables import NEVER, PAST
 from outbox.operations.operators import Action
 from outbox.pds.client import RecordKey

@@ -19,6 +19,7 @@ from identity.resolution import Resolver
 from outbox.blobs.worker import BlobWorker
 from outbox.firehose.follower import Follower
 from outbox.metrics import RelayMetrics
+from outbox.mirror.hosts import Hosts
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
 from outbox.record.lexicon import track_lexicon
@@ -52,6 +53,7 @@ class Application:
     log: EventLog
     media: Media
     services: Services
+    hosts: Hosts
     relay: Relay
     adoptions: AdoptionWorker
     publisher: Publisher | None
@@ -84,7 +86,7 @@ def build(settings: Settings) -> Application:
     metrics, listener = Metrics(), Listener(database)
     metrics.watch(log, listener)
     known = people(settings, log, http, on_refresh=metrics.refreshed)
-    pds = Pds(SessionsOfIdentity(known.sessions), http)
+    pds, hosts = Pds(SessionsOfIdentity(known.sessions), http), Hosts(database)
     owner = process_name()
     copies = public_copies(media.store)
     publisher = Publisher(media, copies) if copies is not None else None
@@ -92,6 +94,7 @@ def build(settings: Settings) -> Application:
     relay = _relay(
         settings,
         log=log,
+        hosts=hosts,
         media=media,
         pds=pds,
         resolver=known.resolver,
@@ -129,6 +132,7 @@ def build(settings: Settings) -> Application:
         log,
         media,
         services,
+        hosts,
         relay,
         adoptions,
         publisher,
@@ -163,6 +167,7 @@ def _relay(
     settings: Settings,
     *,
     log: EventLog,
+    hosts: Hosts,
     media: Media,
     pds: Pds,
     resolver: Resolver,
@@ -173,10 +178,11 @@ def _relay(
     lease = timedelta(seconds=settings.lease_seconds)
     return Relay(
         log,
-        Delivery(log.database, pds, urls, track_lexicon(), metrics=metrics),
-        BlobWorker(log, pds, AudioOfStorage(media), owner=owner, lease=lease, metrics=metrics),
+        Delivery(log.database, hosts, pds, urls, track_lexicon(), metrics=metrics),
+        BlobWorker(log, hosts, pds, AudioOfStorage(media), owner=owner, lease=lease, metrics=metrics),
         Probes(log.database, pds, DirectoryOfIdentity(resolver), owner=owner, lease=lease, metrics=metrics),
         urls,
+        hosts=hosts,
         owner=owner,
         limits=RelayLimits(settings.lanes, lease),
         metrics=metrics,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from aggregates.track import Track
 from eventstore.event_log import EventLog
-from outbox.mirror.hosts import CLOSED, HALF_OPEN, breaker_state
+from outbox.mirror.host_state import CLOSED, HALF_OPEN, breaker_state
 from outbox.mirror.lanes import is_open
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from outbox.views.overview import CLASS, LANE_STATE, LANES_OF_HOSTS

@@ -114,7 +114,7 @@ class Metrics:
     def paced(self, verdict: Verdict) -> None:
         """Count for how long a PDS asked to be left alone."""
         scope = SCOPES.get(verdict.scope, "account")
-        self._waits.labels(scope).observe(verdict.asked(datetime.now(UTC)).total_seconds())
+        self._waits.labels(scope).observe(verdict.requested_pause(datetime.now(UTC)).total_seconds())
 
     def read_back(self, finding: Finding) -> None:
         """Count what records meant."""

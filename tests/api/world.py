@@ -82,10 +82,11 @@ class World:
         self.log, self.database = self.made.log, self.made.database
         self.relay = Relay(
             self.log,
-            Delivery(self.database, pds, self.services.urls, track_lexicon()),
-            BlobWorker(self.log, pds, AudioOfStorage(self.made.media), owner="test"),
+            Delivery(self.database, self.made.hosts, pds, self.services.urls, track_lexicon()),
+            BlobWorker(self.log, self.made.hosts, pds, AudioOfStorage(self.made.media), owner="test"),
             Probes(self.database, pds, Places(HOST), owner="test"),
             self.services.urls,
+            hosts=self.made.hosts,
             owner="test",
             limits=RelayLimits(4, timedelta(seconds=60)),
         )

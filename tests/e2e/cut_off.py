@@ -19,7 +19,7 @@ from sqlalchemy import select
 from demo.service import Service
 from devpds.server import DevPds, DevPlc, free_port
 from eventstore.database import Database
-from outbox.mirror.hosts import CLOSED, LONGEST_SECONDS, OPEN
+from outbox.mirror.host_state import CLOSED, LONGEST_SECONDS, OPEN
 from outbox.mirror.tables import pds_host
 from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually

@@ -59,3 +59,9 @@ def test_the_time_can_be_asked_for_with_it(database: Database) -> None:
         now = database.now(connection, read=row.now)
     assert len(statements) == 1
     assert abs(now - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_a_query_with_the_time_is_built_once(database: Database) -> None:
+    query = select(func.count())
+    assert database.with_now(query) is database.with_now(query)
+    assert database.with_now(select(func.count())) is not database.with_now(query)

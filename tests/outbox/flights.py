@@ -9,7 +9,6 @@ from aggregates.track import Track
 from outbox.mirror.lanes import Lane, release
 from outbox.record.record import record_for
 from outbox.relay.delivery import Outcome, Result
-from outbox.relay.settle import settle
 from outbox.relay.work import next_work
 from tests.outbox.rig import URLS, Rig
 
@@ -34,7 +33,7 @@ class Flight:
     def settles(self) -> None:
         """Write down what was found, and give the lane back."""
         assert self.result is not None
-        settle(self._rig.log, self.lane, self.result)
+        self._rig.settle(self.lane, self.result)
         release(self._rig.database, self.lane)
 
 

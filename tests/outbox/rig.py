@@ -19,6 +19,7 @@ from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from outbox.blobs.worker import BlobWorker
+from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, resume_lane
 from outbox.mirror.targets import MirrorTargets
 from outbox.mirror.wishes import retry
@@ -28,8 +29,9 @@ from outbox.probes.worker import Probes
 from outbox.record.lexicon import track_lexicon
 from outbox.record.record import RecordUrls
 from outbox.relay.claim import claim
-from outbox.relay.delivery import Delivery, Outcome
+from outbox.relay.delivery import Delivery, Outcome, Result
 from outbox.relay.relay import Relay, RelayLimits
+from outbox.relay.settle import settle
 from outbox.views.status import Mirror, mirrors
 from tests.dsl import ALICE, COLLECTION, a_track
 from tests.outbox.memory_pds import MemoryPds
@@ -168,7 +170,8 @@ class Rig:
         self.log = EventLog(database, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
         self.bytes = Bytes()
         self._api = Pds(wire, wire.http)
-        self.delivery = Delivery(database, self._api, URLS, track_lexicon())
+        self.hosts = Hosts(database)
+        self.delivery = Delivery(database, self.hosts, self._api, URLS, track_lexicon())
         self.places = Places(pds.url)
         self.relay = self.another_relay("relay-1")
         self.sign_in()
@@ -180,10 +183,12 @@ class Rig:
 
     def another_relay(self, owner: str, *, lease: float = 60.0) -> Relay:
         """One more relay process's worth of relay."""
-        blobs = BlobWorker(self.log, self._api, self.bytes, owner=owner)
+        blobs = BlobWorker(self.log, self.hosts, self._api, self.bytes, owner=owner)
         limits = RelayLimits(lease=timedelta(seconds=lease))
         probes = Probes(self.database, self._api, self.places, owner=owner)
-        return Relay(self.log, self.delivery, blobs, probes, URLS, owner=owner, limits=limits)
+        return Relay(
+            self.log, self.delivery, blobs, probes, URLS, hosts=self.hosts, owner=owner, limits=limits
+        )
 
     def upload(self, track_id: int = 1, **fields: Any) -> Track:
         """An artist uploads a track."""
@@ -226,6 +231,12 @@ class Rig:
         """A relay claims the lane and then does not come back."""
         [lane] = claim(self.database, owner=owner, limit=1, lease=timedelta(seconds=lease))
         return lane
+
+    def settle(self, lane: Lane, result: Result) -> None:
+        """What a relay has found out is written down, also of the host."""
+        report = settle(self.log, lane, result)
+        if report is not None:
+            self.hosts.note(report)
 
     def _save(self, track: Track) -> Track:
         with self.log.unit_of_work(track.did, ARTIST) as unit:

@@ -1,5 +1,6 @@
 """Lanes and targets as rows, for tests of what the relay does with many of them."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -58,10 +59,15 @@ def lane_row(database: Database, did: str) -> Any:
 
 
 def claimed(
-    database: Database, *, owner: str = "relay", limit: int = 100, backfill: int | None = None
+    database: Database,
+    *,
+    owner: str = "relay",
+    limit: int = 100,
+    backfill: int | None = None,
+    without: Collection[str] = (),
 ) -> list[Lane]:
     """What a relay gets that asks for so many lanes."""
-    return claim(database, owner=owner, limit=limit, lease=LEASE, backfill=backfill)
+    return claim(database, owner=owner, limit=limit, lease=LEASE, backfill=backfill, without=without)
 
 
 def dids(lanes: list[Lane]) -> list[str]:

@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import select, update
 
 from aggregates.track import Track
-from eventstore.schema import projection_state
 from outbox.blobs import worker as blobs
 from outbox.blobs.claim import claim_jobs
 from outbox.blobs.jobs import give_back, settle_job
@@ -167,19 +166,19 @@ async def test_an_upload_that_cannot_be_written_down_is_made_again_ever_more_rar
 ) -> None:
     track = await uploaded_track(desk)
     request_blob(desk)
-    with desk.database.write() as connection:
-        known = connection.scalars(select(projection_state.c.fingerprint)).one()
-        connection.execute(update(projection_state).values(fingerprint="of a newer release"))
+
+    def failing(*_: Any) -> Any:
+        raise OSError("the disk is full")
+
     with monkeypatch.context() as patched, caplog.at_level(logging.CRITICAL):
+        patched.setattr(desk.log, "transact", failing)
         patched.setattr(blobs, "backoff", lambda _failures: timedelta())
         for _ in range(60):
             await desk.relay_once()
             desk.clock.advance(minutes=1)
     assert 1 < [name for name, _ in desk.wire.sent].count("uploadBlob") < 10
-    assert "OutdatedProjectionError" in job(desk).last_error
+    assert "the disk is full" in job(desk).last_error
 
-    with desk.database.write() as connection:
-        connection.execute(update(projection_state).values(fingerprint=known))
     desk.clock.advance(hours=1)
     await desk.relay_once()
     assert blob_cid(desk, track) == track.audio.cid

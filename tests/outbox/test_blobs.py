@@ -319,7 +319,7 @@ async def test_a_monitoring_system_hears_what_became_of_uploads(desk: Rig) -> No
     await uploaded_track(desk)
     request_blob(desk)
     metrics = Metrics()
-    worker = BlobWorker(desk.log, desk._api, desk.bytes, owner="o", metrics=metrics)  # noqa: SLF001
+    worker = BlobWorker(desk.log, desk.hosts, desk._api, desk.bytes, owner="o", metrics=metrics)  # noqa: SLF001
 
     async def nothing(send: Any) -> httpx.Response:  # noqa: ARG001
         return httpx.Response(200, json={"blob": {}})

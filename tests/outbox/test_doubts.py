@@ -6,7 +6,6 @@ from sqlalchemy import func, select
 from outbox.mirror.lanes import release
 from outbox.mirror.tables import delivery_attempt
 from outbox.relay.delivery import Outcome
-from outbox.relay.settle import settle
 from outbox.relay.work import next_work
 from tests.outbox.elsewhere import delivered, doubt, foreign_put, looked_at, reads, target
 from tests.outbox.rig import URLS, Rig
@@ -40,7 +39,7 @@ async def test_a_doubt_that_comes_up_during_a_look_is_a_look_of_its_own(desk: Ri
     result = await desk.delivery.deliver(lane, work, 30)
     foreign_put(desk, track, title="foreign")
     doubt(desk)
-    settle(desk.log, lane, result)
+    desk.settle(lane, result)
     release(desk.database, lane)
     assert await desk.relay_once() == {Outcome.HELD: 1}
 
@@ -55,7 +54,7 @@ async def test_a_doubt_that_comes_up_after_a_write_had_landed_is_not_lost_with_i
     result = await desk.delivery.deliver(lane, work, 30)
     foreign_put(desk, track, title="foreign")
     doubt(desk)
-    settle(desk.log, lane, result)
+    desk.settle(lane, result)
     release(desk.database, lane)
     assert await desk.relay_once() == {Outcome.HELD: 1}
 

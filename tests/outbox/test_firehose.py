@@ -135,7 +135,8 @@ async def test_what_a_stream_does_not_tell_a_scan_finds(rig, tracks):
             assert rig.mirror().state == "delivered"
     set_host_of_everybody(rig, rig.pds.url)
     async with httpx.AsyncClient() as http:
-        await Scan(rig.database, PacedReads(Pds(rig.wire, http), rig.database), every=NEVER - NEVER).run()
+        reads = PacedReads(Pds(rig.wire, http), rig.database, rig.hosts)
+        await Scan(rig.database, reads, every=NEVER - NEVER).run()
     await rig.relay_once()
     assert rig.mirror().state == "held"
 

@@ -9,12 +9,14 @@ import pytest
 from sqlalchemy import event
 
 from eventstore.database import Database
-from outbox.mirror.hosts import HostReport, record
+from outbox.mirror.host_state import HostReport
+from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane
 from outbox.mirror.tables import NEVER, PAST, pds_host
 from outbox.pds.verdict import Phase, verdict_of_reply
 from outbox.probes.jobs import claim_probes
 from tests.eventstore.threads import DEADLINE, until
+from tests.outbox.rig import memory_rig_on
 from tests.outbox.rows import HOST, LEASE, add_lane, claimed, dids
 from tests.outbox.test_hosts import ONE, host_row, limited
 from tests.outbox.test_lock_order import row_lock_waits
@@ -107,38 +109,59 @@ def test_a_pause_waits_for_who_holds_the_hosts_row(postgres: Database) -> None:
     add_lane(postgres, 1)
     with ThreadPoolExecutor(1) as pool:
         with locked(postgres, pds_host, pds_host.c.host == HOST):
-            noting = pool.submit(record, postgres, HostReport.of(HOST, ONE, PAUSED))
+            noting = pool.submit(Hosts(postgres).note, HostReport.of(HOST, ONE, PAUSED))
             until(lambda: row_lock_waits(postgres) == 1)
         noting.result(DEADLINE)
     assert host_row(postgres).paced_until > PAST
 
 
 @pytest.mark.postgres
-def test_a_pause_that_could_not_be_noted_is_kept_and_noted_before_the_next_claim(
-    postgres: Database,
+@pytest.mark.anyio
+async def test_a_pause_that_could_not_be_noted_is_kept_and_noted_before_the_next_claim(
+    migrated_postgres: str,
 ) -> None:
-    add_lane(postgres, 1)
-    elsewhere = add_lane(postgres, 2, host=OPEN_HOST)
-    with locked(postgres, pds_host, pds_host.c.host == HOST):
-        record(postgres, HostReport.of(HOST, ONE, PAUSED))
-    assert dids(claimed(postgres)) == [elsewhere]
-    assert host_row(postgres).paced_until > PAST
+    async with memory_rig_on(migrated_postgres) as desk:
+        desk.upload()
+        host = desk.pds.url
+        with locked(desk.database, pds_host, pds_host.c.host == host):
+            desk.hosts.note(HostReport.of(host, ONE, PAUSED))
+
+        assert await desk.relay_once() == {}
+
+        assert desk.wire.sent == []
+        assert host_row(desk.database, host).paced_until > PAST
 
 
 @pytest.mark.postgres
 def test_a_pause_that_cannot_be_noted_holds_its_host_alone(postgres: Database) -> None:
     add_lane(postgres, 1)
-    elsewhere = add_lane(postgres, 2, host=OPEN_HOST)
+    elsewhere, hosts = add_lane(postgres, 2, host=OPEN_HOST), Hosts(postgres)
     with locked(postgres, pds_host, pds_host.c.host == HOST):
-        record(postgres, HostReport.of(HOST, ONE, PAUSED))
-        assert dids(claimed(postgres)) == [elsewhere]
+        hosts.note(HostReport.of(HOST, ONE, PAUSED))
+        held = hosts.note_kept()
+    assert held == {HOST}
+    assert dids(claimed(postgres, without=held)) == [elsewhere]
+    assert hosts.note_kept() == set()
+    assert host_row(postgres).paced_until > PAST
 
 
 @pytest.mark.postgres
 def test_a_budget_of_uploads_that_is_used_up_is_kept_too(postgres: Database) -> None:
     add_lane(postgres, 1)
-    used_up = verdict_of_reply(limited(0, "1000;w=86400"), Phase.UPLOAD)
+    used_up, hosts = verdict_of_reply(limited(0, "1000;w=86400"), Phase.UPLOAD), Hosts(postgres)
     with locked(postgres, pds_host, pds_host.c.host == HOST):
-        record(postgres, HostReport.of(HOST, ONE, used_up))
-    assert len(claimed(postgres)) == 1
+        hosts.note(HostReport.of(HOST, ONE, used_up))
+    assert len(claimed(postgres, without=hosts.note_kept())) == 1
     assert host_row(postgres).blobs_after > PAST
+
+
+@pytest.mark.postgres
+def test_of_two_pauses_that_could_not_be_noted_neither_is_lost(postgres: Database) -> None:
+    add_lane(postgres, 1)
+    used_up, hosts = verdict_of_reply(limited(0, "1000;w=86400"), Phase.UPLOAD), Hosts(postgres)
+    with locked(postgres, pds_host, pds_host.c.host == HOST):
+        hosts.note(HostReport.of(HOST, ONE, PAUSED))
+        hosts.note(HostReport.of(HOST, ONE, used_up))
+    assert hosts.note_kept() == set()
+    row = host_row(postgres)
+    assert (row.paced_until > PAST, row.blobs_after > PAST) == (True, True)

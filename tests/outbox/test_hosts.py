@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from eventstore.database import Database
-from outbox.mirror.hosts import (
+from outbox.mirror.host_state import (
     CLOSED,
     FIRST_SECONDS,
     HALF_OPEN,
@@ -18,9 +18,8 @@ from outbox.mirror.hosts import (
     OPENS_AFTER,
     HostReport,
     breaker_state,
-    record,
-    record_if_changed,
 )
+from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import release
 from outbox.mirror.tables import PAST, pds_host
 from outbox.pds.verdict import Phase, verdict_of_exception, verdict_of_reply
@@ -39,7 +38,7 @@ REFUSED_RECORD = verdict_of_reply(httpx.Response(400, json={"error": "InvalidRec
 def hear(database: Database, *words: tuple[str, Any]) -> None:
     """The host is heard of, by these accounts."""
     for did, verdict in words:
-        record_if_changed(database, HostReport.of(HOST, did, verdict))
+        Hosts(database).note_if_changed(HostReport.of(HOST, did, verdict))
 
 
 def host_row(database: Database, host: str = HOST) -> Any:
@@ -136,13 +135,13 @@ def test_what_breaks_down_each_time_neither_opens_it_nor_makes_its_pauses_longer
     lanes(database, 1)
     broken = verdict_of_reply(httpx.Response(500, json={"error": "InternalServerError"}))
     for did in [ONE, OTHER] * OPENS_AFTER:
-        record_if_changed(database, HostReport.of(HOST, did, broken, again=True))
+        Hosts(database).note_if_changed(HostReport.of(HOST, did, broken, again=True))
     assert state(database) == CLOSED
 
     opened(database)
     for _ in range(5):
         after_its_pause(database, clock)
-        record_if_changed(database, HostReport.of(HOST, ONE, broken, again=True))
+        Hosts(database).note_if_changed(HostReport.of(HOST, ONE, broken, again=True))
         assert state(database) == OPEN
         assert host_row(database).retry_at - clock() <= timedelta(seconds=FIRST_SECONDS)
 
@@ -247,7 +246,7 @@ def test_hosts_are_noted_while_others_claim_and_nobody_waits_for_anybody(databas
             for turn in range(20):
                 for lane in claimed(database, limit=2):
                     release(database, lane)
-                record(database, HostReport.of(HOST, did, FAILED if turn % 3 else TAKEN))
+                Hosts(database).note(HostReport.of(HOST, did, FAILED if turn % 3 else TAKEN))
 
         return work
 
@@ -262,7 +261,7 @@ def test_a_claimer_that_stopped_holds_up_no_settling(
     lanes(postgres, 1)
     with postgres.engine.connect() as stopped, stopped.begin():
         stopped.execute(select(pds_host).with_for_update())
-        together(lambda: record(postgres, HostReport.of(HOST, ONE, FAILED)))
+        together(lambda: Hosts(postgres).note(HostReport.of(HOST, ONE, FAILED)))
     assert "host_not_noted" in caplog.text
     assert host_row(postgres).failures == 0
     postgres.close()

@@ -7,7 +7,6 @@ from sqlalchemy import select
 
 from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.tables import mirror_target
-from outbox.relay.settle import settle
 from outbox.relay.work import next_work
 from outbox.views.deliveries import attempts_of
 from tests.outbox.rig import URLS, Rig, refused
@@ -60,7 +59,7 @@ async def test_who_lost_the_lease_neither_sends_nor_writes(desk: Rig) -> None:
     with pytest.raises(LeaseLostError):
         await desk.delivery.deliver(lane, work, 5)
     with pytest.raises(LeaseLostError):
-        settle(desk.log, lane, result)
+        desk.settle(lane, result)
 
     assert len(desk.wire.sent) == sent == 1
     assert target(desk).acked_gen == before.acked_gen == 0

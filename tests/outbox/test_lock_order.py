@@ -27,7 +27,6 @@ from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, settle_probe
 from outbox.relay.claim import claim
 from outbox.relay.delivery import Outcome, Result
 from outbox.relay.journal import intend
-from outbox.relay.settle import settle
 from outbox.relay.work import Work, next_work
 from replay.apply import apply
 from replay.drift import Drift, DriftKind
@@ -63,7 +62,7 @@ def appends(scene: Scene) -> None:
 def settles(kind: Kind) -> Callable[[Scene], None]:
     def act(scene: Scene) -> None:
         result = Result(scene.work, Outcome.FAILED, Verdict(kind, error="E"))
-        settle(scene.log, scene.lane, result)
+        scene.rig.settle(scene.lane, result)
 
     return act
 

@@ -7,7 +7,6 @@ from sqlalchemy import select, update
 from api.refusals import CannotMoveError
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target
 from outbox.relay.forgotten import wake_forgotten
-from outbox.relay.settle import settle
 from outbox.relay.work import next_work
 from outbox.views.deliveries import attempts_of
 from projections.rebuild import rebuild
@@ -96,7 +95,7 @@ async def test_a_relay_that_died_between_the_two_writes_is_taken_over_from(desk:
     work = next_work(desk.log, lane, URLS, desk.clock(), [])
     assert work is not None
     result = await desk.delivery.deliver(lane, work, 10)
-    settle(desk.log, lane, result)
+    desk.settle(lane, result)
     desk.clock.advance(seconds=5)
     await desk.relay_once()
     assert (old(desk, track), desk.mirror().is_settled) == (None, True)

@@ -14,7 +14,7 @@ from identity.pds_sessions import PdsSessions
 from identity.seal import Seal
 from identity.session_rows import SessionKind, pds_session
 from identity.tokens import Tokens
-from outbox.mirror.hosts import CLOSED, OPENS_AFTER
+from outbox.mirror.host_state import CLOSED, OPENS_AFTER
 from outbox.mirror.lanes import release
 from outbox.mirror.tables import blob_job, delivery_attempt, pds_host
 from outbox.pds.client import Pds
@@ -22,7 +22,6 @@ from outbox.pds.verdict import Kind
 from outbox.ports import SessionUnavailableError
 from outbox.record.lexicon import track_lexicon
 from outbox.relay.delivery import Delivery, Outcome, Result
-from outbox.relay.settle import settle
 from outbox.relay.work import next_work
 from service.adapters import LanesOfAccounts, SessionsOfIdentity
 from tests.dsl import BOB
@@ -61,7 +60,7 @@ async def with_real_logins(desk: Rig) -> AsyncIterator[PdsSessions]:
             connection, did=desk.did, kind=SessionKind.APP_PASSWORD, pds_url=desk.pds.url, tokens=tokens
         )
     pds = Pds(SessionsOfIdentity(sessions), desk.wire.http)
-    desk.delivery = Delivery(desk.database, pds, URLS, track_lexicon())
+    desk.delivery = Delivery(desk.database, desk.hosts, pds, URLS, track_lexicon())
     yield sessions
     await sessions.finish()
 
@@ -72,7 +71,7 @@ async def flight(desk: Rig, seconds: float) -> Result:
     work = next_work(desk.log, lane, URLS, desk.clock(), [])
     assert work is not None
     result = await desk.delivery.deliver(lane, work, seconds)
-    settle(desk.log, lane, result)
+    desk.settle(lane, result)
     release(desk.database, lane)
     return result
 

@@ -1,4 +1,4 @@
-"""A relay of another release than the read models' sends nothing that it could not settle."""
+"""A relay of another release than the read models' begins nothing that it could not settle."""
 
 import logging
 
@@ -6,8 +6,10 @@ import pytest
 from sqlalchemy import func, select, update
 
 from eventstore.schema import projection_state
+from outbox.mirror.parking import FIRST_PROBE
 from outbox.mirror.tables import delivery_attempt
 from outbox.relay.delivery import Outcome
+from tests.outbox.away import after, parked
 from tests.outbox.rig import Rig
 from tests.outbox.rows import lane_row
 
@@ -41,6 +43,33 @@ async def test_it_claims_and_sends_nothing_says_so_once_a_minute_and_goes_on_whe
 
     made_by(desk, ours)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+
+async def test_it_begins_no_upload(desk: Rig) -> None:
+    desk.upload()
+    await desk.relay_once()
+    desk.tell(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    desk.wire.sent.clear()
+    ours = made_by(desk, "another release")
+
+    await desk.relay_once()
+    assert desk.wire.sent == []
+
+    made_by(desk, ours)
+    await desk.relay_once()
+    assert [name for name, _ in desk.wire.sent] == ["uploadBlob", "putRecord"]
+
+
+async def test_it_looks_at_no_account(desk: Rig) -> None:
+    await parked(desk, "deactivated")
+    ours = made_by(desk, "another release")
+
+    await after(desk, FIRST_PROBE)
+    assert desk.places.asked == []
+
+    made_by(desk, ours)
+    await desk.relay_once()
+    assert desk.places.asked == [desk.did]
 
 
 async def test_an_empty_log_is_nobodys(desk: Rig, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Table, insert, select
 
 from eventstore.database import Database
 from outbox.blobs.claim import claim_jobs
-from outbox.mirror.hosts import HostReport, record
+from outbox.mirror.host_state import HostReport
+from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane, pds_host
 from outbox.pds.verdict import Kind, Verdict
 from outbox.probes.jobs import claim_probes
@@ -59,9 +60,9 @@ def test_what_was_heard_of_a_locked_host_is_left_out_without_an_error(
     did = add_lane(database, 1)
     failed = Verdict(Kind.NOT_SENT, error="ConnectError")
     with locked(database, pds_host, pds_host.c.host == HOST):
-        record(database, HostReport.of(HOST, did, failed))
+        Hosts(database).note(HostReport.of(HOST, did, failed))
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    record(database, HostReport.of(HOST, did, failed))
+    Hosts(database).note(HostReport.of(HOST, did, failed))
     with database.read() as connection:
         assert connection.scalar(select(pds_host.c.failures)) == 1
 

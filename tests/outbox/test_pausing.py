@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from eventstore.database import Database
-from outbox.mirror.hosts import OPEN
+from outbox.mirror.host_state import OPEN
 from outbox.mirror.lanes import release
 from outbox.mirror.pausing import pause, resume, would_pause, would_resume
 from tests.outbox.rig import Clock, Rig

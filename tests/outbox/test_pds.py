@@ -153,7 +153,7 @@ async def test_the_pause_that_a_read_is_told_is_kept() -> None:
     pds, _ = pds_that(httpx.Response(429, headers={"retry-after": "90"}))
     with pytest.raises(RemoteUnknownError) as unknown:
         await pds.get(HOST, KEY)
-    assert unknown.value.verdict.asked(datetime.now(UTC)) == timedelta(seconds=90)
+    assert unknown.value.verdict.requested_pause(datetime.now(UTC)) == timedelta(seconds=90)
 
 
 @pytest.mark.parametrize(

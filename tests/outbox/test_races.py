@@ -12,7 +12,6 @@ from outbox.mirror.lanes import LeaseLostError, release
 from outbox.record.record import GENERATION, record_for
 from outbox.relay import work as work_module
 from outbox.relay.delivery import Outcome
-from outbox.relay.settle import settle
 from tests.dsl import COLLECTION
 from tests.outbox.elsewhere import delivered, doubt, events, foreign_put
 from tests.outbox.flights import Flight, Send, delete, restore, undelete, wanted
@@ -165,7 +164,7 @@ async def test_an_edit_between_settling_and_giving_the_lane_back_is_due_at_once(
     flight = Flight(desk)
     await flight.lands()
     assert flight.result is not None
-    settle(desk.log, flight.lane, flight.result)
+    desk.settle(flight.lane, flight.result)
     track = desk.edit(title="two")
     release(desk.database, flight.lane)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}

@@ -8,7 +8,6 @@ from outbox.mirror.lanes import LeaseLostError
 from outbox.record.dag_cbor import record_cid
 from outbox.record.record import record_for
 from outbox.relay.delivery import Outcome
-from outbox.relay.settle import settle
 from outbox.relay.work import next_work
 from outbox.views.deliveries import deliveries
 from tests.dsl import COLLECTION, some_artwork
@@ -112,7 +111,7 @@ async def test_a_relay_that_died_between_apply_and_settle_leaves_nothing_behind(
     assert rig.remote(track) == expected(rig, track)
     assert rig.mirror().state == "delivered"
     with pytest.raises(LeaseLostError):
-        settle(rig.log, lane, late)
+        rig.settle(lane, late)
     assert rig.mirror().acked_generation == rig.mirror().generation
 
 

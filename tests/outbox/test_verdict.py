@@ -237,7 +237,7 @@ def test_a_request_that_http_does_not_let_us_send_is_our_own_fault() -> None:
     ],
 )
 def test_a_limit_is_kept_until_the_later_of_what_was_named(reply: httpx.Response, pause: timedelta) -> None:
-    assert verdict_of_reply(reply).asked(NOW) == pause
+    assert verdict_of_reply(reply).requested_pause(NOW) == pause
 
 
 def test_an_answer_tells_of_its_budget_whatever_it_says() -> None:

@@ -11,7 +11,8 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from eventstore.database import Database
-from outbox.mirror.hosts import OPEN
+from outbox.mirror.host_state import OPEN
+from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import NEVER, PAST, mirror_target, pds_host, repo_scan
 from outbox.mirror.wishes import rescan
 from outbox.pds.client import Pds
@@ -55,7 +56,8 @@ async def scanned(
     database: Database, transport: httpx.AsyncBaseTransport, every: timedelta = timedelta()
 ) -> Scanned:
     async with httpx.AsyncClient(transport=transport) as http:
-        return await Scan(database, PacedReads(Pds(None, http), database), every=every).run()  # type: ignore[arg-type]
+        reads = PacedReads(Pds(None, http), database, Hosts(database))  # type: ignore[arg-type]
+        return await Scan(database, reads, every=every).run()
 
 
 def row(database: Database, did: str) -> Any:
@@ -151,7 +153,7 @@ async def test_a_doubt_about_a_whole_repo_has_it_compared_though_its_revision_is
 Answer = Callable[[httpx.Request], Any]
 
 
-class Hosts(httpx.AsyncBaseTransport):
+class FakeHosts(httpx.AsyncBaseTransport):
     """Hosts by their origin; each says what a function of its own says."""
 
     def __init__(self, **answers: Answer) -> None:
@@ -200,7 +202,7 @@ async def test_a_host_that_hangs_delays_no_other(database):
             all_others.set()
         return well(request)
 
-    hosts = Hosts(a=hangs, b=answers)
+    hosts = FakeHosts(a=hangs, b=answers)
     async with asyncio.timeout(30):
         assert (await scanned(database, hosts)).repos == {"compared": 6, "unread": 1}
     assert len(hosts.dids("a")) == 1  # its other accounts wait for the next time
@@ -208,7 +210,7 @@ async def test_a_host_that_hangs_delays_no_other(database):
 
 async def test_who_hung_goes_last_the_next_time(database, clock):
     first, second = accounts(database, A, 1, 2)
-    hosts = Hosts(a=says(502, ""))
+    hosts = FakeHosts(a=says(502, ""))
     await scanned(database, hosts)
     clock.advance(minutes=1)
     await scanned(database, hosts)
@@ -218,7 +220,7 @@ async def test_who_hung_goes_last_the_next_time(database, clock):
 
 async def test_failures_of_a_scan_count_for_the_breaker_and_an_open_one_is_respected(database, clock):
     accounts(database, A, *range(1, 9))
-    hosts = Hosts(a=says(502, ""))
+    hosts = FakeHosts(a=says(502, ""))
     for _ in range(5):
         await scanned(database, hosts)
         clock.advance(seconds=1)
@@ -240,7 +242,7 @@ async def test_live_work_has_the_second_half_of_a_hosts_budget(database, clock):
         told = {"limit": "100", "remaining": str(next(left)), "reset": reset, "policy": "100;w=300"}
         return well(request, **{f"ratelimit-{name}": value for name, value in told.items()})
 
-    hosts = Hosts(a=counts)
+    hosts = FakeHosts(a=counts)
     await scanned(database, hosts, HOUR)
     assert next(left) == 49
     assert sorted(set(hosts.dids("a"))) == dids[:3]
@@ -257,7 +259,7 @@ async def test_live_work_has_the_second_half_of_a_hosts_budget(database, clock):
 
 async def test_a_host_over_its_limit_is_left_alone_until_it_says(database, clock):
     accounts(database, A, 1)
-    hosts = Hosts(a=lambda _: httpx.Response(429, json={}, headers={"retry-after": "90"}))
+    hosts = FakeHosts(a=lambda _: httpx.Response(429, json={}, headers={"retry-after": "90"}))
     assert (await scanned(database, hosts)).repos == {}
     hosts.answers["a"] = well
     await scanned(database, hosts)
@@ -275,8 +277,8 @@ async def test_a_scan_that_was_cut_off_goes_on_where_it_was(database):
         return well(request)
 
     with pytest.raises(asyncio.CancelledError):
-        await scanned(database, Hosts(a=dies), HOUR)
-    hosts = Hosts(a=well)
+        await scanned(database, FakeHosts(a=dies), HOUR)
+    hosts = FakeHosts(a=well)
     assert (await scanned(database, hosts, HOUR)).repos == {"compared": 2}
     assert sorted(set(hosts.dids("a"))) == [second, third]
     assert row(database, first).rev == "r"
@@ -287,7 +289,7 @@ async def test_an_account_that_its_host_does_not_show_is_looked_for(database, er
     did, other = accounts(database, A, 1, 2)
     answers = {did: says(400, error), other: well}
     found = await scanned(
-        database, Hosts(a=lambda request: answers[next(iter(request.url.params.values()))](request))
+        database, FakeHosts(a=lambda request: answers[next(iter(request.url.params.values()))](request))
     )
     assert found.repos == {"unread": 1, "compared": 1}
     assert lane_row(database, did).probe_at < NEVER
@@ -301,7 +303,7 @@ async def test_nobody_is_scanned_who_is_paused_or_has_nothing_here(database):
     add_lane(database, 3, host=A, due_at=NEVER)  # nothing was delivered yet
     accounts(database, A, 4, state="account_inactive")
     signed_out = accounts(database, A, 5, state="auth_required")
-    hosts = Hosts(a=well, b=well)
+    hosts = FakeHosts(a=well, b=well)
     assert (await scanned(database, hosts)).repos == {"compared": 1}
     assert set(hosts.dids("a")) == set(signed_out)
 
@@ -312,9 +314,9 @@ async def test_a_crash_between_compare_and_mark_loses_no_doubt(database, monkeyp
     with monkeypatch.context() as broken:
         broken.setattr("replay.scan.upsert", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            await scanned(database, Hosts(a=well))
+            await scanned(database, FakeHosts(a=well))
     with database.read() as connection:
         assert connection.scalar(select(mirror_target.c.look_at)) == NEVER
-    assert (await scanned(database, Hosts(a=well))).drifts == {"missing": 1}
+    assert (await scanned(database, FakeHosts(a=well))).drifts == {"missing": 1}
     with database.read() as connection:
         assert connection.scalar(select(mirror_target.c.look_at)) < NEVER

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from outbox.mirror.hosts import WOBBLE
+from outbox.mirror.host_state import WOBBLE
 from outbox.pds.client import GET_LATEST_COMMIT, GET_RECORD, GET_REPO_STATUS, UPLOAD_BLOB
 from tests.simulation.fake_limits import REQUESTS
 from tests.simulation.network import WRITES, Passage

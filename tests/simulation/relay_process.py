@@ -14,6 +14,7 @@ from identity.pds_sessions import PdsSessions
 from identity.resolution import Resolver
 from identity.seal import Seal
 from outbox.blobs.worker import BlobWorker
+from outbox.mirror.hosts import Hosts
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
 from outbox.record.lexicon import Lexicon, track_lexicon
@@ -67,12 +68,14 @@ class RelayProcess:
         self._stop = asyncio.Event()
         http = httpx.AsyncClient(transport=network)
         pds = Pds(SessionsOfIdentity(sessions_of(log, http)), http)
+        hosts = Hosts(log.database)
         self.relay = Relay(
             log,
-            Delivery(log.database, pds, URLS, lexicon()),
-            BlobWorker(log, pds, audio, owner=name),
+            Delivery(log.database, hosts, pds, URLS, lexicon()),
+            BlobWorker(log, hosts, pds, audio, owner=name),
             Probes(log.database, pds, DirectoryOfIdentity(Resolver(None, [], http)), owner=name),
             URLS,
+            hosts=hosts,
             owner=name,
             limits=RelayLimits(4, LEASE),
         )

@@ -156,12 +156,12 @@ def _settle(
         _note_refusal(unit, claimed, track, verdict, was_lost=was_lost)
         _end(unit, claimed, again=False, last_error=error)
     elif verdict.kind is Kind.PACED:  # no attempt: the PDS has not looked at it
-        _end(unit, claimed, not_before=unit.now + verdict.asked(unit.now), last_error=error)
+        _end(unit, claimed, not_before=unit.now + verdict.requested_pause(unit.now), last_error=error)
     else:
         schedule_probe(unit.connection, claimed.did, unit.now)
         was_in_vain = verdict.is_fault_of_record or verdict.error == BLOB_MISMATCH
         pause = backoff(claimed.attempts, cap=BROKEN_SECONDS if was_in_vain else CAP_SECONDS)
-        not_before = unit.now + max(pause, verdict.asked(unit.now))
+        not_before = unit.now + max(pause, verdict.requested_pause(unit.now))
         _end(unit, claimed, attempts=claimed.attempts + 1, not_before=not_before, last_error=error)
     unit.save(track)
     if waits and verdict.kind is Kind.DONE:

@@ -32,7 +32,8 @@ from outbox.blobs.jobs import (
 )
 from outbox.blobs.stalls import STALL_SECONDS, watched
 from outbox.metrics import NO_METRICS, RelayMetrics
-from outbox.mirror.hosts import HostReport, record_if_changed
+from outbox.mirror.host_state import HostReport
+from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import LeaseLostError
 from outbox.pds.client import Pds
 from outbox.pds.verdict import (
@@ -63,6 +64,7 @@ class BlobWorker:
     def __init__(
         self,
         log: EventLog,
+        hosts: Hosts,
         pds: Pds,
         source: AudioSource,
         *,
@@ -72,6 +74,7 @@ class BlobWorker:
     ) -> None:
         self._metrics = metrics
         self._log = log
+        self._hosts = hosts
         self._pds = pds
         self._source = source
         self._owner = owner
@@ -117,7 +120,7 @@ class BlobWorker:
             await self._settle(claimed, verdict)
             if verdict is not None:
                 report = HostReport.of(claimed.host, claimed.did, verdict)
-                await in_thread(record_if_changed, self._log.database, report)
+                await in_thread(self._hosts.note_if_changed, report)
         except LeaseLostError:
             logger.warning("blob_lease_lost", extra=self._named(claimed))
             self._metrics.lease_lost(fenced=True)

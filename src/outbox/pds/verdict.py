@@ -167,22 +167,22 @@ class Verdict:
         """Whether the PDS breaks down over this request, for all that is known: a 500 with a name."""
         return self.kind is Kind.AMBIGUOUS and self.status == SERVER_ERROR and not self.concerns_host
 
-    def asked(self, now: datetime) -> timedelta:
+    def requested_pause(self, now: datetime) -> timedelta:
         """Give for how long the PDS asked to be left alone, if it did."""
-        asked = self.retry_after.pause(now) if self.retry_after is not None else timedelta()
-        if self.kind is Kind.PACED:
-            if self.budget is not None:
-                asked = max(asked, self.budget.reset_at(now) - now)
-            return asked or DEFAULT_PAUSE
-        return asked
+        pause = self.retry_after.pause(now) if self.retry_after is not None else timedelta()
+        if self.kind is not Kind.PACED:
+            return pause
+        if self.budget is not None:
+            pause = max(pause, self.budget.reset_at(now) - now)
+        return pause or DEFAULT_PAUSE
 
-    def told(self, now: datetime) -> dict[str, Any]:
+    def lane_limits(self, now: datetime) -> dict[str, Any]:
         """Give the columns of the account's lane that say what its PDS told of its limits."""
         found: dict[str, Any] = {}
         if self.budget is not None and self.phase is Phase.WRITE:
             found = lane_budget(self.budget, now)
         if self.kind is Kind.PACED:
-            found["paced_until"] = max(now + self.asked(now), found.get("paced_until", now))
+            found["paced_until"] = max(now + self.requested_pause(now), found.get("paced_until", now))
         return found
 
 

@@ -7,7 +7,7 @@ of the rest meanwhile. Live work goes before backfill, and backfill leaves a lan
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any, Final
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, sel
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.mirror.hosts import OPEN, lanes_at_once, note_kept
+from outbox.mirror.host_state import OPEN, lanes_at_once
 from outbox.mirror.lanes import Lane, host_open_at, lane_backfill_at, lane_columns, lane_due_at
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.tables import HAS_WORK, NEVER, mirror_lane, pds_host, was_leased
@@ -25,13 +25,21 @@ TRIES: Final = 4
 
 
 def claim(
-    database: Database, *, owner: str, limit: int, lease: timedelta, backfill: int | None = None
+    database: Database,
+    *,
+    owner: str,
+    limit: int,
+    lease: timedelta,
+    backfill: int | None = None,
+    without: Collection[str] = (),
 ) -> list[Lane]:
-    """Take up to `limit` due lanes, and of these up to `backfill` for work that can wait; the longest due go first."""
-    unnoted = note_kept(database)
+    """Take up to `limit` due lanes, and of these up to `backfill` for work that can wait; the longest due go first.
+
+    Of the hosts in `without` none is taken.
+    """
     with database.read_committed() as connection:  # an idle relay writes nothing
         found = connection.execute(_DUE_HOSTS, {"now": database.now(connection)}).all()
-    due = [host for host in found if host.host not in unnoted]
+    due = [host for host in found if host.host not in without]
     if not due:
         return []
     for _ in range(TRIES):

@@ -10,7 +10,8 @@ from typing import Final
 
 from eventstore.database import Database
 from outbox.metrics import NO_METRICS, RelayMetrics
-from outbox.mirror.hosts import HostReport, record_if_changed
+from outbox.mirror.host_state import HostReport
+from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, change_lane, lock_lane
 from outbox.mirror.targets import DELETE, PUT
 from outbox.pds.client import Pds, RecordKey, Remote, RemoteUnknownError, remote_of
@@ -108,6 +109,7 @@ class Delivery:
     def __init__(
         self,
         database: Database,
+        hosts: Hosts,
         pds: Pds,
         urls: RecordUrls,
         lexicon: Lexicon,
@@ -116,6 +118,7 @@ class Delivery:
     ) -> None:
         self._metrics = metrics
         self._database = database
+        self._hosts = hosts
         self._pds = pds
         self._urls = urls
         self._lexicon = lexicon
@@ -217,9 +220,8 @@ class Delivery:
         """Read a record, and note what that leaves of the host's budget; raises RemoteUnknownError."""
         verdict = await self._pds.ask(lane.host, key, timeout=deadline.within(READ_SECONDS))
         # whether the host is well, the delivery tells when it ends
-        await in_thread(
-            record_if_changed, self._database, HostReport(lane.host, lane.did, verdict, is_well=None)
-        )
+        report = HostReport(lane.host, lane.did, verdict, is_well=None)
+        await in_thread(self._hosts.note_if_changed, report)
         return remote_of(verdict)
 
     async def _call(self, host: str, work: Work, timeout: float) -> Verdict:
@@ -273,10 +275,10 @@ class Delivery:
         with self._database.write() as connection:
             now = self._database.now(connection)
             conclude(connection, attempt_id, verdict, now)
-        if told := verdict.told(now):  # what was refused has cost its points, too
+        if limits := verdict.lane_limits(now):  # what was refused has cost its points, too
             with self._database.write() as connection:
                 lock_lane(connection, lane)
-                change_lane(connection, lane.did, **told)
+                change_lane(connection, lane.did, **limits)
 
     def _compare(self, how: _Comparison, work: Work, remote: Remote) -> Finding:
         with self._database.read() as connection:

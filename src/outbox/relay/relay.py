@@ -16,6 +16,7 @@ from eventstore.event_log import EventLog
 from outbox.backoff import backoff
 from outbox.blobs.worker import BlobWorker
 from outbox.metrics import NO_METRICS, RelayMetrics
+from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, LeaseLostError, release, release_after_error
 from outbox.pds.verdict import verdict_of_fault
 from outbox.probes.worker import Probes
@@ -72,12 +73,14 @@ class Relay:
         probes: Probes,
         urls: RecordUrls,
         *,
+        hosts: Hosts,
         owner: str,
         limits: RelayLimits,
         metrics: RelayMetrics = NO_METRICS,
     ) -> None:
         self._metrics = metrics
         self._log = log
+        self._hosts = hosts
         self._delivery = delivery
         self._blobs = blobs
         self._probes = probes
@@ -133,6 +136,10 @@ class Relay:
         return ended
 
     async def _start_due(self) -> bool:
+        """Start what is due, unless another release has taken over: what this one found out, it could not settle."""
+        if (projection := await in_thread(self._log.outdated)) is not None:
+            self._tell_outdated(projection)
+            return False
         started = any([await self._blobs.start_due(), await self._probes.start_due()])
         room = self._limits.lanes - len(self._turns)
         if room <= 0:
@@ -147,16 +154,13 @@ class Relay:
         return started or bool(lanes)
 
     def _claim(self, room: int, backfill: int) -> list[Lane]:
-        """Claim lanes, unless another release has taken over: what this one sent, it could not settle."""
-        if (projection := self._log.outdated()) is not None:
-            self._tell_outdated(projection)
-            return []
         return claim(
             self._log.database,
             owner=self._owner,
             limit=room,
             lease=self._limits.lease,
             backfill=self._limits.backfill - backfill,
+            without=self._hosts.note_kept(),
         )
 
     def _tell_outdated(self, projection: str) -> None:
@@ -211,7 +215,7 @@ class Relay:
 
     async def _settle(self, lane: Lane, result: Result) -> None:
         try:
-            await in_thread(settle, self._log, lane, result)
+            await in_thread(self._write_down, lane, result)
         except LeaseLostError:
             raise _FencedError from None
         self._metrics.settled(result)
@@ -219,6 +223,12 @@ class Relay:
             logger.error("cid_mismatch", extra={**lane.log_fields, **_mismatched(result)})
         level = logging.DEBUG if result.outcome in QUIET_OUTCOMES else logging.WARNING
         logger.log(level, "settled", extra={**lane.log_fields, **_result_fields(result)})
+
+    def _write_down(self, lane: Lane, result: Result) -> None:
+        """Settle, then note what was heard of the host: in one thread, so that no end of the turn comes between."""
+        report = settle(self._log, lane, result)
+        if report is not None:
+            self._hosts.note(report)
 
     def _has_time(self, lease: "_Lease") -> bool:
         stopping = self._stop is not None and self._stop.is_set()

@@ -7,7 +7,8 @@ from aggregates.track import Track
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from outbox.backoff import backoff
-from outbox.mirror.hosts import HostReport, changes_host, record
+from outbox.mirror.host_state import HostReport
+from outbox.mirror.hosts import changes_host
 from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane
 from outbox.mirror.moves import clear_former
 from outbox.mirror.parking import clear_probe, park, schedule_probe
@@ -24,21 +25,23 @@ CONTENDED_SECONDS: Final = 3600.0
 """The longest pause of a record that the PDS neither shows nor lets us write: somebody else's that was taken down."""
 
 
-def settle(log: EventLog, lane: Lane, result: Result) -> None:
-    """Write down the result; raises LeaseLostError, and writes nothing, when the lane is another's by now."""
+def settle(log: EventLog, lane: Lane, result: Result) -> HostReport | None:
+    """Write down the result, and return what is to be noted of the host, if that changes anything.
+
+    Raises LeaseLostError, and writes nothing, when the lane is another's by now.
+    """
     was_heard = result.outcome not in {Outcome.FAILED, Outcome.CANCELLED}
 
     def work(unit: UnitOfWork) -> HostReport | None:
         _settle(unit, lane, result)
         if result.outcome is not Outcome.FAILED:
             # heard, if only of a record that waits for a person now; or there was nothing left to ask for
-            clear_probe(unit.connection, lane.did, failures=0, **result.verdict.told(unit.now))
+            clear_probe(unit.connection, lane.did, failures=0, **result.verdict.lane_limits(unit.now))
         again = breaks_down_again(unit.connection, result.work, result.verdict)
         report = HostReport.of(lane.host, lane.did, result.verdict, answered=was_heard, again=again)
         return report if changes_host(unit.connection, report, unit.now) else None
 
-    if (report := log.transact(lane.did, lane.envelope, work)) is not None:
-        record(log.database, report)
+    return log.transact(lane.did, lane.envelope, work)
 
 
 def _settle(unit: UnitOfWork, lane: Lane, result: Result) -> None:
@@ -98,12 +101,12 @@ def _note_failure(unit: UnitOfWork, lane: Lane, work: Work, verdict: Verdict) ->
         "attempts": work.attempts + 1,
     }
     pause = backoff(work.attempts, cap=CONTENDED_SECONDS) if verdict is CONTENDED else backoff(work.attempts)
-    again_at = unit.now + max(pause, verdict.asked(unit.now))
+    again_at = unit.now + max(pause, verdict.requested_pause(unit.now))
     if not work.is_open:
         is_over = verdict.kind is Kind.REJECTED
         failure |= looked(work, None if is_over else again_at, is_over=is_over)
-    if told := verdict.told(unit.now):
-        change_lane(unit.connection, lane.did, **told)
+    if limits := verdict.lane_limits(unit.now):
+        change_lane(unit.connection, lane.did, **limits)
     match verdict.kind:
         case Kind.BLOB_MISSING:
             # A PDS that drops each blob at once must not be sent it again and again.
@@ -129,7 +132,7 @@ def _try_again(unit: UnitOfWork, lane: Lane, work: Work, verdict: Verdict, failu
         failure["ever_sent"] = work.ever_sent
     set_target(unit, work, **failure)
     if verdict.concerns_host:
-        back_off(unit.connection, lane.did, unit.now, at_least=verdict.asked(unit.now))
+        back_off(unit.connection, lane.did, unit.now, at_least=verdict.requested_pause(unit.now))
     schedule_probe(unit.connection, lane.did, unit.now)
 
 
