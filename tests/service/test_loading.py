@@ -1,5 +1,6 @@
 """What a process loads: half of a start is importing modules, so each loads only those of its own work."""
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from service.garbage import no_collections
 from tests.service.process import environment
 
 RELAY = """
@@ -42,6 +44,18 @@ def test_a_process_loads_no_library_that_only_others_need(
     loaded, complaint = loaded_by(work, migrated_sqlite)
     assert complaint == ends  # who does not get as far loads less
     assert loaded.isdisjoint(libraries.split())
+
+
+def test_garbage_is_collected_again_also_after_a_start_that_failed() -> None:
+    with pytest.raises(OSError, match="no such bucket"):
+        start()
+    assert gc.isenabled()
+
+
+@no_collections()
+def start() -> None:
+    assert not gc.isenabled()
+    raise OSError("no such bucket")
 
 
 def loaded_by(work: str, database_url: str) -> tuple[set[str], str]:
