@@ -103,7 +103,7 @@ class Place:
         return max(self.lane_backfill_after, self.host_backfill_after) <= 0
 
 
-TABLES = range(10_000 if os.environ.get("TEST_DEEP") else 300)
+TABLES = range(2000 if os.environ.get("TEST_DEEP") else 300)
 """Seeds."""
 TIMES = [-1, -1, -1, 0, 1]
 
