@@ -1,5 +1,6 @@
 """What a process loads: half of a start is importing modules, so each loads only those of its own work."""
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from service.garbage import no_collections
 from tests.service.process import environment
 
 RELAY = """
@@ -20,22 +22,44 @@ def command(*words: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("work", "libraries"),
+    ("work", "ends", "libraries"),
     [
-        (command("--help"), "alembic atproto_core boto3 fastapi httpx PIL psycopg pydantic rich sqlalchemy"),
-        (command("history", "1"), "alembic boto3 dns fastapi PIL psycopg starlette uvicorn websockets"),
-        (RELAY, "alembic api.routers atproto_client boto3 psycopg uvicorn"),
+        (
+            command("--help"),
+            "",
+            "alembic atproto_core boto3 fastapi httpx PIL psycopg pydantic rich sqlalchemy",
+        ),
+        (
+            command("history", "1"),
+            "click.exceptions.ClickException: there is no track 1",
+            "alembic boto3 dns fastapi PIL psycopg starlette uvicorn websockets",
+        ),
+        (RELAY, "", "alembic api.routers atproto_client boto3 psycopg uvicorn"),
     ],
     ids=["help", "history", "relay"],
 )
 def test_a_process_loads_no_library_that_only_others_need(
-    work: str, libraries: str, migrated_sqlite: str
+    work: str, ends: str, libraries: str, migrated_sqlite: str
 ) -> None:
-    assert loaded_by(work, migrated_sqlite).isdisjoint(libraries.split())
+    loaded, complaint = loaded_by(work, migrated_sqlite)
+    assert complaint == ends  # who does not get as far loads less
+    assert loaded.isdisjoint(libraries.split())
 
 
-def loaded_by(work: str, database_url: str) -> set[str]:
-    """Do the work in a process of its own, whatever becomes of it, and give the modules that it ends with."""
+def test_garbage_is_collected_again_also_after_a_start_that_failed() -> None:
+    with pytest.raises(OSError, match="no such bucket"):
+        start()
+    assert gc.isenabled()
+
+
+@no_collections()
+def start() -> None:
+    assert not gc.isenabled()
+    raise OSError("no such bucket")
+
+
+def loaded_by(work: str, database_url: str) -> tuple[set[str], str]:
+    """Do the work in a process of its own; give the modules that it ends with, and with what complaint it does."""
     script = f"import sys\ntry:\n  exec({work!r})\nfinally:\n  print('modules:', *sys.modules)"
     data = Path(str(make_url(database_url).database)).parent
     ended = subprocess.run(
@@ -46,5 +70,4 @@ def loaded_by(work: str, database_url: str) -> set[str]:
         check=False,
     )
     modules = set(ended.stdout.partition("modules: ")[2].split())
-    assert "service.cli" in modules, ended.stderr
-    return modules
+    return modules, (ended.stderr.splitlines() or [""])[-1]

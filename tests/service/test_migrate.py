@@ -71,9 +71,7 @@ def shape(database: Database, table: str) -> object:
     }
     counting = "select sql like '%AUTOINCREMENT%' from sqlite_master where name = :name"
     with database.read() as connection:
-        indexes = sorted(
-            map(without_brackets, connection.scalars(text(INDEXES[database.dialect]), {"name": table}))
-        )
+        indexes = sorted(connection.scalars(text(INDEXES[database.dialect]), {"name": table}))
         counts = database.is_sqlite and connection.scalar(text(counting), {"name": table})
     foreign = inspector.get_foreign_keys(table)
     return (
@@ -81,13 +79,13 @@ def shape(database: Database, table: str) -> object:
         inspector.get_pk_constraint(table),
         inspector.get_check_constraints(table),
         foreign,
-        indexes,
+        [without_brackets(each) for each in indexes] if database.is_sqlite else indexes,
         counts,
     )
 
 
 def without_brackets(definition: str) -> str:
-    """SQLite keeps each index as it was written."""
+    """SQLite keeps each index as it was written; PostgreSQL writes it anew, and shows if brackets say another thing."""
     return " ".join(definition.translate(str.maketrans("()", "  ")).split())
 
 
