@@ -8,6 +8,7 @@ import httpx
 
 from eventstore.event_log import EventLog
 from outbox.blobs.worker import BlobWorker
+from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import PUT_RECORD, Pds
 from outbox.ports import DirectoryUnavailableError, Sessions
 from outbox.probes.worker import Probes
@@ -24,12 +25,12 @@ URLS: Final = RecordUrls("http://127.0.0.1:8000")
 async def relay_to(log: EventLog, sessions: Sessions, limits: RelayLimits) -> AsyncIterator[Relay]:
     """Give a relay that writes through these sessions and reads nothing."""
     async with httpx.AsyncClient() as nobody:
-        pds = Pds(sessions, nobody)
+        paced = PacedPds(sessions, nobody, log.database)
         yield Relay(
             log,
-            Delivery(log.database, pds, URLS, track_lexicon()),
-            BlobWorker(log, pds, _NoAudio(), owner="bench"),
-            Probes(log.database, pds, _NoDirectory(), owner="bench"),
+            Delivery(log.database, Pds(sessions, nobody), URLS, track_lexicon()),
+            BlobWorker(log, paced, _NoAudio(), owner="bench"),
+            Probes(log.database, paced, _NoDirectory(), owner="bench"),
             URLS,
             owner="bench",
             limits=limits,

@@ -7,7 +7,7 @@ import httpx
 from eventstore.event_log import EventLog
 from identity.addresses import AddressPolicy
 from identity.resolution import Resolver
-from outbox.pds.client import Pds
+from outbox.mirror.paced_pds import PacedPds
 from outbox.record.lexicon import track_lexicon
 from outbox.record.record import RecordUrls
 from outbox.repo.reads import RepoReads
@@ -26,7 +26,7 @@ def adoption_worker(
     log: EventLog,
     media: Media,
     publisher: Publisher | None,
-    pds: Pds,
+    pds: PacedPds,
     http: httpx.AsyncClient,
     resolver: Resolver,
     urls: RecordUrls,

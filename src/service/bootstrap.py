@@ -19,6 +19,7 @@ from identity.resolution import Resolver
 from outbox.blobs.worker import BlobWorker
 from outbox.firehose.follower import Follower
 from outbox.metrics import RelayMetrics
+from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
 from outbox.record.lexicon import track_lexicon
@@ -84,7 +85,8 @@ def build(settings: Settings) -> Application:
     metrics, listener = Metrics(), Listener(database)
     metrics.watch(log, listener)
     known = people(settings, log, http, on_refresh=metrics.refreshed)
-    pds = Pds(SessionsOfIdentity(known.sessions), http)
+    sessions = SessionsOfIdentity(known.sessions)
+    pds, unpaced = PacedPds(sessions, http, database), Pds(sessions, http)
     owner = process_name()
     copies = public_copies(media.store)
     publisher = Publisher(media, copies) if copies is not None else None
@@ -93,7 +95,8 @@ def build(settings: Settings) -> Application:
         settings,
         log=log,
         media=media,
-        pds=pds,
+        pds=unpaced,
+        paced=pds,
         resolver=known.resolver,
         urls=urls,
         owner=owner,
@@ -165,6 +168,7 @@ def _relay(
     log: EventLog,
     media: Media,
     pds: Pds,
+    paced: PacedPds,
     resolver: Resolver,
     urls: RecordUrls,
     owner: str,
@@ -174,8 +178,8 @@ def _relay(
     return Relay(
         log,
         Delivery(log.database, pds, urls, track_lexicon(), metrics=metrics),
-        BlobWorker(log, pds, AudioOfStorage(media), owner=owner, lease=lease, metrics=metrics),
-        Probes(log.database, pds, DirectoryOfIdentity(resolver), owner=owner, lease=lease, metrics=metrics),
+        BlobWorker(log, paced, AudioOfStorage(media), owner=owner, lease=lease, metrics=metrics),
+        Probes(log.database, paced, DirectoryOfIdentity(resolver), owner=owner, lease=lease, metrics=metrics),
         urls,
         owner=owner,
         limits=RelayLimits(settings.lanes, lease),
@@ -190,7 +194,7 @@ def _services(
     media: Media,
     ours: httpx.AsyncClient,
     known: People,
-    pds: Pds,
+    pds: PacedPds,
     urls: RecordUrls,
     publisher: Publisher | None,
     wake: Callable[[], None],

@@ -20,6 +20,7 @@ from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.lanes import Lane, resume_lane
+from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.targets import MirrorTargets
 from outbox.mirror.wishes import retry
 from outbox.pds.client import Pds
@@ -167,8 +168,8 @@ class Rig:
         self.did = did
         self.log = EventLog(database, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
         self.bytes = Bytes()
-        self._api = Pds(wire, wire.http)
-        self.delivery = Delivery(database, self._api, URLS, track_lexicon())
+        self._api = PacedPds(wire, wire.http, database)
+        self.delivery = Delivery(database, Pds(wire, wire.http), URLS, track_lexicon())
         self.places = Places(pds.url)
         self.relay = self.another_relay("relay-1")
         self.sign_in()

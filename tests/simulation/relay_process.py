@@ -14,6 +14,7 @@ from identity.pds_sessions import PdsSessions
 from identity.resolution import Resolver
 from identity.seal import Seal
 from outbox.blobs.worker import BlobWorker
+from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
 from outbox.record.lexicon import Lexicon, track_lexicon
@@ -66,12 +67,13 @@ class RelayProcess:
         self._loop = loop
         self._stop = asyncio.Event()
         http = httpx.AsyncClient(transport=network)
-        pds = Pds(SessionsOfIdentity(sessions_of(log, http)), http)
+        sessions = SessionsOfIdentity(sessions_of(log, http))
+        paced = PacedPds(sessions, http, log.database)
         self.relay = Relay(
             log,
-            Delivery(log.database, pds, URLS, lexicon()),
-            BlobWorker(log, pds, audio, owner=name),
-            Probes(log.database, pds, DirectoryOfIdentity(Resolver(None, [], http)), owner=name),
+            Delivery(log.database, Pds(sessions, http), URLS, lexicon()),
+            BlobWorker(log, paced, audio, owner=name),
+            Probes(log.database, paced, DirectoryOfIdentity(Resolver(None, [], http)), owner=name),
             URLS,
             owner=name,
             limits=RelayLimits(4, LEASE),

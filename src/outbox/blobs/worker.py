@@ -34,7 +34,7 @@ from outbox.blobs.stalls import STALL_SECONDS, watched
 from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.hosts import HostReport, record_if_changed
 from outbox.mirror.lanes import LeaseLostError
-from outbox.pds.client import Pds
+from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.verdict import (
     MESSAGE_LENGTH,
     TOO_LARGE,
@@ -74,7 +74,7 @@ class BlobWorker:
     def __init__(
         self,
         log: EventLog,
-        pds: Pds,
+        pds: PacedPds,
         source: AudioSource,
         *,
         owner: str,

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from eventstore.append import insert_of
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
 from eventstore.schema import UtcDateTime
@@ -42,16 +43,21 @@ WAIT_SECONDS: Final = 1.0
 Changes = dict[str, Any]
 
 
+def is_open(now: ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Whether a host may be asked anything."""
+    host = pds_host.c
+    return and_(~host.paused, host.retry_at <= now, host.paced_until <= now)
+
+
 def is_open_behind_live(now: ColumnElement[datetime]) -> ColumnElement[bool]:
     """Whether a host may be asked what can wait: live work has the rest of its budget."""
-    host = pds_host.c
-    return and_(~host.paused, host.retry_at <= now, host.paced_until <= now, host.backfill_after <= now)
+    return and_(is_open(now), pds_host.c.backfill_after <= now)
 
 
+_NOW: Final[ColumnElement[datetime]] = bindparam("now", type_=UtcDateTime())
 _HOST: Final = select(pds_host).where(pds_host.c.host == bindparam("of_host"))
-_MAY_BE_ASKED: Final = select(pds_host.c.host).where(
-    pds_host.c.host == bindparam("of_host"), is_open_behind_live(bindparam("now", type_=UtcDateTime))
-)
+_IS_OPEN: Final = select(is_open(_NOW)).where(pds_host.c.host == bindparam("of_host"))
+_IS_OPEN_BEHIND_LIVE: Final = select(is_open_behind_live(_NOW)).where(pds_host.c.host == bindparam("of_host"))
 _HOST_LOCKED: Final = _HOST.with_for_update(skip_locked=True)
 _HOST_AWAITED: Final = _HOST.with_for_update()
 _WAIT: Final = text(f"set local lock_timeout = '{WAIT_SECONDS}s'")
@@ -94,8 +100,15 @@ def breaker_state(host: Any, now: datetime) -> str:
 def has_room_behind_live(database: Database, host: str) -> bool:
     """Whether the host may be asked what can wait, just now."""
     with database.read_committed() as connection:
-        may = connection.scalar(_MAY_BE_ASKED, {"of_host": host, "now": database.now(connection)})
-        return may is not None
+        given = {"of_host": host, "now": database.now(connection)}
+        return bool(connection.scalar(_IS_OPEN_BEHIND_LIVE, given))
+
+
+def may_be_asked(database: Database, host: str) -> bool:
+    """Whether anything may be sent to the host just now; one that is new here nobody has forbidden."""
+    with database.read_committed() as connection:
+        is_allowed = connection.scalar(_IS_OPEN, {"of_host": host, "now": database.now(connection)})
+        return is_allowed is None or bool(is_allowed)
 
 
 def lanes_at_once(host: Any) -> int:
@@ -108,14 +121,18 @@ def lanes_at_once(host: Any) -> int:
 
 def changes_host(connection: Connection, report: HostReport, now: datetime) -> bool:
     """Whether the host's row has to be changed for what was heard; takes no lock."""
-    if report.is_well is None and report.verdict.budget is None:
+    if report.is_well is None and report.verdict.budget is None and not report.asks_for_pause:
         return False
     row = connection.execute(_HOST, {"of_host": report.host}).one_or_none()
     return row is not None and bool(changes(row, report, now))
 
 
 def record_if_changed(database: Database, report: HostReport) -> None:
-    """Change the host's row if it has to be."""
+    """Change the host's row if it has to be; a host that is new here gets one for the pause that it asks for."""
+    if report.asks_for_pause:
+        with database.write() as connection:
+            row = insert_of(connection.dialect.name, pds_host).values(host=report.host)
+            connection.execute(row.on_conflict_do_nothing())
     with database.read_committed() as connection:
         is_new = changes_host(connection, report, database.now(connection))
     if is_new:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, and_, func, select
 
 from eventstore.database import Database
 from outbox.mirror.lanes import (
@@ -14,7 +14,6 @@ from outbox.mirror.lanes import (
     UNTOLD,
     Lane,
     change_lane,
-    host_open_at,
     lane_columns,
     lock_lane,
 )
@@ -106,13 +105,6 @@ def _claim(connection: Connection, row: Any, owner: str, until: datetime) -> Pro
     held = {"lease_owner": owner, "lease_until": until, "lease_epoch": epoch}
     change_lane(connection, row.did, **held, is_backfill=False)
     return Probe(Lane(row.did, row.host, owner, epoch, until), row.state)
-
-
-def may_be_asked(database: Database, host: str) -> bool:
-    """Whether anything may be sent to this host just now; one that is new here nobody has forbidden."""
-    with database.read() as connection:
-        shut = or_(pds_host.c.paused, host_open_at() > database.now(connection))
-        return not connection.scalar(select(pds_host.c.host).where(pds_host.c.host == host, shut))
 
 
 def settle_probe(database: Database, probe: Probe, found: ProbeResult) -> None:

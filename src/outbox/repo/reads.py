@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from eventstore.database import Database
 from outbox.mirror.hosts import HostReport, has_room_behind_live, record_if_changed
+from outbox.mirror.paced_pds import LEFT_ALONE
 from outbox.pds.client import Pds, Remote, RemoteUnknownError
 from outbox.pds.verdict import UNREADABLE, Kind, Verdict
 from outbox.record.dag_cbor import is_record_cid
@@ -109,10 +110,6 @@ class PacedReads(RepoReads):
         report = HostReport.of(host, params.get("did", params.get("repo", "")), verdict)
         await in_thread(record_if_changed, self._database, report)
         return verdict
-
-
-LEFT_ALONE: Final = Verdict(Kind.NOT_SENT, error="left_alone", message="the host is to be left alone for now")
-"""What is said of a host that was not asked."""
 
 
 def _record(entry: Any) -> tuple[str, Remote]:
