@@ -13,6 +13,7 @@ from outbox.mirror.lanes import (
     PROBE_CLEARED,
     UNTOLD,
     Lane,
+    abandon_uploads,
     change_lane,
     lane_columns,
     lock_lane,
@@ -153,3 +154,4 @@ def _arrive(connection: Connection, did: str, found: ProbeResult, now: datetime)
     connection.execute(known_host.on_conflict_do_nothing())
     if not found.has_records:
         suspect_all(connection, did, now)
+    abandon_uploads(connection, did)
