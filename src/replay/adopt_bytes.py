@@ -69,7 +69,7 @@ class ProvenBytes:
         is_owned: IsOwned,
         own_urls: tuple[str, ...],
     ) -> None:
-        self._fetcher = Fetcher(http, policy, staging)
+        self._fetcher = Fetcher(http, policy, staging, media.database)
         self._ours = frozenset(origin_of(url) for url in own_urls)
         self._others = OthersAddresses(policy, self._ours)
         self._media = media

@@ -37,7 +37,7 @@ class MediaRepair:
 
     def __init__(self, storage: Media, http: httpx.AsyncClient, policy: AddressPolicy, staging: Path) -> None:
         self._storage = storage
-        self._fetcher = Fetcher(http, policy, staging)
+        self._fetcher = Fetcher(http, policy, staging, storage.database)
 
     async def repair(self, finding: MediaFinding) -> bool:
         """Have the bytes live again, and say whether they are."""

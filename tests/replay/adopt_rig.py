@@ -136,8 +136,8 @@ def adoption_on(
 class AdoptRig:
     """A service without a relay, and what it takes over."""
 
-    def __init__(self, database: Database, folder: Path, internet: Internet) -> None:
-        self.database, self.internet = database, internet
+    def __init__(self, database: Database, folder: Path, internet: Internet, clock: "Clock") -> None:
+        self.database, self.internet, self.clock = database, internet, clock
         self.log = EventLog(database, projections=(*READ_MODELS, MirrorTargets()), transcodings=TRANSCODINGS)
         self.media = Media(database, DiskStore(folder / "media"))
         self.http = internet.client()
@@ -182,8 +182,9 @@ class Clock:
 @asynccontextmanager
 async def adopt_rig(url: str, folder: Path, clock: Clock | None = None) -> AsyncIterator[AdoptRig]:
     """Make one on a database, and see that no file is left behind."""
-    database = Database(url, clock=clock or Clock())
-    made = AdoptRig(database, folder, Internet())
+    clock = clock or Clock()
+    database = Database(url, clock=clock)
+    made = AdoptRig(database, folder, Internet(), clock)
     yield made
     assert not list(made.staging.glob("*"))
     await made.http.aclose()

@@ -219,8 +219,13 @@ async def _verdict_of(reply: httpx.Response) -> Verdict:
         content += chunk
         if len(content) > READ_BYTES:
             return _unreadable(reply, "too large")
+    return judged(reply, bytes(content))
+
+
+def judged(reply: httpx.Response, content: bytes = b"") -> Verdict:
+    """Judge an answer to a read, by its status and headers alone where somebody else takes its content."""
     headers = {name: reply.headers[name] for name in TOLD_BY_HEADERS if name in reply.headers}
-    whole = httpx.Response(reply.status_code, headers=headers, content=bytes(content))
+    whole = httpx.Response(reply.status_code, headers=headers, content=content)
     return replace(verdict_of_reply(whole, Phase.READ), size=len(content))
 
 
