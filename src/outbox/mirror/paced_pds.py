@@ -16,7 +16,10 @@ from outbox.ports import Sessions
 from outbox.threads import in_thread
 
 LEFT_ALONE: Final = Verdict(
-    Kind.NOT_SENT, error="left_alone", message="the host is to be left alone for now", phase=Phase.READ
+    Kind.NOT_SENT,
+    error="left_alone",
+    message="the PDS is paused, is not well or has asked us to wait, so it was not asked; try again later",
+    phase=Phase.READ,
 )
 """What is said of a host that was not asked."""
 
