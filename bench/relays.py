@@ -9,6 +9,7 @@ import httpx
 from eventstore.event_log import EventLog
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.hosts import Hosts
+from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import PUT_RECORD, Pds
 from outbox.ports import DirectoryUnavailableError, Sessions
 from outbox.probes.worker import Probes
@@ -25,12 +26,13 @@ URLS: Final = RecordUrls("http://127.0.0.1:8000")
 async def relay_to(log: EventLog, sessions: Sessions, limits: RelayLimits) -> AsyncIterator[Relay]:
     """A relay that writes through these sessions and reads nothing."""
     async with httpx.AsyncClient() as nobody:
-        pds, hosts = Pds(sessions, nobody), Hosts(log.database)
+        hosts = Hosts(log.database)
+        paced = PacedPds(sessions, nobody, hosts)
         yield Relay(
             log,
-            Delivery(log.database, hosts, pds, URLS, track_lexicon()),
-            BlobWorker(log, hosts, pds, _NoAudio(), owner="bench"),
-            Probes(log.database, pds, _NoDirectory(), owner="bench"),
+            Delivery(log.database, hosts, Pds(sessions, nobody), URLS, track_lexicon()),
+            BlobWorker(log, hosts, paced, _NoAudio(), owner="bench"),
+            Probes(log.database, paced, _NoDirectory(), owner="bench"),
             URLS,
             hosts=hosts,
             owner="bench",

@@ -16,7 +16,7 @@ from identity.app_password import AppPasswordSignIn
 from identity.credentials import Credentials
 from identity.oauth_sign_in import OAuthSignIn
 from identity.resolution import Resolver
-from outbox.pds.client import Pds
+from outbox.mirror.paced_pds import PacedPds
 from outbox.record.record import RecordUrls
 from outbox.views.waits import MirrorWaits
 from storage.media import Media
@@ -42,7 +42,7 @@ class Services:
     credentials: Credentials
     access: Access
     resolver: Resolver
-    pds: Pds
+    pds: PacedPds
     waits: MirrorWaits
     news: News
     urls: RecordUrls

@@ -1,7 +1,7 @@
 """Bytes from an address that somebody else chose: only public ones, only so many, only for so long."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import httpx
@@ -10,12 +10,21 @@ from identity.addresses import AddressPolicy
 from identity.errors import FetchRefusedError
 from identity.replies import replied
 
+Hear = Callable[[httpx.Response], Awaitable[None]]
+"""Takes an answer of any status, whose body is still to come."""
+
 
 @asynccontextmanager
 async def fetched(
-    http: httpx.AsyncClient, policy: AddressPolicy, url: str, *, limit: int, seconds: float
+    http: httpx.AsyncClient,
+    policy: AddressPolicy,
+    url: str,
+    *,
+    limit: int,
+    seconds: float,
+    hear: Hear | None = None,
 ) -> AsyncGenerator[AsyncIterator[bytes]]:
-    """Yield the body as it arrives; `http` should come from `addresses.public_client`.
+    """Yield the body as it arrives, once `hear` was told of its headers; `http` should come from `addresses.public_client`.
 
     Nobody's cookies or tokens go along. Raises UnsafeAddressError, FetchRefusedError for an answer that is not the
     bytes or too many of them, httpx.HTTPError, and TimeoutError when the whole takes longer than `seconds`.
@@ -25,6 +34,8 @@ async def fetched(
         asyncio.timeout(seconds),
         replied(http, http.build_request("GET", url), redirects=policy.check) as reply,
     ):
+        if hear is not None:
+            await hear(reply)
         if reply.status_code != httpx.codes.OK:
             raise FetchRefusedError(f"it answered {reply.status_code}", status=reply.status_code)
         announced = reply.headers.get("content-length", "")

@@ -5,6 +5,7 @@ import logging
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -81,6 +82,7 @@ class PdsSessions:
         self._refreshes: dict[tuple[str, int], asyncio.Task[Session]] = {}
         self._disconnects: set[asyncio.Task[bool]] = set()
         self._renewing: set[str] = set()
+        self._ending = asyncio.Event()
 
     def signed_in(
         self, connection: Connection, *, did: str, kind: SessionKind, pds_url: str, tokens: Tokens
@@ -181,7 +183,11 @@ class PdsSessions:
         return await asyncio.shield(task)
 
     async def finish(self, *, patience: float = FINISH_SECONDS) -> None:
-        """Wait for the refreshes under way; each is bounded, and for the database they wait only so long from now on."""
+        """Wait for the refreshes under way; each is bounded, and for the database they wait only so long from now on.
+
+        None begins any more: who waits for another process's refresh has spent no token, and leaves at once.
+        """
+        self._ending.set()
         self._writes.give_up_in(patience)
         await asyncio.gather(*self._refreshes.values(), *self._disconnects, return_exceptions=True)
 
@@ -202,13 +208,17 @@ class PdsSessions:
             session = await asyncio.to_thread(self._rows.load, did)
             if not wanted(session):
                 return session, False
+            if self._ending.is_set():
+                raise SessionUnavailableError(did, "this process is ending; nothing was renewed")
             if not session.refreshing and await asyncio.to_thread(
                 self._rows.claim, did, session.generation, self._owner
             ):
                 return session, True
             if clock() >= give_up:
                 raise SessionUnavailableError(did, "another process has been refreshing for too long")
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause * random.uniform(0.5, 1.0)):  # noqa: S311
+                    await self._ending.wait()
             pause = min(pause * 2, 0.5)
 
     async def _renew(self, session: Session) -> Session:

@@ -14,6 +14,7 @@ import httpx
 
 from identity.addresses import AddressPolicy, origin_of
 from identity.errors import FetchRefusedError, UnsafeAddressError
+from outbox.mirror.hosts import Hosts
 from outbox.record.dag_cbor import Record
 from replay.errors import BytesUnavailableError, PdsTroubleError
 from replay.fetcher import Fetcher, named
@@ -65,11 +66,12 @@ class ProvenBytes:
         policy: AddressPolicy,
         media: Media,
         staging: Path,
+        hosts: Hosts,
         *,
         is_owned: IsOwned,
         own_urls: tuple[str, ...],
     ) -> None:
-        self._fetcher = Fetcher(http, policy, staging)
+        self._fetcher = Fetcher(http, policy, staging, hosts)
         self._ours = frozenset(origin_of(url) for url in own_urls)
         self._others = OthersAddresses(policy, self._ours)
         self._media = media

@@ -6,9 +6,13 @@ from typing import Final
 
 import httpx
 
-from identity.addresses import AddressPolicy
+from identity.addresses import AddressPolicy, origin_of
 from identity.errors import FetchRefusedError
-from identity.fetching import fetched
+from identity.fetching import Hear, fetched
+from outbox.mirror.host_state import HostReport
+from outbox.mirror.hosts import Hosts
+from outbox.pds.client import judged
+from outbox.threads import in_thread
 from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError
 from storage.errors import TooLargeError
 from storage.upload import Staged, Staging
@@ -19,9 +23,10 @@ TOO_MANY, SERVER_ERROR = 429, 500
 
 
 class Fetcher:
-    """Fetches what lies at addresses that somebody else chose."""
+    """Fetches what lies at addresses that somebody else chose; of a PDS nothing while it is to be left alone."""
 
-    def __init__(self, http: httpx.AsyncClient, policy: AddressPolicy, folder: Path) -> None:
+    def __init__(self, http: httpx.AsyncClient, policy: AddressPolicy, folder: Path, hosts: Hosts) -> None:
+        self._hosts = hosts
         self._http = http
         self._policy = policy
         self._folder = folder
@@ -31,9 +36,11 @@ class Fetcher:
 
         Raises BytesUnavailableError where the PDS has none or other bytes, and PdsTroubleError where another time may be better.
         """
+        if not await in_thread(self._hosts.may_be_asked, host):
+            raise PdsBusyError("the PDS has asked to be left alone for now")
         address = httpx.URL(f"{host}/xrpc/{GET_BLOB}", params={"did": did, "cid": cid})
         try:
-            staged = await self.staged(str(address), limit)
+            staged = await self.staged(str(address), limit, hear=self._noting(host, did))
         except FetchRefusedError as error:
             if error.status == TOO_MANY:
                 raise PdsBusyError("the PDS answered 429: too many requests") from None
@@ -49,11 +56,23 @@ class Fetcher:
             )
         return staged
 
-    async def staged(self, url: str, limit: int, policy: AddressPolicy | None = None) -> Staged:
+    def _noting(self, host: str, did: str) -> Hear:
+        """Note what the PDS tells of its limits; what it has sent us on to speaks for itself."""
+
+        async def hear(reply: httpx.Response) -> None:
+            if origin_of(str(reply.url)) == origin_of(host):
+                report = HostReport(host, did, judged(reply), is_well=None)
+                await in_thread(self._hosts.note_if_changed, report)
+
+        return hear
+
+    async def staged(
+        self, url: str, limit: int, policy: AddressPolicy | None = None, hear: Hear | None = None
+    ) -> Staged:
         """Fetch a URL, under another address policy if one is given; raises as `fetched` does."""
         with Staging(self._folder, limit) as staging:
             async with fetched(
-                self._http, policy or self._policy, url, limit=limit, seconds=FETCH_SECONDS
+                self._http, policy or self._policy, url, limit=limit, seconds=FETCH_SECONDS, hear=hear
             ) as chunks:
                 try:
                     async for chunk in chunks:

@@ -9,6 +9,7 @@ import httpx
 from sqlalchemy import select
 
 from identity.addresses import AddressPolicy
+from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import mirror_lane
 from outbox.threads import in_thread
 from projections.media_references import media_references
@@ -35,9 +36,11 @@ class _Blob:
 class MediaRepair:
     """Fetches what a check has found; what no PDS has stays as it is."""
 
-    def __init__(self, storage: Media, http: httpx.AsyncClient, policy: AddressPolicy, staging: Path) -> None:
+    def __init__(
+        self, storage: Media, http: httpx.AsyncClient, policy: AddressPolicy, staging: Path, hosts: Hosts
+    ) -> None:
         self._storage = storage
-        self._fetcher = Fetcher(http, policy, staging)
+        self._fetcher = Fetcher(http, policy, staging, hosts)
 
     async def repair(self, finding: MediaFinding) -> bool:
         """Have the bytes live again, and say whether they are."""

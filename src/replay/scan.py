@@ -19,13 +19,14 @@ from eventstore.database import Database
 from eventstore.schema import UtcDateTime
 from eventstore.wakeups import announce
 from outbox.mirror.hosts import is_open_behind_live
+from outbox.mirror.paced_pds import LEFT_ALONE
 from outbox.mirror.parking import look_for_account
 from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host, repo_scan
 from outbox.mirror.targets import AUTH_REQUIRED, READY, upsert
 from outbox.mirror.wishes import suspect
 from outbox.pds.client import REPO_NOT_FOUND, RemoteUnknownError
 from outbox.pds.verdict import Kind, Verdict
-from outbox.repo.reads import LEFT_ALONE, PacedReads
+from outbox.repo.reads import PacedReads
 from outbox.threads import in_thread
 from replay.drift import Drift, DriftKind
 from replay.verify import Repo, compared

@@ -7,7 +7,8 @@ import httpx
 from eventstore.event_log import EventLog
 from identity.addresses import AddressPolicy
 from identity.resolution import Resolver
-from outbox.pds.client import Pds
+from outbox.mirror.hosts import Hosts
+from outbox.mirror.paced_pds import PacedPds
 from outbox.record.lexicon import track_lexicon
 from outbox.record.record import RecordUrls
 from outbox.repo.reads import RepoReads
@@ -26,7 +27,8 @@ def adoption_worker(
     log: EventLog,
     media: Media,
     publisher: Publisher | None,
-    pds: Pds,
+    pds: PacedPds,
+    hosts: Hosts,
     http: httpx.AsyncClient,
     resolver: Resolver,
     urls: RecordUrls,
@@ -43,6 +45,7 @@ def adoption_worker(
         AddressPolicy(settings.dev_origins),
         media,
         settings.data / "staging",
+        hosts,
         is_owned=is_owned,
         own_urls=tuple(url for url in (settings.base_url, settings.s3_public_url) if url is not None),
     )

@@ -20,6 +20,7 @@ from outbox.blobs.worker import BlobWorker
 from outbox.firehose.follower import Follower
 from outbox.metrics import RelayMetrics
 from outbox.mirror.hosts import Hosts
+from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
 from outbox.record.lexicon import track_lexicon
@@ -86,7 +87,8 @@ def build(settings: Settings) -> Application:
     metrics, listener = Metrics(), Listener(database)
     metrics.watch(log, listener)
     known = people(settings, log, http, on_refresh=metrics.refreshed)
-    pds, hosts = Pds(SessionsOfIdentity(known.sessions), http), Hosts(database)
+    sessions, hosts = SessionsOfIdentity(known.sessions), Hosts(database)
+    pds, unpaced = PacedPds(sessions, http, hosts), Pds(sessions, http)
     owner = process_name()
     copies = public_copies(media.store)
     publisher = Publisher(media, copies) if copies is not None else None
@@ -96,7 +98,8 @@ def build(settings: Settings) -> Application:
         log=log,
         hosts=hosts,
         media=media,
-        pds=pds,
+        pds=unpaced,
+        paced=pds,
         resolver=known.resolver,
         urls=urls,
         owner=owner,
@@ -108,6 +111,7 @@ def build(settings: Settings) -> Application:
         media=media,
         publisher=publisher,
         pds=pds,
+        hosts=hosts,
         http=http,
         resolver=known.resolver,
         urls=urls,
@@ -142,7 +146,7 @@ def build(settings: Settings) -> Application:
         JobLeases(database, owner),
         known.sessions,
         (http, ours),
-        follower_of(settings, database, owner=owner, wake=services.wake, metrics=metrics),
+        follower_of(settings, database, hosts, owner=owner, wake=services.wake, metrics=metrics),
     )
 
 
@@ -170,6 +174,7 @@ def _relay(
     hosts: Hosts,
     media: Media,
     pds: Pds,
+    paced: PacedPds,
     resolver: Resolver,
     urls: RecordUrls,
     owner: str,
@@ -179,8 +184,8 @@ def _relay(
     return Relay(
         log,
         Delivery(log.database, hosts, pds, urls, track_lexicon(), metrics=metrics),
-        BlobWorker(log, hosts, pds, AudioOfStorage(media), owner=owner, lease=lease, metrics=metrics),
-        Probes(log.database, pds, DirectoryOfIdentity(resolver), owner=owner, lease=lease, metrics=metrics),
+        BlobWorker(log, hosts, paced, AudioOfStorage(media), owner=owner, lease=lease, metrics=metrics),
+        Probes(log.database, paced, DirectoryOfIdentity(resolver), owner=owner, lease=lease, metrics=metrics),
         urls,
         hosts=hosts,
         owner=owner,
@@ -196,7 +201,7 @@ def _services(
     media: Media,
     ours: httpx.AsyncClient,
     known: People,
-    pds: Pds,
+    pds: PacedPds,
     urls: RecordUrls,
     publisher: Publisher | None,
     wake: Callable[[], None],

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from eventstore.database import Database
 from outbox.firehose.follower import Follower
 from outbox.firehose.listening import Reports
+from outbox.mirror.hosts import Hosts
 from service.adapters import AddressesOfIdentity
 from service.metrics import Metrics
 from service.people import addresses_of_people
@@ -12,12 +13,18 @@ from service.settings import Settings
 
 
 def follower_of(
-    settings: Settings, database: Database, *, owner: str, wake: Callable[[], None], metrics: Metrics
+    settings: Settings,
+    database: Database,
+    hosts: Hosts,
+    *,
+    owner: str,
+    wake: Callable[[], None],
+    metrics: Metrics,
 ) -> Follower | None:
     """Make it, if it is wanted."""
     if not settings.firehose:
         return None
     addresses = AddressesOfIdentity(addresses_of_people(settings))
-    made = Follower(database, addresses, owner=owner, reports=Reports(wake, metrics.heard))
+    made = Follower(database, hosts, addresses, owner=owner, reports=Reports(wake, metrics.heard))
     metrics.watch_streams(lambda: made.hearings)
     return made

@@ -123,7 +123,7 @@ async def _scan(application: Application) -> None:
         pds = Pds(SessionsOfIdentity(application.sessions), http)  # which is only to read
         scan = Scan(
             database,
-            PacedReads(pds, database, application.hosts),
+            PacedReads(pds, application.hosts),
             every=timedelta(minutes=settings.scan_minutes),
             found=application.services.wake,
         )

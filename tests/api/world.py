@@ -17,6 +17,7 @@ from identity.credentials import CredentialKind, Scope
 from identity.errors import UnknownIdentityError
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.lanes import resume_lane
+from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.tables import blob_job, mirror_target
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
@@ -74,7 +75,7 @@ class World:
     def __init__(self, settings):
         self.pds = FakePds()
         self.made = build(settings)
-        pds = Pds(self.pds, self.pds.http())
+        pds = PacedPds(self.pds, self.pds.http(), self.made.hosts)
         self.names = Names()
         self.services = replace(
             self.made.services, pds=pds, resolver=self.names, not_ready_because=lambda: None
@@ -82,7 +83,13 @@ class World:
         self.log, self.database = self.made.log, self.made.database
         self.relay = Relay(
             self.log,
-            Delivery(self.database, self.made.hosts, pds, self.services.urls, track_lexicon()),
+            Delivery(
+                self.database,
+                self.made.hosts,
+                Pds(self.pds, self.pds.http()),
+                self.services.urls,
+                track_lexicon(),
+            ),
             BlobWorker(self.log, self.made.hosts, pds, AudioOfStorage(self.made.media), owner="test"),
             Probes(self.database, pds, Places(HOST), owner="test"),
             self.services.urls,

@@ -3,6 +3,7 @@
 import itertools
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -82,6 +83,14 @@ class Victim:
         self.artist.edits(title=title)
         self._titles[self.artist.track_id].append(title)
 
+    def edits_under_a_key(self) -> None:
+        """The same under a key, asked for until it is answered, and once more after the next edit."""
+        change = {"json": {"title": self._title()}, "headers": {"Idempotency-Key": uuid.uuid4().hex}}
+        answer = self._answer_to(change)
+        self._titles[self.artist.track_id].append(change["json"]["title"])
+        self.edits()
+        assert self._answer_to(change) == answer
+
     def deletes(self) -> None:
         """Delete it."""
         self.artist.client.delete(self.artist.track_id)
@@ -150,6 +159,21 @@ class Victim:
         """Count the events of all tracks, by their names."""
         ids = {*self._titles, *(track["id"] for track in self._live())}
         return Counter(row["type"] for track_id in ids for row in self.artist.client.history(track_id))
+
+    def _answer_to(self, change: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask for a change of the track as long as nobody answers, or who has died seems to be at it."""
+        replies: list[httpx.Response] = []
+
+        def is_answered() -> bool:
+            with suppress(httpx.TransportError):
+                replies.append(self.artist.client.http.patch(f"/tracks/{self.artist.track_id}", **change))
+                return replies[-1].json().get("detail", {}).get("error") != "in_progress"
+            return False
+
+        eventually(is_answered)
+        assert replies[-1].status_code == 200, replies[-1].text
+        body: dict[str, Any] = replies[-1].json()
+        return body
 
     def _live(self) -> list[dict[str, Any]]:
         """All tracks, those of uploads that were never acknowledged too."""

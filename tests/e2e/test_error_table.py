@@ -115,7 +115,11 @@ ROWS = {
     "hang after": Row(hang_after, SENDING, LANE, lands=True),
     "duplicate": Row(duplicate, (DELIVERED, None), NOBODY, lands=True),
     "200 with another CID": Row(
-        says(200, {"uri": "at://somewhere", "cid": ANOTHER_CID}), (DELIVERED, None), times=1, ends=edits_again
+        says(200, {"uri": "at://somewhere", "cid": ANOTHER_CID}),
+        (DELIVERED, None),
+        NOBODY,
+        times=1,
+        lands=True,
     ),
     # a delete has the same troubles
     "delete: 503": Row(answer(503, "Unavailable"), BACKOFF, LANE, DELETE, do=deletes),

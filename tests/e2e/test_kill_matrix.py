@@ -73,8 +73,11 @@ class Act:
 CREATE, EDIT = Act(nothing, Victim.creates), Act(Victim.is_live, Victim.edits)
 EDITS = Act(Victim.is_live, edits_thrice)
 DELETE, UNDELETE = Act(Victim.publishes, Victim.deletes), Act(Victim.publishes_and_deletes, Victim.undeletes)
+UNDER_A_KEY = Act(Victim.is_live, Victim.edits_under_a_key)
 ANY = (CREATE, EDIT, DELETE, UNDELETE, EDITS)
 ONLY = {
+    "command": (EDIT, UNDER_A_KEY, CREATE, DELETE, UNDELETE, EDITS),
+    "key": (UNDER_A_KEY,),
     "read back": (Act(lands_late, Victim.edits),),
     "refresh": (Act(token_expires, Victim.edits),),
     "blob": (Act(Victim.publishes, Victim.migrates),),

@@ -63,6 +63,8 @@ POINTS = {
     "blob: uploaded, not settled": before("outbox.blobs.worker:BlobWorker._settle"),
     "blob: settled, not committed": after("outbox.blobs.worker:settle_job"),
     "blob: settled": after("outbox.blobs.worker:BlobWorker._settle"),
+    "key: taken, nothing done": after("api.running:Run.begin"),
+    "key: answer kept, not committed": after("api.running:Run.keep"),
 }
 
 

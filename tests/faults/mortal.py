@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
+from api import running
 from identity.pds_sessions import PdsSessions
 from service.cli import serve as cli_serve
 from service.cli.main import main
@@ -17,11 +18,12 @@ from tests.faults.failpoints import Trigger, install
 
 
 def shorten_leases(seconds: int) -> None:
-    """Let the leases of relay, uploads and refreshes end soon, so that tests need not wait for them."""
+    """Let the leases of relay, uploads, refreshes and keys end soon, so that tests need not wait for them."""
     load = cli_serve.load
     cli_serve.load = lambda: load().model_copy(update={"lease_seconds": seconds})
     assert PdsSessions.__init__.__kwdefaults__ is not None
     PdsSessions.__init__.__kwdefaults__["lease"] = timedelta(seconds=seconds)
+    running.LEASE, running.RENEWAL_SECONDS = timedelta(seconds=seconds), seconds / 3
 
 
 def supervise(trigger: Trigger, command: list[str]) -> int:

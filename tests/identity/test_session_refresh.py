@@ -1,6 +1,7 @@
 """Tokens are renewed once, whoever else wants them, dies or signs in meanwhile; a login that is over asks for a sign-in."""
 
 import asyncio
+import threading
 from datetime import timedelta
 
 import httpx
@@ -13,6 +14,7 @@ from identity.errors import SessionUnavailableError, SignInRequiredError
 from identity.pds_sessions import PdsSessions
 from identity.session_rows import LEASE, pds_session
 from identity.tokens import Tokens
+from tests.identity.conftest import by
 from tests.identity.fake_pds import DID, ORIGIN, FakePds, error
 from tests.identity.session_rig import GET_SESSION, ask, keep, made, row, set_row
 
@@ -164,6 +166,57 @@ def test_waiting_for_another_process_is_bounded(database, seal, hooks, fake, clo
     with pytest.raises(SessionUnavailableError):
         asyncio.run(sessions.refresh(DID, 1))
     assert fake.refreshes == 0
+
+
+@pytest.mark.parametrize("does", ["renews", "disconnects"])
+def test_a_process_that_ends_does_not_wait_for_anothers_refresh(sessions, fake, database, clock, does):
+    set_row(database, refresh_until=clock.now + LEASE, refresh_owner="another process")
+    looked, look = threading.Event(), sessions._rows.load  # noqa: SLF001
+
+    def noticed(did):
+        session = look(did)
+        looked.set()
+        return session
+
+    sessions._rows.load = noticed  # noqa: SLF001
+
+    async def story():
+        asked = sessions.refresh(DID, 1) if does == "renews" else sessions.disconnect(DID, by(DID))
+        waiting = asyncio.create_task(asked)
+        await asyncio.to_thread(looked.wait, 5)
+        async with asyncio.timeout(5):
+            await sessions.finish()
+        with pytest.raises(SessionUnavailableError, match="ending"):
+            await waiting
+
+    asyncio.run(story())
+    assert (fake.refreshes, row(database).refresh_owner) == (0, "another process")
+    assert row(database).status == "active"
+
+
+def test_a_process_that_ends_keeps_the_tokens_that_it_has_asked_for(database, seal, hooks, clock):
+    fake = FakePds()
+
+    async def story():
+        arrived, go_on = asyncio.Event(), asyncio.Event()
+
+        async def answer(request):
+            arrived.set()
+            await go_on.wait()
+            return await fake(request)
+
+        sessions = made(database, seal, hooks, answer)
+        keep(database, sessions, fake, clock)
+        renewal = asyncio.create_task(sessions.refresh(DID, 1))
+        await arrived.wait()
+        ending = asyncio.create_task(sessions.finish())
+        await asyncio.sleep(0)
+        go_on.set()
+        await ending
+        assert (fake.refreshes, row(database).generation) == (1, 2)
+        await renewal
+
+    asyncio.run(story())
 
 
 def test_a_cancelled_request_does_not_abandon_the_refresh(database, seal, hooks, clock):

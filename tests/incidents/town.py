@@ -79,7 +79,9 @@ class Alice:
         heard: list[str] = []
         reports = Reports(heard=heard.append, marked=self.application.services.wake)
         database, host = self.application.database, self.host.origin
-        listening = Listening(database, Nowhere(), host, {self.did}, owner="a test", reports=reports)
+        listening = Listening(
+            database, self.application.hosts, Nowhere(), host, {self.did}, owner="a test", reports=reports
+        )
 
         async def listen() -> None:
             for seq, each in enumerate(commits):

@@ -21,6 +21,7 @@ from eventstore.event_log import EventLog
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, resume_lane
+from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.targets import MirrorTargets
 from outbox.mirror.wishes import retry
 from outbox.pds.client import Pds
@@ -169,9 +170,9 @@ class Rig:
         self.did = did
         self.log = EventLog(database, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
         self.bytes = Bytes()
-        self._api = Pds(wire, wire.http)
         self.hosts = Hosts(database)
-        self.delivery = Delivery(database, self.hosts, self._api, URLS, track_lexicon())
+        self._api = PacedPds(wire, wire.http, self.hosts)
+        self.delivery = Delivery(database, self.hosts, Pds(wire, wire.http), URLS, track_lexicon())
         self.places = Places(pds.url)
         self.relay = self.another_relay("relay-1")
         self.sign_in()

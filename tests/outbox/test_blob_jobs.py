@@ -12,12 +12,16 @@ from sqlalchemy import select, update
 from aggregates.track import Track
 from outbox.blobs import worker as blobs
 from outbox.blobs.claim import claim_jobs
-from outbox.blobs.jobs import give_back, settle_job
+from outbox.blobs.jobs import extend, give_back, settle_job
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.lanes import LeaseLostError
+from outbox.mirror.parking import look_for_account
 from outbox.mirror.tables import blob_job, mirror_target
 from outbox.pds.verdict import Kind, Verdict
+from tests.outbox.away import move, sign_in_at
+from tests.outbox.elsewhere import sent
 from tests.outbox.rig import ARTIST, Rig, answered
+from tests.outbox.rows import lane_row
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +90,10 @@ async def test_who_lost_the_job_writes_nothing(desk: Rig) -> None:
     assert job(desk) == before
 
 
-async def test_an_upload_keeps_its_job_for_as_long_as_it_goes_on_and_no_longer(desk: Rig) -> None:
+@pytest.mark.parametrize("meanwhile", ["nothing", "sign-in"])
+async def test_an_upload_keeps_its_job_for_as_long_as_it_goes_on_and_no_longer(
+    desk: Rig, meanwhile: str
+) -> None:
     desk.clock.run()
     track = await uploaded_track(desk)
     request_blob(desk)
@@ -94,6 +101,8 @@ async def test_an_upload_keeps_its_job_for_as_long_as_it_goes_on_and_no_longer(d
 
     async def lasts_for_two_leases(send: Any) -> httpx.Response:
         first = job(desk).lease_until
+        if meanwhile == "sign-in":
+            desk.sign_in()
         while job(desk).lease_until < first + lease:
             assert claim_jobs(desk.database, owner="second", limit=1) == []
             await asyncio.sleep(0.01)
@@ -106,6 +115,54 @@ async def test_an_upload_keeps_its_job_for_as_long_as_it_goes_on_and_no_longer(d
     await worker.drain()
     await desk.relay_once()
     assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_what_was_uploaded_to_a_host_that_the_account_has_left_is_not_named_at_the_new_one(
+    desk: Rig,
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    new = move(desk)
+
+    async def signs_in_elsewhere(send: Any) -> httpx.Response:
+        reply = await send()
+        sign_in_at(desk, new)
+        return reply
+
+    desk.wire.faults += [signs_in_elsewhere]
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+    assert sent(desk)[1:] == ["uploadBlob", "uploadBlob", "putRecord"]
+    assert new.get_blob(desk.did, track.audio.cid)
+
+
+@pytest.mark.parametrize("found_by", ["sign-in", "probe"])
+async def test_who_signs_in_at_another_host_does_not_wait_for_an_upload_to_the_old_one(
+    desk: Rig, found_by: str
+) -> None:
+    await uploaded_track(desk)
+    request_blob(desk)
+    [late] = claim_jobs(desk.database, owner="late", limit=1)
+    new = move(desk)
+    if found_by == "probe":
+        with desk.database.write() as connection:
+            look_for_account(connection, desk.did, desk.clock())
+        await desk.relay._probes.start_due()  # noqa: SLF001
+        await desk.relay._probes.drain()  # noqa: SLF001
+        assert lane_row(desk.database, desk.did).host == new.url
+    sign_in_at(desk, new)
+    [claimed] = claim_jobs(desk.database, owner="soon", limit=1)
+    assert claimed.host == new.url
+    assert not extend(desk.database, late, timedelta(hours=1))
+
+
+async def test_an_upload_that_has_ended_holds_its_job_no_longer(desk: Rig) -> None:
+    await uploaded_track(desk)
+    request_blob(desk)
+    [claimed] = claim_jobs(desk.database, owner="one", limit=1)
+    give_back(desk.database, claimed)
+    assert not extend(desk.database, claimed, timedelta(hours=1))
+    assert claim_jobs(desk.database, owner="two", limit=1) != []
 
 
 async def test_the_upload_of_a_process_that_died_is_begun_again_within_a_lease(desk: Rig) -> None:

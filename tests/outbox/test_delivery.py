@@ -1,5 +1,7 @@
 """One record and its PDS: what may go wrong between them, and what stays right."""
 
+import asyncio
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +11,7 @@ from sqlalchemy import select, update
 
 from aggregates.track import Track
 from outbox.mirror.tables import NEVER, mirror_target
+from outbox.record.dag_cbor import record_cid
 from outbox.record.record import record_for
 from outbox.relay.delivery import Outcome
 from outbox.views.deliveries import attempts_of
@@ -16,6 +19,7 @@ from tests.dsl import COLLECTION
 from tests.outbox.rig import MORE_THAN_ONE, URLS, Rig, answer_lost, answered
 
 pytestmark = pytest.mark.anyio
+ANOTHER_CID = record_cid({"title": "another"})
 
 
 def wanted(rig: Rig, track: Track) -> dict[str, Any]:
@@ -268,6 +272,58 @@ async def test_a_pds_that_returns_another_cid_is_believed_about_what_it_holds(
     track = desk.edit(title="next")
     await desk.relay_once()
     assert desk.remote(track) == wanted(desk, track)
+
+
+def says_that_it_has(cid: str):
+    """The PDS takes the write, and says that it made another record than it did."""
+
+    async def fault(send):
+        return httpx.Response(200, json={**(await send()).json(), "cid": cid})
+
+    return fault
+
+
+async def test_a_record_of_which_the_pds_says_another_cid_is_read_at_once(desk: Rig) -> None:
+    track = desk.upload()
+    desk.wire.faults += [says_that_it_has(ANOTHER_CID)]
+    assert await desk.relay_once() == {Outcome.DELIVERED: 2}
+    held = desk.pds.get_record(desk.did, COLLECTION, track.rkey)
+    assert held is not None
+    assert (desk.mirror().record_cid, desk.mirror().state) == (held["cid"], "delivered")
+    assert await desk.relay_once() == {}
+
+
+async def test_a_pds_that_says_it_has_what_it_was_not_sent_is_sent_it_again(desk: Rig) -> None:
+    desk.upload()
+    await desk.relay_once()
+    desk.wire.faults += [page(200, json={"cid": ANOTHER_CID})]
+    track = desk.edit(title="next")
+    await desk.relay_once()
+    assert desk.remote(track) == wanted(desk, track)
+    assert desk.mirror().state == "delivered"
+
+
+async def test_a_pds_that_never_says_what_it_has_is_read_once_a_generation(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk.pds, "answer", ever_another_cid(desk.pds.answer))
+    desk.upload()
+    async with asyncio.timeout(20):
+        await desk.relay_once()
+    assert len(desk.wire.sent) == 2  # as it was wished for, and after the look
+
+
+def ever_another_cid(as_it_is):
+    """Every answer about a record names a CID of its own."""
+    numbers = itertools.count()
+
+    def answer(request: httpx.Request, content: bytes) -> httpx.Response:
+        reply = as_it_is(request, content)
+        if "cid" not in reply.json():
+            return reply
+        return httpx.Response(200, json={**reply.json(), "cid": record_cid({"number": next(numbers)})})
+
+    return answer
 
 
 async def test_a_paced_record_whose_blob_was_missed_before_is_not_forgotten(desk: Rig) -> None:

@@ -19,6 +19,7 @@ from outbox.firehose import listening
 from outbox.firehose.follower import Follower
 from outbox.firehose.listening import Reports
 from outbox.firehose.streams import claim_streams
+from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import NEVER, PAST, firehose_cursor, mirror_target, repo_scan
 from outbox.pds.client import Pds
 from outbox.repo.reads import PacedReads
@@ -55,7 +56,9 @@ class Ear:
 @asynccontextmanager
 async def follower(database: Database, owner: str = "one") -> AsyncGenerator[Ear]:
     heard: list[str] = []
-    ear = Ear(Follower(database, Here(), owner=owner, reports=Reports(heard=heard.append)), heard)
+    ear = Ear(
+        Follower(database, Hosts(database), Here(), owner=owner, reports=Reports(heard=heard.append)), heard
+    )
     stop = asyncio.Event()
     running = asyncio.create_task(ear.follower.run(stop))
     try:
@@ -135,7 +138,7 @@ async def test_what_a_stream_does_not_tell_a_scan_finds(rig, tracks):
             assert rig.mirror().state == "delivered"
     set_host_of_everybody(rig, rig.pds.url)
     async with httpx.AsyncClient() as http:
-        reads = PacedReads(Pds(rig.wire, http), rig.database, rig.hosts)
+        reads = PacedReads(Pds(rig.wire, http), rig.hosts)
         await Scan(rig.database, reads, every=NEVER - NEVER).run()
     await rig.relay_once()
     assert rig.mirror().state == "held"
@@ -293,7 +296,7 @@ async def test_no_connection_is_made_to_an_address_that_is_refused(database, hos
         async def of(self, _origin: str) -> str:
             raise httpx.ConnectError("the address is not a public one")
 
-    stop, running = asyncio.Event(), Follower(database, Nowhere(), owner="one")
+    stop, running = asyncio.Event(), Follower(database, Hosts(database), Nowhere(), owner="one")
     task = asyncio.create_task(running.run(stop))
     await until(lambda: running.hearings)
     await until(lambda: not running.hearings[host.url].alive)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from outbox.mirror.lanes import LeaseLostError, park_lane, resume_lane
+from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.tables import NEVER, mirror_lane
-from outbox.pds.client import Pds
 from outbox.probes.jobs import AccountLocation, ProbeResult, claim_probes, settle_probe
 from outbox.probes.worker import Probes
 from outbox.relay.delivery import Outcome
@@ -51,8 +51,8 @@ async def test_a_look_that_lost_its_lease_is_counted_and_told_like_a_flight(
 ) -> None:
     await parked(desk, "deactivated")
     desk.clock.advance(minutes=20)
-    metrics = Metrics()
-    probes = Probes(desk.database, Pds(desk.wire, desk.wire.http), desk.places, owner="late", metrics=metrics)
+    metrics, pds = Metrics(), PacedPds(desk.wire, desk.wire.http, desk.hosts)
+    probes = Probes(desk.database, pds, desk.places, owner="late", metrics=metrics)
 
     async def meanwhile(_did: str) -> str:
         desk.clock.advance(minutes=2)

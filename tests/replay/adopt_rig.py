@@ -15,6 +15,7 @@ from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from identity.addresses import AddressPolicy
+from outbox.mirror.hosts import Hosts
 from outbox.mirror.targets import MirrorTargets
 from outbox.pds.client import Pds
 from outbox.record.dag_cbor import record_cid
@@ -121,7 +122,9 @@ def adoption_on(
         with log.database.read() as connection:
             return was_named_by(connection, did, cid)
 
-    found = ProvenBytes(http, AddressPolicy(), media, staging, is_owned=is_owned, own_urls=(SERVICE,))
+    found = ProvenBytes(
+        http, AddressPolicy(), media, staging, Hosts(media.database), is_owned=is_owned, own_urls=(SERVICE,)
+    )
     sources = Sources(
         reads=RepoReads(Pds(None, http)),  # type: ignore[arg-type] - nothing is written
         bytes=found,
@@ -136,8 +139,8 @@ def adoption_on(
 class AdoptRig:
     """A service without a relay, and what it takes over."""
 
-    def __init__(self, database: Database, folder: Path, internet: Internet) -> None:
-        self.database, self.internet = database, internet
+    def __init__(self, database: Database, folder: Path, internet: Internet, clock: "Clock") -> None:
+        self.database, self.internet, self.clock = database, internet, clock
         self.log = EventLog(database, projections=(*READ_MODELS, MirrorTargets()), transcodings=TRANSCODINGS)
         self.media = Media(database, DiskStore(folder / "media"))
         self.http = internet.client()
@@ -182,8 +185,9 @@ class Clock:
 @asynccontextmanager
 async def adopt_rig(url: str, folder: Path, clock: Clock | None = None) -> AsyncIterator[AdoptRig]:
     """Make one on a database, and see that no file is left behind."""
-    database = Database(url, clock=clock or Clock())
-    made = AdoptRig(database, folder, Internet())
+    clock = clock or Clock()
+    database = Database(url, clock=clock)
+    made = AdoptRig(database, folder, Internet(), clock)
     yield made
     assert not list(made.staging.glob("*"))
     await made.http.aclose()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from aggregates.track import Track
 from api.commands.owned import require_no_duplicate
 from api.refusals import DuplicateAudioError
 from outbox.pds.client import RecordKey, Remote
+from outbox.pds.verdict import DEFAULT_PAUSE
 from outbox.record.dag_cbor import record_cid
 from outbox.record.lexicon import track_lexicon
 from outbox.record.record import RecordUrls
@@ -211,10 +213,36 @@ async def test_a_pds_that_was_asked_for_too_much_ends_the_run_at_once(rig: Adopt
     for number in range(1, 9):
         rig.internet.record(number)
     rig.internet.blob_answers = [lambda: httpx.Response(429)]
-    with pytest.raises(PdsBusyError):
-        await rig.adopts()
+    for _ in range(2):
+        with pytest.raises(PdsBusyError):
+            await rig.adopts()
+    rig.clock.ahead += DEFAULT_PAUSE
     progress = await rig.adopts()
     assert (progress.known + progress.adopted, progress.problems) == (8, [])
+
+
+async def test_bytes_are_asked_of_no_pds_before_the_reset_that_it_has_told(rig: AdoptRig) -> None:
+    rig.internet.record(1)
+    told = {"limit": "3000", "remaining": "10", "reset": "60", "policy": "3000;w=300"}
+    headers = {f"ratelimit-{name}": value for name, value in told.items()}
+    rig.internet.blob_answers = [lambda: httpx.Response(200, content=samples.mp3(1), headers=headers)]
+    assert counts(await rig.adopts()) == (1, 0, 1, 0)
+    rig.internet.record(2)
+    with pytest.raises(PdsBusyError):
+        await rig.adopts()
+    assert sum("getBlob" in each for each in rig.internet.asked) == 1
+    rig.clock.ahead += timedelta(seconds=62)
+    assert counts(await rig.adopts()) == (2, 1, 1, 0)
+
+
+async def test_a_limit_of_where_the_pds_sends_us_for_its_blobs_is_not_the_pdss(rig: AdoptRig) -> None:
+    rig.internet.record(1)
+    there = f"{ELSEWHERE}/blob"
+    rig.internet.addresses[there] = lambda: httpx.Response(429)
+    rig.internet.blob_answers = [lambda: httpx.Response(302, headers={"location": there})]
+    with pytest.raises(PdsBusyError):
+        await rig.adopts()
+    assert counts(await rig.adopts()) == (1, 0, 1, 0)
 
 
 async def test_a_cover_that_the_pds_does_not_give_just_now_is_not_done_without(rig: AdoptRig) -> None:

@@ -148,7 +148,9 @@ def repaired(world: World, finding: MediaFinding, blob: bytes) -> bool:
     async def repair() -> bool:
         async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
             policy = AddressPolicy([HOST])
-            return await MediaRepair(world.made.media, http, policy, world.made.settings.data).repair(finding)
+            made = world.made
+            repair = MediaRepair(made.media, http, policy, made.settings.data, made.hosts)
+            return await repair.repair(finding)
 
     done = asyncio.run(repair())
     assert asked[0].params["cid"] == finding.cid

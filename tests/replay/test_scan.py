@@ -56,7 +56,7 @@ async def scanned(
     database: Database, transport: httpx.AsyncBaseTransport, every: timedelta = timedelta()
 ) -> Scanned:
     async with httpx.AsyncClient(transport=transport) as http:
-        reads = PacedReads(Pds(None, http), database, Hosts(database))  # type: ignore[arg-type]
+        reads = PacedReads(Pds(None, http), Hosts(database))  # type: ignore[arg-type]
         return await Scan(database, reads, every=every).run()
 
 

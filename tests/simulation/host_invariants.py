@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from outbox.mirror.host_state import WOBBLE
-from outbox.pds.client import GET_LATEST_COMMIT, GET_RECORD, GET_REPO_STATUS, UPLOAD_BLOB
+from outbox.pds.client import DESCRIBE_SERVER, GET_LATEST_COMMIT, GET_RECORD, GET_REPO_STATUS, UPLOAD_BLOB
 from tests.simulation.fake_limits import REQUESTS
 from tests.simulation.network import WRITES, Passage
 from tests.simulation.request_invariants import is_excused
 from tests.simulation.world import BEGIN, World
 
 OF_DELIVERIES = WRITES | {GET_RECORD, UPLOAD_BLOB}
-OF_THE_RELAY = OF_DELIVERIES | {GET_REPO_STATUS, GET_LATEST_COMMIT}
+READS = {GET_RECORD, GET_REPO_STATUS, GET_LATEST_COMMIT, DESCRIBE_SERVER}
+OF_THE_RELAY = OF_DELIVERIES | READS
 NOTED_WITHIN = 1.0
 """Seconds until an answer is written down, and until those have landed who had asked before it was."""
 
@@ -57,10 +58,8 @@ def _goes_on(before: Passage, passage: Passage) -> bool:
 
 
 def _left_alone_until(passage: Passage) -> float | None:
-    if passage.call not in OF_DELIVERIES:
-        return None
     is_of_host = passage.told.get("ratelimit-policy", "").endswith(f"w={REQUESTS.seconds}")
-    if passage.heard == "429" and (is_of_host or passage.call == GET_RECORD):
+    if passage.heard == "429" and (is_of_host or passage.call in READS):
         return passage.over_at + (passage.retry_after or 0)
     if not is_of_host:
         return None

@@ -15,6 +15,7 @@ from identity.resolution import Resolver
 from identity.seal import Seal
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.hosts import Hosts
+from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
 from outbox.record.lexicon import Lexicon, track_lexicon
@@ -67,13 +68,13 @@ class RelayProcess:
         self._loop = loop
         self._stop = asyncio.Event()
         http = httpx.AsyncClient(transport=network)
-        pds = Pds(SessionsOfIdentity(sessions_of(log, http)), http)
-        hosts = Hosts(log.database)
+        sessions, hosts = SessionsOfIdentity(sessions_of(log, http)), Hosts(log.database)
+        paced = PacedPds(sessions, http, hosts)
         self.relay = Relay(
             log,
-            Delivery(log.database, hosts, pds, URLS, lexicon()),
-            BlobWorker(log, hosts, pds, audio, owner=name),
-            Probes(log.database, pds, DirectoryOfIdentity(Resolver(None, [], http)), owner=name),
+            Delivery(log.database, hosts, Pds(sessions, http), URLS, lexicon()),
+            BlobWorker(log, hosts, paced, audio, owner=name),
+            Probes(log.database, paced, DirectoryOfIdentity(Resolver(None, [], http)), owner=name),
             URLS,
             hosts=hosts,
             owner=name,

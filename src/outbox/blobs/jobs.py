@@ -16,7 +16,7 @@ from outbox.blobs.answers import BLOB_MISMATCH
 from outbox.mirror.lanes import LeaseLostError, host_open_at, is_open, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PARKING, park, schedule_probe
-from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
+from outbox.mirror.tables import IS_LEASED, PAST, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import READY, wake_lane
 from outbox.mirror.wishes import backfill
 from outbox.pds.verdict import MESSAGE_LENGTH, Kind, Verdict, clean
@@ -76,7 +76,7 @@ def extend(database: Database, claimed: BlobJob, lease: timedelta) -> bool:
                 job.did == claimed.did,
                 job.track_id == claimed.track_id,
                 job.lease_epoch == claimed.epoch,
-                job.lease_owner == claimed.owner,
+                IS_LEASED,  # else it has ended; after a sign-in meanwhile it goes on, though it has no owner
             )
             .values(lease_until=database.now(connection) + lease)
         )

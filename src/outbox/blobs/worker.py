@@ -35,7 +35,7 @@ from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import LeaseLostError
-from outbox.pds.client import Pds
+from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.verdict import (
     Kind,
     Phase,
@@ -65,7 +65,7 @@ class BlobWorker:
         self,
         log: EventLog,
         hosts: Hosts,
-        pds: Pds,
+        pds: PacedPds,
         source: AudioSource,
         *,
         owner: str,

@@ -13,6 +13,7 @@ from typing import Final
 from eventstore.database import Database
 from outbox.firehose.listening import Hearing, Listening, Reports
 from outbox.firehose.streams import claim_streams, dids_at, give_back_streams
+from outbox.mirror.hosts import Hosts
 from outbox.ports import Addresses
 from outbox.threads import in_thread
 
@@ -38,9 +39,16 @@ class Follower:
     """Listens until it is stopped."""
 
     def __init__(
-        self, database: Database, addresses: Addresses, *, owner: str, reports: Reports | None = None
+        self,
+        database: Database,
+        hosts: Hosts,
+        addresses: Addresses,
+        *,
+        owner: str,
+        reports: Reports | None = None,
     ) -> None:
         self._database = database
+        self._hosts = hosts
         self._addresses = addresses
         self._owner = owner
         self._reports = reports or Reports()
@@ -81,7 +89,13 @@ class Follower:
         dids = await in_thread(dids_at, self._database, host)
         if stream is None:
             listening = Listening(
-                self._database, self._addresses, host, dids, owner=self._owner, reports=self._reports
+                self._database,
+                self._hosts,
+                self._addresses,
+                host,
+                dids,
+                owner=self._owner,
+                reports=self._reports,
             )
             self._streams[host] = _Stream(listening, asyncio.create_task(listening.run()), now)
         else:

@@ -31,7 +31,7 @@ from outbox.firehose.frames import (
     subscribed,
 )
 from outbox.firehose.streams import cursor_of, forget_cursor, move_cursor
-from outbox.mirror.hosts import has_room_behind_live
+from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.parking import look_for_account
 from outbox.mirror.wishes import rescan, rescan_host, suspect
@@ -68,6 +68,7 @@ class Listening:
     def __init__(
         self,
         database: Database,
+        hosts: Hosts,
         addresses: Addresses,
         host: str,
         dids: AbstractSet[str],
@@ -76,6 +77,7 @@ class Listening:
         reports: Reports,
     ) -> None:
         self._database = database
+        self._hosts = hosts
         self._addresses = addresses
         self._host = host
         self._owner = owner
@@ -90,7 +92,7 @@ class Listening:
         while True:
             begun_at = clock()
             try:
-                if await in_thread(has_room_behind_live, self._database, self._host):
+                if await in_thread(self._hosts.has_room_behind_live, self._host):
                     await self._listen()
             except LeaseLostError:
                 return

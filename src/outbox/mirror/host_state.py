@@ -115,7 +115,7 @@ def _after_failure(host: Any, report: HostReport, now: datetime) -> Changes:
 
 
 def _after_budget(host: Any, budget: Budget, phase: Phase, now: datetime) -> Changes:
-    """Nobody else draws on our address, so uploads are used up; of the rest a share is left for reads and sign-ins."""
+    """Nobody else draws on our address, so uploads are used up; of the rest a share is left for sign-ins and read-backs."""
     reset = budget.reset_at(now)
     if budget.is_of_host:
         found = _written_down(host, "budget", budget, reset)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from eventstore.append import insert_of
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
 from eventstore.schema import UtcDateTime
@@ -27,39 +28,37 @@ WAIT_SECONDS: Final = 1.0
 """Claims and notes hold a host's row for milliseconds: after so long its holder has stopped."""
 
 
+def is_open(now: ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Whether a host may be asked anything."""
+    host = pds_host.c
+    return and_(~host.paused, host.retry_at <= now, host.paced_until <= now)
+
+
 def is_open_behind_live(now: ColumnElement[datetime]) -> ColumnElement[bool]:
     """Whether a host may be asked what can wait: live work has the rest of its budget."""
-    host = pds_host.c
-    return and_(~host.paused, host.retry_at <= now, host.paced_until <= now, host.backfill_after <= now)
+    return and_(is_open(now), pds_host.c.backfill_after <= now)
 
 
+_NOW: Final[ColumnElement[datetime]] = bindparam("now", type_=UtcDateTime())
 _HOST: Final = select(pds_host).where(pds_host.c.host == bindparam("of_host"))
-_MAY_BE_ASKED: Final = select(pds_host.c.host).where(
-    pds_host.c.host == bindparam("of_host"), is_open_behind_live(bindparam("now", type_=UtcDateTime))
-)
+_IS_OPEN: Final = select(is_open(_NOW)).where(pds_host.c.host == bindparam("of_host"))
+_IS_OPEN_BEHIND_LIVE: Final = select(is_open_behind_live(_NOW)).where(pds_host.c.host == bindparam("of_host"))
 _HOST_LOCKED: Final = _HOST.with_for_update(skip_locked=True)
 _HOST_AWAITED: Final = _HOST.with_for_update()
 _WAIT: Final = text(f"set local lock_timeout = '{WAIT_SECONDS}s'")
 _CHANGE: Final = update(pds_host).where(pds_host.c.host == bindparam("of_host"))
 
 
-def has_room_behind_live(database: Database, host: str) -> bool:
-    """Whether the host may be asked what can wait, just now."""
-    with database.read_committed() as connection:
-        may = connection.scalar(_MAY_BE_ASKED, {"of_host": host, "now": database.now(connection)})
-        return may is not None
-
-
 def changes_host(connection: Connection, report: HostReport, now: datetime) -> bool:
     """Whether the host's row has to be changed for what was heard; takes no lock."""
-    if report.is_well is None and report.verdict.budget is None:
+    if report.is_well is None and report.verdict.budget is None and not report.asks_for_pause:
         return False
     row = connection.execute(_HOST, {"of_host": report.host}).one_or_none()
     return row is not None and bool(changes(row, report, now))
 
 
 class Hosts:
-    """Notes what requests told of their hosts; keeps, for as long as the process lives, the pauses that it could not note.
+    """Says whether a host may be asked, and notes what requests told of it; keeps, for as long as the process lives, the pauses that it could not note.
 
     There is one of it in a process. Any thread may note; the relay alone, before each claim, notes what was kept.
     """
@@ -68,8 +67,19 @@ class Hosts:
         self._database = database
         self._kept: list[HostReport] = []
 
+    def may_be_asked(self, host: str) -> bool:
+        """Whether anything may be sent to the host just now; one that is new here nobody has forbidden."""
+        is_allowed = self._answer(_IS_OPEN, host)
+        return is_allowed is None or is_allowed
+
+    def has_room_behind_live(self, host: str) -> bool:
+        """Whether the host may be asked what can wait, just now."""
+        return bool(self._answer(_IS_OPEN_BEHIND_LIVE, host))
+
     def note_if_changed(self, report: HostReport) -> None:
-        """Change the host's row if it has to be."""
+        """Change the host's row if it has to be; a host that is new here gets one for the pause that it asks for."""
+        if report.asks_for_pause:
+            self._add(report.host)
         with self._database.read_committed() as connection:
             is_new = changes_host(connection, report, self._database.now(connection))
         if is_new:
@@ -92,6 +102,15 @@ class Hosts:
             if self._note(report, _HOST_LOCKED):
                 self._kept.remove(report)
         return frozenset(report.host for report in self._kept)
+
+    def _answer(self, question: Select[bool], host: str) -> bool | None:
+        with self._database.read_committed() as connection:
+            return connection.scalar(question, {"of_host": host, "now": self._database.now(connection)})
+
+    def _add(self, host: str) -> None:
+        with self._database.write() as connection:
+            row = insert_of(connection.dialect.name, pds_host).values(host=host)
+            connection.execute(row.on_conflict_do_nothing())
 
     def _note_pause(self, report: HostReport) -> bool:
         if self._database.is_sqlite:

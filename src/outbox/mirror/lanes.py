@@ -225,11 +225,28 @@ UNTOLD: Final[dict[str, Any]] = {**dict.fromkeys(_TOLD_UNTIL, PAST), **dict.from
 def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> None:
     """Set the lane to work on this host, at once: in the transaction of a sign-in.
 
-    What is under way goes on, but nobody holds it any more: a login that it finds dead is the old one's.
+    What is under way there goes on, but nobody holds it any more: a login that it finds dead is the old one's.
+    What is under way at another host is waited for no more, and what it brings is of no account.
     """
     given = {"of_did": did, "of_host": host, "at": at}
+    has_moved = connection.scalar(_HOST_OF, given) not in {None, host}
     for statement in _resuming(connection.dialect.name):
         connection.execute(statement, given)
+    if has_moved:
+        abandon_uploads(connection, did)
+
+
+def abandon_uploads(connection: Connection, did: str) -> None:
+    """Take the account's uploads out of the hands of who has them under way, at a host that it has left."""
+    connection.execute(_ABANDON, {"of_did": did})
+
+
+_HOST_OF: Final = select(lane_columns.host).where(lane_columns.did == bindparam("of_did")).with_for_update()
+_ABANDON: Final = (
+    update(blob_job)
+    .where(blob_job.c.did == bindparam("of_did"))
+    .values(lease_owner=None, lease_until=PAST, lease_epoch=blob_job.c.lease_epoch + 1)
+)
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Final
 
 import httpx
 
+from outbox.pds.pacing import budget_of
 from outbox.pds.verdict import (
     LOGIN_UNUSABLE,
     MESSAGE_LENGTH,
@@ -148,7 +149,6 @@ class Pds:
         """Ask a server that somebody else chose, without a login: for a while, and up to a size."""
         if timeout <= 0:
             return out_of_time(Phase.READ)
-        content = bytearray()
         try:
             async with (
                 asyncio.timeout(timeout),
@@ -156,19 +156,13 @@ class Pds:
                     "GET", f"{host}/xrpc/{nsid}", params=params, timeout=timeout, follow_redirects=False
                 ) as reply,
             ):
-                async for chunk in reply.aiter_bytes():
-                    content += chunk
-                    if len(content) > READ_BYTES:
-                        return _unreadable(reply, "too large")
+                return await _verdict_of(reply)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return verdict_of_exception(error, Phase.READ)
-        headers = {name: reply.headers[name] for name in TOLD_BY_HEADERS if name in reply.headers}
-        whole = httpx.Response(reply.status_code, headers=headers, content=bytes(content))
-        return replace(verdict_of_reply(whole, Phase.READ), size=len(content))
 
     async def download(
         self, host: str, nsid: str, params: dict[str, str], into: BinaryIO, *, limit: int, timeout: float
-    ) -> None:
+    ) -> Verdict:
         """Read what is too much for memory into a file; raises RemoteUnknownError when it does not come, or is too much."""
         size = 0
         try:
@@ -183,11 +177,11 @@ class Pds:
                         if (size := size + len(chunk)) > limit:
                             raise RemoteUnknownError(_unreadable(reply, "too large"))
                         await in_thread(into.write, chunk)
-                    return
+                    budget = budget_of(reply.headers)
+                    return Verdict(Kind.DONE, status=OK, phase=Phase.READ, budget=budget, size=size)
+                raise RemoteUnknownError(await _verdict_of(reply))
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise RemoteUnknownError(verdict_of_exception(error, Phase.READ)) from error
-        refused = await self.read(host, nsid, READ_TIMEOUT, params)  # once more, for its reason
-        raise RemoteUnknownError(refused if refused.kind is not Kind.DONE else _unreadable(reply, "no repo"))
 
     async def _send(self, did: str, nsid: str, timeout: float, **request: Any) -> Verdict:
         phase = Phase.UPLOAD if nsid == UPLOAD_BLOB else Phase.WRITE
@@ -218,8 +212,26 @@ def remote_of(verdict: Verdict) -> Remote:
     raise RemoteUnknownError(verdict)
 
 
+async def _verdict_of(reply: httpx.Response) -> Verdict:
+    """Judge an answer to a read as it comes, up to a size."""
+    content = bytearray()
+    async for chunk in reply.aiter_bytes():
+        content += chunk
+        if len(content) > READ_BYTES:
+            return _unreadable(reply, "too large")
+    return judged(reply, bytes(content))
+
+
+def judged(reply: httpx.Response, content: bytes = b"") -> Verdict:
+    """Judge an answer to a read, by its status and headers alone where somebody else takes its content."""
+    headers = {name: reply.headers[name] for name in TOLD_BY_HEADERS if name in reply.headers}
+    whole = httpx.Response(reply.status_code, headers=headers, content=content)
+    return replace(verdict_of_reply(whole, Phase.READ), size=len(content))
+
+
 def _unreadable(reply: httpx.Response, message: str) -> Verdict:
-    return Verdict(Kind.AMBIGUOUS, UNREADABLE, reply.status_code, message, phase=Phase.READ)
+    budget = budget_of(reply.headers)
+    return Verdict(Kind.AMBIGUOUS, UNREADABLE, reply.status_code, message, phase=Phase.READ, budget=budget)
 
 
 def _repo(key: RecordKey) -> Record:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, and_, func, select
 
 from eventstore.database import Database
 from outbox.mirror.lanes import (
@@ -13,8 +13,8 @@ from outbox.mirror.lanes import (
     PROBE_CLEARED,
     UNTOLD,
     Lane,
+    abandon_uploads,
     change_lane,
-    host_open_at,
     lane_columns,
     lock_lane,
 )
@@ -108,13 +108,6 @@ def _claim(connection: Connection, row: Any, owner: str, until: datetime) -> Pro
     return Probe(Lane(row.did, row.host, owner, epoch, until), row.state)
 
 
-def may_be_asked(database: Database, host: str) -> bool:
-    """Whether anything may be sent to this host just now; one that is new here nobody has forbidden."""
-    with database.read() as connection:
-        shut = or_(pds_host.c.paused, host_open_at() > database.now(connection))
-        return not connection.scalar(select(pds_host.c.host).where(pds_host.c.host == host, shut))
-
-
 def settle_probe(database: Database, probe: Probe, found: ProbeResult) -> None:
     """Give the lane back, changed by what was found unless somebody has changed it since it was claimed.
 
@@ -161,3 +154,4 @@ def _arrive(connection: Connection, did: str, found: ProbeResult, now: datetime)
     connection.execute(known_host.on_conflict_do_nothing())
     if not found.has_records:
         suspect_all(connection, did, now)
+    abandon_uploads(connection, did)

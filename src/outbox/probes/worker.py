@@ -16,10 +16,11 @@ from sqlalchemy import select
 from eventstore.database import Database
 from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.lanes import LeaseLostError, target_columns
+from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.tables import mirror_target
-from outbox.pds.client import Pds, RecordKey, RemoteUnknownError, Standing
+from outbox.pds.client import RecordKey, RemoteUnknownError, Standing
 from outbox.ports import Directory, DirectoryUnavailableError
-from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, claim_probes, may_be_asked, settle_probe
+from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, claim_probes, settle_probe
 from outbox.threads import in_thread
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Probes:
     def __init__(
         self,
         database: Database,
-        pds: Pds,
+        pds: PacedPds,
         directory: Directory,
         *,
         owner: str,
@@ -111,20 +112,15 @@ class Probes:
         try:
             host = await self._directory.host_of(did)
         except DirectoryUnavailableError:
-            finding = FINDINGS[await self._standing(known, did)]
+            finding = FINDINGS[await self._pds.standing(known, did)]
             # not here says little as long as nobody says where else
             return UNKNOWN if finding is AccountLocation.MISSING else ProbeResult(finding)
         if host is None:
             return ProbeResult(AccountLocation.MISSING)
-        standing = await self._standing(host, did)
+        standing = await self._pds.standing(host, did)
         if host == known or standing in {Standing.ABSENT, Standing.UNKNOWN}:
             return ProbeResult(FINDINGS[standing])
         return ProbeResult(AccountLocation.MOVED, host, await self._has_records(host, did))
-
-    async def _standing(self, host: str, did: str) -> Standing:
-        if not await in_thread(may_be_asked, self._database, host):
-            return Standing.UNKNOWN
-        return await self._pds.standing(host, did)
 
     async def _has_records(self, host: str, did: str) -> bool:
         """Whether the records that were written last are at the new host as we know them, as far as it says."""

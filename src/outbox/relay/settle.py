@@ -14,6 +14,7 @@ from outbox.mirror.moves import clear_former
 from outbox.mirror.parking import clear_probe, park, schedule_probe
 from outbox.mirror.tables import NEVER, PAST, blob_job
 from outbox.mirror.targets import upsert
+from outbox.mirror.wishes import suspect
 from outbox.pds.verdict import Kind, Verdict
 from outbox.record.dag_cbor import encode
 from outbox.relay.delivery import CONTENDED, Outcome, Result
@@ -92,6 +93,8 @@ def _acknowledge(unit: UnitOfWork, result: Result) -> None:
     )
     if work.has_moved and not work.is_former:
         clear_former(unit.connection, work.track_id, work.gen)
+    if result.is_mismatch and work.is_open:  # what a look has put right, it does not look at again and again
+        suspect(unit.connection, [work.track_id], unit.now)
 
 
 def _note_failure(unit: UnitOfWork, lane: Lane, work: Work, verdict: Verdict) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator, Collection
 from typing import Any, Final
 
-from eventstore.database import Database
 from outbox.mirror.host_state import HostReport
-from outbox.mirror.hosts import Hosts, has_room_behind_live
+from outbox.mirror.hosts import Hosts
+from outbox.mirror.paced_pds import LEFT_ALONE
 from outbox.pds.client import Pds, Remote, RemoteUnknownError
 from outbox.pds.verdict import UNREADABLE, Kind, Verdict
 from outbox.record.dag_cbor import is_record_cid
@@ -99,22 +99,17 @@ class PacedReads(RepoReads):
     its answers to the relay do.
     """
 
-    def __init__(self, pds: Pds, database: Database, hosts: Hosts) -> None:
+    def __init__(self, pds: Pds, hosts: Hosts) -> None:
         super().__init__(pds)
-        self._database = database
         self._hosts = hosts
 
     async def _ask(self, host: str, nsid: str, params: dict[str, str]) -> Verdict:
-        if not await in_thread(has_room_behind_live, self._database, host):
+        if not await in_thread(self._hosts.has_room_behind_live, host):
             return LEFT_ALONE
         verdict = await super()._ask(host, nsid, params)
         report = HostReport.of(host, params.get("did", params.get("repo", "")), verdict)
         await in_thread(self._hosts.note_if_changed, report)
         return verdict
-
-
-LEFT_ALONE: Final = Verdict(Kind.NOT_SENT, error="left_alone", message="the host is to be left alone for now")
-"""What is said of a host that was not asked."""
 
 
 def _record(entry: Any) -> tuple[str, Remote]:

@@ -62,7 +62,11 @@ async def _repaired(application: Application, found: Sequence[MediaFinding]) -> 
     problems = [each for each in found if each.is_problem]
     async with client_of_people(settings) as http:
         work = MediaRepair(
-            application.media, http, AddressPolicy(settings.dev_origins), staging_folder(settings)
+            application.media,
+            http,
+            AddressPolicy(settings.dev_origins),
+            staging_folder(settings),
+            application.hosts,
         )
         with bar("fetching") as progress:
             for number, each in enumerate(problems, 1):
