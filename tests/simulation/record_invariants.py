@@ -31,7 +31,7 @@ def converged(seen: Seen, *, was_told: bool = False) -> None:
             adopted = record.mirror.record_cid == record.stored.cid
             assert not adopted or _says_the_track(record, record.stored.value), record
         by_others = bool(record.commits) and not is_ours(record.commits[-1])
-        if record.mirror.state in WAITING or (by_others and not was_told):
+        if record.mirror.state in WAITING or ((by_others or _others_let_in(record)) and not was_told):
             continue  # it waits for a person, or nobody has told the relay yet
         if record.track.deleted_at is not None:
             assert record.stored is None or by_others, record
@@ -42,6 +42,16 @@ def converged(seen: Seen, *, was_told: bool = False) -> None:
             assert record.stored is not None, record
             ours = {name: value for name, value in record.stored.value.items() if name in OWN_FIELDS}
             assert ours == record_for(record.track, record.mirror.generation, URLS), record
+
+
+def _others_let_in(record: Record) -> bool:
+    """Whether an older put of ours came late, and only since others had deleted a record that is still wanted."""
+    ours = [commit for commit in record.commits if is_ours(commit)]
+    newest = max(ours, key=generation, default=None)
+    if newest is None or record.track.deleted_at is not None or generation(ours[-1]) == generation(newest):
+        return False
+    since = record.commits[record.commits.index(newest) :]
+    return not all(is_ours(commit) for commit in since)
 
 
 def _says_the_track(record: Record, value: Value) -> bool:
