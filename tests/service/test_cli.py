@@ -1,6 +1,7 @@
 """What an operator types, what is answered, and with which exit code."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -221,6 +222,16 @@ def test_the_log_is_taken_out_and_in_again(
     assert "Second" in on_tape("history", "1").output
     again = on_tape("import", file)
     assert (again.exit_code, "holds something already" in again.output) == (1, True)
+
+
+def test_an_export_replaces_no_device_and_writes_through_a_link(on_tape: Type, tmp_path: Path) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    refused = on_tape("export", str(pipe))
+    assert (refused.exit_code, "is not a regular file" in refused.stderr, pipe.is_fifo()) == (2, True, True)
+    (link := tmp_path / "link").symlink_to(tmp_path / "tape")
+    assert on_tape("export", str(link)).exit_code == 0
+    assert link.is_symlink()
+    assert (tmp_path / "tape").stat().st_size > 0
 
 
 def test_a_tape_that_is_not_there_or_broken_is_told_in_a_line(on_tape: Type, tmp_path: Path) -> None:

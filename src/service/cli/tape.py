@@ -18,11 +18,16 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @as_json
 def export(file: Path, *, as_json: bool) -> None:
     """Write the log, and what it does not contain, to FILE: JSON lines with checksums. Bytes and secrets are not included."""
+    target = file.resolve()  # a link is written through, as by a shell
+    if target.exists() and not target.is_file():
+        raise click.UsageError(
+            f"{file} is not a regular file: only such a file can be there whole or not at all"
+        )
     with the_log() as log:
         require_schema(log.database)
         with bar("exporting") as progress:
             lines = export_tape(
-                log.database, file, schema=newest(), lines=lambda count: progress(count, count)
+                log.database, target, schema=newest(), lines=lambda count: progress(count, count)
             )
     if as_json:
         say_json({"file": str(file), "lines": lines})
