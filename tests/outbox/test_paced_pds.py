@@ -25,7 +25,8 @@ BUDGET = {"ratelimit-limit": "3000", "ratelimit-reset": "180", "ratelimit-policy
 OVER = (429, {"retry-after": "180"})
 NEARLY = (200, {**BUDGET, "ratelimit-remaining": "10"})
 TOO_OLD_AND_NEARLY = (501, NEARLY[1])
-ERRORS = {429: "RateLimitExceeded", 501: "MethodNotImplemented"}
+REFUSED_AND_NEARLY = (400, NEARLY[1])
+ERRORS = {400: "InvalidSwap", 403: "Forbidden", 429: "RateLimitExceeded", 501: "MethodNotImplemented"}
 Told = tuple[int, dict[str, str]]
 
 
@@ -172,3 +173,14 @@ async def test_no_read_is_sent_to_a_host_that_is_shut(
     with pytest.raises(RemoteUnknownError):
         await gets(paced(desk), desk.pds.url, desk.did)
     assert asked == []
+
+
+async def test_what_a_host_tells_with_a_refusal_holds_although_the_look_after_it_is_told_nothing(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tells(desk.pds, monkeypatch, "getRecord", (403, {}))
+    asked = tells(desk.pds, monkeypatch, "putRecord", REFUSED_AND_NEARLY)
+    desk.upload()
+    await desk.relay_once()
+    assert asked == ["putRecord", "getRecord"]
+    assert RESET - timedelta(seconds=10) < paced_for(desk) < RESET + timedelta(seconds=10)

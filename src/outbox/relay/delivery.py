@@ -279,6 +279,7 @@ class Delivery:
             with self._database.write() as connection:
                 lock_lane(connection, lane)
                 change_lane(connection, lane.did, **limits)
+        self._hosts.note_if_changed(HostReport(lane.host, lane.did, verdict, is_well=None))
 
     def _compare(self, how: _Comparison, work: Work, remote: Remote) -> Finding:
         with self._database.read() as connection:
