@@ -28,7 +28,7 @@ WAIT_SECONDS: Final = 1.0
 """Claims and notes hold a host's row for milliseconds: after so long its holder has stopped."""
 
 
-def is_open(now: ColumnElement[datetime]) -> ColumnElement[bool]:
+def _is_open(now: ColumnElement[datetime]) -> ColumnElement[bool]:
     """Whether a host may be asked anything."""
     host = pds_host.c
     return and_(~host.paused, host.retry_at <= now, host.paced_until <= now)
@@ -36,12 +36,12 @@ def is_open(now: ColumnElement[datetime]) -> ColumnElement[bool]:
 
 def is_open_behind_live(now: ColumnElement[datetime]) -> ColumnElement[bool]:
     """Whether a host may be asked what can wait: live work has the rest of its budget."""
-    return and_(is_open(now), pds_host.c.backfill_after <= now)
+    return and_(_is_open(now), pds_host.c.backfill_after <= now)
 
 
 _NOW: Final[ColumnElement[datetime]] = bindparam("now", type_=UtcDateTime())
 _HOST: Final = select(pds_host).where(pds_host.c.host == bindparam("of_host"))
-_IS_OPEN: Final = select(is_open(_NOW)).where(pds_host.c.host == bindparam("of_host"))
+_IS_OPEN: Final = select(_is_open(_NOW)).where(pds_host.c.host == bindparam("of_host"))
 _IS_OPEN_BEHIND_LIVE: Final = select(is_open_behind_live(_NOW)).where(pds_host.c.host == bindparam("of_host"))
 _HOST_LOCKED: Final = _HOST.with_for_update(skip_locked=True)
 _HOST_AWAITED: Final = _HOST.with_for_update()
@@ -58,9 +58,9 @@ def changes_host(connection: Connection, report: HostReport, now: datetime) -> b
 
 
 class Hosts:
-    """Says whether a host may be asked, and notes what requests told of it; keeps, for as long as the process lives, the pauses that it could not note.
+    """Says whether a host may be asked, and notes what requests told of it.
 
-    There is one of it in a process. Any thread may note; the relay alone, before each claim, notes what was kept.
+    There is one of it in a process. It keeps, for as long as that lives, the pauses that it could not note. Any thread may note; the relay alone, before each claim, notes what was kept.
     """
 
     def __init__(self, database: Database) -> None:
