@@ -11,6 +11,7 @@ from identity.errors import FetchRefusedError
 from identity.fetching import Hear, fetched
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
+from outbox.mirror.paced_pds import LEFT_ALONE
 from outbox.pds.client import judged
 from outbox.threads import in_thread
 from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError
@@ -37,7 +38,7 @@ class Fetcher:
         Raises BytesUnavailableError where the PDS has none or other bytes, and PdsTroubleError where another time may be better.
         """
         if not await in_thread(self._hosts.may_be_asked, host):
-            raise PdsBusyError("the PDS has asked to be left alone for now")
+            raise PdsBusyError(LEFT_ALONE.message)
         address = httpx.URL(f"{host}/xrpc/{GET_BLOB}", params={"did": did, "cid": cid})
         try:
             staged = await self.staged(str(address), limit, hear=self._noting(host, did))

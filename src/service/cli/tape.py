@@ -21,7 +21,7 @@ def export(file: Path, *, as_json: bool) -> None:
     target = file.resolve()  # a link is written through, as by a shell
     if target.exists() and not target.is_file():
         raise click.UsageError(
-            f"{file} is not a regular file: only such a file can be there whole or not at all"
+            f"{file} is not a regular file; name one: it is then there whole or not at all"
         )
     with the_log() as log:
         require_schema(log.database)
