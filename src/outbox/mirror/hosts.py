@@ -7,7 +7,9 @@ and else kept until it can be noted: it is told once.
 
 import logging
 import random
+import threading
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -54,18 +56,20 @@ def changes_host(connection: Connection, report: HostReport, now: datetime) -> b
     if report.is_well is None and report.verdict.budget is None and not report.asks_for_pause:
         return False
     row = connection.execute(_HOST, {"of_host": report.host}).one_or_none()
-    return row is not None and bool(changes(row, report, now))
+    return report.asks_for_pause if row is None else bool(changes(row, report, now))
 
 
 class Hosts:
     """Says whether a host may be asked, and notes what requests told of it.
 
-    There is one of it in a process. It keeps, for as long as that lives, the pauses that it could not note. Any thread may note; the relay alone, before each claim, notes what was kept.
+    There is one of it in a process, for all threads. It keeps, for as long as that lives, the pauses that it could not
+    note, and notes them before it says again what may be asked or claimed.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._kept: list[HostReport] = []
+        self._noting_kept = threading.Lock()
 
     def may_be_asked(self, host: str) -> bool:
         """Whether anything may be sent to the host just now; one that is new here nobody has forbidden."""
@@ -77,40 +81,49 @@ class Hosts:
         return bool(self._answer(_IS_OPEN_BEHIND_LIVE, host))
 
     def note_if_changed(self, report: HostReport) -> None:
-        """Change the host's row if it has to be; a host that is new here gets one for the pause that it asks for."""
-        if report.asks_for_pause:
-            self._add(report.host)
-        with self._database.read_committed() as connection:
-            is_new = changes_host(connection, report, self._database.now(connection))
-        if is_new:
-            self.note(report)
+        """Change the host's row if it has to be; what becomes of a pause is as with `note`."""
+        self._note_or_keep(report, self._is_noted_if_changed)
 
     def note(self, report: HostReport) -> None:
-        """Change the host's row. When others hold it all the time a pause is kept; all else the next answer says again."""
+        """Change the host's row; one that is new here gets a row for the pause that it asks for.
+
+        A pause that cannot be noted, because others hold the row all the time or the database refuses, is kept; all else the next answer says again.
+        """
+        self._note_or_keep(report, self._is_noted)
+
+    def note_kept(self) -> frozenset[str]:
+        """Note what was kept, and give the hosts whose rows others still hold: nothing is to be claimed or asked of these."""
+        if not self._kept:
+            return frozenset()
+        with self._noting_kept:
+            for report in list(self._kept):
+                if self._note(report, _HOST_LOCKED):
+                    self._kept.remove(report)
+            return frozenset(report.host for report in self._kept)
+
+    def _answer(self, question: Select[bool], host: str) -> bool | None:
+        if host in self.note_kept():
+            return False
+        with self._database.read_committed() as connection:
+            return connection.scalar(question, {"of_host": host, "now": self._database.now(connection)})
+
+    def _note_or_keep(self, report: HostReport, is_noted: Callable[[HostReport], bool]) -> None:
         try:
-            if self._note_pause(report) if report.asks_for_pause else self._note_soon(report):
+            if is_noted(report):
                 return
             logger.warning("host_not_noted", extra={"host": report.host})
-        except (SQLAlchemyError, EventStoreError):  # what was delivered is settled
+        except (SQLAlchemyError, EventStoreError):  # what was delivered or read is not undone by that
             logger.exception("host_not_noted", extra={"host": report.host})
         if report.asks_for_pause:
             self._kept.append(report)
 
-    def note_kept(self) -> frozenset[str]:
-        """Note what was kept, and give the hosts whose rows others still hold: of these nothing is to be claimed."""
-        for report in list(self._kept):
-            if self._note(report, _HOST_LOCKED):
-                self._kept.remove(report)
-        return frozenset(report.host for report in self._kept)
-
-    def _answer(self, question: Select[bool], host: str) -> bool | None:
+    def _is_noted_if_changed(self, report: HostReport) -> bool:
         with self._database.read_committed() as connection:
-            return connection.scalar(question, {"of_host": host, "now": self._database.now(connection)})
+            is_new = changes_host(connection, report, self._database.now(connection))
+        return not is_new or self._is_noted(report)
 
-    def _add(self, host: str) -> None:
-        with self._database.write() as connection:
-            row = insert_of(connection.dialect.name, pds_host).values(host=host)
-            connection.execute(row.on_conflict_do_nothing())
+    def _is_noted(self, report: HostReport) -> bool:
+        return self._note_pause(report) if report.asks_for_pause else self._note_soon(report)
 
     def _note_pause(self, report: HostReport) -> bool:
         if self._database.is_sqlite:
@@ -128,6 +141,9 @@ class Hosts:
 
     def _note(self, report: HostReport, locking: Select[Any]) -> bool:
         with self._database.write() as connection:
+            if report.asks_for_pause:
+                known = insert_of(connection.dialect.name, pds_host).values(host=report.host)
+                connection.execute(known.on_conflict_do_nothing())
             row = connection.execute(locking, {"of_host": report.host}).one_or_none()
             if row is None:
                 return False

@@ -16,6 +16,7 @@ from eventstore.event_log import EventLog
 from outbox.backoff import backoff
 from outbox.blobs.worker import BlobWorker
 from outbox.metrics import NO_METRICS, RelayMetrics
+from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, LeaseLostError, release, release_after_error
 from outbox.pds.verdict import verdict_of_fault
@@ -226,7 +227,11 @@ class Relay:
 
     def _write_down(self, lane: Lane, result: Result) -> None:
         """Settle, then note what was heard of the host: in one thread, so that no end of the turn comes between."""
-        report = settle(self._log, lane, result)
+        try:
+            report = settle(self._log, lane, result)
+        except Exception:  # what the host asks for holds whatever becomes of the lane
+            self._hosts.note_if_changed(HostReport(lane.host, lane.did, result.verdict, is_well=None))
+            raise
         if report is not None:
             self._hosts.note(report)
 

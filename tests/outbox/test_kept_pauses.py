@@ -1,0 +1,93 @@
+"""A pause that a host asks for outlives a database that refuses to have it written down."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+
+from eventstore.database import Database
+from outbox.mirror.host_state import HostReport
+from outbox.mirror.hosts import Hosts
+from outbox.mirror.tables import PAST
+from outbox.pds.client import RemoteUnknownError
+from outbox.relay.delivery import Outcome
+from tests.outbox.rig import Rig
+from tests.outbox.rows import HOST, add_lane
+from tests.outbox.test_host_locks import PAUSED
+from tests.outbox.test_hosts import ONE, host_row
+from tests.outbox.test_paced_pds import BUDGET, OVER, RESET, gets, paced, paced_for, tells
+
+pytestmark = pytest.mark.anyio
+NEW_HERE = "http://new.test"
+USED_UP = (429, {**BUDGET, "ratelimit-remaining": "0"})
+
+
+@contextmanager
+def refusing(database: Database, *statements: str) -> Iterator[None]:
+    """The database's disk is full for statements that begin so."""
+
+    def refuse(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith(statements):
+            raise OperationalError(statement, None, OSError("no space left on device"))
+
+    event.listen(database.engine, "before_cursor_execute", refuse)
+    try:
+        yield
+    finally:
+        event.remove(database.engine, "before_cursor_execute", refuse)
+
+
+WRITES = ("INSERT INTO pds_host", "UPDATE pds_host")
+READS_TOO = (*WRITES, "SELECT pds_host.host")
+
+
+@pytest.mark.parametrize("refused", [WRITES, READS_TOO])
+async def test_a_read_that_is_told_to_wait_says_so_and_no_other_is_sent_before_the_reset(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, refused: tuple[str, ...]
+) -> None:
+    asked = tells(desk.pds, monkeypatch, "getRecord", OVER)
+    with refusing(desk.database, *refused), pytest.raises(RemoteUnknownError) as caught:
+        await gets(paced(desk), desk.pds.url, desk.did)
+    assert caught.value.verdict.error == "RateLimitExceeded"
+
+    with pytest.raises(RemoteUnknownError) as caught:
+        await gets(paced(desk), desk.pds.url, desk.did)
+    assert caught.value.verdict.error == "left_alone"
+    assert asked == ["getRecord"]
+    assert paced_for(desk) > RESET - timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("ask", [Hosts.may_be_asked, Hosts.has_room_behind_live])
+def test_it_is_noted_by_whoever_next_wants_to_ask_the_host(database: Database, ask: Any) -> None:
+    hosts = Hosts(database)
+    add_lane(database, 1)
+    with refusing(database, *WRITES):
+        hosts.note_if_changed(HostReport.of(HOST, ONE, PAUSED))
+    assert not ask(hosts, HOST)
+    assert not ask(Hosts(database), HOST)
+
+
+def test_that_of_a_host_which_is_new_here_is_kept_too(database: Database) -> None:
+    hosts = Hosts(database)
+    with refusing(database, *WRITES):
+        hosts.note(HostReport.of(NEW_HERE, ONE, PAUSED))
+    assert hosts.note_kept() == set()
+    assert host_row(database, NEW_HERE).paced_until > PAST
+
+
+async def test_a_delivery_that_cannot_be_settled_has_still_told_what_the_host_asks_for(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.upload()
+    with monkeypatch.context() as patched, refusing(desk.database, "UPDATE delivery_attempt"):
+        asked = tells(desk.pds, patched, "putRecord", USED_UP)
+        await desk.relay_once()
+        assert asked == ["putRecord"]
+    assert paced_for(desk) > RESET - timedelta(seconds=10)
+
+    desk.clock.advance(seconds=RESET.total_seconds() + 5)
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
