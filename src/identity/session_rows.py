@@ -107,11 +107,11 @@ class SessionRows:
 
     def load(self, did: str) -> Session:
         """The active session of this account, or `SignInRequiredError`."""
-        with self._database.read() as connection:
-            row = connection.execute(OF_ACCOUNT, {"did": did}).one_or_none()
-            now = self._database.now(connection)
-        if row is None:
-            raise SignInRequiredError(did)
+        with self._database.read_committed() as connection:
+            row = connection.execute(self._database.with_now(OF_ACCOUNT), {"did": did}).one_or_none()
+            if row is None:
+                raise SignInRequiredError(did)
+            now = self._database.now(connection, read=row.now)
         if row.status != SessionStatus.ACTIVE:
             raise SignInRequiredError(did, row.last_error)
         return Session(

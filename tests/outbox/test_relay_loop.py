@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,8 @@ from eventstore.errors import LogBusyError
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
 from outbox.relay.claim import claim
 from outbox.relay.delivery import Outcome
-from outbox.relay.relay import TURN_RECORDS, _Lease
+from outbox.relay.relay import GATHER_SECONDS, TURN_RECORDS
+from outbox.relay.sending_time import SendingTime
 from outbox.threads import THREADS, in_thread
 from outbox.views.waits import MirrorWaits
 from tests.dsl import BOB
@@ -23,6 +25,7 @@ from tests.outbox.rows import lane_row
 
 pytestmark = pytest.mark.anyio
 LONG = 30.0
+EDITS = 60
 
 
 async def until_delivered(rig: Rig, track_id: int = 1) -> None:
@@ -282,7 +285,9 @@ async def test_a_claim_that_takes_long_has_used_up_part_of_its_lease(
         now[0] += 31.0
         return claim(*args, **named)
 
-    monkeypatch.setattr("outbox.relay.relay._Lease", lambda length: _Lease(length, clock=lambda: now[0]))
+    monkeypatch.setattr(
+        "outbox.relay.relay.SendingTime", lambda length: SendingTime(length, clock=lambda: now[0])
+    )
     monkeypatch.setattr("outbox.relay.relay.claim", slow_claim)
     desk.upload()
     stop = asyncio.Event()
@@ -299,4 +304,20 @@ async def test_a_claim_that_takes_long_has_used_up_part_of_its_lease(
 )
 def test_requests_end_while_a_quarter_of_the_lease_is_left(age: float, seconds: float) -> None:
     times = iter([0.0, age])
-    assert _Lease(timedelta(seconds=60), clock=lambda: next(times)).seconds_to_send() == seconds
+    assert SendingTime(timedelta(seconds=60), clock=lambda: next(times)).seconds_to_send() == seconds
+
+
+async def test_edits_that_follow_each_other_closely_arrive_as_one_write(desk: Rig) -> None:
+    desk.upload()
+    await desk.relay_once()
+    desk.wire.sent.clear()
+    stop, began = asyncio.Event(), time.monotonic()
+    running = asyncio.create_task(desk.relay.run(stop))
+    for number in range(EDITS):
+        await asyncio.to_thread(desk.edit, title=f"take {number}")
+        desk.relay.wake()
+    await until_delivered(desk)
+    looks_at_most = (time.monotonic() - began) / GATHER_SECONDS + 1
+    stop.set()
+    await asyncio.wait_for(running, LONG)
+    assert 1 <= len(desk.wire.sent) <= looks_at_most

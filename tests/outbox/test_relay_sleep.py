@@ -21,6 +21,7 @@ from outbox.relay.relay import BUSY_SECONDS, IDLE_SECONDS, Relay
 from outbox.views.waits import MirrorWaits
 from tests.dsl import a_track
 from tests.outbox.rig import ARTIST, Rig, refused
+from tests.outbox.rows import add_lane, set_host
 
 pytestmark = pytest.mark.anyio
 LONG = 30.0
@@ -50,12 +51,14 @@ def sleeping(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Set once a relay has found nothing to do."""
     found_nothing = asyncio.Event()
 
-    async def until_due(relay: Relay) -> float:
-        asyncio.get_running_loop().call_soon(found_nothing.set)
-        return await real(relay)
+    async def look(relay: Relay) -> float:
+        seconds = await real(relay)
+        if seconds > 0:
+            asyncio.get_running_loop().call_soon(found_nothing.set)
+        return seconds
 
-    real = Relay._until_due  # noqa: SLF001
-    monkeypatch.setattr(Relay, "_until_due", until_due)
+    real = Relay._look  # noqa: SLF001
+    monkeypatch.setattr(Relay, "_look", look)
     return found_nothing
 
 
@@ -115,29 +118,35 @@ async def test_it_wakes_when_a_failed_record_is_due_again(desk: Rig) -> None:
         await delivered(desk)
 
 
-async def until_due(desk: Rig) -> float:
-    return await desk.relay._until_due()  # noqa: SLF001
+async def until_next_look(desk: Rig) -> float:
+    return await desk.relay._look()  # noqa: SLF001
 
 
 async def test_it_sleeps_long_with_nothing_to_do_and_not_past_the_time_when_something_is(desk: Rig) -> None:
     desk.upload()
     await desk.relay_once()
-    assert await until_due(desk) == IDLE_SECONDS
+    assert await until_next_look(desk) == IDLE_SECONDS
 
     with desk.database.write() as connection:
         change_lane(connection, desk.did, due_at=desk.clock() + timedelta(seconds=5))
-    assert 0 < await until_due(desk) <= 5
+    assert 0 < await until_next_look(desk) <= 5
     with desk.database.write() as connection:
         change_lane(connection, desk.did, paced_until=desk.clock() + timedelta(hours=1))
-    assert await until_due(desk) == IDLE_SECONDS
+    assert await until_next_look(desk) == IDLE_SECONDS
 
 
 async def test_what_is_due_but_in_the_hands_of_others_is_looked_at_again_soon(desk: Rig) -> None:
     desk.upload()
-    assert seconds_until_due(desk.database) <= 0
-    assert await until_due(desk) == BUSY_SECONDS
+    add_lane(desk.database, 2, host=desk.pds.url, due_at=NEVER)
+    set_host(desk.database, desk.pds.url, max_lanes=1)
     desk.claim("another relay")
-    assert 0 < seconds_until_due(desk.database) <= 60  # its lease may end
+    assert 0 < seconds_until_due(desk.database).lanes <= 60  # its lease may end
+    assert await until_next_look(desk) == IDLE_SECONDS
+
+    with desk.database.write() as connection:
+        change_lane(connection, "did:plc:2", due_at=desk.clock())
+    assert seconds_until_due(desk.database).lanes <= 0
+    assert await until_next_look(desk) == BUSY_SECONDS
 
 
 async def test_nobody_waits_for_what_is_parked_or_paused(desk: Rig) -> None:
@@ -145,11 +154,11 @@ async def test_nobody_waits_for_what_is_parked_or_paused(desk: Rig) -> None:
     for columns in ({"state": "auth_required"}, {"paused": True}):
         with desk.database.write() as connection:
             change_lane(connection, desk.did, **{"state": "ready", "paused": False, **columns})
-        assert await until_due(desk) == IDLE_SECONDS
+        assert await until_next_look(desk) == IDLE_SECONDS
     with desk.database.write() as connection:
         change_lane(connection, desk.did, paused=False)
         connection.execute(update(pds_host).values(paused=True))
-    assert await until_due(desk) == IDLE_SECONDS
+    assert await until_next_look(desk) == IDLE_SECONDS
 
 
 async def test_uploads_have_their_time_too(desk: Rig) -> None:
@@ -160,7 +169,7 @@ async def test_uploads_have_their_time_too(desk: Rig) -> None:
         with desk.database.write() as connection:
             change_lane(connection, desk.did, due_at=NEVER, backfill_at=NEVER)
             connection.execute(update(blob_job).values(not_before=not_before))
-        assert (await until_due(desk) == BUSY_SECONDS) is soon
+        assert (seconds_until_due(desk.database).uploads <= 0) is soon
 
 
 async def test_an_edit_is_due_at_once_although_the_clock_was_set_back_since_the_one_before(desk: Rig) -> None:

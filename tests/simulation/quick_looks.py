@@ -10,6 +10,7 @@ from typing import Any
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
 from outbox.mirror.tables import blob_job, mirror_lane, mirror_target, pds_host
+from outbox.relay.next_due import SecondsUntilDue
 from tests.simulation.memory_database import driver_of
 
 LONGEST_SECONDS = 120.0
@@ -39,7 +40,7 @@ class QuickLooks:
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._empty: dict[Look, tuple[int, datetime, str]] = {}
-        self._due: tuple[int, datetime, float] | None = None
+        self._due: tuple[int, datetime, SecondsUntilDue] | None = None
 
     def wrap(self, look: Look, rows: str) -> Look:
         """The same look, left out where it can find nothing: also as long as there are no such rows."""
@@ -59,15 +60,18 @@ class QuickLooks:
 
         return quick
 
-    def wrap_due(self, seconds_until_due: Callable[[Database], float]) -> Callable[[Database], float]:
+    def wrap_due(
+        self, seconds_until_due: Callable[[Database], SecondsUntilDue]
+    ) -> Callable[[Database], SecondsUntilDue]:
         """The same times, read again only when a row has changed."""
 
-        def quick(database: Database) -> float:
+        def quick(database: Database) -> SecondsUntilDue:
             changes, now = driver_of(database).total_changes, self._clock()
             if self._due is None or self._due[0] != changes:
                 self._due = changes, now, seconds_until_due(database)
-            _, then, seconds = self._due
-            return seconds - (now - then).total_seconds()
+            _, then, due = self._due
+            passed = (now - then).total_seconds()
+            return SecondsUntilDue(due.lanes - passed, due.uploads - passed, due.probes - passed)
 
         return quick
 

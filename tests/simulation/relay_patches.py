@@ -65,10 +65,10 @@ def patched(
     `crowded` gets the hosts that had more leases after a claim than they may.
     """
     looks, root = QuickLooks(clock), logging.getLogger()
-    lease = partial(relay_module._Lease, clock=loop.time)  # noqa: SLF001
+    sending_time = partial(relay_module.SendingTime, clock=loop.time)
     counted = _counted(relay_module.claim, clock, crowded)
     patches = (
-        patch.object(relay_module, "_Lease", lease),
+        patch.object(relay_module, "SendingTime", sending_time),
         patch.object(relay_module, "IDLE_SECONDS", IDLE_SECONDS),
         patch.object(relay_module, "BUSY_SECONDS", POLL_SECONDS),
         _quick(safety_net_module, "wake_forgotten", looks, quick_looks.TARGETS),

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Executable,
+    Select,
     Text,
     and_,
     bindparam,
@@ -115,7 +116,17 @@ def host_open_at() -> ColumnElement[datetime]:
 
 def lock_lane(connection: Connection, lane: Lane) -> None:
     """Hold the lane's row to the end of the transaction; raises LeaseLostError unless it is as it was claimed."""
-    row = connection.execute(_LOCK, {"did": lane.did}).one_or_none()
+    _require(connection.execute(_LOCK, {"did": lane.did}).one_or_none(), lane)
+
+
+def hold_lane(database: Database, connection: Connection, lane: Lane) -> datetime:
+    """Lock the lane as `lock_lane` does, and give the time at which that was done."""
+    row: Any = connection.execute(database.with_now(_HOLD), {"did": lane.did}).one_or_none()
+    _require(row, lane)
+    return database.now(connection, read=row.now)
+
+
+def _require(row: Any, lane: Lane) -> None:
     if row is None or (row.lease_epoch, row.host) != (lane.epoch, lane.host):
         raise LeaseLostError
 
@@ -123,9 +134,8 @@ def lock_lane(connection: Connection, lane: Lane) -> None:
 def release(database: Database, lane: Lane) -> None:
     """Give the lane back, due when the earliest of its targets is, but after the lanes that wait already."""
     with database.write() as connection:
-        lock_lane(connection, lane)
+        now = hold_lane(database, connection, lane)
         earliest = connection.execute(_EARLIEST, {"did": lane.did}).one()
-        now = database.now(connection)
         due_at, backfill_at = (max(time or NEVER, now) for time in earliest)
         free = {"lease_owner": None, "lease_until": PAST}
         change_lane(connection, lane.did, due_at=due_at, backfill_at=backfill_at, **free)
@@ -134,8 +144,7 @@ def release(database: Database, lane: Lane) -> None:
 def release_after_error(database: Database, lane: Lane) -> None:
     """Give the lane back after a turn that broke down, to be tried again a little later."""
     with database.write() as connection:
-        lock_lane(connection, lane)
-        now = database.now(connection)
+        now = hold_lane(database, connection, lane)
         back_off(connection, lane.did, now)
         change_lane(connection, lane.did, lease_owner=None, lease_until=PAST, due_at=now)
 
@@ -198,6 +207,8 @@ _LOCK: Final = (
     .where(lane_columns.did == bindparam("did"))
     .with_for_update()
 )
+_HOLD: Final[Select[Any]] = select(_LOCK.cte("held"))
+"""The lock is waited for before the time is asked."""
 
 
 def _earliest(which: ColumnElement[bool]) -> ColumnElement[datetime]:

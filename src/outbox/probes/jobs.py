@@ -15,8 +15,8 @@ from outbox.mirror.lanes import (
     Lane,
     abandon_uploads,
     change_lane,
+    hold_lane,
     lane_columns,
-    lock_lane,
 )
 from outbox.mirror.parking import IN_DOUBT_AFTER, INACTIVE, STALE, pause_before
 from outbox.mirror.tables import NEVER, PAST, mirror_lane, pds_host
@@ -115,8 +115,7 @@ def settle_probe(database: Database, probe: Probe, found: ProbeResult) -> None:
     """
     lane = probe.lane
     with database.write() as connection:
-        lock_lane(connection, lane)
-        now = database.now(connection)
+        now = hold_lane(database, connection, lane)
         row = connection.execute(select(mirror_lane).where(lane_columns.did == lane.did)).one()
         if (row.lease_owner, row.state) == (lane.owner, probe.state):
             change_lane(connection, lane.did, **_changed(row, found, now))

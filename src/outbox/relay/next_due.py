@@ -1,5 +1,6 @@
-"""How long a relay that found nothing to do may sleep."""
+"""The look for work: when there will be something to claim. It is one statement, as relays do it all the time."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import func, select
@@ -11,16 +12,29 @@ from outbox.mirror.tables import HAS_WORK, IS_OPEN_JOB, NEVER, blob_job, mirror_
 from outbox.mirror.targets import READY
 
 
-def seconds_until_due(database: Database) -> float:
-    """Return the time until a lane, an upload or a look at an account may be claimed; none or less where one may, but others are at it."""
+@dataclass(frozen=True)
+class SecondsUntilDue:
+    """The time until each kind of work may be claimed; none or less where it may, but others may be at it."""
+
+    lanes: float
+    uploads: float
+    probes: float
+
+    @property
+    def first(self) -> float:
+        """The time until anything may be claimed."""
+        return min(self.lanes, self.uploads, self.probes)
+
+
+def seconds_until_due(database: Database) -> SecondsUntilDue:
+    """Return the time until a lane, an upload or a look at an account may be claimed."""
     with database.read_committed() as connection:
-        times = [
-            *connection.execute(_LANES).one(),
-            connection.scalar(_UPLOADS),
-            connection.scalar(_PROBES),
-        ]
-        earliest = min((time for time in times if time is not None), default=NEVER)
-        return (earliest - database.now(connection)).total_seconds()
+        found = connection.execute(database.with_now(_DUE)).one()
+        now = database.now(connection, read=found.now)
+    lanes = min(found.live or NEVER, found.backfill or NEVER)
+    return SecondsUntilDue(
+        *((time - now).total_seconds() for time in (lanes, found.uploads or NEVER, found.probes or NEVER))
+    )
 
 
 # Built once (CONTRIBUTING.md).
@@ -30,11 +44,12 @@ _OF_HOSTS: Final = mirror_lane.join(pds_host, pds_host.c.host == lane_columns.ho
 _FREE_AT: Final = latest_of(lane_columns.lease_until, host_open_at())
 _LANES: Final = (
     select(
-        func.min(latest_of(lane_due_at(), _FREE_AT)),
-        func.min(latest_of(lane_backfill_at(), _FREE_AT)),
+        func.min(latest_of(lane_due_at(), _FREE_AT)).label("live"),
+        func.min(latest_of(lane_backfill_at(), _FREE_AT)).label("backfill"),
     )
     .select_from(_OF_HOSTS)
     .where(HAS_WORK, *_AT_WORK)
+    .subquery()
 )
 _UPLOADS: Final = (
     select(
@@ -44,9 +59,12 @@ _UPLOADS: Final = (
     )
     .select_from(_OF_HOSTS.join(blob_job, blob_job.c.did == lane_columns.did))
     .where(*_AT_WORK, IS_OPEN_JOB)
+    .scalar_subquery()
 )
 _PROBES: Final = (
     select(func.min(latest_of(lane_columns.probe_at, lane_columns.lease_until)))
     .select_from(_OF_HOSTS)
     .where(~lane_columns.paused, ~pds_host.c.paused, lane_columns.probe_at < NEVER)
+    .scalar_subquery()
 )
+_DUE: Final = select(_LANES, _UPLOADS.label("uploads"), _PROBES.label("probes"))

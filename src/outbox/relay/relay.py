@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -24,8 +23,9 @@ from outbox.probes.worker import Probes
 from outbox.record.record import RecordUrls
 from outbox.relay.claim import claim
 from outbox.relay.delivery import Delivery, Outcome, Result
-from outbox.relay.next_due import seconds_until_due
+from outbox.relay.next_due import SecondsUntilDue, seconds_until_due
 from outbox.relay.safety_net import SafetyNet
+from outbox.relay.sending_time import SendingTime
 from outbox.relay.settle import settle
 from outbox.relay.work import UnreadableTargetError, Work, next_work
 from outbox.threads import in_thread
@@ -36,7 +36,7 @@ BUSY_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 15.0
 """At the longest between two looks for work: commits wake it, what is due later has its time, and both may be missed."""
 LEAST_SECONDS: Final = 0.01
-GATHER_SECONDS: Final = 0.025
+GATHER_SECONDS: Final = 0.1
 """At the least between two looks for work: edits that follow each other closely arrive as one write."""
 LONGEST_PAUSE: Final = 5.0
 TELL_SECONDS: Final = 60.0
@@ -110,15 +110,14 @@ class Relay:
             looked_at = self._loop.time()
             try:
                 self._net.look_if_due()
-                found = await self._start_due()
-                pause = 0.0 if found else await self._until_due()
+                pause = await self._look()
                 failures = 0
             except Exception:
                 logger.exception("relay_claim_failed")  # a database that is away comes back
                 await self._pause(stopped, min(LONGEST_PAUSE, backoff(failures).total_seconds()))
                 failures += 1
                 continue
-            if not found:
+            if pause > 0:
                 await self._pause(stopped, pause)
             await asyncio.wait({stopped}, timeout=max(0.0, looked_at + GATHER_SECONDS - self._loop.time()))
         stopped.cancel()
@@ -129,30 +128,50 @@ class Relay:
     async def run_once(self) -> Counter[Outcome]:
         """Deliver everything that is due now, and count how it ended."""
         ended: Counter[Outcome] = Counter()
-        while await self._start_due() or self._turns or self._blobs.busy or self._probes.busy:
+        while await self._look() <= 0 or self._turns or self._blobs.busy or self._probes.busy:
             for counts in await asyncio.gather(*self._turns):
                 ended += counts
             await self._blobs.drain()
             await self._probes.drain()
         return ended
 
-    async def _start_due(self) -> bool:
-        """Start what is due, unless another release has taken over: what this one found out, it could not settle."""
-        if (projection := await in_thread(self._log.outdated)) is not None:
+    async def _look(self) -> float:
+        """Start what is due, and give the seconds until the next look: 0 as long as there was something to start."""
+        due = await in_thread(self._next_due)
+        if due is not None and await self._start(due):
+            return 0.0
+        if due is None or due.first <= 0:  # it is due, but not ours, or others are at it, or at its host
+            return BUSY_SECONDS
+        busy = self._turns or self._blobs.busy or self._probes.busy
+        return min(max(due.first, LEAST_SECONDS), BUSY_SECONDS if busy else IDLE_SECONDS)
+
+    def _next_due(self) -> SecondsUntilDue | None:
+        """Ask what is due; nothing is where another release has taken over: what this one found out, it could not settle."""
+        if (projection := self._log.outdated()) is not None:
             self._tell_outdated(projection)
-            return False
-        started = any([await self._blobs.start_due(), await self._probes.start_due()])
+            return None
+        return seconds_until_due(self._log.database)
+
+    async def _start(self, due: SecondsUntilDue) -> bool:
+        started = (
+            due.uploads <= 0 and await self._blobs.start_due(),
+            due.probes <= 0 and await self._probes.start_due(),
+            due.lanes <= 0 and await self._start_turns(),
+        )
+        return any(started)
+
+    async def _start_turns(self) -> bool:
         room = self._limits.lanes - len(self._turns)
         if room <= 0:
-            return started
+            return False
         # begins before the database's: what this one counts is never too much
-        lease = _Lease(self._limits.lease)
+        lease = SendingTime(self._limits.lease)
         lanes = await in_thread(self._claim, room, sum(lane.backfill for lane in self._turns.values()))
         for lane in lanes:
             turn = asyncio.create_task(self._turn(lane, lease))
             self._turns[turn] = lane
             turn.add_done_callback(self._turn_ended)
-        return started or bool(lanes)
+        return bool(lanes)
 
     def _claim(self, room: int, backfill: int) -> list[Lane]:
         return claim(
@@ -174,13 +193,6 @@ class Relay:
         )
         logger.error("relay_outdated", extra={"owner": self._owner, "reason": reason})
 
-    async def _until_due(self) -> float:
-        seconds = await in_thread(seconds_until_due, self._log.database)
-        if seconds <= 0:  # it is due, but others are at it, or at its host
-            return BUSY_SECONDS
-        busy = self._turns or self._blobs.busy or self._probes.busy
-        return min(max(seconds, LEAST_SECONDS), BUSY_SECONDS if busy else IDLE_SECONDS)
-
     def _turn_ended(self, turn: "asyncio.Task[Counter[Outcome]]") -> None:
         del self._turns[turn]
         self._woken.set()
@@ -190,7 +202,7 @@ class Relay:
         await asyncio.wait({woken, stopped}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         woken.cancel()
 
-    async def _turn(self, lane: Lane, lease: "_Lease") -> Counter[Outcome]:
+    async def _turn(self, lane: Lane, lease: SendingTime) -> Counter[Outcome]:
         """Deliver the lane's due targets for a while, then let other lanes have a go."""
         ended: Counter[Outcome] = Counter()
         seen: list[int] = []
@@ -235,11 +247,11 @@ class Relay:
         if report is not None:
             self._hosts.note(report)
 
-    def _has_time(self, lease: "_Lease") -> bool:
+    def _has_time(self, lease: SendingTime) -> bool:
         stopping = self._stop is not None and self._stop.is_set()
         return not stopping and lease.age < TURN_SECONDS and lease.seconds_to_send() > 0
 
-    async def _deliver_next(self, lane: Lane, lease: "_Lease", seen: list[int]) -> Result | None:
+    async def _deliver_next(self, lane: Lane, lease: SendingTime, seen: list[int]) -> Result | None:
         """Deliver one target; what goes wrong with it alone is its own failure and not the lane's."""
         try:
             work = await in_thread(self._next, lane, seen)
@@ -283,22 +295,3 @@ def _result_fields(result: Result) -> dict[str, object]:
 
 class _FencedError(LeaseLostError):
     """What was found out came too late to be written down."""
-
-
-class _Lease:
-    """How long this process may still send under the leases that it is about to take."""
-
-    def __init__(self, length: timedelta, clock: Callable[[], float] = time.monotonic) -> None:
-        self._length = length.total_seconds()
-        self._clock = clock
-        self._taken = clock()
-
-    @property
-    def age(self) -> float:
-        """The seconds since it was taken."""
-        return self._clock() - self._taken
-
-    def seconds_to_send(self) -> float:
-        """The seconds for all requests of one more delivery; a quarter is left to settle it, 0 when too little is."""
-        left = self._length - self.age
-        return left - self._length / 4 if left > self._length / 2 else 0.0
