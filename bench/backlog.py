@@ -18,8 +18,8 @@ from eventstore.event_log import EventLog
 from outbox.mirror.lanes import change_lane, resume_lane
 from outbox.mirror.tables import NEVER, PAST, mirror_target
 from outbox.mirror.targets import PUT
-from outbox.relay.delivery import Outcome
 from outbox.relay.relay import RelayLimits
+from outbox.relay.result import Outcome
 
 SENTENCE: Final = (
     "What a relay needs for an edit (claim, read, intent, settle, release) while 40,000 records of its account wait,"

@@ -18,8 +18,8 @@ from eventstore.event_log import EventLog
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import PAST, mirror_lane, pds_host
 from outbox.relay.claim import claim
-from outbox.relay.delivery import Outcome
 from outbox.relay.relay import RelayLimits
+from outbox.relay.result import Outcome
 
 SENTENCE: Final = (
     "What claiming a lane, appending an event and delivering a record (claim, read, intent, settle) cost,"

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from outbox.pds.verdict import Verdict
-    from outbox.relay.delivery import Result
     from outbox.relay.read_back import Finding
+    from outbox.relay.result import Result
 
 
 class RelayMetrics(Protocol):

@@ -23,8 +23,8 @@ from eventstore.wakeups import Listener
 from outbox.blobs.answers import BLOB_MISMATCH, BLOB_TYPE, TOO_LARGE_REASON
 from outbox.firehose.listening import Hearing
 from outbox.pds.verdict import LANE_ERRORS, RECORD_ERRORS, Kind, Scope, Verdict
-from outbox.relay.delivery import Outcome, Result
 from outbox.relay.read_back import Finding
+from outbox.relay.result import Outcome, Result
 from replay.scan import Scanned
 from service.gauges import gauges
 

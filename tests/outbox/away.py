@@ -6,7 +6,7 @@ from datetime import timedelta
 import httpx
 
 from aggregates.track import Track
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import Rig
 from tests.outbox.rows import lane_row

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from aggregates.track import Track
 from outbox.mirror.tables import mirror_target
 from outbox.mirror.wishes import suspect
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import Rig

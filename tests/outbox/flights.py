@@ -8,7 +8,7 @@ import httpx
 from aggregates.track import Track
 from outbox.mirror.lanes import Lane, release
 from outbox.record.record import record_for
-from outbox.relay.delivery import Outcome, Result
+from outbox.relay.result import Outcome, Result
 from outbox.relay.work import next_work
 from tests.outbox.rig import URLS, Rig
 

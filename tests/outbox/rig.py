@@ -30,8 +30,9 @@ from outbox.probes.worker import Probes
 from outbox.record.lexicon import track_lexicon
 from outbox.record.record import RecordUrls
 from outbox.relay.claim import claim
-from outbox.relay.delivery import Delivery, Outcome, Result
+from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
+from outbox.relay.result import Outcome, Result
 from outbox.relay.settle import settle
 from outbox.views.status import Mirror, mirrors
 from tests.dsl import ALICE, COLLECTION, a_track

@@ -8,7 +8,7 @@ import pytest
 
 from aggregates.track import Track
 from outbox.record.record import record_for
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from outbox.views.deliveries import attempts_of, deliveries
 from tests.dsl import COLLECTION
 from tests.outbox.rig import URLS, Rig, answer_lost

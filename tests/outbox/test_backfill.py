@@ -13,8 +13,8 @@ from eventstore.database import Database
 from outbox.mirror.lanes import change_lane, release
 from outbox.mirror.tables import NEVER, PAST, mirror_target
 from outbox.mirror.wishes import backfill
-from outbox.relay.delivery import Outcome
 from outbox.relay.forgotten import wake_forgotten
+from outbox.relay.result import Outcome
 from tests.dsl import a_track
 from tests.outbox.rig import ARTIST, Clock, Rig
 from tests.outbox.rows import add_lane, add_target, change_target, claimed, dids, lane_row, set_host

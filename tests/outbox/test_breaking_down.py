@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.dsl import BOB
 from tests.outbox.rig import MORE_THAN_ONE, Rig, answered
 

@@ -13,7 +13,7 @@ from aggregates.track import Track
 from outbox.mirror.tables import NEVER, mirror_target
 from outbox.record.dag_cbor import record_cid
 from outbox.record.record import record_for
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from outbox.views.deliveries import attempts_of
 from tests.dsl import COLLECTION
 from tests.outbox.rig import MORE_THAN_ONE, URLS, Rig, answer_lost, answered

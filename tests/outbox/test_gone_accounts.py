@@ -8,7 +8,7 @@ from outbox.mirror.lanes import park_lane
 from outbox.mirror.parking import probe_now
 from outbox.mirror.wishes import retry
 from outbox.probes.jobs import GONE_AFTER
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.outbox.away import after, parked, state, status_of
 from tests.outbox.rig import Rig
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from outbox.mirror.tables import NEVER
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.rig import Rig, answered
 from tests.outbox.rows import lane_row

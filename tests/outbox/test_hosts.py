@@ -23,7 +23,7 @@ from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import release
 from outbox.mirror.tables import PAST, pds_host
 from outbox.pds.verdict import Phase, verdict_of_exception, verdict_of_reply
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.dsl import BOB
 from tests.eventstore.threads import together
 from tests.outbox.rig import Clock, Rig, answered, refused

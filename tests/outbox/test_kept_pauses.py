@@ -14,7 +14,7 @@ from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import PAST
 from outbox.pds.client import RemoteUnknownError
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.outbox.rig import Rig
 from tests.outbox.rows import HOST, add_lane
 from tests.outbox.test_host_locks import PAUSED

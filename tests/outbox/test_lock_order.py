@@ -25,8 +25,8 @@ from outbox.operations.operators import Action, Operator, Which
 from outbox.pds.verdict import Kind, Verdict
 from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, settle_probe
 from outbox.relay.claim import claim
-from outbox.relay.delivery import Outcome, Result
 from outbox.relay.journal import intend
+from outbox.relay.result import Outcome, Result
 from outbox.relay.work import Work, next_work
 from replay.apply import apply
 from replay.drift import Drift, DriftKind

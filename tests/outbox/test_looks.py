@@ -8,7 +8,7 @@ import pytest
 from aggregates.track import Track
 from outbox.mirror.tables import NEVER
 from outbox.record.record import record_for
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.elsewhere import (
     delivered,

@@ -3,7 +3,7 @@
 import pytest
 
 from outbox.record.record import record_for
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.outbox.elsewhere import delivered, events, foreign_delete, foreign_put, looked_at, sent
 from tests.outbox.rig import URLS, Rig, answered
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from outbox.mirror.parking import FIRST_PROBE, look_for_unanswered
 from outbox.mirror.tables import NEVER, mirror_target, pds_host
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.away import NEW_HOST, after, move, parked, sign_in_at, state, status_of
 from tests.outbox.elsewhere import target

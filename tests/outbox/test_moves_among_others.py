@@ -5,7 +5,7 @@ import pytest
 from aggregates.errors import UndecidedForeignEditError
 from api.commands.resolve import Resolution
 from outbox.mirror.wishes import suspect
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.moving import FOREIGN, WAIT, decides, in_the_old_place, moves, old, writes, writes_elsewhere
 from tests.outbox.rig import Rig, refused

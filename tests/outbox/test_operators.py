@@ -18,7 +18,7 @@ from outbox.operations.operators import (
     count,
     perform,
 )
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.dsl import BOB
 from tests.outbox.rig import Rig, answered, refused
 from tests.outbox.rows import lane_row

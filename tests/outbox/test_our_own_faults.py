@@ -21,7 +21,8 @@ from outbox.pds.client import Pds
 from outbox.pds.verdict import Kind
 from outbox.ports import SessionUnavailableError
 from outbox.record.lexicon import track_lexicon
-from outbox.relay.delivery import Delivery, Outcome, Result
+from outbox.relay.delivery import Delivery
+from outbox.relay.result import Outcome, Result
 from outbox.relay.work import next_work
 from service.adapters import LanesOfAccounts, SessionsOfIdentity
 from tests.dsl import BOB

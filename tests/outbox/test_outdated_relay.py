@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from eventstore.schema import projection_state
 from outbox.mirror.parking import FIRST_PROBE
 from outbox.mirror.tables import delivery_attempt
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.outbox.away import after, parked
 from tests.outbox.rig import Rig
 from tests.outbox.rows import lane_row

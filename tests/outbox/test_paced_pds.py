@@ -12,7 +12,7 @@ from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.parking import FIRST_PROBE
 from outbox.mirror.tables import pds_host
 from outbox.pds.client import RecordKey, RemoteUnknownError, Standing
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.outbox.away import NEW_HOST, after, move, parked, state, status_of
 from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import Rig

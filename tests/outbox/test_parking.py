@@ -11,7 +11,7 @@ from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.tables import mirror_lane
 from outbox.mirror.targets import READY
 from outbox.record.record import record_for
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from outbox.relay.work import next_work
 from tests.outbox.rig import URLS, Rig, answered, refused
 

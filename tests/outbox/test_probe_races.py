@@ -10,7 +10,7 @@ from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.tables import NEVER, mirror_lane
 from outbox.probes.jobs import AccountLocation, ProbeResult, claim_probes, settle_probe
 from outbox.probes.worker import Probes
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from service.metrics import Metrics
 from tests.outbox.away import after, parked, state, status_of
 from tests.outbox.rig import Rig

@@ -8,7 +8,7 @@ import pytest
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.parking import FIRST_PROBE, LONGEST_PAUSE, pause_before
 from outbox.mirror.tables import NEVER
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.outbox.away import after, parked, state, status_of
 from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import Rig, answered, refused

@@ -8,7 +8,7 @@ import pytest
 from devpds.server import DevPds
 from outbox.mirror.parking import FIRST_PROBE
 from outbox.probes.jobs import GONE_AFTER
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.outbox.rig import Rig
 from tests.outbox.rows import lane_row
 

@@ -11,7 +11,7 @@ from aggregates.track import Track
 from outbox.mirror.lanes import LeaseLostError, release
 from outbox.record.record import GENERATION, record_for
 from outbox.relay import work as work_module
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.elsewhere import delivered, doubt, events, foreign_put
 from tests.outbox.flights import Flight, Send, delete, restore, undelete, wanted

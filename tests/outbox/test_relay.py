@@ -7,7 +7,7 @@ from aggregates.track import Track
 from outbox.mirror.lanes import LeaseLostError
 from outbox.record.dag_cbor import record_cid
 from outbox.record.record import record_for
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from outbox.relay.work import next_work
 from outbox.views.deliveries import deliveries
 from tests.dsl import COLLECTION, some_artwork

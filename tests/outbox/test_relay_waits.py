@@ -6,7 +6,7 @@ import pytest
 from aggregates.track import Track
 from outbox.mirror.lanes import resume_lane
 from outbox.record.record import record_for
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.outbox.rig import URLS, Rig, answered
 
 pytestmark = [pytest.mark.anyio, pytest.mark.pds]

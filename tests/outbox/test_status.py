@@ -8,7 +8,7 @@ from sqlalchemy import delete, update
 from aggregates.track import Track
 from outbox.mirror.lanes import change_lane, park_lane
 from outbox.mirror.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from outbox.views.deliveries import EventDelivery, _acks, deliveries
 from outbox.views.status import is_signed_in, waiting_records
 from tests.dsl import COLLECTION

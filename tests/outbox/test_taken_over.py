@@ -12,7 +12,7 @@ from outbox.mirror.tables import mirror_lane, mirror_target
 from outbox.mirror.wishes import suspect
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.lexicon import track_lexicon
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from outbox.views.deliveries import deliveries
 from projections.rebuild import rebuild
 from replay.adopt_record import read_record

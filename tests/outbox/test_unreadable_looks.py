@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from outbox.mirror.tables import mirror_target
-from outbox.relay.delivery import Outcome
+from outbox.relay.result import Outcome
 from tests.outbox.elsewhere import delivered, doubt, foreign_put, looked_at, target
 from tests.outbox.rig import Rig
 

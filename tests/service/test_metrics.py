@@ -16,8 +16,8 @@ from outbox.firehose.listening import Hearing
 from outbox.mirror.lanes import park_lane, resume_lane
 from outbox.mirror.tables import mirror_target, pds_host
 from outbox.pds.verdict import Kind, Verdict
-from outbox.relay.delivery import Outcome, Result
 from outbox.relay.read_back import Finding
+from outbox.relay.result import Outcome, Result
 from outbox.relay.work import next_work
 from replay.scan import Scanned
 from service.bootstrap import Application

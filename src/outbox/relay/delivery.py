@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import Enum
 from typing import Final
 
 from eventstore.database import Database
@@ -20,6 +19,7 @@ from outbox.record.lexicon import Lexicon
 from outbox.record.record import RecordUrls, merged
 from outbox.relay.journal import LatePuts, conclude, intend, our_cids, puts_since, unanswered_create
 from outbox.relay.read_back import Finding, look, read_back
+from outbox.relay.result import Outcome, Result
 from outbox.relay.work import Work
 from outbox.threads import in_thread
 
@@ -33,57 +33,10 @@ CONTENDED: Final = Verdict(Kind.AMBIGUOUS, "InvalidSwap", 400)
 NO_SUCCESSOR: Final = Verdict(
     Kind.AMBIGUOUS, "successor_missing", 400, "the record is not where it moved to, so it stays where it was"
 )
-OF_ONE_RECORD: Final = frozenset({Kind.REJECTED, Kind.BLOB_MISSING, Kind.BROKEN})
 SETTLING: Final = timedelta(seconds=60)
 """How long a create may still land after it was sent: until then a delete proves nothing."""
 CLOCK_JUMP: Final = timedelta(hours=1)
 """How far the database's clock may be set without harm: within it a put's age proves nothing."""
-
-
-class Outcome(Enum):
-    """How the delivery of one target ended."""
-
-    DELIVERED = "delivered"
-    CANCELLED = "cancelled"
-    HELD = "held"
-    MISSING = "missing"
-    SETTLING = "settling"
-    SEEN = "seen"
-    REBASED = "rebased"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class Result:
-    """The end of a delivery: settled in the log and the target by settle()."""
-
-    work: Work
-    outcome: Outcome
-    verdict: Verdict
-    attempt_id: int | None = None
-    remote: Remote | None = None
-    look_at: datetime | None = None
-    """When the record is to be read again, for what may have come late."""
-
-    @property
-    def confirmed_cid(self) -> str | None:
-        """The CID that the PDS says the put made."""
-        return self.verdict.cid if self.work.op == PUT else None
-
-    @property
-    def is_mismatch(self) -> bool:
-        """Whether the PDS took something, but not what it was sent."""
-        delivered = self.outcome is Outcome.DELIVERED
-        return delivered and self.confirmed_cid not in {None, self.work.request_cid}
-
-    @property
-    def ends_turn(self) -> bool:
-        """Whether the lane itself has to wait: its other targets would fare no better now."""
-        if self.outcome is not Outcome.FAILED:
-            return False
-        if self.verdict.kind is Kind.AMBIGUOUS:
-            return self.verdict.concerns_host
-        return self.verdict.kind not in OF_ONE_RECORD
 
 
 _Comparison = Callable[[Work, Remote, AbstractSet[str], RecordUrls], Finding]

@@ -22,8 +22,9 @@ from outbox.pds.verdict import verdict_of_fault
 from outbox.probes.worker import Probes
 from outbox.record.record import RecordUrls
 from outbox.relay.claim import claim
-from outbox.relay.delivery import Delivery, Outcome, Result
+from outbox.relay.delivery import Delivery
 from outbox.relay.next_due import SecondsUntilDue, seconds_until_due
+from outbox.relay.result import Outcome, Result
 from outbox.relay.safety_net import SafetyNet
 from outbox.relay.sending_time import SendingTime
 from outbox.relay.settle import settle

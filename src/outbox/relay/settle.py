@@ -17,9 +17,10 @@ from outbox.mirror.targets import upsert
 from outbox.mirror.wishes import suspect
 from outbox.pds.verdict import Kind, Verdict
 from outbox.record.dag_cbor import encode
-from outbox.relay.delivery import CONTENDED, Outcome, Result
+from outbox.relay.delivery import CONTENDED
 from outbox.relay.journal import CANCELLED, breaks_down, breaks_down_again, conclude, note_unsent
 from outbox.relay.observations import CLEAN, hold, looked, note_look, note_missing, set_target
+from outbox.relay.result import Outcome, Result
 from outbox.relay.work import Work
 
 CONTENDED_SECONDS: Final = 3600.0
