@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, update
 
 from eventstore.database import Database
 from outbox.mirror.host_state import HostReport
@@ -165,3 +165,18 @@ def test_of_two_pauses_that_could_not_be_noted_neither_is_lost(postgres: Databas
     assert hosts.note_kept() == set()
     row = host_row(postgres)
     assert (row.paced_until > PAST, row.blobs_after > PAST) == (True, True)
+
+
+@pytest.mark.postgres
+def test_a_kept_pause_does_not_wait_for_who_is_changing_the_row(
+    postgres: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_lane(postgres, 1)
+    hosts = Hosts(postgres)
+    with postgres.engine.connect() as stopped, stopped.begin():
+        stopped.execute(update(pds_host).values(ramp=2))
+        hosts.note(HostReport.of(HOST, ONE, PAUSED))
+        caplog.clear()
+        assert hosts.note_kept() == {HOST}
+    assert [record.exc_info for record in caplog.records] == [None]
+    assert hosts.note_kept() == set()

@@ -1,25 +1,39 @@
 """A pause that a host asks for outlives a database that refuses to have it written down."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from eventstore.database import Database
-from outbox.mirror.host_state import HostReport
+from outbox.mirror.host_state import OPEN, HostReport
 from outbox.mirror.hosts import Hosts
+from outbox.mirror.lanes import abandon_uploads
 from outbox.mirror.tables import PAST
 from outbox.pds.client import RemoteUnknownError
 from outbox.relay.result import Outcome
 from tests.outbox.rig import Rig
 from tests.outbox.rows import HOST, add_lane
+from tests.outbox.test_blob_jobs import request_blob, uploaded_track
 from tests.outbox.test_host_locks import PAUSED
-from tests.outbox.test_hosts import ONE, host_row
-from tests.outbox.test_paced_pds import BUDGET, OVER, RESET, gets, paced, paced_for, tells
+from tests.outbox.test_hosts import ONE, host_row, opened, state
+from tests.outbox.test_paced_pds import (
+    BUDGET,
+    NEARLY,
+    OVER,
+    REFUSED_AND_NEARLY,
+    RESET,
+    gets,
+    paced,
+    paced_for,
+    tells,
+)
 
 pytestmark = pytest.mark.anyio
 NEW_HERE = "http://new.test"
@@ -91,3 +105,88 @@ async def test_a_delivery_that_cannot_be_settled_has_still_told_what_the_host_as
 
     desk.clock.advance(seconds=RESET.total_seconds() + 5)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+
+def test_meanwhile_the_host_is_left_alone_and_others_are_not(database: Database) -> None:
+    hosts = Hosts(database)
+    add_lane(database, 1)
+    add_lane(database, 2, host=NEW_HERE)
+    with refusing(database, *WRITES):
+        hosts.note(HostReport.of(HOST, ONE, PAUSED))
+        assert (hosts.may_be_asked(HOST), hosts.may_be_asked(NEW_HERE)) == (False, True)
+        assert hosts.note_kept() == {HOST}
+
+
+def test_it_counts_from_when_it_was_told(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts, told_at = Hosts(database), time.monotonic()
+    add_lane(database, 1)
+    with refusing(database, *WRITES):
+        hosts.note(HostReport.of(HOST, ONE, PAUSED))
+    with monkeypatch.context() as later:
+        later.setattr(time, "monotonic", lambda: told_at + timedelta(hours=5).total_seconds())
+        assert hosts.note_kept() == set()
+    assert hosts.may_be_asked(HOST)
+
+
+def test_what_it_said_of_the_hosts_health_is_not_said_again_later(database: Database) -> None:
+    hosts = Hosts(database)
+    add_lane(database, 1)
+    with refusing(database, *WRITES):
+        hosts.note(HostReport.of(HOST, ONE, PAUSED))
+    opened(database)
+    assert hosts.note_kept() == set()
+    assert (state(database), host_row(database).paced_until > PAST) == (OPEN, True)
+
+
+async def test_a_relay_with_nothing_to_send_notes_it_for_others(desk: Rig) -> None:
+    desk.upload()
+    await desk.relay_once()
+    host = desk.pds.url
+    with refusing(desk.database, *WRITES):
+        desk.hosts.note(HostReport.of(host, desk.did, PAUSED))
+    await desk.relay_once()
+    assert host_row(desk.database, host).paced_until > PAST
+
+
+async def test_a_turn_under_way_ends_with_the_record_that_it_is_at(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        desk.upload(number)
+    with monkeypatch.context() as patched, refusing(desk.database, *WRITES):
+        asked = tells(desk.pds, patched, "putRecord", NEARLY)
+        assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+        assert asked == ["putRecord"]
+    assert await desk.relay_once() == {}
+    desk.clock.advance(seconds=RESET.total_seconds() + 5)
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+
+async def test_an_attempt_that_cannot_be_concluded_has_still_told_what_the_host_asks_for(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.upload()
+    with monkeypatch.context() as patched, refusing(desk.database, "UPDATE delivery_attempt"):
+        asked = tells(desk.pds, patched, "putRecord", REFUSED_AND_NEARLY)
+        await desk.relay_once()
+        assert asked == ["putRecord"]
+    assert paced_for(desk) > RESET - timedelta(seconds=10)
+
+
+async def test_an_upload_that_is_anothers_by_now_has_still_told_what_the_host_asks_for(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await uploaded_track(desk)
+    request_blob(desk)
+    asked = tells(desk.pds, monkeypatch, "uploadBlob", USED_UP)
+    told = desk.pds.answer  # type: ignore[union-attr]
+
+    def told_too_late(request: httpx.Request, content: bytes) -> httpx.Response:
+        with desk.database.write() as connection:
+            abandon_uploads(connection, desk.did)
+        return told(request, content)
+
+    monkeypatch.setattr(desk.pds, "answer", told_too_late)
+    await desk.relay_once()
+    assert "uploadBlob" in asked
+    assert paced_for(desk) > RESET - timedelta(seconds=10)

@@ -1,18 +1,20 @@
 """Many claimers at once, and writers that stop in the middle of a transaction."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import Connection, select
 
 from eventstore.database import Database
-from outbox.mirror.lanes import Lane, lock_lane, release, resume_lane
+from outbox.mirror.lanes import Lane, hold_lane, lock_lane, release, resume_lane
 from outbox.mirror.tables import mirror_target, pds_host
 from outbox.mirror.targets import wake_lane
-from tests.eventstore.threads import together
+from tests.eventstore.threads import DEADLINE, together, until
 from tests.outbox.hands import Hands
 from tests.outbox.rows import HOST, add_lane, add_target, claimed, dids, lane_row, set_host
+from tests.outbox.test_lock_order import row_lock_waits
 
 HOSTS = ["http://one.test", "http://two.test"]
 CAP = 3
@@ -107,3 +109,21 @@ def test_a_claim_that_only_met_locked_hosts_looks_again_at_once(
         other.execute(select(pds_host).where(pds_host.c.host == HOST).with_for_update())
         monkeypatch.setattr("outbox.relay.claim.time.sleep", lambda _seconds: claiming.rollback())
         assert dids(claimed(postgres)) == [did]
+
+
+@pytest.mark.postgres
+def test_who_waited_for_a_lane_is_told_the_time_of_after_the_wait(postgres: Database) -> None:
+    add_lane(postgres, 1)
+    [mine] = claimed(postgres)
+
+    def held_at() -> datetime:
+        with postgres.write() as connection:
+            return hold_lane(postgres, connection, mine)
+
+    with ThreadPoolExecutor(1) as pool:
+        with postgres.engine.connect() as other, other.begin():
+            lock_lane(other, mine)
+            waiting = pool.submit(held_at)
+            until(lambda: row_lock_waits(postgres) == 1)
+            let_go_at = postgres.now(other)
+        assert waiting.result(DEADLINE) > let_go_at

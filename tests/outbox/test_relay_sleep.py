@@ -51,14 +51,14 @@ def sleeping(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Set once a relay has found nothing to do."""
     found_nothing = asyncio.Event()
 
-    async def look(relay: Relay) -> float:
+    async def start_due(relay: Relay) -> float:
         seconds = await real(relay)
         if seconds > 0:
             asyncio.get_running_loop().call_soon(found_nothing.set)
         return seconds
 
-    real = Relay._look  # noqa: SLF001
-    monkeypatch.setattr(Relay, "_look", look)
+    real = Relay._start_due  # noqa: SLF001
+    monkeypatch.setattr(Relay, "_start_due", start_due)
     return found_nothing
 
 
@@ -119,7 +119,7 @@ async def test_it_wakes_when_a_failed_record_is_due_again(desk: Rig) -> None:
 
 
 async def until_next_look(desk: Rig) -> float:
-    return await desk.relay._look()  # noqa: SLF001
+    return await desk.relay._start_due()  # noqa: SLF001
 
 
 async def test_it_sleeps_long_with_nothing_to_do_and_not_past_the_time_when_something_is(desk: Rig) -> None:

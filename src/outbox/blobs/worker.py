@@ -117,10 +117,10 @@ class BlobWorker:
         keeping = asyncio.create_task(self._keep(claimed))
         try:
             verdict = await self._attempt(claimed)
-            await self._settle(claimed, verdict)
-            if verdict is not None:
+            if verdict is not None:  # what the host asks for holds whatever becomes of the job
                 report = HostReport.of(claimed.host, claimed.did, verdict)
                 await in_thread(self._hosts.note_if_changed, report)
+            await self._settle(claimed, verdict)
         except LeaseLostError:
             logger.warning("blob_lease_lost", extra=self._named(claimed))
             self._metrics.lease_lost(fenced=True)
@@ -193,6 +193,8 @@ class BlobWorker:
         return track.audio if track is not None and track.blob_accepts(claimed.audio_cid) else None
 
     def _may_send(self, claimed: BlobJob) -> bool:
+        if claimed.host in self._hosts.note_kept():
+            return False
         with self._log.database.read_committed() as connection:
             return self._may_send_on(connection, claimed)
 

@@ -10,7 +10,9 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, select, text, update
@@ -59,16 +61,28 @@ def changes_host(connection: Connection, report: HostReport, now: datetime) -> b
     return report.asks_for_pause if row is None else bool(changes(row, report, now))
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """A report that could not be noted yet, with the moment in which it was heard: pauses count from then."""
+
+    report: HostReport
+    heard: float = field(default_factory=time.monotonic)
+
+    @property
+    def age(self) -> timedelta:
+        return timedelta(seconds=time.monotonic() - self.heard)
+
+
 class Hosts:
     """Says whether a host may be asked, and notes what requests told of it.
 
     There is one of it in a process, for all threads. It keeps, for as long as that lives, the pauses that it could not
-    note, and notes them before it says again what may be asked or claimed.
+    note, tries again whenever somebody wants to know, and until then says of these hosts that they may not be asked.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._kept: list[HostReport] = []
+        self._kept: list[_Kept] = []
         self._noting_kept = threading.Lock()
 
     def may_be_asked(self, host: str) -> bool:
@@ -87,19 +101,20 @@ class Hosts:
     def note(self, report: HostReport) -> None:
         """Change the host's row; one that is new here gets a row for the pause that it asks for.
 
-        A pause that cannot be noted, because others hold the row all the time or the database refuses, is kept; all else the next answer says again.
+        A pause that cannot be noted, because others hold the row all the time or the database refuses, is kept; all else
+        the next answer says again.
         """
         self._note_or_keep(report, self._is_noted)
 
     def note_kept(self) -> frozenset[str]:
-        """Note what was kept, and give the hosts whose rows others still hold: nothing is to be claimed or asked of these."""
+        """Note what was kept, and give the hosts of what is kept still: of these nothing is to be claimed or asked."""
         if not self._kept:
             return frozenset()
         with self._noting_kept:
-            for report in list(self._kept):
-                if self._note(report, _HOST_LOCKED):
-                    self._kept.remove(report)
-            return frozenset(report.host for report in self._kept)
+            for kept in list(self._kept):
+                if self._succeeds(partial(self._note, kept.report, _HOST_LOCKED, kept.age), kept.report.host):
+                    self._kept.remove(kept)
+            return frozenset(kept.report.host for kept in self._kept)
 
     def _answer(self, question: Select[bool], host: str) -> bool | None:
         if host in self.note_kept():
@@ -107,15 +122,18 @@ class Hosts:
         with self._database.read_committed() as connection:
             return connection.scalar(question, {"of_host": host, "now": self._database.now(connection)})
 
-    def _note_or_keep(self, report: HostReport, is_noted: Callable[[HostReport], bool]) -> None:
+    def _note_or_keep(self, report: HostReport, note: Callable[[HostReport], bool]) -> None:
+        if not self._succeeds(partial(note, report), report.host) and report.asks_for_pause:
+            self._kept.append(_Kept(replace(report, is_well=None)))
+
+    def _succeeds(self, note: Callable[[], bool], host: str) -> bool:
         try:
-            if is_noted(report):
-                return
-            logger.warning("host_not_noted", extra={"host": report.host})
+            if note():
+                return True
+            logger.warning("host_not_noted", extra={"host": host})
         except (SQLAlchemyError, EventStoreError):  # what was delivered or read is not undone by that
-            logger.exception("host_not_noted", extra={"host": report.host})
-        if report.asks_for_pause:
-            self._kept.append(report)
+            logger.exception("host_not_noted", extra={"host": host})
+        return False
 
     def _is_noted_if_changed(self, report: HostReport) -> bool:
         with self._database.read_committed() as connection:
@@ -139,17 +157,32 @@ class Hosts:
             time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - a claim holds it, which takes milliseconds
         return False
 
-    def _note(self, report: HostReport, locking: Select[Any]) -> bool:
+    def _note(self, report: HostReport, locking: Select[Any], age: timedelta = timedelta()) -> bool:
         with self._database.write() as connection:
-            if report.asks_for_pause:
-                known = insert_of(connection.dialect.name, pds_host).values(host=report.host)
-                connection.execute(known.on_conflict_do_nothing())
-            row = connection.execute(locking, {"of_host": report.host}).one_or_none()
+            row = _locked_row(connection, report, locking)
             if row is None:
                 return False
-            found = changes(row, report, self._database.now(connection))
+            found = changes(row, report, self._database.now(connection) - age)
             if found:
                 connection.execute(_CHANGE, {"of_host": report.host, **found})
             if "breaker" in found:
                 logger.warning(f"breaker_{found['breaker']}", extra={"host": report.host})  # noqa: G004 - one of two names
             return True
+
+
+def _locked_row(connection: Connection, report: HostReport, locking: Select[Any]) -> Any:
+    """Give the host's row, made for a pause where there was none; None while others hold it.
+
+    It is made only where there is none: an insert waits for who is changing a row of that name.
+    """
+    host = {"of_host": report.host}
+    row = connection.execute(locking, host).one_or_none()
+    if (
+        row is not None
+        or not report.asks_for_pause
+        or connection.execute(_HOST, host).one_or_none() is not None
+    ):
+        return row
+    new = insert_of(connection.dialect.name, pds_host).values(host=report.host)
+    connection.execute(new.on_conflict_do_nothing())
+    return connection.execute(locking, host).one_or_none()

@@ -225,14 +225,16 @@ class Delivery:
             return unanswered_create(connection, work.key)
 
     def _conclude(self, lane: Lane, attempt_id: int, verdict: Verdict) -> None:
-        with self._database.write() as connection:
-            now = self._database.now(connection)
-            conclude(connection, attempt_id, verdict, now)
-        if limits := verdict.lane_limits(now):  # what was refused has cost its points, too
+        try:
             with self._database.write() as connection:
-                lock_lane(connection, lane)
-                change_lane(connection, lane.did, **limits)
-        self._hosts.note_if_changed(HostReport(lane.host, lane.did, verdict, is_well=None))
+                now = self._database.now(connection)
+                conclude(connection, attempt_id, verdict, now)
+            if limits := verdict.lane_limits(now):  # what was refused has cost its points, too
+                with self._database.write() as connection:
+                    lock_lane(connection, lane)
+                    change_lane(connection, lane.did, **limits)
+        finally:  # what the host asks for holds whatever becomes of the lane
+            self._hosts.note_if_changed(HostReport(lane.host, lane.did, verdict, is_well=None))
 
     def _compare(self, how: _Comparison, work: Work, remote: Remote) -> Finding:
         with self._database.read() as connection:

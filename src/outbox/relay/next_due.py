@@ -1,6 +1,7 @@
 """The look for work: when there will be something to claim. It is one statement, as relays do it all the time."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from sqlalchemy import func, select
@@ -21,9 +22,14 @@ class SecondsUntilDue:
     probes: float
 
     @property
-    def first(self) -> float:
-        """The time until anything may be claimed."""
-        return min(self.lanes, self.uploads, self.probes)
+    def is_any_now(self) -> bool:
+        """Whether anything is due: what was not claimed is in the hands of others, or its host's share is used."""
+        return min(self.lanes, self.uploads, self.probes) <= 0
+
+    @property
+    def later(self) -> float:
+        """The time until anything else is due."""
+        return min((each for each in (self.lanes, self.uploads, self.probes) if each > 0), default=inf)
 
 
 def seconds_until_due(database: Database) -> SecondsUntilDue:

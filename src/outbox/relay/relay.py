@@ -36,7 +36,6 @@ logger = logging.getLogger(__name__)
 BUSY_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 15.0
 """At the longest between two looks for work: commits wake it, what is due later has its time, and both may be missed."""
-LEAST_SECONDS: Final = 0.01
 GATHER_SECONDS: Final = 0.1
 """At the least between two looks for work: edits that follow each other closely arrive as one write."""
 LONGEST_PAUSE: Final = 5.0
@@ -111,13 +110,12 @@ class Relay:
             looked_at = self._loop.time()
             try:
                 self._net.look_if_due()
-                pause = await self._look()
+                pause = await self._start_due()
                 failures = 0
             except Exception:
                 logger.exception("relay_claim_failed")  # a database that is away comes back
-                await self._pause(stopped, min(LONGEST_PAUSE, backoff(failures).total_seconds()))
+                pause = min(LONGEST_PAUSE, backoff(failures).total_seconds())
                 failures += 1
-                continue
             if pause > 0:
                 await self._pause(stopped, pause)
             await asyncio.wait({stopped}, timeout=max(0.0, looked_at + GATHER_SECONDS - self._loop.time()))
@@ -129,25 +127,26 @@ class Relay:
     async def run_once(self) -> Counter[Outcome]:
         """Deliver everything that is due now, and count how it ended."""
         ended: Counter[Outcome] = Counter()
-        while await self._look() <= 0 or self._turns or self._blobs.busy or self._probes.busy:
+        while await self._start_due() <= 0 or self._turns or self._blobs.busy or self._probes.busy:
             for counts in await asyncio.gather(*self._turns):
                 ended += counts
             await self._blobs.drain()
             await self._probes.drain()
         return ended
 
-    async def _look(self) -> float:
+    async def _start_due(self) -> float:
         """Start what is due, and give the seconds until the next look: 0 as long as there was something to start."""
         due = await in_thread(self._next_due)
-        if due is not None and await self._start(due):
-            return 0.0
-        if due is None or due.first <= 0:  # it is due, but not ours, or others are at it, or at its host
+        if due is None:
             return BUSY_SECONDS
-        busy = self._turns or self._blobs.busy or self._probes.busy
-        return min(max(due.first, LEAST_SECONDS), BUSY_SECONDS if busy else IDLE_SECONDS)
+        if await self._start(due):
+            return 0.0
+        busy = due.is_any_now or self._turns or self._blobs.busy or self._probes.busy
+        return min(due.later, BUSY_SECONDS if busy else IDLE_SECONDS)
 
     def _next_due(self) -> SecondsUntilDue | None:
-        """Ask what is due; nothing is where another release has taken over: what this one found out, it could not settle."""
+        """Ask what is due: nothing where another release has taken over, as what this one finds out it could not settle."""
+        self._hosts.note_kept()
         if (projection := self._log.outdated()) is not None:
             self._tell_outdated(projection)
             return None
@@ -278,6 +277,8 @@ class Relay:
             logger.exception("lane_not_given_back", extra=lane.log_fields)
 
     def _next(self, lane: Lane, seen: list[int]) -> Work | None:
+        if lane.host in self._hosts.note_kept():
+            return None
         with self._log.database.read() as connection:
             now = self._log.database.now(connection)
             return next_work(self._log, lane, self._urls, now, seen)
