@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, select, text, update
@@ -108,13 +107,14 @@ class Hosts:
 
     def note_kept(self) -> frozenset[str]:
         """Note what was kept, and give the hosts of what is kept still: of these nothing is to be claimed or asked."""
-        if not self._kept:
-            return frozenset()
-        with self._noting_kept:
-            for kept in list(self._kept):
-                if self._succeeds(partial(self._note, kept.report, _HOST_LOCKED, kept.age), kept.report.host):
-                    self._kept.remove(kept)
-            return frozenset(kept.report.host for kept in self._kept)
+        if self._kept and self._noting_kept.acquire(blocking=False):  # else another thread is at it
+            try:
+                for kept in list(self._kept):
+                    if self._is_noted_late(kept):
+                        self._kept.remove(kept)
+            finally:
+                self._noting_kept.release()
+        return frozenset(kept.report.host for kept in list(self._kept))
 
     def _answer(self, question: Select[bool], host: str) -> bool | None:
         if host in self.note_kept():
@@ -122,18 +122,21 @@ class Hosts:
         with self._database.read_committed() as connection:
             return connection.scalar(question, {"of_host": host, "now": self._database.now(connection)})
 
-    def _note_or_keep(self, report: HostReport, note: Callable[[HostReport], bool]) -> None:
-        if not self._succeeds(partial(note, report), report.host) and report.asks_for_pause:
+    def _note_or_keep(self, report: HostReport, is_noted: Callable[[HostReport], bool]) -> None:
+        try:
+            if is_noted(report):
+                return
+            logger.warning("host_not_noted", extra={"host": report.host})
+        except (SQLAlchemyError, EventStoreError):  # what was delivered or read is not undone by that
+            logger.exception("host_not_noted", extra={"host": report.host})
+        if report.asks_for_pause:
             self._kept.append(_Kept(replace(report, is_well=None)))
 
-    def _succeeds(self, note: Callable[[], bool], host: str) -> bool:
+    def _is_noted_late(self, kept: _Kept) -> bool:
         try:
-            if note():
-                return True
-            logger.warning("host_not_noted", extra={"host": host})
-        except (SQLAlchemyError, EventStoreError):  # what was delivered or read is not undone by that
-            logger.exception("host_not_noted", extra={"host": host})
-        return False
+            return self._note(kept.report, _HOST_LOCKED, kept.age)
+        except (SQLAlchemyError, EventStoreError):  # which was told when it was kept
+            return False
 
     def _is_noted_if_changed(self, report: HostReport) -> bool:
         with self._database.read_committed() as connection:
@@ -177,12 +180,10 @@ def _locked_row(connection: Connection, report: HostReport, locking: Select[Any]
     """
     host = {"of_host": report.host}
     row = connection.execute(locking, host).one_or_none()
-    if (
-        row is not None
-        or not report.asks_for_pause
-        or connection.execute(_HOST, host).one_or_none() is not None
-    ):
+    if row is not None or not report.asks_for_pause:
         return row
+    if connection.execute(_HOST, host).one_or_none() is not None:
+        return None
     new = insert_of(connection.dialect.name, pds_host).values(host=report.host)
     connection.execute(new.on_conflict_do_nothing())
     return connection.execute(locking, host).one_or_none()
