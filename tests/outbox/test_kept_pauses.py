@@ -1,5 +1,6 @@
 """A pause that a host asks for outlives a database that refuses to have it written down."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ from tests.outbox.test_paced_pds import (
 pytestmark = pytest.mark.anyio
 NEW_HERE = "http://new.test"
 USED_UP = (429, {**BUDGET, "ratelimit-remaining": "0"})
+LONG = 30.0
 
 
 @contextmanager
@@ -190,3 +192,19 @@ async def test_an_upload_that_is_anothers_by_now_has_still_told_what_the_host_as
     await desk.relay_once()
     assert "uploadBlob" in asked
     assert paced_for(desk) > RESET - timedelta(seconds=10)
+
+
+async def test_no_upload_is_sent_or_claimed_again_and_again_meanwhile(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    with monkeypatch.context() as patched, refusing(desk.database, *WRITES):
+        asked = tells(desk.pds, patched, "describeServer", OVER)
+        async with asyncio.timeout(LONG):
+            await desk.relay_once()
+        assert asked == ["describeServer"]
+    await desk.relay_once()
+    desk.clock.advance(seconds=RESET.total_seconds() + 5)
+    await desk.relay_once()
+    assert "audioBlob" in (desk.remote(track) or {})

@@ -104,14 +104,21 @@ class BlobWorker:
         room = WORKERS - len(self._uploads)
         if room <= 0:
             return False
-        jobs = await in_thread(
-            claim_jobs, self._log.database, owner=self._owner, limit=room, lease=self._lease
-        )
+        jobs = await in_thread(self._claim, room)
         for each in jobs:
             upload = asyncio.create_task(self._run(each))
             self._uploads[upload] = each
             upload.add_done_callback(self._uploads.pop)
         return bool(jobs)
+
+    def _claim(self, room: int) -> list[BlobJob]:
+        return claim_jobs(
+            self._log.database,
+            owner=self._owner,
+            limit=room,
+            lease=self._lease,
+            without=self._hosts.note_kept(),
+        )
 
     async def _run(self, claimed: BlobJob) -> None:
         keeping = asyncio.create_task(self._keep(claimed))
