@@ -62,7 +62,7 @@ class Fetcher:
 
         async def hear(reply: httpx.Response) -> None:
             if origin_of(str(reply.url)) == origin_of(host):
-                report = HostReport(host, did, judged(reply), is_well=None)
+                report = HostReport.of_limits(host, did, judged(reply))
                 await in_thread(self._hosts.note_if_changed, report)
 
         return hear

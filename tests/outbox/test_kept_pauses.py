@@ -30,6 +30,7 @@ from tests.outbox.test_paced_pds import (
     OVER,
     REFUSED_AND_NEARLY,
     RESET,
+    Told,
     gets,
     paced,
     paced_for,
@@ -40,6 +41,8 @@ pytestmark = pytest.mark.anyio
 NEW_HERE = "http://new.test"
 USED_UP = (429, {**BUDGET, "ratelimit-remaining": "0"})
 LONG = 30.0
+WRITES = ("INSERT INTO pds_host", "UPDATE pds_host")
+READS_TOO = (*WRITES, "SELECT pds_host.host")
 
 
 @contextmanager
@@ -55,10 +58,6 @@ def refusing(database: Database, *statements: str) -> Iterator[None]:
         yield
     finally:
         event.remove(database.engine, "before_cursor_execute", refuse)
-
-
-WRITES = ("INSERT INTO pds_host", "UPDATE pds_host")
-READS_TOO = (*WRITES, "SELECT pds_host.host")
 
 
 @pytest.mark.parametrize("refused", [WRITES, READS_TOO])
@@ -95,12 +94,13 @@ def test_that_of_a_host_which_is_new_here_is_kept_too(database: Database) -> Non
     assert host_row(database, NEW_HERE).paced_until > PAST
 
 
-async def test_a_delivery_that_cannot_be_settled_has_still_told_what_the_host_asks_for(
-    desk: Rig, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("told", [USED_UP, REFUSED_AND_NEARLY], ids=["at its end", "before a read-back"])
+async def test_an_attempt_that_cannot_be_written_down_has_still_told_what_the_host_asks_for(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, told: Told
 ) -> None:
     desk.upload()
     with monkeypatch.context() as patched, refusing(desk.database, "UPDATE delivery_attempt"):
-        asked = tells(desk.pds, patched, "putRecord", USED_UP)
+        asked = tells(desk.pds, patched, "putRecord", told)
         await desk.relay_once()
         assert asked == ["putRecord"]
     assert paced_for(desk) > RESET - timedelta(seconds=10)
@@ -162,17 +162,6 @@ async def test_a_turn_under_way_ends_with_the_record_that_it_is_at(
     assert await desk.relay_once() == {}
     desk.clock.advance(seconds=RESET.total_seconds() + 5)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
-
-
-async def test_an_attempt_that_cannot_be_concluded_has_still_told_what_the_host_asks_for(
-    desk: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    desk.upload()
-    with monkeypatch.context() as patched, refusing(desk.database, "UPDATE delivery_attempt"):
-        asked = tells(desk.pds, patched, "putRecord", REFUSED_AND_NEARLY)
-        await desk.relay_once()
-        assert asked == ["putRecord"]
-    assert paced_for(desk) > RESET - timedelta(seconds=10)
 
 
 async def test_an_upload_that_is_anothers_by_now_has_still_told_what_the_host_asks_for(

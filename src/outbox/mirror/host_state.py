@@ -44,6 +44,11 @@ class HostReport:
         is_well = verdict.host_is_well
         return cls(host, did, verdict, True if is_well is None and answered else is_well, again)
 
+    @classmethod
+    def of_limits(cls, host: str, did: str, verdict: Verdict) -> "HostReport":
+        """Take only what a verdict says of limits: whether the host is well, the end of a delivery says."""
+        return cls(host, did, verdict, is_well=None)
+
     @property
     def asks_for_pause(self) -> bool:
         """Whether nothing may be sent to the host for a while."""

@@ -123,12 +123,13 @@ class Hosts:
             return connection.scalar(question, {"of_host": host, "now": self._database.now(connection)})
 
     def _note_or_keep(self, report: HostReport, is_noted: Callable[[HostReport], bool]) -> None:
+        facts = {"host": report.host, "kept": report.asks_for_pause}
         try:
             if is_noted(report):
                 return
-            logger.warning("host_not_noted", extra={"host": report.host})
+            logger.warning("host_not_noted", extra=facts)
         except (SQLAlchemyError, EventStoreError):  # what was delivered or read is not undone by that
-            logger.exception("host_not_noted", extra={"host": report.host})
+            logger.exception("host_not_noted", extra=facts)
         if report.asks_for_pause:
             self._kept.append(_Kept(replace(report, is_well=None)))
 

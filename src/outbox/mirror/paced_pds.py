@@ -55,7 +55,6 @@ class PacedPds(Pds):
     async def _noted(self, host: str, params: dict[str, Any] | None, verdict: Verdict) -> Verdict:
         asked_of = params or {}
         did = asked_of.get("did", asked_of.get("repo", ""))
-        # whether the host is well its deliveries tell: a read may ask for what it is too old to know
-        report = HostReport(host, did, verdict, is_well=None)
-        await in_thread(self._hosts.note_if_changed, report)
+        # of its health a read proves little: it may ask for what the host is too old to know
+        await in_thread(self._hosts.note_if_changed, HostReport.of_limits(host, did, verdict))
         return verdict

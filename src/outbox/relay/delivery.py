@@ -172,9 +172,7 @@ class Delivery:
     async def _read(self, lane: Lane, key: RecordKey, deadline: _Deadline) -> Remote:
         """Read a record, and note what that leaves of the host's budget; raises RemoteUnknownError."""
         verdict = await self._pds.ask(lane.host, key, timeout=deadline.within(READ_SECONDS))
-        # whether the host is well, the delivery tells when it ends
-        report = HostReport(lane.host, lane.did, verdict, is_well=None)
-        await in_thread(self._hosts.note_if_changed, report)
+        await in_thread(self._hosts.note_if_changed, HostReport.of_limits(lane.host, lane.did, verdict))
         return remote_of(verdict)
 
     async def _call(self, host: str, work: Work, timeout: float) -> Verdict:
@@ -234,7 +232,7 @@ class Delivery:
                     lock_lane(connection, lane)
                     change_lane(connection, lane.did, **limits)
         finally:  # what the host asks for holds whatever becomes of the lane
-            self._hosts.note_if_changed(HostReport(lane.host, lane.did, verdict, is_well=None))
+            self._hosts.note_if_changed(HostReport.of_limits(lane.host, lane.did, verdict))
 
     def _compare(self, how: _Comparison, work: Work, remote: Remote) -> Finding:
         with self._database.read() as connection:

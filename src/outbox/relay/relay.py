@@ -146,7 +146,7 @@ class Relay:
 
     def _next_due(self) -> SecondsUntilDue | None:
         """Ask what is due: nothing where another release has taken over, as what this one finds out it could not settle."""
-        self._hosts.note_kept()
+        self._hosts.note_kept()  # other processes wait for it, also where nothing is due here
         if (projection := self._log.outdated()) is not None:
             self._tell_outdated(projection)
             return None
@@ -242,7 +242,7 @@ class Relay:
         try:
             report = settle(self._log, lane, result)
         except Exception:  # what the host asks for holds whatever becomes of the lane
-            self._hosts.note_if_changed(HostReport(lane.host, lane.did, result.verdict, is_well=None))
+            self._hosts.note_if_changed(HostReport.of_limits(lane.host, lane.did, result.verdict))
             raise
         if report is not None:
             self._hosts.note(report)
