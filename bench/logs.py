@@ -18,7 +18,7 @@ from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from outbox.mirror.targets import MirrorTargets
 from projections.read_models import READ_MODELS
-from service.migrate import upgrade
+from service.schema.migrate import upgrade
 
 ARTIST: Final = Envelope(actor="bench", via="bench", request_id="bench")
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)

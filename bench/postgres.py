@@ -17,7 +17,7 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from devpds.process import Process
-from service.migrate import upgrade
+from service.schema.migrate import upgrade
 
 
 @contextmanager

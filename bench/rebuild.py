@@ -9,8 +9,8 @@ from bench.logs import logs, register
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
-from eventstore.folder import Folder
-from projections.rebuild import PAGE, differences, rebuild
+from eventstore.streams.replayer import Folder
+from projections.rebuild.rebuild import PAGE, differences, rebuild
 
 SENTENCE: Final = (
     "What an event costs a rebuild and a verification, as a multiple of reading it from the log."

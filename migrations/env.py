@@ -1,4 +1,4 @@
-"""Run by alembic: on the connection of service/migrate.py, or for a developer on the database of -x url=..."""
+"""Run by alembic: on the connection of service/schema/migrate.py, or for a developer on the database of -x url=..."""
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from eventstore.database import Database
 from eventstore.schema import Json, Position, UtcDateTime
-from service.tables import is_compared, metadata
+from service.schema.tables import is_compared, metadata
 
 
 def run(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""What a track refuses. The docstring is the message; what HTTP makes of it stands in api/errors.py."""
+"""What a track refuses. The docstring is the message; what HTTP makes of it stands in api/error_responses.py."""
 
 
 class TrackError(Exception):

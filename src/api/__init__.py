@@ -1,1 +1,1 @@
-"""HTTP: commands, routers, schemas, the one error table. May import all but service."""
+"""HTTP and JSON: requests become use cases, results become responses. Imports application and below."""

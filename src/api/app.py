@@ -4,13 +4,16 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from api.bodies.limits import RequestLimits
-from api.browser import is_https
-from api.cross_origin import ListedOrigins
-from api.errors import add_error_handlers
-from api.media_work import MediaWork
-from api.rate_limits import RateLimitHeaders
-from api.request_id import RequestIds
+from api.auth.session_cookie import is_https
+from api.error_responses import add_error_handlers
+from api.middleware.cors import ListedOrigins
+from api.middleware.rate_limits import RateLimitHeaders
+from api.middleware.request_id import RequestIds
+from api.middleware.request_limits import RequestLimits
+from api.middleware.security_headers import SecurityHeaders
+from api.pipeline.concurrency import AccountTurns, ConcurrentUploads
+from api.pipeline.media_intake import MediaWork
+from api.routers import account_deletion as leaving
 from api.routers import (
     adopt,
     audit,
@@ -18,25 +21,21 @@ from api.routers import (
     events,
     health,
     history,
-    leaving,
     me,
     media,
-    migrations,
     mirrors,
     oauth,
     ops,
     records,
     takedowns,
     tokens,
-    track_commands,
     tracks,
     undo,
     verify,
 )
-from api.security_headers import SecurityHeaders
+from api.routers import blob_migrations as migrations
+from api.routers import track_writes as track_commands
 from api.services import Services
-from api.turns import Turns
-from api.uploads_at_once import UploadsAtOnce
 
 ROUTERS: Final = tuple(
     module.router
@@ -82,8 +81,8 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    app.state.turns = Turns()
-    app.state.uploads = UploadsAtOnce()
+    app.state.turns = AccountTurns()
+    app.state.uploads = ConcurrentUploads()
     app.state.media_work = MediaWork(services.media)
     add_error_handlers(app)
     app.add_middleware(RequestLimits)

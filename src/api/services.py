@@ -1,33 +1,27 @@
-"""What the routes need. service/bootstrap.py fills it in; nothing here is made or connected."""
+"""What the routes need. service/wiring/bootstrap.py fills it in; nothing here is made or connected."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from api.news import News
-from api.rate_limits import RateLimits
+from api.middleware.rate_limits import RateLimits
+from application.event_poller import EventPoller
+from application.playback_access import Supporters
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
-from identity.access import Access
-from identity.accounts import Accounts
-from identity.app_password import AppPasswordSignIn
-from identity.credentials import Credentials
-from identity.oauth_sign_in import OAuthSignIn
-from identity.resolution import Resolver
+from eventstore.threads import Threads
+from identity.accounts.accounts import Accounts
+from identity.accounts.api_tokens import Access
+from identity.accounts.app_password import AppPasswordSignIn
+from identity.accounts.credentials import Credentials
+from identity.oauth.sign_in import OAuthSignIn
+from identity.resolution.resolver import Resolver
 from outbox.mirror.paced_pds import PacedPds
 from outbox.record.record import RecordUrls
 from outbox.views.waits import MirrorWaits
 from storage.media import Media
-from storage.publisher import Publisher
-
-
-class Supporters(Protocol):
-    """Who knows whether somebody supports an artist; api/supporters.py asks over HTTP."""
-
-    async def vouch(self, artist: str, supporter: str) -> bool:
-        """Whether `supporter` supports `artist`; raises SupportersUnreachableError when nobody says."""
+from storage.public.publisher import Publisher
 
 
 @dataclass(frozen=True)
@@ -36,6 +30,8 @@ class Services:
 
     database: Database
     log: EventLog
+    threads: Threads
+    """For the database calls of use cases that are asynchronous."""
     media: Media
     staging: Path
     accounts: Accounts
@@ -44,7 +40,7 @@ class Services:
     resolver: Resolver
     pds: PacedPds
     waits: MirrorWaits
-    news: News
+    news: EventPoller
     urls: RecordUrls
     base_url: str
     collection: str

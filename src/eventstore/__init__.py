@@ -1,1 +1,1 @@
-"""Where it is kept: the persistence module, the unit of work, the log reader. Imports aggregates."""
+"""Where events are kept: the log, the unit of work, locks, and the projections that run inside it. Imports aggregates."""

@@ -60,6 +60,14 @@ class OutdatedProjectionError(EventStoreError):
         self.name: Final = name
 
 
+class IdempotencyMismatchError(EventStoreError):
+    """The Idempotency-Key was used for another request within the last 24 hours. Nothing was changed."""
+
+
+class InProgressError(EventStoreError):
+    """The first request with this Idempotency-Key is still running. Send it again in a moment."""
+
+
 def sqlstate(error: BaseException | None) -> str | None:
     """PostgreSQL's code of an error; none on SQLite or for a lost connection."""
     if not isinstance(error, DBAPIError):

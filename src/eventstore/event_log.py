@@ -14,7 +14,6 @@ from sqlalchemy import Connection, Row, Table, bindparam, select
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.change import Recorded, of_class
-from eventstore.codec import Codec
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.errors import (
@@ -28,7 +27,8 @@ from eventstore.locks import PATIENCE, lock_for_append, stable_position
 from eventstore.projection import Projection
 from eventstore.projection_state import outdated, require_current
 from eventstore.schema import stored_event
-from eventstore.tails import Tail, Tails
+from eventstore.streams.aggregate_cache import Tail, Tails
+from eventstore.streams.codec import Codec
 from eventstore.unit_of_work import UnitOfWork
 
 A = TypeVar("A", bound=Aggregate)

@@ -17,7 +17,7 @@ from eventstore.change import Change, Event, Recorded, of_class
 from eventstore.envelope import Envelope
 from eventstore.errors import AggregateNotFoundError, BrokenUnitError, VersionConflictError, is_duplicate
 from eventstore.projection import into_live
-from eventstore.tails import Tail
+from eventstore.streams.aggregate_cache import Tail
 
 if TYPE_CHECKING:
     from eventstore.event_log import EventLog

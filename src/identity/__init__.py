@@ -1,1 +1,1 @@
-"""Who: accounts, DID resolution, sign-in, sealed tokens, browser sessions. Imports eventstore and aggregates."""
+"""Accounts, their DIDs, sign-in, sessions at the PDS and API tokens. Imports eventstore and aggregates."""

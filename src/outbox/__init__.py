@@ -1,1 +1,1 @@
-"""What the PDS must hold: targets and lanes, record mapping, relay, PDS adapter. Imports eventstore and aggregates."""
+"""Keeps the records on PDSes in agreement with the log: targets, lanes, the relay, the PDS client. Imports eventstore and aggregates."""

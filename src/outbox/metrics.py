@@ -1,4 +1,4 @@
-"""The port through which the relay reports what it does; service/metrics.py counts it for a monitoring system."""
+"""The port through which the relay reports what it does; service/observability/metrics.py counts it for a monitoring system."""
 
 from typing import TYPE_CHECKING, Final, Protocol
 

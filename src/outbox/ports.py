@@ -1,4 +1,4 @@
-"""What the outbox needs from others; service/bootstrap.py wires it."""
+"""What the outbox needs from others; service/wiring/bootstrap.py wires it."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol

@@ -1,1 +1,1 @@
-"""What it looks like now: one file per read model, and the machinery that rebuilds them. Imports eventstore and aggregates."""
+"""Read models, one file each: a table and a function of the folded track. Imports eventstore and aggregates."""

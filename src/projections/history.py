@@ -13,7 +13,7 @@ from aggregates.track_events import TrackEvent
 from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable
 from eventstore.schema import Json, Position, UtcDateTime, metadata
-from projections.account_story import told
+from projections.account_history import told
 from projections.fingerprint import fingerprint
 from projections.visible_state import difference, visible_state
 

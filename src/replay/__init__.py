@@ -1,1 +1,1 @@
-"""Recovery: everything that reads the log again to make a pressing anew. May import all but api and service."""
+"""Recovery and import: verify, plan, apply, adopt, export, load. Imports the four packages below, never application."""

@@ -9,9 +9,11 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
+from eventstore.commit_signals import announce
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
-from eventstore.incarnation import (
+from eventstore.locks import lock_for_append
+from eventstore.restore_detection import (
     POSITIONS_SKIPPED,
     ends_before,
     newest_issued,
@@ -20,14 +22,12 @@ from eventstore.incarnation import (
     restored_because,
     settle,
 )
-from eventstore.locks import lock_for_append
 from eventstore.unit_of_work import UnitOfWork
-from eventstore.wakeups import announce
-from identity.after_restore import active_dids, forget_logins
-from identity.after_restore import revoke_tokens as revoke_all
-from identity.credentials import usable_tokens
-from identity.session_rows import SessionKind
-from outbox.conflicts.newer import keep_newer
+from identity.accounts.after_restore import active_dids, forget_logins
+from identity.accounts.after_restore import revoke_tokens as revoke_all
+from identity.accounts.credentials import usable_tokens
+from identity.sessions.session_store import SessionKind
+from outbox.conflicts.newer_on_pds import keep_newer
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.observe_only import (
     accounts_to_observe,
@@ -36,12 +36,12 @@ from outbox.mirror.observe_only import (
     observed_accounts,
     stop_observing,
 )
+from outbox.mirror.requeue import suspect
 from outbox.mirror.tables import mirror_lane
 from outbox.mirror.targets import wake_lane
-from outbox.mirror.wishes import suspect
 from outbox.record.record import RecordUrls
-from replay.drift import DriftKind
-from replay.verify import Verified
+from replay.reconcile.drift import DriftKind
+from replay.reconcile.verify import Verified
 
 RESTORED: Final = "restored"
 """Why these logins ended."""

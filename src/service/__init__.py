@@ -1,1 +1,1 @@
-"""Settings, the composition root, the app, the scheduler, the command line. Imports everything."""
+"""Processes: settings, wiring, HTTP server, scheduler, command line. Imports everything."""

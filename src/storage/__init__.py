@@ -1,1 +1,1 @@
-"""Bytes: content-addressed media on disk or S3, and the checks on what comes in. Imports eventstore and aggregates."""
+"""Bytes: content-addressed media on disk or S3, and checks of what comes in. Imports eventstore and aggregates."""

@@ -1,13 +1,18 @@
-"""A disk that is full, away or forbidden: one error for all of it, whoever writes."""
+"""Disks that are full, away or forbidden: one error for each, and how much space is left."""
 
 import errno
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from storage.errors import BytesMissingError, DiskFullError, StoreUnavailableError
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+LEAST_FREE: Final = 16 * 2**20
+"""Below this a disk counts as full: databases stop before the last byte is written."""
+LITTLE_FREE: Final = 2 * 2**30
 
 
 @contextmanager
@@ -25,3 +30,14 @@ def disk_errors(key: str | None = None) -> Generator[None]:
     except OSError as exc:
         kind = DiskFullError if exc.errno in FULL else StoreUnavailableError
         raise kind(str(exc)) from exc
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free space for a folder, which may not exist yet."""
+    with disk_errors():
+        return shutil.disk_usage(existing(folder)).free
+
+
+def existing(folder: Path) -> Path:
+    """Return the folder, or its nearest existing parent."""
+    return next(each for each in (folder, *folder.absolute().parents) if each.exists())

@@ -1,4 +1,4 @@
-"""What storage refuses or cannot do. The docstring is the message; what HTTP makes of it stands in api/errors.py."""
+"""What storage refuses or cannot do. The docstring is the message; what HTTP makes of it stands in api/error_responses.py."""
 
 
 class StorageError(Exception):

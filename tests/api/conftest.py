@@ -6,7 +6,7 @@ import os
 import pytest
 from starlette.testclient import TestClient
 
-from service.settings import PREFIX, Settings
+from service.config.settings import PREFIX, Settings
 from tests.api.world import World
 
 ADMIN = "did:plc:" + "admin".ljust(24, "a")

@@ -2,10 +2,10 @@
 
 from pydantic import SecretStr
 
-from identity.credentials import CredentialKind
-from identity.oauth_app import oauth_app
-from identity.oauth_sign_in import Started
-from identity.sign_in import BROWSER_SESSION, SignInResult
+from identity.accounts.credentials import CredentialKind
+from identity.accounts.sign_in import BROWSER_SESSION, SignInResult
+from identity.oauth.client import oauth_app
+from identity.oauth.sign_in import Started
 from tests.api.world import did_of
 
 STATE = "s" * 43

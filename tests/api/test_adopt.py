@@ -2,7 +2,7 @@
 
 import pytest
 
-from replay import adoptions
+from replay.adoption import jobs as adoptions
 from tests.api.world import refusal
 
 HERE = "/me/adopt"

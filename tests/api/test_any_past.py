@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aggregates.track import Track
 from projections.read_models import READ_MODELS
-from projections.rebuild import differences, rebuild
+from projections.rebuild.rebuild import differences, rebuild
 from projections.visible_state import visible_state
 from storage.cid import cid_of
 from tests.api.world import form, upload

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from identity.credentials import Scope
+from identity.accounts.credentials import Scope
 from tests.api.conftest import ADMIN
 from tests.api.world import refusal, upload
 

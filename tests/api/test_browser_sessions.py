@@ -3,8 +3,8 @@
 import pytest
 from pydantic import SecretStr
 
-from api.request_id import over_http
-from identity.credentials import Credentials
+from api.middleware.request_id import over_http
+from identity.accounts.credentials import Credentials
 from tests.api.oauth_door import Door, browser, come_back, seats, sign_in
 from tests.api.world import did_of, refusal
 

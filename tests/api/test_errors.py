@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
-from api.errors import REPLIES, TREES
+from api.error_responses import REPLIES, TREES
 from api.services import Services
 from eventstore.errors import CommitFailedError, LogBusyError, OutdatedProjectionError
 from storage.errors import StoreUnavailableError

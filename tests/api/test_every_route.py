@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from eventstore.schema import metadata
-from identity.credentials import Scope
+from identity.accounts.credentials import Scope
 from tests.api.route_table import READS_THOUGH_POST, ROUTES, Who, of
 from tests.api.world import refusal, upload
 

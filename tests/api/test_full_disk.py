@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import event, text
 from starlette.testclient import TestClient
 
-from api.errors import response_to
-from service.readiness import why_not_ready
-from service.settings import Settings
-from storage import room
+from api.error_responses import response_to
+from service.config.settings import Settings
+from service.observability.readiness import why_not_ready
+from storage import disk_errors
 from storage.errors import DiskFullError
 from tests.api.world import World, refusal, upload
 
@@ -58,5 +58,5 @@ def test_a_database_without_room_is_told_as_a_full_disk(in_a_file):
 def test_a_service_whose_disk_is_full_is_not_ready(world, monkeypatch):
     folders = world.made.settings.folders
     assert why_not_ready(world.log, folders) is None
-    monkeypatch.setattr(room, "LEAST_FREE", 2**60)
+    monkeypatch.setattr(disk_errors, "LEAST_FREE", 2**60)
     assert "is full" in why_not_ready(world.log, folders)

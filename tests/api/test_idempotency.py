@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, select, update
 
-from api.idempotency import idempotency
-from api.running import running_request
-from identity.credentials import Scope
+from eventstore.idempotency.lock import running_request
+from eventstore.idempotency.results import idempotency
+from identity.accounts.credentials import Scope
 from tests.api.route_table import ROUTES, Who, of
 from tests.api.world import refusal, until, upload
 from tests.media_samples import samples
@@ -196,7 +196,7 @@ def test_what_a_crash_left_running_ends_with_its_lease(client, world, alice):
 
 @pytest.mark.anyio
 async def test_one_that_takes_long_holds_its_key_all_the_while(world, alice, monkeypatch):
-    monkeypatch.setattr("api.running.RENEWAL_SECONDS", 0.01)
+    monkeypatch.setattr("eventstore.idempotency.lock.RENEWAL_SECONDS", 0.01)
     async with world.async_client(alice) as client:
         track = await uploaded(client)
         resolving, go_on = slowly_resolved(world)

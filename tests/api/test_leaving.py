@@ -3,12 +3,12 @@
 import pytest
 from sqlalchemy import update
 
-from identity.accounts import account
-from identity.credentials import Scope, credential
-from identity.session_rows import pds_session
+from identity.accounts.accounts import account
+from identity.accounts.credentials import Scope, credential
+from identity.sessions.session_store import pds_session
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.tables import mirror_lane
-from service.jobs import finish_leaving
+from service.process.jobs import finish_leaving
 from tests.api.leaving import leave, long_since, me, noted, rows, three_tracks
 from tests.api.world import refusal, upload
 

@@ -49,7 +49,7 @@ def test_what_may_still_be_asked_for(client, alice, tracks):
 
 def test_an_upload_that_began_before_is_refused_in_the_end(world, client, alice, monkeypatch):
     """It was let in, and while its body came, its artist asked to leave."""
-    from api.routers import track_commands
+    from api.routers import track_writes as track_commands
 
     name_of = track_commands.artist_name
 

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from sqlalchemy import update
 
-from api.commands.leave import go_on
-from api.request_id import over_http
-from identity.session_rows import pds_session
+from api.middleware.request_id import over_http
+from application.account_deletion import go_on
+from identity.sessions.session_store import pds_session
 from outbox.mirror.tables import mirror_target
-from service.jobs import finish_leaving
+from service.process.jobs import finish_leaving
 from tests.api.leaving import leave, live_media, me, noted, rows, three_tracks
 
 
@@ -20,7 +20,7 @@ def tracks(world, client, alice):
 
 @pytest.mark.usefixtures("tracks")
 def test_a_crash_at_any_step_leaves_the_rest_to_the_next(world, client, alice, monkeypatch):
-    from api.commands import leave as steps
+    from application import account_deletion as steps
 
     leave(client, alice)
     world.deliver()

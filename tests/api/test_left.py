@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from api.idempotency import idempotency
+from eventstore.idempotency.results import idempotency
 from projections import media_references
-from projections.rebuild import differences
-from service.jobs import finish_leaving
+from projections.rebuild.rebuild import differences
+from service.process.jobs import finish_leaving
 from storage.media import media
 from storage.sweep import sweep
 from tests.api.leaving import leave, live_media, me, rows, three_tracks

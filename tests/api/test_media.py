@@ -6,8 +6,8 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from api.refusals import SupportersUnreachableError
-from api.supporters import HttpSupporters
+from application.errors import SupportersUnreachableError
+from service.wiring.supporters_client import HttpSupporters
 from storage.media import media
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
@@ -217,7 +217,7 @@ def test_supporters_are_asked_over_http():
     ids=["error", "text", "no bool", "no object", "redirect", "silence"],
 )
 def test_an_answer_that_is_none_is_not_a_yes(answer, monkeypatch):
-    monkeypatch.setattr("api.supporters.PATIENCE", 0.1)
+    monkeypatch.setattr("service.wiring.supporters_client.PATIENCE", 0.1)
     with pytest.raises(SupportersUnreachableError):
         asyncio.run(answering(slow if answer is None else lambda _: answer).vouch("did:a", "did:b"))
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from api.sign_in_page import leading_page
+from api.auth.sign_in_page import leading_page
 from identity.errors import (
     ConsentDeniedError,
     IdentityUnreachableError,
@@ -15,8 +15,8 @@ from identity.errors import (
     UnknownIdentityError,
     UnsafeAddressError,
 )
-from identity.oauth_app import oauth_app
-from identity.oauth_keys import new_signing_key, signing_keys
+from identity.oauth.client import oauth_app
+from identity.sessions.key_pairs import new_signing_key, signing_keys
 from tests.api.oauth_door import APP, CONSENT, STATE, Door, browser, come_back, seats, sign_in
 from tests.api.world import did_of, refusal
 

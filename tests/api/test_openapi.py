@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from identity.credentials import Scope
+from identity.accounts.credentials import Scope
 from tests.api.shut_doors import shut
 from tests.api.world import did_of, upload
 from tests.media_samples import samples

@@ -2,7 +2,7 @@
 
 import pytest
 
-from identity.credentials import Scope
+from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
 from tests.api.fake_pds import HOST
 from tests.api.world import refusal, upload

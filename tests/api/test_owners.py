@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from identity.credentials import Scope
+from identity.accounts.credentials import Scope
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 

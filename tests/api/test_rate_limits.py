@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from api import rate_limits
-from api.rate_limits import MINUTE, Allowance, RateLimits, address_of
+from api.middleware import rate_limits
+from api.middleware.rate_limits import MINUTE, Allowance, RateLimits, address_of
 from tests.api.world import refusal, upload
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from service.media_watch import MediaWatch
+from service.observability.media_health import MediaWatch
 from storage.media import Media
 from storage.store import open_store
 from tests.api.world import refusal, upload
@@ -12,7 +12,7 @@ from tests.api.world import refusal, upload
 
 @pytest.fixture
 def client(world, monkeypatch):
-    monkeypatch.setattr("service.media_watch.FRESH_SECONDS", 0)
+    monkeypatch.setattr("service.observability.media_health.FRESH_SECONDS", 0)
     return world.serve(not_ready_because=world.made.services.not_ready_because)
 
 

@@ -7,11 +7,11 @@ import json
 import httpx
 import pytest
 
-from api.bodies import limits
-from api.bodies.limits import FIELDS_BYTES, HEADERS_BYTES, URL_BYTES
-from api.refusals import BodyTooLargeError
-from api.uploads_at_once import AT_ONCE
-from identity.credentials import Scope
+from api.errors import BodyTooLargeError
+from api.middleware import request_limits as limits
+from api.middleware.request_limits import FIELDS_BYTES, HEADERS_BYTES, URL_BYTES
+from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
+from identity.accounts.credentials import Scope
 from tests.api.shut_doors import shut
 from tests.api.world import refusal, until, upload
 from tests.media_samples import samples
@@ -231,8 +231,8 @@ async def test_an_account_has_only_so_many_uploads_under_way(world, admin, bob):
                 http.post("/tracks", content=waits(), headers={**person.headers, **kind})
             )
 
-        under_way = [begins(admin) for _ in range(AT_ONCE)]
-        await until(lambda: world.app.state.uploads._under_way[admin.did] == AT_ONCE)  # noqa: SLF001
+        under_way = [begins(admin) for _ in range(MAX_CONCURRENT_UPLOADS)]
+        await until(lambda: world.app.state.uploads._under_way[admin.did] == MAX_CONCURRENT_UPLOADS)  # noqa: SLF001
         refused = await http.post("/tracks", content=b"", headers={**admin.headers, **kind})
         other = begins(bob)
         go_on.set()

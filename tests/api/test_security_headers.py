@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.security_headers import EVERYWHERE
+from api.middleware.security_headers import EVERYWHERE
 from tests.api.world import did_of, upload
 from tests.media_samples import samples
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
-from identity.credentials import CredentialKind
+from identity.accounts.credentials import CredentialKind
 from identity.errors import (
     AccountInactiveError,
     BadCredentialsError,
@@ -27,7 +27,7 @@ class Door:
     asked: tuple = ()
 
     async def sign_in(self, identifier, password, **fields):
-        from identity.sign_in import SignInResult
+        from identity.accounts.sign_in import SignInResult
 
         self.asked = (identifier, password.get_secret_value(), fields)
         if self.error is not None:

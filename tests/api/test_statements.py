@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import event
 
-from eventstore.codec import Codec
+from eventstore.streams.codec import Codec
 from tests.api.test_edit import as_json
 from tests.api.world import upload
 

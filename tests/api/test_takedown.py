@@ -2,7 +2,7 @@
 
 import pytest
 
-from identity.credentials import Scope
+from identity.accounts.credentials import Scope
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from identity.credentials import Scope
+from identity.accounts.credentials import Scope
 from tests.api.world import refusal, upload
 
 

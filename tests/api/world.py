@@ -11,9 +11,9 @@ from starlette.testclient import TestClient
 
 from aggregates.track import Track
 from api.app import create_app
-from api.idempotency import idempotency
+from eventstore.idempotency.results import idempotency
 from eventstore.schema import stored_event
-from identity.credentials import CredentialKind, Scope
+from identity.accounts.credentials import CredentialKind, Scope
 from identity.errors import UnknownIdentityError
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.lanes import resume_lane
@@ -25,8 +25,8 @@ from outbox.record.lexicon import track_lexicon
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from projections.media_references import media_references
-from service.adapters import AudioOfStorage
-from service.bootstrap import build
+from service.wiring.adapters import AudioOfStorage
+from service.wiring.bootstrap import build
 from storage.media import media
 from tests.api.fake_pds import HOST, FakePds
 from tests.media_samples import samples

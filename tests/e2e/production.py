@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, text
 
 from demo.service import Service
 from devpds.server import DevPds, DevPlc, free_port
-from service.secret_keys import new_oauth_keys
+from service.config.secret_keys import new_oauth_keys
 from tests.e2e.test_oauth import OAuthArtist
 from tests.e2e.test_oauth_browser import authorizes, signs_in
 from tests.e2e.visitor import Visitor

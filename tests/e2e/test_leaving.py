@@ -12,10 +12,10 @@ from sqlalchemy import select, update
 from demo.service import Service
 from demo.story import COLLECTION
 from outbox.mirror.tables import delivery_attempt
-from replay.tape import read
-from service.bootstrap import Application, build
-from service.jobs import finish_leaving
-from service.settings import load
+from replay.dump.file_format import read
+from service.config.settings import load
+from service.process.jobs import finish_leaving
+from service.wiring.bootstrap import Application, build
 from tests.e2e.artist import Artist
 from tests.e2e.catalogue import catalogue, value_of
 from tests.e2e.eventually import eventually

@@ -10,8 +10,8 @@ from aggregates.values import SupportGate
 from demo.service import Service
 from devpds.server import DevPds, DevPlc
 from eventstore.envelope import Envelope
-from service.opening import open_log
-from service.settings import Settings
+from service.config.settings import Settings
+from service.wiring.log import open_log
 from tests.dsl import some_time
 from tests.e2e.artist import UNDELETE, Artist
 from tests.e2e.eventually import eventually

@@ -12,7 +12,7 @@ from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.errors import BrokenUnitError, CommitFailedError
 from eventstore.event_log import EventLog
-from eventstore.recorder import CoreApplicationRecorder
+from eventstore.library.recorder import CoreApplicationRecorder
 from eventstore.schema import event_table
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_id

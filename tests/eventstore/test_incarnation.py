@@ -9,7 +9,13 @@ import pytest
 from sqlalchemy import make_url, select, text
 
 from eventstore.database import Database
-from eventstore.incarnation import compare_with_seen, log_incarnation, newest_issued, restored_because, watch
+from eventstore.restore_detection import (
+    compare_with_seen,
+    log_incarnation,
+    newest_issued,
+    restored_because,
+    watch,
+)
 from eventstore.schema import metadata, stored_event
 from tests.dsl import some_time
 from tests.servers.databases import temporary_database

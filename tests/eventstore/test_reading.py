@@ -7,7 +7,7 @@ from eventsourcing.domain import Aggregate
 
 from eventstore.change import Change, Recorded
 from eventstore.event_log import EventLog
-from eventstore.folder import Folder
+from eventstore.streams.replayer import Folder
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, counter_id
 

@@ -13,8 +13,8 @@ from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.errors import CommitFailedError, LogBusyError, NestedUnitError
 from eventstore.event_log import EventLog
-from eventstore.factory import Factory
-from eventstore.recorder import CoreApplicationRecorder, library_errors
+from eventstore.library.factory import Factory
+from eventstore.library.recorder import CoreApplicationRecorder, library_errors
 from eventstore.schema import stored_event
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, counter_id
 from tests.eventstore.threads import DEADLINE, lock_waits, together, until
@@ -95,7 +95,7 @@ class Counters(Application):
 
 
 def test_an_application_of_the_library_runs_on_the_factory(database_url: str) -> None:
-    env = {"PERSISTENCE_MODULE": "eventstore.factory", "EVENTSTORE_URL": database_url}
+    env = {"PERSISTENCE_MODULE": "eventstore.library.factory", "EVENTSTORE_URL": database_url}
     with Counters(env) as app:
         counter = Counter(name="a")
         counter.add(2)

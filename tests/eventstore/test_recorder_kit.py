@@ -10,16 +10,16 @@ from eventsourcing.tests import persistence as kit
 from eventsourcing.utils import Environment
 from sqlalchemy import MetaData
 
-from eventstore.codec import json_transcoder
 from eventstore.database import Database
-from eventstore.factory import Factory
-from eventstore.recorder import (
+from eventstore.library.factory import Factory
+from eventstore.library.recorder import (
     CoreAggregateRecorder,
     CoreApplicationRecorder,
     CoreProcessRecorder,
     CoreTrackingRecorder,
 )
 from eventstore.schema import event_table, tracking_table
+from eventstore.streams.codec import json_transcoder
 
 
 class OnDatabase:
@@ -82,7 +82,7 @@ class MyTrackingRecorder(CoreTrackingRecorder):
 class FactoryCase(OnDatabase):
     def setUp(self) -> None:
         self.env = Environment("TestCase")
-        self.env["PERSISTENCE_MODULE"] = "eventstore.factory"
+        self.env["PERSISTENCE_MODULE"] = "eventstore.library.factory"
         self.env["EVENTSTORE_URL"] = self.url
         super().setUp()  # type: ignore[misc]
 

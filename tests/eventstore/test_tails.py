@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import delete
 
-from eventstore.codec import Codec
 from eventstore.event_log import EventLog
 from eventstore.schema import stored_event
-from eventstore.tails import Tail, Tails
+from eventstore.streams.aggregate_cache import Tail, Tails
+from eventstore.streams.codec import Codec
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, ENVELOPE, Counter, Totals, counter_id
 from tests.eventstore.test_unit_of_work import append

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import insert, text
 
+from eventstore.commit_signals import Announcer, Listener, announce
 from eventstore.database import Database
 from eventstore.schema import projection_state
-from eventstore.wakeups import Announcer, Listener, announce
 
 pytestmark = pytest.mark.anyio
 LONG = 30.0

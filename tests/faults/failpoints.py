@@ -36,8 +36,8 @@ def after(function: str, matters: Callable[[Any], bool] = lambda _: True) -> Poi
 
 
 POINTS = {
-    "command: before its unit": before("api.performing:CommandRequest._transact"),
-    "command: committed, not answered": after("api.performing:CommandRequest._transact"),
+    "command: before its unit": before("api.pipeline.command_request:CommandRequest._transact"),
+    "command: committed, not answered": after("api.pipeline.command_request:CommandRequest._transact"),
     "append: inserted, not projected": after("eventstore.unit_of_work:insert_rows"),
     "append: projected, not committed": before("eventstore.unit_of_work:UnitOfWork.require_whole"),
     "claim: leased, not committed": after("outbox.relay.claim:_claim_of_host", matters=bool),
@@ -46,8 +46,8 @@ POINTS = {
     "intent: before": before("outbox.relay.delivery:intend"),
     "intent: half written": after("outbox.relay.journal:_row"),
     "intent: committed": after("outbox.relay.delivery:intend"),
-    "send: before the first byte": before("identity.pds_calls:PdsCalls.send"),
-    "apply: answered": after("identity.pds_calls:PdsCalls.send"),
+    "send: before the first byte": before("identity.sessions.signed_requests:PdsCalls.send"),
+    "apply: answered": after("identity.sessions.signed_requests:PdsCalls.send"),
     "settle: before": before("outbox.relay.relay:settle"),
     "settle: written, not committed": after("outbox.relay.settle:_settle"),
     "settle: committed": after("outbox.relay.relay:settle"),
@@ -55,16 +55,16 @@ POINTS = {
     "release: committed": after("outbox.relay.relay:release"),
     "read back: conflict noted": after("outbox.relay.delivery:Delivery._conclude"),
     "read back: read": after("outbox.relay.delivery:Delivery._read"),
-    "refresh: claimed": before("identity.session_calls:AppPasswordGrants.renew"),
-    "refresh: rotated, not stored": after("identity.session_calls:AppPasswordGrants.renew"),
-    "refresh: stored": after("identity.session_rows:SessionRows.store"),
+    "refresh: claimed": before("identity.sessions.app_password_grants:AppPasswordGrants.renew"),
+    "refresh: rotated, not stored": after("identity.sessions.app_password_grants:AppPasswordGrants.renew"),
+    "refresh: stored": after("identity.sessions.session_store:SessionRows.store"),
     "blob: claimed": after("outbox.blobs.worker:claim_jobs", matters=bool),
     "blob: before the upload": before("outbox.blobs.worker:BlobWorker._upload"),
     "blob: uploaded, not settled": before("outbox.blobs.worker:BlobWorker._settle"),
     "blob: settled, not committed": after("outbox.blobs.worker:settle_job"),
     "blob: settled": after("outbox.blobs.worker:BlobWorker._settle"),
-    "key: taken, nothing done": after("api.running:Run.begin"),
-    "key: answer kept, not committed": after("api.running:Run.keep"),
+    "key: taken, nothing done": after("eventstore.idempotency.lock:Run.begin"),
+    "key: answer kept, not committed": after("eventstore.idempotency.lock:Run.keep"),
 }
 
 

@@ -10,8 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
-from api import running
-from identity.pds_sessions import PdsSessions
+from eventstore.idempotency import lock as running
+from identity.sessions.pds_sessions import PdsSessions
 from service.cli import serve as cli_serve
 from service.cli.main import main
 from tests.faults.failpoints import Trigger, install

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 from pydantic import SecretStr
 
 from eventstore.event_log import EventLog
-from identity.accounts import Accounts
-from identity.addresses import AddressPolicy, public_client
-from identity.app_password import AppPasswordSignIn
-from identity.credentials import Credentials
-from identity.pds_sessions import PdsSessions
-from identity.resolution import Resolver
-from identity.sign_in import SignIns
+from identity.accounts.accounts import Accounts
+from identity.accounts.app_password import AppPasswordSignIn
+from identity.accounts.credentials import Credentials
+from identity.accounts.sign_in import SignIns
+from identity.resolution.address_policy import AddressPolicy, public_client
+from identity.resolution.resolver import Resolver
+from identity.sessions.pds_sessions import PdsSessions
 from tests.identity.conftest import by
 
 GET_SESSION = "com.atproto.server.getSession"

@@ -9,10 +9,10 @@ from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.schema import metadata, stored_event
-from identity.accounts import account
-from identity.credentials import credential
-from identity.seal import Seal
-from identity.session_rows import pds_session
+from identity.accounts.accounts import account
+from identity.accounts.credentials import credential
+from identity.sessions.encryption import Seal
+from identity.sessions.session_store import pds_session
 from tests.identity.fake_pds import FakePds
 from tests.identity.session_rig import keep, made
 

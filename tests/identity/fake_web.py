@@ -2,7 +2,7 @@
 
 import httpx
 
-from identity.names import HostNotFoundError, NameUnavailableError
+from identity.resolution.dns import HostNotFoundError, NameUnavailableError
 
 ALICE, BOB = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "did:plc:bbbbbbbbbbbbbbbbbbbbbbbb"
 PLC = "http://localhost:2582"

@@ -8,17 +8,17 @@ from types import SimpleNamespace
 from sqlalchemy import select, update
 
 from eventstore.event_log import EventLog
-from identity.accounts import Accounts
-from identity.addresses import AddressPolicy, public_client
-from identity.credentials import Credentials
-from identity.oauth_app import oauth_app
-from identity.oauth_flows import Flows
-from identity.oauth_grants import OAuthGrants
-from identity.oauth_sign_in import OAuthSignIn, Returned
-from identity.pds_sessions import PdsSessions
-from identity.resolution import Resolver
-from identity.session_rows import PURPOSE, pds_session
-from identity.sign_in import SignIns
+from identity.accounts.accounts import Accounts
+from identity.accounts.credentials import Credentials
+from identity.accounts.sign_in import SignIns
+from identity.oauth.client import oauth_app
+from identity.oauth.flows import Flows
+from identity.oauth.grants import OAuthGrants
+from identity.oauth.sign_in import OAuthSignIn, Returned
+from identity.resolution.address_policy import AddressPolicy, public_client
+from identity.resolution.resolver import Resolver
+from identity.sessions.pds_sessions import PdsSessions
+from identity.sessions.session_store import PURPOSE, pds_session
 from tests.identity.conftest import by
 from tests.servers.consent import Consenter
 

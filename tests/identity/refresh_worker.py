@@ -5,12 +5,12 @@ import sys
 
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from identity.addresses import AddressPolicy, public_client
-from identity.oauth_flows import Flows
-from identity.oauth_grants import OAuthGrants
-from identity.pds_sessions import PdsSessions
-from identity.resolution import Resolver
-from identity.seal import Seal
+from identity.oauth.flows import Flows
+from identity.oauth.grants import OAuthGrants
+from identity.resolution.address_policy import AddressPolicy, public_client
+from identity.resolution.resolver import Resolver
+from identity.sessions.encryption import Seal
+from identity.sessions.pds_sessions import PdsSessions
 
 ROUNDS, AT_ONCE = 3, 10
 

@@ -8,9 +8,9 @@ from pydantic import SecretStr
 from sqlalchemy import select, update
 
 from eventstore.event_log import EventLog
-from identity.pds_sessions import PdsSessions
-from identity.session_rows import SessionKind, pds_session
-from identity.tokens import Tokens
+from identity.sessions.pds_sessions import PdsSessions
+from identity.sessions.session_store import SessionKind, pds_session
+from identity.sessions.tokens import Tokens
 from tests.identity.fake_pds import DID, ORIGIN
 
 GET_SESSION = "com.atproto.server.getSession"

@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import inspect, select, table, text, update
 from sqlalchemy.engine import make_url
 
-from identity.session_rows import pds_session
+from identity.sessions.session_store import pds_session
 
 
 def session_row(database):

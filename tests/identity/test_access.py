@@ -3,9 +3,9 @@
 import pytest
 from sqlalchemy import func, select
 
-from identity.access import Access
-from identity.accounts import Accounts
-from identity.credentials import CredentialKind, Credentials, Scope, credential
+from identity.accounts.accounts import Accounts
+from identity.accounts.api_tokens import Access
+from identity.accounts.credentials import CredentialKind, Credentials, Scope, credential
 from identity.errors import CredentialExpiredError
 from tests.identity.conftest import by
 

@@ -1,6 +1,7 @@
 import pytest
 
-from identity.accounts import INVALID_HANDLE, Accounts
+from identity.accounts.accounts import Accounts
+from identity.resolution.identifiers import INVALID_HANDLE
 
 ALICE = {
     "did": "did:plc:alice",

@@ -7,8 +7,8 @@ import httpcore
 import httpx
 import pytest
 
-from identity.addresses import AddressPolicy, PublicNetwork, address_of, public_client
 from identity.errors import UnsafeAddressError
+from identity.resolution.address_policy import AddressPolicy, PublicNetwork, address_of, public_client
 
 UNSAFE_ADDRESSES = [
     "127.0.0.1",
@@ -282,7 +282,7 @@ def test_an_unsafe_address_counts_as_a_refused_connection():
 
 
 def test_a_connection_that_is_not_free_soon_is_told_apart_from_a_server_that_is_slow(monkeypatch):
-    monkeypatch.setattr("identity.addresses.CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr("identity.resolution.address_policy.CONNECT_SECONDS", 0.1)
 
     async def story():
         arrived, go_on = asyncio.Event(), asyncio.Event()

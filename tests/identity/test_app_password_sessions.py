@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from identity.errors import BadCredentialsError, SessionUnavailableError, SignInRequiredError
-from identity.session_rows import pds_session
+from identity.sessions.session_store import pds_session
 from tests.identity.app_password_rig import GET_SESSION, ask, run, sign_in, take_down, wired
 from tests.identity.conftest import KEY
 from tests.identity.stored import dump, expire, files, session_row

@@ -4,8 +4,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from identity.accounts import Accounts
-from identity.credentials import CredentialKind, Credentials, Scope, credential
+from identity.accounts.accounts import Accounts
+from identity.accounts.credentials import CredentialKind, Credentials, Scope, credential
 from identity.errors import CredentialExpiredError
 
 DID, ADMIN = "did:plc:alice", "did:plc:root"

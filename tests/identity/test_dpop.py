@@ -11,11 +11,11 @@ import pytest
 from pydantic import SecretStr
 
 from eventstore.event_log import EventLog
-from identity import dpop
-from identity.oauth_keys import new_signing_key
-from identity.pds_sessions import PdsSessions
-from identity.session_rows import SessionKind
-from identity.tokens import Grant, Tokens
+from identity.sessions import dpop
+from identity.sessions.key_pairs import new_signing_key
+from identity.sessions.pds_sessions import PdsSessions
+from identity.sessions.session_store import SessionKind
+from identity.sessions.tokens import Grant, Tokens
 from tests.identity.fake_pds import DID, ORIGIN
 
 PUT, UPLOAD = "com.atproto.repo.putRecord", "com.atproto.repo.uploadBlob"

@@ -3,8 +3,8 @@ import asyncio
 import pytest
 
 from identity.errors import FeatureUnresolvedError
-from identity.features import Feature, resolve_features
-from identity.resolution import Resolver
+from identity.resolution.featured_artists import Feature, resolve_features
+from identity.resolution.resolver import Resolver
 from tests.identity.fake_web import ALICE, BOB, PLC, FakeWeb, document
 
 
@@ -49,7 +49,7 @@ def test_somebody_without_a_pds_can_be_featured(web):
 
 
 def test_time_is_limited_for_all_together(web, monkeypatch):
-    monkeypatch.setattr("identity.features.TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr("identity.resolution.featured_artists.TIMEOUT_SECONDS", 0.01)
     web.pages[f"{PLC}/{BOB}"] = asyncio.Event().wait
     assert resolve(web, BOB) == [Feature(BOB, "handle.invalid")]
     web.records["_atproto.bob.example.com"] = []

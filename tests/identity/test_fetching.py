@@ -5,10 +5,10 @@ import asyncio
 import httpx
 import pytest
 
-from identity.addresses import MAX_REDIRECTS, AddressPolicy
 from identity.errors import FetchRefusedError, UnsafeAddressError
-from identity.fetching import fetched
-from identity.resolution import Resolver
+from identity.resolution.address_policy import MAX_REDIRECTS, AddressPolicy
+from identity.resolution.guarded_fetch import fetched
+from identity.resolution.resolver import Resolver
 from tests.identity.fake_web import PLC, FakeWeb
 
 AUDIO = "https://cdn.example.com/a.mp3"

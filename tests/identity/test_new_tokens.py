@@ -14,7 +14,7 @@ from eventstore.account_stream import account_of
 from eventstore.database import Database
 from eventstore.errors import LogBusyError
 from eventstore.event_log import EventLog
-from identity.patient_writes import PatientWrites
+from identity.sessions.retrying_writes import PatientWrites
 from tests.identity.conftest import by, noted
 from tests.identity.fake_pds import DID, ORIGIN, FakePds
 from tests.identity.session_rig import ask, keep, made, row

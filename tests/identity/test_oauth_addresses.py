@@ -7,13 +7,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from identity.addresses import AddressPolicy
+from identity.accounts.sign_in import SignIns
 from identity.errors import IdentityError, IdentityUnreachableError, SignInRefusedError, UnsafeAddressError
-from identity.oauth_app import oauth_app
-from identity.oauth_flows import Flows
-from identity.oauth_sign_in import OAuthSignIn
-from identity.resolution import Resolver
-from identity.sign_in import SignIns
+from identity.oauth.client import oauth_app
+from identity.oauth.flows import Flows
+from identity.oauth.sign_in import OAuthSignIn
+from identity.resolution.address_policy import AddressPolicy
+from identity.resolution.resolver import Resolver
 from tests.identity.fake_web import ALICE, PDS, PLC, FakeWeb, document
 from tests.identity.test_oauth_library import ISSUER, metadata
 

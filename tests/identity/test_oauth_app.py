@@ -4,8 +4,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from identity.oauth_app import oauth_app
-from identity.oauth_keys import key_of, new_signing_key, scalar_of, signing_keys
+from identity.oauth.client import oauth_app
+from identity.sessions.key_pairs import key_of, new_signing_key, scalar_of, signing_keys
 
 SCOPE = "atproto repo:fm.plyr.track blob:audio/*"
 KEYS = signing_keys(json.dumps([new_signing_key(), new_signing_key()]))

@@ -9,9 +9,9 @@ import atproto_oauth.metadata
 import httpx
 import pytest
 
-from identity.addresses import AddressPolicy
 from identity.errors import UnsafeAddressError
-from identity.oauth_library import CLIENT, TokenCallRefusedError, library, private_copy
+from identity.oauth.library import CLIENT, TokenCallRefusedError, library, private_copy
+from identity.resolution.address_policy import AddressPolicy
 
 PDS = "https://pds.example.com"
 DEV = "http://localhost:2583"

@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from identity.accounts import Accounts
-from identity.credentials import Credentials, Scope, credential
+from identity.accounts.accounts import Accounts
+from identity.accounts.credentials import Credentials, Scope, credential
 from identity.errors import (
     ConsentDeniedError,
     NotAnAdminError,
@@ -17,8 +17,8 @@ from identity.errors import (
     SignInStateError,
     UnknownIdentityError,
 )
-from identity.seal import Seal
-from identity.session_rows import pds_session
+from identity.sessions.encryption import Seal
+from identity.sessions.session_store import pds_session
 from tests.identity.conftest import by, noted
 from tests.identity.oauth_rig import Rig, ask, held, keep
 from tests.identity.stored import session_row
@@ -197,7 +197,7 @@ def test_a_sign_in_waits_for_half_an_hour(rig, pds_account, monkeypatch):
 
     started = rig.start(pds_account.handle)
     query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
-    monkeypatch.setattr("identity.oauth_sign_in.LASTS", timedelta())
+    monkeypatch.setattr("identity.oauth.sign_in.LASTS", timedelta())
     with pytest.raises(SignInStateError):
         rig.finish(query, started.cookie)
 

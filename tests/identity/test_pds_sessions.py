@@ -115,7 +115,7 @@ def test_a_failed_request_raises_what_httpx_raises_without_the_token(database, s
 
 
 def test_a_reply_without_end_is_cut_off(database, seal, hooks, clock, monkeypatch):
-    monkeypatch.setattr("identity.pds_calls.MAX_REPLY_BYTES", 1000)
+    monkeypatch.setattr("identity.sessions.signed_requests.MAX_REPLY_BYTES", 1000)
     sessions = made(database, seal, hooks, lambda _: httpx.Response(200, content=b"x" * 1001))
     keep(database, sessions, FakePds(), clock)
     with pytest.raises(httpx.RemoteProtocolError):

@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from identity.session_rows import SessionKind, SessionRows, pds_session
-from identity.tokens import Tokens
+from identity.sessions.session_store import SessionKind, SessionRows, pds_session
+from identity.sessions.tokens import Tokens
 from tests.identity.conftest import KEY
 from tests.identity.fake_pds import DID, FakePds
 from tests.identity.oauth_rig import Rig, ask

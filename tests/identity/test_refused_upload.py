@@ -8,9 +8,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from identity.pds_calls import Call, PdsCalls
-from identity.session_rows import Session, SessionKind
-from identity.tokens import Tokens
+from identity.sessions.session_store import Session, SessionKind
+from identity.sessions.signed_requests import Call, PdsCalls
+from identity.sessions.tokens import Tokens
 
 pytestmark = pytest.mark.anyio
 DID = "did:plc:" + "a" * 24

@@ -4,8 +4,8 @@ import httpx
 import pytest
 
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
-from identity.names import HostNotFoundError
-from identity.resolution import Identity, Resolver
+from identity.resolution.dns import HostNotFoundError
+from identity.resolution.resolver import Identity, Resolver
 from tests.identity.fake_web import ALICE, BOB, DEV_PDS, PDS, PLC, FakeWeb, document
 from tests.identity.test_addresses import UNSAFE_URLS
 
@@ -177,7 +177,7 @@ def test_a_pds_at_an_unsafe_address_is_refused(web, url):
 
 
 def test_nobody_waits_for_ever(web, monkeypatch):
-    monkeypatch.setattr("identity.resolution.TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr("identity.resolution.resolver.TIMEOUT_SECONDS", 0.01)
     web.pages[f"{PLC}/{ALICE}"] = asyncio.Event().wait
     with pytest.raises(IdentityUnreachableError):
         resolve(web, ALICE)

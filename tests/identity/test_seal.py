@@ -1,7 +1,7 @@
 import pytest
 
 from identity.errors import SealBrokenError
-from identity.seal import Seal
+from identity.sessions.encryption import Seal
 
 OLD, NEW = "o" * 32, "n" * 32
 WHO = {"purpose": "pds_session", "did": "did:plc:alice"}

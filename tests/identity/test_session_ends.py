@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import insert, select
 
 from identity.errors import SessionUnavailableError, SignInRequiredError
-from identity.seal import Seal
-from identity.session_rows import pds_session
+from identity.sessions.encryption import Seal
+from identity.sessions.session_store import pds_session
 from tests.identity.conftest import by
 from tests.identity.fake_pds import DID, ORIGIN, FakePds, error
 from tests.identity.session_rig import GET_SESSION, ask, keep, made, row

@@ -11,9 +11,9 @@ from sqlalchemy import update
 
 from eventstore.event_log import EventLog
 from identity.errors import SessionUnavailableError, SignInRequiredError
-from identity.pds_sessions import PdsSessions
-from identity.session_rows import LEASE, pds_session
-from identity.tokens import Tokens
+from identity.sessions.pds_sessions import PdsSessions
+from identity.sessions.session_store import LEASE, pds_session
+from identity.sessions.tokens import Tokens
 from tests.identity.conftest import by
 from tests.identity.fake_pds import DID, ORIGIN, FakePds, error
 from tests.identity.session_rig import GET_SESSION, ask, keep, made, row, set_row

@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from aggregates.account import Account
-from identity.accounts import Accounts, account
-from identity.credentials import Credentials, Scope, credential
+from identity.accounts.accounts import Accounts, account
+from identity.accounts.credentials import Credentials, Scope, credential
 from identity.errors import (
     AccountInactiveError,
     BadCredentialsError,
@@ -18,8 +18,8 @@ from identity.errors import (
     NotAnAdminError,
     UnknownIdentityError,
 )
-from identity.session_calls import create_session
-from identity.session_rows import pds_session
+from identity.sessions.app_password_grants import create_session
+from identity.sessions.session_store import pds_session
 from tests.identity.app_password_rig import ask, run, sign_in, take_down, wired
 from tests.identity.conftest import by, noted
 from tests.identity.fake_pds import DID, ORIGIN, FakePds, error

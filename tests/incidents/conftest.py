@@ -10,9 +10,9 @@ from starlette.testclient import TestClient
 
 from demo.service import Service
 from devpds.server import DevPds, DevPlc
-from service.app import asgi
-from service.bootstrap import build
-from service.settings import Settings
+from service.config.settings import Settings
+from service.process.app import asgi
+from service.wiring.bootstrap import build
 from tests.api.conftest import alice, anyio_backend, bob, client, world  # noqa: F401 - fixtures
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.conftest import NewArtist, environment, new_artist, service  # noqa: F401
@@ -67,7 +67,7 @@ def artist(new_artist: NewArtist, proxied_pds: DevPds, proxy: FaultProxy) -> Art
 def town(monkeypatch: pytest.MonkeyPatch) -> FakeInternet:
     """Two hosts and the directory, in place of the internet."""
     made = FakeInternet("https://old.example.com", "https://new.example.com")
-    for module in ("service.bootstrap", "service.jobs"):
+    for module in ("service.wiring.bootstrap", "service.process.jobs"):
         monkeypatch.setattr(f"{module}.client_of_people", lambda _settings: httpx.AsyncClient(transport=made))
     return made
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from demo.service import Client
 from devpds.server import DevPds, DevPlc
-from identity.session_calls import create_session
+from identity.sessions.app_password_grants import create_session
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.eventually import eventually
 from tests.faults.faults import answer, delay

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from demo.story import COLLECTION
-from outbox.firehose.listening import KNOWN
+from outbox.firehose.subscription import KNOWN
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.eventually import eventually
 from tests.faults.exchange import Exchange

@@ -7,10 +7,10 @@ from starlette.testclient import TestClient
 
 from demo.story import COLLECTION
 from outbox.firehose.frames import message_in
-from outbox.firehose.listening import Listening, Reports
-from outbox.mirror.wishes import rescan
-from service.bootstrap import Application
-from service.jobs import scan_records
+from outbox.firehose.subscription import Listening, Reports
+from outbox.mirror.requeue import rescan
+from service.process.jobs import scan_records
+from service.wiring.bootstrap import Application
 from tests.e2e.eventually import eventually
 from tests.media_samples import samples
 from tests.outbox.stream_host import commit

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select
 
 from aggregates.track import Track
+from outbox.mirror.requeue import suspect
 from outbox.mirror.tables import mirror_target
-from outbox.mirror.wishes import suspect
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.memory_pds import MemoryPds

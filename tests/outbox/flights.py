@@ -8,8 +8,8 @@ import httpx
 from aggregates.track import Track
 from outbox.mirror.lanes import Lane, release
 from outbox.record.record import record_for
+from outbox.relay.delivery_task import next_work
 from outbox.relay.result import Outcome, Result
-from outbox.relay.work import next_work
 from tests.outbox.rig import URLS, Rig
 
 Send = Callable[[], Awaitable[httpx.Response]]

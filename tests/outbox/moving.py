@@ -3,9 +3,9 @@
 from typing import Any
 
 from aggregates.track import Track
-from api.commands.migrate_namespace import MigrateNamespace, migrate_namespace
-from api.commands.resolve import Resolution, Resolve, resolve
-from outbox.mirror.wishes import suspect
+from application.records.change_namespace import MigrateNamespace, migrate_namespace
+from application.records.resolve import Resolution, Resolve, resolve
+from outbox.mirror.requeue import suspect
 from outbox.relay.delivery import SETTLING
 from outbox.views.deliveries import deliveries
 from tests.dsl import COLLECTION, OLD_COLLECTION

@@ -22,8 +22,8 @@ from outbox.blobs.worker import BlobWorker
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, resume_lane
 from outbox.mirror.paced_pds import PacedPds
+from outbox.mirror.requeue import retry
 from outbox.mirror.targets import MirrorTargets
-from outbox.mirror.wishes import retry
 from outbox.pds.client import Pds
 from outbox.ports import SignInRequiredError
 from outbox.probes.worker import Probes

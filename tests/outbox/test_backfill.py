@@ -11,9 +11,9 @@ from sqlalchemy import update
 
 from eventstore.database import Database
 from outbox.mirror.lanes import change_lane, release
+from outbox.mirror.requeue import backfill
 from outbox.mirror.tables import NEVER, PAST, mirror_target
-from outbox.mirror.wishes import backfill
-from outbox.relay.forgotten import wake_forgotten
+from outbox.relay.rescue import wake_forgotten
 from outbox.relay.result import Outcome
 from tests.dsl import a_track
 from tests.outbox.rig import ARTIST, Clock, Rig

@@ -14,8 +14,8 @@ from eventstore.event_log import EventLog
 from outbox.mirror.lanes import Lane, change_lane, release, resume_lane
 from outbox.mirror.tables import NEVER, PAST, mirror_target
 from outbox.record.record import RecordUrls
-from outbox.relay.forgotten import wake_forgotten
-from outbox.relay.work import UnreadableTargetError, next_work
+from outbox.relay.delivery_task import UnreadableTargetError, next_work
+from outbox.relay.rescue import wake_forgotten
 from tests.outbox.rows import add_lane, add_target, claimed, lane_row
 
 WAITING = 40_000

@@ -12,10 +12,10 @@ from sqlalchemy import select
 from aggregates.track import Track
 from aggregates.values import SupportGate
 from outbox.blobs import worker as blobs
-from outbox.blobs.answers import MOST_BYTES
+from outbox.blobs.upload_results import MOST_BYTES
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.tables import blob_job
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 from tests.dsl import COLLECTION
 from tests.media_samples import samples
 from tests.outbox.memory_pds import MemoryPds

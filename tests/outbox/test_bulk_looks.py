@@ -10,8 +10,8 @@ from eventstore.database import Database
 from outbox.conflicts.conflicts import conflict_of
 from outbox.conflicts.foreign_edits import keep_theirs
 from outbox.mirror.lanes import change_lane, release
+from outbox.mirror.requeue import suspect
 from outbox.mirror.tables import NEVER, PAST
-from outbox.mirror.wishes import suspect
 from outbox.relay.result import Outcome
 from tests.outbox.elsewhere import delivered, doubt, foreign_put, looked_at, reads, target
 from tests.outbox.memory_pds import MemoryPds

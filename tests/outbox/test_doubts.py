@@ -5,8 +5,8 @@ from sqlalchemy import func, select
 
 from outbox.mirror.lanes import release
 from outbox.mirror.tables import delivery_attempt
+from outbox.relay.delivery_task import next_work
 from outbox.relay.result import Outcome
-from outbox.relay.work import next_work
 from tests.outbox.elsewhere import delivered, doubt, foreign_put, looked_at, reads, target
 from tests.outbox.rig import URLS, Rig
 

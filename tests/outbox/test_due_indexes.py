@@ -11,7 +11,7 @@ from sqlalchemy import event, insert, text
 from eventstore.database import Database
 from outbox.blobs.claim import claim_jobs
 from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane
-from outbox.relay.next_due import seconds_until_due
+from outbox.relay.schedule import seconds_until_due
 from tests.outbox.rows import HOST, LEASE, add_lane, claimed
 
 MANY = 20_000

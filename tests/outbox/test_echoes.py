@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import insert
 
 from eventstore.database import Database
-from outbox.firehose.echoes import foreign_writes, note_heard
 from outbox.firehose.frames import Commit, Write
+from outbox.firehose.own_writes import foreign_writes, note_heard
 from outbox.mirror.tables import PAST, delivery_attempt, repo_scan
 from tests.outbox.rows import add_target
 

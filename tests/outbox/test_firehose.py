@@ -15,15 +15,15 @@ from sqlalchemy import insert, select
 
 from aggregates.track import Track
 from eventstore.database import Database
-from outbox.firehose import listening
+from outbox.firehose import subscription as listening
+from outbox.firehose.cursors import claim_streams
 from outbox.firehose.follower import Follower
-from outbox.firehose.listening import Reports
-from outbox.firehose.streams import claim_streams
+from outbox.firehose.subscription import Reports
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import NEVER, PAST, firehose_cursor, mirror_target, repo_scan
 from outbox.pds.client import Pds
 from outbox.repo.reads import PacedReads
-from replay.scan import Scan
+from replay.reconcile.scan import Scan
 from tests.dsl import COLLECTION
 from tests.outbox.rig import Rig
 from tests.outbox.rows import HOST, add_lane, change_target, lane_row, set_host

@@ -6,7 +6,7 @@ import pytest
 
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.parking import probe_now
-from outbox.mirror.wishes import retry
+from outbox.mirror.requeue import retry
 from outbox.probes.jobs import GONE_AFTER
 from outbox.relay.result import Outcome
 from tests.outbox.away import after, parked, state, status_of

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.tables import mirror_target
-from outbox.relay.work import next_work
+from outbox.relay.delivery_task import next_work
 from outbox.views.deliveries import attempts_of
 from tests.outbox.rig import URLS, Rig, refused
 

@@ -8,7 +8,7 @@ from eventstore.database import Database
 from outbox.mirror.lanes import LeaseLostError, lock_lane, park_lane, release, release_after_error
 from outbox.mirror.tables import NEVER, PAST
 from outbox.mirror.targets import wake_lane
-from outbox.relay.forgotten import wake_forgotten
+from outbox.relay.rescue import wake_forgotten
 from tests.outbox.rig import Clock
 from tests.outbox.rows import (
     LEASE,

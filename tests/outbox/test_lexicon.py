@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import outbox
-from outbox.blobs.answers import ACCEPTED, MOST_BYTES
+from outbox.blobs.upload_results import ACCEPTED, MOST_BYTES
 from outbox.record.lexicon import Lexicon, LexiconError, track_lexicon
 
 RECORD: dict[str, Any] = {

@@ -17,22 +17,22 @@ from outbox.conflicts.foreign_edits import keep_ours
 from outbox.mirror import targets
 from outbox.mirror.lanes import release, resume_lane
 from outbox.mirror.observe_only import observed_account
+from outbox.mirror.requeue import retry, suspect
 from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target
 from outbox.mirror.targets import READY, wake_lane
-from outbox.mirror.wishes import retry, suspect
 from outbox.operations import operators
 from outbox.operations.operators import Action, Operator, Which
 from outbox.pds.verdict import Kind, Verdict
 from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, settle_probe
 from outbox.relay.claim import claim
+from outbox.relay.delivery_task import Work, next_work
 from outbox.relay.journal import intend
 from outbox.relay.result import Outcome, Result
-from outbox.relay.work import Work, next_work
-from replay.apply import apply
-from replay.drift import Drift, DriftKind
-from replay.plan import plan_for
+from replay.reconcile.apply import apply
+from replay.reconcile.drift import Drift, DriftKind
+from replay.reconcile.plan import plan_for
+from replay.reconcile.verify import Repo, Verified
 from replay.recovered import look_over
-from replay.verify import Repo, Verified
 from tests.dsl import ALICE
 from tests.eventstore.threads import DEADLINE, lock_waits, until
 from tests.outbox.rig import ARTIST, URLS, Rig, memory_rig_on

@@ -4,12 +4,12 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from api.refusals import CannotMoveError
+from application.errors import CannotMoveError
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target
-from outbox.relay.forgotten import wake_forgotten
-from outbox.relay.work import next_work
+from outbox.relay.delivery_task import next_work
+from outbox.relay.rescue import wake_forgotten
 from outbox.views.deliveries import attempts_of
-from projections.rebuild import rebuild
+from projections.rebuild.rebuild import rebuild
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.moving import WAIT, events, in_the_old_place, moves, old, told, writes, writes_elsewhere

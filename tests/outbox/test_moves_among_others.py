@@ -3,8 +3,8 @@
 import pytest
 
 from aggregates.errors import UndecidedForeignEditError
-from api.commands.resolve import Resolution
-from outbox.mirror.wishes import suspect
+from application.records.resolve import Resolution
+from outbox.mirror.requeue import suspect
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.moving import FOREIGN, WAIT, decides, in_the_old_place, moves, old, writes, writes_elsewhere

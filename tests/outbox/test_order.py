@@ -17,7 +17,7 @@ from outbox.mirror.lanes import Lane, change_lane, release
 from outbox.mirror.observe_only import observed_account
 from outbox.mirror.tables import NEVER, mirror_target
 from outbox.record.record import RecordUrls
-from outbox.relay.work import UnreadableTargetError, next_work
+from outbox.relay.delivery_task import UnreadableTargetError, next_work
 from tests.outbox.rows import add_lane, claimed, lane_row, set_host
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -10,10 +10,10 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, update
 
-from identity.pds_sessions import PdsSessions
-from identity.seal import Seal
-from identity.session_rows import SessionKind, pds_session
-from identity.tokens import Tokens
+from identity.sessions.encryption import Seal
+from identity.sessions.pds_sessions import PdsSessions
+from identity.sessions.session_store import SessionKind, pds_session
+from identity.sessions.tokens import Tokens
 from outbox.mirror.host_state import CLOSED, OPENS_AFTER
 from outbox.mirror.lanes import release
 from outbox.mirror.tables import blob_job, delivery_attempt, pds_host
@@ -22,9 +22,9 @@ from outbox.pds.verdict import Kind
 from outbox.ports import SessionUnavailableError
 from outbox.record.lexicon import track_lexicon
 from outbox.relay.delivery import Delivery
+from outbox.relay.delivery_task import next_work
 from outbox.relay.result import Outcome, Result
-from outbox.relay.work import next_work
-from service.adapters import LanesOfAccounts, SessionsOfIdentity
+from service.wiring.adapters import LanesOfAccounts, SessionsOfIdentity
 from tests.dsl import BOB
 from tests.outbox.rig import URLS, Rig, answered
 

@@ -11,8 +11,8 @@ from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.tables import mirror_lane
 from outbox.mirror.targets import READY
 from outbox.record.record import record_for
+from outbox.relay.delivery_task import next_work
 from outbox.relay.result import Outcome
-from outbox.relay.work import next_work
 from tests.outbox.rig import URLS, Rig, answered, refused
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane, pds_host
 from outbox.pds.verdict import Kind, Verdict
 from outbox.probes.jobs import claim_probes
-from outbox.relay.forgotten import wake_forgotten
+from outbox.relay.rescue import wake_forgotten
 from tests.outbox.rows import HOST, LEASE, add_lane
 
 pytestmark = pytest.mark.postgres

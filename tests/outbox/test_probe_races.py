@@ -11,7 +11,7 @@ from outbox.mirror.tables import NEVER, mirror_lane
 from outbox.probes.jobs import AccountLocation, ProbeResult, claim_probes, settle_probe
 from outbox.probes.worker import Probes
 from outbox.relay.result import Outcome
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 from tests.outbox.away import after, parked, state, status_of
 from tests.outbox.rig import Rig
 from tests.outbox.rows import LEASE, claimed, lane_row, set_host

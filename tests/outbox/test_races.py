@@ -10,7 +10,7 @@ import pytest
 from aggregates.track import Track
 from outbox.mirror.lanes import LeaseLostError, release
 from outbox.record.record import GENERATION, record_for
-from outbox.relay import work as work_module
+from outbox.relay import delivery_task as work_module
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
 from tests.outbox.elsewhere import delivered, doubt, events, foreign_put

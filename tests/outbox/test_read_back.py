@@ -11,8 +11,8 @@ from eventstore.change import Recorded
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.dag_cbor import record_cid
 from outbox.record.record import RecordUrls, record_for
+from outbox.relay.delivery_task import Work
 from outbox.relay.read_back import Finding, read_back
-from outbox.relay.work import Work
 from tests.dsl import COLLECTION, a_track, replayed, some_time
 
 URLS = RecordUrls("https://music.test")

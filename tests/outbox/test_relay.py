@@ -7,8 +7,8 @@ from aggregates.track import Track
 from outbox.mirror.lanes import LeaseLostError
 from outbox.record.dag_cbor import record_cid
 from outbox.record.record import record_for
+from outbox.relay.delivery_task import next_work
 from outbox.relay.result import Outcome
-from outbox.relay.work import next_work
 from outbox.views.deliveries import deliveries
 from tests.dsl import COLLECTION, some_artwork
 from tests.outbox.rig import URLS, Rig, answer_lost, answered, refused

@@ -14,9 +14,9 @@ from sqlalchemy.exc import OperationalError
 from eventstore.errors import LogBusyError
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
 from outbox.relay.claim import claim
+from outbox.relay.lease_clock import SendingTime
 from outbox.relay.relay import GATHER_SECONDS, TURN_RECORDS
 from outbox.relay.result import Outcome
-from outbox.relay.sending_time import SendingTime
 from outbox.threads import THREADS, in_thread
 from outbox.views.waits import MirrorWaits
 from tests.dsl import BOB

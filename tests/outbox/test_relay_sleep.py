@@ -9,15 +9,15 @@ import pytest
 from sqlalchemy import update
 
 from aggregates.transcodings import TRANSCODINGS
+from eventstore.commit_signals import Announcer, Listener
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from eventstore.wakeups import Announcer, Listener
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.tables import NEVER, PAST, blob_job, pds_host
 from outbox.mirror.targets import MirrorTargets
-from outbox.relay.next_due import seconds_until_due
 from outbox.relay.relay import BUSY_SECONDS, IDLE_SECONDS, Relay
 from outbox.relay.result import Outcome
+from outbox.relay.schedule import seconds_until_due
 from outbox.views.waits import MirrorWaits
 from tests.dsl import a_track
 from tests.outbox.rig import ARTIST, Rig, refused

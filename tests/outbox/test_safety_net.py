@@ -11,8 +11,8 @@ from eventstore.database import Database
 from outbox.mirror.lanes import PAGE
 from outbox.mirror.parking import look_for_unanswered
 from outbox.mirror.tables import NEVER, mirror_lane
-from outbox.relay.forgotten import wake_forgotten
-from outbox.relay.safety_net import SafetyNet
+from outbox.relay.maintenance import SafetyNet
+from outbox.relay.rescue import wake_forgotten
 from outbox.views.waits import MirrorWaits
 from tests.dsl import BOB
 from tests.outbox.rig import Clock, Rig, memory_rig_on
@@ -119,7 +119,7 @@ async def test_no_delivery_waits_for_a_look_that_fails(
     def broken(_database: Database) -> list[str]:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("outbox.relay.safety_net.wake_forgotten", broken)
+    monkeypatch.setattr("outbox.relay.maintenance.wake_forgotten", broken)
     desk.upload()
     assert await is_delivered_meanwhile(desk)
     assert "safety_net_failed" in caplog.text

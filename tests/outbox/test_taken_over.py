@@ -7,15 +7,15 @@ from sqlalchemy import delete, select
 
 from aggregates.track import Track
 from eventstore.track_ids import next_track_id
-from outbox.conflicts.taken_over import acknowledge_as_found, place_lane
+from outbox.conflicts.adopted import acknowledge_as_found, place_lane
+from outbox.mirror.requeue import suspect
 from outbox.mirror.tables import mirror_lane, mirror_target
-from outbox.mirror.wishes import suspect
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.lexicon import track_lexicon
 from outbox.relay.result import Outcome
 from outbox.views.deliveries import deliveries
-from projections.rebuild import rebuild
-from replay.adopt_record import read_record
+from projections.rebuild.rebuild import rebuild
+from replay.adoption.record import read_record
 from tests.dsl import COLLECTION
 from tests.outbox.rig import ARTIST, URLS, Rig, audio_of
 

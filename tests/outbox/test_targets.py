@@ -18,9 +18,9 @@ from eventstore.event_log import EventLog
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.tables import BLOB_JOBS, NEVER, TARGETS, blob_job, mirror_lane, mirror_target
 from outbox.mirror.targets import MirrorTargets
-from outbox.relay.forgotten import wake_forgotten
-from projections.difference import DifferenceKind
-from projections.rebuild import differences, rebuild
+from outbox.relay.rescue import wake_forgotten
+from projections.rebuild.difference import DifferenceKind
+from projections.rebuild.rebuild import differences, rebuild
 from tests.dsl import ALICE, a_track, some_artwork, some_audio, some_blob, some_time
 
 NOW = some_time(10)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from outbox.mirror.lanes import change_lane
-from outbox.mirror.wishes import backfill
+from outbox.mirror.requeue import backfill
 from tests.outbox.rig import Rig, answered, refused
 from tests.outbox.rows import lane_row, set_host
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from sqlalchemy import delete, func, insert, select, text, update
 
 from eventstore.event_log import EventLog
-from projections.difference import Difference, DifferenceKind
 from projections.history import history
 from projections.media_references import media_references
 from projections.read_models import READ_MODELS
+from projections.rebuild.difference import Difference, DifferenceKind
 from projections.track_tags import track_tags
 from projections.tracks import tracks
 from tests.dsl import ALICE, BOB, some_artwork, some_audio, some_blob, some_feature, some_time

@@ -15,7 +15,7 @@ from eventstore.event_log import EventLog
 from projections.history import history_page
 from projections.media_references import media_references
 from projections.read_models import READ_MODELS
-from projections.rebuild import differences, rebuild
+from projections.rebuild.rebuild import differences, rebuild
 from projections.track_queries import track_by_id
 from projections.track_tags import track_tags
 from projections.track_view import TrackView

@@ -25,10 +25,10 @@ from eventstore.errors import NestedUnitError, OutdatedProjectionError
 from eventstore.event_log import EventLog
 from eventstore.projection import Into, ProjectedTable
 from eventstore.schema import projection_state
-from projections.difference import DifferenceKind
 from projections.read_models import READ_MODELS
-from projections.rebuild import differences, rebuild
-from projections.scratch import OvertakenError
+from projections.rebuild.difference import DifferenceKind
+from projections.rebuild.rebuild import differences, rebuild
+from projections.rebuild.scratch import OvertakenError
 from projections.track_tags import track_tags
 from projections.tracks import Tracks, tracks
 from tests.dsl import BOB, a_track, some_time
@@ -160,7 +160,7 @@ def test_a_crash_in_the_last_step_leaves_every_row_as_it_was(
         raise PowerCutError
 
     with monkeypatch.context() as patched:
-        patched.setattr("projections.rebuild._note_maker", cut)
+        patched.setattr("projections.rebuild.rebuild._note_maker", cut)
         with pytest.raises(PowerCutError):
             rebuild(log, READ_MODELS)
     assert live_rows(log) == damaged

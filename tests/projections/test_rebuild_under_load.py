@@ -7,9 +7,9 @@ import pytest
 
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from projections.difference import differences_of
 from projections.read_models import READ_MODELS
-from projections.rebuild import differences, rebuild
+from projections.rebuild.difference import differences_of
+from projections.rebuild.rebuild import differences, rebuild
 from tests.dsl import ALICE, BOB, some_artwork, some_time
 from tests.projections.damage import record_a_story, scratch_rows, vandalise
 from tests.projections.tape import Rows, change, create_tables, live_rows, track_log, upload
@@ -141,7 +141,7 @@ def test_no_writer_waits_while_verification_compares(
         writer.join(10)
         return differences_of(*arguments)
 
-    monkeypatch.setattr("projections.rebuild.differences_of", then_compare)
+    monkeypatch.setattr("projections.rebuild.rebuild.differences_of", then_compare)
     assert differences(log, READ_MODELS) == []
     assert written == [500, 501, 502, 503]
     database.close()

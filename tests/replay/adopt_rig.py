@@ -14,7 +14,7 @@ from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
-from identity.addresses import AddressPolicy
+from identity.resolution.address_policy import AddressPolicy
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.targets import MirrorTargets
 from outbox.pds.client import Pds
@@ -26,13 +26,13 @@ from outbox.views.status import Mirror, mirrors
 from projections.media_references import was_named_by
 from projections.read_models import READ_MODELS
 from projections.track_queries import track_page
-from replay.adopt import Adoption, Progress, Sources
-from replay.adopt_bytes import ProvenBytes
-from replay.verify import Repo
+from replay.adoption.adopt import Adoption, Progress, Sources
+from replay.adoption.bytes import ProvenBytes
+from replay.reconcile.verify import Repo
 from storage.cid import cid_of
 from storage.disk import DiskStore
 from storage.media import Media
-from storage.publisher import Publisher
+from storage.public.publisher import Publisher
 from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION
 from tests.e2e.catalogue import a_record, rkey
 from tests.media_samples import samples

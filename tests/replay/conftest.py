@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from devpds.server import DevPds
-from service.settings import PREFIX, Settings
+from service.config.settings import PREFIX, Settings
 from tests.api.world import World
 from tests.outbox.rig import Rig, rig_on
 from tests.servers.atproto import PdsAccount

@@ -11,14 +11,14 @@ import pytest
 
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
-from api.commands.owned import require_no_duplicate
-from api.refusals import DuplicateAudioError
+from application.authorization import require_no_duplicate
+from application.errors import DuplicateAudioError
 from outbox.pds.client import RecordKey, Remote
 from outbox.pds.verdict import DEFAULT_PAUSE
 from outbox.record.dag_cbor import record_cid
 from outbox.record.lexicon import track_lexicon
 from outbox.record.record import RecordUrls
-from replay.adopt_record import read_record
+from replay.adoption.record import read_record
 from replay.errors import PdsBusyError, PdsTroubleError
 from tests.dsl import ALICE, BOB, COLLECTION, OLD_COLLECTION
 from tests.e2e.catalogue import a_record, rkey

@@ -14,8 +14,8 @@ from sqlalchemy import delete
 from aggregates.track import Track
 from identity.errors import IdentityUnreachableError, UnknownIdentityError
 from outbox.pds.client import RemoteUnknownError
-from replay import adoptions
-from replay.adopt_worker import AdoptionWorker
+from replay.adoption import jobs as adoptions
+from replay.adoption.worker import AdoptionWorker
 from tests.dsl import ALICE
 from tests.media_samples import samples
 from tests.outbox.rig import ARTIST

@@ -9,12 +9,12 @@ from starlette.testclient import TestClient
 
 from eventstore.schema import metadata, stored_event
 from outbox.mirror.lanes import park_lane
+from replay.dump.contents import KEPT
+from replay.dump.export import export, own_lines
+from replay.dump.file_format import read
+from replay.dump.load import check_tape, import_tape
 from replay.errors import BrokenTapeError, NotEmptyError
-from replay.export import export, own_lines
-from replay.importing import check_tape, import_tape
-from replay.kept_rows import KEPT
-from replay.tape import read
-from service.opening import open_log
+from service.wiring.log import open_log
 from tests.api.world import World, did_of, upload
 from tests.media_samples import samples
 

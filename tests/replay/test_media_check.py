@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import delete
 from starlette.testclient import TestClient
 
-from identity.addresses import AddressPolicy
-from replay.media_check import MediaFinding, MediaKind, check_media
-from replay.media_repair import MediaRepair
-from service.settings import PREFIX, Settings
+from identity.resolution.address_policy import AddressPolicy
+from replay.media.check import MediaFinding, MediaKind, check_media
+from replay.media.repair import MediaRepair
+from service.config.settings import PREFIX, Settings
 from storage.cid import cid_of, new_key
 from storage.media import Media, media
 from storage.store import MediaStore

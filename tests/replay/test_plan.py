@@ -8,11 +8,11 @@ import pytest
 from eventstore.envelope import Envelope
 from outbox.pds.client import Pds, RecordKey
 from outbox.repo.reads import RepoReads
-from replay.apply import apply
-from replay.drift import Drift, DriftKind
 from replay.errors import TooManyDeletesError
-from replay.plan import REPAIRS, Repair, plan_for
-from replay.verify import repos_of, verify
+from replay.reconcile.apply import apply
+from replay.reconcile.drift import Drift, DriftKind
+from replay.reconcile.plan import REPAIRS, Repair, plan_for
+from replay.reconcile.verify import repos_of, verify
 from tests.dsl import COLLECTION
 from tests.outbox.rig import Rig
 

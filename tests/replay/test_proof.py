@@ -12,13 +12,13 @@ import pytest
 from atproto import CAR
 
 from devpds.server import DevPds, DevPlc
-from identity.repo_keys import signing_key
+from identity.resolution.signing_keys import signing_key
 from outbox.pds.client import Pds
 from outbox.repo.car import Blocks, UnprovenError
 from outbox.repo.proof import ProvenReads, proven
 from outbox.repo.tree import entries, layer_of
-from replay.drift import DriftKind
-from replay.verify import repos_of, verify
+from replay.reconcile.drift import DriftKind
+from replay.reconcile.verify import repos_of, verify
 from tests.dsl import COLLECTION
 from tests.outbox.rig import Rig
 from tests.servers.atproto import PdsAccount, new_account

@@ -17,9 +17,9 @@ from eventstore.event_log import EventLog
 from eventstore.schema import metadata
 from outbox.mirror.targets import MirrorTargets
 from projections.read_models import READ_MODELS
-from projections.rebuild import rebuild
-from replay.export import export
-from replay.importing import import_tape
+from projections.rebuild.rebuild import rebuild
+from replay.dump.export import export
+from replay.dump.load import import_tape
 from tests.dsl import some_audio
 from tests.projections.tape import upload
 from tests.projections.test_fold import UNITS, command

@@ -9,17 +9,17 @@ import pytest
 from sqlalchemy import insert, select, text
 
 from aggregates.track import Track
-from eventstore.incarnation import POSITIONS_SKIPPED, log_incarnation, restored_because, watch
+from eventstore.restore_detection import POSITIONS_SKIPPED, log_incarnation, restored_because, watch
 from eventstore.schema import track_id_sequence
-from identity.session_rows import SessionKind, pds_session
+from identity.sessions.session_store import SessionKind, pds_session
 from outbox.conflicts.conflicts import conflict_of
 from outbox.mirror.tables import mirror_lane
-from outbox.operations.leaving import close_lane
+from outbox.operations.account_deletion import close_lane
 from outbox.pds.client import Pds
 from outbox.repo.reads import RepoReads
-from replay.drift import DriftKind
+from replay.reconcile.drift import DriftKind
+from replay.reconcile.verify import Verified, repos_of, verify
 from replay.recovered import look_over, outlook, recover
-from replay.verify import Verified, repos_of, verify
 from tests.dsl import COLLECTION
 from tests.outbox.rig import ARTIST, URLS, Rig
 from tests.replay.backups import Backup, backup_of

@@ -13,11 +13,11 @@ from aggregates.track import Track
 from eventstore.database import Database
 from outbox.mirror.host_state import OPEN
 from outbox.mirror.hosts import Hosts
+from outbox.mirror.requeue import rescan
 from outbox.mirror.tables import NEVER, PAST, mirror_target, pds_host, repo_scan
-from outbox.mirror.wishes import rescan
 from outbox.pds.client import Pds
 from outbox.repo.reads import PacedReads
-from replay.scan import Scan, Scanned
+from replay.reconcile.scan import Scan, Scanned
 from tests.dsl import COLLECTION
 from tests.outbox.rig import Clock, Rig
 from tests.outbox.rows import add_lane, change_target, lane_row, set_host
@@ -312,7 +312,7 @@ async def test_a_crash_between_compare_and_mark_loses_no_doubt(database, monkeyp
     [did] = accounts(database, A, 1)
     change_target(database, did, desired_op="put", observed_cid="ours")
     with monkeypatch.context() as broken:
-        broken.setattr("replay.scan.upsert", lambda *_: 1 / 0)
+        broken.setattr("replay.reconcile.scan.upsert", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             await scanned(database, FakeHosts(a=well))
     with database.read() as connection:

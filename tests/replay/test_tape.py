@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from replay.dump.file_format import read, written
 from replay.errors import BrokenTapeError
-from replay.tape import read, written
 
 ROWS = [("event", {"position": n, "title": f"Ü {n}", "none": None}) for n in range(5)]
 

@@ -4,12 +4,12 @@ import httpx
 import pytest
 
 from aggregates.track import Track
-from api.commands.migrate_namespace import MigrateNamespace, migrate_namespace
+from application.records.change_namespace import MigrateNamespace, migrate_namespace
 from outbox.pds.client import Pds
 from outbox.record.record import GENERATION
 from outbox.repo.reads import RepoReads
-from replay.drift import DriftKind
-from replay.verify import repos_of, verify
+from replay.reconcile.drift import DriftKind
+from replay.reconcile.verify import repos_of, verify
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.rig import ARTIST, Rig, refused
 

@@ -20,7 +20,7 @@ KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
 def migrate(url: str) -> None:
     """Bring an empty database to the newest schema."""
-    from service.migrate import upgrade
+    from service.schema.migrate import upgrade
 
     upgrade(url)
 

@@ -9,8 +9,8 @@ import pytest
 
 from aggregates.track import Track
 from eventstore.envelope import Envelope
-from service.bootstrap import Application, build
-from service.settings import PREFIX, Settings
+from service.config.settings import PREFIX, Settings
+from service.wiring.bootstrap import Application, build
 from tests.dsl import a_track, some_time
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from devpds.server import free_port
-from service.settings import PREFIX
+from service.config.settings import PREFIX
 
 MASTERTAPE = Path(sys.executable).parent / "mastertape"
 PATIENCE_SECONDS = 60

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from service.logging import JsonLines
+from service.observability.logging import JsonLines
 from tests.simulation.fake_internet import FakeInternet
 
 DID = "did:plc:" + "a" * 24
@@ -27,7 +27,7 @@ class OneAccount(FakeInternet):
 def let_people_be_at(internet: OneAccount, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every application that is built from now on reach nobody else."""
     monkeypatch.setattr(
-        "service.bootstrap.client_of_people", lambda _settings: httpx.AsyncClient(transport=internet)
+        "service.wiring.bootstrap.client_of_people", lambda _settings: httpx.AsyncClient(transport=internet)
     )
 
 

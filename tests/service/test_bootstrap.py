@@ -12,15 +12,15 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, text
 
-from api.request_id import over_http
+from api.middleware.request_id import over_http
 from devpds.server import DevPds, DevPlc
 from identity.errors import SessionUnavailableError, SignInRequiredError
 from outbox import ports
 from outbox.mirror.tables import mirror_lane
-from service.adapters import AudioOfStorage, LanesOfAccounts, SessionsOfIdentity
-from service.bootstrap import Application, build
-from service.readiness import outdated, why_not_ready
-from service.settings import Settings
+from service.config.settings import Settings
+from service.observability.readiness import outdated, why_not_ready
+from service.wiring.adapters import AudioOfStorage, LanesOfAccounts, SessionsOfIdentity
+from service.wiring.bootstrap import Application, build
 from storage.cid import CidHasher
 from tests.servers.atproto import PdsAccount
 from tests.service.process import daemon
@@ -71,7 +71,7 @@ def test_parts_share_database_and_sessions(
     tmp_path: Path, fresh_sqlite: str, pds: DevPds, plc: DevPlc, pds_account: PdsAccount
 ) -> None:
     """Sign-in makes the lane due in its transaction, and the relay writes with the tokens it brought."""
-    from service.migrate import upgrade
+    from service.schema.migrate import upgrade
 
     upgrade(fresh_sqlite)
     application = build(

@@ -12,11 +12,11 @@ from click.testing import CliRunner, Result
 from sqlalchemy import text
 
 from devpds.server import free_port
-from service.bootstrap import Application
 from service.cli.commands import Deferred
 from service.cli.main import COMMANDS, main
-from service.migrate import newest
-from service.settings import PREFIX
+from service.config.settings import PREFIX
+from service.schema.migrate import newest
+from service.wiring.bootstrap import Application
 from tests.service.process import run
 
 Type = Callable[..., Result]

@@ -9,10 +9,10 @@ from click.testing import CliRunner, Result
 
 from devpds.server import DevPds, DevPlc
 from projections.track_queries import TrackFilter, track_page
-from replay import adoptions
-from service.bootstrap import Application
+from replay.adoption import jobs as adoptions
 from service.cli.main import main
-from service.settings import PREFIX
+from service.config.settings import PREFIX
+from service.wiring.bootstrap import Application
 from tests.e2e.catalogue import a_record, catalogue, publish, rev, rkey
 from tests.outbox.rig import ARTIST
 from tests.servers.atproto import PdsAccount

@@ -12,9 +12,9 @@ from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import mirror_lane, mirror_target
 from projections.audit import AuditFilter, audit_page
 from projections.history import HistoryEntry
-from service.bootstrap import Application
 from service.cli.main import main
-from service.settings import PREFIX
+from service.config.settings import PREFIX
+from service.wiring.bootstrap import Application
 from tests.dsl import ALICE
 
 HOST = "https://pds.example.com"

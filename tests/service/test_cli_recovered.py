@@ -9,15 +9,15 @@ from click.testing import CliRunner, Result
 from sqlalchemy import select, update
 
 from aggregates.account import Account
-from eventstore.incarnation import POSITIONS_SKIPPED, log_incarnation
+from eventstore.restore_detection import POSITIONS_SKIPPED, log_incarnation
 from outbox.mirror.tables import mirror_lane
-from service.bootstrap import Application
 from service.cli.main import main
 from service.cli.operator import by_operator
-from service.jobs import JOBS
-from service.newest_seen import file_of, keep_newest, look_for_restore, read_newest
-from service.scheduler import run_if_due
-from service.settings import PREFIX
+from service.config.settings import PREFIX
+from service.process.jobs import JOBS
+from service.process.scheduler import run_if_due
+from service.schema.high_water_mark import file_of, keep_newest, look_for_restore, read_newest
+from service.wiring.bootstrap import Application
 from tests.dsl import a_track
 from tests.service.conftest import save
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from service.settings import PREFIX, load
+from service.config.settings import PREFIX, load
 from tests.servers.s3 import S3Endpoint
 
 ROOT = Path(__file__).parents[2]

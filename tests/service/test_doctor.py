@@ -10,18 +10,18 @@ from click.testing import CliRunner
 from sqlalchemy import insert, text
 
 from devpds.server import DevPds, free_port
-from eventstore.incarnation import notice
-from identity.seal import Seal
-from identity.session_rows import PURPOSE, SessionKind, pds_session
+from eventstore.restore_detection import notice
+from identity.sessions.encryption import Seal
+from identity.sessions.session_store import PURPOSE, SessionKind, pds_session
 from outbox.mirror.lanes import park_lane, resume_lane
 from outbox.mirror.tables import repo_scan
-from outbox.operations.leaving import close_lane
+from outbox.operations.account_deletion import close_lane
 from outbox.pds.client import RecordKey
 from outbox.relay.journal import note_adopted
-from service.bootstrap import Application
 from service.cli.main import main
-from service.settings import PREFIX
-from storage import room
+from service.config.settings import PREFIX
+from service.wiring.bootstrap import Application
+from storage import disk_errors
 from tests.dsl import ALICE
 
 Look = Callable[..., dict[str, tuple[str, str]]]
@@ -179,7 +179,7 @@ def test_records_that_were_taken_over_are_no_failures(look: Look, tape: Applicat
 
 
 def test_a_disk_without_room(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "LITTLE_FREE", 2**60)
+    monkeypatch.setattr(disk_errors, "LITTLE_FREE", 2**60)
     assert any(state == "warn" and name.startswith("disk of") for name, (state, _) in look().items())
-    monkeypatch.setattr(room, "LEAST_FREE", 2**60)
+    monkeypatch.setattr(disk_errors, "LEAST_FREE", 2**60)
     assert any(state == "fail" and name.startswith("disk of") for name, (state, _) in look().items())

@@ -15,18 +15,18 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import insert, make_url, select, update
 
-from api.idempotency import idempotency
 from eventstore.database import Database
-from identity.credentials import CredentialKind, credential
-from identity.pds_sessions import PdsSessions
-from identity.session_rows import SessionKind, pds_session
-from identity.tokens import Tokens
-from service import jobs
-from service.bootstrap import Application, build
-from service.job_lease import JobLeases
-from service.jobs import JOBS, Job
-from service.scheduler import run_if_due, scheduled
-from service.settings import Settings
+from eventstore.idempotency.results import idempotency
+from identity.accounts.credentials import CredentialKind, credential
+from identity.sessions.pds_sessions import PdsSessions
+from identity.sessions.session_store import SessionKind, pds_session
+from identity.sessions.tokens import Tokens
+from service.config.settings import Settings
+from service.process import jobs
+from service.process.jobs import JOBS, Job
+from service.process.scheduler import run_if_due, scheduled
+from service.schema.job_lease import JobLeases
+from service.wiring.bootstrap import Application, build
 from storage.cid import CidHasher
 from storage.media import media
 from tests.eventstore.threads import until

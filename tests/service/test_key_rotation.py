@@ -11,11 +11,11 @@ from pydantic import SecretStr
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from identity.session_rows import pds_session
-from service.app import asgi
-from service.bootstrap import Application, build
+from identity.sessions.session_store import pds_session
 from service.cli.main import main
-from service.settings import PREFIX, Settings
+from service.config.settings import PREFIX, Settings
+from service.process.app import asgi
+from service.wiring.bootstrap import Application, build
 from tests.simulation.fake_internet import FakeInternet
 
 DIDS = ["did:plc:" + letter * 24 for letter in "ab"]
@@ -34,7 +34,7 @@ def migrated_url(migrated_sqlite: str) -> str:
 def internet(monkeypatch: pytest.MonkeyPatch) -> FakeInternet:
     made = FakeInternet("https://pds.example.com")
     monkeypatch.setattr(
-        "service.bootstrap.client_of_people", lambda _settings: httpx.AsyncClient(transport=made)
+        "service.wiring.bootstrap.client_of_people", lambda _settings: httpx.AsyncClient(transport=made)
     )
     return made
 

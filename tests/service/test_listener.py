@@ -4,7 +4,7 @@ import socket
 
 from devpds.server import free_port
 from service.cli.serve import _listener
-from service.settings import Settings
+from service.config.settings import Settings
 
 
 def test_answers_do_not_wait_for_nagle() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from service.garbage import no_collections
+from service.process.gc_tuning import no_collections
 from tests.service.process import environment
 
 RELAY = """

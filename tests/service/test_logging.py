@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from api.request_id import request_id
-from service.logging import JsonLines, without_secrets
+from api.middleware.request_id import request_id
+from service.observability.logging import JsonLines, without_secrets
 
 
 def line(record: logging.LogRecord) -> dict[str, object]:

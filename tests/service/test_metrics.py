@@ -12,19 +12,19 @@ from sqlalchemy import update
 from aggregates.track import Track
 from devpds.server import free_port
 from eventstore.envelope import Envelope
-from outbox.firehose.listening import Hearing
+from outbox.firehose.subscription import Hearing
 from outbox.mirror.lanes import park_lane, resume_lane
 from outbox.mirror.tables import mirror_target, pds_host
 from outbox.pds.verdict import Kind, Verdict
+from outbox.relay.delivery_task import next_work
 from outbox.relay.read_back import Finding
 from outbox.relay.result import Outcome, Result
-from outbox.relay.work import next_work
-from replay.scan import Scanned
-from service.bootstrap import Application
-from service.gauges import CLASSES
-from service.metrics import Metrics, _Gauges
-from service.metrics_server import monitored
-from service.settings import Settings
+from replay.reconcile.scan import Scanned
+from service.config.settings import Settings
+from service.observability.gauges import CLASSES
+from service.observability.metrics import Metrics, _Gauges
+from service.process.metrics_server import monitored
+from service.wiring.bootstrap import Application
 from tests.dsl import ALICE
 
 HOST = "https://pds.example.com"
@@ -203,7 +203,7 @@ def test_gauges_are_kept_for_a_while_and_longer_when_they_are_dear(
         times[0] += 1.0
         return []
 
-    monkeypatch.setattr("service.metrics.gauges", slow)
+    monkeypatch.setattr("service.observability.metrics.gauges", slow)
     kept = _Gauges(tape.log, clock=lambda: times[0])
     for at in (0.0, 5.0, 20.9, 21.1):
         times[0] = max(times[0], at)
@@ -219,7 +219,7 @@ def test_a_database_that_is_away_costs_the_gauges_only(
     def away(_log: object) -> list[object]:
         raise OperationalError("select 1", {}, OSError("away"))
 
-    monkeypatch.setattr("service.metrics.gauges", away)
+    monkeypatch.setattr("service.observability.metrics.gauges", away)
     found = numbers(tape.metrics.text())
     assert found["database_up"] == 0
     assert found["mirror_lease_lost_total"] == 0

@@ -16,9 +16,9 @@ from sqlalchemy import inspect, text
 
 from eventstore.database import Database
 from eventstore.schema import metadata
-from service import tables
-from service.migrate import OutdatedSchemaError, current, newest, require_schema, upgrade
-from service.tables import is_compared
+from service.schema import tables
+from service.schema.migrate import OutdatedSchemaError, current, newest, require_schema, upgrade
+from service.schema.tables import is_compared
 from tests.servers.databases import KINDS, migrate
 
 PACKAGES = (

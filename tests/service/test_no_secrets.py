@@ -11,9 +11,9 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from service.app import asgi
-from service.bootstrap import build
-from service.settings import Settings
+from service.config.settings import Settings
+from service.process.app import asgi
+from service.wiring.bootstrap import build
 from tests.media_samples import samples
 from tests.service.secrets import DID, OneAccount, all_that_is_logged, let_people_be_at
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aggregates import catalogue
-from api.errors import REPLIES
+from api.error_responses import REPLIES
 from service.pages import events as events_page
 from service.pages import http as http_page
 

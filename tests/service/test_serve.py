@@ -13,8 +13,8 @@ from sqlalchemy import select, text
 from eventstore.database import Database
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import mirror_lane
-from service.bootstrap import Application
-from service.migrate import current, newest
+from service.schema.migrate import current, newest
+from service.wiring.bootstrap import Application
 from tests.service.process import daemon, run
 
 SILENT = "http://127.0.0.1:1"

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from pydantic import SecretStr
 
 from service.cli.main import main
+from service.config.secret_keys import new_oauth_keys, oauth_keys, secret_keys
+from service.config.settings import PREFIX, Settings, SettingsError, load, names
 from service.pages.settings import page
-from service.secret_keys import new_oauth_keys, oauth_keys, secret_keys
-from service.settings import PREFIX, Settings, SettingsError, load, names
 
 KEY = "k" * 32
 PRIVATE_KEY = new_oauth_keys()

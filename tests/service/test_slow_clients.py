@@ -9,14 +9,14 @@ from contextlib import closing
 import pytest
 import uvicorn
 
-from api.bodies import limits
+from api.middleware import request_limits as limits
 from devpds.server import free_port
-from identity.credentials import CredentialKind
-from service import connections
-from service.app import asgi
-from service.bootstrap import Application, build
+from identity.accounts.credentials import CredentialKind
 from service.cli.serve import _config
-from service.settings import Settings
+from service.config.settings import Settings
+from service.process import http_connections as connections
+from service.process.app import asgi
+from service.wiring.bootstrap import Application, build
 
 DID = "did:plc:" + "a" * 24
 PATIENCE_SECONDS = 30

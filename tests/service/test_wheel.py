@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.migrate import newest
+from service.schema.migrate import newest
 from tests.service.process import environment
 
 ROOT = Path(__file__).parents[2]

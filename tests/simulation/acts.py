@@ -10,7 +10,8 @@ from aggregates.values import SupportGate
 from eventstore.unit_of_work import UnitOfWork
 from outbox.blobs.jobs import mark_backfill
 from outbox.conflicts.conflicts import clear_conflict
-from outbox.mirror import pausing, wishes
+from outbox.mirror import pausing
+from outbox.mirror import requeue as wishes
 from outbox.operations import operators
 from outbox.operations.operators import Action, Operator, Which
 from outbox.relay import retention

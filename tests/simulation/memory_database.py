@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-import identity.session_rows  # noqa: F401 - declares its table
+import identity.sessions.session_store  # noqa: F401 - declares its table
 import outbox.mirror.tables  # noqa: F401 - declares its tables
 from eventstore.database import Database
 from eventstore.schema import metadata

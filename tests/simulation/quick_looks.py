@@ -10,7 +10,7 @@ from typing import Any
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
 from outbox.mirror.tables import blob_job, mirror_lane, mirror_target, pds_host
-from outbox.relay.next_due import SecondsUntilDue
+from outbox.relay.schedule import SecondsUntilDue
 from tests.simulation.memory_database import driver_of
 
 LONGEST_SECONDS = 120.0

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from outbox.record.dag_cbor import Record as Value
 from outbox.record.record import OWN_FIELDS, own_part, record_for
-from outbox.relay.work import RECREATING
+from outbox.relay.delivery_task import RECREATING
 from tests.simulation.fake_repo import Commit
 from tests.simulation.healing import WAITING
 from tests.simulation.relay_process import URLS

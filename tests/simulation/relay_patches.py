@@ -11,8 +11,8 @@ from eventstore.database import Database
 from outbox.blobs import worker as blobs_module
 from outbox.probes import jobs as probe_jobs_module
 from outbox.probes import worker as probes_module
+from outbox.relay import maintenance as safety_net_module
 from outbox.relay import relay as relay_module
-from outbox.relay import safety_net as safety_net_module
 from tests.simulation import quick_looks
 from tests.simulation.memory_database import driver_of
 from tests.simulation.quick_looks import Look, QuickLooks, as_text

@@ -10,9 +10,9 @@ import httpx
 
 from aggregates.values import Audio
 from eventstore.event_log import EventLog
-from identity.pds_sessions import PdsSessions
-from identity.resolution import Resolver
-from identity.seal import Seal
+from identity.resolution.resolver import Resolver
+from identity.sessions.encryption import Seal
+from identity.sessions.pds_sessions import PdsSessions
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.paced_pds import PacedPds
@@ -22,7 +22,7 @@ from outbox.record.lexicon import Lexicon, track_lexicon
 from outbox.record.record import RecordUrls
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
-from service.adapters import DirectoryOfIdentity, LanesOfAccounts, SessionsOfIdentity
+from service.wiring.adapters import DirectoryOfIdentity, LanesOfAccounts, SessionsOfIdentity
 from tests.simulation.fake_values import blob_cid
 from tests.simulation.network import Network
 from tests.simulation.virtual_time import Process, VirtualLoop

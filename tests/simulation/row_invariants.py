@@ -6,10 +6,10 @@ from outbox.mirror.lanes import Lane, LeaseLostError
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import MirrorTargets
 from outbox.pds.verdict import Kind, Verdict
+from outbox.relay.delivery_task import next_work
 from outbox.relay.result import Outcome, Result
 from outbox.relay.settle import settle
-from outbox.relay.work import next_work
-from projections.rebuild import differences
+from projections.rebuild.rebuild import differences
 from tests.simulation.relay_process import URLS
 from tests.simulation.world import World
 

@@ -18,7 +18,7 @@ from outbox.pds.verdict import Verdict
 from outbox.record.record import GENERATION
 from outbox.relay import delivery, journal, read_back, relay, settle
 from outbox.relay.delivery import Delivery
-from outbox.relay.work import Work
+from outbox.relay.delivery_task import Work
 from outbox.threads import in_thread
 from tests.simulation import record_invariants, request_invariants, row_invariants
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from api.commands.migrate_namespace import MigrateNamespace, migrate_namespace
+from application.records.change_namespace import MigrateNamespace, migrate_namespace
 from outbox.record.record import OWN_FIELDS, record_for
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.simulation import invariants

@@ -6,7 +6,7 @@ import random
 import httpx
 import pytest
 
-from identity.resolution import Resolver
+from identity.resolution.resolver import Resolver
 from outbox.pds.client import Pds, RecordKey
 from outbox.pds.verdict import Kind
 from tests.simulation import fates

@@ -17,14 +17,14 @@ from aggregates.transcodings import TRANSCODINGS
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
-from identity.session_calls import create_session
-from identity.session_rows import SessionKind
+from identity.sessions.app_password_grants import create_session
+from identity.sessions.session_store import SessionKind
 from outbox.conflicts.conflicts import conflict_of
 from outbox.conflicts.foreign_edits import keep_ours, keep_theirs
 from outbox.mirror.lanes import GONE, park_lane
+from outbox.mirror.requeue import suspect
 from outbox.mirror.tables import pds_host
 from outbox.mirror.targets import AUTH_REQUIRED, MirrorTargets
-from outbox.mirror.wishes import suspect
 from outbox.record.dag_cbor import Record
 from outbox.record.record import own_part
 from outbox.views.overview import lane_of

@@ -16,9 +16,9 @@ from eventstore.unit_of_work import UnitOfWork
 from storage.cid import cid_of, cid_of_name
 from storage.errors import BytesMissingError, StoreUnavailableError
 from storage.media import Media
-from storage.public_audio import PublicAudio
-from storage.public_tables import public_copy
-from storage.publisher import Publisher
+from storage.public.projection import PublicAudio
+from storage.public.publisher import Publisher
+from storage.public.tables import public_copy
 from tests.dsl import ALICE, a_track, some_time
 from tests.storage.actors import CrashError
 from tests.storage.memory_store import MemoryStore

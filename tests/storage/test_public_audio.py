@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import select, update
 
 from aggregates.track import Track
-from projections.rebuild import differences, rebuild
-from storage.public_audio import PublicAudio
-from storage.public_tables import public_audio, public_copy
+from projections.rebuild.rebuild import differences, rebuild
+from storage.public.projection import PublicAudio
+from storage.public.tables import public_audio, public_copy
 from tests.dsl import BOB, some_time
 from tests.storage.public_rig import Rig, delete, gate, undelete, ungate
 

@@ -4,9 +4,9 @@ import pytest
 from sqlalchemy import insert, update
 
 from storage.cid import CID_BEGINNINGS, cid_of, cid_of_name
-from storage.public_review import review
-from storage.public_rows import claim
-from storage.public_tables import public_audio, public_copy
+from storage.public.copies import claim
+from storage.public.review import review
+from storage.public.tables import public_audio, public_copy
 from tests.storage.public_rig import Rig, gate, ungate
 
 

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text, update
 
 from aggregates.track import Track
-from storage.public_rows import LEASE, claim, open_names, pause, settle
-from storage.public_tables import public_copy
+from storage.public.copies import LEASE, claim, open_names, pause, settle
+from storage.public.tables import public_copy
 from tests.dsl import ALICE, BOB, some_time
 from tests.storage.actors import CrashError
 from tests.storage.public_rig import ENVELOPE, Once, Rig, crash, delete, gate, undelete, ungate

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select
 
-from storage import publisher
-from storage.public_tables import public_audio, public_copy
+from storage.public import publisher
+from storage.public.tables import public_audio, public_copy
 from tests.dsl import ALICE, BOB
 from tests.storage.public_rig import Rig, gate, ungate
 

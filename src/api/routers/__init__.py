@@ -1,1 +1,1 @@
-"""One router a resource: translate, call, translate."""
+"""The routes, one file for each resource. Imports pipeline and below."""

@@ -7,18 +7,18 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.adoption_body import RUNNING, WAITING, AdoptionBody, adoption_body
-from api.caller import Parts, SignedIn, Writer
-from api.commands.owned import require_staying
-from api.documented import errors, repeatable_errors
-from api.headers import wait_of
-from api.idempotency import Answer
+from api.auth.authentication import Parts, SignedIn, Writer
 from api.json_response import AsciiJsonResponse
-from api.repeatable import Asked, Repeatable, answer_of
-from api.request_id import over_http
+from api.middleware.request_id import over_http
+from api.openapi import errors, repeatable_errors
+from api.pipeline.idempotent_request import Asked, Repeatable, answer_of
+from api.requests.preconditions import wait_of
+from api.responses.adoption import RUNNING, WAITING, AdoptionBody, adoption_body
 from api.services import Services
+from application.authorization import require_staying
+from eventstore.idempotency.results import CommandResult
 from eventstore.unit_of_work import UnitOfWork
-from replay import adoptions
+from replay.adoption import jobs as adoptions
 
 router = APIRouter(tags=["records"])
 
@@ -40,14 +40,16 @@ async def adopt(request: Request, principal: Writer, parts: Parts, repeatable: R
     """
     did, seconds = principal.did, wait_of(request.headers.getlist("prefer"))
 
-    async def act(_asked: Asked) -> Answer:
+    async def act(_asked: Asked) -> CommandResult:
         await run_in_threadpool(_ask, parts, did)
         parts.wake()
         return _answer(await run_in_threadpool(_report, parts, did))
 
-    async def wait() -> Answer:
+    async def wait() -> CommandResult:
         answer = _answer(await _awaited(parts, did, seconds or 0))
-        return Answer(answer.status, answer.body, {**answer.headers, "Preference-Applied": f"wait={seconds}"})
+        return CommandResult(
+            answer.status, answer.body, {**answer.headers, "Preference-Applied": f"wait={seconds}"}
+        )
 
     return await repeatable.perform(act, wait=wait if seconds else None)
 
@@ -58,7 +60,7 @@ def read_adoption(principal: SignedIn, parts: Parts) -> Response:
     return AsciiJsonResponse(_report(parts, principal.did).model_dump(mode="json"))
 
 
-def _answer(report: AdoptionBody) -> Answer:
+def _answer(report: AdoptionBody) -> CommandResult:
     return answer_of(report, 202 if report.state in {WAITING, RUNNING} else 200, Location=HERE)
 
 

@@ -10,17 +10,17 @@ from pydantic import BaseModel
 
 from aggregates.catalogue import account_event_classes, event_classes
 from aggregates.errors import InvalidFieldError
-from api.caller import Parts, SignedIn
-from api.documented import errors
-from api.history_body import ChangeBody
+from api.auth.authentication import Parts, SignedIn
+from api.errors import NotYourAuditError
 from api.json_response import AsciiJsonResponse
-from api.moments import Moment
-from api.paging import LONGEST_PAGE, USUAL_PAGE, cursor_of, limit_of
-from api.refusals import NotYourAuditError
+from api.openapi import errors
+from api.requests.pagination import LONGEST_PAGE, USUAL_PAGE, cursor_of, limit_of
+from api.requests.timestamps import Moment
+from api.responses.history import ChangeBody
 from api.routers.history import NDJSON
 from api.services import Services
 from eventstore.database import Database
-from identity.credentials import Principal
+from identity.accounts.credentials import Principal
 from projections.audit import AuditFilter, audit_page
 from projections.history import HistoryEntry
 

@@ -6,19 +6,19 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, SecretStr
 from starlette.concurrency import run_in_threadpool
 
-from api.bodies.body import Body
-from api.bodies.receive import received
-from api.bodies.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
-from api.browser import authenticated, seat_first, seats, set_session
-from api.caller import Parts, counted, refuse_cross_site, token_of
-from api.documented import TEXT, either, errors
+from api.auth.authentication import Parts, counted, refuse_cross_site, token_of
+from api.auth.session_cookie import authenticated, seat_first, seats, set_session
+from api.errors import NotSignedInHereError
 from api.json_response import AsciiJsonResponse
-from api.refusals import NotSignedInHereError
-from api.request_id import over_http
+from api.middleware.request_id import over_http
+from api.openapi import TEXT, either, errors
+from api.requests.body import Body
+from api.requests.parse import received
+from api.requests.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.services import Services
-from identity.app_password import AppPasswordSignIn
-from identity.credentials import CredentialKind, Scope
-from identity.sign_in import SignInResult
+from identity.accounts.app_password import AppPasswordSignIn
+from identity.accounts.credentials import CredentialKind, Scope
+from identity.accounts.sign_in import SignInResult
 
 app_password = APIRouter(tags=["sign-in"], dependencies=[Depends(counted)])
 router = APIRouter(tags=["sign-in"], dependencies=[Depends(counted)])

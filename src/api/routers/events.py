@@ -9,10 +9,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from api.caller import Parts, SignedIn
-from api.documented import errors
-from api.headers import wait_of
-from api.paging import LONGEST_PAGE, cursor_of
+from api.auth.authentication import Parts, SignedIn
+from api.openapi import errors
+from api.requests.pagination import LONGEST_PAGE, cursor_of
+from api.requests.preconditions import wait_of
 from api.routers.audit import AuditRow, audited_did
 from api.services import Services
 from projections.audit import AuditFilter, events_after

@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
-from api.caller import Parts
-from api.documented import errors
-from api.refusals import NotReadyError
+from api.auth.authentication import Parts
+from api.errors import NotReadyError
+from api.openapi import errors
 
 router = APIRouter(tags=["health"])
 monitoring = APIRouter(tags=["health"])

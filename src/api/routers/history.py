@@ -7,14 +7,14 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from aggregates.errors import InvalidFieldError
-from api.as_of import changes_between
-from api.caller import Parts, SignedIn
-from api.documented import errors
-from api.history_body import ChangeBody, HistoryBody, lines, read_page
-from api.insight import require_reader
+from api.auth.authentication import Parts, SignedIn
 from api.json_response import AsciiJsonResponse
-from api.paging import USUAL_PAGE, cursor_of, limit_of
-from api.track_path import TrackId
+from api.openapi import errors
+from api.requests.pagination import USUAL_PAGE, cursor_of, limit_of
+from api.requests.path_params import TrackId
+from api.responses.history import ChangeBody, HistoryBody, lines, read_page
+from application.read_access import require_reader
+from application.tracks.as_of import changes_between
 
 router = APIRouter(tags=["history"])
 

@@ -3,13 +3,13 @@
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from api.caller import Parts, SignedIn, Writer
-from api.documented import errors, repeatable_errors
-from api.idempotency import Answer
+from api.auth.authentication import Parts, SignedIn, Writer
 from api.json_response import AsciiJsonResponse
-from api.leaving_body import LeavingBody, leaving_body
-from api.repeatable import Asked, Repeatable, answer_of
-from api.request_id import over_http
+from api.middleware.request_id import over_http
+from api.openapi import errors, repeatable_errors
+from api.pipeline.idempotent_request import Asked, Repeatable, answer_of
+from api.responses.account_deletion import LeavingBody, leaving_body
+from eventstore.idempotency.results import CommandResult
 
 router = APIRouter(tags=["account"])
 
@@ -58,7 +58,7 @@ def read_me(principal: SignedIn, parts: Parts) -> Response:
 async def disconnect(principal: Writer, parts: Parts, request: Repeatable) -> Response:
     """End this service's access to the caller's PDS; edits accumulate until the next sign-in."""
 
-    async def act(_asked: Asked) -> Answer:
+    async def act(_asked: Asked) -> CommandResult:
         revoked = await parts.disconnect(principal.did, over_http(principal.did))
         message = "disconnected: nothing more is written until you sign in"
         return answer_of(DisconnectedBody(message=message, revoked=revoked))

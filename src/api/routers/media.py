@@ -8,15 +8,15 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.audience import admit
-from api.byte_range import ByteRange, range_of
-from api.caller import Anybody, Parts
-from api.documented import errors
-from api.errors import error_response
-from api.refusals import MediaNotFoundError
-from api.security_headers import GATED_MEDIA, PUBLIC_MEDIA
+from api.auth.authentication import Anybody, Parts
+from api.error_responses import error_response
+from api.middleware.security_headers import GATED_MEDIA, PUBLIC_MEDIA
+from api.openapi import errors
+from api.requests.byte_range import ByteRange, range_of
 from api.services import Services
-from identity.credentials import Principal
+from application.errors import MediaNotFoundError
+from application.playback_access import admit
+from identity.accounts.credentials import Principal
 from projections.track_queries import live_tracks_naming
 from projections.track_view import TrackView
 from storage.artwork import THUMBNAIL_MIME

@@ -6,19 +6,19 @@ from fastapi import APIRouter, Response
 from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError
-from api.bodies.body import Body
-from api.caller import Parts, SignedIn
-from api.commands.owned import OnTrack
-from api.commands.resolve import Resolution, Resolve, resolve
-from api.commands.retry import retry_mirror
-from api.documented import command_errors, either, errors
-from api.idempotency import Answer
-from api.insight import require_reader
+from api.auth.authentication import Parts, SignedIn
+from api.errors import MissingPartError
 from api.json_response import AsciiJsonResponse
-from api.mirror_body import LaneBody, RecordMirrorBody, lane_body, record_mirror
-from api.performing import Command, Tell
-from api.refusals import MissingPartError
-from api.track_path import TrackId
+from api.openapi import command_errors, either, errors
+from api.pipeline.command_request import Command, Tell
+from api.requests.body import Body
+from api.requests.path_params import TrackId
+from api.responses.mirror import LaneBody, RecordMirrorBody, lane_body, record_mirror
+from application.authorization import OnTrack
+from application.read_access import require_reader
+from application.records.resolve import Resolution, Resolve, resolve
+from application.records.retry import retry_mirror
+from eventstore.idempotency.results import CommandResult
 from eventstore.unit_of_work import UnitOfWork
 
 router = APIRouter(tags=["mirror"])
@@ -89,5 +89,5 @@ def _keep(body: Body) -> Resolution:
         raise InvalidFieldError("keep", f"must be one of: {', '.join(Resolution)}") from None
 
 
-def _show(connection: Connection, track_id: int) -> Answer:
-    return Answer(200, record_mirror(connection, track_id).model_dump(mode="json"), {})
+def _show(connection: Connection, track_id: int) -> CommandResult:
+    return CommandResult(200, record_mirror(connection, track_id).model_dump(mode="json"), {})

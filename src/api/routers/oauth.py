@@ -8,19 +8,19 @@ from pydantic import BaseModel, Field, SecretStr
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
-from api.bodies.token_fields import checked_scope
-from api.browser import is_https, seat_first, set_session
-from api.caller import Parts, counted
-from api.documented import errors
-from api.errors import INTERNAL, message_of, reply_for, response_to
-from api.refusals import ApiError, MissingPartError, NotAConfidentialClientError, SignInUnavailableError
-from api.request_id import over_http
+from api.auth.authentication import Parts, counted
+from api.auth.session_cookie import is_https, seat_first, set_session
+from api.auth.sign_in_page import leading_page, sign_in_page, wants_page
+from api.error_responses import INTERNAL, message_of, reply_for, response_to
+from api.errors import ApiError, MissingPartError, NotAConfidentialClientError, SignInUnavailableError
+from api.middleware.request_id import over_http
+from api.openapi import errors
+from api.requests.token_fields import checked_scope
 from api.services import Services
-from api.sign_in_page import leading_page, sign_in_page, wants_page
-from identity.credentials import Scope
+from identity.accounts.credentials import Scope
 from identity.errors import IdentityError
-from identity.oauth_app import CALLBACK_PATH, JWKS_PATH, METADATA_PATH, OAuthApp
-from identity.oauth_sign_in import LASTS, STATE, OAuthSignIn, Returned
+from identity.oauth.client import CALLBACK_PATH, JWKS_PATH, METADATA_PATH, OAuthApp
+from identity.oauth.sign_in import LASTS, STATE, OAuthSignIn, Returned
 
 router = APIRouter(tags=["sign-in"], dependencies=[Depends(counted)])
 

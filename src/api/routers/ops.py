@@ -7,12 +7,14 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from api.bodies.model_fields import fields_as
-from api.caller import Admin, Parts
-from api.documented import errors, fields_of, repeatable_errors
-from api.idempotency import Answer
+from api.auth.authentication import Admin, Parts
 from api.json_response import AsciiJsonResponse
-from api.ops_bodies import (
+from api.middleware.request_id import over_http
+from api.openapi import errors, fields_of, repeatable_errors
+from api.pipeline.idempotent_request import Asked, Repeatable, RepeatableRequest, answer_of
+from api.requests.model_fields import fields_as
+from api.requests.pagination import USUAL_PAGE, cursor_of, limit_of
+from api.responses.ops import (
     FailuresBody,
     HostsBody,
     LanesBody,
@@ -23,11 +25,9 @@ from api.ops_bodies import (
     host_rows,
     lane_rows,
 )
-from api.paging import USUAL_PAGE, cursor_of, limit_of
-from api.repeatable import Asked, Repeatable, RepeatableRequest, answer_of
-from api.request_id import over_http
 from api.services import Services
-from identity.credentials import Principal
+from eventstore.idempotency.results import CommandResult
+from identity.accounts.credentials import Principal
 from outbox.operations.operators import Operator, Which, count, perform
 from outbox.views import overview
 from outbox.views.failures import failing
@@ -120,7 +120,7 @@ async def act_on_failures(admin: Admin, parts: Parts, request: Repeatable) -> Re
 
 
 async def _operate(admin: Principal, parts: Services, request: RepeatableRequest) -> Response:
-    async def act(asked: Asked) -> Answer:
+    async def act(asked: Asked) -> CommandResult:
         wanted = fields_as(OperationBody, asked.body)
         affected = await run_in_threadpool(_affected, admin, parts, wanted)
         return answer_of(OperatedBody(action=wanted.action, affected=affected, dry_run=wanted.dry_run))

@@ -7,20 +7,20 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import GatedTrackError
-from api.bodies.body import Body
-from api.commands.migrate_namespace import MigrateNamespace, migrate_namespace
-from api.commands.migrate_to_pds import AUDIO_BLOB_BYTES, migrate_to_pds
-from api.commands.owned import OnTrack
-from api.commands.restore_record import OnPds, RestoreRecord, restore_record
-from api.documented import command_errors
-from api.pds_look import Place, blob_limit, look, place_of
-from api.performing import Command, Tell
-from api.record_answers import MigrateAnswers, MoveAnswers, RestoreAnswers
-from api.refusals import BlobTooLargeError, MediaNotFoundError
+from api.openapi import command_errors
+from api.pipeline.command_request import Command, Tell
+from api.pipeline.pds_preflight import Place, blob_limit, look, place_of
+from api.pipeline.prefer_wait import wait_for_all, wait_for_blob, wait_for_mirror
+from api.requests.body import Body
+from api.requests.path_params import TrackId
+from api.responses.record_commands import MigrateAnswers, MoveAnswers, RestoreAnswers
+from api.responses.track import TrackBody
 from api.services import Services
-from api.track_body import TrackBody
-from api.track_path import TrackId
-from api.waiting import wait_for_all, wait_for_blob, wait_for_mirror
+from application.authorization import OnTrack
+from application.errors import BlobTooLargeError, MediaNotFoundError
+from application.records.change_namespace import MigrateNamespace, migrate_namespace
+from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES, migrate_to_pds
+from application.records.restore_record import OnPds, RestoreRecord, restore_record
 
 router = APIRouter(tags=["records"])
 

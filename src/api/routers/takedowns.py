@@ -5,19 +5,19 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.bodies.model_fields import fields_as
-from api.caller import Admin, Parts
-from api.commands.takedown import Takedown, note_takedown, take_down
-from api.documented import fields_of, repeatable_errors
-from api.idempotency import Answer
-from api.ops_bodies import TakedownBody, TakenDownBody
-from api.publishing import Publishing, publishing
-from api.refusals import TrackNotFoundError
-from api.repeatable import Asked, Repeatable, answer_of
-from api.request_id import over_http
-from api.routers.track_commands import media_work
+from api.auth.authentication import Admin, Parts
+from api.middleware.request_id import over_http
+from api.openapi import fields_of, repeatable_errors
+from api.pipeline.idempotent_request import Asked, Repeatable, answer_of
+from api.pipeline.public_copy import Publishing, publishing
+from api.requests.model_fields import fields_as
+from api.requests.path_params import TrackId
+from api.responses.ops import TakedownBody, TakenDownBody
+from api.routers.track_writes import media_work
 from api.services import Services
-from api.track_path import TrackId
+from application.errors import TrackNotFoundError
+from application.takedown import Takedown, note_takedown, take_down
+from eventstore.idempotency.results import CommandResult
 from eventstore.unit_of_work import UnitOfWork
 from outbox.operations.operators import Operator
 from projections.track_queries import track_by_id
@@ -40,7 +40,7 @@ async def decide_takedown(
     Only this lifts it; undelete and revert do not.
     """
 
-    async def act(asked: Asked) -> Answer:
+    async def act(asked: Asked) -> CommandResult:
         before = await run_in_threadpool(_track, parts, track_id)
         wanted = fields_as(TakedownBody, asked.body)
         changed = (before.taken_down_at is not None) is wanted.lift

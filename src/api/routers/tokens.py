@@ -6,18 +6,18 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.bodies.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
-from api.caller import Parts, SignedIn, Writer
-from api.documented import either, errors, repeatable_errors
-from api.errors import body_of
-from api.idempotency import Answer
+from api.auth.authentication import Parts, SignedIn, Writer
+from api.error_responses import body_of
+from api.errors import ScopeRequiredError, TokenNotFoundError, TokenShownOnceError
 from api.json_response import AsciiJsonResponse
-from api.refusals import ScopeRequiredError, TokenNotFoundError, TokenShownOnceError
-from api.repeatable import Asked, Repeatable, answer_of
-from api.request_id import over_http
+from api.middleware.request_id import over_http
+from api.openapi import either, errors, repeatable_errors
+from api.pipeline.idempotent_request import Asked, Repeatable, answer_of
+from api.requests.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.services import Services
+from eventstore.idempotency.results import CommandResult
 from eventstore.unit_of_work import UnitOfWork
-from identity.credentials import Credential, Issued, Principal, Scope
+from identity.accounts.credentials import Credential, Issued, Principal, Scope
 
 router = APIRouter(tags=["sign-in"])
 
@@ -71,14 +71,14 @@ async def issue_token(principal: Writer, parts: Parts, request: Repeatable) -> R
     It is shown this once: the same Idempotency-Key again is 409 and names it, so that it can be ended.
     """
 
-    async def act(asked: Asked) -> Answer:
+    async def act(asked: Asked) -> CommandResult:
         required_text(asked.body, "name")
         name, scope, expires_in = name_of(asked.body, ""), scope_of(asked.body), lifetime_of(asked.body)
         if not (principal.admin if scope is Scope.ADMIN else principal.may(scope)):
             raise ScopeRequiredError(scope)
 
         def keep(unit: UnitOfWork, issued: Issued) -> None:
-            asked.keep(unit, Answer(409, body_of(TokenShownOnceError(issued.id)), {}))
+            asked.keep(unit, CommandResult(409, body_of(TokenShownOnceError(issued.id)), {}))
 
         def issue() -> Issued:
             return parts.access.issue(
@@ -105,7 +105,7 @@ async def end_others(principal: Writer, parts: Parts, request: Repeatable) -> Re
     def end() -> int:
         return parts.access.end_others(principal, by=over_http)
 
-    async def act(_asked: Asked) -> Answer:
+    async def act(_asked: Asked) -> CommandResult:
         return answer_of(EndedBody(message="ended", ended=await run_in_threadpool(end)))
 
     return await request.perform(act)
@@ -115,9 +115,9 @@ async def end_others(principal: Writer, parts: Parts, request: Repeatable) -> Re
 async def end_token(token_id: str, principal: Writer, parts: Parts, request: Repeatable) -> Response:
     """Revoke one at once; pending writes to the PDS are still delivered."""
 
-    async def act(_asked: Asked) -> Answer:
+    async def act(_asked: Asked) -> CommandResult:
         await run_in_threadpool(_end, parts, principal.did, token_id)
-        return Answer(200, {"message": "ended"}, {})
+        return CommandResult(200, {"message": "ended"}, {})
 
     return await request.perform(act)
 

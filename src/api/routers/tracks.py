@@ -6,20 +6,20 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
 from aggregates.errors import InvalidFieldError
-from api.as_of import track_at_time, track_at_version
-from api.caller import Anybody, Parts
-from api.documented import errors
-from api.insight import may_know, require_reader
+from api.auth.authentication import Anybody, Parts
 from api.json_response import AsciiJsonResponse
-from api.moments import Moment
-from api.paging import USUAL_PAGE, cursor_of, limit_of
-from api.refusals import NotAuthenticatedError, TrackNotFoundError
+from api.openapi import errors
+from api.requests.pagination import USUAL_PAGE, cursor_of, limit_of
+from api.requests.path_params import TrackId
+from api.requests.timestamps import Moment
+from api.responses.read_tracks import one_track, track_bodies
+from api.responses.track import TrackBody
 from api.services import Services
-from api.track_body import TrackBody
-from api.track_path import TrackId
-from api.track_reader import one_track, track_bodies
-from identity.accounts import Accounts
-from identity.credentials import Principal
+from application.errors import NotAuthenticatedError, TrackNotFoundError
+from application.read_access import may_know, require_reader
+from application.tracks.as_of import track_at_time, track_at_version
+from identity.accounts.accounts import Accounts
+from identity.accounts.credentials import Principal
 from projections.track_queries import TrackFilter, track_page
 from projections.track_view import TrackView
 

@@ -3,16 +3,16 @@
 from fastapi import APIRouter, Request, Response
 
 from aggregates.errors import InvalidFieldError
-from api.bodies.body import Body
-from api.commands.revert import FIELDS, Revert, revert_track
-from api.documented import LIST_TEXT, command_errors, either
-from api.performing import Command, Tell
-from api.publishing import publishing
-from api.refusals import MissingPartError
-from api.routers.track_commands import media_work
-from api.track_answers import TrackAnswers
-from api.track_body import TrackBody
-from api.track_path import TrackId
+from api.errors import MissingPartError
+from api.openapi import LIST_TEXT, command_errors, either
+from api.pipeline.command_request import Command, Tell
+from api.pipeline.public_copy import publishing
+from api.requests.body import Body
+from api.requests.path_params import TrackId
+from api.responses.track import TrackBody
+from api.responses.track_commands import TrackAnswers
+from api.routers.track_writes import media_work
+from application.tracks.revert import FIELDS, Revert, revert_track
 
 router = APIRouter(tags=["tracks"])
 

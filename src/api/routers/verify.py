@@ -4,15 +4,15 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.caller import Parts, Writer
-from api.documented import repeatable_errors
-from api.idempotency import Answer
-from api.repeatable import Asked, Repeatable, answer_of
-from api.request_id import over_http
+from api.auth.authentication import Parts, Writer
+from api.middleware.request_id import over_http
+from api.openapi import repeatable_errors
+from api.pipeline.idempotent_request import Asked, Repeatable, answer_of
+from eventstore.idempotency.results import CommandResult
 from outbox.repo.reads import RepoReads
-from replay.drift import Drift
+from replay.reconcile.drift import Drift
+from replay.reconcile.verify import repos_of, verify
 from replay.recovered import look_over
-from replay.verify import repos_of, verify
 
 router = APIRouter(tags=["account"])
 
@@ -53,7 +53,7 @@ async def verify_own(principal: Writer, parts: Parts, request: Repeatable) -> Re
     After a restore of the database it lets the relay resume with the account: what is newer on its PDS is held.
     """
 
-    async def act(_asked: Asked) -> Answer:
+    async def act(_asked: Asked) -> CommandResult:
         envelope = over_http(principal.did)
         repos = await run_in_threadpool(repos_of, parts.database, principal.did)
         body = VerifiedBody(records=0, drifts=[], problem=None)

@@ -1,1 +1,1 @@
-"""Uploads of audio: jobs of their own, so that only the record that needs one waits. Imports mirror and below."""
+"""Uploads audio to PDSes, in jobs of their own, so that only the record that needs one waits. Imports mirror and below."""

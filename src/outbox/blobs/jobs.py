@@ -12,13 +12,13 @@ from aggregates.values import BlobRef
 from eventstore.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from outbox.backoff import CAP_SECONDS, backoff
-from outbox.blobs.answers import BLOB_MISMATCH
+from outbox.blobs.upload_results import BLOB_MISMATCH
 from outbox.mirror.lanes import LeaseLostError, host_open_at, is_open, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PARKING, park, schedule_probe
+from outbox.mirror.requeue import backfill
 from outbox.mirror.tables import IS_LEASED, PAST, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import READY, wake_lane
-from outbox.mirror.wishes import backfill
 from outbox.pds.verdict import MESSAGE_LENGTH, Kind, Verdict, clean
 
 LEASE: Final = timedelta(seconds=60)

@@ -18,7 +18,6 @@ from aggregates.values import Audio
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from outbox.backoff import backoff
-from outbox.blobs.answers import judged, refused_unsent
 from outbox.blobs.claim import claim_jobs
 from outbox.blobs.jobs import (
     LEASE,
@@ -30,7 +29,8 @@ from outbox.blobs.jobs import (
     postpone,
     settle_job,
 )
-from outbox.blobs.stalls import STALL_SECONDS, watched
+from outbox.blobs.progress_timeout import STALL_SECONDS, watched
+from outbox.blobs.upload_results import judged, refused_unsent
 from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts

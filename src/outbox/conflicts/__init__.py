@@ -1,1 +1,1 @@
-"""Records that somebody else wrote: kept, until their owner decides. Imports relay and below."""
+"""Records that other clients changed: kept until their owner decides. Imports relay and below."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
-from outbox.mirror.moves import clear_former
+from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.tables import mirror_target
 from outbox.mirror.targets import HELD, PUT
 from outbox.pds.client import RecordKey

@@ -1,1 +1,1 @@
-"""Hearing of what others do to our records as it happens. Imports mirror and below."""
+"""Follows the firehose for changes that others make to our records. Imports mirror and below."""

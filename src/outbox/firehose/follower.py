@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import Final
 
 from eventstore.database import Database
-from outbox.firehose.listening import Hearing, Listening, Reports
-from outbox.firehose.streams import claim_streams, dids_at, give_back_streams
+from outbox.firehose.cursors import claim_streams, dids_at, give_back_streams
+from outbox.firehose.subscription import Hearing, Listening, Reports
 from outbox.mirror.hosts import Hosts
 from outbox.ports import Addresses
 from outbox.threads import in_thread

@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from eventstore.incarnation import is_restored
+from eventstore.restore_detection import is_restored
 from eventstore.schema import metadata
 from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target
 

@@ -1,1 +1,1 @@
-"""What operators do to many accounts at once, and accounts that leave. Imports views and below."""
+"""What operators do to many accounts at once, and the delivery part of account deletion. Imports views and below."""

@@ -15,16 +15,16 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from eventstore.account_stream import account_of
+from eventstore.commit_signals import announce
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
-from eventstore.wakeups import announce
 from outbox.mirror import pausing
 from outbox.mirror.lanes import GONE
 from outbox.mirror.parking import PROBED, probe_now
+from outbox.mirror.requeue import backfill
 from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
-from outbox.mirror.wishes import backfill
 from outbox.views.failures import RETRIABLE, has_error
 from outbox.views.status import TARGETS_AT_WORK
 

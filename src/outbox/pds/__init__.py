@@ -1,1 +1,1 @@
-"""Speaking to a PDS: requests, what its answers mean, and what it tells of its limits. Imports record."""
+"""Requests to a PDS, what its responses mean, and the limits that it names. Imports record."""

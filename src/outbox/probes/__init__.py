@@ -1,1 +1,1 @@
-"""Looks at accounts whose lanes wait or whose hosts don't answer. Imports mirror and below."""
+"""Probes accounts whose lanes are parked, and hosts that do not respond. Imports mirror and below."""

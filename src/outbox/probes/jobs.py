@@ -19,9 +19,9 @@ from outbox.mirror.lanes import (
     lane_columns,
 )
 from outbox.mirror.parking import IN_DOUBT_AFTER, INACTIVE, STALE, pause_before
+from outbox.mirror.requeue import suspect_all
 from outbox.mirror.tables import NEVER, PAST, mirror_lane, pds_host
 from outbox.mirror.targets import AUTH_REQUIRED, READY, insert_into
-from outbox.mirror.wishes import suspect_all
 
 GONE_AFTER: Final = timedelta(hours=72)
 """For so long the operations of a did:plc can be taken back (https://web.plc.directory/spec/v0.1/did-plc)."""

@@ -1,1 +1,1 @@
-"""The record that a PDS holds: made from a track, checked against the lexicon, encoded as its CID needs it. Imports nothing of the outbox."""
+"""The record of a track: its mapping, its lexicon and its CID. Imports nothing of the outbox."""

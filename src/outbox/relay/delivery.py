@@ -17,10 +17,10 @@ from outbox.pds.client import Pds, RecordKey, Remote, RemoteUnknownError, remote
 from outbox.pds.verdict import Kind, Verdict
 from outbox.record.lexicon import Lexicon
 from outbox.record.record import RecordUrls, merged
+from outbox.relay.delivery_task import Work
 from outbox.relay.journal import LatePuts, conclude, intend, our_cids, puts_since, unanswered_create
 from outbox.relay.read_back import Finding, look, read_back
 from outbox.relay.result import Outcome, Result
-from outbox.relay.work import Work
 from outbox.threads import in_thread
 
 MAX_REBASES: Final = 3

@@ -15,7 +15,7 @@ from outbox.mirror.tables import delivery_attempt, mirror_lane
 from outbox.mirror.targets import CHANGE_TARGET, PUT, of_target
 from outbox.pds.client import RecordKey
 from outbox.pds.verdict import OK, Kind, Verdict
-from outbox.relay.work import Work
+from outbox.relay.delivery_task import Work
 
 attempt = delivery_attempt.c
 CANCELLED: Final = "cancelled"

@@ -10,8 +10,8 @@ from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.tables import NEVER, PAST, mirror_target
 from outbox.mirror.targets import CHANGE_TARGET, HELD, of_target
 from outbox.record.dag_cbor import Record, UnencodableError, encode
+from outbox.relay.delivery_task import Work
 from outbox.relay.result import Outcome, Result
-from outbox.relay.work import Work
 
 target = mirror_target.c
 CLEAN: Final[dict[str, Any]] = {

@@ -14,7 +14,7 @@ from outbox.mirror.targets import DELETE
 from outbox.pds.client import Remote
 from outbox.record.dag_cbor import Record
 from outbox.record.record import GENERATION, RecordUrls, merged, own_part, record_for
-from outbox.relay.work import Work
+from outbox.relay.delivery_task import Work
 
 
 class Finding(Enum):

@@ -23,12 +23,12 @@ from outbox.probes.worker import Probes
 from outbox.record.record import RecordUrls
 from outbox.relay.claim import claim
 from outbox.relay.delivery import Delivery
-from outbox.relay.next_due import SecondsUntilDue, seconds_until_due
+from outbox.relay.delivery_task import UnreadableTargetError, Work, next_work
+from outbox.relay.lease_clock import SendingTime
+from outbox.relay.maintenance import SafetyNet
 from outbox.relay.result import Outcome, Result
-from outbox.relay.safety_net import SafetyNet
-from outbox.relay.sending_time import SendingTime
+from outbox.relay.schedule import SecondsUntilDue, seconds_until_due
 from outbox.relay.settle import settle
-from outbox.relay.work import UnreadableTargetError, Work, next_work
 from outbox.threads import in_thread
 
 logger = logging.getLogger(__name__)

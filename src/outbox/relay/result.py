@@ -8,7 +8,7 @@ from typing import Final
 from outbox.mirror.targets import PUT
 from outbox.pds.client import Remote
 from outbox.pds.verdict import Kind, Verdict
-from outbox.relay.work import Work
+from outbox.relay.delivery_task import Work
 
 OF_ONE_RECORD: Final = frozenset({Kind.REJECTED, Kind.BLOB_MISSING, Kind.BROKEN})
 

@@ -10,18 +10,18 @@ from outbox.backoff import backoff
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import changes_host
 from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane
-from outbox.mirror.moves import clear_former
+from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.parking import clear_probe, park, schedule_probe
+from outbox.mirror.requeue import suspect
 from outbox.mirror.tables import NEVER, PAST, blob_job
 from outbox.mirror.targets import upsert
-from outbox.mirror.wishes import suspect
 from outbox.pds.verdict import Kind, Verdict
 from outbox.record.dag_cbor import encode
 from outbox.relay.delivery import CONTENDED
+from outbox.relay.delivery_task import Work
 from outbox.relay.journal import CANCELLED, breaks_down, breaks_down_again, conclude, note_unsent
 from outbox.relay.observations import CLEAN, hold, looked, note_look, note_missing, set_target
 from outbox.relay.result import Outcome, Result
-from outbox.relay.work import Work
 
 CONTENDED_SECONDS: Final = 3600.0
 """The longest pause of a record that the PDS neither shows nor lets us write: somebody else's that was taken down."""

@@ -1,1 +1,1 @@
-"""Whole repos: read page by page, or proven block by block. Imports mirror and below."""
+"""Reads whole repositories: page by page, or proven block by block. Imports mirror and below."""

@@ -1,1 +1,1 @@
-"""What people see: the mirror of a track, lanes, hosts, failures, and how long it will take. Imports relay and below."""
+"""What people see of deliveries: a track's mirror, lanes, hosts, failures, time to drain. Imports relay and below."""

@@ -1,1 +1,1 @@
-"""The command line: one file for each group of commands, all of them put together in main."""
+"""The command line, one file for each group of commands; main lists them."""

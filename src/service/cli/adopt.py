@@ -8,19 +8,19 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from api.adoption_body import WAITING, AdoptionBody, adoption_body
-from api.commands.leave import leaving_since
+from api.responses.adoption import WAITING, AdoptionBody, adoption_body
+from application.account_deletion import leaving_since
 from eventstore.unit_of_work import UnitOfWork
 from identity.errors import IdentityError
 from outbox.pds.client import RemoteUnknownError
-from replay import adoptions
-from replay.adopt import Progress
+from replay.adoption import jobs as adoptions
+from replay.adoption.adopt import Progress
 from replay.errors import UnderWayError
-from service.bootstrap import Application, build
 from service.cli.operator import by_operator
 from service.cli.output import as_json, bar, dry_run, say_json
-from service.migrate import require_schema
-from service.settings import load
+from service.config.settings import load
+from service.schema.migrate import require_schema
+from service.wiring.bootstrap import Application, build
 
 
 @click.command()

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from service.garbage import no_collections
+from service.process.gc_tuning import no_collections
 
 
 class Deferred(click.Command):

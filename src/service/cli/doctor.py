@@ -13,12 +13,12 @@ from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from outbox.mirror.tables import mirror_lane
 from service.cli.output import as_json, say_json
+from service.config.settings import Settings, SettingsError, load
 from service.doctor import database as doctor_database
 from service.doctor import outside as doctor_outside
 from service.doctor.checks import Check, Checks, State, examined, fail, ok
-from service.migrate import newest, revision_of
-from service.opening import open_log
-from service.settings import Settings, SettingsError, load
+from service.schema.migrate import newest, revision_of
+from service.wiring.log import open_log
 
 COLORS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red"}
 

@@ -3,14 +3,14 @@
 import click
 
 from identity.errors import SealBrokenError
-from identity.resealing import logins_by_oauth_key
-from identity.resealing import reseal as reseal_logins
-from identity.seal import Seal
+from identity.sessions.encryption import Seal
+from identity.sessions.key_rotation import logins_by_oauth_key
+from identity.sessions.key_rotation import reseal as reseal_logins
 from service.cli.log import the_log
 from service.cli.output import as_json, bar, dry_run, say_json
-from service.migrate import require_schema
-from service.secret_keys import new_oauth_keys, secret_keys
-from service.settings import load
+from service.config.secret_keys import new_oauth_keys, secret_keys
+from service.config.settings import load
+from service.schema.migrate import require_schema
 
 
 @click.command("oauth-key")

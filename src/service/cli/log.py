@@ -10,14 +10,14 @@ import click
 
 from eventstore.event_log import EventLog
 from eventstore.projection import Projection
-from projections.difference import Difference
-from projections.rebuild import differences
-from projections.rebuild import rebuild as rebuild_projections
+from projections.rebuild.difference import Difference
+from projections.rebuild.rebuild import differences
+from projections.rebuild.rebuild import rebuild as rebuild_projections
 from service.cli.output import DRIFT, as_json, bar, dry_run, say_json
 from service.cli.track_history import rows_of
-from service.migrate import newest, require_schema, revision_of, upgrade_database
-from service.opening import open_log
-from service.settings import load
+from service.config.settings import load
+from service.schema.migrate import newest, require_schema, revision_of, upgrade_database
+from service.wiring.log import open_log
 
 SHOWN_DIFFERENCES = 20
 

@@ -11,15 +11,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from identity.addresses import AddressPolicy
-from replay.media_check import MediaFinding, MediaKind, check_media
-from replay.media_repair import MediaRepair
-from service.bootstrap import Application, build
+from identity.resolution.address_policy import AddressPolicy
+from replay.media.check import MediaFinding, MediaKind, check_media
+from replay.media.repair import MediaRepair
 from service.cli.output import DRIFT, as_json, bar, say_json
-from service.migrate import require_schema
-from service.opening import staging_folder
-from service.people import client_of_people
-from service.settings import load
+from service.config.settings import load
+from service.schema.migrate import require_schema
+from service.wiring.bootstrap import Application, build
+from service.wiring.identity import client_of_people
+from service.wiring.log import staging_folder
 
 TO_DO = {
     MediaKind.MISSING: "--repair, or put it back from a backup of the media",

@@ -6,7 +6,7 @@ from outbox.operations.operators import Action, Operator, Which, count, perform
 from service.cli.log import the_log
 from service.cli.operator import by_operator
 from service.cli.output import as_json, dry_run, say_json
-from service.migrate import require_schema
+from service.schema.migrate import require_schema
 
 WORDS = {
     Action.REDRIVE: ("record", "will be tried again", "would be tried again"),

@@ -15,10 +15,10 @@ from sqlalchemy.exc import DBAPIError
 from eventstore.errors import EventStoreError
 from identity.errors import IdentityError
 from outbox.operations.operators import OperatorError
-from projections.scratch import OvertakenError
+from projections.rebuild.scratch import OvertakenError
 from replay.errors import ReplayError
-from service.migrate import OutdatedSchemaError
-from service.settings import SettingsError
+from service.config.settings import SettingsError
+from service.schema.migrate import OutdatedSchemaError
 from storage.errors import StorageError
 
 DRIFT: Final = 3

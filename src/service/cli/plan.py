@@ -8,9 +8,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from replay.apply import apply as apply_plan
-from replay.plan import Plan, Repair, plan_for
-from replay.verify import Verified
+from replay.reconcile.apply import apply as apply_plan
+from replay.reconcile.plan import Plan, Repair, plan_for
+from replay.reconcile.verify import Verified
 from service.cli.log import the_log
 from service.cli.operator import by_operator
 from service.cli.output import as_json, dry_run, say_json

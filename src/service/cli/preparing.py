@@ -1,13 +1,13 @@
 """What `serve` and `relay` do before they begin: build the application and look at its database."""
 
-from projections.rebuild import rebuild
-from service.bootstrap import Application, build
+from projections.rebuild.rebuild import rebuild
 from service.cli.output import bar
-from service.garbage import no_collections
-from service.migrate import upgrade_database
-from service.newest_seen import look_for_restore
-from service.readiness import outdated, require_ready
-from service.settings import Settings
+from service.config.settings import Settings
+from service.observability.readiness import outdated, require_ready
+from service.process.gc_tuning import no_collections
+from service.schema.high_water_mark import look_for_restore
+from service.schema.migrate import upgrade_database
+from service.wiring.bootstrap import Application, build
 
 
 def prepared(settings: Settings) -> Application:

@@ -13,9 +13,9 @@ from replay.recovered import Recovery, outlook, recover
 from service.cli.log import the_log
 from service.cli.operator import by_operator
 from service.cli.output import as_json, dry_run, say_json
-from service.migrate import require_schema
-from service.newest_seen import file_of, look_for_restore, read_newest
-from service.settings import load
+from service.config.settings import load
+from service.schema.high_water_mark import file_of, look_for_restore, read_newest
+from service.schema.migrate import require_schema
 
 RECOVERED: Final = "recovered"
 

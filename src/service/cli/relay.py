@@ -5,11 +5,11 @@ import signal
 
 import click
 
-from service.bootstrap import Application
 from service.cli.preparing import prepared
-from service.logging import log_to_stderr
-from service.settings import load
-from service.work import working
+from service.config.settings import load
+from service.observability.logging import log_to_stderr
+from service.process.lifespan import working
+from service.wiring.bootstrap import Application
 
 
 @click.command()

@@ -8,13 +8,13 @@ import click
 import uvicorn
 from starlette.types import ASGIApp
 
-from api.bodies.limits import HEADERS_BYTES, URL_BYTES
-from api.news import News
-from service.app import asgi
+from api.middleware.request_limits import HEADERS_BYTES, URL_BYTES
+from application.event_poller import EventPoller
 from service.cli.preparing import prepared
-from service.connections import HttpConnection
-from service.logging import log_to_stderr
-from service.settings import Settings, load
+from service.config.settings import Settings, load
+from service.observability.logging import log_to_stderr
+from service.process.app import asgi
+from service.process.http_connections import HttpConnection
 
 GRACE_SECONDS = 30
 """How long requests in progress may take to finish."""
@@ -40,7 +40,7 @@ def serve() -> None:
 class _Server(uvicorn.Server):
     """Says where it is as soon as it answers, and ends streams before it waits for requests to end."""
 
-    def __init__(self, config: uvicorn.Config, url: str, news: News) -> None:
+    def __init__(self, config: uvicorn.Config, url: str, news: EventPoller) -> None:
         super().__init__(config)
         self._url = url
         self._news = news

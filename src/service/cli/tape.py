@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from replay.export import export as export_tape
-from replay.importing import check_tape, import_tape
+from replay.dump.export import export as export_tape
+from replay.dump.load import check_tape, import_tape
 from service.cli.log import the_log
 from service.cli.output import as_json, bar, dry_run, say_json
-from service.migrate import newest, require_schema
+from service.schema.migrate import newest, require_schema
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 

@@ -12,18 +12,18 @@ from rich.table import Table
 from outbox.repo.proof import ProvenReads
 from outbox.repo.reads import RepoReads
 from outbox.threads import in_thread
-from replay.drift import Drift
+from replay.reconcile.drift import Drift
+from replay.reconcile.verify import Verified, repos_of
+from replay.reconcile.verify import verify as verify_repos
 from replay.recovered import look_over
-from replay.verify import Verified, repos_of
-from replay.verify import verify as verify_repos
-from service.adapters import KeysOfIdentity
-from service.bootstrap import Application, build
 from service.cli.log import verify
 from service.cli.media import verify_media
 from service.cli.operator import by_operator
 from service.cli.output import DRIFT, as_json, bar, say_json
-from service.migrate import require_schema
-from service.settings import load
+from service.config.settings import load
+from service.schema.migrate import require_schema
+from service.wiring.adapters import KeysOfIdentity
+from service.wiring.bootstrap import Application, build
 
 UNREAD = 1
 

@@ -1,1 +1,1 @@
-"""`mastertape doctor`: one look at everything that a service stands on."""
+"""`mastertape doctor`: checks everything that a service depends on."""

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import EventStoreError
 from identity.errors import IdentityError
-from service.settings import SettingsError
+from service.config.settings import SettingsError
 from storage.errors import StorageError
 
 

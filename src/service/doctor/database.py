@@ -6,10 +6,10 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from eventstore.event_log import EventLog
-from eventstore.incarnation import newest_issued, restored_because
+from eventstore.restore_detection import newest_issued, restored_because
 from identity.errors import SealBrokenError
-from identity.seal import Seal
-from identity.session_rows import PURPOSE, pds_session
+from identity.sessions.encryption import Seal
+from identity.sessions.session_store import PURPOSE, pds_session
 from outbox.mirror.observe_only import observed_accounts
 from outbox.mirror.tables import PAST, delivery_attempt, mirror_lane, repo_scan
 from outbox.mirror.targets import AUTH_REQUIRED, READY
@@ -17,14 +17,14 @@ from outbox.pds.verdict import Kind
 from outbox.relay.journal import ACKING
 from outbox.views.overview import LANE_STATE, LANES_OF_HOSTS
 from outbox.views.status import PENDING, REJECTED, STATE, TARGETS_AT_WORK
-from replay.scan import IS_SCANNED
+from replay.reconcile.scan import IS_SCANNED
+from service.config.secret_keys import known_secret_keys
+from service.config.settings import Settings
 from service.doctor.checks import Checks, fail, ok, warn
-from service.gauges import oldest_pending
-from service.migrate import newest, revision_of
-from service.newest_seen import file_of, read_newest
-from service.readiness import outdated
-from service.secret_keys import known_secret_keys
-from service.settings import Settings
+from service.observability.gauges import oldest_pending
+from service.observability.readiness import outdated
+from service.schema.high_water_mark import file_of, read_newest
+from service.schema.migrate import newest, revision_of
 
 PENDING_TOO_LONG: Final = timedelta(minutes=5)
 RECENTLY: Final = timedelta(hours=1)

@@ -14,14 +14,14 @@ from sqlalchemy import func, select
 
 from eventstore.database import Database
 from identity.errors import IdentityError
-from identity.resolution import Resolver
+from identity.resolution.resolver import Resolver
 from outbox.mirror.tables import mirror_lane
+from service.config.settings import Settings
 from service.doctor.checks import Check, Checks, fail, ok, warn
-from service.people import client_of_people
-from service.settings import Settings
-from storage import room
+from service.wiring.identity import client_of_people
+from storage import disk_errors
 from storage.cid import cid_of, new_key
-from storage.room import existing, free_bytes
+from storage.disk_errors import existing, free_bytes
 from storage.store import open_store
 
 MOST_HOSTS: Final = 50
@@ -60,9 +60,9 @@ def disks(settings: Settings) -> Checks:
     for folder in by_disk.values():
         free, total = free_bytes(folder), shutil.disk_usage(existing(folder)).total
         found = f"{free // MEGABYTE} of {total // MEGABYTE} MiB are free"
-        if free < room.LEAST_FREE:
+        if free < disk_errors.LEAST_FREE:
             yield fail(f"disk of {folder}", found, "make room: nothing can be written")
-        elif free < room.LITTLE_FREE:
+        elif free < disk_errors.LITTLE_FREE:
             yield warn(f"disk of {folder}", found, "make room soon")
         else:
             yield ok(f"disk of {folder}", found)

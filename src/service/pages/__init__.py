@@ -1,1 +1,1 @@
-"""The pages of docs/ that are made from the code: `python -m service.pages.NAME > docs/NAME.md`."""
+"""The generated pages of docs/: `python -m service.pages.NAME > docs/NAME.md`."""

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from api.app import create_app
-from api.bodies.limits import FIELDS_BYTES, HEADERS_BYTES, PATIENCE_SECONDS, SLOWEST, URL_BYTES
-from api.errors import codes_by_status
-from api.uploads_at_once import AT_ONCE
-from service.bootstrap import build
-from service.settings import Settings
+from api.error_responses import codes_by_status
+from api.middleware.request_limits import FIELDS_BYTES, HEADERS_BYTES, PATIENCE_SECONDS, SLOWEST, URL_BYTES
+from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
+from service.config.settings import Settings
+from service.wiring.bootstrap import build
 
 KIB: Final = 1024
 HEAD: Final = """\
@@ -39,7 +39,7 @@ for people. [ADR 19](adr/0019-error-codes.md) says why each code exists.
 LIMITS: Final = f"""\
 Any request may be rejected for its method (405) or its size: the URL has at most {URL_BYTES // KIB} KiB (414), headers {HEADERS_BYTES // KIB} KiB (431), fields
 {FIELDS_BYTES // KIB} KiB in total (413). A body that sends nothing for {PATIENCE_SECONDS:.0f} seconds, or averages less than
-{SLOWEST // KIB} KiB per second, is rejected (408). An account has at most {AT_ONCE} concurrent uploads (429)."""
+{SLOWEST // KIB} KiB per second, is rejected (408). An account has at most {MAX_CONCURRENT_UPLOADS} concurrent uploads (429)."""
 ERRORS_HEAD: Final = """
 ## Error codes
 

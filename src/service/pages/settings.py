@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from pydantic.fields import FieldInfo
 
-from service.settings import Settings, Shown
+from service.config.settings import Settings, Shown
 
 HEAD: Final = """\
 # Settings
@@ -14,7 +14,7 @@ Read from the environment once, at startup. Every name begins with `MASTERTAPE_`
 cannot go unnoticed. Lists are separated by commas. An empty value counts as unset. On Kubernetes set
 `enableServiceLinks: false`: otherwise a service called `mastertape` injects variables with this prefix.
 
-<!-- generated from src/service/settings.py by `python -m service.pages.settings`; a test checks that it is current -->
+<!-- generated from src/service/config/settings.py by `python -m service.pages.settings`; a test checks that it is current -->
 
 | name | default | meaning |
 |---|---|---|

@@ -1,1 +1,1 @@
-"""What the bytes of each container say, read within bounds. Knows no store and no database."""
+"""Parsers of audio containers that read no more than a bounded part of a file."""

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from service.settings import PREFIX, Settings
+from service.config.settings import PREFIX, Settings
 from tests.api.public_audio.copies import CDN, Public
 from tests.api.world import World, did_of
 

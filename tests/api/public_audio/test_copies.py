@@ -6,11 +6,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from aggregates.track import Track
-from identity.credentials import Scope
+from identity.accounts.credentials import Scope
 from outbox.record.record import RecordUrls
-from replay.verify import Repo
-from service.jobs import review_public_copies
-from service.settings import Settings
+from replay.reconcile.verify import Repo
+from service.config.settings import Settings
+from service.process.jobs import review_public_copies
 from storage.cid import cid_of
 from tests.api.public_audio.copies import CDN, GATE, edit, name_of, replace, undelete
 from tests.api.world import World, upload

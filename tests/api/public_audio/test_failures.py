@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import update
 
 from aggregates.track import Track
-from api.errors import REPLIES
-from service.jobs import review_public_copies
+from api.error_responses import REPLIES
+from service.process.jobs import review_public_copies
 from storage.errors import StoreUnavailableError
 from storage.media import media
 from tests.api.public_audio.copies import GATE, edit, name_of, replace, undelete

@@ -1,1 +1,0 @@
-"""Request bodies: JSON, form or multipart, read into the same fields."""

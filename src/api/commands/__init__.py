@@ -1,1 +1,0 @@
-"""What a person may do with a track: load, tell, save. No HTTP in here."""

@@ -1,0 +1,295 @@
+"""From exception to answer, in one table. Every error of ours that can reach HTTP stands in it by name."""
+
+import logging
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from aggregates import errors as track
+from api import errors as api
+from api.errors import UnparsableError
+from api.json_response import AsciiJsonResponse
+from application import errors as application
+from eventstore import errors as store
+from identity import errors as identity
+from outbox.operations import operators
+from storage import errors as storage
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How an error is answered: `fields` are attributes of it, `message` is said instead of its own, `kept` after it."""
+
+    status: int
+    code: str
+    fields: tuple[str, ...] = ()
+    message: str | None = None
+    retry_after: int | None = None
+    kept: str = ""
+
+
+INTERNAL: Final = Reply(
+    500,
+    "internal",
+    message="Internal error. It has been logged; report it with the X-Request-Id of this response.",
+)
+NOT_READY: Final = Reply(
+    503,
+    "not_ready",
+    message="The service cannot reach its database, or is busy. Nothing was changed; try again in a moment.",
+    retry_after=2,
+)
+FULL: Final = Reply(
+    503,
+    "not_ready",
+    message="The disk of the service is full. Nothing was changed; try again when its operator has made room.",
+    retry_after=60,
+)
+_NOTHING: Final = "Nothing was changed."
+_NOT_SURE: Final = (
+    "The commit was not confirmed: the change may or may not have happened. "
+    "Send it again with the same Idempotency-Key, or read first."
+)
+_LATER: Final = (
+    "The account's PDS or identity server did not respond properly. Nothing was changed; try again later."
+)
+
+REPLIES: Final[dict[type[Exception], Reply]] = {
+    # Values and states that a track refuses.
+    track.TrackError: INTERNAL,
+    track.InvalidFieldError: Reply(400, "invalid_field", ("field", "limit"), kept=_NOTHING),
+    track.TrackDeletedError: Reply(404, "track_not_found"),
+    track.GatedTrackError: Reply(400, "gated_track", kept=_NOTHING),
+    track.UndecidedForeignEditError: Reply(400, "bad_state", kept=_NOTHING),
+    # Requests that the API refuses.
+    api.ApiError: INTERNAL,
+    application.ApplicationError: INTERNAL,
+    application.NotAuthenticatedError: Reply(401, "not_authenticated"),
+    api.ScopeRequiredError: Reply(403, "scope_required", ("scope",)),
+    api.CrossSiteError: Reply(403, "cross_site"),
+    api.NotSignedInHereError: Reply(404, "not_signed_in"),
+    application.LeavingError: Reply(409, "leaving"),
+    api.TokenNotFoundError: Reply(404, "not_found"),
+    api.TokenShownOnceError: Reply(409, "token_shown_once", ("token_id",)),
+    api.SignInUnavailableError: Reply(404, "sign_in_unavailable"),
+    api.NotAConfidentialClientError: Reply(404, "not_found"),
+    application.TrackNotFoundError: Reply(404, "track_not_found"),
+    application.VersionNotFoundError: Reply(404, "version_not_found"),
+    application.NotOwnerError: Reply(403, "not_owner"),
+    api.NotYourAuditError: Reply(403, "not_owner"),
+    application.MediaNotFoundError: Reply(404, "media_not_found"),
+    application.DuplicateAudioError: Reply(409, "duplicate_audio", ("track_id",)),
+    application.AlreadyHasRecordError: Reply(400, "already_has_record", ("uri",)),
+    application.MigrationNeededError: Reply(409, "migration_needed", ("old_collection",)),
+    application.CannotMoveError: Reply(400, "bad_state", kept=_NOTHING),
+    application.NothingToResolveError: Reply(409, "nothing_to_resolve"),
+    application.BlobTooLargeError: Reply(413, "too_large", ("limit",)),
+    application.BlobRefusedError: Reply(400, "invalid_media", ("reason",)),
+    application.VersionMismatchError: Reply(412, "version_mismatch", ("version",)),
+    api.UnparsableError: Reply(422, "unparsable"),
+    api.MissingPartError: Reply(422, "unparsable", ("field",)),
+    api.UnsupportedBodyError: Reply(415, "unsupported_media"),
+    api.BodyTooLargeError: Reply(413, "too_large", ("limit",)),
+    api.TooSlowError: Reply(408, "too_slow"),
+    api.UrlTooLongError: Reply(414, "url_too_long", ("limit",)),
+    api.HeadersTooLargeError: Reply(431, "headers_too_large", ("limit",)),
+    store.IdempotencyMismatchError: Reply(422, "idempotency_mismatch"),
+    store.InProgressError: Reply(409, "in_progress", retry_after=1),
+    application.SupportRequiredError: Reply(402, "support_required"),
+    application.SupportersUnreachableError: Reply(503, "supporters_unreachable", retry_after=2),
+    api.NotReadyError: Reply(503, "not_ready", retry_after=2),
+    api.RateLimitedError: Reply(429, "rate_limited"),
+    api.TooManyUploadsError: Reply(429, "rate_limited"),
+    # Bytes.
+    storage.StorageError: INTERNAL,
+    storage.RefusedMediaError: Reply(400, "invalid_media", kept=_NOTHING),
+    storage.InvalidMediaError: Reply(400, "invalid_media", kept=_NOTHING),
+    storage.UnsupportedMediaError: Reply(415, "unsupported_media", kept=_NOTHING),
+    storage.TooLargeError: Reply(413, "too_large", ("limit",), kept=_NOTHING),
+    storage.MediaGoneError: Reply(409, "bytes_expired"),
+    storage.BytesMissingError: Reply(
+        404, "media_not_found", message="These bytes are gone. Upload them again."
+    ),
+    storage.BytesDamagedError: INTERNAL,
+    storage.RangeOutsideError: Reply(416, "range_not_satisfiable"),
+    storage.StoreUnavailableError: Reply(
+        503,
+        "not_ready",
+        message="The media store does not answer. Nothing was changed; try again in a moment.",
+        retry_after=2,
+    ),
+    storage.DiskFullError: FULL,
+    # People.
+    identity.IdentityError: INTERNAL,
+    identity.UnknownIdentityError: Reply(401, "bad_credentials"),
+    identity.BadCredentialsError: Reply(
+        401,
+        "bad_credentials",
+        message="The PDS knows no such account with this app password. Check both, or make a new app password.",
+    ),
+    identity.SignInStateError: Reply(400, "sign_in_state"),
+    identity.SignInRefusedError: Reply(400, "sign_in_refused", kept="Nobody was signed in; start again."),
+    identity.ConsentDeniedError: Reply(403, "access_denied"),
+    identity.ScopeRefusedError: Reply(403, "scope_refused", kept="Nobody was signed in."),
+    identity.NotAnAdminError: Reply(403, "scope_required", ("scope",)),
+    identity.AccountInactiveError: Reply(
+        403, "account_inactive", kept="Nobody was signed in. Reactivate the account at its PDS first."
+    ),
+    identity.IdentityUnreachableError: Reply(503, "identity_unreachable", message=_LATER, retry_after=5),
+    identity.UnsafeAddressError: Reply(
+        400,
+        "unsafe_address",
+        message="This account's addresses are not ones that the service connects to. Nothing was changed.",
+    ),
+    identity.FetchRefusedError: Reply(400, "invalid_media", kept=_NOTHING),
+    identity.FeatureUnresolvedError: Reply(400, "invalid_field", ("identifier",)),
+    identity.SignInRequiredError: Reply(
+        401, "session_expired", message="The session at the PDS has ended. Sign in again."
+    ),
+    identity.SessionUnavailableError: Reply(503, "identity_unreachable", message=_LATER, retry_after=5),
+    identity.CredentialExpiredError: Reply(
+        401, "session_expired", message="This session or token has ended. Sign in again."
+    ),
+    identity.SealBrokenError: INTERNAL,
+    # Operators.
+    operators.OperatorError: INTERNAL,
+    operators.UnknownTargetError: Reply(404, "not_found", kept=_NOTHING),
+    operators.TooWideError: Reply(400, "invalid_field", ("field", "limit"), kept=_NOTHING),
+    # The log.
+    store.EventStoreError: INTERNAL,
+    store.ReadOnlyTransactionError: INTERNAL,
+    store.NestedUnitError: INTERNAL,
+    store.BrokenUnitError: INTERNAL,
+    store.CommitFailedError: Reply(503, "not_ready", message=_NOT_SURE, retry_after=2),
+    store.LogBusyError: NOT_READY,
+    store.VersionConflictError: Reply(
+        503,
+        "not_ready",
+        message="The track changed meanwhile. Nothing of this was kept; send it again.",
+        retry_after=1,
+    ),
+    store.AggregateNotFoundError: Reply(404, "track_not_found", message="There is no such track."),
+    store.OutdatedProjectionError: Reply(503, "not_ready", retry_after=30),
+    # The database is away, or all of its connections are taken.
+    OperationalError: NOT_READY,
+    InterfaceError: NOT_READY,
+    PoolTimeoutError: NOT_READY,
+}
+TREES: Final = (
+    track.TrackError,
+    api.ApiError,
+    application.ApplicationError,
+    storage.StorageError,
+    identity.IdentityError,
+    operators.OperatorError,
+    store.EventStoreError,
+)
+FRAMEWORK_CODES: Final = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media",
+}
+
+
+RULES: Final = frozenset({"string_pattern_mismatch", "string_too_long"})
+"""What pydantic calls a value that can be read, and that a rule of ours refuses."""
+SHOULD: Final = re.compile(r"^\w+ should")
+
+
+def rule_of(message: str) -> str:
+    """Say pydantic's message as we say limits."""
+    return SHOULD.sub("must", message)
+
+
+def codes_by_status() -> dict[int, list[str]]:
+    """All codes that there are, by their status."""
+    ours = [(reply.status, reply.code) for reply in REPLIES.values()]
+    found: dict[int, set[str]] = {}
+    for status, code in (*ours, *FRAMEWORK_CODES.items()):
+        found.setdefault(status, set()).add(code)
+    return {status: sorted(codes) for status, codes in sorted(found.items())}
+
+
+def reply_for(error: BaseException) -> Reply:
+    """Find how an error is answered: by its class, else by the nearest one above it; a full database is told apart."""
+    if isinstance(error, DBAPIError) and store.is_full(error):
+        return FULL
+    kinds = [kind for kind in type(error).__mro__ if issubclass(kind, Exception)]
+    return next((REPLIES[kind] for kind in kinds if kind in REPLIES), INTERNAL)
+
+
+def response_to(error: Exception) -> Response:
+    """Make the answer. What is our own fault tells nothing about its cause."""
+    reply = reply_for(error)
+    retry_after = getattr(error, "retry_after", reply.retry_after)
+    headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
+    if reply.status == 401:  # noqa: PLR2004
+        headers["WWW-Authenticate"] = 'Bearer realm="mastertape"'
+    return AsciiJsonResponse(body_of(error), status_code=reply.status, headers=headers)
+
+
+def body_of(error: Exception) -> dict[str, Any]:
+    """Write down what is answered to an error."""
+    reply = reply_for(error)
+    fields = {name: getattr(error, name) for name in reply.fields if hasattr(error, name)}
+    return {"detail": {"error": reply.code, "message": message_of(error, reply), **fields}}
+
+
+def message_of(error: Exception, reply: Reply) -> str:
+    """Say to people what went wrong."""
+    message = reply.message or str(error) or type(error).__doc__ or reply.code
+    return f"{message.rstrip('.')}. {reply.kept}" if reply.kept else message
+
+
+def error_response(
+    status: int, code: str, message: str, headers: dict[str, str] | None = None, **fields: Any
+) -> Response:
+    """Write an error in the one shape that all have."""
+    detail = {"error": code, "message": message, **fields}
+    return AsciiJsonResponse({"detail": detail}, status_code=status, headers=headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """CommandResult every error of the table, and the framework's own, in that shape."""
+    for kind in (*TREES, OperationalError, InterfaceError, PoolTimeoutError):
+        app.add_exception_handler(kind, _refused)
+    app.add_exception_handler(HTTPException, _framework_refused)
+    app.add_exception_handler(RequestValidationError, _unparsable)
+    app.add_exception_handler(ClientDisconnect, _gone)
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    if reply_for(error).status >= 500:  # noqa: PLR2004
+        logger.error("request_failed", exc_info=error)
+    return response_to(error)
+
+
+async def _framework_refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
+    if error.status_code == 400:  # noqa: PLR2004 - a body that the framework reads itself, and cannot
+        return response_to(UnparsableError(f"{error.detail}. Nothing was changed."))
+    code = FRAMEWORK_CODES.get(error.status_code, "bad_request")
+    return error_response(error.status_code, code, str(error.detail), dict(error.headers or {}))
+
+
+async def _unparsable(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it alone
+    first = error.errors()[0]
+    field = str(first["loc"][-1])
+    if first["type"] in RULES:
+        return response_to(track.InvalidFieldError(field, rule_of(first["msg"])))
+    return error_response(422, "unparsable", f"{field}: {first['msg']}. Nothing was changed.", field=field)
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    return error_response(422, "unparsable", "The request ended before its body did. Nothing was changed.")

@@ -1,0 +1,58 @@
+"""Every request has an id, its own or one of ours, and no request ends without an answer in our shape."""
+
+import logging
+import re
+from contextvars import ContextVar
+from typing import Final
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.error_responses import response_to
+from eventstore.envelope import Envelope
+
+logger = logging.getLogger(__name__)
+
+HEADER: Final = "X-Request-Id"
+SANE: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+request_id: Final[ContextVar[str]] = ContextVar("request_id", default="")
+
+
+def over_http(actor: str) -> Envelope:
+    """Say for the log that somebody did it through this request."""
+    return Envelope(actor=actor, via="http", request_id=request_id.get())
+
+
+class RequestIds:
+    """ASGI middleware: the id goes in, is there for whoever asks, and comes out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(HEADER, "")
+        this = given if SANE.fullmatch(given) else uuid4().hex
+        token = request_id.set(this)
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(scope=message)[HEADER] = this
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            logger.exception("request_failed", extra={"request_id": this})
+            if started:
+                raise
+            await response_to(error)(scope, receive, send_with_id)
+        finally:
+            request_id.reset(token)

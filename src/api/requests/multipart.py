@@ -1,0 +1,151 @@
+"""A multipart body, read while it arrives: files go to staging, counted and hashed; fields stay in memory."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from api.errors import BodyTooLargeError, UnparsableError
+from api.middleware.request_limits import FIELDS_BYTES
+from storage.upload import Staged, Staging
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+PARTS: Final = 100
+
+
+class MultipartReader:
+    """Takes the body chunk by chunk. Its files go when the `with` block ends."""
+
+    def __init__(self, content_type: str, folder: Path, files: Mapping[str, int]) -> None:
+        self.fields: dict[str, str] = {}
+        self.staged: dict[str, Staged] = {}
+        self._folder = folder
+        self._files = files
+        self._keep = ExitStack()
+        self._parts = 0
+        self._field_bytes = 0
+        self._ended = False
+        self._header_name = self._header_value = b""
+        self._begin_part()
+        try:
+            self._parser = MultipartParser(_boundary(content_type), self._callbacks())
+        except FormParserError as error:
+            raise UnparsableError(f"{error}. Nothing was changed.") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._keep.__exit__(kind, error, trace)
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the body."""
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise UnparsableError(
+                f"The multipart body cannot be parsed: {error}. Nothing was changed."
+            ) from None
+
+    def finish(self) -> None:
+        """Refuse a body that was cut off: part of a file is not the file."""
+        if not self._ended:
+            raise UnparsableError("The multipart body ends before its last boundary. Nothing was changed.")
+
+    def _callbacks(self) -> "MultipartCallbacks":
+        return {
+            "on_part_begin": self._begin_part,
+            "on_header_field": self._take_header_name,
+            "on_header_value": self._take_header_value,
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._begin_data,
+            "on_part_data": self._take_data,
+            "on_part_end": self._end_part,
+            "on_end": self._end,
+        }
+
+    def _begin_part(self) -> None:
+        self._disposition = b""
+        self._name = ""
+        self._filename: bytes | None = None
+        self._text = bytearray()
+        self._staging: Staging | None = None
+
+    def _take_header_name(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _take_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _end_header(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            self._disposition = self._header_value
+        self._header_name = self._header_value = b""
+
+    def _begin_data(self) -> None:
+        self._parts += 1
+        if self._parts > PARTS:
+            raise UnparsableError(f"The body has more than {PARTS} parts. Nothing was changed.")
+        _, options = parse_options_header(self._disposition)
+        if b"name" not in options:
+            raise UnparsableError("A part has no name. Nothing was changed.")
+        self._name = _decoded(options[b"name"], "name of a part")
+        self._filename = options.get(b"filename")
+        if self._filename is not None and self._name in self._files:
+            self._staging = self._keep.enter_context(Staging(self._folder, self._files[self._name]))
+
+    def _take_data(self, data: bytes, start: int, end: int) -> None:
+        if self._staging is not None:
+            self._staging.write(data[start:end])
+            return
+        self._field_bytes += end - start
+        if self._field_bytes > FIELDS_BYTES:
+            raise BodyTooLargeError(FIELDS_BYTES)
+        if self._filename is None:
+            self._text += data[start:end]
+
+    def _end_part(self) -> None:
+        if self._staging is not None:
+            self._end_file(self._staging)
+        elif self._filename is None:
+            if self._name in self.fields:
+                raise _twice(self._name)
+            self.fields[self._name] = _decoded(self._text, self._name)
+
+    def _end_file(self, staging: Staging) -> None:
+        staged = self._keep.enter_context(staging.finish())
+        if not staged.size and not self._filename:
+            return  # what a browser sends for a file input that was left empty
+        if self._name in self.staged:
+            raise _twice(self._name)
+        self.staged[self._name] = staged
+
+    def _end(self) -> None:
+        self._ended = True
+
+
+def _twice(name: str) -> UnparsableError:
+    return UnparsableError(f"The part {name!r} is there twice. Nothing was changed.")
+
+
+def _boundary(content_type: str) -> bytes:
+    _, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if not boundary:
+        raise UnparsableError("The multipart body names no boundary. Nothing was changed.")
+    return boundary
+
+
+def _decoded(value: bytes | bytearray, what: str) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise UnparsableError(f"The {what} is not UTF-8. Nothing was changed.") from None

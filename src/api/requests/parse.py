@@ -1,0 +1,102 @@
+"""Reads a request's body; no thread is held while the client takes its time."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from api.errors import BodyTooLargeError, UnparsableError, UnsupportedBodyError
+from api.middleware.request_limits import FIELDS_BYTES, Most, allow
+from api.requests.body import Body
+from api.requests.multipart import PARTS, MultipartReader
+from storage.errors import TooLargeError
+
+JSON: Final = "application/json"
+MULTIPART: Final = "multipart/form-data"
+URLENCODED: Final = "application/x-www-form-urlencoded"
+AT_ONCE: Final = 256 * 1024
+
+
+@asynccontextmanager
+async def received(request: Request, folder: Path, files: Mapping[str, int]) -> AsyncGenerator[Body]:
+    """Read the body; `files` names the file parts that are wanted, each with its limit in bytes."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != MULTIPART:
+        yield await _small(request, kind)
+        return
+    allow(request, _most(files))
+    with MultipartReader(request.headers["content-type"], folder, files) as reader:
+        empty = True
+        async for chunk in _gathered(request):
+            empty = False
+            await run_in_threadpool(reader.feed, chunk)
+        if not empty:
+            reader.finish()
+        yield Body(reader.fields, reader.staged, is_form=True)
+
+
+def _most(files: Mapping[str, int]) -> Most:
+    refusal = (
+        partial(TooLargeError, max(files.values())) if files else partial(BodyTooLargeError, FIELDS_BYTES)
+    )
+    return Most(sum(files.values()) + 2 * FIELDS_BYTES, refusal)
+
+
+async def _gathered(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body in chunks large enough to be worth a thread hop."""
+    gathered = bytearray()
+    async for chunk in request.stream():
+        gathered += chunk
+        if len(gathered) >= AT_ONCE:
+            yield bytes(gathered)
+            gathered.clear()
+    if gathered:
+        yield bytes(gathered)
+
+
+async def _small(request: Request, kind: str) -> Body:
+    content = await request.body()
+    if not content:
+        return Body()
+    if kind == URLENCODED:
+        return Body(_form(content), is_form=True)
+    if kind == JSON or kind.endswith("+json"):
+        return Body(json_object(content))
+    raise UnsupportedBodyError
+
+
+def _form(content: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(content.decode(), keep_blank_values=True, errors="strict", max_num_fields=PARTS)
+    except ValueError as error:
+        raise UnparsableError(f"The form cannot be parsed: {error}. Nothing was changed.") from None
+    return _once(pairs)
+
+
+def json_object(content: bytes) -> dict[str, Any]:
+    """Read a JSON object, in which no name is there twice."""
+    try:
+        body = json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise UnparsableError(f"The body is not JSON: {error}. Nothing was changed.") from None
+    if not isinstance(body, dict):
+        raise UnparsableError("The body must be a JSON object. Nothing was changed.")
+    return body
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that comes twice: readers of JSON differ in which one counts."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise UnparsableError("A name is there twice. Nothing was changed.")
+    return fields
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")

@@ -1,0 +1,59 @@
+"""From the fields of a request to checked values of a track."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from aggregates.errors import InvalidFieldError
+from aggregates.values import (
+    MAX_FEATURES,
+    Feature,
+    SupportGate,
+    checked_album,
+    checked_description,
+    checked_features,
+    checked_self_labels,
+    checked_support_gate,
+    checked_tags,
+    checked_title,
+)
+from api.requests.body import Body
+from identity.errors import FeatureUnresolvedError
+from identity.resolution.featured_artists import resolve_features
+from identity.resolution.resolver import Resolver
+
+CHECKS: Final[dict[str, Callable[[Body], Any]]] = {
+    "title": lambda body: checked_title(body.text("title") or ""),
+    "description": lambda body: checked_description(body.text("description")),
+    "self_labels": lambda body: checked_self_labels(body.texts("self_labels")),
+    "album": lambda body: checked_album(body.text("album")),
+    "tags": lambda body: checked_tags(body.texts("tags")),
+}
+
+
+def metadata_of(body: Body) -> dict[str, Any]:
+    """Check the metadata that the body has, but for features, which have to be asked for."""
+    return {name: check(body) for name, check in CHECKS.items() if name in body}
+
+
+def support_gate_of(body: Body) -> SupportGate | None:
+    """Check the gate; cleared or absent is none."""
+    gate = body.mapping("support_gate")
+    if gate is None:
+        return None
+    kind = gate.get("type")
+    if not isinstance(kind, str):
+        raise InvalidFieldError("support_gate", "must have a `type`")
+    return checked_support_gate(kind)
+
+
+async def features_of(body: Body, resolver: Resolver, artist: str) -> tuple[Feature, ...]:
+    """Resolve the featured artists; the artist is on the track anyway."""
+    names = list(dict.fromkeys(body.texts("features")))
+    if len(names) > MAX_FEATURES + 1:  # one may be the artist
+        raise InvalidFieldError("features", f"at most {MAX_FEATURES} artists")
+    try:
+        found = await resolve_features(resolver, names)
+    except FeatureUnresolvedError as error:
+        limit = f"{error.identifier} could not be resolved ({error.reason})"
+        raise InvalidFieldError("features", limit) from None
+    return checked_features(Feature(each.did, each.handle) for each in found if each.did != artist)

@@ -1,0 +1,74 @@
+"""How far the taking over of an account's records has come, as JSON."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection, Row
+
+from replay.adoption.jobs import adoption_of
+
+IDLE: Final = "idle"
+WAITING: Final = "waiting"
+RUNNING: Final = "running"
+DONE: Final = "done"
+FAILED: Final = "failed"
+
+
+class AdoptionProblemBody(BaseModel):
+    """What is wrong with a record. `field` and `limit` tell of invalid_field, `reason` of bytes_unavailable."""
+
+    model_config = ConfigDict(extra="allow")
+
+    uri: str
+    error: str = Field(description="invalid_field, bytes_unavailable, artwork_unavailable or blob_missing")
+    message: str
+    adopted: bool = Field(description="whether it became a track nevertheless")
+
+
+class AdoptionBody(BaseModel):
+    """Of the records `found` at the PDS, so many were known here before, became tracks, or cannot.
+
+    `problem` says why the whole could not go on; it is tried again then. Up to 500 problems are listed.
+    """
+
+    state: str = Field(description="idle, waiting, running, done or failed")
+    requested_at: datetime | None
+    ended_at: datetime | None
+    next_attempt_at: datetime | None
+    found: int
+    known: int
+    adopted: int
+    refused: int
+    problem: str | None
+    problems: list[AdoptionProblemBody]
+
+
+NOTHING: Final = AdoptionBody(
+    state=IDLE, requested_at=None, ended_at=None, next_attempt_at=None,
+    found=0, known=0, adopted=0, refused=0, problem=None, problems=[],
+)  # fmt: skip
+
+
+def adoption_body(connection: Connection, did: str) -> AdoptionBody:
+    """Tell of the account's newest adoption."""
+    row = adoption_of(connection, did)
+    if row is None:
+        return NOTHING
+    state = _state(row)
+    counts = {name: getattr(row, name) for name in ("found", "known", "adopted", "refused")}
+    return AdoptionBody(
+        state=state,
+        requested_at=row.requested_at,
+        ended_at=row.ended_at,
+        next_attempt_at=row.not_before if state == WAITING and row.problem is not None else None,
+        problem=row.problem,
+        problems=[AdoptionProblemBody(**problem) for problem in row.problems],
+        **counts,
+    )
+
+
+def _state(row: Row[Any]) -> str:
+    if row.ended_at is not None:
+        return DONE if row.problem is None else FAILED
+    return WAITING if row.lease_owner is None else RUNNING

@@ -1,0 +1,96 @@
+"""How far the copying of an account's audio to its PDS has come."""
+
+from typing import Any, Final
+
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection, and_, func, select
+
+from api.responses.read_tracks import BRINGS_BLOB
+from outbox.mirror.tables import mirror_target
+from outbox.mirror.targets import READY
+from outbox.views.overview import lane_of
+from projections.blob_migration import (
+    DELETED,
+    FAILED,
+    GATED,
+    STANDING,
+    UNASKED,
+    UPLOADED,
+    WANTED,
+    standings,
+    tracks_standing,
+)
+from projections.history import history
+from projections.tracks import tracks
+
+MOST_FAILURES: Final = 100
+
+
+class FailedBody(BaseModel):
+    """A track whose audio the PDS will not take, and why."""
+
+    track_id: int
+    title: str
+    reason: str
+
+
+class MigrationBody(BaseModel):
+    """Counts of tracks. `saved` are those whose record at the PDS names the audio; `failures` lists up to 100."""
+
+    requested: int = Field(0, description="copies that this request asked for; 0 in a report")
+    saved: int
+    pending: int
+    failed: dict[str, int]
+    skipped: dict[str, int]
+    unasked: int
+    waits_for: str | None
+    failures: list[FailedBody]
+
+
+def migration_report(connection: Connection, did: str) -> MigrationBody:
+    """Count the account's audio by whether it is on the PDS, on its way, refused or not to go there."""
+    counts = standings(connection, did)
+    by_standing = {standing: count for (standing, _), count in counts.items()}
+    uploaded = by_standing.get(UPLOADED, 0)
+    saved = _saved(connection, did) if uploaded else 0
+    return MigrationBody(
+        saved=saved,
+        pending=by_standing.get(WANTED, 0) + uploaded - saved,
+        failed={str(reason): count for (standing, reason), count in counts.items() if standing == FAILED},
+        skipped={standing: by_standing[standing] for standing in (GATED, DELETED) if standing in by_standing},
+        unasked=by_standing.get(UNASKED, 0),
+        waits_for=_waits_for(connection, did),
+        failures=[_failed(row) for row in tracks_standing(connection, did, FAILED, limit=MOST_FAILURES)],
+    )
+
+
+def _failed(row: Any) -> FailedBody:
+    return FailedBody(track_id=row.track_id, title=row.title, reason=row.blob_failure)
+
+
+def _saved(connection: Connection, did: str) -> int:
+    """Count the tracks whose record was confirmed after the newest event that brought the blob into it."""
+    brought = (
+        select(func.max(history.c.position))
+        .where(history.c.track_id == tracks.c.track_id, history.c.type.in_(BRINGS_BLOB))
+        .scalar_subquery()
+    )
+    confirmed = (
+        select(func.count())
+        .select_from(
+            tracks.join(
+                mirror_target, and_(mirror_target.c.track_id == tracks.c.track_id, ~mirror_target.c.former)
+            )
+        )
+        .where(tracks.c.did == did, STANDING == UPLOADED, tracks.c.record_missing_since.is_(None))
+        .where(mirror_target.c.acked_gen >= brought)
+    )
+    return connection.scalar(confirmed) or 0
+
+
+def _waits_for(connection: Connection, did: str) -> str | None:
+    """Say for whom all of it waits, if so: the reason for which the lane is parked."""
+    lane = lane_of(connection, did)
+    if lane is None:
+        return None
+    return None if lane.mirror_state == READY else str(lane.mirror_state)

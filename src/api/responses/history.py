@@ -1,0 +1,97 @@
+"""The history of a track as JSON: who changed what, when, and whether it reached the PDS."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from api.requests.pagination import LONGEST_PAGE
+from eventstore.database import Database
+from outbox.views.deliveries import deliveries
+from outbox.views.status import mirrors
+from projections.history import HistoryPage, history_page
+
+
+class ChangeBody(BaseModel):
+    """One field, before and after."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+class DeliveryBody(BaseModel):
+    """What became of an event at the PDS; `by_generation` is the position whose record carries it, `reason` why it waits."""
+
+    status: str = Field(
+        description="delivered, superseded, cancelled, pending, parked, held, detached, rejected or none"
+    )
+    at: datetime | None
+    rev: str | None
+    cid: str | None
+    by_generation: int | None
+    reason: str | None
+
+
+class HistoryRow(BaseModel):
+    """One event."""
+
+    position: int
+    version: int
+    type: str
+    actor: str
+    via: str
+    request_id: str
+    at: datetime
+    changes: list[ChangeBody]
+    delivery: DeliveryBody
+
+
+class HistoryBody(BaseModel):
+    """Some events, newest first, and the cursor of the next page when there is one."""
+
+    items: list[HistoryRow]
+    cursor: str | None
+
+
+def read_page(connection: Connection, track_id: int, cursor: int | None, limit: int) -> HistoryBody:
+    """Read a page."""
+    page = history_page(connection, track_id, cursor=cursor, limit=limit)
+    return HistoryBody(
+        items=_rows(connection, track_id, page), cursor=None if page.cursor is None else str(page.cursor)
+    )
+
+
+def lines(database: Database, track_id: int, cursor: int | None, limit: int | None) -> Iterator[str]:
+    """Write rows as lines of JSON, `limit` or all of them; no connection is held while a client reads slowly."""
+    left = limit
+    while left is None or left > 0:
+        with database.read() as connection:
+            page = read_page(connection, track_id, cursor, min(LONGEST_PAGE, left or LONGEST_PAGE))
+        yield from (row.model_dump_json() + "\n" for row in page.items)
+        if page.cursor is None:
+            return
+        cursor = int(page.cursor)
+        left = None if left is None else left - len(page.items)
+
+
+def _rows(connection: Connection, track_id: int, page: HistoryPage) -> list[HistoryRow]:
+    mirror = mirrors(connection, [track_id])[track_id]
+    events = [(entry.position, entry.touches_record) for entry in page.items]
+    delivery_of = deliveries(connection, track_id, events, mirror)
+    return [
+        HistoryRow(
+            position=entry.position,
+            version=entry.version,
+            type=entry.type,
+            actor=entry.actor,
+            via=entry.via,
+            request_id=entry.request_id,
+            at=entry.at,
+            changes=[ChangeBody(**change) for change in entry.changes],
+            delivery=DeliveryBody(**vars(delivery_of[entry.position])),
+        )
+        for entry in page.items
+    ]

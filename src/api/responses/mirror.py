@@ -1,0 +1,169 @@
+"""Where a record stands, in full: what the log wants, what the PDS confirmed, what was tried."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from api.responses.track import MirrorBody
+from outbox.conflicts.conflicts import Conflict, conflict_of
+from outbox.mirror.parking import PROBED
+from outbox.mirror.tables import NEVER
+from outbox.mirror.targets import AUTH_REQUIRED, READY
+from outbox.pds.client import RecordKey
+from outbox.views import overview
+from outbox.views.deliveries import attempts_of
+from outbox.views.drain import drain_of
+from outbox.views.status import Mirror, mirrors, waiting_records
+
+ATTEMPTS: Final = 50
+
+
+class DesiredBody(BaseModel):
+    """What the log wants: a put or a delete, as of this event's position."""
+
+    op: str
+    generation: int
+
+
+class ObservedBody(BaseModel):
+    """The CID that the PDS was last known to hold."""
+
+    cid: str | None
+
+
+class AckedBody(BaseModel):
+    """The newest event that the PDS is known to have."""
+
+    generation: int
+
+
+class AttemptBody(BaseModel):
+    """One attempt to write the record."""
+
+    id: int
+    record_uri: str
+    gen: int
+    op: str
+    request_cid: str | None
+    swap_cid: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    status: int | None
+    error: str | None
+    rev: str | None
+
+
+class LeftBody(BaseModel):
+    """What the record has left in the collection where it was, and is still to be deleted."""
+
+    record_uri: str
+    state: str
+    reason: str | None
+    attempts: int
+    last_error: str | None
+    next_attempt_at: datetime | None
+
+
+class ConflictBody(BaseModel):
+    """What somebody else made of the record, or of what it has left elsewhere, which waits for mirror/resolve."""
+
+    record_uri: str
+    cid: str
+    value: dict[str, Any] | None = Field(description="null when it is not valid in a record of ours")
+    fields: list[str] = Field(description="which of our fields they changed")
+
+
+class RecordMirrorBody(MirrorBody):
+    """One record's mirror; attempts newest first."""
+
+    track_id: int
+    record_uri: str
+    desired: DesiredBody
+    acked: AckedBody
+    observed: ObservedBody
+    conflict: ConflictBody | None
+    last_error: str | None
+    blob_error: str | None
+    left: list[LeftBody]
+    attempts: list[AttemptBody]
+
+
+class LaneBody(BaseModel):
+    """How the account's records get to its PDS, and what waits: counted by state and by class of work.
+
+    `next_attempt_at` is when the relay comes to it next, `drains_in` the seconds until all has been delivered, as far as
+    the PDS has told of its limits; both are null while the lane waits for somebody.
+    """
+
+    did: str
+    host: str | None
+    state: str
+    reason: str | None
+    paused: bool
+    next_attempt_at: datetime | None
+    failures: int
+    waiting: dict[str, int]
+    waiting_by_class: dict[str, int]
+    drains_in: float | None
+
+
+def record_mirror(connection: Connection, track_id: int) -> RecordMirrorBody:
+    """Tell all of one record's mirror."""
+    mirror: Mirror = mirrors(connection, [track_id])[track_id]
+    attempts = attempts_of(connection, track_id, limit=ATTEMPTS)
+    return RecordMirrorBody(
+        **MirrorBody.of(mirror).model_dump(),
+        track_id=track_id,
+        record_uri=mirror.record_uri,
+        desired=DesiredBody(op=mirror.desired_op, generation=mirror.generation),
+        acked=AckedBody(generation=mirror.acked_generation),
+        observed=ObservedBody(cid=mirror.record_cid),
+        conflict=_conflict(conflict_of(connection, track_id)),
+        last_error=mirror.last_error,
+        blob_error=mirror.blob_error,
+        left=[_left(each) for each in mirror.left],
+        attempts=[_attempt(row) for row in attempts],
+    )
+
+
+def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
+    """Tell of an account's lane; before the first track there is none that could wait."""
+    row = overview.lane_of(connection, did)
+    if row is None:
+        return LaneBody(
+            did=did, host=None, state=AUTH_REQUIRED, reason=AUTH_REQUIRED, paused=False, next_attempt_at=None,
+            failures=0, waiting={}, waiting_by_class={}, drains_in=0.0,
+        )  # fmt: skip
+    works = row.mirror_state == READY
+    looked_at = row.probe_at if row.state in PROBED else NEVER
+    next_at = min(row.live_at, row.backfill_from) if works else looked_at
+    return LaneBody(
+        did=did,
+        host=row.host or None,
+        state=row.state,
+        reason=None if works else row.mirror_state,
+        paused=row.mirror_state == overview.PAUSED,
+        next_attempt_at=next_at if next_at < NEVER else None,
+        failures=row.failures,
+        waiting=waiting_records(connection, did),
+        waiting_by_class=overview.waiting_by_class(connection, did),
+        drains_in=drain_of(connection, did, now).seconds,
+    )
+
+
+def _conflict(found: Conflict | None) -> ConflictBody | None:
+    if found is None:
+        return None
+    return ConflictBody(record_uri=found.key.uri, cid=found.cid, value=found.theirs, fields=found.fields)
+
+
+def _left(mirror: Mirror) -> LeftBody:
+    return LeftBody(**{name: getattr(mirror, name) for name in LeftBody.model_fields})
+
+
+def _attempt(row: Any) -> AttemptBody:
+    told = {name: getattr(row, name) for name in AttemptBody.model_fields if name != "record_uri"}
+    return AttemptBody(**told, record_uri=RecordKey(row.did, row.collection, row.rkey).uri)

@@ -1,0 +1,109 @@
+"""What the routes answer that look at the PDS: done, or recorded and on its way."""
+
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from api.responses.read_tracks import mirror_of, one_track
+from api.responses.track import MirrorBody, TrackBody, is_on_pds
+from application.errors import BlobRefusedError, BlobTooLargeError, MediaNotFoundError, TrackNotFoundError
+from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES
+from eventstore.idempotency.results import CommandResult
+from outbox.blobs.jobs import MISSING_REASON
+from outbox.blobs.upload_results import TOO_LARGE_REASON
+from outbox.mirror.targets import AUTH_REQUIRED, HELD
+from outbox.record.record import RecordUrls
+from outbox.views.status import DETACHED
+from projections.track_queries import track_by_id
+
+MIGRATED: Final = "track audio migrated to PDS successfully"
+WAS_THERE: Final = "track already has PDS blob"
+SIGN_IN: Final = "The request is recorded and continues after the account signs in again."
+ON_ITS_WAY: Final = "The request is recorded; the PDS has not confirmed it yet. See `mirror`."
+
+
+class RestoreAnswers:
+    """Answers of restore-record."""
+
+    def __init__(self, urls: RecordUrls) -> None:
+        self._urls = urls
+
+    def show(self, connection: Connection, track_id: int) -> CommandResult:
+        """Say whether the record is back."""
+        track = one_track(connection, track_id, self._urls)
+        body = {
+            "success": True,
+            "track": track.model_dump(mode="json"),
+            "restored_uri": track.atproto_record_uri,
+        }
+        if _is_back(track.mirror):
+            return CommandResult(200, body, {"ETag": track.etag})
+        return accepted({**body, "success": False, "restored_uri": None}, track)
+
+
+class MoveAnswers:
+    """Answers of migrate-namespace."""
+
+    def __init__(self, urls: RecordUrls) -> None:
+        self._urls = urls
+
+    def show(self, connection: Connection, track_id: int) -> CommandResult:
+        """Say whether the record is in its new place, and gone from the old one."""
+        track = one_track(connection, track_id, self._urls)
+        mirror = mirror_of(connection, track_id)
+        body = {"success": mirror.is_settled, "track": track.model_dump(mode="json")}
+        if mirror.is_settled:
+            return CommandResult(
+                200, {**body, "migrated_uri": track.atproto_record_uri}, {"ETag": track.etag}
+            )
+        of_left = mirror.left[0].reason if mirror.left else None
+        return accepted({**body, "migrated_uri": None}, track, reason=track.mirror.reason or of_left)
+
+
+class MigrateAnswers:
+    """Answers of migrate-to-pds."""
+
+    def __init__(self, urls: RecordUrls) -> None:
+        self._urls = urls
+        self._message = WAS_THERE
+
+    def show(self, connection: Connection, track_id: int) -> CommandResult:
+        """Say whether the record on the PDS names the audio."""
+        track = one_track(connection, track_id, self._urls)
+        body = {"success": is_on_pds(track), "track_id": track_id, "pds_blob_cid": track.pds_blob_cid}
+        if is_on_pds(track):
+            return CommandResult(200, {**body, "message": self._message}, {})
+        self._message = MIGRATED  # it was not there when this request came
+        self._refuse_what_failed_for_good(connection, track_id)
+        return accepted({**body, "mirror": _json(track.mirror)}, track)
+
+    def _refuse_what_failed_for_good(self, connection: Connection, track_id: int) -> None:
+        view = track_by_id(connection, track_id)
+        if view is None:
+            raise TrackNotFoundError
+        if view.blob_requested:
+            return
+        if view.blob_failure == TOO_LARGE_REASON:
+            raise BlobTooLargeError(AUDIO_BLOB_BYTES if view.audio.size > AUDIO_BLOB_BYTES else None)
+        if view.blob_failure == MISSING_REASON:
+            raise MediaNotFoundError
+        if view.blob_failure is not None:
+            said = mirror_of(connection, track_id).blob_error
+            raise BlobRefusedError(view.blob_failure, said or view.blob_failure)
+
+
+def _is_back(mirror: MirrorBody) -> bool:
+    """Whether the PDS has confirmed the record as it is to be, and nobody has changed it since; its blob may come later."""
+    return mirror.acked_generation >= mirror.generation and mirror.state not in {HELD, DETACHED}
+
+
+def accepted(body: dict[str, Any], track: TrackBody, *, reason: str | None = None) -> CommandResult:
+    """Say that it is recorded, why it is not done, and where to look."""
+    reason = reason or track.mirror.reason
+    message = SIGN_IN if reason == AUTH_REQUIRED else ON_ITS_WAY
+    told = {**body, "message": message, "reason": reason}
+    return CommandResult(202, told, {"Location": f"/tracks/{track.id}/mirror"})
+
+
+def _json(mirror: MirrorBody) -> dict[str, Any]:
+    return mirror.model_dump(mode="json")

@@ -1,0 +1,30 @@
+"""What commands on tracks answer."""
+
+from sqlalchemy import Connection
+
+from api.responses.read_tracks import one_track
+from eventstore.idempotency.results import CommandResult
+from outbox.record.record import RecordUrls
+
+
+class TrackAnswers:
+    """Answers from the state as it is when they are asked for."""
+
+    def __init__(self, urls: RecordUrls) -> None:
+        self._urls = urls
+
+    def created(self, connection: Connection, track_id: int) -> CommandResult:
+        """Return the new track, with its Location."""
+        answer = self.track(connection, track_id)
+        return CommandResult(201, answer.body, {**answer.headers, "Location": f"/tracks/{track_id}"})
+
+    def track(self, connection: Connection, track_id: int) -> CommandResult:
+        """Return the track."""
+        track = one_track(connection, track_id, self._urls)
+        return CommandResult(200, track.model_dump(mode="json"), {"ETag": track.etag})
+
+    def deleted(self, connection: Connection, track_id: int) -> CommandResult:
+        """Say that the track is gone, and how far its record is."""
+        track = one_track(connection, track_id, self._urls)
+        mirror = track.mirror.model_dump(mode="json")
+        return CommandResult(200, {"message": "track deleted successfully", "mirror": mirror}, {})

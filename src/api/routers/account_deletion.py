@@ -1,0 +1,95 @@
+"""Leaving: the account's records, login, tokens and bytes go, and what it did here can be taken along before."""
+
+import logging
+from collections.abc import Iterator
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+
+from api.auth.authentication import Parts, SignedIn, Writer
+from api.middleware.request_id import over_http
+from api.openapi import errors, repeatable_errors
+from api.pipeline.concurrency import AccountTurns
+from api.pipeline.idempotent_request import Asked, Repeatable, answer_of
+from api.responses.account_deletion import HERE, LeavingBody, leaving_body
+from api.routers.history import NDJSON
+from api.services import Services
+from application.account_deletion import ask_to_leave, go_on, leaving_since
+from application.errors import NotAuthenticatedError
+from eventstore.envelope import Envelope
+from eventstore.idempotency.results import CommandResult
+from replay.dump.export import own_lines
+
+router = APIRouter(tags=["account"])
+logger: Final = logging.getLogger(__name__)
+
+CHUNK_BYTES: Final = 64 * 1024
+
+
+@router.delete(HERE, status_code=202, response_model=LeavingBody, responses=repeatable_errors())
+async def leave(request: Request, principal: Writer, parts: Parts, repeatable: Repeatable) -> Response:
+    """Remove every record of ours from the PDS, and then the login, all sessions and tokens, and the account.
+
+    It continues in the background until nothing is left, across restarts, outages and sign-outs; a repeated request retries at
+    once. Until then nothing can be uploaded or edited. Other artists' bytes stay, and so does the log. Location says where to follow it.
+    """
+    did, envelope = principal.did, over_http(principal.did)
+    turns: AccountTurns = request.app.state.turns
+
+    async def act(_asked: Asked) -> CommandResult:
+        async with turns.of(did):
+            await run_in_threadpool(ask_to_leave, parts.log, did, envelope)
+        parts.wake()
+        return answer_of(await run_in_threadpool(_report, parts, did), 202, Location=HERE)
+
+    # Not before the answer: it asks the PDS to take the login back.
+    rest = BackgroundTask(_go_on, parts, did, envelope)
+    return await repeatable.perform(act, afterwards=rest)
+
+
+@router.get(
+    "/me/export",
+    response_class=StreamingResponse,
+    responses={**errors(401, 503), 200: {"content": {NDJSON: {}}}},
+)
+def export_own(principal: SignedIn, parts: Parts) -> Response:
+    """Export everything that is known of the account here, as lines in the format of `mastertape export`.
+
+    Events, attempts, what its PDS was observed to hold, where bytes are stored. The last line is a digest: without it the export is
+    incomplete.
+    """
+    lines = _in_chunks(own_lines(parts.database, principal.did, schema=parts.schema()))
+    name = "mastertape-export.ndjson"
+    return StreamingResponse(
+        lines, media_type=NDJSON, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+async def _go_on(parts: Services, did: str, envelope: Envelope) -> None:
+    """Do at once what can be done; where that breaks down, the job goes on with it."""
+    try:
+        await go_on(parts.log, did, envelope, parts.disconnect, parts.threads)
+    except Exception:
+        logger.exception("leaving_failed", extra={"did": did})
+
+
+def _report(parts: Services, did: str) -> LeavingBody:
+    with parts.database.read() as connection:
+        since = leaving_since(connection, did)
+        if since is None:
+            raise NotAuthenticatedError  # gone already, and the token with it
+        return leaving_body(parts.database, connection, did, since)
+
+
+def _in_chunks(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Send more than a line at a time: each chunk costs a turn of a thread."""
+    chunk = bytearray()
+    for line in lines:
+        chunk += line
+        if len(chunk) >= CHUNK_BYTES:
+            yield bytes(chunk)
+            chunk.clear()
+    yield bytes(chunk)

@@ -1,0 +1,130 @@
+"""Leave: every record of ours goes from the PDS first, then the login, then all that is known of the account here.
+
+Each step looks at what there is and does what can be done now, so that any process may take the next one, at any time.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, select
+
+from aggregates.track import Track
+from application.authorization import owner_of
+from eventstore.account_stream import account_of
+from eventstore.envelope import Envelope
+from eventstore.event_log import EventLog
+from eventstore.idempotency.lock import running_request
+from eventstore.idempotency.results import idempotency
+from eventstore.threads import Threads
+from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.accounts import account, let_leave
+from identity.accounts.erasure import forget, is_connected
+from outbox.operations import account_deletion as leaving
+from projections.media_references import cids_of
+from projections.tracks import LIVE, tracks
+from replay.adoption.jobs import adoption
+from storage.media import let_go
+
+TRACKS_IN_A_UNIT: Final = 25
+"""What the relay has to settle for the account waits for one of these."""
+ROUNDS: Final = 3
+"""So often somebody may sign in again in the very moment in which nothing is left."""
+
+Disconnect = Callable[[str, Envelope], Awaitable[bool]]
+"""Ends the account's login, and says whether its PDS confirmed that."""
+
+
+def ask_to_leave(log: EventLog, did: str, envelope: Envelope) -> None:
+    """Note the wish, delete every track, and have the relay try at once; asked again, it goes on."""
+    log.transact(did, envelope, _ask)
+    delete_tracks(log, did, envelope)
+
+
+def delete_tracks(log: EventLog, did: str, envelope: Envelope) -> None:
+    """Delete every live track in the ordinary way, a few in a unit; a crash leaves the rest to whoever goes on."""
+    while _has_tracks(log, did):  # who only waits for the relay costs no write at each look
+        log.transact(did, envelope, _delete_some)
+
+
+async def go_on(
+    log: EventLog, did: str, envelope: Envelope, disconnect: Disconnect, threads: Threads
+) -> bool:
+    """Take the account as far as it can go now; whether it is gone."""
+    await threads.run(delete_tracks, log, did, envelope)
+    for _ in range(ROUNDS):
+        if not await threads.run(_may_go, log, did):
+            return False
+        revoked = await disconnect(did, envelope)
+        if await threads.run(log.transact, did, envelope, partial(_go, revoked=revoked)):
+            return True
+    return False
+
+
+def leaving_since(connection: Connection, did: str) -> datetime | None:
+    """Return when the account asked to leave, if it did."""
+    return connection.scalar(select(account.c.leaving_since).where(account.c.did == did))
+
+
+def _ask(unit: UnitOfWork) -> None:
+    leaving.try_again(unit.connection, owner_of(unit), unit.now)
+    stream = account_of(unit)
+    stream.request_leave(at=unit.now)
+    unit.save(stream)
+    let_leave(unit.connection, owner_of(unit), unit.now)
+    unit.connection.execute(delete(adoption).where(adoption.c.did == owner_of(unit)))
+
+
+def _has_tracks(log: EventLog, did: str) -> bool:
+    with log.database.read() as connection:
+        return bool(_live_tracks(connection, did, at_most=1))
+
+
+def _live_tracks(connection: Connection, did: str, *, at_most: int) -> Sequence[int]:
+    live = select(tracks.c.track_id).where(tracks.c.did == did, LIVE).order_by(tracks.c.track_id)
+    return connection.scalars(live.limit(at_most)).all()
+
+
+def _delete_some(unit: UnitOfWork) -> None:
+    did = owner_of(unit)
+    ids = _live_tracks(unit.connection, did, at_most=TRACKS_IN_A_UNIT)
+    deleted = [unit.load(Track, Track.create_id(track_id)) for track_id in ids]
+    for track in deleted:
+        track.delete(at=unit.now)
+    unit.save(*deleted)
+    leaving.leave_alone(unit.connection, did, ids)
+
+
+def _may_go(log: EventLog, did: str) -> bool:
+    with log.database.read() as connection:
+        since = leaving_since(connection, did)
+        if since is None:
+            return False
+        return leaving.remains(connection, did, since, log.database.now(connection)).is_over
+
+
+def _go(unit: UnitOfWork, *, revoked: bool) -> bool:
+    """Let everything go in one unit, unless something has come up since it was looked at."""
+    did, connection = owner_of(unit), unit.connection
+    since = leaving_since(connection, did)
+    if since is None:
+        return True
+    left = leaving.remains(connection, did, since, unit.now)
+    live = _live_tracks(connection, did, at_most=1)
+    if not left.is_over or live or is_connected(connection, did):
+        return False
+    leaving.close_lane(connection, did)
+    stream = account_of(unit)
+    stream.leave(_left_over(left, revoked=revoked), at=unit.now)
+    unit.save(stream)
+    let_go(connection, cids_of(connection, did), since)
+    for table in (idempotency, running_request):
+        connection.execute(delete(table).where(table.c.did == did))
+    forget(connection, did)
+    return True
+
+
+def _left_over(left: leaving.Remains, *, revoked: bool) -> dict[str, Any]:
+    waiting = {f"{each.state}:{each.reason}": each.records for each in left.waiting}
+    return {"records": waiting, "untouched": left.untouched, "login_revoked": revoked}

@@ -1,0 +1,108 @@
+"""What a use case refuses. The docstring is the message; api/error_responses.py has the status and the code."""
+
+
+class ApplicationError(Exception):
+    """The request is refused."""
+
+    def __str__(self) -> str:
+        return super().__str__() or type(self).__doc__ or type(self).__name__
+
+
+class NotAuthenticatedError(ApplicationError):
+    """Sign in first: this needs the session cookie or a token in `Authorization: Bearer`."""
+
+
+class LeavingError(ApplicationError):
+    """The account is leaving: its records are being removed. Nothing was changed; GET /me shows the progress."""
+
+
+class TrackNotFoundError(ApplicationError):
+    """There is no such track, or it is deleted."""
+
+
+class VersionNotFoundError(ApplicationError):
+    """The track has no such version; its history lists the existing ones."""
+
+
+class NotOwnerError(ApplicationError):
+    """The track belongs to somebody else. Nothing was changed."""
+
+
+class MediaNotFoundError(ApplicationError):
+    """No track names these bytes now, or they are gone."""
+
+
+class DuplicateAudioError(ApplicationError):
+    """The artist has a live track with exactly this audio."""
+
+    def __init__(self, track_id: int) -> None:
+        super().__init__(
+            f"Track {track_id} of this artist has exactly this audio. Nothing was changed; edit or delete that track."
+        )
+        self.track_id = track_id
+
+
+class AlreadyHasRecordError(ApplicationError):
+    """The record is on the PDS."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(
+            f"The record is on the PDS, at {uri}: there is nothing to restore. Nothing was changed."
+        )
+        self.uri = uri
+
+
+class MigrationNeededError(ApplicationError):
+    """The record lives in the old collection."""
+
+    def __init__(self, old_collection: str) -> None:
+        super().__init__(
+            f"The record lives in {old_collection}. Nothing was changed; migrate the namespace instead."
+        )
+        self.old_collection = old_collection
+
+
+class CannotMoveError(ApplicationError):
+    """The record cannot move to another collection. Nothing was changed."""
+
+
+class NothingToResolveError(ApplicationError):
+    """Nobody else has changed this record: there is nothing to resolve. Nothing was changed."""
+
+
+class BlobTooLargeError(ApplicationError):
+    """The audio is larger than the PDS accepts."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        takes = f"blobs of at most {limit} bytes" if limit is not None else "only smaller blobs"
+        super().__init__(f"The PDS accepts {takes}, this audio is larger. It stays with the service.")
+        if limit is not None:  # a PDS need not tell it
+            self.limit = limit
+
+
+class BlobRefusedError(ApplicationError):
+    """The PDS refuses this audio permanently; `reason` is its name for the error."""
+
+    def __init__(self, reason: str, said: str) -> None:
+        super().__init__(
+            f"The PDS does not accept this audio: {said}. It stays with the service; asking again tries once more."
+        )
+        self.reason = reason
+
+
+class VersionMismatchError(ApplicationError):
+    """The track has changed in the meantime."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            f"The track is now at version {version}. Nothing was changed; read it and decide again."
+        )
+        self.version = version
+
+
+class SupportRequiredError(ApplicationError):
+    """Only the artist's supporters may play this track. Support the artist, or sign in with an account that does."""
+
+
+class SupportersUnreachableError(ApplicationError):
+    """The service that knows the artist's supporters does not answer. Try again in a moment."""

@@ -1,0 +1,1 @@
+"""Commands on the record at the PDS: restore, resolve, retry, change its namespace, copy its audio there."""

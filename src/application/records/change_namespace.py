@@ -1,0 +1,43 @@
+"""Move a record from the old collection to the one that records are written to now."""
+
+from dataclasses import dataclass
+
+from aggregates.errors import UndecidedForeignEditError
+from aggregates.track import Track
+from application.authorization import OnTrack, load_owned
+from application.errors import CannotMoveError
+from eventstore.unit_of_work import UnitOfWork
+from outbox.conflicts.conflicts import conflict_of
+from outbox.mirror.namespace_moves import carry_over, is_taken
+from outbox.pds.client import RecordKey
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigrateNamespace(OnTrack):
+    """From where to where."""
+
+    old_collection: str
+    collection: str
+
+
+def migrate_namespace(unit: UnitOfWork, command: MigrateNamespace) -> int:
+    """Have it move under its key; one that is there already stays as it is."""
+    track = load_owned(unit, command)
+    if track.collection == command.collection:
+        return track.track_id
+    old = RecordKey(track.did, track.collection, track.rkey)
+    new = RecordKey(track.did, command.collection, track.rkey)
+    _require_movable(unit, track, command, new)
+    track.migrate_namespace(command.collection, at=unit.now)
+    unit.save(track)
+    carry_over(unit.connection, old, new)
+    return track.track_id
+
+
+def _require_movable(unit: UnitOfWork, track: Track, command: MigrateNamespace, new: RecordKey) -> None:
+    if track.collection != command.old_collection:
+        raise CannotMoveError(f"The record is in {track.collection}, not in {command.old_collection}")
+    if conflict_of(unit.connection, track.track_id) is not None:
+        raise UndecidedForeignEditError
+    if is_taken(unit.connection, new, but=track.track_id):
+        raise CannotMoveError(f"Another track has the record {new.uri}")

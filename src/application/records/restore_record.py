@@ -1,0 +1,66 @@
+"""Bring a record back that was deleted elsewhere."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from aggregates.track import Track
+from application.authorization import OnTrack, load_owned
+from application.errors import AlreadyHasRecordError, MigrationNeededError
+from eventstore.unit_of_work import UnitOfWork
+from outbox.conflicts.conflicts import clear_conflict
+from outbox.pds.client import RecordKey
+from outbox.views.status import mirrors
+from projections.history import history_page
+
+
+class OnPds(Enum):
+    """What the PDS said when it was asked for the record."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+OF_BLOBS: Final = frozenset({
+    Track.BlobMigrated.__name__,
+    Track.BlobMigrationFailed.__name__,
+    Track.BlobLost.__name__,
+})  # fmt: skip
+EVENTS_OF_ONE_BLOB: Final = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreRecord(OnTrack):
+    """The wish, with what the PDS was seen to hold just before."""
+
+    on_pds: OnPds
+    old_collection: str
+
+
+def restore_record(unit: UnitOfWork, command: RestoreRecord) -> int:
+    """Have the record written again; a wish that is recorded already is not recorded twice."""
+    track = load_owned(unit, command)
+    if track.collection == command.old_collection:
+        raise MigrationNeededError(command.old_collection)
+    if _was_just_restored(unit, track) and not _is_gone_again(unit, track, command.on_pds):
+        return track.track_id
+    if command.on_pds is OnPds.PRESENT and track.record_missing_since is None:
+        raise AlreadyHasRecordError(RecordKey(track.did, track.collection, track.rkey).uri)
+    track.restore_record(at=unit.now)
+    unit.save(track)
+    clear_conflict(unit.connection, track.track_id)
+    return track.track_id
+
+
+def _was_just_restored(unit: UnitOfWork, track: Track) -> bool:
+    """Whether nothing came since the newest RecordRestored; what the relay says of blobs does not count."""
+    page = history_page(unit.connection, track.track_id, limit=EVENTS_OF_ONE_BLOB)
+    types = [entry.type for entry in page.items if entry.type not in OF_BLOBS]
+    return types[:1] == [Track.RecordRestored.__name__]
+
+
+def _is_gone_again(unit: UnitOfWork, track: Track, on_pds: OnPds) -> bool:
+    """Whether the PDS had confirmed the restored record, and no longer has it."""
+    mirror = mirrors(unit.connection, [track.track_id])[track.track_id]
+    return on_pds is OnPds.ABSENT and mirror.acked_generation >= mirror.generation

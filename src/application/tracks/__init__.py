@@ -1,0 +1,1 @@
+"""Commands on a track: upload, edit, replace the audio, delete, revert."""

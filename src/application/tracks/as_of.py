@@ -1,0 +1,50 @@
+"""A track as it was: the fold of the first events of its stream."""
+
+from collections.abc import Callable
+from datetime import datetime
+from itertools import takewhile
+from typing import Any
+
+from sqlalchemy import Connection
+
+from aggregates.track import Track
+from application.errors import VersionNotFoundError
+from eventstore.change import Recorded
+from eventstore.event_log import EventLog
+from projections.visible_state import difference, visible_state
+
+MOST_VERSIONS = 2**31 - 1
+
+
+def track_at_version(log: EventLog, connection: Connection, track_id: int, version: int) -> Track:
+    """Return the track after the event of this version; raises VersionNotFoundError."""
+    if not 0 < version <= MOST_VERSIONS:
+        raise VersionNotFoundError
+    track = _fold(log, connection, track_id, lambda recorded: recorded.version <= version)
+    if track.version != version:
+        raise VersionNotFoundError
+    return track
+
+
+def track_at_time(log: EventLog, connection: Connection, track_id: int, at: datetime) -> Track:
+    """Return the track after the last event that was recorded at this time or before; raises VersionNotFoundError."""
+    return _fold(log, connection, track_id, lambda recorded: recorded.recorded_at <= at)
+
+
+def changes_between(
+    log: EventLog, connection: Connection, track_id: int, one: int, other: int
+) -> list[dict[str, Any]]:
+    """List the fields that differ between two versions; version 0 is before the track was there."""
+    before, after = (
+        visible_state(track_at_version(log, connection, track_id, version) if version != 0 else None)
+        for version in (one, other)
+    )
+    return difference(before, after)
+
+
+def _fold(log: EventLog, connection: Connection, track_id: int, belongs: Callable[[Recorded], bool]) -> Track:
+    recorded = log.stream(connection, Track.create_id(track_id))
+    track = log.fold(Track, takewhile(belongs, recorded))
+    if track is None:
+        raise VersionNotFoundError
+    return track

@@ -1,0 +1,54 @@
+"""Edit: metadata, cover, gate and visibility of a track, all of it or nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, Final
+
+from aggregates.track import Track
+from aggregates.values import Artwork, SupportGate
+from application.authorization import OnTrack, load_owned
+from eventstore.unit_of_work import UnitOfWork
+from storage.media import Media
+
+
+class Keep(Enum):
+    """Stands for a value that stays as it is, where None means that it goes."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+
+
+@dataclass(frozen=True)
+class EditTrack(OnTrack):
+    """Checked values of what is to change, and media that has been stored."""
+
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    support_gate: SupportGate | Keep | None = KEEP
+    unlisted: bool | None = None
+    artwork: Artwork | Keep | None = KEEP
+
+
+def edit_track(unit: UnitOfWork, command: EditTrack, media: Media) -> int:
+    """Change the track; what is as wished already makes no event."""
+    track = load_owned(unit, command)
+    track.update_metadata(command.metadata, at=unit.now)
+    if command.support_gate is not KEEP:
+        track.set_support_gate(command.support_gate, at=unit.now)
+    if command.unlisted is not None:
+        track.set_unlisted(command.unlisted, at=unit.now)
+    _set_artwork(track, command.artwork, unit.now)
+    unit.save(track)
+    if isinstance(command.artwork, Artwork):
+        media.hold(unit.connection, [command.artwork.cid, command.artwork.thumbnail_cid])
+    return track.track_id
+
+
+def _set_artwork(track: Track, artwork: Artwork | Keep | None, at: datetime) -> None:
+    if isinstance(artwork, Artwork):
+        track.replace_artwork(artwork, at=at)
+    elif artwork is None:
+        track.remove_artwork(at=at)

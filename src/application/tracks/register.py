@@ -1,0 +1,68 @@
+"""Upload: a new track."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection, exists, select
+
+from aggregates.tid import tid_of
+from aggregates.track import Track, media_cids
+from aggregates.values import ARTIST_BYTES, Artwork, Audio, Feature, SupportGate, checked_artist
+from application.authorization import owner_of, require_no_duplicate
+from eventstore.track_ids import next_track_id
+from eventstore.unit_of_work import UnitOfWork
+from projections.tracks import tracks
+from storage.media import Media
+
+ONE_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class RegisterTrack:
+    """Checked values, and media that has been stored."""
+
+    title: str
+    artist: str
+    audio: Audio
+    collection: str
+    album: str | None = None
+    features: tuple[Feature, ...] = ()
+    tags: tuple[str, ...] = ()
+    description: str | None = None
+    artwork: Artwork | None = None
+    support_gate: SupportGate | None = None
+    unlisted: bool = False
+    self_labels: tuple[str, ...] = ()
+
+
+def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> int:
+    """Make the track; give its id."""
+    did = owner_of(unit)
+    require_no_duplicate(unit.connection, did, command.audio.cid)
+    created_at = _free_moment(unit.connection, did, command.collection, unit.now)
+    track = Track.register(
+        at=unit.now,
+        did=did,
+        track_id=next_track_id(unit.connection, did),
+        created_at=created_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        rkey=tid_of(created_at),
+        **vars(command),
+    )
+    unit.save(track)
+    media.hold(unit.connection, list(media_cids(track)))
+    return track.track_id
+
+
+def artist_name(display_name: str) -> str:
+    """Fit a display name into the record: a profile may hold a longer one, and the artist can't change it here."""
+    return checked_artist(display_name.encode()[:ARTIST_BYTES].decode(errors="ignore"))
+
+
+def _free_moment(connection: Connection, did: str, collection: str, moment: datetime) -> datetime:
+    """Return the first microsecond from `moment` on whose record key the account has not used."""
+    columns = tracks.c
+    of_account = (columns.did == did) & (columns.collection == collection)
+    while connection.scalar(select(exists().where(of_account, columns.rkey == tid_of(moment)))):
+        moment += ONE_MICROSECOND
+    return moment

@@ -1,0 +1,1 @@
+"""Idempotency-Keys: results of earlier requests, and the lock of a running one."""

@@ -1,0 +1,130 @@
+"""The Idempotency-Keys whose first request is running, in any process: a second request gets InProgressError.
+
+A row with a lease marks the key; after a crash it lasts for seconds. Correctness does not depend on it: of two requests
+that run all the same, the second finds the first one's result in its unit of work, under the account's lock.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Any, Final
+
+import anyio
+from sqlalchemy import Column, Table, Text, delete, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from eventstore.database import Database
+from eventstore.errors import InProgressError
+from eventstore.idempotency.results import CommandResult, RequestKey
+from eventstore.schema import UtcDateTime, metadata
+from eventstore.threads import Threads
+from eventstore.unit_of_work import UnitOfWork
+
+LEASE: Final = timedelta(seconds=15)
+RENEWAL_SECONDS: Final = 5.0
+
+running_request = Table(
+    "running_request",
+    metadata,
+    Column("did", Text, primary_key=True),
+    Column("method", Text, primary_key=True),
+    Column("route", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("run", Text, nullable=False),
+    Column("lease_until", UtcDateTime, nullable=False),
+)
+logger: Final = logging.getLogger(__name__)
+
+
+class KeyLock:
+    """One running request's hold on its key."""
+
+    def __init__(self, database: Database, key: RequestKey, threads: Threads) -> None:
+        self.key: Final = key
+        self._database: Final = database
+        self._threads: Final = threads
+        self._run: Final = uuid.uuid4().hex
+        self._released_with_commit = False
+
+    def acquire(self) -> None:
+        """Take the key; raises InProgressError while another request holds it."""
+        insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            ours = {"run": self._run, "lease_until": now + LEASE}
+            taken = connection.execute(
+                insert(running_request)
+                .values(**vars(self.key), **ours)
+                .on_conflict_do_update(
+                    index_elements=running_request.primary_key.columns,
+                    set_=ours,
+                    where=running_request.c.lease_until <= now,
+                )
+                .returning(running_request.c.run)
+            ).one_or_none()
+        if taken is None:
+            raise InProgressError
+
+    async def renew_until(self, done: asyncio.Event) -> None:
+        """Renew the lease every few seconds."""
+        while not done.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RENEWAL_SECONDS):
+                    await done.wait()
+                    return
+            await self._threads.run(self._renew)
+
+    def keep_result(self, unit: UnitOfWork, digest: str, result: CommandResult) -> None:
+        """Keep the result in the command's unit of work; its commit releases the key."""
+        self.key.keep(unit.connection, digest, result, unit.now)
+        unit.connection.execute(delete(running_request).where(*self._ours()))
+        unit.after_commit(self._note_released)
+
+    def release(self) -> None:
+        """Release the key after a refusal; if that fails, the lease expires."""
+        if self._released_with_commit:
+            return
+        try:
+            with self._database.write() as connection:
+                connection.execute(delete(running_request).where(*self._ours()))
+        except Exception:
+            logger.exception("running_request_not_ended")
+
+    def _renew(self) -> None:
+        try:
+            with self._database.write() as connection:
+                until = self._database.now(connection) + LEASE
+                connection.execute(update(running_request).where(*self._ours()).values(lease_until=until))
+        except Exception:
+            logger.exception("running_request_not_renewed")
+
+    def _ours(self) -> list[Any]:
+        return [*self.key.conditions(running_request), running_request.c.run == self._run]
+
+    def _note_released(self) -> None:
+        self._released_with_commit = True
+
+
+@asynccontextmanager
+async def key_lock(
+    database: Database, key: RequestKey | None, threads: Threads
+) -> AsyncGenerator[KeyLock | None]:
+    """Hold the key for as long as the block; without a key there is nothing to hold."""
+    if key is None:
+        yield None
+        return
+    lock = KeyLock(database, key, threads)
+    await threads.run(lock.acquire)
+    done = asyncio.Event()
+    renewing = asyncio.create_task(lock.renew_until(done))
+    try:
+        yield lock
+    finally:
+        done.set()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait({renewing})  # it may be using a connection
+            await threads.run(lock.release)

@@ -1,0 +1,83 @@
+"""Results of commands, kept for a day under the caller's Idempotency-Key.
+
+The command's own unit of work writes the row, so a repeated request finds the result, or nothing when the command failed.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Column, Connection, Integer, Table, Text, delete, insert, select
+
+from eventstore.errors import IdempotencyMismatchError
+from eventstore.schema import Json, UtcDateTime, metadata
+
+RESULT_TTL: Final = timedelta(hours=24)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("did", Text, primary_key=True),
+    Column("method", Text, primary_key=True),
+    Column("route", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", Json, nullable=False),
+    Column("headers", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a command answers, as it is sent and as it is kept."""
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class RequestKey:
+    """One account's key for one method on one route."""
+
+    did: str
+    method: str
+    route: str
+    key: str
+
+    def stored(self, connection: Connection, now: datetime) -> "StoredResult | None":
+        """Find the result of an earlier request with this key, unless it has expired."""
+        row = connection.execute(
+            select(idempotency).where(
+                *self.conditions(idempotency), idempotency.c.created_at > now - RESULT_TTL
+            )
+        ).one_or_none()
+        return StoredResult(row.digest, CommandResult(row.status, row.body, row.headers)) if row else None
+
+    def keep(self, connection: Connection, digest: str, result: CommandResult, now: datetime) -> None:
+        """Keep the result with the digest of its request, and delete the account's expired ones."""
+        old = (idempotency.c.did == self.did) & (idempotency.c.created_at <= now - RESULT_TTL)
+        connection.execute(delete(idempotency).where(old))
+        connection.execute(
+            insert(idempotency).values(**vars(self), **vars(result), digest=digest, created_at=now)
+        )
+
+    def conditions(self, table: Table) -> list[Any]:
+        """Return the conditions that select this key's row."""
+        return [table.c[name] == value for name, value in vars(self).items()]
+
+
+@dataclass(frozen=True)
+class StoredResult:
+    """The result of an earlier request, and the digest of that request's body."""
+
+    digest: str
+    result: CommandResult
+
+    def for_digest(self, digest: str) -> CommandResult:
+        """Return the result, if the digest is the same; raises IdempotencyMismatchError."""
+        if digest != self.digest:
+            raise IdempotencyMismatchError
+        return self.result

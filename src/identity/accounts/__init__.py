@@ -1,0 +1,1 @@
+"""Accounts of this service: rows, credentials, API tokens, sign-in and erasure. Imports sessions and below."""

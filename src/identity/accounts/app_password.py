@@ -1,0 +1,38 @@
+"""Sign-in with an app password: for people who run their own PDS, and for development."""
+
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from identity.accounts.credentials import Scope
+from identity.accounts.sign_in import SignInResult, SignIns
+from identity.resolution.resolver import Resolver
+from identity.sessions.app_password_grants import create_session
+from identity.sessions.session_store import SessionKind
+
+
+class AppPasswordSignIn:
+    """Proves to the PDS who somebody is."""
+
+    def __init__(self, http: httpx.AsyncClient, *, resolver: Resolver, sign_ins: SignIns) -> None:
+        self._http = http
+        self._resolver = resolver
+        self._sign_ins = sign_ins
+
+    async def sign_in(
+        self,
+        identifier: str,
+        password: SecretStr,
+        *,
+        name: str = "app password",
+        scope: Scope = Scope.WRITE,
+        **credential: Any,
+    ) -> SignInResult:
+        """Sign in with a handle or DID; `credential` says more about the token, as `SignIns.keep` takes it."""
+        identity = await self._resolver.resolve(identifier)
+        self._sign_ins.require_may(identity.did, scope)
+        session = await create_session(self._http, identity.pds_url, identity.did, password)
+        return await self._sign_ins.keep(
+            identity, SessionKind.APP_PASSWORD, session.tokens, name=name, scope=scope, **credential
+        )

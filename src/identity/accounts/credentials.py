@@ -1,0 +1,250 @@
+"""The tokens that we give out: browser sessions and API tokens. Only their hashes are kept."""
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from pydantic import SecretStr
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from eventstore.database import Database
+from eventstore.schema import UtcDateTime, metadata
+from identity.accounts.accounts import account
+from identity.errors import CredentialExpiredError
+
+LAST_USED_EVERY: Final = timedelta(minutes=1)
+
+
+class Scope(StrEnum):
+    """What a token may do; each includes the ones before it."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+class CredentialKind(StrEnum):
+    """Where a token lives: in a browser's cookie or in a program's settings."""
+
+    BROWSER = "browser"
+    API = "api"
+
+
+credential = Table(
+    "credential",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),  # what may be shown and kept of it
+    Column("did", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who is asking, and what they may do."""
+
+    did: str
+    handle: str
+    scope: Scope
+    admin: bool
+    kind: CredentialKind
+    name: str
+    credential_id: str
+    leaving: bool = False
+    """Whether they have asked to be gone from here."""
+    expires_at: datetime | None = None
+    """When the token ends that they came with."""
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the token's scope includes `scope`; being an admin is asked for with `admin`."""
+        order = list(Scope)
+        return order.index(scope) <= order.index(self.scope)
+
+
+@dataclass(frozen=True)
+class Credential:
+    """One token as its owner sees it in a list. `id` revokes it, but does not open anything."""
+
+    id: str
+    kind: CredentialKind
+    name: str
+    scope: Scope
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A new token: its owner is shown it this once."""
+
+    id: str
+    token: SecretStr
+    expires_at: datetime | None
+
+
+BY_TOKEN: Final = (
+    select(credential, account.c.handle, account.c.leaving_since)
+    .join(account, account.c.did == credential.c.did)
+    .where(credential.c.token_hash == bindparam("token_hash"), credential.c.revoked_at.is_(None))
+)
+
+
+class Credentials:
+    """Issues, checks and revokes tokens of 32 random bytes."""
+
+    def __init__(self, database: Database, *, admin_dids: Collection[str] = ()) -> None:
+        self._database = database
+        self._admin_dids = frozenset(admin_dids)
+        self._by_token = database.with_now(BY_TOKEN)
+
+    def issue(
+        self,
+        connection: Connection,
+        *,
+        did: str,
+        kind: CredentialKind,
+        name: str,
+        scope: Scope = Scope.WRITE,
+        expires_in: timedelta | None = None,
+        ends_by: datetime | None = None,
+    ) -> Issued:
+        """A new token; this is the only time that anybody can see it. It ends with the earlier of both, or never."""
+        now = self._database.now(connection)
+        ends = [None if expires_in is None else now + expires_in, ends_by]
+        expires_at = min((end for end in ends if end is not None), default=None)
+        issued = Issued(secrets.token_hex(8), SecretStr(f"mt_{secrets.token_urlsafe(32)}"), expires_at)
+        connection.execute(
+            insert(credential).values(
+                token_hash=_hash(issued.token),
+                id=issued.id,
+                did=did,
+                kind=kind.value,
+                name=name,
+                scope=scope.value,
+                created_at=now,
+                expires_at=expires_at,
+            )
+        )
+        return issued
+
+    def authenticate(self, token: SecretStr) -> Principal | None:
+        """Whose token this is. None: nobody's, or revoked. Raises `CredentialExpiredError` when its time is over."""
+        with self._database.read_committed() as connection:
+            row = connection.execute(self._by_token, {"token_hash": _hash(token)}).one_or_none()
+            if row is None:
+                return None
+            now = self._database.now(connection, read=row.now)
+        if row.expires_at is not None and row.expires_at <= now:
+            raise CredentialExpiredError
+        if row.last_used_at is None or row.last_used_at <= now - LAST_USED_EVERY:
+            self._touch(row.token_hash, now)
+        return Principal(
+            did=row.did,
+            handle=row.handle,
+            scope=Scope(row.scope),
+            admin=self.is_admin(row.did) and row.scope == Scope.ADMIN,
+            kind=CredentialKind(row.kind),
+            name=row.name,
+            credential_id=row.id,
+            leaving=row.leaving_since is not None,
+            expires_at=row.expires_at,
+        )
+
+    def is_admin(self, did: str) -> bool:
+        """Whether this is one of ADMIN_DIDS now; a token has to be of scope admin too."""
+        return did in self._admin_dids
+
+    def issued_to(self, did: str) -> list[Credential]:
+        """The tokens of this account that still work, newest first."""
+        with self._database.read() as connection:
+            now = self._database.now(connection)
+            rows = connection.execute(
+                select(credential)
+                .where(
+                    credential.c.did == did,
+                    _works(now),
+                )
+                .order_by(credential.c.created_at.desc(), credential.c.token_hash)
+            ).all()
+        return [
+            Credential(
+                id=row.id,
+                kind=CredentialKind(row.kind),
+                name=row.name,
+                scope=Scope(row.scope),
+                created_at=row.created_at,
+                expires_at=row.expires_at,
+                last_used_at=row.last_used_at,
+            )
+            for row in rows
+        ]
+
+    def works(self, connection: Connection, *, did: str, credential_id: str) -> bool:
+        """Whether this token of the account opens something now."""
+        this = (credential.c.id == credential_id, credential.c.did == did)
+        return (
+            connection.scalar(select(credential.c.id).where(*this, _works(self._database.now(connection))))
+            is not None
+        )
+
+    def revoke(self, connection: Connection, *, did: str, credential_id: str) -> CredentialKind | None:
+        """End a token of this account now; returns of which kind it was, or None when there was none to end."""
+        now = self._database.now(connection)
+        ended = connection.execute(
+            update(credential)
+            .where(credential.c.id == credential_id, credential.c.did == did)
+            .where(_works(now))
+            .values(revoked_at=now)
+            .returning(credential.c.kind)
+        ).one_or_none()
+        return None if ended is None else CredentialKind(ended.kind)
+
+    def _touch(self, token_hash: str, now: datetime) -> None:
+        due = or_(
+            credential.c.last_used_at.is_(None),
+            credential.c.last_used_at <= now - LAST_USED_EVERY,
+        )
+        with self._database.write() as connection:
+            connection.execute(
+                update(credential).where(credential.c.token_hash == token_hash, due).values(last_used_at=now)
+            )
+
+
+def usable_tokens(connection: Connection, now: datetime, did: str | None = None) -> int:
+    """Count the sessions and tokens that open something, of one account or of all."""
+    whose = () if did is None else (credential.c.did == did,)
+    return connection.scalar(select(func.count()).where(_works(now), *whose)) or 0
+
+
+def _works(now: datetime) -> ColumnElement[bool]:
+    unexpired = or_(credential.c.expires_at.is_(None), credential.c.expires_at > now)
+    return and_(credential.c.revoked_at.is_(None), unexpired)
+
+
+def _hash(token: SecretStr) -> str:
+    return hashlib.sha256(token.get_secret_value().encode()).hexdigest()

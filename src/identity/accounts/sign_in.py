@@ -1,0 +1,135 @@
+"""What every sign-in ends with: tokens kept, the account written, a token given out and the log told, in one unit."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import httpx
+from pydantic import SecretStr
+
+from eventstore.account_stream import account_of
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.accounts import Account, Accounts
+from identity.accounts.api_tokens import By
+from identity.accounts.credentials import CredentialKind, Credentials, Issued, Scope
+from identity.errors import NotAnAdminError
+from identity.resolution.http_responses import send_whole
+from identity.resolution.resolver import Identity
+from identity.sessions.pds_sessions import PdsSessions
+from identity.sessions.session_store import SessionKind
+from identity.sessions.tokens import Tokens
+
+PROFILE_SECONDS: Final = 3.0
+MAX_PROFILE_BYTES: Final = 256 * 1024
+DISPLAY_NAME_LENGTH: Final = 256
+BROWSER_SESSION: Final = timedelta(days=30)
+ADMIN_SESSION: Final = timedelta(hours=12)
+"""A browser that may operate for everybody is not left open for weeks."""
+
+
+@dataclass(frozen=True)
+class SignInResult:
+    """Who came in, and the token that proves it from now on."""
+
+    account: Account
+    token: SecretStr
+    expires_in: timedelta | None
+
+
+class SignIns:
+    """Keeps what a proven sign-in brought."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        http: httpx.AsyncClient,
+        *,
+        sessions: PdsSessions,
+        accounts: Accounts,
+        credentials: Credentials,
+    ) -> None:
+        self._log = log
+        self._http = http
+        self._sessions = sessions
+        self._accounts = accounts
+        self._credentials = credentials
+
+    def require_may(self, did: str, scope: Scope) -> None:
+        """Refuse to let somebody in as an admin who is none, before their PDS is asked for anything."""
+        if scope is Scope.ADMIN and not self._credentials.is_admin(did):
+            raise NotAnAdminError
+
+    async def keep(
+        self,
+        identity: Identity,
+        session_kind: SessionKind,
+        tokens: Tokens,
+        *,
+        name: str,
+        by: By,
+        scope: Scope = Scope.WRITE,
+        expires_in: timedelta | None = BROWSER_SESSION,
+    ) -> SignInResult:
+        """Let somebody in. All that it changes, it changes in one unit, and to its end."""
+        self.require_may(identity.did, scope)
+        if scope is Scope.ADMIN:
+            expires_in = min(expires_in or ADMIN_SESSION, ADMIN_SESSION)
+        display_name = await self._display_name(identity)
+        did, pds_url = identity.did, identity.pds_url
+
+        def keep(unit: UnitOfWork) -> SignInResult:
+            connection = unit.connection
+            self._sessions.signed_in(connection, did=did, kind=session_kind, pds_url=pds_url, tokens=tokens)
+            account = self._accounts.upsert(
+                connection, did=did, handle=identity.handle, pds_url=pds_url, display_name=display_name
+            )
+            issued = self._credentials.issue(
+                connection,
+                did=did,
+                kind=CredentialKind.BROWSER,
+                name=name,
+                scope=scope,
+                expires_in=expires_in,
+            )
+            _note(unit, session_kind, account, issued, name=name, scope=scope)
+            return SignInResult(account, issued.token, expires_in)
+
+        return await asyncio.to_thread(lambda: self._log.transact(did, by(did), keep))
+
+    async def _display_name(self, identity: Identity) -> str:
+        """From the person's own repository, so that no AppView is needed; the handle when there is none."""
+        which = {"repo": identity.did, "collection": "app.bsky.actor.profile", "rkey": "self"}
+        request = self._http.build_request(
+            "GET",
+            f"{identity.pds_url}/xrpc/com.atproto.repo.getRecord",
+            params=which,
+            timeout=PROFILE_SECONDS,
+        )
+        try:
+            async with asyncio.timeout(PROFILE_SECONDS):
+                reply = await send_whole(self._http, request, limit=MAX_PROFILE_BYTES)
+            name = reply.json()["value"]["displayName"]
+        except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError):
+            return identity.handle
+        name = name.replace("\0", "").strip() if isinstance(name, str) else ""
+        return name[:DISPLAY_NAME_LENGTH].strip() or identity.handle
+
+
+def _note(
+    unit: UnitOfWork, session_kind: SessionKind, account: Account, issued: Issued, *, name: str, scope: Scope
+) -> None:
+    """Say in the log who came in, and how."""
+    stream = account_of(unit)
+    stream.sign_in(
+        issued.id,
+        method=session_kind.value,
+        handle=account.handle,
+        pds_url=account.pds_url,
+        name=name,
+        scope=scope.value,
+        expires_at=issued.expires_at,
+        at=unit.now,
+    )
+    unit.save(stream)

@@ -1,0 +1,1 @@
+"""Sign-in and tokens by OAuth. Imports accounts and below."""

@@ -1,0 +1,179 @@
+"""The flows of OAuth: begin a sign-in, finish it, renew its tokens, give them back. One object is one flow.
+
+The library keeps nothing: what it would store is handed out, and its errors get our names.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType, SimpleNamespace
+from typing import Any, Final
+
+import httpx
+from atproto_oauth.exceptions import OAuthError
+from atproto_oauth.models import OAuthSession, OAuthState
+from atproto_oauth.stores.base import SessionStore, StateStore
+
+from identity.errors import (
+    IdentityUnreachableError,
+    ScopeRefusedError,
+    SignInRefusedError,
+    UnsafeAddressError,
+)
+from identity.oauth.client import OAuthApp
+from identity.oauth.library import TokenCallRefusedError, library
+from identity.resolution.address_policy import AddressPolicy
+from identity.resolution.resolver import Identity, Resolver
+from identity.sessions.key_pairs import SigningKey
+
+SERVER_ERROR: Final = 500
+TOO_MANY: Final = 429
+SAYS_NO_SENSE: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+"""What the library raises for documents that are not as they should be."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """The client of one flow. A login keeps the ID, the scope and the key that it began with."""
+
+    client_id: str
+    redirect_uri: str
+    scope: str
+    key: SigningKey | None
+
+
+class Flows:
+    """Makes flows that share one copy of the library."""
+
+    def __init__(self, http: httpx.AsyncClient, policy: AddressPolicy, resolver: Resolver) -> None:
+        self._library = library(http, policy)
+        self._resolver = resolver
+
+    def flow(self, client: Client) -> "Flow":
+        """Return a flow for this client."""
+        return Flow(self._library, self._resolver, client)
+
+
+def client_of(app: OAuthApp, key: SigningKey | None) -> Client:
+    """Return the client of a new login."""
+    return Client(app.client_id, app.redirect_uri, app.scope, key)
+
+
+class Flow:
+    """One sign-in, renewal or revocation."""
+
+    def __init__(self, module: ModuleType, resolver: Resolver, client: Client) -> None:
+        key = client.key
+        self._states = _OneState()
+        self._people = _People(resolver)
+        self._client: Any = module.OAuthClient(
+            client.client_id,
+            client.redirect_uri,
+            client.scope,
+            self._states,
+            _NoSessions(),
+            client_secret_key=key.private if key is not None else None,
+            client_secret_kid=key.kid if key is not None else None,
+        )
+        self._client._id_resolver = self._people  # noqa: SLF001 (there is no argument for it)
+
+    async def begin(self, identifier: str) -> tuple[str, OAuthState]:
+        """Return the authorization URL, and what `finish` needs."""
+        with _our_names():
+            url, _ = await self._client.start_authorization(identifier)
+        assert self._states.held is not None  # noqa: S101 - the library has just saved it
+        return url, self._states.held
+
+    async def finish(self, state: OAuthState, code: str, issuer: str) -> tuple[OAuthSession, Identity]:
+        """Exchange the code; the identity is as it was verified after that."""
+        self._states.held = state
+        with _our_names():
+            session = await self._client.handle_callback(code, state.state, issuer)
+        assert self._people.found is not None  # noqa: S101 - the library verifies it at the end
+        return session, self._people.found
+
+    async def renew(self, session: OAuthSession) -> OAuthSession:
+        """Rotate the tokens."""
+        renewed: OAuthSession = await self._client.refresh_session(session)
+        return renewed
+
+    async def revoke(self, session: OAuthSession) -> None:
+        """End the login at the PDS."""
+        await self._client.revoke_session(session)
+
+
+class _OneState(StateStore):  # type: ignore[misc] # the library is not typed
+    """Holds the state of one flow."""
+
+    def __init__(self) -> None:
+        self.held: OAuthState | None = None
+
+    async def save_state(self, state: OAuthState) -> None:
+        self.held = state
+
+    async def get_state(self, state_key: str) -> OAuthState | None:
+        return self.held if self.held is not None and self.held.state == state_key else None
+
+    async def delete_state(self, state_key: str) -> None:
+        if await self.get_state(state_key) is not None:
+            self.held = None
+
+
+class _NoSessions(SessionStore):  # type: ignore[misc] # the library is not typed
+    """Only `SessionRows` stores tokens."""
+
+    async def save_session(self, session: OAuthSession) -> None:
+        pass
+
+    async def get_session(self, did: str) -> None:
+        pass
+
+    async def delete_session(self, did: str) -> None:
+        pass
+
+
+class _People:
+    """The library's resolver, answered by ours, which verifies handles both ways; holds whom it found last."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self.handle = self.did = self
+        self.found: Identity | None = None
+        self._resolver = resolver
+
+    async def resolve(self, handle: str) -> str:
+        """Return the DID of a handle."""
+        return await self._resolver.did_of(handle)
+
+    async def resolve_atproto_data(self, did: str, **_: object) -> SimpleNamespace:
+        """Return handle and PDS of a DID, resolved anew each time."""
+        self.found = await self._resolver.resolve(did)
+        return SimpleNamespace(handle=self.found.handle, pds=self.found.pds_url)
+
+
+@contextmanager
+def _our_names() -> Generator[None]:
+    try:
+        yield
+    except UnsafeAddressError:
+        raise
+    except TokenCallRefusedError as refused:
+        if refused.status >= SERVER_ERROR or refused.status == TOO_MANY:
+            raise IdentityUnreachableError(f"the authorization server answered {refused}") from None
+        raise SignInRefusedError(f"The account's authorization server says {refused}") from None
+    except httpx.HTTPError as error:
+        raise IdentityUnreachableError(f"no response: {type(error).__name__}") from None
+    except OAuthError as error:
+        raise _renamed(error) from None
+    except SAYS_NO_SENSE as error:
+        raise IdentityUnreachableError(f"malformed response: {type(error).__name__}") from None
+
+
+def _renamed(error: OAuthError) -> Exception:
+    if is_about_scope(error):
+        return ScopeRefusedError(f"{error}. The account's PDS does not grant all that this service needs")
+    return SignInRefusedError(str(error))
+
+
+def is_about_scope(error: OAuthError) -> bool:
+    """Whether the library says that the scope is another one than was asked for."""
+    return str(error).startswith("Scope ")

@@ -1,0 +1,131 @@
+"""atproto-oauth 0.1.0 with names of ours in place of those that nothing can be passed for.
+
+The library's modules take their HTTP client, their judgement of addresses and their timeouts from names that they
+import. A private copy of a module gets others: the library that everybody else imports stays as it is, and services
+with different settings can live in one process. tests/identity/test_oauth_library.py fails when the names are gone.
+"""
+
+import asyncio
+from importlib.util import find_spec, module_from_spec
+from types import ModuleType
+from typing import Any, Final, Self
+
+import httpx
+
+from identity.resolution.address_policy import AddressPolicy, origin_of
+from identity.resolution.http_responses import error_name, send_whole, without_secrets
+
+MAX_REPLY_BYTES: Final = 256 * 1024
+METADATA_SECONDS: Final = 10.0
+TOKEN_SECONDS: Final = 30.0
+"""A refresh that is given up early may have rotated the tokens all the same."""
+
+METADATA: Final = "atproto_oauth.metadata"
+CLIENT: Final = "atproto_oauth.client"
+
+
+class TokenCallRefusedError(Exception):
+    """An authorization server's answer that is no success. It holds nothing of the request."""
+
+    def __init__(self, reply: httpx.Response) -> None:
+        self.status = reply.status_code
+        self.error = error_name(reply)
+        self.description = _description(reply)
+        self.retry_after = reply.headers.get("retry-after")
+        super().__init__(f"{self.status} {self.error or ''}: {self.description}")
+
+
+class LibraryHttpClient:
+    """What the library takes for an httpx client: it follows no redirects and keeps no secrets."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def get(self, url: str) -> httpx.Response:
+        """Fetch a metadata document."""
+        return await self._send(self._http.build_request("GET", url), METADATA_SECONDS)
+
+    async def post(self, url: str, *, data: dict[str, str], headers: dict[str, str]) -> httpx.Response:
+        """Send a form; the library sees no refusal but the one that it answers itself."""
+        request = self._http.build_request("POST", url, data=data, headers=headers)
+        reply = await self._send(request, TOKEN_SECONDS)
+        if not reply.is_success and error_name(reply) != "use_dpop_nonce":
+            raise TokenCallRefusedError(reply)
+        return reply
+
+    async def _send(self, request: httpx.Request, seconds: float) -> httpx.Response:
+        request.extensions["timeout"] = httpx.Timeout(seconds, connect=METADATA_SECONDS).as_dict()
+        try:
+            async with asyncio.timeout(seconds):
+                return await send_whole(self._http, request, limit=MAX_REPLY_BYTES)
+        except httpx.HTTPError as error:
+            without_secrets(error)
+            raise
+        except TimeoutError:
+            raise httpx.ReadTimeout(f"{request.url.host} took too long") from None
+
+
+def library(http: httpx.AsyncClient, policy: AddressPolicy) -> ModuleType:
+    """Return a copy of atproto_oauth.client that contacts only addresses allowed by `policy`, through `http`."""
+
+    def is_safe_url(url: str, *_: object) -> bool:
+        policy.check(url)  # says more than False could
+        return True
+
+    def connection(**_: object) -> LibraryHttpClient:
+        return LibraryHttpClient(http)
+
+    metadata = private_copy(METADATA, is_safe_url=is_safe_url, get_hardened_async_client=connection)
+    strict = metadata.validate_authserver_metadata
+
+    def validate(document: dict[str, Any], url: str) -> None:
+        strict(_as_if_https(document, url) if policy.allows_origin(url) else document, url)
+
+    replace(metadata, validate_authserver_metadata=validate)
+    return private_copy(
+        CLIENT,
+        is_safe_url=is_safe_url,
+        get_hardened_async_client=connection,
+        discover_authserver_from_pds_async=metadata.discover_authserver_from_pds_async,
+        fetch_authserver_metadata_async=metadata.fetch_authserver_metadata_async,
+    )
+
+
+def private_copy(name: str, **ours: object) -> ModuleType:
+    """Load a module once more, for us alone, and put our names into it."""
+    spec = find_spec(name)
+    if spec is None or spec.loader is None:
+        raise ImportError(name)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return replace(module, **ours)
+
+
+def replace(module: ModuleType, **ours: object) -> ModuleType:
+    """Put names of ours where the module has its own, and nowhere else."""
+    missing = ours.keys() - vars(module).keys()
+    if missing:
+        raise ImportError(f"{module.__name__} has no {', '.join(sorted(missing))} any more")
+    vars(module).update(ours)
+    return module
+
+
+def _as_if_https(document: dict[str, Any], url: str) -> dict[str, Any]:
+    """Meet the one rule that a developer's server can't: https without a port. The origin must match all the more."""
+    if origin_of(document["issuer"]) != origin_of(url):
+        raise ValueError("the issuer is not the origin that was asked")
+    return {**document, "issuer": f"https://{httpx.URL(url).host}"}
+
+
+def _description(reply: httpx.Response) -> str:
+    try:
+        said = reply.json().get("error_description")
+    except (ValueError, AttributeError):
+        return ""
+    return said[:300] if isinstance(said, str) else ""

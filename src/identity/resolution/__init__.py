@@ -1,0 +1,1 @@
+"""From a handle or DID to a PDS, asked over a guarded HTTP client."""

@@ -1,0 +1,67 @@
+"""Replies of servers that somebody else chose: read whole, but only up to a size, and told apart by error name."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+
+from identity.resolution.address_policy import MAX_REDIRECTS
+
+Judge = Callable[[str], None]
+"""Raises UnsafeAddressError for an address that may not be asked; `AddressPolicy.check` is one."""
+
+
+@asynccontextmanager
+async def replied(
+    http: httpx.AsyncClient, request: httpx.Request, *, redirects: Judge | None = None
+) -> AsyncGenerator[httpx.Response]:
+    """Send, and return the reply with its body still to be read. Redirects are followed where they may lead."""
+    for hops_left in reversed(range(MAX_REDIRECTS + 1)):
+        reply = await http.send(request, stream=True, follow_redirects=False)
+        try:
+            if redirects is None or reply.next_request is None:
+                yield reply
+                return
+            if not hops_left:
+                raise httpx.TooManyRedirects("too many redirects", request=reply.request)
+            request = reply.next_request
+            redirects(str(request.url))
+        finally:
+            await reply.aclose()
+
+
+async def send_whole(
+    http: httpx.AsyncClient, request: httpx.Request, *, limit: int, redirects: Judge | None = None
+) -> httpx.Response:
+    """Send and read the whole reply, unless it is larger than `limit` bytes."""
+    content = bytearray()
+    async with replied(http, request, redirects=redirects) as reply:
+        async for chunk in reply.aiter_bytes():
+            content += chunk
+            if len(content) > limit:
+                raise httpx.RemoteProtocolError("the reply is too large", request=reply.request)
+    decoded = {"content-encoding", "content-length", "transfer-encoding"}
+    return httpx.Response(
+        reply.status_code,
+        headers=[(name, value) for name, value in reply.headers.multi_items() if name not in decoded],
+        content=bytes(content),
+        request=reply.request,
+    )
+
+
+def error_name(reply: httpx.Response) -> str | None:
+    """The `error` of an XRPC error reply, if it is one."""
+    if reply.is_success:
+        return None
+    try:
+        name = reply.json().get("error")
+    except (ValueError, AttributeError):
+        return None
+    return name if isinstance(name, str) else None
+
+
+def without_secrets(error: Exception) -> Exception:
+    """Take the request, which holds secrets, out of an httpx error that holds on to it."""
+    if isinstance(error, httpx.RequestError):
+        error.request = httpx.Request(error.request.method, error.request.url)
+    return error

@@ -1,0 +1,223 @@
+"""From a handle or a DID to the account's PDS, believed only when both directions agree."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+import httpx
+
+from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
+from identity.resolution.address_policy import HOST_NAME, PRIVATE_DOMAINS, AddressPolicy, origin_of
+from identity.resolution.dns import Dns, HostNotFoundError, Names, NameUnavailableError
+from identity.resolution.http_responses import send_whole
+from identity.resolution.identifiers import INVALID_HANDLE, is_did
+
+PUBLIC_PLC: Final = "https://plc.directory"
+TIMEOUT_SECONDS: Final = 10.0
+MAX_DOCUMENT_BYTES: Final = 64 * 1024
+PDS_SERVICE: Final = "#atproto_pds"
+PDS_TYPE: Final = "AtprotoPersonalDataServer"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who it is, and where the records live. `handle` is `handle.invalid` when it could not be verified."""
+
+    did: str
+    handle: str
+    pds_url: str
+
+
+def is_handle(text: str) -> bool:
+    """Whether this can be somebody's handle (atproto.com/specs/handle); `.test` ones are for development."""
+    return bool(HOST_NAME.fullmatch(text)) and text.rsplit(".", 1)[1] not in PRIVATE_DOMAINS - {"test"}
+
+
+class Resolver:
+    """Asks DNS, web servers and the PLC directory. Syntax is checked before anything is asked.
+
+    `http` should come from `addresses.public_client`, with `dev_origins` and the origin of `plc_url` allowed.
+    """
+
+    def __init__(
+        self,
+        plc_url: str | None,
+        dev_origins: Sequence[str],
+        http: httpx.AsyncClient,
+        *,
+        names: Names | None = None,
+    ) -> None:
+        self._plc_url = (plc_url or PUBLIC_PLC).rstrip("/")
+        self._dev_origins = [origin.rstrip("/") for origin in dev_origins]
+        self._policy = AddressPolicy(dev_origins)
+        self._http = http
+        self._names = names or Dns()
+
+    async def resolve(self, identifier: str) -> Identity:
+        """The identity behind a handle (with or without @) or a DID."""
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                did = await self.did_of(identifier)
+                document = await self.did_document(did)
+                handle = await self.verified_handle(did, document, pointing_here=identifier)
+                return Identity(did, handle, self._pds_url(did, document))
+        except TimeoutError:
+            raise IdentityUnreachableError(f"{identifier} was not resolved in time") from None
+
+    async def pds_of(self, did: str) -> str:
+        """The PDS that a DID's document names; about its handle nobody is asked."""
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return self._pds_url(did, await self.did_document(did))
+        except TimeoutError:
+            raise IdentityUnreachableError(f"{did} was not resolved in time") from None
+
+    async def did_of(self, identifier: str) -> str:
+        """The DID itself, or the one that a handle points to. Who it belongs to is not verified yet."""
+        identifier = plain(identifier)
+        if identifier.startswith("did:"):
+            if not is_did(identifier):
+                raise UnknownIdentityError(f"{identifier} is not a DID that ATProto knows")
+            return identifier
+        handle = identifier.lower()
+        if not is_handle(handle):
+            raise UnknownIdentityError(f"{identifier} is neither a handle nor a DID")
+        did = await (self._ask_dev_origins(handle) if handle.endswith(".test") else self._ask_domain(handle))
+        if did is None or not is_did(did):
+            raise UnknownIdentityError(f"{handle} points to no DID")
+        return did
+
+    async def did_document(self, did: str) -> dict[str, Any]:
+        """The document that a DID stands for, from the PLC directory or its own web server."""
+        if not is_did(did):
+            raise UnknownIdentityError(f"{did} is not a DID that ATProto knows")
+        reply = await self._get(self._document_url(did))
+        if reply is None:
+            raise UnknownIdentityError(f"{did} is not known")
+        try:
+            document = json.loads(reply)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict) or document.get("id") != did:
+            raise IdentityUnreachableError(f"{did}: its document could not be read")
+        return document
+
+    async def verified_handle(self, did: str, document: dict[str, Any], *, pointing_here: str = "") -> str:
+        """The handle that the document claims, if that handle points back to the DID; else `handle.invalid`.
+
+        `pointing_here` is an identifier that was just seen to: it need not be asked again.
+        """
+        claimed = _claimed_handle(document)
+        if claimed is None:
+            return INVALID_HANDLE
+        if claimed == plain(pointing_here).lower():
+            return claimed
+        try:
+            confirmed = await self.did_of(claimed) == did
+        except (UnknownIdentityError, IdentityUnreachableError, UnsafeAddressError):
+            confirmed = False
+        return claimed if confirmed else INVALID_HANDLE
+
+    def _pds_url(self, did: str, document: dict[str, Any]) -> str:
+        for service in _entries(document, "service"):
+            url = service.get("serviceEndpoint")
+            if (
+                service.get("id") in {PDS_SERVICE, did + PDS_SERVICE}
+                and service.get("type") == PDS_TYPE
+                and isinstance(url, str)
+            ):
+                self._policy.check(url)
+                if httpx.URL(url).raw_path != b"/" or "#" in url:
+                    raise UnsafeAddressError("the PDS's address must have no path")
+                return str(httpx.URL(url)).rstrip("/")  # one spelling, so that equal places are equal
+        raise UnknownIdentityError(f"{did} has no PDS")
+
+    def _document_url(self, did: str) -> str:
+        if did.startswith("did:plc:"):
+            return f"{self._plc_url}/{quote(did, safe=':')}"
+        authority = unquote(did.removeprefix("did:web:"))
+        local = f"http://{authority}"
+        # the specification allows a port, and plain http, for localhost in development only
+        if local in self._dev_origins:
+            return f"{local}/.well-known/did.json"
+        if not HOST_NAME.fullmatch(authority):
+            raise UnknownIdentityError(f"{did} is not a DID that ATProto knows")
+        return f"https://{authority}/.well-known/did.json"
+
+    async def _ask_dev_origins(self, handle: str) -> str | None:
+        unreachable: IdentityUnreachableError | None = None
+        for origin in self._dev_origins:
+            url = f"{origin}/xrpc/com.atproto.identity.resolveHandle?handle={handle}"
+            try:
+                reply = await self._get(url)
+                answer = None if reply is None else json.loads(reply)
+            except ValueError:
+                continue
+            except IdentityUnreachableError as error:
+                unreachable = error
+                continue
+            if isinstance(answer, dict) and isinstance(answer.get("did"), str):
+                return str(answer["did"])
+        if unreachable is not None:
+            raise unreachable
+        return None
+
+    async def _ask_domain(self, handle: str) -> str | None:
+        """DNS first, then the web server; a failure of one counts only when the other knows nothing."""
+        silent: NameUnavailableError | None = None
+        try:
+            texts = await self._names.texts(f"_atproto.{handle}")
+        except NameUnavailableError as error:
+            texts, silent = [], error
+        dids = {text.removeprefix("did=") for text in texts if text.startswith("did=")}
+        if dids:
+            return dids.pop() if len(dids) == 1 else None  # several answers are none, says the specification
+        reply = await self._get(f"https://{handle}/.well-known/atproto-did", redirects=True)
+        if reply is None and silent is not None:
+            raise IdentityUnreachableError(str(silent))
+        return None if reply is None else reply.decode("utf-8", "replace").strip()
+
+    async def _get(self, url: str, *, redirects: bool = False) -> bytes | None:
+        """A small body, or None when whoever answers says that there is none."""
+        if origin_of(url) != origin_of(self._plc_url):
+            self._policy.check(url)
+        host = httpx.URL(url).host
+        try:
+            request = self._http.build_request("GET", url)
+            judge = self._policy.check if redirects else None
+            reply = await send_whole(self._http, request, limit=MAX_DOCUMENT_BYTES, redirects=judge)
+        except HostNotFoundError:
+            if url.startswith(f"{self._plc_url}/"):  # whoever does not find the directory knows of no DID
+                raise IdentityUnreachableError(f"{host} was not found") from None
+            return None
+        except UnsafeAddressError:
+            raise
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise IdentityUnreachableError(f"{host} did not answer: {type(error).__name__}") from error
+        if reply.status_code in {400, 404, 410}:
+            return None
+        if reply.status_code != httpx.codes.OK:
+            raise IdentityUnreachableError(f"{host} answered {reply.status_code}")
+        return reply.content
+
+
+def plain(identifier: str) -> str:
+    """Normalize an identifier: people write handles with @."""
+    return identifier.strip().removeprefix("@")
+
+
+def _claimed_handle(document: dict[str, Any]) -> str | None:
+    names = document.get("alsoKnownAs")
+    for name in names if isinstance(names, list) else []:
+        if isinstance(name, str) and name.startswith("at://"):
+            handle = name.removeprefix("at://").lower()
+            return handle if is_handle(handle) else None
+    return None
+
+
+def _entries(document: dict[str, Any], key: str) -> Iterable[dict[str, Any]]:
+    values = document.get(key)
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []

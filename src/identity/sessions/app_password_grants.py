@@ -1,0 +1,166 @@
+"""The calls about tokens for an app password: com.atproto.server.createSession, refreshSession and deleteSession.
+
+Not the SDK's `Client.login`: it asks for an app.bsky profile too, which a PDS without AppView answers with 502.
+Errors are told apart by their name, never by their status: an expired token is a 400 (docs of com.atproto.server).
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import httpx
+from pydantic import SecretStr
+
+from identity.errors import (
+    AccountInactiveError,
+    BadCredentialsError,
+    IdentityUnreachableError,
+    SessionUnavailableError,
+    SignInRequiredError,
+    UnsafeAddressError,
+)
+from identity.resolution.http_responses import error_name, send_whole, without_secrets
+from identity.sessions.session_store import Session
+from identity.sessions.tokens import Tokens
+
+CALL_SECONDS: Final = 30.0
+"""A refresh that is given up early may have rotated the tokens all the same."""
+
+MAX_REPLY_BYTES: Final = 256 * 1024
+WRONG_PASSWORD: Final = frozenset({"AuthenticationRequired", "AuthFactorTokenRequired", "InvalidRequest"})
+INACTIVE: Final = frozenset({"AccountTakedown", "AccountDeactivated", "AccountSuspended"})
+# a refresh has no input that could be invalid: InvalidRequest says that the account is gone
+SESSION_OVER: Final = frozenset(
+    {"ExpiredToken", "InvalidToken", "AuthenticationRequired", "InvalidRequest", "AccountTakedown"}
+)
+
+
+@dataclass(frozen=True)
+class NewSession:
+    """What a sign-in at the PDS gave."""
+
+    did: str
+    tokens: Tokens
+
+
+async def create_session(http: httpx.AsyncClient, pds_url: str, did: str, password: SecretStr) -> NewSession:
+    """Sign in with an app password."""
+    request = http.build_request(
+        "POST",
+        f"{pds_url}/xrpc/com.atproto.server.createSession",
+        json={"identifier": did, "password": password.get_secret_value()},
+        timeout=CALL_SECONDS,
+    )
+    try:
+        async with asyncio.timeout(CALL_SECONDS):
+            reply = await send_whole(http, request, limit=MAX_REPLY_BYTES)
+    except UnsafeAddressError:
+        raise
+    except (httpx.HTTPError, TimeoutError) as error:
+        raise IdentityUnreachableError(
+            f"{pds_url} did not answer: {type(error).__name__}"
+        ) from without_secrets(error)
+    name = error_name(reply)
+    if name in INACTIVE:
+        raise AccountInactiveError(f"{pds_url} says {name}")
+    if name in WRONG_PASSWORD:
+        raise BadCredentialsError
+    if not reply.is_success:
+        raise IdentityUnreachableError(f"{pds_url} answered {reply.status_code} {name or ''}".rstrip())
+    answer = _object(reply)
+    if answer.get("active") is False:
+        raise AccountInactiveError(f"{pds_url} says that the account is {answer.get('status') or 'inactive'}")
+    tokens = _tokens(answer)
+    if tokens is None or answer.get("did") != did:
+        raise IdentityUnreachableError(f"{pds_url} answered with no session for {did}")
+    return NewSession(did, tokens)
+
+
+class AppPasswordGrants:
+    """Renews and ends the sessions of app passwords."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def renew(self, session: Session, tokens: Tokens) -> Tokens:
+        """New tokens for old ones, which are spent then; `SignInRequiredError` when only a person can help."""
+        did = session.did
+        reply = await self._call("refreshSession", session, tokens)
+        name = error_name(reply)
+        if name in SESSION_OVER:
+            raise SignInRequiredError(did, name)
+        renewed = _tokens(_object(reply)) if reply.is_success else None
+        if renewed is None:
+            raise _unavailable(did, "refresh", reply)
+        return renewed
+
+    async def revoke(self, session: Session, tokens: Tokens) -> None:
+        """End the session at the PDS. The access token goes on for its two hours; nobody has it any more."""
+        reply = await self._call("deleteSession", session, tokens)
+        if not reply.is_success and error_name(reply) not in SESSION_OVER:
+            raise _unavailable(session.did, "deleteSession", reply)
+
+    async def _call(self, name: str, session: Session, tokens: Tokens) -> httpx.Response:
+        request = self._http.build_request(
+            "POST",
+            f"{session.pds_url}/xrpc/com.atproto.server.{name}",
+            headers={"authorization": f"Bearer {tokens.refresh.get_secret_value()}"},
+            timeout=CALL_SECONDS,
+        )
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await send_whole(self._http, request, limit=MAX_REPLY_BYTES)
+        except httpx.HTTPError as error:
+            without_secrets(error)
+            reason = f"{name} failed: {type(error).__name__}"
+            raise SessionUnavailableError(session.did, reason, cause=error) from error
+        except TimeoutError:
+            cause = httpx.ReadTimeout(f"{name} took too long")
+            raise SessionUnavailableError(session.did, f"{name} failed: too slow", cause=cause) from None
+
+
+def _unavailable(did: str, call: str, reply: httpx.Response) -> SessionUnavailableError:
+    name = error_name(reply)
+    return SessionUnavailableError(
+        did,
+        f"{call} answered {reply.status_code} {name or ''}".rstrip(),
+        status=reply.status_code,
+        error=name,
+        retry_after=reply.headers.get("retry-after"),
+    )
+
+
+def _object(reply: httpx.Response) -> dict[str, Any]:
+    try:
+        answer = reply.json()
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _tokens(answer: dict[str, Any]) -> Tokens | None:
+    access, refresh = answer.get("accessJwt"), answer.get("refreshJwt")
+    if not (isinstance(access, str) and access and isinstance(refresh, str) and refresh):
+        return None
+    claims = _claims(access)
+    scope, expires = claims.get("scope"), claims.get("exp")
+    return Tokens(
+        access=SecretStr(access),
+        refresh=SecretStr(refresh),
+        scope=scope if isinstance(scope, str) else "",
+        access_expires_at=datetime.fromtimestamp(expires, UTC) if isinstance(expires, int) else None,
+    )
+
+
+def _claims(token: str) -> dict[str, Any]:
+    """What a JWT says of itself, unverified: only the PDS can judge it, we only want to know when it ends."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError, binascii.Error):
+        return {}
+    return claims if isinstance(claims, dict) else {}

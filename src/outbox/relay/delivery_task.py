@@ -1,0 +1,224 @@
+"""Read once: what is to be sent for a target, its body and its generation from one statement."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, Self
+
+from sqlalchemy import Boolean, and_, bindparam, case, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from aggregates.track import Track
+from eventstore.change import Recorded
+from eventstore.event_log import EventLog
+from eventstore.schema import UtcDateTime
+from outbox.mirror.lanes import Lane, host_open_at, is_open, latest_of, target_due_at
+from outbox.mirror.namespace_moves import left_behind
+from outbox.mirror.observe_only import is_observed
+from outbox.mirror.priority import BACKFILL, CLASS, COMES_DUE, LOOK, ORDER
+from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
+from outbox.mirror.targets import DELETE, HELD, PUT
+from outbox.pds.client import RecordKey
+from outbox.record.dag_cbor import Record, UnencodableError, decode, record_cid
+from outbox.record.lexicon import Lexicon, LexiconError
+from outbox.record.record import RecordUrls, merged, record_for
+
+columns = mirror_target.c
+RECREATING = (Track.Created, Track.RecordRestored, Track.Undeleted)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One target as it was read, and what is to be sent for it."""
+
+    key: RecordKey
+    track_id: int
+    gen: int
+    op: str
+    desired: Record | None
+    base: str | None
+    observed: Record | None
+    ever_sent: bool
+    attempts: int
+    recreates: bool
+    history: tuple[Recorded, ...]
+    is_open: bool = True
+    """Whether there is something to send; else the record is only to be looked at."""
+    look_at: datetime = NEVER
+    acked_gen: int = 0
+    is_acked: bool = False
+    """Whether the PDS has confirmed this generation."""
+    conflict: str | None = None
+    detached: bool = False
+    is_former: bool = False
+    """Whether the record has moved on, and this is what it has left."""
+    successor: RecordKey | None = None
+    """Where the record has moved to, while its track is live: it is deleted here only if it is there, as we left it."""
+    has_moved: bool = False
+    """Whether something may be left where the record was before."""
+    left: Record | None = None
+    """What the PDS has there, until that is deleted."""
+    is_as_found: bool = False
+    """Whether the track says no more than the record that it was taken over from: nothing is written until it does."""
+
+    @property
+    def was_rejected(self) -> bool:
+        """Whether the PDS refuses this generation for good, so that there is a base to be kept and nothing to be sent."""
+        return not (self.is_open or self.is_acked or self.detached) and self.conflict is None
+
+    @property
+    def body(self) -> Record | None:
+        """The record to put: ours, with the fields that other clients keep in it, or in what it has left."""
+        if self.desired is None:
+            return None
+        return merged(self.desired, {**(self.left or {}), **(self.observed or {})})
+
+    @property
+    def request_cid(self) -> str | None:
+        """The CID that the record will have; None once it is deleted."""
+        body = self.body
+        return record_cid(body) if body is not None else None
+
+    @property
+    def was_never_sent(self) -> bool:
+        """Whether the PDS can know nothing of this record."""
+        return not self.ever_sent and self.base is None
+
+    def on(self, base: str | None, observed: Record | None) -> Self:
+        """The same work on another base."""
+        return replace(self, base=base, observed=observed, ever_sent=True)
+
+    def as_it_was(self) -> Self:
+        """The work of sending once more what the PDS had: where it has it still, that changes nothing."""
+        return replace(self, op=PUT, desired=self.observed, left=None)
+
+    def check(self, lexicon: Lexicon) -> str | None:
+        """Say why the PDS must not be sent this record, if so."""
+        try:
+            if (body := self.body) is not None:
+                record_cid(body)
+                lexicon.check(body)
+        except (LexiconError, UnencodableError) as error:
+            return str(error)
+        return None
+
+
+class UnreadableTargetError(Exception):
+    """The log or the row says something that this code does not understand; `work` names the target and no more."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work.key.uri)
+        self.work = work
+
+
+def next_work(log: EventLog, lane: Lane, urls: RecordUrls, now: datetime, done: Sequence[int]) -> Work | None:
+    """Read the lane's next due target, if its account and host may be sent anything.
+
+    Live work goes before looks, looks before backfill; what failed goes behind, deletes before edits, then by age.
+    `done` are tracks this turn has seen to. Raises UnreadableTargetError.
+    """
+    with log.database.read() as connection:
+        wanted = {"did": lane.did, "now": now, "done": done, "backfill": lane.backfill}
+        row = connection.execute(_NEXT, wanted).one_or_none()
+        if row is None:
+            return None
+        try:
+            recorded = log.stream(connection, Track.create_id(row.track_id))
+            track = log.fold(Track, recorded)
+            assert track is not None  # noqa: S101 - a target is made by an event of its track
+            has_left = bool(track.former_collections) and not row.former
+            left = left_behind(connection, row.track_id) if has_left else None
+            return _work(row, recorded, track, left, urls)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:
+            raise UnreadableTargetError(_unread(row)) from error
+
+
+_NOW: Final = bindparam("now", type_=UtcDateTime)
+_MAY_BACKFILL: Final = and_(
+    bindparam("backfill", type_=Boolean),
+    latest_of(mirror_lane.c.backfill_after, pds_host.c.backfill_after) <= _NOW,
+)
+_URGENT_ENOUGH: Final = (
+    select(case((_MAY_BACKFILL, BACKFILL), else_=LOOK))
+    .join(pds_host, pds_host.c.host == mirror_lane.c.host)
+    .where(
+        mirror_lane.c.did == bindparam("did"),
+        ~mirror_lane.c.paused,
+        ~pds_host.c.paused,
+        ~is_observed(),
+        latest_of(mirror_lane.c.paced_until, host_open_at()) <= _NOW,
+    )
+    .scalar_subquery()
+)
+"""The last class of work that the lane may be sent; none, and so nothing, while it may be sent nothing."""
+_NEXT: Final = (
+    select(mirror_target, is_open().label("is_open"))
+    .where(
+        columns.did == bindparam("did"),
+        COMES_DUE,
+        CLASS <= _URGENT_ENOUGH,
+        target_due_at() <= _NOW,
+        columns.track_id.not_in(bindparam("done", expanding=True)),
+    )
+    .order_by(*ORDER)
+    .limit(1)
+)
+"""Built once (CONTRIBUTING.md)."""
+
+
+def _work(
+    row: Any, recorded: Sequence[Recorded], track: Track, left: Record | None, urls: RecordUrls
+) -> Work:
+    generations = [r for r in recorded if isinstance(r.event, Track.Event) and r.event.sets_generation()]
+    gen = row.desired_gen if row.former else generations[-1].position
+    deleted = track.deleted_at is not None or row.former
+    recreates = any(type(r.event) in RECREATING and r.position > row.acked_gen for r in recorded)
+    known = _unread(row)
+    return replace(
+        known,
+        gen=gen,
+        op=DELETE if deleted else PUT,
+        desired=None if deleted else record_for(track, gen, urls),
+        base=known.conflict if deleted and known.conflict is not None else known.base,
+        observed=decode(row.observed_body) if row.observed_body is not None else None,
+        attempts=row.attempts if row.failed_gen == gen else 0,
+        recreates=recreates,
+        history=tuple(recorded),
+        is_acked=row.acked_gen >= gen,
+        successor=_successor(row, track),
+        has_moved=bool(track.former_collections),
+        left=left,
+        is_as_found=isinstance(generations[-1].event, Track.Adopted),
+    )
+
+
+def _successor(row: Any, track: Track) -> RecordKey | None:
+    if not row.former or track.deleted_at is not None:
+        return None
+    return RecordKey(track.did, track.collection, track.rkey)
+
+
+def _unread(row: Any) -> Work:
+    """What the row alone says: what became of a look or a write of it is to be noted, whatever else can be read."""
+    return Work(
+        key=RecordKey(row.did, row.collection, row.rkey),
+        track_id=row.track_id,
+        gen=row.desired_gen,
+        op=row.desired_op,
+        desired=None,
+        base=row.observed_cid,
+        observed=None,
+        ever_sent=row.ever_sent,
+        attempts=row.attempts if row.failed_gen == row.desired_gen else 0,
+        recreates=False,
+        history=(),
+        is_open=row.is_open,
+        look_at=row.look_at,
+        acked_gen=row.acked_gen,
+        is_acked=row.acked_gen >= row.desired_gen,
+        conflict=row.conflict_cid if row.state == HELD else None,
+        detached=row.detached,
+        is_former=row.former,
+    )

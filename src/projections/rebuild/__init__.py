@@ -1,0 +1,1 @@
+"""Rebuilds read models from the log while they are in use."""

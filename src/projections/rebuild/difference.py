@@ -1,0 +1,118 @@
+"""How the live rows of a table differ from those that the log makes, and how they are made equal.
+
+Only rows that differ are touched, only in their derived columns, by ordinary statements.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    and_,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from eventstore.projection import ProjectedTable
+from projections.rebuild.unique_columns import aside, passing_columns
+
+
+class DifferenceKind(StrEnum):
+    """In which way a live row differs."""
+
+    MISSING = "missing"
+    SURPLUS = "surplus"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A live row that is not what the log makes of it; `columns` has (live, derived) by name when it is changed."""
+
+    table: str
+    kind: DifferenceKind
+    key: dict[str, Any]
+    columns: dict[str, tuple[Any, Any]]
+
+
+def differences_of(connection: Connection, table: ProjectedTable) -> Iterator[Difference]:
+    """Name each row that differs, in the order of the key."""
+    name, key = table.live.name, [table.live.c[column] for column in table.key]
+    derived_key = [table.scratch.c[column] for column in table.key]
+    for row in connection.execute(
+        select(*derived_key).where(_missing(table)).order_by(*derived_key)
+    ).mappings():
+        yield Difference(name, DifferenceKind.MISSING, dict(row), {})
+    for row in connection.execute(select(*key).where(_surplus(table)).order_by(*key)).mappings():
+        yield Difference(name, DifferenceKind.SURPLUS, dict(row), {})
+    pairs = [
+        (table.live.c[column], table.scratch.c[column], _distinct(table, column)) for column in table.columns
+    ]
+    columns = [column for pair in pairs for column in pair]
+    query = select(*key, *columns).where(_same_key(table), _changed(table)).order_by(*key)
+    for values in connection.execute(query):
+        plain, rest = values[: len(key)], iter(values[len(key) :])
+        triples = zip(table.columns, zip(rest, rest, rest, strict=True), strict=True)
+        changed = {column: (live, derived) for column, (live, derived, differs) in triples if differs}
+        yield Difference(name, DifferenceKind.CHANGED, dict(zip(table.key, plain, strict=True)), changed)
+
+
+def remove_surplus(connection: Connection, table: ProjectedTable) -> int:
+    """Delete the rows that the log does not make; children go before their parents."""
+    return _rows_written(connection, delete(table.live).where(_surplus(table)))
+
+
+def write_difference(connection: Connection, table: ProjectedTable) -> int:
+    """Change and insert what differs, parents before children; return the number of rows."""
+    return _update_changed(connection, table) + _insert_missing(connection, table)
+
+
+def _update_changed(connection: Connection, table: ProjectedTable) -> int:
+    if not table.columns:
+        return 0
+    for column, concerns in passing_columns(table.live, table.columns):
+        passing = or_(*(_distinct(table, name) for name in concerns))
+        moved = update(table.live).where(_same_key(table), passing)
+        connection.execute(moved.values({column.name: aside(column)}))
+    derived = {column: table.scratch.c[column] for column in table.columns}
+    statement = update(table.live).where(_same_key(table), _changed(table)).values(derived)
+    return _rows_written(connection, statement)
+
+
+def _insert_missing(connection: Connection, table: ProjectedTable) -> int:
+    names = [*table.key, *table.columns]
+    rows = select(*(table.scratch.c[name] for name in names)).where(_missing(table))
+    return _rows_written(connection, insert(table.live).from_select(names, rows))
+
+
+def _rows_written(connection: Connection, statement: Executable) -> int:
+    # Without the option SQLAlchemy forgets the count of an INSERT .. SELECT.
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+
+
+def _missing(table: ProjectedTable) -> ColumnElement[bool]:
+    return ~exists().where(_same_key(table)).correlate(table.scratch)
+
+
+def _surplus(table: ProjectedTable) -> ColumnElement[bool]:
+    return ~exists().where(_same_key(table)).correlate(table.live)
+
+
+def _same_key(table: ProjectedTable) -> ColumnElement[bool]:
+    return and_(*(table.live.c[name] == table.scratch.c[name] for name in table.key))
+
+
+def _changed(table: ProjectedTable) -> ColumnElement[bool]:
+    return or_(*(_distinct(table, name) for name in table.columns))
+
+
+def _distinct(table: ProjectedTable, name: str) -> ColumnElement[bool]:
+    return table.live.c[name].is_distinct_from(table.scratch.c[name])

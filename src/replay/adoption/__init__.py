@@ -1,0 +1,1 @@
+"""Makes tracks of records that a PDS holds already. Imports reconcile."""

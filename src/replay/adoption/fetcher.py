@@ -1,0 +1,89 @@
+"""Bytes from outside, into files; a blob with the proof that it is what its CID promises."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from identity.errors import FetchRefusedError
+from identity.resolution.address_policy import AddressPolicy, origin_of
+from identity.resolution.guarded_fetch import Hear, fetched
+from outbox.mirror.host_state import HostReport
+from outbox.mirror.hosts import Hosts
+from outbox.mirror.paced_pds import LEFT_ALONE
+from outbox.pds.client import judged
+from outbox.threads import in_thread
+from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError
+from storage.errors import TooLargeError
+from storage.upload import Staged, Staging
+
+GET_BLOB: Final = "com.atproto.sync.getBlob"
+FETCH_SECONDS: Final = 900.0
+TOO_MANY, SERVER_ERROR = 429, 500
+
+
+class Fetcher:
+    """Fetches what lies at addresses that somebody else chose; of a PDS nothing while it is to be left alone."""
+
+    def __init__(self, http: httpx.AsyncClient, policy: AddressPolicy, folder: Path, hosts: Hosts) -> None:
+        self._hosts = hosts
+        self._http = http
+        self._policy = policy
+        self._folder = folder
+
+    async def blob(self, host: str, did: str, cid: str, limit: int) -> Staged:
+        """Return a blob from its account's PDS.
+
+        Raises BytesUnavailableError where the PDS has none or other bytes, and PdsTroubleError where another time may be better.
+        """
+        if not await in_thread(self._hosts.may_be_asked, host):
+            raise PdsBusyError(LEFT_ALONE.message)
+        address = httpx.URL(f"{host}/xrpc/{GET_BLOB}", params={"did": did, "cid": cid})
+        try:
+            staged = await self.staged(str(address), limit, hear=self._noting(host, did))
+        except FetchRefusedError as error:
+            if error.status == TOO_MANY:
+                raise PdsBusyError("the PDS answered 429: too many requests") from None
+            if error.status is not None and error.status >= SERVER_ERROR:
+                raise PdsTroubleError(f"the PDS answered {error.status}") from None
+            raise BytesUnavailableError("blob_missing", f"the PDS did not return the blob: {error}") from None
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise PdsTroubleError(f"fetching the blob from the PDS failed: {named(error)}") from None
+        if staged.cid != cid:
+            staged.close()
+            raise BytesUnavailableError(
+                "blob_mismatch", "the PDS returned bytes that do not match the blob's CID"
+            )
+        return staged
+
+    def _noting(self, host: str, did: str) -> Hear:
+        """Note what the PDS tells of its limits; what it has sent us on to speaks for itself."""
+
+        async def hear(reply: httpx.Response) -> None:
+            if origin_of(str(reply.url)) == origin_of(host):
+                report = HostReport.of_limits(host, did, judged(reply))
+                await in_thread(self._hosts.note_if_changed, report)
+
+        return hear
+
+    async def staged(
+        self, url: str, limit: int, policy: AddressPolicy | None = None, hear: Hear | None = None
+    ) -> Staged:
+        """Fetch a URL, under another address policy if one is given; raises as `fetched` does."""
+        with Staging(self._folder, limit) as staging:
+            async with fetched(
+                self._http, policy or self._policy, url, limit=limit, seconds=FETCH_SECONDS, hear=hear
+            ) as chunks:
+                try:
+                    async for chunk in chunks:
+                        await asyncio.to_thread(staging.write, chunk)
+                except TooLargeError as error:
+                    raise FetchRefusedError(str(error)) from None
+            # no thread: whoever is cancelled while one ends would leave the file behind
+            return staging.finish()
+
+
+def named(error: Exception) -> str:
+    """Say what an error is, though it says nothing itself."""
+    return str(error) or type(error).__name__

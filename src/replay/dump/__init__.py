@@ -1,0 +1,1 @@
+"""Exports the log with what it does not contain, and loads such a file."""

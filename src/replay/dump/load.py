@@ -1,0 +1,99 @@
+"""Import: an exported tape into an empty database, and every read model made from it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, insert, select, text
+
+from eventstore.event_log import EventLog
+from eventstore.locks import lock_for_append
+from eventstore.schema import stored_event, track_id_sequence
+from outbox.mirror.tables import delivery_attempt, mirror_target
+from projections.rebuild.rebuild import Progress, rebuild
+from replay.dump.contents import BY_KIND, is_empty
+from replay.dump.file_format import HEADER, Line, read
+from replay.errors import BrokenTapeError, NotEmptyError
+
+PAGE: Final = 500
+Lines = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """How many rows of each kind came in."""
+
+    rows: dict[str, int]
+
+
+def check_tape(source: Path, *, schema: str, lines: Lines) -> Imported:
+    """Read the whole file and import nothing; raises BrokenTapeError with the line that is wrong."""
+    counts: dict[str, int] = {}
+    with source.open("rb") as file:
+        for line in read(file):
+            lines(line.number)
+            if line.kind == HEADER:
+                _check_schema(line, schema)
+            else:
+                _values(line)
+                counts[line.kind] = counts.get(line.kind, 0) + 1
+    return Imported(counts)
+
+
+def import_tape(log: EventLog, source: Path, *, schema: str, lines: Lines, progress: Progress) -> Imported:
+    """Check the file, take its rows in one transaction, and make the read models; raises NotEmptyError.
+
+    A crash after the rows are in leaves read models to be made: `mastertape rebuild` does it.
+    """
+    imported = check_tape(source, schema=schema, lines=lines)
+    with log.database.write() as connection, source.open("rb") as file:
+        lock_for_append(connection, log.table, None)
+        if not is_empty(connection):
+            raise NotEmptyError
+        for kind, page in _pages(line for line in read(file) if line.kind != HEADER):
+            connection.execute(insert(BY_KIND[kind].table), page)
+        _set_sequences(connection)
+    rebuild(log, log.projections, progress=progress)
+    return imported
+
+
+def _check_schema(header: Line, schema: str) -> None:
+    if header.row.get("schema") != schema:
+        theirs = header.row.get("schema")
+        raise BrokenTapeError(
+            header.number, f"it was written under schema {theirs}, this database has {schema}"
+        )
+
+
+def _values(line: Line) -> dict[str, Any]:
+    if line.kind not in BY_KIND:
+        raise BrokenTapeError(line.number, f"unknown kind {line.kind!r}; this version cannot import it")
+    try:
+        return BY_KIND[line.kind].from_row(line.row)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BrokenTapeError(line.number, str(error)) from error
+
+
+def _pages(lines: Iterator[Line]) -> Iterator[tuple[str, Sequence[dict[str, Any]]]]:
+    for kind, same in groupby(lines, lambda line: line.kind):
+        while page := [_values(line) for line in islice(same, PAGE)]:
+            yield kind, page
+
+
+def _set_sequences(connection: Connection) -> None:
+    """Go on counting after what came in: no position, attempt or track id is issued twice."""
+    newest = connection.scalar(select(func.max(mirror_target.c.track_id)))
+    if newest is not None:
+        connection.execute(insert(track_id_sequence).values(id=newest, did=""))
+    if connection.dialect.name == "sqlite":
+        return  # it counts on from the largest by itself
+    for column in (stored_event.c.position, delivery_attempt.c.id, track_id_sequence.c.id):
+        table = column.table.name
+        connection.execute(
+            text(
+                f"select setval(pg_get_serial_sequence('{table}', '{column.name}'), max({column.name}))"  # noqa: S608
+                f" from {table} having max({column.name}) is not null"
+            )
+        )

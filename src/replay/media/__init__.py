@@ -1,0 +1,1 @@
+"""Checks stored bytes against their CIDs, and fetches lost ones from a PDS."""

@@ -1,0 +1,55 @@
+"""Apply: a plan becomes events and doubts; the relay does the sending, behind what is live."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import groupby, islice
+from typing import Final
+
+from aggregates.track import Track
+from eventstore.envelope import Envelope
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
+from outbox.mirror.requeue import backfill, suspect
+from replay.errors import TooManyDeletesError
+from replay.reconcile.plan import Plan, Repair, Step
+
+STEPS_A_UNIT: Final = 100
+BY_A_LOOK: Final = frozenset({Repair.REWRITE, Repair.DELETE, Repair.LOOK})
+
+
+def apply(log: EventLog, plan: Plan, envelope: Envelope, *, max_deletes: int) -> Counter[Repair]:
+    """Do what the plan says, account by account, and count it; raises TooManyDeletesError before anything is done.
+
+    Each unit is whole. After a crash, verify, plan and apply again: what was done is no drift any more.
+    """
+    if plan.deletes > max_deletes:
+        raise TooManyDeletesError(plan.deletes, max_deletes)
+    done: Counter[Repair] = Counter()
+    for did, steps in _units(plan):
+        log.transact(did, envelope, partial(_apply, did=did, steps=steps))
+        done.update(step.repair for step in steps if step.repair is not Repair.NOTHING)
+    return done
+
+
+def _units(plan: Plan) -> Iterator[tuple[str, Sequence[Step]]]:
+    for did, steps in groupby(plan.steps, lambda step: step.drift.key.did):
+        while some := tuple(islice(steps, STEPS_A_UNIT)):
+            yield did, some
+
+
+def _apply(unit: UnitOfWork, did: str, steps: Sequence[Step]) -> None:
+    restored = _tracks(steps, frozenset({Repair.RESTORE}))
+    for track_id in restored:
+        track = unit.load(Track, Track.create_id(track_id))
+        if track.deleted_at is None:
+            track.restore_record(at=unit.now)
+            unit.save(track)
+    suspect(unit.connection, _tracks(steps, BY_A_LOOK), unit.now)
+    backfill(unit.connection, did, restored, unit.now)
+
+
+def _tracks(steps: Sequence[Step], repairs: frozenset[Repair]) -> list[int]:
+    return [
+        step.drift.track_id for step in steps if step.repair in repairs and step.drift.track_id is not None
+    ]

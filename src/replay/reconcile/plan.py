@@ -1,0 +1,73 @@
+"""Plan: what would make PDSes agree with the log again, and what it costs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from outbox.pds.pacing import CREATE_POINTS, DELETE_POINTS, PUT_POINTS
+from outbox.views.drain import Backlog, seconds_to_drain
+from replay.reconcile.drift import Drift, DriftKind
+
+
+class Repair(StrEnum):
+    """What is done about a drift."""
+
+    RESTORE = "restore"  # the record is written again, by an event of its own
+    REWRITE = "rewrite"  # the newest state is put over an earlier one of ours
+    DELETE = "delete"  # our record of a deleted track goes again
+    LOOK = "look"  # the relay reads it, and holds it for its owner
+    NOTHING = "nothing"  # no track says what it should be
+
+
+REPAIRS: Final = {
+    DriftKind.MISSING: (Repair.RESTORE, CREATE_POINTS),
+    DriftKind.BLOB_MISSING: (Repair.RESTORE, PUT_POINTS),
+    DriftKind.STALE: (Repair.REWRITE, PUT_POINTS),
+    DriftKind.UNDELETED: (Repair.DELETE, DELETE_POINTS),
+    DriftKind.FOREIGN_EDIT: (Repair.LOOK, 0),
+    DriftKind.NEWER: (Repair.LOOK, 0),
+    DriftKind.UNKNOWN: (Repair.NOTHING, 0),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One drift, what is done about it, and the rate-limit points that it costs its account."""
+
+    drift: Drift
+    repair: Repair
+    points: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps, in the order of accounts and records."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def points(self) -> int:
+        """Return the cost in points."""
+        return sum(step.points for step in self.steps)
+
+    @property
+    def deletes(self) -> int:
+        """Return how many records would be deleted."""
+        return sum(step.repair is Repair.DELETE for step in self.steps)
+
+    @property
+    def seconds(self) -> float:
+        """Estimate the duration for accounts with full budgets: they are processed in parallel."""
+        by_account: dict[str, Backlog] = {}
+        for step in self.steps:
+            if step.points:
+                before = by_account.get(step.drift.key.did, Backlog())
+                by_account[step.drift.key.did] = Backlog(before.records + 1, before.points + step.points)
+        return max((seconds_to_drain(Backlog(), each, ()) for each in by_account.values()), default=0.0)
+
+
+def plan_for(drifts: Iterable[Drift]) -> Plan:
+    """Say what is to be done about each."""
+    ordered = sorted(drifts, key=lambda drift: (drift.key.did, drift.key.collection, drift.key.rkey))
+    return Plan(tuple(Step(drift, *REPAIRS[drift.kind]) for drift in ordered))

@@ -1,0 +1,117 @@
+"""What a single value of a setting may be. The messages never repeat a value that could be secret."""
+
+import ipaddress
+import re
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from identity.sessions.key_pairs import signing_keys
+
+MIN_KEY_LENGTH: Final = 32
+NSID: Final = re.compile(
+    r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+\.[a-zA-Z][a-zA-Z0-9]{0,62}"
+)
+DID: Final = re.compile(r"did:(?:plc:[a-z2-7]{24}|web:[a-z0-9.-]+(?:%3A[0-9]{1,5})?)")
+BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+
+def split(value: Any) -> Any:
+    """Take a comma separated text apart; a list stays what it is."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is loopback."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def web_url(value: str) -> str:
+    """Check an http or https address, and return it without a slash at its end."""
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018 (raises)
+    except ValueError:
+        raise ValueError("must be a URL") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be a URL that begins with http:// or https://")
+    if "@" in parts.netloc or parts.fragment:
+        raise ValueError("must be a URL without user name and fragment")
+    return value.rstrip("/")
+
+
+def origin(value: str) -> str:
+    """Check scheme, host and port with nothing behind them."""
+    parts = urlsplit(web_url(value))
+    if parts.path or parts.query:
+        raise ValueError("must be an origin such as https://tape.example, without a path")
+    return value.rstrip("/").lower()
+
+
+def host_and_port(value: str) -> str:
+    """Check an IPv4 address or name to listen on, and a port."""
+    name, _, port = value.rpartition(":")
+    if not name or ":" in name or not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):  # noqa: PLR2004
+        raise ValueError("must be HOST:PORT, such as 127.0.0.1:9464")
+    return value
+
+
+def loopback_origin(value: str) -> str:
+    """Check an origin of this machine."""
+    if not is_loopback(origin(value)):
+        raise ValueError("must be origins of this machine, such as http://localhost:2583")
+    return origin(value)
+
+
+def media_place(value: str) -> str:
+    """Check `disk:FOLDER` or `s3:BUCKET`."""
+    kind, _, place = value.partition(":")
+    if (kind == "disk" and place) or (kind == "s3" and BUCKET.fullmatch(place)):
+        return value
+    raise ValueError("must be disk:FOLDER or s3:BUCKET")
+
+
+def secret_key(value: SecretStr) -> SecretStr:
+    """Check the length."""
+    if len(value.get_secret_value()) < MIN_KEY_LENGTH:
+        raise ValueError(f"each key must have at least {MIN_KEY_LENGTH} characters")
+    return value
+
+
+def nsid(value: str) -> str:
+    """Check the name of a collection (https://atproto.com/specs/nsid)."""
+    if not NSID.fullmatch(value):
+        raise ValueError("must be an NSID such as fm.plyr.track")
+    return value
+
+
+def did(value: str) -> str:
+    """Check a DID of the methods that ATProto knows."""
+    if not DID.fullmatch(value):
+        raise ValueError("must be DIDs: did:plc:... or did:web:...")
+    return value
+
+
+def scope(value: str) -> str:
+    """Check that the scope signs a person in at all."""
+    if "atproto" not in value.split():
+        raise ValueError("must contain atproto, without which nobody is signed in")
+    return value
+
+
+def private_jwks(value: SecretStr | None) -> SecretStr | None:
+    """Check that these are private keys of the one kind that ATProto's OAuth demands of every server."""
+    if value is None:
+        return None
+    try:
+        signing_keys(value.get_secret_value())
+    except ValueError:
+        raise ValueError(
+            "must be a JSON list of private P-256 keys, each with kty, crv, kid, x, y and d"
+        ) from None
+    return value

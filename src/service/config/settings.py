@@ -1,0 +1,276 @@
+"""The settings: read from the environment here and nowhere else, checked once, frozen."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from service.config.setting_values import (
+    did,
+    host_and_port,
+    is_loopback,
+    loopback_origin,
+    media_place,
+    nsid,
+    origin,
+    private_jwks,
+    scope,
+    secret_key,
+    split,
+    web_url,
+)
+
+PREFIX: Final = "MASTERTAPE_"
+WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 (named to be refused)
+
+List = (NoDecode, BeforeValidator(split))
+Origin = Annotated[str, AfterValidator(origin)]
+WebUrl = Annotated[str, AfterValidator(web_url)]
+Nsid = Annotated[str, AfterValidator(nsid)]
+
+
+class SettingsError(Exception):
+    """The environment does not make sense; each line is one sentence about one setting."""
+
+
+class Shown(str):
+    """How the documentation writes a default that depends on other settings."""
+
+    __slots__ = ()
+
+
+class Settings(BaseSettings):
+    """Everything that an operator may choose. `load` reads it from the environment, tests construct it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_default=True
+    )
+
+    data: Path = Field(Path("data"), description="Folder for everything that is kept on this machine.")
+    database_url: str = Field(
+        "sqlite:///DATA/mastertape.db",
+        repr=False,
+        description="`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.",
+    )
+    media: Annotated[str, AfterValidator(media_place)] = Field(
+        "disk:DATA/media",
+        description="Where audio and artwork are kept: `disk:FOLDER` or `s3:BUCKET`; S3 credentials come from "
+        "the usual `AWS_*` variables and files.",
+    )
+    s3_endpoint: WebUrl | None = Field(None, description="Endpoint URL of an S3 service other than Amazon's.")
+    s3_public_url: WebUrl | None = Field(
+        None,
+        description="Public URL of the bucket, of which only `public/` may be publicly readable. Ungated audio has "
+        "a copy there, which its record names. It is written into records: choose it once.",
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
+    base_url: str = Field(
+        "http://HOST:PORT",
+        description="The origin that browsers use. It is written into every record: choose it once.",
+    )
+    secret_keys: Annotated[tuple[Annotated[SecretStr, AfterValidator(secret_key)], ...], *List] = Field(
+        (),
+        description="Secrets of at least 32 characters. The first encrypts tokens at rest, all decrypt. When "
+        "unset and BASE_URL is loopback, one is generated in `DATA/secret_keys`; required otherwise.",
+    )
+    collection: Nsid = Field("fm.plyr.track", description="Collection that records are written to.")
+    old_collection: Nsid = Field(
+        "app.relay.track", description="Collection that older records are moved from."
+    )
+    plc_url: Annotated[WebUrl | None, Shown("the public directory")] = Field(
+        None, description="The PLC directory that resolves DIDs."
+    )
+    dev_origins: Annotated[tuple[Annotated[str, AfterValidator(loopback_origin)], ...], *List] = Field(
+        (),
+        description="Exact loopback origins that may be contacted over plain http, also for `.test` handles. For "
+        "development: refused when BASE_URL is https.",
+    )
+    oauth_scope: Annotated[str, AfterValidator(scope)] = Field(
+        "atproto repo:COLLECTION repo:OLD_COLLECTION blob:audio/* blob:image/*",
+        description="The OAuth scope that people are asked to grant. Use `atproto transition:generic` for PDSes "
+        "without granular scopes.",
+    )
+    oauth_keys: Annotated[SecretStr | None, AfterValidator(private_jwks)] = Field(
+        None,
+        description="Private P-256 keys of the confidential OAuth client: a JSON list of JWKs. The first signs new "
+        "logins, all are published. Required when BASE_URL is https: `mastertape oauth-key` makes one. To rotate, "
+        "add a key at the end, move it to the front an hour later, when servers have dropped the JWKS without it, and "
+        "remove the old one when no login is left that began with it.",
+    )
+    app_password_login: Annotated[bool, Shown("on when BASE_URL is loopback, else off")] = Field(
+        default_factory=lambda known: is_loopback(known["base_url"]),
+        description="Whether people may sign in with an app password.",
+    )
+    admin_dids: Annotated[tuple[Annotated[str, AfterValidator(did)], ...], *List] = Field(
+        (), description="Accounts that may use `/ops` and read everybody's audit."
+    )
+    cors_origins: Annotated[tuple[Origin, ...], *List] = Field(
+        (), description="Origins whose pages may call the API with a person's cookie."
+    )
+    supporters_url: WebUrl | None = Field(
+        None,
+        description="Service that says whether somebody supports an artist. When unset, only its owner may play gated audio.",
+    )
+    relay: bool = Field(True, description="Whether `serve` also runs a relay.")
+    lanes: int = Field(32, ge=1, le=1000, description="Accounts that one relay writes for at the same time.")
+    lease_seconds: int = Field(
+        60,
+        ge=10,
+        le=3600,
+        description="How long a relay may be silent before another one takes over its accounts.",
+    )
+    max_upload_bytes: int = Field(1_610_612_736, ge=1, description="Largest upload, in bytes.")
+    sweep_grace_days: int = Field(
+        30,
+        ge=1,
+        description="How long unreferenced bytes are kept. Keep it longer than backups are kept.",
+    )
+    scan_minutes: float = Field(
+        60, gt=0, le=10080, description="How often the records on the PDSes are scanned."
+    )
+    firehose: bool = Field(
+        False, description="Whether changes made elsewhere are also received as they happen, from each PDS."
+    )
+    rate_limits: bool = Field(
+        True,
+        description="Limits per minute: 100 requests of one principal, 10 sign-ins, 20 uploads.",
+    )
+    metrics: Annotated[str | None, AfterValidator(lambda value: value and host_and_port(value))] = Field(
+        None,
+        description="`HOST:PORT` for `/metrics`, `/healthz` and `/readyz` of `serve` and `relay`, without sign-in: keep "
+        "it private. When BASE_URL is loopback, `serve` has `/metrics` on its own address too.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is logged."
+    )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine's browsers use the service."""
+        return is_loopback(self.base_url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is a file of ours."""
+        return self.database_url.startswith("sqlite:")
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Return the folders that are written to on this machine."""
+        folders = [self.data]
+        if self.media.startswith("disk:"):
+            folders.append(Path(self.media.removeprefix("disk:")))
+        if self.is_sqlite:
+            folders.append(Path(str(make_url(self.database_url).database)).parent)
+        return tuple(dict.fromkeys(folders))
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, value: str, info: ValidationInfo) -> str:
+        try:
+            url = make_url(value.replace("sqlite:///DATA/", f"sqlite:///{info.data.get('data')}/"))
+        except ArgumentError:
+            raise ValueError("must be sqlite:///FILE or postgresql://...") from None
+        if url.drivername in {"postgres", "postgresql"}:
+            url = url.set(drivername="postgresql+psycopg")
+        if url.drivername == "sqlite" and url.database in {None, "", ":memory:"}:
+            raise ValueError("must name a file: a log in memory is lost")
+        if url.drivername not in {"sqlite", "postgresql+psycopg"}:
+            raise ValueError("must be sqlite:///FILE or postgresql://...")
+        # "%2F" in a socket's folder would be read as an interpolation by some that get this
+        return url.render_as_string(hide_password=False).replace("%2F", "/")
+
+    @field_validator("media")
+    @classmethod
+    def _media(cls, value: str, info: ValidationInfo) -> str:
+        return value.replace("disk:DATA/", f"disk:{info.data.get('data')}/")
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str, info: ValidationInfo) -> str:
+        if value != cls.model_fields["base_url"].default:
+            return origin(value)
+        host, port = info.data.get("host"), info.data.get("port")
+        if host in WILDCARDS:
+            raise ValueError(f"must be set when HOST is {host}: browsers need a name")
+        return origin(f"http://[{host}]:{port}" if ":" in str(host) else f"http://{host}:{port or 1}")
+
+    @field_validator("oauth_scope")
+    @classmethod
+    def _scope(cls, value: str, info: ValidationInfo) -> str:
+        for name in ("old_collection", "collection"):  # the longer name first: it ends with the other
+            value = value.replace(name.upper(), str(info.data.get(name)))
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.dev_origins and self.base_url.startswith("https:"):
+            raise ValueError("DEV_ORIGINS is for development: it is refused when BASE_URL is https")
+        if not self.secret_keys and not self.is_loopback:
+            raise ValueError(
+                "SECRET_KEYS is required when BASE_URL is not loopback: `openssl rand -hex 32` makes one"
+            )
+        if self.oauth_keys is None and self.base_url.startswith("https:") and not self.is_loopback:
+            raise ValueError(
+                "OAUTH_KEYS is required when BASE_URL is https: `mastertape oauth-key` makes one"
+            )
+        if self.s3_public_url and not self.media.startswith("s3:"):
+            raise ValueError("S3_PUBLIC_URL requires MEDIA to be s3:BUCKET")
+        if self.collection == self.old_collection:
+            raise ValueError("COLLECTION and OLD_COLLECTION must differ")
+        return self
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment; SettingsError says all that is wrong with it."""
+    unknown = [_unknown(name) for name in (os.environ if environ is None else environ) if _is_unknown(name)]
+    if unknown:
+        raise SettingsError("\n".join(unknown))
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(_sentences(error)) from None
+
+
+def names() -> list[str]:
+    """Every name that the environment may hold."""
+    return [PREFIX + field.upper() for field in Settings.model_fields]
+
+
+def _is_unknown(name: str) -> bool:
+    return name.upper().startswith(PREFIX) and name.upper() not in names()
+
+
+def _unknown(name: str) -> str:
+    closest = difflib.get_close_matches(name.upper(), names(), n=1, cutoff=0)[0]
+    return f"{name} is not a setting; did you mean {closest}?"
+
+
+def _sentences(error: ValidationError) -> str:
+    """One line for each mistake; a default that could not be computed because of another one is none."""
+    lines = [_sentence(each) for each in error.errors() if each["type"] != "default_factory_not_called"]
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _sentence(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return PREFIX + message
+    name = PREFIX + str(error["loc"][0]).upper()
+    return f"{name}: {message[:1].lower()}{message[1:]}"

@@ -1,0 +1,1 @@
+"""Logs, metrics and readiness. Imports schema and config."""

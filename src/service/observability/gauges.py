@@ -1,0 +1,146 @@
+"""What the database says of work that waits, as gauges."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from prometheus_client.core import GaugeMetricFamily
+from sqlalchemy import Connection, func, select
+
+from aggregates.track import Track
+from eventstore.event_log import EventLog
+from outbox.mirror.host_state import CLOSED, HALF_OPEN, breaker_state
+from outbox.mirror.lanes import is_open
+from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
+from outbox.views.overview import CLASS, LANE_STATE, LANES_OF_HOSTS
+from outbox.views.status import BLOB_WANTED, DELIVERED, PENDING, STATE, TARGETS_AT_WORK
+from projections.history import history
+from service.observability.readiness import outdated
+
+MOST_HOSTS: Final = 100
+"""Named in one gauge: those that have least left, or are in trouble."""
+CLASSES: Final = ("delete", "edit", "backfill", "blob")
+
+BLOB_WISH: Final = Track.BlobMigrationRequested.__name__
+
+target: Final = mirror_target.c
+host: Final = pds_host.c
+
+
+def gauges(log: EventLog) -> Iterator[GaugeMetricFamily]:
+    """Yield all of them, from one snapshot."""
+    with log.database.read() as connection:
+        now = log.database.now(connection)
+        yield _oldest(connection, now)
+        yield _counted(
+            "mirror_pending_records", "Records that are not as the log says, by state.", _records(connection)
+        )
+        yield _counted("mirror_lanes", "Accounts, by the state of their lane.", _lanes(connection))
+        yield _budgets(connection, now)
+        yield _breakers(connection, now)
+    yield _lag(log)
+
+
+def oldest_pending(connection: Connection) -> dict[str, datetime]:
+    """Return when the oldest change that waits only for the relay was made, by class of work."""
+    rows = connection.execute(
+        select(CLASS.label("work"), func.min(history.c.at))
+        .select_from(TARGETS_AT_WORK)
+        .join(history, history.c.track_id == target.track_id)
+        .where(is_open(), STATE == PENDING, history.c.touches_record, history.c.position > target.acked_gen)
+        .group_by("work")
+    )
+    return dict(rows.all())
+
+
+def _oldest_upload(connection: Connection) -> datetime | None:
+    """When the oldest wish was made for audio on a PDS whose record is there and waits for nothing else."""
+    wished = (
+        select(func.max(history.c.at).label("at"))
+        .select_from(TARGETS_AT_WORK)
+        .join(history, history.c.track_id == target.track_id)
+        .where(BLOB_WANTED, ~is_open(), STATE == PENDING, history.c.type == BLOB_WISH)
+        .group_by(target.track_id)
+        .subquery()
+    )
+    oldest: datetime | None = connection.scalar(select(func.min(wished.c.at)))
+    return oldest
+
+
+def _oldest(connection: Connection, now: datetime) -> GaugeMetricFamily:
+    """Tell the age of that."""
+    since = oldest_pending(connection)
+    if (upload := _oldest_upload(connection)) is not None:
+        since["blob"] = upload
+    found = GaugeMetricFamily(
+        "mirror_oldest_pending_seconds",
+        "Age of the oldest change that the relay has still to deliver.",
+        labels=["class"],
+    )
+    for work in CLASSES:
+        age = (now - since[work]).total_seconds() if work in since else 0.0
+        found.add_metric([work], max(0.0, age))
+    return found
+
+
+def _records(connection: Connection) -> Any:
+    return connection.execute(
+        select(STATE.label("mirror_state"), func.count())
+        .select_from(TARGETS_AT_WORK)
+        .where(STATE != DELIVERED)
+        .group_by("mirror_state")
+    )
+
+
+def _lanes(connection: Connection) -> Any:
+    return connection.execute(
+        select(LANE_STATE.label("mirror_state"), func.count(mirror_lane.c.did))
+        .select_from(LANES_OF_HOSTS)
+        .group_by("mirror_state")
+    )
+
+
+def _counted(name: str, what: str, rows: Any) -> GaugeMetricFamily:
+    found = GaugeMetricFamily(name, what, labels=["state"])
+    for state, count in rows:
+        found.add_metric([state], count)
+    return found
+
+
+def _budgets(connection: Connection, now: datetime) -> GaugeMetricFamily:
+    found = GaugeMetricFamily(
+        "mirror_budget_remaining", "What hosts said is left of a budget.", labels=["scope", "host"]
+    )
+    for scope, left, reset in (
+        ("host", host.budget_left, host.budget_reset),
+        ("blobs", host.blob_left, host.blob_reset),
+    ):
+        known = select(host.host, left).where(left.is_not(None), reset > now)
+        for origin, remaining in connection.execute(known.order_by(left).limit(MOST_HOSTS)):
+            found.add_metric([scope, origin], remaining)
+    return found
+
+
+def _breakers(connection: Connection, now: datetime) -> GaugeMetricFamily:
+    found = GaugeMetricFamily(
+        "mirror_breaker_state",
+        "1 half open, 2 open; hosts whose breaker is closed are not listed.",
+        labels=["host"],
+    )
+    troubled = select(pds_host).where(host.breaker != CLOSED).order_by(host.host).limit(MOST_HOSTS)
+    for row in connection.execute(troubled):
+        found.add_metric([row.host], 1.0 if breaker_state(row, now) == HALF_OPEN else 2.0)
+    return found
+
+
+def _lag(log: EventLog) -> GaugeMetricFamily:
+    """Tell what read models have not seen: nothing, as they are applied in the append, unless another version made them."""
+    behind = 0
+    if outdated(log):
+        with log.database.read() as connection:
+            behind = connection.scalar(select(func.max(log.table.c.position))) or 0
+    found = GaugeMetricFamily(
+        "projection_lag_events", "Events that some read model of this version has not seen."
+    )
+    found.add_metric([], behind)
+    return found

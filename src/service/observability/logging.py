@@ -1,0 +1,49 @@
+"""Logs as JSON lines on stderr: what happened in a few words, the facts beside it, and no secrets."""
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from api.middleware.request_id import request_id
+
+STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+SECRETS: Final = re.compile(
+    r"(?P<token>\bmt_[\w-]{20,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*)|(?P<scheme>(?i:bearer|dpop|basic)) [\w~+/.=-]{8,}|(?P<before>://[^\s:/@]*:)[^\s@/]+(?=@)"
+)
+QUIET: Final = ("httpx", "httpcore", "alembic", "apscheduler", "botocore", "boto3", "urllib3", "s3transfer")
+
+
+class JsonLines(logging.Formatter):
+    """One line for each record: its fields, those given as `extra`, and the request it belongs to."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write the line."""
+        line: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if request := request_id.get():
+            line["request_id"] = request
+        line |= {name: value for name, value in vars(record).items() if name not in STANDARD}
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return without_secrets(json.dumps(line, default=str, ensure_ascii=False))
+
+
+def without_secrets(text: str) -> str:
+    """Take out what looks like a token or a password: the last line of defence, not the first."""
+    return SECRETS.sub(lambda found: f"{found['before'] or ''}***", text)
+
+
+def log_to_stderr(level: str) -> None:
+    """Send everything that this process logs there."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name in QUIET:  # what they say at info, they say of every request
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))

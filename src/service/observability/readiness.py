@@ -1,0 +1,62 @@
+"""Whether this process may work on its database: the schema and every projection are of its own version."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import exists, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from eventstore.errors import EventStoreError, OutdatedProjectionError
+from eventstore.event_log import EventLog
+from eventstore.projection import Projection
+from eventstore.restore_detection import restored_because
+from eventstore.schema import projection_state
+from service.observability.media_health import MediaWatch
+from service.schema.migrate import OutdatedSchemaError, require_schema
+from storage import disk_errors
+from storage.disk_errors import free_bytes
+from storage.errors import StoreUnavailableError
+
+
+def outdated(log: EventLog) -> Sequence[Projection]:
+    """Return the projections whose rows are missing or were built by another version."""
+    with log.database.read() as connection:
+        if not connection.scalar(select(exists(select(log.table.c.position)))):
+            return ()  # there is nothing to project
+        made_by = {row.name: row.fingerprint for row in connection.execute(select(projection_state))}
+    return [each for each in log.projections if made_by.get(each.name) != each.fingerprint]
+
+
+def require_ready(log: EventLog) -> None:
+    """Refuse an old schema and an outdated projection; both errors name the command that helps."""
+    require_schema(log.database)
+    for projection in outdated(log):
+        raise OutdatedProjectionError(projection.name)
+
+
+def why_not_ready(log: EventLog, folders: Sequence[Path] = (), store: MediaWatch | None = None) -> str | None:
+    """Say what is wrong, for whoever asks now and then: of the database, the disks that these folders lie on, the store."""
+    try:
+        require_ready(log)
+        for folder in folders:
+            if free_bytes(folder) < disk_errors.LEAST_FREE:
+                return f"the disk of {folder} is full: make room"
+        if store is not None:
+            return store.lost()
+    except (OutdatedSchemaError, EventStoreError) as error:
+        return str(error)
+    except (DBAPIError, PoolTimeoutError):
+        return "the database does not answer"
+    except StoreUnavailableError as error:
+        return str(error)
+    return None
+
+
+def why_silent(log: EventLog) -> str | None:
+    """Say why relays send nothing at all."""
+    with log.database.read() as connection:
+        because = restored_because(connection)
+    if because is None:
+        return None
+    return f"the database was restored ({because}): nothing is sent before `mastertape recovered`"

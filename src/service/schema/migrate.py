@@ -1,0 +1,79 @@
+"""The schema, which the revisions in migrations/ own: bring a database to the newest one, or say how far it is."""
+
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import inspect, text
+
+from eventstore.database import Database
+from eventstore.locks import lock_for_append
+from eventstore.schema import stored_event
+
+LOCATIONS: Final = (Path(__file__).parents[1] / "migrations", Path(__file__).parents[3] / "migrations")
+"""In the wheel, and in a checkout."""
+
+REVISION: Final = text("select version_num from alembic_version")
+
+
+class OutdatedSchemaError(Exception):
+    """The database's schema is not of this version."""
+
+    def __init__(self, revision: str | None) -> None:
+        found = f"at revision {revision}" if revision else "empty"
+        super().__init__(f"the database is {found}, this version needs {newest()}: run `mastertape migrate`")
+        self.revision: Final = revision
+
+
+def upgrade(url: str) -> None:
+    """Bring the database to the newest schema, all of it or nothing; of several processes one at a time does it."""
+    database = Database(url)
+    try:
+        upgrade_database(database)
+    finally:
+        database.close()
+
+
+def upgrade_database(database: Database) -> None:
+    """Do it on a database that is open already, unless it is there. Appends wait meanwhile."""
+    if revision_of(database) == newest():
+        return
+    from alembic import command  # noqa: PLC0415 - takes long to load, and is hardly ever needed
+    from alembic.config import Config  # noqa: PLC0415
+
+    with database.write() as connection:
+        lock_for_append(connection, stored_event, None)
+        config = Config()
+        config.set_main_option("script_location", str(_folder()).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def current(url: str) -> str | None:
+    """Return the revision of the database, None when it has no schema yet."""
+    database = Database(url)
+    try:
+        return revision_of(database)
+    finally:
+        database.close()
+
+
+def revision_of(database: Database) -> str | None:
+    """Return the revision of a database that is open already."""
+    with database.read() as connection:
+        has_schema = inspect(connection).has_table("alembic_version")
+        return connection.scalar(REVISION) if has_schema else None
+
+
+def require_schema(database: Database) -> None:
+    """Refuse an older schema, and a newer one as well."""
+    if (revision := revision_of(database)) != newest():
+        raise OutdatedSchemaError(revision)
+
+
+def newest() -> str:
+    """Return the newest revision that this version knows. The names of their files begin with their numbers."""
+    return max(file.name.partition("_")[0] for file in (_folder() / "versions").glob("[0-9]*.py"))
+
+
+def _folder() -> Path:
+    return next(place for place in LOCATIONS if (place / "env.py").exists())

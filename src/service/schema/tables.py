@@ -1,0 +1,53 @@
+"""Every table of every package: importing this makes `metadata` whole."""
+
+from typing import Final
+
+from sqlalchemy import Column
+
+import eventstore.idempotency.lock
+import eventstore.idempotency.results
+import eventstore.restore_detection
+import identity.accounts.accounts
+import identity.accounts.credentials
+import identity.sessions.session_store
+import outbox.mirror.observe_only
+import outbox.mirror.priority
+import outbox.mirror.tables
+import projections.read_models
+import replay.adoption.jobs
+import service.schema.job_lease
+import storage.media
+import storage.public.tables
+from eventstore.schema import metadata
+
+MODULES: Final = (
+    eventstore.idempotency.results,
+    eventstore.idempotency.lock,
+    eventstore.restore_detection,
+    identity.accounts.accounts,
+    identity.accounts.credentials,
+    identity.sessions.session_store,
+    outbox.mirror.observe_only,
+    outbox.mirror.priority,
+    outbox.mirror.tables,
+    projections.read_models,
+    replay.adoption.jobs,
+    service.schema.job_lease,
+    storage.media,
+    storage.public.tables,
+)
+
+INDEXES_OF_EXPRESSIONS: Final = frozenset(
+    index.name
+    for table in metadata.tables.values()
+    for index in table.indexes
+    if not all(isinstance(each, Column) for each in index.expressions)
+)
+
+
+def is_compared(_item: object, name: str | None, kind: str, *_: object) -> bool:
+    """Whether alembic can tell what is declared from what is there, which it cannot where databases rewrite expressions."""
+    return kind != "index" or name not in INDEXES_OF_EXPRESSIONS
+
+
+__all__ = ["MODULES", "is_compared", "metadata"]

@@ -1,0 +1,62 @@
+"""The composition root's part that takes over records which were there before."""
+
+from datetime import timedelta
+
+import httpx
+
+from eventstore.event_log import EventLog
+from identity.resolution.address_policy import AddressPolicy
+from identity.resolution.resolver import Resolver
+from outbox.mirror.hosts import Hosts
+from outbox.mirror.paced_pds import PacedPds
+from outbox.record.lexicon import track_lexicon
+from outbox.record.record import RecordUrls
+from outbox.repo.reads import RepoReads
+from projections.media_references import was_named_by
+from replay.adoption.adopt import Adoption, Sources
+from replay.adoption.bytes import ProvenBytes
+from replay.adoption.worker import AdoptionWorker
+from service.config.settings import Settings
+from storage.media import Media
+from storage.public.publisher import Publisher
+
+
+def adoption_worker(
+    settings: Settings,
+    *,
+    log: EventLog,
+    media: Media,
+    publisher: Publisher | None,
+    pds: PacedPds,
+    hosts: Hosts,
+    http: httpx.AsyncClient,
+    resolver: Resolver,
+    urls: RecordUrls,
+    owner: str,
+) -> AdoptionWorker:
+    """Make it; `http` is the client that reaches everybody's PDS."""
+
+    def is_owned(did: str, cid: str) -> bool:
+        with log.database.read() as connection:
+            return was_named_by(connection, did, cid)
+
+    found = ProvenBytes(
+        http,
+        AddressPolicy(settings.dev_origins),
+        media,
+        settings.data / "staging",
+        hosts,
+        is_owned=is_owned,
+        own_urls=tuple(url for url in (settings.base_url, settings.s3_public_url) if url is not None),
+    )
+    sources = Sources(
+        reads=RepoReads(pds),
+        bytes=found,
+        media=media,
+        publisher=publisher,
+        collections=(settings.collection, settings.old_collection),
+        max_audio_bytes=settings.max_upload_bytes,
+    )
+    adoption = Adoption(log, sources, urls, track_lexicon())
+    lease = timedelta(seconds=settings.lease_seconds)
+    return AdoptionWorker(log.database, adoption, resolver.pds_of, owner=owner, lease=lease)

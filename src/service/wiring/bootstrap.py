@@ -1,0 +1,248 @@
+"""The one composition root: every part of a process, made from the settings. Nothing connects before it is used."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from threading import Event
+from typing import Final
+
+import httpx
+
+from api.middleware.rate_limits import RateLimits
+from api.services import Services
+from application.event_poller import EventPoller
+from eventstore.commit_signals import Announcer, Listener
+from eventstore.database import Database
+from eventstore.event_log import EventLog
+from eventstore.threads import Threads
+from identity.resolution.resolver import Resolver
+from identity.sessions.pds_sessions import PdsSessions
+from outbox.blobs.worker import BlobWorker
+from outbox.firehose.follower import Follower
+from outbox.metrics import RelayMetrics
+from outbox.mirror.hosts import Hosts
+from outbox.mirror.paced_pds import PacedPds
+from outbox.pds.client import Pds
+from outbox.probes.worker import Probes
+from outbox.record.lexicon import track_lexicon
+from outbox.record.record import RecordUrls
+from outbox.relay.delivery import Delivery
+from outbox.relay.relay import Relay, RelayLimits
+from outbox.views.waits import MirrorWaits
+from replay.adoption.worker import AdoptionWorker
+from service.config.settings import Settings
+from service.observability.media_health import MediaWatch
+from service.observability.metrics import Metrics
+from service.observability.readiness import why_not_ready, why_silent
+from service.schema.job_lease import JobLeases
+from service.schema.migrate import newest
+from service.wiring.adapters import AudioOfStorage, DirectoryOfIdentity, SessionsOfIdentity, process_name
+from service.wiring.adoption import adoption_worker
+from service.wiring.firehose import follower_of
+from service.wiring.identity import People, client_of_people, guarded_client, people
+from service.wiring.log import open_log, staging_folder
+from service.wiring.supporters_client import HttpSupporters
+from storage.media import Media
+from storage.public.publisher import Publisher
+from storage.store import MediaStore, open_store, public_copies
+
+MAX_APPLICATION_THREADS: Final = 8
+
+
+@dataclass(frozen=True)
+class Application:
+    """The parts of one process."""
+
+    settings: Settings
+    database: Database
+    log: EventLog
+    media: Media
+    services: Services
+    hosts: Hosts
+    relay: Relay
+    adoptions: AdoptionWorker
+    publisher: Publisher | None
+    """None where the store has no public copies."""
+    metrics: Metrics
+    announcer: Announcer
+    listener: Listener
+    leases: JobLeases
+    sessions: PdsSessions
+    clients: tuple[httpx.AsyncClient, ...]
+    follower: Follower | None
+    """None unless FIREHOSE is on."""
+    ending: Event = field(default_factory=Event)
+    """Set when what is under way is to be left to others."""
+
+    async def close(self) -> None:
+        """Let what must not be abandoned finish, and disconnect."""
+        await self.sessions.finish()
+        for client in self.clients:
+            await client.aclose()
+        self.database.close()
+
+
+def build(settings: Settings) -> Application:
+    """Wire the application together; nothing is started yet."""
+    log = open_log(settings)
+    database = log.database
+    media = Media(database, _store(settings))
+    http, ours = client_of_people(settings), guarded_client(settings.supporters_url)
+    metrics, listener = Metrics(), Listener(database)
+    metrics.watch(log, listener)
+    known = people(settings, log, http, on_refresh=metrics.refreshed)
+    sessions, hosts = SessionsOfIdentity(known.sessions), Hosts(database)
+    pds, unpaced = PacedPds(sessions, http, hosts), Pds(sessions, http)
+    owner = process_name()
+    copies = public_copies(media.store)
+    publisher = Publisher(media, copies) if copies is not None else None
+    urls = RecordUrls(settings.base_url, copies.public_address if copies is not None else None)
+    relay = _relay(
+        settings,
+        log=log,
+        hosts=hosts,
+        media=media,
+        pds=unpaced,
+        paced=pds,
+        resolver=known.resolver,
+        urls=urls,
+        owner=owner,
+        metrics=metrics,
+    )
+    adoptions = adoption_worker(
+        settings,
+        log=log,
+        media=media,
+        publisher=publisher,
+        pds=pds,
+        hosts=hosts,
+        http=http,
+        resolver=known.resolver,
+        urls=urls,
+        owner=owner,
+    )
+    announcer = Announcer(database)
+    services = _services(
+        settings,
+        log=log,
+        media=media,
+        ours=ours,
+        known=known,
+        pds=pds,
+        urls=urls,
+        publisher=publisher,
+        wake=_waking(relay, adoptions, publisher, announcer),
+        metrics=metrics,
+    )
+    return Application(
+        settings,
+        database,
+        log,
+        media,
+        services,
+        hosts,
+        relay,
+        adoptions,
+        publisher,
+        metrics,
+        announcer,
+        listener,
+        JobLeases(database, owner),
+        known.sessions,
+        (http, ours),
+        follower_of(settings, database, hosts, owner=owner, wake=services.wake, metrics=metrics),
+    )
+
+
+def _store(settings: Settings) -> MediaStore:
+    return open_store(settings.media, settings.data, settings.s3_endpoint, settings.s3_public_url)
+
+
+def _waking(
+    relay: Relay, adoptions: AdoptionWorker, publisher: Publisher | None, announcer: Announcer
+) -> Callable[[], None]:
+    def wake() -> None:
+        announcer.announce()
+        relay.wake()
+        adoptions.wake()
+        if publisher is not None:
+            publisher.wake()
+
+    return wake
+
+
+def _relay(
+    settings: Settings,
+    *,
+    log: EventLog,
+    hosts: Hosts,
+    media: Media,
+    pds: Pds,
+    paced: PacedPds,
+    resolver: Resolver,
+    urls: RecordUrls,
+    owner: str,
+    metrics: RelayMetrics,
+) -> Relay:
+    lease = timedelta(seconds=settings.lease_seconds)
+    return Relay(
+        log,
+        Delivery(log.database, hosts, pds, urls, track_lexicon(), metrics=metrics),
+        BlobWorker(log, hosts, paced, AudioOfStorage(media), owner=owner, lease=lease, metrics=metrics),
+        Probes(log.database, paced, DirectoryOfIdentity(resolver), owner=owner, lease=lease, metrics=metrics),
+        urls,
+        hosts=hosts,
+        owner=owner,
+        limits=RelayLimits(settings.lanes, lease),
+        metrics=metrics,
+    )
+
+
+def _services(
+    settings: Settings,
+    *,
+    log: EventLog,
+    media: Media,
+    ours: httpx.AsyncClient,
+    known: People,
+    pds: PacedPds,
+    urls: RecordUrls,
+    publisher: Publisher | None,
+    wake: Callable[[], None],
+    metrics: Metrics,
+) -> Services:
+    database, store = log.database, MediaWatch(media, settings.media)
+    threads = Threads("application", MAX_APPLICATION_THREADS)
+    return Services(
+        database=database,
+        log=log,
+        threads=threads,
+        media=media,
+        staging=staging_folder(settings),
+        accounts=known.accounts,
+        credentials=known.credentials,
+        access=known.access,
+        resolver=known.resolver,
+        disconnect=known.sessions.disconnect,
+        pds=pds,
+        waits=MirrorWaits(database),
+        news=EventPoller(log, threads),
+        urls=urls,
+        base_url=settings.base_url,
+        collection=settings.collection,
+        old_collection=settings.old_collection,
+        max_upload_bytes=settings.max_upload_bytes,
+        schema=newest,
+        not_ready_because=lambda: why_not_ready(log, settings.folders, store),
+        media_away_because=store.away,
+        silent_because=lambda: why_silent(log),
+        wake=wake,
+        resolved=metrics.resolved,
+        metrics=metrics.text if settings.is_loopback else None,
+        publisher=publisher,
+        sign_in=known.app_password if settings.app_password_login else None,
+        oauth=known.oauth,
+        supporters=HttpSupporters(settings.supporters_url, ours) if settings.supporters_url else None,
+        rate_limits=RateLimits() if settings.rate_limits else None,
+        cors_origins=settings.cors_origins,
+    )

@@ -1,0 +1,70 @@
+"""The projection that says which audio is public. It has the copies looked at in the events' own transaction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from aggregates.track import Track
+from eventstore.append import upsert
+from eventstore.change import Change
+from eventstore.projection import Into
+from storage.public.copies import mark
+from storage.public.tables import PUBLIC_AUDIO, public_audio
+
+Row = Mapping[str, Any]
+
+
+class PublicAudio:
+    """One row per track and audio: wanted in public while the track is live, ungated, not taken down, and has that audio."""
+
+    name: Final = "public_audio"
+    fingerprint: Final = "public_audio-2"
+    tables: Final = (PUBLIC_AUDIO,)
+
+    def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+        """Note which audio became public or ceased to be; on the live table, mark its copies."""
+        latest: dict[tuple[int, str], Row] = {}
+        for change in changes:
+            if isinstance(change.after, Track):
+                for row in _changed(change.before, change.after):
+                    latest[row["track_id"], row["cid"]] = row
+        if not latest:
+            return
+        _write(connection, into, list(latest.values()))
+        if into(public_audio) is public_audio:
+            mark(connection, list(latest.values()))
+
+
+def public_name(cid: str, file_type: str) -> str:
+    """Name the public copy as the address of the audio does."""
+    return f"{cid}.{file_type}"
+
+
+def _changed(before: object, after: Track) -> list[Row]:
+    earlier, now = (_row(before) if isinstance(before, Track) else None), _row(after)
+    rows = [now] if now != earlier else []
+    if earlier is not None and earlier["cid"] != now["cid"]:
+        rows.append({**earlier, "wanted": False})
+    return rows
+
+
+def _row(track: Track) -> Row:
+    audio = track.audio
+    return {
+        "track_id": track.track_id,
+        "cid": audio.cid,
+        "did": track.did,
+        "name": public_name(audio.cid, audio.file_type),
+        "mime": audio.mime,
+        "wanted": track.deleted_at is None and track.support_gate is None and track.taken_down_at is None,
+    }
+
+
+def _write(connection: Connection, into: Into, rows: list[Row]) -> None:
+    insert = upsert(connection, into(public_audio))
+    values = {name: insert.excluded[name] for name in PUBLIC_AUDIO.columns}
+    connection.execute(
+        insert.on_conflict_do_update(index_elements=PUBLIC_AUDIO.key, set_=values),
+        [dict(row) for row in rows],
+    )
