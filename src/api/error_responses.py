@@ -22,7 +22,7 @@ from identity import errors as identity
 from outbox.operations import operators
 from storage import errors as storage
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.api")
 
 
 @dataclass(frozen=True)

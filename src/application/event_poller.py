@@ -13,7 +13,7 @@ LOOK_SECONDS: Final = 0.5
 EVERYBODY: Final = None
 """Stands for all accounts."""
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("mastertape.application")
 
 Heard = asyncio.Future[bool]
 

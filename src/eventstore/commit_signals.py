@@ -19,7 +19,7 @@ from eventstore.database import Database
 if TYPE_CHECKING:
     import psycopg
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("mastertape.eventstore")
 
 CHANNEL: Final = "mastertape"
 LOOK_SECONDS: Final = 0.25

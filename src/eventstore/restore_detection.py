@@ -55,7 +55,7 @@ _IDENTITY: Final = f"""
         substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || ' ' || {_WHERE}"""  # noqa: S608
 _IDENTITY_AS_FAR_AS_ALLOWED: Final = f"select '{UNKNOWN} {UNKNOWN} ' || {_WHERE}"
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("mastertape.eventstore")
 row: Final = log_incarnation.c
 
 

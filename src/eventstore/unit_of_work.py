@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from eventstore.event_log import EventLog
 
 A = TypeVar("A", bound=Aggregate)
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.eventstore")
 
 
 class UnitOfWork:

@@ -18,7 +18,7 @@ from storage.errors import StorageError
 from storage.media import DELETING, LIVE, WRITING, Media, give_up, media
 from storage.store import StoredKey
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.storage")
 
 UNNAMED: Final = "no live or restorable state names it"
 UNFINISHED: Final = "its upload never finished"

@@ -123,7 +123,7 @@ def test_every_deletion_is_logged_with_its_reason(
         add(storage, b"unfinished")
     memory.at = lambda _step: None
     memory.copies[new_key(cid_of(b"stray"))] = b"stray", datetime.now(UTC)
-    with caplog.at_level(logging.INFO, "storage.sweep"):
+    with caplog.at_level(logging.INFO, "mastertape.storage"):
         sweep(storage, Names(), NOW)
     logged = {(record.cid, record.reason, record.size) for record in caplog.records}  # type: ignore[attr-defined]
     assert logged == {

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.error_responses import response_to
 from eventstore.envelope import Envelope
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.api")
 
 HEADER: Final = "X-Request-Id"
 SANE: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")

@@ -21,7 +21,7 @@ from eventstore.idempotency.lock import KeyLock, key_lock
 from eventstore.idempotency.results import CommandResult, RequestKey, StoredResult
 from eventstore.unit_of_work import UnitOfWork
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("mastertape.api")
 
 
 @dataclass

@@ -24,7 +24,7 @@ from eventstore.idempotency.results import CommandResult
 from replay.dump.export import own_lines
 
 router = APIRouter(tags=["account"])
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("mastertape.api")
 
 CHUNK_BYTES: Final = 64 * 1024
 

@@ -37,7 +37,7 @@ running_request = Table(
     Column("run", Text, nullable=False),
     Column("lease_until", UtcDateTime, nullable=False),
 )
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("mastertape.eventstore")
 
 
 class KeyLock:

@@ -26,7 +26,7 @@ from identity.sessions.session_store import LEASE, Session, SessionKind, Session
 from identity.sessions.signed_requests import Body, Call, PdsCalls
 from identity.sessions.tokens import Tokens
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.identity")
 
 T = TypeVar("T")
 

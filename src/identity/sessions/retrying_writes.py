@@ -10,7 +10,7 @@ from typing import Final
 
 from eventstore.errors import is_busy_or_away
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.identity")
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 2.0

@@ -46,7 +46,7 @@ from outbox.pds.verdict import (
 from outbox.ports import AudioSource
 from outbox.threads import in_thread
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.outbox")
 
 WORKERS: Final = 32
 """They only wait, each with a chunk in hand: hosts that swallow uploads are to leave room for others."""

@@ -17,7 +17,7 @@ from outbox.mirror.hosts import Hosts
 from outbox.ports import Addresses
 from outbox.threads import in_thread
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.outbox")
 
 STREAMS: Final = 500
 """The most hosts that one process listens to."""

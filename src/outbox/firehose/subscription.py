@@ -38,7 +38,7 @@ from outbox.mirror.requeue import rescan, rescan_host, suspect
 from outbox.ports import Addresses
 from outbox.threads import in_thread
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.outbox")
 
 CURSOR_SECONDS: Final = 5.0
 """At the most so much of a stream is heard again after a crash."""

@@ -24,7 +24,7 @@ from eventstore.schema import UtcDateTime
 from outbox.mirror.host_state import HostReport, changes
 from outbox.mirror.tables import pds_host
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.outbox")
 
 TRIES: Final = 5
 WAIT_SECONDS: Final = 1.0

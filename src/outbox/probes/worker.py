@@ -23,7 +23,7 @@ from outbox.ports import Directory, DirectoryUnavailableError
 from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, claim_probes, settle_probe
 from outbox.threads import in_thread
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.outbox")
 
 AT_ONCE: Final = 8
 SAMPLE: Final = 5

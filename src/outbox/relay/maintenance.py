@@ -14,7 +14,7 @@ from outbox.mirror.parking import look_for_unanswered
 from outbox.relay.rescue import wake_forgotten
 from outbox.threads import in_thread
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.outbox")
 
 LOOK_SECONDS: Final = 60.0
 AGAIN_SECONDS: Final = 1.0

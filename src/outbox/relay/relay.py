@@ -31,7 +31,7 @@ from outbox.relay.schedule import SecondsUntilDue, seconds_until_due
 from outbox.relay.settle import settle
 from outbox.threads import in_thread
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.outbox")
 
 BUSY_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 15.0

@@ -11,7 +11,7 @@ from eventstore.database import Database
 from outbox.views.status import Mirror, mirrors
 
 POLL_SECONDS: Final = 0.05
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.outbox")
 
 
 @dataclass(eq=False)

@@ -27,7 +27,7 @@ GATHER_SECONDS: Final = 0.5
 """One look for all that was committed meanwhile: every edit wakes this, and hardly any asks for an adoption."""
 TELL_SECONDS: Final = 1.0
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("mastertape.replay")
 
 HostOf = Callable[[str], Awaitable[str]]
 """Says where an account's PDS is; raises errors of identity."""

@@ -31,7 +31,7 @@ from outbox.threads import in_thread
 from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.verify import Repo, compared
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.replay")
 
 HOSTS_AT_ONCE: Final = 32
 """Of each one repo after the other, so that a host that hangs holds up its own accounts alone."""

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.middleware.request_id import HEADER
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("mastertape.service")
 
 PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 

@@ -30,7 +30,7 @@ from storage.store import public_copies
 from storage.sweep import sweep
 from storage.upload import discard_abandoned
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("mastertape.service")
 
 T = TypeVar("T")
 

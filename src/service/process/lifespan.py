@@ -15,7 +15,7 @@ from service.schema.high_water_mark import keep_newest_if_possible
 from service.wiring.bootstrap import Application
 from storage.public.publisher import Publisher
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("mastertape.service")
 
 DRAIN_SECONDS: Final = 45.0
 """Longer than a request to a PDS may take; a flight that is given up is found by its intent and its lease."""

@@ -12,7 +12,7 @@ from service.process.jobs import JOBS, Job, discard_uploads, scanning
 from service.schema.high_water_mark import EVERY_SECONDS, keep_newest_if_possible
 from service.wiring.bootstrap import Application
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("mastertape.service")
 
 LOOK_SECONDS: Final = 300
 

@@ -14,7 +14,7 @@ from eventstore.event_log import EventLog
 from eventstore.restore_detection import compare_with_seen, newest_issued
 from service.config.settings import Settings
 
-logger: Final = logging.getLogger(__name__)
+logger: Final = logging.getLogger("mastertape.service")
 
 EVERY_SECONDS: Final = 10
 

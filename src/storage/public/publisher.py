@@ -28,7 +28,7 @@ from storage.public.copies import (
 from storage.public.projection import public_name
 from storage.store import PublicCopies
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.storage")
 
 LOOK_SECONDS: Final = 5.0
 LONGEST_PAUSE: Final = 30.0

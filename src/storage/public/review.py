@@ -17,7 +17,7 @@ from storage.public.copies import mark
 from storage.public.tables import ABSENT, OPEN, PUBLIC, UNCERTAIN, public_audio, public_copy
 from storage.store import PublicCopies
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("mastertape.storage")
 
 UNKNOWN_MIME: Final = "application/octet-stream"
 _PAGE: Final = 500
