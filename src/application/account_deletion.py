@@ -36,9 +36,9 @@ Disconnect = Callable[[str, Envelope], Awaitable[bool]]
 """Ends the account's login, and says whether its PDS confirmed that."""
 
 
-def ask_to_leave(log: EventLog, did: str, envelope: Envelope) -> None:
+def request_deletion(log: EventLog, did: str, envelope: Envelope) -> None:
     """Note the wish, delete every track, and have the relay try at once; asked again, it goes on."""
-    log.transact(did, envelope, _ask)
+    log.transact(did, envelope, _request)
     delete_tracks(log, did, envelope)
 
 
@@ -48,16 +48,16 @@ def delete_tracks(log: EventLog, did: str, envelope: Envelope) -> None:
         log.transact(did, envelope, _delete_some)
 
 
-async def go_on(
+async def continue_deletion(
     log: EventLog, did: str, envelope: Envelope, disconnect: Disconnect, threads: Threads
 ) -> bool:
     """Take the account as far as it can go now; whether it is gone."""
     await threads.run(delete_tracks, log, did, envelope)
     for _ in range(ROUNDS):
-        if not await threads.run(_may_go, log, did):
+        if not await threads.run(_may_be_erased, log, did):
             return False
         revoked = await disconnect(did, envelope)
-        if await threads.run(log.transact, did, envelope, partial(_go, revoked=revoked)):
+        if await threads.run(log.transact, did, envelope, partial(_erase, revoked=revoked)):
             return True
     return False
 
@@ -67,7 +67,7 @@ def leaving_since(connection: Connection, did: str) -> datetime | None:
     return connection.scalar(select(account.c.leaving_since).where(account.c.did == did))
 
 
-def _ask(unit: UnitOfWork) -> None:
+def _request(unit: UnitOfWork) -> None:
     leaving.try_again(unit.connection, owner_of(unit), unit.now)
     stream = account_of(unit)
     stream.request_leave(at=unit.now)
@@ -96,7 +96,7 @@ def _delete_some(unit: UnitOfWork) -> None:
     leaving.leave_alone(unit.connection, did, ids)
 
 
-def _may_go(log: EventLog, did: str) -> bool:
+def _may_be_erased(log: EventLog, did: str) -> bool:
     with log.database.read() as connection:
         since = leaving_since(connection, did)
         if since is None:
@@ -104,7 +104,7 @@ def _may_go(log: EventLog, did: str) -> bool:
         return leaving.remains(connection, did, since, log.database.now(connection)).is_over
 
 
-def _go(unit: UnitOfWork, *, revoked: bool) -> bool:
+def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     """Let everything go in one unit, unless something has come up since it was looked at."""
     did, connection = owner_of(unit), unit.connection
     since = leaving_since(connection, did)

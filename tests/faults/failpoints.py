@@ -36,8 +36,8 @@ def after(function: str, matters: Callable[[Any], bool] = lambda _: True) -> Poi
 
 
 POINTS = {
-    "command: before its unit": before("api.pipeline.command_request:CommandRequest._transact"),
-    "command: committed, not answered": after("api.pipeline.command_request:CommandRequest._transact"),
+    "command: before its unit": before("api.pipeline.command_request:CommandAttempt._transact"),
+    "command: committed, not answered": after("api.pipeline.command_request:CommandAttempt._transact"),
     "append: inserted, not projected": after("eventstore.unit_of_work:insert_rows"),
     "append: projected, not committed": before("eventstore.unit_of_work:UnitOfWork.require_whole"),
     "claim: leased, not committed": after("outbox.relay.claim:_claim_of_host", matters=bool),
@@ -63,8 +63,8 @@ POINTS = {
     "blob: uploaded, not settled": before("outbox.blobs.worker:BlobWorker._settle"),
     "blob: settled, not committed": after("outbox.blobs.worker:settle_job"),
     "blob: settled": after("outbox.blobs.worker:BlobWorker._settle"),
-    "key: taken, nothing done": after("eventstore.idempotency.lock:Run.begin"),
-    "key: answer kept, not committed": after("eventstore.idempotency.lock:Run.keep"),
+    "key: taken, nothing done": after("eventstore.idempotency.lock:KeyLock.acquire"),
+    "key: answer kept, not committed": after("eventstore.idempotency.lock:KeyLock.keep_result"),
 }
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from aggregates.track import Track
-from application.records.change_namespace import MigrateNamespace, migrate_namespace
+from application.records.change_namespace import ChangeNamespace, change_namespace
 from application.records.resolve import Resolution, Resolve, resolve
 from outbox.mirror.requeue import suspect
 from outbox.relay.delivery import SETTLING
@@ -17,9 +17,9 @@ FOREIGN = {"likes": 3}
 
 def moves(rig: Rig, track_id: int = 1) -> Track:
     """Its owner has the record moved."""
-    told = MigrateNamespace(track_id, old_collection=OLD_COLLECTION, collection=COLLECTION)
+    told = ChangeNamespace(track_id, old_collection=OLD_COLLECTION, collection=COLLECTION)
     with rig.log.unit_of_work(rig.did, ARTIST) as unit:
-        migrate_namespace(unit, told)
+        change_namespace(unit, told)
         return unit.load(Track, Track.create_id(track_id))
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import delete, or_
 
-from application.account_deletion import go_on
+from application.account_deletion import continue_deletion
 from eventstore.envelope import Envelope
 from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import RESULT_TTL, idempotency
@@ -170,7 +170,7 @@ async def _finish(application: Application, dids: Sequence[str]) -> int:
         for did in dids:
             envelope = Envelope(actor=did, via="job", request_id=uuid.uuid4().hex)
             try:
-                gone += await go_on(
+                gone += await continue_deletion(
                     application.log, did, envelope, sessions.disconnect, application.services.threads
                 )
             except Exception:
