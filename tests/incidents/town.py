@@ -13,7 +13,7 @@ from service.process.jobs import scan_records
 from service.wiring.bootstrap import Application
 from tests.e2e.eventually import eventually
 from tests.media_samples import samples
-from tests.outbox.stream_host import commit
+from tests.outbox.rigs.stream_host import commit
 from tests.simulation.fake_internet import FakeInternet
 from tests.simulation.fake_pds import FakePds
 from tests.simulation.fake_repo import Commit, Repo

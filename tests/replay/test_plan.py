@@ -14,7 +14,7 @@ from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.plan import REPAIRS, Repair, plan_for
 from replay.reconcile.verify import repos_of, verify
 from tests.dsl import COLLECTION
-from tests.outbox.rig import Rig
+from tests.outbox.rigs.relay_rig import Rig
 
 OPERATOR = Envelope(actor="operator", via="cli", request_id="r")
 

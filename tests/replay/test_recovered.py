@@ -21,7 +21,7 @@ from replay.reconcile.drift import DriftKind
 from replay.reconcile.verify import Verified, repos_of, verify
 from replay.recovered import look_over, outlook, recover
 from tests.dsl import COLLECTION
-from tests.outbox.rig import ARTIST, URLS, Rig
+from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
 from tests.replay.backups import Backup, backup_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.pds]

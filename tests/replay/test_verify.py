@@ -11,7 +11,7 @@ from outbox.repo.reads import RepoReads
 from replay.reconcile.drift import DriftKind
 from replay.reconcile.verify import repos_of, verify
 from tests.dsl import COLLECTION, OLD_COLLECTION
-from tests.outbox.rig import ARTIST, Rig, refused
+from tests.outbox.rigs.relay_rig import ARTIST, Rig, refused
 
 pytestmark = [pytest.mark.anyio, pytest.mark.pds]
 

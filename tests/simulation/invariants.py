@@ -21,7 +21,7 @@ The numbers are those of the list of invariants that the relay was designed by. 
     I16  clock jumps of an hour          all of these, with the act "jump"
 
 and elsewhere: I5 (a host that hangs) in bench/, I6 (a bad record) and I17 (both databases) in tests/outbox,
-I12b under real concurrency in tests/outbox/test_lanes.py, I18 (no secrets in logs) in tests/service.
+I12b under real concurrency in tests/outbox/mirror/test_lanes.py, I18 (no secrets in logs) in tests/service.
 """
 
 from outbox.relay.delivery import CLOCK_JUMP

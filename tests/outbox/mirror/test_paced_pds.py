@@ -1,0 +1,151 @@
+"""What a host tells to a read holds for everybody, and what it told to anybody holds for reads."""
+
+import io
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from outbox.mirror.paced_pds import PacedPds
+from outbox.mirror.parking import FIRST_PROBE
+from outbox.pds.client import RemoteUnknownError, Standing
+from outbox.relay.result import Outcome
+from tests.outbox.rigs.account_status import NEW_HOST, after, move, parked, state, status_of
+from tests.outbox.rigs.memory_pds import MemoryPds
+from tests.outbox.rigs.rate_limits import (
+    NEARLY,
+    OVER,
+    REFUSED_AND_NEARLY,
+    RESET,
+    RateLimitReply,
+    gets,
+    paced,
+    paced_for,
+    replies_with,
+)
+from tests.outbox.rigs.relay_rig import Rig
+from tests.outbox.rigs.rows import add_lane, claimed, dids, set_host
+from tests.outbox.rigs.uploads import request_blob, uploaded_track
+
+pytestmark = pytest.mark.anyio
+TOO_OLD_AND_NEARLY = (501, NEARLY[1])
+
+
+@pytest.mark.parametrize("told", [OVER, NEARLY])
+async def test_what_a_host_tells_to_a_probe_holds_for_the_deliveries_of_all(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, told: RateLimitReply
+) -> None:
+    await parked(desk, "deactivated")
+    replies_with(desk.pds, monkeypatch, "getRepoStatus", told)
+    await after(desk, FIRST_PROBE)
+    assert RESET - timedelta(seconds=10) < paced_for(desk) < RESET + timedelta(seconds=10)
+
+    other = add_lane(desk.database, 7)
+    assert claimed(desk.database) == []
+    desk.clock.advance(seconds=RESET.total_seconds() + 5)
+    assert other in dids(claimed(desk.database))
+
+
+async def test_a_probe_does_not_ask_on_before_the_reset_that_its_first_answer_told(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await parked(desk, "deactivated")
+    asked = replies_with(desk.pds, monkeypatch, "getRepoStatus", TOO_OLD_AND_NEARLY)
+    status_of(desk, None)
+    await after(desk, FIRST_PROBE)
+    assert asked == ["getRepoStatus"]
+    assert state(desk) == "account_inactive"
+
+
+async def test_a_probe_that_was_told_to_wait_comes_back_after_the_reset(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await parked(desk, "deactivated")
+    status_of(desk, None)
+    with monkeypatch.context() as patched:
+        replies_with(desk.pds, patched, "getRepoStatus", OVER)
+        assert await after(desk, FIRST_PROBE) == {}
+    assert await after(desk, timedelta(hours=1)) == {Outcome.DELIVERED: 1}
+
+
+async def test_a_host_that_is_new_here_is_left_alone_as_soon_as_it_says_so(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await parked(desk, "deactivated")
+    new = move(desk)
+    new.let_stand(desk.did, None)
+    asked = replies_with(new, monkeypatch, "getRepoStatus", OVER)
+    await after(desk, FIRST_PROBE)
+    assert paced_for(desk, NEW_HOST) > RESET - timedelta(seconds=10)
+    assert await paced(desk).standing(NEW_HOST, desk.did) is Standing.UNKNOWN
+    assert asked == ["getRepoStatus"]
+
+
+async def downloads(pds: PacedPds, host: str, did: str) -> object:
+    return await pds.download(
+        host, "com.atproto.sync.getRepo", {"did": did}, io.BytesIO(), limit=9, timeout=9
+    )
+
+
+READS = {"getRecord": gets, "getRepo": downloads}
+
+
+@pytest.mark.parametrize("call", READS)
+async def test_a_read_that_was_refused_is_not_asked_for_again_before_the_reset(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    asked = replies_with(desk.pds, monkeypatch, call, OVER)
+    for error in ("RateLimitExceeded", "left_alone", "left_alone"):
+        with pytest.raises(RemoteUnknownError) as caught:
+            await READS[call](paced(desk), desk.pds.url, desk.did)
+        assert caught.value.verdict.error == error
+    assert asked == [call]
+    assert paced_for(desk) > RESET - timedelta(seconds=10)
+
+
+async def test_a_download_tells_what_is_left_of_the_hosts_budget(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(desk.pds, MemoryPds)
+    monkeypatch.setattr(
+        desk.pds, "answer", lambda _request, _content: httpx.Response(200, headers=NEARLY[1], content=b"car")
+    )
+    await downloads(paced(desk), desk.pds.url, desk.did)
+    assert paced_for(desk) > RESET - timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("told", [OVER, NEARLY])
+async def test_no_blob_is_sent_to_a_host_that_says_when_asked_for_its_limit_that_it_is_to_be_left_alone(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, told: RateLimitReply
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    with monkeypatch.context() as patched:
+        asked = replies_with(desk.pds, patched, "describeServer", told)
+        await desk.relay_once()
+        assert asked == ["describeServer"]
+    desk.clock.advance(seconds=RESET.total_seconds() + 5)
+    await desk.relay_once()
+    assert "audioBlob" in (desk.remote(track) or {})
+
+
+@pytest.mark.parametrize("shut", ["paused", "retry_at", "paced_until"])
+async def test_no_read_is_sent_to_a_host_that_is_shut(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, shut: str
+) -> None:
+    set_host(desk.database, **{shut: True if shut == "paused" else desk.clock() + RESET})
+    asked = replies_with(desk.pds, monkeypatch, "", OVER)
+    with pytest.raises(RemoteUnknownError):
+        await gets(paced(desk), desk.pds.url, desk.did)
+    assert asked == []
+
+
+async def test_what_a_host_tells_with_a_refusal_holds_although_the_look_after_it_is_told_nothing(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replies_with(desk.pds, monkeypatch, "getRecord", (403, {}))
+    asked = replies_with(desk.pds, monkeypatch, "putRecord", REFUSED_AND_NEARLY)
+    desk.upload()
+    await desk.relay_once()
+    assert asked == ["putRecord", "getRecord"]
+    assert RESET - timedelta(seconds=10) < paced_for(desk) < RESET + timedelta(seconds=10)
