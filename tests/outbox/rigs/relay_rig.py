@@ -1,4 +1,4 @@
-"""A log, a relay and a real PDS, with the network between them in the test's claims."""
+"""An event log, a relay and a PDS, with the network between them under the test's control."""
 
 import hashlib
 from base64 import b32encode
