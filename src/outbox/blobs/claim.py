@@ -38,16 +38,12 @@ def claim_jobs(
     limit: int,
     of_a_host: int = OF_A_HOST,
     lease: timedelta = LEASE,
-    without: Collection[str] = (),
 ) -> list[BlobJob]:
-    """Take due jobs, so that all processes together have one of an account and `of_a_host` of a host under way.
-
-    Of the hosts in `without` none is taken.
-    """
+    """Take due jobs, so that all processes together have one of an account and `of_a_host` of a host under way."""
     room = {"of_a_host": of_a_host, "limit": limit}
     with database.read_committed() as connection:  # an idle worker writes nothing
         due = _next_accounts(connection, database.now(connection), room)
-    hosts = {each.host for each in due}.difference(without)
+    hosts = {each.host for each in due}
     for _ in range(TRIES if hosts else 0):
         jobs, is_whole = _claim(database, hosts, room, owner, lease)
         if jobs or is_whole:

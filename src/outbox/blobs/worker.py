@@ -117,7 +117,6 @@ class BlobWorker:
             owner=self._owner,
             limit=room,
             lease=self._lease,
-            without=self._hosts.note_kept(),
         )
 
     async def _run(self, claimed: BlobJob) -> None:
@@ -200,8 +199,6 @@ class BlobWorker:
         return track.audio if track is not None and track.blob_accepts(claimed.audio_cid) else None
 
     def _may_send(self, claimed: BlobJob) -> bool:
-        if claimed.host in self._hosts.note_kept():
-            return False
         with self._log.database.read_committed() as connection:
             return self._may_send_on(connection, claimed)
 

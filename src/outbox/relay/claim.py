@@ -7,7 +7,7 @@ of the rest meanwhile. Live work goes before backfill, and backfill leaves a lan
 
 import random
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any, Final
@@ -31,15 +31,10 @@ def claim(
     limit: int,
     lease: timedelta,
     backfill: int | None = None,
-    without: Collection[str] = (),
 ) -> list[Lane]:
-    """Take up to `limit` due lanes, and of these up to `backfill` for work that can wait; the longest due go first.
-
-    Of the hosts in `without` none is taken.
-    """
+    """Take up to `limit` due lanes, and of these up to `backfill` for work that can wait; the longest due go first."""
     with database.read_committed() as connection:  # an idle relay writes nothing
-        found = connection.execute(_DUE_HOSTS, {"now": database.now(connection)}).all()
-    due = [host for host in found if host.host not in without]
+        due = connection.execute(_DUE_HOSTS, {"now": database.now(connection)}).all()
     if not due:
         return []
     for _ in range(TRIES):

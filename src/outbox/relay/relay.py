@@ -146,7 +146,6 @@ class Relay:
 
     def _next_due(self) -> SecondsUntilDue | None:
         """Ask what is due: nothing where another release has taken over, as what this one finds out it could not settle."""
-        self._hosts.note_kept()  # other processes wait for it, also where nothing is due here
         if (projection := self._log.outdated()) is not None:
             self._tell_outdated(projection)
             return None
@@ -180,7 +179,6 @@ class Relay:
             limit=room,
             lease=self._limits.lease,
             backfill=self._limits.backfill - backfill,
-            without=self._hosts.note_kept(),
         )
 
     def _tell_outdated(self, projection: str) -> None:
@@ -277,8 +275,6 @@ class Relay:
             logger.exception("lane_not_given_back", extra=lane.log_fields)
 
     def _next(self, lane: Lane, seen: list[int]) -> Work | None:
-        if lane.host in self._hosts.note_kept():
-            return None
         with self._log.database.read() as connection:
             now = self._log.database.now(connection)
             return next_work(self._log, lane, self._urls, now, seen)

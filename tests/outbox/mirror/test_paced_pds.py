@@ -1,11 +1,19 @@
 """What a host tells to a read holds for everybody, and what it told to anybody holds for reads."""
 
+import asyncio
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
+from eventstore.database import Database
+from outbox.mirror.lanes import abandon_uploads
 from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.parking import FIRST_PROBE
 from outbox.pds.client import RemoteUnknownError, Standing
@@ -13,6 +21,7 @@ from outbox.relay.result import Outcome
 from tests.outbox.rigs.account_status import NEW_HOST, after, move, parked, state, status_of
 from tests.outbox.rigs.memory_pds import MemoryPds
 from tests.outbox.rigs.rate_limits import (
+    BUDGET,
     NEARLY,
     OVER,
     REFUSED_AND_NEARLY,
@@ -29,6 +38,10 @@ from tests.outbox.rigs.uploads import request_blob, uploaded_track
 
 pytestmark = pytest.mark.anyio
 TOO_OLD_AND_NEARLY = (501, NEARLY[1])
+USED_UP = (429, {**BUDGET, "ratelimit-remaining": "0"})
+LONG = 30.0
+WRITES = ("INSERT INTO pds_host", "UPDATE pds_host")
+READS_TOO = (*WRITES, "SELECT pds_host.host")
 
 
 @pytest.mark.parametrize("told", [OVER, NEARLY])
@@ -149,3 +162,98 @@ async def test_what_a_host_tells_with_a_refusal_holds_although_the_look_after_it
     await desk.relay_once()
     assert asked == ["putRecord", "getRecord"]
     assert RESET - timedelta(seconds=10) < paced_for(desk) < RESET + timedelta(seconds=10)
+
+
+@contextmanager
+def refusing(database: Database, *statements: str) -> Iterator[None]:
+    """The database's disk is full for statements that begin so."""
+
+    def refuse(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith(statements):
+            raise OperationalError(statement, None, OSError("no space left on device"))
+
+    event.listen(database.engine, "before_cursor_execute", refuse)
+    try:
+        yield
+    finally:
+        event.remove(database.engine, "before_cursor_execute", refuse)
+
+
+@pytest.mark.parametrize("refused", [WRITES, READS_TOO])
+async def test_a_read_returns_its_answer_though_the_pause_in_it_cannot_be_recorded(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, refused: tuple[str, ...]
+) -> None:
+    replies_with(desk.pds, monkeypatch, "getRecord", OVER)
+    with refusing(desk.database, *refused), pytest.raises(RemoteUnknownError) as caught:
+        await gets(paced(desk), desk.pds.url, desk.did)
+    assert caught.value.verdict.error == "RateLimitExceeded"
+    assert "host_not_noted" in caplog.text
+
+
+async def test_deliveries_are_settled_though_the_pause_in_their_answers_cannot_be_recorded(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in (1, 2):
+        desk.upload(number)
+    with refusing(desk.database, *WRITES):
+        asked = replies_with(desk.pds, monkeypatch, "putRecord", NEARLY)
+        assert await desk.relay_once() == {Outcome.DELIVERED: 2}
+    assert asked == ["putRecord", "putRecord"]
+    assert "host_not_noted" in caplog.text
+    assert paced_for(desk) < timedelta()
+
+
+@pytest.mark.parametrize("told", [USED_UP, REFUSED_AND_NEARLY], ids=["at its end", "before a read-back"])
+async def test_an_attempt_that_cannot_be_written_down_has_still_told_what_the_host_asks_for(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, told: RateLimitReply
+) -> None:
+    desk.upload()
+    with monkeypatch.context() as patched, refusing(desk.database, "UPDATE delivery_attempt"):
+        asked = replies_with(desk.pds, patched, "putRecord", told)
+        await desk.relay_once()
+        assert asked == ["putRecord"]
+    assert paced_for(desk) > RESET - timedelta(seconds=10)
+
+    desk.clock.advance(seconds=RESET.total_seconds() + 5)
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+
+async def test_an_upload_that_is_anothers_by_now_has_still_told_what_the_host_asks_for(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await uploaded_track(desk)
+    request_blob(desk)
+    asked = replies_with(desk.pds, monkeypatch, "uploadBlob", USED_UP)
+    told = desk.pds.answer  # type: ignore[union-attr]
+
+    def told_too_late(request: httpx.Request, content: bytes) -> httpx.Response:
+        with desk.database.write() as connection:
+            abandon_uploads(connection, desk.did)
+        return told(request, content)
+
+    monkeypatch.setattr(desk.pds, "answer", told_too_late)
+    await desk.relay_once()
+    assert "uploadBlob" in asked
+    assert paced_for(desk) > RESET - timedelta(seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("call", "calls"),
+    [
+        ("describeServer", ["describeServer", "uploadBlob", "putRecord"]),
+        ("uploadBlob", ["describeServer", "uploadBlob"]),
+    ],
+)
+async def test_an_upload_whose_pause_cannot_be_recorded_is_not_claimed_without_end(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, call: str, calls: list[str]
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    with monkeypatch.context() as patched, refusing(desk.database, *WRITES):
+        asked = replies_with(desk.pds, patched, call, OVER)
+        async with asyncio.timeout(LONG):
+            await desk.relay_once()
+        assert asked == calls
+    desk.clock.advance(seconds=RESET.total_seconds() + 5)
+    await desk.relay_once()
+    assert "audioBlob" in (desk.remote(track) or {})

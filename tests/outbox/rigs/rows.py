@@ -1,6 +1,5 @@
 """Lanes and targets as rows, for tests of what the relay does with many of them."""
 
-from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -64,10 +63,9 @@ def claimed(
     owner: str = "relay",
     limit: int = 100,
     backfill: int | None = None,
-    without: Collection[str] = (),
 ) -> list[Lane]:
     """What a relay gets that asks for so many lanes."""
-    return claim(database, owner=owner, limit=limit, lease=LEASE, backfill=backfill, without=without)
+    return claim(database, owner=owner, limit=limit, lease=LEASE, backfill=backfill)
 
 
 def dids(lanes: list[Lane]) -> list[str]:
