@@ -22,7 +22,7 @@ from outbox.mirror.observe_only import is_observed
 from outbox.mirror.tables import IS_LEASED, blob_job, mirror_lane, pds_host
 from outbox.mirror.targets import READY
 
-OF_A_HOST: Final = 2
+MAX_UPLOADS_PER_HOST: Final = 2
 """A host that swallows uploads takes this much of all workers, and not all of them."""
 
 TRIES: Final = 4
@@ -36,7 +36,7 @@ def claim_jobs(
     *,
     owner: str,
     limit: int,
-    of_a_host: int = OF_A_HOST,
+    of_a_host: int = MAX_UPLOADS_PER_HOST,
     lease: timedelta = LEASE,
 ) -> list[BlobJob]:
     """Take due jobs, so that all processes together have one of an account and `of_a_host` of a host under way."""

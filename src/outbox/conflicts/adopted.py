@@ -9,7 +9,7 @@ from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import CHANGE_TARGET, insert_into, of_target
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, encode
-from outbox.relay.journal import note_adopted
+from outbox.relay.journal import record_adopted
 
 target: Final = mirror_target.c
 
@@ -27,10 +27,10 @@ def acknowledge_as_found(
     cid, body = record
     found = {"acked_gen": gen, "acked_at": now, "observed_cid": cid, "observed_body": encode(body)}
     connection.execute(CHANGE_TARGET, {**of_target(key), **found, "ever_sent": True})
-    note_adopted(connection, key, gen, cid, now)
+    record_adopted(connection, key, gen, cid, now)
 
 
-def place_lane(connection: Connection, did: str, host: str) -> None:
+def set_lane_host(connection: Connection, did: str, host: str) -> None:
     """Note where an account is that has never signed in, so that its records can be verified."""
     known = insert_into(connection, pds_host).values(host=host)
     connection.execute(known.on_conflict_do_nothing())

@@ -12,7 +12,7 @@ from outbox.mirror.targets import HELD, PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
 from outbox.record.record import own_part
-from outbox.relay.journal import note_adopted
+from outbox.relay.journal import record_adopted
 from outbox.relay.observations import CLEAN
 
 target = mirror_target.c
@@ -79,7 +79,7 @@ def acknowledge(connection: Connection, conflict: Conflict, now: datetime) -> No
         "backfill": False,
     }
     _change(connection, conflict.key, **values)
-    note_adopted(connection, conflict.key, gen, conflict.cid, now)
+    record_adopted(connection, conflict.key, gen, conflict.cid, now)
     clear_former(connection, conflict.track_id, gen)
 
 

@@ -38,7 +38,7 @@ def _claim(connection: Connection, host: str, owner: str, now: datetime, lease: 
     return connection.scalar(claimed.returning(row.host)) is not None
 
 
-def give_back_streams(database: Database, owner: str) -> None:
+def release_streams(database: Database, owner: str) -> None:
     """Let others listen at once."""
     with database.write() as connection:
         ours = update(firehose_cursor).where(row.lease_owner == owner)
@@ -57,7 +57,7 @@ def cursor_of(database: Database, host: str) -> int | None:
         return connection.scalar(_CURSOR, {"host": host})
 
 
-def move_cursor(
+def store_cursor(
     database: Database, host: str, owner: str, seq: int | None, heard_at: datetime | None
 ) -> None:
     """Set it; raises LeaseLostError when somebody else listens by now."""
@@ -69,7 +69,7 @@ def move_cursor(
             raise LeaseLostError
 
 
-def forget_cursor(connection: Connection, host: str) -> None:
+def reset_cursor(connection: Connection, host: str) -> None:
     """Listen from now on the next time."""
     connection.execute(update(firehose_cursor).where(row.host == host).values(seq=None, heard_at=None))
 

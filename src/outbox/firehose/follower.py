@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from eventstore.database import Database
-from outbox.firehose.cursors import claim_streams, dids_at, give_back_streams
+from outbox.firehose.cursors import claim_streams, dids_at, release_streams
 from outbox.firehose.subscription import Hearing, Listening, Reports
 from outbox.mirror.hosts import Hosts
 from outbox.ports import Addresses
@@ -72,7 +72,7 @@ class Follower:
         finally:
             stopped.cancel()
             await self._leave(list(self._streams))
-        await in_thread(give_back_streams, self._database, self._owner)
+        await in_thread(release_streams, self._database, self._owner)
 
     async def _look(self) -> None:
         held = await in_thread(claim_streams, self._database, owner=self._owner, lease=LEASE, limit=STREAMS)

@@ -28,7 +28,7 @@ def foreign_writes(connection: Connection, did: str, commit: Commit) -> list[int
     return [track_id for track_id in found if track_id is not None]
 
 
-def note_heard(connection: Connection, did: str, rev: str) -> None:
+def record_revision(connection: Connection, did: str, rev: str) -> None:
     """Remember that all up to this revision was heard, and marked where it had to be."""
     row = {"did": did, "heard_rev": rev}
     upsert(connection, repo_scan, row, tuple(row))

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from eventstore.commit_signals import announce
 from eventstore.database import Database
 from outbox.backoff import backoff
-from outbox.firehose.cursors import cursor_of, forget_cursor, move_cursor
+from outbox.firehose.cursors import cursor_of, reset_cursor, store_cursor
 from outbox.firehose.frames import (
     ACCOUNT,
     COMMIT,
@@ -30,7 +30,7 @@ from outbox.firehose.frames import (
     Message,
     subscribed,
 )
-from outbox.firehose.own_writes import foreign_writes, note_heard
+from outbox.firehose.own_writes import foreign_writes, record_revision
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.parking import look_for_account
@@ -117,7 +117,7 @@ class Listening:
                     last = message if message.seq is not None else last
                 if last is not None and clock() - kept_at >= CURSOR_SECONDS:
                     place = (last.seq, last.said_at)
-                    await in_thread(move_cursor, self._database, self._host, self._owner, *place)
+                    await in_thread(store_cursor, self._database, self._host, self._owner, *place)
                     kept_at, last = clock(), None
 
     async def _disconnected(self, error: Exception) -> None:
@@ -148,7 +148,7 @@ class Listening:
     def _begin_anew(self) -> None:
         """Know nothing of a stream that is another one by now: a host that was restored from a backup counts anew."""
         with self._database.write() as connection:
-            forget_cursor(connection, self._host)
+            reset_cursor(connection, self._host)
             rescan_host(connection, self._host)
 
     def _heed(self, message: Message, did: str) -> str:
@@ -166,7 +166,7 @@ class Listening:
                 return KNOWN
         with self._database.write() as connection:
             suspect(connection, tracks, self._database.now(connection))
-            note_heard(connection, did, commit.rev)
+            record_revision(connection, did, commit.rev)
             announce(connection)
         logger.warning("drift_heard", extra={"did": did, "host": self._host, "records": len(tracks)})
         return FOREIGN

@@ -12,7 +12,7 @@ from outbox.mirror.parking import probe_now
 from outbox.mirror.tables import NEVER, PAST, delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import AUTH_REQUIRED, DELETE, HELD, PUT, READY, wake_lane
 from outbox.pds.verdict import Kind
-from outbox.relay.delivery import SETTLING
+from outbox.relay.delivery import LATE_CREATE_WINDOW
 from outbox.relay.journal import ADOPTED
 from outbox.relay.observations import CLEAN
 from outbox.views.overview import lane_of
@@ -87,7 +87,7 @@ def remains(connection: Connection, did: str, since: datetime, now: datetime) ->
 
 def _is_done(now: datetime, *, looks: bool) -> ColumnElement[bool]:
     """Say whether a record is gone; one that a late write may bring back is looked at first, if anybody can."""
-    return and_(IS_REMOVED, target.look_at > now + SETTLING) if looks else IS_REMOVED
+    return and_(IS_REMOVED, target.look_at > now + LATE_CREATE_WINDOW) if looks else IS_REMOVED
 
 
 def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:

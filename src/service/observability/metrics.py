@@ -136,7 +136,7 @@ class Metrics:
             self._conflicts.labels(policy).inc()
         if result.verdict.kind is Kind.PACED:
             self.paced(result.verdict)
-        if result.outcome is Outcome.DELIVERED and result.work.is_open:
+        if result.outcome is Outcome.DELIVERED and result.task.is_open:
             self._delivered(result)
 
     def lease_lost(self, *, fenced: bool) -> None:
@@ -167,10 +167,10 @@ class Metrics:
     def _delivered(self, result: Result) -> None:
         open_ = [
             each
-            for each in result.work.history
+            for each in result.task.history
             if isinstance(each.event, Track.Event)
             and each.event.touches_record()
-            and result.work.acked_gen < each.position <= result.work.gen
+            and result.task.acked_gen < each.position <= result.task.gen
         ]
         if open_:
             self._superseded.inc(len(open_) - 1)

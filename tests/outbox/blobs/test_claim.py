@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from eventstore.database import Database
-from outbox.blobs.claim import OF_A_HOST, claim_jobs
+from outbox.blobs.claim import MAX_UPLOADS_PER_HOST, claim_jobs
 from outbox.blobs.jobs import BlobJob, give_back
 from outbox.mirror.tables import PAST, blob_job, mirror_lane
 from tests.eventstore.threads import together
@@ -87,15 +87,15 @@ def test_a_host_that_swallows_uploads_leaves_room_for_the_others(database: Datab
     assert [job.host for job in first] == [HOST]
     assert sorted(job.host for job in claimed(database, "second")) == [OTHER_HOST, HOST]
     assert claimed(database, "third") == []
-    assert under_way(database) == {HOST: OF_A_HOST, OTHER_HOST: 1}
+    assert under_way(database) == {HOST: MAX_UPLOADS_PER_HOST, OTHER_HOST: 1}
 
 
 def test_the_lease_of_a_process_that_died_is_not_counted_for_ever(database: Database, clock: Clock) -> None:
     for number in range(1, 4):
         add_jobs(database, number, [number])
-    assert len(claimed(database, "dead")) == OF_A_HOST
+    assert len(claimed(database, "dead")) == MAX_UPLOADS_PER_HOST
     clock.advance(seconds=61)
-    assert len(claimed(database)) == OF_A_HOST
+    assert len(claimed(database)) == MAX_UPLOADS_PER_HOST
 
 
 def test_a_host_whose_breaker_is_open_gets_one_upload(database: Database) -> None:
@@ -119,7 +119,7 @@ def test_however_many_claim_at_once_no_host_and_no_account_has_too_many(migrated
         for _ in range(10):
             jobs = claimed(database)
             counted = under_way(database)
-            assert max(counted.values(), default=0) <= OF_A_HOST, counted
+            assert max(counted.values(), default=0) <= MAX_UPLOADS_PER_HOST, counted
             for job in jobs:
                 done(database, job)
 

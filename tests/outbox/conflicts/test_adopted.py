@@ -7,7 +7,7 @@ from sqlalchemy import delete, select
 
 from aggregates.track import Track
 from eventstore.track_ids import next_track_id
-from outbox.conflicts.adopted import acknowledge_as_found, place_lane
+from outbox.conflicts.adopted import acknowledge_as_found, set_lane_host
 from outbox.mirror.requeue import suspect
 from outbox.mirror.tables import mirror_lane, mirror_target
 from outbox.pds.client import RecordKey, Remote
@@ -47,7 +47,7 @@ def adopts(rig: Rig, **fields: Any) -> None:
         track = read.adopted(number, audio_of(b"sound"), unit.now, artwork=None, image_url=read.image_url)
         [change] = unit.save(track)
         acknowledge_as_found(unit.connection, key, change.position, (read.cid, read.body), unit.now)
-        place_lane(unit.connection, rig.did, rig.pds.url)
+        set_lane_host(unit.connection, rig.did, rig.pds.url)
     rig.wire.sent.clear()
 
 

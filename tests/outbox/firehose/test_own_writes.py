@@ -8,7 +8,7 @@ from sqlalchemy import insert
 
 from eventstore.database import Database
 from outbox.firehose.frames import Commit, Write
-from outbox.firehose.own_writes import foreign_writes, note_heard
+from outbox.firehose.own_writes import foreign_writes, record_revision
 from outbox.mirror.tables import PAST, delivery_attempt, repo_scan
 from tests.outbox.rigs.rows import add_target
 
@@ -96,7 +96,7 @@ def test_the_edit_that_is_held_is_taken_back_by_what_was_there_before(told, data
 def test_revisions_that_arrive_again_change_nothing(told, database):
     assert told("3k5", THEIRS) == [1]
     with database.write() as connection:
-        note_heard(connection, DID, "3k5")
+        record_revision(connection, DID, "3k5")
     assert [told(rev, THEIRS) for rev in ("3k3", "3k4", "3k5")] == [[], [], []]
     assert told("3k6", THEIRS) == [1]
 

@@ -8,7 +8,7 @@ from eventstore.database import Database
 from outbox.mirror.lanes import LeaseLostError, lock_lane, park_lane, release, release_after_error
 from outbox.mirror.tables import NEVER, PAST
 from outbox.mirror.targets import wake_lane
-from outbox.relay.rescue import wake_forgotten
+from outbox.relay.rescue import wake_stuck_lanes
 from tests.outbox.rigs.relay_rig import Clock
 from tests.outbox.rigs.rows import (
     LEASE,
@@ -222,16 +222,16 @@ def test_a_lane_that_sleeps_over_open_work_is_woken(database: Database) -> None:
     change_target(database, asleep, acked_gen=1)
     add_lane(database, 3)
 
-    assert wake_forgotten(database) == [forgotten]
+    assert wake_stuck_lanes(database) == [forgotten]
 
     assert set(dids(claimed(database))) == {forgotten, "did:plc:3"}
-    assert wake_forgotten(database) == []
+    assert wake_stuck_lanes(database) == []
 
 
 def test_a_record_that_waits_for_a_blob_that_nobody_uploads_is_tried_again(database: Database) -> None:
     did = add_lane(database, 1, due_at=NEVER)
     change_target(database, did, state="blob", failed_gen=1, not_before=NEVER)
-    assert wake_forgotten(database) == [did]
+    assert wake_stuck_lanes(database) == [did]
     assert dids(claimed(database)) == [did]
 
 
@@ -240,4 +240,4 @@ def test_an_idle_claim_asks_for_no_write(database: Database, monkeypatch: pytest
     change_target(database, "did:plc:1", acked_gen=1)
     monkeypatch.setattr(database, "write", None)
     assert claimed(database) == []
-    assert wake_forgotten(database) == []
+    assert wake_stuck_lanes(database) == []

@@ -24,8 +24,8 @@ from outbox.operations.operators import Action, Operator, Which
 from outbox.pds.verdict import Kind, Verdict
 from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, settle_probe
 from outbox.relay.claim import claim
-from outbox.relay.delivery_task import Work, next_work
-from outbox.relay.journal import intend
+from outbox.relay.delivery_task import DeliveryTask, next_task
+from outbox.relay.journal import record_intent
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.apply import apply
 from replay.reconcile.drift import Drift, DriftKind
@@ -49,9 +49,9 @@ class Scene:
         rig.upload()
         rig.tell(1, lambda track: track.request_blob_migration(at=rig.clock()))
         [self.lane] = claim(self.database, owner="o", limit=1, lease=LEASE)
-        work = next_work(self.log, self.lane, URLS, rig.clock(), [])
-        assert work is not None
-        self.work: Work = work
+        task = next_task(self.log, self.lane, URLS, rig.clock(), [])
+        assert task is not None
+        self.task: DeliveryTask = task
         [self.job] = claim_jobs(self.database, owner="o", limit=1)
 
 
@@ -61,7 +61,7 @@ def appends(scene: Scene) -> None:
 
 def settles(kind: Kind) -> Callable[[Scene], None]:
     def act(scene: Scene) -> None:
-        result = Result(scene.work, Outcome.FAILED, Verdict(kind, error="E"))
+        result = Result(scene.task, Outcome.FAILED, Verdict(kind, error="E"))
         scene.rig.settle(scene.lane, result)
 
     return act
@@ -101,7 +101,7 @@ def redriven(scene: Scene) -> None:
 
 def resolved(scene: Scene) -> None:
     with scene.log.unit_of_work(ALICE, ARTIST) as unit:
-        conflict = Conflict(scene.work.key, 1, "theirs", theirs=None, base=None)
+        conflict = Conflict(scene.task.key, 1, "theirs", theirs=None, base=None)
         keep_ours(unit, unit.load(Track, Track.create_id(1)), conflict)
 
 
@@ -118,7 +118,7 @@ def looked_over(scene: Scene) -> None:
 
 
 def drift(scene: Scene, kind: DriftKind) -> Drift:
-    return Drift(kind, scene.work.key, 1, None, None)
+    return Drift(kind, scene.task.key, 1, None, None)
 
 
 def as_it_comes(scene: Scene) -> None:
@@ -176,14 +176,14 @@ async def test_a_settle_that_meets_an_edit_waits_for_the_append_lock_before_it_h
     assert len(tries) == 2  # the edit and the settle, neither of them again
     with scene.database.read() as connection:
         row = connection.execute(select(mirror_target)).one()
-    assert (edited.title, row.failed_gen) == ("another", scene.work.gen)
+    assert (edited.title, row.failed_gen) == ("another", scene.task.gen)
 
 
 @pytest.mark.parametrize(
     "act",
     [
         appends,
-        lambda scene: intend(scene.database, scene.lane, scene.work),
+        lambda scene: record_intent(scene.database, scene.lane, scene.task),
         lambda scene: release(scene.database, scene.lane),
         settles(Kind.AMBIGUOUS),
         settles(Kind.BLOB_MISSING),
@@ -197,7 +197,7 @@ async def test_a_settle_that_meets_an_edit_waits_for_the_append_lock_before_it_h
     ],
     ids=[
         "append",
-        "intend",
+        "record_intent",
         "release",
         "settle",
         "settle-blob-missing",

@@ -6,8 +6,8 @@ from sqlalchemy import select, update
 
 from application.errors import CannotMoveError
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target
-from outbox.relay.delivery_task import next_work
-from outbox.relay.rescue import wake_forgotten
+from outbox.relay.delivery_task import next_task
+from outbox.relay.rescue import wake_stuck_lanes
 from outbox.views.deliveries import attempts_of
 from projections.rebuild.rebuild import rebuild
 from tests.dsl import COLLECTION, OLD_COLLECTION
@@ -100,7 +100,7 @@ async def test_a_relay_that_died_between_the_two_writes_is_taken_over_from(desk:
     track = await in_the_old_place(desk)
     moves(desk)
     lane = desk.claim("dies", lease=1)
-    work = next_work(desk.log, lane, URLS, desk.clock(), [])
+    work = next_task(desk.log, lane, URLS, desk.clock(), [])
     assert work is not None
     result = await desk.delivery.deliver(lane, work, 10)
     desk.settle(lane, result)
@@ -264,7 +264,7 @@ async def test_what_was_left_is_not_forgotten_when_nobody_tells_it_that_the_reco
         connection.execute(update(mirror_target).values(cleared_gen=0))
         connection.execute(update(mirror_lane).values(due_at=NEVER))
     desk.clock.advance(**WAIT)
-    assert wake_forgotten(desk.database) == [desk.did]
+    assert wake_stuck_lanes(desk.database) == [desk.did]
     await desk.relay_once()
     assert (old(desk, track), desk.mirror().is_settled) == (None, True)
 

@@ -11,7 +11,7 @@ from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.tables import mirror_lane
 from outbox.mirror.targets import READY
 from outbox.record.record import record_for
-from outbox.relay.delivery_task import next_work
+from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.relay_rig import URLS, Rig, answered, refused
 
@@ -48,7 +48,7 @@ async def test_a_flight_that_began_at_the_old_pds_ends_when_its_owner_signs_in_a
 ) -> None:
     desk.upload()
     lane = desk.claim("old")
-    work = next_work(desk.log, lane, URLS, desk.clock(), [])
+    work = next_task(desk.log, lane, URLS, desk.clock(), [])
     assert work is not None
     desk.sign_in(host="http://new.test")
 

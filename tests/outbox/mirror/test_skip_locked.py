@@ -14,7 +14,7 @@ from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane, pds_host
 from outbox.pds.verdict import Kind, Verdict
 from outbox.probes.jobs import claim_probes
-from outbox.relay.rescue import wake_forgotten
+from outbox.relay.rescue import wake_stuck_lanes
 from tests.outbox.rigs.row_locks import locked
 from tests.outbox.rigs.rows import HOST, LEASE, add_lane
 
@@ -62,8 +62,8 @@ def test_what_was_heard_of_a_locked_host_is_left_out_without_an_error(
 def test_lanes_that_were_forgotten_are_woken_but_for_a_locked_one(database: Database) -> None:
     did, other = (add_lane(database, number, due_at=NEVER) for number in (1, 2))
     with locked(database, mirror_lane, mirror_lane.c.did == did):
-        assert wake_forgotten(database) == [other]
-    assert wake_forgotten(database) == [did]
+        assert wake_stuck_lanes(database) == [other]
+    assert wake_stuck_lanes(database) == [did]
 
 
 def test_uploads_pass_on_from_a_locked_one(database: Database) -> None:

@@ -18,7 +18,7 @@ from eventstore.event_log import EventLog
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.tables import BLOB_JOBS, NEVER, TARGETS, blob_job, mirror_lane, mirror_target
 from outbox.mirror.targets import MirrorTargets
-from outbox.relay.rescue import wake_forgotten
+from outbox.relay.rescue import wake_stuck_lanes
 from projections.rebuild.difference import DifferenceKind
 from projections.rebuild.rebuild import differences, rebuild
 from tests.dsl import ALICE, a_track, some_artwork, some_audio, some_blob, some_time
@@ -184,7 +184,7 @@ def test_a_change_wakes_its_lane_and_a_rebuild_none_but_what_it_repaired_is_foun
     rebuild(log, [MirrorTargets()])
     with database.read() as connection:
         assert connection.scalar(select(mirror_lane.c.due_at)) == NEVER
-    assert wake_forgotten(database) == [ALICE]
+    assert wake_stuck_lanes(database) == [ALICE]
     with database.write() as connection:
         change_lane(connection, ALICE, due_at=NEVER)
     tell(log, 1, "title")

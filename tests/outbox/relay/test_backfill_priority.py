@@ -13,7 +13,7 @@ from eventstore.database import Database
 from outbox.mirror.lanes import change_lane, release
 from outbox.mirror.requeue import backfill
 from outbox.mirror.tables import NEVER, PAST, mirror_target
-from outbox.relay.rescue import wake_forgotten
+from outbox.relay.rescue import wake_stuck_lanes
 from outbox.relay.result import Outcome
 from tests.dsl import a_track
 from tests.outbox.rigs.relay_rig import ARTIST, Clock, Rig
@@ -77,7 +77,7 @@ def test_a_lane_that_sleeps_over_backfill_is_woken(database: Database) -> None:
     did = let_wait(database, 1)
     with database.write() as connection:
         change_lane(connection, did, backfill_at=NEVER)
-    assert wake_forgotten(database) == [did]
+    assert wake_stuck_lanes(database) == [did]
     assert dids(claimed(database)) == [did]
 
 

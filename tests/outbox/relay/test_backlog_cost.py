@@ -14,8 +14,8 @@ from eventstore.event_log import EventLog
 from outbox.mirror.lanes import Lane, change_lane, release, resume_lane
 from outbox.mirror.tables import NEVER, PAST, mirror_target
 from outbox.record.record import RecordUrls
-from outbox.relay.delivery_task import UnreadableTargetError, next_work
-from outbox.relay.rescue import wake_forgotten
+from outbox.relay.delivery_task import UnreadableTargetError, next_task
+from outbox.relay.rescue import wake_stuck_lanes
 from tests.outbox.rigs.rows import add_lane, add_target, claimed, lane_row
 
 WAITING = 40_000
@@ -92,9 +92,9 @@ def look(database: Database, lane: Lane, done: range = range(0)) -> int | None:
     """The track whose turn it is; of events there are none here."""
     log = EventLog(database, projections=[], transcodings=TRANSCODINGS)
     try:
-        assert next_work(log, lane, RecordUrls(""), datetime.now(UTC), list(done)) is None
+        assert next_task(log, lane, RecordUrls(""), datetime.now(UTC), list(done)) is None
     except UnreadableTargetError as found:
-        return found.work.track_id
+        return found.task.track_id
     return None
 
 
@@ -151,7 +151,7 @@ def rows_written(database: Database, act: Callable[[], Any]) -> int:
 
 def test_the_safety_net_reads_no_replay_for_a_lane_without_edits(database: Database, lane: Lane) -> None:
     assert lane_row(database, lane.did).due_at == NEVER
-    assert effort(database, lambda: wake_forgotten(database)) < FEW
+    assert effort(database, lambda: wake_stuck_lanes(database)) < FEW
 
 
 def test_what_waits_for_its_blob_is_not_read_to_find_an_edit(database: Database, lane: Lane) -> None:

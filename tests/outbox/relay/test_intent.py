@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.tables import mirror_target
-from outbox.relay.delivery_task import next_work
+from outbox.relay.delivery_task import next_task
 from outbox.views.deliveries import attempts_of
 from tests.outbox.rigs.relay_rig import URLS, Rig, refused
 
@@ -47,17 +47,17 @@ async def test_the_intent_is_written_before_the_first_byte(desk: Rig) -> None:
 async def test_who_lost_the_lease_neither_sends_nor_writes(desk: Rig) -> None:
     desk.upload()
     lane = desk.claim("first", lease=5)
-    work = next_work(desk.log, lane, URLS, desk.clock(), [])
-    assert work is not None
+    task = next_task(desk.log, lane, URLS, desk.clock(), [])
+    assert task is not None
     desk.clock.advance(seconds=6)
     before = target(desk)
 
     with pytest.raises(LeaseLostError):  # nobody else came, but somebody may at any moment
-        await desk.delivery.deliver(lane, work, 5)
-    result = await desk.delivery.deliver(desk.claim("second"), work, 5)
+        await desk.delivery.deliver(lane, task, 5)
+    result = await desk.delivery.deliver(desk.claim("second"), task, 5)
     sent = len(desk.wire.sent)
     with pytest.raises(LeaseLostError):
-        await desk.delivery.deliver(lane, work, 5)
+        await desk.delivery.deliver(lane, task, 5)
     with pytest.raises(LeaseLostError):
         desk.settle(lane, result)
 

@@ -22,7 +22,7 @@ from outbox.pds.verdict import Kind
 from outbox.ports import SessionUnavailableError
 from outbox.record.lexicon import track_lexicon
 from outbox.relay.delivery import Delivery
-from outbox.relay.delivery_task import next_work
+from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result
 from service.wiring.adapters import LanesOfAccounts, SessionsOfIdentity
 from tests.dsl import BOB
@@ -69,7 +69,7 @@ async def with_real_logins(desk: Rig) -> AsyncIterator[PdsSessions]:
 async def flight(desk: Rig, seconds: float) -> Result:
     """A turn with so much time for what it has to send."""
     lane = desk.claim("in a hurry")
-    work = next_work(desk.log, lane, URLS, desk.clock(), [])
+    work = next_task(desk.log, lane, URLS, desk.clock(), [])
     assert work is not None
     result = await desk.delivery.deliver(lane, work, seconds)
     desk.settle(lane, result)

@@ -11,8 +11,8 @@ from eventstore.database import Database
 from outbox.mirror.lanes import PAGE
 from outbox.mirror.parking import look_for_unanswered
 from outbox.mirror.tables import NEVER, mirror_lane
-from outbox.relay.maintenance import SafetyNet
-from outbox.relay.rescue import wake_forgotten
+from outbox.relay.maintenance import Maintenance
+from outbox.relay.rescue import wake_stuck_lanes
 from outbox.views.waits import MirrorWaits
 from tests.dsl import BOB
 from tests.outbox.rigs.relay_rig import Clock, Rig, memory_rig_on
@@ -49,24 +49,24 @@ async def test_accounts_of_a_host_that_is_away_are_looked_for_a_page_at_a_time(
 ) -> None:
     many_lanes(database, 2 * PAGE + 30, due_at="2020-01-01 00:00:00.000000")
     set_host(database, retry_at=clock() + timedelta(days=1))
-    net = SafetyNet(database, lambda: None)
+    maintenance = Maintenance(database, lambda: None)
 
-    assert await net.look()
+    assert await maintenance.run_page()
     assert unanswered(database) == PAGE + 30
-    assert await net.look()
+    assert await maintenance.run_page()
     assert unanswered(database) == 30
-    assert not await net.look()
+    assert not await maintenance.run_page()
     assert unanswered(database) == 0
 
 
 async def test_lanes_that_were_forgotten_are_woken_a_page_at_a_time(database: Database) -> None:
     many_lanes(database, PAGE + 20, due_at="9999-01-01 00:00:00.000000")
-    net = SafetyNet(database, lambda: None)
+    maintenance = Maintenance(database, lambda: None)
 
-    assert await net.look()
-    assert not await net.look()
+    assert await maintenance.run_page()
+    assert not await maintenance.run_page()
 
-    assert wake_forgotten(database) == []
+    assert wake_stuck_lanes(database) == []
 
 
 @pytest.mark.postgres
@@ -119,7 +119,7 @@ async def test_no_delivery_waits_for_a_look_that_fails(
     def broken(_database: Database) -> list[str]:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("outbox.relay.maintenance.wake_forgotten", broken)
+    monkeypatch.setattr("outbox.relay.maintenance.wake_stuck_lanes", broken)
     desk.upload()
     assert await is_delivered_meanwhile(desk)
     assert "safety_net_failed" in caplog.text

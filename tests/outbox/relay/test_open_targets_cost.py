@@ -13,8 +13,8 @@ from eventstore.event_log import EventLog
 from outbox.mirror.lanes import Lane, release, resume_lane
 from outbox.mirror.tables import mirror_target
 from outbox.record.record import RecordUrls
-from outbox.relay.delivery_task import UnreadableTargetError, next_work
-from outbox.relay.rescue import wake_forgotten
+from outbox.relay.delivery_task import UnreadableTargetError, next_task
+from outbox.relay.rescue import wake_stuck_lanes
 from outbox.views.failures import failing
 from tests.outbox.rigs.rows import add_lane, claimed
 
@@ -58,7 +58,7 @@ def _said(database: Database) -> Iterator[Statements]:
 def look(database: Database, lane: Lane) -> None:
     log = EventLog(database, projections=[], transcodings=TRANSCODINGS)
     with pytest.raises(UnreadableTargetError):  # its row was found; it has no events here
-        next_work(log, lane, RecordUrls(""), datetime.now(UTC), [])
+        next_task(log, lane, RecordUrls(""), datetime.now(UTC), [])
 
 
 def sign_in(database: Database, lane: Lane) -> None:
@@ -67,7 +67,7 @@ def sign_in(database: Database, lane: Lane) -> None:
 
 
 def forgotten(database: Database, _lane: Lane) -> None:
-    wake_forgotten(database)
+    wake_stuck_lanes(database)
 
 
 @pytest.mark.parametrize("act", [look, release, sign_in, forgotten])

@@ -11,7 +11,7 @@ from eventstore.change import Recorded
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.dag_cbor import record_cid
 from outbox.record.record import RecordUrls, record_for
-from outbox.relay.delivery_task import Work
+from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.read_back import Finding, read_back
 from tests.dsl import COLLECTION, a_track, replayed, some_time
 
@@ -50,9 +50,9 @@ def record_at(gen: int) -> dict[str, Any]:
     return record_for(track, gen, URLS)
 
 
-def work(**fields: Any) -> Work:
+def task(**fields: Any) -> DeliveryTask:
     """The put of the third generation on the first one."""
-    made = Work(
+    made = DeliveryTask(
         key=KEY,
         track_id=1,
         gen=THIRD,
@@ -113,7 +113,7 @@ NEVER_ACKED = {"base": None, "observed": None}
 def test_the_record_on_the_pds_means_this(
     remote: Remote, ours: set[str], given: dict[str, Any], finding: Finding
 ) -> None:
-    assert read_back(work(**given), remote, ours, URLS) is finding
+    assert read_back(task(**given), remote, ours, URLS) is finding
 
 
 def test_a_record_that_names_a_generation_of_a_deleted_track_is_not_ours() -> None:
@@ -122,4 +122,4 @@ def test_a_record_that_names_a_generation_of_a_deleted_track_is_not_ours() -> No
     events = track.collect_events()
     history = tuple(replace(HISTORY[n], event=event) for n, event in enumerate(events))
     remote = there({**record_at(FIRST), "title": "?", "mastertapeGen": SECOND})
-    assert read_back(work(history=history), remote, set(), URLS) is Finding.FOREIGN
+    assert read_back(task(history=history), remote, set(), URLS) is Finding.FOREIGN

@@ -7,7 +7,7 @@ from aggregates.track import Track
 from outbox.mirror.lanes import LeaseLostError
 from outbox.record.dag_cbor import record_cid
 from outbox.record.record import record_for
-from outbox.relay.delivery_task import next_work
+from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome
 from outbox.views.deliveries import deliveries
 from tests.dsl import COLLECTION, some_artwork
@@ -101,8 +101,8 @@ async def test_a_relay_that_died_between_apply_and_settle_leaves_nothing_behind(
     await rig.relay_once()
     rig.edit(title="one")
     lane = rig.claim("dies", lease=5)
-    work = next_work(rig.log, lane, URLS, rig.clock(), [])
-    late = await rig.delivery.deliver(lane, work, 5)
+    task = next_task(rig.log, lane, URLS, rig.clock(), [])
+    late = await rig.delivery.deliver(lane, task, 5)
     track = rig.edit(title="two")
     rig.clock.advance(seconds=6)
 

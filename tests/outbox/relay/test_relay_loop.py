@@ -14,8 +14,9 @@ from sqlalchemy.exc import OperationalError
 from eventstore.errors import LogBusyError
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
 from outbox.relay.claim import claim
-from outbox.relay.lease_clock import SendingTime
-from outbox.relay.relay import GATHER_SECONDS, TURN_RECORDS
+from outbox.relay.lane_run import MAX_RECORDS_PER_RUN
+from outbox.relay.lease_clock import LeaseClock
+from outbox.relay.relay import MIN_POLL_SECONDS
 from outbox.relay.result import Outcome
 from outbox.threads import MAX_THREADS, in_thread
 from outbox.views.waits import MirrorWaits
@@ -37,7 +38,7 @@ async def until_delivered(rig: Rig, track_id: int = 1) -> None:
 
 async def test_a_turn_ends_after_some_records_so_that_others_have_a_go(desk: Rig) -> None:
     desk.sign_in(BOB)
-    for number in range(TURN_RECORDS + 5):
+    for number in range(MAX_RECORDS_PER_RUN + 5):
         desk.upload(number + 1)
     desk.upload(100, did=BOB)
     with desk.database.write() as connection:
@@ -46,8 +47,8 @@ async def test_a_turn_ends_after_some_records_so_that_others_have_a_go(desk: Rig
     await desk.relay_once()
 
     writers = [body["repo"] for _, body in desk.wire.sent]
-    assert writers.index(BOB) == TURN_RECORDS
-    assert len(writers) == TURN_RECORDS + 6
+    assert writers.index(BOB) == MAX_RECORDS_PER_RUN
+    assert len(writers) == MAX_RECORDS_PER_RUN + 6
 
 
 async def test_deletes_go_before_edits_and_older_edits_before_newer_ones(desk: Rig) -> None:
@@ -124,7 +125,7 @@ async def test_a_turn_that_breaks_down_gives_its_lane_back_for_a_little_later(
 
     desk.upload()
     with monkeypatch.context() as patched:
-        patched.setattr("outbox.relay.relay.settle", busy)
+        patched.setattr("outbox.relay.lane_run.settle", busy)
         await desk.relay_once()
     assert await desk.relay_once() == {}
     desk.clock.advance(seconds=2)
@@ -286,13 +287,13 @@ async def test_a_claim_that_takes_long_has_used_up_part_of_its_lease(
         return claim(*args, **named)
 
     monkeypatch.setattr(
-        "outbox.relay.relay.SendingTime", lambda length: SendingTime(length, clock=lambda: now[0])
+        "outbox.relay.relay.LeaseClock", lambda length: LeaseClock(length, clock=lambda: now[0])
     )
     monkeypatch.setattr("outbox.relay.relay.claim", slow_claim)
     desk.upload()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr("outbox.relay.relay.release", lambda *_: loop.call_soon_threadsafe(stop.set))
+    monkeypatch.setattr("outbox.relay.lane_run.release", lambda *_: loop.call_soon_threadsafe(stop.set))
 
     await desk.relay.run(stop)
 
@@ -304,7 +305,7 @@ async def test_a_claim_that_takes_long_has_used_up_part_of_its_lease(
 )
 def test_requests_end_while_a_quarter_of_the_lease_is_left(age: float, seconds: float) -> None:
     times = iter([0.0, age])
-    assert SendingTime(timedelta(seconds=60), clock=lambda: next(times)).seconds_to_send() == seconds
+    assert LeaseClock(timedelta(seconds=60), clock=lambda: next(times)).seconds_left_to_send() == seconds
 
 
 async def test_edits_that_follow_each_other_closely_arrive_as_one_write(desk: Rig) -> None:
@@ -317,7 +318,7 @@ async def test_edits_that_follow_each_other_closely_arrive_as_one_write(desk: Ri
         await asyncio.to_thread(desk.edit, title=f"take {number}")
         desk.relay.wake()
     await until_delivered(desk)
-    looks_at_most = (time.monotonic() - began) / GATHER_SECONDS + 1
+    looks_at_most = (time.monotonic() - began) / MIN_POLL_SECONDS + 1
     stop.set()
     await asyncio.wait_for(running, LONG)
     assert 1 <= len(desk.wire.sent) <= looks_at_most

@@ -15,7 +15,7 @@ from eventstore.event_log import EventLog
 from outbox.mirror.lanes import change_lane
 from outbox.mirror.tables import NEVER, PAST, blob_job, pds_host
 from outbox.mirror.targets import MirrorTargets
-from outbox.relay.relay import BUSY_SECONDS, IDLE_SECONDS, Relay
+from outbox.relay.relay import BUSY_POLL_SECONDS, IDLE_POLL_SECONDS, Relay
 from outbox.relay.result import Outcome
 from outbox.relay.schedule import seconds_until_due
 from outbox.views.waits import MirrorWaits
@@ -31,8 +31,8 @@ FOR_EVER = 3600.0
 @pytest.fixture
 def _never_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay that does not look for work by itself."""
-    monkeypatch.setattr("outbox.relay.relay.IDLE_SECONDS", FOR_EVER)
-    monkeypatch.setattr("outbox.relay.relay.BUSY_SECONDS", FOR_EVER)
+    monkeypatch.setattr("outbox.relay.relay.IDLE_POLL_SECONDS", FOR_EVER)
+    monkeypatch.setattr("outbox.relay.relay.BUSY_POLL_SECONDS", FOR_EVER)
 
 
 @asynccontextmanager
@@ -118,21 +118,21 @@ async def test_it_wakes_when_a_failed_record_is_due_again(desk: Rig) -> None:
         await delivered(desk)
 
 
-async def until_next_look(desk: Rig) -> float:
+async def until_next_poll(desk: Rig) -> float:
     return await desk.relay._start_due()  # noqa: SLF001
 
 
 async def test_it_sleeps_long_with_nothing_to_do_and_not_past_the_time_when_something_is(desk: Rig) -> None:
     desk.upload()
     await desk.relay_once()
-    assert await until_next_look(desk) == IDLE_SECONDS
+    assert await until_next_poll(desk) == IDLE_POLL_SECONDS
 
     with desk.database.write() as connection:
         change_lane(connection, desk.did, due_at=desk.clock() + timedelta(seconds=5))
-    assert 0 < await until_next_look(desk) <= 5
+    assert 0 < await until_next_poll(desk) <= 5
     with desk.database.write() as connection:
         change_lane(connection, desk.did, paced_until=desk.clock() + timedelta(hours=1))
-    assert await until_next_look(desk) == IDLE_SECONDS
+    assert await until_next_poll(desk) == IDLE_POLL_SECONDS
 
 
 async def test_what_is_due_but_in_the_hands_of_others_is_looked_at_again_soon(desk: Rig) -> None:
@@ -141,12 +141,12 @@ async def test_what_is_due_but_in_the_hands_of_others_is_looked_at_again_soon(de
     set_host(desk.database, desk.pds.url, max_lanes=1)
     desk.claim("another relay")
     assert 0 < seconds_until_due(desk.database).lanes <= 60  # its lease may end
-    assert await until_next_look(desk) == IDLE_SECONDS
+    assert await until_next_poll(desk) == IDLE_POLL_SECONDS
 
     with desk.database.write() as connection:
         change_lane(connection, "did:plc:2", due_at=desk.clock())
     assert seconds_until_due(desk.database).lanes <= 0
-    assert await until_next_look(desk) == BUSY_SECONDS
+    assert await until_next_poll(desk) == BUSY_POLL_SECONDS
 
 
 async def test_nobody_waits_for_what_is_parked_or_paused(desk: Rig) -> None:
@@ -154,11 +154,11 @@ async def test_nobody_waits_for_what_is_parked_or_paused(desk: Rig) -> None:
     for columns in ({"state": "auth_required"}, {"paused": True}):
         with desk.database.write() as connection:
             change_lane(connection, desk.did, **{"state": "ready", "paused": False, **columns})
-        assert await until_next_look(desk) == IDLE_SECONDS
+        assert await until_next_poll(desk) == IDLE_POLL_SECONDS
     with desk.database.write() as connection:
         change_lane(connection, desk.did, paused=False)
         connection.execute(update(pds_host).values(paused=True))
-    assert await until_next_look(desk) == IDLE_SECONDS
+    assert await until_next_poll(desk) == IDLE_POLL_SECONDS
 
 
 async def test_uploads_have_their_time_too(desk: Rig) -> None:

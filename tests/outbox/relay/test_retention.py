@@ -41,7 +41,7 @@ def kept(desk: Rig) -> set[int]:
 async def test_attempts_go_after_a_month_and_failures_after_half_a_year(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "IDS_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "IDS_PER_STATEMENT", 2)
     gen = await delivered(desk)
     old = [attempted(desk, outcome, days=31, gen=gen) for outcome in (None, "ambiguous", "not_sent", "paced")]
     failed = attempted(desk, "rejected", days=179, gen=gen)

@@ -5,7 +5,7 @@ from sqlalchemy import func, select
 
 from outbox.mirror.lanes import release
 from outbox.mirror.tables import delivery_attempt
-from outbox.relay.delivery_task import next_work
+from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put, reads, request_verify, target, verified
 from tests.outbox.rigs.relay_rig import URLS, Rig
@@ -34,9 +34,9 @@ async def test_a_doubt_that_comes_up_during_a_look_is_a_look_of_its_own(desk: Ri
     track = await delivered(desk)
     request_verify(desk)
     lane = desk.claim("looks")
-    work = next_work(desk.log, lane, URLS, desk.clock(), [])
-    assert work is not None
-    result = await desk.delivery.deliver(lane, work, 30)
+    task = next_task(desk.log, lane, URLS, desk.clock(), [])
+    assert task is not None
+    result = await desk.delivery.deliver(lane, task, 30)
     foreign_put(desk, track, title="foreign")
     request_verify(desk)
     desk.settle(lane, result)
@@ -49,9 +49,9 @@ async def test_a_doubt_that_comes_up_after_a_write_had_landed_is_not_lost_with_i
 ) -> None:
     track = desk.upload()
     lane = desk.claim("writes")
-    work = next_work(desk.log, lane, URLS, desk.clock(), [])
-    assert work is not None
-    result = await desk.delivery.deliver(lane, work, 30)
+    task = next_task(desk.log, lane, URLS, desk.clock(), [])
+    assert task is not None
+    result = await desk.delivery.deliver(lane, task, 30)
     foreign_put(desk, track, title="foreign")
     request_verify(desk)
     desk.settle(lane, result)

@@ -6,12 +6,12 @@ from aggregates.track import Track
 from application.records.change_namespace import MigrateNamespace, migrate_namespace
 from application.records.resolve import Resolution, Resolve, resolve
 from outbox.mirror.requeue import suspect
-from outbox.relay.delivery import SETTLING
+from outbox.relay.delivery import LATE_CREATE_WINDOW
 from outbox.views.deliveries import deliveries
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
 
-WAIT = {"seconds": SETTLING.total_seconds() * 3}
+WAIT = {"seconds": LATE_CREATE_WINDOW.total_seconds() * 3}
 FOREIGN = {"likes": 3}
 
 

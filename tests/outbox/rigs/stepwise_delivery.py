@@ -8,7 +8,7 @@ import httpx
 from aggregates.track import Track
 from outbox.mirror.lanes import Lane, release
 from outbox.record.record import record_for
-from outbox.relay.delivery_task import next_work
+from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result
 from tests.outbox.rigs.relay_rig import URLS, Rig
 
@@ -25,9 +25,9 @@ class StepwiseDelivery:
 
     async def send(self) -> Outcome:
         """Read, record the intent and send; nothing is settled yet."""
-        work = next_work(self._rig.log, self.lane, URLS, self._rig.clock(), [])
-        assert work is not None
-        self.result = await self._rig.delivery.deliver(self.lane, work, 30)
+        task = next_task(self._rig.log, self.lane, URLS, self._rig.clock(), [])
+        assert task is not None
+        self.result = await self._rig.delivery.deliver(self.lane, task, 30)
         return self.result.outcome
 
     def settle(self) -> None:
