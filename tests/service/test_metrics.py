@@ -12,7 +12,7 @@ from sqlalchemy import update
 from aggregates.track import Track
 from devpds.server import free_port
 from eventstore.envelope import Envelope
-from outbox.firehose.subscription import Hearing
+from outbox.firehose.subscription import StreamStatus
 from outbox.mirror.lanes import park_lane, resume_lane
 from outbox.mirror.tables import mirror_target, pds_host
 from outbox.pds.verdict import Kind, Verdict
@@ -90,7 +90,7 @@ def test_every_metric_has_the_name_that_was_promised_and_no_did(tape: Applicatio
     metrics.refreshed("renewed")
     metrics.scanned(Scanned(Counter(compared=1), Counter(missing=1)))
     metrics.heard("foreign")
-    metrics.watch_streams(lambda: {HOST: Hearing(alive=True)})
+    metrics.watch_streams(lambda: {HOST: StreamStatus(alive=True)})
 
     text = metrics.text().decode()
 

@@ -44,8 +44,8 @@ def keep_newer(unit: UnitOfWork, key: RecordKey, cid: str, record: Record, urls:
     unit.save(track)
     gen = unit.connection.execute(select(target.desired_gen).where(*this)).scalar_one()
     if is_same:
-        there = {"observed_cid": cid, "observed_body": encoded(record), "ever_sent": True}
-        _set(unit, key, **CLEAN, **there, acked_gen=gen, acked_at=unit.now)
+        observed = {"observed_cid": cid, "observed_body": encoded(record), "ever_sent": True}
+        _set(unit, key, **CLEAN, **observed, acked_gen=gen, acked_at=unit.now)
         record_adopted(unit.connection, key, gen, cid, unit.now)
     else:
         theirs = {"conflict_cid": cid, "conflict_body": encoded(record)}

@@ -13,7 +13,7 @@ from outbox.mirror.tables import NEVER, PAST, delivery_attempt, mirror_lane, mir
 from outbox.mirror.targets import AUTH_REQUIRED, DELETE, HELD, PUT, READY, wake_lane
 from outbox.pds.verdict import Kind
 from outbox.relay.delivery import LATE_CREATE_WINDOW
-from outbox.relay.journal import ADOPTED
+from outbox.relay.journal import UnsentOutcome
 from outbox.relay.observations import CLEAN
 from outbox.views.overview import lane_of
 from outbox.views.status import IS_ACKED, PENDING, REASON, STATE, TARGETS_AT_WORK
@@ -29,7 +29,7 @@ WAS_WRITTEN: Final = exists().where(
     attempt.collection == target.collection,
     attempt.rkey == target.rkey,
     attempt.op == PUT,
-    attempt.outcome.is_distinct_from(ADOPTED),
+    attempt.outcome.is_distinct_from(UnsentOutcome.ADOPTED),
     attempt.outcome.is_distinct_from(Kind.NOT_SENT.value),
 )
 """Whether a record may be of our writing; one that was only taken over is not ours to remove."""

@@ -103,51 +103,9 @@ class Delivery:
             return await self._delete_without_base(lane, task, deadline)
         return await self._send(lane, task, deadline)
 
-    async def _verify(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Result:
-        """Read the record and compare it; write it again where only writes of ours came in between."""
-        try:
-            remote = await self._read(lane, task.key, deadline)
-        except RemoteUnknownError as error:
-            return Result(task, Outcome.FAILED, error.verdict)
-        finding = await in_thread(self._compare, verify, task, remote)
-        if finding is Finding.MISSING and task.is_acked:
-            return await self._confirm_missing(lane, task, deadline)
-        if finding is Finding.REBASE and not (task.was_rejected or task.is_as_found):
-            return await self._rewrite(lane, task.on(remote.cid, remote.body), remote, deadline)
-        return await self._verify_later_after_delete(
-            Result(task, _OUTCOMES_OF_VERIFICATION[finding], Verdict(Kind.DONE), remote=remote)
-        )
-
-    async def _verify_later_after_delete(self, result: Result) -> Result:
-        """Verify a deleted record again while a late create may land, the clock having been set since it was sent."""
-        if result.task.op != DELETE or result.outcome is not Outcome.SEEN:
-            return result
-        late, now = await in_thread(self._late_creates, result.task)
-        return replace(result, verify_at=now + LATE_CREATE_WINDOW + MAX_CLOCK_JUMP if late else None)
-
-    async def _rewrite(self, lane: Lane, task: DeliveryTask, remote: Remote, deadline: _Deadline) -> Result:
-        """Write on top of what was found, unless only other clients' fields differ."""
-        if task.request_cid == remote.cid:
-            return Result(task, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote)
-        if task.check(self._lexicon) is not None:
-            return Result(task, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
-        return await self._send(lane, task, deadline)
-
-    async def _confirm_missing(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Result:
-        """Ask by a write whether the record is gone: a record that was taken down reads as absent, too."""
-        again = task.as_it_was()
-        if again.request_cid != task.base:
-            return Result(task, Outcome.MISSING, Verdict(Kind.DONE))
-        attempt_id = await in_thread(record_intent, self._database, lane, again)
-        verdict = await self._call(lane.host, again, deadline.within(REQUEST_TIMEOUT_SECONDS))
-        outcome = _OUTCOMES_OF_CONFIRMATION.get(verdict.kind, Outcome.FAILED)
-        return Result(task, outcome, verdict, attempt_id)
-
     async def _send(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Result:
-        if (
-            task.successor is not None
-            and (refusal := await self._check_successor(lane, task, deadline)) is not None
-        ):
+        """Send the task; after each InvalidSwap compare what is there, and send again on it if it is ours."""
+        if (refusal := await self._check_successor(lane, task, deadline)) is not None:
             return Result(task, Outcome.FAILED, refusal)
         for _ in range(MAX_REBASES):
             attempt_id = await in_thread(record_intent, self._database, lane, task)
@@ -168,26 +126,19 @@ class Delivery:
                 )
             hidden = await in_thread(self._taken_down_cid, task, remote)
             task = task.on(hidden or remote.cid, remote.body)
-            if (
-                task.check(self._lexicon) is not None
-            ):  # another client's field cannot be part of a record of ours
+            if task.check(self._lexicon) is not None:  # another client's fields break the lexicon
                 return Result(task, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
         return Result(task, Outcome.FAILED, CONTENDED)
 
     async def _check_successor(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Verdict | None:
-        """Check that the record exists in its new collection: the PDS deletes a blob that no record names."""
-        assert task.successor is not None  # noqa: S101 - the caller checked
+        """Refuse to delete a former copy before the record exists in its new collection: else the PDS drops its blob."""
+        if task.successor is None:
+            return None
         try:
             moved = await self._read(lane, task.successor, deadline)
         except RemoteUnknownError as error:
             return error.verdict
         return NO_SUCCESSOR if moved.cid is None else None
-
-    async def _read(self, lane: Lane, key: RecordKey, deadline: _Deadline) -> Remote:
-        """Read a record, and record what the answer says of the host's budget; raises RemoteUnknownError."""
-        verdict = await self._pds.ask(lane.host, key, timeout=deadline.within(READ_TIMEOUT_SECONDS))
-        await in_thread(self._hosts.note_if_changed, HostReport.of_limits(lane.host, lane.did, verdict))
-        return remote_of(verdict)
 
     async def _call(self, host: str, task: DeliveryTask, timeout: float) -> Verdict:
         if task.op == PUT and (body := task.body) is not None:
@@ -221,6 +172,61 @@ class Delivery:
             return replace(result, outcome=Outcome.SETTLING, verify_at=settles_at)
         return replace(result, verify_at=now + LATE_CREATE_WINDOW if late else None)
 
+    async def _verify(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Result:
+        """Read the record and compare it; write it again where only writes of ours came in between."""
+        try:
+            remote = await self._read(lane, task.key, deadline)
+        except RemoteUnknownError as error:
+            return Result(task, Outcome.FAILED, error.verdict)
+        finding = await in_thread(self._compare, verify, task, remote)
+        if finding is Finding.MISSING and task.is_acked:
+            return await self._confirm_missing(lane, task, deadline)
+        if finding is Finding.REBASE and not (task.was_rejected or task.is_as_found):
+            return await self._rewrite(lane, task.on(remote.cid, remote.body), remote, deadline)
+        return await self._verify_later_after_delete(
+            Result(task, _OUTCOMES_OF_VERIFICATION[finding], Verdict(Kind.DONE), remote=remote)
+        )
+
+    async def _confirm_missing(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Result:
+        """Ask by a write whether the record is gone: a record that was taken down reads as absent, too."""
+        again = task.as_it_was()
+        if again.request_cid != task.base:
+            return Result(task, Outcome.MISSING, Verdict(Kind.DONE))
+        attempt_id = await in_thread(record_intent, self._database, lane, again)
+        verdict = await self._call(lane.host, again, deadline.within(REQUEST_TIMEOUT_SECONDS))
+        outcome = _OUTCOMES_OF_CONFIRMATION.get(verdict.kind, Outcome.FAILED)
+        return Result(task, outcome, verdict, attempt_id)
+
+    async def _rewrite(self, lane: Lane, task: DeliveryTask, remote: Remote, deadline: _Deadline) -> Result:
+        """Write on top of what was found, unless only other clients' fields differ."""
+        if task.request_cid == remote.cid:
+            return Result(task, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote)
+        if task.check(self._lexicon) is not None:
+            return Result(task, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
+        return await self._send(lane, task, deadline)
+
+    async def _verify_later_after_delete(self, result: Result) -> Result:
+        """Verify a deleted record again while a late create may land, the clock having been set since it was sent."""
+        if result.task.op != DELETE or result.outcome is not Outcome.SEEN:
+            return result
+        late, now = await in_thread(self._late_creates, result.task)
+        return replace(result, verify_at=now + LATE_CREATE_WINDOW + MAX_CLOCK_JUMP if late else None)
+
+    async def _read(self, lane: Lane, key: RecordKey, deadline: _Deadline) -> Remote:
+        """Read a record, and record what the answer says of the host's budget; raises RemoteUnknownError."""
+        verdict = await self._pds.ask(lane.host, key, timeout=deadline.within(READ_TIMEOUT_SECONDS))
+        await in_thread(self._hosts.note_if_changed, HostReport.of_limits(lane.host, lane.did, verdict))
+        return remote_of(verdict)
+
+    def _compare(self, compare: _Compare, task: DeliveryTask, remote: Remote) -> Finding:
+        with self._database.read() as connection:
+            ours = our_cids(connection, task.key)
+        finding = compare(task, remote, ours, self._urls)
+        self._metrics.read_back(finding)
+        if finding is Finding.REBASE and merged({}, remote.body) != merged({}, task.observed):
+            self._metrics.merged()
+        return finding
+
     def _late_creates(self, task: DeliveryTask) -> tuple[LateCreates, datetime]:
         with self._database.read() as connection:
             now = self._database.now(connection)
@@ -247,15 +253,6 @@ class Delivery:
                     change_lane(connection, lane.did, **limits)
         finally:  # the host's limits hold, whether or not the lane is still ours
             self._hosts.note_if_changed(HostReport.of_limits(lane.host, lane.did, verdict))
-
-    def _compare(self, compare: _Compare, task: DeliveryTask, remote: Remote) -> Finding:
-        with self._database.read() as connection:
-            ours = our_cids(connection, task.key)
-        finding = compare(task, remote, ours, self._urls)
-        self._metrics.read_back(finding)
-        if finding is Finding.REBASE and merged({}, remote.body) != merged({}, task.observed):
-            self._metrics.merged()
-        return finding
 
 
 _OUTCOMES: Final = {

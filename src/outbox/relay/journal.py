@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
 from eventstore.database import Database
+from eventstore.states import State
 from outbox.mirror.lanes import Lane, LeaseLostError, hold_lane
 from outbox.mirror.tables import delivery_attempt, mirror_lane
 from outbox.mirror.targets import CHANGE_TARGET, PUT, of_target
@@ -18,12 +19,17 @@ from outbox.pds.verdict import OK, Kind, Verdict
 from outbox.relay.delivery_task import DeliveryTask
 
 attempt = delivery_attempt.c
-CANCELLED: Final = "cancelled"
-"""The outcome of a record that came and went before the PDS heard of it."""
-ADOPTED: Final = "adopted"
-"""The outcome of a generation that says what somebody else had written: nothing was sent."""
-ACKNOWLEDGING: Final = (Kind.DONE.value, CANCELLED, ADOPTED)
-"""The outcomes that say what became of events, for ever."""
+
+
+class UnsentOutcome(State):
+    """Outcomes of attempts that sent nothing; those that sent something end with the kind of their verdict."""
+
+    CANCELLED = "cancelled", "the record was deleted before anything was sent"
+    ADOPTED = "adopted", "another client had written what the generation says"
+
+
+ACKNOWLEDGING: Final = (Kind.DONE.value, *UnsentOutcome)
+"""The outcomes that acknowledge a generation; their rows are never deleted."""
 
 MIN_SAME_SERVER_ERRORS: Final = 3
 """How often in a row a PDS must answer a record with the same 500 before the record is rejected."""
@@ -54,7 +60,7 @@ _OTHERS_TAKEN: Final = (
     .limit(1)
 )
 _OUR_CIDS: Final = select(attempt.request_cid).where(
-    _OF_TARGET, attempt.request_cid.is_not(None), attempt.outcome.is_distinct_from(ADOPTED)
+    _OF_TARGET, attempt.request_cid.is_not(None), attempt.outcome.is_distinct_from(UnsentOutcome.ADOPTED)
 )
 _CREATES: Final = select(attempt.started_at, attempt.outcome).where(
     _OF_TARGET,
@@ -99,7 +105,7 @@ def record_unsent(
 
 def record_adopted(connection: Connection, key: RecordKey, gen: int, cid: str, now: datetime) -> None:
     """Record a generation that another client had written already; what it supersedes is accounted for by it."""
-    ended = {"epoch": 0, "started_at": now, "ended_at": now, "outcome": ADOPTED}
+    ended = {"epoch": 0, "started_at": now, "ended_at": now, "outcome": UnsentOutcome.ADOPTED}
     row = {**vars(key), "gen": gen, "op": PUT, "request_cid": cid, **ended}
     connection.execute(insert(delivery_attempt), row)
 

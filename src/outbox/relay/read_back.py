@@ -6,10 +6,10 @@ the PDS's answer and its recording never looks like another client's edit.
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from enum import Enum
 from typing import Any
 
 from aggregates.track import Track
+from eventstore.states import State
 from outbox.mirror.targets import DELETE
 from outbox.pds.client import Remote
 from outbox.record.dag_cbor import Record
@@ -17,14 +17,14 @@ from outbox.record.record import GENERATION, RecordUrls, merged, own_part, recor
 from outbox.relay.delivery_task import DeliveryTask
 
 
-class Finding(Enum):
-    """What the comparison found."""
+class Finding(State):
+    """What the comparison found; shown in metrics."""
 
-    LANDED = "the PDS has what was to be sent"
-    REBASE = "it is ours, or differs only in fields that are not: write on top of it"
-    MISSING = "it was deleted elsewhere"
-    FOREIGN = "another client changed our fields"
-    AGREES = "it is as it was left, or not ours to change"
+    LANDED = "landed", "the PDS has what was to be sent"
+    REBASE = "rebase", "it is ours, or differs only in other clients' fields: write on top of it"
+    MISSING = "missing", "another client deleted it"
+    FOREIGN = "foreign", "another client changed our fields"
+    AGREES = "agrees", "it is as last observed, or not ours to change"
 
 
 def read_back(task: DeliveryTask, remote: Remote, ours: AbstractSet[str], urls: RecordUrls) -> Finding:

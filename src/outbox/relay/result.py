@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from typing import Final
 
+from eventstore.states import State
 from outbox.mirror.targets import PUT
 from outbox.pds.client import Remote
 from outbox.pds.verdict import Kind, Verdict
@@ -13,17 +13,17 @@ from outbox.relay.delivery_task import DeliveryTask
 KINDS_OF_ONE_RECORD: Final = frozenset({Kind.REJECTED, Kind.BLOB_MISSING, Kind.BROKEN})
 
 
-class Outcome(Enum):
-    """How the delivery of one target ended."""
+class Outcome(State):
+    """How the delivery of one target ended; shown in logs and metrics."""
 
-    DELIVERED = "delivered"
-    CANCELLED = "cancelled"
-    HELD = "held"
-    MISSING = "missing"
-    SETTLING = "settling"
-    SEEN = "seen"
-    REBASED = "rebased"
-    FAILED = "failed"
+    DELIVERED = "delivered", "the PDS has the generation"
+    CANCELLED = "cancelled", "the record was deleted before anything was sent"
+    HELD = "held", "another client changed the record: its owner decides"
+    MISSING = "missing", "another client deleted the record"
+    SETTLING = "settling", "a delete waits until no earlier create can land after it"
+    SEEN = "seen", "a verification found nothing to send"
+    REBASED = "rebased", "a verification found only other clients' fields changed"
+    FAILED = "failed", "the verdict says what to do"
 
 
 @dataclass(frozen=True)

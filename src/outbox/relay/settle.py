@@ -1,4 +1,11 @@
-"""Settles a delivery: its result goes into log, target, attempt and lane in one unit of work, fenced by the lane's epoch."""
+"""Settles a delivery: its result goes into log, target, attempt and lane in one unit of work, fenced by the lane's epoch.
+
+1. lock the lane and check its epoch.
+2. close the attempt.
+3. set the target's columns by outcome; a failure also backs off, paces or parks the lane.
+4. clear the lane's failures and its probe, unless the delivery failed.
+5. return what the answer says of the host: its row is changed in a transaction of its own, after this one.
+"""
 
 from datetime import datetime
 from typing import Any, Final
@@ -6,7 +13,7 @@ from typing import Any, Final
 from aggregates.track import Track
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
-from outbox.backoff import backoff
+from outbox.backoff import CAP_SECONDS, backoff
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import changes_host
 from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane
@@ -20,7 +27,7 @@ from outbox.record.dag_cbor import encode
 from outbox.relay.delivery import CONTENDED
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import (
-    CANCELLED,
+    UnsentOutcome,
     close_attempt,
     is_fault_of_record_alone,
     is_repeated_server_error,
@@ -45,27 +52,28 @@ def settle(log: EventLog, lane: Lane, result: Result) -> HostReport | None:
 
     Raises LeaseLostError, and writes nothing, when another relay holds the lane.
     """
-    was_answered = result.outcome not in {Outcome.FAILED, Outcome.CANCELLED}
-
-    def in_unit(unit: UnitOfWork) -> HostReport | None:
-        _settle(unit, lane, result)
-        if result.outcome is not Outcome.FAILED:
-            # the PDS answered, or nothing had to be sent: the account's whereabouts are not in doubt
-            clear_probe(unit.connection, lane.did, failures=0, **result.verdict.lane_limits(unit.now))
-        again = is_repeated_server_error(unit.connection, result.task, result.verdict)
-        report = HostReport.of(lane.host, lane.did, result.verdict, answered=was_answered, again=again)
-        return report if changes_host(unit.connection, report, unit.now) else None
-
-    return log.transact(lane.did, lane.envelope, in_unit)
+    return log.transact(lane.did, lane.envelope, lambda unit: _settle(unit, lane, result))
 
 
-def _settle(unit: UnitOfWork, lane: Lane, result: Result) -> None:
+def _settle(unit: UnitOfWork, lane: Lane, result: Result) -> HostReport | None:
+    task, verdict = result.task, result.verdict
     lock_lane(unit.connection, lane)
     if result.attempt_id is not None:
-        close_attempt(unit.connection, result.attempt_id, result.verdict, unit.now)
+        close_attempt(unit.connection, result.attempt_id, verdict, unit.now)
+    _settle_target(unit, lane, result)
+    if result.outcome is not Outcome.FAILED:
+        # the PDS answered, or nothing had to be sent: the account's whereabouts are not in doubt
+        clear_probe(unit.connection, lane.did, failures=0, **verdict.lane_limits(unit.now))
+    answered = result.outcome not in {Outcome.FAILED, Outcome.CANCELLED}
+    again = is_repeated_server_error(unit.connection, task, verdict)
+    report = HostReport.of(lane.host, lane.did, verdict, answered=answered, again=again)
+    return report if changes_host(unit.connection, report, unit.now) else None
+
+
+def _settle_target(unit: UnitOfWork, lane: Lane, result: Result) -> None:
     match result.outcome:
         case Outcome.CANCELLED:
-            record_unsent(unit.connection, lane, result.task, unit.now, CANCELLED)
+            record_unsent(unit.connection, lane, result.task, unit.now, UnsentOutcome.CANCELLED)
             _acknowledge(unit, result)
         case Outcome.DELIVERED:
             if result.attempt_id is None:
@@ -107,9 +115,7 @@ def _acknowledge(unit: UnitOfWork, result: Result) -> None:
     )
     if task.has_moved and not task.is_former:
         clear_former(unit.connection, task.track_id, task.gen)
-    if (
-        result.is_mismatch and task.is_open
-    ):  # a rewrite after a verification is not verified again, or it would never end
+    if result.is_mismatch and task.is_open:  # a rewrite is not verified again, or it would never end
         suspect(unit.connection, [task.track_id], unit.now)
 
 
@@ -119,12 +125,8 @@ def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: V
         "failed_gen": task.gen,
         "attempts": task.attempts + 1,
     }
-    pause = (
-        backoff(task.attempts, cap=MAX_CONTENDED_PAUSE_SECONDS)
-        if verdict is CONTENDED
-        else backoff(task.attempts)
-    )
-    again_at = unit.now + max(pause, verdict.requested_pause(unit.now))
+    cap = MAX_CONTENDED_PAUSE_SECONDS if verdict is CONTENDED else CAP_SECONDS
+    again_at = unit.now + max(backoff(task.attempts, cap=cap), verdict.requested_pause(unit.now))
     if not task.is_open:
         is_over = verdict.kind is Kind.REJECTED
         failure |= verification_columns(task, None if is_over else again_at, is_over=is_over)

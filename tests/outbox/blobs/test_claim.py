@@ -8,7 +8,7 @@ from sqlalchemy import insert, select, update
 
 from eventstore.database import Database
 from outbox.blobs.claim import MAX_UPLOADS_PER_HOST, claim_jobs
-from outbox.blobs.jobs import BlobJob, give_back
+from outbox.blobs.jobs import BlobJob, release_job
 from outbox.mirror.tables import PAST, blob_job, mirror_lane
 from tests.eventstore.threads import together
 from tests.outbox.rigs.relay_rig import Clock
@@ -32,7 +32,7 @@ def claimed(database: Database, owner: str = "relay", *, limit: int = 8) -> list
 
 def done(database: Database, job: BlobJob) -> None:
     """The upload has ended, and its track wants it no more."""
-    give_back(database, job)
+    release_job(database, job)
     with database.write() as connection:
         this = (blob_job.c.did == job.did, blob_job.c.track_id == job.track_id)
         connection.execute(update(blob_job).where(*this).values(requested=False))

@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from outbox.blobs import worker as blobs
 from outbox.blobs.claim import claim_jobs
-from outbox.blobs.jobs import extend, give_back, settle_job
+from outbox.blobs.jobs import extend_lease, release_job, settle_job
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.parking import look_for_account
@@ -63,7 +63,7 @@ async def test_who_lost_the_job_writes_nothing(desk: Rig) -> None:
     desk.clock.advance(hours=1)
     claim_one("second")
     before = job(desk)
-    give_back(desk.database, first)
+    release_job(desk.database, first)
     with pytest.raises(LeaseLostError):
         desk.log.transact(desk.did, ARTIST, lambda unit: settle_job(unit, first, Verdict(Kind.BROKEN)))
     assert job(desk) == before
@@ -132,15 +132,15 @@ async def test_who_signs_in_at_another_host_does_not_wait_for_an_upload_to_the_o
     sign_in_at(desk, new)
     [claimed] = claim_jobs(desk.database, owner="soon", limit=1)
     assert claimed.host == new.url
-    assert not extend(desk.database, late, timedelta(hours=1))
+    assert not extend_lease(desk.database, late, timedelta(hours=1))
 
 
 async def test_an_upload_that_has_ended_holds_its_job_no_longer(desk: Rig) -> None:
     await uploaded_track(desk)
     request_blob(desk)
     [claimed] = claim_jobs(desk.database, owner="one", limit=1)
-    give_back(desk.database, claimed)
-    assert not extend(desk.database, claimed, timedelta(hours=1))
+    release_job(desk.database, claimed)
+    assert not extend_lease(desk.database, claimed, timedelta(hours=1))
     assert claim_jobs(desk.database, owner="two", limit=1) != []
 
 

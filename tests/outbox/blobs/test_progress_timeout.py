@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from outbox.blobs.progress_timeout import ANSWER_SECONDS, STALL_SECONDS, watched
+from outbox.blobs.progress_timeout import ANSWER_TIMEOUT_SECONDS, STALL_TIMEOUT_SECONDS, watched
 from tests.simulation.virtual_time import VirtualLoop
 
 CHUNKS = 10
@@ -27,7 +27,7 @@ async def chunks(pause: float = 0.0) -> AsyncIterator[bytes]:
 async def upload(*, read: float = 0.0, take: float = 0.0, answer: float = 0.0, begin: float = 0.0) -> int:
     """Send all chunks; what takes this long is to read one, to take one, to answer and to begin."""
     sent = 0
-    async with asyncio.timeout(STALL_SECONDS) as patience:
+    async with asyncio.timeout(STALL_TIMEOUT_SECONDS) as patience:
         await asyncio.sleep(begin)
         async for _ in watched(chunks(read), patience):
             await asyncio.sleep(take)
@@ -37,14 +37,24 @@ async def upload(*, read: float = 0.0, take: float = 0.0, answer: float = 0.0, b
 
 
 @pytest.mark.parametrize(
-    "slow", [{"take": STALL_SECONDS - 1}, {"read": STALL_SECONDS + 1}, {"answer": ANSWER_SECONDS - 1}]
+    "slow",
+    [
+        {"take": STALL_TIMEOUT_SECONDS - 1},
+        {"read": STALL_TIMEOUT_SECONDS + 1},
+        {"answer": ANSWER_TIMEOUT_SECONDS - 1},
+    ],
 )
 def test_one_that_gets_on_is_left_alone(loop: VirtualLoop, slow: dict[str, float]) -> None:
     assert loop.run(upload(**slow)) == CHUNKS
 
 
 @pytest.mark.parametrize(
-    "stalled", [{"begin": STALL_SECONDS + 1}, {"take": STALL_SECONDS + 1}, {"answer": ANSWER_SECONDS + 1}]
+    "stalled",
+    [
+        {"begin": STALL_TIMEOUT_SECONDS + 1},
+        {"take": STALL_TIMEOUT_SECONDS + 1},
+        {"answer": ANSWER_TIMEOUT_SECONDS + 1},
+    ],
 )
 def test_one_that_stands_still_ends(loop: VirtualLoop, stalled: dict[str, float]) -> None:
     with pytest.raises(TimeoutError):

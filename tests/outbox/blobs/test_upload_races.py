@@ -7,7 +7,7 @@ import pytest
 
 from aggregates.values import SupportGate
 from outbox.blobs.claim import claim_jobs
-from outbox.blobs.jobs import LEASE, extend, postpone
+from outbox.blobs.jobs import JOB_LEASE, extend_lease, postpone
 from tests.outbox.rigs.foreign_writes import delivered, events
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.stepwise_delivery import Send, delete
@@ -93,5 +93,5 @@ async def test_who_lost_an_upload_to_a_later_claim_neither_keeps_nor_postpones_i
     one.clock.advance(hours=1)
     [claimed] = claim_jobs(one.database, owner=next_owner, limit=1)
     postpone(one.database, lost, "late")
-    assert not extend(one.database, lost, LEASE)
-    assert extend(one.database, claimed, LEASE)
+    assert not extend_lease(one.database, lost, JOB_LEASE)
+    assert extend_lease(one.database, claimed, JOB_LEASE)

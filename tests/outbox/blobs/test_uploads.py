@@ -10,7 +10,7 @@ import pytest
 
 from aggregates.values import SupportGate
 from outbox.blobs import worker as blobs
-from outbox.blobs.upload_results import MOST_BYTES
+from outbox.blobs.upload_results import MAX_BLOB_BYTES
 from outbox.blobs.worker import BlobWorker
 from service.observability.metrics import Metrics
 from tests.dsl import COLLECTION
@@ -94,7 +94,7 @@ async def test_a_pds_that_takes_nothing_more_gives_its_place_back_to_others(
 
     desk.wire.faults += [swallow]
     with monkeypatch.context() as patched:
-        patched.setattr(blobs, "STALL_SECONDS", 0.05)
+        patched.setattr(blobs, "STALL_TIMEOUT_SECONDS", 0.05)
         await desk.relay_once()
     assert "took nothing more" in (desk.mirror().blob_error or "")
     desk.clock.advance(minutes=1)
@@ -134,7 +134,7 @@ async def test_audio_over_the_limit_is_not_sent(desk: Rig, limit: int | None) ->
     desk.pds.blob_limit = limit  # type: ignore[union-attr]
     track = desk.upload(audio=desk.bytes.keep(b"x" * 200))
     if limit is None:
-        large = replace(track.audio, cid=OTHER_CID, size=MOST_BYTES + 1)
+        large = replace(track.audio, cid=OTHER_CID, size=MAX_BLOB_BYTES + 1)
         desk.tell(1, lambda track: track.replace_audio(large, at=desk.clock()))
     await desk.relay_once()
     request_blob(desk)

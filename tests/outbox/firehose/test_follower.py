@@ -15,10 +15,10 @@ from sqlalchemy import insert, select
 
 from aggregates.track import Track
 from eventstore.database import Database
-from outbox.firehose import subscription as listening
+from outbox.firehose import subscription
 from outbox.firehose.cursors import claim_streams
 from outbox.firehose.follower import Follower
-from outbox.firehose.subscription import Reports
+from outbox.firehose.subscription import StreamReports
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import NEVER, PAST, firehose_cursor, mirror_target, repo_scan
 from outbox.pds.client import Pds
@@ -50,14 +50,15 @@ class Ear:
     marked: int = 0
 
     def alive(self) -> bool:
-        return any(each.alive for each in self.follower.hearings.values())
+        return any(each.alive for each in self.follower.statuses.values())
 
 
 @asynccontextmanager
 async def follower(database: Database, owner: str = "one") -> AsyncGenerator[Ear]:
     heard: list[str] = []
     ear = Ear(
-        Follower(database, Hosts(database), Here(), owner=owner, reports=Reports(heard=heard.append)), heard
+        Follower(database, Hosts(database), Here(), owner=owner, reports=StreamReports(heard=heard.append)),
+        heard,
     )
     stop = asyncio.Event()
     running = asyncio.create_task(ear.follower.run(stop))
@@ -154,8 +155,8 @@ def set_host_of_everybody(rig: Rig, url: str) -> None:
 @pytest.fixture(name="quick")
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The place in a stream is kept at once, and a lost host tried again at once."""
-    monkeypatch.setattr(listening, "CURSOR_SECONDS", 0.01)
-    monkeypatch.setattr(listening, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(subscription, "CURSOR_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(subscription, "FIRST_PAUSE_SECONDS", 0.01)
 
 
 @pytest.fixture(name="host")
@@ -273,7 +274,7 @@ async def test_one_follower_listens_to_a_host_and_another_takes_over(database, h
     async with follower(database, "second") as second:
         await until(second.alive)
         async with follower(database, "third") as third:
-            await until(lambda: third.follower.hearings == {})
+            await until(lambda: third.follower.statuses == {})
             assert len(host.sockets) == 1
     async with follower(database, "third") as third:
         await until(third.alive)
@@ -298,8 +299,8 @@ async def test_no_connection_is_made_to_an_address_that_is_refused(database, hos
 
     stop, running = asyncio.Event(), Follower(database, Hosts(database), Nowhere(), owner="one")
     task = asyncio.create_task(running.run(stop))
-    await until(lambda: running.hearings)
-    await until(lambda: not running.hearings[host.url].alive)
+    await until(lambda: running.statuses)
+    await until(lambda: not running.statuses[host.url].alive)
     stop.set()
     await task
     assert host.cursors == []
@@ -309,5 +310,5 @@ async def test_nobody_listens_to_a_host_that_is_paused(database, host):
     set_host(database, host.url, paused=True)
     async with follower(database) as ear:
         await asyncio.sleep(0)
-        await until(lambda: ear.follower.hearings == {})
+        await until(lambda: ear.follower.statuses == {})
     assert host.cursors == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import outbox
-from outbox.blobs.upload_results import ACCEPTED, MOST_BYTES
+from outbox.blobs.upload_results import ACCEPTED, MAX_BLOB_BYTES
 from outbox.record.lexicon import Lexicon, LexiconError, track_lexicon
 
 RECORD: dict[str, Any] = {
@@ -128,4 +128,4 @@ def test_no_blob_is_uploaded_that_the_record_could_not_name() -> None:
     path = Path(outbox.__file__).parents[2] / "lexicons" / "fm.plyr.track.json"
     document = json.loads(path.read_text())
     blob = document["defs"]["main"]["record"]["properties"]["audioBlob"]
-    assert (blob["maxSize"], tuple(blob["accept"])) == (MOST_BYTES, ACCEPTED)
+    assert (blob["maxSize"], tuple(blob["accept"])) == (MAX_BLOB_BYTES, ACCEPTED)

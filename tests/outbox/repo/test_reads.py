@@ -46,7 +46,7 @@ async def test_every_page_is_read_to_the_one_that_names_no_other() -> None:
 async def test_a_list_of_records_without_an_end_is_left_when_it_is_too_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(repo_reads, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(repo_reads, "MAX_LIST_BYTES", 10_000)
     of = reads(lambda page: {"records": [entry(page)], "cursor": "on"})
     with pytest.raises(RemoteUnknownError, match="more than 10000 bytes"):
         await keys(of)
@@ -55,7 +55,7 @@ async def test_a_list_of_records_without_an_end_is_left_when_it_is_too_much(
 async def test_a_list_of_blobs_without_an_end_is_left_when_it_is_too_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(repo_reads, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(repo_reads, "MAX_LIST_BYTES", 10_000)
     of = reads(lambda page: {"cids": [f"bafkrei{page}{'a' * 500}"], "cursor": "on"})
     with pytest.raises(RemoteUnknownError, match="more than 10000 bytes"):
         await of.blobs(HOST, ALICE)
