@@ -65,7 +65,7 @@ class TestOnTheRealPds:
         await rig.relay_once()
         earlier, record = rig.remote(stale), rig.remote(gone)
         rig.edit(1, title="new")
-        rig.tell(2, lambda track: track.delete(at=rig.clock()))
+        rig.command(2, lambda track: track.delete(at=rig.clock()))
         await rig.relay_once()
         rig.pds.put_record(rig.did, COLLECTION, stale.rkey, earlier)
         rig.pds.put_record(rig.did, COLLECTION, gone.rkey, record)

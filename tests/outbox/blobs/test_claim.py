@@ -1,4 +1,4 @@
-"""Uploads take turns: one of an account, two of a host, whoever runs them, and nobody waits behind another's library."""
+"""Uploads are claimed in turn: one per account and two per host, over all processes."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -50,7 +50,9 @@ def under_way(database: Database) -> Counter[str]:
         )
 
 
-def test_accounts_take_turns_however_large_and_old_their_libraries(database: Database, clock: Clock) -> None:
+def test_accounts_upload_in_turn_however_large_and_old_their_libraries(
+    database: Database, clock: Clock
+) -> None:
     dids = [add_jobs(database, number, range(number * 100, number * 100 + 20)) for number in (1, 2, 3)]
     running = claimed(database)
     turns = [job.did for job in running]
@@ -70,7 +72,7 @@ def test_live_work_goes_before_the_libraries_of_all(database: Database) -> None:
     assert [job.did for job in claimed(database)] == [live, library[0]]
 
 
-def test_an_account_has_one_upload_at_a_time_whoever_runs_it(database: Database) -> None:
+def test_an_account_has_one_upload_at_a_time_over_all_processes(database: Database) -> None:
     did = add_jobs(database, 1, range(5))
     [first] = claimed(database, "first")
     assert claimed(database, "second") == []
@@ -79,7 +81,7 @@ def test_an_account_has_one_upload_at_a_time_whoever_runs_it(database: Database)
     assert (second.did, second.track_id) == (did, 1)
 
 
-def test_a_host_that_swallows_uploads_leaves_room_for_the_others(database: Database) -> None:
+def test_a_host_that_hangs_on_uploads_leaves_room_for_the_others(database: Database) -> None:
     for number in range(1, 6):
         add_jobs(database, number, [number])
     add_jobs(database, 9, [9], host=OTHER_HOST)

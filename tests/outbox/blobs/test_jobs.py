@@ -1,4 +1,4 @@
-"""Uploads as jobs: claimed, fenced, given back, and never in the way of others."""
+"""Upload jobs are claimed, fenced and released, and never delay deliveries."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ from tests.outbox.rigs.uploads import blob_cid, job, request_blob, uploaded_trac
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_dead_login_met_by_an_upload_parks_the_lane_and_keeps_the_wish(desk: Rig) -> None:
+async def test_a_dead_login_in_an_upload_parks_the_lane_and_keeps_the_job(desk: Rig) -> None:
     track = await uploaded_track(desk)
     desk.wire.faults += [answered(401, "AuthMissing")]
     request_blob(desk)
@@ -51,7 +51,7 @@ async def test_an_upload_with_a_login_that_was_renewed_meanwhile_parks_nothing(d
     assert blob_cid(desk, track) == track.audio.cid
 
 
-async def test_who_lost_the_job_writes_nothing(desk: Rig) -> None:
+async def test_a_worker_that_lost_the_job_writes_nothing(desk: Rig) -> None:
     await uploaded_track(desk)
     request_blob(desk)
 
@@ -70,9 +70,7 @@ async def test_who_lost_the_job_writes_nothing(desk: Rig) -> None:
 
 
 @pytest.mark.parametrize("meanwhile", ["nothing", "sign-in"])
-async def test_an_upload_keeps_its_job_for_as_long_as_it_goes_on_and_no_longer(
-    desk: Rig, meanwhile: str
-) -> None:
+async def test_an_upload_extends_its_lease_while_it_goes_on_and_no_longer(desk: Rig, meanwhile: str) -> None:
     desk.clock.run()
     track = await uploaded_track(desk)
     request_blob(desk)
@@ -116,7 +114,7 @@ async def test_what_was_uploaded_to_a_host_that_the_account_has_left_is_not_name
 
 
 @pytest.mark.parametrize("found_by", ["sign-in", "probe"])
-async def test_who_signs_in_at_another_host_does_not_wait_for_an_upload_to_the_old_one(
+async def test_an_account_that_signs_in_at_another_host_does_not_wait_for_an_upload_to_the_old_one(
     desk: Rig, found_by: str
 ) -> None:
     await uploaded_track(desk)
@@ -155,7 +153,7 @@ async def test_the_upload_of_a_process_that_died_is_begun_again_within_a_lease(d
     assert blob_cid(desk, track) == track.audio.cid
 
 
-async def test_an_upload_that_a_stop_cuts_short_is_at_once_anybodys(desk: Rig) -> None:
+async def test_the_job_of_an_upload_that_a_stop_interrupts_is_free_at_once(desk: Rig) -> None:
     track = await uploaded_track(desk)
     request_blob(desk)
     sending = asyncio.Event()
@@ -197,7 +195,7 @@ async def test_an_upload_is_not_lost_when_the_database_is_away_for_a_moment(
     assert [name for name, _ in desk.wire.sent].count("uploadBlob") == 1
 
 
-async def test_an_upload_that_cannot_be_written_down_is_made_again_ever_more_rarely(
+async def test_an_upload_that_cannot_be_settled_is_repeated_with_growing_pauses(
     desk: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     track = await uploaded_track(desk)
@@ -231,7 +229,7 @@ async def test_a_retry_tries_a_waiting_upload_at_once(desk: Rig) -> None:
     assert blob_cid(desk, track) == track.audio.cid
 
 
-async def test_a_wish_that_came_back_during_an_unneeded_job_is_not_dropped(desk: Rig) -> None:
+async def test_a_request_that_returns_during_an_unneeded_upload_is_not_dropped(desk: Rig) -> None:
     await uploaded_track(desk)
     request_blob(desk)
     await desk.relay_once()

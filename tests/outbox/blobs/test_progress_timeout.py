@@ -1,4 +1,4 @@
-"""An upload that gets on is left alone, however long it takes; one that stands still ends."""
+"""An upload that progresses is not timed out, however long it takes; one that stalls is."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -27,9 +27,9 @@ async def chunks(pause: float = 0.0) -> AsyncIterator[bytes]:
 async def upload(*, read: float = 0.0, take: float = 0.0, answer: float = 0.0, begin: float = 0.0) -> int:
     """Send all chunks; what takes this long is to read one, to take one, to answer and to begin."""
     sent = 0
-    async with asyncio.timeout(STALL_TIMEOUT_SECONDS) as patience:
+    async with asyncio.timeout(STALL_TIMEOUT_SECONDS) as progress:
         await asyncio.sleep(begin)
-        async for _ in watched(chunks(read), patience):
+        async for _ in watched(chunks(read), progress):
             await asyncio.sleep(take)
             sent += 1
         await asyncio.sleep(answer)
@@ -44,7 +44,7 @@ async def upload(*, read: float = 0.0, take: float = 0.0, answer: float = 0.0, b
         {"answer": ANSWER_TIMEOUT_SECONDS - 1},
     ],
 )
-def test_one_that_gets_on_is_left_alone(loop: VirtualLoop, slow: dict[str, float]) -> None:
+def test_an_upload_that_progresses_is_not_timed_out(loop: VirtualLoop, slow: dict[str, float]) -> None:
     assert loop.run(upload(**slow)) == CHUNKS
 
 
@@ -56,6 +56,6 @@ def test_one_that_gets_on_is_left_alone(loop: VirtualLoop, slow: dict[str, float
         {"answer": ANSWER_TIMEOUT_SECONDS + 1},
     ],
 )
-def test_one_that_stands_still_ends(loop: VirtualLoop, stalled: dict[str, float]) -> None:
+def test_an_upload_that_stalls_is_timed_out(loop: VirtualLoop, stalled: dict[str, float]) -> None:
     with pytest.raises(TimeoutError):
         loop.run(upload(**stalled))

@@ -1,4 +1,4 @@
-"""Audio on its way to the PDS, and what happens to its track or its lease meanwhile."""
+"""Uploads in flight while their track changes or their lease is lost."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 def during_upload(rig: Rig, act: Callable[[], object]) -> None:
-    """Do this when the PDS has the bytes and nobody knows."""
+    """Act after the PDS has stored the bytes and before its answer arrives."""
 
     async def fault(send: Send) -> httpx.Response:
         reply = await send()
@@ -31,7 +31,7 @@ async def test_an_upload_to_a_track_that_is_gated_meanwhile_is_named_by_no_recor
     track = await delivered(one)
     request_blob(one)
     gate = SupportGate("any")
-    during_upload(one, lambda: one.tell(1, lambda t: t.set_support_gate(gate, at=one.clock())))
+    during_upload(one, lambda: one.command(1, lambda t: t.set_support_gate(gate, at=one.clock())))
     await one.relay_once()
     assert (blob_cid(one, track), one.mirror().state) == (None, "delivered")
     assert one.pds.get_blob(one.did, track.audio.cid) is None
@@ -55,7 +55,7 @@ async def test_an_upload_of_audio_that_is_replaced_meanwhile_is_made_again_with_
     new = one.bytes.keep(b"new audio" * 400)
 
     def replace() -> None:
-        one.tell(1, lambda track: track.replace_audio(new, at=one.clock()))
+        one.command(1, lambda track: track.replace_audio(new, at=one.clock()))
         request_blob(one)
 
     during_upload(one, replace)
@@ -64,7 +64,7 @@ async def test_an_upload_of_audio_that_is_replaced_meanwhile_is_made_again_with_
     assert one.pds.get_blob(one.did, new.cid) == one.bytes.held[new.cid]
 
 
-async def test_an_upload_whose_lease_was_lost_is_noted_by_the_next_holder_alone(one: Rig) -> None:
+async def test_an_upload_whose_lease_was_lost_is_settled_by_the_next_holder_alone(one: Rig) -> None:
     track = await delivered(one)
     request_blob(one)
 
@@ -83,7 +83,7 @@ async def test_an_upload_whose_lease_was_lost_is_noted_by_the_next_holder_alone(
 
 
 @pytest.mark.parametrize("next_owner", ["second", "first"])
-async def test_who_lost_an_upload_to_a_later_claim_neither_keeps_nor_postpones_it(
+async def test_a_worker_that_lost_a_job_to_a_later_claim_neither_extends_nor_postpones_it(
     one: Rig, next_owner: str
 ) -> None:
     """To another process, or to its own next claim."""

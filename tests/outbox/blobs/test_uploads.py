@@ -1,4 +1,4 @@
-"""Audio goes to the PDS in its own time, whatever becomes of the track meanwhile."""
+"""Uploads of audio to the PDS, whatever happens to the track meanwhile."""
 
 import asyncio
 from dataclasses import replace
@@ -32,7 +32,7 @@ async def test_audio_that_is_asked_for_comes_to_be_named_by_its_record(desk: Rig
     assert desk.mirror().state == "delivered"
 
 
-async def test_what_the_pds_said_of_the_earlier_audio_does_not_end_the_wish_for_the_new_one(
+async def test_a_rejection_of_the_earlier_audio_does_not_end_the_upload_of_the_new_one(
     desk: Rig,
 ) -> None:
     track = await uploaded_track(desk)
@@ -40,7 +40,7 @@ async def test_what_the_pds_said_of_the_earlier_audio_does_not_end_the_wish_for_
     new = desk.bytes.keep(b"new audio" * 400)
 
     async def refuse(send: Any) -> httpx.Response:  # noqa: ARG001
-        desk.tell(1, lambda track: track.replace_audio(new, at=desk.clock()))
+        desk.command(1, lambda track: track.replace_audio(new, at=desk.clock()))
         request_blob(desk)
         return httpx.Response(413, json={"error": "PayloadTooLarge"})
 
@@ -67,7 +67,7 @@ async def test_a_pds_that_stored_something_else_has_not_stored_it(desk: Rig) -> 
     assert blob_cid(desk, track) == track.audio.cid
 
 
-async def test_a_pds_that_stores_something_else_each_time_is_sent_it_ever_more_rarely(desk: Rig) -> None:
+async def test_an_upload_that_a_pds_stores_wrongly_each_time_backs_off(desk: Rig) -> None:
     await uploaded_track(desk)
 
     async def nothing(send: Any) -> httpx.Response:  # noqa: ARG001
@@ -82,9 +82,7 @@ async def test_a_pds_that_stores_something_else_each_time_is_sent_it_ever_more_r
     assert [name for name, _ in desk.wire.sent].count("uploadBlob") < 65
 
 
-async def test_a_pds_that_takes_nothing_more_gives_its_place_back_to_others(
-    desk: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_upload_that_stalls_frees_its_worker(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     track = await uploaded_track(desk)
     request_blob(desk)
 
@@ -102,7 +100,7 @@ async def test_a_pds_that_takes_nothing_more_gives_its_place_back_to_others(
     assert blob_cid(desk, track) == track.audio.cid
 
 
-async def test_bytes_that_are_gone_end_the_wish_with_its_reason(desk: Rig) -> None:
+async def test_audio_missing_in_storage_ends_the_upload_with_its_reason(desk: Rig) -> None:
     await uploaded_track(desk)
     desk.bytes.held.clear()
     request_blob(desk)
@@ -135,7 +133,7 @@ async def test_audio_over_the_limit_is_not_sent(desk: Rig, limit: int | None) ->
     track = desk.upload(audio=desk.bytes.keep(b"x" * 200))
     if limit is None:
         large = replace(track.audio, cid=OTHER_CID, size=MAX_BLOB_BYTES + 1)
-        desk.tell(1, lambda track: track.replace_audio(large, at=desk.clock()))
+        desk.command(1, lambda track: track.replace_audio(large, at=desk.clock()))
     await desk.relay_once()
     request_blob(desk)
     desk.wire.sent.clear()
@@ -163,7 +161,7 @@ async def test_a_pds_that_drops_every_blob_at_once_is_not_sent_it_again_and_agai
         return answer
 
     desk.pds.answer = dropping  # type: ignore[method-assign]
-    desk.tell(1, lambda track: track.restore_record(at=desk.clock()))
+    desk.command(1, lambda track: track.restore_record(at=desk.clock()))
     for _ in range(5):
         await desk.relay_once()
 
@@ -184,10 +182,10 @@ async def test_a_record_waits_for_its_blob_until_a_change_makes_it_need_none(des
     await desk.relay_once()
     assert (desk.mirror().state, desk.mirror().reason) == ("pending", "blob")
 
-    desk.tell(1, lambda track: track.set_support_gate(SupportGate("any"), at=desk.clock()))
+    desk.command(1, lambda track: track.set_support_gate(SupportGate("any"), at=desk.clock()))
     await desk.relay_once()
 
-    assert desk.mirror().state == "pending"  # the job has its turn, and finds that it is not wanted
+    assert desk.mirror().state == "pending"  # the job is claimed and finds that it is not needed
     desk.clock.advance(minutes=10)
     await desk.relay_once()
     assert desk.mirror().state == "delivered"
@@ -277,7 +275,7 @@ async def test_a_record_comes_back_to_a_pds_that_does_not_want_its_audio_again(o
         return reply
 
     one.wire.faults += [heard, heard, answered(413, "PayloadTooLarge")]
-    one.tell(1, lambda track: track.restore_record(at=one.clock()))
+    one.command(1, lambda track: track.restore_record(at=one.clock()))
     await one.relay_once()
     assert said == ["InvalidSwap", "BlobNotFound"]
     assert one.mirror().state == "delivered"
@@ -285,7 +283,7 @@ async def test_a_record_comes_back_to_a_pds_that_does_not_want_its_audio_again(o
     assert blob_cid(one, track) is None
 
 
-async def test_a_monitoring_system_hears_what_became_of_uploads(desk: Rig) -> None:
+async def test_metrics_count_the_results_of_uploads(desk: Rig) -> None:
     await uploaded_track(desk)
     request_blob(desk)
     metrics = Metrics()

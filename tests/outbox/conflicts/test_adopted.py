@@ -1,4 +1,4 @@
-"""A record that was there before its track: left as it is until the track says something else."""
+"""An adopted record is left as it is until its track changes."""
 
 from typing import Any
 
@@ -92,13 +92,15 @@ async def test_nothing_is_sent_before_the_first_change_which_keeps_what_is_not_o
     assert (written["title"], statuses(desk)) == ("Ours", ["none", "delivered"])
 
 
-async def test_a_look_finds_it_as_it_was(desk: Rig) -> None:
+async def test_a_verification_finds_the_adopted_record_unchanged(desk: Rig) -> None:
     adopts(desk)
     assert await looked_at(desk) == {Outcome.SEEN: 1}
     assert sent(desk) == []
 
 
-async def test_what_others_add_meanwhile_is_noted_and_nothing_is_written(desk: Rig) -> None:
+async def test_foreign_fields_added_to_an_adopted_record_are_observed_and_nothing_is_written(
+    desk: Rig,
+) -> None:
     adopts(desk)
     elsewhere(desk, likes=4, features=[{**THEIRS["features"][0], "displayName": "Caroline"}])
     assert await looked_at(desk) == {Outcome.REBASED: 1}
@@ -108,31 +110,33 @@ async def test_what_others_add_meanwhile_is_noted_and_nothing_is_written(desk: R
     assert (record(desk)["likes"], record(desk)["features"][0]["displayName"]) == (4, "Caroline")
 
 
-async def test_an_edit_of_it_made_elsewhere_is_held(desk: Rig) -> None:
+async def test_a_foreign_edit_of_an_adopted_record_is_held(desk: Rig) -> None:
     adopts(desk)
     elsewhere(desk, title="Newer")
     assert await looked_at(desk) == {Outcome.HELD: 1}
     assert (sent(desk), desk.mirror().state) == ([], "held")
 
 
-async def test_one_that_was_deleted_elsewhere_is_missed_and_comes_back_on_demand(desk: Rig) -> None:
+async def test_an_adopted_record_that_another_client_deletes_is_missing_and_can_be_restored(
+    desk: Rig,
+) -> None:
     adopts(desk)
     desk.pds.delete_record(desk.did, COLLECTION, RKEY)
     assert await looked_at(desk) == {Outcome.MISSING: 1}
     assert desk.mirror().state == "detached"
-    desk.tell(1, lambda track: track.restore_record(at=desk.clock()))
+    desk.command(1, lambda track: track.restore_record(at=desk.clock()))
     await desk.relay_once()
     assert (record(desk)["title"], record(desk)["createdAt"]) == ("Theirs", THEIRS["createdAt"])
 
 
-async def test_a_cover_elsewhere_goes_when_its_owner_says_so(desk: Rig) -> None:
+async def test_a_foreign_cover_is_removed_when_the_owner_decides_so(desk: Rig) -> None:
     adopts(desk)
-    desk.tell(1, lambda track: track.remove_artwork(at=desk.clock()))
+    desk.command(1, lambda track: track.remove_artwork(at=desk.clock()))
     await desk.relay_once()
     assert "imageUrl" not in record(desk)
 
 
-async def test_the_log_alone_tells_that_the_record_is_not_somebody_elses(desk: Rig) -> None:
+async def test_the_log_alone_identifies_the_adopted_record_as_ours(desk: Rig) -> None:
     adopts(desk)
     with desk.database.write() as connection:
         connection.execute(delete(mirror_target))

@@ -1,4 +1,4 @@
-"""The follower hears what others do to our records, marks it, and finds its way back."""
+"""The follower marks other clients' writes to be verified, and resumes after every interruption."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.anyio
 REV = "3kabcdefgh22{}"
 
 
-class Here:
+class LoopbackAddresses:
     """Every host is on this machine."""
 
     async def of(self, _origin: str) -> str:
@@ -42,8 +42,8 @@ class Here:
 
 
 @dataclass
-class Ear:
-    """A follower, and what it said that it heard."""
+class RunningFollower:
+    """A follower, and the effects of the messages that it processed."""
 
     follower: Follower
     heard: list[str] = field(default_factory=list)
@@ -54,16 +54,22 @@ class Ear:
 
 
 @asynccontextmanager
-async def follower(database: Database, owner: str = "one") -> AsyncGenerator[Ear]:
+async def follower(database: Database, owner: str = "one") -> AsyncGenerator[RunningFollower]:
     heard: list[str] = []
-    ear = Ear(
-        Follower(database, Hosts(database), Here(), owner=owner, reports=StreamReports(heard=heard.append)),
+    started = RunningFollower(
+        Follower(
+            database,
+            Hosts(database),
+            LoopbackAddresses(),
+            owner=owner,
+            reports=StreamReports(heard=heard.append),
+        ),
         heard,
     )
     stop = asyncio.Event()
-    running = asyncio.create_task(ear.follower.run(stop))
+    running = asyncio.create_task(started.follower.run(stop))
     try:
-        yield ear
+        yield started
     finally:
         stop.set()
         await asyncio.wait_for(running, 30)
@@ -79,17 +85,17 @@ async def until(condition: Callable[[], Any]) -> None:
 
 
 @asynccontextmanager
-async def hearing(rig: Rig) -> AsyncGenerator[Ear]:
-    """A follower that hears the PDS already: an edit of ours has come back to it."""
-    async with follower(rig.database) as ear:
-        await until(ear.alive)
+async def hearing(rig: Rig) -> AsyncGenerator[RunningFollower]:
+    """A follower that is connected: it has processed the echo of an edit of ours."""
+    async with follower(rig.database) as started:
+        await until(started.alive)
         number = 0
-        while "known" not in ear.heard:
+        while "known" not in started.heard:
             number += 1
             rig.edit(1, title=f"ours {number}")
             await rig.relay_once()
             await asyncio.sleep(0.05)
-        yield ear
+        yield started
 
 
 @pytest.fixture(name="tracks")
@@ -101,43 +107,43 @@ async def _tracks(rig: Rig) -> list[Track]:
 
 
 @pytest.mark.pds
-async def test_what_another_client_does_is_heard_and_our_own_writes_are_known(rig, tracks):
-    async with hearing(rig) as ear:
+async def test_foreign_writes_are_marked_and_our_own_writes_are_recognized(rig, tracks):
+    async with hearing(rig) as started:
         rig.edit(2, title="ours")
         await rig.relay_once()
         rig.pds.put_record(rig.did, COLLECTION, tracks[0].rkey, {**rig.remote(tracks[0]), "title": "theirs"})
         rig.pds.delete_record(rig.did, COLLECTION, tracks[1].rkey)
         rig.pds.put_record(rig.did, COLLECTION, tracks[2].rkey, {**rig.remote(tracks[2]), "mood": "blue"})
-        await until(lambda: ear.heard.count("foreign") == 3)
+        await until(lambda: started.heard.count("foreign") == 3)
         await rig.relay_once()
 
     assert [rig.mirror(number).state for number in (1, 2, 3)] == ["held", "detached", "delivered"]
     assert rig.remote(tracks[0])["title"] == "theirs"
     assert rig.remote(tracks[2])["mood"] == "blue"
-    assert {"known", "foreign"} <= set(ear.heard)  # a slow PDS tells only now that the account was made
+    assert {"known", "foreign"} <= set(started.heard)  # a slow PDS may announce the account only now
 
 
 @pytest.mark.pds
-async def test_an_account_that_is_deactivated_is_looked_for(rig, tracks):  # noqa: ARG001
-    async with hearing(rig) as ear:
+async def test_an_account_that_is_deactivated_is_probed(rig, tracks):  # noqa: ARG001
+    async with hearing(rig) as started:
         rig.pds.procedure("com.atproto.server.deactivateAccount", {}, by=rig.did)
-        await until(lambda: "account" in ear.heard)
+        await until(lambda: "account" in started.heard)
         await rig.relay_once()
     assert lane_row(rig.database, rig.did).state == "account_inactive"
 
 
 @pytest.mark.pds
-async def test_what_a_stream_does_not_tell_a_scan_finds(rig, tracks):
+async def test_a_scan_finds_what_a_stream_leaves_out(rig, tracks):
     async with stream_host() as blind:
-        set_host_of_everybody(rig, blind.url)
-        async with follower(rig.database) as ear:
-            await until(ear.alive)
+        set_host_of_account(rig, blind.url)
+        async with follower(rig.database) as started:
+            await until(started.alive)
             rig.pds.put_record(
                 rig.did, COLLECTION, tracks[0].rkey, {**rig.remote(tracks[0]), "title": "theirs"}
             )
             await blind.says(commit(1, "did:plc:another", REV.format("x"), ("c/1", CID)))
             assert rig.mirror().state == "delivered"
-    set_host_of_everybody(rig, rig.pds.url)
+    set_host_of_account(rig, rig.pds.url)
     async with httpx.AsyncClient() as http:
         reads = PacedReads(Pds(rig.wire, http), rig.hosts)
         await Scan(rig.database, reads, every=NEVER - NEVER).run()
@@ -145,11 +151,11 @@ async def test_what_a_stream_does_not_tell_a_scan_finds(rig, tracks):
     assert rig.mirror().state == "held"
 
 
-def set_host_of_everybody(rig: Rig, url: str) -> None:
+def set_host_of_account(rig: Rig, url: str) -> None:
     rig.sign_in(host=url)
 
 
-# A host that tells what the test wants.
+# A host that sends the frames of the test.
 
 
 @pytest.fixture(name="quick")
@@ -182,11 +188,11 @@ def seq_of(database: Database) -> int | None:
 
 
 async def test_a_write_of_another_client_marks_the_record(database, host):
-    async with follower(database) as ear:
+    async with follower(database) as started:
         await until(lambda: host.sockets)
         await host.says(commit(7, DID, REV.format("a"), ("c/1", CID)))
-        await until(lambda: ear.heard)
-    assert ear.heard == ["foreign"]
+        await until(lambda: started.heard)
+    assert started.heard == ["foreign"]
     assert looked_at(database)
 
 
@@ -213,16 +219,16 @@ def is_to_be_scanned(database: Database) -> bool:
     return (row.rev, row.scanned_at) == (None, PAST)
 
 
-async def test_after_more_than_the_host_remembers_all_is_looked_through(database, host):
+async def test_a_cursor_older_than_the_hosts_backlog_has_all_its_repos_scanned(database, host):
     scanned(database)
     host.greets = [frame("#info", name="OutdatedCursor", message="too old")]
-    async with follower(database) as ear:
-        await until(lambda: ear.heard)
-    assert ear.heard == ["OutdatedCursor"]
+    async with follower(database) as started:
+        await until(lambda: started.heard)
+    assert started.heard == ["OutdatedCursor"]
     assert is_to_be_scanned(database)
 
 
-async def test_at_a_host_that_counts_anew_it_begins_anew_and_looks_all_through(database, host):
+async def test_a_host_that_numbers_its_messages_anew_has_all_its_repos_scanned(database, host):
     scanned(database)
     with database.write() as connection:
         connection.execute(insert(firehose_cursor).values(host=host.url, seq=1_000_000))
@@ -242,31 +248,31 @@ async def test_at_a_host_that_counts_anew_it_begins_anew_and_looks_all_through(d
     ],
     ids=["too big", "unreadable", "sync"],
 )
-async def test_a_message_that_does_not_tell_what_changed_has_the_repo_looked_through(database, host, said):
+async def test_a_message_without_the_changes_has_the_repo_scanned(database, host, said):
     scanned(database)
-    async with follower(database) as ear:
+    async with follower(database) as started:
         await until(lambda: host.sockets)
         await host.says(said)
-        await until(lambda: ear.heard)
+        await until(lambda: started.heard)
     assert is_to_be_scanned(database)
 
 
 @pytest.mark.parametrize("kind", ["#account", "#identity"])
-async def test_news_of_an_account_have_it_looked_for(database, host, kind):
-    async with follower(database) as ear:
+async def test_an_account_or_identity_message_has_the_account_probed(database, host, kind):
+    async with follower(database) as started:
         await until(lambda: host.sockets)
         await host.says(frame(kind, seq=1, did=DID, active=False))
-        await until(lambda: ear.heard)
+        await until(lambda: started.heard)
     assert lane_row(database, DID).probe_at < NEVER
 
 
 async def test_what_cannot_be_read_is_passed_over(database, host):
-    async with follower(database) as ear:
+    async with follower(database) as started:
         await until(lambda: host.sockets)
         await host.says(
             b"\xff\xff", b"", frame("#new", seq=1, did=DID), commit(2, DID, REV.format("a"), ("c/1", CID))
         )
-        await until(lambda: "foreign" in ear.heard)
+        await until(lambda: "foreign" in started.heard)
     assert len(host.cursors) == 1
 
 
@@ -280,7 +286,7 @@ async def test_one_follower_listens_to_a_host_and_another_takes_over(database, h
         await until(third.alive)
 
 
-def test_of_many_that_want_to_listen_one_does(database):
+def test_one_of_many_processes_claims_a_stream(database):
     add_lane(database, 1)
     together = Barrier(6)
 
@@ -306,9 +312,9 @@ async def test_no_connection_is_made_to_an_address_that_is_refused(database, hos
     assert host.cursors == []
 
 
-async def test_nobody_listens_to_a_host_that_is_paused(database, host):
+async def test_no_process_subscribes_to_a_paused_host(database, host):
     set_host(database, host.url, paused=True)
-    async with follower(database) as ear:
+    async with follower(database) as started:
         await asyncio.sleep(0)
-        await until(lambda: ear.follower.statuses == {})
+        await until(lambda: started.follower.statuses == {})
     assert host.cursors == []

@@ -25,7 +25,7 @@ from outbox.pds.verdict import Phase, verdict_of_reply
 from outbox.relay.result import Outcome
 from tests.dsl import BOB
 from tests.eventstore.threads import together
-from tests.outbox.rigs.hosts import FAILED, ONE, OTHER, hear, host_row, limited, opened, state
+from tests.outbox.rigs.hosts import FAILED, ONE, OTHER, host_row, limited, opened, report_verdicts, state
 from tests.outbox.rigs.relay_rig import Clock, Rig, answered, refused
 from tests.outbox.rigs.rows import HOST, add_lane, claimed, dids, set_host
 
@@ -45,16 +45,16 @@ def lanes(database: Database, count: int) -> None:
 
 def test_failures_of_two_accounts_in_a_row_open_it_and_nobody_is_sent_there(database: Database) -> None:
     lanes(database, 3)
-    hear(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER)])
+    report_verdicts(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER)])
     assert state(database) == CLOSED
-    hear(database, (ONE, FAILED))
+    report_verdicts(database, (ONE, FAILED))
     assert state(database) == OPEN
     assert claimed(database) == []
 
 
 def test_one_accounts_failures_never_open_it(database: Database) -> None:
     lanes(database, 3)
-    hear(database, *[(ONE, FAILED)] * (5 * OPENS_AFTER))
+    report_verdicts(database, *[(ONE, FAILED)] * (5 * OPENS_AFTER))
     assert state(database) == CLOSED
     assert len(claimed(database)) == 3
 
@@ -62,9 +62,9 @@ def test_one_accounts_failures_never_open_it(database: Database) -> None:
 @pytest.mark.parametrize("verdict", [TAKEN, REFUSED_RECORD])
 def test_any_answer_of_its_own_ends_a_row_of_failures(database: Database, verdict: Any) -> None:
     lanes(database, 1)
-    hear(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER)])
-    hear(database, (ONE, verdict))
-    hear(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER)])
+    report_verdicts(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER)])
+    report_verdicts(database, (ONE, verdict))
+    report_verdicts(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER)])
     assert state(database) == CLOSED
 
 
@@ -86,7 +86,7 @@ def test_each_success_lets_one_more_in_until_all_may(database: Database, clock: 
         at_once.append(len(held))
         for lane in held:
             release(database, lane)
-        hear(database, (held[0].did, TAKEN))
+        report_verdicts(database, (held[0].did, TAKEN))
     assert at_once == [1, 2, 3, 4]
     assert host_row(database).openings == 0
 
@@ -98,7 +98,7 @@ def test_each_failed_try_doubles_the_pause_up_to_ten_minutes(database: Database,
     for _ in range(12):
         pauses.append((host_row(database).retry_at - clock()).total_seconds())
         after_its_pause(database, clock)
-        hear(database, (ONE, FAILED))
+        report_verdicts(database, (ONE, FAILED))
         assert state(database) == OPEN
     assert 2.4 <= pauses[0] <= 5
     assert all(later >= 0.99 * earlier for earlier, later in pairwise(pauses[:7]))
@@ -126,7 +126,7 @@ def test_what_was_sent_before_it_opened_makes_no_pause_longer(database: Database
     lanes(database, 1)
     opened(database)
     before = host_row(database)
-    hear(database, (OTHER, FAILED), (ONE, FAILED))
+    report_verdicts(database, (OTHER, FAILED), (ONE, FAILED))
     assert host_row(database) == before
 
 
@@ -136,7 +136,7 @@ def test_a_host_that_fails_again_before_all_may_is_left_alone_for_longer(
     lanes(database, 1)
     opened(database)
     after_its_pause(database, clock)
-    hear(database, (ONE, TAKEN))
+    report_verdicts(database, (ONE, TAKEN))
     assert state(database) == CLOSED
     opened(database)
     assert host_row(database).openings == 2
@@ -145,14 +145,14 @@ def test_a_host_that_fails_again_before_all_may_is_left_alone_for_longer(
 def test_a_host_that_is_well_is_not_written(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     lanes(database, 1)
     monkeypatch.setattr(database, "write", None)
-    hear(database, (ONE, TAKEN), (OTHER, REFUSED_RECORD))
+    report_verdicts(database, (ONE, TAKEN), (OTHER, REFUSED_RECORD))
 
 
 def test_a_fifth_of_a_hosts_budget_is_left_alone(database: Database, clock: Clock) -> None:
     lanes(database, 2)
-    hear(database, (ONE, verdict_of_reply(limited(601, "3000;w=300"))))
+    report_verdicts(database, (ONE, verdict_of_reply(limited(601, "3000;w=300"))))
     assert len(claimed(database, limit=1)) == 1
-    hear(database, (ONE, verdict_of_reply(limited(600, "3000;w=300"))))
+    report_verdicts(database, (ONE, verdict_of_reply(limited(600, "3000;w=300"))))
     assert claimed(database) == []
     clock.advance(seconds=92)
     assert len(claimed(database)) == 2
@@ -161,7 +161,7 @@ def test_a_fifth_of_a_hosts_budget_is_left_alone(database: Database, clock: Cloc
 def test_a_hosts_429_holds_all_of_its_lanes_and_of_no_other(database: Database, clock: Clock) -> None:
     lanes(database, 3)
     elsewhere = add_lane(database, 9, host="http://other.test")
-    hear(database, (ONE, verdict_of_reply(limited(0, "3000;w=300", status=429))))
+    report_verdicts(database, (ONE, verdict_of_reply(limited(0, "3000;w=300", status=429))))
     assert dids(claimed(database)) == [elsewhere]
     clock.advance(seconds=89)
     assert "did:plc:1" not in dids(claimed(database))
@@ -180,16 +180,16 @@ def test_a_hosts_budget_is_written_down_now_and_then_and_not_at_each_answer(data
 
     database.write = counted  # type: ignore[method-assign]
     for left in range(2999, 2000, -1):
-        hear(database, (ONE, verdict_of_reply(limited(left, "3000;w=300"))))
+        report_verdicts(database, (ONE, verdict_of_reply(limited(left, "3000;w=300"))))
     assert host_row(database).budget_left < 2300
     assert writes <= 5
 
 
 def test_uploads_have_a_budget_of_their_own_and_use_it_up(database: Database) -> None:
     lanes(database, 1)
-    hear(database, (ONE, verdict_of_reply(limited(1, "1000;w=86400"), Phase.UPLOAD)))
+    report_verdicts(database, (ONE, verdict_of_reply(limited(1, "1000;w=86400"), Phase.UPLOAD)))
     assert host_row(database).blobs_after == PAST
-    hear(database, (ONE, verdict_of_reply(limited(0, "1000;w=86400"), Phase.UPLOAD)))
+    report_verdicts(database, (ONE, verdict_of_reply(limited(0, "1000;w=86400"), Phase.UPLOAD)))
     assert host_row(database).blobs_after > PAST
     assert len(claimed(database)) == 1
 
@@ -197,8 +197,8 @@ def test_uploads_have_a_budget_of_their_own_and_use_it_up(database: Database) ->
 @pytest.mark.parametrize("policy", ["5000;w=3600", "35000;w=86400"])
 def test_an_accounts_budget_is_not_the_hosts(database: Database, policy: str) -> None:
     lanes(database, 2)
-    hear(database, (ONE, verdict_of_reply(limited(0, policy))))
-    hear(database, (ONE, verdict_of_reply(limited(0, policy, status=429))))
+    report_verdicts(database, (ONE, verdict_of_reply(limited(0, policy))))
+    report_verdicts(database, (ONE, verdict_of_reply(limited(0, policy, status=429))))
     assert len(claimed(database)) == 2
 
 
@@ -258,7 +258,7 @@ async def test_an_upload_that_fails_tells_of_its_host_too(desk: Rig) -> None:
         desk.upload(number, did=did)
     assert await desk.relay_once() == {Outcome.DELIVERED: 2}
     for number, did in people.items():
-        desk.tell(number, lambda track: track.request_blob_migration(at=desk.clock()), did=did)
+        desk.command(number, lambda track: track.request_blob_migration(at=desk.clock()), did=did)
     set_host(desk.database, desk.pds.url, failures=OPENS_AFTER - 2, failing_did=people[1])
     desk.wire.faults += [answered(503, "NotReady")] * 2
 

@@ -47,7 +47,7 @@ class Scene:
     def __init__(self, rig: Rig) -> None:
         self.rig, self.database, self.log = rig, rig.database, rig.log
         rig.upload()
-        rig.tell(1, lambda track: track.request_blob_migration(at=rig.clock()))
+        rig.command(1, lambda track: track.request_blob_migration(at=rig.clock()))
         [self.lane] = claim(self.database, owner="o", limit=1, lease=LEASE)
         task = next_task(self.log, self.lane, URLS, rig.clock(), [])
         assert task is not None

@@ -14,11 +14,11 @@ from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.rigs.memory_pds import MemoryPds
 from tests.outbox.rigs.namespace_move import (
     WAIT,
+    event_statuses,
     events,
     in_the_old_place,
     moves,
     old,
-    told,
     writes,
     writes_elsewhere,
 )
@@ -42,12 +42,12 @@ async def test_the_new_record_is_there_before_the_old_one_goes(desk: Rig) -> Non
     assert (mirror.state, mirror.left, mirror.record_uri) == (
         "delivered", (), f"at://{desk.did}/{COLLECTION}/{track.rkey}",
     )  # fmt: skip
-    assert told(desk) == [("Created", "delivered"), ("NamespaceMigrated", "delivered")]
+    assert event_statuses(desk) == [("Created", "delivered"), ("NamespaceMigrated", "delivered")]
 
 
 async def test_its_blob_is_served_all_the_while(desk: Rig) -> None:
     track = await in_the_old_place(desk)
-    desk.tell(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
     await desk.relay_once()
     cid = track.audio.cid
     served = []
@@ -76,7 +76,7 @@ async def test_the_old_one_waits_for_the_new_one(desk: Rig) -> None:
     assert (mirror.state, mirror.reason) == ("pending", "backoff")
     assert [(each.state, each.reason) for each in mirror.left] == [("pending", "successor")]
     assert (old(desk, track) is not None, desk.remote(track)) == (True, None)
-    assert told(desk) == [("Created", "delivered"), ("NamespaceMigrated", "pending")]
+    assert event_statuses(desk) == [("Created", "delivered"), ("NamespaceMigrated", "pending")]
     desk.clock.advance(**WAIT)
     await desk.relay_once()
     assert (old(desk, track), desk.mirror().is_settled) == (None, True)
@@ -129,7 +129,7 @@ async def test_what_was_still_to_be_written_goes_to_the_new_place_alone(desk: Ri
     await desk.relay_once()
     assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", OLD_COLLECTION)]
     assert (desk.remote(track) or {})["title"] == "unsent"
-    assert told(desk)[1:] == [("MetadataUpdated", "superseded"), ("NamespaceMigrated", "delivered")]
+    assert event_statuses(desk)[1:] == [("MetadataUpdated", "superseded"), ("NamespaceMigrated", "delivered")]
 
 
 async def test_a_record_that_never_was_in_the_old_place_is_made_in_the_new_one(desk: Rig) -> None:
@@ -138,18 +138,18 @@ async def test_a_record_that_never_was_in_the_old_place_is_made_in_the_new_one(d
     await desk.relay_once()
     assert writes(desk) == [("putRecord", COLLECTION)]
     assert (desk.remote(track) is not None, desk.mirror().is_settled) == (True, True)
-    assert told(desk) == [("Created", "superseded"), ("NamespaceMigrated", "delivered")]
+    assert event_statuses(desk) == [("Created", "superseded"), ("NamespaceMigrated", "delivered")]
 
 
 async def test_a_track_that_is_deleted_before_it_moved_leaves_nothing(desk: Rig) -> None:
     track = await in_the_old_place(desk)
     moves(desk)
-    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
     desk.wire.sent.clear()
     await desk.relay_once()
     assert writes(desk) == [("deleteRecord", OLD_COLLECTION)]
     assert (old(desk, track), desk.remote(track), desk.mirror().is_settled) == (None, None, True)
-    assert told(desk)[-1] == ("Deleted", "delivered")
+    assert event_statuses(desk)[-1] == ("Deleted", "delivered")
 
 
 async def test_a_track_that_is_deleted_between_the_two_writes_leaves_nothing(desk: Rig) -> None:
@@ -158,7 +158,7 @@ async def test_a_track_that_is_deleted_between_the_two_writes_leaves_nothing(des
     desk.wire.faults += [lambda send: send(), refused]
     await desk.relay_once()
     writes_elsewhere(desk, track, title="theirs")
-    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
     desk.clock.advance(**WAIT)
     await desk.relay_once()
     desk.clock.advance(**WAIT)
@@ -171,8 +171,8 @@ async def test_a_track_that_comes_back_comes_back_in_the_new_place_and_the_old_o
 ) -> None:
     track = await in_the_old_place(desk)
     moves(desk)
-    desk.tell(1, lambda track: track.delete(at=desk.clock()))
-    desk.tell(1, lambda track: track.undelete(at=desk.clock()))
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
+    desk.command(1, lambda track: track.undelete(at=desk.clock()))
     desk.wire.sent.clear()
     await desk.relay_once()
     assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", OLD_COLLECTION)]
@@ -184,10 +184,10 @@ async def test_a_track_that_comes_back_before_the_old_one_went_keeps_it_until_th
 ) -> None:
     track = await in_the_old_place(desk)
     moves(desk)
-    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
     desk.wire.faults += [refused]
     await desk.relay_once()
-    desk.tell(1, lambda track: track.undelete(at=desk.clock()))
+    desk.command(1, lambda track: track.undelete(at=desk.clock()))
     assert [each.reason for each in desk.mirror().left] == ["successor"]
     desk.clock.advance(**WAIT)
     desk.wire.sent.clear()
@@ -202,7 +202,7 @@ async def test_a_late_create_in_the_new_place_is_found_and_deleted(desk: Rig) ->
     late = LateRequest()
     desk.wire.faults += [late]
     await desk.relay_once()
-    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
     desk.clock.advance(seconds=5)
     await desk.relay_once()
     assert old(desk, track) is not None
@@ -219,7 +219,7 @@ async def test_edits_and_deletes_after_the_move_are_of_the_new_place(desk: Rig) 
     desk.wire.sent.clear()
     desk.edit(title="later")
     await desk.relay_once()
-    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
     await desk.relay_once()
     assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", COLLECTION)]
     assert (desk.remote(track), desk.mirror().is_settled) == (None, True)

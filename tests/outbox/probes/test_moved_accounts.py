@@ -126,7 +126,7 @@ async def test_an_account_whose_record_is_only_read_and_not_shown_is_looked_for(
     desk.wire.faults += [answer_lost]
     desk.upload()
     await desk.relay_once()
-    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
     move(desk)
     status_of(desk, "deactivated")
     for _ in range(14):
@@ -137,7 +137,7 @@ async def test_an_account_whose_record_is_only_read_and_not_shown_is_looked_for(
 async def test_an_account_whose_uploads_alone_fail_is_looked_for(desk: Rig) -> None:
     desk.upload()
     await desk.relay_once()
-    desk.tell(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
     move(desk)
     desk.wire.faults += [refused] * 100
     for _ in range(14):

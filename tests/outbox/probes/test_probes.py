@@ -85,7 +85,7 @@ async def test_a_lane_that_waits_for_its_owner_is_not_looked_at(desk: Rig) -> No
 async def test_no_audio_is_uploaded_for_an_account_that_is_away(desk: Rig) -> None:
     """A deactivated account takes uploads, but no record that names them."""
     await parked(desk, "deactivated")
-    desk.tell(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
     await desk.relay_once()
     await after(desk, FIRST_PROBE)
     assert [name for name, _ in desk.wire.sent] == ["putRecord"]
@@ -113,7 +113,7 @@ async def test_an_upload_that_was_claimed_just_before_its_lane_was_parked_is_not
     monkeypatch.setattr(blobs, "claim_jobs", claim_and_park)
     desk.upload()
     await desk.relay_once()
-    desk.tell(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
 
     await desk.relay_once()
 

@@ -1,4 +1,4 @@
-"""A replay of any size delays nothing that people do just now: not in the claim, not in a turn, not in the points."""
+"""A replay of any size delays no live work: not in the claim, in a lane run or in the rate-limit points."""
 
 import os
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def test_a_lane_of_every_host_is_left_to_live_work(database: Database) -> None:
     assert claimed(database) == []
 
 
-def test_a_relay_keeps_hands_free_for_live_work(database: Database) -> None:
+def test_a_relay_keeps_lanes_free_for_live_work(database: Database) -> None:
     for number in range(1, 4):
         let_wait(database, number)
     assert len(claimed(database, backfill=2)) == 2
@@ -158,7 +158,7 @@ async def test_an_edit_is_the_next_thing_sent_whatever_the_backlog_of_its_accoun
 
 
 @pytest.mark.anyio
-async def test_a_newer_event_makes_a_record_live_and_a_wish_for_it_too(desk: Rig) -> None:
+async def test_a_newer_event_makes_a_record_live_and_so_does_a_retry(desk: Rig) -> None:
     replay(desk, 6)
     desk.retry(5)
     desk.edit(6, title="now")

@@ -1,4 +1,4 @@
-"""What a relay reads for a live edit, and for a record of a replay, does not grow with what waits in the same account."""
+"""What a relay reads for an edit, or for a record of a replay, does not grow with the account's backlog."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -59,7 +59,7 @@ def let_wait(database: Database, did: str, **columns: Any) -> None:
 
 
 def analyze(database: Database) -> None:
-    if not database.is_sqlite:  # there nobody does so, here the server itself
+    if not database.is_sqlite:  # SQLite has no statistics to refresh
         with database.write() as connection:
             connection.execute(text("analyze mirror_target"))
 
@@ -89,7 +89,7 @@ def effort(database: Database, act: Callable[[], Any]) -> int:
 
 
 def look(database: Database, lane: Lane, done: range = range(0)) -> int | None:
-    """The track whose turn it is; of events there are none here."""
+    """The track that is next; it has no events here."""
     log = EventLog(database, projections=[], transcodings=TRANSCODINGS)
     try:
         assert next_task(log, lane, RecordUrls(""), datetime.now(UTC), list(done)) is None
@@ -113,7 +113,7 @@ def test_the_next_record_of_a_replay_is_found_without_reading_the_others(
 
 
 @pytest.mark.parametrize("lane", STATISTICS, indirect=True)
-def test_an_edit_is_found_and_its_turn_ends_without_reading_the_replay(
+def test_an_edit_is_found_and_its_lane_run_ends_without_reading_the_replay(
     database: Database, lane: Lane
 ) -> None:
     change_live(database, "desired_gen = 50000")

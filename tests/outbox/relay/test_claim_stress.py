@@ -1,4 +1,4 @@
-"""However many claim at once, no host has more lanes under way than it may: and the claim that seems to do it does not."""
+"""However many relays claim at once, no host has more leased lanes than its limit; a claim that counts as it locks would break that."""
 
 import os
 from collections import Counter
@@ -58,7 +58,7 @@ def under_way(database: Database) -> Counter[str]:
 
 
 @pytest.mark.timeout(1800 if DEEP else 120)
-def test_no_host_has_more_lanes_under_way_than_it_may_and_no_lane_is_in_two_hands(database: Database) -> None:
+def test_no_host_has_more_leased_lanes_than_its_limit_and_no_lane_two_holders(database: Database) -> None:
     fill(database, HOSTS, LANES)
     claims = ConcurrentClaims(CAP)
     claims.claim(database, relays=CLIENTS, rounds=ROUNDS, limit=5)

@@ -1,4 +1,4 @@
-"""A relay lives through the death of its database."""
+"""A relay goes on after its database was away."""
 
 import asyncio
 import logging
@@ -39,7 +39,7 @@ async def test_a_relay_goes_on_after_the_database_was_killed_and_started_again(
             await asyncio.to_thread(desk.upload, 2)
 
         await asyncio.to_thread(durable_postgres.start)
-        desk.clock.advance(minutes=2)  # the lane may not have been given back: its lease ends
+        desk.clock.advance(minutes=2)  # the lane may not have been released: its lease expires
         await asyncio.to_thread(desk.upload, 2)
 
         assert await waiting

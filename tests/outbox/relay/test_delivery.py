@@ -1,4 +1,4 @@
-"""One record and its PDS: what may go wrong between them, and what stays right."""
+"""Deliveries of one record under faults of the PDS and writes of other clients."""
 
 import asyncio
 import itertools
@@ -92,7 +92,7 @@ async def test_a_pause_that_an_unavailable_host_asks_for_is_kept_by_the_whole_la
     assert await desk.relay_once() == {Outcome.DELIVERED: 2}
 
 
-async def test_a_record_that_somebody_writes_again_and_again_does_not_slow_its_siblings(desk: Rig) -> None:
+async def test_a_record_that_another_client_keeps_writing_does_not_slow_its_siblings(desk: Rig) -> None:
     contended = desk.upload(1)
     await desk.relay_once()
 
@@ -114,7 +114,9 @@ async def test_a_record_that_somebody_writes_again_and_again_does_not_slow_its_s
     assert desk.mirror(1).state == "delivered"
 
 
-async def test_a_foreign_value_that_no_record_of_ours_can_hold_is_held_and_stops_nobody(desk: Rig) -> None:
+async def test_a_foreign_value_that_no_record_of_ours_can_hold_is_held_and_stops_no_sibling(
+    desk: Rig,
+) -> None:
     track = desk.upload(1)
     await desk.relay_once()
     odd = {**wanted(desk, track), "x": {"$link": "abc"}}
@@ -173,11 +175,11 @@ async def test_undelete_after_the_owners_delete_of_a_foreign_edit_brings_our_rec
     foreign_put(desk, track, title="foreign")
     desk.edit(title="ours")
     await desk.relay_once()
-    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
     await desk.relay_once()
     assert desk.remote(track) is None
 
-    track = desk.tell(1, lambda track: track.undelete(at=desk.clock()))
+    track = desk.command(1, lambda track: track.undelete(at=desk.clock()))
     await desk.relay_once()
 
     assert desk.remote(track) == wanted(desk, track)
@@ -191,10 +193,10 @@ async def test_a_detached_track_that_is_deleted_and_undeleted_has_its_record_aga
     await desk.relay_once()
     assert desk.mirror().state == "detached"
 
-    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
     await desk.relay_once()
     assert desk.mirror().state == "delivered"
-    track = desk.tell(1, lambda track: track.undelete(at=desk.clock()))
+    track = desk.command(1, lambda track: track.undelete(at=desk.clock()))
     await desk.relay_once()
 
     assert desk.remote(track) == wanted(desk, track)
@@ -206,7 +208,7 @@ async def test_a_delete_does_not_wait_for_an_edit_whose_answer_was_lost(desk: Ri
     desk.wire.faults += [answer_lost]
     desk.edit(title="lost")
     await desk.relay_once()
-    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
     desk.clock.advance(seconds=1)
 
     await desk.relay_once()
@@ -219,10 +221,10 @@ async def test_an_undelete_is_not_undone_by_a_delete_whose_answer_was_lost(desk:
     track = desk.upload()
     await desk.relay_once()
     desk.wire.faults += [answer_lost]
-    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
     await desk.relay_once()
     assert desk.remote(track) is None
-    track = desk.tell(1, lambda track: track.undelete(at=desk.clock()))
+    track = desk.command(1, lambda track: track.undelete(at=desk.clock()))
     desk.clock.advance(minutes=10)
 
     await desk.relay_once()
@@ -241,9 +243,9 @@ async def test_a_late_delete_finds_another_record_than_the_one_it_was_for(desk: 
         raise httpx.ReadTimeout("no answer")
 
     desk.wire.faults += [held_back]
-    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
     await desk.relay_once()
-    track = desk.tell(1, lambda track: track.undelete(at=desk.clock()))
+    track = desk.command(1, lambda track: track.undelete(at=desk.clock()))
     desk.clock.advance(minutes=10)
     await desk.relay_once()
 
@@ -310,7 +312,7 @@ async def test_a_pds_that_never_says_what_it_has_is_read_once_a_generation(
     desk.upload()
     async with asyncio.timeout(20):
         await desk.relay_once()
-    assert len(desk.wire.sent) == 2  # as it was wished for, and after the look
+    assert len(desk.wire.sent) == 2  # as desired, and after the verification
 
 
 def ever_another_cid(as_it_is):
@@ -328,7 +330,7 @@ def ever_another_cid(as_it_is):
 
 async def test_a_paced_record_whose_blob_was_missed_before_is_not_forgotten(desk: Rig) -> None:
     desk.upload()
-    desk.tell(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
     await desk.relay_once()
     with desk.database.write() as connection:  # as a missing blob of an older generation leaves it
         connection.execute(update(mirror_target).values(state="blob", not_before=NEVER))

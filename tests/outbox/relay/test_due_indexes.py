@@ -1,4 +1,4 @@
-"""What a relay reads each time it looks for work does not grow with the accounts and uploads that wait for nothing."""
+"""What a poll reads does not grow with the accounts and uploads that wait for nothing."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,7 +44,7 @@ def _crowd(database: Database) -> Database:
         connection.execute(
             insert(blob_job), [dict(zip(names, job, strict=True), audio_cid="bafy") for job in jobs]
         )
-        if not database.is_sqlite:  # there nobody does so, here the server itself
+        if not database.is_sqlite:  # SQLite has no statistics to refresh
             connection.execute(text("analyze mirror_lane, blob_job"))
     return database
 
@@ -71,7 +71,7 @@ def listened(database: Database) -> Iterator[list[tuple[str, Any]]]:
 
 
 @pytest.mark.parametrize("act", [claims, claims_uploads, seconds_until_due])
-def test_a_look_reads_indexes_of_what_may_be_due(crowd: Database, act: Callable[[Database], object]) -> None:
+def test_a_poll_reads_indexes_of_what_may_be_due(crowd: Database, act: Callable[[Database], object]) -> None:
     with listened(crowd) as said:
         assert act(crowd)
     for statement, parameters in said:

@@ -1,4 +1,4 @@
-"""What is about to be sent is written down first, by whoever holds the lane and by nobody else."""
+"""The intent is recorded before the request, and only by the relay that holds the lane."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def target(rig: Rig) -> Any:
         return connection.execute(select(mirror_target)).one()
 
 
-async def test_a_refused_create_leaves_no_doubt_that_nothing_was_sent(desk: Rig) -> None:
+async def test_a_refused_connection_of_a_create_is_known_to_have_sent_nothing(desk: Rig) -> None:
     desk.wire.faults += [refused]
     desk.upload()
     await desk.relay_once()
@@ -44,7 +44,7 @@ async def test_the_intent_is_written_before_the_first_byte(desk: Rig) -> None:
     assert noted == [([("put", None)], True)]
 
 
-async def test_who_lost_the_lease_neither_sends_nor_writes(desk: Rig) -> None:
+async def test_a_relay_that_lost_the_lease_neither_sends_nor_writes(desk: Rig) -> None:
     desk.upload()
     lane = desk.claim("first", lease=5)
     task = next_task(desk.log, lane, URLS, desk.clock(), [])
@@ -52,7 +52,7 @@ async def test_who_lost_the_lease_neither_sends_nor_writes(desk: Rig) -> None:
     desk.clock.advance(seconds=6)
     before = target(desk)
 
-    with pytest.raises(LeaseLostError):  # nobody else came, but somebody may at any moment
+    with pytest.raises(LeaseLostError):  # another relay may claim the lane at any moment
         await desk.delivery.deliver(lane, task, 5)
     result = await desk.delivery.deliver(desk.claim("second"), task, 5)
     sent = len(desk.wire.sent)

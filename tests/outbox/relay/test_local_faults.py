@@ -1,4 +1,4 @@
-"""What keeps us from sending and is no fault of the host's holds up the account alone, and says so."""
+"""A fault on our side delays its account alone, counts against no host, and is logged."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -66,8 +66,8 @@ async def with_real_logins(desk: Rig) -> AsyncIterator[PdsSessions]:
     await sessions.finish()
 
 
-async def flight(desk: Rig, seconds: float) -> Result:
-    """A turn with so much time for what it has to send."""
+async def deliver_within(desk: Rig, seconds: float) -> Result:
+    """Deliver the next task within this time."""
     lane = desk.claim("in a hurry")
     work = next_task(desk.log, lane, URLS, desk.clock(), [])
     assert work is not None
@@ -87,7 +87,7 @@ async def no_key_opens_it(_send: Any) -> httpx.Response:
     raise SessionUnavailableError("its tokens do not open: none of SECRET_KEYS opens it", is_ours=True)
 
 
-async def test_logins_that_no_key_opens_leave_their_host_alone_and_are_told(desk: Rig) -> None:
+async def test_logins_that_no_key_decrypts_count_against_no_host_and_are_logged(desk: Rig) -> None:
     people = {number: f"{BOB}{number}" for number in range(1, OPENS_AFTER + 2)}
     for number, did in people.items():
         desk.sign_in(did)
@@ -111,12 +111,12 @@ async def test_logins_that_no_key_opens_leave_their_host_alone_and_are_told(desk
     assert {desk.mirror(number).state for number in people} == {"delivered"}
 
 
-async def test_an_upload_that_a_pds_breaks_down_over_is_tried_ever_more_rarely_and_for_ever(
+async def test_an_upload_that_a_pds_answers_with_500_backs_off_and_never_ends(
     desk: Rig,
 ) -> None:
     desk.upload()
     await desk.relay_once()
-    desk.tell(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
     with desk.database.write() as connection:
         connection.execute(blob_job.update().values(attempts=20))
     desk.wire.faults = [answered(500, "InternalServerError")]
@@ -138,7 +138,7 @@ async def test_a_login_that_another_process_is_renewing_is_no_failure_of_its_hos
     async with with_real_logins(desk):
         set_session(desk, refresh_until=desk.clock() + timedelta(hours=1), refresh_owner="another process")
 
-        result = await flight(desk, 1.0)
+        result = await deliver_within(desk, 1.0)
 
         assert (result.verdict.kind, result.outcome) == (Kind.NOT_SENT, Outcome.FAILED)
         assert (outcomes(desk), host_failures(desk)) == (["not_sent"], 0)
@@ -157,8 +157,8 @@ async def test_a_record_that_is_deleted_after_a_login_was_not_ready_was_never_se
     track = desk.upload()
     async with with_real_logins(desk):
         set_session(desk, refresh_until=desk.clock() + timedelta(hours=1), refresh_owner="another process")
-        await flight(desk, 1.0)
-        desk.tell(track.track_id, lambda track: track.delete(at=desk.clock()))
+        await deliver_within(desk, 1.0)
+        desk.command(track.track_id, lambda track: track.delete(at=desk.clock()))
         desk.clock.advance(minutes=10)
 
         assert await desk.another_relay("relay-2").run_once() == {Outcome.CANCELLED: 1}
@@ -166,12 +166,12 @@ async def test_a_record_that_is_deleted_after_a_login_was_not_ready_was_never_se
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e-9])
-async def test_a_delivery_that_comes_too_late_sends_nothing_and_blames_nobody(
+async def test_a_delivery_without_time_sends_nothing_and_counts_against_no_host(
     desk: Rig, seconds: float
 ) -> None:
     desk.upload()
 
-    result = await flight(desk, seconds)
+    result = await deliver_within(desk, seconds)
 
     assert (result.verdict.kind, result.verdict.error) == (Kind.NOT_SENT, "no_time_left")
     assert (desk.wire.sent, outcomes(desk), host_failures(desk)) == ([], ["not_sent"], 0)
@@ -184,7 +184,7 @@ async def test_audio_that_is_shorter_than_it_is_said_to_be_is_no_failure_of_its_
     track = rig.upload(audio=rig.bytes.keep(whole))
     await rig.relay_once()
     rig.bytes.held[track.audio.cid] = whole[:-1]
-    rig.tell(1, lambda track: track.request_blob_migration(at=rig.clock()))
+    rig.command(1, lambda track: track.request_blob_migration(at=rig.clock()))
 
     await rig.relay_once()
 

@@ -1,4 +1,4 @@
-"""What nobody would come to is found in the end, and no delivery waits for that."""
+"""Maintenance wakes stuck lanes and schedules probes, and no delivery waits for it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from tests.outbox.rigs.rows import HOST, add_lane, add_target, lane_row, set_hos
 pytestmark = pytest.mark.anyio
 AWAY = "http://away.test"
 SOON = 8.0
-"""A lock is given up after ten seconds: who has delivered by then has not waited for it."""
+"""A lock wait ends after ten seconds: a delivery within this time has not waited."""
 
 
 def many_lanes(database: Database, count: int, *, due_at: str) -> None:
@@ -39,12 +39,12 @@ def many_lanes(database: Database, count: int, *, due_at: str) -> None:
 
 
 def unanswered(database: Database) -> int:
-    """How many accounts nobody looks for yet."""
+    """How many accounts have no probe scheduled."""
     with database.read() as connection:
         return len(connection.scalars(select(mirror_lane.c.did).where(mirror_lane.c.probe_at >= NEVER)).all())
 
 
-async def test_accounts_of_a_host_that_is_away_are_looked_for_a_page_at_a_time(
+async def test_accounts_of_an_unreachable_host_are_probed_a_page_at_a_time(
     database: Database, clock: Clock
 ) -> None:
     many_lanes(database, 2 * PAGE + 30, due_at="2020-01-01 00:00:00.000000")
@@ -70,7 +70,7 @@ async def test_lanes_that_were_forgotten_are_woken_a_page_at_a_time(database: Da
 
 
 @pytest.mark.postgres
-def test_a_lane_that_somebody_holds_is_looked_for_another_time(migrated_postgres: str) -> None:
+def test_a_locked_lane_is_left_to_the_next_pass(migrated_postgres: str) -> None:
     database = Database(migrated_postgres)
     did, other = (add_lane(database, number) for number in (1, 2))
     set_host(database, retry_at=NEVER)
@@ -100,7 +100,7 @@ async def is_delivered_meanwhile(rig: Rig) -> bool:
 
 
 @pytest.mark.postgres
-async def test_no_delivery_waits_for_a_lane_that_is_looked_for_and_that_somebody_holds(
+async def test_no_delivery_waits_for_a_locked_lane_of_maintenance(
     on_postgres: Rig,
 ) -> None:
     on_postgres.sign_in(BOB, AWAY)
@@ -113,7 +113,7 @@ async def test_no_delivery_waits_for_a_lane_that_is_looked_for_and_that_somebody
         assert await is_delivered_meanwhile(on_postgres)
 
 
-async def test_no_delivery_waits_for_a_look_that_fails(
+async def test_no_delivery_waits_for_maintenance_that_fails(
     desk: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(_database: Database) -> list[str]:

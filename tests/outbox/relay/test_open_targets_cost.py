@@ -1,4 +1,4 @@
-"""What a turn reads does not grow with what was delivered long ago."""
+"""What a lane run reads does not grow with what was delivered long ago."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""A relay of another release than the read models' begins nothing that it could not settle."""
+"""A relay of another release than the read models' starts nothing that it could not settle."""
 
 import logging
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 def made_by(desk: Rig, fingerprint: str) -> str:
-    """Another release has rebuilt the rows; whose they were is given."""
+    """Mark the rows as rebuilt by another release; returns the previous fingerprint."""
     with desk.database.write() as connection:
         before: str = connection.scalars(select(projection_state.c.fingerprint)).one()
         connection.execute(update(projection_state).values(fingerprint=fingerprint))
@@ -48,7 +48,7 @@ async def test_it_claims_and_sends_nothing_says_so_once_a_minute_and_goes_on_whe
 async def test_it_begins_no_upload(desk: Rig) -> None:
     desk.upload()
     await desk.relay_once()
-    desk.tell(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
     desk.wire.sent.clear()
     ours = made_by(desk, "another release")
 
@@ -60,7 +60,7 @@ async def test_it_begins_no_upload(desk: Rig) -> None:
     assert [name for name, _ in desk.wire.sent] == ["uploadBlob", "putRecord"]
 
 
-async def test_it_looks_at_no_account(desk: Rig) -> None:
+async def test_an_outdated_relay_probes_no_account(desk: Rig) -> None:
     await parked(desk, "deactivated")
     ours = made_by(desk, "another release")
 
@@ -72,6 +72,6 @@ async def test_it_looks_at_no_account(desk: Rig) -> None:
     assert desk.directory.asked == [desk.did]
 
 
-async def test_an_empty_log_is_nobodys(desk: Rig, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_empty_log_is_outdated_for_no_release(desk: Rig, caplog: pytest.LogCaptureFixture) -> None:
     assert await desk.relay_once() == {}
     assert caplog.records == []

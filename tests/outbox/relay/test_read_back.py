@@ -1,4 +1,4 @@
-"""What the record on the PDS means: the whole table."""
+"""The whole table of what the record on the PDS means."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -90,7 +90,7 @@ NEVER_ACKED = {"base": None, "observed": None}
         (there({**record_at(SECOND), "x": 1}), set(), {}, Finding.REBASE),
         (there(record_at(SECOND)), set(), NEVER_ACKED, Finding.REBASE),
         (there(FOREIGN), {record_cid(FOREIGN)}, {}, Finding.REBASE),
-        # somebody changed our fields
+        # another client changed our fields
         (there(FOREIGN), set(), {}, Finding.FOREIGN),
         (there(FOREIGN), set(), NEVER_ACKED, Finding.FOREIGN),
         (there({**FOREIGN, "mastertapeGen": SECOND}), set(), {}, Finding.FOREIGN),

@@ -1,4 +1,4 @@
-"""Two things at once about one record, each stopped where it hurts most."""
+"""Two things at once about one record, each stopped at its worst moment."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 # Observation against restore-record.
 
 
-async def test_a_delete_seen_elsewhere_is_dropped_when_its_owner_restored_the_record_meanwhile(
+async def test_a_foreign_delete_that_a_verification_finds_is_dropped_if_the_owner_restored_meanwhile(
     one: Rig,
 ) -> None:
     track = await delivered(one)
@@ -37,7 +37,7 @@ async def test_a_delete_seen_elsewhere_is_dropped_when_its_owner_restored_the_re
     assert (one.remote(track), one.mirror().state) == (wanted(one, track), "delivered")
 
 
-async def test_a_delete_met_by_a_write_is_dropped_when_its_owner_restored_the_record_meanwhile(
+async def test_a_foreign_delete_that_a_write_finds_is_dropped_if_the_owner_restored_meanwhile(
     desk: Rig,
 ) -> None:
     track = await delivered(desk)
@@ -52,7 +52,9 @@ async def test_a_delete_met_by_a_write_is_dropped_when_its_owner_restored_the_re
     assert (desk.remote(track), desk.mirror().state) == (wanted(desk, track), "delivered")
 
 
-async def test_a_foreign_edit_seen_before_its_owner_spoke_is_seen_again_and_held_once(desk: Rig) -> None:
+async def test_a_foreign_edit_found_before_an_edit_of_the_owner_is_found_again_and_held_once(
+    desk: Rig,
+) -> None:
     track = await delivered(desk)
     foreign_put(desk, track, title="foreign")
     request_verify(desk)
@@ -110,7 +112,7 @@ def without_generations() -> Iterator[None]:
 
 
 async def _undelete_while_a_delete_hangs(rig: Rig) -> tuple[Track, int]:
-    """The track, and what the PDS says to the delete that comes when everybody believes it lost."""
+    """The track, and the answer to a delete that arrives long after it timed out."""
     await delivered(rig)
     late: list[Send] = []
 
@@ -174,7 +176,9 @@ async def test_an_edit_between_settling_and_giving_the_lane_back_is_due_at_once(
 # Wake inside a 429 window.
 
 
-async def test_neither_an_edit_nor_a_wish_nor_a_doubt_sends_anything_inside_a_429_window(desk: Rig) -> None:
+async def test_neither_an_edit_nor_a_retry_nor_a_verification_sends_anything_in_a_429_window(
+    desk: Rig,
+) -> None:
     track = await delivered(desk)
 
     async def limited(send: Send) -> httpx.Response:  # noqa: ARG001
@@ -211,7 +215,9 @@ async def test_a_write_whose_lease_was_lost_is_known_as_ours_by_the_next_holder(
     assert "ForeignEditObserved" not in events(one)
 
 
-async def test_what_a_lost_flight_saw_elsewhere_is_noted_once_by_the_next_holder(desk: Rig) -> None:
+async def test_a_foreign_edit_that_a_fenced_delivery_found_is_recorded_once_by_the_next_holder(
+    desk: Rig,
+) -> None:
     track = await delivered(desk)
     foreign_put(desk, track, title="foreign")
     request_verify(desk)

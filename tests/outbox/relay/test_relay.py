@@ -67,7 +67,7 @@ async def test_a_track_deleted_before_anything_was_sent_never_reaches_the_pds(ri
     rig.wire.faults += [refused]
     rig.upload()
     await rig.relay_once()
-    rig.tell(1, lambda track: track.delete(at=rig.clock()))
+    rig.command(1, lambda track: track.delete(at=rig.clock()))
     rig.clock.advance(minutes=10)
     rig.wire.sent.clear()
 
@@ -115,7 +115,7 @@ async def test_a_relay_that_died_between_apply_and_settle_leaves_nothing_behind(
     assert rig.mirror().acked_generation == rig.mirror().generation
 
 
-async def test_a_lane_is_in_one_relays_hands_at_a_time(rig: Rig) -> None:
+async def test_a_lane_is_leased_to_one_relay_at_a_time(rig: Rig) -> None:
     rig.upload()
     rig.claim("first")
 
@@ -124,7 +124,7 @@ async def test_a_lane_is_in_one_relays_hands_at_a_time(rig: Rig) -> None:
     assert rig.wire.sent == []
 
 
-async def test_a_record_deleted_elsewhere_is_respected_until_its_owner_wants_it_back(rig: Rig) -> None:
+async def test_a_delete_by_another_client_is_respected_until_the_owner_restores_the_record(rig: Rig) -> None:
     track = rig.upload(description="kept")
     await rig.relay_once()
     rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
@@ -137,19 +137,19 @@ async def test_a_record_deleted_elsewhere_is_respected_until_its_owner_wants_it_
     await rig.relay_once()
     assert rig.remote(track) is None
 
-    track = rig.tell(1, lambda track: track.restore_record(at=rig.clock()))
+    track = rig.command(1, lambda track: track.restore_record(at=rig.clock()))
     await rig.relay_once()
 
     assert rig.remote(track) == expected(rig, track)
     assert rig.remote(track)["title"] == "and again"
 
 
-async def test_a_restore_of_a_record_whose_absence_nobody_had_noticed_works_at_once(rig: Rig) -> None:
+async def test_a_restore_of_a_record_whose_absence_was_not_observed_works_at_once(rig: Rig) -> None:
     track = rig.upload()
     await rig.relay_once()
     rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
 
-    track = rig.tell(1, lambda track: track.restore_record(at=rig.clock()))
+    track = rig.command(1, lambda track: track.restore_record(at=rig.clock()))
     await rig.relay_once()
 
     assert rig.remote(track) == expected(rig, track)
@@ -175,7 +175,7 @@ async def test_the_owners_delete_goes_through_a_foreign_edit(rig: Rig) -> None:
     rig.edit(title="ours")
     await rig.relay_once()
 
-    rig.tell(1, lambda track: track.delete(at=rig.clock()))
+    rig.command(1, lambda track: track.delete(at=rig.clock()))
     await rig.relay_once()
 
     assert rig.remote(track) is None
@@ -200,11 +200,11 @@ async def test_delete_and_undelete_bring_the_same_record_back(rig: Rig) -> None:
     track = rig.upload(album="one")
     await rig.relay_once()
     before = rig.remote(track)
-    rig.tell(1, lambda track: track.delete(at=rig.clock()))
+    rig.command(1, lambda track: track.delete(at=rig.clock()))
     await rig.relay_once()
     assert rig.remote(track) is None
 
-    rig.tell(1, lambda track: track.undelete(at=rig.clock()))
+    rig.command(1, lambda track: track.undelete(at=rig.clock()))
     await rig.relay_once()
 
     assert {**rig.remote(track), "mastertapeGen": 0} == {**before, "mastertapeGen": 0}
@@ -214,7 +214,7 @@ async def test_a_create_whose_answer_was_lost_cannot_come_back_after_a_delete(ri
     rig.wire.faults += [answer_lost]
     track = rig.upload()
     await rig.relay_once()
-    rig.tell(1, lambda track: track.delete(at=rig.clock()))
+    rig.command(1, lambda track: track.delete(at=rig.clock()))
     rig.clock.advance(minutes=10)
 
     await rig.relay_once()
@@ -230,7 +230,7 @@ async def test_a_create_that_may_still_land_keeps_its_delete_open(rig: Rig) -> N
     rig.wire.faults += [lost_on_the_way]
     track = rig.upload()
     await rig.relay_once()
-    rig.tell(1, lambda track: track.delete(at=rig.clock()))
+    rig.command(1, lambda track: track.delete(at=rig.clock()))
     rig.clock.advance(seconds=5)
     assert await rig.relay_once() == {Outcome.SETTLING: 1}
     rig.pds.put_record(rig.did, COLLECTION, track.rkey, expected_create(rig, track))  # it lands after all

@@ -36,7 +36,7 @@ async def until_delivered(rig: Rig, track_id: int = 1) -> None:
     await waits.finish()
 
 
-async def test_a_turn_ends_after_some_records_so_that_others_have_a_go(desk: Rig) -> None:
+async def test_a_lane_run_ends_after_some_records_so_that_other_lanes_run(desk: Rig) -> None:
     desk.sign_in(BOB)
     for number in range(MAX_RECORDS_PER_RUN + 5):
         desk.upload(number + 1)
@@ -58,7 +58,7 @@ async def test_deletes_go_before_edits_and_older_edits_before_newer_ones(desk: R
     desk.wire.sent.clear()
     desk.edit(2, title="first")
     desk.edit(1, title="second")
-    desk.tell(3, lambda track: track.delete(at=desk.clock()))
+    desk.command(3, lambda track: track.delete(at=desk.clock()))
 
     await desk.relay_once()
 
@@ -101,7 +101,7 @@ async def test_a_record_that_this_code_cannot_read_stops_only_itself(desk: Rig) 
     assert desk.mirror(2).state == "delivered"
 
 
-async def test_a_record_whose_sending_breaks_down_stops_only_itself(desk: Rig) -> None:
+async def test_a_record_whose_sending_raises_stops_only_itself(desk: Rig) -> None:
     async def broken(send: Any) -> httpx.Response:  # noqa: ARG001
         raise ZeroDivisionError
 
@@ -117,7 +117,7 @@ async def test_a_record_whose_sending_breaks_down_stops_only_itself(desk: Rig) -
     assert desk.mirror(1).state == "delivered"
 
 
-async def test_a_turn_that_breaks_down_gives_its_lane_back_for_a_little_later(
+async def test_a_lane_run_that_fails_releases_its_lane_for_a_little_later(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def busy(*_: object) -> None:
@@ -176,7 +176,7 @@ async def test_a_host_that_hangs_stops_only_its_own_accounts(desk: Rig) -> None:
     assert desk.mirror(1).state == "delivered"
 
 
-async def test_a_relay_that_is_woken_delivers_at_once_and_stops_when_told(desk: Rig) -> None:
+async def test_a_relay_that_is_woken_delivers_at_once_and_stops_on_request(desk: Rig) -> None:
     stop = asyncio.Event()
     running = asyncio.create_task(desk.relay.run(stop))
     await asyncio.sleep(0)
@@ -190,7 +190,7 @@ async def test_a_relay_that_is_woken_delivers_at_once_and_stops_when_told(desk: 
     assert lane_row(desk.database, desk.did).lease_owner is None
 
 
-async def test_a_relay_that_is_told_to_stop_lets_the_flight_land_and_starts_no_other(desk: Rig) -> None:
+async def test_a_stopping_relay_finishes_the_delivery_in_flight_and_starts_no_other(desk: Rig) -> None:
     flying, land = asyncio.Event(), asyncio.Event()
 
     async def slow(send: Any) -> httpx.Response:
@@ -243,7 +243,7 @@ async def test_a_relay_goes_on_when_the_database_was_away(desk: Rig, monkeypatch
     await asyncio.wait_for(running, LONG)
 
 
-async def test_a_lane_that_nobody_would_have_come_to_is_found_when_a_relay_starts(desk: Rig) -> None:
+async def test_a_stuck_lane_is_found_when_a_relay_starts(desk: Rig) -> None:
     desk.upload()
     with desk.database.write() as connection:
         connection.execute(update(mirror_lane).values(due_at=NEVER))
@@ -254,7 +254,7 @@ async def test_a_lane_that_nobody_would_have_come_to_is_found_when_a_relay_start
     await asyncio.wait_for(running, LONG)
 
 
-async def test_an_account_whose_lane_was_lost_fails_nobody_else(desk: Rig) -> None:
+async def test_an_account_whose_lane_row_is_gone_fails_no_other(desk: Rig) -> None:
     desk.sign_in(BOB)
     desk.upload(1)
     desk.upload(2, did=BOB)
@@ -269,7 +269,7 @@ async def test_an_account_whose_lane_was_lost_fails_nobody_else(desk: Rig) -> No
     assert sorted(acked[did] > 0 for did in (desk.did, BOB)) == [False, True]
 
 
-async def test_blocked_threads_of_the_outbox_leave_everybody_elses_free() -> None:
+async def test_blocked_threads_of_the_outbox_leave_other_threads_free() -> None:
     blocked = threading.Event()
     waiting = asyncio.gather(*[in_thread(blocked.wait, LONG) for _ in range(MAX_THREADS)])
     assert await asyncio.wait_for(asyncio.to_thread(lambda: True), LONG)

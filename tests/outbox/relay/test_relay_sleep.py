@@ -1,4 +1,4 @@
-"""How long a relay sleeps that has nothing to do: until somebody commits, or until something is due."""
+"""An idle relay sleeps until a commit wakes it or something is due."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,8 +29,8 @@ FOR_EVER = 3600.0
 
 
 @pytest.fixture
-def _never_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relay that does not look for work by itself."""
+def _never_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that does not poll by itself."""
     monkeypatch.setattr("outbox.relay.relay.IDLE_POLL_SECONDS", FOR_EVER)
     monkeypatch.setattr("outbox.relay.relay.BUSY_POLL_SECONDS", FOR_EVER)
 
@@ -85,7 +85,7 @@ async def delivered(desk: Rig) -> None:
     await waits.finish()
 
 
-@pytest.mark.usefixtures("_never_looks")
+@pytest.mark.usefixtures("_never_polls")
 async def test_a_commit_of_another_process_wakes_it(
     desk: Rig, migrated_url: str, sleeping: asyncio.Event
 ) -> None:
@@ -109,7 +109,7 @@ async def test_a_commit_of_another_process_wakes_it(
     other.close()
 
 
-@pytest.mark.usefixtures("_never_looks")
+@pytest.mark.usefixtures("_never_polls")
 async def test_it_wakes_when_a_failed_record_is_due_again(desk: Rig) -> None:
     desk.clock.run()
     desk.wire.faults += [refused]
@@ -135,7 +135,7 @@ async def test_it_sleeps_long_with_nothing_to_do_and_not_past_the_time_when_some
     assert await until_next_poll(desk) == IDLE_POLL_SECONDS
 
 
-async def test_what_is_due_but_in_the_hands_of_others_is_looked_at_again_soon(desk: Rig) -> None:
+async def test_due_work_that_another_relay_holds_is_polled_again_soon(desk: Rig) -> None:
     desk.upload()
     add_lane(desk.database, 2, host=desk.pds.url, due_at=NEVER)
     set_host(desk.database, desk.pds.url, max_lanes=1)
@@ -149,7 +149,7 @@ async def test_what_is_due_but_in_the_hands_of_others_is_looked_at_again_soon(de
     assert await until_next_poll(desk) == BUSY_POLL_SECONDS
 
 
-async def test_nobody_waits_for_what_is_parked_or_paused(desk: Rig) -> None:
+async def test_the_relay_does_not_wake_for_parked_or_paused_lanes(desk: Rig) -> None:
     desk.upload()
     for columns in ({"state": "auth_required"}, {"paused": True}):
         with desk.database.write() as connection:
@@ -164,7 +164,7 @@ async def test_nobody_waits_for_what_is_parked_or_paused(desk: Rig) -> None:
 async def test_uploads_have_their_time_too(desk: Rig) -> None:
     desk.upload()
     await desk.relay_once()
-    desk.tell(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
     for not_before, soon in ((PAST, True), (NEVER, False)):
         with desk.database.write() as connection:
             change_lane(connection, desk.did, due_at=NEVER, backfill_at=NEVER)

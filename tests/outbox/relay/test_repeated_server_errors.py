@@ -1,4 +1,4 @@
-"""A PDS that breaks down over one record is not asked for ever, unless it breaks down over everything."""
+"""A record that a PDS keeps answering with the same 500 is rejected, unless the PDS answers all records so."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is kept of the journal, and for how long."""
+"""Which attempts are kept, and for how long."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an answer tells of the account and its budget counts, whatever it says of the record."""
+"""Settling records what an answer says of the account and its budget, whatever it says of the record."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def nearly_used_up(send: Callable[[], Any]) -> httpx.Response:
-    """The PDS answers as it does, and tells that little is left of the account's hour."""
+    """Let the PDS answer as before, with headers that say how little is left of the account's hour."""
     reply: httpx.Response = await send()
     reply.headers.update(
         {
@@ -30,7 +30,7 @@ async def nearly_used_up(send: Callable[[], Any]) -> httpx.Response:
     return reply
 
 
-async def test_an_answer_that_refuses_a_swap_tells_of_the_budget_too(desk: Rig) -> None:
+async def test_the_budget_in_an_invalid_swap_answer_is_recorded(desk: Rig) -> None:
     first, second = desk.upload(1), desk.upload(2)
     await desk.relay_once()
     record = desk.remote(first) or {}
@@ -46,7 +46,7 @@ async def test_an_answer_that_refuses_a_swap_tells_of_the_budget_too(desk: Rig) 
 
 
 @pytest.mark.parametrize("elsewhere", ["edited", "deleted"])
-async def test_an_account_whose_record_waits_for_a_person_is_not_in_doubt(desk: Rig, elsewhere: str) -> None:
+async def test_an_account_with_a_held_or_detached_record_is_not_probed(desk: Rig, elsewhere: str) -> None:
     track = desk.upload()
     await desk.relay_once()
     if elsewhere == "edited":

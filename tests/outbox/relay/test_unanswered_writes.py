@@ -1,4 +1,4 @@
-"""A write whose answer nobody heard, and what the PDS holds when it is asked again: each row of the table."""
+"""Unanswered writes, and what the PDS holds afterwards: each row of the table."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -43,7 +43,7 @@ def wanted(rig: Rig, track: Track) -> dict[str, Any]:
     return record_for(track, rig.mirror().generation, URLS)
 
 
-def told(rig: Rig) -> list[tuple[str, str]]:
+def event_statuses(rig: Rig) -> list[tuple[str, str]]:
     """Each event and what became of it."""
     with rig.database.read() as connection:
         recorded = [(r.event, r.position) for r in rig.log.stream(connection, Track.create_id(1))]
@@ -52,26 +52,28 @@ def told(rig: Rig) -> list[tuple[str, str]]:
     return [(type(event).__name__, status[at].status) for event, at in recorded]
 
 
-async def test_what_was_to_be_sent_is_there_it_landed(desk: Rig) -> None:
+async def test_an_unanswered_edit_that_is_on_the_pds_landed(desk: Rig) -> None:
     await delivered(desk)
     track = await doubtful(desk, answer_lost)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
     assert desk.remote(track) == wanted(desk, track)
-    assert told(desk) == [("Created", "delivered"), ("MetadataUpdated", "delivered")]
+    assert event_statuses(desk) == [("Created", "delivered"), ("MetadataUpdated", "delivered")]
 
 
-async def test_nothing_is_there_after_a_delete_it_landed(desk: Rig) -> None:
+async def test_an_unanswered_delete_of_a_record_that_is_absent_landed(desk: Rig) -> None:
     track = await delivered(desk)
     desk.wire.faults += [answer_lost]
-    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
     await desk.relay_once()
     desk.clock.advance(**LONG)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
     assert (desk.remote(track), desk.mirror().state) == (None, "delivered")
-    assert told(desk) == [("Created", "delivered"), ("Deleted", "delivered")]
+    assert event_statuses(desk) == [("Created", "delivered"), ("Deleted", "delivered")]
 
 
-async def test_the_base_is_there_it_has_not_landed_and_the_swap_stops_it_when_it_comes(desk: Rig) -> None:
+async def test_an_unanswered_edit_whose_base_is_on_the_pds_has_not_landed_and_its_swap_stops_it(
+    desk: Rig,
+) -> None:
     late = LateRequest()
     await delivered(desk)
     await doubtful(desk, late)
@@ -81,7 +83,7 @@ async def test_the_base_is_there_it_has_not_landed_and_the_swap_stops_it_when_it
     assert desk.remote(track) == wanted(desk, track)
 
 
-async def test_an_earlier_attempt_of_ours_is_there_it_landed_late_and_is_built_on(desk: Rig) -> None:
+async def test_an_earlier_attempt_that_is_on_the_pds_landed_late_and_is_the_new_base(desk: Rig) -> None:
     late = LateRequest()
     await delivered(desk)
     await doubtful(desk, late)
@@ -90,19 +92,21 @@ async def test_an_earlier_attempt_of_ours_is_there_it_landed_late_and_is_built_o
     assert (desk.remote(track) or {})["title"] == "one"
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
     assert desk.remote(track) == wanted(desk, track)
-    assert told(desk)[1:] == [("MetadataUpdated", "superseded"), ("MetadataUpdated", "delivered")]
+    assert event_statuses(desk)[1:] == [("MetadataUpdated", "superseded"), ("MetadataUpdated", "delivered")]
 
 
-async def test_nothing_is_there_in_place_of_what_was_edited_it_was_deleted_elsewhere(desk: Rig) -> None:
+async def test_an_unanswered_edit_of_a_record_that_is_absent_was_preceded_by_a_foreign_delete(
+    desk: Rig,
+) -> None:
     track = await delivered(desk)
     await doubtful(desk, LateRequest())
     desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
     assert await desk.relay_once() == {Outcome.MISSING: 1}
     assert (desk.remote(track), desk.mirror().state) == (None, "detached")
-    assert told(desk)[1:] == [("MetadataUpdated", "detached"), ("RecordMissing", "none")]
+    assert event_statuses(desk)[1:] == [("MetadataUpdated", "detached"), ("RecordMissing", "none")]
 
 
-async def test_only_what_we_do_not_know_differs_another_client_is_built_on(desk: Rig) -> None:
+async def test_a_record_that_differs_only_in_foreign_fields_is_the_new_base(desk: Rig) -> None:
     late = LateRequest()
     track = await delivered(desk)
     track = await doubtful(desk, late)
@@ -113,7 +117,7 @@ async def test_only_what_we_do_not_know_differs_another_client_is_built_on(desk:
     assert desk.remote(track) == {**wanted(desk, track), "x": {"deep": [1]}}
 
 
-async def test_what_is_ours_differs_somebody_else_edited_it_and_it_is_held(desk: Rig) -> None:
+async def test_an_unanswered_edit_of_a_record_whose_own_fields_differ_is_held(desk: Rig) -> None:
     late = LateRequest()
     track = await delivered(desk)
     await doubtful(desk, late)
@@ -121,7 +125,7 @@ async def test_what_is_ours_differs_somebody_else_edited_it_and_it_is_held(desk:
     assert await desk.relay_once() == {Outcome.HELD: 1}
     assert await late.arrives() == 400
     assert (desk.remote(track), desk.mirror().state) == (foreign, "held")
-    assert told(desk)[1:] == [("MetadataUpdated", "held"), ("ForeignEditObserved", "none")]
+    assert event_statuses(desk)[1:] == [("MetadataUpdated", "held"), ("ForeignEditObserved", "none")]
 
 
 async def test_a_foreign_edit_on_top_of_what_had_landed_is_held_all_the_same(desk: Rig) -> None:
@@ -143,7 +147,7 @@ async def test_after_a_foreign_edit_is_decided_the_earlier_attempt_is_still_fenc
     assert (desk.remote(track) or {})["title"] == "taken back"
 
 
-async def test_a_doubtful_create_that_is_there_is_acknowledged(desk: Rig) -> None:
+async def test_an_unanswered_create_that_landed_is_acknowledged(desk: Rig) -> None:
     desk.wire.faults += [answer_lost]
     track = desk.upload()
     await desk.relay_once()
@@ -152,7 +156,7 @@ async def test_a_doubtful_create_that_is_there_is_acknowledged(desk: Rig) -> Non
     assert desk.remote(track) == wanted(desk, track)
 
 
-async def test_a_doubtful_create_with_a_record_of_somebody_else_in_its_place_is_held(desk: Rig) -> None:
+async def test_an_unanswered_create_whose_key_holds_a_foreign_record_is_held(desk: Rig) -> None:
     desk.wire.faults += [LateRequest()]
     track = desk.upload()
     await desk.relay_once()

@@ -1,4 +1,4 @@
-"""Somebody doubts a record: the lane's holder reads it, and what it finds ends as if a write had met it."""
+"""A record that is to be verified is read by its lane's holder; the finding is settled as after a write."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ from tests.simulation.fake_xrpc import RefusedError
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_look_that_finds_the_record_as_it_was_sends_nothing_and_is_over(
+async def test_a_verification_that_finds_the_record_unchanged_sends_nothing_and_ends(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await delivered(desk)
@@ -37,7 +37,7 @@ async def test_a_look_that_finds_the_record_as_it_was_sends_nothing_and_is_over(
     assert await desk.relay_once() == {}
 
 
-async def test_a_foreign_edit_that_a_look_finds_is_held_and_noted(desk: Rig) -> None:
+async def test_a_foreign_edit_that_a_verification_finds_is_held_and_recorded(desk: Rig) -> None:
     track = await delivered(desk)
     foreign = foreign_put(desk, track, title="foreign")
     assert await verified(desk) == {Outcome.HELD: 1}
@@ -45,7 +45,7 @@ async def test_a_foreign_edit_that_a_look_finds_is_held_and_noted(desk: Rig) -> 
     assert events(desk) == ["Created", "ForeignEditObserved"]
 
 
-async def test_a_foreign_delete_that_a_look_finds_is_respected(desk: Rig) -> None:
+async def test_a_foreign_delete_that_a_verification_finds_is_respected(desk: Rig) -> None:
     track = await delivered(desk)
     foreign_delete(desk, track)
     assert await verified(desk) == {Outcome.MISSING: 1}
@@ -61,7 +61,7 @@ async def test_fields_that_we_do_not_know_are_kept_and_need_no_write(desk: Rig) 
     track = desk.edit(title="next")
     await desk.relay_once()
     assert desk.remote(track) == {**record_for(track, desk.mirror().generation, URLS), "x": 1}
-    assert sent(desk) == ["putRecord"]  # on the base that the look had found
+    assert sent(desk) == ["putRecord"]  # on the base that the verification had found
 
 
 async def test_a_client_that_drops_our_generation_only_is_no_conflict(desk: Rig) -> None:
@@ -74,7 +74,7 @@ async def test_a_client_that_drops_our_generation_only_is_no_conflict(desk: Rig)
 
 
 def take_down(rig: Rig, track: Track) -> None:
-    """The PDS shows the record to nobody any more."""
+    """Take the record down: the PDS does not show it any more."""
     taken_down = rig.pds.get_record(rig.did, COLLECTION, track.rkey)
     assert taken_down is not None
     subject = {
@@ -118,7 +118,7 @@ async def test_a_record_that_was_taken_down_is_not_taken_for_a_deleted_one(rig: 
     assert await rig.relay_once() == {Outcome.DELIVERED: 1}
 
 
-async def test_a_record_that_reads_as_absent_is_asked_for_once_a_doubt(
+async def test_a_record_that_reads_as_absent_is_confirmed_once_per_verification(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await delivered(desk)
@@ -129,7 +129,7 @@ async def test_a_record_that_reads_as_absent_is_asked_for_once_a_doubt(
     assert (sent(desk), desk.mirror().state) == (["putRecord"] * 3, "delivered")
 
 
-async def test_a_look_that_fails_is_tried_later_and_keeps_nobody_waiting(
+async def test_a_verification_that_fails_is_tried_later_and_delays_no_other_record(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await delivered(desk, 1)
@@ -165,7 +165,7 @@ async def test_a_record_counts_as_deleted_only_once_the_pds_has_said_so(desk: Ri
 async def test_a_create_that_comes_after_its_delete_is_put_right(desk: Rig) -> None:
     track = await delivered(desk)
     created = desk.remote(track)
-    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
     await desk.relay_once()
     desk.pds.put_record(desk.did, COLLECTION, track.rkey, created or {})
     assert await verified(desk) == {Outcome.DELIVERED: 1}
@@ -174,7 +174,7 @@ async def test_a_create_that_comes_after_its_delete_is_put_right(desk: Rig) -> N
 
 async def test_what_others_put_in_place_of_a_deleted_record_is_theirs(desk: Rig) -> None:
     track = await delivered(desk)
-    desk.tell(1, lambda track: track.delete(at=desk.clock()))
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
     await desk.relay_once()
     desk.pds.put_record(desk.did, COLLECTION, track.rkey, {"$type": COLLECTION, "title": "theirs"})
     assert await verified(desk) == {Outcome.SEEN: 1}

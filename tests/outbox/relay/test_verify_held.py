@@ -1,4 +1,4 @@
-"""A look at a record that waits for its owner, or that the PDS has rejected: what it finds counts there too."""
+"""Verifications of held and of rejected records."""
 
 import pytest
 
@@ -44,7 +44,7 @@ async def test_an_edit_that_waited_for_a_held_record_is_sent_when_that_was_taken
     assert desk.remote(track) == record_for(track, desk.mirror().generation, URLS)
 
 
-async def test_a_held_record_that_is_then_deleted_elsewhere_is_detached(desk: Rig) -> None:
+async def test_a_held_record_that_another_client_deletes_is_detached(desk: Rig) -> None:
     track = await delivered(desk)
     foreign_put(desk, track, title="foreign")
     await verified(desk)
@@ -64,7 +64,7 @@ async def test_a_detached_record_stays_detached_whatever_comes(desk: Rig) -> Non
     assert events(desk) == ["Created", "RecordMissing"]
 
 
-async def test_a_look_at_a_rejected_record_sends_nothing_and_keeps_what_others_added(desk: Rig) -> None:
+async def test_a_verification_of_a_rejected_record_sends_nothing_and_keeps_foreign_fields(desk: Rig) -> None:
     track = await delivered(desk)
     desk.wire.faults += [answered(400, "InvalidRecord")]
     desk.edit(title="refused")
@@ -79,7 +79,7 @@ async def test_a_look_at_a_rejected_record_sends_nothing_and_keeps_what_others_a
     assert sent(desk) == ["putRecord"]
 
 
-async def test_a_look_at_a_rejected_record_finds_what_was_done_elsewhere(desk: Rig) -> None:
+async def test_a_verification_of_a_rejected_record_finds_foreign_changes(desk: Rig) -> None:
     track = await delivered(desk)
     desk.wire.faults += [answered(400, "InvalidRecord")]
     desk.edit(title="refused")

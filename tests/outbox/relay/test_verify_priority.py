@@ -1,4 +1,4 @@
-"""Looks that nobody waits for go behind what people do just now: in the claim, in a turn, and in a host's budget."""
+"""Verifications go behind live work: in the claim, in a lane run and in a host's budget."""
 
 from datetime import timedelta
 
@@ -41,7 +41,7 @@ def test_a_lane_of_every_host_is_left_to_live_work(database: Database) -> None:
     assert [(lane.did, lane.backfill) for lane in claimed(database)] == [(live, False)]
 
 
-def test_a_host_is_looked_at_only_while_half_of_its_budget_is_left(database: Database) -> None:
+def test_records_are_verified_only_while_half_of_the_hosts_budget_is_left(database: Database) -> None:
     did = doubted(database, 1)
     set_host(database, backfill_after=database_now(database) + timedelta(minutes=5))
     assert claimed(database) == []
@@ -66,7 +66,7 @@ async def backlog(desk: Rig) -> list[Track]:
 
 
 @pytest.mark.anyio
-async def test_looks_stop_at_half_of_a_hosts_budget_and_an_edit_has_the_rest(
+async def test_verifications_stop_at_half_of_a_hosts_budget_and_an_edit_has_the_rest(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await backlog(desk)
@@ -89,7 +89,7 @@ async def test_looks_stop_at_half_of_a_hosts_budget_and_an_edit_has_the_rest(
 
 
 @pytest.mark.anyio
-async def test_an_edit_is_the_next_thing_sent_however_many_records_are_doubted(
+async def test_an_edit_is_sent_next_however_many_records_are_to_be_verified(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await backlog(desk)
@@ -127,7 +127,9 @@ def requests(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> Requests:
 
 
 @pytest.mark.anyio
-async def test_a_wish_for_one_record_makes_its_look_live(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_retry_of_one_record_makes_its_verification_live(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tracks = await backlog(desk)
     request_verify(desk, *range(1, BACKLOG + 1))
     keys = reads(desk, monkeypatch)
@@ -137,7 +139,7 @@ async def test_a_wish_for_one_record_makes_its_look_live(desk: Rig, monkeypatch:
 
 
 @pytest.mark.anyio
-async def test_the_look_after_a_decision_is_live_although_the_record_was_doubted(desk: Rig) -> None:
+async def test_the_verification_after_a_decision_is_live_although_one_was_requested_before(desk: Rig) -> None:
     track = await delivered(desk)
     foreign_put(desk, track, title="foreign")
     await verified(desk)
@@ -152,7 +154,7 @@ async def test_the_look_after_a_decision_is_live_although_the_record_was_doubted
 
 
 @pytest.mark.anyio
-async def test_a_look_that_failed_can_wait_until_it_is_over(
+async def test_a_verification_that_failed_stays_behind_live_work(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await delivered(desk)
@@ -166,7 +168,7 @@ async def test_a_look_that_failed_can_wait_until_it_is_over(
 
 
 @pytest.mark.anyio
-async def test_what_is_doubted_while_it_is_sent_stays_as_urgent_as_it_is(desk: Rig) -> None:
+async def test_a_record_that_is_to_be_verified_while_it_is_sent_keeps_its_priority(desk: Rig) -> None:
     await delivered(desk)
     desk.edit(title="live")
     desk.claim("writes")

@@ -1,4 +1,4 @@
-"""Doubts about records come when they come: each is one look, and none is lost."""
+"""Any number of requests to verify a record make one verification, and none is lost."""
 
 import pytest
 from sqlalchemy import func, select
@@ -13,7 +13,7 @@ from tests.outbox.rigs.relay_rig import URLS, Rig
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_doubt_about_a_record_that_is_still_to_be_sent_changes_nothing(desk: Rig) -> None:
+async def test_a_request_to_verify_an_open_record_changes_nothing(desk: Rig) -> None:
     await delivered(desk)
     desk.edit(title="waits")
     before = target(desk)
@@ -21,7 +21,9 @@ async def test_a_doubt_about_a_record_that_is_still_to_be_sent_changes_nothing(d
     assert target(desk) == before
 
 
-async def test_doubts_are_one_look_however_many_there_are(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_requests_to_verify_a_record_make_one_verification(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     track = await delivered(desk)
     keys = reads(desk, monkeypatch)
     for _ in range(3):
@@ -30,7 +32,7 @@ async def test_doubts_are_one_look_however_many_there_are(desk: Rig, monkeypatch
     assert keys == [track.rkey]
 
 
-async def test_a_doubt_that_comes_up_during_a_look_is_a_look_of_its_own(desk: Rig) -> None:
+async def test_a_request_during_a_verification_makes_another_verification(desk: Rig) -> None:
     track = await delivered(desk)
     request_verify(desk)
     lane = desk.claim("looks")
@@ -44,7 +46,7 @@ async def test_a_doubt_that_comes_up_during_a_look_is_a_look_of_its_own(desk: Ri
     assert await desk.relay_once() == {Outcome.HELD: 1}
 
 
-async def test_a_doubt_that_comes_up_after_a_write_had_landed_is_not_lost_with_its_settling(
+async def test_a_request_after_a_write_had_landed_survives_the_settling(
     desk: Rig,
 ) -> None:
     track = desk.upload()
@@ -59,7 +61,7 @@ async def test_a_doubt_that_comes_up_after_a_write_had_landed_is_not_lost_with_i
     assert await desk.relay_once() == {Outcome.HELD: 1}
 
 
-async def test_doubts_about_many_accounts_wake_each_of_them(desk: Rig) -> None:
+async def test_requests_to_verify_records_of_many_accounts_wake_each_lane(desk: Rig) -> None:
     other = "did:plc:other"
     desk.sign_in(other)
     await delivered(desk, 1)
@@ -68,7 +70,7 @@ async def test_doubts_about_many_accounts_wake_each_of_them(desk: Rig) -> None:
     assert await verified(desk, 1, 2) == {Outcome.SEEN: 2}
 
 
-async def test_a_look_leaves_nothing_in_the_journal_unless_it_writes(desk: Rig) -> None:
+async def test_a_verification_leaves_no_attempt_in_the_journal_unless_it_writes(desk: Rig) -> None:
     await delivered(desk)
     await verified(desk)
     with desk.database.read() as connection:

@@ -1,4 +1,4 @@
-"""A doubted record that this code cannot read is looked at ever more rarely, and stays what it was meanwhile."""
+"""A record that this code cannot read is verified with growing pauses, and keeps its state meanwhile."""
 
 import asyncio
 from collections import Counter
@@ -16,7 +16,7 @@ LONG = 10.0
 
 
 def garble(rig: Rig) -> bytes:
-    """What was observed cannot be read any more, by this release at least; what it was is given."""
+    """Make the observed body unreadable; returns what it was."""
     observed: bytes = target(rig).observed_body
     put_back(rig, b"\xff")
     return observed
@@ -28,12 +28,14 @@ def put_back(rig: Rig, observed: bytes) -> None:
 
 
 async def relayed(rig: Rig) -> Counter[Outcome]:
-    """What the relay does now; who looks again and again is cut off."""
+    """Run the relay once; a relay that polls without end is cut off."""
     async with asyncio.timeout(LONG):
         return await rig.relay_once()
 
 
-async def test_a_delivered_one_stays_delivered_and_is_looked_at_later(desk: Rig) -> None:
+async def test_a_delivered_record_that_cannot_be_read_stays_delivered_and_is_verified_later(
+    desk: Rig,
+) -> None:
     await delivered(desk)
     observed = garble(desk)
     request_verify(desk)

@@ -1,4 +1,4 @@
-"""What is read of a repo page by page: all of it, and of a PDS that knows no end no more than there is room for."""
+"""All pages of a repo are read, up to a memory limit."""
 
 from collections.abc import Callable
 from itertools import count

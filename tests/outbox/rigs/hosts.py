@@ -31,8 +31,8 @@ def limited(left: int, policy: str, *, limit: int = 3000, status: int = 200) -> 
 PAUSED = verdict_of_reply(limited(0, "3000;w=300", status=429))
 
 
-def hear(database: Database, *words: tuple[str, Any]) -> None:
-    """The host is heard of, by these accounts."""
+def report_verdicts(database: Database, *words: tuple[str, Any]) -> None:
+    """Report these verdicts to the host, each of an account."""
     for did, verdict in words:
         Hosts(database).note_if_changed(HostReport.of(HOST, did, verdict))
 
@@ -49,5 +49,5 @@ def state(database: Database) -> str:
 
 def opened(database: Database) -> None:
     """Two accounts have met nothing but failures."""
-    hear(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER, ONE)])
+    report_verdicts(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER, ONE)])
     assert state(database) == OPEN

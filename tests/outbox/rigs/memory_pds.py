@@ -46,7 +46,7 @@ class MemoryPds(FakePds):
         return blob.content if blob is not None and not blob.temporary else None
 
     def let_stand(self, did: str, status: str | None) -> None:
-        """Let the account be deactivated, takendown or deleted; as it was, with None."""
+        """Set the account's status: deactivated, takendown, deleted, or None for active."""
         if status == DELETED:
             self.account(did)
             self.delete_account(did)
@@ -66,7 +66,7 @@ class MemoryPds(FakePds):
         return self.deleted[did].repo if did in self.deleted else self.account(did).repo
 
     def answer(self, request: httpx.Request, content: bytes) -> httpx.Response:
-        """Answer, with the login of the account whose request it is said to be."""
+        """Answer with the login of the account that the request names."""
         if request.url.path.rsplit(".", 1)[1] in self.lacks:
             return RefusedError(501, "MethodNotImplemented").reply()
         did = request.headers.get("x-did") or _named(request, content)

@@ -16,27 +16,27 @@ FOREIGN = {"likes": 3}
 
 
 def moves(rig: Rig, track_id: int = 1) -> Track:
-    """Its owner has the record moved."""
-    told = MigrateNamespace(track_id, old_collection=OLD_COLLECTION, collection=COLLECTION)
+    """The owner changes the record's namespace."""
+    command = MigrateNamespace(track_id, old_collection=OLD_COLLECTION, collection=COLLECTION)
     with rig.log.unit_of_work(rig.did, ARTIST) as unit:
-        migrate_namespace(unit, told)
+        migrate_namespace(unit, command)
         return unit.load(Track, Track.create_id(track_id))
 
 
 def decides(rig: Rig, keep: Resolution) -> None:
-    """Its owner decides over what somebody else wrote."""
+    """The owner decides the conflict."""
     with rig.log.unit_of_work(rig.did, ARTIST) as unit:
         resolve(unit, Resolve(1, keep=keep), URLS)
 
 
 def old(rig: Rig, track: Track) -> dict[str, Any] | None:
-    """What the PDS has in the old place."""
+    """The record in the old collection."""
     found = rig.pds.get_record(rig.did, OLD_COLLECTION, track.rkey)
     return found["value"] if found is not None else None
 
 
 def writes_elsewhere(rig: Rig, track: Track, **fields: Any) -> None:
-    """Another client writes the record in the old place."""
+    """Another client writes the record in the old collection."""
     rig.pds.put_record(rig.did, OLD_COLLECTION, track.rkey, {**(old(rig, track) or {}), **fields})
 
 
@@ -57,8 +57,8 @@ def events(rig: Rig) -> list[Any]:
         return rig.log.stream(connection, Track.create_id(1))
 
 
-def told(rig: Rig) -> list[tuple[str, str]]:
-    """What became of each event."""
+def event_statuses(rig: Rig) -> list[tuple[str, str]]:
+    """Each event with the status of its delivery."""
     recorded, mirror = events(rig), rig.mirror()
     with rig.database.read() as connection:
         touching = [(each.position, each.event.touches_record()) for each in recorded]

@@ -45,7 +45,7 @@ URLS = RecordUrls("http://127.0.0.1:8000")
 ANYONE = "anyone"
 ANYWHERE = ""
 MORE_THAN_ONE = 5
-"""On a slow machine the pause after a failure is over before the relay has looked around: it meets the next fault."""
+"""Faults in a row: on a slow machine the pause after a failure is over before the relay polls again."""
 Fault = Callable[[Callable[[], Any]], Any]
 
 
@@ -178,7 +178,7 @@ class Clock:
 
 
 class Rig:
-    """What a test of the outbox speaks to."""
+    """An event log, a relay and a PDS."""
 
     def __init__(
         self, database: Database, pds: DevPds | MemoryPds, did: str, wire: Wire, clock: Clock
@@ -214,8 +214,8 @@ class Rig:
         track = a_track(track_id, **{"did": self.did, **fields})
         return self._save(track)
 
-    def tell(self, track_id: int, command: Callable[[Track], None], *, did: str | None = None) -> Track:
-        """The artist tells the track something."""
+    def command(self, track_id: int, command: Callable[[Track], None], *, did: str | None = None) -> Track:
+        """The artist runs a command on the track."""
         with self.log.unit_of_work(did or self.did, ARTIST) as unit:
             track = unit.load(Track, Track.create_id(track_id))
             command(track)
@@ -224,7 +224,7 @@ class Rig:
 
     def edit(self, track_id: int = 1, **changes: Any) -> Track:
         """The artist edits fields."""
-        return self.tell(track_id, lambda track: track.update_metadata(changes, at=self.clock()))
+        return self.command(track_id, lambda track: track.update_metadata(changes, at=self.clock()))
 
     async def relay_once(self) -> Counter[Outcome]:
         """The relay does what is due now."""
@@ -251,7 +251,7 @@ class Rig:
         return lane
 
     def settle(self, lane: Lane, result: Result) -> None:
-        """What a relay has found out is written down, also of the host."""
+        """Settle a result, and update the host's row."""
         report = settle(self.log, lane, result)
         if report is not None:
             self.hosts.note(report)

@@ -64,10 +64,9 @@ def claimed(
     limit: int = 100,
     backfill: int | None = None,
 ) -> list[Lane]:
-    """What a relay gets that asks for so many lanes."""
+    """Claim up to `limit` lanes."""
     return claim(database, owner=owner, limit=limit, lease=LEASE, backfill=backfill)
 
 
 def dids(lanes: list[Lane]) -> list[str]:
-    """Whose lanes they are."""
     return [lane.did for lane in lanes]

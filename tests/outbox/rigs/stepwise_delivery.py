@@ -42,12 +42,12 @@ def wanted(rig: Rig, track: Track) -> dict[str, Any]:
 
 
 def restore(rig: Rig) -> Track:
-    return rig.tell(1, lambda track: track.restore_record(at=rig.clock()))
+    return rig.command(1, lambda track: track.restore_record(at=rig.clock()))
 
 
 def delete(rig: Rig) -> Track:
-    return rig.tell(1, lambda track: track.delete(at=rig.clock()))
+    return rig.command(1, lambda track: track.delete(at=rig.clock()))
 
 
 def undelete(rig: Rig) -> Track:
-    return rig.tell(1, lambda track: track.undelete(at=rig.clock()))
+    return rig.command(1, lambda track: track.undelete(at=rig.clock()))

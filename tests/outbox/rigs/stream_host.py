@@ -64,7 +64,7 @@ class StreamHost:
         return f"http://localhost:{next(iter(self.server.sockets)).getsockname()[1]}"
 
     async def says(self, *frames: bytes) -> None:
-        """Tell all who listen."""
+        """Send to all clients."""
         for each in frames:
             for socket in self.sockets:
                 await socket.send(each)

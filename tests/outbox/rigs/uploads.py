@@ -17,7 +17,7 @@ async def uploaded_track(rig: Rig) -> Track:
 
 
 def request_blob(rig: Rig, track_id: int = 1) -> Track:
-    return rig.tell(track_id, lambda track: track.request_blob_migration(at=rig.clock()))
+    return rig.command(track_id, lambda track: track.request_blob_migration(at=rig.clock()))
 
 
 def job(rig: Rig) -> Any:

@@ -31,7 +31,7 @@ def statuses(rig: Rig, track_id: int = 1) -> list[str]:
 
 
 def remove(rig: Rig) -> None:
-    rig.tell(1, lambda track: track.delete(at=rig.clock()))
+    rig.command(1, lambda track: track.delete(at=rig.clock()))
 
 
 async def test_a_delivered_event_tells_when_in_which_commit_and_as_what(desk: Rig) -> None:
@@ -82,7 +82,7 @@ async def test_what_came_and_went_before_anything_was_sent_is_cancelled(desk: Ri
     assert statuses(desk) == ["cancelled"] * 3
     assert desk.mirror().state == "delivered"
 
-    desk.tell(1, lambda track: track.undelete(at=desk.clock()))
+    desk.command(1, lambda track: track.undelete(at=desk.clock()))
     await desk.relay_once()
     assert statuses(desk) == ["cancelled", "cancelled", "cancelled", "delivered"]
 
@@ -103,7 +103,7 @@ async def test_a_delete_of_a_record_that_never_arrived_is_delivered_too(desk: Ri
 async def test_an_event_that_does_not_touch_the_record_has_no_delivery(desk: Rig) -> None:
     desk.upload()
     desk.edit(tags=("jazz",))
-    desk.tell(1, lambda track: track.set_unlisted(True, at=desk.clock()))
+    desk.command(1, lambda track: track.set_unlisted(True, at=desk.clock()))
     assert statuses(desk) == ["pending", "none", "none"]
 
 
@@ -167,7 +167,7 @@ async def test_an_event_that_found_its_record_gone_is_superseded_by_the_restore(
     await desk.relay_once()
     assert statuses(desk) == ["delivered", "detached", "none"]
 
-    desk.tell(1, lambda track: track.restore_record(at=desk.clock()))
+    desk.command(1, lambda track: track.restore_record(at=desk.clock()))
     await desk.relay_once()
 
     assert statuses(desk) == ["delivered", "superseded", "none", "delivered"]
@@ -236,7 +236,7 @@ async def test_the_mirror_has_this_state(
 ) -> None:
     desk.upload()
     await desk.relay_once()
-    desk.tell(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
     with desk.database.write() as connection:
         settled = {"desired_gen": 1, "acked_gen": 1, "state": "idle", "failed_gen": 0, "reason": None}
         connection.execute(update(mirror_target).values({**settled, **target}))
