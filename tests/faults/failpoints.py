@@ -42,9 +42,7 @@ POINTS = {
     "append: projected, not committed": before("eventstore.unit_of_work:UnitOfWork.require_whole"),
     "claim: leased, not committed": after("outbox.relay.claim:_claim_of_host", matters=bool),
     "claim: committed": after("outbox.relay.relay:claim", matters=bool),
-    "claim: read what is next": after(
-        "outbox.relay.lane_run:next_task", matters=lambda task: task is not None
-    ),
+    "run: task read": after("outbox.relay.lane_run:next_task", matters=lambda task: task is not None),
     "intent: before": before("outbox.relay.delivery:record_intent"),
     "intent: half written": after("outbox.relay.journal:_row"),
     "intent: committed": after("outbox.relay.delivery:record_intent"),
@@ -55,7 +53,7 @@ POINTS = {
     "settle: committed": after("outbox.relay.lane_run:settle"),
     "release: before": before("outbox.relay.lane_run:release"),
     "release: committed": after("outbox.relay.lane_run:release"),
-    "read back: conflict noted": after("outbox.relay.delivery:Delivery._close_attempt"),
+    "read back: attempt closed": after("outbox.relay.delivery:Delivery._close_attempt"),
     "read back: read": after("outbox.relay.delivery:Delivery._read"),
     "refresh: claimed": before("identity.sessions.app_password_grants:AppPasswordGrants.renew"),
     "refresh: rotated, not stored": after("identity.sessions.app_password_grants:AppPasswordGrants.renew"),
