@@ -14,7 +14,7 @@ from service.cli.main import main
 from service.config.settings import PREFIX
 from service.wiring.bootstrap import Application
 from tests.e2e.catalogue import a_record, catalogue, publish, rev, rkey
-from tests.outbox.rig import ARTIST
+from tests.outbox.rigs.relay_rig import ARTIST
 from tests.servers.atproto import PdsAccount
 
 pytestmark = pytest.mark.pds

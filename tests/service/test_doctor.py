@@ -17,7 +17,7 @@ from outbox.mirror.lanes import park_lane, resume_lane
 from outbox.mirror.tables import repo_scan
 from outbox.operations.account_deletion import close_lane
 from outbox.pds.client import RecordKey
-from outbox.relay.journal import note_adopted
+from outbox.relay.journal import record_adopted
 from service.cli.main import main
 from service.config.settings import PREFIX
 from service.wiring.bootstrap import Application
@@ -174,7 +174,7 @@ def test_changes_that_nobody_delivers(look: Look, tape: Application) -> None:
 def test_records_that_were_taken_over_are_no_failures(look: Look, tape: Application) -> None:
     key = RecordKey(ALICE, "fm.plyr.track", "3laaaaaaaaa22")
     with tape.database.write() as connection:
-        note_adopted(connection, key, 1, "cid", tape.database.now(connection))
+        record_adopted(connection, key, 1, "cid", tape.database.now(connection))
     assert look()["failures"] == ("ok", "0 of 1 attempts of the last hour failed: ")
 
 

@@ -19,7 +19,7 @@ from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.track_ids import next_track_id
 from eventstore.unit_of_work import UnitOfWork
-from outbox.conflicts.adopted import acknowledge_as_found, known_records, place_lane
+from outbox.conflicts.adopted import acknowledge_as_found, known_records, set_lane_host
 from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.namespace_moves import is_taken
 from outbox.pds.client import RecordKey, Remote
@@ -168,7 +168,7 @@ class Adoption:
         track = found.adopted(track_id, audio, unit.now, artwork=artwork, image_url=elsewhere)
         [change] = unit.save(track)
         acknowledge_as_found(unit.connection, key, change.position, (found.cid, found.body), unit.now)
-        place_lane(unit.connection, key.did, repo.host)
+        set_lane_host(unit.connection, key.did, repo.host)
         self._from.media.hold(unit.connection, list(media_cids(track)))
         return True
 

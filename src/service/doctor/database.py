@@ -14,7 +14,7 @@ from outbox.mirror.observe_only import observed_accounts
 from outbox.mirror.tables import PAST, delivery_attempt, mirror_lane, repo_scan
 from outbox.mirror.targets import AUTH_REQUIRED, READY
 from outbox.pds.verdict import Kind
-from outbox.relay.journal import ACKING
+from outbox.relay.journal import ACKNOWLEDGING
 from outbox.views.overview import LANE_STATE, LANES_OF_HOSTS
 from outbox.views.status import PENDING, REJECTED, STATE, TARGETS_AT_WORK
 from replay.reconcile.scan import IS_SCANNED
@@ -32,7 +32,7 @@ PARKED_SHARE: Final = 0.05
 FAILED_SHARE: Final = 0.5
 SCANS_LATE: Final = 3
 """So many times its interval after its last scan, a repo should have been looked through again."""
-WELL: Final = (*ACKING, Kind.READ_BACK.value)
+WELL: Final = (*ACKNOWLEDGING, Kind.READ_BACK.value)
 
 
 def schema(log: EventLog) -> Checks:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from eventstore.database import Database
 from outbox.firehose.follower import Follower
-from outbox.firehose.subscription import Reports
+from outbox.firehose.subscription import StreamReports
 from outbox.mirror.hosts import Hosts
 from service.config.settings import Settings
 from service.observability.metrics import Metrics
@@ -25,6 +25,6 @@ def follower_of(
     if not settings.firehose:
         return None
     addresses = AddressesOfIdentity(addresses_of_people(settings))
-    made = Follower(database, hosts, addresses, owner=owner, reports=Reports(wake, metrics.heard))
-    metrics.watch_streams(lambda: made.hearings)
+    made = Follower(database, hosts, addresses, owner=owner, reports=StreamReports(wake, metrics.heard))
+    metrics.watch_streams(lambda: made.statuses)
     return made
