@@ -13,8 +13,8 @@ from identity.accounts.accounts import account
 from identity.accounts.credentials import credential
 from identity.sessions.encryption import Seal
 from identity.sessions.session_store import pds_session
-from tests.identity.fake_pds import FakePds
-from tests.identity.session_rig import keep, made
+from tests.identity.sessions.fake_pds import FakePds
+from tests.identity.sessions.session_rig import keep, made
 
 KEY = "a secret that only this test knows, k1"
 

@@ -13,9 +13,9 @@ from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.eventually import eventually
 from tests.faults.faults import answer, delay
 from tests.faults.proxy import FaultProxy, of_repo
-from tests.identity.refresh_worker import ROUNDS
-from tests.identity.stored import dump
-from tests.identity.test_refresh_processes import PROCESSES, generation, keep, race
+from tests.identity.sessions.refresh_race import PROCESSES, generation, keep, race
+from tests.identity.sessions.refresh_worker import ROUNDS
+from tests.identity.sessions.stored_sessions import dump
 from tests.incidents.records import told
 from tests.incidents.town import Alice
 from tests.servers.atproto import new_account

@@ -30,8 +30,7 @@ from service.wiring.bootstrap import Application, build
 from storage.cid import CidHasher
 from storage.media import media
 from tests.eventstore.threads import until
-from tests.identity.fake_pds import DID, FakePds
-from tests.identity.test_refresh_processes import served
+from tests.identity.sessions.fake_pds import DID, FakePds, served
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

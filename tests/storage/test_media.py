@@ -10,7 +10,7 @@ from storage.cid import cid_of, new_key
 from storage.errors import BytesDamagedError, BytesMissingError, MediaGoneError
 from storage.media import DELETING, LIVE, WRITING, Media, media
 from tests.storage.memory_store import MemoryStore
-from tests.storage.named import name
+from tests.storage.references import name
 
 DATA = b"sound"
 CID = cid_of(DATA)

@@ -13,7 +13,7 @@ from storage.errors import MediaGoneError, StoreUnavailableError
 from storage.media import Media, media
 from storage.sweep import STRAY, UNFINISHED, UNNAMED, sweep
 from tests.storage.memory_store import MemoryStore
-from tests.storage.named import Names, name, release
+from tests.storage.references import Names, name, release
 
 DATA = b"sound"
 CID = cid_of(DATA)

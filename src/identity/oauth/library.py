@@ -2,7 +2,7 @@
 
 The library's modules take their HTTP client, their judgement of addresses and their timeouts from names that they
 import. A private copy of a module gets others: the library that everybody else imports stays as it is, and services
-with different settings can live in one process. tests/identity/test_oauth_library.py fails when the names are gone.
+with different settings can live in one process. tests/identity/oauth/test_library.py fails when the names are gone.
 """
 
 import asyncio
