@@ -73,7 +73,7 @@ def test_inc_43_a_login_that_is_over_is_told_where_it_matters_and_fails_no_reque
 
 @pytest.mark.pds
 def test_inc_19_three_processes_that_all_need_the_next_token_ask_for_it_once(
-    *, database, seal, hooks, proxied_pds: DevPds, plc: DevPlc, proxy: FaultProxy
+    *, database, cipher, hooks, proxied_pds: DevPds, plc: DevPlc, proxy: FaultProxy
 ) -> None:
     """Of 30 who find the token expired at the same instant, and that three times over."""
     account = new_account(proxied_pds, plc)
@@ -83,7 +83,7 @@ def test_inc_19_three_processes_that_all_need_the_next_token_ask_for_it_once(
             password = SecretStr(account.app_password)
             return await create_session(http, proxied_pds.url, account.did, password)
 
-    keep(database, seal, hooks, account.did, proxied_pds.url, tokens=asyncio.run(sign_in()).tokens)
+    keep(database, cipher, hooks, account.did, proxied_pds.url, tokens=asyncio.run(sign_in()).tokens)
     proxy.seen.clear()
     proxy.on("refreshSession", fault=delay(0.3))  # long enough for the others to begin too
 

@@ -34,7 +34,7 @@ class Names:
 def name(media: Media, cid: str) -> None:
     """The unit of a command that names the media."""
     with media.database.write() as connection:
-        media.hold(connection, [cid])
+        media.pin(connection, [cid])
         connection.execute(delete(names).where(names.c.cid == cid))
         connection.execute(insert(names).values(cid=cid, released_at=None))
 

@@ -1,4 +1,4 @@
-"""Threads that take turns: each runs until its next step on the store, and only when it is told to."""
+"""Threads that the test runs step by step: each runs to its next step on the store, and waits there."""
 
 import threading
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class Actor:
         self._stopped.release()
 
     def _wait(self) -> None:
-        assert self._go.acquire(timeout=LIMIT), "nobody told this actor to go on"
+        assert self._go.acquire(timeout=LIMIT), "the test did not run this actor on"
         if self._crash:
             raise CrashError
 

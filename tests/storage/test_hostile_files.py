@@ -89,7 +89,7 @@ def staged(data: bytes, folder: Path) -> Staged:
 
 
 @pytest.mark.parametrize("data", INVALID.values(), ids=INVALID.keys())
-def test_a_lying_file_is_invalid(data: bytes, tmp_path: Path) -> None:
+def test_a_file_with_a_false_header_is_invalid(data: bytes, tmp_path: Path) -> None:
     with staged(data, tmp_path) as upload, pytest.raises(InvalidMediaError):
         read_audio(upload)
 
@@ -97,7 +97,7 @@ def test_a_lying_file_is_invalid(data: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["tone.mp3", "tone.m4a", "tone.flac", "tone.ogg", "tone.aiff", "tone.webm", "live.webm"]
 )
-def test_no_damage_makes_anything_but_a_refusal(name: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_accepted_or_refused(name: str, tmp_path: Path) -> None:
     whole, chance = samples.file(name), random.Random(name)  # noqa: S311
     for _ in range(150):
         data = bytearray(whole[: chance.randrange(1, len(whole))] if chance.random() < 0.3 else whole)
@@ -132,7 +132,7 @@ GREEDY = {
 
 
 @pytest.mark.parametrize("head", GREEDY.values(), ids=GREEDY.keys())
-def test_a_greedy_file_gets_neither_time_nor_memory(
+def test_a_file_that_makes_the_parser_loop_is_refused_in_bounded_time_and_memory(
     head: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounded, "MAX_READS", bounded.MAX_READS // 10)  # the bound is what counts here

@@ -11,7 +11,7 @@ import pytest
 from eventstore.database import Database
 from storage.cid import cid_of
 from storage.errors import MediaGoneError
-from storage.media import DELETING, WRITING, Media, media
+from storage.media import Media, MediaState, media
 from storage.sweep import sweep
 from tests.storage.memory_store import MemoryStore
 from tests.storage.references import Names, name, named_now, names
@@ -66,12 +66,12 @@ def live(world: World) -> None:
 
 def left_by_an_upload(world: World) -> None:
     world.upload()
-    world.set_state(WRITING)
+    world.set_state(MediaState.WRITING)
 
 
 def left_by_a_sweep(world: World) -> None:
     world.upload()
-    world.set_state(DELETING)
+    world.set_state(MediaState.DELETING)
 
 
 def lost(world: World) -> None:
@@ -80,7 +80,7 @@ def lost(world: World) -> None:
 
 
 def play(world: World, works: list[Callable[[], None]], order: list[int]) -> list[int]:
-    """Play the order, then whoever is first; give how many could have been chosen at each turn."""
+    """Run the actors in this order, then always the first; returns how many could have been chosen at each step."""
     world.store.at = world.stage.at
     actors = [world.stage.enter(work) for work in works]
     choices = list[int]()

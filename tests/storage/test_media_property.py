@@ -50,7 +50,7 @@ class Tape(RuleBasedStateMachine):
             try:
                 self.storage.add(cid, io.BytesIO(SOUNDS[cid]), len(SOUNDS[cid]), "audio/mpeg")
             except MediaGoneError:
-                return  # given up three times: the client is told to try again
+                return  # marked for deletion three times: the client has to retry
 
         self.actors.append(self.stage.enter(work))
 

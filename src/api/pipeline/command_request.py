@@ -121,7 +121,7 @@ class CommandRequest:
                 now = self.parts.database.now(connection)
                 if (stored := self._key.stored(connection, now)) is not None:
                     return stored
-            if self.principal.leaving and not allowed.leaving_too:
+            if self.principal.deletion_requested and not allowed.leaving_too:
                 raise LeavingError
             if allowed.on is not None:
                 view = require_owned(

@@ -16,7 +16,7 @@ from application.tracks.revert import Revert
 from eventstore.unit_of_work import UnitOfWork
 from projections.track_queries import track_by_id
 from projections.track_view import TrackView
-from storage.public.copies import Hold
+from storage.public.copies import Reservation
 
 
 class Publishing:
@@ -26,7 +26,7 @@ class Publishing:
         self._parts: Final = parts
         self._publisher: Final = parts.publisher
         self._work: Final = work
-        self._held: Hold | None = None
+        self._held: Reservation | None = None
 
     async def before_upload(self, audio: Audio, gate: SupportGate | None) -> None:
         """A new track is public unless it is gated."""
@@ -84,7 +84,7 @@ class Publishing:
     async def let_go(self) -> None:
         """Let go of what no command has taken over."""
         if self._publisher is not None and self._held is not None:
-            await run_in_threadpool(self._publisher.let_go, self._held)
+            await run_in_threadpool(self._publisher.cancel, self._held)
 
     async def _publish(self, audio: Audio) -> None:
         """Make the copy; a store that does not answer refuses the command, before anything names it."""

@@ -36,7 +36,7 @@ async def migrate_everything(
     did, turns = principal.did, request.app.state.turns
 
     async def act(asked: Asked) -> CommandResult:
-        if principal.leaving:
+        if principal.deletion_requested:
             raise LeavingError
         failed_too = asked.body.flag("retry_failed")
         async with turns.of(did):

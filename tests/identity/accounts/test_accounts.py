@@ -46,7 +46,7 @@ def test_a_handle_belongs_to_the_last_one_who_proved_it(database, accounts):
     assert accounts.get("did:plc:alice").handle == INVALID_HANDLE
 
 
-def test_nobody_is_found_by_the_invalid_handle(database, accounts):
+def test_the_invalid_handle_finds_no_account(database, accounts):
     put(database, accounts, handle=INVALID_HANDLE)
     put(database, accounts, handle=INVALID_HANDLE, did="did:plc:bob")
     assert accounts.by_handle(INVALID_HANDLE) is None

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import func, select
 
 from identity.accounts.accounts import Accounts
-from identity.accounts.api_tokens import Access
+from identity.accounts.api_tokens import AccountTokens
 from identity.accounts.credentials import CredentialKind, Credentials, Scope, credential
 from identity.errors import CredentialExpiredError
 from tests.identity.conftest import by
@@ -12,9 +12,9 @@ from tests.identity.conftest import by
 DID = "did:plc:alice"
 
 
-def test_a_token_that_is_ended_while_it_makes_another_makes_none(database, log):
+def test_a_token_that_is_revoked_meanwhile_cannot_create_another(database, log):
     credentials = Credentials(database)
-    access = Access(log, credentials)
+    access = AccountTokens(log, credentials)
     with database.write() as connection:
         Accounts(database).upsert(
             connection, did=DID, handle="alice.test", pds_url="https://x.example", display_name=""

@@ -43,7 +43,7 @@ def last_used(database):
         return connection.execute(select(credential.c.last_used_at)).scalar_one()
 
 
-def test_a_token_tells_who_is_asking(database, credentials):
+def test_a_token_authenticates_its_account(database, credentials):
     token = token_of(database, credentials, scope=Scope.READ)
     principal = credentials.authenticate(token)
     assert (principal.did, principal.handle, principal.scope, principal.admin) == (
@@ -67,7 +67,7 @@ def test_only_a_hash_is_kept_and_no_repr_shows_the_token(database, credentials):
 
 
 @pytest.mark.parametrize("wrong", ["", "mt_", "mt_" + "a" * 43, "\0", "ü"])
-def test_a_wrong_token_is_nobody(credentials, wrong):
+def test_a_wrong_token_does_not_authenticate(credentials, wrong):
     assert credentials.authenticate(SecretStr(wrong)) is None
 
 
@@ -81,7 +81,7 @@ def test_an_expired_token_says_so(database, credentials, clock):
     assert credentials.issued_to(DID) == []
 
 
-def test_a_revoked_token_is_nobody_and_the_others_stay(database, credentials):
+def test_a_revoked_token_does_not_authenticate_and_the_others_do(database, credentials):
     one, other = issue(database, credentials), issue(database, credentials, kind=CredentialKind.BROWSER)
     assert revoke(database, credentials, one.id) is CredentialKind.API
     assert revoke(database, credentials, one.id) is None
@@ -104,7 +104,7 @@ def test_what_has_expired_is_not_ended_again(database, credentials, clock):
     assert revoke(database, credentials, issued.id) is None
 
 
-def test_what_is_shown_of_a_token_opens_nothing(database, credentials):
+def test_the_id_of_a_token_does_not_authenticate(database, credentials):
     issued = issue(database, credentials)
     plain = issued.token.get_secret_value()
     assert issued.id not in plain

@@ -1,4 +1,4 @@
-"""Sign-in with an app password at the real PDS: who gets in, as what, and what the log says of it."""
+"""Sign-in with an app password at the real PDS: refusals, scopes and events."""
 
 import asyncio
 from datetime import timedelta
@@ -33,11 +33,11 @@ def admins():
 
 
 @pytest.fixture
-def signed(database, seal, hooks, pds, admins):
-    return wired(database, seal, hooks, pds, admins)
+def signed(database, cipher, hooks, pds, admins):
+    return wired(database, cipher, hooks, pds, admins)
 
 
-def test_a_sign_in_and_what_the_log_says_of_it_are_one(signed, database, hooks, pds_account, monkeypatch):
+def test_a_sign_in_and_its_event_commit_together(signed, database, hooks, pds_account, monkeypatch):
     def broken(*_args, **_fields):
         raise ZeroDivisionError
 
@@ -54,7 +54,7 @@ def test_a_sign_in_and_what_the_log_says_of_it_are_one(signed, database, hooks, 
     assert [call[0] for call in hooks.calls] == ["signed_in", "signed_in"]
 
 
-def test_only_an_admin_is_let_in_as_one_and_not_for_weeks(signed, admins, database, pds_account):
+def test_only_an_admin_signs_in_as_admin_and_for_twelve_hours_at_most(signed, admins, database, pds_account):
     with pytest.raises(NotAnAdminError):
         run(signed, lambda made: sign_in_as_admin(made, pds_account))
     assert noted(database, pds_account.did) == []
@@ -65,9 +65,9 @@ def test_only_an_admin_is_let_in_as_one_and_not_for_weeks(signed, admins, databa
     assert not Credentials(database).authenticate(signed_in.token).admin
 
 
-def sign_in_as_admin(made, who):
-    password = SecretStr(who.app_password)
-    return made.sign_in(who.did, password, by=by, scope=Scope.ADMIN, expires_in=timedelta(days=30))
+def sign_in_as_admin(made, account):
+    password = SecretStr(account.app_password)
+    return made.sign_in(account.did, password, by=by, scope=Scope.ADMIN, expires_in=timedelta(days=30))
 
 
 @pytest.mark.parametrize("spelled", ["{handle}", "@{handle}", "{did}"])
@@ -83,7 +83,7 @@ def test_a_person_signs_in_with_handle_or_did(signed, database, pds, pds_account
     assert (reply.status_code, reply.json()["did"]) == (200, pds_account.did)
 
 
-def test_a_sign_in_is_told_to_whoever_waits_for_it(signed, hooks, pds, pds_account):
+def test_a_sign_in_calls_the_hook(signed, hooks, pds, pds_account):
     sign_in(signed, pds_account.did, pds_account.app_password)
     assert hooks.calls == [("signed_in", pds_account.did, pds.url)]
 
@@ -129,13 +129,13 @@ def test_an_unknown_handle_is_refused(signed):
         sign_in(signed, "nobody-at-all.test", "password")
 
 
-def test_a_deactivated_account_is_told_so(signed, pds, pds_account):
+def test_sign_in_of_a_deactivated_account_says_so(signed, pds, pds_account):
     pds.procedure("com.atproto.server.deactivateAccount", {}, by=pds_account.did)
     with pytest.raises(AccountInactiveError):
         sign_in(signed, pds_account.did, pds_account.app_password)
 
 
-def test_a_taken_down_account_is_told_so_if_the_pds_says_so(signed, pds, pds_account):
+def test_sign_in_of_a_taken_down_account_says_so_if_the_pds_does(signed, pds, pds_account):
     take_down(pds, pds_account.did)
     with pytest.raises(AccountInactiveError):
         sign_in(signed, pds_account.did, pds_account.password)
@@ -143,7 +143,7 @@ def test_a_taken_down_account_is_told_so_if_the_pds_says_so(signed, pds, pds_acc
         sign_in(signed, pds_account.did, pds_account.app_password)
 
 
-def test_nobody_signs_in_while_the_pds_is_down(signed, pds, pds_account):
+def test_sign_in_fails_while_the_pds_is_down(signed, pds, pds_account):
     pds.stop()
     try:
         with pytest.raises(IdentityUnreachableError):
@@ -152,7 +152,7 @@ def test_nobody_signs_in_while_the_pds_is_down(signed, pds, pds_account):
         pds.start()
 
 
-def test_a_pds_that_answers_for_somebody_else_is_not_believed():
+def test_a_session_for_another_did_is_refused():
     fake = FakePds()
     for reply in (
         httpx.Response(200, json=fake.session(did="did:plc:mallory")),

@@ -14,7 +14,7 @@ from identity.accounts.sign_in import SignIns
 from identity.oauth.client import oauth_app
 from identity.oauth.flows import Flows
 from identity.oauth.grants import OAuthGrants
-from identity.oauth.sign_in import OAuthSignIn, Returned
+from identity.oauth.sign_in import AuthorizationResponse, OAuthSignIn
 from identity.resolution.address_policy import AddressPolicy, public_client
 from identity.resolution.resolver import Resolver
 from identity.sessions.pds_sessions import PdsSessions
@@ -30,8 +30,8 @@ SCOPE = "atproto repo:fm.plyr.track repo:app.relay.track blob:audio/* blob:image
 class Rig:
     """One service, which knows one PDS by its address."""
 
-    def __init__(self, database, seal, hooks, pds, *, scope=SCOPE):
-        self.database, self.seal, self.hooks, self.pds, self.scope = database, seal, hooks, pds, scope
+    def __init__(self, database, cipher, hooks, pds, *, scope=SCOPE):
+        self.database, self.cipher, self.hooks, self.pds, self.scope = database, cipher, hooks, pds, scope
         self.admins = []
 
     @asynccontextmanager
@@ -42,7 +42,7 @@ class Rig:
             flows = Flows(http, AddressPolicy([pds.url]), resolver)
             sessions = PdsSessions(
                 EventLog(self.database),
-                self.seal,
+                self.cipher,
                 http,
                 on_reauth=self.hooks.on_reauth,
                 on_signed_in=self.hooks.on_signed_in,
@@ -56,20 +56,22 @@ class Rig:
                 credentials=Credentials(self.database, admin_dids=self.admins),
             )
             app = oauth_app(BASE_URL, self.scope, ())
-            yield SimpleNamespace(sessions=sessions, oauth=OAuthSignIn(app, flows, self.seal, sign_ins))
+            yield SimpleNamespace(sessions=sessions, oauth=OAuthSignIn(app, flows, self.cipher, sign_ins))
 
     def run(self, story):
-        async def told():
+        async def with_parts():
             async with self.parts() as parts:
                 return await story(parts)
 
-        return asyncio.run(told())
+        return asyncio.run(with_parts())
 
     def start(self, identifier, *, return_to="/me", **wanted):
         return self.run(lambda parts: parts.oauth.start(identifier, return_to=return_to, **wanted))
 
     def finish(self, query, cookie):
-        returned = Returned(query.get("state"), query.get("iss"), query.get("code"), query.get("error"))
+        returned = AuthorizationResponse(
+            query.get("state"), query.get("iss"), query.get("code"), query.get("error")
+        )
         return self.run(lambda parts: parts.oauth.finish(returned, cookie, by=by))
 
     def sign_in(self, account):
@@ -88,15 +90,15 @@ def ask(rig, did):
     return rig.request(did, "GET", GET_SESSION).status_code
 
 
-def held(rig, did):
-    """What is sealed in the account's row."""
+def stored_tokens(rig, did):
+    """The decrypted content of the account's row."""
     with rig.database.read() as connection:
-        sealed = connection.scalars(select(pds_session.c.sealed).where(pds_session.c.did == did)).one()
-    return json.loads(rig.seal.open(sealed, purpose=PURPOSE, did=did))
+        encrypted = connection.scalars(select(pds_session.c.sealed).where(pds_session.c.did == did)).one()
+    return json.loads(rig.cipher.decrypt(encrypted, purpose=PURPOSE, did=did))
 
 
-def keep(rig, did, tokens):
-    """Seal something else in its place."""
-    sealed = rig.seal.seal(json.dumps(tokens).encode(), purpose=PURPOSE, did=did)
+def store_tokens(rig, did, tokens):
+    """Encrypt these in place of the row's content."""
+    encrypted = rig.cipher.encrypt(json.dumps(tokens).encode(), purpose=PURPOSE, did=did)
     with rig.database.write() as connection:
-        connection.execute(update(pds_session).values(status="active", sealed=sealed))
+        connection.execute(update(pds_session).values(status="active", sealed=encrypted))

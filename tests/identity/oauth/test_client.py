@@ -19,7 +19,7 @@ def test_a_service_on_loopback_is_a_public_client_on_any_port(host):
     assert one.client_id.startswith("http://localhost?")
     assert query == {"redirect_uri": [f"http://{host}/auth/callback"], "scope": [SCOPE]}
     assert one.redirect_uri == f"http://{host}:8000/auth/callback"
-    assert (one.keys, one.signs_with) == ((), None)
+    assert (one.keys, one.newest_key) == ((), None)
 
 
 @pytest.mark.parametrize("base_url", ["http://localhost:8000", "http://192.168.1.5:8000", "http://tape.lan"])
@@ -40,13 +40,13 @@ def test_over_https_it_is_a_confidential_client_that_says_so():
 
 def test_the_first_key_signs_and_all_are_published_without_their_secret():
     app = oauth_app("https://tape.example.net", SCOPE, KEYS)
-    assert app.signs_with is KEYS[0]
+    assert app.newest_key is KEYS[0]
     published = app.jwks()["keys"]
     assert [key["kid"] for key in published] == [key.kid for key in KEYS]
     assert all(key.keys() == {"kty", "crv", "x", "y", "kid", "use", "alg"} for key in published)
 
 
-def test_a_key_survives_being_written_down():
+def test_a_key_survives_serialization():
     key = generate_private_key(SECP256R1())
     assert key_of(scalar_of(key)).private_numbers() == key.private_numbers()
 

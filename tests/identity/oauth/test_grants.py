@@ -1,4 +1,4 @@
-"""Tokens of OAuth logins: rotated once, whoever asks; what the real PDS makes of losses; and what is never written."""
+"""OAuth tokens at the real PDS: concurrent requests rotate them once, lost answers, and no secret in database or logs."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ import pytest
 from identity.errors import SessionUnavailableError, SignInRequiredError
 from tests.faults.faults import answer, cut_after, pass_on
 from tests.identity.conftest import KEY
-from tests.identity.oauth.oauth_rig import GET_SESSION, Rig, ask, held, keep
+from tests.identity.oauth.oauth_rig import GET_SESSION, Rig, ask, store_tokens, stored_tokens
 from tests.identity.sessions.stored_sessions import dump, expire, files, session_row
 from tests.servers.consent import Consenter
 
@@ -18,18 +18,18 @@ TOKEN = "/oauth/token"
 
 
 @pytest.fixture
-def rig(database, seal, hooks, pds):
-    return Rig(database, seal, hooks, pds)
+def rig(database, cipher, hooks, pds):
+    return Rig(database, cipher, hooks, pds)
 
 
 @pytest.fixture
-def proxied(database, seal, hooks, proxied_pds):
-    return Rig(database, seal, hooks, proxied_pds)
+def proxied(database, cipher, hooks, proxied_pds):
+    return Rig(database, cipher, hooks, proxied_pds)
 
 
 def test_an_expired_access_token_is_refreshed_once_for_all(rig, database, pds_account):
     did = rig.sign_in(pds_account).account.did
-    before = held(rig, did)
+    before = stored_tokens(rig, did)
     expire(database)
 
     async def many(parts):
@@ -37,32 +37,34 @@ def test_an_expired_access_token_is_refreshed_once_for_all(rig, database, pds_ac
         return await asyncio.gather(*(one(did, "GET", GET_SESSION, timeout=60) for _ in range(20)))
 
     assert {reply.status_code for reply in rig.run(many)} == {200}
-    after = held(rig, did)
+    after = stored_tokens(rig, did)
     assert session_row(database).generation == 2
     assert not {before["access"], before["refresh"]} & {after["access"], after["refresh"]}
     assert before["grant"] == after["grant"]
 
 
-def test_an_access_token_that_was_rotated_away_is_refreshed(rig, database, pds_account):
+def test_a_rotated_access_token_is_refreshed(rig, database, pds_account):
     did = rig.sign_in(pds_account).account.did
-    rotated_away = held(rig, did)["access"]
+    rotated_away = stored_tokens(rig, did)["access"]
     expire(database)
     assert ask(rig, did) == 200
-    keep(rig, did, {**held(rig, did), "access": rotated_away})
+    store_tokens(rig, did, {**stored_tokens(rig, did), "access": rotated_away})
     assert ask(rig, did) == 200
     assert session_row(database).generation == 3
 
 
-def test_a_login_goes_on_when_the_service_asks_for_more(database, seal, hooks, pds, pds_account):
+def test_a_login_is_refreshed_with_its_own_scope_after_the_service_requests_more(
+    database, cipher, hooks, pds, pds_account
+):
     """It keeps the client and the scope that it began with; asking the PDS for more would end it."""
-    did = Rig(database, seal, hooks, pds).sign_in(pds_account).account.did
-    more = Rig(database, seal, hooks, pds, scope="atproto transition:generic")
+    did = Rig(database, cipher, hooks, pds).sign_in(pds_account).account.did
+    more = Rig(database, cipher, hooks, pds, scope="atproto transition:generic")
     expire(database)
     assert ask(more, did) == 200
     assert session_row(database).generation == 2
 
 
-def test_an_answer_lost_after_the_rotation_ends_in_a_sign_in_and_in_no_loop(
+def test_an_answer_lost_after_the_rotation_requires_a_sign_in_and_causes_no_loop(
     *, proxied, proxy, database, hooks, proxied_account
 ):
     did = proxied.sign_in(proxied_account).account.did
@@ -81,7 +83,7 @@ def test_an_answer_lost_after_the_rotation_ends_in_a_sign_in_and_in_no_loop(
     assert [call for call in hooks.calls if call[0] == "reauth"] == [("reauth", did)]
 
 
-def test_a_server_in_trouble_costs_no_login(proxied, proxy, database, proxied_account):
+def test_a_server_error_during_a_refresh_does_not_end_the_login(proxied, proxy, database, proxied_account):
     did = proxied.sign_in(proxied_account).account.did
     expire(database)
     proxy.on(TOKEN, fault=answer(503, "server_error", retry_after=7), times=1)
@@ -102,7 +104,7 @@ def test_neither_database_nor_logs_hold_a_secret(rig, database, pds_account, cap
     signed_in, _ = rig.finish(query, started.cookie)
     secrets += [signed_in.token.get_secret_value(), started.cookie.get_secret_value(), query["code"]]
     for _ in range(2):
-        tokens = held(rig, did)
+        tokens = stored_tokens(rig, did)
         secrets += [tokens["access"], tokens["refresh"], tokens["grant"]["dpop_key"]]
         expire(database)
         assert ask(rig, did) == 200

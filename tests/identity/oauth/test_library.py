@@ -37,11 +37,11 @@ class Web:
         return library(http, AddressPolicy(origins))
 
 
-def test_it_is_the_version_that_this_was_made_for():
+def test_the_library_has_the_pinned_version():
     assert version("atproto-oauth") == "0.1.0"
 
 
-def test_every_way_out_of_the_library_is_one_of_ours():
+def test_every_request_of_the_library_goes_through_our_client():
     """Nothing of httpx's, and no judgement of addresses, but through the names that are replaced."""
     ours = Web({}).library()
     replaced = {"is_safe_url", "get_hardened_async_client"}
@@ -55,13 +55,13 @@ def test_every_way_out_of_the_library_is_one_of_ours():
         assert "urlopen" not in source
 
 
-def test_the_library_of_everybody_else_stays_as_it_is():
+def test_the_imported_library_is_unchanged():
     Web({}).library(DEV)
     assert atproto_oauth.client.is_safe_url.__module__ == "atproto_oauth.security"
     assert atproto_oauth.metadata.get_hardened_async_client.__module__ == "atproto_oauth.security"
 
 
-def test_a_name_that_is_gone_is_told_at_the_start():
+def test_a_missing_name_prevents_the_start():
     with pytest.raises(ImportError, match="no get_some_client any more"):
         private_copy(CLIENT, get_some_client=None)
 
@@ -89,7 +89,7 @@ def test_nothing_else_is_asked(url):
     assert web.asked == []
 
 
-def test_a_developers_origin_may_be_http_with_a_port_and_nothing_else_is_let_off():
+def test_a_development_origin_may_be_http_with_a_port_but_must_meet_all_other_rules():
     page = f"{DEV}/.well-known/oauth-authorization-server"
     good = Web({page: metadata(DEV)})
     assert asyncio.run(good.library(DEV).fetch_authserver_metadata_async(DEV)).issuer == DEV
@@ -118,7 +118,7 @@ def post(web, **form):
     return asyncio.run(send())
 
 
-def test_a_refused_token_call_says_why_and_holds_nothing_of_the_request():
+def test_the_error_of_a_refused_token_call_has_the_reason_and_nothing_of_the_request():
     said = {"error": "invalid_grant", "error_description": "Refresh token replayed"}
     web = Web({f"{ISSUER}/oauth/token": httpx.Response(400, json=said, headers={"retry-after": "7"})})
     with pytest.raises(TokenCallRefusedError) as refused:
@@ -131,7 +131,7 @@ def test_a_refused_token_call_says_why_and_holds_nothing_of_the_request():
     assert "hush" not in repr(vars(refused.value)) + str(refused.value)
 
 
-def test_a_lost_token_call_holds_nothing_of_the_request():
+def test_the_error_of_a_lost_token_call_contains_nothing_of_the_request():
     web = Web({f"{ISSUER}/oauth/token": httpx.ReadTimeout("slow")})
     with pytest.raises(httpx.ReadTimeout) as failed:
         post(web, refresh_token="hush")

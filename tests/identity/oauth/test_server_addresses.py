@@ -1,4 +1,4 @@
-"""Whoever signs in names the servers that are asked: what each step of that may reach."""
+"""An account chooses the servers that its sign-in contacts; no step may reach an internal address."""
 
 import asyncio
 from unittest.mock import Mock
@@ -49,14 +49,16 @@ def web():
     return web
 
 
-def start(web, seal, identifier=HANDLE):
-    async def told():
+def start(web, cipher, identifier=HANDLE):
+    async def story():
         async with web.client() as http:
             flows = Flows(http, AddressPolicy(), Resolver(PLC, [], http, names=web))
-            door = OAuthSignIn(oauth_app("http://127.0.0.1:8000", "atproto", ()), flows, seal, Mock(SignIns))
+            door = OAuthSignIn(
+                oauth_app("http://127.0.0.1:8000", "atproto", ()), flows, cipher, Mock(SignIns)
+            )
             return await door.start(identifier, return_to="/me")
 
-    return asyncio.run(told())
+    return asyncio.run(story())
 
 
 def asked_inside(web):
@@ -64,50 +66,50 @@ def asked_inside(web):
     return [url for url in web.asked if not url.startswith(known)]
 
 
-def test_the_person_is_sent_to_the_server_that_their_pds_names(web, seal):
-    started = start(web, seal)
+def test_the_person_is_sent_to_the_server_that_their_pds_names(web, cipher):
+    started = start(web, cipher)
     assert started.url.startswith(f"{ISSUER}/oauth/authorize?")
     assert "request_uri=urn%3Ar" in started.url
     assert isinstance(started.cookie, SecretStr)
 
 
 @pytest.mark.parametrize("address", INSIDE)
-def test_a_handle_that_is_an_address_is_not_asked(web, seal, address):
+def test_a_handle_that_is_an_address_is_not_asked(web, cipher, address):
     for identifier in (address, address.split("//")[1]):
         with pytest.raises(IdentityError):
-            start(web, seal, identifier)
+            start(web, cipher, identifier)
     assert asked_inside(web) == []
 
 
 @pytest.mark.parametrize("address", INSIDE)
-def test_a_did_document_does_not_lead_inside(web, seal, address):
+def test_a_did_document_cannot_name_an_internal_address(web, cipher, address):
     web.pages[f"{PLC}/{ALICE}"] = document(ALICE, HANDLE, address)
     with pytest.raises(UnsafeAddressError):
-        start(web, seal)
+        start(web, cipher)
     assert asked_inside(web) == []
 
 
 @pytest.mark.parametrize("address", INSIDE)
-def test_a_pds_does_not_lead_inside(web, seal, address):
+def test_a_pds_cannot_name_an_internal_authorization_server(web, cipher, address):
     web.pages[RESOURCE] = {"authorization_servers": [address]}
     with pytest.raises(UnsafeAddressError):
-        start(web, seal)
+        start(web, cipher)
     assert asked_inside(web) == []
 
 
 @pytest.mark.parametrize("address", INSIDE)
 @pytest.mark.parametrize("endpoint", ["pushed_authorization_request_endpoint", "authorization_endpoint"])
-def test_an_authorization_server_leads_neither_us_nor_the_person_inside(*, web, seal, endpoint, address):
+def test_an_authorization_server_cannot_name_internal_endpoints(*, web, cipher, endpoint, address):
     web.pages[SERVER] = metadata(**{endpoint: address})
     with pytest.raises(UnsafeAddressError):
-        start(web, seal)
+        start(web, cipher)
     assert asked_inside(web) == []
 
 
-def test_a_pds_speaks_for_no_other_server(web, seal):
+def test_a_pds_cannot_name_an_authorization_server_with_another_issuer(web, cipher):
     web.pages[SERVER] = metadata("https://evil.example.com")
     with pytest.raises(SignInRefusedError):
-        start(web, seal)
+        start(web, cipher)
 
 
 @pytest.mark.parametrize(
@@ -124,13 +126,13 @@ def test_a_pds_speaks_for_no_other_server(web, seal):
     ],
 )
 @pytest.mark.parametrize("page", [RESOURCE, SERVER, f"{ISSUER}/oauth/par"])
-def test_nonsense_is_an_answer_for_later(*, web, seal, page, nonsense):
+def test_a_malformed_document_is_a_temporary_error(*, web, cipher, page, nonsense):
     web.pages[page] = nonsense
     with pytest.raises((IdentityUnreachableError, SignInRefusedError)):
-        start(web, seal)
+        start(web, cipher)
 
 
-def test_a_document_without_end_is_cut_off(web, seal):
+def test_a_document_without_end_is_cut_off(web, cipher):
     web.pages[SERVER] = "x" * (1024 * 1024)
     with pytest.raises(IdentityUnreachableError):
-        start(web, seal)
+        start(web, cipher)

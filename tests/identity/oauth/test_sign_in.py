@@ -1,4 +1,4 @@
-"""The whole way against the real PDS, with a person who needs no browser."""
+"""OAuth sign-in and disconnect against the real PDS, without a browser."""
 
 import hashlib
 
@@ -17,10 +17,10 @@ from identity.errors import (
     SignInStateError,
     UnknownIdentityError,
 )
-from identity.sessions.encryption import Seal
+from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import pds_session
 from tests.identity.conftest import by, noted
-from tests.identity.oauth.oauth_rig import Rig, ask, held, keep
+from tests.identity.oauth.oauth_rig import Rig, ask, store_tokens, stored_tokens
 from tests.identity.sessions.stored_sessions import session_row
 from tests.servers.consent import Consenter
 
@@ -36,8 +36,8 @@ def database_url(fresh_sqlite):
 
 
 @pytest.fixture
-def rig(database, seal, hooks, pds):
-    return Rig(database, seal, hooks, pds)
+def rig(database, cipher, hooks, pds):
+    return Rig(database, cipher, hooks, pds)
 
 
 def record(did, collection="fm.plyr.track"):
@@ -95,7 +95,7 @@ def test_twenty_megabytes_are_streamed_whole(rig, pds_account):
     assert hashlib.sha256(chunk * 20).hexdigest() in cid_digest(reply.json()["blob"]["ref"]["$link"])
 
 
-def test_an_admin_asks_for_it_before_going_and_nobody_else_is_sent_there(rig, database, pds_account):
+def test_a_sign_in_as_admin_is_refused_for_others_before_the_redirect(rig, database, pds_account):
     with pytest.raises(NotAnAdminError):
         rig.start(pds_account.handle, scope=Scope.ADMIN)
     rig.admins.append(pds_account.did)
@@ -111,29 +111,29 @@ def cid_digest(cid):
     return base64.b32decode(cid[1:].upper() + "=" * (-len(cid[1:]) % 8)).hex()
 
 
-def test_a_disconnected_login_is_dead_at_the_pds_and_here(rig, database, hooks, pds_account):
+def test_disconnect_ends_the_login_at_the_pds_and_here(rig, database, hooks, pds_account):
     did = rig.sign_in(pds_account).account.did
-    tokens = held(rig, did)
+    tokens = stored_tokens(rig, did)
     assert rig.run(lambda parts: parts.sessions.disconnect(did, by(did))) is True
     row = session_row(database)
     assert (row.status, row.sealed, row.last_error) == ("reauth_required", None, "disconnected")
     assert hooks.calls[-1] == ("reauth", did)
     with pytest.raises(SignInRequiredError):
         ask(rig, did)
-    keep(rig, did, tokens)  # as somebody would who had copied them before
+    store_tokens(rig, did, tokens)  # as from a stolen copy
     with pytest.raises(SignInRequiredError) as refused:
         ask(rig, did)
     assert refused.value.reason == "invalid_grant"
 
 
-def test_disconnecting_twice_is_no_error_and_one_event(rig, database, pds_account):
+def test_disconnecting_twice_is_no_error_and_records_one_event(rig, database, pds_account):
     did = rig.sign_in(pds_account).account.did
     for _ in range(2):
         assert rig.run(lambda parts: parts.sessions.disconnect(did, by(did))) is True
     assert noted(database, did) == ["SignedIn", "Disconnected"]
 
 
-def test_a_pds_that_is_away_keeps_nobody_from_disconnecting(rig, database, pds, pds_account):
+def test_disconnect_works_while_the_pds_is_unreachable(rig, database, pds, pds_account):
     did = rig.sign_in(pds_account).account.did
     pds.stop()
     try:
@@ -160,8 +160,8 @@ def test_a_callback_is_for_the_browser_that_started(rig, database, hooks, pds_ac
     assert rig.finish(query, started.cookie)[0].account.did == pds_account.did
 
 
-def test_a_cookie_that_another_service_sealed_does_not_open(rig, database, hooks, pds, pds_account):
-    stranger = Rig(database, Seal(["another secret of at least 32 characters"]), hooks, pds)
+def test_a_cookie_encrypted_by_another_service_is_refused(rig, database, hooks, pds, pds_account):
+    stranger = Rig(database, Cipher(["another secret of at least 32 characters"]), hooks, pds)
     started = stranger.start(pds_account.handle)
     query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
     with pytest.raises(SignInStateError):
@@ -182,7 +182,7 @@ def test_a_cookie_that_another_service_sealed_does_not_open(rig, database, hooks
         ({"error": "access_denied"}, ConsentDeniedError),
     ],
 )
-def test_an_answer_that_is_not_the_one_expected_lets_nobody_in(
+def test_an_unexpected_authorization_response_is_refused(
     *, rig, database, hooks, pds_account, change, refused
 ):
     started = rig.start(pds_account.handle)
@@ -197,12 +197,12 @@ def test_a_sign_in_waits_for_half_an_hour(rig, pds_account, monkeypatch):
 
     started = rig.start(pds_account.handle)
     query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
-    monkeypatch.setattr("identity.oauth.sign_in.LASTS", timedelta())
+    monkeypatch.setattr("identity.oauth.sign_in.SIGN_IN_TTL", timedelta())
     with pytest.raises(SignInStateError):
         rig.finish(query, started.cookie)
 
 
-def test_who_declines_is_not_signed_in(rig, database, hooks, pds_account):
+def test_a_declined_consent_does_not_sign_in(rig, database, hooks, pds_account):
     started = rig.start(pds_account.handle)
     query = Consenter(started.url).declines(pds_account.handle, pds_account.password)
     assert query["error"] == "access_denied"
@@ -211,8 +211,8 @@ def test_who_declines_is_not_signed_in(rig, database, hooks, pds_account):
     nothing_was_kept(database, hooks)
 
 
-def test_a_scope_that_the_pds_leaves_out_is_named(database, seal, hooks, pds, pds_account):
-    rig = Rig(database, seal, hooks, pds, scope="atproto repo:fm.plyr.track repo:fm.plyr.*")
+def test_a_scope_that_the_pds_leaves_out_is_named(database, cipher, hooks, pds, pds_account):
+    rig = Rig(database, cipher, hooks, pds, scope="atproto repo:fm.plyr.track repo:fm.plyr.*")
     started = rig.start(pds_account.handle)
     query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
     with pytest.raises(ScopeRefusedError, match=r"expected .*repo:fm\.plyr\.\*.*, got"):
@@ -220,8 +220,8 @@ def test_a_scope_that_the_pds_leaves_out_is_named(database, seal, hooks, pds, pd
     nothing_was_kept(database, hooks)
 
 
-def test_a_scope_that_the_pds_refuses_is_told_at_the_start(database, seal, hooks, pds, pds_account):
-    rig = Rig(database, seal, hooks, pds, scope="atproto include:fm.plyr.nothing")
+def test_a_scope_that_the_pds_refuses_fails_at_the_start(database, cipher, hooks, pds, pds_account):
+    rig = Rig(database, cipher, hooks, pds, scope="atproto include:fm.plyr.nothing")
     with pytest.raises(SignInRefusedError, match="invalid_scope"):
         rig.start(pds_account.handle)
 

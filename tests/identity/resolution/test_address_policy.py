@@ -62,7 +62,7 @@ def test_a_name_that_resolves_to_an_unsafe_address_is_refused_before_connecting(
 
 
 @pytest.mark.parametrize("address", PUBLIC_ADDRESSES)
-def test_the_connection_goes_to_the_address_that_was_judged(address):
+def test_the_connection_goes_to_the_checked_address(address):
     network = RecordingNetwork()
     asyncio.run(
         PublicNetwork(AddressPolicy(), FixedNames(address), network).connect_tcp("pds.example.com", 443)
@@ -71,12 +71,12 @@ def test_the_connection_goes_to_the_address_that_was_judged(address):
 
 
 @pytest.mark.parametrize("address", UNSAFE_ADDRESSES)
-def test_what_connects_by_itself_is_given_no_unsafe_address(address):
+def test_address_of_refuses_an_unsafe_address(address):
     with pytest.raises(UnsafeAddressError):
         asyncio.run(address_of("https://pds.example.com", AddressPolicy(), FixedNames("1.1.1.1", address)))
 
 
-def test_what_connects_by_itself_is_given_the_address_that_was_judged():
+def test_address_of_returns_the_checked_address():
     policy = AddressPolicy(["http://localhost:2583"])
     assert asyncio.run(address_of("https://pds.example.com", policy, FixedNames("1.1.1.1"))) == "1.1.1.1"
     assert asyncio.run(address_of("http://localhost:2583", policy, FixedNames())) == "localhost"
@@ -118,7 +118,7 @@ def test_a_development_origin_is_allowed_exactly_and_nothing_near_it(url):
 
 @pytest.fixture
 def web():
-    """Two origins on loopback; the first sends everybody to the second, and sets a cookie."""
+    """Two origins on loopback; the first redirects to the second, and sets a cookie."""
     seen = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -177,7 +177,7 @@ def test_a_redirect_is_checked_like_any_other_address(web):
 
 
 def test_a_compressed_reply_is_not_unpacked():
-    """A kilobyte on the wire would be a megabyte before anybody has counted it."""
+    """A kilobyte on the wire would unpack to a megabyte before its size is checked."""
 
     class Bomb(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -209,8 +209,8 @@ def test_an_unsafe_address_counts_as_a_refused_connection():
     assert issubclass(UnsafeAddressError, httpx.ConnectError)
 
 
-def test_a_connection_that_is_not_free_soon_is_told_apart_from_a_server_that_is_slow(monkeypatch):
-    monkeypatch.setattr("identity.resolution.address_policy.CONNECT_SECONDS", 0.1)
+def test_an_exhausted_connection_pool_is_a_connect_error_and_not_a_slow_server(monkeypatch):
+    monkeypatch.setattr("identity.resolution.address_policy.CONNECT_TIMEOUT_SECONDS", 0.1)
 
     async def story():
         arrived, go_on = asyncio.Event(), asyncio.Event()

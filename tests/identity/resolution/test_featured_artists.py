@@ -31,7 +31,7 @@ def test_handles_and_dids_are_resolved_in_their_order(web):
     assert resolve(web) == []
 
 
-def test_the_one_that_is_unknown_is_named(web):
+def test_the_unknown_artist_is_named_in_the_error(web):
     with pytest.raises(FeatureUnresolvedError) as refused:
         resolve(web, ALICE, "nobody.example.com")
     assert refused.value.identifier == "nobody.example.com"
@@ -43,7 +43,7 @@ def test_a_did_whose_document_cannot_be_fetched_has_the_invalid_handle(web, page
     assert resolve(web, ALICE, BOB)[1] == Feature(BOB, "handle.invalid")
 
 
-def test_somebody_without_a_pds_can_be_featured(web):
+def test_an_account_without_a_pds_can_be_featured(web):
     web.pages[f"{PLC}/{BOB}"] = document(BOB, "bob.example.com", service=[])
     assert resolve(web, BOB) == [Feature(BOB, "bob.example.com")]
 

@@ -1,4 +1,4 @@
-"""Fetching what somebody else named: where it may lead, how much it may bring, how long it may take."""
+"""Fetching a URL that an account chose: allowed addresses, size and time."""
 
 import asyncio
 
@@ -37,14 +37,14 @@ def web():
     return web
 
 
-def test_what_lies_at_a_public_address_is_fetched_also_behind_a_redirect(web):
+def test_a_public_address_is_fetched_also_behind_a_redirect(web):
     assert fetch(web) == b"sound"
     web.pages["https://artist.example.com/a"] = redirect(AUDIO)
     assert fetch(web, "https://artist.example.com/a") == b"sound"
 
 
 @pytest.mark.parametrize("inside", INSIDE)
-def test_neither_an_address_nor_a_redirect_leads_inside(web, inside):
+def test_internal_addresses_and_redirects_to_them_are_refused(web, inside):
     web.pages[inside] = "secret"
     web.pages["https://artist.example.com/a"] = redirect(inside)
     for url in (inside, "https://artist.example.com/a"):
@@ -54,7 +54,7 @@ def test_neither_an_address_nor_a_redirect_leads_inside(web, inside):
 
 
 @pytest.mark.parametrize("inside", INSIDE)
-def test_a_handle_does_not_lead_inside_by_a_redirect(web, inside):
+def test_a_handle_redirect_to_an_internal_address_is_refused(web, inside):
     """Not to the PLC directory either, which the client itself may ask."""
     web.pages["https://alice.example.com/.well-known/atproto-did"] = redirect(inside)
 
@@ -93,7 +93,7 @@ def test_another_answer_than_the_bytes_is_refused(web, status):
         fetch(web)
 
 
-def test_a_server_that_takes_for_ever_is_left(web):
+def test_a_slow_server_is_given_up(web):
     async def silent():
         await asyncio.Event().wait()
         yield b""

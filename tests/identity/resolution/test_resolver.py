@@ -89,7 +89,7 @@ def test_a_handle_with_two_dids_has_none(web):
         "did:web:localhost%2F",
     ],
 )
-def test_bad_syntax_is_refused_before_anybody_is_asked(web, identifier):
+def test_bad_syntax_is_refused_before_any_request(web, identifier):
     with pytest.raises(UnknownIdentityError):
         resolve(web, identifier)
     assert web.asked == []
@@ -100,7 +100,7 @@ def test_a_handle_that_does_not_point_back_is_not_shown(web):
     assert resolve(web, BOB) == Identity(BOB, "handle.invalid", PDS)
 
 
-def test_a_handle_that_points_to_somebody_who_does_not_claim_it_is_not_shown(web):
+def test_a_handle_that_points_to_a_did_which_does_not_claim_it_is_not_shown(web):
     web.records["_atproto.evil.example.com"] = [f"did={ALICE}"]
     assert resolve(web, "evil.example.com").handle == "alice.example.com"
     web.pages[f"{PLC}/{ALICE}"] = document(ALICE, "gone.example.com")
@@ -176,7 +176,7 @@ def test_a_pds_at_an_unsafe_address_is_refused(web, url):
         resolve(web, ALICE)
 
 
-def test_nobody_waits_for_ever(web, monkeypatch):
+def test_resolution_times_out(web, monkeypatch):
     monkeypatch.setattr("identity.resolution.resolver.TIMEOUT_SECONDS", 0.01)
     web.pages[f"{PLC}/{ALICE}"] = asyncio.Event().wait
     with pytest.raises(IdentityUnreachableError):
@@ -192,13 +192,13 @@ def pds_of(web, did):
 
 
 @pytest.mark.parametrize("url", [PDS, f"{PDS}/", PDS.replace("pds", "PDS"), f"{PDS}:443"])
-def test_a_dids_pds_is_told_in_one_spelling_and_nobody_is_asked_about_its_handle(web, url):
+def test_pds_of_normalizes_the_url_and_does_not_resolve_the_handle(web, url):
     web.pages[f"{PLC}/{ALICE}"] = document(ALICE, "alice.example.com", url)
     assert pds_of(web, ALICE) == PDS
     assert web.asked == [f"{PLC}/{ALICE}"]
 
 
-def test_a_directory_that_dns_does_not_find_knows_of_no_did_and_makes_none_unknown(web):
+def test_an_unresolvable_plc_directory_makes_a_did_unreachable_and_not_unknown(web):
     web.pages[f"{PLC}/{ALICE}"] = HostNotFoundError("no such host")
     with pytest.raises(IdentityUnreachableError):
         pds_of(web, ALICE)

@@ -19,7 +19,7 @@ from tests.identity.conftest import by
 GET_SESSION = "com.atproto.server.getSession"
 
 
-def wired(database, seal, hooks, pds, admins=()):
+def wired(database, cipher, hooks, pds, admins=()):
     """What the composition root builds, for the time of one event loop."""
 
     @asynccontextmanager
@@ -27,7 +27,7 @@ def wired(database, seal, hooks, pds, admins=()):
         async with public_client(AddressPolicy([pds.url, pds.plc_url])) as http:
             log = EventLog(database)
             sessions = PdsSessions(
-                log, seal, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in
+                log, cipher, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in
             )
             accounts, credentials = Accounts(database), Credentials(database, admin_dids=admins)
             made = SimpleNamespace(
@@ -43,11 +43,11 @@ def wired(database, seal, hooks, pds, admins=()):
 
 
 def run(signed, story):
-    async def told():
+    async def with_parts():
         async with signed() as made:
             return await story(made)
 
-    return asyncio.run(told())
+    return asyncio.run(with_parts())
 
 
 def sign_in(signed, identifier, password):

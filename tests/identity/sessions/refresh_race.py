@@ -12,8 +12,8 @@ from tests.identity.conftest import KEY
 PROCESSES = 3
 
 
-def keep(database, seal, hooks, did, origin, *, tokens):
-    rows = SessionRows(database, seal, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in)
+def keep(database, cipher, hooks, did, origin, *, tokens):
+    rows = SessionRows(database, cipher, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in)
     with database.write() as connection:
         rows.put(connection, did=did, kind=SessionKind.APP_PASSWORD, pds_url=origin, tokens=tokens)
 

@@ -9,7 +9,7 @@ from identity.oauth.flows import Flows
 from identity.oauth.grants import OAuthGrants
 from identity.resolution.address_policy import AddressPolicy, public_client
 from identity.resolution.resolver import Resolver
-from identity.sessions.encryption import Seal
+from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
 
 ROUNDS, AT_ONCE = 3, 10
@@ -21,7 +21,7 @@ async def work(url, origin, did, key):
         policy = AddressPolicy([origin])
         sessions = PdsSessions(
             EventLog(database),
-            Seal([key]),
+            Cipher([key]),
             http,
             on_reauth=lambda *_: None,
             on_signed_in=lambda *_: None,

@@ -17,10 +17,10 @@ GET_SESSION = "com.atproto.server.getSession"
 UPLOAD = "com.atproto.repo.uploadBlob"
 
 
-def made(database, seal, hooks, answer):
+def made(database, cipher, hooks, answer):
     http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     return PdsSessions(
-        EventLog(database), seal, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in
+        EventLog(database), cipher, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in
     )
 
 

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.pds
 
 
 @pytest.fixture
-def signed(database, seal, hooks, pds):
-    return wired(database, seal, hooks, pds)
+def signed(database, cipher, hooks, pds):
+    return wired(database, cipher, hooks, pds)
 
 
 def test_the_session_of_an_app_password_has_its_scope(signed, database, pds_account):
@@ -47,14 +47,14 @@ def test_an_expired_access_token_is_refreshed_once(signed, database, pds_account
     assert ask(signed, pds_account.did).status_code == 200
 
 
-def test_an_access_token_that_the_pds_refuses_is_refreshed(signed, database, seal, pds_account):
+def test_an_access_token_that_the_pds_refuses_is_refreshed(signed, database, cipher, pds_account):
     sign_in(signed, pds_account.did, pds_account.app_password)
     did, purpose = pds_account.did, "pds_session"
     with database.write() as connection:
-        sealed = connection.execute(select(pds_session.c.sealed)).scalar_one()
-        held = json.loads(seal.open(sealed, purpose=purpose, did=did))
-        forged = held["access"][:-4] + ("AAAA" if not held["access"].endswith("AAAA") else "BBBB")
-        broken = seal.seal(json.dumps({**held, "access": forged}).encode(), purpose=purpose, did=did)
+        encrypted = connection.execute(select(pds_session.c.sealed)).scalar_one()
+        content = json.loads(cipher.decrypt(encrypted, purpose=purpose, did=did))
+        forged = content["access"][:-4] + ("AAAA" if not content["access"].endswith("AAAA") else "BBBB")
+        broken = cipher.encrypt(json.dumps({**content, "access": forged}).encode(), purpose=purpose, did=did)
         connection.execute(update(pds_session).values(sealed=broken))
     assert ask(signed, did).status_code == 200
     assert session_row(database).generation == 2
@@ -99,7 +99,7 @@ def test_a_session_that_ended_at_the_pds_asks_for_a_sign_in(
     assert session_row(database).status == "reauth_required"
 
 
-def test_neither_database_nor_logs_hold_a_secret(*, signed, database, seal, pds, pds_account, caplog):
+def test_neither_database_nor_logs_hold_a_secret(*, signed, database, cipher, pds, pds_account, caplog):
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "sqlalchemy.engine")
     did, secrets = pds_account.did, [KEY, pds_account.app_password, pds_account.password]
@@ -110,8 +110,8 @@ def test_neither_database_nor_logs_hold_a_secret(*, signed, database, seal, pds,
         sign_in(signed, did, pds_account.password + "-wrong")
     errors.append(repr(refused.value))
     for _ in range(2):
-        held = json.loads(seal.open(session_row(database).sealed, purpose="pds_session", did=did))
-        secrets += held.values()
+        content = json.loads(cipher.decrypt(session_row(database).sealed, purpose="pds_session", did=did))
+        secrets += content.values()
         expire(database)
         assert ask(signed, did).status_code == 200
     expire(database)

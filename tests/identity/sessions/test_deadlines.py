@@ -1,4 +1,4 @@
-"""A request does not wait for its login until there is no time left for the PDS: then nothing is sent, and who was slow is told."""
+"""A request reserves time for the PDS: if its login is not ready in time, nothing is sent and the slow part is named."""
 
 import asyncio
 import threading
@@ -24,37 +24,37 @@ async def refused(sessions):
     return unavailable.value
 
 
-def test_a_login_that_another_process_renews_is_waited_for_only_so_long(sessions, fake, database, clock):
+def test_a_request_waits_only_so_long_for_another_process_to_refresh(sessions, fake, database, clock):
     another = {"refresh_until": clock.now + timedelta(hours=1), "refresh_owner": "another process"}
     set_row(database, access_expires_at=clock.now, **another)
 
     async def story():
-        told = await refused(sessions)
+        error_raised = await refused(sessions)
         set_row(database, generation=2, refresh_until=None, access_expires_at=None)
         await sessions.finish()
-        return told
+        return error_raised
 
     assert asyncio.run(story()).cause is None
     assert fake.requests == []
 
 
-def test_a_login_that_is_not_read_in_time_blames_nobody(sessions, fake):
+def test_a_slow_database_is_not_blamed_on_the_pds(sessions, fake):
     go_on = threading.Event()
 
     async def story():
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(1))
         slow = loop.run_in_executor(None, go_on.wait)
-        told = await refused(sessions)
+        error_raised = await refused(sessions)
         go_on.set()
         await slow
-        return told
+        return error_raised
 
     assert asyncio.run(story()).cause is None
     assert fake.requests == []
 
 
-def test_a_pds_that_does_not_answer_a_renewal_is_named_as_the_slow_one(database, seal, hooks, clock):
+def test_a_refresh_that_the_pds_does_not_answer_is_blamed_on_the_pds(database, cipher, hooks, clock):
     fake = FakePds()
 
     async def story():
@@ -65,19 +65,19 @@ def test_a_pds_that_does_not_answer_a_renewal_is_named_as_the_slow_one(database,
                 await go_on.wait()
             return await fake(request)
 
-        sessions = made(database, seal, hooks, answer)
+        sessions = made(database, cipher, hooks, answer)
         keep(database, sessions, fake, clock)
         set_row(database, access_expires_at=clock.now)
-        told = await refused(sessions)
+        error_raised = await refused(sessions)
         go_on.set()
         await sessions.finish()
-        return told
+        return error_raised
 
     assert isinstance(asyncio.run(story()).cause, httpx.ReadTimeout)
     assert row(database).generation == 2
 
 
-def test_a_token_that_was_refused_is_not_renewed_for_longer_either(database, seal, hooks, clock):
+def test_the_refresh_of_a_refused_token_has_the_same_time_limit(database, cipher, hooks, clock):
     """What the PDS refused for its token has changed nothing there."""
 
     async def story():
@@ -85,11 +85,11 @@ def test_a_token_that_was_refused_is_not_renewed_for_longer_either(database, sea
             set_row(database, refresh_until=clock.now + timedelta(hours=1), refresh_owner="another process")
             return error("ExpiredToken")
 
-        sessions = made(database, seal, hooks, answer)
+        sessions = made(database, cipher, hooks, answer)
         keep(database, sessions, FakePds(), clock)
-        told = await refused(sessions)
+        error_raised = await refused(sessions)
         set_row(database, generation=2, refresh_until=None)
         await sessions.finish()
-        return told
+        return error_raised
 
     assert asyncio.run(story()).cause is None

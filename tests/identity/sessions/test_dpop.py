@@ -15,7 +15,7 @@ from identity.sessions import dpop
 from identity.sessions.key_pairs import new_signing_key
 from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import SessionKind
-from identity.sessions.tokens import Grant, Tokens
+from identity.sessions.tokens import TokenBinding, Tokens
 from tests.identity.sessions.fake_pds import DID, ORIGIN
 
 PUT, UPLOAD = "com.atproto.repo.putRecord", "com.atproto.repo.uploadBlob"
@@ -62,17 +62,17 @@ def fake():
 
 
 @pytest.fixture
-def sessions(database, seal, hooks, fake, clock):
-    return signed_in(database, seal, hooks, clock, fake)
+def sessions(database, cipher, hooks, fake, clock):
+    return signed_in(database, cipher, hooks, clock, fake)
 
 
-def signed_in(database, seal, hooks, clock, answer):
+def signed_in(database, cipher, hooks, clock, answer):
     """Sessions of two accounts at a PDS that answers so."""
     http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     made = PdsSessions(
-        EventLog(database), seal, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in
+        EventLog(database), cipher, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in
     )
-    grant = Grant("https://auth.example.com", "client", SecretStr(KEY["d"]), None)
+    grant = TokenBinding("https://auth.example.com", "client", SecretStr(KEY["d"]), None)
     for did in (DID, OTHER_DID):
         tokens = Tokens(SecretStr("access"), SecretStr("refresh"), "", clock.now + timedelta(hours=1), grant)
         with database.write() as connection:
@@ -99,7 +99,7 @@ def test_the_reply_keeps_neither_token_nor_proof(sessions):
     assert {"authorization", "dpop"} & headers.keys() == set()
 
 
-def test_a_nonce_is_learnt_once_and_from_every_reply(sessions, fake):
+def test_a_nonce_is_taken_from_every_reply(sessions, fake):
     assert ask(sessions, json={}).status_code == 200
     assert fake.asked == [("putRecord", None), ("putRecord", "n1")]
     fake.asked.clear()
@@ -117,7 +117,7 @@ def test_each_account_has_nonces_of_its_own(sessions, fake):
     assert fake.asked == [("putRecord", None), ("putRecord", "n1")]
 
 
-def test_a_nonce_that_changed_under_way_is_followed_a_few_times_and_no_more(sessions, fake):
+def test_a_changing_nonce_is_retried_only_a_few_times(sessions, fake):
     numbers = iter(range(2, 100))
 
     def change():
@@ -128,19 +128,19 @@ def test_a_nonce_that_changed_under_way_is_followed_a_few_times_and_no_more(sess
     assert len(fake.asked) == 3
 
 
-def test_a_pds_that_wants_the_nonce_it_has_is_not_asked_again(database, seal, hooks, clock):
+def test_a_pds_that_wants_the_nonce_it_has_is_not_asked_again(database, cipher, hooks, clock):
     asked = []
 
     def answer(request):
         asked.append(request)
         return httpx.Response(401, json={"error": "use_dpop_nonce"}, headers={"dpop-nonce": "n1"})
 
-    assert ask(signed_in(database, seal, hooks, clock, answer), json={}).status_code == 401
+    assert ask(signed_in(database, cipher, hooks, clock, answer), json={}).status_code == 401
     assert len(asked) == 2
 
 
-def test_a_nonce_that_others_learnt_meanwhile_is_used_too(sessions):
-    """All leave without one; who comes back later is offered what is the newest already."""
+def test_a_nonce_from_a_concurrent_request_is_used(sessions):
+    """All are sent without a nonce; a later reply offers the nonce that is already the newest."""
 
     async def together():
         return await asyncio.gather(
@@ -176,7 +176,7 @@ def test_a_stream_is_not_begun_with_an_old_nonce(sessions, fake, monkeypatch):
     fake.asked.clear()
     upload(sessions, [])
     assert fake.asked == [("uploadBlob", "n1")]
-    monkeypatch.setattr(dpop, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(dpop, "FRESH_NONCE_SECONDS", 0.0)
     fake.asked.clear()
     upload(sessions, [])
     assert fake.asked == [("getSession", "n1"), ("uploadBlob", "n1")]
@@ -190,14 +190,14 @@ def test_a_stream_that_is_refused_for_its_nonce_is_made_anew(sessions, fake):
 
 
 def test_nonces_do_not_pile_up(monkeypatch):
-    monkeypatch.setattr(dpop, "MOST_NONCES", 2)
+    monkeypatch.setattr(dpop, "MAX_NONCES", 2)
     nonces = dpop.Nonces()
     for name in ("a", "b", "a", "c"):
         nonces.take(name, ORIGIN, httpx.Response(200, headers={"dpop-nonce": name}))
     assert [nonces.newest(name, ORIGIN) for name in ("a", "b", "c")] == ["a", None, "c"]
 
 
-def test_a_session_of_a_kind_that_is_not_kept_here_waits(sessions):
+def test_a_session_of_an_unsupported_kind_is_unavailable_and_kept(sessions):
     from identity.errors import SessionUnavailableError
 
     with pytest.raises(SessionUnavailableError, match="kind oauth"):

@@ -23,9 +23,9 @@ def test_the_reply_does_not_keep_the_token(sessions):
     assert "authorization" not in ask(sessions).request.headers
 
 
-def test_nobody_signed_in_means_that_a_sign_in_is_required(database, seal, hooks, fake):
+def test_a_request_without_a_session_requires_a_sign_in(database, cipher, hooks, fake):
     with pytest.raises(SignInRequiredError) as refused:
-        ask(made(database, seal, hooks, fake))
+        ask(made(database, cipher, hooks, fake))
     assert refused.value.did == DID
     assert fake.requests == []
 
@@ -44,7 +44,7 @@ def test_the_token_is_refreshed_a_minute_before_it_ends(sessions, fake, database
     "refusal",
     [("ExpiredToken", 400), ("ExpiredToken", 401), ("InvalidToken", 400), ("AuthMissing", 401)],
 )
-def test_a_refused_token_is_refreshed_once_and_the_body_made_anew(database, seal, hooks, clock, refusal):
+def test_a_refused_token_is_refreshed_once_and_the_body_made_anew(database, cipher, hooks, clock, refusal):
     fake, refusals = FakePds(), [error(*refusal)]
 
     async def answer(request):
@@ -54,7 +54,7 @@ def test_a_refused_token_is_refreshed_once_and_the_body_made_anew(database, seal
             return refusals.pop()
         return await fake(request)
 
-    sessions = made(database, seal, hooks, answer)
+    sessions = made(database, cipher, hooks, answer)
     keep(database, sessions, fake, clock)
 
     async def chunks():
@@ -67,13 +67,13 @@ def test_a_refused_token_is_refreshed_once_and_the_body_made_anew(database, seal
     assert (fake.refreshes, row(database).generation) == (1, 2)
 
 
-def test_a_token_refused_twice_is_given_back_as_it_is(database, seal, hooks, clock):
+def test_a_second_refusal_of_the_token_is_returned(database, cipher, hooks, clock):
     fake = FakePds()
 
     async def answer(request):
         return await fake(request) if "refresh" in request.url.path else error("ExpiredToken")
 
-    sessions = made(database, seal, hooks, answer)
+    sessions = made(database, cipher, hooks, answer)
     keep(database, sessions, fake, clock)
     assert ask(sessions).json()["error"] == "ExpiredToken"
     assert fake.refreshes == 1
@@ -89,7 +89,7 @@ def test_a_token_refused_twice_is_given_back_as_it_is(database, seal, hooks, clo
         ("Slow", 429),
     ],
 )
-def test_no_other_error_is_tried_again(database, seal, hooks, clock, refusal):
+def test_no_other_error_is_tried_again(database, cipher, hooks, clock, refusal):
     fake = FakePds()
     sent = []
 
@@ -97,26 +97,26 @@ def test_no_other_error_is_tried_again(database, seal, hooks, clock, refusal):
         sent.append(request)
         return error(*refusal)
 
-    sessions = made(database, seal, hooks, answer)
+    sessions = made(database, cipher, hooks, answer)
     keep(database, sessions, fake, clock)
     assert ask(sessions).status_code == refusal[1]
     assert len(sent) == 1
 
 
-def test_a_failed_request_raises_what_httpx_raises_without_the_token(database, seal, hooks, clock):
+def test_a_failed_request_raises_what_httpx_raises_without_the_token(database, cipher, hooks, clock):
     async def answer(request):
         raise httpx.ReadTimeout("slow", request=request)
 
-    sessions = made(database, seal, hooks, answer)
+    sessions = made(database, cipher, hooks, answer)
     keep(database, sessions, FakePds(), clock)
     with pytest.raises(httpx.ReadTimeout) as failed:
         ask(sessions)
     assert "authorization" not in failed.value.request.headers
 
 
-def test_a_reply_without_end_is_cut_off(database, seal, hooks, clock, monkeypatch):
+def test_a_reply_without_end_is_cut_off(database, cipher, hooks, clock, monkeypatch):
     monkeypatch.setattr("identity.sessions.signed_requests.MAX_REPLY_BYTES", 1000)
-    sessions = made(database, seal, hooks, lambda _: httpx.Response(200, content=b"x" * 1001))
+    sessions = made(database, cipher, hooks, lambda _: httpx.Response(200, content=b"x" * 1001))
     keep(database, sessions, FakePds(), clock)
     with pytest.raises(httpx.RemoteProtocolError):
         ask(sessions)

@@ -1,4 +1,4 @@
-"""Tokens are renewed once, whoever else wants them, dies or signs in meanwhile; a login that is over asks for a sign-in."""
+"""Tokens are refreshed once despite concurrent requests, crashes and sign-ins; an ended session requires a sign-in."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from sqlalchemy import update
 from eventstore.event_log import EventLog
 from identity.errors import SessionUnavailableError, SignInRequiredError
 from identity.sessions.pds_sessions import PdsSessions
-from identity.sessions.session_store import LEASE, pds_session
+from identity.sessions.session_store import REFRESH_LEASE, pds_session
 from identity.sessions.tokens import Tokens
 from tests.identity.conftest import by
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
@@ -23,9 +23,7 @@ from tests.identity.sessions.session_rig import GET_SESSION, ask, keep, made, ro
     "refusal",
     [("ExpiredToken", 400), ("InvalidToken", 400), ("AccountTakedown", 401), ("InvalidRequest", 400)],
 )
-def test_a_refresh_token_that_is_over_asks_for_a_sign_in_and_is_not_kept(
-    sessions, fake, database, hooks, refusal
-):
+def test_a_refused_refresh_token_is_deleted_and_requires_a_sign_in(sessions, fake, database, hooks, refusal):
     fake.on_refresh = lambda: error(*refusal)
     set_row(database, access_expires_at=None)
     with pytest.raises(SignInRequiredError) as refused:
@@ -85,7 +83,7 @@ def test_a_sign_in_that_comes_during_a_refresh_is_not_overwritten(sessions, fake
         httpx.Response(302, headers={"location": "https://pds.example.com/other"}),
     ],
 )
-def test_a_refresh_that_fails_for_now_can_be_tried_again(sessions, fake, database, hooks, answer):
+def test_a_refresh_that_fails_temporarily_can_be_retried(sessions, fake, database, hooks, answer):
     def fail():
         if isinstance(answer, Exception):
             raise answer
@@ -117,7 +115,7 @@ def test_many_requests_at_once_refresh_once(sessions, fake, database, clock):
     assert (fake.refreshes, row(database).generation) == (1, 2)
 
 
-def test_a_token_that_died_while_another_process_stores_the_next_is_waited_for(database, seal, hooks, clock):
+def test_a_request_waits_for_the_tokens_that_another_process_is_storing(database, cipher, hooks, clock):
     fake, others = FakePds(), set()
 
     async def answer(request):
@@ -135,27 +133,27 @@ def test_a_token_that_died_while_another_process_stores_the_next_is_waited_for(d
     async def gate(request):
         return await (fake(request) if "refresh" in request.url.path else answer(request))
 
-    sessions = made(database, seal, hooks, gate)
+    sessions = made(database, cipher, hooks, gate)
     keep(database, sessions, fake, clock)
     assert ask(sessions).status_code == 200
     assert (fake.refreshes, row(database).generation) == (1, 3)
 
 
-def test_who_crashed_with_the_lease_holds_the_others_up_until_it_ends(sessions, clock, fake):
+def test_a_crashed_refresh_blocks_others_until_its_lease_expires(sessions, clock, fake):
     rows = sessions._rows  # noqa: SLF001
-    assert rows.claim(DID, 1, "somebody who crashed")
+    assert rows.claim(DID, 1, "a crashed process")
     assert not rows.claim(DID, 1, "me")
-    clock.advance(seconds=LEASE.total_seconds() - 1)
+    clock.advance(seconds=REFRESH_LEASE.total_seconds() - 1)
     assert rows.load(DID).refreshing
     clock.advance(seconds=1)
     assert asyncio.run(sessions.refresh(DID, 1)).generation == 2
     assert fake.refreshes == 1
 
 
-def test_waiting_for_another_process_is_bounded(database, seal, hooks, fake, clock):
+def test_waiting_for_another_process_is_bounded(database, cipher, hooks, fake, clock):
     sessions = PdsSessions(
         EventLog(database),
-        seal,
+        cipher,
         httpx.AsyncClient(transport=httpx.MockTransport(fake)),
         on_reauth=hooks.on_reauth,
         on_signed_in=hooks.on_signed_in,
@@ -170,7 +168,7 @@ def test_waiting_for_another_process_is_bounded(database, seal, hooks, fake, clo
 
 @pytest.mark.parametrize("does", ["renews", "disconnects"])
 def test_a_process_that_ends_does_not_wait_for_anothers_refresh(sessions, fake, database, clock, does):
-    set_row(database, refresh_until=clock.now + LEASE, refresh_owner="another process")
+    set_row(database, refresh_until=clock.now + REFRESH_LEASE, refresh_owner="another process")
     looked, look = threading.Event(), sessions._rows.load  # noqa: SLF001
 
     def noticed(did):
@@ -194,7 +192,7 @@ def test_a_process_that_ends_does_not_wait_for_anothers_refresh(sessions, fake, 
     assert row(database).status == "active"
 
 
-def test_a_process_that_ends_keeps_the_tokens_that_it_has_asked_for(database, seal, hooks, clock):
+def test_a_process_that_ends_stores_the_tokens_that_it_has_requested(database, cipher, hooks, clock):
     fake = FakePds()
 
     async def story():
@@ -205,7 +203,7 @@ def test_a_process_that_ends_keeps_the_tokens_that_it_has_asked_for(database, se
             await go_on.wait()
             return await fake(request)
 
-        sessions = made(database, seal, hooks, answer)
+        sessions = made(database, cipher, hooks, answer)
         keep(database, sessions, fake, clock)
         renewal = asyncio.create_task(sessions.refresh(DID, 1))
         await arrived.wait()
@@ -219,7 +217,7 @@ def test_a_process_that_ends_keeps_the_tokens_that_it_has_asked_for(database, se
     asyncio.run(story())
 
 
-def test_a_cancelled_request_does_not_abandon_the_refresh(database, seal, hooks, clock):
+def test_a_cancelled_request_does_not_abandon_the_refresh(database, cipher, hooks, clock):
     fake = FakePds()
 
     async def story():
@@ -231,7 +229,7 @@ def test_a_cancelled_request_does_not_abandon_the_refresh(database, seal, hooks,
                 await go_on.wait()
             return await fake(request)
 
-        sessions = made(database, seal, hooks, answer)
+        sessions = made(database, cipher, hooks, answer)
         keep(database, sessions, fake, clock)
         set_row(database, access_expires_at=clock.now)
         request = asyncio.create_task(sessions.request(DID, "POST", GET_SESSION, timeout=5))

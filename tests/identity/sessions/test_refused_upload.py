@@ -54,7 +54,7 @@ def session(port: int) -> Session:
         did=DID,
         kind=SessionKind.APP_PASSWORD,
         pds_url=f"http://127.0.0.1:{port}",
-        sealed=b"",
+        encrypted_tokens=b"",
         scope="",
         generation=1,
         refresh_until=None,

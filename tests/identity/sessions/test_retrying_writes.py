@@ -14,7 +14,7 @@ from eventstore.account_stream import account_of
 from eventstore.database import Database
 from eventstore.errors import LogBusyError
 from eventstore.event_log import EventLog
-from identity.sessions.retrying_writes import PatientWrites
+from identity.sessions.retrying_writes import RetryingWrites
 from tests.identity.conftest import by, noted
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds
 from tests.identity.sessions.session_rig import ask, keep, made, row
@@ -56,16 +56,16 @@ async def until(condition):
 
 
 def another_writer(database):
-    """Somebody else who has begun to write to the file."""
+    """Another connection that has begun to write to the file."""
     other = sqlite3.connect(make_url(database.url).database, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     return other
 
 
-def test_new_tokens_outlast_another_writer_of_the_file(on_file, seal, hooks, clock, tried):
+def test_new_tokens_outlast_another_writer_of_the_file(on_file, cipher, hooks, clock, tried):
     fake, others = FakePds(), []
     fake.before_refresh = lambda: others.append(another_writer(on_file))
-    sessions = made(on_file, seal, hooks, fake)
+    sessions = made(on_file, cipher, hooks, fake)
     keep(on_file, sessions, fake, clock)
 
     async def story():
@@ -80,7 +80,7 @@ def test_new_tokens_outlast_another_writer_of_the_file(on_file, seal, hooks, clo
 
 
 @pytest.mark.postgres
-def test_new_tokens_outlast_a_restart_of_the_database(durable_postgres, seal, hooks, clock, tried):
+def test_new_tokens_outlast_a_restart_of_the_database(durable_postgres, cipher, hooks, clock, tried):
     fake = FakePds()
     fake.before_refresh = durable_postgres.stop
     with (
@@ -88,7 +88,7 @@ def test_new_tokens_outlast_a_restart_of_the_database(durable_postgres, seal, ho
         contextlib.closing(Database(url, clock=clock)) as database,
     ):
         migrate(url)
-        sessions = made(database, seal, hooks, fake)
+        sessions = made(database, cipher, hooks, fake)
         keep(database, sessions, fake, clock)
 
         async def story():
@@ -120,7 +120,7 @@ def a_commit_without_an_answer(database, *, happens):
 
 
 @pytest.mark.parametrize("happens", [True, False])
-def test_new_tokens_are_stored_once_though_nobody_answered_their_commit(
+def test_new_tokens_are_stored_once_although_their_commit_got_no_answer(
     *, sessions, fake, database, tried, happens
 ):
     with contextlib.ExitStack() as trouble:
@@ -145,8 +145,8 @@ def note_a_sign_in(database, clock):
 
 
 @pytest.mark.parametrize("happens", [True, False])
-def test_a_login_that_was_given_back_is_forgotten_though_nobody_answered_the_commit(
-    *, database, seal, hooks, clock, happens
+def test_disconnect_deletes_the_tokens_although_the_commit_got_no_answer(
+    *, database, cipher, hooks, clock, happens
 ):
     fake = FakePds()
     with contextlib.ExitStack() as trouble:
@@ -157,7 +157,7 @@ def test_a_login_that_was_given_back_is_forgotten_though_nobody_answered_the_com
                 return httpx.Response(200)
             return await fake(request)
 
-        sessions = made(database, seal, hooks, answer)
+        sessions = made(database, cipher, hooks, answer)
         keep(database, sessions, fake, clock)
         note_a_sign_in(database, clock)
         assert asyncio.run(sessions.disconnect(DID, by(DID))) is True
@@ -165,19 +165,19 @@ def test_a_login_that_was_given_back_is_forgotten_though_nobody_answered_the_com
     assert noted(database, DID) == ["SignedIn", "Disconnected"]
 
 
-def test_a_process_that_ends_waits_for_no_database_for_ever_and_says_what_was_lost(
-    *, on_file, seal, hooks, clock, tried, caplog
+def test_a_process_that_ends_waits_only_so_long_for_the_database_and_logs_lost_tokens(
+    *, on_file, cipher, hooks, clock, tried, caplog
 ):
     fake, others = FakePds(), []
     fake.before_refresh = lambda: others.append(another_writer(on_file))
-    sessions = made(on_file, seal, hooks, fake)
+    sessions = made(on_file, cipher, hooks, fake)
     keep(on_file, sessions, fake, clock)
 
     async def story():
         refresh = asyncio.create_task(sessions.refresh(DID, 1))
         await until(lambda: refresh.done() or tried() >= 1)
         async with asyncio.timeout(LONG):
-            await sessions.finish(patience=0.1)
+            await sessions.finish(timeout=0.1)
         with pytest.raises(LogBusyError):
             await refresh
 
@@ -185,13 +185,13 @@ def test_a_process_that_ends_waits_for_no_database_for_ever_and_says_what_was_lo
     others.pop().close()
     [lost] = [each for each in caplog.records if getattr(each, "outcome", None) == "lost"]
     assert (lost.msg, lost.did, lost.generation) == ("session_refresh", DID, 1)
-    [told] = [each for each in caplog.records if each.msg == "not_written"]
-    assert (told.did, told.error) == (DID, "LogBusyError")
+    [record] = [each for each in caplog.records if each.msg == "not_written"]
+    assert (record.did, record.error) == (DID, "LogBusyError")
 
 
-def test_what_is_wrong_for_good_is_not_tried_again():
+def test_a_permanent_error_is_not_retried():
     def write():
         raise ValueError
 
     with pytest.raises(ValueError):  # noqa: PT011
-        asyncio.run(PatientWrites().write(write))
+        asyncio.run(RetryingWrites().write(write))

@@ -1,4 +1,4 @@
-"""Logins that lie: sealed, kept alive while nobody uses them, given back, and sent nowhere else."""
+"""Sessions at rest: encryption and key rotation, refresh of idle sessions, disconnect, and requests for another PDS."""
 
 import asyncio
 from datetime import timedelta
@@ -8,14 +8,14 @@ import pytest
 from sqlalchemy import insert, select
 
 from identity.errors import SessionUnavailableError, SignInRequiredError
-from identity.sessions.encryption import Seal
+from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import pds_session
 from tests.identity.conftest import by
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
 from tests.identity.sessions.session_rig import GET_SESSION, ask, keep, made, row
 
 
-def test_a_sealed_row_copied_to_another_account_does_not_open(sessions, fake, database):
+def test_tokens_copied_to_another_account_do_not_decrypt(sessions, fake, database):
     with database.write() as connection:
         values = dict(connection.execute(select(pds_session)).one()._mapping)  # noqa: SLF001
         connection.execute(insert(pds_session).values(values | {"did": "did:plc:mallory"}))
@@ -25,8 +25,8 @@ def test_a_sealed_row_copied_to_another_account_does_not_open(sessions, fake, da
 
 
 @pytest.mark.usefixtures("sessions")
-def test_after_a_key_rotation_the_next_refresh_seals_with_the_new_key(fake, database, hooks):
-    rotated = Seal(
+def test_after_a_key_rotation_the_next_refresh_encrypts_with_the_new_key(fake, database, hooks):
+    rotated = Cipher(
         ["a new secret, also thirty-two characters long", "a secret that only this test knows, k1"]
     )
     renewed = made(database, rotated, hooks, fake)
@@ -36,8 +36,8 @@ def test_after_a_key_rotation_the_next_refresh_seals_with_the_new_key(fake, data
     assert rotated.is_current(row(database).sealed)
 
 
-def test_with_the_wrong_keys_the_session_waits_and_is_not_ended(database, hooks, fake, sessions):
-    stranger = made(database, Seal(["z" * 32]), hooks, fake)
+def test_a_session_that_does_not_decrypt_is_kept(database, hooks, fake, sessions):
+    stranger = made(database, Cipher(["z" * 32]), hooks, fake)
     for attempt in (lambda: ask(stranger), lambda: asyncio.run(stranger.refresh(DID, 1))):
         with pytest.raises(SessionUnavailableError):
             attempt()
@@ -45,11 +45,11 @@ def test_with_the_wrong_keys_the_session_waits_and_is_not_ended(database, hooks,
     assert ask(sessions).status_code == 200
 
 
-def test_a_login_that_nobody_uses_is_kept_alive(sessions, fake, database, clock):
+def test_an_idle_login_is_refreshed(sessions, fake, database, clock):
     since = timedelta(days=5)
 
     def keep_alive():
-        return asyncio.run(sessions.refresh_idle(since, at_once=2))
+        return asyncio.run(sessions.refresh_idle(since, max_concurrent=2))
 
     clock.advance(days=4)
     assert keep_alive() == (0, 0)
@@ -59,15 +59,15 @@ def test_a_login_that_nobody_uses_is_kept_alive(sessions, fake, database, clock)
     assert keep_alive() == (0, 0)
 
 
-def test_a_login_that_could_not_be_kept_alive_is_due_again_unless_it_is_over(sessions, fake, clock, hooks):
+def test_an_idle_login_whose_refresh_failed_is_due_again_unless_it_has_ended(sessions, fake, clock, hooks):
     clock.advance(days=5)
     for answer, counted in ((error("Boom", 500), (0, 1)), (error("ExpiredToken"), (0, 1)), (None, (0, 0))):
         fake.on_refresh = lambda answer=answer: answer
-        assert asyncio.run(sessions.refresh_idle(timedelta(days=5), at_once=2)) == counted
+        assert asyncio.run(sessions.refresh_idle(timedelta(days=5), max_concurrent=2)) == counted
     assert hooks.calls == [("reauth", DID)]
 
 
-def test_a_session_is_given_back_with_its_refresh_token(sessions, fake, database, hooks):
+def test_disconnect_revokes_the_session_with_its_refresh_token(sessions, fake, database, hooks):
     fake.on_delete = httpx.Response(200)
     assert asyncio.run(sessions.disconnect(DID, by(DID))) is True
     assert (row(database).sealed, row(database).last_error) == (None, "disconnected")
@@ -77,13 +77,15 @@ def test_a_session_is_given_back_with_its_refresh_token(sessions, fake, database
 
 
 @pytest.mark.parametrize("answer", [error("Boom", 500), httpx.ReadTimeout("slow")])
-def test_a_session_that_the_pds_does_not_take_back_ends_here_all_the_same(sessions, fake, database, answer):
+def test_disconnect_ends_the_session_here_although_the_pds_refuses_the_revocation(
+    sessions, fake, database, answer
+):
     fake.on_delete = answer
     assert asyncio.run(sessions.disconnect(DID, by(DID))) is False
     assert row(database).sealed is None
 
 
-def test_nobody_renews_what_is_being_given_back(database, seal, hooks, clock):
+def test_a_session_is_not_refreshed_while_it_is_revoked(database, cipher, hooks, clock):
     """A renewal under way ends first; one that comes later finds nothing."""
     fake = FakePds()
     fake.on_delete = httpx.Response(200)
@@ -97,7 +99,7 @@ def test_nobody_renews_what_is_being_given_back(database, seal, hooks, clock):
                 await go_on.wait()
             return await fake(request)
 
-        sessions = made(database, seal, hooks, answer)
+        sessions = made(database, cipher, hooks, answer)
         keep(database, sessions, fake, clock)
         renewal = asyncio.create_task(sessions.refresh(DID, 1))
         await arrived.wait()
@@ -112,7 +114,7 @@ def test_nobody_renews_what_is_being_given_back(database, seal, hooks, clock):
     assert fake.deleted == [f"Bearer {fake.refresh}"], "the newest token, not the one that was rotated away"
 
 
-def test_what_is_meant_for_another_pds_is_not_sent(sessions, fake, database):
+def test_a_request_for_another_pds_is_not_sent(sessions, fake, database):
     assert ask(sessions, pds_url=ORIGIN).status_code == 200
     seen = len(fake.requests)
     with pytest.raises(SignInRequiredError):

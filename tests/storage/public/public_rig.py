@@ -44,7 +44,7 @@ def undelete(track: Track) -> None:
 
 
 class MemoryCopies:
-    """PublicCopies; `at` is called in the middle of each change and may be a crash, an outage or somebody else."""
+    """PublicCopies; `at` is called in the middle of each change and may crash, fail, or act as another process."""
 
     public_address = "https://media.example/public"
 

@@ -56,12 +56,12 @@ def test_a_rebuild_in_pages_of_any_size_finds_nothing_to_do(rig: Rig, page: int)
 def test_a_rebuild_leaves_alone_what_is_known_of_the_copies(rig: Rig) -> None:
     record_a_story(rig)
     rig.look()
-    wishes, copies = rows(rig, public_audio), rows(rig, public_copy)
+    audio_rows, copies = rows(rig, public_audio), rows(rig, public_copy)
     with rig.database.write() as connection:
         connection.execute(update(public_audio).values(wanted=True))
         connection.execute(public_audio.delete().where(public_audio.c.track_id == 3))
     rebuild(rig.log, [PublicAudio()])
-    assert rows(rig, public_audio) == wishes
+    assert rows(rig, public_audio) == audio_rows
     assert rows(rig, public_copy) == copies
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text, update
 
 from aggregates.track import Track
-from storage.public.copies import LEASE, claim, open_names, pause, settle
+from storage.public.copies import LEASE_TTL, claim, due_names, retry_delay, settle
 from storage.public.tables import public_copy
 from tests.dsl import ALICE, BOB, some_time
 from tests.storage.public.public_rig import ENVELOPE, Once, Rig, crash, delete, gate, undelete, ungate
@@ -71,7 +71,7 @@ def test_one_artist_does_not_take_the_copy_of_another(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("meanwhile", ["nothing", "the wish changes"])
+@pytest.mark.parametrize("meanwhile", ["nothing", "the desired state changes"])
 def test_after_a_crash_at_any_step_the_next_pass_heals(rig: Rig, step: str, meanwhile: str) -> None:
     name = rig.upload()
     wanted = "unpublish" not in step
@@ -82,25 +82,25 @@ def test_after_a_crash_at_any_step_the_next_pass_heals(rig: Rig, step: str, mean
     with pytest.raises(CrashError):
         rig.look()
     assert rig.state(name) == "uncertain"
-    if meanwhile == "the wish changes":
+    if meanwhile == "the desired state changes":
         rig.tell(gate if wanted else ungate)
         wanted = not wanted
-    rig.later(LEASE.total_seconds() + 1)
+    rig.later(LEASE_TTL.total_seconds() + 1)
     assert rig.look() == ({name} if wanted else set())
     assert rig.state(name) == ("public" if wanted else "absent")
 
 
-def test_between_intent_and_copy_a_crash_is_seen_by_nobody_before_the_lease_ends(rig: Rig) -> None:
+def test_a_crash_after_the_claim_is_repaired_when_the_lease_has_expired(rig: Rig) -> None:
     rig.upload()
     rig.copies.at = Once("before publish", crash)
     with pytest.raises(CrashError):
         rig.look()
     assert rig.look() == set()
-    rig.later(LEASE.total_seconds() + 1)
+    rig.later(LEASE_TTL.total_seconds() + 1)
     assert len(rig.look()) == 1
 
 
-def test_a_store_that_is_away_is_tried_again_and_nothing_is_lost(
+def test_an_unavailable_store_is_retried_and_no_change_is_lost(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second = rig.upload(1, number=1), rig.upload(2, number=2)
@@ -116,12 +116,12 @@ def test_a_store_that_is_away_is_tried_again_and_nothing_is_lost(
         (first, 1), (first, 4), (third, 1), (third, 4)
     }  # fmt: skip
     rig.recover()
-    assert rig.look() == {first, second}  # not at once: there is a pause
+    assert rig.look() == {first, second}  # not at once: there is a retry delay
     rig.later(120)
     assert rig.look() == {second, third}
 
 
-def test_a_changed_wish_is_tried_at_once(rig: Rig) -> None:
+def test_a_change_of_the_desired_state_is_tried_at_once(rig: Rig) -> None:
     rig.upload()
     rig.fail()
     rig.look()
@@ -131,8 +131,8 @@ def test_a_changed_wish_is_tried_at_once(rig: Rig) -> None:
 
 
 def test_pauses_grow_to_a_minute() -> None:
-    assert timedelta(seconds=0.25) <= pause(0) <= timedelta(seconds=0.5)
-    assert timedelta(seconds=30) <= pause(1000) <= timedelta(seconds=60)
+    assert timedelta(seconds=0.25) <= retry_delay(0) <= timedelta(seconds=0.5)
+    assert timedelta(seconds=30) <= retry_delay(1000) <= timedelta(seconds=60)
 
 
 def test_bytes_that_are_gone_are_no_public_copy(rig: Rig) -> None:
@@ -144,13 +144,13 @@ def test_bytes_that_are_gone_are_no_public_copy(rig: Rig) -> None:
     assert len(rig.look()) == 1
 
 
-def test_what_is_gated_while_it_is_copied_goes_at_once(rig: Rig) -> None:
+def test_a_track_gated_during_the_copying_loses_its_copy_at_once(rig: Rig) -> None:
     rig.upload()
     rig.copies.at = Once("before publish", lambda: rig.tell(gate))
     assert rig.look() == set()
 
 
-def test_what_is_ungated_while_it_is_deleted_comes_back_at_once(rig: Rig) -> None:
+def test_a_track_ungated_during_the_removal_gets_its_copy_back_at_once(rig: Rig) -> None:
     name = rig.upload()
     rig.look()
     rig.tell(gate)
@@ -158,12 +158,12 @@ def test_what_is_ungated_while_it_is_deleted_comes_back_at_once(rig: Rig) -> Non
     assert rig.look() == {name}
 
 
-def test_a_copy_that_lands_after_its_lease_is_noticed(rig: Rig) -> None:
+def test_a_copy_made_after_its_lease_expired_is_noticed(rig: Rig) -> None:
     rig.upload()
     other = rig.another()
 
     def sleep_over() -> None:
-        rig.later(LEASE.total_seconds() + 1)
+        rig.later(LEASE_TTL.total_seconds() + 1)
         rig.tell(gate)
         other.run_once()  # takes it over, takes it away, and is done
 
@@ -171,10 +171,10 @@ def test_a_copy_that_lands_after_its_lease_is_noticed(rig: Rig) -> None:
     assert rig.look() == set()
 
 
-def test_a_late_copy_is_noticed_although_another_has_deleted_it_just_then(rig: Rig) -> None:
+def test_a_late_copy_is_noticed_although_another_publisher_has_just_deleted_it(rig: Rig) -> None:
     name = rig.upload()
     late = claim(rig.database, name)
-    rig.later(LEASE.total_seconds() + 1)
+    rig.later(LEASE_TTL.total_seconds() + 1)
     rig.tell(gate)
     other = claim(rig.database, name)
     rig.copies.unpublish(name)
@@ -194,7 +194,7 @@ def test_no_transaction_is_open_while_the_store_works(rig: Rig) -> None:
     assert seen == [False] * 4
 
 
-def test_nothing_is_decided_on_a_wish_that_is_not_committed(rig: Rig) -> None:
+def test_an_uncommitted_change_of_the_desired_state_is_not_acted_on(rig: Rig) -> None:
     name = rig.upload()
     rig.look()
     if rig.database.is_sqlite:
@@ -206,7 +206,7 @@ def test_nothing_is_decided_on_a_wish_that_is_not_committed(rig: Rig) -> None:
     assert rig.look() == set()
 
 
-def test_what_goes_goes_first(rig: Rig) -> None:
+def test_removals_come_first(rig: Rig) -> None:
     names = [rig.upload(number, number=number) for number in range(1, 6)]
     first = max(names)
     rig.look()
@@ -221,7 +221,7 @@ def test_what_goes_goes_first(rig: Rig) -> None:
     assert len(rig.copies.done) == 5
 
 
-def test_work_is_found_by_its_index(rig: Rig) -> None:
+def test_due_copies_are_found_by_their_index(rig: Rig) -> None:
     """A look reads what is open, not what is public."""
     with rig.database.write() as connection:
         rows = [{"name": f"n{i}", "cid": f"c{i}", "mime": "m", "state": "public"} for i in range(5000)]
@@ -229,7 +229,7 @@ def test_work_is_found_by_its_index(rig: Rig) -> None:
         connection.execute(update(public_copy).where(public_copy.c.name == "n7").values(changes=1))
     with rig.database.write() as connection:
         connection.execute(text("analyze public_copy"))
-    assert open_names(rig.database, limit=20) == ["n7"]
+    assert due_names(rig.database, limit=20) == ["n7"]
     explain = "explain query plan " if rig.database.is_sqlite else "explain "
     query = "select name from public_copy where (changes != seen or state = 'uncertain') and not_before <= '2999-01-01'"
     with rig.database.read() as connection:

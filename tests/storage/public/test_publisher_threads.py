@@ -13,7 +13,7 @@ from tests.dsl import ALICE, BOB
 from tests.storage.public.public_rig import Rig, gate, ungate
 
 
-def test_what_is_gated_goes_at_once_although_a_large_copy_is_being_made(rig: Rig) -> None:
+def test_a_gated_copy_is_removed_at_once_although_a_large_copy_is_being_made(rig: Rig) -> None:
     name = rig.upload(1, number=1)
     rig.look()
     copying, may_end, gone = threading.Semaphore(0), threading.Event(), threading.Event()
@@ -42,9 +42,9 @@ def test_what_is_gated_goes_at_once_although_a_large_copy_is_being_made(rig: Rig
         rig.publisher.stop(20)
 
 
-def test_a_publisher_outlives_a_database_that_is_away(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(publisher, "LONGEST_PAUSE", 0.01)
+def test_a_publisher_survives_an_unreachable_database(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(publisher, "MAX_BACKOFF_SECONDS", 0.01)
     failed = threading.Event()
     read = rig.database.read
 
@@ -66,7 +66,7 @@ def test_a_publisher_outlives_a_database_that_is_away(rig: Rig, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_several_processes_and_restless_artists_end_in_agreement(rig: Rig, seed: int) -> None:
+def test_concurrent_publishers_and_edits_end_with_the_wanted_copies(rig: Rig, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311
     artists = [(1, ALICE, 1), (2, BOB, 1), (3, ALICE, 2), (4, BOB, 3)]
     for track_id, did, number in artists:

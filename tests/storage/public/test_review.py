@@ -1,4 +1,4 @@
-"""What nobody changed and is wrong all the same is found by looking through everything."""
+"""The review finds copies that are wrong although no event changed them."""
 
 import pytest
 from sqlalchemy import insert, update
@@ -14,7 +14,7 @@ def reviewed(rig: Rig) -> tuple[int, set[str]]:
     return review(rig.database, rig.copies), rig.look()
 
 
-def test_where_all_is_right_nothing_is_found(rig: Rig) -> None:
+def test_a_consistent_store_has_no_mismatches(rig: Rig) -> None:
     name = rig.upload(1, number=1)
     rig.upload(2, number=2, gated=True)
     rig.look()
@@ -23,7 +23,7 @@ def test_where_all_is_right_nothing_is_found(rig: Rig) -> None:
     assert rig.copies.done == done
 
 
-def test_a_copy_that_somebody_removed_is_made_again(rig: Rig) -> None:
+def test_a_copy_deleted_by_hand_is_made_again(rig: Rig) -> None:
     name = rig.upload()
     rig.look()
     rig.copies.names.clear()
@@ -31,7 +31,7 @@ def test_a_copy_that_somebody_removed_is_made_again(rig: Rig) -> None:
     assert reviewed(rig) == (1, {name})
 
 
-def test_a_copy_that_landed_after_all_is_taken_away(rig: Rig) -> None:
+def test_an_unwanted_copy_in_the_store_is_removed(rig: Rig) -> None:
     name = rig.upload()
     rig.look()
     rig.tell(gate)
@@ -40,18 +40,18 @@ def test_a_copy_that_landed_after_all_is_taken_away(rig: Rig) -> None:
     assert reviewed(rig) == (1, set())
 
 
-def test_a_copy_that_no_row_knows_is_taken_away(rig: Rig) -> None:
+def test_a_copy_without_a_row_is_removed(rig: Rig) -> None:
     rig.copies.names[f"{cid_of(b'whose?')}.mp3"] = "audio/mpeg"
     assert reviewed(rig) == (1, set())
 
 
-def test_what_is_no_copy_of_ours_is_left_alone(rig: Rig) -> None:
+def test_a_foreign_object_is_left_alone(rig: Rig) -> None:
     others = {"index.html", "bafkreib.mp3", f"{cid_of(b'x')}.mp3/part"}
     rig.copies.names = dict.fromkeys(others, "text/html")
     assert reviewed(rig) == (0, others)
 
 
-def test_a_copy_under_way_is_nobody_s_mistake(rig: Rig) -> None:
+def test_a_copy_in_progress_is_not_a_mismatch(rig: Rig) -> None:
     name = rig.upload()
     claim(rig.database, name)
     rig.copies.names[name] = "audio/mpeg"
@@ -59,7 +59,7 @@ def test_a_copy_under_way_is_nobody_s_mistake(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_wishes_that_a_rebuild_corrected_are_seen_to(rig: Rig, wanted: bool) -> None:
+def test_desired_states_corrected_by_a_rebuild_are_marked(rig: Rig, wanted: bool) -> None:
     name = rig.upload()
     if wanted:
         rig.tell(gate)
@@ -69,7 +69,7 @@ def test_wishes_that_a_rebuild_corrected_are_seen_to(rig: Rig, wanted: bool) -> 
     assert reviewed(rig) == (1, {name} if wanted else set())
 
 
-def test_a_wish_whose_copy_has_no_row_is_seen_to(rig: Rig) -> None:
+def test_wanted_audio_without_a_copy_row_is_marked(rig: Rig) -> None:
     name = rig.upload()
     with rig.database.write() as connection:
         connection.execute(public_copy.delete())
