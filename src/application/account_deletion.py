@@ -19,13 +19,13 @@ from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import idempotency
 from eventstore.threads import Threads
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.accounts import account, let_leave
-from identity.accounts.erasure import forget, is_connected
+from identity.accounts.accounts import account, request_deletion
+from identity.accounts.erasure import erase, is_connected
 from outbox.operations import account_deletion as leaving
 from projections.media_references import cids_of
 from projections.tracks import LIVE, tracks
 from replay.adoption.jobs import adoption
-from storage.media import let_go
+from storage.media import end_grace_period
 
 TRACKS_IN_A_UNIT: Final = 25
 """What the relay has to settle for the account waits for one of these."""
@@ -72,7 +72,7 @@ def _request(unit: UnitOfWork) -> None:
     stream = account_of(unit)
     stream.request_leave(at=unit.now)
     unit.save(stream)
-    let_leave(unit.connection, owner_of(unit), unit.now)
+    request_deletion(unit.connection, owner_of(unit), unit.now)
     unit.connection.execute(delete(adoption).where(adoption.c.did == owner_of(unit)))
 
 
@@ -118,10 +118,10 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     stream = account_of(unit)
     stream.leave(_left_over(left, revoked=revoked), at=unit.now)
     unit.save(stream)
-    let_go(connection, cids_of(connection, did), since)
+    end_grace_period(connection, cids_of(connection, did), since)
     for table in (idempotency, running_request):
         connection.execute(delete(table).where(table.c.did == did))
-    forget(connection, did)
+    erase(connection, did)
     return True
 
 

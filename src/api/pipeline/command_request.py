@@ -195,7 +195,7 @@ class CommandRequest:
                 now = self.services.database.now(connection)
                 if (stored := self._key.stored(connection, now)) is not None:
                     return stored
-            if self.principal.leaving and not allow_leaving:
+            if self.principal.deletion_requested and not allow_leaving:
                 raise LeavingError
             if on is not None:
                 view = require_owned(connection, self.principal.did, on, deleted_too=allow_deleted)

@@ -12,7 +12,7 @@ from aggregates.values import Artwork, Audio
 from storage.artwork import PreparedArtwork, read_artwork
 from storage.audio import read_audio
 from storage.media import Media
-from storage.public.copies import Hold
+from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
 from storage.upload import Staged
 
@@ -44,10 +44,10 @@ class MediaIntake:
         await self._in_thread(self._files, lambda: self._add_images(prepared))
         return prepared.artwork
 
-    async def publish(self, publisher: Publisher, audio: Audio) -> Hold:
+    async def publish(self, publisher: Publisher, audio: Audio) -> Reservation:
         """Make the public copy of stored audio."""
         return await self._in_thread(
-            self._files, lambda: publisher.hold(audio.cid, audio.file_type, audio.mime)
+            self._files, lambda: publisher.reserve(audio.cid, audio.file_type, audio.mime)
         )
 
     def _add_file(self, staged: Staged, audio: Audio) -> None:

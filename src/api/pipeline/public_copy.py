@@ -7,7 +7,7 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.values import Audio
 from api.pipeline.media_intake import MediaIntake
 from eventstore.unit_of_work import UnitOfWork
-from storage.public.copies import Hold
+from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
 
 
@@ -17,22 +17,22 @@ class PublicCopy:
     def __init__(self, publisher: Publisher, intake: MediaIntake) -> None:
         self._publisher: Final = publisher
         self._intake: Final = intake
-        self._hold: Hold | None = None
+        self._reservation: Reservation | None = None
 
     async def make(self, audio: Audio) -> None:
         """Copy stored audio; raises StoreUnavailableError, before anything names the copy."""
-        self._hold = await self._intake.publish(self._publisher, audio)
+        self._reservation = await self._intake.publish(self._publisher, audio)
 
     def hand_over(self, unit: UnitOfWork) -> None:
         """Let the track keep the copy, in the unit that runs its command."""
-        if self._hold is not None:
-            self._publisher.release(unit.connection, self._hold)
+        if self._reservation is not None:
+            self._publisher.release(unit.connection, self._reservation)
             unit.after_commit(self._forget)
 
     async def drop(self) -> None:
         """Drop a copy that no commit has handed over."""
-        if self._hold is not None:
-            await run_in_threadpool(self._publisher.let_go, self._hold)
+        if self._reservation is not None:
+            await run_in_threadpool(self._publisher.cancel, self._reservation)
 
     def _forget(self) -> None:
-        self._hold = None
+        self._reservation = None

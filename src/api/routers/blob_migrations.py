@@ -36,7 +36,7 @@ async def migrate_everything(
     did = principal.did
     async with request.begin() as attempt:
         if not attempt.is_repetition:
-            if principal.leaving:
+            if principal.deletion_requested:
                 raise LeavingError
             retry_failed = attempt.body.flag("retry_failed")
             async with turns.of(did):
