@@ -6,7 +6,7 @@ from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from projections.history import HistoryEntry, history_page
 from tests.dsl import ALICE, BOB, some_artwork, some_audio, some_blob, some_feature, some_time
-from tests.projections.tape import change, upload
+from tests.projections.track_log import change, upload
 
 OPERATOR = Envelope(actor="did:plc:operator", via="cli", request_id="r-9")
 

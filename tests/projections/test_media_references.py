@@ -7,7 +7,7 @@ from sqlalchemy import select
 from eventstore.event_log import EventLog
 from projections.media_references import media_references, named
 from tests.dsl import BOB, some_artwork, some_audio, some_time
-from tests.projections.tape import change, upload
+from tests.projections.track_log import change, upload
 
 MINUTE = timedelta(minutes=1)
 

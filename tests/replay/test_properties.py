@@ -21,8 +21,8 @@ from projections.rebuild.rebuild import rebuild
 from replay.dump.export import export
 from replay.dump.load import import_tape
 from tests.dsl import some_audio
-from tests.projections.tape import upload
-from tests.projections.test_fold import UNITS, command
+from tests.projections.random_commands import UNITS, command
+from tests.projections.track_log import upload
 
 PROJECTIONS = (*READ_MODELS, MirrorTargets())
 LIVE = [table.live for projection in PROJECTIONS for table in projection.tables]

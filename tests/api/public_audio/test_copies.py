@@ -18,7 +18,7 @@ from tests.dsl import ALICE
 from tests.e2e.eventually import eventually
 from tests.media_samples import samples
 from tests.outbox.rig import ARTIST
-from tests.replay.adopt_rig import HOST, Internet, adoption_on
+from tests.replay.adoption.rig import HOST, Internet, adoption_on
 
 pytestmark = pytest.mark.s3
 

@@ -32,7 +32,7 @@ from projections.rebuild.scratch import OvertakenError
 from projections.track_tags import track_tags
 from projections.tracks import Tracks, tracks
 from tests.dsl import BOB, a_track, some_time
-from tests.projections.damage import (
+from tests.projections.rebuild.damage import (
     DAMAGE,
     TABLES,
     named,
@@ -41,7 +41,7 @@ from tests.projections.damage import (
     touched_by,
     vandalise,
 )
-from tests.projections.tape import change, live_rows, upload
+from tests.projections.track_log import change, live_rows, upload
 
 
 class PowerCutError(Exception):

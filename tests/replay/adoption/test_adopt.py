@@ -24,7 +24,7 @@ from tests.dsl import ALICE, BOB, COLLECTION, OLD_COLLECTION
 from tests.e2e.catalogue import a_record, rkey
 from tests.media_samples import samples
 from tests.outbox.rig import ARTIST
-from tests.replay.adopt_rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig
+from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig
 
 pytestmark = pytest.mark.anyio
 

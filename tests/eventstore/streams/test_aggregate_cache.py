@@ -11,8 +11,7 @@ from eventstore.schema import stored_event
 from eventstore.streams.aggregate_cache import Tail, Tails
 from eventstore.streams.codec import Codec
 from eventstore.unit_of_work import UnitOfWork
-from tests.eventstore.counter import ALICE, ENVELOPE, Counter, Totals, counter_id
-from tests.eventstore.test_unit_of_work import append
+from tests.eventstore.counter import ALICE, ENVELOPE, Counter, Totals, append, counter_id
 
 
 @pytest.fixture
