@@ -88,18 +88,15 @@ def event_table(name: str, metadata: MetaData) -> Table:
     )
 
 
-def tracking_table(name: str, metadata: MetaData) -> Table:
-    """How far each downstream application of the library's process recorder has come."""
-    return Table(
-        name,
-        metadata,
-        Column("application_name", Text, primary_key=True),
-        Column("notification_id", Position, nullable=False),
-    )
-
-
 stored_event = event_table("stored_event", metadata)
-event_tracking = tracking_table("event_tracking", metadata)
+
+# Nothing uses this table: it has been in the schema since the first revision.
+event_tracking = Table(
+    "event_tracking",
+    metadata,
+    Column("application_name", Text, primary_key=True),
+    Column("notification_id", Position, nullable=False),
+)
 
 projection_state = Table(
     "projection_state",

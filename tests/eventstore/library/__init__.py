@@ -1,1 +1,1 @@
-"""Recorders of the `eventsourcing` library on the log's tables, and the library's conformance tests."""
+"""The conformance tests of the `eventsourcing` library, on the log's tables."""
