@@ -9,7 +9,7 @@ from bench.logs import logs, register
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
-from eventstore.streams.replayer import Folder
+from eventstore.streams.replayer import Replayer
 from projections.rebuild.rebuild import PAGE, differences, rebuild
 
 SENTENCE: Final = (
@@ -58,7 +58,7 @@ def _read(log: EventLog) -> None:
 
 
 def _fold(log: EventLog) -> None:
-    folder, position, until = Folder(log), 0, log.stable_position()
+    replayer, position, until = Replayer(log), 0, log.stable_position()
     while page := log.read(after=position, until=until, limit=PAGE):
-        folder.changes(page)
+        replayer.changes(page)
         position = page[-1].position

@@ -16,11 +16,11 @@ from eventstore.locks import lock_for_append
 from eventstore.restore_detection import (
     POSITIONS_SKIPPED,
     ends_before,
+    mark_recovered,
+    mark_restored,
     newest_issued,
     newest_position,
-    notice,
     restored_because,
-    settle,
 )
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.after_restore import active_dids, forget_logins
@@ -89,7 +89,7 @@ def recover(
     it was restored although nobody noticed.
     """
     if force and not _is_noticed(log):
-        notice(log.database, DECLARED)
+        mark_restored(log.database, DECLARED)
     with log.database.write() as connection:
         lock_for_append(connection, log.table, None)
         now = log.database.now(connection)
@@ -102,7 +102,7 @@ def recover(
                 logins = _end_logins(connection, log)
             if revoke_tokens:
                 revoke_all(connection, now)
-            settle(connection, log.database)
+            mark_recovered(connection, log.database)
             announce(connection)
         return Recovery(
             because,

@@ -11,10 +11,10 @@ from sqlalchemy import make_url, select, text
 from eventstore.database import Database
 from eventstore.restore_detection import (
     compare_with_seen,
+    detect_on_connect,
     log_incarnation,
     newest_issued,
     restored_because,
-    watch,
 )
 from eventstore.schema import metadata, stored_event
 from tests.dsl import some_time
@@ -23,7 +23,7 @@ from tests.servers.databases import temporary_database
 
 def looked_at(url: str) -> Database:
     database = Database(url)
-    watch(database)
+    detect_on_connect(database)
     return database
 
 

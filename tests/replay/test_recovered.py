@@ -9,7 +9,12 @@ import pytest
 from sqlalchemy import insert, select, text
 
 from aggregates.track import Track
-from eventstore.restore_detection import POSITIONS_SKIPPED, log_incarnation, restored_because, watch
+from eventstore.restore_detection import (
+    POSITIONS_SKIPPED,
+    detect_on_connect,
+    log_incarnation,
+    restored_because,
+)
 from eventstore.schema import track_id_sequence
 from identity.sessions.session_store import SessionKind, pds_session
 from outbox.conflicts.conflicts import conflict_of
@@ -30,7 +35,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.pds]
 @pytest.fixture(name="looked_at")
 def _known(rig: Rig) -> Rig:
     """A rig whose database knows itself."""
-    watch(rig.database)
+    detect_on_connect(rig.database)
     rig.database.close()
     return rig
 

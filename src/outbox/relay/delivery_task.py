@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, and_, bindparam, case, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.track import Track
-from eventstore.change import Recorded
+from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
 from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import Lane, host_open_at, is_open, latest_of, target_due_at
@@ -41,7 +41,7 @@ class Work:
     ever_sent: bool
     attempts: int
     recreates: bool
-    history: tuple[Recorded, ...]
+    history: tuple[RecordedEvent, ...]
     is_open: bool = True
     """Whether there is something to send; else the record is only to be looked at."""
     look_at: datetime = NEVER
@@ -169,7 +169,7 @@ _NEXT: Final = (
 
 
 def _work(
-    row: Any, recorded: Sequence[Recorded], track: Track, left: Record | None, urls: RecordUrls
+    row: Any, recorded: Sequence[RecordedEvent], track: Track, left: Record | None, urls: RecordUrls
 ) -> Work:
     generations = [r for r in recorded if isinstance(r.event, Track.Event) and r.event.sets_generation()]
     gen = row.desired_gen if row.former else generations[-1].position

@@ -18,7 +18,7 @@ from eventstore.event_log import EventLog
 from eventstore.locks import lock_for_append
 from eventstore.projection import Projection
 from eventstore.schema import projection_state
-from eventstore.streams.replayer import Folder
+from eventstore.streams.replayer import Replayer
 from projections.rebuild.difference import Difference, differences_of, remove_surplus, write_difference
 from projections.rebuild.scratch import Scratch
 
@@ -77,7 +77,7 @@ class _Fold:
         self.position = 0
         self.scratch: Final = Scratch(log.database, projections)
         self._log: Final = log
-        self._folder: Final = Folder(log)
+        self._replayer: Final = Replayer(log)
         self._page: Final = page
         self._progress: Final = progress
 
@@ -96,7 +96,7 @@ class _Fold:
     def _fold(self, *, until: int) -> int:
         events = 0
         while recorded := self._log.read(after=self.position, until=until, limit=self._page):
-            self.scratch.apply(self._folder.changes(recorded))
+            self.scratch.apply(self._replayer.changes(recorded))
             self.position = recorded[-1].position
             events += len(recorded)
             if self._progress is not None:
