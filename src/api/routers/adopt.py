@@ -13,12 +13,13 @@ from api.middleware.request_id import over_http
 from api.openapi import errors, repeatable_errors
 from api.pipeline.idempotent_request import Asked, Repeatable, answer_of
 from api.requests.preconditions import wait_of
-from api.responses.adoption import RUNNING, WAITING, AdoptionBody, adoption_body
+from api.responses.adoption import AdoptionBody, adoption_body
 from api.services import Services
 from application.authorization import require_staying
 from eventstore.idempotency.results import CommandResult
 from eventstore.unit_of_work import UnitOfWork
 from replay.adoption import jobs as adoptions
+from replay.adoption.states import UNFINISHED
 
 router = APIRouter(tags=["records"])
 
@@ -63,7 +64,7 @@ def read_adoption(principal: SignedIn, services: ServicesDep) -> Response:
 
 
 def _answer(report: AdoptionBody) -> CommandResult:
-    return answer_of(report, 202 if report.state in {WAITING, RUNNING} else 200, Location=HERE)
+    return answer_of(report, 202 if report.state in UNFINISHED else 200, Location=HERE)
 
 
 def _ask(services: Services, did: str) -> None:
@@ -80,7 +81,7 @@ async def _awaited(services: Services, did: str, seconds: int) -> AdoptionBody:
     """Look now and then, for as long as is wanted; no thread is held meanwhile."""
     ends = time.monotonic() + seconds
     report = await run_in_threadpool(_report, services, did)
-    while report.state in {WAITING, RUNNING} and time.monotonic() < ends:
+    while report.state in UNFINISHED and time.monotonic() < ends:
         await asyncio.sleep(LOOK_SECONDS)
         report = await run_in_threadpool(_report, services, did)
     return report
