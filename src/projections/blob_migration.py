@@ -100,7 +100,7 @@ def tracks_in_state(connection: Connection, did: str, state: PdsCopyState, *, li
     """Return id, title and `blob_failure` of an account's tracks in this state, by id."""
     return connection.execute(
         select(column.track_id, column.title, column.blob_failure)
-        .where(column.did == did, state == PDS_COPY_STATE)
+        .where(column.did == did, PDS_COPY_STATE.in_((state,)))
         .order_by(column.track_id)
         .limit(limit)
     ).all()
