@@ -199,7 +199,7 @@ def test_a_unit_without_an_account_does_not_ask_for_current_projections(
 
 
 @pytest.mark.postgres
-def test_who_has_the_log_alone_waits_for_other_locks_as_long_as_anybody(postgres: Database) -> None:
+def test_the_holder_of_the_logs_lock_waits_for_row_locks_as_long_as_others(postgres: Database) -> None:
     with EventLog(postgres).unit_of_work(None, ENVELOPE) as unit:
         assert unit.connection.execute(text("show lock_timeout")).scalar_one() == "10s"
 

@@ -98,7 +98,7 @@ def test_a_unit_inside_a_transaction_is_refused(log: EventLog) -> None:
         pass
 
 
-def test_an_aggregate_loaded_before_somebody_elses_append_conflicts(log: EventLog, totals: Totals) -> None:
+def test_an_aggregate_loaded_before_anothers_append_conflicts(log: EventLog, totals: Totals) -> None:
     append(log, "a", 1)
     with log.unit_of_work(ALICE, ENVELOPE) as unit:
         stale = unit.load(Counter, counter_id("a"))

@@ -12,7 +12,7 @@ from eventstore.idempotency.results import CommandResult
 from outbox.repo.reads import RepoReads
 from replay.reconcile.drift import Drift
 from replay.reconcile.verify import repos_of, verify
-from replay.recovered import look_over
+from replay.recovered import resume_account
 
 router = APIRouter(tags=["account"])
 
@@ -58,7 +58,7 @@ async def verify_own(principal: Writer, services: ServicesDep, request: Repeatab
         repos = await run_in_threadpool(repos_of, services.database, principal.did)
         body = VerifiedBody(records=0, drifts=[], problem=None)
         async for found in verify(services.database, RepoReads(services.pds), repos):
-            await run_in_threadpool(look_over, services.log, found, services.urls, envelope)
+            await run_in_threadpool(resume_account, services.log, found, services.urls, envelope)
             body.records += found.records
             body.drifts += [DriftBody.of(drift) for drift in found.drifts]
             body.problem = found.problem

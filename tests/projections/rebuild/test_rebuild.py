@@ -48,7 +48,7 @@ class PowerCutError(Exception):
     """The process ends here."""
 
 
-def test_nothing_differs_from_the_log_while_nobody_meddles(log: EventLog) -> None:
+def test_untouched_rows_do_not_differ_from_the_log(log: EventLog) -> None:
     record_a_story(log)
     assert differences(log, READ_MODELS, page=3) == []
 
@@ -160,7 +160,7 @@ def test_a_crash_in_the_last_step_leaves_every_row_as_it_was(
         raise PowerCutError
 
     with monkeypatch.context() as patched:
-        patched.setattr("projections.rebuild.rebuild._note_maker", cut)
+        patched.setattr("projections.rebuild.rebuild._record_fingerprint", cut)
         with pytest.raises(PowerCutError):
             rebuild(log, READ_MODELS)
     assert live_rows(log) == damaged
