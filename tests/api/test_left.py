@@ -58,7 +58,7 @@ def test_the_read_models_of_who_left_can_be_made_again(world, client, alice):
     assert differences(world.log, world.log.projections, page=2) == []
 
 
-def test_who_comes_back_begins_anew(world, client, alice, tracks):
+def test_an_account_that_comes_back_begins_anew(world, client, alice, tracks):
     leave(client, alice)
     world.deliver()
     finish_leaving(world.made)

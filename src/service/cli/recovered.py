@@ -9,7 +9,7 @@ import click
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from outbox.operations.operators import Operator, note
-from replay.recovered import Recovery, outlook, recover
+from replay.recovered import Recovery, preview_recovery, recover
 from service.cli.log import the_log
 from service.cli.operator import by_operator
 from service.cli.output import as_json, dry_run, say_json
@@ -39,7 +39,7 @@ def recovered(*, force: bool, nothing_lost: bool, revoke_tokens: bool, dry_run: 
         settings = load()
         if dry_run:
             seen = read_newest(file_of(settings))
-            found = outlook(log, seen=seen, nothing_lost=nothing_lost, force=force)
+            found = preview_recovery(log, seen=seen, nothing_lost=nothing_lost, force=force)
         else:
             look_for_restore(log, settings)
             found = recover(log, force=force, nothing_lost=nothing_lost, revoke_tokens=revoke_tokens)

@@ -15,7 +15,7 @@ from outbox.threads import in_thread
 from replay.reconcile.drift import Drift
 from replay.reconcile.verify import Verified, repos_of
 from replay.reconcile.verify import verify as verify_repos
-from replay.recovered import look_over
+from replay.recovered import resume_account
 from service.cli.log import verify
 from service.cli.media import verify_media
 from service.cli.operator import by_operator
@@ -81,7 +81,9 @@ async def _all(
         async for each in verify_repos(application.database, reads, repos):
             found.append(each)
             if lets_go:
-                await in_thread(look_over, application.log, each, application.services.urls, by_operator())
+                await in_thread(
+                    resume_account, application.log, each, application.services.urls, by_operator()
+                )
             progress(len(found), len(repos))
     return sorted(found, key=lambda each: each.repo.did)
 

@@ -125,7 +125,7 @@ async def _scan(application: Application) -> None:
             database,
             PacedReads(pds, application.hosts),
             every=timedelta(minutes=settings.scan_minutes),
-            found=application.services.wake,
+            on_drift=application.services.wake,
         )
         try:
             await scan.run()

@@ -108,7 +108,7 @@ async def test_what_another_client_did_is_found_and_ends_as_if_a_write_had_met_i
 
 
 @pytest.mark.pds
-async def test_a_repo_that_nobody_has_changed_is_asked_for_its_revision_alone(rig, track):  # noqa: ARG001
+async def test_an_unchanged_repo_is_asked_for_its_revision_alone(rig, track):  # noqa: ARG001
     asked = Asked()
     await scanned(rig.database, asked)
     assert set(asked.names) == {"getLatestCommit", "listRecords"}
@@ -140,7 +140,7 @@ async def test_what_the_log_says_already_is_not_found_again(rig, track):
 
 
 @pytest.mark.pds
-async def test_a_doubt_about_a_whole_repo_has_it_compared_though_its_revision_is_known(rig, track):  # noqa: ARG001
+async def test_a_repo_that_is_marked_is_compared_though_its_revision_is_known(rig, track):  # noqa: ARG001
     await scanned(rig.database, Asked())
     with rig.database.write() as connection:
         rescan(connection, rig.did)
@@ -208,7 +208,7 @@ async def test_a_host_that_hangs_delays_no_other(database):
     assert len(hosts.dids("a")) == 1  # its other accounts wait for the next time
 
 
-async def test_who_hung_goes_last_the_next_time(database, clock):
+async def test_an_account_whose_host_hung_goes_last_the_next_time(database, clock):
     first, second = accounts(database, A, 1, 2)
     hosts = FakeHosts(a=says(502, ""))
     await scanned(database, hosts)
@@ -285,7 +285,7 @@ async def test_a_scan_that_was_cut_off_goes_on_where_it_was(database):
 
 
 @pytest.mark.parametrize("error", ["RepoNotFound", "RepoDeactivated", "RepoTakendown"])
-async def test_an_account_that_its_host_does_not_show_is_looked_for(database, error):
+async def test_an_account_that_its_host_does_not_show_is_searched_for(database, error):
     did, other = accounts(database, A, 1, 2)
     answers = {did: says(400, error), other: well}
     found = await scanned(
@@ -296,7 +296,7 @@ async def test_an_account_that_its_host_does_not_show_is_looked_for(database, er
     assert lane_row(database, other).probe_at == NEVER
 
 
-async def test_nobody_is_scanned_who_is_paused_or_has_nothing_here(database):
+async def test_an_account_that_is_paused_or_has_no_record_is_not_scanned(database):
     accounts(database, A, 1, paused=True)
     accounts(database, B, 2)
     set_host(database, B, paused=True)
@@ -308,7 +308,7 @@ async def test_nobody_is_scanned_who_is_paused_or_has_nothing_here(database):
     assert set(hosts.dids("a")) == set(signed_out)
 
 
-async def test_a_crash_between_compare_and_mark_loses_no_doubt(database, monkeypatch):
+async def test_a_crash_between_compare_and_mark_loses_no_mark(database, monkeypatch):
     [did] = accounts(database, A, 1)
     change_target(database, did, desired_op="put", observed_cid="ours")
     with monkeypatch.context() as broken:

@@ -1,8 +1,9 @@
-"""Adoptions that were asked for: one at a time of an account, gone on with by whoever comes, and given up in time."""
+"""Requested adoptions: one at a time of an account, continued by any process, and given up in time."""
 
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from aggregates.track import Track
 from identity.errors import IdentityUnreachableError, UnknownIdentityError
 from outbox.pds.client import RemoteUnknownError
 from replay.adoption import jobs as adoptions
+from replay.adoption.adopt import Adoption
 from replay.adoption.worker import AdoptionWorker
 from tests.dsl import ALICE
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
-from tests.replay.adopt_rig import ELSEWHERE, HOST, AdoptRig, Clock, adopt_rig
+from tests.replay.adoption.rig import ELSEWHERE, HOST, AdoptRig, Clock, adopt_rig
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +51,8 @@ def a_worker(rig: AdoptRig, error: Exception | None = None) -> AdoptionWorker:
             raise error
         return HOST
 
-    return AdoptionWorker(rig.database, rig.adoption, host_of, owner="test", lease=LEASE)
+    threads = rig.adoption.intake.threads
+    return AdoptionWorker(rig.database, rig.adoption, host_of, threads, owner="test", lease=LEASE)
 
 
 def ask(rig: AdoptRig, did: str = ALICE) -> None:
@@ -84,7 +87,7 @@ async def test_a_request_is_done_in_the_background_and_counted(rig: AdoptRig, wo
     assert (first.actor, first.via, first.request_id) == ("artist", "test", "test")
 
 
-async def test_an_account_has_one_at_a_time(rig: AdoptRig) -> None:
+async def test_an_account_has_one_adoption_at_a_time(rig: AdoptRig) -> None:
     ask(rig)
     claimed = adoptions.claim(rig.database, owner="one", lease=LEASE)
     assert claimed is not None
@@ -95,7 +98,7 @@ async def test_an_account_has_one_at_a_time(rig: AdoptRig) -> None:
     assert not await a_worker(rig).run_one(ALICE, lambda _progress: None)
 
 
-async def test_one_whose_process_died_is_gone_on_with_and_the_dead_one_writes_nothing(
+async def test_an_adoption_whose_process_died_is_continued_and_the_dead_process_writes_nothing(
     rig: AdoptRig, clock: Clock
 ) -> None:
     ask(rig)
@@ -104,19 +107,19 @@ async def test_one_whose_process_died_is_gone_on_with_and_the_dead_one_writes_no
     clock.ahead += LEASE * 2
     other = adoptions.claim(rig.database, owner="other", lease=LEASE)
     assert other is not None
-    assert not adoptions.note(rig.database, dead, adoptions.Progress(found=9), LEASE)
-    adoptions.end(rig.database, dead, adoptions.Progress(found=9))
+    assert not adoptions.record_progress(rig.database, dead, adoptions.Progress(found=9), LEASE)
+    adoptions.finish(rig.database, dead, adoptions.Progress(found=9))
     assert (row(rig).found, row(rig).ended_at) == (0, None)
-    adoptions.give_back(rig.database, other)
+    adoptions.release(rig.database, other)
     rig.internet.record(1)
     assert await a_worker(rig).run_one(ALICE, lambda _progress: None)
     ended = row(rig)
     assert (ended.adopted, ended.ended_at is not None) == (1, True)
-    assert not adoptions.note(rig.database, other, adoptions.Progress(found=9), LEASE)
+    assert not adoptions.record_progress(rig.database, other, adoptions.Progress(found=9), LEASE)
     assert row(rig) == ended
 
 
-async def test_one_that_nobody_wants_any_more_makes_no_track(rig: AdoptRig) -> None:
+async def test_an_adoption_of_an_account_that_is_leaving_makes_no_track(rig: AdoptRig) -> None:
     ask(rig)
     rig.internet.record(1)
 
@@ -130,15 +133,17 @@ async def test_one_that_nobody_wants_any_more_makes_no_track(rig: AdoptRig) -> N
     assert (row(rig), rig.tracks()) == (None, {})
 
 
-async def test_one_that_is_stopped_is_given_back_at_once(rig: AdoptRig, worker: AdoptionWorker) -> None:
+async def test_an_adoption_whose_process_stops_is_released_at_once(
+    rig: AdoptRig, worker: AdoptionWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hangs = asyncio.Event()
     rig.internet.record(1)
 
-    async def hang(*_ignored: Any) -> None:
+    async def hang(*_ignored: Any, **_named: Any) -> None:
         hangs.set()
         await asyncio.sleep(3600)
 
-    rig.adoption.run = hang  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(Adoption, "run", hang)
     working = asyncio.create_task(worker.run())
     ask(rig)
     worker.wake()
@@ -150,7 +155,7 @@ async def test_one_that_is_stopped_is_given_back_at_once(rig: AdoptRig, worker: 
     assert adoptions.claim(rig.database, owner="other", lease=LEASE) is not None
 
 
-async def test_one_that_is_being_taken_when_its_process_stops_is_given_back_too(
+async def test_an_adoption_that_is_being_claimed_when_its_process_stops_is_released_too(
     rig: AdoptRig, worker: AdoptionWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken, go_on, claim = threading.Event(), threading.Event(), adoptions.claim
@@ -173,11 +178,31 @@ async def test_one_that_is_being_taken_when_its_process_stops_is_given_back_too(
     assert (row(rig).lease_owner, row(rig).ended_at) == (None, None)
 
 
+class NoThreads(ThreadPoolExecutor):
+    """Threads that no work may use."""
+
+    def submit(self, *_ignored: Any, **_named: Any) -> Any:
+        pytest.fail("the adoption used the default threads")
+
+
+async def test_an_adoption_leaves_the_default_threads_to_token_refreshes(rig: AdoptRig) -> None:
+    cover = rig.internet.holds(f"{ELSEWHERE}/cover.png", samples.png())
+    rig.internet.record(1, imageUrl=cover)
+    ask(rig)
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(NoThreads(1))
+    try:
+        assert await a_worker(rig).run_one(ALICE, lambda _progress: None)
+    finally:
+        loop.set_default_executor(ThreadPoolExecutor())
+    assert (row(rig).adopted, row(rig).problems, row(rig).problem) == (1, [], None)
+
+
 @pytest.mark.parametrize(
     ("error", "is_over"),
     [(UnknownIdentityError("nobody"), True), (IdentityUnreachableError("away"), False)],
 )
-async def test_an_account_that_nobody_knows_is_not_asked_for_again_and_one_that_is_away_is(
+async def test_an_unknown_account_is_not_tried_again_and_one_that_is_away_is(
     rig: AdoptRig, error: Exception, is_over: bool
 ) -> None:
     ask(rig)
@@ -190,7 +215,7 @@ async def test_a_pds_that_is_away_is_tried_again_later_and_not_for_ever(rig: Ado
     ask(rig)
     with pytest.raises(RemoteUnknownError):
         await rig.adopts()
-    for _ in range(adoptions.TRIES):
+    for _ in range(adoptions.MAX_ATTEMPTS):
         assert row(rig).ended_at is None
         await a_worker(rig).run_one(ALICE, lambda _progress: None)
         assert row(rig).not_before > clock()

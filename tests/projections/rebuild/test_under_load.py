@@ -11,8 +11,8 @@ from projections.read_models import READ_MODELS
 from projections.rebuild.difference import differences_of
 from projections.rebuild.rebuild import differences, rebuild
 from tests.dsl import ALICE, BOB, some_artwork, some_time
-from tests.projections.damage import record_a_story, scratch_rows, vandalise
-from tests.projections.tape import Rows, change, create_tables, live_rows, track_log, upload
+from tests.projections.rebuild.damage import record_a_story, scratch_rows, vandalise
+from tests.projections.track_log import Rows, change, create_tables, live_rows, track_log, upload
 
 TRACKS = 40
 

@@ -1,4 +1,4 @@
-"""A stream is folded on from where this process left it, and the state is what all its events make."""
+"""A cached state is continued with the events since, and equals the fold of all events."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -8,11 +8,10 @@ from sqlalchemy import delete
 
 from eventstore.event_log import EventLog
 from eventstore.schema import stored_event
-from eventstore.streams.aggregate_cache import Tail, Tails
+from eventstore.streams.aggregate_cache import AggregateCache, StreamState
 from eventstore.streams.codec import Codec
 from eventstore.unit_of_work import UnitOfWork
-from tests.eventstore.counter import ALICE, ENVELOPE, Counter, Totals, counter_id
-from tests.eventstore.test_unit_of_work import append
+from tests.eventstore.counter import ALICE, ENVELOPE, Counter, Totals, append, counter_id
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def total(log: EventLog, name: str = "a") -> int:
         return unit.load(Counter, counter_id(name)).total
 
 
-def test_what_another_process_appended_is_read_on(log: EventLog, other: EventLog) -> None:
+def test_events_of_another_process_continue_the_cached_state(log: EventLog, other: EventLog) -> None:
     append(log, "a", 1)
     append(other, "a", 2, 3)
     assert total(log) == 6
@@ -63,7 +62,7 @@ def test_a_unit_that_is_rolled_back_leaves_nothing_behind(log: EventLog, other: 
 def test_what_a_unit_read_on_before_it_was_rolled_back_is_not_kept(log: EventLog, other: EventLog) -> None:
     append(log, "a", 1)
     append(other, "a", 2)
-    before = log.tails.get(counter_id("a"))
+    before = log.cache.get(counter_id("a"))
 
     def spoil(unit: UnitOfWork) -> None:
         assert unit.load(Counter, counter_id("a")).total == 3
@@ -71,13 +70,13 @@ def test_what_a_unit_read_on_before_it_was_rolled_back_is_not_kept(log: EventLog
 
     with pytest.raises(RuntimeError):
         log.transact(ALICE, ENVELOPE, spoil)
-    kept = log.tails.get(counter_id("a"))
+    kept = log.cache.get(counter_id("a"))
     assert kept is before
-    assert isinstance(kept, Tail)
+    assert isinstance(kept, StreamState)
     assert kept.state.version == 2
 
 
-def test_nobody_alters_the_state_that_others_go_on_from(log: EventLog) -> None:
+def test_a_unit_cannot_alter_the_cached_state(log: EventLog) -> None:
     append(log, "a", 1)
     with log.unit_of_work(ALICE, ENVELOPE) as unit:
         unit.load(Counter, counter_id("a")).add(100)  # and not saved
@@ -89,7 +88,7 @@ def test_nobody_alters_the_state_that_others_go_on_from(log: EventLog) -> None:
     assert total(log) == 11
 
 
-def test_a_log_that_was_put_back_is_believed_and_not_the_memory(log: EventLog, other: EventLog) -> None:
+def test_a_restored_log_is_believed_and_not_the_cache(log: EventLog, other: EventLog) -> None:
     append(log, "a", 1)
     append(log, "a", 100)
     with log.database.write() as connection:
@@ -102,17 +101,17 @@ def test_a_log_that_was_put_back_is_believed_and_not_the_memory(log: EventLog, o
     assert total(log) == 12
 
 
-def test_the_streams_used_longest_ago_are_let_go(log: EventLog) -> None:
+def test_the_streams_used_longest_ago_are_evicted(log: EventLog) -> None:
     append(log, "a", 1)
-    tail = log.tails.get(counter_id("a"))
-    assert isinstance(tail, Tail)
-    tails = Tails(kept=2)
+    state = log.cache.get(counter_id("a"))
+    assert isinstance(state, StreamState)
+    cache = AggregateCache(max_streams=2)
     for name in ("a", "b", "a", "c"):
-        tails.put(counter_id(name), tail)
-    assert [tails.get(counter_id(name)) is not None for name in "abc"] == [True, False, True]
+        cache.put(counter_id(name), state)
+    assert [cache.get(counter_id(name)) is not None for name in "abc"] == [True, False, True]
 
 
-def test_streams_used_in_turn_are_all_remembered(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_used_in_turn_are_all_cached(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"track {number}" for number in range(20)]
     for name in names:
         append(log, name, 1)
@@ -120,22 +119,22 @@ def test_streams_used_in_turn_are_all_remembered(log: EventLog, monkeypatch: pyt
     assert [total(log, name) for name in names] == [1] * 20
 
 
-def test_threads_that_keep_and_take_tails_at_once_do_not_meet(log: EventLog) -> None:
+def test_threads_can_put_and_get_states_at_once(log: EventLog) -> None:
     append(log, "a", 1)
-    tail = log.tails.get(counter_id("a"))
-    assert isinstance(tail, Tail)
-    tails = Tails(kept=1)
+    state = log.cache.get(counter_id("a"))
+    assert isinstance(state, StreamState)
+    cache = AggregateCache(max_streams=1)
 
-    def keep_and_take(name: str) -> None:
+    def put_and_get(name: str) -> None:
         for _ in range(2000):
-            tails.put(counter_id(name), tail)
-            tails.get(counter_id(name))
+            cache.put(counter_id(name), state)
+            cache.get(counter_id(name))
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
         with ThreadPoolExecutor(4) as threads:
-            for done in [threads.submit(keep_and_take, name) for name in "abcd"]:
+            for done in [threads.submit(put_and_get, name) for name in "abcd"]:
                 done.result()
     finally:
         sys.setswitchinterval(interval)

@@ -9,11 +9,11 @@ from starlette.testclient import TestClient
 
 from eventstore.schema import metadata, stored_event
 from outbox.mirror.lanes import park_lane
-from replay.dump.contents import KEPT
-from replay.dump.export import export, own_lines
-from replay.dump.file_format import read
-from replay.dump.load import check_tape, import_tape
-from replay.errors import BrokenTapeError, NotEmptyError
+from replay.dump.contents import EXPORTED
+from replay.dump.export import account_lines, export
+from replay.dump.file_format import read_lines
+from replay.dump.load import check_dump, import_dump
+from replay.errors import BrokenDumpError, NotEmptyError
 from service.wiring.log import open_log
 from tests.api.world import World, did_of, upload
 from tests.media_samples import samples
@@ -59,13 +59,13 @@ def exported(world, path):
 
 def imported(world, url, path):
     log = open_log(world.made.settings.model_copy(update={"database_url": url}))
-    import_tape(log, path, schema="1", lines=lambda _: None, progress=lambda *_: None)
+    import_dump(log, path, schema="1", lines=lambda _: None, progress=lambda *_: None)
     return log
 
 
 def test_an_import_gives_the_same_reads_and_the_same_targets(past, elsewhere, tmp_path):
-    log = imported(past, elsewhere, exported(past, tmp_path / "tape"))
-    kept = [each.table.name for each in KEPT if not each.anew]
+    log = imported(past, elsewhere, exported(past, tmp_path / "dump"))
+    kept = [each.table.name for each in EXPORTED if not each.reset]
     names = [*READ_MODELS, *kept]
     assert rows(log.database, names) == rows(past.database, names)
     assert all(rows(past.database, READ_MODELS[:4]).values())
@@ -80,9 +80,9 @@ def test_an_export_of_an_import_is_the_export(past, elsewhere, tmp_path):
     log.database.close()
 
 
-def test_what_an_account_takes_along_is_a_tape_of_its_own_rows(past, elsewhere, tmp_path):
+def test_an_accounts_own_export_has_its_rows_alone(past, elsewhere, tmp_path):
     path, alice = tmp_path / "own", did_of("alice")
-    path.write_bytes(b"".join(own_lines(past.database, alice, schema="1")))
+    path.write_bytes(b"".join(account_lines(past.database, alice, schema="1")))
     log = imported(past, elsewhere, path)
     for table in ("history", "tracks", "mirror_target", "delivery_attempt", "account"):
         own = [row for row in rows(past.database, [table])[table] if alice in row]
@@ -96,7 +96,7 @@ def test_what_an_account_takes_along_is_a_tape_of_its_own_rows(past, elsewhere, 
 
 def test_no_observation_in_it_is_ahead_of_its_events(past, tmp_path):
     """Else what is written next there would pass for delivered."""
-    lines = own_lines(past.database, did_of("alice"), schema="1")
+    lines = account_lines(past.database, did_of("alice"), schema="1")
     taken = [next(lines) for _ in range(4)]
     past.deliver()
     with TestClient(past.app) as client:
@@ -105,7 +105,7 @@ def test_no_observation_in_it_is_ahead_of_its_events(past, tmp_path):
     path = tmp_path / "own"
     path.write_bytes(b"".join([*taken, *lines]))
     with path.open("rb") as file:
-        found = list(read(file))
+        found = list(read_lines(file))
     newest = max(line.row["position"] for line in found if line.kind == "stored_event")
     acked = [line.row["acked_gen"] for line in found if line.kind == "mirror_target"]
     assert max(acked) <= newest
@@ -113,7 +113,7 @@ def test_no_observation_in_it_is_ahead_of_its_events(past, tmp_path):
 
 
 def test_an_imported_service_goes_on_and_takes_its_records_for_its_own(past, elsewhere, tmp_path):
-    log = imported(past, elsewhere, exported(past, tmp_path / "tape"))
+    log = imported(past, elsewhere, exported(past, tmp_path / "dump"))
     log.database.close()
     moved = World(past.made.settings.model_copy(update={"database_url": elsewhere}))
     moved.pds.records.update(past.pds.records)
@@ -136,34 +136,34 @@ def _positions(database):
 
 
 def test_a_database_that_holds_something_is_left_alone(past, tmp_path):
-    path = exported(past, tmp_path / "tape")
-    before = rows(past.database, [each.table.name for each in KEPT])
+    path = exported(past, tmp_path / "dump")
+    before = rows(past.database, [each.table.name for each in EXPORTED])
     with pytest.raises(NotEmptyError):
-        import_tape(past.log, path, schema="1", lines=lambda _: None, progress=lambda *_: None)
-    assert rows(past.database, [each.table.name for each in KEPT]) == before
+        import_dump(past.log, path, schema="1", lines=lambda _: None, progress=lambda *_: None)
+    assert rows(past.database, [each.table.name for each in EXPORTED]) == before
 
 
 def test_of_a_broken_file_nothing_is_imported(past, elsewhere, tmp_path):
-    path = exported(past, tmp_path / "tape")
+    path = exported(past, tmp_path / "dump")
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:-2], lines[-1]]))
-    with pytest.raises(BrokenTapeError) as refused:
+    with pytest.raises(BrokenDumpError) as refused:
         imported(past, elsewhere, path)
     assert refused.value.line == len(lines) - 1
     log = open_log(past.made.settings.model_copy(update={"database_url": elsewhere}))
-    assert not any(rows(log.database, [each.table.name for each in KEPT]).values())
+    assert not any(rows(log.database, [each.table.name for each in EXPORTED]).values())
     log.database.close()
 
 
 def test_another_schema_is_refused(past, tmp_path):
-    path = exported(past, tmp_path / "tape")
-    with pytest.raises(BrokenTapeError, match="schema"):
-        check_tape(path, schema="2", lines=lambda _: None)
+    path = exported(past, tmp_path / "dump")
+    with pytest.raises(BrokenDumpError, match="schema"):
+        check_dump(path, schema="2", lines=lambda _: None)
 
 
-def test_a_tape_has_no_secret(past, tmp_path):
-    text = exported(past, tmp_path / "tape").read_text()
+def test_a_dump_file_has_no_secret(past, tmp_path):
+    text = exported(past, tmp_path / "dump").read_text()
     assert not {"access", "refresh", "sealed", "token"} & {
-        column.name for each in KEPT for column in each.table.columns
+        column.name for each in EXPORTED for column in each.table.columns
     }
     assert "mt_" not in text

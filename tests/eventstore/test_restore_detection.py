@@ -11,10 +11,10 @@ from sqlalchemy import make_url, select, text
 from eventstore.database import Database
 from eventstore.restore_detection import (
     compare_with_seen,
+    detect_on_connect,
     log_incarnation,
     newest_issued,
     restored_because,
-    watch,
 )
 from eventstore.schema import metadata, stored_event
 from tests.dsl import some_time
@@ -23,7 +23,7 @@ from tests.servers.databases import temporary_database
 
 def looked_at(url: str) -> Database:
     database = Database(url)
-    watch(database)
+    detect_on_connect(database)
     return database
 
 
@@ -92,7 +92,7 @@ def test_rows_that_were_read_into_other_tables_are_noticed(migrated_postgres: st
 
 
 @pytest.mark.postgres
-def test_a_role_that_may_not_ask_the_server_who_it_is_notices_what_it_can(migrated_postgres: str) -> None:
+def test_a_role_without_access_to_the_servers_identity_detects_what_it_can(migrated_postgres: str) -> None:
     record_an_event(migrated_postgres)
     role = f"plain_{uuid.uuid4().hex[:8]}"
     conninfo = make_url(migrated_postgres).set(drivername="postgresql").render_as_string()

@@ -14,6 +14,7 @@ from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
+from eventstore.threads import Threads
 from identity.resolution.address_policy import AddressPolicy
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.targets import MirrorTargets
@@ -26,8 +27,10 @@ from outbox.views.status import Mirror, mirrors
 from projections.media_references import was_named_by
 from projections.read_models import READ_MODELS
 from projections.track_queries import track_page
-from replay.adoption.adopt import Adoption, Progress, Sources
+from replay.adoption.adopt import Adoption
 from replay.adoption.bytes import ProvenBytes
+from replay.adoption.intake import Intake
+from replay.adoption.progress import Progress
 from replay.reconcile.verify import Repo
 from storage.cid import cid_of
 from storage.disk import DiskStore
@@ -116,28 +119,48 @@ def adoption_on(
     staging: Path,
     publisher: Publisher | None = None,
 ) -> Adoption:
-    """What takes over what that client reaches."""
+    """Adopts what that client reaches."""
 
     def is_owned(did: str, cid: str) -> bool:
         with log.database.read() as connection:
             return was_named_by(connection, did, cid)
 
-    found = ProvenBytes(
-        http, AddressPolicy(), media, staging, Hosts(media.database), is_owned=is_owned, own_urls=(SERVICE,)
+    threads = Threads("adoption", 12)
+    proven = ProvenBytes(
+        http,
+        AddressPolicy(),
+        media,
+        staging,
+        Hosts(media.database),
+        threads=threads,
+        is_owned=is_owned,
+        own_urls=(SERVICE,),
     )
-    sources = Sources(
-        reads=RepoReads(Pds(None, http)),  # type: ignore[arg-type] - nothing is written
-        bytes=found,
-        media=media,
-        publisher=publisher,
+    return Adoption(
+        log,
+        RepoReads(Pds(None, http)),  # type: ignore[arg-type] - nothing is written
+        Intake(proven, media, publisher, threads, max_audio_bytes=100_000),
         collections=(COLLECTION, OLD_COLLECTION),
-        max_audio_bytes=100_000,
+        urls=RecordUrls(SERVICE),
+        lexicon=track_lexicon(),
     )
-    return Adoption(log, sources, RecordUrls(SERVICE), track_lexicon())
+
+
+async def adopt_all(adoption: Adoption, envelope: Envelope = ARTIST) -> Progress:
+    """Run the adoption of the account at HOST."""
+    progress = Progress()
+    await adoption.run(
+        Repo(ALICE, HOST),
+        envelope,
+        progress,
+        report=lambda _progress: None,
+        is_wanted=lambda _connection: True,
+    )
+    return progress
 
 
 class AdoptRig:
-    """A service without a relay, and what it takes over."""
+    """A service without a relay, and the adoption of one account."""
 
     def __init__(self, database: Database, folder: Path, internet: Internet, clock: "Clock") -> None:
         self.database, self.internet, self.clock = database, internet, clock
@@ -149,10 +172,8 @@ class AdoptRig:
         """Where nothing is left in the end."""
 
     async def adopts(self, envelope: Envelope = ARTIST) -> Progress:
-        """Take over all that is not ours yet."""
-        return await self.adoption.run(
-            Repo(ALICE, HOST), envelope, lambda _progress: None, lambda _connection: True
-        )
+        """Adopt all that is not ours yet."""
+        return await adopt_all(self.adoption, envelope)
 
     def tracks(self) -> dict[str, Any]:
         """The tracks, by their titles."""

@@ -73,7 +73,7 @@ def commit(database: Database, name: str) -> None:
         connection.execute(insert(projection_state).values(name=name, fingerprint="x"))
 
 
-async def test_a_commit_of_another_process_is_heard(migrated_url: str, writer: Database) -> None:
+async def test_a_commit_of_another_process_is_signalled(migrated_url: str, writer: Database) -> None:
     async with listening(migrated_url) as ear, announcing(writer) as say:
         for name in ("one", "two"):
             await asyncio.to_thread(commit, writer, name)
@@ -83,7 +83,7 @@ async def test_a_commit_of_another_process_is_heard(migrated_url: str, writer: D
     assert not ear.listener.alive
 
 
-async def test_a_transaction_may_have_itself_announced_and_is_heard_only_once_it_is_committed(
+async def test_a_transaction_that_announces_itself_is_signalled_once_it_is_committed(
     migrated_url: str, writer: Database
 ) -> None:
     async with listening(migrated_url) as ear:
@@ -127,7 +127,7 @@ async def test_both_ends_come_back_when_their_connections_were_cut(migrated_post
     writer.close()
 
 
-async def test_nobody_is_woken_by_nothing(migrated_url: str, writer: Database) -> None:
+async def test_without_a_commit_there_is_no_signal(migrated_url: str, writer: Database) -> None:
     async with listening(migrated_url) as ear, announcing(writer):
         with writer.read() as connection:
             connection.execute(text("select count(*) from projection_state")).all()

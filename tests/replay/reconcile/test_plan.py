@@ -80,7 +80,7 @@ class TestOnTheRealPds:
         track = rig.upload(1)
         await rig.relay_once()
         rig.pds.put_record(rig.did, COLLECTION, track.rkey, {**rig.remote(track), "title": "theirs"})
-        assert await applied(rig) == {Repair.LOOK: 1}
+        assert await applied(rig) == {Repair.REVERIFY: 1}
         assert rig.mirror().state == "held"
         assert rig.remote(track)["title"] == "theirs"
 

@@ -32,7 +32,9 @@ def commit_failed(cause: Exception) -> CommitFailedError:
     ],
     ids=repr,
 )
-def test_it_is_told_by_the_error(error: BaseException | None, passes: bool) -> None:
+def test_the_error_says_whether_the_database_is_busy_or_away(
+    error: BaseException | None, passes: bool
+) -> None:
     assert is_busy_or_away(error) is passes
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from eventsourcing.domain import Aggregate
 
-from eventstore.change import Change, Recorded
+from eventstore.change import Change, RecordedEvent
 from eventstore.event_log import EventLog
-from eventstore.streams.replayer import Folder
+from eventstore.streams.replayer import Replayer
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, counter_id
 
@@ -38,33 +38,33 @@ def live(log: EventLog) -> list[Change]:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 1000])
-@pytest.mark.parametrize("keep", [1, 4, 1000])
-def test_folding_the_log_gives_the_changes_as_they_were_made(
-    log: EventLog, live: list[Change], limit: int, keep: int
+@pytest.mark.parametrize("max_states", [1, 4, 1000])
+def test_replaying_the_log_gives_the_changes_as_they_were_made(
+    log: EventLog, live: list[Change], limit: int, max_states: int
 ) -> None:
-    folder, folded, after, until = Folder(log, keep=keep), [], 0, log.stable_position()
+    replayer, replayed, after, until = Replayer(log, max_states=max_states), [], 0, log.stable_position()
     while page := log.read(after=after, until=until, limit=limit):
         assert len(page) <= limit
-        folded += folder.changes(page)
+        replayed += replayer.changes(page)
         after = page[-1].position
-    assert folded == live
+    assert replayed == live
     assert len(live) == 42
 
 
-@pytest.mark.parametrize(("keep", "read_again"), [(6, 0), (5, 18)])
-def test_a_forgotten_state_is_read_again_and_no_other(
-    log: EventLog, live: list[Change], monkeypatch: pytest.MonkeyPatch, keep: int, read_again: int
+@pytest.mark.parametrize(("max_states", "read_again"), [(6, 0), (5, 18)])
+def test_an_evicted_state_is_read_again_and_no_other(
+    log: EventLog, live: list[Change], monkeypatch: pytest.MonkeyPatch, max_states: int, read_again: int
 ) -> None:
     prefixes: list[int] = []
     stream = log.stream
 
-    def count(*args: Any, upto_version: int) -> list[Recorded]:
+    def count(*args: Any, upto_version: int) -> list[RecordedEvent]:
         prefixes.append(upto_version)
         return stream(*args, upto_version=upto_version)
 
     monkeypatch.setattr(log, "stream", count)
     page = log.read(after=0, until=log.stable_position(), limit=100)
-    assert Folder(log, keep=keep).changes(page) == live
+    assert Replayer(log, max_states=max_states).changes(page) == live
     assert len(prefixes) == read_again
 
 

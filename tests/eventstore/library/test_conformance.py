@@ -1,4 +1,4 @@
-"""The library's own conformance tests: every recorder, the factory and the transcoder, on both databases."""
+"""The library's own conformance tests, of the log's insert and reads and of the transcoder, on both databases."""
 
 import threading
 from typing import Any
@@ -7,19 +7,12 @@ from uuid import uuid4
 import pytest
 from eventsourcing.persistence import Transcoder
 from eventsourcing.tests import persistence as kit
-from eventsourcing.utils import Environment
 from sqlalchemy import MetaData
 
 from eventstore.database import Database
-from eventstore.library.factory import Factory
-from eventstore.library.recorder import (
-    CoreAggregateRecorder,
-    CoreApplicationRecorder,
-    CoreProcessRecorder,
-    CoreTrackingRecorder,
-)
-from eventstore.schema import event_table, tracking_table
+from eventstore.schema import event_table
 from eventstore.streams.codec import json_transcoder
+from tests.eventstore.library.recorders import LogAggregateRecorder, LogApplicationRecorder
 
 
 class OnDatabase:
@@ -32,7 +25,7 @@ class OnDatabase:
         self.url = request.getfixturevalue(f"fresh_{self.kind}")
         self.database = Database(self.url)
         metadata = MetaData()
-        self.events, self.tracking = event_table("events", metadata), tracking_table("tracking", metadata)
+        self.events = event_table("events", metadata)
         metadata.create_all(self.database.engine)
         others = set(threading.enumerate())
         yield
@@ -45,64 +38,21 @@ class OnDatabase:
 
 
 class AggregateCase(OnDatabase):
-    def create_recorder(self) -> CoreAggregateRecorder:
-        return CoreAggregateRecorder(self.database, self.events)
+    def create_recorder(self) -> LogAggregateRecorder:
+        return LogAggregateRecorder(self.database, self.events)
 
 
 class ApplicationCase(OnDatabase):
-    def create_recorder(self) -> CoreApplicationRecorder:
-        return CoreApplicationRecorder(self.database, self.events)
+    def create_recorder(self) -> LogApplicationRecorder:
+        return LogApplicationRecorder(self.database, self.events)
 
     def new_originator_id(self) -> str:
         return str(uuid4())
-
-    def test_insert_subscribe(self) -> None:
-        self.optional_test_insert_subscribe()  # type: ignore[attr-defined]
 
 
 class NonInterleavingCase(OnDatabase):
     create_recorder = ApplicationCase.create_recorder
     new_originator_id = ApplicationCase.new_originator_id
-
-
-class TrackingCase(OnDatabase):
-    def create_recorder(self) -> CoreTrackingRecorder:
-        return CoreTrackingRecorder(self.database, self.tracking)
-
-
-class ProcessCase(OnDatabase):
-    def create_recorder(self) -> CoreProcessRecorder:
-        return CoreProcessRecorder(self.database, self.events, self.tracking)
-
-
-class MyTrackingRecorder(CoreTrackingRecorder):
-    """What an application would derive."""
-
-
-class FactoryCase(OnDatabase):
-    def setUp(self) -> None:
-        self.env = Environment("TestCase")
-        self.env["PERSISTENCE_MODULE"] = "eventstore.library.factory"
-        self.env["EVENTSTORE_URL"] = self.url
-        super().setUp()  # type: ignore[misc]
-
-    def expected_factory_class(self) -> type[Factory]:
-        return Factory
-
-    def expected_aggregate_recorder_class(self) -> type[CoreAggregateRecorder]:
-        return CoreAggregateRecorder
-
-    def expected_application_recorder_class(self) -> type[CoreApplicationRecorder]:
-        return CoreApplicationRecorder
-
-    def expected_tracking_recorder_class(self) -> type[CoreTrackingRecorder]:
-        return CoreTrackingRecorder
-
-    def tracking_recorder_subclass(self) -> type[CoreTrackingRecorder]:
-        return MyTrackingRecorder
-
-    def expected_process_recorder_class(self) -> type[CoreProcessRecorder]:
-        return CoreProcessRecorder
 
 
 class TextIds:
@@ -116,9 +66,6 @@ CASES = {
     "AggregateRecorderWithTextIds": (TextIds, AggregateCase, kit.AggregateRecorderTestCase),
     "ApplicationRecorder": (ApplicationCase, kit.ApplicationRecorderTestCase),
     "NonInterleaving": (NonInterleavingCase, kit.NonInterleavingNotificationIDsBaseCase),
-    "TrackingRecorder": (TrackingCase, kit.TrackingRecorderTestCase),
-    "ProcessRecorder": (ProcessCase, kit.ProcessRecorderTestCase),
-    "Factory": (FactoryCase, kit.InfrastructureFactoryTestCase),
 }
 
 for kind in ("sqlite", "postgres"):

@@ -32,7 +32,7 @@ from projections.rebuild.scratch import OvertakenError
 from projections.track_tags import track_tags
 from projections.tracks import Tracks, tracks
 from tests.dsl import BOB, a_track, some_time
-from tests.projections.damage import (
+from tests.projections.rebuild.damage import (
     DAMAGE,
     TABLES,
     named,
@@ -41,14 +41,14 @@ from tests.projections.damage import (
     touched_by,
     vandalise,
 )
-from tests.projections.tape import change, live_rows, upload
+from tests.projections.track_log import change, live_rows, upload
 
 
 class PowerCutError(Exception):
     """The process ends here."""
 
 
-def test_nothing_differs_from_the_log_while_nobody_meddles(log: EventLog) -> None:
+def test_untouched_rows_do_not_differ_from_the_log(log: EventLog) -> None:
     record_a_story(log)
     assert differences(log, READ_MODELS, page=3) == []
 
@@ -160,7 +160,7 @@ def test_a_crash_in_the_last_step_leaves_every_row_as_it_was(
         raise PowerCutError
 
     with monkeypatch.context() as patched:
-        patched.setattr("projections.rebuild.rebuild._note_maker", cut)
+        patched.setattr("projections.rebuild.rebuild._record_fingerprint", cut)
         with pytest.raises(PowerCutError):
             rebuild(log, READ_MODELS)
     assert live_rows(log) == damaged

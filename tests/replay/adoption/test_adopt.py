@@ -24,7 +24,7 @@ from tests.dsl import ALICE, BOB, COLLECTION, OLD_COLLECTION
 from tests.e2e.catalogue import a_record, rkey
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
-from tests.replay.adopt_rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig
+from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig
 
 pytestmark = pytest.mark.anyio
 
@@ -64,7 +64,7 @@ async def test_every_page_of_both_collections_comes_in_and_again_changes_nothing
     assert all("listRecords" in each for each in rig.internet.asked[asked:])
 
 
-async def test_what_a_crash_left_is_taken_over_the_next_time(
+async def test_what_a_crash_left_is_adopted_by_the_next_run(
     rig: AdoptRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(1, 9):
@@ -109,7 +109,7 @@ async def test_several_records_may_have_the_same_audio_and_do_without_that_rule(
             require_no_duplicate(unit.connection, ALICE, first.audio.cid)
 
 
-async def test_a_duration_that_the_bytes_do_not_tell_is_the_records(rig: AdoptRig) -> None:
+async def test_a_duration_that_the_bytes_lack_is_the_records(rig: AdoptRig) -> None:
     rig.internet.record(1, audioBlob=rig.internet.blob(samples.file("live.webm")), duration=77)
     rig.internet.record(2, duration=77)
     await rig.adopts()
@@ -159,7 +159,7 @@ async def test_a_blob_larger_than_an_upload_may_be_is_not_asked_for(rig: AdoptRi
     assert not any("getBlob" in each for each in rig.internet.asked)
 
 
-async def test_our_own_address_is_believed_only_of_who_has_the_bytes_here(rig: AdoptRig) -> None:
+async def test_our_own_address_is_accepted_only_of_an_account_that_has_the_bytes_here(rig: AdoptRig) -> None:
     rig.internet.record(1)
     await rig.adopts()
     cid = rig.tracks()["Song 1"].audio.cid
@@ -221,7 +221,7 @@ async def test_a_pds_that_was_asked_for_too_much_ends_the_run_at_once(rig: Adopt
     assert (progress.known + progress.adopted, progress.problems) == (8, [])
 
 
-async def test_bytes_are_asked_of_no_pds_before_the_reset_that_it_has_told(rig: AdoptRig) -> None:
+async def test_no_bytes_are_requested_from_a_pds_before_the_reset_that_it_named(rig: AdoptRig) -> None:
     rig.internet.record(1)
     told = {"limit": "3000", "remaining": "10", "reset": "60", "policy": "3000;w=300"}
     headers = {f"ratelimit-{name}": value for name, value in told.items()}

@@ -115,7 +115,7 @@ def test_bytes_of_another_length_or_content_are_found(stored, track):
     assert list(check_media(lying, GRACE)) == []
 
 
-def test_what_nothing_names_is_told_with_the_time_when_the_sweep_takes_it(stored, track):
+def test_an_unnamed_copy_is_listed_with_the_time_when_the_sweep_deletes_it(stored, track):
     alone, stray = b"named by nothing", b"known to nobody"
     stored.made.media.add(cid_of(alone), io.BytesIO(alone), len(alone), "audio/mpeg")
     stored.made.media.store.write(new_key(cid_of(stray)), io.BytesIO(stray), len(stray), "audio/mpeg")

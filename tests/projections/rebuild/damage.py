@@ -12,7 +12,7 @@ from projections.rebuild.difference import Difference, DifferenceKind
 from projections.track_tags import track_tags
 from projections.tracks import tracks
 from tests.dsl import ALICE, BOB, some_artwork, some_audio, some_blob, some_feature, some_time
-from tests.projections.tape import Rows, change, live_rows, upload
+from tests.projections.track_log import Rows, change, live_rows, upload
 
 Touched = set[tuple[str, str]]
 TABLES = [table.live for projection in READ_MODELS for table in projection.tables]
