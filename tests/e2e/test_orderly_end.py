@@ -15,7 +15,7 @@ from tests.e2e.eventually import eventually
 from tests.faults.faults import hang, until
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import new_account
-from tests.service.process import Daemon, daemon
+from tests.service.command_line import Daemon, daemon
 
 pytestmark = pytest.mark.pds
 

@@ -15,7 +15,7 @@ from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import mirror_lane
 from service.schema.migrate import current, newest
 from service.wiring.bootstrap import Application
-from tests.service.process import daemon, run
+from tests.service.command_line import daemon, run
 
 SILENT = "http://127.0.0.1:1"
 

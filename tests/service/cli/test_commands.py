@@ -17,7 +17,7 @@ from service.cli.main import COMMANDS, main
 from service.config.settings import PREFIX
 from service.schema.migrate import newest
 from service.wiring.bootstrap import Application
-from tests.service.process import run
+from tests.service.command_line import run
 
 Type = Callable[..., Result]
 

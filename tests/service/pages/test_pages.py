@@ -10,7 +10,7 @@ from api.error_responses import REPLIES
 from service.pages import events as events_page
 from service.pages import http as http_page
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def test_the_page_of_events_is_the_one_that_the_classes_give() -> None:

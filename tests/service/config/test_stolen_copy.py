@@ -16,7 +16,7 @@ from service.config.settings import Settings
 from service.process.app import asgi
 from service.wiring.bootstrap import build
 from tests.media_samples import samples
-from tests.service.secrets import DID, PDS, OneAccount, all_that_is_logged, let_people_be_at
+from tests.service.one_account import DID, PDS, OneAccount, all_that_is_logged, let_people_be_at
 
 WORD = re.compile(rb"[A-Za-z0-9_.~+/=-]{12,}")
 

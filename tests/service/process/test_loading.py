@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import make_url
 
 from service.process.gc_tuning import no_collections
-from tests.service.process import environment
+from tests.service.command_line import environment
 
 RELAY = """
 from service.cli import relay

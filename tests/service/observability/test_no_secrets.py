@@ -15,7 +15,7 @@ from service.config.settings import Settings
 from service.process.app import asgi
 from service.wiring.bootstrap import build
 from tests.media_samples import samples
-from tests.service.secrets import DID, OneAccount, all_that_is_logged, let_people_be_at
+from tests.service.one_account import DID, OneAccount, all_that_is_logged, let_people_be_at
 
 SECRET_KEY = "sentinel-of-the-seal-" + "k" * 32
 

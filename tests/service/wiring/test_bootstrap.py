@@ -23,7 +23,7 @@ from service.wiring.adapters import AudioOfStorage, LanesOfAccounts, SessionsOfI
 from service.wiring.bootstrap import Application, build
 from storage.cid import CidHasher
 from tests.servers.atproto import PdsAccount
-from tests.service.process import daemon
+from tests.service.command_line import daemon
 
 
 def tone() -> bytes:
