@@ -129,13 +129,13 @@ def test_a_move_is_followed_and_what_was_edited_before_during_and_after_it_arriv
         mover.publishes(title)
     mover.takes("Before")
     assert mover.asks(MIGRATE).status_code == 200
-    mover.move.opens()
-    mover.move.copies()
+    mover.move.create_account()
+    mover.move.copy_repo()
     mover.retitles("During", "During: edited after the copy was made")
     mover.agreed()
     mover.publishes("Late")
-    mover.move.points()
-    mover.move.arrives()
+    mover.move.update_did()
+    mover.move.activate()
     mover.retitles("After", "After: edited at nobody")
     mover.is_told("parked", "account_inactive")
 
