@@ -10,7 +10,7 @@ import pytest
 from aggregates.track import Track
 from eventstore.envelope import Envelope
 from service.config.settings import PREFIX, Settings
-from service.wiring.bootstrap import Application, build
+from service.wiring.bootstrap import Container, build
 from tests.dsl import a_track, some_time
 
 
@@ -28,7 +28,7 @@ def settings(tmp_path: Path, migrated_url: str) -> Settings:
 
 
 @pytest.fixture
-def application(settings: Settings) -> Iterator[Application]:
+def container(settings: Settings) -> Iterator[Container]:
     """Everything, and nothing running."""
     made = build(settings)
     yield made
@@ -36,16 +36,16 @@ def application(settings: Settings) -> Iterator[Application]:
 
 
 @pytest.fixture
-def tape(application: Application) -> Application:
+def tape(container: Container) -> Container:
     """Everything, and a track that was made and retitled."""
     track = a_track()
-    save(application, track)
+    save(container, track)
     track.update_metadata({"title": "Second"}, at=some_time(60))
-    save(application, track)
-    return application
+    save(container, track)
+    return container
 
 
-def save(application: Application, track: Track) -> None:
+def save(container: Container, track: Track) -> None:
     """Append what the track decided."""
-    with application.log.unit_of_work(track.did, Envelope("artist", "test", "r")) as unit:
+    with container.log.unit_of_work(track.did, Envelope("artist", "test", "r")) as unit:
         unit.save(track)

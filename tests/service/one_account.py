@@ -24,10 +24,10 @@ class OneAccount(FakeInternet):
         self.password = self.settle(DID, "alice.example.com", self.pds)
 
 
-def let_people_be_at(internet: OneAccount, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every application that is built from now on reach nobody else."""
+def route_pds_requests_to(internet: OneAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every container that is built from now on reach nobody else."""
     monkeypatch.setattr(
-        "service.wiring.bootstrap.client_of_people", lambda _settings: httpx.AsyncClient(transport=internet)
+        "service.wiring.bootstrap.pds_http_client", lambda _settings: httpx.AsyncClient(transport=internet)
     )
 
 

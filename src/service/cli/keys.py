@@ -1,4 +1,4 @@
-"""`mastertape oauth-key` and `mastertape reseal`: making keys, and changing them."""
+"""`mastertape oauth-key` and `mastertape reseal`."""
 
 import click
 
@@ -6,8 +6,8 @@ from identity.errors import SealBrokenError
 from identity.sessions.encryption import Seal
 from identity.sessions.key_rotation import logins_by_oauth_key
 from identity.sessions.key_rotation import reseal as reseal_logins
-from service.cli.log import the_log
-from service.cli.output import as_json, bar, dry_run, say_json
+from service.cli.log import configured_log
+from service.cli.output import as_json, dry_run, print_json, progress_bar
 from service.config.secret_keys import new_oauth_keys, secret_keys
 from service.config.settings import load
 from service.schema.migrate import require_schema
@@ -23,7 +23,7 @@ def oauth_key(in_use: bool) -> None:
         click.echo(new_oauth_keys())
         return
     seal = Seal(secret_keys(load()))
-    with the_log() as log:
+    with configured_log() as log:
         require_schema(log.database)
         try:
             counts = logins_by_oauth_key(log.database, seal)
@@ -43,11 +43,11 @@ def oauth_key(in_use: bool) -> None:
 def reseal(*, dry_run: bool, as_json: bool) -> None:
     """Re-encrypt every login with the first of SECRET_KEYS, so that the others can be removed."""
     seal = Seal(secret_keys(load()))
-    with the_log() as log, bar("sealing") as progress:
+    with configured_log() as log, progress_bar("sealing") as progress:
         require_schema(log.database)
         done = reseal_logins(log.database, seal, progress=progress, dry_run=dry_run)
     if as_json:
-        say_json({**vars(done), "written": not dry_run})
+        print_json({**vars(done), "written": not dry_run})
     else:
         anew = "would be re-encrypted" if dry_run else "re-encrypted"
         click.echo(f"{done.logins} logins: {done.resealed} {anew}, {done.lost} that no key decrypts")

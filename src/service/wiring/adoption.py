@@ -1,4 +1,4 @@
-"""The composition root's part that takes over records which were there before."""
+"""Wires the worker that adopts records which a PDS already holds."""
 
 from datetime import timedelta
 
@@ -34,13 +34,13 @@ def adoption_worker(
     urls: RecordUrls,
     owner: str,
 ) -> AdoptionWorker:
-    """Make it; `http` is the client that reaches everybody's PDS."""
+    """Build the worker; `http` is the client that reaches the accounts' PDSes."""
 
     def is_owned(did: str, cid: str) -> bool:
         with log.database.read() as connection:
             return was_named_by(connection, did, cid)
 
-    found = ProvenBytes(
+    proven_bytes = ProvenBytes(
         http,
         AddressPolicy(settings.dev_origins),
         media,
@@ -51,7 +51,7 @@ def adoption_worker(
     )
     sources = Sources(
         reads=RepoReads(pds),
-        bytes=found,
+        bytes=proven_bytes,
         media=media,
         publisher=publisher,
         collections=(settings.collection, settings.old_collection),

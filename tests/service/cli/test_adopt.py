@@ -12,7 +12,7 @@ from projections.track_queries import TrackFilter, track_page
 from replay.adoption import jobs as adoptions
 from service.cli.main import main
 from service.config.settings import PREFIX
-from service.wiring.bootstrap import Application
+from service.wiring.bootstrap import Container
 from tests.e2e.catalogue import a_record, catalogue, publish, rev, rkey
 from tests.outbox.rig import ARTIST
 from tests.servers.atproto import PdsAccount
@@ -24,11 +24,11 @@ NOWHERE = {"error": "bytes_unavailable", "reason": "nowhere", "adopted": False}
 
 
 @pytest.fixture
-def typed(application: Application, pds: DevPds, plc: DevPlc, monkeypatch: pytest.MonkeyPatch) -> Type:
+def typed(container: Container, pds: DevPds, plc: DevPlc, monkeypatch: pytest.MonkeyPatch) -> Type:
     """Type a command, on a database of this test and real servers."""
     settings = {
-        "DATA": str(application.settings.data),
-        "DATABASE_URL": application.settings.database_url,
+        "DATA": str(container.settings.data),
+        "DATABASE_URL": container.settings.database_url,
         "PLC_URL": plc.url,
         "DEV_ORIGINS": pds.url,
     }
@@ -48,7 +48,7 @@ def counts(report: dict[str, Any]) -> tuple[int, int, int, int]:
 
 
 def test_records_are_looked_at_taken_over_and_verified_without_a_login(
-    typed: Type, application: Application, pds: DevPds, pds_account: PdsAccount
+    typed: Type, container: Container, pds: DevPds, pds_account: PdsAccount
 ) -> None:
     did = pds_account.did
     catalogue(pds, did, 3)
@@ -70,23 +70,23 @@ def test_records_are_looked_at_taken_over_and_verified_without_a_login(
     assert "5 records: 0 adopted, 3 known before, 2 not adopted" in said
     assert rkey(8) in said
 
-    with application.database.read() as connection:
+    with container.database.read() as connection:
         assert len(track_page(connection, TrackFilter(artist=did)).items) == 3
     assert typed("verify", "pds", "--did", did).exit_code == 0
     assert rev(pds, did) == before
 
 
 def test_an_account_that_nobody_knows_is_an_error_and_so_is_one_that_is_under_way(
-    typed: Type, application: Application, pds_account: PdsAccount
+    typed: Type, container: Container, pds_account: PdsAccount
 ) -> None:
     unknown = "did:plc:" + "a" * 24
     assert typed("adopt", unknown, "--dry-run").exit_code == 1
     failed = typed("adopt", unknown)
     assert (failed.exit_code, failed.stderr) == (1, f"it stopped: {unknown} is not known\n")
 
-    with application.database.write() as connection:
-        adoptions.request(connection, pds_account.did, ARTIST, application.database.now(connection))
+    with container.database.write() as connection:
+        adoptions.request(connection, pds_account.did, ARTIST, container.database.now(connection))
     lease = adoptions.timedelta(seconds=60)
-    assert adoptions.claim(application.database, owner="other", lease=lease) is not None
+    assert adoptions.claim(container.database, owner="other", lease=lease) is not None
     busy = typed("adopt", pds_account.did)
     assert (busy.exit_code, "already being adopted" in busy.output) == (1, True)

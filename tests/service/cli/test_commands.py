@@ -16,7 +16,7 @@ from service.cli.commands import Deferred
 from service.cli.main import COMMANDS, main
 from service.config.settings import PREFIX
 from service.schema.migrate import newest
-from service.wiring.bootstrap import Application
+from service.wiring.bootstrap import Container
 from tests.service.command_line import run
 
 Type = Callable[..., Result]
@@ -30,7 +30,7 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
 
 
 @pytest.fixture
-def on_tape(typed: Type, tape: Application, monkeypatch: pytest.MonkeyPatch) -> Type:
+def on_tape(typed: Type, tape: Container, monkeypatch: pytest.MonkeyPatch) -> Type:
     """Type a command, on a database with a track in it."""
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
     return typed
@@ -43,8 +43,8 @@ def on_empty(typed: Type, database_url: str, monkeypatch: pytest.MonkeyPatch) ->
     return typed
 
 
-def spoil(application: Application) -> None:
-    with application.database.write() as connection:
+def spoil(container: Container) -> None:
+    with container.database.write() as connection:
         connection.execute(text("update tracks set title = 'spoilt'"))
         connection.execute(text("delete from history where version = 1"))
 
@@ -88,14 +88,14 @@ def test_database_without_schema_is_told_in_a_line(on_empty: Type, args: list[st
     )
 
 
-def test_verify_finds_nothing_where_nothing_is(on_tape: Type, tape: Application) -> None:
+def test_verify_finds_nothing_where_nothing_is(on_tape: Type, tape: Container) -> None:
     result = on_tape("verify", "projections")
     assert result.exit_code == 0
     assert result.output == f"{len(tape.log.projections)} projections agree with the log\n"
     assert json.loads(on_tape("verify", "projections", "--json").output) == {"differences": []}
 
 
-def test_verify_names_what_differs_and_exits_with_3(on_tape: Type, tape: Application) -> None:
+def test_verify_names_what_differs_and_exits_with_3(on_tape: Type, tape: Container) -> None:
     spoil(tape)
     result = on_tape("verify", "projections")
     assert result.exit_code == 3
@@ -107,7 +107,7 @@ def test_verify_names_what_differs_and_exits_with_3(on_tape: Type, tape: Applica
     assert found == {"tracks": "changed", "history": "missing"}
 
 
-def test_verify_without_a_part_verifies_all_of_them(on_tape: Type, tape: Application) -> None:
+def test_verify_without_a_part_verifies_all_of_them(on_tape: Type, tape: Container) -> None:
     for path in (tape.settings.data / "media").rglob("bafk*"):
         path.unlink()
     result = on_tape("verify", "--json")
@@ -121,7 +121,7 @@ def test_times_for_machines_are_written_as_http_writes_them(on_tape: Type) -> No
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", row["at"])
 
 
-def test_rebuild_corrects_what_differs(on_tape: Type, tape: Application) -> None:
+def test_rebuild_corrects_what_differs(on_tape: Type, tape: Container) -> None:
     spoil(tape)
     assert on_tape("rebuild", "--dry-run").output == "history: 1 rows differ\ntracks: 1 rows differ\n"
     assert on_tape("verify", "projections").exit_code == 3
@@ -134,14 +134,14 @@ def test_rebuild_corrects_what_differs(on_tape: Type, tape: Application) -> None
     assert on_tape("verify", "projections").exit_code == 0
 
 
-def test_rebuild_of_one_leaves_the_others(on_tape: Type, tape: Application) -> None:
+def test_rebuild_of_one_leaves_the_others(on_tape: Type, tape: Container) -> None:
     spoil(tape)
     assert on_tape("rebuild", "history").output == "history: 1 rows corrected\n"
     found = json.loads(on_tape("verify", "projections", "--json").output)["differences"]
     assert [each["table"] for each in found] == ["tracks"]
 
 
-def test_rebuild_names_what_there_is(on_tape: Type, tape: Application) -> None:
+def test_rebuild_names_what_there_is(on_tape: Type, tape: Container) -> None:
     names = ", ".join(projection.name for projection in tape.log.projections)
     assert f"there is no projection 'x'; there are {names}" in on_tape("rebuild", "x").output
 

@@ -14,7 +14,7 @@ from projections.audit import AuditFilter, audit_page
 from projections.history import HistoryEntry
 from service.cli.main import main
 from service.config.settings import PREFIX
-from service.wiring.bootstrap import Application
+from service.wiring.bootstrap import Container
 from tests.dsl import ALICE
 
 HOST = "https://pds.example.com"
@@ -22,7 +22,7 @@ Type = Callable[..., Result]
 
 
 @pytest.fixture
-def typed(tape: Application, monkeypatch: pytest.MonkeyPatch) -> Type:
+def typed(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Type:
     """Type a command; alice is signed in, and her one record was rejected."""
     monkeypatch.setenv(f"{PREFIX}DATA", str(tape.settings.data))
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
@@ -35,7 +35,7 @@ def typed(tape: Application, monkeypatch: pytest.MonkeyPatch) -> Type:
     return lambda *args: CliRunner().invoke(main, args)
 
 
-def written(tape: Application) -> list[Any]:
+def written(tape: Container) -> list[Any]:
     """What the history says operators did, and in whose account it stands."""
     with tape.database.read() as connection:
         rows = audit_page(connection, AuditFilter(type="OperatorActed")).items
@@ -53,7 +53,7 @@ def told(row: HistoryEntry) -> dict[str, Any]:
     return {change["field"]: change["after"] for change in row.changes}
 
 
-def test_redrive_says_what_it_would_do_and_does_it(typed: Type, tape: Application) -> None:
+def test_redrive_says_what_it_would_do_and_does_it(typed: Type, tape: Container) -> None:
     assert typed("redrive", "--dry-run").output == "1 record would be tried again\n"
     assert typed("redrive", "--error", "Other").output == "0 records will be tried again\n"
     assert json.loads(typed("redrive", "--did", ALICE, "--reason", "mended", "--json").output) == {
@@ -71,7 +71,7 @@ def test_redrive_says_what_it_would_do_and_does_it(typed: Type, tape: Applicatio
 
 
 @pytest.mark.parametrize("name", [ALICE, HOST, "pds.example.com"])
-def test_an_account_or_a_host_is_paused_and_resumed(typed: Type, tape: Application, name: str) -> None:
+def test_an_account_or_a_host_is_paused_and_resumed(typed: Type, tape: Container, name: str) -> None:
     assert typed("pause", name, "--dry-run").output == "1 account would be paused\n"
     assert typed("pause", name).output == "1 account paused\n"
     with tape.database.read() as connection:
@@ -90,7 +90,7 @@ def test_an_account_that_nobody_knows_is_not_said_to_agree(typed: Type, command:
 
 
 def test_a_plan_that_is_without_a_repo_says_so_and_succeeds(
-    typed: Type, tape: Application, monkeypatch: pytest.MonkeyPatch
+    typed: Type, tape: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nobody_listens = "http://127.0.0.1:1"
     monkeypatch.setenv(f"{PREFIX}DEV_ORIGINS", nobody_listens)
@@ -106,7 +106,7 @@ def test_a_plan_that_is_without_a_repo_says_so_and_succeeds(
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
 @pytest.mark.parametrize("name", ["did:plc:nobody", "nowhere.example.com"])
-def test_what_nobody_knows_is_an_error(typed: Type, tape: Application, command: str, name: str) -> None:
+def test_what_nobody_knows_is_an_error(typed: Type, tape: Container, command: str, name: str) -> None:
     result = typed(command, name)
     assert result.exit_code == 1
     assert "nothing is known of" in result.output

@@ -12,12 +12,17 @@ from aggregates.account import Account
 from eventstore.restore_detection import POSITIONS_SKIPPED, log_incarnation
 from outbox.mirror.tables import mirror_lane
 from service.cli.main import main
-from service.cli.operator import by_operator
+from service.cli.operator import operator_envelope
 from service.config.settings import PREFIX
 from service.process.jobs import JOBS
 from service.process.scheduler import run_if_due
-from service.schema.high_water_mark import file_of, keep_newest, look_for_restore, read_newest
-from service.wiring.bootstrap import Application
+from service.schema.high_water_mark import (
+    detect_restore,
+    high_water_mark_path,
+    read_high_water_mark,
+    record_high_water_mark,
+)
+from service.wiring.bootstrap import Container
 from tests.dsl import a_track
 from tests.service.conftest import save
 
@@ -25,7 +30,7 @@ Type = Callable[..., Result]
 
 
 @pytest.fixture
-def typed(tape: Application, monkeypatch: pytest.MonkeyPatch) -> Type:
+def typed(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Type:
     """Type a command, on a database with a track in it, whose artist's PDS is known."""
     with tape.database.write() as connection:
         connection.execute(update(mirror_lane).values(host="https://pds.music.com"))
@@ -34,17 +39,17 @@ def typed(tape: Application, monkeypatch: pytest.MonkeyPatch) -> Type:
     return lambda *args: CliRunner().invoke(main, args)
 
 
-def put_back(tape: Application) -> None:
+def put_back(tape: Container) -> None:
     """This machine has seen more of the log than there is."""
-    file_of(tape.settings).write_text("57\n")
+    high_water_mark_path(tape.settings).write_text("57\n")
 
 
-def row(tape: Application) -> object:
+def row(tape: Container) -> object:
     with tape.database.read() as connection:
         return connection.execute(select(log_incarnation)).one_or_none()
 
 
-def test_a_dry_run_says_what_would_be_done_and_notices_nothing(typed: Type, tape: Application) -> None:
+def test_a_dry_run_says_what_would_be_done_and_notices_nothing(typed: Type, tape: Container) -> None:
     put_back(tape)
     before = row(tape)
     found = json.loads(typed("recovered", "--dry-run", "--json").stdout)
@@ -61,7 +66,7 @@ def test_a_dry_run_without_a_restore_says_that_nothing_would_be_done(typed: Type
 
 
 def test_a_dry_run_of_a_restore_that_an_operator_declares_says_what_would_be_done(
-    typed: Type, tape: Application
+    typed: Type, tape: Container
 ) -> None:
     before = row(tape)
     found = json.loads(typed("recovered", "--force", "--dry-run", "--json").stdout)
@@ -72,7 +77,7 @@ def test_a_dry_run_of_a_restore_that_an_operator_declares_says_what_would_be_don
 
 
 def test_recovered_says_what_was_done_and_a_second_time_that_nothing_was(
-    typed: Type, tape: Application
+    typed: Type, tape: Container
 ) -> None:
     put_back(tape)
     said = typed("recovered")
@@ -86,11 +91,11 @@ def test_recovered_says_what_was_done_and_a_second_time_that_nothing_was(
     assert typed("recovered", "--force", "--nothing-lost").exit_code == 2
 
 
-def test_the_log_says_who_did_it_once(typed: Type, tape: Application) -> None:
+def test_the_log_says_who_did_it_once(typed: Type, tape: Container) -> None:
     put_back(tape)
     for _ in range(2):
         assert typed("recovered", "--revoke-tokens").exit_code == 0
-    actor = by_operator().actor
+    actor = operator_envelope().actor
     with tape.database.read() as connection:
         [opened, acted] = tape.log.stream(connection, Account.create_id(actor))
     event: Any = acted.event
@@ -102,25 +107,25 @@ def test_the_log_says_who_did_it_once(typed: Type, tape: Application) -> None:
     )
 
 
-def test_tokens_end_only_where_that_is_said(typed: Type, tape: Application) -> None:
+def test_tokens_end_only_where_that_is_said(typed: Type, tape: Container) -> None:
     put_back(tape)
     assert json.loads(typed("recovered", "--revoke-tokens", "--json").stdout)["tokens"] == 0
 
 
-def test_what_was_seen_is_remembered_outside_of_the_database(tape: Application) -> None:
-    look_for_restore(tape.log, tape.settings)
-    assert read_newest(file_of(tape.settings)) == 2
+def test_what_was_seen_is_remembered_outside_of_the_database(tape: Container) -> None:
+    detect_restore(tape.log, tape.settings)
+    assert read_high_water_mark(high_water_mark_path(tape.settings)) == 2
     save(tape, a_track(2))
-    keep_newest(tape.log, tape.settings)
-    assert read_newest(file_of(tape.settings)) == 3
-    file_of(tape.settings).write_text("half a numb")
-    assert read_newest(file_of(tape.settings)) == 0
+    record_high_water_mark(tape.log, tape.settings)
+    assert read_high_water_mark(high_water_mark_path(tape.settings)) == 3
+    high_water_mark_path(tape.settings).write_text("half a numb")
+    assert read_high_water_mark(high_water_mark_path(tape.settings)) == 0
 
 
-def test_no_job_runs_in_a_restored_database(typed: Type, tape: Application) -> None:
+def test_no_job_runs_in_a_restored_database(typed: Type, tape: Container) -> None:
     job = next(job for job in JOBS if job.name == "forget_answers")
     put_back(tape)
-    keep_newest(tape.log, tape.settings)
+    record_high_water_mark(tape.log, tape.settings)
     assert not run_if_due(tape, job)
     typed("recovered")
     assert run_if_due(tape, job)

@@ -14,7 +14,7 @@ from eventstore.database import Database
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import mirror_lane
 from service.schema.migrate import current, newest
-from service.wiring.bootstrap import Application
+from service.wiring.bootstrap import Container
 from tests.service.command_line import daemon, run
 
 SILENT = "http://127.0.0.1:1"
@@ -30,7 +30,7 @@ def test_serve_on_sqlite_migrates_itself(tmp_path: Path) -> None:
 
 
 def test_rows_of_another_version_are_made_again_on_sqlite_and_refused_on_postgres(
-    tape: Application, tmp_path: Path
+    tape: Container, tmp_path: Path
 ) -> None:
     with tape.database.write() as connection:
         connection.execute(text("update projection_state set fingerprint = 'x' where name = 'tracks'"))
@@ -90,7 +90,7 @@ def test_request_under_way_is_answered_before_the_end(tmp_path: Path) -> None:
         assert service.process.wait(20) == 0
 
 
-def test_relay_takes_over_and_gives_back(tape: Application, tmp_path: Path) -> None:
+def test_relay_takes_over_and_gives_back(tape: Container, tmp_path: Path) -> None:
     """A lane that a dead process held is free when its lease has ended; one that drained leaves none held."""
     did = "did:plc:alice"
     with tape.database.write() as connection:
@@ -107,7 +107,7 @@ def test_relay_takes_over_and_gives_back(tape: Application, tmp_path: Path) -> N
     assert "Traceback" not in relay.said
 
 
-def test_relay_can_be_left_to_others(tape: Application, tmp_path: Path) -> None:
+def test_relay_can_be_left_to_others(tape: Container, tmp_path: Path) -> None:
     with tape.database.write() as connection:
         resume_lane(connection, "did:plc:alice", SILENT, tape.database.now(connection))
     with daemon(tmp_path / "log", "serve", RELAY="off", **settings_of(tape)) as service:
@@ -128,8 +128,8 @@ def test_requests_are_logged_without_their_queries(tmp_path: Path) -> None:
     assert "private" not in service.said
 
 
-def settings_of(application: Application) -> dict[str, object]:
-    return {"DATA": application.settings.data, "DATABASE_URL": application.settings.database_url}
+def settings_of(container: Container) -> dict[str, object]:
+    return {"DATA": container.settings.data, "DATABASE_URL": container.settings.database_url}
 
 
 def lane(database: Database, did: str) -> Any:

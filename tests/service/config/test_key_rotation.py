@@ -15,7 +15,7 @@ from identity.sessions.session_store import pds_session
 from service.cli.main import main
 from service.config.settings import PREFIX, Settings
 from service.process.app import asgi
-from service.wiring.bootstrap import Application, build
+from service.wiring.bootstrap import Container, build
 from tests.simulation.fake_internet import FakeInternet
 
 DIDS = ["did:plc:" + letter * 24 for letter in "ab"]
@@ -34,13 +34,13 @@ def migrated_url(migrated_sqlite: str) -> str:
 def internet(monkeypatch: pytest.MonkeyPatch) -> FakeInternet:
     made = FakeInternet("https://pds.example.com")
     monkeypatch.setattr(
-        "service.wiring.bootstrap.client_of_people", lambda _settings: httpx.AsyncClient(transport=made)
+        "service.wiring.bootstrap.pds_http_client", lambda _settings: httpx.AsyncClient(transport=made)
     )
     return made
 
 
 @contextmanager
-def served(settings: Settings, *keys: str) -> Iterator[tuple[TestClient, Application]]:
+def served(settings: Settings, *keys: str) -> Iterator[tuple[TestClient, Container]]:
     """The service with these keys, the first of which seals."""
     secrets = tuple(SecretStr(key) for key in keys)
     made = build(settings.model_copy(update={"secret_keys": secrets, "rate_limits": False, "relay": False}))
@@ -52,12 +52,12 @@ def sign_in(client: TestClient, did: str, password: str) -> None:
     client.post("/auth/app-password", json={"identifier": did, "password": password}).raise_for_status()
 
 
-async def use(made: Application, did: str) -> int:
+async def use(made: Container, did: str) -> int:
     reply = await made.sessions.request(did, "GET", "com.atproto.server.getSession", timeout=30)
     return reply.status_code
 
 
-def statuses(client: TestClient, made: Application) -> list[int]:
+def statuses(client: TestClient, made: Container) -> list[int]:
     """Whether each login can still be used at its PDS."""
     assert client.portal is not None
     return [client.portal.call(use, made, did) for did in DIDS]

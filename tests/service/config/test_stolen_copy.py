@@ -16,7 +16,7 @@ from service.config.settings import Settings
 from service.process.app import asgi
 from service.wiring.bootstrap import build
 from tests.media_samples import samples
-from tests.service.one_account import DID, PDS, OneAccount, all_that_is_logged, let_people_be_at
+from tests.service.one_account import DID, PDS, OneAccount, all_that_is_logged, route_pds_requests_to
 
 WORD = re.compile(rb"[A-Za-z0-9_.~+/=-]{12,}")
 
@@ -30,7 +30,7 @@ def migrated_url(migrated_sqlite: str) -> str:
 @pytest.fixture
 def internet(monkeypatch: pytest.MonkeyPatch) -> OneAccount:
     made = OneAccount()
-    let_people_be_at(made, monkeypatch)
+    route_pds_requests_to(made, monkeypatch)
     return made
 
 

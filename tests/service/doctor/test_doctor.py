@@ -20,7 +20,7 @@ from outbox.pds.client import RecordKey
 from outbox.relay.journal import note_adopted
 from service.cli.main import main
 from service.config.settings import PREFIX
-from service.wiring.bootstrap import Application
+from service.wiring.bootstrap import Container
 from storage import disk_errors
 from tests.dsl import ALICE
 
@@ -28,7 +28,7 @@ Look = Callable[..., dict[str, tuple[str, str]]]
 
 
 @pytest.fixture
-def look(tape: Application, monkeypatch: pytest.MonkeyPatch) -> Look:
+def look(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Look:
     """Have the doctor look at a service with a track; gives state and text by name, and checks the exit code."""
 
     def looked(**settings: object) -> dict[str, tuple[str, str]]:
@@ -49,7 +49,7 @@ def test_a_service_that_is_well_is_told_so(look: Look) -> None:
     assert {state for state, _ in look().values()} == {"ok"}
 
 
-def test_people_read_lines(tape: Application, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_people_read_lines(tape: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"{PREFIX}DATA", str(tape.settings.data))
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
     said = CliRunner().invoke(main, ["doctor"])
@@ -82,7 +82,7 @@ def test_with_the_store_away_the_database_is_looked_at_all_the_same(
     assert (found["media store"][0], found["schema"][0]) == ("fail", "ok")
 
 
-def test_an_empty_database_and_read_models_of_another_version(look: Look, tape: Application) -> None:
+def test_an_empty_database_and_read_models_of_another_version(look: Look, tape: Container) -> None:
     with tape.database.write() as connection:
         connection.execute(text("update projection_state set fingerprint = 'older' where name = 'tracks'"))
     assert look()["read models"] == ("fail", "made by another version: tracks: run `mastertape rebuild`")
@@ -91,7 +91,7 @@ def test_an_empty_database_and_read_models_of_another_version(look: Look, tape: 
     assert look()["schema"][0] == "fail"
 
 
-def test_a_restored_database_and_accounts_that_wait_for_a_look(look: Look, tape: Application) -> None:
+def test_a_restored_database_and_accounts_that_wait_for_a_look(look: Look, tape: Container) -> None:
     with tape.database.write() as connection:
         connection.execute(text("insert into observed_account values ('did:plc:a')"))
     assert look()["restore"][0] == "warn"
@@ -100,12 +100,12 @@ def test_a_restored_database_and_accounts_that_wait_for_a_look(look: Look, tape:
     assert (state, "run `mastertape recovered`" in said) == ("fail", True)
 
 
-def test_a_log_that_ends_before_what_was_seen_of_it(look: Look, tape: Application) -> None:
+def test_a_log_that_ends_before_what_was_seen_of_it(look: Look, tape: Container) -> None:
     (tape.settings.data / "newest_position").write_text("99\n")
     assert look()["restore"][0] == "fail"
 
 
-def test_logins_that_do_not_open(look: Look, tape: Application) -> None:
+def test_logins_that_do_not_open(look: Look, tape: Container) -> None:
     old, new = "o" * 40, "n" * 40
     sealed = Seal([old]).seal(b"tokens", purpose=PURPOSE, did=ALICE)
     with tape.database.write() as connection:
@@ -126,7 +126,7 @@ def test_logins_that_do_not_open(look: Look, tape: Application) -> None:
     assert look(SECRET_KEYS=f"{old},{new}")["keys"][0] == "ok"
 
 
-def test_accounts_that_wait_for_a_sign_in_and_a_host_that_is_away(look: Look, tape: Application) -> None:
+def test_accounts_that_wait_for_a_sign_in_and_a_host_that_is_away(look: Look, tape: Container) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     with tape.database.write() as connection:
         resume_lane(connection, ALICE, nowhere, tape.database.now(connection))
@@ -138,7 +138,7 @@ def test_accounts_that_wait_for_a_sign_in_and_a_host_that_is_away(look: Look, ta
 
 
 def test_repos_that_were_not_looked_through_for_long_unless_their_account_has_left(
-    look: Look, tape: Application
+    look: Look, tape: Container
 ) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     with tape.database.write() as connection:
@@ -152,7 +152,7 @@ def test_repos_that_were_not_looked_through_for_long_unless_their_account_has_le
 
 
 @pytest.mark.pds
-def test_a_pds_that_answers_says_what_time_it_is(look: Look, tape: Application, pds: DevPds) -> None:
+def test_a_pds_that_answers_says_what_time_it_is(look: Look, tape: Container, pds: DevPds) -> None:
     pds.start()
     did = pds.plc and ALICE
     with tape.database.write() as connection:
@@ -163,7 +163,7 @@ def test_a_pds_that_answers_says_what_time_it_is(look: Look, tape: Application, 
     assert found["directory"][0] == "warn"  # nobody made this account
 
 
-def test_changes_that_nobody_delivers(look: Look, tape: Application) -> None:
+def test_changes_that_nobody_delivers(look: Look, tape: Container) -> None:
     with tape.database.write() as connection:
         resume_lane(connection, ALICE, "http://127.0.0.1:1", tape.database.now(connection))
         connection.execute(text("update history set at = '2020-01-01 00:00:00.000000'"))
@@ -171,7 +171,7 @@ def test_changes_that_nobody_delivers(look: Look, tape: Application) -> None:
     assert (state, "is a relay running?" in said) == ("warn", True)
 
 
-def test_records_that_were_taken_over_are_no_failures(look: Look, tape: Application) -> None:
+def test_records_that_were_taken_over_are_no_failures(look: Look, tape: Container) -> None:
     key = RecordKey(ALICE, "fm.plyr.track", "3laaaaaaaaa22")
     with tape.database.write() as connection:
         note_adopted(connection, key, 1, "cid", tape.database.now(connection))

@@ -21,10 +21,10 @@ from outbox.relay.read_back import Finding
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
 from service.config.settings import Settings
-from service.observability.gauges import CLASSES
+from service.observability.gauges import WORK_CLASSES
 from service.observability.metrics import Metrics, _Gauges
-from service.process.metrics_server import monitored
-from service.wiring.bootstrap import Application
+from service.process.metrics_server import serve_metrics
+from service.wiring.bootstrap import Container
 from tests.dsl import ALICE
 
 HOST = "https://pds.example.com"
@@ -61,25 +61,25 @@ def numbers(text: bytes) -> dict[str, float]:
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
-def signed_in(application: Application) -> None:
-    with application.database.write() as connection:
-        resume_lane(connection, ALICE, HOST, application.database.now(connection))
+def signed_in(container: Container) -> None:
+    with container.database.write() as connection:
+        resume_lane(connection, ALICE, HOST, container.database.now(connection))
 
 
-def some_work(application: Application) -> Any:
+def some_work(container: Container) -> Any:
     """What the relay would send."""
     from outbox.relay.claim import claim
 
-    signed_in(application)
-    (lane,) = claim(application.database, owner="test", limit=1, lease=timedelta(seconds=60))
-    with application.database.read() as connection:
-        now = application.database.now(connection)
-        work = next_work(application.log, lane, application.services.urls, now, [])
+    signed_in(container)
+    (lane,) = claim(container.database, owner="test", limit=1, lease=timedelta(seconds=60))
+    with container.database.read() as connection:
+        now = container.database.now(connection)
+        work = next_work(container.log, lane, container.services.urls, now, [])
     assert work is not None
     return work
 
 
-def test_every_metric_has_the_name_that_was_promised_and_no_did(tape: Application) -> None:
+def test_every_metric_has_the_name_that_was_promised_and_no_did(tape: Container) -> None:
     work = some_work(tape)
     metrics = tape.metrics
     metrics.attempted("put", Verdict(Kind.DONE, status=200))
@@ -99,7 +99,7 @@ def test_every_metric_has_the_name_that_was_promised_and_no_did(tape: Applicatio
     assert work.key.rkey not in text
 
 
-def test_counters_count_what_happened(tape: Application) -> None:
+def test_counters_count_what_happened(tape: Container) -> None:
     work = some_work(tape)
     metrics = Metrics()
     metrics.attempted("put", Verdict(Kind.REJECTED, "InvalidSwap", 400))
@@ -135,17 +135,17 @@ def test_a_pds_does_not_choose_our_labels() -> None:
     assert attempts == ['mirror_attempts_total{error="other",op="put",outcome="rejected"}']
 
 
-def test_gauges_tell_what_waits_for_the_relay_and_for_how_long(tape: Application) -> None:
+def test_gauges_tell_what_waits_for_the_relay_and_for_how_long(tape: Container) -> None:
     signed_in(tape)
     found = numbers(tape.metrics.text())
     assert found['mirror_pending_records{state="pending"}'] == 1
     assert found['mirror_lanes{state="ready"}'] == 1
     assert found['mirror_oldest_pending_seconds{class="edit"}'] > 0
-    assert {found[f'mirror_oldest_pending_seconds{{class="{name}"}}'] for name in CLASSES[::2]} == {0}
+    assert {found[f'mirror_oldest_pending_seconds{{class="{name}"}}'] for name in WORK_CLASSES[::2]} == {0}
     assert (found["projection_lag_events"], found["database_up"], found["listener_alive"]) == (0, 1, 0)
 
 
-def test_what_waits_for_somebody_is_not_late(tape: Application) -> None:
+def test_what_waits_for_somebody_is_not_late(tape: Container) -> None:
     signed_in(tape)
     with tape.database.write() as connection:
         park_lane(connection, ALICE)
@@ -155,7 +155,7 @@ def test_what_waits_for_somebody_is_not_late(tape: Application) -> None:
     assert found['mirror_oldest_pending_seconds{class="edit"}'] == 0
 
 
-def test_audio_that_waits_is_told_apart_from_records(tape: Application) -> None:
+def test_audio_that_waits_is_told_apart_from_records(tape: Container) -> None:
     signed_in(tape)
     with tape.log.unit_of_work(ALICE, Envelope("artist", "test", "r")) as unit:
         track = unit.load(Track, Track.create_id(1))
@@ -169,7 +169,7 @@ def test_audio_that_waits_is_told_apart_from_records(tape: Application) -> None:
     assert found['mirror_oldest_pending_seconds{class="blob"}'] > 0
 
 
-def test_hosts_in_trouble_are_named_and_no_others(tape: Application) -> None:
+def test_hosts_in_trouble_are_named_and_no_others(tape: Container) -> None:
     signed_in(tape)
     assert "mirror_breaker_state{" not in tape.metrics.text().decode()
     with tape.database.write() as connection:
@@ -186,7 +186,7 @@ def test_hosts_in_trouble_are_named_and_no_others(tape: Application) -> None:
     assert found['mirror_oldest_pending_seconds{class="backfill"}'] > 0
 
 
-def _lines(tape: Application) -> list[bytes]:
+def _lines(tape: Container) -> list[bytes]:
     """The gauges as they are now, not as they were a moment ago."""
     fresh = Metrics()
     fresh.watch(tape.log, tape.listener)
@@ -194,7 +194,7 @@ def _lines(tape: Application) -> list[bytes]:
 
 
 def test_gauges_are_kept_for_a_while_and_longer_when_they_are_dear(
-    tape: Application, monkeypatch: pytest.MonkeyPatch
+    tape: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times, reads = [0.0], []
 
@@ -212,7 +212,7 @@ def test_gauges_are_kept_for_a_while_and_longer_when_they_are_dear(
 
 
 def test_a_database_that_is_away_costs_the_gauges_only(
-    tape: Application, monkeypatch: pytest.MonkeyPatch
+    tape: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sqlalchemy.exc import OperationalError
 
@@ -227,13 +227,13 @@ def test_a_database_that_is_away_costs_the_gauges_only(
 
 @pytest.mark.parametrize("working", [True, False])
 def test_a_door_of_its_own_answers_a_monitoring_system(
-    tape: Application, settings: Settings, working: bool
+    tape: Container, settings: Settings, working: bool
 ) -> None:
     place = f"127.0.0.1:{free_port()}"
     from dataclasses import replace
 
-    application = replace(tape, settings=settings.model_copy(update={"metrics": place}))
-    with monitored(application, lambda: working):
+    container = replace(tape, settings=settings.model_copy(update={"metrics": place}))
+    with serve_metrics(container, lambda: working):
         answers = {
             path: httpx.get(f"http://{place}{path}", timeout=30)
             for path in ("/metrics", "/healthz", "/readyz", "/tracks")
@@ -247,15 +247,15 @@ def test_a_door_of_its_own_answers_a_monitoring_system(
     assert "mirror_lanes" in answers["/metrics"].text
 
 
-def test_everybodys_address_has_no_metrics(application: Application) -> None:
+def test_everybodys_address_has_no_metrics(container: Container) -> None:
     from dataclasses import replace
 
     from starlette.testclient import TestClient
 
     from api.app import create_app
 
-    client = TestClient(create_app(application.services))
+    client = TestClient(create_app(container.services))
     assert client.get("/metrics").text.startswith("# HELP")
     assert (
-        TestClient(create_app(replace(application.services, metrics=None))).get("/metrics").status_code == 404
+        TestClient(create_app(replace(container.services, metrics=None))).get("/metrics").status_code == 404
     )

@@ -15,7 +15,7 @@ from service.config.settings import Settings
 from service.process.app import asgi
 from service.wiring.bootstrap import build
 from tests.media_samples import samples
-from tests.service.one_account import DID, OneAccount, all_that_is_logged, let_people_be_at
+from tests.service.one_account import DID, OneAccount, all_that_is_logged, route_pds_requests_to
 
 SECRET_KEY = "sentinel-of-the-seal-" + "k" * 32
 
@@ -39,7 +39,7 @@ class EchoingInternet(OneAccount):
 @pytest.fixture
 def internet(monkeypatch: pytest.MonkeyPatch) -> EchoingInternet:
     made = EchoingInternet()
-    let_people_be_at(made, monkeypatch)
+    route_pds_requests_to(made, monkeypatch)
     return made
 
 

@@ -24,9 +24,9 @@ from identity.sessions.tokens import Tokens
 from service.config.settings import Settings
 from service.process import jobs
 from service.process.jobs import JOBS, Job
-from service.process.scheduler import run_if_due, scheduled
+from service.process.scheduler import run_if_due, run_scheduler
 from service.schema.job_lease import JobLeases
-from service.wiring.bootstrap import Application, build
+from service.wiring.bootstrap import Container, build
 from storage.cid import CidHasher
 from storage.media import media
 from tests.eventstore.threads import until
@@ -61,7 +61,7 @@ def test_one_of_many_gets_the_job(database: Database) -> None:
 
     def try_it(owner: str) -> None:
         together.wait()
-        with JobLeases(database, owner).held("sweep", at_most=HOUR, every=HOUR) as ours:
+        with JobLeases(database, owner).acquire("sweep", lease=HOUR, interval=HOUR) as ours:
             if ours:
                 got.append(owner)
                 time.sleep(0.05)
@@ -79,10 +79,10 @@ def test_one_of_many_gets_the_job(database: Database) -> None:
 def test_job_is_due_again_an_interval_after_it_began(
     database: Database, clock: Clock, later: timedelta, due: bool
 ) -> None:
-    with JobLeases(database, "one").held("sweep", at_most=2 * HOUR, every=HOUR) as ours:
+    with JobLeases(database, "one").acquire("sweep", lease=2 * HOUR, interval=HOUR) as ours:
         assert ours
     clock.now += later
-    with JobLeases(database, "other").held("sweep", at_most=2 * HOUR, every=HOUR) as ours:
+    with JobLeases(database, "other").acquire("sweep", lease=2 * HOUR, interval=HOUR) as ours:
         assert ours is due
     database.close()
 
@@ -90,59 +90,59 @@ def test_job_is_due_again_an_interval_after_it_began(
 def test_job_that_failed_is_due_at_once(database: Database) -> None:
     with (
         pytest.raises(ZeroDivisionError),
-        JobLeases(database, "one").held("sweep", at_most=HOUR, every=HOUR),
+        JobLeases(database, "one").acquire("sweep", lease=HOUR, interval=HOUR),
     ):
         raise ZeroDivisionError
-    with JobLeases(database, "other").held("sweep", at_most=HOUR, every=HOUR) as ours:
+    with JobLeases(database, "other").acquire("sweep", lease=HOUR, interval=HOUR) as ours:
         assert ours
     database.close()
 
 
 def test_job_of_a_dead_process_is_taken_over(database: Database, clock: Clock) -> None:
-    dead = JobLeases(database, "dead").held("sweep", at_most=2 * HOUR, every=HOUR)
+    dead = JobLeases(database, "dead").acquire("sweep", lease=2 * HOUR, interval=HOUR)
     assert dead.__enter__()
-    with JobLeases(database, "other").held("sweep", at_most=HOUR, every=HOUR) as ours:
+    with JobLeases(database, "other").acquire("sweep", lease=HOUR, interval=HOUR) as ours:
         assert not ours
     clock.now += 2 * HOUR
-    with JobLeases(database, "other").held("sweep", at_most=HOUR, every=HOUR) as ours:
+    with JobLeases(database, "other").acquire("sweep", lease=HOUR, interval=HOUR) as ours:
         assert ours
     dead.__exit__(None, None, None)  # it was only asleep: what it says now counts no more
     clock.now += HOUR - timedelta(seconds=1)
-    with JobLeases(database, "third").held("sweep", at_most=HOUR, every=HOUR) as ours:
+    with JobLeases(database, "third").acquire("sweep", lease=HOUR, interval=HOUR) as ours:
         assert not ours
     database.close()
 
 
-def test_failure_of_a_job_is_logged(application: Application, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(_application: Application) -> None:
+def test_failure_of_a_job_is_logged(container: Container, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_container: Container) -> None:
         raise ZeroDivisionError
 
-    assert not run_if_due(application, Job("broken", every=HOUR, at_most=HOUR, run=fail))
+    assert not run_if_due(container, Job("broken", interval=HOUR, timeout=HOUR, run=fail))
     assert [record.message for record in caplog.records] == ["job_failed"]
-    assert run_if_due(application, Job("broken", every=HOUR, at_most=HOUR, run=lambda _: None))
+    assert run_if_due(container, Job("broken", interval=HOUR, timeout=HOUR, run=lambda _: None))
 
 
-def job(name: str) -> Callable[[Application], None]:
+def job(name: str) -> Callable[[Container], None]:
     (found,) = (each.run for each in JOBS if each.name == name)
     return found
 
 
-def test_sweep_deletes_what_nothing_has_named_for_the_grace_period(application: Application) -> None:
+def test_sweep_deletes_what_nothing_has_named_for_the_grace_period(container: Container) -> None:
     hasher = CidHasher()
     hasher.update(b"old")
-    application.media.add(hasher.cid, BytesIO(b"old"), 3, "audio/mpeg")
-    job("sweep_media")(application)
-    assert application.media.find(hasher.cid) is not None
-    with application.database.write() as connection:
-        long_ago = application.database.now(connection) - timedelta(days=31)
+    container.media.add(hasher.cid, BytesIO(b"old"), 3, "audio/mpeg")
+    job("sweep_media")(container)
+    assert container.media.find(hasher.cid) is not None
+    with container.database.write() as connection:
+        long_ago = container.database.now(connection) - timedelta(days=31)
         connection.execute(update(media).values(touched_at=long_ago))
-    job("sweep_media")(application)
-    assert application.media.find(hasher.cid) is None
+    job("sweep_media")(container)
+    assert container.media.find(hasher.cid) is None
 
 
-def test_old_answers_are_forgotten(application: Application) -> None:
-    with application.database.write() as connection:
-        now = application.database.now(connection)
+def test_old_answers_are_forgotten(container: Container) -> None:
+    with container.database.write() as connection:
+        now = container.database.now(connection)
         for key, age in (("old", timedelta(hours=25)), ("new", timedelta(hours=23))):
             connection.execute(
                 insert(idempotency).values(
@@ -150,23 +150,23 @@ def test_old_answers_are_forgotten(application: Application) -> None:
                     body={}, headers={}, created_at=now - age,
                 )
             )  # fmt: skip
-    job("forget_answers")(application)
-    with application.database.read() as connection:
+    job("forget_answers")(container)
+    with container.database.read() as connection:
         assert connection.scalars(select(idempotency.c.key)).all() == ["new"]
 
 
-def test_long_ended_credentials_are_forgotten(application: Application) -> None:
-    credentials = application.services.credentials
+def test_long_ended_credentials_are_forgotten(container: Container) -> None:
+    credentials = container.services.credentials
 
     def token(name: str, expires_in: timedelta | None) -> str:
-        with application.database.write() as connection:
+        with container.database.write() as connection:
             issued = credentials.issue(
                 connection, did="did:plc:a", kind=CredentialKind.API, name=name, expires_in=expires_in
             )
         return issued.id
 
     def revoke(credential_id: str) -> None:
-        with application.database.write() as connection:
+        with container.database.write() as connection:
             assert credentials.revoke(connection, did="did:plc:a", credential_id=credential_id)
 
     token("for ever", None)
@@ -174,35 +174,35 @@ def test_long_ended_credentials_are_forgotten(application: Application) -> None:
     token("long expired", timedelta(days=-31))
     revoke(token("revoked", None))
     revoke(token("long revoked", None))
-    with application.database.write() as connection:
-        long_ago = application.database.now(connection) - timedelta(days=31)
+    with container.database.write() as connection:
+        long_ago = container.database.now(connection) - timedelta(days=31)
         connection.execute(
             update(credential).where(credential.c.name == "long revoked").values(revoked_at=long_ago)
         )
-    job("forget_credentials")(application)
-    with application.database.read() as connection:
+    job("forget_credentials")(container)
+    with container.database.read() as connection:
         assert set(connection.scalars(select(credential.c.name))) == {"for ever", "expired", "revoked"}
 
 
-def test_scheduler_starts_and_stops(application: Application) -> None:
-    with scheduled(application):
+def test_scheduler_starts_and_stops(container: Container) -> None:
+    with run_scheduler(container):
         pass
 
 
 def test_a_scan_is_left_to_others_when_the_process_is_to_end(
-    application: Application, monkeypatch: pytest.MonkeyPatch
+    container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def hangs(_application: Application) -> None:
+    async def hangs(_container: Container) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(jobs, "_scan", hangs)
-    application.ending.set()
-    assert run_if_due(application, jobs.scanning(application.settings))
+    container.stopping.set()
+    assert run_if_due(container, jobs.scan_job(container.settings))
 
 
-def keep_an_unused_login(application: Application, pds_url: str, tokens: Tokens) -> None:
-    with application.database.write() as connection:
-        application.sessions.signed_in(
+def keep_an_unused_login(container: Container, pds_url: str, tokens: Tokens) -> None:
+    with container.database.write() as connection:
+        container.sessions.signed_in(
             connection, did=DID, kind=SessionKind.APP_PASSWORD, pds_url=pds_url, tokens=tokens
         )
         connection.execute(update(pds_session).values(updated_at=NOW - timedelta(days=365)))
@@ -219,29 +219,29 @@ def test_a_process_that_ends_leaves_logins_to_others_though_the_database_takes_n
         served(fake) as origin,
     ):
         settings = Settings(data=tmp_path / "data", database_url=migrated_sqlite, dev_origins=(origin,))
-        application = build(settings)
+        container = build(settings)
         tokens = Tokens(SecretStr(fake.access), SecretStr(fake.refresh), "", None)
-        keep_an_unused_login(application, origin, tokens)
+        keep_an_unused_login(container, origin, tokens)
         fake.before_refresh = lambda: other.execute("BEGIN IMMEDIATE")
 
-        keeping = Thread(target=job("keep_logins_alive"), args=[application], daemon=True)
+        keeping = Thread(target=job("keep_logins_alive"), args=[container], daemon=True)
         keeping.start()
         until(lambda: "not_written_yet" in caplog.messages)
-        application.ending.set()
+        container.stopping.set()
 
         keeping.join(30)
         assert not keeping.is_alive()
-    asyncio.run(application.close())
+    asyncio.run(container.close())
 
 
 def test_a_login_that_nobody_uses_is_tried_without_harm_while_its_pds_is_away(
-    application: Application,
+    container: Container,
 ) -> None:
     job = next(job for job in JOBS if job.name == "keep_logins_alive")
     tokens = Tokens(SecretStr("access"), SecretStr("refresh"), "", None)
-    keep_an_unused_login(application, "https://127.0.0.1", tokens)
-    assert run_if_due(application, job)
-    with application.database.read() as connection:
+    keep_an_unused_login(container, "https://127.0.0.1", tokens)
+    assert run_if_due(container, job)
+    with container.database.read() as connection:
         row = connection.execute(select(pds_session)).one()
     assert (row.status, row.refresh_until) == ("active", None)
     assert "UnsafeAddressError" in row.last_error

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from service.process.gc_tuning import no_collections
+from service.process.gc_tuning import freeze_startup_objects
 from tests.service.command_line import environment
 
 RELAY = """
 from service.cli import relay
-relay.prepared(relay.load())
+relay.prepare(relay.load())
 """
 
 
@@ -52,7 +52,7 @@ def test_garbage_is_collected_again_also_after_a_start_that_failed() -> None:
     assert gc.isenabled()
 
 
-@no_collections()
+@freeze_startup_objects()
 def start() -> None:
     assert not gc.isenabled()
     raise OSError("no such bucket")

@@ -16,7 +16,7 @@ from service.cli.serve import _config
 from service.config.settings import Settings
 from service.process import http_connections as connections
 from service.process.app import asgi
-from service.wiring.bootstrap import Application, build
+from service.wiring.bootstrap import Container, build
 
 DID = "did:plc:" + "a" * 24
 PATIENCE_SECONDS = 30
@@ -31,12 +31,12 @@ def migrated_url(migrated_sqlite: str) -> str:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter than anybody would wait, longer than a busy machine takes."""
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 2.0)
+    monkeypatch.setattr(connections, "REQUEST_HEAD_TIMEOUT_SECONDS", 2.0)
     monkeypatch.setattr(limits, "PATIENCE_SECONDS", 2.0)
 
 
 @pytest.fixture
-def served(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Application]:
+def served(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Container]:
     """The service as `serve` runs it, on a port of this process."""
     settings = settings.model_copy(update={"port": free_port(), "relay": False, "rate_limits": False})
     made = build(settings)
@@ -58,7 +58,7 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def connected(served: Application) -> socket.socket:
+def connected(served: Container) -> socket.socket:
     return socket.create_connection(("127.0.0.1", served.settings.port), timeout=PATIENCE_SECONDS)
 
 
@@ -93,7 +93,7 @@ def trickled(connection: socket.socket, piece: bytes) -> bytes:
         sender.join()
 
 
-def upload_head(served: Application, length: int) -> bytes:
+def upload_head(served: Container, length: int) -> bytes:
     with served.database.write() as connection:
         served.services.accounts.upsert(
             connection, did=DID, handle="a.test", pds_url="https://pds.example.com", display_name="A"
@@ -107,21 +107,21 @@ def upload_head(served: Application, length: int) -> bytes:
     ).encode()
 
 
-def staged(served: Application) -> list[str]:
+def staged(served: Container) -> list[str]:
     folder = served.services.staging
     return [path.name for path in folder.iterdir()] if folder.exists() else []
 
 
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("begin", [b"", b"GET /healthz HTTP/1.1\r\n"])
-def test_a_head_that_does_not_end_does_not_keep_its_connection(served: Application, begin: bytes) -> None:
+def test_a_head_that_does_not_end_does_not_keep_its_connection(served: Container, begin: bytes) -> None:
     with closing(connected(served)) as connection:
         connection.sendall(begin)
         assert trickled(connection, b"x: y\r\n" if begin else b"") == b""
 
 
 @pytest.mark.usefixtures("short")
-def test_the_second_head_has_no_more_time_than_the_first(served: Application) -> None:
+def test_the_second_head_has_no_more_time_than_the_first(served: Container) -> None:
     with closing(connected(served)) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         eventually(lambda: b'"ok"' in connection.recv(65536, socket.MSG_PEEK))
@@ -129,7 +129,7 @@ def test_the_second_head_has_no_more_time_than_the_first(served: Application) ->
 
 
 @pytest.mark.usefixtures("short")
-def test_a_byte_now_and_then_does_not_keep_an_upload(served: Application) -> None:
+def test_a_byte_now_and_then_does_not_keep_an_upload(served: Container) -> None:
     with closing(connected(served)) as connection:
         connection.sendall(upload_head(served, 10_000_000) + bytes(1_000_000))
         eventually(lambda: bool(staged(served)))
@@ -141,14 +141,14 @@ def test_a_byte_now_and_then_does_not_keep_an_upload(served: Application) -> Non
 
 
 @pytest.mark.usefixtures("short")
-def test_a_body_that_is_not_wanted_does_not_keep_its_connection(served: Application) -> None:
+def test_a_body_that_is_not_wanted_does_not_keep_its_connection(served: Container) -> None:
     with closing(connected(served)) as connection:
         connection.sendall(b"POST /me/disconnect HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         said = trickled(connection, b"x")
     assert said.startswith(b"HTTP/1.1 401 ")
 
 
-def test_nobody_is_let_out_of_http_by_an_upgrade(served: Application) -> None:
+def test_nobody_is_let_out_of_http_by_an_upgrade(served: Container) -> None:
     asked = (
         b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -160,7 +160,7 @@ def test_nobody_is_let_out_of_http_by_an_upgrade(served: Application) -> None:
     assert b"default-src 'none'" in said
 
 
-def test_who_leaves_in_the_middle_of_an_upload_leaves_nothing(served: Application) -> None:
+def test_who_leaves_in_the_middle_of_an_upload_leaves_nothing(served: Container) -> None:
     with closing(connected(served)) as connection:
         connection.sendall(upload_head(served, 10_000_000) + bytes(2_000_000))
         eventually(lambda: bool(staged(served)))
@@ -176,7 +176,7 @@ def test_who_leaves_in_the_middle_of_an_upload_leaves_nothing(served: Applicatio
         b"x" * (limits.URL_BYTES + limits.HEADERS_BYTES + 100),
     ],
 )
-def test_what_is_no_http_is_answered_like_any_error(served: Application, nonsense: bytes) -> None:
+def test_what_is_no_http_is_answered_like_any_error(served: Container, nonsense: bytes) -> None:
     with closing(connected(served)) as connection:
         connection.sendall(nonsense + b"\r\n\r\n")
         said = all_of(connection)

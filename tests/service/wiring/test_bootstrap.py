@@ -18,9 +18,9 @@ from identity.errors import SessionUnavailableError, SignInRequiredError
 from outbox import ports
 from outbox.mirror.tables import mirror_lane
 from service.config.settings import Settings
-from service.observability.readiness import outdated, why_not_ready
-from service.wiring.adapters import AudioOfStorage, LanesOfAccounts, SessionsOfIdentity
-from service.wiring.bootstrap import Application, build
+from service.observability.readiness import outdated_projections, why_not_ready
+from service.wiring.adapters import AccountLanes, IdentitySessions, StorageAudio
+from service.wiring.bootstrap import Container, build
 from storage.cid import CidHasher
 from tests.servers.atproto import PdsAccount
 from tests.service.command_line import daemon
@@ -74,32 +74,32 @@ def test_parts_share_database_and_sessions(
     from service.schema.migrate import upgrade
 
     upgrade(fresh_sqlite)
-    application = build(
+    container = build(
         Settings(data=tmp_path / "data", database_url=fresh_sqlite, plc_url=plc.url, dev_origins=(pds.url,))
     )
 
     async def sign_in() -> httpx.Response:
-        assert application.services.sign_in is not None
-        await application.services.sign_in.sign_in(
+        assert container.services.sign_in is not None
+        await container.services.sign_in.sign_in(
             pds_account.handle, SecretStr(pds_account.app_password), by=over_http
         )
-        sessions = SessionsOfIdentity(application.sessions)
+        sessions = IdentitySessions(container.sessions)
         try:
             return await sessions.request(
                 pds_account.did, "GET", "com.atproto.server.getSession", host=pds.url, timeout=10
             )
         finally:
-            await application.close()
+            await container.close()
 
     assert asyncio.run(sign_in()).json()["did"] == pds_account.did
-    with application.database.read() as connection:
+    with container.database.read() as connection:
         lane = connection.execute(select(mirror_lane)).one()
     assert (lane.did, lane.host, lane.state) == (pds_account.did, pds.url, "ready")
-    application.database.close()
+    container.database.close()
 
 
 def test_nothing_connects_before_it_is_used(tmp_path: Path) -> None:
-    application = build(
+    container = build(
         Settings(
             data=tmp_path,
             database_url="postgresql://nobody@127.0.0.1:1/nothing",
@@ -107,8 +107,8 @@ def test_nothing_connects_before_it_is_used(tmp_path: Path) -> None:
             s3_endpoint="http://127.0.0.1:1",
         )
     )
-    assert application.services.not_ready_because() == "the database does not answer"
-    asyncio.run(application.close())
+    assert container.services.not_ready_because() == "the database does not answer"
+    asyncio.run(container.close())
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_nothing_connects_before_it_is_used(tmp_path: Path) -> None:
 def test_what_is_not_wanted_is_not_there(
     tmp_path: Path, given: dict[str, Any], attribute: str, is_there: bool
 ) -> None:
-    application = build(Settings(data=tmp_path, **given))
-    assert (getattr(application.services, attribute) is not None) is is_there
-    asyncio.run(application.close())
+    container = build(Settings(data=tmp_path, **given))
+    assert (getattr(container.services, attribute) is not None) is is_there
+    asyncio.run(container.close())
 
 
 class Refusing:
@@ -147,7 +147,7 @@ class Refusing:
     ],
 )
 def test_errors_of_identity_reach_the_outbox_in_its_words(error: Exception, renamed: type[Exception]) -> None:
-    sessions = SessionsOfIdentity(Refusing(error))  # type: ignore[arg-type]
+    sessions = IdentitySessions(Refusing(error))  # type: ignore[arg-type]
     with pytest.raises(renamed):
         asyncio.run(sessions.request("did:plc:a", "GET", "a.b.c", host="https://pds.example.com"))
 
@@ -161,51 +161,51 @@ def test_errors_of_identity_reach_the_outbox_in_its_words(error: Exception, rena
     ],
 )
 def test_a_login_that_was_not_even_shown_says_nothing_of_its_pds(error: Exception, is_ours: bool) -> None:
-    sessions = SessionsOfIdentity(Refusing(error))  # type: ignore[arg-type]
+    sessions = IdentitySessions(Refusing(error))  # type: ignore[arg-type]
     with pytest.raises(ports.SessionUnavailableError) as told:
         asyncio.run(sessions.request("did:plc:a", "GET", "a.b.c", host="https://pds.example.com"))
     assert told.value.is_ours is is_ours
 
 
-def test_audio_that_is_not_there_is_told_in_the_outbox_words(application: Application) -> None:
+def test_audio_that_is_not_there_is_told_in_the_outbox_words(container: Container) -> None:
     hasher = CidHasher()
     hasher.update(b"here")
-    audio = AudioOfStorage(application.media)
+    audio = StorageAudio(container.media)
     with pytest.raises(FileNotFoundError):
         audio.read(hasher.cid)
-    application.media.add(hasher.cid, io.BytesIO(b"here"), 4, "audio/mpeg")
+    container.media.add(hasher.cid, io.BytesIO(b"here"), 4, "audio/mpeg")
     assert b"".join(audio.read(hasher.cid)) == b"here"
-    (found,) = application.media.store.stored()
-    application.media.store.delete(found.key)
+    (found,) = container.media.store.stored()
+    container.media.store.delete(found.key)
     with pytest.raises(FileNotFoundError):
         audio.read(hasher.cid)
 
 
-def test_lane_follows_the_session_in_its_transaction(application: Application) -> None:
-    lanes = LanesOfAccounts(application.database)
+def test_lane_follows_the_session_in_its_transaction(container: Container) -> None:
+    lanes = AccountLanes(container.database)
 
     def lane() -> tuple[str, str]:
-        with application.database.read() as connection:
+        with container.database.read() as connection:
             row = connection.execute(select(mirror_lane)).one()
         return row.host, row.state
 
-    with application.database.write() as connection:
+    with container.database.write() as connection:
         lanes.signed_in(connection, "did:plc:a", "https://one.example")
     assert lane() == ("https://one.example", "ready")
-    with application.database.write() as connection, connection.begin_nested() as attempt:
+    with container.database.write() as connection, connection.begin_nested() as attempt:
         lanes.must_sign_in(connection, "did:plc:a")
         attempt.rollback()
     assert lane() == ("https://one.example", "ready")
-    with application.database.write() as connection:
+    with container.database.write() as connection:
         lanes.must_sign_in(connection, "did:plc:a")
     assert lane() == ("https://one.example", "auth_required")
 
 
-def test_process_of_another_version_is_not_ready(tape: Application) -> None:
+def test_process_of_another_version_is_not_ready(tape: Container) -> None:
     assert why_not_ready(tape.log) is None
     with tape.database.write() as connection:
         connection.execute(text("update projection_state set fingerprint = 'x' where name = 'tracks'"))
-    assert [each.name for each in outdated(tape.log)] == ["tracks"]
+    assert [each.name for each in outdated_projections(tape.log)] == ["tracks"]
     assert "run `mastertape rebuild tracks`" in str(why_not_ready(tape.log))
     with tape.database.write() as connection:
         connection.execute(text("update alembic_version set version_num = '0000'"))
@@ -213,7 +213,7 @@ def test_process_of_another_version_is_not_ready(tape: Application) -> None:
 
 
 def test_lease_and_lanes_are_the_settings(tmp_path: Path) -> None:
-    application = build(Settings(data=tmp_path, lanes=7, lease_seconds=99))
-    limits = application.relay._limits  # noqa: SLF001
+    container = build(Settings(data=tmp_path, lanes=7, lease_seconds=99))
+    limits = container.relay._limits  # noqa: SLF001
     assert (limits.lanes, limits.lease) == (7, timedelta(seconds=99))
-    asyncio.run(application.close())
+    asyncio.run(container.close())
