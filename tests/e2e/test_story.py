@@ -6,6 +6,7 @@ from demo import story
 from demo.story import (
     clear_description,
     delete,
+    edit_details,
     edit_while_the_pds_is_down,
     lose_and_restore,
     migrate,
@@ -13,7 +14,6 @@ from demo.story import (
     rename,
     replace_cover,
     set_cover,
-    edit_details,
     undelete,
     upload,
 )
