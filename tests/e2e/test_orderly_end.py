@@ -73,7 +73,7 @@ def test_an_upload_that_ends_soon_is_finished(artist: Artist, works: Works, prox
     ends.set()
 
     assert process.process.wait(30) == 0
-    assert "Traceback" not in process.said
+    assert "Traceback" not in process.output
     assert is_on_pds(artist)
 
 
@@ -85,7 +85,7 @@ def test_an_upload_that_does_not_end_is_begun_by_another_at_once(
     uploads(artist, proxy)
 
     assert process.end(signal.SIGTERM) == 0
-    assert "Traceback" not in process.said
+    assert "Traceback" not in process.output
     assert not is_on_pds(artist)
 
     works("serve")

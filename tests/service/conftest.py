@@ -1,4 +1,4 @@
-"""Settings of a test alone, and applications made of them."""
+"""Settings for one test, and a container built from them."""
 
 import asyncio
 import os
@@ -29,15 +29,15 @@ def settings(tmp_path: Path, migrated_url: str) -> Settings:
 
 @pytest.fixture
 def container(settings: Settings) -> Iterator[Container]:
-    """Everything, and nothing running."""
-    made = build(settings)
-    yield made
-    asyncio.run(made.close())
+    """A container; nothing of it is running."""
+    container = build(settings)
+    yield container
+    asyncio.run(container.close())
 
 
 @pytest.fixture
 def tape(container: Container) -> Container:
-    """Everything, and a track that was made and retitled."""
+    """A container, and a track that was uploaded and retitled."""
     track = a_track()
     save(container, track)
     track.update_metadata({"title": "Second"}, at=some_time(60))
@@ -46,6 +46,6 @@ def tape(container: Container) -> Container:
 
 
 def save(container: Container, track: Track) -> None:
-    """Append what the track decided."""
+    """Append the track's new events."""
     with container.log.unit_of_work(track.did, Envelope("artist", "test", "r")) as unit:
         unit.save(track)

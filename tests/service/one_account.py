@@ -1,4 +1,4 @@
-"""A PDS with one account in place of the internet, and everything that is logged: for tests of what secrets get to."""
+"""A fake internet with one PDS and one account, and the captured log: for tests that secrets stay secret."""
 
 import io
 import logging
@@ -25,15 +25,15 @@ class OneAccount(FakeInternet):
 
 
 def route_pds_requests_to(internet: OneAccount, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every container that is built from now on reach nobody else."""
+    """Make every container built from now on send its PDS requests to the fake internet."""
     monkeypatch.setattr(
         "service.wiring.bootstrap.pds_http_client", lambda _settings: httpx.AsyncClient(transport=internet)
     )
 
 
 @contextmanager
-def all_that_is_logged() -> Iterator[io.StringIO]:
-    """What `serve` writes at its most talkative, but for what the test's own browser says."""
+def captured_log() -> Iterator[io.StringIO]:
+    """The log of `serve` at level debug, without that of the test's own HTTP client."""
     text, root = io.StringIO(), logging.getLogger()
     handler, level = logging.StreamHandler(text), root.level
     handler.setFormatter(JsonLines())

@@ -1,4 +1,4 @@
-"""An operator takes over the records of an account that has never signed in: what is typed, and what is answered."""
+"""`mastertape adopt` for an account that has never signed in."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What an operator types, what is answered, and with which exit code."""
+"""Commands on the log: their output and exit codes."""
 
 import json
 import os

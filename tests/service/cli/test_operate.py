@@ -1,4 +1,4 @@
-"""Redrive, pause and resume as an operator types them."""
+"""`mastertape redrive`, `pause` and `resume`."""
 
 import json
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def written(tape: Container) -> list[Any]:
         rows = audit_page(connection, AuditFilter(type="OperatorActed")).items
     return [
         (
-            *(told(row).get(name) for name in ("action", "filter", "affected", "reason")),
+            *(details(row).get(name) for name in ("action", "filter", "affected", "reason")),
             row.actor.split(":")[0],
             row.did.split(":")[0],
         )
@@ -49,7 +49,7 @@ def written(tape: Container) -> list[Any]:
     ]
 
 
-def told(row: HistoryEntry) -> dict[str, Any]:
+def details(row: HistoryEntry) -> dict[str, Any]:
     return {change["field"]: change["after"] for change in row.changes}
 
 

@@ -1,4 +1,4 @@
-"""What an operator types after a restore, and about bytes."""
+"""`mastertape recovered` and `verify media`."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The processes that stay: how they start, what they refuse, and how they end."""
+"""`mastertape serve` and `relay` as processes: how they start, what they refuse, and how they end."""
 
 import signal
 import socket
@@ -64,8 +64,8 @@ def test_a_signal_ends_in_order(tmp_path: Path, number: int, command: str, ready
     with daemon(tmp_path / "log", command, DATA=tmp_path / "data") as service:
         service.wait_for(ready)
         assert service.end(number) == 0
-        assert "Traceback" not in service.said
-        assert "Aborted" not in service.said
+        assert "Traceback" not in service.output
+        assert "Aborted" not in service.output
 
 
 def test_taken_port_is_told_before_anything_is_touched(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_relay_takes_over_and_gives_back(tape: Container, tmp_path: Path) -> Non
     row = lane(tape.database, did)
     assert row.lease_epoch > 0
     assert row.lease_owner is None
-    assert "Traceback" not in relay.said
+    assert "Traceback" not in relay.output
 
 
 def test_relay_can_be_left_to_others(tape: Container, tmp_path: Path) -> None:
@@ -122,10 +122,10 @@ def test_requests_are_logged_without_their_queries(tmp_path: Path) -> None:
         service.wait_for("answers on")
         httpx.get(f"{service.url}/tracks?q=private", headers={"x-request-id": "mine"})
         assert service.end(signal.SIGTERM) == 0
-        (line,) = [line for line in service.said.splitlines() if '"path": "/tracks"' in line]
+        (line,) = [line for line in service.output.splitlines() if '"path": "/tracks"' in line]
     assert '"request_id": "mine"' in line
     assert '"status": 200' in line
-    assert "private" not in service.said
+    assert "private" not in service.output
 
 
 def settings_of(container: Container) -> dict[str, object]:

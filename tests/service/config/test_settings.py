@@ -1,4 +1,4 @@
-"""What each setting may be, and what is said when it is not."""
+"""Valid and invalid values of each setting, and the error messages."""
 
 import json
 import stat

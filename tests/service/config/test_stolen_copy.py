@@ -1,4 +1,4 @@
-"""A thief has the database, or the logs, or a cookie that was logged out: and tries every word of it at every door."""
+"""A stolen database, log or ended cookie opens nothing: every word in it is tried at every route."""
 
 import io
 import logging
@@ -16,7 +16,7 @@ from service.config.settings import Settings
 from service.process.app import asgi
 from service.wiring.bootstrap import build
 from tests.media_samples import samples
-from tests.service.one_account import DID, PDS, OneAccount, all_that_is_logged, route_pds_requests_to
+from tests.service.one_account import DID, PDS, OneAccount, captured_log, route_pds_requests_to
 
 WORD = re.compile(rb"[A-Za-z0-9_.~+/=-]{12,}")
 
@@ -38,7 +38,7 @@ def internet(monkeypatch: pytest.MonkeyPatch) -> OneAccount:
 def logged() -> Iterator[io.StringIO]:
     """Everything that is logged, with SQL and its values."""
     sql = logging.getLogger("sqlalchemy.engine")
-    with all_that_is_logged() as text:
+    with captured_log() as text:
         sql.setLevel(logging.DEBUG)
         yield text
         sql.setLevel(logging.NOTSET)
@@ -46,7 +46,7 @@ def logged() -> Iterator[io.StringIO]:
 
 @pytest.fixture
 def victim(settings: Settings, internet: OneAccount) -> Iterator[TestClient]:
-    """Somebody who has signed in, made a token for a program, and uploaded a track."""
+    """A service whose artist has signed in, made an API token, and uploaded a track."""
     key = (SecretStr("the key is neither in the database nor in the logs"),)
     made = build(settings.model_copy(update={"secret_keys": key, "rate_limits": False}))
     with TestClient(asgi(made), base_url="http://127.0.0.1:8000") as client:

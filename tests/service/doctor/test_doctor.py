@@ -1,4 +1,4 @@
-"""What the doctor finds, and that it goes on whatever is broken."""
+"""`mastertape doctor`: its findings, and that each check runs although others fail."""
 
 import json
 from collections.abc import Callable
@@ -160,7 +160,7 @@ def test_a_pds_that_answers_says_what_time_it_is(look: Look, tape: Container, pd
     found = look(DEV_ORIGINS=pds.url, PLC_URL=pds.plc_url)
     assert found[f"PDS {pds.url}"] == ("ok", "answers: ")
     assert found[f"clock of {pds.url}"][0] == "ok"
-    assert found["directory"][0] == "warn"  # nobody made this account
+    assert found["directory"][0] == "warn"  # the account does not exist
 
 
 def test_changes_that_nobody_delivers(look: Look, tape: Container) -> None:

@@ -1,4 +1,4 @@
-"""What a monitoring system reads: every number that the documentation names, and nobody's DID."""
+"""The metrics: every one that the documentation names, and no DID."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A sign-in, a failure whose answer echoes the login, and refreshes: what is logged and counted holds no secret."""
+"""Log and metrics hold no secret after a sign-in, a failure whose response echoes the login, and refreshes."""
 
 import io
 import json
@@ -15,13 +15,13 @@ from service.config.settings import Settings
 from service.process.app import asgi
 from service.wiring.bootstrap import build
 from tests.media_samples import samples
-from tests.service.one_account import DID, OneAccount, all_that_is_logged, route_pds_requests_to
+from tests.service.one_account import DID, OneAccount, captured_log, route_pds_requests_to
 
 SECRET_KEY = "sentinel-of-the-seal-" + "k" * 32
 
 
 class EchoingInternet(OneAccount):
-    """A PDS that may throw back what it was told."""
+    """A PDS that can echo requests in its responses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ def internet(monkeypatch: pytest.MonkeyPatch) -> EchoingInternet:
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    with all_that_is_logged() as text:
+    with captured_log() as text:
         yield text
 
 

@@ -1,4 +1,4 @@
-"""Pages that are made from the code say what the code says."""
+"""The generated pages are current and complete."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Each periodic job is done by one process, when it is due."""
+"""Each periodic job is run by one process, when it is due."""
 
 import asyncio
 import sqlite3

@@ -1,4 +1,4 @@
-"""What a process loads: half of a start is importing modules, so each loads only those of its own work."""
+"""Imports of a process: they take half of a start, so each process imports only the libraries of its own work."""
 
 import gc
 import subprocess
@@ -42,7 +42,7 @@ def test_a_process_loads_no_library_that_only_others_need(
     work: str, ends: str, libraries: str, migrated_sqlite: str
 ) -> None:
     loaded, complaint = loaded_by(work, migrated_sqlite)
-    assert complaint == ends  # who does not get as far loads less
+    assert complaint == ends  # a command that fails earlier imports less
     assert loaded.isdisjoint(libraries.split())
 
 

@@ -1,4 +1,4 @@
-"""Clients on the wire who take their time, or leave: neither a connection nor a file is kept for them."""
+"""Slow and disconnected clients on real sockets: the service keeps neither a connection nor a file for them."""
 
 import socket
 import threading
@@ -19,18 +19,18 @@ from service.process.app import asgi
 from service.wiring.bootstrap import Container, build
 
 DID = "did:plc:" + "a" * 24
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 
 
 @pytest.fixture
 def migrated_url(migrated_sqlite: str) -> str:
-    """What matters here is the wire: one database will do."""
+    """One database is enough for tests of the HTTP connection."""
     return migrated_sqlite
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorter than anybody would wait, longer than a busy machine takes."""
+    """Short limits, but longer than a busy machine takes."""
     monkeypatch.setattr(connections, "REQUEST_HEAD_TIMEOUT_SECONDS", 2.0)
     monkeypatch.setattr(limits, "PATIENCE_SECONDS", 2.0)
 
@@ -52,14 +52,14 @@ def served(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cont
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 def connected(served: Container) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", served.settings.port), timeout=PATIENCE_SECONDS)
+    return socket.create_connection(("127.0.0.1", served.settings.port), timeout=TIMEOUT_SECONDS)
 
 
 def all_of(connection: socket.socket) -> bytes:

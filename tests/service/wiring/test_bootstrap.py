@@ -1,4 +1,4 @@
-"""The parts of one process, as the settings wire them."""
+"""The container that the settings give, and its adapters."""
 
 import asyncio
 import io
@@ -59,8 +59,8 @@ def test_an_upload_over_http_arrives_at_the_pds(
                 headers={"prefer": "wait=30"},
             ).json()
         assert track["mirror"]["state"] == "delivered"
-        assert pds_account.app_password not in service.said
-        assert signed_in.json()["token"] not in service.said
+        assert pds_account.app_password not in service.output
+        assert signed_in.json()["token"] not in service.output
     record = pds.get_record(pds_account.did, "fm.plyr.track", track["atproto_record_uri"].rsplit("/")[-1])
     assert record is not None
     assert record["value"]["title"] == "One"
@@ -162,9 +162,9 @@ def test_errors_of_identity_reach_the_outbox_in_its_words(error: Exception, rena
 )
 def test_a_login_that_was_not_even_shown_says_nothing_of_its_pds(error: Exception, is_ours: bool) -> None:
     sessions = IdentitySessions(Refusing(error))  # type: ignore[arg-type]
-    with pytest.raises(ports.SessionUnavailableError) as told:
+    with pytest.raises(ports.SessionUnavailableError) as raised:
         asyncio.run(sessions.request("did:plc:a", "GET", "a.b.c", host="https://pds.example.com"))
-    assert told.value.is_ours is is_ours
+    assert raised.value.is_ours is is_ours
 
 
 def test_audio_that_is_not_there_is_told_in_the_outbox_words(container: Container) -> None:
