@@ -36,7 +36,7 @@ def test_everything_is_there(services: dict[str, dict[str, Any]]) -> None:
     assert services["relay"]["command"] == ["relay"]
 
 
-def test_what_is_waited_for_is_there(services: dict[str, dict[str, Any]]) -> None:
+def test_every_dependency_is_a_service(services: dict[str, dict[str, Any]]) -> None:
     for name, service in services.items():
         for other, how in service.get("depends_on", {}).items():
             assert other in services, name

@@ -47,7 +47,7 @@ def counts(report: dict[str, Any]) -> tuple[int, int, int, int]:
     return report["found"], report["known"], report["adopted"], report["refused"]
 
 
-def test_records_are_looked_at_taken_over_and_verified_without_a_login(
+def test_records_are_previewed_adopted_and_verified_without_a_login(
     typed: Type, container: Container, pds: DevPds, pds_account: PdsAccount
 ) -> None:
     did = pds_account.did
@@ -76,7 +76,7 @@ def test_records_are_looked_at_taken_over_and_verified_without_a_login(
     assert rev(pds, did) == before
 
 
-def test_an_account_that_nobody_knows_is_an_error_and_so_is_one_that_is_under_way(
+def test_an_unknown_account_and_a_running_adoption_are_errors(
     typed: Type, container: Container, pds_account: PdsAccount
 ) -> None:
     unknown = "did:plc:" + "a" * 24

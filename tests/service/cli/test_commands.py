@@ -56,7 +56,7 @@ def test_help_names_every_command(typed: Type) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda each: each.name)
-def test_help_of_a_command_begins_with_what_the_list_says_of_it(typed: Type, command: Deferred) -> None:
+def test_help_of_a_command_begins_with_its_summary(typed: Type, command: Deferred) -> None:
     result = typed(str(command.name), "--help")
     assert result.exit_code == 0
     assert str(command.help) in " ".join(result.output.split())
@@ -80,7 +80,7 @@ def test_migrate(on_empty: Type) -> None:
 
 
 @pytest.mark.parametrize("args", [["rebuild"], ["verify", "projections"], ["history", "1"]])
-def test_database_without_schema_is_told_in_a_line(on_empty: Type, args: list[str]) -> None:
+def test_a_database_without_schema_is_reported_in_a_line(on_empty: Type, args: list[str]) -> None:
     result = on_empty(*args)
     assert result.exit_code == 1
     assert result.output == (
@@ -88,7 +88,7 @@ def test_database_without_schema_is_told_in_a_line(on_empty: Type, args: list[st
     )
 
 
-def test_verify_finds_nothing_where_nothing_is(on_tape: Type, tape: Container) -> None:
+def test_verify_finds_no_difference_in_current_read_models(on_tape: Type, tape: Container) -> None:
     result = on_tape("verify", "projections")
     assert result.exit_code == 0
     assert result.output == f"{len(tape.log.projections)} projections agree with the log\n"
@@ -146,7 +146,7 @@ def test_rebuild_names_what_there_is(on_tape: Type, tape: Container) -> None:
     assert f"there is no projection 'x'; there are {names}" in on_tape("rebuild", "x").output
 
 
-def test_history_tells_who_what_when_and_whether_it_arrived(on_tape: Type) -> None:
+def test_history_shows_actor_change_time_and_delivery(on_tape: Type) -> None:
     rows: list[dict[str, Any]] = [
         json.loads(line) for line in on_tape("history", "1", "--json").output.splitlines()
     ]
@@ -187,7 +187,7 @@ def test_expected_failures_are_a_line(
 
 
 @pytest.mark.parametrize("command", ["serve", "relay", "migrate"])
-def test_database_that_is_away_is_told_in_a_line(tmp_path: Path, command: str) -> None:
+def test_an_unreachable_database_is_reported_in_a_line(tmp_path: Path, command: str) -> None:
     result = run(command, DATA=tmp_path, PORT=free_port(), DATABASE_URL="postgresql://a:hush@127.0.0.1:1/x")
     assert result.returncode == 1
     assert result.stderr.startswith("Error: the database refused: connection failed")
@@ -196,7 +196,7 @@ def test_database_that_is_away_is_told_in_a_line(tmp_path: Path, command: str) -
     assert not result.stdout
 
 
-def test_a_folder_that_is_not_there_is_told_in_a_line(
+def test_an_unusable_folder_is_reported_in_a_line(
     on_tape: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = on_tape("export", str(tmp_path / "none" / "tape"))
@@ -209,7 +209,7 @@ def test_a_folder_that_is_not_there_is_told_in_a_line(
     assert "file/data: Not a directory" in refused.stderr
 
 
-def test_the_log_is_taken_out_and_in_again(
+def test_the_log_is_exported_and_imported(
     on_tape: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = str(tmp_path / "tape")
@@ -234,7 +234,7 @@ def test_an_export_replaces_no_device_and_writes_through_a_link(on_tape: Type, t
     assert (tmp_path / "tape").stat().st_size > 0
 
 
-def test_a_tape_that_is_not_there_or_broken_is_told_in_a_line(on_tape: Type, tmp_path: Path) -> None:
+def test_a_missing_or_broken_tape_is_reported_in_a_line(on_tape: Type, tmp_path: Path) -> None:
     assert on_tape("import", str(tmp_path / "none")).exit_code == 2
     (tmp_path / "bad").write_text("{}\n")
     refused = on_tape("import", str(tmp_path / "bad"))

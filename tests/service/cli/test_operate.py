@@ -83,7 +83,7 @@ def test_an_account_or_a_host_is_paused_and_resumed(typed: Type, tape: Container
 
 
 @pytest.mark.parametrize("command", [("verify", "pds"), ("plan",), ("apply",)])
-def test_an_account_that_nobody_knows_is_not_said_to_agree(typed: Type, command: tuple[str, ...]) -> None:
+def test_an_unknown_account_does_not_count_as_verified(typed: Type, command: tuple[str, ...]) -> None:
     result = typed(*command, "--did", "did:plc:nobody")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: nothing is known of 'did:plc:nobody': ")
@@ -106,7 +106,9 @@ def test_a_plan_that_is_without_a_repo_says_so_and_succeeds(
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
 @pytest.mark.parametrize("name", ["did:plc:nobody", "nowhere.example.com"])
-def test_what_nobody_knows_is_an_error(typed: Type, tape: Container, command: str, name: str) -> None:
+def test_an_unknown_account_or_host_is_an_error(
+    typed: Type, tape: Container, command: str, name: str
+) -> None:
     result = typed(command, name)
     assert result.exit_code == 1
     assert "nothing is known of" in result.output

@@ -91,7 +91,7 @@ def test_recovered_says_what_was_done_and_a_second_time_that_nothing_was(
     assert typed("recovered", "--force", "--nothing-lost").exit_code == 2
 
 
-def test_the_log_says_who_did_it_once(typed: Type, tape: Container) -> None:
+def test_the_log_names_the_operator_once(typed: Type, tape: Container) -> None:
     put_back(tape)
     for _ in range(2):
         assert typed("recovered", "--revoke-tokens").exit_code == 0
@@ -107,12 +107,12 @@ def test_the_log_says_who_did_it_once(typed: Type, tape: Container) -> None:
     )
 
 
-def test_tokens_end_only_where_that_is_said(typed: Type, tape: Container) -> None:
+def test_tokens_are_revoked_only_on_request(typed: Type, tape: Container) -> None:
     put_back(tape)
     assert json.loads(typed("recovered", "--revoke-tokens", "--json").stdout)["tokens"] == 0
 
 
-def test_what_was_seen_is_remembered_outside_of_the_database(tape: Container) -> None:
+def test_the_high_water_mark_is_kept_outside_of_the_database(tape: Container) -> None:
     detect_restore(tape.log, tape.settings)
     assert read_high_water_mark(high_water_mark_path(tape.settings)) == 2
     save(tape, a_track(2))
@@ -131,7 +131,7 @@ def test_no_job_runs_in_a_restored_database(typed: Type, tape: Container) -> Non
     assert run_if_due(tape, job)
 
 
-def test_bytes_that_are_missing_are_found_with_what_to_do(typed: Type) -> None:
+def test_missing_bytes_are_reported_with_what_to_do(typed: Type) -> None:
     found = typed("verify", "media")
     assert (found.exit_code, "--repair" in found.stdout) == (3, True)
     [finding] = json.loads(typed("verify", "media", "--deep", "--json").stdout)["findings"]

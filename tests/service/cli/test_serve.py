@@ -68,7 +68,7 @@ def test_a_signal_ends_in_order(tmp_path: Path, number: int, command: str, ready
         assert "Aborted" not in service.output
 
 
-def test_taken_port_is_told_before_anything_is_touched(tmp_path: Path) -> None:
+def test_a_taken_port_is_reported_before_the_database_is_touched(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = run("serve", DATA=tmp_path / "data", PORT=port)
@@ -77,7 +77,7 @@ def test_taken_port_is_told_before_anything_is_touched(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_request_under_way_is_answered_before_the_end(tmp_path: Path) -> None:
+def test_a_running_request_is_answered_before_the_end(tmp_path: Path) -> None:
     with daemon(tmp_path / "log", "serve", DATA=tmp_path / "data") as service:
         service.wait_for("answers on")
         with socket.create_connection(("127.0.0.1", service.port)) as client:
@@ -90,7 +90,7 @@ def test_request_under_way_is_answered_before_the_end(tmp_path: Path) -> None:
         assert service.process.wait(20) == 0
 
 
-def test_relay_takes_over_and_gives_back(tape: Container, tmp_path: Path) -> None:
+def test_a_relay_claims_lanes_and_releases_them(tape: Container, tmp_path: Path) -> None:
     """A lane that a dead process held is free when its lease has ended; one that drained leaves none held."""
     did = "did:plc:alice"
     with tape.database.write() as connection:
@@ -107,7 +107,7 @@ def test_relay_takes_over_and_gives_back(tape: Container, tmp_path: Path) -> Non
     assert "Traceback" not in relay.output
 
 
-def test_relay_can_be_left_to_others(tape: Container, tmp_path: Path) -> None:
+def test_serve_runs_no_relay_when_it_is_off(tape: Container, tmp_path: Path) -> None:
     with tape.database.write() as connection:
         resume_lane(connection, "did:plc:alice", SILENT, tape.database.now(connection))
     with daemon(tmp_path / "log", "serve", RELAY="off", **settings_of(tape)) as service:

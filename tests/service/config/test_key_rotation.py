@@ -76,7 +76,7 @@ def resealed(
     return done.exit_code, report
 
 
-def test_the_key_that_seals_is_changed_and_nobody_signs_in_again(
+def test_a_rotation_of_secret_keys_ends_no_session(
     settings: Settings, internet: FakeInternet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [pds] = internet.pdses
@@ -100,7 +100,7 @@ def test_the_key_that_seals_is_changed_and_nobody_signs_in_again(
         assert cookies.is_success
 
 
-def test_a_key_that_is_lost_is_told_and_costs_a_sign_in(
+def test_a_lost_key_is_reported_and_costs_a_sign_in(
     settings: Settings, internet: FakeInternet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [pds] = internet.pdses

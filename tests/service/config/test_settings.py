@@ -175,7 +175,7 @@ def test_mistake_is_one_sentence(
     assert "hush" not in str(caught.value)
 
 
-def test_all_mistakes_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_mistakes_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, PORT="x", MEDIA="x", SECRET_KEYS="a,b")
     with pytest.raises(SettingsError) as caught:
         load()

@@ -81,7 +81,7 @@ def _opens(client: TestClient, internet: OneAccount, word: str) -> bool:
     return any(answer.is_success for answer in (*ours, *theirs))
 
 
-def test_a_thief_who_had_the_cookie_would_get_in(victim: TestClient, internet: OneAccount) -> None:
+def test_a_valid_cookie_opens_the_routes(victim: TestClient, internet: OneAccount) -> None:
     """The doors that the thief tries do open, for what opens them."""
     loot = "; ".join(victim.cookies.values()).encode() + b" " + internet.password.encode()
     assert opened(victim, internet, loot) == set(victim.cookies.values())

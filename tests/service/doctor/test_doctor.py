@@ -45,11 +45,11 @@ def look(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Look:
     return looked
 
 
-def test_a_service_that_is_well_is_told_so(look: Look) -> None:
+def test_a_healthy_service_passes_every_check(look: Look) -> None:
     assert {state for state, _ in look().values()} == {"ok"}
 
 
-def test_people_read_lines(tape: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_output_is_a_line_for_each_check(tape: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"{PREFIX}DATA", str(tape.settings.data))
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
     said = CliRunner().invoke(main, ["doctor"])
@@ -61,21 +61,19 @@ def test_a_setting_that_makes_no_sense(look: Look) -> None:
     assert look(PORTT=1)["settings"][0] == "fail"
 
 
-def test_with_the_database_away_the_store_is_looked_at_all_the_same(look: Look) -> None:
+def test_without_the_database_the_store_is_still_checked(look: Look) -> None:
     found = look(DATABASE_URL="postgresql://a:hush@127.0.0.1:1/x")
     assert found["database"][0] == "fail"
     assert "hush" not in found["database"][1]
     assert found["media store"][0] == "ok"
 
 
-def test_with_no_database_yet_none_is_made(look: Look, tmp_path: Path) -> None:
+def test_the_doctor_creates_no_database(look: Look, tmp_path: Path) -> None:
     assert look(DATABASE_URL=f"sqlite:///{tmp_path / 'none.db'}")["database"][0] == "fail"
     assert not (tmp_path / "none.db").exists()
 
 
-def test_with_the_store_away_the_database_is_looked_at_all_the_same(
-    look: Look, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_store_the_database_is_still_checked(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "any")
     found = look(MEDIA="s3:bucket", S3_ENDPOINT=f"http://127.0.0.1:{free_port()}")
@@ -91,7 +89,7 @@ def test_an_empty_database_and_read_models_of_another_version(look: Look, tape: 
     assert look()["schema"][0] == "fail"
 
 
-def test_a_restored_database_and_accounts_that_wait_for_a_look(look: Look, tape: Container) -> None:
+def test_a_restored_database_and_accounts_that_wait_for_verification(look: Look, tape: Container) -> None:
     with tape.database.write() as connection:
         connection.execute(text("insert into observed_account values ('did:plc:a')"))
     assert look()["restore"][0] == "warn"
@@ -100,12 +98,12 @@ def test_a_restored_database_and_accounts_that_wait_for_a_look(look: Look, tape:
     assert (state, "run `mastertape recovered`" in said) == ("fail", True)
 
 
-def test_a_log_that_ends_before_what_was_seen_of_it(look: Look, tape: Container) -> None:
+def test_a_log_that_ends_below_the_high_water_mark(look: Look, tape: Container) -> None:
     (tape.settings.data / "newest_position").write_text("99\n")
     assert look()["restore"][0] == "fail"
 
 
-def test_logins_that_do_not_open(look: Look, tape: Container) -> None:
+def test_logins_that_no_key_decrypts(look: Look, tape: Container) -> None:
     old, new = "o" * 40, "n" * 40
     sealed = Seal([old]).seal(b"tokens", purpose=PURPOSE, did=ALICE)
     with tape.database.write() as connection:
@@ -126,7 +124,7 @@ def test_logins_that_do_not_open(look: Look, tape: Container) -> None:
     assert look(SECRET_KEYS=f"{old},{new}")["keys"][0] == "ok"
 
 
-def test_accounts_that_wait_for_a_sign_in_and_a_host_that_is_away(look: Look, tape: Container) -> None:
+def test_accounts_that_wait_for_a_sign_in_and_a_host_that_is_down(look: Look, tape: Container) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     with tape.database.write() as connection:
         resume_lane(connection, ALICE, nowhere, tape.database.now(connection))
@@ -137,9 +135,7 @@ def test_accounts_that_wait_for_a_sign_in_and_a_host_that_is_away(look: Look, ta
     assert found[f"PDS {nowhere}"][0] == "warn"
 
 
-def test_repos_that_were_not_looked_through_for_long_unless_their_account_has_left(
-    look: Look, tape: Container
-) -> None:
+def test_late_scans_are_reported_except_those_of_deleted_accounts(look: Look, tape: Container) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     with tape.database.write() as connection:
         now = tape.database.now(connection)
@@ -152,7 +148,7 @@ def test_repos_that_were_not_looked_through_for_long_unless_their_account_has_le
 
 
 @pytest.mark.pds
-def test_a_pds_that_answers_says_what_time_it_is(look: Look, tape: Container, pds: DevPds) -> None:
+def test_the_clock_of_a_pds_is_compared(look: Look, tape: Container, pds: DevPds) -> None:
     pds.start()
     did = pds.plc and ALICE
     with tape.database.write() as connection:
@@ -163,7 +159,7 @@ def test_a_pds_that_answers_says_what_time_it_is(look: Look, tape: Container, pd
     assert found["directory"][0] == "warn"  # the account does not exist
 
 
-def test_changes_that_nobody_delivers(look: Look, tape: Container) -> None:
+def test_changes_that_no_relay_delivers(look: Look, tape: Container) -> None:
     with tape.database.write() as connection:
         resume_lane(connection, ALICE, "http://127.0.0.1:1", tape.database.now(connection))
         connection.execute(text("update history set at = '2020-01-01 00:00:00.000000'"))
@@ -171,14 +167,14 @@ def test_changes_that_nobody_delivers(look: Look, tape: Container) -> None:
     assert (state, "is a relay running?" in said) == ("warn", True)
 
 
-def test_records_that_were_taken_over_are_no_failures(look: Look, tape: Container) -> None:
+def test_adopted_records_are_no_failures(look: Look, tape: Container) -> None:
     key = RecordKey(ALICE, "fm.plyr.track", "3laaaaaaaaa22")
     with tape.database.write() as connection:
         note_adopted(connection, key, 1, "cid", tape.database.now(connection))
     assert look()["failures"] == ("ok", "0 of 1 attempts of the last hour failed: ")
 
 
-def test_a_disk_without_room(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk_errors, "LITTLE_FREE", 2**60)
     assert any(state == "warn" and name.startswith("disk of") for name, (state, _) in look().items())
     monkeypatch.setattr(disk_errors, "LEAST_FREE", 2**60)

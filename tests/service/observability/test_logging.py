@@ -20,7 +20,7 @@ def record(message: str, **extra: object) -> logging.LogRecord:
     )
 
 
-def test_facts_stand_beside_the_message() -> None:
+def test_extra_fields_stand_beside_the_message() -> None:
     made = line(record("lease_lost", did="did:plc:a", epoch=3))
     assert made.pop("at")
     assert made == {

@@ -135,7 +135,7 @@ def test_a_pds_does_not_choose_our_labels() -> None:
     assert attempts == ['mirror_attempts_total{error="other",op="put",outcome="rejected"}']
 
 
-def test_gauges_tell_what_waits_for_the_relay_and_for_how_long(tape: Container) -> None:
+def test_gauges_show_what_waits_for_the_relay_and_since_when(tape: Container) -> None:
     signed_in(tape)
     found = numbers(tape.metrics.text())
     assert found['mirror_pending_records{state="pending"}'] == 1
@@ -145,7 +145,7 @@ def test_gauges_tell_what_waits_for_the_relay_and_for_how_long(tape: Container) 
     assert (found["projection_lag_events"], found["database_up"], found["listener_alive"]) == (0, 1, 0)
 
 
-def test_what_waits_for_somebody_is_not_late(tape: Container) -> None:
+def test_what_waits_for_its_owner_is_not_late(tape: Container) -> None:
     signed_in(tape)
     with tape.database.write() as connection:
         park_lane(connection, ALICE)
@@ -155,7 +155,7 @@ def test_what_waits_for_somebody_is_not_late(tape: Container) -> None:
     assert found['mirror_oldest_pending_seconds{class="edit"}'] == 0
 
 
-def test_audio_that_waits_is_told_apart_from_records(tape: Container) -> None:
+def test_waiting_audio_is_distinguished_from_records(tape: Container) -> None:
     signed_in(tape)
     with tape.log.unit_of_work(ALICE, Envelope("artist", "test", "r")) as unit:
         track = unit.load(Track, Track.create_id(1))
@@ -193,7 +193,7 @@ def _lines(tape: Container) -> list[bytes]:
     return fresh.text().splitlines()
 
 
-def test_gauges_are_kept_for_a_while_and_longer_when_they_are_dear(
+def test_gauges_are_cached_and_longer_when_reading_them_is_slow(
     tape: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times, reads = [0.0], []
@@ -211,7 +211,7 @@ def test_gauges_are_kept_for_a_while_and_longer_when_they_are_dear(
     assert reads == [0.0, 21.1]
 
 
-def test_a_database_that_is_away_costs_the_gauges_only(
+def test_without_the_database_only_the_gauges_are_missing(
     tape: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sqlalchemy.exc import OperationalError
@@ -226,7 +226,7 @@ def test_a_database_that_is_away_costs_the_gauges_only(
 
 
 @pytest.mark.parametrize("working", [True, False])
-def test_a_door_of_its_own_answers_a_monitoring_system(
+def test_the_metrics_address_serves_metrics_and_probes(
     tape: Container, settings: Settings, working: bool
 ) -> None:
     place = f"127.0.0.1:{free_port()}"
@@ -247,7 +247,7 @@ def test_a_door_of_its_own_answers_a_monitoring_system(
     assert "mirror_lanes" in answers["/metrics"].text
 
 
-def test_everybodys_address_has_no_metrics(container: Container) -> None:
+def test_a_public_address_has_no_metrics(container: Container) -> None:
     from dataclasses import replace
 
     from starlette.testclient import TestClient

@@ -56,7 +56,7 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_logs_and_metrics_name_who_and_where_and_hold_no_secret(
+def test_logs_and_metrics_name_account_and_host_and_hold_no_secret(
     settings: Settings, internet: EchoingInternet, log: io.StringIO
 ) -> None:
     settings = settings.model_copy(update={"secret_keys": (SecretStr(SECRET_KEY),)})

@@ -13,7 +13,7 @@ from service.pages import http as http_page
 DOCS = Path(__file__).parents[3] / "docs"
 
 
-def test_the_page_of_events_is_the_one_that_the_classes_give() -> None:
+def test_the_page_of_events_is_current() -> None:
     assert (DOCS / "events.md").read_text() == events_page.page()
 
 
@@ -43,7 +43,7 @@ def test_the_page_of_routes_names_every_code_and_every_status_of_a_route() -> No
     }  # fmt: skip
 
 
-def test_the_page_of_routes_is_the_one_that_the_api_gives() -> None:
+def test_the_page_of_routes_is_current() -> None:
     assert (DOCS / "http.md").read_text() == http_page.page()
 
 

@@ -58,7 +58,7 @@ def test_a_state_without_transitions_has_no_diagram() -> None:
     assert "mermaid" not in states_page.section(LampState, ())
 
 
-def test_the_page_of_states_is_the_one_that_the_enums_give() -> None:
+def test_the_page_of_states_is_current() -> None:
     assert (ROOT / "docs/states.md").read_text() == states_page.page()
 
 

@@ -55,7 +55,7 @@ def database(migrated_url: str, clock: Clock) -> Database:
     return Database(migrated_url, clock=clock)
 
 
-def test_one_of_many_gets_the_job(database: Database) -> None:
+def test_one_of_many_processes_acquires_the_job(database: Database) -> None:
     got: list[str] = []
     together = Barrier(6)
 
@@ -140,7 +140,7 @@ def test_sweep_deletes_what_nothing_has_named_for_the_grace_period(container: Co
     assert container.media.find(hasher.cid) is None
 
 
-def test_old_answers_are_forgotten(container: Container) -> None:
+def test_expired_results_are_deleted(container: Container) -> None:
     with container.database.write() as connection:
         now = container.database.now(connection)
         for key, age in (("old", timedelta(hours=25)), ("new", timedelta(hours=23))):
@@ -155,7 +155,7 @@ def test_old_answers_are_forgotten(container: Container) -> None:
         assert connection.scalars(select(idempotency.c.key)).all() == ["new"]
 
 
-def test_long_ended_credentials_are_forgotten(container: Container) -> None:
+def test_long_ended_credentials_are_deleted(container: Container) -> None:
     credentials = container.services.credentials
 
     def token(name: str, expires_in: timedelta | None) -> str:
@@ -189,9 +189,7 @@ def test_scheduler_starts_and_stops(container: Container) -> None:
         pass
 
 
-def test_a_scan_is_left_to_others_when_the_process_is_to_end(
-    container: Container, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_scan_ends_when_the_process_stops(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     async def hangs(_container: Container) -> None:
         await asyncio.Event().wait()
 
@@ -208,7 +206,7 @@ def keep_an_unused_login(container: Container, pds_url: str, tokens: Tokens) -> 
         connection.execute(update(pds_session).values(updated_at=NOW - timedelta(days=365)))
 
 
-def test_a_process_that_ends_leaves_logins_to_others_though_the_database_takes_no_tokens(
+def test_a_refresh_ends_when_the_process_stops_although_the_database_is_locked(
     tmp_path: Path, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("eventstore.database.SQLITE_BUSY_SECONDS", 0.1)
@@ -234,7 +232,7 @@ def test_a_process_that_ends_leaves_logins_to_others_though_the_database_takes_n
     asyncio.run(container.close())
 
 
-def test_a_login_that_nobody_uses_is_tried_without_harm_while_its_pds_is_away(
+def test_a_failed_refresh_of_an_idle_login_keeps_the_login(
     container: Container,
 ) -> None:
     job = next(job for job in JOBS if job.name == "keep_logins_alive")

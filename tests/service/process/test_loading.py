@@ -46,7 +46,7 @@ def test_a_process_loads_no_library_that_only_others_need(
     assert loaded.isdisjoint(libraries.split())
 
 
-def test_garbage_is_collected_again_also_after_a_start_that_failed() -> None:
+def test_collection_is_enabled_again_even_after_a_failed_start() -> None:
     with pytest.raises(OSError, match="no such bucket"):
         start()
     assert gc.isenabled()

@@ -141,14 +141,14 @@ def test_a_byte_now_and_then_does_not_keep_an_upload(served: Container) -> None:
 
 
 @pytest.mark.usefixtures("short")
-def test_a_body_that_is_not_wanted_does_not_keep_its_connection(served: Container) -> None:
+def test_a_rejected_body_does_not_keep_its_connection(served: Container) -> None:
     with closing(connected(served)) as connection:
         connection.sendall(b"POST /me/disconnect HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         said = trickled(connection, b"x")
     assert said.startswith(b"HTTP/1.1 401 ")
 
 
-def test_nobody_is_let_out_of_http_by_an_upgrade(served: Container) -> None:
+def test_an_upgrade_request_is_answered_as_plain_http(served: Container) -> None:
     asked = (
         b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -160,7 +160,7 @@ def test_nobody_is_let_out_of_http_by_an_upgrade(served: Container) -> None:
     assert b"default-src 'none'" in said
 
 
-def test_who_leaves_in_the_middle_of_an_upload_leaves_nothing(served: Container) -> None:
+def test_a_client_that_disconnects_during_an_upload_leaves_no_files(served: Container) -> None:
     with closing(connected(served)) as connection:
         connection.sendall(upload_head(served, 10_000_000) + bytes(2_000_000))
         eventually(lambda: bool(staged(served)))
@@ -176,7 +176,7 @@ def test_who_leaves_in_the_middle_of_an_upload_leaves_nothing(served: Container)
         b"x" * (limits.URL_BYTES + limits.HEADERS_BYTES + 100),
     ],
 )
-def test_what_is_no_http_is_answered_like_any_error(served: Container, nonsense: bytes) -> None:
+def test_malformed_http_gets_the_usual_error_body(served: Container, nonsense: bytes) -> None:
     with closing(connected(served)) as connection:
         connection.sendall(nonsense + b"\r\n\r\n")
         said = all_of(connection)

@@ -98,7 +98,7 @@ def test_all_tables_are_known_to_the_migrations() -> None:
     assert set(metadata.tables) == before
 
 
-def test_revision_is_told(database_url: str) -> None:
+def test_current_returns_the_revision(database_url: str) -> None:
     assert current(database_url) is None
     upgrade(database_url)
     assert current(database_url) == newest()

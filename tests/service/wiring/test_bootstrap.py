@@ -120,7 +120,7 @@ def test_nothing_connects_before_it_is_used(tmp_path: Path) -> None:
         ({"supporters_url": "http://127.0.0.1:1/who"}, "supporters", True),
     ],
 )
-def test_what_is_not_wanted_is_not_there(
+def test_parts_that_are_switched_off_are_not_built(
     tmp_path: Path, given: dict[str, Any], attribute: str, is_there: bool
 ) -> None:
     container = build(Settings(data=tmp_path, **given))
@@ -146,7 +146,7 @@ class Refusing:
         (httpx.ReadTimeout("slow"), httpx.ReadTimeout),
     ],
 )
-def test_errors_of_identity_reach_the_outbox_in_its_words(error: Exception, renamed: type[Exception]) -> None:
+def test_errors_of_identity_become_errors_of_the_outbox(error: Exception, renamed: type[Exception]) -> None:
     sessions = IdentitySessions(Refusing(error))  # type: ignore[arg-type]
     with pytest.raises(renamed):
         asyncio.run(sessions.request("did:plc:a", "GET", "a.b.c", host="https://pds.example.com"))
@@ -160,14 +160,14 @@ def test_errors_of_identity_reach_the_outbox_in_its_words(error: Exception, rena
         (SessionUnavailableError("did:plc:a", "busy", status=503), False),
     ],
 )
-def test_a_login_that_was_not_even_shown_says_nothing_of_its_pds(error: Exception, is_ours: bool) -> None:
+def test_a_session_that_was_not_used_says_nothing_of_its_pds(error: Exception, is_ours: bool) -> None:
     sessions = IdentitySessions(Refusing(error))  # type: ignore[arg-type]
     with pytest.raises(ports.SessionUnavailableError) as raised:
         asyncio.run(sessions.request("did:plc:a", "GET", "a.b.c", host="https://pds.example.com"))
     assert raised.value.is_ours is is_ours
 
 
-def test_audio_that_is_not_there_is_told_in_the_outbox_words(container: Container) -> None:
+def test_missing_audio_is_a_missing_file_to_the_outbox(container: Container) -> None:
     hasher = CidHasher()
     hasher.update(b"here")
     audio = StorageAudio(container.media)
@@ -181,7 +181,7 @@ def test_audio_that_is_not_there_is_told_in_the_outbox_words(container: Containe
         audio.read(hasher.cid)
 
 
-def test_lane_follows_the_session_in_its_transaction(container: Container) -> None:
+def test_the_lane_changes_in_the_transaction_of_its_session(container: Container) -> None:
     lanes = AccountLanes(container.database)
 
     def lane() -> tuple[str, str]:
