@@ -37,7 +37,7 @@ _next_number: Final = count(1)
 
 
 def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
-    """Measure with a backlog that never becomes due, so that only the edits are sent."""
+    """Measure with a backlog that the lane holds back (`backfill_after`), so that only the edits are sent."""
     rows: list[Row] = []
     for name, log in logs(folder):
         show_progress(f"filling a log, {name}")

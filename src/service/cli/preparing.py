@@ -11,7 +11,7 @@ from service.wiring.bootstrap import Container, build
 
 
 def prepare(settings: Settings) -> Container:
-    """Build the container; migrate and rebuild an SQLite database, and refuse an outdated PostgreSQL, which processes share."""
+    """Build the container. Upgrade and rebuild an SQLite database; refuse an outdated one on PostgreSQL, since processes share it."""
     with freeze_startup_objects():
         container = build(settings)
     log = container.log

@@ -133,7 +133,7 @@ def _breakers(connection: Connection, now: datetime) -> GaugeMetricFamily:
 
 
 def _lag(log: EventLog) -> GaugeMetricFamily:
-    """Tell what read models have not seen: nothing, as they are applied in the append, unless another version made them."""
+    """Return how many events the read models lack: 0, since each append applies them, unless another version built them."""
     behind = 0
     if outdated_projections(log):
         with log.database.read() as connection:

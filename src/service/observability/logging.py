@@ -1,4 +1,4 @@
-"""Logs as JSON lines on stderr: what happened in a few words, the facts beside it, and no secrets."""
+"""Formats logs as JSON lines on stderr: an event name, its fields, and no secrets."""
 
 import json
 import logging
