@@ -165,7 +165,7 @@ def test_a_move_away_from_a_host_that_is_switched_off_is_followed(
     mover: Mover, clock: Ahead, proxy: FaultProxy
 ) -> None:
     mover.publishes("First Take")
-    for step in (mover.move.opens, mover.move.copies, mover.move.points, mover.move.arrives):
+    for step in (mover.move.create_account, mover.move.copy_repo, mover.move.update_did, mover.move.activate):
         step()
     mover.move.old.stop()
     try:
