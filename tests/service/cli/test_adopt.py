@@ -1,7 +1,6 @@
 """`mastertape adopt` for an account that has never signed in."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,10 +15,10 @@ from service.wiring.bootstrap import Container
 from tests.e2e.catalogue import a_record, catalogue, publish, rev, rkey
 from tests.outbox.rig import ARTIST
 from tests.servers.atproto import PdsAccount
+from tests.service.cli.conftest import Type
 
 pytestmark = pytest.mark.pds
 
-Type = Callable[..., Result]
 NOWHERE = {"error": "bytes_unavailable", "reason": "nowhere", "adopted": False}
 
 

@@ -1,11 +1,10 @@
 """`mastertape redrive`, `pause` and `resume`."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from sqlalchemy import select, update
 
 from outbox.mirror.lanes import resume_lane
@@ -16,9 +15,9 @@ from service.cli.main import main
 from service.config.settings import PREFIX
 from service.wiring.bootstrap import Container
 from tests.dsl import ALICE
+from tests.service.cli.conftest import Type
 
 HOST = "https://pds.example.com"
-Type = Callable[..., Result]
 
 
 @pytest.fixture
@@ -80,28 +79,6 @@ def test_an_account_or_a_host_is_paused_and_resumed(typed: Type, tape: Container
     assert typed("pause", name).output == "0 accounts paused\n"
     assert typed("resume", name).output == "1 account resumed\n"
     assert [row[0] for row in written(tape)] == ["pause", "pause", "resume"]
-
-
-@pytest.mark.parametrize("command", [("verify", "pds"), ("plan",), ("apply",)])
-def test_an_unknown_account_does_not_count_as_verified(typed: Type, command: tuple[str, ...]) -> None:
-    result = typed(*command, "--did", "did:plc:nobody")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("Error: nothing is known of 'did:plc:nobody': ")
-
-
-def test_a_plan_that_is_without_a_repo_says_so_and_succeeds(
-    typed: Type, tape: Container, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nobody_listens = "http://127.0.0.1:1"
-    monkeypatch.setenv(f"{PREFIX}DEV_ORIGINS", nobody_listens)
-    with tape.database.write() as connection:
-        connection.execute(update(mirror_lane).values(host=nobody_listens))
-    for command in (("plan",), ("apply", "--dry-run")):
-        result = typed(*command)
-        assert result.exit_code == 0
-        assert f"not read: {ALICE} at {nobody_listens}: " in result.stderr
-        assert "the plan is without 1 repos: plan again once they can be read\n" in result.stderr
-    assert typed("apply").exit_code == 1
 
 
 @pytest.mark.parametrize("command", ["pause", "resume"])

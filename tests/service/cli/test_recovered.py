@@ -1,11 +1,10 @@
-"""`mastertape recovered` and `verify media`."""
+"""`mastertape recovered`."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from sqlalchemy import select, update
 
 from aggregates.account import Account
@@ -17,16 +16,11 @@ from service.config.settings import PREFIX
 from service.process.jobs import JOBS
 from service.process.scheduler import run_if_due
 from service.schema.high_water_mark import (
-    detect_restore,
     high_water_mark_path,
-    read_high_water_mark,
     record_high_water_mark,
 )
 from service.wiring.bootstrap import Container
-from tests.dsl import a_track
-from tests.service.conftest import save
-
-Type = Callable[..., Result]
+from tests.service.cli.conftest import Type
 
 
 @pytest.fixture
@@ -112,16 +106,6 @@ def test_tokens_are_revoked_only_on_request(typed: Type, tape: Container) -> Non
     assert json.loads(typed("recovered", "--revoke-tokens", "--json").stdout)["tokens"] == 0
 
 
-def test_the_high_water_mark_is_kept_outside_of_the_database(tape: Container) -> None:
-    detect_restore(tape.log, tape.settings)
-    assert read_high_water_mark(high_water_mark_path(tape.settings)) == 2
-    save(tape, a_track(2))
-    record_high_water_mark(tape.log, tape.settings)
-    assert read_high_water_mark(high_water_mark_path(tape.settings)) == 3
-    high_water_mark_path(tape.settings).write_text("half a numb")
-    assert read_high_water_mark(high_water_mark_path(tape.settings)) == 0
-
-
 def test_no_job_runs_in_a_restored_database(typed: Type, tape: Container) -> None:
     job = next(job for job in JOBS if job.name == "forget_answers")
     put_back(tape)
@@ -129,10 +113,3 @@ def test_no_job_runs_in_a_restored_database(typed: Type, tape: Container) -> Non
     assert not run_if_due(tape, job)
     typed("recovered")
     assert run_if_due(tape, job)
-
-
-def test_missing_bytes_are_reported_with_what_to_do(typed: Type) -> None:
-    found = typed("verify", "media")
-    assert (found.exit_code, "--repair" in found.stdout) == (3, True)
-    [finding] = json.loads(typed("verify", "media", "--deep", "--json").stdout)["findings"]
-    assert (finding["kind"], finding["track_ids"], finding["repaired"]) == ("missing", [1], False)

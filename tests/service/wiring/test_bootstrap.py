@@ -10,18 +10,14 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from api.middleware.request_id import over_http
 from devpds.server import DevPds, DevPlc
-from identity.errors import SessionUnavailableError, SignInRequiredError
-from outbox import ports
 from outbox.mirror.tables import mirror_lane
 from service.config.settings import Settings
-from service.observability.readiness import outdated_projections, why_not_ready
-from service.wiring.adapters import AccountLanes, IdentitySessions, StorageAudio
-from service.wiring.bootstrap import Container, build
-from storage.cid import CidHasher
+from service.wiring.adapters import IdentitySessions
+from service.wiring.bootstrap import build
 from tests.servers.atproto import PdsAccount
 from tests.service.command_line import daemon
 
@@ -126,90 +122,6 @@ def test_parts_that_are_switched_off_are_not_built(
     container = build(Settings(data=tmp_path, **given))
     assert (getattr(container.services, attribute) is not None) is is_there
     asyncio.run(container.close())
-
-
-class Refusing:
-    """Sessions that cannot be used."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-    async def request(self, *_: Any, **__: Any) -> httpx.Response:
-        raise self.error
-
-
-@pytest.mark.parametrize(
-    ("error", "renamed"),
-    [
-        (SignInRequiredError("did:plc:a"), ports.SignInRequiredError),
-        (SessionUnavailableError("did:plc:a", "busy"), ports.SessionUnavailableError),
-        (httpx.ReadTimeout("slow"), httpx.ReadTimeout),
-    ],
-)
-def test_errors_of_identity_become_errors_of_the_outbox(error: Exception, renamed: type[Exception]) -> None:
-    sessions = IdentitySessions(Refusing(error))  # type: ignore[arg-type]
-    with pytest.raises(renamed):
-        asyncio.run(sessions.request("did:plc:a", "GET", "a.b.c", host="https://pds.example.com"))
-
-
-@pytest.mark.parametrize(
-    ("error", "is_ours"),
-    [
-        (SessionUnavailableError("did:plc:a", "its tokens do not open"), True),
-        (SessionUnavailableError("did:plc:a", "away", cause=httpx.ConnectError("refused")), False),
-        (SessionUnavailableError("did:plc:a", "busy", status=503), False),
-    ],
-)
-def test_a_session_that_was_not_used_says_nothing_of_its_pds(error: Exception, is_ours: bool) -> None:
-    sessions = IdentitySessions(Refusing(error))  # type: ignore[arg-type]
-    with pytest.raises(ports.SessionUnavailableError) as raised:
-        asyncio.run(sessions.request("did:plc:a", "GET", "a.b.c", host="https://pds.example.com"))
-    assert raised.value.is_ours is is_ours
-
-
-def test_missing_audio_is_a_missing_file_to_the_outbox(container: Container) -> None:
-    hasher = CidHasher()
-    hasher.update(b"here")
-    audio = StorageAudio(container.media)
-    with pytest.raises(FileNotFoundError):
-        audio.read(hasher.cid)
-    container.media.add(hasher.cid, io.BytesIO(b"here"), 4, "audio/mpeg")
-    assert b"".join(audio.read(hasher.cid)) == b"here"
-    (found,) = container.media.store.stored()
-    container.media.store.delete(found.key)
-    with pytest.raises(FileNotFoundError):
-        audio.read(hasher.cid)
-
-
-def test_the_lane_changes_in_the_transaction_of_its_session(container: Container) -> None:
-    lanes = AccountLanes(container.database)
-
-    def lane() -> tuple[str, str]:
-        with container.database.read() as connection:
-            row = connection.execute(select(mirror_lane)).one()
-        return row.host, row.state
-
-    with container.database.write() as connection:
-        lanes.signed_in(connection, "did:plc:a", "https://one.example")
-    assert lane() == ("https://one.example", "ready")
-    with container.database.write() as connection, connection.begin_nested() as attempt:
-        lanes.must_sign_in(connection, "did:plc:a")
-        attempt.rollback()
-    assert lane() == ("https://one.example", "ready")
-    with container.database.write() as connection:
-        lanes.must_sign_in(connection, "did:plc:a")
-    assert lane() == ("https://one.example", "auth_required")
-
-
-def test_process_of_another_version_is_not_ready(tape: Container) -> None:
-    assert why_not_ready(tape.log) is None
-    with tape.database.write() as connection:
-        connection.execute(text("update projection_state set fingerprint = 'x' where name = 'tracks'"))
-    assert [each.name for each in outdated_projections(tape.log)] == ["tracks"]
-    assert "run `mastertape rebuild tracks`" in str(why_not_ready(tape.log))
-    with tape.database.write() as connection:
-        connection.execute(text("update alembic_version set version_num = '0000'"))
-    assert "run `mastertape migrate`" in str(why_not_ready(tape.log))
 
 
 def test_lease_and_lanes_are_the_settings(tmp_path: Path) -> None:
