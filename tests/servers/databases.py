@@ -25,6 +25,15 @@ def migrate(url: str) -> None:
     upgrade(url)
 
 
+def revision(url: str) -> str | None:
+    """Return the revision of a database, None without a schema."""
+    from eventstore.database import Database
+    from service.schema.migrate import revision_of
+
+    with contextlib.closing(Database(url)) as database:
+        return revision_of(database)
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """The URL of a PostgreSQL server where databases may be created; one that we start is fast and not durable."""

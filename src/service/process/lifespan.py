@@ -41,7 +41,7 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
             _run_publisher(container.publisher),
             _run_announcer(container.announcer),
             _run_adoptions(container.adoptions) if relay else nullcontext(),
-            _run_listener(container.listener, _wake_workers(container)) if relay else nullcontext(),
+            _run_listener(container.listener, _waker(container)) if relay else nullcontext(),
             _run_follower(container.follower) if relay else nullcontext(),
         ):
             with run_scheduler(container), serve_metrics(container, lambda: not relay_task.done()):
@@ -64,7 +64,7 @@ async def _run_adoptions(adoptions: AdoptionWorker) -> AsyncGenerator[None]:
         await asyncio.wait({adopting})
 
 
-def _wake_workers(container: Container) -> Callable[[], None]:
+def _waker(container: Container) -> Callable[[], None]:
     def wake() -> None:
         container.relay.wake()
         container.adoptions.wake()

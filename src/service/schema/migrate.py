@@ -48,15 +48,6 @@ def upgrade_database(database: Database) -> None:
         command.upgrade(config, "head")
 
 
-def current(url: str) -> str | None:
-    """Return the revision of the database at `url`, None without a schema."""
-    database = Database(url)
-    try:
-        return revision_of(database)
-    finally:
-        database.close()
-
-
 def revision_of(database: Database) -> str | None:
     """Return the revision of an open database, None without a schema."""
     with database.read() as connection:

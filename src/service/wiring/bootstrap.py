@@ -131,26 +131,27 @@ def build(settings: Settings) -> Container:
         pds=pds,
         urls=urls,
         publisher=publisher,
-        wake=_wake_workers(relay, adoptions, publisher, announcer),
+        wake=_waker(relay, adoptions, publisher, announcer),
         metrics=metrics,
     )
+    follower = firehose_follower(settings, database, hosts, owner=owner, wake=services.wake, metrics=metrics)
     return Container(
-        settings,
-        database,
-        log,
-        media,
-        services,
-        hosts,
-        relay,
-        adoptions,
-        publisher,
-        metrics,
-        announcer,
-        listener,
-        JobLeases(database, owner),
-        identity.sessions,
-        (http, own_http),
-        firehose_follower(settings, database, hosts, owner=owner, wake=services.wake, metrics=metrics),
+        settings=settings,
+        database=database,
+        log=log,
+        media=media,
+        services=services,
+        hosts=hosts,
+        relay=relay,
+        adoptions=adoptions,
+        publisher=publisher,
+        metrics=metrics,
+        announcer=announcer,
+        listener=listener,
+        leases=JobLeases(database, owner),
+        sessions=identity.sessions,
+        clients=(http, own_http),
+        follower=follower,
     )
 
 
@@ -158,7 +159,7 @@ def _store(settings: Settings) -> MediaStore:
     return open_store(settings.media, settings.data, settings.s3_endpoint, settings.s3_public_url)
 
 
-def _wake_workers(
+def _waker(
     relay: Relay, adoptions: AdoptionWorker, publisher: Publisher | None, announcer: Announcer
 ) -> Callable[[], None]:
     def wake() -> None:

@@ -64,13 +64,13 @@ def identity_parts(
     sign_ins = SignIns(log, http, sessions=sessions, accounts=accounts, credentials=credentials)
     app = oauth_app(settings.base_url, settings.oauth_scope, keys)
     return IdentityParts(
-        resolver,
-        sessions,
-        accounts,
-        credentials,
-        Access(log, credentials),
-        AppPasswordSignIn(http, resolver=resolver, sign_ins=sign_ins),
-        OAuthSignIn(app, flows, seal, sign_ins) if app is not None else None,
+        resolver=resolver,
+        sessions=sessions,
+        accounts=accounts,
+        credentials=credentials,
+        access=Access(log, credentials),
+        app_password=AppPasswordSignIn(http, resolver=resolver, sign_ins=sign_ins),
+        oauth=OAuthSignIn(app, flows, seal, sign_ins) if app is not None else None,
     )
 
 

@@ -13,8 +13,9 @@ from sqlalchemy import select, text
 from eventstore.database import Database
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import mirror_lane
-from service.schema.migrate import current, newest
+from service.schema.migrate import newest
 from service.wiring.bootstrap import Container
+from tests.servers.databases import revision
 from tests.service.command_line import daemon, run
 
 SILENT = "http://127.0.0.1:1"
@@ -25,7 +26,7 @@ def test_serve_on_sqlite_migrates_itself(tmp_path: Path) -> None:
         service.wait_for(f"mastertape answers on {service.url}\n")
         assert service.get("/readyz").is_success
         assert service.get("/tracks").json() == {"items": [], "cursor": None}
-    assert current(f"sqlite:///{tmp_path}/new/data/mastertape.db") == newest()
+    assert revision(f"sqlite:///{tmp_path}/new/data/mastertape.db") == newest()
     assert {each.name for each in (tmp_path / "new/data").iterdir()} >= {"mastertape.db", "secret_keys"}
 
 
@@ -55,7 +56,7 @@ def test_on_postgres_an_old_schema_is_refused(tmp_path: Path, fresh_postgres: st
     assert result.stderr == (
         f"Error: the database is empty, this version needs {newest()}: run `mastertape migrate`\n"
     )
-    assert current(fresh_postgres) is None
+    assert revision(fresh_postgres) is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -17,9 +17,9 @@ from sqlalchemy import inspect, text
 from eventstore.database import Database
 from eventstore.schema import metadata
 from service.schema import tables
-from service.schema.migrate import OutdatedSchemaError, current, newest, require_schema, upgrade
+from service.schema.migrate import OutdatedSchemaError, newest, require_schema, upgrade
 from service.schema.tables import is_compared
-from tests.servers.databases import KINDS, migrate
+from tests.servers.databases import KINDS, migrate, revision
 
 PACKAGES = (
     "aggregates",
@@ -98,10 +98,10 @@ def test_all_tables_are_known_to_the_migrations() -> None:
     assert set(metadata.tables) == before
 
 
-def test_current_returns_the_revision(database_url: str) -> None:
-    assert current(database_url) is None
+def test_upgrade_brings_an_empty_database_to_the_newest_revision(database_url: str) -> None:
+    assert revision(database_url) is None
     upgrade(database_url)
-    assert current(database_url) == newest()
+    assert revision(database_url) == newest()
 
 
 def test_the_newest_revision_is_the_head() -> None:
@@ -113,10 +113,10 @@ def test_the_newest_revision_is_the_head() -> None:
 def test_old_and_newer_schemas_are_refused(migrated_url: str) -> None:
     database = Database(migrated_url)
     require_schema(database)
-    for revision in ("0000", "9999"):
+    for number in ("0000", "9999"):
         with database.write() as connection:
-            connection.execute(text("update alembic_version set version_num = :new"), {"new": revision})
-        with pytest.raises(OutdatedSchemaError, match=f"at revision {revision}.*run `mastertape migrate`"):
+            connection.execute(text("update alembic_version set version_num = :new"), {"new": number})
+        with pytest.raises(OutdatedSchemaError, match=f"at revision {number}.*run `mastertape migrate`"):
             require_schema(database)
     database.close()
 
@@ -124,7 +124,7 @@ def test_old_and_newer_schemas_are_refused(migrated_url: str) -> None:
 def test_several_processes_migrate_once(database_url: str) -> None:
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(upgrade, [database_url] * 4))
-    assert current(database_url) == newest()
+    assert revision(database_url) == newest()
 
 
 def test_upgrade_that_fails_leaves_nothing(database_url: str) -> None:
