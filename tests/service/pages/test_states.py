@@ -26,6 +26,8 @@ TRANSITIONS = (
     Transition(before=LampState.OFF, after=LampState.WARMING_UP, by="the owner turns the switch"),
     Transition(before=LampState.WARMING_UP, after=LampState.ON, by="time passes: a minute"),
     Transition(before=LampState.ON, after=LampState.OFF, by="the owner turns the switch"),
+    Transition(before=LampState.WARMING_UP, after=LampState.OFF, by="the owner turns the switch"),
+    Transition(before=LampState.WARMING_UP, after=LampState.OFF, by="the power fails"),
     Transition(before=LampState.OFF, after=None, by="the owner sells the lamp"),
 )
 SECTION = """
@@ -35,16 +37,17 @@ States of a lamp.
 
 | state | meaning | entered by | left by |
 |---|---|---|---|
-| `off` | gives no light | the owner buys the lamp; the owner turns the switch | the owner turns the switch; the owner sells the lamp |
-| `warming-up` | gives little light | the owner turns the switch | time passes: a minute |
-| `on` | gives light | time passes: a minute | the owner turns the switch |
+| `off` | gives no light | the owner buys the lamp; the owner turns the switch; the power fails | the owner turns the switch; the owner sells the lamp |
+| `warming-up` | gives little light | the owner turns the switch | time passes: a minute; the power fails; as `any` |
+| `on` | gives light | time passes: a minute | as `any` |
 
 ```mermaid
 stateDiagram-v2
     [*] --> off: the owner buys the lamp
     off --> warming_up: the owner turns the switch
     warming_up --> on: time passes, a minute
-    on --> off: the owner turns the switch
+    any --> off: the owner turns the switch
+    warming_up --> off: the power fails
     off --> [*]: the owner sells the lamp
 ```
 """
@@ -54,8 +57,10 @@ def test_a_machine_is_a_sentence_a_table_and_a_diagram() -> None:
     assert states_page.section(LampState, TRANSITIONS) == SECTION
 
 
-def test_a_state_without_transitions_has_no_diagram() -> None:
-    assert "mermaid" not in states_page.section(LampState, ())
+def test_states_without_transitions_have_a_short_table_and_no_diagram() -> None:
+    section = states_page.section(LampState, ())
+    assert "| `off` | gives no light |\n" in section
+    assert "mermaid" not in section
 
 
 def test_the_page_of_states_is_current() -> None:
@@ -72,6 +77,7 @@ def test_no_state_value_is_quoted_outside_its_enum() -> None:
     """An approximation: it knows values with an underscore only, since others ("live", "ready") are common words.
 
     It finds them where they are compared, assigned, or passed by name; not in messages, nor in lists that nothing compares.
+    Members of other enums may have the same value.
     """
     homes: dict[str, set[Path]] = {}
     for enum, _ in states_page.machines():
@@ -95,6 +101,7 @@ def test_no_state_value_is_quoted_outside_its_enum() -> None:
         ("HALF_ON: Final = 'half_on'", [1]),
         ("x = 1\nlamp.update().values(state='half_on')", [2]),
         ("values = {'state': 'half_on'}", [1]),
+        ("class Kind(StrEnum):\n    HALF_ON = 'half_on'", []),
         ('def half() -> None:\n    """half_on"""', []),
         ("print('half_on')", []),
         ("raise ValueError(f'a lamp that is half_on')", []),
@@ -105,10 +112,18 @@ def test_a_quoted_state_is_found_where_it_is_compared_or_assigned(source: str, l
 
 
 def quoted_states(source: str, values: Iterable[str]) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(ast.parse(source)):
-        for operand in operands(node):
+    tree = ast.parse(source)
+    members = {id(line) for node in ast.walk(tree) if is_enum(node) for line in ast.iter_child_nodes(node)}
+    for node in ast.walk(tree):
+        for operand in operands(node) if id(node) not in members else ():
             if isinstance(operand, ast.Constant) and operand.value in values:
                 yield operand.lineno, str(operand.value)
+
+
+def is_enum(node: ast.AST) -> bool:
+    return isinstance(node, ast.ClassDef) and any(
+        isinstance(base, ast.Name) and base.id in {"State", "StrEnum"} for base in node.bases
+    )
 
 
 def operands(node: ast.AST) -> Iterator[ast.AST | None]:
