@@ -8,8 +8,8 @@ import pytest
 
 from demo.service import Service
 from devpds.server import DevPds, DevPlc
+from tests.e2e.accounts_at_a_failing_pds import Cast
 from tests.e2e.artist import Artist
-from tests.e2e.cast import Cast
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import new_account
 from tests.servers.databases import KINDS, temporary_database

@@ -11,9 +11,9 @@ from demo.story import delivered
 from devpds.server import DevPds, DevPlc
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.e2e.artist import Artist
-from tests.e2e.catalogue import OTHERS_FIELDS, a_record, catalogue, publish, rev, rkey, value_of
 from tests.e2e.conftest import NewArtist
 from tests.e2e.eventually import eventually
+from tests.e2e.foreign_catalogue import OTHERS_FIELDS, a_record, catalogue, publish, rev, rkey, value_of
 from tests.e2e.test_verify import verified
 from tests.faults.faults import cut_before
 from tests.faults.proxy import FaultProxy, of_repo

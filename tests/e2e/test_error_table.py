@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.e2e.accounts_at_a_failing_pds import HOST, LANE, NOBODY, RECORD, Cast
 from tests.e2e.artist import MIGRATE, Artist
-from tests.e2e.cast import HOST, LANE, NOBODY, RECORD, Cast
 from tests.e2e.eventually import eventually
 from tests.faults.exchange import Exchange, Passage
 from tests.faults.faults import (

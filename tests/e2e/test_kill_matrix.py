@@ -17,7 +17,7 @@ import pytest
 
 from demo.story import COLLECTION
 from devpds.server import DevPds, DevPlc
-from tests.e2e.mortal import MortalService, Victim
+from tests.e2e.killable import MortalService, Victim
 from tests.faults.failpoints import POINTS
 from tests.faults.faults import answer, then_call
 from tests.faults.proxy import FaultProxy, of_repo

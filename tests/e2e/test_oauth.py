@@ -9,7 +9,7 @@ from demo.service import Service
 from demo.story import delivered, migrate
 from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually
-from tests.e2e.visitor import HTML, Visitor, wav
+from tests.e2e.oauth_visitor import HTML, Visitor, wav
 from tests.servers.atproto import new_account
 
 pytestmark = pytest.mark.pds

@@ -16,13 +16,13 @@ from service.wiring.bootstrap import build
 from tests.api.conftest import alice, anyio_backend, bob, client, world  # noqa: F401 - fixtures
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.conftest import NewArtist, environment, new_artist, service  # noqa: F401
+from tests.fake_pds.internet import FakeInternet
 from tests.faults.proxy import FaultProxy
 from tests.identity.conftest import clock, database, hooks, seal  # noqa: F401
-from tests.incidents.town import Alice
+from tests.incidents.two_hosts import Alice
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
 from tests.servers.databases import KINDS
-from tests.simulation.fake_internet import FakeInternet
 
 EVERYTHING = {
     "title": "First Take",

@@ -9,10 +9,10 @@ import pytest
 from devpds.server import DevPds, DevPlc
 from tests.api.world import upload
 from tests.e2e.artist import seeds
-from tests.e2e.mortal import MortalService, Victim
+from tests.e2e.killable import MortalService, Victim
 from tests.faults.proxy import FaultProxy
+from tests.incidents.concurrently import at_once
 from tests.incidents.records import told
-from tests.incidents.together import at_once
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
 

@@ -11,7 +11,7 @@ from tests.e2e.eventually import eventually
 from tests.faults.exchange import Exchange
 from tests.faults.proxy import FaultProxy
 from tests.incidents.records import told, types
-from tests.incidents.town import Alice
+from tests.incidents.two_hosts import Alice
 
 
 @pytest.mark.pds
@@ -73,7 +73,7 @@ def test_inc_17_our_own_echoes_change_nothing_in_whatever_order_they_come(alice_
 
 
 def test_inc_18_what_no_stream_told_is_found_by_the_scan(alice_in_town: Alice) -> None:
-    """Nobody listens here: there is the scan alone. tests/e2e/test_unasked.py has both at a real PDS."""
+    """Nobody listens here: there is the scan alone. tests/e2e/test_scan_and_firehose.py has both at a real PDS."""
     alice = alice_in_town
     alice.uploads()
     alice.repo.put(alice.key, {**alice.record, "title": "Theirs"})

@@ -7,7 +7,7 @@ import httpx
 
 from aggregates.track import Track
 from outbox.relay.result import Outcome
-from tests.outbox.memory_pds import MemoryPds
+from tests.fake_pds.signed_in_pds import MemoryPds
 from tests.outbox.rig import Rig
 from tests.outbox.rows import lane_row
 

@@ -12,9 +12,9 @@ from outbox.mirror.requeue import suspect
 from outbox.mirror.tables import mirror_target
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
-from tests.outbox.memory_pds import MemoryPds
+from tests.fake_pds.signed_in_pds import MemoryPds
+from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.rig import Rig
-from tests.simulation.fake_xrpc import RefusedError
 
 
 def doubt(rig: Rig, *track_ids: int) -> None:

@@ -36,7 +36,7 @@ from outbox.relay.result import Outcome, Result
 from outbox.relay.settle import settle
 from outbox.views.status import Mirror, mirrors
 from tests.dsl import ALICE, COLLECTION, a_track
-from tests.outbox.memory_pds import MemoryPds
+from tests.fake_pds.signed_in_pds import MemoryPds
 from tests.outbox.places import Places
 from tests.servers.atproto import PdsAccount
 

@@ -17,8 +17,8 @@ from outbox.blobs.worker import BlobWorker
 from outbox.mirror.tables import blob_job
 from service.observability.metrics import Metrics
 from tests.dsl import COLLECTION
+from tests.fake_pds.signed_in_pds import MemoryPds
 from tests.media_samples import samples
-from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import Rig, answered
 
 pytestmark = pytest.mark.anyio

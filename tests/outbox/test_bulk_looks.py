@@ -13,12 +13,12 @@ from outbox.mirror.lanes import change_lane, release
 from outbox.mirror.requeue import suspect
 from outbox.mirror.tables import NEVER, PAST
 from outbox.relay.result import Outcome
+from tests.fake_pds.limits import REQUESTS
+from tests.fake_pds.signed_in_pds import MemoryPds
+from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.elsewhere import delivered, doubt, foreign_put, looked_at, reads, target
-from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import ARTIST, URLS, Rig
 from tests.outbox.rows import add_lane, change_target, claimed, lane_row, set_host
-from tests.simulation.fake_limits import REQUESTS
-from tests.simulation.fake_xrpc import RefusedError
 
 BACKLOG = 30
 

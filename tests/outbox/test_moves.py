@@ -11,7 +11,7 @@ from outbox.relay.rescue import wake_forgotten
 from outbox.views.deliveries import attempts_of
 from projections.rebuild.rebuild import rebuild
 from tests.dsl import COLLECTION, OLD_COLLECTION
-from tests.outbox.memory_pds import MemoryPds
+from tests.fake_pds.signed_in_pds import MemoryPds
 from tests.outbox.moving import WAIT, events, in_the_old_place, moves, old, told, writes, writes_elsewhere
 from tests.outbox.rig import URLS, Rig, answer_lost, answered, refused
 from tests.outbox.test_ambiguity import Late

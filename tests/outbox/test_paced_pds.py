@@ -13,8 +13,8 @@ from outbox.mirror.parking import FIRST_PROBE
 from outbox.mirror.tables import pds_host
 from outbox.pds.client import RecordKey, RemoteUnknownError, Standing
 from outbox.relay.result import Outcome
+from tests.fake_pds.signed_in_pds import MemoryPds
 from tests.outbox.away import NEW_HOST, after, move, parked, state, status_of
-from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import Rig
 from tests.outbox.rows import HOST, add_lane, claimed, dids, set_host
 from tests.outbox.test_blob_jobs import request_blob, uploaded_track

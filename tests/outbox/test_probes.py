@@ -9,8 +9,8 @@ from outbox.mirror.lanes import park_lane
 from outbox.mirror.parking import FIRST_PROBE, LONGEST_PAUSE, pause_before
 from outbox.mirror.tables import NEVER
 from outbox.relay.result import Outcome
+from tests.fake_pds.signed_in_pds import MemoryPds
 from tests.outbox.away import after, parked, state, status_of
-from tests.outbox.memory_pds import MemoryPds
 from tests.outbox.rig import Rig, answered, refused
 from tests.outbox.rows import lane_row
 

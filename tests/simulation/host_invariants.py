@@ -6,7 +6,7 @@ from typing import Any
 
 from outbox.mirror.host_state import WOBBLE
 from outbox.pds.client import DESCRIBE_SERVER, GET_LATEST_COMMIT, GET_RECORD, GET_REPO_STATUS, UPLOAD_BLOB
-from tests.simulation.fake_limits import REQUESTS
+from tests.fake_pds.limits import REQUESTS
 from tests.simulation.network import WRITES, Passage
 from tests.simulation.request_invariants import is_excused
 from tests.simulation.world import BEGIN, World

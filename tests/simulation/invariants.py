@@ -26,8 +26,8 @@ I12b under real concurrency in tests/outbox/test_lanes.py, I18 (no secrets in lo
 
 from outbox.relay.delivery import CLOCK_JUMP
 from tests.simulation import host_invariants, record_invariants, request_invariants, row_invariants
-from tests.simulation.healing import heal, settle_down
-from tests.simulation.seen import Seen
+from tests.simulation.convergence import heal, settle_down
+from tests.simulation.snapshot import Seen
 from tests.simulation.world import World
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import httpx
 
 from outbox.pds.client import DELETE_RECORD, PUT_RECORD
-from tests.simulation.fates import WELL, Fate, Plan, Saying
+from tests.simulation.network_faults import WELL, Fate, Plan, Saying
 from tests.simulation.virtual_time import Life, Process, allowed, current_process
 
 WRITES = frozenset({PUT_RECORD, DELETE_RECORD})

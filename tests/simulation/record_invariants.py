@@ -5,10 +5,10 @@ from itertools import pairwise
 from outbox.record.dag_cbor import Record as Value
 from outbox.record.record import OWN_FIELDS, own_part, record_for
 from outbox.relay.delivery_task import RECREATING
-from tests.simulation.fake_repo import Commit
-from tests.simulation.healing import WAITING
+from tests.fake_pds.repo import Commit
+from tests.simulation.convergence import WAITING
 from tests.simulation.relay_process import URLS
-from tests.simulation.seen import Record, Seen, generation, is_ours
+from tests.simulation.snapshot import Record, Seen, generation, is_ours
 
 STATUSES = frozenset({"none", "delivered", "superseded", "cancelled", "pending", "parked", *WAITING})
 

@@ -13,9 +13,9 @@ from outbox.probes import jobs as probe_jobs_module
 from outbox.probes import worker as probes_module
 from outbox.relay import maintenance as safety_net_module
 from outbox.relay import relay as relay_module
-from tests.simulation import quick_looks
+from tests.simulation import idle_polls as quick_looks
+from tests.simulation.idle_polls import Look, QuickLooks, as_text
 from tests.simulation.memory_database import driver_of
-from tests.simulation.quick_looks import Look, QuickLooks, as_text
 from tests.simulation.virtual_time import VirtualLoop
 
 POLL_SECONDS, IDLE_SECONDS = 20.0, 120.0

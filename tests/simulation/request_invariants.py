@@ -3,7 +3,7 @@
 from collections import defaultdict
 from itertools import pairwise
 
-from tests.simulation.fake_limits import REQUESTS
+from tests.fake_pds.limits import REQUESTS
 from tests.simulation.network import REFRESHES, WRITES, Passage
 from tests.simulation.relay_process import LEASE
 from tests.simulation.world import BEGIN, World

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from outbox.relay.delivery import SETTLING
 from tests.simulation import invariants
-from tests.simulation.acts import ACTS, WEIGHTS, WITH_CRASHES
-from tests.simulation.fates import BAD_LUCK, LATE
+from tests.simulation.actions import ACTS, WEIGHTS, WITH_CRASHES
+from tests.simulation.network_faults import BAD_LUCK, LATE
 from tests.simulation.world import World
 
 Shape = tuple[int, int, int]

@@ -3,8 +3,10 @@
 import pytest
 
 from outbox.relay.delivery import SETTLING
-from tests.simulation import fates, invariants, switches
-from tests.simulation.fates import Fate
+from tests.simulation import invariants
+from tests.simulation import network_faults as fates
+from tests.simulation import protections as switches
+from tests.simulation.network_faults import Fate
 from tests.simulation.relay_patches import POLL_SECONDS
 from tests.simulation.world import World
 

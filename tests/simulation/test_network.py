@@ -9,9 +9,9 @@ import pytest
 from identity.resolution.resolver import Resolver
 from outbox.pds.client import Pds, RecordKey
 from outbox.pds.verdict import Kind
-from tests.simulation import fates
-from tests.simulation.fake_pds import FakePds
-from tests.simulation.fake_plc import FakePlc
+from tests.fake_pds.pds import FakePds
+from tests.fake_pds.plc import FakePlc
+from tests.simulation import network_faults as fates
 from tests.simulation.network import Network
 from tests.simulation.virtual_time import Process, VirtualLoop
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.simulation import invariants, record_invariants, switches
-from tests.simulation.acts import WEIGHTS, WITH_DECISIONS, WITH_DELETIONS
+from tests.simulation import invariants, record_invariants
+from tests.simulation import protections as switches
+from tests.simulation.actions import WEIGHTS, WITH_DECISIONS, WITH_DELETIONS
 from tests.simulation.schedule import Schedule, Step, drawn, drawn_with_crashes, failure
-from tests.simulation.seen import Seen
+from tests.simulation.snapshot import Seen
 from tests.simulation.world import World
 
 DEEP = bool(os.environ.get("TEST_DEEP"))

@@ -30,13 +30,13 @@ from outbox.record.record import own_part
 from outbox.views.overview import lane_of
 from outbox.views.status import Mirror, is_signed_in, mirrors
 from tests.dsl import a_track
-from tests.simulation.fake_account import Status
-from tests.simulation.fake_pds import SERVICE, FakePds
-from tests.simulation.fake_plc import FakePlc
-from tests.simulation.fake_repo import Repo
-from tests.simulation.fates import BAD_LUCK, Dice
+from tests.fake_pds.account import Status
+from tests.fake_pds.pds import SERVICE, FakePds
+from tests.fake_pds.plc import FakePlc
+from tests.fake_pds.repo import Repo
 from tests.simulation.memory_database import memory_database
 from tests.simulation.network import Network
+from tests.simulation.network_faults import BAD_LUCK, Dice
 from tests.simulation.relay_patches import Errors, patched
 from tests.simulation.relay_process import LEASE, URLS, Bytes, RelayProcess, sessions_of
 from tests.simulation.virtual_time import Life, VirtualLoop

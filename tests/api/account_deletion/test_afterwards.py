@@ -1,0 +1,82 @@
+"""What is left of an account that has left: its bytes until the next sweep, and nothing that it meets when it comes back."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from eventstore.idempotency.results import idempotency
+from projections import media_references
+from projections.rebuild.rebuild import differences
+from service.process.jobs import finish_leaving
+from storage.media import media
+from storage.sweep import sweep
+from tests.api.account_deletion.deletion import leave, live_media, me, rows, three_tracks
+from tests.api.world import upload
+
+GRACE = timedelta(days=30)
+
+
+@pytest.fixture
+def tracks(world, client, alice):
+    return three_tracks(world, client, alice)
+
+
+def test_bytes_go_with_the_next_sweep_but_for_what_others_have(world, client, alice, bob, tracks):
+    kept = upload(client, bob, seed=1)
+    assert kept["file_id"] == tracks[0]["file_id"]
+    leave(client, alice)
+    world.deliver()
+    sweep(world.made.media, media_references, GRACE)
+    assert len(live_media(world)) == 5  # not before the account has left
+    finish_leaving(world.made)
+    assert len(live_media(world)) == 5  # and never inline
+    assert sweep(world.made.media, media_references, GRACE).deleted == 4
+    assert live_media(world) == [kept["file_id"]]
+    assert client.get(kept["audio_url"].split("8000", 1)[1]).status_code == 200
+
+
+def test_bytes_that_somebody_has_just_uploaded_too_are_not_taken_from_them(world, client, alice, bob, tracks):
+    leave(client, alice)
+    world.deliver()
+    with world.database.write() as connection:  # as an upload does before its unit
+        theirs = media.c.cid == tracks[0]["file_id"]
+        connection.execute(update(media).where(theirs).values(touched_at=world.database.now(connection)))
+    finish_leaving(world.made)
+    sweep(world.made.media, media_references, GRACE)
+    assert live_media(world) == [tracks[0]["file_id"]]
+    assert upload(client, bob, seed=1)["file_id"] == tracks[0]["file_id"]
+
+
+@pytest.mark.usefixtures("tracks")
+def test_the_read_models_of_who_left_can_be_made_again(world, client, alice):
+    leave(client, alice)
+    world.deliver()
+    finish_leaving(world.made)
+    again = world.sign_in("alice")
+    upload(client, again, seed=1)
+    assert differences(world.log, world.log.projections, page=2) == []
+
+
+def test_who_comes_back_begins_anew(world, client, alice, tracks):
+    leave(client, alice)
+    world.deliver()
+    finish_leaving(world.made)
+    again = world.sign_in("alice")
+    assert me(client, again).json()["leaving"] is None
+    assert client.get("/tracks", headers=again.headers).json()["items"] == []
+    fresh = upload(client, again, seed=1)
+    world.deliver()
+    assert world.record(fresh) is not None
+    assert fresh["id"] not in [track["id"] for track in tracks]
+
+
+def test_answers_that_were_kept_go_too(world, client, alice):
+    headers = {**alice.headers, "Idempotency-Key": "k"}
+    track = upload(client, alice, headers=headers)
+    assert rows(world, idempotency, alice.did)
+    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
+    leave(client, alice)
+    world.deliver()
+    finish_leaving(world.made)
+    assert rows(world, idempotency, alice.did) == []

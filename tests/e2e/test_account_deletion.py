@@ -1,0 +1,139 @@
+"""Somebody leaves, at a real PDS: through an outage and a sign-out, in whatever process, until nothing of ours is there."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select, update
+
+from demo.service import Service
+from demo.story import COLLECTION
+from outbox.mirror.tables import delivery_attempt
+from replay.dump.file_format import read
+from service.config.settings import load
+from service.process.jobs import finish_leaving
+from service.wiring.bootstrap import Application, build
+from tests.e2e.artist import Artist
+from tests.e2e.eventually import eventually
+from tests.e2e.foreign_catalogue import catalogue, value_of
+from tests.e2e.test_adopt import adopts
+from tests.e2e.test_oauth import OAuthArtist
+
+pytestmark = pytest.mark.pds
+Beside = Callable[[Callable[[Application], Any]], Any]
+
+
+@pytest.fixture
+def beside(settings: dict[str, str], artist: Artist, monkeypatch: pytest.MonkeyPatch) -> Beside:
+    """Do something to the service's database as another process of it would."""
+    for name, value in {**settings, "MASTERTAPE_PLC_URL": artist.pds.plc_url}.items():
+        monkeypatch.setenv(name, value)
+
+    def do(work: Callable[[Application], Any]) -> Any:
+        application = build(load())
+        try:
+            return work(application)
+        finally:
+            asyncio.run(application.close())
+
+    return do
+
+
+def hours_ago(application: Application) -> None:
+    """Let what was written be old: nothing of it can come late any more."""
+    attempt = delivery_attempt.c
+    with application.database.write() as connection:
+        for row in connection.execute(select(attempt.id, attempt.started_at)).all():
+            before = row.started_at - timedelta(hours=3)
+            connection.execute(update(delivery_attempt).where(attempt.id == row.id).values(started_at=before))
+
+
+def has_ended(answer: httpx.Response) -> bool:
+    """Whether nobody is signed in any more."""
+    return answer.status_code == httpx.codes.UNAUTHORIZED
+
+
+def keep_records(artist: Artist, number: int) -> None:
+    for _ in range(number):
+        artist.uploads()
+        artist.agreed()
+
+
+def left_over(artist: Artist) -> list[dict[str, Any]]:
+    return artist.pds.list_records(artist.did, COLLECTION)
+
+
+@pytest.fixture
+def oauth_artist(service: Service, artist: Artist, pds_account: Any) -> Any:
+    made = OAuthArtist(service, artist.pds, pds_account)
+    made.client.signs_in(pds_account)
+    yield made
+    made.client.http.close()
+
+
+def test_it_goes_on_through_an_outage_and_a_sign_out_until_the_login_is_given_back(
+    oauth_artist: Any, beside: Beside
+) -> None:
+    leaver = oauth_artist
+    keep_records(leaver, 3)
+    beside(hours_ago)
+    leaver.pds.stop()
+    try:
+        told = leaver.client.http.delete("/me").json()
+        assert (told["records"]["to_remove"], told["connected"], told["tokens"]) == (3, True, 1)
+        assert leaver.client.http.post("/auth/logout").status_code == 200
+    finally:
+        leaver.pds.start()
+
+    eventually(lambda: left_over(leaver) == [])
+    beside(lambda application: eventually(lambda: has_left(application, leaver.did)))
+
+    leaver.client.signs_in(leaver.account)
+    assert leaver.client.me().json()["leaving"] is None
+    rows = leaver.client.http.get("/audit", params={"type": "Left"}).json()["items"]
+    [change] = rows[0]["changes"]
+    assert change["after"] == {"records": {}, "untouched": 0, "login_revoked": True}
+    leaver.uploads(title="Anew")
+    assert leaver.agreed()["title"] == "Anew"
+
+
+def has_left(application: Application, did: str) -> bool:
+    finish_leaving(application)
+    return application.services.accounts.get(did) is None
+
+
+def test_what_was_only_taken_over_stays_where_it_was(artist: Artist, beside: Beside) -> None:
+    [(collection, key, value)] = catalogue(artist.pds, artist.did, 1, first=1)
+    adopts(artist)
+    keep_records(artist, 1)
+    beside(hours_ago)
+    artist.client.http.delete("/me")
+    eventually(lambda: [record["value"] for record in left_over(artist)] == [value])
+
+    def done(me: httpx.Response) -> bool:
+        records = me.json()["leaving"]["records"]
+        return (records["to_remove"], records["removed"], records["untouched"]) == (0, 1, 1)
+
+    # the service looks each minute whether it can end: that may be at any moment from here on
+    eventually(lambda: has_ended(me := artist.client.http.get("/me")) or done(me))
+    verified = artist.client.http.post("/me/verify")
+    assert has_ended(verified) or verified.json() == {"records": 1, "drifts": [], "problem": None}
+    artist.client.http.delete("/me")
+    eventually(lambda: has_ended(artist.client.http.get("/me")))
+    assert value_of(artist.pds, artist.did, collection, key) == value
+
+
+def test_before_that_they_take_along_what_is_known_of_them(artist: Artist) -> None:
+    keep_records(artist, 2)
+    artist.edits(title="Second")
+    artist.agreed()
+    artist.client.http.delete("/me")
+    with artist.client.http.stream("GET", "/me/export") as answer:
+        lines = [line.encode() + b"\n" for line in answer.iter_lines()]
+    kinds = [line.kind for line in read(lines)]
+    assert kinds.count("mirror_target") == 2
+    assert kinds.count("stored_event") >= 2 + 1 + 2 + 3  # tracks and the edit, deletes, the account's own
+    assert artist.did.encode() in lines[0]
