@@ -18,9 +18,8 @@ from sqlalchemy import create_engine, text
 from demo.service import Service
 from devpds.server import DevPds, DevPlc, free_port
 from service.config.secret_keys import new_oauth_keys
-from tests.e2e.oauth_visitor import Visitor
-from tests.e2e.test_oauth import OAuthArtist
-from tests.e2e.test_oauth_browser import authorizes, signs_in
+from tests.e2e.oauth_visitor import OAuthArtist, Visitor
+from tests.e2e.sign_in_pages import authorizes, signs_in
 from tests.servers.atproto import PdsAccount
 from tests.servers.browser import launched
 from tests.servers.internet import Internet

@@ -6,6 +6,7 @@ import wave
 import httpx
 
 from demo.service import Client
+from tests.e2e.artist import Artist
 from tests.servers.consent import Consenter
 
 HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -59,3 +60,11 @@ def wav(megabytes):
         sound.setframerate(44100)
         sound.writeframes(bytes(megabytes * 1024 * 1024))
     return held.getvalue()
+
+
+class OAuthArtist(Artist):
+    """An artist at the service who has signed in with OAuth, or will."""
+
+    def __init__(self, service, pds, account):
+        super(Artist, self).__init__(Visitor(service.url), pds, account.did, "")
+        self.account = account

@@ -16,11 +16,11 @@ from replay.dump.file_format import read
 from service.config.settings import load
 from service.process.jobs import finish_leaving
 from service.wiring.bootstrap import Application, build
+from tests.e2e.adoption import adopts
 from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually
 from tests.e2e.foreign_catalogue import catalogue, value_of
-from tests.e2e.test_adopt import adopts
-from tests.e2e.test_oauth import OAuthArtist
+from tests.e2e.oauth_visitor import OAuthArtist
 
 pytestmark = pytest.mark.pds
 Beside = Callable[[Callable[[Application], Any]], Any]

@@ -9,17 +9,10 @@ import pytest
 
 from demo.service import MASTERTAPE
 from service.cli.output import DRIFT
-from tests.e2e.artist import Artist
+from tests.e2e.artist import Artist, verified
 from tests.e2e.eventually import eventually
 
 pytestmark = pytest.mark.pds
-
-
-def verified(artist: Artist) -> dict[str, Any]:
-    """What the service answers its artist."""
-    answer = artist.client.http.post("/me/verify")
-    assert answer.status_code == 200
-    return dict(answer.json())
 
 
 def types(settings: dict[str, str], artist: Artist, *command: str) -> tuple[int, dict[str, Any]]:

@@ -259,3 +259,11 @@ class RealDoor(Door):
 
 def _base64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def song(title="one", **fields):
+    return {"$type": COLLECTION, "title": title, **fields}
+
+
+def error(answer):
+    return answer.status_code, answer.json()["error"]

@@ -6,8 +6,7 @@ import json
 import pytest
 
 from tests.fake_pds.account import Status
-from tests.fake_pds.contract import COLLECTION, Door, Person
-from tests.fake_pds.test_contract_records import error, song
+from tests.fake_pds.contract import COLLECTION, Door, Person, error, song
 
 pytestmark = pytest.mark.anyio
 

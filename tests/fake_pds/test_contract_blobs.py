@@ -7,8 +7,7 @@ import pytest
 
 from outbox.record.dag_cbor import record_cid
 from storage.cid import cid_of
-from tests.fake_pds.contract import COLLECTION, Door, Person
-from tests.fake_pds.test_contract_records import error, song
+from tests.fake_pds.contract import COLLECTION, Door, Person, error, song
 from tests.media_samples import samples
 
 pytestmark = pytest.mark.anyio

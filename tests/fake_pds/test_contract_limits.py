@@ -7,8 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.fake_pds.contract import Door
-from tests.fake_pds.test_contract_records import error, song
+from tests.fake_pds.contract import Door, error, song
 
 pytestmark = pytest.mark.anyio
 

@@ -3,19 +3,11 @@
 import pytest
 
 from outbox.record.dag_cbor import record_cid
-from tests.fake_pds.contract import COLLECTION, WITHOUT_LEXICON, Door, Person
+from tests.fake_pds.contract import COLLECTION, WITHOUT_LEXICON, Door, Person, error, song
 
 pytestmark = pytest.mark.anyio
 
 OTHER_CID = record_cid({"$type": COLLECTION, "title": "never written"})
-
-
-def song(title="one", **fields):
-    return {"$type": COLLECTION, "title": title, **fields}
-
-
-def error(answer):
-    return answer.status_code, answer.json()["error"]
 
 
 async def test_a_put_gives_the_cid_that_is_computed_here_and_a_commit(door: Door, person: Person):

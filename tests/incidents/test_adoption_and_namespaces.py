@@ -9,9 +9,9 @@ from storage.cid import cid_of
 from storage.sweep import sweep
 from tests.api.world import upload
 from tests.dsl import COLLECTION, OLD_COLLECTION
+from tests.e2e.adoption import adopts, tracks_of
 from tests.e2e.artist import Artist
 from tests.e2e.foreign_catalogue import a_record, publish, rkey
-from tests.e2e.test_adopt import adopts, tracks_of
 from tests.incidents.two_hosts import Alice
 from tests.media_samples import samples
 

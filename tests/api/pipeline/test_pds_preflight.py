@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from outbox.mirror.tables import pds_host
 from tests.api.fake_pds import HOST
-from tests.api.records.test_restore_and_migrate import command, lost, uploaded
+from tests.api.records.record_commands import command, lost, uploaded
 
 pytestmark = pytest.mark.anyio
 OVER = (429, {"retry-after": "60"})

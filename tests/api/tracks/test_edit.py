@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.api.world import did_of, form, refusal, upload
+from tests.api.tracks.patch import as_form, as_json, as_multipart
+from tests.api.world import did_of, refusal, upload
 from tests.media_samples import samples
 
 FULL = {
@@ -17,19 +18,6 @@ FULL = {
     "support_gate": {"type": "any"},
     "unlisted": True,
 }
-
-
-def as_json(client, person, track, fields, **headers):
-    return client.patch(f"/tracks/{track['id']}", json=fields, headers={**person.headers, **headers})
-
-
-def as_multipart(client, person, track, fields, **headers):
-    parts = {name: (None, value) for name, value in form(fields).items()}
-    return client.patch(f"/tracks/{track['id']}", files=parts, headers={**person.headers, **headers})
-
-
-def as_form(client, person, track, fields, **headers):
-    return client.patch(f"/tracks/{track['id']}", data=form(fields), headers={**person.headers, **headers})
 
 
 ways = pytest.mark.parametrize("edit", [as_json, as_multipart, as_form])

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import event
 
 from eventstore.streams.codec import Codec
-from tests.api.tracks.test_edit import as_json
+from tests.api.tracks.patch import as_json
 from tests.api.world import upload
 
 STATEMENTS = {"sqlite": 13, "postgresql": 14}
