@@ -4,8 +4,8 @@ import pytest
 
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
-from tests.api.fake_pds import HOST
 from tests.api.world import refusal, upload
+from tests.fake_pds.scripted_pds import HOST
 
 PAGES = ["/ops/lanes", "/ops/hosts", "/ops/failures"]
 
@@ -28,7 +28,7 @@ def read(client, person, path, **wanted):
 def rejected(world, client, person, *seeds, error="InvalidRecord"):
     """Tracks whose records the PDS refuses."""
     tracks = [upload(client, person, title=f"{seed}", seed=seed) for seed in seeds]
-    world.pds.refusals = [(400, error)] * len(seeds)
+    world.pds.write_refusals = [(400, error)] * len(seeds)
     world.deliver()
     return tracks
 

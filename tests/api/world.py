@@ -28,7 +28,7 @@ from projections.media_references import media_references
 from service.wiring.adapters import AudioOfStorage
 from service.wiring.bootstrap import build
 from storage.media import media
-from tests.api.fake_pds import HOST, FakePds
+from tests.fake_pds.scripted_pds import HOST, ScriptedPds
 from tests.media_samples import samples
 from tests.outbox.places import Places
 
@@ -73,7 +73,7 @@ class World:
     """What a test sees of the service."""
 
     def __init__(self, settings):
-        self.pds = FakePds()
+        self.pds = ScriptedPds()
         self.made = build(settings)
         pds = PacedPds(self.pds, self.pds.http(), self.made.hosts)
         self.names = Names()

@@ -17,7 +17,7 @@ from tests.fake_pds.xrpc import RefusedError
 DELETED = "deleted"
 
 
-class MemoryPds(FakePds):
+class SignedInPds(FakePds):
     """May be asked as devpds is."""
 
     def __init__(self, url: str = "http://pds.test") -> None:

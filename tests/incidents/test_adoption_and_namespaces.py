@@ -32,7 +32,7 @@ def test_inc_32_a_move_to_another_collection_that_is_asked_for_twice_is_one_and_
     assert {uri.split("/")[3] for uri in world.pds.records} == {OLD_COLLECTION}
     new = world.serve(collection=COLLECTION)
 
-    world.pds.refusals.append((500, "InternalServerError"))
+    world.pds.write_refusals.append((500, "InternalServerError"))
     for _ in range(2):
         for track in tracks:
             path = f"/tracks/{track['id']}/migrate-namespace"

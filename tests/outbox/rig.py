@@ -36,7 +36,7 @@ from outbox.relay.result import Outcome, Result
 from outbox.relay.settle import settle
 from outbox.views.status import Mirror, mirrors
 from tests.dsl import ALICE, COLLECTION, a_track
-from tests.fake_pds.signed_in_pds import MemoryPds
+from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.places import Places
 from tests.servers.atproto import PdsAccount
 
@@ -80,7 +80,7 @@ def answered(status: int, error: str, message: str = "") -> Fault:
 class Wire:
     """Requests in the name of the account; the next ones meet the faults that were laid in."""
 
-    pds: DevPds | MemoryPds
+    pds: DevPds | SignedInPds
     http: httpx.AsyncClient
     did: str
     token: str
@@ -165,7 +165,7 @@ class Rig:
     """What a test of the outbox speaks to."""
 
     def __init__(
-        self, database: Database, pds: DevPds | MemoryPds, did: str, wire: Wire, clock: Clock
+        self, database: Database, pds: DevPds | SignedInPds, did: str, wire: Wire, clock: Clock
     ) -> None:
         self.database, self.pds, self.wire, self.clock = database, pds, wire, clock
         self.did = did
@@ -266,7 +266,7 @@ async def rig_on(url: str, pds: DevPds, account: PdsAccount) -> AsyncIterator[Ri
 @asynccontextmanager
 async def memory_rig_on(url: str) -> AsyncIterator[Rig]:
     """A rig on an empty database, whose PDS is in memory."""
-    clock, pds = Clock(), MemoryPds()
+    clock, pds = Clock(), SignedInPds()
     database = Database(url, clock=clock)
     async with httpx.AsyncClient(transport=pds) as http:
         try:

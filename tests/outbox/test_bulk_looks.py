@@ -14,7 +14,7 @@ from outbox.mirror.requeue import suspect
 from outbox.mirror.tables import NEVER, PAST
 from outbox.relay.result import Outcome
 from tests.fake_pds.limits import REQUESTS
-from tests.fake_pds.signed_in_pds import MemoryPds
+from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.elsewhere import delivered, doubt, foreign_put, looked_at, reads, target
 from tests.outbox.rig import ARTIST, URLS, Rig
@@ -70,7 +70,7 @@ async def test_looks_stop_at_half_of_a_hosts_budget_and_an_edit_has_the_rest(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await backlog(desk)
-    assert isinstance(desk.pds, MemoryPds)
+    assert isinstance(desk.pds, SignedInPds)
     desk.pds.clock = desk.pds.limits.clock = lambda: desk.clock().timestamp()
     desk.pds.limits.enabled, desk.pds.limits.points = True, {REQUESTS.name: 40}
     keys = reads(desk, monkeypatch)

@@ -11,7 +11,7 @@ from outbox.relay.rescue import wake_forgotten
 from outbox.views.deliveries import attempts_of
 from projections.rebuild.rebuild import rebuild
 from tests.dsl import COLLECTION, OLD_COLLECTION
-from tests.fake_pds.signed_in_pds import MemoryPds
+from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.moving import WAIT, events, in_the_old_place, moves, old, told, writes, writes_elsewhere
 from tests.outbox.rig import URLS, Rig, answer_lost, answered, refused
 from tests.outbox.test_ambiguity import Late
@@ -43,7 +43,7 @@ async def test_its_blob_is_served_all_the_while(desk: Rig) -> None:
     await desk.relay_once()
     cid = track.audio.cid
     served = []
-    assert isinstance(desk.pds, MemoryPds)
+    assert isinstance(desk.pds, SignedInPds)
     answer = desk.pds.answer
 
     def watched(request: httpx.Request, content: bytes) -> httpx.Response:

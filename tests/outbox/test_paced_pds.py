@@ -13,7 +13,7 @@ from outbox.mirror.parking import FIRST_PROBE
 from outbox.mirror.tables import pds_host
 from outbox.pds.client import RecordKey, RemoteUnknownError, Standing
 from outbox.relay.result import Outcome
-from tests.fake_pds.signed_in_pds import MemoryPds
+from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.away import NEW_HOST, after, move, parked, state, status_of
 from tests.outbox.rig import Rig
 from tests.outbox.rows import HOST, add_lane, claimed, dids, set_host
@@ -32,7 +32,7 @@ Told = tuple[int, dict[str, str]]
 
 def tells(pds: Any, monkeypatch: pytest.MonkeyPatch, call: str, told: Told) -> list[str]:
     """The PDS says this with its answers to a call; gives the names of all calls from now on."""
-    assert isinstance(pds, MemoryPds)
+    assert isinstance(pds, SignedInPds)
     asked, as_it_is = list[str](), pds.answer
     status, headers = told
 
@@ -141,7 +141,7 @@ async def test_a_read_that_was_refused_is_not_asked_for_again_before_the_reset(
 async def test_a_download_tells_what_is_left_of_the_hosts_budget(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert isinstance(desk.pds, MemoryPds)
+    assert isinstance(desk.pds, SignedInPds)
     monkeypatch.setattr(
         desk.pds, "answer", lambda _request, _content: httpx.Response(200, headers=NEARLY[1], content=b"car")
     )

@@ -54,7 +54,7 @@ def test_asked_twice_it_is_asked_once_and_ended_by_the_second(world, client, ali
 
 def test_while_a_record_is_there_the_account_is_too(world, client, alice, tracks):
     leave(client, alice)
-    world.pds.refusals = [(400, "InvalidRequest")]
+    world.pds.write_refusals = [(400, "InvalidRequest")]
     world.deliver()
     finish_leaving(world.made)
     told = me(client, alice).json()["leaving"]["records"]

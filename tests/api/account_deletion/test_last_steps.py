@@ -73,7 +73,7 @@ def test_who_signs_in_in_the_last_moment_is_not_left_with_half_a_login(world, cl
                 connection.execute(update(pds_session).values(status="reauth_required"))
         return True
 
-    assert asyncio.run(go_on(world.log, alice.did, over_http(alice.did), disconnect))
+    assert asyncio.run(go_on(world.log, alice.did, over_http(alice.did), disconnect, world.services.threads))
     assert len(seen) == 2
     assert rows(world, pds_session, alice.did) == []
 
@@ -86,7 +86,9 @@ def test_the_login_is_not_given_back_while_a_record_is_there(world, client, alic
         raise AssertionError("the login is needed yet")
 
     leave(client, alice)
-    assert not asyncio.run(go_on(world.log, alice.did, over_http(alice.did), disconnect))
+    assert not asyncio.run(
+        go_on(world.log, alice.did, over_http(alice.did), disconnect, world.services.threads)
+    )
 
 
 @pytest.mark.usefixtures("tracks")
@@ -101,5 +103,7 @@ def test_what_comes_up_while_the_login_is_given_back_keeps_the_account(world, cl
             )
         return True
 
-    assert not asyncio.run(go_on(world.log, alice.did, over_http(alice.did), disconnect))
+    assert not asyncio.run(
+        go_on(world.log, alice.did, over_http(alice.did), disconnect, world.services.threads)
+    )
     assert me(client, alice).json()["leaving"]["records"]["to_remove"] == 3

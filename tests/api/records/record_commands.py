@@ -9,7 +9,7 @@ async def lost(world, client, person, **fields):
     """A track whose record was delivered and then deleted behind the service's back."""
     track = await uploaded(client, person, **fields)
     await world.relay.run_once()
-    world.pds.lose(track["atproto_record_uri"])
+    del world.pds.records[track["atproto_record_uri"]]
     return track
 
 

@@ -61,7 +61,7 @@ async def test_after_an_edit_of_the_restored_track_there_is_a_record_again(world
 async def test_a_record_lost_twice_is_restored_twice(world, client, alice):
     track = await lost(world, client, alice)
     await command(world, client, track, "restore-record")
-    world.pds.lose(track["atproto_record_uri"])
+    del world.pds.records[track["atproto_record_uri"]]
     assert (await command(world, client, track, "restore-record")).status_code == 200
     assert world.record(track)
     assert world.events(track["id"]).count("RecordRestored") == 2
@@ -70,9 +70,9 @@ async def test_a_record_lost_twice_is_restored_twice(world, client, alice):
 async def test_a_record_is_back_though_its_audio_is_still_to_come(world, client, alice):
     track = await uploaded(client, alice)
     await world.relay.run_once()
-    world.pds.blob_refusal = (503, "Busy")
+    world.pds.upload_refusal = (503, "Busy")
     await command(world, client, track, "migrate-to-pds", relay=False, Prefer="wait=0")
-    world.pds.lose(track["atproto_record_uri"])
+    del world.pds.records[track["atproto_record_uri"]]
     answer = await command(world, client, track, "restore-record")
     assert world.record(track)
     assert answer.json()["track"]["mirror"]["reason"] == "blob"
@@ -172,7 +172,7 @@ async def test_what_is_undone_or_lost_after_a_move_comes_back_in_the_new_place(w
         await other.post(f"{path}/revert", json={"to_version": 1})
         await world.relay.run_once()
         assert {uri: record["title"] for uri, record in world.pds.records.items()} == {moved: "first"}
-        world.pds.lose(moved)
+        del world.pds.records[moved]
         assert (await command(world, other, track, "restore-record")).json()["restored_uri"] == moved
         await other.delete(path)
         await world.relay.run_once()
@@ -205,7 +205,7 @@ async def test_migrated_audio_is_said_to_be_there_once_the_record_names_it(world
         "message": "track audio migrated to PDS successfully",
     }
     assert world.record(track)["audioBlob"]["ref"]["$link"] == track["file_id"]
-    assert world.pds.blobs[track["file_id"]] == samples.mp3(1)
+    assert world.pds.get_blob(alice.did, track["file_id"]) == samples.mp3(1)
     now = (await client.get(f"/tracks/{track['id']}")).json()
     assert (now["audio_storage"], now["pds_blob_cid"]) == ("both", track["file_id"])
     again = await command(world, client, track, "migrate-to-pds")
@@ -276,24 +276,24 @@ async def test_audio_larger_than_the_pds_says_it_takes_is_not_migrated(world, cl
 
 async def test_audio_that_the_pds_finds_too_large_is_reported(world, client, alice):
     track = await uploaded(client, alice)
-    world.pds.refuses_blobs = True
+    world.pds.upload_refusal = (413, "PayloadTooLarge")
     answer = await command(world, client, track, "migrate-to-pds")
     assert refusal(answer) == (413, "too_large")
     assert "limit" not in answer.json()["detail"]  # nobody knows it
     shown = (await client.get(f"/tracks/{track['id']}")).json()
     assert shown["audio_storage"] == "service"
-    world.pds.refuses_blobs = False
+    world.pds.upload_refusal = None
     assert (await command(world, client, track, "migrate-to-pds")).status_code == 200
 
 
 async def test_audio_that_the_pds_refuses_for_good_is_reported_with_its_reason(world, client, alice):
     track = await uploaded(client, alice)
-    world.pds.blob_refusal = (400, "InvalidMimeType")
+    world.pds.upload_refusal = (400, "InvalidMimeType")
     answer = await command(world, client, track, "migrate-to-pds")
     assert refusal(answer) == (400, "invalid_media")
     assert answer.json()["detail"]["reason"] == "InvalidMimeType"
     assert "InvalidMimeType" in answer.json()["detail"]["message"]
-    world.pds.blob_refusal = None
+    world.pds.upload_refusal = None
     assert (await command(world, client, track, "migrate-to-pds")).status_code == 200
 
 
