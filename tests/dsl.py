@@ -1,4 +1,4 @@
-"""The words of the tests: tracks, the fields they are made of, and given-when-then."""
+"""The language of the tests: tracks, their fields, and given-when-then."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Sign-ins that let nobody in and ask nobody: tests of HTTP have no name servers to wait for."""
+"""Sign-ins that refuse every caller without a network, since tests of HTTP have no name servers."""
 
 from identity.errors import BadCredentialsError, UnknownIdentityError
 

@@ -1,4 +1,4 @@
-"""Every change of an account, or for admins of all."""
+"""GET /me/events lists the changes of an account, and of all accounts for an admin."""
 
 import json
 

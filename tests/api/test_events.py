@@ -1,4 +1,4 @@
-"""Events as they happen: server-sent, from where a browser was when it was cut off."""
+"""Server-sent events, resumed after the last event that the client received."""
 
 import json
 

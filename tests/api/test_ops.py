@@ -1,4 +1,4 @@
-"""What operators see and do, and nobody else."""
+"""What operators see and do."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Readiness and the media store: a wrong one must take nothing, one that is away keeps nobody from the rest."""
+"""Readiness and the media store: a wrong store accepts no request, an unavailable one does not delay the others."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""A service with people, a PDS of its own and a relay that runs when a test says so."""
+"""The service in this process, with a fake PDS and a relay that runs when a test says so."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Who is there when a PDS fails: an artist with two tracks, a neighbour at the same PDS, and a stranger at another one."""
+"""The accounts around a PDS that fails: an artist with two tracks, a neighbour at the same PDS, and one at another PDS."""
 
 import copy
 import itertools

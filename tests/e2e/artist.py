@@ -1,4 +1,4 @@
-"""One artist at the service and at a PDS: does things, and says whether log and PDS agree."""
+"""An artist at the service and at a PDS: sends requests, and compares log and PDS."""
 
 import itertools
 from typing import Any

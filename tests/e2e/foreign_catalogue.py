@@ -1,4 +1,4 @@
-"""A catalogue that was there before: records on a real PDS that another service wrote."""
+"""Records that another service wrote to a real PDS."""
 
 import base64
 from collections.abc import Sequence

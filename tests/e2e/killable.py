@@ -1,4 +1,4 @@
-"""A service that dies where it is told to and is started again, and an artist who goes on through it."""
+"""A service that is killed at a named point and started again, and an artist who goes on meanwhile."""
 
 import itertools
 import sys

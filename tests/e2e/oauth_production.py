@@ -1,4 +1,4 @@
-"""The story of a production: https on public names, a confidential client, no exception for anybody.
+"""OAuth as in production: https on public names, a confidential client, no exceptions for development.
 
 Run by test_oauth_production.py in an internet of its own: `python -m tests.servers.internet tests.e2e.oauth_production FOLDER`.
 """

@@ -1,4 +1,4 @@
-"""Somebody with a browser's memory at the service, who signs in with OAuth."""
+"""A browser, with cookies, that signs in with OAuth."""
 
 import io
 import wave

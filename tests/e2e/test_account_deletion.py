@@ -1,4 +1,4 @@
-"""Somebody leaves, at a real PDS: through an outage and a sign-out, in whatever process, until nothing of ours is there."""
+"""An account's deletion at a real PDS continues through an outage and a sign-out until nothing of ours is left."""
 
 import asyncio
 from collections.abc import Callable

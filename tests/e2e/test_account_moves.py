@@ -1,6 +1,6 @@
-"""Accounts that move from one real PDS to another, and accounts that go and come back: the lane finds out by itself.
+"""Accounts that move from one real PDS to another, or go and come back: the lane follows by itself.
 
-The service's clock goes ahead as the tests say, so that nobody waits for the next look at an account.
+The tests set the service's clock forward instead of waiting for the next probe.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A catalogue comes in from a real PDS: every record becomes a track, and none is written before its track changes."""
+"""Adopting a catalogue from a real PDS: every record becomes a track, and none is written before its track changes."""
 
 import os
 from typing import Any

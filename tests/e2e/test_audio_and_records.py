@@ -1,4 +1,4 @@
-"""Records that are there or come back, and who may hear what; what an edit does is in tests/incidents/test_edits.py."""
+"""Records that exist or come back, and access to gated and deleted audio; edits are in tests/incidents/test_edits.py."""
 
 import httpx
 import pytest

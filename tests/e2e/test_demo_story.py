@@ -1,4 +1,4 @@
-"""Every step of the demo's story, on SQLite and PostgreSQL, with the steps that it needs before it."""
+"""Every step of the demo's story, on SQLite and PostgreSQL, after the steps that it needs."""
 
 import pytest
 

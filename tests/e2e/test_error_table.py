@@ -1,6 +1,6 @@
-"""Every row of the relay's error table, at a real PDS behind a proxy: what its owner is told, whom it concerns, how it ends.
+"""Every row of the relay's error table, at a real PDS behind a proxy: what the owner is shown, which accounts wait, how it ends.
 
-All rows share one cast, which each of them leaves in agreement.
+All rows share one cast, and each test leaves it with log and PDS in agreement.
 """
 
 import time

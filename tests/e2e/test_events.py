@@ -1,4 +1,4 @@
-"""What an artist does is heard by who follows, while it happens."""
+"""An open event stream receives an edit while it happens, and does not delay the end of its process."""
 
 import json
 import os

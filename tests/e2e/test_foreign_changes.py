@@ -1,4 +1,4 @@
-"""What others do to a record or an account, at a real PDS: what its owner is told, and how it ends."""
+"""Changes that other clients make to a record or an account at a real PDS: what the owner is shown, and how it ends."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A put that comes late never overwrites a newer one that was acknowledged; without a swap it does.
+"""A put that arrives late never overwrites a newer one that was acknowledged; without a swap it does.
 
 The relay's put of one edit is cut off and kept on its way. The next edit is put at once, and the old request
 reaches the PDS before, beside or after it.

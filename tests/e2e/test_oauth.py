@@ -1,4 +1,4 @@
-"""OAuth through every door: the service as a process, the real PDS, and a person who needs no browser."""
+"""OAuth with the service as a process and the real PDS, without a browser."""
 
 from contextlib import ExitStack
 from pathlib import Path

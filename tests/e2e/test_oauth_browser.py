@@ -1,4 +1,4 @@
-"""The sign-in as a person sees it: real Chromium, the service's page, the consent page of the real PDS, and back."""
+"""The sign-in in Chromium: the service's page, the consent page of the real PDS, and back."""
 
 import re
 

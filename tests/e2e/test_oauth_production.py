@@ -1,4 +1,4 @@
-"""OAuth as in production: see oauth_production.py for the story, and tests/servers/internet.py for where it plays."""
+"""OAuth as in production: see oauth_production.py, and tests/servers/internet.py for its network."""
 
 import subprocess
 

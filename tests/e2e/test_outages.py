@@ -1,4 +1,4 @@
-"""A PDS that is down, slow or silent: nobody waits who did not ask to, and nobody else notices."""
+"""A PDS that is down, slow or silent: no request waits unless it asked to, and no other host is delayed."""
 
 import statistics
 import time

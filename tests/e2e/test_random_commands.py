@@ -1,4 +1,4 @@
-"""Whatever an artist does in whatever order: the record says what the commands said, and nothing else changed."""
+"""After any sequence of commands the record on the PDS is what the commands made it, and nothing else changed."""
 
 import os
 from typing import Any

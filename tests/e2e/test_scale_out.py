@@ -1,4 +1,4 @@
-"""Several API processes and several relays on one database: each change arrives once, whoever took and whoever delivers it."""
+"""Several API processes and several relays on one database: each change arrives once."""
 
 import signal
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What others do to a record is noticed without anybody's call, by a scan and by the stream of a PDS, and seen in the history."""
+"""A scan and the firehose find what other clients do to a record, and the history shows it."""
 
 import re
 from collections.abc import Iterator

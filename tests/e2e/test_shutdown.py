@@ -1,4 +1,4 @@
-"""A process that is told to end while it uploads: what ends soon is finished, what does not is left to the others at once."""
+"""A process that is stopped during an upload finishes one that ends soon, and releases the others at once."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""A PDS whose name does not resolve, or with whom TLS cannot be spoken: see unreachable_pds.py, and tests/servers/internet.py."""
+"""A PDS whose name does not resolve or whose TLS fails: see unreachable_pds.py, and tests/servers/internet.py."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an artist and an operator see of a record that was lost, and how it comes back."""
+"""A lost record as the artist and the operator see it, and how it comes back."""
 
 import json
 import os

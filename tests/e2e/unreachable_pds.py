@@ -1,4 +1,4 @@
-"""A PDS that cannot be reached, in every way that names and TLS know: nothing is sent, nobody else notices, all arrives.
+"""A PDS that cannot be reached, in every way that DNS and TLS fail: nothing is sent, no other host is delayed, all arrives later.
 
 Run by test_unreachable_pds.py in an internet of its own: `python -m tests.servers.internet tests.e2e.unreachable_pds FOLDER`.
 """

@@ -1,4 +1,4 @@
-"""An account as its host knows it."""
+"""An account of the fake PDS."""
 
 from dataclasses import dataclass
 from enum import Enum

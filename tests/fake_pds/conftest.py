@@ -1,4 +1,4 @@
-"""The two PDSes of the contract, each also with its rate limits on."""
+"""The fake and the real PDS of the contract suite, each also with its rate limits on."""
 
 from collections.abc import AsyncIterator, Iterator
 

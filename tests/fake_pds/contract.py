@@ -1,4 +1,4 @@
-"""Two PDSes behind one door: the fake, and the real one that it has to equal."""
+"""One interface to the fake and to the real PDS, which must behave alike."""
 
 import base64
 import hashlib

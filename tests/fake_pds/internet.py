@@ -1,4 +1,4 @@
-"""PDSes and the directory behind one transport, which knows every secret that went over it."""
+"""Fake PDSes and the PLC directory behind one transport, which collects every secret that passes."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""A PDS in memory, held to the real one's behaviour by test_contract_*.py.
+"""A PDS in memory, held to the real one by test_contract_*.py.
 
 Left out: applyWrites (nothing of ours sends it), the firehose, CAR files, and the proof in a DPoP header.
 """

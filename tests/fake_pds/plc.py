@@ -1,4 +1,4 @@
-"""The directory of DIDs, in memory: who has which handle, and where."""
+"""The PLC directory, in memory: the handle and the host of each DID."""
 
 from dataclasses import dataclass, field
 

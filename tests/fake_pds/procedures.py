@@ -1,4 +1,4 @@
-"""What a PDS answers to each call, and in which order it checks."""
+"""The calls that need a login, and the order in which a PDS checks them."""
 
 import gzip
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""One repository: records under their swaps, revisions that rise, blobs that live as long as a record names them."""
+"""One repository: records under their swaps, rising revisions, and blobs that live as long as a record names them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,7 +1,4 @@
-"""The simulation's PDS for who wants records and no logins: whoever is asked for has an account here and is signed in.
-
-tests/fake_pds/test_contract_*.py hold it to the real one.
-"""
+"""A fake PDS without logins: every DID that a request names has an account and is signed in."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What a PDS says of logins and accounts: the fake and the real one do the same."""
+"""What a PDS answers about logins and accounts, the fake and the real one alike."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What a PDS does with blobs: the fake and the real one do the same."""
+"""What a PDS does with blobs, the fake and the real one alike."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""How a PDS counts: the fake and the real one do the same. The real one's limits can't be made smaller."""
+"""How a PDS counts requests, the fake and the real one alike. The real one's limits cannot be made smaller."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""What a PDS does with records: the fake and the real one do the same."""
+"""What a PDS does with records, the fake and the real one alike."""
 
 import pytest
 

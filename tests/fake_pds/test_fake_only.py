@@ -1,4 +1,4 @@
-"""What the fake PDS does that no contract test can ask of the real one: it needs consent, a browser or much time."""
+"""What the contract suite cannot ask of the real PDS: it needs consent, a browser or much time."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""Logins of a PDS: app passwords that forgive a repeated refresh, and OAuth that ends the session for it."""
+"""Logins of a PDS: an app password's refresh token may be repeated, OAuth ends the session for it."""
 
 import base64
 import json

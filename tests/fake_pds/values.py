@@ -1,4 +1,4 @@
-"""What a record may hold when nobody knows its lexicon, what becomes of it, and what the bytes of a blob say."""
+"""Which values a record without a known lexicon may hold, how they are stored, and the type of a blob's bytes."""
 
 import hashlib
 import re

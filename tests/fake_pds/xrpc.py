@@ -1,4 +1,4 @@
-"""The form of XRPC: what a call gets, how it answers and how it refuses."""
+"""XRPC requests, responses and errors."""
 
 import json
 from dataclasses import dataclass, field

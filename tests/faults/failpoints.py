@@ -1,6 +1,6 @@
-"""Named points of the relay and of commands at which a process can be made to die.
+"""Named points of the relay and of commands at which a process can be killed.
 
-The functions are wrapped in a process of the tests (see killable.py); the service itself knows nothing of it.
+The functions are wrapped in a process of the tests (see killable.py); the service itself has no code for it.
 """
 
 import functools

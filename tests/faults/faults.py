@@ -1,4 +1,4 @@
-"""What may happen to a request. A fault is a function of the exchange; the proxy calls it in place of passing on."""
+"""The faults of a request. A fault is a function of the exchange; the proxy calls it instead of passing the request on."""
 
 import asyncio
 import threading

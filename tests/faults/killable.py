@@ -1,6 +1,6 @@
-"""The service in a process that dies where it is told to, and is started again: `python -m tests.faults.killable FILE LEASE serve`.
+"""The service in a process that is killed at a named point and started again: `python -m tests.faults.killable FILE LEASE serve`.
 
-The modules are loaded once; every life is a fork. LEASE, in seconds, may be shorter than the settings allow.
+The modules are loaded once; every start is a fork. LEASE, in seconds, may be shorter than the settings allow.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The fault proxy: HTTP/1.1 in a thread of the test's process, told what to do by the test."""
+"""The fault proxy: HTTP/1.1 in a thread of the test's process, with rules that the test sets."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The service in a process whose database's clock goes ahead as a test says: `python -m tests.faults.shifted_clock FILE serve`.
+"""The service in a process whose database clock is ahead: `python -m tests.faults.shifted_clock FILE serve`.
 
 FILE holds by how many seconds.
 """

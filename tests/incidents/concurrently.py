@@ -1,4 +1,4 @@
-"""Several things at the same time."""
+"""Runs functions at the same time."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Who plays in the incidents: an artist at a real PDS behind a proxy, or alice and bob at the service in this process."""
+"""An artist at a real PDS behind a proxy, and alice and bob at the service in this process."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Who leaves leaves nothing of ours behind."""
+"""A deleted account leaves no records behind."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Records that come from elsewhere or go somewhere else."""
+"""Records that are adopted, or change their collection."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What people send: twice, at once, or more than a record can hold."""
+"""Requests that come twice, at once, or with more than a record can hold."""
 
 from tests.api.world import refusal, upload
 from tests.incidents.concurrently import at_once

@@ -1,4 +1,4 @@
-"""What an edit does to a record: what it names and nothing else."""
+"""An edit changes in a record what it names and nothing else."""
 
 import copy
 

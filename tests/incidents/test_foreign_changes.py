@@ -1,4 +1,4 @@
-"""What becomes of a record that somebody else deleted, wrote again or cut short."""
+"""Records that another client deleted, rewrote or cut short."""
 
 import pytest
 

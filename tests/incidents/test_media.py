@@ -1,4 +1,4 @@
-"""Bytes: nothing but the sweep deletes them, and only what no track names any more."""
+"""Bytes: only the sweep deletes them, and only those that no track names any more."""
 
 from datetime import timedelta
 

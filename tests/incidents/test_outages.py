@@ -1,4 +1,4 @@
-"""A PDS that is down, breaks down or loses its answer: nobody notices but the record, which is late."""
+"""A PDS that is down, fails or loses its response: only the record is late."""
 
 import time
 from datetime import UTC, datetime, timedelta

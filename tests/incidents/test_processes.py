@@ -1,4 +1,4 @@
-"""Processes that die or hang in the middle of something."""
+"""Processes that die or hang during their work."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Logins: work belongs to an account and not to a session, and a token to nobody else."""
+"""Logins: work belongs to an account and not to a session, and a token to one account."""
 
 import asyncio
 

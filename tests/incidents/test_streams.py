@@ -1,4 +1,4 @@
-"""What comes back from the network is a hint: the log is the truth, and it does not matter when what is heard."""
+"""Network messages are hints: the log is the truth, whenever a message arrives."""
 
 import asyncio
 

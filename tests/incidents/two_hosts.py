@@ -1,4 +1,4 @@
-"""Alice in a town of two hosts, and the whole service in this process: for what no real PDS can be made to do on demand."""
+"""Alice at one of two fake hosts, and the whole service in this process: for what no real PDS does on demand."""
 
 import asyncio
 from typing import Any

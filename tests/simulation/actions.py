@@ -1,4 +1,4 @@
-"""What may happen in a world: each act is done at one moment, with dice of its own."""
+"""The actions of a schedule: each happens at one moment and draws from its own random numbers."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The end of a story: faults stop, and the relays work until nothing is left to do that needs no person."""
+"""The end of a schedule: faults stop, and the relays work until only persons have something left to do."""
 
 from typing import Any
 

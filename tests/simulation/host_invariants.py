@@ -1,4 +1,4 @@
-"""What must hold of all requests to a host, whoever sent them: what it says to one of us, it says to all."""
+"""Invariants of all requests to a host: what it tells one relay holds for all."""
 
 from collections import defaultdict
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""A relay with nothing to do looks for work all the time: here it looks only where it could find something new.
+"""Skips the polls of an idle relay that cannot find anything.
 
-A look that found nothing finds nothing again as long as no row has changed and no time that a row tells has come.
+A poll that found no work finds none again until a row has changed or the next due time has come.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The network between clients and fake hosts, on virtual time: what arrives, when, how often, and who hears of it."""
+"""The network between clients and fake hosts, on virtual time: what arrives, when, how often, and which responses return."""
 
 import asyncio
 import math

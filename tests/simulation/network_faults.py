@@ -1,4 +1,4 @@
-"""What may become of a request between a client and a host."""
+"""The faults of a request between a client and a host."""
 
 import random
 from collections.abc import Callable, Iterable, Mapping

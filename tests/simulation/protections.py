@@ -1,4 +1,4 @@
-"""The protections of the relay, each of which can be switched off: somebody has to miss it."""
+"""The protections of the relay, each of which can be switched off: an invariant must then fail."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What must hold of every record, whatever happened. Each raises AssertionError, which names record and reason."""
+"""Invariants of every record. Each raises AssertionError, which names record and reason."""
 
 from itertools import pairwise
 

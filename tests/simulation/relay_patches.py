@@ -1,4 +1,4 @@
-"""What the relay is given in place of real time, and what it has to say."""
+"""Replaces real time in the relay, and records its log messages."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What must hold of all requests that the relays sent, whatever happened."""
+"""Invariants of all requests that the relays sent."""
 
 from collections import defaultdict
 from itertools import pairwise

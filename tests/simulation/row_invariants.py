@@ -1,4 +1,4 @@
-"""What must hold of the rows that the relays work from."""
+"""Invariants of the rows that the relays work from."""
 
 from sqlalchemy import select
 

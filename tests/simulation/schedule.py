@@ -1,6 +1,6 @@
-"""A schedule: what people, hosts, clocks and processes do, step by step, drawn from one seed.
+"""A schedule: the actions of artists, hosts, clocks and processes, step by step, drawn from one seed.
 
-A step has dice of its own, so that leaving one out changes no other: a schedule that fails can be made small.
+Each step has its own random numbers, so that leaving one out changes no other and a failing schedule can be shrunk.
 """
 
 import random

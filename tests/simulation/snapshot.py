@@ -1,4 +1,4 @@
-"""One look at a world: what the log says and what the PDSes have seen."""
+"""A snapshot of a world: what the log says and what the PDSes hold."""
 
 from collections import defaultdict
 from dataclasses import dataclass

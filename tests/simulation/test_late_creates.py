@@ -1,4 +1,4 @@
-"""A create whose answer was lost may land late. Its swap says "there must be nothing", which a delete makes true again."""
+"""A create whose response was lost may arrive late. Its swap says "there must be no record", which a delete makes true again."""
 
 import pytest
 

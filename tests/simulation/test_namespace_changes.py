@@ -1,4 +1,4 @@
-"""Records move to another collection while requests, relays and clocks fail: there is no moment without one."""
+"""Records change their collection while requests, relays and clocks fail: at every moment one of the two records exists."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Every kind of bad luck does to client and host what its name says."""
+"""Every network fault does to client and host what its name says."""
 
 import asyncio
 import random

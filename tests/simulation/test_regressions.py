@@ -1,4 +1,4 @@
-"""Stories that long runs have found, made small: each failed once, for the reason beside it."""
+"""Schedules that long runs have found, shrunk: each failed once, for the reason beside it."""
 
 import pytest
 

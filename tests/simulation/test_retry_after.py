@@ -1,4 +1,4 @@
-"""A PDS that says when to come back is not asked before, whatever its account does meanwhile."""
+"""A PDS that names a time to come back is not asked before it, whatever its account does meanwhile."""
 
 from collections.abc import Callable
 

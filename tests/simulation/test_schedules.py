@@ -1,4 +1,4 @@
-"""Whole worlds by seed: what is promised holds, and what would break it is found."""
+"""Whole worlds by seed: every invariant holds, and fails when its protection is switched off."""
 
 import os
 import traceback

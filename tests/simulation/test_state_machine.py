@@ -1,7 +1,7 @@
-"""The acts of a schedule as a state machine: what Hypothesis finds, it makes as short as it can.
+"""The actions of a schedule as a Hypothesis state machine, which shrinks what it finds.
 
-Schedules drawn by seed find a fault in a third of the stories (measured with the switches), so those are the many; these
-look in other places, and tell what they found in few words: with a line that plays it again, without Hypothesis.
+Schedules drawn by seed find a fault in a third of the runs (measured with the protections switched off), so most runs
+are those. A failure here prints a line that replays it without Hypothesis.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Time passes only when nobody has anything to do."""
+"""Virtual time passes only when no task is ready."""
 
 import asyncio
 import time

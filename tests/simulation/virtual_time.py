@@ -1,6 +1,6 @@
-"""An event loop whose time jumps to the next timer when nothing is ready, and threads that run inside it.
+"""An event loop whose time jumps to the next timer when no task is ready, and threads that run inside it.
 
-Everything that happens is decided by the seed: there are no threads, no sockets and no waiting.
+The seed decides everything that happens: there are no threads, no sockets and no waiting.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Accounts, hosts, relays and a log, and everything that can happen to them. The seed decides what is left to chance."""
+"""Accounts, hosts, relays and a log, and everything that can happen to them. The seed decides what is random."""
 
 import logging
 import random

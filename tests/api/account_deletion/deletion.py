@@ -1,4 +1,4 @@
-"""An account that leaves: what it asks for, and what there is of it."""
+"""Helpers: ask for the deletion of an account, and look at what is left of it."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What is left of an account that has left: its bytes until the next sweep, and nothing that it meets when it comes back."""
+"""After an account's deletion its bytes stay until the next sweep, and a new sign-in starts empty."""
 
 from datetime import timedelta
 

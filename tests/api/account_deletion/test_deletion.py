@@ -1,4 +1,4 @@
-"""Leaving: records go first, whatever has become of them, and then everything else."""
+"""DELETE /me removes the records first, whatever has become of them, and then everything else."""
 
 import pytest
 from sqlalchemy import update

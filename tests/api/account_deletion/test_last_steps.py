@@ -1,4 +1,4 @@
-"""The last steps of leaving, in which the login is given back: crashes, and what comes up meanwhile."""
+"""The last steps of an account's deletion, which end its PDS login: crashes and concurrent changes."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""While an account leaves: what is refused, what may still be asked for, and the export that it takes along."""
+"""While an account is being deleted: which requests are refused, which still work, and the export."""
 
 import json
 

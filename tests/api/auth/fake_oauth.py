@@ -1,4 +1,4 @@
-"""OAuth's door with nobody behind it, and a browser that goes through it."""
+"""A fake of the OAuth sign-in, and a browser that goes through it."""
 
 from pydantic import SecretStr
 

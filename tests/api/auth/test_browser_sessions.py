@@ -1,4 +1,4 @@
-"""The sessions of one browser: several accounts, which of them is in use, how each ends, and an admin's."""
+"""The sessions of one browser: several accounts, which one is in use, and how each ends."""
 
 import pytest
 from pydantic import SecretStr

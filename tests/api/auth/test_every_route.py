@@ -1,6 +1,6 @@
-"""Every route as nobody, as another person, with a token that may only read, and as no admin: refused, and nothing changed.
+"""Every route refuses anonymous callers, other accounts, read-only tokens and non-admins, and a refused request changes nothing.
 
-Whoever adds a route adds its row to route_table.py.
+A new route needs a row in route_table.py.
 """
 
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The doors of OAuth as HTTP has them: cookies, ways back, refusals that people and programs can read."""
+"""The OAuth routes: cookies, redirects, and refusals as JSON for programs and as a page for browsers."""
 
 import json
 

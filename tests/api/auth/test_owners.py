@@ -1,4 +1,4 @@
-"""Owner routes check in one order: who, which track, whose, then its state."""
+"""Owner routes check in one order: caller, track, ownership, state of the track."""
 
 from datetime import timedelta
 

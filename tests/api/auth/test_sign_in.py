@@ -1,4 +1,4 @@
-"""Signing in and out, and what a browser's cookie may be used for."""
+"""Signing in with an app password, signing out, and what the session cookie may be used for."""
 
 from dataclasses import dataclass
 from datetime import timedelta

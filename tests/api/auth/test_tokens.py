@@ -1,4 +1,4 @@
-"""Tokens for programs: made, listed and ended by their owner, and written down without what opens a door."""
+"""API tokens: created, listed and ended by their owner, and logged without the token."""
 
 import json
 

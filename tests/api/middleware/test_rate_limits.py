@@ -1,4 +1,4 @@
-"""Nobody asks for more than their share."""
+"""Rate limits per account, address and route."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""How much a request may bring and how slowly, and what is made of bodies that were written to confuse."""
+"""Size and time limits of requests, and malformed bodies, queries and hosts."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""What every answer tells browsers, whoever answers: routes, errors, files, preflights, pages."""
+"""Security headers on every kind of response: routes, errors, files, preflights, pages."""
 
 import pytest
 

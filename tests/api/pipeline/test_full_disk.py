@@ -1,4 +1,4 @@
-"""A disk that takes no more is called that, not a store or a database that does not answer."""
+"""A full disk is reported as one, not as a store or a database that does not answer."""
 
 import asyncio
 import json

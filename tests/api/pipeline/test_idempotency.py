@@ -1,4 +1,4 @@
-"""The same request twice is one command: Idempotency-Key."""
+"""Idempotency-Key: the same request twice is one command."""
 
 import asyncio
 from datetime import timedelta

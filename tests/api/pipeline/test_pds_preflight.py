@@ -1,4 +1,4 @@
-"""The look before a command keeps to what the PDS said of its limits, and tells the relay of it."""
+"""The read of the PDS before a command respects the PDS's rate limits, and reports them to the relay."""
 
 import pytest
 from sqlalchemy import select

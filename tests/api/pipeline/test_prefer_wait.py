@@ -1,4 +1,4 @@
-"""Prefer: wait holds no thread and no connection."""
+"""Prefer: wait occupies no thread and no connection."""
 
 import asyncio
 import threading

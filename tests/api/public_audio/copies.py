@@ -1,4 +1,4 @@
-"""Public copies as the bucket itself shows them, and what an artist does that changes them."""
+"""Public copies as the bucket shows them, and the requests that change them."""
 
 from tests.media_samples import samples
 

@@ -1,4 +1,4 @@
-"""With S3_PUBLIC_URL an address that is public has its bytes, and one that is gated has none."""
+"""With S3_PUBLIC_URL a public address always has its bytes, and a gated one has none."""
 
 import asyncio
 

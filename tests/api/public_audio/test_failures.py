@@ -1,4 +1,4 @@
-"""What is refused, fails, comes twice or at once leaves public what should be, and nothing else."""
+"""Refused, failed, repeated and concurrent commands leave public what should be public, and nothing else."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Asking for one's records to be taken over, and watching."""
+"""POST /me/adopt starts an adoption of the account's records; GET shows its progress."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""All of an account's audio to its PDS: one wish a track, behind live work, asked for once."""
+"""POST /me/migrate-to-pds copies all of an account's audio to its PDS, one event a track, after live work."""
 
 import pytest
 from sqlalchemy import select, update

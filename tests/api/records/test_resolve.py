@@ -1,4 +1,4 @@
-"""A record that was edited elsewhere: its owner sees both values and says which stays."""
+"""A record that another client edited: its owner sees both values and decides which stays."""
 
 import pytest
 

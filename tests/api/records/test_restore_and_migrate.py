@@ -1,4 +1,4 @@
-"""Restoring a lost record, and moving audio to the PDS."""
+"""Restoring a lost record, and copying audio to the PDS."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Damaged and lying files through the door: taken or refused as the document says, and nothing is left of the refused."""
+"""Damaged and lying files get a documented response, and a refused file leaves nothing."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Bad input gets its documented error, and leaves the log, the media references and the targets as they were."""
+"""Bad input gets its documented error, and leaves the log, the media references and the targets unchanged."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Every error has its place in the table, and every answer to one has the same shape."""
+"""Every error has its row in the table, and every error response has the same shape."""
 
 from dataclasses import replace
 

@@ -1,6 +1,6 @@
-"""The API against its own document: whatever is sent, no 5xx, no status and no shape that the document does not name.
+"""The API matches its OpenAPI document: no request causes a 5xx, or a status or shape that the document does not name.
 
-Schemathesis makes the requests from the document, right and wrong ones, the same in every run; `--deep` makes more.
+Schemathesis makes valid and invalid requests from the document, the same in every run; TEST_DEEP makes more.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A track as it was, and what changed between."""
+"""A track at an earlier version or time, and the difference between two."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Deleting a track, and bringing it back."""
+"""Deleting a track, bringing it back, and replacing its audio."""
 
 from sqlalchemy import update
 

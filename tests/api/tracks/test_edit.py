@@ -1,4 +1,4 @@
-"""Editing a track: JSON and forms alike, empty clears, absent stays."""
+"""Editing a track: JSON and forms alike, an empty value clears, an absent one stays."""
 
 import json
 

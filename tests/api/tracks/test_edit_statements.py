@@ -1,4 +1,4 @@
-"""What a PATCH asks of the database: the same few statements, however long the track's history is."""
+"""A PATCH takes the same few statements, however long the track's history is."""
 
 import pytest
 from sqlalchemy import event

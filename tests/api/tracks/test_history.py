@@ -1,4 +1,4 @@
-"""Who changed what, when, and whether it reached the PDS."""
+"""The history of a track: author, change, time, and whether it reached the PDS."""
 
 import json
 

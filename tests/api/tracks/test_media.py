@@ -1,4 +1,4 @@
-"""Bytes: ranges, caching, and gates."""
+"""Audio and covers: ranges, caching, and gates."""
 
 import asyncio
 

@@ -1,6 +1,6 @@
-"""Whatever an artist does in whatever order: every past can be read and comes back, and pages of any size are the whole.
+"""After any sequence of edits every past version can be read and reverted to, and pages of any size add up to the whole.
 
-What must be true is kept from the commands alone. TEST_DEEP tries many more.
+The expectation is computed from the commands alone. TEST_DEEP tries many more sequences.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Undo: a track, or some of its fields, as they were at an earlier version."""
+"""Reverting a track, or some of its fields, to an earlier version."""
 
 import pytest
 from sqlalchemy import update

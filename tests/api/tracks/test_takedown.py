@@ -1,4 +1,4 @@
-"""A track that was taken down: who still sees it, what becomes of its record, and what does not bring it back."""
+"""A taken-down track: who still sees it, and its record, deletion and return."""
 
 import pytest
 
