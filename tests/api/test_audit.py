@@ -1,4 +1,4 @@
-"""GET /me/events lists the changes of an account, and of all accounts for an admin."""
+"""GET /audit lists the changes of an account, and of all accounts for an admin."""
 
 import json
 

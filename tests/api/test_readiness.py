@@ -43,7 +43,7 @@ def test_one_copy_that_is_lost_is_no_lost_store(world, client, alice):
 def test_a_store_that_does_not_answer_is_told_and_keeps_nobody_from_the_rest(
     world, client, alice, monkeypatch
 ):
-    """Nobody listens at this port."""
+    """Nothing listens at this port."""
     track = upload(client, alice)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")

@@ -65,7 +65,7 @@ class Cast:
         assert self.subject.asks("mirror/retry").is_success
 
     def uploader(self) -> Artist:
-        """The subject with one more track, whose audio is not on the PDS."""
+        """The subject with one more track, whose audio is not on the PDS yet."""
         artist = copy.copy(self.subject)
         artist.uploads(title=next(self.titles))
         artist.agreed()
@@ -80,7 +80,7 @@ class Cast:
     # What is seen
 
     def is_told(self, state: str, reason: str | None, *, of: Artist | None = None) -> None:
-        """Wait until the subject is told so of its record, or of another one."""
+        """Wait until the API shows this mirror state of the subject's record, or of another one."""
         last: dict[str, Any] = {}
 
         def told() -> bool:
@@ -93,7 +93,7 @@ class Cast:
             raise AssertionError(f"never {state}, {reason}, but {last}") from None
 
     def others_go_on(self, scope: str) -> None:
-        """See that whoever does not share this with the subject is delivered meanwhile."""
+        """Assert that the accounts outside this scope are delivered meanwhile."""
         witness = {RECORD: self.sibling, LANE: self.neighbour, HOST: self.stranger}.get(scope)
         if witness is not None:
             title = next(self.titles)

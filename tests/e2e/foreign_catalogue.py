@@ -24,7 +24,7 @@ def rkey(number: int) -> str:
 
 
 def a_record(number: int, collection: str, **fields: Any) -> dict[str, Any]:
-    """A record as somebody else wrote it; createdAt as they write it."""
+    """A record as another client wrote it, with its own format of createdAt."""
     return {
         "$type": collection,
         "title": f"Song {number}",

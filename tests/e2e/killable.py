@@ -29,7 +29,7 @@ FOREIGN = {"ForeignEditObserved", "ForeignEditAdopted", "RecordMissing"}
 
 
 class MortalService(Service):
-    """`mastertape serve` under a supervisor, with a trigger at its failpoints."""
+    """`mastertape serve` under a supervisor that kills it at a failpoint."""
 
     def __init__(self, data: Path, pds: DevPds, env: Mapping[str, str]) -> None:
         self.trigger = Trigger(data / "trigger")
@@ -38,20 +38,20 @@ class MortalService(Service):
         self.log = data / "service.log"
 
     def await_next_life(self) -> None:
-        """Wait until it has died where it was told to, and answers again."""
+        """Wait until it was killed at its point, and answers again."""
         eventually(lambda: not self.trigger.armed)
         eventually(self._ready)
 
 
 class Victim:
-    """One artist at a mortal service, and what was acknowledged."""
+    """One artist at a killable service, and what was acknowledged."""
 
     artist: Artist
 
     def __init__(self, service: MortalService, pds: DevPds, account: PdsAccount, proxy: FaultProxy) -> None:
         self.service, self.proxy = service, proxy
         self.others: set[str] = set()
-        """CIDs of records that somebody else wrote."""
+        """CIDs of records that another client wrote."""
         self._pds, self._account = pds, account
         self._titles: dict[int, list[str]] = {}
         self._numbers = itertools.count()
@@ -122,7 +122,7 @@ class Victim:
     # How it dies
 
     def dies(self, kill: Callable[[], None], act: Callable[[], None]) -> None:
-        """Do the act while the service is told to die; come back when it lives again."""
+        """Do the act with a kill armed; return when the service runs again."""
         kill()
         with suppress(httpx.TransportError):  # it died before it could answer: nothing was acknowledged
             act()
@@ -148,7 +148,7 @@ class Victim:
         return differences(track, artist.record)
 
     def is_whole(self) -> None:
-        """Whether all that was acknowledged is in the log and at the PDS, and nothing looked like somebody else's."""
+        """Assert that all that was acknowledged is in the log and at the PDS, and that none of it was taken for a foreign edit."""
         eventually(lambda: {track["atproto_record_uri"] for track in self._live()} == self._records())
         for track_id, titles in self._titles.items():
             history = self.artist.client.history(track_id)
@@ -161,7 +161,7 @@ class Victim:
         return Counter(row["type"] for track_id in ids for row in self.artist.client.history(track_id))
 
     def _answer_to(self, change: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask for a change of the track as long as nobody answers, or who has died seems to be at it."""
+        """Repeat a PATCH until it is answered with anything but `in_progress`."""
         replies: list[httpx.Response] = []
 
         def is_answered() -> bool:

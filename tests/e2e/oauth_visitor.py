@@ -63,7 +63,7 @@ def wav(megabytes):
 
 
 class OAuthArtist(Artist):
-    """An artist at the service who has signed in with OAuth, or will."""
+    """An artist at the service who signs in with OAuth."""
 
     def __init__(self, service, pds, account):
         super(Artist, self).__init__(Visitor(service.url), pds, account.did, "")

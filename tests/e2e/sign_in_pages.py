@@ -4,7 +4,7 @@ from playwright.sync_api import expect
 
 
 def signs_in(page, service_url, account):
-    """Everything that a person does; ends where the service sends them. The browser has nothing to complain of."""
+    """Go from the service's page to the consent page; the browser must report no violation of the Content Security Policy."""
     complaints = []
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     page.goto(f"{service_url}/auth/login")

@@ -52,7 +52,7 @@ def hours_ago(application: Application) -> None:
 
 
 def has_ended(answer: httpx.Response) -> bool:
-    """Whether nobody is signed in any more."""
+    """Whether the account's login has ended."""
     return answer.status_code == httpx.codes.UNAUTHORIZED
 
 
@@ -117,7 +117,7 @@ def test_what_was_only_taken_over_stays_where_it_was(artist: Artist, beside: Bes
         records = me.json()["leaving"]["records"]
         return (records["to_remove"], records["removed"], records["untouched"]) == (0, 1, 1)
 
-    # the service looks each minute whether it can end: that may be at any moment from here on
+    # the service checks each minute whether the deletion can end: it may from here on
     eventually(lambda: has_ended(me := artist.client.http.get("/me")) or done(me))
     verified = artist.client.http.post("/me/verify")
     assert has_ended(verified) or verified.json() == {"records": 1, "drifts": [], "problem": None}

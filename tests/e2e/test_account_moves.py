@@ -78,7 +78,7 @@ class Mover(Artist):
         self.edits(title=after)
 
     def is_told(self, state: str, reason: str | None) -> None:
-        """Wait until that is told of the track in hand."""
+        """Wait until the API shows this of the current track."""
         eventually(lambda: (self.mirror["state"], self.mirror["reason"]) == (state, reason))
 
     @property
@@ -105,14 +105,14 @@ def mover(
     plc: DevPlc,
     proxy: FaultProxy,  # noqa: ARG001
 ) -> Iterator[Mover]:
-    """Somebody at the PDS who will move to the one behind the proxy, where each request is seen."""
+    """An artist who will move from the PDS to the one behind the proxy, which records every request."""
     mover = Mover(service_ahead, pds, proxied_pds, new_account(pds, plc))
     yield mover
     mover.client.http.close()
 
 
 def with_a_login(proxy: FaultProxy, mover: Mover) -> list[Any]:
-    """The requests that show a login of the one who moves; accounts of other tests may still leave this PDS."""
+    """The requests with a login of the moving account; accounts of other tests may still leave this PDS."""
     return proxy.passed(matches=lambda it: bool(it.authorization) and whose(it.authorization) == mover.did)
 
 
@@ -155,7 +155,7 @@ def test_a_move_is_followed_and_what_was_edited_before_during_and_after_it_arriv
         record = mover.agreed() or {}
         assert ("audioBlob" in record) == (title == "Before")
         assert not mover.types() & FOREIGN
-    mover.takes("Late")  # who made the copy may have left it out on purpose: its owner says
+    mover.takes("Late")  # the copy may lack it on purpose: its owner decides
     mover.is_told("detached", "record_missing")
     assert mover.asks(RESTORE).is_success
     assert (mover.agreed() or {})["title"] == "Late"

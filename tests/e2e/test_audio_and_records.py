@@ -21,7 +21,7 @@ EVERYTHING = {
 
 @pytest.fixture
 def full(artist: Artist) -> Artist:
-    """An artist whose track has something in every field, its audio on the PDS included."""
+    """An artist whose track has a value in every field, and its audio on the PDS."""
     artist.uploads(**EVERYTHING, features=f'["{artist.friend}"]')
     artist.client.set_artwork(artist.track_id, cover("teal", "gold"))
     assert artist.asks(MIGRATE).is_success

@@ -65,7 +65,7 @@ def edits_again(cast: Cast) -> None:
 
 
 def over_limit(policy: str) -> Fault:
-    """The PDS has had enough of somebody for a while."""
+    """The PDS refuses an account or a caller with 429 for a while."""
 
     async def refused(exchange: Exchange) -> None:
         headers = {
@@ -83,12 +83,12 @@ def over_limit(policy: str) -> Fault:
 
 @dataclass(frozen=True)
 class Row:
-    """What a request meets, what its owner is told meanwhile, and what ends it."""
+    """A fault, the mirror state that the API shows meanwhile, and what ends it."""
 
     fault: Fault
     told: tuple[str, str | None]
     of: str = RECORD
-    """Whose requests meet it: the others are delivered meanwhile."""
+    """The scope of the fault: accounts outside it are delivered meanwhile."""
     on: str = PUT
     times: int | None = None
     do: Callable[[Cast], None] = edits
@@ -207,12 +207,12 @@ def puts_of(artist: Artist, cast: Cast) -> list[Passage]:
 
 
 def is_after_the_pause(passage: Passage, refused: Passage) -> bool:
-    return passage.at - refused.at >= PAUSE_SECONDS - 1  # a reset is told in whole seconds
+    return passage.at - refused.at >= PAUSE_SECONDS - 1  # a reset is given in whole seconds
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What an upload of audio meets, and what its owner is told of the record meanwhile."""
+    """A fault of an upload, and the mirror state that the API shows meanwhile."""
 
     fault: Fault
     told: tuple[str, str | None]

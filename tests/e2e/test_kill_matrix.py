@@ -140,7 +140,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def environments(kind: str, request: pytest.FixtureRequest) -> Iterator[list[dict[str, str]]]:
-    """What each service is told: a database of its own."""
+    """The environment of each service: a database of its own."""
     found = [{"MASTERTAPE_RATE_LIMITS": "off"} for _ in range(AT_ONCE)]
     with ExitStack() as stack:
         if kind == "postgres":
@@ -188,7 +188,7 @@ def test_a_kill_anywhere_loses_nothing_and_repeats_nothing(
 
 
 def nothing_was_done_twice(victim: Victim, writes: list[Write]) -> None:
-    """Each record's generation rises with every write of ours, and records come and go only when they were told to."""
+    """Each record's generation rises with every write of ours, and records come and go only by command."""
     gens = defaultdict(list)
     for write in writes:
         if write.record is not None and write.cid not in victim.others:

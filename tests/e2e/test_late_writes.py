@@ -116,7 +116,7 @@ class BareClient:
         self.pds, self.did = pds, did
 
     def abandon_put(self, rkey: str, value: int) -> None:
-        """Send it all, then reset the connection without a look at the answer."""
+        """Send it all, then reset the connection without reading the response."""
         record = {"$type": COLLECTION, "v": value}
         body = json.dumps(
             {"repo": self.did, "collection": COLLECTION, "rkey": rkey, "record": record}

@@ -38,7 +38,7 @@ Fault = Callable[[Site], Coroutine[Any, Any, None]]
 
 @dataclass(frozen=True)
 class Row:
-    """What happens, and the error that tells of it."""
+    """A failure, and the error that the API shows for it."""
 
     fault: Fault
     error: str
@@ -127,7 +127,7 @@ class CutOff:
         return bool(host.breaker == OPEN)
 
     def plays(self, row: Row) -> None:
-        """Let it come and go, with edits meanwhile."""
+        """Begin and end the failure, with edits meanwhile."""
         title, two = f"Take {next(self.takes)}", (self.ann, self.bob)
         before = [each.record for each in two]
         self.internet.let(row.fault(self.site))

@@ -6,7 +6,7 @@ from enum import Enum
 from tests.fake_pds.repo import Repo
 
 OWNER = "account"
-"""The client name of who signs in with the account's own password."""
+"""The client name of sign-ins with the account's own password."""
 
 
 class Status(Enum):

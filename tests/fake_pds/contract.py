@@ -225,7 +225,7 @@ class RealDoor(Door):
         self._moderate({"$type": "com.atproto.repo.strongRef", "uri": uri, "cid": found["cid"]})
 
     def expired(self, person: Person) -> Person:
-        """Signed by the PDS's own key, as nobody wants to wait for two hours."""
+        """A token signed with the PDS's own key that has expired, since a real one takes two hours."""
         secret = json.loads((self.pds.data / "secrets.json").read_text())["jwtSecret"]
         header, payload, _ = person.access.split(".")
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

@@ -35,7 +35,7 @@ class Window:
     used: int = 0
 
     def headers(self, now: float) -> dict[str, str]:
-        """The state as an answer tells it."""
+        """The headers of a response."""
         return {
             "RateLimit-Limit": str(self.rule.points),
             "RateLimit-Remaining": str(max(0, self.left)),
@@ -45,7 +45,7 @@ class Window:
 
     @property
     def left(self) -> int:
-        """The points that may still be used; negative once somebody asked for too much."""
+        """The points that are left; negative after a request beyond them."""
         return self.rule.points - self.used
 
     def seconds_left(self, now: float) -> float:

@@ -27,7 +27,7 @@ class FakePds(httpx.AsyncBaseTransport):
     origin: str
     clock: Callable[[], float]
     blob_limit: int | None = 5 * 1024 * 1024
-    """None where it does not tell, as old ones do not, and takes all."""
+    """In bytes. None: the PDS names no limit, as old ones do, and accepts every size."""
     accounts: dict[str, Account] = field(default_factory=dict)
     deleted: dict[str, Account] = field(default_factory=dict)
 
@@ -62,12 +62,12 @@ class FakePds(httpx.AsyncBaseTransport):
             self.tokens.revoke(did)
 
     def delete_account(self, did: str) -> None:
-        """Know it no more; what it was, only those remember who look back."""
+        """Delete it for good; tests still find it in `deleted`."""
         self.tokens.revoke(did)
         self.deleted[did] = self.accounts.pop(did)
 
     def move_account(self, did: str, to: "FakePds") -> None:
-        """Move an account as people do: the repository goes, the old host keeps a deactivated account, logins stay."""
+        """Move an account: the repository moves, the old host keeps a deactivated account, logins stay there."""
         old = self.accounts[did]
         to.accounts[did] = Account(did, old.handle, dict(old.passwords), old.repo)
         old.repo = Repo(did, self.clock)
@@ -99,7 +99,7 @@ class FakePds(httpx.AsyncBaseTransport):
         return answer
 
     def requester(self, request: httpx.Request) -> tuple[str, str] | None:
-        """The DID and client that a request comes from, when its token tells."""
+        """The DID and client of a request's token, if it has a valid one."""
         try:
             token = self.tokens.check(Call.of(request, b""))
         except RefusedError:

@@ -26,4 +26,4 @@ class FakePlc:
         return httpx.Response(200, json={"id": did, "alsoKnownAs": [f"at://{handle}"], "service": [service]})
 
     def requester(self, _request: httpx.Request) -> None:
-        """Nobody says who asks."""
+        """Requests to the directory carry no login."""

@@ -87,7 +87,7 @@ def describe_server(pds: "FakePds", call: Call) -> httpx.Response:
 
 
 def get_blob(pds: "FakePds", call: Call) -> httpx.Response:
-    """com.atproto.sync.getBlob: what no record names is not there; a Range is not looked at."""
+    """com.atproto.sync.getBlob: serves only blobs that a record names; ignores Range."""
     did, cid = call.param("did"), call.param("cid")
     pds.limits.consume(call)
     blob = _available(pds, did).repo.blobs.get(cid)

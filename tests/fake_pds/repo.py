@@ -17,7 +17,7 @@ ANY = object()
 
 @dataclass(frozen=True)
 class Commit:
-    """One change, as it will stay known. `client` is who made it: the name of an app password, or "elsewhere"."""
+    """One change. `client` is the name of the app password that made it, or "elsewhere"."""
 
     rev: str
     cid: str
@@ -30,7 +30,7 @@ class Commit:
 
     @property
     def reply(self) -> dict[str, str]:
-        """As the answer to the write tells it."""
+        """The part of a write's response that names it."""
         return {"cid": self.cid, "rev": self.rev}
 
 

@@ -15,13 +15,13 @@ DELETED = "deleted"
 
 
 class SignedInPds(FakePds):
-    """May be asked as devpds is."""
+    """Has the methods of devpds.server.DevPds that tests of the outbox use."""
 
     def __init__(self, url: str = "http://pds.test") -> None:
         super().__init__(url, time.time, blob_limit=None)
         self.url = url
         self.lacks: set[str] = set()
-        """Methods that this PDS is too old to know."""
+        """Methods that this PDS does not implement, as an old one."""
         self._logins: dict[str, str] = {}
 
     def get_record(self, did: str, collection: str, rkey: str) -> dict[str, Any] | None:
@@ -38,12 +38,12 @@ class SignedInPds(FakePds):
         self.repo(did).delete((collection, rkey))
 
     def get_blob(self, did: str, cid: str) -> bytes | None:
-        """As devpds has it: only what a record names."""
+        """Only what a record names, as in DevPds."""
         blob = self.repo(did).blobs.get(cid)
         return blob.content if blob is not None and not blob.temporary else None
 
     def let_stand(self, did: str, status: str | None) -> None:
-        """Let the account be deactivated, takendown or deleted; as it was, with None."""
+        """Set the account to deactivated, takendown or deleted; None makes it active again."""
         if status == DELETED:
             self.account(did)
             self.delete_account(did)
@@ -53,7 +53,7 @@ class SignedInPds(FakePds):
         self.account(did).status = Status(status) if status is not None else Status.ACTIVE
 
     def account(self, did: str) -> Account:
-        """An account, here since it was first asked for."""
+        """The account of a DID; made when it is first named."""
         if did not in self.accounts:
             self.create_account(did, f"{did.rsplit(':', 1)[1]}.test", "secret")
         return self.accounts[did]
@@ -63,7 +63,7 @@ class SignedInPds(FakePds):
         return self.deleted[did].repo if did in self.deleted else self.account(did).repo
 
     def answer(self, request: httpx.Request, content: bytes) -> httpx.Response:
-        """Answer, with the login of the account whose request it is said to be."""
+        """Answer with the login of the account in `x-did`, or of the one that the request names."""
         if request.url.path.rsplit(".", 1)[1] in self.lacks:
             return RefusedError(501, "MethodNotImplemented").reply()
         did = request.headers.get("x-did") or _named(request, content)

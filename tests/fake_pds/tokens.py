@@ -71,7 +71,7 @@ class Tokens:
         return self.session(token.did, token.client, refresh_id=token.next_id)
 
     def check(self, call: Call) -> Token:
-        """Whose request this is."""
+        """The valid token of a request."""
         if call.headers.get("authorization", "").lower().startswith("dpop "):
             return self._check_grant(call)
         return self._known(self._bearer(call), refresh=False)

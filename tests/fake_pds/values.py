@@ -101,7 +101,7 @@ def cid_of_bytes(content: bytes, prefix: bytes) -> str:
 
 
 def sniffed(content: bytes, told: str) -> str:
-    """The MIME type that the bytes themselves tell, or else the one that came with them."""
+    """The MIME type by the signature of the bytes, or else the one in the request."""
     for offset, signature, mime in SIGNATURES:
         if content[offset:].startswith(signature):
             return mime

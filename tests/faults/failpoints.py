@@ -89,7 +89,7 @@ class Trigger:
         os.kill(int(self._life.read_text()), signal.SIGKILL)
 
     def lives(self, pid: int) -> None:
-        """Note which process is to die."""
+        """Record which process will be killed."""
         _write(self._life, str(pid))
 
     def disarm(self) -> None:
@@ -112,7 +112,7 @@ class Trigger:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write it so that nobody reads half of it."""
+    """Write atomically, so that no process reads half of it."""
     waiting = path.with_suffix(".new")
     waiting.write_text(text)
     waiting.rename(path)

@@ -37,7 +37,7 @@ class Rule:
 
 
 def applied(passage: Passage) -> bool:
-    """Only requests that the PDS has answered, whoever heard it."""
+    """Only requests that the PDS has answered, even if no client got the response."""
     return passage.status is not None
 
 

@@ -11,7 +11,7 @@ from eventstore.database import Database
 from outbox.relay import relay
 
 LOOKS_EVERY_SECONDS = 0.2
-"""A clock that is set on wakes nobody: an idle relay has to look at it."""
+"""A clock that is set forward wakes no relay: an idle one has to poll it."""
 
 
 class Ahead:

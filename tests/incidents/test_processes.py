@@ -19,7 +19,7 @@ from tests.servers.atproto import new_account
 
 @pytest.fixture
 def victim(tmp_path, proxied_pds: DevPds, plc: DevPlc, proxy: FaultProxy) -> Iterator[Victim]:
-    """An artist at a service that dies where it is told to."""
+    """An artist at a service that is killed at a named point."""
     service = MortalService(tmp_path, proxied_pds, {"MASTERTAPE_RATE_LIMITS": "off"})
     made = Victim(service, proxied_pds, new_account(proxied_pds, plc), proxy)
     made.begins()
@@ -53,7 +53,7 @@ def test_inc_22_whenever_the_service_dies_track_record_and_audio_agree_afterward
 
 @pytest.fixture
 def hanging_listener(world) -> Iterator[None]:
-    """What listens for other processes' commits hangs as soon as it hears of one, its connection in its hands."""
+    """The listener for other processes' commits hangs at the first one, while it holds its connection."""
     hangs, over = threading.Event(), threading.Event()
 
     def hear() -> None:

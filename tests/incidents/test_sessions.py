@@ -75,7 +75,7 @@ def test_inc_43_a_login_that_is_over_is_told_where_it_matters_and_fails_no_reque
 def test_inc_19_three_processes_that_all_need_the_next_token_ask_for_it_once(
     *, database, seal, hooks, proxied_pds: DevPds, plc: DevPlc, proxy: FaultProxy
 ) -> None:
-    """Of 30 who find the token expired at the same instant, and that three times over."""
+    """30 threads find the token expired at the same instant, three times over."""
     account = new_account(proxied_pds, plc)
 
     async def sign_in():

@@ -18,7 +18,7 @@ from tests.incidents.two_hosts import Alice
 def test_inc_38_what_an_upload_asks_for_is_done_though_its_record_is_seen_before_its_answer(
     artist: Artist, proxy: FaultProxy
 ) -> None:
-    """The record is on the PDS, the network has seen it, and the service has not yet heard that it is."""
+    """The record is on the PDS and on the firehose, and the service has not had the response yet."""
 
     async def is_seen_first(exchange: Exchange) -> None:
         await exchange.apply()
@@ -40,7 +40,7 @@ def test_inc_38_what_an_upload_asks_for_is_done_though_its_record_is_seen_before
 
 
 def test_inc_16_old_revisions_that_come_again_change_nothing(alice_in_town: Alice) -> None:
-    """They come by the stream, and then somebody even puts them back into the repository."""
+    """They come by the stream, and then another client even writes them to the repository again."""
     alice = alice_in_town
     alice.uploads()
     first, second, third = (alice.edits(title=title) for title in ("one", "two", "three"))
@@ -73,7 +73,7 @@ def test_inc_17_our_own_echoes_change_nothing_in_whatever_order_they_come(alice_
 
 
 def test_inc_18_what_no_stream_told_is_found_by_the_scan(alice_in_town: Alice) -> None:
-    """Nobody listens here: there is the scan alone. tests/e2e/test_scan_and_firehose.py has both at a real PDS."""
+    """No process subscribes here: there is the scan alone. tests/e2e/test_scan_and_firehose.py has both at a real PDS."""
     alice = alice_in_town
     alice.uploads()
     alice.repo.put(alice.key, {**alice.record, "title": "Theirs"})

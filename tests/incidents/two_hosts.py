@@ -28,7 +28,7 @@ class Nowhere:
 
 
 class Alice:
-    """Somebody at the old host, at a service whose relay is at work."""
+    """An artist at the old host, and at a service whose relay runs."""
 
     did, handle = "did:plc:" + "a" * 24, "alice.example.com"
 
@@ -54,7 +54,7 @@ class Alice:
         self.is_delivered()
 
     def edits(self, **fields: Any) -> Commit:
-        """Edit it, have that on the PDS, and give the commit that the network hears of."""
+        """Edit the track, wait for the delivery, and return its commit."""
         assert self.http.patch(self.path, json=fields).status_code == 200
         self.is_delivered()
         return self.repo.head
@@ -75,7 +75,7 @@ class Alice:
         scan_records(self.application)
 
     def hears(self, *commits: Commit) -> list[str]:
-        """The stream of her PDS tells of these, in this order; gives what each was taken for."""
+        """Handle these commits of her PDS's stream, in this order; return the result of each."""
         heard: list[str] = []
         reports = Reports(heard=heard.append, marked=self.application.services.wake)
         database, host = self.application.database, self.host.origin

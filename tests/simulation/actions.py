@@ -256,7 +256,7 @@ WEIGHTS = {
 WITH_DECISIONS = {**WEIGHTS, "foreign": 30, "doubt": 24, "decide": 24, "wait": 12}
 """Other clients are busy, and scans and artists with them."""
 WITH_DELETIONS = {**WEIGHTS, "delete account": 6, "upload": 6, "move": 3, "sign in": 4}
-"""People leave their hosts for good, and go on here."""
+"""Accounts are deleted at their hosts while their owners keep using the service."""
 WITH_CRASHES = {
     "wait": 1, "edit": 3, "upload": 3, "delete": 12, "undelete": 3, "kill": 6, "start": 4, "set clock": 4,
 }  # fmt: skip

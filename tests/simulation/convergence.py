@@ -18,7 +18,7 @@ WAITING = frozenset({"held", "detached", "rejected"})
 
 
 def heal(world: World) -> None:
-    """All faults end, and everybody's account is active; nothing else is done."""
+    """End all faults and activate every account; nothing else."""
     world.network.plan = lambda: WELL
     world.network.down.clear()
     world.network.silent.clear()
@@ -35,7 +35,7 @@ def heal(world: World) -> None:
 
 
 def settle_down(world: World, *, hours: float = 72.0) -> None:
-    """Let the relays work until nothing is left to do that needs no person."""
+    """Let the relays work until only persons have something left to do."""
     step, end = 5.0, world.loop.time() + hours * 3600
     while not is_quiet(world):
         assert world.loop.time() < end, f"not quiet after {hours} hours: {unsettled(world)}"
@@ -45,13 +45,13 @@ def settle_down(world: World, *, hours: float = 72.0) -> None:
 
 
 def _sign_in_where_asked(world: World) -> None:
-    """People do what their lane says; from every other wait it finds out by itself."""
+    """Sign in where a lane asks for it; every other wait ends by itself."""
     for did in _rows(world, _ASKED):
         world.sign_in(did)
 
 
 def is_quiet(world: World) -> bool:
-    """Whether each record is as it should be or waits for a person, and nobody works or means to look again."""
+    """Whether each record is as desired or waits for a person, and no work runs or is due."""
     if is_at_work(world) or any(not world.is_given_up(did) for did in _rows(world, _LATER)):
         return False
     return not (unsettled(world) or any(world.lane(did).state in PROBED for did in world.dids))
@@ -82,7 +82,7 @@ _HELD = union_all(
 
 
 def unsettled(world: World) -> list[Mirror]:
-    """The records that somebody should still work on."""
+    """The records that need more work."""
     return [
         each
         for track_id, each in world.mirrors().items()

@@ -15,19 +15,19 @@ OF_DELIVERIES = WRITES | {GET_RECORD, UPLOAD_BLOB}
 READS = {GET_RECORD, GET_REPO_STATUS, GET_LATEST_COMMIT, DESCRIBE_SERVER}
 OF_THE_RELAY = OF_DELIVERIES | READS
 NOTED_WITHIN = 1.0
-"""Seconds until an answer is written down, and until those have landed who had asked before it was."""
+"""Time for a response to be recorded, and for earlier requests to arrive."""
 
 
 @dataclass(frozen=True)
 class _Told:
-    """A host said something that holds for everybody, until then."""
+    """A host has named a time before which no request may come."""
 
     passage: Passage
     until: float
 
 
 def hosts_are_left_alone(world: World) -> None:
-    """I7 of a host: nobody comes before it may be asked again, nor uses up the share that is left to reads and sign-ins.
+    """I7 of a host: no request before the time it has named, and none of the share that is left to reads and sign-ins.
 
     What was begun is finished: what was refused for its swap is read and written once more.
     """

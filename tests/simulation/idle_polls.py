@@ -14,7 +14,7 @@ from outbox.relay.schedule import SecondsUntilDue
 from tests.simulation.memory_database import driver_of
 
 LONGEST_SECONDS = 120.0
-"""After this time it looks all the same, in case that something is due for another reason."""
+"""After this time the relay polls all the same, in case work is due for another reason."""
 _TIMES = " union all ".join(
     f"select {column.name} as t from {table.name}"  # noqa: S608 - names of our own
     for table in (pds_host, mirror_lane, mirror_target, blob_job)
@@ -23,7 +23,7 @@ _TIMES = " union all ".join(
 )
 _NEXT = f"select min(t) from ({_TIMES}) where t > ?"  # noqa: S608
 
-# Which rows there must be for a look to find anything: more than it asks for itself, never less.
+# The rows without which a poll finds nothing: a superset of what the poll selects.
 
 LANES_DUE = "mirror_lane where due_at <= :now or backfill_at <= :now"
 PROBES_DUE = "mirror_lane where probe_at <= :now"
@@ -35,7 +35,7 @@ Look = Callable[..., Any]
 
 
 class QuickLooks:
-    """The looks of one world, on its clock."""
+    """The polls of one world, on its clock."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -43,7 +43,7 @@ class QuickLooks:
         self._due: tuple[int, datetime, SecondsUntilDue] | None = None
 
     def wrap(self, look: Look, rows: str) -> Look:
-        """The same look, left out where it can find nothing: also as long as there are no such rows."""
+        """The same poll, skipped while it cannot find anything or no such rows exist."""
         has_rows = f"select exists (select 1 from {rows})"  # noqa: S608 - names of our own
 
         def quick(database: Database, **options: Any) -> Any:

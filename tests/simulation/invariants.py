@@ -32,7 +32,7 @@ from tests.simulation.world import World
 
 
 def nothing_broke(world: World) -> None:
-    """No fault of ours was logged, and no task ended with an error that nobody saw."""
+    """No error of ours was logged, and no task ended with an unhandled error."""
     assert world.errors == []
 
 
@@ -67,7 +67,7 @@ def at_the_end(world: World) -> None:
         world.network.release()
         world.advance(1)
         settle_down(world)
-        if world.strayed <= CLOCK_JUMP:  # else the time in which late creates are looked for may end early
+        if world.strayed <= CLOCK_JUMP:  # else the time in which late creates are searched for may end early
             record_invariants.converged(Seen(world))
     world.doubt_all()
     settle_down(world)

@@ -14,12 +14,12 @@ from tests.simulation.virtual_time import Life, Process, allowed, current_proces
 
 WRITES = frozenset({PUT_RECORD, DELETE_RECORD})
 FLOOD = 60
-"""After so many requests in a minute nobody answers any more: a loop would be slow to watch."""
+"""After so many requests in a minute the network fails, so that an endless loop ends soon."""
 REFRESHES = frozenset({"com.atproto.server.refreshSession"})
 
 
 class Host(Protocol):
-    """Whoever answers requests at one moment."""
+    """A server that answers requests at one moment."""
 
     origin: str
 
@@ -32,7 +32,7 @@ class Host(Protocol):
 
 @dataclass(eq=False)
 class Passage:
-    """One request, for those who look at what happened."""
+    """One request, recorded for the invariants."""
 
     process: Process | None
     host: str
@@ -46,11 +46,11 @@ class Passage:
     applied: int = 0
     token: str | None = None
     told: Mapping[str, str] = field(default_factory=dict)
-    """The headers that were heard."""
+    """The headers of the response that the client received."""
 
     @property
     def over_at(self) -> float:
-        """When nobody waited for it any more."""
+        """When the client stopped waiting for it."""
         died_at = self.process.died_at if self.process is not None else math.inf
         return min(died_at, self.ended_at if self.ended_at is not None else math.inf)
 
@@ -70,7 +70,7 @@ class Network(httpx.AsyncBaseTransport):
         self.down: set[str] = set()
         self.silent: set[str] = set()
         self.oldest_create = math.inf
-        """A create that nobody waits for any more is lost once it is this many seconds old."""
+        """A create whose client has stopped waiting is lost once it is this many seconds old."""
         self.passages: list[Passage] = []
         self._late: dict[asyncio.TimerHandle, Callable[[], None]] = {}
 
@@ -110,7 +110,7 @@ class Network(httpx.AsyncBaseTransport):
 
     @property
     def is_in_use(self) -> bool:
-        """Whether somebody waits for an answer, or will when he goes on."""
+        """Whether a process waits for a response, or will once it is no longer frozen."""
         return any(
             each.ended_at is None and each.process is not None and each.process.life is not Life.DEAD
             for each in self.passages
@@ -177,7 +177,7 @@ class Network(httpx.AsyncBaseTransport):
 
 @dataclass(eq=False)
 class _Client:
-    """Who waits for the answer, as long as it lives."""
+    """The process that waits for the response, as long as it runs."""
 
     process: Process | None
     request: httpx.Request
@@ -190,7 +190,7 @@ class _Client:
         return self.passage.call == PUT_RECORD and b'"swapRecord":null' in self.request.content
 
     def gave_up_after(self, seconds: float) -> bool:
-        """Whether nobody waits any more for what was sent so long ago."""
+        """Whether a request of that age is no longer waited for."""
         now = self.heard.get_loop().time()
         return self.passage.over_at < now and now - self.passage.sent_at > seconds
 

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Fate:
-    """How it goes with one request; as it stands here, well. Times are in seconds.
+    """What happens to one request; by default, nothing bad. Times are in seconds.
 
     `out` until it arrives, None if it never does; `back` until the answer is heard, None if it never is;
     `cut` when the client learns that the connection broke, instead of waiting for its own time limit.
@@ -20,14 +20,14 @@ class Fate:
     cut: float | None = None
     refused: bool = False
     again: float | None = None
-    """A second copy arrives this much later; nobody hears of it."""
+    """A second copy arrives this many seconds later; its response is lost."""
     says: "Saying | None" = None
-    """What is heard in place of the host's answer."""
+    """What the client receives in place of the host's response."""
 
 
 @dataclass(frozen=True)
 class Saying:
-    """An answer that is not the host's own."""
+    """A response that is not the host's own."""
 
     status: int
     body: Any
@@ -39,7 +39,7 @@ WELL = Fate()
 
 
 def refused() -> Fate:
-    """Nobody listens; nothing was sent."""
+    """The connection is refused; nothing was sent."""
     return Fate("refused", refused=True)
 
 
@@ -54,27 +54,27 @@ def cut_after() -> Fate:
 
 
 def hang() -> Fate:
-    """Nothing arrives and nothing is heard."""
+    """Nothing arrives and no response comes."""
     return Fate("hang", out=None, back=None)
 
 
 def hang_after() -> Fate:
-    """It is applied and nothing is heard."""
+    """It is applied and no response comes."""
     return Fate("hang after", back=None)
 
 
 def slow(out: float, back: float) -> Fate:
-    """It takes its time, both ways."""
+    """It is slow, both ways."""
     return Fate("slow", out=out, back=back)
 
 
 def twice(again: float) -> Fate:
-    """It arrives two times."""
+    """It arrives twice."""
     return Fate("twice", again=again)
 
 
 def held(seconds: float) -> Fate:
-    """The client is cut off at once; it arrives all the same, when nobody thinks of it any more."""
+    """The client is cut off at once; the request arrives many seconds later all the same."""
     return Fate("held", out=seconds, back=None, cut=0.02)
 
 
@@ -86,7 +86,7 @@ def answered(status: int, error: str, *, applied: bool = False, **headers: Any) 
 
 
 def garbled(status: int = 502, *, applied: bool = False) -> Fate:
-    """A page for people, from something in front of the host."""
+    """An HTML page from a proxy in front of the host."""
     saying = Saying(status, "<html>Bad Gateway</html>", {"content-type": "text/html"})
     return Fate(f"html {status}", out=0.01 if applied else None, says=saying)
 
@@ -107,11 +107,11 @@ BAD_LUCK: Mapping[str, Callable[[random.Random], Fate]] = {
 }
 
 LATE = ("held", "slow", "twice")
-"""Of these what may arrive when nobody thinks of it any more."""
+"""Those after which a request may arrive late."""
 
 
 class Script:
-    """These fates, one after the other, and then good luck."""
+    """These faults, one after the other, and then none."""
 
     def __init__(self, fates: Iterable[Fate]) -> None:
         self._fates = iter(list(fates))
@@ -122,7 +122,7 @@ class Script:
 
 
 class Dice:
-    """Every request has bad luck with this chance; which, the seed decides. `kinds` leaves some out."""
+    """Every request meets a fault with this chance; the seed decides which. `kinds` leaves some out."""
 
     def __init__(self, dice: random.Random, chance: float, kinds: Iterable[str] = tuple(BAD_LUCK)) -> None:
         self._dice, self.chance, self._kinds = dice, chance, sorted(kinds)

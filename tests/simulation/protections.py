@@ -26,7 +26,7 @@ Switch = Callable[[pytest.MonkeyPatch], None]
 
 
 def without_swaps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writes say nothing of what they replace."""
+    """Writes have no swap."""
     real = Pds._send  # noqa: SLF001
 
     async def send(self: Pds, did: str, nsid: str, timeout: float, **request: Any) -> Any:
@@ -37,7 +37,7 @@ def without_swaps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_intents(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An attempt is written down when its end is: who dies in between leaves no row. What is ours is known by generation still."""
+    """An attempt is recorded when it ends: a crash before leaves no row. Our writes are still recognized by generation."""
     unwritten: dict[int, dict[str, Any]] = {}
     this = delivery_attempt.c.id == bindparam("attempt_id")
 
@@ -60,23 +60,23 @@ def without_intents(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_recognition(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody knows a write of ours again, neither by its row nor by its generation."""
+    """No write of ours is recognized, neither by its row nor by its generation."""
     monkeypatch.setattr(delivery, "our_cids", lambda *_: set())
     monkeypatch.setattr(read_back, "_is_ours", lambda *_: False)
 
 
 def without_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is doubted is found to be as it should be."""
+    """Every record that is verified is reported as desired."""
     monkeypatch.setattr(delivery, "look", lambda *_: read_back.Finding.AGREES)
 
 
 def without_fence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who comes late writes down what he found all the same."""
+    """A flight whose lease has expired records its result all the same."""
     monkeypatch.setattr(settle, "lock_lane", lambda *_: None)
 
 
 def without_reading_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The body is read first and its generation after it."""
+    """The body is read first and its generation afterwards."""
     real = Delivery.deliver
 
     def newest(self: Delivery, work: Work) -> int:
@@ -94,7 +94,7 @@ def without_reading_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What failed is tried again at once."""
+    """A failed write is retried at once."""
     for module in (blob_jobs, blobs, lanes, relay, settle):
         monkeypatch.setattr(module, "backoff", lambda _failures, **_limits: timedelta())
 
@@ -108,7 +108,7 @@ MISSED_BY: Mapping[Switch, Callable[..., object]] = {
     without_looks: record_invariants.converged,
     without_intents: record_invariants.converged,
 }
-"""Each protection with what it keeps."""
+"""Each protection with the invariant that it keeps."""
 MISSED_AFTER_CRASHES = frozenset({without_intents})
 """Those that only stories with crashes miss: a write of ours is known by its generation as well as by its row. What the row
 alone tells is that a create may still land, after a delete even, whose relay has died or lost its lease.

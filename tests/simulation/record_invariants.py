@@ -32,7 +32,7 @@ def converged(seen: Seen, *, was_told: bool = False) -> None:
             assert not adopted or _says_the_track(record, record.stored.value), record
         by_others = bool(record.commits) and not is_ours(record.commits[-1])
         if record.mirror.state in WAITING or ((by_others or _others_let_in(record)) and not was_told):
-            continue  # it waits for a person, or nobody has told the relay yet
+            continue  # it waits for a person, or the relay does not know yet
         if record.track.deleted_at is not None:
             assert record.stored is None or by_others, record
         elif by_others:
@@ -59,7 +59,7 @@ def _says_the_track(record: Record, value: Value) -> bool:
 
 
 def generations_rise(seen: Seen) -> None:
-    """I2: of our own puts each has a higher generation than the one before, unless somebody else came between.
+    """I2: each of our puts has a higher generation than the one before, unless another client wrote in between.
 
     A create that comes late finds nothing where the record was deleted, and an edit that comes late finds such a create:
     that no client can prevent, only put right.
@@ -117,7 +117,7 @@ def _check_foreign(record: Record, before: list[Commit], ours: Commit, decided: 
 
 
 def _may_create(record: Record, gen: int) -> bool:
-    """Whether the owner wanted the record to be made, and nobody had heard yet that it was."""
+    """Whether the owner wanted the record to exist, and no response had confirmed it yet."""
     wished = [each.position for each in record.events if isinstance(each.event, RECREATING)]
     return any(
         position <= gen and not any(position <= acked < gen for acked in record.acked) for position in wished
@@ -125,7 +125,7 @@ def _may_create(record: Record, gen: int) -> bool:
 
 
 def signed_in_lanes_drain_alone(before: Seen, after: Seen) -> None:
-    """I10: days of edits arrive as one write of each record, and one more for what the relay itself noted meanwhile."""
+    """I10: days of edits arrive as one write of each record, and one more for what the relay itself recorded meanwhile."""
     if not before.is_at_rest:
         return  # what was read or sent before may arrive in between
     for old, new in zip(before.records, after.records, strict=True):
@@ -135,7 +135,7 @@ def signed_in_lanes_drain_alone(before: Seen, after: Seen) -> None:
 
 
 def waits_are_true(seen: Seen) -> None:
-    """A record waits for a person only over what somebody did elsewhere: our own writes are always known as ours."""
+    """A record waits for a person only because of a foreign change: our own writes are always recognized."""
     for record in seen.records:
         if record.mirror.state == "held":
             assert any(_changed_ours(record.commits, index) for index in range(len(record.commits))), record

@@ -19,10 +19,10 @@ from tests.simulation.memory_database import driver_of
 from tests.simulation.virtual_time import VirtualLoop
 
 POLL_SECONDS, IDLE_SECONDS = 20.0, 120.0
-"""Instead of one or fifteen: an idle relay's looks are most of what a run costs."""
+"""Instead of one or fifteen: an idle relay's polls are most of what a run costs."""
 
 GONE_AFTER = timedelta(hours=4)
-"""Instead of three days, through which a relay would look again and again."""
+"""Instead of three days, through which a relay would poll again and again."""
 
 
 class Errors(logging.Handler):

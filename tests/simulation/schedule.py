@@ -105,7 +105,7 @@ def failure(schedule: Schedule) -> Exception | None:
     """What goes wrong in it, if anything does."""
     try:
         schedule.run()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what we look for
+    except Exception as error:  # noqa: BLE001 - every error is a finding
         return error
     return None
 

@@ -73,7 +73,7 @@ class Record:
 
 
 class Seen:
-    """All records of a world, as they were when somebody looked."""
+    """All records of a world at one moment."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -103,6 +103,6 @@ class Seen:
         return acked
 
     def deliveries(self, record: Record) -> dict[int, EventDelivery]:
-        """What each event of a track is said to have come to."""
+        """The delivery state that the history shows of each event."""
         with self.world.database.read() as connection:
             return dict(deliveries(connection, record.track_id, record.facts, record.mirror))

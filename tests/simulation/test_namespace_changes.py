@@ -20,7 +20,7 @@ BY_FATE = (
     "wait", "host", "kill", "start", "freeze", "thaw", "jump", "release", "tokens expire", "limits", "pause",
 )  # fmt: skip
 FAULTS = {name: WEIGHTS[name] for name in (*BY_PEOPLE, *BY_FATE)}
-"""Nobody deletes anything, and nobody else writes."""
+"""No deletes, and no other clients."""
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))

@@ -12,7 +12,7 @@ IN_DOUBT_AFTER_A_DELETE_ELSEWHERE = Schedule(857, 0.5, (
     Step(act="edit", seed=3245495716, pause=3.0),
     Step(act="jump", seed=1858270500, pause=1.0),
 ), 0.0, (2, 1, 1))  # fmt: skip
-"""A 500, and then word that the record is gone: the account was looked for an hour later although its host had spoken."""
+"""A 500, and then the record was gone: the account was searched for an hour later although its host had answered."""
 
 AN_EDIT_AFTER_A_LATE_CREATE = Schedule(8137, 0.5, (
     Step(act="upload", seed=2913612014, pause=1.0),
@@ -30,7 +30,7 @@ IN_DOUBT_AFTER_A_CANCEL = Schedule(9099, 0.5, (
     Step(act="wait", seed=3338978721, pause=1.0),
     Step(act="jump", seed=4228763478, pause=0.1),
 ), 0.02, (3, 2, 2))  # fmt: skip
-"""Nothing could be sent, and then there was nothing to send: the account was looked for an hour later all the same."""
+"""Nothing could be sent, and then there was nothing to send: the account was searched for an hour later all the same."""
 
 AN_UPLOAD_AFTER_A_LIMIT = Schedule(416, 0.5, (
     Step(act="upload", seed=3910553922, pause=0.0),
@@ -43,7 +43,7 @@ AN_UPLOAD_AFTER_A_LIMIT = Schedule(416, 0.5, (
     Step(act="migrate", seed=3824957945, pause=0.005),
     Step(act="edit", seed=2992257441, pause=1.0),
 ), 0.0, (2, 2, 4))  # fmt: skip
-"""A PDS hung when it was asked for its limit of blobs; the upload went on although another relay had met a 429 meanwhile."""
+"""A PDS hung on the request for its blob limit; the upload went on although another relay had met a 429 meanwhile."""
 
 
 @pytest.mark.parametrize(

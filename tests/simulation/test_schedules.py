@@ -21,7 +21,7 @@ MISSED_LATE = {
     switches.without_recognition: 4,
     switches.without_intents: 23,
 }
-"""Of these, the first seed whose story misses the protection: sought from there, it is found at once, and else in all seeds."""
+"""The first seed whose schedule fails without the protection. The search starts there, and goes on to all other seeds."""
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
@@ -98,7 +98,7 @@ def test_a_protection_that_is_switched_off_is_missed_by_what_it_keeps(
 
 
 def a_thousand(switch_off: switches.Switch) -> Iterator[Schedule]:
-    """The stories one of which has to miss the protection."""
+    """The schedules one of which must fail without the protection."""
     if switch_off in switches.MISSED_AFTER_CRASHES:
         return (drawn_with_crashes(seed) for seed in _seeds(1000, switch_off))
     return (
@@ -114,7 +114,7 @@ def _seeds(count: int, switch_off: switches.Switch) -> list[int]:
 
 
 def broken(error: Exception | None) -> set[str]:
-    """The functions out of which an assertion came; of another error, none."""
+    """The functions in an assertion's traceback; none for another error."""
     if not isinstance(error, AssertionError):
         return set()
     return {frame.name for frame in traceback.extract_tb(error.__traceback__)}

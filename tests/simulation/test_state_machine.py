@@ -20,7 +20,7 @@ from tests.simulation.world import World
 
 DEEP = bool(os.environ.get("TEST_DEEP"))
 SEEDS = st.integers(0, 999)
-"""Few: what an act leaves to chance is little, and large numbers are slow to make small."""
+"""Few: an action draws little from its seed, and large numbers shrink slowly."""
 STORIES = settings(
     max_examples=2000 if DEEP else 25,
     stateful_step_count=12,
@@ -34,7 +34,7 @@ STORIES = settings(
 
 
 class Machine(RuleBasedStateMachine):
-    """A world, and the schedule that it has followed so far."""
+    """A world, and its schedule so far."""
 
     world: World | None = None
 

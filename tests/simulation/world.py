@@ -69,11 +69,11 @@ class World:
         self.skews = [self.skew]
         """All that the clock was ever wrong by."""
         self.clock_sets: list[float] = []
-        """When the clock was set: how long a PDS asked to wait cannot be told over it."""
+        """When the clock was set: a pause that a PDS asked for cannot be measured across it."""
         self._disturbances: list[float] = []
         self.tracks: dict[int, str] = {}
         self.decided: list[Record] = []
-        """What somebody else wrote in our fields and the artist decided on."""
+        """Values that another client wrote in our fields and the artist decided on."""
         self._keys: dict[int, tuple[str, str]] = {}
         self._make_hosts(accounts, hosts)
         self.network = Network(self.loop, *self.hosts, self.plc, plan=Dice(self.dice, chance, kinds))
@@ -145,7 +145,7 @@ class World:
             return self.dice.uniform(0, 90)
         return self.dice.uniform(0, 0.004)
 
-    # People.
+    # What artists and other clients do.
 
     def upload(self, did: str, **fields: Any) -> int:
         """An artist uploads a track; its id is given."""
@@ -160,7 +160,7 @@ class World:
         return track_id
 
     def tell(self, track_id: int, command: Callable[[Track], None]) -> bool:
-        """The artist tells the track something, and whether it let itself be told."""
+        """The artist gives the track a command; whether it was accepted."""
 
         def work(unit: UnitOfWork) -> None:
             track = unit.load(Track, Track.create_id(track_id))
@@ -180,7 +180,7 @@ class World:
         return True
 
     def decide(self, track_id: int, *, theirs: bool) -> None:
-        """The artist says whose value stays, where somebody else changed the record."""
+        """The artist resolves a conflict with another client's change."""
         with self.log.unit_of_work(self.tracks[track_id], ARTIST) as unit:
             conflict = conflict_of(unit.connection, track_id)
             if conflict is None:
@@ -200,7 +200,7 @@ class World:
         self.wake()
 
     def doubt_all(self) -> None:
-        """Somebody believes that the PDSes hold something else throughout."""
+        """Mark every record as to be verified."""
         with self.database.write() as connection:
             suspect(connection, list(self.tracks), self.clock())
         self.wake()
@@ -242,7 +242,7 @@ class World:
             park_lane(connection, did)
 
     def is_signed_in(self, did: str) -> bool:
-        """Whether the lane works, and the PDS takes its tokens as far as anybody knows."""
+        """Whether the lane is active, and the PDS accepts its tokens as far as is known."""
         with self.database.read() as connection:
             return is_signed_in(connection, did) and self.host_of(did).tokens.has_session(did, SERVICE)
 
@@ -322,7 +322,7 @@ class World:
         for each in self.relays:
             each.kill()
         self._restore()
-        logging.disable()  # of those who are ended nobody wants to hear
+        logging.disable()  # the end of the processes logs errors
         self.loop.end()
         logging.disable(logging.NOTSET)
 

@@ -12,7 +12,7 @@ from tests.media_samples import samples
 
 
 def three_tracks(world, client, person):
-    """Three, of which one has a cover, whose records are on the PDS since some hours."""
+    """Upload three tracks, one with a cover, whose records have been on the PDS for hours."""
     made = [
         upload(client, person, seed=seed, image=samples.png() if seed == 1 else None) for seed in (1, 2, 3)
     ]
@@ -22,7 +22,7 @@ def three_tracks(world, client, person):
 
 
 def long_since(world):
-    """What was written by now was written hours ago: nothing of it can come late any more."""
+    """Backdate all attempts by hours, so that no write can arrive late any more."""
     with world.database.write() as connection:
         started = delivery_attempt.c.started_at
         for row in connection.execute(select(delivery_attempt.c.id, started)).all():

@@ -60,7 +60,7 @@ def test_while_a_record_is_there_the_account_is_too(world, client, alice, tracks
     told = me(client, alice).json()["leaving"]["records"]
     assert (told["to_remove"], told["removed"]) == (1, 2)
     assert told["waiting"] == [{"state": "rejected", "reason": "InvalidRequest", "records": 1}]
-    leave(client, alice)  # who asks again has it tried again
+    leave(client, alice)  # asking again retries
     world.deliver()
     finish_leaving(world.made)
     assert me(client, alice).status_code == 401

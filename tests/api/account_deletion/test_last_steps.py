@@ -80,7 +80,7 @@ def test_who_signs_in_in_the_last_moment_is_not_left_with_half_a_login(world, cl
 
 @pytest.mark.usefixtures("tracks")
 def test_the_login_is_not_given_back_while_a_record_is_there(world, client, alice):
-    """Without it nobody could ever remove the record."""
+    """Without the login the record could never be removed."""
 
     async def disconnect(_did, _envelope):
         raise AssertionError("the login is needed yet")

@@ -14,7 +14,7 @@ APP = "https://app.example"
 
 
 class Door:
-    """Lets in whoever `who` is, or says why not."""
+    """Signs in the account named `who`, or raises `error`."""
 
     def __init__(self, world, app=None):
         self.world = world

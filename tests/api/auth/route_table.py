@@ -1,4 +1,4 @@
-"""Who may use which route. A new route needs a row here: `test_every_route.py` asks each as everybody who may not.
+"""The permissions of every route. A new route needs a row here: `test_every_route.py` calls each as every caller without them.
 
 | a row says | means |
 |---|---|

@@ -77,7 +77,7 @@ def test_logout_ends_every_session_of_the_browser_or_the_one_that_is_named(clien
 
 
 def test_the_account_in_use_is_never_another_one_than_the_person_chose(world, client, door):
-    """When its session has ended, nobody acts as whoever comes next in the cookie."""
+    """When the session in use has ended, the next account in the cookie does not take its place."""
     for who in ("dora", "eve"):
         sign_in(client, door, who)
     token = SecretStr(client.cookies["mastertape_session"].split(".")[0])
@@ -106,7 +106,7 @@ def test_disconnecting_says_whether_the_pds_confirmed_it(world, alice):
 
 
 def test_an_admin_asks_to_be_one_and_operates_with_the_cookie_alone(world, client, door):
-    """An ordinary session of the same person operates nothing."""
+    """An ordinary session of the same account has no admin scope."""
     sign_in(client, door, "admin")
     assert refusal(client.get("/ops/lanes")) == (403, "scope_required")
     assert client.get("/audit", params={"did": did_of("alice")}).status_code == 403

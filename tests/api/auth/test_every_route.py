@@ -14,7 +14,7 @@ from tests.api.auth.route_table import READS_THOUGH_POST, ROUTES, Who, of
 from tests.api.world import refusal, upload
 
 USE = {"last_used_at"}
-"""What a look at the door may leave: when a token was used."""
+"""What a refused request may change: when a token was used."""
 CLOSED = of(Who.OWN, Who.TRACK, Who.ADMIN, Who.THING)
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -122,9 +122,7 @@ def test_what_others_do_on_their_own_account_changes_nothing_of_somebody_elses(
     before = {name: [row for row in found if alice.did in row] for name, found in rows(world).items()}
     for number, route in enumerate(of(Who.OWN, Who.OPEN)):
         if route in routes:
-            bob = world.sign_in(
-                f"bob{number}"
-            )  # somebody new each time: some routes are the end of an account
+            bob = world.sign_in(f"bob{number}")  # a new account each time: some routes end one
             assert send(client, route, track, bob.headers).status_code < 500, route
     after = rows(world)
     for name, mine in before.items():

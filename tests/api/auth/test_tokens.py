@@ -86,7 +86,7 @@ def test_a_session_is_ended_from_the_list_too(client, world, alice):
 
 
 def test_a_token_that_a_program_makes_ends_with_the_programs_own(client, alice):
-    """Whoever has stolen one that is good for a day keeps nothing for a year."""
+    """A stolen token that is valid for a day gives no access for longer."""
     maker = issue(client, alice, expires_in_days=1).json()
     made = client.post(
         "/auth/tokens", json={"name": "x", "expires_in_days": 365}, headers=bearer(maker["token"])

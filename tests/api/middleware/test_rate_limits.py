@@ -134,7 +134,7 @@ def test_tokens_cannot_be_guessed_quickly(limited, alice):
 
 
 def test_looking_up_a_browsers_accounts_is_counted_too(limited, alice):
-    """Each look asks the database about up to five tokens."""
+    """Each such request asks the database about up to five tokens."""
     cookie = {"Cookie": f"mastertape_session={alice.token}"}
     assert statuses(101, partial(limited.get, "/auth/accounts", headers=cookie)) == [200] * 100 + [429]
     assert limited.post("/auth/logout", headers=cookie).status_code == 429

@@ -158,7 +158,7 @@ def test_strange_queries_are_never_our_fault(subtests, client, admin, track):
                 status = client.get(address, headers={**admin.headers, "Prefer": "wait=0"}).status_code
                 if status >= 500 and not (
                     status == 503 and parameter["name"] == "handle"
-                ):  # nobody to ask for it
+                ):  # no caller can send such a request
                     with subtests.test(address[:80]):
                         raise AssertionError(status)
 

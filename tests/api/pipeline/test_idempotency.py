@@ -124,7 +124,7 @@ async def test_of_many_at_once_one_runs_and_the_others_are_told_or_given_its_ans
 
 
 def slowly_resolved(world):
-    """Have names found only once the test says so: gives what tells that one is asked for, and what lets it go on."""
+    """Hold up name resolution: yields an event that is set once a name is asked for, and one that lets it continue."""
     resolving, go_on = asyncio.Event(), asyncio.Event()
     did_of = world.names.did_of
 

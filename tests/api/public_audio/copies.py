@@ -7,7 +7,7 @@ GATE = '{"type": "any"}'
 
 
 class Public:
-    """What everybody may fetch, as the bucket itself says."""
+    """The public keys of the bucket, as the bucket lists them."""
 
     def __init__(self, client, bucket):
         self.client, self.bucket = client, bucket

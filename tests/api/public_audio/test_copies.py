@@ -50,7 +50,7 @@ def test_a_gate_takes_the_copy_away_at_once_and_the_record_says_so(world, client
     publisher.start()
     try:
         gated = edit(client, alice, track, support_gate=GATE)
-        eventually(lambda: not public(), seconds=4)  # the next look would come later
+        eventually(lambda: not public(), seconds=4)  # the next poll would come later
     finally:
         publisher.stop(20)
     own = f"{world.services.base_url}/audio/{name_of(track)}"

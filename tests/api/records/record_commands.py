@@ -6,7 +6,7 @@ from tests.media_samples import samples
 
 
 async def lost(world, client, person, **fields):
-    """A track whose record was delivered and then deleted behind the service's back."""
+    """A track whose record was delivered and then deleted by another client."""
     track = await uploaded(client, person, **fields)
     await world.relay.run_once()
     del world.pds.records[track["atproto_record_uri"]]

@@ -9,7 +9,7 @@ FOREIGN = {"title": "theirs", "elsewhere": {"kept": 1}}
 
 
 def held(world, client, person, *, edit=None, drop=(), **changes):
-    """A delivered track whose record somebody else has changed, and the relay knows."""
+    """A delivered track whose record another client has changed, as the relay has found."""
     track = upload(client, person, title="first", album="one", description="words")
     world.deliver()
     edited_elsewhere(world, track, drop=drop, **(changes or FOREIGN))
@@ -239,7 +239,7 @@ def test_whoever_wants_to_wait_waits_for_a_decision_to_be_written(world, client,
     track = held(world, client, alice)
     answer = resolve(client, alice, track, "theirs", Prefer="wait=1")
     assert answer.headers["preference-applied"] == "wait=1"
-    assert answer.json()["state"] == "pending"  # nobody relays here
+    assert answer.json()["state"] == "pending"  # no relay runs here
 
 
 def test_the_owners_delete_of_a_held_record_takes_their_value_with_it(world, client, alice):

@@ -279,7 +279,7 @@ async def test_audio_that_the_pds_finds_too_large_is_reported(world, client, ali
     world.pds.upload_refusal = (413, "PayloadTooLarge")
     answer = await command(world, client, track, "migrate-to-pds")
     assert refusal(answer) == (413, "too_large")
-    assert "limit" not in answer.json()["detail"]  # nobody knows it
+    assert "limit" not in answer.json()["detail"]  # it is not known
     shown = (await client.get(f"/tracks/{track['id']}")).json()
     assert shown["audio_storage"] == "service"
     world.pds.upload_refusal = None

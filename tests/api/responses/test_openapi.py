@@ -51,7 +51,7 @@ def client(world):
 
 @pytest.fixture
 def people(world):
-    """Nobody, an artist, one who may only read, an admin."""
+    """No caller, an artist, a read-only token, an admin."""
     found = [
         world.sign_in("alice", lane=False),
         world.sign_in("alice", lane=False, scope=Scope.READ),
@@ -83,7 +83,7 @@ def test_the_api_is_as_its_document_says(subtests, client, people, tracks):
 
 
 def ask(operation, people, path):
-    """Send what the document allows and what it does not, of things that are there and of others, as everybody."""
+    """Send what the document allows and what it does not, about things that exist and others, as every kind of caller."""
     places = [path, None] if path else [None]
     cases = st.one_of(
         [operation.as_strategy(mode, path_parameters=place) for mode in MODES for place in places]

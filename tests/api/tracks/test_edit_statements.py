@@ -8,7 +8,7 @@ from tests.api.tracks.patch import as_json
 from tests.api.world import upload
 
 STATEMENTS = {"sqlite": 13, "postgresql": 14}
-"""Who asks, whose track, and the command, which asks again whether they stay. PostgreSQL is also asked for the lock."""
+"""The caller, the track's owner, and the command, which checks both again. PostgreSQL also takes a lock."""
 
 
 @pytest.fixture

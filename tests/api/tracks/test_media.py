@@ -157,7 +157,7 @@ def test_taking_the_gate_off_opens_the_sound(client, alice, gated):
 
 
 class Vouching:
-    """Somebody who knows who supports whom, or is away."""
+    """A service that knows who supports which artist, or does not answer."""
 
     def __init__(self, *pairs):
         self.pairs = pairs

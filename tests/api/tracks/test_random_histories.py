@@ -174,7 +174,7 @@ class Told:
         }
 
     def reads(self, **as_of):
-        """The same as the API tells it."""
+        """The same from the API."""
         track = self.artist.reads(self.path, **as_of)
         covers = {url: color for color, url in self.artist.covers.items()}
         return {name: track[name] for name in (*METADATA, "support_gate", "unlisted")} | {
@@ -185,7 +185,7 @@ class Told:
 
 
 class Artist:
-    """Somebody with tracks of their own."""
+    """An artist with tracks of their own."""
 
     names = ("".join(letters) for letters in itertools.product("bcdefghijk", repeat=4))
 
