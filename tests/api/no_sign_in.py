@@ -3,8 +3,8 @@
 from identity.errors import BadCredentialsError, UnknownIdentityError
 
 
-class ShutDoors:
-    """Both of them, of the client that `app` is."""
+class NoSignIn:
+    """Both kinds of sign-in; `app` is the OAuth client."""
 
     def __init__(self, app):
         self.app = app
@@ -19,7 +19,7 @@ class ShutDoors:
         raise UnknownIdentityError
 
 
-def shut(world):
-    """The app of this world with its doors shut."""
-    doors = ShutDoors(world.services.oauth.app)
-    return world.serve(sign_in=doors, oauth=doors)
+def without_sign_in(world):
+    """The app of this world, whose sign-ins refuse every caller."""
+    sign_in = NoSignIn(world.services.oauth.app)
+    return world.serve(sign_in=sign_in, oauth=sign_in)

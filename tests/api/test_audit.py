@@ -42,14 +42,14 @@ def test_an_account_reads_its_own_changes_newest_first(client, alice, tracks):
 
 
 @pytest.mark.usefixtures("tracks")
-def test_an_admin_reads_everybodys(client, alice, bob, admin):
+def test_an_admin_reads_all_accounts(client, alice, bob, admin):
     assert len(told(audit(client, admin))) == 6
     assert told(audit(client, admin, did=bob.did)) == told(audit(client, bob))
     assert told(audit(client, admin, actor=alice.did)) == told(audit(client, alice))
 
 
 @pytest.mark.usefixtures("tracks")
-def test_nobody_else_reads_others(client, alice, bob):
+def test_a_caller_without_the_admin_scope_reads_no_other_account(client, alice, bob):
     assert refusal(audit(client, alice, did=bob.did)) == (403, "not_owner")
     assert told(audit(client, alice, actor=bob.did)) == []
     assert refusal(client.get("/audit")) == (401, "not_authenticated")

@@ -40,9 +40,7 @@ def test_one_copy_that_is_lost_is_no_lost_store(world, client, alice):
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
-def test_a_store_that_does_not_answer_is_told_and_keeps_nobody_from_the_rest(
-    world, client, alice, monkeypatch
-):
+def test_an_unavailable_store_is_reported_and_delays_no_other_route(world, client, alice, monkeypatch):
     """Nothing listens at this port."""
     track = upload(client, alice)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -59,7 +57,7 @@ def test_a_store_that_does_not_answer_is_told_and_keeps_nobody_from_the_rest(
     assert edited.status_code == 200
 
 
-def test_a_look_is_not_made_anew_for_each_who_asks(world, alice):
+def test_readiness_checks_the_store_once_for_many_callers(world, alice):
     client = world.serve(not_ready_because=world.made.services.not_ready_because)
     upload(client, alice)
     folder = world.made.media.store.root

@@ -28,7 +28,7 @@ WAITING = {"held", "detached", "rejected", "parked"}
 FOREIGN = {"ForeignEditObserved", "ForeignEditAdopted", "RecordMissing"}
 
 
-class MortalService(Service):
+class KillableService(Service):
     """`mastertape serve` under a supervisor that kills it at a failpoint."""
 
     def __init__(self, data: Path, pds: DevPds, env: Mapping[str, str]) -> None:
@@ -48,7 +48,7 @@ class Victim:
 
     artist: Artist
 
-    def __init__(self, service: MortalService, pds: DevPds, account: PdsAccount, proxy: FaultProxy) -> None:
+    def __init__(self, service: KillableService, pds: DevPds, account: PdsAccount, proxy: FaultProxy) -> None:
         self.service, self.proxy = service, proxy
         self.others: set[str] = set()
         """CIDs of records that another client wrote."""

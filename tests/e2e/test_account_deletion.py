@@ -105,7 +105,7 @@ def has_left(application: Application, did: str) -> bool:
     return application.services.accounts.get(did) is None
 
 
-def test_what_was_only_taken_over_stays_where_it_was(artist: Artist, beside: Beside) -> None:
+def test_an_adopted_record_that_was_never_written_stays(artist: Artist, beside: Beside) -> None:
     [(collection, key, value)] = catalogue(artist.pds, artist.did, 1, first=1)
     adopts(artist)
     keep_records(artist, 1)
@@ -126,7 +126,7 @@ def test_what_was_only_taken_over_stays_where_it_was(artist: Artist, beside: Bes
     assert value_of(artist.pds, artist.did, collection, key) == value
 
 
-def test_before_that_they_take_along_what_is_known_of_them(artist: Artist) -> None:
+def test_an_account_can_be_exported_before_its_deletion(artist: Artist) -> None:
     keep_records(artist, 2)
     artist.edits(title="Second")
     artist.agreed()

@@ -298,7 +298,7 @@ def test_a_record_over_which_the_pds_breaks_down_every_time_is_set_aside(cast: C
     cast.is_in_agreement()
 
 
-def test_a_host_that_fails_several_accounts_is_left_alone_and_found_again(cast: Cast) -> None:
+def test_a_host_that_fails_several_accounts_is_paused_and_probed(cast: Cast) -> None:
     cast.meets(answer(503, "Unavailable"), "POST", of=HOST)
     cast.edits()
     cast.neighbour.edits(title=next(cast.titles))

@@ -14,7 +14,7 @@ from tests.e2e.artist import Artist
 pytestmark = pytest.mark.pds
 
 
-def test_an_edit_is_heard_by_a_stream_that_was_open_before(artist: Artist) -> None:
+def test_an_open_stream_receives_an_edit(artist: Artist) -> None:
     artist.uploads()
     with artist.client.http.stream("GET", "/events", timeout=60) as stream:
         lines = stream.iter_lines()

@@ -99,7 +99,7 @@ def test_what_another_app_edits_adds_and_deletes_is_kept_decided_and_told_in_the
     assert [each["after"] for each in changed] == titles
 
 
-def test_a_delete_by_the_owner_goes_through_whoever_changed_the_record(cast: Cast) -> None:
+def test_a_delete_by_the_owner_goes_through_despite_foreign_changes(cast: Cast) -> None:
     cast.somebody_edits(title="Theirs")
     cast.edits()
     cast.is_told(*HELD)
@@ -110,7 +110,7 @@ def test_a_delete_by_the_owner_goes_through_whoever_changed_the_record(cast: Cas
     cast.is_in_agreement()
 
 
-def test_a_record_deleted_elsewhere_is_missed_and_not_created_again_unasked(cast: Cast) -> None:
+def test_a_record_deleted_elsewhere_is_reported_missing_and_recreated_only_on_request(cast: Cast) -> None:
     cast.subject.loses_the_record()
     ours = cast.edits()
 

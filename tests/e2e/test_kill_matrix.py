@@ -17,7 +17,7 @@ import pytest
 
 from demo.story import COLLECTION
 from devpds.server import DevPds, DevPlc
-from tests.e2e.killable import MortalService, Victim
+from tests.e2e.killable import KillableService, Victim
 from tests.faults.failpoints import POINTS
 from tests.faults.faults import answer, then_call
 from tests.faults.proxy import FaultProxy, of_repo
@@ -157,7 +157,7 @@ def victims(
     """Some services with an artist each."""
     made = []
     for number, environment in enumerate(environments):
-        service = MortalService(tmp_path / f"service-{number}", proxied_pds, environment)
+        service = KillableService(tmp_path / f"service-{number}", proxied_pds, environment)
         made.append(Victim(service, proxied_pds, new_account(proxied_pds, plc), proxy))
     yield made
     for victim in made:

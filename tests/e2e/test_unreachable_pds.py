@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.pds, pytest.mark.namespaces]
 
 
 @pytest.mark.timeout(300)
-def test_a_pds_that_is_cut_off_is_sent_nothing_and_gets_all_of_it_once_it_is_mended(tmp_path: Path) -> None:
+def test_an_unreachable_pds_is_sent_nothing_and_gets_everything_once_it_is_reachable(tmp_path: Path) -> None:
     done = subprocess.run(
         command("tests.e2e.unreachable_pds", str(tmp_path)),
         capture_output=True,

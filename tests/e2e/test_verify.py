@@ -56,5 +56,5 @@ def test_a_lost_record_is_found_planned_for_and_put_back(artist: Artist, setting
     assert types(settings, artist, "verify", "pds")[0] == 0
 
 
-def test_nobody_verifies_without_signing_in(artist: Artist) -> None:
+def test_verify_needs_a_sign_in(artist: Artist) -> None:
     assert artist.client.http.post("/me/verify", headers={"authorization": ""}).status_code == 401

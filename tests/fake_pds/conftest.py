@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from devpds.server import DevPds, DevPlc
-from tests.fake_pds.contract import Door, FakeDoor, Person, RealDoor
+from tests.fake_pds.contract import ContractHost, FakeContractHost, Person, RealContractHost
 from tests.servers.atproto import CHEAP
 
 BOTH = ["fake", pytest.param("real", marks=pytest.mark.pds)]
@@ -17,16 +17,16 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(params=BOTH)
-async def door(request: pytest.FixtureRequest) -> AsyncIterator[Door]:
+async def host(request: pytest.FixtureRequest) -> AsyncIterator[ContractHost]:
     """A PDS without limits."""
-    async with _door(request, "pds", limited=False) as made:
+    async with _host(request, "pds", limited=False) as made:
         yield made
 
 
 @pytest.fixture
-def person(door: Door) -> Person:
+def person(host: ContractHost) -> Person:
     """An account of this test alone."""
-    return door.person()
+    return host.person()
 
 
 @pytest.fixture(scope="session")
@@ -38,16 +38,16 @@ def limited_pds(plc: DevPlc, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(params=BOTH)
-async def limited_door(request: pytest.FixtureRequest) -> AsyncIterator[Door]:
+async def limited_host(request: pytest.FixtureRequest) -> AsyncIterator[ContractHost]:
     """A PDS with limits."""
-    async with _door(request, "limited_pds", limited=True) as made:
+    async with _host(request, "limited_pds", limited=True) as made:
         yield made
 
 
-def _door(request: pytest.FixtureRequest, real: str, *, limited: bool) -> Door:
+def _host(request: pytest.FixtureRequest, real: str, *, limited: bool) -> ContractHost:
     if request.param == "fake":
-        return FakeDoor(limited=limited)
+        return FakeContractHost(limited=limited)
     server: DevPds = request.getfixturevalue(real)
     server.plc.start()
     server.start()  # another test may have stopped it
-    return RealDoor(server)
+    return RealContractHost(server)

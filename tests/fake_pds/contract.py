@@ -31,7 +31,7 @@ class Person:
     app_password: str = ""
 
 
-class Door:
+class ContractHost:
     """What a test of the contract may do to a PDS. `ip` is a caller of this test's own: limits count by it."""
 
     url: str
@@ -144,7 +144,7 @@ class Door:
         await self.http.aclose()
 
 
-class FakeDoor(Door):
+class FakeContractHost(ContractHost):
     """The fake one; its clock stands still."""
 
     def __init__(self, *, limited: bool) -> None:
@@ -185,7 +185,7 @@ class FakeDoor(Door):
             self.pds.limits.use(rule, person.did, points)
 
 
-class RealDoor(Door):
+class RealContractHost(ContractHost):
     """The reference PDS."""
 
     def __init__(self, pds: DevPds) -> None:

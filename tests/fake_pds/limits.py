@@ -74,7 +74,7 @@ class Limits:
             headers = {**over.headers(now), "Retry-After": str(math.ceil(over.seconds_left(now)))}
             raise RefusedError(429, "RateLimitExceeded", "Rate Limit Exceeded", headers)
         tightest = min(windows, key=lambda window: window.left)
-        call.told |= tightest.headers(self.clock())
+        call.response_headers |= tightest.headers(self.clock())
 
     def use(self, rule: Rule, key: str, points: int) -> None:
         """Take points without a request."""

@@ -95,7 +95,7 @@ class FakePds(httpx.AsyncBaseTransport):
             answer = handler(self, call)
         except RefusedError as refused:
             answer = refused.reply()
-        answer.headers.update({"date": formatdate(self.clock(), usegmt=True), **call.told})
+        answer.headers.update({"date": formatdate(self.clock(), usegmt=True), **call.response_headers})
         return answer
 
     def requester(self, request: httpx.Request) -> tuple[str, str] | None:

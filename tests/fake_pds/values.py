@@ -100,9 +100,9 @@ def cid_of_bytes(content: bytes, prefix: bytes) -> str:
     return "b" + b32encode(prefix + hashlib.sha256(content).digest()).decode().lower().rstrip("=")
 
 
-def sniffed(content: bytes, told: str) -> str:
+def sniffed(content: bytes, declared: str) -> str:
     """The MIME type by the signature of the bytes, or else the one in the request."""
     for offset, signature, mime in SIGNATURES:
         if content[offset:].startswith(signature):
             return mime
-    return told
+    return declared

@@ -41,7 +41,7 @@ class Call:
     headers: httpx.Headers
     content: bytes
     client: str = ""
-    told: dict[str, str] = field(default_factory=dict)
+    response_headers: dict[str, str] = field(default_factory=dict)
     """Headers that the answer carries, whatever it is."""
 
     @classmethod

@@ -9,7 +9,7 @@ import pytest
 from devpds.server import DevPds, DevPlc
 from tests.api.world import upload
 from tests.e2e.artist import seeds
-from tests.e2e.killable import MortalService, Victim
+from tests.e2e.killable import KillableService, Victim
 from tests.faults.proxy import FaultProxy
 from tests.incidents.concurrently import at_once
 from tests.incidents.records import told
@@ -20,7 +20,7 @@ from tests.servers.atproto import new_account
 @pytest.fixture
 def victim(tmp_path, proxied_pds: DevPds, plc: DevPlc, proxy: FaultProxy) -> Iterator[Victim]:
     """An artist at a service that is killed at a named point."""
-    service = MortalService(tmp_path, proxied_pds, {"MASTERTAPE_RATE_LIMITS": "off"})
+    service = KillableService(tmp_path, proxied_pds, {"MASTERTAPE_RATE_LIMITS": "off"})
     made = Victim(service, proxied_pds, new_account(proxied_pds, plc), proxy)
     made.begins()
     yield made
@@ -75,7 +75,7 @@ def hanging_listener(world) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("hanging_listener")
-def test_inc_31_a_listener_that_hangs_takes_no_connection_from_those_who_answer(client, world, alice):
+def test_inc_31_a_hanging_listener_takes_no_connection_from_the_api(client, world, alice):
     track = upload(client, alice)
     path = f"/tracks/{track['id']}"
 

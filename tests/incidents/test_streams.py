@@ -72,7 +72,7 @@ def test_inc_17_our_own_echoes_change_nothing_in_whatever_order_they_come(alice_
     assert alice.types == ["Created"] + ["MetadataUpdated"] * 2
 
 
-def test_inc_18_what_no_stream_told_is_found_by_the_scan(alice_in_town: Alice) -> None:
+def test_inc_18_a_change_that_no_stream_reported_is_found_by_the_scan(alice_in_town: Alice) -> None:
     """No process subscribes here: there is the scan alone. tests/e2e/test_scan_and_firehose.py has both at a real PDS."""
     alice = alice_in_town
     alice.uploads()

@@ -167,7 +167,7 @@ def _in_unit(work: Callable[[UnitOfWork, Track, random.Random], None]) -> Act:
 
 
 def _doubt(world: World, dice: random.Random) -> None:
-    world.doubt(dice.choice(sorted(world.tracks)))
+    world.verify(dice.choice(sorted(world.tracks)))
 
 
 def _retry(world: World, dice: random.Random) -> None:

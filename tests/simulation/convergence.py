@@ -10,7 +10,7 @@ from outbox.mirror.tables import NEVER, blob_job, mirror_lane, mirror_target
 from outbox.mirror.targets import AUTH_REQUIRED
 from outbox.views.status import Mirror
 from tests.fake_pds.account import Status
-from tests.simulation.network_faults import WELL
+from tests.simulation.network_faults import NO_FAULT
 from tests.simulation.virtual_time import Life
 from tests.simulation.world import World
 
@@ -19,7 +19,7 @@ WAITING = frozenset({"held", "detached", "rejected"})
 
 def heal(world: World) -> None:
     """End all faults and activate every account; nothing else."""
-    world.network.plan = lambda: WELL
+    world.network.plan = lambda: NO_FAULT
     world.network.down.clear()
     world.network.silent.clear()
     world.slow_threads = 0.0

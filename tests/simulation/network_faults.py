@@ -7,10 +7,10 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Fate:
+class NetworkFault:
     """What happens to one request; by default, nothing bad. Times are in seconds.
 
-    `out` until it arrives, None if it never does; `back` until the answer is heard, None if it never is;
+    `out` until it arrives, None if it never does; `back` until the response is received, None if it never is;
     `cut` when the client learns that the connection broke, instead of waiting for its own time limit.
     """
 
@@ -21,12 +21,12 @@ class Fate:
     refused: bool = False
     again: float | None = None
     """A second copy arrives this many seconds later; its response is lost."""
-    says: "Saying | None" = None
+    response: "FaultyResponse | None" = None
     """What the client receives in place of the host's response."""
 
 
 @dataclass(frozen=True)
-class Saying:
+class FaultyResponse:
     """A response that is not the host's own."""
 
     status: int
@@ -34,64 +34,66 @@ class Saying:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Plan = Callable[[], Fate]
-WELL = Fate()
+Plan = Callable[[], NetworkFault]
+NO_FAULT = NetworkFault()
 
 
-def refused() -> Fate:
+def refused() -> NetworkFault:
     """The connection is refused; nothing was sent."""
-    return Fate("refused", refused=True)
+    return NetworkFault("refused", refused=True)
 
 
-def cut_before() -> Fate:
+def cut_before() -> NetworkFault:
     """The connection breaks on the way there."""
-    return Fate("cut before", out=None, cut=0.02)
+    return NetworkFault("cut before", out=None, cut=0.02)
 
 
-def cut_after() -> Fate:
+def cut_after() -> NetworkFault:
     """The connection breaks on the way back: it was applied."""
-    return Fate("cut after", back=None, cut=0.05)
+    return NetworkFault("cut after", back=None, cut=0.05)
 
 
-def hang() -> Fate:
+def hang() -> NetworkFault:
     """Nothing arrives and no response comes."""
-    return Fate("hang", out=None, back=None)
+    return NetworkFault("hang", out=None, back=None)
 
 
-def hang_after() -> Fate:
+def hang_after() -> NetworkFault:
     """It is applied and no response comes."""
-    return Fate("hang after", back=None)
+    return NetworkFault("hang after", back=None)
 
 
-def slow(out: float, back: float) -> Fate:
+def slow(out: float, back: float) -> NetworkFault:
     """It is slow, both ways."""
-    return Fate("slow", out=out, back=back)
+    return NetworkFault("slow", out=out, back=back)
 
 
-def twice(again: float) -> Fate:
+def twice(again: float) -> NetworkFault:
     """It arrives twice."""
-    return Fate("twice", again=again)
+    return NetworkFault("twice", again=again)
 
 
-def held(seconds: float) -> Fate:
+def held(seconds: float) -> NetworkFault:
     """The client is cut off at once; the request arrives many seconds later all the same."""
-    return Fate("held", out=seconds, back=None, cut=0.02)
+    return NetworkFault("held", out=seconds, back=None, cut=0.02)
 
 
-def answered(status: int, error: str, *, applied: bool = False, **headers: Any) -> Fate:
+def answered(status: int, error: str, *, applied: bool = False, **headers: Any) -> NetworkFault:
     """Something in front of the host says this, before or after it was applied; `retry_after=1` becomes a header."""
     lines = {name.replace("_", "-"): str(value) for name, value in headers.items()}
-    saying = Saying(status, {"error": error, "message": "says the network"}, lines)
-    return Fate(f"{status}{' after' if applied else ''}", out=0.01 if applied else None, says=saying)
+    response = FaultyResponse(status, {"error": error, "message": "says the network"}, lines)
+    return NetworkFault(
+        f"{status}{' after' if applied else ''}", out=0.01 if applied else None, response=response
+    )
 
 
-def garbled(status: int = 502, *, applied: bool = False) -> Fate:
+def garbled(status: int = 502, *, applied: bool = False) -> NetworkFault:
     """An HTML page from a proxy in front of the host."""
-    saying = Saying(status, "<html>Bad Gateway</html>", {"content-type": "text/html"})
-    return Fate(f"html {status}", out=0.01 if applied else None, says=saying)
+    response = FaultyResponse(status, "<html>Bad Gateway</html>", {"content-type": "text/html"})
+    return NetworkFault(f"html {status}", out=0.01 if applied else None, response=response)
 
 
-BAD_LUCK: Mapping[str, Callable[[random.Random], Fate]] = {
+FAULTS: Mapping[str, Callable[[random.Random], NetworkFault]] = {
     "refused": lambda _: refused(),
     "cut before": lambda _: cut_before(),
     "cut after": lambda _: cut_after(),
@@ -110,25 +112,25 @@ LATE = ("held", "slow", "twice")
 """Those after which a request may arrive late."""
 
 
-class Script:
+class ScriptedFaults:
     """These faults, one after the other, and then none."""
 
-    def __init__(self, fates: Iterable[Fate]) -> None:
-        self._fates = iter(list(fates))
+    def __init__(self, faults: Iterable[NetworkFault]) -> None:
+        self._faults = iter(list(faults))
 
-    def __call__(self) -> Fate:
+    def __call__(self) -> NetworkFault:
         """The next one."""
-        return next(self._fates, WELL)
+        return next(self._faults, NO_FAULT)
 
 
-class Dice:
+class RandomFaults:
     """Every request meets a fault with this chance; the seed decides which. `kinds` leaves some out."""
 
-    def __init__(self, dice: random.Random, chance: float, kinds: Iterable[str] = tuple(BAD_LUCK)) -> None:
+    def __init__(self, dice: random.Random, chance: float, kinds: Iterable[str] = tuple(FAULTS)) -> None:
         self._dice, self.chance, self._kinds = dice, chance, sorted(kinds)
 
-    def __call__(self) -> Fate:
+    def __call__(self) -> NetworkFault:
         """The next one."""
         if self._dice.random() >= self.chance:
-            return Fate(out=self._dice.uniform(0.001, 0.05), back=self._dice.uniform(0.001, 0.05))
-        return BAD_LUCK[self._dice.choice(self._kinds)](self._dice)
+            return NetworkFault(out=self._dice.uniform(0.001, 0.05), back=self._dice.uniform(0.001, 0.05))
+        return FAULTS[self._dice.choice(self._kinds)](self._dice)

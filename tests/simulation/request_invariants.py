@@ -37,7 +37,7 @@ def nobody_comes_back_early(world: World) -> None:
         if told is not None and told.retry_after is not None and told.over_at < passage.sent_at:
             early = passage.sent_at < told.over_at + told.retry_after
             assert not early or is_excused(world, told, passage), f"{passage} after {told}"
-        if passage.heard == "429":
+        if passage.outcome == "429":
             until[passage.did] = passage
 
 
@@ -63,7 +63,7 @@ def budgets_are_left_alone(world: World) -> None:
 
 def _reset_of(passage: Passage) -> float | None:
     """When the account's points are back, if less than the share that is left alone would be left after a create."""
-    told = passage.told
+    told = passage.response_headers
     if "ratelimit-policy" not in told or told["ratelimit-policy"].endswith(f"w={REQUESTS.seconds}"):
         return None
     left, limit = int(told["ratelimit-remaining"]), int(told["ratelimit-limit"])
@@ -72,7 +72,7 @@ def _reset_of(passage: Passage) -> float | None:
 
 def _finishes(refused: Passage, again: Passage) -> bool:
     at_once = again.sent_at < refused.over_at + LEASE.total_seconds()
-    return refused.heard == "400" and refused.process is again.process and at_once
+    return refused.outcome == "400" and refused.process is again.process and at_once
 
 
 def is_excused(world: World, told: Passage, early: Passage) -> bool:
@@ -85,19 +85,19 @@ def is_excused(world: World, told: Passage, early: Passage) -> bool:
 
 def refresh_tokens_are_used_once(world: World) -> None:
     """I9: a refresh token is not sent again once a process that lived on has received its response."""
-    heard: dict[str, Passage] = {}
+    received: dict[str, Passage] = {}
     for passage in sorted(world.network.passages, key=lambda each: each.sent_at):
         if passage.call not in REFRESHES or passage.token is None:
             continue
-        before = heard.get(passage.token)
+        before = received.get(passage.token)
         assert before is None or _was_lost(world, before), f"{passage} after {before}"
-        if passage.heard == "200" and not passage.fate.startswith("html"):
-            heard[passage.token] = passage
+        if passage.outcome == "200" and not passage.fault.startswith("html"):
+            received[passage.token] = passage
 
 
-def _was_lost(world: World, heard: Passage) -> bool:
-    died_at = heard.process.died_at if heard.process is not None else 0.0
-    return died_at < heard.over_at + 1 or world.was_disturbed(heard.over_at)
+def _was_lost(world: World, received: Passage) -> bool:
+    died_at = received.process.died_at if received.process is not None else 0.0
+    return died_at < received.over_at + 1 or world.was_disturbed(received.over_at)
 
 
 def faults_cost_few_requests(world: World) -> None:

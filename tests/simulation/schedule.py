@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from outbox.relay.delivery import SETTLING
 from tests.simulation import invariants
 from tests.simulation.actions import ACTS, WEIGHTS, WITH_CRASHES
-from tests.simulation.network_faults import BAD_LUCK, LATE
+from tests.simulation.network_faults import FAULTS, LATE
 from tests.simulation.world import World
 
 Shape = tuple[int, int, int]
@@ -47,7 +47,7 @@ class Schedule:
     steps: tuple[Step, ...]
     slow_threads: float = 0.0
     shape: Shape = SHAPES[0]
-    kinds: tuple[str, ...] = tuple(BAD_LUCK)
+    kinds: tuple[str, ...] = tuple(FAULTS)
     """Of what kinds bad luck is."""
 
     def begin(self) -> World:

@@ -72,7 +72,7 @@ class Record:
         ]
 
 
-class Seen:
+class Snapshot:
     """All records of a world at one moment."""
 
     def __init__(self, world: World) -> None:

@@ -24,7 +24,7 @@ FAULTS = {name: WEIGHTS[name] for name in (*BY_PEOPLE, *BY_FATE)}
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
-def test_a_record_that_moves_is_never_nowhere_and_in_the_end_only_in_its_new_place(batch: int) -> None:
+def test_a_moving_record_always_exists_and_ends_up_in_its_new_collection_alone(batch: int) -> None:
     for seed in range(batch * BATCH, (batch + 1) * BATCH):
         schedule = drawn(seed, weights=FAULTS)
         try:
@@ -47,7 +47,7 @@ def play(schedule: Schedule, seed: int) -> None:
         until_settled(world)
         world.network.release()
         world.advance(1)
-        world.doubt_all()  # as a scan does: a clock set on twice ends the minute early in which late creates are waited for
+        world.verify_all()  # as a scan does: a clock set on twice ends the minute early in which late creates are waited for
         until_settled(world)
         invariants.nothing_broke(world)
         for track_id in moved:

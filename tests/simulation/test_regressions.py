@@ -56,5 +56,5 @@ AN_UPLOAD_AFTER_A_LIMIT = Schedule(416, 0.5, (
     ],
     ids=["in doubt", "late edit of a late create", "in doubt after a cancel", "upload after a limit"],
 )
-def test_what_a_long_run_found_is_mended(story: Schedule):
+def test_a_schedule_that_failed_once_passes(story: Schedule):
     story.run()

@@ -6,7 +6,7 @@ import pytest
 
 from outbox.mirror.hosts import Hosts
 from tests.simulation import host_invariants, invariants
-from tests.simulation import network_faults as fates
+from tests.simulation import network_faults as faults
 from tests.simulation.world import World
 
 
@@ -26,7 +26,9 @@ def _sign_out_and_in(world: World, track_id: int) -> None:
 @pytest.mark.parametrize("act", [_edit, _sign_in, _sign_out_and_in], ids=lambda act: act.__name__)
 def test_nothing_is_sent_before_the_pds_said_so(act: Callable[[World, int], None]):
     with World(1, relays=1) as world:
-        world.network.plan = fates.Script([fates.answered(429, "RateLimitExceeded", retry_after=600)])
+        world.network.plan = faults.ScriptedFaults(
+            [faults.answered(429, "RateLimitExceeded", retry_after=600)]
+        )
         track_id = world.upload(world.dids[0])
         world.relays[0].relay.wake()
         world.advance(1)
@@ -47,7 +49,7 @@ def one_is_told_and_another_edits(world: World) -> None:
     first, second = (world.upload(did) for did in world.dids)
     world.relays[0].relay.wake()
     world.advance(5)
-    world.network.plan = fates.Script([fates.answered(429, "RateLimitExceeded", **OVER_FOR_ALL)])
+    world.network.plan = faults.ScriptedFaults([faults.answered(429, "RateLimitExceeded", **OVER_FOR_ALL)])
     _edit(world, first)
     world.relays[0].relay.wake()
     world.advance(5)
@@ -59,12 +61,12 @@ def one_is_told_and_another_edits(world: World) -> None:
 def test_what_a_host_says_to_one_account_holds_for_all():
     with World(1, relays=1, hosts=1) as world:
         one_is_told_and_another_edits(world)
-        assert [each.heard for each in world.network.passages] == ["200", "200", "429"]
+        assert [each.outcome for each in world.network.passages] == ["200", "200", "429"]
         world.advance(60)
         invariants.at_the_end(world)
 
 
-def test_it_is_noticed_when_that_is_forgotten(monkeypatch: pytest.MonkeyPatch):
+def test_the_invariant_fails_when_the_pause_is_forgotten(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Hosts, "note", lambda *_: None)
     with World(1, relays=1, hosts=1) as world:
         one_is_told_and_another_edits(world)

@@ -36,7 +36,7 @@ from tests.fake_pds.plc import FakePlc
 from tests.fake_pds.repo import Repo
 from tests.simulation.memory_database import memory_database
 from tests.simulation.network import Network
-from tests.simulation.network_faults import BAD_LUCK, Dice
+from tests.simulation.network_faults import FAULTS, RandomFaults
 from tests.simulation.relay_patches import Errors, patched
 from tests.simulation.relay_process import LEASE, URLS, Bytes, RelayProcess, sessions_of
 from tests.simulation.virtual_time import Life, VirtualLoop
@@ -58,7 +58,7 @@ class World:
         relays: int = 2,
         lanes_of_a_host: int = 4,
         chance: float = 0.0,
-        kinds: Iterable[str] = tuple(BAD_LUCK),
+        kinds: Iterable[str] = tuple(FAULTS),
     ) -> None:
         self.seed = seed
         self.dice = random.Random(seed)  # noqa: S311 - no secret
@@ -76,7 +76,7 @@ class World:
         """Values that another client wrote in our fields and the artist decided on."""
         self._keys: dict[int, tuple[str, str]] = {}
         self._make_hosts(accounts, hosts)
-        self.network = Network(self.loop, *self.hosts, self.plc, plan=Dice(self.dice, chance, kinds))
+        self.network = Network(self.loop, *self.hosts, self.plc, plan=RandomFaults(self.dice, chance, kinds))
         self.audio = Bytes()
         self.database = memory_database(self.clock)
         self.log = EventLog(self.database, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
@@ -193,13 +193,13 @@ class World:
         self.decided.append(own_part(conflict.theirs or {}))
         self.wake()
 
-    def doubt(self, track_id: int) -> None:
+    def verify(self, track_id: int) -> None:
         """A scan believes that the PDS holds something else."""
         with self.database.write() as connection:
             suspect(connection, [track_id], self.clock())
         self.wake()
 
-    def doubt_all(self) -> None:
+    def verify_all(self) -> None:
         """Mark every record as to be verified."""
         with self.database.write() as connection:
             suspect(connection, list(self.tracks), self.clock())

@@ -22,7 +22,7 @@ def tracks(world, client, alice):
     return three_tracks(world, client, alice)
 
 
-def test_bytes_go_with_the_next_sweep_but_for_what_others_have(world, client, alice, bob, tracks):
+def test_the_next_sweep_deletes_the_bytes_that_no_other_account_has(world, client, alice, bob, tracks):
     kept = upload(client, bob, seed=1)
     assert kept["file_id"] == tracks[0]["file_id"]
     leave(client, alice)
@@ -36,7 +36,7 @@ def test_bytes_go_with_the_next_sweep_but_for_what_others_have(world, client, al
     assert client.get(kept["audio_url"].split("8000", 1)[1]).status_code == 200
 
 
-def test_bytes_that_somebody_has_just_uploaded_too_are_not_taken_from_them(world, client, alice, bob, tracks):
+def test_bytes_that_another_account_has_just_uploaded_stay(world, client, alice, bob, tracks):
     leave(client, alice)
     world.deliver()
     with world.database.write() as connection:  # as an upload does before its unit
@@ -49,7 +49,7 @@ def test_bytes_that_somebody_has_just_uploaded_too_are_not_taken_from_them(world
 
 
 @pytest.mark.usefixtures("tracks")
-def test_the_read_models_of_who_left_can_be_made_again(world, client, alice):
+def test_a_rebuild_after_an_account_deletion_gives_the_same_read_models(world, client, alice):
     leave(client, alice)
     world.deliver()
     finish_leaving(world.made)
@@ -58,7 +58,7 @@ def test_the_read_models_of_who_left_can_be_made_again(world, client, alice):
     assert differences(world.log, world.log.projections, page=2) == []
 
 
-def test_who_comes_back_begins_anew(world, client, alice, tracks):
+def test_a_deleted_account_that_returns_starts_empty(world, client, alice, tracks):
     leave(client, alice)
     world.deliver()
     finish_leaving(world.made)
@@ -71,7 +71,7 @@ def test_who_comes_back_begins_anew(world, client, alice, tracks):
     assert fresh["id"] not in [track["id"] for track in tracks]
 
 
-def test_answers_that_were_kept_go_too(world, client, alice):
+def test_kept_responses_are_deleted_too(world, client, alice):
     headers = {**alice.headers, "Idempotency-Key": "k"}
     track = upload(client, alice, headers=headers)
     assert rows(world, idempotency, alice.did)

@@ -52,7 +52,7 @@ def test_asked_twice_it_is_asked_once_and_ended_by_the_second(world, client, ali
     assert world.events(tracks[0]["id"]) == ["Created", "Deleted"]
 
 
-def test_while_a_record_is_there_the_account_is_too(world, client, alice, tracks):
+def test_an_account_stays_while_one_of_its_records_is_left(world, client, alice, tracks):
     leave(client, alice)
     world.pds.write_refusals = [(400, "InvalidRequest")]
     world.deliver()
@@ -104,7 +104,7 @@ def test_what_others_changed_or_deleted_goes_too(world, client, alice, tracks):
     assert me(client, alice).status_code == 401
 
 
-def test_it_goes_on_when_nobody_is_signed_in_any_more(world, client, alice, tracks):
+def test_a_deletion_continues_after_a_sign_out(world, client, alice, tracks):
     leave(client, alice)
     client.post("/auth/logout", headers=alice.headers)
     world.deliver()
@@ -114,7 +114,7 @@ def test_it_goes_on_when_nobody_is_signed_in_any_more(world, client, alice, trac
 
 
 @pytest.mark.usefixtures("tracks")
-def test_of_an_account_that_nobody_knows_any_more_nothing_can_be_removed(world, client, alice):
+def test_an_account_that_is_gone_from_its_host_is_deleted_without_its_records(world, client, alice):
     with world.database.write() as connection:
         connection.execute(update(mirror_lane).where(mirror_lane.c.did == alice.did).values(state="gone"))
     assert leave(client, alice)["waits_for"] == "gone"
@@ -133,7 +133,7 @@ def test_a_fresh_record_is_looked_at_once_more_before_the_login_goes(world, clie
     assert told["waiting"] == [{"state": "pending", "reason": "verifying", "records": 1}]
 
 
-def test_leaving_is_for_its_owner_with_a_token_that_may_write(world, client):
+def test_a_deletion_needs_the_owners_token_of_scope_write(world, client):
     reader = world.sign_in("alice", scope=Scope.READ)
     assert refusal(client.delete("/me", headers=reader.headers)) == (403, "scope_required")
     assert refusal(client.delete("/me")) == (401, "not_authenticated")

@@ -40,7 +40,7 @@ def test_a_crash_at_any_step_leaves_the_rest_to_the_next(world, client, alice, m
 
 
 @pytest.mark.usefixtures("tracks")
-def test_who_asks_is_answered_though_the_rest_breaks_down(world, alice):
+def test_a_deletion_request_is_answered_although_a_later_step_fails(world, alice):
     async def broken(_did, _envelope):
         raise ZeroDivisionError
 
@@ -52,7 +52,7 @@ def test_who_asks_is_answered_though_the_rest_breaks_down(world, alice):
 
 
 @pytest.mark.usefixtures("tracks")
-def test_who_signs_in_in_the_last_moment_is_not_left_with_half_a_login(world, client, alice):
+def test_a_sign_in_during_the_last_step_leaves_no_half_login(world, client, alice):
     """The login that came while the one before was given back is given back too."""
     leave(client, alice)
     world.deliver()
@@ -92,7 +92,7 @@ def test_the_login_is_not_given_back_while_a_record_is_there(world, client, alic
 
 
 @pytest.mark.usefixtures("tracks")
-def test_what_comes_up_while_the_login_is_given_back_keeps_the_account(world, client, alice):
+def test_a_target_that_opens_while_the_login_ends_keeps_the_account(world, client, alice):
     leave(client, alice)
     world.deliver()
 

@@ -34,12 +34,12 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_nothing_new_begins_meanwhile(client, alice, tracks, command):
+def test_commands_are_refused_during_an_account_deletion(client, alice, tracks, command):
     leave(client, alice)
     assert refusal(COMMANDS[command](client, alice, tracks[0])) == (409, "leaving")
 
 
-def test_what_may_still_be_asked_for(client, alice, tracks):
+def test_requests_that_still_work_during_an_account_deletion(client, alice, tracks):
     leave(client, alice)
     retried = client.post(f"/tracks/{tracks[0]['id']}/mirror/retry", headers=alice.headers)
     assert retried.status_code == 200
@@ -47,7 +47,7 @@ def test_what_may_still_be_asked_for(client, alice, tracks):
     assert client.get("/me/export", headers=alice.headers).status_code == 200
 
 
-def test_an_upload_that_began_before_is_refused_in_the_end(world, client, alice, monkeypatch):
+def test_an_upload_that_began_before_the_deletion_is_refused(world, client, alice, monkeypatch):
     """It was let in, and while its body came, its artist asked to leave."""
     from api.routers import track_writes as track_commands
 
@@ -66,7 +66,7 @@ def test_an_upload_that_began_before_is_refused_in_the_end(world, client, alice,
 
 
 @pytest.mark.usefixtures("tracks")
-def test_an_export_is_the_accounts_own_rows_and_nobody_elses(client, alice, bob):
+def test_an_export_has_the_rows_of_its_account_alone(client, alice, bob):
     upload(client, bob, seed=7)
     answer = client.get("/me/export", headers=alice.headers)
     assert answer.headers["content-type"].startswith("application/x-ndjson")

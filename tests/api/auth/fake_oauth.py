@@ -13,13 +13,13 @@ CONSENT = "https://pds.example.com/oauth/authorize?request_uri=r"
 APP = "https://app.example"
 
 
-class Door:
+class FakeOAuth:
     """Signs in the account named `who`, or raises `error`."""
 
     def __init__(self, world, app=None):
         self.world = world
         self.app = app or oauth_app("http://127.0.0.1:8000", "atproto", ())
-        self.who = "dora"
+        self.name = "dora"
         self.error = None
         self.asked = []
 
@@ -38,8 +38,8 @@ class Door:
         with self.world.database.write() as connection:
             account = self.world.services.accounts.upsert(
                 connection,
-                did=did_of(self.who),
-                handle=f"{self.who}.test",
+                did=did_of(self.name),
+                handle=f"{self.name}.test",
                 pds_url="https://p.example",
                 display_name="x",
             )
@@ -54,9 +54,9 @@ class Door:
         return SignInResult(account, issued.token, BROWSER_SESSION), self.return_to
 
 
-def sign_in(client, door, who="dora"):
-    door.who = who
-    assert client.get("/auth/login", params={"handle": f"{who}.test"}).status_code == 303
+def sign_in(client, oauth, name="dora"):
+    oauth.name = name
+    assert client.get("/auth/login", params={"handle": f"{name}.test"}).status_code == 303
     return come_back(client)
 
 
@@ -64,12 +64,12 @@ def come_back(client, **headers):
     return client.get("/auth/callback", params={"state": STATE, "iss": "i", "code": "c"}, headers=headers)
 
 
-def seats(client):
-    return [seat["did"] for seat in client.get("/auth/accounts").json()["items"]]
+def signed_in_dids(client):
+    return [session["did"] for session in client.get("/auth/accounts").json()["items"]]
 
 
-def browser(world, door):
+def browser(world, oauth):
     """A client that shows where it is sent."""
-    client = world.serve(oauth=door, cors_origins=(APP,))
+    client = world.serve(oauth=oauth, cors_origins=(APP,))
     client.follow_redirects = False
     return client

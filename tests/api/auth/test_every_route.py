@@ -84,16 +84,16 @@ def refused(*, subtests, client, world, routes, track):
     return ask
 
 
-def test_nobody_is_told_to_sign_in(refused):
+def test_an_anonymous_caller_is_refused(refused):
     refused(CLOSED, (401, "not_authenticated"))
 
 
 @pytest.mark.parametrize("header", ["Bearer mt_" + "x" * 43, "Bearer ", "Basic YTpi", "Bearer \xff"])
-def test_a_token_of_nobody_opens_nothing(refused, header):
+def test_an_unknown_token_is_refused(refused, header):
     refused(CLOSED, (401, "not_authenticated"), {"Authorization": header.encode("latin-1")})
 
 
-def test_a_token_whose_time_is_over_opens_nothing(refused, world):
+def test_an_expired_token_is_refused(refused, world):
     late = world.sign_in("alice", expires_in=timedelta(seconds=-1))
     refused(CLOSED, (401, "session_expired"), late.headers)
 
@@ -106,18 +106,16 @@ def test_a_token_whose_time_is_over_opens_nothing(refused, world):
         (Who.ADMIN, (403, "scope_required")),
     ],
 )
-def test_another_person_gets_at_nothing_of_somebody_elses(refused, bob, who, expected):
+def test_another_account_is_refused(refused, bob, who, expected):
     refused(of(who), expected, bob.headers)
 
 
-def test_an_admin_changes_nothing_of_somebody_elses(refused, world):
+def test_an_admin_changes_nothing_of_another_account(refused, world):
     admin = world.sign_in("admin", scope=Scope.ADMIN)
     refused([route for route in of(Who.TRACK) if not may_read(route)], (403, "not_owner"), admin.headers)
 
 
-def test_what_others_do_on_their_own_account_changes_nothing_of_somebody_elses(
-    *, client, world, routes, track, alice
-):
+def test_requests_about_the_own_account_change_no_other_account(*, client, world, routes, track, alice):
     """Bob asks for all that is about himself; what is alice's stays as it was."""
     before = {name: [row for row in found if alice.did in row] for name, found in rows(world).items()}
     for number, route in enumerate(of(Who.OWN, Who.OPEN)):

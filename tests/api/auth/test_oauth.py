@@ -17,7 +17,16 @@ from identity.errors import (
 )
 from identity.oauth.client import oauth_app
 from identity.sessions.key_pairs import new_signing_key, signing_keys
-from tests.api.auth.fake_oauth import APP, CONSENT, STATE, Door, browser, come_back, seats, sign_in
+from tests.api.auth.fake_oauth import (
+    APP,
+    CONSENT,
+    STATE,
+    FakeOAuth,
+    browser,
+    come_back,
+    sign_in,
+    signed_in_dids,
+)
 from tests.api.world import did_of, refusal
 
 HTML = {"accept": "text/html,*/*;q=0.8"}
@@ -30,16 +39,16 @@ def migrated_url(migrated_sqlite):
 
 
 @pytest.fixture
-def door(world):
-    return Door(world)
+def oauth(world):
+    return FakeOAuth(world)
 
 
 @pytest.fixture
-def client(world, door):
-    return browser(world, door)
+def client(world, oauth):
+    return browser(world, oauth)
 
 
-def test_the_browser_is_sent_to_the_pds_with_a_cookie_for_its_way_back(client, door):
+def test_the_browser_is_sent_to_the_pds_with_a_cookie_for_its_way_back(client, oauth):
     answer = client.get("/auth/login", params={"handle": "dora.test"})
     assert (answer.status_code, answer.headers["location"]) == (303, CONSENT)
     cookie = answer.headers["set-cookie"].lower()
@@ -49,13 +58,13 @@ def test_the_browser_is_sent_to_the_pds_with_a_cookie_for_its_way_back(client, d
     assert "samesite=lax" in cookie
     assert "max-age=1800" in cookie
     assert answer.headers["referrer-policy"] == "no-referrer"
-    assert door.asked == [("dora.test", "/me")]
+    assert oauth.asked == [("dora.test", "/me")]
 
 
-def test_coming_back_signs_in_and_takes_the_cookie_away(client, door):
-    answer = sign_in(client, door)
+def test_coming_back_signs_in_and_takes_the_cookie_away(client, oauth):
+    answer = sign_in(client, oauth)
     assert (answer.status_code, answer.headers["location"]) == (303, "/me")
-    returned, cookie = door.asked[-1]
+    returned, cookie = oauth.asked[-1]
     assert (returned.state, returned.issuer, returned.code) == (STATE, "i", "c")
     assert cookie.get_secret_value() == "sealed-me"
     assert client.get("/me").json()["did"] == did_of("dora")
@@ -63,18 +72,18 @@ def test_coming_back_signs_in_and_takes_the_cookie_away(client, door):
     assert "no-store" in answer.headers["cache-control"]
 
 
-def test_another_browser_has_no_cookie_to_show(client, door):
-    sign_in(client, door)
+def test_another_browser_has_no_cookie_to_show(client, oauth):
+    sign_in(client, oauth)
     client.cookies.clear()
     come_back(client)
-    assert door.asked[-1][1] is None
+    assert oauth.asked[-1][1] is None
 
 
 @pytest.mark.parametrize("cookie", ["__host-mastertape_session", "__secure-mastertape_sign_in_"])
 def test_over_https_the_cookies_go_over_https_only_and_come_from_this_host(world, cookie):
     keys = signing_keys(json.dumps([new_signing_key()]))
-    door = Door(world, oauth_app("https://tape.example", "atproto", keys))
-    client = world.serve(oauth=door, base_url="https://tape.example")
+    oauth = FakeOAuth(world, oauth_app("https://tape.example", "atproto", keys))
+    client = world.serve(oauth=oauth, base_url="https://tape.example")
     client.follow_redirects = False
     client.base_url = "https://tape.example"
     answers = [client.get("/auth/login", params={"handle": "dora.test"}), come_back(client)]
@@ -89,10 +98,10 @@ def test_over_https_the_cookies_go_over_https_only_and_come_from_this_host(world
 
 
 @pytest.mark.parametrize("wanted", ["/", "/tracks?artist=x", APP, f"{APP}/library?x=1#y"])
-def test_the_way_back_may_lead_here_or_to_a_page_that_the_operator_named(client, door, wanted):
+def test_the_way_back_may_lead_here_or_to_a_page_that_the_operator_named(client, oauth, wanted):
     client.get("/auth/login", params={"handle": "dora.test", "return_to": wanted})
     assert come_back(client).headers["location"] == wanted
-    assert door.return_to == wanted
+    assert oauth.return_to == wanted
 
 
 @pytest.mark.parametrize(
@@ -111,11 +120,11 @@ def test_the_way_back_may_lead_here_or_to_a_page_that_the_operator_named(client,
         "/\r\nset-cookie: a=b",
     ],
 )
-def test_the_way_back_leads_nowhere_else(client, door, wanted):
+def test_the_way_back_leads_nowhere_else(client, oauth, wanted):
     answer = client.get("/auth/login", params={"handle": "dora.test", "return_to": wanted})
     assert refusal(answer) == (400, "invalid_field")
     assert answer.json()["detail"]["field"] == "return_to"
-    assert door.asked == []
+    assert oauth.asked == []
 
 
 REFUSALS = [
@@ -133,8 +142,8 @@ REFUSALS = [
 @pytest.mark.parametrize(
     "path", ["/auth/login?handle=dora.test", f"/auth/callback?state={STATE}&iss=i&code=c"]
 )
-def test_a_refusal_is_json_for_programs_and_a_page_for_people(*, client, door, path, error, expected, said):
-    door.error = error
+def test_a_refusal_is_json_for_programs_and_a_page_for_people(*, client, oauth, path, error, expected, said):
+    oauth.error = error
     answer = client.get(path)
     assert refusal(answer) == expected
     assert said in answer.json()["detail"]["message"]
@@ -147,8 +156,8 @@ def test_a_refusal_is_json_for_programs_and_a_page_for_people(*, client, door, p
         assert "mastertape_session" not in each.headers.get("set-cookie", "")
 
 
-def test_the_page_shows_what_others_wrote_as_text(client, door):
-    door.error = SignInRefusedError("<script>alert(1)</script>")
+def test_the_page_shows_what_others_wrote_as_text(client, oauth):
+    oauth.error = SignInRefusedError("<script>alert(1)</script>")
     page = client.get("/auth/login", params={"handle": '"><script>'}, headers=HTML).text
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)" in page
@@ -160,7 +169,7 @@ def test_a_person_without_a_handle_is_asked_for_it_and_a_program_is_told(client)
     assert refusal(client.get("/auth/login")) == (422, "unparsable")
 
 
-@pytest.mark.usefixtures("door")
+@pytest.mark.usefixtures("oauth")
 def test_the_form_leads_on_by_a_page_since_chromium_holds_redirects_against_its_policy(client):
     page = client.get("/auth/login", headers=HTML)
     assert "form-action 'self'" in page.headers["content-security-policy"]
@@ -179,14 +188,14 @@ def test_the_page_that_leads_on_holds_whatever_the_server_calls_itself_as_text()
     assert "0; url=https://as.example/?a=1&amp;b=&quot;&gt;" in page
 
 
-def test_a_handle_has_a_length(client, door):
+def test_a_handle_has_a_length(client, oauth):
     assert refusal(client.get("/auth/login", params={"handle": "x" * 513})) == (400, "invalid_field")
-    assert door.asked == []
+    assert oauth.asked == []
 
 
 @pytest.mark.parametrize("state", ["", "a b", "ä", "x" * 500, "a=b;c", "\r\n"])
-def test_a_state_that_is_none_breaks_nothing(client, door, state):
-    door.error = SignInStateError()
+def test_a_state_that_is_none_breaks_nothing(client, oauth, state):
+    oauth.error = SignInStateError()
     answer = client.get(
         "/auth/callback",
         params={"state": state},
@@ -195,22 +204,22 @@ def test_a_state_that_is_none_breaks_nothing(client, door, state):
     assert refusal(answer) == (400, "sign_in_state")
 
 
-def test_a_server_that_was_away_may_be_asked_again_with_the_same_cookie(client, door):
+def test_a_server_that_was_away_may_be_asked_again_with_the_same_cookie(client, oauth):
     client.get("/auth/login", params={"handle": "dora.test"})
-    door.error = IdentityUnreachableError("away")
+    oauth.error = IdentityUnreachableError("away")
     assert come_back(client, **HTML).status_code == 503
-    door.error = None
+    oauth.error = None
     assert come_back(client).status_code == 303
 
 
-def test_who_comes_by_localhost_is_sent_to_the_address_that_they_will_come_back_to(client, door):
+def test_a_sign_in_by_localhost_is_redirected_to_127_0_0_1(client, oauth):
     answer = client.get("http://localhost:8000/auth/login?handle=dora.test&return_to=/me")
     assert answer.status_code == 303
     assert answer.headers["location"] == "http://127.0.0.1:8000/auth/login?handle=dora.test&return_to=/me"
-    assert door.asked == []
+    assert oauth.asked == []
 
 
-def test_where_there_is_no_client_there_is_no_such_door(world):
+def test_without_an_oauth_client_there_are_no_oauth_routes(world):
     client = world.serve(oauth=None)
     for path in ("/auth/login?handle=dora.test", "/auth/callback"):
         assert refusal(client.get(path)) == (404, "sign_in_unavailable")
@@ -221,18 +230,18 @@ def test_only_a_confidential_client_describes_itself(world, client):
         assert refusal(client.get(path)) == (404, "not_found")
     keys = signing_keys(json.dumps([new_signing_key(), new_signing_key()]))
     app = oauth_app("https://tape.example", "atproto", keys)
-    client = world.serve(oauth=Door(world, app), base_url="https://tape.example")
+    client = world.serve(oauth=FakeOAuth(world, app), base_url="https://tape.example")
     assert client.get("/oauth-client-metadata.json").json() == app.metadata()
     published = client.get("/jwks.json").json()
     assert [key["kid"] for key in published["keys"]] == [key.kid for key in keys]
     assert '"d"' not in json.dumps(published)
 
 
-def test_an_admin_who_is_none_is_told_so_and_nobody_is_signed_in(client, door):
-    door.error = NotAnAdminError()
+def test_a_sign_in_for_the_admin_scope_is_refused_for_other_accounts(client, oauth):
+    oauth.error = NotAnAdminError()
     answer = client.get("/auth/login", params={"handle": "dora.test", "scope": "admin"})
     assert refusal(answer) == (403, "scope_required")
-    assert seats(client) == []
+    assert signed_in_dids(client) == []
 
 
 def test_the_form_asks_again_for_what_was_asked_for(client):

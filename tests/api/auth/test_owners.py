@@ -29,7 +29,7 @@ def send(client, person, route, track_id, **more):
     return client.request(method, path.format(track_id), headers=headers, **more)
 
 
-def test_nobody_is_told_to_sign_in_first(subtests, client):
+def test_an_anonymous_caller_is_refused_first(subtests, client):
     for route in [*COMMANDS, *READS, ("POST", "/tracks"), ("GET", "/me"), ("GET", "/me/mirror")]:
         with subtests.test(str(route)[:80]):
             answer = send(client, None, route, 404)
@@ -86,7 +86,7 @@ def test_a_reading_token_changes_nothing(subtests, client, world, alice):
 
 
 @pytest.mark.parametrize("header", ["Bearer nonsense", "Bearer ", "Basic YTpi", "nonsense"])
-def test_a_token_of_nobody_is_refused(client, header):
+def test_an_unknown_token_is_refused(client, header):
     answer = client.get("/me", headers={"Authorization": header})
     assert refusal(answer) == (401, "not_authenticated")
 
@@ -97,7 +97,7 @@ def test_an_expired_session_says_so(client, world):
     assert client.get("/tracks", headers=late.headers).status_code == 200
 
 
-def test_an_admin_reads_everybodys_history_and_mirror_but_edits_nothing(client, world, alice):
+def test_an_admin_reads_every_history_and_mirror_but_edits_nothing(client, world, alice):
     track = upload(client, alice)
     admin = world.sign_in("admin", scope=Scope.ADMIN)
     for route in READS:
@@ -106,7 +106,7 @@ def test_an_admin_reads_everybodys_history_and_mirror_but_edits_nothing(client, 
         assert refusal(send(client, admin, route, track["id"])) == (403, "not_owner")
 
 
-def test_an_admin_without_the_scope_is_like_everybody(client, world, alice):
+def test_an_admin_without_the_scope_has_no_more_rights(client, world, alice):
     track = upload(client, alice)
     admin = world.sign_in("admin", scope=Scope.WRITE)
     assert refusal(send(client, admin, READS[0], track["id"])) == (403, "not_owner")

@@ -64,7 +64,7 @@ GIVEN = {"identifier": "dora.test", "password": "abcd-efgh"}
 
 
 @pytest.mark.parametrize("how", ["json", "data"])
-def test_the_token_and_the_cookie_open_the_door(client, door, how):
+def test_the_token_and_the_cookie_authenticate(client, door, how):
     answer = client.post("/auth/app-password", **{how: GIVEN})
     assert answer.status_code == 200
     body = answer.json()
@@ -137,7 +137,7 @@ def test_a_sign_in_that_fails_says_why_and_sets_no_cookie(client, door, error, e
     assert GIVEN["password"] not in answer.text
 
 
-def test_where_app_passwords_are_off_there_is_no_such_door(world):
+def test_without_app_passwords_there_is_no_such_route(world):
     answer = world.serve(sign_in=None).post("/auth/app-password", json=GIVEN)
     assert refusal(answer) == (404, "not_found")
 
@@ -152,7 +152,7 @@ def test_logout_ends_this_session_only(client):
     assert client.get("/me", headers={"Authorization": f"Bearer {second}"}).status_code == 200
 
 
-def test_logout_of_nobody_is_no_error(client):
+def test_logout_without_a_session_is_no_error(client):
     assert client.post("/auth/logout").status_code == 200
     assert client.post("/auth/logout", headers={"Authorization": "Bearer x"}).status_code == 200
 

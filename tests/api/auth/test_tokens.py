@@ -109,7 +109,7 @@ def test_all_others_are_ended_at_once(client, world, alice, bob):
     assert told(client, alice)[-1][0] == "TokenRevoked"
 
 
-def test_nobody_sees_or_ends_anothers(client, alice, bob):
+def test_tokens_of_other_accounts_are_neither_listed_nor_ended(client, alice, bob):
     made = issue(client, alice).json()
     assert ("api", "ci", "write", False) not in listed(client, bob)
     assert refusal(end(client, bob, made["id"])) == (404, "not_found")
@@ -118,7 +118,7 @@ def test_nobody_sees_or_ends_anothers(client, alice, bob):
     assert refusal(client.post("/auth/tokens", json={"name": "x"})) == (401, "not_authenticated")
 
 
-def test_only_who_came_in_as_an_admin_makes_tokens_for_admins(client, world, alice):
+def test_only_a_session_of_scope_admin_creates_admin_tokens(client, world, alice):
     pretender, writer = world.sign_in("alice", scope=Scope.ADMIN), world.sign_in("admin")
     for person in (alice, pretender, writer):
         refused = issue(client, person, scope="admin")

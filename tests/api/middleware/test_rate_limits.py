@@ -33,7 +33,7 @@ def test_a_burst_may_use_the_whole_allowance_and_no_more(clock):
     assert taken[10].retry_after == 6
 
 
-def test_who_waits_as_long_as_they_were_told_is_let_in(clock):
+def test_a_caller_that_waits_for_retry_after_is_accepted(clock):
     allowance = Allowance(10, clock)
     for _ in range(10):
         allowance.take("a")
@@ -51,7 +51,7 @@ def test_after_the_reset_all_of_it_is_there_again(clock):
     assert allowance.take("a").remaining == 9
 
 
-def test_one_does_not_use_up_what_is_anothers(clock):
+def test_callers_have_separate_allowances(clock):
     allowance = Allowance(1, clock)
     assert allowance.take("a").retry_after is None
     assert allowance.take("b").retry_after is None
@@ -71,7 +71,7 @@ def test_in_no_minute_more_is_taken_than_twice_the_limit(pauses, limit):
         assert in_a_minute <= 2 * limit
 
 
-def test_those_who_have_all_of_it_again_are_forgotten(clock, monkeypatch):
+def test_callers_with_a_full_allowance_are_dropped_from_memory(clock, monkeypatch):
     monkeypatch.setattr(rate_limits, "MOST_KEYS", 5)
     allowance = Allowance(10, clock)
     for number in range(5):
@@ -119,7 +119,7 @@ def test_uploads_have_a_smaller_limit_and_a_refused_one_changes_nothing(limited,
     assert limited.get("/me", headers=alice.headers).status_code == 200
 
 
-def test_nobody_has_the_limit_of_an_address(limited):
+def test_an_anonymous_caller_has_the_limit_of_its_address(limited):
     ask = partial(limited.get, "/tracks")
     assert statuses(101, ask) == [200] * 100 + [429]
     assert limited.get("/healthz").status_code == 200

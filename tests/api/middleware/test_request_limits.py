@@ -12,7 +12,7 @@ from api.middleware import request_limits as limits
 from api.middleware.request_limits import FIELDS_BYTES, HEADERS_BYTES, URL_BYTES
 from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
 from identity.accounts.credentials import Scope
-from tests.api.no_sign_in import shut
+from tests.api.no_sign_in import without_sign_in
 from tests.api.world import refusal, until, upload
 from tests.media_samples import samples
 
@@ -35,7 +35,7 @@ def migrated_url(migrated_sqlite):
 
 @pytest.fixture
 def client(world):
-    with shut(world) as client:
+    with without_sign_in(world) as client:
         yield client
 
 
@@ -82,7 +82,7 @@ def test_of_a_request_that_was_refused_nothing_stays_in_memory(client, admin, tr
     assert not [each for each in gc.get_objects() if isinstance(each, BodyTooLargeError)]
 
 
-def test_nobody_is_read_before_they_are_known(client, track):
+def test_no_body_is_read_before_the_caller_is_authenticated(client, track):
     answer = send(client, "POST /ops/lanes", track, JSON, content=endless())
     assert refusal(answer) == (401, "not_authenticated")
 

@@ -246,7 +246,7 @@ KEYED = [route for route in of(Who.OWN, Who.ADMIN) if not route.startswith("GET 
 
 
 @pytest.mark.parametrize("route", KEYED)
-def test_what_is_no_command_on_a_track_happens_once_too(client, world, route):
+def test_commands_without_a_track_happen_once_too(client, world, route):
     admin = world.sign_in("admin", scope=Scope.ADMIN)
     track = upload(client, admin, seed=3)
     method, path = route.split(" ")

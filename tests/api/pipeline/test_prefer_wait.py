@@ -44,7 +44,7 @@ async def test_a_wait_ends_when_its_time_is_up(world, alice):
     assert (answer.status_code, answer.json()["mirror"]["state"]) == (201, "pending")
 
 
-async def test_a_wait_ends_at_once_when_the_mirror_waits_for_somebody(world):
+async def test_a_wait_ends_at_once_when_the_mirror_waits_for_a_person(world):
     away = world.sign_in("away", lane=False)
     async with world.async_client(away) as client:
         began = time.monotonic()
@@ -63,7 +63,7 @@ async def test_a_preference_that_is_none_is_ignored(world, alice, prefer):
     assert "preference-applied" not in answer.headers
 
 
-async def test_forty_who_wait_on_a_hanging_pds_hold_up_nobody(world):
+async def test_forty_waits_on_a_hanging_pds_delay_no_other_request(world):
     people = [world.sign_in(f"p{chr(98 + n // 20)}{chr(98 + n % 20)}") for n in range(40)]
     async with world.async_client() as client:
         tracks = []

@@ -23,7 +23,7 @@ from tests.replay.adopt_rig import HOST, Internet, adoption_on
 pytestmark = pytest.mark.s3
 
 
-def test_an_upload_is_public_before_anybody_is_told(world, client, alice, public):
+def test_an_upload_is_public_before_its_response(world, client, alice, public):
     track = upload(client, alice)
     assert track["audio_url"] == f"{CDN}/public/{name_of(track)}"
     assert public() == {name_of(track)}

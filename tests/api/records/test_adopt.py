@@ -9,7 +9,7 @@ HERE = "/me/adopt"
 NOTHING = {"found": 0, "known": 0, "adopted": 0, "refused": 0, "problem": None, "problems": []}
 
 
-def test_nobody_has_records_to_take_over(client):
+def test_an_anonymous_caller_adopts_nothing(client):
     assert refusal(client.post(HERE)) == (401, "not_authenticated")
     assert refusal(client.get(HERE)) == (401, "not_authenticated")
 
@@ -21,7 +21,7 @@ def test_before_it_is_asked_for_there_is_nothing_to_watch(client, alice):
     }  # fmt: skip
 
 
-def test_a_request_is_kept_until_a_process_comes_to_it_and_another_is_the_same(client, alice):
+def test_a_request_is_kept_until_a_process_takes_it_and_another_is_the_same(client, alice):
     answer = client.post(HERE, headers=alice.headers)
     assert (answer.status_code, answer.headers["location"], answer.json()["state"]) == (202, HERE, "waiting")
     again = client.post(HERE, headers=alice.headers).json()

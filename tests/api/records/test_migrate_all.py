@@ -122,14 +122,14 @@ def test_a_crash_in_the_middle_leaves_what_was_asked_and_goes_on_when_asked_agai
 
 
 @pytest.mark.usefixtures("library")
-def test_somebody_who_is_signed_out_is_told_what_it_waits_for(world, client, alice):
+def test_a_signed_out_account_is_shown_what_the_copy_waits_for(world, client, alice):
     with world.database.write() as connection:
         park_lane(connection, alice.did)
     report = ask(client, alice)
     assert (report["pending"], report["waits_for"]) == (5, "auth_required")
 
 
-def test_nobody_has_no_library(client):
+def test_an_anonymous_caller_copies_nothing(client):
     assert refusal(client.post(HERE)) == (401, "not_authenticated")
     assert refusal(client.get(HERE)) == (401, "not_authenticated")
 

@@ -44,7 +44,7 @@ def statuses(client, person, track):
     return [(row["type"], row["delivery"]["status"]) for row in reversed(rows)]
 
 
-def test_the_mirror_shows_what_somebody_else_wrote_and_which_fields_of_ours_it_changed(world, client, alice):
+def test_the_mirror_shows_a_foreign_edit_and_the_fields_that_it_changed(world, client, alice):
     track = held(world, client, alice)
     conflict = mirror(client, alice, track)["conflict"]
     assert conflict["value"] == world.record(track)
@@ -235,7 +235,7 @@ def test_the_decision_is_taken_once_with_an_idempotency_key(world, client, alice
     assert world.events(track["id"]).count("RecordRestored") == 1
 
 
-def test_whoever_wants_to_wait_waits_for_a_decision_to_be_written(world, client, alice):
+def test_a_resolve_with_prefer_wait_waits_for_the_write(world, client, alice):
     track = held(world, client, alice)
     answer = resolve(client, alice, track, "theirs", Prefer="wait=1")
     assert answer.headers["preference-applied"] == "wait=1"
@@ -267,7 +267,7 @@ def test_a_held_record_that_is_gone_since_is_brought_back_by_a_restore(world, cl
     assert mirror(client, alice, track)["state"] == "delivered"
 
 
-def test_a_restore_that_nobody_could_look_for_does_not_overwrite_a_foreign_edit(world, client, alice):
+def test_a_restore_without_a_preflight_read_does_not_overwrite_a_foreign_edit(world, client, alice):
     track = held(world, client, alice)
     world.pds.away = True
     assert restore(client, alice, track).status_code == 202

@@ -96,7 +96,7 @@ async def test_a_pds_that_is_away_is_told_later(world, client, alice):
     assert world.record(track)
 
 
-async def test_nobody_signed_in_is_told_so(world):
+async def test_a_signed_out_account_is_shown_that_a_sign_in_is_needed(world):
     away = world.sign_in("away", lane=False)
     async with world.async_client(away) as client:
         track = await uploaded(client, away)
@@ -213,7 +213,7 @@ async def test_migrated_audio_is_said_to_be_there_once_the_record_names_it(world
     assert world.events(track["id"]).count("BlobMigrationRequested") == 1
 
 
-async def test_both_is_not_said_before_the_record_names_the_blob(world, client, alice):
+async def test_audio_storage_is_both_only_once_the_record_names_the_blob(world, client, alice):
     track = await uploaded(client, alice)
     await world.relay.run_once()
     asked = asyncio.create_task(client.post(f"/tracks/{track['id']}/migrate-to-pds"))

@@ -25,7 +25,7 @@ def files():
     yield from hostile.picture_bombs().items()
 
 
-def test_whatever_is_sent_as_a_sound_or_a_cover_has_an_answer(subtests, client, world, alice):
+def test_every_damaged_sound_or_cover_gets_a_documented_response(subtests, client, world, alice):
     world.services.staging.mkdir(parents=True)
     for number, (name, data) in enumerate(files()):
         sound, cover = ("page.html", data, "text/html"), ("cover.svg", data, "image/svg+xml")

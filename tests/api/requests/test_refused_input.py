@@ -219,7 +219,7 @@ def test_a_body_that_cannot_be_parsed_is_422(subtests, client, world, alice, tra
             assert world.state() == before
 
 
-def test_more_parts_than_anybody_needs_are_refused(client, alice, track):
+def test_more_parts_than_any_route_needs_are_refused(client, alice, track):
     parts = {f"f{n}": (None, "x") for n in range(101)}
     answer = client.patch(f"/tracks/{track['id']}", files=parts, headers=alice.headers)
     assert refusal(answer) == (422, "unparsable")

@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from identity.accounts.credentials import Scope
-from tests.api.no_sign_in import shut
+from tests.api.no_sign_in import without_sign_in
 from tests.api.world import did_of, upload
 from tests.media_samples import samples
 
@@ -44,7 +44,7 @@ def migrated_url(migrated_sqlite):
 
 @pytest.fixture
 def client(world):
-    with shut(world) as client:
+    with without_sign_in(world) as client:
         client.follow_redirects = False
         yield client
 

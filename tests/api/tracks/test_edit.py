@@ -79,7 +79,7 @@ def test_an_empty_body_is_no_change(client, world, alice):
     assert (answer.status_code, world.events(track["id"])) == (200, ["Created"])
 
 
-def test_fields_that_nobody_knows_are_ignored(client, alice):
+def test_unknown_fields_are_ignored(client, alice):
     track = upload(client, alice)
     edited = as_json(client, alice, track, {"mood": "blue", "id": 7, "title": "New"}).json()
     assert (edited["id"], edited["title"]) == (track["id"], "New")

@@ -61,7 +61,7 @@ def test_pages_go_on_where_the_one_before_ended_while_new_tracks_come(client, bo
     assert second["cursor"] is None
 
 
-def test_nobody_gets_more_than_a_hundred(client):
+def test_a_page_has_at_most_a_hundred_tracks(client):
     assert len(client.get("/tracks?limit=100000").json()["items"]) == 3
 
 

@@ -95,7 +95,7 @@ def test_head_says_what_get_would(client, track):
     assert (part.status_code, part.content, part.headers["content-length"]) == (206, b"", "10")
 
 
-def test_who_has_it_already_is_told_so(client, track):
+def test_a_matching_if_none_match_gets_304(client, track):
     answer = hear(client, track, **{"If-None-Match": f'"{track["file_id"]}"'})
     assert (answer.status_code, answer.content) == (304, b"")
 
@@ -141,12 +141,12 @@ def test_a_gated_sound_is_its_owners(client, alice, bob, gated):
     assert refusal(hear(client, gated, bob)) == (402, "support_required")
 
 
-def test_the_cover_of_a_gated_track_is_everybodys(client, alice):
+def test_the_cover_of_a_gated_track_is_public(client, alice):
     track = upload(client, alice, support_gate={"type": "any"}, image=samples.png())
     assert client.get(path(track["image_url"])).status_code == 200
 
 
-def test_the_same_bytes_of_an_ungated_track_are_everybodys(client, bob, gated):
+def test_the_same_bytes_of_an_ungated_track_are_public(client, bob, gated):
     upload(client, bob, seed=1)
     assert hear(client, gated).status_code == 200
 
@@ -168,7 +168,7 @@ class Vouching:
         return (artist, supporter) in self.pairs
 
 
-def test_supporters_hear_when_somebody_vouches_for_them(world, alice, bob, gated):
+def test_supporters_hear_gated_audio(world, alice, bob, gated):
     world.sign_in("carol")
     assert hear(world.serve(supporters=Vouching((alice.did, bob.did))), gated, bob).status_code == 200
     others = world.serve(supporters=Vouching((alice.did, "did:plc:other")))
@@ -176,7 +176,7 @@ def test_supporters_hear_when_somebody_vouches_for_them(world, alice, bob, gated
     assert refusal(hear(others, gated)) == (401, "not_authenticated")
 
 
-def test_when_nobody_says_the_gate_stays_shut_but_for_the_owner(world, alice, bob, gated):
+def test_without_an_answer_about_supporters_only_the_owner_hears_gated_audio(world, alice, bob, gated):
     client = world.serve(supporters=Vouching())
     assert refusal(hear(client, gated, bob)) == (503, "supporters_unreachable")
     assert hear(client, gated, alice).status_code == 200
@@ -216,7 +216,7 @@ def test_supporters_are_asked_over_http():
     ],
     ids=["error", "text", "no bool", "no object", "redirect", "silence"],
 )
-def test_an_answer_that_is_none_is_not_a_yes(answer, monkeypatch):
+def test_a_malformed_answer_about_supporters_is_a_no(answer, monkeypatch):
     monkeypatch.setattr("service.wiring.supporters_client.PATIENCE", 0.1)
     with pytest.raises(SupportersUnreachableError):
         asyncio.run(answering(slow if answer is None else lambda _: answer).vouch("did:a", "did:b"))

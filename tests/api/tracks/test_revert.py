@@ -139,7 +139,7 @@ def test_a_form_will_do_too(client, alice, track):
     assert client.post(path, data=form, headers=alice.headers).json()["title"] == "old"
 
 
-def test_only_the_owner_goes_back_and_only_from_the_version_that_they_know(client, alice, bob, track):
+def test_only_the_owner_reverts_and_only_from_the_version_in_if_match(client, alice, bob, track):
     assert refusal(revert(client, bob, track, to_version=1)) == (403, "not_owner")
     path = f"/tracks/{track['id']}/revert"
     stale = client.post(path, json={"to_version": 1}, headers={**alice.headers, "If-Match": '"1"'})

@@ -116,7 +116,7 @@ def test_a_deleted_one_stays_down_when_it_comes_back(client, alice, admin, track
     assert read(client, track).status_code == 404
 
 
-def test_lifting_it_gives_everybody_everything_back(client, admin, track):
+def test_lifting_a_takedown_restores_all_access(client, admin, track):
     decide(client, admin, track)
     answer = decide(client, admin, track, lift=True, reason="withdrawn").json()
     assert (answer["affected"], answer["taken_down_at"]) == (1, None)
