@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 from tests.api.account_deletion.deletion import leave, three_tracks
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
 
 
 @pytest.fixture
@@ -33,6 +34,7 @@ COMMANDS = {
 }
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_are_refused_during_an_account_deletion(client, alice, tracks, command):
     leave(client, alice)

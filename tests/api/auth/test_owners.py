@@ -21,6 +21,12 @@ READS = [("GET", "/tracks/{}/history"), ("GET", "/tracks/{}/mirror")]
 WHEN_DELETED = {"/tracks/{}/undelete", "/tracks/{}/history", "/tracks/{}/mirror", "/tracks/{}/mirror/retry"}
 
 
+@pytest.fixture
+def migrated_url(migrated_sqlite):
+    """What matters here is HTTP: one database will do."""
+    return migrated_sqlite
+
+
 def send(client, person, route, track_id, **more):
     method, path = route
     if path.endswith("/audio"):

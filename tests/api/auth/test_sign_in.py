@@ -18,6 +18,12 @@ from identity.errors import (
 from tests.api.world import did_of, refusal
 
 
+@pytest.fixture
+def migrated_url(migrated_sqlite):
+    """What matters here is HTTP: one database will do."""
+    return migrated_sqlite
+
+
 @dataclass
 class Door:
     """Takes one password, and says what it was asked."""

@@ -6,6 +6,7 @@ import pytest
 
 from identity.accounts.credentials import Scope
 from tests.api.world import refusal, upload
+from tests.servers.databases import ON_SQLITE
 
 
 def issue(client, person, **body):
@@ -129,6 +130,7 @@ def test_only_a_session_of_scope_admin_creates_admin_tokens(client, world, alice
     assert client.get("/ops/hosts", headers=bearer(token)).status_code == 200
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("body", "expected"),
     [

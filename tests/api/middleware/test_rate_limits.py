@@ -12,6 +12,12 @@ from api.middleware.rate_limits import MINUTE, Allowance, RateLimits, address_of
 from tests.api.world import refusal, upload
 
 
+@pytest.fixture
+def migrated_url(migrated_sqlite):
+    """What matters here is HTTP: one database will do."""
+    return migrated_sqlite
+
+
 class Clock:
     def __init__(self):
         self.now = 1000.0

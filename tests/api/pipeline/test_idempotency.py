@@ -12,6 +12,7 @@ from identity.accounts.credentials import Scope
 from tests.api.auth.route_table import ROUTES, Who, of
 from tests.api.world import refusal, until, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
 
 KEY = {"Idempotency-Key": "k-1"}
 
@@ -100,6 +101,7 @@ def test_after_a_day_the_key_is_free_and_its_row_is_gone(client, world, alice):
     assert len(rows(world)) == 1
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("key", ["", "a b", "ä", "x" * 256])
 def test_a_key_that_is_none_is_refused(client, alice, key):
     headers = {**alice.headers, "Idempotency-Key": key.encode()}
@@ -245,6 +247,7 @@ async def test_while_the_first_still_runs_a_second_is_told_to_come_again(world, 
 KEYED = [route for route in of(Who.OWN, Who.ADMIN) if not route.startswith("GET ") and route != "DELETE /me"]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("route", KEYED)
 def test_commands_without_a_track_happen_once_too(client, world, route):
     admin = world.sign_in("admin", scope=Scope.ADMIN)

@@ -6,6 +6,7 @@ from sqlalchemy import select
 from outbox.mirror.tables import pds_host
 from tests.api.records.record_commands import command, lost, uploaded
 from tests.fake_pds.scripted_pds import HOST
+from tests.servers.databases import ON_SQLITE
 
 pytestmark = pytest.mark.anyio
 OVER = (429, {"retry-after": "60"})
@@ -27,6 +28,7 @@ def pause(world):
         return (row.paced_until - world.database.now(connection)).total_seconds()
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("told", [OVER, NEARLY])
 @pytest.mark.parametrize("name", LOOKS)
 async def test_the_relay_waits_for_the_reset_that_a_look_was_told(world, client, alice, name, told):
@@ -39,6 +41,7 @@ async def test_the_relay_waits_for_the_reset_that_a_look_was_told(world, client,
     assert 50 < pause(world) < 70
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("name", LOOKS)
 async def test_a_command_is_kept_without_a_look_while_the_pds_is_to_be_left_alone(world, client, alice, name):
     track, other = await lost(world, client, alice), await uploaded(client, alice, seed=2)

@@ -9,6 +9,7 @@ import pytest
 from eventstore.envelope import Envelope
 from tests.api.world import until
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
 
 pytestmark = pytest.mark.anyio
 
@@ -54,6 +55,7 @@ async def test_a_wait_ends_at_once_when_the_mirror_waits_for_a_person(world):
     assert answer.json()["mirror"]["reason"] == "auth_required"
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("prefer", ["wait=x", "wait", "respond-async", "wait=-1", "wait=1.5", "await=5"])
 async def test_a_preference_that_is_none_is_ignored(world, alice, prefer):
     async with world.async_client(alice) as client:

@@ -4,6 +4,7 @@ import pytest
 
 from outbox.record.dag_cbor import record_cid
 from tests.api.world import refusal, upload
+from tests.servers.databases import ON_SQLITE
 
 FOREIGN = {"title": "theirs", "elsewhere": {"kept": 1}}
 
@@ -147,6 +148,7 @@ def test_everything_that_a_track_can_say_is_taken_over(world, client, alice):
     assert (now["features"], now["self_labels"]) == ([carol], ["nudity"])
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "changes",
     [
@@ -171,6 +173,7 @@ def test_what_a_track_cannot_take_over_is_written_again_as_it_has_it(world, clie
     assert shown(client, alice, track)["support_gate"] is None
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("changes", "field"),
     [

@@ -12,6 +12,7 @@ from api.services import Services
 from eventstore.errors import CommitFailedError, LogBusyError, OutdatedProjectionError
 from storage.errors import StoreUnavailableError
 from tests.api.world import refusal, upload
+from tests.servers.databases import ON_SQLITE
 
 
 def everything_below(kind):
@@ -29,6 +30,7 @@ def test_a_reply_names_only_fields_that_its_error_has():
         assert not reply.fields or "__init__" in vars(error), error
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("method", "path", "expected"),
     [
@@ -58,6 +60,7 @@ def test_what_the_framework_refuses_has_the_shape_too(client, method, path, expe
     assert refusal(client.request(method, path)) == expected
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
@@ -85,10 +88,12 @@ def test_what_breaks_tells_no_secrets_and_keeps_the_request_id(world, error, exp
     assert (answer.status_code == 503) == ("retry-after" in answer.headers)
 
 
+@ON_SQLITE
 def test_a_request_id_goes_in_and_comes_out(client):
     assert client.get("/healthz", headers={"X-Request-Id": "a-b.c:1"}).headers["x-request-id"] == "a-b.c:1"
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("given", ["", "x" * 129, "a b", "ä", 'a"b', "a;b"])
 def test_a_request_id_that_is_not_sane_is_replaced(client, given):
     answer = client.get("/healthz", headers={"X-Request-Id": given.encode()})
@@ -104,6 +109,7 @@ def test_an_outdated_process_refuses_commands_but_loses_nothing(world, client, a
     assert client.get(f"/tracks/{track['id']}").json()["title"] == track["title"]
 
 
+@ON_SQLITE
 def test_readiness_says_why_not(world):
     assert world.serve(not_ready_because=lambda: None).get("/readyz").json() == {"status": "ready"}
     answer = world.serve(not_ready_because=lambda: "the schema is old: run `x`").get("/readyz")
@@ -122,6 +128,7 @@ PLAIN = {"/healthz", "/metrics"}
 """What cannot fail."""
 
 
+@ON_SQLITE
 def test_openapi_documents_every_route_and_its_errors(client):
     paths = client.get("/openapi.json").json()["paths"]
     for path, operations in paths.items():
@@ -133,6 +140,7 @@ def test_openapi_documents_every_route_and_its_errors(client):
     assert set(edit["requestBody"]["content"]) == {"application/json", "multipart/form-data"}
 
 
+@ON_SQLITE
 def test_cross_origin_pages_are_let_in_by_name_only(world):
     client = world.serve(cors_origins=("https://app.example",))
     allowed = client.get("/healthz", headers={"Origin": "https://app.example"})

@@ -7,6 +7,7 @@ import pytest
 from identity.accounts.credentials import Scope
 from tests.api.conftest import ADMIN
 from tests.api.world import refusal, upload
+from tests.servers.databases import ON_SQLITE
 
 
 @pytest.fixture
@@ -39,6 +40,7 @@ def test_a_track_can_be_read_as_of_each_time(client, alice, track):
     assert as_of(client, alice, track, at=datetime.now(UTC) + timedelta(days=1)).json()["title"] == "2"
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "params",
     [{"version": 0}, {"version": 4}, {"version": 2**70}, {"version": -1}, {"at": "2020-01-01T00:00:00Z"}],
@@ -47,6 +49,7 @@ def test_a_version_that_never_was_is_not_found(client, alice, track, params):
     assert refusal(as_of(client, alice, track, **params)) == (404, "version_not_found")
 
 
+@ON_SQLITE
 def test_either_a_version_or_a_time(client, alice, track):
     both = as_of(client, alice, track, version=1, at="2030-01-01T00:00:00Z")
     assert refusal(both) == (400, "invalid_field")
@@ -90,6 +93,7 @@ def test_from_nothing_every_field_has_come(client, alice, track):
     assert changes["album"] == {"field": "album", "before": None, "after": "one"}
 
 
+@ON_SQLITE
 def test_a_diff_that_cannot_be_is_refused(client, alice, bob, track):
     assert refusal(diff(client, alice, track, **{"from": 9})) == (404, "version_not_found")
     assert refusal(diff(client, alice, track, to=1)) == (422, "unparsable")

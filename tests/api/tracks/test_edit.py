@@ -7,6 +7,7 @@ import pytest
 from tests.api.tracks.patch import as_form, as_json, as_multipart
 from tests.api.world import did_of, refusal, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
 
 FULL = {
     "title": "Second",
@@ -23,6 +24,7 @@ FULL = {
 ways = pytest.mark.parametrize("edit", [as_json, as_multipart, as_form])
 
 
+@ON_SQLITE
 @ways
 def test_every_field_is_taken_from_every_kind_of_body(client, alice, edit):
     track = upload(client, alice)
@@ -35,6 +37,7 @@ def test_every_field_is_taken_from_every_kind_of_body(client, alice, edit):
     assert edited["created_at"] == track["created_at"]
 
 
+@ON_SQLITE
 @ways
 def test_an_empty_text_clears_and_an_absent_field_stays(client, alice, edit):
     track = upload(client, alice)
@@ -46,6 +49,7 @@ def test_an_empty_text_clears_and_an_absent_field_stays(client, alice, edit):
     assert (edited["features"], edited["self_labels"], edited["unlisted"]) == ([], [], False)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("nothing", [None, "null", ""])
 @ways
 def test_null_takes_the_gate_off(client, alice, edit, nothing):
@@ -53,6 +57,7 @@ def test_null_takes_the_gate_off(client, alice, edit, nothing):
     assert edit(client, alice, track, {"support_gate": nothing}).json()["support_gate"] is None
 
 
+@ON_SQLITE
 def test_null_clears_in_json(client, alice):
     track = upload(client, alice)
     as_json(client, alice, track, FULL)
@@ -79,6 +84,7 @@ def test_an_empty_body_is_no_change(client, world, alice):
     assert (answer.status_code, world.events(track["id"])) == (200, ["Created"])
 
 
+@ON_SQLITE
 def test_unknown_fields_are_ignored(client, alice):
     track = upload(client, alice)
     edited = as_json(client, alice, track, {"mood": "blue", "id": 7, "title": "New"}).json()
@@ -130,11 +136,13 @@ def test_the_same_cover_again_is_no_change(client, world, alice):
     assert world.events(track["id"]) == ["Created", "ArtworkReplaced"]
 
 
+@ON_SQLITE
 def test_remove_image_wins_over_an_image(client, alice):
     track = upload(client, alice, image=samples.png())
     assert cover(client, alice, track, samples.jpeg(), remove_image="true").json()["image_url"] is None
 
 
+@ON_SQLITE
 def test_an_empty_image_clears_but_an_empty_file_input_of_a_browser_does_not(client, alice):
     track = upload(client, alice, image=samples.png())
     boundary = "b"
@@ -178,6 +186,7 @@ def test_what_is_meant_for_another_version_leaves_no_bytes(*, client, world, ali
     assert world.state() == before
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("tag", ['W/"1"', '"x"', "nonsense", '""', '"99999999999999999999"'])
 def test_a_tag_that_is_no_version_of_ours_matches_nothing(client, alice, tag):
     track = upload(client, alice)

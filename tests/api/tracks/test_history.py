@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.api.world import refusal, upload
+from tests.servers.databases import ON_SQLITE
 
 
 @pytest.fixture
@@ -75,12 +76,14 @@ def test_long_histories_are_written_in_many_pages(client, alice):
     assert len(page["items"]) == 100
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("query", ["?limit=0", "?cursor=x"])
 def test_whose_it_is_comes_before_what_is_wrong_with_the_query(client, alice, bob, track, query):
     assert refusal(history(client, bob, track, query)) == (403, "not_owner")
     assert refusal(history(client, alice, {"id": 2**80}, query)) == (404, "track_not_found")
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("query", ["?limit=0", "?limit=-1", "?cursor=x"])
 def test_a_page_that_cannot_be_is_refused(client, alice, track, query):
     assert refusal(history(client, alice, track, query)) == (400, "invalid_field")

@@ -6,6 +6,7 @@ from sqlalchemy import update
 from storage.media import media
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
 
 SHOWN = (
     "title", "album", "features", "tags", "description", "support_gate", "unlisted", "self_labels",
@@ -112,6 +113,7 @@ def test_going_back_into_a_duplicate_is_refused(client, world, alice, track):
     assert world.state() == before
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "case",
     [
@@ -133,6 +135,7 @@ def test_a_revert_that_cannot_be_changes_nothing(client, world, alice, track, ca
     assert world.state() == before
 
 
+@ON_SQLITE
 def test_a_form_will_do_too(client, alice, track):
     path = f"/tracks/{track['id']}/revert"
     form = {"to_version": "1", "fields": '["title"]'}

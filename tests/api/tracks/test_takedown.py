@@ -5,6 +5,7 @@ import pytest
 from identity.accounts.credentials import Scope
 from tests.api.world import refusal, upload
 from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
 
 
 @pytest.fixture
@@ -150,6 +151,7 @@ def test_owner_and_operator_both_read_who_did_it_and_why(client, alice, admin, t
     ]  # fmt: skip
 
 
+@ON_SQLITE
 def test_only_an_admin_decides(client, alice, bob, track):
     assert refusal(client.post(f"/ops/tracks/{track['id']}/takedown", json={"reason": "x"})) == (
         401,
@@ -160,6 +162,7 @@ def test_only_an_admin_decides(client, alice, bob, track):
     assert read(client, track).status_code == 200
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "body", [{"reason": ""}, {"reason": "\0"}, {"reason": None}, {"all": True, "reason": "x"}]
 )
@@ -170,5 +173,6 @@ def test_a_takedown_says_why_and_nothing_unknown(client, admin, track, body):
     assert answer.json()["detail"]["limit"]
 
 
+@ON_SQLITE
 def test_a_track_that_is_not_there_is_not_taken_down(client, admin):
     assert refusal(decide(client, admin, {"id": 99})) == (404, "track_not_found")
