@@ -1,4 +1,4 @@
-"""OAuth through every door: the service as a process, the real PDS, and a person who needs no browser."""
+"""OAuth with the service as a process and the real PDS, without a browser."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,20 +7,11 @@ import pytest
 
 from demo.service import Service
 from demo.story import migrate, wait_for_delivery
-from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually
-from tests.e2e.visitor import HTML, Visitor, wav
+from tests.e2e.oauth_visitor import HTML, OAuthArtist, Visitor, wav
 from tests.servers.atproto import new_account
 
 pytestmark = pytest.mark.pds
-
-
-class OAuthArtist(Artist):
-    """An artist at the service who has signed in with OAuth, or will."""
-
-    def __init__(self, service, pds, account):
-        super(Artist, self).__init__(Visitor(service.url), pds, account.did, "")
-        self.account = account
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Several API processes and several relays on one database: each change arrives once, whoever took and whoever delivers it."""
+"""Several API processes and several relays on one database: each change arrives once."""
 
 import signal
 from collections import Counter
@@ -65,7 +65,7 @@ class Cluster:
 def cluster(
     settings: dict[str, str], pds: DevPds, standing_service: Service, tmp_path: Path
 ) -> Iterator[Cluster]:
-    """Two API processes; the service of the other tests rests meanwhile."""
+    """Two API processes; the service of the other tests is stopped meanwhile."""
     standing_service.stop()
     with ExitStack() as stack:
         yield Cluster(settings, pds, tmp_path, stack)
