@@ -1,11 +1,11 @@
-"""The built wheel works without a checkout: it brings its migrations and its lexicon along."""
+"""The built wheel works without a checkout: one package, which brings its migrations and its lexicon along."""
 
 import subprocess
 import sys
 import sysconfig
 import venv
 import zipfile
-from importlib.metadata import Distribution
+from importlib.metadata import Distribution, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -42,23 +42,44 @@ def python(site: Path, code: str, *args: str, data: Path) -> str:
 
 
 def test_wheel_is_what_runs(site: Path, tmp_path: Path) -> None:
-    said = python(site, "import service, outbox; print(service.__file__, outbox.__file__)", data=tmp_path)
+    code = "import mastertape, service, outbox; print(service.__file__, outbox.__file__)"
+    said = python(site, code, data=tmp_path)
     assert all(path.startswith(str(site)) for path in said.split())
 
 
+def test_wheel_installs_one_package(site: Path) -> None:
+    installed = {path.name for path in site.iterdir()} - {"needed.pth", "__pycache__"}
+    assert {name.partition("-")[0] for name in installed} == {"mastertape"}
+
+
+def test_package_of_the_same_name_does_not_replace_ours(site: Path, tmp_path: Path) -> None:
+    stranger = site / "identity.py"
+    stranger.write_text("raise SystemExit('a stranger')")
+    try:
+        main = "from mastertape import main; main()"
+        assert python(site, main, "migrate", data=tmp_path) == f"empty -> {newest()}"
+    finally:
+        stranger.unlink()
+
+
+def test_no_dependency_ships_a_name_of_ours() -> None:
+    ours = {path.name for path in (ROOT / "src").iterdir()} - {"mastertape"}
+    assert not ours & set(packages_distributions()) - {"__pycache__"}
+
+
 def test_wheel_migrates_an_empty_database(site: Path, tmp_path: Path) -> None:
-    main = "from service.cli.main import main; main()"
+    main = "from mastertape import main; main()"
     assert "Commands:" in python(site, main, "--help", data=tmp_path)
     assert python(site, main, "migrate", data=tmp_path) == f"empty -> {newest()}"
     assert (tmp_path / "mastertape.db").exists()
 
 
 def test_wheel_has_the_lexicon(site: Path, tmp_path: Path) -> None:
-    code = "from outbox.record.lexicon import track_lexicon; print(track_lexicon().id)"
+    code = "import mastertape; from outbox.record.lexicon import track_lexicon; print(track_lexicon().id)"
     assert python(site, code, data=tmp_path) == "fm.plyr.track"
 
 
 def test_wheel_names_its_command(site: Path) -> None:
     (info,) = site.glob("mastertape-*.dist-info")
     (script,) = Distribution.at(info).entry_points
-    assert (script.name, script.value) == ("mastertape", "service.cli.main:main")
+    assert (script.name, script.value) == ("mastertape", "mastertape:main")
