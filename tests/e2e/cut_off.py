@@ -19,7 +19,8 @@ from sqlalchemy import select
 from demo.service import Service
 from devpds.server import DevPds, DevPlc, free_port
 from eventstore.database import Database
-from outbox.mirror.host_state import CLOSED, LONGEST_SECONDS, OPEN
+from outbox.mirror.host_state import LONGEST_SECONDS
+from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import pds_host
 from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually
@@ -124,7 +125,7 @@ class CutOff:
         if host.failures != self.failures:
             self.failures = host.failures
             self.clock.advance(A_WHILE)
-        return bool(host.breaker == OPEN)
+        return bool(host.breaker == BreakerState.OPEN)
 
     def plays(self, row: Row) -> None:
         """Let it come and go, with edits meanwhile."""
@@ -150,7 +151,7 @@ class CutOff:
 
         for artist in two:
             assert (artist.agreed() or {})["title"] == title
-        eventually(lambda: self.host().breaker == CLOSED)
+        eventually(lambda: self.host().breaker == BreakerState.CLOSED)
 
 
 def _account(pds: DevPds, name: str) -> PdsAccount:

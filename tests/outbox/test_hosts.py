@@ -10,17 +10,10 @@ import pytest
 from sqlalchemy import select
 
 from eventstore.database import Database
-from outbox.mirror.host_state import (
-    CLOSED,
-    FIRST_SECONDS,
-    HALF_OPEN,
-    OPEN,
-    OPENS_AFTER,
-    HostReport,
-    breaker_state,
-)
+from outbox.mirror.host_state import FIRST_SECONDS, OPENS_AFTER, HostReport, breaker_state
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import release
+from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import PAST, pds_host
 from outbox.pds.verdict import Phase, verdict_of_exception, verdict_of_reply
 from outbox.relay.result import Outcome
@@ -54,12 +47,12 @@ def state(database: Database) -> str:
 def opened(database: Database) -> None:
     """Two accounts have met nothing but failures."""
     hear(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER, ONE)])
-    assert state(database) == OPEN
+    assert state(database) == BreakerState.OPEN
 
 
 def after_its_pause(database: Database, clock: Clock) -> None:
     clock.ahead += host_row(database).retry_at - clock()
-    assert state(database) == HALF_OPEN
+    assert state(database) == BreakerState.HALF_OPEN
 
 
 def lanes(database: Database, count: int) -> None:
@@ -70,16 +63,16 @@ def lanes(database: Database, count: int) -> None:
 def test_failures_of_two_accounts_in_a_row_open_it_and_nobody_is_sent_there(database: Database) -> None:
     lanes(database, 3)
     hear(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER)])
-    assert state(database) == CLOSED
+    assert state(database) == BreakerState.CLOSED
     hear(database, (ONE, FAILED))
-    assert state(database) == OPEN
+    assert state(database) == BreakerState.OPEN
     assert claimed(database) == []
 
 
 def test_one_accounts_failures_never_open_it(database: Database) -> None:
     lanes(database, 3)
     hear(database, *[(ONE, FAILED)] * (5 * OPENS_AFTER))
-    assert state(database) == CLOSED
+    assert state(database) == BreakerState.CLOSED
     assert len(claimed(database)) == 3
 
 
@@ -89,7 +82,7 @@ def test_any_answer_of_its_own_ends_a_row_of_failures(database: Database, verdic
     hear(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER)])
     hear(database, (ONE, verdict))
     hear(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER)])
-    assert state(database) == CLOSED
+    assert state(database) == BreakerState.CLOSED
 
 
 def test_after_its_pause_one_lane_tries(database: Database, clock: Clock) -> None:
@@ -123,7 +116,7 @@ def test_each_failed_try_doubles_the_pause_up_to_ten_minutes(database: Database,
         pauses.append((host_row(database).retry_at - clock()).total_seconds())
         after_its_pause(database, clock)
         hear(database, (ONE, FAILED))
-        assert state(database) == OPEN
+        assert state(database) == BreakerState.OPEN
     assert 2.4 <= pauses[0] <= 5
     assert all(later >= 0.99 * earlier for earlier, later in pairwise(pauses[:7]))
     assert 299 <= pauses[-1] <= 600
@@ -136,13 +129,13 @@ def test_what_breaks_down_each_time_neither_opens_it_nor_makes_its_pauses_longer
     broken = verdict_of_reply(httpx.Response(500, json={"error": "InternalServerError"}))
     for did in [ONE, OTHER] * OPENS_AFTER:
         Hosts(database).note_if_changed(HostReport.of(HOST, did, broken, again=True))
-    assert state(database) == CLOSED
+    assert state(database) == BreakerState.CLOSED
 
     opened(database)
     for _ in range(5):
         after_its_pause(database, clock)
         Hosts(database).note_if_changed(HostReport.of(HOST, ONE, broken, again=True))
-        assert state(database) == OPEN
+        assert state(database) == BreakerState.OPEN
         assert host_row(database).retry_at - clock() <= timedelta(seconds=FIRST_SECONDS)
 
 
@@ -161,7 +154,7 @@ def test_a_host_that_fails_again_before_all_may_is_left_alone_for_longer(
     opened(database)
     after_its_pause(database, clock)
     hear(database, (ONE, TAKEN))
-    assert state(database) == CLOSED
+    assert state(database) == BreakerState.CLOSED
     opened(database)
     assert host_row(database).openings == 2
 
@@ -300,4 +293,4 @@ async def test_an_upload_that_fails_tells_of_its_host_too(desk: Rig) -> None:
 
     await desk.relay_once()
 
-    assert host_row(desk.database, desk.pds.url).breaker == OPEN
+    assert host_row(desk.database, desk.pds.url).breaker == BreakerState.OPEN

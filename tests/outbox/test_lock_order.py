@@ -18,8 +18,9 @@ from outbox.mirror import targets
 from outbox.mirror.lanes import release, resume_lane
 from outbox.mirror.observe_only import observed_account
 from outbox.mirror.requeue import retry, suspect
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target
-from outbox.mirror.targets import READY, wake_lane
+from outbox.mirror.targets import wake_lane
 from outbox.operations import operators
 from outbox.operations.operators import Action, Operator, Which
 from outbox.pds.verdict import Kind, Verdict
@@ -92,7 +93,7 @@ async def scene(migrated_postgres: str) -> AsyncIterator[Scene]:
 
 def probed(scene: Scene) -> None:
     found = ProbeResult(AccountLocation.MOVED, "http://new.test", has_records=False)
-    settle_probe(scene.database, Probe(scene.lane, READY), found)
+    settle_probe(scene.database, Probe(scene.lane, LaneState.READY), found)
 
 
 def redriven(scene: Scene) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 from aggregates.account import Account
 from eventstore.envelope import Envelope
 from outbox.mirror.lanes import park_lane
+from outbox.mirror.parking import park
 from outbox.mirror.tables import mirror_lane
 from outbox.operations.operators import (
     Action,
@@ -18,6 +19,7 @@ from outbox.operations.operators import (
     count,
     perform,
 )
+from outbox.pds.verdict import Kind
 from outbox.relay.result import Outcome
 from tests.dsl import BOB
 from tests.outbox.rig import Rig, answered, refused
@@ -127,7 +129,7 @@ async def test_accounts_that_may_be_back_are_probed(desk: Rig) -> None:
     desk.sign_in(BOB)
     desk.upload(1)
     with desk.database.write() as connection:
-        park_lane(connection, desk.did, "account_inactive")
+        park(connection, desk.did, Kind.INACTIVE, desk.database.now(connection))
         park_lane(connection, BOB)  # for this one only a sign-in helps
     assert count(desk.database, Action.PROBE, Which(host=desk.pds.url)) == 1
     assert perform(desk.log, Action.PROBE, Which(host=desk.pds.url), OPERATOR) == 1

@@ -14,8 +14,9 @@ from identity.sessions.encryption import Seal
 from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import SessionKind, pds_session
 from identity.sessions.tokens import Tokens
-from outbox.mirror.host_state import CLOSED, OPENS_AFTER
+from outbox.mirror.host_state import OPENS_AFTER
 from outbox.mirror.lanes import release
+from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import blob_job, delivery_attempt, pds_host
 from outbox.pds.client import Pds
 from outbox.pds.verdict import Kind
@@ -98,7 +99,7 @@ async def test_logins_that_no_key_opens_leave_their_host_alone_and_are_told(desk
 
     with desk.database.read() as connection:
         host = connection.execute(select(pds_host)).one()
-    assert (host.breaker, host.failures) == (CLOSED, 0)
+    assert (host.breaker, host.failures) == (BreakerState.CLOSED, 0)
     for number in people:
         mirror = desk.mirror(number)
         assert (mirror.state, mirror.reason) == ("pending", "backoff")

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from eventstore.database import Database
-from outbox.mirror.host_state import OPEN
 from outbox.mirror.lanes import release
 from outbox.mirror.pausing import pause, resume, would_pause, would_resume
+from outbox.mirror.states import BreakerState
 from tests.outbox.rig import Clock, Rig
 from tests.outbox.rows import HOST, add_lane, claimed, dids, set_host
 
@@ -48,7 +48,7 @@ def test_who_is_not_known_is_nobody(database: Database, clock: Clock) -> None:
 def test_a_resumed_host_is_tried_at_once_whatever_its_breaker_says(database: Database, clock: Clock) -> None:
     add_lane(database, 1)
     add_lane(database, 2)
-    set_host(database, breaker=OPEN, retry_at=clock() + timedelta(minutes=9), paused=True)
+    set_host(database, breaker=BreakerState.OPEN, retry_at=clock() + timedelta(minutes=9), paused=True)
     with database.write() as connection:
         resume(connection, HOST, clock())
     [lane] = claimed(database)

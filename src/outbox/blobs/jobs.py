@@ -17,8 +17,9 @@ from outbox.mirror.lanes import LeaseLostError, host_open_at, is_open, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PARKING, park, schedule_probe
 from outbox.mirror.requeue import backfill
+from outbox.mirror.states import LaneState, TargetState
 from outbox.mirror.tables import IS_LEASED, PAST, blob_job, mirror_lane, mirror_target, pds_host
-from outbox.mirror.targets import READY, wake_lane
+from outbox.mirror.targets import wake_lane
 from outbox.pds.verdict import MESSAGE_LENGTH, Kind, Verdict, clean
 
 LEASE: Final = timedelta(seconds=60)
@@ -63,7 +64,7 @@ def may_be_sent(connection: Connection, claimed: BlobJob, now: datetime) -> bool
 def lane_works(did: str, host: str) -> ColumnElement[bool]:
     """Say that the account's lane works, and still on this host."""
     return exists().where(
-        lane.did == did, lane.host == host, lane.state == READY, ~lane.paused, ~is_observed()
+        lane.did == did, lane.host == host, lane.state == LaneState.READY, ~lane.paused, ~is_observed()
     )
 
 
@@ -148,7 +149,7 @@ def _settle(
     error = f"{verdict.error}: {verdict.message}"
     if verdict.kind is Kind.DONE:
         waits = waits and not _has_live_work(unit, claimed)
-        _set_target(unit, claimed, state="idle", reason=None, not_before=PAST)
+        _set_target(unit, claimed, state=TargetState.IDLE, reason=None, not_before=PAST)
         wake_lane(unit.connection, claimed.did, unit.now)
         track.record_blob(BlobRef(claimed.audio_cid, verdict.body["blob"]), at=unit.now)
         _end(unit, claimed, again=False, attempts=0, last_error=None)
@@ -175,11 +176,11 @@ def _note_refusal(
 
     What is missing here may be found again.
     """
-    reason = verdict.error or "rejected"
+    reason = verdict.error or verdict.kind.value
     if was_lost and track.blob is not None and reason != MISSING_REASON:
         track.record_blob_lost(reason, at=unit.now)
         return
-    _set_target(unit, claimed, state="rejected", reason=verdict.error)
+    _set_target(unit, claimed, state=TargetState.REJECTED, reason=verdict.error)
     track.record_blob_failure(reason, final=True, at=unit.now)
 
 
@@ -213,6 +214,6 @@ def _set_target(unit: UnitOfWork, claimed: BlobJob, **columns: Any) -> None:
     """Change the record that waits for its blob, if it does."""
     unit.connection.execute(
         update(mirror_target)
-        .where(target.track_id == claimed.track_id, target.state == "blob")
+        .where(target.track_id == claimed.track_id, target.state == TargetState.BLOB)
         .values(columns)
     )

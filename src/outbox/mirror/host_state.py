@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from outbox.backoff import backoff
+from outbox.mirror.states import BreakerState
 from outbox.pds.pacing import BACKFILL_KEEPS, LIVE_KEEPS, Budget
 from outbox.pds.verdict import Kind, Phase, Scope, Verdict
 
-CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
 OPENS_AFTER: Final = 5
 """So many failures in a row."""
 FIRST_SECONDS, LONGEST_SECONDS = 5.0, 600.0
@@ -56,16 +56,16 @@ class HostReport:
         return self.verdict.kind is Kind.PACED or (budget is not None and budget.is_dry(LIVE_KEEPS, 1))
 
 
-def breaker_state(host: Any, now: datetime) -> str:
-    """Give the state of a host's breaker, of its row: closed, open or half_open."""
-    if host.breaker == CLOSED:
-        return CLOSED
-    return OPEN if host.retry_at > now else HALF_OPEN
+def breaker_state(host: Any, now: datetime) -> BreakerState:
+    """Return the state of a host's breaker, given its row."""
+    if host.breaker == BreakerState.CLOSED:
+        return BreakerState.CLOSED
+    return BreakerState.OPEN if host.retry_at > now else BreakerState.HALF_OPEN
 
 
 def lanes_at_once(host: Any) -> int:
     """Give how many lanes of the host may be under way, of its row."""
-    if host.breaker == OPEN:
+    if host.breaker == BreakerState.OPEN:
         return 1
     most: int = host.max_lanes if host.ramp is None else min(host.ramp, host.max_lanes)
     return most
@@ -85,8 +85,8 @@ def changes(host: Any, report: HostReport, now: datetime) -> Changes:
 
 def _after_success(host: Any) -> Changes:
     calm: Changes = {"failures": 0, "failing_did": None, "many_fail": False}
-    if host.breaker == OPEN:
-        return {**calm, "breaker": CLOSED, **_ramp(host, 2)}
+    if host.breaker == BreakerState.OPEN:
+        return {**calm, "breaker": BreakerState.CLOSED, **_ramp(host, 2)}
     if host.ramp is not None:
         return {**calm, **_ramp(host, host.ramp + 1)}
     return calm if host.failures else {}
@@ -101,9 +101,9 @@ def _ramp(host: Any, lanes: int) -> Changes:
 
 def _after_failure(host: Any, report: HostReport, now: datetime) -> Changes:
     state = breaker_state(host, now)
-    if state == OPEN:
+    if state == BreakerState.OPEN:
         return {}  # sent before it opened
-    if report.again and state == CLOSED:
+    if report.again and state == BreakerState.CLOSED:
         return {}  # else two bad records would close a host that has little else to do
     first = host.failing_did or report.did
     found: Changes = {
@@ -112,10 +112,10 @@ def _after_failure(host: Any, report: HostReport, now: datetime) -> Changes:
         "many_fail": host.many_fail or first != report.did,
         "last_error": f"{report.verdict.error}: {report.verdict.message}",
     }
-    if state == HALF_OPEN or (found["many_fail"] and found["failures"] >= OPENS_AFTER):
+    if state == BreakerState.HALF_OPEN or (found["many_fail"] and found["failures"] >= OPENS_AFTER):
         openings = host.openings + (not report.again)
         pause = backoff(openings - 1, first=FIRST_SECONDS, cap=LONGEST_SECONDS)
-        found |= {"breaker": OPEN, "retry_at": now + pause, "openings": openings, "ramp": None}
+        found |= {"breaker": BreakerState.OPEN, "retry_at": now + pause, "openings": openings, "ramp": None}
     return found
 
 

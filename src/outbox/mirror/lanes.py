@@ -34,6 +34,7 @@ from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.schema import UtcDateTime
 from outbox.backoff import backoff
+from outbox.mirror.states import LaneState, TargetState
 from outbox.mirror.tables import (
     CONCERNS_RELAY,
     NEVER,
@@ -44,12 +45,10 @@ from outbox.mirror.tables import (
     mirror_target,
     pds_host,
 )
-from outbox.mirror.targets import AUTH_REQUIRED, DELETE, HELD, READY
+from outbox.mirror.targets import DELETE
 
 lane_columns: Final = mirror_lane.c
 target_columns: Final = mirror_target.c
-GONE: Final = "gone"
-"""The state of a lane whose account nobody has known for long: an operator or a new sign-in makes it work again."""
 PROBE_CLEARED: Final[dict[str, Any]] = {"probe_at": NEVER, "probes": 0, "missing_since": NEVER}
 """Of an account that is known to be where its lane is."""
 
@@ -156,7 +155,9 @@ def back_off(connection: Connection, did: str, now: datetime, *, at_least: timed
     change_lane(connection, did, failures=failures + 1, not_before=not_before)
 
 
-_REJECTED, _HELD, DELETE_LITERAL = (literal_column(f"'{name}'", Text) for name in ("rejected", HELD, DELETE))
+_REJECTED, _HELD, DELETE_LITERAL = (
+    literal_column(f"'{name}'", Text) for name in (TargetState.REJECTED, TargetState.HELD, DELETE)
+)
 
 
 def is_open() -> ColumnElement[bool]:
@@ -220,10 +221,10 @@ _EARLIEST: Final = select(_earliest(~is_backfill()), _earliest(is_backfill()))
 _CHANGE: Final = update(mirror_lane).where(lane_columns.did == bindparam("of_did"))
 
 
-def park_lane(connection: Connection, did: str, reason: str = AUTH_REQUIRED) -> None:
+def park_lane(connection: Connection, did: str) -> None:
     """Let the lane wait for its owner, unless the whole account is gone; edits go on to gather in the log."""
-    here = (lane_columns.did == did, lane_columns.state != GONE)
-    connection.execute(update(mirror_lane).where(*here).values(state=reason, probe_at=NEVER))
+    here = (lane_columns.did == did, lane_columns.state != LaneState.GONE)
+    connection.execute(update(mirror_lane).where(*here).values(state=LaneState.AUTH_REQUIRED, probe_at=NEVER))
 
 
 _TOLD_UNTIL: Final = ("paced_until", "backfill_after")
@@ -266,7 +267,13 @@ def _resuming(dialect: str) -> list[Executable]:
     did, host = bindparam("of_did", type_=Text), bindparam("of_host", type_=Text)
     known_host = insert_of(dialect, pds_host).values(host=host)
     insert = insert_of(dialect, mirror_lane).values(
-        did=did, host=host, state=READY, due_at=bindparam("at"), not_before=PAST, failures=0, **PROBE_CLEARED
+        did=did,
+        host=host,
+        state=LaneState.READY,
+        due_at=bindparam("at"),
+        not_before=PAST,
+        failures=0,
+        **PROBE_CLEARED,
     )
     new, same_host = insert.excluded, lane_columns.host == host
     lane = insert.on_conflict_do_update(

@@ -12,17 +12,16 @@ from sqlalchemy import Connection, and_, bindparam, case, literal, select, true,
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.mirror.lanes import GONE, PAGE, PROBE_CLEARED, Lane, host_open_at, lane_columns, lane_due_at
+from outbox.mirror.lanes import PAGE, PROBE_CLEARED, Lane, host_open_at, lane_columns, lane_due_at
+from outbox.mirror.states import PROBED, LaneState
 from outbox.mirror.tables import HAS_WORK, NEVER, mirror_lane, pds_host
-from outbox.mirror.targets import AUTH_REQUIRED, READY
 from outbox.pds.verdict import Kind
 
-INACTIVE: Final = "account_inactive"
-"""Deactivated, suspended or taken down: active again is ready again."""
-STALE: Final = "identity_stale"
-"""Its host does not know the account: its DID's document says where it is now."""
-PROBED: Final = (INACTIVE, STALE)
-PARKING: Final = {Kind.SIGN_IN: AUTH_REQUIRED, Kind.INACTIVE: INACTIVE, Kind.MOVED: STALE}
+PARKING: Final = {
+    Kind.SIGN_IN: LaneState.AUTH_REQUIRED,
+    Kind.INACTIVE: LaneState.INACTIVE,
+    Kind.MOVED: LaneState.STALE,
+}
 
 FIRST_PROBE: Final = timedelta(minutes=15)
 LONGEST_PAUSE: Final = timedelta(hours=24)
@@ -44,13 +43,14 @@ def park(connection: Connection, did: str, kind: Kind, now: datetime, *, flight:
     signed in since that was claimed: then it was the old login that failed.
     """
     state = PARKING[kind]
-    works = and_(lane_columns.did == did, lane_columns.state == READY)
+    works = and_(lane_columns.did == did, lane_columns.state == LaneState.READY)
     probes = connection.scalar(select(lane_columns.probes).where(works))
     if probes is None:
         return
     changed: dict[str, Any] = {"state": state, "probe_at": NEVER}
     if state in PROBED:
-        again = probes if state == INACTIVE else probes - 1  # the first time, a directory is asked at once
+        # a directory is asked at once the first time, since it may know where the account has moved
+        again = probes if state is LaneState.INACTIVE else probes - 1
         changed["probe_at"] = now if again < 0 else now + pause_before(again)
         changed["probes"] = probes + 1
     ours = lane_columns.lease_owner == flight.owner if flight is not None else true()
@@ -73,7 +73,7 @@ _NO_DOUBT: Final = (
     .where(lane_columns.did == bindparam("of_did"))
     .values(
         {
-            name: case((lane_columns.state == READY, literal(value)), else_=lane_columns[name])
+            name: case((lane_columns.state == LaneState.READY, literal(value)), else_=lane_columns[name])
             for name, value in PROBE_CLEARED.items()
         }
     )
@@ -83,14 +83,14 @@ _NO_DOUBT: Final = (
 
 def probe_now(connection: Connection, did: str, now: datetime, *, operator: bool = False) -> None:
     """Have the account of a lane that waits for it looked at; one that is gone only an operator gives another try."""
-    states = (*PROBED, GONE) if operator else PROBED
+    states = (*PROBED, LaneState.GONE) if operator else PROBED
     waits = and_(lane_columns.did == did, lane_columns.state.in_(states))
-    given_up = lane_columns.state == GONE
+    given_up = lane_columns.state == LaneState.GONE
     connection.execute(
         update(mirror_lane)
         .where(waits)
         .values(
-            state=case((given_up, STALE), else_=lane_columns.state),
+            state=case((given_up, LaneState.STALE.value), else_=lane_columns.state),
             missing_since=case((given_up, NEVER), else_=lane_columns.missing_since),
             probe_at=now,
         )
@@ -100,7 +100,9 @@ def probe_now(connection: Connection, did: str, now: datetime, *, operator: bool
 def look_for_account(connection: Connection, did: str, now: datetime) -> None:
     """Have the account of a lane that works, or waits for it, looked at: somebody says that it is not as it was."""
     here = and_(
-        lane_columns.did == did, lane_columns.state.in_((READY, *PROBED)), lane_columns.probe_at > now
+        lane_columns.did == did,
+        lane_columns.state.in_((LaneState.READY, *PROBED)),
+        lane_columns.probe_at > now,
     )
     connection.execute(update(mirror_lane).where(here).values(probe_at=now))
 
@@ -120,7 +122,7 @@ def look_for_unanswered(database: Database) -> list[str]:
 
 # Built once (CONTRIBUTING.md).
 
-_IS_AT_WORK: Final = and_(lane_columns.state == READY, lane_columns.probe_at >= NEVER)
+_IS_AT_WORK: Final = and_(lane_columns.state == LaneState.READY, lane_columns.probe_at >= NEVER)
 _UNANSWERED: Final = (
     select(lane_columns.did)
     .join(pds_host, pds_host.c.host == lane_columns.host)

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, or_, selec
 
 from outbox.mirror.lanes import is_open, lane_columns, target_columns
 from outbox.mirror.parking import probe_now
+from outbox.mirror.states import TargetState
 from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target, repo_scan
 from outbox.mirror.targets import wake_lane
 
@@ -24,7 +25,10 @@ def retry(connection: Connection, did: str, track_id: int, now: datetime) -> Non
     probe_now(connection, did, now)
     connection.execute(
         update(mirror_target)
-        .where(target_columns.track_id == track_id, target_columns.state.not_in(("held", "blob")))
+        .where(
+            target_columns.track_id == track_id,
+            target_columns.state.not_in((TargetState.HELD, TargetState.BLOB)),
+        )
         .values(not_before=PAST, failed_gen=0, backfill=False)
     )
     this_job = (blob_job.c.did == did, blob_job.c.track_id == track_id)

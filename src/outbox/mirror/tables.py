@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from eventstore.projection import ProjectedTable
 from eventstore.schema import Position, UtcDateTime, metadata
+from outbox.mirror.states import LaneState, TargetState
 
 PAST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
@@ -102,7 +103,7 @@ mirror_lane = Table(
     Index("ix_mirror_lane_probe", "probe_at"),
 )
 HAS_WORK: Final = and_(
-    mirror_lane.c.state == literal_column("'ready'"),
+    mirror_lane.c.state == literal_column(f"'{LaneState.READY}'"),
     or_(
         mirror_lane.c.due_at < NEVER_LITERAL,
         mirror_lane.c.backfill_at < NEVER_LITERAL,
@@ -213,8 +214,9 @@ firehose_cursor = Table(
 )
 """How far each host was listened to, and who does."""
 
+_TROUBLED: Final = (TargetState.REJECTED, TargetState.BACKOFF, TargetState.HELD)
 IS_TROUBLED: Final = or_(
-    mirror_target.c.state.in_([literal_column(f"'{state}'") for state in ("rejected", "backoff", "held")]),
+    mirror_target.c.state.in_([literal_column(f"'{state}'") for state in _TROUBLED]),
     mirror_target.c.detached,
 )
 """Holds for all records with which something is, or lately was, wrong. A query that says so reads an index of these."""

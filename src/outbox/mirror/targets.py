@@ -14,15 +14,12 @@ from aggregates.track import Track
 from eventstore.append import insert_of
 from eventstore.change import Change
 from eventstore.projection import Into
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import BLOB_JOBS, TARGETS, blob_job, mirror_lane, mirror_target
 from outbox.pds.client import RecordKey
 
-AUTH_REQUIRED: Final = "auth_required"
-READY: Final = "ready"
 PUT: Final = "put"
 DELETE: Final = "delete"
-HELD: Final = "held"
-"""The state of a target whose record somebody else has changed."""
 
 
 DECIDES_OVER_FORMER: Final = (Track.NamespaceMigrated, Track.Deleted, Track.Undeleted)
@@ -95,7 +92,7 @@ def wake_lane(connection: Connection, did: str, at: datetime) -> None:
 
     An account that never signed in gets a lane that waits for its sign-in.
     """
-    row = {"did": did, "host": "", "state": AUTH_REQUIRED, "due_at": at}
+    row = {"did": did, "host": "", "state": LaneState.AUTH_REQUIRED, "due_at": at}
     connection.execute(_waking(connection.dialect.name), row)
 
 

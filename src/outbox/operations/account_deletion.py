@@ -7,22 +7,21 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, literal, select, update
 
-from outbox.mirror.lanes import GONE
 from outbox.mirror.parking import probe_now
+from outbox.mirror.states import LaneState, MirrorReason, MirrorState, TargetState
 from outbox.mirror.tables import NEVER, PAST, delivery_attempt, mirror_lane, mirror_target
-from outbox.mirror.targets import AUTH_REQUIRED, DELETE, HELD, PUT, READY, wake_lane
+from outbox.mirror.targets import DELETE, PUT, wake_lane
 from outbox.pds.verdict import Kind
 from outbox.relay.delivery import SETTLING
 from outbox.relay.journal import ADOPTED
 from outbox.relay.observations import CLEAN
 from outbox.views.overview import lane_of
-from outbox.views.status import IS_ACKED, PENDING, REASON, STATE, TARGETS_AT_WORK
+from outbox.views.status import IS_ACKED, REASON, STATE, TARGETS_AT_WORK
 
 target: Final = mirror_target.c
 lane: Final = mirror_lane.c
 attempt: Final = delivery_attempt.c
 
-VERIFYING: Final = "verifying"
 IS_REMOVED: Final = and_(target.desired_op == DELETE, IS_ACKED)
 WAS_WRITTEN: Final = exists().where(
     attempt.did == target.did,
@@ -68,10 +67,10 @@ class Remains:
 def remains(connection: Connection, did: str, since: datetime, now: datetime) -> Remains:
     """Count the records of an account that asked to leave at `since`."""
     row = lane_of(connection, did)
-    works = row is not None and row.mirror_state == READY
+    works = row is not None and row.mirror_state == LaneState.READY
     done = _is_done(now, looks=works)
-    state = case((IS_REMOVED, PENDING), else_=STATE)
-    reason = case((IS_REMOVED, literal(VERIFYING)), else_=REASON)
+    state = case((IS_REMOVED, MirrorState.PENDING.value), else_=STATE)
+    reason = case((IS_REMOVED, literal(MirrorReason.VERIFYING.value)), else_=REASON)
     query = select(state.label("at"), reason.label("because"), func.count().label("records"))
     of_account = query.select_from(TARGETS_AT_WORK).where(target.did == did)
     waiting = connection.execute(of_account.where(~done).group_by("at", "because").order_by("at", "because"))
@@ -81,7 +80,7 @@ def remains(connection: Connection, did: str, since: datetime, now: datetime) ->
         untouched=_count(connection, removed, ~target.ever_sent),
         waiting=tuple(PendingRemovals(each.at, each.because, each.records) for each in waiting),
         waits_for=None if row is None or works else str(row.mirror_state),
-        is_gone=row is not None and row.state == GONE,
+        is_gone=row is not None and row.state == LaneState.GONE,
     )
 
 
@@ -109,11 +108,21 @@ def try_again(connection: Connection, did: str, now: datetime) -> None:
     wake_lane(connection, did, now)
     connection.execute(update(mirror_lane).where(lane.did == did).values(not_before=PAST))
     probe_now(connection, did, now)
-    open_ = (target.did == did, ~IS_ACKED, target.state.in_(("rejected", "backoff", HELD)))
+    open_ = (
+        target.did == did,
+        ~IS_ACKED,
+        target.state.in_((TargetState.REJECTED, TargetState.BACKOFF, TargetState.HELD)),
+    )
     connection.execute(update(mirror_target).where(*open_).values(not_before=PAST, failed_gen=0))
 
 
 def close_lane(connection: Connection, did: str) -> None:
     """Forget where the account is: nothing is sent or read for it until it signs in anew."""
-    nowhere = {"host": "", "state": AUTH_REQUIRED, "probe_at": NEVER, "due_at": NEVER, "backfill_at": NEVER}
+    nowhere = {
+        "host": "",
+        "state": LaneState.AUTH_REQUIRED,
+        "probe_at": NEVER,
+        "due_at": NEVER,
+        "backfill_at": NEVER,
+    }
     connection.execute(update(mirror_lane).where(lane.did == did).values(nowhere))

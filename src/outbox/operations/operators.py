@@ -21,9 +21,9 @@ from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror import pausing
-from outbox.mirror.lanes import GONE
-from outbox.mirror.parking import PROBED, probe_now
+from outbox.mirror.parking import probe_now
 from outbox.mirror.requeue import backfill
+from outbox.mirror.states import PROBED, LaneState, TargetState
 from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.views.failures import RETRIABLE, has_error
 from outbox.views.status import TARGETS_AT_WORK
@@ -196,7 +196,7 @@ def _redrive_account(connection: Connection, did: str, track_ids: Sequence[int],
     these = (target.did == did, target.track_id.in_(track_ids))
     connection.execute(
         update(mirror_target)
-        .where(*these, target.state.in_(("rejected", "backoff")))
+        .where(*these, target.state.in_((TargetState.REJECTED, TargetState.BACKOFF)))
         .values(not_before=PAST, failed_gen=0)
     )
     jobs = (blob_job.c.did == did, blob_job.c.track_id.in_(track_ids))
@@ -205,7 +205,7 @@ def _redrive_account(connection: Connection, did: str, track_ids: Sequence[int],
 
 
 def _parked(which: Which) -> list[ColumnElement[bool]]:
-    return [lane.state.in_((*PROBED, GONE)), lane.host != "", *_whose(which)]
+    return [lane.state.in_((*PROBED, LaneState.GONE)), lane.host != "", *_whose(which)]
 
 
 def _failing(which: Which) -> list[ColumnElement[bool]]:

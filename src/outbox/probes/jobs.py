@@ -9,7 +9,6 @@ from sqlalchemy import Connection, and_, func, select
 
 from eventstore.database import Database
 from outbox.mirror.lanes import (
-    GONE,
     PROBE_CLEARED,
     UNTOLD,
     Lane,
@@ -18,10 +17,11 @@ from outbox.mirror.lanes import (
     hold_lane,
     lane_columns,
 )
-from outbox.mirror.parking import IN_DOUBT_AFTER, INACTIVE, STALE, pause_before
+from outbox.mirror.parking import IN_DOUBT_AFTER, pause_before
 from outbox.mirror.requeue import suspect_all
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import NEVER, PAST, mirror_lane, pds_host
-from outbox.mirror.targets import AUTH_REQUIRED, READY, insert_into
+from outbox.mirror.targets import insert_into
 
 GONE_AFTER: Final = timedelta(hours=72)
 """For so long the operations of a did:plc can be taken back (https://web.plc.directory/spec/v0.1/did-plc)."""
@@ -130,19 +130,19 @@ def _changed(row: Any, found: ProbeResult, now: datetime) -> dict[str, Any]:
     match found.finding:
         case AccountLocation.ACTIVE:
             # `probes` stays until a write is taken: a PDS that says one and does the other is asked ever more rarely
-            return {"state": READY, "probe_at": NEVER, "missing_since": NEVER, "due_at": now}
+            return {"state": LaneState.READY, "probe_at": NEVER, "missing_since": NEVER, "due_at": now}
         case AccountLocation.INACTIVE:
-            return {**again, "state": INACTIVE}
+            return {**again, "state": LaneState.INACTIVE}
         case AccountLocation.MOVED:
-            here = {"host": found.host, "state": AUTH_REQUIRED, **PROBE_CLEARED}
+            here = {"host": found.host, "state": LaneState.AUTH_REQUIRED, **PROBE_CLEARED}
             return {**here, **UNTOLD, "not_before": PAST, "failures": 0}
         case AccountLocation.MISSING:
             since = min(row.missing_since, now)
             is_gone = now - since >= GONE_AFTER
-            gone = {"state": GONE, "probe_at": NEVER}
-            return gone if is_gone else {**again, "state": STALE, "missing_since": since}
+            gone = {"state": LaneState.GONE, "probe_at": NEVER}
+            return gone if is_gone else {**again, "state": LaneState.STALE, "missing_since": since}
         case AccountLocation.UNKNOWN:
-            works = row.state == READY
+            works = row.state == LaneState.READY
             later = {"probe_at": now + min(pause, IN_DOUBT_AFTER), "probes": row.probes + 1}
             return {"probe_at": now + IN_DOUBT_AFTER} if works else later
 

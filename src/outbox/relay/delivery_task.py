@@ -16,8 +16,9 @@ from outbox.mirror.lanes import Lane, host_open_at, is_open, latest_of, target_d
 from outbox.mirror.namespace_moves import left_behind
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.priority import BACKFILL, CLASS, COMES_DUE, LOOK, ORDER
+from outbox.mirror.states import TargetState
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
-from outbox.mirror.targets import DELETE, HELD, PUT
+from outbox.mirror.targets import DELETE, PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, UnencodableError, decode, record_cid
 from outbox.record.lexicon import Lexicon, LexiconError
@@ -218,7 +219,7 @@ def _unread(row: Any) -> Work:
         look_at=row.look_at,
         acked_gen=row.acked_gen,
         is_acked=row.acked_gen >= row.desired_gen,
-        conflict=row.conflict_cid if row.state == HELD else None,
+        conflict=row.conflict_cid if row.state == TargetState.HELD else None,
         detached=row.detached,
         is_former=row.former,
     )

@@ -17,6 +17,7 @@ from outbox.mirror.lanes import (
     target_columns,
     target_due_at,
 )
+from outbox.mirror.states import TargetState
 from outbox.mirror.tables import CONCERNS_RELAY, NEVER, PAST, blob_job, mirror_lane, mirror_target
 
 successor: Final = mirror_target.alias("successor").c
@@ -40,7 +41,9 @@ def _wake(database: Database, did: str) -> bool:
 
 def _reopen(connection: Connection, did: str) -> None:
     this = update(mirror_target).where(target_columns.did == did)
-    connection.execute(this.where(_waits_in_vain()).values(state="idle", reason=None, not_before=PAST))
+    connection.execute(
+        this.where(_waits_in_vain()).values(state=TargetState.IDLE, reason=None, not_before=PAST)
+    )
     connection.execute(this.where(_is_overlooked()).values(cleared_gen=target_columns.desired_gen))
 
 
@@ -64,7 +67,7 @@ def _waits_in_vain() -> ColumnElement[bool]:
         blob_job.c.track_id == target_columns.track_id,
         or_(blob_job.c.requested, blob_job.c.again),
     )
-    return and_(target_columns.state == "blob", ~asked)
+    return and_(target_columns.state == TargetState.BLOB, ~asked)
 
 
 def _is_overlooked() -> ColumnElement[bool]:

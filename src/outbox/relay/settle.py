@@ -13,6 +13,7 @@ from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane
 from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.parking import clear_probe, park, schedule_probe
 from outbox.mirror.requeue import suspect
+from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, PAST, blob_job
 from outbox.mirror.targets import upsert
 from outbox.pds.verdict import Kind, Verdict
@@ -68,8 +69,8 @@ def _settle(unit: UnitOfWork, lane: Lane, result: Result) -> None:
                 result.work,
                 not_before=result.look_at,
                 failed_gen=result.work.gen,
-                state="verifying",
-                reason="verifying",
+                state=TargetState.VERIFYING,
+                reason=MirrorReason.VERIFYING,
             )
         case Outcome.SEEN | Outcome.REBASED:
             note_look(unit, result)
@@ -115,19 +116,21 @@ def _note_failure(unit: UnitOfWork, lane: Lane, work: Work, verdict: Verdict) ->
         case Kind.BLOB_MISSING:
             # A PDS that drops each blob at once must not be sent it again and again.
             _upload_again(unit, work, not_before=again_at if work.attempts else PAST)
-            set_target(unit, work, state="blob", reason="blob", not_before=NEVER, **failure)
+            set_target(
+                unit, work, state=TargetState.BLOB, reason=MirrorReason.BLOB, not_before=NEVER, **failure
+            )
         case Kind.PACED:
             paced = {**failure, "attempts": work.attempts}
             if work.is_open:
-                paced.update(state="paced", reason="paced", not_before=PAST)
+                paced.update(state=TargetState.PACED, reason=MirrorReason.PACED, not_before=PAST)
             set_target(unit, work, **paced)
         case Kind.SIGN_IN | Kind.INACTIVE | Kind.MOVED:
             park(unit.connection, lane.did, verdict.kind, unit.now, flight=lane)
         case _ if _is_rejected(unit, lane, work, verdict):
-            set_target(unit, work, state="rejected", reason=verdict.error, **failure)
+            set_target(unit, work, state=TargetState.REJECTED, reason=verdict.error, **failure)
         case _:
             if work.is_open:
-                failure.update(state="backoff", reason="backoff", not_before=again_at)
+                failure.update(state=TargetState.BACKOFF, reason=MirrorReason.BACKOFF, not_before=again_at)
             _try_again(unit, lane, work, verdict, failure)
 
 

@@ -10,8 +10,9 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, select
 
 from outbox.mirror.lanes import is_backfill, is_open, lane_columns, latest_of, target_columns
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_lane, pds_host
-from outbox.mirror.targets import DELETE, READY
+from outbox.mirror.targets import DELETE
 from outbox.pds.pacing import (
     BACKFILL_KEEPS,
     CREATE_POINTS,
@@ -111,7 +112,7 @@ def _drain_of_lanes(rows: Sequence[Any], now: datetime) -> Drain:
 
 
 def _is_able(row: Any) -> bool:
-    return row.state == READY and not row.paused and not row.host_paused
+    return row.state == LaneState.READY and not row.paused and not row.host_paused
 
 
 def _waiting(rows: Iterable[Any]) -> tuple[Backlog, Backlog]:

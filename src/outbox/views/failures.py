@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, case, or_, select, union
 
+from outbox.mirror.states import TargetState
 from outbox.mirror.tables import HAS_FAILED, IS_TROUBLED, blob_job, mirror_lane, mirror_target
-from outbox.mirror.targets import HELD
 from outbox.views.status import BLOB_WANTED, IS_ACKED, IS_OF_NEWEST, REASON, STATE, TARGETS_AT_WORK
 
 target: Final = mirror_target.c
@@ -15,12 +15,12 @@ _failed: Final = select(blob_job.c.track_id).where(HAS_FAILED).subquery()
 IN_QUESTION: Final = target.track_id.in_(union(select(_troubled), select(_failed)))
 """Whether a record can be one of those; it is told from indexes, whatever number of records there are."""
 _CAN_BE_TRIED: Final = or_(
-    and_(~IS_ACKED, IS_OF_NEWEST, target.state.in_(("rejected", "backoff"))),
+    and_(~IS_ACKED, IS_OF_NEWEST, target.state.in_((TargetState.REJECTED, TargetState.BACKOFF))),
     and_(BLOB_WANTED, blob_job.c.attempts > 0),
 )
 RETRIABLE: Final = and_(IN_QUESTION, _CAN_BE_TRIED)
 """Whether another try may help; the others wait for a person, or have their own time to be tried again."""
-FAILING: Final = and_(IN_QUESTION, or_(_CAN_BE_TRIED, target.state == HELD, target.detached))
+FAILING: Final = and_(IN_QUESTION, or_(_CAN_BE_TRIED, target.state == TargetState.HELD, target.detached))
 PLACE: Final = 2 * target.track_id + case((target.former, 1), else_=0)
 """By track; what its record has left elsewhere comes after the record."""
 

@@ -9,17 +9,20 @@ from sqlalchemy import Connection, bindparam, case, func, select
 
 from outbox.mirror.lanes import host_open_at, is_open, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
+from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
-from outbox.mirror.targets import DELETE, READY
-from outbox.views.status import DELIVERED, IS_PAUSED, OBSERVED, STATE, TARGETS_AT_WORK
+from outbox.mirror.targets import DELETE
+from outbox.views.status import IS_PAUSED, STATE, TARGETS_AT_WORK
 
 lane: Final = mirror_lane.c
 target: Final = mirror_target.c
 host: Final = pds_host.c
 
-PAUSED: Final = "paused"
 LANE_STATE: Final = case(
-    (lane.state != READY, lane.state), (IS_PAUSED, PAUSED), (is_observed(), OBSERVED), else_=READY
+    (lane.state != LaneState.READY, lane.state),
+    (IS_PAUSED, MirrorReason.PAUSED.value),
+    (is_observed(), MirrorReason.RESTORED.value),
+    else_=LaneState.READY.value,
 )
 """The lane's state, as its records tell it."""
 CLASS: Final = case((target.desired_op == DELETE, "delete"), (target.backfill, "backfill"), else_="edit")
@@ -57,7 +60,7 @@ def waiting_in(connection: Connection, dids: Iterable[str]) -> Mapping[str, dict
     rows = connection.execute(
         select(target.did, STATE.label("mirror_state"), func.count())
         .select_from(TARGETS_AT_WORK)
-        .where(target.did.in_(list(dids)), STATE != DELIVERED)
+        .where(target.did.in_(list(dids)), STATE != MirrorState.DELIVERED)
         .group_by(target.did, "mirror_state")
     )
     for did, state, records in rows:

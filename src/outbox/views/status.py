@@ -23,25 +23,16 @@ from sqlalchemy import (
 from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import latest_of
 from outbox.mirror.observe_only import is_observed
-from outbox.mirror.parking import PROBED
+from outbox.mirror.states import PROBED, LaneState, MirrorReason, MirrorState, TargetState
 from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
-from outbox.mirror.targets import DELETE, HELD, READY
+from outbox.mirror.targets import DELETE
 from outbox.pds.client import RecordKey
 
 target = mirror_target.c
 lane = mirror_lane.c
 host = pds_host.c
 
-DELIVERED: Final = "delivered"
-PENDING: Final = "pending"
-PARKED: Final = "parked"
-DETACHED: Final = "detached"
-REJECTED: Final = "rejected"
-OBSERVED: Final = "restored"
-"""The reason while an account is only observed: the database was put back to an earlier point."""
-SUCCESSOR: Final = "successor"
-"""The reason of what a record has left behind, until the PDS has confirmed the new one."""
-DATED: Final = frozenset({"backoff", "paced", "verifying"})
+DATED: Final = frozenset({MirrorReason.BACKOFF, MirrorReason.PACED, MirrorReason.VERIFYING})
 """Reasons to wait that end at a known time."""
 
 
@@ -50,7 +41,7 @@ class Mirror:
     """How far the record of a track is behind its log; `state` is what the API shows as `mirror.state`."""
 
     track_id: int
-    state: str
+    state: MirrorState
     reason: str | None
     generation: int
     acked_generation: int
@@ -67,12 +58,12 @@ class Mirror:
     @property
     def is_settled(self) -> bool:
         """Whether the PDS holds what the log says, and nothing where the record was before."""
-        return self.state == DELIVERED and not self.left
+        return self.state is MirrorState.DELIVERED and not self.left
 
     @property
     def waits_for_somebody(self) -> bool:
         """Whether no time alone will bring it further."""
-        waiting = {HELD, DETACHED, REJECTED, PARKED}
+        waiting = {MirrorState.HELD, MirrorState.DETACHED, MirrorState.REJECTED, MirrorState.PARKED}
         return self.state in waiting or any(each.state in waiting for each in self.left)
 
 
@@ -102,26 +93,26 @@ IS_HELD_UP: Final = and_(
 )
 """Whether it was due already and nobody could come: that time is over as soon as somebody has."""
 LANE_STATE: Final = lane.state.label("lane_state")
-RULES: Final[Sequence[tuple[ColumnElement[bool], str, str | ColumnElement[str] | None]]] = (
-    (and_(target.state == HELD, target.desired_op != DELETE), HELD, target.reason),
-    (and_(target.state == HELD, target.former, IS_OF_NEWEST), HELD, target.reason),
-    (target.detached, DETACHED, "record_missing"),
-    (and_(IS_ACKED, ~BLOB_WANTED), DELIVERED, None),
-    (WAITS_FOR_SUCCESSOR, PENDING, SUCCESSOR),
-    (and_(target.state == REJECTED, IS_OF_NEWEST), REJECTED, target.reason),
-    (lane.state != READY, PARKED, LANE_STATE),
-    (IS_PAUSED, PARKED, "paused"),
-    (is_observed(), PARKED, OBSERVED),
-    (IS_ACKED, PENDING, "blob"),
-    (and_(IS_OF_NEWEST, target.reason.is_not(None)), PENDING, target.reason),
-    (and_(IS_HELD_UP, PACED_UNTIL >= WAITS_UNTIL), PENDING, "paced"),
-    (IS_HELD_UP, PENDING, "backoff"),
-    (true(), PENDING, "sending"),
+RULES: Final[Sequence[tuple[ColumnElement[bool], MirrorState, MirrorReason | ColumnElement[str] | None]]] = (
+    (and_(target.state == TargetState.HELD, target.desired_op != DELETE), MirrorState.HELD, target.reason),
+    (and_(target.state == TargetState.HELD, target.former, IS_OF_NEWEST), MirrorState.HELD, target.reason),
+    (target.detached, MirrorState.DETACHED, MirrorReason.RECORD_MISSING),
+    (and_(IS_ACKED, ~BLOB_WANTED), MirrorState.DELIVERED, None),
+    (WAITS_FOR_SUCCESSOR, MirrorState.PENDING, MirrorReason.SUCCESSOR),
+    (and_(target.state == TargetState.REJECTED, IS_OF_NEWEST), MirrorState.REJECTED, target.reason),
+    (lane.state != LaneState.READY, MirrorState.PARKED, LANE_STATE),
+    (IS_PAUSED, MirrorState.PARKED, MirrorReason.PAUSED),
+    (is_observed(), MirrorState.PARKED, MirrorReason.RESTORED),
+    (IS_ACKED, MirrorState.PENDING, MirrorReason.BLOB),
+    (and_(IS_OF_NEWEST, target.reason.is_not(None)), MirrorState.PENDING, target.reason),
+    (and_(IS_HELD_UP, PACED_UNTIL >= WAITS_UNTIL), MirrorState.PENDING, MirrorReason.PACED),
+    (IS_HELD_UP, MirrorState.PENDING, MirrorReason.BACKOFF),
+    (true(), MirrorState.PENDING, MirrorReason.SENDING),
 )
 """The first that holds tells state and reason. The waiting states go before `delivered`: what was seen elsewhere counts,
 acknowledged or not."""
 RULE: Final = case(*((holds, number) for number, (holds, _, _) in enumerate(RULES)))
-STATE: Final = case(*((holds, state) for holds, state, _ in RULES))
+STATE: Final = case(*((holds, state.value) for holds, state, _ in RULES))
 REASON: Final = case(
     *(
         (holds, reason if isinstance(reason, ColumnElement) else literal(reason, Text()))
@@ -157,10 +148,12 @@ WAITING: Final = (
     select(STATE.label("mirror_state"), func.count())
     .select_from(TARGETS_AT_WORK)
     .where(target.did == bindparam("did"))
-    .where(or_(~IS_ACKED, target.detached, target.state == HELD, BLOB_WANTED))
+    .where(or_(~IS_ACKED, target.detached, target.state == TargetState.HELD, BLOB_WANTED))
     .group_by("mirror_state")
 )
-WORKS: Final = select(lane.did).where(lane.did == bindparam("did"), lane.state == READY, ~lane.paused)
+WORKS: Final = select(lane.did).where(
+    lane.did == bindparam("did"), lane.state == LaneState.READY, ~lane.paused
+)
 
 
 def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirror]:
@@ -179,9 +172,9 @@ def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirro
 
 def _with_left(current: Mirror, left: Mirror) -> Mirror:
     told = replace(current, left=(*current.left, left))
-    if left.state != HELD:
+    if left.state != MirrorState.HELD:
         return told
-    return replace(told, state=HELD, reason=left.reason, next_attempt_at=None)
+    return replace(told, state=MirrorState.HELD, reason=left.reason, next_attempt_at=None)
 
 
 def _mirror(row: Any) -> Mirror:
@@ -204,20 +197,24 @@ def _mirror(row: Any) -> Mirror:
     )
 
 
-def _next_attempt_at(row: Any, state: str, reason: str | None) -> datetime | None:
+def _next_attempt_at(row: Any, state: MirrorState, reason: str | None) -> datetime | None:
     """Return when something is tried again, if that depends on time; a parked account is probed."""
     at: datetime | None = None
-    if state == PENDING and reason in DATED:
+    if state == MirrorState.PENDING and reason in DATED:
         is_of_newest = row.failed_gen >= row.desired_gen
         at = max(row.not_before, row.waits_until) if is_of_newest else row.waits_until
-    elif state == PARKED and reason in PROBED:
+    elif state == MirrorState.PARKED and reason in PROBED:
         at = row.lane_probe_at
     return at
 
 
 def waiting_records(connection: Connection, did: str) -> dict[str, int]:
     """Count an account's records that are not as the log says, by the state they are in."""
-    return {state: count for state, count in connection.execute(WAITING, {"did": did}) if state != DELIVERED}
+    return {
+        state: count
+        for state, count in connection.execute(WAITING, {"did": did})
+        if state != MirrorState.DELIVERED
+    }
 
 
 def is_signed_in(connection: Connection, did: str) -> bool:

@@ -22,8 +22,9 @@ from outbox.mirror.hosts import is_open_behind_live
 from outbox.mirror.paced_pds import LEFT_ALONE
 from outbox.mirror.parking import look_for_account
 from outbox.mirror.requeue import suspect
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host, repo_scan
-from outbox.mirror.targets import AUTH_REQUIRED, READY, upsert
+from outbox.mirror.targets import upsert
 from outbox.pds.client import REPO_NOT_FOUND, RemoteUnknownError
 from outbox.pds.verdict import Kind, Verdict
 from outbox.repo.reads import PacedReads
@@ -160,7 +161,7 @@ class Scan:
 lane: Final = mirror_lane.c
 _SCANNED_AT: Final = func.coalesce(repo_scan.c.scanned_at, PAST)
 IS_SCANNED: Final = and_(
-    lane.state.in_((READY, AUTH_REQUIRED)),  # of the others their hosts tell nothing
+    lane.state.in_((LaneState.READY, LaneState.AUTH_REQUIRED)),  # of the others their hosts tell nothing
     ~lane.paused,
     lane.host != "",
 )
