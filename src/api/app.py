@@ -1,4 +1,4 @@
-"""The HTTP application, made from its parts."""
+"""The HTTP application, made from its services."""
 
 from typing import Final
 

@@ -26,7 +26,7 @@ from storage.public.publisher import Publisher
 
 @dataclass(frozen=True)
 class Services:
-    """The parts of one process that HTTP stands before."""
+    """What the routes use of one process."""
 
     database: Database
     log: EventLog

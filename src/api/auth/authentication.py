@@ -18,13 +18,13 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SAME_SITE: Final = frozenset({"same-origin", "none"})
 
 
-def services(request: Request) -> Services:
+def services_of(request: Request) -> Services:
     """Return the services that this app was created with."""
     found: Services = request.app.state.services
     return found
 
 
-Parts = Annotated[Services, Depends(services)]
+ServicesDep = Annotated[Services, Depends(services_of)]
 
 
 def bearer_of(request: Request) -> SecretStr | None:
@@ -41,50 +41,50 @@ def token_of(request: Request) -> SecretStr | None:
     return bearer if bearer is not None else next(iter(cookie_tokens(request)), None)
 
 
-def refuse_cross_site(request: Request, parts: Services) -> None:
+def refuse_cross_site(request: Request, services: Services) -> None:
     """Refuse what another site's page makes a browser send; programs send neither header."""
     origin = request.headers.get("origin")
     if origin is not None:
-        if origin not in {parts.base_url, *parts.cors_origins}:
+        if origin not in {services.base_url, *services.cors_origins}:
             raise CrossSiteError
     elif request.headers.get("sec-fetch-site", "none") not in SAME_SITE:
         raise CrossSiteError
 
 
-def count(request: Request, parts: Services, did: str | None = None) -> None:
+def count(request: Request, services: Services, did: str | None = None) -> None:
     """Count a request of this account, or of who is unknown; raises RateLimitedError."""
-    if parts.rate_limits is not None:
-        parts.rate_limits.take(request, did)
+    if services.rate_limits is not None:
+        services.rate_limits.take(request, did)
 
 
-async def counted(request: Request, parts: Parts) -> None:
+async def counted(request: Request, services: ServicesDep) -> None:
     """Count a request of somebody who has yet to sign in."""
-    count(request, parts)
+    count(request, services)
 
 
-async def signed_in(request: Request, parts: Parts) -> Principal:
+async def signed_in(request: Request, services: ServicesDep) -> Principal:
     """Require somebody."""
     token = token_of(request)
     try:
-        principal = await run_in_threadpool(parts.credentials.authenticate, token) if token else None
+        principal = await run_in_threadpool(services.credentials.authenticate, token) if token else None
     except CredentialExpiredError:
-        count(request, parts)
+        count(request, services)
         raise
-    count(request, parts, principal.did if principal is not None else None)
+    count(request, services, principal.did if principal is not None else None)
     if principal is None:
         raise NotAuthenticatedError
     if request.method not in SAFE and bearer_of(request) is None:
-        refuse_cross_site(request, parts)
+        refuse_cross_site(request, services)
     return principal
 
 
 SignedIn = Annotated[Principal, Depends(signed_in)]
 
 
-async def anybody(request: Request, parts: Parts) -> Principal | None:
+async def anybody(request: Request, services: ServicesDep) -> Principal | None:
     """Take somebody or nobody; who is no longer signed in is nobody."""
     try:
-        return await signed_in(request, parts)
+        return await signed_in(request, services)
     except (NotAuthenticatedError, CredentialExpiredError):
         return None
 

@@ -10,7 +10,7 @@ from fastapi import Depends, Request, Response
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import Parts, Writer
+from api.auth.authentication import ServicesDep, Writer
 from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.pipeline.concurrency import AccountTurns
@@ -61,8 +61,8 @@ class _Allowed:
 class CommandRequest:
     """One request that may change something."""
 
-    def __init__(self, request: Request, parts: Parts, principal: Writer) -> None:
-        self.parts: Final[Services] = parts
+    def __init__(self, request: Request, services: ServicesDep, principal: Writer) -> None:
+        self.services: Final[Services] = services
         self.principal: Final[Principal] = principal
         self.versions: Final = versions_of(request.headers.get("if-match"))
         self._request = request
@@ -85,13 +85,13 @@ class CommandRequest:
     ) -> Response:
         """Do it, `on` a track of the caller's and `within` what it takes, and wait for the PDS where that is wanted."""
         seconds = default_wait if self.wait is None else self.wait
-        async with key_lock(self.parts.database, self._key, self.parts.threads) as run:
+        async with key_lock(self.services.database, self._key, self.services.threads) as run:
             allowed = _Allowed(on, deleted_too, leaving_too)
             with within:
                 performed = await self._once(run, prepare, show, allowed, files, waits=bool(seconds))
         if performed.track_id is None or not seconds:
             return response_of(performed.answer)
-        await wait(self.parts, performed.track_id, performed.generation, seconds)
+        await wait(self.services, performed.track_id, performed.generation, seconds)
         answer = await run_in_threadpool(self._read, show, performed.track_id)
         return response_of(answer, {"Preference-Applied": f"wait={seconds}"} if self.wait else {})
 
@@ -106,7 +106,7 @@ class CommandRequest:
         waits: bool,
     ) -> Performed:
         stored = await run_in_threadpool(self._look_first, allowed)
-        async with received(self._request, self.parts.staging, files) as body:
+        async with received(self._request, self.services.staging, files) as body:
             if stored is not None:
                 return Performed(stored.for_digest(body.digest))
             tell = await prepare(body)
@@ -116,9 +116,9 @@ class CommandRequest:
 
     def _look_first(self, allowed: _Allowed) -> StoredResult | None:
         """A repeated request is answered as before, whatever has become of the track."""
-        with self.parts.database.read_committed() as connection:
+        with self.services.database.read_committed() as connection:
             if self._key is not None:
-                now = self.parts.database.now(connection)
+                now = self.services.database.now(connection)
                 if (stored := self._key.stored(connection, now)) is not None:
                     return stored
             if self.principal.leaving and not allowed.leaving_too:
@@ -142,14 +142,14 @@ class CommandRequest:
             answer = show(unit.connection, track_id)
             if run is not None:
                 run.keep_result(unit, digest, answer)
-            unit.after_commit(self.parts.wake)
+            unit.after_commit(self.services.wake)
             generation = mirror_of(unit.connection, track_id).generation if waits else 0
             return Performed(answer, track_id, generation)
 
-        return self.parts.log.transact(self.principal.did, over_http(self.principal.did), work)
+        return self.services.log.transact(self.principal.did, over_http(self.principal.did), work)
 
     def _read(self, show: Show, track_id: int) -> CommandResult:
-        with self.parts.database.read() as connection:
+        with self.services.database.read() as connection:
             return show(connection, track_id)
 
 

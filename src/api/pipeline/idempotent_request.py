@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import Parts, SignedIn
+from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.pipeline.request_key import request_key
@@ -50,9 +50,9 @@ Wait = Callable[[], Awaitable[CommandResult]]
 class RepeatableRequest:
     """One request of somebody who is signed in."""
 
-    def __init__(self, request: Request, parts: Parts, principal: SignedIn) -> None:
+    def __init__(self, request: Request, services: ServicesDep, principal: SignedIn) -> None:
         self._request = request
-        self._parts = parts
+        self._parts = services
         self._did = principal.did
         self._key = request_key(principal.did, request)
 

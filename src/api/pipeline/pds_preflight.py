@@ -23,37 +23,37 @@ class Place:
     host: str | None
 
 
-async def place_of(parts: Services, did: str, track_id: int) -> Place:
+async def place_of(services: Services, did: str, track_id: int) -> Place:
     """Find where the record belongs."""
-    return await run_in_threadpool(_place, parts, did, track_id)
+    return await run_in_threadpool(_place, services, did, track_id)
 
 
-def _place(parts: Services, did: str, track_id: int) -> Place:
-    with parts.database.read() as connection:
+def _place(services: Services, did: str, track_id: int) -> Place:
+    with services.database.read() as connection:
         view = require_owned(connection, did, track_id)
-        account = parts.accounts.get(did)
+        account = services.accounts.get(did)
     return Place(view, account.pds_url if account is not None else None)
 
 
-async def look(parts: Services, place: Place) -> OnPds:
+async def look(services: Services, place: Place) -> OnPds:
     """Ask whether the record is there."""
     if place.host is None:
         return OnPds.UNKNOWN
     track = place.track
     try:
         async with asyncio.timeout(LOOK_SECONDS):
-            remote = await parts.pds.get(place.host, RecordKey(track.did, track.collection, track.rkey))
+            remote = await services.pds.get(place.host, RecordKey(track.did, track.collection, track.rkey))
     except (RemoteUnknownError, TimeoutError):
         return OnPds.UNKNOWN
     return OnPds.ABSENT if remote.cid is None else OnPds.PRESENT
 
 
-async def blob_limit(parts: Services, place: Place) -> int | None:
+async def blob_limit(services: Services, place: Place) -> int | None:
     """Ask for the largest blob that the PDS takes; None when it does not say."""
     if place.host is None:
         return None
     try:
         async with asyncio.timeout(LOOK_SECONDS):
-            return await parts.pds.blob_limit(place.host)
+            return await services.pds.blob_limit(place.host)
     except TimeoutError:
         return None

@@ -13,29 +13,29 @@ from projections.track_queries import track_by_id
 LOOK_EVERY: Final = 1.0
 
 
-async def wait_for_mirror(parts: Services, track_id: int, generation: int, seconds: float) -> None:
+async def wait_for_mirror(services: Services, track_id: int, generation: int, seconds: float) -> None:
     """Wait until the record is as the log said at this generation, or newer, or waits for somebody."""
-    await parts.waits.wait(track_id, generation, seconds)
+    await services.waits.wait(track_id, generation, seconds)
 
 
-async def wait_for_all(parts: Services, track_id: int, _generation: int, seconds: float) -> None:
+async def wait_for_all(services: Services, track_id: int, _generation: int, seconds: float) -> None:
     """Wait until nothing is left to do for the record, where it was before neither."""
-    await parts.waits.wait_delivered(track_id, seconds)
+    await services.waits.wait_delivered(track_id, seconds)
 
 
-async def wait_for_blob(parts: Services, track_id: int, _generation: int, seconds: float) -> None:
+async def wait_for_blob(services: Services, track_id: int, _generation: int, seconds: float) -> None:
     """Wait until the record names the blob; which generation does is known only once the blob is there."""
     ends = time.monotonic() + seconds
     while (left := ends - time.monotonic()) > 0:
-        acked = await asyncio.to_thread(_acked_unless_decided, parts, track_id)
+        acked = await asyncio.to_thread(_acked_unless_decided, services, track_id)
         if acked is None:
             return
-        await parts.waits.wait(track_id, acked + 1, min(left, LOOK_EVERY))
+        await services.waits.wait(track_id, acked + 1, min(left, LOOK_EVERY))
 
 
-def _acked_unless_decided(parts: Services, track_id: int) -> int | None:
-    with parts.database.read() as connection:
-        track = one_track(connection, track_id, parts.urls)
+def _acked_unless_decided(services: Services, track_id: int) -> int | None:
+    with services.database.read() as connection:
+        track = one_track(connection, track_id, services.urls)
         view = track_by_id(connection, track_id)
         mirror = mirrors(connection, [track_id])[track_id]
         decided = (

@@ -22,9 +22,9 @@ from storage.public.copies import Hold
 class Publishing:
     """The public copy of one command; where the store has none, nothing."""
 
-    def __init__(self, parts: Services, work: MediaWork) -> None:
-        self._parts: Final = parts
-        self._publisher: Final = parts.publisher
+    def __init__(self, services: Services, work: MediaWork) -> None:
+        self._parts: Final = services
+        self._publisher: Final = services.publisher
         self._work: Final = work
         self._held: Hold | None = None
 
@@ -116,9 +116,9 @@ class Publishing:
 
 
 @asynccontextmanager
-async def publishing(parts: Services, work: MediaWork) -> AsyncGenerator[Publishing]:
+async def publishing(services: Services, work: MediaWork) -> AsyncGenerator[Publishing]:
     """Publish for as long as the block, in which the command is performed."""
-    copy = Publishing(parts, work)
+    copy = Publishing(services, work)
     try:
         yield copy
     finally:

@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import Parts, SignedIn, Writer
+from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.middleware.request_id import over_http
 from api.openapi import errors, repeatable_errors
 from api.pipeline.concurrency import AccountTurns
@@ -30,7 +30,9 @@ CHUNK_BYTES: Final = 64 * 1024
 
 
 @router.delete(HERE, status_code=202, response_model=LeavingBody, responses=repeatable_errors())
-async def leave(request: Request, principal: Writer, parts: Parts, repeatable: Repeatable) -> Response:
+async def leave(
+    request: Request, principal: Writer, services: ServicesDep, repeatable: Repeatable
+) -> Response:
     """Remove every record of ours from the PDS, and then the login, all sessions and tokens, and the account.
 
     It continues in the background until nothing is left, across restarts, outages and sign-outs; a repeated request retries at
@@ -41,12 +43,12 @@ async def leave(request: Request, principal: Writer, parts: Parts, repeatable: R
 
     async def act(_asked: Asked) -> CommandResult:
         async with turns.of(did):
-            await run_in_threadpool(ask_to_leave, parts.log, did, envelope)
-        parts.wake()
-        return answer_of(await run_in_threadpool(_report, parts, did), 202, Location=HERE)
+            await run_in_threadpool(ask_to_leave, services.log, did, envelope)
+        services.wake()
+        return answer_of(await run_in_threadpool(_report, services, did), 202, Location=HERE)
 
     # Not before the answer: it asks the PDS to take the login back.
-    rest = BackgroundTask(_go_on, parts, did, envelope)
+    rest = BackgroundTask(_go_on, services, did, envelope)
     return await repeatable.perform(act, afterwards=rest)
 
 
@@ -55,33 +57,33 @@ async def leave(request: Request, principal: Writer, parts: Parts, repeatable: R
     response_class=StreamingResponse,
     responses={**errors(401, 503), 200: {"content": {NDJSON: {}}}},
 )
-def export_own(principal: SignedIn, parts: Parts) -> Response:
+def export_own(principal: SignedIn, services: ServicesDep) -> Response:
     """Export everything that is known of the account here, as lines in the format of `mastertape export`.
 
     Events, attempts, what its PDS was observed to hold, where bytes are stored. The last line is a digest: without it the export is
     incomplete.
     """
-    lines = _in_chunks(own_lines(parts.database, principal.did, schema=parts.schema()))
+    lines = _in_chunks(own_lines(services.database, principal.did, schema=services.schema()))
     name = "mastertape-export.ndjson"
     return StreamingResponse(
         lines, media_type=NDJSON, headers={"Content-Disposition": f'attachment; filename="{name}"'}
     )
 
 
-async def _go_on(parts: Services, did: str, envelope: Envelope) -> None:
+async def _go_on(services: Services, did: str, envelope: Envelope) -> None:
     """Do at once what can be done; where that breaks down, the job goes on with it."""
     try:
-        await go_on(parts.log, did, envelope, parts.disconnect, parts.threads)
+        await go_on(services.log, did, envelope, services.disconnect, services.threads)
     except Exception:
         logger.exception("leaving_failed", extra={"did": did})
 
 
-def _report(parts: Services, did: str) -> LeavingBody:
-    with parts.database.read() as connection:
+def _report(services: Services, did: str) -> LeavingBody:
+    with services.database.read() as connection:
         since = leaving_since(connection, did)
         if since is None:
             raise NotAuthenticatedError  # gone already, and the token with it
-        return leaving_body(parts.database, connection, did, since)
+        return leaving_body(services.database, connection, did, since)
 
 
 def _in_chunks(lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from aggregates.catalogue import account_event_classes, event_classes
 from aggregates.errors import InvalidFieldError
-from api.auth.authentication import Parts, SignedIn
+from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import NotYourAuditError
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
@@ -75,7 +75,7 @@ class AuditBody(BaseModel):
 )
 def read_audit(
     principal: SignedIn,
-    parts: Parts,
+    services: ServicesDep,
     wanted: Annotated[AuditQuery, Query()],
     accept: Annotated[str, Header()] = "",
 ) -> Response:
@@ -88,10 +88,10 @@ def read_audit(
         raise InvalidFieldError("type", f"must be one of: {', '.join(TYPES)}")
     cursor, limit = cursor_of(wanted.cursor), limit_of(USUAL_PAGE if wanted.limit is None else wanted.limit)
     which = AuditFilter(did, wanted.actor, wanted.type, wanted.since, wanted.until)
-    cursor = cursor if cursor is not None else _newest(parts, did)
+    cursor = cursor if cursor is not None else _newest(services, did)
     if NDJSON in accept:
-        return StreamingResponse(_lines(parts.database, which, cursor, wanted.limit), media_type=NDJSON)
-    page = _read(parts.database, which, cursor, limit)
+        return StreamingResponse(_lines(services.database, which, cursor, wanted.limit), media_type=NDJSON)
+    page = _read(services.database, which, cursor, limit)
     return AsciiJsonResponse(page.model_dump(mode="json"))
 
 
@@ -104,9 +104,9 @@ def audited_did(principal: Principal, wanted: str | None) -> str | None:
     return principal.did
 
 
-def _newest(parts: Services, did: str | None) -> int | None:
+def _newest(services: Services, did: str | None) -> int | None:
     """Begin across accounts where nothing older can still come, so that no page ever misses an event."""
-    return parts.log.stable_position() + 1 if did is None else None
+    return services.log.stable_position() + 1 if did is None else None
 
 
 def _read(database: Database, which: AuditFilter, cursor: int | None, limit: int) -> AuditBody:

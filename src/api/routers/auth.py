@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, SecretStr
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import Parts, counted, refuse_cross_site, token_of
+from api.auth.authentication import ServicesDep, counted, refuse_cross_site, token_of
 from api.auth.session_cookie import authenticated, seat_first, seats, set_session
 from api.errors import NotSignedInHereError
 from api.json_response import AsciiJsonResponse
@@ -60,38 +60,40 @@ class SignedInBody(BaseModel):
     responses=errors(400, 401, 403, 413, 415, 422, 503),
     openapi_extra=either(["identifier", "password"], {}, **FIELDS),
 )
-async def sign_in(request: Request, parts: Parts) -> Response:
+async def sign_in(request: Request, services: ServicesDep) -> Response:
     """Sign in with an app password; the response also sets the cookie."""
-    refuse_cross_site(request, parts)
-    assert parts.sign_in is not None  # noqa: S101 - the route is there only with it
-    async with received(request, parts.staging, {}) as body:
+    refuse_cross_site(request, services)
+    assert services.sign_in is not None  # noqa: S101 - the route is there only with it
+    async with received(request, services.staging, {}) as body:
         scope = scope_of(body)
-        signed_in = await _sign_in(body, parts.sign_in, scope)
+        signed_in = await _sign_in(body, services.sign_in, scope)
     response = AsciiJsonResponse(_signed_in(signed_in, scope).model_dump(mode="json"))
     account = signed_in.account
-    tokens = await run_in_threadpool(seat_first, request, parts, signed_in.token, account.did)
-    set_session(response, parts, tokens)
+    tokens = await run_in_threadpool(seat_first, request, services, signed_in.token, account.did)
+    set_session(response, services, tokens)
     return response
 
 
 @router.post(
     "/auth/logout", responses=errors(400, 403, 413, 415, 422, 503), openapi_extra=either([], {}, did=ONE_DID)
 )
-async def log_out(request: Request, parts: Parts) -> Response:
+async def log_out(request: Request, services: ServicesDep) -> Response:
     """End this browser's sessions, or only that of `did`; pending writes to the PDS are still delivered."""
-    refuse_cross_site(request, parts)
-    async with received(request, parts.staging, {}) as body:
+    refuse_cross_site(request, services)
+    async with received(request, services.staging, {}) as body:
         did = body.text("did")
-    left = await run_in_threadpool(_end, request, parts, did)
+    left = await run_in_threadpool(_end, request, services, did)
     response = AsciiJsonResponse({"message": "signed out"})
-    set_session(response, parts, left)
+    set_session(response, services, left)
     return response
 
 
 @router.get("/auth/accounts", response_model=AccountsBody, responses=errors(503))
-def read_accounts(request: Request, parts: Parts) -> Response:
+def read_accounts(request: Request, services: ServicesDep) -> Response:
     """List the accounts that this browser is signed in with, the active one first."""
-    body = AccountsBody(items=[SeatBody(did=who.did, handle=who.handle) for _, who in seats(request, parts)])
+    body = AccountsBody(
+        items=[SeatBody(did=who.did, handle=who.handle) for _, who in seats(request, services)]
+    )
     return AsciiJsonResponse(body.model_dump(mode="json"))
 
 
@@ -101,18 +103,18 @@ def read_accounts(request: Request, parts: Parts) -> Response:
     responses=errors(400, 403, 404, 413, 415, 422, 503),
     openapi_extra=either(["did"], {}, did=ONE_DID),
 )
-async def switch(request: Request, parts: Parts) -> Response:
+async def switch(request: Request, services: ServicesDep) -> Response:
     """Switch to another account that this browser is signed in with."""
-    refuse_cross_site(request, parts)
-    async with received(request, parts.staging, {}) as body:
+    refuse_cross_site(request, services)
+    async with received(request, services.staging, {}) as body:
         did = required_text(body, "did")
-    here = await run_in_threadpool(seats, request, parts)
+    here = await run_in_threadpool(seats, request, services)
     ordered = sorted(here, key=lambda seat: seat[1].did != did)
     if not ordered or ordered[0][1].did != did:
         raise NotSignedInHereError
     answer = AccountsBody(items=[SeatBody(did=who.did, handle=who.handle) for _, who in ordered])
     response = AsciiJsonResponse(answer.model_dump(mode="json"))
-    set_session(response, parts, [token for token, _ in ordered])
+    set_session(response, services, [token for token, _ in ordered])
     return response
 
 
@@ -127,15 +129,15 @@ async def _sign_in(body: Body, door: AppPasswordSignIn, scope: Scope) -> SignInR
     )
 
 
-def _end(request: Request, parts: Services, did: str | None) -> list[SecretStr]:
+def _end(request: Request, services: Services, did: str | None) -> list[SecretStr]:
     """Revoke browser sessions, and return those that stay; an API token is ended from its list."""
-    sent, here = token_of(request), seats(request, parts)
-    if sent is not None and (who := authenticated(parts, sent)) is not None:
+    sent, here = token_of(request), seats(request, services)
+    if sent is not None and (who := authenticated(services, sent)) is not None:
         here = [(sent, who), *(seat for seat in here if seat[0] != sent)]
     staying = [token for token, who in here if did not in {None, who.did}]
     for token, who in here:
         if token not in staying and who.kind is CredentialKind.BROWSER:
-            parts.access.end(who.did, who.credential_id, by=over_http)
+            services.access.end(who.did, who.credential_id, by=over_http)
     return staying
 
 

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import Parts, SignedIn, Writer
+from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.json_response import AsciiJsonResponse
 from api.middleware.request_id import over_http
 from api.openapi import either, errors, repeatable_errors
@@ -27,7 +27,7 @@ HERE = "/me/migrate-to-pds"
     openapi_extra=either([], {}, retry_failed={"type": "boolean"}),
 )
 async def migrate_everything(
-    request: Request, principal: Writer, parts: Parts, repeatable: Repeatable
+    request: Request, principal: Writer, services: ServicesDep, repeatable: Repeatable
 ) -> Response:
     """Request a copy on the PDS of all audio that may be there and is not, behind live work; a repeated request requests nothing twice.
 
@@ -41,21 +41,21 @@ async def migrate_everything(
         failed_too = asked.body.flag("retry_failed")
         async with turns.of(did):
             requested = await run_in_threadpool(
-                migrate_all, parts.log, did, over_http(did), failed_too=failed_too
+                migrate_all, services.log, did, over_http(did), failed_too=failed_too
             )
-        parts.wake()
-        report = await run_in_threadpool(_report, parts, did)
+        services.wake()
+        report = await run_in_threadpool(_report, services, did)
         return answer_of(report.model_copy(update={"requested": requested}), 202, Location=HERE)
 
     return await repeatable.perform(act)
 
 
 @router.get(HERE, response_model=MigrationBody, responses=errors(401, 503))
-def read_migration(principal: SignedIn, parts: Parts) -> Response:
+def read_migration(principal: SignedIn, services: ServicesDep) -> Response:
     """Read how much of the caller's audio is on the PDS, pending, refused and why, or excluded."""
-    return AsciiJsonResponse(_report(parts, principal.did).model_dump(mode="json"))
+    return AsciiJsonResponse(_report(services, principal.did).model_dump(mode="json"))
 
 
-def _report(parts: Services, did: str) -> MigrationBody:
-    with parts.database.read() as connection:
+def _report(services: Services, did: str) -> MigrationBody:
+    with services.database.read() as connection:
         return migration_report(connection, did)

@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import Parts, SignedIn
+from api.auth.authentication import ServicesDep, SignedIn
 from api.openapi import errors
 from api.requests.pagination import LONGEST_PAGE, cursor_of
 from api.requests.preconditions import wait_of
@@ -42,7 +42,7 @@ class EventsQuery(BaseModel):
 async def follow(
     request: Request,
     principal: SignedIn,
-    parts: Parts,
+    services: ServicesDep,
     wanted: Annotated[EventsQuery, Query()],
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
@@ -54,28 +54,28 @@ async def follow(
     did = audited_did(principal, wanted.did)
     after = cursor_of(last_event_id)
     if after is None:
-        after = await run_in_threadpool(parts.news.newest, did)
+        after = await run_in_threadpool(services.news.newest, did)
     preferred = wait_of(request.headers.getlist("prefer"))
     seconds = STAYS if preferred is None else min(preferred, STAYS)
-    return StreamingResponse(_stream(parts, did, after, seconds), media_type=STREAM)
+    return StreamingResponse(_stream(services, did, after, seconds), media_type=STREAM)
 
 
-async def _stream(parts: Services, did: str | None, after: int, seconds: int) -> AsyncGenerator[str]:
+async def _stream(services: Services, did: str | None, after: int, seconds: int) -> AsyncGenerator[str]:
     loop = asyncio.get_running_loop()
     ends = loop.time() + seconds
     yield COMES_BACK
     heard = True
     while heard:
-        for row in await run_in_threadpool(_read, parts, did, after):
+        for row in await run_in_threadpool(_read, services, did, after):
             yield f"id: {row.position}\nevent: {row.type}\ndata: {row.model_dump_json()}\n\n"
             after = row.position
-        heard = await parts.news.after(did, after, max(0, ends - loop.time()))
+        heard = await services.news.after(did, after, max(0, ends - loop.time()))
 
 
-def _read(parts: Services, did: str | None, after: int) -> list[AuditRow]:
-    until = parts.news.newest(did)
+def _read(services: Services, did: str | None, after: int) -> list[AuditRow]:
+    until = services.news.newest(did)
     if until <= after:
         return []
-    with parts.database.read() as connection:
+    with services.database.read() as connection:
         entries = events_after(connection, AuditFilter(did), after=after, until=until, limit=LONGEST_PAGE)
     return [AuditRow.of(entry) for entry in entries]

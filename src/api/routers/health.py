@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
-from api.auth.authentication import Parts
+from api.auth.authentication import ServicesDep
 from api.errors import NotReadyError
 from api.openapi import errors
 
@@ -18,19 +18,19 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", responses=errors(503, free=True))
-def readyz(parts: Parts) -> dict[str, str]:
+def readyz(services: ServicesDep) -> dict[str, str]:
     """Say that the database is available, that the media store holds what it names, and that the read models are of this version.
 
     While it is ready, `media` says why the store does not respond, and `relay` why nothing is being sent, if so.
     """
-    if (reason := parts.not_ready_because()) is not None:
+    if (reason := services.not_ready_because()) is not None:
         raise NotReadyError(reason)
-    reasons = {"media": parts.media_away_because(), "relay": parts.silent_because()}
+    reasons = {"media": services.media_away_because(), "relay": services.silent_because()}
     return {"status": "ready"} | {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 @monitoring.get("/metrics", response_class=PlainTextResponse)
-def metrics(parts: Parts) -> Response:
+def metrics(services: ServicesDep) -> Response:
     """Return metrics in Prometheus format; served here only when BASE_URL is loopback."""
-    assert parts.metrics is not None  # noqa: S101 - the route is there only with them
-    return Response(parts.metrics(), media_type="text/plain; version=1.0.0; charset=utf-8")
+    assert services.metrics is not None  # noqa: S101 - the route is there only with them
+    return Response(services.metrics(), media_type="text/plain; version=1.0.0; charset=utf-8")

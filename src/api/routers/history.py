@@ -7,7 +7,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from aggregates.errors import InvalidFieldError
-from api.auth.authentication import Parts, SignedIn
+from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.requests.pagination import USUAL_PAGE, cursor_of, limit_of
@@ -54,19 +54,19 @@ class HistoryQuery(BaseModel):
 def read_history(
     track_id: TrackId,
     principal: SignedIn,
-    parts: Parts,
+    services: ServicesDep,
     wanted: Annotated[HistoryQuery, Query()],
     accept: Annotated[str, Header()] = "",
 ) -> Response:
     """Read who changed what, newest first. As NDJSON all pages are streamed, unless there is a limit."""
-    with parts.database.read() as connection:
+    with services.database.read() as connection:
         require_reader(connection, principal, track_id)
         after = cursor_of(wanted.cursor)
         limit = limit_of(USUAL_PAGE if wanted.limit is None else wanted.limit)
         if NDJSON not in accept:
             page = read_page(connection, track_id, after, limit)
             return AsciiJsonResponse(page.model_dump(mode="json"))
-    rows = lines(parts.database, track_id, after, wanted.limit)
+    rows = lines(services.database, track_id, after, wanted.limit)
     return StreamingResponse(rows, media_type=NDJSON)
 
 
@@ -74,16 +74,16 @@ def read_history(
     "/tracks/{track_id}/diff", response_model=DiffBody, responses=errors(400, 401, 403, 404, 422, 503)
 )
 def read_diff(
-    track_id: TrackId, principal: SignedIn, parts: Parts, wanted: Annotated[DiffQuery, Query()]
+    track_id: TrackId, principal: SignedIn, services: ServicesDep, wanted: Annotated[DiffQuery, Query()]
 ) -> Response:
     """Compare two versions of a track, field by field."""
-    with parts.database.read() as connection:
+    with services.database.read() as connection:
         newest = require_reader(connection, principal, track_id).version
         to = newest if wanted.to is None else wanted.to
         for name, version in (("from", wanted.from_), ("to", to)):
             if version < 0:
                 raise InvalidFieldError(name, "must be 0 or more")
-        changes = changes_between(parts.log, connection, track_id, wanted.from_, to)
+        changes = changes_between(services.log, connection, track_id, wanted.from_, to)
     body = DiffBody(
         from_version=wanted.from_, to_version=to, changes=[ChangeBody(**each) for each in changes]
     )

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from api.auth.authentication import Parts, SignedIn, Writer
+from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.json_response import AsciiJsonResponse
 from api.middleware.request_id import over_http
 from api.openapi import errors, repeatable_errors
@@ -36,12 +36,12 @@ class MeBody(BaseModel):
 
 
 @router.get("/me", response_model=MeBody, responses=errors(401, 503))
-def read_me(principal: SignedIn, parts: Parts) -> Response:
+def read_me(principal: SignedIn, services: ServicesDep) -> Response:
     """Read the caller's account."""
-    with parts.database.read() as connection:
-        account = parts.accounts.get(principal.did)
+    with services.database.read() as connection:
+        account = services.accounts.get(principal.did)
         since = account.leaving_since if account is not None else None
-        leaving = leaving_body(parts.database, connection, principal.did, since) if since else None
+        leaving = leaving_body(services.database, connection, principal.did, since) if since else None
     body = MeBody(
         did=principal.did,
         handle=principal.handle,
@@ -55,11 +55,11 @@ def read_me(principal: SignedIn, parts: Parts) -> Response:
 
 
 @router.post("/me/disconnect", response_model=DisconnectedBody, responses=repeatable_errors())
-async def disconnect(principal: Writer, parts: Parts, request: Repeatable) -> Response:
+async def disconnect(principal: Writer, services: ServicesDep, request: Repeatable) -> Response:
     """End this service's access to the caller's PDS; edits accumulate until the next sign-in."""
 
     async def act(_asked: Asked) -> CommandResult:
-        revoked = await parts.disconnect(principal.did, over_http(principal.did))
+        revoked = await services.disconnect(principal.did, over_http(principal.did))
         message = "disconnected: nothing more is written until you sign in"
         return answer_of(DisconnectedBody(message=message, revoked=revoked))
 

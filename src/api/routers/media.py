@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import Anybody, Parts
+from api.auth.authentication import Anybody, ServicesDep
 from api.error_responses import error_response
 from api.middleware.security_headers import GATED_MEDIA, PUBLIC_MEDIA
 from api.openapi import errors
@@ -37,31 +37,33 @@ CID: Final = re.compile(r"[a-z2-7]{1,80}")
     responses=errors(401, 402, 404, 416, 422, 503, free=True),
     response_class=Response,
 )
-async def audio(request: Request, cid: str, extension: str, caller: Anybody, parts: Parts) -> Response:
+async def audio(
+    request: Request, cid: str, extension: str, caller: Anybody, services: ServicesDep
+) -> Response:
     """Play a track. A gated one is for its owner and supporters, one that was taken down for admins only."""
-    naming = await run_in_threadpool(_naming, parts, cid, caller)
+    naming = await run_in_threadpool(_naming, services, cid, caller)
     views = [view for view in naming if view.audio.cid == cid and view.audio.file_type == extension]
-    heard = await admit(caller, views, parts.supporters)
+    heard = await admit(caller, views, services.supporters)
     is_open = heard.support_gate is None and heard.taken_down_at is None
     caching = WHILE_OPEN if is_open else FOR_ONE
-    return await _bytes(request, parts, cid, heard.audio.mime, caching)
+    return await _bytes(request, services, cid, heard.audio.mime, caching)
 
 
 @router.head("/artwork/{cid}", include_in_schema=False)
 @router.get("/artwork/{cid}", responses=errors(404, 416, 422, 503, free=True), response_class=Response)
-async def artwork(request: Request, cid: str, caller: Anybody, parts: Parts) -> Response:
+async def artwork(request: Request, cid: str, caller: Anybody, services: ServicesDep) -> Response:
     """Read a cover or a thumbnail; covers are never gated. That of a track that was taken down is for admins only."""
-    views = await run_in_threadpool(_naming, parts, cid, caller)
+    views = await run_in_threadpool(_naming, services, cid, caller)
     mime = _mime_of_image(views, cid)
     caching = FOR_EVER if any(view.taken_down_at is None for view in views) else FOR_ONE
-    return await _bytes(request, parts, cid, mime, caching)
+    return await _bytes(request, services, cid, mime, caching)
 
 
-def _naming(parts: Services, cid: str, caller: Principal | None) -> Sequence[TrackView]:
+def _naming(services: Services, cid: str, caller: Principal | None) -> Sequence[TrackView]:
     """Return the tracks with these bytes; tracks that were taken down only to an admin, since their owner has the bytes."""
     if CID.fullmatch(cid) is None:
         return []
-    with parts.database.read() as connection:
+    with services.database.read() as connection:
         views = live_tracks_naming(connection, cid)
     if caller is not None and caller.admin:
         return sorted(views, key=lambda view: view.taken_down_at is not None)
@@ -78,8 +80,8 @@ def _mime_of_image(views: Sequence[TrackView], cid: str) -> str:
     raise MediaNotFoundError
 
 
-async def _bytes(request: Request, parts: Services, cid: str, mime: str, caching: str) -> Response:
-    found = await run_in_threadpool(parts.media.find, cid)
+async def _bytes(request: Request, services: Services, cid: str, mime: str, caching: str) -> Response:
+    found = await run_in_threadpool(services.media.find, cid)
     if found is None:
         raise MediaNotFoundError
     etag = f'"{cid}"'
@@ -95,11 +97,11 @@ async def _bytes(request: Request, parts: Services, cid: str, mime: str, caching
         outside = {**headers, "Content-Range": f"bytes */{found.size}"}
         message = f"The range lies outside the {found.size} bytes of this file."
         return error_response(416, "range_not_satisfiable", message, outside)
-    return await _stream(request.method == "HEAD", parts, found, wanted, {**headers, "Content-Type": mime})
+    return await _stream(request.method == "HEAD", services, found, wanted, {**headers, "Content-Type": mime})
 
 
 async def _stream(
-    head: bool, parts: Services, found: LiveCopy, wanted: ByteRange, headers: dict[str, str]
+    head: bool, services: Services, found: LiveCopy, wanted: ByteRange, headers: dict[str, str]
 ) -> Response:
     headers["Content-Length"] = str(wanted.end - wanted.start)
     if wanted.asked:
@@ -108,7 +110,7 @@ async def _stream(
     if head:
         return Response(status_code=status, headers=headers)
     # The first bytes are read before the answer begins, so that missing ones are a 404 and not a broken stream.
-    chunks = await run_in_threadpool(parts.media.store.read, found.key, wanted.start, wanted.end)
+    chunks = await run_in_threadpool(services.media.store.read, found.key, wanted.start, wanted.end)
     return StreamingResponse(chunks, status_code=status, headers=headers)
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError
-from api.auth.authentication import Parts, SignedIn
+from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import MissingPartError
 from api.json_response import AsciiJsonResponse
 from api.openapi import command_errors, either, errors
@@ -29,9 +29,9 @@ router = APIRouter(tags=["mirror"])
     response_model=RecordMirrorBody,
     responses=errors(401, 403, 404, 422, 503),
 )
-def read_mirror(track_id: TrackId, principal: SignedIn, parts: Parts) -> Response:
+def read_mirror(track_id: TrackId, principal: SignedIn, services: ServicesDep) -> Response:
     """Read what the log wants, what the PDS confirmed and what was tried."""
-    with parts.database.read() as connection:
+    with services.database.read() as connection:
         require_reader(connection, principal, track_id)
         body = record_mirror(connection, track_id)
     return AsciiJsonResponse(body.model_dump(mode="json"))
@@ -58,14 +58,14 @@ async def resolve_conflict(track_id: TrackId, command: Command) -> Response:
 
     Unknown fields stay in the record either way.
     """
-    parts = command.parts
+    services = command.services
 
     async def prepare(body: Body) -> Tell:
         told = Resolve(track_id, command.versions, keep=_keep(body))
 
         def tell(unit: UnitOfWork) -> int:
-            unit.after_commit(partial(parts.resolved, told.keep))
-            return resolve(unit, told, parts.urls)
+            unit.after_commit(partial(services.resolved, told.keep))
+            return resolve(unit, told, services.urls)
 
         return tell
 
@@ -73,10 +73,10 @@ async def resolve_conflict(track_id: TrackId, command: Command) -> Response:
 
 
 @router.get("/me/mirror", response_model=LaneBody, responses=errors(401, 503))
-def read_lane(principal: SignedIn, parts: Parts) -> Response:
+def read_lane(principal: SignedIn, services: ServicesDep) -> Response:
     """Read whether the account's records reach its PDS, and how many wait in which state."""
-    with parts.database.read() as connection:
-        body = lane_body(connection, principal.did, parts.database.now(connection))
+    with services.database.read() as connection:
+        body = lane_body(connection, principal.did, services.database.now(connection))
     return AsciiJsonResponse(body.model_dump(mode="json"))
 
 

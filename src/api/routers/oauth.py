@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, SecretStr
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
-from api.auth.authentication import Parts, counted
+from api.auth.authentication import ServicesDep, counted
 from api.auth.session_cookie import is_https, seat_first, set_session
 from api.auth.sign_in_page import leading_page, sign_in_page, wants_page
 from api.error_responses import INTERNAL, message_of, reply_for, response_to
@@ -66,12 +66,12 @@ class CallbackQuery(BaseModel):
     response_class=RedirectResponse,
     responses=PAGE | errors(400, 401, 403, 404, 422, 503),
 )
-async def login(request: Request, parts: Parts, wanted: Annotated[LoginQuery, Query()]) -> Response:
+async def login(request: Request, services: ServicesDep, wanted: Annotated[LoginQuery, Query()]) -> Response:
     """Redirect to the authorization server of the account's own PDS; `handle` may also be a DID."""
-    if (elsewhere := _same_page_at_base_url(request, parts)) is not None:
+    if (elsewhere := _same_page_at_base_url(request, services)) is not None:
         return elsewhere
     try:
-        return await _started(request, parts, wanted)
+        return await _started(request, services, wanted)
     except (ApiError, IdentityError, InvalidFieldError) as error:
         return _for_people(request, error, wanted)
 
@@ -82,35 +82,37 @@ async def login(request: Request, parts: Parts, wanted: Annotated[LoginQuery, Qu
     response_class=RedirectResponse,
     responses=errors(400, 401, 403, 404, 422, 503),
 )
-async def callback(request: Request, parts: Parts, query: Annotated[CallbackQuery, Query()]) -> Response:
+async def callback(
+    request: Request, services: ServicesDep, query: Annotated[CallbackQuery, Query()]
+) -> Response:
     """Finish the sign-in; only in the browser that started it, and once."""
-    name = _attempt_cookie(parts, query.state or "")
+    name = _attempt_cookie(services, query.state or "")
     cookie = request.cookies.get(name)
     try:
-        response = await _finished(request, parts, query, SecretStr(cookie) if cookie else None)
+        response = await _finished(request, services, query, SecretStr(cookie) if cookie else None)
     except (ApiError, IdentityError) as error:
         response = _for_people(request, error)
     if response.status_code < SERVER_ERROR and STATE.fullmatch(query.state or ""):
         response.delete_cookie(
-            name, path=CALLBACK_PATH, secure=is_https(parts), httponly=True, samesite="lax"
+            name, path=CALLBACK_PATH, secure=is_https(services), httponly=True, samesite="lax"
         )
     return response
 
 
 @router.get(METADATA_PATH, responses=errors(404, free=True))
-async def read_client_metadata(parts: Parts) -> dict[str, Any]:
+async def read_client_metadata(services: ServicesDep) -> dict[str, Any]:
     """Describe this client to authorization servers; its URL is the client ID."""
-    return _confidential(parts).metadata()
+    return _confidential(services).metadata()
 
 
 @router.get(JWKS_PATH, responses=errors(404, free=True))
-async def read_jwks(parts: Parts) -> dict[str, Any]:
+async def read_jwks(services: ServicesDep) -> dict[str, Any]:
     """Return the public keys that this client signs with."""
-    return _confidential(parts).jwks()
+    return _confidential(services).jwks()
 
 
-async def _started(request: Request, parts: Services, wanted: LoginQuery) -> Response:
-    door, scope = _door(parts), checked_scope(wanted.scope)
+async def _started(request: Request, services: Services, wanted: LoginQuery) -> Response:
+    door, scope = _door(services), checked_scope(wanted.scope)
     if not wanted.handle:
         if wants_page(request):
             asked = "With the handle of your account, wherever it lives."
@@ -118,14 +120,14 @@ async def _started(request: Request, parts: Services, wanted: LoginQuery) -> Res
         raise MissingPartError("handle")
     if len(wanted.handle) > LONGEST_TEXT:
         raise InvalidFieldError("handle", f"must have at most {LONGEST_TEXT} characters")
-    started = await door.start(wanted.handle, return_to=_return_to(parts, wanted.return_to), scope=scope)
+    started = await door.start(wanted.handle, return_to=_return_to(services, wanted.return_to), scope=scope)
     response = leading_page(started.url) if wanted.page else RedirectResponse(started.url, 303)
     response.set_cookie(
-        _attempt_cookie(parts, started.state),
+        _attempt_cookie(services, started.state),
         started.cookie.get_secret_value(),
         max_age=int(LASTS.total_seconds()),
         path=CALLBACK_PATH,
-        secure=is_https(parts),
+        secure=is_https(services),
         httponly=True,
         samesite="lax",
     )
@@ -133,46 +135,46 @@ async def _started(request: Request, parts: Services, wanted: LoginQuery) -> Res
 
 
 async def _finished(
-    request: Request, parts: Services, query: CallbackQuery, cookie: SecretStr | None
+    request: Request, services: Services, query: CallbackQuery, cookie: SecretStr | None
 ) -> Response:
     returned = Returned(query.state, query.iss, query.code, query.error, query.error_description)
-    signed_in, return_to = await _door(parts).finish(returned, cookie, by=over_http)
+    signed_in, return_to = await _door(services).finish(returned, cookie, by=over_http)
     tokens = await run_in_threadpool(
-        seat_first, request, parts, signed_in.token, signed_in.account.did, ends_older=True
+        seat_first, request, services, signed_in.token, signed_in.account.did, ends_older=True
     )
     response = RedirectResponse(return_to, 303)
-    set_session(response, parts, tokens)
+    set_session(response, services, tokens)
     return response
 
 
-def _attempt_cookie(parts: Services, state: str) -> str:
-    return ("__Secure-" if is_https(parts) else "") + ATTEMPT_COOKIE + state
+def _attempt_cookie(services: Services, state: str) -> str:
+    return ("__Secure-" if is_https(services) else "") + ATTEMPT_COOKIE + state
 
 
-def _door(parts: Services) -> OAuthSignIn:
-    if parts.oauth is None:
+def _door(services: Services) -> OAuthSignIn:
+    if services.oauth is None:
         raise SignInUnavailableError
-    return parts.oauth
+    return services.oauth
 
 
-def _confidential(parts: Services) -> OAuthApp:
-    if parts.oauth is None or not parts.oauth.app.keys:
+def _confidential(services: Services) -> OAuthApp:
+    if services.oauth is None or not services.oauth.app.keys:
         raise NotAConfidentialClientError
-    return parts.oauth.app
+    return services.oauth.app
 
 
-def _same_page_at_base_url(request: Request, parts: Services) -> Response | None:
+def _same_page_at_base_url(request: Request, services: Services) -> Response | None:
     """Cookies of localhost are lost at 127.0.0.1, which authorization servers insist on."""
-    if request.url.hostname != "localhost" or parts.oauth is None or is_https(parts):
+    if request.url.hostname != "localhost" or services.oauth is None or is_https(services):
         return None
     query = f"?{request.url.query}" if request.url.query else ""
-    return RedirectResponse(f"{parts.base_url}{request.url.path}{query}", 303)
+    return RedirectResponse(f"{services.base_url}{request.url.path}{query}", 303)
 
 
-def _return_to(parts: Services, wanted: str) -> str:
+def _return_to(services: Services, wanted: str) -> str:
     """Check that the way back leads to us or to whom the operator named: the person is signed in there."""
     path = wanted.startswith("/") and not wanted.startswith("//")
-    there = any(wanted == origin or wanted.startswith(f"{origin}/") for origin in parts.cors_origins)
+    there = any(wanted == origin or wanted.startswith(f"{origin}/") for origin in services.cors_origins)
     # browsers read a backslash as a slash, and leave out what is not printable
     if not (path or there) or "\\" in wanted or not (wanted.isascii() and wanted.isprintable()):
         raise InvalidFieldError("return_to", "must be a path here, or an address of CORS_ORIGINS")

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import Admin, Parts
+from api.auth.authentication import Admin, ServicesDep
 from api.json_response import AsciiJsonResponse
 from api.middleware.request_id import over_http
 from api.openapi import errors, fields_of, repeatable_errors
@@ -69,71 +69,73 @@ class FailuresQuery(BaseModel):
 
 
 @router.get("/ops/lanes", response_model=LanesBody, responses=READ_ERRORS)
-def read_lanes(_admin: Admin, parts: Parts, wanted: Annotated[LanesQuery, Query()]) -> Response:
+def read_lanes(_admin: Admin, services: ServicesDep, wanted: Annotated[LanesQuery, Query()]) -> Response:
     """Read the lanes of accounts: their state, and how many records wait in which state."""
     limit = limit_of(wanted.limit)
-    with parts.database.read() as connection:
+    with services.database.read() as connection:
         rows = overview.lanes(
             connection, at=wanted.host, state=wanted.state, after=wanted.cursor, limit=limit + 1
         )
-        items = lane_rows(connection, list(rows[:limit]), parts.database.now(connection))
+        items = lane_rows(connection, list(rows[:limit]), services.database.now(connection))
     return _json(LanesBody(items=items, cursor=_cursor(rows, limit, "did")))
 
 
 @router.get("/ops/hosts", response_model=HostsBody, responses=READ_ERRORS)
-def read_hosts(_admin: Admin, parts: Parts, wanted: Annotated[PageQuery, Query()]) -> Response:
+def read_hosts(_admin: Admin, services: ServicesDep, wanted: Annotated[PageQuery, Query()]) -> Response:
     """Read the state of the PDS hosts: breaker, limits, lanes, and when their backlog will be delivered."""
     limit = limit_of(wanted.limit)
-    with parts.database.read() as connection:
+    with services.database.read() as connection:
         rows = overview.hosts(connection, after=wanted.cursor, limit=limit + 1)
-        items = host_rows(connection, list(rows[:limit]), parts.database.now(connection))
+        items = host_rows(connection, list(rows[:limit]), services.database.now(connection))
     return _json(HostsBody(items=items, cursor=_cursor(rows, limit, "host")))
 
 
 @router.get("/ops/failures", response_model=FailuresBody, responses=READ_ERRORS)
-def read_failures(_admin: Admin, parts: Parts, wanted: Annotated[FailuresQuery, Query()]) -> Response:
+def read_failures(
+    _admin: Admin, services: ServicesDep, wanted: Annotated[FailuresQuery, Query()]
+) -> Response:
     """Read which records fail to reach their PDS, and why: rejected, failing, held, detached."""
     limit, after = limit_of(wanted.limit), cursor_of(wanted.cursor) or 0
     which = wanted.model_dump(include={"did", "host", "error", "state"})
-    with parts.database.read() as connection:
+    with services.database.read() as connection:
         rows = connection.execute(failing(**which, after=after, limit=limit + 1)).all()
     items = [failure_row(row) for row in rows[:limit]]
     return _json(FailuresBody(items=items, cursor=_cursor(rows, limit, "place")))
 
 
 @router.post("/ops/lanes", **OPERATION)
-async def act_on_lanes(admin: Admin, parts: Parts, request: Repeatable) -> Response:
+async def act_on_lanes(admin: Admin, services: ServicesDep, request: Repeatable) -> Response:
     """Pause, resume, probe or redrive an account; with dry_run only count."""
-    return await _operate(admin, parts, request)
+    return await _operate(admin, services, request)
 
 
 @router.post("/ops/hosts", **OPERATION)
-async def act_on_hosts(admin: Admin, parts: Parts, request: Repeatable) -> Response:
+async def act_on_hosts(admin: Admin, services: ServicesDep, request: Repeatable) -> Response:
     """Pause, resume, probe or redrive a whole host; with dry_run only count."""
-    return await _operate(admin, parts, request)
+    return await _operate(admin, services, request)
 
 
 @router.post("/ops/failures", **OPERATION)
-async def act_on_failures(admin: Admin, parts: Parts, request: Repeatable) -> Response:
+async def act_on_failures(admin: Admin, services: ServicesDep, request: Repeatable) -> Response:
     """Redrive failing records, optionally of one account, host or error, behind live work; with dry_run only count."""
-    return await _operate(admin, parts, request)
+    return await _operate(admin, services, request)
 
 
-async def _operate(admin: Principal, parts: Services, request: RepeatableRequest) -> Response:
+async def _operate(admin: Principal, services: Services, request: RepeatableRequest) -> Response:
     async def act(asked: Asked) -> CommandResult:
         wanted = fields_as(OperationBody, asked.body)
-        affected = await run_in_threadpool(_affected, admin, parts, wanted)
+        affected = await run_in_threadpool(_affected, admin, services, wanted)
         return answer_of(OperatedBody(action=wanted.action, affected=affected, dry_run=wanted.dry_run))
 
     return await request.perform(act)
 
 
-def _affected(admin: Principal, parts: Services, wanted: OperationBody) -> int:
+def _affected(admin: Principal, services: Services, wanted: OperationBody) -> int:
     which = Which(wanted.did, wanted.host, wanted.error)
     if wanted.dry_run:
-        return count(parts.database, wanted.action, which)
-    affected = perform(parts.log, wanted.action, which, Operator(over_http(admin.did), wanted.reason))
-    parts.wake()
+        return count(services.database, wanted.action, which)
+    affected = perform(services.log, wanted.action, which, Operator(over_http(admin.did), wanted.reason))
+    services.wake()
     return affected
 
 

@@ -64,20 +64,20 @@ ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
 )
 async def restore(track_id: TrackId, command: Command) -> Response:
     """Bring back a record that was deleted elsewhere: same key, same content."""
-    parts = command.parts
+    services = command.services
     seen = OnPds.UNKNOWN
 
     async def prepare(_body: Body) -> Tell:
         nonlocal seen
-        seen = await look(parts, await place_of(parts, command.principal.did, track_id))
-        told = RestoreRecord(track_id, command.versions, on_pds=seen, old_collection=parts.old_collection)
+        seen = await look(services, await place_of(services, command.principal.did, track_id))
+        told = RestoreRecord(track_id, command.versions, on_pds=seen, old_collection=services.old_collection)
         return lambda unit: restore_record(unit, told)
 
-    async def wait(parts: Services, track_id: int, generation: int, seconds: float) -> None:
+    async def wait(services: Services, track_id: int, generation: int, seconds: float) -> None:
         if seen is not OnPds.UNKNOWN or command.wait is not None:  # who does not answer now won't in a moment
-            await wait_for_mirror(parts, track_id, generation, seconds)
+            await wait_for_mirror(services, track_id, generation, seconds)
 
-    show = RestoreAnswers(parts.urls).show
+    show = RestoreAnswers(services.urls).show
     return await command.perform(prepare, show, on=track_id, wait=wait, default_wait=USUAL_WAIT)
 
 
@@ -88,15 +88,15 @@ async def restore(track_id: TrackId, command: Command) -> Response:
 )
 async def migrate(track_id: TrackId, command: Command) -> Response:
     """Copy the audio to the PDS; it counts as there once the record names it."""
-    parts = command.parts
-    answers = MigrateAnswers(parts.urls)
+    services = command.services
+    answers = MigrateAnswers(services.urls)
 
     async def prepare(_body: Body) -> Tell:
-        place = await place_of(parts, command.principal.did, track_id)
+        place = await place_of(services, command.principal.did, track_id)
         if place.track.support_gate is not None:
             raise GatedTrackError
         if place.track.blob is None:
-            await _require_uploadable(parts, place)
+            await _require_uploadable(services, place)
         return lambda unit: migrate_to_pds(unit, OnTrack(track_id, command.versions))
 
     return await command.perform(
@@ -111,27 +111,27 @@ async def migrate(track_id: TrackId, command: Command) -> Response:
 )
 async def move(track_id: TrackId, command: Command) -> Response:
     """Move the record from the old collection to the current one: same key, same content; it exists in at least one at every moment."""
-    parts = command.parts
+    services = command.services
     told = MigrateNamespace(
-        track_id, command.versions, old_collection=parts.old_collection, collection=parts.collection
+        track_id, command.versions, old_collection=services.old_collection, collection=services.collection
     )
 
     async def prepare(_body: Body) -> Tell:
         return lambda unit: migrate_namespace(unit, told)
 
-    show = MoveAnswers(parts.urls).show
+    show = MoveAnswers(services.urls).show
     return await command.perform(prepare, show, on=track_id, wait=wait_for_all, default_wait=USUAL_WAIT)
 
 
-async def _require_uploadable(parts: Services, place: Place) -> None:
+async def _require_uploadable(services: Services, place: Place) -> None:
     audio = place.track.audio
-    if not await run_in_threadpool(_has_bytes, parts, audio.cid):
+    if not await run_in_threadpool(_has_bytes, services, audio.cid):
         raise MediaNotFoundError
-    limit = min(AUDIO_BLOB_BYTES, await blob_limit(parts, place) or AUDIO_BLOB_BYTES)
+    limit = min(AUDIO_BLOB_BYTES, await blob_limit(services, place) or AUDIO_BLOB_BYTES)
     if audio.size > limit:
         raise BlobTooLargeError(limit)
 
 
-def _has_bytes(parts: Services, cid: str) -> bool:
-    found = parts.media.find(cid)
-    return found is not None and parts.media.store.size(found.key) == found.size
+def _has_bytes(services: Services, cid: str) -> bool:
+    found = services.media.find(cid)
+    return found is not None and services.media.store.size(found.key) == found.size

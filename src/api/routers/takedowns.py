@@ -5,7 +5,7 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import Admin, Parts
+from api.auth.authentication import Admin, ServicesDep
 from api.middleware.request_id import over_http
 from api.openapi import fields_of, repeatable_errors
 from api.pipeline.idempotent_request import Asked, Repeatable, answer_of
@@ -33,7 +33,7 @@ router = APIRouter(tags=["operations"])
     openapi_extra=fields_of(TakedownBody),
 )
 async def decide_takedown(
-    request: Request, track_id: TrackId, admin: Admin, parts: Parts, repeatable: Repeatable
+    request: Request, track_id: TrackId, admin: Admin, services: ServicesDep, repeatable: Repeatable
 ) -> Response:
     """Hide a track from all but its owner and admins, and its bytes from all but admins, or lift that; its record stays.
 
@@ -41,18 +41,18 @@ async def decide_takedown(
     """
 
     async def act(asked: Asked) -> CommandResult:
-        before = await run_in_threadpool(_track, parts, track_id)
+        before = await run_in_threadpool(_track, services, track_id)
         wanted = fields_as(TakedownBody, asked.body)
         changed = (before.taken_down_at is not None) is wanted.lift
         if not wanted.dry_run:
             command = Takedown(track_id, reason=wanted.reason, lift=wanted.lift)
             operator = Operator(over_http(admin.did), wanted.reason)
-            async with publishing(parts, media_work(request)) as public:
+            async with publishing(services, media_work(request)) as public:
                 if wanted.lift:
                     await public.before_lifting(command)
-                changed = await run_in_threadpool(_perform, parts, command, operator, before.did, public)
-            parts.wake()
-        after = await run_in_threadpool(_track, parts, track_id)
+                changed = await run_in_threadpool(_perform, services, command, operator, before.did, public)
+            services.wake()
+        after = await run_in_threadpool(_track, services, track_id)
         return answer_of(
             TakenDownBody(
                 track_id=track_id,
@@ -65,15 +65,17 @@ async def decide_takedown(
     return await repeatable.perform(act)
 
 
-def _track(parts: Services, track_id: int) -> TrackView:
-    with parts.database.read() as connection:
+def _track(services: Services, track_id: int) -> TrackView:
+    with services.database.read() as connection:
         view = track_by_id(connection, track_id)
     if view is None:
         raise TrackNotFoundError
     return view
 
 
-def _perform(parts: Services, command: Takedown, operator: Operator, owner: str, public: Publishing) -> bool:
+def _perform(
+    services: Services, command: Takedown, operator: Operator, owner: str, public: Publishing
+) -> bool:
     """First the track, whose event says who and why; then the operator's own stream, which a crash may leave out."""
 
     def work(unit: UnitOfWork) -> bool:
@@ -81,7 +83,7 @@ def _perform(parts: Services, command: Takedown, operator: Operator, owner: str,
         public.take_over(unit)
         return changed
 
-    changed = parts.log.transact(owner, operator.envelope, work)
+    changed = services.log.transact(owner, operator.envelope, work)
     noted = partial(note_takedown, command=command, operator=operator, owner=owner, changed=changed)
-    parts.log.transact(operator.envelope.actor, operator.envelope, noted)
+    services.log.transact(operator.envelope.actor, operator.envelope, noted)
     return changed

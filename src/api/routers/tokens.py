@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import Parts, SignedIn, Writer
+from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.error_responses import body_of
 from api.errors import ScopeRequiredError, TokenNotFoundError, TokenShownOnceError
 from api.json_response import AsciiJsonResponse
@@ -65,7 +65,7 @@ class EndedBody(BaseModel):
     responses=repeatable_errors(400),
     openapi_extra=either(["name"], {}, **TOKEN_FIELDS),
 )
-async def issue_token(principal: Writer, parts: Parts, request: Repeatable) -> Response:
+async def issue_token(principal: Writer, services: ServicesDep, request: Repeatable) -> Response:
     """Create a token for a program; it has no more scope than the token that creates it, and expires after 30 days or as requested.
 
     It is shown this once: the same Idempotency-Key again is 409 and names it, so that it can be ended.
@@ -81,7 +81,7 @@ async def issue_token(principal: Writer, parts: Parts, request: Repeatable) -> R
             asked.keep(unit, CommandResult(409, body_of(TokenShownOnceError(issued.id)), {}))
 
         def issue() -> Issued:
-            return parts.access.issue(
+            return services.access.issue(
                 principal, name=name, scope=scope, expires_in=expires_in, by=over_http, also=keep
             )
 
@@ -92,18 +92,18 @@ async def issue_token(principal: Writer, parts: Parts, request: Repeatable) -> R
 
 
 @router.get("/auth/tokens", response_model=TokensBody, responses=errors(401, 503))
-def list_tokens(principal: SignedIn, parts: Parts) -> Response:
+def list_tokens(principal: SignedIn, services: ServicesDep) -> Response:
     """List the account's valid sessions and tokens."""
-    items = [_row(each, principal) for each in parts.credentials.issued_to(principal.did)]
+    items = [_row(each, principal) for each in services.credentials.issued_to(principal.did)]
     return AsciiJsonResponse(TokensBody(items=items).model_dump(mode="json"))
 
 
 @router.delete("/auth/tokens", response_model=EndedBody, responses=repeatable_errors())
-async def end_others(principal: Writer, parts: Parts, request: Repeatable) -> Response:
+async def end_others(principal: Writer, services: ServicesDep, request: Repeatable) -> Response:
     """Revoke all except the one used for this request: for when one may have been stolen."""
 
     def end() -> int:
-        return parts.access.end_others(principal, by=over_http)
+        return services.access.end_others(principal, by=over_http)
 
     async def act(_asked: Asked) -> CommandResult:
         return answer_of(EndedBody(message="ended", ended=await run_in_threadpool(end)))
@@ -112,18 +112,18 @@ async def end_others(principal: Writer, parts: Parts, request: Repeatable) -> Re
 
 
 @router.delete("/auth/tokens/{token_id}", responses=repeatable_errors(404))
-async def end_token(token_id: str, principal: Writer, parts: Parts, request: Repeatable) -> Response:
+async def end_token(token_id: str, principal: Writer, services: ServicesDep, request: Repeatable) -> Response:
     """Revoke one at once; pending writes to the PDS are still delivered."""
 
     async def act(_asked: Asked) -> CommandResult:
-        await run_in_threadpool(_end, parts, principal.did, token_id)
+        await run_in_threadpool(_end, services, principal.did, token_id)
         return CommandResult(200, {"message": "ended"}, {})
 
     return await request.perform(act)
 
 
-def _end(parts: Services, did: str, token_id: str) -> None:
-    if "\0" in token_id or not parts.access.end(did, token_id, by=over_http):
+def _end(services: Services, did: str, token_id: str) -> None:
+    if "\0" in token_id or not services.access.end(did, token_id, by=over_http):
         raise TokenNotFoundError
 
 

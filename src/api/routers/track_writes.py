@@ -39,7 +39,7 @@ router = APIRouter(tags=["tracks"])
 )
 async def upload_track(request: Request, command: Command) -> Response:
     """Upload a track. Its record on the PDS follows; see `mirror` for its state."""
-    parts, work = command.parts, media_work(request)
+    services, work = command.services, media_work(request)
 
     async def prepare(body: Body) -> Tell:
         if "file" not in body.files:
@@ -51,20 +51,20 @@ async def upload_track(request: Request, command: Command) -> Response:
             "support_gate": support_gate_of(body),
             "unlisted": body.flag("unlisted"),
         }
-        fields["features"] = await features_of(body, parts.resolver, command.principal.did)
+        fields["features"] = await features_of(body, services.resolver, command.principal.did)
         _refuse_image_as_text(body)
         audio = await work.read_audio(body.files["file"])
         image = await read_image(work, body)
         fields["artist"] = await run_in_threadpool(_before_storing, command, audio.cid)
         await work.keep_audio(body.files["file"], audio)
         fields["artwork"] = await work.keep_artwork(image) if image else None
-        register = RegisterTrack(audio=audio, collection=parts.collection, **fields)
+        register = RegisterTrack(audio=audio, collection=services.collection, **fields)
         await public.before_upload(audio, register.support_gate)
-        return public.through(lambda unit: register_track(unit, register, parts.media))
+        return public.through(lambda unit: register_track(unit, register, services.media))
 
-    files = {"file": parts.max_upload_bytes, "image": IMAGE_BYTES}
-    show, place = TrackAnswers(parts.urls).created, uploading(request, command)
-    async with publishing(parts, work) as public:
+    files = {"file": services.max_upload_bytes, "image": IMAGE_BYTES}
+    show, place = TrackAnswers(services.urls).created, uploading(request, command)
+    async with publishing(services, work) as public:
         return await command.perform(prepare, show, files=files, within=place)
 
 
@@ -76,7 +76,7 @@ async def upload_track(request: Request, command: Command) -> Response:
 )
 async def edit(request: Request, track_id: TrackId, command: Command) -> Response:
     """Change the given fields: an empty one is cleared, an absent one is left unchanged."""
-    parts, work = command.parts, media_work(request)
+    services, work = command.services, media_work(request)
 
     async def prepare(body: Body) -> Tell:
         metadata = metadata_of(body)
@@ -84,7 +84,7 @@ async def edit(request: Request, track_id: TrackId, command: Command) -> Respons
         unlisted = body.flag("unlisted") if "unlisted" in body else None
         removed = _removes_image(body)
         if "features" in body:
-            metadata["features"] = await features_of(body, parts.resolver, command.principal.did)
+            metadata["features"] = await features_of(body, services.resolver, command.principal.did)
         image = None if removed else await read_image(work, body)
         artwork: Artwork | Keep | None = None if removed else KEEP
         if image is not None:
@@ -92,11 +92,11 @@ async def edit(request: Request, track_id: TrackId, command: Command) -> Respons
         told = EditTrack(track_id, command.versions, metadata, gate, unlisted, artwork)
         if gate is None:
             await public.before_ungating(told)
-        return public.through(lambda unit: edit_track(unit, told, parts.media))
+        return public.through(lambda unit: edit_track(unit, told, services.media))
 
     files = {"image": IMAGE_BYTES}
-    async with publishing(parts, work) as public:
-        return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id, files=files)
+    async with publishing(services, work) as public:
+        return await command.perform(prepare, TrackAnswers(services.urls).track, on=track_id, files=files)
 
 
 @router.put(
@@ -107,7 +107,7 @@ async def edit(request: Request, track_id: TrackId, command: Command) -> Respons
 )
 async def replace(request: Request, track_id: TrackId, command: Command) -> Response:
     """Replace the audio; everything else stays."""
-    parts, work = command.parts, media_work(request)
+    services, work = command.services, media_work(request)
 
     async def prepare(body: Body) -> Tell:
         if "file" not in body.files:
@@ -117,11 +117,11 @@ async def replace(request: Request, track_id: TrackId, command: Command) -> Resp
         await work.keep_audio(body.files["file"], audio)
         told = ReplaceAudio(track_id=track_id, versions=command.versions, audio=audio)
         await public.before_replacing(told, audio)
-        return public.through(lambda unit: replace_audio(unit, told, parts.media))
+        return public.through(lambda unit: replace_audio(unit, told, services.media))
 
-    files = {"file": parts.max_upload_bytes}
-    show, place = TrackAnswers(parts.urls).track, uploading(request, command)
-    async with publishing(parts, work) as public:
+    files = {"file": services.max_upload_bytes}
+    show, place = TrackAnswers(services.urls).track, uploading(request, command)
+    async with publishing(services, work) as public:
         return await command.perform(prepare, show, on=track_id, files=files, within=place)
 
 
@@ -132,21 +132,23 @@ async def delete(track_id: TrackId, command: Command) -> Response:
     async def prepare(_body: Body) -> Tell:
         return lambda unit: delete_track(unit, OnTrack(track_id, command.versions))
 
-    show = TrackAnswers(command.parts.urls).deleted
+    show = TrackAnswers(command.services.urls).deleted
     return await command.perform(prepare, show, on=track_id, leaving_too=True)
 
 
 @router.post("/tracks/{track_id}/undelete", response_model=TrackBody, responses=command_errors())
 async def undelete(request: Request, track_id: TrackId, command: Command) -> Response:
     """Undelete a track, with the same record key; a live one is left unchanged."""
-    parts, told = command.parts, OnTrack(track_id, command.versions)
+    services, told = command.services, OnTrack(track_id, command.versions)
 
     async def prepare(_body: Body) -> Tell:
         await public.before_undeleting(told)
-        return public.through(lambda unit: undelete_track(unit, told, parts.media))
+        return public.through(lambda unit: undelete_track(unit, told, services.media))
 
-    async with publishing(parts, media_work(request)) as public:
-        return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id, deleted_too=True)
+    async with publishing(services, media_work(request)) as public:
+        return await command.perform(
+            prepare, TrackAnswers(services.urls).track, on=track_id, deleted_too=True
+        )
 
 
 def uploading(request: Request, command: CommandRequest) -> AbstractContextManager[None]:
@@ -179,11 +181,11 @@ def _removes_image(body: Body) -> bool:
 def _before_storing(command: CommandRequest, audio_cid: str) -> str:
     """Refuse what the unit would refuse too, before bytes are stored for nothing; give the artist's name."""
     _refuse_duplicate(command, audio_cid)
-    account = command.parts.accounts.get(command.principal.did)
+    account = command.services.accounts.get(command.principal.did)
     name: Any = account.display_name if account is not None else command.principal.handle
     return artist_name(name)
 
 
 def _refuse_duplicate(command: CommandRequest, audio_cid: str, but: int | None = None) -> None:
-    with command.parts.database.read() as connection:
+    with command.services.database.read() as connection:
         require_no_duplicate(connection, command.principal.did, audio_cid, but=but)

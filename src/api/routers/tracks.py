@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
 from aggregates.errors import InvalidFieldError
-from api.auth.authentication import Anybody, Parts
+from api.auth.authentication import Anybody, ServicesDep
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.requests.pagination import USUAL_PAGE, cursor_of, limit_of
@@ -45,16 +45,16 @@ class Listing(BaseModel):
 
 
 @router.get("/tracks", response_model=TrackPageBody, responses=errors(400, 422, 503))
-def list_tracks(wanted: Annotated[Listing, Query()], caller: Anybody, parts: Parts) -> Response:
+def list_tracks(wanted: Annotated[Listing, Query()], caller: Anybody, services: ServicesDep) -> Response:
     """List tracks, newest first. Unlisted tracks and those taken down are hidden, except from their owner."""
     cursor, limit = cursor_of(wanted.cursor), limit_of(wanted.limit)
-    artist = _did_of(wanted.artist, parts.accounts)
+    artist = _did_of(wanted.artist, services.accounts)
     if wanted.artist is not None and artist is None:
         return _page([], None)
     which = TrackFilter(artist, wanted.tag, wanted.album, wanted.q, caller.did if caller else None)
-    with parts.database.read() as connection:
+    with services.database.read() as connection:
         page = track_page(connection, which, cursor=cursor, limit=limit)
-        return _page(track_bodies(connection, page.items, parts.urls), page.cursor)
+        return _page(track_bodies(connection, page.items, services.urls), page.cursor)
 
 
 class AsOf(BaseModel):
@@ -66,35 +66,35 @@ class AsOf(BaseModel):
 
 @router.get("/tracks/{track_id}", response_model=TrackBody, responses=errors(400, 401, 403, 404, 422, 503))
 def read_track(
-    track_id: TrackId, wanted: Annotated[AsOf, Query()], caller: Anybody, parts: Parts
+    track_id: TrackId, wanted: Annotated[AsOf, Query()], caller: Anybody, services: ServicesDep
 ) -> Response:
     """Read a track; its ETag is its version. Past states, with `version` or `at`, are for its owner and admins only.
 
     `mirror` and the fields about the record on the PDS always show the current state.
     """
     if wanted.version is not None or wanted.at is not None:
-        return AsciiJsonResponse(_past_track(parts, track_id, wanted, caller).model_dump(mode="json"))
-    track = _live_track(parts, track_id, caller)
+        return AsciiJsonResponse(_past_track(services, track_id, wanted, caller).model_dump(mode="json"))
+    track = _live_track(services, track_id, caller)
     return AsciiJsonResponse(track.model_dump(mode="json"), headers={"ETag": track.etag})
 
 
-def _past_track(parts: Services, track_id: int, wanted: AsOf, caller: Principal | None) -> TrackBody:
+def _past_track(services: Services, track_id: int, wanted: AsOf, caller: Principal | None) -> TrackBody:
     if caller is None:
         raise NotAuthenticatedError
     if wanted.version is not None and wanted.at is not None:
         raise InvalidFieldError("at", "either a version or a time")
-    with parts.database.read() as connection:
+    with services.database.read() as connection:
         require_reader(connection, caller, track_id)
         if wanted.at is not None:
-            track = track_at_time(parts.log, connection, track_id, wanted.at)
+            track = track_at_time(services.log, connection, track_id, wanted.at)
         else:
-            track = track_at_version(parts.log, connection, track_id, wanted.version or 0)
-        return track_bodies(connection, [TrackView.of(track)], parts.urls)[0]
+            track = track_at_version(services.log, connection, track_id, wanted.version or 0)
+        return track_bodies(connection, [TrackView.of(track)], services.urls)[0]
 
 
-def _live_track(parts: Services, track_id: int, caller: Principal | None) -> TrackBody:
-    with parts.database.read() as connection:
-        track = one_track(connection, track_id, parts.urls)
+def _live_track(services: Services, track_id: int, caller: Principal | None) -> TrackBody:
+    with services.database.read() as connection:
+        track = one_track(connection, track_id, services.urls)
     if track.deleted_at is not None or not may_know(caller, track.artist_did, track.taken_down_at):
         raise TrackNotFoundError
     return track

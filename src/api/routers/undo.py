@@ -30,15 +30,15 @@ router = APIRouter(tags=["tracks"])
 )
 async def revert(request: Request, track_id: TrackId, command: Command) -> Response:
     """Revert the track, or some of its fields, to a version; this is a change like any other."""
-    parts = command.parts
+    services = command.services
 
     async def prepare(body: Body) -> Tell:
         told = Revert(track_id, command.versions, to_version=_version(body), fields=_fields(body))
         await public.before_reverting(told)
-        return public.through(lambda unit: revert_track(unit, told, parts.log, parts.media))
+        return public.through(lambda unit: revert_track(unit, told, services.log, services.media))
 
-    async with publishing(parts, media_work(request)) as public:
-        return await command.perform(prepare, TrackAnswers(parts.urls).track, on=track_id)
+    async with publishing(services, media_work(request)) as public:
+        return await command.perform(prepare, TrackAnswers(services.urls).track, on=track_id)
 
 
 def _version(body: Body) -> int:

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import Parts, Writer
+from api.auth.authentication import ServicesDep, Writer
 from api.middleware.request_id import over_http
 from api.openapi import repeatable_errors
 from api.pipeline.idempotent_request import Asked, Repeatable, answer_of
@@ -47,7 +47,7 @@ class VerifiedBody(BaseModel):
 
 
 @router.post("/me/verify", response_model=VerifiedBody, responses=repeatable_errors())
-async def verify_own(principal: Writer, parts: Parts, request: Repeatable) -> Response:
+async def verify_own(principal: Writer, services: ServicesDep, request: Repeatable) -> Response:
     """Compare every record with the log. Deliveries in progress are not compared, and nothing is changed.
 
     After a restore of the database it lets the relay resume with the account: what is newer on its PDS is held.
@@ -55,10 +55,10 @@ async def verify_own(principal: Writer, parts: Parts, request: Repeatable) -> Re
 
     async def act(_asked: Asked) -> CommandResult:
         envelope = over_http(principal.did)
-        repos = await run_in_threadpool(repos_of, parts.database, principal.did)
+        repos = await run_in_threadpool(repos_of, services.database, principal.did)
         body = VerifiedBody(records=0, drifts=[], problem=None)
-        async for found in verify(parts.database, RepoReads(parts.pds), repos):
-            await run_in_threadpool(look_over, parts.log, found, parts.urls, envelope)
+        async for found in verify(services.database, RepoReads(services.pds), repos):
+            await run_in_threadpool(look_over, services.log, found, services.urls, envelope)
             body.records += found.records
             body.drifts += [DriftBody.of(drift) for drift in found.drifts]
             body.problem = found.problem
