@@ -6,7 +6,7 @@ from typing import Final
 from aggregates.track import Track
 from application.authorization import OnTrack
 from eventstore.unit_of_work import UnitOfWork
-from outbox.operations.operators import Operator, note
+from outbox.operations.operators import Operator, record_operation
 
 TAKEDOWN: Final = "takedown"
 LIFT: Final = "lift_takedown"
@@ -33,4 +33,4 @@ def note_takedown(
 ) -> None:
     """Have the operator's own stream say it too; the owner's has the event of the track."""
     which = {"did": owner, "track_id": command.track_id}
-    note(unit, LIFT if command.lift else TAKEDOWN, which, operator, affected=int(changed))
+    record_operation(unit, LIFT if command.lift else TAKEDOWN, which, operator, affected=int(changed))

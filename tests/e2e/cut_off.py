@@ -19,7 +19,7 @@ from sqlalchemy import select
 from demo.service import Service
 from devpds.server import DevPds, DevPlc, free_port
 from eventstore.database import Database
-from outbox.mirror.host_state import LONGEST_SECONDS
+from outbox.mirror.host_state import LONGEST_PAUSE_SECONDS
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import pds_host
 from tests.e2e.artist import Artist
@@ -31,7 +31,7 @@ from tests.servers.internet import Internet
 from tests.servers.site import SILENT, Site
 
 PDS, OTHER = "pds.example.org", "other.example.org"
-LONGEST = timedelta(seconds=LONGEST_SECONDS)
+LONGEST = timedelta(seconds=LONGEST_PAUSE_SECONDS)
 A_WHILE = timedelta(seconds=20)
 
 Fault = Callable[[Site], Coroutine[Any, Any, None]]

@@ -238,7 +238,7 @@ class Rig:
         """What a relay has found out is written down, also of the host."""
         report = settle(self.log, lane, result)
         if report is not None:
-            self.hosts.note(report)
+            self.hosts.record(report)
 
     def _save(self, track: Track) -> Track:
         with self.log.unit_of_work(track.did, ARTIST) as unit:

@@ -15,7 +15,7 @@ from outbox.blobs.claim import claim_jobs
 from outbox.blobs.jobs import extend, give_back, settle_job
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.lanes import LeaseLostError
-from outbox.mirror.parking import look_for_account
+from outbox.mirror.parking import request_probe
 from outbox.mirror.tables import blob_job, mirror_target
 from outbox.pds.verdict import Kind, Verdict
 from tests.outbox.away import move, sign_in_at
@@ -146,7 +146,7 @@ async def test_who_signs_in_at_another_host_does_not_wait_for_an_upload_to_the_o
     new = move(desk)
     if found_by == "probe":
         with desk.database.write() as connection:
-            look_for_account(connection, desk.did, desk.clock())
+            request_probe(connection, desk.did, desk.clock())
         await desk.relay._probes.start_due()  # noqa: SLF001
         await desk.relay._probes.drain()  # noqa: SLF001
         assert lane_row(desk.database, desk.did).host == new.url

@@ -108,7 +108,7 @@ def test_a_pause_waits_for_who_holds_the_hosts_row(postgres: Database) -> None:
     add_lane(postgres, 1)
     with ThreadPoolExecutor(1) as pool:
         with locked(postgres, pds_host, pds_host.c.host == HOST):
-            noting = pool.submit(Hosts(postgres).note, HostReport.of(HOST, ONE, PAUSED))
+            noting = pool.submit(Hosts(postgres).record, HostReport.of(HOST, ONE, PAUSED))
             until(lambda: row_lock_waits(postgres) == 1)
         noting.result(DEADLINE)
     assert host_row(postgres).paced_until > PAST
@@ -120,6 +120,6 @@ def test_a_pause_whose_row_stays_locked_is_logged_and_holds_nothing_up(
 ) -> None:
     add_lane(postgres, 1)
     with locked(postgres, pds_host, pds_host.c.host == HOST):
-        together(lambda: Hosts(postgres).note(HostReport.of(HOST, ONE, PAUSED)))
+        together(lambda: Hosts(postgres).record(HostReport.of(HOST, ONE, PAUSED)))
     assert "host_not_noted" in caplog.text
     assert host_row(postgres).paced_until == PAST

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from eventstore.database import Database
-from outbox.mirror.host_state import FIRST_SECONDS, OPENS_AFTER, HostReport, breaker_state
+from outbox.mirror.host_state import FIRST_PAUSE_SECONDS, OPENS_AFTER_FAILURES, HostReport, breaker_state
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import release
 from outbox.mirror.states import BreakerState
@@ -31,7 +31,7 @@ REFUSED_RECORD = verdict_of_reply(httpx.Response(400, json={"error": "InvalidRec
 def hear(database: Database, *words: tuple[str, Any]) -> None:
     """The host is heard of, by these accounts."""
     for did, verdict in words:
-        Hosts(database).note_if_changed(HostReport.of(HOST, did, verdict))
+        Hosts(database).record_if_changed(HostReport.of(HOST, did, verdict))
 
 
 def host_row(database: Database, host: str = HOST) -> Any:
@@ -71,7 +71,7 @@ def test_failures_of_two_accounts_in_a_row_open_it_and_nobody_is_sent_there(data
 
 def test_one_accounts_failures_never_open_it(database: Database) -> None:
     lanes(database, 3)
-    hear(database, *[(ONE, FAILED)] * (5 * OPENS_AFTER))
+    hear(database, *[(ONE, FAILED)] * (5 * OPENS_AFTER_FAILURES))
     assert state(database) == BreakerState.CLOSED
     assert len(claimed(database)) == 3
 
@@ -127,16 +127,16 @@ def test_what_breaks_down_each_time_neither_opens_it_nor_makes_its_pauses_longer
 ) -> None:
     lanes(database, 1)
     broken = verdict_of_reply(httpx.Response(500, json={"error": "InternalServerError"}))
-    for did in [ONE, OTHER] * OPENS_AFTER:
-        Hosts(database).note_if_changed(HostReport.of(HOST, did, broken, again=True))
+    for did in [ONE, OTHER] * OPENS_AFTER_FAILURES:
+        Hosts(database).record_if_changed(HostReport.of(HOST, did, broken, breaks_down_again=True))
     assert state(database) == BreakerState.CLOSED
 
     opened(database)
     for _ in range(5):
         after_its_pause(database, clock)
-        Hosts(database).note_if_changed(HostReport.of(HOST, ONE, broken, again=True))
+        Hosts(database).record_if_changed(HostReport.of(HOST, ONE, broken, breaks_down_again=True))
         assert state(database) == BreakerState.OPEN
-        assert host_row(database).retry_at - clock() <= timedelta(seconds=FIRST_SECONDS)
+        assert host_row(database).retry_at - clock() <= timedelta(seconds=FIRST_PAUSE_SECONDS)
 
 
 def test_what_was_sent_before_it_opened_makes_no_pause_longer(database: Database) -> None:
@@ -239,7 +239,7 @@ def test_hosts_are_noted_while_others_claim_and_nobody_waits_for_anybody(databas
             for turn in range(20):
                 for lane in claimed(database, limit=2):
                     release(database, lane)
-                Hosts(database).note(HostReport.of(HOST, did, FAILED if turn % 3 else TAKEN))
+                Hosts(database).record(HostReport.of(HOST, did, FAILED if turn % 3 else TAKEN))
 
         return work
 
@@ -254,7 +254,7 @@ def test_a_claimer_that_stopped_holds_up_no_settling(
     lanes(postgres, 1)
     with postgres.engine.connect() as stopped, stopped.begin():
         stopped.execute(select(pds_host).with_for_update())
-        together(lambda: Hosts(postgres).note(HostReport.of(HOST, ONE, FAILED)))
+        together(lambda: Hosts(postgres).record(HostReport.of(HOST, ONE, FAILED)))
     assert "host_not_noted" in caplog.text
     assert host_row(postgres).failures == 0
     postgres.close()
@@ -268,7 +268,7 @@ async def test_a_host_that_is_away_costs_its_other_accounts_nothing_once_it_is_k
         desk.upload(number, did=did)
     desk.wire.faults += [refused] * 8
     ended = await desk.relay_once()
-    assert OPENS_AFTER <= ended[Outcome.FAILED] < 8
+    assert OPENS_AFTER_FAILURES <= ended[Outcome.FAILED] < 8
     desk.wire.faults.clear()
     desk.wire.sent.clear()
     assert await desk.relay_once() == {}
@@ -288,7 +288,7 @@ async def test_an_upload_that_fails_tells_of_its_host_too(desk: Rig) -> None:
     assert await desk.relay_once() == {Outcome.DELIVERED: 2}
     for number, did in people.items():
         desk.tell(number, lambda track: track.request_blob_migration(at=desk.clock()), did=did)
-    set_host(desk.database, desk.pds.url, failures=OPENS_AFTER - 2, failing_did=people[1])
+    set_host(desk.database, desk.pds.url, failures=OPENS_AFTER_FAILURES - 2, failing_did=people[1])
     desk.wire.faults += [answered(503, "NotReady")] * 2
 
     await desk.relay_once()

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from eventstore.database import Database
-from outbox.mirror.lanes import Lane, hold_lane, lock_lane, release, resume_lane
+from outbox.mirror.lanes import Lane, lock_lane, lock_lane_and_read_time, release, resume_lane
 from outbox.mirror.tables import mirror_target, pds_host
 from outbox.mirror.targets import wake_lane
 from tests.eventstore.threads import DEADLINE, together, until
@@ -118,7 +118,7 @@ def test_who_waited_for_a_lane_is_told_the_time_of_after_the_wait(postgres: Data
 
     def held_at() -> datetime:
         with postgres.write() as connection:
-            return hold_lane(postgres, connection, mine)
+            return lock_lane_and_read_time(postgres, connection, mine)
 
     with ThreadPoolExecutor(1) as pool:
         with postgres.engine.connect() as other, other.begin():

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from outbox.mirror.parking import FIRST_PROBE, look_for_unanswered
+from outbox.mirror.parking import FIRST_PROBE_PAUSE, schedule_overdue_probes
 from outbox.mirror.tables import NEVER, mirror_target, pds_host
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
@@ -28,7 +28,7 @@ async def test_an_account_that_moved_is_found_and_goes_on_after_the_next_sign_in
     await desk.relay_once()
     assert state(desk) == "account_inactive"
 
-    await after(desk, FIRST_PROBE)
+    await after(desk, FIRST_PROBE_PAUSE)
 
     lane = lane_row(desk.database, desk.did)
     assert (lane.state, lane.host, lane.lease_owner) == ("auth_required", NEW_HOST, None)
@@ -149,12 +149,12 @@ async def test_a_lane_behind_a_host_that_nobody_may_ask_is_looked_for_too(desk: 
     desk.upload()
     move(desk)
     set_host(desk.database, desk.places.home, retry_at=desk.clock() + timedelta(days=1))
-    look_for_unanswered(desk.database)
+    schedule_overdue_probes(desk.database)
     assert await desk.relay_once() == {}
     assert desk.places.asked == []
 
     desk.clock.advance(hours=1.1)
-    look_for_unanswered(desk.database)
+    schedule_overdue_probes(desk.database)
     await desk.relay_once()
 
     assert lane_row(desk.database, desk.did).host == NEW_HOST
@@ -170,7 +170,7 @@ async def test_a_lane_does_not_follow_to_a_host_that_does_not_know_the_account(
         new.let_stand(desk.did, DELETED)
     else:
         new.lacks |= {"getRepoStatus", "getLatestCommit"}
-    await after(desk, FIRST_PROBE)
+    await after(desk, FIRST_PROBE_PAUSE)
     lane = lane_row(desk.database, desk.did)
     assert (lane.host, lane.state) == (
         desk.pds.url, "identity_stale" if status == "deleted" else "account_inactive",

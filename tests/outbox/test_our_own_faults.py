@@ -14,7 +14,7 @@ from identity.sessions.encryption import Seal
 from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import SessionKind, pds_session
 from identity.sessions.tokens import Tokens
-from outbox.mirror.host_state import OPENS_AFTER
+from outbox.mirror.host_state import OPENS_AFTER_FAILURES
 from outbox.mirror.lanes import release
 from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import blob_job, delivery_attempt, pds_host
@@ -89,7 +89,7 @@ async def no_key_opens_it(_send: Any) -> httpx.Response:
 
 
 async def test_logins_that_no_key_opens_leave_their_host_alone_and_are_told(desk: Rig) -> None:
-    people = {number: f"{BOB}{number}" for number in range(1, OPENS_AFTER + 2)}
+    people = {number: f"{BOB}{number}" for number in range(1, OPENS_AFTER_FAILURES + 2)}
     for number, did in people.items():
         desk.sign_in(did)
         desk.upload(number, did=did)

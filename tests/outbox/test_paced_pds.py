@@ -15,9 +15,9 @@ from sqlalchemy.exc import OperationalError
 from eventstore.database import Database
 from outbox.mirror.lanes import abandon_uploads
 from outbox.mirror.paced_pds import PacedPds
-from outbox.mirror.parking import FIRST_PROBE
+from outbox.mirror.parking import FIRST_PROBE_PAUSE
 from outbox.mirror.tables import pds_host
-from outbox.pds.client import RecordKey, RemoteUnknownError, Standing
+from outbox.pds.client import AccountStatus, RecordKey, RemoteUnknownError
 from outbox.relay.result import Outcome
 from tests.outbox.away import NEW_HOST, after, move, parked, state, status_of
 from tests.outbox.memory_pds import MemoryPds
@@ -78,7 +78,7 @@ async def test_what_a_host_tells_to_a_probe_holds_for_the_deliveries_of_all(
 ) -> None:
     await parked(desk, "deactivated")
     tells(desk.pds, monkeypatch, "getRepoStatus", told)
-    await after(desk, FIRST_PROBE)
+    await after(desk, FIRST_PROBE_PAUSE)
     assert RESET - timedelta(seconds=10) < paced_for(desk) < RESET + timedelta(seconds=10)
 
     other = add_lane(desk.database, 7)
@@ -93,7 +93,7 @@ async def test_a_probe_does_not_ask_on_before_the_reset_that_its_first_answer_to
     await parked(desk, "deactivated")
     asked = tells(desk.pds, monkeypatch, "getRepoStatus", TOO_OLD_AND_NEARLY)
     status_of(desk, None)
-    await after(desk, FIRST_PROBE)
+    await after(desk, FIRST_PROBE_PAUSE)
     assert asked == ["getRepoStatus"]
     assert state(desk) == "account_inactive"
 
@@ -105,7 +105,7 @@ async def test_a_probe_that_was_told_to_wait_comes_back_after_the_reset(
     status_of(desk, None)
     with monkeypatch.context() as patched:
         tells(desk.pds, patched, "getRepoStatus", OVER)
-        assert await after(desk, FIRST_PROBE) == {}
+        assert await after(desk, FIRST_PROBE_PAUSE) == {}
     assert await after(desk, timedelta(hours=1)) == {Outcome.DELIVERED: 1}
 
 
@@ -116,9 +116,9 @@ async def test_a_host_that_is_new_here_is_left_alone_as_soon_as_it_says_so(
     new = move(desk)
     new.let_stand(desk.did, None)
     asked = tells(new, monkeypatch, "getRepoStatus", OVER)
-    await after(desk, FIRST_PROBE)
+    await after(desk, FIRST_PROBE_PAUSE)
     assert paced_for(desk, NEW_HOST) > RESET - timedelta(seconds=10)
-    assert await paced(desk).standing(NEW_HOST, desk.did) is Standing.UNKNOWN
+    assert await paced(desk).account_status(NEW_HOST, desk.did) is AccountStatus.UNKNOWN
     assert asked == ["getRepoStatus"]
 
 

@@ -244,7 +244,7 @@ async def test_the_mirror_has_this_state(
         connection.execute(update(blob_job).values({"requested": False, **job}))
     mirror = desk.mirror()
     assert (mirror.state, mirror.reason) == expected
-    assert mirror.waits_for_somebody is (mirror.state in {"held", "detached", "rejected", "parked"})
+    assert mirror.needs_intervention is (mirror.state in {"held", "detached", "rejected", "parked"})
 
 
 async def test_records_of_a_paused_host_are_parked_and_counted_by_their_state(desk: Rig) -> None:

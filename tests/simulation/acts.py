@@ -13,7 +13,7 @@ from outbox.conflicts.conflicts import clear_conflict
 from outbox.mirror import pausing
 from outbox.mirror import requeue as wishes
 from outbox.operations import operators
-from outbox.operations.operators import Action, Operator, Which
+from outbox.operations.operators import Action, Operator, Selector
 from outbox.relay import retention
 from tests.dsl import some_artwork
 from tests.simulation.fake_account import Status
@@ -155,7 +155,7 @@ def _migrate(world: World, dice: random.Random) -> None:
         world.tell(track_id, lambda track: track.request_blob_migration(at=world.clock()))
     with world.database.write() as connection:
         mark_backfill(connection, did, track_ids)
-        wishes.backfill(connection, did, track_ids, world.clock())
+        wishes.queue_as_backfill(connection, did, track_ids, world.clock())
 
 
 def _in_unit(work: Callable[[UnitOfWork, Track, random.Random], None]) -> Act:
@@ -190,7 +190,7 @@ def _pause(world: World, dice: random.Random) -> None:
 
 def _operate(action: Action) -> Act:
     def act(world: World, dice: random.Random) -> None:
-        operators.perform(world.log, action, Which(host=dice.choice(world.origins)), Operator(OPERATOR))
+        operators.perform(world.log, action, Selector(host=dice.choice(world.origins)), Operator(OPERATOR))
         world.wake()
 
     return act

@@ -22,7 +22,7 @@ from identity.sessions.session_store import SessionKind
 from outbox.conflicts.conflicts import conflict_of
 from outbox.conflicts.foreign_edits import keep_ours, keep_theirs
 from outbox.mirror.lanes import park_lane
-from outbox.mirror.requeue import suspect
+from outbox.mirror.requeue import reverify
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import pds_host
 from outbox.mirror.targets import MirrorTargets
@@ -197,13 +197,13 @@ class World:
     def doubt(self, track_id: int) -> None:
         """A scan believes that the PDS holds something else."""
         with self.database.write() as connection:
-            suspect(connection, [track_id], self.clock())
+            reverify(connection, [track_id], self.clock())
         self.wake()
 
     def doubt_all(self) -> None:
         """Somebody believes that the PDSes hold something else throughout."""
         with self.database.write() as connection:
-            suspect(connection, list(self.tracks), self.clock())
+            reverify(connection, list(self.tracks), self.clock())
         self.wake()
 
     def wake(self) -> None:

@@ -16,11 +16,11 @@ from outbox.blobs.upload_results import BLOB_MISMATCH
 from outbox.mirror.lanes import LeaseLostError, host_open_at, is_open, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PARKING, park, schedule_probe
-from outbox.mirror.requeue import backfill
+from outbox.mirror.requeue import queue_as_backfill
 from outbox.mirror.states import LaneState, TargetState
 from outbox.mirror.tables import IS_LEASED, PAST, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import wake_lane
-from outbox.pds.verdict import MESSAGE_LENGTH, Kind, Verdict, clean
+from outbox.pds.verdict import MAX_MESSAGE_LENGTH, Kind, Verdict, clean
 
 LEASE: Final = timedelta(seconds=60)
 """Extended for as long as the upload goes on, so that after a crash nobody waits for a long one to be over."""
@@ -111,7 +111,7 @@ def postpone(database: Database, claimed: BlobJob, error: str) -> None:
                 lease_until=PAST,
                 attempts=claimed.attempts + 1,
                 not_before=database.now(connection) + pause,
-                last_error=clean(error, MESSAGE_LENGTH),
+                last_error=clean(error, MAX_MESSAGE_LENGTH),
             )
         )
 
@@ -166,7 +166,7 @@ def _settle(
         _end(unit, claimed, attempts=claimed.attempts + 1, not_before=not_before, last_error=error)
     unit.save(track)
     if waits and verdict.kind is Kind.DONE:
-        backfill(unit.connection, claimed.did, [claimed.track_id], unit.now)
+        queue_as_backfill(unit.connection, claimed.did, [claimed.track_id], unit.now)
 
 
 def _note_refusal(

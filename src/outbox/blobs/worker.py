@@ -125,7 +125,7 @@ class BlobWorker:
             verdict = await self._attempt(claimed)
             if verdict is not None:  # what the host asks for holds whatever becomes of the job
                 report = HostReport.of(claimed.host, claimed.did, verdict)
-                await in_thread(self._hosts.note_if_changed, report)
+                await in_thread(self._hosts.record_if_changed, report)
             await self._settle(claimed, verdict)
         except LeaseLostError:
             logger.warning("blob_lease_lost", extra=self._named(claimed))

@@ -33,8 +33,8 @@ from outbox.firehose.frames import (
 from outbox.firehose.own_writes import foreign_writes, note_heard
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import LeaseLostError
-from outbox.mirror.parking import look_for_account
-from outbox.mirror.requeue import rescan, rescan_host, suspect
+from outbox.mirror.parking import request_probe
+from outbox.mirror.requeue import rescan, rescan_host, reverify
 from outbox.ports import Addresses
 from outbox.threads import in_thread
 
@@ -92,7 +92,7 @@ class Listening:
         while True:
             begun_at = clock()
             try:
-                if await in_thread(self._hosts.has_room_behind_live, self._host):
+                if await in_thread(self._hosts.may_send_backfill, self._host):
                     await self._listen()
             except LeaseLostError:
                 return
@@ -165,7 +165,7 @@ class Listening:
             if not (tracks := foreign_writes(connection, did, commit)):
                 return KNOWN
         with self._database.write() as connection:
-            suspect(connection, tracks, self._database.now(connection))
+            reverify(connection, tracks, self._database.now(connection))
             note_heard(connection, did, commit.rev)
             announce(connection)
         logger.warning("drift_heard", extra={"did": did, "host": self._host, "records": len(tracks)})
@@ -173,7 +173,7 @@ class Listening:
 
     def _doubt_all(self, connection: Connection, kind: str, did: str) -> None:
         if kind in {ACCOUNT, IDENTITY}:
-            look_for_account(connection, did, self._database.now(connection))
+            request_probe(connection, did, self._database.now(connection))
         else:  # it does not tell what it changed
             rescan(connection, did)
 

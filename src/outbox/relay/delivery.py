@@ -171,8 +171,8 @@ class Delivery:
 
     async def _read(self, lane: Lane, key: RecordKey, deadline: _Deadline) -> Remote:
         """Read a record, and note what that leaves of the host's budget; raises RemoteUnknownError."""
-        verdict = await self._pds.ask(lane.host, key, timeout=deadline.within(READ_SECONDS))
-        await in_thread(self._hosts.note_if_changed, HostReport.of_limits(lane.host, lane.did, verdict))
+        verdict = await self._pds.read_record(lane.host, key, timeout=deadline.within(READ_SECONDS))
+        await in_thread(self._hosts.record_if_changed, HostReport.of_limits(lane.host, lane.did, verdict))
         return remote_of(verdict)
 
     async def _call(self, host: str, work: Work, timeout: float) -> Verdict:
@@ -232,7 +232,7 @@ class Delivery:
                     lock_lane(connection, lane)
                     change_lane(connection, lane.did, **limits)
         finally:  # what the host asks for holds whatever becomes of the lane
-            self._hosts.note_if_changed(HostReport.of_limits(lane.host, lane.did, verdict))
+            self._hosts.record_if_changed(HostReport.of_limits(lane.host, lane.did, verdict))
 
     def _compare(self, how: _Comparison, work: Work, remote: Remote) -> Finding:
         with self._database.read() as connection:

@@ -13,9 +13,9 @@ from eventstore.change import Recorded
 from eventstore.event_log import EventLog
 from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import Lane, host_open_at, is_open, latest_of, target_due_at
-from outbox.mirror.namespace_moves import left_behind
+from outbox.mirror.namespace_moves import fields_left_behind
 from outbox.mirror.observe_only import is_observed
-from outbox.mirror.priority import BACKFILL, CLASS, COMES_DUE, LOOK, ORDER
+from outbox.mirror.priority import BACKFILL, CLASS, COMES_DUE, ORDER, VERIFY
 from outbox.mirror.states import TargetState
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import DELETE, PUT
@@ -128,7 +128,7 @@ def next_work(log: EventLog, lane: Lane, urls: RecordUrls, now: datetime, done: 
             track = log.fold(Track, recorded)
             assert track is not None  # noqa: S101 - a target is made by an event of its track
             has_left = bool(track.former_collections) and not row.former
-            left = left_behind(connection, row.track_id) if has_left else None
+            left = fields_left_behind(connection, row.track_id) if has_left else None
             return _work(row, recorded, track, left, urls)
         except SQLAlchemyError:
             raise
@@ -142,7 +142,7 @@ _MAY_BACKFILL: Final = and_(
     latest_of(mirror_lane.c.backfill_after, pds_host.c.backfill_after) <= _NOW,
 )
 _URGENT_ENOUGH: Final = (
-    select(case((_MAY_BACKFILL, BACKFILL), else_=LOOK))
+    select(case((_MAY_BACKFILL, BACKFILL), else_=VERIFY))
     .join(pds_host, pds_host.c.host == mirror_lane.c.host)
     .where(
         mirror_lane.c.did == bindparam("did"),

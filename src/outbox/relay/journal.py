@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
 from eventstore.database import Database
-from outbox.mirror.lanes import Lane, LeaseLostError, hold_lane
+from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane_and_read_time
 from outbox.mirror.tables import delivery_attempt, mirror_lane
 from outbox.mirror.targets import CHANGE_TARGET, PUT, of_target
 from outbox.pds.client import RecordKey
@@ -81,7 +81,7 @@ _END: Final = update(delivery_attempt).where(attempt.id == bindparam("attempt_id
 def intend(database: Database, lane: Lane, work: Work) -> int:
     """Note what is about to be sent and give the attempt's id; raises LeaseLostError when it must not be sent."""
     with database.write() as connection:
-        now = hold_lane(database, connection, lane)
+        now = lock_lane_and_read_time(database, connection, lane)
         if lane.lease_until <= now:  # nobody has come yet, but may while the request is on its way
             raise LeaseLostError
         connection.execute(CHANGE_TARGET, {**of_target(work.key), "ever_sent": True})

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from eventstore.database import Database
-from outbox.mirror.lanes import PAGE
-from outbox.mirror.parking import look_for_unanswered
+from outbox.mirror.lanes import LANES_PER_PAGE
+from outbox.mirror.parking import schedule_overdue_probes
 from outbox.relay.rescue import wake_forgotten
 from outbox.threads import in_thread
 
@@ -43,8 +43,8 @@ class SafetyNet:
 
     async def look(self) -> bool:
         """Look once, and say whether there may be more."""
-        found = [await self._page(look) for look in (wake_forgotten, look_for_unanswered)]
-        return max(map(len, found)) > PAGE // 2  # of a full page, some may be in others' hands
+        found = [await self._page(look) for look in (wake_forgotten, schedule_overdue_probes)]
+        return max(map(len, found)) > LANES_PER_PAGE // 2  # of a full page, some may be in others' hands
 
     async def _look(self) -> None:
         pause = AGAIN_SECONDS if await self.look() else LOOK_SECONDS

@@ -240,10 +240,10 @@ class Relay:
         try:
             report = settle(self._log, lane, result)
         except Exception:  # what the host asks for holds whatever becomes of the lane
-            self._hosts.note_if_changed(HostReport.of_limits(lane.host, lane.did, result.verdict))
+            self._hosts.record_if_changed(HostReport.of_limits(lane.host, lane.did, result.verdict))
             raise
         if report is not None:
-            self._hosts.note(report)
+            self._hosts.record(report)
 
     def _has_time(self, lease: SendingTime) -> bool:
         stopping = self._stop is not None and self._stop.is_set()

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exist
 
 from eventstore.database import Database
 from outbox.mirror.lanes import (
-    PAGE,
+    LANES_PER_PAGE,
     change_lane,
     is_backfill,
     is_open,
@@ -83,7 +83,7 @@ def _is_overlooked() -> ColumnElement[bool]:
 # Built once (CONTRIBUTING.md).
 
 _ASLEEP: Final = _asleep()
-_PAGE_OF_ASLEEP: Final = _ASLEEP.limit(PAGE)
+_PAGE_OF_ASLEEP: Final = _ASLEEP.limit(LANES_PER_PAGE)
 _LOCK_IF_ASLEEP: Final = _ASLEEP.where(lane_columns.did == bindparam("lane")).with_for_update(
     of=mirror_lane, skip_locked=True
 )

@@ -12,7 +12,7 @@ from outbox.mirror.hosts import changes_host
 from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane
 from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.parking import clear_probe, park, schedule_probe
-from outbox.mirror.requeue import suspect
+from outbox.mirror.requeue import reverify
 from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, PAST, blob_job
 from outbox.mirror.targets import upsert
@@ -41,7 +41,9 @@ def settle(log: EventLog, lane: Lane, result: Result) -> HostReport | None:
             # heard, if only of a record that waits for a person now; or there was nothing left to ask for
             clear_probe(unit.connection, lane.did, failures=0, **result.verdict.lane_limits(unit.now))
         again = breaks_down_again(unit.connection, result.work, result.verdict)
-        report = HostReport.of(lane.host, lane.did, result.verdict, answered=was_heard, again=again)
+        report = HostReport.of(
+            lane.host, lane.did, result.verdict, answered=was_heard, breaks_down_again=again
+        )
         return report if changes_host(unit.connection, report, unit.now) else None
 
     return log.transact(lane.did, lane.envelope, work)
@@ -96,7 +98,7 @@ def _acknowledge(unit: UnitOfWork, result: Result) -> None:
     if work.has_moved and not work.is_former:
         clear_former(unit.connection, work.track_id, work.gen)
     if result.is_mismatch and work.is_open:  # what a look has put right, it does not look at again and again
-        suspect(unit.connection, [work.track_id], unit.now)
+        reverify(unit.connection, [work.track_id], unit.now)
 
 
 def _note_failure(unit: UnitOfWork, lane: Lane, work: Work, verdict: Verdict) -> None:
@@ -125,7 +127,7 @@ def _note_failure(unit: UnitOfWork, lane: Lane, work: Work, verdict: Verdict) ->
                 paced.update(state=TargetState.PACED, reason=MirrorReason.PACED, not_before=PAST)
             set_target(unit, work, **paced)
         case Kind.SIGN_IN | Kind.INACTIVE | Kind.MOVED:
-            park(unit.connection, lane.did, verdict.kind, unit.now, flight=lane)
+            park(unit.connection, lane.did, verdict.kind, unit.now, run=lane)
         case _ if _is_rejected(unit, lane, work, verdict):
             set_target(unit, work, state=TargetState.REJECTED, reason=verdict.error, **failure)
         case _:

@@ -1,4 +1,4 @@
-"""How each event of a track reached its record on the PDS or did not: told by the journal, never stored."""
+"""Derives from the journal how each event of a track reached its record on the PDS, or why it did not."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ OF_TRACK: Final = delivery_attempt.join(
         target.track_id == bindparam("track_id"),
     ),
 )
-"""The attempts on the record wherever it was."""
+"""The attempts on the track's current and former records."""
 IS_ACK: Final = attempt.outcome.in_(ACKING)
 NEXT_ACK: Final = (
     select(func.min(attempt.gen)).select_from(OF_TRACK).where(IS_ACK, attempt.gen >= bindparam("last"))
@@ -47,7 +47,7 @@ ACKS: Final = (
     )
     .order_by(attempt.outcome == Kind.DONE.value, target.former.desc(), attempt.rev.is_not(None), attempt.id)
 )
-"""The last one tells of its generation: the record where it is, rather than the end of what it has left."""
+"""The last row of a generation counts: an attempt on the current record comes after those on former ones."""
 ATTEMPTS: Final = (
     select(delivery_attempt)
     .select_from(OF_TRACK)
@@ -58,7 +58,7 @@ ATTEMPTS: Final = (
 
 @dataclass(frozen=True)
 class EventDelivery:
-    """How an event reached the PDS: when, in which commit and as which CID, or for which reason it waits."""
+    """How an event reached the PDS: when, in which commit and as which CID, or why it waits."""
 
     status: MirrorState | EventStatus
     at: datetime | None = None
@@ -73,7 +73,7 @@ def deliveries(
 ) -> Mapping[int, EventDelivery]:
     """Return the delivery of each event, named by its position and whether it touches the record.
 
-    Each is exactly one of delivered, superseded, cancelled, waiting (pending, parked, held, detached, rejected) or none.
+    Events that the PDS has not confirmed have the state of the mirror.
     """
     acked = [position for position, touches in events if touches and position <= mirror.acked_generation]
     acks = _acks(connection, track_id, min(acked), max(acked)) if acked else {}

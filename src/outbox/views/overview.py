@@ -1,4 +1,4 @@
-"""What operators see of lanes and hosts: pages in the order of their names, with what waits and why."""
+"""Lists lanes and hosts for operators, in the order of their names, with what waits and why."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ LANE_STATE: Final = case(
     (is_observed(), MirrorReason.RESTORED.value),
     else_=LaneState.READY.value,
 )
-"""The lane's state, as its records tell it."""
+"""The lane's state as it is shown: `paused` and `restored` stand for a ready lane that is sent nothing."""
 CLASS: Final = case((target.desired_op == DELETE, "delete"), (target.backfill, "backfill"), else_="edit")
 LANES_OF_HOSTS: Final = mirror_lane.outerjoin(pds_host, host.host == lane.host)
 
@@ -32,7 +32,7 @@ LANES_OF_HOSTS: Final = mirror_lane.outerjoin(pds_host, host.host == lane.host)
 def lanes(
     connection: Connection, *, at: str | None, state: str | None, after: str, limit: int
 ) -> Sequence[Any]:
-    """Return lanes with their `mirror_state`, by DID, `at` a host or in a state alone."""
+    """Return lanes with their `mirror_state`, ordered by DID; `at` filters by host."""
     conditions = [
         condition
         for condition, wanted in ((lane.host == at, at), (LANE_STATE.in_((state,)), state))
@@ -48,14 +48,14 @@ def lanes(
 
 
 def hosts(connection: Connection, *, after: str, limit: int) -> Sequence[Any]:
-    """Return hosts by their origin."""
+    """Return hosts, ordered by their origin."""
     return connection.execute(
         select(pds_host).where(host.host > after).order_by(host.host).limit(limit)
     ).all()
 
 
 def waiting_in(connection: Connection, dids: Iterable[str]) -> Mapping[str, dict[str, int]]:
-    """Count the records of each of these accounts that are not as the log says, by state."""
+    """Count the undelivered records of each of these accounts, by state."""
     found: dict[str, dict[str, int]] = defaultdict(dict)
     rows = connection.execute(
         select(target.did, STATE.label("mirror_state"), func.count())
@@ -93,12 +93,12 @@ def under_way_at(connection: Connection, origins: Iterable[str], now: datetime) 
 
 
 def lane_of(connection: Connection, did: str) -> Any | None:
-    """Return an account's lane with its `mirror_state`, and with `live_at` and `backfill_from`, when it may be claimed."""
+    """Return an account's lane with its `mirror_state`, and when it may be claimed: `live_at` and `backfill_from`."""
     return connection.execute(_LANE, {"lane": did}).one_or_none()
 
 
 def waiting_by_class(connection: Connection, did: str) -> dict[str, int]:
-    """Count the records of an account that the relay has still to write, by class of work."""
+    """Count the records of an account that are to be sent, by class of work."""
     rows = connection.execute(
         select(CLASS.label("work"), func.count()).where(target.did == did, is_open()).group_by("work")
     )

@@ -1,4 +1,4 @@
-"""Waiting for the mirror without a thread or a connection: one poll for all who wait."""
+"""Lets requests wait for a track's mirror without a thread or a connection each: one poll serves all."""
 
 import asyncio
 import logging
@@ -20,13 +20,13 @@ class _Waiter:
     is_met: Callable[[Mirror], bool]
     done: asyncio.Future[bool] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    def look(self, mirror: Mirror) -> None:
-        """End the wait when it is met, or when no time alone will bring the mirror further."""
+    def check(self, mirror: Mirror) -> None:
+        """End the wait when its condition is met, or the mirror waits for a person."""
         if self.done.done():
             return
         if self.is_met(mirror):
             self.done.set_result(True)
-        elif mirror.waits_for_somebody:
+        elif mirror.needs_intervention:
             self.done.set_result(False)
 
 
@@ -39,15 +39,15 @@ class MirrorWaits:
         self._poll: asyncio.Task[None] | None = None
 
     async def wait(self, track_id: int, generation: int, seconds: float) -> bool:
-        """Wait until the PDS has this generation or a newer one; False when time is up or it waits for somebody."""
+        """Wait until the PDS has confirmed this generation; False when the time is up or the mirror waits for a person."""
         return await self._wait(track_id, lambda mirror: mirror.acked_generation >= generation, seconds)
 
     async def wait_delivered(self, track_id: int, seconds: float) -> bool:
-        """Wait until nothing is left to do for the record, its blob and what it has left elsewhere included."""
+        """Wait until the record, its blob and its former records are delivered; False as for `wait`."""
         return await self._wait(track_id, lambda mirror: mirror.is_settled, seconds)
 
     async def finish(self) -> None:
-        """Wait until nobody reads the database any more; to be called when nobody waits."""
+        """Wait for the last poll to end. Call it once no request waits."""
         if self._poll is not None:
             await asyncio.gather(self._poll, return_exceptions=True)
 
@@ -71,11 +71,11 @@ class MirrorWaits:
             try:
                 states = await asyncio.to_thread(self._read, list(by_track))
             except Exception:
-                logger.exception("mirror_wait_read_failed")  # the database may come back before time is up
+                logger.exception("mirror_wait_read_failed")  # the database may be back before the time is up
                 states = {}
             for track_id, mirror in states.items():
                 for waiter in by_track[track_id]:
-                    waiter.look(mirror)
+                    waiter.check(mirror)
             await asyncio.sleep(POLL_SECONDS)
 
     def _read(self, track_ids: list[int]) -> dict[int, Mirror]:

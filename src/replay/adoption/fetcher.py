@@ -12,7 +12,7 @@ from identity.resolution.guarded_fetch import Hear, fetched
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.paced_pds import LEFT_ALONE
-from outbox.pds.client import judged
+from outbox.pds.client import verdict_of_read
 from outbox.threads import in_thread
 from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError
 from storage.errors import TooLargeError
@@ -37,7 +37,7 @@ class Fetcher:
 
         Raises BytesUnavailableError where the PDS has none or other bytes, and PdsTroubleError where another time may be better.
         """
-        if not await in_thread(self._hosts.may_be_asked, host):
+        if not await in_thread(self._hosts.may_send, host):
             raise PdsBusyError(LEFT_ALONE.message)
         address = httpx.URL(f"{host}/xrpc/{GET_BLOB}", params={"did": did, "cid": cid})
         try:
@@ -62,8 +62,8 @@ class Fetcher:
 
         async def hear(reply: httpx.Response) -> None:
             if origin_of(str(reply.url)) == origin_of(host):
-                report = HostReport.of_limits(host, did, judged(reply))
-                await in_thread(self._hosts.note_if_changed, report)
+                report = HostReport.of_limits(host, did, verdict_of_read(reply))
+                await in_thread(self._hosts.record_if_changed, report)
 
         return hear
 

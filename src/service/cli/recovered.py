@@ -8,7 +8,7 @@ import click
 
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
-from outbox.operations.operators import Operator, note
+from outbox.operations.operators import Operator, record_operation
 from replay.recovered import Recovery, outlook, recover
 from service.cli.log import the_log
 from service.cli.operator import by_operator
@@ -55,7 +55,7 @@ def recovered(*, force: bool, nothing_lost: bool, revoke_tokens: bool, dry_run: 
 def _note(log: EventLog, found: Recovery, how: dict[str, bool]) -> None:
     """Have the log say who did it. What was done is done: read models of an earlier version keep nobody from it."""
     operator = Operator(by_operator(), found.because)
-    noted = partial(note, action=RECOVERED, which=how, operator=operator, affected=found.accounts)
+    noted = partial(record_operation, action=RECOVERED, which=how, operator=operator, affected=found.accounts)
     try:
         log.transact(operator.envelope.actor, operator.envelope, noted)
     except EventStoreError as error:
