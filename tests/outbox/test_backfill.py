@@ -158,7 +158,7 @@ async def test_an_edit_is_the_next_thing_sent_whatever_the_backlog_of_its_accoun
 
 
 @pytest.mark.anyio
-async def test_a_newer_event_makes_a_record_live_and_a_wish_for_it_too(desk: Rig) -> None:
+async def test_a_newer_event_or_a_retry_makes_a_record_live(desk: Rig) -> None:
     replay(desk, 6)
     desk.retry(5)
     desk.edit(6, title="now")

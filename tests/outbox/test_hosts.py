@@ -60,7 +60,7 @@ def lanes(database: Database, count: int) -> None:
         add_lane(database, number)
 
 
-def test_failures_of_two_accounts_in_a_row_open_it_and_nobody_is_sent_there(database: Database) -> None:
+def test_failures_of_two_accounts_in_a_row_open_the_breaker_and_nothing_is_sent(database: Database) -> None:
     lanes(database, 3)
     hear(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER)])
     assert state(database) == BreakerState.CLOSED
@@ -231,7 +231,7 @@ def test_an_accounts_budget_is_not_the_hosts(database: Database, policy: str) ->
     assert len(claimed(database)) == 2
 
 
-def test_hosts_are_noted_while_others_claim_and_nobody_waits_for_anybody(database: Database) -> None:
+def test_reports_of_hosts_and_claims_do_not_wait_for_each_other(database: Database) -> None:
     lanes(database, 8)
 
     def relay(did: str) -> Callable[[], None]:
@@ -280,7 +280,7 @@ async def test_a_host_that_is_away_costs_its_other_accounts_nothing_once_it_is_k
 
 
 @pytest.mark.anyio
-async def test_an_upload_that_fails_tells_of_its_host_too(desk: Rig) -> None:
+async def test_a_failed_upload_counts_against_its_host(desk: Rig) -> None:
     people = {number: f"{BOB}{number}" for number in (1, 2)}
     for number, did in people.items():
         desk.sign_in(did)

@@ -100,7 +100,7 @@ def test_a_claimer_that_stopped_holds_up_only_claims_of_its_hosts(postgres: Data
 
 
 @pytest.mark.postgres
-def test_a_claim_that_only_met_locked_hosts_looks_again_at_once(
+def test_a_claim_that_met_only_locked_hosts_tries_again_at_once(
     postgres: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     did = add_lane(postgres, 1)
@@ -112,7 +112,7 @@ def test_a_claim_that_only_met_locked_hosts_looks_again_at_once(
 
 
 @pytest.mark.postgres
-def test_who_waited_for_a_lane_is_told_the_time_of_after_the_wait(postgres: Database) -> None:
+def test_locking_a_lane_reads_the_time_after_the_wait_for_the_lock(postgres: Database) -> None:
     add_lane(postgres, 1)
     [mine] = claimed(postgres)
 

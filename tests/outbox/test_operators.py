@@ -149,7 +149,7 @@ async def test_what_is_not_known_is_refused_and_not_written_down(desk: Rig, whic
     assert written(desk) == []
 
 
-async def test_nobody_pauses_everybody_by_mistake(desk: Rig) -> None:
+async def test_an_operation_without_an_account_or_a_host_is_refused(desk: Rig) -> None:
     with pytest.raises(TooWideError):
         perform(desk.log, Action.PAUSE, Selector(), OPERATOR)
     with desk.database.write() as connection:

@@ -65,7 +65,7 @@ async def test_a_pds_that_is_too_old_to_know_statuses_is_asked_in_another_way(
     assert state(desk) == ("ready" if len(lacking) == 1 else "account_inactive")
 
 
-async def test_a_parked_lane_says_when_its_account_is_looked_at_next(desk: Rig) -> None:
+async def test_a_parked_lane_shows_when_its_account_is_probed_next(desk: Rig) -> None:
     await parked(desk, "deactivated")
     mirror = desk.mirror()
     assert mirror.next_attempt_at == lane_row(desk.database, desk.did).probe_at < NEVER
@@ -74,7 +74,7 @@ async def test_a_parked_lane_says_when_its_account_is_looked_at_next(desk: Rig) 
     assert (desk.mirror().reason, desk.mirror().next_attempt_at) == ("auth_required", None)
 
 
-async def test_a_lane_that_waits_for_its_owner_is_not_looked_at(desk: Rig) -> None:
+async def test_a_lane_that_waits_for_a_sign_in_is_not_probed(desk: Rig) -> None:
     desk.wire.faults += [answered(401, "AuthMissing")]
     desk.upload()
     await desk.relay_once()
@@ -142,7 +142,7 @@ async def test_a_pds_that_says_active_and_refuses_is_asked_ever_more_rarely(desk
     assert len(desk.wire.sent) < 12
 
 
-async def test_a_host_that_is_down_for_days_costs_a_look_an_hour_and_no_delay_once_it_is_back(
+async def test_a_host_that_is_down_for_days_costs_a_probe_an_hour_and_no_delay_once_it_is_back(
     desk: Rig,
 ) -> None:
     """Our own network may be the one that is down: the directory says nothing either."""

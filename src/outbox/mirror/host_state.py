@@ -120,7 +120,7 @@ def _after_failure(host: Any, report: HostReport, now: datetime) -> Changes:
 
 
 def _after_budget(host: Any, budget: Budget, phase: Phase, now: datetime) -> Changes:
-    """Uploads may use up their budget, which only this service draws on; of others a share is left for sign-ins and reads."""
+    """Uploads may use up their budget; of others a share is left for sign-ins and reads."""
     reset = budget.reset_at(now)
     if budget.is_of_host:
         found = _recorded_budget(host, "budget", budget, reset)

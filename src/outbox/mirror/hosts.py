@@ -74,7 +74,7 @@ class Hosts:
         return bool(self._ask(_IS_OPEN_FOR_BACKFILL, host))
 
     def record_if_changed(self, report: HostReport) -> None:
-        """Change the host's row if the report changes it, which is read without a lock first; fails as `record` does."""
+        """Read without a lock whether the report changes the host's row, and only then `record` it."""
         self._record_or_log(report, only_if_changed=True)
 
     def record(self, report: HostReport) -> None:

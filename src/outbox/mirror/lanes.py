@@ -196,7 +196,6 @@ def target_due_at() -> ColumnElement[datetime]:
 
 
 def change_lane(connection: Connection, did: str, **columns: Any) -> None:
-    """Set columns of a lane."""
     connection.execute(_CHANGE, {"of_did": did, **columns})
 
 

@@ -27,7 +27,10 @@ def is_taken(connection: Connection, key: RecordKey, *, excluding: int | None = 
 
 
 def carry_over(connection: Connection, old: RecordKey, new: RecordKey) -> None:
-    """Copy the acknowledged generation to the new target, so that delivered events stay delivered. Call it after the event."""
+    """Copy the acknowledged generation to the new target, so that delivered events stay delivered.
+
+    Call it after the event.
+    """
     this = (target.did == old.did, target.collection == old.collection, target.rkey == old.rkey)
     acked = connection.execute(select(target.acked_gen).where(*this)).scalar_one()
     connection.execute(CHANGE_TARGET, {**of_target(new), "acked_gen": acked})

@@ -108,7 +108,7 @@ def request_probe(connection: Connection, did: str, now: datetime) -> None:
 
 
 def schedule_overdue_probes(database: Database) -> list[str]:
-    """Schedule probes for a page of lanes that have long been overdue because their host is down; returns their DIDs."""
+    """Schedule probes for a page of lanes that are long overdue because their host is down; returns their DIDs."""
     with database.read() as connection:  # usually there are none, and then nothing is written
         now = database.now(connection)
         times = {"now": now, "before": now - PROBE_AFTER_FAILING}

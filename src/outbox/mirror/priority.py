@@ -22,7 +22,7 @@ _FAILURES: Final = case(
 ORDER: Final = (CLASS, _FAILURES, target_columns.desired_op != DELETE_LITERAL, target_columns.desired_gen)
 
 COMES_DUE: Final = target_due_at() < NEVER_LITERAL
-"""True for targets that are due now or at a known time. A query with this condition reads an index of these, in order."""
+"""True for targets that are due now or at a known time: the condition of the index that is in their order."""
 Index(
     "ix_mirror_target_next",
     target_columns.did,

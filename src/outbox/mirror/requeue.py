@@ -47,7 +47,7 @@ def queue_as_backfill(connection: Connection, did: str, track_ids: Sequence[int]
 
 
 def reverify(connection: Connection, track_ids: Sequence[int], now: datetime) -> None:
-    """Have the relay verify these records, behind live work: a scan or the firehose reports that the PDS may hold others.
+    """Have the relay verify these records, behind live work: the PDS may hold others, as a scan or the firehose reports.
 
     A record that is still to be sent is not verified, since its swap shows the difference, unless a lane run is in
     flight, which may have read or written before the report. Lanes are locked before targets, in one order, as

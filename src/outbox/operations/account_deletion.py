@@ -45,7 +45,10 @@ class PendingRemovals:
 
 @dataclass(frozen=True)
 class Remains:
-    """The rest of an account's records. `untouched` were never written by us; `waits_for` is why the lane is not ready."""
+    """What is left of an account's records.
+
+    `untouched` counts those that were never written by us; `waits_for` is why the lane is not ready.
+    """
 
     removed: int
     untouched: int

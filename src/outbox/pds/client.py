@@ -1,4 +1,7 @@
-"""The client of a PDS's repo XRPC, and the only one (https://docs.bsky.app/docs/api; behaviour measured against @atproto/pds 0.4.217 and 0.5.35)."""
+"""The only client of repo XRPC (https://docs.bsky.app/docs/api).
+
+The behaviour of PDSes was measured against @atproto/pds 0.4.217 and 0.5.35.
+"""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -55,7 +58,6 @@ class RecordKey:
 
     @property
     def uri(self) -> str:
-        """The AT-URI."""
         return f"at://{self.did}/{self.collection}/{self.rkey}"
 
 
@@ -165,7 +167,7 @@ class Pds:
     async def download(
         self, host: str, nsid: str, params: dict[str, str], into: BinaryIO, *, limit: int, timeout: float
     ) -> Verdict:
-        """Download into a file what is too large for memory; raises RemoteUnknownError when it fails, or is over `limit`."""
+        """Download a large response into a file; raises RemoteUnknownError when it fails, or is over `limit` bytes."""
         size = 0
         try:
             async with (

@@ -1,4 +1,4 @@
-"""Judges the responses of a PDS: response and phase become a verdict, whose kind says what to do and whose scope for what.
+"""Judges the responses of a PDS: a verdict's kind says what the relay does next, its scope for which records.
 
 Errors are recognized by their XRPC name, never by status or text. An unknown name rejects a record only as a 400; a
 response without a name is not the PDS's own but a proxy's, and never rejects a record.
@@ -94,7 +94,7 @@ DEFAULT_PAUSE: Final = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Verdict:
-    """The meaning of one response. `error` is its XRPC name, `budget` the rate limit in its headers, `size` its bytes."""
+    """The meaning of one response: `error` is its XRPC name, `budget` its rate limit, `size` its length in bytes."""
 
     kind: Kind
     error: str | None = None

@@ -129,7 +129,7 @@ def _changed(row: Any, found: ProbeResult, now: datetime) -> dict[str, Any]:
     again: dict[str, Any] = {"probe_at": now + pause, "probes": row.probes + 1, "missing_since": NEVER}
     match found.finding:
         case AccountLocation.ACTIVE:
-            # `probes` stays until a write succeeds, so that a PDS that says active and refuses is probed ever more rarely
+            # `probes` stays until a write succeeds: a PDS that says active but refuses is probed ever more rarely
             return {"state": LaneState.READY, "probe_at": NEVER, "missing_since": NEVER, "due_at": now}
         case AccountLocation.INACTIVE:
             return {**again, "state": LaneState.INACTIVE}

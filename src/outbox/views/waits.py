@@ -39,7 +39,7 @@ class MirrorWaits:
         self._poll: asyncio.Task[None] | None = None
 
     async def wait(self, track_id: int, generation: int, seconds: float) -> bool:
-        """Wait until the PDS has confirmed this generation; False when the time is up or the mirror waits for a person."""
+        """Wait until the PDS has confirmed this generation; False at the timeout or if a person has to act."""
         return await self._wait(track_id, lambda mirror: mirror.acked_generation >= generation, seconds)
 
     async def wait_delivered(self, track_id: int, seconds: float) -> bool:
