@@ -36,8 +36,8 @@ def after(function: str, matters: Callable[[Any], bool] = lambda _: True) -> Poi
 
 
 POINTS = {
-    "command: before its unit": before("api.pipeline.command_request:CommandRequest._transact"),
-    "command: committed, not answered": after("api.pipeline.command_request:CommandRequest._transact"),
+    "command: before its unit": before("api.pipeline.command_request:CommandAttempt._transact"),
+    "command: committed, not answered": after("api.pipeline.command_request:CommandAttempt._transact"),
     "append: inserted, not projected": after("eventstore.unit_of_work:insert_rows"),
     "append: projected, not committed": before("eventstore.unit_of_work:UnitOfWork.require_whole"),
     "claim: leased, not committed": after("outbox.relay.claim:_claim_of_host", matters=bool),
@@ -55,8 +55,8 @@ POINTS = {
     "release: committed": after("outbox.relay.lane_run:release"),
     "read back: attempt closed": after("outbox.relay.delivery:Delivery._close_attempt"),
     "read back: read": after("outbox.relay.delivery:Delivery._read"),
-    "refresh: claimed": before("identity.sessions.app_password_grants:AppPasswordGrants.renew"),
-    "refresh: rotated, not stored": after("identity.sessions.app_password_grants:AppPasswordGrants.renew"),
+    "refresh: claimed": before("identity.sessions.app_password_grants:AppPasswordGrants.refresh"),
+    "refresh: rotated, not stored": after("identity.sessions.app_password_grants:AppPasswordGrants.refresh"),
     "refresh: stored": after("identity.sessions.session_store:SessionRows.store"),
     "blob: claimed": after("outbox.blobs.worker:claim_jobs", matters=bool),
     "blob: before the upload": before("outbox.blobs.worker:BlobWorker._upload"),

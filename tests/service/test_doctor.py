@@ -11,7 +11,7 @@ from sqlalchemy import insert, text
 
 from devpds.server import DevPds, free_port
 from eventstore.restore_detection import notice
-from identity.sessions.encryption import Seal
+from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import PURPOSE, SessionKind, pds_session
 from outbox.mirror.lanes import park_lane, resume_lane
 from outbox.mirror.tables import repo_scan
@@ -107,7 +107,7 @@ def test_a_log_that_ends_before_what_was_seen_of_it(look: Look, tape: Applicatio
 
 def test_logins_that_do_not_open(look: Look, tape: Application) -> None:
     old, new = "o" * 40, "n" * 40
-    sealed = Seal([old]).seal(b"tokens", purpose=PURPOSE, did=ALICE)
+    sealed = Cipher([old]).encrypt(b"tokens", purpose=PURPOSE, did=ALICE)
     with tape.database.write() as connection:
         connection.execute(
             insert(pds_session).values(
@@ -179,7 +179,7 @@ def test_records_that_were_taken_over_are_no_failures(look: Look, tape: Applicat
 
 
 def test_a_disk_without_room(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk_errors, "LITTLE_FREE", 2**60)
+    monkeypatch.setattr(disk_errors, "LOW_FREE_BYTES", 2**60)
     assert any(state == "warn" and name.startswith("disk of") for name, (state, _) in look().items())
-    monkeypatch.setattr(disk_errors, "LEAST_FREE", 2**60)
+    monkeypatch.setattr(disk_errors, "MIN_FREE_BYTES", 2**60)
     assert any(state == "fail" and name.startswith("disk of") for name, (state, _) in look().items())

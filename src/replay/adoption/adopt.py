@@ -35,7 +35,7 @@ from storage.artwork import read_artwork
 from storage.audio import read_audio
 from storage.errors import RefusedMediaError
 from storage.media import Media
-from storage.public.copies import Hold
+from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
 
 AT_ONCE: Final = 4
@@ -169,7 +169,7 @@ class Adoption:
         [change] = unit.save(track)
         acknowledge_as_found(unit.connection, key, change.position, (found.cid, found.body), unit.now)
         set_lane_host(unit.connection, key.did, repo.host)
-        self._from.media.hold(unit.connection, list(media_cids(track)))
+        self._from.media.pin(unit.connection, list(media_cids(track)))
         return True
 
     async def _audio(self, repo: Repo, found: AdoptableRecord) -> Audio:
@@ -215,17 +215,17 @@ class Adoption:
         return prepared.artwork, []
 
     @asynccontextmanager
-    async def _public(self, audio: Audio, found: AdoptableRecord) -> AsyncGenerator[Hold | None]:
+    async def _public(self, audio: Audio, found: AdoptableRecord) -> AsyncGenerator[Reservation | None]:
         """Have the public copy there before the track names it, where the store has such and the track may be heard."""
         publisher = self._from.publisher
         if publisher is None or found.fields["support_gate"] is not None:
             yield None
             return
-        held = await asyncio.to_thread(publisher.hold, audio.cid, audio.file_type, audio.mime)
+        held = await asyncio.to_thread(publisher.reserve, audio.cid, audio.file_type, audio.mime)
         try:
             yield held
         except BaseException:
-            await asyncio.to_thread(publisher.let_go, held)
+            await asyncio.to_thread(publisher.cancel, held)
             raise
 
 

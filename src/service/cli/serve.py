@@ -28,7 +28,9 @@ def serve() -> None:
     with _listener(settings) as listener:
         application = prepared(settings)
         signal.signal(signal.SIGTERM, _leave)  # what uvicorn raises again at its end, when all is done
-        server = _Server(_config(settings, asgi(application)), settings.base_url, application.services.news)
+        server = _Server(
+            _config(settings, asgi(application)), settings.base_url, application.services.event_poller
+        )
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:
@@ -40,10 +42,10 @@ def serve() -> None:
 class _Server(uvicorn.Server):
     """Says where it is as soon as it answers, and ends streams before it waits for requests to end."""
 
-    def __init__(self, config: uvicorn.Config, url: str, news: EventPoller) -> None:
+    def __init__(self, config: uvicorn.Config, url: str, event_poller: EventPoller) -> None:
         super().__init__(config)
         self._url = url
-        self._news = news
+        self._event_poller = event_poller
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -51,7 +53,7 @@ class _Server(uvicorn.Server):
             click.echo(f"mastertape answers on {self._url}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._news.stop()
+        self._event_poller.stop()
         await super().shutdown(sockets)
 
 

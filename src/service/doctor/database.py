@@ -7,8 +7,8 @@ from sqlalchemy import Connection, func, select
 
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import newest_issued, restored_because
-from identity.errors import SealBrokenError
-from identity.sessions.encryption import Seal
+from identity.errors import DecryptionError
+from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import PURPOSE, pds_session
 from outbox.mirror.observe_only import observed_accounts
 from outbox.mirror.tables import PAST, delivery_attempt, mirror_lane, repo_scan
@@ -85,9 +85,9 @@ def keys(log: EventLog, settings: Settings) -> Checks:
         else:
             yield ok("keys", "none yet: the first start generates them")
         return
-    seal = Seal(known)
-    shut = sum(not _opens(seal, row.did, row.sealed) for row in sealed)
-    old = sum(not seal.is_current(row.sealed) for row in sealed) - shut
+    cipher = Cipher(known)
+    shut = sum(not _opens(cipher, row.did, row.sealed) for row in sealed)
+    old = sum(not cipher.is_current(row.sealed) for row in sealed) - shut
     if shut:
         yield fail(
             "keys",
@@ -184,10 +184,10 @@ def scans(log: EventLog, settings: Settings) -> Checks:
         yield ok("drift", found)
 
 
-def _opens(seal: Seal, did: str, sealed: bytes) -> bool:
+def _opens(cipher: Cipher, did: str, sealed: bytes) -> bool:
     try:
-        seal.open(sealed, purpose=PURPOSE, did=did)
-    except SealBrokenError:
+        cipher.decrypt(sealed, purpose=PURPOSE, did=did)
+    except DecryptionError:
         return False
     return True
 

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import select
 
 from storage.errors import StorageError
-from storage.media import LIVE, Media, media
+from storage.media import Media, MediaState, media
 
 FRESH_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 2.0
@@ -64,7 +64,12 @@ class MediaWatch:
             look.set_exception(error)
 
     def _sample(self) -> Seen:
-        oldest = select(media.c.key).where(media.c.state == LIVE).order_by(media.c.touched_at).limit(SAMPLE)
+        oldest = (
+            select(media.c.key)
+            .where(media.c.state == MediaState.LIVE)
+            .order_by(media.c.touched_at)
+            .limit(SAMPLE)
+        )
         with self._media.database.read() as connection:
             keys = connection.scalars(oldest).all()
         try:

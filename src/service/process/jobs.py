@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import delete, or_
 
-from application.account_deletion import go_on
+from application.account_deletion import continue_deletion
 from eventstore.envelope import Envelope
 from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import RESULT_TTL, idempotency
@@ -104,7 +104,7 @@ def keep_logins_alive(application: Application) -> None:
 
     async def refresh() -> tuple[int, int]:
         async with sessions_of_this_loop(application.settings, application.log) as sessions:
-            return await sessions.refresh_idle(UNUSED_LOGIN, at_once=REFRESHES_AT_ONCE)
+            return await sessions.refresh_idle(UNUSED_LOGIN, max_concurrent=REFRESHES_AT_ONCE)
 
     done = asyncio.run(_while_wanted(application, refresh(), LOGINS_AT_MOST))
     if done is not None:
@@ -158,7 +158,7 @@ async def _while_wanted(
 
 def finish_leaving(application: Application) -> None:
     """Take everybody who leaves as far as they can go now; who fails is tried again at the next look."""
-    dids = application.services.accounts.leaving()
+    dids = application.services.accounts.pending_deletion()
     if dids:
         gone = asyncio.run(_while_wanted(application, _finish(application, dids), LEAVING_AT_MOST))
         logger.info("accounts_left", extra={"leaving": len(dids), "gone": gone})
@@ -170,7 +170,7 @@ async def _finish(application: Application, dids: Sequence[str]) -> int:
         for did in dids:
             envelope = Envelope(actor=did, via="job", request_id=uuid.uuid4().hex)
             try:
-                gone += await go_on(
+                gone += await continue_deletion(
                     application.log, did, envelope, sessions.disconnect, application.services.threads
                 )
             except Exception:

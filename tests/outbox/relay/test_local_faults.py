@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, update
 
-from identity.sessions.encryption import Seal
+from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import SessionKind, pds_session
 from identity.sessions.tokens import Tokens
@@ -50,7 +50,7 @@ async def with_real_logins(desk: Rig) -> AsyncIterator[PdsSessions]:
     lanes = LanesOfAccounts(desk.database)
     sessions = PdsSessions(
         desk.log,
-        Seal([KEY]),
+        Cipher([KEY]),
         desk.wire.http,
         on_reauth=lanes.must_sign_in,
         on_signed_in=lanes.signed_in,

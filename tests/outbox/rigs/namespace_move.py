@@ -3,7 +3,7 @@
 from typing import Any
 
 from aggregates.track import Track
-from application.records.change_namespace import MigrateNamespace, migrate_namespace
+from application.records.change_namespace import ChangeNamespace, change_namespace
 from application.records.resolve import Resolution, Resolve, resolve
 from outbox.mirror.requeue import suspect
 from outbox.relay.delivery import LATE_CREATE_WINDOW
@@ -17,9 +17,9 @@ FOREIGN = {"likes": 3}
 
 def moves(rig: Rig, track_id: int = 1) -> Track:
     """The owner changes the record's namespace."""
-    command = MigrateNamespace(track_id, old_collection=OLD_COLLECTION, collection=COLLECTION)
+    command = ChangeNamespace(track_id, old_collection=OLD_COLLECTION, collection=COLLECTION)
     with rig.log.unit_of_work(rig.did, ARTIST) as unit:
-        migrate_namespace(unit, command)
+        change_namespace(unit, command)
         return unit.load(Track, Track.create_id(track_id))
 
 

@@ -87,9 +87,9 @@ async def test_a_database_that_fails_for_a_moment_ends_no_wait(
         raise OSError
 
     with monkeypatch.context() as patched:
-        patched.setattr(waits, "_read", broken)
+        patched.setattr(waits._poller, "_read", broken)  # noqa: SLF001
         waiting = asyncio.gather(waits.wait(1, desk.mirror().generation, LONG))
-        await failed.wait()
+        await asyncio.wait_for(failed.wait(), LONG)
     await desk.relay_once()
     assert await waiting == [True]
 
