@@ -19,7 +19,8 @@ from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import idempotency
 from eventstore.threads import Threads
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.accounts import account, request_deletion
+from identity.accounts import accounts
+from identity.accounts.accounts import account
 from identity.accounts.erasure import erase, is_connected
 from outbox.operations import account_deletion as leaving
 from projections.media_references import cids_of
@@ -72,7 +73,7 @@ def _request(unit: UnitOfWork) -> None:
     stream = account_of(unit)
     stream.request_leave(at=unit.now)
     unit.save(stream)
-    request_deletion(unit.connection, owner_of(unit), unit.now)
+    accounts.request_deletion(unit.connection, owner_of(unit), unit.now)
     unit.connection.execute(delete(adoption).where(adoption.c.did == owner_of(unit)))
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, and_, bindparam, case, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.track import Track
-from eventstore.change import Recorded
+from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
 from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import Lane, host_open_at, is_open, latest_of, target_due_at
@@ -41,7 +41,7 @@ class DeliveryTask:
     ever_sent: bool
     attempts: int
     recreates: bool
-    history: tuple[Recorded, ...]
+    history: tuple[RecordedEvent, ...]
     is_open: bool = True
     """Whether there is something to send; otherwise the record is only verified."""
     verify_at: datetime = NEVER
@@ -171,7 +171,7 @@ _NEXT: Final = (
 
 
 def _task(
-    row: Any, recorded: Sequence[Recorded], track: Track, left: Record | None, urls: RecordUrls
+    row: Any, recorded: Sequence[RecordedEvent], track: Track, left: Record | None, urls: RecordUrls
 ) -> DeliveryTask:
     generations = [r for r in recorded if isinstance(r.event, Track.Event) and r.event.sets_generation()]
     gen = row.desired_gen if row.former else generations[-1].position

@@ -31,7 +31,7 @@ from replay.reconcile.apply import apply
 from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.plan import plan_for
 from replay.reconcile.verify import Repo, Verified
-from replay.recovered import look_over
+from replay.recovered import resume_account
 from tests.dsl import ALICE
 from tests.eventstore.threads import DEADLINE, lock_waits, until
 from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig, memory_rig_on
@@ -114,7 +114,7 @@ def applied(kind: DriftKind) -> Callable[[Scene], None]:
 
 def looked_over(scene: Scene) -> None:
     repo = Repo(ALICE, scene.lane.host)
-    assert look_over(scene.log, Verified(repo, 1, (drift(scene, DriftKind.STALE),)), URLS, ARTIST)
+    assert resume_account(scene.log, Verified(repo, 1, (drift(scene, DriftKind.STALE),)), URLS, ARTIST)
 
 
 def drift(scene: Scene, kind: DriftKind) -> Drift:

@@ -18,8 +18,8 @@ from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.parking import FIRST_PROBE
 from outbox.pds.client import RemoteUnknownError, Standing
 from outbox.relay.result import Outcome
+from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.account_status import NEW_HOST, after, move, parked, state, status_of
-from tests.outbox.rigs.memory_pds import MemoryPds
 from tests.outbox.rigs.rate_limits import (
     BUDGET,
     NEARLY,
@@ -119,7 +119,7 @@ async def test_a_read_that_was_refused_is_not_asked_for_again_before_the_reset(
 async def test_a_download_tells_what_is_left_of_the_hosts_budget(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert isinstance(desk.pds, MemoryPds)
+    assert isinstance(desk.pds, SignedInPds)
     monkeypatch.setattr(
         desk.pds, "answer", lambda _request, _content: httpx.Response(200, headers=NEARLY[1], content=b"car")
     )

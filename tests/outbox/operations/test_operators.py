@@ -174,7 +174,7 @@ async def test_nothing_is_done_that_the_log_does_not_say(desk: Rig, monkeypatch:
     def broken(*_args: object, **_fields: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Account, "note_operator", broken)
+    monkeypatch.setattr(Account, "record_operator_action", broken)
     for action in (Action.REDRIVE, Action.PAUSE):
         with pytest.raises(ZeroDivisionError):
             perform(desk.log, action, Which(did=desk.did), OPERATOR)

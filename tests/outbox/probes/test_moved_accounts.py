@@ -10,9 +10,9 @@ from outbox.mirror.parking import FIRST_PROBE, look_for_unanswered
 from outbox.mirror.tables import NEVER, mirror_target, pds_host
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
+from tests.fake_pds.signed_in_pds import DELETED
 from tests.outbox.rigs.account_status import NEW_HOST, after, move, parked, sign_in_at, state, status_of
 from tests.outbox.rigs.foreign_writes import target
-from tests.outbox.rigs.memory_pds import DELETED
 from tests.outbox.rigs.relay_rig import Rig, answer_lost, refused
 from tests.outbox.rigs.rows import lane_row, set_host
 

@@ -9,8 +9,8 @@ from outbox.mirror.lanes import park_lane
 from outbox.mirror.parking import FIRST_PROBE, LONGEST_PAUSE, pause_before
 from outbox.mirror.tables import NEVER
 from outbox.relay.result import Outcome
+from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.account_status import after, parked, state, status_of
-from tests.outbox.rigs.memory_pds import MemoryPds
 from tests.outbox.rigs.relay_rig import Rig, answered, refused
 from tests.outbox.rigs.rows import lane_row
 
@@ -56,7 +56,7 @@ async def test_a_pds_that_is_too_old_to_know_statuses_is_asked_in_another_way(
     desk: Rig, lacking: set[str]
 ) -> None:
     await parked(desk, "deactivated")
-    assert isinstance(desk.pds, MemoryPds)
+    assert isinstance(desk.pds, SignedInPds)
     desk.pds.lacks |= lacking
     await after(desk, FIRST_PROBE)
     assert state(desk) == "account_inactive"

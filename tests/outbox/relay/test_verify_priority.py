@@ -13,12 +13,12 @@ from outbox.mirror.lanes import change_lane, release
 from outbox.mirror.requeue import suspect
 from outbox.mirror.tables import NEVER, PAST
 from outbox.relay.result import Outcome
+from tests.fake_pds.limits import REQUESTS
+from tests.fake_pds.signed_in_pds import SignedInPds
+from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put, reads, request_verify, target, verified
-from tests.outbox.rigs.memory_pds import MemoryPds
 from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
 from tests.outbox.rigs.rows import add_lane, change_target, claimed, lane_row, set_host
-from tests.simulation.fake_limits import REQUESTS
-from tests.simulation.fake_xrpc import RefusedError
 
 BACKLOG = 30
 
@@ -70,7 +70,7 @@ async def test_verifications_stop_at_half_of_a_hosts_budget_and_an_edit_has_the_
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await backlog(desk)
-    assert isinstance(desk.pds, MemoryPds)
+    assert isinstance(desk.pds, SignedInPds)
     desk.pds.clock = desk.pds.limits.clock = lambda: desk.clock().timestamp()
     desk.pds.limits.enabled, desk.pds.limits.points = True, {REQUESTS.name: 40}
     keys = reads(desk, monkeypatch)
