@@ -135,7 +135,7 @@ def settle_job(unit: UnitOfWork, claimed: BlobJob, verdict: Verdict | None) -> N
         # The verdict is about other audio than the track has now.
         _end(unit, claimed, again=row.again and row.audio_cid != claimed.audio_cid, attempts=0)
     elif verdict is None:
-        _end(unit, claimed)  # requested again in the meantime
+        _end(unit, claimed)  # the job stays pending
     elif verdict.kind in PARKING:
         if row.lease_owner == claimed.owner:  # otherwise the owner has signed in since the claim
             park(unit.connection, claimed.did, verdict.kind, unit.now)

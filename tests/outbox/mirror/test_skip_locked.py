@@ -75,5 +75,5 @@ def test_uploads_pass_on_from_a_locked_one(database: Database) -> None:
         ]
         connection.execute(insert(blob_job), jobs)
     with locked(database, blob_job, blob_job.c.did == did):
-        claimed = claim_jobs(database, owner="relay", limit=9, of_a_host=9, lease=LEASE)
+        claimed = claim_jobs(database, owner="relay", limit=9, per_host=9, lease=LEASE)
     assert [job.did for job in claimed] == [other]
