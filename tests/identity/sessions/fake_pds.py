@@ -1,4 +1,4 @@
-"""A PDS that only knows sessions, and is stricter than the real one: a refresh token works once."""
+"""A PDS with sessions only, stricter than the real one: a refresh token works once."""
 
 import base64
 import json
