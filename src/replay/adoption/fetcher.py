@@ -77,7 +77,12 @@ class Fetcher:
         """Fetch a URL, under another address policy if one is given; raises as `fetched` does."""
         with Staging(self._folder, limit) as staging:
             async with fetched(
-                self._http, policy or self._policy, url, limit=limit, seconds=FETCH_TIMEOUT_SECONDS, on_reply=on_reply
+                self._http,
+                policy or self._policy,
+                url,
+                limit=limit,
+                seconds=FETCH_TIMEOUT_SECONDS,
+                on_reply=on_reply,
             ) as chunks:
                 try:
                     async for chunk in chunks:
