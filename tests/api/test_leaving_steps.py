@@ -10,7 +10,7 @@ from application.account_deletion import continue_deletion
 from eventstore.threads import Threads
 from identity.sessions.session_store import pds_session
 from outbox.mirror.tables import mirror_target
-from service.process.jobs import finish_leaving
+from service.process.jobs import continue_account_deletions
 from tests.api.leaving import leave, live_media, me, noted, rows, three_tracks
 
 THREADS = Threads("test", 1)
@@ -34,10 +34,10 @@ def test_a_crash_at_any_step_leaves_the_rest_to_the_next(world, client, alice, m
     for step in ("erase", "end_grace_period", "account_of"):
         with monkeypatch.context() as patched:
             patched.setattr(steps, step, crash)
-            finish_leaving(world.made)
+            continue_account_deletions(world.made)
         assert me(client, alice).status_code == 200
         assert len(live_media(world)) == 5
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     assert me(client, alice).status_code == 401
     assert noted(world, alice.did)[0].count("Left") == 1
 

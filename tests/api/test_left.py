@@ -8,7 +8,7 @@ from sqlalchemy import update
 from eventstore.idempotency.results import idempotency
 from projections import media_references
 from projections.rebuild.rebuild import differences
-from service.process.jobs import finish_leaving
+from service.process.jobs import continue_account_deletions
 from storage.media import media
 from storage.sweep import sweep
 from tests.api.leaving import leave, live_media, me, rows, three_tracks
@@ -29,7 +29,7 @@ def test_bytes_go_with_the_next_sweep_but_for_what_others_have(world, client, al
     world.deliver()
     sweep(world.made.media, media_references, GRACE)
     assert len(live_media(world)) == 5  # not before the account has left
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     assert len(live_media(world)) == 5  # and never inline
     assert sweep(world.made.media, media_references, GRACE).deleted == 4
     assert live_media(world) == [kept["file_id"]]
@@ -42,7 +42,7 @@ def test_bytes_that_somebody_has_just_uploaded_too_are_not_taken_from_them(world
     with world.database.write() as connection:  # as an upload does before its unit
         theirs = media.c.cid == tracks[0]["file_id"]
         connection.execute(update(media).where(theirs).values(touched_at=world.database.now(connection)))
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     sweep(world.made.media, media_references, GRACE)
     assert live_media(world) == [tracks[0]["file_id"]]
     assert upload(client, bob, seed=1)["file_id"] == tracks[0]["file_id"]
@@ -52,7 +52,7 @@ def test_bytes_that_somebody_has_just_uploaded_too_are_not_taken_from_them(world
 def test_the_read_models_of_who_left_can_be_made_again(world, client, alice):
     leave(client, alice)
     world.deliver()
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     again = world.sign_in("alice")
     upload(client, again, seed=1)
     assert differences(world.log, world.log.projections, page=2) == []
@@ -61,7 +61,7 @@ def test_the_read_models_of_who_left_can_be_made_again(world, client, alice):
 def test_an_account_that_comes_back_begins_anew(world, client, alice, tracks):
     leave(client, alice)
     world.deliver()
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     again = world.sign_in("alice")
     assert me(client, again).json()["leaving"] is None
     assert client.get("/tracks", headers=again.headers).json()["items"] == []
@@ -78,5 +78,5 @@ def test_answers_that_were_kept_go_too(world, client, alice):
     client.delete(f"/tracks/{track['id']}", headers=alice.headers)
     leave(client, alice)
     world.deliver()
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     assert rows(world, idempotency, alice.did) == []

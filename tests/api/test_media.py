@@ -217,7 +217,7 @@ def test_supporters_are_asked_over_http():
     ids=["error", "text", "no bool", "no object", "redirect", "silence"],
 )
 def test_an_answer_that_is_none_is_not_a_yes(answer, monkeypatch):
-    monkeypatch.setattr("service.wiring.supporters_client.PATIENCE", 0.1)
+    monkeypatch.setattr("service.wiring.supporters_client.REQUEST_TIMEOUT_SECONDS", 0.1)
     with pytest.raises(SupportersUnreachableError):
         asyncio.run(answering(slow if answer is None else lambda _: answer).vouch("did:a", "did:b"))
 

@@ -25,7 +25,7 @@ from outbox.record.lexicon import track_lexicon
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from projections.media_references import media_references
-from service.wiring.adapters import AudioOfStorage
+from service.wiring.adapters import StorageAudio
 from service.wiring.bootstrap import build
 from storage.media import media
 from tests.api.fake_pds import HOST, FakePds
@@ -90,7 +90,7 @@ class World:
                 self.services.urls,
                 track_lexicon(),
             ),
-            BlobWorker(self.log, self.made.hosts, pds, AudioOfStorage(self.made.media), owner="test"),
+            BlobWorker(self.log, self.made.hosts, pds, StorageAudio(self.made.media), owner="test"),
             Probes(self.database, pds, FakeDirectory(HOST), owner="test"),
             self.services.urls,
             hosts=self.made.hosts,

@@ -24,7 +24,7 @@ from tests.e2e.visitor import Visitor
 from tests.servers.atproto import PdsAccount
 from tests.servers.browser import launched
 from tests.servers.internet import Internet
-from tests.service.process import MASTERTAPE
+from tests.service.command_line import MASTERTAPE
 
 PDS, TAPE = "pds.example.org", "tape.mastertape-story.org"  # a PDS refuses clients under example.org
 BASE_URL = f"https://{TAPE}"

@@ -14,8 +14,8 @@ from demo.story import COLLECTION
 from outbox.mirror.tables import delivery_attempt
 from replay.dump.file_format import read
 from service.config.settings import load
-from service.process.jobs import finish_leaving
-from service.wiring.bootstrap import Application, build
+from service.process.jobs import continue_account_deletions
+from service.wiring.bootstrap import Container, build
 from tests.e2e.artist import Artist
 from tests.e2e.catalogue import catalogue, value_of
 from tests.e2e.eventually import eventually
@@ -23,7 +23,7 @@ from tests.e2e.test_adopt import adopts
 from tests.e2e.test_oauth import OAuthArtist
 
 pytestmark = pytest.mark.pds
-Beside = Callable[[Callable[[Application], Any]], Any]
+Beside = Callable[[Callable[[Container], Any]], Any]
 
 
 @pytest.fixture
@@ -32,20 +32,20 @@ def beside(settings: dict[str, str], artist: Artist, monkeypatch: pytest.MonkeyP
     for name, value in {**settings, "MASTERTAPE_PLC_URL": artist.pds.plc_url}.items():
         monkeypatch.setenv(name, value)
 
-    def do(work: Callable[[Application], Any]) -> Any:
-        application = build(load())
+    def do(work: Callable[[Container], Any]) -> Any:
+        container = build(load())
         try:
-            return work(application)
+            return work(container)
         finally:
-            asyncio.run(application.close())
+            asyncio.run(container.close())
 
     return do
 
 
-def hours_ago(application: Application) -> None:
+def hours_ago(container: Container) -> None:
     """Let what was written be old: nothing of it can come late any more."""
     attempt = delivery_attempt.c
-    with application.database.write() as connection:
+    with container.database.write() as connection:
         for row in connection.execute(select(attempt.id, attempt.started_at)).all():
             before = row.started_at - timedelta(hours=3)
             connection.execute(update(delivery_attempt).where(attempt.id == row.id).values(started_at=before))
@@ -89,7 +89,7 @@ def test_it_goes_on_through_an_outage_and_a_sign_out_until_the_login_is_given_ba
         leaver.pds.start()
 
     eventually(lambda: left_over(leaver) == [])
-    beside(lambda application: eventually(lambda: has_left(application, leaver.did)))
+    beside(lambda container: eventually(lambda: has_left(container, leaver.did)))
 
     leaver.client.signs_in(leaver.account)
     assert leaver.client.me().json()["leaving"] is None
@@ -100,9 +100,9 @@ def test_it_goes_on_through_an_outage_and_a_sign_out_until_the_login_is_given_ba
     assert leaver.agreed()["title"] == "Anew"
 
 
-def has_left(application: Application, did: str) -> bool:
-    finish_leaving(application)
-    return application.services.accounts.get(did) is None
+def has_left(container: Container, did: str) -> bool:
+    continue_account_deletions(container)
+    return container.services.accounts.get(did) is None
 
 
 def test_what_was_only_taken_over_stays_where_it_was(artist: Artist, beside: Beside) -> None:

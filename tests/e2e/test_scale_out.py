@@ -20,7 +20,7 @@ from tests.e2e.eventually import eventually
 from tests.faults.faults import delay
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import new_account
-from tests.service.process import Daemon, daemon
+from tests.service.command_line import Daemon, daemon
 
 pytestmark = pytest.mark.pds
 
@@ -122,7 +122,7 @@ def test_two_apis_and_two_relays_deliver_each_change_once_also_when_a_relay_is_t
     assert held_lanes(database) == []
     database.close()
     for relay in cluster.relays:
-        assert "Traceback" not in relay.said
+        assert "Traceback" not in relay.output
 
 
 def test_a_relay_that_is_told_to_go_in_mid_flight_lands_it_gives_its_lane_back_and_nothing_is_sent_twice(

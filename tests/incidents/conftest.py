@@ -68,7 +68,7 @@ def town(monkeypatch: pytest.MonkeyPatch) -> FakeInternet:
     """Two hosts and the directory, in place of the internet."""
     made = FakeInternet("https://old.example.com", "https://new.example.com")
     for module in ("service.wiring.bootstrap", "service.process.jobs"):
-        monkeypatch.setattr(f"{module}.client_of_people", lambda _settings: httpx.AsyncClient(transport=made))
+        monkeypatch.setattr(f"{module}.pds_http_client", lambda _settings: httpx.AsyncClient(transport=made))
     return made
 
 
@@ -76,9 +76,9 @@ def town(monkeypatch: pytest.MonkeyPatch) -> FakeInternet:
 def alice_in_town(town: FakeInternet, tmp_path: Path, migrated_url: str) -> Iterator[Alice]:
     """Alice there, who has signed in."""
     settings = Settings(data=tmp_path / "data", database_url=migrated_url, rate_limits=False)
-    application = build(settings)
-    with TestClient(asgi(application), base_url="http://127.0.0.1:8000") as http:
-        yield Alice(town, application, http)
+    container = build(settings)
+    with TestClient(asgi(container), base_url="http://127.0.0.1:8000") as http:
+        yield Alice(town, container, http)
 
 
 @pytest.fixture

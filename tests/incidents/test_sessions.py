@@ -121,9 +121,9 @@ def test_inc_29_no_table_and_no_file_holds_what_opens_a_door(
     secrets = {*town.secrets, alice_in_town.http.headers["authorization"].removeprefix("Bearer ")}
     assert len(secrets) >= 6  # the password, two pairs of tokens, and the token of ours
 
-    application = alice_in_town.application
-    kept = [each.read_bytes() for each in application.settings.data.rglob("*") if each.is_file()]
-    kept.append(dump(application.database))
+    container = alice_in_town.container
+    kept = [each.read_bytes() for each in container.settings.data.rglob("*") if each.is_file()]
+    kept.append(dump(container.database))
 
     assert any(b"With the next token" in each for each in kept)
     assert not [secret for secret in secrets for each in kept if secret.encode() in each]

@@ -17,7 +17,7 @@ from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.track_ids import next_track_id
 from eventstore.unit_of_work import UnitOfWork
-from outbox.conflicts.adopted import acknowledge_as_found, known_records
+from outbox.conflicts.adopted import acknowledge_as_found, known_records, set_lane_host
 from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.namespace_moves import is_taken
 from outbox.pds.client import RecordKey, Remote

@@ -1,4 +1,4 @@
-"""Wires the adoption of records that a PDS holds already."""
+"""Wires the worker that adopts records which a PDS already holds."""
 
 from datetime import timedelta
 from typing import Final
@@ -40,7 +40,7 @@ def adoption_worker(
     urls: RecordUrls,
     owner: str,
 ) -> AdoptionWorker:
-    """Return the worker; `http` is the client for public addresses. Its threads are its own: token refreshes never wait for them."""
+    """Build the worker; `http` is the client that reaches the accounts' PDSes. Token refreshes never wait for its threads."""
 
     def is_owned(did: str, cid: str) -> bool:
         with log.database.read() as connection:

@@ -1,4 +1,4 @@
-"""Open what is kept: the log, and the folders beside it. Work that needs no network loads no more than this."""
+"""Opens the log and makes the data folders. Commands without network import this module alone, which loads fast."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from storage.public.projection import PublicAudio
 
 
 def open_log(settings: Settings) -> EventLog:
-    """The log and its projections alone, for work that needs no network."""
+    """Open the log with all projections."""
     make_folders(settings)
     projections = (*READ_MODELS, MirrorTargets(), PublicAudio())
     database = Database(settings.database_url)
@@ -24,12 +24,12 @@ def open_log(settings: Settings) -> EventLog:
 
 
 def staging_folder(settings: Settings) -> Path:
-    """Where uploads lie until they are stored."""
+    """Return the folder that holds uploads until they are stored."""
     return settings.data / "staging"
 
 
 def make_folders(settings: Settings) -> None:
-    """Make the folders that are ours to make."""
+    """Make the data folder, and that of an SQLite database."""
     settings.data.mkdir(parents=True, exist_ok=True)
     if settings.is_sqlite:
         Path(str(make_url(settings.database_url).database)).parent.mkdir(parents=True, exist_ok=True)

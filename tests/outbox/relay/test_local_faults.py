@@ -24,7 +24,7 @@ from outbox.record.lexicon import track_lexicon
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result
-from service.wiring.adapters import LanesOfAccounts, SessionsOfIdentity
+from service.wiring.adapters import AccountLanes, IdentitySessions
 from tests.dsl import BOB
 from tests.outbox.rigs.relay_rig import URLS, Rig, answered
 
@@ -47,7 +47,7 @@ def outcomes(rig: Rig) -> list[str | None]:
 @asynccontextmanager
 async def with_real_logins(desk: Rig) -> AsyncIterator[PdsSessions]:
     """The relay uses the login that the database keeps, which has to be renewed."""
-    lanes = LanesOfAccounts(desk.database)
+    lanes = AccountLanes(desk.database)
     sessions = PdsSessions(
         desk.log,
         Cipher([KEY]),
@@ -60,7 +60,7 @@ async def with_real_logins(desk: Rig) -> AsyncIterator[PdsSessions]:
         sessions.signed_in(
             connection, did=desk.did, kind=SessionKind.APP_PASSWORD, pds_url=desk.pds.url, tokens=tokens
         )
-    pds = Pds(SessionsOfIdentity(sessions), desk.wire.http)
+    pds = Pds(IdentitySessions(sessions), desk.wire.http)
     desk.delivery = Delivery(desk.database, desk.hosts, pds, URLS, track_lexicon())
     yield sessions
     await sessions.finish()
