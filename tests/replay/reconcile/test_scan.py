@@ -1,4 +1,4 @@
-"""A scan finds what others did to our records, without anybody's login; the relay decides what it means."""
+"""A scan finds changes of other clients to our records, without a login; the relay decides what they mean."""
 
 import asyncio
 from collections.abc import Callable
@@ -239,8 +239,8 @@ async def test_live_work_has_the_second_half_of_a_hosts_budget(database, clock):
 
     def counts(request: httpx.Request) -> httpx.Response:
         reset = str(int(clock().timestamp()) + 100)
-        told = {"limit": "100", "remaining": str(next(left)), "reset": reset, "policy": "100;w=300"}
-        return well(request, **{f"ratelimit-{name}": value for name, value in told.items()})
+        limits = {"limit": "100", "remaining": str(next(left)), "reset": reset, "policy": "100;w=300"}
+        return well(request, **{f"ratelimit-{name}": value for name, value in limits.items()})
 
     hosts = FakeHosts(a=counts)
     await scanned(database, hosts, HOUR)
