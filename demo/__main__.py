@@ -34,6 +34,7 @@ def main(*, once: bool) -> None:
             handle, password = "artist.test", secrets.token_urlsafe(12)
             did = pds.create_account(handle, password)
             client = Client(service.url, handle, pds.create_app_password(did))
+            stack.callback(client.http.close)
         stage = Stage(client, pds, did, friend=pds.create_account("drummer.test", password))
         steps = show_story(console, stage)
         agreeing = sum(step.agrees for step in steps)

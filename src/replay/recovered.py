@@ -23,9 +23,9 @@ from eventstore.restore_detection import (
     settle,
 )
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.after_restore import active_dids, forget_logins
+from identity.accounts.after_restore import active_dids, end_logins
 from identity.accounts.after_restore import revoke_tokens as revoke_all
-from identity.accounts.credentials import usable_tokens
+from identity.accounts.credentials import count_usable_tokens
 from identity.sessions.session_store import SessionKind
 from outbox.conflicts.newer_on_pds import keep_newer
 from outbox.mirror.lanes import park_lane
@@ -76,7 +76,7 @@ def outlook(log: EventLog, *, seen: int = 0, nothing_lost: bool = False, force: 
         elif because is not None:
             logins = len(active_dids(connection, SessionKind.OAUTH))
             accounts = accounts_to_observe(connection)
-        tokens = usable_tokens(connection, log.database.now(connection))
+        tokens = count_usable_tokens(connection, log.database.now(connection))
         return Recovery(because, newest_position(connection), issued + 1, logins, tokens, accounts)
 
 
@@ -109,7 +109,7 @@ def recover(
             newest_position(connection),
             newest_issued(connection) + 1,
             logins,
-            usable_tokens(connection, now),
+            count_usable_tokens(connection, now),
             observed_accounts(connection),
         )
 
@@ -127,7 +127,7 @@ def _end_logins(connection: Connection, log: EventLog) -> int:
     dids = active_dids(connection, SessionKind.OAUTH)
     for did in dids:  # lanes before sessions
         park_lane(connection, did)
-    forget_logins(connection, SessionKind.OAUTH, RESTORED, log.database.now(connection))
+    end_logins(connection, SessionKind.OAUTH, RESTORED, log.database.now(connection))
     return len(dids)
 
 

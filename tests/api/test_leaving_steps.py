@@ -6,11 +6,14 @@ import pytest
 from sqlalchemy import update
 
 from api.middleware.request_id import over_http
-from application.account_deletion import go_on
+from application.account_deletion import continue_deletion
+from eventstore.threads import Threads
 from identity.sessions.session_store import pds_session
 from outbox.mirror.tables import mirror_target
 from service.process.jobs import continue_account_deletions
 from tests.api.leaving import leave, live_media, me, noted, rows, three_tracks
+
+THREADS = Threads("test", 1)
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def test_a_crash_at_any_step_leaves_the_rest_to_the_next(world, client, alice, m
     def crash(*_args, **_fields):
         raise ZeroDivisionError
 
-    for step in ("forget", "let_go", "account_of"):
+    for step in ("erase", "end_grace_period", "account_of"):
         with monkeypatch.context() as patched:
             patched.setattr(steps, step, crash)
             continue_account_deletions(world.made)
@@ -73,7 +76,7 @@ def test_who_signs_in_in_the_last_moment_is_not_left_with_half_a_login(world, cl
                 connection.execute(update(pds_session).values(status="reauth_required"))
         return True
 
-    assert asyncio.run(go_on(world.log, alice.did, over_http(alice.did), disconnect))
+    assert asyncio.run(continue_deletion(world.log, alice.did, over_http(alice.did), disconnect, THREADS))
     assert len(seen) == 2
     assert rows(world, pds_session, alice.did) == []
 
@@ -86,7 +89,7 @@ def test_the_login_is_not_given_back_while_a_record_is_there(world, client, alic
         raise AssertionError("the login is needed yet")
 
     leave(client, alice)
-    assert not asyncio.run(go_on(world.log, alice.did, over_http(alice.did), disconnect))
+    assert not asyncio.run(continue_deletion(world.log, alice.did, over_http(alice.did), disconnect, THREADS))
 
 
 @pytest.mark.usefixtures("tracks")
@@ -101,5 +104,5 @@ def test_what_comes_up_while_the_login_is_given_back_keeps_the_account(world, cl
             )
         return True
 
-    assert not asyncio.run(go_on(world.log, alice.did, over_http(alice.did), disconnect))
+    assert not asyncio.run(continue_deletion(world.log, alice.did, over_http(alice.did), disconnect, THREADS))
     assert me(client, alice).json()["leaving"]["records"]["to_remove"] == 3

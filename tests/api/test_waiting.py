@@ -81,7 +81,7 @@ async def test_forty_who_wait_on_a_hanging_pds_hold_up_nobody(world):
             )
             for person, track in zip(people, tracks, strict=True)
         ]
-        await until(lambda: len(world.services.waits._waiters) == 40)  # noqa: SLF001
+        await until(lambda: len(world.services.waits._poller._waiters) == 40)  # noqa: SLF001
         began = time.monotonic()
         for n in range(20):
             assert (await client.get(f"/tracks/{tracks[n]}")).json()["title"] == "w"

@@ -30,7 +30,7 @@ from service.wiring.bootstrap import build
 from storage.media import media
 from tests.api.fake_pds import HOST, FakePds
 from tests.media_samples import samples
-from tests.outbox.places import Places
+from tests.outbox.rigs.directory import FakeDirectory
 
 
 def did_of(name):
@@ -91,7 +91,7 @@ class World:
                 track_lexicon(),
             ),
             BlobWorker(self.log, self.made.hosts, pds, StorageAudio(self.made.media), owner="test"),
-            Probes(self.database, pds, Places(HOST), owner="test"),
+            Probes(self.database, pds, FakeDirectory(HOST), owner="test"),
             self.services.urls,
             hosts=self.made.hosts,
             owner="test",

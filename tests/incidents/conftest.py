@@ -17,7 +17,7 @@ from tests.api.conftest import alice, anyio_backend, bob, client, world  # noqa:
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.conftest import NewArtist, environment, new_artist, service  # noqa: F401
 from tests.faults.proxy import FaultProxy
-from tests.identity.conftest import clock, database, hooks, seal  # noqa: F401
+from tests.identity.conftest import cipher, clock, database, hooks  # noqa: F401
 from tests.incidents.town import Alice
 from tests.media_samples import samples
 from tests.servers.atproto import new_account

@@ -13,9 +13,9 @@ from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.eventually import eventually
 from tests.faults.faults import answer, delay
 from tests.faults.proxy import FaultProxy, of_repo
-from tests.identity.refresh_worker import ROUNDS
-from tests.identity.stored import dump
-from tests.identity.test_refresh_processes import PROCESSES, generation, keep, race
+from tests.identity.sessions.refresh_race import PROCESSES, generation, keep, race
+from tests.identity.sessions.refresh_worker import ROUNDS
+from tests.identity.sessions.stored_sessions import dump
 from tests.incidents.records import told
 from tests.incidents.town import Alice
 from tests.servers.atproto import new_account
@@ -73,7 +73,7 @@ def test_inc_43_a_login_that_is_over_is_told_where_it_matters_and_fails_no_reque
 
 @pytest.mark.pds
 def test_inc_19_three_processes_that_all_need_the_next_token_ask_for_it_once(
-    *, database, seal, hooks, proxied_pds: DevPds, plc: DevPlc, proxy: FaultProxy
+    *, database, cipher, hooks, proxied_pds: DevPds, plc: DevPlc, proxy: FaultProxy
 ) -> None:
     """Of 30 who find the token expired at the same instant, and that three times over."""
     account = new_account(proxied_pds, plc)
@@ -83,7 +83,7 @@ def test_inc_19_three_processes_that_all_need_the_next_token_ask_for_it_once(
             password = SecretStr(account.app_password)
             return await create_session(http, proxied_pds.url, account.did, password)
 
-    keep(database, seal, hooks, account.did, proxied_pds.url, tokens=asyncio.run(sign_in()).tokens)
+    keep(database, cipher, hooks, account.did, proxied_pds.url, tokens=asyncio.run(sign_in()).tokens)
     proxy.seen.clear()
     proxy.on("refreshSession", fault=delay(0.3))  # long enough for the others to begin too
 

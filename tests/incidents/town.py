@@ -7,13 +7,13 @@ from starlette.testclient import TestClient
 
 from demo.story import COLLECTION
 from outbox.firehose.frames import message_in
-from outbox.firehose.subscription import Listening, Reports
+from outbox.firehose.subscription import StreamReports, Subscription
 from outbox.mirror.requeue import rescan
 from service.process.jobs import scan_records
 from service.wiring.bootstrap import Container
 from tests.e2e.eventually import eventually
 from tests.media_samples import samples
-from tests.outbox.stream_host import commit
+from tests.outbox.rigs.stream_host import commit
 from tests.simulation.fake_internet import FakeInternet
 from tests.simulation.fake_pds import FakePds
 from tests.simulation.fake_repo import Commit, Repo
@@ -77,9 +77,9 @@ class Alice:
     def hears(self, *commits: Commit) -> list[str]:
         """The stream of her PDS tells of these, in this order; gives what each was taken for."""
         heard: list[str] = []
-        reports = Reports(heard=heard.append, marked=self.container.services.wake)
+        reports = StreamReports(heard=heard.append, marked=self.container.services.wake)
         database, host = self.container.database, self.host.origin
-        listening = Listening(
+        subscription = Subscription(
             database, self.container.hosts, Nowhere(), host, {self.did}, owner="a test", reports=reports
         )
 
@@ -87,7 +87,7 @@ class Alice:
             for seq, each in enumerate(commits):
                 message = message_in(commit(seq, self.did, each.rev, ("/".join(each.key), each.record_cid)))
                 assert message is not None
-                await listening._hear(message)  # noqa: SLF001 - as from a socket
+                await subscription._process(message)  # noqa: SLF001 - as from a socket
 
         asyncio.run(listen())
         return heard

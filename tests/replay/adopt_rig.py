@@ -36,7 +36,7 @@ from storage.public.publisher import Publisher
 from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION
 from tests.e2e.catalogue import a_record, rkey
 from tests.media_samples import samples
-from tests.outbox.rig import ARTIST
+from tests.outbox.rigs.relay_rig import ARTIST
 
 HOST, SERVICE, ELSEWHERE = "https://pds.music.com", "https://service.music.com", "https://cdn.music.com"
 PAGE = 3

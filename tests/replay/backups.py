@@ -8,7 +8,7 @@ from sqlalchemy import make_url
 
 from eventstore.database import Database
 from eventstore.restore_detection import compare_with_seen, newest_issued, watch
-from tests.outbox.rig import Rig
+from tests.outbox.rigs.relay_rig import Rig
 from tests.servers.databases import clone_sqlite, temporary_database
 
 

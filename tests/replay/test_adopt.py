@@ -23,7 +23,7 @@ from replay.errors import PdsBusyError, PdsTroubleError
 from tests.dsl import ALICE, BOB, COLLECTION, OLD_COLLECTION
 from tests.e2e.catalogue import a_record, rkey
 from tests.media_samples import samples
-from tests.outbox.rig import ARTIST
+from tests.outbox.rigs.relay_rig import ARTIST
 from tests.replay.adopt_rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig
 
 pytestmark = pytest.mark.anyio

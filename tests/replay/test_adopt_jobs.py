@@ -18,7 +18,7 @@ from replay.adoption import jobs as adoptions
 from replay.adoption.worker import AdoptionWorker
 from tests.dsl import ALICE
 from tests.media_samples import samples
-from tests.outbox.rig import ARTIST
+from tests.outbox.rigs.relay_rig import ARTIST
 from tests.replay.adopt_rig import ELSEWHERE, HOST, AdoptRig, Clock, adopt_rig
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.plan import REPAIRS, Repair, plan_for
 from replay.reconcile.verify import repos_of, verify
 from tests.dsl import COLLECTION
-from tests.outbox.rig import Rig
+from tests.outbox.rigs.relay_rig import Rig
 
 OPERATOR = Envelope(actor="operator", via="cli", request_id="r")
 
@@ -65,7 +65,7 @@ class TestOnTheRealPds:
         await rig.relay_once()
         earlier, record = rig.remote(stale), rig.remote(gone)
         rig.edit(1, title="new")
-        rig.tell(2, lambda track: track.delete(at=rig.clock()))
+        rig.command(2, lambda track: track.delete(at=rig.clock()))
         await rig.relay_once()
         rig.pds.put_record(rig.did, COLLECTION, stale.rkey, earlier)
         rig.pds.put_record(rig.did, COLLECTION, gone.rkey, record)

@@ -20,7 +20,7 @@ from outbox.repo.tree import entries, layer_of
 from replay.reconcile.drift import DriftKind
 from replay.reconcile.verify import repos_of, verify
 from tests.dsl import COLLECTION
-from tests.outbox.rig import Rig
+from tests.outbox.rigs.relay_rig import Rig
 from tests.servers.atproto import PdsAccount, new_account
 
 pytestmark = pytest.mark.pds

@@ -21,7 +21,7 @@ from replay.reconcile.drift import DriftKind
 from replay.reconcile.verify import Verified, repos_of, verify
 from replay.recovered import look_over, outlook, recover
 from tests.dsl import COLLECTION
-from tests.outbox.rig import ARTIST, URLS, Rig
+from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
 from tests.replay.backups import Backup, backup_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.pds]
@@ -78,7 +78,7 @@ async def test_nothing_is_sent_before_somebody_has_said_that_it_was_restored(the
         with rig.database.read() as connection:
             assert restored_because(connection)
         rig.edit(2, title="edited before anybody noticed")
-        rig.tell(3, lambda track: track.request_blob_migration(at=rig.clock()))
+        rig.command(3, lambda track: track.request_blob_migration(at=rig.clock()))
         rig.sign_in()
         sent = list(rig.wire.sent)
         await deliver(rig)
@@ -135,11 +135,11 @@ async def test_a_delete_of_then_does_not_take_what_was_undeleted_since(
     now = looked_at
     track = now.upload(1)
     await deliver(now)
-    now.tell(1, lambda each: each.delete(at=now.clock()))
+    now.command(1, lambda each: each.delete(at=now.clock()))
     with backup_of(now, tmp_path) as backup:
         await deliver(now)
         assert now.remote(track) is None
-        now.tell(1, lambda each: each.undelete(at=now.clock()))
+        now.command(1, lambda each: each.undelete(at=now.clock()))
         await deliver(now)
         async with backup.restored() as rig:
             assert kinds(await recovered_and_verified(rig)) == {track.rkey: DriftKind.NEWER}
@@ -158,7 +158,7 @@ async def test_what_was_delivered_since_and_says_the_same_is_taken_for_delivered
     track = now.upload(1)
     with backup_of(now, tmp_path) as backup:
         await deliver(now)
-        now.tell(1, lambda each: each.restore_record(at=now.clock()))
+        now.command(1, lambda each: each.restore_record(at=now.clock()))
         await deliver(now)
         newer = now.remote(track)
         async with backup.restored() as rig:
@@ -174,7 +174,7 @@ async def test_what_was_delivered_since_and_says_the_same_is_taken_for_delivered
 
 async def test_a_blob_that_was_uploaded_since_is_not_dropped(then) -> None:
     now, backup, tracks = then
-    now.tell(1, lambda each: each.request_blob_migration(at=now.clock()))
+    now.command(1, lambda each: each.request_blob_migration(at=now.clock()))
     await deliver(now)
     blob = now.remote(tracks[0])["audioBlob"]
     async with backup.restored() as rig:
@@ -189,7 +189,7 @@ async def test_a_blob_that_was_uploaded_since_is_not_dropped(then) -> None:
 async def test_records_of_tracks_that_the_log_does_not_have_are_named_and_stay(then) -> None:
     now, backup, tracks = then
     created = now.upload(9)
-    now.tell(4, lambda each: each.delete(at=now.clock()))
+    now.command(4, lambda each: each.delete(at=now.clock()))
     await deliver(now)
     async with backup.restored() as rig:
         found = await recovered_and_verified(rig)

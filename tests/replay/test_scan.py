@@ -19,8 +19,8 @@ from outbox.pds.client import Pds
 from outbox.repo.reads import PacedReads
 from replay.reconcile.scan import Scan, Scanned
 from tests.dsl import COLLECTION
-from tests.outbox.rig import Clock, Rig
-from tests.outbox.rows import add_lane, change_target, lane_row, set_host
+from tests.outbox.rigs.relay_rig import Clock, Rig
+from tests.outbox.rigs.rows import add_lane, change_target, lane_row, set_host
 
 pytestmark = pytest.mark.anyio
 

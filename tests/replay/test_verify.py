@@ -4,14 +4,14 @@ import httpx
 import pytest
 
 from aggregates.track import Track
-from application.records.change_namespace import MigrateNamespace, migrate_namespace
+from application.records.change_namespace import ChangeNamespace, change_namespace
 from outbox.pds.client import Pds
 from outbox.record.record import GENERATION
 from outbox.repo.reads import RepoReads
 from replay.reconcile.drift import DriftKind
 from replay.reconcile.verify import repos_of, verify
 from tests.dsl import COLLECTION, OLD_COLLECTION
-from tests.outbox.rig import ARTIST, Rig, refused
+from tests.outbox.rigs.relay_rig import ARTIST, Rig, refused
 
 pytestmark = [pytest.mark.anyio, pytest.mark.pds]
 
@@ -52,9 +52,9 @@ def place(rig: Rig, track: Track) -> tuple[str, str, str]:
 async def test_a_record_that_is_on_its_way_to_another_collection_is_no_drift(rig):
     rig.upload(1, collection=OLD_COLLECTION)
     await rig.relay_once()
-    told = MigrateNamespace(1, old_collection=OLD_COLLECTION, collection=COLLECTION)
+    told = ChangeNamespace(1, old_collection=OLD_COLLECTION, collection=COLLECTION)
     with rig.log.unit_of_work(rig.did, ARTIST) as unit:
-        migrate_namespace(unit, told)
+        change_namespace(unit, told)
     assert (await verified(rig)).drifts == ()
     rig.wire.faults += [lambda send: send(), refused]
     await rig.relay_once()
@@ -70,7 +70,7 @@ async def test_a_record_that_is_on_its_way_to_another_collection_is_no_drift(rig
 async def test_what_is_as_it_should_be_is_no_drift(rig):
     rig.upload(2)
     await rig.relay_once()
-    rig.tell(2, lambda track: track.delete(at=rig.clock()))
+    rig.command(2, lambda track: track.delete(at=rig.clock()))
     await rig.relay_once()
     found = await verified(rig)
     assert (found.records, found.drifts) == (1, ())
@@ -106,7 +106,7 @@ async def test_an_earlier_record_of_ours_is_stale(rig, track):
 
 async def test_the_record_of_a_deleted_track_is_undeleted(rig, track):
     record = rig.remote(track)
-    rig.tell(1, lambda track: track.delete(at=rig.clock()))
+    rig.command(1, lambda track: track.delete(at=rig.clock()))
     await rig.relay_once()
     rig.pds.put_record(*place(rig, track), record)
     assert await kinds(rig) == {1: DriftKind.UNDELETED}
@@ -122,7 +122,7 @@ async def test_a_record_of_ours_without_a_track_is_unknown_and_others_are_none_o
 
 
 async def test_a_blob_that_the_pds_has_lost_is_missing(rig, track):
-    rig.tell(1, lambda track: track.request_blob_migration(at=rig.clock()))
+    rig.command(1, lambda track: track.request_blob_migration(at=rig.clock()))
     await rig.relay_once()
     await rig.relay_once()
     assert rig.remote(track)["audioBlob"]

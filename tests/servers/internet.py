@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 def available() -> bool:
     """Whether this machine allows unprivileged namespaces."""
-    check = "import socket; from tests.servers.internet import bring_up; bring_up(); socket.socket().bind(('127.0.0.1', 443))"
+    check = "import socket; from tests.servers.internet import bring_up; bring_up(); socket.create_server(('127.0.0.1', 443)).close()"
     with contextlib.suppress(OSError):
         return (
             subprocess.run(
@@ -91,8 +91,10 @@ class Internet:
         try:
             yield
         finally:
+            self.let(self._end())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
+            self._loop.close()
 
     def let(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a method of a site in the event loop of the servers."""
@@ -100,9 +102,18 @@ class Internet:
 
     async def _start(self) -> None:
         names = _Names(list(self.sites.values()))
-        await self._loop.create_datagram_endpoint(lambda: names, local_addr=("127.0.0.1", 53))
+        self._dns, _ = await self._loop.create_datagram_endpoint(lambda: names, local_addr=("127.0.0.1", 53))
         for site in self.sites.values():
             await site.mends()
+
+    async def _end(self) -> None:
+        self._dns.close()
+        for site in self.sites.values():
+            await site.refuses()
+        served = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in served:
+            task.cancel()
+        await asyncio.gather(*served, return_exceptions=True)
 
 
 class _Names(asyncio.DatagramProtocol):

@@ -93,9 +93,11 @@ class Site:
         there = await asyncio.open_connection("127.0.0.1", self.port)
         there[1].write(Head(head.method, head.target, (*head.headers, *forwarded)).to_send())
         up = asyncio.create_task(_pass_on(reader, there[1]))
-        await _pass_on(there[0], writer)
-        up.cancel()
-        there[1].close()
+        try:
+            await _pass_on(there[0], writer)
+        finally:
+            up.cancel()
+            there[1].close()
 
 
 async def _reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

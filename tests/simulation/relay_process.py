@@ -11,7 +11,7 @@ import httpx
 from aggregates.values import Audio
 from eventstore.event_log import EventLog
 from identity.resolution.resolver import Resolver
-from identity.sessions.encryption import Seal
+from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.hosts import Hosts
@@ -31,7 +31,7 @@ URLS = RecordUrls("https://tape.example.com")
 SECRET = "a secret of at least 32 characters"
 LEASE = timedelta(seconds=60)
 
-seal = cache(lambda: Seal([SECRET]))
+cipher = cache(lambda: Cipher([SECRET]))
 lexicon: "cache[Lexicon]" = cache(track_lexicon)
 
 
@@ -57,7 +57,7 @@ class Bytes:
 def sessions_of(log: EventLog, http: httpx.AsyncClient) -> PdsSessions:
     """The logins that the database keeps."""
     lanes = AccountLanes(log.database)
-    return PdsSessions(log, seal(), http, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in)
+    return PdsSessions(log, cipher(), http, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in)
 
 
 class RelayProcess:

@@ -2,13 +2,13 @@
 
 import pytest
 
-from outbox.relay.delivery import SETTLING
+from outbox.relay.delivery import LATE_CREATE_WINDOW
 from tests.simulation import fates, invariants, switches
 from tests.simulation.fates import Fate
 from tests.simulation.relay_patches import POLL_SECONDS
 from tests.simulation.world import World
 
-LATE = SETTLING.total_seconds() / 2
+LATE = LATE_CREATE_WINDOW.total_seconds() / 2
 
 
 def story(*fates_of_requests: Fate) -> None:
@@ -20,7 +20,7 @@ def story(*fates_of_requests: Fate) -> None:
         world.advance(POLL_SECONDS + 1)
         world.tell(track_id, lambda track: track.delete(at=world.clock()))
         world.relays[0].relay.wake()
-        world.advance(3 * SETTLING.total_seconds())
+        world.advance(3 * LATE_CREATE_WINDOW.total_seconds())
         invariants.at_the_end(world)
 
 
@@ -51,7 +51,7 @@ def test_a_copy_of_a_create_is_found_although_the_clock_was_set_on_meanwhile():
         world.advance(3)
         world.jump(1)
         world.relays[0].relay.wake()
-        world.advance(3 * SETTLING.total_seconds())
+        world.advance(3 * LATE_CREATE_WINDOW.total_seconds())
         invariants.at_the_end(world)
 
 
@@ -66,7 +66,7 @@ def a_relay_dies_and_another_deletes() -> None:
         world.jump(1)
         world.tell(track_id, lambda track: track.delete(at=world.clock()))
         world.start_relay()
-        world.advance(3 * SETTLING.total_seconds())
+        world.advance(3 * LATE_CREATE_WINDOW.total_seconds())
         invariants.at_the_end(world)
 
 

@@ -19,7 +19,7 @@ from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.track_ids import next_track_id
 from eventstore.unit_of_work import UnitOfWork
-from outbox.conflicts.adopted import acknowledge_as_found, known_records, place_lane
+from outbox.conflicts.adopted import acknowledge_as_found, known_records, set_lane_host
 from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.namespace_moves import is_taken
 from outbox.pds.client import RecordKey, Remote
@@ -35,7 +35,7 @@ from storage.artwork import read_artwork
 from storage.audio import read_audio
 from storage.errors import RefusedMediaError
 from storage.media import Media
-from storage.public.copies import Hold
+from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
 
 AT_ONCE: Final = 4
@@ -168,8 +168,8 @@ class Adoption:
         track = found.adopted(track_id, audio, unit.now, artwork=artwork, image_url=elsewhere)
         [change] = unit.save(track)
         acknowledge_as_found(unit.connection, key, change.position, (found.cid, found.body), unit.now)
-        place_lane(unit.connection, key.did, repo.host)
-        self._from.media.hold(unit.connection, list(media_cids(track)))
+        set_lane_host(unit.connection, key.did, repo.host)
+        self._from.media.pin(unit.connection, list(media_cids(track)))
         return True
 
     async def _audio(self, repo: Repo, found: AdoptableRecord) -> Audio:
@@ -215,17 +215,17 @@ class Adoption:
         return prepared.artwork, []
 
     @asynccontextmanager
-    async def _public(self, audio: Audio, found: AdoptableRecord) -> AsyncGenerator[Hold | None]:
+    async def _public(self, audio: Audio, found: AdoptableRecord) -> AsyncGenerator[Reservation | None]:
         """Have the public copy there before the track names it, where the store has such and the track may be heard."""
         publisher = self._from.publisher
         if publisher is None or found.fields["support_gate"] is not None:
             yield None
             return
-        held = await asyncio.to_thread(publisher.hold, audio.cid, audio.file_type, audio.mime)
+        held = await asyncio.to_thread(publisher.reserve, audio.cid, audio.file_type, audio.mime)
         try:
             yield held
         except BaseException:
-            await asyncio.to_thread(publisher.let_go, held)
+            await asyncio.to_thread(publisher.cancel, held)
             raise
 
 

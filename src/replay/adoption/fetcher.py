@@ -8,7 +8,7 @@ import httpx
 
 from identity.errors import FetchRefusedError
 from identity.resolution.address_policy import AddressPolicy, origin_of
-from identity.resolution.guarded_fetch import Hear, fetched
+from identity.resolution.guarded_fetch import OnReply, fetched
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.paced_pds import LEFT_ALONE
@@ -41,7 +41,7 @@ class Fetcher:
             raise PdsBusyError(LEFT_ALONE.message)
         address = httpx.URL(f"{host}/xrpc/{GET_BLOB}", params={"did": did, "cid": cid})
         try:
-            staged = await self.staged(str(address), limit, hear=self._noting(host, did))
+            staged = await self.staged(str(address), limit, on_reply=self._noting(host, did))
         except FetchRefusedError as error:
             if error.status == TOO_MANY:
                 raise PdsBusyError("the PDS answered 429: too many requests") from None
@@ -57,23 +57,23 @@ class Fetcher:
             )
         return staged
 
-    def _noting(self, host: str, did: str) -> Hear:
+    def _noting(self, host: str, did: str) -> OnReply:
         """Note what the PDS tells of its limits; what it has sent us on to speaks for itself."""
 
-        async def hear(reply: httpx.Response) -> None:
+        async def on_reply(reply: httpx.Response) -> None:
             if origin_of(str(reply.url)) == origin_of(host):
                 report = HostReport.of_limits(host, did, judged(reply))
                 await in_thread(self._hosts.note_if_changed, report)
 
-        return hear
+        return on_reply
 
     async def staged(
-        self, url: str, limit: int, policy: AddressPolicy | None = None, hear: Hear | None = None
+        self, url: str, limit: int, policy: AddressPolicy | None = None, on_reply: OnReply | None = None
     ) -> Staged:
         """Fetch a URL, under another address policy if one is given; raises as `fetched` does."""
         with Staging(self._folder, limit) as staging:
             async with fetched(
-                self._http, policy or self._policy, url, limit=limit, seconds=FETCH_SECONDS, hear=hear
+                self._http, policy or self._policy, url, limit=limit, seconds=FETCH_SECONDS, on_reply=on_reply
             ) as chunks:
                 try:
                     async for chunk in chunks:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, or_, select
 from projections.media_references import media_references
 from storage.cid import CidHasher, cid_of_key
 from storage.errors import BytesMissingError
-from storage.media import LIVE, Media, media
+from storage.media import Media, MediaState, media
 from storage.store import StoredKey
 
 PAGE: Final = 200
@@ -60,7 +60,7 @@ def check_media(
     """Go through all copies and all names, a page at a time; `deep` reads every byte. Nothing is changed."""
     with storage.database.read() as connection:
         before = storage.database.now(connection) - grace
-        rows = connection.scalar(select(func.count()).where(media.c.state == LIVE)) or 0
+        rows = connection.scalar(select(func.count()).where(media.c.state == MediaState.LIVE)) or 0
     done = 0
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for page in _live_pages(storage):
@@ -113,7 +113,7 @@ def _is_whole(storage: Media, key: str) -> bool:
 def _is_still_live(storage: Media, key: str) -> bool:
     """Whether the sweep, or somebody who wrote the bytes again, has not been there meanwhile."""
     with storage.database.read() as connection:
-        return connection.scalar(select(media.c.state).where(media.c.key == key)) == LIVE
+        return connection.scalar(select(media.c.state).where(media.c.key == key)) == MediaState.LIVE
 
 
 def _live_pages(storage: Media) -> Iterator[Sequence[Any]]:
@@ -122,7 +122,7 @@ def _live_pages(storage: Media) -> Iterator[Sequence[Any]]:
         with storage.database.read() as connection:
             page = connection.execute(
                 select(media)
-                .where(media.c.key > last, media.c.state == LIVE)
+                .where(media.c.key > last, media.c.state == MediaState.LIVE)
                 .order_by(media.c.key)
                 .limit(PAGE)
             ).all()
@@ -153,7 +153,9 @@ def _names_from(rows: Sequence[Any], before: datetime) -> _Names:
 def _without_row(storage: Media, before: datetime) -> Iterator[MediaFinding]:
     """Yield what tracks name and no row of `media` has."""
     last = ""
-    is_live = select(media.c.key).where(media.c.cid == reference.cid, media.c.state == LIVE).exists()
+    is_live = (
+        select(media.c.key).where(media.c.cid == reference.cid, media.c.state == MediaState.LIVE).exists()
+    )
     is_named = or_(reference.released_at.is_(None), reference.released_at > before)
     while True:
         with storage.database.read() as connection:

@@ -17,7 +17,7 @@ from projections.tracks import tracks
 from replay.adoption.fetcher import Fetcher
 from replay.errors import BytesUnavailableError, PdsTroubleError
 from replay.media.check import MediaFinding, MediaKind
-from storage.media import Media, give_up
+from storage.media import Media, mark_deleting
 from storage.upload import Staged
 
 DAMAGED: Final = "its bytes were damaged and have been fetched again"
@@ -61,7 +61,7 @@ class MediaRepair:
     def _keep(self, finding: MediaFinding, staged: Staged, blob: _Blob) -> None:
         if finding.kind is not MediaKind.MISSING and finding.key is not None:
             with self._storage.database.write() as connection:
-                give_up(connection, [finding.key], DAMAGED)
+                mark_deleting(connection, [finding.key], DAMAGED)
         with staged.open() as source:
             self._storage.add(finding.cid, source, staged.size, blob.mime)
 

@@ -22,7 +22,7 @@ from outbox.threads import in_thread
 from replay.reconcile.drift import Drift, Expected, drifts_of
 
 AT_ONCE: Final = 8
-OF_A_HOST: Final = 2
+MAX_UPLOADS_PER_HOST: Final = 2
 GENERATIONS_A_QUERY: Final = 500
 
 
@@ -59,7 +59,7 @@ def repos_of(database: Database, did: str | None = None, *, collection: str | No
 
 async def verify(database: Database, reads: RepoReads, repos: Sequence[Repo]) -> AsyncIterator[Verified]:
     """Compare each repo, as they come: a few at once, and of one host fewer."""
-    hosts: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(OF_A_HOST))
+    hosts: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MAX_UPLOADS_PER_HOST))
     room = asyncio.Semaphore(AT_ONCE)
 
     async def one(repo: Repo) -> Verified:

@@ -2,10 +2,9 @@
 
 import click
 
-from identity.errors import SealBrokenError
-from identity.sessions.encryption import Seal
-from identity.sessions.key_rotation import logins_by_oauth_key
-from identity.sessions.key_rotation import reseal as reseal_logins
+from identity.errors import DecryptionError
+from identity.sessions.encryption import Cipher
+from identity.sessions.key_rotation import logins_by_oauth_key, reencrypt_logins
 from service.cli.log import configured_log
 from service.cli.output import as_json, dry_run, print_json, progress_bar
 from service.config.secret_keys import new_oauth_keys, secret_keys
@@ -22,12 +21,12 @@ def oauth_key(in_use: bool) -> None:
     if not in_use:
         click.echo(new_oauth_keys())
         return
-    seal = Seal(secret_keys(load()))
+    cipher = Cipher(secret_keys(load()))
     with configured_log() as log:
         require_schema(log.database)
         try:
-            counts = logins_by_oauth_key(log.database, seal)
-        except SealBrokenError as error:
+            counts = logins_by_oauth_key(log.database, cipher)
+        except DecryptionError as error:
             raise click.ClickException(
                 f"a login was not counted: {error}. Restore the missing key"
             ) from error
@@ -42,10 +41,10 @@ def oauth_key(in_use: bool) -> None:
 @as_json
 def reseal(*, dry_run: bool, as_json: bool) -> None:
     """Re-encrypt every login with the first of SECRET_KEYS, so that the others can be removed."""
-    seal = Seal(secret_keys(load()))
+    cipher = Cipher(secret_keys(load()))
     with configured_log() as log, progress_bar("sealing") as progress:
         require_schema(log.database)
-        done = reseal_logins(log.database, seal, progress=progress, dry_run=dry_run)
+        done = reencrypt_logins(log.database, cipher, progress=progress, dry_run=dry_run)
     if as_json:
         print_json({**vars(done), "written": not dry_run})
     else:

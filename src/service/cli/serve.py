@@ -28,7 +28,9 @@ def serve() -> None:
     with _listener(settings) as listener:
         container = prepare(settings)
         signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again once it has shut down
-        server = _Server(_config(settings, asgi(container)), settings.base_url, container.services.news)
+        server = _Server(
+            _config(settings, asgi(container)), settings.base_url, container.services.event_poller
+        )
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:
@@ -40,10 +42,10 @@ def serve() -> None:
 class _Server(uvicorn.Server):
     """Prints the address once it serves, and ends event streams before it waits for requests."""
 
-    def __init__(self, config: uvicorn.Config, url: str, news: EventPoller) -> None:
+    def __init__(self, config: uvicorn.Config, url: str, event_poller: EventPoller) -> None:
         super().__init__(config)
         self._url = url
-        self._news = news
+        self._event_poller = event_poller
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -51,7 +53,7 @@ class _Server(uvicorn.Server):
             click.echo(f"mastertape answers on {self._url}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._news.stop()
+        self._event_poller.stop()
         await super().shutdown(sockets)
 
 

@@ -7,14 +7,14 @@ from sqlalchemy import Connection, func, select
 
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import newest_issued, restored_because
-from identity.errors import SealBrokenError
-from identity.sessions.encryption import Seal
+from identity.errors import DecryptionError
+from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import PURPOSE, pds_session
 from outbox.mirror.observe_only import observed_accounts
 from outbox.mirror.tables import PAST, delivery_attempt, mirror_lane, repo_scan
 from outbox.mirror.targets import AUTH_REQUIRED, READY
 from outbox.pds.verdict import Kind
-from outbox.relay.journal import ACKING
+from outbox.relay.journal import ACKNOWLEDGING
 from outbox.views.overview import LANE_STATE, LANES_OF_HOSTS
 from outbox.views.status import PENDING, REJECTED, STATE, TARGETS_AT_WORK
 from replay.reconcile.scan import IS_SCANNED
@@ -32,7 +32,7 @@ MAX_PARKED_SHARE: Final = 0.05
 MAX_FAILED_SHARE: Final = 0.5
 LATE_SCAN_INTERVALS: Final = 3
 """A repo is late when its last scan is more than this many scan intervals ago."""
-SUCCESSFUL: Final = (*ACKING, Kind.READ_BACK.value)
+SUCCESSFUL: Final = (*ACKNOWLEDGING, Kind.READ_BACK.value)
 
 
 def schema(log: EventLog) -> Checks:
@@ -85,9 +85,9 @@ def keys(log: EventLog, settings: Settings) -> Checks:
         else:
             yield ok("keys", "none yet: the first start generates them")
         return
-    seal = Seal(known)
-    undecryptable = sum(not _decrypts(seal, row.did, row.sealed) for row in sealed)
-    old = sum(not seal.is_current(row.sealed) for row in sealed) - undecryptable
+    cipher = Cipher(known)
+    undecryptable = sum(not _decrypts(cipher, row.did, row.sealed) for row in sealed)
+    old = sum(not cipher.is_current(row.sealed) for row in sealed) - undecryptable
     if undecryptable:
         yield fail(
             "keys",
@@ -188,10 +188,10 @@ def scans(log: EventLog, settings: Settings) -> Checks:
         yield ok("drift", found)
 
 
-def _decrypts(seal: Seal, did: str, sealed: bytes) -> bool:
+def _decrypts(cipher: Cipher, did: str, sealed: bytes) -> bool:
     try:
-        seal.open(sealed, purpose=PURPOSE, did=did)
-    except SealBrokenError:
+        cipher.decrypt(sealed, purpose=PURPOSE, did=did)
+    except DecryptionError:
         return False
     return True
 

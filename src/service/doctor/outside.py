@@ -60,9 +60,9 @@ def disks(settings: Settings) -> Checks:
     for folder in by_disk.values():
         free, total = free_bytes(folder), shutil.disk_usage(existing(folder)).total
         found = f"{free // MEGABYTE} of {total // MEGABYTE} MiB are free"
-        if free < disk_errors.LEAST_FREE:
+        if free < disk_errors.MIN_FREE_BYTES:
             yield fail(f"disk of {folder}", found, "make room: nothing can be written")
-        elif free < disk_errors.LITTLE_FREE:
+        elif free < disk_errors.LOW_FREE_BYTES:
             yield warn(f"disk of {folder}", found, "make room soon")
         else:
             yield ok(f"disk of {folder}", found)

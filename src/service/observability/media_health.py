@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import select
 
 from storage.errors import StorageError
-from storage.media import LIVE, Media, media
+from storage.media import Media, MediaState, media
 
 SAMPLE_TTL_SECONDS: Final = 5.0
 SAMPLE_TIMEOUT_SECONDS: Final = 2.0
@@ -66,7 +66,7 @@ class MediaHealth:
     def _sample(self) -> StoreHealth:
         oldest = (
             select(media.c.key)
-            .where(media.c.state == LIVE)
+            .where(media.c.state == MediaState.LIVE)
             .order_by(media.c.touched_at)
             .limit(SAMPLED_COPIES)
         )

@@ -21,7 +21,7 @@ from eventstore.commit_signals import Listener
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from outbox.blobs.upload_results import BLOB_MISMATCH, BLOB_TYPE, TOO_LARGE_REASON
-from outbox.firehose.subscription import Hearing
+from outbox.firehose.subscription import StreamStatus
 from outbox.pds.verdict import LANE_ERRORS, RECORD_ERRORS, Kind, Scope, Verdict
 from outbox.relay.read_back import Finding
 from outbox.relay.result import Outcome, Result
@@ -99,9 +99,9 @@ class Metrics:
         )
         alive.set_function(lambda: float(listener.alive))
 
-    def watch_streams(self, hearings: Callable[[], Mapping[str, Hearing]]) -> None:
+    def watch_streams(self, statuses: Callable[[], Mapping[str, StreamStatus]]) -> None:
         """Add gauges for the firehose streams of this process."""
-        self.registry.register(_Streams(hearings))
+        self.registry.register(_Streams(statuses))
 
     def text(self) -> bytes:
         """Return all metrics in the text format."""
@@ -136,7 +136,7 @@ class Metrics:
             self._conflicts.labels(policy).inc()
         if result.verdict.kind is Kind.PACED:
             self.paced(result.verdict)
-        if result.outcome is Outcome.DELIVERED and result.work.is_open:
+        if result.outcome is Outcome.DELIVERED and result.task.is_open:
             self._delivered(result)
 
     def lease_lost(self, *, fenced: bool) -> None:
@@ -167,10 +167,10 @@ class Metrics:
     def _delivered(self, result: Result) -> None:
         open_ = [
             each
-            for each in result.work.history
+            for each in result.task.history
             if isinstance(each.event, Track.Event)
             and each.event.touches_record()
-            and result.work.acked_gen < each.position <= result.work.gen
+            and result.task.acked_gen < each.position <= result.task.gen
         ]
         if open_:
             self._superseded.inc(len(open_) - 1)
@@ -190,8 +190,8 @@ def _error_label(verdict: Verdict) -> str:
 class _Streams(Collector):
     """Gauges of this process's firehose streams."""
 
-    def __init__(self, hearings: Callable[[], Mapping[str, Hearing]]) -> None:
-        self._hearings = hearings
+    def __init__(self, statuses: Callable[[], Mapping[str, StreamStatus]]) -> None:
+        self._statuses = statuses
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: prometheus_client would otherwise collect at registration."""
@@ -202,9 +202,9 @@ class _Streams(Collector):
         lag = GaugeMetricFamily(
             "firehose_lag_seconds", "How late the last message of the host came.", labels=["host"]
         )
-        for host, hearing in self._hearings().items():
-            alive.add_metric([host], float(hearing.alive))
-            lag.add_metric([host], hearing.lag_seconds)
+        for host, status in self._statuses().items():
+            alive.add_metric([host], float(status.alive))
+            lag.add_metric([host], status.lag_seconds)
         return (alive, lag)
 
 

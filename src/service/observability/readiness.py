@@ -42,7 +42,7 @@ def why_not_ready(
     try:
         require_ready(log)
         for folder in folders:
-            if free_bytes(folder) < disk_errors.LEAST_FREE:
+            if free_bytes(folder) < disk_errors.MIN_FREE_BYTES:
                 return f"the disk of {folder} is full: make room"
         if store is not None:
             return store.lost()

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import delete, or_
 
-from application.account_deletion import go_on
+from application.account_deletion import continue_deletion
 from eventstore.envelope import Envelope
 from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import RESULT_TTL, idempotency
@@ -106,7 +106,7 @@ def refresh_idle_logins(container: Container) -> None:
 
     async def refresh() -> tuple[int, int]:
         async with open_pds_sessions(container.settings, container.log) as sessions:
-            return await sessions.refresh_idle(IDLE_LOGIN_AGE, at_once=MAX_CONCURRENT_REFRESHES)
+            return await sessions.refresh_idle(IDLE_LOGIN_AGE, max_concurrent=MAX_CONCURRENT_REFRESHES)
 
     done = asyncio.run(_run_until_stopping(container, refresh(), REFRESH_JOB_TIMEOUT))
     if done is not None:
@@ -160,7 +160,7 @@ async def _run_until_stopping(
 
 def continue_account_deletions(container: Container) -> None:
     """Advance every account deletion as far as possible; the next run retries failures."""
-    dids = container.services.accounts.leaving()
+    dids = container.services.accounts.pending_deletion()
     if dids:
         gone = asyncio.run(
             _run_until_stopping(container, _delete_accounts(container, dids), ACCOUNT_DELETION_TIMEOUT)
@@ -174,7 +174,7 @@ async def _delete_accounts(container: Container, dids: Sequence[str]) -> int:
         for did in dids:
             envelope = Envelope(actor=did, via="job", request_id=uuid.uuid4().hex)
             try:
-                gone += await go_on(
+                gone += await continue_deletion(
                     container.log, did, envelope, sessions.disconnect, container.services.threads
                 )
             except Exception:

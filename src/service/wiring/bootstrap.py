@@ -227,7 +227,7 @@ def _services(
         disconnect=identity.sessions.disconnect,
         pds=pds,
         waits=MirrorWaits(database),
-        news=EventPoller(log, threads),
+        event_poller=EventPoller(log, threads),
         urls=urls,
         base_url=settings.base_url,
         collection=settings.collection,

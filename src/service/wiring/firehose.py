@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from eventstore.database import Database
 from outbox.firehose.follower import Follower
-from outbox.firehose.subscription import Reports
+from outbox.firehose.subscription import StreamReports
 from outbox.mirror.hosts import Hosts
 from service.config.settings import Settings
 from service.observability.metrics import Metrics
@@ -25,6 +25,6 @@ def firehose_follower(
     if not settings.firehose:
         return None
     addresses = IdentityAddresses(pds_address_policy(settings))
-    follower = Follower(database, hosts, addresses, owner=owner, reports=Reports(wake, metrics.heard))
-    metrics.watch_streams(lambda: follower.hearings)
+    follower = Follower(database, hosts, addresses, owner=owner, reports=StreamReports(wake, metrics.heard))
+    metrics.watch_streams(lambda: follower.statuses)
     return follower

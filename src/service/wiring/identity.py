@@ -8,7 +8,7 @@ import httpx
 
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts
-from identity.accounts.api_tokens import Access
+from identity.accounts.api_tokens import AccountTokens
 from identity.accounts.app_password import AppPasswordSignIn
 from identity.accounts.credentials import Credentials
 from identity.accounts.sign_in import SignIns
@@ -18,7 +18,7 @@ from identity.oauth.grants import OAuthGrants
 from identity.oauth.sign_in import OAuthSignIn
 from identity.resolution.address_policy import AddressPolicy, public_client
 from identity.resolution.resolver import Resolver
-from identity.sessions.encryption import Seal
+from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
 from service.config.secret_keys import oauth_keys, secret_keys
 from service.config.settings import Settings
@@ -33,7 +33,7 @@ class IdentityParts:
     sessions: PdsSessions
     accounts: Accounts
     credentials: Credentials
-    access: Access
+    access: AccountTokens
     app_password: AppPasswordSignIn
     oauth: OAuthSignIn | None
     """None where `base_url` cannot be an OAuth client."""
@@ -50,10 +50,10 @@ def identity_parts(
     resolver = Resolver(settings.plc_url, settings.dev_origins, http)
     flows = Flows(http, AddressPolicy(settings.dev_origins), resolver)
     database = log.database
-    lanes, keys, seal = AccountLanes(database), oauth_keys(settings), Seal(secret_keys(settings))
+    lanes, keys, cipher = AccountLanes(database), oauth_keys(settings), Cipher(secret_keys(settings))
     sessions = PdsSessions(
         log,
-        seal,
+        cipher,
         http,
         on_reauth=lanes.must_sign_in,
         on_signed_in=lanes.signed_in,
@@ -68,9 +68,9 @@ def identity_parts(
         sessions=sessions,
         accounts=accounts,
         credentials=credentials,
-        access=Access(log, credentials),
+        access=AccountTokens(log, credentials),
         app_password=AppPasswordSignIn(http, resolver=resolver, sign_ins=sign_ins),
-        oauth=OAuthSignIn(app, flows, seal, sign_ins) if app is not None else None,
+        oauth=OAuthSignIn(app, flows, cipher, sign_ins) if app is not None else None,
     )
 
 

@@ -17,7 +17,7 @@ from tests.api.world import World, upload
 from tests.dsl import ALICE
 from tests.e2e.eventually import eventually
 from tests.media_samples import samples
-from tests.outbox.rig import ARTIST
+from tests.outbox.rigs.relay_rig import ARTIST
 from tests.replay.adopt_rig import HOST, Internet, adoption_on
 
 pytestmark = pytest.mark.s3

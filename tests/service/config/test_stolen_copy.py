@@ -1,5 +1,6 @@
 """A stolen database, log or ended cookie opens nothing: every word in it is tried at every route."""
 
+import contextlib
 import io
 import logging
 import re
@@ -94,7 +95,7 @@ def test_a_stolen_database_alone_opens_nothing(
     victim: TestClient, internet: OneAccount, settings: Settings
 ) -> None:
     path = settings.database_url.removeprefix("sqlite:///")
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
         loot = "\n".join(connection.iterdump()).encode()
     files = [each.read_bytes() for each in Path(path).parent.glob(Path(path).name + "*")]
     assert b"pds_session" in loot

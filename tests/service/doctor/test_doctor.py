@@ -11,13 +11,13 @@ from sqlalchemy import insert, text
 
 from devpds.server import DevPds, free_port
 from eventstore.restore_detection import notice
-from identity.sessions.encryption import Seal
+from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import PURPOSE, SessionKind, pds_session
 from outbox.mirror.lanes import park_lane, resume_lane
 from outbox.mirror.tables import repo_scan
 from outbox.operations.account_deletion import close_lane
 from outbox.pds.client import RecordKey
-from outbox.relay.journal import note_adopted
+from outbox.relay.journal import record_adopted
 from service.cli.main import main
 from service.config.settings import PREFIX
 from service.wiring.bootstrap import Container
@@ -105,7 +105,7 @@ def test_a_log_that_ends_below_the_high_water_mark(look: Look, tape: Container) 
 
 def test_logins_that_no_key_decrypts(look: Look, tape: Container) -> None:
     old, new = "o" * 40, "n" * 40
-    sealed = Seal([old]).seal(b"tokens", purpose=PURPOSE, did=ALICE)
+    sealed = Cipher([old]).encrypt(b"tokens", purpose=PURPOSE, did=ALICE)
     with tape.database.write() as connection:
         connection.execute(
             insert(pds_session).values(
@@ -170,12 +170,12 @@ def test_changes_that_no_relay_delivers(look: Look, tape: Container) -> None:
 def test_adopted_records_are_no_failures(look: Look, tape: Container) -> None:
     key = RecordKey(ALICE, "fm.plyr.track", "3laaaaaaaaa22")
     with tape.database.write() as connection:
-        note_adopted(connection, key, 1, "cid", tape.database.now(connection))
+        record_adopted(connection, key, 1, "cid", tape.database.now(connection))
     assert look()["failures"] == ("ok", "0 of 1 attempts of the last hour failed: ")
 
 
 def test_a_full_disk(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk_errors, "LITTLE_FREE", 2**60)
+    monkeypatch.setattr(disk_errors, "LOW_FREE_BYTES", 2**60)
     assert any(state == "warn" and name.startswith("disk of") for name, (state, _) in look().items())
-    monkeypatch.setattr(disk_errors, "LEAST_FREE", 2**60)
+    monkeypatch.setattr(disk_errors, "MIN_FREE_BYTES", 2**60)
     assert any(state == "fail" and name.startswith("disk of") for name, (state, _) in look().items())

@@ -12,11 +12,11 @@ from sqlalchemy import update
 from aggregates.track import Track
 from devpds.server import free_port
 from eventstore.envelope import Envelope
-from outbox.firehose.subscription import Hearing
+from outbox.firehose.subscription import StreamStatus
 from outbox.mirror.lanes import park_lane, resume_lane
 from outbox.mirror.tables import mirror_target, pds_host
 from outbox.pds.verdict import Kind, Verdict
-from outbox.relay.delivery_task import next_work
+from outbox.relay.delivery_task import next_task
 from outbox.relay.read_back import Finding
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
@@ -66,7 +66,7 @@ def signed_in(container: Container) -> None:
         resume_lane(connection, ALICE, HOST, container.database.now(connection))
 
 
-def some_work(container: Container) -> Any:
+def some_task(container: Container) -> Any:
     """What the relay would send."""
     from outbox.relay.claim import claim
 
@@ -74,40 +74,40 @@ def some_work(container: Container) -> Any:
     (lane,) = claim(container.database, owner="test", limit=1, lease=timedelta(seconds=60))
     with container.database.read() as connection:
         now = container.database.now(connection)
-        work = next_work(container.log, lane, container.services.urls, now, [])
-    assert work is not None
-    return work
+        task = next_task(container.log, lane, container.services.urls, now, [])
+    assert task is not None
+    return task
 
 
 def test_every_metric_has_the_name_that_was_promised_and_no_did(tape: Container) -> None:
-    work = some_work(tape)
+    task = some_task(tape)
     metrics = tape.metrics
     metrics.attempted("put", Verdict(Kind.DONE, status=200))
     metrics.read_back(Finding.LANDED)
-    metrics.settled(Result(work, Outcome.DELIVERED, Verdict(Kind.DONE)))
-    metrics.settled(Result(work, Outcome.HELD, Verdict(Kind.DONE)))
-    metrics.settled(Result(work, Outcome.FAILED, Verdict(Kind.PACED, status=429)))
+    metrics.settled(Result(task, Outcome.DELIVERED, Verdict(Kind.DONE)))
+    metrics.settled(Result(task, Outcome.HELD, Verdict(Kind.DONE)))
+    metrics.settled(Result(task, Outcome.FAILED, Verdict(Kind.PACED, status=429)))
     metrics.refreshed("renewed")
     metrics.scanned(Scanned(Counter(compared=1), Counter(missing=1)))
     metrics.heard("foreign")
-    metrics.watch_streams(lambda: {HOST: Hearing(alive=True)})
+    metrics.watch_streams(lambda: {HOST: StreamStatus(alive=True)})
 
     text = metrics.text().decode()
 
     assert set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)) >= NAMES
     assert "did:" not in text
-    assert work.key.rkey not in text
+    assert task.key.rkey not in text
 
 
 def test_counters_count_what_happened(tape: Container) -> None:
-    work = some_work(tape)
+    task = some_task(tape)
     metrics = Metrics()
     metrics.attempted("put", Verdict(Kind.REJECTED, "InvalidSwap", 400))
-    metrics.settled(Result(work, Outcome.DELIVERED, Verdict(Kind.DONE)))
-    metrics.settled(Result(work, Outcome.HELD, Verdict(Kind.DONE)))
-    metrics.settled(Result(work, Outcome.MISSING, Verdict(Kind.DONE)))
+    metrics.settled(Result(task, Outcome.DELIVERED, Verdict(Kind.DONE)))
+    metrics.settled(Result(task, Outcome.HELD, Verdict(Kind.DONE)))
+    metrics.settled(Result(task, Outcome.MISSING, Verdict(Kind.DONE)))
     took_another = Verdict(Kind.DONE, status=200, body={"cid": "another"})
-    metrics.settled(Result(work, Outcome.DELIVERED, took_another))
+    metrics.settled(Result(task, Outcome.DELIVERED, took_another))
     metrics.merged()
     metrics.resolved("ours")
     metrics.resolved("theirs")

@@ -27,8 +27,7 @@ from service.wiring.bootstrap import Container, build
 from storage.cid import CidHasher
 from storage.media import media
 from tests.eventstore.threads import until
-from tests.identity.fake_pds import DID, FakePds
-from tests.identity.test_refresh_processes import served
+from tests.identity.sessions.fake_pds import DID, FakePds, served
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -133,7 +132,7 @@ def test_a_refresh_ends_when_the_process_stops_although_the_database_is_locked(
     tmp_path: Path, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("eventstore.database.SQLITE_BUSY_SECONDS", 0.1)
-    monkeypatch.setattr(PdsSessions, "finish", partialmethod(PdsSessions.finish, patience=0.1))
+    monkeypatch.setattr(PdsSessions, "finish", partialmethod(PdsSessions.finish, timeout=0.1))
     fake, file = FakePds(), str(make_url(migrated_sqlite).database)
     with (
         closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other,
