@@ -63,8 +63,8 @@ POINTS = {
     "blob: uploaded, not settled": before("outbox.blobs.worker:BlobWorker._settle"),
     "blob: settled, not committed": after("outbox.blobs.worker:settle_job"),
     "blob: settled": after("outbox.blobs.worker:BlobWorker._settle"),
-    "key: taken, nothing done": after("eventstore.idempotency.lock:Run.begin"),
-    "key: answer kept, not committed": after("eventstore.idempotency.lock:Run.keep"),
+    "key: taken, nothing done": after("eventstore.idempotency.lock:KeyLock.acquire"),
+    "key: answer kept, not committed": after("eventstore.idempotency.lock:KeyLock.keep_result"),
 }
 
 
