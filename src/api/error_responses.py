@@ -159,7 +159,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     identity.CredentialExpiredError: Reply(
         401, "session_expired", message="This session or token has ended. Sign in again."
     ),
-    identity.SealBrokenError: INTERNAL,
+    identity.DecryptionError: INTERNAL,
     # Operators.
     operators.OperatorError: INTERNAL,
     operators.UnknownTargetError: Reply(404, "not_found", kept=_NOTHING),

@@ -12,7 +12,7 @@ from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.threads import Threads
 from identity.accounts.accounts import Accounts
-from identity.accounts.api_tokens import Access
+from identity.accounts.api_tokens import AccountTokens
 from identity.accounts.app_password import AppPasswordSignIn
 from identity.accounts.credentials import Credentials
 from identity.oauth.sign_in import OAuthSignIn
@@ -36,11 +36,11 @@ class Services:
     staging: Path
     accounts: Accounts
     credentials: Credentials
-    access: Access
+    access: AccountTokens
     resolver: Resolver
     pds: PacedPds
     waits: MirrorWaits
-    news: EventPoller
+    event_poller: EventPoller
     urls: RecordUrls
     base_url: str
     collection: str

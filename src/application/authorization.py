@@ -14,7 +14,7 @@ from application.errors import (
 )
 from eventstore.errors import AggregateNotFoundError
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.accounts import is_staying
+from identity.accounts.accounts import is_active
 from projections.track_queries import live_track_with_audio, track_by_id
 from projections.track_view import TrackView
 
@@ -58,7 +58,7 @@ def require_version(version: int, wanted: frozenset[int] | None) -> None:
 
 def require_staying(unit: UnitOfWork) -> None:
     """Refuse to change anything for somebody who leaves, or has left since they were asked who they are."""
-    if not is_staying(unit.connection, owner_of(unit)):
+    if not is_active(unit.connection, owner_of(unit)):
         raise LeavingError
 
 

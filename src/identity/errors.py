@@ -1,4 +1,4 @@
-"""Errors of identities and sign-in. No message ever holds a token, a password or a key."""
+"""Errors of identities and sign-in. No message contains a token, a password or a key."""
 
 import httpx
 
@@ -105,5 +105,5 @@ class CredentialExpiredError(IdentityError):
     """A session or API token that has expired."""
 
 
-class SealBrokenError(IdentityError):
+class DecryptionError(IdentityError):
     """These bytes were encrypted with another key, for another account, or were altered."""

@@ -1,4 +1,4 @@
-"""The port through which the relay reports what it does; service/observability/metrics.py counts it for a monitoring system."""
+"""The port through which the outbox reports what it does; service/observability/metrics.py implements it."""
 
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -9,28 +9,28 @@ if TYPE_CHECKING:
 
 
 class RelayMetrics(Protocol):
-    """Told what happened: an implementation waits for nothing and never raises."""
+    """Called from the relay: an implementation does not block and never raises."""
 
     def attempted(self, op: str, verdict: "Verdict") -> None:
-        """A write or an upload was answered, or was not."""
+        """A write or an upload ended with this verdict."""
 
     def paced(self, verdict: "Verdict") -> None:
-        """An upload was asked to wait. Writes are told of when they are settled."""
+        """An upload was rate-limited; writes are reported by `settled`."""
 
     def read_back(self, finding: "Finding") -> None:
-        """The record was read, and this is what it means."""
+        """A record was read and compared."""
 
     def merged(self) -> None:
-        """Somebody else's fields were found in a record, and kept."""
+        """Another client's fields were found in a record, and kept."""
 
     def settled(self, result: "Result") -> None:
-        """The end of a delivery is in the log."""
+        """A delivery was settled."""
 
     def lease_lost(self, *, fenced: bool) -> None:
-        """A flight went on after its lease; fenced if it would have changed something."""
+        """A run or an upload outlived its lease; `fenced` if that dropped a result."""
 
     def uploaded(self, size: int) -> None:
-        """So many bytes of a blob reached their PDS."""
+        """A blob of `size` bytes was uploaded."""
 
 
 class NoMetrics:

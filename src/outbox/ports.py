@@ -1,4 +1,4 @@
-"""What the outbox needs from others; service/wiring/bootstrap.py wires it."""
+"""The ports of the outbox, which service/wiring/bootstrap.py implements."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import httpx
 
 BodyFactory = Callable[[], AsyncIterator[bytes]]
-"""Makes the body anew for every attempt: a stream that was used once is empty the second time."""
+"""Makes the body for one attempt: a stream can be read only once."""
 
 
 class SignInRequiredError(Exception):
@@ -14,7 +14,7 @@ class SignInRequiredError(Exception):
 
 
 class SessionUnavailableError(Exception):
-    """The login could not be used just now; nothing was sent. `is_ours` if that says nothing of the host."""
+    """The login could not be used now; nothing was sent. `is_ours` if the cause is not the host."""
 
     def __init__(self, message: str = "", *, is_ours: bool = False) -> None:
         super().__init__(message)
@@ -22,7 +22,7 @@ class SessionUnavailableError(Exception):
 
 
 class DirectoryUnavailableError(Exception):
-    """Nobody said just now where the account is."""
+    """The account's host could not be resolved now."""
 
 
 class Sessions(Protocol):
@@ -43,35 +43,34 @@ class Sessions(Protocol):
     ) -> httpx.Response:
         """Send to the account's PDS, if that is `host`; raises the first two errors above and httpx's.
 
-        A login that is not ready in time is one that could not be used: the PDS has half of `timeout` for itself.
-
-        A login at another PDS is none here: nothing is sent, and the account has to sign in.
+        Raises SessionUnavailableError if the login is not ready in half of `timeout`, which leaves the PDS the other half;
+        SignInRequiredError if the login is for another PDS.
         """
 
 
 class Directory(Protocol):
-    """Where accounts are, by the documents of their DIDs as they are now."""
+    """Resolves accounts by their current DID documents."""
 
     async def host_of(self, did: str) -> str | None:
-        """Return the account's PDS, or None when nobody knows the account; raises DirectoryUnavailableError."""
+        """Return the account's PDS, or None if the account does not exist; raises DirectoryUnavailableError."""
 
 
 class Addresses(Protocol):
-    """Where a host may be connected to, when it is not by a request of ours."""
+    """Resolves and checks the addresses of WebSocket connections."""
 
     async def of(self, origin: str) -> str:
         """Return a checked address of this origin, as a host name or IP address; raises when there is none."""
 
 
 class SigningKeys(Protocol):
-    """Whose signature a repo must bear."""
+    """The keys that sign repos."""
 
     async def signing_key(self, did: str) -> str:
         """Return the account's key as a did:key; raises DirectoryUnavailableError when it cannot be resolved."""
 
 
 class AudioSource(Protocol):
-    """The bytes that a blob is made from."""
+    """The stored audio."""
 
     def read(self, cid: str) -> Iterator[bytes]:
         """Stream the bytes; raises FileNotFoundError when they are not there."""

@@ -1,4 +1,4 @@
-"""Cover images: checked, turned upright, stripped of metadata, with a thumbnail."""
+"""Decodes cover images, turns them upright, strips their metadata and makes a thumbnail."""
 
 import io
 import threading
@@ -16,25 +16,26 @@ from storage.upload import Staged
 
 MAX_BYTES: Final = 20 * 1024 * 1024
 MAX_PIXELS: Final = 40_000_000
-MAX_SIDE: Final = 12_000
-THUMBNAIL: Final = (96, 96)
+MAX_SIDE_PIXELS: Final = 12_000
+THUMBNAIL_PIXELS: Final = (96, 96)
 THUMBNAIL_MIME: Final = "image/webp"
 
 _OPENED: Final = ("JPEG", "PNG", "WEBP", "GIF")
 _STORED_AS: Final = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "WEBP": "WEBP", "GIF": "PNG"}
-"""What is opened as a JPEG may turn out as MPO: one with more pictures behind the first, as some phones make it."""
+"""A JPEG may be opened as MPO: several pictures in one file, as some phones write it."""
 _MIME: Final = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 _DEEP_MODES: Final = ("I", "F")
-# Forty megapixels take some 400 MB while they are worked on.
-_AT_ONCE: Final = threading.BoundedSemaphore(2)
+# Forty megapixels take about 400 MB while they are decoded.
+MAX_CONCURRENT_DECODES: Final = 2
+_decodes: Final = threading.BoundedSemaphore(MAX_CONCURRENT_DECODES)
 
-# Pillow only warns of sizes far beyond our limits; a filter set per call would not be thread safe.
+# Pillow only warns of sizes far beyond our limits; a filter per call would not be thread safe.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
 class PreparedArtwork:
-    """The cover and its thumbnail as they are stored."""
+    """The cover and its thumbnail, re-encoded for storage."""
 
     artwork: Artwork
     data: bytes
@@ -43,16 +44,16 @@ class PreparedArtwork:
 
 
 def read_artwork(upload: bytes | Staged) -> PreparedArtwork:
-    """Decode the image and make of it what we keep, or refuse it."""
+    """Decode and re-encode the image; raises a RefusedMediaError."""
     size = len(upload) if isinstance(upload, bytes) else upload.size
     if size > MAX_BYTES:
         raise TooLargeError(MAX_BYTES)
     data = upload if isinstance(upload, bytes) else upload.path.read_bytes()
-    with _AT_ONCE:
+    with _decodes:
         try:
             image, kind = _decode(data)
             cover = _encode(image, kind)
-            thumbnail = _encode(ImageOps.fit(image, THUMBNAIL), "WEBP")
+            thumbnail = _encode(ImageOps.fit(image, THUMBNAIL_PIXELS), "WEBP")
         except (InvalidMediaError, UnsupportedMediaError):
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -71,8 +72,8 @@ def _decode(data: bytes) -> tuple[Image.Image, str]:
     except UnidentifiedImageError:
         raise UnsupportedMediaError("not a JPEG, PNG, WebP or GIF image") from None
     with opened as image:
-        if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-            raise InvalidMediaError(f"more than {MAX_PIXELS} pixels or {MAX_SIDE} on a side")
+        if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE_PIXELS:
+            raise InvalidMediaError(f"more than {MAX_PIXELS} pixels or {MAX_SIDE_PIXELS} on a side")
         kind = _STORED_AS[str(image.format)]
         image.load()
         upright = _upright(image)
@@ -82,18 +83,18 @@ def _decode(data: bytes) -> tuple[Image.Image, str]:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001 - broken EXIF data spoils the orientation, not the picture
+    except Exception:  # noqa: BLE001 - broken EXIF data loses the orientation, not the picture
         return image
 
 
 def _plain(image: Image.Image, *, alpha: bool) -> Image.Image:
-    """Eight bits a channel, sRGB, and nothing but pixels."""
+    """Convert to eight bits per channel and sRGB, without metadata."""
     if image.mode.startswith(_DEEP_MODES):
         image = image.convert("I").point(lambda value: value / 256).convert("L")
     mode = "RGBA" if alpha else "RGB"
     plain = image.convert(mode)
     if profile := image.info.get("icc_profile"):
-        # Colours that the dropped profile explains must be kept; a broken profile explains nothing.
+        # The profile is dropped, so the colours are converted first; a broken profile is ignored.
         with suppress(ImageCms.PyCMSError, OSError, ValueError):
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             into = image if image.mode == "CMYK" else plain

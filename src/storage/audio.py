@@ -1,4 +1,4 @@
-"""Sound files: the container is told from the bytes, and the parser is the proof."""
+"""Detects the container of an audio file from its bytes, and verifies it by parsing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ MIME: Final = {
 
 @dataclass(frozen=True)
 class _Magic:
-    """`head` and, at offset 8, `form` begin a file of the kind."""
+    """A file of this kind has `head` at `offset` and `form` at offset 8."""
 
     head: bytes
     kind: str
@@ -61,13 +61,13 @@ _UNSUPPORTED: Final = (
 _CHECKS: Final[dict[str, Callable[[BoundedReader], None]]] = {"m4a": mp4.check, "ogg": ogg.check}
 _FLAC_FRAMES: Final = (b"\xff\xf8", b"\xff\xf9")
 _HEAD_BYTES: Final = 16
-_LEAST_HEADER_BYTES: Final = 44  # of a WAV file; AIFF takes more
-# No codec of ours goes below this, not for silence either: less means that the header claims too much.
+_MIN_HEADER_BYTES: Final = 44  # of a WAV file; AIFF takes more
+# No supported codec goes below this, even for silence: a lower rate means that the header claims too much.
 _MIN_BITS_PER_SECOND: Final = 32
 
 
 def read_audio(staged: Staged) -> Audio:
-    """Say what the file is, or refuse it. Names and types that the client gave do not count."""
+    """Describe the file, or raise a RefusedMediaError. Names and types given by the client are ignored."""
     if not staged.size:
         raise InvalidMediaError("the file is empty")
     with staged.open() as file:
@@ -118,14 +118,14 @@ def _seconds(file: BoundedReader, kind: str, size: int) -> float | None:
 
 def _parsed_seconds(file: BoundedReader, kind: str, size: int) -> float:
     file.seek(0)
-    # The parser reads Ogg pages whole until it has seen the tags, so there they are asked for.
+    # Without tags, the parser would read every Ogg page instead of skipping it.
     tag = TinyTag.get(filename=f"sound.{kind}", file_obj=cast("BinaryIO", file), tags=kind == "ogg")
     if tag.duration is None:
         raise InvalidMediaError("no sound was found in it")
-    # The FLAC parser ends behind the headers, which alone prove nothing.
+    # The FLAC parser stops after the headers, which do not prove that there is sound.
     if kind == "flac" and file.read(2) not in _FLAC_FRAMES:
         raise InvalidMediaError("no sound was found in it")
     if kind in {"wav", "aiff"} and tag.is_lossless and tag.bitrate:
-        # Headers of uncompressed sound say what was meant to follow; a cut file holds less.
-        return min(tag.duration, (size - _LEAST_HEADER_BYTES) * 8 / (tag.bitrate * 1000))
+        # The header of uncompressed sound tells the intended length; a truncated file has less.
+        return min(tag.duration, (size - _MIN_HEADER_BYTES) * 8 / (tag.bitrate * 1000))
     return tag.duration

@@ -1,4 +1,4 @@
-"""The id of media: CIDv1, raw, sha-256, base32. It is the CID that a PDS gives a blob of the same bytes."""
+"""The CID of media (CIDv1, raw, sha-256, base32), equal to the CID of a PDS blob with the same bytes, and the keys of copies."""
 
 import hashlib
 import re
@@ -11,43 +11,41 @@ _KEY: Final = re.compile(r"(bafkrei[a-z2-7]{52})\.[0-9a-f]{16}")
 _NAME: Final = re.compile(r"(bafkrei[a-z2-7]{52})\.[a-z0-9]{1,8}")
 
 CID_BEGINNINGS: Final = tuple(f"bafkrei{letter}" for letter in "abcdefgh")
-"""How every CID of ours begins: the last letter holds two bits of the prefix, and three that differ."""
+"""The possible beginnings of our CIDs: the last letter has two bits of the prefix and three of the digest."""
 
 
 class CidHasher:
-    """Computes the CID of bytes while they stream by."""
+    """Computes a CID incrementally."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
         self.size = 0
 
     def update(self, chunk: bytes) -> None:
-        """Take the next bytes."""
         self._digest.update(chunk)
         self.size += len(chunk)
 
     @property
     def cid(self) -> str:
-        """The CID of everything seen so far."""
+        """The CID of all bytes so far."""
         return "b" + b32encode(_PREFIX + self._digest.digest()).decode().rstrip("=").lower()
 
 
 def cid_of(data: bytes) -> str:
-    """Return the CID of the bytes."""
     hasher = CidHasher()
     hasher.update(data)
     return hasher.cid
 
 
 def new_key(cid: str) -> str:
-    """Name one copy of the bytes. A key is written once and never used again, so a late delete hits nothing new."""
+    """Make a key for one copy of the bytes. A key is never reused, so a late delete cannot hit a newer copy."""
     key = f"{cid}.{secrets.token_hex(8)}"
     cid_of_key(key)
     return key
 
 
 def cid_of_key(key: str) -> str:
-    """Return the CID that the copy's bytes must have."""
+    """Return the CID of a copy; raises ValueError unless this is a key."""
     if (match := _KEY.fullmatch(key)) is None:
         msg = f"not a key of this store: {key!r}"
         raise ValueError(msg)
@@ -55,11 +53,11 @@ def cid_of_key(key: str) -> str:
 
 
 def is_key(name: str) -> bool:
-    """Tell a copy of ours from whatever else lies in the store."""
+    """Whether this is a key of ours, and not some other file in the store."""
     return _KEY.fullmatch(name) is not None
 
 
 def cid_of_name(name: str) -> str | None:
-    """Return the CID in the name of a public copy, `<cid>.<file type>`; None when it is no such name."""
+    """Return the CID in the name of a public copy, `<cid>.<file type>`; None for any other name."""
     match = _NAME.fullmatch(name)
     return match[1] if match is not None else None

@@ -10,20 +10,20 @@ from typing import BinaryIO, Final
 from storage.cid import CidHasher, cid_of_key, is_key
 from storage.disk_errors import disk_errors
 from storage.errors import BytesDamagedError, RangeOutsideError
-from storage.store import CHUNK_BYTES, StoredKey, started
+from storage.store import CHUNK_BYTES, StoredKey, with_first_chunk
 
 UNFINISHED: Final = ".unfinished"
-_SHARD: Final = slice(8, 10)  # the first characters of a CID that hold nothing but digest
+_SHARD: Final = slice(8, 10)  # the first characters of a CID that are digest only
 
 
 class DiskStore:
-    """A MediaStore in a folder. What it has acknowledged survives a power cut."""
+    """A MediaStore in a folder. Acknowledged writes survive a power cut."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def write(self, key: str, source: BinaryIO, size: int, mime: str) -> None:  # noqa: ARG002
-        """Write beside the final name, sync, rename, sync the folder."""
+        """Write to a temporary name, sync, rename, sync the folder."""
         path = self._path(key)
         unfinished = path.with_name(path.name + UNFINISHED)
         with disk_errors():
@@ -40,8 +40,7 @@ class DiskStore:
             _sync_folder(path.parent)
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Stream a range of the file."""
-        return started(self._chunks(key, start, end))
+        return with_first_chunk(self._chunks(key, start, end))
 
     def _chunks(self, key: str, start: int, end: int | None) -> Iterator[bytes]:
         with disk_errors(key), self._path(key).open("rb") as file:
@@ -56,7 +55,6 @@ class DiskStore:
                 yield chunk
 
     def size(self, key: str) -> int | None:
-        """Return the size of the file."""
         with disk_errors():
             try:
                 return self._path(key).stat().st_size
@@ -64,14 +62,13 @@ class DiskStore:
                 return None
 
     def delete(self, key: str) -> None:
-        """Unlink the file."""
         path = self._path(key)
         with disk_errors(), suppress(FileNotFoundError):
             path.unlink()
             _sync_folder(path.parent)
 
     def stored(self) -> Iterator[StoredKey]:
-        """Walk over the files that bear a key's name."""
+        """Yield the files whose name is a key."""
         for entry in self._entries():
             if is_key(entry.name):
                 with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Disks that are full, away or forbidden: one error for each, and how much space is left."""
+"""Maps the operating system's disk errors to ours, and reports the free space."""
 
 import errno
 import shutil
@@ -10,17 +10,14 @@ from typing import Final
 from storage.errors import BytesMissingError, DiskFullError, StoreUnavailableError
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-LEAST_FREE: Final = 16 * 2**20
-"""Below this a disk counts as full: databases stop before the last byte is written."""
-LITTLE_FREE: Final = 2 * 2**30
+MIN_FREE_BYTES: Final = 16 * 2**20
+"""Below this a disk counts as full: databases stop before the last byte is used."""
+LOW_FREE_BYTES: Final = 2 * 2**30
 
 
 @contextmanager
 def disk_errors(key: str | None = None) -> Generator[None]:
-    """Raise StoreUnavailableError for what the disk refuses, and of these DiskFullError for want of room.
-
-    BytesMissingError where `key` has no file.
-    """
+    """Raise DiskFullError if the disk is full, BytesMissingError if `key` has no file, else StoreUnavailableError."""
     try:
         yield
     except FileNotFoundError as exc:
@@ -33,7 +30,7 @@ def disk_errors(key: str | None = None) -> Generator[None]:
 
 
 def free_bytes(folder: Path) -> int:
-    """Return the free space for a folder, which may not exist yet."""
+    """Return the free space in bytes for a folder, which need not exist."""
     with disk_errors():
         return shutil.disk_usage(existing(folder)).free
 

@@ -1,4 +1,4 @@
-"""What storage refuses or cannot do. The docstring is the message; what HTTP makes of it stands in api/error_responses.py."""
+"""Errors of storage. The docstring of a class is its message; api/error_responses.py maps it to HTTP."""
 
 
 class StorageError(Exception):

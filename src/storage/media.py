@@ -1,10 +1,7 @@
-"""Which media there is. The row says what may happen to the bytes, and every state leads only forward.
+"""The media rows: one per stored copy of bytes, with a state that decides what may happen to the copy.
 
-writing -> live -> deleting -> (no row)
-
-Each upload that has to write makes its own row and its own copy under a key that is never used again. So bytes
-that a unit may name belong to a `live` row, and bytes that are being deleted belong to a row that never becomes
-live again: an upload of the same bytes, a paused sweep and a crash cannot meet in one copy.
+Each upload that writes makes its own row and copy, under a key that is never used again, and no row ever returns to an
+earlier state: an upload, a paused sweep and a crash can therefore never act on the same copy.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,13 +26,52 @@ from sqlalchemy.exc import IntegrityError
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime, metadata
+from eventstore.states import State, Transition
 from storage.cid import new_key
 from storage.errors import MediaGoneError
 from storage.store import MediaStore
 
-WRITING: Final = "writing"
-LIVE: Final = "live"
-DELETING: Final = "deleting"
+
+class MediaState(State):
+    """States of a stored copy of media."""
+
+    WRITING = "writing", "an upload writes its bytes to the store"
+    LIVE = "live", "its bytes are complete; tracks may reference it"
+    DELETING = "deleting", "its bytes are being deleted; it never becomes live again"
+
+
+TRANSITIONS: Final = (
+    Transition(before=None, after=MediaState.WRITING, by="an upload begins to write the bytes"),
+    Transition(before=MediaState.WRITING, after=MediaState.LIVE, by="the upload has written all bytes"),
+    Transition(
+        before=MediaState.WRITING,
+        after=MediaState.DELETING,
+        by="the upload finds that another upload of the same bytes is live",
+    ),
+    Transition(
+        before=MediaState.WRITING,
+        after=MediaState.DELETING,
+        by="the sweep finds an upload that has not finished in the grace period",
+    ),
+    Transition(
+        before=MediaState.LIVE,
+        after=MediaState.DELETING,
+        by="the sweep finds that no track has referenced it for the grace period",
+    ),
+    Transition(
+        before=MediaState.LIVE,
+        after=MediaState.DELETING,
+        by="an upload finds its bytes missing and has written them again",
+    ),
+    Transition(
+        before=MediaState.LIVE, after=MediaState.DELETING, by="the operator's media repair finds it damaged"
+    ),
+    Transition(
+        before=MediaState.DELETING,
+        after=None,
+        by="the sweep, or the upload that wrote it, has deleted the bytes",
+    ),
+)
 
 media = Table(
     "media",
@@ -47,25 +83,25 @@ media = Table(
     Column("size", BigInteger, nullable=False),
     Column("touched_at", UtcDateTime, nullable=False),
     Column("reason", Text),  # why it is being deleted
-    CheckConstraint(f"state in ('{WRITING}', '{LIVE}', '{DELETING}')", name="state"),
+    CheckConstraint(f"state in ({', '.join(repr(str(state)) for state in MediaState)})", name="state"),
     Index("ix_media_state_touched_at", "state", "touched_at"),
 )
 Index(
     "uq_media_live_cid",
     media.c.cid,
     unique=True,
-    sqlite_where=media.c.state == LIVE,
-    postgresql_where=media.c.state == LIVE,
+    sqlite_where=media.c.state == MediaState.LIVE,
+    postgresql_where=media.c.state == MediaState.LIVE,
 )
 
 _ATTEMPTS: Final = 3
-_CIDS_A_QUERY: Final = 500
+_MAX_CIDS_PER_QUERY: Final = 500
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class LiveCopy:
-    """Live media: what it is and which copy holds it."""
+    """Live media, and the key of its copy."""
 
     cid: str
     key: str
@@ -74,34 +110,34 @@ class LiveCopy:
 
 
 class Media:
-    """The media of this service, in whatever store."""
+    """Adds, pins and reads media; the bytes are in `store`, the rows in `database`."""
 
     def __init__(self, database: Database, store: MediaStore) -> None:
         self.database = database
         self.store = store
 
     def add(self, cid: str, source: BinaryIO, size: int, mime: str) -> None:
-        """Have the bytes live: touch what is there, write what is not. No transaction is open while bytes move."""
+        """Make the bytes live: touch an existing copy, or write one. No transaction is open while bytes are written."""
         if self.database.in_transaction:
             msg = "media is added before the unit that names it, not inside"
             raise RuntimeError(msg)
         for _ in range(_ATTEMPTS):
-            there = self._touch(cid)
-            if there is not None and self.store.size(there) == size:
+            existing = self._touch(cid)
+            if existing is not None and self.store.size(existing) == size:
                 return
             key = self._begin(cid, size, mime)
             source.seek(0)
             self.store.write(key, source, size, mime)
-            if self._complete(key, cid, lost=there):
+            if self._complete(key, cid, lost=existing):
                 return
         raise MediaGoneError(cid)
 
-    def hold(self, connection: Connection, cids: Sequence[str]) -> None:
-        """Inside a unit that names them: keep the sweep off until it commits. MediaGoneError unless all are live."""
+    def pin(self, connection: Connection, cids: Sequence[str]) -> None:
+        """Keep the sweep from deleting these, until the open unit commits a reference; MediaGoneError unless all are live."""
         wanted = sorted(set(cids))
         rows = connection.execute(
             select(media.c.cid)
-            .where(media.c.cid.in_(wanted), media.c.state == LIVE)
+            .where(media.c.cid.in_(wanted), media.c.state == MediaState.LIVE)
             .order_by(media.c.cid)
             .with_for_update()
         )
@@ -112,16 +148,15 @@ class Media:
         if wanted:
             connection.execute(
                 update(media)
-                .where(media.c.cid.in_(wanted), media.c.state == LIVE)
+                .where(media.c.cid.in_(wanted), media.c.state == MediaState.LIVE)
                 .values(touched_at=self.database.now(connection))
             )
 
     def find(self, cid: str) -> LiveCopy | None:
-        """Return the live copy, if there is one."""
         with self.database.read() as connection:
             row = connection.execute(
                 select(media.c.cid, media.c.key, media.c.mime, media.c.size).where(
-                    media.c.cid == cid, media.c.state == LIVE
+                    media.c.cid == cid, media.c.state == MediaState.LIVE
                 )
             ).one_or_none()
         return None if row is None else LiveCopy(*row)
@@ -147,7 +182,7 @@ class Media:
                 insert(media).values(
                     key=key,
                     cid=cid,
-                    state=WRITING,
+                    state=MediaState.WRITING,
                     mime=mime,
                     size=size,
                     touched_at=self.database.now(connection),
@@ -156,15 +191,15 @@ class Media:
         return key
 
     def _complete(self, key: str, cid: str, lost: str | None) -> bool:
-        """Make the written copy live, unless the sweep gave it up (False) or another one already is."""
+        """Make the written copy live or delete it for another live one; False if the sweep is deleting it."""
         for _ in range(_ATTEMPTS):
             try:
                 state = self._go_live(key, cid, lost)
             except IntegrityError:
-                continue  # the same bytes went live beside us: look again
-            if state != LIVE:
+                continue  # another upload of the same bytes went live first: read again
+            if state != MediaState.LIVE:
                 self.store.delete(key)
-                self.forget(key)
+                self.delete_row(key)
             return state is not None
         raise MediaGoneError(cid)
 
@@ -173,50 +208,54 @@ class Media:
             ours = connection.execute(
                 select(media.c.state).where(media.c.key == key).with_for_update()
             ).scalar_one_or_none()
-            if ours != WRITING:
+            if ours != MediaState.WRITING:
                 return None
             other = _live_key(connection, cid)
             if other is not None and other != lost:
                 _touch_row(connection, self.database, other)
-                give_up(connection, [key], "the same bytes were already live")
-                return DELETING
+                mark_deleting(connection, [key], "the same bytes were already live")
+                return MediaState.DELETING
             if other is not None:
-                give_up(connection, [other], "its bytes were missing and have been written again")
+                mark_deleting(connection, [other], "its bytes were missing and have been written again")
             connection.execute(
                 update(media)
                 .where(media.c.key == key)
-                .values(state=LIVE, touched_at=self.database.now(connection))
+                .values(state=MediaState.LIVE, touched_at=self.database.now(connection))
             )
-            return LIVE
+            return MediaState.LIVE
 
-    def forget(self, key: str) -> bool:
-        """Remove the row of a copy whose bytes have been deleted; False where somebody else did."""
+    def delete_row(self, key: str) -> bool:
+        """Delete the row of a copy whose bytes have been deleted; False if another process already did."""
         with self.database.write() as connection:
-            removed = connection.execute(delete(media).where(media.c.key == key, media.c.state == DELETING))
+            removed = connection.execute(
+                delete(media).where(media.c.key == key, media.c.state == MediaState.DELETING)
+            )
             return removed.rowcount == 1
 
 
-def let_go(connection: Connection, cids: Sequence[str], before: datetime) -> None:
-    """Let the next sweep look at these, though they are young; who has touched one since then may be about to name it.
+def end_grace_period(connection: Connection, cids: Sequence[str], before: datetime) -> None:
+    """Let the next sweep consider these at once, except those touched after `before`.
 
-    A row that somebody holds is about to be named: it is passed by.
+    A row that another transaction has locked is about to be referenced, so it is skipped.
     """
-    for start in range(0, len(cids), _CIDS_A_QUERY):
-        some = media.c.cid.in_(cids[start : start + _CIDS_A_QUERY])
-        idle = (some, media.c.state == LIVE, media.c.touched_at <= before)
+    for start in range(0, len(cids), _MAX_CIDS_PER_QUERY):
+        some = media.c.cid.in_(cids[start : start + _MAX_CIDS_PER_QUERY])
+        idle = (some, media.c.state == MediaState.LIVE, media.c.touched_at <= before)
         locked = select(media.c.key).where(*idle).order_by(media.c.cid).with_for_update(skip_locked=True)
         keys = connection.scalars(locked).all()
         connection.execute(update(media).where(media.c.key.in_(keys)).values(touched_at=LONG_AGO))
 
 
-def give_up(connection: Connection, keys: Sequence[str], reason: str) -> None:
-    """Set copies to be deleted, from which there is no way back."""
-    connection.execute(update(media).where(media.c.key.in_(keys)).values(state=DELETING, reason=reason))
+def mark_deleting(connection: Connection, keys: Sequence[str], reason: str) -> None:
+    """Mark copies for deletion, which is final."""
+    connection.execute(
+        update(media).where(media.c.key.in_(keys)).values(state=MediaState.DELETING, reason=reason)
+    )
 
 
 def _live_key(connection: Connection, cid: str) -> str | None:
     key: str | None = connection.execute(
-        select(media.c.key).where(media.c.cid == cid, media.c.state == LIVE).with_for_update()
+        select(media.c.key).where(media.c.cid == cid, media.c.state == MediaState.LIVE).with_for_update()
     ).scalar_one_or_none()
     return key
 

@@ -1,4 +1,4 @@
-"""Media in an S3 bucket: copies under `media/`, and what everybody may fetch under `public/`."""
+"""Media in an S3 bucket: private copies under `media/`, public copies under `public/`."""
 
 import os
 from collections.abc import Generator, Iterator
@@ -20,14 +20,14 @@ from storage.errors import (
     StorageError,
     StoreUnavailableError,
 )
-from storage.store import CHUNK_BYTES, StoredKey, started
+from storage.store import CHUNK_BYTES, StoredKey, with_first_chunk
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 PRIVATE: Final = "media/"
 PUBLIC: Final = "public/"
-# One part at a time keeps an upload of any size within one part of memory.
+# One part at a time: an upload of any size takes the memory of one part.
 TRANSFER: Final = TransferConfig(
     multipart_threshold=8 * 2**20, multipart_chunksize=8 * 2**20, use_threads=False
 )
@@ -35,7 +35,7 @@ PARTIAL_CONTENT: Final = 206
 
 
 class S3Store:
-    """A MediaStore and, with a public address, PublicCopies. Credentials come from the usual AWS places."""
+    """A MediaStore and, with `public_base`, PublicCopies. boto3 finds the credentials."""
 
     def __init__(self, bucket: str, *, endpoint: str | None = None, public_base: str | None = None) -> None:
         self.bucket = bucket
@@ -43,7 +43,7 @@ class S3Store:
         self._client = _client(endpoint)
 
     def write(self, key: str, source: BinaryIO, size: int, mime: str) -> None:
-        """Upload, hashing what is sent: no server was seen to refuse a wrong checksum of ours."""
+        """Upload, and hash what is sent: the tested servers did not refuse a wrong checksum."""
         sent = _HashingReader(source)
         with _s3_errors(key):
             self._client.upload_fileobj(
@@ -54,8 +54,8 @@ class S3Store:
             raise BytesDamagedError(key)
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Stream the object, with an explicit range unless all of it is meant."""
-        return started(self._chunks(key, start, end))
+        """Stream the object; a whole object is requested without a range."""
+        return with_first_chunk(self._chunks(key, start, end))
 
     def _chunks(self, key: str, start: int, end: int | None) -> Iterator[bytes]:
         if start < 0 or (end is not None and end <= start):
@@ -75,7 +75,6 @@ class S3Store:
                 yield from body.iter_chunks(CHUNK_BYTES)
 
     def size(self, key: str) -> int | None:
-        """Ask for the object's length."""
         try:
             with _s3_errors(key):
                 return self._client.head_object(Bucket=self.bucket, Key=PRIVATE + key)["ContentLength"]
@@ -83,19 +82,18 @@ class S3Store:
             return None
 
     def delete(self, key: str) -> None:
-        """Delete one object: not every server knows how to delete several."""
+        """Delete one object: not every server supports deleting several."""
         cid_of_key(key)
         with _s3_errors():
             self._client.delete_object(Bucket=self.bucket, Key=PRIVATE + key)
 
     def stored(self) -> Iterator[StoredKey]:
-        """List the private copies."""
         for name, modified in self._list(PRIVATE):
             if is_key(name):
                 yield StoredKey(name, modified)
 
     def discard_unfinished(self, before: datetime) -> int:
-        """Abort multipart uploads begun before then."""
+        """Abort multipart uploads that began before then."""
         return sum(self._discard_unfinished(prefix, before) for prefix in (PRIVATE, PUBLIC))
 
     def _discard_unfinished(self, prefix: str, before: datetime) -> int:
@@ -112,8 +110,8 @@ class S3Store:
         return count
 
     def publish(self, key: str, name: str, mime: str) -> None:
-        """Copy within the bucket; the bytes do not pass through here."""
-        # Caches must ask again each time: what is gated later must not be served from them.
+        """Copy within the bucket, without downloading."""
+        # Caches must revalidate each time: a track that is gated later must not be served from them.
         facts = {"ContentType": mime, "CacheControl": "public, no-cache", "MetadataDirective": "REPLACE"}
         with _s3_errors(key):
             self._client.copy(
@@ -125,17 +123,15 @@ class S3Store:
             )
 
     def unpublish(self, name: str) -> None:
-        """Delete the public copy."""
         with _s3_errors():
             self._client.delete_object(Bucket=self.bucket, Key=PUBLIC + name)
 
     def published(self, beginning: str = "") -> Iterator[str]:
-        """List the public copies."""
         return (beginning + name for name, _ in self._list(PUBLIC + beginning))
 
     @property
     def public_address(self) -> str:
-        """Return the URL of the public folder; S3_PUBLIC_URL is that of the bucket."""
+        """The URL of the public folder; S3_PUBLIC_URL is the URL of the bucket."""
         if self.public_base is None:
             raise StorageError("S3_PUBLIC_URL is not set")
         return f"{self.public_base}/{PUBLIC.rstrip('/')}"
@@ -150,7 +146,7 @@ class S3Store:
 
 
 class _HashingReader:
-    """Lets the transfer read once and forwards only: seeking back would hash bytes twice."""
+    """Has no `seek`, so that the transfer reads forward only and each byte is hashed once."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source
@@ -164,7 +160,7 @@ class _HashingReader:
 
 def _client(endpoint: str | None) -> "S3Client":
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    # A session of its own: the default one is shared with whoever else uses boto3 here.
+    # Not the default session, which all users of boto3 in this process share.
     return boto3.session.Session().client(
         "s3",
         endpoint_url=endpoint,

@@ -1,4 +1,4 @@
-"""What every store of bytes does, and which one the settings mean."""
+"""The interface of byte stores, and the choice of one from the settings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,49 +12,49 @@ CHUNK_BYTES: Final = 256 * 1024
 
 @dataclass(frozen=True)
 class StoredKey:
-    """One copy that lies in the store, and when it was written."""
+    """A copy in the store, and when it was written."""
 
     key: str
     modified: datetime
 
 
 class MediaStore(Protocol):
-    """Copies of media by key (storage/cid.py). A copy is there whole or not at all."""
+    """Copies of media by key (storage/cid.py). A copy exists completely or not at all."""
 
     def write(self, key: str, source: BinaryIO, size: int, mime: str) -> None:
-        """Store all of `source`, read from where it stands; BytesDamagedError unless it has the key's CID and the size."""
+        """Store `source` from its current position; BytesDamagedError unless it has the key's CID and the size."""
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Stream the bytes from `start` up to, not including, `end`. Missing bytes and bad ranges raise at once."""
+        """Stream the bytes from `start` to before `end`; missing bytes and invalid ranges raise before the first chunk."""
 
     def size(self, key: str) -> int | None:
-        """Return the number of bytes, or None when there are none."""
+        """Return the number of bytes, or None if there is no copy."""
 
     def delete(self, key: str) -> None:
-        """Remove the copy; removing one that is not there is fine."""
+        """Delete the copy, if it exists."""
 
     def stored(self) -> Iterator[StoredKey]:
-        """Walk over all copies, in no order."""
+        """Yield all copies, in any order."""
 
     def discard_unfinished(self, before: datetime) -> int:
-        """Remove what writes that died before then have left; give how many."""
+        """Remove the remains of writes that crashed before then; returns how many."""
 
 
 class PublicCopies(Protocol):
-    """Copies that everybody may fetch from the store itself; only S3 with S3_PUBLIC_URL has them."""
+    """Copies that anyone can fetch directly from the store; only S3 with S3_PUBLIC_URL has them."""
 
     def publish(self, key: str, name: str, mime: str) -> None:
-        """Put a public copy of the bytes under the name."""
+        """Copy the bytes to a public name."""
 
     def unpublish(self, name: str) -> None:
-        """Take the public copy away; one that is not there is fine."""
+        """Delete the public copy, if it exists."""
 
     def published(self, beginning: str = "") -> Iterator[str]:
-        """Walk over the names of all public copies, or of those that begin so."""
+        """Yield the names of all public copies, or of those with this beginning."""
 
     @property
     def public_address(self) -> str:
-        """Where everybody finds them: the address that comes before `/NAME`."""
+        """The URL of the public folder, without a trailing slash."""
 
 
 def open_store(
@@ -76,7 +76,7 @@ def open_store(
 
 
 def public_copies(store: MediaStore) -> PublicCopies | None:
-    """Return the store's public copies, if it has any."""
+    """Return the store as PublicCopies, or None if it has no public copies."""
     from storage.disk import DiskStore  # noqa: PLC0415 - implements this module
 
     if isinstance(store, DiskStore):
@@ -86,8 +86,8 @@ def public_copies(store: MediaStore) -> PublicCopies | None:
     return store if isinstance(store, S3Store) and store.public_base is not None else None
 
 
-def started(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Take the first chunk now: errors come before an answer has begun, and what is open closes when dropped."""
+def with_first_chunk(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Read the first chunk now, so that errors are raised before a response begins."""
     for first in chunks:
         return chain((first,), chunks)
     return iter(())

@@ -1,7 +1,8 @@
-"""The sweep: the only place where bytes are deleted, after a grace period, and it says why.
+"""The sweep deletes media that nothing has referenced for a grace period, and logs each deletion with its reason.
 
-Give up in one unit what is old and named by nothing; delete the bytes; remove the row in another unit. A crash
-between them leaves a row that the next sweep finishes.
+1. Mark old unreferenced copies `deleting`, in one unit.
+2. Delete their bytes.
+3. Delete their rows, in another unit; after a crash the next sweep continues here.
 """
 
 import logging
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, Row, select
 
 from storage.cid import cid_of_key
 from storage.errors import StorageError
-from storage.media import DELETING, LIVE, WRITING, Media, give_up, media
+from storage.media import Media, MediaState, mark_deleting, media
 from storage.store import StoredKey
 
 logger = logging.getLogger("mastertape.storage")
@@ -27,15 +28,15 @@ _PAGE: Final = 100
 
 
 class References(Protocol):
-    """Who knows which media is still needed."""
+    """Knows which media is still referenced."""
 
     def named(self, connection: Connection, cids: Sequence[str], released_after: datetime) -> set[str]:
-        """Return those named by a live state, or by one that ended after `released_after` and may be restored."""
+        """Return the CIDs that a live state references, or one that ended after `released_after` and may be restored."""
 
 
 @dataclass
 class SweepReport:
-    """What one sweep did."""
+    """Counts of one sweep."""
 
     deleted: int = 0
     freed_bytes: int = 0
@@ -45,12 +46,12 @@ class SweepReport:
 
 
 def sweep(storage: Media, references: References, grace: timedelta) -> SweepReport:
-    """Delete what nothing has named, touched or finished for the grace period."""
+    """Delete what was not referenced, touched or finished within the grace period."""
     with storage.database.read() as connection:
         before = storage.database.now(connection) - grace
     report = SweepReport()
-    _give_up_old(storage, references, before)
-    for row in _given_up(storage):
+    _mark_old(storage, references, before)
+    for row in _being_deleted(storage):
         _delete_row(storage, row, report)
     for stored in _strays(storage):
         if stored.modified < before:
@@ -61,34 +62,40 @@ def sweep(storage: Media, references: References, grace: timedelta) -> SweepRepo
     return report
 
 
-def _give_up_old(storage: Media, references: References, before: datetime) -> None:
+def _mark_old(storage: Media, references: References, before: datetime) -> None:
     last = ""
     while True:
         with storage.database.write() as connection:
             page = connection.execute(
                 select(media.c.key, media.c.cid, media.c.state)
-                .where(media.c.key > last, media.c.state.in_((WRITING, LIVE)), media.c.touched_at < before)
+                .where(
+                    media.c.key > last,
+                    media.c.state.in_((MediaState.WRITING, MediaState.LIVE)),
+                    media.c.touched_at < before,
+                )
                 .order_by(media.c.key)
                 .limit(_PAGE)
-                # A row that a unit or an upload holds is in use: passing it by also rules out deadlocks.
+                # A row that a unit or an upload has locked is in use; skipping it also prevents deadlocks.
                 .with_for_update(skip_locked=True)
             ).all()
-            live = {row.cid: row.key for row in page if row.state == LIVE}
+            live = {row.cid: row.key for row in page if row.state == MediaState.LIVE}
             named = references.named(connection, sorted(live), before) if live else set()
-            give_up(connection, [key for cid, key in live.items() if cid not in named], UNNAMED)
-            give_up(connection, [row.key for row in page if row.state == WRITING], UNFINISHED)
+            mark_deleting(connection, [key for cid, key in live.items() if cid not in named], UNNAMED)
+            mark_deleting(
+                connection, [row.key for row in page if row.state == MediaState.WRITING], UNFINISHED
+            )
         if not page:
             return
         last = page[-1].key
 
 
-def _given_up(storage: Media) -> Iterator[Row[str, str, int, str, datetime]]:
+def _being_deleted(storage: Media) -> Iterator[Row[str, str, int, str, datetime]]:
     last = ""
     while True:
         with storage.database.read() as connection:
             page = connection.execute(
                 select(media.c.key, media.c.cid, media.c.size, media.c.reason, media.c.touched_at)
-                .where(media.c.key > last, media.c.state == DELETING)
+                .where(media.c.key > last, media.c.state == MediaState.DELETING)
                 .order_by(media.c.key)
                 .limit(_PAGE)
             ).all()
@@ -112,14 +119,14 @@ def _delete_row(storage: Media, row: Row[str, str, int, str, datetime], report: 
         report.failed += 1
         logger.warning("media_delete_failed", extra={**facts, "error": str(exc)})
         return
-    if storage.forget(row.key):
+    if storage.delete_row(row.key):
         report.deleted += 1
         report.freed_bytes += row.size
         logger.info("media_deleted", extra=facts)
 
 
 def _strays(storage: Media) -> Iterator[StoredKey]:
-    """Bytes without a row. The row comes before the bytes, so nothing listed here can still become live."""
+    """Yield bytes without a row. A row is inserted before its bytes, so none of these can become live."""
     stored = iter(storage.store.stored())
     while page := tuple(islice(stored, _PAGE)):
         with storage.database.read() as connection:

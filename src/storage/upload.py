@@ -1,4 +1,4 @@
-"""An incoming stream, on its way to a temporary file: counted and hashed while it is read."""
+"""Stages an incoming stream in a temporary file, counting and hashing it while it is read."""
 
 import tempfile
 from contextlib import suppress
@@ -17,18 +17,16 @@ STAGED: Final = ".staged"
 
 @dataclass(frozen=True)
 class Staged:
-    """A whole upload in a temporary file, which goes when the `with` block ends."""
+    """A complete upload in a temporary file, which is removed when the `with` block ends."""
 
     path: Path
     cid: str
     size: int
 
     def open(self) -> BinaryIO:
-        """Open the bytes for reading."""
         return self.path.open("rb")
 
     def close(self) -> None:
-        """Remove the file."""
         self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -39,7 +37,7 @@ class Staged:
 
 
 class Staging:
-    """Takes an upload chunk by chunk. Until `finish` the file goes with the `with` block."""
+    """Writes an upload chunk by chunk. Without `finish`, the `with` block removes the file."""
 
     def __init__(self, folder: Path, limit: int) -> None:
         self.limit = limit
@@ -50,7 +48,7 @@ class Staging:
         self._finished = False
 
     def write(self, chunk: bytes) -> None:
-        """Take the next bytes, unless they are too many."""
+        """Write the next bytes; raises TooLargeError above `limit`."""
         if self._hasher.size + len(chunk) > self.limit:
             raise TooLargeError(self.limit)
         self._hasher.update(chunk)
@@ -58,7 +56,7 @@ class Staging:
             self._file.write(chunk)
 
     def finish(self) -> Staged:
-        """Give the file over to the caller, who closes it."""
+        """Return the file, which the caller has to close."""
         with disk_errors():
             self._file.close()
         self._finished = True
@@ -71,13 +69,13 @@ class Staging:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._finished:
-            with suppress(OSError):  # what the disk has no room for is not needed any more
+            with suppress(OSError):  # unwritten bytes do not matter: the file is removed
                 self._file.close()
             Path(self._file.name).unlink(missing_ok=True)
 
 
 def discard_abandoned(folder: Path, before: datetime) -> int:
-    """Remove what uploads have left that a crash cut off before then; give how many."""
+    """Remove the files of uploads that crashed before then; returns how many."""
     count = 0
     for path in folder.glob("*" + STAGED):
         if path.stat().st_mtime < before.timestamp():

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from service.observability.media_health import MediaWatch
+from service.observability.media_health import MediaHealth
 from storage.media import Media
 from storage.store import open_store
 from tests.api.world import refusal, upload
@@ -12,7 +12,7 @@ from tests.api.world import refusal, upload
 
 @pytest.fixture
 def client(world, monkeypatch):
-    monkeypatch.setattr("service.observability.media_health.FRESH_SECONDS", 0)
+    monkeypatch.setattr("service.observability.media_health.SAMPLE_TTL_SECONDS", 0)
     return world.serve(not_ready_because=world.made.services.not_ready_because)
 
 
@@ -46,7 +46,7 @@ def test_an_unavailable_store_is_reported_and_delays_no_other_route(world, clien
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
     nowhere = open_store("s3:bucket", world.made.settings.data, "http://127.0.0.1:1")
-    watch = MediaWatch(Media(world.database, nowhere), "s3:bucket")
+    watch = MediaHealth(Media(world.database, nowhere), "s3:bucket")
     client = world.serve(not_ready_because=watch.lost, media_away_because=watch.away)
     began = time.monotonic()
     answer = client.get("/readyz")

@@ -25,12 +25,12 @@ from outbox.record.lexicon import track_lexicon
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from projections.media_references import media_references
-from service.wiring.adapters import AudioOfStorage
+from service.wiring.adapters import StorageAudio
 from service.wiring.bootstrap import build
 from storage.media import media
 from tests.fake_pds.scripted_pds import HOST, ScriptedPds
 from tests.media_samples import samples
-from tests.outbox.places import Places
+from tests.outbox.rigs.directory import FakeDirectory
 
 
 def did_of(name):
@@ -90,8 +90,8 @@ class World:
                 self.services.urls,
                 track_lexicon(),
             ),
-            BlobWorker(self.log, self.made.hosts, pds, AudioOfStorage(self.made.media), owner="test"),
-            Probes(self.database, pds, Places(HOST), owner="test"),
+            BlobWorker(self.log, self.made.hosts, pds, StorageAudio(self.made.media), owner="test"),
+            Probes(self.database, pds, FakeDirectory(HOST), owner="test"),
             self.services.urls,
             hosts=self.made.hosts,
             owner="test",

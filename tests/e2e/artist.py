@@ -7,7 +7,7 @@ import httpx
 
 from demo.agreement import differences
 from demo.service import Client, Service
-from demo.story import COLLECTION, Act, Stage, Step, delivered, play
+from demo.story import COLLECTION, Act, Stage, Step, play, wait_for_delivery
 from devpds.server import DevPds
 from tests.media_samples import samples
 from tests.servers.atproto import PdsAccount
@@ -70,7 +70,7 @@ class Artist(Stage):
 
     def agreed(self) -> dict[str, Any] | None:
         """Wait until the record is delivered, hold it against the track, and give it."""
-        mirror = delivered(self)
+        mirror = wait_for_delivery(self)
         assert (mirror["state"], mirror["reason"]) == ("delivered", None), mirror
         record = self.record
         track = self.client.track(self.track_id) if mirror["desired"]["op"] == "put" else None

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from playwright.sync_api import expect, sync_playwright
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
 from demo.service import Service
 from devpds.server import DevPds, DevPlc, free_port
@@ -23,7 +23,7 @@ from tests.e2e.sign_in_pages import authorizes, signs_in
 from tests.servers.atproto import PdsAccount
 from tests.servers.browser import launched
 from tests.servers.internet import Internet
-from tests.service.process import MASTERTAPE
+from tests.service.command_line import MASTERTAPE
 
 PDS, TAPE = "pds.example.org", "tape.mastertape-story.org"  # a PDS refuses clients under example.org
 BASE_URL = f"https://{TAPE}"
@@ -97,7 +97,7 @@ class Production:
 
     def expire(self, account):
         """Let the account's access token be over, so that the next write renews it."""
-        engine = create_engine(f"sqlite:///{self.folder / 'data' / 'mastertape.db'}")
+        engine = create_engine(f"sqlite:///{self.folder / 'data' / 'mastertape.db'}", poolclass=NullPool)
         with engine.begin() as connection:
             past = "2000-01-01 00:00:00.000000"
             statement = text("update pds_session set access_expires_at = :past where did = :did")

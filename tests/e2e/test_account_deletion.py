@@ -12,10 +12,10 @@ from sqlalchemy import select, update
 from demo.service import Service
 from demo.story import COLLECTION
 from outbox.mirror.tables import delivery_attempt
-from replay.dump.file_format import read
+from replay.dump.file_format import read_lines
 from service.config.settings import load
-from service.process.jobs import finish_leaving
-from service.wiring.bootstrap import Application, build
+from service.process.jobs import continue_account_deletions
+from service.wiring.bootstrap import Container, build
 from tests.e2e.adoption import adopts
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import ONE_DATABASE
@@ -24,7 +24,7 @@ from tests.e2e.foreign_catalogue import catalogue, value_of
 from tests.e2e.oauth_visitor import OAuthArtist
 
 pytestmark = [pytest.mark.pds, ONE_DATABASE]
-Beside = Callable[[Callable[[Application], Any]], Any]
+Beside = Callable[[Callable[[Container], Any]], Any]
 
 
 @pytest.fixture
@@ -33,20 +33,20 @@ def beside(settings: dict[str, str], artist: Artist, monkeypatch: pytest.MonkeyP
     for name, value in {**settings, "MASTERTAPE_PLC_URL": artist.pds.plc_url}.items():
         monkeypatch.setenv(name, value)
 
-    def do(work: Callable[[Application], Any]) -> Any:
-        application = build(load())
+    def do(work: Callable[[Container], Any]) -> Any:
+        container = build(load())
         try:
-            return work(application)
+            return work(container)
         finally:
-            asyncio.run(application.close())
+            asyncio.run(container.close())
 
     return do
 
 
-def hours_ago(application: Application) -> None:
+def hours_ago(container: Container) -> None:
     """Let what was written be old: nothing of it can come late any more."""
     attempt = delivery_attempt.c
-    with application.database.write() as connection:
+    with container.database.write() as connection:
         for row in connection.execute(select(attempt.id, attempt.started_at)).all():
             before = row.started_at - timedelta(hours=3)
             connection.execute(update(delivery_attempt).where(attempt.id == row.id).values(started_at=before))
@@ -90,7 +90,7 @@ def test_it_goes_on_through_an_outage_and_a_sign_out_until_the_login_is_given_ba
         leaver.pds.start()
 
     eventually(lambda: left_over(leaver) == [])
-    beside(lambda application: eventually(lambda: has_left(application, leaver.did)))
+    beside(lambda container: eventually(lambda: has_left(container, leaver.did)))
 
     leaver.client.signs_in(leaver.account)
     assert leaver.client.me().json()["leaving"] is None
@@ -101,9 +101,9 @@ def test_it_goes_on_through_an_outage_and_a_sign_out_until_the_login_is_given_ba
     assert leaver.agreed()["title"] == "Anew"
 
 
-def has_left(application: Application, did: str) -> bool:
-    finish_leaving(application)
-    return application.services.accounts.get(did) is None
+def has_left(container: Container, did: str) -> bool:
+    continue_account_deletions(container)
+    return container.services.accounts.get(did) is None
 
 
 def test_an_adopted_record_that_was_never_written_stays(artist: Artist, beside: Beside) -> None:
@@ -134,7 +134,7 @@ def test_an_account_can_be_exported_before_its_deletion(artist: Artist) -> None:
     artist.client.http.delete("/me")
     with artist.client.http.stream("GET", "/me/export") as answer:
         lines = [line.encode() + b"\n" for line in answer.iter_lines()]
-    kinds = [line.kind for line in read(lines)]
+    kinds = [line.kind for line in read_lines(lines)]
     assert kinds.count("mirror_target") == 2
     assert kinds.count("stored_event") >= 2 + 1 + 2 + 3  # tracks and the edit, deletes, the account's own
     assert artist.did.encode() in lines[0]

@@ -129,13 +129,13 @@ def test_a_move_is_followed_and_what_was_edited_before_during_and_after_it_arriv
         mover.publishes(title)
     mover.takes("Before")
     assert mover.asks(MIGRATE).status_code == 200
-    mover.move.opens()
-    mover.move.copies()
+    mover.move.create_account()
+    mover.move.copy_repo()
     mover.retitles("During", "During: edited after the copy was made")
     mover.agreed()
     mover.publishes("Late")
-    mover.move.points()
-    mover.move.arrives()
+    mover.move.update_did()
+    mover.move.activate()
     mover.retitles("After", "After: edited at nobody")
     mover.is_told("parked", "account_inactive")
 
@@ -165,7 +165,7 @@ def test_a_move_away_from_a_host_that_is_switched_off_is_followed(
     mover: Mover, clock: Ahead, proxy: FaultProxy
 ) -> None:
     mover.publishes("First Take")
-    for step in (mover.move.opens, mover.move.copies, mover.move.points, mover.move.arrives):
+    for step in (mover.move.create_account, mover.move.copy_repo, mover.move.update_did, mover.move.activate):
         step()
     mover.move.old.stop()
     try:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from demo.service import Service
-from demo.story import delivered
+from demo.story import wait_for_delivery
 from devpds.server import DevPds, DevPlc
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.e2e.adoption import HERE, adopts, ended, tracks_of
@@ -30,7 +30,7 @@ def counts(report: dict[str, Any]) -> tuple[int, int, int, int]:
 
 def delivered_record(artist: Artist) -> dict[str, Any]:
     """The record, once the PDS has what the track says."""
-    assert delivered(artist)["state"] == "delivered"
+    assert wait_for_delivery(artist)["state"] == "delivered"
     record = artist.record
     assert record is not None
     return record

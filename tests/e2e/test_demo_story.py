@@ -6,6 +6,7 @@ from demo import story
 from demo.story import (
     clear_description,
     delete,
+    edit_details,
     edit_while_the_pds_is_down,
     lose_and_restore,
     migrate,
@@ -13,7 +14,6 @@ from demo.story import (
     rename,
     replace_cover,
     set_cover,
-    tell_more,
     undelete,
     upload,
 )
@@ -47,7 +47,7 @@ def test_a_new_title_changes_nothing_else(artist: Artist) -> None:
 
 
 def test_album_features_and_description_arrive_together(artist: Artist) -> None:
-    step = artist.plays(upload, tell_more)
+    step = artist.plays(upload, edit_details)
     assert step.events == ["MetadataUpdated"]
     assert [feature["did"] for feature in step.record["features"]] == [artist.friend]
     assert step.record["description"] == "A longer story.\nTwo lines."
@@ -79,7 +79,7 @@ def test_removed_artwork_is_gone_from_the_record(artist: Artist) -> None:
 
 
 def test_a_record_deleted_elsewhere_comes_back_under_its_key(artist: Artist) -> None:
-    before, uri = artist.plays(upload, set_cover, tell_more).record, artist.record_uri
+    before, uri = artist.plays(upload, set_cover, edit_details).record, artist.record_uri
     step = artist.plays(lose_and_restore)
     assert step.events == ["RecordRestored"]
     assert artist.client.track(artist.track_id)["atproto_record_uri"] == uri
@@ -117,7 +117,7 @@ def test_a_deleted_track_has_no_record_and_is_not_found(artist: Artist) -> None:
 
 
 def test_an_undeleted_track_is_all_back(artist: Artist) -> None:
-    before = artist.plays(upload, tell_more, set_cover, migrate).record
+    before = artist.plays(upload, edit_details, set_cover, migrate).record
     artist.plays(delete)
     step = artist.plays(undelete)
     assert step.events[0] == "Undeleted"

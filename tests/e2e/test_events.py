@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from api.routers.events import STAYS
+from api.routers.events import STREAM_SECONDS
 from demo.service import Service
 from tests.e2e.artist import Artist
 
@@ -32,6 +32,6 @@ def test_an_open_stream_does_not_hold_up_the_end_of_its_process(artist: Artist, 
         os.kill(service.pid, signal.SIGTERM)
         ended = threading.Thread(target=lambda: list(lines), daemon=True)
         ended.start()
-        ended.join(STAYS - 5)
+        ended.join(STREAM_SECONDS - 5)
         assert not ended.is_alive()
     service.stop()

@@ -64,7 +64,7 @@ def token_expires(victim: Victim) -> None:
 
 @dataclass(frozen=True)
 class Act:
-    """What the artist does, on a track that was prepared for it."""
+    """What the artist does, on a track that was prepare for it."""
 
     prepare: Step
     do: Step

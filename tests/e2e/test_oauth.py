@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from demo.service import Service
-from demo.story import delivered, migrate
+from demo.story import migrate, wait_for_delivery
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.e2e.oauth_visitor import HTML, OAuthArtist, Visitor, wav
@@ -61,7 +61,7 @@ def test_after_a_disconnect_edits_wait_for_the_next_sign_in(oauth_artist):
     oauth_artist.edits(title="Waiting")
     assert oauth_artist.mirror["reason"] == "auth_required"
     oauth_artist.client.signs_in(oauth_artist.account)
-    assert delivered(oauth_artist)["reason"] is None
+    assert wait_for_delivery(oauth_artist)["reason"] is None
     assert oauth_artist.agreed()["title"] == "Waiting"
 
 

@@ -17,7 +17,7 @@ from tests.e2e.artist import UNDELETE, Artist
 from tests.e2e.eventually import eventually
 from tests.servers.atproto import new_account
 from tests.servers.s3 import S3Endpoint
-from tests.service.process import daemon
+from tests.service.command_line import daemon
 
 pytestmark = [pytest.mark.pds, pytest.mark.s3]
 CDN = "https://cdn.example"

@@ -21,7 +21,7 @@ from tests.e2e.eventually import eventually
 from tests.faults.faults import delay
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import new_account
-from tests.service.process import Daemon, daemon
+from tests.service.command_line import Daemon, daemon
 
 pytestmark = pytest.mark.pds
 
@@ -123,7 +123,7 @@ def test_two_apis_and_two_relays_deliver_each_change_once_also_when_a_relay_is_t
     assert held_lanes(database) == []
     database.close()
     for relay in cluster.relays:
-        assert "Traceback" not in relay.said
+        assert "Traceback" not in relay.output
 
 
 @ONE_DATABASE

@@ -11,7 +11,7 @@ from devpds.server import DevPds, DevPlc
 from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually
 from tests.servers.atproto import new_account
-from tests.service.process import Daemon, daemon
+from tests.service.command_line import Daemon, daemon
 
 pytestmark = pytest.mark.pds
 

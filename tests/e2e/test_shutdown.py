@@ -15,7 +15,7 @@ from tests.e2e.eventually import eventually
 from tests.faults.faults import hang, until
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import new_account
-from tests.service.process import Daemon, daemon
+from tests.service.command_line import Daemon, daemon
 
 pytestmark = pytest.mark.pds
 
@@ -73,7 +73,7 @@ def test_an_upload_that_ends_soon_is_finished(artist: Artist, works: Works, prox
     ends.set()
 
     assert process.process.wait(30) == 0
-    assert "Traceback" not in process.said
+    assert "Traceback" not in process.output
     assert is_on_pds(artist)
 
 
@@ -85,7 +85,7 @@ def test_an_upload_that_does_not_end_is_begun_by_another_at_once(
     uploads(artist, proxy)
 
     assert process.end(signal.SIGTERM) == 0
-    assert "Traceback" not in process.said
+    assert "Traceback" not in process.output
     assert not is_on_pds(artist)
 
     works("serve")

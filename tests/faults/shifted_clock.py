@@ -43,7 +43,7 @@ def set_on(file: Path) -> None:
         return now(database, connection, read=read) + timedelta(seconds=float(file.read_text()))
 
     Database.now = ahead
-    relay.IDLE_SECONDS = LOOKS_EVERY_SECONDS
+    relay.IDLE_POLL_SECONDS = LOOKS_EVERY_SECONDS
 
 
 if __name__ == "__main__":

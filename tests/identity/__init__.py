@@ -1,1 +1,1 @@
-"""identity: who somebody is, and their sessions."""
+"""Accounts, sign-in, PDS sessions, and resolution of identities."""

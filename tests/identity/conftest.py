@@ -11,10 +11,10 @@ from eventstore.event_log import EventLog
 from eventstore.schema import metadata, stored_event
 from identity.accounts.accounts import account
 from identity.accounts.credentials import credential
-from identity.sessions.encryption import Seal
+from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import pds_session
-from tests.identity.fake_pds import FakePds
-from tests.identity.session_rig import keep, made
+from tests.identity.sessions.fake_pds import FakePds
+from tests.identity.sessions.session_rig import keep, made
 
 KEY = "a secret that only this test knows, k1"
 
@@ -49,12 +49,12 @@ def log(database):
 
 
 def by(did):
-    """The envelope of what somebody does here."""
+    """The envelope of a change by this account."""
     return Envelope(did, "test", "request")
 
 
 def noted(database, did):
-    """What the log says of an account, after its beginning."""
+    """The types of an account's events after its first."""
     log = EventLog(database)
     with database.read() as connection:
         events = [each.event for each in log.stream(connection, Account.create_id(did))]
@@ -62,8 +62,8 @@ def noted(database, did):
 
 
 @pytest.fixture
-def seal():
-    return Seal([KEY])
+def cipher():
+    return Cipher([KEY])
 
 
 class Hooks:
@@ -95,9 +95,9 @@ def fake():
 
 
 @pytest.fixture
-def sessions(database, seal, hooks, fake, clock):
-    """The sessions of somebody who has just signed in there."""
-    sessions = made(database, seal, hooks, fake)
+def sessions(database, cipher, hooks, fake, clock):
+    """The sessions of an account that has just signed in at `fake`."""
+    sessions = made(database, cipher, hooks, fake)
     keep(database, sessions, fake, clock)
     hooks.calls.clear()
     return sessions

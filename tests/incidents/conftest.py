@@ -18,7 +18,7 @@ from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.conftest import NewArtist, environment, new_artist, service  # noqa: F401
 from tests.fake_pds.internet import FakeInternet
 from tests.faults.proxy import FaultProxy
-from tests.identity.conftest import clock, database, hooks, seal  # noqa: F401
+from tests.identity.conftest import cipher, clock, database, hooks  # noqa: F401
 from tests.incidents.two_hosts import Alice
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
@@ -68,7 +68,7 @@ def town(monkeypatch: pytest.MonkeyPatch) -> FakeInternet:
     """Two hosts and the directory, in place of the internet."""
     made = FakeInternet("https://old.example.com", "https://new.example.com")
     for module in ("service.wiring.bootstrap", "service.process.jobs"):
-        monkeypatch.setattr(f"{module}.client_of_people", lambda _settings: httpx.AsyncClient(transport=made))
+        monkeypatch.setattr(f"{module}.pds_http_client", lambda _settings: httpx.AsyncClient(transport=made))
     return made
 
 
@@ -76,9 +76,9 @@ def town(monkeypatch: pytest.MonkeyPatch) -> FakeInternet:
 def alice_in_town(town: FakeInternet, tmp_path: Path, migrated_url: str) -> Iterator[Alice]:
     """Alice at the old host, signed in."""
     settings = Settings(data=tmp_path / "data", database_url=migrated_url, rate_limits=False)
-    application = build(settings)
-    with TestClient(asgi(application), base_url="http://127.0.0.1:8000") as http:
-        yield Alice(town, application, http)
+    container = build(settings)
+    with TestClient(asgi(container), base_url="http://127.0.0.1:8000") as http:
+        yield Alice(town, container, http)
 
 
 @pytest.fixture

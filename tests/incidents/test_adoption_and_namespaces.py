@@ -82,7 +82,7 @@ def test_inc_30_what_was_taken_over_goes_from_the_store_with_its_track(alice_in_
     assert (heard.status_code, heard.content) == (200, audio)
 
     alice.http.delete(f"/tracks/{track['id']}")
-    media = alice.application.media
+    media = alice.container.media
     assert sweep(media, media_references, timedelta(0)).deleted == 1
 
     assert list(media.store.stored()) == []

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from demo.story import COLLECTION, delivered
+from demo.story import COLLECTION, wait_for_delivery
 from tests.e2e.artist import MIGRATE, RESTORE, Artist
 from tests.faults.faults import answer
 from tests.faults.proxy import FaultProxy
@@ -93,7 +93,7 @@ def test_inc_15_fields_of_other_apps_stay_in_the_record(published: Artist) -> No
 
     published.edits(title="Second Thoughts")
 
-    assert delivered(published)["state"] == "delivered"
+    assert wait_for_delivery(published)["state"] == "delivered"
     assert told(published.record) == told(theirs) | {"title": "Second Thoughts"}
     assert "ForeignEditObserved" not in types(published)
 

@@ -14,9 +14,9 @@ from tests.e2e.eventually import eventually
 from tests.fake_pds.internet import FakeInternet
 from tests.faults.faults import answer, delay
 from tests.faults.proxy import FaultProxy, of_repo
-from tests.identity.refresh_worker import ROUNDS
-from tests.identity.stored import dump
-from tests.identity.test_refresh_processes import PROCESSES, generation, keep, race
+from tests.identity.sessions.refresh_race import PROCESSES, generation, keep, race
+from tests.identity.sessions.refresh_worker import ROUNDS
+from tests.identity.sessions.stored_sessions import dump
 from tests.incidents.records import told
 from tests.incidents.two_hosts import Alice
 from tests.servers.atproto import new_account
@@ -73,7 +73,7 @@ def test_inc_43_a_login_that_is_over_is_told_where_it_matters_and_fails_no_reque
 
 @pytest.mark.pds
 def test_inc_19_three_processes_that_all_need_the_next_token_ask_for_it_once(
-    *, database, seal, hooks, proxied_pds: DevPds, plc: DevPlc, proxy: FaultProxy
+    *, database, cipher, hooks, proxied_pds: DevPds, plc: DevPlc, proxy: FaultProxy
 ) -> None:
     """30 threads find the token expired at the same instant, three times over."""
     account = new_account(proxied_pds, plc)
@@ -83,7 +83,7 @@ def test_inc_19_three_processes_that_all_need_the_next_token_ask_for_it_once(
             password = SecretStr(account.app_password)
             return await create_session(http, proxied_pds.url, account.did, password)
 
-    keep(database, seal, hooks, account.did, proxied_pds.url, tokens=asyncio.run(sign_in()).tokens)
+    keep(database, cipher, hooks, account.did, proxied_pds.url, tokens=asyncio.run(sign_in()).tokens)
     proxy.seen.clear()
     proxy.on("refreshSession", fault=delay(0.3))  # long enough for the others to begin too
 
@@ -121,9 +121,9 @@ def test_inc_29_no_table_and_no_file_holds_what_opens_a_door(
     secrets = {*town.secrets, alice_in_town.http.headers["authorization"].removeprefix("Bearer ")}
     assert len(secrets) >= 6  # the password, two pairs of tokens, and the token of ours
 
-    application = alice_in_town.application
-    kept = [each.read_bytes() for each in application.settings.data.rglob("*") if each.is_file()]
-    kept.append(dump(application.database))
+    container = alice_in_town.container
+    kept = [each.read_bytes() for each in container.settings.data.rglob("*") if each.is_file()]
+    kept.append(dump(container.database))
 
     assert any(b"With the next token" in each for each in kept)
     assert not [secret for secret in secrets for each in kept if secret.encode() in each]

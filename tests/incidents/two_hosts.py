@@ -7,16 +7,16 @@ from starlette.testclient import TestClient
 
 from demo.story import COLLECTION
 from outbox.firehose.frames import message_in
-from outbox.firehose.subscription import Listening, Reports
+from outbox.firehose.subscription import StreamReports, Subscription
 from outbox.mirror.requeue import rescan
 from service.process.jobs import scan_records
-from service.wiring.bootstrap import Application
+from service.wiring.bootstrap import Container
 from tests.e2e.eventually import eventually
 from tests.fake_pds.internet import FakeInternet
 from tests.fake_pds.pds import FakePds
 from tests.fake_pds.repo import Commit, Repo
 from tests.media_samples import samples
-from tests.outbox.stream_host import commit
+from tests.outbox.rigs.stream_host import commit
 
 
 class Nowhere:
@@ -32,8 +32,8 @@ class Alice:
 
     did, handle = "did:plc:" + "a" * 24, "alice.example.com"
 
-    def __init__(self, town: FakeInternet, application: Application, client: TestClient) -> None:
-        self.town, self.application, self.http = town, application, client
+    def __init__(self, town: FakeInternet, container: Container, client: TestClient) -> None:
+        self.town, self.container, self.http = town, container, client
         self.old, self.new = town.pdses
         self.password = town.settle(self.did, self.handle, self.old)
         self.path = ""
@@ -70,24 +70,24 @@ class Alice:
 
     def is_scanned(self) -> None:
         """An hour has gone by, and the scan comes."""
-        with self.application.database.write() as connection:
+        with self.container.database.write() as connection:
             rescan(connection, self.did)
-        scan_records(self.application)
+        scan_records(self.container)
 
     def hears(self, *commits: Commit) -> list[str]:
         """Handle these commits of her PDS's stream, in this order; return the result of each."""
         heard: list[str] = []
-        reports = Reports(heard=heard.append, marked=self.application.services.wake)
-        database, host = self.application.database, self.host.origin
-        listening = Listening(
-            database, self.application.hosts, Nowhere(), host, {self.did}, owner="a test", reports=reports
+        reports = StreamReports(heard=heard.append, marked=self.container.services.wake)
+        database, host = self.container.database, self.host.origin
+        subscription = Subscription(
+            database, self.container.hosts, Nowhere(), host, {self.did}, owner="a test", reports=reports
         )
 
         async def listen() -> None:
             for seq, each in enumerate(commits):
                 message = message_in(commit(seq, self.did, each.rev, ("/".join(each.key), each.record_cid)))
                 assert message is not None
-                await listening._hear(message)  # noqa: SLF001 - as from a socket
+                await subscription._process(message)  # noqa: SLF001 - as from a socket
 
         asyncio.run(listen())
         return heard

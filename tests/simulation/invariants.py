@@ -21,10 +21,10 @@ The numbers are those of the list of invariants that the relay was designed by. 
     I16  clock jumps of an hour          all of these, with the act "jump"
 
 and elsewhere: I5 (a host that hangs) in bench/, I6 (a bad record) and I17 (both databases) in tests/outbox,
-I12b under real concurrency in tests/outbox/test_lanes.py, I18 (no secrets in logs) in tests/service.
+I12b under real concurrency in tests/outbox/mirror/test_lanes.py, I18 (no secrets in logs) in tests/service.
 """
 
-from outbox.relay.delivery import CLOCK_JUMP
+from outbox.relay.delivery import MAX_CLOCK_JUMP
 from tests.simulation import host_invariants, record_invariants, request_invariants, row_invariants
 from tests.simulation.convergence import heal, settle_down
 from tests.simulation.snapshot import Snapshot
@@ -67,7 +67,9 @@ def at_the_end(world: World) -> None:
         world.network.release()
         world.advance(1)
         settle_down(world)
-        if world.strayed <= CLOCK_JUMP:  # else the time in which late creates are searched for may end early
+        if (
+            world.strayed <= MAX_CLOCK_JUMP
+        ):  # else the time in which late creates are searched for may end early
             record_invariants.converged(Snapshot(world))
     world.verify_all()
     settle_down(world)

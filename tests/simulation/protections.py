@@ -18,7 +18,7 @@ from outbox.pds.verdict import Verdict
 from outbox.record.record import GENERATION
 from outbox.relay import delivery, journal, read_back, relay, settle
 from outbox.relay.delivery import Delivery
-from outbox.relay.delivery_task import Work
+from outbox.relay.delivery_task import DeliveryTask
 from outbox.threads import in_thread
 from tests.simulation import record_invariants, request_invariants, row_invariants
 
@@ -41,8 +41,8 @@ def without_intents(monkeypatch: pytest.MonkeyPatch) -> None:
     unwritten: dict[int, dict[str, Any]] = {}
     this = delivery_attempt.c.id == bindparam("attempt_id")
 
-    def intend(database: Database, lane: lanes.Lane, work: Work) -> int:
-        attempt_id = journal.intend(database, lane, work)
+    def record_intent(database: Database, lane: lanes.Lane, task: DeliveryTask) -> int:
+        attempt_id = journal.record_intent(database, lane, task)
         with database.write() as connection:
             named = {"attempt_id": attempt_id}
             row = connection.execute(select(delivery_attempt).where(this), named).one()
@@ -50,13 +50,13 @@ def without_intents(monkeypatch: pytest.MonkeyPatch) -> None:
             connection.execute(delete(delivery_attempt).where(this), named)
         return attempt_id
 
-    def conclude(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
+    def close_attempt(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
         connection.execute(insert(delivery_attempt), unwritten[attempt_id])
-        journal.conclude(connection, attempt_id, verdict, now)
+        journal.close_attempt(connection, attempt_id, verdict, now)
 
-    monkeypatch.setattr(delivery, "intend", intend)
+    monkeypatch.setattr(delivery, "record_intent", record_intent)
     for module in (delivery, settle):
-        monkeypatch.setattr(module, "conclude", conclude)
+        monkeypatch.setattr(module, "close_attempt", close_attempt)
 
 
 def without_recognition(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,16 +79,16 @@ def without_reading_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The body is read first and its generation afterwards."""
     real = Delivery.deliver
 
-    def newest(self: Delivery, work: Work) -> int:
+    def newest(self: Delivery, task: DeliveryTask) -> int:
         target = mirror_target.c
         with self._database.read() as connection:
-            statement = select(target.desired_gen).where(target.track_id == work.track_id)
+            statement = select(target.desired_gen).where(target.track_id == task.track_id)
             return connection.execute(statement).scalar_one()
 
-    async def deliver(self: Delivery, lane: lanes.Lane, work: Work, timeout: float) -> Any:
-        gen = await in_thread(newest, self, work)
-        desired = {**work.desired, GENERATION: gen} if work.desired is not None else None
-        return await real(self, lane, replace(work, gen=gen, desired=desired), timeout)
+    async def deliver(self: Delivery, lane: lanes.Lane, task: DeliveryTask, timeout: float) -> Any:
+        gen = await in_thread(newest, self, task)
+        desired = {**task.desired, GENERATION: gen} if task.desired is not None else None
+        return await real(self, lane, replace(task, gen=gen, desired=desired), timeout)
 
     monkeypatch.setattr(Delivery, "deliver", deliver)
 

@@ -11,7 +11,7 @@ from eventstore.database import Database
 from outbox.blobs import worker as blobs_module
 from outbox.probes import jobs as probe_jobs_module
 from outbox.probes import worker as probes_module
-from outbox.relay import maintenance as safety_net_module
+from outbox.relay import maintenance as maintenance_module
 from outbox.relay import relay as relay_module
 from tests.simulation import idle_polls as quick_looks
 from tests.simulation.idle_polls import Look, QuickLooks, as_text
@@ -65,14 +65,14 @@ def patched(
     `crowded` gets the hosts that had more leases after a claim than they may.
     """
     looks, root = QuickLooks(clock), logging.getLogger()
-    sending_time = partial(relay_module.SendingTime, clock=loop.time)
+    lease_clock = partial(relay_module.LeaseClock, clock=loop.time)
     counted = _counted(relay_module.claim, clock, crowded)
     patches = (
-        patch.object(relay_module, "SendingTime", sending_time),
-        patch.object(relay_module, "IDLE_SECONDS", IDLE_SECONDS),
-        patch.object(relay_module, "BUSY_SECONDS", POLL_SECONDS),
-        _quick(safety_net_module, "wake_forgotten", looks, quick_looks.TARGETS),
-        _quick(safety_net_module, "look_for_unanswered", looks, quick_looks.HOSTS_SHUT),
+        patch.object(relay_module, "LeaseClock", lease_clock),
+        patch.object(relay_module, "IDLE_POLL_SECONDS", IDLE_SECONDS),
+        patch.object(relay_module, "BUSY_POLL_SECONDS", POLL_SECONDS),
+        _quick(maintenance_module, "wake_stuck_lanes", looks, quick_looks.TARGETS),
+        _quick(maintenance_module, "look_for_unanswered", looks, quick_looks.HOSTS_SHUT),
         _quick(blobs_module, "claim_jobs", looks, quick_looks.UPLOADS),
         _quick(probes_module, "claim_probes", looks, quick_looks.PROBES_DUE),
         patch.object(probe_jobs_module, "GONE_AFTER", GONE_AFTER),

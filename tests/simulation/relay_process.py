@@ -11,7 +11,7 @@ import httpx
 from aggregates.values import Audio
 from eventstore.event_log import EventLog
 from identity.resolution.resolver import Resolver
-from identity.sessions.encryption import Seal
+from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.hosts import Hosts
@@ -22,7 +22,7 @@ from outbox.record.lexicon import Lexicon, track_lexicon
 from outbox.record.record import RecordUrls
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
-from service.wiring.adapters import DirectoryOfIdentity, LanesOfAccounts, SessionsOfIdentity
+from service.wiring.adapters import AccountLanes, IdentityDirectory, IdentitySessions
 from tests.fake_pds.values import blob_cid
 from tests.simulation.network import Network
 from tests.simulation.virtual_time import Process, VirtualLoop
@@ -31,7 +31,7 @@ URLS = RecordUrls("https://tape.example.com")
 SECRET = "a secret of at least 32 characters"
 LEASE = timedelta(seconds=60)
 
-seal = cache(lambda: Seal([SECRET]))
+cipher = cache(lambda: Cipher([SECRET]))
 lexicon: "cache[Lexicon]" = cache(track_lexicon)
 
 
@@ -56,8 +56,8 @@ class Bytes:
 
 def sessions_of(log: EventLog, http: httpx.AsyncClient) -> PdsSessions:
     """The logins that the database keeps."""
-    lanes = LanesOfAccounts(log.database)
-    return PdsSessions(log, seal(), http, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in)
+    lanes = AccountLanes(log.database)
+    return PdsSessions(log, cipher(), http, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in)
 
 
 class RelayProcess:
@@ -68,13 +68,13 @@ class RelayProcess:
         self._loop = loop
         self._stop = asyncio.Event()
         http = httpx.AsyncClient(transport=network)
-        sessions, hosts = SessionsOfIdentity(sessions_of(log, http)), Hosts(log.database)
+        sessions, hosts = IdentitySessions(sessions_of(log, http)), Hosts(log.database)
         paced = PacedPds(sessions, http, hosts)
         self.relay = Relay(
             log,
             Delivery(log.database, hosts, Pds(sessions, http), URLS, lexicon()),
             BlobWorker(log, hosts, paced, audio, owner=name),
-            Probes(log.database, paced, DirectoryOfIdentity(Resolver(None, [], http)), owner=name),
+            Probes(log.database, paced, IdentityDirectory(Resolver(None, [], http)), owner=name),
             URLS,
             hosts=hosts,
             owner=name,

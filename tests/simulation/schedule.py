@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from outbox.relay.delivery import SETTLING
+from outbox.relay.delivery import LATE_CREATE_WINDOW
 from tests.simulation import invariants
 from tests.simulation.actions import ACTS, WEIGHTS, WITH_CRASHES
 from tests.simulation.network_faults import FAULTS, LATE
@@ -62,7 +62,7 @@ class Schedule:
             kinds=self.kinds,
         )
         world.slow_threads = self.slow_threads
-        world.network.oldest_create = SETTLING.total_seconds()
+        world.network.oldest_create = LATE_CREATE_WINDOW.total_seconds()
         return world
 
     def run(self) -> None:

@@ -7,7 +7,7 @@ from functools import cached_property
 from sqlalchemy import select
 
 from aggregates.track import Track
-from eventstore.change import Recorded
+from eventstore.change import RecordedEvent
 from outbox.mirror.tables import delivery_attempt
 from outbox.pds.verdict import Kind
 from outbox.record.record import GENERATION
@@ -38,7 +38,7 @@ class Record:
     """One track and its record."""
 
     track_id: int
-    events: list[Recorded]
+    events: list[RecordedEvent]
     commits: list[Commit]
     stored: Stored | None
     mirror: Mirror
@@ -78,7 +78,7 @@ class Snapshot:
     def __init__(self, world: World) -> None:
         self.world = world
         self.is_at_rest = not world.network.under_way and not is_at_work(world)
-        events: dict[object, list[Recorded]] = defaultdict(list)
+        events: dict[object, list[RecordedEvent]] = defaultdict(list)
         for each in world.log.read(after=0, until=EVERYTHING, limit=EVERYTHING):
             events[each.aggregate_id].append(each)
         found = world.mirrors()

@@ -2,14 +2,14 @@
 
 import pytest
 
-from outbox.relay.delivery import SETTLING
+from outbox.relay.delivery import LATE_CREATE_WINDOW
 from tests.simulation import invariants, protections
 from tests.simulation import network_faults as faults
 from tests.simulation.network_faults import NetworkFault
 from tests.simulation.relay_patches import POLL_SECONDS
 from tests.simulation.world import World
 
-LATE = SETTLING.total_seconds() / 2
+LATE = LATE_CREATE_WINDOW.total_seconds() / 2
 
 
 def story(*faults_of_requests: NetworkFault) -> None:
@@ -21,7 +21,7 @@ def story(*faults_of_requests: NetworkFault) -> None:
         world.advance(POLL_SECONDS + 1)
         world.tell(track_id, lambda track: track.delete(at=world.clock()))
         world.relays[0].relay.wake()
-        world.advance(3 * SETTLING.total_seconds())
+        world.advance(3 * LATE_CREATE_WINDOW.total_seconds())
         invariants.at_the_end(world)
 
 
@@ -52,7 +52,7 @@ def test_a_copy_of_a_create_is_found_although_the_clock_was_set_forward():
         world.advance(3)
         world.jump(1)
         world.relays[0].relay.wake()
-        world.advance(3 * SETTLING.total_seconds())
+        world.advance(3 * LATE_CREATE_WINDOW.total_seconds())
         invariants.at_the_end(world)
 
 
@@ -67,7 +67,7 @@ def a_relay_dies_and_another_deletes() -> None:
         world.jump(1)
         world.tell(track_id, lambda track: track.delete(at=world.clock()))
         world.start_relay()
-        world.advance(3 * SETTLING.total_seconds())
+        world.advance(3 * LATE_CREATE_WINDOW.total_seconds())
         invariants.at_the_end(world)
 
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from application.records.change_namespace import MigrateNamespace, migrate_namespace
+from application.records.change_namespace import ChangeNamespace, change_namespace
 from outbox.record.record import OWN_FIELDS, record_for
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.simulation import invariants
@@ -66,8 +66,8 @@ def until_settled(world: World, *, hours: int = 72) -> None:
 
 def moves(world: World, track_id: int) -> None:
     """Its owner has the record moved."""
-    told = MigrateNamespace(track_id, old_collection=OLD_COLLECTION, collection=COLLECTION)
-    assert world.in_unit(track_id, lambda unit: migrate_namespace(unit, told))
+    told = ChangeNamespace(track_id, old_collection=OLD_COLLECTION, collection=COLLECTION)
+    assert world.in_unit(track_id, lambda unit: change_namespace(unit, told))
 
 
 def is_in_its_new_place_alone(world: World, track_id: int) -> None:

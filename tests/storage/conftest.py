@@ -16,8 +16,8 @@ from storage.s3 import S3Store
 from storage.store import MediaStore
 from tests.servers.s3 import S3Endpoint
 from tests.storage.memory_store import MemoryStore
-from tests.storage.named import names
-from tests.storage.public_rig import Rig
+from tests.storage.public.public_rig import Rig
+from tests.storage.references import names
 
 
 @pytest.fixture

@@ -252,7 +252,7 @@ def test_an_empty_file_is_invalid() -> None:
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "gif"])
-def test_no_damage_makes_anything_but_a_refusal(kind: str) -> None:
+def test_a_damaged_file_is_accepted_or_refused(kind: str) -> None:
     whole, chance = getattr(samples, kind)(80, 80), random.Random(kind)  # noqa: S311
     for _ in range(150):
         data = bytearray(whole)

@@ -5,7 +5,7 @@ import pytest
 from storage.cid import CidHasher, cid_of, cid_of_key, is_key, new_key
 
 
-def test_the_id_is_the_cid_that_everybody_else_computes() -> None:
+def test_the_id_is_the_standard_cid() -> None:
     assert cid_of(b"hello world") == "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
 
 

@@ -51,7 +51,7 @@ def test_foreign_files_in_the_folder_are_left_alone(disk_store: DiskStore) -> No
     assert foreign.exists()
 
 
-def test_a_disk_that_cannot_be_written_is_told_as_such(tmp_path: Path) -> None:
+def test_an_unwritable_disk_is_an_unavailable_store(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(StoreUnavailableError):
         write(DiskStore(tmp_path / "file"))

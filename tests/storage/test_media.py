@@ -8,9 +8,9 @@ from sqlalchemy import select
 from eventstore.database import Database
 from storage.cid import cid_of, new_key
 from storage.errors import BytesDamagedError, BytesMissingError, MediaGoneError
-from storage.media import DELETING, LIVE, WRITING, Media, media
+from storage.media import Media, MediaState, media
 from tests.storage.memory_store import MemoryStore
-from tests.storage.named import name
+from tests.storage.references import name
 
 DATA = b"sound"
 CID = cid_of(DATA)
@@ -28,7 +28,7 @@ def rows(database: Database) -> list[tuple[str, str]]:
 def touched(database: Database) -> datetime:
     with database.read() as connection:
         at: datetime = connection.execute(
-            select(media.c.touched_at).where(media.c.state == LIVE)
+            select(media.c.touched_at).where(media.c.state == MediaState.LIVE)
         ).scalar_one()
     return at
 
@@ -40,7 +40,7 @@ def test_added_media_is_live_and_is_read_in_ranges(storage: Media, database: Dat
     assert (found.cid, found.mime, found.size) == (CID, "audio/mpeg", 5)
     assert b"".join(storage.read(CID)) == DATA
     assert b"".join(storage.read(CID, 1, 3)) == b"ou"
-    assert rows(database) == [(CID, LIVE)]
+    assert rows(database) == [(CID, MediaState.LIVE)]
 
 
 def test_unknown_media_is_gone(storage: Media) -> None:
@@ -69,14 +69,14 @@ def test_live_media_whose_bytes_were_lost_is_written_again(
         storage.read(CID)
     add(storage)
     assert b"".join(storage.read(CID)) == DATA
-    assert sorted(rows(database)) == [(CID, DELETING), (CID, LIVE)]
+    assert sorted(rows(database)) == [(CID, MediaState.DELETING), (CID, MediaState.LIVE)]
 
 
 def test_media_whose_bytes_did_not_all_arrive_is_never_live(storage: Media, database: Database) -> None:
     with pytest.raises(BytesDamagedError):
         storage.add(CID, io.BytesIO(b"sou"), 5, "audio/mpeg")
     assert storage.find(CID) is None
-    assert rows(database) == [(CID, WRITING)]
+    assert rows(database) == [(CID, MediaState.WRITING)]
     with pytest.raises(MediaGoneError):
         name(storage, CID)
     add(storage)
@@ -98,18 +98,18 @@ def test_adding_inside_a_unit_is_a_mistake(storage: Media, database: Database) -
         add(storage)
 
 
-def test_a_unit_may_name_only_live_media(storage: Media, database: Database) -> None:
+def test_a_unit_can_pin_only_live_media(storage: Media, database: Database) -> None:
     add(storage)
     other = cid_of(b"never uploaded")
     with database.write() as connection:
-        storage.hold(connection, [])
-        storage.hold(connection, [CID, CID])
+        storage.pin(connection, [])
+        storage.pin(connection, [CID, CID])
         with pytest.raises(MediaGoneError) as caught:
-            storage.hold(connection, [CID, other])
+            storage.pin(connection, [CID, other])
     assert caught.value.cid == other
 
 
-def test_naming_touches(storage: Media, database: Database) -> None:
+def test_pinning_touches(storage: Media, database: Database) -> None:
     add(storage)
     first = touched(database)
     name(storage, CID)
@@ -122,7 +122,7 @@ def test_media_being_deleted_cannot_be_named_and_an_upload_makes_a_new_copy(
     add(storage)
     (old,) = memory.copies
     with database.write() as connection:
-        connection.execute(media.update().values(state=DELETING))
+        connection.execute(media.update().values(state=MediaState.DELETING))
     with pytest.raises(MediaGoneError):
         name(storage, CID)
     add(storage)
@@ -151,7 +151,7 @@ def test_eight_uploads_of_the_same_bytes_at_once_leave_one_copy(
     for thread in threads:
         thread.join()
     assert failures == []
-    assert rows(database) == [(CID, LIVE)]
+    assert rows(database) == [(CID, MediaState.LIVE)]
     assert b"".join(storage.read(CID)) == DATA
     assert len(memory.copies) == 1
 
@@ -166,4 +166,4 @@ def test_a_second_live_copy_is_impossible(storage: Media, database: Database) ->
     add(storage)
     row = {"key": new_key(CID), "cid": CID, "mime": "", "size": 5, "touched_at": datetime.now(UTC)}
     with pytest.raises(IntegrityError), database.write() as connection:
-        connection.execute(media.insert().values(**row, state=LIVE))
+        connection.execute(media.insert().values(**row, state=MediaState.LIVE))

@@ -15,9 +15,9 @@ from storage.cid import cid_of
 from storage.errors import MediaGoneError
 from storage.media import Media, media
 from storage.sweep import sweep
-from tests.storage.actors import Actor, Stage
 from tests.storage.memory_store import MemoryStore
-from tests.storage.named import Names, name, named_now, names, release
+from tests.storage.references import Names, name, named_now, names, release
+from tests.storage.stepped_threads import Actor, Stage
 
 SOUNDS = {cid_of(data): data for data in (b"one", b"two", b"three")}
 GRACE = timedelta(days=30)
@@ -50,7 +50,7 @@ class Tape(RuleBasedStateMachine):
             try:
                 self.storage.add(cid, io.BytesIO(SOUNDS[cid]), len(SOUNDS[cid]), "audio/mpeg")
             except MediaGoneError:
-                return  # given up three times: the client is told to try again
+                return  # marked for deletion three times: the client has to retry
 
         self.actors.append(self.stage.enter(work))
 

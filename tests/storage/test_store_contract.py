@@ -52,14 +52,14 @@ def test_large_media_streams_in_pieces_and_arrives_whole(store: MediaStore) -> N
     assert b"".join(store.read(key, 9 * 2**20, 17 * 2**20)) == data[9 * 2**20 : 17 * 2**20]
 
 
-def test_a_reader_may_leave_in_the_middle(store: MediaStore) -> None:
+def test_a_reader_may_stop_in_the_middle(store: MediaStore) -> None:
     key = stored(store, samples.noise(4 * CHUNK_BYTES))
     assert list(itertools.islice(store.read(key), 1))
     store.delete(key)
     assert store.size(key) is None
 
 
-def test_missing_bytes_are_told_at_once(store: MediaStore) -> None:
+def test_missing_bytes_raise_at_once(store: MediaStore) -> None:
     key = new_key(cid_of(b"never written"))
     assert store.size(key) is None
     with pytest.raises(BytesMissingError):

@@ -13,7 +13,7 @@ from storage.errors import MediaGoneError, StoreUnavailableError
 from storage.media import Media, media
 from storage.sweep import STRAY, UNFINISHED, UNNAMED, sweep
 from tests.storage.memory_store import MemoryStore
-from tests.storage.named import Names, name, release
+from tests.storage.references import Names, name, release
 
 DATA = b"sound"
 CID = cid_of(DATA)
@@ -64,7 +64,7 @@ def crash_at(wanted: str) -> Callable[[str], None]:
     return at
 
 
-def test_what_nothing_names_goes_with_its_row(
+def test_unreferenced_media_is_deleted_with_its_row(
     storage: Media, database: Database, memory: MemoryStore
 ) -> None:
     add(storage)
@@ -75,13 +75,13 @@ def test_what_nothing_names_goes_with_its_row(
     assert sweep(storage, Names(), NOW).deleted == 0
 
 
-def test_what_a_live_state_names_stays(storage: Media) -> None:
+def test_media_referenced_by_a_live_state_stays(storage: Media) -> None:
     name(storage, add(storage))
     assert sweep(storage, Names(), NOW).deleted == 0
     assert b"".join(storage.read(CID)) == DATA
 
 
-def test_what_may_be_restored_stays_until_the_grace_period_ends(timed: Database, clock: Clock) -> None:
+def test_media_of_restorable_states_stays_until_the_grace_period_ends(timed: Database, clock: Clock) -> None:
     storage = Media(timed, MemoryStore(clock))
     name(storage, add(storage))
     clock.now += 100 * DAY
@@ -195,7 +195,9 @@ def test_bytes_that_cannot_be_deleted_are_tried_again_and_hold_up_no_others(
     assert sweep(storage, Names(), NOW).deleted == 1
 
 
-def test_when_nobody_can_say_what_is_named_nothing_is_deleted(storage: Media, memory: MemoryStore) -> None:
+def test_the_sweep_deletes_nothing_if_the_references_cannot_be_read(
+    storage: Media, memory: MemoryStore
+) -> None:
     def fail() -> None:
         raise ConnectionError
 
@@ -267,10 +269,10 @@ def test_a_sweep_that_meets_a_unit_naming_the_media_lets_it_live(storage: Media,
     add(storage)
     reports = list[int]()
     with database.write() as connection:
-        storage.hold(connection, [CID])
+        storage.pin(connection, [CID])
         thread, raised = in_a_thread(lambda: reports.append(sweep(storage, Names(), NOW).deleted))
         if not database.is_sqlite:
-            thread.join()  # it passes the held row by instead of waiting
+            thread.join()  # it skips the locked row instead of waiting
         name(storage, CID)
     thread.join()
     assert (reports, raised) == ([0], [])

@@ -80,7 +80,7 @@ def test_what_a_crash_left_goes_when_it_is_old(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "size", [2_000, 200_000], ids=["found as the file is closed", "found as it is written"]
 )
-def test_a_disk_that_takes_no_more_is_said_and_leaves_nothing(tmp_path: Path, size: int) -> None:
+def test_a_full_disk_has_its_own_error_and_leaves_no_file(tmp_path: Path, size: int) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
     try:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from eventstore.database import Database
-from identity.accounts.credentials import usable_tokens
+from identity.accounts.credentials import count_usable_tokens
 from identity.accounts.erasure import is_connected
 from outbox.operations.account_deletion import Remains, remains
 from projections.media_references import cids_of
@@ -56,7 +56,7 @@ def leaving_body(database: Database, connection: Connection, did: str, since: da
         records=_records(left),
         waits_for=left.waits_for if left.waiting else None,
         connected=is_connected(connection, did),
-        tokens=usable_tokens(connection, now, did),
+        tokens=count_usable_tokens(connection, now, did),
         media=len(cids_of(connection, did)),
         look_at=HERE,
     )

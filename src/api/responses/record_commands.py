@@ -22,8 +22,8 @@ SIGN_IN: Final = "The request is recorded and continues after the account signs 
 ON_ITS_WAY: Final = "The request is recorded; the PDS has not confirmed it yet. See `mirror`."
 
 
-class RestoreAnswers:
-    """Answers of restore-record."""
+class RestoreResults:
+    """Results of restore-record."""
 
     def __init__(self, urls: RecordUrls) -> None:
         self._urls = urls
@@ -41,8 +41,8 @@ class RestoreAnswers:
         return accepted({**body, "success": False, "restored_uri": None}, track)
 
 
-class MoveAnswers:
-    """Answers of migrate-namespace."""
+class NamespaceResults:
+    """Results of migrate-namespace."""
 
     def __init__(self, urls: RecordUrls) -> None:
         self._urls = urls
@@ -60,8 +60,8 @@ class MoveAnswers:
         return accepted({**body, "migrated_uri": None}, track, reason=track.mirror.reason or of_left)
 
 
-class MigrateAnswers:
-    """Answers of migrate-to-pds."""
+class CopyResults:
+    """Results of migrate-to-pds."""
 
     def __init__(self, urls: RecordUrls) -> None:
         self._urls = urls

@@ -20,7 +20,7 @@ from api.services import Services
 from identity.accounts.credentials import Scope
 from identity.errors import IdentityError
 from identity.oauth.client import CALLBACK_PATH, JWKS_PATH, METADATA_PATH, OAuthApp
-from identity.oauth.sign_in import LASTS, STATE, OAuthSignIn, Returned
+from identity.oauth.sign_in import SIGN_IN_TTL, STATE, AuthorizationResponse, OAuthSignIn
 
 router = APIRouter(tags=["sign-in"], dependencies=[Depends(counted)])
 
@@ -125,7 +125,7 @@ async def _started(request: Request, services: Services, wanted: LoginQuery) -> 
     response.set_cookie(
         _attempt_cookie(services, started.state),
         started.cookie.get_secret_value(),
-        max_age=int(LASTS.total_seconds()),
+        max_age=int(SIGN_IN_TTL.total_seconds()),
         path=CALLBACK_PATH,
         secure=is_https(services),
         httponly=True,
@@ -137,7 +137,7 @@ async def _started(request: Request, services: Services, wanted: LoginQuery) -> 
 async def _finished(
     request: Request, services: Services, query: CallbackQuery, cookie: SecretStr | None
 ) -> Response:
-    returned = Returned(query.state, query.iss, query.code, query.error, query.error_description)
+    returned = AuthorizationResponse(query.state, query.iss, query.code, query.error, query.error_description)
     signed_in, return_to = await _door(services).finish(returned, cookie, by=over_http)
     tokens = await run_in_threadpool(
         seat_first, request, services, signed_in.token, signed_in.account.did, ends_older=True

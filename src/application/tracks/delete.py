@@ -22,5 +22,5 @@ def undelete_track(unit: UnitOfWork, command: OnTrack, media: Media) -> int:
     require_no_duplicate(unit.connection, owner_of(unit), track.audio.cid, but=track.track_id)
     track.undelete(at=unit.now)
     unit.save(track)
-    media.hold(unit.connection, list(media_cids(track)))
+    media.pin(unit.connection, list(media_cids(track)))
     return track.track_id

@@ -43,7 +43,7 @@ def edit_track(unit: UnitOfWork, command: EditTrack, media: Media) -> int:
     _set_artwork(track, command.artwork, unit.now)
     unit.save(track)
     if isinstance(command.artwork, Artwork):
-        media.hold(unit.connection, [command.artwork.cid, command.artwork.thumbnail_cid])
+        media.pin(unit.connection, [command.artwork.cid, command.artwork.thumbnail_cid])
     return track.track_id
 
 

@@ -50,7 +50,7 @@ def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> in
         **vars(command),
     )
     unit.save(track)
-    media.hold(unit.connection, list(media_cids(track)))
+    media.pin(unit.connection, list(media_cids(track)))
     return track.track_id
 
 

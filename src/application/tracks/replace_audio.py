@@ -21,5 +21,5 @@ def replace_audio(unit: UnitOfWork, command: ReplaceAudio, media: Media) -> int:
     require_no_duplicate(unit.connection, owner_of(unit), command.audio.cid, but=track.track_id)
     track.replace_audio(command.audio, at=unit.now)
     unit.save(track)
-    media.hold(unit.connection, [command.audio.cid])
+    media.pin(unit.connection, [command.audio.cid])
     return track.track_id

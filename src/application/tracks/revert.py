@@ -33,7 +33,7 @@ def revert_track(unit: UnitOfWork, command: Revert, log: EventLog, media: Media)
     named_before = set(media_cids(track))
     _set_back(track, past, command.fields, unit.now)
     unit.save(track)
-    media.hold(unit.connection, [cid for cid in media_cids(track) if cid not in named_before])
+    media.pin(unit.connection, [cid for cid in media_cids(track) if cid not in named_before])
     return track.track_id
 
 

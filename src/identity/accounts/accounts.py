@@ -1,4 +1,4 @@
-"""The accounts that have signed in here: who they are and where their records live."""
+"""The accounts that have signed in here: handle, PDS and display name as of their newest sign-in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ account = Table(
 
 @dataclass(frozen=True)
 class Account:
-    """One person, as of the newest sign-in; `leaving_since` they want to be gone from here."""
+    """One account as of its newest sign-in; `leaving_since` is when it requested its deletion."""
 
     did: str
     handle: str
@@ -39,24 +39,23 @@ class Account:
     leaving_since: datetime | None = None
 
 
-_STAYS: Final = select(account.c.did).where(
+_IS_ACTIVE: Final = select(account.c.did).where(
     account.c.did == bindparam("did"), account.c.leaving_since.is_(None)
 )
 
 
 class Accounts:
-    """Reads and writes accounts. Reads join the transaction that is open, if one is."""
+    """Reads and writes accounts. Reads join the open transaction, if there is one."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, did: str) -> Account | None:
-        """The account with this DID."""
         with self._database.read() as connection:
             return _account(connection.execute(select(account).where(account.c.did == did)).one_or_none())
 
     def by_handle(self, handle: str) -> Account | None:
-        """The account that goes by this handle now; a leading @ and capitals do not matter."""
+        """Return the account with this handle; a leading @ and capitals are ignored."""
         wanted = handle.removeprefix("@").lower()
         if wanted == INVALID_HANDLE:
             return None
@@ -66,18 +65,18 @@ class Accounts:
         with self._database.read() as connection:
             return _account(connection.execute(found).one_or_none())
 
-    def leaving(self) -> Sequence[str]:
-        """The accounts that have asked to be gone, the longest waiting first."""
-        wants = account.c.leaving_since.is_not(None)
+    def pending_deletion(self) -> Sequence[str]:
+        """Return the accounts that have requested their deletion, oldest request first."""
+        requested = account.c.leaving_since.is_not(None)
         with self._database.read() as connection:
             return connection.scalars(
-                select(account.c.did).where(wants).order_by(account.c.leaving_since, account.c.did)
+                select(account.c.did).where(requested).order_by(account.c.leaving_since, account.c.did)
             ).all()
 
     def upsert(
         self, connection: Connection, *, did: str, handle: str, pds_url: str, display_name: str
     ) -> Account:
-        """Write what a sign-in has just verified; whoever had the handle before has it no longer."""
+        """Write what a sign-in has just verified; another account that had this handle loses it."""
         now = self._database.now(connection)
         handle = handle.lower()
         if handle != INVALID_HANDLE:
@@ -94,15 +93,15 @@ class Accounts:
         return Account(**row._mapping)  # noqa: SLF001
 
 
-def is_staying(connection: Connection, did: str) -> bool:
-    """Whether the account is one that has not asked to be gone."""
-    return connection.scalar(_STAYS, {"did": did}) is not None
+def is_active(connection: Connection, did: str) -> bool:
+    """Whether the account exists and has not requested its deletion."""
+    return connection.scalar(_IS_ACTIVE, {"did": did}) is not None
 
 
-def let_leave(connection: Connection, did: str, at: datetime) -> None:
-    """Note since when the account wants to be gone; the first time counts."""
-    stays = account.c.leaving_since.is_(None)
-    connection.execute(update(account).where(account.c.did == did, stays).values(leaving_since=at))
+def request_deletion(connection: Connection, did: str, at: datetime) -> None:
+    """Record when the account requested its deletion; a second request changes nothing."""
+    active = account.c.leaving_since.is_(None)
+    connection.execute(update(account).where(account.c.did == did, active).values(leaving_since=at))
 
 
 def _account(row: Row[tuple[object, ...]] | None) -> Account | None:

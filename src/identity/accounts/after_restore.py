@@ -1,4 +1,4 @@
-"""What a restored database believes of logins and tokens: some of it was used up, or taken back, since."""
+"""Ends logins and tokens in a restored database: some were spent or revoked after the backup."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,21 +10,19 @@ from identity.sessions.session_store import SessionKind, SessionStatus, pds_sess
 
 
 def active_dids(connection: Connection, kind: SessionKind) -> Sequence[str]:
-    """Return the accounts with a login of this kind."""
+    """Return the accounts with an active session of this kind."""
     session = pds_session.c
-    active = select(session.did).where(
-        session.kind == kind.value, session.status == SessionStatus.ACTIVE.value
-    )
+    active = select(session.did).where(session.kind == kind.value, session.status == SessionStatus.ACTIVE)
     return connection.scalars(active.order_by(session.did)).all()
 
 
-def forget_logins(connection: Connection, kind: SessionKind, reason: str, now: datetime) -> None:
-    """Forget the tokens of these logins, and tell their PDSes nothing: who signs in anew replaces them."""
+def end_logins(connection: Connection, kind: SessionKind, reason: str, now: datetime) -> None:
+    """End the active sessions of this kind here, without a request to any PDS; the accounts have to sign in again."""
     connection.execute(
         update(pds_session)
-        .where(pds_session.c.kind == kind.value, pds_session.c.status == SessionStatus.ACTIVE.value)
+        .where(pds_session.c.kind == kind.value, pds_session.c.status == SessionStatus.ACTIVE)
         .values(
-            status=SessionStatus.REAUTH_REQUIRED.value,
+            status=SessionStatus.REAUTH_REQUIRED,
             sealed=None,
             access_expires_at=None,
             refresh_until=None,
@@ -36,6 +34,6 @@ def forget_logins(connection: Connection, kind: SessionKind, reason: str, now: d
 
 
 def revoke_tokens(connection: Connection, now: datetime) -> None:
-    """End all of them."""
+    """Revoke all sessions and API tokens of all accounts."""
     working = update(credential).where(credential.c.revoked_at.is_(None))
     connection.execute(working.values(revoked_at=now))

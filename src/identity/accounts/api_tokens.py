@@ -1,4 +1,4 @@
-"""Giving out tokens and ending them: the row and the event that tells of it, in one unit."""
+"""Issues and ends the tokens of an account; the row and its event commit in one unit of work."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,12 +11,12 @@ from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import CredentialKind, Credentials, Issued, Principal, Scope
 from identity.errors import CredentialExpiredError
 
-By = Callable[[str], Envelope]
-"""Makes the envelope of what somebody with this DID does: who, through what, in which request."""
+EnvelopeFor = Callable[[str], Envelope]
+"""Makes the envelope (actor, channel, request) of a change by the account with this DID."""
 
 
-class Access:
-    """What an account does with its own tokens."""
+class AccountTokens:
+    """Commands of an account about its own sessions and tokens."""
 
     def __init__(self, log: EventLog, credentials: Credentials) -> None:
         self._log: Final = log
@@ -24,23 +24,24 @@ class Access:
 
     def issue(
         self,
-        maker: Principal,
+        creator: Principal,
         *,
         name: str,
         scope: Scope,
         expires_in: timedelta | None,
-        by: By,
+        by: EnvelopeFor,
         also: Callable[[UnitOfWork, Issued], None] = lambda _unit, _issued: None,
     ) -> Issued:
-        """Issue a token for programs, and do `also` that in the same unit. One that a program makes ends no later than the program's own.
+        """Issue an API token, and call `also` in the same unit.
 
-        Raises CredentialExpiredError when what it is made with has been ended since.
+        A token that is created with an API token expires no later than that one. Raises CredentialExpiredError if the
+        creator's token has been ended meanwhile.
         """
-        did = maker.did
-        ends_by = maker.expires_at if maker.kind is CredentialKind.API else None
+        did = creator.did
+        ends_by = creator.expires_at if creator.kind is CredentialKind.API else None
 
         def work(unit: UnitOfWork) -> Issued:
-            if not self._credentials.works(unit.connection, did=did, credential_id=maker.credential_id):
+            if not self._credentials.is_usable(unit.connection, did=did, credential_id=creator.credential_id):
                 raise CredentialExpiredError
             issued = self._credentials.issue(
                 unit.connection,
@@ -61,13 +62,13 @@ class Access:
 
         return self._log.transact(did, by(did), work)
 
-    def end_others(self, user: Principal, *, by: By) -> int:
-        """End every session and token of this account but the one in use; returns how many."""
+    def end_others(self, user: Principal, *, by: EnvelopeFor) -> int:
+        """End every session and token of this account except the one in use; returns how many."""
         others = [each.id for each in self._credentials.issued_to(user.did) if each.id != user.credential_id]
         return sum(self.end(user.did, each, by=by) for each in others)
 
-    def end(self, did: str, credential_id: str, *, by: By) -> bool:
-        """End a session or a token of this account; whether there was one to end."""
+    def end(self, did: str, credential_id: str, *, by: EnvelopeFor) -> bool:
+        """End a session or token of this account; False if there was none that could be used."""
 
         def work(unit: UnitOfWork) -> bool:
             kind = self._credentials.revoke(unit.connection, did=did, credential_id=credential_id)

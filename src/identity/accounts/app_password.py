@@ -1,4 +1,4 @@
-"""Sign-in with an app password: for people who run their own PDS, and for development."""
+"""Sign-in with an app password: for accounts on a self-hosted PDS, and for development."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from identity.sessions.session_store import SessionKind
 
 
 class AppPasswordSignIn:
-    """Proves to the PDS who somebody is."""
+    """Signs accounts in with their handle or DID and an app password, which the PDS verifies."""
 
     def __init__(self, http: httpx.AsyncClient, *, resolver: Resolver, sign_ins: SignIns) -> None:
         self._http = http
@@ -29,10 +29,10 @@ class AppPasswordSignIn:
         scope: Scope = Scope.WRITE,
         **credential: Any,
     ) -> SignInResult:
-        """Sign in with a handle or DID; `credential` says more about the token, as `SignIns.keep` takes it."""
+        """Sign in with a handle or DID; `credential` are further arguments of `SignIns.complete`."""
         identity = await self._resolver.resolve(identifier)
-        self._sign_ins.require_may(identity.did, scope)
+        self._sign_ins.require_allowed(identity.did, scope)
         session = await create_session(self._http, identity.pds_url, identity.did, password)
-        return await self._sign_ins.keep(
+        return await self._sign_ins.complete(
             identity, SessionKind.APP_PASSWORD, session.tokens, name=name, scope=scope, **credential
         )

@@ -1,4 +1,4 @@
-"""The tokens that we give out: browser sessions and API tokens. Only their hashes are kept."""
+"""Credentials that this service issues: browser sessions and API tokens. Only their hashes are stored."""
 
 import hashlib
 import secrets
@@ -29,11 +29,11 @@ from eventstore.schema import UtcDateTime, metadata
 from identity.accounts.accounts import account
 from identity.errors import CredentialExpiredError
 
-LAST_USED_EVERY: Final = timedelta(minutes=1)
+LAST_USED_INTERVAL: Final = timedelta(minutes=1)
 
 
 class Scope(StrEnum):
-    """What a token may do; each includes the ones before it."""
+    """What a token permits; each scope includes the ones before it."""
 
     READ = "read"
     WRITE = "write"
@@ -41,7 +41,7 @@ class Scope(StrEnum):
 
 
 class CredentialKind(StrEnum):
-    """Where a token lives: in a browser's cookie or in a program's settings."""
+    """Where a token is kept: in a browser's cookie or in a program's settings."""
 
     BROWSER = "browser"
     API = "api"
@@ -51,7 +51,9 @@ credential = Table(
     "credential",
     metadata,
     Column("token_hash", Text, primary_key=True),
-    Column("id", Text, nullable=False, unique=True),  # what may be shown and kept of it
+    Column(
+        "id", Text, nullable=False, unique=True
+    ),  # public: it identifies the token, but does not authenticate
     Column("did", Text, nullable=False, index=True),
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
@@ -65,7 +67,7 @@ credential = Table(
 
 @dataclass(frozen=True)
 class Principal:
-    """Who is asking, and what they may do."""
+    """The authenticated account of a request, and what its token permits."""
 
     did: str
     handle: str
@@ -74,20 +76,20 @@ class Principal:
     kind: CredentialKind
     name: str
     credential_id: str
-    leaving: bool = False
-    """Whether they have asked to be gone from here."""
+    deletion_requested: bool = False
+    """Whether the account has requested its deletion."""
     expires_at: datetime | None = None
-    """When the token ends that they came with."""
+    """When the token of this request expires."""
 
     def may(self, scope: Scope) -> bool:
-        """Whether the token's scope includes `scope`; being an admin is asked for with `admin`."""
+        """Whether the token's scope includes `scope`; operators are recognized by `admin` instead."""
         order = list(Scope)
         return order.index(scope) <= order.index(self.scope)
 
 
 @dataclass(frozen=True)
 class Credential:
-    """One token as its owner sees it in a list. `id` revokes it, but does not open anything."""
+    """One token as its owner sees it in a list. `id` can revoke the token, but does not authenticate."""
 
     id: str
     kind: CredentialKind
@@ -100,7 +102,7 @@ class Credential:
 
 @dataclass(frozen=True)
 class Issued:
-    """A new token: its owner is shown it this once."""
+    """A new token, which is shown to its owner only once."""
 
     id: str
     token: SecretStr
@@ -133,7 +135,7 @@ class Credentials:
         expires_in: timedelta | None = None,
         ends_by: datetime | None = None,
     ) -> Issued:
-        """A new token; this is the only time that anybody can see it. It ends with the earlier of both, or never."""
+        """Issue a token. It expires after `expires_in` or at `ends_by`, whichever is earlier, or never."""
         now = self._database.now(connection)
         ends = [None if expires_in is None else now + expires_in, ends_by]
         expires_at = min((end for end in ends if end is not None), default=None)
@@ -153,7 +155,7 @@ class Credentials:
         return issued
 
     def authenticate(self, token: SecretStr) -> Principal | None:
-        """Whose token this is. None: nobody's, or revoked. Raises `CredentialExpiredError` when its time is over."""
+        """Return the account of this token; None if it is unknown or revoked. Raises `CredentialExpiredError`."""
         with self._database.read_committed() as connection:
             row = connection.execute(self._by_token, {"token_hash": _hash(token)}).one_or_none()
             if row is None:
@@ -161,7 +163,7 @@ class Credentials:
             now = self._database.now(connection, read=row.now)
         if row.expires_at is not None and row.expires_at <= now:
             raise CredentialExpiredError
-        if row.last_used_at is None or row.last_used_at <= now - LAST_USED_EVERY:
+        if row.last_used_at is None or row.last_used_at <= now - LAST_USED_INTERVAL:
             self._touch(row.token_hash, now)
         return Principal(
             did=row.did,
@@ -171,23 +173,23 @@ class Credentials:
             kind=CredentialKind(row.kind),
             name=row.name,
             credential_id=row.id,
-            leaving=row.leaving_since is not None,
+            deletion_requested=row.leaving_since is not None,
             expires_at=row.expires_at,
         )
 
     def is_admin(self, did: str) -> bool:
-        """Whether this is one of ADMIN_DIDS now; a token has to be of scope admin too."""
+        """Whether the account is one of ADMIN_DIDS; an admin also needs a token of scope admin."""
         return did in self._admin_dids
 
     def issued_to(self, did: str) -> list[Credential]:
-        """The tokens of this account that still work, newest first."""
+        """Return the usable tokens of this account, newest first."""
         with self._database.read() as connection:
             now = self._database.now(connection)
             rows = connection.execute(
                 select(credential)
                 .where(
                     credential.c.did == did,
-                    _works(now),
+                    _is_usable(now),
                 )
                 .order_by(credential.c.created_at.desc(), credential.c.token_hash)
             ).all()
@@ -204,21 +206,23 @@ class Credentials:
             for row in rows
         ]
 
-    def works(self, connection: Connection, *, did: str, credential_id: str) -> bool:
-        """Whether this token of the account opens something now."""
+    def is_usable(self, connection: Connection, *, did: str, credential_id: str) -> bool:
+        """Whether this token of the account is neither expired nor revoked."""
         this = (credential.c.id == credential_id, credential.c.did == did)
         return (
-            connection.scalar(select(credential.c.id).where(*this, _works(self._database.now(connection))))
+            connection.scalar(
+                select(credential.c.id).where(*this, _is_usable(self._database.now(connection)))
+            )
             is not None
         )
 
     def revoke(self, connection: Connection, *, did: str, credential_id: str) -> CredentialKind | None:
-        """End a token of this account now; returns of which kind it was, or None when there was none to end."""
+        """Revoke a usable token of this account; returns its kind, or None if there was none."""
         now = self._database.now(connection)
         ended = connection.execute(
             update(credential)
             .where(credential.c.id == credential_id, credential.c.did == did)
-            .where(_works(now))
+            .where(_is_usable(now))
             .values(revoked_at=now)
             .returning(credential.c.kind)
         ).one_or_none()
@@ -227,7 +231,7 @@ class Credentials:
     def _touch(self, token_hash: str, now: datetime) -> None:
         due = or_(
             credential.c.last_used_at.is_(None),
-            credential.c.last_used_at <= now - LAST_USED_EVERY,
+            credential.c.last_used_at <= now - LAST_USED_INTERVAL,
         )
         with self._database.write() as connection:
             connection.execute(
@@ -235,13 +239,13 @@ class Credentials:
             )
 
 
-def usable_tokens(connection: Connection, now: datetime, did: str | None = None) -> int:
-    """Count the sessions and tokens that open something, of one account or of all."""
-    whose = () if did is None else (credential.c.did == did,)
-    return connection.scalar(select(func.count()).where(_works(now), *whose)) or 0
+def count_usable_tokens(connection: Connection, now: datetime, did: str | None = None) -> int:
+    """Count the usable sessions and tokens of one account or of all."""
+    of_account = () if did is None else (credential.c.did == did,)
+    return connection.scalar(select(func.count()).where(_is_usable(now), *of_account)) or 0
 
 
-def _works(now: datetime) -> ColumnElement[bool]:
+def _is_usable(now: datetime) -> ColumnElement[bool]:
     unexpired = or_(credential.c.expires_at.is_(None), credential.c.expires_at > now)
     return and_(credential.c.revoked_at.is_(None), unexpired)
 

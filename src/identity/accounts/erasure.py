@@ -1,4 +1,4 @@
-"""Forgetting who somebody was: nothing of theirs opens a door any more."""
+"""Erases an account: its row, its PDS session, and its sessions and tokens here."""
 
 from sqlalchemy import Connection, delete, select
 
@@ -8,15 +8,14 @@ from identity.sessions.session_store import SessionStatus, pds_session
 
 
 def is_connected(connection: Connection, did: str) -> bool:
-    """Whether there is a login at the account's PDS that can be used."""
-    active = pds_session.c.status == SessionStatus.ACTIVE.value
+    """Whether the account has an active session at its PDS."""
+    active = pds_session.c.status == SessionStatus.ACTIVE
     return (
         connection.execute(select(pds_session.c.did).where(pds_session.c.did == did, active)).first()
         is not None
     )
 
 
-def forget(connection: Connection, did: str) -> None:
-    """Delete the account, what its login left, and its sessions and tokens."""
+def erase(connection: Connection, did: str) -> None:
     for table in (pds_session, credential, account):
         connection.execute(delete(table).where(table.c.did == did))

@@ -1,4 +1,4 @@
-"""What every sign-in ends with: tokens kept, the account written, a token given out and the log told, in one unit."""
+"""Completes every sign-in in one unit of work: PDS tokens, account row, a token of ours, and the event."""
 
 import asyncio
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from eventstore.account_stream import account_of
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import Account, Accounts
-from identity.accounts.api_tokens import By
+from identity.accounts.api_tokens import EnvelopeFor
 from identity.accounts.credentials import CredentialKind, Credentials, Issued, Scope
 from identity.errors import NotAnAdminError
 from identity.resolution.http_responses import send_whole
@@ -21,17 +21,17 @@ from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import SessionKind
 from identity.sessions.tokens import Tokens
 
-PROFILE_SECONDS: Final = 3.0
+PROFILE_TIMEOUT_SECONDS: Final = 3.0
 MAX_PROFILE_BYTES: Final = 256 * 1024
-DISPLAY_NAME_LENGTH: Final = 256
-BROWSER_SESSION: Final = timedelta(days=30)
-ADMIN_SESSION: Final = timedelta(hours=12)
-"""A browser that may operate for everybody is not left open for weeks."""
+MAX_DISPLAY_NAME_LENGTH: Final = 256
+BROWSER_SESSION_TTL: Final = timedelta(days=30)
+ADMIN_SESSION_TTL: Final = timedelta(hours=12)
+"""Shorter, since such a session may act on every account."""
 
 
 @dataclass(frozen=True)
 class SignInResult:
-    """Who came in, and the token that proves it from now on."""
+    """The account, and its new token for this service."""
 
     account: Account
     token: SecretStr
@@ -39,7 +39,7 @@ class SignInResult:
 
 
 class SignIns:
-    """Keeps what a proven sign-in brought."""
+    """Completes sign-ins that the PDS has verified."""
 
     def __init__(
         self,
@@ -56,30 +56,30 @@ class SignIns:
         self._accounts = accounts
         self._credentials = credentials
 
-    def require_may(self, did: str, scope: Scope) -> None:
-        """Refuse to let somebody in as an admin who is none, before their PDS is asked for anything."""
+    def require_allowed(self, did: str, scope: Scope) -> None:
+        """Raise NotAnAdminError for a sign-in as admin by another account; call it before any request to the PDS."""
         if scope is Scope.ADMIN and not self._credentials.is_admin(did):
             raise NotAnAdminError
 
-    async def keep(
+    async def complete(
         self,
         identity: Identity,
         session_kind: SessionKind,
         tokens: Tokens,
         *,
         name: str,
-        by: By,
+        by: EnvelopeFor,
         scope: Scope = Scope.WRITE,
-        expires_in: timedelta | None = BROWSER_SESSION,
+        expires_in: timedelta | None = BROWSER_SESSION_TTL,
     ) -> SignInResult:
-        """Let somebody in. All that it changes, it changes in one unit, and to its end."""
-        self.require_may(identity.did, scope)
+        """Sign the account in; everything changes in one unit of work, even if the caller is cancelled."""
+        self.require_allowed(identity.did, scope)
         if scope is Scope.ADMIN:
-            expires_in = min(expires_in or ADMIN_SESSION, ADMIN_SESSION)
+            expires_in = min(expires_in or ADMIN_SESSION_TTL, ADMIN_SESSION_TTL)
         display_name = await self._display_name(identity)
         did, pds_url = identity.did, identity.pds_url
 
-        def keep(unit: UnitOfWork) -> SignInResult:
+        def work(unit: UnitOfWork) -> SignInResult:
             connection = unit.connection
             self._sessions.signed_in(connection, did=did, kind=session_kind, pds_url=pds_url, tokens=tokens)
             account = self._accounts.upsert(
@@ -93,34 +93,33 @@ class SignIns:
                 scope=scope,
                 expires_in=expires_in,
             )
-            _note(unit, session_kind, account, issued, name=name, scope=scope)
+            _record(unit, session_kind, account, issued, name=name, scope=scope)
             return SignInResult(account, issued.token, expires_in)
 
-        return await asyncio.to_thread(lambda: self._log.transact(did, by(did), keep))
+        return await asyncio.to_thread(lambda: self._log.transact(did, by(did), work))
 
     async def _display_name(self, identity: Identity) -> str:
-        """From the person's own repository, so that no AppView is needed; the handle when there is none."""
+        """Read it from the account's own repo, so that no AppView is needed; the handle if there is none."""
         which = {"repo": identity.did, "collection": "app.bsky.actor.profile", "rkey": "self"}
         request = self._http.build_request(
             "GET",
             f"{identity.pds_url}/xrpc/com.atproto.repo.getRecord",
             params=which,
-            timeout=PROFILE_SECONDS,
+            timeout=PROFILE_TIMEOUT_SECONDS,
         )
         try:
-            async with asyncio.timeout(PROFILE_SECONDS):
+            async with asyncio.timeout(PROFILE_TIMEOUT_SECONDS):
                 reply = await send_whole(self._http, request, limit=MAX_PROFILE_BYTES)
             name = reply.json()["value"]["displayName"]
         except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError):
             return identity.handle
         name = name.replace("\0", "").strip() if isinstance(name, str) else ""
-        return name[:DISPLAY_NAME_LENGTH].strip() or identity.handle
+        return name[:MAX_DISPLAY_NAME_LENGTH].strip() or identity.handle
 
 
-def _note(
+def _record(
     unit: UnitOfWork, session_kind: SessionKind, account: Account, issued: Issued, *, name: str, scope: Scope
 ) -> None:
-    """Say in the log who came in, and how."""
     stream = account_of(unit)
     stream.sign_in(
         issued.id,

@@ -1,4 +1,4 @@
-"""What authorization servers know this service as (atproto.com/specs/oauth, "Clients")."""
+"""The OAuth client that this service is (atproto.com/specs/oauth, "Clients")."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ CALLBACK_PATH: Final = "/auth/callback"
 METADATA_PATH: Final = "/oauth-client-metadata.json"
 JWKS_PATH: Final = "/jwks.json"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
-"""Not localhost: authorization servers refuse to send anybody there (RFC 8252, 8.3)."""
+"""Not localhost: authorization servers refuse it as a redirect URI (RFC 8252, 8.3)."""
 
 
 @dataclass(frozen=True)
 class OAuthApp:
-    """The client: confidential where it has keys, else the public one of a developer's machine."""
+    """A confidential client if it has keys, otherwise the public client of a development machine."""
 
     base_url: str
     client_id: str
@@ -26,12 +26,12 @@ class OAuthApp:
     keys: tuple[SigningKey, ...] = ()
 
     @property
-    def signs_with(self) -> SigningKey | None:
-        """Return the key of new logins; a login stays with the key that it began with."""
+    def newest_key(self) -> SigningKey | None:
+        """The key of new logins; an existing login keeps the key that it began with."""
         return self.keys[0] if self.keys else None
 
     def metadata(self) -> dict[str, Any]:
-        """Return the client metadata document, which the client ID is the URL of."""
+        """Return the client metadata document; the client ID is its URL."""
         return {
             "client_id": self.client_id,
             "client_name": NAME,
@@ -53,13 +53,13 @@ class OAuthApp:
 
 
 def oauth_app(base_url: str, scope: str, keys: Sequence[SigningKey]) -> OAuthApp | None:
-    """Return the OAuth client for this origin; None where OAuth allows none."""
+    """Return the OAuth client for this origin; None if OAuth allows no client there."""
     parts = urlsplit(base_url)
     if parts.scheme == "https":
         return OAuthApp(base_url, base_url + METADATA_PATH, base_url + CALLBACK_PATH, scope, tuple(keys))
     if parts.hostname not in LOOPBACK:
         return None
-    # the port is not looked at, so the developer's consent outlives a change of it
+    # without the port, which authorization servers ignore: the developer's consent survives a change of port
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     declared = {"redirect_uri": f"http://{host}{CALLBACK_PATH}", "scope": scope}
     return OAuthApp(base_url, f"http://localhost?{urlencode(declared)}", base_url + CALLBACK_PATH, scope)

@@ -1,6 +1,6 @@
-"""The flows of OAuth: begin a sign-in, finish it, renew its tokens, give them back. One object is one flow.
+"""Runs one OAuth flow at a time on atproto-oauth: begin and finish a sign-in, refresh tokens, revoke them.
 
-The library keeps nothing: what it would store is handed out, and its errors get our names.
+The library stores nothing: its state is returned to the caller, and its errors are mapped to ours.
 """
 
 from collections.abc import Generator
@@ -27,9 +27,9 @@ from identity.resolution.resolver import Identity, Resolver
 from identity.sessions.key_pairs import SigningKey
 
 SERVER_ERROR: Final = 500
-TOO_MANY: Final = 429
-SAYS_NO_SENSE: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError)
-"""What the library raises for documents that are not as they should be."""
+TOO_MANY_REQUESTS: Final = 429
+MALFORMED_ERRORS: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+"""What the library raises for malformed documents."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,6 @@ class Flows:
         self._resolver = resolver
 
     def flow(self, client: Client) -> "Flow":
-        """Return a flow for this client."""
         return Flow(self._library, self._resolver, client)
 
 
@@ -60,12 +59,12 @@ def client_of(app: OAuthApp, key: SigningKey | None) -> Client:
 
 
 class Flow:
-    """One sign-in, renewal or revocation."""
+    """One sign-in, refresh or revocation."""
 
     def __init__(self, module: ModuleType, resolver: Resolver, client: Client) -> None:
         key = client.key
         self._states = _OneState()
-        self._people = _People(resolver)
+        self._resolver = _ResolverAdapter(resolver)
         self._client: Any = module.OAuthClient(
             client.client_id,
             client.redirect_uri,
@@ -75,48 +74,48 @@ class Flow:
             client_secret_key=key.private if key is not None else None,
             client_secret_kid=key.kid if key is not None else None,
         )
-        self._client._id_resolver = self._people  # noqa: SLF001 (there is no argument for it)
+        self._client._id_resolver = self._resolver  # noqa: SLF001 (there is no argument for it)
 
     async def begin(self, identifier: str) -> tuple[str, OAuthState]:
-        """Return the authorization URL, and what `finish` needs."""
-        with _our_names():
+        """Return the authorization URL, and the state that `finish` needs."""
+        with _mapped_errors():
             url, _ = await self._client.start_authorization(identifier)
-        assert self._states.held is not None  # noqa: S101 - the library has just saved it
-        return url, self._states.held
+        assert self._states.state is not None  # noqa: S101 - the library has just saved it
+        return url, self._states.state
 
     async def finish(self, state: OAuthState, code: str, issuer: str) -> tuple[OAuthSession, Identity]:
-        """Exchange the code; the identity is as it was verified after that."""
-        self._states.held = state
-        with _our_names():
+        """Exchange the code; the identity is resolved anew afterwards."""
+        self._states.state = state
+        with _mapped_errors():
             session = await self._client.handle_callback(code, state.state, issuer)
-        assert self._people.found is not None  # noqa: S101 - the library verifies it at the end
-        return session, self._people.found
+        assert self._resolver.last is not None  # noqa: S101 - the library resolves it at the end
+        return session, self._resolver.last
 
-    async def renew(self, session: OAuthSession) -> OAuthSession:
-        """Rotate the tokens."""
-        renewed: OAuthSession = await self._client.refresh_session(session)
-        return renewed
+    async def refresh(self, session: OAuthSession) -> OAuthSession:
+        """Rotate the tokens; raises the library's errors."""
+        refreshed: OAuthSession = await self._client.refresh_session(session)
+        return refreshed
 
     async def revoke(self, session: OAuthSession) -> None:
-        """End the login at the PDS."""
+        """Revoke both tokens at the authorization server; raises the library's errors."""
         await self._client.revoke_session(session)
 
 
 class _OneState(StateStore):  # type: ignore[misc] # the library is not typed
-    """Holds the state of one flow."""
+    """The state of one flow."""
 
     def __init__(self) -> None:
-        self.held: OAuthState | None = None
+        self.state: OAuthState | None = None
 
     async def save_state(self, state: OAuthState) -> None:
-        self.held = state
+        self.state = state
 
     async def get_state(self, state_key: str) -> OAuthState | None:
-        return self.held if self.held is not None and self.held.state == state_key else None
+        return self.state if self.state is not None and self.state.state == state_key else None
 
     async def delete_state(self, state_key: str) -> None:
         if await self.get_state(state_key) is not None:
-            self.held = None
+            self.state = None
 
 
 class _NoSessions(SessionStore):  # type: ignore[misc] # the library is not typed
@@ -132,12 +131,12 @@ class _NoSessions(SessionStore):  # type: ignore[misc] # the library is not type
         pass
 
 
-class _People:
-    """The library's resolver, answered by ours, which verifies handles both ways; holds whom it found last."""
+class _ResolverAdapter:
+    """Our resolver, which verifies handles in both directions, behind the library's interface."""
 
     def __init__(self, resolver: Resolver) -> None:
         self.handle = self.did = self
-        self.found: Identity | None = None
+        self.last: Identity | None = None
         self._resolver = resolver
 
     async def resolve(self, handle: str) -> str:
@@ -145,35 +144,33 @@ class _People:
         return await self._resolver.did_of(handle)
 
     async def resolve_atproto_data(self, did: str, **_: object) -> SimpleNamespace:
-        """Return handle and PDS of a DID, resolved anew each time."""
-        self.found = await self._resolver.resolve(did)
-        return SimpleNamespace(handle=self.found.handle, pds=self.found.pds_url)
+        """Return handle and PDS of a DID, without a cache."""
+        self.last = await self._resolver.resolve(did)
+        return SimpleNamespace(handle=self.last.handle, pds=self.last.pds_url)
 
 
 @contextmanager
-def _our_names() -> Generator[None]:
+def _mapped_errors() -> Generator[None]:
     try:
         yield
     except UnsafeAddressError:
         raise
     except TokenCallRefusedError as refused:
-        if refused.status >= SERVER_ERROR or refused.status == TOO_MANY:
+        if refused.status >= SERVER_ERROR or refused.status == TOO_MANY_REQUESTS:
             raise IdentityUnreachableError(f"the authorization server answered {refused}") from None
         raise SignInRefusedError(f"The account's authorization server says {refused}") from None
     except httpx.HTTPError as error:
         raise IdentityUnreachableError(f"no response: {type(error).__name__}") from None
     except OAuthError as error:
-        raise _renamed(error) from None
-    except SAYS_NO_SENSE as error:
+        if is_about_scope(error):
+            raise ScopeRefusedError(
+                f"{error}. The account's PDS does not grant all that this service needs"
+            ) from None
+        raise SignInRefusedError(str(error)) from None
+    except MALFORMED_ERRORS as error:
         raise IdentityUnreachableError(f"malformed response: {type(error).__name__}") from None
 
 
-def _renamed(error: OAuthError) -> Exception:
-    if is_about_scope(error):
-        return ScopeRefusedError(f"{error}. The account's PDS does not grant all that this service needs")
-    return SignInRefusedError(str(error))
-
-
 def is_about_scope(error: OAuthError) -> bool:
-    """Whether the library says that the scope is another one than was asked for."""
+    """Whether the server granted less than the scope that the client asked for."""
     return str(error).startswith("Scope ")

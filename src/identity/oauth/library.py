@@ -1,8 +1,7 @@
-"""atproto-oauth 0.1.0 with names of ours in place of those that nothing can be passed for.
+"""A private copy of atproto-oauth 0.1.0 with our HTTP client, address policy and timeouts, which it has no arguments for.
 
-The library's modules take their HTTP client, their judgement of addresses and their timeouts from names that they
-import. A private copy of a module gets others: the library that everybody else imports stays as it is, and services
-with different settings can live in one process. tests/identity/test_oauth_library.py fails when the names are gone.
+Only names in the copy are replaced: the library that other code imports is unchanged, and a missing name is an
+ImportError (docs/adr/0009-wrapping-atproto-oauth.md).
 """
 
 import asyncio
@@ -16,16 +15,16 @@ from identity.resolution.address_policy import AddressPolicy, origin_of
 from identity.resolution.http_responses import error_name, send_whole, without_secrets
 
 MAX_REPLY_BYTES: Final = 256 * 1024
-METADATA_SECONDS: Final = 10.0
-TOKEN_SECONDS: Final = 30.0
-"""A refresh that is given up early may have rotated the tokens all the same."""
+METADATA_TIMEOUT_SECONDS: Final = 10.0
+TOKEN_TIMEOUT_SECONDS: Final = 30.0
+"""Long, since a refresh that times out may have rotated the tokens nevertheless."""
 
 METADATA: Final = "atproto_oauth.metadata"
 CLIENT: Final = "atproto_oauth.client"
 
 
 class TokenCallRefusedError(Exception):
-    """An authorization server's answer that is no success. It holds nothing of the request."""
+    """An error response of an authorization server. It contains nothing of the request."""
 
     def __init__(self, reply: httpx.Response) -> None:
         self.status = reply.status_code
@@ -36,7 +35,7 @@ class TokenCallRefusedError(Exception):
 
 
 class LibraryHttpClient:
-    """What the library takes for an httpx client: it follows no redirects and keeps no secrets."""
+    """Replaces the library's httpx client: follows no redirects, and keeps no secrets in errors."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
@@ -49,18 +48,18 @@ class LibraryHttpClient:
 
     async def get(self, url: str) -> httpx.Response:
         """Fetch a metadata document."""
-        return await self._send(self._http.build_request("GET", url), METADATA_SECONDS)
+        return await self._send(self._http.build_request("GET", url), METADATA_TIMEOUT_SECONDS)
 
     async def post(self, url: str, *, data: dict[str, str], headers: dict[str, str]) -> httpx.Response:
-        """Send a form; the library sees no refusal but the one that it answers itself."""
+        """Send a form; raises TokenCallRefusedError for every error but the wanted nonce, which the library handles."""
         request = self._http.build_request("POST", url, data=data, headers=headers)
-        reply = await self._send(request, TOKEN_SECONDS)
+        reply = await self._send(request, TOKEN_TIMEOUT_SECONDS)
         if not reply.is_success and error_name(reply) != "use_dpop_nonce":
             raise TokenCallRefusedError(reply)
         return reply
 
     async def _send(self, request: httpx.Request, seconds: float) -> httpx.Response:
-        request.extensions["timeout"] = httpx.Timeout(seconds, connect=METADATA_SECONDS).as_dict()
+        request.extensions["timeout"] = httpx.Timeout(seconds, connect=METADATA_TIMEOUT_SECONDS).as_dict()
         try:
             async with asyncio.timeout(seconds):
                 return await send_whole(self._http, request, limit=MAX_REPLY_BYTES)
@@ -75,7 +74,7 @@ def library(http: httpx.AsyncClient, policy: AddressPolicy) -> ModuleType:
     """Return a copy of atproto_oauth.client that contacts only addresses allowed by `policy`, through `http`."""
 
     def is_safe_url(url: str, *_: object) -> bool:
-        policy.check(url)  # says more than False could
+        policy.check(url)  # raises an error with the reason
         return True
 
     def connection(**_: object) -> LibraryHttpClient:
@@ -98,7 +97,7 @@ def library(http: httpx.AsyncClient, policy: AddressPolicy) -> ModuleType:
 
 
 def private_copy(name: str, **ours: object) -> ModuleType:
-    """Load a module once more, for us alone, and put our names into it."""
+    """Load a second, private instance of a module and replace names in it."""
     spec = find_spec(name)
     if spec is None or spec.loader is None:
         raise ImportError(name)
@@ -108,7 +107,7 @@ def private_copy(name: str, **ours: object) -> ModuleType:
 
 
 def replace(module: ModuleType, **ours: object) -> ModuleType:
-    """Put names of ours where the module has its own, and nowhere else."""
+    """Replace names of a module; raises ImportError for one that it does not have."""
     missing = ours.keys() - vars(module).keys()
     if missing:
         raise ImportError(f"{module.__name__} has no {', '.join(sorted(missing))} any more")
@@ -117,7 +116,7 @@ def replace(module: ModuleType, **ours: object) -> ModuleType:
 
 
 def _as_if_https(document: dict[str, Any], url: str) -> dict[str, Any]:
-    """Meet the one rule that a developer's server can't: https without a port. The origin must match all the more."""
+    """Make a development server's issuer pass the check for https without a port; its origin must match exactly."""
     if origin_of(document["issuer"]) != origin_of(url):
         raise ValueError("the issuer is not the origin that was asked")
     return {**document, "issuer": f"https://{httpx.URL(url).host}"}

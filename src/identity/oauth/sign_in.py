@@ -1,7 +1,7 @@
 """Sign-in with OAuth: to the account's own authorization server and back.
 
-What is needed at the return travels in the browser's cookie, sealed: so nobody else can return, nothing is stored for
-people who never do, and neither the cookie nor the database alone is worth anything.
+The state of a sign-in is encrypted in the browser's cookie: only that browser can finish it, and a sign-in that is
+never finished leaves nothing in the database.
 """
 
 import json
@@ -13,12 +13,12 @@ from typing import Any, Final
 from atproto_oauth.models import OAuthState
 from pydantic import SecretStr
 
-from identity.accounts.api_tokens import By
+from identity.accounts.api_tokens import EnvelopeFor
 from identity.accounts.credentials import Scope
 from identity.accounts.sign_in import SignInResult, SignIns
 from identity.errors import (
     ConsentDeniedError,
-    SealBrokenError,
+    DecryptionError,
     SignInRefusedError,
     SignInStateError,
 )
@@ -26,21 +26,21 @@ from identity.oauth.client import OAuthApp
 from identity.oauth.flows import Flows, client_of
 from identity.oauth.grants import tokens_of
 from identity.resolution.identifiers import is_did
-from identity.resolution.resolver import plain
-from identity.sessions.encryption import Seal
+from identity.resolution.resolver import normalized
+from identity.sessions.encryption import Cipher
 from identity.sessions.key_pairs import SigningKey, key_of, scalar_of
 from identity.sessions.session_store import SessionKind
 
 PURPOSE: Final = "oauth_sign_in"
-LASTS: Final = timedelta(minutes=30)
+SIGN_IN_TTL: Final = timedelta(minutes=30)
 STATE: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 DENIED: Final = "access_denied"
-LONGEST_REASON: Final = 300
+MAX_REASON_LENGTH: Final = 300
 
 
 @dataclass(frozen=True)
-class Started:
-    """Where the browser goes, and the cookie that it has to bring back; `state` is the cookie's name."""
+class StartedSignIn:
+    """The authorization URL, and the cookie that the browser has to bring back; `state` is part of the cookie's name."""
 
     url: str
     state: str
@@ -48,8 +48,8 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Returned:
-    """What the authorization server sends the browser back with."""
+class AuthorizationResponse:
+    """The query of the redirect back from the authorization server (RFC 6749, 4.1.2; RFC 9207)."""
 
     state: str | None
     issuer: str | None
@@ -60,7 +60,7 @@ class Returned:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """What the cookie holds."""
+    """The content of the cookie."""
 
     state: OAuthState
     kid: str | None
@@ -69,75 +69,75 @@ class _Attempt:
 
 
 class OAuthSignIn:
-    """Begins sign-ins and finishes them, in any process."""
+    """Begins and finishes sign-ins; each may happen in another process."""
 
-    def __init__(self, app: OAuthApp, flows: Flows, seal: Seal, sign_ins: SignIns) -> None:
+    def __init__(self, app: OAuthApp, flows: Flows, cipher: Cipher, sign_ins: SignIns) -> None:
         self.app: Final = app
         self._flows = flows
-        self._seal = seal
+        self._cipher = cipher
         self._sign_ins = sign_ins
 
-    async def start(self, identifier: str, *, return_to: str, scope: Scope = Scope.WRITE) -> Started:
-        """Prepare the consent of whoever has this handle or DID, at the authorization server of their PDS."""
-        key, who = self.app.signs_with, plain(identifier)
+    async def start(self, identifier: str, *, return_to: str, scope: Scope = Scope.WRITE) -> StartedSignIn:
+        """Prepare the consent of the account with this handle or DID, at the authorization server of its PDS."""
+        key, identifier = self.app.newest_key, normalized(identifier)
         url, state = await self._flows.flow(client_of(self.app, key)).begin(
-            who if is_did(who) else who.lower()
+            identifier if is_did(identifier) else identifier.lower()
         )
-        self._sign_ins.require_may(state.did or "", scope)
+        self._sign_ins.require_allowed(state.did or "", scope)
         attempt = _Attempt(state, key.kid if key is not None else None, return_to, scope)
-        sealed = self._seal.seal(_written(attempt), purpose=PURPOSE, did=state.state)
-        return Started(url, state.state, SecretStr(sealed.decode().rstrip("=")))
+        cookie = self._cipher.encrypt(_to_json(attempt), purpose=PURPOSE, did=state.state)
+        return StartedSignIn(url, state.state, SecretStr(cookie.decode().rstrip("=")))
 
     async def finish(
-        self, returned: Returned, cookie: SecretStr | None, *, by: By
+        self, response: AuthorizationResponse, cookie: SecretStr | None, *, by: EnvelopeFor
     ) -> tuple[SignInResult, str]:
-        """Let the person in who started in this browser, and say where they wanted to return to."""
-        attempt = self._opened(returned.state, cookie)
-        if returned.error is not None:
-            raise _refusal(returned)
-        if not returned.code or not returned.issuer:
+        """Sign the account in; returns also the `return_to` of `start`."""
+        attempt = self._attempt(response.state, cookie)
+        if response.error is not None:
+            raise _refusal(response)
+        if not response.code or not response.issuer:
             raise SignInRefusedError("The authorization server's answer has no code or no issuer")
         client = client_of(self.app, self._key(attempt.kid))
         session, identity = await self._flows.flow(client).finish(
-            attempt.state, returned.code, returned.issuer
+            attempt.state, response.code, response.issuer
         )
         tokens = tokens_of(session, client_id=client.client_id, kid=attempt.kid)
-        signed_in = await self._sign_ins.keep(
+        signed_in = await self._sign_ins.complete(
             identity, SessionKind.OAUTH, tokens, name="browser", scope=attempt.scope, by=by
         )
         return signed_in, attempt.return_to
 
-    def _opened(self, state: str | None, cookie: SecretStr | None) -> _Attempt:
+    def _attempt(self, state: str | None, cookie: SecretStr | None) -> _Attempt:
         if cookie is None or not state or not STATE.fullmatch(state):
             raise SignInStateError
         text = cookie.get_secret_value()
         try:
-            sealed = (text + "=" * (-len(text) % 4)).encode()
-            attempt = _read(self._seal.open(sealed, purpose=PURPOSE, did=state), state)
-        except SealBrokenError:
+            ciphertext = (text + "=" * (-len(text) % 4)).encode()
+            attempt = _from_json(self._cipher.decrypt(ciphertext, purpose=PURPOSE, did=state), state)
+        except DecryptionError:
             raise SignInStateError from None
-        if attempt.state.created_at + LASTS < datetime.now(UTC):
+        if attempt.state.created_at + SIGN_IN_TTL < datetime.now(UTC):
             raise SignInStateError
         return attempt
 
     def _key(self, kid: str | None) -> SigningKey | None:
-        """Return the key that the sign-in began with: a server accepts no other until its end."""
+        """Return the key that the sign-in began with: the server accepts no other one for it."""
         found = next((key for key in self.app.keys if key.kid == kid), None)
         if found is None and kid is not None:
             raise SignInStateError
         return found
 
 
-def _refusal(returned: Returned) -> Exception:
-    if returned.error == DENIED:
+def _refusal(response: AuthorizationResponse) -> Exception:
+    if response.error == DENIED:
         return ConsentDeniedError()
-    said = f"{returned.error}: {returned.description or ''}"[:LONGEST_REASON]
+    said = f"{response.error}: {response.description or ''}"[:MAX_REASON_LENGTH]
     return SignInRefusedError(f"The account's authorization server says {said}")
 
 
-def _written(attempt: _Attempt) -> bytes:
+def _to_json(attempt: _Attempt) -> bytes:
     state = attempt.state
-    held: dict[str, Any] = {
+    content: dict[str, Any] = {
         "verifier": state.pkce_verifier,
         "dpop_key": scalar_of(state.dpop_private_key).get_secret_value(),
         "nonce": state.dpop_authserver_nonce,
@@ -151,21 +151,21 @@ def _written(attempt: _Attempt) -> bytes:
         "return_to": attempt.return_to,
         "may": attempt.scope.value,
     }
-    return json.dumps(held).encode()
+    return json.dumps(content).encode()
 
 
-def _read(opened: bytes, state: str) -> _Attempt:
-    held = json.loads(opened)
+def _from_json(plaintext: bytes, state: str) -> _Attempt:
+    content = json.loads(plaintext)
     library_state = OAuthState(
         state=state,
-        pkce_verifier=held["verifier"],
-        redirect_uri=held["redirect_uri"],
-        scope=held["scope"],
-        authserver_iss=held["issuer"],
-        dpop_private_key=key_of(SecretStr(held["dpop_key"])),
-        dpop_authserver_nonce=held["nonce"],
-        did=held["did"],
-        pds_url=held["pds_url"],
-        created_at=datetime.fromtimestamp(held["at"], UTC),
+        pkce_verifier=content["verifier"],
+        redirect_uri=content["redirect_uri"],
+        scope=content["scope"],
+        authserver_iss=content["issuer"],
+        dpop_private_key=key_of(SecretStr(content["dpop_key"])),
+        dpop_authserver_nonce=content["nonce"],
+        did=content["did"],
+        pds_url=content["pds_url"],
+        created_at=datetime.fromtimestamp(content["at"], UTC),
     )
-    return _Attempt(library_state, held["kid"], held["return_to"], Scope(held["may"]))
+    return _Attempt(library_state, content["kid"], content["return_to"], Scope(content["may"]))

@@ -1,7 +1,7 @@
-"""Where this service may connect to: https at public addresses, and the exact origins a developer named.
+"""Which addresses this service connects to: https at public addresses, and DEV_ORIGINS exactly.
 
-Whoever signs in chooses the host names that we then ask, so a name is judged twice: as it is written, and by what
-it resolves to at the moment of connecting. The connection goes to the very address that was judged.
+Accounts choose the hosts that we contact, so a URL is checked as written, and again by the addresses that its host
+resolves to when the connection is made; the connection goes to exactly the address that was checked.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from identity.errors import UnsafeAddressError
 from identity.resolution.dns import Dns, Names
 
 MAX_REDIRECTS: Final = 3
-CONNECT_SECONDS: Final = 10.0
+CONNECT_TIMEOUT_SECONDS: Final = 10.0
 PLAIN: Final = "identity"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 # names that public DNS never holds (RFC 6761, RFC 6762, RFC 8375, RFC 9476 and ICANN's .internal)
@@ -32,9 +32,9 @@ HOST_NAME: Final = re.compile(
     r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 )
 NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-# what `is_global` of some or all Python versions calls public, and is not: protocol assignments with a cloud's metadata
-# in them, Azure's host, 6to4 relays, local NAT64, what may stand for an IPv4 address, documentation, segment routing
-NEVER: Final = tuple(
+# `is_global` of some or all Python versions wrongly includes these: protocol assignments with a cloud's metadata server,
+# Azure's host, 6to4 relays, local NAT64, IPv4-compatible addresses, documentation, segment routing
+NON_PUBLIC_NETWORKS: Final = tuple(
     map(
         ipaddress.ip_network,
         (
@@ -53,22 +53,22 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class AddressPolicy:
-    """Judges URLs. `allowed_origins` are exact: scheme, host and port."""
+    """Checks URLs. `allowed_origins` match exactly: scheme, host and port."""
 
     def __init__(self, allowed_origins: Iterable[str] = ()) -> None:
         self._allowed = frozenset(origin_of(url) for url in allowed_origins)
         self._allowed_hosts = frozenset((host, port) for _, host, port in self._allowed)
 
     def allows_origin(self, url: str) -> bool:
-        """Whether this is one of the named origins."""
+        """Whether the URL's origin is one of `allowed_origins`."""
         return origin_of(url) in self._allowed
 
     def allows_host(self, host: str, port: int) -> bool:
-        """Whether one of the named origins is there: its address is not judged."""
+        """Whether one of `allowed_origins` has this host and port: its address is not checked."""
         return (host.lower(), port) in self._allowed_hosts
 
     def check(self, url: str) -> None:
-        """Raise `UnsafeAddressError` unless the URL may be asked, as far as can be told from how it is written."""
+        """Raise `UnsafeAddressError` unless the URL as written may be requested; nothing is resolved."""
         scheme, host, _ = origin_of(url)
         if self.allows_origin(url):
             return
@@ -79,12 +79,12 @@ class AddressPolicy:
             if not is_public(address):
                 raise UnsafeAddressError("the address is not a public one")
         elif not HOST_NAME.fullmatch(host) or host.rsplit(".", 1)[1] in PRIVATE_DOMAINS:
-            # also numbers such as 2130706433, 0x7f.1 and 127.1, which resolvers read as addresses
+            # this includes numbers such as 2130706433, 0x7f.1 and 127.1, which resolvers read as addresses
             raise UnsafeAddressError("the host is not a public name")
 
 
 def origin_of(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port in their one spelling; a URL with a user name in it has none."""
+    """Return scheme, host and port, normalized; raises UnsafeAddressError for a URL with a user name."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -96,7 +96,7 @@ def origin_of(url: str) -> tuple[str, str, int]:
 
 
 def literal_address(host: str) -> Address | None:
-    """The IP address that a host is written as, if it is one; a zone index is never public."""
+    """Return the IP address that a host is written as, or None for a name."""
     try:
         return ipaddress.ip_address(host.strip("[]"))
     except ValueError:
@@ -104,7 +104,7 @@ def literal_address(host: str) -> Address | None:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address belongs to the public internet; for those that carry an IPv4 address, that one counts."""
+    """Whether an address is on the public internet; an IPv6 address that embeds an IPv4 address counts as that one."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id is not None:
             return False
@@ -115,7 +115,7 @@ def is_public(address: Address) -> bool:
             return is_public(carried)
         if address.teredo is not None or address.is_site_local:
             return False
-    if any(address in network for network in NEVER):
+    if any(address in network for network in NON_PUBLIC_NETWORKS):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
@@ -132,14 +132,14 @@ async def _targets(host: str, port: int, policy: AddressPolicy, names: Names) ->
         return [host]
     addresses = [host] if literal_address(host) else await names.addresses(host)
     for address in addresses:
-        judged = literal_address(address)
-        if judged is None or not is_public(judged):
+        checked = literal_address(address)
+        if checked is None or not is_public(checked):
             raise UnsafeAddressError("the host's address is not a public one")
     return sorted(addresses, key=lambda address: ":" in address)  # not every machine has IPv6
 
 
 class PublicNetwork(httpcore.AsyncNetworkBackend):
-    """Resolves a host, refuses it if any of its addresses is not public, and connects to one that was checked."""
+    """Resolves a host, refuses it if any of its addresses is not public, and connects to a checked address."""
 
     def __init__(
         self, policy: AddressPolicy, names: Names, network: httpcore.AsyncNetworkBackend | None = None
@@ -156,7 +156,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect as httpcore asks, after the address was judged. TLS still verifies the host's name."""
+        """Connect to a checked address of the host. TLS still verifies the host's name."""
         try:
             async with asyncio.timeout(timeout):
                 targets = await _targets(host, port, self._policy, self._names)
@@ -174,7 +174,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectTimeout(f"{host} was not reached in time") from None
 
     async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
-        """Never: there is no public one."""
+        """Refuse: no unix socket is public."""
         raise UnsafeAddressError("unix sockets are not allowed")
 
     async def sleep(self, seconds: float) -> None:
@@ -190,7 +190,7 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
     ) -> None:
         super().__init__(verify=verify, limits=limits)
         self._policy = policy
-        # httpx has no argument for the network backend (0.28); a test holds this to refuse a private address
+        # httpx (0.28) has no argument for the network backend; a test checks that private addresses are refused
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=verify,
             max_connections=limits.max_connections,
@@ -200,9 +200,9 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send, if the URL may be asked. A few compressed bytes would become many before anybody counts them."""
+        """Send, if the policy allows the URL. Compressed replies are refused: their size is known only when unpacked."""
         self._policy.check(str(request.url))
-        _connect_soon(request)
+        _limit_connect_time(request)
         reply = await super().handle_async_request(request)
         if reply.headers.get("content-encoding", PLAIN).lower() != PLAIN:
             await reply.aclose()
@@ -210,24 +210,27 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
         return reply
 
 
-def _connect_soon(request: httpx.Request) -> None:
-    """Have a wait for a connection end before the request's whole time does: only then is it told that nothing was sent."""
+def _limit_connect_time(request: httpx.Request) -> None:
+    """Make connecting time out before the whole request does: only a connect error proves that nothing was sent."""
     given = request.extensions.get("timeout", {})
-    soon = {name: min(given.get(name) or CONNECT_SECONDS, CONNECT_SECONDS) for name in ("pool", "connect")}
-    request.extensions["timeout"] = {**given, **soon}
+    limited = {
+        name: min(given.get(name) or CONNECT_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS)
+        for name in ("pool", "connect")
+    }
+    request.extensions["timeout"] = {**given, **limited}
 
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Who is trusted, read once: all clients share it."""
+    """Load the trusted certificates once for all clients."""
     return httpx.create_ssl_context()
 
 
 def public_client(
     policy: AddressPolicy, *, names: Names | None = None, max_connections: int = 200
 ) -> httpx.AsyncClient:
-    """The client that everything outside is asked with: no redirects, no proxies of the environment, no cookies."""
-    # below the 90 s after which a PDS closes an idle connection: a reused one could fail ambiguously
+    """Make a client for requests to other hosts: no redirects, no proxies from the environment, no cookies."""
+    # a PDS closes idle connections after 90 s: reusing one at that moment fails without telling whether it was sent
     limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=50, keepalive_expiry=30)
     transport = GuardedTransport(policy, names or Dns(), limits=limits, verify=_tls())
     return httpx.AsyncClient(
@@ -238,5 +241,5 @@ def public_client(
         headers={"user-agent": "mastertape", "accept-encoding": PLAIN},
         cookies=CookieJar(
             DefaultCookiePolicy(allowed_domains=[])
-        ),  # one account's must not go with another's request
+        ),  # one account's cookies must not be sent with another account's request
     )

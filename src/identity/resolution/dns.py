@@ -1,4 +1,4 @@
-"""DNS, asked without a thread: a slow name server must not use up the threads that the database works on."""
+"""DNS lookups without threads: a slow name server must not occupy the threads that database work needs."""
 
 from typing import Final, Protocol
 
@@ -7,7 +7,7 @@ import dns.exception
 import dns.resolver
 import httpx
 
-LIFETIME: Final = 3.0
+DNS_TIMEOUT_SECONDS: Final = 3.0
 
 
 class HostNotFoundError(httpx.ConnectError):
@@ -19,24 +19,24 @@ class NameUnavailableError(httpx.ConnectError):
 
 
 class Names(Protocol):
-    """What is asked of DNS."""
+    """The DNS lookups that resolution needs."""
 
     async def addresses(self, host: str) -> list[str]:
-        """The IP addresses of a host."""
+        """Return the IP addresses of a host; raises HostNotFoundError or NameUnavailableError."""
         ...
 
     async def texts(self, name: str) -> list[str]:
-        """The TXT records of a name; none when there is no such name."""
+        """Return the TXT records of a name; none if there is no such name."""
         ...
 
 
 class Dns:
-    """The system's name servers. The hosts file is not read: it holds no public host."""
+    """Asks the system's name servers. The hosts file is not read: it contains no public host."""
 
     async def addresses(self, host: str) -> list[str]:
-        """The IPv4 and IPv6 addresses of a host."""
+        """Return the IPv4 and IPv6 addresses of a host."""
         try:
-            answers = await dns.asyncresolver.resolve_name(f"{host}.", lifetime=LIFETIME)
+            answers = await dns.asyncresolver.resolve_name(f"{host}.", lifetime=DNS_TIMEOUT_SECONDS)
             found = list(answers.addresses())
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             found = []
@@ -47,9 +47,9 @@ class Dns:
         return found
 
     async def texts(self, name: str) -> list[str]:
-        """The TXT records of a name, each in one piece."""
+        """Return the TXT records of a name, the strings of each joined."""
         try:
-            answers = await dns.asyncresolver.resolve(f"{name}.", "TXT", lifetime=LIFETIME)
+            answers = await dns.asyncresolver.resolve(f"{name}.", "TXT", lifetime=DNS_TIMEOUT_SECONDS)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
         except dns.exception.DNSException as error:

@@ -1,4 +1,4 @@
-"""Featured artists: what a person typed becomes DIDs with the handles that they have now."""
+"""Resolves the identifiers of featured artists, as typed, to DIDs with their current handles."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ TIMEOUT_SECONDS: Final = 5.0
 
 @dataclass(frozen=True)
 class Feature:
-    """Somebody who is heard on a track."""
+    """A featured artist of a track."""
 
     did: str
     handle: str
 
 
 async def resolve_features(resolver: Resolver, identifiers: Sequence[str]) -> list[Feature]:
-    """Resolve handles and DIDs side by side, in the order given, or name the one that could not be."""
+    """Resolve handles and DIDs concurrently, in the given order; FeatureUnresolvedError names the first that fails."""
     wanted = [identifier.strip().removeprefix("@") for identifier in identifiers]
     tasks = [asyncio.create_task(_resolve(resolver, identifier)) for identifier in wanted]
     try:
@@ -42,7 +42,7 @@ async def _resolve(resolver: Resolver, identifier: str) -> Feature:
     did = await resolver.did_of(identifier)
     try:
         document = await resolver.did_document(did)
-        return Feature(did, await resolver.verified_handle(did, document, pointing_here=identifier))
+        return Feature(did, await resolver.verified_handle(did, document, resolved_from=identifier))
     except IdentityError as error:
         if isinstance(error, UnknownIdentityError) and did != identifier:
             raise

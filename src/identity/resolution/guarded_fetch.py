@@ -1,4 +1,4 @@
-"""Bytes from an address that somebody else chose: only public ones, only so many, only for so long."""
+"""Fetches a URL that an account chose: from public addresses only, bounded in size and time."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -8,10 +8,10 @@ import httpx
 
 from identity.errors import FetchRefusedError
 from identity.resolution.address_policy import AddressPolicy
-from identity.resolution.http_responses import replied
+from identity.resolution.http_responses import open_reply
 
-Hear = Callable[[httpx.Response], Awaitable[None]]
-"""Takes an answer of any status, whose body is still to come."""
+OnReply = Callable[[httpx.Response], Awaitable[None]]
+"""Receives a reply of any status before its body is read."""
 
 
 @asynccontextmanager
@@ -22,20 +22,20 @@ async def fetched(
     *,
     limit: int,
     seconds: float,
-    hear: Hear | None = None,
+    on_reply: OnReply | None = None,
 ) -> AsyncGenerator[AsyncIterator[bytes]]:
-    """Yield the body as it arrives, once `hear` was told of its headers; `http` should come from `addresses.public_client`.
+    """Yield the body as it arrives, after calling `on_reply`; `http` should come from `address_policy.public_client`.
 
-    Nobody's cookies or tokens go along. Raises UnsafeAddressError, FetchRefusedError for an answer that is not the
-    bytes or too many of them, httpx.HTTPError, and TimeoutError when the whole takes longer than `seconds`.
+    No cookies or tokens are sent. Raises UnsafeAddressError; FetchRefusedError for another status than 200 and for more
+    than `limit` bytes; httpx.HTTPError; and TimeoutError if the whole takes longer than `seconds`.
     """
     policy.check(url)
     async with (
         asyncio.timeout(seconds),
-        replied(http, http.build_request("GET", url), redirects=policy.check) as reply,
+        open_reply(http, http.build_request("GET", url), redirects=policy.check) as reply,
     ):
-        if hear is not None:
-            await hear(reply)
+        if on_reply is not None:
+            await on_reply(reply)
         if reply.status_code != httpx.codes.OK:
             raise FetchRefusedError(f"it answered {reply.status_code}", status=reply.status_code)
         announced = reply.headers.get("content-length", "")

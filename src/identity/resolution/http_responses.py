@@ -1,4 +1,4 @@
-"""Replies of servers that somebody else chose: read whole, but only up to a size, and told apart by error name."""
+"""Replies of servers that an account chose: read whole up to a size limit, and distinguished by error name."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -7,15 +7,15 @@ import httpx
 
 from identity.resolution.address_policy import MAX_REDIRECTS
 
-Judge = Callable[[str], None]
-"""Raises UnsafeAddressError for an address that may not be asked; `AddressPolicy.check` is one."""
+CheckUrl = Callable[[str], None]
+"""Raises UnsafeAddressError for a URL that may not be requested; `AddressPolicy.check` is one."""
 
 
 @asynccontextmanager
-async def replied(
-    http: httpx.AsyncClient, request: httpx.Request, *, redirects: Judge | None = None
+async def open_reply(
+    http: httpx.AsyncClient, request: httpx.Request, *, redirects: CheckUrl | None = None
 ) -> AsyncGenerator[httpx.Response]:
-    """Send, and return the reply with its body still to be read. Redirects are followed where they may lead."""
+    """Send, and yield the reply with its body unread. With `redirects`, redirects to URLs that it allows are followed."""
     for hops_left in reversed(range(MAX_REDIRECTS + 1)):
         reply = await http.send(request, stream=True, follow_redirects=False)
         try:
@@ -31,11 +31,11 @@ async def replied(
 
 
 async def send_whole(
-    http: httpx.AsyncClient, request: httpx.Request, *, limit: int, redirects: Judge | None = None
+    http: httpx.AsyncClient, request: httpx.Request, *, limit: int, redirects: CheckUrl | None = None
 ) -> httpx.Response:
-    """Send and read the whole reply, unless it is larger than `limit` bytes."""
+    """Send and read the whole reply; raises RemoteProtocolError if it has more than `limit` bytes."""
     content = bytearray()
-    async with replied(http, request, redirects=redirects) as reply:
+    async with open_reply(http, request, redirects=redirects) as reply:
         async for chunk in reply.aiter_bytes():
             content += chunk
             if len(content) > limit:
@@ -50,7 +50,7 @@ async def send_whole(
 
 
 def error_name(reply: httpx.Response) -> str | None:
-    """The `error` of an XRPC error reply, if it is one."""
+    """Return the `error` of an XRPC error reply, or None."""
     if reply.is_success:
         return None
     try:
@@ -61,7 +61,7 @@ def error_name(reply: httpx.Response) -> str | None:
 
 
 def without_secrets(error: Exception) -> Exception:
-    """Take the request, which holds secrets, out of an httpx error that holds on to it."""
+    """Replace the request of an httpx error, which contains secrets, by its method and URL."""
     if isinstance(error, httpx.RequestError):
         error.request = httpx.Request(error.request.method, error.request.url)
     return error

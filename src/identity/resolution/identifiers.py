@@ -1,10 +1,10 @@
-"""The identifiers of an account: what a DID looks like, and what stands for a handle that is not confirmed."""
+"""The syntax of DIDs, and the placeholder for a handle that could not be verified."""
 
 import re
 from typing import Final
 
 INVALID_HANDLE: Final = "handle.invalid"
-"""Stands for a handle that its owner's DID document does not confirm (atproto.com/specs/handle)."""
+"""The placeholder for a handle that the DID document does not confirm (atproto.com/specs/handle)."""
 DID_PLC: Final = re.compile(r"did:plc:[a-z2-7]{24}")
 DID_WEB: Final = re.compile(r"did:web:([a-z0-9.-]{1,253})(%3A[0-9]{1,5})?")
 

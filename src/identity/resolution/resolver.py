@@ -1,4 +1,4 @@
-"""From a handle or a DID to the account's PDS, believed only when both directions agree."""
+"""Resolves a handle or DID to the account's PDS; a handle counts only if handle and DID point to each other."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ PDS_TYPE: Final = "AtprotoPersonalDataServer"
 
 @dataclass(frozen=True)
 class Identity:
-    """Who it is, and where the records live. `handle` is `handle.invalid` when it could not be verified."""
+    """An account and its PDS. `handle` is `handle.invalid` if it could not be verified."""
 
     did: str
     handle: str
@@ -32,14 +32,14 @@ class Identity:
 
 
 def is_handle(text: str) -> bool:
-    """Whether this can be somebody's handle (atproto.com/specs/handle); `.test` ones are for development."""
+    """Whether this is a valid handle (atproto.com/specs/handle); `.test` handles are for development."""
     return bool(HOST_NAME.fullmatch(text)) and text.rsplit(".", 1)[1] not in PRIVATE_DOMAINS - {"test"}
 
 
 class Resolver:
-    """Asks DNS, web servers and the PLC directory. Syntax is checked before anything is asked.
+    """Asks DNS, web servers and the PLC directory, after checking the syntax.
 
-    `http` should come from `addresses.public_client`, with `dev_origins` and the origin of `plc_url` allowed.
+    `http` should come from `address_policy.public_client`, with `dev_origins` and the origin of `plc_url` allowed.
     """
 
     def __init__(
@@ -57,18 +57,18 @@ class Resolver:
         self._names = names or Dns()
 
     async def resolve(self, identifier: str) -> Identity:
-        """The identity behind a handle (with or without @) or a DID."""
+        """Return the identity of a handle (with or without @) or a DID."""
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 did = await self.did_of(identifier)
                 document = await self.did_document(did)
-                handle = await self.verified_handle(did, document, pointing_here=identifier)
+                handle = await self.verified_handle(did, document, resolved_from=identifier)
                 return Identity(did, handle, self._pds_url(did, document))
         except TimeoutError:
             raise IdentityUnreachableError(f"{identifier} was not resolved in time") from None
 
     async def pds_of(self, did: str) -> str:
-        """The PDS that a DID's document names; about its handle nobody is asked."""
+        """Return the PDS in a DID's document, without verifying the handle."""
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 return self._pds_url(did, await self.did_document(did))
@@ -76,8 +76,8 @@ class Resolver:
             raise IdentityUnreachableError(f"{did} was not resolved in time") from None
 
     async def did_of(self, identifier: str) -> str:
-        """The DID itself, or the one that a handle points to. Who it belongs to is not verified yet."""
-        identifier = plain(identifier)
+        """Return the DID itself, or the one that a handle points to, which is not verified in the other direction."""
+        identifier = normalized(identifier)
         if identifier.startswith("did:"):
             if not is_did(identifier):
                 raise UnknownIdentityError(f"{identifier} is not a DID that ATProto knows")
@@ -91,7 +91,7 @@ class Resolver:
         return did
 
     async def did_document(self, did: str) -> dict[str, Any]:
-        """The document that a DID stands for, from the PLC directory or its own web server."""
+        """Return the document of a DID, from the PLC directory or its own web server."""
         if not is_did(did):
             raise UnknownIdentityError(f"{did} is not a DID that ATProto knows")
         reply = await self._get(self._document_url(did))
@@ -105,15 +105,15 @@ class Resolver:
             raise IdentityUnreachableError(f"{did}: its document could not be read")
         return document
 
-    async def verified_handle(self, did: str, document: dict[str, Any], *, pointing_here: str = "") -> str:
-        """The handle that the document claims, if that handle points back to the DID; else `handle.invalid`.
+    async def verified_handle(self, did: str, document: dict[str, Any], *, resolved_from: str = "") -> str:
+        """Return the handle that the document claims if it points back to the DID, otherwise `handle.invalid`.
 
-        `pointing_here` is an identifier that was just seen to: it need not be asked again.
+        `resolved_from` is the identifier that has just been resolved to this DID; it is not resolved again.
         """
         claimed = _claimed_handle(document)
         if claimed is None:
             return INVALID_HANDLE
-        if claimed == plain(pointing_here).lower():
+        if claimed == normalized(resolved_from).lower():
             return claimed
         try:
             confirmed = await self.did_of(claimed) == did
@@ -132,7 +132,7 @@ class Resolver:
                 self._policy.check(url)
                 if httpx.URL(url).raw_path != b"/" or "#" in url:
                     raise UnsafeAddressError("the PDS's address must have no path")
-                return str(httpx.URL(url)).rstrip("/")  # one spelling, so that equal places are equal
+                return str(httpx.URL(url)).rstrip("/")  # normalized, so that the same PDS compares equal
         raise UnknownIdentityError(f"{did} has no PDS")
 
     def _document_url(self, did: str) -> str:
@@ -140,7 +140,7 @@ class Resolver:
             return f"{self._plc_url}/{quote(did, safe=':')}"
         authority = unquote(did.removeprefix("did:web:"))
         local = f"http://{authority}"
-        # the specification allows a port, and plain http, for localhost in development only
+        # the specification allows a port, and normalized http, for localhost in development only
         if local in self._dev_origins:
             return f"{local}/.well-known/did.json"
         if not HOST_NAME.fullmatch(authority):
@@ -166,31 +166,31 @@ class Resolver:
         return None
 
     async def _ask_domain(self, handle: str) -> str | None:
-        """DNS first, then the web server; a failure of one counts only when the other knows nothing."""
-        silent: NameUnavailableError | None = None
+        """Ask DNS first, then the web server; a failure of DNS counts only if the web server has no answer."""
+        dns_failure: NameUnavailableError | None = None
         try:
             texts = await self._names.texts(f"_atproto.{handle}")
         except NameUnavailableError as error:
-            texts, silent = [], error
+            texts, dns_failure = [], error
         dids = {text.removeprefix("did=") for text in texts if text.startswith("did=")}
         if dids:
-            return dids.pop() if len(dids) == 1 else None  # several answers are none, says the specification
+            return dids.pop() if len(dids) == 1 else None  # the specification treats several answers as none
         reply = await self._get(f"https://{handle}/.well-known/atproto-did", redirects=True)
-        if reply is None and silent is not None:
-            raise IdentityUnreachableError(str(silent))
+        if reply is None and dns_failure is not None:
+            raise IdentityUnreachableError(str(dns_failure))
         return None if reply is None else reply.decode("utf-8", "replace").strip()
 
     async def _get(self, url: str, *, redirects: bool = False) -> bytes | None:
-        """A small body, or None when whoever answers says that there is none."""
+        """Return a small body, or None if the server or DNS answers that there is none."""
         if origin_of(url) != origin_of(self._plc_url):
             self._policy.check(url)
         host = httpx.URL(url).host
         try:
             request = self._http.build_request("GET", url)
-            judge = self._policy.check if redirects else None
-            reply = await send_whole(self._http, request, limit=MAX_DOCUMENT_BYTES, redirects=judge)
+            check = self._policy.check if redirects else None
+            reply = await send_whole(self._http, request, limit=MAX_DOCUMENT_BYTES, redirects=check)
         except HostNotFoundError:
-            if url.startswith(f"{self._plc_url}/"):  # whoever does not find the directory knows of no DID
+            if url.startswith(f"{self._plc_url}/"):  # without the directory, nothing is known about the DID
                 raise IdentityUnreachableError(f"{host} was not found") from None
             return None
         except UnsafeAddressError:
@@ -204,8 +204,8 @@ class Resolver:
         return reply.content
 
 
-def plain(identifier: str) -> str:
-    """Normalize an identifier: people write handles with @."""
+def normalized(identifier: str) -> str:
+    """Strip spaces and a leading @."""
     return identifier.strip().removeprefix("@")
 
 

@@ -1,4 +1,4 @@
-"""The key that an account's repo is signed with, from the document of its DID."""
+"""The key that an account's repo is signed with, from its DID document."""
 
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ REPO_KEY: Final = "#atproto"
 
 
 async def signing_key(resolver: Resolver, did: str) -> str:
-    """Return it as a did:key; raises IdentityUnreachableError where the document names none that we know."""
+    """Return the key as a did:key; raises IdentityUnreachableError if the document has none that we support."""
     document = await resolver.did_document(did)
     methods = document.get("verificationMethod")
     for method in methods if isinstance(methods, list) else []:

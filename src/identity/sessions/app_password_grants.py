@@ -1,7 +1,6 @@
-"""The calls about tokens for an app password: com.atproto.server.createSession, refreshSession and deleteSession.
+"""Sessions of app passwords: com.atproto.server.createSession, refreshSession and deleteSession.
 
-Not the SDK's `Client.login`: it asks for an app.bsky profile too, which a PDS without AppView answers with 502.
-Errors are told apart by their name, never by their status: an expired token is a 400 (docs of com.atproto.server).
+Errors are distinguished by their name, never by their status: an expired token is a 400 (docs of com.atproto.server).
 """
 
 import asyncio
@@ -27,13 +26,13 @@ from identity.resolution.http_responses import error_name, send_whole, without_s
 from identity.sessions.session_store import Session
 from identity.sessions.tokens import Tokens
 
-CALL_SECONDS: Final = 30.0
-"""A refresh that is given up early may have rotated the tokens all the same."""
+CALL_TIMEOUT_SECONDS: Final = 30.0
+"""Long, since a refresh that times out may have rotated the tokens nevertheless."""
 
 MAX_REPLY_BYTES: Final = 256 * 1024
 WRONG_PASSWORD: Final = frozenset({"AuthenticationRequired", "AuthFactorTokenRequired", "InvalidRequest"})
 INACTIVE: Final = frozenset({"AccountTakedown", "AccountDeactivated", "AccountSuspended"})
-# a refresh has no input that could be invalid: InvalidRequest says that the account is gone
+# a refresh has no input that could be invalid: InvalidRequest means that the account is gone
 SESSION_OVER: Final = frozenset(
     {"ExpiredToken", "InvalidToken", "AuthenticationRequired", "InvalidRequest", "AccountTakedown"}
 )
@@ -41,22 +40,25 @@ SESSION_OVER: Final = frozenset(
 
 @dataclass(frozen=True)
 class NewSession:
-    """What a sign-in at the PDS gave."""
+    """The session that the PDS created."""
 
     did: str
     tokens: Tokens
 
 
 async def create_session(http: httpx.AsyncClient, pds_url: str, did: str, password: SecretStr) -> NewSession:
-    """Sign in with an app password."""
+    """Sign in with an app password.
+
+    The SDK's `Client.login` also requests an app.bsky profile, which a PDS without AppView answers with 502.
+    """
     request = http.build_request(
         "POST",
         f"{pds_url}/xrpc/com.atproto.server.createSession",
         json={"identifier": did, "password": password.get_secret_value()},
-        timeout=CALL_SECONDS,
+        timeout=CALL_TIMEOUT_SECONDS,
     )
     try:
-        async with asyncio.timeout(CALL_SECONDS):
+        async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
             reply = await send_whole(http, request, limit=MAX_REPLY_BYTES)
     except UnsafeAddressError:
         raise
@@ -81,13 +83,13 @@ async def create_session(http: httpx.AsyncClient, pds_url: str, did: str, passwo
 
 
 class AppPasswordGrants:
-    """Renews and ends the sessions of app passwords."""
+    """Refreshes and revokes the sessions of app passwords."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
 
-    async def renew(self, session: Session, tokens: Tokens) -> Tokens:
-        """New tokens for old ones, which are spent then; `SignInRequiredError` when only a person can help."""
+    async def refresh(self, session: Session, tokens: Tokens) -> Tokens:
+        """Exchange the tokens, which are spent then; `SignInRequiredError` if the PDS no longer accepts them."""
         did = session.did
         reply = await self._call("refreshSession", session, tokens)
         name = error_name(reply)
@@ -99,7 +101,7 @@ class AppPasswordGrants:
         return renewed
 
     async def revoke(self, session: Session, tokens: Tokens) -> None:
-        """End the session at the PDS. The access token goes on for its two hours; nobody has it any more."""
+        """End the session at the PDS, which honours the access token until it expires (two hours)."""
         reply = await self._call("deleteSession", session, tokens)
         if not reply.is_success and error_name(reply) not in SESSION_OVER:
             raise _unavailable(session.did, "deleteSession", reply)
@@ -109,10 +111,10 @@ class AppPasswordGrants:
             "POST",
             f"{session.pds_url}/xrpc/com.atproto.server.{name}",
             headers={"authorization": f"Bearer {tokens.refresh.get_secret_value()}"},
-            timeout=CALL_SECONDS,
+            timeout=CALL_TIMEOUT_SECONDS,
         )
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
                 return await send_whole(self._http, request, limit=MAX_REPLY_BYTES)
         except httpx.HTTPError as error:
             without_secrets(error)
@@ -157,7 +159,7 @@ def _tokens(answer: dict[str, Any]) -> Tokens | None:
 
 
 def _claims(token: str) -> dict[str, Any]:
-    """What a JWT says of itself, unverified: only the PDS can judge it, we only want to know when it ends."""
+    """Read the claims of a JWT without verifying it: they only tell when the token expires."""
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

@@ -1,4 +1,4 @@
-"""Proofs that a token is used by whom it was given to (RFC 9449), and the nonces that servers want in them."""
+"""DPoP proofs (RFC 9449) for requests to a PDS, and the nonces that servers require in them."""
 
 import time
 from collections import OrderedDict
@@ -8,44 +8,46 @@ import httpx
 from atproto_oauth.dpop import DPoPManager
 
 from identity.sessions.key_pairs import key_of
-from identity.sessions.tokens import Grant, Tokens
+from identity.sessions.tokens import TokenBinding, Tokens
 
 NONCE_NEEDED: Final = "use_dpop_nonce"
-MOST_NONCES: Final = 10_000
-FRESH_SECONDS: Final = 60.0
+MAX_NONCES: Final = 10_000
+FRESH_NONCE_SECONDS: Final = 60.0
 """@atproto/pds 0.5.35 accepts a nonce for at most three minutes."""
 
 
 class Nonces:
-    """The newest nonce of each account and server. None is a secret; what is forgotten costs one more round trip."""
+    """The newest nonce of each account and server. A nonce is no secret; an evicted one costs one more round trip."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
+        self._nonces: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
 
     def newest(self, did: str, origin: str) -> str | None:
         """Return the nonce to use, if one is known."""
-        return self._held.get((did, origin), (None, 0.0))[0]
+        return self._nonces.get((did, origin), (None, 0.0))[0]
 
     def fresh(self, did: str, origin: str) -> bool:
-        """Whether the nonce will do for a request that can't be sent twice cheaply."""
-        nonce, at = self._held.get((did, origin), (None, 0.0))
-        return nonce is not None and time.monotonic() - at < FRESH_SECONDS
+        """Whether the server will still accept the nonce, so that a large body is not sent in vain."""
+        nonce, at = self._nonces.get((did, origin), (None, 0.0))
+        return nonce is not None and time.monotonic() - at < FRESH_NONCE_SECONDS
 
     def take(self, did: str, origin: str, reply: httpx.Response) -> str | None:
-        """Keep and give the nonce that a reply brings, whatever else it says."""
+        """Store and return the nonce of a reply, whatever its status."""
         nonce: str | None = reply.headers.get("dpop-nonce")
         if nonce is not None:
-            self._held[did, origin] = nonce, time.monotonic()
-            self._held.move_to_end((did, origin))
-            if len(self._held) > MOST_NONCES:
-                self._held.popitem(last=False)
+            self._nonces[did, origin] = nonce, time.monotonic()
+            self._nonces.move_to_end((did, origin))
+            if len(self._nonces) > MAX_NONCES:
+                self._nonces.popitem(last=False)
         return nonce
 
 
 def proof_headers(
-    request: httpx.Request, *, tokens: Tokens, grant: Grant, nonce: str | None
+    request: httpx.Request, *, tokens: Tokens, binding: TokenBinding, nonce: str | None
 ) -> dict[str, str]:
-    """Make the headers of one request; each sending needs new ones."""
+    """Make the headers of one request; each attempt needs new ones."""
     access = tokens.access.get_secret_value()
-    proof = DPoPManager.create_proof(request.method, str(request.url), key_of(grant.dpop_key), nonce, access)
+    proof = DPoPManager.create_proof(
+        request.method, str(request.url), key_of(binding.dpop_key), nonce, access
+    )
     return {"authorization": f"DPoP {access}", "dpop": proof}

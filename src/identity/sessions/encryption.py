@@ -1,4 +1,4 @@
-"""Secrets at rest: sealed with the first of SECRET_KEYS, opened with any of them."""
+"""Encrypts secrets at rest with the first of SECRET_KEYS; decrypts with any of them."""
 
 import base64
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from identity.errors import SealBrokenError
+from identity.errors import DecryptionError
 
 MIN_KEY_LENGTH: Final = 32
 
 
-class Seal:
-    """Seals bytes for one account and one purpose, so that a row copied to another account does not open."""
+class Cipher:
+    """Binds each ciphertext to one account and one purpose: a row copied to another account does not decrypt."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         if not keys:
@@ -26,25 +26,25 @@ class Seal:
         self._newest: Final = ciphers[0]
         self._all: Final = MultiFernet(ciphers)
 
-    def seal(self, plain: bytes, *, purpose: str, did: str) -> bytes:
+    def encrypt(self, plaintext: bytes, *, purpose: str, did: str) -> bytes:
         """Encrypt with the newest key, bound to `purpose` and `did`."""
-        return self._newest.encrypt(_binding(purpose, did) + plain)
+        return self._newest.encrypt(_binding(purpose, did) + plaintext)
 
-    def open(self, sealed: bytes, *, purpose: str, did: str) -> bytes:
-        """Decrypt what was sealed with any of the keys for the same `purpose` and `did`."""
+    def decrypt(self, ciphertext: bytes, *, purpose: str, did: str) -> bytes:
+        """Decrypt with any of the keys; raises DecryptionError unless `purpose` and `did` are those it was bound to."""
         try:
-            bound = self._all.decrypt(sealed)
+            bound = self._all.decrypt(ciphertext)
         except InvalidToken:
-            raise SealBrokenError("none of SECRET_KEYS opens it") from None
+            raise DecryptionError("none of SECRET_KEYS opens it") from None
         binding = _binding(purpose, did)
         if not bound.startswith(binding):
-            raise SealBrokenError("it was sealed for something else")
+            raise DecryptionError("it was sealed for something else")
         return bound[len(binding) :]
 
-    def is_current(self, sealed: bytes) -> bool:
-        """Whether the newest key sealed it; if not, seal it again before the old key is taken away."""
+    def is_current(self, ciphertext: bytes) -> bool:
+        """Whether the newest key encrypted it; if not, re-encrypt it before the old key is removed."""
         try:
-            self._newest.decrypt(sealed)
+            self._newest.decrypt(ciphertext)
         except InvalidToken:
             return False
         return True
@@ -56,5 +56,5 @@ def _derive(key: str) -> bytes:
 
 
 def _binding(purpose: str, did: str) -> bytes:
-    # a DID holds no NUL, so no two pairs share a binding and none is the beginning of another
+    # a DID contains no NUL, so no two pairs share a binding and none is a prefix of another
     return f"{purpose}\0{did}\0".encode()

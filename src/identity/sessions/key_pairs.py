@@ -1,4 +1,4 @@
-"""P-256 keys as JWKs: those that this service signs in with, and the one that each login's tokens are bound to."""
+"""P-256 keys as JWKs: the keys that this service authenticates with, and the DPoP key of each login."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ BYTES: Final = 32
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A private key with the name that the published one has."""
+    """A private key and the `kid` under which its public key is published."""
 
     kid: str
     private: EllipticCurvePrivateKey = field(repr=False)
@@ -37,7 +37,7 @@ def new_signing_key() -> dict[str, str]:
 
 
 def signing_keys(text: str) -> tuple[SigningKey, ...]:
-    """Read a JSON list of private JWKs; ValueError when it is none, and its text repeats nothing of them."""
+    """Read a JSON list of private JWKs; raises ValueError, whose text repeats nothing of the input."""
     try:
         keys = json.loads(text)
     except ValueError:
@@ -51,7 +51,7 @@ def signing_keys(text: str) -> tuple[SigningKey, ...]:
 
 
 def scalar_of(key: EllipticCurvePrivateKey) -> SecretStr:
-    """Write a private key down."""
+    """Serialize a private key: its scalar as base64url."""
     return SecretStr(_text(key.private_numbers().private_value))
 
 

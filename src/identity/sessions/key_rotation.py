@@ -1,4 +1,4 @@
-"""Changing keys: every login sealed with the first of SECRET_KEYS, and which of OAUTH_KEYS logins need still."""
+"""Key rotation: re-encrypts logins with the first of SECRET_KEYS, and counts the logins that each of OAUTH_KEYS serves."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -7,67 +7,69 @@ from dataclasses import dataclass
 from sqlalchemy import Row, select, update
 
 from eventstore.database import Database
-from identity.errors import SealBrokenError
-from identity.sessions.encryption import Seal
+from identity.errors import DecryptionError
+from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import PURPOSE, pds_session
 from identity.sessions.tokens import Tokens
 
 
 @dataclass(frozen=True)
-class Resealed:
-    """How many logins there are, how many were sealed anew, and how many no key opens: those people sign in again."""
+class ReencryptionReport:
+    """Counts; the CLI prints them under these names."""
 
     logins: int
     resealed: int
+    """Re-encrypted, or in a dry run to be."""
     lost: int
+    """No key decrypts them: these accounts have to sign in again."""
 
 
-def reseal(
+def reencrypt_logins(
     database: Database,
-    seal: Seal,
+    cipher: Cipher,
     *,
     progress: Callable[[int, int], None] | None = None,
     dry_run: bool = False,
-) -> Resealed:
-    """Seal each login with the newest key, or only count; a login that is renewed meanwhile is as it is then."""
+) -> ReencryptionReport:
+    """Encrypt each login with the newest key, or only count; a login that is refreshed meanwhile is left as it is."""
     rows = _logins(database)
-    resealed = lost = 0
+    reencrypted = lost = 0
     for number, row in enumerate(rows, start=1):
-        if not seal.is_current(row.sealed):
+        if not cipher.is_current(row.sealed):
             try:
-                resealed += _reseal(database, seal, row, dry_run=dry_run)
-            except SealBrokenError:
+                reencrypted += _reencrypt(database, cipher, row, dry_run=dry_run)
+            except DecryptionError:
                 lost += 1
         if progress is not None:
             progress(number, len(rows))
-    return Resealed(len(rows), resealed, lost)
+    return ReencryptionReport(len(rows), reencrypted, lost)
 
 
-def logins_by_oauth_key(database: Database, seal: Seal) -> Counter[str]:
-    """Count the logins that began with each of OAUTH_KEYS, by its kid: without it they cannot be renewed."""
-    opened = (seal.open(row.sealed, purpose=PURPOSE, did=row.did) for row in _logins(database))
-    grants = (Tokens.from_bytes(each, "", None).grant for each in opened)
-    return Counter(grant.kid for grant in grants if grant is not None and grant.kid is not None)
+def logins_by_oauth_key(database: Database, cipher: Cipher) -> Counter[str]:
+    """Count the logins that began with each of OAUTH_KEYS, by kid: without its key a login cannot be refreshed."""
+    decrypted = (cipher.decrypt(row.sealed, purpose=PURPOSE, did=row.did) for row in _logins(database))
+    bindings = (Tokens.from_bytes(each, "", None).binding for each in decrypted)
+    return Counter(binding.kid for binding in bindings if binding is not None and binding.kid is not None)
 
 
 def _logins(database: Database) -> Sequence[Row[str, int, bytes]]:
-    held = pds_session.c
+    session = pds_session.c
     with database.read() as connection:
         return connection.execute(
-            select(held.did, held.generation, held.sealed).where(held.sealed.is_not(None))
+            select(session.did, session.generation, session.sealed).where(session.sealed.is_not(None))
         ).all()
 
 
-def _reseal(database: Database, seal: Seal, row: Row[str, int, bytes], *, dry_run: bool) -> int:
-    did, generation, sealed = row
-    opened = seal.open(sealed, purpose=PURPOSE, did=did)
+def _reencrypt(database: Database, cipher: Cipher, row: Row[str, int, bytes], *, dry_run: bool) -> int:
+    did, generation, encrypted = row
+    plaintext = cipher.decrypt(encrypted, purpose=PURPOSE, did=did)
     if dry_run:
         return 1
     with database.write() as connection:
         done = connection.execute(
             update(pds_session)
             .where(pds_session.c.did == did, pds_session.c.generation == generation)
-            .where(pds_session.c.sealed == sealed)
-            .values(sealed=seal.seal(opened, purpose=PURPOSE, did=did))
+            .where(pds_session.c.sealed == encrypted)
+            .values(sealed=cipher.encrypt(plaintext, purpose=PURPOSE, did=did))
         )
     return done.rowcount

@@ -1,4 +1,4 @@
-"""Writes of what is kept nowhere else, such as tokens whose predecessors are spent."""
+"""Retries writes of data that exists nowhere else, such as new tokens whose predecessors are spent."""
 
 import asyncio
 import logging
@@ -12,34 +12,36 @@ from eventstore.errors import is_busy_or_away
 
 logger = logging.getLogger("mastertape.identity")
 
-FIRST_PAUSE: Final = 0.1
-LONGEST_PAUSE: Final = 2.0
-"""Once the database is back, these are written before anybody else would ask the PDS with the old tokens."""
+FIRST_PAUSE_SECONDS: Final = 0.1
+MAX_PAUSE_SECONDS: Final = 2.0
+"""Once the database is back, the new tokens are stored before another process sends the old ones to the PDS."""
 
 
-class PatientWrites:
-    """Tries until the database takes a write, for as long as the process goes on."""
+class RetryingWrites:
+    """Retries a write until the database accepts it or the process ends."""
 
     def __init__(self) -> None:
         self._give_up_at = math.inf
 
-    def give_up_in(self, seconds: float) -> None:
-        """Try for so long and no longer: the process is to end."""
+    def stop_retrying_after(self, seconds: float) -> None:
+        """Limit all retries to `seconds` from now, since the process is ending."""
         self._give_up_at = time.monotonic() + seconds
 
     async def write(self, work: Callable[[], object], **facts: object) -> None:
-        """Run blocking work that may be done twice: a commit that nobody answered may have happened."""
-        attempt, pause = 1, FIRST_PAUSE
+        """Run blocking work that must be idempotent: a commit whose answer was lost may have happened."""
+        attempt, pause = 1, FIRST_PAUSE_SECONDS
         while True:
             try:
                 await asyncio.to_thread(work)
             except Exception as error:
-                told = {**facts, "attempt": attempt, "error": type(error).__name__}
+                fields = {**facts, "attempt": attempt, "error": type(error).__name__}
                 if not is_busy_or_away(error) or time.monotonic() >= self._give_up_at:
-                    logger.error("not_written", extra=told)  # noqa: TRY400 - its text may hold what was to be written
+                    logger.error("not_written", extra=fields)  # noqa: TRY400 - its text may contain the tokens
                     raise
-                logger.log(logging.WARNING if attempt == 1 else logging.DEBUG, "not_written_yet", extra=told)
+                logger.log(
+                    logging.WARNING if attempt == 1 else logging.DEBUG, "not_written_yet", extra=fields
+                )
             else:
                 return
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-            attempt, pause = attempt + 1, min(2 * pause, LONGEST_PAUSE)
+            attempt, pause = attempt + 1, min(2 * pause, MAX_PAUSE_SECONDS)

@@ -1,7 +1,7 @@
-"""The sessions that accounts have at their PDSes: one row each, tokens sealed.
+"""Stores one PDS session per account, with encrypted tokens.
 
-`generation` counts the token pairs that a row has had. Whoever refreshes takes a lease on the current generation, asks the
-PDS with no transaction open, and stores the answer only if the generation has not moved on.
+`generation` counts the token pairs of a row: a refresh takes a lease on the current generation, calls the PDS with no
+transaction open, and stores the new tokens only if the generation is still the same.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,14 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime, metadata
+from eventstore.states import State, Transition
 from identity.errors import SignInRequiredError
-from identity.sessions.encryption import Seal
+from identity.sessions.encryption import Cipher
 from identity.sessions.tokens import Tokens
 
 PURPOSE: Final = "pds_session"
-LEASE: Final = timedelta(seconds=90)
-"""Longer than a renewal can take: metadata, and a token call that is sent again with a new nonce."""
+REFRESH_LEASE: Final = timedelta(seconds=90)
+"""Longer than a refresh can take: metadata, and a token request that is repeated with a new nonce."""
 
 
 class SessionKind(StrEnum):
@@ -32,11 +33,35 @@ class SessionKind(StrEnum):
     OAUTH = "oauth"
 
 
-class SessionStatus(StrEnum):
-    """Whether the session can be used."""
+class SessionStatus(State):
+    """States of a PDS session."""
 
-    ACTIVE = "active"
-    REAUTH_REQUIRED = "reauth_required"
+    ACTIVE = "active", "its tokens sign requests to the PDS"
+    REAUTH_REQUIRED = "reauth_required", "its tokens are deleted; the account has to sign in again"
+
+
+TRANSITIONS: Final = (
+    Transition(before=None, after=SessionStatus.ACTIVE, by="the account signs in"),
+    Transition(
+        before=SessionStatus.ACTIVE,
+        after=SessionStatus.REAUTH_REQUIRED,
+        by="the PDS refuses to refresh the tokens",
+    ),
+    Transition(
+        before=SessionStatus.ACTIVE, after=SessionStatus.REAUTH_REQUIRED, by="the account disconnects"
+    ),
+    Transition(
+        before=SessionStatus.ACTIVE,
+        after=SessionStatus.REAUTH_REQUIRED,
+        by="the operator confirms a restore from a backup, whose OAuth tokens may be spent",
+    ),
+    Transition(
+        before=SessionStatus.REAUTH_REQUIRED, after=SessionStatus.ACTIVE, by="the account signs in again"
+    ),
+    Transition(
+        before=SessionStatus.REAUTH_REQUIRED, after=None, by="the service erases an account that has left"
+    ),
+)
 
 
 pds_session = Table(
@@ -45,7 +70,7 @@ pds_session = Table(
     Column("did", Text, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("pds_url", Text, nullable=False),
-    Column("sealed", LargeBinary),  # none once the session has ended
+    Column("sealed", LargeBinary),  # encrypted; null once the session has ended
     Column("scope", Text, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("status", Text, nullable=False),
@@ -62,12 +87,12 @@ OF_ACCOUNT: Final = select(pds_session).where(pds_session.c.did == bindparam("di
 
 @dataclass(frozen=True)
 class Session:
-    """An active row as it stood at `loaded_at`. The tokens are sealed: `SessionRows.tokens` opens them for one use."""
+    """An active row as of `loaded_at`; `SessionRows.tokens` decrypts its tokens for one request."""
 
     did: str
     kind: SessionKind
     pds_url: str
-    sealed: bytes
+    encrypted_tokens: bytes
     scope: str
     generation: int
     refresh_until: datetime | None
@@ -76,37 +101,38 @@ class Session:
 
     @property
     def refreshing(self) -> bool:
-        """Whether somebody holds the refresh lease."""
+        """Whether a process holds the refresh lease."""
         return self.refresh_until is not None and self.refresh_until > self.loaded_at
 
     def expires_within(self, margin: timedelta) -> bool:
-        """Whether the access token ends that soon."""
+        """Whether the access token expires within `margin`."""
         return self.access_expires_at is not None and self.access_expires_at <= self.loaded_at + margin
 
 
 class SessionRows:
-    """The statements. Each hook is called first in the transaction that changes a row.
+    """Reads and writes the rows.
 
-    The hooks come first because they lock the lane, and lanes are locked before everything but the log.
+    Each hook is called first in the transaction that changes a row: it locks the account's lane, and lanes are locked
+    before everything but the log.
     """
 
     def __init__(
         self,
         database: Database,
-        seal: Seal,
+        cipher: Cipher,
         *,
         on_reauth: Callable[[Connection, str], None],
         on_signed_in: Callable[[Connection, str, str], None],
-        lease: timedelta = LEASE,
+        lease: timedelta = REFRESH_LEASE,
     ) -> None:
         self._database = database
-        self._seal = seal
+        self._cipher = cipher
         self._on_reauth = on_reauth
         self._on_signed_in = on_signed_in
         self.lease: Final = lease
 
     def load(self, did: str) -> Session:
-        """The active session of this account, or `SignInRequiredError`."""
+        """Return the account's active session, or raise `SignInRequiredError`."""
         with self._database.read_committed() as connection:
             row = connection.execute(self._database.with_now(OF_ACCOUNT), {"did": did}).one_or_none()
             if row is None:
@@ -118,7 +144,7 @@ class SessionRows:
             did=did,
             kind=SessionKind(row.kind),
             pds_url=row.pds_url,
-            sealed=row.sealed,
+            encrypted_tokens=row.sealed,
             scope=row.scope,
             generation=row.generation,
             refresh_until=row.refresh_until,
@@ -127,14 +153,14 @@ class SessionRows:
         )
 
     def tokens(self, session: Session) -> Tokens:
-        """Open the seal; keep what comes out no longer than one request."""
-        opened = self._seal.open(session.sealed, purpose=PURPOSE, did=session.did)
-        return Tokens.from_bytes(opened, session.scope, session.access_expires_at)
+        """Decrypt the tokens; keep them no longer than one request."""
+        decrypted = self._cipher.decrypt(session.encrypted_tokens, purpose=PURPOSE, did=session.did)
+        return Tokens.from_bytes(decrypted, session.scope, session.access_expires_at)
 
     def put(
         self, connection: Connection, *, did: str, kind: SessionKind, pds_url: str, tokens: Tokens
     ) -> None:
-        """Store what a sign-in has just brought; it replaces and revives whatever was there."""
+        """Store the tokens of a sign-in; they replace the row's session, ended or not."""
         self._on_signed_in(connection, did, pds_url)
         insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
         values = {"kind": kind.value, "pds_url": pds_url, **self._values(connection, did, tokens)}
@@ -147,62 +173,62 @@ class SessionRows:
         )
 
     def idle_since(self, before: timedelta) -> list[str]:
-        """The accounts whose session works and has not been renewed for that long."""
+        """Return the accounts whose active session has not been refreshed for that long."""
         with self._database.read() as connection:
             then = self._database.now(connection) - before
             return list(
                 connection.scalars(
                     select(pds_session.c.did).where(
-                        pds_session.c.status == SessionStatus.ACTIVE.value, pds_session.c.updated_at <= then
+                        pds_session.c.status == SessionStatus.ACTIVE, pds_session.c.updated_at <= then
                     )
                 )
             )
 
     def claim(self, did: str, generation: int, owner: str) -> bool:
-        """Take the refresh lease of this generation. False: somebody has it, or the generation is past."""
+        """Take the refresh lease of this generation; False if another process has it or a newer generation is stored."""
         with self._database.write() as connection:
             now = self._database.now(connection)
             free = or_(pds_session.c.refresh_until.is_(None), pds_session.c.refresh_until <= now)
             claimed = connection.execute(
                 update(pds_session)
-                .where(*_stands(did, generation), free)
+                .where(*_is_current(did, generation), free)
                 .values(refresh_until=now + self.lease, refresh_owner=owner)
             )
             return claimed.rowcount == 1
 
     def store(self, did: str, generation: int, tokens: Tokens) -> bool:
-        """Replace the tokens of this generation. False: a newer one stands, and these are dropped."""
+        """Replace the tokens of this generation; False, and nothing is stored, if a newer generation is."""
         with self._database.write() as connection:
             stored = connection.execute(
                 update(pds_session)
-                .where(*_stands(did, generation))
+                .where(*_is_current(did, generation))
                 .values(generation=generation + 1, **self._values(connection, did, tokens))
             )
             return stored.rowcount == 1
 
     def release(self, did: str, generation: int, owner: str, reason: str) -> None:
-        """Give the lease back after a refresh that failed for now."""
+        """Release the lease after a refresh that failed temporarily."""
         with self._database.write() as connection:
             connection.execute(
                 update(pds_session)
-                .where(*_stands(did, generation), pds_session.c.refresh_owner == owner)
+                .where(*_is_current(did, generation), pds_session.c.refresh_owner == owner)
                 .values(refresh_until=None, refresh_owner=None, last_error=reason)
             )
 
     def end(self, did: str, generation: int, reason: str) -> None:
-        """The PDS takes the refresh token no more: only a new sign-in helps, unless one has just come."""
+        """End the session, since the PDS refused its refresh token; a sign-in that has just replaced it stays."""
         with self._database.write() as connection:
             self.end_in(connection, did, generation, reason)
 
     def end_in(self, connection: Connection, did: str, generation: int, reason: str) -> bool:
-        """End the session inside a transaction; False, and nothing is changed, when it is another by now."""
+        """End the session inside a transaction; False, and nothing is changed, if the generation is no longer current."""
         with connection.begin_nested() as attempt:
             self._on_reauth(connection, did)
             ended = connection.execute(
                 update(pds_session)
-                .where(*_stands(did, generation))
+                .where(*_is_current(did, generation))
                 .values(
-                    status=SessionStatus.REAUTH_REQUIRED.value,
+                    status=SessionStatus.REAUTH_REQUIRED,
                     sealed=None,
                     access_expires_at=None,
                     refresh_until=None,
@@ -217,9 +243,9 @@ class SessionRows:
 
     def _values(self, connection: Connection, did: str, tokens: Tokens) -> dict[str, Any]:
         return {
-            "sealed": self._seal.seal(tokens.to_bytes(), purpose=PURPOSE, did=did),
+            "sealed": self._cipher.encrypt(tokens.to_bytes(), purpose=PURPOSE, did=did),
             "scope": tokens.scope,
-            "status": SessionStatus.ACTIVE.value,
+            "status": SessionStatus.ACTIVE,
             "refresh_until": None,
             "refresh_owner": None,
             "last_error": None,
@@ -228,9 +254,9 @@ class SessionRows:
         }
 
 
-def _stands(did: str, generation: int) -> tuple[Any, ...]:
+def _is_current(did: str, generation: int) -> tuple[Any, ...]:
     return (
         pds_session.c.did == did,
         pds_session.c.generation == generation,
-        pds_session.c.status == SessionStatus.ACTIVE.value,
+        pds_session.c.status == SessionStatus.ACTIVE,
     )

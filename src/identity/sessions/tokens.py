@@ -1,4 +1,4 @@
-"""What a PDS gave us for an account, and how it is written down before it is sealed."""
+"""The tokens of one PDS session, and their serialized form, which is stored encrypted."""
 
 import json
 from dataclasses import dataclass
@@ -9,44 +9,47 @@ from pydantic import SecretStr
 
 
 @dataclass(frozen=True)
-class Grant:
-    """What the tokens of an OAuth login are bound to: they are worth nothing without it."""
+class TokenBinding:
+    """What the tokens of an OAuth login are bound to; the tokens cannot be used without it."""
 
     issuer: str
     client_id: str
     dpop_key: SecretStr
     kid: str | None
-    """Which of OAUTH_KEYS the login began with; a public client has none."""
+    """Which of OAUTH_KEYS the login began with; None for a public client."""
 
     @classmethod
-    def from_json(cls, held: dict[str, Any]) -> Self:
+    def from_json(cls, stored: dict[str, Any]) -> Self:
         """Read what `Tokens.to_bytes` wrote."""
-        return cls(held["issuer"], held["client_id"], SecretStr(held["dpop_key"]), held["kid"])
+        return cls(stored["issuer"], stored["client_id"], SecretStr(stored["dpop_key"]), stored["kid"])
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """An access token whose end the PDS does not tell is used until the PDS refuses it."""
+    """An access and a refresh token. Without `access_expires_at` the access token is used until the PDS refuses it."""
 
     access: SecretStr
     refresh: SecretStr
     scope: str
     access_expires_at: datetime | None
-    grant: Grant | None = None
+    binding: TokenBinding | None = None
+    """None for an app password, whose tokens are bearer tokens."""
 
     def to_bytes(self) -> bytes:
-        """Write down what has to be sealed."""
-        held: dict[str, Any] = {
+        """Serialize the secrets; the scope and the expiry have columns of their own."""
+        stored: dict[str, Any] = {
             "access": self.access.get_secret_value(),
             "refresh": self.refresh.get_secret_value(),
         }
-        if self.grant is not None:
-            held["grant"] = {**vars(self.grant), "dpop_key": self.grant.dpop_key.get_secret_value()}
-        return json.dumps(held).encode()
+        if self.binding is not None:
+            stored["grant"] = {**vars(self.binding), "dpop_key": self.binding.dpop_key.get_secret_value()}
+        return json.dumps(stored).encode()
 
     @classmethod
-    def from_bytes(cls, opened: bytes, scope: str, access_expires_at: datetime | None) -> Self:
+    def from_bytes(cls, serialized: bytes, scope: str, access_expires_at: datetime | None) -> Self:
         """Read what `to_bytes` wrote."""
-        held = json.loads(opened)
-        grant = Grant.from_json(held["grant"]) if "grant" in held else None
-        return cls(SecretStr(held["access"]), SecretStr(held["refresh"]), scope, access_expires_at, grant)
+        stored = json.loads(serialized)
+        binding = TokenBinding.from_json(stored["grant"]) if "grant" in stored else None
+        return cls(
+            SecretStr(stored["access"]), SecretStr(stored["refresh"]), scope, access_expires_at, binding
+        )

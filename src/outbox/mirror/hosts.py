@@ -1,17 +1,15 @@
 """The rows of the hosts: what is asked of them, and noting what requests told.
 
 A row is written only when something about the host has changed, and in a transaction of its own: whoever holds it holds
-nothing else, and who would have to wait for it passes on. Only a pause that a host has asked for is waited for a little,
-and else kept until it can be noted: it is told once.
+nothing else, and who would have to wait for it passes on. Only for a pause that a host has asked for is the row waited
+for a little. What cannot be written is logged and lost: the host says it again.
 """
 
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, select, text, update
@@ -60,29 +58,11 @@ def changes_host(connection: Connection, report: HostReport, now: datetime) -> b
     return report.asks_for_pause if row is None else bool(changes(row, report, now))
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """A report that could not be noted yet, with the moment in which it was heard: pauses count from then."""
-
-    report: HostReport
-    heard: float = field(default_factory=time.monotonic)
-
-    @property
-    def age(self) -> timedelta:
-        return timedelta(seconds=time.monotonic() - self.heard)
-
-
 class Hosts:
-    """Says whether a host may be asked, and notes what requests told of it.
-
-    There is one of it in a process, for all threads. It keeps, for as long as that lives, the pauses that it could not
-    note, tries again whenever somebody wants to know, and until then says of these hosts that they may not be asked.
-    """
+    """Says whether a host may be asked, and notes what requests told of it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._kept: list[_Kept] = []
-        self._noting_kept = threading.Lock()
 
     def may_be_asked(self, host: str) -> bool:
         """Whether anything may be sent to the host just now; one that is new here nobody has forbidden."""
@@ -94,50 +74,27 @@ class Hosts:
         return bool(self._answer(_IS_OPEN_BEHIND_LIVE, host))
 
     def note_if_changed(self, report: HostReport) -> None:
-        """Change the host's row if it has to be; what becomes of a pause is as with `note`."""
-        self._note_or_keep(report, self._is_noted_if_changed)
+        """Change the host's row if it has to be; a failure is as with `note`."""
+        self._note_or_log(report, self._is_noted_if_changed)
 
     def note(self, report: HostReport) -> None:
         """Change the host's row; one that is new here gets a row for the pause that it asks for.
 
-        A pause that cannot be noted, because others hold the row all the time or the database refuses, is kept; all else
-        the next answer says again.
+        Failing to is logged and never raised: others hold the row all the time, or the database refuses.
         """
-        self._note_or_keep(report, self._is_noted)
-
-    def note_kept(self) -> frozenset[str]:
-        """Note what was kept, and give the hosts of what is kept still: of these nothing is to be claimed or asked."""
-        if self._kept and self._noting_kept.acquire(blocking=False):  # else another thread is at it
-            try:
-                for kept in list(self._kept):
-                    if self._is_noted_late(kept):
-                        self._kept.remove(kept)
-            finally:
-                self._noting_kept.release()
-        return frozenset(kept.report.host for kept in list(self._kept))
+        self._note_or_log(report, self._is_noted)
 
     def _answer(self, question: Select[bool], host: str) -> bool | None:
-        if host in self.note_kept():
-            return False
         with self._database.read_committed() as connection:
             return connection.scalar(question, {"of_host": host, "now": self._database.now(connection)})
 
-    def _note_or_keep(self, report: HostReport, is_noted: Callable[[HostReport], bool]) -> None:
-        facts = {"host": report.host, "kept": report.asks_for_pause}
+    def _note_or_log(self, report: HostReport, is_noted: Callable[[HostReport], bool]) -> None:
+        facts = {"host": report.host}
         try:
-            if is_noted(report):
-                return
-            logger.warning("host_not_noted", extra=facts)
+            if not is_noted(report):
+                logger.warning("host_not_noted", extra=facts)
         except (SQLAlchemyError, EventStoreError):  # what was delivered or read is not undone by that
             logger.exception("host_not_noted", extra=facts)
-        if report.asks_for_pause:
-            self._kept.append(_Kept(replace(report, is_well=None)))
-
-    def _is_noted_late(self, kept: _Kept) -> bool:
-        try:
-            return self._note(kept.report, _HOST_LOCKED, kept.age)
-        except (SQLAlchemyError, EventStoreError):  # which was told when it was kept
-            return False
 
     def _is_noted_if_changed(self, report: HostReport) -> bool:
         with self._database.read_committed() as connection:
@@ -161,12 +118,12 @@ class Hosts:
             time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - a claim holds it, which takes milliseconds
         return False
 
-    def _note(self, report: HostReport, locking: Select[Any], age: timedelta = timedelta()) -> bool:
+    def _note(self, report: HostReport, locking: Select[Any]) -> bool:
         with self._database.write() as connection:
             row = _locked_row(connection, report, locking)
             if row is None:
                 return False
-            found = changes(row, report, self._database.now(connection) - age)
+            found = changes(row, report, self._database.now(connection))
             if found:
                 connection.execute(_CHANGE, {"of_host": report.host, **found})
             if "breaker" in found:
@@ -175,16 +132,11 @@ class Hosts:
 
 
 def _locked_row(connection: Connection, report: HostReport, locking: Select[Any]) -> Any:
-    """Give the host's row, made for a pause where there was none; None while others hold it.
-
-    It is made only where there is none: an insert waits for who is changing a row of that name.
-    """
+    """Give the host's row, made for a pause where there was none; None while others hold it."""
     host = {"of_host": report.host}
     row = connection.execute(locking, host).one_or_none()
     if row is not None or not report.asks_for_pause:
         return row
-    if connection.execute(_HOST, host).one_or_none() is not None:
-        return None
     new = insert_of(connection.dialect.name, pds_host).values(host=report.host)
     connection.execute(new.on_conflict_do_nothing())
     return connection.execute(locking, host).one_or_none()

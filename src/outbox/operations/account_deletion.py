@@ -12,8 +12,8 @@ from outbox.mirror.parking import probe_now
 from outbox.mirror.tables import NEVER, PAST, delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import AUTH_REQUIRED, DELETE, HELD, PUT, READY, wake_lane
 from outbox.pds.verdict import Kind
-from outbox.relay.delivery import SETTLING
-from outbox.relay.journal import ADOPTED
+from outbox.relay.delivery import LATE_CREATE_WINDOW
+from outbox.relay.journal import UnsentOutcome
 from outbox.relay.observations import CLEAN
 from outbox.views.overview import lane_of
 from outbox.views.status import IS_ACKED, PENDING, REASON, STATE, TARGETS_AT_WORK
@@ -29,7 +29,7 @@ WAS_WRITTEN: Final = exists().where(
     attempt.collection == target.collection,
     attempt.rkey == target.rkey,
     attempt.op == PUT,
-    attempt.outcome.is_distinct_from(ADOPTED),
+    attempt.outcome.is_distinct_from(UnsentOutcome.ADOPTED),
     attempt.outcome.is_distinct_from(Kind.NOT_SENT.value),
 )
 """Whether a record may be of our writing; one that was only taken over is not ours to remove."""
@@ -87,7 +87,7 @@ def remains(connection: Connection, did: str, since: datetime, now: datetime) ->
 
 def _is_done(now: datetime, *, looks: bool) -> ColumnElement[bool]:
     """Say whether a record is gone; one that a late write may bring back is looked at first, if anybody can."""
-    return and_(IS_REMOVED, target.look_at > now + SETTLING) if looks else IS_REMOVED
+    return and_(IS_REMOVED, target.look_at > now + LATE_CREATE_WINDOW) if looks else IS_REMOVED
 
 
 def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:

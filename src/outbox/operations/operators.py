@@ -136,7 +136,7 @@ def note(
 ) -> None:
     """Have the log say what an operator did, in the stream of the account whose unit this is."""
     account = account_of(unit)
-    account.note_operator(action, which, affected=affected, reason=operator.reason, at=unit.now)
+    account.record_operator_action(action, which, affected=affected, reason=operator.reason, at=unit.now)
     unit.save(account)
 
 

@@ -1,4 +1,4 @@
-"""The look for work: when there will be something to claim. It is one statement, as relays do it all the time."""
+"""Computes in one statement when the next lane, upload or probe may be claimed."""
 
 from dataclasses import dataclass
 from math import inf
@@ -15,7 +15,7 @@ from outbox.mirror.targets import READY
 
 @dataclass(frozen=True)
 class SecondsUntilDue:
-    """The time until each kind of work may be claimed; none or less where it may, but others may be at it."""
+    """The seconds until each kind may be claimed: 0 or less if it is due, although another relay may hold it."""
 
     lanes: float
     uploads: float
@@ -23,17 +23,17 @@ class SecondsUntilDue:
 
     @property
     def is_any_now(self) -> bool:
-        """Whether anything is due: what was not claimed is in the hands of others, or its host's share is used."""
+        """Whether anything is due; if it cannot be claimed, another relay holds it or its host is at its limit."""
         return min(self.lanes, self.uploads, self.probes) <= 0
 
     @property
     def later(self) -> float:
-        """The time until anything else is due."""
+        """The seconds until anything else is due."""
         return min((each for each in (self.lanes, self.uploads, self.probes) if each > 0), default=inf)
 
 
 def seconds_until_due(database: Database) -> SecondsUntilDue:
-    """Return the time until a lane, an upload or a look at an account may be claimed."""
+    """Compute the seconds until a lane, an upload or a probe may be claimed."""
     with database.read_committed() as connection:
         found = connection.execute(database.with_now(_DUE)).one()
         now = database.now(connection, read=found.now)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, bindparam, func, select
 
 from outbox.mirror.tables import delivery_attempt, mirror_target
 from outbox.pds.verdict import Kind
-from outbox.relay.journal import ACKING, CANCELLED
+from outbox.relay.journal import ACKNOWLEDGING, UnsentOutcome
 from outbox.views.status import DELIVERED, Mirror
 
 SUPERSEDED: Final = "superseded"
@@ -26,7 +26,7 @@ OF_TRACK: Final = delivery_attempt.join(
     ),
 )
 """The attempts on the record wherever it was."""
-IS_ACK: Final = attempt.outcome.in_(ACKING)
+IS_ACK: Final = attempt.outcome.in_(ACKNOWLEDGING)
 NEXT_ACK: Final = (
     select(func.min(attempt.gen)).select_from(OF_TRACK).where(IS_ACK, attempt.gen >= bindparam("last"))
 ).scalar_subquery()
@@ -89,8 +89,8 @@ def _delivery(position: int, acks: Mapping[int, Any], mirror: Mirror) -> EventDe
     carrier = next((acks[gen] for gen in sorted(acks) if gen >= position), None)
     if carrier is None:
         return EventDelivery(SUPERSEDED, by_generation=mirror.acked_generation)
-    if carrier.outcome == CANCELLED:
-        return EventDelivery(CANCELLED, carrier.ended_at, by_generation=carrier.gen)
+    if carrier.outcome == UnsentOutcome.CANCELLED:
+        return EventDelivery(UnsentOutcome.CANCELLED.value, carrier.ended_at, by_generation=carrier.gen)
     return EventDelivery(SUPERSEDED, carrier.ended_at, carrier.rev, carrier.request_cid, carrier.gen)
 
 

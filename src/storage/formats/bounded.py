@@ -1,17 +1,17 @@
-"""A reader that a lying file cannot keep busy or make large."""
+"""A reader that bounds the time and memory that parsing a malicious file takes."""
 
 import io
 from typing import BinaryIO, Final
 
 from storage.errors import InvalidMediaError
 
-MAX_READS: Final = 1_500_000  # an honest Ogg file of 1.5 GB takes 0.7 million
+MAX_READS: Final = 1_500_000  # a valid Ogg file of 1.5 GB takes 0.7 million
 MAX_BYTES: Final = 64 * 2**20
 MAX_BYTES_AT_ONCE: Final = 16 * 2**20
 
 
 class BoundedReader(io.RawIOBase):
-    """Gives out only so many bytes in only so many reads, then refuses the file."""
+    """Raises InvalidMediaError after MAX_READS reads or MAX_BYTES bytes."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -20,7 +20,6 @@ class BoundedReader(io.RawIOBase):
         self.size = file.seek(0, io.SEEK_END)
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read, if the file is still worth it."""
         if not 0 <= size <= MAX_BYTES_AT_ONCE:
             raise InvalidMediaError("it has a part that is too large")
         data = self._file.read(size)
@@ -31,9 +30,7 @@ class BoundedReader(io.RawIOBase):
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move; beyond the end there is nothing to read."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Say where the next read begins."""
         return self._file.tell()

@@ -1,4 +1,4 @@
-"""MP3 has no magic number: it is known by two frames that follow each other."""
+"""Detects MP3, which has no magic number, by two consecutive frames."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -63,7 +63,7 @@ def _after_id3(file: BoundedReader) -> int:
 
 
 def _may_be_cut_frame(data: bytes) -> bool:
-    """A recording may begin inside a frame; a page or a picture with sound inside is not a recording."""
+    """Whether the file may be a recording that begins inside a frame, not a text or picture that contains one."""
     head = data[:16]
     return not head.startswith(_OTHER_FILES) and not _TEXT.issuperset(head[:4])
 

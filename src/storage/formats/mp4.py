@@ -1,4 +1,4 @@
-"""Which tracks an MP4 file has."""
+"""Checks the tracks of an MP4 file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class _Box:
 
 
 def check(file: BoundedReader) -> None:
-    """Refuse what has a video track, no sound, or sound that browsers cannot play."""
+    """Raise unless the file has sound that browsers can play, and no video track."""
     top = {box.kind: box for box in _boxes(file, 0, file.size)}
     moov, data = top.get(b"moov"), top.get(b"mdat")
     if moov is None or data is None or data.start >= data.end:

@@ -1,4 +1,4 @@
-"""Which codecs an Ogg file carries: each stream begins with a page that says so, before all other pages."""
+"""Checks the codecs of an Ogg file: the first page of each stream names its codec, before all other pages."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ _MAX_STREAMS: Final = 16
 
 
 def check(file: BoundedReader) -> None:
-    """Refuse streams other than Vorbis, Opus and FLAC."""
+    """Raise unless all streams are Vorbis, Opus or FLAC."""
     start, sound = 0, False
     for _ in range(_MAX_STREAMS):
         file.seek(start)

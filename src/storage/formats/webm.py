@@ -1,4 +1,4 @@
-"""WebM: which tracks there are, and the duration where the recorder wrote one."""
+"""Checks the tracks of a WebM file and reads its duration."""
 
 import struct
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _NANOSECONDS: Final = 1e9
 class _Element:
     id: int
     start: int
-    end: int | None  # live recorders do not know where a segment will end
+    end: int | None  # None: a live recorder does not know the end of a segment
 
 
 @dataclass
@@ -35,7 +35,7 @@ class _Segment:
 
 
 def duration(file: BoundedReader) -> float | None:
-    """Return the seconds, or None where the file does not say; refuse video and what is not WebM."""
+    """Return the duration in seconds, or None if the file has none; raises for video and other formats."""
     segment = _segment(file)
     kinds = {kind for kind, _ in segment.tracks}
     if _VIDEO in kinds:

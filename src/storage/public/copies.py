@@ -1,7 +1,6 @@
-"""The rows of the public copies: mark, hold, claim, settle.
+"""The rows of public copies: a change of the desired state marks a copy, the publisher claims it, acts, and settles.
 
-Who changes a wish locks the copy's row and counts the change there; who works on a copy decides under that lock.
-So no wish that commits is missed, and none is decided on that has not.
+Each of these steps locks the copy's row, so no committed change is missed, and none is acted on before its commit.
 """
 
 import random
@@ -9,7 +8,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
+from enum import Enum, auto
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, case, delete, exists, insert, or_, select, update
@@ -17,38 +16,43 @@ from sqlalchemy import ColumnElement, Connection, case, delete, exists, insert, 
 from eventstore.append import upsert
 from eventstore.database import Database
 from storage.public.tables import (
-    ABSENT,
     OPEN,
     PAST,
-    PUBLIC,
-    UNCERTAIN,
+    PublicCopyState,
     public_audio,
     public_copy,
     public_hold,
 )
 
-LEASE: Final = timedelta(seconds=120)
-HOLD: Final = timedelta(seconds=300)
-"""Longer than a lease, so that a command that makes a large copy still holds it afterwards."""
-FIRST_PAUSE: Final = timedelta(seconds=0.5)
-LONGEST_PAUSE: Final = timedelta(seconds=60)
+LEASE_TTL: Final = timedelta(seconds=120)
+RESERVATION_TTL: Final = timedelta(seconds=300)
+"""Longer than a lease, so that a reservation outlasts the copying of a large file."""
+FIRST_RETRY_DELAY: Final = timedelta(seconds=0.5)
+MAX_RETRY_DELAY: Final = timedelta(seconds=60)
 MAX_DOUBLINGS: Final = 10
 
 copy = public_copy.c
 
 
 class Action(Enum):
-    """What is to be done with a copy."""
+    """What the holder of a claim has to do."""
 
-    PUBLISH = PUBLIC
-    TAKE_AWAY = ABSENT
-    NOTHING = "nothing"
-    WAIT = "wait"  # somebody else is at it
+    PUBLISH = auto()
+    REMOVE = auto()
+    NOTHING = auto()
+    WAIT = auto()
+    """Another process has the lease."""
+
+
+STATE_AFTER: Final = {
+    Action.PUBLISH: PublicCopyState.PUBLIC,
+    Action.REMOVE: PublicCopyState.ABSENT,
+}
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A copy, what is to be done with it, and the lease to do it under."""
+    """A copy, the action to take, and the lease to take it under."""
 
     action: Action
     name: str
@@ -60,8 +64,8 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Hold:
-    """A command's claim that a copy is about to be wanted."""
+class Reservation:
+    """Keeps a copy public for a command that is about to make its track public; a row of `public_hold`."""
 
     token: str
     name: str
@@ -69,9 +73,9 @@ class Hold:
     mime: str
 
 
-def mark(connection: Connection, wishes: Iterable[Mapping[str, Any]]) -> None:
-    """Have the copies looked at again: a wish for them has changed. Locks their rows, in one order."""
-    by_name = {wish["name"]: {key: wish[key] for key in ("name", "cid", "mime")} for wish in wishes}
+def mark_changed(connection: Connection, copies: Iterable[Mapping[str, Any]]) -> None:
+    """Have the publisher check these copies, whose desired state has changed. Locks their rows, in order of name."""
+    by_name = {each["name"]: {key: each[key] for key in ("name", "cid", "mime")} for each in copies}
     rows = [{**by_name[name], "changes": 1} for name in sorted(by_name)]
     insert_copy = upsert(connection, public_copy)
     again = {"mime": insert_copy.excluded.mime, "changes": copy.changes + 1, "not_before": PAST}
@@ -79,28 +83,28 @@ def mark(connection: Connection, wishes: Iterable[Mapping[str, Any]]) -> None:
         connection.execute(insert_copy.on_conflict_do_update(index_elements=["name"], set_=again).values(row))
 
 
-def hold(database: Database, name: str, cid: str, mime: str) -> Hold:
-    """Want the copy until the hold is released, or for a while if its holder dies."""
-    made = Hold(secrets.token_hex(8), name, cid, mime)
+def reserve(database: Database, name: str, cid: str, mime: str) -> Reservation:
+    """Make the copy wanted until the reservation is released, or until it expires because its process died."""
+    made = Reservation(secrets.token_hex(8), name, cid, mime)
     with database.write() as connection:
         insert_copy = upsert(connection, public_copy).values(name=name, cid=cid, mime=mime)
-        # Locks the row: whoever decides on the copy does so before this hold, or sees it.
+        # Locks the row, so that a concurrent claim is decided before this reservation, or sees it.
         connection.execute(
             insert_copy.on_conflict_do_update(index_elements=["name"], set_={"not_before": PAST})
         )
-        until = database.now(connection) + HOLD
+        until = database.now(connection) + RESERVATION_TTL
         connection.execute(insert(public_hold).values(token=made.token, name=name, until=until))
     return made
 
 
-def release(connection: Connection, held: Hold) -> None:
-    """End the hold; from here on the copy is wanted if a track wants it."""
-    mark(connection, [vars(held)])
-    connection.execute(delete(public_hold).where(public_hold.c.token == held.token))
+def release(connection: Connection, reservation: Reservation) -> None:
+    """End the reservation; from now on the copy is wanted only if a track wants it."""
+    mark_changed(connection, [vars(reservation)])
+    connection.execute(delete(public_hold).where(public_hold.c.token == reservation.token))
 
 
 def release_expired(database: Database) -> int:
-    """End holds whose commands have died; give how many."""
+    """End the reservations of processes that died; returns how many."""
     with database.read() as connection:
         expired = public_hold.c.until <= database.now(connection)
         joined = select(public_hold.c.token, copy.name, copy.cid, copy.mime)
@@ -109,11 +113,11 @@ def release_expired(database: Database) -> int:
         ).all()
     for row in rows:
         with database.write() as connection:
-            release(connection, Hold(*row))
+            release(connection, Reservation(*row))
     return len(rows)
 
 
-def open_names(database: Database, *, limit: int, unwanted_only: bool = False) -> list[str]:
+def due_names(database: Database, *, limit: int, unwanted_only: bool = False) -> list[str]:
     """Return copies that are due, removals first."""
     with database.read() as connection:
         now = database.now(connection)
@@ -126,7 +130,7 @@ def open_names(database: Database, *, limit: int, unwanted_only: bool = False) -
 
 
 def claim(database: Database, name: str) -> Claim:
-    """Decide what the copy needs, and note that it is uncertain before anything is done to it."""
+    """Decide the action for a copy, lease it, and mark it uncertain before anything is done to it."""
     with database.write() as connection:
         row = connection.execute(
             select(public_copy).where(copy.name == name).with_for_update(skip_locked=True)
@@ -134,41 +138,54 @@ def claim(database: Database, name: str) -> Claim:
         now = database.now(connection)
         if row is None or row.lease_until > now:
             return Claim(Action.WAIT, name)
-        # A statement of its own, after the lock: it sees every wish that was committed before.
+        # A separate statement after the lock: it sees every change committed before.
         wanted = bool(connection.scalar(select(_is_wanted(name, now))))
-        action = Action.PUBLISH if wanted else Action.TAKE_AWAY
-        if row.state == action.value:
+        action = Action.PUBLISH if wanted else Action.REMOVE
+        if row.state == STATE_AFTER[action]:
             _update(connection, name, seen=row.changes, attempts=0, last_error=None)
             return Claim(Action.NOTHING, name)
         epoch = row.lease_epoch + 1
-        _update(connection, name, state=UNCERTAIN, lease_until=now + LEASE, lease_epoch=epoch)
+        _update(
+            connection,
+            name,
+            state=PublicCopyState.UNCERTAIN,
+            lease_until=now + LEASE_TTL,
+            lease_epoch=epoch,
+        )
         return Claim(action, name, row.cid, row.mime, row.changes, row.attempts, epoch)
 
 
 def settle(database: Database, claimed: Claim, error: str | None = None) -> bool:
-    """Note how it ended; False when the lease had ended before, and another look is needed."""
+    """Record the result of an action; False if its lease had expired, so that the copy is checked again."""
     with database.write() as connection:
         row = connection.execute(
             select(copy.lease_epoch).where(copy.name == claimed.name).with_for_update()
         ).one()
         if row.lease_epoch != claimed.epoch:
-            # What was done late may undo what another does now, so that one may not settle either.
+            # The late action may have undone that of the current lease holder, which may not settle either.
             epoch = row.lease_epoch + 1
-            _update(connection, claimed.name, state=UNCERTAIN, lease_until=PAST, lease_epoch=epoch)
+            _update(
+                connection,
+                claimed.name,
+                state=PublicCopyState.UNCERTAIN,
+                lease_until=PAST,
+                lease_epoch=epoch,
+            )
             return False
         if error is None:
-            done = {"state": claimed.action.value, "seen": claimed.changes, "attempts": 0, "last_error": None}
+            state = STATE_AFTER[claimed.action]
+            done = {"state": state, "seen": claimed.changes, "attempts": 0, "last_error": None}
             _update(connection, claimed.name, lease_until=PAST, **done)
         else:
-            not_before = database.now(connection) + pause(claimed.attempts)
+            not_before = database.now(connection) + retry_delay(claimed.attempts)
             failed = {"attempts": claimed.attempts + 1, "not_before": not_before, "last_error": error}
             _update(connection, claimed.name, lease_until=PAST, **failed)
     return True
 
 
-def pause(attempts: int) -> timedelta:
-    """Return the time before the next try: half of it fixed, half of it random."""
-    whole = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempts, MAX_DOUBLINGS))
+def retry_delay(attempts: int) -> timedelta:
+    """Return the delay before the next attempt: half of it fixed, half of it random."""
+    whole = min(MAX_RETRY_DELAY, FIRST_RETRY_DELAY * 2.0 ** min(attempts, MAX_DOUBLINGS))
     return whole / 2 + whole / 2 * random.random()  # noqa: S311
 
 

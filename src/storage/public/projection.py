@@ -1,4 +1,4 @@
-"""The projection that says which audio is public. It has the copies looked at in the events' own transaction."""
+"""The projection of which audio should be public. It marks changed copies in the transaction of the events."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -9,21 +9,21 @@ from aggregates.track import Track
 from eventstore.append import upsert
 from eventstore.change import Change
 from eventstore.projection import Into
-from storage.public.copies import mark
+from storage.public.copies import mark_changed
 from storage.public.tables import PUBLIC_AUDIO, public_audio
 
 Row = Mapping[str, Any]
 
 
 class PublicAudio:
-    """One row per track and audio: wanted in public while the track is live, ungated, not taken down, and has that audio."""
+    """One row per track and audio, `wanted` while the track is live, ungated, not taken down, and has that audio."""
 
     name: Final = "public_audio"
     fingerprint: Final = "public_audio-2"
     tables: Final = (PUBLIC_AUDIO,)
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
-        """Note which audio became public or ceased to be; on the live table, mark its copies."""
+        """Update the rows of changed audio; in the live table, also mark its copies."""
         latest: dict[tuple[int, str], Row] = {}
         for change in changes:
             if isinstance(change.after, Track):
@@ -33,11 +33,11 @@ class PublicAudio:
             return
         _write(connection, into, list(latest.values()))
         if into(public_audio) is public_audio:
-            mark(connection, list(latest.values()))
+            mark_changed(connection, list(latest.values()))
 
 
 def public_name(cid: str, file_type: str) -> str:
-    """Name the public copy as the address of the audio does."""
+    """Return the name of a public copy: the last part of the audio's URL."""
     return f"{cid}.{file_type}"
 
 

@@ -1,7 +1,7 @@
-"""Makes the store's public copies agree with what the log says is public. Any number of processes may run one.
+"""The publisher makes the store's public copies agree with the desired state. Any number of processes may run one.
 
-A copy is uncertain before it is touched, so that a crash anywhere leads to another look; whoever changes a
-wish while a copy is being made has it looked at again.
+A copy is marked uncertain before it is touched, so a crash at any step, or a change of the desired state meanwhile, has
+it checked again.
 """
 
 import logging
@@ -17,12 +17,12 @@ from storage.media import Media
 from storage.public.copies import (
     Action,
     Claim,
-    Hold,
+    Reservation,
     claim,
-    hold,
-    open_names,
+    due_names,
     release,
     release_expired,
+    reserve,
     settle,
 )
 from storage.public.projection import public_name
@@ -30,33 +30,32 @@ from storage.store import PublicCopies
 
 logger = logging.getLogger("mastertape.storage")
 
-LOOK_SECONDS: Final = 5.0
-LONGEST_PAUSE: Final = 30.0
-PATIENCE: Final = timedelta(seconds=10)
-"""How long a command waits for somebody else who is at the copy that it needs."""
-_ASK_AGAIN_SECONDS: Final = 0.05
-_NAMES_A_LOOK: Final = 20
+POLL_SECONDS: Final = 5.0
+MAX_BACKOFF_SECONDS: Final = 30.0
+RESERVE_TIMEOUT: Final = timedelta(seconds=10)
+"""How long a command waits for another process that has the lease of the copy."""
+_RECHECK_SECONDS: Final = 0.05
+_BATCH_SIZE: Final = 20
 _DONE: Final = {
     Action.PUBLISH: ("public_copy_published", "a live ungated track names it, or is about to"),
-    Action.TAKE_AWAY: ("public_copy_removed", "no live ungated track names it"),
+    Action.REMOVE: ("public_copy_removed", "no live ungated track names it"),
 }
 
 
 class Publisher:
-    """`start` it beside the API or the relay; `run_once` does what is due now."""
+    """`start` runs it in threads of the API or relay process; `run_once` does the due work now."""
 
-    def __init__(self, media: Media, copies: PublicCopies, *, patience: timedelta = PATIENCE) -> None:
+    def __init__(self, media: Media, copies: PublicCopies, *, timeout: timedelta = RESERVE_TIMEOUT) -> None:
         self._media = media
         self._database = media.database
         self._copies = copies
-        self._patience = patience.total_seconds()
+        self._timeout = timeout.total_seconds()
         self._stopping = threading.Event()
-        # Taking away has a thread of its own: it must not wait until a large copy has been made.
+        # Removals have a thread of their own: they must not wait until a large copy has been made.
         self._woken = {False: threading.Event(), True: threading.Event()}
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Begin to work, in threads."""
         self._stopping.clear()
         self._threads = [
             threading.Thread(target=self._run, args=[unwanted_only], name="publisher", daemon=True)
@@ -66,7 +65,7 @@ class Publisher:
             thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Begin nothing more, and give what is under way so many seconds; what is cut off is looked at again."""
+        """Begin no more actions, and wait at most `seconds` for those in progress; an interrupted one is repeated later."""
         self._stopping.set()
         self.wake()
         deadline = time.monotonic() + seconds
@@ -74,47 +73,47 @@ class Publisher:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def wake(self) -> None:
-        """Look for work at once; may be called from any thread."""
+        """Poll at once; may be called from any thread."""
         for woken in self._woken.values():
             woken.set()
 
     def run_once(self, *, unwanted_only: bool = False) -> int:
-        """Do everything that is due now, and return how much it was."""
+        """Do all due work; returns the number of copies."""
         release_expired(self._database)
         done = 0
-        while names := open_names(self._database, limit=_NAMES_A_LOOK, unwanted_only=unwanted_only):
+        while names := due_names(self._database, limit=_BATCH_SIZE, unwanted_only=unwanted_only):
             progress = [
                 self._do(claim(self._database, name)) for name in names if not self._stopping.is_set()
             ]
             done += sum(progress)
             if not any(progress):
-                break  # others are at them
+                break  # other processes have the leases
         return done
 
-    def hold(self, cid: str, file_type: str, mime: str) -> Hold:
-        """Have the public copy there before a command names it, and keep it until the hold is released."""
-        held = hold(self._database, public_name(cid, file_type), cid, mime)
+    def reserve(self, cid: str, file_type: str, mime: str) -> Reservation:
+        """Make the public copy before a command commits, and keep it until the reservation is released."""
+        reservation = reserve(self._database, public_name(cid, file_type), cid, mime)
         try:
-            self._require_public(held)
+            self._require_public(reservation)
         except BaseException:
-            self.let_go(held)
+            self.cancel(reservation)
             raise
-        return held
+        return reservation
 
-    def release(self, connection: Connection, held: Hold) -> None:
-        """In the command's unit: from its commit on, the track itself wants the copy."""
-        release(connection, held)
+    def release(self, connection: Connection, reservation: Reservation) -> None:
+        """End the reservation in the command's unit: from its commit on, the track wants the copy."""
+        release(connection, reservation)
 
-    def let_go(self, held: Hold) -> None:
-        """The command came to nothing: the copy goes, unless somebody else wants it."""
+    def cancel(self, reservation: Reservation) -> None:
+        """End the reservation of a failed command; the copy is removed unless a track or command wants it."""
         with self._database.write() as connection:
-            release(connection, held)
+            release(connection, reservation)
         self.wake()
 
-    def _require_public(self, held: Hold) -> None:
-        deadline = time.monotonic() + self._patience
+    def _require_public(self, reservation: Reservation) -> None:
+        deadline = time.monotonic() + self._timeout
         while True:
-            claimed = claim(self._database, held.name)
+            claimed = claim(self._database, reservation.name)
             if claimed.action is Action.NOTHING:
                 return
             if claimed.action is not Action.WAIT:
@@ -122,7 +121,7 @@ class Publisher:
             elif time.monotonic() >= deadline:
                 raise StoreUnavailableError("another process is at this public copy")
             else:
-                time.sleep(_ASK_AGAIN_SECONDS)
+                time.sleep(_RECHECK_SECONDS)
 
     def _do(self, claimed: Claim) -> bool:
         if claimed.action is Action.WAIT:
@@ -155,13 +154,13 @@ class Publisher:
         self._copies.publish(found.key, claimed.name, claimed.mime)
 
     def _run(self, unwanted_only: bool) -> None:
-        woken, pause = self._woken[unwanted_only], LOOK_SECONDS
+        woken, pause = self._woken[unwanted_only], POLL_SECONDS
         while not self._stopping.is_set():
             woken.clear()
             try:
                 self.run_once(unwanted_only=unwanted_only)
-                pause = LOOK_SECONDS
+                pause = POLL_SECONDS
             except Exception:
-                logger.exception("publisher_failed")  # a database that is away comes back
-                pause = min(LONGEST_PAUSE, 2 * pause)
+                logger.exception("publisher_failed")  # retried: an unreachable database comes back
+                pause = min(MAX_BACKOFF_SECONDS, 2 * pause)
             woken.wait(pause)

@@ -1,20 +1,20 @@
-"""Looks through the public copies now and then: what lies in the store, what the rows say, what is wanted.
+"""The review compares all public copies in the store with the rows and the desired state.
 
-Publishing looks only where a wish has changed. This finds what nobody changed: a copy that somebody removed,
-one that landed after its process had died, rows that a rebuild has corrected.
+It finds what the publisher does not check, since no event changed it: a copy deleted from the bucket by hand, a copy
+that arrived after its process had died, rows corrected by a rebuild.
 """
 
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, exists, not_, select, update
+from sqlalchemy import and_, exists, not_, or_, select, update
 
 from eventstore.append import upsert
 from eventstore.database import Database
 from storage.cid import CID_BEGINNINGS, cid_of_name
-from storage.public.copies import mark
-from storage.public.tables import ABSENT, OPEN, PUBLIC, UNCERTAIN, public_audio, public_copy
+from storage.public.copies import mark_changed
+from storage.public.tables import OPEN, PublicCopyState, public_audio, public_copy
 from storage.store import PublicCopies
 
 logger = logging.getLogger("mastertape.storage")
@@ -23,41 +23,45 @@ UNKNOWN_MIME: Final = "application/octet-stream"
 _PAGE: Final = 500
 _LOST: Final = "its copy is not in the store"
 _FOUND: Final = "a copy is in the store that was not to be"
-_UNSEEN: Final = "it is not as the tracks want it"
+_UNWANTED: Final = "it is not as the tracks want it"
 
 copy = public_copy.c
 
 
 def review(database: Database, copies: PublicCopies) -> int:
-    """Have the publisher look at every copy that is not as it should be; give how many."""
-    found = _unseen(database)
-    for beginning in CID_BEGINNINGS:  # a part at a time, so that the names fit into memory
-        expected = _expected(database, beginning)  # first, so that what is published meanwhile is not missed
+    """Mark every copy that is not as it should be for the publisher; returns how many."""
+    found = _mark_wrong_rows(database)
+    for beginning in CID_BEGINNINGS:  # in parts, so that the names fit into memory
+        expected = _expected(database, beginning)  # before listing: a copy published meanwhile is not missing
         listed = set(copies.published(beginning))
         lost = expected - listed
-        found += sum(_make_uncertain(database, name, copy.state == PUBLIC, _LOST) for name in sorted(lost))
+        found += sum(_make_uncertain(database, name, PublicCopyState.PUBLIC, _LOST) for name in sorted(lost))
         found += sum(_strays(database, page) for page in _pages(sorted(listed)))
     return found
 
 
-def _unseen(database: Database) -> int:
-    wish = public_audio.c
-    wanted = exists().where(wish.name == copy.name, wish.wanted)
-    settled_wrongly = and_(not_(OPEN), (wanted & (copy.state != PUBLIC)) | (~wanted & (copy.state != ABSENT)))
-    without_row = wish.wanted & ~exists().where(copy.name == wish.name)
+def _mark_wrong_rows(database: Database) -> int:
+    audio = public_audio.c
+    wanted = exists().where(audio.name == copy.name, audio.wanted)
+    is_wrong = or_(
+        and_(wanted, copy.state != PublicCopyState.PUBLIC),
+        and_(not_(wanted), copy.state != PublicCopyState.ABSENT),
+    )
+    settled_wrongly = and_(not_(OPEN), is_wrong)
+    without_row = audio.wanted & ~exists().where(copy.name == audio.name)
     with database.read() as connection:
         rows = connection.execute(select(copy.name, copy.cid, copy.mime).where(settled_wrongly)).mappings()
-        unseen: list[Any] = list(rows)
-        unseen += connection.execute(select(wish.name, wish.cid, wish.mime).where(without_row)).mappings()
-    for row in unseen:
+        wrong: list[Any] = list(rows)
+        wrong += connection.execute(select(audio.name, audio.cid, audio.mime).where(without_row)).mappings()
+    for row in wrong:
         with database.write() as connection:
-            mark(connection, [row])
-        _tell(row["name"], _UNSEEN)
-    return len(unseen)
+            mark_changed(connection, [row])
+        _log_mismatch(row["name"], _UNWANTED)
+    return len(wrong)
 
 
 def _expected(database: Database, beginning: str) -> set[str]:
-    public = select(copy.name).where(copy.state == PUBLIC, copy.name.startswith(beginning))
+    public = select(copy.name).where(copy.state == PublicCopyState.PUBLIC, copy.name.startswith(beginning))
     with database.read() as connection:
         return set(connection.scalars(public))
 
@@ -69,37 +73,39 @@ def _strays(database: Database, names: Sequence[str]) -> int:
     strays = 0
     for name in names:
         if name not in states:
-            strays += _adopt(database, name)
-        elif states[name] == ABSENT:
-            strays += _make_uncertain(database, name, copy.state == ABSENT, _FOUND)
+            strays += _insert_stray(database, name)
+        elif states[name] == PublicCopyState.ABSENT:
+            strays += _make_uncertain(database, name, PublicCopyState.ABSENT, _FOUND)
     return strays
 
 
-def _make_uncertain(database: Database, name: str, still: ColumnElement[bool], reason: str) -> int:
+def _make_uncertain(database: Database, name: str, before: PublicCopyState, reason: str) -> int:
     with database.write() as connection:
         changed = connection.execute(
-            update(public_copy).where(copy.name == name, still).values(state=UNCERTAIN)
+            update(public_copy)
+            .where(copy.name == name, copy.state == before)
+            .values(state=PublicCopyState.UNCERTAIN)
         ).rowcount
     if changed:
-        _tell(name, reason)
+        _log_mismatch(name, reason)
     return changed
 
 
-def _adopt(database: Database, name: str) -> int:
+def _insert_stray(database: Database, name: str) -> int:
     if (cid := cid_of_name(name)) is None:
-        return 0  # whatever it is, it is not of ours
-    row = {"name": name, "cid": cid, "mime": UNKNOWN_MIME, "state": UNCERTAIN}
+        return 0  # not a copy of ours
+    row = {"name": name, "cid": cid, "mime": UNKNOWN_MIME, "state": PublicCopyState.UNCERTAIN}
     with database.write() as connection:
-        adopt = upsert(connection, public_copy).values(row).on_conflict_do_nothing()
-        adopted = connection.scalar(adopt.returning(copy.name)) is not None
-    if adopted:
-        _tell(name, _FOUND)
-    return int(adopted)
+        insert_copy = upsert(connection, public_copy).values(row).on_conflict_do_nothing()
+        inserted = connection.scalar(insert_copy.returning(copy.name)) is not None
+    if inserted:
+        _log_mismatch(name, _FOUND)
+    return int(inserted)
 
 
 def _pages(names: Sequence[str]) -> Iterable[Sequence[str]]:
     return (names[start : start + _PAGE] for start in range(0, len(names), _PAGE))
 
 
-def _tell(name: str, reason: str) -> None:
+def _log_mismatch(name: str, reason: str) -> None:
     logger.warning("public_copy_mismatch", extra={"copy": name, "reason": reason})

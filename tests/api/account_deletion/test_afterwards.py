@@ -8,7 +8,7 @@ from sqlalchemy import update
 from eventstore.idempotency.results import idempotency
 from projections import media_references
 from projections.rebuild.rebuild import differences
-from service.process.jobs import finish_leaving
+from service.process.jobs import continue_account_deletions
 from storage.media import media
 from storage.sweep import sweep
 from tests.api.account_deletion.deletion import leave, live_media, me, rows, three_tracks
@@ -29,7 +29,7 @@ def test_the_next_sweep_deletes_the_bytes_that_no_other_account_has(world, clien
     world.deliver()
     sweep(world.made.media, media_references, GRACE)
     assert len(live_media(world)) == 5  # not before the account has left
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     assert len(live_media(world)) == 5  # and never inline
     assert sweep(world.made.media, media_references, GRACE).deleted == 4
     assert live_media(world) == [kept["file_id"]]
@@ -42,7 +42,7 @@ def test_bytes_that_another_account_has_just_uploaded_stay(world, client, alice,
     with world.database.write() as connection:  # as an upload does before its unit
         theirs = media.c.cid == tracks[0]["file_id"]
         connection.execute(update(media).where(theirs).values(touched_at=world.database.now(connection)))
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     sweep(world.made.media, media_references, GRACE)
     assert live_media(world) == [tracks[0]["file_id"]]
     assert upload(client, bob, seed=1)["file_id"] == tracks[0]["file_id"]
@@ -52,7 +52,7 @@ def test_bytes_that_another_account_has_just_uploaded_stay(world, client, alice,
 def test_a_rebuild_after_an_account_deletion_gives_the_same_read_models(world, client, alice):
     leave(client, alice)
     world.deliver()
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     again = world.sign_in("alice")
     upload(client, again, seed=1)
     assert differences(world.log, world.log.projections, page=2) == []
@@ -61,7 +61,7 @@ def test_a_rebuild_after_an_account_deletion_gives_the_same_read_models(world, c
 def test_a_deleted_account_that_returns_starts_empty(world, client, alice, tracks):
     leave(client, alice)
     world.deliver()
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     again = world.sign_in("alice")
     assert me(client, again).json()["leaving"] is None
     assert client.get("/tracks", headers=again.headers).json()["items"] == []
@@ -78,5 +78,5 @@ def test_kept_responses_are_deleted_too(world, client, alice):
     client.delete(f"/tracks/{track['id']}", headers=alice.headers)
     leave(client, alice)
     world.deliver()
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     assert rows(world, idempotency, alice.did) == []

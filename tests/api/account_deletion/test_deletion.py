@@ -8,7 +8,7 @@ from identity.accounts.credentials import Scope, credential
 from identity.sessions.session_store import pds_session
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.tables import mirror_lane
-from service.process.jobs import finish_leaving
+from service.process.jobs import continue_account_deletions
 from tests.api.account_deletion.deletion import leave, long_since, me, noted, rows, three_tracks
 from tests.api.world import refusal, upload
 
@@ -31,7 +31,7 @@ def test_all_records_go_and_then_everything_else(world, client, alice, tracks):
     report = me(client, alice).json()["leaving"]
     assert (report["records"]["to_remove"], report["records"]["removed"]) == (0, 3)
 
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
 
     assert refusal(me(client, alice)) == (401, "not_authenticated")
     for table in (account, credential, pds_session):
@@ -56,13 +56,13 @@ def test_an_account_stays_while_one_of_its_records_is_left(world, client, alice,
     leave(client, alice)
     world.pds.write_refusals = [(400, "InvalidRequest")]
     world.deliver()
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     told = me(client, alice).json()["leaving"]["records"]
     assert (told["to_remove"], told["removed"]) == (1, 2)
     assert told["waiting"] == [{"state": "rejected", "reason": "InvalidRequest", "records": 1}]
     leave(client, alice)  # asking again retries
     world.deliver()
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     assert me(client, alice).status_code == 401
     assert not [world.record(track) for track in tracks if world.record(track)]
 
@@ -74,11 +74,11 @@ def test_a_lane_that_waits_for_a_sign_in_says_so_and_a_sign_in_lets_it_go_on(wor
     assert (told["waits_for"], told["records"]["to_remove"]) == ("auth_required", 3)
     assert told["records"]["waiting"] == [{"state": "parked", "reason": "auth_required", "records": 3}]
     world.deliver()
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     again = world.sign_in("alice")
     assert me(client, again).json()["leaving"]["since"] == told["since"]
     world.deliver()
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     assert me(client, again).status_code == 401
     assert not [world.record(track) for track in tracks if world.record(track)]
 
@@ -100,7 +100,7 @@ def test_what_others_changed_or_deleted_goes_too(world, client, alice, tracks):
     leave(client, alice)
     world.deliver()
     assert not [track for track in tracks if world.record(track)]
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     assert me(client, alice).status_code == 401
 
 
@@ -108,7 +108,7 @@ def test_a_deletion_continues_after_a_sign_out(world, client, alice, tracks):
     leave(client, alice)
     client.post("/auth/logout", headers=alice.headers)
     world.deliver()
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     assert rows(world, account, alice.did) == []
     assert not [world.record(track) for track in tracks if world.record(track)]
 
@@ -128,7 +128,7 @@ def test_a_fresh_record_is_looked_at_once_more_before_the_login_goes(world, clie
     world.deliver()
     leave(client, alice)
     world.deliver()
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     told = me(client, alice).json()["leaving"]["records"]
     assert told["waiting"] == [{"state": "pending", "reason": "verifying", "records": 1}]
 

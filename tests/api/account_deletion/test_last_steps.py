@@ -6,11 +6,14 @@ import pytest
 from sqlalchemy import update
 
 from api.middleware.request_id import over_http
-from application.account_deletion import go_on
+from application.account_deletion import continue_deletion
+from eventstore.threads import Threads
 from identity.sessions.session_store import pds_session
 from outbox.mirror.tables import mirror_target
-from service.process.jobs import finish_leaving
+from service.process.jobs import continue_account_deletions
 from tests.api.account_deletion.deletion import leave, live_media, me, noted, rows, three_tracks
+
+THREADS = Threads("test", 1)
 
 
 @pytest.fixture
@@ -28,13 +31,13 @@ def test_a_crash_at_any_step_leaves_the_rest_to_the_next(world, client, alice, m
     def crash(*_args, **_fields):
         raise ZeroDivisionError
 
-    for step in ("forget", "let_go", "account_of"):
+    for step in ("erase", "end_grace_period", "account_of"):
         with monkeypatch.context() as patched:
             patched.setattr(steps, step, crash)
-            finish_leaving(world.made)
+            continue_account_deletions(world.made)
         assert me(client, alice).status_code == 200
         assert len(live_media(world)) == 5
-    finish_leaving(world.made)
+    continue_account_deletions(world.made)
     assert me(client, alice).status_code == 401
     assert noted(world, alice.did)[0].count("Left") == 1
 
@@ -73,7 +76,9 @@ def test_a_sign_in_during_the_last_step_leaves_no_half_login(world, client, alic
                 connection.execute(update(pds_session).values(status="reauth_required"))
         return True
 
-    assert asyncio.run(go_on(world.log, alice.did, over_http(alice.did), disconnect, world.services.threads))
+    assert asyncio.run(
+        continue_deletion(world.log, alice.did, over_http(alice.did), disconnect, world.services.threads)
+    )
     assert len(seen) == 2
     assert rows(world, pds_session, alice.did) == []
 
@@ -87,7 +92,7 @@ def test_the_login_is_not_given_back_while_a_record_is_there(world, client, alic
 
     leave(client, alice)
     assert not asyncio.run(
-        go_on(world.log, alice.did, over_http(alice.did), disconnect, world.services.threads)
+        continue_deletion(world.log, alice.did, over_http(alice.did), disconnect, world.services.threads)
     )
 
 
@@ -104,6 +109,6 @@ def test_a_target_that_opens_while_the_login_ends_keeps_the_account(world, clien
         return True
 
     assert not asyncio.run(
-        go_on(world.log, alice.did, over_http(alice.did), disconnect, world.services.threads)
+        continue_deletion(world.log, alice.did, over_http(alice.did), disconnect, world.services.threads)
     )
     assert me(client, alice).json()["leaving"]["records"]["to_remove"] == 3

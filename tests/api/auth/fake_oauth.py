@@ -3,9 +3,9 @@
 from pydantic import SecretStr
 
 from identity.accounts.credentials import CredentialKind
-from identity.accounts.sign_in import BROWSER_SESSION, SignInResult
+from identity.accounts.sign_in import BROWSER_SESSION_TTL, SignInResult
 from identity.oauth.client import oauth_app
-from identity.oauth.sign_in import Started
+from identity.oauth.sign_in import StartedSignIn
 from tests.api.world import did_of
 
 STATE = "s" * 43
@@ -29,7 +29,7 @@ class FakeOAuth:
         self.return_to = return_to
         if self.error is not None:
             raise self.error
-        return Started(CONSENT, STATE, SecretStr("sealed-" + return_to.strip("/")))
+        return StartedSignIn(CONSENT, STATE, SecretStr("sealed-" + return_to.strip("/")))
 
     async def finish(self, returned, cookie, **_by):
         self.asked.append((returned, cookie))
@@ -49,9 +49,9 @@ class FakeOAuth:
                 kind=CredentialKind.BROWSER,
                 name="browser",
                 scope=self.scope,
-                expires_in=BROWSER_SESSION,
+                expires_in=BROWSER_SESSION_TTL,
             )
-        return SignInResult(account, issued.token, BROWSER_SESSION), self.return_to
+        return SignInResult(account, issued.token, BROWSER_SESSION_TTL), self.return_to
 
 
 def sign_in(client, oauth, name="dora"):

@@ -58,5 +58,5 @@ def test_a_database_without_room_is_told_as_a_full_disk(in_a_file):
 def test_a_service_whose_disk_is_full_is_not_ready(world, monkeypatch):
     folders = world.made.settings.folders
     assert why_not_ready(world.log, folders) is None
-    monkeypatch.setattr(disk_errors, "LEAST_FREE", 2**60)
+    monkeypatch.setattr(disk_errors, "MIN_FREE_BYTES", 2**60)
     assert "is full" in why_not_ready(world.log, folders)

@@ -83,7 +83,7 @@ async def test_forty_waits_on_a_hanging_pds_delay_no_other_request(world):
             )
             for person, track in zip(people, tracks, strict=True)
         ]
-        await until(lambda: len(world.services.waits._waiters) == 40)  # noqa: SLF001
+        await until(lambda: len(world.services.waits._poller._waiters) == 40)  # noqa: SLF001
         began = time.monotonic()
         for n in range(20):
             assert (await client.get(f"/tracks/{tracks[n]}")).json()["title"] == "w"

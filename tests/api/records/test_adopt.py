@@ -53,7 +53,7 @@ def test_a_wait_ends_with_the_work(world, client, alice):
         "adopted": False,
         "reason": "nowhere",
     }
-    adoptions.end(world.database, claimed, adoptions.Progress(found=1, refused=1, problems=[problem]))
+    adoptions.finish(world.database, claimed, adoptions.Progress(found=1, refused=1, problems=[problem]))
     report = client.get(HERE, headers=alice.headers).json()
     assert (report["state"], report["problems"]) == ("done", [problem])
     answer = client.post(HERE, headers={**alice.headers, "prefer": "wait=1"})

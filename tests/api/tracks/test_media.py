@@ -228,7 +228,7 @@ def test_supporters_are_asked_over_http():
     ids=["error", "text", "no bool", "no object", "redirect", "silence"],
 )
 def test_a_malformed_answer_about_supporters_is_a_no(answer, monkeypatch):
-    monkeypatch.setattr("service.wiring.supporters_client.PATIENCE", 0.1)
+    monkeypatch.setattr("service.wiring.supporters_client.REQUEST_TIMEOUT_SECONDS", 0.1)
     with pytest.raises(SupportersUnreachableError):
         asyncio.run(answering(slow if answer is None else lambda _: answer).vouch("did:a", "did:b"))
 

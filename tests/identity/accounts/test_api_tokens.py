@@ -1,0 +1,28 @@
+"""Tokens that are given out and ended: what an ended one can no longer do."""
+
+import pytest
+from sqlalchemy import func, select
+
+from identity.accounts.accounts import Accounts
+from identity.accounts.api_tokens import AccountTokens
+from identity.accounts.credentials import CredentialKind, Credentials, Scope, credential
+from identity.errors import CredentialExpiredError
+from tests.identity.conftest import by
+
+DID = "did:plc:alice"
+
+
+def test_a_token_that_is_revoked_meanwhile_cannot_create_another(database, log):
+    credentials = Credentials(database)
+    access = AccountTokens(log, credentials)
+    with database.write() as connection:
+        Accounts(database).upsert(
+            connection, did=DID, handle="alice.test", pds_url="https://x.example", display_name=""
+        )
+        stolen = credentials.issue(connection, did=DID, kind=CredentialKind.API, name="stolen")
+    thief = credentials.authenticate(stolen.token)
+    access.end(DID, stolen.id, by=by)
+    with pytest.raises(CredentialExpiredError):
+        access.issue(thief, name="another", scope=Scope.WRITE, expires_in=None, by=by)
+    with database.read() as connection:
+        assert connection.scalar(select(func.count()).select_from(credential)) == 1

@@ -1,0 +1,174 @@
+"""Sign-in with an app password at the real PDS: refusals, scopes and events."""
+
+import asyncio
+from datetime import timedelta
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import select
+
+from aggregates.account import Account
+from identity.accounts.accounts import Accounts, account
+from identity.accounts.credentials import Credentials, Scope, credential
+from identity.errors import (
+    AccountInactiveError,
+    BadCredentialsError,
+    IdentityUnreachableError,
+    NotAnAdminError,
+    UnknownIdentityError,
+)
+from identity.sessions.app_password_grants import create_session
+from identity.sessions.session_store import pds_session
+from tests.identity.conftest import by, noted
+from tests.identity.sessions.app_password_rig import ask, run, sign_in, take_down, wired
+from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
+
+pytestmark = pytest.mark.pds
+
+
+@pytest.fixture
+def admins():
+    return []
+
+
+@pytest.fixture
+def signed(database, cipher, hooks, pds, admins):
+    return wired(database, cipher, hooks, pds, admins)
+
+
+def test_a_sign_in_and_its_event_commit_together(signed, database, hooks, pds_account, monkeypatch):
+    def broken(*_args, **_fields):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Account, "sign_in", broken)
+        with pytest.raises(ZeroDivisionError):
+            sign_in(signed, pds_account.did, pds_account.app_password)
+    with database.read() as connection:
+        for table in (pds_session, credential, account):
+            assert connection.execute(select(table)).all() == []
+    assert noted(database, pds_account.did) == []
+    sign_in(signed, pds_account.did, pds_account.app_password)
+    assert noted(database, pds_account.did) == ["SignedIn"]
+    assert [call[0] for call in hooks.calls] == ["signed_in", "signed_in"]
+
+
+def test_only_an_admin_signs_in_as_admin_and_for_twelve_hours_at_most(signed, admins, database, pds_account):
+    with pytest.raises(NotAnAdminError):
+        run(signed, lambda made: sign_in_as_admin(made, pds_account))
+    assert noted(database, pds_account.did) == []
+    admins.append(pds_account.did)
+    signed_in = run(signed, lambda made: sign_in_as_admin(made, pds_account))
+    assert signed_in.expires_in == timedelta(hours=12)
+    assert Credentials(database, admin_dids=[pds_account.did]).authenticate(signed_in.token).admin
+    assert not Credentials(database).authenticate(signed_in.token).admin
+
+
+def sign_in_as_admin(made, account):
+    password = SecretStr(account.app_password)
+    return made.sign_in(account.did, password, by=by, scope=Scope.ADMIN, expires_in=timedelta(days=30))
+
+
+@pytest.mark.parametrize("spelled", ["{handle}", "@{handle}", "{did}"])
+def test_a_person_signs_in_with_handle_or_did(signed, database, pds, pds_account, spelled):
+    identifier = spelled.format(handle=pds_account.handle.upper(), did=pds_account.did)
+    signed_in = sign_in(signed, identifier, pds_account.app_password)
+    account = signed_in.account
+    assert (account.did, account.handle) == (pds_account.did, pds_account.handle)
+    assert (account.pds_url, account.display_name) == (pds.url, pds_account.handle)
+    assert Accounts(database).by_handle(pds_account.handle) == account
+    assert Credentials(database).authenticate(signed_in.token).did == pds_account.did
+    reply = ask(signed, pds_account.did)
+    assert (reply.status_code, reply.json()["did"]) == (200, pds_account.did)
+
+
+def test_a_sign_in_calls_the_hook(signed, hooks, pds, pds_account):
+    sign_in(signed, pds_account.did, pds_account.app_password)
+    assert hooks.calls == [("signed_in", pds_account.did, pds.url)]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"displayName": " Alice \0"}, "Alice"),
+        ({"displayName": ""}, None),
+        ({"displayName": 1}, None),
+        ({}, None),
+    ],
+)
+def test_the_display_name_comes_from_the_persons_own_profile(signed, pds, pds_account, value, expected):
+    profile = {"$type": "app.bsky.actor.profile", **value}
+    pds.procedure(
+        "com.atproto.repo.putRecord",
+        {
+            "repo": pds_account.did,
+            "collection": "app.bsky.actor.profile",
+            "rkey": "self",
+            "record": profile,
+            "validate": False,
+        },
+        by=pds_account.did,
+    )
+    account = sign_in(signed, pds_account.did, pds_account.app_password).account
+    assert account.display_name == (expected or pds_account.handle)
+
+
+@pytest.mark.parametrize("password", ["wrong-password", "", "x" * 3000])
+def test_a_wrong_password_is_refused_and_changes_nothing(signed, database, hooks, pds_account, password):
+    with pytest.raises(BadCredentialsError):
+        sign_in(signed, pds_account.handle, password)
+    assert hooks.calls == []
+    with database.read() as connection:
+        assert connection.execute(select(pds_session)).all() == []
+        assert connection.execute(select(credential)).all() == []
+
+
+def test_an_unknown_handle_is_refused(signed):
+    with pytest.raises(UnknownIdentityError):
+        sign_in(signed, "nobody-at-all.test", "password")
+
+
+def test_sign_in_of_a_deactivated_account_says_so(signed, pds, pds_account):
+    pds.procedure("com.atproto.server.deactivateAccount", {}, by=pds_account.did)
+    with pytest.raises(AccountInactiveError):
+        sign_in(signed, pds_account.did, pds_account.app_password)
+
+
+def test_sign_in_of_a_taken_down_account_says_so_if_the_pds_does(signed, pds, pds_account):
+    take_down(pds, pds_account.did)
+    with pytest.raises(AccountInactiveError):
+        sign_in(signed, pds_account.did, pds_account.password)
+    with pytest.raises(BadCredentialsError):  # to an app password the PDS only says that it is invalid
+        sign_in(signed, pds_account.did, pds_account.app_password)
+
+
+def test_sign_in_fails_while_the_pds_is_down(signed, pds, pds_account):
+    pds.stop()
+    try:
+        with pytest.raises(IdentityUnreachableError):
+            sign_in(signed, pds_account.did, pds_account.app_password)
+    finally:
+        pds.start()
+
+
+def test_a_session_for_another_did_is_refused():
+    fake = FakePds()
+    for reply in (
+        httpx.Response(200, json=fake.session(did="did:plc:mallory")),
+        httpx.Response(200, json={"did": DID}),
+        httpx.Response(200, text="<html>"),
+        error("InternalServerError", 500),
+    ):
+        with pytest.raises(IdentityUnreachableError):
+            asyncio.run(create(reply))
+
+
+def test_a_second_factor_means_that_an_app_password_is_needed():
+    with pytest.raises(BadCredentialsError):
+        asyncio.run(create(error("AuthFactorTokenRequired", 401)))
+
+
+async def create(reply):
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: reply)) as http:
+        return await create_session(http, ORIGIN, DID, SecretStr("password"))

@@ -1,0 +1,1 @@
+"""OAuth sign-in, its client, and the wrapped library."""

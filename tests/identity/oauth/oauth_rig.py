@@ -1,0 +1,104 @@
+"""Sign-in with OAuth as the composition root wires it, for the time of one event loop."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+from sqlalchemy import select, update
+
+from eventstore.event_log import EventLog
+from identity.accounts.accounts import Accounts
+from identity.accounts.credentials import Credentials
+from identity.accounts.sign_in import SignIns
+from identity.oauth.client import oauth_app
+from identity.oauth.flows import Flows
+from identity.oauth.grants import OAuthGrants
+from identity.oauth.sign_in import AuthorizationResponse, OAuthSignIn
+from identity.resolution.address_policy import AddressPolicy, public_client
+from identity.resolution.resolver import Resolver
+from identity.sessions.pds_sessions import PdsSessions
+from identity.sessions.session_store import PURPOSE, pds_session
+from tests.identity.conftest import by
+from tests.servers.consent import Consenter
+
+GET_SESSION = "com.atproto.server.getSession"
+BASE_URL = "http://127.0.0.1:8000"
+SCOPE = "atproto repo:fm.plyr.track repo:app.relay.track blob:audio/* blob:image/*"
+
+
+class Rig:
+    """One service, which knows one PDS by its address."""
+
+    def __init__(self, database, cipher, hooks, pds, *, scope=SCOPE):
+        self.database, self.cipher, self.hooks, self.pds, self.scope = database, cipher, hooks, pds, scope
+        self.admins = []
+
+    @asynccontextmanager
+    async def parts(self):
+        pds = self.pds
+        async with public_client(AddressPolicy([pds.url, pds.plc_url])) as http:
+            resolver = Resolver(pds.plc_url, [pds.url], http)
+            flows = Flows(http, AddressPolicy([pds.url]), resolver)
+            sessions = PdsSessions(
+                EventLog(self.database),
+                self.cipher,
+                http,
+                on_reauth=self.hooks.on_reauth,
+                on_signed_in=self.hooks.on_signed_in,
+                oauth=OAuthGrants(flows, ()),
+            )
+            sign_ins = SignIns(
+                EventLog(self.database),
+                http,
+                sessions=sessions,
+                accounts=Accounts(self.database),
+                credentials=Credentials(self.database, admin_dids=self.admins),
+            )
+            app = oauth_app(BASE_URL, self.scope, ())
+            yield SimpleNamespace(sessions=sessions, oauth=OAuthSignIn(app, flows, self.cipher, sign_ins))
+
+    def run(self, story):
+        async def with_parts():
+            async with self.parts() as parts:
+                return await story(parts)
+
+        return asyncio.run(with_parts())
+
+    def start(self, identifier, *, return_to="/me", **wanted):
+        return self.run(lambda parts: parts.oauth.start(identifier, return_to=return_to, **wanted))
+
+    def finish(self, query, cookie):
+        returned = AuthorizationResponse(
+            query.get("state"), query.get("iss"), query.get("code"), query.get("error")
+        )
+        return self.run(lambda parts: parts.oauth.finish(returned, cookie, by=by))
+
+    def sign_in(self, account):
+        """The whole way; gives the account and the token."""
+        started = self.start(account.handle)
+        query = Consenter(started.url).consents(account.handle, account.password)
+        signed_in, _ = self.finish(query, started.cookie)
+        return signed_in
+
+    def request(self, did, method, nsid, **given):
+        return self.run(lambda parts: parts.sessions.request(did, method, nsid, timeout=60, **given))
+
+
+def ask(rig, did):
+    """The status of a small request in the account's name."""
+    return rig.request(did, "GET", GET_SESSION).status_code
+
+
+def stored_tokens(rig, did):
+    """The decrypted content of the account's row."""
+    with rig.database.read() as connection:
+        encrypted = connection.scalars(select(pds_session.c.sealed).where(pds_session.c.did == did)).one()
+    return json.loads(rig.cipher.decrypt(encrypted, purpose=PURPOSE, did=did))
+
+
+def store_tokens(rig, did, tokens):
+    """Encrypt these in place of the row's content."""
+    encrypted = rig.cipher.encrypt(json.dumps(tokens).encode(), purpose=PURPOSE, did=did)
+    with rig.database.write() as connection:
+        connection.execute(update(pds_session).values(status="active", sealed=encrypted))

@@ -1,0 +1,231 @@
+"""OAuth sign-in and disconnect against the real PDS, without a browser."""
+
+import hashlib
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import select
+
+from identity.accounts.accounts import Accounts
+from identity.accounts.credentials import Credentials, Scope, credential
+from identity.errors import (
+    ConsentDeniedError,
+    NotAnAdminError,
+    ScopeRefusedError,
+    SignInRefusedError,
+    SignInRequiredError,
+    SignInStateError,
+    UnknownIdentityError,
+)
+from identity.sessions.encryption import Cipher
+from identity.sessions.session_store import pds_session
+from tests.identity.conftest import by, noted
+from tests.identity.oauth.oauth_rig import Rig, ask, store_tokens, stored_tokens
+from tests.identity.sessions.stored_sessions import session_row
+from tests.servers.consent import Consenter
+
+pytestmark = pytest.mark.pds
+PUT, UPLOAD = "com.atproto.repo.putRecord", "com.atproto.repo.uploadBlob"
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture
+def database_url(fresh_sqlite):
+    """What matters here is the PDS: one database will do."""
+    return fresh_sqlite
+
+
+@pytest.fixture
+def rig(database, cipher, hooks, pds):
+    return Rig(database, cipher, hooks, pds)
+
+
+def record(did, collection="fm.plyr.track"):
+    body = {"$type": collection, "title": "t"}
+    return {"repo": did, "collection": collection, "rkey": "3kaaaaaaaaa2a", "record": body}
+
+
+def nothing_was_kept(database, hooks):
+    assert hooks.calls == []
+    with database.read() as connection:
+        assert connection.execute(select(pds_session)).all() == []
+        assert connection.execute(select(credential)).all() == []
+
+
+@pytest.mark.parametrize("spelled", ["@{handle}", "{did}"])
+def test_a_person_signs_in_and_writes(rig, pds, pds_account, hooks, spelled):
+    did = pds_account.did
+    started = rig.start(spelled.format(handle=pds_account.handle.upper(), did=did), return_to="/tracks")
+    query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
+    signed_in, return_to = rig.finish(query, started.cookie)
+    account = signed_in.account
+    assert (account.did, account.handle, account.pds_url) == (did, pds_account.handle, pds.url)
+    assert return_to == "/tracks"
+    assert hooks.calls == [("signed_in", did, pds.url)]
+    assert Accounts(rig.database).by_handle(pds_account.handle) == account
+    assert Credentials(rig.database).authenticate(signed_in.token).did == did
+    row = session_row(rig.database)
+    assert (row.kind, row.scope, row.generation) == ("oauth", rig.scope, 1)
+    assert rig.request(did, "POST", PUT, json=record(did)).status_code == 200
+    assert pds.get_record(did, "fm.plyr.track", "3kaaaaaaaaa2a")["value"]["title"] == "t"
+
+
+def test_what_was_not_asked_for_is_refused_by_the_pds(rig, pds_account):
+    did = rig.sign_in(pds_account).account.did
+    refused = rig.request(did, "POST", PUT, json=record(did, "fm.other.thing"))
+    assert (refused.status_code, refused.json()["error"]) == (403, "ScopeMissingError")
+
+
+def test_twenty_megabytes_are_streamed_whole(rig, pds_account):
+    did, chunk, made = rig.sign_in(pds_account).account.did, bytes(range(256)) * 4096, []
+
+    def body():
+        made.append(1)
+
+        async def chunks():
+            for _ in range(20):
+                yield chunk
+
+        return chunks()
+
+    headers = {"content-type": "audio/mpeg", "content-length": str(20 * MEGABYTE)}
+    reply = rig.request(did, "POST", UPLOAD, body=body, headers=headers)
+    assert (reply.status_code, reply.json()["blob"]["size"]) == (200, 20 * MEGABYTE)
+    assert made == [1], "the nonce was asked for before, not with the body"
+    assert hashlib.sha256(chunk * 20).hexdigest() in cid_digest(reply.json()["blob"]["ref"]["$link"])
+
+
+def test_a_sign_in_as_admin_is_refused_for_others_before_the_redirect(rig, database, pds_account):
+    with pytest.raises(NotAnAdminError):
+        rig.start(pds_account.handle, scope=Scope.ADMIN)
+    rig.admins.append(pds_account.did)
+    started = rig.start(pds_account.handle, scope=Scope.ADMIN)
+    query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
+    signed_in, _ = rig.finish(query, started.cookie)
+    assert Credentials(database, admin_dids=rig.admins).authenticate(signed_in.token).admin
+
+
+def cid_digest(cid):
+    import base64
+
+    return base64.b32decode(cid[1:].upper() + "=" * (-len(cid[1:]) % 8)).hex()
+
+
+def test_disconnect_ends_the_login_at_the_pds_and_here(rig, database, hooks, pds_account):
+    did = rig.sign_in(pds_account).account.did
+    tokens = stored_tokens(rig, did)
+    assert rig.run(lambda parts: parts.sessions.disconnect(did, by(did))) is True
+    row = session_row(database)
+    assert (row.status, row.sealed, row.last_error) == ("reauth_required", None, "disconnected")
+    assert hooks.calls[-1] == ("reauth", did)
+    with pytest.raises(SignInRequiredError):
+        ask(rig, did)
+    store_tokens(rig, did, tokens)  # as from a stolen copy
+    with pytest.raises(SignInRequiredError) as refused:
+        ask(rig, did)
+    assert refused.value.reason == "invalid_grant"
+
+
+def test_disconnecting_twice_is_no_error_and_records_one_event(rig, database, pds_account):
+    did = rig.sign_in(pds_account).account.did
+    for _ in range(2):
+        assert rig.run(lambda parts: parts.sessions.disconnect(did, by(did))) is True
+    assert noted(database, did) == ["SignedIn", "Disconnected"]
+
+
+def test_disconnect_works_while_the_pds_is_unreachable(rig, database, pds, pds_account):
+    did = rig.sign_in(pds_account).account.did
+    pds.stop()
+    try:
+        assert rig.run(lambda parts: parts.sessions.disconnect(did, by(did))) is False
+    finally:
+        pds.start()
+    assert session_row(database).sealed is None
+
+
+def test_after_a_disconnect_a_sign_in_connects_again(rig, pds_account):
+    did = rig.sign_in(pds_account).account.did
+    rig.run(lambda parts: parts.sessions.disconnect(did, by(did)))
+    rig.sign_in(pds_account)
+    assert ask(rig, did) == 200
+
+
+def test_a_callback_is_for_the_browser_that_started(rig, database, hooks, pds_account):
+    started, other = rig.start(pds_account.handle), rig.start(pds_account.handle)
+    query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
+    for cookie in (None, SecretStr(""), other.cookie, SecretStr("x" * 100), SecretStr("ä")):
+        with pytest.raises(SignInStateError):
+            rig.finish(query, cookie)
+    nothing_was_kept(database, hooks)
+    assert rig.finish(query, started.cookie)[0].account.did == pds_account.did
+
+
+def test_a_cookie_encrypted_by_another_service_is_refused(rig, database, hooks, pds, pds_account):
+    stranger = Rig(database, Cipher(["another secret of at least 32 characters"]), hooks, pds)
+    started = stranger.start(pds_account.handle)
+    query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
+    with pytest.raises(SignInStateError):
+        rig.finish(query, started.cookie)
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        ({"iss": "https://evil.example.com"}, SignInRefusedError),
+        ({"iss": None}, SignInRefusedError),
+        ({"state": "x" * 43}, SignInStateError),
+        ({"state": None}, SignInStateError),
+        ({"state": "\0ä" * 50}, SignInStateError),
+        ({"code": None}, SignInRefusedError),
+        ({"code": "cod-" + "0" * 64}, SignInRefusedError),
+        ({"error": "server_error"}, SignInRefusedError),
+        ({"error": "access_denied"}, ConsentDeniedError),
+    ],
+)
+def test_an_unexpected_authorization_response_is_refused(
+    *, rig, database, hooks, pds_account, change, refused
+):
+    started = rig.start(pds_account.handle)
+    query = {"state": started.state, "iss": rig.pds.url, "code": "cod-" + "1" * 64}
+    with pytest.raises(refused):
+        rig.finish(query | change, started.cookie)
+    nothing_was_kept(database, hooks)
+
+
+def test_a_sign_in_waits_for_half_an_hour(rig, pds_account, monkeypatch):
+    from datetime import timedelta
+
+    started = rig.start(pds_account.handle)
+    query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
+    monkeypatch.setattr("identity.oauth.sign_in.SIGN_IN_TTL", timedelta())
+    with pytest.raises(SignInStateError):
+        rig.finish(query, started.cookie)
+
+
+def test_a_declined_consent_does_not_sign_in(rig, database, hooks, pds_account):
+    started = rig.start(pds_account.handle)
+    query = Consenter(started.url).declines(pds_account.handle, pds_account.password)
+    assert query["error"] == "access_denied"
+    with pytest.raises(ConsentDeniedError):
+        rig.finish(query, started.cookie)
+    nothing_was_kept(database, hooks)
+
+
+def test_a_scope_that_the_pds_leaves_out_is_named(database, cipher, hooks, pds, pds_account):
+    rig = Rig(database, cipher, hooks, pds, scope="atproto repo:fm.plyr.track repo:fm.plyr.*")
+    started = rig.start(pds_account.handle)
+    query = Consenter(started.url).consents(pds_account.handle, pds_account.password)
+    with pytest.raises(ScopeRefusedError, match=r"expected .*repo:fm\.plyr\.\*.*, got"):
+        rig.finish(query, started.cookie)
+    nothing_was_kept(database, hooks)
+
+
+def test_a_scope_that_the_pds_refuses_fails_at_the_start(database, cipher, hooks, pds, pds_account):
+    rig = Rig(database, cipher, hooks, pds, scope="atproto include:fm.plyr.nothing")
+    with pytest.raises(SignInRefusedError, match="invalid_scope"):
+        rig.start(pds_account.handle)
+
+
+def test_an_unknown_handle_is_refused(rig):
+    with pytest.raises(UnknownIdentityError):
+        rig.start("nobody-at-all.test")

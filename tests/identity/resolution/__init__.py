@@ -1,0 +1,1 @@
+"""Handles, DIDs and the addresses that may be fetched."""

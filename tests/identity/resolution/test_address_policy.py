@@ -1,0 +1,236 @@
+import asyncio
+import gzip
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpcore
+import httpx
+import pytest
+
+from identity.errors import UnsafeAddressError
+from identity.resolution.address_policy import AddressPolicy, PublicNetwork, address_of, public_client
+from tests.identity.resolution.unsafe_addresses import UNSAFE_ADDRESSES, UNSAFE_URLS
+
+PUBLIC_ADDRESSES = ["1.1.1.1", "8.8.8.8", "2606:4700:4700::1111", "64:ff9b::101:101", "::ffff:1.1.1.1"]
+
+
+class FixedNames:
+    def __init__(self, *addresses):
+        self.found = list(addresses)
+
+    async def addresses(self, _host):
+        return self.found
+
+    async def texts(self, _name):
+        return []
+
+
+class RecordingNetwork(httpcore.AsyncMockBackend):
+    def __init__(self, refused=()):
+        super().__init__([])
+        self.refused = refused
+        self.connected = []
+
+    async def connect_tcp(self, host, port, *args, **kwargs):
+        self.connected.append((host, port))
+        if host in self.refused:
+            raise httpcore.ConnectError
+        return await super().connect_tcp(host, port, *args, **kwargs)
+
+
+@pytest.mark.parametrize("url", UNSAFE_URLS)
+def test_an_unsafe_url_is_refused_as_it_is_written(url):
+    with pytest.raises(UnsafeAddressError):
+        AddressPolicy(["http://localhost:2583"]).check(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://pds.example.com", "https://pds.example.com:8443/x", "https://[2606:4700::1]"]
+)
+def test_a_public_https_url_is_allowed(url):
+    AddressPolicy().check(url)
+
+
+@pytest.mark.parametrize("address", UNSAFE_ADDRESSES)
+@pytest.mark.parametrize("others", [[], ["1.1.1.1"]])
+def test_a_name_that_resolves_to_an_unsafe_address_is_refused_before_connecting(address, others):
+    network = RecordingNetwork()
+    guarded = PublicNetwork(AddressPolicy(), FixedNames(*others, address), network)
+    with pytest.raises(UnsafeAddressError):
+        asyncio.run(guarded.connect_tcp("pds.example.com", 443))
+    assert network.connected == []
+
+
+@pytest.mark.parametrize("address", PUBLIC_ADDRESSES)
+def test_the_connection_goes_to_the_checked_address(address):
+    network = RecordingNetwork()
+    asyncio.run(
+        PublicNetwork(AddressPolicy(), FixedNames(address), network).connect_tcp("pds.example.com", 443)
+    )
+    assert network.connected == [(address, 443)]
+
+
+@pytest.mark.parametrize("address", UNSAFE_ADDRESSES)
+def test_address_of_refuses_an_unsafe_address(address):
+    with pytest.raises(UnsafeAddressError):
+        asyncio.run(address_of("https://pds.example.com", AddressPolicy(), FixedNames("1.1.1.1", address)))
+
+
+def test_address_of_returns_the_checked_address():
+    policy = AddressPolicy(["http://localhost:2583"])
+    assert asyncio.run(address_of("https://pds.example.com", policy, FixedNames("1.1.1.1"))) == "1.1.1.1"
+    assert asyncio.run(address_of("http://localhost:2583", policy, FixedNames())) == "localhost"
+    with pytest.raises(UnsafeAddressError):
+        asyncio.run(address_of("http://localhost:2584", policy, FixedNames("1.1.1.1")))
+
+
+def test_a_slow_name_server_counts_as_a_connection_that_took_too_long():
+    names = FixedNames()
+    names.addresses = lambda _: asyncio.Event().wait()
+    with pytest.raises(httpcore.ConnectTimeout):
+        asyncio.run(PublicNetwork(AddressPolicy(), names).connect_tcp("pds.example.com", 443, timeout=0.01))
+
+
+def test_the_next_address_is_tried_when_one_refuses():
+    network = RecordingNetwork(refused=["1.1.1.1"])
+    names = FixedNames("1.1.1.1", "8.8.8.8")
+    asyncio.run(PublicNetwork(AddressPolicy(), names, network).connect_tcp("pds.example.com", 443))
+    assert network.connected == [("1.1.1.1", 443), ("8.8.8.8", 443)]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://localhost:2583",
+        "http://localhost:2584",
+        "http://127.0.0.1:2583",
+        "http://localhost",
+        "http://x.localhost:2583",
+    ],
+)
+def test_a_development_origin_is_allowed_exactly_and_nothing_near_it(url):
+    policy = AddressPolicy(["http://localhost:2583"])
+    policy.check("http://localhost:2583/xrpc/x")
+    policy.check("HTTP://LOCALHOST:2583")
+    with pytest.raises(UnsafeAddressError):
+        policy.check(url)
+
+
+@pytest.fixture
+def web():
+    """Two origins on loopback; the first redirects to the second, and sets a cookie."""
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append((self.server.server_port, self.headers.get("cookie")))
+            self.send_response(302 if self.server is first else 200)
+            self.send_header("location", f"http://127.0.0.1:{second.server_port}/secret")
+            self.send_header("set-cookie", "a=b")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    first = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    second = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threads = [threading.Thread(target=server.serve_forever) for server in (first, second)]
+    for thread in threads:
+        thread.start()
+    yield first.server_port, second.server_port, seen
+    for server in (first, second):
+        server.shutdown()
+        server.server_close()
+    for thread in threads:
+        thread.join()
+
+
+def get(url, *, allowed=(), names=None, **options):
+    async def ask():
+        async with public_client(AddressPolicy(allowed), names=names) as http:
+            reply = await http.get(url, **options)
+            return [reply, await http.get(url, **options)]
+
+    return asyncio.run(ask())
+
+
+def test_the_client_really_refuses_a_name_that_resolves_to_loopback(web):
+    first, _, seen = web
+    with pytest.raises(UnsafeAddressError):
+        get(f"https://pds.example.com:{first}", names=FixedNames("127.0.0.1"))
+    assert seen == []
+
+
+def test_the_client_really_reaches_a_development_origin_and_keeps_no_cookies(web):
+    first, _, seen = web
+    replies = get(f"http://localhost:{first}", allowed=[f"http://localhost:{first}"])
+    assert [reply.status_code for reply in replies] == [302, 302]
+    assert seen == [(first, None), (first, None)]
+
+
+def test_a_redirect_is_checked_like_any_other_address(web):
+    first, second, seen = web
+    with pytest.raises(UnsafeAddressError):
+        get(f"http://localhost:{first}", allowed=[f"http://localhost:{first}"], follow_redirects=True)
+    assert second not in [port for port, _ in seen]
+
+
+def test_a_compressed_reply_is_not_unpacked():
+    """A kilobyte on the wire would unpack to a megabyte before its size is checked."""
+
+    class Bomb(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.headers["accept-encoding"])
+            self.send_response(200)
+            self.send_header("content-encoding", "gzip")
+            self.end_headers()
+            self.wfile.write(gzip.compress(bytes(10_000_000)))
+
+        def log_message(self, *_):
+            pass
+
+    asked = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Bomb)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        with pytest.raises(httpx.RemoteProtocolError, match="compressed"):
+            get(url, allowed=[url])
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert asked == ["identity"]
+
+
+def test_an_unsafe_address_counts_as_a_refused_connection():
+    assert issubclass(UnsafeAddressError, httpx.ConnectError)
+
+
+def test_an_exhausted_connection_pool_is_a_connect_error_and_not_a_slow_server(monkeypatch):
+    monkeypatch.setattr("identity.resolution.address_policy.CONNECT_TIMEOUT_SECONDS", 0.1)
+
+    async def story():
+        arrived, go_on = asyncio.Event(), asyncio.Event()
+
+        async def serve(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            arrived.set()
+            await go_on.wait()
+            writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server, public_client(AddressPolicy([origin]), max_connections=1) as http:
+            first = asyncio.create_task(http.get(origin, timeout=30))
+            await arrived.wait()
+            async with asyncio.timeout(15):
+                with pytest.raises(httpx.PoolTimeout):
+                    await http.get(origin, timeout=30)
+            go_on.set()
+            return await first
+
+    assert asyncio.run(story()).status_code == 204

@@ -1,0 +1,1 @@
+"""PDS sessions: tokens, refresh, DPoP, encryption."""

@@ -1,0 +1,117 @@
+"""A PDS that knows sessions only, whose refresh token works once.
+
+Stricter than the real PDS and than tests/fake_pds, which both accept a refresh token again: a session that is refreshed
+twice must fail here. It is a class of its own because it holds the tokens of one account and scripts their answers.
+"""
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+
+DID = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"
+ORIGIN = "https://pds.example.com"
+
+
+def jwt(name, *, seconds=7200, scope="com.atproto.appPass"):
+    claims = {"sub": DID, "jti": name, "exp": int(time.time()) + seconds, "scope": scope}
+    return f"e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.{name}"
+
+
+def error(name, status=400):
+    return httpx.Response(status, json={"error": name, "message": name})
+
+
+class FakePds:
+    def __init__(self):
+        self.number = 1
+        self.refreshes = 0
+        self.bodies = []
+        self.requests = []
+        self.on_refresh: Callable[[], httpx.Response | None] = lambda: None
+        self.before_refresh = lambda: None
+        self.deleted = []
+        self.on_delete: httpx.Response | Exception = error("MethodNotImplemented", 501)
+        self._lock = threading.Lock()
+        self._made = {}
+
+    @property
+    def access(self):
+        return self._made.setdefault(f"access{self.number}", jwt(f"access{self.number}"))
+
+    @property
+    def refresh(self):
+        return self._made.setdefault(
+            f"refresh{self.number}", jwt(f"refresh{self.number}", seconds=90 * 86400)
+        )
+
+    def session(self, **more):
+        return {"did": DID, "handle": "a.test", "accessJwt": self.access, "refreshJwt": self.refresh, **more}
+
+    def answer(self, path, authorization, body=b""):
+        if path.endswith("/com.atproto.server.refreshSession"):
+            self.before_refresh()
+            with self._lock:
+                return self._answer_refresh(authorization)
+        if path.endswith("/com.atproto.server.deleteSession"):
+            self.deleted.append(authorization)
+            if isinstance(self.on_delete, Exception):
+                raise self.on_delete
+            return self.on_delete
+        with self._lock:
+            self.bodies.append(body)
+            if authorization != f"Bearer {self.access}":
+                return error("ExpiredToken")
+            return httpx.Response(200, json={"did": DID})
+
+    def _answer_refresh(self, authorization):
+        self.refreshes += 1
+        if (scripted := self.on_refresh()) is not None:
+            return scripted
+        if authorization != f"Bearer {self.refresh}":
+            return error("ExpiredToken")
+        self.number += 1
+        return httpx.Response(200, json=self.session())
+
+    async def __call__(self, request):
+        body = await request.aread()
+        self.requests.append(request)
+        return self.answer(request.url.path, request.headers.get("authorization"), body)
+
+    def http_handler(self):
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.do_POST()
+
+            def do_POST(self):
+                reply = fake.answer(self.path, self.headers.get("authorization"))
+                self.send_response(reply.status_code)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(reply.content)))
+                self.end_headers()
+                self.wfile.write(reply.content)
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+
+@contextmanager
+def served(fake):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), fake.http_handler())
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://localhost:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,44 @@
+"""One of several processes that refresh the same session: `python -m tests.identity.sessions.refresh_worker URL ORIGIN DID KEY`."""
+
+import asyncio
+import sys
+
+from eventstore.database import Database
+from eventstore.event_log import EventLog
+from identity.oauth.flows import Flows
+from identity.oauth.grants import OAuthGrants
+from identity.resolution.address_policy import AddressPolicy, public_client
+from identity.resolution.resolver import Resolver
+from identity.sessions.encryption import Cipher
+from identity.sessions.pds_sessions import PdsSessions
+
+ROUNDS, AT_ONCE = 3, 10
+
+
+async def work(url, origin, did, key):
+    database = Database(url)
+    async with public_client(AddressPolicy([origin])) as http:
+        policy = AddressPolicy([origin])
+        sessions = PdsSessions(
+            EventLog(database),
+            Cipher([key]),
+            http,
+            on_reauth=lambda *_: None,
+            on_signed_in=lambda *_: None,
+            oauth=OAuthGrants(Flows(http, policy, Resolver(None, [origin], http)), ()),
+        )
+        print("ready", flush=True)  # noqa: T201
+        await asyncio.to_thread(sys.stdin.readline)
+        for generation in range(1, ROUNDS + 1):
+            found = await asyncio.gather(*(sessions.refresh(did, generation) for _ in range(AT_ONCE)))
+            assert all(session.generation > generation for session in found)
+            replies = await asyncio.gather(
+                *(sessions.request(did, "GET", "com.atproto.server.getSession", timeout=20) for _ in range(2))
+            )
+            assert all(reply.status_code == 200 for reply in replies)
+    database.close()
+    print("all good", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    asyncio.run(work(*sys.argv[1:]))

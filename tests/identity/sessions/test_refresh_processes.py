@@ -1,0 +1,43 @@
+"""Three processes refresh one session, each many times at once."""
+
+import threading
+
+import pytest
+from pydantic import SecretStr
+
+from identity.sessions.tokens import Tokens
+from tests.identity.oauth.oauth_rig import Rig, ask
+from tests.identity.sessions.fake_pds import DID, FakePds, served
+from tests.identity.sessions.refresh_race import PROCESSES, generation, keep, race
+from tests.identity.sessions.refresh_worker import ROUNDS
+
+
+def test_three_processes_with_ten_refreshes_each_refresh_no_more_than_needed(database, cipher, hooks):
+    fake, a_second_one = FakePds(), threading.Event()
+    under_way = threading.Semaphore(1)
+
+    def overlap():
+        """Every refresh takes long enough for another process to begin one too, unless the lease prevents it."""
+        if not under_way.acquire(blocking=False):
+            a_second_one.set()
+        a_second_one.wait(0.3)
+        under_way.release()
+
+    fake.before_refresh = overlap
+    with served(fake) as origin:
+        tokens = Tokens(SecretStr(fake.access), SecretStr(fake.refresh), "", None)
+        keep(database, cipher, hooks, DID, origin, tokens=tokens)
+        assert race(database, origin, DID) == ["all good\n"] * PROCESSES
+    assert not a_second_one.is_set()
+    assert fake.refreshes == ROUNDS
+    assert generation(database) == ROUNDS + 1
+
+
+@pytest.mark.pds
+def test_three_processes_keep_a_real_oauth_login_alive(*, database, cipher, hooks, pds, pds_account):
+    """A replayed refresh token would end it: 3 processes ask 10 times each, at the same instant, over and over."""
+    rig = Rig(database, cipher, hooks, pds)
+    rig.sign_in(pds_account)
+    assert race(database, pds.url, pds_account.did) == ["all good\n"] * PROCESSES
+    assert generation(database) == ROUNDS + 1
+    assert ask(rig, pds_account.did) == 200

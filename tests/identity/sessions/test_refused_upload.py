@@ -1,0 +1,94 @@
+"""An upload that the PDS refuses before it has read it: on the wire, with real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from identity.sessions.session_store import Session, SessionKind
+from identity.sessions.signed_requests import Call, PdsCalls
+from identity.sessions.tokens import Tokens
+
+pytestmark = pytest.mark.anyio
+DID = "did:plc:" + "a" * 24
+SIZE = 8 * 1024 * 1024
+REFUSAL = b'{"error":"PayloadTooLarge"}'
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Strict:
+    """A server that refuses uploads at once, reads none of them, and would go on with the connection."""
+
+    def __init__(self) -> None:
+        self.heads: list[bytes] = []
+        self.closed = asyncio.Event()
+        self.unread = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.heads.append(head.lower())
+        is_upload = b"uploadBlob" in head
+        content = REFUSAL if is_upload else b"{}"
+        status = b"413 Payload Too Large" if is_upload else b"200 OK"
+        writer.write(
+            b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\ncontent-length: "
+            + str(len(content)).encode() + b"\r\n\r\n" + content
+        )  # fmt: skip
+        await writer.drain()
+        if is_upload:
+            while chunk := await reader.read(65536):  # what is still coming, until the client hangs up
+                self.unread += len(chunk)
+            self.closed.set()
+        writer.close()
+
+
+def session(port: int) -> Session:
+    return Session(
+        did=DID,
+        kind=SessionKind.APP_PASSWORD,
+        pds_url=f"http://127.0.0.1:{port}",
+        encrypted_tokens=b"",
+        scope="",
+        generation=1,
+        refresh_until=None,
+        access_expires_at=None,
+        loaded_at=datetime.now(UTC),
+    )
+
+
+async def test_its_connection_is_closed_and_the_next_request_gets_another() -> None:
+    strict = Strict()
+    server = await asyncio.start_server(strict, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    tokens = Tokens(access=SecretStr("a"), refresh=SecretStr("r"), scope="", access_expires_at=None)
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(SIZE // 65536):
+            yield b"x" * 65536
+
+    async with httpx.AsyncClient() as http:
+        calls = PdsCalls(http)
+        upload = Call(
+            "POST", "com.atproto.repo.uploadBlob", 30.0, body=body, headers={"content-length": str(SIZE)}
+        )
+        refused = await calls.send(session(port), tokens, upload)
+        await asyncio.wait_for(strict.closed.wait(), 30)
+        put = await calls.send(
+            session(port), tokens, Call("POST", "com.atproto.repo.putRecord", 30.0, json={})
+        )
+    server.close()
+    await server.wait_closed()
+
+    assert (refused.status_code, refused.json()["error"]) == (413, "PayloadTooLarge")
+    assert put.is_success
+    assert b"connection: close" in strict.heads[0]
+    assert f"content-length: {SIZE}".encode() in strict.heads[0]
+    assert b"transfer-encoding" not in strict.heads[0]
+    assert b"connection: close" not in strict.heads[1]

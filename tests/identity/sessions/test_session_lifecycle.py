@@ -1,0 +1,123 @@
+"""Sessions at rest: encryption and key rotation, refresh of idle sessions, disconnect, and requests for another PDS."""
+
+import asyncio
+from datetime import timedelta
+
+import httpx
+import pytest
+from sqlalchemy import insert, select
+
+from identity.errors import SessionUnavailableError, SignInRequiredError
+from identity.sessions.encryption import Cipher
+from identity.sessions.session_store import pds_session
+from tests.identity.conftest import by
+from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
+from tests.identity.sessions.session_rig import GET_SESSION, ask, keep, made, row
+
+
+def test_tokens_copied_to_another_account_do_not_decrypt(sessions, fake, database):
+    with database.write() as connection:
+        values = dict(connection.execute(select(pds_session)).one()._mapping)  # noqa: SLF001
+        connection.execute(insert(pds_session).values(values | {"did": "did:plc:mallory"}))
+    with pytest.raises(SessionUnavailableError, match="do not open"):
+        asyncio.run(sessions.request("did:plc:mallory", "GET", GET_SESSION, timeout=5))
+    assert fake.requests == []
+
+
+@pytest.mark.usefixtures("sessions")
+def test_after_a_key_rotation_the_next_refresh_encrypts_with_the_new_key(fake, database, hooks):
+    rotated = Cipher(
+        ["a new secret, also thirty-two characters long", "a secret that only this test knows, k1"]
+    )
+    renewed = made(database, rotated, hooks, fake)
+    assert ask(renewed).status_code == 200
+    assert not rotated.is_current(row(database).sealed)
+    asyncio.run(renewed.refresh(DID, 1))
+    assert rotated.is_current(row(database).sealed)
+
+
+def test_a_session_that_does_not_decrypt_is_kept(database, hooks, fake, sessions):
+    stranger = made(database, Cipher(["z" * 32]), hooks, fake)
+    for attempt in (lambda: ask(stranger), lambda: asyncio.run(stranger.refresh(DID, 1))):
+        with pytest.raises(SessionUnavailableError):
+            attempt()
+    assert (row(database).status, row(database).refresh_until) == ("active", None)
+    assert ask(sessions).status_code == 200
+
+
+def test_an_idle_login_is_refreshed(sessions, fake, database, clock):
+    since = timedelta(days=5)
+
+    def keep_alive():
+        return asyncio.run(sessions.refresh_idle(since, max_concurrent=2))
+
+    clock.advance(days=4)
+    assert keep_alive() == (0, 0)
+    clock.advance(days=1)
+    assert keep_alive() == (1, 0)
+    assert (fake.refreshes, row(database).generation) == (1, 2)
+    assert keep_alive() == (0, 0)
+
+
+def test_an_idle_login_whose_refresh_failed_is_due_again_unless_it_has_ended(sessions, fake, clock, hooks):
+    clock.advance(days=5)
+    for answer, counted in ((error("Boom", 500), (0, 1)), (error("ExpiredToken"), (0, 1)), (None, (0, 0))):
+        fake.on_refresh = lambda answer=answer: answer
+        assert asyncio.run(sessions.refresh_idle(timedelta(days=5), max_concurrent=2)) == counted
+    assert hooks.calls == [("reauth", DID)]
+
+
+def test_disconnect_revokes_the_session_with_its_refresh_token(sessions, fake, database, hooks):
+    fake.on_delete = httpx.Response(200)
+    assert asyncio.run(sessions.disconnect(DID, by(DID))) is True
+    assert (row(database).sealed, row(database).last_error) == (None, "disconnected")
+    assert hooks.calls == [("reauth", DID)]
+    assert fake.deleted == [f"Bearer {fake.refresh}"]
+    assert asyncio.run(sessions.disconnect(DID, by(DID))) is True
+
+
+@pytest.mark.parametrize("answer", [error("Boom", 500), httpx.ReadTimeout("slow")])
+def test_disconnect_ends_the_session_here_although_the_pds_refuses_the_revocation(
+    sessions, fake, database, answer
+):
+    fake.on_delete = answer
+    assert asyncio.run(sessions.disconnect(DID, by(DID))) is False
+    assert row(database).sealed is None
+
+
+def test_a_session_is_not_refreshed_while_it_is_revoked(database, cipher, hooks, clock):
+    """A renewal under way ends first; one that comes later finds nothing."""
+    fake = FakePds()
+    fake.on_delete = httpx.Response(200)
+
+    async def story():
+        arrived, go_on = asyncio.Event(), asyncio.Event()
+
+        async def answer(request):
+            if request.url.path.endswith("refreshSession"):
+                arrived.set()
+                await go_on.wait()
+            return await fake(request)
+
+        sessions = made(database, cipher, hooks, answer)
+        keep(database, sessions, fake, clock)
+        renewal = asyncio.create_task(sessions.refresh(DID, 1))
+        await arrived.wait()
+        ended = asyncio.create_task(sessions.disconnect(DID, by(DID)))
+        go_on.set()
+        assert (await renewal).generation == 2
+        assert await ended is True
+        with pytest.raises(SignInRequiredError):
+            await sessions.refresh(DID, 2)
+
+    asyncio.run(story())
+    assert fake.deleted == [f"Bearer {fake.refresh}"], "the newest token, not the one that was rotated away"
+
+
+def test_a_request_for_another_pds_is_not_sent(sessions, fake, database):
+    assert ask(sessions, pds_url=ORIGIN).status_code == 200
+    seen = len(fake.requests)
+    with pytest.raises(SignInRequiredError):
+        ask(sessions, pds_url="https://elsewhere.example.com")
+    assert len(fake.requests) == seen
+    assert row(database).status == "active"

@@ -1,0 +1,173 @@
+"""Tracks, their bytes, and public copies in memory, with a place to stop before and after each change of them."""
+
+import io
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+
+from aggregates.track import Track
+from aggregates.transcodings import TRANSCODINGS
+from aggregates.values import Audio, SupportGate
+from eventstore.database import Database
+from eventstore.envelope import Envelope
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
+from storage.cid import cid_of, cid_of_name
+from storage.errors import BytesMissingError, StoreUnavailableError
+from storage.media import Media
+from storage.public.projection import PublicAudio
+from storage.public.publisher import Publisher
+from storage.public.tables import public_copy
+from tests.dsl import ALICE, a_track, some_time
+from tests.storage.memory_store import MemoryStore
+from tests.storage.stepped_threads import CrashError
+
+GATE = SupportGate("any")
+ENVELOPE = Envelope("artist", "test", "r")
+
+
+def gate(track: Track) -> None:
+    track.set_support_gate(GATE, at=some_time(10))
+
+
+def ungate(track: Track) -> None:
+    track.set_support_gate(None, at=some_time(11))
+
+
+def delete(track: Track) -> None:
+    track.delete(at=some_time(12))
+
+
+def undelete(track: Track) -> None:
+    track.undelete(at=some_time(13))
+
+
+class MemoryCopies:
+    """PublicCopies; `at` is called in the middle of each change and may crash, fail, or act as another process."""
+
+    public_address = "https://media.example/public"
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.names: dict[str, str] = {}
+        self.at: Callable[[str], None] = lambda _step: None
+        self.done: list[tuple[str, str]] = []
+        self._store = store
+
+    def publish(self, key: str, name: str, mime: str) -> None:
+        self.at("before publish")
+        if key not in self._store.copies:
+            raise BytesMissingError(key)
+        self.names[name] = mime
+        self.done.append(("publish", name))
+        self.at("after publish")
+
+    def unpublish(self, name: str) -> None:
+        self.at("before unpublish")
+        self.names.pop(name, None)
+        self.done.append(("unpublish", name))
+        self.at("after unpublish")
+
+    def published(self, beginning: str = "") -> Iterator[str]:
+        self.at("list")
+        return (name for name in list(self.names) if name.startswith(beginning))
+
+
+class Clock:
+    """The database's time, which a test may move on."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+class Rig:
+    def __init__(self, url: str) -> None:
+        self.clock = Clock()
+        self.database = Database(url, clock=self.clock)
+        self.log = EventLog(self.database, projections=[PublicAudio()], transcodings=TRANSCODINGS)
+        self.store = MemoryStore()
+        self.media = Media(self.database, self.store)
+        self.copies = MemoryCopies(self.store)
+        self.publisher = self.another()
+
+    def another(self, **options: timedelta) -> Publisher:
+        """The publisher of one more process."""
+        return Publisher(self.media, self.copies, **options)
+
+    def audio(self, number: int = 1, file_type: str = "mp3") -> Audio:
+        """Stored sound."""
+        data = f"sound {number}".encode()
+        self.media.add(cid_of(data), io.BytesIO(data), len(data), "audio/mpeg")
+        return Audio(cid_of(data), len(data), "audio/mpeg", file_type, 1)
+
+    def upload(self, track_id: int = 1, *, number: int = 1, did: str = ALICE, gated: bool = False) -> str:
+        """Record a new track; give the name of its public copy."""
+        audio = self.audio(number)
+        track = a_track(track_id, did=did, audio=audio, support_gate=GATE if gated else None)
+        with self.log.unit_of_work(did, ENVELOPE) as unit:
+            unit.save(track)
+        return f"{audio.cid}.{audio.file_type}"
+
+    def tell(self, *commands: Callable[[Track], None], track_id: int = 1, did: str = ALICE) -> None:
+        """Give commands to a recorded track."""
+        with self.log.unit_of_work(did, ENVELOPE) as unit:
+            self.tell_within(unit, *commands, track_id=track_id)
+
+    def tell_within(self, unit: UnitOfWork, *commands: Callable[[Track], None], track_id: int = 1) -> None:
+        track = unit.load(Track, Track.create_id(track_id))
+        for command in commands:
+            command(track)
+        unit.save(track)
+
+    def key(self, name: str) -> str:
+        """Where the bytes of a public copy are kept."""
+        found = self.media.find(cid_of_name(name) or "")
+        assert found is not None
+        return found.key
+
+    def look(self) -> set[str]:
+        """Let the publisher do what is due; give what is public then."""
+        self.publisher.run_once()
+        return set(self.copies.names)
+
+    def later(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.ahead += timedelta(seconds=seconds)
+
+    def state(self, name: str) -> str:
+        with self.database.read() as connection:
+            return str(
+                connection.scalars(select(public_copy.c.state).where(public_copy.c.name == name)).one()
+            )
+
+    def fail(self) -> None:
+        """The store is away from now on."""
+
+        def away(_step: str) -> None:
+            raise StoreUnavailableError("away")
+
+        self.copies.at = away
+
+    def recover(self) -> None:
+        """The store is back."""
+        self.copies.at = lambda _step: None
+
+
+class Once:
+    """Does something at one step, the first time it comes."""
+
+    def __init__(self, step: str, action: Callable[[], object]) -> None:
+        self.step, self.action, self.came = step, action, False
+
+    def __call__(self, step: str) -> None:
+        if step == self.step and not self.came:
+            self.came = True
+            self.action()
+
+
+def crash() -> None:
+    """The process ends here."""
+    raise CrashError

@@ -1,0 +1,52 @@
+"""References as a table in the same database, as the projections keep them."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, insert, select
+
+from eventstore.database import Database
+from eventstore.schema import UtcDateTime
+from storage.media import Media
+
+names = Table(
+    "names",
+    MetaData(),
+    Column("cid", Text, primary_key=True),
+    Column("released_at", UtcDateTime),
+)
+
+
+class Names:
+    """A References whose `asked` is called in the middle of the sweep's first unit."""
+
+    def __init__(self, asked: Callable[[], None] = lambda: None) -> None:
+        self.asked = asked
+
+    def named(self, connection: Connection, cids: Sequence[str], released_after: datetime) -> set[str]:
+        self.asked()
+        wanted = names.c.cid.in_(cids) & (
+            names.c.released_at.is_(None) | (names.c.released_at > released_after)
+        )
+        return set(connection.execute(select(names.c.cid).where(wanted)).scalars())
+
+
+def name(media: Media, cid: str) -> None:
+    """The unit of a command that names the media."""
+    with media.database.write() as connection:
+        media.pin(connection, [cid])
+        connection.execute(delete(names).where(names.c.cid == cid))
+        connection.execute(insert(names).values(cid=cid, released_at=None))
+
+
+def release(database: Database, cid: str) -> None:
+    """The unit of a command after which nothing names the media."""
+    with database.write() as connection:
+        connection.execute(
+            names.update().where(names.c.cid == cid).values(released_at=database.now(connection))
+        )
+
+
+def named_now(database: Database) -> list[str]:
+    with database.read() as connection:
+        return list(connection.execute(select(names.c.cid).where(names.c.released_at.is_(None))).scalars())

@@ -1,0 +1,174 @@
+"""Every order in which the steps of uploads and sweeps of the same bytes can follow each other, on both databases."""
+
+import io
+import random
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from eventstore.database import Database
+from storage.cid import cid_of
+from storage.errors import MediaGoneError
+from storage.media import Media, MediaState, media
+from storage.sweep import sweep
+from tests.storage.memory_store import MemoryStore
+from tests.storage.references import Names, name, named_now, names
+from tests.storage.stepped_threads import Actor, Stage
+
+DATA = b"sound"
+CID = cid_of(DATA)
+GRACE = timedelta(0)
+
+
+class World:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.stage = Stage()
+        self.store = MemoryStore()
+        self.storage = Media(database, self.store)
+        with database.write() as connection:
+            connection.execute(media.delete())
+            connection.execute(names.delete())
+
+    def upload(self) -> None:
+        self.storage.add(CID, io.BytesIO(DATA), len(DATA), "audio/mpeg")
+
+    def upload_and_name(self) -> None:
+        while True:
+            self.upload()
+            try:
+                name(self.storage, CID)
+            except MediaGoneError:
+                continue
+            return
+
+    def sweep(self) -> None:
+        sweep(self.storage, Names(), GRACE)
+
+    def set_state(self, state: str) -> None:
+        with self.database.write() as connection:
+            connection.execute(media.update().values(state=state))
+
+    def check(self) -> None:
+        for cid in named_now(self.database):
+            assert b"".join(self.storage.read(cid)) == DATA
+
+
+def nothing(_world: World) -> None:
+    """Begin with nothing there."""
+
+
+def live(world: World) -> None:
+    world.upload()
+
+
+def left_by_an_upload(world: World) -> None:
+    world.upload()
+    world.set_state(MediaState.WRITING)
+
+
+def left_by_a_sweep(world: World) -> None:
+    world.upload()
+    world.set_state(MediaState.DELETING)
+
+
+def lost(world: World) -> None:
+    world.upload()
+    world.store.copies.clear()
+
+
+def play(world: World, works: list[Callable[[], None]], order: list[int]) -> list[int]:
+    """Run the actors in this order, then always the first; returns how many could have been chosen at each step."""
+    world.store.at = world.stage.at
+    actors = [world.stage.enter(work) for work in works]
+    choices = list[int]()
+    while waiting := [actor for actor in actors if not actor.finished]:
+        turn = order[len(choices)] if len(choices) < len(order) else 0
+        choices.append(len(waiting))
+        waiting[turn % len(waiting)].step()
+        world.check()
+    world.store.at = lambda _step: None
+    return choices
+
+
+def orders(run: Callable[[list[int]], list[int]]) -> Iterator[list[int]]:
+    """Walk through all orders, depth first: what can be chosen is known only by playing."""
+    order = list[int]()
+    while True:
+        choices = run(order)
+        yield order
+        order += [0] * (len(choices) - len(order))
+        while order and order[-1] + 1 == choices[len(order) - 1]:
+            order.pop()
+        if not order:
+            return
+        order[-1] += 1
+
+
+def sampled(run: Callable[[list[int]], list[int]], count: int) -> None:
+    """Play some of the orders, where all would take minutes; always the same ones."""
+    chance = random.Random(7)  # noqa: S311
+    for _ in range(count):
+        run([chance.randrange(2) for _ in range(40)])
+
+
+def play_upload_and_sweep(database: Database, begin: Callable[[World], None], order: list[int]) -> list[int]:
+    world = World(database)
+    begin(world)
+    choices = play(world, [world.upload_and_name, world.sweep], order)
+    assert named_now(database) == [CID]
+    world.sweep()
+    world.check()
+    assert len(world.store.copies) == 1
+    return choices
+
+
+@pytest.mark.parametrize("begin", [nothing, live])
+def test_a_sweep_at_every_step_of_an_upload_never_takes_what_it_names(
+    database: Database, begin: Callable[[World], None]
+) -> None:
+    assert sum(1 for _ in orders(partial(play_upload_and_sweep, database, begin))) > 20
+
+
+@pytest.mark.parametrize("begin", [left_by_an_upload, left_by_a_sweep, lost])
+def test_what_a_crash_left_changes_nothing_about_that(
+    database: Database, begin: Callable[[World], None]
+) -> None:
+    sampled(partial(play_upload_and_sweep, database, begin), 60)
+
+
+@pytest.mark.parametrize("begin", [live, nothing])
+def test_two_uploads_of_the_same_bytes_at_every_step_of_each_other(
+    database: Database, begin: Callable[[World], None]
+) -> None:
+    def run(order: list[int]) -> list[int]:
+        world = World(database)
+        begin(world)
+        choices = play(world, [world.upload_and_name, world.upload_and_name], order)
+        assert named_now(database) == [CID]
+        world.sweep()
+        world.check()
+        assert len(world.store.copies) == 1
+        return choices
+
+    assert sum(1 for _ in orders(run)) > 5
+
+
+def test_a_sweep_that_slept_while_another_finished_its_work_cannot_take_a_new_upload(
+    database: Database,
+) -> None:
+    world = World(database)
+    world.upload()
+    world.store.at = world.stage.at
+    sleeper: Actor = world.stage.enter(world.sweep)
+    sleeper.step()  # it has given the copy up and is about to delete the bytes
+    world.store.at = lambda _step: None
+    world.sweep()
+    world.upload_and_name()
+    world.store.at = world.stage.at
+    while not sleeper.finished:
+        sleeper.step()
+        world.check()
+    assert named_now(database) == [CID]
