@@ -16,7 +16,7 @@ from devpds.moving import Move
 from devpds.server import DevPds, DevPlc
 from outbox.mirror.parking import FIRST_PROBE_PAUSE, PROBE_AFTER_FAILING
 from tests.e2e.artist import MIGRATE, RESTORE, Artist
-from tests.e2e.conftest import environment
+from tests.e2e.conftest import DEEP, environment
 from tests.e2e.eventually import eventually
 from tests.e2e.killable import FOREIGN
 from tests.faults.proxy import FaultProxy
@@ -35,7 +35,7 @@ def clock(tmp_path_factory: pytest.TempPathFactory) -> Ahead:
     return Ahead(tmp_path_factory.mktemp("clock") / "ahead")
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=KINDS if DEEP else KINDS[:1])
 def service_ahead(
     request: pytest.FixtureRequest,
     pds: DevPds,
