@@ -17,7 +17,7 @@ from outbox.relay.claim import claim
 from outbox.relay.lease_clock import SendingTime
 from outbox.relay.relay import GATHER_SECONDS, TURN_RECORDS
 from outbox.relay.result import Outcome
-from outbox.threads import THREADS, in_thread
+from outbox.threads import MAX_THREADS, in_thread
 from outbox.views.waits import MirrorWaits
 from tests.dsl import BOB
 from tests.outbox.rig import Rig, answered
@@ -270,7 +270,7 @@ async def test_an_account_whose_lane_was_lost_fails_nobody_else(desk: Rig) -> No
 
 async def test_blocked_threads_of_the_outbox_leave_everybody_elses_free() -> None:
     blocked = threading.Event()
-    waiting = asyncio.gather(*[in_thread(blocked.wait, LONG) for _ in range(THREADS)])
+    waiting = asyncio.gather(*[in_thread(blocked.wait, LONG) for _ in range(MAX_THREADS)])
     assert await asyncio.wait_for(asyncio.to_thread(lambda: True), LONG)
     blocked.set()
     assert all(await waiting)
