@@ -19,13 +19,8 @@ from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import idempotency
 from eventstore.threads import Threads
 from eventstore.unit_of_work import UnitOfWork
-<<<<<<< HEAD
 from identity.accounts import accounts
 from identity.accounts.accounts import account
-=======
-from identity.accounts.accounts import account
-from identity.accounts.accounts import request_deletion as mark_deletion_requested
->>>>>>> service
 from identity.accounts.erasure import erase, is_connected
 from outbox.operations import account_deletion as leaving
 from projections.media_references import cids_of
@@ -78,11 +73,7 @@ def _request(unit: UnitOfWork) -> None:
     stream = account_of(unit)
     stream.request_leave(at=unit.now)
     unit.save(stream)
-<<<<<<< HEAD
     accounts.request_deletion(unit.connection, owner_of(unit), unit.now)
-=======
-    mark_deletion_requested(unit.connection, owner_of(unit), unit.now)
->>>>>>> service
     unit.connection.execute(delete(adoption).where(adoption.c.did == owner_of(unit)))
 
 
