@@ -1,4 +1,4 @@
-"""How far the copying of an account's audio to its PDS has come."""
+"""The progress of copying an account's audio to its PDS as JSON."""
 
 from typing import Any, Final
 
@@ -39,7 +39,7 @@ class MigrationBody(BaseModel):
 
 
 def migration_report(connection: Connection, did: str) -> MigrationBody:
-    """Count the account's audio by whether it is on the PDS, on its way, refused or not to go there."""
+    """Count the account's audio: on the PDS, pending, refused or excluded."""
     counts = copy_counts(connection, did)
     by_state = {state: count for (state, _), count in counts.items()}
     uploaded = by_state.get(PdsCopyState.UPLOADED, 0)
@@ -64,7 +64,7 @@ def _failed(row: Any) -> FailedBody:
 
 
 def _saved(connection: Connection, did: str) -> int:
-    """Count the tracks whose record was confirmed after the newest event that brought the blob into it."""
+    """Count the tracks whose record the PDS confirmed after the newest event that put the blob into it."""
     brought = (
         select(func.max(history.c.position))
         .where(history.c.track_id == tracks.c.track_id, history.c.type.in_(BRINGS_BLOB))
@@ -88,7 +88,7 @@ def _saved(connection: Connection, did: str) -> int:
 
 
 def _waits_for(connection: Connection, did: str) -> str | None:
-    """Say for whom all of it waits, if so: the reason for which the lane is parked."""
+    """Return the reason that the account's lane is parked, if it is."""
     lane = lane_of(connection, did)
     if lane is None:
         return None
