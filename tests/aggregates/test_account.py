@@ -105,7 +105,7 @@ def test_a_sign_in_does_not_withdraw_the_request_to_leave() -> None:
     assert account.leaving_since == NOW
 
 
-def test_an_account_that_comes_back_begins_anew() -> None:
+def test_a_deleted_account_that_returns_starts_empty() -> None:
     gone: list[Step] = [
         signed_in(),
         issued(),

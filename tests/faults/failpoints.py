@@ -1,6 +1,6 @@
-"""Named points of the relay and of commands at which a process can be made to die.
+"""Named points of the relay and of commands at which a process can be killed.
 
-The functions are wrapped in a process of the tests (see mortal.py); the service itself knows nothing of it.
+The functions are wrapped in a process of the tests (see killable.py); the service itself has no code for it.
 """
 
 import functools
@@ -89,7 +89,7 @@ class Trigger:
         os.kill(int(self._life.read_text()), signal.SIGKILL)
 
     def lives(self, pid: int) -> None:
-        """Note which process is to die."""
+        """Record which process will be killed."""
         _write(self._life, str(pid))
 
     def disarm(self) -> None:
@@ -112,7 +112,7 @@ class Trigger:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write it so that nobody reads half of it."""
+    """Write atomically, so that no process reads half of it."""
     waiting = path.with_suffix(".new")
     waiting.write_text(text)
     waiting.rename(path)

@@ -1,4 +1,4 @@
-"""With S3_PUBLIC_URL an address that is public has its bytes, and one that is gated has none."""
+"""With S3_PUBLIC_URL a public address always has its bytes, and a gated one has none."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ from tests.replay.adoption.rig import Internet, adopt_all, adoption_on
 pytestmark = pytest.mark.s3
 
 
-def test_an_upload_is_public_before_anybody_is_told(world, client, alice, public):
+def test_an_upload_is_public_before_its_response(world, client, alice, public):
     track = upload(client, alice)
     assert track["audio_url"] == f"{CDN}/public/{name_of(track)}"
     assert public() == {name_of(track)}
@@ -47,7 +47,7 @@ def test_a_gate_takes_the_copy_away_at_once_and_the_record_says_so(world, client
     publisher.start()
     try:
         gated = edit(client, alice, track, support_gate=GATE)
-        eventually(lambda: not public(), seconds=4)  # the next look would come later
+        eventually(lambda: not public(), seconds=4)  # the next poll would come later
     finally:
         publisher.stop(20)
     own = f"{world.services.base_url}/audio/{name_of(track)}"

@@ -37,7 +37,7 @@ from storage.disk import DiskStore
 from storage.media import Media
 from storage.public.publisher import Publisher
 from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION
-from tests.e2e.catalogue import a_record, rkey
+from tests.e2e.foreign_catalogue import a_record, rkey
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
 

@@ -21,7 +21,7 @@ from outbox.record.record import RecordUrls
 from replay.adoption.record import read_record
 from replay.errors import PdsBusyError, PdsTroubleError
 from tests.dsl import ALICE, BOB, COLLECTION, OLD_COLLECTION
-from tests.e2e.catalogue import a_record, rkey
+from tests.e2e.foreign_catalogue import a_record, rkey
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.replay.adoption.rig import ELSEWHERE, SERVICE, AdoptRig, adopt_rig

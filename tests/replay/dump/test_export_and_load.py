@@ -116,7 +116,7 @@ def test_an_imported_service_goes_on_and_takes_its_records_for_its_own(past, els
     log = imported(past, elsewhere, exported(past, tmp_path / "dump"))
     log.database.close()
     moved = World(past.made.settings.model_copy(update={"database_url": elsewhere}))
-    moved.pds.records.update(past.pds.records)
+    moved.pds.accounts.update(past.pds.accounts)
     with TestClient(moved.app) as client:
         alice = moved.sign_in("alice")
         moved.deliver()

@@ -20,8 +20,8 @@ from service.config.settings import PREFIX, Settings
 from storage.cid import cid_of, new_key
 from storage.media import Media, media
 from storage.store import MediaStore
-from tests.api.fake_pds import HOST
 from tests.api.world import World, upload
+from tests.fake_pds.scripted_pds import HOST
 from tests.media_samples import samples
 
 GRACE = timedelta(days=30)

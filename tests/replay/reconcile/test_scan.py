@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from eventstore.database import Database
-from outbox.mirror.host_state import OPEN
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.requeue import rescan
+from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import NEVER, PAST, mirror_target, pds_host, repo_scan
 from outbox.pds.client import Pds
 from outbox.repo.reads import PacedReads
@@ -225,7 +225,7 @@ async def test_failures_of_a_scan_count_for_the_breaker_and_an_open_one_is_respe
         await scanned(database, hosts)
         clock.advance(seconds=1)
     with database.read() as connection:
-        assert connection.scalar(select(pds_host.c.breaker)) == OPEN
+        assert connection.scalar(select(pds_host.c.breaker)) == BreakerState.OPEN
     await scanned(database, hosts)
     assert len(hosts.asked) == 5
     hosts.answers["a"] = well
