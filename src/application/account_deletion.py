@@ -69,7 +69,7 @@ def leaving_since(connection: Connection, did: str) -> datetime | None:
 
 
 def _request(unit: UnitOfWork) -> None:
-    leaving.try_again(unit.connection, owner_of(unit), unit.now)
+    leaving.retry_removals(unit.connection, owner_of(unit), unit.now)
     stream = account_of(unit)
     stream.request_leave(at=unit.now)
     unit.save(stream)
@@ -94,7 +94,7 @@ def _delete_some(unit: UnitOfWork) -> None:
     for track in deleted:
         track.delete(at=unit.now)
     unit.save(*deleted)
-    leaving.leave_alone(unit.connection, did, ids)
+    leaving.exclude_unwritten(unit.connection, did, ids)
 
 
 def _may_be_erased(log: EventLog, did: str) -> bool:

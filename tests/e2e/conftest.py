@@ -1,5 +1,6 @@
 """`mastertape serve` as a process on each database, shared by all tests here."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +16,11 @@ from tests.servers.atproto import new_account
 from tests.servers.databases import KINDS, temporary_database
 
 NewArtist = Callable[..., Artist]
+DEEP = bool(os.environ.get("TEST_DEEP"))
+ONE_DATABASE = pytest.mark.parametrize(
+    "settings", KINDS if DEEP else KINDS[:1], indirect=True, scope="session"
+)
+"""For what a PDS or a signal decides and no database: its statements run on both in tests/outbox. TEST_DEEP: on both."""
 
 
 @contextmanager

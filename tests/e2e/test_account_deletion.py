@@ -18,11 +18,12 @@ from service.process.jobs import continue_account_deletions
 from service.wiring.bootstrap import Container, build
 from tests.e2e.adoption import adopts
 from tests.e2e.artist import Artist
+from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.e2e.foreign_catalogue import catalogue, value_of
 from tests.e2e.oauth_visitor import OAuthArtist
 
-pytestmark = pytest.mark.pds
+pytestmark = [pytest.mark.pds, ONE_DATABASE]
 Beside = Callable[[Callable[[Container], Any]], Any]
 
 

@@ -11,7 +11,7 @@ from devpds.server import DevPds, DevPlc
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.e2e.adoption import HERE, adopts, ended, tracks_of
 from tests.e2e.artist import Artist, verified
-from tests.e2e.conftest import NewArtist
+from tests.e2e.conftest import ONE_DATABASE, NewArtist
 from tests.e2e.eventually import eventually
 from tests.e2e.foreign_catalogue import OTHERS_FIELDS, a_record, catalogue, publish, rev, rkey, value_of
 from tests.faults.faults import cut_before
@@ -154,6 +154,7 @@ def test_a_record_of_the_old_collection_moves_and_its_audio_with_it(artist: Arti
     assert (again.status_code, again.json()["migrated_uri"]) == (200, moved)
 
 
+@ONE_DATABASE
 def test_a_service_that_dies_between_the_two_writes_of_a_move_leaves_the_blob_and_goes_on(
     new_artist: NewArtist, proxied_pds: DevPds, proxy: FaultProxy, service: Service
 ) -> None:
@@ -184,6 +185,7 @@ def test_a_service_that_dies_between_the_two_writes_of_a_move_leaves_the_blob_an
     assert types_told == ["Adopted", "NamespaceMigrated"]
 
 
+@ONE_DATABASE
 def test_a_service_that_dies_meanwhile_goes_on_with_it(artist: Artist, service: Service) -> None:
     catalogue(artist.pds, artist.did, 30)
     artist.client.http.post(HERE)

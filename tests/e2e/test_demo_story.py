@@ -18,6 +18,7 @@ from demo.story import (
     upload,
 )
 from tests.e2e.artist import Artist
+from tests.e2e.conftest import ONE_DATABASE
 
 pytestmark = pytest.mark.pds
 
@@ -98,6 +99,7 @@ def test_migrated_audio_is_served_by_the_pds(artist: Artist) -> None:
     )
 
 
+@ONE_DATABASE
 def test_edits_made_while_the_pds_is_down_arrive_when_it_is_back(artist: Artist) -> None:
     before = artist.plays(upload, migrate).record
     step = artist.plays(edit_while_the_pds_is_down)

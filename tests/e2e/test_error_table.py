@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.accounts_at_a_failing_pds import HOST, LANE, NOBODY, RECORD, Cast
 from tests.e2e.artist import MIGRATE, Artist
+from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.faults.exchange import Exchange, Passage
 from tests.faults.faults import (
@@ -26,7 +27,7 @@ from tests.faults.faults import (
 )
 from tests.faults.proxy import of_repo
 
-pytestmark = pytest.mark.pds
+pytestmark = [pytest.mark.pds, ONE_DATABASE]
 
 PUT, DELETE, UPLOAD, REFRESH = "putRecord", "deleteRecord", "uploadBlob", "refreshSession"
 READ = "getRecord"

@@ -5,10 +5,11 @@ import pytest
 from demo.story import COLLECTION
 from tests.e2e.accounts_at_a_failing_pds import LANE, RECORD, Cast
 from tests.e2e.artist import RESTORE, Artist
+from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.faults.faults import cut_after
 
-pytestmark = pytest.mark.pds
+pytestmark = [pytest.mark.pds, ONE_DATABASE]
 
 INACTIVE = ("parked", "account_inactive")
 HELD = ("held", "foreign_edit")

@@ -18,7 +18,7 @@ import pytest
 from demo.story import COLLECTION
 from devpds.server import DevPds, DevPlc
 from tests.e2e.artist import Artist
-from tests.e2e.conftest import NewArtist
+from tests.e2e.conftest import ONE_DATABASE, NewArtist
 from tests.faults.exchange import RESET
 from tests.faults.faults import Hold
 from tests.faults.proxy import FaultProxy, of_repo
@@ -83,6 +83,7 @@ def overtaken_put(artist: Artist, proxy: FaultProxy, number: int) -> tuple[str, 
     return artist.record["title"], answer
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize("writers", [0, OTHER_WRITERS], ids=["idle", "busy"])
 def test_no_acknowledged_edit_is_overwritten_by_a_late_one(
     new_artist: NewArtist, proxied_pds: DevPds, proxy: FaultProxy, writers: int

@@ -5,12 +5,13 @@ import re
 import pytest
 from playwright.sync_api import Error, expect
 
+from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.sign_in_pages import authorizes, signs_in
 
 pytestmark = [
     pytest.mark.pds,
     pytest.mark.browser,
-    pytest.mark.parametrize("settings", ["sqlite"], indirect=True, scope="session"),
+    ONE_DATABASE,
 ]
 
 

@@ -16,6 +16,7 @@ from devpds.server import DevPds, DevPlc
 from eventstore.database import Database
 from outbox.mirror.tables import delivery_attempt, mirror_lane
 from tests.e2e.artist import Artist
+from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.faults.faults import delay
 from tests.faults.proxy import FaultProxy
@@ -125,6 +126,7 @@ def test_two_apis_and_two_relays_deliver_each_change_once_also_when_a_relay_is_t
         assert "Traceback" not in relay.output
 
 
+@ONE_DATABASE
 def test_a_relay_that_is_told_to_go_in_mid_flight_lands_it_gives_its_lane_back_and_nothing_is_sent_twice(
     cluster: Cluster, proxied_pds: DevPds, proxy: FaultProxy, plc: DevPlc
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from demo.service import MASTERTAPE
 from service.cli.output import DRIFT
 from tests.e2e.artist import Artist, verified
+from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 
 pytestmark = pytest.mark.pds
@@ -32,6 +33,7 @@ def types(settings: dict[str, str], artist: Artist, *command: str) -> tuple[int,
     return ended.returncode, json.loads(ended.stdout)
 
 
+@ONE_DATABASE
 def test_a_lost_record_is_found_planned_for_and_put_back(artist: Artist, settings: dict[str, str]) -> None:
     artist.uploads()
     before = artist.agreed()
@@ -56,5 +58,6 @@ def test_a_lost_record_is_found_planned_for_and_put_back(artist: Artist, setting
     assert types(settings, artist, "verify", "pds")[0] == 0
 
 
+@ONE_DATABASE
 def test_verify_needs_a_sign_in(artist: Artist) -> None:
     assert artist.client.http.post("/me/verify", headers={"authorization": ""}).status_code == 401

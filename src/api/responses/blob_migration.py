@@ -6,8 +6,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection, and_, func, select
 
 from api.responses.read_tracks import BRINGS_BLOB
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_target
-from outbox.mirror.targets import READY
 from outbox.views.overview import lane_of
 from projections.blob_migration import PDS_COPY_STATE, PdsCopyState, copy_counts, tracks_in_state
 from projections.history import history
@@ -92,4 +92,4 @@ def _waits_for(connection: Connection, did: str) -> str | None:
     lane = lane_of(connection, did)
     if lane is None:
         return None
-    return None if lane.mirror_state == READY else str(lane.mirror_state)
+    return None if lane.mirror_state == LaneState.READY else str(lane.mirror_state)

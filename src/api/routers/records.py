@@ -52,7 +52,7 @@ class MigratedBody(BaseModel):
 
 
 ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
-    202: {"description": "RecordedEvent, but not confirmed by the PDS yet; Location says where to look."}
+    202: {"description": "Recorded, but not confirmed by the PDS yet; Location says where to look."}
 }
 
 
