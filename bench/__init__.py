@@ -1,1 +1,1 @@
-"""The measured promises: each as a ratio between two arms of one run, since machines differ and are shared."""
+"""The measured promises, each a ratio between two arms of one run, which is comparable across machines."""

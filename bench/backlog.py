@@ -1,4 +1,4 @@
-"""An edit in an account of which a replay of very many records waits, beside one in an account of which nothing does."""
+"""Compares an edit in an account with a large backlog and an edit in an account without one."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import insert
 
 from bench.logs import COLLECTION, did_of, logs, register, retitle
-from bench.relays import WillingPds, relay_to
+from bench.relays import InstantPds, relay_to
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
@@ -25,30 +25,30 @@ SENTENCE: Final = (
     "What a relay needs for an edit (claim, read, intent, settle, release) while 40,000 records of its account wait,"
     " as a multiple of the same while none does."
 )
-BELOW: Final = 1.25
-WAITING: Final = 40_000
-FEW_WAITING: Final = 400
+MAX_RATIO: Final = 1.25
+BACKLOG_RECORDS: Final = 40_000
+QUICK_BACKLOG_RECORDS: Final = 400
 HOST: Final = "http://pds.bench"
 LIMITS: Final = RelayLimits(lease=timedelta(seconds=60))
-ALONE, BESIDE = 1, 2
-"""Accounts."""
+IDLE, BUSY = 1, 2
+"""Account numbers: without and with a backlog."""
 
 _next_number: Final = count(1)
 
 
-def run(folder: Path, effort: Effort, tell: Callable[[str], None]) -> list[Row]:
-    """Measure it with a replay that its PDS lets wait, so that only the edits are sent."""
+def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
+    """Measure with a backlog that the lane holds back (`backfill_after`), so that only the edits are sent."""
     rows: list[Row] = []
     for name, log in logs(folder):
-        tell(f"filling a log, {name}")
-        for account in (ALONE, BESIDE):
+        show_progress(f"filling a log, {name}")
+        for account in (IDLE, BUSY):
             _sign_up(log, account)
-        _let_wait(log, BESIDE, FEW_WAITING if effort.is_quick else WAITING)
+        _add_backlog(log, BUSY, QUICK_BACKLOG_RECORDS if effort.is_quick else BACKLOG_RECORDS)
         rows += compare(
-            Arm(f"{name}: an edit alone", _edits(log, ALONE)),
-            [Arm(f"{name}: an edit beside a replay", _edits(log, BESIDE), below=BELOW)],
+            Arm(f"{name}: an edit alone", _edits(log, IDLE)),
+            [Arm(f"{name}: an edit beside a replay", _edits(log, BUSY), below=MAX_RATIO)],
             effort,
-            tell,
+            show_progress,
         )
     return rows
 
@@ -61,7 +61,7 @@ def _sign_up(log: EventLog, account: int) -> None:
     asyncio.run(_relay_once(log))
 
 
-def _let_wait(log: EventLog, account: int, records: int) -> None:
+def _add_backlog(log: EventLog, account: int, records: int) -> None:
     row = {
         "did": did_of(account),
         "collection": COLLECTION,
@@ -70,7 +70,7 @@ def _let_wait(log: EventLog, account: int, records: int) -> None:
         "detached": False,
         "backfill": True,
     }
-    rows = [row | {"rkey": f"{number}", "track_id": BESIDE + number} for number in range(1, records + 1)]
+    rows = [row | {"rkey": f"{number}", "track_id": BUSY + number} for number in range(1, records + 1)]
     with log.database.write() as connection:
         connection.execute(insert(mirror_target), rows)
         change_lane(connection, did_of(account), backfill_at=PAST)
@@ -88,10 +88,10 @@ def _edits(log: EventLog, account: int) -> Callable[[int], Seconds]:
 
 
 async def _relay_once(log: EventLog) -> float:
-    async with relay_to(log, WillingPds(), LIMITS) as relay:
+    async with relay_to(log, InstantPds(), LIMITS) as relay:
         began = time.perf_counter()
         ended = await relay.run_once()
         seconds = time.perf_counter() - began
     if ended != {Outcome.DELIVERED: 1}:
-        raise RuntimeError(f"not the edit alone was delivered: {ended}")
+        raise RuntimeError(f"the relay delivered more or less than the edit: {ended}")
     return seconds

@@ -1,10 +1,11 @@
-"""A host that hangs, beside one that is well: what its neighbours notice of it."""
+"""Compares the delivery time at a healthy host with and without a hanging host beside it."""
 
 import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from statistics import quantiles
@@ -14,12 +15,12 @@ import httpx
 from sqlalchemy import update
 
 from bench.logs import did_of, logs, register, retitle
-from bench.relays import relay_to, written
+from bench.relays import put_record_response, relay_to
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
-from outbox.mirror.host_state import CLOSED
 from outbox.mirror.lanes import resume_lane
+from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host
 from outbox.relay.relay import Relay, RelayLimits
 
@@ -27,33 +28,44 @@ SENTENCE: Final = (
     "How long an edit takes from its commit until the PDS has it, p99, while another host hangs,"
     " as a multiple of the same while that one has nothing to do."
 )
-BELOW: Final = 1.25
-WELL, HANGING = "http://well.bench", "http://hangs.bench"
-ACCOUNTS: Final = 16
-"""At each host."""
-ANSWER_SECONDS: Final = 0.02
-EVERY_SECONDS: Final = 0.02
-EDITS: Final = 10
-"""So many for each operation that is asked for: a p99 needs many."""
-LONGEST_SECONDS: Final = 60.0
+MAX_RATIO: Final = 1.25
+HEALTHY, HANGING = "http://well.bench", "http://hangs.bench"
+ACCOUNTS_PER_HOST: Final = 16
+RESPONSE_SECONDS: Final = 0.02
+EDIT_INTERVAL_SECONDS: Final = 0.02
+EDITS_PER_OPERATION: Final = 10
+"""A p99 needs many samples."""
+DELIVERY_TIMEOUT_SECONDS: Final = 60.0
 
 _next_number: Final = count(1)
 
 
-def run(folder: Path, effort: Effort, tell: Callable[[str], None]) -> list[Row]:
-    """Measure it on simulated hosts: the relay, its database and its clock are real."""
-    logging.getLogger("outbox").setLevel(logging.ERROR)  # that a host hangs is on purpose
+def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
+    """Measure with simulated hosts, and a real relay, database and clock."""
     rows: list[Row] = []
     for name, log in logs(folder):
-        tell(f"filling a log, {name}")
+        show_progress(f"filling a log, {name}")
         bench = _Hosts(log)
-        rows += compare(
-            Arm(f"{name}: p99 alone", bench.alone),
-            [Arm(f"{name}: p99 beside a host that hangs", bench.beside, below=BELOW)],
-            effort,
-            tell,
-        )
+        with _only_errors_logged():
+            rows += compare(
+                Arm(f"{name}: p99 alone", bench.alone),
+                [Arm(f"{name}: p99 beside a host that hangs", bench.beside, below=MAX_RATIO)],
+                effort,
+                show_progress,
+            )
     return rows
+
+
+@contextmanager
+def _only_errors_logged() -> Iterator[None]:
+    """Keep warnings about the hanging host out of the output."""
+    logger = logging.getLogger("mastertape.outbox")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class _Hosts:
@@ -61,34 +73,40 @@ class _Hosts:
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._well = range(1, ACCOUNTS + 1)
-        self._hanging = range(ACCOUNTS + 1, 2 * ACCOUNTS + 1)
-        for host, numbers in ((WELL, self._well), (HANGING, self._hanging)):
+        self._healthy = range(1, ACCOUNTS_PER_HOST + 1)
+        self._hanging = range(ACCOUNTS_PER_HOST + 1, 2 * ACCOUNTS_PER_HOST + 1)
+        for host, numbers in ((HEALTHY, self._healthy), (HANGING, self._hanging)):
             for number in numbers:
                 register(log, number)
                 with log.database.write() as connection:
                     resume_lane(connection, did_of(number), host, log.database.now(connection))
 
     def alone(self, operations: int) -> Seconds:
-        """Edit, while the other host is paused."""
+        """Edit while the hanging host is paused."""
         self._begin(paused=True)
-        return [asyncio.run(self._p99(operations * EDITS))]
+        return [asyncio.run(self._p99(operations * EDITS_PER_OPERATION))]
 
     def beside(self, operations: int) -> Seconds:
-        """Edit, while all accounts of the other host wait for it."""
+        """Edit while all accounts of the hanging host wait for a response."""
         self._begin(paused=False)
         for number in self._hanging:
             retitle(self._log, number, f"Take {next(_next_number)}")
-        return [asyncio.run(self._p99(operations * EDITS))]
+        return [asyncio.run(self._p99(operations * EDITS_PER_OPERATION))]
 
     def _begin(self, *, paused: bool) -> None:
-        """Forget what the round before has left behind."""
+        """Reset lanes, targets and hosts after the previous round."""
         with self._log.database.write() as connection:
             free = {"lease_until": PAST, "lease_owner": None}
             connection.execute(update(mirror_lane).values(not_before=PAST, failures=0, **free))
             connection.execute(update(mirror_target).values(not_before=PAST))
-            well = {"breaker": CLOSED, "retry_at": PAST, "ramp": None, "openings": 0, "failures": 0}
-            connection.execute(update(pds_host).values(many_fail=False, failing_did=None, **well))
+            healthy = {
+                "breaker": BreakerState.CLOSED,
+                "retry_at": PAST,
+                "ramp": None,
+                "openings": 0,
+                "failures": 0,
+            }
+            connection.execute(update(pds_host).values(many_fail=False, failing_did=None, **healthy))
             connection.execute(update(pds_host).where(pds_host.c.host == HANGING).values(paused=paused))
 
     async def _p99(self, edits: int) -> float:
@@ -100,56 +118,55 @@ class _Hosts:
                 seconds = await self._edit(pds, relay, edits)
             finally:
                 stop.set()
-                pds.let_go()
+                pds.disconnect()
                 await running
         return quantiles(seconds, n=100, method="inclusive")[-1]
 
     async def _edit(self, pds: "_Pds", relay: Relay, edits: int) -> list[float]:
-        """Edit the accounts in turn; the first edit of each finds the relay waking up, and is not counted."""
+        """Edit the accounts in turn. The first edit of each is a warm-up and not counted."""
         waits = []
-        for number in range(-ACCOUNTS, edits):
-            account, take = self._well[number % ACCOUNTS], next(_next_number)
+        for number in range(-ACCOUNTS_PER_HOST, edits):
+            account, take = self._healthy[number % ACCOUNTS_PER_HOST], next(_next_number)
             arrived = pds.expect(did_of(account), take)
             await asyncio.to_thread(retitle, self._log, account, f"Take {take}")
             committed = time.perf_counter()
             relay.wake()
             waits.append(asyncio.create_task(_seconds_until(arrived, committed)))
-            await asyncio.sleep(EVERY_SECONDS)
-        return (await asyncio.gather(*waits))[ACCOUNTS:]
+            await asyncio.sleep(EDIT_INTERVAL_SECONDS)
+        return (await asyncio.gather(*waits))[ACCOUNTS_PER_HOST:]
 
 
 async def _seconds_until(arrived: "asyncio.Future[float]", committed: float) -> float:
-    async with asyncio.timeout(LONGEST_SECONDS):
+    async with asyncio.timeout(DELIVERY_TIMEOUT_SECONDS):
         return max(await arrived - committed, 1e-6)
 
 
 class _Pds:
-    """Takes every record after a moment; says nothing to some accounts, until it lets them go."""
+    """A PDS that stores every record after RESPONSE_SECONDS, and never responds to the ignored accounts."""
 
     def __init__(self, ignored: set[str]) -> None:
         self._ignored = ignored
-        self._gone = asyncio.Event()
+        self._disconnected = asyncio.Event()
         self._expected: dict[str, dict[int, asyncio.Future[float]]] = defaultdict(dict)
 
     def expect(self, did: str, take: int) -> "asyncio.Future[float]":
-        """The time at which this edit is here, by itself or in one after it."""
+        """Return the time at which this edit arrives, or a later one that includes it."""
         arrived: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._expected[did][take] = arrived
         return arrived
 
-    def let_go(self) -> None:
-        """Cut off whoever waits."""
-        self._gone.set()
+    def disconnect(self) -> None:
+        """Fail the requests that wait for a response."""
+        self._disconnected.set()
 
     async def request(
         self, did: str, method: str, nsid: str, *, json: Any = None, **_: Any
     ) -> httpx.Response:
-        """Answer as a PDS does that has written it, or not at all."""
         if did in self._ignored:
-            await self._gone.wait()
-            raise httpx.ReadTimeout(f"nothing was heard of {method} {nsid}")
-        await asyncio.sleep(ANSWER_SECONDS)
-        here = int(json["record"]["title"].rsplit(maxsplit=1)[1])
-        for take in [take for take in self._expected[did] if take <= here]:
+            await self._disconnected.wait()
+            raise httpx.ReadTimeout(f"no response to {method} {nsid}")
+        await asyncio.sleep(RESPONSE_SECONDS)
+        latest = int(json["record"]["title"].rsplit(maxsplit=1)[1])
+        for take in [take for take in self._expected[did] if take <= latest]:
             self._expected[did].pop(take).set_result(time.perf_counter())
-        return written(did, json)
+        return put_record_response(did, json)

@@ -1,4 +1,4 @@
-"""The relay's own work, with a PDS that answers at once, against the cheapest durable transaction."""
+"""Compares the relay's own work, with a PDS that responds at once, and the cheapest durable transaction."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import update
 
 from bench.logs import did_of, logs, register, retitle
-from bench.relays import WillingPds, relay_to
+from bench.relays import InstantPds, relay_to
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
@@ -26,7 +26,7 @@ SENTENCE: Final = (
     " as a multiple of the cheapest durable transaction."
 )
 LANES: Final = 32
-FEW_LANES: Final = 4
+QUICK_LANES: Final = 4
 HOST: Final = "http://pds.bench"
 LEASE: Final = timedelta(seconds=60)
 MICROSECOND: Final = timedelta(microseconds=1)
@@ -34,12 +34,12 @@ MICROSECOND: Final = timedelta(microseconds=1)
 _next_number: Final = count(1)
 
 
-def run(folder: Path, effort: Effort, tell: Callable[[str], None]) -> list[Row]:
-    """Measure it on accounts with one track each, all at one PDS that takes them all at once."""
+def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
+    """Measure with accounts of one track each, all at one PDS."""
     rows: list[Row] = []
     for name, log in logs(folder):
-        tell(f"filling a log, {name}")
-        bench = _Lanes(log, FEW_LANES if effort.is_quick else LANES)
+        show_progress(f"filling a log, {name}")
+        bench = _Lanes(log, QUICK_LANES if effort.is_quick else LANES)
         rows += compare(
             Arm(f"{name}: one-row transaction", bench.touch),
             [
@@ -48,13 +48,13 @@ def run(folder: Path, effort: Effort, tell: Callable[[str], None]) -> list[Row]:
                 Arm(f"{name}: deliver a record", bench.deliver),
             ],
             effort,
-            tell,
+            show_progress,
         )
     return rows
 
 
 class _Lanes:
-    """Accounts whose lanes are due, time and again."""
+    """The accounts, and the operations on their lanes."""
 
     def __init__(self, log: EventLog, lanes: int) -> None:
         self._log = log
@@ -72,7 +72,7 @@ class _Lanes:
         return [self._timed(self._touch) for _ in range(operations)]
 
     def claim(self, operations: int) -> Seconds:
-        """Claim all lanes, again and again; the time is a lane's share."""
+        """Claim all lanes repeatedly; the time is per lane."""
         seconds = []
         for _ in range(max(1, operations // 4)):
             self._make_due()
@@ -81,11 +81,11 @@ class _Lanes:
         return seconds
 
     def append(self, operations: int) -> Seconds:
-        """Append one event to a track of each account in turn."""
+        """Append one event to the track of each account."""
         return [self._timed(self._edit, number) for number in self._numbers[:operations]]
 
     def deliver(self, _operations: int) -> Seconds:
-        """Deliver an edit of each account, all lanes at once; the time is a record's share."""
+        """Deliver an edit of each account in all lanes concurrently; the time is per record."""
         for number in self._numbers:
             self._edit(number)
         return [asyncio.run(self._relay_once()) / len(self._numbers)]
@@ -108,12 +108,12 @@ class _Lanes:
 
     async def _relay_once(self) -> float:
         limits = RelayLimits(len(self._numbers), LEASE)
-        async with relay_to(self._log, WillingPds(), limits) as relay:
+        async with relay_to(self._log, InstantPds(), limits) as relay:
             began = time.perf_counter()
             ended = await relay.run_once()
             seconds = time.perf_counter() - began
         if ended[Outcome.DELIVERED] != len(self._numbers):
-            raise RuntimeError(f"not all was delivered: {ended}")
+            raise RuntimeError(f"not all edits were delivered: {ended}")
         return seconds
 
     def _timed(self, work: Callable[..., None], *args: Any) -> float:

@@ -1,4 +1,4 @@
-"""Logs of many tracks on both databases, for what needs no server."""
+"""Logs of many tracks on both databases, for benches that need no HTTP server."""
 
 import hashlib
 from base64 import b32encode
@@ -26,7 +26,7 @@ COLLECTION: Final = "fm.plyr.track"
 
 
 def logs(folder: Path) -> Iterator[tuple[str, EventLog]]:
-    """An empty log on SQLite, then one on PostgreSQL where there is one."""
+    """Yield an empty log on SQLite, then one on PostgreSQL if it is available."""
     url = f"sqlite:///{folder / 'bench.db'}"
     upgrade(url)
     with _log(url) as log:
@@ -44,12 +44,11 @@ def _log(url: str) -> Iterator[EventLog]:
 
 
 def did_of(number: int) -> str:
-    """Name an account."""
     return f"did:plc:bench{number:019d}"
 
 
 def register(log: EventLog, number: int, *, edits: int = 0) -> None:
-    """Let an account of its own upload a track and edit it, in one unit."""
+    """Upload a track of the account with this number and edit it, in one unit of work."""
     at = START + timedelta(seconds=number)
     digest = b"\x01\x55\x12\x20" + hashlib.sha256(str(number).encode()).digest()
     cid = "b" + b32encode(digest).decode().lower().rstrip("=")
@@ -79,7 +78,7 @@ def register(log: EventLog, number: int, *, edits: int = 0) -> None:
 
 
 def retitle(log: EventLog, number: int, title: str) -> None:
-    """Let the account edit its track."""
+    """Edit the title of the account's track."""
     with log.unit_of_work(did_of(number), ARTIST) as unit:
         track = unit.load(Track, Track.create_id(number))
         track.update_metadata({"title": title}, at=unit.now)

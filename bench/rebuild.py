@@ -1,4 +1,4 @@
-"""Making the read models again, against reading the log and doing nothing with it."""
+"""Compares a rebuild and a verification of the read models with a plain read of the log."""
 
 import time
 from collections.abc import Callable
@@ -9,28 +9,28 @@ from bench.logs import logs, register
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
-from eventstore.streams.replayer import Folder
-from projections.rebuild.rebuild import PAGE, differences, rebuild
+from eventstore.streams.replayer import Replayer
+from projections.rebuild.rebuild import EVENTS_PER_PAGE, differences, rebuild
 
 SENTENCE: Final = (
     "What an event costs a rebuild and a verification, as a multiple of reading it from the log."
 )
 TRACKS: Final = 60
-FEW_TRACKS: Final = 6
-EDITS: Final = 19
+QUICK_TRACKS: Final = 6
+EDITS_PER_TRACK: Final = 19
 
 
-def run(folder: Path, effort: Effort, tell: Callable[[str], None]) -> list[Row]:
-    """Measure it over a log of tracks that were edited a few times each."""
+def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
+    """Measure with a log of tracks that were edited a few times each."""
     rows: list[Row] = []
-    tracks = FEW_TRACKS if effort.is_quick else TRACKS
+    tracks = QUICK_TRACKS if effort.is_quick else TRACKS
     for name, log in logs(folder):
-        tell(f"filling a log, {name}")
+        show_progress(f"filling a log, {name}")
         for number in range(1, tracks + 1):
-            register(log, number, edits=EDITS)
-        events = tracks * (EDITS + 1)
+            register(log, number, edits=EDITS_PER_TRACK)
+        events = tracks * (EDITS_PER_TRACK + 1)
         arms = [
-            Arm(f"{name}: {what}", _an_event(events, work))
+            Arm(f"{name}: {what}", _seconds_per_event(events, work))
             for what, work in {
                 "read": lambda log=log: _read(log),
                 "read and fold": lambda log=log: _fold(log),
@@ -38,11 +38,11 @@ def run(folder: Path, effort: Effort, tell: Callable[[str], None]) -> list[Row]:
                 "rebuild": lambda log=log: rebuild(log, log.projections),
             }.items()
         ]
-        rows += compare(arms[0], arms[1:], effort, tell)
+        rows += compare(arms[0], arms[1:], effort, show_progress)
     return rows
 
 
-def _an_event(events: int, work: Callable[[], object]) -> Callable[[int], Seconds]:
+def _seconds_per_event(events: int, work: Callable[[], object]) -> Callable[[int], Seconds]:
     def run(_count: int) -> Seconds:
         began = time.perf_counter()
         work()
@@ -53,12 +53,12 @@ def _an_event(events: int, work: Callable[[], object]) -> Callable[[int], Second
 
 def _read(log: EventLog) -> None:
     position, until = 0, log.stable_position()
-    while page := log.read(after=position, until=until, limit=PAGE):
+    while page := log.read(after=position, until=until, limit=EVENTS_PER_PAGE):
         position = page[-1].position
 
 
 def _fold(log: EventLog) -> None:
-    folder, position, until = Folder(log), 0, log.stable_position()
-    while page := log.read(after=position, until=until, limit=PAGE):
-        folder.changes(page)
+    replayer, position, until = Replayer(log), 0, log.stable_position()
+    while page := log.read(after=position, until=until, limit=EVENTS_PER_PAGE):
+        replayer.changes(page)
         position = page[-1].position

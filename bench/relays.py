@@ -1,4 +1,4 @@
-"""A relay whose PDSes are made here: everything else of it is real."""
+"""A real relay with fake PDS sessions."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -24,13 +24,13 @@ URLS: Final = RecordUrls("http://127.0.0.1:8000")
 
 @asynccontextmanager
 async def relay_to(log: EventLog, sessions: Sessions, limits: RelayLimits) -> AsyncIterator[Relay]:
-    """A relay that writes through these sessions and reads nothing."""
-    async with httpx.AsyncClient() as nobody:
+    """Yield a relay that writes through these sessions and reads nothing."""
+    async with httpx.AsyncClient() as unused:
         hosts = Hosts(log.database)
-        paced = PacedPds(sessions, nobody, hosts)
+        paced = PacedPds(sessions, unused, hosts)
         yield Relay(
             log,
-            Delivery(log.database, hosts, Pds(sessions, nobody), URLS, track_lexicon()),
+            Delivery(log.database, hosts, Pds(sessions, unused), URLS, track_lexicon()),
             BlobWorker(log, hosts, paced, _NoAudio(), owner="bench"),
             Probes(log.database, paced, _NoDirectory(), owner="bench"),
             URLS,
@@ -40,15 +40,15 @@ async def relay_to(log: EventLog, sessions: Sessions, limits: RelayLimits) -> As
         )
 
 
-def written(did: str, body: Any) -> httpx.Response:
-    """Answer as a PDS does that has written the record."""
+def put_record_response(did: str, body: Any) -> httpx.Response:
+    """Return the response of a PDS that wrote the record."""
     cid = record_cid(body["record"])
     uri = f"at://{did}/{body['collection']}/{body['rkey']}"
     return httpx.Response(200, json={"uri": uri, "cid": cid, "commit": {"cid": cid, "rev": "3kbench"}})
 
 
-class WillingPds:
-    """Takes every record at once."""
+class InstantPds:
+    """A PDS that writes every record at once."""
 
     async def request(
         self,
@@ -59,22 +59,19 @@ class WillingPds:
         json: Any = None,
         **_more: Any,
     ) -> httpx.Response:
-        """Answer as a PDS does that has written it."""
         assert (method, nsid) == ("POST", PUT_RECORD)  # noqa: S101 - nothing else is due
-        return written(did, json)
+        return put_record_response(did, json)
 
 
 class _NoDirectory:
-    """Nobody is looked for here."""
+    """A directory that no bench uses."""
 
     async def host_of(self, did: str) -> str | None:
-        """Refuse."""
         raise DirectoryUnavailableError(did)
 
 
 class _NoAudio:
-    """Is never asked."""
+    """An audio source that no bench uses."""
 
     def read(self, cid: str) -> Iterator[bytes]:
-        """Refuse."""
         raise FileNotFoundError(cid)

@@ -1,4 +1,4 @@
-"""What a bench has found, for people and for machines."""
+"""Results of a bench, as a table or as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Spread:
-    """The middle of all rounds, the smallest and the largest."""
+    """Median, minimum and maximum of all rounds."""
 
     median: float
     low: float
@@ -19,11 +19,11 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
-        """Take one value a round."""
+        """Summarize one value per round."""
         return cls(median(values), min(values), max(values))
 
     def __str__(self) -> str:
-        """Write it in three digits, with the spread when there is one."""
+        """Format with three digits, and with the range if there is one."""
         return (
             f"{self.median:.3g}"
             if self.low == self.high
@@ -33,7 +33,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Row:
-    """One arm: the p50 of its operations, how many a second, and the p50 as a multiple of the floor's."""
+    """One arm: the p50 of its operations, their rate, and the p50 as a multiple of the floor's."""
 
     arm: str
     milliseconds: Spread
@@ -61,7 +61,6 @@ class Report:
         return all(row.is_kept for row in self.rows)
 
     def as_json(self) -> dict[str, Any]:
-        """Write it down for machines."""
         rows = [
             {
                 "arm": row.arm,
@@ -76,7 +75,7 @@ class Report:
         return {"bench": self.name, "sentence": self.sentence, "kept": self.is_kept, "rows": rows}
 
     def show(self, console: Console) -> None:
-        """Write it down for people."""
+        """Print the table."""
         table = Table(title=f"{self.name}: {self.sentence}", title_justify="left", title_style="bold")
         table.add_column("arm")
         for heading in ("ratio", "promise", "p50 in ms", "a second"):

@@ -1,1 +1,1 @@
-"""The whole job once, on a real PDS: what people see of mastertape first. Runs the service as its users do."""
+"""`./dev demo`: the life of one track on a real PDS, with the service run as its users run it."""

@@ -1,4 +1,4 @@
-"""`./dev demo [--once]`: sets up, plays the story, shows it, and stays up."""
+"""`./dev demo [--once]`: starts the servers, plays the story, and keeps them up until Ctrl-C."""
 
 import secrets
 import signal
@@ -12,7 +12,7 @@ from rich.console import Console
 
 from demo.service import Client, Service
 from demo.story import COLLECTION, STORY, Stage
-from demo.telling import tell
+from demo.telling import show_story
 from devpds.server import DevPds, DevPlc
 
 
@@ -21,7 +21,7 @@ from devpds.server import DevPds, DevPlc
 def main(*, once: bool) -> None:
     """Walk one track through everything that can happen to it, on a real PDS."""
     console = Console()
-    for number in (signal.SIGTERM, signal.SIGINT):  # a shell lets what runs in its background ignore SIGINT
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell makes its background processes ignore SIGINT
         signal.signal(number, signal.default_int_handler)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mastertape-demo-")))
@@ -34,16 +34,17 @@ def main(*, once: bool) -> None:
             handle, password = "artist.test", secrets.token_urlsafe(12)
             did = pds.create_account(handle, password)
             client = Client(service.url, handle, pds.create_app_password(did))
+            stack.callback(client.http.close)
         stage = Stage(client, pds, did, friend=pds.create_account("drummer.test", password))
-        steps = tell(console, stage)
-        good = sum(step.agrees for step in steps)
+        steps = show_story(console, stage)
+        agreeing = sum(step.agrees for step in steps)
         if not once:
-            _stay(console, stage, service, handle)
-    console.print(f"\ndemo: {good} of {len(steps)} steps agree", highlight=False)
-    raise SystemExit(0 if good == len(STORY) else 1)
+            _wait_for_interrupt(console, stage, service, handle)
+    console.print(f"\ndemo: {agreeing} of {len(steps)} steps agree", highlight=False)
+    raise SystemExit(0 if agreeing == len(STORY) else 1)
 
 
-def _stay(console: Console, stage: Stage, service: Service, handle: str) -> None:
+def _wait_for_interrupt(console: Console, stage: Stage, service: Service, handle: str) -> None:
     rkey = stage.record_uri.rsplit("/", 1)[1]
     where = f"repo={stage.did}&collection={COLLECTION}&rkey={rkey}"
     record = f"{stage.pds.url}/xrpc/com.atproto.repo.getRecord?{where}"

@@ -1,11 +1,11 @@
-"""Does the record on the PDS say what the service says of the track? Written apart from the service's own mapping."""
+"""Compares the record on the PDS with the track in the API, by a mapping of its own rather than the service's."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def expected_record(track: Mapping[str, Any]) -> dict[str, Any]:
-    """What the PDS must hold for a track, as GET /tracks/{id} tells it."""
+    """Return the record that the PDS must hold for the body of GET /tracks/{id}."""
     blob = track["pds_blob_cid"]
     fields = {
         "$type": "fm.plyr.track",
@@ -28,7 +28,7 @@ def expected_record(track: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record with its blob and labels as plainly as the service names them."""
+    """Return the record with blob and labels in the form of the API."""
     values = dict(record)
     if "audioBlob" in values:
         values["audioBlob"] = values["audioBlob"]["ref"]["$link"]
@@ -38,7 +38,7 @@ def plain(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(track: Mapping[str, Any] | None, record: Mapping[str, Any] | None) -> list[str]:
-    """Name the fields in which they differ; a deleted track (None) has no record."""
+    """Return the names of the fields that differ; a deleted track (None) must have no record."""
     if track is None or record is None:
         return [] if track is None and record is None else ["the record itself"]
     wanted, found = expected_record(track), plain(record)

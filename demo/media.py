@@ -1,4 +1,4 @@
-"""Audio and artwork made on the spot, so that the demo needs no files."""
+"""Generates audio and artwork."""
 
 import io
 import math
@@ -8,26 +8,33 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-RATE: Final = 22_050
+SAMPLE_RATE_HZ: Final = 22_050
 
 
 def tone(hertz: float, seconds: float = 2.0) -> bytes:
-    """A WAV of a fading tone."""
+    """Return a WAV file with a fading tone."""
     frames = b"".join(
-        struct.pack("<h", int(12_000 * math.exp(-2 * n / RATE) * math.sin(2 * math.pi * hertz * n / RATE)))
-        for n in range(int(RATE * seconds))
+        struct.pack(
+            "<h",
+            int(
+                12_000
+                * math.exp(-2 * n / SAMPLE_RATE_HZ)
+                * math.sin(2 * math.pi * hertz * n / SAMPLE_RATE_HZ)
+            ),
+        )
+        for n in range(int(SAMPLE_RATE_HZ * seconds))
     )
     data = io.BytesIO()
     with wave.open(data, "wb") as audio:
         audio.setnchannels(1)
         audio.setsampwidth(2)
-        audio.setframerate(RATE)
+        audio.setframerate(SAMPLE_RATE_HZ)
         audio.writeframes(frames)
     return data.getvalue()
 
 
 def cover(color: str, other: str) -> bytes:
-    """A PNG of a record on a plain ground."""
+    """Return a PNG file that shows a record."""
     image = Image.new("RGB", (640, 640), color)
     draw = ImageDraw.Draw(image)
     draw.ellipse((80, 80, 560, 560), fill="black")

@@ -1,4 +1,4 @@
-"""The service as a process of its own, and its HTTP API from outside."""
+"""The service as a process, and a client of its HTTP API."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ MASTERTAPE: Final = Path(sys.executable).parent / "mastertape"
 
 
 class Service:
-    """`mastertape serve` on a database of its own; may be stopped, killed and started again."""
+    """`mastertape serve` on a database of its own; can be stopped, killed and started again."""
 
     def __init__(
         self,
@@ -34,31 +34,30 @@ class Service:
             "MASTERTAPE_PORT": str(self.port),
             "MASTERTAPE_PLC_URL": pds.plc_url,
             "MASTERTAPE_DEV_ORIGINS": pds.url,
-            "MASTERTAPE_RATE_LIMITS": "off",  # it looks again and again how far the relay is
+            "MASTERTAPE_RATE_LIMITS": "off",  # the demo polls the API
             **(env or {}),
         }
-        strangers = [name for name in os.environ if name.startswith("MASTERTAPE_") and name not in settings]
+        foreign = [name for name in os.environ if name.startswith("MASTERTAPE_") and name not in settings]
         self._process = Process(
-            ["/usr/bin/env", *(f"--unset={name}" for name in strangers), *program, command],
+            ["/usr/bin/env", *(f"--unset={name}" for name in foreign), *program, command],
             log=data / "service.log",
             env=settings,
         )
 
     @property
     def pid(self) -> int:
-        """The pid of the process."""
         return self._process.pid
 
     def start(self) -> None:
-        """Start unless running; return when requests are answered."""
+        """Start unless running; return when /readyz succeeds."""
         self._process.start(self._ready)
 
     def stop(self) -> None:
-        """End in order."""
+        """Stop in an orderly way, with SIGTERM."""
         self._process.stop()
 
     def kill(self) -> None:
-        """End as a crash would."""
+        """Kill the process, as a crash would."""
         self._process.kill()
 
     def _ready(self) -> bool:

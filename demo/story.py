@@ -1,4 +1,4 @@
-"""The story: what happens to one track, step by step. Each step does something and says it in a few words."""
+"""The steps of the demo. Each acts on one track and returns its caption."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,12 +11,12 @@ from demo.service import Client
 from devpds.server import DevPds
 
 COLLECTION: Final = "fm.plyr.track"
-PATIENCE_SECONDS: Final = 60.0
+DELIVERY_TIMEOUT_SECONDS: Final = 60.0
 
 
 @dataclass
 class Stage:
-    """Who plays: an artist at the service, the artist's PDS, and a friend's DID."""
+    """The artist's client and PDS, a friend's DID, and the track of the story."""
 
     client: Client
     pds: DevPds
@@ -29,9 +29,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Step:
-    """One step as it ended."""
+    """The result of a step."""
 
-    said: str
+    caption: str
     events: list[str]
     record: dict[str, Any] | None
     differences: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ def rename(stage: Stage) -> str:
     return "give it another title"
 
 
-def tell_more(stage: Stage) -> str:
+def edit_details(stage: Stage) -> str:
     """Edit description, album and a featured artist."""
     stage.client.edit(
         stage.track_id, album="Pressings", features=[stage.friend], description="A longer story.\nTwo lines."
@@ -93,7 +93,7 @@ def remove_cover(stage: Stage) -> str:
 
 
 def lose_and_restore(stage: Stage) -> str:
-    """Delete the record behind the service's back, then have it restored."""
+    """Delete the record on the PDS, as another client would, then restore it."""
     stage.pds.delete_record(stage.did, COLLECTION, stage.record_uri.rsplit("/", 1)[1])
     stage.client.post(stage.track_id, "restore-record")
     return "another app deletes the record; restore it"
@@ -128,10 +128,10 @@ def undelete(stage: Stage) -> str:
     return "undelete it, audio on the PDS included"
 
 
-HAPPENS: Final[Mapping[Act, str]] = {
+EXPECTED_EVENTS: Final[Mapping[Act, str]] = {
     upload: "Created",
     rename: "MetadataUpdated",
-    tell_more: "MetadataUpdated",
+    edit_details: "MetadataUpdated",
     clear_description: "MetadataUpdated",
     set_cover: "ArtworkReplaced",
     replace_cover: "ArtworkReplaced",
@@ -142,38 +142,36 @@ HAPPENS: Final[Mapping[Act, str]] = {
     delete: "Deleted",
     undelete: "Undeleted",
 }
-"""Each step, and the event without which it has done nothing, however well log and PDS agree."""
-STORY: Final[tuple[Act, ...]] = tuple(HAPPENS)
+"""Each step, and the event that it must append; without it, agreement of log and PDS proves nothing."""
+STORY: Final[tuple[Act, ...]] = tuple(EXPECTED_EVENTS)
 
 
 def play(stage: Stage, act: Act) -> Step:
-    """Do one step, let the relay do its work, and hold the PDS against the log."""
-    said = act(stage)
-    mirror = delivered(stage)
+    """Do one step, wait for the delivery, and compare the PDS with the log."""
+    caption = act(stage)
+    mirror = wait_for_delivery(stage)
     events = _new_events(stage)
     track = None if mirror["desired"]["op"] == "delete" else stage.client.track(stage.track_id)
-    found = stage.pds.get_record(stage.did, COLLECTION, stage.record_uri.rsplit("/", 1)[1])
-    record = found["value"] if found is not None else None
-    wrong = differences(track, record)
-    if HAPPENS[act] not in events:
-        wrong.append(f"no {HAPPENS[act]} in the log")
+    response = stage.pds.get_record(stage.did, COLLECTION, stage.record_uri.rsplit("/", 1)[1])
+    record = response["value"] if response is not None else None
+    problems = differences(track, record)
+    if EXPECTED_EVENTS[act] not in events:
+        problems.append(f"no {EXPECTED_EVENTS[act]} in the log")
     if act in {migrate, undelete} and "audioBlob" not in (record or {}):
-        wrong.append("the record names no blob")
+        problems.append("the record names no blob")
     if mirror["state"] != "delivered":
-        wrong.append(f"mirror is {mirror['state']}: {mirror['reason']}")
+        problems.append(f"mirror is {mirror['state']}: {mirror['reason']}")
     if record is not None and "audioBlob" in record and not _blob_is_served(stage, record):
-        wrong.append("the PDS does not serve the blob")
-    return Step(said, events, record, wrong)
+        problems.append("the PDS does not serve the blob")
+    return Step(caption, events, record, problems)
 
 
-def delivered(stage: Stage) -> dict[str, Any]:
-    """Wait until the mirror is delivered."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def wait_for_delivery(stage: Stage) -> dict[str, Any]:
+    """Return the track's mirror once it is delivered, or as it is after DELIVERY_TIMEOUT_SECONDS."""
+    deadline = time.monotonic() + DELIVERY_TIMEOUT_SECONDS
     while True:
         mirror = stage.client.mirror(stage.track_id)
-        if mirror["state"] == "delivered":
-            return mirror
-        if time.monotonic() > deadline:
+        if mirror["state"] == "delivered" or time.monotonic() > deadline:
             return mirror
         time.sleep(0.05)
 

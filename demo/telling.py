@@ -1,4 +1,4 @@
-"""The story on a terminal, step by step as it happens: 80 to 120 columns wide, in a pipe as well."""
+"""Shows the story on a terminal or in a pipe, 80 to 120 columns wide."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -20,14 +20,14 @@ SHOWN: Final = {
     "createdAt": "created",
     "mastertapeGen": "gen",
 }
-WIDEST: Final = 120
+MAX_COLUMNS: Final = 120
 STEP, EVENTS, AGREE, GAP, LABEL = 21, 22, 5, 1, 10
 Record = Mapping[str, Any]
 
 
-def tell(console: Console, stage: Stage) -> list[Step]:
-    """Play the whole story and show every step when it is done."""
-    width = min(console.width, WIDEST)
+def show_story(console: Console, stage: Stage) -> list[Step]:
+    """Play the story and show every step once it is done."""
+    width = min(console.width, MAX_COLUMNS)
     console.print(_row(width, "step", "events in the log", "record on the PDS", "agree"))
     steps: list[Step] = []
     before: Record = {}
@@ -38,7 +38,7 @@ def tell(console: Console, stage: Stage) -> list[Step]:
         console.print(
             _row(
                 width,
-                Text(f"{number}. {step.said}"),
+                Text(f"{number}. {step.caption}"),
                 "\n".join(step.events),
                 Group(*_lines(record, before, width)) if record else Text("no record", "bold"),
                 Text("yes", "green") if step.agrees else Text("no", "bold red"),
@@ -66,12 +66,12 @@ def _record_width(width: int) -> int:
 
 
 def _lines(record: Record, before: Record, width: int) -> Iterator[Text]:
-    """One line a field; a star before those that are new or another than in the step before."""
-    room = _record_width(width) - LABEL
+    """Yield a line for each field; a star marks those that changed in this step."""
+    width_left = _record_width(width) - LABEL
     for name, label in SHOWN.items():
         if name in record:
             changed = record[name] != before.get(name)
-            line = f"{'*' if changed else ' '} {label:<7} {_short(_plain(name, record[name]), room)}"
+            line = f"{'*' if changed else ' '} {label:<7} {_short(_plain(name, record[name]), width_left)}"
             yield Text(line, "green" if changed else "dim", no_wrap=True)
         elif name in before:
             yield Text(f"* {label:<7} (gone)", "yellow", no_wrap=True)

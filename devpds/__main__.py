@@ -25,7 +25,7 @@ Ctrl-C stops both.
 
 
 def main() -> None:
-    """Serve until a signal comes."""
+    """Serve until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(prog="./dev pds", description=__doc__)
     parser.add_argument("--port", type=int, default=2583, help="of the PDS (2583)")
     parser.add_argument("--plc-port", type=int, default=2582, help="of the PLC directory (2582)")

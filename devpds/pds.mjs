@@ -30,7 +30,7 @@ async function keptSecrets() {
   return JSON.parse(fs.readFileSync(file, 'utf8'))
 }
 
-// Tests make accounts by the hundred, and what a password costs guards nothing in them.
+// Tests create hundreds of accounts whose passwords protect nothing, so hashing may be cheap.
 if (process.env.DEVPDS_CHEAP_PASSWORDS) {
   const { scrypt } = crypto
   crypto.scrypt = (password, salt, length, done) => scrypt(password, salt, length, { cost: 2 }, done)
@@ -53,7 +53,7 @@ const env = {
 const cfg = envToCfg(env)
 const pds = await PDS.create(cfg, envToSecrets(env))
 
-// DNS knows no *.test: the PDS answers from its own accounts.
+// *.test is not in DNS, so the PDS resolves these handles from its own accounts.
 const { handle: handles } = pds.ctx.idResolver
 const resolve = handles.resolve.bind(handles)
 handles.resolve = async (handle) => (await pds.ctx.accountManager.getAccount(handle))?.did ?? resolve(handle)

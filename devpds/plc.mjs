@@ -25,7 +25,7 @@ class FileDatabase extends plc.MockDatabase {
     await super.validateAndAddOp(did, proposed)
     const file = path.join(data, `${did.split(':').at(-1)}.json`)
     fs.writeFileSync(`${file}.new`, JSON.stringify(this.contents[did].map(({ cid, ...op }) => op)))
-    fs.renameSync(`${file}.new`, file) // a kill between the two leaves the old log whole
+    fs.renameSync(`${file}.new`, file) // atomic: a crash before it leaves the old log
   }
 }
 

@@ -1,4 +1,4 @@
-"""A child process that cannot outlive this one."""
+"""A server process that ends when this process does."""
 
 import contextlib
 import os
@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-# The shell becomes the child, so its pid is the child's own. What it leaves behind waits for the end of our
-# end of the pipe, which the kernel closes however we die, and then ends the child.
+# The shell execs the child, so its pid is the child's. The subshell that it leaves behind reads from a pipe of ours, which the
+# kernel closes however we die, and then kills the child.
 LEASH = 'exec 3<&0; (read -r _ <&3 || kill -{signal} $$) & exec "$@" </dev/null 3<&-'
 
 
 class ProcessError(RuntimeError):
-    """The process did not start."""
+    """The process did not start or become ready."""
 
 
 class Process:
@@ -40,18 +40,16 @@ class Process:
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
         return self._child is not None and self._child.poll() is None
 
     @property
     def pid(self) -> int:
-        """The pid of the server itself."""
         if self._child is None:
             raise ProcessError(f"{self.args[0]} was not started")
         return self._child.pid
 
     def start(self, ready: Callable[[], bool], *, seconds: float = 60) -> None:
-        """Start unless running, and return when `ready` says so."""
+        """Start unless running, and return once `ready` is true; raises ProcessError."""
         if self.running:
             return
         self._reap()
@@ -65,12 +63,12 @@ class Process:
                 env=os.environ | self.env,
                 cwd=self.cwd,
                 user=self.user,
-                start_new_session=True,  # Ctrl-C in a terminal is ours to handle, in our order
+                start_new_session=True,  # Ctrl-C reaches only us, and we stop the servers in order
             )
         self._await(ready, seconds)
 
     def stop(self, *, seconds: float = 20) -> None:
-        """Ask the process to end and wait for it; kill it when it takes too long."""
+        """Send the stop signal; kill the process if it does not end in time."""
         if self._child is None:
             return
         if self.running:
@@ -80,7 +78,7 @@ class Process:
         self.kill()
 
     def kill(self) -> None:
-        """End the process at once, as a crash would."""
+        """Kill the process, as a crash would."""
         if self.running and self._child is not None:
             self._child.kill()
         self._reap()
@@ -91,7 +89,9 @@ class Process:
         self._child.wait()
         if self._child.stdin is not None and not self._child.stdin.closed:
             with contextlib.suppress(BrokenPipeError):
-                self._child.stdin.write(b"\n")  # a line, not the end: the leash lets go without a kill
+                self._child.stdin.write(
+                    b"\n"
+                )  # a line instead of the end of input: the subshell ends without a kill
                 self._child.stdin.flush()
             self._child.stdin.close()
 

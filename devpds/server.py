@@ -17,7 +17,7 @@ from devpds.process import Process
 
 
 def free_port() -> int:
-    """Find a port that nobody holds.
+    """Return a free port.
 
     Below the ephemeral range, so that no outgoing connection takes it while its server is down.
     """
@@ -55,7 +55,7 @@ def _email_of(handle: str) -> str:
 
 
 class _Server:
-    """What PLC and PDS have in common: a script, a port, a data folder and a health check."""
+    """A node script with a port, a data folder and a health check."""
 
     def __init__(
         self, script: str, data: Path, port: int | None, health: str, env: Mapping[str, str]
@@ -75,26 +75,24 @@ class _Server:
 
     @property
     def pid(self) -> int:
-        """The pid of the node process."""
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
         return self._process.running
 
     def start(self) -> None:
-        """Start unless running; return when requests are answered."""
+        """Start unless running; return once the health check succeeds."""
         node.install()
         self._process.start(self._healthy)
 
     def stop(self) -> None:
-        """End in order; the data stays."""
+        """Stop in an orderly way; the data stays."""
         self._process.stop()
         self._disconnect()
 
     def kill(self) -> None:
-        """End as a crash would; the data stays."""
+        """Kill the process, as a crash would; the data stays."""
         self._process.kill()
         self._disconnect()
 
@@ -129,7 +127,6 @@ class DevPlc(_Server):
         self._process.env |= {"PLC_PORT": str(self.port), "PLC_DATA_DIRECTORY": str(self.data)}
 
     def document(self, did: str) -> dict[str, Any]:
-        """Return the DID document."""
         return dict(self._http.get(f"/{did}").raise_for_status().json())
 
 
@@ -168,13 +165,13 @@ class DevPds(_Server):
         return str(json.loads((self.data / "secrets.json").read_text())["adminPassword"])
 
     def query(self, method: str, *, by: str | None = None, **params: Any) -> dict[str, Any]:
-        """Call a GET method; `by` is a DID signed in here, "admin", or nobody."""
+        """Call a GET method; `by` is a DID signed in here, "admin", or None for no authorization."""
         return self._answer("GET", method, by, params=params)
 
     def procedure(
         self, method: str, body: Mapping[str, Any] | None = None, *, by: str | None = None
     ) -> dict[str, Any]:
-        """Call a POST method; `by` is a DID signed in here, "admin", or nobody."""
+        """Call a POST method; `by` is a DID signed in here, "admin", or None for no authorization."""
         return self._answer("POST", method, by, json=body)
 
     def create_account(self, handle: str, password: str) -> str:
@@ -220,12 +217,12 @@ class DevPds(_Server):
     def put_record(
         self, did: str, collection: str, rkey: str, value: Mapping[str, Any], **swap: Any
     ) -> dict[str, Any]:
-        """Write a record as its owner would with another client."""
+        """Write a record as another client of its owner."""
         body = {"repo": did, "collection": collection, "rkey": rkey, "record": value, **swap}
         return self.procedure("com.atproto.repo.putRecord", body, by=did)
 
     def delete_record(self, did: str, collection: str, rkey: str) -> None:
-        """Delete a record as its owner would with another client."""
+        """Delete a record as another client of its owner."""
         self.procedure(
             "com.atproto.repo.deleteRecord", {"repo": did, "collection": collection, "rkey": rkey}, by=did
         )
@@ -246,19 +243,19 @@ class DevPds(_Server):
         )
 
     def import_repo(self, did: str, car: bytes) -> None:
-        """Let the repository of an account that is signed in here be what the CAR file holds."""
+        """Replace the repository of an account that is signed in here with the CAR file."""
         self._upload("com.atproto.repo.importRepo", did, car, "application/vnd.ipld.car")
 
-    def move_here(self, did: str, handle: str, password: str, told_by: str) -> None:
-        """Open a deactivated account for a DID that is elsewhere, whose PDS tells so by a token; sign it in here."""
+    def create_moved_account(self, did: str, handle: str, password: str, service_auth_token: str) -> None:
+        """Create a deactivated account for a DID of another PDS, whose service auth token authorizes it; sign it in here."""
         body = {"did": did, "handle": handle, "password": password, "email": _email_of(handle)}
         answer = self._answer(
-            "POST", "com.atproto.server.createAccount", None, json=body, auth=_Bearer(told_by)
+            "POST", "com.atproto.server.createAccount", None, json=body, auth=_Bearer(service_auth_token)
         )
         self._signed_in(answer)
 
     def mailed_token(self, did: str, purpose: str) -> str:
-        """Return the token that an e-mail to the account's owner holds: this PDS sends none."""
+        """Return the token of the e-mail to the account's owner, from the database, since this PDS sends none."""
         with contextlib.closing(sqlite3.connect(self.data / "account.sqlite")) as accounts:
             row = accounts.execute(
                 "select token from email_token where did = ? and purpose = ?", (did, purpose)

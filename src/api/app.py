@@ -12,7 +12,7 @@ from api.middleware.request_id import RequestIds
 from api.middleware.request_limits import RequestLimits
 from api.middleware.security_headers import SecurityHeaders
 from api.pipeline.concurrency import AccountTurns, ConcurrentUploads
-from api.pipeline.media_intake import MediaWork
+from api.pipeline.media_intake import MediaIntake
 from api.routers import account_deletion as leaving
 from api.routers import (
     adopt,
@@ -83,7 +83,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.turns = AccountTurns()
     app.state.uploads = ConcurrentUploads()
-    app.state.media_work = MediaWork(services.media)
+    app.state.media_intake = MediaIntake(services.media)
     add_error_handlers(app)
     app.add_middleware(RequestLimits)
     app.add_middleware(RateLimitHeaders)

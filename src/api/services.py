@@ -40,7 +40,7 @@ class Services:
     resolver: Resolver
     pds: PacedPds
     waits: MirrorWaits
-    news: EventPoller
+    event_poller: EventPoller
     urls: RecordUrls
     base_url: str
     collection: str

@@ -19,7 +19,8 @@ from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import idempotency
 from eventstore.threads import Threads
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.accounts import account, request_deletion
+from identity.accounts import accounts
+from identity.accounts.accounts import account
 from identity.accounts.erasure import erase, is_connected
 from outbox.operations import account_deletion as leaving
 from projections.media_references import cids_of
@@ -36,9 +37,9 @@ Disconnect = Callable[[str, Envelope], Awaitable[bool]]
 """Ends the account's login, and says whether its PDS confirmed that."""
 
 
-def ask_to_leave(log: EventLog, did: str, envelope: Envelope) -> None:
+def request_deletion(log: EventLog, did: str, envelope: Envelope) -> None:
     """Note the wish, delete every track, and have the relay try at once; asked again, it goes on."""
-    log.transact(did, envelope, _ask)
+    log.transact(did, envelope, _request)
     delete_tracks(log, did, envelope)
 
 
@@ -48,16 +49,16 @@ def delete_tracks(log: EventLog, did: str, envelope: Envelope) -> None:
         log.transact(did, envelope, _delete_some)
 
 
-async def go_on(
+async def continue_deletion(
     log: EventLog, did: str, envelope: Envelope, disconnect: Disconnect, threads: Threads
 ) -> bool:
     """Take the account as far as it can go now; whether it is gone."""
     await threads.run(delete_tracks, log, did, envelope)
     for _ in range(ROUNDS):
-        if not await threads.run(_may_go, log, did):
+        if not await threads.run(_may_be_erased, log, did):
             return False
         revoked = await disconnect(did, envelope)
-        if await threads.run(log.transact, did, envelope, partial(_go, revoked=revoked)):
+        if await threads.run(log.transact, did, envelope, partial(_erase, revoked=revoked)):
             return True
     return False
 
@@ -67,12 +68,12 @@ def leaving_since(connection: Connection, did: str) -> datetime | None:
     return connection.scalar(select(account.c.leaving_since).where(account.c.did == did))
 
 
-def _ask(unit: UnitOfWork) -> None:
-    leaving.try_again(unit.connection, owner_of(unit), unit.now)
+def _request(unit: UnitOfWork) -> None:
+    leaving.retry_removals(unit.connection, owner_of(unit), unit.now)
     stream = account_of(unit)
     stream.request_leave(at=unit.now)
     unit.save(stream)
-    request_deletion(unit.connection, owner_of(unit), unit.now)
+    accounts.request_deletion(unit.connection, owner_of(unit), unit.now)
     unit.connection.execute(delete(adoption).where(adoption.c.did == owner_of(unit)))
 
 
@@ -93,10 +94,10 @@ def _delete_some(unit: UnitOfWork) -> None:
     for track in deleted:
         track.delete(at=unit.now)
     unit.save(*deleted)
-    leaving.leave_alone(unit.connection, did, ids)
+    leaving.exclude_unwritten(unit.connection, did, ids)
 
 
-def _may_go(log: EventLog, did: str) -> bool:
+def _may_be_erased(log: EventLog, did: str) -> bool:
     with log.database.read() as connection:
         since = leaving_since(connection, did)
         if since is None:
@@ -104,7 +105,7 @@ def _may_go(log: EventLog, did: str) -> bool:
         return leaving.remains(connection, did, since, log.database.now(connection)).is_over
 
 
-def _go(unit: UnitOfWork, *, revoked: bool) -> bool:
+def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     """Let everything go in one unit, unless something has come up since it was looked at."""
     did, connection = owner_of(unit), unit.connection
     since = leaving_since(connection, did)

@@ -1,12 +1,14 @@
-"""Take a track down, and lift that: an operator's decision over what the service serves, not over what its owner keeps."""
+"""Take a track down, or lift that: an operator's decision about what the service serves, not about what its owner keeps."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from aggregates.track import Track
 from application.authorization import OnTrack
+from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
-from outbox.operations.operators import Operator, note
+from outbox.operations.operators import Operator, record_operation
 
 TAKEDOWN: Final = "takedown"
 LIFT: Final = "lift_takedown"
@@ -14,23 +16,39 @@ LIFT: Final = "lift_takedown"
 
 @dataclass(frozen=True, kw_only=True)
 class Takedown(OnTrack):
-    """Which track, why, and whether it ends."""
+    """Which track of which owner, why, and whether it ends."""
 
+    owner: str
     reason: str
     lift: bool = False
 
 
-def take_down(unit: UnitOfWork, command: Takedown) -> bool:
-    """Hide the track, or show it again; whether that changed anything."""
-    track = unit.load(Track, Track.create_id(command.track_id))
-    decide = track.lift_takedown if command.lift else track.take_down
-    decide(command.reason, at=unit.now)
-    return bool(unit.save(track))
+def decide_takedown(
+    log: EventLog,
+    command: Takedown,
+    operator: Operator,
+    *,
+    also: Callable[[UnitOfWork], None] = lambda _unit: None,
+) -> bool:
+    """Hide the track, or show it again; return whether that changed anything. `also` runs in the track's unit.
 
+    The track's event in its owner's stream says who and why. The operator's own stream follows in a second unit, which a
+    crash may leave out.
+    """
 
-def note_takedown(
-    unit: UnitOfWork, command: Takedown, operator: Operator, *, owner: str, changed: bool
-) -> None:
-    """Have the operator's own stream say it too; the owner's has the event of the track."""
-    which = {"did": owner, "track_id": command.track_id}
-    note(unit, LIFT if command.lift else TAKEDOWN, which, operator, affected=int(changed))
+    def take_down(unit: UnitOfWork) -> bool:
+        track = unit.load(Track, Track.create_id(command.track_id))
+        decide = track.lift_takedown if command.lift else track.take_down
+        decide(command.reason, at=unit.now)
+        changed = bool(unit.save(track))
+        also(unit)
+        return changed
+
+    changed = log.transact(command.owner, operator.envelope, take_down)
+
+    def record(unit: UnitOfWork) -> None:
+        which = {"did": command.owner, "track_id": command.track_id}
+        record_operation(unit, LIFT if command.lift else TAKEDOWN, which, operator, affected=int(changed))
+
+    log.transact(operator.envelope.actor, operator.envelope, record)
+    return changed

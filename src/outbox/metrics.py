@@ -1,4 +1,4 @@
-"""The port through which the relay reports what it does; service/observability/metrics.py counts it for a monitoring system."""
+"""The port through which the relay reports what it does; service/observability/metrics.py implements it."""
 
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -9,53 +9,46 @@ if TYPE_CHECKING:
 
 
 class RelayMetrics(Protocol):
-    """Told what happened: an implementation waits for nothing and never raises."""
+    """An implementation must not wait and must not raise."""
 
     def attempted(self, op: str, verdict: "Verdict") -> None:
-        """A write or an upload was answered, or was not."""
+        """Count a write or an upload, by the verdict of its response."""
 
     def paced(self, verdict: "Verdict") -> None:
-        """An upload was asked to wait. Writes are told of when they are settled."""
+        """Count an upload that was rate limited; writes are counted by `settled`."""
 
     def read_back(self, finding: "Finding") -> None:
-        """The record was read, and this is what it means."""
+        """Count a record that was read, by its finding."""
 
     def merged(self) -> None:
-        """Somebody else's fields were found in a record, and kept."""
+        """Count a record with fields of another client that were kept."""
 
     def settled(self, result: "Result") -> None:
-        """The end of a delivery is in the log."""
+        """Count a delivery that was settled."""
 
     def lease_lost(self, *, fenced: bool) -> None:
-        """A flight went on after its lease; fenced if it would have changed something."""
+        """Count a lane run that went on after its lease; `fenced` if its result had to be dropped."""
 
     def uploaded(self, size: int) -> None:
-        """So many bytes of a blob reached their PDS."""
+        """Count the bytes of an upload that the PDS took."""
 
 
 class NoMetrics:
     """Counts nothing."""
 
-    def attempted(self, op: str, verdict: "Verdict") -> None:
-        """Count nothing."""
+    def attempted(self, op: str, verdict: "Verdict") -> None: ...
 
-    def paced(self, verdict: "Verdict") -> None:
-        """Count nothing."""
+    def paced(self, verdict: "Verdict") -> None: ...
 
-    def read_back(self, finding: "Finding") -> None:
-        """Count nothing."""
+    def read_back(self, finding: "Finding") -> None: ...
 
-    def merged(self) -> None:
-        """Count nothing."""
+    def merged(self) -> None: ...
 
-    def settled(self, result: "Result") -> None:
-        """Count nothing."""
+    def settled(self, result: "Result") -> None: ...
 
-    def lease_lost(self, *, fenced: bool) -> None:
-        """Count nothing."""
+    def lease_lost(self, *, fenced: bool) -> None: ...
 
-    def uploaded(self, size: int) -> None:
-        """Count nothing."""
+    def uploaded(self, size: int) -> None: ...
 
 
 NO_METRICS: Final = NoMetrics()

@@ -1,4 +1,4 @@
-"""What the outbox needs from others; service/wiring/bootstrap.py wires it."""
+"""Ports of the outbox, which service/wiring/bootstrap.py connects to their implementations."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol
@@ -6,15 +6,15 @@ from typing import Any, Protocol
 import httpx
 
 BodyFactory = Callable[[], AsyncIterator[bytes]]
-"""Makes the body anew for every attempt: a stream that was used once is empty the second time."""
+"""Makes a new body for every attempt, since a stream can be read only once."""
 
 
 class SignInRequiredError(Exception):
-    """The account has to sign in again before anything can be written to its PDS."""
+    """The account has to sign in again before its PDS can be written to."""
 
 
 class SessionUnavailableError(Exception):
-    """The login could not be used just now; nothing was sent. `is_ours` if that says nothing of the host."""
+    """The login could not be used now, and nothing was sent. `is_ours` if the cause is not the host."""
 
     def __init__(self, message: str = "", *, is_ours: bool = False) -> None:
         super().__init__(message)
@@ -22,11 +22,11 @@ class SessionUnavailableError(Exception):
 
 
 class DirectoryUnavailableError(Exception):
-    """Nobody said just now where the account is."""
+    """No directory could say where the account is."""
 
 
 class Sessions(Protocol):
-    """Requests in the name of an account, with its token renewed when needed."""
+    """Requests with an account's login, which is refreshed when needed."""
 
     async def request(
         self,
@@ -41,37 +41,36 @@ class Sessions(Protocol):
         headers: dict[str, str] | None = None,
         timeout: float = 30.0,
     ) -> httpx.Response:
-        """Send to the account's PDS, if that is `host`; raises the first two errors above and httpx's.
+        """Send a request to the account's PDS, `host`.
 
-        A login that is not ready in time is one that could not be used: the PDS has half of `timeout` for itself.
-
-        A login at another PDS is none here: nothing is sent, and the account has to sign in.
+        Raises SignInRequiredError, also if the login is at another PDS; SessionUnavailableError, also if the login is
+        not ready within half of `timeout`; and httpx's errors.
         """
 
 
 class Directory(Protocol):
-    """Where accounts are, by the documents of their DIDs as they are now."""
+    """Resolves accounts to their hosts by their current DID documents."""
 
     async def host_of(self, did: str) -> str | None:
-        """Return the account's PDS, or None when nobody knows the account; raises DirectoryUnavailableError."""
+        """Return the account's PDS, or None if the account does not exist; raises DirectoryUnavailableError."""
 
 
 class Addresses(Protocol):
-    """Where a host may be connected to, when it is not by a request of ours."""
+    """Addresses for connections that our HTTP client does not make."""
 
     async def of(self, origin: str) -> str:
-        """Return a checked address of this origin, as a host name or IP address; raises when there is none."""
+        """Return an allowed address of this origin, as a host name or IP address; raises when there is none."""
 
 
 class SigningKeys(Protocol):
-    """Whose signature a repo must bear."""
+    """The keys that sign repos."""
 
     async def signing_key(self, did: str) -> str:
         """Return the account's key as a did:key; raises DirectoryUnavailableError when it cannot be resolved."""
 
 
 class AudioSource(Protocol):
-    """The bytes that a blob is made from."""
+    """The audio in our storage."""
 
     def read(self, cid: str) -> Iterator[bytes]:
         """Stream the bytes; raises FileNotFoundError when they are not there."""

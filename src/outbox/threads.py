@@ -1,4 +1,4 @@
-"""The outbox's own threads: when all of its database calls wait, no other work is held up."""
+"""The outbox's own thread pool: when all of its database calls wait, no other work does."""
 
 from typing import Final
 
@@ -7,4 +7,5 @@ from eventstore.threads import Threads
 MAX_THREADS: Final = 16
 """Half of the connections that a process may open."""
 
-in_thread: Final = Threads("outbox", MAX_THREADS).run
+THREADS: Final = Threads("outbox", MAX_THREADS)
+in_thread: Final = THREADS.run

@@ -1,4 +1,4 @@
-"""How figures are made: every arm against the floor just before it, and promises judged by the median."""
+"""Rounds: every arm is compared with the floor just before it, and promises are judged by the median."""
 
 import pytest
 
@@ -7,18 +7,18 @@ from bench.rounds import Arm, Effort, compare
 
 
 def arms_of(*seconds: float):
-    """An arm whose rounds take these times."""
+    """An arm whose rounds take these seconds."""
     left = list(seconds)
     return lambda count: [left.pop(0)] * count
 
 
-def nobody_listens(_text: str) -> None:
-    """Whom progress is told."""
+def no_progress(_text: str) -> None:
+    """Show no progress."""
 
 
-def test_each_arm_is_held_against_the_floor_just_before_it() -> None:
+def test_each_arm_is_compared_with_the_floor_just_before_it() -> None:
     floor, arm = Arm("floor", arms_of(1.0, 2.0, 4.0)), Arm("arm", arms_of(3.0, 3.0, 4.0), below=2)
-    rows = compare(floor, [arm], Effort(rounds=3, count=2), nobody_listens)
+    rows = compare(floor, [arm], Effort(rounds=3, count=2), no_progress)
     assert [row.arm for row in rows] == ["floor", "arm"]
     assert rows[1].ratio == Spread(1.5, 1.0, 3.0)
     assert rows[0].ratio == Spread(1.0, 1.0, 1.0)
@@ -28,11 +28,11 @@ def test_each_arm_is_held_against_the_floor_just_before_it() -> None:
 def test_arms_take_turns_in_beginning_a_round() -> None:
     begun = []
 
-    def noted(name: str):
+    def recorded(name: str):
         return lambda count: begun.append(name) or [1.0] * count
 
-    arms = [Arm(name, noted(name)) for name in "ab"]
-    compare(Arm("-", noted("-")), arms, Effort(rounds=2, count=1), nobody_listens)
+    arms = [Arm(name, recorded(name)) for name in "ab"]
+    compare(Arm("-", recorded("-")), arms, Effort(rounds=2, count=1), no_progress)
     assert "".join(begun) == "-a-b-b-a"
 
 

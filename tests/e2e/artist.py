@@ -1,4 +1,4 @@
-"""One artist at the service and at a PDS: does things, and says whether log and PDS agree."""
+"""An artist at the service and at a PDS: sends requests, and compares log and PDS."""
 
 import itertools
 from typing import Any
@@ -7,7 +7,7 @@ import httpx
 
 from demo.agreement import differences
 from demo.service import Client, Service
-from demo.story import COLLECTION, Act, Stage, Step, delivered, play
+from demo.story import COLLECTION, Act, Stage, Step, play, wait_for_delivery
 from devpds.server import DevPds
 from tests.media_samples import samples
 from tests.servers.atproto import PdsAccount
@@ -70,7 +70,7 @@ class Artist(Stage):
 
     def agreed(self) -> dict[str, Any] | None:
         """Wait until the record is delivered, hold it against the track, and give it."""
-        mirror = delivered(self)
+        mirror = wait_for_delivery(self)
         assert (mirror["state"], mirror["reason"]) == ("delivered", None), mirror
         record = self.record
         track = self.client.track(self.track_id) if mirror["desired"]["op"] == "put" else None
@@ -82,3 +82,10 @@ class Artist(Stage):
     def blob_is_served(self, record: dict[str, Any]) -> bool:
         """Whether the PDS gives the audio that the record names."""
         return self.pds.get_blob(self.did, record["audioBlob"]["ref"]["$link"]) is not None
+
+
+def verified(artist: Artist) -> dict[str, Any]:
+    """What the service answers its artist."""
+    answer = artist.client.http.post("/me/verify")
+    assert answer.status_code == 200
+    return dict(answer.json())

@@ -1,4 +1,4 @@
-"""kill -9 of `serve`: what was acknowledged arrives, and our own writes are never taken for somebody else's."""
+"""After kill -9 of `serve` what was acknowledged arrives, and our own writes are never taken for another client's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""OAuth through every door: the service as a process, the real PDS, and a person who needs no browser."""
+"""OAuth with the service as a process and the real PDS, without a browser."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -6,21 +6,12 @@ from pathlib import Path
 import pytest
 
 from demo.service import Service
-from demo.story import delivered, migrate
-from tests.e2e.artist import Artist
+from demo.story import migrate, wait_for_delivery
 from tests.e2e.eventually import eventually
-from tests.e2e.visitor import HTML, Visitor, wav
+from tests.e2e.oauth_visitor import HTML, OAuthArtist, Visitor, wav
 from tests.servers.atproto import new_account
 
 pytestmark = pytest.mark.pds
-
-
-class OAuthArtist(Artist):
-    """An artist at the service who has signed in with OAuth, or will."""
-
-    def __init__(self, service, pds, account):
-        super(Artist, self).__init__(Visitor(service.url), pds, account.did, "")
-        self.account = account
 
 
 @pytest.fixture
@@ -66,7 +57,7 @@ def test_after_a_disconnect_edits_wait_for_the_next_sign_in(oauth_artist):
     oauth_artist.edits(title="Waiting")
     assert oauth_artist.mirror["reason"] == "auth_required"
     oauth_artist.client.signs_in(oauth_artist.account)
-    assert delivered(oauth_artist)["reason"] is None
+    assert wait_for_delivery(oauth_artist)["reason"] is None
     assert oauth_artist.agreed()["title"] == "Waiting"
 
 

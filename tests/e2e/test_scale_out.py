@@ -1,4 +1,4 @@
-"""Several API processes and several relays on one database: each change arrives once, whoever took and whoever delivers it."""
+"""Several API processes and several relays on one database: each change arrives once."""
 
 import signal
 from collections import Counter
@@ -20,7 +20,7 @@ from tests.e2e.eventually import eventually
 from tests.faults.faults import delay
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import new_account
-from tests.service.process import Daemon, daemon
+from tests.service.command_line import Daemon, daemon
 
 pytestmark = pytest.mark.pds
 
@@ -65,7 +65,7 @@ class Cluster:
 def cluster(
     settings: dict[str, str], pds: DevPds, standing_service: Service, tmp_path: Path
 ) -> Iterator[Cluster]:
-    """Two API processes; the service of the other tests rests meanwhile."""
+    """Two API processes; the service of the other tests is stopped meanwhile."""
     standing_service.stop()
     with ExitStack() as stack:
         yield Cluster(settings, pds, tmp_path, stack)
@@ -122,7 +122,7 @@ def test_two_apis_and_two_relays_deliver_each_change_once_also_when_a_relay_is_t
     assert held_lanes(database) == []
     database.close()
     for relay in cluster.relays:
-        assert "Traceback" not in relay.said
+        assert "Traceback" not in relay.output
 
 
 def test_a_relay_that_is_told_to_go_in_mid_flight_lands_it_gives_its_lane_back_and_nothing_is_sent_twice(

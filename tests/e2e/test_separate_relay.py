@@ -11,14 +11,14 @@ from devpds.server import DevPds, DevPlc
 from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually
 from tests.servers.atproto import new_account
-from tests.service.process import Daemon, daemon
+from tests.service.command_line import Daemon, daemon
 
 pytestmark = pytest.mark.pds
 
 
 @pytest.fixture
 def alone(settings: dict[str, str], pds: DevPds, standing_service: Service) -> Iterator[Service]:
-    """A service without a relay, on the database of the other one, which rests meanwhile."""
+    """A service without a relay, on the database of the other one, which is stopped meanwhile."""
     standing_service.stop()
     service = Service(Path(settings["MASTERTAPE_DATA"]), pds, env={**settings, "MASTERTAPE_RELAY": "off"})
     service.start()

@@ -8,6 +8,8 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, inser
 
 from eventstore.change import Change
 from eventstore.envelope import Envelope
+from eventstore.errors import AggregateNotFoundError
+from eventstore.event_log import EventLog
 from eventstore.projection import Into, ProjectedTable
 
 ALICE, BOB = "did:plc:alice", "did:plc:bob"
@@ -78,3 +80,15 @@ class Totals:
             else:
                 row = update(totals).where(totals.c.name == after.name)
                 connection.execute(row.values(total=after.total))
+
+
+def append(log: EventLog, name: str, *amounts: int, did: str = ALICE) -> None:
+    """Open the counter unless it is there, and add."""
+    with log.unit_of_work(did, ENVELOPE) as unit:
+        try:
+            counter = unit.load(Counter, counter_id(name))
+        except AggregateNotFoundError:
+            counter = Counter(name=name)
+        for amount in amounts:
+            counter.add(amount)
+        unit.save(counter)

@@ -3,8 +3,6 @@
 import contextlib
 
 import pytest
-from eventsourcing import persistence
-from eventsourcing.persistence import StoredEvent
 from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, MetaData, Table, Text, insert, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -12,10 +10,9 @@ from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.errors import BrokenUnitError, CommitFailedError
 from eventstore.event_log import EventLog
-from eventstore.library.recorder import CoreApplicationRecorder
 from eventstore.schema import event_table
 from eventstore.unit_of_work import UnitOfWork
-from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_id
+from tests.eventstore.counter import ALICE, ENVELOPE, Counter
 
 metadata = MetaData()
 parents = Table("parent", metadata, Column("name", Text, primary_key=True))
@@ -61,15 +58,6 @@ def test_after_a_failed_commit_the_next_unit_works(log: EventLog) -> None:
         log.transact(ALICE, ENVELOPE, save_and_fail_at_commit)
     log.transact(ALICE, ENVELOPE, lambda unit: unit.save(Counter(name="a")))
     assert count(log) == 1
-
-
-@pytest.mark.usefixtures("with_deferred_constraints")
-def test_a_recorder_reports_a_failed_commit_as_operational(database: Database) -> None:
-    recorder = CoreApplicationRecorder(database, orphans)
-    with pytest.raises(persistence.OperationalError) as caught:
-        recorder.insert_events([StoredEvent(counter_id("a"), 1, "topic", b"{}")])
-    assert not isinstance(caught.value, persistence.IntegrityError)
-    assert recorder.max_notification_id() is None
 
 
 @pytest.mark.postgres

@@ -1,5 +1,6 @@
 """A process of its own that appends: `python -m tests.eventstore.writer hold|append URL NAME ...`."""
 
+import contextlib
 import sys
 
 from eventstore.database import Database
@@ -11,8 +12,8 @@ from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_id
 
 def hold(url: str, name: str, timeout: str) -> None:
     """Append, say so, and commit once told to."""
-    log = EventLog(Database(url, postgres={"idle_in_transaction_session_timeout": timeout}))
-    with log.unit_of_work(ALICE, ENVELOPE) as unit:
+    held = Database(url, postgres={"idle_in_transaction_session_timeout": timeout})
+    with contextlib.closing(held) as database, EventLog(database).unit_of_work(ALICE, ENVELOPE) as unit:
         unit.save(Counter(name=name))
         say("holding")
         sys.stdin.readline()
@@ -23,7 +24,6 @@ def append(url: str, name: str, times: str) -> None:
     """Once told to, open the database and add one to a counter, so many times."""
     say("ready")
     sys.stdin.readline()
-    log = EventLog(Database(url))
 
     def add_one(unit: UnitOfWork) -> None:
         try:
@@ -33,8 +33,10 @@ def append(url: str, name: str, times: str) -> None:
         counter.add(1)
         unit.save(counter)
 
-    for _ in range(int(times)):
-        log.transact(ALICE, ENVELOPE, add_one)
+    with contextlib.closing(Database(url)) as database:
+        log = EventLog(database)
+        for _ in range(int(times)):
+            log.transact(ALICE, ENVELOPE, add_one)
     say("done")
 
 

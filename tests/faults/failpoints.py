@@ -1,6 +1,6 @@
-"""Named points of the relay and of commands at which a process can be made to die.
+"""Named points of the relay and of commands at which a process can be killed.
 
-The functions are wrapped in a process of the tests (see mortal.py); the service itself knows nothing of it.
+The functions are wrapped in a process of the tests (see killable.py); the service itself has no code for it.
 """
 
 import functools
@@ -36,24 +36,24 @@ def after(function: str, matters: Callable[[Any], bool] = lambda _: True) -> Poi
 
 
 POINTS = {
-    "command: before its unit": before("api.pipeline.command_request:CommandRequest._transact"),
-    "command: committed, not answered": after("api.pipeline.command_request:CommandRequest._transact"),
+    "command: before its unit": before("api.pipeline.command_request:CommandAttempt._transact"),
+    "command: committed, not answered": after("api.pipeline.command_request:CommandAttempt._transact"),
     "append: inserted, not projected": after("eventstore.unit_of_work:insert_rows"),
-    "append: projected, not committed": before("eventstore.unit_of_work:UnitOfWork.require_whole"),
+    "append: projected, not committed": before("eventstore.unit_of_work:UnitOfWork.require_unbroken"),
     "claim: leased, not committed": after("outbox.relay.claim:_claim_of_host", matters=bool),
     "claim: committed": after("outbox.relay.relay:claim", matters=bool),
-    "claim: read what is next": after("outbox.relay.relay:next_work", matters=lambda work: work is not None),
-    "intent: before": before("outbox.relay.delivery:intend"),
+    "run: task read": after("outbox.relay.lane_run:next_task", matters=lambda task: task is not None),
+    "intent: before": before("outbox.relay.delivery:record_intent"),
     "intent: half written": after("outbox.relay.journal:_row"),
-    "intent: committed": after("outbox.relay.delivery:intend"),
+    "intent: committed": after("outbox.relay.delivery:record_intent"),
     "send: before the first byte": before("identity.sessions.signed_requests:PdsCalls.send"),
     "apply: answered": after("identity.sessions.signed_requests:PdsCalls.send"),
-    "settle: before": before("outbox.relay.relay:settle"),
+    "settle: before": before("outbox.relay.lane_run:settle"),
     "settle: written, not committed": after("outbox.relay.settle:_settle"),
-    "settle: committed": after("outbox.relay.relay:settle"),
-    "release: before": before("outbox.relay.relay:release"),
-    "release: committed": after("outbox.relay.relay:release"),
-    "read back: conflict noted": after("outbox.relay.delivery:Delivery._conclude"),
+    "settle: committed": after("outbox.relay.lane_run:settle"),
+    "release: before": before("outbox.relay.lane_run:release"),
+    "release: committed": after("outbox.relay.lane_run:release"),
+    "read back: attempt closed": after("outbox.relay.delivery:Delivery._close_attempt"),
     "read back: read": after("outbox.relay.delivery:Delivery._read"),
     "refresh: claimed": before("identity.sessions.app_password_grants:AppPasswordGrants.refresh"),
     "refresh: rotated, not stored": after("identity.sessions.app_password_grants:AppPasswordGrants.refresh"),
@@ -63,8 +63,8 @@ POINTS = {
     "blob: uploaded, not settled": before("outbox.blobs.worker:BlobWorker._settle"),
     "blob: settled, not committed": after("outbox.blobs.worker:settle_job"),
     "blob: settled": after("outbox.blobs.worker:BlobWorker._settle"),
-    "key: taken, nothing done": after("eventstore.idempotency.lock:Run.begin"),
-    "key: answer kept, not committed": after("eventstore.idempotency.lock:Run.keep"),
+    "key: taken, nothing done": after("eventstore.idempotency.lock:KeyLock.acquire"),
+    "key: answer kept, not committed": after("eventstore.idempotency.lock:KeyLock.keep_result"),
 }
 
 
@@ -89,7 +89,7 @@ class Trigger:
         os.kill(int(self._life.read_text()), signal.SIGKILL)
 
     def lives(self, pid: int) -> None:
-        """Note which process is to die."""
+        """Record which process will be killed."""
         _write(self._life, str(pid))
 
     def disarm(self) -> None:
@@ -112,7 +112,7 @@ class Trigger:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write it so that nobody reads half of it."""
+    """Write atomically, so that no process reads half of it."""
     waiting = path.with_suffix(".new")
     waiting.write_text(text)
     waiting.rename(path)

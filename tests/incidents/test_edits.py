@@ -1,10 +1,10 @@
-"""What an edit does to a record: what it names and nothing else."""
+"""An edit changes in a record what it names and nothing else."""
 
 import copy
 
 import pytest
 
-from demo.story import COLLECTION, delivered
+from demo.story import COLLECTION, wait_for_delivery
 from tests.e2e.artist import MIGRATE, RESTORE, Artist
 from tests.faults.faults import answer
 from tests.faults.proxy import FaultProxy
@@ -93,7 +93,7 @@ def test_inc_15_fields_of_other_apps_stay_in_the_record(published: Artist) -> No
 
     published.edits(title="Second Thoughts")
 
-    assert delivered(published)["state"] == "delivered"
+    assert wait_for_delivery(published)["state"] == "delivered"
     assert told(published.record) == told(theirs) | {"title": "Second Thoughts"}
     assert "ForeignEditObserved" not in types(published)
 
@@ -116,7 +116,7 @@ def test_inc_28_a_change_is_undone_without_a_new_track(full: Artist) -> None:
     assert [each["uri"] for each in full.pds.list_records(full.did, COLLECTION)] == [uri]
 
 
-def test_inc_34_who_refers_to_the_record_gets_the_reference_that_the_pds_has(published: Artist) -> None:
+def test_inc_34_a_reference_to_the_record_is_the_one_that_the_pds_has(published: Artist) -> None:
     """There are no lists of tracks here; what a list would hold of a track is its URI and CID."""
     for title in ("Second Thoughts", "Third Wind"):
         published.edits(title=title)

@@ -1,0 +1,1 @@
+"""The outbox: tests/outbox/X holds the tests of src/outbox/X, and rigs/ what they share."""

@@ -6,7 +6,7 @@ import pytest
 
 from devpds.server import DevPds
 from eventstore.database import Database
-from tests.outbox.rig import Clock, Rig, memory_rig_on, rig_on
+from tests.outbox.rigs.relay_rig import Clock, Rig, memory_rig_on, rig_on
 from tests.servers.atproto import PdsAccount
 
 

@@ -6,7 +6,7 @@ from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from projections.history import HistoryEntry, history_page
 from tests.dsl import ALICE, BOB, some_artwork, some_audio, some_blob, some_feature, some_time
-from tests.projections.tape import change, upload
+from tests.projections.track_log import change, upload
 
 OPERATOR = Envelope(actor="did:plc:operator", via="cli", request_id="r-9")
 
@@ -20,7 +20,7 @@ def told(entry: HistoryEntry) -> dict[str, tuple[object, object]]:
     return {each["field"]: (each["before"], each["after"]) for each in entry.changes}
 
 
-def test_an_entry_says_who_when_and_through_what(log: EventLog) -> None:
+def test_an_entry_has_actor_time_and_channel(log: EventLog) -> None:
     upload(log)
     change(log, 1, lambda t: t.set_unlisted(True, at=some_time(5)), envelope=OPERATOR)
     [created, changed] = log.read(after=0, until=log.stable_position(), limit=9)
@@ -42,7 +42,7 @@ def test_an_entry_says_who_when_and_through_what(log: EventLog) -> None:
     ]
 
 
-def test_a_creation_tells_every_field_that_has_a_value_with_nothing_before_it(log: EventLog) -> None:
+def test_a_creation_shows_every_field_that_has_a_value_with_nothing_before_it(log: EventLog) -> None:
     track = upload(log, features=(some_feature(),), artwork=some_artwork())
     changes = told(entries(log)[0])
     assert {before for before, _ in changes.values()} == {None}
@@ -56,7 +56,7 @@ def test_a_creation_tells_every_field_that_has_a_value_with_nothing_before_it(lo
     assert "deleted_at" not in changes
 
 
-def test_a_change_tells_each_field_before_and_after(log: EventLog) -> None:
+def test_a_change_shows_each_field_before_and_after(log: EventLog) -> None:
     upload(log, album="old", tags=("a",))
     change(
         log, 1, lambda t: t.update_metadata({"title": "new", "album": None, "tags": ("b",)}, at=some_time(5))
@@ -68,7 +68,7 @@ def test_a_change_tells_each_field_before_and_after(log: EventLog) -> None:
     }
 
 
-def test_what_an_event_changes_besides_is_told_too(log: EventLog) -> None:
+def test_what_an_event_changes_besides_is_shown_too(log: EventLog) -> None:
     """The state is compared, not the event read: nothing that ends silently is left out."""
     upload(log)
     change(log, 1, lambda t: t.record_blob(some_blob(), at=some_time(5)), envelope=OPERATOR)

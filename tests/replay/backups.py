@@ -7,8 +7,8 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from eventstore.database import Database
-from eventstore.restore_detection import compare_with_seen, newest_issued, watch
-from tests.outbox.rig import Rig
+from eventstore.restore_detection import compare_with_seen, detect_on_connect, newest_issued
+from tests.outbox.rigs.relay_rig import Rig
 from tests.servers.databases import clone_sqlite, temporary_database
 
 
@@ -26,7 +26,7 @@ class Backup:
         with self._rig.database.read() as connection:
             newest = newest_issued(connection)
         database = Database(self._url, clock=self._rig.clock)
-        watch(database)
+        detect_on_connect(database)
         if database.is_sqlite:
             compare_with_seen(database, newest if seen is None else seen)
         try:

@@ -10,7 +10,7 @@ import pytest
 from devpds.server import DevPds
 from service.config.settings import PREFIX, Settings
 from tests.api.world import World
-from tests.outbox.rig import Rig, rig_on
+from tests.outbox.rigs.relay_rig import Rig, rig_on
 from tests.servers.atproto import PdsAccount
 from tests.servers.databases import KINDS, clone_sqlite, temporary_database
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server whose log is archived, so that it can be put back to any point: base backup, archive, recovery."""
+"""A PostgreSQL server with an archived log, which can be restored to any point: base backup, archive, recovery."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.servers.postgres import PostgresServer
 
 
 class ArchivedPostgres:
-    """The way of docs/operations.md, on a server of a test's own."""
+    """The procedure of docs/operations.md, on a server of one test."""
 
     def __init__(self, server: PostgresServer) -> None:
         self.server = server
@@ -21,17 +21,17 @@ class ArchivedPostgres:
         server.start()
 
     def take_base_backup(self) -> None:
-        """What the archive goes on from."""
+        """Take the base backup."""
         self.server.run(
             "pg_basebackup", "-c", "fast", "-h", self.server.folder, "-U", "postgres", "-D", self._base
         )
 
     def mark(self, name: str) -> None:
-        """Name this point."""
+        """Create a restore point."""
         self._says(f"select pg_create_restore_point('{name}')")
 
     def restore(self, name: str) -> None:
-        """Lose the server, and put it back to the point with this name."""
+        """Kill the server and restore it to this restore point."""
         self._says("select pg_switch_wal()")
         self.server.stop()
         shutil.rmtree(self.server.data)

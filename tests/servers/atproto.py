@@ -9,7 +9,7 @@ import pytest
 from devpds.server import DevPds, DevPlc
 
 CHEAP = {"DEVPDS_CHEAP_PASSWORDS": "true"}
-"""Passwords would cost more than everything else that a test asks of a PDS."""
+"""Hashing passwords at full cost would take longer than the rest of a test."""
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,16 @@ PATIENCE_SECONDS = 60
 
 
 def chromium() -> str | None:
-    """Where it is: CHROMIUM, else on the path."""
+    """Return the path of Chromium: CHROMIUM, else the one on PATH."""
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager
 def launched(playwright: Playwright) -> Generator[Browser]:
-    """The browser, as long as the block."""
+    """A browser that runs during the block."""
     path = chromium()
     assert path, "needs Chromium on the path or in CHROMIUM; `./dev test` leaves this out where there is none"
-    # a sandbox of its own is what Chromium cannot have as root
+    # as root, Chromium cannot use its sandbox
     browser = playwright.chromium.launch(
         executable_path=path, args=list(QUIET), chromium_sandbox=os.geteuid() != 0
     )
@@ -41,9 +41,9 @@ def launched(playwright: Playwright) -> Generator[Browser]:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    """An empty page in a browser that remembers nothing.
+    """An empty page in a browser without a profile.
 
-    The browser goes with the test: as long as it is there, nobody else in this thread may have an event loop.
+    The browser ends with the test, since no other event loop may run in this thread beside it.
     """
     with sync_playwright() as playwright, launched(playwright) as browser:
         opened = browser.new_page()

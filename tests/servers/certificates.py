@@ -1,4 +1,4 @@
-"""A certificate authority of a test alone, and the certificates that it gives."""
+"""A certificate authority for one test, and its certificates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 @dataclass(frozen=True)
 class Certificate:
-    """The files that a server needs."""
+    """The files of a server certificate."""
 
     chain: Path
     key: Path
@@ -40,7 +40,7 @@ class Authority:
         self.file.write_bytes(root.public_bytes(Encoding.PEM))
 
     def certificate(self, label: str, names: Sequence[str], *, days: int = 2) -> Certificate:
-        """A certificate for some names, in files with this label; with fewer than no days it is over."""
+        """Issue a certificate for the names, in files with this label; a negative number of days makes it expired."""
         key = generate_private_key(SECP256R1())
         leaf = (
             _certificate(names[0], key, days)

@@ -1,4 +1,4 @@
-"""A person who consents without a browser: through the JSON API of the PDS's own sign-in page.
+"""Gives OAuth consent without a browser, through the JSON API of the PDS's own sign-in page.
 
 The API is the page's, not the public's: it may change with the PDS.
 """
@@ -11,7 +11,7 @@ API = "/@atproto/oauth-provider/~api"
 
 
 class Consenter:
-    """One browser at the PDS, with the cookies that it gets there."""
+    """A client of the PDS that keeps its cookies, as a browser does."""
 
     def __init__(self, authorization_url, *, verify=True):
         self.url = authorization_url
@@ -20,11 +20,11 @@ class Consenter:
         self._verify = verify
 
     def consents(self, username, password):
-        """Sign in, say yes, and give the query that the browser is sent back with."""
+        """Sign in, consent, and return the query of the redirect."""
         return self._decides("/consent", username, password)
 
     def declines(self, username, password):
-        """Sign in and say no."""
+        """Sign in and deny consent; return the query of the redirect."""
         return self._decides("/reject", username, password)
 
     def _decides(self, decision, username, password):

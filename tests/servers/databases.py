@@ -16,18 +16,29 @@ from sqlalchemy import URL, make_url
 from tests.servers.postgres import PostgresServer
 
 KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+ON_SQLITE = pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
+"""For a test of what no database decides, such as how a request is read or refused: it runs once, not on both."""
 
 
 def migrate(url: str) -> None:
-    """Bring an empty database to the newest schema."""
+    """Upgrade an empty database to the newest schema."""
     from service.schema.migrate import upgrade
 
     upgrade(url)
 
 
+def revision(url: str) -> str | None:
+    """Return the revision of a database, None without a schema."""
+    from eventstore.database import Database
+    from service.schema.migrate import revision_of
+
+    with contextlib.closing(Database(url)) as database:
+        return revision_of(database)
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """The URL of a PostgreSQL server where databases may be created; fast, so not durable, when it is ours."""
+    """The URL of a PostgreSQL server where databases may be created; one that we start is fast and not durable."""
     if given := os.environ.get("DATABASE_URL"):
         url = _text(make_url(given).set(drivername="postgresql+psycopg"))
         with _kept_connection(url):
@@ -44,7 +55,7 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture
 def durable_postgres() -> Iterator[PostgresServer]:
-    """A started server of our own with durable commits, that a test may stop, kill and start again."""
+    """A running server of our own with durable commits, which a test may stop, kill and start again."""
     server = PostgresServer(durable=True)
     try:
         server.start()
@@ -78,7 +89,7 @@ def postgres_template(postgres_url: str) -> Iterator[str]:
     with temporary_database(postgres_url) as url:
         migrate(url)
         name = str(make_url(url).database)
-        # Nobody may be connected to a database while it is cloned.
+        # PostgreSQL clones a database only without connections to it.
         _execute(postgres_url, "alter database {} with allow_connections false", name)
         _execute(
             postgres_url,
@@ -127,7 +138,7 @@ def clone_sqlite(template: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def temporary_database(server: str, template: str = "template0") -> Generator[str]:
-    """A database that is there as long as the block: empty, or a clone of `template`."""
+    """A database that exists during the block: empty, or a clone of `template`."""
     name = f"t_{uuid.uuid4().hex[:12]}"
     _execute(server, "create database {} template {} strategy file_copy", name, template)
     try:
@@ -137,7 +148,7 @@ def temporary_database(server: str, template: str = "template0") -> Generator[st
 
 
 _kept: dict[str, psycopg.Connection] = {}
-"""To servers that stay up: each test makes and drops a database, and two connections for that cost as much as the database."""
+"""Kept open: each test creates and drops a database, and two new connections would cost as much as that."""
 
 
 @contextlib.contextmanager

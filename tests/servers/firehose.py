@@ -1,4 +1,4 @@
-"""What a PDS tells the network: every commit of its repositories, each once and in order."""
+"""Reads the firehose of a PDS: every commit of its repositories, once and in order."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ class Write:
 
 
 def writes_of(pds: DevPds, dids: Iterable[str]) -> dict[str, list[Write]]:
-    """All writes to these repositories from their beginning to now."""
+    """Return all writes to these repositories so far."""
     ends = {did: pds.query("com.atproto.sync.getLatestCommit", did=did)["rev"] for did in dids}
     found: dict[str, list[Write]] = defaultdict(list)
     address = f"ws://127.0.0.1:{pds.port}/xrpc/com.atproto.sync.subscribeRepos?cursor=0"

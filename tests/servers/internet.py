@@ -27,7 +27,7 @@ from tests.servers.certificates import Authority
 from tests.servers.site import Site
 
 ADDRESSES = ("192.175.48.7", "192.175.48.8", "192.175.48.9")
-"""Public to every judge of addresses; to the world outside they are a sink (RFC 7534)."""
+"""Public to every check of addresses, but a sink on the real internet (RFC 7534)."""
 UNSHARE = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--fork", "--kill-child")
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR = 0x8913, 0x8914, 0x8916
 IFF_UP = 1
@@ -35,8 +35,8 @@ T = TypeVar("T")
 
 
 def available() -> bool:
-    """Whether this machine lets anybody have namespaces."""
-    check = "import socket; from tests.servers.internet import bring_up; bring_up(); socket.socket().bind(('127.0.0.1', 443))"
+    """Whether this machine allows unprivileged namespaces."""
+    check = "import socket; from tests.servers.internet import bring_up; bring_up(); socket.create_server(('127.0.0.1', 443)).close()"
     with contextlib.suppress(OSError):
         return (
             subprocess.run(
@@ -48,7 +48,7 @@ def available() -> bool:
 
 
 def command(module: str, *args: str) -> list[str]:
-    """The command that runs a module in there."""
+    """Return the command that runs a module in the namespaces."""
     return [*UNSHARE, sys.executable, "-m", "tests.servers.internet", module, *args]
 
 
@@ -64,7 +64,7 @@ def bring_up() -> None:
 
 
 def ask_our_dns() -> None:
-    """Let every resolver in here ask 127.0.0.1."""
+    """Make every resolver in the namespace ask 127.0.0.1."""
     with tempfile.NamedTemporaryFile("w", delete=False) as file:
         file.write("nameserver 127.0.0.1\n")
     Path(file.name).chmod(0o644)
@@ -85,24 +85,35 @@ class Internet:
 
     @contextlib.contextmanager
     def up(self) -> Generator[None]:
-        """Be there as long as the block."""
+        """Run during the block."""
         self._thread.start()
         self.let(self._start())
         try:
             yield
         finally:
+            self.let(self._end())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
+            self._loop.close()
 
     def let(self, work: Coroutine[Any, Any, T]) -> T:
-        """Let something happen in there: what a site does."""
+        """Run a method of a site in the event loop of the servers."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     async def _start(self) -> None:
         names = _Names(list(self.sites.values()))
-        await self._loop.create_datagram_endpoint(lambda: names, local_addr=("127.0.0.1", 53))
+        self._dns, _ = await self._loop.create_datagram_endpoint(lambda: names, local_addr=("127.0.0.1", 53))
         for site in self.sites.values():
             await site.mends()
+
+    async def _end(self) -> None:
+        self._dns.close()
+        for site in self.sites.values():
+            await site.refuses()
+        served = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in served:
+            task.cancel()
+        await asyncio.gather(*served, return_exceptions=True)
 
 
 class _Names(asyncio.DatagramProtocol):

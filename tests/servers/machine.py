@@ -1,4 +1,4 @@
-"""What this machine cannot run: prints what `./dev test` gives to pytest's -m, and to people why."""
+"""Prints the marks of tests that this machine cannot run, for pytest's -m, and the reasons on stderr."""
 
 import sys
 
@@ -6,7 +6,7 @@ from tests.servers import browser, internet
 
 
 def left_out() -> dict[str, str]:
-    """The marks of tests that can't run here, each with what is missing."""
+    """Return the marks of tests that cannot run here, each with what is missing."""
     missing = {}
     if browser.chromium() is None:
         missing["browser"] = "no Chromium on the path or in CHROMIUM; on Debian: apt install chromium"

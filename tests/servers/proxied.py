@@ -1,4 +1,4 @@
-"""A real PDS that the world reaches through a fault proxy."""
+"""A real PDS behind a fault proxy."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ def standing_proxy(proxied_pds: DevPds) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def proxy(standing_proxy: FaultProxy) -> Iterator[FaultProxy]:
-    """The proxy without rules and memories."""
+    """The proxy without rules and recorded requests."""
     standing_proxy.heal()
     standing_proxy.seen.clear()
     yield standing_proxy

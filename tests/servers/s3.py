@@ -20,7 +20,7 @@ from mypy_boto3_s3 import S3Client
 from devpds.process import Process
 from devpds.server import free_port
 
-# Every session would read the same megabytes of JSON.
+# Otherwise every session reads the same megabytes of JSON.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 JUICEFS = Path(sysconfig.get_path("scripts")) / "juicefs"
@@ -28,7 +28,7 @@ JUICEFS = Path(sysconfig.get_path("scripts")) / "juicefs"
 
 @dataclass(frozen=True)
 class S3Endpoint:
-    """Where the S3 API answers, and to whom."""
+    """Address and credentials of the S3 API."""
 
     url: str
     access_key: str

@@ -1,4 +1,4 @@
-"""One host of a test's internet: what DNS says of it, and TLS at an address of its own. Each of them may fail."""
+"""One host of a test's internet: its DNS entries, and a TLS server at its own address. Each can be made to fail."""
 
 import asyncio
 import contextlib
@@ -14,12 +14,12 @@ from tests.servers.certificates import Authority, Certificate
 PORT = 443
 PIECE = 64 * 1024
 SILENT = None
-"""DNS says nothing at all."""
+"""DNS does not respond."""
 Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Site:
-    """Stands before a port of this machine, for a name and all names below it."""
+    """A TLS proxy before a port of this machine, for a name and all its subdomains."""
 
     def __init__(self, name: str, port: int, address: str, authority: Authority) -> None:
         self.name, self.port, self.address = name, port, address
@@ -31,11 +31,11 @@ class Site:
         self._open: set[asyncio.StreamWriter] = set()
 
     def covers(self, host: str) -> bool:
-        """Whether a host is this site's."""
+        """Whether the host name belongs to this site."""
         return f".{host}".endswith(f".{self.name}")
 
     async def mends(self) -> None:
-        """Be as it should."""
+        """Undo all failures."""
         self.dns = self.address
         await self.shows(self._own)
 
@@ -46,7 +46,7 @@ class Site:
         await self._listen(self._serve, context)
 
     async def refuses(self) -> None:
-        """Refuse connections, and end those that there are."""
+        """Refuse connections, and close the open ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -55,7 +55,7 @@ class Site:
         self._open.clear()
 
     async def says(self, dns: str | Rcode | None) -> None:
-        """Have DNS say an address, an error, or nothing; connections that there are end."""
+        """Set the response of DNS: an address, an error, or none; close open connections."""
         await self.refuses()
         self.dns = dns
 
@@ -64,11 +64,11 @@ class Site:
         await self._listen(_reset)
 
     async def ends(self) -> None:
-        """End each connection in order when the handshake begins."""
+        """Close each connection when the handshake begins."""
         await self._listen(_end)
 
     async def hangs(self) -> None:
-        """Take connections, and say nothing in the handshake."""
+        """Accept connections, and never respond in the handshake."""
         await self._listen(_hang)
 
     async def speaks_plainly(self) -> None:
@@ -93,9 +93,11 @@ class Site:
         there = await asyncio.open_connection("127.0.0.1", self.port)
         there[1].write(Head(head.method, head.target, (*head.headers, *forwarded)).to_send())
         up = asyncio.create_task(_pass_on(reader, there[1]))
-        await _pass_on(there[0], writer)
-        up.cancel()
-        there[1].close()
+        try:
+            await _pass_on(there[0], writer)
+        finally:
+            up.cancel()
+            there[1].close()
 
 
 async def _reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Statements stay compiled from one test to the next: each has an engine of its own, which would compile all of them again."""
+"""Shares compiled statements between tests, each of which has an engine of its own and would compile them again."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -15,7 +15,7 @@ MOST = 3000
 
 
 class _Compiled(LRUCache[Any, Any]):
-    """By a statement's key, which begins with its engine's dialect: those of one kind compile alike."""
+    """A cache by statement key; the key begins with the dialect, so engines of one kind share entries."""
 
     def get(self, key: Any, default: Any = None) -> Any:
         return super().get(_alike(key), default)
@@ -31,7 +31,7 @@ def _alike(key: Any) -> Any:
 
 @pytest.fixture(scope="session", autouse=True)
 def _statements_stay_compiled() -> Iterator[None]:
-    """Give every engine the same cache."""
+    """Make all engines use one cache."""
     options = {"compiled_cache": _Compiled(MOST)}
     with patch.object(database, "create_engine", partial(create_engine, execution_options=options)):
         yield

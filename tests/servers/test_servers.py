@@ -1,4 +1,4 @@
-"""The servers do what the tests that rely on them take for granted."""
+"""The test servers behave as the other tests assume."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ Process(["sleep", "600"], log=Path({str(log)!r})).start(lambda: True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     with subprocess.Popen([sys.executable, "-c", script]) as parent:
-        log.read_bytes()  # ends when nobody holds the other end: the child is gone
+        log.read_bytes()  # returns once no process holds the other end: the child is gone
     assert parent.returncode == -signal.SIGKILL
 
 
@@ -93,7 +93,7 @@ def test_pds_keeps_accounts_tokens_and_records(pds: DevPds, pds_account: PdsAcco
     found = pds.get_record(did, COLLECTION, "a")
     assert found is not None
     assert found["cid"] == written["cid"]
-    pds.put_record(did, COLLECTION, "b", {"$type": COLLECTION, "title": "two"})  # with the token of before
+    pds.put_record(did, COLLECTION, "b", {"$type": COLLECTION, "title": "two"})  # with the same token
     assert [record["value"]["title"] for record in pds.list_records(did, COLLECTION)] == ["two", "one"]
     assert pds.sign_in(pds_account.handle, pds_account.app_password) == did
 

@@ -1,0 +1,1 @@
+"""The assembled service, its command line and its processes."""

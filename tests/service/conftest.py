@@ -1,4 +1,4 @@
-"""Settings of a test alone, and applications made of them."""
+"""Settings for one test, and a container built from them."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ import pytest
 from aggregates.track import Track
 from eventstore.envelope import Envelope
 from service.config.settings import PREFIX, Settings
-from service.wiring.bootstrap import Application, build
+from service.wiring.bootstrap import Container, build
 from tests.dsl import a_track, some_time
 
 
@@ -28,24 +28,24 @@ def settings(tmp_path: Path, migrated_url: str) -> Settings:
 
 
 @pytest.fixture
-def application(settings: Settings) -> Iterator[Application]:
-    """Everything, and nothing running."""
-    made = build(settings)
-    yield made
-    asyncio.run(made.close())
+def container(settings: Settings) -> Iterator[Container]:
+    """A container; nothing of it is running."""
+    container = build(settings)
+    yield container
+    asyncio.run(container.close())
 
 
 @pytest.fixture
-def tape(application: Application) -> Application:
-    """Everything, and a track that was made and retitled."""
+def tape(container: Container) -> Container:
+    """A container, and a track that was uploaded and retitled."""
     track = a_track()
-    save(application, track)
+    save(container, track)
     track.update_metadata({"title": "Second"}, at=some_time(60))
-    save(application, track)
-    return application
+    save(container, track)
+    return container
 
 
-def save(application: Application, track: Track) -> None:
-    """Append what the track decided."""
-    with application.log.unit_of_work(track.did, Envelope("artist", "test", "r")) as unit:
+def save(container: Container, track: Track) -> None:
+    """Append the track's new events."""
+    with container.log.unit_of_work(track.did, Envelope("artist", "test", "r")) as unit:
         unit.save(track)

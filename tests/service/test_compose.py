@@ -36,7 +36,7 @@ def test_everything_is_there(services: dict[str, dict[str, Any]]) -> None:
     assert services["relay"]["command"] == ["relay"]
 
 
-def test_what_is_waited_for_is_there(services: dict[str, dict[str, Any]]) -> None:
+def test_every_dependency_is_a_service(services: dict[str, dict[str, Any]]) -> None:
     for name, service in services.items():
         for other, how in service.get("depends_on", {}).items():
             assert other in services, name
@@ -63,7 +63,7 @@ def test_settings_make_sense(
 def test_browser_service_and_relay_find_the_pds_at_one_address(
     services: dict[str, dict[str, Any]],
 ) -> None:
-    """A DID document has one address of the PDS, so everybody shares the network in which it is right."""
+    """A DID document holds one address of the PDS, so all containers share the network in which it is valid."""
     settings = services["app"]["environment"]
     published = {entry.rsplit(":", 1)[1] for entry in services["localhost"]["ports"]}
     for name in ("BASE_URL", "PLC_URL", "DEV_ORIGINS"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.schema.migrate import newest
-from tests.service.process import environment
+from tests.service.command_line import environment
 
 ROOT = Path(__file__).parents[2]
 

@@ -22,8 +22,8 @@ from outbox.record.lexicon import Lexicon, track_lexicon
 from outbox.record.record import RecordUrls
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
-from service.wiring.adapters import DirectoryOfIdentity, LanesOfAccounts, SessionsOfIdentity
-from tests.simulation.fake_values import blob_cid
+from service.wiring.adapters import AccountLanes, IdentityDirectory, IdentitySessions
+from tests.fake_pds.values import blob_cid
 from tests.simulation.network import Network
 from tests.simulation.virtual_time import Process, VirtualLoop
 
@@ -56,7 +56,7 @@ class Bytes:
 
 def sessions_of(log: EventLog, http: httpx.AsyncClient) -> PdsSessions:
     """The logins that the database keeps."""
-    lanes = LanesOfAccounts(log.database)
+    lanes = AccountLanes(log.database)
     return PdsSessions(log, cipher(), http, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in)
 
 
@@ -68,13 +68,13 @@ class RelayProcess:
         self._loop = loop
         self._stop = asyncio.Event()
         http = httpx.AsyncClient(transport=network)
-        sessions, hosts = SessionsOfIdentity(sessions_of(log, http)), Hosts(log.database)
+        sessions, hosts = IdentitySessions(sessions_of(log, http)), Hosts(log.database)
         paced = PacedPds(sessions, http, hosts)
         self.relay = Relay(
             log,
             Delivery(log.database, hosts, Pds(sessions, http), URLS, lexicon()),
             BlobWorker(log, hosts, paced, audio, owner=name),
-            Probes(log.database, paced, DirectoryOfIdentity(Resolver(None, [], http)), owner=name),
+            Probes(log.database, paced, IdentityDirectory(Resolver(None, [], http)), owner=name),
             URLS,
             hosts=hosts,
             owner=name,

@@ -1,4 +1,4 @@
-"""What must hold of the rows that the relays work from."""
+"""Invariants of the rows that the relays work from."""
 
 from sqlalchemy import select
 
@@ -6,7 +6,7 @@ from outbox.mirror.lanes import Lane, LeaseLostError
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import MirrorTargets
 from outbox.pds.verdict import Kind, Verdict
-from outbox.relay.delivery_task import next_work
+from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result
 from outbox.relay.settle import settle
 from projections.rebuild.rebuild import differences
@@ -25,12 +25,12 @@ def hosts_are_not_crowded(world: World) -> None:
 
 
 def stale_flights_change_nothing(world: World) -> None:
-    """I12: who comes back with an epoch of before changes no row, whatever it found out."""
+    """I12: a result with an older epoch changes no row."""
     with world.database.read() as connection:
         lanes = connection.execute(select(mirror_lane).where(mirror_lane.c.lease_epoch > 0)).all()
     for row in lanes:
         stale = Lane(row.did, row.host, "somebody", row.lease_epoch - 1, world.clock())
-        work = next_work(world.log, stale, URLS, world.clock(), [])
+        work = next_task(world.log, stale, URLS, world.clock(), [])
         if work is not None:
             before = _rows(world)
             for outcome in (Outcome.DELIVERED, Outcome.FAILED, Outcome.MISSING, Outcome.HELD):

@@ -1,21 +1,29 @@
-"""The way of every command: who asks, what was answered before, whose track, the body, one unit, the answer."""
+"""The pipeline of a command on the caller's tracks.
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+1. begin: hold the Idempotency-Key, look for an earlier result, check ownership and If-Match, read the body
+2. the router parses the body, stores media, and makes public what the command will make public
+3. commit: one unit of work runs the use case and keeps the result
+4. response: wait for the PDS as the caller prefers
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Final
 
 from fastapi import Depends, Request, Response
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
+from aggregates.values import Audio
 from api.auth.authentication import ServicesDep, Writer
 from api.json_response import response_of
 from api.middleware.request_id import over_http
-from api.pipeline.concurrency import AccountTurns
+from api.pipeline.concurrency import AccountTurns, ConcurrentUploads
+from api.pipeline.idempotent_request import Attempt, request_key
+from api.pipeline.media_intake import Intake
 from api.pipeline.prefer_wait import wait_for_mirror
-from api.pipeline.request_key import request_key
+from api.pipeline.public_copy import PublicCopy
 from api.requests.body import Body
 from api.requests.parse import received
 from api.requests.preconditions import versions_of, wait_of
@@ -28,129 +36,171 @@ from eventstore.idempotency.results import CommandResult, StoredResult
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import Principal
 
-Tell = Callable[[UnitOfWork], int]
-"""Gives the command to the track; returns the track's id."""
-Prepare = Callable[[Body], Awaitable[Tell]]
-"""Checks all that can be checked, stores media, and only then gives what is to be told."""
-Show = Callable[[Connection, int], CommandResult]
-"""What the caller is answered, from the state as it is."""
+UseCase = Callable[[UnitOfWork], int]
+"""Runs a command in a unit of work; returns the track's id."""
+Respond = Callable[[Connection, int], CommandResult]
+"""Builds the result from the state of the track with this id."""
 Wait = Callable[[Services, int, int, float], Awaitable[None]]
+"""Waits for a track's record: services, track id, generation, seconds."""
+Publication = Callable[[Connection], Audio | None]
+"""Finds the audio that a command makes public."""
 
 NO_FILES: Final[Mapping[str, int]] = {}
-ANYHOW: Final = nullcontext()
 
 
 @dataclass(frozen=True)
-class Performed:
-    """An answer; with what could be waited for, unless it was given before."""
-
-    answer: CommandResult
+class _Committed:
+    result: CommandResult
     track_id: int | None = None
+    """None in a repetition."""
     generation: int = 0
 
 
-@dataclass(frozen=True)
-class _Allowed:
-    """Which track a command is about, and for whom and what else it may be."""
+class CommandAttempt(Attempt):
+    """One attempt at a command; `commit` or an earlier attempt sets its result."""
 
-    on: int | None
-    deleted_too: bool
-    leaving_too: bool
+    def __init__(
+        self,
+        command: "CommandRequest",
+        body: Body,
+        lock: KeyLock | None,
+        stored: StoredResult | None,
+        *,
+        allow_leaving: bool,
+        wait_seconds: int,
+    ) -> None:
+        super().__init__(command.services, command.principal.did, body, lock, stored)
+        self._command: Final = command
+        self._allow_leaving: Final = allow_leaving
+        self._wait_seconds: Final = wait_seconds
+        self._public_copy: PublicCopy | None = None
+        self._respond: Respond | None = None
+        self._track_id: int | None = None
+        self._generation = 0
+
+    async def publish(self, audio: Audio) -> None:
+        """Make a public copy of stored audio, where the store has such copies; without a commit it is dropped."""
+        if self._services.publisher is not None:
+            self._public_copy = PublicCopy(self._services.publisher, self._command.intake)
+            await self._public_copy.make(audio)
+
+    async def publish_if(self, publication: Publication) -> None:
+        """Make a public copy of the audio that the command will make public, if there is any."""
+        if self._services.publisher is None:
+            return
+        if (audio := await run_in_threadpool(self._decide, publication)) is not None:
+            await self.publish(audio)
+
+    async def drop_public_copy(self) -> None:
+        """Drop a public copy that no commit has handed over to its track."""
+        if self._public_copy is not None:
+            await self._public_copy.drop()
+
+    async def commit(self, use_case: UseCase, respond: Respond) -> None:
+        """Run the use case in one unit of work, in the account's turn, and keep the result in it."""
+        async with self._command.turns.of(self._did):
+            committed = await run_in_threadpool(self._transact, use_case, respond)
+        self._result = committed.result
+        self.is_repetition = committed.track_id is None
+        self._respond, self._track_id, self._generation = respond, committed.track_id, committed.generation
+
+    async def response(self, wait: Wait | None = wait_for_mirror) -> Response:
+        """Wait for the PDS as long as the caller prefers, and answer with the state after it."""
+        if wait is None or self._respond is None or self._track_id is None or not self._wait_seconds:
+            return response_of(self.result)
+        await wait(self._services, self._track_id, self._generation, self._wait_seconds)
+        result = await run_in_threadpool(self._read, self._respond, self._track_id)
+        is_preferred = self._command.preferred_wait_seconds is not None
+        return response_of(
+            result, {"Preference-Applied": f"wait={self._wait_seconds}"} if is_preferred else None
+        )
+
+    def _transact(self, use_case: UseCase, respond: Respond) -> _Committed:
+        lock, services = self._lock, self._services
+
+        def work(unit: UnitOfWork) -> _Committed:
+            if lock is not None and (stored := lock.key.stored(unit.connection, unit.now)):
+                return _Committed(stored.for_digest(self.body.digest))  # another process was first
+            if not self._allow_leaving:
+                require_staying(unit)  # account deletion may have begun since the caller was authenticated
+            track_id = use_case(unit)
+            if self._public_copy is not None:
+                self._public_copy.hand_over(unit)
+            result = respond(unit.connection, track_id)
+            if lock is not None:
+                lock.keep_result(unit, self.body.digest, result)
+            unit.after_commit(services.wake)
+            generation = mirror_of(unit.connection, track_id).generation if self._wait_seconds else 0
+            return _Committed(result, track_id, generation)
+
+        return services.log.transact(self._did, over_http(self._did), work)
+
+    def _decide(self, publication: Publication) -> Audio | None:
+        with self._services.database.read() as connection:
+            return publication(connection)
+
+    def _read(self, respond: Respond, track_id: int) -> CommandResult:
+        with self._services.database.read() as connection:
+            return respond(connection, track_id)
 
 
 class CommandRequest:
-    """One request that may change something."""
+    """A request that may change one of the caller's tracks."""
 
-    def __init__(self, request: Request, services: ServicesDep, principal: Writer) -> None:
+    def __init__(self, request: Request, services: ServicesDep, principal: Writer, intake: Intake) -> None:
         self.services: Final[Services] = services
         self.principal: Final[Principal] = principal
+        self.intake: Final = intake
+        self.turns: Final[AccountTurns] = request.app.state.turns
+        self._uploads: Final[ConcurrentUploads] = request.app.state.uploads
         self.versions: Final = versions_of(request.headers.get("if-match"))
-        self._request = request
-        self._turns: AccountTurns = request.app.state.turns
-        self.wait: Final = wait_of(request.headers.getlist("prefer"))
-        self._key = request_key(principal.did, request)
+        self.preferred_wait_seconds: Final = wait_of(request.headers.getlist("prefer"))
+        self._request: Final = request
+        self._key: Final = request_key(principal.did, request)
 
-    async def perform(
+    @asynccontextmanager
+    async def begin(
         self,
-        prepare: Prepare,
-        show: Show,
         *,
         on: int | None = None,
-        deleted_too: bool = False,
-        leaving_too: bool = False,
+        allow_deleted: bool = False,
+        allow_leaving: bool = False,
         files: Mapping[str, int] = NO_FILES,
-        within: AbstractContextManager[None] = ANYHOW,
-        wait: Wait = wait_for_mirror,
-        default_wait: int = 0,
-    ) -> Response:
-        """Do it, `on` a track of the caller's and `within` what it takes, and wait for the PDS where that is wanted."""
-        seconds = default_wait if self.wait is None else self.wait
-        async with key_lock(self.services.database, self._key, self.services.threads) as run:
-            allowed = _Allowed(on, deleted_too, leaving_too)
-            with within:
-                performed = await self._once(run, prepare, show, allowed, files, waits=bool(seconds))
-        if performed.track_id is None or not seconds:
-            return response_of(performed.answer)
-        await wait(self.services, performed.track_id, performed.generation, seconds)
-        answer = await run_in_threadpool(self._read, show, performed.track_id)
-        return response_of(answer, {"Preference-Applied": f"wait={seconds}"} if self.wait else {})
+        is_upload: bool = False,
+        default_wait_seconds: int = 0,
+    ) -> AsyncGenerator[CommandAttempt]:
+        """Hold the key and the body for as long as the block, for a command `on` a track of the caller's.
 
-    async def _once(
-        self,
-        run: KeyLock | None,
-        prepare: Prepare,
-        show: Show,
-        allowed: _Allowed,
-        files: Mapping[str, int],
-        *,
-        waits: bool,
-    ) -> Performed:
-        stored = await run_in_threadpool(self._look_first, allowed)
-        async with received(self._request, self.services.staging, files) as body:
-            if stored is not None:
-                return Performed(stored.for_digest(body.digest))
-            tell = await prepare(body)
-            async with self._turns.of(self.principal.did):
-                transact = partial(self._transact, run, body.digest, tell, show, allowed, waits=waits)
-                return await run_in_threadpool(transact)
+        `files` names the file parts of the body, each with its limit in bytes. An upload counts against the account's
+        limit. `default_wait_seconds` is how long the response waits for the PDS where the caller prefers nothing.
+        """
+        services, preferred = self.services, self.preferred_wait_seconds
+        async with key_lock(services.database, self._key, services.threads) as lock:
+            with self._uploads.of(self.principal.did) if is_upload else nullcontext():
+                stored = await run_in_threadpool(self._check, on, allow_deleted, allow_leaving)
+                async with received(self._request, services.staging, files) as body:
+                    seconds = default_wait_seconds if preferred is None else preferred
+                    attempt = CommandAttempt(
+                        self, body, lock, stored, allow_leaving=allow_leaving, wait_seconds=seconds
+                    )
+                    try:
+                        yield attempt
+                    finally:
+                        await attempt.drop_public_copy()
 
-    def _look_first(self, allowed: _Allowed) -> StoredResult | None:
-        """A repeated request is answered as before, whatever has become of the track."""
+    def _check(self, on: int | None, allow_deleted: bool, allow_leaving: bool) -> StoredResult | None:
+        """Find an earlier result, whatever state the track is in now; else refuse before the body is read."""
         with self.services.database.read_committed() as connection:
             if self._key is not None:
                 now = self.services.database.now(connection)
                 if (stored := self._key.stored(connection, now)) is not None:
                     return stored
-            if self.principal.deletion_requested and not allowed.leaving_too:
+            if self.principal.deletion_requested and not allow_leaving:
                 raise LeavingError
-            if allowed.on is not None:
-                view = require_owned(
-                    connection, self.principal.did, allowed.on, deleted_too=allowed.deleted_too
-                )
-                require_version(view.visible_version, self.versions)  # before bytes are kept for nothing
+            if on is not None:
+                view = require_owned(connection, self.principal.did, on, deleted_too=allow_deleted)
+                require_version(view.visible_version, self.versions)
         return None
-
-    def _transact(
-        self, run: KeyLock | None, digest: str, tell: Tell, show: Show, allowed: _Allowed, *, waits: bool
-    ) -> Performed:
-        def work(unit: UnitOfWork) -> Performed:
-            if run is not None and (stored := run.key.stored(unit.connection, unit.now)):
-                return Performed(stored.for_digest(digest))  # another process was first
-            if not allowed.leaving_too:
-                require_staying(unit)  # they may have begun to leave since they were asked who they are
-            track_id = tell(unit)
-            answer = show(unit.connection, track_id)
-            if run is not None:
-                run.keep_result(unit, digest, answer)
-            unit.after_commit(self.services.wake)
-            generation = mirror_of(unit.connection, track_id).generation if waits else 0
-            return Performed(answer, track_id, generation)
-
-        return self.services.log.transact(self.principal.did, over_http(self.principal.did), work)
-
-    def _read(self, show: Show, track_id: int) -> CommandResult:
-        with self.services.database.read() as connection:
-            return show(connection, track_id)
 
 
 Command = Annotated[CommandRequest, Depends()]

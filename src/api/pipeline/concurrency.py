@@ -4,8 +4,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final
+from typing import Annotated, Final
 from weakref import WeakValueDictionary
+
+from fastapi import Depends, Request
 
 from api.errors import TooManyUploadsError
 
@@ -44,3 +46,11 @@ class ConcurrentUploads:
             self._under_way[did] -= 1
             if not self._under_way[did]:
                 del self._under_way[did]
+
+
+def account_turns(request: Request) -> AccountTurns:
+    turns: AccountTurns = request.app.state.turns
+    return turns
+
+
+Turns = Annotated[AccountTurns, Depends(account_turns)]

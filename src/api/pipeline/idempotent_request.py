@@ -1,98 +1,122 @@
-"""Requests that change something and are no command on a track: under an Idempotency-Key they happen once, too."""
+"""Requests of an account that happen once under an Idempotency-Key: a repetition gets the first result.
+
+1. begin: hold the key, look for an earlier result, read the body
+2. the router does the work, unless this is a repetition
+3. finish: keep the result
+"""
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Annotated, Final
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Request
 from pydantic import BaseModel
-from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn
-from api.json_response import response_of
+from api.errors import UnparsableError
 from api.middleware.request_id import over_http
-from api.pipeline.request_key import request_key
 from api.requests.body import Body
 from api.requests.parse import received
+from api.services import Services
 from eventstore.errors import InProgressError
 from eventstore.idempotency.lock import KeyLock, key_lock
 from eventstore.idempotency.results import CommandResult, RequestKey, StoredResult
 from eventstore.unit_of_work import UnitOfWork
 
+KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
 logger: Final = logging.getLogger("mastertape.api")
 
 
-@dataclass
-class Asked:
-    """What was asked for, and the run under its key, if it has one."""
+def request_key(did: str, request: Request) -> RequestKey | None:
+    """Read the Idempotency-Key header; without it, every request is a new one."""
+    header = request.headers.get("idempotency-key")
+    if header is None:
+        return None
+    if KEY.fullmatch(header) is None:
+        raise UnparsableError(
+            "Idempotency-Key must be 1 to 255 visible ASCII characters. Nothing was changed."
+        )
+    return RequestKey(did, request.method, request.url.path, header)
 
-    body: Body
-    run: KeyLock | None
-    is_kept: bool = False
 
-    def keep(self, unit: UnitOfWork, answer: CommandResult) -> None:
-        """Keep this answer in the unit that does it: where it must not happen twice, or another answer is given then."""
-        if self.run is None:
+class Attempt:
+    """One attempt at a request. In a repetition, `result` is the first attempt's."""
+
+    def __init__(
+        self, services: Services, did: str, body: Body, lock: KeyLock | None, stored: StoredResult | None
+    ) -> None:
+        self.body: Final = body
+        self.is_repetition = stored is not None
+        self._result = stored.for_digest(body.digest) if stored is not None else None
+        self._services: Final = services
+        self._did: Final = did
+        self._lock: Final = lock
+        self._is_kept = False
+
+    @property
+    def result(self) -> CommandResult:
+        """What the caller is answered."""
+        assert self._result is not None  # noqa: S101 - routers read it after the work
+        return self._result
+
+    def keep_in(self, unit: UnitOfWork, result: CommandResult) -> None:
+        """Keep what a repetition gets in the unit that does the work, so that it cannot be done twice."""
+        if self._lock is None:
             return
-        if self.run.key.stored(unit.connection, unit.now) is not None:
-            raise InProgressError  # another process was first; who comes again is given its answer
-        self.run.keep_result(unit, self.body.digest, answer)
-        self.is_kept = True
+        if self._lock.key.stored(unit.connection, unit.now) is not None:
+            raise InProgressError  # another process was first; the next repetition gets its result
+        self._lock.keep_result(unit, self.body.digest, result)
+        self._is_kept = True
 
+    async def finish(self, result: CommandResult) -> None:
+        """Set the result, and keep it for repetitions unless the work's own unit did."""
+        self._result = result
+        if self._lock is not None and not self._is_kept:
+            await run_in_threadpool(self._keep, self._lock, result)
 
-Act = Callable[[Asked], Awaitable[CommandResult]]
-"""Does it, and gives the answer that is kept."""
-Wait = Callable[[], Awaitable[CommandResult]]
+    def _keep(self, lock: KeyLock, result: CommandResult) -> None:
+        """If this fails, a repetition does the work again."""
 
-
-class RepeatableRequest:
-    """One request of somebody who is signed in."""
-
-    def __init__(self, request: Request, services: ServicesDep, principal: SignedIn) -> None:
-        self._request = request
-        self._parts = services
-        self._did = principal.did
-        self._key = request_key(principal.did, request)
-
-    async def perform(
-        self, act: Act, *, wait: Wait | None = None, afterwards: BackgroundTask | None = None
-    ) -> Response:
-        """Do it, unless it was done before; whoever is given a kept answer neither waits nor has more done."""
-        async with key_lock(self._parts.database, self._key, self._parts.threads) as run:
-            stored = await run_in_threadpool(self._stored, run.key) if run is not None else None
-            async with received(self._request, self._parts.staging, {}) as body:
-                if stored is not None:
-                    return response_of(stored.for_digest(body.digest))
-                asked = Asked(body, run)
-                answer = await act(asked)
-                if run is not None and not asked.is_kept:
-                    await run_in_threadpool(self._keep, run, body.digest, answer)
-        response = response_of(answer if wait is None else await wait())
-        response.background = afterwards
-        return response
-
-    def _stored(self, key: RequestKey) -> StoredResult | None:
-        with self._parts.database.read() as connection:
-            return key.stored(connection, self._parts.database.now(connection))
-
-    def _keep(self, run: KeyLock, digest: str, answer: CommandResult) -> None:
-        """Keep the answer to what has been done, in whatever units; without it, a repeated request does it again."""
-
-        def work(unit: UnitOfWork) -> None:
-            if run.key.stored(unit.connection, unit.now) is None:
-                run.keep_result(unit, digest, answer)
+        def keep(unit: UnitOfWork) -> None:
+            if lock.key.stored(unit.connection, unit.now) is None:
+                lock.keep_result(unit, self.body.digest, result)
 
         try:
-            self._parts.log.transact(self._did, over_http(self._did), work)
+            self._services.log.transact(self._did, over_http(self._did), keep)
         except Exception:
             logger.exception("answer_not_kept")
 
 
-Repeatable = Annotated[RepeatableRequest, Depends()]
+class IdempotentRequest:
+    """A request whose work takes any number of units, or none."""
+
+    def __init__(self, request: Request, services: ServicesDep, principal: SignedIn) -> None:
+        self._request = request
+        self._services = services
+        self._did = principal.did
+        self._key = request_key(principal.did, request)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncGenerator[Attempt]:
+        """Hold the key and the body for as long as the block; raises InProgressError."""
+        services = self._services
+        async with key_lock(services.database, self._key, services.threads) as lock:
+            stored = await run_in_threadpool(self._stored, lock.key) if lock is not None else None
+            async with received(self._request, services.staging, {}) as body:
+                yield Attempt(services, self._did, body, lock, stored)
+
+    def _stored(self, key: RequestKey) -> StoredResult | None:
+        with self._services.database.read() as connection:
+            return key.stored(connection, self._services.database.now(connection))
 
 
-def answer_of(body: BaseModel, status: int = 200, **headers: str) -> CommandResult:
-    """Write an answer down."""
+Idempotent = Annotated[IdempotentRequest, Depends()]
+
+
+def result_of(body: BaseModel, status: int = 200, **headers: str) -> CommandResult:
+    """Return a body as a result that can be kept."""
     return CommandResult(status, body.model_dump(mode="json"), headers)

@@ -1,11 +1,12 @@
-"""Looking at files and storing them: slow work, with threads of its own so that no other request waits for one."""
+"""Inspects and stores uploaded files, in threads of its own, so that no other request waits for this slow work."""
 
 import io
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import anyio
 import anyio.to_thread
+from fastapi import Depends, Request
 
 from aggregates.values import Artwork, Audio
 from storage.artwork import PreparedArtwork, read_artwork
@@ -17,28 +18,25 @@ from storage.upload import Staged
 
 T = TypeVar("T")
 
-IMAGES_AT_ONCE: Final = 2
-FILES_AT_ONCE: Final = 8
+MAX_CONCURRENT_IMAGES: Final = 2
+MAX_CONCURRENT_FILES: Final = 8
 
 
-class MediaWork:
-    """Checks come first and store nothing; `keep_...` stores what a command is about to name."""
+class MediaIntake:
+    """`read_...` checks a file and stores nothing; `keep_...` stores what a command is about to name."""
 
     def __init__(self, media: Media) -> None:
         self._media = media
-        self._images = anyio.CapacityLimiter(IMAGES_AT_ONCE)
-        self._files = anyio.CapacityLimiter(FILES_AT_ONCE)
+        self._images = anyio.CapacityLimiter(MAX_CONCURRENT_IMAGES)
+        self._files = anyio.CapacityLimiter(MAX_CONCURRENT_FILES)
 
     async def read_audio(self, staged: Staged) -> Audio:
-        """Say what the file is, or refuse it."""
         return await self._in_thread(self._files, lambda: read_audio(staged))
 
     async def read_artwork(self, staged: Staged) -> PreparedArtwork:
-        """Make of the image what we keep, or refuse it."""
         return await self._in_thread(self._images, lambda: read_artwork(staged))
 
     async def keep_audio(self, staged: Staged, audio: Audio) -> None:
-        """Store the sound."""
         await self._in_thread(self._files, lambda: self._add_file(staged, audio))
 
     async def keep_artwork(self, prepared: PreparedArtwork) -> Artwork:
@@ -47,7 +45,7 @@ class MediaWork:
         return prepared.artwork
 
     async def publish(self, publisher: Publisher, audio: Audio) -> Reservation:
-        """Have a public copy of stored sound."""
+        """Make the public copy of stored audio."""
         return await self._in_thread(
             self._files, lambda: publisher.reserve(audio.cid, audio.file_type, audio.mime)
         )
@@ -63,3 +61,12 @@ class MediaWork:
 
     async def _in_thread(self, limiter: anyio.CapacityLimiter, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=limiter)
+
+
+def media_intake(request: Request) -> MediaIntake:
+    """Return the one of this process."""
+    intake: MediaIntake = request.app.state.media_intake
+    return intake
+
+
+Intake = Annotated[MediaIntake, Depends(media_intake)]

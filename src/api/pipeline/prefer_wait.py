@@ -1,6 +1,5 @@
 """Waiting for the PDS, where the caller wants to. No thread and no connection is held meanwhile."""
 
-import asyncio
 import time
 from typing import Final
 
@@ -10,7 +9,7 @@ from api.services import Services
 from outbox.views.status import is_signed_in, mirrors
 from projections.track_queries import track_by_id
 
-LOOK_EVERY: Final = 1.0
+POLL_SECONDS: Final = 1.0
 
 
 async def wait_for_mirror(services: Services, track_id: int, generation: int, seconds: float) -> None:
@@ -27,10 +26,10 @@ async def wait_for_blob(services: Services, track_id: int, _generation: int, sec
     """Wait until the record names the blob; which generation does is known only once the blob is there."""
     ends = time.monotonic() + seconds
     while (left := ends - time.monotonic()) > 0:
-        acked = await asyncio.to_thread(_acked_unless_decided, services, track_id)
+        acked = await services.threads.run(_acked_unless_decided, services, track_id)
         if acked is None:
             return
-        await services.waits.wait(track_id, acked + 1, min(left, LOOK_EVERY))
+        await services.waits.wait(track_id, acked + 1, min(left, POLL_SECONDS))
 
 
 def _acked_unless_decided(services: Services, track_id: int) -> int | None:
@@ -42,7 +41,7 @@ def _acked_unless_decided(services: Services, track_id: int) -> int | None:
             is_on_pds(track)
             or view is None
             or (not view.blob_requested and view.blob is None)
-            or mirror.waits_for_somebody
+            or mirror.needs_intervention
             or not is_signed_in(connection, track.artist_did)
         )
     return None if decided else mirror.acked_generation

@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
+from api.errors import MissingPartError
 from storage.upload import Staged
 
 NONE: Final = (None, "")
@@ -28,6 +29,12 @@ class Body:
         """Tell this body from every other one, however its parts were framed."""
         files = {name: [staged.cid, staged.size] for name, staged in self.files.items()}
         return sha256(json.dumps([self.fields, files, self.is_form], sort_keys=True).encode()).hexdigest()
+
+    def file(self, name: str) -> Staged:
+        """Return a file part; raises MissingPartError."""
+        if name not in self.files:
+            raise MissingPartError(name)
+        return self.files[name]
 
     def text(self, name: str) -> str | None:
         """Return a text verbatim; null is None."""

@@ -1,9 +1,11 @@
-"""What a caller says in headers: which version it means, and how long it will wait."""
+"""Headers of a request: the versions that it was decided on, and how long its caller will wait."""
 
 import re
-from typing import Final
+from typing import Annotated, Final
 
-LONGEST_WAIT: Final = 30
+from fastapi import Depends, Request
+
+MAX_WAIT_SECONDS: Final = 30
 TAG: Final = re.compile(r'\s*(W/)?"([^"]*)"\s*(?:,|$)')
 WAIT: Final = re.compile(r"wait\s*=\s*\"?(\d{1,9})\"?")
 
@@ -26,5 +28,13 @@ def wait_of(prefer: list[str]) -> int | None:
     for preference in ",".join(prefer).split(","):
         name = preference.partition(";")[0].strip().lower()
         if (match := WAIT.fullmatch(name)) is not None:
-            return min(int(match[1]), LONGEST_WAIT)
+            return min(int(match[1]), MAX_WAIT_SECONDS)
     return None
+
+
+def preferred_wait(request: Request) -> int | None:
+    return wait_of(request.headers.getlist("prefer"))
+
+
+WaitPreference = Annotated[int | None, Depends(preferred_wait)]
+"""The seconds of `Prefer: wait`."""

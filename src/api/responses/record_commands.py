@@ -11,9 +11,8 @@ from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES
 from eventstore.idempotency.results import CommandResult
 from outbox.blobs.jobs import MISSING_REASON
 from outbox.blobs.upload_results import TOO_LARGE_REASON
-from outbox.mirror.targets import AUTH_REQUIRED, HELD
+from outbox.mirror.states import LaneState, MirrorState
 from outbox.record.record import RecordUrls
-from outbox.views.status import DETACHED
 from projections.track_queries import track_by_id
 
 MIGRATED: Final = "track audio migrated to PDS successfully"
@@ -22,8 +21,8 @@ SIGN_IN: Final = "The request is recorded and continues after the account signs 
 ON_ITS_WAY: Final = "The request is recorded; the PDS has not confirmed it yet. See `mirror`."
 
 
-class RestoreAnswers:
-    """Answers of restore-record."""
+class RestoreResults:
+    """Results of restore-record."""
 
     def __init__(self, urls: RecordUrls) -> None:
         self._urls = urls
@@ -41,8 +40,8 @@ class RestoreAnswers:
         return accepted({**body, "success": False, "restored_uri": None}, track)
 
 
-class MoveAnswers:
-    """Answers of migrate-namespace."""
+class NamespaceResults:
+    """Results of migrate-namespace."""
 
     def __init__(self, urls: RecordUrls) -> None:
         self._urls = urls
@@ -60,8 +59,8 @@ class MoveAnswers:
         return accepted({**body, "migrated_uri": None}, track, reason=track.mirror.reason or of_left)
 
 
-class MigrateAnswers:
-    """Answers of migrate-to-pds."""
+class CopyResults:
+    """Results of migrate-to-pds."""
 
     def __init__(self, urls: RecordUrls) -> None:
         self._urls = urls
@@ -94,13 +93,16 @@ class MigrateAnswers:
 
 def _is_back(mirror: MirrorBody) -> bool:
     """Whether the PDS has confirmed the record as it is to be, and nobody has changed it since; its blob may come later."""
-    return mirror.acked_generation >= mirror.generation and mirror.state not in {HELD, DETACHED}
+    return mirror.acked_generation >= mirror.generation and mirror.state not in {
+        MirrorState.HELD,
+        MirrorState.DETACHED,
+    }
 
 
 def accepted(body: dict[str, Any], track: TrackBody, *, reason: str | None = None) -> CommandResult:
     """Say that it is recorded, why it is not done, and where to look."""
     reason = reason or track.mirror.reason
-    message = SIGN_IN if reason == AUTH_REQUIRED else ON_ITS_WAY
+    message = SIGN_IN if reason == LaneState.AUTH_REQUIRED else ON_ITS_WAY
     told = {**body, "message": message, "reason": reason}
     return CommandResult(202, told, {"Location": f"/tracks/{track.id}/mirror"})
 

@@ -1,4 +1,4 @@
-"""What commands on tracks answer."""
+"""Results of commands on tracks."""
 
 from sqlalchemy import Connection
 
@@ -7,8 +7,8 @@ from eventstore.idempotency.results import CommandResult
 from outbox.record.record import RecordUrls
 
 
-class TrackAnswers:
-    """Answers from the state as it is when they are asked for."""
+class TrackResults:
+    """Each reads the state of the track as it is now."""
 
     def __init__(self, urls: RecordUrls) -> None:
         self._urls = urls

@@ -4,24 +4,24 @@ import logging
 from collections.abc import Iterator
 from typing import Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn, Writer
+from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, repeatable_errors
-from api.pipeline.concurrency import AccountTurns
-from api.pipeline.idempotent_request import Asked, Repeatable, answer_of
+from api.pipeline.concurrency import Turns
+from api.pipeline.idempotent_request import Idempotent, result_of
 from api.responses.account_deletion import HERE, LeavingBody, leaving_body
 from api.routers.history import NDJSON
 from api.services import Services
-from application.account_deletion import ask_to_leave, go_on, leaving_since
+from application.account_deletion import continue_deletion, leaving_since, request_deletion
 from application.errors import NotAuthenticatedError
 from eventstore.envelope import Envelope
-from eventstore.idempotency.results import CommandResult
-from replay.dump.export import own_lines
+from replay.dump.export import account_lines
 
 router = APIRouter(tags=["account"])
 logger: Final = logging.getLogger("mastertape.api")
@@ -30,26 +30,24 @@ CHUNK_BYTES: Final = 64 * 1024
 
 
 @router.delete(HERE, status_code=202, response_model=LeavingBody, responses=repeatable_errors())
-async def leave(
-    request: Request, principal: Writer, services: ServicesDep, repeatable: Repeatable
-) -> Response:
+async def leave(principal: Writer, services: ServicesDep, turns: Turns, request: Idempotent) -> Response:
     """Remove every record of ours from the PDS, and then the login, all sessions and tokens, and the account.
 
     It continues in the background until nothing is left, across restarts, outages and sign-outs; a repeated request retries at
     once. Until then nothing can be uploaded or edited. Other artists' bytes stay, and so does the log. Location says where to follow it.
     """
     did, envelope = principal.did, over_http(principal.did)
-    turns: AccountTurns = request.app.state.turns
-
-    async def act(_asked: Asked) -> CommandResult:
-        async with turns.of(did):
-            await run_in_threadpool(ask_to_leave, services.log, did, envelope)
-        services.wake()
-        return answer_of(await run_in_threadpool(_report, services, did), 202, Location=HERE)
-
-    # Not before the answer: it asks the PDS to take the login back.
-    rest = BackgroundTask(_go_on, services, did, envelope)
-    return await repeatable.perform(act, afterwards=rest)
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            async with turns.of(did):
+                await run_in_threadpool(request_deletion, services.log, did, envelope)
+            services.wake()
+            report = await run_in_threadpool(_report, services, did)
+            await attempt.finish(result_of(report, 202, Location=HERE))
+    response = response_of(attempt.result)
+    if not attempt.is_repetition:  # after the response, since it asks the PDS to revoke the login
+        response.background = BackgroundTask(_continue, services, did, envelope)
+    return response
 
 
 @router.get(
@@ -63,17 +61,17 @@ def export_own(principal: SignedIn, services: ServicesDep) -> Response:
     Events, attempts, what its PDS was observed to hold, where bytes are stored. The last line is a digest: without it the export is
     incomplete.
     """
-    lines = _in_chunks(own_lines(services.database, principal.did, schema=services.schema()))
+    lines = _in_chunks(account_lines(services.database, principal.did, schema=services.schema()))
     name = "mastertape-export.ndjson"
     return StreamingResponse(
         lines, media_type=NDJSON, headers={"Content-Disposition": f'attachment; filename="{name}"'}
     )
 
 
-async def _go_on(services: Services, did: str, envelope: Envelope) -> None:
-    """Do at once what can be done; where that breaks down, the job goes on with it."""
+async def _continue(services: Services, did: str, envelope: Envelope) -> None:
+    """Do at once what can be done; after an error the periodic job continues."""
     try:
-        await go_on(services.log, did, envelope, services.disconnect, services.threads)
+        await continue_deletion(services.log, did, envelope, services.disconnect, services.threads)
     except Exception:
         logger.exception("leaving_failed", extra={"did": did})
 
@@ -82,12 +80,12 @@ def _report(services: Services, did: str) -> LeavingBody:
     with services.database.read() as connection:
         since = leaving_since(connection, did)
         if since is None:
-            raise NotAuthenticatedError  # gone already, and the token with it
+            raise NotAuthenticatedError  # the account is erased already, and the token with it
         return leaving_body(services.database, connection, did, since)
 
 
 def _in_chunks(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """Send more than a line at a time: each chunk costs a turn of a thread."""
+    """Gather lines into chunks, since each chunk costs a thread hop."""
     chunk = bytearray()
     for line in lines:
         chunk += line

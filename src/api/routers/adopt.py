@@ -1,29 +1,28 @@
-"""Taking over the records that an account's PDS holds already."""
+"""Adopts the records that an account's PDS holds already."""
 
 import asyncio
 import time
 from typing import Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn, Writer
-from api.json_response import AsciiJsonResponse
+from api.json_response import AsciiJsonResponse, response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, repeatable_errors
-from api.pipeline.idempotent_request import Asked, Repeatable, answer_of
-from api.requests.preconditions import wait_of
-from api.responses.adoption import RUNNING, WAITING, AdoptionBody, adoption_body
+from api.pipeline.idempotent_request import Idempotent, result_of
+from api.requests.preconditions import WaitPreference
+from api.responses.adoption import AdoptionBody, adoption_body
 from api.services import Services
-from application.authorization import require_staying
+from application.adoption import request_adoption
 from eventstore.idempotency.results import CommandResult
-from eventstore.unit_of_work import UnitOfWork
-from replay.adoption import jobs as adoptions
+from replay.adoption.states import UNFINISHED
 
 router = APIRouter(tags=["records"])
 
 HERE: Final = "/me/adopt"
-LOOK_SECONDS: Final = 0.2
+POLL_SECONDS: Final = 0.2
 
 
 @router.post(
@@ -33,27 +32,23 @@ LOOK_SECONDS: Final = 0.2
     responses={200: {"model": AdoptionBody}, **repeatable_errors()},
 )
 async def adopt(
-    request: Request, principal: Writer, services: ServicesDep, repeatable: Repeatable
+    principal: Writer, services: ServicesDep, prefer: WaitPreference, request: Idempotent
 ) -> Response:
     """Make tracks of all the caller's records that are not tracks yet, in the old collection too; nothing is written to the PDS.
 
     It runs in the background, one job per account; a repeated request joins the running job. 200 if it finishes within
     `Prefer: wait`. Location says where to follow it.
     """
-    did, seconds = principal.did, wait_of(request.headers.getlist("prefer"))
-
-    async def act(_asked: Asked) -> CommandResult:
-        await run_in_threadpool(_ask, services, did)
-        services.wake()
-        return _answer(await run_in_threadpool(_report, services, did))
-
-    async def wait() -> CommandResult:
-        answer = _answer(await _awaited(services, did, seconds or 0))
-        return CommandResult(
-            answer.status, answer.body, {**answer.headers, "Preference-Applied": f"wait={seconds}"}
-        )
-
-    return await repeatable.perform(act, wait=wait if seconds else None)
+    did = principal.did
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            await run_in_threadpool(request_adoption, services.log, did, over_http(did))
+            services.wake()
+            await attempt.finish(_result(await run_in_threadpool(_report, services, did)))
+    if attempt.is_repetition or not prefer:
+        return response_of(attempt.result)
+    result = _result(await _awaited(services, did, prefer))
+    return response_of(result, {"Preference-Applied": f"wait={prefer}"})
 
 
 @router.get(HERE, response_model=AdoptionBody, responses=errors(401, 503))
@@ -62,26 +57,16 @@ def read_adoption(principal: SignedIn, services: ServicesDep) -> Response:
     return AsciiJsonResponse(_report(services, principal.did).model_dump(mode="json"))
 
 
-def _answer(report: AdoptionBody) -> CommandResult:
-    return answer_of(report, 202 if report.state in {WAITING, RUNNING} else 200, Location=HERE)
-
-
-def _ask(services: Services, did: str) -> None:
-    envelope = over_http(did)
-
-    def work(unit: UnitOfWork) -> None:
-        require_staying(unit)
-        adoptions.request(unit.connection, did, envelope, unit.now)
-
-    services.log.transact(did, envelope, work)
+def _result(report: AdoptionBody) -> CommandResult:
+    return result_of(report, 202 if report.state in UNFINISHED else 200, Location=HERE)
 
 
 async def _awaited(services: Services, did: str, seconds: int) -> AdoptionBody:
-    """Look now and then, for as long as is wanted; no thread is held meanwhile."""
+    """Poll until the job has ended or the time is up; no thread is held meanwhile."""
     ends = time.monotonic() + seconds
     report = await run_in_threadpool(_report, services, did)
-    while report.state in {WAITING, RUNNING} and time.monotonic() < ends:
-        await asyncio.sleep(LOOK_SECONDS)
+    while report.state in UNFINISHED and time.monotonic() < ends:
+        await asyncio.sleep(POLL_SECONDS)
         report = await run_in_threadpool(_report, services, did)
     return report
 

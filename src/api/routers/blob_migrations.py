@@ -1,18 +1,18 @@
 """Copying all of an account's audio to its PDS."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn, Writer
-from api.json_response import AsciiJsonResponse
+from api.json_response import AsciiJsonResponse, response_of
 from api.middleware.request_id import over_http
 from api.openapi import either, errors, repeatable_errors
-from api.pipeline.idempotent_request import Asked, Repeatable, answer_of
+from api.pipeline.concurrency import Turns
+from api.pipeline.idempotent_request import Idempotent, result_of
 from api.responses.blob_migration import MigrationBody, migration_report
 from api.services import Services
 from application.errors import LeavingError
-from application.records.copy_all_audio_to_pds import migrate_all
-from eventstore.idempotency.results import CommandResult
+from application.records.copy_all_audio_to_pds import copy_all_audio_to_pds
 
 router = APIRouter(tags=["records"])
 
@@ -27,27 +27,27 @@ HERE = "/me/migrate-to-pds"
     openapi_extra=either([], {}, retry_failed={"type": "boolean"}),
 )
 async def migrate_everything(
-    request: Request, principal: Writer, services: ServicesDep, repeatable: Repeatable
+    principal: Writer, services: ServicesDep, turns: Turns, request: Idempotent
 ) -> Response:
     """Request a copy on the PDS of all audio that may be there and is not, behind live work; a repeated request requests nothing twice.
 
     Audio that the PDS refused is requested again only with retry_failed. Location says where to follow it.
     """
-    did, turns = principal.did, request.app.state.turns
-
-    async def act(asked: Asked) -> CommandResult:
-        if principal.deletion_requested:
-            raise LeavingError
-        failed_too = asked.body.flag("retry_failed")
-        async with turns.of(did):
-            requested = await run_in_threadpool(
-                migrate_all, services.log, did, over_http(did), failed_too=failed_too
-            )
-        services.wake()
-        report = await run_in_threadpool(_report, services, did)
-        return answer_of(report.model_copy(update={"requested": requested}), 202, Location=HERE)
-
-    return await repeatable.perform(act)
+    did = principal.did
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            if principal.deletion_requested:
+                raise LeavingError
+            retry_failed = attempt.body.flag("retry_failed")
+            async with turns.of(did):
+                requested = await run_in_threadpool(
+                    copy_all_audio_to_pds, services.log, did, over_http(did), failed_too=retry_failed
+                )
+            services.wake()
+            report = await run_in_threadpool(_report, services, did)
+            report = report.model_copy(update={"requested": requested})
+            await attempt.finish(result_of(report, 202, Location=HERE))
+    return response_of(attempt.result)
 
 
 @router.get(HERE, response_model=MigrationBody, responses=errors(401, 503))

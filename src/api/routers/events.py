@@ -1,10 +1,10 @@
-"""The audit as it happens: server-sent events."""
+"""The audit as server-sent events."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from api.auth.authentication import ServicesDep, SignedIn
 from api.openapi import errors
 from api.requests.pagination import LONGEST_PAGE, cursor_of
-from api.requests.preconditions import wait_of
+from api.requests.preconditions import WaitPreference
 from api.routers.audit import AuditRow, audited_did
 from api.services import Services
 from projections.audit import AuditFilter, events_after
@@ -20,9 +20,9 @@ from projections.audit import AuditFilter, events_after
 router = APIRouter(tags=["history"])
 
 STREAM: Final = "text/event-stream"
-STAYS: Final = 25
-"""Seconds. A browser comes back by itself and goes on; so a session that ended hears no more, and a process may end."""
-COMES_BACK: Final = "retry: 1000\n\n"
+STREAM_SECONDS: Final = 25
+"""Then a browser reconnects by itself, so an ended session gets no more events, and a process can stop."""
+RECONNECT: Final = "retry: 1000\n\n"
 
 
 class EventsQuery(BaseModel):
@@ -40,10 +40,10 @@ class EventsQuery(BaseModel):
     },
 )
 async def follow(
-    request: Request,
     principal: SignedIn,
     services: ServicesDep,
     wanted: Annotated[EventsQuery, Query()],
+    preferred_seconds: WaitPreference,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Stream changes as they happen: `id` is the position, `event` the type, `data` the entry as in /audit.
@@ -54,26 +54,25 @@ async def follow(
     did = audited_did(principal, wanted.did)
     after = cursor_of(last_event_id)
     if after is None:
-        after = await run_in_threadpool(services.news.newest, did)
-    preferred = wait_of(request.headers.getlist("prefer"))
-    seconds = STAYS if preferred is None else min(preferred, STAYS)
+        after = await run_in_threadpool(services.event_poller.newest, did)
+    seconds = STREAM_SECONDS if preferred_seconds is None else min(preferred_seconds, STREAM_SECONDS)
     return StreamingResponse(_stream(services, did, after, seconds), media_type=STREAM)
 
 
 async def _stream(services: Services, did: str | None, after: int, seconds: int) -> AsyncGenerator[str]:
     loop = asyncio.get_running_loop()
     ends = loop.time() + seconds
-    yield COMES_BACK
-    heard = True
-    while heard:
+    yield RECONNECT
+    has_more = True
+    while has_more:
         for row in await run_in_threadpool(_read, services, did, after):
             yield f"id: {row.position}\nevent: {row.type}\ndata: {row.model_dump_json()}\n\n"
             after = row.position
-        heard = await services.news.after(did, after, max(0, ends - loop.time()))
+        has_more = await services.event_poller.after(did, after, max(0, ends - loop.time()))
 
 
 def _read(services: Services, did: str | None, after: int) -> list[AuditRow]:
-    until = services.news.newest(did)
+    until = services.event_poller.newest(did)
     if until <= after:
         return []
     with services.database.read() as connection:

@@ -4,12 +4,11 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from api.auth.authentication import ServicesDep, SignedIn, Writer
-from api.json_response import AsciiJsonResponse
+from api.json_response import AsciiJsonResponse, response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, repeatable_errors
-from api.pipeline.idempotent_request import Asked, Repeatable, answer_of
+from api.pipeline.idempotent_request import Idempotent, result_of
 from api.responses.account_deletion import LeavingBody, leaving_body
-from eventstore.idempotency.results import CommandResult
 
 router = APIRouter(tags=["account"])
 
@@ -55,12 +54,11 @@ def read_me(principal: SignedIn, services: ServicesDep) -> Response:
 
 
 @router.post("/me/disconnect", response_model=DisconnectedBody, responses=repeatable_errors())
-async def disconnect(principal: Writer, services: ServicesDep, request: Repeatable) -> Response:
+async def disconnect(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """End this service's access to the caller's PDS; edits accumulate until the next sign-in."""
-
-    async def act(_asked: Asked) -> CommandResult:
-        revoked = await services.disconnect(principal.did, over_http(principal.did))
-        message = "disconnected: nothing more is written until you sign in"
-        return answer_of(DisconnectedBody(message=message, revoked=revoked))
-
-    return await request.perform(act)
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            revoked = await services.disconnect(principal.did, over_http(principal.did))
+            message = "disconnected: nothing more is written until you sign in"
+            await attempt.finish(result_of(DisconnectedBody(message=message, revoked=revoked)))
+    return response_of(attempt.result)

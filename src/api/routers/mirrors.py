@@ -10,7 +10,7 @@ from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import MissingPartError
 from api.json_response import AsciiJsonResponse
 from api.openapi import command_errors, either, errors
-from api.pipeline.command_request import Command, Tell
+from api.pipeline.command_request import Command
 from api.requests.body import Body
 from api.requests.path_params import TrackId
 from api.responses.mirror import LaneBody, RecordMirrorBody, lane_body, record_mirror
@@ -38,13 +38,13 @@ def read_mirror(track_id: TrackId, principal: SignedIn, services: ServicesDep) -
 
 
 @router.post("/tracks/{track_id}/mirror/retry", response_model=RecordMirrorBody, responses=command_errors())
-async def retry(track_id: TrackId, command: Command) -> Response:
+async def retry(track_id: TrackId, request: Command) -> Response:
     """Retry at once, also a rejected record and a lane that backs off."""
-
-    async def prepare(_body: Body) -> Tell:
-        return lambda unit: retry_mirror(unit, OnTrack(track_id, command.versions))
-
-    return await command.perform(prepare, _show, on=track_id, deleted_too=True, leaving_too=True)
+    async with request.begin(on=track_id, allow_deleted=True, allow_leaving=True) as attempt:
+        if not attempt.is_repetition:
+            command = OnTrack(track_id, request.versions)
+            await attempt.commit(lambda unit: retry_mirror(unit, command), _mirror)
+    return await attempt.response()
 
 
 @router.post(
@@ -53,23 +53,22 @@ async def retry(track_id: TrackId, command: Command) -> Response:
     responses=command_errors(400),
     openapi_extra=either(["keep"], {}, keep={"enum": [each.value for each in Resolution]}),
 )
-async def resolve_conflict(track_id: TrackId, command: Command) -> Response:
+async def resolve_conflict(track_id: TrackId, request: Command) -> Response:
     """Resolve a record that was edited elsewhere: `ours` is written again, or the fields of `theirs` that a track has are adopted.
 
     Unknown fields stay in the record either way.
     """
-    services = command.services
+    services = request.services
+    async with request.begin(on=track_id) as attempt:
+        if not attempt.is_repetition:
+            command = Resolve(track_id, request.versions, keep=_keep(attempt.body))
 
-    async def prepare(body: Body) -> Tell:
-        told = Resolve(track_id, command.versions, keep=_keep(body))
+            def use_case(unit: UnitOfWork) -> int:
+                unit.after_commit(partial(services.resolved, command.keep))
+                return resolve(unit, command, services.urls)
 
-        def tell(unit: UnitOfWork) -> int:
-            unit.after_commit(partial(services.resolved, told.keep))
-            return resolve(unit, told, services.urls)
-
-        return tell
-
-    return await command.perform(prepare, _show, on=track_id)
+            await attempt.commit(use_case, _mirror)
+    return await attempt.response()
 
 
 @router.get("/me/mirror", response_model=LaneBody, responses=errors(401, 503))
@@ -89,5 +88,5 @@ def _keep(body: Body) -> Resolution:
         raise InvalidFieldError("keep", f"must be one of: {', '.join(Resolution)}") from None
 
 
-def _show(connection: Connection, track_id: int) -> CommandResult:
+def _mirror(connection: Connection, track_id: int) -> CommandResult:
     return CommandResult(200, record_mirror(connection, track_id).model_dump(mode="json"), {})

@@ -8,10 +8,10 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import Admin, ServicesDep
-from api.json_response import AsciiJsonResponse
+from api.json_response import AsciiJsonResponse, response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, fields_of, repeatable_errors
-from api.pipeline.idempotent_request import Asked, Repeatable, RepeatableRequest, answer_of
+from api.pipeline.idempotent_request import Idempotent, IdempotentRequest, result_of
 from api.requests.model_fields import fields_as
 from api.requests.pagination import USUAL_PAGE, cursor_of, limit_of
 from api.responses.ops import (
@@ -26,9 +26,8 @@ from api.responses.ops import (
     lane_rows,
 )
 from api.services import Services
-from eventstore.idempotency.results import CommandResult
 from identity.accounts.credentials import Principal
-from outbox.operations.operators import Operator, Which, count, perform
+from outbox.operations.operators import Operator, Selector, count, perform
 from outbox.views import overview
 from outbox.views.failures import failing
 
@@ -104,34 +103,35 @@ def read_failures(
 
 
 @router.post("/ops/lanes", **OPERATION)
-async def act_on_lanes(admin: Admin, services: ServicesDep, request: Repeatable) -> Response:
+async def act_on_lanes(admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
     """Pause, resume, probe or redrive an account; with dry_run only count."""
     return await _operate(admin, services, request)
 
 
 @router.post("/ops/hosts", **OPERATION)
-async def act_on_hosts(admin: Admin, services: ServicesDep, request: Repeatable) -> Response:
+async def act_on_hosts(admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
     """Pause, resume, probe or redrive a whole host; with dry_run only count."""
     return await _operate(admin, services, request)
 
 
 @router.post("/ops/failures", **OPERATION)
-async def act_on_failures(admin: Admin, services: ServicesDep, request: Repeatable) -> Response:
+async def act_on_failures(admin: Admin, services: ServicesDep, request: Idempotent) -> Response:
     """Redrive failing records, optionally of one account, host or error, behind live work; with dry_run only count."""
     return await _operate(admin, services, request)
 
 
-async def _operate(admin: Principal, services: Services, request: RepeatableRequest) -> Response:
-    async def act(asked: Asked) -> CommandResult:
-        wanted = fields_as(OperationBody, asked.body)
-        affected = await run_in_threadpool(_affected, admin, services, wanted)
-        return answer_of(OperatedBody(action=wanted.action, affected=affected, dry_run=wanted.dry_run))
-
-    return await request.perform(act)
+async def _operate(admin: Principal, services: Services, request: IdempotentRequest) -> Response:
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            wanted = fields_as(OperationBody, attempt.body)
+            affected = await run_in_threadpool(_affected, admin, services, wanted)
+            body = OperatedBody(action=wanted.action, affected=affected, dry_run=wanted.dry_run)
+            await attempt.finish(result_of(body))
+    return response_of(attempt.result)
 
 
 def _affected(admin: Principal, services: Services, wanted: OperationBody) -> int:
-    which = Which(wanted.did, wanted.host, wanted.error)
+    which = Selector(wanted.did, wanted.host, wanted.error)
     if wanted.dry_run:
         return count(services.database, wanted.action, which)
     affected = perform(services.log, wanted.action, which, Operator(over_http(admin.did), wanted.reason))

@@ -8,23 +8,22 @@ from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import GatedTrackError
 from api.openapi import command_errors
-from api.pipeline.command_request import Command, Tell
+from api.pipeline.command_request import Command
 from api.pipeline.pds_preflight import Place, blob_limit, look, place_of
 from api.pipeline.prefer_wait import wait_for_all, wait_for_blob, wait_for_mirror
-from api.requests.body import Body
 from api.requests.path_params import TrackId
-from api.responses.record_commands import MigrateAnswers, MoveAnswers, RestoreAnswers
+from api.responses.record_commands import CopyResults, NamespaceResults, RestoreResults
 from api.responses.track import TrackBody
 from api.services import Services
 from application.authorization import OnTrack
 from application.errors import BlobTooLargeError, MediaNotFoundError
-from application.records.change_namespace import MigrateNamespace, migrate_namespace
-from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES, migrate_to_pds
+from application.records.change_namespace import ChangeNamespace, change_namespace
+from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES, copy_audio_to_pds
 from application.records.restore_record import OnPds, RestoreRecord, restore_record
 
 router = APIRouter(tags=["records"])
 
-USUAL_WAIT: Final = 10
+DEFAULT_WAIT_SECONDS: Final = 10
 
 
 class RestoredBody(BaseModel):
@@ -53,7 +52,7 @@ class MigratedBody(BaseModel):
 
 
 ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
-    202: {"description": "Recorded, but not confirmed by the PDS yet; Location says where to look."}
+    202: {"description": "RecordedEvent, but not confirmed by the PDS yet; Location says where to look."}
 }
 
 
@@ -62,23 +61,22 @@ ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
     response_model=RestoredBody,
     responses={**command_errors(400), **ACCEPTED},
 )
-async def restore(track_id: TrackId, command: Command) -> Response:
+async def restore(track_id: TrackId, request: Command) -> Response:
     """Bring back a record that was deleted elsewhere: same key, same content."""
-    services = command.services
-    seen = OnPds.UNKNOWN
-
-    async def prepare(_body: Body) -> Tell:
-        nonlocal seen
-        seen = await look(services, await place_of(services, command.principal.did, track_id))
-        told = RestoreRecord(track_id, command.versions, on_pds=seen, old_collection=services.old_collection)
-        return lambda unit: restore_record(unit, told)
-
-    async def wait(services: Services, track_id: int, generation: int, seconds: float) -> None:
-        if seen is not OnPds.UNKNOWN or command.wait is not None:  # who does not answer now won't in a moment
-            await wait_for_mirror(services, track_id, generation, seconds)
-
-    show = RestoreAnswers(services.urls).show
-    return await command.perform(prepare, show, on=track_id, wait=wait, default_wait=USUAL_WAIT)
+    services = request.services
+    on_pds = OnPds.UNKNOWN
+    async with request.begin(on=track_id, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
+        if not attempt.is_repetition:
+            on_pds = await look(services, await place_of(services, request.principal.did, track_id))
+            command = RestoreRecord(
+                track_id, request.versions, on_pds=on_pds, old_collection=services.old_collection
+            )
+            await attempt.commit(
+                lambda unit: restore_record(unit, command), RestoreResults(services.urls).show
+            )
+    # A PDS that did not answer just now will not have the record in a moment.
+    waits = on_pds is not OnPds.UNKNOWN or request.preferred_wait_seconds is not None
+    return await attempt.response(wait_for_mirror if waits else None)
 
 
 @router.post(
@@ -86,22 +84,21 @@ async def restore(track_id: TrackId, command: Command) -> Response:
     response_model=MigratedBody,
     responses={**command_errors(400, 413), **ACCEPTED},
 )
-async def migrate(track_id: TrackId, command: Command) -> Response:
+async def migrate(track_id: TrackId, request: Command) -> Response:
     """Copy the audio to the PDS; it counts as there once the record names it."""
-    services = command.services
-    answers = MigrateAnswers(services.urls)
-
-    async def prepare(_body: Body) -> Tell:
-        place = await place_of(services, command.principal.did, track_id)
-        if place.track.support_gate is not None:
-            raise GatedTrackError
-        if place.track.blob is None:
-            await _require_uploadable(services, place)
-        return lambda unit: migrate_to_pds(unit, OnTrack(track_id, command.versions))
-
-    return await command.perform(
-        prepare, answers.show, on=track_id, wait=wait_for_blob, default_wait=USUAL_WAIT
-    )
+    services = request.services
+    async with request.begin(on=track_id, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
+        if not attempt.is_repetition:
+            place = await place_of(services, request.principal.did, track_id)
+            if place.track.support_gate is not None:
+                raise GatedTrackError
+            if place.track.blob is None:
+                await _require_uploadable(services, place)
+            command = OnTrack(track_id, request.versions)
+            await attempt.commit(
+                lambda unit: copy_audio_to_pds(unit, command), CopyResults(services.urls).show
+            )
+    return await attempt.response(wait_for_blob)
 
 
 @router.post(
@@ -109,18 +106,21 @@ async def migrate(track_id: TrackId, command: Command) -> Response:
     response_model=MovedBody,
     responses={**command_errors(400), **ACCEPTED},
 )
-async def move(track_id: TrackId, command: Command) -> Response:
+async def move(track_id: TrackId, request: Command) -> Response:
     """Move the record from the old collection to the current one: same key, same content; it exists in at least one at every moment."""
-    services = command.services
-    told = MigrateNamespace(
-        track_id, command.versions, old_collection=services.old_collection, collection=services.collection
-    )
-
-    async def prepare(_body: Body) -> Tell:
-        return lambda unit: migrate_namespace(unit, told)
-
-    show = MoveAnswers(services.urls).show
-    return await command.perform(prepare, show, on=track_id, wait=wait_for_all, default_wait=USUAL_WAIT)
+    services = request.services
+    async with request.begin(on=track_id, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
+        if not attempt.is_repetition:
+            command = ChangeNamespace(
+                track_id,
+                request.versions,
+                old_collection=services.old_collection,
+                collection=services.collection,
+            )
+            await attempt.commit(
+                lambda unit: change_namespace(unit, command), NamespaceResults(services.urls).show
+            )
+    return await attempt.response(wait_for_all)
 
 
 async def _require_uploadable(services: Services, place: Place) -> None:

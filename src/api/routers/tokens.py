@@ -1,6 +1,7 @@
 """Tokens for programs, and the list of all that an account has open."""
 
 from datetime import datetime
+from functools import partial
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
@@ -9,10 +10,10 @@ from starlette.concurrency import run_in_threadpool
 from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.error_responses import body_of
 from api.errors import ScopeRequiredError, TokenNotFoundError, TokenShownOnceError
-from api.json_response import AsciiJsonResponse
+from api.json_response import AsciiJsonResponse, response_of
 from api.middleware.request_id import over_http
 from api.openapi import either, errors, repeatable_errors
-from api.pipeline.idempotent_request import Asked, Repeatable, answer_of
+from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.services import Services
 from eventstore.idempotency.results import CommandResult
@@ -65,30 +66,26 @@ class EndedBody(BaseModel):
     responses=repeatable_errors(400),
     openapi_extra=either(["name"], {}, **TOKEN_FIELDS),
 )
-async def issue_token(principal: Writer, services: ServicesDep, request: Repeatable) -> Response:
+async def issue_token(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """Create a token for a program; it has no more scope than the token that creates it, and expires after 30 days or as requested.
 
     It is shown this once: the same Idempotency-Key again is 409 and names it, so that it can be ended.
     """
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            body = attempt.body
+            required_text(body, "name")
+            name, scope, expires_in = name_of(body, ""), scope_of(body), lifetime_of(body)
+            if not (principal.admin if scope is Scope.ADMIN else principal.may(scope)):
+                raise ScopeRequiredError(scope)
 
-    async def act(asked: Asked) -> CommandResult:
-        required_text(asked.body, "name")
-        name, scope, expires_in = name_of(asked.body, ""), scope_of(asked.body), lifetime_of(asked.body)
-        if not (principal.admin if scope is Scope.ADMIN else principal.may(scope)):
-            raise ScopeRequiredError(scope)
+            def keep(unit: UnitOfWork, issued: Issued) -> None:
+                attempt.keep_in(unit, CommandResult(409, body_of(TokenShownOnceError(issued.id)), {}))
 
-        def keep(unit: UnitOfWork, issued: Issued) -> None:
-            asked.keep(unit, CommandResult(409, body_of(TokenShownOnceError(issued.id)), {}))
-
-        def issue() -> Issued:
-            return services.access.issue(
-                principal, name=name, scope=scope, expires_in=expires_in, by=over_http, also=keep
-            )
-
-        issued = await run_in_threadpool(issue)
-        return answer_of(_issued(issued, name, scope), 201)
-
-    return await request.perform(act)
+            issue = partial(services.access.issue, principal, name=name, scope=scope, expires_in=expires_in)
+            issued = await run_in_threadpool(issue, by=over_http, also=keep)
+            await attempt.finish(result_of(_issued(issued, name, scope), 201))
+    return response_of(attempt.result)
 
 
 @router.get("/auth/tokens", response_model=TokensBody, responses=errors(401, 503))
@@ -99,27 +96,23 @@ def list_tokens(principal: SignedIn, services: ServicesDep) -> Response:
 
 
 @router.delete("/auth/tokens", response_model=EndedBody, responses=repeatable_errors())
-async def end_others(principal: Writer, services: ServicesDep, request: Repeatable) -> Response:
+async def end_others(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """Revoke all except the one used for this request: for when one may have been stolen."""
-
-    def end() -> int:
-        return services.access.end_others(principal, by=over_http)
-
-    async def act(_asked: Asked) -> CommandResult:
-        return answer_of(EndedBody(message="ended", ended=await run_in_threadpool(end)))
-
-    return await request.perform(act)
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            ended = await run_in_threadpool(services.access.end_others, principal, by=over_http)
+            await attempt.finish(result_of(EndedBody(message="ended", ended=ended)))
+    return response_of(attempt.result)
 
 
 @router.delete("/auth/tokens/{token_id}", responses=repeatable_errors(404))
-async def end_token(token_id: str, principal: Writer, services: ServicesDep, request: Repeatable) -> Response:
+async def end_token(token_id: str, principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """Revoke one at once; pending writes to the PDS are still delivered."""
-
-    async def act(_asked: Asked) -> CommandResult:
-        await run_in_threadpool(_end, services, principal.did, token_id)
-        return CommandResult(200, {"message": "ended"}, {})
-
-    return await request.perform(act)
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            await run_in_threadpool(_end, services, principal.did, token_id)
+            await attempt.finish(CommandResult(200, {"message": "ended"}, {}))
+    return response_of(attempt.result)
 
 
 def _end(services: Services, did: str, token_id: str) -> None:

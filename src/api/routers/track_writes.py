@@ -1,31 +1,32 @@
-"""Commands on tracks: upload, edit, replace the audio, delete, bring back."""
+"""Commands on tracks: upload, edit, replace the audio, delete, undelete."""
 
-from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from aggregates.values import Artwork
 from api.errors import MissingPartError
 from api.openapi import FILE, TRACK_FIELDS, command_errors, either, multipart
-from api.pipeline.command_request import Command, CommandRequest, Tell
-from api.pipeline.concurrency import ConcurrentUploads
-from api.pipeline.media_intake import MediaWork
-from api.pipeline.public_copy import publishing
+from api.pipeline.command_request import Command, CommandRequest
 from api.requests.body import Body
 from api.requests.path_params import TrackId
 from api.requests.track_fields import features_of, metadata_of, support_gate_of
 from api.responses.track import TrackBody
-from api.responses.track_commands import TrackAnswers
+from api.responses.track_commands import TrackResults
 from application.authorization import OnTrack, require_no_duplicate
 from application.tracks.delete import delete_track, undelete_track
 from application.tracks.edit import KEEP, EditTrack, Keep, edit_track
+from application.tracks.publication import (
+    published_by_replacing,
+    published_by_undeleting,
+    published_by_ungating,
+)
 from application.tracks.register import RegisterTrack, artist_name, register_track
 from application.tracks.replace_audio import ReplaceAudio, replace_audio
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
-from storage.artwork import PreparedArtwork
 
 router = APIRouter(tags=["tracks"])
 
@@ -37,35 +38,20 @@ router = APIRouter(tags=["tracks"])
     responses=command_errors(400, 413, 415),
     openapi_extra=multipart(["file", "title"], file=FILE, **TRACK_FIELDS, image=FILE),
 )
-async def upload_track(request: Request, command: Command) -> Response:
+async def upload_track(request: Command) -> Response:
     """Upload a track. Its record on the PDS follows; see `mirror` for its state."""
-    services, work = command.services, media_work(request)
-
-    async def prepare(body: Body) -> Tell:
-        if "file" not in body.files:
-            raise MissingPartError("file")
-        if "title" not in body:
-            raise MissingPartError("title")
-        fields: dict[str, Any] = {
-            **metadata_of(body),
-            "support_gate": support_gate_of(body),
-            "unlisted": body.flag("unlisted"),
-        }
-        fields["features"] = await features_of(body, services.resolver, command.principal.did)
-        _refuse_image_as_text(body)
-        audio = await work.read_audio(body.files["file"])
-        image = await read_image(work, body)
-        fields["artist"] = await run_in_threadpool(_before_storing, command, audio.cid)
-        await work.keep_audio(body.files["file"], audio)
-        fields["artwork"] = await work.keep_artwork(image) if image else None
-        register = RegisterTrack(audio=audio, collection=services.collection, **fields)
-        await public.before_upload(audio, register.support_gate)
-        return public.through(lambda unit: register_track(unit, register, services.media))
-
+    services = request.services
     files = {"file": services.max_upload_bytes, "image": IMAGE_BYTES}
-    show, place = TrackAnswers(services.urls).created, uploading(request, command)
-    async with publishing(services, work) as public:
-        return await command.perform(prepare, show, files=files, within=place)
+    async with request.begin(files=files, is_upload=True) as attempt:
+        if not attempt.is_repetition:
+            command = await _store_upload(request, attempt.body)
+            if command.support_gate is None:
+                await attempt.publish(command.audio)
+            await attempt.commit(
+                lambda unit: register_track(unit, command, services.media),
+                TrackResults(services.urls).created,
+            )
+    return await attempt.response()
 
 
 @router.patch(
@@ -74,29 +60,18 @@ async def upload_track(request: Request, command: Command) -> Response:
     responses=command_errors(400, 413, 415),
     openapi_extra=either([], {"image": FILE}, **TRACK_FIELDS, remove_image={"type": "boolean"}),
 )
-async def edit(request: Request, track_id: TrackId, command: Command) -> Response:
+async def edit(track_id: TrackId, request: Command) -> Response:
     """Change the given fields: an empty one is cleared, an absent one is left unchanged."""
-    services, work = command.services, media_work(request)
-
-    async def prepare(body: Body) -> Tell:
-        metadata = metadata_of(body)
-        gate = support_gate_of(body) if "support_gate" in body else KEEP
-        unlisted = body.flag("unlisted") if "unlisted" in body else None
-        removed = _removes_image(body)
-        if "features" in body:
-            metadata["features"] = await features_of(body, services.resolver, command.principal.did)
-        image = None if removed else await read_image(work, body)
-        artwork: Artwork | Keep | None = None if removed else KEEP
-        if image is not None:
-            artwork = await work.keep_artwork(image)
-        told = EditTrack(track_id, command.versions, metadata, gate, unlisted, artwork)
-        if gate is None:
-            await public.before_ungating(told)
-        return public.through(lambda unit: edit_track(unit, told, services.media))
-
-    files = {"image": IMAGE_BYTES}
-    async with publishing(services, work) as public:
-        return await command.perform(prepare, TrackAnswers(services.urls).track, on=track_id, files=files)
+    services = request.services
+    async with request.begin(on=track_id, files={"image": IMAGE_BYTES}) as attempt:
+        if not attempt.is_repetition:
+            command = await _store_edit(request, track_id, attempt.body)
+            if command.support_gate is None:
+                await attempt.publish_if(partial(published_by_ungating, command=command))
+            await attempt.commit(
+                lambda unit: edit_track(unit, command, services.media), TrackResults(services.urls).track
+            )
+    return await attempt.response()
 
 
 @router.put(
@@ -105,67 +80,84 @@ async def edit(request: Request, track_id: TrackId, command: Command) -> Respons
     responses=command_errors(400, 413, 415),
     openapi_extra=multipart(["file"], file=FILE),
 )
-async def replace(request: Request, track_id: TrackId, command: Command) -> Response:
+async def replace(track_id: TrackId, request: Command) -> Response:
     """Replace the audio; everything else stays."""
-    services, work = command.services, media_work(request)
-
-    async def prepare(body: Body) -> Tell:
-        if "file" not in body.files:
-            raise MissingPartError("file")
-        audio = await work.read_audio(body.files["file"])
-        await run_in_threadpool(_refuse_duplicate, command, audio.cid, track_id)
-        await work.keep_audio(body.files["file"], audio)
-        told = ReplaceAudio(track_id=track_id, versions=command.versions, audio=audio)
-        await public.before_replacing(told, audio)
-        return public.through(lambda unit: replace_audio(unit, told, services.media))
-
+    services, intake = request.services, request.intake
     files = {"file": services.max_upload_bytes}
-    show, place = TrackAnswers(services.urls).track, uploading(request, command)
-    async with publishing(services, work) as public:
-        return await command.perform(prepare, show, on=track_id, files=files, within=place)
+    async with request.begin(on=track_id, files=files, is_upload=True) as attempt:
+        if not attempt.is_repetition:
+            staged = attempt.body.file("file")
+            audio = await intake.read_audio(staged)
+            await run_in_threadpool(_refuse_duplicate, request, audio.cid, track_id)
+            await intake.keep_audio(staged, audio)
+            command = ReplaceAudio(track_id=track_id, versions=request.versions, audio=audio)
+            await attempt.publish_if(partial(published_by_replacing, command=command, audio=audio))
+            await attempt.commit(
+                lambda unit: replace_audio(unit, command, services.media), TrackResults(services.urls).track
+            )
+    return await attempt.response()
 
 
 @router.delete("/tracks/{track_id}", responses=command_errors())
-async def delete(track_id: TrackId, command: Command) -> Response:
+async def delete(track_id: TrackId, request: Command) -> Response:
     """Delete the track and its record; it can be undeleted while its bytes are kept."""
-
-    async def prepare(_body: Body) -> Tell:
-        return lambda unit: delete_track(unit, OnTrack(track_id, command.versions))
-
-    show = TrackAnswers(command.services.urls).deleted
-    return await command.perform(prepare, show, on=track_id, leaving_too=True)
+    async with request.begin(on=track_id, allow_leaving=True) as attempt:
+        if not attempt.is_repetition:
+            command = OnTrack(track_id, request.versions)
+            await attempt.commit(
+                lambda unit: delete_track(unit, command), TrackResults(request.services.urls).deleted
+            )
+    return await attempt.response()
 
 
 @router.post("/tracks/{track_id}/undelete", response_model=TrackBody, responses=command_errors())
-async def undelete(request: Request, track_id: TrackId, command: Command) -> Response:
+async def undelete(track_id: TrackId, request: Command) -> Response:
     """Undelete a track, with the same record key; a live one is left unchanged."""
-    services, told = command.services, OnTrack(track_id, command.versions)
-
-    async def prepare(_body: Body) -> Tell:
-        await public.before_undeleting(told)
-        return public.through(lambda unit: undelete_track(unit, told, services.media))
-
-    async with publishing(services, media_work(request)) as public:
-        return await command.perform(
-            prepare, TrackAnswers(services.urls).track, on=track_id, deleted_too=True
-        )
-
-
-def uploading(request: Request, command: CommandRequest) -> AbstractContextManager[None]:
-    """Take one of the account's places for uploads."""
-    uploads: ConcurrentUploads = request.app.state.uploads
-    return uploads.of(command.principal.did)
+    services = request.services
+    async with request.begin(on=track_id, allow_deleted=True) as attempt:
+        if not attempt.is_repetition:
+            command = OnTrack(track_id, request.versions)
+            await attempt.publish_if(partial(published_by_undeleting, command=command))
+            await attempt.commit(
+                lambda unit: undelete_track(unit, command, services.media), TrackResults(services.urls).track
+            )
+    return await attempt.response()
 
 
-def media_work(request: Request) -> MediaWork:
-    """Return the thread pool that inspects files."""
-    work: MediaWork = request.app.state.media_work
-    return work
+async def _store_upload(request: CommandRequest, body: Body) -> RegisterTrack:
+    """Check every field before any file, and every file before bytes are stored."""
+    services, intake = request.services, request.intake
+    staged = body.file("file")
+    if "title" not in body:
+        raise MissingPartError("title")
+    fields: dict[str, Any] = {
+        **metadata_of(body),
+        "support_gate": support_gate_of(body),
+        "unlisted": body.flag("unlisted"),
+        "features": await features_of(body, services.resolver, request.principal.did),
+    }
+    _refuse_image_as_text(body)
+    audio = await intake.read_audio(staged)
+    image = await intake.read_artwork(body.files["image"]) if "image" in body.files else None
+    artist = await run_in_threadpool(_artist_of_upload, request, audio.cid)
+    await intake.keep_audio(staged, audio)
+    artwork = await intake.keep_artwork(image) if image is not None else None
+    return RegisterTrack(
+        artist=artist, audio=audio, artwork=artwork, collection=services.collection, **fields
+    )
 
 
-async def read_image(work: MediaWork, body: Body) -> PreparedArtwork | None:
-    """Look at the cover, if there is one."""
-    return await work.read_artwork(body.files["image"]) if "image" in body.files else None
+async def _store_edit(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
+    metadata = metadata_of(body)
+    gate = support_gate_of(body) if "support_gate" in body else KEEP
+    unlisted = body.flag("unlisted") if "unlisted" in body else None
+    removes_artwork = _removes_artwork(body)
+    if "features" in body:
+        metadata["features"] = await features_of(body, request.services.resolver, request.principal.did)
+    artwork: Artwork | Keep | None = None if removes_artwork else KEEP
+    if "image" in body.files and not removes_artwork:
+        artwork = await request.intake.keep_artwork(await request.intake.read_artwork(body.files["image"]))
+    return EditTrack(track_id, request.versions, metadata, gate, unlisted, artwork)
 
 
 def _refuse_image_as_text(body: Body) -> None:
@@ -173,19 +165,18 @@ def _refuse_image_as_text(body: Body) -> None:
         raise InvalidFieldError("image", "must be sent as a file of a multipart body")
 
 
-def _removes_image(body: Body) -> bool:
+def _removes_artwork(body: Body) -> bool:
     _refuse_image_as_text(body)
     return body.flag("remove_image") or "image" in body
 
 
-def _before_storing(command: CommandRequest, audio_cid: str) -> str:
-    """Refuse what the unit would refuse too, before bytes are stored for nothing; give the artist's name."""
-    _refuse_duplicate(command, audio_cid)
-    account = command.services.accounts.get(command.principal.did)
-    name: Any = account.display_name if account is not None else command.principal.handle
-    return artist_name(name)
+def _artist_of_upload(request: CommandRequest, audio_cid: str) -> str:
+    """Return the artist's name; raises DuplicateAudioError, which the unit would raise after bytes were stored."""
+    _refuse_duplicate(request, audio_cid)
+    account = request.services.accounts.get(request.principal.did)
+    return artist_name(account.display_name if account is not None else request.principal.handle)
 
 
-def _refuse_duplicate(command: CommandRequest, audio_cid: str, but: int | None = None) -> None:
-    with command.services.database.read() as connection:
-        require_no_duplicate(connection, command.principal.did, audio_cid, but=but)
+def _refuse_duplicate(request: CommandRequest, audio_cid: str, but: int | None = None) -> None:
+    with request.services.database.read() as connection:
+        require_no_duplicate(connection, request.principal.did, audio_cid, but=but)

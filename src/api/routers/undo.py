@@ -1,17 +1,18 @@
 """Undo: a track, or some of its fields, as they were."""
 
-from fastapi import APIRouter, Request, Response
+from functools import partial
+
+from fastapi import APIRouter, Response
 
 from aggregates.errors import InvalidFieldError
 from api.errors import MissingPartError
 from api.openapi import LIST_TEXT, command_errors, either
-from api.pipeline.command_request import Command, Tell
-from api.pipeline.public_copy import publishing
+from api.pipeline.command_request import Command
 from api.requests.body import Body
 from api.requests.path_params import TrackId
 from api.responses.track import TrackBody
-from api.responses.track_commands import TrackAnswers
-from api.routers.track_writes import media_work
+from api.responses.track_commands import TrackResults
+from application.tracks.publication import published_by_reverting
 from application.tracks.revert import FIELDS, Revert, revert_track
 
 router = APIRouter(tags=["tracks"])
@@ -28,17 +29,23 @@ router = APIRouter(tags=["tracks"])
         fields={**LIST_TEXT, "description": f"which of {', '.join(FIELDS)}; all when absent"},
     ),
 )
-async def revert(request: Request, track_id: TrackId, command: Command) -> Response:
+async def revert(track_id: TrackId, request: Command) -> Response:
     """Revert the track, or some of its fields, to a version; this is a change like any other."""
-    services = command.services
-
-    async def prepare(body: Body) -> Tell:
-        told = Revert(track_id, command.versions, to_version=_version(body), fields=_fields(body))
-        await public.before_reverting(told)
-        return public.through(lambda unit: revert_track(unit, told, services.log, services.media))
-
-    async with publishing(services, media_work(request)) as public:
-        return await command.perform(prepare, TrackAnswers(services.urls).track, on=track_id)
+    services = request.services
+    async with request.begin(on=track_id) as attempt:
+        if not attempt.is_repetition:
+            command = Revert(
+                track_id,
+                request.versions,
+                to_version=_version(attempt.body),
+                fields=_fields(attempt.body),
+            )
+            await attempt.publish_if(partial(published_by_reverting, command=command, log=services.log))
+            await attempt.commit(
+                lambda unit: revert_track(unit, command, services.log, services.media),
+                TrackResults(services.urls).track,
+            )
+    return await attempt.response()
 
 
 def _version(body: Body) -> int:

@@ -5,14 +5,15 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, Writer
+from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import repeatable_errors
-from api.pipeline.idempotent_request import Asked, Repeatable, answer_of
-from eventstore.idempotency.results import CommandResult
+from api.pipeline.idempotent_request import Idempotent, result_of
+from api.services import Services
 from outbox.repo.reads import RepoReads
 from replay.reconcile.drift import Drift
 from replay.reconcile.verify import repos_of, verify
-from replay.recovered import look_over
+from replay.recovered import resume_account
 
 router = APIRouter(tags=["account"])
 
@@ -47,21 +48,24 @@ class VerifiedBody(BaseModel):
 
 
 @router.post("/me/verify", response_model=VerifiedBody, responses=repeatable_errors())
-async def verify_own(principal: Writer, services: ServicesDep, request: Repeatable) -> Response:
+async def verify_own(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
     """Compare every record with the log. Deliveries in progress are not compared, and nothing is changed.
 
     After a restore of the database it lets the relay resume with the account: what is newer on its PDS is held.
     """
+    async with request.begin() as attempt:
+        if not attempt.is_repetition:
+            await attempt.finish(result_of(await _verified(services, principal.did)))
+    return response_of(attempt.result)
 
-    async def act(_asked: Asked) -> CommandResult:
-        envelope = over_http(principal.did)
-        repos = await run_in_threadpool(repos_of, services.database, principal.did)
-        body = VerifiedBody(records=0, drifts=[], problem=None)
-        async for found in verify(services.database, RepoReads(services.pds), repos):
-            await run_in_threadpool(look_over, services.log, found, services.urls, envelope)
-            body.records += found.records
-            body.drifts += [DriftBody.of(drift) for drift in found.drifts]
-            body.problem = found.problem
-        return answer_of(body)
 
-    return await request.perform(act)
+async def _verified(services: Services, did: str) -> VerifiedBody:
+    envelope = over_http(did)
+    repos = await run_in_threadpool(repos_of, services.database, did)
+    body = VerifiedBody(records=0, drifts=[], problem=None)
+    async for found in verify(services.database, RepoReads(services.pds), repos):
+        await run_in_threadpool(resume_account, services.log, found, services.urls, envelope)
+        body.records += found.records
+        body.drifts += [DriftBody.of(drift) for drift in found.drifts]
+        body.problem = found.problem
+    return body

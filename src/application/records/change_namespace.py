@@ -13,14 +13,14 @@ from outbox.pds.client import RecordKey
 
 
 @dataclass(frozen=True, kw_only=True)
-class MigrateNamespace(OnTrack):
+class ChangeNamespace(OnTrack):
     """From where to where."""
 
     old_collection: str
     collection: str
 
 
-def migrate_namespace(unit: UnitOfWork, command: MigrateNamespace) -> int:
+def change_namespace(unit: UnitOfWork, command: ChangeNamespace) -> int:
     """Have it move under its key; one that is there already stays as it is."""
     track = load_owned(unit, command)
     if track.collection == command.collection:
@@ -34,10 +34,10 @@ def migrate_namespace(unit: UnitOfWork, command: MigrateNamespace) -> int:
     return track.track_id
 
 
-def _require_movable(unit: UnitOfWork, track: Track, command: MigrateNamespace, new: RecordKey) -> None:
+def _require_movable(unit: UnitOfWork, track: Track, command: ChangeNamespace, new: RecordKey) -> None:
     if track.collection != command.old_collection:
         raise CannotMoveError(f"The record is in {track.collection}, not in {command.old_collection}")
     if conflict_of(unit.connection, track.track_id) is not None:
         raise UndecidedForeignEditError
-    if is_taken(unit.connection, new, but=track.track_id):
+    if is_taken(unit.connection, new, excluding=track.track_id):
         raise CannotMoveError(f"Another track has the record {new.uri}")

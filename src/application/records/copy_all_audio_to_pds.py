@@ -14,7 +14,7 @@ TRACKS_IN_A_UNIT: Final = 25
 """An account's other commands wait for one of these."""
 
 
-def migrate_all(log: EventLog, did: str, envelope: Envelope, *, failed_too: bool) -> int:
+def copy_all_audio_to_pds(log: EventLog, did: str, envelope: Envelope, *, failed_too: bool) -> int:
     """Ask for every track that may be on the PDS and is not, and return how many wishes are new.
 
     A crash leaves the wishes that were committed; asked again, it goes on.

@@ -10,7 +10,7 @@ AUDIO_BLOB_BYTES: Final = 104_857_600
 """What the lexicon allows for `audioBlob`."""
 
 
-def migrate_to_pds(unit: UnitOfWork, command: OnTrack) -> int:
+def copy_audio_to_pds(unit: UnitOfWork, command: OnTrack) -> int:
     """Ask for it; nothing happens where it is there or asked for already."""
     track = load_owned(unit, command)
     track.request_blob_migration(at=unit.now)

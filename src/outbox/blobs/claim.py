@@ -1,7 +1,7 @@
-"""The claim of uploads: due jobs into the hands of one process, and of no account and no host more than it may have.
+"""Claims due uploads: one per account and MAX_UPLOADS_PER_HOST per host, over all processes.
 
-What is under way is counted for all processes together, once the hosts are locked, in a statement of its own: see
-outbox/relay/claim.py. Accounts take turns, so that nobody waits for the end of another's library.
+Uploads in flight are counted in a statement after the hosts are locked (see outbox/relay/claim.py). Accounts take turns,
+so that none waits for another's whole library.
 """
 
 import random
@@ -15,17 +15,16 @@ from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, sel
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.blobs.jobs import LEASE, BlobJob, lane_works
-from outbox.mirror.host_state import OPEN
+from outbox.blobs.jobs import JOB_LEASE, BlobJob, lane_works
 from outbox.mirror.lanes import host_open_at, latest_of
 from outbox.mirror.observe_only import is_observed
+from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import IS_LEASED, blob_job, mirror_lane, pds_host
-from outbox.mirror.targets import READY
 
-OF_A_HOST: Final = 2
-"""A host that swallows uploads takes this much of all workers, and not all of them."""
+MAX_UPLOADS_PER_HOST: Final = 2
+"""A host that hangs on uploads cannot take all workers."""
 
-TRIES: Final = 4
+MAX_CLAIM_ATTEMPTS: Final = 4
 
 job = blob_job.c
 lane = mirror_lane.c
@@ -36,30 +35,26 @@ def claim_jobs(
     *,
     owner: str,
     limit: int,
-    of_a_host: int = OF_A_HOST,
-    lease: timedelta = LEASE,
-    without: Collection[str] = (),
+    per_host: int = MAX_UPLOADS_PER_HOST,
+    lease: timedelta = JOB_LEASE,
 ) -> list[BlobJob]:
-    """Take due jobs, so that all processes together have one of an account and `of_a_host` of a host under way.
-
-    Of the hosts in `without` none is taken.
-    """
-    room = {"of_a_host": of_a_host, "limit": limit}
+    """Lease due jobs, so that all processes together upload one per account and `per_host` per host."""
+    room = {"per_host": per_host, "limit": limit}
     with database.read_committed() as connection:  # an idle worker writes nothing
         due = _next_accounts(connection, database.now(connection), room)
-    hosts = {each.host for each in due}.difference(without)
-    for _ in range(TRIES if hosts else 0):
-        jobs, is_whole = _claim(database, hosts, room, owner, lease)
-        if jobs or is_whole:
+    hosts = {each.host for each in due}
+    for _ in range(MAX_CLAIM_ATTEMPTS if hosts else 0):
+        jobs, none_locked = _claim(database, hosts, room, owner, lease)
+        if jobs or none_locked:
             return jobs
-        time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - others are claiming, which takes milliseconds
+        time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - other claims hold the hosts for milliseconds
     return []
 
 
 def _claim(
     database: Database, hosts: Collection[str], room: Mapping[str, int], owner: str, lease: timedelta
 ) -> tuple[list[BlobJob], bool]:
-    """Claim of these hosts, and say whether all of them could be looked at."""
+    """Claim from these hosts; returns the jobs, and whether no host was skipped as locked."""
     jobs: list[BlobJob] = []
     with database.write() as connection:
         locked = set(connection.scalars(_HOSTS, {"hosts": list(hosts)}))
@@ -81,9 +76,9 @@ _HOSTS: Final = (
 )
 
 
-@cache  # making it takes longer than running it, and each look at what is due does
+@cache  # building it costs more than executing it (CONTRIBUTING.md)
 def _next_of_hosts() -> Select[Any]:
-    """Select the accounts whose turn it is: live work first, then who has waited the longest since its last upload."""
+    """Select the next accounts: live work first, then those whose last upload was longest ago."""
     now = bindparam("now", type_=UtcDateTime)
     under_way = select(job.did).where(IS_LEASED, job.lease_until > now)
     busy = (
@@ -105,7 +100,7 @@ def _next_of_hosts() -> Select[Any]:
         .join(pds_host, pds_host.c.host == lane.host)
         .where(
             _is_due(now),
-            and_(lane.state == READY, ~lane.paused, ~is_observed()),
+            and_(lane.state == LaneState.READY, ~lane.paused, ~is_observed()),
             ~pds_host.c.paused,
             latest_of(host_open_at(), pds_host.c.blobs_after) <= now,
             lane.did.not_in(under_way),
@@ -114,7 +109,7 @@ def _next_of_hosts() -> Select[Any]:
         .subquery()
     )
     turn = (due.c.waits, due.c.last_upload_at, due.c.did)
-    at_once = case((due.c.breaker == OPEN, 1), else_=bindparam("of_a_host"))
+    at_once = case((due.c.breaker == BreakerState.OPEN, 1), else_=bindparam("per_host"))
     placed = (
         select(
             *due.c,
@@ -136,7 +131,7 @@ def _is_due(now: Any) -> Any:
 def _claim_of_account(
     connection: Connection, account: Any, owner: str, now: datetime, lease: timedelta
 ) -> list[BlobJob]:
-    """Take the account's next job, unless somebody is at its lane, or no longer works, since."""
+    """Claim the account's next job, unless its lane is locked or no longer ready."""
     this = and_(lane.did == account.did, lane_works(account.did, account.host))
     if connection.execute(select(lane.did).where(this).with_for_update(skip_locked=True)).first() is None:
         return []

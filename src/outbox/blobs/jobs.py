@@ -1,4 +1,4 @@
-"""The rows of the uploads: keep, settle, give back. Locks in the order of all: lane, target, job."""
+"""The rows of uploads: extend, settle, postpone, release. Row locks are taken in one order: lane, target, job."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,20 +16,21 @@ from outbox.blobs.upload_results import BLOB_MISMATCH
 from outbox.mirror.lanes import LeaseLostError, host_open_at, is_open, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PARKING, park, schedule_probe
-from outbox.mirror.requeue import backfill
+from outbox.mirror.requeue import queue_as_backfill
+from outbox.mirror.states import LaneState, TargetState
 from outbox.mirror.tables import IS_LEASED, PAST, blob_job, mirror_lane, mirror_target, pds_host
-from outbox.mirror.targets import READY, wake_lane
-from outbox.pds.verdict import MESSAGE_LENGTH, Kind, Verdict, clean
+from outbox.mirror.targets import wake_lane
+from outbox.pds.verdict import MAX_MESSAGE_LENGTH, Kind, Verdict, clean
 
-LEASE: Final = timedelta(seconds=60)
-"""Extended for as long as the upload goes on, so that after a crash nobody waits for a long one to be over."""
+JOB_LEASE: Final = timedelta(seconds=60)
+"""Extended while the upload goes on; after a crash the job is free within this time, however large the upload."""
 
-BROKEN_SECONDS: Final = 3600.0
-"""The longest pause after an upload that was in vain, which is dear (docs/adr/0015-uploads-that-break-a-pds.md)."""
-UNSETTLED_SECONDS: Final = 60.0
-"""The first pause after an upload of which nothing could be written down."""
+MAX_FUTILE_PAUSE_SECONDS: Final = 3600.0
+"""The longest pause after an upload that was sent in vain (docs/adr/0015-uploads-that-break-a-pds.md)."""
+FIRST_UNSETTLED_PAUSE_SECONDS: Final = 60.0
+"""The first pause after an upload whose result could not be settled."""
 MISSING_REASON: Final = "audio_missing"
-"""Our storage has lost the bytes."""
+"""The bytes are not in our storage."""
 
 job = blob_job.c
 lane = mirror_lane.c
@@ -49,10 +50,10 @@ class BlobJob:
     epoch: int
 
 
-def may_be_sent(connection: Connection, claimed: BlobJob, now: datetime) -> bool:
-    """Whether the job's lane works as it did, and its host still takes uploads.
+def may_upload(connection: Connection, claimed: BlobJob, now: datetime) -> bool:
+    """Whether the job's lane is still ready on this host, and the host may be sent uploads now.
 
-    A deactivated account takes uploads, but no record that names them; a host may have asked others to wait meanwhile.
+    A deactivated account accepts uploads, but no record that names them.
     """
     of_host = (pds_host.c.host == claimed.host, ~pds_host.c.paused)
     takes_uploads = exists().where(*of_host, latest_of(host_open_at(), pds_host.c.blobs_after) <= now)
@@ -61,14 +62,14 @@ def may_be_sent(connection: Connection, claimed: BlobJob, now: datetime) -> bool
 
 
 def lane_works(did: str, host: str) -> ColumnElement[bool]:
-    """Say that the account's lane works, and still on this host."""
+    """Whether the account's lane is ready, and on this host."""
     return exists().where(
-        lane.did == did, lane.host == host, lane.state == READY, ~lane.paused, ~is_observed()
+        lane.did == did, lane.host == host, lane.state == LaneState.READY, ~lane.paused, ~is_observed()
     )
 
 
-def extend(database: Database, claimed: BlobJob, lease: timedelta) -> bool:
-    """Keep the job for the length of a lease from now; False when it is not ours any more."""
+def extend_lease(database: Database, claimed: BlobJob, lease: timedelta) -> bool:
+    """Extend the job's lease from now; False when another worker holds the job or it has ended."""
     with database.write() as connection:
         changed = connection.execute(
             update(blob_job)
@@ -76,15 +77,15 @@ def extend(database: Database, claimed: BlobJob, lease: timedelta) -> bool:
                 job.did == claimed.did,
                 job.track_id == claimed.track_id,
                 job.lease_epoch == claimed.epoch,
-                IS_LEASED,  # else it has ended; after a sign-in meanwhile it goes on, though it has no owner
+                IS_LEASED,  # a job that has ended has no lease; one without an owner, after a sign-in, goes on
             )
             .values(lease_until=database.now(connection) + lease)
         )
         return changed.rowcount == 1
 
 
-def give_back(database: Database, claimed: BlobJob) -> None:
-    """Let others have the job at once: its upload was not finished."""
+def release_job(database: Database, claimed: BlobJob) -> None:
+    """Free the job at once; its upload was not finished."""
     with database.write() as connection:
         connection.execute(
             update(blob_job)
@@ -94,8 +95,8 @@ def give_back(database: Database, claimed: BlobJob) -> None:
 
 
 def postpone(database: Database, claimed: BlobJob, error: str) -> None:
-    """Let the job wait, the longer the more often it had to: its upload has ended, and nobody could write down how."""
-    pause = backoff(claimed.attempts, first=UNSETTLED_SECONDS, cap=BROKEN_SECONDS)
+    """Back off a job whose upload has ended with a result that could not be settled."""
+    pause = backoff(claimed.attempts, first=FIRST_UNSETTLED_PAUSE_SECONDS, cap=MAX_FUTILE_PAUSE_SECONDS)
     with database.write() as connection:
         connection.execute(
             update(blob_job)
@@ -110,15 +111,16 @@ def postpone(database: Database, claimed: BlobJob, error: str) -> None:
                 lease_until=PAST,
                 attempts=claimed.attempts + 1,
                 not_before=database.now(connection) + pause,
-                last_error=clean(error, MESSAGE_LENGTH),
+                last_error=clean(error, MAX_MESSAGE_LENGTH),
             )
         )
 
 
 def settle_job(unit: UnitOfWork, claimed: BlobJob, verdict: Verdict | None) -> None:
-    """One unit: the lease is ours, the track is as it was, the event is appended, the job ends or waits.
+    """Settle an upload in one unit of work: check the lease and the track, append the event, end or postpone the job.
 
-    Without a verdict nothing was sent, because the track did not want it or its lane does not work.
+    Without a verdict nothing was sent: the track no longer needs the upload, or its lane is not ready. Raises
+    LeaseLostError.
     """
     unit.connection.execute(select(lane.did).where(lane.did == claimed.did).with_for_update())
     row = unit.connection.execute(
@@ -130,73 +132,73 @@ def settle_job(unit: UnitOfWork, claimed: BlobJob, verdict: Verdict | None) -> N
         raise LeaseLostError
     track = unit.load(Track, Track.create_id(claimed.track_id))
     if not track.blob_accepts(claimed.audio_cid):
-        # Of what the PDS said of other audio nothing concerns the audio that the track has now.
+        # The verdict is about other audio than the track has now.
         _end(unit, claimed, again=row.again and row.audio_cid != claimed.audio_cid, attempts=0)
     elif verdict is None:
-        _end(unit, claimed)  # it is wanted again since
+        _end(unit, claimed)  # requested again in the meantime
     elif verdict.kind in PARKING:
-        if row.lease_owner == claimed.owner:  # else its owner has signed in meanwhile
+        if row.lease_owner == claimed.owner:  # otherwise the owner has signed in since the claim
             park(unit.connection, claimed.did, verdict.kind, unit.now)
         _end(unit, claimed)
     else:
-        _settle(unit, claimed, track, verdict, waits=row.backfill, was_lost=row.again)
+        _settle(unit, claimed, track, verdict, backfilled=row.backfill, was_lost=row.again)
 
 
 def _settle(
-    unit: UnitOfWork, claimed: BlobJob, track: Track, verdict: Verdict, *, waits: bool, was_lost: bool
+    unit: UnitOfWork, claimed: BlobJob, track: Track, verdict: Verdict, *, backfilled: bool, was_lost: bool
 ) -> None:
     error = f"{verdict.error}: {verdict.message}"
     if verdict.kind is Kind.DONE:
-        waits = waits and not _has_live_work(unit, claimed)
-        _set_target(unit, claimed, state="idle", reason=None, not_before=PAST)
+        backfilled = backfilled and not _has_live_work(unit, claimed)
+        _set_target(unit, claimed, state=TargetState.IDLE, reason=None, not_before=PAST)
         wake_lane(unit.connection, claimed.did, unit.now)
         track.record_blob(BlobRef(claimed.audio_cid, verdict.body["blob"]), at=unit.now)
         _end(unit, claimed, again=False, attempts=0, last_error=None)
     elif verdict.kind is Kind.REJECTED:
-        _note_refusal(unit, claimed, track, verdict, was_lost=was_lost)
+        _record_refusal(unit, claimed, track, verdict, was_lost=was_lost)
         _end(unit, claimed, again=False, last_error=error)
-    elif verdict.kind is Kind.PACED:  # no attempt: the PDS has not looked at it
+    elif verdict.kind is Kind.PACED:  # not an attempt: the PDS did not process it
         _end(unit, claimed, not_before=unit.now + verdict.requested_pause(unit.now), last_error=error)
     else:
         schedule_probe(unit.connection, claimed.did, unit.now)
-        was_in_vain = verdict.is_fault_of_record or verdict.error == BLOB_MISMATCH
-        pause = backoff(claimed.attempts, cap=BROKEN_SECONDS if was_in_vain else CAP_SECONDS)
+        is_futile = verdict.is_fault_of_record or verdict.error == BLOB_MISMATCH
+        pause = backoff(claimed.attempts, cap=MAX_FUTILE_PAUSE_SECONDS if is_futile else CAP_SECONDS)
         not_before = unit.now + max(pause, verdict.requested_pause(unit.now))
         _end(unit, claimed, attempts=claimed.attempts + 1, not_before=not_before, last_error=error)
     unit.save(track)
-    if waits and verdict.kind is Kind.DONE:
-        backfill(unit.connection, claimed.did, [claimed.track_id], unit.now)
+    if backfilled and verdict.kind is Kind.DONE:
+        queue_as_backfill(unit.connection, claimed.did, [claimed.track_id], unit.now)
 
 
-def _note_refusal(
+def _record_refusal(
     unit: UnitOfWork, claimed: BlobJob, track: Track, verdict: Verdict, *, was_lost: bool
 ) -> None:
-    """Let the record do without a blob that its PDS has lost and does not want: else no edit would ever be taken again.
+    """Drop a blob that its PDS has lost and refuses, since otherwise every edit would be refused; else record the failure.
 
-    What is missing here may be found again.
+    Audio that is missing in our storage is not dropped: it may be restored.
     """
-    reason = verdict.error or "rejected"
+    reason = verdict.error or verdict.kind.value
     if was_lost and track.blob is not None and reason != MISSING_REASON:
         track.record_blob_lost(reason, at=unit.now)
         return
-    _set_target(unit, claimed, state="rejected", reason=verdict.error)
+    _set_target(unit, claimed, state=TargetState.REJECTED, reason=verdict.error)
     track.record_blob_failure(reason, final=True, at=unit.now)
 
 
 def _has_live_work(unit: UnitOfWork, claimed: BlobJob) -> bool:
-    """Whether the record has something to be sent already that is not to wait."""
+    """Whether the record has live work open already."""
     live = (target.track_id == claimed.track_id, is_open(), ~target.backfill)
     return bool(unit.connection.scalar(select(exists().where(*live))))
 
 
 def mark_backfill(connection: Connection, did: str, track_ids: Sequence[int]) -> None:
-    """Let these uploads, and the records that they are for, go behind what others do just now: they are of bulk work."""
+    """Put these uploads, and the records that wait for them, behind live work: they are part of bulk work."""
     these = (job.did == did, job.track_id.in_(track_ids))
     connection.execute(update(blob_job).where(*these).values(backfill=True))
 
 
 def mark_live(connection: Connection, did: str, track_id: int) -> None:
-    """Let this upload wait for none of the others: somebody asked for it alone."""
+    """Put this upload among live work: the owner requested it alone."""
     this = (job.did == did, job.track_id == track_id, job.backfill)
     connection.execute(update(blob_job).where(*this).values(backfill=False))
 
@@ -210,9 +212,9 @@ def _end(unit: UnitOfWork, claimed: BlobJob, **columns: Any) -> None:
 
 
 def _set_target(unit: UnitOfWork, claimed: BlobJob, **columns: Any) -> None:
-    """Change the record that waits for its blob, if it does."""
+    """Set columns of the target, if it waits for this blob."""
     unit.connection.execute(
         update(mirror_target)
-        .where(target.track_id == claimed.track_id, target.state == "blob")
+        .where(target.track_id == claimed.track_id, target.state == TargetState.BLOB)
         .values(columns)
     )

@@ -1,7 +1,8 @@
-"""Blobs: audio to the PDS, in jobs of their own, so that only the record that needs one waits for it.
+"""Uploads audio to PDSes in jobs beside the lanes, so that only the record that needs the blob waits for it.
 
-Upload, then note BlobMigrated in one unit, then the lane's put names the reference: a PDS deletes a blob
-that no record names, and serves none before one does.
+1. claim a job (claim.py) and extend its lease while the upload goes on.
+2. upload the bytes from storage, within the PDS's limit and with a progress timeout.
+3. settle (jobs.py): BlobMigrated is appended, and the lane's next put names the blob; a PDS serves and keeps no other.
 """
 
 import asyncio
@@ -20,16 +21,16 @@ from eventstore.event_log import EventLog
 from outbox.backoff import backoff
 from outbox.blobs.claim import claim_jobs
 from outbox.blobs.jobs import (
-    LEASE,
+    JOB_LEASE,
     MISSING_REASON,
     BlobJob,
-    extend,
-    give_back,
-    may_be_sent,
+    extend_lease,
+    may_upload,
     postpone,
+    release_job,
     settle_job,
 )
-from outbox.blobs.progress_timeout import STALL_SECONDS, watched
+from outbox.blobs.progress_timeout import STALL_TIMEOUT_SECONDS, watched
 from outbox.blobs.upload_results import judged, refused_unsent
 from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.host_state import HostReport
@@ -48,14 +49,14 @@ from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
 
-WORKERS: Final = 32
-"""They only wait, each with a chunk in hand: hosts that swallow uploads are to leave room for others."""
-READERS: Final = 8
-"""So many of them read from storage at once, and leave the outbox's other threads to the database."""
-UPLOAD_SECONDS: Final = 1000.0
-SETTLE_TRIES: Final = 6
+MAX_CONCURRENT_UPLOADS: Final = 32
+"""Many, since each holds only one chunk: hosts that hang on uploads leave room for others."""
+MAX_CONCURRENT_READS: Final = 8
+"""Reads from storage at once, so that the outbox's other threads stay free for the database."""
+UPLOAD_TIMEOUT_SECONDS: Final = 1000.0
+MAX_SETTLE_ATTEMPTS: Final = 6
 BLOB: Final = "blob"
-"""What kind of attempt an upload is, beside put and delete."""
+"""The `op` label of uploads in metrics, beside put and delete."""
 
 
 class BlobWorker:
@@ -69,7 +70,7 @@ class BlobWorker:
         source: AudioSource,
         *,
         owner: str,
-        lease: timedelta = LEASE,
+        lease: timedelta = JOB_LEASE,
         metrics: RelayMetrics = NO_METRICS,
     ) -> None:
         self._metrics = metrics
@@ -79,20 +80,20 @@ class BlobWorker:
         self._source = source
         self._owner = owner
         self._lease = lease
-        self._reading = asyncio.Semaphore(READERS)
+        self._reading = asyncio.Semaphore(MAX_CONCURRENT_READS)
         self._uploads: dict[asyncio.Task[None], BlobJob] = {}
 
     @property
     def busy(self) -> bool:
-        """Whether an upload is under way."""
+        """Whether an upload is in flight."""
         return bool(self._uploads)
 
     async def drain(self) -> None:
-        """Wait for the uploads that are under way."""
+        """Wait for the uploads in flight."""
         await asyncio.gather(*self._uploads, return_exceptions=True)
 
     async def stop(self, seconds: float) -> None:
-        """Let the uploads that are under way end within this time; others may begin the rest again."""
+        """Let the uploads in flight end within this time; cancel the rest, whose jobs are free at once."""
         if self._uploads:
             _, late = await asyncio.wait(self._uploads, timeout=seconds)
             for upload in late:
@@ -100,8 +101,8 @@ class BlobWorker:
         await self.drain()
 
     async def start_due(self) -> bool:
-        """Start what is due and there is room for."""
-        room = WORKERS - len(self._uploads)
+        """Start due uploads while there is room; returns whether any was started."""
+        room = MAX_CONCURRENT_UPLOADS - len(self._uploads)
         if room <= 0:
             return False
         jobs = await in_thread(self._claim, room)
@@ -117,102 +118,60 @@ class BlobWorker:
             owner=self._owner,
             limit=room,
             lease=self._lease,
-            without=self._hosts.note_kept(),
         )
 
     async def _run(self, claimed: BlobJob) -> None:
-        keeping = asyncio.create_task(self._keep(claimed))
+        extending = asyncio.create_task(self._extend_lease(claimed))
         try:
             verdict = await self._attempt(claimed)
-            if verdict is not None:  # what the host asks for holds whatever becomes of the job
+            if verdict is not None:  # the host's limits hold, whether or not the job is still ours
                 report = HostReport.of(claimed.host, claimed.did, verdict)
-                await in_thread(self._hosts.note_if_changed, report)
+                await in_thread(self._hosts.record_if_changed, report)
             await self._settle(claimed, verdict)
         except LeaseLostError:
-            logger.warning("blob_lease_lost", extra=self._named(claimed))
+            logger.warning("blob_lease_lost", extra=self._log_fields(claimed))
             self._metrics.lease_lost(fenced=True)
         except asyncio.CancelledError:
-            await in_thread(give_back, self._log.database, claimed)
+            await in_thread(release_job, self._log.database, claimed)
             raise
         except Exception as error:
-            logger.exception("blob_job_failed", extra=self._named(claimed))
+            logger.exception("blob_job_failed", extra=self._log_fields(claimed))
             await self._postpone(claimed, error)
         finally:
-            keeping.cancel()
+            extending.cancel()
 
-    async def _postpone(self, claimed: BlobJob, error: Exception) -> None:
-        """Try again later, and ever more rarely, what could not be written down: each time, all of it is sent again."""
-        try:
-            await in_thread(postpone, self._log.database, claimed, f"{type(error).__name__}: {error}")
-        except Exception:  # its lease ends by itself
-            logger.exception("blob_job_not_postponed", extra=self._named(claimed))
-
-    async def _keep(self, claimed: BlobJob) -> None:
-        """Extend the lease until the job is another's: a settle that comes too late finds that out itself."""
+    async def _extend_lease(self, claimed: BlobJob) -> None:
+        """Extend the lease until the job is lost, which the settling finds out."""
         held = True
         while held:
             await asyncio.sleep(self._lease.total_seconds() / 3)
             try:
-                held = await in_thread(extend, self._log.database, claimed, self._lease)
+                held = await in_thread(extend_lease, self._log.database, claimed, self._lease)
             except Exception:
-                logger.exception("blob_lease_not_extended", extra=self._named(claimed))
+                logger.exception("blob_lease_not_extended", extra=self._log_fields(claimed))
 
     async def _attempt(self, claimed: BlobJob) -> Verdict | None:
-        """Upload; None when the track does not want its audio on the PDS any more, or its lane does not work."""
+        """Upload; None when the track no longer needs the upload, or its lane is not ready."""
         try:
             audio = await in_thread(self._audio, claimed)
             return await self._upload(claimed, audio) if audio is not None else None
         except Exception as error:
-            logger.exception("blob_upload_failed", extra=self._named(claimed))
+            logger.exception("blob_upload_failed", extra=self._log_fields(claimed))
             return verdict_of_fault(error)
-
-    async def _settle(self, claimed: BlobJob, verdict: Verdict | None) -> None:
-        """Write it down, also when the database is away for a moment: an upload is dear."""
-        envelope = Envelope("relay", "relay", self._request_id(claimed))
-        for failures in range(SETTLE_TRIES):
-            try:
-                await in_thread(
-                    self._log.transact, claimed.did, envelope, lambda unit: settle_job(unit, claimed, verdict)
-                )
-            except LeaseLostError:
-                raise
-            except Exception:
-                if failures + 1 == SETTLE_TRIES:
-                    raise
-                logger.exception("blob_settle_failed", extra=self._named(claimed))
-                await asyncio.sleep(backoff(failures).total_seconds())
-            else:
-                return
-
-    def _request_id(self, claimed: BlobJob) -> str:
-        return f"{self._owner}:blob:{claimed.epoch}"
-
-    def _named(self, claimed: BlobJob) -> dict[str, object]:
-        facts = {"did": claimed.did, "host": claimed.host, "epoch": claimed.epoch}
-        return {**facts, "track_id": claimed.track_id, "request_id": self._request_id(claimed)}
 
     def _audio(self, claimed: BlobJob) -> Audio | None:
         with self._log.database.read() as connection:
-            if not self._may_send_on(connection, claimed):
+            if not self._may_upload_on(connection, claimed):
                 return None
             recorded = self._log.stream(connection, Track.create_id(claimed.track_id))
         track = self._log.fold(Track, recorded)
         return track.audio if track is not None and track.blob_accepts(claimed.audio_cid) else None
 
-    def _may_send(self, claimed: BlobJob) -> bool:
-        if claimed.host in self._hosts.note_kept():
-            return False
-        with self._log.database.read_committed() as connection:
-            return self._may_send_on(connection, claimed)
-
-    def _may_send_on(self, connection: Connection, claimed: BlobJob) -> bool:
-        return may_be_sent(connection, claimed, self._log.database.now(connection))
-
     async def _upload(self, claimed: BlobJob, audio: Audio) -> Verdict | None:
         limit = await self._pds.blob_limit(claimed.host)
         if (refusal := refused_unsent(audio, limit)) is not None:
             return refusal
-        if not await in_thread(self._may_send, claimed):  # the PDS may have taken its time to tell its limit
+        if not await in_thread(self._may_upload, claimed):  # time has passed while the PDS answered
             return None
         try:
             verdict = judged(await self._send(claimed, audio), audio)
@@ -225,19 +184,26 @@ class BlobWorker:
             self._metrics.uploaded(audio.size)
         return verdict
 
+    def _may_upload(self, claimed: BlobJob) -> bool:
+        with self._log.database.read_committed() as connection:
+            return self._may_upload_on(connection, claimed)
+
+    def _may_upload_on(self, connection: Connection, claimed: BlobJob) -> bool:
+        return may_upload(connection, claimed, self._log.database.now(connection))
+
     async def _send(self, claimed: BlobJob, audio: Audio) -> Verdict:
         try:
-            async with asyncio.timeout(STALL_SECONDS) as patience:
+            async with asyncio.timeout(STALL_TIMEOUT_SECONDS) as progress:
                 return await self._pds.upload(
                     claimed.host,
                     claimed.did,
-                    lambda: watched(self._chunks(audio.cid), patience),
+                    lambda: watched(self._chunks(audio.cid), progress),
                     size=audio.size,
                     mime=audio.mime,
-                    timeout=UPLOAD_SECONDS,
+                    timeout=UPLOAD_TIMEOUT_SECONDS,
                 )
         except TimeoutError as error:
-            if not patience.expired():
+            if not progress.expired():
                 raise
             verdict = verdict_of_exception(error, Phase.UPLOAD)
             return replace(verdict, message="the PDS took nothing more, or did not answer")
@@ -252,7 +218,39 @@ class BlobWorker:
                 return
             yield chunk
 
+    async def _settle(self, claimed: BlobJob, verdict: Verdict | None) -> None:
+        """Settle, and retry while the database is away, since an upload is expensive."""
+        envelope = Envelope("relay", "relay", self._request_id(claimed))
+        for failures in range(MAX_SETTLE_ATTEMPTS):
+            try:
+                await in_thread(
+                    self._log.transact, claimed.did, envelope, lambda unit: settle_job(unit, claimed, verdict)
+                )
+            except LeaseLostError:
+                raise
+            except Exception:
+                if failures + 1 == MAX_SETTLE_ATTEMPTS:
+                    raise
+                logger.exception("blob_settle_failed", extra=self._log_fields(claimed))
+                await asyncio.sleep(backoff(failures).total_seconds())
+            else:
+                return
+
+    async def _postpone(self, claimed: BlobJob, error: Exception) -> None:
+        """Back off a job whose result could not be settled: each retry sends all of its bytes again."""
+        try:
+            await in_thread(postpone, self._log.database, claimed, f"{type(error).__name__}: {error}")
+        except Exception:  # the lease expires
+            logger.exception("blob_job_not_postponed", extra=self._log_fields(claimed))
+
+    def _request_id(self, claimed: BlobJob) -> str:
+        return f"{self._owner}:blob:{claimed.epoch}"
+
+    def _log_fields(self, claimed: BlobJob) -> dict[str, object]:
+        facts = {"did": claimed.did, "host": claimed.host, "epoch": claimed.epoch}
+        return {**facts, "track_id": claimed.track_id, "request_id": self._request_id(claimed)}
+
 
 def _next_chunk(source: Iterator[bytes]) -> bytes:
-    """Return the next bytes, and none at the end: a StopIteration cannot leave a thread."""
+    """Return the next bytes, empty at the end: a StopIteration cannot leave a thread."""
     return next(source, b"")

@@ -1,4 +1,4 @@
-"""A record that was there before its track: acknowledged as it is, with all that others keep in it."""
+"""Targets of adopted records, which existed before their track: acknowledged as they are on the PDS."""
 
 from datetime import datetime
 from typing import Final
@@ -9,13 +9,13 @@ from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import CHANGE_TARGET, insert_into, of_target
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, encode
-from outbox.relay.journal import note_adopted
+from outbox.relay.journal import record_adopted
 
 target: Final = mirror_target.c
 
 
 def known_records(connection: Connection, did: str) -> set[tuple[str, str]]:
-    """Return collection and key of each record that an account's tracks have, or have left."""
+    """Return collection and key of each record of an account's tracks, former copies included."""
     rows = connection.execute(select(target.collection, target.rkey).where(target.did == did))
     return {(row.collection, row.rkey) for row in rows}
 
@@ -23,16 +23,16 @@ def known_records(connection: Connection, did: str) -> set[tuple[str, str]]:
 def acknowledge_as_found(
     connection: Connection, key: RecordKey, gen: int, record: tuple[str, Record], now: datetime
 ) -> None:
-    """Let what the PDS holds count as delivered: nothing is written until the track says something else."""
+    """Acknowledge `record`, a CID and a body, as delivered: nothing is written before the track changes."""
     cid, body = record
     found = {"acked_gen": gen, "acked_at": now, "observed_cid": cid, "observed_body": encode(body)}
     connection.execute(CHANGE_TARGET, {**of_target(key), **found, "ever_sent": True})
-    note_adopted(connection, key, gen, cid, now)
+    record_adopted(connection, key, gen, cid, now)
 
 
-def place_lane(connection: Connection, did: str, host: str) -> None:
-    """Note where an account is that has never signed in, so that its records can be verified."""
+def set_lane_host(connection: Connection, did: str, host: str) -> None:
+    """Set the host of a lane whose account never signed in, so that its records can be verified."""
     known = insert_into(connection, pds_host).values(host=host)
     connection.execute(known.on_conflict_do_nothing())
-    nowhere = (mirror_lane.c.did == did, mirror_lane.c.host == "")
-    connection.execute(update(mirror_lane).where(*nowhere).values(host=host))
+    without_host = (mirror_lane.c.did == did, mirror_lane.c.host == "")
+    connection.execute(update(mirror_lane).where(*without_host).values(host=host))

@@ -1,4 +1,4 @@
-"""A record that somebody else has changed: what they wrote, and how its owner's decision is put into effect."""
+"""Conflicts: another client changed a record, and its owner decides which version stays."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,12 +7,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
 from outbox.mirror.namespace_moves import clear_former
+from outbox.mirror.states import TargetState
 from outbox.mirror.tables import mirror_target
-from outbox.mirror.targets import HELD, PUT
+from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
 from outbox.record.record import own_part
-from outbox.relay.journal import note_adopted
+from outbox.relay.journal import record_adopted
 from outbox.relay.observations import CLEAN
 
 target = mirror_target.c
@@ -20,7 +21,7 @@ target = mirror_target.c
 
 @dataclass(frozen=True)
 class Conflict:
-    """What somebody else wrote over what we wrote: None where no record of ours could hold it, or we wrote nothing."""
+    """Another client's record and ours: `theirs` is None if DAG-CBOR cannot hold it, `base` is None if we wrote nothing."""
 
     key: RecordKey
     track_id: int
@@ -28,26 +29,26 @@ class Conflict:
     theirs: Record | None
     base: Record | None
     is_former: bool = False
-    """Whether it is in what the track has left where its record was before."""
+    """Whether it is in a former copy, in the collection that the record has left."""
 
     @property
     def fields(self) -> list[str]:
-        """Name the fields of ours that they changed."""
+        """The names of our fields that the other client changed."""
         if self.theirs is None:
             return []
         theirs, base = own_part(self.theirs), own_part(self.base or {})
         changed = {name for name in {*theirs, *base} if theirs.get(name) != base.get(name)}
-        # the type is another collection's where what they wrote is in the way of a move
+        # a record that blocks a namespace change has its own collection's $type
         return sorted(changed - {"$type"})
 
 
 def conflict_of(connection: Connection, track_id: int) -> Conflict | None:
-    """Find what a track's owner has to decide on: over the record, or else over what it has left where it was."""
+    """Return the conflict that a track's owner has to decide: of its record, or else of a former copy."""
     is_former = and_(target.former, target.failed_gen >= target.desired_gen)
     is_current = and_(target.desired_op == PUT, ~target.detached)
     row = connection.execute(
         select(mirror_target)
-        .where(target.track_id == track_id, target.state == HELD, or_(is_former, is_current))
+        .where(target.track_id == track_id, target.state == TargetState.HELD, or_(is_former, is_current))
         .order_by(target.former)
         .limit(1)
     ).one_or_none()
@@ -59,16 +60,16 @@ def conflict_of(connection: Connection, track_id: int) -> Conflict | None:
 
 
 def build_on(connection: Connection, conflict: Conflict) -> None:
-    """Let what they wrote be the base of what is written next, so that it is replaced and nothing newer.
+    """Make their record the base of the next write, which replaces it and nothing newer.
 
-    What the record has left where it was waits until their fields are written in the new place.
+    A former copy waits until their fields are written in the new collection.
     """
     waits = {"cleared_gen": 0} if conflict.is_former else {}
     _change(connection, conflict.key, **_their_record(), **CLEAN, **waits)
 
 
 def acknowledge(connection: Connection, conflict: Conflict, now: datetime) -> None:
-    """Let what they wrote count as delivered, since the track says the same; and look whether it is there still."""
+    """Acknowledge their record as delivered, since the track says the same, and have it verified."""
     gen = connection.execute(select(target.desired_gen).where(*_this(conflict.key))).scalar_one()
     values = {
         **_their_record(),
@@ -79,13 +80,13 @@ def acknowledge(connection: Connection, conflict: Conflict, now: datetime) -> No
         "backfill": False,
     }
     _change(connection, conflict.key, **values)
-    note_adopted(connection, conflict.key, gen, conflict.cid, now)
+    record_adopted(connection, conflict.key, gen, conflict.cid, now)
     clear_former(connection, conflict.track_id, gen)
 
 
 def clear_conflict(connection: Connection, track_id: int) -> None:
-    """Try again over what we wrote ourselves: whether they changed it still, the PDS will tell."""
-    held = update(mirror_target).where(target.track_id == track_id, target.state == HELD)
+    """Reopen a held target on our own base; if their record is still there, the PDS refuses the swap."""
+    held = update(mirror_target).where(target.track_id == track_id, target.state == TargetState.HELD)
     connection.execute(held.values(CLEAN))
 
 

@@ -1,9 +1,7 @@
-"""Decide over a record that somebody else wrote: ours is written over it, or the track takes over what it can say.
+"""Puts the owner's decision on a conflict into effect: ours is written over theirs, or the track adopts their fields.
 
-That are the texts, the features and the labels.
-
-Who may hear the track is decided here and never by what a record says; where its bytes are, when it was made and who made
-it, no event can change. Such fields are written again as the track has them.
+Only texts, features and labels are adopted; all other fields are written again as the track has them, since a record
+never decides who may listen, and no event changes an address, a date or an author.
 """
 
 from collections.abc import Callable
@@ -26,14 +24,14 @@ from outbox.record.record import RecordUrls, own_part, record_for
 
 
 def keep_ours(unit: UnitOfWork, track: Track, conflict: Conflict) -> None:
-    """Have the record of the track written over exactly what they wrote."""
+    """Write the track's record over exactly their version."""
     track.restore_record(at=unit.now)
     unit.save(track)
     build_on(unit.connection, conflict)
 
 
 def keep_theirs(unit: UnitOfWork, track: Track, conflict: Conflict, urls: RecordUrls) -> None:
-    """Take over what they changed. A write follows only where the track still says something else: what only we changed stays."""
+    """Adopt their changed fields. A write follows if the track's record still differs: fields that only we changed stay."""
     track.adopt_foreign_edit(conflict.cid, adoptable(conflict), at=unit.now)
     if own_part(record_for(track, 0, urls)) == own_part(conflict.theirs or {}):
         unit.save(track)
@@ -43,7 +41,7 @@ def keep_theirs(unit: UnitOfWork, track: Track, conflict: Conflict, urls: Record
 
 
 def adoptable(conflict: Conflict) -> dict[str, Any]:
-    """Return checked values of the changed fields that a track has; raises InvalidFieldError at the first invalid one."""
+    """Return the checked values of the changed fields that a track has; raises InvalidFieldError."""
     if conflict.theirs is None:
         raise InvalidFieldError("record", "it contains values that a record of ours cannot have")
     theirs, changed = conflict.theirs, conflict.fields
@@ -81,4 +79,4 @@ FIELDS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
     "features": ("features", _features),
     "labels": ("self_labels", _labels),
 }
-"""By their names in the record: what the track calls them, and how they are read."""
+"""By field of the record: the track's attribute, and the function that checks a value."""

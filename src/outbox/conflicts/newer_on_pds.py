@@ -1,4 +1,4 @@
-"""What a PDS holds of ours from after the point that the log was put back to: kept, until somebody decides."""
+"""Records on a PDS that are newer than a restored log: nothing is written over them before their owner decides."""
 
 from typing import Any, Final
 
@@ -8,24 +8,24 @@ from aggregates.track import Track
 from aggregates.values import BlobRef
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.lanes import is_open
+from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import PAST, mirror_target
-from outbox.mirror.targets import CHANGE_TARGET, DELETE, HELD, of_target
+from outbox.mirror.targets import CHANGE_TARGET, DELETE, of_target
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record
 from outbox.record.record import RecordUrls, own_part, record_for
-from outbox.relay.journal import note_adopted
-from outbox.relay.observations import CLEAN, kept
+from outbox.relay.journal import record_adopted
+from outbox.relay.observations import CLEAN, encoded
 
-NEWER: Final = "newer_on_pds"
-"""Why a delete of before the restore waits: the record was written again after it."""
+NEWER: Final = MirrorReason.NEWER_ON_PDS
 
 target: Final = mirror_target.c
 
 
 def keep_newer(unit: UnitOfWork, key: RecordKey, cid: str, record: Record, urls: RecordUrls) -> None:
-    """Write nothing over this record: it is what the track says, or its owner decides.
+    """Acknowledge the record if it is what the track says; otherwise hold it as a conflict.
 
-    The caller holds the lane. A track that is detached is not written to anyway.
+    The caller holds the lane's lock. A detached target is left alone, since nothing is written to it anyway.
     """
     this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
     row = unit.connection.execute(select(mirror_target, is_open().label("is_open")).where(*this)).one()
@@ -33,7 +33,14 @@ def keep_newer(unit: UnitOfWork, key: RecordKey, cid: str, record: Record, urls:
         return
     if row.desired_op == DELETE:
         if row.is_open:
-            _set(unit, key, state="rejected", reason=NEWER, last_error=NEWER, failed_gen=row.desired_gen)
+            _set(
+                unit,
+                key,
+                state=TargetState.REJECTED,
+                reason=NEWER,
+                last_error=NEWER,
+                failed_gen=row.desired_gen,
+            )
         return
     track = unit.load(Track, Track.create_id(row.track_id))
     if (blob := _blob_of(record, track)) is not None:
@@ -44,12 +51,20 @@ def keep_newer(unit: UnitOfWork, key: RecordKey, cid: str, record: Record, urls:
     unit.save(track)
     gen = unit.connection.execute(select(target.desired_gen).where(*this)).scalar_one()
     if is_same:
-        there = {"observed_cid": cid, "observed_body": kept(record), "ever_sent": True}
-        _set(unit, key, **CLEAN, **there, acked_gen=gen, acked_at=unit.now)
-        note_adopted(unit.connection, key, gen, cid, unit.now)
+        observed = {"observed_cid": cid, "observed_body": encoded(record), "ever_sent": True}
+        _set(unit, key, **CLEAN, **observed, acked_gen=gen, acked_at=unit.now)
+        record_adopted(unit.connection, key, gen, cid, unit.now)
     else:
-        theirs = {"conflict_cid": cid, "conflict_body": kept(record)}
-        _set(unit, key, state=HELD, reason="foreign_edit", failed_gen=gen, not_before=PAST, **theirs)
+        theirs = {"conflict_cid": cid, "conflict_body": encoded(record)}
+        _set(
+            unit,
+            key,
+            state=TargetState.HELD,
+            reason=MirrorReason.FOREIGN_EDIT,
+            failed_gen=gen,
+            not_before=PAST,
+            **theirs,
+        )
 
 
 def _set(unit: UnitOfWork, key: RecordKey, **values: Any) -> None:
@@ -57,7 +72,7 @@ def _set(unit: UnitOfWork, key: RecordKey, **values: Any) -> None:
 
 
 def _blob_of(record: Record, track: Track) -> BlobRef | None:
-    """Return the blob that the record names, if it is the track's audio: otherwise writing the record again would drop it."""
+    """The blob that the record names, if it is the track's audio: without it the next write would drop it."""
     blob = record.get("audioBlob")
     if isinstance(blob, dict) and blob.get("ref") == {"$link": track.audio.cid}:
         return BlobRef(track.audio.cid, blob)

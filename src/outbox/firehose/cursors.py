@@ -1,4 +1,4 @@
-"""The rows of the streams: who listens to a host, and how far."""
+"""The rows of the streams: which process subscribes to a host, and its cursor."""
 
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
@@ -8,7 +8,8 @@ from sqlalchemy import Connection, bindparam, false, func, or_, select, update
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.mirror.lanes import GONE, LeaseLostError
+from outbox.mirror.lanes import LeaseLostError
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import PAST, firehose_cursor, mirror_lane, pds_host
 from outbox.mirror.targets import insert_into
 
@@ -17,17 +18,17 @@ lane: Final = mirror_lane.c
 
 
 def claim_streams(database: Database, *, owner: str, lease: timedelta, limit: int) -> list[str]:
-    """Keep the streams that are ours, and take those of hosts that nobody listens to."""
+    """Extend the leases of this process's streams and claim free ones; returns the hosts, `limit` at most."""
     with database.read() as connection:
         now = database.now(connection)
-        wanted = connection.execute(_WANTED, {"owner": owner, "now": now, "room": limit}).all()
-    held = [each.host for each in wanted if each.is_ours and each.lease_until > now + lease / 2]
-    others = [each.host for each in wanted if each.host not in held]
+        candidates = connection.execute(_CANDIDATES, {"owner": owner, "now": now, "room": limit}).all()
+    ours = [each.host for each in candidates if each.is_ours and each.lease_until > now + lease / 2]
+    others = [each.host for each in candidates if each.host not in ours]
     if others:
         with database.write() as connection:
             now = database.now(connection)
-            held += [host for host in others if _claim(connection, host, owner, now, lease)]
-    return held
+            ours += [host for host in others if _claim(connection, host, owner, now, lease)]
+    return ours
 
 
 def _claim(connection: Connection, host: str, owner: str, now: datetime, lease: timedelta) -> bool:
@@ -38,29 +39,27 @@ def _claim(connection: Connection, host: str, owner: str, now: datetime, lease: 
     return connection.scalar(claimed.returning(row.host)) is not None
 
 
-def give_back_streams(database: Database, owner: str) -> None:
-    """Let others listen at once."""
+def release_streams(database: Database, owner: str) -> None:
+    """Free this process's streams at once."""
     with database.write() as connection:
-        ours = update(firehose_cursor).where(row.lease_owner == owner)
-        connection.execute(ours.values(lease_owner=None, lease_until=PAST))
+        these = update(firehose_cursor).where(row.lease_owner == owner)
+        connection.execute(these.values(lease_owner=None, lease_until=PAST))
 
 
 def dids_at(database: Database, host: str) -> AbstractSet[str]:
-    """Return the accounts that are at a host."""
     with database.read() as connection:
         return set(connection.scalars(_DIDS, {"host": host}))
 
 
 def cursor_of(database: Database, host: str) -> int | None:
-    """Return the cursor of a host's stream."""
     with database.read() as connection:
         return connection.scalar(_CURSOR, {"host": host})
 
 
-def move_cursor(
+def store_cursor(
     database: Database, host: str, owner: str, seq: int | None, heard_at: datetime | None
 ) -> None:
-    """Set it; raises LeaseLostError when somebody else listens by now."""
+    """Store the cursor; raises LeaseLostError when another process holds the stream."""
     with database.write() as connection:
         moved = connection.execute(
             _MOVE, {"of_host": host, "of_owner": owner, "seq": seq, "heard_at": heard_at}
@@ -69,18 +68,18 @@ def move_cursor(
             raise LeaseLostError
 
 
-def forget_cursor(connection: Connection, host: str) -> None:
-    """Listen from now on the next time."""
+def reset_cursor(connection: Connection, host: str) -> None:
+    """Forget the cursor: the next subscription begins at the newest message."""
     connection.execute(update(firehose_cursor).where(row.host == host).values(seq=None, heard_at=None))
 
 
 _IS_OURS: Final = func.coalesce(row.lease_owner == bindparam("owner"), false())
-_WANTED: Final = (
+_CANDIDATES: Final = (
     select(lane.host, _IS_OURS.label("is_ours"), row.lease_until)
     .join(pds_host, pds_host.c.host == lane.host)
     .outerjoin(firehose_cursor, row.host == lane.host)
     .where(
-        lane.state != GONE,
+        lane.state != LaneState.GONE,
         ~lane.paused,
         ~pds_host.c.paused,
         or_(
@@ -94,7 +93,7 @@ _WANTED: Final = (
     .limit(bindparam("room"))
 )
 """Ours first."""
-_DIDS: Final = select(lane.did).where(lane.host == bindparam("host"), lane.state != GONE)
+_DIDS: Final = select(lane.did).where(lane.host == bindparam("host"), lane.state != LaneState.GONE)
 _CURSOR: Final = select(row.seq).where(row.host == bindparam("host"))
 _MOVE: Final = update(firehose_cursor).where(
     row.host == bindparam("of_host"), row.lease_owner == bindparam("of_owner")

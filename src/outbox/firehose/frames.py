@@ -1,7 +1,7 @@
-"""What a host tells of its repos as it happens (com.atproto.sync.subscribeRepos), as far as we need to know it.
+"""Messages of a host's firehose (com.atproto.sync.subscribeRepos), as far as we use them.
 
-Frames and messages are the SDK's to read, which is loaded when the first one comes: loading it takes as long as all else of a
-process together. The connection is ours: it goes to an address that was judged.
+The SDK parses frames and is imported with the first one, since that takes as long as all other imports of a process. The
+connection is our own and goes only to a checked address.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from atproto_subscription.frames import MessageFrame
 
 SUBSCRIBE_REPOS: Final = "com.atproto.sync.subscribeRepos"
-MOST_BYTES: Final = 5 * 1024 * 1024
-"""The protocol's limit for one message."""
-OPEN_SECONDS: Final = 15.0
+MAX_MESSAGE_BYTES: Final = 5 * 1024 * 1024
+"""The protocol's limit."""
+OPEN_TIMEOUT_SECONDS: Final = 15.0
 COMMIT, SYNC, ACCOUNT, IDENTITY, INFO = "#commit", "#sync", "#account", "#identity", "#info"
 OUTDATED_CURSOR: Final = "OutdatedCursor"
 FUTURE_CURSOR: Final = "FutureCursor"
 
 
 class FirehoseError(Exception):
-    """The host ends the stream, and says why: `error` is its name for it."""
+    """The host ended the stream; `error` is the name of the reason."""
 
     def __init__(self, error: str, message: str | None) -> None:
         super().__init__(f"{error}: {message or ''}")
@@ -38,7 +38,7 @@ class FirehoseError(Exception):
 
 @dataclass(frozen=True)
 class Write:
-    """A record that a commit wrote; no CID when it deleted it."""
+    """A record that a commit wrote; its CID is None if the commit deleted it."""
 
     collection: str
     rkey: str
@@ -55,27 +55,27 @@ class Commit:
 
 @dataclass(frozen=True)
 class Message:
-    """One message of a host: its kind, its place in the stream, whose it is, and when it was said."""
+    """A message: its kind, its sequence number, the account that it is about, and the time that it names."""
 
     kind: str
     seq: int | None
     did: str | None
-    said_at: datetime | None
+    sent_at: datetime | None
     frame: "MessageFrame"
 
     @property
     def name(self) -> str | None:
-        """Return the name of an #info."""
+        """The name of an #info message."""
         return _text(self.frame.body, "name")
 
     @property
     def commit(self) -> Commit | None:
-        """Return what a #commit changed; None where it is incomplete."""
+        """What a #commit changed; None if the message does not say all of it."""
         from atproto import models, parse_subscribe_repos_message  # noqa: PLC0415
 
         try:
             message = parse_subscribe_repos_message(self.frame)
-        except Exception:  # noqa: BLE001 - whatever is wrong with it
+        except Exception:  # noqa: BLE001 - a scan finds what an unreadable commit changed
             return None
         if not isinstance(message, models.ComAtprotoSyncSubscribeRepos.Commit) or message.too_big:
             return None
@@ -100,28 +100,28 @@ class Stream:
 
 @asynccontextmanager
 async def subscribed(host: str, cursor: int | None, addresses: Addresses) -> AsyncGenerator[Stream]:
-    """Listen to a host, from after `cursor` on, or from now on where there is none."""
+    """Subscribe to a host from after `cursor`; without one, from the newest message."""
     query = f"?{urlencode({'cursor': cursor})}" if cursor is not None else ""
     async with connect(
         f"{host.replace('http', 'ws', 1)}/xrpc/{SUBSCRIBE_REPOS}{query}",
-        host=await addresses.of(host),  # with which no redirect leads elsewhere
+        host=await addresses.of(host),  # with a fixed address, a redirect cannot lead elsewhere
         proxy=None,
-        compression=None,  # a few bytes would become many before anybody counts them
-        open_timeout=OPEN_SECONDS,
+        compression=None,  # a few bytes could expand to many before the size check
+        open_timeout=OPEN_TIMEOUT_SECONDS,
         close_timeout=1,
-        max_size=MOST_BYTES,
+        max_size=MAX_MESSAGE_BYTES,
         user_agent_header="mastertape",
     ) as socket:
         yield Stream(socket)
 
 
 def message_in(data: bytes) -> Message | None:
-    """Read a frame; None where it is no message. Raises FirehoseError."""
+    """Parse a frame; None if it is no message. Raises FirehoseError."""
     from atproto_subscription.frames import ErrorFrame, Frame, MessageFrame  # noqa: PLC0415
 
     try:
         frame = Frame.from_bytes(data)
-    except Exception:  # noqa: BLE001 - one that cannot be read is skipped: a scan finds what it said
+    except Exception:  # noqa: BLE001 - an unreadable frame is skipped: a scan finds what it says
         return None
     if isinstance(frame, ErrorFrame):
         raise FirehoseError(frame.body.error, frame.body.message)

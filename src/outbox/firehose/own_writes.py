@@ -1,8 +1,7 @@
-"""Which writes that a host tells of are not our own echo: what arrives late, or twice, changes nothing.
+"""Tells other clients' writes from our own echoes; a message that arrives late or twice changes nothing.
 
-Ours are known by the journal, which has the CID before anything is sent and the revision once it was answered. Older
-than a scan of the whole repo, than our newest write to the same record, or than what was heard and marked already, is
-known to be older than what we know.
+Our writes are recognized by the journal: it has their CID before they are sent, and their revision once they are answered.
+A write is old if its revision is not after the last scan, the last marked message, or our newest write to the record.
 """
 
 from typing import Any, Final
@@ -20,7 +19,7 @@ UNANSWERED: Final = frozenset({None, Kind.AMBIGUOUS.value})
 
 
 def foreign_writes(connection: Connection, did: str, commit: Commit) -> list[int]:
-    """Return the tracks whose records this commit wrote and that we did not write ourselves."""
+    """Return the ids of the tracks whose records this commit wrote, our own writes excepted."""
     scan = connection.execute(_SCAN, {"of_did": did}).one_or_none()
     if scan is not None and commit.rev <= max(scan.rev or "", scan.heard_rev or ""):
         return []
@@ -28,8 +27,8 @@ def foreign_writes(connection: Connection, did: str, commit: Commit) -> list[int
     return [track_id for track_id in found if track_id is not None]
 
 
-def note_heard(connection: Connection, did: str, rev: str) -> None:
-    """Remember that all up to this revision was heard, and marked where it had to be."""
+def record_revision(connection: Connection, did: str, rev: str) -> None:
+    """Record that all commits up to this revision are marked."""
     row = {"did": did, "heard_rev": rev}
     upsert(connection, repo_scan, row, tuple(row))
 
@@ -41,12 +40,12 @@ def _track_of(connection: Connection, did: str, rev: str, write: Write) -> int |
         return None
     attempts = connection.execute(_ATTEMPTS, key).all()
     if any(each.rev is not None and each.rev >= rev for each in attempts):
-        return None  # our own, or of before it
+        return None  # our own write, or an older one
     return None if any(_may_be(each, write) for each in attempts) else row.track_id
 
 
 def _may_be(row: Any, write: Write) -> bool:
-    """Whether this may be the write that nobody has answered yet."""
+    """Whether this may be our attempt, which is unanswered."""
     op = PUT if write.cid is not None else DELETE
     return row.outcome in UNANSWERED and (row.op, row.request_cid) == (op, write.cid)
 

@@ -1,7 +1,7 @@
-"""Listening to one host: what it says of our records is held against what we know, and only marked.
+"""The subscription to one host: other clients' writes of our records are marked to be verified, and nothing else.
 
-The place in the stream is kept once all before it was heeded, so that after a crash some of it is heard again, which
-changes nothing.
+The cursor is stored after the messages before it are processed: after a crash some are processed again, which changes
+nothing.
 """
 
 import asyncio
@@ -16,8 +16,9 @@ from sqlalchemy import Connection
 
 from eventstore.commit_signals import announce
 from eventstore.database import Database
+from eventstore.states import State
 from outbox.backoff import backoff
-from outbox.firehose.cursors import cursor_of, forget_cursor, move_cursor
+from outbox.firehose.cursors import cursor_of, reset_cursor, store_cursor
 from outbox.firehose.frames import (
     ACCOUNT,
     COMMIT,
@@ -30,40 +31,61 @@ from outbox.firehose.frames import (
     Message,
     subscribed,
 )
-from outbox.firehose.own_writes import foreign_writes, note_heard
+from outbox.firehose.own_writes import foreign_writes, record_revision
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import LeaseLostError
-from outbox.mirror.parking import look_for_account
-from outbox.mirror.requeue import rescan, rescan_host, suspect
+from outbox.mirror.parking import request_probe
+from outbox.mirror.requeue import rescan, rescan_host, reverify
 from outbox.ports import Addresses
 from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
 
-CURSOR_SECONDS: Final = 5.0
-"""At the most so much of a stream is heard again after a crash."""
-FIRST_SECONDS, LONGEST_SECONDS = 1.0, 64.0
-"""The pauses before it is tried again."""
+CURSOR_INTERVAL_SECONDS: Final = 5.0
+"""The time between two stores of the cursor: after a crash so much of a stream is processed again."""
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 64.0
+"""Before a new connection."""
+
+
+class Effect(State):
+    """What a message about our accounts led to."""
+
+    KNOWN = "known", "our own write, or nothing newer than what is known"
+    FOREIGN = "foreign", "another client wrote our records: they are verified"
+    COMMIT = "commit", "a commit without its changes: the repo is scanned"
+    SYNC = "sync", "the repo was replaced: it is scanned"
+    ACCOUNT = "account", "the account's status changed: it is probed"
+    IDENTITY = "identity", "the account's identity changed: it is probed"
+    OUTDATED_CURSOR = "OutdatedCursor", "the host has dropped messages: all its repos are scanned"
+
+
+EFFECTS: Final = {
+    COMMIT: Effect.COMMIT,
+    SYNC: Effect.SYNC,
+    ACCOUNT: Effect.ACCOUNT,
+    IDENTITY: Effect.IDENTITY,
+}
+"""By the kind of message, unless a #commit says what it changed."""
 
 
 @dataclass(frozen=True)
-class Hearing:
-    """Whether a stream is connected, and how late its last message came."""
+class StreamStatus:
+    """Whether a stream is connected, and the delay of its last message."""
 
     alive: bool = False
     lag_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
-class Reports:
-    """Who is told that something was marked, and of each message about our accounts what it was."""
+class StreamReports:
+    """Callbacks: `marked` when there is work for the relay, `heard` with the effect of each message about our accounts."""
 
     marked: Callable[[], None] = lambda: None
-    heard: Callable[[str], None] = lambda _what: None
+    heard: Callable[[Effect], None] = lambda _effect: None
 
 
-class Listening:
-    """Hears a host until it is cancelled or somebody else listens; `dids` are our accounts there."""
+class Subscription:
+    """Runs until it is cancelled or another process holds the stream; `dids` are our accounts on the host."""
 
     def __init__(
         self,
@@ -74,7 +96,7 @@ class Listening:
         dids: AbstractSet[str],
         *,
         owner: str,
-        reports: Reports,
+        reports: StreamReports,
     ) -> None:
         self._database = database
         self._hosts = hosts
@@ -83,102 +105,96 @@ class Listening:
         self._owner = owner
         self._reports = reports
         self.dids = dids
-        self.hearing = Hearing()
+        self.status = StreamStatus()
 
     async def run(self) -> None:
-        """Listen, and after a while again."""
+        """Subscribe, and after a pause again whenever the stream ends."""
         clock = asyncio.get_running_loop().time
         failures = 0
         while True:
             begun_at = clock()
             try:
-                if await in_thread(self._hosts.has_room_behind_live, self._host):
+                if await in_thread(self._hosts.may_send_backfill, self._host):
                     await self._listen()
             except LeaseLostError:
                 return
-            except Exception as error:  # noqa: BLE001 - whatever ended it, it is begun anew
+            except Exception as error:  # noqa: BLE001 - the stream is opened again after any error
                 await self._disconnected(error)
             finally:
-                self.hearing = Hearing()
-            failures = failures + 1 if clock() - begun_at < LONGEST_SECONDS else 0
-            pause = backoff(failures, first=FIRST_SECONDS, cap=LONGEST_SECONDS)
+                self.status = StreamStatus()
+            failures = failures + 1 if clock() - begun_at < MAX_PAUSE_SECONDS else 0
+            pause = backoff(failures, first=FIRST_PAUSE_SECONDS, cap=MAX_PAUSE_SECONDS)
             await asyncio.sleep(pause.total_seconds())
 
     async def _listen(self) -> None:
         cursor = await in_thread(cursor_of, self._database, self._host)
         async with subscribed(self._host, cursor, self._addresses) as stream:
-            self.hearing = Hearing(alive=True)
+            self.status = StreamStatus(alive=True)
             clock = asyncio.get_running_loop().time
-            kept_at, last = clock(), None
+            stored_at, last = clock(), None
             while True:
-                message = await stream.next(CURSOR_SECONDS)
+                message = await stream.next(CURSOR_INTERVAL_SECONDS)
                 if message is not None:
-                    await self._hear(message)
+                    await self._process(message)
                     last = message if message.seq is not None else last
-                if last is not None and clock() - kept_at >= CURSOR_SECONDS:
-                    place = (last.seq, last.said_at)
-                    await in_thread(move_cursor, self._database, self._host, self._owner, *place)
-                    kept_at, last = clock(), None
+                if last is not None and clock() - stored_at >= CURSOR_INTERVAL_SECONDS:
+                    position = (last.seq, last.sent_at)
+                    await in_thread(store_cursor, self._database, self._host, self._owner, *position)
+                    stored_at, last = clock(), None
 
     async def _disconnected(self, error: Exception) -> None:
         logger.info("firehose_disconnected", extra={"host": self._host, "error": f"{error!r}"[:200]})
         if isinstance(error, FirehoseError) and error.error == FUTURE_CURSOR:
-            await in_thread(self._begin_anew)
+            await in_thread(self._reset)
 
-    async def _hear(self, message: Message) -> None:
-        if message.said_at is not None:
-            lag = (datetime.now(UTC) - message.said_at).total_seconds()
-            self.hearing = Hearing(alive=True, lag_seconds=max(0.0, lag))
+    async def _process(self, message: Message) -> None:
+        if message.sent_at is not None:
+            lag = (datetime.now(UTC) - message.sent_at).total_seconds()
+            self.status = StreamStatus(alive=True, lag_seconds=max(0.0, lag))
         if message.kind == INFO and message.name == OUTDATED_CURSOR:
-            what = await in_thread(self._lost)
+            effect = await in_thread(self._rescan_host)
         elif message.did is not None and message.did in self.dids:
-            what = await in_thread(self._heed, message, message.did)
+            effect = await in_thread(self._mark, message, message.did)
         else:
             return
-        self._reports.heard(what)
-        if what != KNOWN:
+        self._reports.heard(effect)
+        if effect is not Effect.KNOWN:
             self._reports.marked()
 
-    def _lost(self) -> str:
-        """Have all looked through that the host has forgotten to tell of."""
+    def _rescan_host(self) -> Effect:
+        """Have all repos of the host scanned: it no longer has the messages after our cursor."""
         with self._database.write() as connection:
             rescan_host(connection, self._host)
-            return OUTDATED_CURSOR
+            return Effect.OUTDATED_CURSOR
 
-    def _begin_anew(self) -> None:
-        """Know nothing of a stream that is another one by now: a host that was restored from a backup counts anew."""
+    def _reset(self) -> None:
+        """Start over: a host that was restored from a backup numbers its messages anew."""
         with self._database.write() as connection:
-            forget_cursor(connection, self._host)
+            reset_cursor(connection, self._host)
             rescan_host(connection, self._host)
 
-    def _heed(self, message: Message, did: str) -> str:
-        """Mark what the message casts doubt on, and say what it was."""
-        if message.kind not in {COMMIT, SYNC, ACCOUNT, IDENTITY}:
-            return KNOWN
+    def _mark(self, message: Message, did: str) -> Effect:
+        """Mark what has to be verified, scanned or probed because of the message."""
+        if message.kind not in EFFECTS:
+            return Effect.KNOWN
         commit = message.commit if message.kind == COMMIT else None
         if commit is None:
             with self._database.write() as connection:
-                self._doubt_all(connection, message.kind, did)
+                self._mark_account(connection, message.kind, did)
                 announce(connection)
-                return message.kind.removeprefix("#")
+                return EFFECTS[message.kind]
         with self._database.read() as connection:
             if not (tracks := foreign_writes(connection, did, commit)):
-                return KNOWN
+                return Effect.KNOWN
         with self._database.write() as connection:
-            suspect(connection, tracks, self._database.now(connection))
-            note_heard(connection, did, commit.rev)
+            reverify(connection, tracks, self._database.now(connection))
+            record_revision(connection, did, commit.rev)
             announce(connection)
         logger.warning("drift_heard", extra={"did": did, "host": self._host, "records": len(tracks)})
-        return FOREIGN
+        return Effect.FOREIGN
 
-    def _doubt_all(self, connection: Connection, kind: str, did: str) -> None:
+    def _mark_account(self, connection: Connection, kind: str, did: str) -> None:
         if kind in {ACCOUNT, IDENTITY}:
-            look_for_account(connection, did, self._database.now(connection))
-        else:  # it does not tell what it changed
+            request_probe(connection, did, self._database.now(connection))
+        else:  # the message does not say what changed
             rescan(connection, did)
-
-
-KNOWN: Final = "known"
-"""Our own echo, or what is known already."""
-FOREIGN: Final = "foreign"
-"""Somebody else's write of one of our records."""

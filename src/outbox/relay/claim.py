@@ -1,13 +1,14 @@
-"""The claim: due lanes into the hands of one relay, and of no host more than it may have at once.
+"""Claims due lanes for one relay, and never more of a host than its limit.
 
-Leases are counted under a lock on their host, in a statement of their own: one that counts as it locks sees the leases
-of before it got the lock. Hosts are locked one after the other, and no more of them than there is room for: others claim
-of the rest meanwhile. Live work goes before backfill, and backfill leaves a lane of every host to it.
+1. find the hosts with due lanes and a free slot: this writes nothing.
+2. lock these hosts one after the other, while there is room; locked ones are skipped, so that relays claim side by side.
+3. count the host's leases in a statement after the lock: one that counts as it locks sees the leases from before it.
+4. lease its next lanes: live work first, then backfill, which leaves one slot of every host to live work.
 """
 
 import random
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any, Final
@@ -16,12 +17,13 @@ from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, sel
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.mirror.host_state import OPEN, lanes_at_once
+from outbox.mirror.host_state import lanes_at_once
 from outbox.mirror.lanes import Lane, host_open_at, lane_backfill_at, lane_columns, lane_due_at
 from outbox.mirror.observe_only import is_observed
+from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import HAS_WORK, NEVER, mirror_lane, pds_host, was_leased
 
-TRIES: Final = 4
+MAX_CLAIM_ATTEMPTS: Final = 4
 
 
 def claim(
@@ -31,52 +33,47 @@ def claim(
     limit: int,
     lease: timedelta,
     backfill: int | None = None,
-    without: Collection[str] = (),
 ) -> list[Lane]:
-    """Take up to `limit` due lanes, and of these up to `backfill` for work that can wait; the longest due go first.
-
-    Of the hosts in `without` none is taken.
-    """
+    """Lease up to `limit` due lanes, up to `backfill` of them for backfill; the longest due first."""
     with database.read_committed() as connection:  # an idle relay writes nothing
-        found = connection.execute(_DUE_HOSTS, {"now": database.now(connection)}).all()
-    due = [host for host in found if host.host not in without]
+        due = connection.execute(_DUE_HOSTS, {"now": database.now(connection)}).all()
     if not due:
         return []
-    for _ in range(TRIES):
-        lanes, is_whole = _claim(
+    for _ in range(MAX_CLAIM_ATTEMPTS):
+        lanes, none_locked = _claim_from_hosts(
             database, due, _Room(owner, lease, limit, limit if backfill is None else backfill)
         )
-        if lanes or is_whole:
+        if lanes or none_locked:
             return lanes
-        time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - others are claiming, which takes milliseconds
+        time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - other claims hold the hosts for milliseconds
     return []
 
 
 class _Room:
-    """Who claims, and how much more."""
+    """The claiming relay, and how many more lanes it takes."""
 
     def __init__(self, owner: str, lease: timedelta, lanes: int, backfill: int) -> None:
         self.owner, self.lease = owner, lease
         self.lanes, self.backfill = lanes, backfill
 
     def is_for(self, host: Any) -> bool:
-        """Whether there is any for what is due of this host."""
+        """Whether a due lane of this host may still be claimed."""
         return self.lanes > 0 and (host.live > 0 or self.backfill > 0)
 
 
-def _claim(database: Database, due: Sequence[Any], room: _Room) -> tuple[list[Lane], bool]:
-    """Claim of these hosts while there is room, and say whether others held none of those that it came to."""
+def _claim_from_hosts(database: Database, due: Sequence[Any], room: _Room) -> tuple[list[Lane], bool]:
+    """Claim from these hosts while there is room; returns the lanes, and whether no host was skipped as locked."""
     lanes: list[Lane] = []
-    is_whole = True
+    none_locked = True
     locking = database.with_now(_HOST)
     with database.write() as connection:
-        for host in takewhile(room.is_for, due):  # those with live work come first
+        for host in takewhile(room.is_for, due):  # hosts with live work come first
             row = connection.execute(locking, {"host": host.host}).one_or_none()
             if row is None:
-                is_whole = False
+                none_locked = False
             else:
                 lanes += _claim_of_host(connection, row, database.now(connection, read=row.now), room)
-    return lanes, is_whole
+    return lanes, none_locked
 
 
 def _claim_of_host(connection: Connection, host: Any, now: datetime, room: _Room) -> list[Lane]:
@@ -116,7 +113,7 @@ _DUE: Final = and_(
 )
 _OF_HOSTS: Final = mirror_lane.join(pds_host, pds_host.c.host == lane_columns.host)
 _AT_ONCE: Final = case(
-    (pds_host.c.breaker == OPEN, 1), else_=func.coalesce(pds_host.c.ramp, pds_host.c.max_lanes)
+    (pds_host.c.breaker == BreakerState.OPEN, 1), else_=func.coalesce(pds_host.c.ramp, pds_host.c.max_lanes)
 )
 _other: Final = mirror_lane.alias()
 _UNDER_WAY: Final = (
@@ -130,7 +127,7 @@ _DUE_HOSTS: Final = (
     .select_from(_OF_HOSTS)
     .where(_DUE, ~pds_host.c.paused, host_open_at() <= _NOW)
     .group_by(lane_columns.host, pds_host.c.max_lanes, pds_host.c.breaker, pds_host.c.ramp)
-    .having(_AT_ONCE > _UNDER_WAY)  # else the lanes that wait for a host that hangs cost every claim a write
+    .having(_AT_ONCE > _UNDER_WAY)  # otherwise lanes that wait for a hanging host cost every claim a write
     .order_by(
         func.min(case((_LIVE, lane_due_at()), else_=NEVER)), func.min(lane_backfill_at()), lane_columns.host
     )

@@ -1,4 +1,10 @@
-"""One target to its PDS: intent first, then send under the swap, and read back when somebody was before us."""
+"""Delivers one task to its PDS. The intent is committed before the request, and every write names the CID that it replaces.
+
+1. choose: verify, cancel, reject, delete without a known base, or send.
+2. record the intent (journal.py), then send put or delete with swapRecord.
+3. after InvalidSwap: read the record, compare it (read_back.py), and send again on what is there, MAX_REBASES times.
+4. a delete counts as delivered only when no earlier create can land after it.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -17,47 +23,53 @@ from outbox.pds.client import Pds, RecordKey, Remote, RemoteUnknownError, remote
 from outbox.pds.verdict import Kind, Verdict
 from outbox.record.lexicon import Lexicon
 from outbox.record.record import RecordUrls, merged
-from outbox.relay.delivery_task import Work
-from outbox.relay.journal import LatePuts, conclude, intend, our_cids, puts_since, unanswered_create
-from outbox.relay.read_back import Finding, look, read_back
+from outbox.relay.delivery_task import DeliveryTask
+from outbox.relay.journal import (
+    LateCreates,
+    close_attempt,
+    our_cids,
+    record_intent,
+    unanswered_create,
+    unsettled_creates,
+)
+from outbox.relay.read_back import Finding, read_back, verify
 from outbox.relay.result import Outcome, Result
 from outbox.threads import in_thread
 
 MAX_REBASES: Final = 3
-REQUEST_SECONDS: Final = 30.0
-READ_SECONDS: Final = 15.0
-LEAST_SHARE: Final = 0.1
-"""How much of a delivery's time has to be left for another request."""
+REQUEST_TIMEOUT_SECONDS: Final = 30.0
+READ_TIMEOUT_SECONDS: Final = 15.0
+MIN_REQUEST_SHARE: Final = 0.1
+"""The share of a delivery's time below which no further request begins."""
 CONTENDED: Final = Verdict(Kind.AMBIGUOUS, "InvalidSwap", 400)
-"""Somebody else writes this record again and again; that says nothing of its siblings."""
+"""Another client writes this record again and again; the lane's other records are not affected."""
 NO_SUCCESSOR: Final = Verdict(
     Kind.AMBIGUOUS, "successor_missing", 400, "the record is not where it moved to, so it stays where it was"
 )
-SETTLING: Final = timedelta(seconds=60)
-"""How long a create may still land after it was sent: until then a delete proves nothing."""
-CLOCK_JUMP: Final = timedelta(hours=1)
-"""How far the database's clock may be set without harm: within it a put's age proves nothing."""
+LATE_CREATE_WINDOW: Final = timedelta(seconds=60)
+"""How long after it was sent a create may still land; a delete within this time proves nothing."""
+MAX_CLOCK_JUMP: Final = timedelta(hours=1)
+"""How far the database's clock may be set back or forward without harm: a put's age proves nothing within it."""
 
-
-_Comparison = Callable[[Work, Remote, AbstractSet[str], RecordUrls], Finding]
+_Compare = Callable[[DeliveryTask, Remote, AbstractSet[str], RecordUrls], Finding]
 
 
 class _Deadline:
-    """When all requests of a delivery must have ended: while the lease still holds."""
+    """When all requests of a delivery must have ended, so that the lease still holds."""
 
     def __init__(self, seconds: float) -> None:
         self._clock = asyncio.get_running_loop().time
         self._ends = self._clock() + seconds
-        self._least = seconds * LEAST_SHARE
+        self._least = seconds * MIN_REQUEST_SHARE
 
     def within(self, seconds: float) -> float:
-        """The seconds for one more request: 0 when no PDS could answer in what is left."""
+        """Return the seconds for one more request; 0 when too little is left for an answer."""
         left = self._ends - self._clock()
         return min(seconds, left) if left >= self._least else 0.0
 
 
 class Delivery:
-    """Delivers one piece of work at a time per lane; holds no transaction, lock or thread while it waits."""
+    """Delivers tasks, one at a time per lane; holds no transaction, lock or thread while a request is in flight."""
 
     def __init__(
         self,
@@ -76,172 +88,171 @@ class Delivery:
         self._urls = urls
         self._lexicon = lexicon
 
-    async def deliver(self, lane: Lane, work: Work, timeout: float) -> Result:
-        """Bring the PDS to the work's state within the time, or say why not. Raises LeaseLostError."""
+    async def deliver(self, lane: Lane, task: DeliveryTask, timeout: float) -> Result:
+        """Bring the PDS to the task's state within `timeout` seconds. Raises LeaseLostError."""
         deadline = _Deadline(timeout)
-        if not work.is_open:
-            return await self._look(lane, work, deadline)
-        if work.op == DELETE and work.was_never_sent:
-            return Result(work, Outcome.CANCELLED, Verdict(Kind.DONE))
-        if (problem := work.check(self._lexicon)) is not None:
+        if not task.is_open:
+            return await self._verify(lane, task, deadline)
+        if task.op == DELETE and task.was_never_sent:
+            return Result(task, Outcome.CANCELLED, Verdict(Kind.DONE))
+        if (problem := task.check(self._lexicon)) is not None:
             return Result(
-                work, Outcome.FAILED, Verdict(Kind.REJECTED, error="invalid_record", message=problem)
+                task, Outcome.FAILED, Verdict(Kind.REJECTED, error="invalid_record", message=problem)
             )
-        if work.op == DELETE and work.base is None:
-            return await self._delete_unknown(lane, work, deadline)
-        return await self._send(lane, work, deadline)
+        if task.op == DELETE and task.base is None:
+            return await self._delete_without_base(lane, task, deadline)
+        return await self._send(lane, task, deadline)
 
-    async def _look(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
-        """Read what somebody doubts, and bring it back to what it was left as where only ours came between."""
-        try:
-            remote = await self._read(lane, work.key, deadline)
-        except RemoteUnknownError as error:
-            return Result(work, Outcome.FAILED, error.verdict)
-        finding = await in_thread(self._compare, look, work, remote)
-        if finding is Finding.MISSING and work.is_acked:
-            return await self._confirm_missing(lane, work, deadline)
-        if finding is Finding.REBASE and not (work.was_rejected or work.is_as_found):
-            return await self._put_right(lane, work.on(remote.cid, remote.body), remote, deadline)
-        return await self._recheck_after_delete(
-            Result(work, _SEEN[finding], Verdict(Kind.DONE), remote=remote)
-        )
-
-    async def _recheck_after_delete(self, result: Result) -> Result:
-        """Look at a deleted record again while the clock may have been set on since its create: a copy may be on its way."""
-        if result.work.op != DELETE or result.outcome is not Outcome.SEEN:
-            return result
-        late, now = await in_thread(self._late_puts, result.work)
-        return replace(result, look_at=now + SETTLING + CLOCK_JUMP if late else None)
-
-    async def _put_right(self, lane: Lane, work: Work, remote: Remote, deadline: _Deadline) -> Result:
-        """Write on top of what was found, unless only what is not ours has changed."""
-        if work.request_cid == remote.cid:
-            return Result(work, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote)
-        if work.check(self._lexicon) is not None:
-            return Result(work, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
-        return await self._send(lane, work, deadline)
-
-    async def _confirm_missing(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
-        """Have the PDS say itself whether the record is gone: one that was taken down reads as absent, too."""
-        again = work.as_it_was()
-        if again.request_cid != work.base:
-            return Result(work, Outcome.MISSING, Verdict(Kind.DONE))
-        attempt_id = await in_thread(intend, self._database, lane, again)
-        verdict = await self._call(lane.host, again, deadline.within(REQUEST_SECONDS))
-        outcome = _CONFIRMED.get(verdict.kind, Outcome.FAILED)
-        return Result(work, outcome, verdict, attempt_id)
-
-    async def _send(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
-        if (
-            work.successor is not None
-            and (refusal := await self._check_successor(lane, work, deadline)) is not None
-        ):
-            return Result(work, Outcome.FAILED, refusal)
+    async def _send(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Result:
+        """Send the task; after each InvalidSwap compare what is there, and send again on it if it is ours."""
+        if (refusal := await self._check_successor(lane, task, deadline)) is not None:
+            return Result(task, Outcome.FAILED, refusal)
         for _ in range(MAX_REBASES):
-            attempt_id = await in_thread(intend, self._database, lane, work)
-            verdict = await self._call(lane.host, work, deadline.within(REQUEST_SECONDS))
+            attempt_id = await in_thread(record_intent, self._database, lane, task)
+            verdict = await self._call(lane.host, task, deadline.within(REQUEST_TIMEOUT_SECONDS))
             if verdict.kind is not Kind.READ_BACK:
                 outcome = Outcome.DELIVERED if verdict.kind is Kind.DONE else Outcome.FAILED
-                return await self._guard_against_late_puts(Result(work, outcome, verdict, attempt_id))
-            await in_thread(self._conclude, lane, attempt_id, verdict)
+                return await self._guard_against_late_creates(Result(task, outcome, verdict, attempt_id))
+            await in_thread(self._close_attempt, lane, attempt_id, verdict)
             try:
-                remote = await self._read(lane, work.key, deadline)
+                remote = await self._read(lane, task.key, deadline)
             except RemoteUnknownError as error:
-                return Result(work, Outcome.FAILED, error.verdict)
-            finding = await in_thread(self._compare, read_back, work, remote)
+                return Result(task, Outcome.FAILED, error.verdict)
+            finding = await in_thread(self._compare, read_back, task, remote)
             if finding is not Finding.REBASE:
                 credited = attempt_id if finding is Finding.LANDED else None
-                return await self._guard_against_late_puts(
-                    Result(work, _OUTCOMES[finding], Verdict(Kind.DONE), credited, remote)
+                return await self._guard_against_late_creates(
+                    Result(task, _OUTCOMES[finding], Verdict(Kind.DONE), credited, remote)
                 )
-            hidden = await in_thread(self._taken_down_cid, work, remote)
-            work = work.on(hidden or remote.cid, remote.body)
-            if work.check(self._lexicon) is not None:  # another client left what no record of ours can hold
-                return Result(work, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
-        return Result(work, Outcome.FAILED, CONTENDED)
+            hidden = await in_thread(self._taken_down_cid, task, remote)
+            task = task.on(hidden or remote.cid, remote.body)
+            if task.check(self._lexicon) is not None:  # another client's fields break the lexicon
+                return Result(task, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
+        return Result(task, Outcome.FAILED, CONTENDED)
 
-    async def _check_successor(self, lane: Lane, work: Work, deadline: _Deadline) -> Verdict | None:
-        """Look whether the record is where it moved to: the PDS deletes a blob that no record names."""
-        assert work.successor is not None  # noqa: S101 - asked for those alone that have one
+    async def _check_successor(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Verdict | None:
+        """Refuse to delete a former copy before the record exists in its new collection: else the PDS drops its blob."""
+        if task.successor is None:
+            return None
         try:
-            there = await self._read(lane, work.successor, deadline)
+            moved = await self._read(lane, task.successor, deadline)
         except RemoteUnknownError as error:
             return error.verdict
-        return NO_SUCCESSOR if there.cid is None else None
+        return NO_SUCCESSOR if moved.cid is None else None
 
-    async def _read(self, lane: Lane, key: RecordKey, deadline: _Deadline) -> Remote:
-        """Read a record, and note what that leaves of the host's budget; raises RemoteUnknownError."""
-        verdict = await self._pds.ask(lane.host, key, timeout=deadline.within(READ_SECONDS))
-        await in_thread(self._hosts.note_if_changed, HostReport.of_limits(lane.host, lane.did, verdict))
-        return remote_of(verdict)
-
-    async def _call(self, host: str, work: Work, timeout: float) -> Verdict:
-        if work.op == PUT and (body := work.body) is not None:
-            verdict = await self._pds.put(host, work.key, body, swap=work.base, timeout=timeout)
+    async def _call(self, host: str, task: DeliveryTask, timeout: float) -> Verdict:
+        if task.op == PUT and (body := task.body) is not None:
+            verdict = await self._pds.put(host, task.key, body, swap=task.base, timeout=timeout)
         else:
-            verdict = await self._pds.delete(host, work.key, swap=work.base, timeout=timeout)
-        self._metrics.attempted(work.op, verdict)
+            verdict = await self._pds.delete(host, task.key, swap=task.base, timeout=timeout)
+        self._metrics.attempted(task.op, verdict)
         return verdict
 
-    async def _delete_unknown(self, lane: Lane, work: Work, deadline: _Deadline) -> Result:
-        """Delete a record whose create was never answered: a delete without a swap could be overtaken by it."""
+    async def _delete_without_base(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Result:
+        """Delete a record whose create was never answered: a delete without a swap could land before the create does."""
         try:
-            remote = await self._read(lane, work.key, deadline)
+            remote = await self._read(lane, task.key, deadline)
         except RemoteUnknownError as error:
-            return Result(work, Outcome.FAILED, error.verdict)
+            return Result(task, Outcome.FAILED, error.verdict)
         if remote.cid is not None:
-            if await in_thread(self._compare, read_back, work, remote) is Finding.FOREIGN:
-                return Result(work, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
-            return await self._send(lane, work.on(remote.cid, remote.body), deadline)
-        return await self._guard_against_late_puts(
-            Result(work, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote)
+            if await in_thread(self._compare, read_back, task, remote) is Finding.FOREIGN:
+                return Result(task, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
+            return await self._send(lane, task.on(remote.cid, remote.body), deadline)
+        return await self._guard_against_late_creates(
+            Result(task, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote)
         )
 
-    async def _guard_against_late_puts(self, result: Result) -> Result:
-        """Hold a delete back while a put of before it may come after it, and have it looked at while a copy may."""
-        if result.work.op != DELETE or result.outcome is not Outcome.DELIVERED:
+    async def _guard_against_late_creates(self, result: Result) -> Result:
+        """Keep a delete open while an unanswered create may land after it; verify it later while a duplicate may."""
+        if result.task.op != DELETE or result.outcome is not Outcome.DELIVERED:
             return result
-        late, now = await in_thread(self._late_puts, result.work)
-        if late.unanswered is not None and late.unanswered + SETTLING > now:
-            settles_at = min(late.unanswered, now) + SETTLING
-            return replace(result, outcome=Outcome.SETTLING, look_at=settles_at)
-        return replace(result, look_at=now + SETTLING if late else None)
+        late, now = await in_thread(self._late_creates, result.task)
+        if late.unanswered is not None and late.unanswered + LATE_CREATE_WINDOW > now:
+            settles_at = min(late.unanswered, now) + LATE_CREATE_WINDOW
+            return replace(result, outcome=Outcome.SETTLING, verify_at=settles_at)
+        return replace(result, verify_at=now + LATE_CREATE_WINDOW if late else None)
 
-    def _late_puts(self, work: Work) -> tuple[LatePuts, datetime]:
+    async def _verify(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Result:
+        """Read the record and compare it; write it again where only writes of ours came in between."""
+        try:
+            remote = await self._read(lane, task.key, deadline)
+        except RemoteUnknownError as error:
+            return Result(task, Outcome.FAILED, error.verdict)
+        finding = await in_thread(self._compare, verify, task, remote)
+        if finding is Finding.MISSING and task.is_acked:
+            return await self._confirm_missing(lane, task, deadline)
+        if finding is Finding.REBASE and not (task.was_rejected or task.is_as_found):
+            return await self._rewrite(lane, task.on(remote.cid, remote.body), remote, deadline)
+        return await self._verify_later_after_delete(
+            Result(task, _OUTCOMES_OF_VERIFICATION[finding], Verdict(Kind.DONE), remote=remote)
+        )
+
+    async def _confirm_missing(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Result:
+        """Ask by a write whether the record is gone: a record that was taken down reads as absent, too."""
+        again = task.as_it_was()
+        if again.request_cid != task.base:
+            return Result(task, Outcome.MISSING, Verdict(Kind.DONE))
+        attempt_id = await in_thread(record_intent, self._database, lane, again)
+        verdict = await self._call(lane.host, again, deadline.within(REQUEST_TIMEOUT_SECONDS))
+        outcome = _OUTCOMES_OF_CONFIRMATION.get(verdict.kind, Outcome.FAILED)
+        return Result(task, outcome, verdict, attempt_id)
+
+    async def _rewrite(self, lane: Lane, task: DeliveryTask, remote: Remote, deadline: _Deadline) -> Result:
+        """Write on top of what was found, unless only other clients' fields differ."""
+        if task.request_cid == remote.cid:
+            return Result(task, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote)
+        if task.check(self._lexicon) is not None:
+            return Result(task, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
+        return await self._send(lane, task, deadline)
+
+    async def _verify_later_after_delete(self, result: Result) -> Result:
+        """Verify a deleted record again while a late create may land, the clock having been set since it was sent."""
+        if result.task.op != DELETE or result.outcome is not Outcome.SEEN:
+            return result
+        late, now = await in_thread(self._late_creates, result.task)
+        return replace(result, verify_at=now + LATE_CREATE_WINDOW + MAX_CLOCK_JUMP if late else None)
+
+    async def _read(self, lane: Lane, key: RecordKey, deadline: _Deadline) -> Remote:
+        """Read a record, and record what the answer says of the host's budget; raises RemoteUnknownError."""
+        verdict = await self._pds.read_record(lane.host, key, timeout=deadline.within(READ_TIMEOUT_SECONDS))
+        await in_thread(self._hosts.record_if_changed, HostReport.of_limits(lane.host, lane.did, verdict))
+        return remote_of(verdict)
+
+    def _compare(self, compare: _Compare, task: DeliveryTask, remote: Remote) -> Finding:
+        with self._database.read() as connection:
+            ours = our_cids(connection, task.key)
+        finding = compare(task, remote, ours, self._urls)
+        self._metrics.read_back(finding)
+        if finding is Finding.REBASE and merged({}, remote.body) != merged({}, task.observed):
+            self._metrics.merged()
+        return finding
+
+    def _late_creates(self, task: DeliveryTask) -> tuple[LateCreates, datetime]:
         with self._database.read() as connection:
             now = self._database.now(connection)
-            return puts_since(connection, work.key, now - SETTLING - CLOCK_JUMP), now
+            return unsettled_creates(connection, task.key, now - LATE_CREATE_WINDOW - MAX_CLOCK_JUMP), now
 
-    def _taken_down_cid(self, work: Work, remote: Remote) -> str | None:
-        """The CID of a create of ours that nobody answered, where the record reads as absent and cannot be created.
+    def _taken_down_cid(self, task: DeliveryTask, remote: Remote) -> str | None:
+        """The CID of our unanswered create, where the record reads as absent and yet cannot be created.
 
-        Then it landed and was taken down: such a record is shown to nobody, and takes writes over what it has.
+        Then the create landed and the record was taken down: the PDS hides it, and takes writes over what it has.
         """
-        if remote.cid is not None or work.base is not None or work.op == DELETE:
+        if remote.cid is not None or task.base is not None or task.op == DELETE:
             return None
         with self._database.read() as connection:
-            return unanswered_create(connection, work.key)
+            return unanswered_create(connection, task.key)
 
-    def _conclude(self, lane: Lane, attempt_id: int, verdict: Verdict) -> None:
+    def _close_attempt(self, lane: Lane, attempt_id: int, verdict: Verdict) -> None:
         try:
             with self._database.write() as connection:
                 now = self._database.now(connection)
-                conclude(connection, attempt_id, verdict, now)
-            if limits := verdict.lane_limits(now):  # what was refused has cost its points, too
+                close_attempt(connection, attempt_id, verdict, now)
+            if limits := verdict.lane_limits(now):  # a refused write costs points, too
                 with self._database.write() as connection:
                     lock_lane(connection, lane)
                     change_lane(connection, lane.did, **limits)
-        finally:  # what the host asks for holds whatever becomes of the lane
-            self._hosts.note_if_changed(HostReport.of_limits(lane.host, lane.did, verdict))
-
-    def _compare(self, how: _Comparison, work: Work, remote: Remote) -> Finding:
-        with self._database.read() as connection:
-            ours = our_cids(connection, work.key)
-        finding = how(work, remote, ours, self._urls)
-        self._metrics.read_back(finding)
-        if finding is Finding.REBASE and merged({}, remote.body) != merged({}, work.observed):
-            self._metrics.merged()
-        return finding
+        finally:  # the host's limits hold, whether or not the lane is still ours
+            self._hosts.record_if_changed(HostReport.of_limits(lane.host, lane.did, verdict))
 
 
 _OUTCOMES: Final = {
@@ -249,6 +260,10 @@ _OUTCOMES: Final = {
     Finding.MISSING: Outcome.MISSING,
     Finding.FOREIGN: Outcome.HELD,
 }
-_SEEN: Final = {**_OUTCOMES, Finding.AGREES: Outcome.SEEN, Finding.REBASE: Outcome.REBASED}
-_CONFIRMED: Final = {Kind.DONE: Outcome.SEEN, Kind.READ_BACK: Outcome.MISSING}
-"""What it says of a record that reads as absent when the PDS is sent once more what it had."""
+_OUTCOMES_OF_VERIFICATION: Final = {
+    **_OUTCOMES,
+    Finding.AGREES: Outcome.SEEN,
+    Finding.REBASE: Outcome.REBASED,
+}
+_OUTCOMES_OF_CONFIRMATION: Final = {Kind.DONE: Outcome.SEEN, Kind.READ_BACK: Outcome.MISSING}
+"""What the PDS's answer says of a record that reads as absent, when its last body is sent again."""

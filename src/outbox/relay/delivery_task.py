@@ -1,4 +1,4 @@
-"""Read once: what is to be sent for a target, its body and its generation from one statement."""
+"""Reads a lane's next due target as a delivery task: body and generation come from the same events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,15 +9,16 @@ from sqlalchemy import Boolean, and_, bindparam, case, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.track import Track
-from eventstore.change import Recorded
+from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
 from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import Lane, host_open_at, is_open, latest_of, target_due_at
-from outbox.mirror.namespace_moves import left_behind
+from outbox.mirror.namespace_moves import fields_left_behind
 from outbox.mirror.observe_only import is_observed
-from outbox.mirror.priority import BACKFILL, CLASS, COMES_DUE, LOOK, ORDER
+from outbox.mirror.priority import BACKFILL, CLASS, COMES_DUE, ORDER, VERIFY
+from outbox.mirror.states import TargetState
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
-from outbox.mirror.targets import DELETE, HELD, PUT
+from outbox.mirror.targets import DELETE, PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, UnencodableError, decode, record_cid
 from outbox.record.lexicon import Lexicon, LexiconError
@@ -28,8 +29,8 @@ RECREATING = (Track.Created, Track.RecordRestored, Track.Undeleted)
 
 
 @dataclass(frozen=True)
-class Work:
-    """One target as it was read, and what is to be sent for it."""
+class DeliveryTask:
+    """A target as it was read, and what is to be sent for it."""
 
     key: RecordKey
     track_id: int
@@ -41,59 +42,59 @@ class Work:
     ever_sent: bool
     attempts: int
     recreates: bool
-    history: tuple[Recorded, ...]
+    history: tuple[RecordedEvent, ...]
     is_open: bool = True
-    """Whether there is something to send; else the record is only to be looked at."""
-    look_at: datetime = NEVER
+    """Whether there is something to send; otherwise the record is only verified."""
+    verify_at: datetime = NEVER
     acked_gen: int = 0
     is_acked: bool = False
     """Whether the PDS has confirmed this generation."""
     conflict: str | None = None
     detached: bool = False
     is_former: bool = False
-    """Whether the record has moved on, and this is what it has left."""
+    """Whether the record has changed its namespace, and this is the copy in the old one."""
     successor: RecordKey | None = None
-    """Where the record has moved to, while its track is live: it is deleted here only if it is there, as we left it."""
+    """Of a former copy whose track is live, where the record is now: the copy is deleted only if the record exists there."""
     has_moved: bool = False
-    """Whether something may be left where the record was before."""
+    """Whether copies in former namespaces may be left."""
     left: Record | None = None
-    """What the PDS has there, until that is deleted."""
+    """The body of the former copy, until that is deleted."""
     is_as_found: bool = False
-    """Whether the track says no more than the record that it was taken over from: nothing is written until it does."""
+    """Whether the track is unchanged since its adoption: nothing is written until it changes."""
 
     @property
     def was_rejected(self) -> bool:
-        """Whether the PDS refuses this generation for good, so that there is a base to be kept and nothing to be sent."""
+        """Whether the PDS rejected this generation: its base is kept, and nothing is sent."""
         return not (self.is_open or self.is_acked or self.detached) and self.conflict is None
 
     @property
     def body(self) -> Record | None:
-        """The record to put: ours, with the fields that other clients keep in it, or in what it has left."""
+        """The record to put: ours, with the fields that other clients keep in it or in its former copy."""
         if self.desired is None:
             return None
         return merged(self.desired, {**(self.left or {}), **(self.observed or {})})
 
     @property
     def request_cid(self) -> str | None:
-        """The CID that the record will have; None once it is deleted."""
+        """The CID that the write makes; None for a delete."""
         body = self.body
         return record_cid(body) if body is not None else None
 
     @property
     def was_never_sent(self) -> bool:
-        """Whether the PDS can know nothing of this record."""
+        """Whether the PDS cannot have this record."""
         return not self.ever_sent and self.base is None
 
     def on(self, base: str | None, observed: Record | None) -> Self:
-        """The same work on another base."""
+        """The same task on another base."""
         return replace(self, base=base, observed=observed, ever_sent=True)
 
     def as_it_was(self) -> Self:
-        """The work of sending once more what the PDS had: where it has it still, that changes nothing."""
+        """A put of the last observed body, which changes nothing where the PDS still has it."""
         return replace(self, op=PUT, desired=self.observed, left=None)
 
     def check(self, lexicon: Lexicon) -> str | None:
-        """Say why the PDS must not be sent this record, if so."""
+        """Return why the record must not be sent; None if it may."""
         try:
             if (body := self.body) is not None:
                 record_cid(body)
@@ -104,18 +105,20 @@ class Work:
 
 
 class UnreadableTargetError(Exception):
-    """The log or the row says something that this code does not understand; `work` names the target and no more."""
+    """The target's row or events cannot be read; `task` holds only what the row says."""
 
-    def __init__(self, work: Work) -> None:
-        super().__init__(work.key.uri)
-        self.work = work
+    def __init__(self, task: DeliveryTask) -> None:
+        super().__init__(task.key.uri)
+        self.task = task
 
 
-def next_work(log: EventLog, lane: Lane, urls: RecordUrls, now: datetime, done: Sequence[int]) -> Work | None:
-    """Read the lane's next due target, if its account and host may be sent anything.
+def next_task(
+    log: EventLog, lane: Lane, urls: RecordUrls, now: datetime, done: Sequence[int]
+) -> DeliveryTask | None:
+    """Read the lane's next due target; None if none is due, or nothing may be sent to its account or host.
 
-    Live work goes before looks, looks before backfill; what failed goes behind, deletes before edits, then by age.
-    `done` are tracks this turn has seen to. Raises UnreadableTargetError.
+    The order: live work, verifications, backfill; within each, failed ones last, deletes before edits, then by age.
+    `done` are the tracks that this run has delivered. Raises UnreadableTargetError.
     """
     with log.database.read() as connection:
         wanted = {"did": lane.did, "now": now, "done": done, "backfill": lane.backfill}
@@ -127,12 +130,12 @@ def next_work(log: EventLog, lane: Lane, urls: RecordUrls, now: datetime, done: 
             track = log.fold(Track, recorded)
             assert track is not None  # noqa: S101 - a target is made by an event of its track
             has_left = bool(track.former_collections) and not row.former
-            left = left_behind(connection, row.track_id) if has_left else None
-            return _work(row, recorded, track, left, urls)
+            left = fields_left_behind(connection, row.track_id) if has_left else None
+            return _task(row, recorded, track, left, urls)
         except SQLAlchemyError:
             raise
         except Exception as error:
-            raise UnreadableTargetError(_unread(row)) from error
+            raise UnreadableTargetError(_task_of_row(row)) from error
 
 
 _NOW: Final = bindparam("now", type_=UtcDateTime)
@@ -141,7 +144,7 @@ _MAY_BACKFILL: Final = and_(
     latest_of(mirror_lane.c.backfill_after, pds_host.c.backfill_after) <= _NOW,
 )
 _URGENT_ENOUGH: Final = (
-    select(case((_MAY_BACKFILL, BACKFILL), else_=LOOK))
+    select(case((_MAY_BACKFILL, BACKFILL), else_=VERIFY))
     .join(pds_host, pds_host.c.host == mirror_lane.c.host)
     .where(
         mirror_lane.c.did == bindparam("did"),
@@ -152,7 +155,7 @@ _URGENT_ENOUGH: Final = (
     )
     .scalar_subquery()
 )
-"""The last class of work that the lane may be sent; none, and so nothing, while it may be sent nothing."""
+"""The least urgent class that the lane may be sent now; NULL, which matches no target, while it may be sent nothing."""
 _NEXT: Final = (
     select(mirror_target, is_open().label("is_open"))
     .where(
@@ -168,14 +171,14 @@ _NEXT: Final = (
 """Built once (CONTRIBUTING.md)."""
 
 
-def _work(
-    row: Any, recorded: Sequence[Recorded], track: Track, left: Record | None, urls: RecordUrls
-) -> Work:
+def _task(
+    row: Any, recorded: Sequence[RecordedEvent], track: Track, left: Record | None, urls: RecordUrls
+) -> DeliveryTask:
     generations = [r for r in recorded if isinstance(r.event, Track.Event) and r.event.sets_generation()]
     gen = row.desired_gen if row.former else generations[-1].position
     deleted = track.deleted_at is not None or row.former
     recreates = any(type(r.event) in RECREATING and r.position > row.acked_gen for r in recorded)
-    known = _unread(row)
+    known = _task_of_row(row)
     return replace(
         known,
         gen=gen,
@@ -200,9 +203,9 @@ def _successor(row: Any, track: Track) -> RecordKey | None:
     return RecordKey(track.did, track.collection, track.rkey)
 
 
-def _unread(row: Any) -> Work:
-    """What the row alone says: what became of a look or a write of it is to be noted, whatever else can be read."""
-    return Work(
+def _task_of_row(row: Any) -> DeliveryTask:
+    """The task as far as the row alone says it: enough to settle a failure to read the rest."""
+    return DeliveryTask(
         key=RecordKey(row.did, row.collection, row.rkey),
         track_id=row.track_id,
         gen=row.desired_gen,
@@ -215,10 +218,10 @@ def _unread(row: Any) -> Work:
         recreates=False,
         history=(),
         is_open=row.is_open,
-        look_at=row.look_at,
+        verify_at=row.look_at,
         acked_gen=row.acked_gen,
         is_acked=row.acked_gen >= row.desired_gen,
-        conflict=row.conflict_cid if row.state == HELD else None,
+        conflict=row.conflict_cid if row.state == TargetState.HELD else None,
         detached=row.detached,
         is_former=row.former,
     )

@@ -1,4 +1,4 @@
-"""The journal of attempts: written before the first byte is sent, closed when the answer is known.
+"""The journal of attempts: each is committed before its request is sent, and closed when the answer is known.
 
 An attempt that a crash left open still says what may have landed.
 """
@@ -10,23 +10,29 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
 from eventstore.database import Database
-from outbox.mirror.lanes import Lane, LeaseLostError, hold_lane
+from eventstore.states import State
+from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane_and_read_time
 from outbox.mirror.tables import delivery_attempt, mirror_lane
 from outbox.mirror.targets import CHANGE_TARGET, PUT, of_target
 from outbox.pds.client import RecordKey
 from outbox.pds.verdict import OK, Kind, Verdict
-from outbox.relay.delivery_task import Work
+from outbox.relay.delivery_task import DeliveryTask
 
 attempt = delivery_attempt.c
-CANCELLED: Final = "cancelled"
-"""The outcome of a record that came and went before the PDS heard of it."""
-ADOPTED: Final = "adopted"
-"""The outcome of a generation that says what somebody else had written: nothing was sent."""
-ACKING: Final = (Kind.DONE.value, CANCELLED, ADOPTED)
-"""The outcomes that say what became of events, for ever."""
 
-SAME_ANSWERS: Final = 3
-"""So often in a row a PDS breaks down over a record before it is the record's fault."""
+
+class UnsentOutcome(State):
+    """Outcomes of attempts that sent nothing; those that sent something end with the kind of their verdict."""
+
+    CANCELLED = "cancelled", "the record was deleted before anything was sent"
+    ADOPTED = "adopted", "another client had written what the generation says"
+
+
+ACKNOWLEDGING: Final = (Kind.DONE.value, *UnsentOutcome)
+"""The outcomes that acknowledge a generation; their rows are never deleted."""
+
+MIN_SAME_SERVER_ERRORS: Final = 3
+"""How often in a row a PDS must answer a record with the same 500 before the record is rejected."""
 
 # Built once (CONTRIBUTING.md).
 _INTENT: Final = insert(delivery_attempt).returning(attempt.id)
@@ -39,7 +45,7 @@ _NEWEST: Final = (
     select(attempt.id, attempt.gen, attempt.status, attempt.error)
     .where(_OF_TARGET)
     .order_by(attempt.id.desc())
-    .limit(SAME_ANSWERS)
+    .limit(MIN_SAME_SERVER_ERRORS)
 )
 _OTHERS_TAKEN: Final = (
     select(attempt.id)
@@ -54,7 +60,7 @@ _OTHERS_TAKEN: Final = (
     .limit(1)
 )
 _OUR_CIDS: Final = select(attempt.request_cid).where(
-    _OF_TARGET, attempt.request_cid.is_not(None), attempt.outcome.is_distinct_from(ADOPTED)
+    _OF_TARGET, attempt.request_cid.is_not(None), attempt.outcome.is_distinct_from(UnsentOutcome.ADOPTED)
 )
 _CREATES: Final = select(attempt.started_at, attempt.outcome).where(
     _OF_TARGET,
@@ -78,102 +84,106 @@ _UNANSWERED_CREATE: Final = (
 _END: Final = update(delivery_attempt).where(attempt.id == bindparam("attempt_id"))
 
 
-def intend(database: Database, lane: Lane, work: Work) -> int:
-    """Note what is about to be sent and give the attempt's id; raises LeaseLostError when it must not be sent."""
+def record_intent(database: Database, lane: Lane, task: DeliveryTask) -> int:
+    """Commit what is about to be sent; returns the attempt's id. Raises LeaseLostError when it must not be sent."""
     with database.write() as connection:
-        now = hold_lane(database, connection, lane)
-        if lane.lease_until <= now:  # nobody has come yet, but may while the request is on its way
+        now = lock_lane_and_read_time(database, connection, lane)
+        if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
             raise LeaseLostError
-        connection.execute(CHANGE_TARGET, {**of_target(work.key), "ever_sent": True})
-        attempt_id: int = connection.execute(_INTENT, _row(lane, work, now)).scalar_one()
+        connection.execute(CHANGE_TARGET, {**of_target(task.key), "ever_sent": True})
+        attempt_id: int = connection.execute(_INTENT, _row(lane, task, now)).scalar_one()
         return attempt_id
 
 
-def note_unsent(connection: Connection, lane: Lane, work: Work, now: datetime, outcome: str) -> None:
-    """Note that nothing had to be sent, so that the generation is accounted for."""
-    row = {**_row(lane, work, now), "ended_at": now, "outcome": outcome}
+def record_unsent(
+    connection: Connection, lane: Lane, task: DeliveryTask, now: datetime, outcome: str
+) -> None:
+    """Record a generation for which nothing had to be sent."""
+    row = {**_row(lane, task, now), "ended_at": now, "outcome": outcome}
     connection.execute(insert(delivery_attempt), row)
 
 
-def note_adopted(connection: Connection, key: RecordKey, gen: int, cid: str, now: datetime) -> None:
-    """Note that a generation is what somebody else had written, so that what it superseded is accounted for."""
-    ended = {"epoch": 0, "started_at": now, "ended_at": now, "outcome": ADOPTED}
+def record_adopted(connection: Connection, key: RecordKey, gen: int, cid: str, now: datetime) -> None:
+    """Record a generation that another client had written already; what it supersedes is accounted for by it."""
+    ended = {"epoch": 0, "started_at": now, "ended_at": now, "outcome": UnsentOutcome.ADOPTED}
     row = {**vars(key), "gen": gen, "op": PUT, "request_cid": cid, **ended}
     connection.execute(insert(delivery_attempt), row)
 
 
-def conclude(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
-    """Note how the attempt ended."""
+def close_attempt(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
+    """Record how the attempt ended."""
     rev = verdict.rev if verdict.kind is Kind.DONE else None
     end = {"ended_at": now, "outcome": verdict.kind.value, "status": verdict.status, "error": verdict.error}
     connection.execute(_END, {"attempt_id": attempt_id, **end, "rev": rev})
 
 
-def breaks_down_again(connection: Connection, work: Work, verdict: Verdict) -> bool:
-    """Whether the PDS broke down over this record each of the last times, with the same answer."""
-    return _first_of_same(connection, work, verdict) is not None
+def is_repeated_server_error(connection: Connection, task: DeliveryTask, verdict: Verdict) -> bool:
+    """Whether the PDS answered each of the record's last attempts with the same 500."""
+    return _first_of_same_errors(connection, task, verdict) is not None
 
 
-def breaks_down(connection: Connection, host: str, work: Work, verdict: Verdict) -> bool:
-    """Whether the PDS breaks down over this record alone: the same answer time and again, while it took others."""
-    if (first := _first_of_same(connection, work, verdict)) is None:
+def is_fault_of_record_alone(connection: Connection, host: str, task: DeliveryTask, verdict: Verdict) -> bool:
+    """Whether the PDS fails on this record alone: the same 500 each time, while it took other records."""
+    if (first := _first_of_same_errors(connection, task, verdict)) is None:
         return False
     since = {"host": host, "since": first}
-    return connection.scalar(_OTHERS_TAKEN, {**of_target(work.key), **since}) is not None
+    return connection.scalar(_OTHERS_TAKEN, {**of_target(task.key), **since}) is not None
 
 
-def _first_of_same(connection: Connection, work: Work, verdict: Verdict) -> int | None:
-    """The first of the last attempts, if the PDS broke down over the record with this answer each time."""
+def _first_of_same_errors(connection: Connection, task: DeliveryTask, verdict: Verdict) -> int | None:
+    """The id of the first of the last attempts, if each ended with this 500."""
     if not verdict.is_fault_of_record:
         return None
-    attempts = connection.execute(_NEWEST, of_target(work.key)).all()
-    same = (work.gen, verdict.status, verdict.error)
-    if len(attempts) < SAME_ANSWERS or any((row.gen, row.status, row.error) != same for row in attempts):
+    attempts = connection.execute(_NEWEST, of_target(task.key)).all()
+    same = (task.gen, verdict.status, verdict.error)
+    if len(attempts) < MIN_SAME_SERVER_ERRORS or any(
+        (row.gen, row.status, row.error) != same for row in attempts
+    ):
         return None
     first: int = attempts[-1].id
     return first
 
 
 def our_cids(connection: Connection, key: RecordKey) -> set[str]:
-    """Return the CIDs that this service ever attempted to write under the key."""
+    """The CIDs that this service ever attempted to write under the key."""
     return set(connection.scalars(_OUR_CIDS, of_target(key)))
 
 
 @dataclass(frozen=True)
-class LatePuts:
-    """Creates that may still land after a delete, because it makes their swap match again. An edit can only follow such a create."""
+class LateCreates:
+    """Creates that may still land after a delete, since that makes their swap match again. A late edit can only follow such a create."""
 
     unanswered: datetime | None
-    """When the newest create with an unknown result was sent."""
+    """When the newest unanswered create was sent."""
     answered: bool
-    """Whether there are others, which were answered: a duplicate of one may still be in transit."""
+    """Whether there are answered creates, of which a duplicate may still be in transit."""
 
     def __bool__(self) -> bool:
         return self.unanswered is not None or self.answered
 
 
 def unanswered_create(connection: Connection, key: RecordKey) -> str | None:
-    """Return the CID of the newest create whose result is unknown."""
+    """The CID of the newest unanswered create."""
     return connection.scalar(_UNANSWERED_CREATE, of_target(key))
 
 
-def puts_since(connection: Connection, key: RecordKey, since: datetime) -> LatePuts:
-    """Return the puts of a record that were sent since then and may still land."""
+def unsettled_creates(connection: Connection, key: RecordKey, since: datetime) -> LateCreates:
+    """The creates of a record that were sent after `since` and may still land."""
     rows = connection.execute(_CREATES, {**of_target(key), "since": since}).all()
-    open_ends = (None, Kind.AMBIGUOUS.value)
-    unanswered = [row.started_at for row in rows if row.outcome in open_ends]
-    return LatePuts(max(unanswered, default=None), answered=len(unanswered) < len(rows))
+    unanswered_outcomes = (None, Kind.AMBIGUOUS.value)
+    unanswered = [row.started_at for row in rows if row.outcome in unanswered_outcomes]
+    return LateCreates(max(unanswered, default=None), answered=len(unanswered) < len(rows))
 
 
-def _row(lane: Lane, work: Work, now: datetime) -> dict[str, Any]:
+def _row(lane: Lane, task: DeliveryTask, now: datetime) -> dict[str, Any]:
     return {
-        "did": work.key.did,
-        "collection": work.key.collection,
-        "rkey": work.key.rkey,
-        "gen": work.gen,
-        "op": work.op,
-        "request_cid": work.request_cid,
-        "swap_cid": work.base,
+        "did": task.key.did,
+        "collection": task.key.collection,
+        "rkey": task.key.rkey,
+        "gen": task.gen,
+        "op": task.op,
+        "request_cid": task.request_cid,
+        "swap_cid": task.base,
         "epoch": lane.epoch,
         "started_at": now,
     }

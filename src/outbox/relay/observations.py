@@ -1,4 +1,4 @@
-"""What was seen at the PDS goes into log and target. It counts only while what was wished for then still stands."""
+"""Records in log and target what was observed on the PDS; only while the target's generation is the one that was read."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -7,15 +7,16 @@ from sqlalchemy import and_, bindparam, case, false, select
 
 from aggregates.track import Track
 from eventstore.unit_of_work import UnitOfWork
+from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, PAST, mirror_target
-from outbox.mirror.targets import CHANGE_TARGET, HELD, of_target
+from outbox.mirror.targets import CHANGE_TARGET, of_target
 from outbox.record.dag_cbor import Record, UnencodableError, encode
-from outbox.relay.delivery_task import Work
+from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.result import Outcome, Result
 
 target = mirror_target.c
 CLEAN: Final[dict[str, Any]] = {
-    "state": "idle",
+    "state": TargetState.IDLE,
     "reason": None,
     "attempts": 0,
     "failed_gen": 0,
@@ -24,79 +25,88 @@ CLEAN: Final[dict[str, Any]] = {
     "conflict_cid": None,
     "conflict_body": None,
 }
-"""What a target that nothing is wrong with has in these columns."""
-_IS_THIS_LOOK: Final = target.look_at == bindparam("looked_for")
-_CHANGE_LOOKED: Final = CHANGE_TARGET.values(
-    look_at=case((_IS_THIS_LOOK, bindparam("again_at", type_=target.look_at.type)), else_=target.look_at),
+"""The columns of a target without a failure or a conflict."""
+_IS_THIS_VERIFICATION: Final = target.look_at == bindparam("verified_for")
+_CHANGE_VERIFIED: Final = CHANGE_TARGET.values(
+    look_at=case(
+        (_IS_THIS_VERIFICATION, bindparam("again_at", type_=target.look_at.type)), else_=target.look_at
+    ),
     backfill=case(
-        (and_(_IS_THIS_LOOK, bindparam("is_over", type_=target.backfill.type)), false()),
+        (and_(_IS_THIS_VERIFICATION, bindparam("is_over", type_=target.backfill.type)), false()),
         else_=target.backfill,
     ),
 )
 
 
-def set_target(unit: UnitOfWork, work: Work, **values: Any) -> None:
-    """Set columns of the work's target."""
-    statement = _CHANGE_LOOKED if "again_at" in values else CHANGE_TARGET
-    unit.connection.execute(statement, {**of_target(work.key), **values})
+def set_target(unit: UnitOfWork, task: DeliveryTask, **values: Any) -> None:
+    """Set columns of the task's target."""
+    statement = _CHANGE_VERIFIED if "again_at" in values else CHANGE_TARGET
+    unit.connection.execute(statement, {**of_target(task.key), **values})
 
 
-def looked(work: Work, again_at: datetime | None = None, *, is_over: bool = True) -> dict[str, Any]:
-    """Look again then, or never; but a doubt that came up since we looked stays. What can wait can until it `is_over`."""
-    return {"looked_for": work.look_at, "again_at": again_at or NEVER, "is_over": is_over}
+def verification_columns(
+    task: DeliveryTask, again_at: datetime | None = None, *, is_over: bool = True
+) -> dict[str, Any]:
+    """Columns of a verification that ended; a request for another that came meanwhile stays.
+
+    The record is verified again at `again_at`, if given; until it `is_over`, the target keeps its backfill class.
+    """
+    return {"verified_for": task.verify_at, "again_at": again_at or NEVER, "is_over": is_over}
 
 
-def note_missing(unit: UnitOfWork, work: Work) -> None:
-    """Note a delete made elsewhere."""
-    if not _still_stands(unit, work):
+def record_missing_on_pds(unit: UnitOfWork, task: DeliveryTask) -> None:
+    """Record that another client deleted the record."""
+    if not _is_current(unit, task):
         return
-    track = unit.load(Track, Track.create_id(work.track_id))
+    track = unit.load(Track, Track.create_id(task.track_id))
     track.record_missing(observed_at=unit.now)
     unit.save(track)
-    set_target(unit, work, **{**CLEAN, "observed_cid": None, "observed_body": None, **looked(work)})
+    set_target(
+        unit, task, **{**CLEAN, "observed_cid": None, "observed_body": None, **verification_columns(task)}
+    )
 
 
-def hold(unit: UnitOfWork, result: Result) -> None:
-    """Note an edit made elsewhere, and keep it beside ours until the owner decides."""
-    work, remote = result.work, result.remote
-    if remote is None or remote.cid is None or not _still_stands(unit, work):
+def hold_conflict(unit: UnitOfWork, result: Result) -> None:
+    """Record another client's edit, and keep it beside ours until the owner decides."""
+    task, remote = result.task, result.remote
+    if remote is None or remote.cid is None or not _is_current(unit, task):
         return
-    track = unit.load(Track, Track.create_id(work.track_id))
+    track = unit.load(Track, Track.create_id(task.track_id))
     track.record_foreign_edit(remote.cid, observed_at=unit.now)
     unit.save(track)
     set_target(
         unit,
-        work,
-        state=HELD,
-        reason="foreign_edit",
-        failed_gen=work.gen,
+        task,
+        state=TargetState.HELD,
+        reason=MirrorReason.FOREIGN_EDIT,
+        failed_gen=task.gen,
         not_before=PAST,
-        **looked(work),
+        **verification_columns(task),
         conflict_cid=remote.cid,
-        conflict_body=kept(remote.body),
+        conflict_body=encoded(remote.body),
     )
 
 
-def note_look(unit: UnitOfWork, result: Result) -> None:
-    """Note that a look found nothing to send, and the base that it found for a later write, if it is another."""
-    work, remote = result.work, result.remote
-    values: dict[str, Any] = looked(work, result.look_at)
-    if work.is_acked:  # that earlier looks failed no longer counts
+def record_verification(unit: UnitOfWork, result: Result) -> None:
+    """Record a verification that found nothing to send, and the new base for a later write, if there is one."""
+    task, remote = result.task, result.remote
+    values: dict[str, Any] = verification_columns(task, result.verify_at)
+    if task.is_acked:  # earlier failures to verify no longer count
         values |= {"attempts": 0, "failed_gen": 0, "last_error": None}
-    if result.outcome is Outcome.REBASED and remote is not None and _still_stands(unit, work):
-        values |= {"observed_cid": remote.cid, "observed_body": kept(remote.body)}
-    set_target(unit, work, **values)
+    if result.outcome is Outcome.REBASED and remote is not None and _is_current(unit, task):
+        values |= {"observed_cid": remote.cid, "observed_body": encoded(remote.body)}
+    set_target(unit, task, **values)
 
 
-def _still_stands(unit: UnitOfWork, work: Work) -> bool:
-    """Whether nothing was wished for since the work was read: else what was observed is of no account."""
-    key = work.key
+def _is_current(unit: UnitOfWork, task: DeliveryTask) -> bool:
+    """Whether the target's generation is still the task's."""
+    key = task.key
     this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
-    return unit.connection.scalar(select(target.desired_gen).where(*this)) == work.gen
+    return unit.connection.scalar(select(target.desired_gen).where(*this)) == task.gen
 
 
-def kept(foreign: Record | None) -> bytes | None:
-    """Keep a foreign value, unless no record of ours could hold it: then it stays at the PDS alone."""
+def encoded(foreign: Record | None) -> bytes | None:
+    """Encode another client's record; None if DAG-CBOR cannot hold it, and it stays on the PDS alone."""
     try:
         return encode(foreign) if foreign is not None else None
     except UnencodableError:

@@ -1,6 +1,6 @@
-"""Lanes that nobody would come to: what a repair of the targets, or an operator's hand, leaves behind.
+"""Reschedules lanes that have open targets but no due time, which a repair of targets or manual SQL can leave behind.
 
-Every ordinary change wakes its lane in its own transaction; this is the net below that.
+Every ordinary change wakes its lane in its own transaction.
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exist
 
 from eventstore.database import Database
 from outbox.mirror.lanes import (
-    PAGE,
+    LANES_PER_PAGE,
     change_lane,
     is_backfill,
     is_open,
@@ -17,13 +17,14 @@ from outbox.mirror.lanes import (
     target_columns,
     target_due_at,
 )
+from outbox.mirror.states import TargetState
 from outbox.mirror.tables import CONCERNS_RELAY, NEVER, PAST, blob_job, mirror_lane, mirror_target
 
 successor: Final = mirror_target.alias("successor").c
 
 
-def wake_forgotten(database: Database) -> list[str]:
-    """Make a page of lanes due that sleep although a target of theirs is open, and say whose they were."""
+def wake_stuck_lanes(database: Database) -> list[str]:
+    """Make a page of lanes due that have an open target and no due time; returns their DIDs."""
     with database.read() as connection:
         asleep = connection.scalars(_PAGE_OF_ASLEEP).all()
     return [did for did in asleep if _wake(database, did)]
@@ -33,15 +34,17 @@ def _wake(database: Database, did: str) -> bool:
     with database.write() as connection:
         if connection.scalar(_LOCK_IF_ASLEEP, {"lane": did}) is None:
             return False
-        _reopen(connection, did)
+        _reopen_targets(connection, did)
         change_lane(connection, did, due_at=database.now(connection))
         return True
 
 
-def _reopen(connection: Connection, did: str) -> None:
+def _reopen_targets(connection: Connection, did: str) -> None:
     this = update(mirror_target).where(target_columns.did == did)
-    connection.execute(this.where(_waits_in_vain()).values(state="idle", reason=None, not_before=PAST))
-    connection.execute(this.where(_is_overlooked()).values(cleared_gen=target_columns.desired_gen))
+    connection.execute(
+        this.where(_waits_for_no_upload()).values(state=TargetState.IDLE, reason=None, not_before=PAST)
+    )
+    connection.execute(this.where(_is_uncleared()).values(cleared_gen=target_columns.desired_gen))
 
 
 def _asleep() -> Select[str]:
@@ -53,34 +56,34 @@ def _asleep() -> Select[str]:
 
 
 def _waits(which: ColumnElement[bool]) -> ColumnElement[bool]:
-    due = or_(target_due_at() < NEVER, and_(is_open(), _waits_in_vain()), _is_overlooked())
+    due = or_(target_due_at() < NEVER, and_(is_open(), _waits_for_no_upload()), _is_uncleared())
     return exists().where(target_columns.did == lane_columns.did, CONCERNS_RELAY, which, due)
 
 
-def _waits_in_vain() -> ColumnElement[bool]:
-    """Whether it waits for a blob that nobody is asked for."""
-    asked = exists().where(
+def _waits_for_no_upload() -> ColumnElement[bool]:
+    """Whether the target waits for a blob that no upload is requested for."""
+    requested = exists().where(
         blob_job.c.did == target_columns.did,
         blob_job.c.track_id == target_columns.track_id,
         or_(blob_job.c.requested, blob_job.c.again),
     )
-    return and_(target_columns.state == "blob", ~asked)
+    return and_(target_columns.state == TargetState.BLOB, ~requested)
 
 
-def _is_overlooked() -> ColumnElement[bool]:
-    """Whether it is what a record has left, the new one is confirmed, and nobody has told it so."""
-    there = (  # a value and no EXISTS, for which PostgreSQL would read every target there is
+def _is_uncleared() -> ColumnElement[bool]:
+    """Whether it is a former copy that was not cleared, although the new record is acknowledged."""
+    is_acked = (  # a scalar: for an EXISTS, PostgreSQL would read every target
         select(successor.acked_gen >= successor.desired_gen)
         .where(successor.track_id == target_columns.track_id, ~successor.former)
         .scalar_subquery()
     )
-    return and_(target_columns.former, target_columns.cleared_gen < target_columns.desired_gen, there)
+    return and_(target_columns.former, target_columns.cleared_gen < target_columns.desired_gen, is_acked)
 
 
 # Built once (CONTRIBUTING.md).
 
 _ASLEEP: Final = _asleep()
-_PAGE_OF_ASLEEP: Final = _ASLEEP.limit(PAGE)
+_PAGE_OF_ASLEEP: Final = _ASLEEP.limit(LANES_PER_PAGE)
 _LOCK_IF_ASLEEP: Final = _ASLEEP.where(lane_columns.did == bindparam("lane")).with_for_update(
     of=mirror_lane, skip_locked=True
 )

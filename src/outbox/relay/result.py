@@ -1,59 +1,59 @@
-"""How a delivery ended: what settle writes down."""
+"""The result of a delivery, which settle() stores."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from typing import Final
 
+from eventstore.states import State
 from outbox.mirror.targets import PUT
 from outbox.pds.client import Remote
 from outbox.pds.verdict import Kind, Verdict
-from outbox.relay.delivery_task import Work
+from outbox.relay.delivery_task import DeliveryTask
 
-OF_ONE_RECORD: Final = frozenset({Kind.REJECTED, Kind.BLOB_MISSING, Kind.BROKEN})
+KINDS_OF_ONE_RECORD: Final = frozenset({Kind.REJECTED, Kind.BLOB_MISSING, Kind.BROKEN})
 
 
-class Outcome(Enum):
-    """How the delivery of one target ended."""
+class Outcome(State):
+    """How the delivery of one target ended; shown in logs and metrics."""
 
-    DELIVERED = "delivered"
-    CANCELLED = "cancelled"
-    HELD = "held"
-    MISSING = "missing"
-    SETTLING = "settling"
-    SEEN = "seen"
-    REBASED = "rebased"
-    FAILED = "failed"
+    DELIVERED = "delivered", "the PDS has the generation"
+    CANCELLED = "cancelled", "the record was deleted before anything was sent"
+    HELD = "held", "another client changed the record: its owner decides"
+    MISSING = "missing", "another client deleted the record"
+    SETTLING = "settling", "a delete waits until no earlier create can land after it"
+    SEEN = "seen", "a verification found nothing to send"
+    REBASED = "rebased", "a verification found only other clients' fields changed"
+    FAILED = "failed", "the verdict says what to do"
 
 
 @dataclass(frozen=True)
 class Result:
-    """The end of a delivery: settled in the log and the target by settle()."""
+    """How a delivery ended, and what the PDS said and showed."""
 
-    work: Work
+    task: DeliveryTask
     outcome: Outcome
     verdict: Verdict
     attempt_id: int | None = None
     remote: Remote | None = None
-    look_at: datetime | None = None
-    """When the record is to be read again, for what may have come late."""
+    verify_at: datetime | None = None
+    """When to verify the record again, since a late create may land."""
 
     @property
     def confirmed_cid(self) -> str | None:
         """The CID that the PDS says the put made."""
-        return self.verdict.cid if self.work.op == PUT else None
+        return self.verdict.cid if self.task.op == PUT else None
 
     @property
     def is_mismatch(self) -> bool:
-        """Whether the PDS took something, but not what it was sent."""
+        """Whether the PDS stored another record than it was sent."""
         delivered = self.outcome is Outcome.DELIVERED
-        return delivered and self.confirmed_cid not in {None, self.work.request_cid}
+        return delivered and self.confirmed_cid not in {None, self.task.request_cid}
 
     @property
-    def ends_turn(self) -> bool:
-        """Whether the lane itself has to wait: its other targets would fare no better now."""
+    def ends_run(self) -> bool:
+        """Whether the whole lane has to wait: its other targets would fail alike."""
         if self.outcome is not Outcome.FAILED:
             return False
         if self.verdict.kind is Kind.AMBIGUOUS:
             return self.verdict.concerns_host
-        return self.verdict.kind not in OF_ONE_RECORD
+        return self.verdict.kind not in KINDS_OF_ONE_RECORD

@@ -1,4 +1,4 @@
-"""How long attempts are kept. What acknowledges a generation, and the last word on a record, stay for ever."""
+"""Deletes old attempts; those that acknowledge a generation, and the last of each record, stay for ever."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,10 +9,10 @@ from eventstore.database import Database
 from eventstore.schema import UtcDateTime
 from outbox.mirror.tables import delivery_attempt, mirror_target
 from outbox.pds.verdict import Kind
-from outbox.relay.journal import ACKING
+from outbox.relay.journal import ACKNOWLEDGING
 
-KEPT: Final = timedelta(days=30)
-FAILURES_KEPT: Final = timedelta(days=180)
+ATTEMPTS_TTL: Final = timedelta(days=30)
+FAILURES_TTL: Final = timedelta(days=180)
 FAILURES: Final = (
     Kind.REJECTED,
     Kind.BROKEN,
@@ -21,8 +21,8 @@ FAILURES: Final = (
     Kind.INACTIVE,
     Kind.MOVED,
 )
-"""What somebody had to do something about; an outage, a limit or a swap that had changed went by itself."""
-IDS_AT_ONCE: Final = 5000
+"""The failures that a person had to act on; outages, rate limits and changed swaps pass by themselves."""
+IDS_PER_STATEMENT: Final = 5000
 
 attempt: Final = delivery_attempt.c
 target: Final = mirror_target.c
@@ -30,21 +30,21 @@ later: Final = delivery_attempt.alias("later")
 
 
 def prune_attempts(database: Database) -> int:
-    """Delete what nobody needs any more, a stretch of the journal at a time, and return how much it was."""
+    """Delete expired attempts, a range of ids at a time; returns how many."""
     pruned = after = 0
     with database.read() as connection:
         now = database.now(connection)
-        last = connection.scalar(_LAST, {"before": now - KEPT}) or 0
+        last = connection.scalar(_LAST, {"before": now - ATTEMPTS_TTL}) or 0
     while after < last:
         with database.write() as connection:
             pruned += connection.execute(_PRUNE, _window(now, after)).rowcount
-        after += IDS_AT_ONCE
+        after += IDS_PER_STATEMENT
     return pruned
 
 
 def _window(now: datetime, after: int) -> dict[str, object]:
-    times = {"before": now - KEPT, "failures_before": now - FAILURES_KEPT}
-    return {**times, "after": after, "until": after + IDS_AT_ONCE}
+    times = {"before": now - ATTEMPTS_TTL, "failures_before": now - FAILURES_TTL}
+    return {**times, "after": after, "until": after + IDS_PER_STATEMENT}
 
 
 def _same_record(other: object) -> ColumnElement[bool]:
@@ -53,7 +53,7 @@ def _same_record(other: object) -> ColumnElement[bool]:
 
 
 _TIME: Final = UtcDateTime()
-_IS_ACK: Final = func.coalesce(attempt.outcome, "").in_(ACKING)
+_IS_ACK: Final = func.coalesce(attempt.outcome, "").in_(ACKNOWLEDGING)
 _IS_UNACKED: Final = exists().where(_same_record(target), target.acked_gen < attempt.gen)
 _IS_LAST: Final = not_(
     exists().where(_same_record(later.c), later.c.gen >= attempt.gen, later.c.id > attempt.id)

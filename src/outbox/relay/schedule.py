@@ -1,4 +1,4 @@
-"""The look for work: when there will be something to claim. It is one statement, as relays do it all the time."""
+"""Computes in one statement when the next lane, upload or probe may be claimed."""
 
 from dataclasses import dataclass
 from math import inf
@@ -9,13 +9,13 @@ from sqlalchemy import func, select
 from eventstore.database import Database
 from outbox.mirror.lanes import host_open_at, lane_backfill_at, lane_columns, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import HAS_WORK, IS_OPEN_JOB, NEVER, blob_job, mirror_lane, pds_host
-from outbox.mirror.targets import READY
 
 
 @dataclass(frozen=True)
 class SecondsUntilDue:
-    """The time until each kind of work may be claimed; none or less where it may, but others may be at it."""
+    """The seconds until each kind may be claimed: 0 or less if it is due, although another relay may hold it."""
 
     lanes: float
     uploads: float
@@ -23,17 +23,17 @@ class SecondsUntilDue:
 
     @property
     def is_any_now(self) -> bool:
-        """Whether anything is due: what was not claimed is in the hands of others, or its host's share is used."""
+        """Whether anything is due; if it cannot be claimed, another relay holds it or its host is at its limit."""
         return min(self.lanes, self.uploads, self.probes) <= 0
 
     @property
     def later(self) -> float:
-        """The time until anything else is due."""
+        """The seconds until anything else is due."""
         return min((each for each in (self.lanes, self.uploads, self.probes) if each > 0), default=inf)
 
 
 def seconds_until_due(database: Database) -> SecondsUntilDue:
-    """Return the time until a lane, an upload or a look at an account may be claimed."""
+    """Compute the seconds until a lane, an upload or a probe may be claimed."""
     with database.read_committed() as connection:
         found = connection.execute(database.with_now(_DUE)).one()
         now = database.now(connection, read=found.now)
@@ -45,7 +45,12 @@ def seconds_until_due(database: Database) -> SecondsUntilDue:
 
 # Built once (CONTRIBUTING.md).
 
-_AT_WORK: Final = (lane_columns.state == READY, ~lane_columns.paused, ~pds_host.c.paused, ~is_observed())
+_AT_WORK: Final = (
+    lane_columns.state == LaneState.READY,
+    ~lane_columns.paused,
+    ~pds_host.c.paused,
+    ~is_observed(),
+)
 _OF_HOSTS: Final = mirror_lane.join(pds_host, pds_host.c.host == lane_columns.host)
 _FREE_AT: Final = latest_of(lane_columns.lease_until, host_open_at())
 _LANES: Final = (

@@ -1,6 +1,6 @@
-"""Blocks of a CAR file (https://ipld.io/specs/transport/car/carv1/), each proven by its CID.
+"""Reads the blocks of a CAR file (https://ipld.io/specs/transport/car/carv1/) and checks each against its CID.
 
-Only where each block lies is kept in memory. The SDK's reader believes the CIDs that it reads, and holds all blocks decoded.
+Only offsets are kept in memory. The SDK's reader does not check CIDs, and keeps all blocks decoded.
 """
 
 from collections.abc import Iterator
@@ -11,41 +11,41 @@ import libipld
 
 from outbox.record.dag_cbor import CID_BYTES, CID_PREFIXES
 
-MAX_BLOCK: Final = 2 * 2**20
+MAX_BLOCK_BYTES: Final = 2 * 2**20
 """@atproto/pds 0.5.35 refuses a commit with more than 2,000,000 bytes of blocks, and each record is part of one."""
-MOST_BLOCKS: Final = 4_000_000
-"""Where each lies takes some 200 bytes of memory; a repo has little more blocks than records."""
+MAX_BLOCKS: Final = 4_000_000
+"""Each takes some 200 bytes of memory; a repo has few more blocks than records."""
 VARINT_BYTES: Final = 9
 
 
 class UnprovenError(Exception):
-    """The repo is not what its signature and its CIDs promise."""
+    """The repo does not match its signature or its CIDs."""
 
 
 class Blocks:
-    """The blocks of a file that can be read again."""
+    """The blocks of a seekable file, by their CIDs; raises UnprovenError if one does not match."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._places: dict[bytes, tuple[int, int]] = {}
+        self._offsets: dict[bytes, tuple[int, int]] = {}
         file.seek(0)
         self.root: Final = self._read_root()
         while self._read_block():
             pass
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._offsets)
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._places)
+        return iter(self._offsets)
 
     def get(self, cid: bytes) -> bytes:
-        """Return the bytes of a block; they were proven when the file was read."""
-        place = self._places.get(cid)
-        if place is None:
+        """Return the bytes of a block, which were checked when the file was read."""
+        found = self._offsets.get(cid)
+        if found is None:
             raise UnprovenError("a block is missing")
-        self._file.seek(place[0])
-        return self._file.read(place[1])
+        self._file.seek(found[0])
+        return self._file.read(found[1])
 
     def node(self, cid: bytes) -> dict[str, Any]:
         """Decode a block that must be a map."""
@@ -71,15 +71,15 @@ class Blocks:
     def _read_block(self) -> bool:
         if (length := self._varint()) is None:
             return False
-        if not CID_BYTES < length <= MAX_BLOCK:
+        if not CID_BYTES < length <= MAX_BLOCK_BYTES:
             raise UnprovenError(f"a block has an invalid length of {length} bytes")
         cid, at = self._exactly(CID_BYTES), self._file.tell()
         data = self._exactly(length - CID_BYTES)
         if not cid.startswith(CID_PREFIXES) or sha256(data).digest() != cid[4:]:
             raise UnprovenError("a block does not match its CID")
-        self._places[cid] = (at, len(data))
-        if len(self._places) > MOST_BLOCKS:
-            raise UnprovenError(f"more than {MOST_BLOCKS} blocks")
+        self._offsets[cid] = (at, len(data))
+        if len(self._offsets) > MAX_BLOCKS:
+            raise UnprovenError(f"more than {MAX_BLOCKS} blocks")
         return True
 
     def _varint(self) -> int | None:
@@ -97,7 +97,7 @@ class Blocks:
         raise UnprovenError("the file ends within a varint")
 
     def _exactly(self, length: int) -> bytes:
-        if length > MAX_BLOCK:
+        if length > MAX_BLOCK_BYTES:
             raise UnprovenError(f"the header has an invalid length of {length} bytes")
         data = self._file.read(length)
         if len(data) != length:

@@ -1,6 +1,6 @@
-"""A whole repo, proven: what listRecords only claims.
+"""Reads a whole repo and proves it, which listRecords cannot.
 
-The account's signature proves the commit, the commit the tree, the tree the CID of every record, and that the record.
+The account's signature proves the commit, the commit the tree, the tree the CID of each record, and the CID the record.
 """
 
 import tempfile
@@ -21,25 +21,25 @@ from outbox.repo.tree import entries
 from outbox.threads import in_thread
 
 GET_REPO: Final = "com.atproto.sync.getRepo"
-REPO_BYTES: Final = 4 * 2**30
-REPO_SECONDS: Final = 900.0
+MAX_REPO_BYTES: Final = 4 * 2**30
+REPO_TIMEOUT_SECONDS: Final = 900.0
 COMMIT_VERSION: Final = 3
 
 
 class ProvenReads(RepoReads):
-    """Reads whose records are proven; what is not comes as RemoteUnknownError."""
+    """Reads with proven records; raises RemoteUnknownError for a repo that is not proven."""
 
     def __init__(self, pds: Pds, keys: SigningKeys) -> None:
         super().__init__(pds)
         self._keys = keys
 
     async def found(self, host: str, did: str, collections: Collection[str]) -> dict[str, Records]:
-        """Return the records of these collections out of the whole repo, which lies in a temporary file meanwhile."""
+        """Return the records of these collections, from the whole repo in a temporary file."""
         try:
             key = await self._keys.signing_key(did)
             with tempfile.TemporaryFile() as file:
                 await self._pds.download(
-                    host, GET_REPO, {"did": did}, file, limit=REPO_BYTES, timeout=REPO_SECONDS
+                    host, GET_REPO, {"did": did}, file, limit=MAX_REPO_BYTES, timeout=REPO_TIMEOUT_SECONDS
                 )
                 return await in_thread(proven, file, did, key, collections)
         except UnprovenError as error:
@@ -63,7 +63,7 @@ def proven(file: BinaryIO, did: str, key: str, collections: Collection[str]) -> 
     found: dict[str, Records] = {name: {} for name in collections}
     for path, cid in entries(blocks, tree):
         collection, _, rkey = path.partition("/")
-        data = blocks.get(cid)  # of the others it is proven only that they are there
+        data = blocks.get(cid)  # records of other collections are only checked to exist
         if collection in found:
             found[collection][rkey] = Remote(cid_text(cid), _record(data))
     return found
@@ -73,8 +73,8 @@ def _is_signed(commit: dict[str, Any], key: str) -> bool:
     unsigned = {name: value for name, value in commit.items() if name != "sig"}
     signature = commit.get("sig")
     try:
-        said = bytes(libipld.encode_dag_cbor(unsigned))
-        return isinstance(signature, bytes) and bool(verify_signature(key, said, signature))
+        signed = bytes(libipld.encode_dag_cbor(unsigned))
+        return isinstance(signature, bytes) and bool(verify_signature(key, signed, signature))
     except (AtProtocolError, ValueError):
         return False
 

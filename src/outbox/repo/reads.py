@@ -1,4 +1,4 @@
-"""What a PDS tells anybody of a repo: its revision, its records and its blobs, page by page and without a login."""
+"""Reads of a repo without a login: its revision, records and blobs, page by page."""
 
 from collections.abc import AsyncIterator, Collection
 from typing import Any, Final
@@ -14,18 +14,18 @@ from outbox.threads import in_thread
 LATEST_COMMIT: Final = "com.atproto.sync.getLatestCommit"
 LIST_RECORDS: Final = "com.atproto.repo.listRecords"
 LIST_BLOBS: Final = "com.atproto.sync.listBlobs"
-RECORDS_A_PAGE: Final = 100
-BLOBS_A_PAGE: Final = 1000
-PAGE_SECONDS: Final = 30.0
-MOST_BYTES: Final = 128 * 2**20
-"""Of all pages of one list: some 100,000 records."""
+RECORDS_PER_PAGE: Final = 100
+BLOBS_PER_PAGE: Final = 1000
+PAGE_TIMEOUT_SECONDS: Final = 30.0
+MAX_LIST_BYTES: Final = 128 * 2**20
+"""Of all pages of one list together: some 100,000 records."""
 
 Records = dict[str, Remote]
 """By record key."""
 
 
 class RepoReads:
-    """Each read raises RemoteUnknownError when the PDS does not tell, or tells what cannot be."""
+    """Each read raises RemoteUnknownError when the PDS does not answer, or its answer is invalid."""
 
     def __init__(self, pds: Pds) -> None:
         self._pds = pds
@@ -47,7 +47,7 @@ class RepoReads:
     async def records(self, host: str, did: str, collection: str) -> AsyncIterator[tuple[str, Remote]]:
         """Yield the records of a collection with their keys, in the order of the keys."""
         last = ""
-        wanted = {"repo": did, "collection": collection, "limit": str(RECORDS_A_PAGE), "reverse": "true"}
+        wanted = {"repo": did, "collection": collection, "limit": str(RECORDS_PER_PAGE), "reverse": "true"}
         async for page in self._pages(host, LIST_RECORDS, **wanted):
             for entry in _list_in(page, "records"):
                 rkey, remote = _record(entry)
@@ -59,7 +59,7 @@ class RepoReads:
     async def blobs(self, host: str, did: str) -> set[str]:
         """Return the CIDs of the blobs that the repo's records name and that the PDS holds."""
         found: set[str] = set()
-        async for page in self._pages(host, LIST_BLOBS, did=did, limit=str(BLOBS_A_PAGE)):
+        async for page in self._pages(host, LIST_BLOBS, did=did, limit=str(BLOBS_PER_PAGE)):
             cids = {cid for cid in _list_in(page, "cids") if isinstance(cid, str)}
             if cids <= found:
                 break
@@ -67,14 +67,14 @@ class RepoReads:
         return found
 
     async def _pages(self, host: str, nsid: str, **params: str) -> AsyncIterator[Any]:
-        """Yield page after page, within a memory limit: a malicious PDS could send pages forever."""
+        """Yield the pages, MAX_LIST_BYTES at most: a malicious PDS could send pages without end."""
         size = 0
         cursor: dict[str, str] = {}
         while True:
             verdict = await self._read(host, nsid, **params, **cursor)
             size += verdict.size
-            if size > MOST_BYTES:
-                raise _unreadable(f"more than {MOST_BYTES} bytes")
+            if size > MAX_LIST_BYTES:
+                raise _unreadable(f"more than {MAX_LIST_BYTES} bytes")
             yield verdict.body
             match verdict.body.get("cursor"):
                 case str(after) if after:
@@ -89,14 +89,13 @@ class RepoReads:
         return verdict
 
     async def _ask(self, host: str, nsid: str, params: dict[str, str]) -> Verdict:
-        return await self._pds.read(host, nsid, PAGE_SECONDS, params)
+        return await self._pds.read(host, nsid, PAGE_TIMEOUT_SECONDS, params)
 
 
 class PacedReads(RepoReads):
-    """Reads that go behind all that the relay sends.
+    """Reads behind live work: LEFT_ALONE while the host is paused, open or low on budget.
 
-    A host is asked nothing while it is to be left alone, and what it tells of itself counts for breaker and budgets as
-    its answers to the relay do.
+    The answers count for the host's breaker and budgets as those to the relay do.
     """
 
     def __init__(self, pds: Pds, hosts: Hosts) -> None:
@@ -104,11 +103,11 @@ class PacedReads(RepoReads):
         self._hosts = hosts
 
     async def _ask(self, host: str, nsid: str, params: dict[str, str]) -> Verdict:
-        if not await in_thread(self._hosts.has_room_behind_live, host):
+        if not await in_thread(self._hosts.may_send_backfill, host):
             return LEFT_ALONE
         verdict = await super()._ask(host, nsid, params)
         report = HostReport.of(host, params.get("did", params.get("repo", "")), verdict)
-        await in_thread(self._hosts.note_if_changed, report)
+        await in_thread(self._hosts.record_if_changed, report)
         return verdict
 
 

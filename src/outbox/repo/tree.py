@@ -1,7 +1,6 @@
-"""The tree of a repo's records (https://atproto.com/specs/repository#mst-structure): every key and the CID of its record.
+"""Walks the tree of a repo's records (https://atproto.com/specs/repository#mst-structure) and checks its shape.
 
-The shape of the tree follows from its keys, so that a tree which is read without an error is whole: no record can be left
-out or put in without another root.
+The keys determine the shape, so that a tree that is read without an error is complete.
 """
 
 from collections.abc import Iterator
@@ -11,8 +10,8 @@ from typing import Any, Final
 
 from outbox.repo.car import Blocks, UnprovenError
 
-BITS_A_LAYER: Final = 2
-MAX_KEY: Final = 1024
+BITS_PER_LAYER: Final = 2
+MAX_KEY_BYTES: Final = 1024
 
 
 def entries(blocks: Blocks, root: bytes) -> Iterator[tuple[str, bytes]]:
@@ -31,11 +30,11 @@ def entries(blocks: Blocks, root: bytes) -> Iterator[tuple[str, bytes]]:
 def layer_of(key: bytes) -> int:
     """Return the layer of a key: the number of leading pairs of zero bits in its hash."""
     digest = int.from_bytes(sha256(key).digest())
-    return (256 - digest.bit_length()) // BITS_A_LAYER
+    return (256 - digest.bit_length()) // BITS_PER_LAYER
 
 
 def _walk(blocks: Blocks, cid: bytes, layer: int | None) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the entries below a node; `layer` is the one that it must be in, which at the root follows from its keys."""
+    """Yield the entries below a node. `layer` is the layer that it must be in; None at the root, whose keys determine it."""
     left, keys = _parts(blocks.node(cid))
     if layer is None:
         if left is None and not keys:
@@ -56,7 +55,7 @@ class _Key:
     key: bytes
     value: bytes
     right: bytes | None
-    """What comes after it, and before the next one of its node."""
+    """The subtree between this key and the next one of the node."""
 
 
 def _parts(node: dict[str, Any]) -> tuple[bytes | None, list[_Key]]:
@@ -73,6 +72,6 @@ def _key(entry: Any, last: bytes) -> _Key:
     match entry:
         case {"p": int(shared), "k": bytes(rest), "v": bytes(value), "t": bytes() | None as right}:
             key = last[:shared] + rest
-            if 0 <= shared <= len(last) and 0 < len(key) <= MAX_KEY:
+            if 0 <= shared <= len(last) and 0 < len(key) <= MAX_KEY_BYTES:
                 return _Key(key, value, right)
     raise UnprovenError("malformed MST entry")

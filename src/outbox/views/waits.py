@@ -1,82 +1,46 @@
-"""Waiting for the mirror without a thread or a connection: one poll for all who wait."""
+"""Lets requests wait for the record of their track to reach the PDS."""
 
-import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 from eventstore.database import Database
+from eventstore.poller import Poller
+from outbox.threads import THREADS
 from outbox.views.status import Mirror, mirrors
 
 POLL_SECONDS: Final = 0.05
 logger = logging.getLogger("mastertape.outbox")
 
 
-@dataclass(eq=False)
-class _Waiter:
-    track_id: int
-    is_met: Callable[[Mirror], bool]
-    done: asyncio.Future[bool] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-    def look(self, mirror: Mirror) -> None:
-        """End the wait when it is met, or when no time alone will bring the mirror further."""
-        if self.done.done():
-            return
-        if self.is_met(mirror):
-            self.done.set_result(True)
-        elif mirror.waits_for_somebody:
-            self.done.set_result(False)
-
-
 class MirrorWaits:
-    """Lets any number of requests wait for the record of their track."""
+    """Knows the mirrors of the tracks that requests wait for."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._waiters: set[_Waiter] = set()
-        self._poll: asyncio.Task[None] | None = None
+        self._database: Final = database
+        self._poller: Final = Poller(
+            self._read, THREADS, every_seconds=POLL_SECONDS, logger=logger, failed="mirror_wait_read_failed"
+        )
 
     async def wait(self, track_id: int, generation: int, seconds: float) -> bool:
-        """Wait until the PDS has this generation or a newer one; False when time is up or it waits for somebody."""
+        """Wait until the PDS has this generation or a newer one; False when time is up or only a person can help."""
         return await self._wait(track_id, lambda mirror: mirror.acked_generation >= generation, seconds)
 
     async def wait_delivered(self, track_id: int, seconds: float) -> bool:
-        """Wait until nothing is left to do for the record, its blob and what it has left elsewhere included."""
+        """Wait until nothing is left to do for the record, its blob and its earlier places included."""
         return await self._wait(track_id, lambda mirror: mirror.is_settled, seconds)
 
     async def finish(self) -> None:
-        """Wait until nobody reads the database any more; to be called when nobody waits."""
-        if self._poll is not None:
-            await asyncio.gather(self._poll, return_exceptions=True)
+        """Wait for the poll under way; to be called when no request waits."""
+        await self._poller.finish()
 
     async def _wait(self, track_id: int, is_met: Callable[[Mirror], bool], seconds: float) -> bool:
-        waiter = _Waiter(track_id, is_met)
-        self._waiters.add(waiter)
-        if self._poll is None or self._poll.done():
-            self._poll = asyncio.create_task(self._poll_for_all())
-        try:
-            return await asyncio.wait_for(waiter.done, seconds)
-        except TimeoutError:
-            return False
-        finally:
-            self._waiters.discard(waiter)
+        def verdict(mirror: Mirror) -> bool | None:
+            if is_met(mirror):
+                return True
+            return False if mirror.needs_intervention else None
 
-    async def _poll_for_all(self) -> None:
-        while self._waiters:
-            by_track: dict[int, list[_Waiter]] = defaultdict(list)
-            for waiter in self._waiters:
-                by_track[waiter.track_id].append(waiter)
-            try:
-                states = await asyncio.to_thread(self._read, list(by_track))
-            except Exception:
-                logger.exception("mirror_wait_read_failed")  # the database may come back before time is up
-                states = {}
-            for track_id, mirror in states.items():
-                for waiter in by_track[track_id]:
-                    waiter.look(mirror)
-            await asyncio.sleep(POLL_SECONDS)
+        return await self._poller.wait(track_id, verdict, seconds)
 
     def _read(self, track_ids: list[int]) -> dict[int, Mirror]:
         with self._database.read() as connection:

@@ -8,19 +8,20 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from api.responses.adoption import WAITING, AdoptionBody, adoption_body
+from api.responses.adoption import AdoptionBody, adoption_body
 from application.account_deletion import leaving_since
 from eventstore.unit_of_work import UnitOfWork
 from identity.errors import IdentityError
 from outbox.pds.client import RemoteUnknownError
 from replay.adoption import jobs as adoptions
-from replay.adoption.adopt import Progress
+from replay.adoption.progress import Progress
+from replay.adoption.states import AdoptionState
 from replay.errors import UnderWayError
-from service.cli.operator import by_operator
-from service.cli.output import as_json, bar, dry_run, say_json
+from service.cli.operator import operator_envelope
+from service.cli.output import as_json, dry_run, print_json, progress_bar
 from service.config.settings import load
 from service.schema.migrate import require_schema
-from service.wiring.bootstrap import Application, build
+from service.wiring.bootstrap import Container, build
 
 
 @click.command()
@@ -33,50 +34,50 @@ def adopt(did: str, *, dry_run: bool, as_json: bool) -> None:
     Audio comes from the account's own PDS, or from the address in the record. --dry-run reads the records alone.
     """
     try:
-        report = asyncio.run(_looked(did) if dry_run else _adopted(did))
+        report = asyncio.run(_preview(did) if dry_run else _adopt(did))
     except (IdentityError, RemoteUnknownError) as error:
         raise click.ClickException(f"{error}. Nothing was adopted.") from error
     if as_json:
-        say_json({**report, "written": not dry_run})
+        print_json({**report, "written": not dry_run})
     else:
         _show(report, would=dry_run)
     if report["problem"] is not None:
         raise SystemExit(1)
 
 
-async def _looked(did: str) -> dict[str, Any]:
-    application = build(load())
+async def _preview(did: str) -> dict[str, Any]:
+    container = build(load())
     try:
-        require_schema(application.database)
-        progress = await application.adoptions.look(did)
+        require_schema(container.database)
+        progress = await container.adoptions.preview(did)
         return {**vars(progress), "problem": None}
     finally:
-        await application.close()
+        await container.close()
 
 
-async def _adopted(did: str) -> dict[str, Any]:
-    application = build(load())
+async def _adopt(did: str) -> dict[str, Any]:
+    container = build(load())
     try:
-        require_schema(application.database)
-        with bar("adopting") as shown:
-            report = await _run(application, did, lambda now: shown(now.seen, now.found))
+        require_schema(container.database)
+        with progress_bar("adopting") as show:
+            report = await _run(container, did, lambda progress: show(progress.seen, progress.found))
         return report.model_dump(mode="json")
     finally:
-        await application.close()
+        await container.close()
 
 
-async def _run(application: Application, did: str, shown: Callable[[Progress], None]) -> AdoptionBody:
-    """Run it in this process; if the process dies, a running service continues it."""
-    database = application.database
-    envelope = by_operator()
+async def _run(container: Container, did: str, show: Callable[[Progress], None]) -> AdoptionBody:
+    """Run the adoption in this process; if it dies, a running service continues."""
+    database = container.database
+    envelope = operator_envelope()
 
-    def ask(unit: UnitOfWork) -> None:
+    def request(unit: UnitOfWork) -> None:
         if leaving_since(unit.connection, did) is not None:
             raise click.ClickException(f"{did} is leaving. Nothing was adopted.")
         adoptions.request(unit.connection, did, envelope, unit.now)
 
-    application.log.transact(did, envelope, ask)
-    if not await application.adoptions.run_one(did, shown):
+    container.log.transact(did, envelope, request)
+    if not await container.adoptions.run_one(did, show):
         raise UnderWayError
     with database.read() as connection:
         return adoption_body(connection, did)
@@ -96,5 +97,9 @@ def _show(report: dict[str, Any], *, would: bool) -> None:
         f" {report['refused']} not adopted"
     )
     if report["problem"] is not None:
-        goes_on = "; a running service will continue it later" if report.get("state") == WAITING else ""
+        goes_on = (
+            "; a running service will continue it later"
+            if report.get("state") == AdoptionState.WAITING
+            else ""
+        )
         click.echo(f"it stopped: {report['problem']}{goes_on}", err=True)

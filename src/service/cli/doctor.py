@@ -12,15 +12,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from outbox.mirror.tables import mirror_lane
-from service.cli.output import as_json, say_json
+from service.cli.output import as_json, print_json
 from service.config.settings import Settings, SettingsError, load
 from service.doctor import database as doctor_database
 from service.doctor import outside as doctor_outside
-from service.doctor.checks import Check, Checks, State, examined, fail, ok
+from service.doctor.checks import Check, Checks, CheckState, fail, ok, run_check
 from service.schema.migrate import newest, revision_of
 from service.wiring.log import open_log
 
-COLORS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "red"}
+COLORS = {CheckState.OK: "green", CheckState.WARN: "yellow", CheckState.FAIL: "red"}
 
 
 @click.command()
@@ -33,13 +33,13 @@ def doctor(*, as_json: bool) -> None:
         if not as_json:
             _show(check)
     if as_json:
-        say_json({"checks": [asdict(each) | {"state": each.state.value} for each in found]})
-    if any(each.state is State.FAIL for each in found):
+        print_json({"checks": [asdict(each) | {"state": each.state.value} for each in found]})
+    if any(each.state is CheckState.FAIL for each in found):
         raise SystemExit(1)
 
 
 def checks() -> Checks:
-    """Run all checks, one after the other."""
+    """Run all checks in order."""
     try:
         settings = load()
     except SettingsError as error:
@@ -47,8 +47,8 @@ def checks() -> Checks:
             yield fail("settings", line, "see docs/settings.md")
         return
     yield ok("settings", "they make sense")
-    yield from examined("disks", lambda: doctor_outside.disks(settings), "make the folders readable")
-    yield from examined(
+    yield from run_check("disks", lambda: doctor_outside.disks(settings), "make the folders readable")
+    yield from run_check(
         "media store", lambda: doctor_outside.store(settings), "check MEDIA and the store itself"
     )
     yield from _of_database(settings)
@@ -66,7 +66,7 @@ def _of_database(settings: Settings) -> Checks:
             yield fail("database", f"does not answer: {reason}", "check DATABASE_URL and the server")
             return
         yield ok("database", log.database.dialect)
-        yield from examined("schema", lambda: doctor_database.schema(log), "run `mastertape migrate`")
+        yield from run_check("schema", lambda: doctor_database.schema(log), "run `mastertape migrate`")
         if not is_current:
             return
         yield from _of_log(log, settings)
@@ -82,13 +82,13 @@ def _of_log(log: EventLog, settings: Settings) -> Checks:
         ("clock", lambda: doctor_outside.clock_of(log.database)),
         (
             "PDSes",
-            lambda: doctor_outside.outside(settings, doctor_outside.hosts(log.database), _somebody(log)),
+            lambda: doctor_outside.outside(settings, doctor_outside.hosts(log.database), _any_account(log)),
         ),
     ):
-        yield from examined(name, examination, "check the log of the service")
+        yield from run_check(name, examination, "check the log of the service")
 
 
-def _somebody(log: EventLog) -> str | None:
+def _any_account(log: EventLog) -> str | None:
     with log.database.read() as connection:
         return connection.scalar(select(mirror_lane.c.did).where(mirror_lane.c.host != "").limit(1))
 

@@ -1,12 +1,12 @@
-"""`mastertape oauth-key` and `mastertape reseal`: making keys, and changing them."""
+"""`mastertape oauth-key` and `mastertape reseal`."""
 
 import click
 
 from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
 from identity.sessions.key_rotation import logins_by_oauth_key, reencrypt_logins
-from service.cli.log import the_log
-from service.cli.output import as_json, bar, dry_run, say_json
+from service.cli.log import configured_log
+from service.cli.output import as_json, dry_run, print_json, progress_bar
 from service.config.secret_keys import new_oauth_keys, secret_keys
 from service.config.settings import load
 from service.schema.migrate import require_schema
@@ -22,7 +22,7 @@ def oauth_key(in_use: bool) -> None:
         click.echo(new_oauth_keys())
         return
     cipher = Cipher(secret_keys(load()))
-    with the_log() as log:
+    with configured_log() as log:
         require_schema(log.database)
         try:
             counts = logins_by_oauth_key(log.database, cipher)
@@ -42,11 +42,11 @@ def oauth_key(in_use: bool) -> None:
 def reseal(*, dry_run: bool, as_json: bool) -> None:
     """Re-encrypt every login with the first of SECRET_KEYS, so that the others can be removed."""
     cipher = Cipher(secret_keys(load()))
-    with the_log() as log, bar("sealing") as progress:
+    with configured_log() as log, progress_bar("sealing") as progress:
         require_schema(log.database)
         done = reencrypt_logins(log.database, cipher, progress=progress, dry_run=dry_run)
     if as_json:
-        say_json({**vars(done), "written": not dry_run})
+        print_json({**vars(done), "written": not dry_run})
     else:
         anew = "would be re-encrypted" if dry_run else "re-encrypted"
         click.echo(f"{done.logins} logins: {done.resealed} {anew}, {done.lost} that no key decrypts")

@@ -13,7 +13,7 @@ from eventstore.projection import Projection
 from projections.rebuild.difference import Difference
 from projections.rebuild.rebuild import differences
 from projections.rebuild.rebuild import rebuild as rebuild_projections
-from service.cli.output import DRIFT, as_json, bar, dry_run, say_json
+from service.cli.output import DRIFT, as_json, dry_run, print_json, progress_bar
 from service.cli.track_history import rows_of
 from service.config.settings import load
 from service.schema.migrate import newest, require_schema, revision_of, upgrade_database
@@ -23,8 +23,8 @@ SHOWN_DIFFERENCES = 20
 
 
 @contextmanager
-def the_log() -> Generator[EventLog]:
-    """The log that the settings name, for one command."""
+def configured_log() -> Generator[EventLog]:
+    """Open the log of the configured database for one command."""
     log = open_log(load())
     try:
         yield log
@@ -37,12 +37,12 @@ def the_log() -> Generator[EventLog]:
 @as_json
 def migrate(*, dry_run: bool, as_json: bool) -> None:
     """Bring the database to this version's schema."""
-    with the_log() as log:
+    with configured_log() as log:
         before, after = revision_of(log.database), newest()
         if before != after and not dry_run:
             upgrade_database(log.database)
     if as_json:
-        say_json({"before": before, "after": after, "written": before != after and not dry_run})
+        print_json({"before": before, "after": after, "written": before != after and not dry_run})
     elif before == after:
         click.echo(f"the schema is at {after} already")
     else:
@@ -55,17 +55,17 @@ def migrate(*, dry_run: bool, as_json: bool) -> None:
 @as_json
 def rebuild(name: str | None, *, dry_run: bool, as_json: bool) -> None:
     """Rebuild the read models from the log, or only the one called NAME. Reads and writes continue meanwhile."""
-    with the_log() as log:
+    with configured_log() as log:
         chosen = _chosen(log, name)
         require_schema(log.database)
         if dry_run:
             rows = _rows(_differences(log, chosen))
         else:
-            with bar("rebuilding") as progress:
+            with progress_bar("rebuilding") as progress:
                 rebuilt = rebuild_projections(log, chosen, progress=progress)
             rows = {table: count for table, count in rebuilt.rows.items() if count}
     if as_json:
-        say_json({"projections": [each.name for each in chosen], "rows": rows, "written": not dry_run})
+        print_json({"projections": [each.name for each in chosen], "rows": rows, "written": not dry_run})
         return
     for table, count in sorted(rows.items()):
         click.echo(f"{table}: {count} rows {'differ' if dry_run else 'corrected'}")
@@ -99,11 +99,11 @@ def _code_of(ctx: click.Context, part: click.Command, *, as_json: bool) -> int:
 @as_json
 def verify_projections(*, as_json: bool) -> None:
     """Compare every row of the read models with the log."""
-    with the_log() as log:
+    with configured_log() as log:
         require_schema(log.database)
         found = _differences(log, log.projections)
     if as_json:
-        say_json({"differences": [asdict(each) for each in found]})
+        print_json({"differences": [asdict(each) for each in found]})
     elif not found:
         click.echo(f"{len(log.projections)} projections agree with the log")
     else:
@@ -117,14 +117,14 @@ def verify_projections(*, as_json: bool) -> None:
 @as_json
 def history(track: int, *, as_json: bool) -> None:
     """Show who changed TRACK, when and how, and whether it reached the PDS; oldest first."""
-    with the_log() as log:
+    with configured_log() as log:
         require_schema(log.database)
         rows = rows_of(log.database, track)
     if not rows:
         raise click.ClickException(f"there is no track {track}")
     if as_json:
         for row in rows:
-            say_json(row)
+            print_json(row)
         return
     for row in rows:
         for line in _lines(row):
@@ -141,7 +141,7 @@ def _chosen(log: EventLog, name: str | None) -> Sequence[Projection]:
 
 
 def _differences(log: EventLog, projections: Sequence[Projection]) -> list[Difference]:
-    with bar("comparing") as progress:
+    with progress_bar("comparing") as progress:
         return differences(log, projections, progress=progress)
 
 
@@ -161,7 +161,7 @@ def _show(found: Sequence[Difference]) -> None:
 
 
 def _lines(row: dict[str, Any]) -> Iterator[str]:
-    """Yield a line for the event and one for each change; fields that stay empty are left out."""
+    """Yield a line for the event and one for each changed field."""
     delivery = row["delivery"]["status"]
     on_pds = f"; on the PDS: {delivery}" if row["touches_record"] else ""
     yield f"{row['at']:%Y-%m-%d %H:%M:%S}  {row['type']} by {row['actor']} via {row['via']}{on_pds}"

@@ -1,4 +1,4 @@
-"""`mastertape verify media`: whether the bytes that tracks name are there."""
+"""`mastertape verify media`: compares the media store with the tracks, and repairs it from PDSes."""
 
 import asyncio
 from collections import Counter
@@ -14,11 +14,11 @@ from rich.table import Table
 from identity.resolution.address_policy import AddressPolicy
 from replay.media.check import MediaFinding, MediaKind, check_media
 from replay.media.repair import MediaRepair
-from service.cli.output import DRIFT, as_json, bar, say_json
+from service.cli.output import DRIFT, as_json, print_json, progress_bar
 from service.config.settings import load
 from service.schema.migrate import require_schema
-from service.wiring.bootstrap import Application, build
-from service.wiring.identity import client_of_people
+from service.wiring.bootstrap import Container, build
+from service.wiring.identity import pds_http_client
 from service.wiring.log import staging_folder
 
 TO_DO = {
@@ -36,41 +36,41 @@ TO_DO = {
 @as_json
 def verify_media(*, deep: bool, repair: bool, as_json: bool) -> None:
     """Compare the bytes that tracks name with the media store. Exit code 3 when some are missing or wrong."""
-    found, repaired = asyncio.run(_verified(deep=deep, repair=repair))
+    found, repaired = asyncio.run(_verify(deep=deep, repair=repair))
     if as_json:
-        say_json({"findings": [_as_json(each, repaired=each in repaired) for each in found]})
+        print_json({"findings": [_as_json(each, repaired=each in repaired) for each in found]})
     else:
         _show(found, repaired)
     if any(each.is_problem and each not in repaired for each in found):
         raise SystemExit(DRIFT)
 
 
-async def _verified(*, deep: bool, repair: bool) -> tuple[list[MediaFinding], list[MediaFinding]]:
-    application = build(load())
+async def _verify(*, deep: bool, repair: bool) -> tuple[list[MediaFinding], list[MediaFinding]]:
+    container = build(load())
     try:
-        require_schema(application.database)
-        with bar("verifying") as progress:
-            grace = timedelta(days=application.settings.sweep_grace_days)
-            found = list(check_media(application.media, grace, deep=deep, progress=progress))
-        return found, await _repaired(application, found) if repair else []
+        require_schema(container.database)
+        with progress_bar("verifying") as progress:
+            grace = timedelta(days=container.settings.sweep_grace_days)
+            found = list(check_media(container.media, grace, deep=deep, progress=progress))
+        return found, await _repair(container, found) if repair else []
     finally:
-        await application.close()
+        await container.close()
 
 
-async def _repaired(application: Application, found: Sequence[MediaFinding]) -> list[MediaFinding]:
-    settings, repaired = application.settings, []
+async def _repair(container: Container, found: Sequence[MediaFinding]) -> list[MediaFinding]:
+    settings, repaired = container.settings, []
     problems = [each for each in found if each.is_problem]
-    async with client_of_people(settings) as http:
-        work = MediaRepair(
-            application.media,
+    async with pds_http_client(settings) as http:
+        media_repair = MediaRepair(
+            container.media,
             http,
             AddressPolicy(settings.dev_origins),
             staging_folder(settings),
-            application.hosts,
+            container.hosts,
         )
-        with bar("fetching") as progress:
+        with progress_bar("fetching") as progress:
             for number, each in enumerate(problems, 1):
-                if await work.repair(each):
+                if await media_repair.repair(each):
                     repaired.append(each)
                 progress(number, len(problems))
     return repaired
@@ -90,10 +90,10 @@ def _show(found: Sequence[MediaFinding], repaired: Sequence[MediaFinding]) -> No
     counts = ", ".join(
         f"{count} {kind}" for kind, count in sorted(Counter(each.kind.value for each in found).items())
     )
-    click.echo((counts or "every track has its bytes, and nothing else is there") + _and_repaired(repaired))
+    click.echo((counts or "every track has its bytes, and nothing else is there") + _repaired_count(repaired))
 
 
-def _and_repaired(repaired: Sequence[MediaFinding]) -> str:
+def _repaired_count(repaired: Sequence[MediaFinding]) -> str:
     return f"; {len(repaired)} fetched again" if repaired else ""
 
 

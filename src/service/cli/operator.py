@@ -1,4 +1,4 @@
-"""Who types a command, for the log."""
+"""Names the operator of a command in the log."""
 
 import getpass
 import uuid
@@ -6,8 +6,8 @@ import uuid
 from eventstore.envelope import Envelope
 
 
-def by_operator() -> Envelope:
-    """Say that the user of this machine who runs the command did it; each command is a request of its own."""
+def operator_envelope() -> Envelope:
+    """Return an envelope that names the user of this machine; each command is a request of its own."""
     return Envelope(actor=f"cli:{_user()}", via="cli", request_id=uuid.uuid4().hex)
 
 

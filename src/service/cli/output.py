@@ -1,4 +1,4 @@
-"""What the command line shows: tables and bars for people, JSON for machines, errors in one line."""
+"""Output of the command line: progress bars, JSON, and errors in one line."""
 
 import errno
 import json
@@ -22,12 +22,12 @@ from service.schema.migrate import OutdatedSchemaError
 from storage.errors import StorageError
 
 DRIFT: Final = 3
-"""The exit code of a check that has found something."""
+"""Exit code of a verification that found differences."""
 
-LEFT_TO_CLICK: Final = frozenset({None, errno.EPIPE})
-"""It ends quietly where nobody reads on."""
+ERRNOS_OF_CLICK: Final = frozenset({None, errno.EPIPE})
+"""click ends quietly when the reader of its output is gone."""
 
-EXPECTED: Final = (
+EXPECTED_ERRORS: Final = (
     SettingsError,
     OutdatedSchemaError,
     EventStoreError,
@@ -42,21 +42,21 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Answer with JSON
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 
 
-def in_a_line(error: Exception) -> str | None:
-    """Say what a failure that is expected now and then means to an operator; None of every other."""
-    if isinstance(error, EXPECTED):
+def one_line(error: Exception) -> str | None:
+    """Return the message for an expected failure, None for any other."""
+    if isinstance(error, EXPECTED_ERRORS):
         return str(error)
     if isinstance(error, DBAPIError):
         reason = str(error.orig).strip().splitlines() or ["no reason given"]
         return f"the database refused: {reason[0]}. Check DATABASE_URL and the server log."
-    if isinstance(error, OSError) and error.errno not in LEFT_TO_CLICK:
+    if isinstance(error, OSError) and error.errno not in ERRNOS_OF_CLICK:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"
     return None
 
 
-def say_json(value: Any) -> None:
-    """Write one JSON line, with times as HTTP writes them."""
+def print_json(value: Any) -> None:
+    """Print one JSON line, with times in the format of the HTTP API."""
     click.echo(json.dumps(value, default=_as_text, ensure_ascii=False))
 
 
@@ -65,8 +65,8 @@ def _as_text(value: object) -> str:
 
 
 @contextmanager
-def bar(what: str) -> Generator[Callable[[int, int], None]]:
-    """Show how far long work has come, where somebody is looking."""
+def progress_bar(what: str) -> Generator[Callable[[int, int], None]]:
+    """Show the progress of long work, if stderr is a terminal."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)

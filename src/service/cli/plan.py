@@ -1,4 +1,4 @@
-"""`mastertape plan` and `apply`: make PDSes agree with the log again."""
+"""`mastertape plan` and `apply`: correct the records on PDSes that differ from the log."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from rich.table import Table
 from replay.reconcile.apply import apply as apply_plan
 from replay.reconcile.plan import Plan, Repair, plan_for
 from replay.reconcile.verify import Verified
-from service.cli.log import the_log
-from service.cli.operator import by_operator
-from service.cli.output import as_json, dry_run, say_json
-from service.cli.verify import UNREAD, drift_as_json, verified
+from service.cli.log import configured_log
+from service.cli.operator import operator_envelope
+from service.cli.output import as_json, dry_run, print_json
+from service.cli.verify import UNREAD, drift_as_json, verify_accounts
 
 did_option = click.option("--did", help="Only this account.")
 
@@ -24,7 +24,7 @@ did_option = click.option("--did", help="Only this account.")
 @as_json
 def plan(did: str | None, *, as_json: bool) -> None:
     """Show what would make PDSes agree with the log: each write, its rate-limit points, and the total duration."""
-    found = asyncio.run(verified(did))
+    found = asyncio.run(verify_accounts(did))
     planned = plan_for(drift for each in found for drift in each.drifts)
     _say(planned, found, as_json=as_json)
 
@@ -42,15 +42,15 @@ def plan(did: str | None, *, as_json: bool) -> None:
 @as_json
 def apply(did: str | None, *, max_deletes: int, dry_run: bool, as_json: bool) -> None:
     """Apply the plan. The relay sends it, behind live work."""
-    found = asyncio.run(verified(did))
+    found = asyncio.run(verify_accounts(did))
     planned = plan_for(drift for each in found for drift in each.drifts)
     if dry_run:
         _say(planned, found, as_json=as_json)
         return
-    with the_log() as log:
-        done = apply_plan(log, planned, by_operator(), max_deletes=max_deletes)
+    with configured_log() as log:
+        done = apply_plan(log, planned, operator_envelope(), max_deletes=max_deletes)
     if as_json:
-        say_json({"done": {repair.value: count for repair, count in done.items()}})
+        print_json({"done": {repair.value: count for repair, count in done.items()}})
     else:
         counts = ", ".join(f"{count} to {repair.value}" for repair, count in sorted(done.items()))
         click.echo(f"{counts or 'nothing to do'}; the relay delivers it")
@@ -60,7 +60,7 @@ def apply(did: str | None, *, max_deletes: int, dry_run: bool, as_json: bool) ->
 
 def _say(planned: Plan, found: Sequence[Verified], *, as_json: bool) -> None:
     if as_json:
-        say_json(_as_json(planned))
+        print_json(_as_json(planned))
     else:
         _show(planned)
     if unread := _warn(found):
@@ -68,7 +68,7 @@ def _say(planned: Plan, found: Sequence[Verified], *, as_json: bool) -> None:
 
 
 def _warn(found: Sequence[Verified]) -> int:
-    """Say on stderr which repos could not be read, and return how many."""
+    """Print the repos that could not be read to stderr, and return their number."""
     unread = [each for each in found if each.problem is not None]
     for each in unread:
         click.echo(f"not read: {each.repo.did} at {each.repo.host}: {each.problem}", err=True)
@@ -84,7 +84,7 @@ def _show(planned: Plan) -> None:
         table.add_row(step.repair.value, step.drift.kind.value, str(step.points), track, step.drift.key.uri)
     if table.row_count:
         Console().print(table)
-    writes = sum(step.repair not in {Repair.LOOK, Repair.NOTHING} for step in planned.steps)
+    writes = sum(step.repair not in {Repair.REVERIFY, Repair.NOTHING} for step in planned.steps)
     click.echo(
         f"{writes} writes, {planned.deletes} of them deletes; {planned.points} points; about {planned.seconds:.0f} s"
     )

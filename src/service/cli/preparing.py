@@ -1,26 +1,26 @@
-"""What `serve` and `relay` do before they begin: build the application and look at its database."""
+"""Startup of `serve` and `relay`: builds the container and checks its database."""
 
 from projections.rebuild.rebuild import rebuild
-from service.cli.output import bar
+from service.cli.output import progress_bar
 from service.config.settings import Settings
-from service.observability.readiness import outdated, require_ready
-from service.process.gc_tuning import no_collections
-from service.schema.high_water_mark import look_for_restore
+from service.observability.readiness import outdated_projections, require_ready
+from service.process.gc_tuning import freeze_startup_objects
+from service.schema.high_water_mark import detect_restore
 from service.schema.migrate import upgrade_database
-from service.wiring.bootstrap import Application, build
+from service.wiring.bootstrap import Container, build
 
 
-def prepared(settings: Settings) -> Application:
-    """Make our own SQLite file ready; of a database that others share, say what an operator has to do."""
-    with no_collections():
-        application = build(settings)
-    log = application.log
+def prepare(settings: Settings) -> Container:
+    """Build the container. Upgrade and rebuild an SQLite database; refuse an outdated one on PostgreSQL, since processes share it."""
+    with freeze_startup_objects():
+        container = build(settings)
+    log = container.log
     if not log.database.is_sqlite:
         require_ready(log)
     else:
         upgrade_database(log.database)
-        if stale := outdated(log):
-            with bar("rebuilding") as progress:
+        if stale := outdated_projections(log):
+            with progress_bar("rebuilding") as progress:
                 rebuild(log, stale, progress=progress)
-    look_for_restore(log, settings)
-    return application
+    detect_restore(log, settings)
+    return container

@@ -1,4 +1,4 @@
-"""`mastertape recovered`: after the database was restored to an earlier point."""
+"""`mastertape recovered`: prepares a restored database for use."""
 
 from dataclasses import asdict
 from functools import partial
@@ -8,13 +8,13 @@ import click
 
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
-from outbox.operations.operators import Operator, note
-from replay.recovered import Recovery, outlook, recover
-from service.cli.log import the_log
-from service.cli.operator import by_operator
-from service.cli.output import as_json, dry_run, say_json
+from outbox.operations.operators import Operator, record_operation
+from replay.recovered import Recovery, preview_recovery, recover
+from service.cli.log import configured_log
+from service.cli.operator import operator_envelope
+from service.cli.output import as_json, dry_run, print_json
 from service.config.settings import load
-from service.schema.high_water_mark import file_of, look_for_restore, read_newest
+from service.schema.high_water_mark import detect_restore, high_water_mark_path, read_high_water_mark
 from service.schema.migrate import require_schema
 
 RECOVERED: Final = "recovered"
@@ -34,30 +34,32 @@ def recovered(*, force: bool, nothing_lost: bool, revoke_tokens: bool, dry_run: 
     """Prepare a restored database for use: OAuth logins end, and nothing is sent for an account before `verify pds`."""
     if force and nothing_lost:
         raise click.UsageError("--force says that something was lost, --nothing-lost that nothing was")
-    with the_log() as log:
+    with configured_log() as log:
         require_schema(log.database)
         settings = load()
         if dry_run:
-            seen = read_newest(file_of(settings))
-            found = outlook(log, seen=seen, nothing_lost=nothing_lost, force=force)
+            seen = read_high_water_mark(high_water_mark_path(settings))
+            found = preview_recovery(log, seen=seen, nothing_lost=nothing_lost, force=force)
         else:
-            look_for_restore(log, settings)
+            detect_restore(log, settings)
             found = recover(log, force=force, nothing_lost=nothing_lost, revoke_tokens=revoke_tokens)
             if found.because is not None:
-                _note(log, found, {"nothing_lost": nothing_lost, "revoke_tokens": revoke_tokens})
-            look_for_restore(log, settings)
+                _record(log, found, {"nothing_lost": nothing_lost, "revoke_tokens": revoke_tokens})
+            detect_restore(log, settings)
     if as_json:
-        say_json({**asdict(found), "written": found.because is not None and not dry_run})
+        print_json({**asdict(found), "written": found.because is not None and not dry_run})
     else:
         _show(found, dry_run=dry_run, tokens_revoked=revoke_tokens)
 
 
-def _note(log: EventLog, found: Recovery, how: dict[str, bool]) -> None:
-    """Have the log say who did it. What was done is done: read models of an earlier version keep nobody from it."""
-    operator = Operator(by_operator(), found.because)
-    noted = partial(note, action=RECOVERED, which=how, operator=operator, affected=found.accounts)
+def _record(log: EventLog, found: Recovery, how: dict[str, bool]) -> None:
+    """Record the command in the log. A failure is only printed, since the recovery itself is committed."""
+    operator = Operator(operator_envelope(), found.because)
+    record = partial(
+        record_operation, action=RECOVERED, which=how, operator=operator, affected=found.accounts
+    )
     try:
-        log.transact(operator.envelope.actor, operator.envelope, noted)
+        log.transact(operator.envelope.actor, operator.envelope, record)
     except EventStoreError as error:
         click.echo(f"who did this could not be recorded in the log: {error}", err=True)
 

@@ -1,4 +1,4 @@
-"""`mastertape serve`: HTTP, and a relay beside it."""
+"""`mastertape serve`: the HTTP API, with a relay in the same process."""
 
 import signal
 import socket
@@ -10,14 +10,14 @@ from starlette.types import ASGIApp
 
 from api.middleware.request_limits import HEADERS_BYTES, URL_BYTES
 from application.event_poller import EventPoller
-from service.cli.preparing import prepared
+from service.cli.preparing import prepare
 from service.config.settings import Settings, load
 from service.observability.logging import log_to_stderr
 from service.process.app import asgi
 from service.process.http_connections import HttpConnection
 
-GRACE_SECONDS = 30
-"""How long requests in progress may take to finish."""
+SHUTDOWN_TIMEOUT_SECONDS = 30
+"""For requests in progress."""
 
 
 @click.command()
@@ -26,9 +26,11 @@ def serve() -> None:
     settings = load()
     log_to_stderr(settings.log_level)
     with _listener(settings) as listener:
-        application = prepared(settings)
-        signal.signal(signal.SIGTERM, _leave)  # what uvicorn raises again at its end, when all is done
-        server = _Server(_config(settings, asgi(application)), settings.base_url, application.services.news)
+        container = prepare(settings)
+        signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again once it has shut down
+        server = _Server(
+            _config(settings, asgi(container)), settings.base_url, container.services.event_poller
+        )
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:
@@ -38,12 +40,12 @@ def serve() -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says where it is as soon as it answers, and ends streams before it waits for requests to end."""
+    """Prints the address once it serves, and ends event streams before it waits for requests."""
 
-    def __init__(self, config: uvicorn.Config, url: str, news: EventPoller) -> None:
+    def __init__(self, config: uvicorn.Config, url: str, event_poller: EventPoller) -> None:
         super().__init__(config)
         self._url = url
-        self._news = news
+        self._event_poller = event_poller
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -51,7 +53,7 @@ class _Server(uvicorn.Server):
             click.echo(f"mastertape answers on {self._url}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._news.stop()
+        self._event_poller.stop()
         await super().shutdown(sockets)
 
 
@@ -64,17 +66,17 @@ def _config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         http=HttpConnection,
-        ws="none",  # nobody here speaks it, though a library that could is installed
+        ws="none",  # an installed library would otherwise enable WebSockets
         h11_max_incomplete_event_size=URL_BYTES + HEADERS_BYTES,
-        timeout_keep_alive=75,  # longer than the proxies in front, so that they never meet a closed connection
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=75,  # longer than that of reverse proxies, so that they never reuse a closed connection
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS,
     )
 
 
 def _listener(settings: Settings) -> socket.socket:
-    """Take the port before anything else, so that a second process stops before it touches the database."""
+    """Bind the port first, so that a second process fails before it touches the database."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # asyncio turns Nagle's delay off only where the protocol is named; with it, every answer takes 40 ms more
+    # asyncio disables Nagle's algorithm only if the protocol is given; otherwise every response takes 40 ms longer
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -87,5 +89,5 @@ def _listener(settings: Settings) -> socket.socket:
     return listener
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
+def _exit(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)

@@ -1,13 +1,13 @@
-"""Commands that export the whole log, and import it again."""
+"""`mastertape export` and `import`: the log as a file."""
 
 from pathlib import Path
 
 import click
 
 from replay.dump.export import export as export_tape
-from replay.dump.load import check_tape, import_tape
-from service.cli.log import the_log
-from service.cli.output import as_json, bar, dry_run, say_json
+from replay.dump.load import check_dump, import_dump
+from service.cli.log import configured_log
+from service.cli.output import as_json, dry_run, print_json, progress_bar
 from service.schema.migrate import newest, require_schema
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -18,19 +18,19 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @as_json
 def export(file: Path, *, as_json: bool) -> None:
     """Write the log, and what it does not contain, to FILE: JSON lines with checksums. Bytes and secrets are not included."""
-    target = file.resolve()  # a link is written through, as by a shell
+    target = file.resolve()  # follow a link, as a shell does
     if target.exists() and not target.is_file():
         raise click.UsageError(
             f"{file} is not a regular file; name one: it is then there whole or not at all"
         )
-    with the_log() as log:
+    with configured_log() as log:
         require_schema(log.database)
-        with bar("exporting") as progress:
+        with progress_bar("exporting") as progress:
             lines = export_tape(
                 log.database, target, schema=newest(), lines=lambda count: progress(count, count)
             )
     if as_json:
-        say_json({"file": str(file), "lines": lines})
+        print_json({"file": str(file), "lines": lines})
     else:
         click.echo(f"{file}: {lines} lines")
 
@@ -43,12 +43,12 @@ def import_(file: Path, *, dry_run: bool, as_json: bool) -> None:
     """Import an exported FILE into an empty database. With --dry-run only check the file, line by line."""
     if not file.exists():
         raise click.UsageError(f"there is no file {file}")
-    with the_log() as log, bar("importing") as progress:
+    with configured_log() as log, progress_bar("importing") as progress:
         require_schema(log.database)
         if dry_run:
-            taken = check_tape(file, schema=newest(), lines=lambda count: progress(count, count))
+            taken = check_dump(file, schema=newest(), lines=lambda count: progress(count, count))
         else:
-            taken = import_tape(
+            taken = import_dump(
                 log,
                 file,
                 schema=newest(),
@@ -56,7 +56,7 @@ def import_(file: Path, *, dry_run: bool, as_json: bool) -> None:
                 progress=progress,
             )
     if as_json:
-        say_json({"rows": taken.rows, "written": not dry_run})
+        print_json({"rows": taken.rows, "written": not dry_run})
         return
     for kind, count in taken.rows.items():
         click.echo(f"{kind}: {count} rows")

@@ -1,4 +1,4 @@
-"""The whole history of one track, with what became of each event at the PDS."""
+"""Reads the history of a track, with the delivery state of each event."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,11 +11,11 @@ from outbox.views.deliveries import deliveries
 from outbox.views.status import mirrors
 from projections.history import HistoryEntry, history_page
 
-PAGE = 500
+PAGE_SIZE = 500
 
 
 def rows_of(database: Database, track_id: int) -> list[dict[str, Any]]:
-    """Return one row for each event, oldest first; none when there is no such track."""
+    """Return one row for each event, oldest first; empty for an unknown track."""
     with database.read() as connection:
         entries = list(_entries(connection, track_id))
         if not entries:
@@ -29,7 +29,7 @@ def rows_of(database: Database, track_id: int) -> list[dict[str, Any]]:
 def _entries(connection: Connection, track_id: int) -> Iterator[HistoryEntry]:
     cursor: int | None = None
     while True:
-        page = history_page(connection, track_id, cursor=cursor, limit=PAGE, newest_first=False)
+        page = history_page(connection, track_id, cursor=cursor, limit=PAGE_SIZE, newest_first=False)
         yield from page.items
         if page.cursor is None:
             return

@@ -1,4 +1,4 @@
-"""`mastertape verify`, whose parts come together here, and `verify pds`: what PDSes hold against the log."""
+"""`mastertape verify pds`: compares the records on PDSes with the log. Also adds `verify media` to the group."""
 
 import asyncio
 from collections import Counter
@@ -15,17 +15,18 @@ from outbox.threads import in_thread
 from replay.reconcile.drift import Drift
 from replay.reconcile.verify import Verified, repos_of
 from replay.reconcile.verify import verify as verify_repos
-from replay.recovered import look_over
+from replay.recovered import resume_account
 from service.cli.log import verify
 from service.cli.media import verify_media
-from service.cli.operator import by_operator
-from service.cli.output import DRIFT, as_json, bar, say_json
+from service.cli.operator import operator_envelope
+from service.cli.output import DRIFT, as_json, print_json, progress_bar
 from service.config.settings import load
 from service.schema.migrate import require_schema
-from service.wiring.adapters import KeysOfIdentity
-from service.wiring.bootstrap import Application, build
+from service.wiring.adapters import IdentitySigningKeys
+from service.wiring.bootstrap import Container, build
 
 UNREAD = 1
+"""Exit code when a repo could not be read."""
 
 
 @verify.command("pds")
@@ -39,9 +40,9 @@ def verify_pds(did: str | None, *, deep: bool, as_json: bool) -> None:
 
     After a restore this is what lets the relay go on, account by account: what is newer on a PDS is held for its owner.
     """
-    found = asyncio.run(verified(did, deep=deep, lets_go=True))
+    found = asyncio.run(verify_accounts(did, deep=deep, resumes_lanes=True))
     if as_json:
-        say_json({"repos": [_as_json(each) for each in found]})
+        print_json({"repos": [_as_json(each) for each in found]})
     else:
         _show(found)
     if any(each.drifts for each in found):
@@ -53,35 +54,39 @@ def verify_pds(did: str | None, *, deep: bool, as_json: bool) -> None:
 verify.add_command(verify_media)
 
 
-async def verified(did: str | None, *, deep: bool = False, lets_go: bool = False) -> list[Verified]:
-    """Compare all repos, or one, in the order of their accounts; optionally let the relay resume where it only observed."""
-    application = build(load())
-    try:
-        require_schema(application.database)
-        return await _all(application, _reads(application, deep=deep), did, lets_go=lets_go)
-    finally:
-        await application.close()
-
-
-def _reads(application: Application, *, deep: bool) -> RepoReads:
-    parts = application.services
-    return ProvenReads(parts.pds, KeysOfIdentity(parts.resolver)) if deep else RepoReads(parts.pds)
-
-
-async def _all(
-    application: Application, reads: RepoReads, did: str | None, *, lets_go: bool
+async def verify_accounts(
+    did: str | None, *, deep: bool = False, resumes_lanes: bool = False
 ) -> list[Verified]:
-    repos = repos_of(application.database, did, collection=application.settings.collection)
+    """Compare all repos, or that of one account; `resumes_lanes` lets the relay send again for verified accounts after a restore."""
+    container = build(load())
+    try:
+        require_schema(container.database)
+        return await _verify_all(container, _reads(container, deep=deep), did, resumes_lanes=resumes_lanes)
+    finally:
+        await container.close()
+
+
+def _reads(container: Container, *, deep: bool) -> RepoReads:
+    parts = container.services
+    return ProvenReads(parts.pds, IdentitySigningKeys(parts.resolver)) if deep else RepoReads(parts.pds)
+
+
+async def _verify_all(
+    container: Container, reads: RepoReads, did: str | None, *, resumes_lanes: bool
+) -> list[Verified]:
+    repos = repos_of(container.database, did, collection=container.settings.collection)
     if did is not None and not repos:
         raise click.ClickException(
             f"nothing is known of {did!r}: name the DID of an account that has records here"
         )
     found: list[Verified] = []
-    with bar("verifying") as progress:
-        async for each in verify_repos(application.database, reads, repos):
+    with progress_bar("verifying") as progress:
+        async for each in verify_repos(container.database, reads, repos):
             found.append(each)
-            if lets_go:
-                await in_thread(look_over, application.log, each, application.services.urls, by_operator())
+            if resumes_lanes:
+                await in_thread(
+                    resume_account, container.log, each, container.services.urls, operator_envelope()
+                )
             progress(len(found), len(repos))
     return sorted(found, key=lambda each: each.repo.did)
 
@@ -120,7 +125,6 @@ def _as_json(found: Verified) -> dict[str, Any]:
 
 
 def drift_as_json(drift: Drift) -> dict[str, Any]:
-    """Return a difference as JSON."""
     return {
         "kind": drift.kind.value,
         "track_id": drift.track_id,

@@ -1,4 +1,4 @@
-"""Secrets that are given, or made once and kept beside the data for a service on loopback."""
+"""Reads the secret keys from the settings, or generates them once in the data folder of a service on loopback."""
 
 import json
 import os
@@ -15,11 +15,11 @@ def secret_keys(settings: Settings) -> list[str]:
     """Return the keys that encrypt tokens: from the settings, otherwise from `DATA/secret_keys`, generated if absent."""
     if settings.secret_keys:
         return [key.get_secret_value() for key in settings.secret_keys]
-    return _kept(settings.data / "secret_keys", lambda: secrets.token_hex(32)).split()
+    return _read_or_generate(settings.data / "secret_keys", lambda: secrets.token_hex(32)).split()
 
 
 def known_secret_keys(settings: Settings) -> list[str]:
-    """Return the same, without generating any."""
+    """Return the keys as `secret_keys` does, but generate none: empty if there are none yet."""
     made = settings.data / "secret_keys"
     return secret_keys(settings) if settings.secret_keys or made.exists() else []
 
@@ -30,22 +30,22 @@ def oauth_keys(settings: Settings) -> tuple[SigningKey, ...]:
         return ()
     if settings.oauth_keys is not None:
         return signing_keys(settings.oauth_keys.get_secret_value())
-    return signing_keys(_kept(settings.data / "oauth_keys", new_oauth_keys))
+    return signing_keys(_read_or_generate(settings.data / "oauth_keys", new_oauth_keys))
 
 
 def new_oauth_keys() -> str:
-    """Make a value for OAUTH_KEYS."""
+    """Return a new value for OAUTH_KEYS."""
     return json.dumps([new_signing_key()])
 
 
-def _kept(path: Path, new: Callable[[], str]) -> str:
+def _read_or_generate(path: Path, generate: Callable[[], str]) -> str:
     if not path.exists():
-        _make(path, new())
+        _write_once(path, generate())
     return path.read_text()
 
 
-def _make(path: Path, text: str) -> None:
-    """Write it whole or not at all, and only for its owner; of two processes the first one wins."""
+def _write_once(path: Path, text: str) -> None:
+    """Write the file atomically, readable by its owner only; of two processes the first one wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,4 +1,4 @@
-"""What a single value of a setting may be. The messages never repeat a value that could be secret."""
+"""Validators of single settings. Their messages never repeat a value that could be secret."""
 
 import ipaddress
 import re
@@ -18,7 +18,7 @@ BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def split(value: Any) -> Any:
-    """Take a comma separated text apart; a list stays what it is."""
+    """Split a comma-separated text; a list stays unchanged."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -32,7 +32,7 @@ def is_loopback(url: str) -> bool:
 
 
 def web_url(value: str) -> str:
-    """Check an http or https address, and return it without a slash at its end."""
+    """Check an http or https URL, and return it without a trailing slash."""
     try:
         parts = urlsplit(value)
         parts.port  # noqa: B018 (raises)
@@ -46,7 +46,7 @@ def web_url(value: str) -> str:
 
 
 def origin(value: str) -> str:
-    """Check scheme, host and port with nothing behind them."""
+    """Check an origin: scheme, host and port without a path."""
     parts = urlsplit(web_url(value))
     if parts.path or parts.query:
         raise ValueError("must be an origin such as https://tape.example, without a path")
@@ -54,7 +54,7 @@ def origin(value: str) -> str:
 
 
 def host_and_port(value: str) -> str:
-    """Check an IPv4 address or name to listen on, and a port."""
+    """Check HOST:PORT, where the host is a name or an IPv4 address."""
     name, _, port = value.rpartition(":")
     if not name or ":" in name or not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):  # noqa: PLR2004
         raise ValueError("must be HOST:PORT, such as 127.0.0.1:9464")
@@ -62,7 +62,7 @@ def host_and_port(value: str) -> str:
 
 
 def loopback_origin(value: str) -> str:
-    """Check an origin of this machine."""
+    """Check a loopback origin."""
     if not is_loopback(origin(value)):
         raise ValueError("must be origins of this machine, such as http://localhost:2583")
     return origin(value)
@@ -77,7 +77,6 @@ def media_place(value: str) -> str:
 
 
 def secret_key(value: SecretStr) -> SecretStr:
-    """Check the length."""
     if len(value.get_secret_value()) < MIN_KEY_LENGTH:
         raise ValueError(f"each key must have at least {MIN_KEY_LENGTH} characters")
     return value
@@ -91,21 +90,21 @@ def nsid(value: str) -> str:
 
 
 def did(value: str) -> str:
-    """Check a DID of the methods that ATProto knows."""
+    """Check a DID of a method that ATProto supports."""
     if not DID.fullmatch(value):
         raise ValueError("must be DIDs: did:plc:... or did:web:...")
     return value
 
 
 def scope(value: str) -> str:
-    """Check that the scope signs a person in at all."""
+    """Check that the OAuth scope contains atproto, which every sign-in needs."""
     if "atproto" not in value.split():
         raise ValueError("must contain atproto, without which nobody is signed in")
     return value
 
 
 def private_jwks(value: SecretStr | None) -> SecretStr | None:
-    """Check that these are private keys of the one kind that ATProto's OAuth demands of every server."""
+    """Check that these are private P-256 keys, which every ATProto authorization server supports."""
     if value is None:
         return None
     try:

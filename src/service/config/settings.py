@@ -1,4 +1,4 @@
-"""The settings: read from the environment here and nowhere else, checked once, frozen."""
+"""The settings. Only this module reads them from the environment; they are checked once and frozen."""
 
 import difflib
 import os
@@ -45,17 +45,17 @@ Nsid = Annotated[str, AfterValidator(nsid)]
 
 
 class SettingsError(Exception):
-    """The environment does not make sense; each line is one sentence about one setting."""
+    """The settings are invalid; each line of the message is about one setting."""
 
 
 class Shown(str):
-    """How the documentation writes a default that depends on other settings."""
+    """The text of docs/settings.md for a default that depends on other settings."""
 
     __slots__ = ()
 
 
 class Settings(BaseSettings):
-    """Everything that an operator may choose. `load` reads it from the environment, tests construct it."""
+    """The settings of one process. `load` reads them from the environment."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_default=True
@@ -162,17 +162,16 @@ class Settings(BaseSettings):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine's browsers use the service."""
+        """Whether BASE_URL is loopback, so that only browsers on this machine use the service."""
         return is_loopback(self.base_url)
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether the database is a file of ours."""
         return self.database_url.startswith("sqlite:")
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Return the folders that are written to on this machine."""
+        """Return the folders that the service writes to."""
         folders = [self.data]
         if self.media.startswith("disk:"):
             folders.append(Path(self.media.removeprefix("disk:")))
@@ -193,7 +192,7 @@ class Settings(BaseSettings):
             raise ValueError("must name a file: a log in memory is lost")
         if url.drivername not in {"sqlite", "postgresql+psycopg"}:
             raise ValueError("must be sqlite:///FILE or postgresql://...")
-        # "%2F" in a socket's folder would be read as an interpolation by some that get this
+        # alembic's configuration would read "%2F" in the path of a socket as an interpolation
         return url.render_as_string(hide_password=False).replace("%2F", "/")
 
     @field_validator("media")
@@ -214,7 +213,7 @@ class Settings(BaseSettings):
     @field_validator("oauth_scope")
     @classmethod
     def _scope(cls, value: str, info: ValidationInfo) -> str:
-        for name in ("old_collection", "collection"):  # the longer name first: it ends with the other
+        for name in ("old_collection", "collection"):  # the longer name first, since it ends with the other
             value = value.replace(name.upper(), str(info.data.get(name)))
         return value
 
@@ -238,7 +237,7 @@ class Settings(BaseSettings):
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from the environment; SettingsError says all that is wrong with it."""
+    """Read the settings from the environment; raises SettingsError with all mistakes."""
     unknown = [_unknown(name) for name in (os.environ if environ is None else environ) if _is_unknown(name)]
     if unknown:
         raise SettingsError("\n".join(unknown))
@@ -249,7 +248,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def names() -> list[str]:
-    """Every name that the environment may hold."""
+    """Return the names of all environment variables."""
     return [PREFIX + field.upper() for field in Settings.model_fields]
 
 
@@ -263,7 +262,7 @@ def _unknown(name: str) -> str:
 
 
 def _sentences(error: ValidationError) -> str:
-    """One line for each mistake; a default that could not be computed because of another one is none."""
+    """Return one line for each mistake; a default that fails only because of another mistake is left out."""
     lines = [_sentence(each) for each in error.errors() if each["type"] != "default_factory_not_called"]
     return "\n".join(dict.fromkeys(lines))
 

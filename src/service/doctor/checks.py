@@ -1,7 +1,4 @@
-"""`mastertape doctor`: one look at everything that a service stands on, each line with what to do about it.
-
-Every check is made although others fail: with the database away the store is looked at all the same.
-"""
+"""Results of `mastertape doctor`. Every check runs although others fail, and each result says what to do."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,27 +14,27 @@ from service.config.settings import SettingsError
 from storage.errors import StorageError
 
 
-class State(StrEnum):
-    """How something stands."""
+class CheckState(StrEnum):
+    """Result of a check."""
 
     OK = "ok"
-    WARN = "warn"  # it works, and somebody should know
+    WARN = "warn"  # it works, and the operator should act
     FAIL = "fail"  # it does not work
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the doctor's: what was looked at, what was found, and what to do."""
+    """One line of output: the subject, its state, the finding, and what to do."""
 
     name: str
-    state: State
+    state: CheckState
     found: str
     to_do: str = ""
 
 
 Checks = Iterator[Check]
 Examination = Callable[[], Checks]
-TROUBLE: Final = (
+EXPECTED_ERRORS: Final = (
     SQLAlchemyError,
     EventStoreError,
     IdentityError,
@@ -50,25 +47,22 @@ TROUBLE: Final = (
 
 
 def ok(name: str, found: str) -> Check:
-    """Say that something is well."""
-    return Check(name, State.OK, found)
+    return Check(name, CheckState.OK, found)
 
 
 def warn(name: str, found: str, to_do: str) -> Check:
-    """Say that somebody should look."""
-    return Check(name, State.WARN, found, to_do)
+    return Check(name, CheckState.WARN, found, to_do)
 
 
 def fail(name: str, found: str, to_do: str) -> Check:
-    """Say that something does not work."""
-    return Check(name, State.FAIL, found, to_do)
+    return Check(name, CheckState.FAIL, found, to_do)
 
 
-def examined(name: str, examination: Examination, to_do: str) -> Checks:
-    """Make the checks; what breaks under them is a line too."""
+def run_check(name: str, examination: Examination, to_do: str) -> Checks:
+    """Run a check; an expected error becomes a failed check."""
     try:
         yield from examination()
-    except TROUBLE as error:
+    except EXPECTED_ERRORS as error:
         yield fail(name, _first_line(error), to_do)
 
 

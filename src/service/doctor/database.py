@@ -1,4 +1,4 @@
-"""What the doctor looks at in the database: schema, read models, restores, keys, accounts, records, scans."""
+"""Checks of the database: schema, read models, restores, keys, accounts, records, scans."""
 
 from datetime import timedelta
 from typing import Final
@@ -11,32 +11,32 @@ from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import PURPOSE, pds_session
 from outbox.mirror.observe_only import observed_accounts
+from outbox.mirror.states import LaneState, MirrorState
 from outbox.mirror.tables import PAST, delivery_attempt, mirror_lane, repo_scan
-from outbox.mirror.targets import AUTH_REQUIRED, READY
 from outbox.pds.verdict import Kind
-from outbox.relay.journal import ACKING
+from outbox.relay.journal import ACKNOWLEDGING
 from outbox.views.overview import LANE_STATE, LANES_OF_HOSTS
-from outbox.views.status import PENDING, REJECTED, STATE, TARGETS_AT_WORK
+from outbox.views.status import STATE, TARGETS_AT_WORK
 from replay.reconcile.scan import IS_SCANNED
 from service.config.secret_keys import known_secret_keys
 from service.config.settings import Settings
 from service.doctor.checks import Checks, fail, ok, warn
 from service.observability.gauges import oldest_pending
-from service.observability.readiness import outdated
-from service.schema.high_water_mark import file_of, read_newest
+from service.observability.readiness import outdated_projections
+from service.schema.high_water_mark import high_water_mark_path, read_high_water_mark
 from service.schema.migrate import newest, revision_of
 
-PENDING_TOO_LONG: Final = timedelta(minutes=5)
-RECENTLY: Final = timedelta(hours=1)
-PARKED_SHARE: Final = 0.05
-FAILED_SHARE: Final = 0.5
-SCANS_LATE: Final = 3
-"""So many times its interval after its last scan, a repo should have been looked through again."""
-WELL: Final = (*ACKING, Kind.READ_BACK.value)
+MAX_PENDING_AGE: Final = timedelta(minutes=5)
+FAILURE_WINDOW: Final = timedelta(hours=1)
+MAX_PARKED_SHARE: Final = 0.05
+MAX_FAILED_SHARE: Final = 0.5
+LATE_SCAN_INTERVALS: Final = 3
+"""A repo is late when its last scan is more than this many scan intervals ago."""
+SUCCESSFUL: Final = (*ACKNOWLEDGING, Kind.READ_BACK.value)
 
 
 def schema(log: EventLog) -> Checks:
-    """Look at the schema and who made the read models."""
+    """Check the version of the schema and of the read models."""
     revision = revision_of(log.database)
     if revision != newest():
         yield fail(
@@ -44,7 +44,7 @@ def schema(log: EventLog) -> Checks:
         )
         return
     yield ok("schema", f"{revision}")
-    if stale := outdated(log):
+    if stale := outdated_projections(log):
         names = ", ".join(each.name for each in stale)
         yield fail("read models", f"made by another version: {names}", "run `mastertape rebuild`")
     else:
@@ -52,8 +52,8 @@ def schema(log: EventLog) -> Checks:
 
 
 def restores(log: EventLog, settings: Settings) -> Checks:
-    """Look whether the database was put back to an earlier point."""
-    seen = read_newest(file_of(settings))
+    """Check that the database was not restored, and no account waits for its verification."""
+    seen = read_high_water_mark(high_water_mark_path(settings))
     with log.database.read() as connection:
         because, waiting = restored_because(connection), observed_accounts(connection)
         issued = newest_issued(connection)
@@ -71,7 +71,7 @@ def restores(log: EventLog, settings: Settings) -> Checks:
 
 
 def keys(log: EventLog, settings: Settings) -> Checks:
-    """Look whether what is sealed opens."""
+    """Check that SECRET_KEYS decrypt all logins, and with the first key."""
     with log.database.read() as connection:
         sealed = connection.execute(
             select(pds_session.c.did, pds_session.c.sealed).where(pds_session.c.sealed.is_not(None))
@@ -86,12 +86,12 @@ def keys(log: EventLog, settings: Settings) -> Checks:
             yield ok("keys", "none yet: the first start generates them")
         return
     cipher = Cipher(known)
-    shut = sum(not _opens(cipher, row.did, row.sealed) for row in sealed)
-    old = sum(not cipher.is_current(row.sealed) for row in sealed) - shut
-    if shut:
+    undecryptable = sum(not _decrypts(cipher, row.did, row.sealed) for row in sealed)
+    old = sum(not cipher.is_current(row.sealed) for row in sealed) - undecryptable
+    if undecryptable:
         yield fail(
             "keys",
-            f"{shut} of {len(sealed)} logins cannot be decrypted",
+            f"{undecryptable} of {len(sealed)} logins cannot be decrypted",
             "add the missing key to SECRET_KEYS again",
         )
     elif old:
@@ -105,7 +105,7 @@ def keys(log: EventLog, settings: Settings) -> Checks:
 
 
 def accounts(log: EventLog) -> Checks:
-    """Look at what accounts wait for."""
+    """Check that few accounts wait for a sign-in."""
     with log.database.read() as connection:
         states: dict[str, int] = dict(
             connection.execute(
@@ -116,9 +116,9 @@ def accounts(log: EventLog) -> Checks:
             ).all()
         )
     total = sum(states.values())
-    others = {state: count for state, count in states.items() if state != READY}
+    others = {state: count for state, count in states.items() if state != LaneState.READY}
     said = ", ".join(f"{count} {state}" for state, count in sorted(others.items())) or "all at work"
-    if others and states.get(AUTH_REQUIRED, 0) > PARKED_SHARE * total:
+    if others and states.get(LaneState.AUTH_REQUIRED, 0) > MAX_PARKED_SHARE * total:
         yield warn(
             "accounts",
             f"{total}: {said}",
@@ -129,7 +129,7 @@ def accounts(log: EventLog) -> Checks:
 
 
 def records(log: EventLog) -> Checks:
-    """Look at what is still to be delivered, and what is not taken."""
+    """Check the age of pending records, rejected records, and the share of failed attempts."""
     with log.database.read() as connection:
         now = log.database.now(connection)
         since = min(oldest_pending(connection).values(), default=None)
@@ -140,28 +140,28 @@ def records(log: EventLog) -> Checks:
                 .group_by("mirror_state")
             ).all()
         )
-        failed, attempts = _attempts(connection, now - RECENTLY)
+        failed, attempts = _attempts(connection, now - FAILURE_WINDOW)
     age = now - since if since is not None else timedelta()
-    waiting = f"{states.get(PENDING, 0)} pending, the oldest for {age.total_seconds():.0f} s"
-    if age > PENDING_TOO_LONG:
+    waiting = f"{states.get(MirrorState.PENDING, 0)} pending, the oldest for {age.total_seconds():.0f} s"
+    if age > MAX_PENDING_AGE:
         yield warn("records", waiting, "is a relay running? `GET /ops/hosts` shows hosts that are down")
     else:
         yield ok("records", waiting)
-    if rejected := states.get(REJECTED, 0):
+    if rejected := states.get(MirrorState.REJECTED, 0):
         yield warn(
             "rejected",
             f"{rejected} records",
             "`GET /ops/failures` says why; `mastertape redrive` retries them",
         )
     share = f"{failed} of {attempts} attempts of the last hour failed"
-    if attempts and failed > FAILED_SHARE * attempts:
+    if attempts and failed > MAX_FAILED_SHARE * attempts:
         yield warn("failures", share, "`GET /ops/failures` and `GET /ops/hosts` say where")
     else:
         yield ok("failures", share)
 
 
 def scans(log: EventLog, settings: Settings) -> Checks:
-    """Look when the records were last compared with the PDSes."""
+    """Check that the scans are recent and found no differences."""
     with log.database.read() as connection:
         now = log.database.now(connection)
         row = connection.execute(
@@ -172,19 +172,23 @@ def scans(log: EventLog, settings: Settings) -> Checks:
                 func.count(repo_scan.c.problem).label("unread"),
             )
             .join(mirror_lane, mirror_lane.c.did == repo_scan.c.did)
-            .where(repo_scan.c.scanned_at > PAST, IS_SCANNED)  # who has left is not late
+            .where(repo_scan.c.scanned_at > PAST, IS_SCANNED)  # deleted accounts are never late
         ).one()
     if not row.repos:
         yield ok("drift", "no repo has been scanned yet")
         return
     found = f"{row.repos} repos, the oldest scan at {row.oldest:%Y-%m-%d %H:%M}; {row.found} records differed, {row.unread} repos not read"
-    if row.oldest < now - SCANS_LATE * timedelta(minutes=settings.scan_minutes) or row.found or row.unread:
+    if (
+        row.oldest < now - LATE_SCAN_INTERVALS * timedelta(minutes=settings.scan_minutes)
+        or row.found
+        or row.unread
+    ):
         yield warn("drift", found, "run `mastertape verify pds`")
     else:
         yield ok("drift", found)
 
 
-def _opens(cipher: Cipher, did: str, sealed: bytes) -> bool:
+def _decrypts(cipher: Cipher, did: str, sealed: bytes) -> bool:
     try:
         cipher.decrypt(sealed, purpose=PURPOSE, did=did)
     except DecryptionError:
@@ -198,4 +202,4 @@ def _attempts(connection: Connection, since: object) -> tuple[int, int]:
         select(attempt.outcome, func.count()).where(attempt.ended_at > since).group_by(attempt.outcome)
     )
     counts: dict[str | None, int] = dict(rows.all())
-    return sum(count for outcome, count in counts.items() if outcome not in WELL), sum(counts.values())
+    return sum(count for outcome, count in counts.items() if outcome not in SUCCESSFUL), sum(counts.values())

@@ -1,4 +1,4 @@
-"""What the doctor looks at outside of the database: the store, the disks, the PDSes, the directory, the clocks."""
+"""Checks outside the database: media store, disks, PDSes, the PLC directory, clocks."""
 
 import asyncio
 import io
@@ -18,16 +18,16 @@ from identity.resolution.resolver import Resolver
 from outbox.mirror.tables import mirror_lane
 from service.config.settings import Settings
 from service.doctor.checks import Check, Checks, fail, ok, warn
-from service.wiring.identity import client_of_people
+from service.wiring.identity import pds_http_client
 from storage import disk_errors
 from storage.cid import cid_of, new_key
 from storage.disk_errors import existing, free_bytes
 from storage.store import open_store
 
-MOST_HOSTS: Final = 50
-"""Those with the most accounts."""
-AT_ONCE: Final = 8
-ANSWER_SECONDS: Final = 5.0
+MAX_HOSTS: Final = 50
+"""The hosts with the most accounts."""
+MAX_CONCURRENT_REQUESTS: Final = 8
+RESPONSE_TIMEOUT_SECONDS: Final = 5.0
 CLOCK_WARN: Final = timedelta(seconds=5)
 CLOCK_FAIL: Final = timedelta(minutes=5)
 HEALTH: Final = "/xrpc/_health"
@@ -35,16 +35,16 @@ MEGABYTE: Final = 2**20
 
 
 def store(settings: Settings) -> Checks:
-    """Write a few bytes into the media store, read them and delete them."""
+    """Check that the media store can write, read and delete."""
     probe = b"mastertape doctor " + secrets.token_bytes(16)
     key = new_key(cid_of(probe))
-    where = open_store(settings.media, settings.data, settings.s3_endpoint, settings.s3_public_url)
-    where.write(key, io.BytesIO(probe), len(probe), "application/octet-stream")
+    media_store = open_store(settings.media, settings.data, settings.s3_endpoint, settings.s3_public_url)
+    media_store.write(key, io.BytesIO(probe), len(probe), "application/octet-stream")
     try:
-        same = b"".join(where.read(key)) == probe
+        is_same = b"".join(media_store.read(key)) == probe
     finally:
-        where.delete(key)
-    if same and where.size(key) is None:
+        media_store.delete(key)
+    if is_same and media_store.size(key) is None:
         yield ok("media store", f"{settings.media} can be written, read and deleted from")
     else:
         yield fail(
@@ -55,7 +55,7 @@ def store(settings: Settings) -> Checks:
 
 
 def disks(settings: Settings) -> Checks:
-    """Look how much room there is."""
+    """Check the free space of each disk."""
     by_disk = {existing(folder).stat().st_dev: folder for folder in reversed(settings.folders)}
     for folder in by_disk.values():
         free, total = free_bytes(folder), shutil.disk_usage(existing(folder)).total
@@ -69,7 +69,7 @@ def disks(settings: Settings) -> Checks:
 
 
 def clock_of(database: Database) -> Checks:
-    """Compare the database's clock with this machine's."""
+    """Check the database's clock against this machine's."""
     with database.read() as connection:
         there = database.now(connection)
     yield _clock("clock of the database", there - datetime.now(UTC))
@@ -82,20 +82,20 @@ def hosts(database: Database) -> Sequence[str]:
         select(lane.host).where(lane.host != "").group_by(lane.host).order_by(func.count().desc(), lane.host)
     )
     with database.read() as connection:
-        return connection.scalars(busiest.limit(MOST_HOSTS)).all()
+        return connection.scalars(busiest.limit(MAX_HOSTS)).all()
 
 
 def outside(settings: Settings, origins: Sequence[str], did: str | None) -> Checks:
-    """Ask the PDSes whether they answer and what time it is, and the directory for one account."""
+    """Check that the PDSes respond and agree on the time, and that the directory resolves one account."""
     return iter(asyncio.run(_outside(settings, origins, did)))
 
 
 async def _outside(settings: Settings, origins: Sequence[str], did: str | None) -> list[Check]:
-    room = asyncio.Semaphore(AT_ONCE)
-    async with client_of_people(settings) as http:
+    limit = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
+    async with pds_http_client(settings) as http:
 
         async def one(origin: str) -> list[Check]:
-            async with room:
+            async with limit:
                 return await _host(http, origin)
 
         checks = [each for found in await asyncio.gather(*map(one, origins)) for each in found]
@@ -107,7 +107,7 @@ async def _outside(settings: Settings, origins: Sequence[str], did: str | None) 
 async def _host(http: httpx.AsyncClient, origin: str) -> list[Check]:
     name = f"PDS {origin}"
     try:
-        reply = await http.get(origin + HEALTH, timeout=ANSWER_SECONDS)
+        reply = await http.get(origin + HEALTH, timeout=RESPONSE_TIMEOUT_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
         return [warn(name, f"does not answer: {reason}", "its accounts wait, others are not affected")]

@@ -1,4 +1,4 @@
-"""One line for each request. Paths only: a query may hold what is nobody's business."""
+"""Logs one line for each request, with its path but never its query, which may hold secrets."""
 
 import logging
 import time
@@ -11,7 +11,7 @@ from api.middleware.request_id import HEADER
 
 logger: Final = logging.getLogger("mastertape.service")
 
-PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+UNLOGGED_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class AccessLog:
@@ -21,22 +21,22 @@ class AccessLog:
         self._app: Final = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request and say how it went."""
+        """Serve one request and log its outcome."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        facts = {"method": scope["method"], "path": scope["path"], "status": None}
+        fields = {"method": scope["method"], "path": scope["path"], "status": None}
         began = time.monotonic()
 
-        async def noted(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             if message["type"] == "http.response.start":
-                facts["status"] = message["status"]
-                facts["request_id"] = Headers(raw=message["headers"]).get(HEADER)
+                fields["status"] = message["status"]
+                fields["request_id"] = Headers(raw=message["headers"]).get(HEADER)
             await send(message)
 
         try:
-            await self._app(scope, receive, noted)
+            await self._app(scope, receive, send_and_record)
         finally:
-            facts["milliseconds"] = round((time.monotonic() - began) * 1000, 1)
-            level = logging.DEBUG if scope["path"] in PROBES else logging.INFO
-            logger.log(level, "request", extra=facts)
+            fields["milliseconds"] = round((time.monotonic() - began) * 1000, 1)
+            level = logging.DEBUG if scope["path"] in UNLOGGED_PATHS else logging.INFO
+            logger.log(level, "request", extra=fields)

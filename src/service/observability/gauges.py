@@ -1,4 +1,4 @@
-"""What the database says of work that waits, as gauges."""
+"""Gauges of waiting work, read from the database."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,26 +9,27 @@ from sqlalchemy import Connection, func, select
 
 from aggregates.track import Track
 from eventstore.event_log import EventLog
-from outbox.mirror.host_state import CLOSED, HALF_OPEN, breaker_state
+from outbox.mirror.host_state import breaker_state
 from outbox.mirror.lanes import is_open
+from outbox.mirror.states import BreakerState, MirrorState
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from outbox.views.overview import CLASS, LANE_STATE, LANES_OF_HOSTS
-from outbox.views.status import BLOB_WANTED, DELIVERED, PENDING, STATE, TARGETS_AT_WORK
+from outbox.views.status import BLOB_WANTED, STATE, TARGETS_AT_WORK
 from projections.history import history
-from service.observability.readiness import outdated
+from service.observability.readiness import outdated_projections
 
-MOST_HOSTS: Final = 100
-"""Named in one gauge: those that have least left, or are in trouble."""
-CLASSES: Final = ("delete", "edit", "backfill", "blob")
+MAX_HOSTS: Final = 100
+"""Hosts that one gauge names: those with the least budget left, or with an open breaker."""
+WORK_CLASSES: Final = ("delete", "edit", "backfill", "blob")
 
-BLOB_WISH: Final = Track.BlobMigrationRequested.__name__
+BLOB_REQUEST: Final = Track.BlobMigrationRequested.__name__
 
 target: Final = mirror_target.c
 host: Final = pds_host.c
 
 
 def gauges(log: EventLog) -> Iterator[GaugeMetricFamily]:
-    """Yield all of them, from one snapshot."""
+    """Yield all gauges; those of the outbox come from one snapshot."""
     with log.database.read() as connection:
         now = log.database.now(connection)
         yield _oldest(connection, now)
@@ -42,33 +43,37 @@ def gauges(log: EventLog) -> Iterator[GaugeMetricFamily]:
 
 
 def oldest_pending(connection: Connection) -> dict[str, datetime]:
-    """Return when the oldest change that waits only for the relay was made, by class of work."""
+    """Return the time of the oldest change that waits only for the relay, by class of work."""
     rows = connection.execute(
         select(CLASS.label("work"), func.min(history.c.at))
         .select_from(TARGETS_AT_WORK)
         .join(history, history.c.track_id == target.track_id)
-        .where(is_open(), STATE == PENDING, history.c.touches_record, history.c.position > target.acked_gen)
+        .where(
+            is_open(),
+            STATE == MirrorState.PENDING,
+            history.c.touches_record,
+            history.c.position > target.acked_gen,
+        )
         .group_by("work")
     )
     return dict(rows.all())
 
 
 def _oldest_upload(connection: Connection) -> datetime | None:
-    """When the oldest wish was made for audio on a PDS whose record is there and waits for nothing else."""
-    wished = (
+    """Return the time of the oldest request to copy audio to a PDS that already has the record."""
+    requested = (
         select(func.max(history.c.at).label("at"))
         .select_from(TARGETS_AT_WORK)
         .join(history, history.c.track_id == target.track_id)
-        .where(BLOB_WANTED, ~is_open(), STATE == PENDING, history.c.type == BLOB_WISH)
+        .where(BLOB_WANTED, ~is_open(), STATE == MirrorState.PENDING, history.c.type == BLOB_REQUEST)
         .group_by(target.track_id)
         .subquery()
     )
-    oldest: datetime | None = connection.scalar(select(func.min(wished.c.at)))
+    oldest: datetime | None = connection.scalar(select(func.min(requested.c.at)))
     return oldest
 
 
 def _oldest(connection: Connection, now: datetime) -> GaugeMetricFamily:
-    """Tell the age of that."""
     since = oldest_pending(connection)
     if (upload := _oldest_upload(connection)) is not None:
         since["blob"] = upload
@@ -77,7 +82,7 @@ def _oldest(connection: Connection, now: datetime) -> GaugeMetricFamily:
         "Age of the oldest change that the relay has still to deliver.",
         labels=["class"],
     )
-    for work in CLASSES:
+    for work in WORK_CLASSES:
         age = (now - since[work]).total_seconds() if work in since else 0.0
         found.add_metric([work], max(0.0, age))
     return found
@@ -87,7 +92,7 @@ def _records(connection: Connection) -> Any:
     return connection.execute(
         select(STATE.label("mirror_state"), func.count())
         .select_from(TARGETS_AT_WORK)
-        .where(STATE != DELIVERED)
+        .where(STATE != MirrorState.DELIVERED)
         .group_by("mirror_state")
     )
 
@@ -116,7 +121,7 @@ def _budgets(connection: Connection, now: datetime) -> GaugeMetricFamily:
         ("blobs", host.blob_left, host.blob_reset),
     ):
         known = select(host.host, left).where(left.is_not(None), reset > now)
-        for origin, remaining in connection.execute(known.order_by(left).limit(MOST_HOSTS)):
+        for origin, remaining in connection.execute(known.order_by(left).limit(MAX_HOSTS)):
             found.add_metric([scope, origin], remaining)
     return found
 
@@ -127,16 +132,18 @@ def _breakers(connection: Connection, now: datetime) -> GaugeMetricFamily:
         "1 half open, 2 open; hosts whose breaker is closed are not listed.",
         labels=["host"],
     )
-    troubled = select(pds_host).where(host.breaker != CLOSED).order_by(host.host).limit(MOST_HOSTS)
+    troubled = (
+        select(pds_host).where(host.breaker != BreakerState.CLOSED).order_by(host.host).limit(MAX_HOSTS)
+    )
     for row in connection.execute(troubled):
-        found.add_metric([row.host], 1.0 if breaker_state(row, now) == HALF_OPEN else 2.0)
+        found.add_metric([row.host], 1.0 if breaker_state(row, now) == BreakerState.HALF_OPEN else 2.0)
     return found
 
 
 def _lag(log: EventLog) -> GaugeMetricFamily:
-    """Tell what read models have not seen: nothing, as they are applied in the append, unless another version made them."""
+    """Return how many events the read models lack: 0, since each append applies them, unless another version built them."""
     behind = 0
-    if outdated(log):
+    if outdated_projections(log):
         with log.database.read() as connection:
             behind = connection.scalar(select(func.max(log.table.c.position))) or 0
     found = GaugeMetricFamily(

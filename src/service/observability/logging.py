@@ -1,4 +1,4 @@
-"""Logs as JSON lines on stderr: what happened in a few words, the facts beside it, and no secrets."""
+"""Formats logs as JSON lines on stderr: an event name, its fields, and no secrets."""
 
 import json
 import logging
@@ -20,7 +20,6 @@ class JsonLines(logging.Formatter):
     """One line for each record: its fields, those given as `extra`, and the request it belongs to."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write the line."""
         line: dict[str, Any] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -36,14 +35,14 @@ class JsonLines(logging.Formatter):
 
 
 def without_secrets(text: str) -> str:
-    """Take out what looks like a token or a password: the last line of defence, not the first."""
+    """Mask what looks like a token or a password: the last line of defence, not the first."""
     return SECRETS.sub(lambda found: f"{found['before'] or ''}***", text)
 
 
 def log_to_stderr(level: str) -> None:
-    """Send everything that this process logs there."""
+    """Log to stderr as JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for name in QUIET:  # what they say at info, they say of every request
+    for name in QUIET:  # at info they log every request
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))

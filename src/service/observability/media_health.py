@@ -1,4 +1,4 @@
-"""Whether the media store is there: asked by whoever asks for readiness, and never for longer than a moment."""
+"""Checks whether the media store is reachable and the right one, without blocking a readiness request for long."""
 
 import threading
 import time
@@ -11,64 +11,64 @@ from sqlalchemy import select
 from storage.errors import StorageError
 from storage.media import Media, MediaState, media
 
-FRESH_SECONDS: Final = 5.0
-PATIENCE_SECONDS: Final = 2.0
-SAMPLE: Final = 5
+SAMPLE_TTL_SECONDS: Final = 5.0
+SAMPLE_TIMEOUT_SECONDS: Final = 2.0
+SAMPLED_COPIES: Final = 5
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a look found: `lost` is another store than the one that tracks name bytes of, `away` one that does not answer."""
+class StoreHealth:
+    """Why the store is unusable: `lost` if it has none of the sampled copies, `away` if it does not answer."""
 
     lost: str | None = None
     away: str | None = None
 
 
-class MediaWatch:
-    """Looks for a few of the oldest copies, again once the last look is some seconds old."""
+class MediaHealth:
+    """Samples a few of the oldest copies in a thread; a result is reused for SAMPLE_TTL_SECONDS."""
 
     def __init__(self, media: Media, name: str) -> None:
         self._media: Final = media
         self._name: Final = name
         self._lock: Final = threading.Lock()
-        self._look: Future[Seen] = Future()
-        self._looked_at: float | None = None
+        self._sampling: Future[StoreHealth] = Future()
+        self._sampled_at: float | None = None
 
     def lost(self) -> str | None:
-        """Say why nothing may be stored: a disk that is not mounted would take it, and hide it once it is."""
-        return self._seen().lost
+        """Return why nothing may be stored; a folder whose disk is not mounted would take the bytes, and the mount then hide them."""
+        return self._health().lost
 
     def away(self) -> str | None:
-        """Say why bytes are neither given nor taken now; everything else goes on."""
-        return self._seen().away
+        """Return why media can be neither read nor written now; None if they can."""
+        return self._health().away
 
-    def _seen(self) -> Seen:
+    def _health(self) -> StoreHealth:
         with self._lock:
             now = time.monotonic()
-            is_old = self._looked_at is None or now - self._looked_at >= FRESH_SECONDS
-            if is_old and (self._looked_at is None or self._look.done()):
-                self._look, self._looked_at = Future(), now
+            is_old = self._sampled_at is None or now - self._sampled_at >= SAMPLE_TTL_SECONDS
+            if is_old and (self._sampled_at is None or self._sampling.done()):
+                self._sampling, self._sampled_at = Future(), now
                 threading.Thread(
-                    target=self._run, args=(self._look,), name="media-watch", daemon=True
+                    target=self._run, args=(self._sampling,), name="media-watch", daemon=True
                 ).start()
-            look = self._look
+            sampling = self._sampling
         try:
-            return look.result(PATIENCE_SECONDS)
+            return sampling.result(SAMPLE_TIMEOUT_SECONDS)
         except TimeoutError:
             return self._away("does not answer")
 
-    def _run(self, look: Future[Seen]) -> None:
+    def _run(self, sampling: Future[StoreHealth]) -> None:
         try:
-            look.set_result(self._sample())
-        except Exception as error:  # noqa: BLE001 - whoever asked is told
-            look.set_exception(error)
+            sampling.set_result(self._sample())
+        except Exception as error:  # noqa: BLE001 - raised in the caller's thread
+            sampling.set_exception(error)
 
-    def _sample(self) -> Seen:
+    def _sample(self) -> StoreHealth:
         oldest = (
             select(media.c.key)
             .where(media.c.state == MediaState.LIVE)
             .order_by(media.c.touched_at)
-            .limit(SAMPLE)
+            .limit(SAMPLED_COPIES)
         )
         with self._media.database.read() as connection:
             keys = connection.scalars(oldest).all()
@@ -77,10 +77,10 @@ class MediaWatch:
         except StorageError as error:
             return self._away(str(error))
         if is_there:
-            return Seen()
-        return Seen(
+            return StoreHealth()
+        return StoreHealth(
             lost=f"the media store {self._name} has none of the {len(keys)} oldest copies: is it the right one, and mounted?"
         )
 
-    def _away(self, why: str) -> Seen:
-        return Seen(away=f"the media store {self._name} is away: {why}")
+    def _away(self, why: str) -> StoreHealth:
+        return StoreHealth(away=f"the media store {self._name} is away: {why}")

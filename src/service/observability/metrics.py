@@ -1,6 +1,6 @@
-"""Numbers for a monitoring system, in Prometheus' format. None of them names an account.
+"""Metrics in Prometheus' format; no label names an account.
 
-Counters are this process's own; gauges are the database's, the same from every process, and read anew only now and then.
+Counters belong to this process. Gauges are read from the database, so every process shows the same, and are cached.
 """
 
 import re
@@ -21,16 +21,16 @@ from eventstore.commit_signals import Listener
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from outbox.blobs.upload_results import BLOB_MISMATCH, BLOB_TYPE, TOO_LARGE_REASON
-from outbox.firehose.subscription import Hearing
+from outbox.firehose.subscription import StreamStatus
 from outbox.pds.verdict import LANE_ERRORS, RECORD_ERRORS, Kind, Scope, Verdict
 from outbox.relay.read_back import Finding
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
 from service.observability.gauges import gauges
 
-KEPT_SECONDS: Final = 5.0
-SHARE: Final = 20
-"""Reading the gauges takes at most a twentieth of the time, however long it takes."""
+GAUGES_TTL_SECONDS: Final = 5.0
+CACHE_FACTOR: Final = 20
+"""A reading is cached for at least this many times its duration, so that slow ones do not load the database."""
 DELIVERY_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400)
 NAMED_ERRORS: Final = (
     LANE_ERRORS.keys()
@@ -48,7 +48,7 @@ SCOPES: Final = {Scope.LANE: "account", Scope.HOST: "host", Scope.BLOBS: "blobs"
 
 
 class Metrics:
-    """The outbox's Recorder, and what identity tells of its refreshes; `text` is what a monitoring system reads."""
+    """Counts for the outbox (its RelayMetrics), scans, the firehose and session refreshes."""
 
     def __init__(self) -> None:
         self.registry: Final = CollectorRegistry()
@@ -92,19 +92,19 @@ class Metrics:
         )
 
     def watch(self, log: EventLog, listener: Listener) -> None:
-        """Show the database's gauges too, and whether this process would hear of another's commit."""
+        """Add the gauges of the database, and whether the listener for other processes' commits is alive."""
         self.registry.register(_Gauges(log))
         alive = Gauge(
             "listener_alive", "1 while commits of other processes are heard.", registry=self.registry
         )
         alive.set_function(lambda: float(listener.alive))
 
-    def watch_streams(self, hearings: Callable[[], Mapping[str, Hearing]]) -> None:
-        """Show how this process hears the hosts that it listens to."""
-        self.registry.register(_Streams(hearings))
+    def watch_streams(self, statuses: Callable[[], Mapping[str, StreamStatus]]) -> None:
+        """Add gauges for the firehose streams of this process."""
+        self.registry.register(_Streams(statuses))
 
     def text(self) -> bytes:
-        """Return all metrics."""
+        """Return all metrics in the text format."""
         return generate_latest(self.registry)
 
     def attempted(self, op: str, verdict: Verdict) -> None:
@@ -112,52 +112,52 @@ class Metrics:
         self._attempts.labels(op, verdict.kind.value, _error_label(verdict)).inc()
 
     def paced(self, verdict: Verdict) -> None:
-        """Count for how long a PDS asked to be left alone."""
+        """Observe the pause that a PDS asked for."""
         scope = SCOPES.get(verdict.scope, "account")
         self._waits.labels(scope).observe(verdict.requested_pause(datetime.now(UTC)).total_seconds())
 
     def read_back(self, finding: Finding) -> None:
-        """Count what records meant."""
+        """Count a record that was read, by what it meant."""
         self._readback.labels(finding.name.lower()).inc()
 
     def merged(self) -> None:
-        """Count a record that somebody else has added to."""
+        """Count a record with a merged edit of another client."""
         self._conflicts.labels("merged").inc()
 
     def resolved(self, keep: str) -> None:
-        """Count what an owner has decided: ours or theirs."""
+        """Count a conflict that its owner resolved: ours or theirs."""
         self._conflicts.labels(keep).inc()
 
     def settled(self, result: Result) -> None:
-        """Count what became of a generation."""
+        """Count the outcome of a delivery."""
         if result.is_mismatch:
             self._mismatches.inc()
         if (policy := POLICIES.get(result.outcome)) is not None:
             self._conflicts.labels(policy).inc()
         if result.verdict.kind is Kind.PACED:
             self.paced(result.verdict)
-        if result.outcome is Outcome.DELIVERED and result.work.is_open:
+        if result.outcome is Outcome.DELIVERED and result.task.is_open:
             self._delivered(result)
 
     def lease_lost(self, *, fenced: bool) -> None:
-        """Count a flight that was too late."""
+        """Count a delivery that outlived its lease; `fenced` if the database refused its result."""
         self._lease_lost.inc()
         if fenced:
             self._fenced.inc()
 
     def uploaded(self, size: int) -> None:
-        """Count bytes."""
+        """Count the bytes of an uploaded blob."""
         self._uploaded.inc(size)
 
     def scanned(self, scanned: Scanned) -> None:
-        """Count what a scan came to."""
+        """Count the repos of a scan, and the drifts it found."""
         for result, repos in scanned.repos.items():
             self._scans.labels(result).inc(repos)
         for kind, records in scanned.drifts.items():
             self._drift.labels(kind).inc(records)
 
     def heard(self, what: str) -> None:
-        """Count a message of a host's stream."""
+        """Count a firehose message."""
         self._heard.labels(what).inc()
 
     def refreshed(self, outcome: str) -> None:
@@ -167,10 +167,10 @@ class Metrics:
     def _delivered(self, result: Result) -> None:
         open_ = [
             each
-            for each in result.work.history
+            for each in result.task.history
             if isinstance(each.event, Track.Event)
             and each.event.touches_record()
-            and result.work.acked_gen < each.position <= result.work.gen
+            and result.task.acked_gen < each.position <= result.task.gen
         ]
         if open_:
             self._superseded.inc(len(open_) - 1)
@@ -179,7 +179,7 @@ class Metrics:
 
 
 def _error_label(verdict: Verdict) -> str:
-    """Return the error's name, from a fixed set: a PDS may invent any name."""
+    """Return the error's name from a fixed set, since a PDS may send any name."""
     error = verdict.error
     if error is None:
         return ""
@@ -188,48 +188,47 @@ def _error_label(verdict: Verdict) -> str:
 
 
 class _Streams(Collector):
-    """The streams of this process."""
+    """Gauges of this process's firehose streams."""
 
-    def __init__(self, hearings: Callable[[], Mapping[str, Hearing]]) -> None:
-        self._hearings = hearings
+    def __init__(self, statuses: Callable[[], Mapping[str, StreamStatus]]) -> None:
+        self._statuses = statuses
 
     def describe(self) -> Iterable[Metric]:
-        """Say nothing of them before somebody asks."""
+        """Return nothing: prometheus_client would otherwise collect at registration."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Return the gauges."""
         alive = GaugeMetricFamily("firehose_alive", "1 while the host is heard.", labels=["host"])
         lag = GaugeMetricFamily(
             "firehose_lag_seconds", "How late the last message of the host came.", labels=["host"]
         )
-        for host, hearing in self._hearings().items():
-            alive.add_metric([host], float(hearing.alive))
-            lag.add_metric([host], hearing.lag_seconds)
+        for host, status in self._statuses().items():
+            alive.add_metric([host], float(status.alive))
+            lag.add_metric([host], status.lag_seconds)
         return (alive, lag)
 
 
 class _Gauges(Collector):
-    """The gauges of the database, kept for a while."""
+    """Gauges of the database, cached for GAUGES_TTL_SECONDS, or longer when reading them is slow."""
 
     def __init__(self, log: EventLog, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = log
         self._clock = clock
-        self._kept: list[Metric] = []
-        self._keep_until = -1.0
+        self._cached: list[Metric] = []
+        self._cached_until = -1.0
 
     def describe(self) -> Iterable[Metric]:
-        """Say nothing of them before somebody asks: it takes the database."""
+        """Return nothing: prometheus_client would otherwise read the database at registration."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Return them; without the database, only that it is down."""
+        """Return the gauges; only `database_up 0` while the database is unreachable."""
         began = self._clock()
-        if began >= self._keep_until:
-            self._kept = self._read()
+        if began >= self._cached_until:
+            self._cached = self._read()
             took = self._clock() - began
-            self._keep_until = self._clock() + max(KEPT_SECONDS, SHARE * took)
-        return self._kept
+            self._cached_until = self._clock() + max(GAUGES_TTL_SECONDS, CACHE_FACTOR * took)
+        return self._cached
 
     def _read(self) -> list[Metric]:
         up = GaugeMetricFamily("database_up", "Whether the gauges could be read.")

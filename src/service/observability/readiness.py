@@ -1,4 +1,4 @@
-"""Whether this process may work on its database: the schema and every projection are of its own version."""
+"""Checks that this process may work on its database: schema and projections must be of its own version."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,31 +12,33 @@ from eventstore.event_log import EventLog
 from eventstore.projection import Projection
 from eventstore.restore_detection import restored_because
 from eventstore.schema import projection_state
-from service.observability.media_health import MediaWatch
+from service.observability.media_health import MediaHealth
 from service.schema.migrate import OutdatedSchemaError, require_schema
 from storage import disk_errors
 from storage.disk_errors import free_bytes
 from storage.errors import StoreUnavailableError
 
 
-def outdated(log: EventLog) -> Sequence[Projection]:
+def outdated_projections(log: EventLog) -> Sequence[Projection]:
     """Return the projections whose rows are missing or were built by another version."""
     with log.database.read() as connection:
         if not connection.scalar(select(exists(select(log.table.c.position)))):
-            return ()  # there is nothing to project
+            return ()  # an empty log has nothing to project
         made_by = {row.name: row.fingerprint for row in connection.execute(select(projection_state))}
     return [each for each in log.projections if made_by.get(each.name) != each.fingerprint]
 
 
 def require_ready(log: EventLog) -> None:
-    """Refuse an old schema and an outdated projection; both errors name the command that helps."""
+    """Raise OutdatedSchemaError or OutdatedProjectionError; both messages name the command that helps."""
     require_schema(log.database)
-    for projection in outdated(log):
+    for projection in outdated_projections(log):
         raise OutdatedProjectionError(projection.name)
 
 
-def why_not_ready(log: EventLog, folders: Sequence[Path] = (), store: MediaWatch | None = None) -> str | None:
-    """Say what is wrong, for whoever asks now and then: of the database, the disks that these folders lie on, the store."""
+def why_not_ready(
+    log: EventLog, folders: Sequence[Path] = (), store: MediaHealth | None = None
+) -> str | None:
+    """Return what is wrong with the database, the disks of these folders or the media store; None if all are well."""
     try:
         require_ready(log)
         for folder in folders:
@@ -54,7 +56,7 @@ def why_not_ready(log: EventLog, folders: Sequence[Path] = (), store: MediaWatch
 
 
 def why_silent(log: EventLog) -> str | None:
-    """Say why relays send nothing at all."""
+    """Return why relays send nothing to any PDS; None if they do."""
     with log.database.read() as connection:
         because = restored_because(connection)
     if because is None:

@@ -1,4 +1,4 @@
-"""The ASGI application of one process: the API, and the work beside it for as long as the server runs."""
+"""Builds the ASGI application of `serve`: the API, with the background work in its lifespan."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -8,18 +8,18 @@ from starlette.types import ASGIApp
 
 from api.app import create_app
 from service.observability.access_log import AccessLog
-from service.process.lifespan import working
-from service.wiring.bootstrap import Application
+from service.process.lifespan import background_work
+from service.wiring.bootstrap import Container
 
 
-def asgi(application: Application) -> ASGIApp:
-    """Return the ASGI application; it closes `application` on shutdown."""
+def asgi(container: Container) -> ASGIApp:
+    """Return the ASGI application; it closes `container` on shutdown."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
-        async with working(application, relay=application.settings.relay):
+        async with background_work(container, relay=container.settings.relay):
             yield
 
-    app = create_app(application.services)
+    app = create_app(container.services)
     app.router.lifespan_context = lifespan
     return AccessLog(app)

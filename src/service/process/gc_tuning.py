@@ -1,4 +1,4 @@
-"""Garbage collection: what a start makes stays, so none goes through it, not even later when every thread would wait."""
+"""Freezes startup objects so that the garbage collector never scans them: they live as long as the process."""
 
 import gc
 from collections.abc import Generator
@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def no_collections() -> Generator[None]:
-    """Collect nothing during the block, and leave what it makes out of every later collection."""
+def freeze_startup_objects() -> Generator[None]:
+    """Disable collection during the block, then exempt every object made until then from later collections."""
     gc.disable()
     try:
         yield

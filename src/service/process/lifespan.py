@@ -1,4 +1,4 @@
-"""What a process does beside answering: relay, public copies and periodic jobs, from its start to its orderly end."""
+"""Runs a process's background work (relay, adoptions, public copies, firehose, jobs) from its start to its orderly end."""
 
 import asyncio
 import logging
@@ -9,71 +9,71 @@ from typing import Final
 from eventstore.commit_signals import Announcer, Listener
 from outbox.firehose.follower import Follower
 from replay.adoption.worker import AdoptionWorker
-from service.process.metrics_server import monitored
-from service.process.scheduler import scheduled
-from service.schema.high_water_mark import keep_newest_if_possible
-from service.wiring.bootstrap import Application
+from service.process.metrics_server import serve_metrics
+from service.process.scheduler import run_scheduler
+from service.schema.high_water_mark import try_record_high_water_mark
+from service.wiring.bootstrap import Container
 from storage.public.publisher import Publisher
 
 logger: Final = logging.getLogger("mastertape.service")
 
-DRAIN_SECONDS: Final = 45.0
-"""Longer than a request to a PDS may take; a flight that is given up is found by its intent and its lease."""
-PUBLISHING_SECONDS: Final = 10.0
-"""A public copy that is cut off is looked at again by the next process."""
-FOLLOWING_SECONDS: Final = 5.0
-"""Of a stream that is left without a word others hear the rest when its lease is over."""
-ANNOUNCING_SECONDS: Final = 2.0
-"""Relays that were not told look by themselves."""
+RELAY_DRAIN_TIMEOUT_SECONDS: Final = 45.0
+"""Longer than a request to a PDS may take. A later relay finds a cut off delivery by its intent and its expired lease."""
+PUBLISHER_STOP_TIMEOUT_SECONDS: Final = 10.0
+"""The next process resumes a copy that was cut off."""
+FOLLOWER_STOP_TIMEOUT_SECONDS: Final = 5.0
+"""Another process follows an abandoned stream once its lease has expired."""
+ANNOUNCER_STOP_TIMEOUT_SECONDS: Final = 2.0
+"""Relays that miss an announcement find the work when they next poll."""
 
 
 @asynccontextmanager
-async def working(application: Application, *, relay: bool) -> AsyncGenerator["asyncio.Task[None]"]:
-    """Work for as long as the block, then let the flights land, give the lanes back and disconnect.
+async def background_work(container: Container, *, relay: bool) -> AsyncGenerator["asyncio.Task[None]"]:
+    """Run the background work during the block; then drain the relay, release its lanes and disconnect.
 
-    Yields the relay's task, which ends before the block only if it has failed.
+    Yields the relay's task, which ends before the block only if it fails.
     """
     stop = asyncio.Event()
-    flights = asyncio.create_task(application.relay.run(stop) if relay else _idle(stop))
-    flights.add_done_callback(lambda done: _ended(done, expected=stop.is_set()))
+    relay_task = asyncio.create_task(container.relay.run(stop) if relay else _idle(stop))
+    relay_task.add_done_callback(lambda done: _log_failure(done, expected=stop.is_set()))
     try:
         async with (
-            _published(application.publisher),
-            _announced(application.announcer),
-            _adopting(application.adoptions) if relay else nullcontext(),
-            _listening(application.listener, _woken(application)) if relay else nullcontext(),
-            _following(application.follower) if relay else nullcontext(),
+            _run_publisher(container.publisher),
+            _run_announcer(container.announcer),
+            _run_adoptions(container.adoptions) if relay else nullcontext(),
+            _run_listener(container.listener, _waker(container)) if relay else nullcontext(),
+            _run_follower(container.follower) if relay else nullcontext(),
         ):
-            with scheduled(application), monitored(application, lambda: not flights.done()):
-                yield flights
+            with run_scheduler(container), serve_metrics(container, lambda: not relay_task.done()):
+                yield relay_task
     finally:
         stop.set()
-        await _land(flights)
-        await asyncio.to_thread(keep_newest_if_possible, application.log, application.settings)
-        await application.close()
+        await _drain(relay_task)
+        await asyncio.to_thread(try_record_high_water_mark, container.log, container.settings)
+        await container.close()
 
 
 @asynccontextmanager
-async def _adopting(adoptions: AdoptionWorker) -> AsyncGenerator[None]:
-    """Take over the records that people asked for; at the end others go on with what is under way."""
-    working = asyncio.create_task(adoptions.run())
+async def _run_adoptions(adoptions: AdoptionWorker) -> AsyncGenerator[None]:
+    """Adopt the records of accounts that asked for it; at the end, other processes continue a running adoption."""
+    adopting = asyncio.create_task(adoptions.run())
     try:
         yield
     finally:
-        working.cancel()
-        await asyncio.wait({working})
+        adopting.cancel()
+        await asyncio.wait({adopting})
 
 
-def _woken(application: Application) -> Callable[[], None]:
+def _waker(container: Container) -> Callable[[], None]:
     def wake() -> None:
-        application.relay.wake()
-        application.adoptions.wake()
+        container.relay.wake()
+        container.adoptions.wake()
 
     return wake
 
 
 @asynccontextmanager
-async def _published(publisher: Publisher | None) -> AsyncGenerator[None]:
+async def _run_publisher(publisher: Publisher | None) -> AsyncGenerator[None]:
     if publisher is None:
         yield
         return
@@ -81,30 +81,30 @@ async def _published(publisher: Publisher | None) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        await asyncio.to_thread(publisher.stop, PUBLISHING_SECONDS)
+        await asyncio.to_thread(publisher.stop, PUBLISHER_STOP_TIMEOUT_SECONDS)
 
 
 @asynccontextmanager
-async def _announced(announcer: Announcer) -> AsyncGenerator[None]:
+async def _run_announcer(announcer: Announcer) -> AsyncGenerator[None]:
     announcer.start()
     try:
         yield
     finally:
-        await asyncio.to_thread(announcer.stop, ANNOUNCING_SECONDS)
+        await asyncio.to_thread(announcer.stop, ANNOUNCER_STOP_TIMEOUT_SECONDS)
 
 
 @asynccontextmanager
-async def _listening(listener: Listener, wake: Callable[[], None]) -> AsyncGenerator[None]:
-    hearing = asyncio.create_task(listener.run(wake))
+async def _run_listener(listener: Listener, wake: Callable[[], None]) -> AsyncGenerator[None]:
+    listening = asyncio.create_task(listener.run(wake))
     try:
         yield
     finally:
-        hearing.cancel()
-        await asyncio.wait({hearing})
+        listening.cancel()
+        await asyncio.wait({listening})
 
 
 @asynccontextmanager
-async def _following(follower: Follower | None) -> AsyncGenerator[None]:
+async def _run_follower(follower: Follower | None) -> AsyncGenerator[None]:
     if follower is None:
         yield
         return
@@ -114,7 +114,7 @@ async def _following(follower: Follower | None) -> AsyncGenerator[None]:
         yield
     finally:
         stop.set()
-        await asyncio.wait({following}, timeout=FOLLOWING_SECONDS)
+        await asyncio.wait({following}, timeout=FOLLOWER_STOP_TIMEOUT_SECONDS)
         following.cancel()
 
 
@@ -122,13 +122,13 @@ async def _idle(stop: asyncio.Event) -> None:
     await stop.wait()
 
 
-def _ended(flights: "asyncio.Task[None]", *, expected: bool) -> None:
-    if not expected and not flights.cancelled():
-        logger.critical("relay_failed", exc_info=flights.exception())
+def _log_failure(relay_task: "asyncio.Task[None]", *, expected: bool) -> None:
+    if not expected and not relay_task.cancelled():
+        logger.critical("relay_failed", exc_info=relay_task.exception())
 
 
-async def _land(flights: "asyncio.Task[None]") -> None:
-    done, _ = await asyncio.wait({flights}, timeout=DRAIN_SECONDS)
+async def _drain(relay_task: "asyncio.Task[None]") -> None:
+    done, _ = await asyncio.wait({relay_task}, timeout=RELAY_DRAIN_TIMEOUT_SECONDS)
     if not done:
-        logger.warning("relay_given_up", extra={"after_seconds": DRAIN_SECONDS})
-        flights.cancel()
+        logger.warning("relay_given_up", extra={"after_seconds": RELAY_DRAIN_TIMEOUT_SECONDS})
+        relay_task.cancel()

@@ -1,4 +1,4 @@
-"""A separate listener for monitoring: /metrics, /healthz and /readyz, without sign-in, for `serve` and `relay` alike."""
+"""Serves /metrics, /healthz and /readyz on the address of the METRICS setting, without sign-in, for `serve` and `relay`."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -10,24 +10,24 @@ from typing import Final
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.config.settings import SettingsError
-from service.wiring.bootstrap import Application
+from service.wiring.bootstrap import Container
 
 TEXT: Final = "text/plain; charset=utf-8"
-Answer = tuple[HTTPStatus, str, bytes]
+Reply = tuple[HTTPStatus, str, bytes]
 
 
 @contextmanager
-def monitored(application: Application, is_working: Callable[[], bool]) -> Generator[None]:
-    """Answer for as long as the block, where the settings name an address; not ready once it is not working."""
-    place = application.settings.metrics
-    if place is None:
+def serve_metrics(container: Container, is_working: Callable[[], bool]) -> Generator[None]:
+    """Serve during the block, if METRICS is set; /readyz fails once `is_working` returns False."""
+    address = container.settings.metrics
+    if address is None:
         yield
         return
-    name, _, port = place.rpartition(":")
+    name, _, port = address.rpartition(":")
     try:
-        server = ThreadingHTTPServer((name, int(port)), _handler(application, is_working))
+        server = ThreadingHTTPServer((name, int(port)), _handler(container, is_working))
     except OSError as error:
-        raise SettingsError(f"MASTERTAPE_METRICS: cannot listen on {place}: {error.strerror}") from error
+        raise SettingsError(f"MASTERTAPE_METRICS: cannot listen on {address}: {error.strerror}") from error
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
@@ -39,15 +39,15 @@ def monitored(application: Application, is_working: Callable[[], bool]) -> Gener
         thread.join()
 
 
-def _handler(application: Application, is_working: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
-    def ready() -> Answer:
-        reason = "the relay has failed" if not is_working() else application.services.not_ready_because()
+def _handler(container: Container, is_working: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
+    def ready() -> Reply:
+        reason = "the relay has failed" if not is_working() else container.services.not_ready_because()
         if reason is not None:
             return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, f"{reason}\n".encode()
         return HTTPStatus.OK, TEXT, b"ready\n"
 
-    answers: dict[str, Callable[[], Answer]] = {
-        "/metrics": lambda: (HTTPStatus.OK, CONTENT_TYPE_LATEST, application.metrics.text()),
+    routes: dict[str, Callable[[], Reply]] = {
+        "/metrics": lambda: (HTTPStatus.OK, CONTENT_TYPE_LATEST, container.metrics.text()),
         "/healthz": lambda: (HTTPStatus.OK, TEXT, b"ok\n"),
         "/readyz": ready,
     }
@@ -56,8 +56,8 @@ def _handler(application: Application, is_working: Callable[[], bool]) -> type[B
         timeout = 10
 
         def do_GET(self) -> None:
-            unknown: Callable[[], Answer] = lambda: (HTTPStatus.NOT_FOUND, TEXT, b"not found\n")  # noqa: E731
-            status, kind, content = answers.get(self.path.partition("?")[0], unknown)()
+            unknown: Callable[[], Reply] = lambda: (HTTPStatus.NOT_FOUND, TEXT, b"not found\n")  # noqa: E731
+            status, kind, content = routes.get(self.path.partition("?")[0], unknown)()
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
@@ -65,6 +65,6 @@ def _handler(application: Application, is_working: Callable[[], bool]) -> type[B
             self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Say nothing: it is asked every few seconds."""
+            """Log nothing: monitoring asks every few seconds."""
 
     return Handler

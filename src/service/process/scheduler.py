@@ -1,4 +1,4 @@
-"""The clock of the periodic jobs: every process looks every few minutes, and who gets the job's lease does it."""
+"""Schedules the periodic jobs: every process checks them every few minutes, and the one that gets a job's lease runs it."""
 
 import logging
 from collections.abc import Generator
@@ -8,54 +8,53 @@ from typing import Final
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from eventstore.restore_detection import restored_because
-from service.process.jobs import JOBS, Job, discard_uploads, scanning
-from service.schema.high_water_mark import EVERY_SECONDS, keep_newest_if_possible
-from service.wiring.bootstrap import Application
+from service.process.jobs import JOBS, Job, discard_abandoned_uploads, scan_job
+from service.schema.high_water_mark import RECORD_INTERVAL_SECONDS, try_record_high_water_mark
+from service.wiring.bootstrap import Container
 
 logger: Final = logging.getLogger("mastertape.service")
 
-LOOK_SECONDS: Final = 300
+MAX_POLL_INTERVAL_SECONDS: Final = 300
 
 
 @contextmanager
-def scheduled(application: Application) -> Generator[None]:
-    """Run the jobs for as long as the block; one that is under way at its end goes on to its own."""
+def run_scheduler(container: Container) -> Generator[None]:
+    """Run the jobs during the block; a job that is running at its end is not waited for."""
     scheduler = BackgroundScheduler(
         timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     )
-    for job in (*JOBS, scanning(application.settings)):
-        seconds = min(LOOK_SECONDS, job.every.total_seconds())
-        scheduler.add_job(
-            run_if_due, "interval", seconds=seconds, jitter=seconds / 5, args=[application, job]
-        )
+    for job in (*JOBS, scan_job(container.settings)):
+        seconds = min(MAX_POLL_INTERVAL_SECONDS, job.interval.total_seconds())
+        scheduler.add_job(run_if_due, "interval", seconds=seconds, jitter=seconds / 5, args=[container, job])
     scheduler.add_job(
-        keep_newest_if_possible,
+        try_record_high_water_mark,
         "interval",
-        seconds=EVERY_SECONDS,
-        args=[application.log, application.settings],
+        seconds=RECORD_INTERVAL_SECONDS,
+        args=[container.log, container.settings],
     )
-    scheduler.add_job(discard_uploads, "interval", days=1, args=[application])
+    scheduler.add_job(discard_abandoned_uploads, "interval", days=1, args=[container])
     scheduler.start()
     try:
         yield
     finally:
-        application.ending.set()
-        scheduler.shutdown(wait=False)  # a sweep must not hold up the flights of the relay
+        container.stopping.set()
+        scheduler.shutdown(wait=False)  # a sweep must not delay the relay's drain
 
 
-def run_if_due(application: Application, job: Job) -> bool:
-    """Run the job unless another process does, or has done so lately; whether it ran to its end.
+def run_if_due(container: Container, job: Job) -> bool:
+    """Run the job if it is due and no other process holds its lease; return whether it ran to its end.
 
-    In a restored database none runs before it was recovered: they delete or use up what it does not know of.
+    No job runs in a restored database before `mastertape recovered`: jobs delete bytes and refresh logins that the log no
+    longer knows of.
     """
     try:
-        with application.database.read() as connection:
+        with container.database.read() as connection:
             if restored_because(connection) is not None:
                 return False
-        with application.leases.held(job.name, at_most=job.at_most, every=job.every) as ours:
-            if ours:
-                job.run(application)
-            return ours
+        with container.leases.acquire(job.name, lease=job.timeout, interval=job.interval) as acquired:
+            if acquired:
+                job.run(container)
+            return acquired
     except Exception:
         logger.exception("job_failed", extra={"job": job.name})  # it stays due
         return False

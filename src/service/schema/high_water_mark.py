@@ -1,6 +1,7 @@
-"""The newest position that this machine has seen, in a file beside the database: it tells of a database that was put back.
+"""Keeps the highest log position that this machine has seen in a file outside the database.
 
-It is written every few seconds and at an orderly end; what was lost within the last of them it does not notice.
+A log that ends below it was restored from a backup. The file is written every RECORD_INTERVAL_SECONDS and at an orderly
+end, so a restore to a point within the last interval goes unnoticed.
 """
 
 import logging
@@ -16,34 +17,34 @@ from service.config.settings import Settings
 
 logger: Final = logging.getLogger("mastertape.service")
 
-EVERY_SECONDS: Final = 10
+RECORD_INTERVAL_SECONDS: Final = 10
 
 
-def file_of(settings: Settings) -> Path:
-    """Where it is kept: outside of what a restore of the database puts back."""
+def high_water_mark_path(settings: Settings) -> Path:
+    """Return the file, which a restore of the database leaves alone."""
     return settings.data / "newest_position"
 
 
-def read_newest(path: Path) -> int:
-    """Return the position; 0 where none was ever seen, or the file holds no number."""
+def read_high_water_mark(path: Path) -> int:
+    """Return the position; 0 without a file, or if it holds no number."""
     try:
         return int(path.read_text())
     except (FileNotFoundError, ValueError):
         return 0
 
 
-def look_for_restore(log: EventLog, settings: Settings) -> None:
-    """Notice a log that ends before what this machine has seen of it, and remember what there is now."""
-    compare_with_seen(log.database, read_newest(file_of(settings)))
-    keep_newest(log, settings)
+def detect_restore(log: EventLog, settings: Settings) -> None:
+    """Compare the end of the log with the high-water mark, mark the database as restored if it is lower, and raise the mark."""
+    compare_with_seen(log.database, read_high_water_mark(high_water_mark_path(settings)))
+    record_high_water_mark(log, settings)
 
 
-def keep_newest(log: EventLog, settings: Settings) -> None:
-    """Remember the newest position; one that is lower than what was seen is noticed, and not remembered."""
-    path = file_of(settings)
+def record_high_water_mark(log: EventLog, settings: Settings) -> None:
+    """Raise the high-water mark to the newest position. A lower position marks the database as restored instead."""
+    path = high_water_mark_path(settings)
     with log.database.read() as connection:
         newest = newest_issued(connection)
-    seen = read_newest(path)
+    seen = read_high_water_mark(path)
     if newest < seen:
         compare_with_seen(log.database, seen)
     elif newest > seen:
@@ -55,9 +56,9 @@ def keep_newest(log: EventLog, settings: Settings) -> None:
             unfinished.unlink(missing_ok=True)
 
 
-def keep_newest_if_possible(log: EventLog, settings: Settings) -> None:
-    """The same, of a service that must go on, or end, whatever is away or full."""
+def try_record_high_water_mark(log: EventLog, settings: Settings) -> None:
+    """Record the mark; an unreachable database or full disk is only logged, since the service must go on or end."""
     try:
-        keep_newest(log, settings)
+        record_high_water_mark(log, settings)
     except (DBAPIError, OSError) as error:
         logger.warning("newest_position_not_kept", extra={"reason": str(error)})

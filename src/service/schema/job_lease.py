@@ -1,4 +1,4 @@
-"""One runner among all processes for each periodic job: who holds the job's row runs it."""
+"""Leases of periodic jobs: only the process that holds a job's lease runs it."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -21,33 +21,34 @@ job_lease: Final = Table(
 
 
 class JobLeases:
-    """The leases that one process takes."""
+    """The job leases of one process."""
 
     def __init__(self, database: Database, owner: str) -> None:
         self._database: Final = database
         self._owner: Final = owner
 
     @contextmanager
-    def held(self, name: str, *, at_most: timedelta, every: timedelta) -> Generator[bool]:
-        """Whether this process is to run the job now.
+    def acquire(self, name: str, *, lease: timedelta, interval: timedelta) -> Generator[bool]:
+        """Yield whether this process is to run the job now.
 
-        Nobody else starts it for as long as it may run; after a run, not before it is due again.
+        For the length of the lease no other process starts the job; after a run it is due again once the interval has passed
+        since the start of the run, after an exception at once.
         """
-        taken_at = self._take(name, at_most)
-        if taken_at is None:
+        acquired_at = self._acquire(name, lease)
+        if acquired_at is None:
             yield False
             return
         try:
             yield True
         except BaseException:
-            self._set(name, taken_at)  # whoever comes next may try
+            self._set(name, acquired_at)
             raise
-        self._set(name, taken_at + every)
+        self._set(name, acquired_at + interval)
 
-    def _take(self, name: str, at_most: timedelta) -> datetime | None:
+    def _acquire(self, name: str, lease: timedelta) -> datetime | None:
         with self._database.write() as connection:
             now = self._database.now(connection)
-            taken = {"owner": self._owner, "lease_until": now + at_most}
+            taken = {"owner": self._owner, "lease_until": now + lease}
             row = connection.execute(
                 upsert(connection, job_lease)
                 .values(name=name, **taken)

@@ -1,4 +1,4 @@
-"""The schema, which the revisions in migrations/ own: bring a database to the newest one, or say how far it is."""
+"""Upgrades the database schema to the newest revision in migrations/, and reads its revision."""
 
 from pathlib import Path
 from typing import Final
@@ -25,7 +25,7 @@ class OutdatedSchemaError(Exception):
 
 
 def upgrade(url: str) -> None:
-    """Bring the database to the newest schema, all of it or nothing; of several processes one at a time does it."""
+    """Upgrade the database to the newest schema in one transaction; concurrent processes wait for each other."""
     database = Database(url)
     try:
         upgrade_database(database)
@@ -34,7 +34,7 @@ def upgrade(url: str) -> None:
 
 
 def upgrade_database(database: Database) -> None:
-    """Do it on a database that is open already, unless it is there. Appends wait meanwhile."""
+    """Upgrade an open database unless it is current. Appends wait meanwhile."""
     if revision_of(database) == newest():
         return
     from alembic import command  # noqa: PLC0415 - takes long to load, and is hardly ever needed
@@ -48,30 +48,21 @@ def upgrade_database(database: Database) -> None:
         command.upgrade(config, "head")
 
 
-def current(url: str) -> str | None:
-    """Return the revision of the database, None when it has no schema yet."""
-    database = Database(url)
-    try:
-        return revision_of(database)
-    finally:
-        database.close()
-
-
 def revision_of(database: Database) -> str | None:
-    """Return the revision of a database that is open already."""
+    """Return the revision of an open database, None without a schema."""
     with database.read() as connection:
         has_schema = inspect(connection).has_table("alembic_version")
         return connection.scalar(REVISION) if has_schema else None
 
 
 def require_schema(database: Database) -> None:
-    """Refuse an older schema, and a newer one as well."""
+    """Raise OutdatedSchemaError unless the schema is of this version, neither older nor newer."""
     if (revision := revision_of(database)) != newest():
         raise OutdatedSchemaError(revision)
 
 
 def newest() -> str:
-    """Return the newest revision that this version knows. The names of their files begin with their numbers."""
+    """Return the newest revision of this version; the names of revision files begin with their numbers."""
     return max(file.name.partition("_")[0] for file in (_folder() / "versions").glob("[0-9]*.py"))
 
 

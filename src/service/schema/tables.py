@@ -1,4 +1,4 @@
-"""Every table of every package: importing this makes `metadata` whole."""
+"""Imports the tables of all packages, which completes `metadata`."""
 
 from typing import Final
 
@@ -46,7 +46,7 @@ INDEXES_OF_EXPRESSIONS: Final = frozenset(
 
 
 def is_compared(_item: object, name: str | None, kind: str, *_: object) -> bool:
-    """Whether alembic can tell what is declared from what is there, which it cannot where databases rewrite expressions."""
+    """Whether alembic can compare the declaration with the database; it cannot where databases rewrite index expressions."""
     return kind != "index" or name not in INDEXES_OF_EXPRESSIONS
 
 

@@ -1,4 +1,4 @@
-"""Where the siblings meet: each of these speaks one package's protocol with another package's parts."""
+"""Adapters between sibling packages: each implements a protocol of one package with parts of another."""
 
 import uuid
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ from storage.errors import BytesMissingError, MediaGoneError
 from storage.media import Media
 
 
-class SessionsOfIdentity:
-    """The outbox's Sessions, with the tokens that identity keeps."""
+class IdentitySessions:
+    """The outbox's Sessions, with tokens from identity."""
 
     def __init__(self, sessions: PdsSessions) -> None:
         self._sessions: Final = sessions
@@ -42,7 +42,7 @@ class SessionsOfIdentity:
         headers: dict[str, str] | None = None,
         timeout: float = 30.0,
     ) -> httpx.Response:
-        """Send, and rename what identity says when it can't."""
+        """Send the request; errors of identity become errors of the outbox."""
         try:
             return await self._sessions.request(
                 did,
@@ -58,18 +58,18 @@ class SessionsOfIdentity:
         except MustSignInError as error:
             raise SignInRequiredError(str(error)) from error
         except CannotUseSessionError as error:
-            nobody_was_asked = error.cause is None and error.status is None
-            raise SessionUnavailableError(str(error), is_ours=nobody_was_asked) from error
+            was_not_sent = error.cause is None and error.status is None
+            raise SessionUnavailableError(str(error), is_ours=was_not_sent) from error
 
 
-class DirectoryOfIdentity:
-    """The outbox's Directory: the documents of DIDs, resolved anew each time."""
+class IdentityDirectory:
+    """The outbox's Directory. DID documents are resolved anew each time."""
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver: Final = resolver
 
     async def host_of(self, did: str) -> str | None:
-        """Ask for the PDS, and rename what identity says when it can't tell."""
+        """Return the origin of the account's PDS, None for an unknown DID; raises DirectoryUnavailableError."""
         try:
             return await self._resolver.pds_of(did)
         except UnknownIdentityError:
@@ -78,62 +78,62 @@ class DirectoryOfIdentity:
             raise DirectoryUnavailableError(str(error)) from error
 
 
-class KeysOfIdentity:
-    """The outbox's SigningKeys, from the documents of DIDs."""
+class IdentitySigningKeys:
+    """The outbox's SigningKeys, from DID documents."""
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver: Final = resolver
 
     async def signing_key(self, did: str) -> str:
-        """Ask for the key, and rename what identity says when it can't tell."""
+        """Return the account's signing key; raises DirectoryUnavailableError."""
         try:
             return await signing_key(self._resolver, did)
         except (IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError) as error:
             raise DirectoryUnavailableError(str(error)) from error
 
 
-class AddressesOfIdentity:
-    """The outbox's Addresses, judged as those of all requests are."""
+class IdentityAddresses:
+    """The outbox's Addresses, under the same policy as HTTP requests."""
 
     def __init__(self, policy: AddressPolicy) -> None:
         self._policy: Final = policy
         self._names: Final = Dns()
 
     async def of(self, origin: str) -> str:
-        """Resolve and judge; raises UnsafeAddressError, and what DNS says."""
+        """Resolve and check the origin; raises UnsafeAddressError and DNS errors."""
         return await address_of(origin, self._policy, self._names)
 
 
-class AudioOfStorage:
+class StorageAudio:
     """The outbox's AudioSource."""
 
     def __init__(self, media: Media) -> None:
         self._media: Final = media
 
     def read(self, cid: str) -> Iterator[bytes]:
-        """Stream the bytes of the live copy."""
+        """Stream the bytes of the live copy; raises FileNotFoundError."""
         try:
             return self._media.read(cid)
         except (MediaGoneError, BytesMissingError) as error:
             raise FileNotFoundError(str(error)) from error
 
 
-class LanesOfAccounts:
-    """What a sign-in, or a session's end, means for the account's lane: in the same transaction."""
+class AccountLanes:
+    """Resumes an account's lane at a sign-in and parks it when its session ends, in the same transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database: Final = database
 
     def signed_in(self, connection: Connection, did: str, pds_url: str) -> None:
-        """Let the lane go on, at the PDS that the account has now."""
+        """Resume the lane at the account's current PDS."""
         resume_lane(connection, did, pds_url, self._database.now(connection))
         announce(connection)
 
     def must_sign_in(self, connection: Connection, did: str) -> None:
-        """Let the lane wait for its owner."""
+        """Park the lane until the owner signs in."""
         park_lane(connection, did)
 
 
 def process_name() -> str:
-    """Return a unique name of this process, for leases."""
+    """Return a new unique name for this process, the owner of its leases."""
     return uuid.uuid4().hex

@@ -1,4 +1,4 @@
-"""The one composition root: every part of a process, made from the settings. Nothing connects before it is used."""
+"""The composition root: builds every part of a process from the settings. No part connects before its first use."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,15 +31,15 @@ from outbox.relay.relay import Relay, RelayLimits
 from outbox.views.waits import MirrorWaits
 from replay.adoption.worker import AdoptionWorker
 from service.config.settings import Settings
-from service.observability.media_health import MediaWatch
+from service.observability.media_health import MediaHealth
 from service.observability.metrics import Metrics
 from service.observability.readiness import why_not_ready, why_silent
 from service.schema.job_lease import JobLeases
 from service.schema.migrate import newest
-from service.wiring.adapters import AudioOfStorage, DirectoryOfIdentity, SessionsOfIdentity, process_name
+from service.wiring.adapters import IdentityDirectory, IdentitySessions, StorageAudio, process_name
 from service.wiring.adoption import adoption_worker
-from service.wiring.firehose import follower_of
-from service.wiring.identity import People, client_of_people, guarded_client, people
+from service.wiring.firehose import firehose_follower
+from service.wiring.identity import IdentityParts, guarded_client, identity_parts, pds_http_client
 from service.wiring.log import open_log, staging_folder
 from service.wiring.supporters_client import HttpSupporters
 from storage.media import Media
@@ -50,7 +50,7 @@ MAX_APPLICATION_THREADS: Final = 8
 
 
 @dataclass(frozen=True)
-class Application:
+class Container:
     """The parts of one process."""
 
     settings: Settings
@@ -71,27 +71,27 @@ class Application:
     clients: tuple[httpx.AsyncClient, ...]
     follower: Follower | None
     """None unless FIREHOSE is on."""
-    ending: Event = field(default_factory=Event)
-    """Set when what is under way is to be left to others."""
+    stopping: Event = field(default_factory=Event)
+    """Set when the process stops: jobs leave the rest of their work to other processes."""
 
     async def close(self) -> None:
-        """Let what must not be abandoned finish, and disconnect."""
+        """Finish refreshes of sessions, which must not be cut off, and disconnect."""
         await self.sessions.finish()
         for client in self.clients:
             await client.aclose()
         self.database.close()
 
 
-def build(settings: Settings) -> Application:
-    """Wire the application together; nothing is started yet."""
+def build(settings: Settings) -> Container:
+    """Build the container. Nothing is started yet."""
     log = open_log(settings)
     database = log.database
     media = Media(database, _store(settings))
-    http, ours = client_of_people(settings), guarded_client(settings.supporters_url)
+    http, own_http = pds_http_client(settings), guarded_client(settings.supporters_url)
     metrics, listener = Metrics(), Listener(database)
     metrics.watch(log, listener)
-    known = people(settings, log, http, on_refresh=metrics.refreshed)
-    sessions, hosts = SessionsOfIdentity(known.sessions), Hosts(database)
+    identity = identity_parts(settings, log, http, on_refresh=metrics.refreshed)
+    sessions, hosts = IdentitySessions(identity.sessions), Hosts(database)
     pds, unpaced = PacedPds(sessions, http, hosts), Pds(sessions, http)
     owner = process_name()
     copies = public_copies(media.store)
@@ -104,7 +104,7 @@ def build(settings: Settings) -> Application:
         media=media,
         pds=unpaced,
         paced=pds,
-        resolver=known.resolver,
+        resolver=identity.resolver,
         urls=urls,
         owner=owner,
         metrics=metrics,
@@ -117,7 +117,7 @@ def build(settings: Settings) -> Application:
         pds=pds,
         hosts=hosts,
         http=http,
-        resolver=known.resolver,
+        resolver=identity.resolver,
         urls=urls,
         owner=owner,
     )
@@ -126,31 +126,32 @@ def build(settings: Settings) -> Application:
         settings,
         log=log,
         media=media,
-        ours=ours,
-        known=known,
+        own_http=own_http,
+        identity=identity,
         pds=pds,
         urls=urls,
         publisher=publisher,
-        wake=_waking(relay, adoptions, publisher, announcer),
+        wake=_waker(relay, adoptions, publisher, announcer),
         metrics=metrics,
     )
-    return Application(
-        settings,
-        database,
-        log,
-        media,
-        services,
-        hosts,
-        relay,
-        adoptions,
-        publisher,
-        metrics,
-        announcer,
-        listener,
-        JobLeases(database, owner),
-        known.sessions,
-        (http, ours),
-        follower_of(settings, database, hosts, owner=owner, wake=services.wake, metrics=metrics),
+    follower = firehose_follower(settings, database, hosts, owner=owner, wake=services.wake, metrics=metrics)
+    return Container(
+        settings=settings,
+        database=database,
+        log=log,
+        media=media,
+        services=services,
+        hosts=hosts,
+        relay=relay,
+        adoptions=adoptions,
+        publisher=publisher,
+        metrics=metrics,
+        announcer=announcer,
+        listener=listener,
+        leases=JobLeases(database, owner),
+        sessions=identity.sessions,
+        clients=(http, own_http),
+        follower=follower,
     )
 
 
@@ -158,7 +159,7 @@ def _store(settings: Settings) -> MediaStore:
     return open_store(settings.media, settings.data, settings.s3_endpoint, settings.s3_public_url)
 
 
-def _waking(
+def _waker(
     relay: Relay, adoptions: AdoptionWorker, publisher: Publisher | None, announcer: Announcer
 ) -> Callable[[], None]:
     def wake() -> None:
@@ -188,8 +189,8 @@ def _relay(
     return Relay(
         log,
         Delivery(log.database, hosts, pds, urls, track_lexicon(), metrics=metrics),
-        BlobWorker(log, hosts, paced, AudioOfStorage(media), owner=owner, lease=lease, metrics=metrics),
-        Probes(log.database, paced, DirectoryOfIdentity(resolver), owner=owner, lease=lease, metrics=metrics),
+        BlobWorker(log, hosts, paced, StorageAudio(media), owner=owner, lease=lease, metrics=metrics),
+        Probes(log.database, paced, IdentityDirectory(resolver), owner=owner, lease=lease, metrics=metrics),
         urls,
         hosts=hosts,
         owner=owner,
@@ -203,15 +204,15 @@ def _services(
     *,
     log: EventLog,
     media: Media,
-    ours: httpx.AsyncClient,
-    known: People,
+    own_http: httpx.AsyncClient,
+    identity: IdentityParts,
     pds: PacedPds,
     urls: RecordUrls,
     publisher: Publisher | None,
     wake: Callable[[], None],
     metrics: Metrics,
 ) -> Services:
-    database, store = log.database, MediaWatch(media, settings.media)
+    database, store = log.database, MediaHealth(media, settings.media)
     threads = Threads("application", MAX_APPLICATION_THREADS)
     return Services(
         database=database,
@@ -219,14 +220,14 @@ def _services(
         threads=threads,
         media=media,
         staging=staging_folder(settings),
-        accounts=known.accounts,
-        credentials=known.credentials,
-        access=known.access,
-        resolver=known.resolver,
-        disconnect=known.sessions.disconnect,
+        accounts=identity.accounts,
+        credentials=identity.credentials,
+        access=identity.access,
+        resolver=identity.resolver,
+        disconnect=identity.sessions.disconnect,
         pds=pds,
         waits=MirrorWaits(database),
-        news=EventPoller(log, threads),
+        event_poller=EventPoller(log, threads),
         urls=urls,
         base_url=settings.base_url,
         collection=settings.collection,
@@ -240,9 +241,9 @@ def _services(
         resolved=metrics.resolved,
         metrics=metrics.text if settings.is_loopback else None,
         publisher=publisher,
-        sign_in=known.app_password if settings.app_password_login else None,
-        oauth=known.oauth,
-        supporters=HttpSupporters(settings.supporters_url, ours) if settings.supporters_url else None,
+        sign_in=identity.app_password if settings.app_password_login else None,
+        oauth=identity.oauth,
+        supporters=HttpSupporters(settings.supporters_url, own_http) if settings.supporters_url else None,
         rate_limits=RateLimits() if settings.rate_limits else None,
         cors_origins=settings.cors_origins,
     )

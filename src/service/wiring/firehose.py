@@ -1,18 +1,18 @@
-"""The composition root's part that listens to PDSes."""
+"""Wires the firehose follower."""
 
 from collections.abc import Callable
 
 from eventstore.database import Database
 from outbox.firehose.follower import Follower
-from outbox.firehose.subscription import Reports
+from outbox.firehose.subscription import StreamReports
 from outbox.mirror.hosts import Hosts
 from service.config.settings import Settings
 from service.observability.metrics import Metrics
-from service.wiring.adapters import AddressesOfIdentity
-from service.wiring.identity import addresses_of_people
+from service.wiring.adapters import IdentityAddresses
+from service.wiring.identity import pds_address_policy
 
 
-def follower_of(
+def firehose_follower(
     settings: Settings,
     database: Database,
     hosts: Hosts,
@@ -21,10 +21,10 @@ def follower_of(
     wake: Callable[[], None],
     metrics: Metrics,
 ) -> Follower | None:
-    """Make it, if it is wanted."""
+    """Build the follower; None unless FIREHOSE is on."""
     if not settings.firehose:
         return None
-    addresses = AddressesOfIdentity(addresses_of_people(settings))
-    made = Follower(database, hosts, addresses, owner=owner, reports=Reports(wake, metrics.heard))
-    metrics.watch_streams(lambda: made.hearings)
-    return made
+    addresses = IdentityAddresses(pds_address_policy(settings))
+    follower = Follower(database, hosts, addresses, owner=owner, reports=StreamReports(wake, metrics.heard))
+    metrics.watch_streams(lambda: follower.statuses)
+    return follower

@@ -1,4 +1,4 @@
-"""The composition root's part that knows people: who they are, how they sign in, and the sessions at their PDSes."""
+"""Wires identity: accounts, sign-in, and sessions at PDSes."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -22,12 +22,12 @@ from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
 from service.config.secret_keys import oauth_keys, secret_keys
 from service.config.settings import Settings
-from service.wiring.adapters import LanesOfAccounts
+from service.wiring.adapters import AccountLanes
 
 
 @dataclass(frozen=True)
-class People:
-    """What belongs to one event loop and its client."""
+class IdentityParts:
+    """The parts of one event loop; they share its HTTP client."""
 
     resolver: Resolver
     sessions: PdsSessions
@@ -36,21 +36,21 @@ class People:
     access: AccountTokens
     app_password: AppPasswordSignIn
     oauth: OAuthSignIn | None
-    """None where the service's address is no OAuth client's."""
+    """None where `base_url` cannot be an OAuth client."""
 
 
-def people(
+def identity_parts(
     settings: Settings,
     log: EventLog,
     http: httpx.AsyncClient,
     *,
     on_refresh: Callable[[str], None] = lambda _outcome: None,
-) -> People:
-    """Make them all."""
+) -> IdentityParts:
+    """Build the parts. `on_refresh` is called with the outcome of each session refresh."""
     resolver = Resolver(settings.plc_url, settings.dev_origins, http)
     flows = Flows(http, AddressPolicy(settings.dev_origins), resolver)
     database = log.database
-    lanes, keys, cipher = LanesOfAccounts(database), oauth_keys(settings), Cipher(secret_keys(settings))
+    lanes, keys, cipher = AccountLanes(database), oauth_keys(settings), Cipher(secret_keys(settings))
     sessions = PdsSessions(
         log,
         cipher,
@@ -63,29 +63,32 @@ def people(
     accounts, credentials = Accounts(database), Credentials(database, admin_dids=settings.admin_dids)
     sign_ins = SignIns(log, http, sessions=sessions, accounts=accounts, credentials=credentials)
     app = oauth_app(settings.base_url, settings.oauth_scope, keys)
-    return People(
-        resolver,
-        sessions,
-        accounts,
-        credentials,
-        AccountTokens(log, credentials),
-        AppPasswordSignIn(http, resolver=resolver, sign_ins=sign_ins),
-        OAuthSignIn(app, flows, cipher, sign_ins) if app is not None else None,
+    return IdentityParts(
+        resolver=resolver,
+        sessions=sessions,
+        accounts=accounts,
+        credentials=credentials,
+        access=AccountTokens(log, credentials),
+        app_password=AppPasswordSignIn(http, resolver=resolver, sign_ins=sign_ins),
+        oauth=OAuthSignIn(app, flows, cipher, sign_ins) if app is not None else None,
     )
 
 
 def guarded_client(*trusted: str | None) -> httpx.AsyncClient:
-    """Return a client for public addresses and these: no account may name an address reserved for us as its PDS."""
+    """Return a client for public addresses and the trusted origins.
+
+    Origins that only the service may reach are trusted by a client of their own, so that no account can name one as its PDS.
+    """
     return public_client(_trusting(*trusted))
 
 
-def client_of_people(settings: Settings) -> httpx.AsyncClient:
-    """Return the client for the accounts' PDSes."""
-    return public_client(addresses_of_people(settings))
+def pds_http_client(settings: Settings) -> httpx.AsyncClient:
+    """Return a client that reaches the accounts' PDSes and the PLC directory."""
+    return public_client(pds_address_policy(settings))
 
 
-def addresses_of_people(settings: Settings) -> AddressPolicy:
-    """Say where everybody's PDS may be."""
+def pds_address_policy(settings: Settings) -> AddressPolicy:
+    """Return the policy for addresses of PDSes: public ones, and those of development."""
     return _trusting(*settings.dev_origins, settings.plc_url)
 
 
@@ -94,10 +97,10 @@ def _trusting(*origins: str | None) -> AddressPolicy:
 
 
 @asynccontextmanager
-async def sessions_of_this_loop(settings: Settings, log: EventLog) -> AsyncGenerator[PdsSessions]:
-    """Sessions for a job, which has an event loop of its own."""
-    async with client_of_people(settings) as http:
-        sessions = people(settings, log, http).sessions
+async def open_pds_sessions(settings: Settings, log: EventLog) -> AsyncGenerator[PdsSessions]:
+    """Sessions for a job that runs in an event loop of its own."""
+    async with pds_http_client(settings) as http:
+        sessions = identity_parts(settings, log, http).sessions
         try:
             yield sessions
         finally:

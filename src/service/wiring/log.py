@@ -1,4 +1,4 @@
-"""Open what is kept: the log, and the folders beside it. Work that needs no network loads no more than this."""
+"""Opens the log and makes the data folders. Commands without network import this module alone, which loads fast."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from sqlalchemy.engine import make_url
 from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from eventstore.restore_detection import watch
+from eventstore.restore_detection import detect_on_connect
 from outbox.mirror.targets import MirrorTargets
 from projections.read_models import READ_MODELS
 from service.config.settings import Settings
@@ -15,21 +15,21 @@ from storage.public.projection import PublicAudio
 
 
 def open_log(settings: Settings) -> EventLog:
-    """The log and its projections alone, for work that needs no network."""
+    """Open the log with all projections."""
     make_folders(settings)
     projections = (*READ_MODELS, MirrorTargets(), PublicAudio())
     database = Database(settings.database_url)
-    watch(database)
+    detect_on_connect(database)
     return EventLog(database, projections=projections, transcodings=TRANSCODINGS)
 
 
 def staging_folder(settings: Settings) -> Path:
-    """Where uploads lie until they are stored."""
+    """Return the folder that holds uploads until they are stored."""
     return settings.data / "staging"
 
 
 def make_folders(settings: Settings) -> None:
-    """Make the folders that are ours to make."""
+    """Make the data folder, and that of an SQLite database."""
     settings.data.mkdir(parents=True, exist_ok=True)
     if settings.is_sqlite:
         Path(str(make_url(settings.database_url).database)).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Asks the address in SUPPORTERS_URL whether somebody supports an artist. No answer is not a yes."""
+"""Asks the service at SUPPORTERS_URL whether a listener supports an artist. No answer counts as an error, never as a yes."""
 
 import asyncio
 from typing import Final
@@ -7,7 +7,7 @@ import httpx
 
 from application.errors import SupportersUnreachableError
 
-PATIENCE: Final = 3.0
+REQUEST_TIMEOUT_SECONDS: Final = 3.0
 
 
 class HttpSupporters:
@@ -20,9 +20,9 @@ class HttpSupporters:
     async def vouch(self, artist: str, supporter: str) -> bool:
         """Whether `supporter` supports `artist`."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
                 url = httpx.URL(self._url).copy_merge_params({"artist": artist, "supporter": supporter})
-                reply = await self._http.get(url, timeout=PATIENCE)
+                reply = await self._http.get(url, timeout=REQUEST_TIMEOUT_SECONDS)
             vouched = reply.raise_for_status().json()["supporter"]
         except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError) as error:
             raise SupportersUnreachableError from error

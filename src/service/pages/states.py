@@ -1,0 +1,144 @@
+"""The state machines as the page docs/states.md: `python -m service.pages.states > docs/states.md`."""
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import walk_packages
+from typing import Final
+
+from eventstore.states import State, Transition
+
+PACKAGES: Final = (
+    "aggregates",
+    "eventstore",
+    "projections",
+    "storage",
+    "identity",
+    "outbox",
+    "replay",
+    "application",
+    "api",
+    "service",
+)
+HEAD: Final = """\
+# States
+
+Every state as it is stored or shown, and the transitions that the code makes. In a diagram, `[*]` is the beginning or the end
+of a row, and `any` stands for every other state. A transition from every other state is listed only where it enters; the rows of
+the states that it leaves say "as `any`".
+
+<!-- generated from the enums in src/ by `python -m service.pages.states`; a test checks that it is current -->
+"""
+TABLE: Final = """\
+| state | meaning | entered by | left by |
+|---|---|---|---|
+"""
+OTHERS_HEAD: Final = """
+# Results and derived states
+
+They have no transitions: they are the result of one step, or are computed from other states when they are read.
+"""
+OTHERS_TABLE: Final = """\
+| state | meaning |
+|---|---|
+"""
+ANY: Final = "any"
+Machine = tuple[type[State], Sequence[Transition]]
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """A transition between nodes of a diagram."""
+
+    before: str
+    after: str
+    by: str
+
+
+def page() -> str:
+    """Return the page."""
+    found = list(machines())
+    with_transitions = "".join(section(*each) for each in found if each[1])
+    others = "".join(section(*each) for each in found if not each[1])
+    return HEAD + with_transitions + (others and OTHERS_HEAD + others)
+
+
+def machines() -> Iterator[Machine]:
+    """Yield the state enums of all modules, each with those of its module's TRANSITIONS that are its own."""
+    for package in PACKAGES:
+        root = import_module(package)
+        for found in sorted(walk_packages(root.__path__, f"{package}."), key=lambda each: each.name):
+            module = import_module(found.name)
+            transitions: Sequence[Transition] = getattr(module, "TRANSITIONS", ())
+            for enum in vars(module).values():
+                if _is_state_enum(enum) and enum.__module__ == module.__name__:
+                    yield enum, [each for each in transitions if isinstance(each.before or each.after, enum)]
+
+
+def section(enum: type[State], transitions: Sequence[Transition]) -> str:
+    """Return the section of one enum: a sentence, a table, and a diagram if it has transitions."""
+    head = f"\n## {_title(enum)}\n\n{_doc(enum)}\n\n"
+    if not transitions:
+        return head + OTHERS_TABLE + "".join(f"| `{state.value}` | {state.phrase} |\n" for state in enum)
+    arrows = list(_arrows(enum, transitions))
+    return head + TABLE + "".join(_row(state, arrows) for state in enum) + _diagram(arrows)
+
+
+def _is_state_enum(candidate: object) -> bool:
+    return isinstance(candidate, type) and issubclass(candidate, State) and candidate is not State
+
+
+def _arrows(enum: type[State], transitions: Sequence[Transition]) -> Iterator[Arrow]:
+    """Yield the transitions; those that all other states have in common become one from ANY."""
+    befores: dict[tuple[State | None, str], set[State | None]] = {}
+    for each in transitions:
+        befores.setdefault((each.after, each.by), set()).add(each.before)
+    for (after, by), states in befores.items():
+        is_common = len(states) > 1 and states >= set(enum) - {after}
+        left = states - set(enum) if is_common else states
+        for before in (None, *enum):
+            if before in left:
+                yield Arrow(_node(before), _node(after), by)
+        if is_common:
+            yield Arrow(ANY, _node(after), by)
+
+
+def _row(state: State, arrows: Sequence[Arrow]) -> str:
+    node = _node(state)
+    entered = dict.fromkeys(each.by for each in arrows if each.after == node)
+    left = dict.fromkeys(each.by for each in arrows if each.before == node)
+    if any(each.before == ANY and each.after != node for each in arrows):
+        left["as `any`"] = None
+    return f"| `{state.value}` | {state.phrase} | {'; '.join(entered) or '-'} | {'; '.join(left) or '-'} |\n"
+
+
+def _diagram(arrows: Sequence[Arrow]) -> str:
+    """Draw one arrow for each pair of nodes."""
+    actors: dict[tuple[str, str], list[str]] = {}
+    for each in arrows:
+        actors.setdefault((each.before, each.after), []).append(each.by)
+    lines = "".join(f"    {before} --> {after}: {_label(by)}\n" for (before, after), by in actors.items())
+    return f"\n```mermaid\nstateDiagram-v2\n{lines}```\n"
+
+
+def _node(state: State | None) -> str:
+    return "[*]" if state is None else re.sub(r"\W", "_", state.value)
+
+
+def _label(actors: Sequence[str]) -> str:
+    return re.sub("[:;]", ",", ", or ".join(actors))  # mermaid would end the label there
+
+
+def _title(enum: type[State]) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", enum.__name__).capitalize()
+
+
+def _doc(enum: type[State]) -> str:
+    return " ".join((inspect.getdoc(enum) or "").split())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,1 @@
+"""Uploads of audio: jobs, claims, leases and time limits."""

@@ -1,0 +1,129 @@
+"""Uploads are claimed in turn: one per account and two per host, over all processes."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from eventstore.database import Database
+from outbox.blobs.claim import MAX_UPLOADS_PER_HOST, claim_jobs
+from outbox.blobs.jobs import BlobJob, release_job
+from outbox.mirror.tables import PAST, blob_job, mirror_lane
+from tests.eventstore.threads import together
+from tests.outbox.rigs.relay_rig import Clock
+from tests.outbox.rigs.rows import HOST, add_lane, set_host
+
+OTHER_HOST = "http://other.test"
+
+
+def add_jobs(database: Database, number: int, tracks: Iterable[int], *, host: str = HOST) -> str:
+    """An account that wants these tracks on its PDS."""
+    did = add_lane(database, number, host=host)
+    rows = [{"did": did, "track_id": track, "audio_cid": "bafy", "requested": True} for track in tracks]
+    with database.write() as connection:
+        connection.execute(insert(blob_job), rows)
+    return did
+
+
+def claimed(database: Database, owner: str = "relay", *, limit: int = 8) -> list[BlobJob]:
+    return claim_jobs(database, owner=owner, limit=limit)
+
+
+def done(database: Database, job: BlobJob) -> None:
+    """The upload has ended, and its track wants it no more."""
+    release_job(database, job)
+    with database.write() as connection:
+        this = (blob_job.c.did == job.did, blob_job.c.track_id == job.track_id)
+        connection.execute(update(blob_job).where(*this).values(requested=False))
+
+
+def under_way(database: Database) -> Counter[str]:
+    """How many uploads of each host are leased."""
+    with database.read() as connection:
+        return Counter(
+            connection.scalars(
+                select(mirror_lane.c.host)
+                .join(blob_job, blob_job.c.did == mirror_lane.c.did)
+                .where(blob_job.c.lease_until > PAST)
+            )
+        )
+
+
+def test_accounts_upload_in_turn_however_large_and_old_their_libraries(
+    database: Database, clock: Clock
+) -> None:
+    dids = [add_jobs(database, number, range(number * 100, number * 100 + 20)) for number in (1, 2, 3)]
+    running = claimed(database)
+    turns = [job.did for job in running]
+    for _ in range(7):
+        clock.advance(seconds=1)
+        done(database, running.pop(0))
+        running += claimed(database)
+        turns.append(running[-1].did)
+    assert turns == [*dids, *dids, *dids]
+
+
+def test_live_work_goes_before_the_libraries_of_all(database: Database) -> None:
+    library = [add_jobs(database, number, [number * 10]) for number in (1, 2)]
+    with database.write() as connection:
+        connection.execute(update(blob_job).values(backfill=True))
+    live = add_jobs(database, 3, [30])
+    assert [job.did for job in claimed(database)] == [live, library[0]]
+
+
+def test_an_account_has_one_upload_at_a_time_over_all_processes(database: Database) -> None:
+    did = add_jobs(database, 1, range(5))
+    [first] = claimed(database, "first")
+    assert claimed(database, "second") == []
+    done(database, first)
+    [second] = claimed(database, "second")
+    assert (second.did, second.track_id) == (did, 1)
+
+
+def test_a_host_that_hangs_on_uploads_leaves_room_for_the_others(database: Database) -> None:
+    for number in range(1, 6):
+        add_jobs(database, number, [number])
+    add_jobs(database, 9, [9], host=OTHER_HOST)
+    first = claimed(database, "first", limit=1)
+    assert [job.host for job in first] == [HOST]
+    assert sorted(job.host for job in claimed(database, "second")) == [OTHER_HOST, HOST]
+    assert claimed(database, "third") == []
+    assert under_way(database) == {HOST: MAX_UPLOADS_PER_HOST, OTHER_HOST: 1}
+
+
+def test_the_lease_of_a_process_that_died_is_not_counted_for_ever(database: Database, clock: Clock) -> None:
+    for number in range(1, 4):
+        add_jobs(database, number, [number])
+    assert len(claimed(database, "dead")) == MAX_UPLOADS_PER_HOST
+    clock.advance(seconds=61)
+    assert len(claimed(database)) == MAX_UPLOADS_PER_HOST
+
+
+def test_a_host_whose_breaker_is_open_gets_one_upload(database: Database) -> None:
+    for number in range(1, 4):
+        add_jobs(database, number, [number])
+    set_host(database, breaker="open")
+    assert len(claimed(database)) == 1
+    assert claimed(database, "second") == []
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(120)
+def test_however_many_claim_at_once_no_host_and_no_account_has_too_many(migrated_postgres: str) -> None:
+    database = Database(migrated_postgres)
+    for number in range(1, 13):
+        add_jobs(
+            database, number, range(number * 100, number * 100 + 10), host=f"http://pds{number % 2}.test"
+        )
+
+    def claim_all() -> None:
+        for _ in range(10):
+            jobs = claimed(database)
+            counted = under_way(database)
+            assert max(counted.values(), default=0) <= MAX_UPLOADS_PER_HOST, counted
+            for job in jobs:
+                done(database, job)
+
+    together(*[claim_all] * 8)
+    database.close()

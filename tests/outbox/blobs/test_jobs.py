@@ -1,0 +1,241 @@
+"""Upload jobs are claimed, fenced and released, and never delay deliveries."""
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import update
+
+from outbox.blobs import worker as blobs
+from outbox.blobs.claim import claim_jobs
+from outbox.blobs.jobs import extend_lease, release_job, settle_job
+from outbox.blobs.worker import BlobWorker
+from outbox.mirror.lanes import LeaseLostError
+from outbox.mirror.parking import request_probe
+from outbox.mirror.tables import blob_job, mirror_target
+from outbox.pds.verdict import Kind, Verdict
+from tests.outbox.rigs.account_status import move, sign_in_at
+from tests.outbox.rigs.foreign_writes import sent
+from tests.outbox.rigs.relay_rig import ARTIST, Rig, answered
+from tests.outbox.rigs.rows import lane_row
+from tests.outbox.rigs.uploads import blob_cid, job, request_blob, uploaded_track
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_dead_login_in_an_upload_parks_the_lane_and_keeps_the_job(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    desk.wire.faults += [answered(401, "AuthMissing")]
+    request_blob(desk)
+    await desk.relay_once()
+    assert (desk.mirror().state, desk.mirror().reason) == ("parked", "auth_required")
+    assert await desk.relay_once() == {}
+    desk.sign_in()
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_an_upload_with_a_login_that_was_renewed_meanwhile_parks_nothing(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+
+    async def signs_in_meanwhile(send: Any) -> httpx.Response:  # noqa: ARG001
+        desk.sign_in()
+        return httpx.Response(401, json={"error": "AuthMissing"})
+
+    desk.wire.faults += [signs_in_meanwhile]
+    request_blob(desk)
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_a_worker_that_lost_the_job_writes_nothing(desk: Rig) -> None:
+    await uploaded_track(desk)
+    request_blob(desk)
+
+    def claim_one(owner: str) -> Any:
+        [claimed] = claim_jobs(desk.database, owner=owner, limit=1)
+        return claimed
+
+    first = claim_one("first")
+    desk.clock.advance(hours=1)
+    claim_one("second")
+    before = job(desk)
+    release_job(desk.database, first)
+    with pytest.raises(LeaseLostError):
+        desk.log.transact(desk.did, ARTIST, lambda unit: settle_job(unit, first, Verdict(Kind.BROKEN)))
+    assert job(desk) == before
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "sign-in"])
+async def test_an_upload_extends_its_lease_while_it_goes_on_and_no_longer(desk: Rig, meanwhile: str) -> None:
+    desk.clock.run()
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    lease = timedelta(seconds=2)
+
+    async def lasts_for_two_leases(send: Any) -> httpx.Response:
+        first = job(desk).lease_until
+        if meanwhile == "sign-in":
+            desk.sign_in()
+        while job(desk).lease_until < first + lease:
+            assert claim_jobs(desk.database, owner="second", limit=1) == []
+            await asyncio.sleep(0.01)
+        return await send()
+
+    desk.wire.faults += [lasts_for_two_leases]
+    worker = desk.another_relay("first")._blobs  # noqa: SLF001
+    worker._lease = lease  # noqa: SLF001
+    assert await worker.start_due()
+    await worker.drain()
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_what_was_uploaded_to_a_host_that_the_account_has_left_is_not_named_at_the_new_one(
+    desk: Rig,
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    new = move(desk)
+
+    async def signs_in_elsewhere(send: Any) -> httpx.Response:
+        reply = await send()
+        sign_in_at(desk, new)
+        return reply
+
+    desk.wire.faults += [signs_in_elsewhere]
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+    assert sent(desk)[1:] == ["uploadBlob", "uploadBlob", "putRecord"]
+    assert new.get_blob(desk.did, track.audio.cid)
+
+
+@pytest.mark.parametrize("found_by", ["sign-in", "probe"])
+async def test_an_account_that_signs_in_at_another_host_does_not_wait_for_an_upload_to_the_old_one(
+    desk: Rig, found_by: str
+) -> None:
+    await uploaded_track(desk)
+    request_blob(desk)
+    [late] = claim_jobs(desk.database, owner="late", limit=1)
+    new = move(desk)
+    if found_by == "probe":
+        with desk.database.write() as connection:
+            request_probe(connection, desk.did, desk.clock())
+        await desk.relay._probes.start_due()  # noqa: SLF001
+        await desk.relay._probes.drain()  # noqa: SLF001
+        assert lane_row(desk.database, desk.did).host == new.url
+    sign_in_at(desk, new)
+    [claimed] = claim_jobs(desk.database, owner="soon", limit=1)
+    assert claimed.host == new.url
+    assert not extend_lease(desk.database, late, timedelta(hours=1))
+
+
+async def test_an_upload_that_has_ended_holds_its_job_no_longer(desk: Rig) -> None:
+    await uploaded_track(desk)
+    request_blob(desk)
+    [claimed] = claim_jobs(desk.database, owner="one", limit=1)
+    release_job(desk.database, claimed)
+    assert not extend_lease(desk.database, claimed, timedelta(hours=1))
+    assert claim_jobs(desk.database, owner="two", limit=1) != []
+
+
+async def test_the_upload_of_a_process_that_died_is_begun_again_within_a_lease(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    assert claim_jobs(desk.database, owner="dead", limit=1)
+    await desk.relay_once()
+    assert blob_cid(desk, track) is None
+    desk.clock.advance(seconds=61)
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_the_job_of_an_upload_that_a_stop_interrupts_is_free_at_once(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    sending = asyncio.Event()
+
+    async def hangs(send: Any) -> httpx.Response:  # noqa: ARG001
+        sending.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    desk.wire.faults += [hangs]
+    worker: BlobWorker = desk.relay._blobs  # noqa: SLF001
+    assert await worker.start_due()
+    await sending.wait()
+
+    await worker.stop(0.01)
+
+    assert not worker.busy
+    await desk.another_relay("second").run_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_an_upload_is_not_lost_when_the_database_is_away_for_a_moment(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    transact, calls = desk.log.transact, []
+
+    def failing_first(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 1:
+            raise OSError
+        return transact(*args)
+
+    with monkeypatch.context() as patched, caplog.at_level(logging.CRITICAL):
+        patched.setattr(desk.log, "transact", failing_first)
+        await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+    assert [name for name, _ in desk.wire.sent].count("uploadBlob") == 1
+
+
+async def test_an_upload_that_cannot_be_settled_is_repeated_with_growing_pauses(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+
+    def failing(*_: Any) -> Any:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patched, caplog.at_level(logging.CRITICAL):
+        patched.setattr(desk.log, "transact", failing)
+        patched.setattr(blobs, "backoff", lambda _failures: timedelta())
+        for _ in range(60):
+            await desk.relay_once()
+            desk.clock.advance(minutes=1)
+    assert 1 < [name for name, _ in desk.wire.sent].count("uploadBlob") < 10
+    assert "the disk is full" in job(desk).last_error
+
+    desk.clock.advance(hours=1)
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_a_retry_tries_a_waiting_upload_at_once(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    desk.wire.faults += [answered(503, "Busy")]
+    request_blob(desk)
+    await desk.relay_once()
+    assert blob_cid(desk, track) is None
+    desk.retry()
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_a_request_that_returns_during_an_unneeded_upload_is_not_dropped(desk: Rig) -> None:
+    await uploaded_track(desk)
+    request_blob(desk)
+    await desk.relay_once()
+    with desk.database.write() as connection:
+        connection.execute(update(blob_job).values(again=True))
+        connection.execute(update(mirror_target).values(state="blob"))
+    [claimed] = claim_jobs(desk.database, owner="o", limit=1)
+    desk.log.transact(desk.did, ARTIST, lambda unit: settle_job(unit, claimed, None))
+    assert job(desk).again is True

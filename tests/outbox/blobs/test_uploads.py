@@ -1,0 +1,307 @@
+"""Uploads of audio to the PDS, whatever happens to the track meanwhile."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from aggregates.values import SupportGate
+from outbox.blobs import worker as blobs
+from outbox.blobs.upload_results import MAX_BLOB_BYTES
+from outbox.blobs.worker import BlobWorker
+from service.observability.metrics import Metrics
+from tests.dsl import COLLECTION
+from tests.fake_pds.signed_in_pds import SignedInPds
+from tests.media_samples import samples
+from tests.outbox.rigs.relay_rig import Rig, answered
+from tests.outbox.rigs.uploads import blob_cid, request_blob, track_of, uploaded_track
+
+pytestmark = pytest.mark.anyio
+OTHER_CID = "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"
+
+
+async def test_audio_that_is_asked_for_comes_to_be_named_by_its_record(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    assert (desk.mirror().state, desk.mirror().reason) == ("pending", "blob")
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+    assert desk.mirror().state == "delivered"
+
+
+async def test_a_rejection_of_the_earlier_audio_does_not_end_the_upload_of_the_new_one(
+    desk: Rig,
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    new = desk.bytes.keep(b"new audio" * 400)
+
+    async def refuse(send: Any) -> httpx.Response:  # noqa: ARG001
+        desk.command(1, lambda track: track.replace_audio(new, at=desk.clock()))
+        request_blob(desk)
+        return httpx.Response(413, json={"error": "PayloadTooLarge"})
+
+    desk.wire.faults += [refuse]
+    await desk.relay_once()
+    assert track_of(desk).blob_failure is None
+    assert blob_cid(desk, track) == new.cid
+
+
+async def test_a_pds_that_stored_something_else_has_not_stored_it(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    empty = {"blob": {"$type": "blob", "ref": {"$link": "x"}, "mimeType": "audio/mpeg", "size": 0}}
+
+    async def nothing(send: Any) -> httpx.Response:  # noqa: ARG001
+        return httpx.Response(200, json=empty)
+
+    desk.wire.faults += [nothing]
+    request_blob(desk)
+    await desk.relay_once()
+    assert "blob_mismatch" in (desk.mirror().blob_error or "")
+    assert track_of(desk).blob is None
+    desk.clock.advance(minutes=10)
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_an_upload_that_a_pds_stores_wrongly_each_time_backs_off(desk: Rig) -> None:
+    await uploaded_track(desk)
+
+    async def nothing(send: Any) -> httpx.Response:  # noqa: ARG001
+        empty = {"$type": "blob", "ref": {"$link": "x"}, "mimeType": "audio/mpeg", "size": 0}
+        return httpx.Response(200, json={"blob": empty})
+
+    request_blob(desk)
+    desk.wire.faults += [nothing] * 1000
+    for _ in range(24 * 12):
+        await desk.relay_once()
+        desk.clock.advance(minutes=5)
+    assert [name for name, _ in desk.wire.sent].count("uploadBlob") < 65
+
+
+async def test_an_upload_that_stalls_frees_its_worker(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+
+    async def swallow(send: Any) -> httpx.Response:  # noqa: ARG001
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    desk.wire.faults += [swallow]
+    with monkeypatch.context() as patched:
+        patched.setattr(blobs, "STALL_TIMEOUT_SECONDS", 0.05)
+        await desk.relay_once()
+    assert "took nothing more" in (desk.mirror().blob_error or "")
+    desk.clock.advance(minutes=1)
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+async def test_audio_missing_in_storage_ends_the_upload_with_its_reason(desk: Rig) -> None:
+    await uploaded_track(desk)
+    desk.bytes.held.clear()
+    request_blob(desk)
+    await desk.relay_once()
+    assert (track_of(desk).blob_failure, track_of(desk).blob_requested) == ("audio_missing", False)
+    assert desk.mirror().state == "delivered"
+
+
+async def test_a_storage_that_fails_for_a_moment_delays_the_upload_and_no_more(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+
+    def away(_cid: str) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.bytes, "read", away)
+        await desk.relay_once()
+    assert "ConnectionError" in (desk.mirror().blob_error or "")
+    desk.clock.advance(seconds=5)
+    await desk.relay_once()
+    assert blob_cid(desk, track) == track.audio.cid
+
+
+@pytest.mark.parametrize("limit", [None, 100])
+async def test_audio_over_the_limit_is_not_sent(desk: Rig, limit: int | None) -> None:
+    desk.pds.blob_limit = limit  # type: ignore[union-attr]
+    track = desk.upload(audio=desk.bytes.keep(b"x" * 200))
+    if limit is None:
+        large = replace(track.audio, cid=OTHER_CID, size=MAX_BLOB_BYTES + 1)
+        desk.command(1, lambda track: track.replace_audio(large, at=desk.clock()))
+    await desk.relay_once()
+    request_blob(desk)
+    desk.wire.sent.clear()
+    await desk.relay_once()
+    assert desk.wire.sent == []
+    assert track_of(desk).blob_failure == "too_large"
+
+
+async def test_a_pds_that_drops_every_blob_at_once_is_not_sent_it_again_and_again(desk: Rig) -> None:
+    await uploaded_track(desk)
+    request_blob(desk)
+    await desk.relay_once()
+    desk.pds.delete_record(desk.did, "fm.plyr.track", track_of(desk).rkey)
+    assert isinstance(desk.pds, SignedInPds)
+    blobs = desk.pds.repo(desk.did).blobs
+    blobs.clear()
+    desk.wire.sent.clear()
+    keeping = desk.pds.answer
+
+    def dropping(request: httpx.Request, content: bytes) -> httpx.Response:
+        assert [name for name, _ in desk.wire.sent].count("uploadBlob") < 4
+        answer = keeping(request, content)
+        if request.url.path.endswith(".uploadBlob"):
+            blobs.clear()
+        return answer
+
+    desk.pds.answer = dropping  # type: ignore[method-assign]
+    desk.command(1, lambda track: track.restore_record(at=desk.clock()))
+    for _ in range(5):
+        await desk.relay_once()
+
+    assert [name for name, _ in desk.wire.sent].count("uploadBlob") == 1
+    assert (desk.mirror().state, desk.mirror().reason) == ("pending", "blob")
+    desk.pds.answer = keeping  # type: ignore[method-assign]
+    desk.clock.advance(minutes=10)
+    await desk.relay_once()
+    assert desk.mirror().state == "delivered"
+
+
+async def test_a_record_waits_for_its_blob_until_a_change_makes_it_need_none(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    await desk.relay_once()
+    desk.wire.faults += [answered(400, "BlobNotFound"), answered(503, "Busy")]
+    desk.edit(title="waits")
+    await desk.relay_once()
+    assert (desk.mirror().state, desk.mirror().reason) == ("pending", "blob")
+
+    desk.command(1, lambda track: track.set_support_gate(SupportGate("any"), at=desk.clock()))
+    await desk.relay_once()
+
+    assert desk.mirror().state == "pending"  # the job is claimed and finds that it is not needed
+    desk.clock.advance(minutes=10)
+    await desk.relay_once()
+    assert desk.mirror().state == "delivered"
+    assert (desk.remote(track) or {})["supportGate"] == {"type": "any"}
+
+
+async def test_a_blob_that_can_never_be_uploaded_again_rejects_its_record_until_it_changes(desk: Rig) -> None:
+    await uploaded_track(desk)
+    request_blob(desk)
+    await desk.relay_once()
+    desk.wire.faults += [answered(400, "BlobNotFound")]
+    held = dict(desk.bytes.held)
+    desk.bytes.held.clear()
+    desk.edit(title="waits")
+    await desk.relay_once()
+    assert (desk.mirror().state, desk.mirror().reason) == ("rejected", "audio_missing")
+
+    desk.bytes.held.update(held)
+    desk.edit(title="goes on")
+    await desk.relay_once()
+    assert desk.mirror().state == "delivered"
+
+
+async def test_an_edit_reaches_a_pds_that_has_lost_the_audio_and_does_not_want_it_again(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    await desk.relay_once()
+    desk.pds.blob_limit = 100  # type: ignore[union-attr]
+    desk.wire.faults += [answered(400, "BlobNotFound")]
+
+    desk.edit(title="for a smaller PDS")
+    await desk.relay_once()
+
+    assert desk.mirror().state == "delivered"
+    assert (desk.remote(track) or {})["title"] == "for a smaller PDS"
+    assert blob_cid(desk, track) is None
+    assert (track_of(desk).blob, track_of(desk).blob_failure) == (None, "too_large")
+    desk.edit(title="and once more")
+    await desk.relay_once()
+    assert (desk.remote(track) or {})["title"] == "and once more"
+
+
+async def test_audio_that_the_pds_takes_for_something_else_is_named_by_no_record(one: Rig) -> None:
+    track = one.upload(audio=one.bytes.keep(samples.png()))
+    await one.relay_once()
+    request_blob(one)
+    await one.relay_once()
+    assert (track_of(one).blob_failure, track_of(one).blob_requested) == ("blob_type", False)
+    assert "image/png" in (one.mirror().blob_error or "")
+    assert (one.mirror().state, blob_cid(one, track)) == ("delivered", None)
+
+
+@pytest.mark.pds
+@pytest.mark.parametrize(
+    ("name", "brand", "says"),
+    [
+        ("tone.webm", None, "video/webm"),
+        ("tone.m4a", b"M4A ", "audio/x-m4a"),
+        ("tone.m4a", b"mp42", "video/mp4"),
+        ("tone.m4a", b"dash", "video/mp4"),
+        ("opus.ogg", None, "audio/ogg; codecs=opus"),
+    ],
+)
+async def test_audio_that_a_pds_calls_video_for_its_container_is_named_as_it_says(
+    rig: Rig, name: str, brand: bytes | None, says: str
+) -> None:
+    data = (Path(samples.__file__).parent / name).read_bytes()
+    data = data if brand is None else data[:8] + brand + data[12:]
+    track = rig.upload(audio=rig.bytes.keep(data))
+    request_blob(rig)
+    await rig.relay_once()
+    assert (rig.mirror().state, blob_cid(rig, track)) == ("delivered", track.audio.cid)
+    assert rig.remote(track)["audioBlob"]["mimeType"] == says
+
+
+async def test_a_record_comes_back_to_a_pds_that_does_not_want_its_audio_again(one: Rig) -> None:
+    track = await uploaded_track(one)
+    request_blob(one)
+    await one.relay_once()
+    one.pds.delete_record(one.did, COLLECTION, track.rkey)
+
+    said = []
+
+    async def heard(send: Any) -> httpx.Response:
+        reply: httpx.Response = await send()
+        said.append(reply.json()["error"])
+        return reply
+
+    one.wire.faults += [heard, heard, answered(413, "PayloadTooLarge")]
+    one.command(1, lambda track: track.restore_record(at=one.clock()))
+    await one.relay_once()
+    assert said == ["InvalidSwap", "BlobNotFound"]
+    assert one.mirror().state == "delivered"
+    assert one.remote(track) is not None
+    assert blob_cid(one, track) is None
+
+
+async def test_metrics_count_the_results_of_uploads(desk: Rig) -> None:
+    await uploaded_track(desk)
+    request_blob(desk)
+    metrics = Metrics()
+    worker = BlobWorker(desk.log, desk.hosts, desk._api, desk.bytes, owner="o", metrics=metrics)  # noqa: SLF001
+
+    async def nothing(send: Any) -> httpx.Response:  # noqa: ARG001
+        return httpx.Response(200, json={"blob": {}})
+
+    async def busy(send: Any) -> httpx.Response:  # noqa: ARG001
+        headers = {"RateLimit-Policy": "1000;w=86400", "Retry-After": "90"}
+        return httpx.Response(429, json={"error": "RateLimitExceeded"}, headers=headers)
+
+    desk.wire.faults += [nothing, busy]
+    for _ in range(3):
+        assert await worker.start_due()
+        await worker.drain()
+        desk.clock.advance(minutes=10)
+    told = metrics.text().decode()
+    for error, outcome in (("blob_mismatch", "ambiguous"), ("RateLimitExceeded", "paced"), ("", "done")):
+        assert f'mirror_attempts_total{{error="{error}",op="blob",outcome="{outcome}"}} 1.0' in told
+    assert 'mirror_ratelimit_wait_seconds_sum{scope="blobs"} 90.0' in told

@@ -1,0 +1,1 @@
+"""Records that other clients wrote, and adopted records."""

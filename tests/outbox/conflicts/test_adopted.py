@@ -1,0 +1,155 @@
+"""An adopted record is left as it is until its track changes."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, select
+
+from aggregates.track import Track
+from eventstore.track_ids import next_track_id
+from outbox.conflicts.adopted import acknowledge_as_found, set_lane_host
+from outbox.mirror.requeue import reverify
+from outbox.mirror.tables import mirror_lane, mirror_target
+from outbox.pds.client import RecordKey, Remote
+from outbox.record.lexicon import track_lexicon
+from outbox.relay.result import Outcome
+from outbox.views.deliveries import deliveries
+from projections.rebuild.rebuild import rebuild
+from replay.adoption.record import read_record
+from tests.dsl import COLLECTION
+from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig, audio_of
+
+pytestmark = pytest.mark.anyio
+
+RKEY = "3n32ltnlh6222"
+THEIRS: dict[str, Any] = {
+    "$type": COLLECTION,
+    "title": "Theirs",
+    "artist": "The Artist",
+    "audioUrl": "https://elsewhere.test/song.mp3",
+    "imageUrl": "https://elsewhere.test/cover.png",
+    "fileType": "mp3",
+    "createdAt": "2019-05-04T12:00:07.5+02:00",
+    "features": [{"did": "did:plc:carol", "handle": "carol.test", "displayName": "Carol", "x": 1}],
+    "likes": 3,
+}
+
+
+def adopts(rig: Rig, **fields: Any) -> None:
+    """Take over a record that another service wrote."""
+    rig.pds.put_record(rig.did, COLLECTION, RKEY, {**THEIRS, **fields})
+    found = rig.pds.get_record(rig.did, COLLECTION, RKEY)
+    assert found is not None
+    key = RecordKey(rig.did, COLLECTION, RKEY)
+    read = read_record(key, Remote(found["cid"], found["value"]), URLS, track_lexicon())
+    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
+        number = next_track_id(unit.connection, rig.did)
+        track = read.adopted(number, audio_of(b"sound"), unit.now, artwork=None, image_url=read.image_url)
+        [change] = unit.save(track)
+        acknowledge_as_found(unit.connection, key, change.position, (read.cid, read.body), unit.now)
+        set_lane_host(unit.connection, rig.did, rig.pds.url)
+    rig.wire.sent.clear()
+
+
+def record(rig: Rig) -> dict[str, Any]:
+    found = rig.pds.get_record(rig.did, COLLECTION, RKEY)
+    return found["value"] if found is not None else {}
+
+
+def elsewhere(rig: Rig, **fields: Any) -> None:
+    """Another client writes the record."""
+    rig.pds.put_record(rig.did, COLLECTION, RKEY, {**record(rig), **fields})
+
+
+async def looked_at(rig: Rig) -> dict[Outcome, int]:
+    with rig.database.write() as connection:
+        reverify(connection, [1], rig.clock())
+    return dict(await rig.relay_once())
+
+
+def sent(rig: Rig) -> list[str]:
+    return [name for name, _ in rig.wire.sent]
+
+
+def statuses(rig: Rig) -> list[str]:
+    mirror = rig.mirror()
+    with rig.database.read() as connection:
+        recorded = rig.log.stream(connection, Track.create_id(1))
+        touching = [(each.position, each.event.touches_record()) for each in recorded]  # type: ignore[attr-defined]
+        found = deliveries(connection, 1, touching, mirror)
+    return [found[position].status for position, _ in touching]
+
+
+async def test_nothing_is_sent_before_the_first_change_which_keeps_what_is_not_ours(desk: Rig) -> None:
+    adopts(desk)
+    assert await desk.relay_once() == {}
+    assert (record(desk), desk.mirror().state, sent(desk)) == (THEIRS, "delivered", [])
+    desk.edit(title="Ours")
+    await desk.relay_once()
+    written = record(desk)
+    kept = ("createdAt", "imageUrl", "features", "likes", "artist")
+    assert {name: written[name] for name in kept} == {name: THEIRS[name] for name in kept}
+    assert (written["title"], statuses(desk)) == ("Ours", ["none", "delivered"])
+
+
+async def test_a_verification_finds_the_adopted_record_unchanged(desk: Rig) -> None:
+    adopts(desk)
+    assert await looked_at(desk) == {Outcome.SEEN: 1}
+    assert sent(desk) == []
+
+
+async def test_foreign_fields_added_to_an_adopted_record_are_observed_and_nothing_is_written(
+    desk: Rig,
+) -> None:
+    adopts(desk)
+    elsewhere(desk, likes=4, features=[{**THEIRS["features"][0], "displayName": "Caroline"}])
+    assert await looked_at(desk) == {Outcome.REBASED: 1}
+    assert (sent(desk), record(desk)["likes"], desk.mirror().state) == ([], 4, "delivered")
+    desk.edit(title="Ours")
+    await desk.relay_once()
+    assert (record(desk)["likes"], record(desk)["features"][0]["displayName"]) == (4, "Caroline")
+
+
+async def test_a_foreign_edit_of_an_adopted_record_is_held(desk: Rig) -> None:
+    adopts(desk)
+    elsewhere(desk, title="Newer")
+    assert await looked_at(desk) == {Outcome.HELD: 1}
+    assert (sent(desk), desk.mirror().state) == ([], "held")
+
+
+async def test_an_adopted_record_that_another_client_deletes_is_missing_and_can_be_restored(
+    desk: Rig,
+) -> None:
+    adopts(desk)
+    desk.pds.delete_record(desk.did, COLLECTION, RKEY)
+    assert await looked_at(desk) == {Outcome.MISSING: 1}
+    assert desk.mirror().state == "detached"
+    desk.command(1, lambda track: track.restore_record(at=desk.clock()))
+    await desk.relay_once()
+    assert (record(desk)["title"], record(desk)["createdAt"]) == ("Theirs", THEIRS["createdAt"])
+
+
+async def test_a_foreign_cover_is_removed_when_the_owner_decides_so(desk: Rig) -> None:
+    adopts(desk)
+    desk.command(1, lambda track: track.remove_artwork(at=desk.clock()))
+    await desk.relay_once()
+    assert "imageUrl" not in record(desk)
+
+
+async def test_the_log_alone_identifies_the_adopted_record_as_ours(desk: Rig) -> None:
+    adopts(desk)
+    with desk.database.write() as connection:
+        connection.execute(delete(mirror_target))
+    rebuild(desk.log, desk.log.projections, progress=lambda *_: None)
+    desk.edit(title="Ours")
+    await desk.relay_once()
+    assert (record(desk)["title"], record(desk)["likes"], desk.mirror().state) == ("Ours", 3, "delivered")
+
+
+async def test_an_account_that_never_signed_in_has_a_place_to_be_verified_at(desk: Rig) -> None:
+    with desk.database.write() as connection:
+        connection.execute(delete(mirror_lane))
+    adopts(desk)
+    with desk.database.read() as connection:
+        lane = connection.execute(select(mirror_lane.c.host, mirror_lane.c.state)).one()
+    assert tuple(lane) == (desk.pds.url, "auth_required")

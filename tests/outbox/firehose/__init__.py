@@ -1,0 +1,1 @@
+"""The firehose follower and its filter for our own writes."""

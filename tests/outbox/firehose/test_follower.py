@@ -1,0 +1,320 @@
+"""The follower marks other clients' writes to be verified, and resumes after every interruption."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from threading import Barrier
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import insert, select
+
+from aggregates.track import Track
+from eventstore.database import Database
+from outbox.firehose import subscription
+from outbox.firehose.cursors import claim_streams
+from outbox.firehose.follower import Follower
+from outbox.firehose.subscription import StreamReports
+from outbox.mirror.hosts import Hosts
+from outbox.mirror.tables import NEVER, PAST, firehose_cursor, mirror_target, repo_scan
+from outbox.pds.client import Pds
+from outbox.repo.reads import PacedReads
+from replay.reconcile.scan import Scan
+from tests.dsl import COLLECTION
+from tests.outbox.rigs.relay_rig import Rig
+from tests.outbox.rigs.rows import HOST, add_lane, change_target, lane_row, set_host
+from tests.outbox.rigs.stream_host import CID, StreamHost, commit, error, frame, stream_host
+
+pytestmark = pytest.mark.anyio
+
+REV = "3kabcdefgh22{}"
+
+
+class LoopbackAddresses:
+    """Every host is on this machine."""
+
+    async def of(self, _origin: str) -> str:
+        return "127.0.0.1"
+
+
+@dataclass
+class RunningFollower:
+    """A follower, and the effects of the messages that it processed."""
+
+    follower: Follower
+    heard: list[str] = field(default_factory=list)
+    marked: int = 0
+
+    def alive(self) -> bool:
+        return any(each.alive for each in self.follower.statuses.values())
+
+
+@asynccontextmanager
+async def follower(database: Database, owner: str = "one") -> AsyncGenerator[RunningFollower]:
+    heard: list[str] = []
+    started = RunningFollower(
+        Follower(
+            database,
+            Hosts(database),
+            LoopbackAddresses(),
+            owner=owner,
+            reports=StreamReports(heard=heard.append),
+        ),
+        heard,
+    )
+    stop = asyncio.Event()
+    running = asyncio.create_task(started.follower.run(stop))
+    try:
+        yield started
+    finally:
+        stop.set()
+        await asyncio.wait_for(running, 30)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - it is of rows and of other processes
+            await asyncio.sleep(0.01)
+
+
+# A real PDS.
+
+
+@asynccontextmanager
+async def hearing(rig: Rig) -> AsyncGenerator[RunningFollower]:
+    """A follower that is connected: it has processed the echo of an edit of ours."""
+    async with follower(rig.database) as started:
+        await until(started.alive)
+        number = 0
+        while "known" not in started.heard:
+            number += 1
+            rig.edit(1, title=f"ours {number}")
+            await rig.relay_once()
+            await asyncio.sleep(0.05)
+        yield started
+
+
+@pytest.fixture(name="tracks")
+async def _tracks(rig: Rig) -> list[Track]:
+    """Delivered tracks."""
+    made = [rig.upload(number) for number in (1, 2, 3)]
+    await rig.relay_once()
+    return made
+
+
+@pytest.mark.pds
+async def test_foreign_writes_are_marked_and_our_own_writes_are_recognized(rig, tracks):
+    async with hearing(rig) as started:
+        rig.edit(2, title="ours")
+        await rig.relay_once()
+        rig.pds.put_record(rig.did, COLLECTION, tracks[0].rkey, {**rig.remote(tracks[0]), "title": "theirs"})
+        rig.pds.delete_record(rig.did, COLLECTION, tracks[1].rkey)
+        rig.pds.put_record(rig.did, COLLECTION, tracks[2].rkey, {**rig.remote(tracks[2]), "mood": "blue"})
+        await until(lambda: started.heard.count("foreign") == 3)
+        await rig.relay_once()
+
+    assert [rig.mirror(number).state for number in (1, 2, 3)] == ["held", "detached", "delivered"]
+    assert rig.remote(tracks[0])["title"] == "theirs"
+    assert rig.remote(tracks[2])["mood"] == "blue"
+    assert {"known", "foreign"} <= set(started.heard)  # a slow PDS may announce the account only now
+
+
+@pytest.mark.pds
+async def test_an_account_that_is_deactivated_is_probed(rig, tracks):  # noqa: ARG001
+    async with hearing(rig) as started:
+        rig.pds.procedure("com.atproto.server.deactivateAccount", {}, by=rig.did)
+        await until(lambda: "account" in started.heard)
+        await rig.relay_once()
+    assert lane_row(rig.database, rig.did).state == "account_inactive"
+
+
+@pytest.mark.pds
+async def test_a_scan_finds_what_a_stream_leaves_out(rig, tracks):
+    async with stream_host() as blind:
+        set_host_of_account(rig, blind.url)
+        async with follower(rig.database) as started:
+            await until(started.alive)
+            rig.pds.put_record(
+                rig.did, COLLECTION, tracks[0].rkey, {**rig.remote(tracks[0]), "title": "theirs"}
+            )
+            await blind.says(commit(1, "did:plc:another", REV.format("x"), ("c/1", CID)))
+            assert rig.mirror().state == "delivered"
+    set_host_of_account(rig, rig.pds.url)
+    async with httpx.AsyncClient() as http:
+        reads = PacedReads(Pds(rig.wire, http), rig.hosts)
+        await Scan(rig.database, reads, every=NEVER - NEVER).run()
+    await rig.relay_once()
+    assert rig.mirror().state == "held"
+
+
+def set_host_of_account(rig: Rig, url: str) -> None:
+    rig.sign_in(host=url)
+
+
+# A host that sends the frames of the test.
+
+
+@pytest.fixture(name="quick")
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The place in a stream is kept at once, and a lost host tried again at once."""
+    monkeypatch.setattr(subscription, "CURSOR_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(subscription, "FIRST_PAUSE_SECONDS", 0.01)
+
+
+@pytest.fixture(name="host")
+async def _host(database: Database, quick: None) -> AsyncGenerator[StreamHost]:  # noqa: ARG001
+    """A host with one account of ours, whose record was delivered."""
+    async with stream_host() as made:
+        add_lane(database, 1, host=made.url, due_at=NEVER, lease_owner=None)
+        change_target(database, DID, acked_gen=1, observed_cid="ours")
+        yield made
+
+
+DID = "did:plc:1"
+
+
+def looked_at(database: Database) -> bool:
+    with database.read() as connection:
+        return connection.scalar(select(mirror_target.c.look_at)) < NEVER
+
+
+def seq_of(database: Database) -> int | None:
+    with database.read() as connection:
+        return connection.scalar(select(firehose_cursor.c.seq))
+
+
+async def test_a_write_of_another_client_marks_the_record(database, host):
+    async with follower(database) as started:
+        await until(lambda: host.sockets)
+        await host.says(commit(7, DID, REV.format("a"), ("c/1", CID)))
+        await until(lambda: started.heard)
+    assert started.heard == ["foreign"]
+    assert looked_at(database)
+
+
+async def test_it_goes_on_where_it_was(database, host):
+    async with follower(database):
+        await until(lambda: host.sockets)
+        await host.says(frame("#identity", seq=41, did="did:plc:other"))
+        await until(lambda: seq_of(database) == 41)
+        await host.hangs_up()
+        await until(lambda: len(host.cursors) == 2)
+    async with follower(database):
+        await until(lambda: len(host.cursors) == 3)
+    assert host.cursors == [None, "41", "41"]
+
+
+def scanned(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(insert(repo_scan).values(did=DID, rev="r", scanned_at=NEVER))
+
+
+def is_to_be_scanned(database: Database) -> bool:
+    with database.read() as connection:
+        row = connection.execute(select(repo_scan)).one()
+    return (row.rev, row.scanned_at) == (None, PAST)
+
+
+async def test_a_cursor_older_than_the_hosts_backlog_has_all_its_repos_scanned(database, host):
+    scanned(database)
+    host.greets = [frame("#info", name="OutdatedCursor", message="too old")]
+    async with follower(database) as started:
+        await until(lambda: started.heard)
+    assert started.heard == ["OutdatedCursor"]
+    assert is_to_be_scanned(database)
+
+
+async def test_a_host_that_numbers_its_messages_anew_has_all_its_repos_scanned(database, host):
+    scanned(database)
+    with database.write() as connection:
+        connection.execute(insert(firehose_cursor).values(host=host.url, seq=1_000_000))
+    host.greets = [error("FutureCursor")]
+    async with follower(database):
+        await until(lambda: len(host.cursors) >= 2)
+    assert host.cursors[:2] == ["1000000", None]
+    assert is_to_be_scanned(database)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        commit(1, DID, REV.format("a"), tooBig=True),
+        frame("#commit", seq=1, repo=DID, ops="none"),
+        frame("#sync", seq=1, did=DID, rev=REV.format("a"), blocks=b""),
+    ],
+    ids=["too big", "unreadable", "sync"],
+)
+async def test_a_message_without_the_changes_has_the_repo_scanned(database, host, said):
+    scanned(database)
+    async with follower(database) as started:
+        await until(lambda: host.sockets)
+        await host.says(said)
+        await until(lambda: started.heard)
+    assert is_to_be_scanned(database)
+
+
+@pytest.mark.parametrize("kind", ["#account", "#identity"])
+async def test_an_account_or_identity_message_has_the_account_probed(database, host, kind):
+    async with follower(database) as started:
+        await until(lambda: host.sockets)
+        await host.says(frame(kind, seq=1, did=DID, active=False))
+        await until(lambda: started.heard)
+    assert lane_row(database, DID).probe_at < NEVER
+
+
+async def test_what_cannot_be_read_is_passed_over(database, host):
+    async with follower(database) as started:
+        await until(lambda: host.sockets)
+        await host.says(
+            b"\xff\xff", b"", frame("#new", seq=1, did=DID), commit(2, DID, REV.format("a"), ("c/1", CID))
+        )
+        await until(lambda: "foreign" in started.heard)
+    assert len(host.cursors) == 1
+
+
+async def test_one_follower_listens_to_a_host_and_another_takes_over(database, host):
+    async with follower(database, "second") as second:
+        await until(second.alive)
+        async with follower(database, "third") as third:
+            await until(lambda: third.follower.statuses == {})
+            assert len(host.sockets) == 1
+    async with follower(database, "third") as third:
+        await until(third.alive)
+
+
+def test_one_of_many_processes_claims_a_stream(database):
+    add_lane(database, 1)
+    together = Barrier(6)
+
+    def claim(owner: int) -> list[str]:
+        together.wait()
+        return claim_streams(database, owner=str(owner), lease=timedelta(seconds=60), limit=10)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(claim, range(6))) == [[], [], [], [], [], [HOST]]
+
+
+async def test_no_connection_is_made_to_an_address_that_is_refused(database, host):
+    class Nowhere:
+        async def of(self, _origin: str) -> str:
+            raise httpx.ConnectError("the address is not a public one")
+
+    stop, running = asyncio.Event(), Follower(database, Hosts(database), Nowhere(), owner="one")
+    task = asyncio.create_task(running.run(stop))
+    await until(lambda: running.statuses)
+    await until(lambda: not running.statuses[host.url].alive)
+    stop.set()
+    await task
+    assert host.cursors == []
+
+
+async def test_no_process_subscribes_to_a_paused_host(database, host):
+    set_host(database, host.url, paused=True)
+    async with follower(database) as started:
+        await asyncio.sleep(0)
+        await until(lambda: started.follower.statuses == {})
+    assert host.cursors == []

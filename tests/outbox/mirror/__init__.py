@@ -1,0 +1,1 @@
+"""Lanes, targets and hosts: their rows, their locks, their order and their pauses."""

@@ -1,0 +1,122 @@
+"""A claim holds no more hosts than it can fill, and what a host asks for waits for who holds its row, though not for long."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from eventstore.database import Database
+from outbox.mirror.host_state import HostReport
+from outbox.mirror.hosts import Hosts
+from outbox.mirror.lanes import Lane
+from outbox.mirror.tables import NEVER, PAST, pds_host
+from outbox.probes.jobs import claim_probes
+from tests.eventstore.threads import DEADLINE, together, until
+from tests.outbox.rigs.hosts import ONE, PAUSED, host_row
+from tests.outbox.rigs.row_locks import locked, row_lock_waits
+from tests.outbox.rigs.rows import HOST, LEASE, add_lane, claimed, dids
+
+HOSTS = 40
+STATEMENTS_OF_A_HOST = 4
+"""Lock it, count what is under way, choose, lease."""
+ELSE = 3
+"""What is due, and the time it is."""
+OPEN_HOST = "http://pds99.test"
+
+
+def one_lane_of_each(database: Database, hosts: int, **columns: Any) -> list[str]:
+    return [
+        add_lane(database, each, host=f"http://pds{each}.test", **columns) for each in range(1, hosts + 1)
+    ]
+
+
+@contextmanager
+def counted(database: Database, table: str) -> Iterator[list[str]]:
+    """What the database is asked about this table meanwhile."""
+    said: list[str] = []
+
+    def listen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if table in statement:
+            said.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", listen)
+    yield said
+    event.remove(database.engine, "before_cursor_execute", listen)
+
+
+def test_a_claim_locks_no_more_hosts_than_it_has_room_for(database: Database) -> None:
+    lanes = one_lane_of_each(database, HOSTS)
+    with counted(database, "mirror_lane") as said:
+        assert dids(claimed(database, limit=3)) == lanes[:3]
+    assert len(said) <= 3 * STATEMENTS_OF_A_HOST + ELSE
+
+
+def test_hosts_with_nothing_but_backfill_are_left_alone_where_there_is_no_room_for_it(
+    database: Database,
+) -> None:
+    live, *_ = one_lane_of_each(database, 1)
+    for number in range(2, HOSTS):
+        host = f"http://pds{number}.test"
+        add_lane(database, number, host=host, due_at=NEVER, backfill_at=PAST)
+    with counted(database, "mirror_lane") as said:
+        assert dids(claimed(database, limit=9, backfill=0)) == [live]
+    assert len(said) <= STATEMENTS_OF_A_HOST + ELSE
+
+
+def test_a_claim_of_probes_locks_no_more_hosts_than_it_has_room_for(database: Database) -> None:
+    one_lane_of_each(database, HOSTS, probe_at=PAST)
+    with counted(database, "mirror_lane") as said:
+        assert len(claim_probes(database, owner="relay", limit=3, lease=LEASE)) == 3
+    assert len(said) <= 3 * STATEMENTS_OF_A_HOST + ELSE
+
+
+@pytest.mark.postgres
+def test_two_claim_at_once_and_each_gets_lanes(migrated_postgres: str) -> None:
+    one, other = Database(migrated_postgres), Database(migrated_postgres)
+    lanes = one_lane_of_each(one, 6)
+    meanwhile: list[Lane] = []
+
+    def claim_meanwhile(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE mirror_lane") and not meanwhile:
+            meanwhile.extend(claimed(other, owner="other", limit=2))
+
+    event.listen(one.engine, "before_cursor_execute", claim_meanwhile)
+    mine = claimed(one, limit=2)
+
+    assert len(meanwhile) == len(mine) == 2
+    assert len({*dids(meanwhile), *dids(mine)}) == 4
+    assert set(lanes) > {*dids(meanwhile), *dids(mine)}
+    one.close()
+    other.close()
+
+
+@pytest.fixture
+def postgres(migrated_postgres: str) -> Iterator[Database]:
+    made = Database(migrated_postgres)
+    yield made
+    made.close()
+
+
+@pytest.mark.postgres
+def test_recording_a_pause_waits_for_the_locked_row_of_its_host(postgres: Database) -> None:
+    add_lane(postgres, 1)
+    with ThreadPoolExecutor(1) as pool:
+        with locked(postgres, pds_host, pds_host.c.host == HOST):
+            noting = pool.submit(Hosts(postgres).record, HostReport.of(HOST, ONE, PAUSED))
+            until(lambda: row_lock_waits(postgres) == 1)
+        noting.result(DEADLINE)
+    assert host_row(postgres).paced_until > PAST
+
+
+@pytest.mark.postgres
+def test_a_pause_whose_row_stays_locked_is_logged_and_dropped(
+    postgres: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_lane(postgres, 1)
+    with locked(postgres, pds_host, pds_host.c.host == HOST):
+        together(lambda: Hosts(postgres).record(HostReport.of(HOST, ONE, PAUSED)))
+    assert "host_not_noted" in caplog.text
+    assert host_row(postgres).paced_until == PAST

@@ -1,0 +1,243 @@
+"""A lane is in one hand at a time, comes when it is due, and is fenced by its epoch."""
+
+from datetime import timedelta
+
+import pytest
+
+from eventstore.database import Database
+from outbox.mirror.lanes import LeaseLostError, lock_lane, park_lane, release, release_after_error
+from outbox.mirror.tables import NEVER, PAST
+from outbox.mirror.targets import wake_lane
+from outbox.relay.rescue import wake_stuck_lanes
+from tests.outbox.rigs.relay_rig import Clock
+from tests.outbox.rigs.rows import (
+    LEASE,
+    add_lane,
+    add_target,
+    change_target,
+    claimed,
+    dids,
+    lane_row,
+    set_host,
+)
+
+OTHER = "http://other.test"
+
+
+def test_a_claimed_lane_is_not_claimed_again_until_its_lease_ends(database: Database, clock: Clock) -> None:
+    did = add_lane(database, 1)
+    [first] = claimed(database)
+    assert claimed(database) == []
+
+    clock.advance(seconds=LEASE.total_seconds() + 1)
+    [second] = claimed(database)
+
+    assert (first.did, second.did, second.epoch) == (did, did, first.epoch + 1)
+    with database.write() as connection:
+        lock_lane(connection, second)
+        with pytest.raises(LeaseLostError):
+            lock_lane(connection, first)
+
+
+def test_a_stale_epoch_neither_releases_nor_gives_up(database: Database, clock: Clock) -> None:
+    did = add_lane(database, 1)
+    [first] = claimed(database)
+    clock.advance(minutes=2)
+    claimed(database)
+    before = lane_row(database, did)
+
+    for ending in (release, release_after_error):
+        with pytest.raises(LeaseLostError):
+            ending(database, first)
+
+    assert lane_row(database, did) == before
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"state": "auth_required"},
+        {"paused": True},
+        {"due_at": NEVER},
+        {"not_before": NEVER},
+    ],
+    ids=str,
+)
+def test_only_a_lane_that_can_work_now_is_claimed(database: Database, columns: dict) -> None:
+    add_lane(database, 1, **columns)
+    assert claimed(database) == []
+
+
+def test_a_lane_is_due_when_the_later_of_its_two_times_has_come(database: Database, clock: Clock) -> None:
+    soon, later = clock() + timedelta(seconds=10), clock() + timedelta(seconds=20)
+    add_lane(database, 1, due_at=soon, not_before=later)
+    add_lane(database, 2, due_at=later, not_before=soon)
+    for seconds, number in ((11, 0), (10, 2)):
+        clock.advance(seconds=seconds)
+        assert len(claimed(database)) == number
+
+
+@pytest.mark.parametrize("columns", [{"paused": True}, {"retry_at": NEVER}], ids=str)
+def test_a_host_that_rests_holds_up_no_other(database: Database, columns: dict) -> None:
+    add_lane(database, 1)
+    did = add_lane(database, 2, host=OTHER)
+    set_host(database, **columns)
+    assert dids(claimed(database)) == [did]
+
+
+def test_a_host_has_no_more_lanes_at_once_than_it_may(database: Database) -> None:
+    for number in range(6):
+        add_lane(database, number)
+    other = add_lane(database, 9, host=OTHER)
+    set_host(database, max_lanes=2)
+
+    first = claimed(database)
+    assert sorted(dids(first)) == ["did:plc:0", "did:plc:1", other]
+    assert claimed(database) == []
+    release(database, next(lane for lane in first if lane.did == "did:plc:0"))
+    assert dids(claimed(database)) == ["did:plc:2"]
+
+
+def test_the_lane_that_waits_longest_goes_first(database: Database) -> None:
+    for number in (3, 1, 2):
+        add_lane(database, number)
+    assert [claimed(database, limit=1)[0].did for _ in range(3)] == ["did:plc:1", "did:plc:2", "did:plc:3"]
+
+
+def test_a_lane_with_a_backlog_goes_behind_those_that_wait(database: Database) -> None:
+    add_lane(database, 1)
+    add_lane(database, 2)
+    set_host(database, max_lanes=1)
+
+    [first] = claimed(database)
+    release(database, first)  # its target is still open
+    [second] = claimed(database)
+
+    assert (first.did, second.did) == ("did:plc:1", "did:plc:2")
+
+
+def test_a_released_lane_sleeps_until_the_earliest_of_its_targets(database: Database, clock: Clock) -> None:
+    did = add_lane(database, 1)
+    soon, later = clock() + timedelta(seconds=10), clock() + timedelta(seconds=20)
+    change_target(database, did, failed_gen=1, not_before=later)
+    with database.write() as connection:
+        add_target(connection, did, 2, failed_gen=1, not_before=soon)
+        add_target(connection, did, 3, acked_gen=1)
+    [lane] = claimed(database)
+
+    release(database, lane)
+
+    assert lane_row(database, did).due_at == soon
+    assert (lane_row(database, did).lease_owner, lane_row(database, did).lease_until) == (None, PAST)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"acked_gen": 1},
+        {"state": "rejected", "failed_gen": 1},
+        {"state": "held"},
+        {"detached": True},
+        {"state": "blob", "failed_gen": 1, "not_before": NEVER},
+    ],
+    ids=str,
+)
+def test_a_lane_without_work_sleeps_until_it_is_woken(
+    database: Database, clock: Clock, columns: dict
+) -> None:
+    did = add_lane(database, 1)
+    change_target(database, did, **columns)
+    [lane] = claimed(database)
+    release(database, lane)
+    assert lane_row(database, did).due_at == NEVER
+
+    with database.write() as connection:
+        wake_lane(connection, did, clock())
+    assert dids(claimed(database)) == [did]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"state": "rejected", "failed_gen": 0},
+        {"state": "held", "desired_op": "delete"},
+        {"detached": True, "desired_op": "delete"},
+        {"state": "blob", "failed_gen": 0, "not_before": NEVER},
+    ],
+    ids=str,
+)
+def test_a_newer_change_or_the_owners_delete_is_work(database: Database, clock: Clock, columns: dict) -> None:
+    did = add_lane(database, 1)
+    change_target(database, did, **columns)
+    [lane] = claimed(database)
+    release(database, lane)
+    assert lane_row(database, did).due_at <= clock()
+
+
+def test_a_wake_while_the_lane_is_held_is_not_lost(database: Database, clock: Clock) -> None:
+    did = add_lane(database, 1)
+    change_target(database, did, acked_gen=1)
+    [lane] = claimed(database)
+    with database.write() as connection:
+        wake_lane(connection, did, clock())
+        add_target(connection, did, 2)
+    release(database, lane)
+    assert dids(claimed(database)) == [did]
+
+
+def test_a_wake_never_makes_a_lane_later(database: Database, clock: Clock) -> None:
+    did = add_lane(database, 1)
+    with database.write() as connection:
+        wake_lane(connection, did, clock())
+    assert lane_row(database, did).due_at < clock() - timedelta(days=1)
+
+
+def test_a_turn_that_broke_down_is_tried_again_a_little_later_each_time(
+    database: Database, clock: Clock
+) -> None:
+    did = add_lane(database, 1)
+    pauses = []
+    for _ in range(6):
+        [lane] = claimed(database)
+        release_after_error(database, lane)
+        assert claimed(database) == []
+        pauses.append(lane_row(database, did).not_before - clock())
+        clock.advance(minutes=5)
+    assert pauses[-1] > pauses[0] * 4
+
+
+def test_a_lane_that_was_parked_in_flight_stays_parked(database: Database) -> None:
+    did = add_lane(database, 1)
+    [lane] = claimed(database)
+    with database.write() as connection:
+        park_lane(connection, did)
+    release(database, lane)
+    assert claimed(database) == []
+    assert lane_row(database, did).state == "auth_required"
+
+
+def test_a_lane_that_sleeps_over_open_work_is_woken(database: Database) -> None:
+    forgotten = add_lane(database, 1, due_at=NEVER)
+    asleep = add_lane(database, 2, due_at=NEVER)
+    change_target(database, asleep, acked_gen=1)
+    add_lane(database, 3)
+
+    assert wake_stuck_lanes(database) == [forgotten]
+
+    assert set(dids(claimed(database))) == {forgotten, "did:plc:3"}
+    assert wake_stuck_lanes(database) == []
+
+
+def test_a_record_that_waits_for_a_blob_without_an_upload_is_sent_again(database: Database) -> None:
+    did = add_lane(database, 1, due_at=NEVER)
+    change_target(database, did, state="blob", failed_gen=1, not_before=NEVER)
+    assert wake_stuck_lanes(database) == [did]
+    assert dids(claimed(database)) == [did]
+
+
+def test_an_idle_claim_asks_for_no_write(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_lane(database, 1, due_at=NEVER)
+    change_target(database, "did:plc:1", acked_gen=1)
+    monkeypatch.setattr(database, "write", None)
+    assert claimed(database) == []
+    assert wake_stuck_lanes(database) == []

@@ -1,0 +1,224 @@
+"""Lanes are locked before targets and jobs, by everybody: then no two of them can wait for each other."""
+
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, insert, select, update
+
+from aggregates.track import Track
+from outbox.blobs.claim import claim_jobs
+from outbox.blobs.jobs import settle_job
+from outbox.conflicts.conflicts import Conflict
+from outbox.conflicts.foreign_edits import keep_ours
+from outbox.mirror import targets
+from outbox.mirror.lanes import release, resume_lane
+from outbox.mirror.observe_only import observed_account
+from outbox.mirror.requeue import retry, reverify
+from outbox.mirror.states import LaneState
+from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target
+from outbox.mirror.targets import wake_lane
+from outbox.operations import operators
+from outbox.operations.operators import Action, Operator, Selector
+from outbox.pds.verdict import Kind, Verdict
+from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, settle_probe
+from outbox.relay.claim import claim
+from outbox.relay.delivery_task import DeliveryTask, next_task
+from outbox.relay.journal import record_intent
+from outbox.relay.result import Outcome, Result
+from replay.reconcile.apply import apply
+from replay.reconcile.drift import Drift, DriftKind
+from replay.reconcile.plan import plan_for
+from replay.reconcile.verify import Repo, Verified
+from replay.recovered import resume_account
+from tests.dsl import ALICE
+from tests.eventstore.threads import DEADLINE, lock_waits, until
+from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig, memory_rig_on
+from tests.outbox.rigs.row_locks import row_lock_waits
+from tests.outbox.rigs.rows import HOST, LEASE
+
+pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
+
+
+class Scene:
+    """A track whose record is to be written and whose audio is to be uploaded, both claimed."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig, self.database, self.log = rig, rig.database, rig.log
+        rig.upload()
+        rig.command(1, lambda track: track.request_blob_migration(at=rig.clock()))
+        [self.lane] = claim(self.database, owner="o", limit=1, lease=LEASE)
+        task = next_task(self.log, self.lane, URLS, rig.clock(), [])
+        assert task is not None
+        self.task: DeliveryTask = task
+        [self.job] = claim_jobs(self.database, owner="o", limit=1)
+
+
+def appends(scene: Scene) -> None:
+    scene.rig.edit(title="another")
+
+
+def settles(kind: Kind) -> Callable[[Scene], None]:
+    def act(scene: Scene) -> None:
+        result = Result(scene.task, Outcome.FAILED, Verdict(kind, error="E"))
+        scene.rig.settle(scene.lane, result)
+
+    return act
+
+
+def settles_job(kind: Kind) -> Callable[[Scene], None]:
+    def act(scene: Scene) -> None:
+        blob = {"$type": "blob", "ref": {"$link": scene.job.audio_cid}, "mimeType": "a/b", "size": 1}
+        verdict = Verdict(kind, error="E", body={"blob": blob})
+        scene.log.transact(ALICE, ARTIST, lambda unit: settle_job(unit, scene.job, verdict))
+
+    return act
+
+
+def in_write(act: Callable[[Connection, Scene], None]) -> Callable[[Scene], None]:
+    def acting(scene: Scene) -> None:
+        with scene.database.write() as connection:
+            act(connection, scene)
+
+    return acting
+
+
+@pytest.fixture
+async def scene(migrated_postgres: str) -> AsyncIterator[Scene]:
+    async with memory_rig_on(migrated_postgres) as rig:
+        yield Scene(rig)
+
+
+def probed(scene: Scene) -> None:
+    found = ProbeResult(AccountLocation.MOVED, "http://new.test", has_records=False)
+    settle_probe(scene.database, Probe(scene.lane, LaneState.READY), found)
+
+
+def redriven(scene: Scene) -> None:
+    operators.perform(scene.log, Action.REDRIVE, Selector(did=ALICE), Operator(ARTIST))
+
+
+def resolved(scene: Scene) -> None:
+    with scene.log.unit_of_work(ALICE, ARTIST) as unit:
+        conflict = Conflict(scene.task.key, 1, "theirs", theirs=None, base=None)
+        keep_ours(unit, unit.load(Track, Track.create_id(1)), conflict)
+
+
+def applied(kind: DriftKind) -> Callable[[Scene], None]:
+    def act(scene: Scene) -> None:
+        apply(scene.log, plan_for([drift(scene, kind)]), ARTIST, max_deletes=0)
+
+    return act
+
+
+def looked_over(scene: Scene) -> None:
+    repo = Repo(ALICE, scene.lane.host)
+    assert resume_account(scene.log, Verified(repo, 1, (drift(scene, DriftKind.STALE),)), URLS, ARTIST)
+
+
+def drift(scene: Scene, kind: DriftKind) -> Drift:
+    return Drift(kind, scene.task.key, 1, None, None)
+
+
+def as_it_comes(scene: Scene) -> None:
+    """What may have happened before: the record was rejected, the lane is due, and its account is observed."""
+    with scene.database.write() as connection:
+        target, lane = mirror_target.c, mirror_lane.c
+        connection.execute(update(mirror_target).values(state="rejected", failed_gen=target.desired_gen))
+        connection.execute(update(mirror_lane).values(backfill_at=PAST, due_at=PAST))
+        connection.execute(insert(observed_account).values(did=ALICE))
+        assert connection.scalar(select(lane.did)) == ALICE
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        probed,
+        in_write(lambda connection, scene: reverify(connection, [1], scene.rig.clock())),
+        applied(DriftKind.MISSING),
+        applied(DriftKind.STALE),
+        redriven,
+        resolved,
+        looked_over,
+    ],
+    ids=["settle-probe", "suspect", "apply-restores", "apply-doubts", "redrive", "resolve", "look-over"],
+)
+async def test_nor_does_whoever_comes_from_outside_of_the_relays_turns(
+    scene: Scene, act: Callable[[Scene], None]
+) -> None:
+    as_it_comes(scene)
+    await test_whoever_waits_for_a_lane_holds_no_target_and_no_job(scene, act)
+
+
+async def test_a_settle_that_meets_an_edit_waits_for_the_append_lock_before_it_has_the_lane(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An edit is stopped between its append lock and its lane: whoever had the lane by then would wait in a circle."""
+    tries: list[object] = []
+    begin = scene.log.unit_of_work
+
+    def counted(*given: Any) -> Any:
+        tries.append(given)
+        return begin(*given)
+
+    def wait_for_settle(connection: Connection, did: str, at: datetime) -> None:
+        settling.append(pool.submit(settles(Kind.AMBIGUOUS), scene))
+        until(lambda: lock_waits(scene.database) == 1)
+        wake_lane(connection, did, at)
+
+    settling: list[Future[None]] = []
+    monkeypatch.setattr(scene.log, "unit_of_work", counted)
+    monkeypatch.setattr(targets, "wake_lane", wait_for_settle)
+    with ThreadPoolExecutor(1) as pool:
+        edited = scene.rig.edit(title="another")
+        settling[0].result(DEADLINE)
+    assert len(tries) == 2  # the edit and the settle, neither of them again
+    with scene.database.read() as connection:
+        row = connection.execute(select(mirror_target)).one()
+    assert (edited.title, row.failed_gen) == ("another", scene.task.gen)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        appends,
+        lambda scene: record_intent(scene.database, scene.lane, scene.task),
+        lambda scene: release(scene.database, scene.lane),
+        settles(Kind.AMBIGUOUS),
+        settles(Kind.BLOB_MISSING),
+        settles(Kind.SIGN_IN),
+        settles_job(Kind.DONE),
+        settles_job(Kind.REJECTED),
+        settles_job(Kind.AMBIGUOUS),
+        settles_job(Kind.SIGN_IN),
+        in_write(lambda connection, scene: resume_lane(connection, ALICE, HOST, scene.rig.clock())),
+        in_write(lambda connection, scene: retry(connection, ALICE, 1, scene.rig.clock())),
+    ],
+    ids=[
+        "append",
+        "record_intent",
+        "release",
+        "settle",
+        "settle-blob-missing",
+        "settle-parks",
+        "blob-done",
+        "blob-rejected",
+        "blob-later",
+        "blob-parks",
+        "sign-in",
+        "retry",
+    ],
+)
+async def test_whoever_waits_for_a_lane_holds_no_target_and_no_job(
+    scene: Scene, act: Callable[[Scene], None]
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with scene.database.engine.connect() as holder, holder.begin():
+            holder.execute(select(mirror_lane).with_for_update())
+            acting = pool.submit(act, scene)
+            until(lambda: row_lock_waits(scene.database) == 1)
+            for table in (mirror_target, blob_job):
+                holder.execute(select(table).with_for_update(nowait=True))
+        acting.result(DEADLINE)

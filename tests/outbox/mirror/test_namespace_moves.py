@@ -1,0 +1,286 @@
+"""A record moves to another collection: never a moment without it, and everything accounted for."""
+
+import httpx
+import pytest
+from sqlalchemy import select, update
+
+from application.errors import CannotMoveError
+from outbox.mirror.tables import NEVER, mirror_lane, mirror_target
+from outbox.relay.delivery_task import next_task
+from outbox.relay.rescue import wake_stuck_lanes
+from outbox.views.deliveries import attempts_of
+from projections.rebuild.rebuild import rebuild
+from tests.dsl import COLLECTION, OLD_COLLECTION
+from tests.fake_pds.signed_in_pds import SignedInPds
+from tests.outbox.rigs.namespace_move import (
+    WAIT,
+    event_statuses,
+    events,
+    in_the_old_place,
+    moves,
+    old,
+    writes,
+    writes_elsewhere,
+)
+from tests.outbox.rigs.relay_rig import URLS, LateRequest, Rig, answer_lost, answered, refused
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_new_record_is_there_before_the_old_one_goes(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    before = old(desk, track)
+    assert before is not None
+    moves(desk)
+    desk.wire.sent.clear()
+    await desk.relay_once()
+    assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", OLD_COLLECTION)]
+    assert old(desk, track) is None
+    own = {"$type": COLLECTION, "mastertapeGen": desk.mirror().generation}
+    assert desk.remote(track) == {**before, **own}
+    mirror = desk.mirror()
+    assert (mirror.state, mirror.left, mirror.record_uri) == (
+        "delivered", (), f"at://{desk.did}/{COLLECTION}/{track.rkey}",
+    )  # fmt: skip
+    assert event_statuses(desk) == [("Created", "delivered"), ("NamespaceMigrated", "delivered")]
+
+
+async def test_its_blob_is_served_all_the_while(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    await desk.relay_once()
+    cid = track.audio.cid
+    served = []
+    assert isinstance(desk.pds, SignedInPds)
+    answer = desk.pds.answer
+
+    def watched(request: httpx.Request, content: bytes) -> httpx.Response:
+        reply = answer(request, content)
+        if request.url.path.endswith(("putRecord", "deleteRecord")):
+            served.append(desk.pds.get_blob(desk.did, cid) is not None)
+        return reply
+
+    desk.pds.answer = watched  # type: ignore[method-assign]
+    moves(desk)
+    await desk.relay_once()
+    assert served == [True, True]
+    assert (desk.remote(track) or {})["audioBlob"]["ref"]["$link"] == cid
+
+
+async def test_the_old_one_waits_for_the_new_one(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.wire.faults += [refused]
+    await desk.relay_once()
+    mirror = desk.mirror()
+    assert (mirror.state, mirror.reason) == ("pending", "backoff")
+    assert [(each.state, each.reason) for each in mirror.left] == [("pending", "successor")]
+    assert (old(desk, track) is not None, desk.remote(track)) == (True, None)
+    assert event_statuses(desk) == [("Created", "delivered"), ("NamespaceMigrated", "pending")]
+    desk.clock.advance(**WAIT)
+    await desk.relay_once()
+    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
+
+
+async def test_an_outage_between_the_two_writes_leaves_both_and_then_goes_on(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.wire.faults += [lambda send: send(), answered(503, "Unavailable")]
+    await desk.relay_once()
+    assert (old(desk, track) is not None, desk.remote(track) is not None) == (True, True)
+    mirror = desk.mirror()
+    assert (mirror.state, [each.reason for each in mirror.left]) == ("delivered", ["backoff"])
+    assert not mirror.is_settled
+    desk.clock.advance(**WAIT)
+    await desk.relay_once()
+    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
+
+
+async def test_a_relay_that_died_between_the_two_writes_is_taken_over_from(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    lane = desk.claim("dies", lease=1)
+    work = next_task(desk.log, lane, URLS, desk.clock(), [])
+    assert work is not None
+    result = await desk.delivery.deliver(lane, work, 10)
+    desk.settle(lane, result)
+    desk.clock.advance(seconds=5)
+    await desk.relay_once()
+    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
+
+
+async def test_a_relay_that_died_before_it_wrote_down_the_new_one_does_not_write_it_twice(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.wire.faults += [answer_lost]
+    await desk.relay_once()
+    assert (old(desk, track) is not None, desk.remote(track) is not None) == (True, True)
+    desk.clock.advance(**WAIT)
+    await desk.relay_once()
+    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
+    assert [type(each.event).__name__ for each in events(desk)] == ["Created", "NamespaceMigrated"]
+
+
+async def test_what_was_still_to_be_written_goes_to_the_new_place_alone(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    desk.edit(title="unsent")
+    moves(desk)
+    desk.wire.sent.clear()
+    await desk.relay_once()
+    assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", OLD_COLLECTION)]
+    assert (desk.remote(track) or {})["title"] == "unsent"
+    assert event_statuses(desk)[1:] == [("MetadataUpdated", "superseded"), ("NamespaceMigrated", "delivered")]
+
+
+async def test_a_record_that_never_was_in_the_old_place_is_made_in_the_new_one(desk: Rig) -> None:
+    track = desk.upload(collection=OLD_COLLECTION)
+    moves(desk)
+    await desk.relay_once()
+    assert writes(desk) == [("putRecord", COLLECTION)]
+    assert (desk.remote(track) is not None, desk.mirror().is_settled) == (True, True)
+    assert event_statuses(desk) == [("Created", "superseded"), ("NamespaceMigrated", "delivered")]
+
+
+async def test_a_track_that_is_deleted_before_it_moved_leaves_nothing(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
+    desk.wire.sent.clear()
+    await desk.relay_once()
+    assert writes(desk) == [("deleteRecord", OLD_COLLECTION)]
+    assert (old(desk, track), desk.remote(track), desk.mirror().is_settled) == (None, None, True)
+    assert event_statuses(desk)[-1] == ("Deleted", "delivered")
+
+
+async def test_a_track_that_is_deleted_between_the_two_writes_leaves_nothing(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.wire.faults += [lambda send: send(), refused]
+    await desk.relay_once()
+    writes_elsewhere(desk, track, title="theirs")
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
+    desk.clock.advance(**WAIT)
+    await desk.relay_once()
+    desk.clock.advance(**WAIT)
+    await desk.relay_once()
+    assert (old(desk, track), desk.remote(track), desk.mirror().is_settled) == (None, None, True)
+
+
+async def test_a_track_that_comes_back_comes_back_in_the_new_place_and_the_old_one_waits_for_it(
+    desk: Rig,
+) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
+    desk.command(1, lambda track: track.undelete(at=desk.clock()))
+    desk.wire.sent.clear()
+    await desk.relay_once()
+    assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", OLD_COLLECTION)]
+    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
+
+
+async def test_a_track_that_comes_back_before_the_old_one_went_keeps_it_until_the_new_one_is_there(
+    desk: Rig,
+) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
+    desk.wire.faults += [refused]
+    await desk.relay_once()
+    desk.command(1, lambda track: track.undelete(at=desk.clock()))
+    assert [each.reason for each in desk.mirror().left] == ["successor"]
+    desk.clock.advance(**WAIT)
+    desk.wire.sent.clear()
+    await desk.relay_once()
+    assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", OLD_COLLECTION)]
+    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
+
+
+async def test_a_late_create_in_the_new_place_is_found_and_deleted(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    late = LateRequest()
+    desk.wire.faults += [late]
+    await desk.relay_once()
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
+    desk.clock.advance(seconds=5)
+    await desk.relay_once()
+    assert old(desk, track) is not None
+    assert await late.arrives() == 200
+    desk.clock.advance(**WAIT)
+    await desk.relay_once()
+    assert (desk.remote(track), old(desk, track), desk.mirror().is_settled) == (None, None, True)
+
+
+async def test_edits_and_deletes_after_the_move_are_of_the_new_place(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    await desk.relay_once()
+    desk.wire.sent.clear()
+    desk.edit(title="later")
+    await desk.relay_once()
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
+    await desk.relay_once()
+    assert writes(desk) == [("putRecord", COLLECTION), ("deleteRecord", COLLECTION)]
+    assert (desk.remote(track), desk.mirror().is_settled) == (None, True)
+
+
+async def test_a_record_moves_only_once_and_from_the_old_place_alone(desk: Rig) -> None:
+    await in_the_old_place(desk)
+    moves(desk)
+    moves(desk)
+    assert [type(each.event).__name__ for each in events(desk)] == ["Created", "NamespaceMigrated"]
+    desk.upload(2, collection="another.collection")
+    with pytest.raises(CannotMoveError, match=r"is in another\.collection"):
+        moves(desk, 2)
+
+
+async def test_a_record_does_not_move_to_where_another_track_has_one(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    desk.upload(2, rkey=track.rkey)
+    with pytest.raises(CannotMoveError, match="Another track has the record"):
+        moves(desk)
+
+
+async def test_all_attempts_are_told_wherever_they_went(desk: Rig) -> None:
+    await in_the_old_place(desk)
+    moves(desk)
+    await desk.relay_once()
+    with desk.database.read() as connection:
+        rows = [row for row in attempts_of(connection, 1) if row.status is not None]
+    assert [(row.op, row.collection) for row in reversed(rows)] == [
+        ("put", OLD_COLLECTION), ("put", COLLECTION), ("delete", OLD_COLLECTION),
+    ]  # fmt: skip
+
+
+async def test_what_was_left_is_not_forgotten_when_nobody_tells_it_that_the_record_is_there(
+    desk: Rig,
+) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.wire.faults += [lambda send: send(), refused]
+    await desk.relay_once()
+    with desk.database.write() as connection:
+        connection.execute(update(mirror_target).values(cleared_gen=0))
+        connection.execute(update(mirror_lane).values(due_at=NEVER))
+    desk.clock.advance(**WAIT)
+    assert wake_stuck_lanes(desk.database) == [desk.did]
+    await desk.relay_once()
+    assert (old(desk, track), desk.mirror().is_settled) == (None, True)
+
+
+@pytest.mark.parametrize("done", [False, True])
+async def test_a_rebuild_makes_both_targets_again(desk: Rig, done: bool) -> None:
+    await in_the_old_place(desk)
+    moves(desk)
+    if done:
+        await desk.relay_once()
+    with desk.database.read() as connection:
+        before = connection.execute(select(mirror_target).order_by(mirror_target.c.former)).all()
+    with desk.database.write() as connection:  # one of them is thought to be the other
+        here = mirror_target.c.collection == COLLECTION
+        connection.execute(update(mirror_target).where(here).values(former=True))
+        connection.execute(update(mirror_target).where(~here).values(former=False, desired_gen=1))
+    rebuild(desk.log, desk.log.projections, progress=lambda *_: None)
+    with desk.database.read() as connection:
+        assert connection.execute(select(mirror_target).order_by(mirror_target.c.former)).all() == before

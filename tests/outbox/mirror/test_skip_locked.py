@@ -1,0 +1,79 @@
+"""Who meets a row that another has locked passes on: nobody waits for a transaction that stopped in the middle."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select
+
+from eventstore.database import Database
+from outbox.blobs.claim import claim_jobs
+from outbox.mirror.host_state import HostReport
+from outbox.mirror.hosts import Hosts
+from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane, pds_host
+from outbox.pds.verdict import Kind, Verdict
+from outbox.probes.jobs import claim_probes
+from outbox.relay.rescue import wake_stuck_lanes
+from tests.outbox.rigs.row_locks import locked
+from tests.outbox.rigs.rows import HOST, LEASE, add_lane
+
+pytestmark = pytest.mark.postgres
+OTHER = "http://other.test"
+
+
+@pytest.fixture
+def database(migrated_postgres: str) -> Iterator[Database]:
+    made = Database(migrated_postgres)
+    yield made
+    made.close()
+
+
+def looked_at(database: Database) -> list[str]:
+    return [probe.lane.did for probe in claim_probes(database, owner="relay", limit=9, lease=LEASE)]
+
+
+def test_looks_pass_on_from_a_locked_host(database: Database) -> None:
+    add_lane(database, 1, probe_at=PAST)
+    other = add_lane(database, 2, host=OTHER, probe_at=PAST)
+    with locked(database, pds_host, pds_host.c.host == HOST):
+        assert looked_at(database) == [other]
+
+
+def test_looks_pass_on_from_a_locked_lane(database: Database) -> None:
+    did, other = (add_lane(database, number, probe_at=PAST) for number in (1, 2))
+    with locked(database, mirror_lane, mirror_lane.c.did == did):
+        assert looked_at(database) == [other]
+
+
+def test_what_was_heard_of_a_locked_host_is_left_out_without_an_error(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    did = add_lane(database, 1)
+    failed = Verdict(Kind.NOT_SENT, error="ConnectError")
+    with locked(database, pds_host, pds_host.c.host == HOST):
+        Hosts(database).record(HostReport.of(HOST, did, failed))
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    Hosts(database).record(HostReport.of(HOST, did, failed))
+    with database.read() as connection:
+        assert connection.scalar(select(pds_host.c.failures)) == 1
+
+
+def test_lanes_that_were_forgotten_are_woken_but_for_a_locked_one(database: Database) -> None:
+    did, other = (add_lane(database, number, due_at=NEVER) for number in (1, 2))
+    with locked(database, mirror_lane, mirror_lane.c.did == did):
+        assert wake_stuck_lanes(database) == [other]
+    assert wake_stuck_lanes(database) == [did]
+
+
+def test_uploads_pass_on_from_a_locked_one(database: Database) -> None:
+    did, other = (add_lane(database, number) for number in (1, 2))
+    with database.write() as connection:
+        jobs: list[dict[str, Any]] = [
+            {"did": each, "track_id": number, "audio_cid": "bafy", "requested": True}
+            for number, each in enumerate((did, other))
+        ]
+        connection.execute(insert(blob_job), jobs)
+    with locked(database, blob_job, blob_job.c.did == did):
+        claimed = claim_jobs(database, owner="relay", limit=9, of_a_host=9, lease=LEASE)
+    assert [job.did for job in claimed] == [other]

@@ -1,0 +1,199 @@
+"""Targets follow the log, in pages of any size, and a rebuild touches only what follows from it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, select, update
+
+from aggregates.errors import GatedTrackError, TrackDeletedError
+from aggregates.track import Track
+from aggregates.transcodings import TRANSCODINGS
+from aggregates.values import SupportGate
+from eventstore.database import Database
+from eventstore.envelope import Envelope
+from eventstore.event_log import EventLog
+from outbox.mirror.lanes import change_lane
+from outbox.mirror.tables import BLOB_JOBS, NEVER, TARGETS, blob_job, mirror_lane, mirror_target
+from outbox.mirror.targets import MirrorTargets
+from outbox.relay.rescue import wake_stuck_lanes
+from projections.rebuild.difference import DifferenceKind
+from projections.rebuild.rebuild import differences, rebuild
+from tests.dsl import ALICE, a_track, some_artwork, some_audio, some_blob, some_time
+
+NOW = some_time(10)
+STEPS: dict[str, Callable[[Track], None]] = {
+    "title": lambda t: t.update_metadata({"title": f"v{t.version}"}, at=NOW),
+    "tags": lambda t: t.update_metadata({"tags": (f"v{t.version}",)}, at=NOW),
+    "artwork": lambda t: t.replace_artwork(some_artwork(t.version), at=NOW),
+    "unlist": lambda t: t.set_unlisted(not t.unlisted, at=NOW),
+    "gate": lambda t: t.set_support_gate(SupportGate("any") if t.support_gate is None else None, at=NOW),
+    "audio": lambda t: t.replace_audio(some_audio(100 + t.version), at=NOW),
+    "want_blob": lambda t: t.request_blob_migration(at=NOW),
+    "blob": lambda t: t.record_blob(some_blob(t.audio), at=NOW),
+    "blob_fails": lambda t: t.record_blob_failure("too_large", final=True, at=NOW),
+    "missing": lambda t: t.record_missing(observed_at=NOW),
+    "restore": lambda t: t.restore_record(at=NOW),
+    "delete": lambda t: t.delete(at=NOW),
+    "undelete": lambda t: t.undelete(at=NOW),
+}
+STORIES = st.lists(st.tuples(st.integers(1, 3), st.sampled_from(sorted(STEPS))), max_size=25)
+ENVELOPE = Envelope(actor=ALICE, via="test", request_id="r")
+
+
+@pytest.fixture
+def database(migrated_url: str) -> Iterator[Database]:
+    made = Database(migrated_url)
+    yield made
+    made.close()
+
+
+def a_log(database: Database) -> EventLog:
+    return EventLog(database, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
+
+
+def clear(database: Database, log: EventLog) -> None:
+    with database.write() as connection:
+        for table in (log.table, mirror_target, blob_job, mirror_lane):
+            connection.execute(delete(table))
+
+
+def tell(log: EventLog, track_id: int, *names: str) -> None:
+    """Give these commands in one unit; those that the track refuses are left out."""
+    with log.unit_of_work(ALICE, ENVELOPE) as unit:
+        track = unit.load(Track, Track.create_id(track_id))
+        for name in names:
+            try:
+                STEPS[name](track)
+            except (TrackDeletedError, GatedTrackError):
+                continue
+        unit.save(track)
+
+
+def record(log: EventLog, story: list[tuple[int, str]]) -> None:
+    for track_id in (1, 2, 3):
+        with log.unit_of_work(ALICE, ENVELOPE) as unit:
+            unit.save(a_track(track_id))
+    for track_id, name in story:
+        tell(log, track_id, name)
+
+
+def rows(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    found = {}
+    with database.read() as connection:
+        for table in (TARGETS, BLOB_JOBS):
+            columns = [table.live.c[name] for name in (*table.key, *table.columns)]
+            query = select(*columns).order_by(*table.live.primary_key)
+            found[table.live.name] = [tuple(row) for row in connection.execute(query)]
+    return found
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
+)
+@given(STORIES, st.integers(1, 7))
+def test_pages_of_any_size_make_the_rows_that_the_appends_made(
+    database: Database, story: list[tuple[int, str]], page: int
+) -> None:
+    log = a_log(database)
+    clear(database, log)
+    record(log, story)
+    live = rows(database)
+
+    assert differences(log, [MirrorTargets()], page=page) == []
+    with database.write() as connection:
+        connection.execute(delete(mirror_target))
+        connection.execute(delete(blob_job))
+    rebuild(log, [MirrorTargets()], page=page)
+
+    assert rows(database) == live
+
+
+def test_several_events_in_one_unit_make_the_rows_that_they_make_one_by_one(database: Database) -> None:
+    log = a_log(database)
+    names = ("want_blob", "blob", "audio", "audio", "title", "missing", "tags")
+    record(log, [])
+    tell(log, 1, *names)
+    for name in names:
+        tell(log, 2, name)
+    assert differences(log, [MirrorTargets()], page=1) == []
+    (_, _, _, _, one, *_), (_, _, _, _, two, *_), _ = rows(database)["mirror_target"]
+    assert one < two
+
+
+@pytest.mark.parametrize(
+    ("names", "touches", "op", "detached"),
+    [
+        ([], False, "put", False),
+        (["title"], True, "put", False),
+        (["tags"], False, "put", False),
+        (["unlist"], False, "put", False),
+        (["delete"], True, "delete", False),
+        (["delete", "undelete"], True, "put", False),
+        (["missing"], False, "put", True),
+        (["missing", "title"], True, "put", True),
+        (["missing", "restore"], True, "put", False),
+        (["missing", "delete"], True, "delete", False),
+        (["missing", "delete", "undelete"], True, "put", False),
+        (["want_blob"], False, "put", False),
+        (["want_blob", "blob"], True, "put", False),
+    ],
+)
+def test_a_target_says_what_the_record_must_be(
+    database: Database, names: list[str], touches: bool, op: str, detached: bool
+) -> None:
+    log = a_log(database)
+    record(log, [])
+    [created, *_] = rows(database)["mirror_target"]
+    tell(log, 1, *names)
+    [now, *_] = rows(database)["mirror_target"]
+    assert (now[4] > created[4], now[5], now[6]) == (touches, op, detached)
+
+
+def test_a_repair_touches_no_column_that_was_observed(database: Database) -> None:
+    log = a_log(database)
+    record(log, [(1, "want_blob")])
+    observed = {"acked_gen": 7, "observed_cid": "c", "state": "held", "reason": "r", "attempts": 3}
+    with database.write() as connection:
+        connection.execute(update(mirror_target).values(**observed, desired_gen=99, desired_op="delete"))
+        connection.execute(update(blob_job).values(requested=False, again=True, attempts=4, last_error="e"))
+
+    found = differences(log, [MirrorTargets()])
+    assert {each.kind for each in found} == {DifferenceKind.CHANGED}
+    rebuild(log, [MirrorTargets()])
+
+    assert differences(log, [MirrorTargets()]) == []
+    with database.read() as connection:
+        for row in connection.execute(select(mirror_target)).mappings():
+            assert {name: row[name] for name in observed} == observed
+            assert (row["desired_op"], row["desired_gen"] < 99) == ("put", True)
+        job = connection.execute(select(blob_job)).one()
+    assert (job.requested, job.again, job.attempts, job.last_error) == (True, True, 4, "e")
+
+
+def test_a_change_wakes_its_lane_and_a_rebuild_none_but_what_it_repaired_is_found(
+    database: Database,
+) -> None:
+    log = a_log(database)
+    record(log, [])
+    with database.write() as connection:
+        change_lane(connection, ALICE, due_at=NEVER, state="ready")
+        connection.execute(delete(mirror_target))
+    rebuild(log, [MirrorTargets()])
+    with database.read() as connection:
+        assert connection.scalar(select(mirror_lane.c.due_at)) == NEVER
+    assert wake_stuck_lanes(database) == [ALICE]
+    with database.write() as connection:
+        change_lane(connection, ALICE, due_at=NEVER)
+    tell(log, 1, "title")
+    with database.read() as connection:
+        assert connection.scalar(select(mirror_lane.c.due_at)) < NEVER
+
+
+def test_the_first_track_of_an_account_that_never_signed_in_waits_for_its_sign_in(database: Database) -> None:
+    record(a_log(database), [])
+    with database.read() as connection:
+        lane = connection.execute(select(mirror_lane)).one()
+    assert (lane.did, lane.state, lane.host) == (ALICE, "auth_required", "")

@@ -1,0 +1,1 @@
+"""The PDS client, its verdicts and its rate limits."""

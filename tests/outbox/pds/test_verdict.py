@@ -1,0 +1,263 @@
+"""Every answer that a PDS, or something before it, was seen to give has its meaning."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from outbox.pds.verdict import (
+    DEFAULT_PAUSE,
+    Kind,
+    Phase,
+    Scope,
+    Verdict,
+    verdict_of_exception,
+    verdict_of_reply,
+)
+
+RECORD, LANE, HOST, BLOBS = Scope.RECORD, Scope.LANE, Scope.HOST, Scope.BLOBS
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def named(status: int, error: str, **headers: str) -> httpx.Response:
+    return httpx.Response(status, json={"error": error, "message": "why"}, headers=headers)
+
+
+def limited(
+    policy: str | None = None, *, left: int = 0, seconds: int = 90, status: int = 429
+) -> httpx.Response:
+    """An answer that tells of a budget, full again after so many seconds."""
+    told = {"RateLimit-Limit": "100", "RateLimit-Remaining": f"{left}", "RateLimit-Reset": f"{seconds}"}
+    headers = told | ({"RateLimit-Policy": policy} if policy is not None else {})
+    error = {"error": "RateLimitExceeded"} if status == 429 else {}
+    return httpx.Response(status, json=error, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "scope"),
+    [
+        # put and delete
+        (named(400, "InvalidSwap"), Kind.READ_BACK, RECORD),
+        (named(400, "InvalidRequest"), Kind.REJECTED, RECORD),
+        (named(400, "InvalidRecord"), Kind.REJECTED, RECORD),
+        (named(400, "InvalidMimeType"), Kind.REJECTED, RECORD),
+        (named(400, "InvalidSize"), Kind.REJECTED, RECORD),
+        (named(400, "BlobNotFound"), Kind.BLOB_MISSING, RECORD),
+        (named(413, "PayloadTooLargeError"), Kind.REJECTED, RECORD),
+        (named(500, "InternalServerError"), Kind.AMBIGUOUS, RECORD),
+        (named(400, "UnknownError"), Kind.REJECTED, RECORD),
+        # login and account
+        (named(400, "ExpiredToken"), Kind.SIGN_IN, LANE),
+        (named(400, "InvalidToken"), Kind.SIGN_IN, LANE),
+        (named(401, "AuthMissing"), Kind.SIGN_IN, LANE),
+        (named(401, "AuthenticationRequired"), Kind.SIGN_IN, LANE),
+        (named(401, "invalid_token"), Kind.SIGN_IN, LANE),
+        (named(401, "use_dpop_nonce"), Kind.AMBIGUOUS, RECORD),
+        (named(401, "SomethingNew"), Kind.SIGN_IN, LANE),
+        (named(403, "ScopeMissingError"), Kind.SIGN_IN, LANE),
+        (named(403, "insufficient_scope"), Kind.SIGN_IN, LANE),
+        (named(401, "AccountDeactivated"), Kind.INACTIVE, LANE),
+        (named(401, "AccountTakedown"), Kind.INACTIVE, LANE),
+        (named(400, "RepoDeactivated"), Kind.INACTIVE, LANE),
+        (named(400, "RepoTakendown"), Kind.INACTIVE, LANE),
+        (named(400, "RepoSuspended"), Kind.INACTIVE, LANE),
+        (named(401, "AccountSuspended"), Kind.INACTIVE, LANE),
+        (named(403, "AccountNotFound"), Kind.MOVED, LANE),
+        (named(400, "RepoNotFound"), Kind.MOVED, LANE),
+        # limits
+        (named(429, "RateLimitExceeded"), Kind.PACED, LANE),
+        (named(400, "RateLimitExceeded"), Kind.PACED, LANE),
+        (httpx.Response(429, text="slow down"), Kind.PACED, LANE),
+        (limited("100;w=3600"), Kind.PACED, LANE),
+        (limited("100;w=86400"), Kind.PACED, LANE),
+        (limited("100;w=300"), Kind.PACED, HOST),
+        (limited(), Kind.PACED, LANE),
+        # the host, or something before it
+        (named(502, "UpstreamFailure"), Kind.AMBIGUOUS, HOST),
+        (named(503, "NotReady"), Kind.AMBIGUOUS, HOST),
+        (httpx.Response(504), Kind.AMBIGUOUS, HOST),
+        (httpx.Response(500, html="<h1>Error</h1>"), Kind.AMBIGUOUS, HOST),
+        (httpx.Response(404, html="<h1>Not Found</h1>"), Kind.AMBIGUOUS, HOST),
+        (httpx.Response(403, html="<h1>Blocked</h1>"), Kind.AMBIGUOUS, HOST),
+        (httpx.Response(401, text="proxy"), Kind.AMBIGUOUS, HOST),
+        (httpx.Response(413, html="<h1>Too large</h1>"), Kind.REJECTED, RECORD),
+        (httpx.Response(400, json={"error": {"no": "name"}}), Kind.AMBIGUOUS, HOST),
+        (httpx.Response(400, json=[]), Kind.AMBIGUOUS, HOST),
+        (named(400, "Bad Request"), Kind.AMBIGUOUS, HOST),
+        (named(403, "Forbidden"), Kind.AMBIGUOUS, HOST),
+        (httpx.Response(404, json={"status": 404, "error": "Not Found", "path": "/"}), Kind.AMBIGUOUS, HOST),
+        (named(404, "XRPCNotSupported"), Kind.AMBIGUOUS, HOST),
+        (named(405, "Method Not Allowed"), Kind.AMBIGUOUS, HOST),
+        (named(408, "RequestTimeout"), Kind.AMBIGUOUS, HOST),
+        (named(421, "MisdirectedRequest"), Kind.AMBIGUOUS, HOST),
+        (named(425, "TooEarly"), Kind.AMBIGUOUS, HOST),
+        (named(500, "Internal Server Error"), Kind.AMBIGUOUS, HOST),
+        (named(501, "MethodNotImplemented"), Kind.AMBIGUOUS, HOST),
+        (httpx.Response(301, headers={"location": "https://elsewhere.test"}), Kind.AMBIGUOUS, HOST),
+        (httpx.Response(307, headers={"location": "https://elsewhere.test"}), Kind.AMBIGUOUS, HOST),
+        # success
+        (httpx.Response(200, json={}), Kind.DONE, RECORD),
+        (httpx.Response(200, html="<h1>Welcome</h1>"), Kind.AMBIGUOUS, HOST),
+        (httpx.Response(200, json=[1]), Kind.AMBIGUOUS, HOST),
+        (httpx.Response(204), Kind.AMBIGUOUS, HOST),
+        (httpx.Response(200, content=b"[" * 100_000), Kind.AMBIGUOUS, HOST),
+    ],
+)
+def test_an_answer_to_a_write_means_this_and_concerns_that(
+    reply: httpx.Response, kind: Kind, scope: Scope
+) -> None:
+    verdict = verdict_of_reply(reply)
+    assert (verdict.kind, verdict.scope) == (kind, scope)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "scope"),
+    [
+        (httpx.Response(200, json={"blob": {}}), Kind.DONE, RECORD),
+        (named(413, "PayloadTooLarge"), Kind.REJECTED, RECORD),
+        (named(400, "InvalidRequest"), Kind.REJECTED, RECORD),
+        (named(400, "InvalidSwap"), Kind.REJECTED, RECORD),  # nothing to read back
+        (named(400, "BlobNotFound"), Kind.REJECTED, RECORD),  # nothing to upload first
+        (named(500, "InternalServerError"), Kind.AMBIGUOUS, RECORD),
+        (named(400, "ExpiredToken"), Kind.SIGN_IN, LANE),
+        (named(401, "AccountTakedown"), Kind.INACTIVE, LANE),
+        (named(403, "AccountNotFound"), Kind.MOVED, LANE),
+        (named(429, "RateLimitExceeded"), Kind.PACED, BLOBS),
+        (limited("100;w=86400"), Kind.PACED, BLOBS),
+        (limited("100;w=300"), Kind.PACED, HOST),
+        (named(403, "Forbidden"), Kind.AMBIGUOUS, HOST),
+        (named(404, "Not Found"), Kind.AMBIGUOUS, HOST),
+        (httpx.Response(413, html="<h1>Too large</h1>"), Kind.REJECTED, RECORD),
+        (httpx.Response(502), Kind.AMBIGUOUS, HOST),
+    ],
+)
+def test_an_answer_to_an_upload_means_this_and_concerns_that(
+    reply: httpx.Response, kind: Kind, scope: Scope
+) -> None:
+    verdict = verdict_of_reply(reply, Phase.UPLOAD)
+    assert (verdict.kind, verdict.scope) == (kind, scope)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "scope"),
+    [
+        (httpx.Response(200, json={"value": {}}), Kind.DONE, RECORD),
+        (named(400, "RecordNotFound"), Kind.AMBIGUOUS, RECORD),
+        (named(400, "InvalidRequest"), Kind.AMBIGUOUS, RECORD),  # "Could not locate record"
+        (named(400, "RepoDeactivated"), Kind.INACTIVE, LANE),
+        (named(401, "AuthMissing"), Kind.AMBIGUOUS, RECORD),
+        (named(400, "ExpiredToken"), Kind.AMBIGUOUS, RECORD),
+        (named(403, "AccountNotFound"), Kind.AMBIGUOUS, RECORD),
+        (named(400, "InvalidSwap"), Kind.AMBIGUOUS, RECORD),
+        (named(413, "PayloadTooLarge"), Kind.AMBIGUOUS, RECORD),
+        (named(404, "Not Found"), Kind.AMBIGUOUS, HOST),
+        (named(502, "UpstreamFailure"), Kind.AMBIGUOUS, HOST),
+        (named(429, "RateLimitExceeded"), Kind.PACED, HOST),  # a read shows no account
+        (limited("100;w=300"), Kind.PACED, HOST),
+    ],
+)
+def test_an_answer_to_a_read_condemns_neither_login_nor_record(
+    reply: httpx.Response, kind: Kind, scope: Scope
+) -> None:
+    verdict = verdict_of_reply(reply, Phase.READ)
+    assert (verdict.kind, verdict.scope) == (kind, scope)
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_well"),
+    [
+        (httpx.Response(200, json={}), True),
+        (named(400, "InvalidSwap"), True),
+        (named(400, "InvalidRecord"), True),
+        (named(401, "AuthMissing"), True),
+        (named(429, "RateLimitExceeded"), True),
+        (named(500, "InternalServerError"), False),
+        (named(503, "NotReady"), False),
+        (httpx.Response(502), False),
+        (httpx.Response(403, html="<h1>Blocked</h1>"), False),
+        (named(403, "Forbidden"), False),
+        (named(404, "Not Found"), False),
+        (httpx.Response(200, html="<h1>Welcome</h1>"), False),
+    ],
+)
+def test_a_host_is_well_when_it_answers_itself_and_is_not_at_fault(
+    reply: httpx.Response, is_well: bool
+) -> None:
+    assert verdict_of_reply(reply).host_is_well is is_well
+
+
+def test_the_message_of_a_proxy_is_kept() -> None:
+    verdict = verdict_of_reply(httpx.Response(404, json={"status": 404, "error": "Not Found"}))
+    assert (verdict.error, verdict.message) == ("http_404", "Not Found")
+
+
+@pytest.mark.parametrize("kind", [Kind.DONE, Kind.SIGN_IN, Kind.REJECTED, Kind.BROKEN])
+def test_what_was_never_asked_says_nothing_of_the_host(kind: Kind) -> None:
+    assert Verdict(kind, error="sign_in_required").host_is_well is None
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (httpx.ConnectError("refused"), Kind.NOT_SENT),
+        (httpx.ConnectTimeout("slow"), Kind.NOT_SENT),
+        (httpx.PoolTimeout("busy"), Kind.NOT_SENT),
+        (httpx.UnsupportedProtocol("gopher"), Kind.NOT_SENT),
+        (httpx.ReadTimeout("slow"), Kind.AMBIGUOUS),
+        (httpx.WriteTimeout("slow"), Kind.AMBIGUOUS),
+        (httpx.ReadError("reset"), Kind.AMBIGUOUS),
+        (httpx.WriteError("reset"), Kind.AMBIGUOUS),
+        (httpx.RemoteProtocolError("garbage"), Kind.AMBIGUOUS),
+        (TimeoutError(), Kind.AMBIGUOUS),
+    ],
+    ids=repr,
+)
+def test_only_a_connection_that_never_stood_has_sent_nothing(error: Exception, kind: Kind) -> None:
+    verdict = verdict_of_exception(error)
+    assert (verdict.kind, verdict.scope) == (kind, HOST)
+    assert verdict.host_is_well is (None if isinstance(error, httpx.PoolTimeout) else False)
+
+
+def test_a_request_that_http_does_not_let_us_send_is_our_own_fault() -> None:
+    verdict = verdict_of_exception(httpx.LocalProtocolError("Too little data"), Phase.UPLOAD)
+    assert (verdict.kind, verdict.scope, verdict.phase) == (Kind.BROKEN, RECORD, Phase.UPLOAD)
+    assert verdict.host_is_well is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "pause"),
+    [
+        (named(429, "RateLimitExceeded", **{"retry-after": "120"}), timedelta(seconds=120)),
+        (limited("100;w=3600", seconds=90), timedelta(seconds=91)),
+        (named(429, "RateLimitExceeded"), DEFAULT_PAUSE),
+        (named(503, "NotReady", **{"retry-after": "30"}), timedelta(seconds=30)),
+        (named(503, "NotReady"), timedelta()),
+        (limited("100;w=3600", status=200), timedelta()),
+    ],
+)
+def test_a_limit_is_kept_until_the_later_of_what_was_named(reply: httpx.Response, pause: timedelta) -> None:
+    assert verdict_of_reply(reply).requested_pause(NOW) == pause
+
+
+def test_every_response_reports_its_budget() -> None:
+    for status in (200, 204, 400, 429, 500):
+        budget = verdict_of_reply(limited("100;w=300", left=7, status=status)).budget
+        assert budget is not None
+        assert (budget.left, budget.is_of_host) == (7, True)
+
+
+def test_what_a_pds_says_can_be_written_down_on_every_database() -> None:
+    said = {"error": "a\0b\ud800" + "x" * 1000, "message": "\0\ud800" + "y" * 1000}
+    content = json.dumps(said).encode()
+    verdict = verdict_of_reply(httpx.Response(400, content=content))
+    for text in (verdict.error, verdict.message):
+        assert text is not None
+        assert "\0" not in text
+        assert len(text.encode()) <= 310
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"cid": 1, "commit": []}, {"cid": {}, "commit": {"rev": 5}}])
+def test_a_cid_and_a_rev_that_are_no_text_are_none(body: object) -> None:
+    verdict = Verdict(Kind.DONE, body=body)
+    assert (verdict.cid, verdict.rev) == (None, None)

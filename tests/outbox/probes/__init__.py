@@ -1,0 +1,1 @@
+"""Probes of accounts that are parked, moved or gone."""

@@ -1,0 +1,82 @@
+"""An account that nobody knows any more is gone in time, and no sooner; its owner or an operator brings it back."""
+
+from datetime import timedelta
+
+import pytest
+
+from outbox.mirror.lanes import park_lane
+from outbox.mirror.parking import probe_now
+from outbox.mirror.requeue import retry
+from outbox.probes.jobs import GONE_AFTER
+from outbox.relay.result import Outcome
+from tests.outbox.rigs.account_status import after, parked, state, status_of
+from tests.outbox.rigs.relay_rig import Rig
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_an_account_that_no_directory_knows_for_days_is_gone_until_its_owner_signs_in(
+    desk: Rig,
+) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    status_of(desk, "deleted")
+    desk.edit(title="last words")
+    await desk.relay_once()
+    assert state(desk) == "identity_stale"
+    await after(desk, timedelta(hours=24))
+    assert state(desk) == "identity_stale"
+    await after(desk, GONE_AFTER)
+    assert (state(desk), desk.mirror().reason) == ("gone", "gone")
+    asked = len(desk.directory.asked)
+    await after(desk, timedelta(days=30))
+    assert len(desk.directory.asked) == asked
+
+    with desk.database.write() as connection:
+        retry(connection, desk.did, 1, desk.clock())
+        park_lane(connection, desk.did)  # as when its session ends
+    await desk.relay_once()
+    assert state(desk) == "gone"
+
+    status_of(desk, None)
+    desk.sign_in()
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert desk.remote(track) is not None
+
+
+async def test_an_operator_has_a_gone_account_probed_again(desk: Rig) -> None:
+    await parked(desk, "deleted")
+    await after(desk, timedelta(hours=1))
+    await after(desk, GONE_AFTER)
+    assert state(desk) == "gone"
+    status_of(desk, None)
+    with desk.database.write() as connection:
+        probe_now(connection, desk.did, desk.clock(), operator=True)
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+
+async def test_an_account_that_is_found_again_in_time_is_not_gone_the_next_time(desk: Rig) -> None:
+    await parked(desk, "deleted")
+    await after(desk, timedelta(hours=60))
+    status_of(desk, "deactivated")
+    await after(desk, timedelta(hours=24))
+    assert state(desk) == "account_inactive"
+    status_of(desk, "deleted")
+    await after(desk, timedelta(hours=24))
+    assert state(desk) == "identity_stale"
+
+
+async def test_a_did_that_is_known_no_more_makes_an_account_gone(desk: Rig) -> None:
+    desk.directory.moved[desk.did] = None
+    await parked(desk, "deleted")
+    await after(desk, timedelta(hours=1))
+    await after(desk, GONE_AFTER)
+    assert state(desk) == "gone"
+
+
+async def test_no_account_is_gone_because_the_directory_is_down(desk: Rig) -> None:
+    desk.directory.away = True
+    await parked(desk, "deleted")
+    for _ in range(10):
+        await after(desk, timedelta(days=1))
+    assert state(desk) == "identity_stale"

@@ -1,0 +1,1 @@
+"""The record: its fields, its lexicon and its CID."""

@@ -1,0 +1,131 @@
+"""Each limit of the lexicon is the last value that passes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import outbox
+from outbox.blobs.upload_results import ACCEPTED, MAX_BLOB_BYTES
+from outbox.record.lexicon import Lexicon, LexiconError, track_lexicon
+
+RECORD: dict[str, Any] = {
+    "$type": "fm.plyr.track",
+    "title": "t",
+    "artist": "a",
+    "fileType": "mp3",
+    "createdAt": "2026-11-24T12:00:00.123Z",
+}
+FEATURE = {"did": "did:plc:carol", "handle": "carol.test"}
+
+
+def blob(size: int = 1, mime: str = "audio/mpeg") -> dict[str, Any]:
+    link = {"$link": "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"}
+    return {"$type": "blob", "ref": link, "mimeType": mime, "size": size}
+
+
+def labels(*values: str) -> dict[str, Any]:
+    return {"values": [{"val": value} for value in values]}
+
+
+@pytest.fixture(scope="module")
+def lexicon() -> Lexicon:
+    return track_lexicon()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("title", "x" * 256),
+        ("title", "é" * 128),
+        ("artist", "x" * 256),
+        ("fileType", "x" * 16),
+        ("album", "x" * 256),
+        ("album", ""),
+        ("description", "x" * 5000),
+        ("duration", 0),
+        ("features", [FEATURE] * 10),
+        ("features", []),
+        ("supportGate", {"type": "x" * 64}),
+        ("labels", labels(*["x" * 128] * 10)),
+        ("audioBlob", blob(104857600)),
+        ("audioBlob", blob(mime="audio/ogg; codecs=opus")),
+        ("audioBlob", blob(mime="video/webm")),
+        ("audioUrl", "https://a.test/audio/x.mp3"),
+        ("imageUrl", "http://127.0.0.1:8000/artwork/x"),
+        ("createdAt", "2026-11-24T12:00:00+01:00"),
+        ("createdAt", "2026-11-24T12:00:00Z"),
+        ("mastertapeGen", 1),
+        ("mastertapeGen", 2**53 - 1),
+        ("unknown", {"anything": [1, None]}),
+    ],
+)
+def test_a_value_at_its_limit_passes(lexicon: Lexicon, field: str, value: Any) -> None:
+    lexicon.check({**RECORD, field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("title", ""),
+        ("title", "x" * 257),
+        ("title", "é" * 128 + "x"),
+        ("title", None),
+        ("artist", ""),
+        ("artist", "x" * 257),
+        ("fileType", ""),
+        ("fileType", "x" * 17),
+        ("album", "x" * 257),
+        ("description", "x" * 5001),
+        ("duration", -1),
+        ("duration", True),
+        ("duration", 1.0),
+        ("features", [FEATURE] * 11),
+        ("features", FEATURE),
+        ("features", [{"did": "did:plc:carol"}]),
+        ("features", [{**FEATURE, "did": "carol"}]),
+        ("features", [{**FEATURE, "handle": "carol"}]),
+        ("features", [{**FEATURE, "handle": "-.test"}]),
+        ("supportGate", {"type": "x" * 65}),
+        ("supportGate", {}),
+        ("labels", labels(*["x"] * 11)),
+        ("labels", labels("x" * 129)),
+        ("audioBlob", blob(104857601)),
+        ("audioBlob", blob(mime="image/png")),
+        ("audioBlob", blob(mime="audio")),
+        ("audioBlob", {"cid": "x", "mimeType": "audio/mpeg"}),
+        ("audioUrl", "no uri"),
+        ("audioUrl", "http://[::1"),
+        ("imageUrl", "/artwork/x"),
+        ("createdAt", "2026-11-24"),
+        ("createdAt", "2026-11-24T12:00:00"),
+        ("createdAt", "2026-13-24T12:00:00Z"),
+        ("createdAt", "٢٠٢٦-11-24T12:00:00Z"),
+        ("mastertapeGen", 0),
+    ],
+)
+def test_a_value_beyond_its_limit_is_refused_by_name(lexicon: Lexicon, field: str, value: Any) -> None:
+    with pytest.raises(LexiconError) as refused:
+        lexicon.check({**RECORD, field: value})
+    assert refused.value.path.startswith(f"/{field}")
+
+
+@pytest.mark.parametrize("field", ["title", "artist", "fileType", "createdAt"])
+def test_a_required_field_must_be_there(lexicon: Lexicon, field: str) -> None:
+    record = {name: value for name, value in RECORD.items() if name != field}
+    with pytest.raises(LexiconError, match="is required"):
+        lexicon.check(record)
+
+
+def test_the_place_inside_a_field_is_named(lexicon: Lexicon) -> None:
+    with pytest.raises(LexiconError) as refused:
+        lexicon.check({**RECORD, "features": [FEATURE, {**FEATURE, "did": "x"}]})
+    assert refused.value.path == "/features/1/did"
+
+
+def test_no_blob_is_uploaded_that_the_record_could_not_name() -> None:
+    path = Path(outbox.__file__).parents[2] / "lexicons" / "fm.plyr.track.json"
+    document = json.loads(path.read_text())
+    blob = document["defs"]["main"]["record"]["properties"]["audioBlob"]
+    assert (blob["maxSize"], tuple(blob["accept"])) == (MAX_BLOB_BYTES, ACCEPTED)

@@ -1,0 +1,162 @@
+"""What a relay reads for an edit, or for a record of a replay, does not grow with the account's backlog."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import text, update
+
+from aggregates.transcodings import TRANSCODINGS
+from eventstore.database import Database
+from eventstore.event_log import EventLog
+from outbox.mirror.lanes import Lane, change_lane, release, resume_lane
+from outbox.mirror.tables import NEVER, PAST, mirror_target
+from outbox.record.record import RecordUrls
+from outbox.relay.delivery_task import UnreadableTargetError, next_task
+from outbox.relay.rescue import wake_stuck_lanes
+from tests.outbox.rigs.rows import add_lane, add_target, claimed, lane_row
+
+WAITING = 40_000
+LIVE = 1
+FEW = 100
+"""Rows on PostgreSQL, hundreds of steps on SQLite: all of them would be thousands."""
+STATISTICS = ("none", "of before", "of now")
+"""What the planner knows of targets."""
+
+
+@pytest.fixture(name="lane")
+def _lane(request: pytest.FixtureRequest, database: Database) -> Lane:
+    """A lane in whose account a replay of very many records is due, and nothing else."""
+    statistics = getattr(request, "param", "none")
+    did = add_lane(database, LIVE, backfill_at=PAST)
+    change_live(database, "acked_gen = 1")
+    deliver_many(database, did)
+    if statistics == "of before":
+        analyze(database)
+    let_wait(database, did)
+    if statistics == "of now":
+        analyze(database)
+    [lane] = claimed(database)
+    assert lane.backfill
+    return lane
+
+
+def deliver_many(database: Database, did: str) -> None:
+    rows = "with recursive n(i) as (select 2 union all select i + 1 from n where i < :last)"
+    select = f"{rows} select '{did}', 'c', 'r' || i, i, i, 'put', false, i from n"  # noqa: S608
+    columns = "did, collection, rkey, track_id, desired_gen, desired_op, detached, acked_gen"
+    with database.write() as connection:
+        connection.execute(text(f"insert into mirror_target ({columns}) {select}"), {"last": 1 + WAITING})
+
+
+def let_wait(database: Database, did: str, **columns: Any) -> None:
+    with database.write() as connection:
+        these = update(mirror_target).where(mirror_target.c.did == did, mirror_target.c.track_id != LIVE)
+        connection.execute(these.values(acked_gen=0, backfill=True, **columns))
+        change_lane(connection, did, due_at=NEVER)
+
+
+def analyze(database: Database) -> None:
+    if not database.is_sqlite:  # SQLite has no statistics to refresh
+        with database.write() as connection:
+            connection.execute(text("analyze mirror_target"))
+
+
+def change_live(database: Database, what: str) -> None:
+    with database.write() as connection:
+        connection.execute(text(f"update mirror_target set {what} where track_id = {LIVE}"))  # noqa: S608
+
+
+def effort(database: Database, act: Callable[[], Any]) -> int:
+    """How many targets are read on PostgreSQL, how many hundreds of steps are made on SQLite."""
+    with database.write() as connection:
+        if not database.is_sqlite:
+            read = text(
+                "select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)"
+                " from pg_stat_xact_user_tables where relname = 'mirror_target'"
+            )
+            before = connection.execute(read).scalar_one()
+            act()
+            return connection.execute(read).scalar_one() - before
+        steps = []
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(lambda: steps.append(1), 100)
+        act()
+        driver.set_progress_handler(None, 0)
+        return len(steps)
+
+
+def look(database: Database, lane: Lane, done: range = range(0)) -> int | None:
+    """The track that is next; it has no events here."""
+    log = EventLog(database, projections=[], transcodings=TRANSCODINGS)
+    try:
+        assert next_task(log, lane, RecordUrls(""), datetime.now(UTC), list(done)) is None
+    except UnreadableTargetError as found:
+        return found.task.track_id
+    return None
+
+
+def sign_in(database: Database, lane: Lane) -> None:
+    with database.write() as connection:
+        resume_lane(connection, lane.did, lane.host, datetime.now(UTC))
+
+
+@pytest.mark.parametrize("lane", STATISTICS, indirect=True)
+def test_the_next_record_of_a_replay_is_found_without_reading_the_others(
+    database: Database, lane: Lane
+) -> None:
+    assert effort(database, lambda: look(database, lane, range(2, 7))) < FEW
+    assert look(database, lane, range(2, 7)) == 7
+    assert effort(database, lambda: release(database, lane)) < FEW
+
+
+@pytest.mark.parametrize("lane", STATISTICS, indirect=True)
+def test_an_edit_is_found_and_its_lane_run_ends_without_reading_the_replay(
+    database: Database, lane: Lane
+) -> None:
+    change_live(database, "desired_gen = 50000")
+    live = replace(lane, backfill=False)
+    assert effort(database, lambda: look(database, live)) < FEW
+    assert look(database, live) == LIVE
+    change_live(database, "acked_gen = 50000")
+    assert effort(database, lambda: look(database, live)) < FEW
+    assert look(database, live) is None
+    assert effort(database, lambda: release(database, live)) < FEW
+
+
+def test_a_sign_in_changes_only_what_waits(database: Database, lane: Lane) -> None:
+    with database.write() as connection:
+        add_target(connection, lane.did, WAITING + 2, state="backoff", failed_gen=1, not_before=NEVER)
+    written = rows_written(database, lambda: sign_in(database, lane))
+    assert written < FEW
+    with database.read() as connection:
+        late = text("select count(*) from mirror_target where not_before > '1970-01-01 00:00:00.000000'")
+        assert connection.scalar(late) == 0
+
+
+def rows_written(database: Database, act: Callable[[], Any]) -> int:
+    with database.write() as connection:
+        if database.is_sqlite:
+            driver: Any = connection.connection.driver_connection
+            before = driver.total_changes
+            act()
+            return driver.total_changes - before
+        read = text("select n_tup_upd from pg_stat_xact_user_tables where relname = 'mirror_target'")
+        before = connection.execute(read).scalar_one()
+        act()
+        return connection.execute(read).scalar_one() - before
+
+
+def test_the_safety_net_reads_no_replay_for_a_lane_without_edits(database: Database, lane: Lane) -> None:
+    assert lane_row(database, lane.did).due_at == NEVER
+    assert effort(database, lambda: wake_stuck_lanes(database)) < FEW
+
+
+def test_what_waits_for_its_blob_is_not_read_to_find_an_edit(database: Database, lane: Lane) -> None:
+    let_wait(database, lane.did, state="blob", failed_gen=mirror_target.c.desired_gen, not_before=NEVER)
+    assert effort(database, lambda: look(database, lane)) < FEW
+    assert look(database, lane) is None
+    assert effort(database, lambda: release(database, lane)) < FEW
+    assert lane_row(database, lane.did).backfill_at == NEVER

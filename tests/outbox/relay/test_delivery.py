@@ -1,0 +1,341 @@
+"""Deliveries of one record under faults of the PDS and writes of other clients."""
+
+import asyncio
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select, update
+
+from aggregates.track import Track
+from outbox.mirror.tables import NEVER, mirror_target
+from outbox.record.dag_cbor import record_cid
+from outbox.record.record import record_for
+from outbox.relay.result import Outcome
+from outbox.views.deliveries import attempts_of
+from tests.dsl import COLLECTION
+from tests.outbox.rigs.relay_rig import MORE_THAN_ONE, URLS, Rig, answer_lost, answered
+
+pytestmark = pytest.mark.anyio
+ANOTHER_CID = record_cid({"title": "another"})
+
+
+def wanted(rig: Rig, track: Track) -> dict[str, Any]:
+    return record_for(track, rig.mirror(track.track_id).generation, URLS)
+
+
+def attempts(rig: Rig, track_id: int = 1) -> list[tuple[str, str | None]]:
+    with rig.database.read() as connection:
+        return [(row.op, row.outcome) for row in reversed(attempts_of(connection, track_id))]
+
+
+def target(rig: Rig) -> Any:
+    with rig.database.read() as connection:
+        return connection.execute(select(mirror_target)).one()
+
+
+def foreign_put(rig: Rig, track: Track, **fields: Any) -> dict[str, Any]:
+    record = {**(rig.remote(track) or {}), **fields}
+    rig.pds.put_record(rig.did, COLLECTION, track.rkey, record)
+    return record
+
+
+def page(status: int, **reply: Any):
+    async def fault(send):  # noqa: ARG001
+        return httpx.Response(status, **reply)
+
+    return fault
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        page(200, html="<h1>Welcome to our network</h1>"),
+        page(200, json={"uri": "at://"}),
+        page(200, json={"cid": "garbage"}),
+        page(302, headers={"location": "http://elsewhere.test"}),
+        page(404, html="<h1>Not Found</h1>"),
+        page(403, html="<h1>Blocked</h1>"),
+        page(500, json={"error": "\0\ud800", "message": "\0\ud800"}),
+        page(503, headers={"retry-after": "1e300"}),
+        page(429, headers={"retry-after": "-1"}),
+    ],
+    ids=["portal", "no-cid", "odd-cid", "redirect", "404", "403", "odd-text", "503", "429"],
+)
+async def test_whatever_answers_in_place_of_the_pds_the_record_arrives_once_it_is_back(
+    desk: Rig, fault: Any
+) -> None:
+    desk.wire.faults[:] = [fault] * MORE_THAN_ONE
+    track = desk.upload()
+    await desk.relay_once()
+    assert desk.mirror().state == "pending"
+    assert desk.remote(track) is None
+    desk.wire.faults.clear()
+    desk.clock.advance(days=2)
+
+    await desk.relay_once()
+
+    assert desk.remote(track) == wanted(desk, track)
+    assert desk.mirror().state == "delivered"
+
+
+async def test_a_pause_that_an_unavailable_host_asks_for_is_kept_by_the_whole_lane(desk: Rig) -> None:
+    desk.wire.faults += [page(503, headers={"retry-after": "120"})]
+    desk.upload(1)
+    await desk.relay_once()
+    desk.upload(2)
+    desk.clock.advance(seconds=119)
+    assert await desk.relay_once() == {}
+    desk.clock.advance(seconds=2)
+    assert await desk.relay_once() == {Outcome.DELIVERED: 2}
+
+
+async def test_a_record_that_another_client_keeps_writing_does_not_slow_its_siblings(desk: Rig) -> None:
+    contended = desk.upload(1)
+    await desk.relay_once()
+
+    async def overtaken(send):
+        foreign_put(desk, contended, x=len(desk.wire.sent))
+        return await send()
+
+    desk.wire.faults += [overtaken] * 3
+    desk.edit(1, title="ours")
+    sibling = desk.upload(2)
+
+    outcomes = await desk.relay_once()
+
+    assert outcomes[Outcome.FAILED] == 1
+    assert outcomes[Outcome.DELIVERED] >= 1  # a slow machine may see the end of the pause here
+    assert desk.remote(sibling) == wanted(desk, sibling)
+    desk.clock.advance(minutes=1)
+    await desk.relay_once()
+    assert desk.mirror(1).state == "delivered"
+
+
+async def test_a_foreign_value_that_no_record_of_ours_can_hold_is_held_and_stops_no_sibling(
+    desk: Rig,
+) -> None:
+    track = desk.upload(1)
+    await desk.relay_once()
+    odd = {**wanted(desk, track), "x": {"$link": "abc"}}
+    records = desk.pds.repo(desk.did).records  # type: ignore[union-attr]
+    records[COLLECTION, track.rkey] = replace(records[COLLECTION, track.rkey], value=odd)
+    desk.wire.faults += [answered(400, "InvalidSwap")]
+    desk.edit(1, title="ours")
+    desk.upload(2)
+
+    await desk.relay_once()
+
+    assert (desk.mirror(1).state, desk.mirror(1).reason) == ("held", "foreign_edit")
+    assert desk.mirror(2).state == "delivered"
+
+
+async def test_an_attempt_that_found_the_record_gone_did_not_deliver(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
+    desk.edit(title="lost")
+
+    await desk.relay_once()
+
+    assert attempts(desk) == [("put", "done"), ("put", "read_back")]
+
+
+async def test_an_attempt_that_found_a_foreign_edit_did_not_deliver(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    foreign_put(desk, track, title="foreign")
+    desk.edit(title="ours")
+
+    await desk.relay_once()
+
+    assert attempts(desk) == [("put", "done"), ("put", "read_back")]
+    assert target(desk).conflict_body is not None
+
+
+async def test_later_edits_leave_a_foreign_edit_held(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    foreign = foreign_put(desk, track, title="foreign")
+    desk.edit(title="one")
+    await desk.relay_once()
+
+    desk.edit(title="two")
+    assert await desk.relay_once() == {}
+
+    assert desk.mirror().state == "held"
+    assert desk.remote(track) == foreign
+
+
+async def test_undelete_after_the_owners_delete_of_a_foreign_edit_brings_our_record_back(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    foreign_put(desk, track, title="foreign")
+    desk.edit(title="ours")
+    await desk.relay_once()
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
+    await desk.relay_once()
+    assert desk.remote(track) is None
+
+    track = desk.command(1, lambda track: track.undelete(at=desk.clock()))
+    await desk.relay_once()
+
+    assert desk.remote(track) == wanted(desk, track)
+
+
+async def test_a_detached_track_that_is_deleted_and_undeleted_has_its_record_again(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
+    desk.edit(title="edited")
+    await desk.relay_once()
+    assert desk.mirror().state == "detached"
+
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
+    await desk.relay_once()
+    assert desk.mirror().state == "delivered"
+    track = desk.command(1, lambda track: track.undelete(at=desk.clock()))
+    await desk.relay_once()
+
+    assert desk.remote(track) == wanted(desk, track)
+
+
+async def test_a_delete_does_not_wait_for_an_edit_whose_answer_was_lost(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    desk.wire.faults += [answer_lost]
+    desk.edit(title="lost")
+    await desk.relay_once()
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
+    desk.clock.advance(seconds=1)
+
+    await desk.relay_once()
+
+    assert desk.remote(track) is None
+    assert desk.mirror().state == "delivered"
+
+
+async def test_an_undelete_is_not_undone_by_a_delete_whose_answer_was_lost(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    desk.wire.faults += [answer_lost]
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
+    await desk.relay_once()
+    assert desk.remote(track) is None
+    track = desk.command(1, lambda track: track.undelete(at=desk.clock()))
+    desk.clock.advance(minutes=10)
+
+    await desk.relay_once()
+
+    assert desk.remote(track) == wanted(desk, track)
+    assert desk.mirror().state == "delivered"
+
+
+async def test_a_late_delete_finds_another_record_than_the_one_it_was_for(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    late = []
+
+    async def held_back(send):
+        late.append(send)
+        raise httpx.ReadTimeout("no answer")
+
+    desk.wire.faults += [held_back]
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
+    await desk.relay_once()
+    track = desk.command(1, lambda track: track.undelete(at=desk.clock()))
+    desk.clock.advance(minutes=10)
+    await desk.relay_once()
+
+    assert (await late[0]()).json()["error"] == "InvalidSwap"
+
+    assert desk.remote(track) == wanted(desk, track)
+
+
+async def test_a_pds_that_returns_another_cid_is_believed_about_what_it_holds(
+    desk: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    stored = foreign_put(desk, track, title="normalised")
+    held = desk.pds.get_record(desk.did, COLLECTION, track.rkey)
+    assert held is not None
+    desk.wire.faults += [page(200, json={"cid": held["cid"]})]
+    desk.edit(title="ours")
+    await desk.relay_once()
+    [told] = [each for each in caplog.records if each.message == "cid_mismatch"]
+    facts = vars(told)
+    assert (facts["did"], facts["host"], facts["returned"]) == (desk.did, desk.pds.url, held["cid"])
+    assert facts["request_id"] == f"relay-1:{facts['epoch']}"
+    assert (desk.mirror().record_cid, desk.remote(track)) == (held["cid"], stored)
+
+    track = desk.edit(title="next")
+    await desk.relay_once()
+    assert desk.remote(track) == wanted(desk, track)
+
+
+def says_that_it_has(cid: str):
+    """The PDS takes the write, and says that it made another record than it did."""
+
+    async def fault(send):
+        return httpx.Response(200, json={**(await send()).json(), "cid": cid})
+
+    return fault
+
+
+async def test_a_record_of_which_the_pds_says_another_cid_is_read_at_once(desk: Rig) -> None:
+    track = desk.upload()
+    desk.wire.faults += [says_that_it_has(ANOTHER_CID)]
+    assert await desk.relay_once() == {Outcome.DELIVERED: 2}
+    held = desk.pds.get_record(desk.did, COLLECTION, track.rkey)
+    assert held is not None
+    assert (desk.mirror().record_cid, desk.mirror().state) == (held["cid"], "delivered")
+    assert await desk.relay_once() == {}
+
+
+async def test_a_pds_that_says_it_has_what_it_was_not_sent_is_sent_it_again(desk: Rig) -> None:
+    desk.upload()
+    await desk.relay_once()
+    desk.wire.faults += [page(200, json={"cid": ANOTHER_CID})]
+    track = desk.edit(title="next")
+    await desk.relay_once()
+    assert desk.remote(track) == wanted(desk, track)
+    assert desk.mirror().state == "delivered"
+
+
+async def test_a_pds_that_never_says_what_it_has_is_read_once_a_generation(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk.pds, "answer", ever_another_cid(desk.pds.answer))
+    desk.upload()
+    async with asyncio.timeout(20):
+        await desk.relay_once()
+    assert len(desk.wire.sent) == 2  # as desired, and after the verification
+
+
+def ever_another_cid(as_it_is):
+    """Every answer about a record names a CID of its own."""
+    numbers = itertools.count()
+
+    def answer(request: httpx.Request, content: bytes) -> httpx.Response:
+        reply = as_it_is(request, content)
+        if "cid" not in reply.json():
+            return reply
+        return httpx.Response(200, json={**reply.json(), "cid": record_cid({"number": next(numbers)})})
+
+    return answer
+
+
+async def test_a_paced_record_whose_blob_was_missed_before_is_not_forgotten(desk: Rig) -> None:
+    desk.upload()
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    await desk.relay_once()
+    with desk.database.write() as connection:  # as a missing blob of an older generation leaves it
+        connection.execute(update(mirror_target).values(state="blob", not_before=NEVER))
+    desk.wire.faults += [page(429, headers={"retry-after": "10"})]
+    desk.edit(title="next")
+    await desk.relay_once()
+    desk.clock.advance(seconds=11)
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}

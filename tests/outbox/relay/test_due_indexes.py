@@ -1,0 +1,89 @@
+"""What a poll reads does not grow with the accounts and uploads that wait for nothing."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import event, insert, text
+
+from eventstore.database import Database
+from outbox.blobs.claim import claim_jobs
+from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane
+from outbox.relay.schedule import seconds_until_due
+from tests.outbox.rigs.rows import HOST, LEASE, add_lane, claimed
+
+MANY = 20_000
+READS = ("SCAN ", "SEARCH ", "Seq Scan on ", "Index Scan ", "Index Only Scan ", "Bitmap Index Scan ")
+INDEXES = (
+    "ix_mirror_lane_work",
+    "ix_mirror_lane_leased",
+    "ix_mirror_lane_probe",
+    "ix_blob_job_open",
+    "ix_blob_job_leased",
+    "pk_",
+    "autoindex",
+)
+
+
+@pytest.fixture(name="crowd")
+def _crowd(database: Database) -> Database:
+    """Very many accounts of one host that wait for nothing, as many that wait for their owners, and few that are due."""
+    for number in range(1, 4):
+        add_lane(database, number, backfill_at=PAST if number == 1 else NEVER)
+    past = datetime(2020, 1, 1, tzinfo=UTC)
+    with database.write() as connection:
+        for state, due_at in (("ready", NEVER), ("auth_required", past)):
+            lane = {"host": HOST, "state": state, "due_at": due_at}
+            connection.execute(
+                insert(mirror_lane), [lane | {"did": f"{state}{each}"} for each in range(MANY)]
+            )
+        jobs = [("did:plc:1", 1, True), *((f"ready{each}", each, False) for each in range(MANY))]
+        names = ("did", "track_id", "requested")
+        connection.execute(
+            insert(blob_job), [dict(zip(names, job, strict=True), audio_cid="bafy") for job in jobs]
+        )
+        if not database.is_sqlite:  # SQLite has no statistics to refresh
+            connection.execute(text("analyze mirror_lane, blob_job"))
+    return database
+
+
+def claims(database: Database) -> object:
+    return claimed(database)
+
+
+def claims_uploads(database: Database) -> object:
+    return claim_jobs(database, owner="relay", limit=9, of_a_host=9, lease=LEASE)
+
+
+@contextmanager
+def listened(database: Database) -> Iterator[list[tuple[str, Any]]]:
+    said: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if any(table in statement for table in ("mirror_lane", "blob_job")):
+            said.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    yield said
+    event.remove(database.engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("act", [claims, claims_uploads, seconds_until_due])
+def test_a_poll_reads_indexes_of_what_may_be_due(crowd: Database, act: Callable[[Database], object]) -> None:
+    with listened(crowd) as said:
+        assert act(crowd)
+    for statement, parameters in said:
+        lines = plan(crowd, statement, parameters)
+        assert lines
+        assert all(any(index in line for index in INDEXES) for line in lines), lines
+
+
+def plan(database: Database, statement: str, parameters: Any) -> list[str]:
+    """The lines of the plan that find lanes and uploads."""
+    explain = "explain query plan" if database.is_sqlite else "explain"
+    with database.write() as connection:
+        rows = connection.exec_driver_sql(f"{explain} {statement}", parameters).all()
+    finds = [str(row[-1]) for row in rows if any(read in str(row[-1]) for read in READS)]
+    return [line for line in finds if "mirror_lane" in line or "blob_job" in line]

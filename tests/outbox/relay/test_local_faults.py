@@ -1,0 +1,199 @@
+"""A fault on our side delays its account alone, counts against no host, and is logged."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import select, update
+
+from identity.sessions.encryption import Cipher
+from identity.sessions.pds_sessions import PdsSessions
+from identity.sessions.session_store import SessionKind, pds_session
+from identity.sessions.tokens import Tokens
+from outbox.mirror.host_state import OPENS_AFTER_FAILURES
+from outbox.mirror.lanes import release
+from outbox.mirror.states import BreakerState
+from outbox.mirror.tables import blob_job, delivery_attempt, pds_host
+from outbox.pds.client import Pds
+from outbox.pds.verdict import Kind
+from outbox.ports import SessionUnavailableError
+from outbox.record.lexicon import track_lexicon
+from outbox.relay.delivery import Delivery
+from outbox.relay.delivery_task import next_task
+from outbox.relay.result import Outcome, Result
+from service.wiring.adapters import AccountLanes, IdentitySessions
+from tests.dsl import BOB
+from tests.outbox.rigs.relay_rig import URLS, Rig, answered
+
+pytestmark = pytest.mark.anyio
+KEY = "a secret that only this test knows, k1"
+
+
+def host_failures(rig: Rig) -> int:
+    """How often the PDS is known to have failed."""
+    with rig.database.read() as connection:
+        return connection.scalars(select(pds_host.c.failures).where(pds_host.c.host == rig.pds.url)).one()
+
+
+def outcomes(rig: Rig) -> list[str | None]:
+    """How the attempts ended."""
+    with rig.database.read() as connection:
+        return list(connection.scalars(select(delivery_attempt.c.outcome).order_by(delivery_attempt.c.id)))
+
+
+@asynccontextmanager
+async def with_real_logins(desk: Rig) -> AsyncIterator[PdsSessions]:
+    """The relay uses the login that the database keeps, which has to be renewed."""
+    lanes = AccountLanes(desk.database)
+    sessions = PdsSessions(
+        desk.log,
+        Cipher([KEY]),
+        desk.wire.http,
+        on_reauth=lanes.must_sign_in,
+        on_signed_in=lanes.signed_in,
+    )
+    tokens = Tokens(SecretStr("access"), SecretStr("refresh"), "", desk.clock())
+    with desk.database.write() as connection:
+        sessions.signed_in(
+            connection, did=desk.did, kind=SessionKind.APP_PASSWORD, pds_url=desk.pds.url, tokens=tokens
+        )
+    pds = Pds(IdentitySessions(sessions), desk.wire.http)
+    desk.delivery = Delivery(desk.database, desk.hosts, pds, URLS, track_lexicon())
+    yield sessions
+    await sessions.finish()
+
+
+async def deliver_within(desk: Rig, seconds: float) -> Result:
+    """Deliver the next task within this time."""
+    lane = desk.claim("in a hurry")
+    work = next_task(desk.log, lane, URLS, desk.clock(), [])
+    assert work is not None
+    result = await desk.delivery.deliver(lane, work, seconds)
+    desk.settle(lane, result)
+    release(desk.database, lane)
+    return result
+
+
+def set_session(desk: Rig, **columns: Any) -> None:
+    with desk.database.write() as connection:
+        connection.execute(update(pds_session).values(columns))
+
+
+async def no_key_opens_it(_send: Any) -> httpx.Response:
+    """The tokens were sealed with a key that is gone from SECRET_KEYS."""
+    raise SessionUnavailableError("its tokens do not open: none of SECRET_KEYS opens it", is_ours=True)
+
+
+async def test_logins_that_no_key_decrypts_count_against_no_host_and_are_logged(desk: Rig) -> None:
+    people = {number: f"{BOB}{number}" for number in range(1, OPENS_AFTER_FAILURES + 2)}
+    for number, did in people.items():
+        desk.sign_in(did)
+        desk.upload(number, did=did)
+    desk.wire.faults = [no_key_opens_it] * 100
+
+    await desk.relay_once()
+
+    with desk.database.read() as connection:
+        host = connection.execute(select(pds_host)).one()
+    assert (host.breaker, host.failures) == (BreakerState.CLOSED, 0)
+    for number in people:
+        mirror = desk.mirror(number)
+        assert (mirror.state, mirror.reason) == ("pending", "backoff")
+        assert mirror.last_error is not None
+        assert mirror.last_error.startswith("login_unusable: its tokens do not open")
+
+    desk.wire.faults.clear()  # the operator puts the key back
+    desk.clock.advance(minutes=10)
+    await desk.relay_once()
+    assert {desk.mirror(number).state for number in people} == {"delivered"}
+
+
+async def test_an_upload_that_a_pds_answers_with_500_backs_off_and_never_ends(
+    desk: Rig,
+) -> None:
+    desk.upload()
+    await desk.relay_once()
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    with desk.database.write() as connection:
+        connection.execute(blob_job.update().values(attempts=20))
+    desk.wire.faults = [answered(500, "InternalServerError")]
+
+    await desk.relay_once()
+
+    assert (desk.mirror().state, desk.mirror().reason) == ("pending", "blob")
+    assert desk.mirror().blob_error == "InternalServerError: "
+    with desk.database.read() as connection:
+        pause = connection.scalar(select(blob_job.c.not_before)) - desk.clock()
+    assert 1700 < pause.total_seconds() < 3600
+    desk.clock.advance(hours=1)
+    await desk.relay_once()
+    assert desk.mirror().state == "delivered"
+
+
+async def test_a_login_that_another_process_is_renewing_is_no_failure_of_its_host(desk: Rig) -> None:
+    desk.upload()
+    async with with_real_logins(desk):
+        set_session(desk, refresh_until=desk.clock() + timedelta(hours=1), refresh_owner="another process")
+
+        result = await deliver_within(desk, 1.0)
+
+        assert (result.verdict.kind, result.outcome) == (Kind.NOT_SENT, Outcome.FAILED)
+        assert (outcomes(desk), host_failures(desk)) == (["not_sent"], 0)
+        mirror = desk.mirror()
+        assert (mirror.state, mirror.reason) == ("pending", "backoff")
+        assert mirror.last_error is not None
+        assert "not ready in time" in mirror.last_error
+
+        set_session(desk, generation=2, refresh_until=None, access_expires_at=None)
+        desk.clock.advance(minutes=10)
+        await desk.another_relay("relay-2").run_once()
+        assert desk.mirror().state == "delivered"
+
+
+async def test_a_record_that_is_deleted_after_a_login_was_not_ready_was_never_sent(desk: Rig) -> None:
+    track = desk.upload()
+    async with with_real_logins(desk):
+        set_session(desk, refresh_until=desk.clock() + timedelta(hours=1), refresh_owner="another process")
+        await deliver_within(desk, 1.0)
+        desk.command(track.track_id, lambda track: track.delete(at=desk.clock()))
+        desk.clock.advance(minutes=10)
+
+        assert await desk.another_relay("relay-2").run_once() == {Outcome.CANCELLED: 1}
+        set_session(desk, generation=2, refresh_until=None)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e-9])
+async def test_a_delivery_without_time_sends_nothing_and_counts_against_no_host(
+    desk: Rig, seconds: float
+) -> None:
+    desk.upload()
+
+    result = await deliver_within(desk, seconds)
+
+    assert (result.verdict.kind, result.verdict.error) == (Kind.NOT_SENT, "no_time_left")
+    assert (desk.wire.sent, outcomes(desk), host_failures(desk)) == ([], ["not_sent"], 0)
+    assert (desk.mirror().state, desk.mirror().reason) == ("pending", "backoff")
+
+
+@pytest.mark.pds
+async def test_audio_that_is_shorter_than_it_is_said_to_be_is_no_failure_of_its_host(rig: Rig) -> None:
+    whole = b"audio 1" * 500
+    track = rig.upload(audio=rig.bytes.keep(whole))
+    await rig.relay_once()
+    rig.bytes.held[track.audio.cid] = whole[:-1]
+    rig.command(1, lambda track: track.request_blob_migration(at=rig.clock()))
+
+    await rig.relay_once()
+
+    assert host_failures(rig) == 0
+    assert rig.mirror().blob_error is not None
+    assert "Too little data" in rig.mirror().blob_error
+
+    rig.bytes.held[track.audio.cid] = whole  # the operator puts it back
+    rig.clock.advance(minutes=10)
+    await rig.relay_once()
+    assert rig.mirror().state == "delivered"

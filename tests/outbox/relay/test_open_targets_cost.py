@@ -1,0 +1,111 @@
+"""What a lane run reads does not grow with what was delivered long ago."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text, update
+
+from aggregates.transcodings import TRANSCODINGS
+from eventstore.database import Database
+from eventstore.event_log import EventLog
+from outbox.mirror.lanes import Lane, release, resume_lane
+from outbox.mirror.tables import mirror_target
+from outbox.record.record import RecordUrls
+from outbox.relay.delivery_task import UnreadableTargetError, next_task
+from outbox.relay.rescue import wake_stuck_lanes
+from outbox.views.failures import failing
+from tests.outbox.rigs.rows import add_lane, claimed
+
+DELIVERED = 40_000
+DID = "did:plc:1"
+INDEXES = ("ix_mirror_target_next", "ix_mirror_target_due", "uq_mirror_target_track_id")
+
+Statements = list[tuple[str, Any]]
+
+
+@pytest.fixture(name="lane")
+def _lane(database: Database) -> Lane:
+    """A lane with one record to send and very many that were delivered."""
+    add_lane(database, 1)
+    with database.write() as connection:
+        rows = "with recursive n(i) as (select 2 union all select i + 1 from n where i <= :last)"
+        select = f"{rows} select '{DID}', 'c', 'r' || i, i, 1, 'put', false, 1, 'cid' from n"  # noqa: S608
+        columns = (
+            "did, collection, rkey, track_id, desired_gen, desired_op, detached, acked_gen, observed_cid"
+        )
+        connection.execute(text(f"insert into mirror_target ({columns}) {select}"), {"last": DELIVERED})
+        connection.execute(text("analyze mirror_target"))
+    [lane] = claimed(database)
+    return lane
+
+
+@pytest.fixture(name="said")
+def _said(database: Database) -> Iterator[Statements]:
+    """What the database was asked about targets."""
+    said: Statements = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "mirror_target" in statement:
+            said.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    yield said
+    event.remove(database.engine, "before_cursor_execute", note)
+
+
+def look(database: Database, lane: Lane) -> None:
+    log = EventLog(database, projections=[], transcodings=TRANSCODINGS)
+    with pytest.raises(UnreadableTargetError):  # its row was found; it has no events here
+        next_task(log, lane, RecordUrls(""), datetime.now(UTC), [])
+
+
+def sign_in(database: Database, lane: Lane) -> None:
+    with database.write() as connection:
+        resume_lane(connection, lane.did, lane.host, datetime.now(UTC))
+
+
+def forgotten(database: Database, _lane: Lane) -> None:
+    wake_stuck_lanes(database)
+
+
+@pytest.mark.parametrize("act", [look, release, sign_in, forgotten])
+def test_it_reads_an_index_of_what_is_open(
+    database: Database, lane: Lane, said: Statements, act: Callable[[Database, Lane], None]
+) -> None:
+    act(database, lane)
+    [(statement, parameters), *_] = said
+    plan = _plan(database, statement, parameters)
+    assert plan
+    assert all(any(index in part for index in INDEXES) for part in plan), plan
+
+
+def _plan(database: Database, statement: str, parameters: Any) -> list[str]:
+    """The lines of the plan that read targets."""
+    explain = "explain query plan" if database.is_sqlite else "explain"
+    with database.read() as connection:
+        rows = connection.exec_driver_sql(f"{explain} {statement}", parameters).all()
+    reads = ("SCAN ", "SEARCH ", "Seq Scan on ", "Index Scan ", "Index Only Scan ")
+    lines = [str(row[-1]) for row in rows if "mirror_target" in str(row[-1])]
+    return [line for line in lines if any(read in line for read in reads)]
+
+
+@pytest.mark.usefixtures("lane")
+def test_what_fails_is_found_among_very_many_without_reading_them(
+    database: Database, said: Statements
+) -> None:
+    change_one(database, 7, state="rejected", failed_gen=2, desired_gen=2)
+    with database.read() as connection:
+        found = connection.execute(failing(limit=50)).all()
+    assert [row.track_id for row in found] == [7]
+    statement, parameters = said[-1]
+    plan = _plan(database, statement, parameters)
+    assert any("ix_mirror_target_troubled" in part for part in plan), plan
+    assert all("ix_mirror_target" in part for part in plan), plan
+
+
+def change_one(database: Database, track_id: int, **columns: Any) -> None:
+    with database.write() as connection:
+        this = update(mirror_target).where(mirror_target.c.track_id == track_id)
+        connection.execute(this.values(columns))

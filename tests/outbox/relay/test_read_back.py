@@ -1,0 +1,125 @@
+"""The whole table of what the record on the PDS means."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from aggregates.track import Track
+from eventstore.change import RecordedEvent
+from outbox.pds.client import RecordKey, Remote
+from outbox.record.dag_cbor import record_cid
+from outbox.record.record import RecordUrls, record_for
+from outbox.relay.delivery_task import DeliveryTask
+from outbox.relay.read_back import Finding, read_back
+from tests.dsl import COLLECTION, a_track, replayed, some_time
+
+URLS = RecordUrls("https://music.test")
+KEY = RecordKey("did:plc:alice", COLLECTION, "3kaaaaaaaaa2a")
+FIRST, SECOND, THIRD = 10, 20, 30
+
+
+def story() -> tuple[RecordedEvent, ...]:
+    """Created at 10, retitled at 20 and 30."""
+    track = a_track()
+    for title in ("second", "third"):
+        track.update_metadata({"title": title}, at=some_time(1))
+    return tuple(
+        RecordedEvent(
+            position=10 * (n + 1),
+            did=KEY.did,
+            version=n + 1,
+            event=event,
+            topic="",
+            actor="",
+            via="",
+            request_id="",
+            recorded_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        for n, event in enumerate(track.collect_events())
+    )
+
+
+HISTORY = story()
+
+
+def record_at(gen: int) -> dict[str, Any]:
+    track = replayed(each.event for each in HISTORY if each.position <= gen)
+    assert isinstance(track, Track)
+    return record_for(track, gen, URLS)
+
+
+def task(**fields: Any) -> DeliveryTask:
+    """The put of the third generation on the first one."""
+    made = DeliveryTask(
+        key=KEY,
+        track_id=1,
+        gen=THIRD,
+        op="put",
+        desired=record_at(THIRD),
+        base=record_cid(record_at(FIRST)),
+        observed=record_at(FIRST),
+        ever_sent=True,
+        attempts=0,
+        recreates=False,
+        history=HISTORY,
+    )
+    return replace(made, **fields)
+
+
+def there(body: dict[str, Any]) -> Remote:
+    return Remote(record_cid(body), body)
+
+
+ABSENT = Remote(None, None)
+DELETING = {"op": "delete", "desired": None}
+FOREIGN = {**record_at(FIRST), "title": "by another client"}
+NEVER_ACKED = {"base": None, "observed": None}
+
+
+@pytest.mark.parametrize(
+    ("remote", "ours", "given", "finding"),
+    [
+        # what was to be sent is there
+        (there(record_at(THIRD)), set(), {}, Finding.LANDED),
+        (ABSENT, set(), DELETING, Finding.LANDED),
+        # a late one of ours landed: known by its attempt, or by generation and content
+        (there(record_at(SECOND)), {record_cid(record_at(SECOND))}, {}, Finding.REBASE),
+        (there(record_at(SECOND)), set(), {}, Finding.REBASE),
+        (there({**record_at(SECOND), "x": 1}), set(), {}, Finding.REBASE),
+        (there(record_at(SECOND)), set(), NEVER_ACKED, Finding.REBASE),
+        (there(FOREIGN), {record_cid(FOREIGN)}, {}, Finding.REBASE),
+        # another client changed our fields
+        (there(FOREIGN), set(), {}, Finding.FOREIGN),
+        (there(FOREIGN), set(), NEVER_ACKED, Finding.FOREIGN),
+        (there({**FOREIGN, "mastertapeGen": SECOND}), set(), {}, Finding.FOREIGN),
+        (there({**record_at(SECOND), "mastertapeGen": THIRD}), set(), {}, Finding.FOREIGN),
+        (there({**record_at(SECOND), "mastertapeGen": "20"}), set(), {}, Finding.FOREIGN),
+        (there({**record_at(SECOND), "mastertapeGen": FIRST - 1}), set(), {}, Finding.FOREIGN),
+        (there({}), set(), {}, Finding.FOREIGN),
+        # only fields that are not ours differ
+        (there({**record_at(FIRST), "x": 1}), set(), {}, Finding.REBASE),
+        (there({**record_at(FIRST), "mastertapeGen": 5}), set(), {}, Finding.REBASE),
+        # absent
+        (ABSENT, set(), {}, Finding.MISSING),
+        (ABSENT, set(), {"recreates": True}, Finding.REBASE),
+        (ABSENT, set(), NEVER_ACKED, Finding.REBASE),
+        # the owner's delete goes through whatever is there
+        (there(FOREIGN), set(), DELETING, Finding.REBASE),
+        (there(record_at(SECOND)), set(), DELETING, Finding.REBASE),
+    ],
+)
+def test_the_record_on_the_pds_means_this(
+    remote: Remote, ours: set[str], given: dict[str, Any], finding: Finding
+) -> None:
+    assert read_back(task(**given), remote, ours, URLS) is finding
+
+
+def test_a_record_that_names_a_generation_of_a_deleted_track_is_not_ours() -> None:
+    track = a_track()
+    track.delete(at=some_time(1))
+    events = track.collect_events()
+    history = tuple(replace(HISTORY[n], event=event) for n, event in enumerate(events))
+    remote = there({**record_at(FIRST), "title": "?", "mastertapeGen": SECOND})
+    assert read_back(task(history=history), remote, set(), URLS) is Finding.FOREIGN

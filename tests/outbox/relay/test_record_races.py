@@ -1,0 +1,242 @@
+"""Two things at once about one record, each stopped at its worst moment."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from aggregates.track import Track
+from outbox.mirror.lanes import LeaseLostError, release
+from outbox.record.record import GENERATION, record_for
+from outbox.relay import delivery_task as work_module
+from outbox.relay.result import Outcome
+from tests.dsl import COLLECTION
+from tests.outbox.rigs.foreign_writes import delivered, events, foreign_put, request_verify
+from tests.outbox.rigs.relay_rig import Rig, answered
+from tests.outbox.rigs.stepwise_delivery import Send, StepwiseDelivery, delete, restore, undelete, wanted
+
+pytestmark = pytest.mark.anyio
+
+# Observation against restore-record.
+
+
+async def test_a_foreign_delete_that_a_verification_finds_is_dropped_if_the_owner_restored_meanwhile(
+    one: Rig,
+) -> None:
+    track = await delivered(one)
+    one.pds.delete_record(one.did, COLLECTION, track.rkey)
+    request_verify(one)
+    delivery = StepwiseDelivery(one)
+    assert await delivery.send() is Outcome.MISSING
+    track = restore(one)
+    delivery.settle()
+    assert "RecordMissing" not in events(one)
+    await one.relay_once()
+    assert (one.remote(track), one.mirror().state) == (wanted(one, track), "delivered")
+
+
+async def test_a_foreign_delete_that_a_write_finds_is_dropped_if_the_owner_restored_meanwhile(
+    desk: Rig,
+) -> None:
+    track = await delivered(desk)
+    desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
+    desk.edit(title="edited")
+    delivery = StepwiseDelivery(desk)
+    assert await delivery.send() is Outcome.MISSING
+    track = restore(desk)
+    delivery.settle()
+    await desk.relay_once()
+    assert "RecordMissing" not in events(desk)
+    assert (desk.remote(track), desk.mirror().state) == (wanted(desk, track), "delivered")
+
+
+async def test_a_foreign_edit_found_before_an_edit_of_the_owner_is_found_again_and_held_once(
+    desk: Rig,
+) -> None:
+    track = await delivered(desk)
+    foreign_put(desk, track, title="foreign")
+    request_verify(desk)
+    delivery = StepwiseDelivery(desk)
+    assert await delivery.send() is Outcome.HELD
+    desk.edit(album="meanwhile")
+    delivery.settle()
+    assert "ForeignEditObserved" not in events(desk)
+    assert await desk.relay_once() == {Outcome.HELD: 1}
+    assert events(desk).count("ForeignEditObserved") == 1
+
+
+# Scan against first put.
+
+
+@pytest.mark.parametrize("moment", ["before", "on its way", "landed", "settled"])
+async def test_a_scan_during_the_first_put_finds_nothing_foreign(one: Rig, moment: str) -> None:
+    track = one.upload()
+    if moment == "before":
+        request_verify(one)
+    if moment == "on its way":
+
+        async def doubted(send: Send) -> httpx.Response:
+            request_verify(one)
+            return await send()
+
+        one.wire.faults += [doubted]
+    delivery = StepwiseDelivery(one)
+    assert await delivery.send() is Outcome.DELIVERED
+    if moment == "landed":
+        request_verify(one)
+    delivery.settle()
+    if moment == "settled":
+        request_verify(one)
+    await one.relay_once()
+    assert events(one) == ["Created"]
+    assert (one.remote(track), one.mirror().state) == (wanted(one, track), "delivered")
+
+
+# Undelete against a hanging delete.
+
+
+@contextmanager
+def without_generations() -> Iterator[None]:
+    """Records as they would be without mastertapeGen: the same content has the same CID."""
+
+    def record(track: Track, generation: int, urls: Any) -> dict[str, Any]:
+        body = record_for(track, generation, urls)
+        del body[GENERATION]
+        return body
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(work_module, "record_for", record)
+        yield
+
+
+async def _undelete_while_a_delete_hangs(rig: Rig) -> tuple[Track, int]:
+    """The track, and the answer to a delete that arrives long after it timed out."""
+    await delivered(rig)
+    late: list[Send] = []
+
+    async def hangs(send: Send) -> httpx.Response:
+        late.append(send)
+        raise httpx.ReadTimeout("no answer")
+
+    rig.wire.faults += [hangs]
+    delete(rig)
+    await rig.relay_once()
+    track = undelete(rig)
+    rig.clock.advance(minutes=10)
+    await rig.relay_once()
+    assert rig.mirror().state == "delivered"
+    return track, (await late[0]()).status_code
+
+
+async def test_a_hanging_delete_does_not_remove_what_was_undeleted_since_its_generation_is_another(
+    one: Rig,
+) -> None:
+    track, status = await _undelete_while_a_delete_hangs(one)
+    assert (status, one.remote(track)) == (400, wanted(one, track))
+
+
+async def test_without_generations_a_hanging_delete_removes_what_was_undeleted(one: Rig) -> None:
+    with without_generations():
+        track, status = await _undelete_while_a_delete_hangs(one)
+    assert (status, one.remote(track)) == (200, None)  # which is why a record carries one
+
+
+# Wake against settle.
+
+
+async def test_an_edit_between_the_reading_and_the_settling_of_an_earlier_one_stays_to_be_sent(
+    desk: Rig,
+) -> None:
+    await delivered(desk)
+    desk.edit(title="one")
+    delivery = StepwiseDelivery(desk)
+    await delivery.send()
+    track = desk.edit(title="two")
+    delivery.settle()
+    assert desk.mirror().state == "pending"
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert desk.remote(track) == wanted(desk, track)
+
+
+async def test_an_edit_between_settling_and_giving_the_lane_back_is_due_at_once(desk: Rig) -> None:
+    await delivered(desk)
+    desk.edit(title="one")
+    delivery = StepwiseDelivery(desk)
+    await delivery.send()
+    assert delivery.result is not None
+    desk.settle(delivery.lane, delivery.result)
+    track = desk.edit(title="two")
+    release(desk.database, delivery.lane)
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert desk.remote(track) == wanted(desk, track)
+
+
+# Wake inside a 429 window.
+
+
+async def test_neither_an_edit_nor_a_retry_nor_a_verification_sends_anything_in_a_429_window(
+    desk: Rig,
+) -> None:
+    track = await delivered(desk)
+
+    async def limited(send: Send) -> httpx.Response:  # noqa: ARG001
+        return httpx.Response(429, json={"error": "RateLimitExceeded"}, headers={"retry-after": "120"})
+
+    desk.wire.faults += [limited]
+    desk.edit(title="one")
+    await desk.relay_once()
+    desk.wire.sent.clear()
+    desk.clock.advance(seconds=60)
+    track = desk.edit(title="two")
+    desk.retry()
+    request_verify(desk)
+    assert (await desk.relay_once(), desk.wire.sent) == ({}, [])
+    desk.clock.advance(seconds=61)
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert desk.remote(track) == wanted(desk, track)
+
+
+# A lease that was lost.
+
+
+async def test_a_write_whose_lease_was_lost_is_known_as_ours_by_the_next_holder(one: Rig) -> None:
+    await delivered(one)
+    one.edit(title="one")
+    delivery = StepwiseDelivery(one)
+    await delivery.send()
+    one.clock.advance(minutes=2)
+    track = one.edit(title="two")
+    assert await one.relay_once() == {Outcome.DELIVERED: 1}
+    with pytest.raises(LeaseLostError):
+        delivery.settle()
+    assert (one.remote(track), one.mirror().state) == (wanted(one, track), "delivered")
+    assert "ForeignEditObserved" not in events(one)
+
+
+async def test_a_foreign_edit_that_a_fenced_delivery_found_is_recorded_once_by_the_next_holder(
+    desk: Rig,
+) -> None:
+    track = await delivered(desk)
+    foreign_put(desk, track, title="foreign")
+    request_verify(desk)
+    delivery = StepwiseDelivery(desk)
+    assert await delivery.send() is Outcome.HELD
+    desk.clock.advance(minutes=2)
+    assert await desk.relay_once() == {Outcome.HELD: 1}
+    with pytest.raises(LeaseLostError):
+        delivery.settle()
+    assert events(desk).count("ForeignEditObserved") == 1
+
+
+async def test_a_rejected_answer_that_comes_after_a_newer_edit_stops_only_the_earlier_one(desk: Rig) -> None:
+    await delivered(desk)
+    desk.wire.faults += [answered(400, "InvalidRecord")]
+    desk.edit(title="bad")
+    delivery = StepwiseDelivery(desk)
+    await delivery.send()
+    track = desk.edit(title="good")
+    delivery.settle()
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert desk.remote(track) == wanted(desk, track)

@@ -1,0 +1,324 @@
+"""The relay's loop: fair, isolated, and able to stop and to start again."""
+
+import asyncio
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import OperationalError
+
+from eventstore.errors import LogBusyError
+from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
+from outbox.relay.claim import claim
+from outbox.relay.lane_run import MAX_RECORDS_PER_RUN
+from outbox.relay.lease_clock import LeaseClock
+from outbox.relay.relay import MIN_POLL_SECONDS
+from outbox.relay.result import Outcome
+from outbox.threads import MAX_THREADS, in_thread
+from outbox.views.waits import MirrorWaits
+from tests.dsl import BOB
+from tests.outbox.rigs.relay_rig import Rig, answered
+from tests.outbox.rigs.rows import lane_row
+
+pytestmark = pytest.mark.anyio
+LONG = 30.0
+EDITS = 60
+
+
+async def until_delivered(rig: Rig, track_id: int = 1) -> None:
+    """Give the relay the loop until the record is delivered."""
+    waits = MirrorWaits(rig.database)
+    assert await waits.wait_delivered(track_id, LONG)
+    await waits.finish()
+
+
+async def test_a_lane_run_ends_after_some_records_so_that_other_lanes_run(desk: Rig) -> None:
+    desk.sign_in(BOB)
+    for number in range(MAX_RECORDS_PER_RUN + 5):
+        desk.upload(number + 1)
+    desk.upload(100, did=BOB)
+    with desk.database.write() as connection:
+        connection.execute(update(pds_host).values(max_lanes=1))
+
+    await desk.relay_once()
+
+    writers = [body["repo"] for _, body in desk.wire.sent]
+    assert writers.index(BOB) == MAX_RECORDS_PER_RUN
+    assert len(writers) == MAX_RECORDS_PER_RUN + 6
+
+
+async def test_deletes_go_before_edits_and_older_edits_before_newer_ones(desk: Rig) -> None:
+    for number in (1, 2, 3):
+        desk.upload(number)
+    await desk.relay_once()
+    desk.wire.sent.clear()
+    desk.edit(2, title="first")
+    desk.edit(1, title="second")
+    desk.command(3, lambda track: track.delete(at=desk.clock()))
+
+    await desk.relay_once()
+
+    sent = [(name, body["rkey"]) for name, body in desk.wire.sent]
+    keys = {number: desk.mirror(number).record_uri.rsplit("/", 1)[1] for number in (1, 2, 3)}
+    assert sent == [("deleteRecord", keys[3]), ("putRecord", keys[2]), ("putRecord", keys[1])]
+
+
+async def test_a_record_that_never_gets_an_answer_keeps_none_of_its_siblings_back(desk: Rig) -> None:
+    cursed = desk.upload(1)
+    for number in (2, 3):
+        desk.upload(number)
+    send = desk.wire.request
+
+    async def request(did: str, method: str, nsid: str, **given: Any) -> httpx.Response:
+        if given["json"]["rkey"] == cursed.rkey:
+            raise httpx.ReadTimeout("no answer")
+        return await send(did, method, nsid, **given)
+
+    desk.wire.request = request  # type: ignore[method-assign]
+    for _ in range(3):
+        await desk.relay_once()
+        desk.clock.advance(minutes=10)
+
+    assert [desk.mirror(number).state for number in (1, 2, 3)] == ["pending", "delivered", "delivered"]
+
+
+async def test_a_record_that_this_code_cannot_read_stops_only_itself(desk: Rig) -> None:
+    desk.upload(1)
+    await desk.relay_once()
+    with desk.database.write() as connection:
+        connection.execute(update(mirror_target).values(observed_body=b"\xff"))
+    desk.edit(1, title="unreadable")
+    desk.upload(2)
+
+    assert await desk.relay_once() == {Outcome.FAILED: 1, Outcome.DELIVERED: 1}
+
+    assert (desk.mirror(1).state, desk.mirror(1).reason) == ("pending", "backoff")
+    assert desk.mirror(1).last_error
+    assert desk.mirror(2).state == "delivered"
+
+
+async def test_a_record_whose_sending_raises_stops_only_itself(desk: Rig) -> None:
+    async def broken(send: Any) -> httpx.Response:  # noqa: ARG001
+        raise ZeroDivisionError
+
+    desk.wire.faults += [broken]
+    desk.upload(1)
+    desk.upload(2)
+
+    assert await desk.relay_once() == {Outcome.FAILED: 1, Outcome.DELIVERED: 1}
+
+    assert "ZeroDivisionError" in (desk.mirror(1).last_error or "")
+    desk.clock.advance(minutes=10)
+    await desk.relay_once()
+    assert desk.mirror(1).state == "delivered"
+
+
+async def test_a_lane_run_that_fails_releases_its_lane_for_a_little_later(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object) -> None:
+        raise LogBusyError
+
+    desk.upload()
+    with monkeypatch.context() as patched:
+        patched.setattr("outbox.relay.lane_run.settle", busy)
+        await desk.relay_once()
+    assert await desk.relay_once() == {}
+    desk.clock.advance(seconds=2)
+
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+
+async def test_a_signed_out_account_stops_only_itself(desk: Rig) -> None:
+    desk.upload(1)
+    desk.upload(2)
+    desk.wire.faults += [answered(401, "AuthMissing")]
+    await desk.relay_once()
+    desk.sign_in(BOB)
+    desk.upload(3, did=BOB)
+
+    await desk.relay_once()
+
+    assert [desk.mirror(number).state for number in (1, 2, 3)] == ["parked", "parked", "delivered"]
+
+
+async def test_a_host_that_hangs_stops_only_its_own_accounts(desk: Rig) -> None:
+    desk.sign_in(BOB, host="http://other.test")
+    hanging = asyncio.Event()
+    released = asyncio.Event()
+
+    async def hangs(send: Any) -> httpx.Response:
+        hanging.set()
+        await released.wait()
+        return await send()
+
+    desk.upload(1)
+    desk.wire.faults += [hangs]
+    stuck = asyncio.create_task(desk.relay.run_once())
+    await hanging.wait()
+    desk.upload(2, did=BOB)
+
+    second = desk.another_relay("second")
+    async with asyncio.timeout(
+        20
+    ):  # the first relay may still be giving back the lane that had nothing to do
+        while desk.mirror(2).state != "delivered":
+            await second.run_once()
+            await asyncio.sleep(0.01)
+
+    assert desk.mirror(1).state == "pending"
+    released.set()
+    await stuck
+    assert desk.mirror(1).state == "delivered"
+
+
+async def test_a_relay_that_is_woken_delivers_at_once_and_stops_on_request(desk: Rig) -> None:
+    stop = asyncio.Event()
+    running = asyncio.create_task(desk.relay.run(stop))
+    await asyncio.sleep(0)
+    desk.upload()
+    threading.Thread(target=desk.relay.wake).start()
+    await until_delivered(desk)
+
+    stop.set()
+
+    await asyncio.wait_for(running, LONG)
+    assert lane_row(desk.database, desk.did).lease_owner is None
+
+
+async def test_a_stopping_relay_finishes_the_delivery_in_flight_and_starts_no_other(desk: Rig) -> None:
+    flying, land = asyncio.Event(), asyncio.Event()
+
+    async def slow(send: Any) -> httpx.Response:
+        flying.set()
+        await land.wait()
+        return await send()
+
+    desk.wire.faults += [slow]
+    desk.upload(1)
+    desk.upload(2)
+    stop = asyncio.Event()
+    running = asyncio.create_task(desk.relay.run(stop))
+    await flying.wait()
+    stop.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not running.done()
+
+    land.set()
+    await asyncio.wait_for(running, LONG)
+
+    assert [desk.mirror(number).state for number in (1, 2)] == ["delivered", "pending"]
+    row = lane_row(desk.database, desk.did)
+    assert (row.lease_owner, row.due_at < NEVER) == (None, True)
+
+
+async def test_a_relay_goes_on_when_the_database_was_away(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = threading.Event()
+    failed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    away.set()
+
+    def claims(*args: Any, **named: Any) -> Any:
+        if away.is_set():
+            loop.call_soon_threadsafe(failed.set)
+            raise OperationalError("select 1", {}, OSError("away"))
+        return claim(*args, **named)
+
+    monkeypatch.setattr("outbox.relay.relay.claim", claims)
+    stop = asyncio.Event()
+    running = asyncio.create_task(desk.relay.run(stop))
+    desk.upload()
+    await failed.wait()
+    assert not running.done()
+
+    away.clear()
+    await until_delivered(desk)
+
+    stop.set()
+    await asyncio.wait_for(running, LONG)
+
+
+async def test_a_stuck_lane_is_found_when_a_relay_starts(desk: Rig) -> None:
+    desk.upload()
+    with desk.database.write() as connection:
+        connection.execute(update(mirror_lane).values(due_at=NEVER))
+    stop = asyncio.Event()
+    running = asyncio.create_task(desk.relay.run(stop))
+    await until_delivered(desk)
+    stop.set()
+    await asyncio.wait_for(running, LONG)
+
+
+async def test_an_account_whose_lane_row_is_gone_fails_no_other(desk: Rig) -> None:
+    desk.sign_in(BOB)
+    desk.upload(1)
+    desk.upload(2, did=BOB)
+    lane = desk.claim("first")
+
+    with desk.database.write() as connection:
+        connection.execute(delete(mirror_lane).where(mirror_lane.c.did == lane.did))
+    await desk.relay_once()
+
+    with desk.database.read() as connection:
+        acked = dict(connection.execute(select(mirror_target.c.did, mirror_target.c.acked_gen)).all())
+    assert sorted(acked[did] > 0 for did in (desk.did, BOB)) == [False, True]
+
+
+async def test_blocked_threads_of_the_outbox_leave_other_threads_free() -> None:
+    blocked = threading.Event()
+    waiting = asyncio.gather(*[in_thread(blocked.wait, LONG) for _ in range(MAX_THREADS)])
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: True), LONG)
+    blocked.set()
+    assert all(await waiting)
+
+
+async def test_a_claim_that_takes_long_has_used_up_part_of_its_lease(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def slow_claim(*args: Any, **named: Any) -> Any:
+        now[0] += 31.0
+        return claim(*args, **named)
+
+    monkeypatch.setattr(
+        "outbox.relay.relay.LeaseClock", lambda length: LeaseClock(length, clock=lambda: now[0])
+    )
+    monkeypatch.setattr("outbox.relay.relay.claim", slow_claim)
+    desk.upload()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr("outbox.relay.lane_run.release", lambda *_: loop.call_soon_threadsafe(stop.set))
+
+    await desk.relay.run(stop)
+
+    assert desk.wire.sent == []
+
+
+@pytest.mark.parametrize(
+    ("age", "seconds"), [(0.0, 45.0), (10.0, 35.0), (29.0, 16.0), (30.0, 0.0), (99.0, 0.0)]
+)
+def test_requests_end_while_a_quarter_of_the_lease_is_left(age: float, seconds: float) -> None:
+    times = iter([0.0, age])
+    assert LeaseClock(timedelta(seconds=60), clock=lambda: next(times)).seconds_left_to_send() == seconds
+
+
+async def test_edits_that_follow_each_other_closely_arrive_as_one_write(desk: Rig) -> None:
+    desk.upload()
+    await desk.relay_once()
+    desk.wire.sent.clear()
+    stop, began = asyncio.Event(), time.monotonic()
+    running = asyncio.create_task(desk.relay.run(stop))
+    for number in range(EDITS):
+        await asyncio.to_thread(desk.edit, title=f"take {number}")
+        desk.relay.wake()
+    await until_delivered(desk)
+    looks_at_most = (time.monotonic() - began) / MIN_POLL_SECONDS + 1
+    stop.set()
+    await asyncio.wait_for(running, LONG)
+    assert 1 <= len(desk.wire.sent) <= looks_at_most

@@ -1,0 +1,183 @@
+"""An idle relay sleeps until a commit wakes it or something is due."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from aggregates.transcodings import TRANSCODINGS
+from eventstore.commit_signals import Announcer, Listener
+from eventstore.database import Database
+from eventstore.event_log import EventLog
+from outbox.mirror.lanes import change_lane
+from outbox.mirror.tables import NEVER, PAST, blob_job, pds_host
+from outbox.mirror.targets import MirrorTargets
+from outbox.relay.relay import BUSY_POLL_SECONDS, IDLE_POLL_SECONDS, Relay
+from outbox.relay.result import Outcome
+from outbox.relay.schedule import seconds_until_due
+from outbox.views.waits import MirrorWaits
+from tests.dsl import a_track
+from tests.outbox.rigs.relay_rig import ARTIST, Rig, refused
+from tests.outbox.rigs.rows import add_lane, set_host
+
+pytestmark = pytest.mark.anyio
+LONG = 30.0
+FOR_EVER = 3600.0
+
+
+@pytest.fixture
+def _never_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that does not poll by itself."""
+    monkeypatch.setattr("outbox.relay.relay.IDLE_POLL_SECONDS", FOR_EVER)
+    monkeypatch.setattr("outbox.relay.relay.BUSY_POLL_SECONDS", FOR_EVER)
+
+
+@asynccontextmanager
+async def running(desk: Rig) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    relay = asyncio.create_task(desk.relay.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(relay, LONG)
+
+
+@pytest.fixture
+def sleeping(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set once a relay has found nothing to do."""
+    found_nothing = asyncio.Event()
+
+    async def start_due(relay: Relay) -> float:
+        seconds = await real(relay)
+        if seconds > 0:
+            asyncio.get_running_loop().call_soon(found_nothing.set)
+        return seconds
+
+    real = Relay._start_due  # noqa: SLF001
+    monkeypatch.setattr(Relay, "_start_due", start_due)
+    return found_nothing
+
+
+@asynccontextmanager
+async def listening(desk: Rig) -> AsyncIterator[None]:
+    listens = asyncio.Event()
+
+    def heard() -> None:
+        listens.set()
+        desk.relay.wake()
+
+    hearing = asyncio.create_task(Listener(desk.database).run(heard))
+    await asyncio.wait_for(listens.wait(), LONG)
+    try:
+        yield
+    finally:
+        hearing.cancel()
+        await asyncio.wait({hearing})
+
+
+async def delivered(desk: Rig) -> None:
+    waits = MirrorWaits(desk.database)
+    assert await waits.wait_delivered(1, LONG)
+    await waits.finish()
+
+
+@pytest.mark.usefixtures("_never_polls")
+async def test_a_commit_of_another_process_wakes_it(
+    desk: Rig, migrated_url: str, sleeping: asyncio.Event
+) -> None:
+    await desk.relay_once()  # what the sign-in made due
+    other = Database(migrated_url, clock=desk.clock)
+    log = EventLog(other, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
+    announcer = Announcer(other)
+    announcer.start()
+    track = a_track(1, did=desk.did, audio=desk.bytes.keep(b"audio" * 500))
+
+    def upload() -> None:
+        with log.unit_of_work(desk.did, ARTIST) as unit:
+            unit.save(track)
+            unit.after_commit(announcer.announce)
+
+    async with listening(desk), running(desk):
+        await asyncio.wait_for(sleeping.wait(), LONG)
+        await asyncio.to_thread(upload)
+        await delivered(desk)
+    await asyncio.to_thread(announcer.stop, LONG)
+    other.close()
+
+
+@pytest.mark.usefixtures("_never_polls")
+async def test_it_wakes_when_a_failed_record_is_due_again(desk: Rig) -> None:
+    desk.clock.run()
+    desk.wire.faults += [refused]
+    desk.upload()
+    async with running(desk):
+        await delivered(desk)
+
+
+async def until_next_poll(desk: Rig) -> float:
+    return await desk.relay._start_due()  # noqa: SLF001
+
+
+async def test_it_sleeps_long_with_nothing_to_do_and_not_past_the_time_when_something_is(desk: Rig) -> None:
+    desk.upload()
+    await desk.relay_once()
+    assert await until_next_poll(desk) == IDLE_POLL_SECONDS
+
+    with desk.database.write() as connection:
+        change_lane(connection, desk.did, due_at=desk.clock() + timedelta(seconds=5))
+    assert 0 < await until_next_poll(desk) <= 5
+    with desk.database.write() as connection:
+        change_lane(connection, desk.did, paced_until=desk.clock() + timedelta(hours=1))
+    assert await until_next_poll(desk) == IDLE_POLL_SECONDS
+
+
+async def test_due_work_that_another_relay_holds_is_polled_again_soon(desk: Rig) -> None:
+    desk.upload()
+    add_lane(desk.database, 2, host=desk.pds.url, due_at=NEVER)
+    set_host(desk.database, desk.pds.url, max_lanes=1)
+    desk.claim("another relay")
+    assert 0 < seconds_until_due(desk.database).lanes <= 60  # its lease may end
+    assert await until_next_poll(desk) == IDLE_POLL_SECONDS
+
+    with desk.database.write() as connection:
+        change_lane(connection, "did:plc:2", due_at=desk.clock())
+    assert seconds_until_due(desk.database).lanes <= 0
+    assert await until_next_poll(desk) == BUSY_POLL_SECONDS
+
+
+async def test_the_relay_does_not_wake_for_parked_or_paused_lanes(desk: Rig) -> None:
+    desk.upload()
+    for columns in ({"state": "auth_required"}, {"paused": True}):
+        with desk.database.write() as connection:
+            change_lane(connection, desk.did, **{"state": "ready", "paused": False, **columns})
+        assert await until_next_poll(desk) == IDLE_POLL_SECONDS
+    with desk.database.write() as connection:
+        change_lane(connection, desk.did, paused=False)
+        connection.execute(update(pds_host).values(paused=True))
+    assert await until_next_poll(desk) == IDLE_POLL_SECONDS
+
+
+async def test_uploads_have_their_time_too(desk: Rig) -> None:
+    desk.upload()
+    await desk.relay_once()
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    for not_before, soon in ((PAST, True), (NEVER, False)):
+        with desk.database.write() as connection:
+            change_lane(connection, desk.did, due_at=NEVER, backfill_at=NEVER)
+            connection.execute(update(blob_job).values(not_before=not_before))
+        assert (seconds_until_due(desk.database).uploads <= 0) is soon
+
+
+async def test_an_edit_is_due_at_once_although_the_clock_was_set_back_since_the_one_before(desk: Rig) -> None:
+    desk.upload()
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+    desk.clock.advance(hours=-1)
+    desk.edit(title="another")
+
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert desk.mirror().state == "delivered"

@@ -1,0 +1,83 @@
+"""Which attempts are kept, and for how long."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from outbox.mirror.tables import delivery_attempt, mirror_target
+from outbox.relay import retention
+from outbox.relay.retention import prune_attempts
+from tests.outbox.rigs.relay_rig import Rig
+
+pytestmark = pytest.mark.anyio
+
+
+async def delivered(desk: Rig) -> int:
+    """A record that the PDS has confirmed, and its generation."""
+    desk.upload()
+    await desk.relay_once()
+    return desk.mirror().acked_generation
+
+
+def attempted(desk: Rig, outcome: str | None, *, days: float, gen: int, **columns: Any) -> int:
+    """An attempt of so many days ago."""
+    mirror = desk.mirror()
+    did, collection, rkey = mirror.record_uri.removeprefix("at://").split("/")
+    at = desk.clock() - timedelta(days=days)
+    row = {"did": did, "collection": collection, "rkey": rkey, "gen": gen, "op": "put", "epoch": 1}
+    with desk.database.write() as connection:
+        made = insert(delivery_attempt).values({**row, "started_at": at, "outcome": outcome, **columns})
+        (attempt_id,) = connection.execute(made.returning(delivery_attempt.c.id)).one()
+    return int(attempt_id)
+
+
+def kept(desk: Rig) -> set[int]:
+    with desk.database.read() as connection:
+        return set(connection.scalars(select(delivery_attempt.c.id)))
+
+
+async def test_attempts_go_after_a_month_and_failures_after_half_a_year(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "IDS_PER_STATEMENT", 2)
+    gen = await delivered(desk)
+    old = [attempted(desk, outcome, days=31, gen=gen) for outcome in (None, "ambiguous", "not_sent", "paced")]
+    failed = attempted(desk, "rejected", days=179, gen=gen)
+    young = attempted(desk, "ambiguous", days=29, gen=gen)
+    ancient = attempted(desk, "rejected", days=181, gen=gen)
+    last = attempted(desk, "done", days=1, gen=gen)
+
+    assert prune_attempts(desk.database) == len(old) + 1
+
+    assert kept(desk) & {*old, failed, young, ancient, last} == {failed, young, last}
+    assert prune_attempts(desk.database) == 0
+
+
+async def test_what_acknowledged_a_generation_is_kept_for_ever(desk: Rig) -> None:
+    gen = await delivered(desk)
+    acks = {attempted(desk, outcome, days=4000, gen=gen) for outcome in ("done", "cancelled")}
+    attempted(desk, "done", days=1, gen=gen)
+    prune_attempts(desk.database)
+    assert acks <= kept(desk)
+
+
+async def test_the_last_word_on_a_record_is_kept_for_ever(desk: Rig) -> None:
+    gen = await delivered(desk)
+    last = attempted(desk, "ambiguous", days=4000, gen=gen)
+    prune_attempts(desk.database)
+    assert last in kept(desk)
+
+
+async def test_what_the_pds_has_not_confirmed_is_kept(desk: Rig) -> None:
+    gen = await delivered(desk)
+    waiting = attempted(desk, None, days=4000, gen=gen + 1)
+    attempted(desk, None, days=1, gen=gen + 1)
+    prune_attempts(desk.database)
+    assert waiting in kept(desk)
+
+    with desk.database.write() as connection:
+        connection.execute(update(mirror_target).values(acked_gen=gen + 1))
+    prune_attempts(desk.database)
+    assert waiting not in kept(desk)

@@ -1,0 +1,67 @@
+"""Settling records what an answer says of the account and its budget, whatever it says of the record."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from outbox.mirror.tables import NEVER
+from outbox.relay.result import Outcome
+from tests.dsl import COLLECTION
+from tests.outbox.rigs.relay_rig import Rig, answered
+from tests.outbox.rigs.rows import lane_row
+
+pytestmark = pytest.mark.anyio
+
+
+async def nearly_used_up(send: Callable[[], Any]) -> httpx.Response:
+    """Let the PDS answer as before, with headers that say how little is left of the account's hour."""
+    reply: httpx.Response = await send()
+    reply.headers.update(
+        {
+            "ratelimit-limit": "5000",
+            "ratelimit-remaining": "990",
+            "ratelimit-reset": str(int(time.time()) + 3000),
+            "ratelimit-policy": "5000;w=3600",
+        }
+    )
+    return reply
+
+
+async def test_the_budget_in_an_invalid_swap_answer_is_recorded(desk: Rig) -> None:
+    first, second = desk.upload(1), desk.upload(2)
+    await desk.relay_once()
+    record = desk.remote(first) or {}
+    desk.pds.put_record(desk.did, COLLECTION, first.rkey, {**record, "title": "somebody else's"})
+    desk.edit(1, title="ours")
+    desk.edit(2, title="later")
+    desk.wire.faults.append(nearly_used_up)
+
+    assert await desk.relay_once() == {Outcome.HELD: 1}
+    assert (desk.remote(second) or {})["title"] != "later"
+    desk.clock.advance(hours=1)
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+
+@pytest.mark.parametrize("elsewhere", ["edited", "deleted"])
+async def test_an_account_with_a_held_or_detached_record_is_not_probed(desk: Rig, elsewhere: str) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    if elsewhere == "edited":
+        record = desk.remote(track) or {}
+        desk.pds.put_record(desk.did, COLLECTION, track.rkey, {**record, "title": "somebody else's"})
+    else:
+        desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
+    desk.edit(title="ours")
+    desk.wire.faults.append(answered(500, "InternalServerError"))
+    await desk.relay_once()
+    assert lane_row(desk.database, desk.did).probe_at < NEVER
+
+    desk.clock.advance(minutes=1)
+    await desk.relay_once()
+
+    assert desk.mirror().state == {"edited": "held", "deleted": "detached"}[elsewhere]
+    lane = lane_row(desk.database, desk.did)
+    assert (lane.probe_at, lane.failures) == (NEVER, 0)

@@ -1,0 +1,177 @@
+"""Unanswered writes, and what the PDS holds afterwards: each row of the table."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from aggregates.track import Track
+from outbox.record.record import record_for
+from outbox.relay.result import Outcome
+from outbox.views.deliveries import attempts_of, deliveries
+from tests.dsl import COLLECTION
+from tests.outbox.rigs.relay_rig import URLS, LateRequest, Rig, answer_lost
+
+pytestmark = pytest.mark.anyio
+
+LONG = {"minutes": 10}
+Send = Callable[[], Awaitable[httpx.Response]]
+
+
+async def delivered(rig: Rig) -> Track:
+    track = rig.upload()
+    await rig.relay_once()
+    return track
+
+
+async def doubtful(rig: Rig, fault: Any, **changes: Any) -> Track:
+    """An edit whose put ends like this, and the time that the relay waits then."""
+    rig.wire.faults += [fault]
+    track = rig.edit(**(changes or {"title": "one"}))
+    assert await rig.relay_once() == {Outcome.FAILED: 1}
+    rig.clock.advance(**LONG)
+    return track
+
+
+def foreign_put(rig: Rig, track: Track, **fields: Any) -> dict[str, Any]:
+    rig.pds.put_record(rig.did, COLLECTION, track.rkey, {**(rig.remote(track) or {}), **fields})
+    return rig.remote(track) or {}
+
+
+def wanted(rig: Rig, track: Track) -> dict[str, Any]:
+    return record_for(track, rig.mirror().generation, URLS)
+
+
+def event_statuses(rig: Rig) -> list[tuple[str, str]]:
+    """Each event and what became of it."""
+    with rig.database.read() as connection:
+        recorded = [(r.event, r.position) for r in rig.log.stream(connection, Track.create_id(1))]
+        facts = [(at, event.touches_record()) for event, at in recorded if isinstance(event, Track.Event)]
+        status = deliveries(connection, 1, facts, rig.mirror())
+    return [(type(event).__name__, status[at].status) for event, at in recorded]
+
+
+async def test_an_unanswered_edit_that_is_on_the_pds_landed(desk: Rig) -> None:
+    await delivered(desk)
+    track = await doubtful(desk, answer_lost)
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert desk.remote(track) == wanted(desk, track)
+    assert event_statuses(desk) == [("Created", "delivered"), ("MetadataUpdated", "delivered")]
+
+
+async def test_an_unanswered_delete_of_a_record_that_is_absent_landed(desk: Rig) -> None:
+    track = await delivered(desk)
+    desk.wire.faults += [answer_lost]
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
+    await desk.relay_once()
+    desk.clock.advance(**LONG)
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert (desk.remote(track), desk.mirror().state) == (None, "delivered")
+    assert event_statuses(desk) == [("Created", "delivered"), ("Deleted", "delivered")]
+
+
+async def test_an_unanswered_edit_whose_base_is_on_the_pds_has_not_landed_and_its_swap_stops_it(
+    desk: Rig,
+) -> None:
+    late = LateRequest()
+    await delivered(desk)
+    await doubtful(desk, late)
+    track = desk.edit(title="two")
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert await late.arrives() == 400
+    assert desk.remote(track) == wanted(desk, track)
+
+
+async def test_an_earlier_attempt_that_is_on_the_pds_landed_late_and_is_the_new_base(desk: Rig) -> None:
+    late = LateRequest()
+    await delivered(desk)
+    await doubtful(desk, late)
+    track = desk.edit(title="two")
+    assert await late.arrives() == 200
+    assert (desk.remote(track) or {})["title"] == "one"
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert desk.remote(track) == wanted(desk, track)
+    assert event_statuses(desk)[1:] == [("MetadataUpdated", "superseded"), ("MetadataUpdated", "delivered")]
+
+
+async def test_an_unanswered_edit_of_a_record_that_is_absent_was_preceded_by_a_foreign_delete(
+    desk: Rig,
+) -> None:
+    track = await delivered(desk)
+    await doubtful(desk, LateRequest())
+    desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
+    assert await desk.relay_once() == {Outcome.MISSING: 1}
+    assert (desk.remote(track), desk.mirror().state) == (None, "detached")
+    assert event_statuses(desk)[1:] == [("MetadataUpdated", "detached"), ("RecordMissing", "none")]
+
+
+async def test_a_record_that_differs_only_in_foreign_fields_is_the_new_base(desk: Rig) -> None:
+    late = LateRequest()
+    track = await delivered(desk)
+    track = await doubtful(desk, late)
+    foreign_put(desk, track, x={"deep": [1]})
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert desk.remote(track) == {**wanted(desk, track), "x": {"deep": [1]}}
+    assert await late.arrives() == 400
+    assert desk.remote(track) == {**wanted(desk, track), "x": {"deep": [1]}}
+
+
+async def test_an_unanswered_edit_of_a_record_whose_own_fields_differ_is_held(desk: Rig) -> None:
+    late = LateRequest()
+    track = await delivered(desk)
+    await doubtful(desk, late)
+    foreign = foreign_put(desk, track, title="foreign")
+    assert await desk.relay_once() == {Outcome.HELD: 1}
+    assert await late.arrives() == 400
+    assert (desk.remote(track), desk.mirror().state) == (foreign, "held")
+    assert event_statuses(desk)[1:] == [("MetadataUpdated", "held"), ("ForeignEditObserved", "none")]
+
+
+async def test_a_foreign_edit_on_top_of_what_had_landed_is_held_all_the_same(desk: Rig) -> None:
+    await delivered(desk)
+    track = await doubtful(desk, answer_lost)
+    foreign = foreign_put(desk, track, title="foreign")
+    assert await desk.relay_once() == {Outcome.HELD: 1}
+    assert desk.remote(track) == foreign
+
+
+async def test_after_a_foreign_edit_is_decided_the_earlier_attempt_is_still_fenced(desk: Rig) -> None:
+    late = LateRequest()
+    track = await delivered(desk)
+    await doubtful(desk, late)
+    foreign_put(desk, track, title="foreign")
+    await desk.relay_once()
+    foreign_put(desk, track, title="taken back", x=1)
+    assert await late.arrives() == 400
+    assert (desk.remote(track) or {})["title"] == "taken back"
+
+
+async def test_an_unanswered_create_that_landed_is_acknowledged(desk: Rig) -> None:
+    desk.wire.faults += [answer_lost]
+    track = desk.upload()
+    await desk.relay_once()
+    desk.clock.advance(**LONG)
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert desk.remote(track) == wanted(desk, track)
+
+
+async def test_an_unanswered_create_whose_key_holds_a_foreign_record_is_held(desk: Rig) -> None:
+    desk.wire.faults += [LateRequest()]
+    track = desk.upload()
+    await desk.relay_once()
+    theirs = {"$type": COLLECTION, "title": "theirs"}
+    desk.pds.put_record(desk.did, COLLECTION, track.rkey, theirs)
+    desk.clock.advance(**LONG)
+    assert await desk.relay_once() == {Outcome.HELD: 1}
+    assert desk.remote(track) == theirs
+
+
+async def test_each_attempt_says_how_it_ended(desk: Rig) -> None:
+    track = await delivered(desk)
+    await doubtful(desk, LateRequest())
+    foreign_put(desk, track, x=1)
+    await desk.relay_once()
+    with desk.database.read() as connection:
+        rows = [row.outcome for row in reversed(attempts_of(connection, 1))]
+    assert rows == ["done", "ambiguous", "read_back", "done"]

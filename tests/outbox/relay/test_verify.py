@@ -1,0 +1,181 @@
+"""A record that is to be verified is read by its lane's holder; the finding is settled as after a write."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from aggregates.track import Track
+from outbox.mirror.tables import NEVER
+from outbox.record.record import record_for
+from outbox.relay.result import Outcome
+from tests.dsl import COLLECTION
+from tests.fake_pds.xrpc import RefusedError
+from tests.outbox.rigs.foreign_writes import (
+    delivered,
+    events,
+    foreign_delete,
+    foreign_put,
+    reads,
+    sent,
+    target,
+    verified,
+)
+from tests.outbox.rigs.relay_rig import URLS, Rig, answered
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_verification_that_finds_the_record_unchanged_sends_nothing_and_ends(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await delivered(desk)
+    keys = reads(desk, monkeypatch)
+    assert await verified(desk) == {Outcome.SEEN: 1}
+    assert (len(keys), sent(desk), events(desk)) == (1, [], ["Created"])
+    assert target(desk).look_at == NEVER
+    assert await desk.relay_once() == {}
+
+
+async def test_a_foreign_edit_that_a_verification_finds_is_held_and_recorded(desk: Rig) -> None:
+    track = await delivered(desk)
+    foreign = foreign_put(desk, track, title="foreign")
+    assert await verified(desk) == {Outcome.HELD: 1}
+    assert (desk.mirror().state, desk.remote(track), sent(desk)) == ("held", foreign, [])
+    assert events(desk) == ["Created", "ForeignEditObserved"]
+
+
+async def test_a_foreign_delete_that_a_verification_finds_is_respected(desk: Rig) -> None:
+    track = await delivered(desk)
+    foreign_delete(desk, track)
+    assert await verified(desk) == {Outcome.MISSING: 1}
+    assert (desk.mirror().state, desk.remote(track)) == ("detached", None)
+    assert events(desk) == ["Created", "RecordMissing"]
+
+
+async def test_fields_that_we_do_not_know_are_kept_and_need_no_write(desk: Rig) -> None:
+    track = await delivered(desk)
+    foreign_put(desk, track, x=1)
+    assert await verified(desk) == {Outcome.DELIVERED: 1}
+    assert (sent(desk), events(desk)) == ([], ["Created"])
+    track = desk.edit(title="next")
+    await desk.relay_once()
+    assert desk.remote(track) == {**record_for(track, desk.mirror().generation, URLS), "x": 1}
+    assert sent(desk) == ["putRecord"]  # on the base that the verification had found
+
+
+async def test_a_client_that_drops_our_generation_only_is_no_conflict(desk: Rig) -> None:
+    track = await delivered(desk)
+    ours = desk.remote(track)
+    foreign_put(desk, track, "mastertapeGen", x=1)
+    await verified(desk)
+    assert desk.remote(track) == {**(ours or {}), "x": 1}
+    assert desk.mirror().state == "delivered"
+
+
+def take_down(rig: Rig, track: Track) -> None:
+    """Take the record down: the PDS does not show it any more."""
+    taken_down = rig.pds.get_record(rig.did, COLLECTION, track.rkey)
+    assert taken_down is not None
+    subject = {
+        "$type": "com.atproto.repo.strongRef",
+        "uri": rig.mirror().record_uri,
+        "cid": taken_down["cid"],
+    }
+    body = {"subject": subject, "takedown": {"applied": True, "ref": "test"}}
+    rig.pds.procedure("com.atproto.admin.updateSubjectStatus", body, by="admin")  # type: ignore[union-attr]
+    assert rig.pds.get_record(rig.did, COLLECTION, track.rkey) is None
+
+
+@pytest.mark.pds
+async def test_a_record_that_was_taken_down_after_an_unanswered_create_is_written_over(rig: Rig) -> None:
+    track = rig.upload()
+
+    async def lost_and_taken_down(send: Any) -> Any:
+        await send()
+        take_down(rig, track)
+        raise httpx.ReadTimeout("no answer")
+
+    rig.wire.faults = [lost_and_taken_down]
+    await rig.relay_once()
+    rig.edit(title="next")
+    rig.clock.advance(minutes=10)
+    assert await rig.relay_once() == {Outcome.DELIVERED: 1}
+    assert rig.mirror().state == "delivered"
+
+
+@pytest.mark.pds
+async def test_a_record_that_was_taken_down_is_not_taken_for_a_deleted_one(rig: Rig) -> None:
+    track = rig.upload()
+    await rig.relay_once()
+    take_down(rig, track)
+
+    assert await verified(rig) == {Outcome.SEEN: 1}
+    assert await rig.relay_once() == {}
+
+    assert (rig.mirror().state, events(rig)) == ("delivered", ["Created"])
+    rig.edit(title="next")
+    assert await rig.relay_once() == {Outcome.DELIVERED: 1}
+
+
+async def test_a_record_that_reads_as_absent_is_confirmed_once_per_verification(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await delivered(desk)
+    reads(desk, monkeypatch, RefusedError(400, "RecordNotFound"))
+    for _ in range(3):
+        assert await verified(desk) == {Outcome.SEEN: 1}
+        assert await desk.relay_once() == {}
+    assert (sent(desk), desk.mirror().state) == (["putRecord"] * 3, "delivered")
+
+
+async def test_a_verification_that_fails_is_tried_later_and_delays_no_other_record(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await delivered(desk, 1)
+    with monkeypatch.context() as patched:
+        keys = reads(desk, patched, RefusedError(500, "InternalServerError"))
+        sibling = desk.upload(2)
+        assert await verified(desk, 1) == {Outcome.DELIVERED: 1, Outcome.FAILED: 1}
+        assert desk.remote(sibling) is not None
+        assert (await desk.relay_once(), len(keys)) == ({}, 1)
+        for tries in range(2, 6):  # each pause is longer than the one before
+            pause = target(desk).look_at - desk.clock()
+            desk.clock.advance(seconds=pause.total_seconds() + 0.1)
+            assert await desk.relay_once() == {Outcome.FAILED: 1}
+            assert (len(keys), target(desk).attempts) == (tries, tries)
+        desk.edit(2, title="meanwhile")
+        assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+    assert desk.mirror(1).state == "delivered"
+    desk.clock.advance(minutes=10)
+    assert await desk.relay_once() == {Outcome.SEEN: 1}
+    assert (target(desk).attempts, desk.mirror(1).last_error) == (0, None)
+
+
+async def test_a_record_counts_as_deleted_only_once_the_pds_has_said_so(desk: Rig) -> None:
+    track = await delivered(desk)
+    foreign_delete(desk, track)
+    desk.wire.faults += [answered(503, "Busy")]  # to the question whether it is gone
+    assert await verified(desk) == {Outcome.FAILED: 1}
+    assert (desk.mirror().state, events(desk)) == ("delivered", ["Created"])
+    desk.clock.advance(minutes=10)
+    assert await desk.relay_once() == {Outcome.MISSING: 1}
+
+
+async def test_a_create_that_comes_after_its_delete_is_put_right(desk: Rig) -> None:
+    track = await delivered(desk)
+    created = desk.remote(track)
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
+    await desk.relay_once()
+    desk.pds.put_record(desk.did, COLLECTION, track.rkey, created or {})
+    assert await verified(desk) == {Outcome.DELIVERED: 1}
+    assert (desk.remote(track), desk.mirror().state) == (None, "delivered")
+
+
+async def test_what_others_put_in_place_of_a_deleted_record_is_theirs(desk: Rig) -> None:
+    track = await delivered(desk)
+    desk.command(1, lambda track: track.delete(at=desk.clock()))
+    await desk.relay_once()
+    desk.pds.put_record(desk.did, COLLECTION, track.rkey, {"$type": COLLECTION, "title": "theirs"})
+    assert await verified(desk) == {Outcome.SEEN: 1}
+    assert desk.remote(track) == {"$type": COLLECTION, "title": "theirs"}

@@ -1,0 +1,176 @@
+"""Verifications go behind live work: in the claim, in a lane run and in a host's budget."""
+
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from aggregates.track import Track
+from eventstore.database import Database
+from outbox.conflicts.conflicts import conflict_of
+from outbox.conflicts.foreign_edits import keep_theirs
+from outbox.mirror.lanes import change_lane, release
+from outbox.mirror.requeue import reverify
+from outbox.mirror.tables import NEVER, PAST
+from outbox.relay.result import Outcome
+from tests.fake_pds.limits import REQUESTS
+from tests.fake_pds.signed_in_pds import SignedInPds
+from tests.fake_pds.xrpc import RefusedError
+from tests.outbox.rigs.foreign_writes import delivered, foreign_put, reads, request_verify, target, verified
+from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
+from tests.outbox.rigs.rows import add_lane, change_target, claimed, lane_row, set_host
+
+BACKLOG = 30
+
+
+def doubted(database: Database, number: int) -> str:
+    """A lane of which one record is doubted, and which is known to have no other work."""
+    did = add_lane(database, number)
+    change_target(database, did, acked_gen=1)
+    with database.write() as connection:
+        change_lane(connection, did, due_at=NEVER)
+        reverify(connection, [number], PAST + timedelta(seconds=number))
+    return did
+
+
+def test_a_lane_of_every_host_is_left_to_live_work(database: Database) -> None:
+    for number in range(1, 9):
+        doubted(database, number)
+    assert [lane.backfill for lane in claimed(database)] == [True] * 3
+    live = add_lane(database, 9)
+    assert [(lane.did, lane.backfill) for lane in claimed(database)] == [(live, False)]
+
+
+def test_records_are_verified_only_while_half_of_the_hosts_budget_is_left(database: Database) -> None:
+    did = doubted(database, 1)
+    set_host(database, backfill_after=database_now(database) + timedelta(minutes=5))
+    assert claimed(database) == []
+    set_host(database, backfill_after=PAST)
+    [lane] = claimed(database)
+    release(database, lane)
+    assert lane_row(database, did).due_at == NEVER
+    assert lane_row(database, did).backfill_at < NEVER
+
+
+def database_now(database: Database):
+    with database.read() as connection:
+        return database.now(connection)
+
+
+async def backlog(desk: Rig) -> list[Track]:
+    """So many records that are all on the PDS."""
+    tracks = [desk.upload(number) for number in range(1, BACKLOG + 1)]
+    await desk.relay_once()
+    desk.wire.sent.clear()
+    return tracks
+
+
+@pytest.mark.anyio
+async def test_verifications_stop_at_half_of_a_hosts_budget_and_an_edit_has_the_rest(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await backlog(desk)
+    assert isinstance(desk.pds, SignedInPds)
+    desk.pds.clock = desk.pds.limits.clock = lambda: desk.clock().timestamp()
+    desk.pds.limits.enabled, desk.pds.limits.points = True, {REQUESTS.name: 40}
+    keys = reads(desk, monkeypatch)
+
+    await verified(desk, *range(1, BACKLOG + 1))
+    assert 15 <= len(keys) <= 21
+    assert await desk.relay_once() == {}
+
+    desk.edit(BACKLOG, title="now")
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+    desk.clock.advance(seconds=REQUESTS.seconds + 5)
+    await desk.relay_once()
+    assert len(keys) >= BACKLOG - 1
+    assert [target(desk, number).last_error for number in range(1, BACKLOG + 1)] == [None] * BACKLOG
+
+
+@pytest.mark.anyio
+async def test_an_edit_is_sent_next_however_many_records_are_to_be_verified(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await backlog(desk)
+    asked = requests(desk, monkeypatch)
+    request_verify(desk, *range(1, BACKLOG + 1))
+    asked.edit_after = 7
+
+    await desk.relay_once()
+
+    assert asked.names.index("putRecord") == 7
+    assert len(asked.names) >= BACKLOG
+
+
+class Requests:
+    """What the PDS is asked; after so many requests the artist edits a track."""
+
+    def __init__(self, desk: Rig) -> None:
+        self.desk, self.names, self.edit_after = desk, list[str](), 0
+
+    def note(self, request: httpx.Request) -> None:
+        self.names.append(request.url.path.rsplit(".", 1)[1])
+        if len(self.names) == self.edit_after:
+            self.desk.edit(BACKLOG, title="now")
+
+
+def requests(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> Requests:
+    asked, answer = Requests(desk), desk.pds.answer
+
+    def noting(request: httpx.Request, content: bytes) -> httpx.Response:
+        asked.note(request)
+        return answer(request, content)
+
+    monkeypatch.setattr(desk.pds, "answer", noting)
+    return asked
+
+
+@pytest.mark.anyio
+async def test_a_retry_of_one_record_makes_its_verification_live(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracks = await backlog(desk)
+    request_verify(desk, *range(1, BACKLOG + 1))
+    keys = reads(desk, monkeypatch)
+    desk.retry(BACKLOG)
+    await desk.relay_once()
+    assert keys[0] == tracks[-1].rkey
+
+
+@pytest.mark.anyio
+async def test_the_verification_after_a_decision_is_live_although_one_was_requested_before(desk: Rig) -> None:
+    track = await delivered(desk)
+    foreign_put(desk, track, title="foreign")
+    await verified(desk)
+    request_verify(desk)
+    assert target(desk).backfill
+    with desk.log.unit_of_work(desk.did, ARTIST) as unit:
+        conflict = conflict_of(unit.connection, 1)
+        assert conflict is not None
+        keep_theirs(unit, unit.load(Track, Track.create_id(1)), conflict, URLS)
+    assert target(desk).look_at < NEVER
+    assert not target(desk).backfill
+
+
+@pytest.mark.anyio
+async def test_a_verification_that_failed_stays_behind_live_work(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await delivered(desk)
+    with monkeypatch.context() as patched:
+        reads(desk, patched, RefusedError(500, "InternalServerError"))
+        assert await verified(desk) == {Outcome.FAILED: 1}
+    assert target(desk).backfill
+    desk.clock.advance(minutes=10)
+    assert await desk.relay_once() == {Outcome.SEEN: 1}
+    assert not target(desk).backfill
+
+
+@pytest.mark.anyio
+async def test_a_record_that_is_to_be_verified_while_it_is_sent_keeps_its_priority(desk: Rig) -> None:
+    await delivered(desk)
+    desk.edit(title="live")
+    desk.claim("writes")
+    request_verify(desk)
+    assert (target(desk).backfill, target(desk).look_at < NEVER) == (False, True)

@@ -1,0 +1,1 @@
+"""What the outbox's tests share: a relay with a PDS, and helpers for rows, locks, faults and foreign writes."""

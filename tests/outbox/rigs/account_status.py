@@ -1,0 +1,60 @@
+"""Accounts that are deactivated, gone or moved, and the probes that find it."""
+
+from copy import deepcopy
+from datetime import timedelta
+
+import httpx
+
+from aggregates.track import Track
+from outbox.relay.result import Outcome
+from tests.fake_pds.signed_in_pds import SignedInPds
+from tests.outbox.rigs.relay_rig import Rig
+from tests.outbox.rigs.rows import lane_row
+
+NEW_HOST = "http://new.test"
+
+
+def status_of(desk: Rig, status: str | None) -> None:
+    assert isinstance(desk.pds, SignedInPds)
+    desk.pds.let_stand(desk.did, status)
+
+
+async def parked(desk: Rig, status: str) -> Track:
+    """A track whose record was refused because of its account."""
+    track = desk.upload()
+    status_of(desk, status)
+    await desk.relay_once()
+    assert desk.mirror().state == "parked"
+    return track
+
+
+def move(desk: Rig) -> SignedInPds:
+    """The account moves, with its records; its login stays behind."""
+    old = desk.pds
+    assert isinstance(old, SignedInPds)
+    new = SignedInPds(NEW_HOST)
+    new.accounts[desk.did] = deepcopy(old.account(desk.did))
+    desk.directory.moved[desk.did] = NEW_HOST
+    desk.wire.at = old.url
+    hosts = {"pds.test": old, "new.test": new}
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        return await hosts[request.url.host].handle_async_request(request)
+
+    desk.wire.http._transport = httpx.MockTransport(answer)  # noqa: SLF001 - one network for both
+    return new
+
+
+def sign_in_at(desk: Rig, pds: SignedInPds) -> None:
+    desk.pds = desk.wire.pds = pds
+    desk.wire.at = pds.url
+    desk.sign_in(host=pds.url)
+
+
+def state(desk: Rig) -> str:
+    return str(lane_row(desk.database, desk.did).state)
+
+
+async def after(desk: Rig, pause: timedelta) -> dict[Outcome, int]:
+    desk.clock.advance(seconds=pause.total_seconds() * 1.11)
+    return dict(await desk.relay_once())

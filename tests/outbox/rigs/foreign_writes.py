@@ -1,0 +1,84 @@
+"""What other clients do to a record on the PDS, and the verifications that find it."""
+
+from collections import Counter
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from aggregates.track import Track
+from outbox.mirror.requeue import reverify
+from outbox.mirror.tables import mirror_target
+from outbox.relay.result import Outcome
+from tests.dsl import COLLECTION
+from tests.fake_pds.signed_in_pds import SignedInPds
+from tests.fake_pds.xrpc import RefusedError
+from tests.outbox.rigs.relay_rig import Rig
+
+
+def request_verify(rig: Rig, *track_ids: int) -> None:
+    """Request that these records are verified, as a scan does."""
+    with rig.database.write() as connection:
+        reverify(connection, track_ids or (1,), rig.database.now(connection))
+
+
+async def verified(rig: Rig, *track_ids: int) -> Counter[Outcome]:
+    """The relay verifies these records."""
+    request_verify(rig, *track_ids)
+    return await rig.relay_once()
+
+
+def foreign_put(rig: Rig, track: Track, *without: str, **fields: Any) -> dict[str, Any]:
+    """Another client writes the record."""
+    record = {name: value for name, value in (rig.remote(track) or {}).items() if name not in without}
+    rig.pds.put_record(rig.did, COLLECTION, track.rkey, {**record, **fields})
+    return rig.remote(track) or {}
+
+
+def foreign_delete(rig: Rig, track: Track) -> None:
+    """Another client deletes the record."""
+    rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
+
+
+def events(rig: Rig, track_id: int = 1) -> list[str]:
+    """What the log says of a track."""
+    with rig.database.read() as connection:
+        recorded = rig.log.stream(connection, Track.create_id(track_id))
+    return [type(each.event).__name__ for each in recorded]
+
+
+def target(rig: Rig, track_id: int = 1) -> Any:
+    """The row of a record."""
+    with rig.database.read() as connection:
+        return connection.execute(select(mirror_target).where(mirror_target.c.track_id == track_id)).one()
+
+
+def sent(rig: Rig) -> list[str]:
+    """What was sent in the account's name."""
+    return [name for name, _ in rig.wire.sent]
+
+
+def reads(rig: Rig, monkeypatch: pytest.MonkeyPatch, error: RefusedError | None = None) -> list[str]:
+    """The record keys that are read from now on; to each the PDS says this error, if any."""
+    keys: list[str] = []
+    assert isinstance(rig.pds, SignedInPds)
+    as_it_is = rig.pds.answer
+
+    def answer(request: httpx.Request, content: bytes) -> httpx.Response:
+        if request.url.path.endswith(".getRecord"):
+            keys.append(request.url.params["rkey"])
+            if error is not None:
+                return error.reply()
+        return as_it_is(request, content)
+
+    monkeypatch.setattr(rig.pds, "answer", answer)
+    return keys
+
+
+async def delivered(rig: Rig, track_id: int = 1, **fields: Any) -> Track:
+    """A track whose record is on the PDS."""
+    track = rig.upload(track_id, **fields)
+    await rig.relay_once()
+    rig.wire.sent.clear()
+    return track

@@ -1,0 +1,54 @@
+"""Hosts: report verdicts of theirs, and read their rows and breakers."""
+
+from typing import Any
+
+import httpx
+from sqlalchemy import select
+
+from eventstore.database import Database
+from outbox.mirror.host_state import HostReport, breaker_state
+from outbox.mirror.hosts import Hosts
+from outbox.mirror.states import BreakerState
+from outbox.mirror.tables import pds_host
+from outbox.pds.verdict import verdict_of_exception, verdict_of_reply
+from tests.outbox.rigs.rows import HOST
+
+ONE, OTHER = "did:plc:one", "did:plc:other"
+FAILED = verdict_of_exception(httpx.ReadTimeout("nothing was heard"))
+
+
+def limited(left: int, policy: str, *, limit: int = 3000, status: int = 200) -> httpx.Response:
+    headers = {
+        "RateLimit-Limit": f"{limit}",
+        "RateLimit-Remaining": f"{left}",
+        "RateLimit-Reset": "90",
+        "RateLimit-Policy": policy,
+    }
+    return httpx.Response(
+        status, json={"error": "RateLimitExceeded"} if status == 429 else {}, headers=headers
+    )
+
+
+PAUSED = verdict_of_reply(limited(0, "3000;w=300", status=429))
+
+
+def report_verdicts(database: Database, *words: tuple[str, Any]) -> None:
+    """Report these verdicts to the host, each of an account."""
+    for did, verdict in words:
+        Hosts(database).record_if_changed(HostReport.of(HOST, did, verdict))
+
+
+def host_row(database: Database, host: str = HOST) -> Any:
+    with database.read() as connection:
+        return connection.execute(select(pds_host).where(pds_host.c.host == host)).one()
+
+
+def state(database: Database) -> str:
+    with database.read() as connection:
+        return breaker_state(host_row(database), database.now(connection))
+
+
+def opened(database: Database) -> None:
+    """Two accounts have met nothing but failures."""
+    report_verdicts(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER, ONE)])
+    assert state(database) == BreakerState.OPEN

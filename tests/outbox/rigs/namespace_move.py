@@ -1,0 +1,71 @@
+"""A record that changes its namespace, and other clients' writes in the old and the new one."""
+
+from typing import Any
+
+from aggregates.track import Track
+from application.records.change_namespace import ChangeNamespace, change_namespace
+from application.records.resolve import Resolution, Resolve, resolve
+from outbox.mirror.requeue import reverify
+from outbox.relay.delivery import LATE_CREATE_WINDOW
+from outbox.views.deliveries import deliveries
+from tests.dsl import COLLECTION, OLD_COLLECTION
+from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
+
+WAIT = {"seconds": LATE_CREATE_WINDOW.total_seconds() * 3}
+FOREIGN = {"likes": 3}
+
+
+def moves(rig: Rig, track_id: int = 1) -> Track:
+    """The owner changes the record's namespace."""
+    command = ChangeNamespace(track_id, old_collection=OLD_COLLECTION, collection=COLLECTION)
+    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
+        change_namespace(unit, command)
+        return unit.load(Track, Track.create_id(track_id))
+
+
+def decides(rig: Rig, keep: Resolution) -> None:
+    """The owner decides the conflict."""
+    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
+        resolve(unit, Resolve(1, keep=keep), URLS)
+
+
+def old(rig: Rig, track: Track) -> dict[str, Any] | None:
+    """The record in the old collection."""
+    found = rig.pds.get_record(rig.did, OLD_COLLECTION, track.rkey)
+    return found["value"] if found is not None else None
+
+
+def writes_elsewhere(rig: Rig, track: Track, **fields: Any) -> None:
+    """Another client writes the record in the old collection."""
+    rig.pds.put_record(rig.did, OLD_COLLECTION, track.rkey, {**(old(rig, track) or {}), **fields})
+
+
+async def in_the_old_place(rig: Rig, **fields: Any) -> Track:
+    """A track whose record is there, with a field of another client."""
+    track = rig.upload(collection=OLD_COLLECTION, **fields)
+    await rig.relay_once()
+    writes_elsewhere(rig, track, **FOREIGN)
+    with rig.database.write() as connection:
+        reverify(connection, [1], rig.clock())
+    await rig.relay_once()
+    return track
+
+
+def events(rig: Rig) -> list[Any]:
+    """What the log says of it."""
+    with rig.database.read() as connection:
+        return rig.log.stream(connection, Track.create_id(1))
+
+
+def event_statuses(rig: Rig) -> list[tuple[str, str]]:
+    """Each event with the status of its delivery."""
+    recorded, mirror = events(rig), rig.mirror()
+    with rig.database.read() as connection:
+        touching = [(each.position, each.event.touches_record()) for each in recorded]
+        found = deliveries(connection, 1, touching, mirror)
+    return [(type(each.event).__name__, found[each.position].status) for each in recorded]
+
+
+def writes(rig: Rig) -> list[tuple[str, str]]:
+    """What was sent, and where to."""
+    return [(name, body["collection"]) for name, body in rig.wire.sent if name != "uploadBlob"]

@@ -1,0 +1,291 @@
+"""An event log, a relay and a PDS, with the network between them under the test's control."""
+
+import hashlib
+from base64 import b32encode
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from aggregates.track import Track
+from aggregates.transcodings import TRANSCODINGS
+from aggregates.values import Audio
+from devpds.server import DevPds
+from eventstore.database import Database
+from eventstore.envelope import Envelope
+from eventstore.event_log import EventLog
+from outbox.blobs.worker import BlobWorker
+from outbox.mirror.hosts import Hosts
+from outbox.mirror.lanes import Lane, resume_lane
+from outbox.mirror.paced_pds import PacedPds
+from outbox.mirror.requeue import retry
+from outbox.mirror.targets import MirrorTargets
+from outbox.pds.client import Pds
+from outbox.ports import SignInRequiredError
+from outbox.probes.worker import Probes
+from outbox.record.lexicon import track_lexicon
+from outbox.record.record import RecordUrls
+from outbox.relay.claim import claim
+from outbox.relay.delivery import Delivery
+from outbox.relay.relay import Relay, RelayLimits
+from outbox.relay.result import Outcome, Result
+from outbox.relay.settle import settle
+from outbox.views.status import Mirror, mirrors
+from tests.dsl import ALICE, COLLECTION, a_track
+from tests.fake_pds.signed_in_pds import SignedInPds
+from tests.outbox.rigs.directory import FakeDirectory
+from tests.servers.atproto import PdsAccount
+
+ARTIST = Envelope(actor="artist", via="test", request_id="test")
+URLS = RecordUrls("http://127.0.0.1:8000")
+ANYONE = "anyone"
+ANYWHERE = ""
+MORE_THAN_ONE = 5
+"""Faults in a row: on a slow machine the pause after a failure is over before the relay polls again."""
+Fault = Callable[[Callable[[], Any]], Any]
+
+
+def audio_of(data: bytes) -> Audio:
+    """The audio value of these bytes."""
+    raw = b"\x01\x55\x12\x20" + hashlib.sha256(data).digest()
+    cid = "b" + b32encode(raw).decode().lower().rstrip("=")
+    return Audio(cid, size=len(data), mime="audio/mpeg", file_type="mp3", duration=3)
+
+
+async def refused(send: Callable[[], Any]) -> httpx.Response:  # noqa: ARG001
+    """Nothing reaches the PDS."""
+    raise httpx.ConnectError("refused")
+
+
+async def answer_lost(send: Callable[[], Any]) -> httpx.Response:
+    """The PDS applies it; the answer is lost."""
+    await send()
+    raise httpx.ReadTimeout("no answer")
+
+
+def answered(status: int, error: str, message: str = "") -> Fault:
+    """The PDS says this instead."""
+
+    async def fault(send: Callable[[], Any]) -> httpx.Response:  # noqa: ARG001
+        return httpx.Response(status, json={"error": error, "message": message})
+
+    return fault
+
+
+class LateRequest:
+    """A fault: the client gives the request up, and it arrives when the test sends it on."""
+
+    def __init__(self) -> None:
+        self.send: Callable[[], Awaitable[httpx.Response]] | None = None
+
+    async def __call__(self, send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+        self.send = send
+        raise httpx.ReadTimeout("no answer")
+
+    async def arrives(self) -> int:
+        """Send it on; gives the status of the PDS's answer."""
+        assert self.send is not None
+        return (await self.send()).status_code
+
+
+@dataclass
+class Wire:
+    """Requests in the name of the account; the next ones meet the faults that were laid in."""
+
+    pds: DevPds | SignedInPds
+    http: httpx.AsyncClient
+    did: str
+    token: str
+    at: str = ""
+    """The PDS that the login is for; anywhere as long as that plays no part."""
+    faults: list[Fault] = field(default_factory=list)
+    sent: list[tuple[str, Any]] = field(default_factory=list)
+
+    async def request(
+        self,
+        did: str,
+        method: str,
+        nsid: str,
+        *,
+        host,
+        params=None,
+        json=None,
+        body=None,
+        headers=None,
+        timeout=30.0,
+    ) -> httpx.Response:
+        assert self.did in {did, ANYONE}
+        if self.at not in {ANYWHERE, host}:
+            raise SignInRequiredError
+
+        async def send() -> httpx.Response:
+            content = {"content": body()} if body is not None else {"json": json}
+            return await self.http.request(
+                method,
+                f"{self.pds.url}/xrpc/{nsid}",
+                params=params,
+                timeout=timeout,
+                headers={**(headers or {}), "authorization": f"Bearer {self.token}", "x-did": did},
+                **content,
+            )
+
+        self.sent.append((nsid.rsplit(".", 1)[1], json))
+        return await self.faults.pop(0)(send) if self.faults else await send()
+
+
+@dataclass
+class Bytes:
+    """Audio in memory."""
+
+    held: dict[str, bytes] = field(default_factory=dict)
+
+    def keep(self, data: bytes) -> Audio:
+        """Hold the bytes and give their audio value."""
+        audio = audio_of(data)
+        self.held[audio.cid] = data
+        return audio
+
+    def read(self, cid: str) -> Iterator[bytes]:
+        """Stream them in pieces."""
+        if cid not in self.held:
+            raise FileNotFoundError(cid)
+        data = self.held[cid]
+        return iter([data[start : start + 1000] for start in range(0, len(data), 1000)])
+
+
+class Clock:
+    """The database's time, which a test may move on. By itself it moves little, so that no pause ends on a slow machine."""
+
+    def __init__(self) -> None:
+        self._began = datetime.now(UTC)
+        self._slower = 100
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return self._began + (datetime.now(UTC) - self._began) / self._slower + self.ahead
+
+    def advance(self, **by: float) -> None:
+        """Move on."""
+        self.ahead += timedelta(**by)
+
+    def run(self) -> None:
+        """Move as fast as every other clock."""
+        self._slower = 1
+
+
+class Rig:
+    """An event log, a relay and a PDS."""
+
+    def __init__(
+        self, database: Database, pds: DevPds | SignedInPds, did: str, wire: Wire, clock: Clock
+    ) -> None:
+        self.database, self.pds, self.wire, self.clock = database, pds, wire, clock
+        self.did = did
+        self.log = EventLog(database, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
+        self.bytes = Bytes()
+        self.hosts = Hosts(database)
+        self._api = PacedPds(wire, wire.http, self.hosts)
+        self.delivery = Delivery(database, self.hosts, Pds(wire, wire.http), URLS, track_lexicon())
+        self.directory = FakeDirectory(pds.url)
+        self.relay = self.another_relay("relay-1")
+        self.sign_in()
+
+    def sign_in(self, did: str | None = None, host: str | None = None) -> None:
+        """The account signs in: its lane works on this host."""
+        with self.database.write() as connection:
+            resume_lane(connection, did or self.did, host or self.pds.url, self.clock())
+
+    def another_relay(self, owner: str, *, lease: float = 60.0) -> Relay:
+        """One more relay process's worth of relay."""
+        blobs = BlobWorker(self.log, self.hosts, self._api, self.bytes, owner=owner)
+        limits = RelayLimits(lease=timedelta(seconds=lease))
+        probes = Probes(self.database, self._api, self.directory, owner=owner)
+        return Relay(
+            self.log, self.delivery, blobs, probes, URLS, hosts=self.hosts, owner=owner, limits=limits
+        )
+
+    def upload(self, track_id: int = 1, **fields: Any) -> Track:
+        """An artist uploads a track."""
+        fields.setdefault("audio", self.bytes.keep(f"audio {track_id}".encode() * 500))
+        track = a_track(track_id, **{"did": self.did, **fields})
+        return self._save(track)
+
+    def command(self, track_id: int, command: Callable[[Track], None], *, did: str | None = None) -> Track:
+        """The artist runs a command on the track."""
+        with self.log.unit_of_work(did or self.did, ARTIST) as unit:
+            track = unit.load(Track, Track.create_id(track_id))
+            command(track)
+            unit.save(track)
+        return track
+
+    def edit(self, track_id: int = 1, **changes: Any) -> Track:
+        """The artist edits fields."""
+        return self.command(track_id, lambda track: track.update_metadata(changes, at=self.clock()))
+
+    async def relay_once(self) -> Counter[Outcome]:
+        """The relay does what is due now."""
+        return await self.relay.run_once()
+
+    def mirror(self, track_id: int = 1) -> Mirror:
+        """Where the record stands."""
+        with self.database.read() as connection:
+            return mirrors(connection, [track_id])[track_id]
+
+    def remote(self, track: Track) -> dict[str, Any] | None:
+        """What the PDS holds."""
+        record = self.pds.get_record(self.did, COLLECTION, track.rkey)
+        return record["value"] if record is not None else None
+
+    def retry(self, track_id: int = 1) -> None:
+        """The artist asks for another try."""
+        with self.database.write() as connection:
+            retry(connection, self.did, track_id, self.clock())
+
+    def claim(self, owner: str, *, lease: float = 60.0) -> Lane:
+        """A relay claims the lane and then does not come back."""
+        [lane] = claim(self.database, owner=owner, limit=1, lease=timedelta(seconds=lease))
+        return lane
+
+    def settle(self, lane: Lane, result: Result) -> None:
+        """Settle a result, and update the host's row."""
+        report = settle(self.log, lane, result)
+        if report is not None:
+            self.hosts.record(report)
+
+    def _save(self, track: Track) -> Track:
+        with self.log.unit_of_work(track.did, ARTIST) as unit:
+            unit.save(track)
+        return track
+
+
+@asynccontextmanager
+async def rig_on(url: str, pds: DevPds, account: PdsAccount) -> AsyncIterator[Rig]:
+    """A rig on an empty database."""
+    clock = Clock()
+    database = Database(url, clock=clock)
+    async with httpx.AsyncClient() as http:
+        reply = await http.post(
+            f"{pds.url}/xrpc/com.atproto.server.createSession",
+            json={"identifier": account.did, "password": account.app_password},
+        )
+        wire = Wire(pds, http, account.did, reply.json()["accessJwt"])
+        try:
+            yield Rig(database, pds, account.did, wire, clock)
+        finally:
+            database.close()
+
+
+@asynccontextmanager
+async def memory_rig_on(url: str) -> AsyncIterator[Rig]:
+    """A rig on an empty database, whose PDS is in memory."""
+    clock, pds = Clock(), SignedInPds()
+    database = Database(url, clock=clock)
+    async with httpx.AsyncClient(transport=pds) as http:
+        try:
+            yield Rig(database, pds, ALICE, Wire(pds, http, ANYONE, "token"), clock)
+        finally:
+            database.close()

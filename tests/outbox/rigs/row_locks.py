@@ -1,0 +1,27 @@
+"""Row locks: hold one, and count the transactions that wait for one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import ColumnElement, Table, select, text
+
+from eventstore.database import Database
+
+
+@contextmanager
+def locked(database: Database, table: Table, which: ColumnElement[bool]) -> Iterator[None]:
+    """Another transaction holds this row for the block."""
+    with database.engine.connect() as stopped, stopped.begin():
+        assert stopped.execute(select(table).where(which).with_for_update()).all()
+        yield
+
+
+def row_lock_waits(database: Database) -> int:
+    """How many transactions wait for another one to end."""
+    waiting = """
+        select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and wait_event = 'transactionid'
+    """
+    with database.engine.connect() as connection:
+        count: int = connection.execute(text(waiting)).scalar_one()
+        return count

@@ -1,0 +1,53 @@
+"""A delivery step by step, and commands of the owner in between."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+
+from aggregates.track import Track
+from outbox.mirror.lanes import Lane, release
+from outbox.record.record import record_for
+from outbox.relay.delivery_task import next_task
+from outbox.relay.result import Outcome, Result
+from tests.outbox.rigs.relay_rig import URLS, Rig
+
+Send = Callable[[], Awaitable[httpx.Response]]
+
+
+class StepwiseDelivery:
+    """The delivery of one record: `send`, then `settle`."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self.lane: Lane = rig.claim("in flight")
+        self.result: Result | None = None
+
+    async def send(self) -> Outcome:
+        """Read, record the intent and send; nothing is settled yet."""
+        task = next_task(self._rig.log, self.lane, URLS, self._rig.clock(), [])
+        assert task is not None
+        self.result = await self._rig.delivery.deliver(self.lane, task, 30)
+        return self.result.outcome
+
+    def settle(self) -> None:
+        """Settle the result and release the lane."""
+        assert self.result is not None
+        self._rig.settle(self.lane, self.result)
+        release(self._rig.database, self.lane)
+
+
+def wanted(rig: Rig, track: Track) -> dict[str, Any]:
+    return record_for(track, rig.mirror(track.track_id).generation, URLS)
+
+
+def restore(rig: Rig) -> Track:
+    return rig.command(1, lambda track: track.restore_record(at=rig.clock()))
+
+
+def delete(rig: Rig) -> Track:
+    return rig.command(1, lambda track: track.delete(at=rig.clock()))
+
+
+def undelete(rig: Rig) -> Track:
+    return rig.command(1, lambda track: track.undelete(at=rig.clock()))

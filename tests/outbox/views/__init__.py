@@ -1,0 +1,1 @@
+"""What is shown of targets: status, waits, failures and the drain estimate."""

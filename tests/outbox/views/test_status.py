@@ -1,0 +1,283 @@
+"""Where a record stands, and what became of each event, in the words of the design."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, update
+
+from aggregates.track import Track
+from outbox.mirror.lanes import change_lane, park_lane
+from outbox.mirror.tables import blob_job, delivery_attempt, mirror_lane, mirror_target, pds_host
+from outbox.relay.result import Outcome
+from outbox.views.deliveries import EventDelivery, _acks, deliveries
+from outbox.views.status import is_signed_in, waiting_records
+from tests.dsl import COLLECTION
+from tests.outbox.rigs.relay_rig import Rig, answer_lost, answered, refused
+
+pytestmark = pytest.mark.anyio
+
+
+def told(rig: Rig, track_id: int = 1) -> list[tuple[str, EventDelivery]]:
+    """What became of each event of a track, with the event's name."""
+    with rig.database.read() as connection:
+        recorded = rig.log.stream(connection, Track.create_id(track_id))
+        events = [(each.position, each.event.touches_record()) for each in recorded]  # type: ignore[attr-defined]
+        found = deliveries(connection, track_id, events, rig.mirror(track_id))
+    return [(type(each.event).__name__, found[each.position]) for each in recorded]
+
+
+def statuses(rig: Rig, track_id: int = 1) -> list[str]:
+    return [delivery.status for _, delivery in told(rig, track_id)]
+
+
+def remove(rig: Rig) -> None:
+    rig.command(1, lambda track: track.delete(at=rig.clock()))
+
+
+async def test_a_delivered_event_has_its_time_commit_and_cid(desk: Rig) -> None:
+    desk.upload()
+    await desk.relay_once()
+    [(_, delivery)] = told(desk)
+    rev = desk.pds.repo(desk.did).head.rev  # type: ignore[union-attr]
+    assert (delivery.status, delivery.rev, delivery.cid) == ("delivered", rev, desk.mirror().record_cid)
+    assert delivery.at is not None
+    assert delivery.by_generation == desk.mirror().generation
+
+
+async def test_an_edit_that_a_later_one_carried_along_is_superseded_by_it(desk: Rig) -> None:
+    desk.upload()
+    desk.edit(title="one")
+    desk.edit(title="two")
+    assert statuses(desk) == ["pending"] * 3
+    await desk.relay_once()
+
+    [created, first, last] = [delivery for _, delivery in told(desk)]
+
+    assert [created.status, first.status, last.status] == ["superseded", "superseded", "delivered"]
+    assert {created.by_generation, first.by_generation} == {desk.mirror().generation}
+    assert (first.rev, first.cid, first.at) == (last.rev, last.cid, last.at)
+
+
+async def test_an_event_stays_delivered_whatever_comes_after_it(desk: Rig) -> None:
+    desk.upload()
+    await desk.relay_once()
+    first = told(desk)[0]
+    desk.edit(title="one")
+    desk.edit(title="two")
+    await desk.relay_once()
+    remove(desk)
+    await desk.relay_once()
+    assert told(desk)[0] == first
+    assert statuses(desk) == ["delivered", "superseded", "delivered", "delivered"]
+
+
+async def test_what_came_and_went_before_anything_was_sent_is_cancelled(desk: Rig) -> None:
+    desk.wire.faults += [refused]
+    desk.upload()
+    await desk.relay_once()
+    desk.edit(title="one")
+    remove(desk)
+    desk.clock.advance(minutes=10)
+    assert await desk.relay_once() == {Outcome.CANCELLED: 1}
+    assert statuses(desk) == ["cancelled"] * 3
+    assert desk.mirror().state == "delivered"
+
+    desk.command(1, lambda track: track.undelete(at=desk.clock()))
+    await desk.relay_once()
+    assert statuses(desk) == ["cancelled", "cancelled", "cancelled", "delivered"]
+
+
+async def test_a_delete_of_a_record_that_never_arrived_is_delivered_too(desk: Rig) -> None:
+    desk.wire.faults += [answered(400, "InvalidRecord")]
+    desk.upload()
+    await desk.relay_once()
+    remove(desk)
+    desk.clock.advance(minutes=10)
+
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
+
+    assert statuses(desk) == ["superseded", "delivered"]
+    assert told(desk)[0][1].by_generation == desk.mirror().generation
+
+
+async def test_an_event_that_does_not_touch_the_record_has_no_delivery(desk: Rig) -> None:
+    desk.upload()
+    desk.edit(tags=("jazz",))
+    desk.command(1, lambda track: track.set_unlisted(True, at=desk.clock()))
+    assert statuses(desk) == ["pending", "none", "none"]
+
+
+async def test_an_event_waits_with_its_lane(desk: Rig) -> None:
+    desk.wire.faults += [answered(401, "AccountTakedown")]
+    desk.upload()
+    await desk.relay_once()
+    assert statuses(desk) == ["parked"]
+    assert (desk.mirror().state, desk.mirror().reason) == ("parked", "account_inactive")
+
+
+async def test_a_waiting_event_has_its_reason(desk: Rig) -> None:
+    desk.upload()
+    with desk.database.write() as connection:
+        park_lane(connection, desk.did)
+    desk.edit(title="one")
+    assert [delivery.reason for _, delivery in told(desk)] == ["auth_required"] * 2
+
+
+async def test_a_page_of_a_long_history_reads_the_attempts_of_the_page_alone(desk: Rig) -> None:
+    track = desk.upload()
+    for number in range(5):
+        desk.edit(title=f"{number}")
+        await desk.relay_once()
+    assert statuses(desk) == ["superseded", *["delivered"] * 5]
+    with desk.database.read() as connection:
+        positions = [each.position for each in desk.log.stream(connection, track.id)]
+        found = deliveries(connection, 1, [(position, True) for position in positions[:3]], desk.mirror())
+        read = _acks(connection, 1, positions[0], positions[2])
+    assert [found[position].by_generation for position in positions[:3]] == positions[1:2] + positions[1:3]
+    assert sorted(read) == positions[1:3]
+
+
+async def test_an_event_whose_attempts_are_not_known_here_is_superseded_by_what_the_pds_has(
+    desk: Rig,
+) -> None:
+    desk.upload()
+    desk.edit(title="one")
+    await desk.relay_once()
+    with desk.database.write() as connection:
+        connection.execute(delete(delivery_attempt))
+    acked = desk.mirror().acked_generation
+    assert [(each.status, each.by_generation) for _, each in told(desk)] == [("superseded", acked)] * 2
+
+
+async def test_an_event_that_met_a_foreign_edit_is_held_and_those_before_it_are_not(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    desk.pds.put_record(desk.did, COLLECTION, track.rkey, {**(desk.remote(track) or {}), "title": "x"})
+    desk.edit(title="one")
+    await desk.relay_once()
+    desk.edit(title="two")
+    assert statuses(desk) == ["delivered", "held", "none", "held"]
+
+
+async def test_an_event_that_found_its_record_gone_is_superseded_by_the_restore(desk: Rig) -> None:
+    track = desk.upload()
+    await desk.relay_once()
+    desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
+    desk.edit(title="one")
+    await desk.relay_once()
+    assert statuses(desk) == ["delivered", "detached", "none"]
+
+    desk.command(1, lambda track: track.restore_record(at=desk.clock()))
+    await desk.relay_once()
+
+    assert statuses(desk) == ["delivered", "superseded", "none", "delivered"]
+    assert told(desk)[1][1].by_generation == desk.mirror().generation
+
+
+async def test_a_rejected_event_is_superseded_by_the_change_that_mends_it(desk: Rig) -> None:
+    desk.wire.faults += [answered(400, "InvalidRecord")]
+    desk.upload()
+    await desk.relay_once()
+    assert statuses(desk) == ["rejected"]
+    desk.edit(title="mended")
+    assert statuses(desk) == ["pending", "pending"]
+    await desk.relay_once()
+    assert statuses(desk) == ["superseded", "delivered"]
+
+
+async def test_a_record_confirmed_by_a_second_try_is_delivered_once(desk: Rig) -> None:
+    desk.wire.faults += [answer_lost]
+    desk.upload()
+    await desk.relay_once()
+    desk.clock.advance(minutes=10)
+    await desk.relay_once()
+    assert statuses(desk) == ["delivered"]
+
+
+HELD = {"state": "held", "reason": "foreign_edit"}
+READY: dict[str, Any] = {"state": "ready"}
+PARKED = {"state": "auth_required"}
+
+
+@pytest.mark.parametrize(
+    ("target", "lane", "job", "expected"),
+    [
+        ({}, READY, {}, ("delivered", None)),
+        ({}, PARKED, {}, ("delivered", None)),
+        ({}, READY, {"requested": True}, ("pending", "blob")),
+        ({}, READY, {"again": True}, ("pending", "blob")),
+        ({}, PARKED, {"requested": True}, ("parked", "auth_required")),
+        ({**HELD}, READY, {}, ("held", "foreign_edit")),
+        ({"detached": True}, READY, {}, ("detached", "record_missing")),
+        ({"acked_gen": 0}, READY, {}, ("pending", "sending")),
+        ({"acked_gen": 0, **HELD}, READY, {}, ("held", "foreign_edit")),
+        ({"acked_gen": 0, **HELD}, PARKED, {}, ("held", "foreign_edit")),
+        ({"acked_gen": 0, **HELD, "desired_op": "delete"}, READY, {}, ("pending", "sending")),
+        ({"acked_gen": 0, "detached": True}, PARKED, {}, ("detached", "record_missing")),
+        ({"acked_gen": 0}, PARKED, {}, ("parked", "auth_required")),
+        ({"acked_gen": 0}, {"state": "gone"}, {}, ("parked", "gone")),
+        ({"acked_gen": 0}, {"state": "ready", "paused": True}, {}, ("parked", "paused")),
+        ({"acked_gen": 0, "state": "rejected", "reason": "E", "failed_gen": 1}, READY, {}, ("rejected", "E")),
+        ({"acked_gen": 0, "state": "rejected", "reason": "E"}, READY, {}, ("pending", "sending")),
+        ({"acked_gen": 0, "state": "rejected", "reason": "E"}, PARKED, {}, ("parked", "auth_required")),
+        *[
+            (
+                {"acked_gen": 0, "state": reason, "reason": reason, "failed_gen": 1},
+                READY,
+                {},
+                ("pending", reason),
+            )
+            for reason in ("backoff", "paced", "verifying", "blob")
+        ],
+    ],
+)
+async def test_the_mirror_has_this_state(
+    desk: Rig, target: dict, lane: dict, job: dict, expected: tuple[str, str | None]
+) -> None:
+    desk.upload()
+    await desk.relay_once()
+    desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
+    with desk.database.write() as connection:
+        settled = {"desired_gen": 1, "acked_gen": 1, "state": "idle", "failed_gen": 0, "reason": None}
+        connection.execute(update(mirror_target).values({**settled, **target}))
+        connection.execute(update(mirror_lane).values(lane))
+        connection.execute(update(blob_job).values({"requested": False, **job}))
+    mirror = desk.mirror()
+    assert (mirror.state, mirror.reason) == expected
+    assert mirror.needs_intervention is (mirror.state in {"held", "detached", "rejected", "parked"})
+
+
+async def test_records_of_a_paused_host_are_parked_and_counted_by_their_state(desk: Rig) -> None:
+    desk.upload(1)
+    await desk.relay_once()
+    desk.upload(2)
+    desk.upload(3)
+    with desk.database.write() as connection:
+        connection.execute(update(pds_host).values(paused=True))
+        connection.execute(update(mirror_target).where(mirror_target.c.track_id == 3).values(detached=True))
+        assert waiting_records(connection, desk.did) == {"parked": 1, "detached": 1}
+    assert (desk.mirror(2).state, desk.mirror(2).reason) == ("parked", "paused")
+
+
+@pytest.mark.parametrize("reason", ["backoff", "paced", "verifying"])
+async def test_a_reason_that_ends_by_itself_has_its_time(desk: Rig, reason: str) -> None:
+    desk.upload()
+    later = desk.clock()
+    with desk.database.write() as connection:
+        failed = {"state": reason, "reason": reason, "failed_gen": desk.mirror().generation}
+        connection.execute(update(mirror_target).values(failed))
+        change_lane(connection, desk.did, not_before=later)
+    assert desk.mirror().next_attempt_at == later
+
+
+async def test_an_account_is_signed_in_while_its_lane_is_ready(desk: Rig) -> None:
+    def signed_in() -> bool:
+        with desk.database.read() as connection:
+            return is_signed_in(connection, desk.did)
+
+    assert signed_in()
+    with desk.database.write() as connection:
+        park_lane(connection, desk.did)
+    assert not signed_in()
+    desk.sign_in()
+    assert signed_in()

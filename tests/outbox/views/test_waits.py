@@ -1,0 +1,101 @@
+"""Any number of requests wait for the PDS, and nobody holds a thread for it."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+from outbox.mirror.lanes import park_lane
+from outbox.views.waits import MirrorWaits
+from tests.outbox.rigs.relay_rig import Rig, answered
+
+pytestmark = pytest.mark.anyio
+WAITERS = 200
+LONG = 30.0
+
+
+@pytest.fixture
+async def waits(desk: Rig) -> AsyncIterator[MirrorWaits]:
+    made = MirrorWaits(desk.database)
+    yield made
+    await made.finish()
+
+
+async def started(waits: "asyncio.Future[list[bool]]") -> None:
+    """Let every waiter take its place."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not waits.done()
+
+
+async def test_two_hundred_wait_at_once_and_all_are_answered_by_one_delivery(
+    desk: Rig, waits: MirrorWaits
+) -> None:
+    desk.upload()
+    generation = desk.mirror().generation
+    before = threading.active_count()
+    waiting = asyncio.gather(*[waits.wait(1, generation, LONG) for _ in range(WAITERS)])
+    await started(waiting)
+    assert threading.active_count() - before <= 2
+
+    await desk.relay_once()
+
+    assert await waiting == [True] * WAITERS
+
+
+async def test_a_newer_generation_ends_the_wait_for_an_older_one(desk: Rig, waits: MirrorWaits) -> None:
+    desk.upload()
+    generation = desk.mirror().generation
+    desk.edit(title="newer")
+    await desk.relay_once()
+    assert await waits.wait(1, generation, LONG)
+
+
+async def test_a_wait_ends_when_its_time_is_up(desk: Rig, waits: MirrorWaits) -> None:
+    desk.upload()
+    assert not await waits.wait(1, desk.mirror().generation, 0.01)
+    assert not await waits.wait(1, desk.mirror().generation, 0)
+
+
+async def test_a_wait_ends_once_a_person_has_to_act(desk: Rig, waits: MirrorWaits) -> None:
+    desk.upload()
+    waiting = asyncio.gather(waits.wait(1, desk.mirror().generation, LONG))
+    await started(waiting)
+    with desk.database.write() as connection:
+        park_lane(connection, desk.did)
+    assert await asyncio.wait_for(waiting, LONG / 2) == [False]
+
+
+async def test_a_rejected_record_ends_the_wait(desk: Rig, waits: MirrorWaits) -> None:
+    desk.wire.faults += [answered(400, "InvalidRecord")]
+    desk.upload()
+    await desk.relay_once()
+    waiting = waits.wait(1, desk.mirror().generation, LONG)
+    assert not await asyncio.wait_for(waiting, LONG / 2)
+
+
+async def test_a_database_that_fails_for_a_moment_ends_no_wait(
+    desk: Rig, waits: MirrorWaits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.upload()
+    failed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def broken(_ids: list[int]) -> dict:
+        loop.call_soon_threadsafe(failed.set)
+        raise OSError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(waits._poller, "_read", broken)  # noqa: SLF001
+        waiting = asyncio.gather(waits.wait(1, desk.mirror().generation, LONG))
+        await asyncio.wait_for(failed.wait(), LONG)
+    await desk.relay_once()
+    assert await waiting == [True]
+
+
+async def test_a_wait_that_begins_after_all_others_ended_is_served(desk: Rig, waits: MirrorWaits) -> None:
+    desk.upload()
+    await waits.wait(1, desk.mirror().generation, 0.01)
+    await desk.relay_once()
+    assert await waits.wait(1, desk.mirror().generation, LONG)

@@ -1,0 +1,91 @@
+"""`mastertape adopt` for an account that has never signed in."""
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from devpds.server import DevPds, DevPlc
+from projections.track_queries import TrackFilter, track_page
+from replay.adoption import jobs as adoptions
+from service.cli.main import main
+from service.config.settings import PREFIX
+from service.wiring.bootstrap import Container
+from tests.e2e.foreign_catalogue import a_record, catalogue, publish, rev, rkey
+from tests.outbox.rigs.relay_rig import ARTIST
+from tests.servers.atproto import PdsAccount
+from tests.service.cli.conftest import Type
+
+pytestmark = pytest.mark.pds
+
+NOWHERE = {"error": "bytes_unavailable", "reason": "nowhere", "adopted": False}
+
+
+@pytest.fixture
+def typed(container: Container, pds: DevPds, plc: DevPlc, monkeypatch: pytest.MonkeyPatch) -> Type:
+    """Type a command, on a database of this test and real servers."""
+    settings = {
+        "DATA": str(container.settings.data),
+        "DATABASE_URL": container.settings.database_url,
+        "PLC_URL": plc.url,
+        "DEV_ORIGINS": pds.url,
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"{PREFIX}{name}", value)
+    return lambda *args: CliRunner().invoke(main, args)
+
+
+def answer(result: Result) -> dict[str, Any]:
+    """The answer for machines."""
+    assert result.exit_code == 0, result.output
+    return dict(json.loads(result.stdout))
+
+
+def counts(report: dict[str, Any]) -> tuple[int, int, int, int]:
+    return report["found"], report["known"], report["adopted"], report["refused"]
+
+
+def test_records_are_previewed_adopted_and_verified_without_a_login(
+    typed: Type, container: Container, pds: DevPds, pds_account: PdsAccount
+) -> None:
+    did = pds_account.did
+    catalogue(pds, did, 3)
+    nowhere, too_long = a_record(8, "fm.plyr.track"), a_record(9, "fm.plyr.track", title="t" * 257)
+    publish(pds, did, [("fm.plyr.track", rkey(8), nowhere), ("fm.plyr.track", rkey(9), too_long)])
+    before = rev(pds, did)
+
+    looked = answer(typed("adopt", did, "--dry-run", "--json"))
+    assert (counts(looked), looked["written"]) == ((5, 0, 4, 1), False)
+    assert [(each["field"], each["limit"]) for each in looked["problems"]] == [
+        ("title", "at most 256 bytes of UTF-8")
+    ]
+
+    report = answer(typed("adopt", did, "--json"))
+    assert (counts(report), report["written"]) == ((5, 0, 3, 2), True)
+    [problem] = [each for each in report["problems"] if each["error"] == "bytes_unavailable"]
+    assert NOWHERE.items() <= problem.items()
+    said = typed("adopt", did).stdout
+    assert "5 records: 0 adopted, 3 known before, 2 not adopted" in said
+    assert rkey(8) in said
+
+    with container.database.read() as connection:
+        assert len(track_page(connection, TrackFilter(artist=did)).items) == 3
+    assert typed("verify", "pds", "--did", did).exit_code == 0
+    assert rev(pds, did) == before
+
+
+def test_an_unknown_account_and_a_running_adoption_are_errors(
+    typed: Type, container: Container, pds_account: PdsAccount
+) -> None:
+    unknown = "did:plc:" + "a" * 24
+    assert typed("adopt", unknown, "--dry-run").exit_code == 1
+    failed = typed("adopt", unknown)
+    assert (failed.exit_code, failed.stderr) == (1, f"it stopped: {unknown} is not known\n")
+
+    with container.database.write() as connection:
+        adoptions.request(connection, pds_account.did, ARTIST, container.database.now(connection))
+    lease = adoptions.timedelta(seconds=60)
+    assert adoptions.claim(container.database, owner="other", lease=lease) is not None
+    busy = typed("adopt", pds_account.did)
+    assert (busy.exit_code, "already being adopted" in busy.output) == (1, True)

@@ -1,0 +1,115 @@
+"""`mastertape recovered`."""
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import select, update
+
+from aggregates.account import Account
+from eventstore.restore_detection import POSITIONS_SKIPPED, log_incarnation
+from outbox.mirror.tables import mirror_lane
+from service.cli.main import main
+from service.cli.operator import operator_envelope
+from service.config.settings import PREFIX
+from service.process.jobs import JOBS
+from service.process.scheduler import run_if_due
+from service.schema.high_water_mark import (
+    high_water_mark_path,
+    record_high_water_mark,
+)
+from service.wiring.bootstrap import Container
+from tests.service.cli.conftest import Type
+
+
+@pytest.fixture
+def typed(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Type:
+    """Type a command, on a database with a track in it, whose artist's PDS is known."""
+    with tape.database.write() as connection:
+        connection.execute(update(mirror_lane).values(host="https://pds.music.com"))
+    monkeypatch.setenv(f"{PREFIX}DATA", str(tape.settings.data))
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
+    return lambda *args: CliRunner().invoke(main, args)
+
+
+def put_back(tape: Container) -> None:
+    """This machine has seen more of the log than there is."""
+    high_water_mark_path(tape.settings).write_text("57\n")
+
+
+def row(tape: Container) -> object:
+    with tape.database.read() as connection:
+        return connection.execute(select(log_incarnation)).one_or_none()
+
+
+def test_a_dry_run_says_what_would_be_done_and_notices_nothing(typed: Type, tape: Container) -> None:
+    put_back(tape)
+    before = row(tape)
+    found = json.loads(typed("recovered", "--dry-run", "--json").stdout)
+    assert (found["written"], found["position"], found["accounts"]) == (False, 2, 1)
+    assert found["next_position"] > POSITIONS_SKIPPED
+    assert "57 was seen in it" in found["because"]
+    assert row(tape) == before
+    assert "would wait" in typed("recovered", "--dry-run").stdout
+
+
+def test_a_dry_run_without_a_restore_says_that_nothing_would_be_done(typed: Type) -> None:
+    said = "no restore was noticed. If there was one: `mastertape recovered --force`\n"
+    assert typed("recovered", "--dry-run").stdout == typed("recovered").stdout == said
+
+
+def test_a_dry_run_of_a_restore_that_an_operator_declares_says_what_would_be_done(
+    typed: Type, tape: Container
+) -> None:
+    before = row(tape)
+    found = json.loads(typed("recovered", "--force", "--dry-run", "--json").stdout)
+    assert row(tape) == before
+    done = json.loads(typed("recovered", "--force", "--json").stdout)
+    assert found == done | {"written": False}
+    assert (done["because"], done["accounts"]) == ("an operator says so", 1)
+
+
+def test_recovered_says_what_was_done_and_a_second_time_that_nothing_was(
+    typed: Type, tape: Container
+) -> None:
+    put_back(tape)
+    said = typed("recovered")
+    assert (said.exit_code, "the log ends at 2 and continues at" in said.stdout) == (0, True)
+    again = typed("recovered")
+    assert (again.exit_code, again.stdout.startswith("no restore was noticed; 1 accounts wait")) == (
+        0,
+        True,
+    )
+    assert "an operator says so" in typed("recovered", "--force").stdout
+    assert typed("recovered", "--force", "--nothing-lost").exit_code == 2
+
+
+def test_the_log_names_the_operator_once(typed: Type, tape: Container) -> None:
+    put_back(tape)
+    for _ in range(2):
+        assert typed("recovered", "--revoke-tokens").exit_code == 0
+    actor = operator_envelope().actor
+    with tape.database.read() as connection:
+        [opened, acted] = tape.log.stream(connection, Account.create_id(actor))
+    event: Any = acted.event
+    assert (event.action, event.affected, event.filter["revoke_tokens"]) == ("recovered", 1, True)
+    assert (acted.actor, "57 was seen" in event.reason, opened.position > POSITIONS_SKIPPED) == (
+        actor,
+        True,
+        True,
+    )
+
+
+def test_tokens_are_revoked_only_on_request(typed: Type, tape: Container) -> None:
+    put_back(tape)
+    assert json.loads(typed("recovered", "--revoke-tokens", "--json").stdout)["tokens"] == 0
+
+
+def test_no_job_runs_in_a_restored_database(typed: Type, tape: Container) -> None:
+    job = next(job for job in JOBS if job.name == "forget_answers")
+    put_back(tape)
+    record_high_water_mark(tape.log, tape.settings)
+    assert not run_if_due(tape, job)
+    typed("recovered")
+    assert run_if_due(tape, job)

@@ -1,0 +1,138 @@
+"""`mastertape serve` and `relay` as processes: how they start, what they refuse, and how they end."""
+
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select, text
+
+from eventstore.database import Database
+from outbox.mirror.lanes import resume_lane
+from outbox.mirror.tables import mirror_lane
+from service.schema.migrate import newest
+from service.wiring.bootstrap import Container
+from tests.servers.databases import revision
+from tests.service.command_line import daemon, run
+
+SILENT = "http://127.0.0.1:1"
+
+
+def test_serve_on_sqlite_migrates_itself(tmp_path: Path) -> None:
+    with daemon(tmp_path / "log", "serve", DATA=tmp_path / "new" / "data") as service:
+        service.wait_for(f"mastertape answers on {service.url}\n")
+        assert service.get("/readyz").is_success
+        assert service.get("/tracks").json() == {"items": [], "cursor": None}
+    assert revision(f"sqlite:///{tmp_path}/new/data/mastertape.db") == newest()
+    assert {each.name for each in (tmp_path / "new/data").iterdir()} >= {"mastertape.db", "secret_keys"}
+
+
+def test_rows_of_another_version_are_made_again_on_sqlite_and_refused_on_postgres(
+    tape: Container, tmp_path: Path
+) -> None:
+    with tape.database.write() as connection:
+        connection.execute(text("update projection_state set fingerprint = 'x' where name = 'tracks'"))
+        connection.execute(text("update tracks set title = 'of another version'"))
+    if not tape.database.is_sqlite:
+        result = run("serve", **settings_of(tape))
+        assert result.returncode == 1
+        assert result.stderr == (
+            "Error: projection 'tracks' is not of this version: run `mastertape rebuild tracks`\n"
+        )
+        return
+    with daemon(tmp_path / "log", "serve", **settings_of(tape)) as service:
+        service.wait_for("mastertape answers on")
+        assert service.get("/tracks/1").json()["title"] == "Second"
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("command", ["serve", "relay"])
+def test_on_postgres_an_old_schema_is_refused(tmp_path: Path, fresh_postgres: str, command: str) -> None:
+    result = run(command, DATA=tmp_path, DATABASE_URL=fresh_postgres)
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"Error: the database is empty, this version needs {newest()}: run `mastertape migrate`\n"
+    )
+    assert revision(fresh_postgres) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("command", "ready"), [("serve", "answers on"), ("relay", "relay is running")])
+def test_a_signal_ends_in_order(tmp_path: Path, number: int, command: str, ready: str) -> None:
+    with daemon(tmp_path / "log", command, DATA=tmp_path / "data") as service:
+        service.wait_for(ready)
+        assert service.end(number) == 0
+        assert "Traceback" not in service.output
+        assert "Aborted" not in service.output
+
+
+def test_a_taken_port_is_reported_before_the_database_is_touched(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("serve", DATA=tmp_path / "data", PORT=port)
+    assert result.returncode == 1
+    assert result.stderr == f"Error: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_running_request_is_answered_before_the_end(tmp_path: Path) -> None:
+    with daemon(tmp_path / "log", "serve", DATA=tmp_path / "data") as service:
+        service.wait_for("answers on")
+        with socket.create_connection(("127.0.0.1", service.port)) as client:
+            client.sendall(b"POST /auth/app-password HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{")
+            time.sleep(0.3)
+            service.process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            client.sendall(b"}")
+            assert client.recv(100).startswith(b"HTTP/1.1 4")
+        assert service.process.wait(20) == 0
+
+
+def test_a_relay_claims_lanes_and_releases_them(tape: Container, tmp_path: Path) -> None:
+    """A lane that a dead process held is free when its lease has ended; one that drained leaves none held."""
+    did = "did:plc:alice"
+    with tape.database.write() as connection:
+        resume_lane(connection, did, SILENT, tape.database.now(connection))
+    with daemon(tmp_path / "log", "relay", **settings_of(tape)) as relay:
+        relay.wait_for("relay is running")
+        deadline = time.monotonic() + 20
+        while lane(tape.database, did).lease_epoch == 0 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert relay.end(signal.SIGTERM) == 0
+    row = lane(tape.database, did)
+    assert row.lease_epoch > 0
+    assert row.lease_owner is None
+    assert "Traceback" not in relay.output
+
+
+def test_serve_runs_no_relay_when_it_is_off(tape: Container, tmp_path: Path) -> None:
+    with tape.database.write() as connection:
+        resume_lane(connection, "did:plc:alice", SILENT, tape.database.now(connection))
+    with daemon(tmp_path / "log", "serve", RELAY="off", **settings_of(tape)) as service:
+        service.wait_for("answers on")
+        time.sleep(1)
+        assert service.end(signal.SIGTERM) == 0
+    assert lane(tape.database, "did:plc:alice").lease_epoch == 0
+
+
+def test_requests_are_logged_without_their_queries(tmp_path: Path) -> None:
+    with daemon(tmp_path / "log", "serve", DATA=tmp_path / "data") as service:
+        service.wait_for("answers on")
+        httpx.get(f"{service.url}/tracks?q=private", headers={"x-request-id": "mine"})
+        assert service.end(signal.SIGTERM) == 0
+        (line,) = [line for line in service.output.splitlines() if '"path": "/tracks"' in line]
+    assert '"request_id": "mine"' in line
+    assert '"status": 200' in line
+    assert "private" not in service.output
+
+
+def settings_of(container: Container) -> dict[str, object]:
+    return {"DATA": container.settings.data, "DATABASE_URL": container.settings.database_url}
+
+
+def lane(database: Database, did: str) -> Any:
+    with database.read() as connection:
+        return connection.execute(select(mirror_lane).where(mirror_lane.c.did == did)).one()

@@ -1,0 +1,1 @@
+"""Settings and secret keys."""

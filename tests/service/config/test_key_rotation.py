@@ -1,0 +1,114 @@
+"""The runbook of docs/security.md for SECRET_KEYS, followed step by step; that for OAUTH_KEYS is tests/e2e/oauth_production.py."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from pydantic import SecretStr
+from sqlalchemy import select
+from starlette.testclient import TestClient
+
+from identity.sessions.session_store import pds_session
+from service.cli.main import main
+from service.config.settings import PREFIX, Settings
+from service.process.app import asgi
+from service.wiring.bootstrap import Container, build
+from tests.fake_pds.internet import FakeInternet
+
+DIDS = ["did:plc:" + letter * 24 for letter in "ab"]
+OLD, NEW = "the old secret " + "o" * 32, "the new secret " + "n" * 32
+
+Serve = Callable[..., Iterator[TestClient]]
+
+
+@pytest.fixture
+def migrated_url(migrated_sqlite: str) -> str:
+    """What matters here is the keys: one database will do."""
+    return migrated_sqlite
+
+
+@pytest.fixture
+def internet(monkeypatch: pytest.MonkeyPatch) -> FakeInternet:
+    made = FakeInternet("https://pds.example.com")
+    monkeypatch.setattr(
+        "service.wiring.bootstrap.pds_http_client", lambda _settings: httpx.AsyncClient(transport=made)
+    )
+    return made
+
+
+@contextmanager
+def served(settings: Settings, *keys: str) -> Iterator[tuple[TestClient, Container]]:
+    """The service with these keys, the first of which seals."""
+    secrets = tuple(SecretStr(key) for key in keys)
+    made = build(settings.model_copy(update={"secret_keys": secrets, "rate_limits": False, "relay": False}))
+    with TestClient(asgi(made), base_url="http://127.0.0.1:8000") as client:
+        yield client, made
+
+
+def sign_in(client: TestClient, did: str, password: str) -> None:
+    client.post("/auth/app-password", json={"identifier": did, "password": password}).raise_for_status()
+
+
+async def use(made: Container, did: str) -> int:
+    reply = await made.sessions.request(did, "GET", "com.atproto.server.getSession", timeout=30)
+    return reply.status_code
+
+
+def statuses(client: TestClient, made: Container) -> list[int]:
+    """Whether each login can still be used at its PDS."""
+    assert client.portal is not None
+    return [client.portal.call(use, made, did) for did in DIDS]
+
+
+def resealed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, *keys: str, dry_run: bool = False
+) -> tuple[int, dict[str, int]]:
+    """Type `mastertape reseal --json`."""
+    monkeypatch.setenv(f"{PREFIX}DATA", str(settings.data))
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", settings.database_url)
+    monkeypatch.setenv(f"{PREFIX}SECRET_KEYS", ",".join(keys))
+    done = CliRunner().invoke(main, ["reseal", "--json", *(["--dry-run"] if dry_run else [])])
+    report = json.loads(done.stdout)
+    assert report.pop("written") is not dry_run
+    return done.exit_code, report
+
+
+def test_a_rotation_of_secret_keys_ends_no_session(
+    settings: Settings, internet: FakeInternet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [pds] = internet.pdses
+    passwords = [internet.settle(did, f"{did[-1]}.example.com", pds) for did in DIDS]
+    with served(settings, OLD) as (client, made):
+        for did, password in zip(DIDS, passwords, strict=True):
+            sign_in(client, did, password)
+        assert statuses(client, made) == [200, 200]
+    with served(settings, NEW, OLD) as (client, made):  # 1: the new one in front, everywhere
+        assert statuses(client, made) == [200, 200]
+        pds.tokens.expire(DIDS[0])
+        assert statuses(client, made) == [200, 200]  # a login that is renewed is sealed anew by itself
+    for _ in range(2):
+        counted = resealed(settings, monkeypatch, NEW, OLD, dry_run=True)
+        assert counted == (0, {"logins": 2, "resealed": 1, "lost": 0})
+    assert resealed(settings, monkeypatch, NEW, OLD) == (0, {"logins": 2, "resealed": 1, "lost": 0})  # 2
+    assert resealed(settings, monkeypatch, NEW, OLD) == (0, {"logins": 2, "resealed": 0, "lost": 0})
+    with served(settings, NEW) as (client, made):  # 3: the old one is gone
+        assert statuses(client, made) == [200, 200]
+        cookies = client.get("/auth/accounts")
+        assert cookies.is_success
+
+
+def test_a_lost_key_is_reported_and_costs_a_sign_in(
+    settings: Settings, internet: FakeInternet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [pds] = internet.pdses
+    passwords = [internet.settle(did, f"{did[-1]}.example.com", pds) for did in DIDS]
+    with served(settings, OLD) as (client, _):
+        sign_in(client, DIDS[0], passwords[0])
+    with served(settings, NEW) as (client, made):
+        sign_in(client, DIDS[1], passwords[1])
+        with made.database.read() as connection:
+            assert len(connection.execute(select(pds_session)).all()) == 2
+    assert resealed(settings, monkeypatch, NEW) == (1, {"logins": 2, "resealed": 0, "lost": 1})

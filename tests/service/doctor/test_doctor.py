@@ -1,0 +1,181 @@
+"""`mastertape doctor`: its findings, and that each check runs although others fail."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import insert, text
+
+from devpds.server import DevPds, free_port
+from eventstore.restore_detection import mark_restored
+from identity.sessions.encryption import Cipher
+from identity.sessions.session_store import PURPOSE, SessionKind, pds_session
+from outbox.mirror.lanes import park_lane, resume_lane
+from outbox.mirror.tables import repo_scan
+from outbox.operations.account_deletion import close_lane
+from outbox.pds.client import RecordKey
+from outbox.relay.journal import record_adopted
+from service.cli.main import main
+from service.config.settings import PREFIX
+from service.wiring.bootstrap import Container
+from storage import disk_errors
+from tests.dsl import ALICE
+
+Look = Callable[..., dict[str, tuple[str, str]]]
+
+
+@pytest.fixture
+def look(tape: Container, monkeypatch: pytest.MonkeyPatch) -> Look:
+    """Have the doctor look at a service with a track; gives state and text by name, and checks the exit code."""
+
+    def looked(**settings: object) -> dict[str, tuple[str, str]]:
+        given = {"DATA": tape.settings.data, "DATABASE_URL": tape.settings.database_url, **settings}
+        for name, value in given.items():
+            monkeypatch.setenv(PREFIX + name, str(value))
+        ended = CliRunner().invoke(main, ["doctor", "--json"])
+        assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exception
+        checks = json.loads(ended.stdout)["checks"]
+        assert ended.exit_code == any(check["state"] == "fail" for check in checks)
+        assert all(check["to_do"] for check in checks if check["state"] != "ok")
+        return {check["name"]: (check["state"], f"{check['found']}: {check['to_do']}") for check in checks}
+
+    return looked
+
+
+def test_a_healthy_service_passes_every_check(look: Look) -> None:
+    assert {state for state, _ in look().values()} == {"ok"}
+
+
+def test_the_output_is_a_line_for_each_check(tape: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}DATA", str(tape.settings.data))
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", tape.settings.database_url)
+    said = CliRunner().invoke(main, ["doctor"])
+    assert said.exit_code == 0
+    assert "ok    schema: " in said.output
+
+
+def test_a_setting_that_makes_no_sense(look: Look) -> None:
+    assert look(PORTT=1)["settings"][0] == "fail"
+
+
+def test_without_the_database_the_store_is_still_checked(look: Look) -> None:
+    found = look(DATABASE_URL="postgresql://a:hush@127.0.0.1:1/x")
+    assert found["database"][0] == "fail"
+    assert "hush" not in found["database"][1]
+    assert found["media store"][0] == "ok"
+
+
+def test_the_doctor_creates_no_database(look: Look, tmp_path: Path) -> None:
+    assert look(DATABASE_URL=f"sqlite:///{tmp_path / 'none.db'}")["database"][0] == "fail"
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_without_the_store_the_database_is_still_checked(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    found = look(MEDIA="s3:bucket", S3_ENDPOINT=f"http://127.0.0.1:{free_port()}")
+    assert (found["media store"][0], found["schema"][0]) == ("fail", "ok")
+
+
+def test_an_empty_database_and_read_models_of_another_version(look: Look, tape: Container) -> None:
+    with tape.database.write() as connection:
+        connection.execute(text("update projection_state set fingerprint = 'older' where name = 'tracks'"))
+    assert look()["read models"] == ("fail", "made by another version: tracks: run `mastertape rebuild`")
+    with tape.database.write() as connection:
+        connection.execute(text("delete from alembic_version"))
+    assert look()["schema"][0] == "fail"
+
+
+def test_a_restored_database_and_accounts_that_wait_for_verification(look: Look, tape: Container) -> None:
+    with tape.database.write() as connection:
+        connection.execute(text("insert into observed_account values ('did:plc:a')"))
+    assert look()["restore"][0] == "warn"
+    mark_restored(tape.database, "somebody says so")
+    state, said = look()["restore"]
+    assert (state, "run `mastertape recovered`" in said) == ("fail", True)
+
+
+def test_a_log_that_ends_below_the_high_water_mark(look: Look, tape: Container) -> None:
+    (tape.settings.data / "newest_position").write_text("99\n")
+    assert look()["restore"][0] == "fail"
+
+
+def test_logins_that_no_key_decrypts(look: Look, tape: Container) -> None:
+    old, new = "o" * 40, "n" * 40
+    sealed = Cipher([old]).encrypt(b"tokens", purpose=PURPOSE, did=ALICE)
+    with tape.database.write() as connection:
+        connection.execute(
+            insert(pds_session).values(
+                did=ALICE, kind=SessionKind.OAUTH.value, pds_url="", sealed=sealed, scope="", generation=1,
+                status="active", updated_at=tape.database.now(connection),
+            )
+        )  # fmt: skip
+    assert look(SECRET_KEYS=new)["keys"][0] == "fail"
+    assert (
+        CliRunner()
+        .invoke(main, ["oauth-key", "--in-use"])
+        .stderr.startswith("Error: a login was not counted: none of SECRET_KEYS opens it.")
+    )
+    state, said = look(SECRET_KEYS=f"{new},{old}")["keys"]
+    assert (state, "mastertape reseal" in said) == ("warn", True)
+    assert look(SECRET_KEYS=f"{old},{new}")["keys"][0] == "ok"
+
+
+def test_accounts_that_wait_for_a_sign_in_and_a_host_that_is_down(look: Look, tape: Container) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with tape.database.write() as connection:
+        resume_lane(connection, ALICE, nowhere, tape.database.now(connection))
+        park_lane(connection, ALICE)
+    found = look(DEV_ORIGINS=nowhere)
+    assert found["accounts"] == ("warn", found["accounts"][1])
+    assert "1 auth_required" in found["accounts"][1]
+    assert found[f"PDS {nowhere}"][0] == "warn"
+
+
+def test_late_scans_are_reported_except_those_of_deleted_accounts(look: Look, tape: Container) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with tape.database.write() as connection:
+        now = tape.database.now(connection)
+        resume_lane(connection, ALICE, nowhere, now)
+        connection.execute(insert(repo_scan).values(did=ALICE, rev="r", scanned_at=now - timedelta(days=1)))
+    assert look(DEV_ORIGINS=nowhere)["drift"][0] == "warn"
+    with tape.database.write() as connection:
+        close_lane(connection, ALICE)
+    assert look()["drift"][0] == "ok"
+
+
+@pytest.mark.pds
+def test_the_clock_of_a_pds_is_compared(look: Look, tape: Container, pds: DevPds) -> None:
+    pds.start()
+    did = pds.plc and ALICE
+    with tape.database.write() as connection:
+        resume_lane(connection, did, pds.url, tape.database.now(connection))
+    found = look(DEV_ORIGINS=pds.url, PLC_URL=pds.plc_url)
+    assert found[f"PDS {pds.url}"] == ("ok", "answers: ")
+    assert found[f"clock of {pds.url}"][0] == "ok"
+    assert found["directory"][0] == "warn"  # the account does not exist
+
+
+def test_changes_that_no_relay_delivers(look: Look, tape: Container) -> None:
+    with tape.database.write() as connection:
+        resume_lane(connection, ALICE, "http://127.0.0.1:1", tape.database.now(connection))
+        connection.execute(text("update history set at = '2020-01-01 00:00:00.000000'"))
+    state, said = look(DEV_ORIGINS="http://127.0.0.1:1")["records"]
+    assert (state, "is a relay running?" in said) == ("warn", True)
+
+
+def test_adopted_records_are_no_failures(look: Look, tape: Container) -> None:
+    key = RecordKey(ALICE, "fm.plyr.track", "3laaaaaaaaa22")
+    with tape.database.write() as connection:
+        record_adopted(connection, key, 1, "cid", tape.database.now(connection))
+    assert look()["failures"] == ("ok", "0 of 1 attempts of the last hour failed: ")
+
+
+def test_a_full_disk(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk_errors, "LOW_FREE_BYTES", 2**60)
+    assert any(state == "warn" and name.startswith("disk of") for name, (state, _) in look().items())
+    monkeypatch.setattr(disk_errors, "MIN_FREE_BYTES", 2**60)
+    assert any(state == "fail" and name.startswith("disk of") for name, (state, _) in look().items())

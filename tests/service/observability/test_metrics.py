@@ -1,0 +1,261 @@
+"""The metrics: every one that the documentation names, and no DID."""
+
+import re
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import update
+
+from aggregates.track import Track
+from devpds.server import free_port
+from eventstore.envelope import Envelope
+from outbox.firehose.subscription import StreamStatus
+from outbox.mirror.lanes import park_lane, resume_lane
+from outbox.mirror.tables import mirror_target, pds_host
+from outbox.pds.verdict import Kind, Verdict
+from outbox.relay.delivery_task import next_task
+from outbox.relay.read_back import Finding
+from outbox.relay.result import Outcome, Result
+from replay.reconcile.scan import Scanned
+from service.config.settings import Settings
+from service.observability.gauges import WORK_CLASSES
+from service.observability.metrics import Metrics, _Gauges
+from service.process.metrics_server import serve_metrics
+from service.wiring.bootstrap import Container
+from tests.dsl import ALICE
+
+HOST = "https://pds.example.com"
+NAMES = {
+    "mirror_oldest_pending_seconds",
+    "mirror_pending_records",
+    "mirror_lanes",
+    "mirror_delivery_seconds",
+    "mirror_attempts_total",
+    "mirror_superseded_total",
+    "mirror_readback_total",
+    "mirror_conflicts_total",
+    "mirror_ratelimit_wait_seconds",
+    "mirror_budget_remaining",
+    "mirror_breaker_state",
+    "mirror_lease_lost_total",
+    "mirror_fenced_commits_total",
+    "mirror_cid_mismatches_total",
+    "mirror_scans_total",
+    "mirror_drift_total",
+    "firehose_alive",
+    "firehose_lag_seconds",
+    "firehose_messages_total",
+    "oauth_refresh_total",
+    "blob_upload_bytes_total",
+    "projection_lag_events",
+    "listener_alive",
+}
+
+
+def numbers(text: bytes) -> dict[str, float]:
+    """Every sample by its name and labels."""
+    lines = [line for line in text.decode().splitlines() if line and not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def signed_in(container: Container) -> None:
+    with container.database.write() as connection:
+        resume_lane(connection, ALICE, HOST, container.database.now(connection))
+
+
+def some_task(container: Container) -> Any:
+    """What the relay would send."""
+    from outbox.relay.claim import claim
+
+    signed_in(container)
+    (lane,) = claim(container.database, owner="test", limit=1, lease=timedelta(seconds=60))
+    with container.database.read() as connection:
+        now = container.database.now(connection)
+        task = next_task(container.log, lane, container.services.urls, now, [])
+    assert task is not None
+    return task
+
+
+def test_every_metric_has_the_name_that_was_promised_and_no_did(tape: Container) -> None:
+    task = some_task(tape)
+    metrics = tape.metrics
+    metrics.attempted("put", Verdict(Kind.DONE, status=200))
+    metrics.read_back(Finding.LANDED)
+    metrics.settled(Result(task, Outcome.DELIVERED, Verdict(Kind.DONE)))
+    metrics.settled(Result(task, Outcome.HELD, Verdict(Kind.DONE)))
+    metrics.settled(Result(task, Outcome.FAILED, Verdict(Kind.PACED, status=429)))
+    metrics.refreshed("renewed")
+    metrics.scanned(Scanned(Counter(compared=1), Counter(missing=1)))
+    metrics.heard("foreign")
+    metrics.watch_streams(lambda: {HOST: StreamStatus(alive=True)})
+
+    text = metrics.text().decode()
+
+    assert set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)) >= NAMES
+    assert "did:" not in text
+    assert task.key.rkey not in text
+
+
+def test_counters_count_what_happened(tape: Container) -> None:
+    task = some_task(tape)
+    metrics = Metrics()
+    metrics.attempted("put", Verdict(Kind.REJECTED, "InvalidSwap", 400))
+    metrics.settled(Result(task, Outcome.DELIVERED, Verdict(Kind.DONE)))
+    metrics.settled(Result(task, Outcome.HELD, Verdict(Kind.DONE)))
+    metrics.settled(Result(task, Outcome.MISSING, Verdict(Kind.DONE)))
+    took_another = Verdict(Kind.DONE, status=200, body={"cid": "another"})
+    metrics.settled(Result(task, Outcome.DELIVERED, took_another))
+    metrics.merged()
+    metrics.resolved("ours")
+    metrics.resolved("theirs")
+    metrics.lease_lost(fenced=False)
+    metrics.lease_lost(fenced=True)
+    metrics.uploaded(1000)
+    metrics.refreshed("ended")
+    found = numbers(metrics.text())
+    assert found['mirror_attempts_total{error="InvalidSwap",op="put",outcome="rejected"}'] == 1
+    assert found["mirror_delivery_seconds_count"] == 2
+    assert found["mirror_superseded_total"] == 2  # the edit carries the upload along
+    assert found["mirror_cid_mismatches_total"] == 1
+    for policy in ("hold", "missing", "merged", "ours", "theirs"):
+        assert found[f'mirror_conflicts_total{{policy="{policy}"}}'] == 1
+    assert (found["mirror_lease_lost_total"], found["mirror_fenced_commits_total"]) == (2, 1)
+    assert found["blob_upload_bytes_total"] == 1000
+    assert found['oauth_refresh_total{outcome="ended"}'] == 1
+
+
+def test_a_pds_does_not_choose_our_labels() -> None:
+    metrics = Metrics()
+    for number in range(100):
+        metrics.attempted("put", Verdict(Kind.REJECTED, f"did:plc:mallory{number}", 400))
+    attempts = [name for name in numbers(metrics.text()) if name.startswith("mirror_attempts_total")]
+    assert attempts == ['mirror_attempts_total{error="other",op="put",outcome="rejected"}']
+
+
+def test_gauges_show_what_waits_for_the_relay_and_since_when(tape: Container) -> None:
+    signed_in(tape)
+    found = numbers(tape.metrics.text())
+    assert found['mirror_pending_records{state="pending"}'] == 1
+    assert found['mirror_lanes{state="ready"}'] == 1
+    assert found['mirror_oldest_pending_seconds{class="edit"}'] > 0
+    assert {found[f'mirror_oldest_pending_seconds{{class="{name}"}}'] for name in WORK_CLASSES[::2]} == {0}
+    assert (found["projection_lag_events"], found["database_up"], found["listener_alive"]) == (0, 1, 0)
+
+
+def test_what_waits_for_its_owner_is_not_late(tape: Container) -> None:
+    signed_in(tape)
+    with tape.database.write() as connection:
+        park_lane(connection, ALICE)
+    found = numbers(tape.metrics.text())
+    assert found['mirror_pending_records{state="parked"}'] == 1
+    assert found['mirror_lanes{state="auth_required"}'] == 1
+    assert found['mirror_oldest_pending_seconds{class="edit"}'] == 0
+
+
+def test_waiting_audio_is_distinguished_from_records(tape: Container) -> None:
+    signed_in(tape)
+    with tape.log.unit_of_work(ALICE, Envelope("artist", "test", "r")) as unit:
+        track = unit.load(Track, Track.create_id(1))
+        track.request_blob_migration(at=unit.now)
+        unit.save(track)
+    with tape.database.write() as connection:
+        connection.execute(update(mirror_target).values(acked_gen=mirror_target.c.desired_gen))
+    found = numbers(tape.metrics.text())
+    assert found['mirror_pending_records{state="pending"}'] == 1
+    assert found['mirror_oldest_pending_seconds{class="edit"}'] == 0
+    assert found['mirror_oldest_pending_seconds{class="blob"}'] > 0
+
+
+def test_hosts_in_trouble_are_named_and_no_others(tape: Container) -> None:
+    signed_in(tape)
+    assert "mirror_breaker_state{" not in tape.metrics.text().decode()
+    with tape.database.write() as connection:
+        later = tape.database.now(connection) + timedelta(hours=1)
+        connection.execute(
+            update(pds_host).values(
+                breaker="open", retry_at=later, budget_left=7, budget_limit=10, budget_reset=later
+            )
+        )
+        connection.execute(update(mirror_target).values(backfill=True))
+    found = numbers(b"\n".join(_lines(tape)))
+    assert found[f'mirror_breaker_state{{host="{HOST}"}}'] == 2
+    assert found[f'mirror_budget_remaining{{host="{HOST}",scope="host"}}'] == 7
+    assert found['mirror_oldest_pending_seconds{class="backfill"}'] > 0
+
+
+def _lines(tape: Container) -> list[bytes]:
+    """The gauges as they are now, not as they were a moment ago."""
+    fresh = Metrics()
+    fresh.watch(tape.log, tape.listener)
+    return fresh.text().splitlines()
+
+
+def test_gauges_are_cached_and_longer_when_reading_them_is_slow(
+    tape: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times, reads = [0.0], []
+
+    def slow(log: object) -> list[object]:  # noqa: ARG001
+        reads.append(times[0])
+        times[0] += 1.0
+        return []
+
+    monkeypatch.setattr("service.observability.metrics.gauges", slow)
+    kept = _Gauges(tape.log, clock=lambda: times[0])
+    for at in (0.0, 5.0, 20.9, 21.1):
+        times[0] = max(times[0], at)
+        kept.collect()
+    assert reads == [0.0, 21.1]
+
+
+def test_without_the_database_only_the_gauges_are_missing(
+    tape: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    def away(_log: object) -> list[object]:
+        raise OperationalError("select 1", {}, OSError("away"))
+
+    monkeypatch.setattr("service.observability.metrics.gauges", away)
+    found = numbers(tape.metrics.text())
+    assert found["database_up"] == 0
+    assert found["mirror_lease_lost_total"] == 0
+
+
+@pytest.mark.parametrize("working", [True, False])
+def test_the_metrics_address_serves_metrics_and_probes(
+    tape: Container, settings: Settings, working: bool
+) -> None:
+    place = f"127.0.0.1:{free_port()}"
+    from dataclasses import replace
+
+    container = replace(tape, settings=settings.model_copy(update={"metrics": place}))
+    with serve_metrics(container, lambda: working):
+        answers = {
+            path: httpx.get(f"http://{place}{path}", timeout=30)
+            for path in ("/metrics", "/healthz", "/readyz", "/tracks")
+        }
+    assert {path: answer.status_code for path, answer in answers.items()} == {
+        "/metrics": 200,
+        "/healthz": 200,
+        "/readyz": 200 if working else 503,
+        "/tracks": 404,
+    }
+    assert "mirror_lanes" in answers["/metrics"].text
+
+
+def test_a_public_address_has_no_metrics(container: Container) -> None:
+    from dataclasses import replace
+
+    from starlette.testclient import TestClient
+
+    from api.app import create_app
+
+    client = TestClient(create_app(container.services))
+    assert client.get("/metrics").text.startswith("# HELP")
+    assert (
+        TestClient(create_app(replace(container.services, metrics=None))).get("/metrics").status_code == 404
+    )

@@ -1,0 +1,55 @@
+"""The generated pages are current and complete."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from aggregates import catalogue
+from api.error_responses import REPLIES
+from service.pages import events as events_page
+from service.pages import http as http_page
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def test_the_page_of_events_is_current() -> None:
+    assert (DOCS / "events.md").read_text() == events_page.page()
+
+
+def test_the_page_of_events_names_every_event() -> None:
+    names = {event.__name__ for event in catalogue.event_classes()}
+    assert {"Created", "MetadataUpdated", "Undeleted", "TakenDown"} <= names
+    assert {"SignedIn", "Left"} <= {event.__name__ for event in catalogue.account_event_classes()}
+
+
+def test_the_page_of_routes_names_every_code_and_every_status_of_a_route() -> None:
+    page = http_page.page()
+    for status, code in {(reply.status, reply.code) for reply in REPLIES.values()} | {
+        (405, "method_not_allowed")
+    }:
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| {status} | `")]
+        assert f"`{code}`" in row
+    rows = {
+        line.split(" | ")[0].removeprefix("| "): line.split(" | ")[2]
+        for line in page.splitlines()
+        if " /" in line[:10]
+    }
+    assert "503" in rows["PATCH /tracks/{track_id}"]
+    free = {row for row, statuses in rows.items() if "429" not in statuses}
+    assert free == {
+        "GET /audio/{cid}.{extension}", "GET /artwork/{cid}", "GET /healthz", "GET /readyz", "GET /metrics",
+        "GET /oauth-client-metadata.json", "GET /jwks.json",
+    }  # fmt: skip
+
+
+def test_the_page_of_routes_is_current() -> None:
+    assert (DOCS / "http.md").read_text() == http_page.page()
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "security.md"])
+def test_every_test_that_a_promise_names_exists(page: str) -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (DOCS / page).read_text())
+    assert len(named) > 10
+    for path, name in named:
+        assert f"def {name}(" in (DOCS.parent / path).read_text(), f"{path}::{name}"

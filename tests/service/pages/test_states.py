@@ -1,0 +1,144 @@
+"""The page of states shows every enum and every transition; no state value is quoted outside its enum."""
+
+import ast
+import inspect
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from eventstore.states import State, Transition
+from service.pages import states as states_page
+
+ROOT = Path(__file__).parents[3]
+
+
+class LampState(State):
+    """States of a lamp."""
+
+    OFF = "off", "gives no light"
+    WARMING_UP = "warming-up", "gives little light"
+    ON = "on", "gives light"
+
+
+TRANSITIONS = (
+    Transition(before=None, after=LampState.OFF, by="the owner buys the lamp"),
+    Transition(before=LampState.OFF, after=LampState.WARMING_UP, by="the owner turns the switch"),
+    Transition(before=LampState.WARMING_UP, after=LampState.ON, by="time passes: a minute"),
+    Transition(before=LampState.ON, after=LampState.OFF, by="the owner turns the switch"),
+    Transition(before=LampState.WARMING_UP, after=LampState.OFF, by="the owner turns the switch"),
+    Transition(before=LampState.WARMING_UP, after=LampState.OFF, by="the power fails"),
+    Transition(before=LampState.OFF, after=None, by="the owner sells the lamp"),
+)
+SECTION = """
+## Lamp state
+
+States of a lamp.
+
+| state | meaning | entered by | left by |
+|---|---|---|---|
+| `off` | gives no light | the owner buys the lamp; the owner turns the switch; the power fails | the owner turns the switch; the owner sells the lamp |
+| `warming-up` | gives little light | the owner turns the switch | time passes: a minute; the power fails; as `any` |
+| `on` | gives light | time passes: a minute | as `any` |
+
+```mermaid
+stateDiagram-v2
+    [*] --> off: the owner buys the lamp
+    off --> warming_up: the owner turns the switch
+    warming_up --> on: time passes, a minute
+    any --> off: the owner turns the switch
+    warming_up --> off: the power fails
+    off --> [*]: the owner sells the lamp
+```
+"""
+
+
+def test_a_machine_is_a_sentence_a_table_and_a_diagram() -> None:
+    assert states_page.section(LampState, TRANSITIONS) == SECTION
+
+
+def test_states_without_transitions_have_a_short_table_and_no_diagram() -> None:
+    section = states_page.section(LampState, ())
+    assert "| `off` | gives no light |\n" in section
+    assert "mermaid" not in section
+
+
+def test_the_page_of_states_is_current() -> None:
+    assert (ROOT / "docs/states.md").read_text() == states_page.page()
+
+
+def test_every_state_of_a_machine_is_entered_by_a_transition() -> None:
+    for enum, transitions in states_page.machines():
+        if transitions:
+            assert {each.after for each in transitions} - {None} == set(enum), enum
+
+
+def test_no_state_value_is_quoted_outside_its_enum() -> None:
+    """An approximation: it knows values with an underscore only, since others ("live", "ready") are common words.
+
+    It finds them where they are compared, assigned, or passed by name; not in messages, nor in lists that nothing compares.
+    Members of other enums may have the same value.
+    """
+    homes: dict[str, set[Path]] = {}
+    for enum, _ in states_page.machines():
+        for state in enum:
+            if "_" in state.value:
+                homes.setdefault(state.value, set()).add(Path(inspect.getfile(enum)))
+    quoted = [
+        f"{path.relative_to(ROOT)}:{line} {value!r}"
+        for path in sorted((ROOT / "src").rglob("*.py"))
+        for line, value in quoted_states(path.read_text(), homes)
+        if path not in homes[value]
+    ]
+    assert quoted == []
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("if row.state == 'half_on': pass", [1]),
+        ("if row.state in {'off', 'half_on'}: pass", [1]),
+        ("HALF_ON: Final = 'half_on'", [1]),
+        ("x = 1\nlamp.update().values(state='half_on')", [2]),
+        ("values = {'state': 'half_on'}", [1]),
+        ("class Kind(StrEnum):\n    HALF_ON = 'half_on'", []),
+        ('def half() -> None:\n    """half_on"""', []),
+        ("print('half_on')", []),
+        ("raise ValueError(f'a lamp that is half_on')", []),
+    ],
+)
+def test_a_quoted_state_is_found_where_it_is_compared_or_assigned(source: str, lines: list[int]) -> None:
+    assert [line for line, _ in quoted_states(source, {"half_on"})] == lines
+
+
+def quoted_states(source: str, values: Iterable[str]) -> Iterator[tuple[int, str]]:
+    tree = ast.parse(source)
+    members = {id(line) for node in ast.walk(tree) if is_enum(node) for line in ast.iter_child_nodes(node)}
+    for node in ast.walk(tree):
+        for operand in operands(node) if id(node) not in members else ():
+            if isinstance(operand, ast.Constant) and operand.value in values:
+                yield operand.lineno, str(operand.value)
+
+
+def is_enum(node: ast.AST) -> bool:
+    return isinstance(node, ast.ClassDef) and any(
+        isinstance(base, ast.Name) and base.id in {"State", "StrEnum"} for base in node.bases
+    )
+
+
+def operands(node: ast.AST) -> Iterator[ast.AST | None]:
+    """The expressions that a comparison, an assignment or a named argument takes, and the members of collections in them."""
+    found: list[ast.expr | None] = []
+    match node:
+        case ast.Compare(left=left, comparators=others):
+            found = [left, *others]
+        case ast.Assign(value=value) | ast.AnnAssign(value=value) | ast.keyword(value=value):
+            found = [value]
+        case ast.Dict(values=values):
+            found = [*values]
+    for each in found:
+        match each:
+            case ast.Set(elts=members) | ast.Tuple(elts=members) | ast.List(elts=members):
+                yield from members
+            case _:
+                yield each

@@ -1,0 +1,1 @@
+"""What a process loads and runs: jobs, HTTP connections."""

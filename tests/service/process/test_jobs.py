@@ -1,0 +1,167 @@
+"""Each periodic job is run by one process, when it is due."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from functools import partialmethod
+from io import BytesIO
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import insert, make_url, select, update
+
+from eventstore.idempotency.results import idempotency
+from identity.accounts.credentials import CredentialKind, credential
+from identity.sessions.pds_sessions import PdsSessions
+from identity.sessions.session_store import SessionKind, pds_session
+from identity.sessions.tokens import Tokens
+from service.config.settings import Settings
+from service.process import jobs
+from service.process.jobs import JOBS, Job
+from service.process.scheduler import run_if_due, run_scheduler
+from service.wiring.bootstrap import Container, build
+from storage.cid import CidHasher
+from storage.media import media
+from tests.eventstore.threads import until
+from tests.identity.sessions.fake_pds import DID, FakePds, served
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+HOUR = timedelta(hours=1)
+
+
+def test_failure_of_a_job_is_logged(container: Container, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_container: Container) -> None:
+        raise ZeroDivisionError
+
+    assert not run_if_due(container, Job("broken", interval=HOUR, timeout=HOUR, run=fail))
+    assert [record.message for record in caplog.records] == ["job_failed"]
+    assert run_if_due(container, Job("broken", interval=HOUR, timeout=HOUR, run=lambda _: None))
+
+
+def job(name: str) -> Callable[[Container], None]:
+    (found,) = (each.run for each in JOBS if each.name == name)
+    return found
+
+
+def test_sweep_deletes_what_nothing_has_named_for_the_grace_period(container: Container) -> None:
+    hasher = CidHasher()
+    hasher.update(b"old")
+    container.media.add(hasher.cid, BytesIO(b"old"), 3, "audio/mpeg")
+    job("sweep_media")(container)
+    assert container.media.find(hasher.cid) is not None
+    with container.database.write() as connection:
+        long_ago = container.database.now(connection) - timedelta(days=31)
+        connection.execute(update(media).values(touched_at=long_ago))
+    job("sweep_media")(container)
+    assert container.media.find(hasher.cid) is None
+
+
+def test_expired_results_are_deleted(container: Container) -> None:
+    with container.database.write() as connection:
+        now = container.database.now(connection)
+        for key, age in (("old", timedelta(hours=25)), ("new", timedelta(hours=23))):
+            connection.execute(
+                insert(idempotency).values(
+                    did="did:plc:a", method="POST", route="/tracks", key=key, digest="", status=201,
+                    body={}, headers={}, created_at=now - age,
+                )
+            )  # fmt: skip
+    job("forget_answers")(container)
+    with container.database.read() as connection:
+        assert connection.scalars(select(idempotency.c.key)).all() == ["new"]
+
+
+def test_long_ended_credentials_are_deleted(container: Container) -> None:
+    credentials = container.services.credentials
+
+    def token(name: str, expires_in: timedelta | None) -> str:
+        with container.database.write() as connection:
+            issued = credentials.issue(
+                connection, did="did:plc:a", kind=CredentialKind.API, name=name, expires_in=expires_in
+            )
+        return issued.id
+
+    def revoke(credential_id: str) -> None:
+        with container.database.write() as connection:
+            assert credentials.revoke(connection, did="did:plc:a", credential_id=credential_id)
+
+    token("for ever", None)
+    token("expired", timedelta(days=-29))
+    token("long expired", timedelta(days=-31))
+    revoke(token("revoked", None))
+    revoke(token("long revoked", None))
+    with container.database.write() as connection:
+        long_ago = container.database.now(connection) - timedelta(days=31)
+        connection.execute(
+            update(credential).where(credential.c.name == "long revoked").values(revoked_at=long_ago)
+        )
+    job("forget_credentials")(container)
+    with container.database.read() as connection:
+        assert set(connection.scalars(select(credential.c.name))) == {"for ever", "expired", "revoked"}
+
+
+def test_scheduler_starts_and_stops(container: Container) -> None:
+    with run_scheduler(container):
+        pass
+
+
+def test_a_scan_ends_when_the_process_stops(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hangs(_container: Container) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(jobs, "_scan", hangs)
+    container.stopping.set()
+    assert run_if_due(container, jobs.scan_job(container.settings))
+
+
+def keep_an_unused_login(container: Container, pds_url: str, tokens: Tokens) -> None:
+    with container.database.write() as connection:
+        container.sessions.signed_in(
+            connection, did=DID, kind=SessionKind.APP_PASSWORD, pds_url=pds_url, tokens=tokens
+        )
+        connection.execute(update(pds_session).values(updated_at=NOW - timedelta(days=365)))
+
+
+def test_a_refresh_ends_when_the_process_stops_although_the_database_is_locked(
+    tmp_path: Path, migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("eventstore.database.SQLITE_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(PdsSessions, "finish", partialmethod(PdsSessions.finish, timeout=0.1))
+    fake, file = FakePds(), str(make_url(migrated_sqlite).database)
+    with (
+        closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other,
+        served(fake) as origin,
+    ):
+        settings = Settings(data=tmp_path / "data", database_url=migrated_sqlite, dev_origins=(origin,))
+        container = build(settings)
+        tokens = Tokens(SecretStr(fake.access), SecretStr(fake.refresh), "", None)
+        keep_an_unused_login(container, origin, tokens)
+        fake.before_refresh = lambda: other.execute("BEGIN IMMEDIATE")
+
+        keeping = Thread(target=job("keep_logins_alive"), args=[container], daemon=True)
+        keeping.start()
+        until(lambda: "not_written_yet" in caplog.messages)
+        container.stopping.set()
+
+        keeping.join(30)
+        assert not keeping.is_alive()
+    asyncio.run(container.close())
+
+
+def test_a_failed_refresh_of_an_idle_login_keeps_the_login(
+    container: Container,
+) -> None:
+    job = next(job for job in JOBS if job.name == "keep_logins_alive")
+    tokens = Tokens(SecretStr("access"), SecretStr("refresh"), "", None)
+    keep_an_unused_login(container, "https://127.0.0.1", tokens)
+    assert run_if_due(container, job)
+    with container.database.read() as connection:
+        row = connection.execute(select(pds_session)).one()
+    assert (row.status, row.refresh_until) == ("active", None)
+    assert "UnsafeAddressError" in row.last_error

@@ -1,0 +1,185 @@
+"""Slow and disconnected clients on real sockets: the service keeps neither a connection nor a file for them."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+import uvicorn
+
+from api.middleware import request_limits as limits
+from devpds.server import free_port
+from identity.accounts.credentials import CredentialKind
+from service.cli.serve import _config
+from service.config.settings import Settings
+from service.process import http_connections as connections
+from service.process.app import asgi
+from service.wiring.bootstrap import Container, build
+
+DID = "did:plc:" + "a" * 24
+TIMEOUT_SECONDS = 30
+
+
+@pytest.fixture
+def migrated_url(migrated_sqlite: str) -> str:
+    """One database is enough for tests of the HTTP connection."""
+    return migrated_sqlite
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short limits, but longer than a busy machine takes."""
+    monkeypatch.setattr(connections, "REQUEST_HEAD_TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr(limits, "PATIENCE_SECONDS", 2.0)
+
+
+@pytest.fixture
+def served(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Container]:
+    """The service as `serve` runs it, on a port of this process."""
+    settings = settings.model_copy(update={"port": free_port(), "relay": False, "rate_limits": False})
+    made = build(settings)
+    server = uvicorn.Server(_config(settings, asgi(made)))
+    monkeypatch.setattr(server, "capture_signals", threading.Lock)  # signals are for main threads
+    listener = socket.create_server(("127.0.0.1", settings.port))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    eventually(lambda: server.started)
+    yield made
+    server.should_exit = True
+    thread.join()
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def connected(served: Container) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", served.settings.port), timeout=TIMEOUT_SECONDS)
+
+
+def all_of(connection: socket.socket) -> bytes:
+    """What comes until the service closes the connection."""
+    said = b""
+    try:
+        while chunk := connection.recv(65536):
+            said += chunk
+    except ConnectionResetError:
+        pass
+    return said
+
+
+def trickled(connection: socket.socket, piece: bytes) -> bytes:
+    """Send a piece now and then until the service closes the connection; gives what it said."""
+    ended = threading.Event()
+
+    def send() -> None:
+        while not ended.wait(0.1):
+            try:
+                connection.sendall(piece)
+            except OSError:
+                return
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        return all_of(connection)
+    finally:
+        ended.set()
+        sender.join()
+
+
+def upload_head(served: Container, length: int) -> bytes:
+    with served.database.write() as connection:
+        served.services.accounts.upsert(
+            connection, did=DID, handle="a.test", pds_url="https://pds.example.com", display_name="A"
+        )
+        issued = served.services.credentials.issue(connection, did=DID, kind=CredentialKind.API, name="t")
+    token = getattr(issued, "token", issued).get_secret_value()
+    return (
+        f"POST /tracks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+        '--b\r\nContent-Disposition: form-data; name="file"; filename="a.mp3"\r\n\r\n'
+    ).encode()
+
+
+def staged(served: Container) -> list[str]:
+    folder = served.services.staging
+    return [path.name for path in folder.iterdir()] if folder.exists() else []
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("begin", [b"", b"GET /healthz HTTP/1.1\r\n"])
+def test_a_head_that_does_not_end_does_not_keep_its_connection(served: Container, begin: bytes) -> None:
+    with closing(connected(served)) as connection:
+        connection.sendall(begin)
+        assert trickled(connection, b"x: y\r\n" if begin else b"") == b""
+
+
+@pytest.mark.usefixtures("short")
+def test_the_second_head_has_no_more_time_than_the_first(served: Container) -> None:
+    with closing(connected(served)) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        eventually(lambda: b'"ok"' in connection.recv(65536, socket.MSG_PEEK))
+        assert trickled(connection, b"x: y\r\n").count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.usefixtures("short")
+def test_a_byte_now_and_then_does_not_keep_an_upload(served: Container) -> None:
+    with closing(connected(served)) as connection:
+        connection.sendall(upload_head(served, 10_000_000) + bytes(1_000_000))
+        eventually(lambda: bool(staged(served)))
+        said = trickled(connection, b"x")
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert b'"too_slow"' in said
+    assert b"content-security-policy" in said.lower()
+    eventually(lambda: not staged(served))
+
+
+@pytest.mark.usefixtures("short")
+def test_a_rejected_body_does_not_keep_its_connection(served: Container) -> None:
+    with closing(connected(served)) as connection:
+        connection.sendall(b"POST /me/disconnect HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        said = trickled(connection, b"x")
+    assert said.startswith(b"HTTP/1.1 401 ")
+
+
+def test_an_upgrade_request_is_answered_as_plain_http(served: Container) -> None:
+    asked = (
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    with closing(connected(served)) as connection:
+        connection.sendall(asked)
+        said = all_of(connection)
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert b"default-src 'none'" in said
+
+
+def test_a_client_that_disconnects_during_an_upload_leaves_no_files(served: Container) -> None:
+    with closing(connected(served)) as connection:
+        connection.sendall(upload_head(served, 10_000_000) + bytes(2_000_000))
+        eventually(lambda: bool(staged(served)))
+    eventually(lambda: not staged(served))
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\x16\x03\x01\x02",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/1.1\r\nBad Header\r\n\r\n",
+        b"x" * (limits.URL_BYTES + limits.HEADERS_BYTES + 100),
+    ],
+)
+def test_malformed_http_gets_the_usual_error_body(served: Container, nonsense: bytes) -> None:
+    with closing(connected(served)) as connection:
+        connection.sendall(nonsense + b"\r\n\r\n")
+        said = all_of(connection)
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert b'"error":"bad_request"' in said
+    assert b"default-src 'none'" in said

@@ -1,0 +1,153 @@
+"""The revisions make exactly the tables that the code declares, on both databases."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from eventstore.database import Database
+from eventstore.schema import metadata
+from service.schema import tables
+from service.schema.migrate import OutdatedSchemaError, newest, require_schema, upgrade
+from service.schema.tables import is_compared
+from tests.servers.databases import KINDS, migrate, revision
+
+PACKAGES = (
+    "aggregates",
+    "eventstore",
+    "projections",
+    "outbox",
+    "storage",
+    "identity",
+    "replay",
+    "api",
+    "service",
+)
+INDEXES = {
+    "sqlite": "select sql from sqlite_master where type = 'index' and tbl_name = :name and sql is not null",
+    "postgresql": "select indexdef from pg_indexes where tablename = :name",
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*expression-based index")
+def test_migrated_database_is_what_the_code_declares(migrated_url: str) -> None:
+    database = Database(migrated_url)
+    with database.write() as connection:
+        options = {"compare_type": True, "compare_server_default": True, "include_object": is_compared}
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, metadata) == []
+    database.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_that_alembic_does_not_compare_differs(
+    request: pytest.FixtureRequest, kind: str, tmp_path: Path
+) -> None:
+    migrated = Database(request.getfixturevalue(f"migrated_{kind}"))
+    fresh = f"sqlite:///{tmp_path}/declared.db"
+    declared = Database(fresh if kind == "sqlite" else request.getfixturevalue("fresh_postgres"))
+    metadata.create_all(declared.engine)
+    for name in metadata.tables:
+        assert shape(migrated, name) == shape(declared, name)
+    declared.close()
+    migrated.close()
+
+
+def shape(database: Database, table: str) -> object:
+    """Keys, checks, defaults, what each index holds, and whether SQLite ever gives an id again."""
+    inspector = inspect(database.engine)
+    columns = {
+        column["name"]: (str(column["type"]), column["nullable"], column["default"])
+        for column in inspector.get_columns(table)
+    }
+    counting = "select sql like '%AUTOINCREMENT%' from sqlite_master where name = :name"
+    with database.read() as connection:
+        indexes = sorted(connection.scalars(text(INDEXES[database.dialect]), {"name": table}))
+        counts = database.is_sqlite and connection.scalar(text(counting), {"name": table})
+    foreign = inspector.get_foreign_keys(table)
+    return (
+        columns,
+        inspector.get_pk_constraint(table),
+        inspector.get_check_constraints(table),
+        foreign,
+        [without_brackets(each) for each in indexes] if database.is_sqlite else indexes,
+        counts,
+    )
+
+
+def without_brackets(definition: str) -> str:
+    """SQLite keeps each index as it was written; PostgreSQL writes it anew, and shows if brackets say another thing."""
+    return " ".join(definition.translate(str.maketrans("()", "  ")).split())
+
+
+def test_all_tables_are_known_to_the_migrations() -> None:
+    before = set(tables.metadata.tables)
+    for package in PACKAGES:
+        module = importlib.import_module(package)
+        for info in pkgutil.walk_packages(module.__path__, f"{package}."):
+            importlib.import_module(info.name)
+    assert set(metadata.tables) == before
+
+
+def test_upgrade_brings_an_empty_database_to_the_newest_revision(database_url: str) -> None:
+    assert revision(database_url) is None
+    upgrade(database_url)
+    assert revision(database_url) == newest()
+
+
+def test_the_newest_revision_is_the_head() -> None:
+    config = Config()
+    config.set_main_option("script_location", "migrations")
+    assert ScriptDirectory.from_config(config).get_heads() == [newest()]
+
+
+def test_old_and_newer_schemas_are_refused(migrated_url: str) -> None:
+    database = Database(migrated_url)
+    require_schema(database)
+    for number in ("0000", "9999"):
+        with database.write() as connection:
+            connection.execute(text("update alembic_version set version_num = :new"), {"new": number})
+        with pytest.raises(OutdatedSchemaError, match=f"at revision {number}.*run `mastertape migrate`"):
+            require_schema(database)
+    database.close()
+
+
+def test_several_processes_migrate_once(database_url: str) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(upgrade, [database_url] * 4))
+    assert revision(database_url) == newest()
+
+
+def test_upgrade_that_fails_leaves_nothing(database_url: str) -> None:
+    database = Database(database_url)
+    with database.write() as connection:
+        connection.execute(text("create table job_lease (mine integer)"))
+    with pytest.raises(Exception, match="job_lease"):
+        upgrade(database_url)
+    assert inspect(database.engine).get_table_names() == ["job_lease"]
+    database.close()
+
+
+def test_migrating_keeps_what_is_there(migrated_url: str) -> None:
+    database = Database(migrated_url)
+    with database.write() as connection:
+        connection.execute(text("insert into projection_state values ('a', 'b')"))
+    migrate(migrated_url)
+    with database.read() as connection:
+        assert connection.scalar(text("select fingerprint from projection_state")) == "b"
+    database.close()
+
+
+def test_developers_reach_the_same_schema(fresh_sqlite: str) -> None:
+    alembic = [sys.executable, "-m", "alembic", "-x", f"url={fresh_sqlite}"]
+    subprocess.run([*alembic, "upgrade", "head"], check=True, capture_output=True)
+    subprocess.run([*alembic, "check"], check=True, capture_output=True)
