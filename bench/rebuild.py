@@ -9,8 +9,8 @@ from bench.logs import logs, register
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
-from eventstore.streams.replayer import Folder
-from projections.rebuild.rebuild import PAGE, differences, rebuild
+from eventstore.streams.replayer import Replayer
+from projections.rebuild.rebuild import EVENTS_PER_PAGE, differences, rebuild
 
 SENTENCE: Final = (
     "What an event costs a rebuild and a verification, as a multiple of reading it from the log."
@@ -53,12 +53,12 @@ def _seconds_per_event(events: int, work: Callable[[], object]) -> Callable[[int
 
 def _read(log: EventLog) -> None:
     position, until = 0, log.stable_position()
-    while page := log.read(after=position, until=until, limit=PAGE):
+    while page := log.read(after=position, until=until, limit=EVENTS_PER_PAGE):
         position = page[-1].position
 
 
 def _fold(log: EventLog) -> None:
-    folder, position, until = Folder(log), 0, log.stable_position()
-    while page := log.read(after=position, until=until, limit=PAGE):
-        folder.changes(page)
+    replayer, position, until = Replayer(log), 0, log.stable_position()
+    while page := log.read(after=position, until=until, limit=EVENTS_PER_PAGE):
+        replayer.changes(page)
         position = page[-1].position

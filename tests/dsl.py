@@ -1,4 +1,4 @@
-"""The words of the tests: tracks, the fields they are made of, and given-when-then."""
+"""The language of the tests: tracks, their fields, and given-when-then."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -21,12 +21,12 @@ Fact = tuple[type[TrackEvent], dict[str, Any]]
 
 
 def some_time(seconds: float = 0) -> datetime:
-    """So many seconds after the start of the story."""
+    """START plus so many seconds."""
     return START + timedelta(seconds=seconds)
 
 
 def some_audio(number: int = 1, **fields: Any) -> Audio:
-    """Audio whose CID tells its number."""
+    """Audio whose CID contains its number."""
     audio = Audio(
         f"bafkreiaudio{number}", size=1000 + number, mime="audio/mpeg", file_type="mp3", duration=180
     )
@@ -34,7 +34,7 @@ def some_audio(number: int = 1, **fields: Any) -> Audio:
 
 
 def some_artwork(number: int = 1, **fields: Any) -> Artwork:
-    """A cover whose CIDs tell its number."""
+    """A cover whose CIDs contain its number."""
     cid, thumbnail = f"bafkreicover{number}", f"bafkreithumb{number}"
     return replace(Artwork(cid, mime="image/png", size=500 + number, thumbnail_cid=thumbnail), **fields)
 
@@ -92,7 +92,7 @@ def an_adopted_track(track_id: int = 2, *, at: datetime = START, **fields: Any) 
 
 
 def fact(event: type[TrackEvent], **fields: Any) -> Fact:
-    """An event as a test expects it: its class and its own fields."""
+    """An expected event: its class and its own fields."""
     return event, fields
 
 
@@ -110,14 +110,14 @@ class Given:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Commands that wait to be looked at."""
+    """Commands whose effect is still to be checked."""
 
     track: Track
     past: tuple[Any, ...]
     steps: tuple[Step, ...]
 
     def then(self, *facts: Fact | type[TrackEvent]) -> Track:
-        """Expect exactly these events, and that the replay of all gives the same state; return the track."""
+        """Assert exactly these events, and that replaying all gives the same state; return the track."""
         self._act()
         events = self.track.collect_events()
         assert [(type(event), own_fields(event)) for event in events] == [
@@ -127,7 +127,7 @@ class Outcome:
         return self.track
 
     def raises(self, error: type[Exception], *, match: str | None = None) -> None:
-        """Expect this refusal, and no event."""
+        """Assert this error, and no event."""
         with pytest.raises(error, match=match):
             self._act()
         assert not self.track.collect_events()
@@ -138,7 +138,7 @@ class Outcome:
 
 
 def given(track: Track, *steps: Step) -> Given:
-    """Begin with a track to which these commands were given before."""
+    """Start with a track that has executed these commands."""
     for step in steps:
         step(track)
     return Given(track, tuple(track.collect_events()))
@@ -153,7 +153,7 @@ def replayed(events: Iterable[Any]) -> Track | None:
 
 
 def own_fields(event: Any) -> dict[str, Any]:
-    """What an event of a track carries besides whose, which and when."""
+    """The fields of a track's event without its id, version, time and topic."""
     library = {"originator_id", "originator_version", "timestamp", "originator_topic"}
     return {name: value for name, value in vars(event).items() if name not in library}
 

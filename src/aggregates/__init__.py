@@ -1,1 +1,1 @@
-"""What may happen to a track or an account: aggregates, their events, values and rules. Imports nothing of ours."""
+"""The aggregates (track, account), their events, values and rules. Imports none of our packages."""

@@ -1,4 +1,4 @@
-"""One account as it was used here: the audit of people, and of operators who did something to it or from it."""
+"""One account: the audit of its owner's sign-ins, sessions and tokens, and of operators' actions on it."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,7 +11,7 @@ from aggregates import account_events as events
 
 
 class Account(Aggregate, created_event_name="Created"):
-    """One account. Its tokens are rows elsewhere: here they have ids, names and times, and are nobody's secret."""
+    """One account. Its tokens have ids, names and times here; the secrets are in rows elsewhere."""
 
     TOPIC = "account"
 
@@ -33,7 +33,7 @@ class Account(Aggregate, created_event_name="Created"):
     did: str
 
     def __init__(self) -> None:
-        """Begin with nobody signed in."""
+        """Begin without sessions and tokens."""
         self.connected = False
         self.sessions: dict[str, datetime | None] = {}
         self.tokens: dict[str, datetime | None] = {}
@@ -46,7 +46,7 @@ class Account(Aggregate, created_event_name="Created"):
 
     @staticmethod
     def create_id(did: str) -> UUID:
-        """Return the aggregate id that belongs to a DID, or to the name of an operator without one."""
+        """Return the aggregate id of a DID, or of the name of an operator without a DID."""
         return uuid5(NAMESPACE_URL, f"mastertape:account:{did}")
 
     # Commands. `at` is the time of the command.
@@ -63,7 +63,7 @@ class Account(Aggregate, created_event_name="Created"):
         expires_at: datetime | None,
         at: datetime,
     ) -> None:
-        """Note a session that a proof at the PDS began."""
+        """Record a session that began with a sign-in at the PDS."""
         self.trigger_event(
             Account.SignedIn,
             method=method,
@@ -77,19 +77,19 @@ class Account(Aggregate, created_event_name="Created"):
         )
 
     def sign_out(self, session_id: str, *, at: datetime) -> None:
-        """End a session; one that has ended, or is another's, is no change."""
+        """End a session; an unknown or ended one is no change."""
         if session_id in self.sessions:
             self.trigger_event(Account.SignedOut, session_id=session_id, timestamp=at)
 
     def disconnect(self, *, revoked: bool, at: datetime) -> None:
-        """Note that the login at the PDS was given back; again is no change."""
+        """Record the end of the login at the PDS; without a login, no change. `revoked`: the PDS confirmed it."""
         if self.connected:
             self.trigger_event(Account.Disconnected, revoked=revoked, timestamp=at)
 
     def issue_token(
         self, token_id: str, *, name: str, scope: str, expires_at: datetime | None, at: datetime
     ) -> None:
-        """Note a token for programs."""
+        """Record a new token for programs."""
         self.trigger_event(
             Account.TokenIssued,
             token_id=token_id,
@@ -100,14 +100,14 @@ class Account(Aggregate, created_event_name="Created"):
         )
 
     def revoke_token(self, token_id: str, *, at: datetime) -> None:
-        """End a token; one that has ended, or is another's, is no change."""
+        """End a token; an unknown or ended one is no change."""
         if token_id in self.tokens:
             self.trigger_event(Account.TokenRevoked, token_id=token_id, timestamp=at)
 
-    def note_operator(
+    def record_operator_action(
         self, action: str, which: Mapping[str, Any], *, affected: int, reason: str | None, at: datetime
     ) -> None:
-        """Note what an operator did. That it changed nothing is no reason to keep quiet about it."""
+        """Record what an operator did, even if it affected nothing."""
         self.trigger_event(
             Account.OperatorActed,
             action=action,
@@ -118,11 +118,11 @@ class Account(Aggregate, created_event_name="Created"):
         )
 
     def request_leave(self, *, at: datetime) -> None:
-        """Begin to leave; again is no change."""
+        """Request the deletion of the account; a second request is no change."""
         if self.leaving_since is None:
             self.trigger_event(Account.LeaveRequested, timestamp=at)
 
     def leave(self, left_over: Mapping[str, Any], *, at: datetime) -> None:
-        """Be gone; who did not ask to leave, or has left already, is not."""
+        """Record that the account was deleted; without an open request, no change."""
         if self.leaving_since is not None:
             self.trigger_event(Account.Left, left_over=dict(left_over), timestamp=at)

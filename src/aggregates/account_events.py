@@ -1,4 +1,4 @@
-"""What people and operators did: the events of an account. Their topics and fields are stored data, and hold no secret."""
+"""The events of an account. Their topics and fields are stored data, and contain no secret."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class AccountEvent(Aggregate.Event):
-    """What every event of an account has in common."""
+    """Base of the events of an account."""
 
     def apply(self, aggregate: Any) -> None:
         self.assign(aggregate)
@@ -124,6 +124,6 @@ class Left(AccountEvent):
 
 
 def _forget_ended(expiries: dict[str, datetime | None], now: datetime) -> None:
-    """Keep no more than can still be ended: nothing says so when a time is over."""
+    """Delete expired entries, so that they do not accumulate: no event says that one has expired."""
     for ended in [each for each, expiry in expiries.items() if expiry is not None and expiry <= now]:
         del expiries[ended]

@@ -1,4 +1,4 @@
-"""Record keys: the TID of the moment of creation, with clock id 0 (https://atproto.com/specs/tid)."""
+"""Record keys: the TID of the time of creation, with clock id 0 (https://atproto.com/specs/tid)."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -7,7 +7,7 @@ ALPHABET: Final = "234567abcdefghijklmnopqrstuvwxyz"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def tid_of(moment: datetime) -> str:
-    """13 characters that sort by time. Integers throughout: a float loses microseconds."""
-    number = ((moment - EPOCH) // timedelta(microseconds=1)) << 10
+def tid_of(timestamp: datetime) -> str:
+    """Return the TID of a time, 13 characters that sort by time. Integers throughout: a float loses microseconds."""
+    number = ((timestamp - EPOCH) // timedelta(microseconds=1)) << 10
     return "".join(ALPHABET[(number >> shift) & 31] for shift in range(60, -1, -5))

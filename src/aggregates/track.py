@@ -67,7 +67,7 @@ class Track(Aggregate, created_event_name="Created"):
     updated_at: datetime
 
     def __init__(self) -> None:
-        """Begin with what no upload sets."""
+        """Set what no upload sets."""
         self.adopted = False
         self.image_url: str | None = None
         self.former_collections: tuple[str, ...] = ()
@@ -82,17 +82,17 @@ class Track(Aggregate, created_event_name="Created"):
 
     @classmethod
     def register(cls, *, at: datetime, **fields: Any) -> "Track":
-        """Make a track from the fields of Created; `created_at` is the text that its record keeps for ever."""
+        """Make a track from the fields of Created; `created_at` is the text that the record keeps verbatim."""
         return cls._create(cls.Created, timestamp=at, **_as_stored(fields))
 
     @classmethod
     def adopt(cls, *, at: datetime, **fields: Any) -> "Track":
-        """Make a track from the fields of Adopted: of a record that is on the artist's PDS already."""
+        """Make a track from the fields of Adopted, for a record that the artist's PDS holds already."""
         return cls._create(cls.Adopted, timestamp=at, **_as_stored(fields))
 
     @staticmethod
     def create_id(track_id: int) -> UUID:
-        """Return the aggregate id that belongs to a track id."""
+        """Return the aggregate id of a track id."""
         return uuid5(NAMESPACE_URL, f"mastertape:track:{track_id}")
 
     # Commands. `at` is the time of the command.
@@ -104,13 +104,11 @@ class Track(Aggregate, created_event_name="Created"):
             self.trigger_event(Track.MetadataUpdated, changes=stored, timestamp=at)
 
     def replace_artwork(self, artwork: Artwork, *, at: datetime) -> None:
-        """Set the cover."""
         self._require_live()
         if artwork != self.artwork:
             self.trigger_event(Track.ArtworkReplaced, artwork=artwork, timestamp=at)
 
     def remove_artwork(self, *, at: datetime) -> None:
-        """Take the cover off."""
         self._require_live()
         if self.artwork is not None or self.image_url is not None:
             self.trigger_event(Track.ArtworkRemoved, timestamp=at)
@@ -132,13 +130,13 @@ class Track(Aggregate, created_event_name="Created"):
             self.trigger_event(Track.VisibilityChanged, unlisted=unlisted, timestamp=at)
 
     def replace_audio(self, audio: Audio, *, at: datetime) -> None:
-        """Put other audio in place."""
+        """Replace the audio; the same CID is no change."""
         self._require_live()
         if audio.cid != self.audio.cid:
             self.trigger_event(Track.AudioReplaced, audio=audio, timestamp=at)
 
     def request_blob_migration(self, *, at: datetime) -> None:
-        """Ask for the audio to be copied to the PDS; nothing happens where it is there or asked for already."""
+        """Request that the audio is copied to the PDS; no change if it is there or was requested. Raises GatedTrackError."""
         self._require_live()
         if self.support_gate is not None:
             raise GatedTrackError
@@ -146,18 +144,18 @@ class Track(Aggregate, created_event_name="Created"):
             self.trigger_event(Track.BlobMigrationRequested, timestamp=at)
 
     def restore_record(self, *, at: datetime) -> None:
-        """Ask for the record to be written again after it was deleted or edited elsewhere."""
+        """Request that the record is written again, after it was deleted or edited elsewhere."""
         self._require_live()
         self.trigger_event(Track.RecordRestored, timestamp=at)
 
     def adopt_foreign_edit(self, cid: str, changes: Mapping[str, Any], *, at: datetime) -> None:
-        """Take over fields of METADATA, checked values, from the record that somebody else wrote."""
+        """Adopt fields of METADATA, checked values, from the record with this CID, which another client wrote."""
         self._require_live()
         stored = self._stored_changes(changes)
         self.trigger_event(Track.ForeignEditAdopted, cid=cid, changes=stored, timestamp=at)
 
     def migrate_namespace(self, collection: str, *, at: datetime) -> None:
-        """Have the record move to this collection; where it is there already, nothing happens."""
+        """Move the record to another collection; the same one is no change. Raises UndecidedForeignEditError."""
         self._require_live()
         if self.foreign_edit is not None:
             raise UndecidedForeignEditError
@@ -166,59 +164,59 @@ class Track(Aggregate, created_event_name="Created"):
             self.trigger_event(Track.NamespaceMigrated, **where, timestamp=at)
 
     def delete(self, *, at: datetime) -> None:
-        """Delete the track; again is no change."""
+        """Delete the track; a second time is no change."""
         if self.deleted_at is None:
             self.trigger_event(Track.Deleted, timestamp=at)
 
     def undelete(self, *, at: datetime) -> None:
-        """Bring the track back; a live one stays as it is."""
+        """Undelete the track; a live one is no change."""
         if self.deleted_at is not None:
             self.trigger_event(Track.Undeleted, timestamp=at)
 
-    # What an operator decides, of a deleted track too: else an undelete would undo it.
+    # Operators decide on deleted tracks too: otherwise, an undelete would lift a takedown.
 
     def take_down(self, reason: str, *, at: datetime) -> None:
-        """Hide the track from everybody but its owner; again is no change."""
+        """Hide the track from all but its owner; a second time is no change."""
         if self.taken_down_at is None:
             self.trigger_event(Track.TakenDown, reason=reason, timestamp=at)
 
     def lift_takedown(self, reason: str, *, at: datetime) -> None:
-        """Let everybody have the track again; where it was not taken down that is no change."""
+        """Lift a takedown; without one, no change."""
         if self.taken_down_at is not None:
             self.trigger_event(Track.TakedownLifted, reason=reason, timestamp=at)
 
-    # What the relay found out.
+    # What the relay observed.
 
     def record_blob(self, blob: BlobRef, *, at: datetime) -> None:
-        """Note the reference that the PDS returned, when it is still the track's audio and wanted there."""
+        """Record the blob that the PDS returned, if the record may still name it."""
         if self.blob_accepts(blob.audio_cid) and blob != self.blob:
             self.trigger_event(Track.BlobMigrated, blob=blob, timestamp=at)
 
     def record_blob_failure(self, reason: str, *, final: bool, at: datetime) -> None:
-        """Note that the PDS did not take the audio."""
+        """Record that the PDS refused the audio; `final` ends the request."""
         self.trigger_event(Track.BlobMigrationFailed, reason=reason, final=final, timestamp=at)
 
     def record_blob_lost(self, reason: str, *, at: datetime) -> None:
-        """Note that the PDS no longer has the audio that the record names, and will not take it again."""
+        """Record that the PDS has lost the audio that the record names, and refuses to take it again."""
         if self.blob is not None:
             self.trigger_event(Track.BlobLost, reason=reason, timestamp=at)
 
     def record_missing(self, *, observed_at: datetime) -> None:
-        """Note that the record was deleted elsewhere."""
+        """Record that the record was deleted elsewhere."""
         if self.deleted_at is None and self.record_missing_since is None:
             self.trigger_event(Track.RecordMissing, observed_at=observed_at, timestamp=observed_at)
 
     def record_foreign_edit(self, cid: str, *, observed_at: datetime) -> None:
-        """Note that somebody else changed the record; the same one is noted once, until its owner has decided."""
+        """Record that another client changed the record; the same CID is recorded once, until the owner decides."""
         if self.deleted_at is None and self.foreign_edit != cid:
             self.trigger_event(Track.ForeignEditObserved, cid=cid, timestamp=observed_at)
 
     def blob_accepts(self, audio_cid: str) -> bool:
-        """Whether a blob with this audio may still be named by the record."""
+        """Whether the record may name a blob with this audio."""
         return self.deleted_at is None and self.support_gate is None and self.audio.cid == audio_cid
 
     def _stored_changes(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Pick what differs, as events hold it."""
+        """Return the values that differ, as events store them."""
         wanted = {field: changes[field] for field in METADATA if field in changes}
         changed = {field: value for field, value in wanted.items() if value != getattr(self, field)}
         return _as_stored(changed)
@@ -234,7 +232,7 @@ def _as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def media_cids(track: Track) -> Iterable[str]:
-    """Name the media that the track's state needs."""
+    """Yield the CIDs of the bytes that the track needs."""
     yield track.audio.cid
     if track.artwork is not None:
         yield track.artwork.cid

@@ -1,4 +1,4 @@
-"""What happened to a track: the events, in the order of its life. Their topics and fields are stored data."""
+"""The events of a track, in the order of its life. Their topics and fields are stored data."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,24 +15,24 @@ NOT_IN_RECORD: Final = frozenset({"tags"})
 
 
 def assign_fields(track: "Track", values: Mapping[str, Any]) -> None:
-    """Set fields to values as they are stored: events hold lists, a track tuples."""
+    """Set fields of a track to stored values: events have lists where a track has tuples."""
     for field, value in values.items():
         setattr(track, field, tuple(value) if isinstance(value, list) else value)
 
 
 class TrackEvent(Aggregate.Event):
-    """What every event of a track tells about itself."""
+    """Base of the events of a track."""
 
     TOUCHES_RECORD: ClassVar[bool] = False
     BY_RELAY: ClassVar[bool] = False
     BY_OPERATOR: ClassVar[bool] = False
 
     def touches_record(self) -> bool:
-        """Whether the record on the PDS has to be written again because of this event."""
+        """Whether the relay has to write the record again because of this event."""
         return self.TOUCHES_RECORD
 
     def sets_generation(self) -> bool:
-        """Whether the record has to be as of this event from here on, be it that it is so already."""
+        """Whether the event is a new generation of the record, even one that the PDS holds already."""
         return self.touches_record()
 
     def apply(self, aggregate: Any) -> None:

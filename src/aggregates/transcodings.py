@@ -1,4 +1,4 @@
-"""How values are written in a stored event: {"_type_": "audio", "_data_": {...}}. The names are stored data."""
+"""Encodes values in a stored event: {"_type_": "audio", "_data_": {...}}. The names are stored data."""
 
 from dataclasses import asdict
 from typing import Any, Final
@@ -9,7 +9,7 @@ from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
 
 
 class ValueAsDict(Transcoding):
-    """Write one of our value classes as a plain object of its fields."""
+    """Encodes a value class as an object of its fields."""
 
     def __init__(self, value_type: type, name: str) -> None:
         self.type = value_type
@@ -20,7 +20,7 @@ class ValueAsDict(Transcoding):
         return asdict(obj)
 
     def decode(self, data: dict[str, Any]) -> Any:
-        """Make the value again."""
+        """Return the value."""
         return self.type(**data)
 
 

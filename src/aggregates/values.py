@@ -1,6 +1,6 @@
 """Values of a track, with the limits of the lexicon (lexicons/fm.plyr.track.json).
 
-A lexicon counts `maxLength` in bytes of UTF-8, so we do too. Every `checked_*` gives the value as it is
+A lexicon counts `maxLength` in bytes of UTF-8, so we do too. Every `checked_*` returns the value as it is
 stored, or raises InvalidFieldError with the field and the limit.
 """
 
@@ -68,12 +68,12 @@ class BlobRef:
 
 
 def checked_title(value: str) -> str:
-    """1 to 256 bytes."""
+    """Check 1 to 256 bytes."""
     return _checked_text("title", value, TITLE_BYTES, minimum=1)
 
 
 def checked_artist(value: str) -> str:
-    """1 to 256 bytes."""
+    """Check 1 to 256 bytes."""
     return _checked_text("artist", value, ARTIST_BYTES, minimum=1)
 
 
@@ -110,7 +110,7 @@ def checked_tags(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def tag_as_stored(text: str) -> str:
-    """Write a tag as all who mean the same write it."""
+    """Normalize a tag: lower case, single spaces, no hyphen at the ends."""
     return re.sub(r"\s+", " ", text.lower()).strip(" -")
 
 

@@ -19,8 +19,8 @@ from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import idempotency
 from eventstore.threads import Threads
 from eventstore.unit_of_work import UnitOfWork
+from identity.accounts import accounts
 from identity.accounts.accounts import account
-from identity.accounts.accounts import request_deletion as mark_deletion_requested
 from identity.accounts.erasure import erase, is_connected
 from outbox.operations import account_deletion as leaving
 from projections.media_references import cids_of
@@ -69,11 +69,11 @@ def leaving_since(connection: Connection, did: str) -> datetime | None:
 
 
 def _request(unit: UnitOfWork) -> None:
-    leaving.try_again(unit.connection, owner_of(unit), unit.now)
+    leaving.retry_removals(unit.connection, owner_of(unit), unit.now)
     stream = account_of(unit)
     stream.request_leave(at=unit.now)
     unit.save(stream)
-    mark_deletion_requested(unit.connection, owner_of(unit), unit.now)
+    accounts.request_deletion(unit.connection, owner_of(unit), unit.now)
     unit.connection.execute(delete(adoption).where(adoption.c.did == owner_of(unit)))
 
 
@@ -94,7 +94,7 @@ def _delete_some(unit: UnitOfWork) -> None:
     for track in deleted:
         track.delete(at=unit.now)
     unit.save(*deleted)
-    leaving.leave_alone(unit.connection, did, ids)
+    leaving.exclude_unwritten(unit.connection, did, ids)
 
 
 def _may_be_erased(log: EventLog, did: str) -> bool:

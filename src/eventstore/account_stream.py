@@ -1,4 +1,4 @@
-"""The account of a unit of work, for all who have something to note there."""
+"""The account of a unit of work, for events about the account."""
 
 from aggregates.account import Account
 from eventstore.errors import AggregateNotFoundError
@@ -6,7 +6,7 @@ from eventstore.unit_of_work import UnitOfWork
 
 
 def account_of(unit: UnitOfWork) -> Account:
-    """Return the account that the unit of work belongs to; its stream begins with the first thing that happens to it."""
+    """Return the account of the unit of work; one without events is opened. Raises ValueError without a DID."""
     if unit.did is None:
         msg = "an account's event belongs to an account: open the unit of work with a DID"
         raise ValueError(msg)

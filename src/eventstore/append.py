@@ -1,4 +1,4 @@
-"""Rows into the log's tables, on either database."""
+"""Inserts into the log's tables, on either database."""
 
 from datetime import datetime
 from functools import cache
@@ -13,7 +13,7 @@ from eventstore.envelope import Envelope
 
 
 def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> list[int]:
-    """Insert events in order; their positions rise in the same order."""
+    """Insert events, and return their positions, which rise in the order of `rows`."""
     if not rows:
         return []
     return list(connection.scalars(_appending(table), rows))
@@ -25,7 +25,7 @@ def _appending(table: Table) -> ReturningInsert[int]:
 
 
 def event_row(stored: StoredEvent, did: str, envelope: Envelope, recorded_at: datetime) -> dict[str, Any]:
-    """An event as the log stores it, with its envelope."""
+    """Return the row of an event, with its envelope."""
     return {
         "did": did,
         "originator_id": str(stored.originator_id),
@@ -40,10 +40,10 @@ def event_row(stored: StoredEvent, did: str, envelope: Envelope, recorded_at: da
 
 
 def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """An insert that can say what happens to a row that is there already."""
+    """Return an INSERT that can say `ON CONFLICT`."""
     return insert_of(connection.dialect.name, table)
 
 
 def insert_of(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """The same, for a statement that is made once."""
+    """Return the same by the name of a dialect, for a statement that is built once."""
     return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)

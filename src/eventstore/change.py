@@ -1,4 +1,4 @@
-"""One event of the log, alone and with the states around it."""
+"""One event of the log, alone and with the aggregate's states around it."""
 
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ def of_class(aggregate_class: type[A], aggregate: Aggregate) -> A:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedEvent:
     """An event as the log holds it, with its envelope."""
 
     position: int
@@ -36,21 +36,22 @@ class Recorded:
 
     @property
     def aggregate_id(self) -> UUID:
-        """Whose event it is."""
         return self.event.originator_id
 
 
 @dataclass(frozen=True)
-class Change(Recorded):
+class Change(RecordedEvent):
     """An event with the aggregate's state just before and just after it. Treat as immutable."""
 
     before: Aggregate | None
     after: Aggregate
     appended_at: datetime | None = field(default=None, compare=False)
-    """When it was appended just now, by a clock that may have been set back below `recorded_at`; None of what is read again."""
+    """The database's time if this process has just appended the event, else None. A clock that was set back gives less than `recorded_at`."""
 
     @classmethod
-    def of(cls, recorded: Recorded, before: Aggregate | None, *, appended_at: datetime | None = None) -> Self:
+    def of(
+        cls, recorded: RecordedEvent, before: Aggregate | None, *, appended_at: datetime | None = None
+    ) -> Self:
         """Apply the event to a copy of the state before it."""
         after = recorded.event.mutate(deepcopy(before))
         if after is None:

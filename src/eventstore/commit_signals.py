@@ -1,6 +1,6 @@
-"""Hearing of what other processes commit: NOTIFY and LISTEN on PostgreSQL, data_version on a SQLite file.
+"""Signals that another process has committed: NOTIFY and LISTEN on PostgreSQL, data_version on a SQLite file.
 
-These are hints that save time. Who waits for work looks by itself now and then, in case that one is lost.
+A signal may be lost, and only saves time: every worker polls for work as well.
 """
 
 import asyncio
@@ -22,77 +22,77 @@ if TYPE_CHECKING:
 logger: Final = logging.getLogger("mastertape.eventstore")
 
 CHANNEL: Final = "mastertape"
-LOOK_SECONDS: Final = 0.25
-AGAIN_SECONDS: Final = 1.0
-LEAST_SECONDS: Final = 0.002
-"""Minimum interval between two announcements: one covers a whole burst of commits."""
+POLL_SECONDS: Final = 0.25
+RECONNECT_SECONDS: Final = 1.0
+MIN_INTERVAL_SECONDS: Final = 0.002
+"""Between two announcements: one covers a whole burst of commits."""
 
 
 def announce(connection: Connection) -> None:
-    """Notify every process of this transaction's commit: only for rare ones, since their commits are serialized.
+    """Notify every process when this transaction commits. Only for rare commits, which PostgreSQL serializes.
 
-    PostgreSQL lets one transaction with a NOTIFY commit at a time (docs/adr/0008-wake-after-the-commit.md).
+    PostgreSQL commits one transaction with a NOTIFY at a time (docs/adr/0008-wake-after-the-commit.md).
     """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_notify(CHANNEL, "")))
 
 
 class Announcer:
-    """Has other processes hear of commits that were made just now, on a connection and in a thread of its own."""
+    """Notifies other processes after a commit, on a connection and in a thread of its own."""
 
     def __init__(self, database: Database) -> None:
         self._database: Final = database
-        self._news: Final = threading.Event()
-        self._over: Final = threading.Event()
+        self._requested: Final = threading.Event()
+        self._stopping: Final = threading.Event()
         self._thread: threading.Thread | None = None
 
     def announce(self) -> None:
-        """There is something new; may be called from any thread, and waits for nothing."""
-        self._news.set()
+        """Request an announcement. Callable from any thread; never blocks."""
+        self._requested.set()
 
     def start(self) -> None:
-        """Begin, where it is of use: who shares a file sees that it changed."""
+        """Start the thread on PostgreSQL; processes that share a SQLite file see that it changed."""
         if not self._database.is_sqlite:
             self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
             self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Say what is still to be said, and end within this time."""
-        self._over.set()
-        self._news.set()
+        """Make the last announcement, and wait at most this long for the thread to end."""
+        self._stopping.set()
+        self._requested.set()
         if self._thread is not None:
             self._thread.join(seconds)
 
     def _run(self) -> None:
-        while not self._over.is_set():
+        while not self._stopping.is_set():
             try:
                 with contextlib.closing(_own_connection(self._database)) as driver:
-                    driver.execute("set synchronous_commit = off")  # a hint need not outlive the machine
+                    driver.execute("set synchronous_commit = off")  # a signal need not survive a crash
                     self._announce_on(driver)
             except Exception:
-                logger.warning("announcer_disconnected", exc_info=True)  # others look by themselves meanwhile
-                self._over.wait(AGAIN_SECONDS)
+                logger.warning("announcer_disconnected", exc_info=True)  # other processes poll meanwhile
+                self._stopping.wait(RECONNECT_SECONDS)
 
     def _announce_on(self, driver: "psycopg.Connection[Any]") -> None:
-        over = False
-        while not over:
-            self._news.wait()
-            over = self._over.is_set()
-            self._news.clear()
+        stopping = False
+        while not stopping:
+            self._requested.wait()
+            stopping = self._stopping.is_set()
+            self._requested.clear()
             driver.execute("select pg_notify(%s, '')", [CHANNEL])
-            self._over.wait(LEAST_SECONDS)
+            self._stopping.wait(MIN_INTERVAL_SECONDS)
 
 
 class Listener:
-    """Hears that somebody has committed something, and finds its way back to a database that was away."""
+    """Receives the commits of all processes, and reconnects after the database was away."""
 
     def __init__(self, database: Database) -> None:
         self._database: Final = database
         self.alive = False
-        """Whether it would hear something now."""
+        """Whether commits are being received now."""
 
-    async def run(self, heard: Callable[[], None]) -> None:
-        """Call `heard` at each commit, until it is cancelled."""
+    async def run(self, on_commit: Callable[[], None]) -> None:
+        """Call `on_commit` after commits, until cancelled; one call may stand for several commits."""
         open_, commits = (
             (_open_file, _file_changes)
             if self._database.is_sqlite
@@ -102,21 +102,21 @@ class Listener:
             try:
                 async with (
                     _opened(open_, self._database) as driver,
-                    contextlib.aclosing(commits(driver)) as hints,
+                    contextlib.aclosing(commits(driver)) as signals,
                 ):
-                    async for _ in hints:
+                    async for _ in signals:
                         self.alive = True
-                        heard()
+                        on_commit()
             except Exception:
                 logger.warning("listener_disconnected", exc_info=True)
             finally:
                 self.alive = False
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(RECONNECT_SECONDS)
 
 
 @asynccontextmanager
 async def _opened(open_: Callable[[Database], Any], database: Database) -> AsyncGenerator[Any]:
-    """Yield a connection for the block; waits for a thread that is still opening one after a cancellation."""
+    """Open a connection for the block. A cancellation waits until the thread has opened it, and closes it."""
     opening = asyncio.create_task(asyncio.to_thread(open_, database))
     try:
         yield await asyncio.shield(opening)
@@ -127,7 +127,7 @@ async def _opened(open_: Callable[[Database], Any], database: Database) -> Async
 
 
 async def _notifications(driver: "psycopg.Connection[Any]") -> AsyncGenerator[None]:
-    """Yield a hint at once, for what came before listening began, and then one for each NOTIFY."""
+    """Yield at once, for commits before listening began, and then after each NOTIFY."""
     loop, readable = asyncio.get_running_loop(), asyncio.Event()
     descriptor = driver.fileno()
     loop.add_reader(descriptor, readable.set)
@@ -143,14 +143,14 @@ async def _notifications(driver: "psycopg.Connection[Any]") -> AsyncGenerator[No
 
 
 async def _file_changes(driver: sqlite3.Connection) -> AsyncGenerator[None]:
-    """Yield a hint whenever the file has changed."""
+    """Yield whenever the file has changed."""
     seen = None
     while True:
-        version = driver.execute("PRAGMA data_version").fetchone()[0]  # of shared memory: takes microseconds
+        version = driver.execute("PRAGMA data_version").fetchone()[0]  # reads shared memory, in microseconds
         if version != seen:
             seen = version
             yield
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def _open_file(database: Database) -> sqlite3.Connection:
@@ -175,9 +175,9 @@ def _own_connection(database: Database) -> "psycopg.Connection[Any]":
 
 
 def _consume(driver: "psycopg.Connection[Any]") -> bool:
-    """Take what has come in; whether a notification was in it."""
+    """Read what has arrived; return whether it had a notification."""
     driver.pgconn.consume_input()
-    heard = False
+    was_notified = False
     while driver.pgconn.notifies() is not None:
-        heard = True
-    return heard
+        was_notified = True
+    return was_notified

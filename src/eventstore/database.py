@@ -1,4 +1,4 @@
-"""One engine on SQLite or PostgreSQL, with the settings that the promises rest on."""
+"""One engine on SQLite or PostgreSQL, with the settings that durability and ordering rest on."""
 
 import select
 import sqlite3
@@ -33,8 +33,7 @@ POSTGRES_KEEPALIVES: Final[Mapping[str, int]] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-"""TCP keepalives of the client: a connection that only listens would not notice otherwise that the server is gone."""
-
+"""TCP keepalives of the client: without them, a connection that only listens would never notice that the server is gone."""
 
 _CLOCK: Final = text("select clock_timestamp()")
 
@@ -83,12 +82,12 @@ class Database:
             pool_use_lifo=True,
             **options,
         )
-        self._write_turn = threading.Lock()
+        self._sqlite_writer = threading.Lock()
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
-            event.listen(self.engine, "checkout", _require_silent)
+            event.listen(self.engine, "checkout", _require_connected)
 
     @property
     def is_sqlite(self) -> bool:
@@ -109,9 +108,9 @@ class Database:
 
     @contextmanager
     def read_committed(self) -> Generator[Connection]:
-        """For one statement, or some that need not agree: each sees what is committed when it begins.
+        """For a single statement, or several that need no common snapshot: each sees what is committed when it begins.
 
-        PostgreSQL is sent no BEGIN and no COMMIT around them. Joins a transaction that is already open here.
+        No BEGIN and no COMMIT is sent to PostgreSQL. Joins a transaction that is already open here.
         """
         if (joined := self._current.get()) is not None:
             yield joined
@@ -128,8 +127,8 @@ class Database:
                 raise ReadOnlyTransactionError
             yield joined
             return
-        turn = self._sqlite_turn() if self.is_sqlite else nullcontext()
-        with turn, self._open(writing=True, options={"sqlite_immediate": True}) as connection:
+        lock = self._sqlite_write_lock() if self.is_sqlite else nullcontext()
+        with lock, self._open(writing=True, options={"sqlite_immediate": True}) as connection:
             yield connection
 
     @property
@@ -138,14 +137,14 @@ class Database:
         return self._current.get() is not None
 
     @contextmanager
-    def _sqlite_turn(self) -> Generator[None]:
-        # SQLite lets one writer in at a time anyway; a lock of ours wakes the next one at once, its busy handler polls.
-        if not self._write_turn.acquire(timeout=SQLITE_BUSY_SECONDS):
+    def _sqlite_write_lock(self) -> Generator[None]:
+        # SQLite has one writer at a time anyway; a lock of this process wakes the next at once, SQLite's busy handler polls.
+        if not self._sqlite_writer.acquire(timeout=SQLITE_BUSY_SECONDS):
             raise LogBusyError
         try:
             yield
         finally:
-            self._write_turn.release()
+            self._sqlite_writer.release()
 
     @contextmanager
     def _open(self, *, writing: bool, options: dict[str, Any]) -> Generator[Connection]:
@@ -159,7 +158,7 @@ class Database:
                     self._writing.reset(mode)
                     self._current.reset(token)
                 if writing:
-                    _require_alive(connection)
+                    _require_open_transaction(connection)
                     committing = True
         except DBAPIError as error:
             if committing:
@@ -167,9 +166,9 @@ class Database:
             raise
 
     def now(self, connection: Connection, *, read: datetime | None = None) -> datetime:
-        """The time that leases, retries and events go by: the database's, so that machines need not agree.
+        """Return the time for leases, retries and events: the database's, so that the clocks of machines need not agree.
 
-        `read` is what it has just said anyway.
+        `read` is the database's time where a statement has just returned it.
         """
         if self._clock is not None:
             return self._clock()
@@ -181,14 +180,10 @@ class Database:
         return now.astimezone(UTC)
 
     def with_now(self, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-        """Add a column `now` to a query: what to give to `now` as `read`, for no round trip of its own.
-
-        Built once for a query that is a constant (CONTRIBUTING.md).
-        """
+        """Add a column `now` to a query, to pass to `now` as `read`: it saves a round trip."""
         return _with_now(query, is_sqlite=self.is_sqlite)
 
     def close(self) -> None:
-        """Close every pooled connection."""
         self.engine.dispose()
 
 
@@ -198,14 +193,14 @@ def _with_now(query: Select[*tuple[Any, ...]], *, is_sqlite: bool) -> Select[*tu
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver must not begin transactions of its own
+    connection.isolation_level = None  # keep the driver from opening transactions
     _switch_to_wal(connection)
     for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """The switch needs the file alone and does not wait for it, so two first openers may collide."""
+    """Switch with retries: the switch needs the file exclusively and does not wait, so two processes that open it may collide."""
     deadline = time.monotonic() + SQLITE_BUSY_SECONDS
     while True:
         try:
@@ -218,10 +213,10 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
             return
 
 
-def _require_silent(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Have the pool open another connection for one that the server has closed: only then does an idle one speak.
+def _require_connected(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Make the pool replace a connection that the server has closed: an idle one is readable only then.
 
-    Asking the server instead would cost every transaction a round trip.
+    A query instead would cost every transaction a round trip.
     """
     poll = select.poll()
     poll.register(connection.pgconn.socket, select.POLLIN)
@@ -239,8 +234,8 @@ def _begin_sqlite(connection: Connection) -> None:
         raise
 
 
-def _require_alive(connection: Connection) -> None:
-    """A statement that failed may have ended the transaction; a COMMIT would then succeed and keep nothing."""
+def _require_open_transaction(connection: Connection) -> None:
+    """Raise BrokenUnitError where a failed statement has ended the transaction: a COMMIT would succeed and keep nothing."""
     driver: Any = connection.connection.dbapi_connection
     if connection.dialect.name == "sqlite":
         alive = driver.in_transaction

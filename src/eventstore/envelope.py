@@ -1,11 +1,11 @@
-"""Who did it, through what, in which request."""
+"""Who caused an event, through which channel, in which request."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """What an event does not say itself: it stands beside every event that one unit of work appends."""
+    """Stored beside every event that a unit of work appends: the DID or operator, the channel (`http`, `cli`, ...), the request."""
 
     actor: str
     via: str

@@ -1,4 +1,4 @@
-"""The log, and the one way to append to it."""
+"""The log, and the only way to append to it: a unit of work under the append lock."""
 
 import random
 import time
@@ -13,7 +13,7 @@ from eventsourcing.persistence import StoredEvent, Transcoding
 from sqlalchemy import Connection, Row, Table, bindparam, select
 from sqlalchemy.exc import DBAPIError
 
-from eventstore.change import Recorded, of_class
+from eventstore.change import RecordedEvent, of_class
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.errors import (
@@ -23,18 +23,21 @@ from eventstore.errors import (
     NestedUnitError,
     sqlstate,
 )
-from eventstore.locks import PATIENCE, lock_for_append, stable_position
+from eventstore.locks import LOG_LOCK_TIMEOUT_SECONDS, lock_for_append, stable_position
 from eventstore.projection import Projection
 from eventstore.projection_state import outdated, require_current
 from eventstore.schema import stored_event
-from eventstore.streams.aggregate_cache import Tail, Tails
+from eventstore.streams.aggregate_cache import AggregateCache, StreamState
 from eventstore.streams.codec import Codec
 from eventstore.unit_of_work import UnitOfWork
 
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")
 
-TRIES: Final = 5
+MAX_ATTEMPTS: Final = 5
+"""How often a unit is tried that PostgreSQL rolls back to break a deadlock."""
+FIRST_PAUSE_SECONDS: Final = 0.04
+"""Upper bound of the random pause after the first attempt; it doubles with each."""
 
 
 class EventLog:
@@ -47,101 +50,101 @@ class EventLog:
         projections: Sequence[Projection] = (),
         transcodings: Sequence[Transcoding] = (),
         table: Table = stored_event,
-        patience: float = PATIENCE,
+        lock_timeout: float = LOG_LOCK_TIMEOUT_SECONDS,
     ) -> None:
         self.database: Final = database
         self.projections: Final = tuple(projections)
         self.table: Final = table
         self.codec: Final = Codec(transcodings)
-        self._patience: Final = patience
-        self.tails: Final = Tails()
+        self._lock_timeout: Final = lock_timeout
+        self.cache: Final = AggregateCache()
         of_stream = table.c.originator_id == bindparam("stream")
         self._stream: Final = select(table).where(of_stream).order_by(table.c.originator_version)
         self._stream_from: Final = self._stream.where(table.c.originator_version >= bindparam("version"))
 
     @contextmanager
     def unit_of_work(self, did: str | None, envelope: Envelope) -> Generator[UnitOfWork]:
-        """Take the append lock, then read, decide and append; commit at the end, or roll back on any error.
+        """Take the append lock for the block, which reads, decides and appends; commit at its end, or roll back on any error.
 
-        Without a DID the unit has the whole log for itself and appends nothing: a rebuild's last step.
+        Without a DID the unit locks the whole log, and can append nothing.
         """
         if self.database.in_transaction:
             raise NestedUnitError
         unit: UnitOfWork | None = None
         try:
             with self.database.write() as connection:
-                locked_at = lock_for_append(connection, self.table, did, patience=self._patience)
+                locked_at = lock_for_append(connection, self.table, did, timeout=self._lock_timeout)
                 if did is not None:
                     require_current(connection, self.projections, self.table)
                 unit = UnitOfWork(self, connection, did, envelope, locked_at)
                 yield unit
-                unit.require_whole()
+                unit.require_unbroken()
         except BaseException:
             if unit is not None:
-                unit.give_back()
+                unit.restore_pending_events()
             raise
-        unit.committed()
+        unit.publish()
 
     def transact(self, did: str | None, envelope: Envelope, work: Callable[[UnitOfWork], T]) -> T:
-        """Do `work` in a unit of its own; all of it again when PostgreSQL broke a deadlock at its cost."""
-        for attempt in range(1, TRIES + 1):
+        """Run `work` in a unit of its own, and again when PostgreSQL rolled it back to break a deadlock.
+
+        Raises what `work` raises, CommitFailedError and LogBusyError.
+        """
+        for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 with self.unit_of_work(did, envelope) as unit:
                     result = work(unit)
             except (DBAPIError, CommitFailedError) as error:
-                if attempt == TRIES or not _was_rolled_back_for_others(error):
+                if attempt == MAX_ATTEMPTS or not _was_rolled_back_for_another(error):
                     raise
-                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311
+                time.sleep(random.uniform(0, FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)))  # noqa: S311
             else:
                 return result
         raise AssertionError
 
     def outdated(self) -> str | None:
-        """Name a projection whose rows other code has made, so that this code may append nothing; None if it may."""
+        """Name a projection whose rows another version of the code has made; while there is one, this code cannot append."""
         with self.database.read_committed() as connection:
             return outdated(connection, self.projections, self.table)
 
     def stable_position(self) -> int:
-        """No event that is committed later has a position at or below this one."""
-        return stable_position(self.database, self.table, patience=self._patience)
+        """Return a position that every event committed later will be above."""
+        return stable_position(self.database, self.table, timeout=self._lock_timeout)
 
     def stream(
         self, connection: Connection, aggregate_id: UUID, *, upto_version: int | None = None
-    ) -> list[Recorded]:
-        """The events of one aggregate, read in one statement."""
+    ) -> list[RecordedEvent]:
+        """Read the events of one aggregate, up to and with `upto_version`."""
         query = self._stream
         if upto_version is not None:
             query = query.where(self.table.c.originator_version <= upto_version)
         return [self._recorded(row) for row in connection.execute(query, {"stream": str(aggregate_id)})]
 
-    def tail(self, connection: Connection, aggregate_id: UUID) -> Tail | None:
-        """How a stream ends: its state is what `fold` makes of all its events, but only new ones are read."""
-        known = self.tails.get(aggregate_id)
-        if known is not None:
-            since = {"stream": str(aggregate_id), "version": known.state.version}
+    def latest(self, connection: Connection, aggregate_id: UUID) -> StreamState | None:
+        """Return the latest state of a stream: the cached one with the events since, or the fold of all; None without events.
+
+        The cached state's own event is read again. If it is not the event that was cached, the database was put back.
+        """
+        cached = self.cache.get(aggregate_id)
+        if cached is not None:
+            since = {"stream": str(aggregate_id), "version": cached.state.version}
             rows = connection.execute(self._stream_from, since).all()
-            if rows and (rows[0].position, rows[0].recorded_at) == (known.position, known.recorded_at):
-                return self._read_on(known, [self._recorded(row) for row in rows[1:]])
-        return self._read_on(None, self.stream(connection, aggregate_id))
+            if rows and (rows[0].position, rows[0].recorded_at) == (cached.position, cached.recorded_at):
+                return _continued(cached, [self._recorded(row) for row in rows[1:]])
+        return _continued(None, self.stream(connection, aggregate_id))
 
-    def _read_on(self, tail: Tail | None, recorded: Sequence[Recorded]) -> Tail | None:
-        if not recorded:
-            return tail
-        state: Aggregate | None = deepcopy(tail.state) if tail is not None else None
-        for each in recorded:
-            state = each.event.mutate(state)
-        last = recorded[-1]
-        return Tail(state, last.did, last.position, last.recorded_at) if state is not None else None
-
-    def fold(self, aggregate_class: type[A], recorded: Iterable[Recorded]) -> A | None:
-        """The aggregate that these events, the first ones of its stream, make."""
+    def fold(self, aggregate_class: type[A], recorded: Iterable[RecordedEvent]) -> A | None:
+        """Return the aggregate that these events make, the first ones of its stream; None without events."""
         aggregate: Aggregate | None = None
         for each in recorded:
             aggregate = each.event.mutate(aggregate)
         return of_class(aggregate_class, aggregate) if aggregate is not None else None
 
-    def read(self, *, after: int, until: int, limit: int, did: str | None = None) -> list[Recorded]:
-        """A page of events in position order; `until` is a stable position, unless it is one account's page."""
+    def read(self, *, after: int, until: int, limit: int, did: str | None = None) -> list[RecordedEvent]:
+        """Read a page of events in position order, after `after` and up to `until`.
+
+        Without a `did`, `until` must be a stable position: an event below a later one may not be committed yet.
+        """
         log = self.table.c
         query = select(self.table).where(log.position > after, log.position <= until)
         if did is not None:
@@ -150,9 +153,9 @@ class EventLog:
             rows = connection.execute(query.order_by(log.position).limit(limit))
             return [self._recorded(row) for row in rows]
 
-    def _recorded(self, row: Row[Any]) -> Recorded:
+    def _recorded(self, row: Row[Any]) -> RecordedEvent:
         stored = StoredEvent(row.originator_id, row.originator_version, row.topic, row.state)
-        return Recorded(
+        return RecordedEvent(
             position=row.position,
             did=row.did,
             version=row.originator_version,
@@ -165,6 +168,16 @@ class EventLog:
         )
 
 
-def _was_rolled_back_for_others(error: DBAPIError | CommitFailedError) -> bool:
+def _continued(before: StreamState | None, recorded: Sequence[RecordedEvent]) -> StreamState | None:
+    if not recorded:
+        return before
+    state: Aggregate | None = deepcopy(before.state) if before is not None else None
+    for each in recorded:
+        state = each.event.mutate(state)
+    last = recorded[-1]
+    return StreamState(state, last.did, last.position, last.recorded_at) if state is not None else None
+
+
+def _was_rolled_back_for_another(error: DBAPIError | CommitFailedError) -> bool:
     cause = error.__cause__ if isinstance(error, CommitFailedError) else error
     return sqlstate(cause) in {DEADLOCK_DETECTED, SERIALIZATION_FAILURE}

@@ -1,7 +1,7 @@
 """The append lock: commands of one account are serial, and readers across accounts know how far to read.
 
-Every unit holds its account's lock, alone, and the log's, shared, until it has committed. Whoever gets the
-log's lock alone therefore knows that no position handed out so far is still on its way.
+Every unit holds its account's lock, exclusive, and the log's lock, shared, until it has committed. A reader that gets the
+log's lock exclusively therefore knows that every position issued so far is committed or rolled back.
 """
 
 import random
@@ -16,39 +16,39 @@ from sqlalchemy.exc import OperationalError
 from eventstore.database import Database
 from eventstore.errors import LOCK_NOT_AVAILABLE, LogBusyError, NestedUnitError, sqlstate
 
-PATIENCE: Final = 20.0
-"""Seconds to wait for the whole log: longer than idle_in_transaction_session_timeout, which ends a frozen writer."""
+LOG_LOCK_TIMEOUT_SECONDS: Final = 20.0
+"""How long to wait for the log's lock: longer than idle_in_transaction_session_timeout, which ends a frozen writer."""
 
-# The log's lock is asked for only once the account's is held: a queue of one account then holds up no reader.
+# Takes the log's lock after the account's: commands that queue for one account then keep no reader waiting.
 _LOCK_ACCOUNT: Final = text("""
     with held as materialized (select pg_advisory_xact_lock(:account)::text as account)
     select pg_advisory_xact_lock_shared(:log), clock_timestamp() as now from held where account is not null
 """)
 _LOCK_LOG: Final = text("select pg_advisory_xact_lock(:log)")
 
-# New writers queue behind a waiting exclusive lock, so it waits only this long at a time.
-_ONE_WAIT: Final = "200ms"
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 0.8
+# New writers queue behind a reader that waits for the exclusive lock, so one attempt waits only this long.
+_ATTEMPT_TIMEOUT: Final = "200ms"
+_FIRST_PAUSE_SECONDS: Final = 0.05
+_MAX_PAUSE_SECONDS: Final = 0.8
 
 
 def lock_for_append(
-    connection: Connection, log: Table, did: str | None, *, patience: float = PATIENCE
+    connection: Connection, log: Table, did: str | None, *, timeout: float = LOG_LOCK_TIMEOUT_SECONDS
 ) -> datetime | None:
-    """The first statement of whoever may append: the account's lock, or without a DID the whole log's.
+    """Take the account's lock, or without a DID the whole log's: the first statement of every transaction that may append.
 
-    Returns the database's time under the account's lock, where it was queried.
+    Returns the database's time once the account's lock is held, None where it was not queried. Raises LogBusyError.
     """
     if connection.dialect.name == "sqlite":
-        return None  # BEGIN IMMEDIATE let us in alone
+        return None  # BEGIN IMMEDIATE is the lock
     if did is None:
-        _lock_log(connection, log.name, patience)
+        _lock_log(connection, log.name, timeout)
         return None
     return _lock_account(connection, log.name, did)
 
 
-def stable_position(database: Database, log: Table, *, patience: float = PATIENCE) -> int:
-    """No event that is committed later has a position at or below this one."""
+def stable_position(database: Database, log: Table, *, timeout: float = LOG_LOCK_TIMEOUT_SECONDS) -> int:
+    """Return a position that every event committed later will be above. Raises LogBusyError, and NestedUnitError in a transaction."""
     if database.in_transaction:
         raise NestedUnitError
     last: Select[int] = select(func.coalesce(func.max(log.c.position), 0))
@@ -56,7 +56,7 @@ def stable_position(database: Database, log: Table, *, patience: float = PATIENC
         with database.read() as connection:
             return connection.scalars(last).one()
     with database.write() as connection:
-        _lock_log(connection, log.name, patience)
+        _lock_log(connection, log.name, timeout)
         return connection.scalars(last).one()
 
 
@@ -71,19 +71,19 @@ def _lock_account(connection: Connection, log: str, did: str) -> datetime:
     return now
 
 
-def _lock_log(connection: Connection, log: str, patience: float) -> None:
-    deadline, pause = time.monotonic() + patience, _FIRST_PAUSE
-    while not _lock_log_at_once(connection, _key(log)):
+def _lock_log(connection: Connection, log: str, timeout: float) -> None:
+    deadline, pause = time.monotonic() + timeout, _FIRST_PAUSE_SECONDS
+    while not _try_lock_log(connection, _key(log)):
         if time.monotonic() >= deadline:
             raise LogBusyError
         time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-        pause = min(2 * pause, _LONGEST_PAUSE)
+        pause = min(2 * pause, _MAX_PAUSE_SECONDS)
 
 
-def _lock_log_at_once(connection: Connection, key: int) -> bool:
+def _try_lock_log(connection: Connection, key: int) -> bool:
     savepoint = connection.begin_nested()
     try:
-        connection.execute(text(f"set local lock_timeout to '{_ONE_WAIT}'"))
+        connection.execute(text(f"set local lock_timeout to '{_ATTEMPT_TIMEOUT}'"))
         connection.execute(_LOCK_LOG, {"log": key})
     except OperationalError as error:
         if sqlstate(error) != LOCK_NOT_AVAILABLE:

@@ -1,4 +1,4 @@
-"""What a read model must be, so that it is applied inside the append and made again by the same code."""
+"""What a read model must be: the same code applies it inside the append and rebuilds it from the log."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ Into = Callable[[Table], Table]
 class ProjectedTable:
     """A table of a projection, and the scratch table that a rebuild fills: its key and derived columns.
 
-    `derived` names the columns that `apply` writes, all of them by default; the others hold what was
-    observed since, and no rebuild touches them.
+    `derived` names the columns that `apply` writes, all by default; the others hold observations, and no rebuild
+    touches them.
     """
 
     live: Table
@@ -36,7 +36,7 @@ class ProjectedTable:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The columns by which a row of the rebuild meets its live row."""
+        """The columns that identify a row, live and in the scratch table."""
         return tuple(column.name for column in self.live.primary_key.columns)
 
     @property
@@ -51,26 +51,26 @@ class Projection(Protocol):
 
     @property
     def name(self) -> str:
-        """What people call it on the command line."""
+        """The name on the command line."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever `apply` would make other rows of the same events."""
+        """Differs between versions of the code that would make different rows of the same events."""
 
     @property
     def tables(self) -> tuple[ProjectedTable, ...]:
-        """The tables it writes."""
+        """The tables that `apply` writes."""
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
-        """Write what the changes did to the rows; no clock, no network, no transaction of its own."""
+        """Write the rows that the changes make; no clock, no network, no transaction of its own."""
 
 
 def into_live(table: Table) -> Table:
-    """Write the rows that everybody reads."""
+    """Write to the live table."""
     return table
 
 
 def into_scratch(tables: Iterable[ProjectedTable]) -> Into:
-    """Write the rows of a rebuild."""
+    """Write to the scratch tables, for a rebuild."""
     scratch = {table.live: table.scratch for table in tables}
     return scratch.__getitem__

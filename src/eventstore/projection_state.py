@@ -1,4 +1,4 @@
-"""Whether the rows of the projections were made by the code that is about to write more of them."""
+"""Compares the version of the code that made the rows of the projections with the version of this process."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -14,12 +14,12 @@ _ALL: Final = select(projection_state.c.name, projection_state.c.fingerprint)
 
 
 def require_current(connection: Connection, projections: Sequence[Projection], log: Table) -> None:
-    """Refuse to write with code of another version; called under the append lock, so a rebuild can't interfere."""
+    """Raise OutdatedProjectionError where another version of the code made rows; the caller holds the append lock, so no rebuild can interfere."""
     if not projections:
         return
     made_by = _fingerprints(connection)
     if any(projection.name not in made_by for projection in projections):
-        _begin(connection, [p for p in projections if p.name not in made_by], log)
+        _mark_current(connection, [p for p in projections if p.name not in made_by], log)
         made_by = _fingerprints(connection)
     for projection in projections:
         if made_by.get(projection.name) != projection.fingerprint:
@@ -27,7 +27,7 @@ def require_current(connection: Connection, projections: Sequence[Projection], l
 
 
 def outdated(connection: Connection, projections: Sequence[Projection], log: Table) -> str | None:
-    """Name a projection for which a unit would be refused; asked without the lock, so it may be another way at once."""
+    """Name a projection for which a unit would be refused now; without the lock, the answer may be out of date at once."""
     made_by = _fingerprints(connection)
     for projection in projections:
         if made_by.get(projection.name) != projection.fingerprint:
@@ -44,8 +44,8 @@ def _fingerprints(connection: Connection) -> dict[str, str]:
     return {row.name: row.fingerprint for row in rows}
 
 
-def _begin(connection: Connection, projections: Sequence[Projection], log: Table) -> None:
-    """An empty log needs no rebuild. With events in it, a projection without a row was never built."""
+def _mark_current(connection: Connection, projections: Sequence[Projection], log: Table) -> None:
+    """Mark projections as current while the log is empty. With events, a projection without a row was never built."""
     if _has_events(connection, log):
         return
     for projection in projections:

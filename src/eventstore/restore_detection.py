@@ -1,9 +1,10 @@
-"""Incarnation: whether the database is still the one that we knew, or was put back to an earlier point.
+"""Detects that the database was restored to an earlier point, and keeps positions and track ids from being issued twice.
 
-PostgreSQL tells by itself: a recovery to a point in time, or a promotion, begins a timeline, another cluster has another
-identifier, and a dump that was read in is other tables. Every new connection looks. Of an SQLite file only what lies
-outside of it tells: the newest position that was ever seen. Who notices moves the numbers on in the same transaction, so
-that no position and no track id is issued twice; and nothing is sent to a PDS until `mastertape recovered` was run.
+Until `mastertape recovered` was run, nothing is sent to a PDS. A restore is detected
+
+1. on PostgreSQL by every new connection: a point-in-time recovery or a promotion starts a new timeline, another cluster has
+   another identifier, and a loaded dump has tables with other ids;
+2. on SQLite by comparison with the newest position ever seen, which is kept outside of the file.
 """
 
 import logging
@@ -39,7 +40,7 @@ log_incarnation: Final = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("identity", Text, nullable=False),
     Column("issued_up_to", Position, nullable=False, server_default=text("0")),
-    Column("restored_because", Text),  # none: nothing is in doubt
+    Column("restored_because", Text),  # none unless a restore waits for `mastertape recovered`
     Column("noticed_at", UtcDateTime),
     Column("recovered_at", UtcDateTime),
 )
@@ -59,36 +60,36 @@ logger: Final = logging.getLogger("mastertape.eventstore")
 row: Final = log_incarnation.c
 
 
-def watch(database: Database) -> None:
-    """Have every new connection to a PostgreSQL look whether it is the one that we knew."""
+def detect_on_connect(database: Database) -> None:
+    """Make every new connection to PostgreSQL compare the server's identity with the recorded one."""
     if database.is_sqlite:
         return
 
-    def look(driver: "psycopg.Connection[Any]", _record: object) -> None:
+    def compare(driver: "psycopg.Connection[Any]", _record: object) -> None:
         identity, known = _read(driver)
         if identity is not None and (known is None or _differences(known, identity)):
-            _compare(database.url, identity)
+            _record_identity(database.url, identity)
 
-    event.listen(database.engine, "connect", look)
+    event.listen(database.engine, "connect", compare)
 
 
 def compare_with_seen(database: Database, seen: int) -> None:
-    """Notice a log that ends before a position that was seen in it."""
+    """Mark the database as restored where the log ends before `seen`, the newest position ever seen in it."""
     with database.write() as connection:
         known = _known(connection, "")
         if max(newest_position(connection), known.issued_up_to) < seen:
-            _noticed(connection, database, ends_before(connection, seen))
+            _mark_restored(connection, database, ends_before(connection, seen))
 
 
-def notice(database: Database, because: str) -> None:
-    """Treat the database as restored, because somebody says so."""
+def mark_restored(database: Database, because: str) -> None:
+    """Mark the database as restored, for a reason that the operator gives."""
     with database.write() as connection:
         _known(connection, "")
-        _noticed(connection, database, because)
+        _mark_restored(connection, database, because)
 
 
 def ends_before(connection: Connection, seen: int) -> str:
-    """Say so of a log that ends before a position that was seen in it."""
+    """Return the reason for a log that ends before a position that was seen in it."""
     return f"the log ends at position {newest_position(connection)}, and {seen} was seen in it"
 
 
@@ -98,22 +99,21 @@ def newest_position(connection: Connection) -> int:
 
 
 def newest_issued(connection: Connection) -> int:
-    """Return the highest position that any incarnation of this log may have issued."""
+    """Return the highest position that may have been issued, before any restore too."""
     return max(newest_position(connection), connection.scalar(select(row.issued_up_to)) or 0)
 
 
 def restored_because(connection: Connection) -> str | None:
-    """Say why the database is taken for a restored one, until it was recovered."""
+    """Return why the database counts as restored; None once it was recovered."""
     return connection.scalar(select(row.restored_because))
 
 
 def is_restored() -> ColumnElement[bool]:
-    """Whether that is so."""
+    """Return a condition: a restore waits for `mastertape recovered`."""
     return exists(select(row.id).where(row.restored_because.is_not(None)))
 
 
-def settle(connection: Connection, database: Database) -> None:
-    """Note that the database was recovered."""
+def mark_recovered(connection: Connection, database: Database) -> None:
     connection.execute(
         update(log_incarnation).values(restored_because=None, recovered_at=database.now(connection))
     )
@@ -137,7 +137,7 @@ def _read(driver: "psycopg.Connection[Any]") -> tuple[str | None, str | None]:
 
 
 def _differences(known: str, identity: str) -> Sequence[str]:
-    """Say which parts are others; what a server did not tell, then or now, says nothing."""
+    """Describe the parts of the identity that differ; a part that is unknown on either side is skipped."""
     pairs = zip(PARTS, known.split(), identity.split(), strict=True)
     return [
         f"the {part} is {now}, and was {before}"
@@ -146,8 +146,8 @@ def _differences(known: str, identity: str) -> Sequence[str]:
     ]
 
 
-def _compare(url: str, identity: str) -> None:
-    """Do it again in a transaction, on a connection that does not look itself."""
+def _record_identity(url: str, identity: str) -> None:
+    """Compare again in a transaction, on a connection that does not compare itself; record the new identity."""
     with closing(Database(url, pool_size=1)) as database, database.write() as connection:
         known = _known(connection, identity)
         differences = _differences(known.identity, identity)
@@ -155,7 +155,7 @@ def _compare(url: str, identity: str) -> None:
             return
         connection.execute(update(log_incarnation).values(identity=identity))
         if newest_issued(connection):  # else there was nothing to lose
-            _noticed(connection, database, "; ".join(differences))
+            _mark_restored(connection, database, "; ".join(differences))
 
 
 def _known(connection: Connection, identity: str) -> Any:
@@ -165,7 +165,7 @@ def _known(connection: Connection, identity: str) -> Any:
     return connection.execute(select(log_incarnation).with_for_update()).one()
 
 
-def _noticed(connection: Connection, database: Database, because: str) -> None:
+def _mark_restored(connection: Connection, database: Database, because: str) -> None:
     logger.critical("database_restored", extra={"reason": because})
     base = newest_issued(connection) + POSITIONS_SKIPPED
     _skip(connection, stored_event.c.position, POSITIONS_SKIPPED)
@@ -177,7 +177,7 @@ def _noticed(connection: Connection, database: Database, because: str) -> None:
 
 
 def _skip(connection: Connection, column: Column[int], numbers: int) -> None:
-    """Go on counting so many numbers later."""
+    """Advance the counter of a column by so many numbers."""
     table, name = column.table.name, column.name
     newest = f"(select coalesce(max({name}), 0) from {table})"  # noqa: S608
     if connection.dialect.name == "sqlite":

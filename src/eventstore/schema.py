@@ -1,4 +1,4 @@
-"""The tables of the log, and what every package declares its own tables with.
+"""The tables of the log, and the metadata and column types of every package's tables.
 
 Alembic owns the schema (migrations/); a test holds it to these declarations.
 """
@@ -39,19 +39,19 @@ Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresq
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime with microseconds, on both databases; a naive one is a mistake and refused."""
+    """An aware UTC datetime with microseconds, on both databases; a naive one raises ValueError."""
 
     impl = DateTime
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime]:
-        """TIMESTAMPTZ on PostgreSQL; fixed-width text that sorts by time on SQLite."""
+        """Use TIMESTAMPTZ on PostgreSQL, and fixed-width text that sorts by time on SQLite."""
         if dialect.name == "postgresql":
             return dialect.type_descriptor(TIMESTAMP(timezone=True))
         return dialect.type_descriptor(DateTime())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Store in UTC."""
+        """Convert to UTC."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -61,14 +61,14 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Return it in UTC."""
+        """Convert to an aware UTC datetime."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def event_table(name: str, metadata: MetaData) -> Table:
-    """The log. The envelope (did .. recorded_at) stands here and nowhere else: events do not carry it."""
+    """Return a table for a log. The envelope (did .. recorded_at) is in columns; events do not contain it."""
     return Table(
         name,
         metadata,
@@ -88,18 +88,15 @@ def event_table(name: str, metadata: MetaData) -> Table:
     )
 
 
-def tracking_table(name: str, metadata: MetaData) -> Table:
-    """How far each downstream application of the library's process recorder has come."""
-    return Table(
-        name,
-        metadata,
-        Column("application_name", Text, primary_key=True),
-        Column("notification_id", Position, nullable=False),
-    )
-
-
 stored_event = event_table("stored_event", metadata)
-event_tracking = tracking_table("event_tracking", metadata)
+
+# Nothing uses this table: it has been in the schema since the first revision.
+event_tracking = Table(
+    "event_tracking",
+    metadata,
+    Column("application_name", Text, primary_key=True),
+    Column("notification_id", Position, nullable=False),
+)
 
 projection_state = Table(
     "projection_state",

@@ -10,8 +10,8 @@ class State(StrEnum):
 
     phrase: str
 
-    def __new__(cls, value: str, phrase: str) -> Self:
-        """Make a member that is its stored value."""
+    def __new__(cls, value: str, phrase: str = "") -> Self:
+        """Make a member that equals its stored value; the default lets `BlobState(value)` look a member up."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.phrase = phrase

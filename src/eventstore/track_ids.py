@@ -1,4 +1,4 @@
-"""The numbers of tracks: each is given out once."""
+"""Track ids: each is issued once."""
 
 from sqlalchemy import Connection, insert
 
@@ -6,6 +6,6 @@ from eventstore.schema import track_id_sequence
 
 
 def next_track_id(connection: Connection, did: str) -> int:
-    """Take the number of a new track of the account; one that is rolled back is not taken again on PostgreSQL."""
+    """Issue the id of a new track of the account; PostgreSQL does not reissue the id of a unit that was rolled back."""
     ids = insert(track_id_sequence).values(did=did).returning(track_id_sequence.c.id)
     return int(connection.execute(ids).scalar_one())

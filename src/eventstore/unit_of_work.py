@@ -1,4 +1,4 @@
-"""What a command sees while it holds the append lock."""
+"""One transaction under the append lock: load aggregates, save what they decided. Events and projections commit together."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -13,11 +13,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from eventstore.append import event_row, insert_rows
-from eventstore.change import Change, Event, Recorded, of_class
+from eventstore.change import Change, Event, RecordedEvent, of_class
 from eventstore.envelope import Envelope
 from eventstore.errors import AggregateNotFoundError, BrokenUnitError, VersionConflictError, is_duplicate
 from eventstore.projection import into_live
-from eventstore.streams.aggregate_cache import Tail
+from eventstore.streams.aggregate_cache import StreamState
 
 if TYPE_CHECKING:
     from eventstore.event_log import EventLog
@@ -42,26 +42,29 @@ class UnitOfWork:
         self.envelope: Final = envelope
         self._log: Final = log
         self._locked_at: Final = locked_at
-        self._tails: dict[UUID, Tail] = {}
+        self._states: dict[UUID, StreamState] = {}
         self._collected: list[tuple[Aggregate, list[Event]]] = []
         self._callbacks: list[Callable[[], None]] = []
         self._broken = False
 
     @cached_property
     def now(self) -> datetime:
-        """The database's time, read once, under the lock."""
+        """The database's time, read once, while the lock is held."""
         return self._log.database.now(self.connection, read=self._locked_at)
 
     def load(self, aggregate_class: type[A], aggregate_id: UUID) -> A:
-        """The aggregate as of all events of its stream."""
-        tail = self._log.tail(self.connection, aggregate_id)
-        if tail is None or self._is_foreign(tail):
+        """Return the aggregate in its latest state; raises AggregateNotFoundError where this account has none."""
+        latest = self._log.latest(self.connection, aggregate_id)
+        if latest is None or self._is_foreign(latest):
             raise AggregateNotFoundError(aggregate_class, aggregate_id)
-        self._tails[aggregate_id] = tail
-        return of_class(aggregate_class, deepcopy(tail.state))
+        self._states[aggregate_id] = latest
+        return of_class(aggregate_class, deepcopy(latest.state))
 
     def save(self, *aggregates: Aggregate) -> list[Change]:
-        """Append what the aggregates decided and bring every projection up to it, in this transaction."""
+        """Append the pending events of the aggregates and apply every projection to them, in this transaction.
+
+        Raises VersionConflictError where the stream has grown since the aggregate was loaded.
+        """
         try:
             changes = [change for aggregate in aggregates for change in self._append(aggregate)]
             if changes:
@@ -73,23 +76,23 @@ class UnitOfWork:
         return changes
 
     def after_commit(self, callback: Callable[[], None]) -> None:
-        """Call it when, and only when, this unit has been committed."""
+        """Call `callback` once this unit has been committed; its errors are logged and ignored."""
         self._callbacks.append(callback)
 
-    def require_whole(self) -> None:
-        """An error of `save` that somebody swallowed leaves half a change behind: never commit it."""
+    def require_unbroken(self) -> None:
+        """Raise BrokenUnitError where the caller swallowed an error of `save`: half a change must never be committed."""
         if self._broken:
             raise BrokenUnitError
 
-    def give_back(self) -> None:
-        """Make the events pending again after a rollback, so that a second try can't lose them silently."""
+    def restore_pending_events(self) -> None:
+        """Make the events pending again after a rollback, so that a second attempt cannot succeed without them."""
         for aggregate, events in reversed(self._collected):
             aggregate.pending_events[:0] = events
 
-    def committed(self) -> None:
-        """Let the log know what is certain now, and tell whoever waits; the commit stands, whatever they do with it."""
-        for aggregate_id, tail in self._tails.items():
-            self._log.tails.put(aggregate_id, tail)
+    def publish(self) -> None:
+        """Cache the committed states, and run the callbacks; an error of a callback cannot undo the commit."""
+        for aggregate_id, state in self._states.items():
+            self._log.cache.put(aggregate_id, state)
         for callback in self._callbacks:
             try:
                 callback()
@@ -101,25 +104,25 @@ class UnitOfWork:
         if not events:
             return []
         self._collected.append((aggregate, events))
-        tail = self._tail_before(events[0], type(aggregate))
-        recorded_at = max(self.now, tail.recorded_at) if tail is not None else self.now
-        changes = self._insert(events, tail.state if tail is not None else None, recorded_at)
+        before = self._before(events[0], type(aggregate))
+        recorded_at = max(self.now, before.recorded_at) if before is not None else self.now
+        changes = self._insert(events, before.state if before is not None else None, recorded_at)
         last = changes[-1]
-        self._tails[aggregate.id] = Tail(last.after, last.did, last.position, last.recorded_at)
+        self._states[aggregate.id] = StreamState(last.after, last.did, last.position, last.recorded_at)
         return changes
 
-    def _tail_before(self, event: Event, aggregate_class: type[Aggregate]) -> Tail | None:
+    def _before(self, event: Event, aggregate_class: type[Aggregate]) -> StreamState | None:
         if event.originator_version == aggregate_class.INITIAL_VERSION:
             return None
-        if (tail := self._tails.get(event.originator_id)) is not None:
-            return tail
+        if (loaded := self._states.get(event.originator_id)) is not None:
+            return loaded
         recorded = self._log.stream(
             self.connection, event.originator_id, upto_version=event.originator_version - 1
         )
         state = self._log.fold(aggregate_class, recorded)
         if state is None or self._is_foreign(recorded[-1]):
             raise AggregateNotFoundError(aggregate_class, event.originator_id)
-        return Tail(state, recorded[-1].did, recorded[-1].position, recorded[-1].recorded_at)
+        return StreamState(state, recorded[-1].did, recorded[-1].position, recorded[-1].recorded_at)
 
     def _insert(
         self, events: Sequence[Event], before: Aggregate | None, recorded_at: datetime
@@ -138,7 +141,7 @@ class UnitOfWork:
         changes: list[Change] = []
         for position, each in zip(positions, stored, strict=True):
             # Decoded again, so that live state and replayed state can't differ, and nothing unreadable is committed.
-            recorded = Recorded(
+            recorded = RecordedEvent(
                 position=position,
                 did=self.did,
                 version=each.originator_version,
@@ -151,5 +154,5 @@ class UnitOfWork:
             changes.append(Change.of(recorded, before, appended_at=self.now))
         return changes
 
-    def _is_foreign(self, last: Recorded | Tail) -> bool:
+    def _is_foreign(self, last: RecordedEvent | StreamState) -> bool:
         return self.did is not None and last.did != self.did

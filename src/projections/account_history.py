@@ -1,4 +1,4 @@
-"""What an event of an account says, as history tells it: the event's own fields. It sets no state that is shown elsewhere."""
+"""The fields of an account's event, as history shows them."""
 
 from dataclasses import fields
 from datetime import datetime
@@ -11,8 +11,8 @@ from aggregates.account_events import AccountEvent
 ENVELOPE: Final = frozenset(field.name for field in fields(Aggregate.Created))
 
 
-def told(event: AccountEvent) -> list[dict[str, Any]]:
-    """List its fields, each as a change from nothing."""
+def fields_of(event: AccountEvent) -> list[dict[str, Any]]:
+    """List the fields that have a value, each as a change from nothing."""
     return [
         {"field": name, "before": None, "after": _plain(value)}
         for name, value in vars(event).items()

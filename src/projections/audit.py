@@ -1,4 +1,4 @@
-"""How history is searched: by account, actor, type and time, newest first after a cursor."""
+"""Searches history by account, actor, type and time, newest first and after a cursor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from projections.track_queries import is_storable
 
 @dataclass(frozen=True)
 class AuditFilter:
-    """Which events; `since` is inclusive, `until` is not."""
+    """Selects events; `since` is inclusive, `until` exclusive."""
 
     did: str | None = None
     actor: str | None = None
@@ -21,7 +21,7 @@ class AuditFilter:
     until: datetime | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """Say it in SQL."""
+        """Return the filter as SQL conditions."""
         column = history.c
         equal = {column.did: self.did, column.actor: self.actor, column.type: self.type}
         conditions = [each == value for each, value in equal.items() if value is not None]
@@ -32,14 +32,14 @@ class AuditFilter:
         return conditions
 
     def can_match(self) -> bool:
-        """Whether any stored text can equal these."""
+        """Whether any stored text can equal the filter's texts."""
         return all(is_storable(text or "") for text in (self.did, self.actor, self.type))
 
 
 def audit_page(
     connection: Connection, which: AuditFilter, *, cursor: int | None = None, limit: int = 50
 ) -> HistoryPage:
-    """Read a page; `cursor` is the position where the page before ended."""
+    """Read a page; `cursor` is the last position of the page before."""
     if not which.can_match():
         return HistoryPage((), None)
     position = history.c.position
@@ -54,7 +54,7 @@ def audit_page(
 def events_after(
     connection: Connection, which: AuditFilter, *, after: int, until: int, limit: int
 ) -> tuple[HistoryEntry, ...]:
-    """Read what came after a position, oldest first, up to one that nothing can come before any more."""
+    """Read the events after a position, oldest first, up to `until`, a stable position."""
     if not which.can_match():
         return ()
     position = history.c.position
@@ -64,7 +64,7 @@ def events_after(
 
 
 def newest_positions(connection: Connection, dids: Sequence[str]) -> dict[str, int]:
-    """Return the position of each account's newest event; an account without one is left out."""
+    """Return the position of each account's newest event, for accounts that have one."""
     whose, newest = history.c.did, func.max(history.c.position)
     these = [did for did in dids if is_storable(did)]
     rows = connection.execute(select(whose, newest).where(whose.in_(these)).group_by(whose))

@@ -1,61 +1,106 @@
-"""Which of an account's tracks may have their audio on the PDS, and where the others are."""
+"""Which of an account's tracks may have a copy of their audio on the PDS, and how far each copy is."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Text, and_, case, func, literal, select
 
+from eventstore.states import State, Transition
 from projections.tracks import LIVE, tracks
 
 column: Final = tracks.c
 
+
+class PdsCopyState(State):
+    """States of the copy of a track's audio on the PDS."""
+
+    DELETED = "deleted", "the track is deleted"
+    GATED = "gated", "the track is for supporters only: its audio stays off the PDS"
+    UPLOADED = "uploaded", "the PDS has the audio"
+    WANTED = "wanted", "requested, and not uploaded yet"
+    FAILED = "failed", "the PDS refused the audio"
+    UNASKED = "unasked", "never requested for this audio"
+
+
+_OPEN: Final = (PdsCopyState.UNASKED, PdsCopyState.WANTED, PdsCopyState.FAILED, PdsCopyState.UPLOADED)
+_ASKED: Final = (PdsCopyState.WANTED, PdsCopyState.FAILED, PdsCopyState.UPLOADED)
+_LIVE: Final = (*_OPEN, PdsCopyState.GATED)
+
+TRANSITIONS: Final = (
+    Transition(before=None, after=PdsCopyState.UNASKED, by="a track is registered or adopted"),
+    Transition(before=None, after=PdsCopyState.GATED, by="a track is registered or adopted with a gate"),
+    Transition(before=None, after=PdsCopyState.UPLOADED, by="a track is adopted whose record names the blob"),
+    Transition(before=PdsCopyState.UNASKED, after=PdsCopyState.WANTED, by="the owner requests the copy"),
+    Transition(before=PdsCopyState.FAILED, after=PdsCopyState.WANTED, by="the owner requests the copy again"),
+    Transition(before=PdsCopyState.WANTED, after=PdsCopyState.UPLOADED, by="the relay uploads the audio"),
+    Transition(
+        before=PdsCopyState.WANTED, after=PdsCopyState.FAILED, by="the PDS refuses the audio for good"
+    ),
+    Transition(
+        before=PdsCopyState.UPLOADED,
+        after=PdsCopyState.FAILED,
+        by="the PDS has lost the audio and refuses to take it again",
+    ),
+    *(
+        Transition(before=each, after=PdsCopyState.UNASKED, by="the owner replaces the audio")
+        for each in _ASKED
+    ),
+    *(Transition(before=each, after=PdsCopyState.GATED, by="the owner sets a gate") for each in _OPEN),
+    *(Transition(before=PdsCopyState.GATED, after=each, by="the owner removes the gate") for each in _OPEN),
+    *(
+        Transition(before=each, after=PdsCopyState.DELETED, by="the owner deletes the track")
+        for each in _LIVE
+    ),
+    *(
+        Transition(before=PdsCopyState.DELETED, after=each, by="the owner undeletes the track")
+        for each in _LIVE
+    ),
+)
+
 IS_GATED: Final = and_(LIVE, column.support_gate.is_not(None))
 HAS_FAILED: Final = and_(column.blob_failure.is_not(None), ~column.blob_requested)
-MAY_MOVE: Final = and_(LIVE, column.support_gate.is_(None))
-IS_MISSING: Final = and_(MAY_MOVE, column.blob_ref.is_(None), ~column.blob_requested)
-
-DELETED, GATED, UPLOADED, WANTED, FAILED, UNASKED = (
-    "deleted", "gated", "uploaded", "wanted", "failed", "unasked",
-)  # fmt: skip
-STANDING: Final = case(
-    (~LIVE, DELETED),
-    (IS_GATED, GATED),
-    (column.blob_ref.is_not(None), UPLOADED),
-    (column.blob_requested, WANTED),
-    (HAS_FAILED, FAILED),
-    else_=UNASKED,
+IS_ELIGIBLE: Final = and_(
+    LIVE, column.support_gate.is_(None), column.blob_ref.is_(None), ~column.blob_requested
 )
-"""Where a track's audio is on its way."""
+
+PDS_COPY_STATE: Final = case(
+    (~LIVE, literal(PdsCopyState.DELETED, Text)),
+    (IS_GATED, literal(PdsCopyState.GATED, Text)),
+    (column.blob_ref.is_not(None), literal(PdsCopyState.UPLOADED, Text)),
+    (column.blob_requested, literal(PdsCopyState.WANTED, Text)),
+    (HAS_FAILED, literal(PdsCopyState.FAILED, Text)),
+    else_=literal(PdsCopyState.UNASKED, Text),
+)
 
 
 def eligible_tracks(
     connection: Connection, did: str, *, after: int, limit: int, failed_too: bool
 ) -> Sequence[int]:
-    """Return tracks whose audio may be on the PDS, is not, and was not asked for, by id."""
-    query = select(column.track_id).where(column.did == did, column.track_id > after, IS_MISSING)
+    """Return ids of tracks whose audio may be copied to the PDS and was not requested, after an id, in their order."""
+    query = select(column.track_id).where(column.did == did, column.track_id > after, IS_ELIGIBLE)
     if not failed_too:
         query = query.where(~HAS_FAILED)
     return connection.scalars(query.order_by(column.track_id).limit(limit)).all()
 
 
-def standings(connection: Connection, did: str) -> dict[tuple[str, str | None], int]:
-    """Count an account's tracks by their standing, and failed ones by their reason too."""
-    reason: ColumnElement[Any] = case((STANDING == FAILED, column.blob_failure), else_=literal(None))
-    rows = connection.execute(
-        select(STANDING.label("standing"), reason.label("failure"), func.count())
-        .where(column.did == did)
-        .group_by("standing", "failure")
+def copy_counts(connection: Connection, did: str) -> dict[tuple[PdsCopyState, str | None], int]:
+    """Count an account's tracks by state; failed ones by their reason too."""
+    reason: ColumnElement[Any] = case(
+        (PDS_COPY_STATE == PdsCopyState.FAILED, column.blob_failure), else_=literal(None)
     )
-    return {(standing, reason): count for standing, reason, count in rows}
+    rows = connection.execute(
+        select(PDS_COPY_STATE.label("state"), reason.label("failure"), func.count())
+        .where(column.did == did)
+        .group_by("state", "failure")
+    )
+    return {(PdsCopyState(state), reason): count for state, reason, count in rows}
 
 
-def tracks_standing(
-    connection: Connection, did: str, standing: str, *, after: int = 0, limit: int
-) -> Sequence[Any]:
-    """Return tracks with this standing, by id, with their id, title and the reason of a failure."""
+def tracks_in_state(connection: Connection, did: str, state: PdsCopyState, *, limit: int) -> Sequence[Any]:
+    """Return id, title and `blob_failure` of an account's tracks in this state, by id."""
     return connection.execute(
         select(column.track_id, column.title, column.blob_failure)
-        .where(column.did == did, STANDING.in_((standing,)), column.track_id > after)
+        .where(column.did == did, PDS_COPY_STATE.in_((state,)))
         .order_by(column.track_id)
         .limit(limit)
     ).all()

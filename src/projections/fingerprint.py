@@ -1,4 +1,4 @@
-"""What tells one shape of a read model from another."""
+"""Identifies the version of a read model: its columns, and a number that is raised by hand."""
 
 from hashlib import sha256
 
@@ -6,7 +6,7 @@ from sqlalchemy import Table
 
 
 def fingerprint(version: int, *tables: Table) -> str:
-    """Hash the columns, and the version that is raised by hand when the meaning of a column changes."""
+    """Hash the columns and `version`, which is raised when the meaning of a column changes."""
     columns = [
         f"{table.name}.{column.name} {type(column.type).__name__} {column.nullable} {column.primary_key}"
         for table in tables

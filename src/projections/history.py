@@ -1,4 +1,4 @@
-"""`history`: who changed what, when and to what, one row an event of a track or of an account."""
+"""`history`: one row for each event of a track or of an account: actor, time, and fields before and after."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from aggregates.track_events import TrackEvent
 from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable
 from eventstore.schema import Json, Position, UtcDateTime, metadata
-from projections.account_history import told
+from projections.account_history import fields_of
 from projections.fingerprint import fingerprint
 from projections.visible_state import difference, visible_state
 
@@ -24,7 +24,7 @@ history = Table(
     metadata,
     Column("position", Position, primary_key=True, autoincrement=False),
     Column("did", Text, nullable=False),
-    Column("track_id", Position),  # none where a person or an operator did something that is of no track
+    Column("track_id", Position),  # none for an event of an account
     Column("version", Integer, nullable=False),
     Column("type", Text, nullable=False),
     Column("topic", Text, nullable=False),
@@ -59,21 +59,21 @@ class HistoryEntry:
 
 @dataclass(frozen=True)
 class HistoryPage:
-    """Some entries, and the cursor of the next page when there is one."""
+    """Entries, and the cursor of the next page if there is one."""
 
     items: tuple[HistoryEntry, ...]
     cursor: int | None
 
 
 class History:
-    """Keeps `history`."""
+    """The projection of `history`."""
 
     name = "history"
     tables = (ProjectedTable(history),)
     fingerprint = fingerprint(VERSION, history)
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
-        """Write down each change."""
+        """Insert a row for each change."""
         rows = [{**_envelope(change), **_content(change)} for change in changes]
         if rows:
             connection.execute(insert(into(history)), rows)
@@ -119,6 +119,6 @@ def _content(change: Change) -> dict[str, Any]:
         differs = difference(earlier, visible_state(after))
         return {"track_id": after.track_id, "touches_record": event.touches_record(), "changes": differs}
     if isinstance(event, AccountEvent):
-        return {"track_id": None, "touches_record": False, "changes": told(event)}
+        return {"track_id": None, "touches_record": False, "changes": fields_of(event)}
     msg = f"history knows no {change.topic}: say here what it tells"
     raise TypeError(msg)

@@ -1,6 +1,6 @@
-"""`media_references`: which track names which bytes, and since when it no longer does. The sweep asks here.
+"""`media_references`: the bytes (CIDs) that each track names, and since when it no longer does; the sweep reads it.
 
-Who has left may not come back for their bytes: those are let go of without a grace period.
+The bytes of a deleted account are released without a grace period.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -20,7 +20,7 @@ from projections.track_changes import track_changes
 
 VERSION: Final = 2
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
-CIDS_A_QUERY: Final = 500
+CIDS_PER_QUERY: Final = 500
 
 media_references = Table(
     "media_references",
@@ -34,20 +34,20 @@ media_references = Table(
 
 
 class MediaReferences:
-    """Keeps `media_references`."""
+    """The projection of `media_references`."""
 
     name = "media_references"
     tables = (ProjectedTable(media_references),)
     fingerprint = fingerprint(VERSION, media_references)
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
-        """Note what a change names anew, and what it lets go of."""
+        """Write the references that the changes add and release."""
         for did, some in _up_to_departures(changes):
-            self._note(connection, some, into)
+            self._write(connection, some, into)
             if did is not None:
-                _let_go(connection, into(media_references), did)
+                _expire_released(connection, into(media_references), did)
 
-    def _note(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
+    def _write(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
         latest: dict[tuple[int, str], dict[str, Any]] = {}
         for change in track_changes(changes):
             before, after = _live_cids(change.before), _live_cids(change.after)
@@ -62,7 +62,7 @@ class MediaReferences:
 
 
 def _up_to_departures(changes: Sequence[Change]) -> Iterator[tuple[str | None, Sequence[Change]]]:
-    """Yield the changes in order, up to each account that left, and the rest."""
+    """Yield the changes in order: those before each account that left, with its DID, and the rest."""
     some: list[Change] = []
     for change in changes:
         if isinstance(change.event, Account.Left):
@@ -73,13 +73,13 @@ def _up_to_departures(changes: Sequence[Change]) -> Iterator[tuple[str | None, S
     yield None, some
 
 
-def _let_go(connection: Connection, table: Table, did: str) -> None:
+def _expire_released(connection: Connection, table: Table, did: str) -> None:
     released = (table.c.did == did, table.c.released_at.is_not(None))
     connection.execute(update(table).where(*released).values(released_at=LONG_AGO))
 
 
 def cids_of(connection: Connection, did: str) -> Sequence[str]:
-    """Return all bytes that tracks of this account name, or once did."""
+    """Return the CIDs that tracks of this account name, or once did."""
     column = media_references.c
     return connection.scalars(
         select(column.cid).where(column.did == did).distinct().order_by(column.cid)
@@ -87,11 +87,11 @@ def cids_of(connection: Connection, did: str) -> Sequence[str]:
 
 
 def named(connection: Connection, cids: Collection[str], released_after: datetime) -> set[str]:
-    """Find those of the cids that a live track names, or that one named until after the given moment."""
+    """Return those of the CIDs that a live track names, or that were released after a time."""
     wanted, found = list(cids), set[str]()
     kept = or_(media_references.c.released_at.is_(None), media_references.c.released_at > released_after)
-    for start in range(0, len(wanted), CIDS_A_QUERY):
-        some = media_references.c.cid.in_(wanted[start : start + CIDS_A_QUERY])
+    for start in range(0, len(wanted), CIDS_PER_QUERY):
+        some = media_references.c.cid.in_(wanted[start : start + CIDS_PER_QUERY])
         found.update(connection.scalars(select(media_references.c.cid).where(some, kept)))
     return found
 

@@ -1,4 +1,4 @@
-"""How rows are overwritten."""
+"""Inserts or overwrites rows."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache

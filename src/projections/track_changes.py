@@ -1,4 +1,4 @@
-"""The changes that are about tracks; the log holds those of accounts too."""
+"""Selects the changes of tracks; the log holds those of accounts too."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

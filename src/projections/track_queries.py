@@ -1,4 +1,4 @@
-"""How tracks are found. Every list is newest first and goes on after a cursor: the last track_id given."""
+"""Queries of tracks. Every list is newest first; its cursor is the last track_id of the page before."""
 
 from dataclasses import dataclass, fields
 from typing import Final
@@ -8,14 +8,14 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, or_, select
 from aggregates.values import tag_as_stored
 from projections.track_tags import track_tags
 from projections.track_view import TrackView
-from projections.tracks import LIVE, folded, tracks
+from projections.tracks import LIVE, normalized, tracks
 
 BY_ID: Final = select(tracks).where(tracks.c.track_id == bindparam("track_id"))
 
 
 @dataclass(frozen=True)
 class TrackFilter:
-    """Which tracks a list is to show. Unlisted ones and those taken down are hidden, but from `owner`."""
+    """Selects the tracks of a list. Unlisted tracks, and those taken down, are shown to `owner` alone."""
 
     artist: str | None = None
     tag: str | None = None
@@ -24,14 +24,14 @@ class TrackFilter:
     owner: str | None = None
 
     def can_match(self) -> bool:
-        """Whether any stored text can equal these; PostgreSQL refuses even to compare with some."""
+        """Whether any stored text can equal the filter's texts; PostgreSQL refuses to compare with others."""
         texts = [getattr(self, field.name) or "" for field in fields(self)]
         return all(is_storable(text) for text in texts)
 
 
 @dataclass(frozen=True)
 class TrackPage:
-    """Some tracks, and the cursor of the next page when there is one."""
+    """Tracks, and the cursor of the next page if there is one."""
 
     items: tuple[TrackView, ...]
     cursor: int | None
@@ -44,7 +44,7 @@ def track_by_id(connection: Connection, track_id: int) -> TrackView | None:
 
 
 def live_track_with_audio(connection: Connection, did: str, audio_cid: str) -> TrackView | None:
-    """Find the artist's live track with exactly these bytes: of several the first, for records may have been taken over."""
+    """Find the artist's live track with exactly these bytes; the first one, since adopted records may share them."""
     of_artist = select(tracks).where(LIVE, tracks.c.did == did, tracks.c.audio_cid == audio_cid)
     row = connection.execute(of_artist.order_by(tracks.c.track_id).limit(1)).mappings().one_or_none()
     return TrackView.from_row(row) if row is not None else None
@@ -85,7 +85,7 @@ def _conditions(wanted: TrackFilter) -> list[ColumnElement[bool]]:
         tagged = select(track_tags.c.track_id).where(track_tags.c.tag == tag_as_stored(wanted.tag))
         conditions.append(tracks.c.track_id.in_(tagged))
     if wanted.q is not None:
-        conditions.append(tracks.c.search.contains(folded(wanted.q), autoescape=True))
+        conditions.append(tracks.c.search.contains(normalized(wanted.q), autoescape=True))
     return conditions
 
 
@@ -94,5 +94,5 @@ def _newest_first(query: Select[tuple[object, ...]], limit: int) -> Select[tuple
 
 
 def is_storable(text: str) -> bool:
-    """Whether every database takes this text."""
+    """Whether both databases can store the text."""
     return "\0" not in text and text == text.encode(errors="ignore").decode()

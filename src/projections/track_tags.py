@@ -32,7 +32,7 @@ class TrackTags:
     fingerprint = fingerprint(VERSION, track_tags)
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
-        """Write the tags anew of each track whose tags changed."""
+        """Rewrite the tags of each track whose tags changed."""
         changed: dict[int, Track] = {}
         for change in track_changes(changes):
             track = change.after

@@ -1,4 +1,4 @@
-"""A track as readers see it: made from the folded aggregate, kept as a row, and read back equal."""
+"""The state of a track as plain values: made from the aggregate, stored as a row, and read back equal."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
 
 @dataclass(frozen=True)
 class TrackView:
-    """The state of a track. `of` takes it from the aggregate, whether of today or as of an earlier version."""
+    """The state of a track, of its latest or an earlier version."""
 
     track_id: int
     did: str
@@ -44,12 +44,11 @@ class TrackView:
 
     @classmethod
     def of(cls, track: Track) -> "TrackView":
-        """See this track."""
         return cls(**{field: getattr(track, field) for field in cls.__dataclass_fields__})
 
     @classmethod
     def from_row(cls, row: RowMapping) -> "TrackView":
-        """See the track that this row of `tracks` keeps."""
+        """Return the view that a row of `tracks` stores."""
         values: dict[str, Any] = {field: row[field] for field in cls.__dataclass_fields__ if field in row}
         gate, blob = row["support_gate"], row["blob_ref"]
         values["features"] = tuple(Feature(**feature) for feature in row["features"])

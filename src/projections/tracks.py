@@ -51,7 +51,7 @@ tracks = Table(
     Column("artwork_mime", Text),
     Column("artwork_size", BigInteger),
     Column("artwork_thumbnail_cid", Text),
-    Column("image_url", Text),  # of a cover elsewhere, whose bytes could not be had
+    Column("image_url", Text),  # of a cover whose bytes could not be fetched
     Column("adopted", Boolean, nullable=False),
     Column("created_at", Text, nullable=False),  # verbatim: the record keeps this text for ever
     Column("updated_at", UtcDateTime, nullable=False),
@@ -70,7 +70,7 @@ tracks = Table(
 )
 LIVE: Final = tracks.c.deleted_at.is_(None)
 HAS_AUDIO_ALONE: Final = and_(LIVE, ~tracks.c.adopted)
-"""Of records that were there already, several may have the same audio."""
+"""Adopted records may have the same audio."""
 Index(
     "uq_tracks_did_audio_cid",
     tracks.c.did,
@@ -86,14 +86,14 @@ Index("ix_tracks_artwork_thumbnail_cid", tracks.c.artwork_thumbnail_cid)
 
 
 class Tracks:
-    """Keeps `tracks`."""
+    """The projection of `tracks`."""
 
     name = "tracks"
     tables = (ProjectedTable(tracks),)
     fingerprint = fingerprint(VERSION, tracks)
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
-        """Write the last state of each track, in the order in which they came about."""
+        """Write the latest state of each track, in the order of their last changes."""
         latest: dict[int, dict[str, Any]] = {}
         for change in track_changes(changes):
             latest.pop(change.after.track_id, None)
@@ -103,9 +103,12 @@ class Tracks:
 
 def row_of(view: TrackView) -> dict[str, Any]:
     """Return the row that stores this view."""
-    return {**view.as_row(), "search": folded(SEPARATOR.join((view.title, view.artist, view.album or "")))}
+    return {
+        **view.as_row(),
+        "search": normalized(SEPARATOR.join((view.title, view.artist, view.album or ""))),
+    }
 
 
-def folded(text: str) -> str:
-    """Fold case and form, the same on both databases: their own lower() differ beyond ASCII."""
+def normalized(text: str) -> str:
+    """Normalize case and Unicode form in Python: lower() of the two databases differs beyond ASCII."""
     return unicodedata.normalize("NFKC", text).casefold()

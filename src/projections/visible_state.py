@@ -1,4 +1,4 @@
-"""The state of a track as history tells it: plain JSON values, field by field."""
+"""The state of a track as history shows it: plain JSON values by field."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -48,5 +48,5 @@ def difference(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, 
     ]
 
 
-def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment is not None else None
+def _text(timestamp: datetime | None) -> str | None:
+    return timestamp.isoformat() if timestamp is not None else None

@@ -5,7 +5,7 @@ class ReplayError(Exception):
     """A recovery command cannot go on."""
 
 
-class BrokenTapeError(ReplayError):
+class BrokenDumpError(ReplayError):
     """The file is not what an export wrote. `line` is where, counted from 1."""
 
     def __init__(self, line: int, reason: str) -> None:

@@ -1,7 +1,8 @@
-"""After a restore: the database says what was true at an earlier point, and the PDSes are ahead of it.
+"""After a restore of the database to an earlier point: nothing is sent for an account before its records were verified.
 
-`recover` ends what may have been used up since, and lets nothing be sent for an account until its records were looked
-at. `look_over` is that look's end: what is newer on the PDS is held for its owner, and the account goes on.
+1. `recover` ends logins whose tokens may have been used since, and pauses the delivery of every account.
+2. The caller verifies an account (replay.reconcile.verify).
+3. `resume_account` holds what is newer on the PDS for its owner, and resumes the delivery of the account.
 """
 
 from dataclasses import dataclass
@@ -16,11 +17,11 @@ from eventstore.locks import lock_for_append
 from eventstore.restore_detection import (
     POSITIONS_SKIPPED,
     ends_before,
+    mark_recovered,
+    mark_restored,
     newest_issued,
     newest_position,
-    notice,
     restored_because,
-    settle,
 )
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.after_restore import active_dids, end_logins
@@ -36,7 +37,7 @@ from outbox.mirror.observe_only import (
     observed_accounts,
     stop_observing,
 )
-from outbox.mirror.requeue import suspect
+from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_lane
 from outbox.mirror.targets import wake_lane
 from outbox.record.record import RecordUrls
@@ -44,27 +45,29 @@ from replay.reconcile.drift import DriftKind
 from replay.reconcile.verify import Verified
 
 RESTORED: Final = "restored"
-"""Why these logins ended."""
+"""The reason that the ended logins record."""
 DECLARED: Final = "an operator says so"
-TO_BE_LOOKED_AT: Final = frozenset({DriftKind.MISSING, DriftKind.FOREIGN_EDIT, DriftKind.STALE})
+REVERIFIED: Final = frozenset({DriftKind.MISSING, DriftKind.FOREIGN_EDIT, DriftKind.STALE})
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """What was done, or would be: why the database is taken for a restored one, and what that means."""
+    """What `recover` did, or would do; `because` says why the database counts as restored, None if it does not."""
 
     because: str | None
     position: int
     next_position: int
     logins_ended: int = 0
     tokens: int = 0
-    """Credentials of ours that work: also those that were revoked after the point."""
+    """Credentials of ours that work, including those revoked after the point of the restore."""
     accounts: int = 0
-    """How many accounts nothing is sent for until `verify pds` has looked at them."""
+    """How many accounts wait for `verify pds`, with nothing sent for them."""
 
 
-def outlook(log: EventLog, *, seen: int = 0, nothing_lost: bool = False, force: bool = False) -> Recovery:
-    """Say what `recover` would do, and change nothing; `seen` is the newest position that was ever seen."""
+def preview_recovery(
+    log: EventLog, *, seen: int = 0, nothing_lost: bool = False, force: bool = False
+) -> Recovery:
+    """Return what `recover` would do, and change nothing; `seen` is the newest position ever seen."""
     with log.database.read() as connection:
         because, issued = restored_because(connection), newest_issued(connection)
         if because is None and (issued < seen or force):
@@ -83,13 +86,13 @@ def outlook(log: EventLog, *, seen: int = 0, nothing_lost: bool = False, force: 
 def recover(
     log: EventLog, *, nothing_lost: bool = False, force: bool = False, revoke_tokens: bool = False
 ) -> Recovery:
-    """Make a restored database fit to be worked on: all of it or nothing, and nothing the second time.
+    """Recover from a restore, in one transaction; a second call changes nothing.
 
-    `nothing_lost` is somebody's word that the log is whole, as after a failover without loss; `force` is their word that
-    it was restored although nobody noticed.
+    `nothing_lost`: the operator knows that the log is complete, as after a failover without loss. `force`: the operator
+    knows of a restore that was not detected.
     """
-    if force and not _is_noticed(log):
-        notice(log.database, DECLARED)
+    if force and not _is_detected(log):
+        mark_restored(log.database, DECLARED)
     with log.database.write() as connection:
         lock_for_append(connection, log.table, None)
         now = log.database.now(connection)
@@ -102,7 +105,7 @@ def recover(
                 logins = _end_logins(connection, log)
             if revoke_tokens:
                 revoke_all(connection, now)
-            settle(connection, log.database)
+            mark_recovered(connection, log.database)
             announce(connection)
         return Recovery(
             because,
@@ -114,15 +117,15 @@ def recover(
         )
 
 
-def _is_noticed(log: EventLog) -> bool:
+def _is_detected(log: EventLog) -> bool:
     with log.database.read() as connection:
         return restored_because(connection) is not None
 
 
 def _end_logins(connection: Connection, log: EventLog) -> int:
-    """End what a token that is used twice would end at the PDS as well: OAuth's logins.
+    """End OAuth logins: a refresh token that was used since would, used again, end the login at the PDS too.
 
-    Who renews an app password's login twice gets the same tokens, or has to sign in; nothing ends by it.
+    Logins of app passwords stay: a second refresh returns the same tokens or an error.
     """
     dids = active_dids(connection, SessionKind.OAUTH)
     for did in dids:  # lanes before sessions
@@ -131,15 +134,15 @@ def _end_logins(connection: Connection, log: EventLog) -> int:
     return len(dids)
 
 
-def look_over(log: EventLog, found: Verified, urls: RecordUrls, envelope: Envelope) -> bool:
-    """Hold what is newer on the PDS than in the log, have looked at what else differs, and let the account go on.
+def resume_account(log: EventLog, found: Verified, urls: RecordUrls, envelope: Envelope) -> bool:
+    """Hold what is newer on the PDS than in the log, mark what else differs, and resume deliveries of the account.
 
-    False when there was nothing to let go on: its repo could not be read, or it is no observed one.
+    False when there was nothing to resume: its repo could not be read, or its deliveries were not paused.
     """
     did = found.repo.did
     if found.problem is not None or not _is_observed(log, did):
         return False
-    return log.transact(did, envelope, lambda unit: _look_over(unit, found, urls))
+    return log.transact(did, envelope, lambda unit: _resume_account(unit, found, urls))
 
 
 def _is_observed(log: EventLog, did: str) -> bool:
@@ -147,16 +150,16 @@ def _is_observed(log: EventLog, did: str) -> bool:
         return is_account_observed(connection, did)
 
 
-def _look_over(unit: UnitOfWork, found: Verified, urls: RecordUrls) -> bool:
+def _resume_account(unit: UnitOfWork, found: Verified, urls: RecordUrls) -> bool:
     did = found.repo.did
     unit.connection.execute(select(mirror_lane.c.did).where(mirror_lane.c.did == did).with_for_update())
     if not is_account_observed(unit.connection, did):
-        return False  # somebody else looked: what was found is older than what the relay has sent since
+        return False  # another process has resumed it: the relay may have sent something since `found`
     for drift in found.drifts:
         if drift.kind is DriftKind.NEWER and drift.newer is not None and drift.found_cid is not None:
             keep_newer(unit, drift.key, drift.found_cid, drift.newer, urls)
-    doubtful = [each.track_id for each in found.drifts if each.kind in TO_BE_LOOKED_AT]
-    suspect(unit.connection, [track_id for track_id in doubtful if track_id is not None], unit.now)
+    differing = [each.track_id for each in found.drifts if each.kind in REVERIFIED]
+    reverify(unit.connection, [track_id for track_id in differing if track_id is not None], unit.now)
     stop_observing(unit.connection, did)
     wake_lane(unit.connection, did, unit.now)
     announce(unit.connection)

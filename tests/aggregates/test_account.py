@@ -69,7 +69,7 @@ def test_a_token_that_was_revoked_is_revoked_once() -> None:
     expect([issued()], lambda a: a.revoke_token("t2", at=NOW))
 
 
-def test_who_is_not_connected_is_not_disconnected() -> None:
+def test_an_account_that_is_not_connected_is_not_disconnected() -> None:
     def disconnect(account: Account) -> None:
         account.disconnect(revoked=True, at=NOW)
 
@@ -79,14 +79,14 @@ def test_who_is_not_connected_is_not_disconnected() -> None:
     expect([signed_in(), disconnect, signed_in("s2")], disconnect, Account.Disconnected)
 
 
-def test_an_operators_deed_is_noted_though_it_changed_nothing() -> None:
+def test_an_operators_action_is_recorded_though_it_changed_nothing() -> None:
     def pause(account: Account) -> None:
-        account.note_operator("pause", {"host": "https://pds.test"}, affected=0, reason=None, at=NOW)
+        account.record_operator_action("pause", {"host": "https://pds.test"}, affected=0, reason=None, at=NOW)
 
     expect([pause], pause, Account.OperatorActed)
 
 
-def test_who_leaves_asks_once_and_is_gone_once() -> None:
+def test_an_account_asks_to_leave_once_and_leaves_once() -> None:
     def ask(account: Account) -> None:
         account.request_leave(at=NOW)
 
@@ -100,12 +100,12 @@ def test_who_leaves_asks_once_and_is_gone_once() -> None:
     expect([signed_in(), ask, go], go)
 
 
-def test_a_sign_in_does_not_take_the_wish_to_leave_back() -> None:
+def test_a_sign_in_does_not_withdraw_the_request_to_leave() -> None:
     account, _ = an_account(signed_in(), lambda a: a.request_leave(at=NOW), signed_in("s2", at=NOW))
     assert account.leaving_since == NOW
 
 
-def test_who_comes_back_begins_anew() -> None:
+def test_a_deleted_account_that_returns_starts_empty() -> None:
     gone: list[Step] = [
         signed_in(),
         issued(),

@@ -63,7 +63,7 @@ def test_a_gated_track_does_not_ask_for_a_blob() -> None:
     given(a_track(), set_gate).when(request_blob).raises(GatedTrackError)
 
 
-def test_a_blob_that_arrives_is_named_once_and_ends_the_wish_and_the_failure() -> None:
+def test_a_blob_that_arrives_is_named_once_and_ends_the_request_and_the_failure() -> None:
     track = (
         given(a_track(), request_blob, lambda t: t.record_blob_failure("Timeout", final=False, at=NOW))
         .when(blob_arrives, blob_arrives)
@@ -83,7 +83,7 @@ def test_a_blob_that_comes_too_late_is_not_named(meanwhile: Step) -> None:
 
 
 @pytest.mark.parametrize("final", [True, False])
-def test_a_failure_is_noted_and_ends_the_wish_when_it_is_final(final: bool) -> None:
+def test_a_failure_is_recorded_and_ends_the_request_when_it_is_final(final: bool) -> None:
     track = (
         given(a_track(), request_blob)
         .when(lambda t: t.record_blob_failure("BlobTooLarge", final=final, at=NOW))

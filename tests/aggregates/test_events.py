@@ -1,4 +1,4 @@
-"""What events tell those who come after: the relay, the sweep, and whoever holds an ETag."""
+"""What events say to the relay, the sweep, and clients with an ETag."""
 
 import pytest
 
@@ -74,7 +74,7 @@ def test_the_record_is_written_again_because_of_these_events(event: str, touches
     assert events[event].touches_record() is touches
 
 
-def test_what_was_taken_over_is_a_new_generation_that_needs_no_write() -> None:
+def test_an_adopted_track_is_a_new_generation_that_needs_no_write() -> None:
     events = every_event()
     new = {name for name, event in events.items() if event.sets_generation()}
     written = {name for name, event in events.items() if event.touches_record()}

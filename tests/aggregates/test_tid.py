@@ -1,4 +1,4 @@
-"""A record key is the TID of a moment."""
+"""A record key is the TID of a timestamp."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -22,7 +22,7 @@ def microseconds(tid: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("moment", "tid"),
+    ("timestamp", "tid"),
     [
         (datetime(1970, 1, 1, tzinfo=UTC), "2222222222222"),
         (datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=UTC), "2222222222322"),
@@ -31,25 +31,25 @@ def microseconds(tid: str) -> int:
         (EPOCH + timedelta(microseconds=1724171495793000), "3l25zusnsfc22"),
     ],
 )
-def test_known_moments_have_known_keys(moment: datetime, tid: str) -> None:
-    assert tid_of(moment) == tid
+def test_known_timestamps_have_known_keys(timestamp: datetime, tid: str) -> None:
+    assert tid_of(timestamp) == tid
 
 
 @given(MOMENTS)
-def test_a_key_has_13_characters_and_holds_every_microsecond(moment: datetime) -> None:
-    tid = tid_of(moment)
+def test_a_key_has_13_characters_and_holds_every_microsecond(timestamp: datetime) -> None:
+    tid = tid_of(timestamp)
     assert len(tid) == 13
     assert set(tid) <= set(ALPHABET)
     assert tid[0] in "234567abcdefghij"  # the top bit is 0
     assert tid[-2:] == "22"  # clock id 0
-    assert EPOCH + timedelta(microseconds=microseconds(tid)) == moment
+    assert EPOCH + timedelta(microseconds=microseconds(tid)) == timestamp
 
 
 @given(MOMENTS, MOMENTS)
-def test_keys_sort_as_their_moments_do(one: datetime, other: datetime) -> None:
+def test_keys_sort_as_their_timestamps_do(one: datetime, other: datetime) -> None:
     assert (tid_of(one) < tid_of(other)) == (one < other)
 
 
-def test_the_same_moment_has_the_same_key_in_every_time_zone() -> None:
-    moment = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
-    assert tid_of(moment.astimezone(timezone(timedelta(hours=9)))) == tid_of(moment)
+def test_the_same_time_has_the_same_key_in_every_time_zone() -> None:
+    timestamp = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
+    assert tid_of(timestamp.astimezone(timezone(timedelta(hours=9)))) == tid_of(timestamp)

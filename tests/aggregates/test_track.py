@@ -151,7 +151,7 @@ def test_the_order_of_features_and_tags_is_a_change() -> None:
     )
 
 
-def test_the_artists_name_is_of_the_moment_of_the_upload() -> None:
+def test_the_artists_name_is_as_of_the_upload() -> None:
     given(a_track()).when(lambda t: t.update_metadata({"artist": "Bob", "rkey": "x"}, at=NOW)).then()
 
 
@@ -202,7 +202,7 @@ def test_a_track_is_unlisted_and_listed_again() -> None:
 # The record on the PDS.
 
 
-def test_a_missing_record_is_noted_once_with_the_time_it_was_missed() -> None:
+def test_a_missing_record_is_recorded_once_with_the_time_it_was_missed() -> None:
     track = (
         given(a_track())
         .when(record_goes_missing, record_goes_missing)
@@ -215,7 +215,7 @@ def test_the_record_of_a_deleted_track_is_not_missed() -> None:
     given(a_track(), delete).when(record_goes_missing).then()
 
 
-def test_the_same_foreign_edit_is_noted_once() -> None:
+def test_the_same_foreign_edit_is_recorded_once() -> None:
     track = (
         given(a_track())
         .when(edited_elsewhere, edited_elsewhere, edited_elsewhere_again, edited_elsewhere_again)
@@ -225,7 +225,7 @@ def test_the_same_foreign_edit_is_noted_once() -> None:
 
 
 @pytest.mark.parametrize("decision", ["adopt_foreign_edit", "restore_record"])
-def test_a_foreign_edit_that_comes_again_after_its_owner_decided_is_noted_again(decision: str) -> None:
+def test_a_foreign_edit_that_comes_again_after_its_owner_decided_is_recorded_again(decision: str) -> None:
     track = given(a_track(), edited_elsewhere, COMMANDS[decision]).when(edited_elsewhere).then(
         fact(Track.ForeignEditObserved, cid="bafyone")
     )  # fmt: skip
@@ -242,7 +242,7 @@ def test_a_deleted_track_has_no_foreign_edits() -> None:
     given(a_track(), delete).when(edited_elsewhere).then()
 
 
-def test_of_a_foreign_edit_only_what_is_new_is_taken_over() -> None:
+def test_of_a_foreign_edit_only_what_is_new_is_adopted() -> None:
     theirs = {"title": "theirs", "album": "same", "features": (some_feature(),), "description": None}
     track = (
         given(a_track(album="same", description="ours"), edited_elsewhere)
@@ -338,7 +338,7 @@ def test_a_record_that_moves_back_has_not_left_the_place() -> None:
     assert (track.collection, track.former_collections) == (OLD_COLLECTION, (COLLECTION,))
 
 
-def test_a_record_that_somebody_else_changed_does_not_move_before_its_owner_has_decided() -> None:
+def test_a_record_with_an_undecided_foreign_edit_does_not_move() -> None:
     given(an_adopted_track(), edited_elsewhere).when(
         lambda t: t.migrate_namespace(COLLECTION, at=NOW)
     ).raises(UndecidedForeignEditError)

@@ -1,1 +1,1 @@
-"""The HTTP door: requests in, answers out, and what the log, the media and the targets say afterwards."""
+"""HTTP in; the response, the log, the media and the targets out."""

@@ -1,4 +1,4 @@
-"""The service as a test meets it, on both databases."""
+"""The service in this process, on both databases."""
 
 import asyncio
 import os

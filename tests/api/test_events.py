@@ -1,4 +1,4 @@
-"""Events as they happen: server-sent, from where a browser was when it was cut off."""
+"""Server-sent events, resumed after the last event that the client received."""
 
 import json
 
@@ -41,7 +41,7 @@ def types(answer):
 
 
 @pytest.mark.usefixtures("tracks")
-def test_what_came_after_an_event_is_told_oldest_first_as_the_audit_tells_it(client, alice):
+def test_events_after_the_last_one_come_oldest_first_as_in_the_audit(client, alice):
     told = events(follow(client, alice, last=0))
     rows = client.get("/audit", headers=alice.headers).json()["items"]
     assert [json.loads(each["data"]) for each in told] == rows[::-1]

@@ -1,11 +1,12 @@
-"""What operators see and do, and nobody else."""
+"""What operators see and do."""
 
 import pytest
 
 from identity.accounts.credentials import Scope
 from outbox.mirror.lanes import park_lane
-from tests.api.fake_pds import HOST
 from tests.api.world import refusal, upload
+from tests.fake_pds.scripted_pds import HOST
+from tests.servers.databases import ON_SQLITE
 
 PAGES = ["/ops/lanes", "/ops/hosts", "/ops/failures"]
 
@@ -28,11 +29,12 @@ def read(client, person, path, **wanted):
 def rejected(world, client, person, *seeds, error="InvalidRecord"):
     """Tracks whose records the PDS refuses."""
     tracks = [upload(client, person, title=f"{seed}", seed=seed) for seed in seeds]
-    world.pds.refusals = [(400, error)] * len(seeds)
+    world.pds.write_refusals = [(400, error)] * len(seeds)
     world.deliver()
     return tracks
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("path", PAGES)
 def test_only_an_admin_with_an_admins_token_sees_or_does_anything(world, client, alice, path):
     assert refusal(client.get(path)) == (401, "not_authenticated")
@@ -95,6 +97,7 @@ def test_failures_are_found_by_error_and_driven_again(world, client, admin, alic
     assert [each["track_id"] for each in left] == [other["id"]]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -107,6 +110,7 @@ def test_what_makes_no_sense_is_refused(client, admin, body, expected):
     assert refusal(act(client, admin, "/ops/lanes", **body)) == expected
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("body", "field", "limit"),
     [
@@ -127,6 +131,7 @@ def test_a_value_that_is_refused_is_named_with_what_it_may_be(*, client, world, 
     assert world.state() == before
 
 
+@ON_SQLITE
 def test_an_action_may_come_as_a_form_and_as_nothing_unknown(client, admin):
     form = {"action": "pause", "did": admin.did, "host": "", "dry_run": "true"}
     counted = {"action": "pause", "affected": 1, "dry_run": True}
@@ -151,6 +156,7 @@ def test_what_no_database_could_look_for_is_refused(client, admin, wanted):
     assert answer.json()["detail"]["limit"].startswith("must ")
 
 
+@ON_SQLITE
 def test_what_is_no_number_cannot_be_parsed(client, admin):
     answer = client.get("/ops/lanes", params={"limit": "x"}, headers=admin.headers)
     assert refusal(answer) == (422, "unparsable")

@@ -1,4 +1,4 @@
-"""Readiness and the media store: a wrong one must take nothing, one that is away keeps nobody from the rest."""
+"""Readiness and the media store: a wrong store accepts no request, an unavailable one does not delay the others."""
 
 import time
 
@@ -40,10 +40,8 @@ def test_one_copy_that_is_lost_is_no_lost_store(world, client, alice):
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
-def test_a_store_that_does_not_answer_is_told_and_keeps_nobody_from_the_rest(
-    world, client, alice, monkeypatch
-):
-    """Nobody listens at this port."""
+def test_an_unavailable_store_is_reported_and_delays_no_other_route(world, client, alice, monkeypatch):
+    """Nothing listens at this port."""
     track = upload(client, alice)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
@@ -59,7 +57,7 @@ def test_a_store_that_does_not_answer_is_told_and_keeps_nobody_from_the_rest(
     assert edited.status_code == 200
 
 
-def test_a_look_is_not_made_anew_for_each_who_asks(world, alice):
+def test_readiness_checks_the_store_once_for_many_callers(world, alice):
     client = world.serve(not_ready_because=world.made.services.not_ready_because)
     upload(client, alice)
     folder = world.made.media.store.root

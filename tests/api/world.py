@@ -1,4 +1,4 @@
-"""A service with people, a PDS of its own and a relay that runs when a test says so."""
+"""The service in this process, with a fake PDS and a relay that runs when a test says so."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ from projections.media_references import media_references
 from service.wiring.adapters import StorageAudio
 from service.wiring.bootstrap import build
 from storage.media import media
-from tests.api.fake_pds import HOST, FakePds
+from tests.fake_pds.scripted_pds import HOST, ScriptedPds
 from tests.media_samples import samples
 from tests.outbox.rigs.directory import FakeDirectory
 
@@ -38,7 +38,7 @@ def did_of(name):
 
 
 class Names:
-    """A resolver that knows everybody whose handle ends in .test."""
+    """A resolver that knows every handle that ends in .test."""
 
     def __init__(self):
         self.asked = []
@@ -70,10 +70,10 @@ class Person:
 
 
 class World:
-    """What a test sees of the service."""
+    """The service, its PDS and its relay."""
 
     def __init__(self, settings):
-        self.pds = FakePds()
+        self.pds = ScriptedPds()
         self.made = build(settings)
         pds = PacedPds(self.pds, self.pds.http(), self.made.hosts)
         self.names = Names()
@@ -100,7 +100,7 @@ class World:
         self.app = create_app(self.services)
 
     def serve(self, **changes):
-        """The app again, with other parts."""
+        """The app again, with other services."""
         self.services = replace(self.services, **changes)
         self.app = create_app(self.services)
         return TestClient(self.app, raise_server_exceptions=False)
@@ -124,7 +124,7 @@ class World:
         return Person(did, handle, issued.token.get_secret_value())
 
     def deliver(self):
-        """Let the relay do what is due."""
+        """Run the relay once: it does all that is due."""
         return asyncio.run(self.relay.run_once())
 
     def record(self, track):
@@ -138,7 +138,7 @@ class World:
         return [type(each.event).__name__ for each in recorded]
 
     def state(self):
-        """Everything that a refused request must leave as it was: log, media and their bytes, targets, kept answers."""
+        """Everything that a refused request must not change: log, media and their bytes, targets, kept responses."""
         kept = select(
             *(column for column in media.c if column.name != "touched_at")
         )  # which only the sweep heeds
@@ -149,7 +149,7 @@ class World:
 
 
 def upload(client, person, *, title="Song", seed=1, image=None, **fields):
-    """Upload a track and expect it to be taken."""
+    """Upload a track; it must be accepted."""
     files = {"file": ("song.mp3", samples.mp3(seed), "audio/mpeg")}
     if image is not None:
         files["image"] = ("cover.png", image, "image/png")
@@ -173,7 +173,7 @@ def refusal(answer):
 
 
 async def until(happens):
-    """Wait for something that is about to be."""
+    """Wait for a condition, up to 10 seconds."""
     for _ in range(1000):
         if happens():
             return

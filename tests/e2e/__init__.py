@@ -1,1 +1,1 @@
-"""The real service, as a process, and a real PDS: what people are promised, from outside."""
+"""The real service, as a process, and a real PDS."""

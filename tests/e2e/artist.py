@@ -1,4 +1,4 @@
-"""One artist at the service and at a PDS: does things, and says whether log and PDS agree."""
+"""An artist at the service and at a PDS: sends requests, and compares log and PDS."""
 
 import itertools
 from typing import Any
@@ -82,3 +82,10 @@ class Artist(Stage):
     def blob_is_served(self, record: dict[str, Any]) -> bool:
         """Whether the PDS gives the audio that the record names."""
         return self.pds.get_blob(self.did, record["audioBlob"]["ref"]["$link"]) is not None
+
+
+def verified(artist: Artist) -> dict[str, Any]:
+    """What the service answers its artist."""
+    answer = artist.client.http.post("/me/verify")
+    assert answer.status_code == 200
+    return dict(answer.json())

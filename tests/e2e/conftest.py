@@ -1,5 +1,6 @@
 """`mastertape serve` as a process on each database, shared by all tests here."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -8,18 +9,23 @@ import pytest
 
 from demo.service import Service
 from devpds.server import DevPds, DevPlc
+from tests.e2e.accounts_at_a_failing_pds import Cast
 from tests.e2e.artist import Artist
-from tests.e2e.cast import Cast
 from tests.faults.proxy import FaultProxy
 from tests.servers.atproto import new_account
 from tests.servers.databases import KINDS, temporary_database
 
 NewArtist = Callable[..., Artist]
+DEEP = bool(os.environ.get("TEST_DEEP"))
+ONE_DATABASE = pytest.mark.parametrize(
+    "settings", KINDS if DEEP else KINDS[:1], indirect=True, scope="session"
+)
+"""For what a PDS or a signal decides and no database: its statements run on both in tests/outbox. TEST_DEEP: on both."""
 
 
 @contextmanager
 def environment(request: pytest.FixtureRequest, data: Path, *pdses: DevPds) -> Iterator[dict[str, str]]:
-    """What a service is told that has a database of its own, of the kind that `request` names, and knows these PDSes."""
+    """The environment of a service with a database of its own, of the kind that `request` names, that knows these PDSes."""
     found = {
         "MASTERTAPE_DATA": str(data),
         "MASTERTAPE_DEV_ORIGINS": ",".join(pds.url for pds in pdses),
@@ -60,13 +66,13 @@ def service(standing_service: Service) -> Service:
 
 @pytest.fixture(scope="session")
 def friend(pds: DevPds, plc: DevPlc) -> str:
-    """The DID of somebody to be featured."""
+    """The DID of an account to be featured."""
     return new_account(pds, plc).did
 
 
 @pytest.fixture
 def new_artist(service: Service, plc: DevPlc, friend: str) -> Iterator[NewArtist]:
-    """Make an artist of this test alone, with an account on the PDS that is given."""
+    """Make an artist for this test alone, with a new account on the given PDS."""
     made: list[Artist] = []
 
     def make(pds: DevPds) -> Artist:

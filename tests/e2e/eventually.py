@@ -1,4 +1,4 @@
-"""Waiting for what must come true, with a bound."""
+"""Waits for a condition, with a limit."""
 
 import time
 from collections.abc import Callable

@@ -1,7 +1,6 @@
-"""A catalogue comes in from a real PDS: every record becomes a track, and none is written before its track changes."""
+"""Adopting a catalogue from a real PDS: every record becomes a track, and none is written before its track changes."""
 
 import os
-import time
 from typing import Any
 
 import pytest
@@ -10,11 +9,11 @@ from demo.service import Service
 from demo.story import wait_for_delivery
 from devpds.server import DevPds, DevPlc
 from tests.dsl import COLLECTION, OLD_COLLECTION
-from tests.e2e.artist import Artist
-from tests.e2e.catalogue import OTHERS_FIELDS, a_record, catalogue, publish, rev, rkey, value_of
-from tests.e2e.conftest import NewArtist
+from tests.e2e.adoption import HERE, adopts, ended, tracks_of
+from tests.e2e.artist import Artist, verified
+from tests.e2e.conftest import ONE_DATABASE, NewArtist
 from tests.e2e.eventually import eventually
-from tests.e2e.test_verify import verified
+from tests.e2e.foreign_catalogue import OTHERS_FIELDS, a_record, catalogue, publish, rev, rkey, value_of
 from tests.faults.faults import cut_before
 from tests.faults.proxy import FaultProxy, of_repo
 from tests.media_samples import samples
@@ -22,41 +21,11 @@ from tests.servers.atproto import new_account
 
 pytestmark = pytest.mark.pds
 
-HERE = "/me/adopt"
 RECORDS = 1000 if os.environ.get("TEST_DEEP") else 30
-SECONDS = 600
-
-
-def adopts(artist: Artist) -> dict[str, Any]:
-    """The artist has the records taken over, and waits for the end."""
-    answer = artist.client.http.post(HERE, headers={"prefer": "wait=30"}, timeout=60)
-    assert answer.status_code in {200, 202}, answer.text
-    return ended(artist)
-
-
-def ended(artist: Artist) -> dict[str, Any]:
-    """The report, once it is the last."""
-    deadline = time.monotonic() + SECONDS
-    while (report := artist.client.http.get(HERE).json())["state"] in {"waiting", "running"}:
-        assert time.monotonic() < deadline, report
-        time.sleep(0.1)
-    return dict(report)
 
 
 def counts(report: dict[str, Any]) -> tuple[int, int, int, int]:
     return report["found"], report["known"], report["adopted"], report["refused"]
-
-
-def tracks_of(artist: Artist) -> dict[str, dict[str, Any]]:
-    """All tracks, by the URIs of their records."""
-    found: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while True:
-        wanted = {"artist": artist.did, "limit": 100, **({"cursor": cursor} if cursor else {})}
-        page = artist.client.http.get("/tracks", params=wanted).json()
-        found += page["items"]
-        if (cursor := page["cursor"]) is None:
-            return {track["atproto_record_uri"]: track for track in found}
 
 
 def delivered_record(artist: Artist) -> dict[str, Any]:
@@ -185,6 +154,7 @@ def test_a_record_of_the_old_collection_moves_and_its_audio_with_it(artist: Arti
     assert (again.status_code, again.json()["migrated_uri"]) == (200, moved)
 
 
+@ONE_DATABASE
 def test_a_service_that_dies_between_the_two_writes_of_a_move_leaves_the_blob_and_goes_on(
     new_artist: NewArtist, proxied_pds: DevPds, proxy: FaultProxy, service: Service
 ) -> None:
@@ -215,6 +185,7 @@ def test_a_service_that_dies_between_the_two_writes_of_a_move_leaves_the_blob_an
     assert types_told == ["Adopted", "NamespaceMigrated"]
 
 
+@ONE_DATABASE
 def test_a_service_that_dies_meanwhile_goes_on_with_it(artist: Artist, service: Service) -> None:
     catalogue(artist.pds, artist.did, 30)
     artist.client.http.post(HERE)

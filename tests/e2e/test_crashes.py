@@ -1,4 +1,4 @@
-"""kill -9 of `serve`: what was acknowledged arrives, and our own writes are never taken for somebody else's."""
+"""After kill -9 of `serve` what was acknowledged arrives, and our own writes are never taken for another client's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ import pytest
 from demo.service import Service
 from devpds.server import DevPds
 from tests.e2e.artist import MIGRATE, UNDELETE, Artist
-from tests.e2e.conftest import NewArtist
+from tests.e2e.conftest import ONE_DATABASE, NewArtist
 from tests.faults.faults import Fault, cut_after, hang, hang_after
 from tests.faults.proxy import FaultProxy, applied, of_repo
 
-pytestmark = pytest.mark.pds
+pytestmark = [pytest.mark.pds, ONE_DATABASE]
 
 BEFORE, AFTER = "Before the crash", "After the crash"
 

@@ -1,4 +1,4 @@
-"""The demo as people start it."""
+"""The demo as a user starts it."""
 
 import os
 import subprocess

@@ -1,6 +1,6 @@
-"""Every row of the relay's error table, at a real PDS behind a proxy: what its owner is told, whom it concerns, how it ends.
+"""Every row of the relay's error table, at a real PDS behind a proxy: what the owner is shown, which accounts wait, how it ends.
 
-All rows share one cast, which each of them leaves in agreement.
+All rows share one cast, and each test leaves it with log and PDS in agreement.
 """
 
 import time
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.e2e.accounts_at_a_failing_pds import HOST, LANE, NOBODY, RECORD, Cast
 from tests.e2e.artist import MIGRATE, Artist
-from tests.e2e.cast import HOST, LANE, NOBODY, RECORD, Cast
+from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.faults.exchange import Exchange, Passage
 from tests.faults.faults import (
@@ -26,7 +27,7 @@ from tests.faults.faults import (
 )
 from tests.faults.proxy import of_repo
 
-pytestmark = pytest.mark.pds
+pytestmark = [pytest.mark.pds, ONE_DATABASE]
 
 PUT, DELETE, UPLOAD, REFRESH = "putRecord", "deleteRecord", "uploadBlob", "refreshSession"
 READ = "getRecord"
@@ -65,7 +66,7 @@ def edits_again(cast: Cast) -> None:
 
 
 def over_limit(policy: str) -> Fault:
-    """The PDS has had enough of somebody for a while."""
+    """The PDS refuses an account or a caller with 429 for a while."""
 
     async def refused(exchange: Exchange) -> None:
         headers = {
@@ -83,12 +84,12 @@ def over_limit(policy: str) -> Fault:
 
 @dataclass(frozen=True)
 class Row:
-    """What a request meets, what its owner is told meanwhile, and what ends it."""
+    """A fault, the mirror state that the API shows meanwhile, and what ends it."""
 
     fault: Fault
     told: tuple[str, str | None]
     of: str = RECORD
-    """Whose requests meet it: the others are delivered meanwhile."""
+    """The scope of the fault: accounts outside it are delivered meanwhile."""
     on: str = PUT
     times: int | None = None
     do: Callable[[Cast], None] = edits
@@ -207,12 +208,12 @@ def puts_of(artist: Artist, cast: Cast) -> list[Passage]:
 
 
 def is_after_the_pause(passage: Passage, refused: Passage) -> bool:
-    return passage.at - refused.at >= PAUSE_SECONDS - 1  # a reset is told in whole seconds
+    return passage.at - refused.at >= PAUSE_SECONDS - 1  # a reset is given in whole seconds
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What an upload of audio meets, and what its owner is told of the record meanwhile."""
+    """A fault of an upload, and the mirror state that the API shows meanwhile."""
 
     fault: Fault
     told: tuple[str, str | None]
@@ -298,7 +299,7 @@ def test_a_record_over_which_the_pds_breaks_down_every_time_is_set_aside(cast: C
     cast.is_in_agreement()
 
 
-def test_a_host_that_fails_several_accounts_is_left_alone_and_found_again(cast: Cast) -> None:
+def test_a_host_that_fails_several_accounts_is_paused_and_probed(cast: Cast) -> None:
     cast.meets(answer(503, "Unavailable"), "POST", of=HOST)
     cast.edits()
     cast.neighbour.edits(title=next(cast.titles))

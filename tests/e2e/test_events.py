@@ -1,4 +1,4 @@
-"""What an artist does is heard by who follows, while it happens."""
+"""An open event stream receives an edit while it happens, and does not delay the end of its process."""
 
 import json
 import os
@@ -7,14 +7,14 @@ import threading
 
 import pytest
 
-from api.routers.events import STAYS
+from api.routers.events import STREAM_SECONDS
 from demo.service import Service
 from tests.e2e.artist import Artist
 
 pytestmark = pytest.mark.pds
 
 
-def test_an_edit_is_heard_by_a_stream_that_was_open_before(artist: Artist) -> None:
+def test_an_open_stream_receives_an_edit(artist: Artist) -> None:
     artist.uploads()
     with artist.client.http.stream("GET", "/events", timeout=60) as stream:
         lines = stream.iter_lines()
@@ -32,6 +32,6 @@ def test_an_open_stream_does_not_hold_up_the_end_of_its_process(artist: Artist, 
         os.kill(service.pid, signal.SIGTERM)
         ended = threading.Thread(target=lambda: list(lines), daemon=True)
         ended.start()
-        ended.join(STAYS - 5)
+        ended.join(STREAM_SECONDS - 5)
         assert not ended.is_alive()
     service.stop()

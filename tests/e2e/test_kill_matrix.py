@@ -1,7 +1,7 @@
 """kill -9 at every named point of a command and a delivery, in many services at once.
 
-Nothing acknowledged is lost, nothing is sent twice with effect, our own writes are never taken for somebody
-else's, and what was under way arrives within lease + 10 s of the restart. TEST_DEEP: 200 kills on each database.
+Nothing acknowledged is lost, nothing is sent twice with effect, our own writes are never taken for another
+client's, and what was under way arrives within lease + 10 s of the restart. TEST_DEEP: 200 kills on each database.
 """
 
 import os
@@ -17,7 +17,7 @@ import pytest
 
 from demo.story import COLLECTION
 from devpds.server import DevPds, DevPlc
-from tests.e2e.mortal import MortalService, Victim
+from tests.e2e.killable import KillableService, Victim
 from tests.faults.failpoints import POINTS
 from tests.faults.faults import answer, then_call
 from tests.faults.proxy import FaultProxy, of_repo
@@ -140,7 +140,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def environments(kind: str, request: pytest.FixtureRequest) -> Iterator[list[dict[str, str]]]:
-    """What each service is told: a database of its own."""
+    """The environment of each service: a database of its own."""
     found = [{"MASTERTAPE_RATE_LIMITS": "off"} for _ in range(AT_ONCE)]
     with ExitStack() as stack:
         if kind == "postgres":
@@ -157,7 +157,7 @@ def victims(
     """Some services with an artist each."""
     made = []
     for number, environment in enumerate(environments):
-        service = MortalService(tmp_path / f"service-{number}", proxied_pds, environment)
+        service = KillableService(tmp_path / f"service-{number}", proxied_pds, environment)
         made.append(Victim(service, proxied_pds, new_account(proxied_pds, plc), proxy))
     yield made
     for victim in made:
@@ -188,7 +188,7 @@ def test_a_kill_anywhere_loses_nothing_and_repeats_nothing(
 
 
 def nothing_was_done_twice(victim: Victim, writes: list[Write]) -> None:
-    """Each record's generation rises with every write of ours, and records come and go only when they were told to."""
+    """Each record's generation rises with every write of ours, and records come and go only by command."""
     gens = defaultdict(list)
     for write in writes:
         if write.record is not None and write.cid not in victim.others:

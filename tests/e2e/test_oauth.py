@@ -1,4 +1,4 @@
-"""OAuth through every door: the service as a process, the real PDS, and a person who needs no browser."""
+"""OAuth with the service as a process and the real PDS, without a browser."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,20 +7,12 @@ import pytest
 
 from demo.service import Service
 from demo.story import migrate, wait_for_delivery
-from tests.e2e.artist import Artist
+from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
-from tests.e2e.visitor import HTML, Visitor, wav
+from tests.e2e.oauth_visitor import HTML, OAuthArtist, Visitor, wav
 from tests.servers.atproto import new_account
 
 pytestmark = pytest.mark.pds
-
-
-class OAuthArtist(Artist):
-    """An artist at the service who has signed in with OAuth, or will."""
-
-    def __init__(self, service, pds, account):
-        super(Artist, self).__init__(Visitor(service.url), pds, account.did, "")
-        self.account = account
 
 
 @pytest.fixture
@@ -31,6 +23,7 @@ def oauth_artist(service, pds, pds_account):
     artist.client.http.close()
 
 
+@ONE_DATABASE
 def test_what_an_artist_uploads_is_written_and_its_audio_streamed_to_their_pds(oauth_artist):
     sound = wav(20)
     track = oauth_artist.client.upload(sound, title="Long Take")
@@ -42,6 +35,7 @@ def test_what_an_artist_uploads_is_written_and_its_audio_streamed_to_their_pds(o
     assert oauth_artist.pds.get_blob(oauth_artist.did, blob["ref"]["$link"]) == sound
 
 
+@ONE_DATABASE
 def test_after_a_logout_the_relay_goes_on_and_the_cookie_is_worth_nothing(oauth_artist):
     oauth_artist.uploads()
     oauth_artist.agreed()
@@ -56,6 +50,7 @@ def test_after_a_logout_the_relay_goes_on_and_the_cookie_is_worth_nothing(oauth_
         assert oauth_artist.client.me().status_code == 401
 
 
+@ONE_DATABASE
 def test_after_a_disconnect_edits_wait_for_the_next_sign_in(oauth_artist):
     oauth_artist.uploads()
     oauth_artist.agreed()
@@ -70,6 +65,7 @@ def test_after_a_disconnect_edits_wait_for_the_next_sign_in(oauth_artist):
     assert oauth_artist.agreed()["title"] == "Waiting"
 
 
+@ONE_DATABASE
 def test_two_accounts_in_one_browser(oauth_artist, pds, plc):
     visitor, first = oauth_artist.client, oauth_artist.account
     second = new_account(pds, plc)
@@ -93,6 +89,7 @@ def new_visitor(service):
         yield lambda: stack.enter_context(Visitor(service.url))
 
 
+@ONE_DATABASE
 def test_another_browser_cannot_come_back_with_it(new_visitor, pds_account):
     victim, other = new_visitor(), new_visitor()
     query = other.consents(pds_account)
@@ -106,6 +103,7 @@ def test_another_browser_cannot_come_back_with_it(new_visitor, pds_account):
     assert other.me().json()["did"] == pds_account.did
 
 
+@ONE_DATABASE
 def test_a_callback_works_once(new_visitor, pds_account):
     visitor = new_visitor()
     query = visitor.consents(pds_account)
@@ -114,6 +112,7 @@ def test_a_callback_works_once(new_visitor, pds_account):
     assert visitor.me().json()["did"] == pds_account.did
 
 
+@ONE_DATABASE
 def test_the_log_has_nothing_that_opens_a_door(oauth_artist, settings):
     query = oauth_artist.client.consents(oauth_artist.account)
     oauth_artist.client.comes_back(query)

@@ -1,34 +1,18 @@
-"""The sign-in as a person sees it: real Chromium, the service's page, the consent page of the real PDS, and back."""
+"""The sign-in in Chromium: the service's page, the consent page of the real PDS, and back."""
 
 import re
 
 import pytest
 from playwright.sync_api import Error, expect
 
+from tests.e2e.conftest import ONE_DATABASE
+from tests.e2e.sign_in_pages import authorizes, signs_in
+
 pytestmark = [
     pytest.mark.pds,
     pytest.mark.browser,
-    pytest.mark.parametrize("settings", ["sqlite"], indirect=True, scope="session"),
+    ONE_DATABASE,
 ]
-
-
-def signs_in(page, service_url, account):
-    """Everything that a person does; ends where the service sends them. The browser has nothing to complain of."""
-    complaints = []
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-    page.goto(f"{service_url}/auth/login")
-    page.get_by_label("Handle or DID").fill(account.handle)
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(lambda url: not url.startswith(service_url))
-    assert [text for text in complaints if "Content Security Policy" in text] == []
-    password = page.locator("input[type=password]")
-    password.fill(account.password)
-    password.press("Enter")
-    expect(page.get_by_text(account.handle)).to_be_visible()
-
-
-def authorizes(page):
-    page.get_by_role("button", name="Authorize", exact=True).click()
 
 
 def test_a_person_signs_in_and_out(page, service, pds, pds_account):

@@ -1,4 +1,4 @@
-"""OAuth as in production: see production.py for the story, and tests/servers/internet.py for where it plays."""
+"""OAuth as in production: see oauth_production.py, and tests/servers/internet.py for its network."""
 
 import subprocess
 
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.pds, pytest.mark.browser, pytest.mark.namespaces]
 @pytest.mark.timeout(300)
 def test_people_and_programs_sign_in_over_tls_as_a_confidential_client(tmp_path):
     done = subprocess.run(
-        command("tests.e2e.production", str(tmp_path)),
+        command("tests.e2e.oauth_production", str(tmp_path)),
         capture_output=True,
         text=True,
         timeout=280,

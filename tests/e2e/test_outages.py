@@ -1,4 +1,4 @@
-"""A PDS that is down, slow or silent: nobody waits who did not ask to, and nobody else notices."""
+"""A PDS that is down, slow or silent: no request waits unless it asked to, and no other host is delayed."""
 
 import statistics
 import time
@@ -63,7 +63,7 @@ def test_a_silent_host_does_not_hold_up_another_one(
     assert proxied_artist.mirror["state"] == "pending"
 
 
-def test_forty_requests_that_wait_for_a_silent_pds_hold_up_no_other(
+def test_forty_waits_for_a_silent_pds_delay_no_other_request(
     proxied_artist: Artist, new_artist: NewArtist, proxied_pds: DevPds, proxy: FaultProxy
 ) -> None:
     waiting, other = proxied_artist, new_artist(proxied_pds)

@@ -22,7 +22,7 @@ from tests.service.command_line import daemon
 pytestmark = [pytest.mark.pds, pytest.mark.s3]
 CDN = "https://cdn.example"
 AT_ONCE = 4
-"""Seconds: sooner than what is lost in a crash is looked for."""
+"""Sooner than the review that finds what a crash has lost."""
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def artist(service: Service, pds: DevPds, plc: DevPlc) -> Iterator[Artist]:
 
 @pytest.fixture
 def is_public(s3_endpoint: S3Endpoint, s3_bucket: str) -> Callable[[str], bool]:
-    """Whether the bucket has this for everybody."""
+    """Whether the bucket has a public copy of this."""
     client = s3_endpoint.client()
 
     def listed(name: str) -> bool:

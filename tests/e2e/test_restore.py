@@ -1,4 +1,4 @@
-"""The runbook of a restore, on a service and a PDS that went on after the backup: nothing newer is lost, no login ends."""
+"""The restore runbook, on a service and a PDS that went on after the backup: nothing newer is lost, no login ends."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Several API processes and several relays on one database: each change arrives once, whoever took and whoever delivers it."""
+"""Several API processes and several relays on one database: each change arrives once."""
 
 import signal
 from collections import Counter
@@ -16,6 +16,7 @@ from devpds.server import DevPds, DevPlc
 from eventstore.database import Database
 from outbox.mirror.tables import delivery_attempt, mirror_lane
 from tests.e2e.artist import Artist
+from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 from tests.faults.faults import delay
 from tests.faults.proxy import FaultProxy
@@ -65,7 +66,7 @@ class Cluster:
 def cluster(
     settings: dict[str, str], pds: DevPds, standing_service: Service, tmp_path: Path
 ) -> Iterator[Cluster]:
-    """Two API processes; the service of the other tests rests meanwhile."""
+    """Two API processes; the service of the other tests is stopped meanwhile."""
     standing_service.stop()
     with ExitStack() as stack:
         yield Cluster(settings, pds, tmp_path, stack)
@@ -125,6 +126,7 @@ def test_two_apis_and_two_relays_deliver_each_change_once_also_when_a_relay_is_t
         assert "Traceback" not in relay.output
 
 
+@ONE_DATABASE
 def test_a_relay_that_is_told_to_go_in_mid_flight_lands_it_gives_its_lane_back_and_nothing_is_sent_twice(
     cluster: Cluster, proxied_pds: DevPds, proxy: FaultProxy, plc: DevPlc
 ) -> None:

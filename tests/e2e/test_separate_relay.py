@@ -18,7 +18,7 @@ pytestmark = pytest.mark.pds
 
 @pytest.fixture
 def alone(settings: dict[str, str], pds: DevPds, standing_service: Service) -> Iterator[Service]:
-    """A service without a relay, on the database of the other one, which rests meanwhile."""
+    """A service without a relay, on the database of the other one, which is stopped meanwhile."""
     standing_service.stop()
     service = Service(Path(settings["MASTERTAPE_DATA"]), pds, env={**settings, "MASTERTAPE_RELAY": "off"})
     service.start()

@@ -1,4 +1,4 @@
-"""What an artist and an operator see of a record that was lost, and how it comes back."""
+"""A lost record as the artist and the operator see it, and how it comes back."""
 
 import json
 import os
@@ -9,17 +9,11 @@ import pytest
 
 from demo.service import MASTERTAPE
 from service.cli.output import DRIFT
-from tests.e2e.artist import Artist
+from tests.e2e.artist import Artist, verified
+from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.eventually import eventually
 
 pytestmark = pytest.mark.pds
-
-
-def verified(artist: Artist) -> dict[str, Any]:
-    """What the service answers its artist."""
-    answer = artist.client.http.post("/me/verify")
-    assert answer.status_code == 200
-    return dict(answer.json())
 
 
 def types(settings: dict[str, str], artist: Artist, *command: str) -> tuple[int, dict[str, Any]]:
@@ -39,6 +33,7 @@ def types(settings: dict[str, str], artist: Artist, *command: str) -> tuple[int,
     return ended.returncode, json.loads(ended.stdout)
 
 
+@ONE_DATABASE
 def test_a_lost_record_is_found_planned_for_and_put_back(artist: Artist, settings: dict[str, str]) -> None:
     artist.uploads()
     before = artist.agreed()
@@ -63,5 +58,6 @@ def test_a_lost_record_is_found_planned_for_and_put_back(artist: Artist, setting
     assert types(settings, artist, "verify", "pds")[0] == 0
 
 
-def test_nobody_verifies_without_signing_in(artist: Artist) -> None:
+@ONE_DATABASE
+def test_verify_needs_a_sign_in(artist: Artist) -> None:
     assert artist.client.http.post("/me/verify", headers={"authorization": ""}).status_code == 401

@@ -8,6 +8,8 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, inser
 
 from eventstore.change import Change
 from eventstore.envelope import Envelope
+from eventstore.errors import AggregateNotFoundError
+from eventstore.event_log import EventLog
 from eventstore.projection import Into, ProjectedTable
 
 ALICE, BOB = "did:plc:alice", "did:plc:bob"
@@ -49,7 +51,7 @@ def counter_id(name: str) -> UUID:
 
 
 class Totals:
-    """One row a counter; fails at the amount it is told to fail at."""
+    """One row a counter; fails at the total `fails_at`."""
 
     name = "totals"
     fingerprint = "1"
@@ -78,3 +80,15 @@ class Totals:
             else:
                 row = update(totals).where(totals.c.name == after.name)
                 connection.execute(row.values(total=after.total))
+
+
+def append(log: EventLog, name: str, *amounts: int, did: str = ALICE) -> None:
+    """Open the counter unless it is there, and add."""
+    with log.unit_of_work(did, ENVELOPE) as unit:
+        try:
+            counter = unit.load(Counter, counter_id(name))
+        except AggregateNotFoundError:
+            counter = Counter(name=name)
+        for amount in amounts:
+            counter.add(amount)
+        unit.save(counter)

@@ -1,4 +1,4 @@
-"""Commands of one account are serial, those of others are not held up, and nobody waits in a circle."""
+"""Commands of one account are serial, other accounts do not wait, and there is no deadlock."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from eventstore.database import Database
 from eventstore.errors import EventStoreError, LogBusyError
-from eventstore.event_log import TRIES, EventLog
+from eventstore.event_log import MAX_ATTEMPTS, EventLog
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.conftest import create_tables
 from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, Totals, counter_id
@@ -152,7 +152,7 @@ def test_a_deadlock_that_repeats_comes_out_in_the_end(postgres: Database) -> Non
 
     with pytest.raises(OperationalError):
         log.transact(ALICE, ENVELOPE, fail)
-    assert len(tries) == TRIES
+    assert len(tries) == MAX_ATTEMPTS
 
 
 @pytest.mark.postgres
@@ -199,7 +199,7 @@ def test_a_unit_without_an_account_does_not_ask_for_current_projections(
 
 
 @pytest.mark.postgres
-def test_who_has_the_log_alone_waits_for_other_locks_as_long_as_anybody(postgres: Database) -> None:
+def test_the_holder_of_the_logs_lock_waits_for_row_locks_as_long_as_others(postgres: Database) -> None:
     with EventLog(postgres).unit_of_work(None, ENVELOPE) as unit:
         assert unit.connection.execute(text("show lock_timeout")).scalar_one() == "10s"
 
@@ -208,7 +208,7 @@ def test_who_has_the_log_alone_waits_for_other_locks_as_long_as_anybody(postgres
 def test_a_log_that_stays_locked_is_busy_and_nothing_is_written(fresh_postgres: str) -> None:
     database = Database(fresh_postgres, postgres={"lock_timeout": "100ms"})
     create_tables(database)
-    log = EventLog(database, patience=0.3)
+    log = EventLog(database, lock_timeout=0.3)
     locked, tried = threading.Event(), threading.Event()
 
     def hold() -> None:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("file")
 
 @pytest.fixture
 def file(fresh_sqlite: str) -> Iterator[Path]:
-    """A file with six events, that nobody has open."""
+    """A file with six events, which no process has open."""
     database = Database(fresh_sqlite)
     create_tables(database)
     database.close()
@@ -65,7 +65,7 @@ def test_two_processes_append_to_one_file(fresh_sqlite: str) -> None:
     assert (x.total, y.total) == (80, 40)
 
 
-def test_a_file_may_be_opened_first_while_somebody_writes_to_it(fresh_sqlite: str, file: Path) -> None:
+def test_a_file_can_be_opened_first_while_another_process_writes_to_it(fresh_sqlite: str, file: Path) -> None:
     """The switch to the write-ahead log needs the file alone, and SQLite does not wait for that."""
     execute(file, "pragma journal_mode=delete")
     with contextlib.closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:

@@ -13,19 +13,7 @@ from eventstore.errors import (
 from eventstore.event_log import EventLog
 from eventstore.schema import stored_event
 from eventstore.unit_of_work import UnitOfWork
-from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, Totals, counter_id
-
-
-def append(log: EventLog, name: str, *amounts: int, did: str = ALICE) -> None:
-    """Open the counter unless it is there, and add."""
-    with log.unit_of_work(did, ENVELOPE) as unit:
-        try:
-            counter = unit.load(Counter, counter_id(name))
-        except AggregateNotFoundError:
-            counter = Counter(name=name)
-        for amount in amounts:
-            counter.add(amount)
-        unit.save(counter)
+from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter, Totals, append, counter_id
 
 
 def rows(log: EventLog, totals: Totals) -> tuple[int, dict[str, int]]:
@@ -110,7 +98,7 @@ def test_a_unit_inside_a_transaction_is_refused(log: EventLog) -> None:
         pass
 
 
-def test_an_aggregate_loaded_before_somebody_elses_append_conflicts(log: EventLog, totals: Totals) -> None:
+def test_an_aggregate_loaded_before_anothers_append_conflicts(log: EventLog, totals: Totals) -> None:
     append(log, "a", 1)
     with log.unit_of_work(ALICE, ENVELOPE) as unit:
         stale = unit.load(Counter, counter_id("a"))

@@ -1,1 +1,1 @@
-"""A proxy that does to requests what networks do, between the service and a real PDS."""
+"""A fault proxy between the service and a real PDS, and points at which a process is killed."""

@@ -107,7 +107,7 @@ class Exchange:
         await self._forward(None)
 
     async def answer(self, status: int, body: Any, headers: dict[str, str]) -> None:
-        """Answer in place of the PDS, which hears nothing."""
+        """Answer in place of the PDS, which receives nothing."""
         content = json.dumps(body).encode()
         lines = {"content-type": "application/json", "content-length": len(content), "connection": "close"}
         head = "".join(f"{name}: {value}\r\n" for name, value in {**lines, **headers}.items())

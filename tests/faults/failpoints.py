@@ -1,6 +1,6 @@
-"""Named points of the relay and of commands at which a process can be made to die.
+"""Named points of the relay and of commands at which a process can be killed.
 
-The functions are wrapped in a process of the tests (see mortal.py); the service itself knows nothing of it.
+The functions are wrapped in a process of the tests (see killable.py); the service itself has no code for it.
 """
 
 import functools
@@ -39,7 +39,7 @@ POINTS = {
     "command: before its unit": before("api.pipeline.command_request:CommandAttempt._transact"),
     "command: committed, not answered": after("api.pipeline.command_request:CommandAttempt._transact"),
     "append: inserted, not projected": after("eventstore.unit_of_work:insert_rows"),
-    "append: projected, not committed": before("eventstore.unit_of_work:UnitOfWork.require_whole"),
+    "append: projected, not committed": before("eventstore.unit_of_work:UnitOfWork.require_unbroken"),
     "claim: leased, not committed": after("outbox.relay.claim:_claim_of_host", matters=bool),
     "claim: committed": after("outbox.relay.relay:claim", matters=bool),
     "run: task read": after("outbox.relay.lane_run:next_task", matters=lambda task: task is not None),
@@ -89,7 +89,7 @@ class Trigger:
         os.kill(int(self._life.read_text()), signal.SIGKILL)
 
     def lives(self, pid: int) -> None:
-        """Note which process is to die."""
+        """Record which process will be killed."""
         _write(self._life, str(pid))
 
     def disarm(self) -> None:
@@ -112,7 +112,7 @@ class Trigger:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write it so that nobody reads half of it."""
+    """Write atomically, so that no process reads half of it."""
     waiting = path.with_suffix(".new")
     waiting.write_text(text)
     waiting.rename(path)

@@ -1,4 +1,4 @@
-"""What may happen to a request. A fault is a function of the exchange; the proxy calls it in place of passing on."""
+"""The faults of a request. A fault is a function of the exchange; the proxy calls it instead of passing the request on."""
 
 import asyncio
 import threading
@@ -56,24 +56,24 @@ async def cut_after(exchange: Exchange) -> None:
 
 
 async def hang(exchange: Exchange) -> None:
-    """Nothing is heard any more, and nothing reached the PDS."""
+    """No response comes, and nothing reached the PDS."""
     await exchange.client_gone()
 
 
 async def hang_after(exchange: Exchange) -> None:
-    """The PDS applies it, and nothing is heard any more."""
+    """The PDS applies it, and no response comes."""
     await exchange.apply()
     await exchange.client_gone()
 
 
 async def duplicate(exchange: Exchange) -> None:
-    """The PDS gets it twice; the second answer is the one that is heard."""
+    """The PDS gets it twice; the client gets the second response."""
     await exchange.apply()
     await exchange.pass_on()
 
 
 def then_call(call: Callable[[], None], *, applied: bool) -> Fault:
-    """Something else happens, before the request reaches the PDS or after it was applied; no answer is heard."""
+    """Calls a function before the request reaches the PDS or after it was applied; no response comes."""
 
     async def interrupted(exchange: Exchange) -> None:
         await (exchange.apply() if applied else exchange.read_body())

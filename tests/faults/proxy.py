@@ -1,4 +1,4 @@
-"""The fault proxy: HTTP/1.1 in a thread of the test's process, told what to do by the test."""
+"""The fault proxy: HTTP/1.1 in a thread of the test's process, with rules that the test sets."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ class Rule:
 
 
 def applied(passage: Passage) -> bool:
-    """Only requests that the PDS has answered, whoever heard it."""
+    """Only requests that the PDS has answered, even if no client got the response."""
     return passage.status is not None
 
 

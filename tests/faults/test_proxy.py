@@ -119,7 +119,7 @@ def test_a_delay_is_one(writer: Writer, proxy: FaultProxy) -> None:
     assert time.monotonic() - began >= 0.3
 
 
-def test_refused_means_that_nobody_listens(writer: Writer, proxy: FaultProxy) -> None:
+def test_refused_closes_the_port(writer: Writer, proxy: FaultProxy) -> None:
     proxy.refuse()
     with pytest.raises(httpx.ConnectError):
         writer.put()

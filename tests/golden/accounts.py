@@ -42,7 +42,7 @@ def a_life() -> dict[str, AccountEvent]:
     account.revoke_token("t1", at=some_time(3))
     account.sign_out("s1", at=some_time(4))
     account.disconnect(revoked=True, at=some_time(5))
-    account.note_operator("pause", {"did": ALICE}, affected=1, reason="maintenance", at=some_time(6))
+    account.record_operator_action("pause", {"did": ALICE}, affected=1, reason="maintenance", at=some_time(6))
     account.request_leave(at=some_time(7))
     account.leave({"records": 0, "grant": "revoked"}, at=some_time(8))
     events = [event for event in account.collect_events() if isinstance(event, AccountEvent)]

@@ -1,1 +1,1 @@
-"""What happened to services that write database, storage and PDS inline, and what happens here: see docs/incidents.md."""
+"""Incidents of services that write database, storage and PDS inline, and what happens here: see docs/incidents.md."""

@@ -1,4 +1,4 @@
-"""Who plays in the incidents: an artist at a real PDS behind a proxy, or alice and bob at the service in this process."""
+"""An artist at a real PDS behind a proxy, and alice and bob at the service in this process."""
 
 import os
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ from service.wiring.bootstrap import build
 from tests.api.conftest import alice, anyio_backend, bob, client, world  # noqa: F401 - fixtures
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.conftest import NewArtist, environment, new_artist, service  # noqa: F401
+from tests.fake_pds.internet import FakeInternet
 from tests.faults.proxy import FaultProxy
 from tests.identity.conftest import cipher, clock, database, hooks  # noqa: F401
-from tests.incidents.town import Alice
+from tests.incidents.two_hosts import Alice
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
 from tests.servers.databases import KINDS
-from tests.simulation.fake_internet import FakeInternet
 
 EVERYTHING = {
     "title": "First Take",
@@ -53,7 +53,7 @@ def standing_service(settings: dict[str, str], proxied_pds: DevPds) -> Iterator[
 
 @pytest.fixture(scope="session")
 def friend(proxied_pds: DevPds, plc: DevPlc) -> str:
-    """The DID of somebody to be featured."""
+    """The DID of an account to be featured."""
     return new_account(proxied_pds, plc).did
 
 
@@ -74,7 +74,7 @@ def town(monkeypatch: pytest.MonkeyPatch) -> FakeInternet:
 
 @pytest.fixture
 def alice_in_town(town: FakeInternet, tmp_path: Path, migrated_url: str) -> Iterator[Alice]:
-    """Alice there, who has signed in."""
+    """Alice at the old host, signed in."""
     settings = Settings(data=tmp_path / "data", database_url=migrated_url, rate_limits=False)
     container = build(settings)
     with TestClient(asgi(container), base_url="http://127.0.0.1:8000") as http:
@@ -91,7 +91,7 @@ def published(artist: Artist) -> Artist:
 
 @pytest.fixture
 def full(artist: Artist) -> Artist:
-    """An artist whose track has something in every field, its audio on the PDS included."""
+    """An artist whose track has a value in every field, and its audio on the PDS."""
     artist.uploads(**EVERYTHING, features=f'["{artist.friend}"]')
     artist.client.set_artwork(artist.track_id, samples.png())
     assert artist.asks(MIGRATE).is_success

@@ -1,4 +1,4 @@
-"""Records compared: what they say, apart from the generation that every write gives them."""
+"""Compares records without their generation."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Audio on the PDS: it is there once the record says so, and it goes and comes with the record."""
+"""Audio on the PDS: it exists there once the record names it, and it comes and goes with the record."""
 
 import threading
 

@@ -1,7 +1,7 @@
-"""What people send: twice, at once, or more than a record can hold."""
+"""Requests that come twice, at once, or with more than a record can hold."""
 
 from tests.api.world import refusal, upload
-from tests.incidents.together import at_once
+from tests.incidents.concurrently import at_once
 from tests.media_samples import samples
 
 

@@ -1,4 +1,4 @@
-"""What an edit does to a record: what it names and nothing else."""
+"""An edit changes in a record what it names and nothing else."""
 
 import copy
 
@@ -116,7 +116,7 @@ def test_inc_28_a_change_is_undone_without_a_new_track(full: Artist) -> None:
     assert [each["uri"] for each in full.pds.list_records(full.did, COLLECTION)] == [uri]
 
 
-def test_inc_34_who_refers_to_the_record_gets_the_reference_that_the_pds_has(published: Artist) -> None:
+def test_inc_34_a_reference_to_the_record_is_the_one_that_the_pds_has(published: Artist) -> None:
     """There are no lists of tracks here; what a list would hold of a track is its URI and CID."""
     for title in ("Second Thoughts", "Third Wind"):
         published.edits(title=title)

@@ -1,4 +1,4 @@
-"""Bytes: nothing but the sweep deletes them, and only what no track names any more."""
+"""Bytes: only the sweep deletes them, and only those that no track names any more."""
 
 from datetime import timedelta
 
@@ -27,7 +27,7 @@ def stored(world):
 
 @pytest.fixture
 def deletes(world, monkeypatch):
-    """The keys that the store was told to delete."""
+    """The keys that were deleted from the store."""
     seen, store = [], world.made.media.store
     delete = store.delete
     monkeypatch.setattr(store, "delete", lambda key: (seen.append(key), delete(key)))

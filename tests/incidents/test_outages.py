@@ -1,4 +1,4 @@
-"""A PDS that is down, breaks down or loses its answer: nobody notices but the record, which is late."""
+"""A PDS that is down, fails or loses its response: only the record is late."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -79,7 +79,7 @@ def test_inc_20_an_unlisted_upload_whose_answer_is_lost_stays_one_track_and_unli
     assert strangers.json()["items"] == []
 
 
-def test_inc_26_a_rate_limit_holds_up_its_account_until_it_ends_and_nobody_else(
+def test_inc_26_a_rate_limit_delays_its_account_alone_and_until_it_ends(
     published: Artist, new_artist: NewArtist, proxied_pds: DevPds, proxy: FaultProxy
 ) -> None:
     neighbour = new_artist(proxied_pds)

@@ -1,4 +1,4 @@
-"""Processes that die or hang in the middle of something."""
+"""Processes that die or hang during their work."""
 
 import asyncio
 import threading
@@ -9,18 +9,18 @@ import pytest
 from devpds.server import DevPds, DevPlc
 from tests.api.world import upload
 from tests.e2e.artist import seeds
-from tests.e2e.mortal import MortalService, Victim
+from tests.e2e.killable import KillableService, Victim
 from tests.faults.proxy import FaultProxy
+from tests.incidents.concurrently import at_once
 from tests.incidents.records import told
-from tests.incidents.together import at_once
 from tests.media_samples import samples
 from tests.servers.atproto import new_account
 
 
 @pytest.fixture
 def victim(tmp_path, proxied_pds: DevPds, plc: DevPlc, proxy: FaultProxy) -> Iterator[Victim]:
-    """An artist at a service that dies where it is told to."""
-    service = MortalService(tmp_path, proxied_pds, {"MASTERTAPE_RATE_LIMITS": "off"})
+    """An artist at a service that is killed at a named point."""
+    service = KillableService(tmp_path, proxied_pds, {"MASTERTAPE_RATE_LIMITS": "off"})
     made = Victim(service, proxied_pds, new_account(proxied_pds, plc), proxy)
     made.begins()
     yield made
@@ -53,7 +53,7 @@ def test_inc_22_whenever_the_service_dies_track_record_and_audio_agree_afterward
 
 @pytest.fixture
 def hanging_listener(world) -> Iterator[None]:
-    """What listens for other processes' commits hangs as soon as it hears of one, its connection in its hands."""
+    """The listener for other processes' commits hangs at the first one, while it holds its connection."""
     hangs, over = threading.Event(), threading.Event()
 
     def hear() -> None:
@@ -75,7 +75,7 @@ def hanging_listener(world) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("hanging_listener")
-def test_inc_31_a_listener_that_hangs_takes_no_connection_from_those_who_answer(client, world, alice):
+def test_inc_31_a_hanging_listener_takes_no_connection_from_the_api(client, world, alice):
     track = upload(client, alice)
     path = f"/tracks/{track['id']}"
 

@@ -1,4 +1,4 @@
-"""Logins: work belongs to an account and not to a session, and a token to nobody else."""
+"""Logins: work belongs to an account and not to a session, and a token to one account."""
 
 import asyncio
 
@@ -11,15 +11,15 @@ from devpds.server import DevPds, DevPlc
 from identity.sessions.app_password_grants import create_session
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.eventually import eventually
+from tests.fake_pds.internet import FakeInternet
 from tests.faults.faults import answer, delay
 from tests.faults.proxy import FaultProxy, of_repo
 from tests.identity.sessions.refresh_race import PROCESSES, generation, keep, race
 from tests.identity.sessions.refresh_worker import ROUNDS
 from tests.identity.sessions.stored_sessions import dump
 from tests.incidents.records import told
-from tests.incidents.town import Alice
+from tests.incidents.two_hosts import Alice
 from tests.servers.atproto import new_account
-from tests.simulation.fake_internet import FakeInternet
 
 REVOKE = "com.atproto.server.revokeAppPassword"
 
@@ -75,7 +75,7 @@ def test_inc_43_a_login_that_is_over_is_told_where_it_matters_and_fails_no_reque
 def test_inc_19_three_processes_that_all_need_the_next_token_ask_for_it_once(
     *, database, cipher, hooks, proxied_pds: DevPds, plc: DevPlc, proxy: FaultProxy
 ) -> None:
-    """Of 30 who find the token expired at the same instant, and that three times over."""
+    """30 threads find the token expired at the same instant, three times over."""
     account = new_account(proxied_pds, plc)
 
     async def sign_in():
@@ -95,7 +95,7 @@ def test_inc_19_three_processes_that_all_need_the_next_token_ask_for_it_once(
 
 
 def test_inc_23_a_moved_account_is_followed_whatever_the_host_that_it_left_says(alice_in_town: Alice) -> None:
-    """tests/e2e/test_moves.py moves an account between two real PDSes."""
+    """tests/e2e/test_account_moves.py moves an account between two real PDSes."""
     alice = alice_in_town
     alice.uploads()
     alice.moves()

@@ -1,4 +1,4 @@
-"""What comes back from the network is a hint: the log is the truth, and it does not matter when what is heard."""
+"""Network messages are hints: the log is the truth, whenever a message arrives."""
 
 import asyncio
 
@@ -11,14 +11,14 @@ from tests.e2e.eventually import eventually
 from tests.faults.exchange import Exchange
 from tests.faults.proxy import FaultProxy
 from tests.incidents.records import told, types
-from tests.incidents.town import Alice
+from tests.incidents.two_hosts import Alice
 
 
 @pytest.mark.pds
 def test_inc_38_what_an_upload_asks_for_is_done_though_its_record_is_seen_before_its_answer(
     artist: Artist, proxy: FaultProxy
 ) -> None:
-    """The record is on the PDS, the network has seen it, and the service has not yet heard that it is."""
+    """The record is on the PDS and on the firehose, and the service has not had the response yet."""
 
     async def is_seen_first(exchange: Exchange) -> None:
         await exchange.apply()
@@ -40,7 +40,7 @@ def test_inc_38_what_an_upload_asks_for_is_done_though_its_record_is_seen_before
 
 
 def test_inc_16_old_revisions_that_come_again_change_nothing(alice_in_town: Alice) -> None:
-    """They come by the stream, and then somebody even puts them back into the repository."""
+    """They come by the stream, and then another client even writes them to the repository again."""
     alice = alice_in_town
     alice.uploads()
     first, second, third = (alice.edits(title=title) for title in ("one", "two", "three"))
@@ -72,8 +72,8 @@ def test_inc_17_our_own_echoes_change_nothing_in_whatever_order_they_come(alice_
     assert alice.types == ["Created"] + ["MetadataUpdated"] * 2
 
 
-def test_inc_18_what_no_stream_told_is_found_by_the_scan(alice_in_town: Alice) -> None:
-    """Nobody listens here: there is the scan alone. tests/e2e/test_unasked.py has both at a real PDS."""
+def test_inc_18_a_change_that_no_stream_reported_is_found_by_the_scan(alice_in_town: Alice) -> None:
+    """No process subscribes here: there is the scan alone. tests/e2e/test_scan_and_firehose.py has both at a real PDS."""
     alice = alice_in_town
     alice.uploads()
     alice.repo.put(alice.key, {**alice.record, "title": "Theirs"})

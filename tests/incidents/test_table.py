@@ -1,4 +1,4 @@
-"""docs/incidents.md and this folder tell of the same incidents."""
+"""docs/incidents.md and this folder list the same incidents."""
 
 import re
 from pathlib import Path

@@ -6,7 +6,7 @@ import pytest
 
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from tests.projections.tape import create_tables, track_log
+from tests.projections.track_log import create_tables, track_log
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from eventstore.event_log import EventLog
 from projections.media_references import media_references, named
 from tests.dsl import BOB, some_artwork, some_audio, some_time
-from tests.projections.tape import change, upload
+from tests.projections.track_log import change, upload
 
 MINUTE = timedelta(minutes=1)
 
@@ -50,7 +50,7 @@ def test_what_is_replaced_is_released_when_that_was_recorded(log: EventLog) -> N
     assert released(log, "bafkreithumb1") is None
 
 
-def test_a_deleted_track_lets_go_of_all_and_an_undeleted_one_names_it_again(log: EventLog) -> None:
+def test_a_deleted_track_releases_all_and_an_undeleted_one_names_it_again(log: EventLog) -> None:
     upload(log, artwork=some_artwork())
     cids = [some_audio().cid, some_artwork().cid, some_artwork().thumbnail_cid]
     change(log, 1, lambda t: t.remove_artwork(at=some_time(4)))

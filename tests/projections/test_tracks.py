@@ -25,7 +25,7 @@ from tests.dsl import (
     some_feature,
     some_time,
 )
-from tests.projections.tape import ENVELOPE, change, upload
+from tests.projections.track_log import ENVELOPE, change, upload
 
 
 def found(log: EventLog, wanted: TrackFilter, **page: int) -> list[int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from eventstore.database import Database
-from eventstore.restore_detection import compare_with_seen, newest_issued, watch
+from eventstore.restore_detection import compare_with_seen, detect_on_connect, newest_issued
 from tests.outbox.rigs.relay_rig import Rig
 from tests.servers.databases import clone_sqlite, temporary_database
 
@@ -22,11 +22,11 @@ class Backup:
 
     @asynccontextmanager
     async def restored(self, *, seen: int | None = None) -> AsyncIterator[Rig]:
-        """Put it back: whoever connects now looks whether it is the database that it knew."""
+        """Restore it: a new connection compares the database with the one that was known."""
         with self._rig.database.read() as connection:
             newest = newest_issued(connection)
         database = Database(self._url, clock=self._rig.clock)
-        watch(database)
+        detect_on_connect(database)
         if database.is_sqlite:
             compare_with_seen(database, newest if seen is None else seen)
         try:
@@ -43,7 +43,7 @@ def backup_of(rig: Rig, folder: Path) -> Iterator[Backup]:
     if rig.database.is_sqlite:
         yield Backup(rig, f"sqlite:///{folder / 'backup.db'}")
         return
-    rig.database.close()  # nobody may be connected to a database while it is cloned
+    rig.database.close()  # no process may be connected to a database while it is cloned
     url = make_url(rig.database.url)
     with temporary_database(
         url.set(database="postgres").render_as_string().replace("%2F", "/"), str(url.database)

@@ -19,10 +19,10 @@ from outbox.mirror.targets import MirrorTargets
 from projections.read_models import READ_MODELS
 from projections.rebuild.rebuild import rebuild
 from replay.dump.export import export
-from replay.dump.load import import_tape
+from replay.dump.load import import_dump
 from tests.dsl import some_audio
-from tests.projections.tape import upload
-from tests.projections.test_fold import UNITS, command
+from tests.projections.random_commands import UNITS, command
+from tests.projections.track_log import upload
 
 PROJECTIONS = (*READ_MODELS, MirrorTargets())
 LIVE = [table.live for projection in PROJECTIONS for table in projection.tables]
@@ -98,13 +98,13 @@ def test_an_import_of_an_export_is_the_log_with_all_that_was_made_from_it(
     emptied(one)
     emptied(other)
     tell(one, units)
-    export(one.database, tmp_path / "tape", schema="1", lines=lambda _: None)
-    import_tape(other, tmp_path / "tape", schema="1", lines=lambda _: None, progress=lambda *_: None)
+    export(one.database, tmp_path / "dump", schema="1", lines=lambda _: None)
+    import_dump(other, tmp_path / "dump", schema="1", lines=lambda _: None, progress=lambda *_: None)
     kept = [one.table, *LIVE]
     assert rows(other, kept) == rows(one, kept)
     export(other.database, tmp_path / "again", schema="1", lines=lambda _: None)
     assert (tmp_path / "again").read_bytes().splitlines()[1:-1] == (
-        tmp_path / "tape"
+        tmp_path / "dump"
     ).read_bytes().splitlines()[1:-1]
 
 

@@ -9,7 +9,12 @@ import pytest
 from sqlalchemy import insert, select, text
 
 from aggregates.track import Track
-from eventstore.restore_detection import POSITIONS_SKIPPED, log_incarnation, restored_because, watch
+from eventstore.restore_detection import (
+    POSITIONS_SKIPPED,
+    detect_on_connect,
+    log_incarnation,
+    restored_because,
+)
 from eventstore.schema import track_id_sequence
 from identity.sessions.session_store import SessionKind, pds_session
 from outbox.conflicts.conflicts import conflict_of
@@ -19,7 +24,7 @@ from outbox.pds.client import Pds
 from outbox.repo.reads import RepoReads
 from replay.reconcile.drift import DriftKind
 from replay.reconcile.verify import Verified, repos_of, verify
-from replay.recovered import look_over, outlook, recover
+from replay.recovered import preview_recovery, recover, resume_account
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
 from tests.replay.backups import Backup, backup_of
@@ -30,7 +35,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.pds]
 @pytest.fixture(name="looked_at")
 def _known(rig: Rig) -> Rig:
     """A rig whose database knows itself."""
-    watch(rig.database)
+    detect_on_connect(rig.database)
     rig.database.close()
     return rig
 
@@ -47,7 +52,7 @@ async def verified(rig: Rig) -> Verified:
 async def recovered_and_verified(rig: Rig) -> Verified:
     recover(rig.log)
     found = await verified(rig)
-    assert look_over(rig.log, found, URLS, ARTIST)
+    assert resume_account(rig.log, found, URLS, ARTIST)
     return found
 
 
@@ -70,14 +75,14 @@ async def then(looked_at: Rig, tmp_path: Path) -> AsyncIterator[tuple[Rig, Backu
         yield rig, backup, tracks
 
 
-async def test_nothing_is_sent_before_somebody_has_said_that_it_was_restored(then) -> None:
+async def test_nothing_is_sent_between_a_restore_and_its_recovery(then) -> None:
     now, backup, tracks = then
     now.edit(1, title="newer")
     await deliver(now)
     async with backup.restored() as rig:
         with rig.database.read() as connection:
             assert restored_because(connection)
-        rig.edit(2, title="edited before anybody noticed")
+        rig.edit(2, title="edited before the detection")
         rig.command(3, lambda track: track.request_blob_migration(at=rig.clock()))
         rig.sign_in()
         sent = list(rig.wire.sent)
@@ -87,9 +92,9 @@ async def test_nothing_is_sent_before_somebody_has_said_that_it_was_restored(the
         recover(rig.log)
         await deliver(rig)
         assert rig.wire.sent == sent
-        look_over(rig.log, await verified(rig), URLS, ARTIST)
+        resume_account(rig.log, await verified(rig), URLS, ARTIST)
         await deliver(rig)
-        assert rig.remote(tracks[1])["title"] == "edited before anybody noticed"
+        assert rig.remote(tracks[1])["title"] == "edited before the detection"
         assert rig.remote(tracks[2])["audioBlob"]
 
 
@@ -122,7 +127,7 @@ async def test_no_position_and_no_track_id_is_issued_twice(then) -> None:
             lost = connection.execute(insert(track_id_sequence).values(did="")).inserted_primary_key[0]
     last = now.log.read(after=0, until=10**12, limit=1000)[-1].position
     async with backup.restored() as rig:
-        rig.edit(2, title="before anybody did anything")
+        rig.edit(2, title="before the recovery")
         assert rig.log.read(after=0, until=10**12, limit=1000)[-1].position > last + POSITIONS_SKIPPED / 2
         with rig.database.write() as connection:
             new = connection.execute(insert(track_id_sequence).values(did="")).inserted_primary_key[0]
@@ -206,7 +211,7 @@ async def test_oauth_logins_end_and_those_of_app_passwords_go_on(then) -> None:
         for did, kind in ((rig.did, SessionKind.APP_PASSWORD), ("did:plc:oauth", SessionKind.OAUTH)):
             rig.sign_in(did)
             add_login(rig, did, kind)
-        assert outlook(rig.log).logins_ended == 1
+        assert preview_recovery(rig.log).logins_ended == 1
         assert recover(rig.log).logins_ended == 1
         with rig.database.read() as connection:
             logins = {row.did: row for row in connection.execute(select(pds_session))}
@@ -249,10 +254,10 @@ async def test_a_crash_leaves_all_to_be_done_again(then, monkeypatch: pytest.Mon
     async with backup.restored() as rig:
         add_login(rig, "did:plc:oauth", SessionKind.OAUTH)
         with monkeypatch.context() as broken:
-            broken.setattr("replay.recovered.settle", crash)
+            broken.setattr("replay.recovered.mark_recovered", crash)
             with pytest.raises(CrashError):
                 recover(rig.log)
-        assert outlook(rig.log).logins_ended == 1
+        assert preview_recovery(rig.log).logins_ended == 1
         done = recover(rig.log)
         assert (done.because is None, done.logins_ended, done.accounts) == (False, 1, 1)
 
@@ -288,7 +293,7 @@ async def test_a_database_that_was_not_restored_is_not_taken_for_one(looked_at: 
     assert all(row.restored_because is None for row in rows)
 
 
-async def test_of_two_looks_at_once_the_later_one_changes_nothing(
+async def test_of_two_verifications_at_once_the_later_changes_nothing(
     then, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, backup, _ = then
@@ -296,15 +301,15 @@ async def test_of_two_looks_at_once_the_later_one_changes_nothing(
     async with backup.restored() as rig:
         found = await recovered_and_verified(rig)
         monkeypatch.setattr("replay.recovered._is_observed", lambda *_: True)  # as it was when it began
-        assert not look_over(rig.log, found, URLS, ARTIST)
+        assert not resume_account(rig.log, found, URLS, ARTIST)
 
 
-async def test_who_has_left_is_not_waited_for(then) -> None:
+async def test_an_account_that_has_left_is_not_waited_for(then) -> None:
     now, backup, _ = then
     now.edit(1, title="newer")
     async with backup.restored() as rig:
         with rig.database.write() as connection:
             close_lane(connection, rig.did)
-        assert outlook(rig.log).accounts == 0
+        assert preview_recovery(rig.log).accounts == 0
         done = recover(rig.log)
         assert (done.because is None, done.accounts) == (False, 0)

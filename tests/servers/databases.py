@@ -16,6 +16,8 @@ from sqlalchemy import URL, make_url
 from tests.servers.postgres import PostgresServer
 
 KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+ON_SQLITE = pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
+"""For a test of what no database decides, such as how a request is read or refused: it runs once, not on both."""
 
 
 def migrate(url: str) -> None:

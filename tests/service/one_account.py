@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from service.observability.logging import JsonLines
-from tests.simulation.fake_internet import FakeInternet
+from tests.fake_pds.internet import FakeInternet
 
 DID = "did:plc:" + "a" * 24
 PDS = "https://pds.example.com"

@@ -1,1 +1,1 @@
-"""Accounts, PDSes, network, time and relays in one thread: thousands of hours of bad luck, each of them repeatable."""
+"""Accounts, PDSes, network, time and relays in one thread: thousands of hours of faults, each run repeatable."""

@@ -1,6 +1,6 @@
 """What must hold in every world, whatever happened in it; each raises AssertionError, which names what is wrong.
 
-The numbers are those of the list of invariants that the relay was designed by. Here are seen:
+The numbers are those of the list of invariants that the relay was designed by. Checked here:
 
     I1   convergence                     record_invariants.converged
     I2   generations rise                record_invariants.generations_rise, puts_are_the_log
@@ -26,18 +26,18 @@ I12b under real concurrency in tests/outbox/mirror/test_lanes.py, I18 (no secret
 
 from outbox.relay.delivery import MAX_CLOCK_JUMP
 from tests.simulation import host_invariants, record_invariants, request_invariants, row_invariants
-from tests.simulation.healing import heal, settle_down
-from tests.simulation.seen import Seen
+from tests.simulation.convergence import heal, settle_down
+from tests.simulation.snapshot import Snapshot
 from tests.simulation.world import World
 
 
 def nothing_broke(world: World) -> None:
-    """No fault of ours was logged, and no task ended with an error that nobody saw."""
+    """No error of ours was logged, and no task ended with an unhandled error."""
     assert world.errors == []
 
 
-def always(world: World) -> Seen:
-    """What holds at any moment; gives what was seen."""
+def always(world: World) -> Snapshot:
+    """What holds at any moment; returns the snapshot."""
     nothing_broke(world)
     request_invariants.single_flight(world)
     request_invariants.nobody_comes_back_early(world)
@@ -47,35 +47,35 @@ def always(world: World) -> Seen:
     request_invariants.faults_cost_few_requests(world)
     row_invariants.hosts_are_not_crowded(world)
     row_invariants.stale_flights_change_nothing(world)
-    seen = Seen(world)
-    record_invariants.generations_rise(seen)
-    record_invariants.puts_are_the_log(seen)
-    record_invariants.foreign_values_are_safe(seen)
-    record_invariants.waits_are_true(seen)
-    record_invariants.events_are_accounted_for(seen)
-    return seen
+    snapshot = Snapshot(world)
+    record_invariants.generations_rise(snapshot)
+    record_invariants.puts_are_the_log(snapshot)
+    record_invariants.foreign_values_are_safe(snapshot)
+    record_invariants.waits_are_true(snapshot)
+    record_invariants.events_are_accounted_for(snapshot)
+    return snapshot
 
 
 def at_the_end(world: World) -> None:
     """What holds once faults have ended: also after everything that is still on its way has arrived."""
-    before = Seen(world)
+    before = Snapshot(world)
     heal(world)
     settle_down(world)
-    record_invariants.converged(Seen(world))
-    record_invariants.signed_in_lanes_drain_alone(before, Seen(world))
+    record_invariants.converged(Snapshot(world))
+    record_invariants.signed_in_lanes_drain_alone(before, Snapshot(world))
     if world.network.under_way:
         world.network.release()
         world.advance(1)
         settle_down(world)
         if (
             world.strayed <= MAX_CLOCK_JUMP
-        ):  # else the time in which late creates are looked for may end early
-            record_invariants.converged(Seen(world))
-    world.doubt_all()
+        ):  # else the time in which late creates are searched for may end early
+            record_invariants.converged(Snapshot(world))
+    world.verify_all()
     settle_down(world)
-    record_invariants.converged(Seen(world), was_told=True)
+    record_invariants.converged(Snapshot(world), was_told=True)
     request_invariants.nothing_is_asked_in_vain(world)
     row_invariants.rebuilt_is_live(world)
-    seen = always(world)
-    record_invariants.converged(seen)
-    record_invariants.events_are_accounted_for(seen, settled=True)
+    snapshot = always(world)
+    record_invariants.converged(snapshot)
+    record_invariants.events_are_accounted_for(snapshot, settled=True)

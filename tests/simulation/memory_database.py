@@ -1,4 +1,4 @@
-"""A SQLite database with our schema, in memory. There is one, which every world begins anew: its statements stay compiled."""
+"""One SQLite database in memory with our schema, which every world empties: its compiled statements are kept."""
 
 import sqlite3
 from collections.abc import Callable, Generator

@@ -1,26 +1,26 @@
-"""What must hold of every record, whatever happened. Each raises AssertionError, which names record and reason."""
+"""Invariants of every record. Each raises AssertionError, which names record and reason."""
 
 from itertools import pairwise
 
 from outbox.record.dag_cbor import Record as Value
 from outbox.record.record import OWN_FIELDS, own_part, record_for
 from outbox.relay.delivery_task import RECREATING
-from tests.simulation.fake_repo import Commit
-from tests.simulation.healing import WAITING
+from tests.fake_pds.repo import Commit
+from tests.simulation.convergence import WAITING
 from tests.simulation.relay_process import URLS
-from tests.simulation.seen import Record, Seen, generation, is_ours
+from tests.simulation.snapshot import Record, Snapshot, generation, is_ours
 
 STATUSES = frozenset({"none", "delivered", "superseded", "cancelled", "pending", "parked", *WAITING})
 
 
-def converged(seen: Seen, *, was_told: bool = False) -> None:
+def converged(snapshot: Snapshot, *, was_told: bool = False) -> None:
     """I1: once faults have ended, each record equals the fold of the log, or says for whom it waits.
 
     Of what others wrote last the relay need not know before it `was_told` to look at all.
     """
-    for record in seen.records:
+    for record in snapshot.records:
         if record.mirror.state == "parked":
-            assert seen.world.is_given_up(record.track.did), record
+            assert snapshot.world.is_given_up(record.track.did), record
             continue
         assert record.mirror.state in {"delivered", *WAITING}, record
         if (
@@ -32,7 +32,7 @@ def converged(seen: Seen, *, was_told: bool = False) -> None:
             assert not adopted or _says_the_track(record, record.stored.value), record
         by_others = bool(record.commits) and not is_ours(record.commits[-1])
         if record.mirror.state in WAITING or ((by_others or _others_let_in(record)) and not was_told):
-            continue  # it waits for a person, or nobody has told the relay yet
+            continue  # it waits for a person, or the relay does not know yet
         if record.track.deleted_at is not None:
             assert record.stored is None or by_others, record
         elif by_others:
@@ -58,13 +58,13 @@ def _says_the_track(record: Record, value: Value) -> bool:
     return own_part(value) == own_part(record_for(record.track, 0, URLS))
 
 
-def generations_rise(seen: Seen) -> None:
-    """I2: of our own puts each has a higher generation than the one before, unless somebody else came between.
+def generations_rise(snapshot: Snapshot) -> None:
+    """I2: each of our puts has a higher generation than the one before, unless another client wrote in between.
 
     A create that comes late finds nothing where the record was deleted, and an edit that comes late finds such a create:
     that no client can prevent, only put right.
     """
-    for record in seen.records:
+    for record in snapshot.records:
         newest, alone, late = 0, True, 0
         for before, commit in pairwise([None, *record.commits]):
             if not is_ours(commit):
@@ -79,9 +79,9 @@ def generations_rise(seen: Seen) -> None:
                 newest, alone = max(gen, newest), True
 
 
-def puts_are_the_log(seen: Seen) -> None:
+def puts_are_the_log(snapshot: Snapshot) -> None:
     """Each put of ours says what the log said at the generation that it names."""
-    for record in seen.records:
+    for record in snapshot.records:
         for commit in record.commits:
             if is_ours(commit) and commit.value is not None:
                 gen = generation(commit)
@@ -89,9 +89,9 @@ def puts_are_the_log(seen: Seen) -> None:
                 assert own_part(commit.value) == expected, f"{record}: at {gen}"
 
 
-def foreign_values_are_safe(seen: Seen) -> None:
+def foreign_values_are_safe(snapshot: Snapshot) -> None:
     """I8: no put of ours replaces a foreign edit, nor brings back what was deleted elsewhere, unless its owner said so."""
-    for record in seen.records:
+    for record in snapshot.records:
         for index, commit in enumerate(record.commits):
             if (
                 index
@@ -99,7 +99,7 @@ def foreign_values_are_safe(seen: Seen) -> None:
                 and commit.value is not None
                 and not is_ours(record.commits[index - 1])
             ):
-                _check_foreign(record, record.commits[:index], commit, seen.world.decided)
+                _check_foreign(record, record.commits[:index], commit, snapshot.world.decided)
 
 
 def _check_foreign(record: Record, before: list[Commit], ours: Commit, decided: list[Value]) -> None:
@@ -117,15 +117,15 @@ def _check_foreign(record: Record, before: list[Commit], ours: Commit, decided: 
 
 
 def _may_create(record: Record, gen: int) -> bool:
-    """Whether the owner wanted the record to be made, and nobody had heard yet that it was."""
+    """Whether the owner wanted the record to exist, and no response had confirmed it yet."""
     wished = [each.position for each in record.events if isinstance(each.event, RECREATING)]
     return any(
         position <= gen and not any(position <= acked < gen for acked in record.acked) for position in wished
     )
 
 
-def signed_in_lanes_drain_alone(before: Seen, after: Seen) -> None:
-    """I10: days of edits arrive as one write of each record, and one more for what the relay itself noted meanwhile."""
+def signed_in_lanes_drain_alone(before: Snapshot, after: Snapshot) -> None:
+    """I10: days of edits arrive as one write of each record, and one more for what the relay itself recorded meanwhile."""
     if not before.is_at_rest:
         return  # what was read or sent before may arrive in between
     for old, new in zip(before.records, after.records, strict=True):
@@ -134,9 +134,9 @@ def signed_in_lanes_drain_alone(before: Seen, after: Seen) -> None:
         assert len(written) <= 1 + len(noted), f"{new}: {len(written)} writes"
 
 
-def waits_are_true(seen: Seen) -> None:
-    """A record waits for a person only over what somebody did elsewhere: our own writes are always known as ours."""
-    for record in seen.records:
+def waits_are_true(snapshot: Snapshot) -> None:
+    """A record waits for a person only because of a foreign change: our own writes are always recognized."""
+    for record in snapshot.records:
         if record.mirror.state == "held":
             assert any(_changed_ours(record.commits, index) for index in range(len(record.commits))), record
         if record.mirror.state == "detached":
@@ -148,10 +148,10 @@ def _changed_ours(commits: list[Commit], index: int) -> bool:
     return not is_ours(commits[index]) and own_part(before) != own_part(after)
 
 
-def events_are_accounted_for(seen: Seen, *, settled: bool = False) -> None:
-    """I4: each event has one status, and the status is true of what the PDS has seen."""
-    for record in seen.records:
-        told = seen.deliveries(record)
+def events_are_accounted_for(snapshot: Snapshot, *, settled: bool = False) -> None:
+    """I4: each event has one status, and the status is true of what the PDS has."""
+    for record in snapshot.records:
+        told = snapshot.deliveries(record)
         assert set(told) == {position for position, _ in record.facts}
         put = {generation(commit) for commit in record.commits if is_ours(commit)}
         taken_over = {commit.record_cid for commit in record.commits if not is_ours(commit)}

@@ -1,4 +1,4 @@
-"""What the relay is given in place of real time, and what it has to say."""
+"""Replaces real time in the relay, and records its log messages."""
 
 import logging
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from outbox.probes import jobs as probe_jobs_module
 from outbox.probes import worker as probes_module
 from outbox.relay import maintenance as maintenance_module
 from outbox.relay import relay as relay_module
-from tests.simulation import quick_looks
+from tests.simulation import idle_polls as quick_looks
+from tests.simulation.idle_polls import Look, QuickLooks, as_text
 from tests.simulation.memory_database import driver_of
-from tests.simulation.quick_looks import Look, QuickLooks, as_text
 from tests.simulation.virtual_time import VirtualLoop
 
 POLL_SECONDS, IDLE_SECONDS = 20.0, 120.0
-"""Instead of one or fifteen: an idle relay's looks are most of what a run costs."""
+"""Instead of one or fifteen: an idle relay's polls are most of what a run costs."""
 
 GONE_AFTER = timedelta(hours=4)
-"""Instead of three days, through which a relay would look again and again."""
+"""Instead of three days, through which a relay would poll again and again."""
 
 
 class Errors(logging.Handler):
@@ -72,7 +72,7 @@ def patched(
         patch.object(relay_module, "IDLE_POLL_SECONDS", IDLE_SECONDS),
         patch.object(relay_module, "BUSY_POLL_SECONDS", POLL_SECONDS),
         _quick(maintenance_module, "wake_stuck_lanes", looks, quick_looks.TARGETS),
-        _quick(maintenance_module, "look_for_unanswered", looks, quick_looks.HOSTS_SHUT),
+        _quick(maintenance_module, "schedule_overdue_probes", looks, quick_looks.HOSTS_SHUT),
         _quick(blobs_module, "claim_jobs", looks, quick_looks.UPLOADS),
         _quick(probes_module, "claim_probes", looks, quick_looks.PROBES_DUE),
         patch.object(probe_jobs_module, "GONE_AFTER", GONE_AFTER),

@@ -23,7 +23,7 @@ from outbox.record.record import RecordUrls
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from service.wiring.adapters import AccountLanes, IdentityDirectory, IdentitySessions
-from tests.simulation.fake_values import blob_cid
+from tests.fake_pds.values import blob_cid
 from tests.simulation.network import Network
 from tests.simulation.virtual_time import Process, VirtualLoop
 

@@ -1,15 +1,15 @@
-"""What must hold of all requests that the relays sent, whatever happened."""
+"""Invariants of all requests that the relays sent."""
 
 from collections import defaultdict
 from itertools import pairwise
 
-from tests.simulation.fake_limits import REQUESTS
+from tests.fake_pds.limits import REQUESTS
 from tests.simulation.network import REFRESHES, WRITES, Passage
 from tests.simulation.relay_process import LEASE
 from tests.simulation.world import BEGIN, World
 
 MOST_A_MINUTE = 30
-"""Requests for one account: several times what the liveliest schedule needs, and what a loop sends in a second."""
+"""Requests for one account: several times what the busiest schedule needs, and what an endless loop sends in a second."""
 
 
 def single_flight(world: World) -> list[str]:
@@ -28,7 +28,7 @@ def single_flight(world: World) -> list[str]:
 
 
 def nobody_comes_back_early(world: World) -> None:
-    """I7: who was told when to come back with an account's writes does not come before; unless he died or it was forgotten."""
+    """I7: no write of an account comes before the time that its host named, unless the relay died or lost the response."""
     until: dict[str, Passage] = {}
     for passage in sorted(world.network.passages, key=lambda each: each.sent_at):
         if passage.call not in WRITES or passage.did is None:
@@ -37,12 +37,12 @@ def nobody_comes_back_early(world: World) -> None:
         if told is not None and told.retry_after is not None and told.over_at < passage.sent_at:
             early = passage.sent_at < told.over_at + told.retry_after
             assert not early or is_excused(world, told, passage), f"{passage} after {told}"
-        if passage.heard == "429":
+        if passage.outcome == "429":
             until[passage.did] = passage
 
 
 def budgets_are_left_alone(world: World) -> None:
-    """I7: who heard that little is left of an account's points writes no more of it before they are back.
+    """I7: once a response shows that few points of an account are left, none of its writes comes before their reset.
 
     What was refused for its swap is read and written once more: what was begun is finished.
     """
@@ -63,7 +63,7 @@ def budgets_are_left_alone(world: World) -> None:
 
 def _reset_of(passage: Passage) -> float | None:
     """When the account's points are back, if less than the share that is left alone would be left after a create."""
-    told = passage.told
+    told = passage.response_headers
     if "ratelimit-policy" not in told or told["ratelimit-policy"].endswith(f"w={REQUESTS.seconds}"):
         return None
     left, limit = int(told["ratelimit-remaining"]), int(told["ratelimit-limit"])
@@ -72,11 +72,11 @@ def _reset_of(passage: Passage) -> float | None:
 
 def _finishes(refused: Passage, again: Passage) -> bool:
     at_once = again.sent_at < refused.over_at + LEASE.total_seconds()
-    return refused.heard == "400" and refused.process is again.process and at_once
+    return refused.outcome == "400" and refused.process is again.process and at_once
 
 
 def is_excused(world: World, told: Passage, early: Passage) -> bool:
-    """Whether who came early could not know: the one who was told died, lost his lease, or the clock was set."""
+    """Whether an early request is excused: the relay that knew died or lost its lease, or the clock was set."""
     assert told.process is not None
     forgot = told.process.died_at < told.over_at + 1 or world.was_disturbed(told.over_at)
     moved = told.host != early.host
@@ -84,24 +84,24 @@ def is_excused(world: World, told: Passage, early: Passage) -> bool:
 
 
 def refresh_tokens_are_used_once(world: World) -> None:
-    """I9: a refresh token is not sent again once its answer was heard by somebody who lived to write it down."""
-    heard: dict[str, Passage] = {}
+    """I9: a refresh token is not sent again once a process that lived on has received its response."""
+    received: dict[str, Passage] = {}
     for passage in sorted(world.network.passages, key=lambda each: each.sent_at):
         if passage.call not in REFRESHES or passage.token is None:
             continue
-        before = heard.get(passage.token)
+        before = received.get(passage.token)
         assert before is None or _was_lost(world, before), f"{passage} after {before}"
-        if passage.heard == "200" and not passage.fate.startswith("html"):
-            heard[passage.token] = passage
+        if passage.outcome == "200" and not passage.fault.startswith("html"):
+            received[passage.token] = passage
 
 
-def _was_lost(world: World, heard: Passage) -> bool:
-    died_at = heard.process.died_at if heard.process is not None else 0.0
-    return died_at < heard.over_at + 1 or world.was_disturbed(heard.over_at)
+def _was_lost(world: World, received: Passage) -> bool:
+    died_at = received.process.died_at if received.process is not None else 0.0
+    return died_at < received.over_at + 1 or world.was_disturbed(received.over_at)
 
 
 def faults_cost_few_requests(world: World) -> None:
-    """I14: whatever fails, nobody asks again and again: the requests for an account are few in every minute."""
+    """I14: whatever fails, the requests for an account are few in every minute."""
     sent: dict[str | None, list[float]] = defaultdict(list)
     for passage in world.network.passages:  # in the order in which they were sent
         times = sent[passage.did]
@@ -111,7 +111,7 @@ def faults_cost_few_requests(world: World) -> None:
 
 
 def nothing_is_asked_in_vain(world: World) -> None:
-    """I14: where nothing is left to do, nobody asks anything."""
+    """I14: without work there are no requests."""
     before = len(world.network.passages)
     world.advance(90)
     assert world.network.passages[before:] == []

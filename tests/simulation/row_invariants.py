@@ -1,4 +1,4 @@
-"""What must hold of the rows that the relays work from."""
+"""Invariants of the rows that the relays work from."""
 
 from sqlalchemy import select
 
@@ -25,7 +25,7 @@ def hosts_are_not_crowded(world: World) -> None:
 
 
 def stale_flights_change_nothing(world: World) -> None:
-    """I12: who comes back with an epoch of before changes no row, whatever it found out."""
+    """I12: a result with an older epoch changes no row."""
     with world.database.read() as connection:
         lanes = connection.execute(select(mirror_lane).where(mirror_lane.c.lease_epoch > 0)).all()
     for row in lanes:

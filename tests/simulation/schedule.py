@@ -1,6 +1,6 @@
-"""A schedule: what people, hosts, clocks and processes do, step by step, drawn from one seed.
+"""A schedule: the actions of artists, hosts, clocks and processes, step by step, drawn from one seed.
 
-A step has dice of its own, so that leaving one out changes no other: a schedule that fails can be made small.
+Each step has its own random numbers, so that leaving one out changes no other and a failing schedule can be shrunk.
 """
 
 import random
@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from outbox.relay.delivery import LATE_CREATE_WINDOW
 from tests.simulation import invariants
-from tests.simulation.acts import ACTS, WEIGHTS, WITH_CRASHES
-from tests.simulation.fates import BAD_LUCK, LATE
+from tests.simulation.actions import ACTS, WEIGHTS, WITH_CRASHES
+from tests.simulation.network_faults import FAULTS, LATE
 from tests.simulation.world import World
 
 Shape = tuple[int, int, int]
@@ -47,7 +47,7 @@ class Schedule:
     steps: tuple[Step, ...]
     slow_threads: float = 0.0
     shape: Shape = SHAPES[0]
-    kinds: tuple[str, ...] = tuple(BAD_LUCK)
+    kinds: tuple[str, ...] = tuple(FAULTS)
     """Of what kinds bad luck is."""
 
     def begin(self) -> World:
@@ -105,7 +105,7 @@ def failure(schedule: Schedule) -> Exception | None:
     """What goes wrong in it, if anything does."""
     try:
         schedule.run()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what we look for
+    except Exception as error:  # noqa: BLE001 - every error is a finding
         return error
     return None
 

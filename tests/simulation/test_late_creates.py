@@ -1,20 +1,21 @@
-"""A create whose answer was lost may land late. Its swap says "there must be nothing", which a delete makes true again."""
+"""A create whose response was lost may arrive late. Its swap says "there must be no record", which a delete makes true again."""
 
 import pytest
 
 from outbox.relay.delivery import LATE_CREATE_WINDOW
-from tests.simulation import fates, invariants, switches
-from tests.simulation.fates import Fate
+from tests.simulation import invariants, protections
+from tests.simulation import network_faults as faults
+from tests.simulation.network_faults import NetworkFault
 from tests.simulation.relay_patches import POLL_SECONDS
 from tests.simulation.world import World
 
 LATE = LATE_CREATE_WINDOW.total_seconds() / 2
 
 
-def story(*fates_of_requests: Fate) -> None:
+def story(*faults_of_requests: NetworkFault) -> None:
     """Upload, let the relay try twice, delete, and wait until everything has landed."""
     with World(1, relays=1) as world:
-        world.network.plan = fates.Script(fates_of_requests)
+        world.network.plan = faults.ScriptedFaults(faults_of_requests)
         track_id = world.upload(world.dids[0])
         world.relays[0].relay.wake()
         world.advance(POLL_SECONDS + 1)
@@ -25,24 +26,24 @@ def story(*fates_of_requests: Fate) -> None:
 
 
 def test_a_create_that_is_lost_for_good_is_not_missed():
-    story(fates.cut_before())
+    story(faults.cut_before())
 
 
-def test_a_delete_waits_for_a_create_that_nobody_has_answered():
-    story(fates.held(LATE), fates.hang())
+def test_a_delete_waits_for_an_unanswered_create():
+    story(faults.held(LATE), faults.hang())
 
 
 def test_a_delete_waits_for_the_repetition_of_a_create():
-    story(fates.cut_after(), fates.held(LATE))
+    story(faults.cut_after(), faults.held(LATE))
 
 
 def test_a_delete_waits_for_the_copy_of_a_create_that_was_answered():
-    story(fates.twice(LATE))
+    story(faults.twice(LATE))
 
 
-def test_a_copy_of_a_create_is_found_although_the_clock_was_set_on_meanwhile():
+def test_a_copy_of_a_create_is_found_although_the_clock_was_set_forward():
     with World(1, relays=1) as world:
-        world.network.plan = fates.Script([fates.twice(LATE)])
+        world.network.plan = faults.ScriptedFaults([faults.twice(LATE)])
         track_id = world.upload(world.dids[0])
         world.relays[0].relay.wake()
         world.advance(3)
@@ -58,7 +59,7 @@ def test_a_copy_of_a_create_is_found_although_the_clock_was_set_on_meanwhile():
 def a_relay_dies_and_another_deletes() -> None:
     """A create is on its way when its relay dies; the clock is set, so that the next one need not wait for the lease."""
     with World(1, relays=1) as world:
-        world.network.plan = fates.Script([fates.slow(LATE, 1)])
+        world.network.plan = faults.ScriptedFaults([faults.slow(LATE, 1)])
         track_id = world.upload(world.dids[0])
         world.relays[0].relay.wake()
         world.advance(1)
@@ -74,7 +75,7 @@ def test_a_create_of_a_relay_that_died_is_found_when_it_lands_after_the_delete()
     a_relay_dies_and_another_deletes()
 
 
-def test_without_the_intent_nobody_would_look_for_it(monkeypatch: pytest.MonkeyPatch):
-    switches.without_intents(monkeypatch)
+def test_without_the_intent_a_late_create_is_never_found(monkeypatch: pytest.MonkeyPatch):
+    protections.without_intents(monkeypatch)
     with pytest.raises(AssertionError, match="desired_op='delete'"):
         a_relay_dies_and_another_deletes()

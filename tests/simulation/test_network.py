@@ -1,4 +1,4 @@
-"""Every kind of bad luck does to client and host what its name says."""
+"""Every network fault does to client and host what its name says."""
 
 import asyncio
 import random
@@ -9,9 +9,9 @@ import pytest
 from identity.resolution.resolver import Resolver
 from outbox.pds.client import Pds, RecordKey
 from outbox.pds.verdict import Kind
-from tests.simulation import fates
-from tests.simulation.fake_pds import FakePds
-from tests.simulation.fake_plc import FakePlc
+from tests.fake_pds.pds import FakePds
+from tests.fake_pds.plc import FakePlc
+from tests.simulation import network_faults as faults
 from tests.simulation.network import Network
 from tests.simulation.virtual_time import Process, VirtualLoop
 
@@ -48,8 +48,8 @@ class Scene:
         finally:
             del sent.headers["authorization"]  # as our sessions do
 
-    def put(self, title="one", *, fate=fates.WELL, swap=None):
-        self.network.plan = fates.Script([fate])
+    def put(self, title="one", *, fault=faults.NO_FAULT, swap=None):
+        self.network.plan = faults.ScriptedFaults([fault])
         record = {"$type": COLLECTION, "title": title}
         return self.loop.run(self.api.put(HOST, KEY, record, swap=swap, timeout=30.0))
 
@@ -66,7 +66,7 @@ def scene():
     made.loop.end()
 
 
-def test_a_request_with_luck_is_applied_and_answered(scene):
+def test_a_request_without_a_fault_is_applied_and_answered(scene):
     verdict = scene.put()
     assert (verdict.kind, scene.titles) == (Kind.DONE, ["one"])
     assert scene.loop.time() == pytest.approx(0.02)
@@ -74,32 +74,32 @@ def test_a_request_with_luck_is_applied_and_answered(scene):
 
 
 @pytest.mark.parametrize(
-    ("fate", "kind", "seconds", "applied"),
+    ("fault", "kind", "seconds", "applied"),
     [
-        (fates.refused(), Kind.NOT_SENT, 0, 0),
-        (fates.cut_before(), Kind.AMBIGUOUS, 0.02, 0),
-        (fates.cut_after(), Kind.AMBIGUOUS, 0.05, 1),
-        (fates.hang(), Kind.AMBIGUOUS, 30, 0),
-        (fates.hang_after(), Kind.AMBIGUOUS, 30, 1),
-        (fates.slow(10, 10), Kind.DONE, 20, 1),
-        (fates.slow(10, 25), Kind.AMBIGUOUS, 30, 1),
-        (fates.slow(35, 1), Kind.AMBIGUOUS, 30, 0),
-        (fates.answered(503, "ServiceUnavailable"), Kind.AMBIGUOUS, 0.01, 0),
-        (fates.answered(500, "InternalServerError", applied=True), Kind.AMBIGUOUS, 0.02, 1),
-        (fates.answered(429, "RateLimitExceeded", retry_after=7), Kind.PACED, 0.01, 0),
-        (fates.garbled(), Kind.AMBIGUOUS, 0.01, 0),
-        (fates.garbled(200, applied=True), Kind.AMBIGUOUS, 0.02, 1),
+        (faults.refused(), Kind.NOT_SENT, 0, 0),
+        (faults.cut_before(), Kind.AMBIGUOUS, 0.02, 0),
+        (faults.cut_after(), Kind.AMBIGUOUS, 0.05, 1),
+        (faults.hang(), Kind.AMBIGUOUS, 30, 0),
+        (faults.hang_after(), Kind.AMBIGUOUS, 30, 1),
+        (faults.slow(10, 10), Kind.DONE, 20, 1),
+        (faults.slow(10, 25), Kind.AMBIGUOUS, 30, 1),
+        (faults.slow(35, 1), Kind.AMBIGUOUS, 30, 0),
+        (faults.answered(503, "ServiceUnavailable"), Kind.AMBIGUOUS, 0.01, 0),
+        (faults.answered(500, "InternalServerError", applied=True), Kind.AMBIGUOUS, 0.02, 1),
+        (faults.answered(429, "RateLimitExceeded", retry_after=7), Kind.PACED, 0.01, 0),
+        (faults.garbled(), Kind.AMBIGUOUS, 0.01, 0),
+        (faults.garbled(200, applied=True), Kind.AMBIGUOUS, 0.02, 1),
     ],
-    ids=lambda value: value.name if isinstance(value, fates.Fate) else None,
+    ids=lambda value: value.name if isinstance(value, faults.NetworkFault) else None,
 )
-def test_bad_luck_is_what_its_name_says(scene, fate, kind, seconds, applied):
-    assert scene.put(fate=fate).kind is kind
+def test_each_fault_is_what_its_name_says(scene, fault, kind, seconds, applied):
+    assert scene.put(fault=fault).kind is kind
     assert scene.loop.time() == pytest.approx(seconds)
     assert len(scene.titles) == applied
 
 
 def test_a_request_that_arrives_twice_is_no_second_commit(scene):
-    assert scene.put(fate=fates.twice(5)).kind is Kind.DONE
+    assert scene.put(fault=faults.twice(5)).kind is Kind.DONE
     scene.loop.advance(10)
     assert scene.titles == ["one"]
     assert scene.network.passages[-1].applied == 2
@@ -107,7 +107,7 @@ def test_a_request_that_arrives_twice_is_no_second_commit(scene):
 
 def test_a_held_request_arrives_after_a_newer_one_and_its_swap_stops_it(scene):
     first = scene.put("one").cid
-    assert scene.put("late", fate=fates.held(100), swap=first).kind is Kind.AMBIGUOUS
+    assert scene.put("late", fault=faults.held(100), swap=first).kind is Kind.AMBIGUOUS
     scene.put("two", swap=first)
     assert scene.network.under_way == 1
     scene.network.release()
@@ -117,7 +117,7 @@ def test_a_held_request_arrives_after_a_newer_one_and_its_swap_stops_it(scene):
 
 def test_a_held_request_without_a_swap_would_overwrite(scene):
     scene.put("one")
-    scene.put("late", fate=fates.held(100), swap=None)
+    scene.put("late", fault=faults.held(100), swap=None)
     scene.pds.repo(DID).delete((COLLECTION, "a"))
     scene.loop.advance(200)
     assert scene.pds.repo(DID).records[COLLECTION, "a"].value["title"] == "late"
@@ -132,14 +132,14 @@ def test_a_host_that_is_down_refuses_and_a_silent_one_says_nothing(scene):
     assert scene.titles == []
 
 
-def test_what_a_killed_process_has_sent_arrives_and_nobody_hears_of_it(scene):
+def test_a_request_of_a_killed_process_arrives_and_its_response_is_lost(scene):
     process = Process("relay")
-    scene.network.plan = fates.Script([fates.slow(5, 5)])
+    scene.network.plan = faults.ScriptedFaults([faults.slow(5, 5)])
 
     async def send():
         record = {"$type": COLLECTION, "title": "one"}
         await scene.api.put(HOST, KEY, record, swap=None, timeout=30.0)
-        pytest.fail("heard of it")
+        pytest.fail("a killed process received a response")
 
     async def scenario():
         process.start(scene.loop, send())
@@ -158,14 +158,14 @@ def test_the_resolver_finds_an_account_where_the_directory_says(scene):
     assert scene.loop.run(resolver.resolve(DID)).pds_url == "https://new.example.com"
 
 
-def test_dice_with_one_seed_fall_alike():
+def test_random_faults_with_one_seed_are_equal():
     def throw():
-        dice = fates.Dice(random.Random(7), 0.5)  # noqa: S311 - no secret
+        dice = faults.RandomFaults(random.Random(7), 0.5)  # noqa: S311 - no secret
         return [dice() for _ in range(200)]
 
     first, second = throw(), throw()
     assert first == second
-    assert {fate.name.split()[0] for fate in first} >= {
+    assert {fault.name.split()[0] for fault in first} >= {
         "refused",
         "cut",
         "hang",

@@ -1,4 +1,4 @@
-"""Whole worlds by seed: what is promised holds, and what would break it is found."""
+"""Whole worlds by seed: every invariant holds, and fails when its protection is switched off."""
 
 import os
 import traceback
@@ -6,21 +6,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.simulation import invariants, record_invariants, switches
-from tests.simulation.acts import WEIGHTS, WITH_DECISIONS, WITH_DELETIONS
+from tests.simulation import invariants, protections, record_invariants
+from tests.simulation.actions import WEIGHTS, WITH_DECISIONS, WITH_DELETIONS
 from tests.simulation.schedule import Schedule, Step, drawn, drawn_with_crashes, failure
-from tests.simulation.seen import Seen
+from tests.simulation.snapshot import Snapshot
 from tests.simulation.world import World
 
 DEEP = bool(os.environ.get("TEST_DEEP"))
 BATCHES, BATCH = (400, 25) if DEEP else (4, 25)
 MISSED_LATE = {
-    switches.without_reading_once: 92,
-    switches.without_backoff: 53,
-    switches.without_recognition: 4,
-    switches.without_intents: 23,
+    protections.without_reading_once: 92,
+    protections.without_backoff: 53,
+    protections.without_recognition: 4,
+    protections.without_intents: 23,
 }
-"""Of these, the first seed whose story misses the protection: sought from there, it is found at once, and else in all seeds."""
+"""The first seed whose schedule fails without the protection. The search starts there, and goes on to all other seeds."""
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
@@ -33,7 +33,7 @@ def test_the_pdses_agree_with_the_log_once_faults_have_ended(batch: int):
 
 
 @pytest.mark.parametrize("batch", range(100 if DEEP else 1))
-def test_of_two_values_the_one_stays_that_the_artist_chose(batch: int):
+def test_of_two_conflicting_values_the_artists_choice_stays(batch: int):
     for seed in range(batch * 15, (batch + 1) * 15):
         schedule = drawn(seed, length=20, weights=WITH_DECISIONS)
         if (error := failure(schedule)) is not None:
@@ -42,7 +42,7 @@ def test_of_two_values_the_one_stays_that_the_artist_chose(batch: int):
 
 
 @pytest.mark.parametrize("batch", range(100 if DEEP else 1))
-def test_accounts_that_are_deleted_are_given_up_and_hold_up_nobody(batch: int):
+def test_deleted_accounts_are_given_up_and_delay_no_other(batch: int):
     for seed in range(batch * 15, (batch + 1) * 15):
         schedule = drawn(seed, length=16, weights=WITH_DELETIONS)
         if (error := failure(schedule)) is not None:
@@ -60,7 +60,7 @@ def test_what_a_relay_sent_before_it_died_brings_back_no_record_that_was_deleted
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_one_seed_is_one_story(seed: int):
+def test_one_seed_gives_one_run(seed: int):
     assert _story(seed) == _story(seed)
 
 
@@ -79,26 +79,26 @@ def test_a_world_without_faults_delivers_within_a_second():
         track_id = world.upload(world.dids[0])
         world.relays[0].relay.wake()
         world.advance(1)
-        record_invariants.converged(Seen(world))
+        record_invariants.converged(Snapshot(world))
         world.tell(track_id, lambda track: track.delete(at=world.clock()))
         world.relays[0].relay.wake()
         world.advance(1)
-        record_invariants.converged(Seen(world))
+        record_invariants.converged(Snapshot(world))
         assert world.repo(world.dids[0]).records == {}
 
 
-@pytest.mark.parametrize("switch_off", switches.MISSED_BY, ids=lambda switch_off: switch_off.__name__)
-def test_a_protection_that_is_switched_off_is_missed_by_what_it_keeps(
-    switch_off: switches.Switch, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("switch_off", protections.MISSED_BY, ids=lambda switch_off: switch_off.__name__)
+def test_an_invariant_fails_when_its_protection_is_switched_off(
+    switch_off: protections.Switch, monkeypatch: pytest.MonkeyPatch
 ):
     switch_off(monkeypatch)
-    kept = switches.MISSED_BY[switch_off].__name__
+    kept = protections.MISSED_BY[switch_off].__name__
     assert any(kept in broken(failure(story)) for story in a_thousand(switch_off))
 
 
-def a_thousand(switch_off: switches.Switch) -> Iterator[Schedule]:
-    """The stories one of which has to miss the protection."""
-    if switch_off in switches.MISSED_AFTER_CRASHES:
+def a_thousand(switch_off: protections.Switch) -> Iterator[Schedule]:
+    """The schedules one of which must fail without the protection."""
+    if switch_off in protections.MISSED_AFTER_CRASHES:
         return (drawn_with_crashes(seed) for seed in _seeds(1000, switch_off))
     return (
         drawn(seed, weights=weights)
@@ -107,18 +107,18 @@ def a_thousand(switch_off: switches.Switch) -> Iterator[Schedule]:
     )
 
 
-def _seeds(count: int, switch_off: switches.Switch) -> list[int]:
+def _seeds(count: int, switch_off: protections.Switch) -> list[int]:
     begin = MISSED_LATE.get(switch_off, 0)
     return [*range(begin, count), *range(begin)]
 
 
 def broken(error: Exception | None) -> set[str]:
-    """The functions out of which an assertion came; of another error, none."""
+    """The functions in an assertion's traceback; none for another error."""
     if not isinstance(error, AssertionError):
         return set()
     return {frame.name for frame in traceback.extract_tb(error.__traceback__)}
 
 
-def test_a_schedule_can_be_told_again_without_its_seed():
+def test_a_schedule_can_be_replayed_without_its_seed():
     schedule = drawn(5)
     assert eval(str(schedule), {"Schedule": Schedule, "Step": Step}) == schedule  # noqa: S307

@@ -1,4 +1,4 @@
-"""Time passes only when nobody has anything to do."""
+"""Virtual time passes only when no task is ready."""
 
 import asyncio
 import time
@@ -48,7 +48,7 @@ def test_threads_run_here_one_after_the_other(loop):
     assert seen == [0, 1, 2]
 
 
-def test_an_error_in_a_thread_reaches_who_waits_for_it(loop):
+def test_an_error_in_a_thread_reaches_its_caller(loop):
     def fail():
         raise KeyError("gone")
 
@@ -56,7 +56,7 @@ def test_an_error_in_a_thread_reaches_who_waits_for_it(loop):
         loop.run(asyncio.to_thread(fail))
 
 
-def test_a_killed_process_does_nothing_more_and_nobody_cleans_up(loop):
+def test_a_killed_process_does_nothing_more_and_runs_no_cleanup(loop):
     seen = []
 
     async def write():
@@ -78,13 +78,13 @@ def test_a_killed_process_does_nothing_more_and_nobody_cleans_up(loop):
     assert seen == [0, 1, 2]
 
 
-def test_a_process_may_die_between_a_commit_and_hearing_of_it(loop):
+def test_a_process_may_die_between_a_commit_and_its_return(loop):
     loop.thread_delay = lambda: 1.0
     seen = []
 
     async def write():
         await asyncio.to_thread(seen.append, "committed")
-        seen.append("heard")
+        seen.append("returned")
 
     async def scene():
         process = Process("relay")

@@ -1,6 +1,6 @@
-"""An event loop whose time jumps to the next timer when nothing is ready, and threads that run inside it.
+"""An event loop whose time jumps to the next timer when no task is ready, and threads that run inside it.
 
-Everything that happens is decided by the seed: there are no threads, no sockets and no waiting.
+The seed decides everything that happens: there are no threads, no sockets and no waiting.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ Step = Callable[[], None]
 
 
 class DeadlockError(Exception):
-    """Everybody waits for somebody, and no timer will ever wake one of them."""
+    """Every task waits for another, and no timer is set."""
 
 
 class Life(Enum):
@@ -139,7 +139,7 @@ class VirtualLoop(asyncio.base_events.BaseEventLoop):
         self.run(asyncio.sleep(seconds))
 
     def end(self) -> None:
-        """Close. Whoever still runs is cancelled until he gives up, and what he would do then is not done."""
+        """Close. Running tasks are cancelled until they end, and their cleanup has no effect."""
         self._ending = True
         while tasks := asyncio.all_tasks(self):
             for task in tasks:

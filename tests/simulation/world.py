@@ -1,4 +1,4 @@
-"""Accounts, hosts, relays and a log, and everything that can happen to them. The seed decides what is left to chance."""
+"""Accounts, hosts, relays and a log, and everything that can happen to them. The seed decides what is random."""
 
 import logging
 import random
@@ -21,22 +21,23 @@ from identity.sessions.app_password_grants import create_session
 from identity.sessions.session_store import SessionKind
 from outbox.conflicts.conflicts import conflict_of
 from outbox.conflicts.foreign_edits import keep_ours, keep_theirs
-from outbox.mirror.lanes import GONE, park_lane
-from outbox.mirror.requeue import suspect
+from outbox.mirror.lanes import park_lane
+from outbox.mirror.requeue import reverify
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import pds_host
-from outbox.mirror.targets import AUTH_REQUIRED, MirrorTargets
+from outbox.mirror.targets import MirrorTargets
 from outbox.record.dag_cbor import Record
 from outbox.record.record import own_part
 from outbox.views.overview import lane_of
 from outbox.views.status import Mirror, is_signed_in, mirrors
 from tests.dsl import a_track
-from tests.simulation.fake_account import Status
-from tests.simulation.fake_pds import SERVICE, FakePds
-from tests.simulation.fake_plc import FakePlc
-from tests.simulation.fake_repo import Repo
-from tests.simulation.fates import BAD_LUCK, Dice
+from tests.fake_pds.account import Status
+from tests.fake_pds.pds import SERVICE, FakePds
+from tests.fake_pds.plc import FakePlc
+from tests.fake_pds.repo import Repo
 from tests.simulation.memory_database import memory_database
 from tests.simulation.network import Network
+from tests.simulation.network_faults import FAULTS, RandomFaults
 from tests.simulation.relay_patches import Errors, patched
 from tests.simulation.relay_process import LEASE, URLS, Bytes, RelayProcess, sessions_of
 from tests.simulation.virtual_time import Life, VirtualLoop
@@ -58,7 +59,7 @@ class World:
         relays: int = 2,
         lanes_of_a_host: int = 4,
         chance: float = 0.0,
-        kinds: Iterable[str] = tuple(BAD_LUCK),
+        kinds: Iterable[str] = tuple(FAULTS),
     ) -> None:
         self.seed = seed
         self.dice = random.Random(seed)  # noqa: S311 - no secret
@@ -69,14 +70,14 @@ class World:
         self.skews = [self.skew]
         """All that the clock was ever wrong by."""
         self.clock_sets: list[float] = []
-        """When the clock was set: how long a PDS asked to wait cannot be told over it."""
+        """When the clock was set: a pause that a PDS asked for cannot be measured across it."""
         self._disturbances: list[float] = []
         self.tracks: dict[int, str] = {}
         self.decided: list[Record] = []
-        """What somebody else wrote in our fields and the artist decided on."""
+        """Values that another client wrote in our fields and the artist decided on."""
         self._keys: dict[int, tuple[str, str]] = {}
         self._make_hosts(accounts, hosts)
-        self.network = Network(self.loop, *self.hosts, self.plc, plan=Dice(self.dice, chance, kinds))
+        self.network = Network(self.loop, *self.hosts, self.plc, plan=RandomFaults(self.dice, chance, kinds))
         self.audio = Bytes()
         self.database = memory_database(self.clock)
         self.log = EventLog(self.database, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
@@ -145,7 +146,7 @@ class World:
             return self.dice.uniform(0, 90)
         return self.dice.uniform(0, 0.004)
 
-    # People.
+    # What artists and other clients do.
 
     def upload(self, did: str, **fields: Any) -> int:
         """An artist uploads a track; its id is given."""
@@ -160,7 +161,7 @@ class World:
         return track_id
 
     def tell(self, track_id: int, command: Callable[[Track], None]) -> bool:
-        """The artist tells the track something, and whether it let itself be told."""
+        """The artist gives the track a command; whether it was accepted."""
 
         def work(unit: UnitOfWork) -> None:
             track = unit.load(Track, Track.create_id(track_id))
@@ -180,7 +181,7 @@ class World:
         return True
 
     def decide(self, track_id: int, *, theirs: bool) -> None:
-        """The artist says whose value stays, where somebody else changed the record."""
+        """The artist resolves a conflict with another client's change."""
         with self.log.unit_of_work(self.tracks[track_id], ARTIST) as unit:
             conflict = conflict_of(unit.connection, track_id)
             if conflict is None:
@@ -193,16 +194,16 @@ class World:
         self.decided.append(own_part(conflict.theirs or {}))
         self.wake()
 
-    def doubt(self, track_id: int) -> None:
+    def verify(self, track_id: int) -> None:
         """A scan believes that the PDS holds something else."""
         with self.database.write() as connection:
-            suspect(connection, [track_id], self.clock())
+            reverify(connection, [track_id], self.clock())
         self.wake()
 
-    def doubt_all(self) -> None:
-        """Somebody believes that the PDSes hold something else throughout."""
+    def verify_all(self) -> None:
+        """Mark every record as to be verified."""
         with self.database.write() as connection:
-            suspect(connection, list(self.tracks), self.clock())
+            reverify(connection, list(self.tracks), self.clock())
         self.wake()
 
     def wake(self) -> None:
@@ -242,7 +243,7 @@ class World:
             park_lane(connection, did)
 
     def is_signed_in(self, did: str) -> bool:
-        """Whether the lane works, and the PDS takes its tokens as far as anybody knows."""
+        """Whether the lane is active, and the PDS accepts its tokens as far as is known."""
         with self.database.read() as connection:
             return is_signed_in(connection, did) and self.host_of(did).tokens.has_session(did, SERVICE)
 
@@ -265,7 +266,7 @@ class World:
 
     def is_given_up(self, did: str) -> bool:
         """Whether the account was deleted, and its lane waits for a sign-in that will never come."""
-        return did not in self.present and self.lane(did).state in {AUTH_REQUIRED, GONE}
+        return did not in self.present and self.lane(did).state in {LaneState.AUTH_REQUIRED, LaneState.GONE}
 
     def host_of(self, did: str) -> FakePds:
         """Where the account is."""
@@ -322,7 +323,7 @@ class World:
         for each in self.relays:
             each.kill()
         self._restore()
-        logging.disable()  # of those who are ended nobody wants to hear
+        logging.disable()  # the end of the processes logs errors
         self.loop.end()
         logging.disable(logging.NOTSET)
 

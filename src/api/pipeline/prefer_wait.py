@@ -41,7 +41,7 @@ def _acked_unless_decided(services: Services, track_id: int) -> int | None:
             is_on_pds(track)
             or view is None
             or (not view.blob_requested and view.blob is None)
-            or mirror.waits_for_somebody
+            or mirror.needs_intervention
             or not is_signed_in(connection, track.artist_did)
         )
     return None if decided else mirror.acked_generation

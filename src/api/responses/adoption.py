@@ -1,18 +1,13 @@
-"""How far the taking over of an account's records has come, as JSON."""
+"""The progress of an account's adoption, as JSON."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from replay.adoption.jobs import adoption_of
-
-IDLE: Final = "idle"
-WAITING: Final = "waiting"
-RUNNING: Final = "running"
-DONE: Final = "done"
-FAILED: Final = "failed"
+from replay.adoption.states import AdoptionState, state_of
 
 
 class AdoptionProblemBody(BaseModel):
@@ -45,30 +40,26 @@ class AdoptionBody(BaseModel):
 
 
 NOTHING: Final = AdoptionBody(
-    state=IDLE, requested_at=None, ended_at=None, next_attempt_at=None,
+    state=AdoptionState.IDLE, requested_at=None, ended_at=None, next_attempt_at=None,
     found=0, known=0, adopted=0, refused=0, problem=None, problems=[],
 )  # fmt: skip
 
 
 def adoption_body(connection: Connection, did: str) -> AdoptionBody:
-    """Tell of the account's newest adoption."""
+    """Return the account's newest adoption."""
     row = adoption_of(connection, did)
     if row is None:
         return NOTHING
-    state = _state(row)
+    state = state_of(row)
     counts = {name: getattr(row, name) for name in ("found", "known", "adopted", "refused")}
     return AdoptionBody(
         state=state,
         requested_at=row.requested_at,
         ended_at=row.ended_at,
-        next_attempt_at=row.not_before if state == WAITING and row.problem is not None else None,
+        next_attempt_at=row.not_before
+        if state is AdoptionState.WAITING and row.problem is not None
+        else None,
         problem=row.problem,
         problems=[AdoptionProblemBody(**problem) for problem in row.problems],
         **counts,
     )
-
-
-def _state(row: Row[Any]) -> str:
-    if row.ended_at is not None:
-        return DONE if row.problem is None else FAILED
-    return WAITING if row.lease_owner is None else RUNNING

@@ -6,24 +6,15 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection, and_, func, select
 
 from api.responses.read_tracks import BRINGS_BLOB
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_target
-from outbox.mirror.targets import READY
 from outbox.views.overview import lane_of
-from projections.blob_migration import (
-    DELETED,
-    FAILED,
-    GATED,
-    STANDING,
-    UNASKED,
-    UPLOADED,
-    WANTED,
-    standings,
-    tracks_standing,
-)
+from projections.blob_migration import PDS_COPY_STATE, PdsCopyState, copy_counts, tracks_in_state
 from projections.history import history
 from projections.tracks import tracks
 
 MOST_FAILURES: Final = 100
+SKIPPED: Final = (PdsCopyState.GATED, PdsCopyState.DELETED)
 
 
 class FailedBody(BaseModel):
@@ -49,18 +40,22 @@ class MigrationBody(BaseModel):
 
 def migration_report(connection: Connection, did: str) -> MigrationBody:
     """Count the account's audio by whether it is on the PDS, on its way, refused or not to go there."""
-    counts = standings(connection, did)
-    by_standing = {standing: count for (standing, _), count in counts.items()}
-    uploaded = by_standing.get(UPLOADED, 0)
+    counts = copy_counts(connection, did)
+    by_state = {state: count for (state, _), count in counts.items()}
+    uploaded = by_state.get(PdsCopyState.UPLOADED, 0)
     saved = _saved(connection, did) if uploaded else 0
     return MigrationBody(
         saved=saved,
-        pending=by_standing.get(WANTED, 0) + uploaded - saved,
-        failed={str(reason): count for (standing, reason), count in counts.items() if standing == FAILED},
-        skipped={standing: by_standing[standing] for standing in (GATED, DELETED) if standing in by_standing},
-        unasked=by_standing.get(UNASKED, 0),
+        pending=by_state.get(PdsCopyState.WANTED, 0) + uploaded - saved,
+        failed={
+            str(reason): count for (state, reason), count in counts.items() if state is PdsCopyState.FAILED
+        },
+        skipped={state.value: by_state[state] for state in SKIPPED if state in by_state},
+        unasked=by_state.get(PdsCopyState.UNASKED, 0),
         waits_for=_waits_for(connection, did),
-        failures=[_failed(row) for row in tracks_standing(connection, did, FAILED, limit=MOST_FAILURES)],
+        failures=[
+            _failed(row) for row in tracks_in_state(connection, did, PdsCopyState.FAILED, limit=MOST_FAILURES)
+        ],
     )
 
 
@@ -82,7 +77,11 @@ def _saved(connection: Connection, did: str) -> int:
                 mirror_target, and_(mirror_target.c.track_id == tracks.c.track_id, ~mirror_target.c.former)
             )
         )
-        .where(tracks.c.did == did, STANDING == UPLOADED, tracks.c.record_missing_since.is_(None))
+        .where(
+            tracks.c.did == did,
+            PDS_COPY_STATE == PdsCopyState.UPLOADED,
+            tracks.c.record_missing_since.is_(None),
+        )
         .where(mirror_target.c.acked_gen >= brought)
     )
     return connection.scalar(confirmed) or 0
@@ -93,4 +92,4 @@ def _waits_for(connection: Connection, did: str) -> str | None:
     lane = lane_of(connection, did)
     if lane is None:
         return None
-    return None if lane.mirror_state == READY else str(lane.mirror_state)
+    return None if lane.mirror_state == LaneState.READY else str(lane.mirror_state)

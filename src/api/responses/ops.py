@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from sqlalchemy import Connection
 
 from outbox.mirror.host_state import breaker_state
+from outbox.mirror.states import MirrorReason
 from outbox.mirror.tables import NEVER, PAST
 from outbox.operations.operators import Action
 from outbox.pds.client import RecordKey
@@ -191,7 +192,7 @@ def failure_row(row: Any) -> FailureRow:
         blob_error=row.blob_error,
         generation=row.desired_gen,
         acked_generation=row.acked_gen,
-        next_attempt_at=_time(row.not_before) if row.mirror_reason == "backoff" else None,
+        next_attempt_at=_time(row.not_before) if row.mirror_reason == MirrorReason.BACKOFF else None,
     )
 
 

@@ -11,9 +11,8 @@ from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES
 from eventstore.idempotency.results import CommandResult
 from outbox.blobs.jobs import MISSING_REASON
 from outbox.blobs.upload_results import TOO_LARGE_REASON
-from outbox.mirror.targets import AUTH_REQUIRED, HELD
+from outbox.mirror.states import LaneState, MirrorState
 from outbox.record.record import RecordUrls
-from outbox.views.status import DETACHED
 from projections.track_queries import track_by_id
 
 MIGRATED: Final = "track audio migrated to PDS successfully"
@@ -94,13 +93,16 @@ class CopyResults:
 
 def _is_back(mirror: MirrorBody) -> bool:
     """Whether the PDS has confirmed the record as it is to be, and nobody has changed it since; its blob may come later."""
-    return mirror.acked_generation >= mirror.generation and mirror.state not in {HELD, DETACHED}
+    return mirror.acked_generation >= mirror.generation and mirror.state not in {
+        MirrorState.HELD,
+        MirrorState.DETACHED,
+    }
 
 
 def accepted(body: dict[str, Any], track: TrackBody, *, reason: str | None = None) -> CommandResult:
     """Say that it is recorded, why it is not done, and where to look."""
     reason = reason or track.mirror.reason
-    message = SIGN_IN if reason == AUTH_REQUIRED else ON_ITS_WAY
+    message = SIGN_IN if reason == LaneState.AUTH_REQUIRED else ON_ITS_WAY
     told = {**body, "message": message, "reason": reason}
     return CommandResult(202, told, {"Location": f"/tracks/{track.id}/mirror"})
 

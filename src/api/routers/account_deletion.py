@@ -21,7 +21,7 @@ from api.services import Services
 from application.account_deletion import continue_deletion, leaving_since, request_deletion
 from application.errors import NotAuthenticatedError
 from eventstore.envelope import Envelope
-from replay.dump.export import own_lines
+from replay.dump.export import account_lines
 
 router = APIRouter(tags=["account"])
 logger: Final = logging.getLogger("mastertape.api")
@@ -61,7 +61,7 @@ def export_own(principal: SignedIn, services: ServicesDep) -> Response:
     Events, attempts, what its PDS was observed to hold, where bytes are stored. The last line is a digest: without it the export is
     incomplete.
     """
-    lines = _in_chunks(own_lines(services.database, principal.did, schema=services.schema()))
+    lines = _in_chunks(account_lines(services.database, principal.did, schema=services.schema()))
     name = "mastertape-export.ndjson"
     return StreamingResponse(
         lines, media_type=NDJSON, headers={"Content-Disposition": f'attachment; filename="{name}"'}

@@ -13,10 +13,11 @@ from api.middleware.request_id import over_http
 from api.openapi import errors, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.preconditions import WaitPreference
-from api.responses.adoption import RUNNING, WAITING, AdoptionBody, adoption_body
+from api.responses.adoption import AdoptionBody, adoption_body
 from api.services import Services
 from application.adoption import request_adoption
 from eventstore.idempotency.results import CommandResult
+from replay.adoption.states import UNFINISHED
 
 router = APIRouter(tags=["records"])
 
@@ -57,14 +58,14 @@ def read_adoption(principal: SignedIn, services: ServicesDep) -> Response:
 
 
 def _result(report: AdoptionBody) -> CommandResult:
-    return result_of(report, 202 if report.state in {WAITING, RUNNING} else 200, Location=HERE)
+    return result_of(report, 202 if report.state in UNFINISHED else 200, Location=HERE)
 
 
 async def _awaited(services: Services, did: str, seconds: int) -> AdoptionBody:
     """Poll until the job has ended or the time is up; no thread is held meanwhile."""
     ends = time.monotonic() + seconds
     report = await run_in_threadpool(_report, services, did)
-    while report.state in {WAITING, RUNNING} and time.monotonic() < ends:
+    while report.state in UNFINISHED and time.monotonic() < ends:
         await asyncio.sleep(POLL_SECONDS)
         report = await run_in_threadpool(_report, services, did)
     return report

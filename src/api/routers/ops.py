@@ -27,7 +27,7 @@ from api.responses.ops import (
 )
 from api.services import Services
 from identity.accounts.credentials import Principal
-from outbox.operations.operators import Operator, Which, count, perform
+from outbox.operations.operators import Operator, Selector, count, perform
 from outbox.views import overview
 from outbox.views.failures import failing
 
@@ -131,7 +131,7 @@ async def _operate(admin: Principal, services: Services, request: IdempotentRequ
 
 
 def _affected(admin: Principal, services: Services, wanted: OperationBody) -> int:
-    which = Which(wanted.did, wanted.host, wanted.error)
+    which = Selector(wanted.did, wanted.host, wanted.error)
     if wanted.dry_run:
         return count(services.database, wanted.action, which)
     affected = perform(services.log, wanted.action, which, Operator(over_http(admin.did), wanted.reason))

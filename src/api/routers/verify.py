@@ -13,7 +13,7 @@ from api.services import Services
 from outbox.repo.reads import RepoReads
 from replay.reconcile.drift import Drift
 from replay.reconcile.verify import repos_of, verify
-from replay.recovered import look_over
+from replay.recovered import resume_account
 
 router = APIRouter(tags=["account"])
 
@@ -64,7 +64,7 @@ async def _verified(services: Services, did: str) -> VerifiedBody:
     repos = await run_in_threadpool(repos_of, services.database, did)
     body = VerifiedBody(records=0, drifts=[], problem=None)
     async for found in verify(services.database, RepoReads(services.pds), repos):
-        await run_in_threadpool(look_over, services.log, found, services.urls, envelope)
+        await run_in_threadpool(resume_account, services.log, found, services.urls, envelope)
         body.records += found.records
         body.drifts += [DriftBody.of(drift) for drift in found.drifts]
         body.problem = found.problem

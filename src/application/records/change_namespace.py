@@ -39,5 +39,5 @@ def _require_movable(unit: UnitOfWork, track: Track, command: ChangeNamespace, n
         raise CannotMoveError(f"The record is in {track.collection}, not in {command.old_collection}")
     if conflict_of(unit.connection, track.track_id) is not None:
         raise UndecidedForeignEditError
-    if is_taken(unit.connection, new, but=track.track_id):
+    if is_taken(unit.connection, new, excluding=track.track_id):
         raise CannotMoveError(f"Another track has the record {new.uri}")

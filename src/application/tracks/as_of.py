@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from aggregates.track import Track
 from application.errors import VersionNotFoundError
-from eventstore.change import Recorded
+from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
 from projections.visible_state import difference, visible_state
 
@@ -42,7 +42,9 @@ def changes_between(
     return difference(before, after)
 
 
-def _fold(log: EventLog, connection: Connection, track_id: int, belongs: Callable[[Recorded], bool]) -> Track:
+def _fold(
+    log: EventLog, connection: Connection, track_id: int, belongs: Callable[[RecordedEvent], bool]
+) -> Track:
     recorded = log.stream(connection, Track.create_id(track_id))
     track = log.fold(Track, takewhile(belongs, recorded))
     if track is None:

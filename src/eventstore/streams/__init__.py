@@ -1,1 +1,1 @@
-"""From stored rows to aggregates: decoding, replay, and the cache of newest states."""
+"""From stored rows to aggregates: decoding, replay, and the cache of latest states."""

@@ -9,12 +9,12 @@ from uuid import UUID
 
 from eventsourcing.domain import Aggregate
 
-KEPT: Final = 1024
+MAX_STREAMS: Final = 1024
 
 
 @dataclass(frozen=True)
-class Tail:
-    """The state after the last event of a stream, and that event's place in the log. Treat as immutable."""
+class StreamState:
+    """The state after some event of a stream, and that event's place in the log. Treat as immutable."""
 
     state: Aggregate
     did: str
@@ -22,23 +22,23 @@ class Tail:
     recorded_at: datetime
 
 
-class Tails:
-    """Committed tails of this process. Others append too: whoever takes one reads on from its last event."""
+class AggregateCache:
+    """Committed states, of this process alone: another process may have appended since."""
 
-    def __init__(self, kept: int = KEPT) -> None:
-        self._kept: Final = kept
-        self._tails: Final[OrderedDict[UUID, Tail]] = OrderedDict()
-        self._turn: Final = threading.Lock()
+    def __init__(self, max_streams: int = MAX_STREAMS) -> None:
+        self._max_streams: Final = max_streams
+        self._states: Final[OrderedDict[UUID, StreamState]] = OrderedDict()
+        self._lock: Final = threading.Lock()
 
-    def get(self, aggregate_id: UUID) -> Tail | None:
-        """Return the tail of a stream, if it is known."""
-        with self._turn:
-            return self._tails.get(aggregate_id)
+    def get(self, aggregate_id: UUID) -> StreamState | None:
+        """Return the cached state of a stream, which other processes may have continued."""
+        with self._lock:
+            return self._states.get(aggregate_id)
 
-    def put(self, aggregate_id: UUID, tail: Tail) -> None:
-        """Keep the tail of a stream, and let go of the one used longest ago."""
-        with self._turn:
-            self._tails[aggregate_id] = tail
-            self._tails.move_to_end(aggregate_id)
-            if len(self._tails) > self._kept:
-                self._tails.popitem(last=False)
+    def put(self, aggregate_id: UUID, state: StreamState) -> None:
+        """Cache the state of a stream; the stream that was put longest ago is evicted."""
+        with self._lock:
+            self._states[aggregate_id] = state
+            self._states.move_to_end(aggregate_id)
+            if len(self._states) > self._max_streams:
+                self._states.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Events as JSON and back."""
+"""Encodes events as JSON, and decodes them."""
 
 from collections.abc import Sequence
 from typing import Final, cast
@@ -18,7 +18,7 @@ from eventstore.change import Event
 
 
 def json_transcoder(transcodings: Sequence[Transcoding] = ()) -> JSONTranscoder:
-    """Plain JSON, with ids, decimals and times; `transcodings` add the values of the domain."""
+    """Return a transcoder for plain JSON with ids, decimals and times; `transcodings` add the values of the domain."""
     transcoder = JSONTranscoder()
     for transcoding in (UUIDAsHex(), DecimalAsStr(), DatetimeAsISO(), *transcodings):
         transcoder.register(transcoding)
@@ -26,15 +26,15 @@ def json_transcoder(transcodings: Sequence[Transcoding] = ()) -> JSONTranscoder:
 
 
 class Codec:
-    """Between events and what the log stores of them."""
+    """Converts between events and the rows that the log stores of them."""
 
     def __init__(self, transcodings: Sequence[Transcoding] = ()) -> None:
         self._mapper: Final[Mapper[UUID]] = Mapper(json_transcoder(transcodings))
 
     def encode(self, event: Event) -> StoredEvent:
-        """Its row, with the topic that finds its class again."""
+        """Return the stored form, whose topic names the event's class."""
         return self._mapper.to_stored_event(event)
 
     def decode(self, stored: StoredEvent) -> Event:
-        """The event, in today's version of its class."""
+        """Return the event, upcast to the current version of its class."""
         return cast("Event", self._mapper.to_domain_event(stored))

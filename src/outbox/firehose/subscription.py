@@ -34,8 +34,8 @@ from outbox.firehose.frames import (
 from outbox.firehose.own_writes import foreign_writes, record_revision
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import LeaseLostError
-from outbox.mirror.parking import look_for_account
-from outbox.mirror.requeue import rescan, rescan_host, suspect
+from outbox.mirror.parking import request_probe
+from outbox.mirror.requeue import rescan, rescan_host, reverify
 from outbox.ports import Addresses
 from outbox.threads import in_thread
 
@@ -114,7 +114,7 @@ class Subscription:
         while True:
             begun_at = clock()
             try:
-                if await in_thread(self._hosts.has_room_behind_live, self._host):
+                if await in_thread(self._hosts.may_send_backfill, self._host):
                     await self._listen()
             except LeaseLostError:
                 return
@@ -187,7 +187,7 @@ class Subscription:
             if not (tracks := foreign_writes(connection, did, commit)):
                 return Effect.KNOWN
         with self._database.write() as connection:
-            suspect(connection, tracks, self._database.now(connection))
+            reverify(connection, tracks, self._database.now(connection))
             record_revision(connection, did, commit.rev)
             announce(connection)
         logger.warning("drift_heard", extra={"did": did, "host": self._host, "records": len(tracks)})
@@ -195,6 +195,6 @@ class Subscription:
 
     def _mark_account(self, connection: Connection, kind: str, did: str) -> None:
         if kind in {ACCOUNT, IDENTITY}:
-            look_for_account(connection, did, self._database.now(connection))
+            request_probe(connection, did, self._database.now(connection))
         else:  # the message does not say what changed
             rescan(connection, did)

@@ -1,6 +1,6 @@
-"""How the live rows of a table differ from those that the log makes, and how they are made equal.
+"""Compares the live rows of a table with those that the log makes, and makes them equal.
 
-Only rows that differ are touched, only in their derived columns, by ordinary statements.
+Only rows that differ are written, and only their derived columns.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from projections.rebuild.unique_columns import aside, passing_columns
 
 
 class DifferenceKind(StrEnum):
-    """In which way a live row differs."""
+    """How a live row differs."""
 
     MISSING = "missing"
     SURPLUS = "surplus"
@@ -35,7 +35,7 @@ class DifferenceKind(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """A live row that is not what the log makes of it; `columns` has (live, derived) by name when it is changed."""
+    """A live row that the log would not make; `columns` has (live, derived) values by name for a changed row."""
 
     table: str
     kind: DifferenceKind
@@ -44,7 +44,7 @@ class Difference:
 
 
 def differences_of(connection: Connection, table: ProjectedTable) -> Iterator[Difference]:
-    """Name each row that differs, in the order of the key."""
+    """Yield each row that differs, by kind and key."""
     name, key = table.live.name, [table.live.c[column] for column in table.key]
     derived_key = [table.scratch.c[column] for column in table.key]
     for row in connection.execute(
@@ -66,12 +66,12 @@ def differences_of(connection: Connection, table: ProjectedTable) -> Iterator[Di
 
 
 def remove_surplus(connection: Connection, table: ProjectedTable) -> int:
-    """Delete the rows that the log does not make; children go before their parents."""
+    """Delete the rows that the log does not make, and return their number; delete from child tables before their parents."""
     return _rows_written(connection, delete(table.live).where(_surplus(table)))
 
 
 def write_difference(connection: Connection, table: ProjectedTable) -> int:
-    """Change and insert what differs, parents before children; return the number of rows."""
+    """Update and insert what differs, and return the number of rows; write parent tables before their children."""
     return _update_changed(connection, table) + _insert_missing(connection, table)
 
 

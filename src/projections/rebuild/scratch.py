@@ -1,4 +1,4 @@
-"""The scratch tables, filled page by page beside the live ones while everybody goes on working."""
+"""The scratch tables, filled page by page beside the live tables."""
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from eventstore.projection import Projection, into_scratch
 from eventstore.schema import projection_state
 
 MARKER: Final = "scratch"
-"""The row of projection_state that says whose the scratch tables are."""
+"""The row of projection_state that names the run which owns the scratch tables."""
 
 
 class OvertakenError(Exception):
@@ -25,7 +25,7 @@ class OvertakenError(Exception):
 
 
 class Scratch:
-    """The scratch tables of some projections, as long as no later run takes them."""
+    """The scratch tables of some projections, owned by this run until a later run takes them."""
 
     def __init__(self, database: Database, projections: Sequence[Projection]) -> None:
         self.tables: Final = tuple(table for projection in projections for table in projection.tables)
@@ -35,7 +35,7 @@ class Scratch:
         self._run: Final = uuid4().hex
 
     def take(self) -> None:
-        """Take them from whoever had them, and clear what a crash may have left."""
+        """Take the tables from an earlier run, and clear what a crash may have left."""
         with self._database.write() as connection:
             statement = upsert(connection, projection_state).values(name=MARKER, fingerprint=self._run)
             connection.execute(
@@ -47,7 +47,7 @@ class Scratch:
 
     @contextmanager
     def ours(self) -> Generator[Connection]:
-        """Open, or join, a transaction in which nobody takes them from us."""
+        """Open, or join, a transaction in which no other run can take the tables; raises OvertakenError."""
         with self._database.write() as connection:
             marker = select(projection_state.c.fingerprint).where(projection_state.c.name == MARKER)
             if connection.scalar(marker.with_for_update()) != self._run:
@@ -55,7 +55,7 @@ class Scratch:
             yield connection
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """Write what the changes did."""
+        """Apply the projections to the changes."""
         if not changes:
             return
         with self.ours() as connection:
@@ -63,7 +63,7 @@ class Scratch:
                 projection.apply(connection, changes, self._into)
 
     def analyze(self) -> None:
-        """Tell PostgreSQL how much there is, so that it compares in one pass."""
+        """Update PostgreSQL's statistics, so that it compares in one pass."""
         if self._database.is_sqlite:
             return
         with self.ours() as connection:
@@ -71,7 +71,7 @@ class Scratch:
                 connection.execute(text(f'analyze "{table.scratch.name}"'))
 
     def leave(self) -> None:
-        """Leave them empty and nobody's."""
+        """Empty the tables and give them up."""
         with self.ours() as connection:
             self._clear(connection)
             connection.execute(delete(projection_state).where(projection_state.c.name == MARKER))

@@ -1,7 +1,6 @@
-"""How rows that swap a unique value pass each other.
+"""Lets rows swap a unique value, though both databases check a unique index row by row.
 
-Both databases check a unique index row by row, not at the end of a statement. Such rows must therefore step
-aside first: one column of the index takes a value that no row has.
+Before the update, one column of the index takes a value in each such row that no other row has.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ ASIDE: Final = "\N{SUBSTITUTE}"
 
 
 def passing_columns(table: Table, derived: Sequence[str]) -> Iterator[tuple[Column[Any], list[str]]]:
-    """Yield one column of each unique index, with all derived columns by which a row enters or leaves it."""
+    """Yield one column of each unique index, with the derived columns on which a row's place in the index depends."""
     for columns, condition in _unique_indexes(table):
         movable = [
             column for column in columns if column.name in derived and isinstance(column.type, Text | Integer)
@@ -24,7 +23,7 @@ def passing_columns(table: Table, derived: Sequence[str]) -> Iterator[tuple[Colu
 
 
 def aside(column: Column[Any]) -> ColumnElement[Any]:
-    """Give each row a value of its own: a number below zero, or a text that begins unlike any."""
+    """Return a value that no other row has: a number below zero, or a text with a first character that no text has."""
     if isinstance(column.type, Integer):
         return -1 - column
     value: ColumnElement[str] = literal(ASIDE)

@@ -1,1 +1,1 @@
-"""Makes tracks of records that a PDS holds already. Imports reconcile."""
+"""Makes tracks of the records that a PDS holds already. Imports reconcile."""

@@ -1,10 +1,8 @@
-"""Bytes for a record that names them, and only with proof: a blob of the account's own PDS, or what lies at an address.
+"""Fetches the bytes that a record names, as a blob of the account's own PDS or at an address.
 
-Our own addresses prove nothing: whoever writes a record may name any of them. What they name is taken only where the same
-account has it here already.
+One of our own addresses proves nothing, since any record may name it: its bytes are taken only where the account already has them here.
 """
 
-import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from eventstore.threads import Threads
 from identity.errors import FetchRefusedError, UnsafeAddressError
 from identity.resolution.address_policy import AddressPolicy, origin_of
 from outbox.mirror.hosts import Hosts
@@ -23,11 +22,11 @@ from storage.media import Media
 from storage.upload import Staged, Staging
 
 IsOwned = Callable[[str, str], bool]
-"""Whether an account has named these bytes here."""
+"""Whether a track of the account (a DID) has named these bytes (a CID)."""
 
 
 class OthersAddresses(AddressPolicy):
-    """Judges addresses as that policy does, and refuses our own: also where a redirect leads to them."""
+    """Allows the addresses that `policy` allows, except our own, of redirects too."""
 
     def __init__(self, policy: AddressPolicy, ours: frozenset[tuple[str, str, int]]) -> None:
         super().__init__()
@@ -35,7 +34,7 @@ class OthersAddresses(AddressPolicy):
         self._ours = ours
 
     def check(self, url: str) -> None:
-        """Raise `UnsafeAddressError` unless it is somebody else's and may be asked."""
+        """Raise UnsafeAddressError for an address of our own, or one that the policy refuses."""
         if origin_of(url) in self._ours:
             raise UnsafeAddressError("the URL is our own")
         self._policy.check(url)
@@ -43,7 +42,7 @@ class OthersAddresses(AddressPolicy):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a record says of some bytes, and whose it is."""
+    """What a record says of some bytes, and the account and PDS of the record; `limit` in bytes."""
 
     did: str
     host: str
@@ -58,7 +57,7 @@ class Wanted:
 
 
 class ProvenBytes:
-    """Fetches them into files. Raises BytesUnavailableError, or PdsTroubleError where another time may be better."""
+    """Fetches bytes into files; raises BytesUnavailableError, or PdsTroubleError where another attempt may succeed."""
 
     def __init__(
         self,
@@ -68,20 +67,22 @@ class ProvenBytes:
         staging: Path,
         hosts: Hosts,
         *,
+        threads: Threads,
         is_owned: IsOwned,
         own_urls: tuple[str, ...],
     ) -> None:
-        self._fetcher = Fetcher(http, policy, staging, hosts)
+        self._fetcher = Fetcher(http, policy, staging, hosts, threads)
         self._ours = frozenset(origin_of(url) for url in own_urls)
         self._others = OthersAddresses(policy, self._ours)
         self._media = media
         self._staging = staging
+        self._threads = threads
         self._is_owned = is_owned
 
     async def fetch(self, wanted: Wanted) -> Staged:
-        """Return the blob's bytes, otherwise those at the URL.
+        """Return the blob's bytes, or those at the URL.
 
-        As long as the PDS does not say that it has no such blob, other bytes do not stand for it.
+        While the PDS only fails to answer, bytes at the URL count only if they have the blob's CID.
         """
         if wanted.blob is None:
             return await self._at_address(wanted)
@@ -90,9 +91,11 @@ class ProvenBytes:
         except (BytesUnavailableError, PdsTroubleError) as error:
             if wanted.url is None:
                 raise
-            return await self._instead(wanted, error)
+            return await self._at_address_instead(wanted, error)
 
-    async def _instead(self, wanted: Wanted, error: BytesUnavailableError | PdsTroubleError) -> Staged:
+    async def _at_address_instead(
+        self, wanted: Wanted, error: BytesUnavailableError | PdsTroubleError
+    ) -> Staged:
         try:
             staged = await self._at_address(wanted)
         except BytesUnavailableError as too:
@@ -105,7 +108,7 @@ class ProvenBytes:
         return staged
 
     async def _blob(self, wanted: Wanted) -> Staged:
-        assert wanted.blob is not None  # noqa: S101 - asked for those alone
+        assert wanted.blob is not None  # noqa: S101 - `fetch` has checked it
         if wanted.blob["size"] > wanted.limit:
             raise BytesUnavailableError("too_large", f"the blob has more than {wanted.limit} bytes")
         return await self._fetcher.blob(wanted.host, wanted.did, wanted.blob["ref"]["$link"], wanted.limit)
@@ -127,16 +130,16 @@ class ProvenBytes:
     async def _own(self, wanted: Wanted) -> Staged:
         name = urlsplit(wanted.url or "").path.rsplit("/", 1)[-1]
         cid = name.partition(".")[0]
-        if not await asyncio.to_thread(self._is_owned, wanted.did, cid):
+        if not await self._threads.run(self._is_owned, wanted.did, cid):
             raise BytesUnavailableError(
                 "not_owned", "the address is ours, but the bytes are not this account's"
             )
         try:
-            return await asyncio.to_thread(self._copied, cid, wanted.limit)
+            return await self._threads.run(self._copied_from_media, cid, wanted.limit)
         except (MediaGoneError, BytesMissingError):
             raise BytesUnavailableError("gone", "the audio URL is ours, and the bytes are gone") from None
 
-    def _copied(self, cid: str, limit: int) -> Staged:
+    def _copied_from_media(self, cid: str, limit: int) -> Staged:
         with Staging(self._staging, limit) as staging:
             chunks: Iterator[bytes] = self._media.read(cid)
             for chunk in chunks:

@@ -1,32 +1,35 @@
-"""Bytes from outside, into files; a blob with the proof that it is what its CID promises."""
+"""Fetches bytes from outside into files; the bytes of a blob must have its CID."""
 
-import asyncio
 from pathlib import Path
 from typing import Final
 
 import httpx
 
+from eventstore.threads import Threads
 from identity.errors import FetchRefusedError
 from identity.resolution.address_policy import AddressPolicy, origin_of
 from identity.resolution.guarded_fetch import OnReply, fetched
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.paced_pds import LEFT_ALONE
-from outbox.pds.client import judged
+from outbox.pds.client import verdict_of_read
 from outbox.threads import in_thread
 from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError
 from storage.errors import TooLargeError
 from storage.upload import Staged, Staging
 
 GET_BLOB: Final = "com.atproto.sync.getBlob"
-FETCH_SECONDS: Final = 900.0
+FETCH_TIMEOUT_SECONDS: Final = 900.0
 TOO_MANY, SERVER_ERROR = 429, 500
 
 
 class Fetcher:
-    """Fetches what lies at addresses that somebody else chose; of a PDS nothing while it is to be left alone."""
+    """Fetches from addresses that records name; a PDS that is paused is sent no request."""
 
-    def __init__(self, http: httpx.AsyncClient, policy: AddressPolicy, folder: Path, hosts: Hosts) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, policy: AddressPolicy, folder: Path, hosts: Hosts, threads: Threads
+    ) -> None:
+        self._threads = threads
         self._hosts = hosts
         self._http = http
         self._policy = policy
@@ -35,13 +38,14 @@ class Fetcher:
     async def blob(self, host: str, did: str, cid: str, limit: int) -> Staged:
         """Return a blob from its account's PDS.
 
-        Raises BytesUnavailableError where the PDS has none or other bytes, and PdsTroubleError where another time may be better.
+        Raises BytesUnavailableError where the PDS has no such blob or other bytes, and PdsTroubleError where another attempt
+        may succeed.
         """
-        if not await in_thread(self._hosts.may_be_asked, host):
+        if not await in_thread(self._hosts.may_send, host):
             raise PdsBusyError(LEFT_ALONE.message)
         address = httpx.URL(f"{host}/xrpc/{GET_BLOB}", params={"did": did, "cid": cid})
         try:
-            staged = await self.staged(str(address), limit, on_reply=self._noting(host, did))
+            staged = await self.staged(str(address), limit, on_reply=self._limits_recorder(host, did))
         except FetchRefusedError as error:
             if error.status == TOO_MANY:
                 raise PdsBusyError("the PDS answered 429: too many requests") from None
@@ -57,13 +61,13 @@ class Fetcher:
             )
         return staged
 
-    def _noting(self, host: str, did: str) -> OnReply:
-        """Note what the PDS tells of its limits; what it has sent us on to speaks for itself."""
+    def _limits_recorder(self, host: str, did: str) -> OnReply:
+        """Record the rate limits in the response of the PDS; those of a host it redirects to are not the PDS's."""
 
         async def on_reply(reply: httpx.Response) -> None:
             if origin_of(str(reply.url)) == origin_of(host):
-                report = HostReport.of_limits(host, did, judged(reply))
-                await in_thread(self._hosts.note_if_changed, report)
+                report = HostReport.of_limits(host, did, verdict_of_read(reply))
+                await in_thread(self._hosts.record_if_changed, report)
 
         return on_reply
 
@@ -73,17 +77,22 @@ class Fetcher:
         """Fetch a URL, under another address policy if one is given; raises as `fetched` does."""
         with Staging(self._folder, limit) as staging:
             async with fetched(
-                self._http, policy or self._policy, url, limit=limit, seconds=FETCH_SECONDS, on_reply=on_reply
+                self._http,
+                policy or self._policy,
+                url,
+                limit=limit,
+                seconds=FETCH_TIMEOUT_SECONDS,
+                on_reply=on_reply,
             ) as chunks:
                 try:
                     async for chunk in chunks:
-                        await asyncio.to_thread(staging.write, chunk)
+                        await self._threads.run(staging.write, chunk)
                 except TooLargeError as error:
                     raise FetchRefusedError(str(error)) from None
-            # no thread: whoever is cancelled while one ends would leave the file behind
+            # not in a thread: a cancellation meanwhile would leave the file behind
             return staging.finish()
 
 
 def named(error: Exception) -> str:
-    """Say what an error is, though it says nothing itself."""
+    """Return the message of an error, or its class where it has none."""
     return str(error) or type(error).__name__

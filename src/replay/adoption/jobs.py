@@ -1,4 +1,4 @@
-"""The rows of adoptions: who asked for one, how far it is, and which process is at it. An account has one at most."""
+"""The rows of adoptions, at most one of an account: its request, its progress, and the lease of the worker that runs it."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,12 +23,12 @@ from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.schema import Json, UtcDateTime, metadata
 from outbox.backoff import backoff
-from replay.adoption.adopt import Progress
+from replay.adoption.progress import Progress
 
-FIRST_PAUSE: Final = 5.0
-LONGEST_PAUSE: Final = 3600.0
-TRIES: Final = 30
-"""About a day: who is away for longer is asked again by whoever wants it."""
+FIRST_PAUSE_SECONDS: Final = 5.0
+MAX_PAUSE_SECONDS: Final = 3600.0
+MAX_ATTEMPTS: Final = 30
+"""About a day: after it, the owner has to request the adoption again."""
 
 adoption = Table(
     "adoption",
@@ -65,11 +65,11 @@ class AdoptionJob:
 
 
 def request(connection: Connection, did: str, envelope: Envelope, now: datetime) -> None:
-    """Ask for one; while one is under way, that is it."""
-    asked = {
+    """Request an adoption; an unfinished one stays as it is."""
+    requested = {
         **vars(envelope),
         **_counts(Progress()),
-        **_free(now),
+        **_unleased(now),
         "requested_at": now,
         "not_before": now,
         "ended_at": None,
@@ -78,8 +78,8 @@ def request(connection: Connection, did: str, envelope: Envelope, now: datetime)
     }
     connection.execute(
         upsert(connection, adoption)
-        .values(did=did, **asked)
-        .on_conflict_do_update(index_elements=["did"], set_=asked, where=job.ended_at.is_not(None))
+        .values(did=did, **requested)
+        .on_conflict_do_update(index_elements=["did"], set_=requested, where=job.ended_at.is_not(None))
     )
 
 
@@ -89,8 +89,8 @@ def adoption_of(connection: Connection, did: str) -> Row[Any] | None:
 
 
 def claim(database: Database, *, owner: str, lease: timedelta, did: str | None = None) -> AdoptionJob | None:
-    """Take one that is due, or the account's at once if nobody is at it."""
-    with database.read_committed() as connection:  # who finds nothing writes nothing
+    """Claim an adoption that is due, or this account's even before it is due; None where there is none or it is claimed."""
+    with database.read_committed() as connection:  # most polls find nothing, and need no write transaction
         if connection.scalar(_due(database.now(connection), did)) is None:
             return None
     with database.write() as connection:
@@ -108,35 +108,35 @@ def claim(database: Database, *, owner: str, lease: timedelta, did: str | None =
 
 
 def is_held(connection: Connection, claimed: AdoptionJob) -> bool:
-    """Whether nobody else has claimed it since, and it is still wanted: who leaves has nothing more taken over."""
-    return connection.scalar(select(job.did).where(_is(claimed))) is not None
+    """Whether the claim still holds: no other worker has claimed it, and the account is not being deleted."""
+    return connection.scalar(select(job.did).where(_held(claimed))) is not None
 
 
-def note(database: Database, claimed: AdoptionJob, progress: Progress, lease: timedelta) -> bool:
-    """Write down how far it is, and keep it; False when it is another's by now."""
+def record_progress(database: Database, claimed: AdoptionJob, progress: Progress, lease: timedelta) -> bool:
+    """Record the progress and extend the lease; False when the claim was lost."""
     with database.write() as connection:
         until = database.now(connection) + lease
         return _change(connection, claimed, **_counts(progress), lease_until=until)
 
 
-def end(database: Database, claimed: AdoptionJob, progress: Progress) -> None:
-    """It is done."""
+def finish(database: Database, claimed: AdoptionJob, progress: Progress) -> None:
+    """Record that it is done."""
     with database.write() as connection:
         now = database.now(connection)
-        _change(connection, claimed, **_counts(progress), **_free(now), ended_at=now, problem=None)
+        _change(connection, claimed, **_counts(progress), **_unleased(now), ended_at=now, problem=None)
 
 
 def fail(database: Database, claimed: AdoptionJob, progress: Progress, problem: str, *, final: bool) -> None:
-    """It could not go on: some time later it is tried again, unless that cannot help."""
+    """Record the problem, and schedule another attempt unless it is `final` or was the last one."""
     with database.write() as connection:
         now = database.now(connection)
-        is_over = final or claimed.attempts + 1 >= TRIES
-        pause = backoff(claimed.attempts, first=FIRST_PAUSE, cap=LONGEST_PAUSE)
+        is_over = final or claimed.attempts + 1 >= MAX_ATTEMPTS
+        pause = backoff(claimed.attempts, first=FIRST_PAUSE_SECONDS, cap=MAX_PAUSE_SECONDS)
         _change(
             connection,
             claimed,
             **_counts(progress),
-            **_free(now),
+            **_unleased(now),
             attempts=claimed.attempts + 1,
             not_before=now + pause,
             ended_at=now if is_over else None,
@@ -144,10 +144,10 @@ def fail(database: Database, claimed: AdoptionJob, progress: Progress, problem: 
         )
 
 
-def give_back(database: Database, claimed: AdoptionJob) -> None:
-    """Let others go on with it at once."""
+def release(database: Database, claimed: AdoptionJob) -> None:
+    """End the lease, so that another worker can claim it at once."""
     with database.write() as connection:
-        _change(connection, claimed, **_free(database.now(connection)))
+        _change(connection, claimed, **_unleased(database.now(connection)))
 
 
 def _due(now: datetime, did: str | None) -> Any:
@@ -157,14 +157,14 @@ def _due(now: datetime, did: str | None) -> Any:
 
 
 def _change(connection: Connection, claimed: AdoptionJob, **values: Any) -> bool:
-    return connection.execute(update(adoption).where(_is(claimed)).values(values)).rowcount == 1
+    return connection.execute(update(adoption).where(_held(claimed)).values(values)).rowcount == 1
 
 
-def _is(claimed: AdoptionJob) -> ColumnElement[bool]:
+def _held(claimed: AdoptionJob) -> ColumnElement[bool]:
     return and_(job.did == claimed.did, job.lease_epoch == claimed.epoch, job.lease_owner.is_not(None))
 
 
-def _free(now: datetime) -> dict[str, Any]:
+def _unleased(now: datetime) -> dict[str, Any]:
     return {"lease_owner": None, "lease_until": now}
 
 

@@ -1,4 +1,4 @@
-"""What a record that is on a PDS already says, as fields of a track; or which of its fields no track can hold."""
+"""Reads a record that a PDS holds already as the fields of a track."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,12 +19,12 @@ OUR_NAMES: Final = {name: field for name, (field, _) in FIELDS.items()} | {
     "supportGate": "support_gate",
     "imageUrl": "image_url",
 }
-SOME_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
+SAMPLE_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class AdoptableRecord:
-    """A record, read: the fields that its track will have, and where it says that its bytes are."""
+    """A record as the fields of its track, with the blobs and addresses of its bytes."""
 
     key: RecordKey
     cid: str
@@ -37,18 +37,18 @@ class AdoptableRecord:
 
     @property
     def audio_cid(self) -> str | None:
-        """Return the CID of the blob that it names, which is that of its bytes."""
+        """Return the CID of the audio blob, which is that of its bytes."""
         return self.audio_blob["ref"]["$link"] if self.audio_blob is not None else None
 
     def completed(self, audio: Audio) -> Audio:
-        """Return the audio with the duration from the record, where its bytes do not have it."""
+        """Return the audio, with the duration of the record where the bytes have none."""
         match self.body.get("duration"):
             case int(seconds) if audio.duration is None and seconds > 0:
                 return replace(audio, duration=seconds)
         return audio
 
     def adopted(self, track_id: int, audio: Audio, at: datetime, **others: Any) -> Track:
-        """Make the track; it names the blob if that is the audio."""
+        """Make the track; it keeps the record's blob if that has the audio."""
         blob = (
             BlobRef(audio.cid, self.audio_blob) if self.audio_blob and self.audio_cid == audio.cid else None
         )
@@ -58,12 +58,12 @@ class AdoptableRecord:
 
 
 def read_record(key: RecordKey, remote: Remote, urls: RecordUrls, lexicon: Lexicon) -> AdoptableRecord:
-    """Read it; raises InvalidFieldError with the first field that a track, or a record of ours, could not hold."""
+    """Read a record; raises InvalidFieldError with the first field that a track, or a record of ours, cannot have."""
     body = remote.body or {}
     _require_encodable(body, remote.cid)
     fields: dict[str, Any] = {field: read(body.get(name)) for name, (field, read) in FIELDS.items()}
     fields["artist"] = checked_artist(_text("artist", body.get("artist")))
-    fields["created_at"] = _moment(body.get("createdAt"))
+    fields["created_at"] = _timestamp(body.get("createdAt"))
     fields["support_gate"] = _gate(body.get("supportGate"))
     found = AdoptableRecord(
         key=key,
@@ -90,9 +90,9 @@ def _require_encodable(body: Record, cid: str | None) -> None:
 
 
 def _require_writable(found: AdoptableRecord, urls: RecordUrls, lexicon: Lexicon) -> None:
-    """Try whether what a later change would write is a record at all, whatever audio it has."""
+    """Check that a record of ours with these fields would be valid, for any audio."""
     audio = Audio(found.audio_cid or "bafkrei", size=1, mime="audio/mpeg", file_type="mp3", duration=1)
-    track = found.adopted(1, audio, SOME_TIME, artwork=None, image_url=found.image_url)
+    track = found.adopted(1, audio, SAMPLE_TIME, artwork=None, image_url=found.image_url)
     try:
         record = merged(record_for(track, 1, urls), found.body)
         record_cid(record)
@@ -110,7 +110,7 @@ def _text(field: str, value: Any) -> str:
     return value
 
 
-def _moment(value: Any) -> str:
+def _timestamp(value: Any) -> str:
     if not FORMATS["datetime"](text := _text("created_at", value)):
         raise InvalidFieldError("created_at", "must be a time as in RFC 3339")
     return text

@@ -1,4 +1,4 @@
-"""Runs the adoptions that were asked for, in any number of processes: one at a time of an account, a few in each process."""
+"""Runs requested adoptions in any number of processes: at most one of an account, and a few in each process."""
 
 import asyncio
 import logging
@@ -9,40 +9,49 @@ from typing import Final
 
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
+from eventstore.threads import Threads
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from outbox.mirror.lanes import LeaseLostError
 from outbox.pds.client import RemoteUnknownError
 from outbox.pds.verdict import Kind
 from replay.adoption import jobs as adoptions
-from replay.adoption.adopt import Adoption, Progress
+from replay.adoption.adopt import Adoption, Report
 from replay.adoption.jobs import AdoptionJob
+from replay.adoption.progress import Progress
 from replay.errors import PdsTroubleError
 from replay.reconcile.verify import Repo
 from storage.errors import StorageError
 
-AT_ONCE: Final = 2
-IDLE_SECONDS: Final = 15.0
-"""At the longest between two looks: a request in this process wakes it, one in another may not."""
-GATHER_SECONDS: Final = 0.5
-"""One look for all that was committed meanwhile: every edit wakes this, and hardly any asks for an adoption."""
-TELL_SECONDS: Final = 1.0
+MAX_CONCURRENT_ADOPTIONS: Final = 2
+POLL_SECONDS: Final = 15.0
+"""At the longest: a request in this process wakes the worker, one in another process may not."""
+DEBOUNCE_SECONDS: Final = 0.5
+"""One poll for all that was committed meanwhile: every edit wakes the worker, and hardly any requests an adoption."""
+HEARTBEAT_SECONDS: Final = 1.0
 
 logger: Final = logging.getLogger("mastertape.replay")
 
 HostOf = Callable[[str], Awaitable[str]]
-"""Says where an account's PDS is; raises errors of identity."""
-Shown = Callable[[Progress], None]
+"""Resolves an account's PDS; raises errors of identity."""
 
 
 class AdoptionWorker:
-    """`run` it beside the relay; `run_one` is for who waits for a certain one."""
+    """`run` works beside the relay; `run_one` runs one account's adoption for the caller."""
 
     def __init__(
-        self, database: Database, adoption: Adoption, host_of: HostOf, *, owner: str, lease: timedelta
+        self,
+        database: Database,
+        adoption: Adoption,
+        host_of: HostOf,
+        threads: Threads,
+        *,
+        owner: str,
+        lease: timedelta,
     ) -> None:
         self._database = database
         self._adoption = adoption
         self._host_of = host_of
+        self._threads = threads
         self._owner = owner
         self._lease = lease
         self._woken = asyncio.Event()
@@ -50,12 +59,12 @@ class AdoptionWorker:
         self._running: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
-        """Look for work at once; may be called from any thread."""
+        """Poll for work at once; callable from any thread."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._woken.set)
 
     async def run(self) -> None:
-        """Go on until cancelled; what is under way then is given back, for others to go on with."""
+        """Work until cancelled; adoptions that are running then are released, so that another process continues them."""
         self._loop = asyncio.get_running_loop()
         try:
             while True:
@@ -63,44 +72,44 @@ class AdoptionWorker:
                 try:
                     await self._start_due()
                 except Exception:
-                    logger.exception("adoption_claim_failed")  # a database that is away comes back
+                    logger.exception("adoption_claim_failed")  # the next poll tries again
                 await self._until_woken()
         finally:
             for task in self._running:
                 task.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def run_one(self, did: str, shown: Shown) -> bool:
-        """Run the account's adoption here and now; False when somebody is at it already."""
+    async def run_one(self, did: str, report: Report) -> bool:
+        """Run the account's adoption now; False when another process runs it."""
         claimed = await self._claim(did)
         if claimed is None:
             return False
-        await self._do(claimed, shown)
+        await self._run_claimed(claimed, report)
         return True
 
-    async def look(self, did: str) -> Progress:
-        """Say what an adoption would find; raises what keeps it from being known."""
-        return await self._adoption.look(Repo(did, await self._host_of(did)))
+    async def preview(self, did: str) -> Progress:
+        """Return what an adoption would find; raises errors of identity, RemoteUnknownError and PdsTroubleError."""
+        return await self._adoption.preview(Repo(did, await self._host_of(did)))
 
     async def _start_due(self) -> None:
-        while len(self._running) < AT_ONCE:
+        while len(self._running) < MAX_CONCURRENT_ADOPTIONS:
             claimed = await self._claim()
             if claimed is None:
                 return
-            task = asyncio.create_task(self._do(claimed, lambda _progress: None))
+            task = asyncio.create_task(self._run_claimed(claimed, lambda _progress: None))
             self._running.add(task)
             task.add_done_callback(self._ended)
 
     async def _claim(self, did: str | None = None) -> AdoptionJob | None:
-        """Take a job. A thread cannot be cut off: who is told to go waits for it, and gives back what it has taken."""
+        """Claim a job. A thread cannot be cancelled: a cancellation waits for it, and releases what it has claimed."""
         claiming = asyncio.create_task(
-            asyncio.to_thread(adoptions.claim, self._database, owner=self._owner, lease=self._lease, did=did)
+            self._threads.run(adoptions.claim, self._database, owner=self._owner, lease=self._lease, did=did)
         )
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
             if (claimed := await claiming) is not None:
-                await asyncio.to_thread(adoptions.give_back, self._database, claimed)
+                await self._threads.run(adoptions.release, self._database, claimed)
             raise
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -111,69 +120,60 @@ class AdoptionWorker:
 
     async def _until_woken(self) -> None:
         try:
-            async with asyncio.timeout(IDLE_SECONDS):
+            async with asyncio.timeout(POLL_SECONDS):
                 await self._woken.wait()
-                await asyncio.sleep(GATHER_SECONDS)
+                await asyncio.sleep(DEBOUNCE_SECONDS)
         except TimeoutError:
             pass
 
-    async def _do(self, claimed: AdoptionJob, shown: Shown) -> None:
-        """Run it, and write down how it ended. One that was taken from us ends without a word."""
+    async def _run_claimed(self, claimed: AdoptionJob, report: Report) -> None:
+        """Run it, and record how it ended; one whose lease was lost is another worker's to record."""
         progress = Progress()
-
-        def tell(now: Progress) -> None:
-            nonlocal progress
-            progress = now
-            shown(now)
-
-        work = asyncio.create_task(self._run(claimed, tell))
-        keeping = asyncio.create_task(self._keep(claimed, lambda: progress, work))
+        work = asyncio.create_task(self._adopt(claimed, progress, report))
+        heartbeat = asyncio.create_task(self._keep_lease(claimed, progress, work))
         try:
             await work
-            await asyncio.to_thread(adoptions.end, self._database, claimed, progress)
-            logger.info("records_adopted", extra={"did": claimed.did, **_counted(progress)})
+            await self._threads.run(adoptions.finish, self._database, claimed, progress)
+            logger.info("records_adopted", extra={"did": claimed.did, **_counts(progress)})
         except asyncio.CancelledError:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
-            await asyncio.to_thread(adoptions.give_back, self._database, claimed)
+            await self._threads.run(adoptions.release, self._database, claimed)
             if _is_cancelled():
                 raise
         except LeaseLostError:
             pass
-        except Exception as error:  # noqa: BLE001 - whatever it was stands in the row, for whoever asked
+        except Exception as error:  # noqa: BLE001 - the row shows it to the owner, whatever it was
             await self._fail(claimed, progress, error)
         finally:
-            keeping.cancel()
+            heartbeat.cancel()
 
-    async def _run(self, claimed: AdoptionJob, tell: Shown) -> None:
+    async def _adopt(self, claimed: AdoptionJob, progress: Progress, report: Report) -> None:
         repo = Repo(claimed.did, await self._host_of(claimed.did))
-        await self._adoption.run(repo, claimed.envelope, tell, partial(adoptions.is_held, claimed=claimed))
+        is_wanted = partial(adoptions.is_held, claimed=claimed)
+        await self._adoption.run(repo, claimed.envelope, progress, report=report, is_wanted=is_wanted)
 
-    async def _keep(
-        self, claimed: AdoptionJob, progress: Callable[[], Progress], work: asyncio.Task[None]
-    ) -> None:
-        """Write down how far it is every moment, which keeps the lease, until it is another's."""
+    async def _keep_lease(self, claimed: AdoptionJob, progress: Progress, work: asyncio.Task[None]) -> None:
+        """Record the progress at intervals, which extends the lease; cancel the work when the lease is lost."""
         held = True
         while held:
-            await asyncio.sleep(TELL_SECONDS)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
             try:
-                held = await asyncio.to_thread(
-                    adoptions.note, self._database, claimed, progress(), self._lease
+                held = await self._threads.run(
+                    adoptions.record_progress, self._database, claimed, progress, self._lease
                 )
             except Exception:
                 logger.exception("adoption_not_noted", extra={"did": claimed.did})
         work.cancel()
 
     async def _fail(self, claimed: AdoptionJob, progress: Progress, error: Exception) -> None:
-        if not isinstance(error, EXPECTED):
+        if isinstance(error, EXPECTED):
+            problem = str(error)
+        else:
             logger.error("adoption_failed", exc_info=error, extra={"did": claimed.did})
-        problem = (
-            str(error)
-            if isinstance(error, EXPECTED)
-            else f"internal error: {type(error).__name__}; see the log `adoption_failed`"
-        )
-        await asyncio.to_thread(
-            adoptions.fail, self._database, claimed, progress, problem, final=_cannot_help(error)
+            problem = f"internal error: {type(error).__name__}; see the log `adoption_failed`"
+        await self._threads.run(
+            adoptions.fail, self._database, claimed, progress, problem, final=_is_final(error)
         )
 
 
@@ -186,21 +186,21 @@ EXPECTED: Final = (
     EventStoreError,
     StorageError,
 )
-"""What is said of these says what to do."""
+"""Their messages say what to do."""
 
 
 def _is_cancelled() -> bool:
-    """Whether it is the caller who is to end, and not the work that was taken from it."""
+    """Whether the current task is being cancelled, and not only the work that it waits for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
-def _counted(progress: Progress) -> dict[str, int]:
+def _counts(progress: Progress) -> dict[str, int]:
     return {name: getattr(progress, name) for name in ("found", "known", "adopted", "refused")}
 
 
-def _cannot_help(error: Exception) -> bool:
-    """Whether the same will be the case another time: nobody has such an account, or its address is refused."""
+def _is_final(error: Exception) -> bool:
+    """Whether another attempt cannot help: there is no such account, or its address is refused."""
     if isinstance(error, RemoteUnknownError):
         return error.verdict.kind in {Kind.REJECTED, Kind.MOVED}
     return isinstance(error, UnknownIdentityError | UnsafeAddressError)

@@ -1,1 +1,1 @@
-"""Exports the log with what it does not contain, and loads such a file."""
+"""Exports the log, and what cannot be made from it, to a dump file, and imports such a file."""

@@ -1,6 +1,6 @@
-"""What an export holds: the log, and what no log can say - observations, attempts, accounts, where bytes lie.
+"""The tables of an export: the log, and what cannot be made from it (observations, attempts, accounts, places of bytes).
 
-Read models are not in it: an import makes them again. No secret is either: people sign in anew.
+Read models are not exported, since an import rebuilds them, and no secret is: the owners sign in again.
 """
 
 import base64
@@ -19,43 +19,43 @@ from projections.media_references import media_references
 from replay.dump.file_format import Row
 from storage.media import media
 
-PAGE: Final = 500
+ROWS_PER_PAGE: Final = 500
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A table whose rows are exported, and the columns that begin anew at an import."""
+class ExportedTable:
+    """A table whose rows are exported; `reset` has the values that an import gives to columns that are not."""
 
     table: Table
-    anew: Mapping[str, Any] = field(default_factory=dict)
+    reset: Mapping[str, Any] = field(default_factory=dict)
     of_account: Callable[[str], ColumnElement[bool]] | None = None
-    """How an account's own rows are found, where it is not by their DID."""
+    """Selects an account's rows by its DID, in a table without a column `did`."""
 
     @property
     def kind(self) -> str:
-        """Return the name of the table's rows in a tape."""
+        """Return the name of the table's rows in a dump file."""
         return self.table.name
 
     def owned_by(self, did: str) -> ColumnElement[bool]:
-        """Say which rows are an account's own."""
+        """Return the condition for an account's rows."""
         return self.table.c.did == did if self.of_account is None else self.of_account(did)
 
     def to_row(self, values: RowMapping) -> Row:
-        """Write a row as JSON values."""
+        """Return a row as JSON values."""
         return {
             column.name: _exported(column, values[column.name])
             for column in self.table.columns
-            if column.name not in self.anew
+            if column.name not in self.reset
         }
 
     def from_row(self, row: Row) -> dict[str, Any]:
-        """Read what to_row wrote; raises ValueError when it is another table's or version's."""
-        wanted = {column.name for column in self.table.columns} - set(self.anew)
+        """Return the values of what to_row wrote; raises ValueError for a row of another table or version."""
+        wanted = {column.name for column in self.table.columns} - set(self.reset)
         if set(row) != wanted:
             names = ", ".join(sorted(set(row) ^ wanted))
             msg = f"a row of {self.kind} has other columns in this version: {names}"
             raise ValueError(msg)
-        return {name: _imported(self.table.c[name], value) for name, value in row.items()} | dict(self.anew)
+        return {name: _imported(self.table.c[name], value) for name, value in row.items()} | dict(self.reset)
 
 
 def _bytes_of(did: str) -> ColumnElement[bool]:
@@ -64,47 +64,54 @@ def _bytes_of(did: str) -> ColumnElement[bool]:
 
 
 _NO_LEASE: Final = {"lease_owner": None, "lease_until": PAST, "lease_epoch": 0}
-LOG: Final = Kept(stored_event)
-KEPT: Final = (
+LOG: Final = ExportedTable(stored_event)
+EXPORTED: Final = (
     LOG,
-    Kept(account),
-    Kept(media, of_account=_bytes_of),
-    Kept(pds_host),
-    Kept(mirror_lane, _NO_LEASE),
-    Kept(mirror_target),
-    Kept(blob_job, _NO_LEASE),
-    Kept(delivery_attempt),
+    ExportedTable(account),
+    ExportedTable(media, of_account=_bytes_of),
+    ExportedTable(pds_host),
+    ExportedTable(mirror_lane, _NO_LEASE),
+    ExportedTable(mirror_target),
+    ExportedTable(blob_job, _NO_LEASE),
+    ExportedTable(delivery_attempt),
 )
-"""In the order in which they are written and read. A flight that was under way has ended long before an import."""
+"""In the order of writing and reading. Leases are reset: the process that held one has ended before an import."""
 
-OWN: Final = tuple(kept for kept in KEPT if kept.table is not pds_host)
-"""What an account may take along of itself: what is known of a host is of others too."""
+ACCOUNT_OWNED: Final = tuple(each for each in EXPORTED if each.table is not pds_host)
+"""The tables of an account's own export: what is known of a host concerns other accounts too."""
 
-BY_KIND: Final = {kept.kind: kept for kept in KEPT}
+BY_KIND: Final = {each.kind: each for each in EXPORTED}
 
 
 def rows_of(
-    database: Database, kept: Kept, did: str | None = None, *, after: tuple[Any, ...] | None = None
+    database: Database,
+    exported: ExportedTable,
+    did: str | None = None,
+    *,
+    after: tuple[Any, ...] | None = None,
 ) -> Iterator[Row]:
-    """Yield all rows of a table, or those of an account, in the order of its key, after one; each page is a statement."""
-    key = list(kept.table.primary_key.columns)
-    query = select(kept.table).order_by(*key).limit(PAGE)
+    """Yield the rows of a table, or those of an account, in the order of the primary key, after the key `after`.
+
+    Each page is a statement of its own.
+    """
+    key = list(exported.table.primary_key.columns)
+    query = select(exported.table).order_by(*key).limit(ROWS_PER_PAGE)
     if did is not None:
-        query = query.where(kept.owned_by(did))
+        query = query.where(exported.owned_by(did))
     last = after
     while True:
         page = query if last is None else query.where(tuple_(*key) > tuple_(*last))
         with database.read() as connection:
             rows = connection.execute(page).mappings().all()
-        yield from (kept.to_row(row) for row in rows)
-        if len(rows) < PAGE:
+        yield from (exported.to_row(row) for row in rows)
+        if len(rows) < ROWS_PER_PAGE:
             return
         last = tuple(rows[-1][column.name] for column in key)
 
 
 def is_empty(connection: Connection) -> bool:
     """Whether none of these tables has a row."""
-    return all(connection.execute(select(kept.table).limit(1)).first() is None for kept in KEPT)
+    return all(connection.execute(select(each.table).limit(1)).first() is None for each in EXPORTED)
 
 
 def _exported(column: Column[Any], value: Any) -> Any:
@@ -120,7 +127,7 @@ def _imported(column: Column[Any], value: Any) -> Any:
 
 
 def _codec(column: Column[Any]) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    if column is stored_event.c.state:  # JSON already, and to be read by people
+    if column is stored_event.c.state:  # JSON already, and readable in the file
         return bytes.decode, str.encode
     if isinstance(column.type, LargeBinary):
         return lambda data: base64.b64encode(data).decode(), lambda text: base64.b64decode(

@@ -1,24 +1,24 @@
-"""Export: the log and what belongs to it, as a tape."""
+"""Exports the log, with the tables that cannot be made from it, to a dump file."""
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from eventstore.database import Database
-from replay.dump.contents import KEPT, LOG, OWN, rows_of
-from replay.dump.file_format import Row, written
+from replay.dump.contents import ACCOUNT_OWNED, EXPORTED, LOG, rows_of
+from replay.dump.file_format import Row, write_lines
 
 
 def export(database: Database, target: Path, *, schema: str, lines: Callable[[int], None]) -> int:
-    """Write everything into a file, which is there whole or not at all; returns how many lines it has.
+    """Write a snapshot of everything to a file, which appears whole or not at all; return the number of its lines.
 
-    One snapshot: what is committed meanwhile is not in it. `lines` is told how many there are so far.
+    `lines` is called with the number of lines so far.
     """
     unfinished = target.with_name(target.name + ".part")
     count = 0
     try:
         with database.read(), unfinished.open("wb") as file:
-            for line in written(_header(database, schema), _rows(database)):
+            for line in write_lines(_header(database, schema), _rows(database)):
                 file.write(line)
                 count += 1
                 lines(count)
@@ -30,21 +30,22 @@ def export(database: Database, target: Path, *, schema: str, lines: Callable[[in
     return count
 
 
-def own_lines(database: Database, did: str, *, schema: str) -> Iterator[bytes]:
-    """Return an account's own rows as a tape, line by line; no connection is held while a client reads slowly.
+def account_lines(database: Database, did: str, *, schema: str) -> Iterator[bytes]:
+    """Yield the lines of a dump file with an account's own rows; no connection is held while a client reads slowly.
 
-    So it is not of one moment. What came into the log meanwhile follows at its end: nothing that was observed is ahead of it.
+    It is therefore no snapshot. Events that are appended meanwhile follow at its end, so that no exported observation is
+    ahead of the log.
     """
-    return written({**_header(database, schema), "did": did}, _own_rows(database, did))
+    return write_lines({**_header(database, schema), "did": did}, _own_rows(database, did))
 
 
 def _own_rows(database: Database, did: str) -> Iterator[tuple[str, Row]]:
     last = (0,)
-    for kept in (*OWN, LOG):
-        for row in rows_of(database, kept, did, after=last if kept is LOG else None):
-            if kept is LOG:
+    for each in (*ACCOUNT_OWNED, LOG):
+        for row in rows_of(database, each, did, after=last if each is LOG else None):
+            if each is LOG:
                 last = (row["position"],)
-            yield kept.kind, row
+            yield each.kind, row
 
 
 def _header(database: Database, schema: str) -> Row:
@@ -53,6 +54,6 @@ def _header(database: Database, schema: str) -> Row:
 
 
 def _rows(database: Database) -> Iterator[tuple[str, Row]]:
-    for kept in KEPT:
-        for row in rows_of(database, kept):
-            yield kept.kind, row
+    for each in EXPORTED:
+        for row in rows_of(database, each):
+            yield each.kind, row

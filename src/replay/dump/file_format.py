@@ -1,4 +1,4 @@
-"""The file of an export: lines of JSON, a header first, a checksum in each, and a digest of all at the end.
+"""The dump file: lines of JSON, the first a header, the last a digest of all others; each line has a checksum.
 
 {"kind": "header", "row": {"format": 1, ...}, "sum": "..."}
 {"kind": "stored_event", "row": {...}, "sum": "..."}
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
-from replay.errors import BrokenTapeError
+from replay.errors import BrokenDumpError
 
 FORMAT: Final = 1
 HEADER: Final = "header"
@@ -24,15 +24,15 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Line:
-    """One line: its number in the file, what it is of, and what it says."""
+    """One line: its number in the file from 1, the kind of its row, and the row."""
 
     number: int
     kind: str
     row: Row
 
 
-def written(header: Row, rows: Iterable[tuple[str, Row]]) -> Iterator[bytes]:
-    """Write a tape, line by line."""
+def write_lines(header: Row, rows: Iterable[tuple[str, Row]]) -> Iterator[bytes]:
+    """Yield the lines of a dump file."""
     digest, lines = sha256(), 0
     for kind, row in _framed(header, rows):
         line = _line(kind, row)
@@ -42,22 +42,22 @@ def written(header: Row, rows: Iterable[tuple[str, Row]]) -> Iterator[bytes]:
     yield _line(END, {"lines": lines, "digest": digest.hexdigest()})
 
 
-def read(lines: Iterable[bytes]) -> Iterator[Line]:
-    """Read a tape, its header first; raises BrokenTapeError where a line is not as it was written, or one is missing."""
+def read_lines(lines: Iterable[bytes]) -> Iterator[Line]:
+    """Yield the lines of a dump file, header first; raises BrokenDumpError where a line was changed or is missing."""
     digest, number, lines = sha256(), 0, iter(lines)
     for number, raw in enumerate(lines, 1):
         line = _parsed(number, raw)
         if (line.kind == HEADER) != (number == 1):
-            raise BrokenTapeError(number, "an export has exactly one header, as its first line")
+            raise BrokenDumpError(number, "an export has exactly one header, as its first line")
         if line.kind == END:
             _check_end(line, digest.hexdigest())
             _check_nothing_follows(number, lines)
             return
         if number == 1 and line.row.get("format") != FORMAT:
-            raise BrokenTapeError(number, f"this version reads format {FORMAT}, not {line.row.get('format')}")
+            raise BrokenDumpError(number, f"this version reads format {FORMAT}, not {line.row.get('format')}")
         digest.update(raw)
         yield line
-    raise BrokenTapeError(number + 1, "the file is truncated")
+    raise BrokenDumpError(number + 1, "the file is truncated")
 
 
 def _framed(header: Row, rows: Iterable[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
@@ -78,20 +78,20 @@ def _parsed(number: int, raw: bytes) -> Line:
     try:
         line = json.loads(raw)
     except (ValueError, RecursionError):
-        raise BrokenTapeError(number, "not a line of JSON") from None
+        raise BrokenDumpError(number, "not a line of JSON") from None
     match line:
         case {"kind": str(kind), "row": dict(row), "sum": str(checksum), **rest} if not rest:
             if checksum != _sum(kind, row):
-                raise BrokenTapeError(number, "the line was altered: its checksum does not match")
+                raise BrokenDumpError(number, "the line was altered: its checksum does not match")
             return Line(number, kind, row)
-    raise BrokenTapeError(number, "a line must have a kind, a row and a sum")
+    raise BrokenDumpError(number, "a line must have a kind, a row and a sum")
 
 
 def _check_end(line: Line, digest: str) -> None:
     if line.row != {"lines": line.number - 1, "digest": digest}:
-        raise BrokenTapeError(line.number, "lines were lost, added or moved: the digest does not match")
+        raise BrokenDumpError(line.number, "lines were lost, added or moved: the digest does not match")
 
 
 def _check_nothing_follows(number: int, lines: Iterable[bytes]) -> None:
     for _ in lines:
-        raise BrokenTapeError(number + 1, "there is data after the end")
+        raise BrokenDumpError(number + 1, "there is data after the end")

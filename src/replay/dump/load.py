@@ -1,4 +1,4 @@
-"""Import: an exported tape into an empty database, and every read model made from it."""
+"""Imports a dump file into an empty database, and rebuilds every read model from the log."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,25 +14,25 @@ from eventstore.schema import stored_event, track_id_sequence
 from outbox.mirror.tables import delivery_attempt, mirror_target
 from projections.rebuild.rebuild import Progress, rebuild
 from replay.dump.contents import BY_KIND, is_empty
-from replay.dump.file_format import HEADER, Line, read
-from replay.errors import BrokenTapeError, NotEmptyError
+from replay.dump.file_format import HEADER, Line, read_lines
+from replay.errors import BrokenDumpError, NotEmptyError
 
-PAGE: Final = 500
+ROWS_PER_PAGE: Final = 500
 Lines = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class Imported:
-    """How many rows of each kind came in."""
+    """How many rows of each kind were imported."""
 
     rows: dict[str, int]
 
 
-def check_tape(source: Path, *, schema: str, lines: Lines) -> Imported:
-    """Read the whole file and import nothing; raises BrokenTapeError with the line that is wrong."""
+def check_dump(source: Path, *, schema: str, lines: Lines) -> Imported:
+    """Check the whole file and import nothing; raises BrokenDumpError with the number of the wrong line."""
     counts: dict[str, int] = {}
     with source.open("rb") as file:
-        for line in read(file):
+        for line in read_lines(file):
             lines(line.number)
             if line.kind == HEADER:
                 _check_schema(line, schema)
@@ -42,17 +42,18 @@ def check_tape(source: Path, *, schema: str, lines: Lines) -> Imported:
     return Imported(counts)
 
 
-def import_tape(log: EventLog, source: Path, *, schema: str, lines: Lines, progress: Progress) -> Imported:
-    """Check the file, take its rows in one transaction, and make the read models; raises NotEmptyError.
+def import_dump(log: EventLog, source: Path, *, schema: str, lines: Lines, progress: Progress) -> Imported:
+    """Check the file, import its rows in one transaction, and rebuild the read models.
 
-    A crash after the rows are in leaves read models to be made: `mastertape rebuild` does it.
+    Raises BrokenDumpError, and NotEmptyError for a database with rows. After a crash between import and rebuild, run
+    `mastertape rebuild`.
     """
-    imported = check_tape(source, schema=schema, lines=lines)
+    imported = check_dump(source, schema=schema, lines=lines)
     with log.database.write() as connection, source.open("rb") as file:
         lock_for_append(connection, log.table, None)
         if not is_empty(connection):
             raise NotEmptyError
-        for kind, page in _pages(line for line in read(file) if line.kind != HEADER):
+        for kind, page in _pages(line for line in read_lines(file) if line.kind != HEADER):
             connection.execute(insert(BY_KIND[kind].table), page)
         _set_sequences(connection)
     rebuild(log, log.projections, progress=progress)
@@ -62,33 +63,33 @@ def import_tape(log: EventLog, source: Path, *, schema: str, lines: Lines, progr
 def _check_schema(header: Line, schema: str) -> None:
     if header.row.get("schema") != schema:
         theirs = header.row.get("schema")
-        raise BrokenTapeError(
+        raise BrokenDumpError(
             header.number, f"it was written under schema {theirs}, this database has {schema}"
         )
 
 
 def _values(line: Line) -> dict[str, Any]:
     if line.kind not in BY_KIND:
-        raise BrokenTapeError(line.number, f"unknown kind {line.kind!r}; this version cannot import it")
+        raise BrokenDumpError(line.number, f"unknown kind {line.kind!r}; this version cannot import it")
     try:
         return BY_KIND[line.kind].from_row(line.row)
     except (ValueError, TypeError, AttributeError) as error:
-        raise BrokenTapeError(line.number, str(error)) from error
+        raise BrokenDumpError(line.number, str(error)) from error
 
 
 def _pages(lines: Iterator[Line]) -> Iterator[tuple[str, Sequence[dict[str, Any]]]]:
     for kind, same in groupby(lines, lambda line: line.kind):
-        while page := [_values(line) for line in islice(same, PAGE)]:
+        while page := [_values(line) for line in islice(same, ROWS_PER_PAGE)]:
             yield kind, page
 
 
 def _set_sequences(connection: Connection) -> None:
-    """Go on counting after what came in: no position, attempt or track id is issued twice."""
+    """Advance the counters past the imported rows: no position, attempt id or track id is issued twice."""
     newest = connection.scalar(select(func.max(mirror_target.c.track_id)))
     if newest is not None:
         connection.execute(insert(track_id_sequence).values(id=newest, did=""))
     if connection.dialect.name == "sqlite":
-        return  # it counts on from the largest by itself
+        return  # SQLite counts on from the largest by itself
     for column in (stored_event.c.position, delivery_attempt.c.id, track_id_sequence.c.id):
         table = column.table.name
         connection.execute(

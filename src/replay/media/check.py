@@ -1,4 +1,4 @@
-"""Whether the bytes that tracks name are there and are what their CIDs promise, and what lies there that nothing names."""
+"""Checks that the bytes that tracks name are stored and match their CIDs, and finds stored bytes that no track names."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,21 +16,22 @@ from storage.errors import BytesMissingError
 from storage.media import Media, MediaState, media
 from storage.store import StoredKey
 
-PAGE: Final = 200
-AT_ONCE: Final = 8
-"""A bucket is asked for that many sizes at a time."""
+ROWS_PER_PAGE: Final = 200
+MAX_CONCURRENT_REQUESTS: Final = 8
+"""To the store, for sizes."""
 Progress = Callable[[int, int], None]
+"""Called with the number of copies checked, and of all."""
 reference: Final = media_references.c
 
 
 class MediaKind(StrEnum):
-    """What was found."""
+    """What is wrong with a copy or a CID."""
 
-    MISSING = "missing"  # a track names it, and it is not there
-    WRONG_SIZE = "wrong_size"  # it is not as long as it was
-    DAMAGED = "damaged"  # it has not the hash of its CID
-    UNNAMED = "unnamed"  # no track has named it for the grace period, or will not
-    STRAY = "stray"  # no row knows it: an upload that died, or one of after the point of a restore
+    MISSING = "missing"  # a track names it, and it is not stored
+    WRONG_SIZE = "wrong_size"  # it has not the recorded size
+    DAMAGED = "damaged"  # its hash is not the CID's
+    UNNAMED = "unnamed"  # no track has named it for the grace period
+    STRAY = "stray"  # no row has it: left by an upload that died, or stored after the point of a restore
 
 
 PROBLEMS: Final = frozenset({MediaKind.MISSING, MediaKind.WRONG_SIZE, MediaKind.DAMAGED})
@@ -38,7 +39,7 @@ PROBLEMS: Final = frozenset({MediaKind.MISSING, MediaKind.WRONG_SIZE, MediaKind.
 
 @dataclass(frozen=True)
 class MediaFinding:
-    """One CID, or one copy of it, that is not as it should be, or that the sweep will take."""
+    """A CID or a copy of it that is missing or damaged, or that the sweep will delete."""
 
     kind: MediaKind
     cid: str
@@ -46,23 +47,23 @@ class MediaFinding:
     size: int | None
     track_ids: tuple[int, ...] = ()
     swept_after: datetime | None = None
-    """When the sweep takes it, unless a track names it before."""
+    """When the sweep deletes it, unless a track names it before."""
 
     @property
     def is_problem(self) -> bool:
-        """Whether somebody has to see to it."""
+        """Whether the operator has to act."""
         return self.kind in PROBLEMS
 
 
 def check_media(
     storage: Media, grace: timedelta, *, deep: bool = False, progress: Progress = lambda _done, _of: None
 ) -> Iterator[MediaFinding]:
-    """Go through all copies and all names, a page at a time; `deep` reads every byte. Nothing is changed."""
+    """Check all stored copies and all references, a page at a time; `deep` hashes every byte. Nothing is changed."""
     with storage.database.read() as connection:
         before = storage.database.now(connection) - grace
         rows = connection.scalar(select(func.count()).where(media.c.state == MediaState.LIVE)) or 0
     done = 0
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(MAX_CONCURRENT_REQUESTS) as pool:
         for page in _live_pages(storage):
             sizes = pool.map(lambda row: storage.store.size(row.key), page)
             names = _names(storage, [row.cid for row in page], before)
@@ -76,7 +77,7 @@ def check_media(
 
 @dataclass(frozen=True)
 class _Names:
-    """Which tracks name a CID, or may name it again; when the last one let go of it, if none does."""
+    """Tracks that name a CID, or did within the grace period, and when the last reference was released."""
 
     track_ids: tuple[int, ...]
     released_at: datetime | None
@@ -111,7 +112,7 @@ def _is_whole(storage: Media, key: str) -> bool:
 
 
 def _is_still_live(storage: Media, key: str) -> bool:
-    """Whether the sweep, or somebody who wrote the bytes again, has not been there meanwhile."""
+    """Whether the sweep or another upload has not replaced the copy meanwhile."""
     with storage.database.read() as connection:
         return connection.scalar(select(media.c.state).where(media.c.key == key)) == MediaState.LIVE
 
@@ -124,7 +125,7 @@ def _live_pages(storage: Media) -> Iterator[Sequence[Any]]:
                 select(media)
                 .where(media.c.key > last, media.c.state == MediaState.LIVE)
                 .order_by(media.c.key)
-                .limit(PAGE)
+                .limit(ROWS_PER_PAGE)
             ).all()
         if not page:
             return
@@ -151,7 +152,7 @@ def _names_from(rows: Sequence[Any], before: datetime) -> _Names:
 
 
 def _without_row(storage: Media, before: datetime) -> Iterator[MediaFinding]:
-    """Yield what tracks name and no row of `media` has."""
+    """Yield CIDs that tracks name and no row of `media` has."""
     last = ""
     is_live = (
         select(media.c.key).where(media.c.cid == reference.cid, media.c.state == MediaState.LIVE).exists()
@@ -164,7 +165,7 @@ def _without_row(storage: Media, before: datetime) -> Iterator[MediaFinding]:
                 .where(reference.cid > last, is_named, ~is_live)
                 .distinct()
                 .order_by(reference.cid)
-                .limit(PAGE)
+                .limit(ROWS_PER_PAGE)
             ).all()
             names = _names_of(connection, cids, before)
         if not cids:
@@ -175,9 +176,9 @@ def _without_row(storage: Media, before: datetime) -> Iterator[MediaFinding]:
 
 
 def _strays(storage: Media, grace: timedelta) -> Iterator[MediaFinding]:
-    """Yield stored copies without a row. The row is written before the bytes, so none of these is an upload in progress."""
+    """Yield stored copies without a row; uploads in progress have one, written before the bytes."""
     stored = iter(storage.store.stored())
-    while page := tuple[StoredKey, ...](islice(stored, PAGE)):
+    while page := tuple[StoredKey, ...](islice(stored, ROWS_PER_PAGE)):
         with storage.database.read() as connection:
             known = set(
                 connection.scalars(select(media.c.key).where(media.c.key.in_([each.key for each in page])))

@@ -1,4 +1,4 @@
-"""Bytes that are missing or damaged here, from the blobs that artists have at their PDSes: the CID proves them."""
+"""Repairs missing and damaged bytes from the blobs at the artists' PDSes, whose CIDs prove them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from typing import Final
 import httpx
 from sqlalchemy import select
 
+from eventstore.threads import Threads
 from identity.resolution.address_policy import AddressPolicy
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import mirror_lane
-from outbox.threads import in_thread
 from projections.media_references import media_references
 from projections.tracks import tracks
 from replay.adoption.fetcher import Fetcher
@@ -25,7 +25,7 @@ DAMAGED: Final = "its bytes were damaged and have been fetched again"
 
 @dataclass(frozen=True)
 class _Blob:
-    """Where the bytes may be had, and what they are."""
+    """A blob that may have the bytes, and its expected type and size in bytes."""
 
     did: str
     host: str
@@ -34,21 +34,22 @@ class _Blob:
 
 
 class MediaRepair:
-    """Fetches what a check has found; what no PDS has stays as it is."""
+    """Repairs the findings of a check, one at a time; a finding that no PDS can repair is left as it is."""
 
     def __init__(
         self, storage: Media, http: httpx.AsyncClient, policy: AddressPolicy, staging: Path, hosts: Hosts
     ) -> None:
         self._storage = storage
-        self._fetcher = Fetcher(http, policy, staging, hosts)
+        self._threads = Threads("repair", 1)
+        self._fetcher = Fetcher(http, policy, staging, hosts, self._threads)
 
     async def repair(self, finding: MediaFinding) -> bool:
-        """Have the bytes live again, and say whether they are."""
-        for blob in await in_thread(self._blobs, finding.cid):
+        """Fetch the bytes and store them; False where no PDS has them."""
+        for blob in await self._threads.run(self._blobs, finding.cid):
             staged = await self._fetched(finding.cid, blob)
             if staged is not None:
                 with staged:
-                    await in_thread(self._keep, finding, staged, blob)
+                    await self._threads.run(self._store, finding, staged, blob)
                 return True
         return False
 
@@ -58,7 +59,7 @@ class MediaRepair:
         except (BytesUnavailableError, PdsTroubleError):
             return None
 
-    def _keep(self, finding: MediaFinding, staged: Staged, blob: _Blob) -> None:
+    def _store(self, finding: MediaFinding, staged: Staged, blob: _Blob) -> None:
         if finding.kind is not MediaKind.MISSING and finding.key is not None:
             with self._storage.database.write() as connection:
                 mark_deleting(connection, [finding.key], DAMAGED)
@@ -66,7 +67,7 @@ class MediaRepair:
             self._storage.add(finding.cid, source, staged.size, blob.mime)
 
     def _blobs(self, cid: str) -> Sequence[_Blob]:
-        """Return the accounts whose tracks have this audio, and are known to have a PDS."""
+        """Return the accounts whose tracks have this audio, with their PDSes."""
         names = media_references.c
         query = (
             select(names.did, mirror_lane.c.host, tracks.c.audio_mime, tracks.c.audio_size)

@@ -1,4 +1,4 @@
-"""Apply: a plan becomes events and doubts; the relay does the sending, behind what is live."""
+"""Applies a plan: it appends events and marks records for the relay, which sends them after live deliveries."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,18 +10,18 @@ from aggregates.track import Track
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
-from outbox.mirror.requeue import backfill, suspect
+from outbox.mirror.requeue import queue_as_backfill, reverify
 from replay.errors import TooManyDeletesError
 from replay.reconcile.plan import Plan, Repair, Step
 
-STEPS_A_UNIT: Final = 100
-BY_A_LOOK: Final = frozenset({Repair.REWRITE, Repair.DELETE, Repair.LOOK})
+STEPS_PER_UNIT: Final = 100
+REVERIFIED: Final = frozenset({Repair.REWRITE, Repair.DELETE, Repair.REVERIFY})
 
 
 def apply(log: EventLog, plan: Plan, envelope: Envelope, *, max_deletes: int) -> Counter[Repair]:
-    """Do what the plan says, account by account, and count it; raises TooManyDeletesError before anything is done.
+    """Apply the plan account by account, and count the repairs; raises TooManyDeletesError before the first.
 
-    Each unit is whole. After a crash, verify, plan and apply again: what was done is no drift any more.
+    After a crash, verify, plan and apply again: a repair that was made is no drift any more.
     """
     if plan.deletes > max_deletes:
         raise TooManyDeletesError(plan.deletes, max_deletes)
@@ -34,7 +34,7 @@ def apply(log: EventLog, plan: Plan, envelope: Envelope, *, max_deletes: int) ->
 
 def _units(plan: Plan) -> Iterator[tuple[str, Sequence[Step]]]:
     for did, steps in groupby(plan.steps, lambda step: step.drift.key.did):
-        while some := tuple(islice(steps, STEPS_A_UNIT)):
+        while some := tuple(islice(steps, STEPS_PER_UNIT)):
             yield did, some
 
 
@@ -45,8 +45,8 @@ def _apply(unit: UnitOfWork, did: str, steps: Sequence[Step]) -> None:
         if track.deleted_at is None:
             track.restore_record(at=unit.now)
             unit.save(track)
-    suspect(unit.connection, _tracks(steps, BY_A_LOOK), unit.now)
-    backfill(unit.connection, did, restored, unit.now)
+    reverify(unit.connection, _tracks(steps, REVERIFIED), unit.now)
+    queue_as_backfill(unit.connection, did, restored, unit.now)
 
 
 def _tracks(steps: Sequence[Step], repairs: frozenset[Repair]) -> list[int]:

@@ -1,4 +1,4 @@
-"""Drift: where a repo on a PDS is not what the log says it should be."""
+"""Drift: how a repo on a PDS differs from what the log says."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -13,22 +13,22 @@ from outbox.record.record import GENERATION
 
 
 class DriftKind(StrEnum):
-    """What is wrong."""
+    """How a record differs."""
 
     MISSING = "missing"  # the record was deleted elsewhere, or lost
-    FOREIGN_EDIT = "foreign_edit"  # somebody else wrote it
+    FOREIGN_EDIT = "foreign_edit"  # another client wrote it
     STALE = "stale"  # it is an earlier one of ours
-    NEWER = "newer"  # ours, but the log has no such generation: it was put back to an earlier point
-    UNDELETED = "undeleted"  # the track is deleted, its record is there
-    UNKNOWN = "unknown"  # a record of ours that the log knows nothing of
+    NEWER = "newer"  # ours, of a generation that the log does not have: it was restored to an earlier point
+    UNDELETED = "undeleted"  # the track is deleted, and its record is there
+    UNKNOWN = "unknown"  # a record of ours without a track
     BLOB_MISSING = "blob_missing"  # the record names a blob that the PDS does not have
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a target says that the PDS holds: the CID of the last acknowledged put, None after a delete.
+    """What the PDS should hold by a target: the CID of the last acknowledged put, None after a delete.
 
-    `waits` while something is still to be sent; what is there until then is no drift.
+    While `waits`, something is still to be sent, and no difference is drift.
     """
 
     key: RecordKey
@@ -38,12 +38,12 @@ class Expected:
     waits: bool
     blob: str | None = None
     seen: AbstractSet[str | None] = frozenset()
-    """What was found instead, and is in the log already: a CID, or None where it was gone."""
+    """Differences that the log has recorded already: a CID found instead, or None for a missing record."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """One record that is not as it should be."""
+    """One record that differs."""
 
     kind: DriftKind
     key: RecordKey
@@ -51,9 +51,9 @@ class Drift:
     expected_cid: str | None
     found_cid: str | None
     is_known: bool = False
-    """Whether the log says so already, so that somebody may decide on it."""
+    """Whether the log has recorded it already, for the owner to decide."""
     newer: Record | None = None
-    """What was found where it is newer than the log."""
+    """The record that was found, if it is newer than the log."""
 
 
 def drifts_of(
@@ -65,10 +65,10 @@ def drifts_of(
     repo: RecordKey,
     newer: AbstractSet[str] = frozenset(),
 ) -> Iterator[Drift]:
-    """Compare one collection of one repo, `found` by record key; `repo` says which, `ours` are the CIDs we ever sent.
+    """Compare one collection of one repo, which `repo` names, with the records `found` by key.
 
-    Without `blobs` it is not asked whether those that records name are there. `newer` are the CIDs of records that name
-    a generation which the log does not have.
+    `ours` are the CIDs of all records ever sent, `newer` those of records of a generation that the log does not have.
+    Without `blobs`, the CIDs that the PDS holds, missing blobs are not detected.
     """
     known = set()
     for each in expected:

@@ -1,4 +1,4 @@
-"""Plan: what would make PDSes agree with the log again, and what it costs."""
+"""Plans the repairs that would make the PDSes agree with the log, and their cost."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from replay.reconcile.drift import Drift, DriftKind
 class Repair(StrEnum):
     """What is done about a drift."""
 
-    RESTORE = "restore"  # the record is written again, by an event of its own
-    REWRITE = "rewrite"  # the newest state is put over an earlier one of ours
-    DELETE = "delete"  # our record of a deleted track goes again
-    LOOK = "look"  # the relay reads it, and holds it for its owner
+    RESTORE = "restore"  # the record is written again, by an event
+    REWRITE = "rewrite"  # the newest state replaces an earlier record of ours
+    DELETE = "delete"  # our record of a deleted track is deleted again
+    REVERIFY = "look"  # the relay reads it again, and holds it for its owner
     NOTHING = "nothing"  # no track says what it should be
 
 
@@ -25,15 +25,15 @@ REPAIRS: Final = {
     DriftKind.BLOB_MISSING: (Repair.RESTORE, PUT_POINTS),
     DriftKind.STALE: (Repair.REWRITE, PUT_POINTS),
     DriftKind.UNDELETED: (Repair.DELETE, DELETE_POINTS),
-    DriftKind.FOREIGN_EDIT: (Repair.LOOK, 0),
-    DriftKind.NEWER: (Repair.LOOK, 0),
+    DriftKind.FOREIGN_EDIT: (Repair.REVERIFY, 0),
+    DriftKind.NEWER: (Repair.REVERIFY, 0),
     DriftKind.UNKNOWN: (Repair.NOTHING, 0),
 }
 
 
 @dataclass(frozen=True)
 class Step:
-    """One drift, what is done about it, and the rate-limit points that it costs its account."""
+    """One drift, its repair, and the rate-limit points that the repair costs the account."""
 
     drift: Drift
     repair: Repair
@@ -42,13 +42,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """All steps, in the order of accounts and records."""
+    """All steps, ordered by account and record."""
 
     steps: tuple[Step, ...]
 
     @property
     def points(self) -> int:
-        """Return the cost in points."""
+        """Return the cost in rate-limit points."""
         return sum(step.points for step in self.steps)
 
     @property
@@ -58,7 +58,7 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """Estimate the duration for accounts with full budgets: they are processed in parallel."""
+        """Estimate the duration, for accounts with full rate-limit budgets, which are processed in parallel."""
         by_account: dict[str, Backlog] = {}
         for step in self.steps:
             if step.points:
@@ -68,6 +68,6 @@ class Plan:
 
 
 def plan_for(drifts: Iterable[Drift]) -> Plan:
-    """Say what is to be done about each."""
+    """Plan the repair of each drift."""
     ordered = sorted(drifts, key=lambda drift: (drift.key.did, drift.key.collection, drift.key.rkey))
     return Plan(tuple(Step(drift, *REPAIRS[drift.kind]) for drift in ordered))

@@ -1,4 +1,4 @@
-"""Verify: every record that PDSes hold for us against the log, without anybody's login."""
+"""Compares every record that the PDSes hold for us with the log; no login is needed."""
 
 import asyncio
 from collections import defaultdict
@@ -21,14 +21,14 @@ from outbox.repo.reads import RepoReads
 from outbox.threads import in_thread
 from replay.reconcile.drift import Drift, Expected, drifts_of
 
-AT_ONCE: Final = 8
-MAX_UPLOADS_PER_HOST: Final = 2
-GENERATIONS_A_QUERY: Final = 500
+MAX_CONCURRENT_REPOS: Final = 8
+MAX_CONCURRENT_REPOS_OF_A_HOST: Final = 2
+GENERATIONS_PER_QUERY: Final = 500
 
 
 @dataclass(frozen=True)
 class Repo:
-    """An account whose records we keep, and where; `collection` is looked through even if the log has none in it."""
+    """An account and its PDS; `collection` is compared even if the log has no record in it."""
 
     did: str
     host: str
@@ -37,7 +37,7 @@ class Repo:
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found in one repo; `problem` says why it could not be read."""
+    """The result for one repo; `problem` says why it could not be read."""
 
     repo: Repo
     records: int
@@ -46,7 +46,7 @@ class Verified:
 
 
 def repos_of(database: Database, did: str | None = None, *, collection: str | None = None) -> list[Repo]:
-    """List the accounts that have records to verify, or the one; with a `collection`, also those that should have none."""
+    """List the accounts that have records, or the one; with a `collection`, accounts without records too."""
     lane = mirror_lane.c
     query = select(lane.did, lane.host).where(lane.host != "")
     if collection is None:
@@ -58,36 +58,38 @@ def repos_of(database: Database, did: str | None = None, *, collection: str | No
 
 
 async def verify(database: Database, reads: RepoReads, repos: Sequence[Repo]) -> AsyncIterator[Verified]:
-    """Compare each repo, as they come: a few at once, and of one host fewer."""
-    hosts: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MAX_UPLOADS_PER_HOST))
-    room = asyncio.Semaphore(AT_ONCE)
+    """Compare the repos, a few at once and fewer of one host; yield each when it is done."""
+    hosts: dict[str, asyncio.Semaphore] = defaultdict(
+        lambda: asyncio.Semaphore(MAX_CONCURRENT_REPOS_OF_A_HOST)
+    )
+    slots = asyncio.Semaphore(MAX_CONCURRENT_REPOS)
 
-    async def one(repo: Repo) -> Verified:
-        async with hosts[repo.host], room:
+    async def verify_one(repo: Repo) -> Verified:
+        async with hosts[repo.host], slots:
             try:
-                return await compared(database, reads, repo)
+                return await compare(database, reads, repo)
             except RemoteUnknownError as error:
                 return Verified(repo, 0, problem=str(error))
 
-    for done in asyncio.as_completed([one(repo) for repo in repos]):
+    for done in asyncio.as_completed([verify_one(repo) for repo in repos]):
         yield await done
 
 
-async def compared(database: Database, reads: RepoReads, repo: Repo, *, with_blobs: bool = True) -> Verified:
-    """Compare one repo; raises RemoteUnknownError when its PDS does not tell.
+async def compare(database: Database, reads: RepoReads, repo: Repo, *, with_blobs: bool = True) -> Verified:
+    """Compare one repo; raises RemoteUnknownError when its PDS does not answer.
 
-    The log is read before the PDS and after it: what was written meanwhile is not judged.
+    The log is read before the PDS and after it: a record whose target changed in between is not judged.
     """
     before, _ = await in_thread(_expected, database, repo)
-    names = {each.key.collection for each in before}
+    collections = {each.key.collection for each in before}
     if repo.collection is not None:
-        names.add(repo.collection)
-    found = await reads.found(repo.host, repo.did, sorted(names))
+        collections.add(repo.collection)
+    found = await reads.found(repo.host, repo.did, sorted(collections))
     blobs = await reads.blobs(repo.host, repo.did) if with_blobs else None
     after, ours = await in_thread(_expected, database, repo)
-    newer = await in_thread(_newer, database, repo, ours, found)
-    still = set(before)
-    expected = [each if each in still else replace(each, waits=True) for each in after]
+    newer = await in_thread(_newer_than_log, database, repo, ours, found)
+    unchanged = set(before)
+    expected = [each if each in unchanged else replace(each, waits=True) for each in after]
     drifts = [
         drift
         for name, remotes in found.items()
@@ -108,10 +110,10 @@ def _expected(database: Database, repo: Repo) -> tuple[list[Expected], set[str]]
         rows = connection.execute(
             select(mirror_target, is_open().label("is_open")).where(mirror_target.c.did == repo.did)
         ).all()
-        return [_of(row) for row in rows], _ours(connection, repo.did)
+        return [_expected_of(row) for row in rows], _sent_cids(connection, repo.did)
 
 
-def _of(row: Any) -> Expected:
+def _expected_of(row: Any) -> Expected:
     body = decode(row.observed_body) if row.observed_body is not None else {}
     return Expected(
         key=RecordKey(row.did, row.collection, row.rkey),
@@ -121,14 +123,14 @@ def _of(row: Any) -> Expected:
         waits=row.is_open
         or row.acked_gen == 0
         or (row.former and row.acked_gen < row.desired_gen)
-        or _is_left_alone(row),
+        or _was_never_sent(row),
         blob=_blob_in(body),
         seen=frozenset({None} if row.detached else {row.conflict_cid} - {None}),
     )
 
 
-def _is_left_alone(row: Any) -> bool:
-    """Whether what is there was never ours: taken over, and left where it was by who has gone."""
+def _was_never_sent(row: Any) -> bool:
+    """Whether we never wrote the record: it was adopted, and stayed when its account was deleted here."""
     return row.desired_op == DELETE and not row.ever_sent
 
 
@@ -139,10 +141,10 @@ def _blob_in(body: Record) -> str | None:
     return None
 
 
-def _newer(
+def _newer_than_log(
     database: Database, repo: Repo, ours: AbstractSet[str], found: Mapping[str, Mapping[str, Remote]]
 ) -> set[str]:
-    """Return the CIDs of records that name a generation of ours which the log does not have."""
+    """Return the CIDs of records that name a generation of ours which the log, restored to an earlier point, does not have."""
     named: dict[int, set[str]] = defaultdict(set)
     for remote in (remote for remotes in found.values() for remote in remotes.values()):
         generation = (remote.body or {}).get(GENERATION)
@@ -151,14 +153,14 @@ def _newer(
     position = stored_event.c.position
     wanted = [generation for generation in named if 0 < generation <= MAX_INTEGER]
     with database.read() as connection:
-        for start in range(0, len(wanted), GENERATIONS_A_QUERY):
-            some = position.in_(wanted[start : start + GENERATIONS_A_QUERY])
+        for start in range(0, len(wanted), GENERATIONS_PER_QUERY):
+            some = position.in_(wanted[start : start + GENERATIONS_PER_QUERY])
             for known in connection.scalars(select(position).where(stored_event.c.did == repo.did, some)):
                 del named[known]
     return {cid for cids in named.values() for cid in cids}
 
 
-def _ours(connection: Connection, did: str) -> set[str]:
+def _sent_cids(connection: Connection, did: str) -> set[str]:
     attempt = delivery_attempt.c
     sent = select(attempt.request_cid).where(attempt.did == did, attempt.request_cid.is_not(None))
     return set(connection.scalars(sent.distinct()))

@@ -8,13 +8,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from api.responses.adoption import WAITING, AdoptionBody, adoption_body
+from api.responses.adoption import AdoptionBody, adoption_body
 from application.account_deletion import leaving_since
 from eventstore.unit_of_work import UnitOfWork
 from identity.errors import IdentityError
 from outbox.pds.client import RemoteUnknownError
 from replay.adoption import jobs as adoptions
-from replay.adoption.adopt import Progress
+from replay.adoption.progress import Progress
+from replay.adoption.states import AdoptionState
 from replay.errors import UnderWayError
 from service.cli.operator import operator_envelope
 from service.cli.output import as_json, dry_run, print_json, progress_bar
@@ -48,7 +49,7 @@ async def _preview(did: str) -> dict[str, Any]:
     container = build(load())
     try:
         require_schema(container.database)
-        progress = await container.adoptions.look(did)
+        progress = await container.adoptions.preview(did)
         return {**vars(progress), "problem": None}
     finally:
         await container.close()
@@ -96,5 +97,9 @@ def _show(report: dict[str, Any], *, would: bool) -> None:
         f" {report['refused']} not adopted"
     )
     if report["problem"] is not None:
-        goes_on = "; a running service will continue it later" if report.get("state") == WAITING else ""
+        goes_on = (
+            "; a running service will continue it later"
+            if report.get("state") == AdoptionState.WAITING
+            else ""
+        )
         click.echo(f"it stopped: {report['problem']}{goes_on}", err=True)

@@ -84,7 +84,7 @@ def _show(planned: Plan) -> None:
         table.add_row(step.repair.value, step.drift.kind.value, str(step.points), track, step.drift.key.uri)
     if table.row_count:
         Console().print(table)
-    writes = sum(step.repair not in {Repair.LOOK, Repair.NOTHING} for step in planned.steps)
+    writes = sum(step.repair not in {Repair.REVERIFY, Repair.NOTHING} for step in planned.steps)
     click.echo(
         f"{writes} writes, {planned.deletes} of them deletes; {planned.points} points; about {planned.seconds:.0f} s"
     )

@@ -8,8 +8,8 @@ import click
 
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
-from outbox.operations.operators import Operator, note
-from replay.recovered import Recovery, outlook, recover
+from outbox.operations.operators import Operator, record_operation
+from replay.recovered import Recovery, preview_recovery, recover
 from service.cli.log import configured_log
 from service.cli.operator import operator_envelope
 from service.cli.output import as_json, dry_run, print_json
@@ -39,7 +39,7 @@ def recovered(*, force: bool, nothing_lost: bool, revoke_tokens: bool, dry_run: 
         settings = load()
         if dry_run:
             seen = read_high_water_mark(high_water_mark_path(settings))
-            found = outlook(log, seen=seen, nothing_lost=nothing_lost, force=force)
+            found = preview_recovery(log, seen=seen, nothing_lost=nothing_lost, force=force)
         else:
             detect_restore(log, settings)
             found = recover(log, force=force, nothing_lost=nothing_lost, revoke_tokens=revoke_tokens)
@@ -55,7 +55,9 @@ def recovered(*, force: bool, nothing_lost: bool, revoke_tokens: bool, dry_run: 
 def _record(log: EventLog, found: Recovery, how: dict[str, bool]) -> None:
     """Record the command in the log. A failure is only printed, since the recovery itself is committed."""
     operator = Operator(operator_envelope(), found.because)
-    record = partial(note, action=RECOVERED, which=how, operator=operator, affected=found.accounts)
+    record = partial(
+        record_operation, action=RECOVERED, which=how, operator=operator, affected=found.accounts
+    )
     try:
         log.transact(operator.envelope.actor, operator.envelope, record)
     except EventStoreError as error:

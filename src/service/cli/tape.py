@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from replay.dump.export import export as export_tape
-from replay.dump.load import check_tape, import_tape
+from replay.dump.load import check_dump, import_dump
 from service.cli.log import configured_log
 from service.cli.output import as_json, dry_run, print_json, progress_bar
 from service.schema.migrate import newest, require_schema
@@ -46,9 +46,9 @@ def import_(file: Path, *, dry_run: bool, as_json: bool) -> None:
     with configured_log() as log, progress_bar("importing") as progress:
         require_schema(log.database)
         if dry_run:
-            taken = check_tape(file, schema=newest(), lines=lambda count: progress(count, count))
+            taken = check_dump(file, schema=newest(), lines=lambda count: progress(count, count))
         else:
-            taken = import_tape(
+            taken = import_dump(
                 log,
                 file,
                 schema=newest(),

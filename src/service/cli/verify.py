@@ -15,7 +15,7 @@ from outbox.threads import in_thread
 from replay.reconcile.drift import Drift
 from replay.reconcile.verify import Verified, repos_of
 from replay.reconcile.verify import verify as verify_repos
-from replay.recovered import look_over
+from replay.recovered import resume_account
 from service.cli.log import verify
 from service.cli.media import verify_media
 from service.cli.operator import operator_envelope
@@ -84,7 +84,9 @@ async def _verify_all(
         async for each in verify_repos(container.database, reads, repos):
             found.append(each)
             if resumes_lanes:
-                await in_thread(look_over, container.log, each, container.services.urls, operator_envelope())
+                await in_thread(
+                    resume_account, container.log, each, container.services.urls, operator_envelope()
+                )
             progress(len(found), len(repos))
     return sorted(found, key=lambda each: each.repo.did)
 

@@ -127,7 +127,7 @@ async def _scan(container: Container) -> None:
             database,
             PacedReads(pds, container.hosts),
             every=timedelta(minutes=settings.scan_minutes),
-            found=container.services.wake,
+            on_drift=container.services.wake,
         )
         try:
             await scan.run()

@@ -1,10 +1,12 @@
 """Wires the worker that adopts records which a PDS already holds."""
 
 from datetime import timedelta
+from typing import Final
 
 import httpx
 
 from eventstore.event_log import EventLog
+from eventstore.threads import Threads
 from identity.resolution.address_policy import AddressPolicy
 from identity.resolution.resolver import Resolver
 from outbox.mirror.hosts import Hosts
@@ -13,12 +15,16 @@ from outbox.record.lexicon import track_lexicon
 from outbox.record.record import RecordUrls
 from outbox.repo.reads import RepoReads
 from projections.media_references import was_named_by
-from replay.adoption.adopt import Adoption, Sources
+from replay.adoption.adopt import Adoption
 from replay.adoption.bytes import ProvenBytes
+from replay.adoption.intake import Intake
 from replay.adoption.worker import AdoptionWorker
 from service.config.settings import Settings
 from storage.media import Media
 from storage.public.publisher import Publisher
+
+MAX_ADOPTION_THREADS: Final = 12
+"""Every record of two concurrent adoptions, and their leases beside them."""
 
 
 def adoption_worker(
@@ -34,29 +40,30 @@ def adoption_worker(
     urls: RecordUrls,
     owner: str,
 ) -> AdoptionWorker:
-    """Build the worker; `http` is the client that reaches the accounts' PDSes."""
+    """Build the worker; `http` is the client that reaches the accounts' PDSes. Token refreshes never wait for its threads."""
 
     def is_owned(did: str, cid: str) -> bool:
         with log.database.read() as connection:
             return was_named_by(connection, did, cid)
 
-    proven_bytes = ProvenBytes(
+    threads = Threads("adoption", MAX_ADOPTION_THREADS)
+    proven = ProvenBytes(
         http,
         AddressPolicy(settings.dev_origins),
         media,
         settings.data / "staging",
         hosts,
+        threads=threads,
         is_owned=is_owned,
         own_urls=tuple(url for url in (settings.base_url, settings.s3_public_url) if url is not None),
     )
-    sources = Sources(
-        reads=RepoReads(pds),
-        bytes=proven_bytes,
-        media=media,
-        publisher=publisher,
+    adoption = Adoption(
+        log,
+        RepoReads(pds),
+        Intake(proven, media, publisher, threads, settings.max_upload_bytes),
         collections=(settings.collection, settings.old_collection),
-        max_audio_bytes=settings.max_upload_bytes,
+        urls=urls,
+        lexicon=track_lexicon(),
     )
-    adoption = Adoption(log, sources, urls, track_lexicon())
     lease = timedelta(seconds=settings.lease_seconds)
-    return AdoptionWorker(log.database, adoption, resolver.pds_of, owner=owner, lease=lease)
+    return AdoptionWorker(log.database, adoption, resolver.pds_of, threads, owner=owner, lease=lease)

@@ -7,7 +7,7 @@ from sqlalchemy.engine import make_url
 from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from eventstore.restore_detection import watch
+from eventstore.restore_detection import detect_on_connect
 from outbox.mirror.targets import MirrorTargets
 from projections.read_models import READ_MODELS
 from service.config.settings import Settings
@@ -19,7 +19,7 @@ def open_log(settings: Settings) -> EventLog:
     make_folders(settings)
     projections = (*READ_MODELS, MirrorTargets(), PublicAudio())
     database = Database(settings.database_url)
-    watch(database)
+    detect_on_connect(database)
     return EventLog(database, projections=projections, transcodings=TRANSCODINGS)
 
 

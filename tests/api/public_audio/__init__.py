@@ -1,1 +1,1 @@
-"""Audio with a public copy: which has one, from when until when, and what trouble makes of that."""
+"""Public copies of audio: which tracks have one, from when until when, and after failures."""

@@ -1,4 +1,4 @@
-"""Public copies as the bucket itself shows them, and what an artist does that changes them."""
+"""Public copies as the bucket shows them, and the requests that change them."""
 
 from tests.media_samples import samples
 
@@ -7,7 +7,7 @@ GATE = '{"type": "any"}'
 
 
 class Public:
-    """What everybody may fetch, as the bucket itself says."""
+    """The public keys of the bucket, as the bucket lists them."""
 
     def __init__(self, client, bucket):
         self.client, self.bucket = client, bucket

@@ -1,4 +1,4 @@
-"""With S3_PUBLIC_URL an address that is public has its bytes, and one that is gated has none."""
+"""With S3_PUBLIC_URL a public address always has its bytes, and a gated one has none."""
 
 import asyncio
 
@@ -8,22 +8,19 @@ from starlette.testclient import TestClient
 from aggregates.track import Track
 from identity.accounts.credentials import Scope
 from outbox.record.record import RecordUrls
-from replay.reconcile.verify import Repo
 from service.config.settings import Settings
 from service.process.jobs import review_public_copies
 from storage.cid import cid_of
 from tests.api.public_audio.copies import CDN, GATE, edit, name_of, replace, undelete
 from tests.api.world import World, upload
-from tests.dsl import ALICE
 from tests.e2e.eventually import eventually
 from tests.media_samples import samples
-from tests.outbox.rigs.relay_rig import ARTIST
-from tests.replay.adopt_rig import HOST, Internet, adoption_on
+from tests.replay.adoption.rig import Internet, adopt_all, adoption_on
 
 pytestmark = pytest.mark.s3
 
 
-def test_an_upload_is_public_before_anybody_is_told(world, client, alice, public):
+def test_an_upload_is_public_before_its_response(world, client, alice, public):
     track = upload(client, alice)
     assert track["audio_url"] == f"{CDN}/public/{name_of(track)}"
     assert public() == {name_of(track)}
@@ -50,7 +47,7 @@ def test_a_gate_takes_the_copy_away_at_once_and_the_record_says_so(world, client
     publisher.start()
     try:
         gated = edit(client, alice, track, support_gate=GATE)
-        eventually(lambda: not public(), seconds=4)  # the next look would come later
+        eventually(lambda: not public(), seconds=4)  # the next poll would come later
     finally:
         publisher.stop(20)
     own = f"{world.services.base_url}/audio/{name_of(track)}"
@@ -138,7 +135,7 @@ def test_one_artist_does_not_gate_the_copy_of_another(client, alice, bob, public
     assert public() == set()
 
 
-def test_what_is_taken_over_is_public_when_its_event_commits_unless_it_is_gated(world, public, tmp_path):
+def test_adopted_audio_is_public_when_its_event_commits_unless_it_is_gated(world, public, tmp_path):
     internet = Internet()
     internet.record(1)
     internet.record(2, supportGate={"type": "any"})
@@ -146,7 +143,7 @@ def test_what_is_taken_over_is_public_when_its_event_commits_unless_it_is_gated(
     async def adopt():
         async with internet.client() as http:
             parts = (world.log, world.made.media, http, tmp_path / "staging", world.made.publisher)
-            return await adoption_on(*parts).run(Repo(ALICE, HOST), ARTIST, lambda _: None, lambda _: True)
+            return await adopt_all(adoption_on(*parts))
 
     assert asyncio.run(adopt()).adopted == 2
     assert public() == {f"{cid_of(samples.mp3(1))}.mp3"}

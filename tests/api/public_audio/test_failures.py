@@ -1,4 +1,4 @@
-"""What is refused, fails, comes twice or at once leaves public what should be, and nothing else."""
+"""Refused, failed, repeated and concurrent commands leave public what should be public, and nothing else."""
 
 import threading
 
@@ -117,7 +117,7 @@ def test_uploads_of_the_same_bytes_at_once_end_with_one_copy(client, alice, bob,
     assert len(client.get("/tracks").json()["items"]) == 2
 
 
-def test_the_hourly_review_puts_right_what_somebody_did_to_the_bucket(world, client, alice, public):
+def test_the_hourly_review_repairs_changes_of_the_bucket(world, client, alice, public):
     publisher = world.made.publisher
     track, gated = upload(client, alice), upload(client, alice, seed=2, support_gate={"type": "any"})
     publisher.run_once()

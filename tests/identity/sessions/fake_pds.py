@@ -1,4 +1,8 @@
-"""A PDS that only knows sessions, and is stricter than the real one: a refresh token works once."""
+"""A PDS with sessions only, token works once.
+
+Stricter than the real PDS and than tests/fake_pds, which both accept a refresh token again: a session that is refreshed
+twice must fail here. It is a class of its own because it holds the tokens of one account and scripts their answers.
+"""
 
 import base64
 import json

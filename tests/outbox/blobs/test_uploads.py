@@ -14,8 +14,8 @@ from outbox.blobs.upload_results import MAX_BLOB_BYTES
 from outbox.blobs.worker import BlobWorker
 from service.observability.metrics import Metrics
 from tests.dsl import COLLECTION
+from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.media_samples import samples
-from tests.outbox.rigs.memory_pds import MemoryPds
 from tests.outbox.rigs.relay_rig import Rig, answered
 from tests.outbox.rigs.uploads import blob_cid, request_blob, track_of, uploaded_track
 
@@ -147,7 +147,7 @@ async def test_a_pds_that_drops_every_blob_at_once_is_not_sent_it_again_and_agai
     request_blob(desk)
     await desk.relay_once()
     desk.pds.delete_record(desk.did, "fm.plyr.track", track_of(desk).rkey)
-    assert isinstance(desk.pds, MemoryPds)
+    assert isinstance(desk.pds, SignedInPds)
     blobs = desk.pds.repo(desk.did).blobs
     blobs.clear()
     desk.wire.sent.clear()

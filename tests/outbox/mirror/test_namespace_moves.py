@@ -11,7 +11,7 @@ from outbox.relay.rescue import wake_stuck_lanes
 from outbox.views.deliveries import attempts_of
 from projections.rebuild.rebuild import rebuild
 from tests.dsl import COLLECTION, OLD_COLLECTION
-from tests.outbox.rigs.memory_pds import MemoryPds
+from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.namespace_move import (
     WAIT,
     event_statuses,
@@ -51,7 +51,7 @@ async def test_its_blob_is_served_all_the_while(desk: Rig) -> None:
     await desk.relay_once()
     cid = track.audio.cid
     served = []
-    assert isinstance(desk.pds, MemoryPds)
+    assert isinstance(desk.pds, SignedInPds)
     answer = desk.pds.answer
 
     def watched(request: httpx.Request, content: bytes) -> httpx.Response:

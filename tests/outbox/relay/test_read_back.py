@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aggregates.track import Track
-from eventstore.change import Recorded
+from eventstore.change import RecordedEvent
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.dag_cbor import record_cid
 from outbox.record.record import RecordUrls, record_for
@@ -20,13 +20,13 @@ KEY = RecordKey("did:plc:alice", COLLECTION, "3kaaaaaaaaa2a")
 FIRST, SECOND, THIRD = 10, 20, 30
 
 
-def story() -> tuple[Recorded, ...]:
+def story() -> tuple[RecordedEvent, ...]:
     """Created at 10, retitled at 20 and 30."""
     track = a_track()
     for title in ("second", "third"):
         track.update_metadata({"title": title}, at=some_time(1))
     return tuple(
-        Recorded(
+        RecordedEvent(
             position=10 * (n + 1),
             did=KEY.did,
             version=n + 1,

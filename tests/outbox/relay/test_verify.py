@@ -10,6 +10,7 @@ from outbox.mirror.tables import NEVER
 from outbox.record.record import record_for
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
+from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.rigs.foreign_writes import (
     delivered,
     events,
@@ -21,7 +22,6 @@ from tests.outbox.rigs.foreign_writes import (
     verified,
 )
 from tests.outbox.rigs.relay_rig import URLS, Rig, answered
-from tests.simulation.fake_xrpc import RefusedError
 
 pytestmark = pytest.mark.anyio
 

@@ -10,15 +10,15 @@ from eventstore.database import Database
 from outbox.conflicts.conflicts import conflict_of
 from outbox.conflicts.foreign_edits import keep_theirs
 from outbox.mirror.lanes import change_lane, release
-from outbox.mirror.requeue import suspect
+from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import NEVER, PAST
 from outbox.relay.result import Outcome
+from tests.fake_pds.limits import REQUESTS
+from tests.fake_pds.signed_in_pds import SignedInPds
+from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.rigs.foreign_writes import delivered, foreign_put, reads, request_verify, target, verified
-from tests.outbox.rigs.memory_pds import MemoryPds
 from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
 from tests.outbox.rigs.rows import add_lane, change_target, claimed, lane_row, set_host
-from tests.simulation.fake_limits import REQUESTS
-from tests.simulation.fake_xrpc import RefusedError
 
 BACKLOG = 30
 
@@ -29,7 +29,7 @@ def doubted(database: Database, number: int) -> str:
     change_target(database, did, acked_gen=1)
     with database.write() as connection:
         change_lane(connection, did, due_at=NEVER)
-        suspect(connection, [number], PAST + timedelta(seconds=number))
+        reverify(connection, [number], PAST + timedelta(seconds=number))
     return did
 
 
@@ -70,7 +70,7 @@ async def test_verifications_stop_at_half_of_a_hosts_budget_and_an_edit_has_the_
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await backlog(desk)
-    assert isinstance(desk.pds, MemoryPds)
+    assert isinstance(desk.pds, SignedInPds)
     desk.pds.clock = desk.pds.limits.clock = lambda: desk.clock().timestamp()
     desk.pds.limits.enabled, desk.pds.limits.points = True, {REQUESTS.name: 40}
     keys = reads(desk, monkeypatch)

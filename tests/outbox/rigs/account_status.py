@@ -7,7 +7,7 @@ import httpx
 
 from aggregates.track import Track
 from outbox.relay.result import Outcome
-from tests.outbox.rigs.memory_pds import MemoryPds
+from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import lane_row
 
@@ -15,7 +15,7 @@ NEW_HOST = "http://new.test"
 
 
 def status_of(desk: Rig, status: str | None) -> None:
-    assert isinstance(desk.pds, MemoryPds)
+    assert isinstance(desk.pds, SignedInPds)
     desk.pds.let_stand(desk.did, status)
 
 
@@ -28,11 +28,11 @@ async def parked(desk: Rig, status: str) -> Track:
     return track
 
 
-def move(desk: Rig) -> MemoryPds:
+def move(desk: Rig) -> SignedInPds:
     """The account moves, with its records; its login stays behind."""
     old = desk.pds
-    assert isinstance(old, MemoryPds)
-    new = MemoryPds(NEW_HOST)
+    assert isinstance(old, SignedInPds)
+    new = SignedInPds(NEW_HOST)
     new.accounts[desk.did] = deepcopy(old.account(desk.did))
     desk.directory.moved[desk.did] = NEW_HOST
     desk.wire.at = old.url
@@ -45,7 +45,7 @@ def move(desk: Rig) -> MemoryPds:
     return new
 
 
-def sign_in_at(desk: Rig, pds: MemoryPds) -> None:
+def sign_in_at(desk: Rig, pds: SignedInPds) -> None:
     desk.pds = desk.wire.pds = pds
     desk.wire.at = pds.url
     desk.sign_in(host=pds.url)

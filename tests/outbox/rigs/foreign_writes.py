@@ -8,19 +8,19 @@ import pytest
 from sqlalchemy import select
 
 from aggregates.track import Track
-from outbox.mirror.requeue import suspect
+from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_target
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
-from tests.outbox.rigs.memory_pds import MemoryPds
+from tests.fake_pds.signed_in_pds import SignedInPds
+from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.rigs.relay_rig import Rig
-from tests.simulation.fake_xrpc import RefusedError
 
 
 def request_verify(rig: Rig, *track_ids: int) -> None:
     """Request that these records are verified, as a scan does."""
     with rig.database.write() as connection:
-        suspect(connection, track_ids or (1,), rig.database.now(connection))
+        reverify(connection, track_ids or (1,), rig.database.now(connection))
 
 
 async def verified(rig: Rig, *track_ids: int) -> Counter[Outcome]:
@@ -62,7 +62,7 @@ def sent(rig: Rig) -> list[str]:
 def reads(rig: Rig, monkeypatch: pytest.MonkeyPatch, error: RefusedError | None = None) -> list[str]:
     """The record keys that are read from now on; to each the PDS says this error, if any."""
     keys: list[str] = []
-    assert isinstance(rig.pds, MemoryPds)
+    assert isinstance(rig.pds, SignedInPds)
     as_it_is = rig.pds.answer
 
     def answer(request: httpx.Request, content: bytes) -> httpx.Response:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.tables import pds_host
 from outbox.pds.client import RecordKey
-from tests.outbox.rigs.memory_pds import MemoryPds
+from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import HOST
 
@@ -25,7 +25,7 @@ RateLimitReply = tuple[int, dict[str, str]]
 
 def replies_with(pds: Any, monkeypatch: pytest.MonkeyPatch, call: str, told: RateLimitReply) -> list[str]:
     """The PDS says this with its answers to a call; gives the names of all calls from now on."""
-    assert isinstance(pds, MemoryPds)
+    assert isinstance(pds, SignedInPds)
     asked, as_it_is = list[str](), pds.answer
     status, headers = told
 

@@ -36,8 +36,8 @@ from outbox.relay.result import Outcome, Result
 from outbox.relay.settle import settle
 from outbox.views.status import Mirror, mirrors
 from tests.dsl import ALICE, COLLECTION, a_track
+from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.directory import FakeDirectory
-from tests.outbox.rigs.memory_pds import MemoryPds
 from tests.servers.atproto import PdsAccount
 
 ARTIST = Envelope(actor="artist", via="test", request_id="test")
@@ -96,7 +96,7 @@ class LateRequest:
 class Wire:
     """Requests in the name of the account; the next ones meet the faults that were laid in."""
 
-    pds: DevPds | MemoryPds
+    pds: DevPds | SignedInPds
     http: httpx.AsyncClient
     did: str
     token: str
@@ -181,7 +181,7 @@ class Rig:
     """An event log, a relay and a PDS."""
 
     def __init__(
-        self, database: Database, pds: DevPds | MemoryPds, did: str, wire: Wire, clock: Clock
+        self, database: Database, pds: DevPds | SignedInPds, did: str, wire: Wire, clock: Clock
     ) -> None:
         self.database, self.pds, self.wire, self.clock = database, pds, wire, clock
         self.did = did
@@ -254,7 +254,7 @@ class Rig:
         """Settle a result, and update the host's row."""
         report = settle(self.log, lane, result)
         if report is not None:
-            self.hosts.note(report)
+            self.hosts.record(report)
 
     def _save(self, track: Track) -> Track:
         with self.log.unit_of_work(track.did, ARTIST) as unit:
@@ -282,7 +282,7 @@ async def rig_on(url: str, pds: DevPds, account: PdsAccount) -> AsyncIterator[Ri
 @asynccontextmanager
 async def memory_rig_on(url: str) -> AsyncIterator[Rig]:
     """A rig on an empty database, whose PDS is in memory."""
-    clock, pds = Clock(), MemoryPds()
+    clock, pds = Clock(), SignedInPds()
     database = Database(url, clock=clock)
     async with httpx.AsyncClient(transport=pds) as http:
         try:

@@ -12,7 +12,7 @@ from replay.adoption import jobs as adoptions
 from service.cli.main import main
 from service.config.settings import PREFIX
 from service.wiring.bootstrap import Container
-from tests.e2e.catalogue import a_record, catalogue, publish, rev, rkey
+from tests.e2e.foreign_catalogue import a_record, catalogue, publish, rev, rkey
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.servers.atproto import PdsAccount
 from tests.service.cli.conftest import Type

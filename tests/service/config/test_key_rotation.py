@@ -1,4 +1,4 @@
-"""The runbook of docs/security.md for SECRET_KEYS, followed step by step; that for OAUTH_KEYS is tests/e2e/production.py."""
+"""The runbook of docs/security.md for SECRET_KEYS, followed step by step; that for OAUTH_KEYS is tests/e2e/oauth_production.py."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from service.cli.main import main
 from service.config.settings import PREFIX, Settings
 from service.process.app import asgi
 from service.wiring.bootstrap import Container, build
-from tests.simulation.fake_internet import FakeInternet
+from tests.fake_pds.internet import FakeInternet
 
 DIDS = ["did:plc:" + letter * 24 for letter in "ab"]
 OLD, NEW = "the old secret " + "o" * 32, "the new secret " + "n" * 32

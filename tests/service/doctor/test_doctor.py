@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from sqlalchemy import insert, text
 
 from devpds.server import DevPds, free_port
-from eventstore.restore_detection import notice
+from eventstore.restore_detection import mark_restored
 from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import PURPOSE, SessionKind, pds_session
 from outbox.mirror.lanes import park_lane, resume_lane
@@ -93,7 +93,7 @@ def test_a_restored_database_and_accounts_that_wait_for_verification(look: Look,
     with tape.database.write() as connection:
         connection.execute(text("insert into observed_account values ('did:plc:a')"))
     assert look()["restore"][0] == "warn"
-    notice(tape.database, "somebody says so")
+    mark_restored(tape.database, "somebody says so")
     state, said = look()["restore"]
     assert (state, "run `mastertape recovered`" in said) == ("fail", True)
 

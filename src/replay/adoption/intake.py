@@ -1,0 +1,90 @@
+"""Brings the bytes that a record names into storage, before the unit of work that makes its track."""
+
+import io
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from aggregates.values import Artwork, Audio
+from eventstore.threads import Threads
+from replay.adoption.bytes import ProvenBytes, Wanted
+from replay.adoption.progress import Problem, problem_of
+from replay.adoption.record import AdoptableRecord
+from replay.errors import BytesUnavailableError
+from storage.artwork import MAX_BYTES as MAX_IMAGE_BYTES
+from storage.artwork import PreparedArtwork, read_artwork
+from storage.audio import read_audio
+from storage.errors import RefusedMediaError
+from storage.media import Media
+from storage.public.copies import Reservation
+from storage.public.publisher import Publisher
+from storage.upload import Staged
+
+BLOB_MISSING: Final = "the PDS lacks the blob; the bytes came from the address"
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Fetches audio and artwork of records, and stores them; `publisher` is None where the store has no public copies."""
+
+    bytes: ProvenBytes
+    media: Media
+    publisher: Publisher | None
+    threads: Threads
+    max_audio_bytes: int
+
+    async def audio(self, host: str, record: AdoptableRecord) -> tuple[Audio, list[Problem]]:
+        """Store the audio; raises BytesUnavailableError or PdsTroubleError."""
+        key, limit = record.key, self.max_audio_bytes
+        wanted = Wanted(key.did, host, record.audio_blob, record.audio_url, limit)
+        with await self.bytes.fetch(wanted) as staged:
+            audio = await self.threads.run(self._store_audio, staged)
+        if record.audio_cid in {None, audio.cid}:
+            return record.completed(audio), []
+        return record.completed(audio), [problem_of(key, "blob_missing", BLOB_MISSING, adopted=True)]
+
+    async def artwork(self, host: str, record: AdoptableRecord) -> tuple[Artwork | None, list[Problem]]:
+        """Store the cover. Without its bytes a track has none, and its record keeps the address that it names.
+
+        Raises PdsTroubleError: another attempt may get the bytes.
+        """
+        key = record.key
+        if record.image_blob is None and record.image_url is None:
+            return None, []
+        wanted = Wanted(key.did, host, record.image_blob, record.image_url, MAX_IMAGE_BYTES)
+        try:
+            with await self.bytes.fetch(wanted) as staged:
+                prepared = await self.threads.run(read_artwork, staged)
+        except (BytesUnavailableError, RefusedMediaError) as error:
+            return None, [problem_of(key, "artwork_unavailable", str(error), adopted=True)]
+        await self.threads.run(self._store_artwork, prepared)
+        return prepared.artwork, []
+
+    @asynccontextmanager
+    async def public_copy(self, audio: Audio, record: AdoptableRecord) -> AsyncGenerator[Reservation | None]:
+        """Publish the audio before a track names it, unless it is gated; an error in the block releases the copy."""
+        publisher = self.publisher
+        if publisher is None or record.fields["support_gate"] is not None:
+            yield None
+            return
+        reservation = await self.threads.run(publisher.reserve, audio.cid, audio.file_type, audio.mime)
+        try:
+            yield reservation
+        except BaseException:
+            await self.threads.run(publisher.cancel, reservation)
+            raise
+
+    def _store_audio(self, staged: Staged) -> Audio:
+        try:
+            audio = read_audio(staged)
+        except RefusedMediaError as error:
+            raise BytesUnavailableError("invalid_media", str(error)) from None
+        with staged.open() as file:
+            self.media.add(audio.cid, file, audio.size, audio.mime)
+        return audio
+
+    def _store_artwork(self, prepared: PreparedArtwork) -> None:
+        made, thumbnail = prepared.artwork, prepared.thumbnail
+        self.media.add(made.cid, io.BytesIO(prepared.data), made.size, made.mime)
+        self.media.add(made.thumbnail_cid, io.BytesIO(thumbnail), len(thumbnail), prepared.thumbnail_mime)

@@ -1,0 +1,1 @@
+"""Deleting an account's data: its records first, its login last."""

@@ -1,0 +1,82 @@
+"""After an account's deletion its bytes stay until the next sweep, and a new sign-in starts empty."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from eventstore.idempotency.results import idempotency
+from projections import media_references
+from projections.rebuild.rebuild import differences
+from service.process.jobs import continue_account_deletions
+from storage.media import media
+from storage.sweep import sweep
+from tests.api.account_deletion.deletion import leave, live_media, me, rows, three_tracks
+from tests.api.world import upload
+
+GRACE = timedelta(days=30)
+
+
+@pytest.fixture
+def tracks(world, client, alice):
+    return three_tracks(world, client, alice)
+
+
+def test_the_next_sweep_deletes_the_bytes_that_no_other_account_has(world, client, alice, bob, tracks):
+    kept = upload(client, bob, seed=1)
+    assert kept["file_id"] == tracks[0]["file_id"]
+    leave(client, alice)
+    world.deliver()
+    sweep(world.made.media, media_references, GRACE)
+    assert len(live_media(world)) == 5  # not before the account has left
+    continue_account_deletions(world.made)
+    assert len(live_media(world)) == 5  # and never inline
+    assert sweep(world.made.media, media_references, GRACE).deleted == 4
+    assert live_media(world) == [kept["file_id"]]
+    assert client.get(kept["audio_url"].split("8000", 1)[1]).status_code == 200
+
+
+def test_bytes_that_another_account_has_just_uploaded_stay(world, client, alice, bob, tracks):
+    leave(client, alice)
+    world.deliver()
+    with world.database.write() as connection:  # as an upload does before its unit
+        theirs = media.c.cid == tracks[0]["file_id"]
+        connection.execute(update(media).where(theirs).values(touched_at=world.database.now(connection)))
+    continue_account_deletions(world.made)
+    sweep(world.made.media, media_references, GRACE)
+    assert live_media(world) == [tracks[0]["file_id"]]
+    assert upload(client, bob, seed=1)["file_id"] == tracks[0]["file_id"]
+
+
+@pytest.mark.usefixtures("tracks")
+def test_a_rebuild_after_an_account_deletion_gives_the_same_read_models(world, client, alice):
+    leave(client, alice)
+    world.deliver()
+    continue_account_deletions(world.made)
+    again = world.sign_in("alice")
+    upload(client, again, seed=1)
+    assert differences(world.log, world.log.projections, page=2) == []
+
+
+def test_a_deleted_account_that_returns_starts_empty(world, client, alice, tracks):
+    leave(client, alice)
+    world.deliver()
+    continue_account_deletions(world.made)
+    again = world.sign_in("alice")
+    assert me(client, again).json()["leaving"] is None
+    assert client.get("/tracks", headers=again.headers).json()["items"] == []
+    fresh = upload(client, again, seed=1)
+    world.deliver()
+    assert world.record(fresh) is not None
+    assert fresh["id"] not in [track["id"] for track in tracks]
+
+
+def test_kept_responses_are_deleted_too(world, client, alice):
+    headers = {**alice.headers, "Idempotency-Key": "k"}
+    track = upload(client, alice, headers=headers)
+    assert rows(world, idempotency, alice.did)
+    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
+    leave(client, alice)
+    world.deliver()
+    continue_account_deletions(world.made)
+    assert rows(world, idempotency, alice.did) == []

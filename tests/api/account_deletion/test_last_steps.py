@@ -1,0 +1,114 @@
+"""The last steps of an account's deletion, which end its PDS login: crashes and concurrent changes."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import update
+
+from api.middleware.request_id import over_http
+from application.account_deletion import continue_deletion
+from eventstore.threads import Threads
+from identity.sessions.session_store import pds_session
+from outbox.mirror.tables import mirror_target
+from service.process.jobs import continue_account_deletions
+from tests.api.account_deletion.deletion import leave, live_media, me, noted, rows, three_tracks
+
+THREADS = Threads("test", 1)
+
+
+@pytest.fixture
+def tracks(world, client, alice):
+    return three_tracks(world, client, alice)
+
+
+@pytest.mark.usefixtures("tracks")
+def test_a_crash_at_any_step_leaves_the_rest_to_the_next(world, client, alice, monkeypatch):
+    from application import account_deletion as steps
+
+    leave(client, alice)
+    world.deliver()
+
+    def crash(*_args, **_fields):
+        raise ZeroDivisionError
+
+    for step in ("erase", "end_grace_period", "account_of"):
+        with monkeypatch.context() as patched:
+            patched.setattr(steps, step, crash)
+            continue_account_deletions(world.made)
+        assert me(client, alice).status_code == 200
+        assert len(live_media(world)) == 5
+    continue_account_deletions(world.made)
+    assert me(client, alice).status_code == 401
+    assert noted(world, alice.did)[0].count("Left") == 1
+
+
+@pytest.mark.usefixtures("tracks")
+def test_a_deletion_request_is_answered_although_a_later_step_fails(world, alice):
+    async def broken(_did, _envelope):
+        raise ZeroDivisionError
+
+    client = world.serve(disconnect=broken)
+    leave(client, alice)
+    world.deliver()
+    leave(client, alice)
+    assert me(client, alice).json()["leaving"]["records"]["to_remove"] == 0
+
+
+@pytest.mark.usefixtures("tracks")
+def test_a_sign_in_during_the_last_step_leaves_no_half_login(world, client, alice):
+    """The login that came while the one before was given back is given back too."""
+    leave(client, alice)
+    world.deliver()
+    seen = []
+
+    async def disconnect(did, _envelope):
+        seen.append(rows(world, pds_session, did))
+        if len(seen) == 1:
+            with world.database.write() as connection:
+                connection.execute(
+                    pds_session.insert().values(
+                        did=did, kind="oauth", pds_url="https://p.example", scope="", generation=1,
+                        status="active", updated_at=world.database.now(connection), sealed=b"",
+                    )
+                )  # fmt: skip
+        else:
+            with world.database.write() as connection:
+                connection.execute(update(pds_session).values(status="reauth_required"))
+        return True
+
+    assert asyncio.run(
+        continue_deletion(world.log, alice.did, over_http(alice.did), disconnect, world.services.threads)
+    )
+    assert len(seen) == 2
+    assert rows(world, pds_session, alice.did) == []
+
+
+@pytest.mark.usefixtures("tracks")
+def test_the_login_is_not_given_back_while_a_record_is_there(world, client, alice):
+    """Without the login the record could never be removed."""
+
+    async def disconnect(_did, _envelope):
+        raise AssertionError("the login is needed yet")
+
+    leave(client, alice)
+    assert not asyncio.run(
+        continue_deletion(world.log, alice.did, over_http(alice.did), disconnect, world.services.threads)
+    )
+
+
+@pytest.mark.usefixtures("tracks")
+def test_a_target_that_opens_while_the_login_ends_keeps_the_account(world, client, alice):
+    leave(client, alice)
+    world.deliver()
+
+    async def disconnect(did, _envelope):
+        with world.database.write() as connection:
+            connection.execute(
+                update(mirror_target).where(mirror_target.c.did == did).values(acked_gen=0, acked_at=None)
+            )
+        return True
+
+    assert not asyncio.run(
+        continue_deletion(world.log, alice.did, over_http(alice.did), disconnect, world.services.threads)
+    )
+    assert me(client, alice).json()["leaving"]["records"]["to_remove"] == 3

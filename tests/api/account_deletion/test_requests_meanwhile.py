@@ -1,0 +1,84 @@
+"""While an account is being deleted: which requests are refused, which still work, and the export."""
+
+import json
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.api.account_deletion.deletion import leave, three_tracks
+from tests.api.world import refusal, upload
+from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+
+@pytest.fixture
+def tracks(world, client, alice):
+    return three_tracks(world, client, alice)
+
+
+COMMANDS = {
+    "upload": lambda client, who, _: client.post(
+        "/tracks", data={"title": "x"}, files={"file": samples.mp3(9)}, headers=who.headers
+    ),
+    "edit": lambda client, who, track: client.patch(
+        f"/tracks/{track['id']}", json={"title": "x"}, headers=who.headers
+    ),
+    "undelete": lambda client, who, track: client.post(
+        f"/tracks/{track['id']}/undelete", headers=who.headers
+    ),
+    "restore": lambda client, who, track: client.post(
+        f"/tracks/{track['id']}/restore-record", headers=who.headers
+    ),
+    "migrate": lambda client, who, _: client.post("/me/migrate-to-pds", headers=who.headers),
+    "adopt": lambda client, who, _: client.post("/me/adopt", headers=who.headers),
+}
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_refused_during_an_account_deletion(client, alice, tracks, command):
+    leave(client, alice)
+    assert refusal(COMMANDS[command](client, alice, tracks[0])) == (409, "leaving")
+
+
+def test_requests_that_still_work_during_an_account_deletion(client, alice, tracks):
+    leave(client, alice)
+    retried = client.post(f"/tracks/{tracks[0]['id']}/mirror/retry", headers=alice.headers)
+    assert retried.status_code == 200
+    assert client.get(f"/tracks/{tracks[0]['id']}/history", headers=alice.headers).status_code == 200
+    assert client.get("/me/export", headers=alice.headers).status_code == 200
+
+
+def test_an_upload_that_began_before_the_deletion_is_refused(world, client, alice, monkeypatch):
+    """It was let in, and while its body came, its artist asked to leave."""
+    from api.routers import track_writes as track_commands
+
+    name_of = track_commands.artist_name
+
+    def leave_meanwhile(name):
+        leave(TestClient(world.app), alice)
+        return name_of(name)
+
+    monkeypatch.setattr(track_commands, "artist_name", leave_meanwhile)
+    answer = client.post(
+        "/tracks", data={"title": "x"}, files={"file": samples.mp3(9)}, headers=alice.headers
+    )
+    assert refusal(answer) == (409, "leaving")
+    assert client.get("/tracks").json()["items"] == []
+
+
+@pytest.mark.usefixtures("tracks")
+def test_an_export_has_the_rows_of_its_account_alone(client, alice, bob):
+    upload(client, bob, seed=7)
+    answer = client.get("/me/export", headers=alice.headers)
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    kinds = [line["kind"] for line in lines]
+    assert kinds[0] == "header"
+    assert kinds[-1] == "end"
+    assert kinds.count("stored_event") == 3
+    assert kinds.count("delivery_attempt") == 3
+    assert kinds.count("media") == 5
+    assert bob.did not in answer.text
+    assert lines[0]["row"]["did"] == alice.did
+    assert refusal(client.get("/me/export")) == (401, "not_authenticated")

@@ -1,0 +1,1 @@
+"""Sign-in, tokens, and which caller may use which route."""

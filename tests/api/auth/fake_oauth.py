@@ -1,0 +1,75 @@
+"""A fake of the OAuth sign-in, and a browser that goes through it."""
+
+from pydantic import SecretStr
+
+from identity.accounts.credentials import CredentialKind
+from identity.accounts.sign_in import BROWSER_SESSION_TTL, SignInResult
+from identity.oauth.client import oauth_app
+from identity.oauth.sign_in import StartedSignIn
+from tests.api.world import did_of
+
+STATE = "s" * 43
+CONSENT = "https://pds.example.com/oauth/authorize?request_uri=r"
+APP = "https://app.example"
+
+
+class FakeOAuth:
+    """Signs in the account named `who`, or raises `error`."""
+
+    def __init__(self, world, app=None):
+        self.world = world
+        self.app = app or oauth_app("http://127.0.0.1:8000", "atproto", ())
+        self.name = "dora"
+        self.error = None
+        self.asked = []
+
+    async def start(self, identifier, *, return_to, scope):
+        self.scope = scope
+        self.asked.append((identifier, return_to))
+        self.return_to = return_to
+        if self.error is not None:
+            raise self.error
+        return StartedSignIn(CONSENT, STATE, SecretStr("sealed-" + return_to.strip("/")))
+
+    async def finish(self, returned, cookie, **_by):
+        self.asked.append((returned, cookie))
+        if self.error is not None:
+            raise self.error
+        with self.world.database.write() as connection:
+            account = self.world.services.accounts.upsert(
+                connection,
+                did=did_of(self.name),
+                handle=f"{self.name}.test",
+                pds_url="https://p.example",
+                display_name="x",
+            )
+            issued = self.world.services.credentials.issue(
+                connection,
+                did=account.did,
+                kind=CredentialKind.BROWSER,
+                name="browser",
+                scope=self.scope,
+                expires_in=BROWSER_SESSION_TTL,
+            )
+        return SignInResult(account, issued.token, BROWSER_SESSION_TTL), self.return_to
+
+
+def sign_in(client, oauth, name="dora"):
+    oauth.name = name
+    assert client.get("/auth/login", params={"handle": f"{name}.test"}).status_code == 303
+    return come_back(client)
+
+
+def come_back(client, **headers):
+    return client.get("/auth/callback", params={"state": STATE, "iss": "i", "code": "c"}, headers=headers)
+
+
+def signed_in_dids(client):
+    return [session["did"] for session in client.get("/auth/accounts").json()["items"]]
+
+
+def browser(world, oauth):
+    """A client that shows where it is sent."""
+    client = world.serve(oauth=oauth, cors_origins=(APP,))
+    client.follow_redirects = False
+    return client

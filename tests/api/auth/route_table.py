@@ -1,0 +1,100 @@
+"""The permissions of every route. A new route needs a row here: `test_every_route.py` calls each as every caller without them.
+
+| a row says | means |
+|---|---|
+| `OPEN` | anybody; what they are shown may depend on who they are |
+| `OWN` | who is signed in, about their own account; a token of scope `write` where it changes something |
+| `TRACK` | the track's owner alone; admins may read, where the method is GET |
+| `ADMIN` | one of ADMIN_DIDS with a token of scope `admin` |
+| `THING` | who is signed in, of their own things only: those of others are not found |
+
+`body` is one that would do if the caller were the right one; files are sent where it says so.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+OPERATION = {"json": {"action": "pause", "did": "did:plc:" + "a" * 24}}
+SONG = {"files": {"file": b"not looked at"}, "data": {"title": "t"}}
+
+
+class Who(StrEnum):
+    OPEN = "open"
+    OWN = "own"
+    TRACK = "track"
+    ADMIN = "admin"
+    THING = "thing"
+
+
+@dataclass(frozen=True)
+class Row:
+    who: Who
+    body: dict[str, Any] = field(default_factory=dict)
+
+
+OPEN, OWN, TRACK, ADMIN, THING = (Row(who) for who in Who)
+
+ROUTES = {
+    "GET /tracks": OPEN,
+    "POST /tracks": Row(Who.OWN, SONG),
+    "GET /tracks/{track_id}": OPEN,
+    "PATCH /tracks/{track_id}": Row(Who.TRACK, {"json": {"title": "x"}}),
+    "DELETE /tracks/{track_id}": TRACK,
+    "PUT /tracks/{track_id}/audio": Row(Who.TRACK, SONG),
+    "POST /tracks/{track_id}/undelete": TRACK,
+    "POST /tracks/{track_id}/revert": Row(Who.TRACK, {"json": {"to_version": 1}}),
+    "POST /tracks/{track_id}/restore-record": TRACK,
+    "POST /tracks/{track_id}/migrate-to-pds": TRACK,
+    "POST /tracks/{track_id}/migrate-namespace": TRACK,
+    "GET /tracks/{track_id}/mirror": TRACK,
+    "POST /tracks/{track_id}/mirror/retry": TRACK,
+    "POST /tracks/{track_id}/mirror/resolve": Row(Who.TRACK, {"json": {"keep": "ours"}}),
+    "GET /tracks/{track_id}/history": TRACK,
+    "GET /tracks/{track_id}/diff": Row(Who.TRACK, {"params": {"from": 0}}),
+    "GET /audio/{cid}.{extension}": OPEN,
+    "GET /artwork/{cid}": OPEN,
+    "GET /audit": OWN,
+    "GET /events": OWN,
+    "GET /me": OWN,
+    "DELETE /me": OWN,
+    "GET /me/mirror": OWN,
+    "POST /me/verify": OWN,
+    "POST /me/adopt": OWN,
+    "GET /me/adopt": OWN,
+    "GET /me/export": OWN,
+    "GET /me/leaving": OWN,
+    "POST /me/disconnect": OWN,
+    "GET /me/migrate-to-pds": OWN,
+    "POST /me/migrate-to-pds": Row(Who.OWN, {"json": {}}),
+    "GET /ops/lanes": ADMIN,
+    "POST /ops/lanes": Row(Who.ADMIN, OPERATION),
+    "GET /ops/hosts": ADMIN,
+    "POST /ops/hosts": Row(Who.ADMIN, OPERATION),
+    "GET /ops/failures": ADMIN,
+    "POST /ops/failures": Row(Who.ADMIN, OPERATION),
+    "POST /ops/tracks/{track_id}/takedown": Row(Who.ADMIN, {"json": {"reason": "r"}}),
+    "GET /auth/tokens": OWN,
+    "POST /auth/tokens": Row(Who.OWN, {"json": {"name": "t"}}),
+    "DELETE /auth/tokens": OWN,
+    "DELETE /auth/tokens/{token_id}": THING,
+    "POST /auth/logout": OPEN,
+    "GET /auth/accounts": OPEN,
+    "POST /auth/switch": OPEN,
+    "GET /auth/login": OPEN,
+    "GET /auth/callback": OPEN,
+    "POST /auth/app-password": OPEN,
+    "GET /oauth-client-metadata.json": OPEN,
+    "GET /jwks.json": OPEN,
+    "GET /healthz": OPEN,
+    "GET /readyz": OPEN,
+    "GET /metrics": OPEN,
+}
+
+READS_THOUGH_POST: frozenset[str] = frozenset()
+"""Routes whose method is POST, for want of a better one, and that a token of scope `read` may use."""
+
+
+def of(*who: Who) -> list[str]:
+    """The routes that are for these."""
+    return [route for route, row in ROUTES.items() if row.who in who]

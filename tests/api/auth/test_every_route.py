@@ -1,0 +1,166 @@
+"""Every route refuses anonymous callers, other accounts, read-only tokens and non-admins, and a refused request changes nothing.
+
+A new route needs a row in route_table.py.
+"""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from eventstore.schema import metadata
+from identity.accounts.credentials import Scope
+from tests.api.auth.route_table import READS_THOUGH_POST, ROUTES, Who, of
+from tests.api.world import refusal, upload
+
+USE = {"last_used_at"}
+"""What a refused request may change: when a token was used."""
+CLOSED = of(Who.OWN, Who.TRACK, Who.ADMIN, Who.THING)
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+@pytest.fixture
+def migrated_url(migrated_sqlite):
+    """What matters here is HTTP: one database will do."""
+    return migrated_sqlite
+
+
+@pytest.fixture
+def routes(world):
+    """Every route that the app has, as its OpenAPI document names them."""
+    paths = world.app.openapi()["paths"]
+    return {
+        f"{method.upper()} {path}" for path, found in paths.items() for method in found if method in METHODS
+    }
+
+
+@pytest.fixture
+def track(client, alice):
+    return upload(client, alice)
+
+
+def rows(world):
+    """All that there is, in every table."""
+    with world.database.read() as connection:
+        return {
+            table.name: sorted(
+                repr(row)
+                for row in connection.execute(
+                    select(*(each for each in table.c if each.name not in USE))
+                ).all()
+            )
+            for table in metadata.sorted_tables
+        }
+
+
+def send(client, route, track, headers=None):
+    method, path = route.split(" ")
+    names = {"track_id": track["id"], "token_id": "0" * 16, "cid": "bafkreia", "extension": "mp3"}
+    at_once = {"Prefer": "wait=0", **(headers or {})}
+    return client.request(method, path.format(**names), headers=at_once, **ROUTES[route].body)
+
+
+def may_read(route):
+    return route.startswith("GET ") or route in READS_THOUGH_POST
+
+
+def test_every_route_has_its_row(routes):
+    missing = routes - set(ROUTES)
+    assert not missing, f"say in tests/api/auth/route_table.py who may use: {sorted(missing)}"
+
+
+@pytest.fixture
+def refused(*, subtests, client, world, routes, track):
+    """Asks each of these routes and expects that refusal; nothing may change."""
+
+    def ask(doors, expected, headers=None):
+        before = rows(world)
+        for route in doors:
+            if route in routes:
+                with subtests.test(route):
+                    assert refusal(send(client, route, track, headers)) == expected
+        assert rows(world) == before
+
+    return ask
+
+
+def test_an_anonymous_caller_is_refused(refused):
+    refused(CLOSED, (401, "not_authenticated"))
+
+
+@pytest.mark.parametrize("header", ["Bearer mt_" + "x" * 43, "Bearer ", "Basic YTpi", "Bearer \xff"])
+def test_an_unknown_token_is_refused(refused, header):
+    refused(CLOSED, (401, "not_authenticated"), {"Authorization": header.encode("latin-1")})
+
+
+def test_an_expired_token_is_refused(refused, world):
+    late = world.sign_in("alice", expires_in=timedelta(seconds=-1))
+    refused(CLOSED, (401, "session_expired"), late.headers)
+
+
+@pytest.mark.parametrize(
+    ("who", "expected"),
+    [
+        (Who.TRACK, (403, "not_owner")),
+        (Who.THING, (404, "not_found")),
+        (Who.ADMIN, (403, "scope_required")),
+    ],
+)
+def test_another_account_is_refused(refused, bob, who, expected):
+    refused(of(who), expected, bob.headers)
+
+
+def test_an_admin_changes_nothing_of_another_account(refused, world):
+    admin = world.sign_in("admin", scope=Scope.ADMIN)
+    refused([route for route in of(Who.TRACK) if not may_read(route)], (403, "not_owner"), admin.headers)
+
+
+def test_requests_about_the_own_account_change_no_other_account(*, client, world, routes, track, alice):
+    """Bob asks for all that is about himself; what is alice's stays as it was."""
+    before = {name: [row for row in found if alice.did in row] for name, found in rows(world).items()}
+    for number, route in enumerate(of(Who.OWN, Who.OPEN)):
+        if route in routes:
+            bob = world.sign_in(f"bob{number}")  # a new account each time: some routes end one
+            assert send(client, route, track, bob.headers).status_code < 500, route
+    after = rows(world)
+    for name, mine in before.items():
+        assert set(mine) <= set(after[name]), name
+
+
+def test_a_token_that_may_only_read_changes_nothing(refused, world):
+    reader = world.sign_in("alice", scope=Scope.READ)
+    refused([route for route in CLOSED if not may_read(route)], (403, "scope_required"), reader.headers)
+
+
+@pytest.mark.parametrize(
+    ("name", "scope"), [("admin", Scope.WRITE), ("admin", Scope.READ), ("alice", Scope.ADMIN)]
+)
+def test_only_an_admin_with_a_token_for_it_operates(refused, world, name, scope):
+    refused(of(Who.ADMIN), (403, "scope_required"), world.sign_in(name, scope=scope).headers)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:8000.evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example", "Authorization": "Basic YTpi"},
+    ],
+)
+def test_another_sites_page_changes_nothing_with_the_cookie(
+    *, subtests, client, world, routes, track, alice, sent
+):
+    """Whatever the scope of the session, and whatever else the browser is made to send."""
+    before = rows(world)
+    headers = {**sent, "Cookie": f"mastertape_session={alice.token}"}
+    for route in sorted(routes):
+        if not route.startswith("GET "):
+            with subtests.test(route):
+                assert refusal(send(client, route, track, headers)) in [
+                    (403, "cross_site"),
+                    (403, "scope_required"),
+                ]
+    assert rows(world) == before

@@ -1,0 +1,256 @@
+"""The OAuth routes: cookies, redirects, and refusals as JSON for programs and as a page for browsers."""
+
+import json
+
+import pytest
+
+from api.auth.sign_in_page import leading_page
+from identity.errors import (
+    ConsentDeniedError,
+    IdentityUnreachableError,
+    NotAnAdminError,
+    ScopeRefusedError,
+    SignInRefusedError,
+    SignInStateError,
+    UnknownIdentityError,
+    UnsafeAddressError,
+)
+from identity.oauth.client import oauth_app
+from identity.sessions.key_pairs import new_signing_key, signing_keys
+from tests.api.auth.fake_oauth import (
+    APP,
+    CONSENT,
+    STATE,
+    FakeOAuth,
+    browser,
+    come_back,
+    sign_in,
+    signed_in_dids,
+)
+from tests.api.world import did_of, refusal
+
+HTML = {"accept": "text/html,*/*;q=0.8"}
+
+
+@pytest.fixture
+def migrated_url(migrated_sqlite):
+    """What matters here is HTTP: one database will do."""
+    return migrated_sqlite
+
+
+@pytest.fixture
+def oauth(world):
+    return FakeOAuth(world)
+
+
+@pytest.fixture
+def client(world, oauth):
+    return browser(world, oauth)
+
+
+def test_the_browser_is_sent_to_the_pds_with_a_cookie_for_its_way_back(client, oauth):
+    answer = client.get("/auth/login", params={"handle": "dora.test"})
+    assert (answer.status_code, answer.headers["location"]) == (303, CONSENT)
+    cookie = answer.headers["set-cookie"].lower()
+    assert cookie.startswith(f"mastertape_sign_in_{STATE}=sealed-me;")
+    assert "httponly" in cookie
+    assert "path=/auth/callback" in cookie
+    assert "samesite=lax" in cookie
+    assert "max-age=1800" in cookie
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert oauth.asked == [("dora.test", "/me")]
+
+
+def test_coming_back_signs_in_and_takes_the_cookie_away(client, oauth):
+    answer = sign_in(client, oauth)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/me")
+    returned, cookie = oauth.asked[-1]
+    assert (returned.state, returned.issuer, returned.code) == (STATE, "i", "c")
+    assert cookie.get_secret_value() == "sealed-me"
+    assert client.get("/me").json()["did"] == did_of("dora")
+    assert list(client.cookies) == ["mastertape_session"]
+    assert "no-store" in answer.headers["cache-control"]
+
+
+def test_another_browser_has_no_cookie_to_show(client, oauth):
+    sign_in(client, oauth)
+    client.cookies.clear()
+    come_back(client)
+    assert oauth.asked[-1][1] is None
+
+
+@pytest.mark.parametrize("cookie", ["__host-mastertape_session", "__secure-mastertape_sign_in_"])
+def test_over_https_the_cookies_go_over_https_only_and_come_from_this_host(world, cookie):
+    keys = signing_keys(json.dumps([new_signing_key()]))
+    oauth = FakeOAuth(world, oauth_app("https://tape.example", "atproto", keys))
+    client = world.serve(oauth=oauth, base_url="https://tape.example")
+    client.follow_redirects = False
+    client.base_url = "https://tape.example"
+    answers = [client.get("/auth/login", params={"handle": "dora.test"}), come_back(client)]
+    set_cookies = [line.lower() for each in answers for line in each.headers.get_list("set-cookie")]
+    mine = [line for line in set_cookies if line.startswith(cookie) and "max-age=0" not in line]
+    assert mine
+    assert all("secure;" in f"{line};" and "httponly" in line and "samesite=lax" in line for line in mine)
+    assert client.get("/me").json()["did"] == did_of("dora")
+    client.cookies.clear()
+    client.cookies.set("mastertape_session", "set.by.a.neighbour")
+    assert client.get("/me").status_code == 401
+
+
+@pytest.mark.parametrize("wanted", ["/", "/tracks?artist=x", APP, f"{APP}/library?x=1#y"])
+def test_the_way_back_may_lead_here_or_to_a_page_that_the_operator_named(client, oauth, wanted):
+    client.get("/auth/login", params={"handle": "dora.test", "return_to": wanted})
+    assert come_back(client).headers["location"] == wanted
+    assert oauth.return_to == wanted
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "",
+        "me",
+        "//evil.example",
+        "/\\evil.example",
+        "\\/evil.example",
+        "/\t/evil.example",
+        "https://evil.example",
+        f"{APP}.evil.example",
+        f"{APP}@evil.example",
+        "javascript:alert(1)",
+        "/\r\nset-cookie: a=b",
+    ],
+)
+def test_the_way_back_leads_nowhere_else(client, oauth, wanted):
+    answer = client.get("/auth/login", params={"handle": "dora.test", "return_to": wanted})
+    assert refusal(answer) == (400, "invalid_field")
+    assert answer.json()["detail"]["field"] == "return_to"
+    assert oauth.asked == []
+
+
+REFUSALS = [
+    (SignInStateError(), (400, "sign_in_state"), "another browser"),
+    (SignInRefusedError("it says no"), (400, "sign_in_refused"), "it says no"),
+    (ConsentDeniedError(), (403, "access_denied"), "declined"),
+    (ScopeRefusedError("Scope mismatch: a, b"), (403, "scope_refused"), "Scope mismatch"),
+    (UnknownIdentityError("x.test points to no DID"), (401, "bad_credentials"), "points to no DID"),
+    (UnsafeAddressError("10.0.0.1"), (400, "unsafe_address"), "not ones that the service connects to"),
+    (IdentityUnreachableError("secret host"), (503, "identity_unreachable"), "try again later"),
+]
+
+
+@pytest.mark.parametrize(("error", "expected", "said"), REFUSALS)
+@pytest.mark.parametrize(
+    "path", ["/auth/login?handle=dora.test", f"/auth/callback?state={STATE}&iss=i&code=c"]
+)
+def test_a_refusal_is_json_for_programs_and_a_page_for_people(*, client, oauth, path, error, expected, said):
+    oauth.error = error
+    answer = client.get(path)
+    assert refusal(answer) == expected
+    assert said in answer.json()["detail"]["message"]
+    page = client.get(path, headers=HTML)
+    assert page.status_code == expected[0]
+    assert said in page.text
+    assert '<form action="/auth/login">' in page.text
+    for each in (answer, page):
+        assert "secret" not in each.text
+        assert "mastertape_session" not in each.headers.get("set-cookie", "")
+
+
+def test_the_page_shows_what_others_wrote_as_text(client, oauth):
+    oauth.error = SignInRefusedError("<script>alert(1)</script>")
+    page = client.get("/auth/login", params={"handle": '"><script>'}, headers=HTML).text
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_a_person_without_a_handle_is_asked_for_it_and_a_program_is_told(client):
+    page = client.get("/auth/login", headers=HTML)
+    assert (page.status_code, "Handle or DID" in page.text) == (200, True)
+    assert refusal(client.get("/auth/login")) == (422, "unparsable")
+
+
+@pytest.mark.usefixtures("oauth")
+def test_the_form_leads_on_by_a_page_since_chromium_holds_redirects_against_its_policy(client):
+    page = client.get("/auth/login", headers=HTML)
+    assert "form-action 'self'" in page.headers["content-security-policy"]
+    assert '<input type="hidden" name="page" value="true">' in page.text
+    answer = client.get("/auth/login", params={"handle": "dora.test", "page": "true"}, headers=HTML)
+    assert answer.status_code == 200
+    assert f'<meta http-equiv="refresh" content="0; url={CONSENT}">' in answer.text
+    assert answer.headers["set-cookie"].startswith(f"mastertape_sign_in_{STATE}=")
+    assert come_back(client).headers["location"] == "/me"
+
+
+def test_the_page_that_leads_on_holds_whatever_the_server_calls_itself_as_text():
+    page = leading_page("""https://as.example/?a=1&b="><script>alert(1)</script>'""").body.decode()
+    assert "<script>" not in page
+    assert page.count('"https://as.example/?a=1&amp;b=&quot;&gt;&lt;script&gt;') == 1
+    assert "0; url=https://as.example/?a=1&amp;b=&quot;&gt;" in page
+
+
+def test_a_handle_has_a_length(client, oauth):
+    assert refusal(client.get("/auth/login", params={"handle": "x" * 513})) == (400, "invalid_field")
+    assert oauth.asked == []
+
+
+@pytest.mark.parametrize("state", ["", "a b", "ä", "x" * 500, "a=b;c", "\r\n"])
+def test_a_state_that_is_none_breaks_nothing(client, oauth, state):
+    oauth.error = SignInStateError()
+    answer = client.get(
+        "/auth/callback",
+        params={"state": state},
+        headers={"cookie": f"mastertape_sign_in_{state.encode('ascii', 'ignore').decode().strip()}=x"},
+    )
+    assert refusal(answer) == (400, "sign_in_state")
+
+
+def test_a_server_that_was_away_may_be_asked_again_with_the_same_cookie(client, oauth):
+    client.get("/auth/login", params={"handle": "dora.test"})
+    oauth.error = IdentityUnreachableError("away")
+    assert come_back(client, **HTML).status_code == 503
+    oauth.error = None
+    assert come_back(client).status_code == 303
+
+
+def test_a_sign_in_by_localhost_is_redirected_to_127_0_0_1(client, oauth):
+    answer = client.get("http://localhost:8000/auth/login?handle=dora.test&return_to=/me")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "http://127.0.0.1:8000/auth/login?handle=dora.test&return_to=/me"
+    assert oauth.asked == []
+
+
+def test_without_an_oauth_client_there_are_no_oauth_routes(world):
+    client = world.serve(oauth=None)
+    for path in ("/auth/login?handle=dora.test", "/auth/callback"):
+        assert refusal(client.get(path)) == (404, "sign_in_unavailable")
+
+
+def test_only_a_confidential_client_describes_itself(world, client):
+    for path in ("/oauth-client-metadata.json", "/jwks.json"):
+        assert refusal(client.get(path)) == (404, "not_found")
+    keys = signing_keys(json.dumps([new_signing_key(), new_signing_key()]))
+    app = oauth_app("https://tape.example", "atproto", keys)
+    client = world.serve(oauth=FakeOAuth(world, app), base_url="https://tape.example")
+    assert client.get("/oauth-client-metadata.json").json() == app.metadata()
+    published = client.get("/jwks.json").json()
+    assert [key["kid"] for key in published["keys"]] == [key.kid for key in keys]
+    assert '"d"' not in json.dumps(published)
+
+
+def test_a_sign_in_for_the_admin_scope_is_refused_for_other_accounts(client, oauth):
+    oauth.error = NotAnAdminError()
+    answer = client.get("/auth/login", params={"handle": "dora.test", "scope": "admin"})
+    assert refusal(answer) == (403, "scope_required")
+    assert signed_in_dids(client) == []
+
+
+def test_the_form_asks_again_for_what_was_asked_for(client):
+    wanted = {"scope": "admin", "return_to": "/ops/lanes?limit=2&state=ready"}
+    page = client.get("/auth/login", params=wanted, headers=HTML).text
+    assert '<input type="hidden" name="scope" value="admin">' in page
+    assert 'name="return_to" value="/ops/lanes?limit=2&amp;state=ready"' in page
+    assert 'name="scope"' not in client.get("/auth/login", headers=HTML).text
+    assert refusal(client.get("/auth/login", params={"handle": "d.test", "scope": "all"})) == (
+        400,
+        "invalid_field",
+    )

@@ -1,0 +1,212 @@
+"""Signing in with an app password, signing out, and what the session cookie may be used for."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from pydantic import SecretStr
+
+from identity.accounts.credentials import CredentialKind
+from identity.errors import (
+    AccountInactiveError,
+    BadCredentialsError,
+    IdentityUnreachableError,
+    NotAnAdminError,
+    UnknownIdentityError,
+    UnsafeAddressError,
+)
+from tests.api.world import did_of, refusal
+
+
+@pytest.fixture
+def migrated_url(migrated_sqlite):
+    """What matters here is HTTP: one database will do."""
+    return migrated_sqlite
+
+
+@dataclass
+class Door:
+    """Takes one password, and says what it was asked."""
+
+    world: object
+    error: Exception | None = None
+    asked: tuple = ()
+
+    async def sign_in(self, identifier, password, **fields):
+        from identity.accounts.sign_in import SignInResult
+
+        self.asked = (identifier, password.get_secret_value(), fields)
+        if self.error is not None:
+            raise self.error
+        with self.world.database.write() as connection:
+            account = self.world.services.accounts.upsert(
+                connection,
+                did=did_of("dora"),
+                handle="dora.test",
+                pds_url="https://p.example",
+                display_name="Dora",
+            )
+            issued = self.world.services.credentials.issue(
+                connection,
+                did=account.did,
+                kind=CredentialKind.BROWSER,
+                name="x",
+                expires_in=fields["expires_in"],
+            )
+        return SignInResult(account, issued.token, fields["expires_in"])
+
+
+@pytest.fixture
+def door(world):
+    return Door(world)
+
+
+@pytest.fixture
+def client(world, door):
+    return world.serve(sign_in=door)
+
+
+GIVEN = {"identifier": "dora.test", "password": "abcd-efgh"}
+
+
+@pytest.mark.parametrize("how", ["json", "data"])
+def test_the_token_and_the_cookie_authenticate(client, door, how):
+    answer = client.post("/auth/app-password", **{how: GIVEN})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert (body["did"], body["handle"], body["scope"]) == (did_of("dora"), "dora.test", "write")
+    assert door.asked[:2] == ("dora.test", "abcd-efgh")
+    cookie = answer.headers["set-cookie"].lower()
+    assert "mastertape_session=" in cookie
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert "no-store" in answer.headers["cache-control"]
+    bearer = {"Authorization": f"Bearer {body['token']}"}
+    client.cookies.clear()
+    assert client.get("/me", headers=bearer).json()["display_name"] == "Dora"
+    assert client.get("/me").status_code == 401
+    assert (
+        client.get("/me", headers={"Cookie": f"mastertape_session={body['token']}"}).json()["handle"]
+        == "dora.test"
+    )
+
+
+def test_a_token_may_be_asked_for_with_a_name_a_scope_and_a_time(client, door):
+    client.post("/auth/app-password", json={**GIVEN, "name": "ci", "scope": "read", "expires_in_days": 7})
+    fields = door.asked[2]
+    assert (fields["name"], fields["scope"], fields["expires_in"]) == ("ci", "read", timedelta(days=7))
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"identifier": ""}, "identifier"),
+        ({"password": ""}, "password"),
+        ({"identifier": 3}, "identifier"),
+        ({"identifier": "x" * 513}, "identifier"),
+        ({"scope": "all"}, "scope"),
+        ({"expires_in_days": 0.5}, "expires_in_days"),
+        ({"expires_in_days": 366}, "expires_in_days"),
+        ({"expires_in_days": "soon"}, "expires_in_days"),
+    ],
+)
+def test_what_makes_no_sense_is_named(client, door, change, field):
+    answer = client.post("/auth/app-password", json={**GIVEN, **change})
+    assert refusal(answer) == (400, "invalid_field")
+    assert answer.json()["detail"]["field"] == field
+    assert door.asked == ()
+
+
+@pytest.mark.parametrize("missing", ["identifier", "password"])
+def test_both_parts_are_required(client, missing):
+    given = {name: value for name, value in GIVEN.items() if name != missing}
+    assert refusal(client.post("/auth/app-password", json=given)) == (422, "unparsable")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (BadCredentialsError(), (401, "bad_credentials")),
+        (UnknownIdentityError("nobody.test points to no DID"), (401, "bad_credentials")),
+        (AccountInactiveError(), (403, "account_inactive")),
+        (IdentityUnreachableError("secret host"), (503, "identity_unreachable")),
+        (UnsafeAddressError("secret host"), (400, "unsafe_address")),
+        (NotAnAdminError(), (403, "scope_required")),
+    ],
+)
+def test_a_sign_in_that_fails_says_why_and_sets_no_cookie(client, door, error, expected):
+    door.error = error
+    answer = client.post("/auth/app-password", json=GIVEN)
+    assert refusal(answer) == expected
+    assert "set-cookie" not in answer.headers
+    assert "secret" not in answer.text
+    assert GIVEN["password"] not in answer.text
+
+
+def test_without_app_passwords_there_is_no_such_route(world):
+    answer = world.serve(sign_in=None).post("/auth/app-password", json=GIVEN)
+    assert refusal(answer) == (404, "not_found")
+
+
+def test_logout_ends_this_session_only(client):
+    first, second = (client.post("/auth/app-password", json=GIVEN).json()["token"] for _ in range(2))
+    client.cookies.clear()
+    answer = client.post("/auth/logout", headers={"Authorization": f"Bearer {first}"})
+    assert answer.status_code == 200
+    assert 'mastertape_session=""' in answer.headers["set-cookie"]
+    assert client.get("/me", headers={"Authorization": f"Bearer {first}"}).status_code == 401
+    assert client.get("/me", headers={"Authorization": f"Bearer {second}"}).status_code == 200
+
+
+def test_logout_without_a_session_is_no_error(client):
+    assert client.post("/auth/logout").status_code == 200
+    assert client.post("/auth/logout", headers={"Authorization": "Bearer x"}).status_code == 200
+
+
+def test_logout_does_not_end_an_api_token(client, world):
+    with world.database.write() as connection:
+        world.services.accounts.upsert(
+            connection, did=did_of("eve"), handle="eve.test", pds_url="https://p.example", display_name="Eve"
+        )
+        token: SecretStr = world.services.credentials.issue(
+            connection, did=did_of("eve"), kind=CredentialKind.API, name="ci"
+        ).token
+    headers = {"Authorization": f"Bearer {token.get_secret_value()}"}
+    client.post("/auth/logout", headers=headers)
+    assert client.get("/me", headers=headers).json()["admin"] is False
+
+
+CROSS = [
+    {"Origin": "https://evil.example"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Origin": "null"},
+]
+SAME = [
+    {},
+    {"Origin": "http://127.0.0.1:8000"},
+    {"Sec-Fetch-Site": "same-origin"},
+    {"Origin": "https://app.example"},
+]
+
+
+@pytest.mark.parametrize("headers", CROSS)
+def test_another_sites_page_does_nothing_with_the_cookie(world, door, headers):
+    client = world.serve(sign_in=door, cors_origins=("https://app.example",))
+    client.post("/auth/app-password", json=GIVEN)
+    for method, path in (("DELETE", "/tracks/1"), ("POST", "/auth/logout"), ("POST", "/auth/app-password")):
+        assert refusal(client.request(method, path, headers=headers)) == (403, "cross_site")
+    assert client.get("/me", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("headers", SAME)
+def test_our_own_pages_and_programs_may(world, door, headers):
+    client = world.serve(sign_in=door, cors_origins=("https://app.example",))
+    client.post("/auth/app-password", json=GIVEN)
+    assert refusal(client.delete("/tracks/1", headers=headers)) == (404, "track_not_found")
+
+
+def test_the_cookie_is_for_https_only_where_the_service_is(world, door):
+    client = world.serve(sign_in=door, base_url="https://tape.example")
+    answer = client.post("/auth/app-password", json=GIVEN)
+    assert "secure" in answer.headers["set-cookie"].lower()

@@ -1,0 +1,158 @@
+"""API tokens: created, listed and ended by their owner, and logged without the token."""
+
+import json
+
+import pytest
+
+from identity.accounts.credentials import Scope
+from tests.api.world import refusal, upload
+from tests.servers.databases import ON_SQLITE
+
+
+def issue(client, person, **body):
+    return client.post("/auth/tokens", json={"name": "ci", **body}, headers=person.headers)
+
+
+def listed(client, person):
+    items = client.get("/auth/tokens", headers=person.headers).json()["items"]
+    return [(each["kind"], each["name"], each["scope"], each["current"]) for each in items]
+
+
+def end(client, person, token_id):
+    return client.delete(f"/auth/tokens/{token_id}", headers=person.headers)
+
+
+def told(client, person, **wanted):
+    rows = client.get("/audit", params=wanted, headers=person.headers).json()["items"]
+    return [
+        (row["type"], {each["field"]: each["after"] for each in row["changes"]}) for row in reversed(rows)
+    ]
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_a_token_opens_what_its_scope_says_and_nothing_once_it_is_ended(client, alice):
+    answer = issue(client, alice, scope="read", expires_in_days=7)
+    assert (answer.status_code, answer.headers["cache-control"]) == (201, "no-store")
+    made = answer.json()
+    with_it = bearer(made["token"])
+    assert client.get("/me", headers=with_it).json()["scope"] == "read"
+    assert refusal(client.post("/auth/tokens", json={"name": "x"}, headers=with_it)) == (
+        403,
+        "scope_required",
+    )
+    assert listed(client, alice) == [("api", "ci", "read", False), ("browser", "t", "write", True)]
+    assert end(client, alice, made["id"]).status_code == 200
+    assert client.get("/me", headers=with_it).status_code == 401
+    assert listed(client, alice) == [("browser", "t", "write", True)]
+
+
+def test_the_log_says_so_once_and_knows_no_token(world, client, alice):
+    made = issue(client, alice).json()
+    end(client, alice, made["id"])
+    assert refusal(end(client, alice, made["id"])) == (404, "not_found")
+    events = told(client, alice)
+    assert [event for event, _ in events] == ["Opened", "TokenIssued", "TokenRevoked"]
+    assert events[1][1] == {
+        "token_id": made["id"], "name": "ci", "scope": "write", "expires_at": made["expires_at"].replace("Z", "+00:00"),
+    }  # fmt: skip
+    assert made["token"] not in json.dumps(world.state(), default=repr)
+
+
+def test_row_and_event_are_one(client, alice, monkeypatch):
+    def broken(*_args, **_fields):
+        raise ZeroDivisionError
+
+    for name in ("issue_token", "revoke_token"):
+        made = issue(client, alice).json()
+        before = listed(client, alice)
+        with monkeypatch.context() as patched:
+            patched.setattr(f"aggregates.account.Account.{name}", broken)
+            answer = issue(client, alice) if name == "issue_token" else end(client, alice, made["id"])
+        assert answer.status_code == 500
+        assert listed(client, alice) == before
+
+
+def test_a_session_is_ended_from_the_list_too(client, world, alice):
+    other = world.sign_in("alice")
+    (found,) = [
+        each
+        for each in client.get("/auth/tokens", headers=other.headers).json()["items"]
+        if not each["current"]
+    ]
+    assert end(client, other, found["id"]).status_code == 200
+    assert client.get("/me", headers=alice.headers).status_code == 401
+
+
+def test_a_token_that_a_program_makes_ends_with_the_programs_own(client, alice):
+    """A stolen token that is valid for a day gives no access for longer."""
+    maker = issue(client, alice, expires_in_days=1).json()
+    made = client.post(
+        "/auth/tokens", json={"name": "x", "expires_in_days": 365}, headers=bearer(maker["token"])
+    )
+    assert made.json()["expires_at"] == maker["expires_at"]
+    shorter = client.post(
+        "/auth/tokens", json={"name": "x", "expires_in_days": 1}, headers=bearer(made.json()["token"])
+    )
+    assert shorter.json()["expires_at"] == maker["expires_at"]
+    assert issue(client, alice, expires_in_days=365).json()["expires_at"] > maker["expires_at"]
+
+
+def test_all_others_are_ended_at_once(client, world, alice, bob):
+    stolen = [issue(client, alice).json()["token"], world.sign_in("alice").token]
+    others = issue(client, bob).json()["token"]
+    assert client.delete("/auth/tokens", headers=alice.headers).json() == {"message": "ended", "ended": 2}
+    assert [client.get("/me", headers=bearer(each)).status_code for each in stolen] == [401, 401]
+    assert client.get("/me", headers=bearer(others)).status_code == 200
+    assert listed(client, alice) == [("browser", "t", "write", True)]
+    assert told(client, alice)[-1][0] == "TokenRevoked"
+
+
+def test_tokens_of_other_accounts_are_neither_listed_nor_ended(client, alice, bob):
+    made = issue(client, alice).json()
+    assert ("api", "ci", "write", False) not in listed(client, bob)
+    assert refusal(end(client, bob, made["id"])) == (404, "not_found")
+    assert client.get("/me", headers=bearer(made["token"])).status_code == 200
+    assert refusal(client.get("/auth/tokens")) == (401, "not_authenticated")
+    assert refusal(client.post("/auth/tokens", json={"name": "x"})) == (401, "not_authenticated")
+
+
+def test_only_a_session_of_scope_admin_creates_admin_tokens(client, world, alice):
+    pretender, writer = world.sign_in("alice", scope=Scope.ADMIN), world.sign_in("admin")
+    for person in (alice, pretender, writer):
+        refused = issue(client, person, scope="admin")
+        assert refusal(refused) == (403, "scope_required")
+        assert "does not include 'admin'." in refused.json()["detail"]["message"]
+    admin = world.sign_in("admin", scope=Scope.ADMIN)
+    token = issue(client, admin, scope="admin").json()["token"]
+    assert client.get("/ops/hosts", headers=bearer(token)).status_code == 200
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"name": ""}, (400, "invalid_field")),
+        ({"scope": "all"}, (400, "invalid_field")),
+        ({"expires_in_days": 0}, (400, "invalid_field")),
+    ],
+)
+def test_what_makes_no_sense_is_refused(client, alice, body, expected):
+    assert refusal(issue(client, alice, **body)) == expected
+    assert refusal(end(client, alice, "%00")) == (404, "not_found")
+
+
+def test_an_account_reads_its_own_events_among_those_of_its_tracks(client, world, alice, bob):
+    admin = world.sign_in("admin", scope=Scope.ADMIN)
+    upload(client, alice)
+    issue(client, alice)
+    issue(client, bob)
+    assert [event for event, _ in told(client, alice)] == ["Created", "Opened", "TokenIssued"]
+    assert [event for event, _ in told(client, alice, type="TokenIssued")] == ["TokenIssued"]
+    assert len(told(client, admin, type="TokenIssued")) == 2
+    lines = client.get(
+        "/audit", headers={**alice.headers, "Accept": "application/x-ndjson"}
+    ).text.splitlines()
+    assert [json.loads(line)["track_id"] is None for line in lines] == [True, True, False]

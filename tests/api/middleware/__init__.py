@@ -1,0 +1,1 @@
+"""What holds for every request: rate limits, request limits, security headers."""

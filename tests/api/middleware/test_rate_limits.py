@@ -1,0 +1,180 @@
+"""Rate limits per account, address and route."""
+
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from api.middleware import rate_limits
+from api.middleware.rate_limits import MINUTE, Allowance, RateLimits, address_of
+from tests.api.world import refusal, upload
+
+
+@pytest.fixture
+def migrated_url(migrated_sqlite):
+    """What matters here is HTTP: one database will do."""
+    return migrated_sqlite
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def test_a_burst_may_use_the_whole_allowance_and_no_more(clock):
+    allowance = Allowance(10, clock)
+    taken = [allowance.take("a") for _ in range(11)]
+    assert [each.remaining for each in taken] == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0]
+    assert [each.retry_after for each in taken[:10]] == [None] * 10
+    assert taken[10].retry_after == 6
+
+
+def test_a_caller_that_waits_for_retry_after_is_accepted(clock):
+    allowance = Allowance(10, clock)
+    for _ in range(10):
+        allowance.take("a")
+    refused = allowance.take("a")
+    clock.now += refused.retry_after
+    assert allowance.take("a").retry_after is None
+    assert allowance.take("a").retry_after is not None
+
+
+def test_after_the_reset_all_of_it_is_there_again(clock):
+    allowance = Allowance(10, clock)
+    for _ in range(7):
+        last = allowance.take("a")
+    clock.now += last.reset
+    assert allowance.take("a").remaining == 9
+
+
+def test_callers_have_separate_allowances(clock):
+    allowance = Allowance(1, clock)
+    assert allowance.take("a").retry_after is None
+    assert allowance.take("b").retry_after is None
+    assert allowance.take("a").retry_after is not None
+
+
+@given(st.lists(st.floats(0, 30), min_size=1, max_size=200), st.integers(1, 50))
+def test_in_no_minute_more_is_taken_than_twice_the_limit(pauses, limit):
+    clock, times = Clock(), []
+    allowance = Allowance(limit, clock)
+    for pause in pauses:
+        clock.now += pause
+        if allowance.take("a").retry_after is None:
+            times.append(clock.now)
+    for begin in times:
+        in_a_minute = sum(begin <= at < begin + MINUTE for at in times)
+        assert in_a_minute <= 2 * limit
+
+
+def test_callers_with_a_full_allowance_are_dropped_from_memory(clock, monkeypatch):
+    monkeypatch.setattr(rate_limits, "MOST_KEYS", 5)
+    allowance = Allowance(10, clock)
+    for number in range(5):
+        allowance.take(str(number))
+    clock.now += MINUTE
+    allowance.take("new")
+    assert list(allowance._full_at) == ["new"]  # noqa: SLF001
+
+
+@pytest.fixture
+def limited(world, clock):
+    """The service with limits, on a clock that stands still."""
+    with world.serve(rate_limits=RateLimits(clock)) as client:
+        yield client
+
+
+def statuses(count, ask):
+    return [ask().status_code for _ in range(count)]
+
+
+def test_after_a_hundred_requests_in_a_minute_a_principal_waits(limited, alice, bob, clock):
+    ask = partial(limited.get, "/me", headers=alice.headers)
+    assert statuses(100, ask) == [200] * 100
+    refused = ask()
+    assert refusal(refused) == (429, "rate_limited")
+    assert int(refused.headers["retry-after"]) == 1
+    assert limited.get("/me", headers=bob.headers).status_code == 200
+    clock.now += 1
+    assert ask().status_code == 200
+
+
+def test_answers_say_what_is_left(limited, alice):
+    first = limited.get("/me", headers=alice.headers).headers
+    assert [first[f"ratelimit-{name}"] for name in ("limit", "remaining", "reset")] == ["100", "99", "1"]
+
+
+def test_uploads_have_a_smaller_limit_and_a_refused_one_changes_nothing(limited, world, alice):
+    track = upload(limited, alice)
+    path, audio = f"/tracks/{track['id']}/audio", {"file": ("a.mp3", b"no sound", "audio/mpeg")}
+    ask = partial(limited.put, path, files=audio, headers=alice.headers)
+    assert set(statuses(19, ask)) == {400}
+    before = world.state()
+    assert refusal(ask()) == (429, "rate_limited")
+    assert world.state() == before
+    assert limited.get("/me", headers=alice.headers).status_code == 200
+
+
+def test_an_anonymous_caller_has_the_limit_of_its_address(limited):
+    ask = partial(limited.get, "/tracks")
+    assert statuses(101, ask) == [200] * 100 + [429]
+    assert limited.get("/healthz").status_code == 200
+
+
+def test_tokens_cannot_be_guessed_quickly(limited, alice):
+    answers = [
+        limited.get("/me", headers={"Authorization": f"Bearer mt_{n}"}).status_code for n in range(101)
+    ]
+    assert answers == [401] * 100 + [429]
+    assert limited.get("/me", headers=alice.headers).status_code == 200
+
+
+def test_looking_up_a_browsers_accounts_is_counted_too(limited, alice):
+    """Each such request asks the database about up to five tokens."""
+    cookie = {"Cookie": f"mastertape_session={alice.token}"}
+    assert statuses(101, partial(limited.get, "/auth/accounts", headers=cookie)) == [200] * 100 + [429]
+    assert limited.post("/auth/logout", headers=cookie).status_code == 429
+
+
+def test_sign_ins_are_few(limited):
+    ask = partial(limited.get, "/auth/callback")
+    assert statuses(11, ask)[-2:] != [429, 429]
+    assert ask().status_code == 429
+    assert limited.post("/auth/app-password", json={}).status_code == 429
+
+
+def test_bytes_are_not_counted(limited, alice):
+    track = upload(limited, alice)
+    address = track["audio_url"].removeprefix(limited.app.state.services.base_url)
+    assert statuses(150, partial(limited.get, address)) == [200] * 150
+
+
+def test_without_limits_nothing_is_counted(client, alice):
+    answers = [client.get("/me", headers=alice.headers) for _ in range(110)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert "ratelimit-limit" not in answers[0].headers
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("testclient", "testclient", True),
+    ],
+)
+def test_an_ipv6_caller_is_its_network(one, other, same):
+    addresses = [address_of(Request({"type": "http", "client": (host, 1)})) for host in (one, other)]
+    assert (addresses[0] == addresses[1]) == same

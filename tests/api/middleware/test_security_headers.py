@@ -1,0 +1,144 @@
+"""Security headers on every kind of response: routes, errors, files, preflights, pages."""
+
+import pytest
+
+from api.middleware.security_headers import EVERYWHERE
+from tests.api.world import did_of, upload
+from tests.media_samples import samples
+
+APP, OTHER = "https://app.example", "https://other.example"
+PREFLIGHT = {"Access-Control-Request-Method": "PATCH"}
+
+
+@pytest.fixture
+def migrated_url(migrated_sqlite):
+    """What matters here is HTTP: one database will do."""
+    return migrated_sqlite
+
+
+@pytest.fixture
+def client(world):
+    with world.serve(cors_origins=(APP,)) as client:
+        yield client
+
+
+def path_of(url):
+    return url.removeprefix("http://127.0.0.1:8000")
+
+
+@pytest.fixture
+def answers(client, world, alice):
+    """Answers of all kinds, by what they are."""
+    track = upload(client, alice, image=samples.png())
+    gated = upload(client, alice, seed=2, support_gate={"type": "any"})
+
+    async def breaks(*_):
+        raise RuntimeError
+
+    world.app.add_route("/breaks", breaks)
+    mine = {"headers": alice.headers}
+    return {
+        "track": client.get(f"/tracks/{track['id']}"),
+        "page of tracks": client.get("/tracks"),
+        "own account": client.get("/me", **mine),
+        "ndjson": client.get("/audit", headers={**alice.headers, "Accept": "application/x-ndjson"}),
+        "document": client.get("/openapi.json"),
+        "nobody": client.get("/me"),
+        "not found": client.get("/nowhere"),
+        "wrong method": client.put("/tracks"),
+        "unparsable": client.get("/tracks/x"),
+        "broken": client.get("/breaks"),
+        "preflight": client.options("/tracks/1", headers={"Origin": APP, **PREFLIGHT}),
+        "refused preflight": client.options("/tracks/1", headers={"Origin": OTHER, **PREFLIGHT}),
+        "sign-in page": client.get("/auth/login", headers={"Accept": "text/html"}),
+        "audio": client.get(path_of(track["audio_url"])),
+        "part of audio": client.get(path_of(track["audio_url"]), headers={"Range": "bytes=0-9"}),
+        "known audio": client.get(path_of(track["audio_url"]), headers={"If-None-Match": "*"}),
+        "outside audio": client.get(path_of(track["audio_url"]), headers={"Range": "bytes=99999999-"}),
+        "gated audio": client.get(path_of(gated["audio_url"]), **mine),
+        "refused audio": client.get(path_of(gated["audio_url"])),
+        "cover": client.get(path_of(track["image_url"])),
+    }
+
+
+def test_every_answer_has_every_header_once(subtests, answers):
+    assert answers["broken"].status_code == 500
+    for what, answer in answers.items():
+        for name in EVERYWHERE:
+            with subtests.test(f"{what}: {name}"):
+                assert len(answer.headers.get_list(name)) == 1
+
+
+def test_no_answer_runs_anything_or_is_framed(subtests, answers):
+    for what, answer in answers.items():
+        with subtests.test(what):
+            policy = [part.strip() for part in answer.headers["content-security-policy"].split(";")]
+            assert "default-src 'none'" in policy
+            assert "frame-ancestors 'none'" in policy
+            assert "unsafe" not in answer.headers["content-security-policy"]
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["referrer-policy"] == "no-referrer"
+    assert "<script" not in answers["sign-in page"].text
+    assert "style" not in answers["sign-in page"].text
+
+
+def test_only_files_may_be_cached_and_only_public_ones_by_everybody(subtests, answers):
+    public, own = {"audio", "part of audio", "known audio", "outside audio", "cover"}, {"gated audio"}
+    for what, answer in answers.items():
+        with subtests.test(what):
+            caching = answer.headers["cache-control"]
+            assert caching.startswith("public") if what in public else True
+            assert caching == "private, no-cache" if what in own else True
+            assert caching == "no-store" if what not in public | own else True
+
+
+def test_other_sites_pages_may_show_public_files_and_nothing_else(answers):
+    found = {what: answer.headers["cross-origin-resource-policy"] for what, answer in answers.items()}
+    public = {"audio", "part of audio", "known audio", "outside audio", "cover"}
+    assert {what for what, said in found.items() if said == "cross-origin"} == public
+    assert found.pop("gated audio") == "same-site"
+    assert {said for what, said in found.items() if what not in public} == {"same-origin"}
+
+
+@pytest.mark.parametrize("kind", [samples.mp3, samples.m4a, samples.flac, samples.ogg, samples.webm])
+def test_a_file_is_served_as_what_it_was_found_to_be_and_never_as_a_page(client, alice, kind):
+    """A name and a type that lie, and a page behind the sound, change nothing."""
+    content = kind(3) + b"<html><script>alert(1)</script>"
+    files = {"file": ("page.html", content, "text/html")}
+    track = client.post("/tracks", data={"title": "t"}, files=files, headers=alice.headers).json()
+    answer = client.get(path_of(track["audio_url"]))
+    assert answer.content == content
+    assert answer.headers["content-type"].startswith("audio/")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
+    renamed = path_of(track["audio_url"]).rpartition(".")[0] + ".html"
+    assert client.get(renamed).status_code == 404
+
+
+def test_only_over_https_is_https_asked_for(world, client):
+    assert "strict-transport-security" not in client.get("/healthz").headers
+    secure = world.serve(base_url="https://tape.example")
+    assert "max-age=31536000" in secure.get("/nowhere").headers["strict-transport-security"]
+
+
+def test_no_other_origin_hears_of_credentials(client, alice):
+    for answer in (
+        client.get("/me", headers={**alice.headers, "Origin": OTHER}),
+        client.get("/me", headers={"Origin": OTHER}),
+        client.get("/me", headers={"Origin": "null"}),
+        client.options("/me", headers={"Origin": OTHER, **PREFLIGHT}),
+        client.get("/me", headers=alice.headers),
+    ):
+        told = [name for name in answer.headers if name.startswith("access-control-allow-")]
+        assert "access-control-allow-origin" not in told
+        assert "access-control-allow-credentials" not in told
+    ours = client.get("/me", headers={**alice.headers, "Origin": APP})
+    assert ours.headers["access-control-allow-origin"] == APP
+    assert ours.headers["access-control-allow-credentials"] == "true"
+    assert ours.json()["did"] == did_of("alice")
+
+
+def test_a_refused_preflight_has_the_shape_of_an_error(client):
+    answer = client.options("/me", headers={"Origin": OTHER, **PREFLIGHT})
+    assert (answer.status_code, answer.json()["detail"]["error"]) == (403, "cross_site")
+    assert not [name for name in answer.headers if name.startswith("access-control")]

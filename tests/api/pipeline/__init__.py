@@ -1,0 +1,1 @@
+"""The steps around a command: idempotency, PDS preflight, Prefer: wait, a full disk."""

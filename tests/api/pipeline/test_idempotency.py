@@ -1,0 +1,318 @@
+"""Idempotency-Key: the same request twice is one command."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from eventstore.idempotency.lock import running_request
+from eventstore.idempotency.results import idempotency
+from identity.accounts.credentials import Scope
+from tests.api.auth.route_table import ROUTES, Who, of
+from tests.api.world import refusal, until, upload
+from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+KEY = {"Idempotency-Key": "k-1"}
+
+
+def rows(world):
+    with world.database.read() as connection:
+        return connection.execute(select(idempotency)).all()
+
+
+def running(world):
+    with world.database.read() as connection:
+        return connection.execute(select(running_request)).all()
+
+
+async def uploaded(client):
+    files = {"file": ("a.mp3", samples.mp3(), "audio/mpeg")}
+    return (await client.post("/tracks", data={"title": "t"}, files=files)).json()
+
+
+def post(client, person, *, seed=1, title="t", image=None):
+    files = {"file": ("a.mp3", samples.mp3(seed), "audio/mpeg")}
+    if image:
+        files["image"] = image
+    return client.post("/tracks", data={"title": title}, files=files, headers={**person.headers, **KEY})
+
+
+def test_an_upload_that_is_repeated_gives_the_first_answer(client, world, alice):
+    first = post(client, alice)
+    second = post(client, alice)  # another boundary, the same fields and files
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json() == second.json()
+    assert first.headers["location"] == second.headers["location"]
+    assert first.headers["etag"] == second.headers["etag"]
+    assert world.events(first.json()["id"]) == ["Created"]
+
+
+@pytest.mark.parametrize("change", [{"seed": 2}, {"title": "other"}, {"image": samples.png()}])
+def test_another_body_under_the_same_key_is_refused(client, world, alice, change):
+    post(client, alice)
+    before = world.state()
+    assert refusal(post(client, alice, **change)) == (422, "idempotency_mismatch")
+    assert world.state() == before
+
+
+def test_a_repeated_command_is_answered_as_before_whatever_came_since(client, world, alice):
+    track = upload(client, alice)
+    path, headers = f"/tracks/{track['id']}", {**alice.headers, **KEY, "If-Match": f'"{track["version"]}"'}
+    first = client.patch(path, json={"title": "a"}, headers=headers)
+    client.patch(path, json={"title": "b"}, headers=alice.headers)
+    second = client.patch(path, json={"title": "a"}, headers=headers)
+    assert (second.status_code, second.json()) == (200, first.json())
+    deleted = client.delete(path, headers={**alice.headers, **KEY})
+    assert client.delete(path, headers={**alice.headers, **KEY}).json() == deleted.json()
+    assert world.events(track["id"]) == ["Created", "MetadataUpdated", "MetadataUpdated", "Deleted"]
+
+
+def test_a_key_belongs_to_its_account_method_and_route(client, alice, bob):
+    one, two = upload(client, alice, seed=1), upload(client, bob, seed=2)
+    three = upload(client, alice, seed=3)
+    for person, track in ((alice, one), (bob, two), (alice, three)):
+        headers = {**person.headers, **KEY}
+        edited = client.patch(f"/tracks/{track['id']}", json={"title": person.did}, headers=headers)
+        assert (edited.json()["id"], edited.json()["title"]) == (track["id"], person.did)
+    assert client.delete(f"/tracks/{one['id']}", headers={**alice.headers, **KEY}).status_code == 200
+
+
+def test_a_refused_command_keeps_no_answer(client, world, alice):
+    track = upload(client, alice)
+    headers = {**alice.headers, **KEY}
+    path = f"/tracks/{track['id']}"
+    assert refusal(client.patch(path, json={"title": ""}, headers=headers)) == (400, "invalid_field")
+    mismatch = client.patch(path, json={"title": "a"}, headers={**headers, "If-Match": '"99"'})
+    assert refusal(mismatch) == (412, "version_mismatch")
+    assert rows(world) == []
+    assert client.patch(path, json={"title": "a"}, headers=headers).status_code == 200
+
+
+def test_after_a_day_the_key_is_free_and_its_row_is_gone(client, world, alice):
+    track = upload(client, alice)
+    headers, path = {**alice.headers, **KEY}, f"/tracks/{track['id']}"
+    client.patch(path, json={"title": "a"}, headers=headers)
+    with world.database.write() as connection:
+        old = world.database.now(connection) - timedelta(hours=24, seconds=1)
+        connection.execute(update(idempotency).values(created_at=old))
+    assert client.patch(path, json={"title": "b"}, headers=headers).json()["title"] == "b"
+    assert len(rows(world)) == 1
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("key", ["", "a b", "ä", "x" * 256])
+def test_a_key_that_is_none_is_refused(client, alice, key):
+    headers = {**alice.headers, "Idempotency-Key": key.encode()}
+    assert refusal(client.delete("/tracks/1", headers=headers)) == (422, "unparsable")
+
+
+@pytest.mark.anyio
+async def test_of_many_at_once_one_runs_and_the_others_are_told_or_given_its_answer(world, alice):
+    files = {"file": ("a.mp3", samples.mp3(), "audio/mpeg")}
+    async with world.async_client(alice) as client:
+        answers = await asyncio.gather(
+            *(client.post("/tracks", data={"title": "t"}, files=files, headers=KEY) for _ in range(8))
+        )
+    done = [answer.json() for answer in answers if answer.status_code == 201]
+    assert done
+    assert all(each == done[0] for each in done)
+    told = {refusal(answer) for answer in answers if answer.status_code != 201}
+    assert told <= {(409, "in_progress")}
+    assert world.events(done[0]["id"]) == ["Created"]
+    with world.database.read() as connection:
+        assert len(connection.execute(select(idempotency)).all()) == 1
+
+
+def slowly_resolved(world):
+    """Hold up name resolution: yields an event that is set once a name is asked for, and one that lets it continue."""
+    resolving, go_on = asyncio.Event(), asyncio.Event()
+    did_of = world.names.did_of
+
+    async def slowly(identifier):
+        resolving.set()
+        await go_on.wait()
+        return await did_of(identifier)
+
+    world.names.did_of = slowly
+    return resolving, go_on
+
+
+@pytest.mark.anyio
+async def test_another_process_is_told_to_come_again_before_it_takes_the_body(world, alice):
+    """Two applications share nothing but the database."""
+    one = world.async_client(alice)
+    world.serve()
+    two = world.async_client(alice)
+    async with one, two:
+        track = await uploaded(one)
+        resolving, go_on = slowly_resolved(world)
+        path, fields = f"/tracks/{track['id']}", {"features": ["bob.test"]}
+        first = asyncio.create_task(one.patch(path, json=fields, headers=KEY))
+        await resolving.wait()
+        told = await two.patch(path, content=b"{", headers={**KEY, "Content-Type": "application/json"})
+        assert refusal(told) == (409, "in_progress")
+        go_on.set()
+        done = (await first).json()
+        assert (await two.patch(path, json=fields, headers=KEY)).json() == done
+        assert running(world) == []
+
+
+@pytest.mark.anyio
+async def test_of_two_processes_that_run_all_the_same_the_second_gives_the_answer_of_the_first(world, alice):
+    """The lease of the first is over: it was stopped for so long."""
+    one = world.async_client(alice)
+    world.serve()
+    two = world.async_client(alice)
+    async with one, two:
+        track = await uploaded(one)
+        resolving, go_on = slowly_resolved(world)
+        path, fields = f"/tracks/{track['id']}", {"features": ["bob.test"]}
+        first = asyncio.create_task(one.patch(path, json=fields, headers=KEY))
+        await resolving.wait()
+        with world.database.write() as connection:
+            connection.execute(update(running_request).values(lease_until=world.database.now(connection)))
+        resolving.clear()
+        second = asyncio.create_task(two.patch(path, json=fields, headers=KEY))
+        await resolving.wait()
+        go_on.set()
+        assert (await first).json() == (await second).json()
+        assert world.events(track["id"]) == ["Created", "MetadataUpdated"]
+        assert (len(rows(world)), running(world)) == (1, [])
+
+
+def test_what_a_crash_left_running_ends_with_its_lease(client, world, alice):
+    track = upload(client, alice)
+    path, headers = f"/tracks/{track['id']}", {**alice.headers, **KEY}
+    row = {"did": alice.did, "method": "PATCH", "route": path, "key": KEY["Idempotency-Key"], "run": "dead"}
+    with world.database.write() as connection:
+        now = world.database.now(connection)
+        connection.execute(insert(running_request).values(**row, lease_until=now + timedelta(minutes=1)))
+    assert refusal(client.patch(path, json={"title": "a"}, headers=headers)) == (409, "in_progress")
+    with world.database.write() as connection:
+        connection.execute(update(running_request).values(lease_until=now))
+    assert client.patch(path, json={"title": "a"}, headers=headers).status_code == 200
+    assert running(world) == []
+
+
+@pytest.mark.anyio
+async def test_one_that_takes_long_holds_its_key_all_the_while(world, alice, monkeypatch):
+    monkeypatch.setattr("eventstore.idempotency.lock.RENEWAL_SECONDS", 0.01)
+    async with world.async_client(alice) as client:
+        track = await uploaded(client)
+        resolving, go_on = slowly_resolved(world)
+        path, fields = f"/tracks/{track['id']}", {"features": ["bob.test"]}
+        first = asyncio.create_task(client.patch(path, json=fields, headers=KEY))
+        await resolving.wait()
+        (begun,) = running(world)
+        await until(lambda: running(world)[0].lease_until > begun.lease_until)
+        go_on.set()
+        assert (await first).status_code == 200
+
+
+@pytest.mark.anyio
+async def test_a_waiting_commands_kept_answer_is_the_one_before_the_wait(world, alice):
+    async with world.async_client(alice) as client:
+        files = {"file": ("a.mp3", samples.mp3(), "audio/mpeg")}
+        first = asyncio.create_task(
+            client.post("/tracks", data={"title": "t"}, files=files, headers={**KEY, "Prefer": "wait=20"})
+        )
+        await until(lambda: rows(world))
+        second = await client.post("/tracks", data={"title": "t"}, files=files, headers=KEY)
+        assert second.json()["mirror"]["state"] == "pending"
+        await world.relay.run_once()
+        assert (await first).json()["mirror"]["state"] == "delivered"
+        third = await client.post("/tracks", data={"title": "t"}, files=files, headers=KEY)
+        assert third.json() == second.json()
+
+
+@pytest.mark.anyio
+async def test_while_the_first_still_runs_a_second_is_told_to_come_again(world, alice):
+    async with world.async_client(alice) as client:
+        files = {"file": ("a.mp3", samples.mp3(), "audio/mpeg")}
+        track = (await client.post("/tracks", data={"title": "t"}, files=files)).json()
+        resolving, go_on = slowly_resolved(world)
+        path, fields = f"/tracks/{track['id']}", {"features": ["bob.test"]}
+        first = asyncio.create_task(client.patch(path, json=fields, headers=KEY))
+        await resolving.wait()
+        told = await client.patch(path, json=fields, headers=KEY)
+        assert refusal(told) == (409, "in_progress")
+        assert told.headers["retry-after"] == "1"
+        go_on.set()
+        assert (await first).status_code == 200
+        assert (await client.patch(path, json=fields, headers=KEY)).json() == (await first).json()
+
+
+KEYED = [route for route in of(Who.OWN, Who.ADMIN) if not route.startswith("GET ") and route != "DELETE /me"]
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("route", KEYED)
+def test_commands_without_a_track_happen_once_too(client, world, route):
+    admin = world.sign_in("admin", scope=Scope.ADMIN)
+    track = upload(client, admin, seed=3)
+    method, path = route.split(" ")
+    asked = {"headers": {**admin.headers, **KEY}, **ROUTES[route].body}
+
+    def ask(**more):
+        return client.request(method, path.format(track_id=track["id"]), **{**asked, **more})
+
+    if "ops" in path and "takedown" not in path:
+        asked["json"] = {**asked["json"], "did": admin.did}
+    if path == "/tracks":
+        asked["files"] = {"file": samples.mp3(4)}
+    world.pds.away = True
+    first, before = ask(), world.state()
+    assert first.is_success, first.text
+    again = ask()
+    if path == "/auth/tokens" and method == "POST":
+        assert refusal(again) == (409, "token_shown_once")
+        assert again.json()["detail"]["token_id"] == first.json()["id"]
+    else:
+        assert (again.status_code, again.json()) == (first.status_code, first.json())
+    assert world.state() == before
+    other = ask(json={"other": "body"}) if "files" not in asked else ask(data={"title": "other"})
+    assert refusal(other) == (422, "idempotency_mismatch")
+    assert world.state() == before
+
+
+def test_a_token_that_was_made_under_a_key_is_one_and_nowhere_in_clear(client, world, alice):
+    headers = {**alice.headers, **KEY}
+    made = client.post("/auth/tokens", json={"name": "ci"}, headers=headers).json()
+    again = client.post("/auth/tokens", json={"name": "ci"}, headers=headers)
+    assert refusal(again) == (409, "token_shown_once")
+    listed = client.get("/auth/tokens", headers=alice.headers).json()["items"]
+    assert [each["id"] for each in listed if each["kind"] == "api"] == [made["id"]]
+    assert made["token"] not in repr(rows(world))
+
+
+def test_an_action_that_was_refused_keeps_no_answer(client, world):
+    admin = world.sign_in("admin", scope=Scope.ADMIN)
+    headers = {**admin.headers, **KEY}
+    assert refusal(client.post("/ops/hosts", json={"action": "dance"}, headers=headers))[0] == 400
+    assert (rows(world), running(world)) == ([], [])
+    redrive = {"action": "redrive", "did": admin.did}
+    assert client.post("/ops/hosts", json=redrive, headers=headers).status_code == 200
+
+
+def test_leaving_is_asked_for_once(client, world, alice):
+    upload(client, alice)
+    world.deliver()
+    world.pds.away = True
+    headers = {**alice.headers, **KEY}
+    first = client.delete("/me", headers=headers)
+    before = world.state()
+    assert first.status_code == 202
+    again = client.delete("/me", headers=headers)
+    assert (again.json(), again.headers["location"]) == (first.json(), first.headers["location"])
+    assert world.state() == before
+
+
+def test_ending_a_token_again_under_its_key_is_no_error(client, alice):
+    made = client.post("/auth/tokens", json={"name": "ci"}, headers=alice.headers).json()
+    ended = [
+        client.delete(f"/auth/tokens/{made['id']}", headers={**alice.headers, **KEY}).status_code
+        for _ in range(2)
+    ]
+    assert ended == [200, 200]

@@ -1,0 +1,148 @@
+"""Prefer: wait occupies no thread and no connection."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from eventstore.envelope import Envelope
+from tests.api.world import until
+from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+pytestmark = pytest.mark.anyio
+
+
+async def start_upload(client, wait, seed=1):
+    files = {"file": ("a.mp3", samples.mp3(seed), "audio/mpeg")}
+    return await client.post("/tracks", data={"title": "t"}, files=files, headers={"Prefer": f"wait={wait}"})
+
+
+async def relaying(world, stop):
+    while not stop.is_set():
+        await world.relay.run_once()
+        await asyncio.sleep(0.02)
+
+
+async def test_a_wait_ends_when_the_pds_has_it(world, alice):
+    stop = asyncio.Event()
+    relay = asyncio.create_task(relaying(world, stop))
+    async with world.async_client(alice) as client:
+        answer = await start_upload(client, 20)
+        stop.set()
+        await relay
+    assert answer.status_code == 201
+    assert answer.json()["mirror"]["state"] == "delivered"
+    assert answer.headers["preference-applied"] == "wait=20"
+
+
+async def test_a_wait_ends_when_its_time_is_up(world, alice):
+    async with world.async_client(alice) as client:
+        began = time.monotonic()
+        answer = await start_upload(client, 1)
+        assert 0.9 < time.monotonic() - began < 10
+    assert (answer.status_code, answer.json()["mirror"]["state"]) == (201, "pending")
+
+
+async def test_a_wait_ends_at_once_when_the_mirror_waits_for_a_person(world):
+    away = world.sign_in("away", lane=False)
+    async with world.async_client(away) as client:
+        began = time.monotonic()
+        answer = await start_upload(client, 30)
+        assert time.monotonic() - began < 10
+    assert answer.json()["mirror"]["state"] == "parked"
+    assert answer.json()["mirror"]["reason"] == "auth_required"
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("prefer", ["wait=x", "wait", "respond-async", "wait=-1", "wait=1.5", "await=5"])
+async def test_a_preference_that_is_none_is_ignored(world, alice, prefer):
+    async with world.async_client(alice) as client:
+        files = {"file": ("a.mp3", samples.mp3(), "audio/mpeg")}
+        answer = await client.post("/tracks", data={"title": "t"}, files=files, headers={"Prefer": prefer})
+    assert answer.status_code == 201
+    assert "preference-applied" not in answer.headers
+
+
+async def test_forty_waits_on_a_hanging_pds_delay_no_other_request(world):
+    people = [world.sign_in(f"p{chr(98 + n // 20)}{chr(98 + n % 20)}") for n in range(40)]
+    async with world.async_client() as client:
+        tracks = []
+        for n, person in enumerate(people):
+            files = {"file": ("a.mp3", samples.mp3(n), "audio/mpeg")}
+            posted = await client.post("/tracks", data={"title": "t"}, files=files, headers=person.headers)
+            tracks.append(posted.json()["id"])
+        world.pds.hanging = True
+        relay = asyncio.create_task(world.relay.run_once())
+        waiting = [
+            asyncio.create_task(
+                client.patch(
+                    f"/tracks/{track}", json={"title": "w"}, headers={**person.headers, "Prefer": "wait=30"}
+                )
+            )
+            for person, track in zip(people, tracks, strict=True)
+        ]
+        await until(lambda: len(world.services.waits._poller._waiters) == 40)  # noqa: SLF001
+        began = time.monotonic()
+        for n in range(20):
+            assert (await client.get(f"/tracks/{tracks[n]}")).json()["title"] == "w"
+            edit = await client.patch(f"/tracks/{tracks[n]}", json={"title": "x"}, headers=people[n].headers)
+            assert edit.status_code == 200
+        assert time.monotonic() - began < 10
+        assert not any(each.done() for each in waiting)
+        assert world.database.engine.pool.checkedout() <= 1  # the one poll for all
+        for each in (*waiting, relay):
+            each.cancel()
+        await asyncio.gather(*waiting, relay, return_exceptions=True)
+
+
+async def test_edits_while_the_pds_is_away_answer_at_once_and_arrive_later(world, alice):
+    async with world.async_client(alice) as client:
+        track = (await start_upload(client, 0)).json()
+        await world.relay.run_once()
+        world.pds.away = True
+        for title in ("one", "two"):
+            began = time.monotonic()
+            answer = await client.patch(f"/tracks/{track['id']}", json={"title": title})
+            assert answer.status_code == 200
+            assert time.monotonic() - began < 5
+        await world.relay.run_once()
+        shown = (await client.get(f"/tracks/{track['id']}")).json()["mirror"]
+        assert (shown["state"], shown["reason"] is not None) == ("pending", True)
+        world.pds.away = False
+        await client.post(f"/tracks/{track['id']}/mirror/retry")
+
+
+async def test_an_account_whose_lock_is_held_holds_up_no_other(world, alice):
+    async with world.async_client(alice) as client:
+        track = (await start_upload(client, 0)).json()
+        release, held = threading.Event(), threading.Event()
+
+        def hold():
+            with world.log.unit_of_work(alice.did, Envelope("test", "test", "test")):
+                held.set()
+                release.wait(9)
+
+        holder = asyncio.create_task(asyncio.to_thread(hold))
+        await until(held.is_set)
+        path = f"/tracks/{track['id']}"
+        edits = [asyncio.create_task(client.patch(path, json={"title": str(n)})) for n in range(60)]
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        for _ in range(10):
+            assert (await client.get(path)).json()["title"] == "t"
+        if not world.database.is_sqlite:  # which has one writer at a time
+            bob = await asyncio.to_thread(world.sign_in, "bob")
+            posted = await client.post(
+                "/tracks",
+                data={"title": "b"},
+                files={"file": ("a.mp3", samples.mp3(2), "audio/mpeg")},
+                headers=bob.headers,
+            )
+            assert posted.status_code == 201
+        assert time.monotonic() - began < 5
+        assert not any(each.done() for each in edits)
+        release.set()
+        await holder
+        assert {(await each).status_code for each in edits} == {200}

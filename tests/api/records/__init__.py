@@ -1,0 +1,1 @@
+"""Records on the PDS: restore, copy of audio, conflicts, adoption."""

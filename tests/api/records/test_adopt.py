@@ -1,0 +1,60 @@
+"""POST /me/adopt starts an adoption of the account's records; GET shows its progress."""
+
+import pytest
+
+from replay.adoption import jobs as adoptions
+from tests.api.world import refusal
+
+HERE = "/me/adopt"
+NOTHING = {"found": 0, "known": 0, "adopted": 0, "refused": 0, "problem": None, "problems": []}
+
+
+def test_an_anonymous_caller_adopts_nothing(client):
+    assert refusal(client.post(HERE)) == (401, "not_authenticated")
+    assert refusal(client.get(HERE)) == (401, "not_authenticated")
+
+
+def test_before_it_is_asked_for_there_is_nothing_to_watch(client, alice):
+    report = client.get(HERE, headers=alice.headers).json()
+    assert report == {
+        "state": "idle", "requested_at": None, "ended_at": None, "next_attempt_at": None, **NOTHING,
+    }  # fmt: skip
+
+
+def test_a_request_is_kept_until_a_process_takes_it_and_another_is_the_same(client, alice):
+    answer = client.post(HERE, headers=alice.headers)
+    assert (answer.status_code, answer.headers["location"], answer.json()["state"]) == (202, HERE, "waiting")
+    again = client.post(HERE, headers=alice.headers).json()
+    assert again == answer.json() == client.get(HERE, headers=alice.headers).json()
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_one_that_could_not_go_on_says_why_and_when_it_does(world, client, alice, final):
+    client.post(HERE, headers=alice.headers)
+    claimed = adoptions.claim(world.database, owner="test", lease=adoptions.timedelta(seconds=60))
+    assert client.get(HERE, headers=alice.headers).json()["state"] == "running"
+    adoptions.fail(world.database, claimed, adoptions.Progress(found=2), "away", final=final)
+    report = client.get(HERE, headers=alice.headers).json()
+    assert (report["state"], report["problem"], report["found"]) == (
+        "failed" if final else "waiting",
+        "away",
+        2,
+    )
+    assert (report["next_attempt_at"] is None, report["ended_at"] is None) == (final, not final)
+
+
+def test_a_wait_ends_with_the_work(world, client, alice):
+    client.post(HERE, headers=alice.headers)
+    claimed = adoptions.claim(world.database, owner="test", lease=adoptions.timedelta(seconds=60))
+    problem = {
+        "uri": "at://x",
+        "error": "bytes_unavailable",
+        "message": "m",
+        "adopted": False,
+        "reason": "nowhere",
+    }
+    adoptions.finish(world.database, claimed, adoptions.Progress(found=1, refused=1, problems=[problem]))
+    report = client.get(HERE, headers=alice.headers).json()
+    assert (report["state"], report["problems"]) == ("done", [problem])
+    answer = client.post(HERE, headers={**alice.headers, "prefer": "wait=1"})
+    assert (answer.status_code, answer.headers["preference-applied"]) == (202, "wait=1")

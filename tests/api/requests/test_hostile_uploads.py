@@ -1,0 +1,57 @@
+"""Damaged and lying files get a documented response, and a refused file leaves nothing."""
+
+import random
+
+import pytest
+
+from tests.media_samples import hostile, samples
+
+KINDS = {**hostile.sounds(), **hostile.pictures()}
+REFUSALS = {(400, "invalid_media"), (415, "unsupported_media"), (413, "too_large"), (409, "duplicate_audio")}
+
+
+@pytest.fixture
+def migrated_url(migrated_sqlite):
+    """What matters here is the bytes: one database will do."""
+    return migrated_sqlite
+
+
+def files():
+    """One damaged form of each sample, the nested ones and the bombs."""
+    chance, every = random.Random(7), list(KINDS.values())  # noqa: S311 - the same files every time
+    for name, data in KINDS.items():
+        yield name, next(hostile.mutants(data, every, chance, 1))
+    yield from hostile.nested().items()
+    yield from hostile.picture_bombs().items()
+
+
+def test_every_damaged_sound_or_cover_gets_a_documented_response(subtests, client, world, alice):
+    world.services.staging.mkdir(parents=True)
+    for number, (name, data) in enumerate(files()):
+        sound, cover = ("page.html", data, "text/html"), ("cover.svg", data, "image/svg+xml")
+        for parts in ({"file": sound}, {"file": samples.mp3(number), "image": cover}):
+            with subtests.test(f"{name} as {list(parts)[-1]}"):
+                before = world.state()
+                answer = client.post("/tracks", data={"title": name}, files=parts, headers=alice.headers)
+                if answer.status_code != 201:
+                    assert (answer.status_code, answer.json()["detail"]["error"]) in REFUSALS
+                    assert world.state() == before
+                assert not list(world.services.staging.iterdir())
+
+
+def test_what_is_taken_is_served_as_a_sound_or_a_picture_and_never_as_it_was_called(client, alice):
+    data = samples.file("tone.m4a") + hostile.PAGE
+    answer = client.post(
+        "/tracks",
+        data={"title": "t"},
+        files={
+            "file": ("a.html", data, "text/html"),
+            "image": ("a.svg", samples.png() + hostile.PAGE, "image/svg+xml"),
+        },
+        headers=alice.headers,
+    )
+    track = answer.json()
+    heard = client.get(track["audio_url"].removeprefix("http://127.0.0.1:8000"))
+    seen = client.get(track["image_url"].removeprefix("http://127.0.0.1:8000"))
+    assert (heard.headers["content-type"], seen.headers["content-type"]) == ("audio/mp4", "image/png")
+    assert hostile.PAGE not in seen.content, "a cover is made anew from its pixels"

@@ -1,0 +1,1 @@
+"""Errors, and responses held to the OpenAPI document."""

@@ -1,0 +1,156 @@
+"""Every error has its row in the table, and every error response has the same shape."""
+
+from dataclasses import replace
+
+import pytest
+from fastapi import APIRouter
+from sqlalchemy.exc import OperationalError
+from starlette.testclient import TestClient
+
+from api.error_responses import REPLIES, TREES
+from api.services import Services
+from eventstore.errors import CommitFailedError, LogBusyError, OutdatedProjectionError
+from storage.errors import StoreUnavailableError
+from tests.api.world import refusal, upload
+from tests.servers.databases import ON_SQLITE
+
+
+def everything_below(kind):
+    return {kind} | {each for child in kind.__subclasses__() for each in everything_below(child)}
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_no_error_of_ours_is_forgotten(tree):
+    ours = {each for each in everything_below(tree) if not each.__module__.startswith("tests")}
+    assert {each.__name__ for each in ours - set(REPLIES)} == set()
+
+
+def test_a_reply_names_only_fields_that_its_error_has():
+    for error, reply in REPLIES.items():
+        assert not reply.fields or "__init__" in vars(error), error
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/nowhere", (404, "not_found")),
+        ("PUT", "/tracks", (405, "method_not_allowed")),
+        ("GET", "/tracks/abc", (422, "unparsable")),
+        ("GET", "/tracks?limit=many", (422, "unparsable")),
+        ("GET", "/tracks?limit=0", (400, "invalid_field")),
+        ("GET", "/tracks?cursor=x", (400, "invalid_field")),
+        ("GET", "/tracks?cursor=99999999999999999999", (400, "invalid_field")),
+        ("GET", "/tracks/0", (404, "track_not_found")),
+        ("GET", "/tracks/-1", (404, "track_not_found")),
+        ("GET", "/tracks/99999999999999999999", (404, "track_not_found")),
+        ("PATCH", "/tracks/0", (401, "not_authenticated")),
+        ("DELETE", "/tracks/99999999999999999999", (401, "not_authenticated")),
+        ("GET", "/tracks/-1/history?cursor=x", (401, "not_authenticated")),
+        ("GET", "/audio/NOT-A-CID.mp3", (404, "media_not_found")),
+        ("GET", "/audio/%00.mp3", (404, "media_not_found")),
+        ("GET", "/artwork/NOT-A-CID", (404, "media_not_found")),
+        ("GET", "/artwork/" + "a" * 81, (404, "media_not_found")),
+        ("GET", "/audio/bafkreiaaaa.mp3", (404, "media_not_found")),
+        ("GET", "/artwork/bafkreiaaaa", (404, "media_not_found")),
+        ("GET", "/me", (401, "not_authenticated")),
+    ],
+)
+def test_what_the_framework_refuses_has_the_shape_too(client, method, path, expected):
+    assert refusal(client.request(method, path)) == expected
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("secret 123"), (500, "internal")),
+        (LogBusyError(), (503, "not_ready")),
+        (CommitFailedError(), (503, "not_ready")),
+        (OutdatedProjectionError("tracks"), (503, "not_ready")),
+        (StoreUnavailableError("secret 123"), (503, "not_ready")),
+        (OperationalError("select secret 123", {}, Exception("secret 123")), (503, "not_ready")),
+    ],
+)
+def test_what_breaks_tells_no_secrets_and_keeps_the_request_id(world, error, expected):
+    router = APIRouter()
+
+    @router.get("/breaks")
+    def breaks():
+        raise error
+
+    world.app.include_router(router)
+    client = TestClient(world.app, raise_server_exceptions=False)
+    answer = client.get("/breaks", headers={"X-Request-Id": "mine"})
+    assert refusal(answer) == expected
+    assert "secret" not in answer.text
+    assert answer.headers["x-request-id"] == "mine"
+    assert (answer.status_code == 503) == ("retry-after" in answer.headers)
+
+
+@ON_SQLITE
+def test_a_request_id_goes_in_and_comes_out(client):
+    assert client.get("/healthz", headers={"X-Request-Id": "a-b.c:1"}).headers["x-request-id"] == "a-b.c:1"
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("given", ["", "x" * 129, "a b", "ä", 'a"b', "a;b"])
+def test_a_request_id_that_is_not_sane_is_replaced(client, given):
+    answer = client.get("/healthz", headers={"X-Request-Id": given.encode()})
+    assert len(answer.headers["x-request-id"]) == 32
+
+
+def test_an_outdated_process_refuses_commands_but_loses_nothing(world, client, alice):
+    track = upload(client, alice)
+    with world.database.write() as connection:
+        connection.exec_driver_sql("update projection_state set fingerprint = 'other'")
+    answer = client.patch(f"/tracks/{track['id']}", json={"title": "x"}, headers=alice.headers)
+    assert refusal(answer) == (503, "not_ready")
+    assert client.get(f"/tracks/{track['id']}").json()["title"] == track["title"]
+
+
+@ON_SQLITE
+def test_readiness_says_why_not(world):
+    assert world.serve(not_ready_because=lambda: None).get("/readyz").json() == {"status": "ready"}
+    answer = world.serve(not_ready_because=lambda: "the schema is old: run `x`").get("/readyz")
+    assert refusal(answer) == (503, "not_ready")
+    assert "run `x`" in answer.json()["detail"]["message"]
+
+
+def test_the_real_readiness_is_asked(world):
+    parts: Services = replace(world.services, not_ready_because=world.made.services.not_ready_because)
+    world.services = parts
+    assert world.serve().get("/readyz").status_code == 200
+    assert world.serve().get("/healthz").json() == {"status": "ok"}
+
+
+PLAIN = {"/healthz", "/metrics"}
+"""What cannot fail."""
+
+
+@ON_SQLITE
+def test_openapi_documents_every_route_and_its_errors(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            tells = any(status >= "400" for status in operation["responses"])
+            assert tells or path in PLAIN, (method, path)
+    edit = paths["/tracks/{track_id}"]["patch"]
+    assert {"400", "401", "403", "404", "409", "412", "413", "415", "422", "503"} <= set(edit["responses"])
+    assert set(edit["requestBody"]["content"]) == {"application/json", "multipart/form-data"}
+
+
+@ON_SQLITE
+def test_cross_origin_pages_are_let_in_by_name_only(world):
+    client = world.serve(cors_origins=("https://app.example",))
+    allowed = client.get("/healthz", headers={"Origin": "https://app.example"})
+    assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+    assert "ETag" in allowed.headers["access-control-expose-headers"]
+    other = client.get("/healthz", headers={"Origin": "https://other.example"})
+    assert "access-control-allow-origin" not in other.headers
+    preflight = {
+        "Origin": "https://app.example",
+        "Access-Control-Request-Method": "PATCH",
+        "Access-Control-Request-Headers": "If-Match,If-None-Match,Idempotency-Key,Last-Event-ID",
+    }
+    assert client.options("/tracks/1", headers=preflight).status_code == 200

@@ -1,0 +1,1 @@
+"""Tracks: upload, edit, delete, revert, history, media, takedown."""

@@ -1,0 +1,103 @@
+"""A track at an earlier version or time, and the difference between two."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from identity.accounts.credentials import Scope
+from tests.api.conftest import ADMIN
+from tests.api.world import refusal, upload
+from tests.servers.databases import ON_SQLITE
+
+
+@pytest.fixture
+def track(client, alice):
+    """A track whose title is 0, 1 and 2 in its versions 1 to 3."""
+    track = upload(client, alice, title="0", album="one")
+    for title in ("1", "2"):
+        client.patch(f"/tracks/{track['id']}", json={"title": title}, headers=alice.headers)
+    return track
+
+
+def as_of(client, person, track, **params):
+    return client.get(f"/tracks/{track['id']}", params=params, headers=person.headers)
+
+
+def test_a_track_can_be_read_as_of_each_version(client, alice, track):
+    titles = [as_of(client, alice, track, version=version).json()["title"] for version in (1, 2, 3)]
+    assert titles == ["0", "1", "2"]
+    newest = as_of(client, alice, track, version=3).json()
+    assert newest == client.get(f"/tracks/{track['id']}").json()
+
+
+def test_a_track_can_be_read_as_of_each_time(client, alice, track):
+    rows = client.get(f"/tracks/{track['id']}/history", headers=alice.headers).json()["items"]
+    for row in rows:
+        before = datetime.fromisoformat(row["at"]) - timedelta(microseconds=1)
+        assert as_of(client, alice, track, at=row["at"]).json()["version"] == row["version"]
+        if row["version"] > 1:
+            assert as_of(client, alice, track, at=before.isoformat()).json()["version"] == row["version"] - 1
+    assert as_of(client, alice, track, at=datetime.now(UTC) + timedelta(days=1)).json()["title"] == "2"
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    "params",
+    [{"version": 0}, {"version": 4}, {"version": 2**70}, {"version": -1}, {"at": "2020-01-01T00:00:00Z"}],
+)
+def test_a_version_that_never_was_is_not_found(client, alice, track, params):
+    assert refusal(as_of(client, alice, track, **params)) == (404, "version_not_found")
+
+
+@ON_SQLITE
+def test_either_a_version_or_a_time(client, alice, track):
+    both = as_of(client, alice, track, version=1, at="2030-01-01T00:00:00Z")
+    assert refusal(both) == (400, "invalid_field")
+    assert refusal(as_of(client, alice, track, at="yesterday")) == (422, "unparsable")
+    assert refusal(as_of(client, alice, track, version="first")) == (422, "unparsable")
+
+
+def test_the_past_is_for_the_owner_and_admins(client, world, bob, track):
+    admin = world.sign_in("admin", scope=Scope.ADMIN)
+    assert admin.did == ADMIN
+    assert as_of(client, admin, track, version=1).json()["title"] == "0"
+    assert refusal(as_of(client, bob, track, version=1)) == (403, "not_owner")
+    assert refusal(client.get(f"/tracks/{track['id']}?version=1")) == (401, "not_authenticated")
+    assert refusal(client.get("/tracks/99?version=1", headers=bob.headers)) == (404, "track_not_found")
+
+
+def test_the_past_of_a_deleted_track_stays_for_its_owner(client, alice, track):
+    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
+    assert as_of(client, alice, track, version=2).json()["title"] == "1"
+    assert as_of(client, alice, track, version=4).json()["deleted_at"]
+
+
+def diff(client, person, track, **params):
+    return client.get(f"/tracks/{track['id']}/diff", params=params, headers=person.headers)
+
+
+def test_two_versions_are_compared_field_by_field(client, alice, track):
+    answer = diff(client, alice, track, **{"from": 1, "to": 2}).json()
+    assert answer == {
+        "from_version": 1, "to_version": 2, "changes": [{"field": "title", "before": "0", "after": "1"}],
+    }  # fmt: skip
+    to_newest = diff(client, alice, track, **{"from": 1}).json()
+    assert to_newest["changes"] == [{"field": "title", "before": "0", "after": "2"}]
+    backwards = diff(client, alice, track, **{"from": 3, "to": 1}).json()
+    assert backwards["changes"] == [{"field": "title", "before": "2", "after": "0"}]
+    assert diff(client, alice, track, **{"from": 2, "to": 2}).json()["changes"] == []
+
+
+def test_from_nothing_every_field_has_come(client, alice, track):
+    changes = {each["field"]: each for each in diff(client, alice, track, **{"from": 0}).json()["changes"]}
+    assert changes["album"] == {"field": "album", "before": None, "after": "one"}
+
+
+@ON_SQLITE
+def test_a_diff_that_cannot_be_is_refused(client, alice, bob, track):
+    assert refusal(diff(client, alice, track, **{"from": 9})) == (404, "version_not_found")
+    assert refusal(diff(client, alice, track, to=1)) == (422, "unparsable")
+    assert refusal(diff(client, alice, track, **{"from": -1})) == (400, "invalid_field")
+    assert refusal(diff(client, alice, track, **{"from": 1, "to": -1})) == (400, "invalid_field")
+    assert refusal(diff(client, bob, track, **{"from": -1})) == (403, "not_owner")
+    assert refusal(diff(client, bob, track, **{"from": 1})) == (403, "not_owner")

@@ -1,0 +1,251 @@
+"""Audio and covers: ranges, caching, and gates."""
+
+import asyncio
+
+import httpx
+import pytest
+from sqlalchemy import update
+
+from application.errors import SupportersUnreachableError
+from service.wiring.supporters_client import HttpSupporters
+from storage.media import media
+from tests.api.world import refusal, upload
+from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+SOUND = samples.mp3(1)
+SIZE = len(SOUND)
+RANGES = [
+    ("bytes=0-0", 0, 1),
+    ("bytes=0-", 0, SIZE),
+    ("bytes=10-19", 10, 20),
+    ("bytes=10-", 10, SIZE),
+    ("bytes=-10", SIZE - 10, SIZE),
+    ("bytes=-999999", 0, SIZE),
+    ("bytes=5-999999", 5, SIZE),
+    ("Bytes = 1 - 2", 1, 3),
+]
+
+
+@pytest.fixture
+def track(client, alice):
+    return upload(client, alice, image=samples.png(400, 300))
+
+
+@pytest.fixture
+def gated(client, alice):
+    return upload(client, alice, support_gate={"type": "any"})
+
+
+def path(url):
+    return "/" + url.split("/", 3)[3]
+
+
+def hear(client, track, person=None, **headers):
+    return client.get(path(track["audio_url"]), headers={**(person.headers if person else {}), **headers})
+
+
+@ON_SQLITE
+def test_the_whole_sound_is_served_to_be_kept_for_minutes_and_never_run(client, track):
+    answer = hear(client, track)
+    assert (answer.status_code, answer.content) == (200, SOUND)
+    assert answer.headers["content-type"] == "audio/mpeg"
+    assert answer.headers["content-length"] == str(SIZE)
+    assert answer.headers["accept-ranges"] == "bytes"
+    assert answer.headers["etag"] == f'"{track["file_id"]}"'
+    assert answer.headers["cache-control"] == "public, max-age=300"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
+
+
+@ON_SQLITE
+def test_a_range_is_given(subtests, client, track):
+    for wanted, start, end in RANGES:
+        with subtests.test(wanted):
+            answer = hear(client, track, Range=wanted)
+            assert (answer.status_code, answer.content) == (206, SOUND[start:end])
+            assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/{SIZE}"
+            assert answer.headers["content-length"] == str(end - start)
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("wanted", [f"bytes={SIZE}-", "bytes=999999-", "bytes=-0"])
+def test_a_range_outside_is_refused_with_the_size(client, track, wanted):
+    answer = hear(client, track, Range=wanted)
+    assert refusal(answer) == (416, "range_not_satisfiable")
+    assert answer.headers["content-range"] == f"bytes */{SIZE}"
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    "wanted", ["bytes=0-1,5-6", "bytes=", "bytes=-", "bytes=5-2", "items=0-1", "bytes=a-b", "bytes=1"]
+)
+def test_what_is_no_single_range_gets_everything(client, track, wanted):
+    answer = hear(client, track, Range=wanted)
+    assert (answer.status_code, answer.content) == (200, SOUND)
+
+
+@ON_SQLITE
+def test_a_range_of_another_version_gets_everything(client, track):
+    answer = hear(client, track, **{"Range": "bytes=0-1", "If-Range": '"other"'})
+    assert answer.status_code == 200
+    same = hear(client, track, **{"Range": "bytes=0-1", "If-Range": f'"{track["file_id"]}"'})
+    assert same.status_code == 206
+
+
+@ON_SQLITE
+def test_head_says_what_get_would(client, track):
+    whole, part = (
+        client.head(path(track["audio_url"]), headers=headers) for headers in ({}, {"Range": "bytes=0-9"})
+    )
+    assert (whole.status_code, whole.content, whole.headers["content-length"]) == (200, b"", str(SIZE))
+    assert (part.status_code, part.content, part.headers["content-length"]) == (206, b"", "10")
+
+
+@ON_SQLITE
+def test_a_matching_if_none_match_gets_304(client, track):
+    answer = hear(client, track, **{"If-None-Match": f'"{track["file_id"]}"'})
+    assert (answer.status_code, answer.content) == (304, b"")
+
+
+def test_covers_and_thumbnails_are_served(client, track):
+    cover, thumbnail = (client.get(path(track[name])) for name in ("image_url", "thumbnail_url"))
+    assert (cover.status_code, cover.headers["content-type"]) == (200, "image/png")
+    assert (thumbnail.status_code, thumbnail.headers["content-type"]) == (200, "image/webp")
+    assert client.head(path(track["image_url"])).headers["content-length"] == str(len(cover.content))
+
+
+def test_a_cover_is_no_sound_and_a_sound_no_cover(client, track):
+    assert refusal(client.get(f"/artwork/{track['file_id']}")) == (404, "media_not_found")
+    cover = path(track["image_url"]).rsplit("/", 1)[1]
+    assert refusal(client.get(f"/audio/{cover}.mp3")) == (404, "media_not_found")
+    assert refusal(client.get(f"/audio/{track['file_id']}.wav")) == (404, "media_not_found")
+
+
+def test_bytes_are_served_only_while_a_live_track_names_them(client, alice, bob, track):
+    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
+    assert refusal(hear(client, track)) == (404, "media_not_found")
+    assert refusal(client.get(path(track["image_url"]))) == (404, "media_not_found")
+    upload(client, bob, seed=1)
+    assert hear(client, track).status_code == 200
+
+
+@ON_SQLITE
+def test_missing_bytes_are_not_found_and_no_broken_answer(client, world, track):
+    with world.database.read() as connection:
+        keys = [row.key for row in connection.execute(media.select())]
+    for key in keys:
+        world.made.media.store.delete(key)
+    assert refusal(hear(client, track)) == (404, "media_not_found")
+    with world.database.write() as connection:
+        connection.execute(update(media).values(state="deleting"))
+    assert refusal(hear(client, track)) == (404, "media_not_found")
+
+
+def test_a_gated_sound_is_its_owners(client, alice, bob, gated):
+    answer = hear(client, gated, alice)
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "private, no-cache"
+    assert refusal(hear(client, gated)) == (401, "not_authenticated")
+    assert refusal(hear(client, gated, bob)) == (402, "support_required")
+
+
+def test_the_cover_of_a_gated_track_is_public(client, alice):
+    track = upload(client, alice, support_gate={"type": "any"}, image=samples.png())
+    assert client.get(path(track["image_url"])).status_code == 200
+
+
+def test_the_same_bytes_of_an_ungated_track_are_public(client, bob, gated):
+    upload(client, bob, seed=1)
+    assert hear(client, gated).status_code == 200
+
+
+def test_taking_the_gate_off_opens_the_sound(client, alice, gated):
+    client.patch(f"/tracks/{gated['id']}", json={"support_gate": None}, headers=alice.headers)
+    assert hear(client, gated).status_code == 200
+
+
+class Vouching:
+    """A service that knows who supports which artist, or does not answer."""
+
+    def __init__(self, *pairs):
+        self.pairs = pairs
+
+    async def vouch(self, artist, supporter):
+        if not self.pairs:
+            raise SupportersUnreachableError
+        return (artist, supporter) in self.pairs
+
+
+@ON_SQLITE
+def test_supporters_hear_gated_audio(world, alice, bob, gated):
+    world.sign_in("carol")
+    assert hear(world.serve(supporters=Vouching((alice.did, bob.did))), gated, bob).status_code == 200
+    others = world.serve(supporters=Vouching((alice.did, "did:plc:other")))
+    assert refusal(hear(others, gated, bob)) == (402, "support_required")
+    assert refusal(hear(others, gated)) == (401, "not_authenticated")
+
+
+@ON_SQLITE
+def test_without_an_answer_about_supporters_only_the_owner_hears_gated_audio(world, alice, bob, gated):
+    client = world.serve(supporters=Vouching())
+    assert refusal(hear(client, gated, bob)) == (503, "supporters_unreachable")
+    assert hear(client, gated, alice).status_code == 200
+
+
+async def slow(_request):
+    await asyncio.sleep(60)
+
+
+def answering(handler):
+    return HttpSupporters(
+        "https://supporters.example/ask?v=1", httpx.AsyncClient(transport=httpx.MockTransport(handler))
+    )
+
+
+def test_supporters_are_asked_over_http():
+    asked = []
+
+    def handler(request):
+        asked.append(dict(request.url.params))
+        return httpx.Response(200, json={"supporter": request.url.params["supporter"] == "did:b"})
+
+    assert asyncio.run(answering(handler).vouch("did:a", "did:b")) is True
+    assert asyncio.run(answering(handler).vouch("did:a", "did:c")) is False
+    assert asked[0] == {"v": "1", "artist": "did:a", "supporter": "did:b"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(500),
+        httpx.Response(200, text="yes"),
+        httpx.Response(200, json={"supporter": "yes"}),
+        httpx.Response(200, json=[]),
+        httpx.Response(302, headers={"location": "https://x.example"}),
+        None,
+    ],
+    ids=["error", "text", "no bool", "no object", "redirect", "silence"],
+)
+def test_a_malformed_answer_about_supporters_is_a_no(answer, monkeypatch):
+    monkeypatch.setattr("service.wiring.supporters_client.REQUEST_TIMEOUT_SECONDS", 0.1)
+    with pytest.raises(SupportersUnreachableError):
+        asyncio.run(answering(slow if answer is None else lambda _: answer).vouch("did:a", "did:b"))
+
+
+def test_bytes_are_streamed_without_holding_a_connection(world, track):
+    held = []
+
+    class Watching:
+        def read(self, key, start=0, end=None):
+            for chunk in world.made.media.store.read(key, start, end):
+                held.append(world.database.engine.pool.checkedout())
+                yield chunk
+
+    class Shown:
+        store = Watching()
+        find = staticmethod(world.made.media.find)
+
+    assert hear(world.serve(media=Shown()), track).content == SOUND
+    assert held
+    assert set(held) == {0}

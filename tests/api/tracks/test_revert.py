@@ -1,0 +1,151 @@
+"""Reverting a track, or some of its fields, to an earlier version."""
+
+import pytest
+from sqlalchemy import update
+
+from storage.media import media
+from tests.api.world import refusal, upload
+from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+SHOWN = (
+    "title", "album", "features", "tags", "description", "support_gate", "unlisted", "self_labels",
+    "file_id", "image_url", "thumbnail_url",
+)  # fmt: skip
+
+
+@pytest.fixture
+def track(client, alice):
+    """A track of which everything has changed since its first version."""
+    track = upload(
+        client, alice, title="old", album="one", tags=["a"], description="words", image=samples.png()
+    )
+    path = f"/tracks/{track['id']}"
+    changes = {"title": "new", "album": "", "tags": ["b"], "description": "", "unlisted": True}
+    client.patch(path, json={**changes, "remove_image": True}, headers=alice.headers)
+    client.put(
+        f"{path}/audio", files={"file": ("song.mp3", samples.mp3(2), "audio/mpeg")}, headers=alice.headers
+    )
+    client.patch(path, json={"support_gate": {"type": "any"}}, headers=alice.headers)
+    return track
+
+
+def revert(client, person, track, **body):
+    return client.post(f"/tracks/{track['id']}/revert", json=body, headers=person.headers)
+
+
+def shown(track):
+    return {name: track[name] for name in SHOWN}
+
+
+def test_a_track_goes_back_to_a_version_whole(client, world, alice, track):
+    world.deliver()
+    answer = revert(client, alice, track, to_version=1)
+    assert answer.status_code == 200
+    assert shown(answer.json()) == shown(track)
+    world.deliver()
+    record = world.record(track)
+    assert (record["title"], record["description"]) == ("old", "words")
+    assert track["file_id"] in record["audioUrl"]
+
+
+def test_going_back_is_undone_in_the_same_way(client, world, alice, track):
+    before = client.get(f"/tracks/{track['id']}", headers=alice.headers).json()
+    newest = len(world.events(track["id"]))
+    revert(client, alice, track, to_version=1)
+    assert shown(revert(client, alice, track, to_version=newest).json()) == shown(before)
+
+
+def test_only_the_named_fields_go_back(client, alice, track):
+    answer = revert(client, alice, track, to_version=1, fields=["title", "artwork"])
+    now = answer.json()
+    assert (now["title"], now["image_url"]) == ("old", track["image_url"])
+    assert (now["album"], now["unlisted"], now["tags"]) == (None, True, ["b"])
+
+
+def test_each_field_goes_back_by_its_ordinary_event(client, world, alice, track):
+    already = len(world.events(track["id"]))
+    revert(client, alice, track, to_version=1)
+    assert world.events(track["id"])[already:] == [
+        "MetadataUpdated", "ArtworkReplaced", "SupportGateRemoved", "VisibilityChanged", "AudioReplaced",
+    ]  # fmt: skip
+
+
+def test_going_back_to_what_is_changes_nothing(client, world, alice, track):
+    newest = len(world.events(track["id"]))
+    before = world.state()
+    answer = revert(client, alice, track, to_version=newest)
+    assert answer.status_code == 200
+    assert world.state() == before
+
+
+def test_audio_that_was_on_the_pds_is_asked_for_again(client, world, alice):
+    track = upload(client, alice)
+    path = f"/tracks/{track['id']}"
+    client.post(f"{path}/migrate-to-pds", headers={**alice.headers, "Prefer": "wait=0"})
+    world.deliver()
+    version = len(world.events(track["id"]))
+    client.put(
+        f"{path}/audio", files={"file": ("song.mp3", samples.mp3(2), "audio/mpeg")}, headers=alice.headers
+    )
+    world.deliver()
+    revert(client, alice, track, to_version=version)
+    world.deliver()
+    assert client.get(path).json()["pds_blob_cid"] == track["file_id"]
+
+
+def test_bytes_that_are_gone_cannot_come_back_and_nothing_else_does(client, world, alice, track):
+    with world.database.write() as connection:
+        connection.execute(update(media).where(media.c.cid == track["file_id"]).values(state="deleting"))
+    before = world.state()
+    assert refusal(revert(client, alice, track, to_version=1)) == (409, "bytes_expired")
+    assert world.state() == before
+    answer = revert(client, alice, track, to_version=1, fields=["title"])
+    assert answer.json()["title"] == "old"
+
+
+def test_going_back_into_a_duplicate_is_refused(client, world, alice, track):
+    other = upload(client, alice, seed=1)
+    before = world.state()
+    answer = revert(client, alice, track, to_version=1)
+    assert refusal(answer) == (409, "duplicate_audio")
+    assert answer.json()["detail"]["track_id"] == other["id"]
+    assert world.state() == before
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    "case",
+    [
+        ({}, 422, "unparsable"),
+        ({"to_version": 99}, 404, "version_not_found"),
+        ({"to_version": 0}, 404, "version_not_found"),
+        ({"to_version": "1"}, 400, "invalid_field"),
+        ({"to_version": True}, 400, "invalid_field"),
+        ({"to_version": 1.5}, 400, "invalid_field"),
+        ({"to_version": None}, 400, "invalid_field"),
+        ({"to_version": 1, "fields": ["rkey"]}, 400, "invalid_field"),
+        ({"to_version": 1, "fields": "title"}, 400, "invalid_field"),
+    ],
+)
+def test_a_revert_that_cannot_be_changes_nothing(client, world, alice, track, case):
+    body, *expected = case
+    before = world.state()
+    assert refusal(revert(client, alice, track, **body)) == tuple(expected)
+    assert world.state() == before
+
+
+@ON_SQLITE
+def test_a_form_will_do_too(client, alice, track):
+    path = f"/tracks/{track['id']}/revert"
+    form = {"to_version": "1", "fields": '["title"]'}
+    assert client.post(path, data=form, headers=alice.headers).json()["title"] == "old"
+
+
+def test_only_the_owner_reverts_and_only_from_the_version_in_if_match(client, alice, bob, track):
+    assert refusal(revert(client, bob, track, to_version=1)) == (403, "not_owner")
+    path = f"/tracks/{track['id']}/revert"
+    stale = client.post(path, json={"to_version": 1}, headers={**alice.headers, "If-Match": '"1"'})
+    assert refusal(stale) == (412, "version_mismatch")
+    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
+    assert refusal(revert(client, alice, track, to_version=1)) == (404, "track_not_found")

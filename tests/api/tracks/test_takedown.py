@@ -1,0 +1,178 @@
+"""A taken-down track: who still sees it, and its record, deletion and return."""
+
+import pytest
+
+from identity.accounts.credentials import Scope
+from tests.api.world import refusal, upload
+from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+
+@pytest.fixture
+def admin(world):
+    return world.sign_in("admin", scope=Scope.ADMIN)
+
+
+@pytest.fixture
+def track(world, client, alice):
+    made = upload(client, alice, image=samples.png())
+    world.deliver()
+    return made
+
+
+def decide(client, person, track, **body):
+    body = {"reason": "a claim", **body}
+    return client.post(f"/ops/tracks/{track['id']}/takedown", json=body, headers=person.headers)
+
+
+def read(client, track, person=None):
+    return client.get(f"/tracks/{track['id']}", headers=person.headers if person else {})
+
+
+def fetch(client, url, person=None):
+    return client.get(url.split("8000", 1)[1], headers=person.headers if person else {})
+
+
+def listed(client, person=None, **wanted):
+    items = client.get("/tracks", params=wanted, headers=person.headers if person else {}).json()["items"]
+    return [each["id"] for each in items]
+
+
+def told(client, person, **wanted):
+    rows = client.get("/audit", params=wanted, headers=person.headers).json()["items"]
+    return [
+        (row["did"], row["type"], row["actor"], {each["field"]: each["after"] for each in row["changes"]})
+        for row in rows
+    ]
+
+
+def test_it_is_there_for_its_owner_and_admins_alone(client, alice, bob, admin, track):
+    assert decide(client, admin, track).json()["affected"] == 1
+    for person in (None, bob):
+        assert refusal(read(client, track, person)) == (404, "track_not_found")
+        assert listed(client, person) == []
+    for path in ("history", "mirror", "diff?from=1"):
+        answer = client.get(f"/tracks/{track['id']}/{path}", headers=bob.headers)
+        assert refusal(answer) == (404, "track_not_found")
+    answer = client.patch(f"/tracks/{track['id']}", json={"title": "x"}, headers=bob.headers)
+    assert refusal(answer) == (404, "track_not_found")
+    for person in (alice, admin):
+        assert read(client, track, person).json()["taken_down_at"] is not None
+    assert (listed(client, alice), listed(client, admin)) == ([track["id"]], [])
+
+
+def test_its_bytes_are_for_admins_alone(client, alice, bob, admin, track):
+    decide(client, admin, track)
+    for url in (track["audio_url"], track["image_url"], track["thumbnail_url"]):
+        for person in (None, alice, bob):
+            assert refusal(fetch(client, url, person)) == (404, "media_not_found")
+        answer = fetch(client, url, admin)
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "private, no-cache")
+
+
+def test_a_gated_one_is_judged_by_admins_too(client, alice, admin, track):
+    client.patch(f"/tracks/{track['id']}", data={"support_gate": '{"type": "any"}'}, headers=alice.headers)
+    decide(client, admin, track)
+    assert fetch(client, track["audio_url"], admin).status_code == 200
+
+
+def test_others_who_have_the_same_bytes_keep_theirs(client, bob, admin, track):
+    other = upload(client, bob)
+    assert other["file_id"] == track["file_id"]
+    decide(client, admin, track)
+    assert fetch(client, other["audio_url"]).status_code == 200
+    assert fetch(client, track["image_url"]).status_code == 404
+
+
+def test_the_record_is_left_alone_and_edits_go_on_to_reach_it(world, client, alice, admin, track):
+    before = world.record(track)
+    decide(client, admin, track)
+    world.deliver()
+    assert world.record(track) == before
+    answer = client.patch(f"/tracks/{track['id']}", json={"title": "Second"}, headers=alice.headers)
+    assert (answer.status_code, answer.json()["title"]) == (200, "Second")
+    world.deliver()
+    assert world.record(track)["title"] == "Second"
+    assert read(client, track).status_code == 404
+
+
+def test_its_owner_deletes_it_and_neither_undelete_nor_revert_bring_it_back(
+    world, client, alice, admin, track
+):
+    decide(client, admin, track)
+    assert client.delete(f"/tracks/{track['id']}", headers=alice.headers).status_code == 200
+    world.deliver()
+    assert world.record(track) is None
+    back = client.post(f"/tracks/{track['id']}/undelete", headers=alice.headers).json()
+    assert back["taken_down_at"] is not None
+    client.post(f"/tracks/{track['id']}/revert", json={"to_version": 1}, headers=alice.headers)
+    assert read(client, track).status_code == 404
+    assert read(client, track, alice).json()["taken_down_at"] is not None
+
+
+def test_a_deleted_one_stays_down_when_it_comes_back(client, alice, admin, track):
+    client.delete(f"/tracks/{track['id']}", headers=alice.headers)
+    assert decide(client, admin, track).json()["affected"] == 1
+    client.post(f"/tracks/{track['id']}/undelete", headers=alice.headers)
+    assert read(client, track).status_code == 404
+
+
+def test_lifting_a_takedown_restores_all_access(client, admin, track):
+    decide(client, admin, track)
+    answer = decide(client, admin, track, lift=True, reason="withdrawn").json()
+    assert (answer["affected"], answer["taken_down_at"]) == (1, None)
+    assert read(client, track).json()["taken_down_at"] is None
+    assert listed(client) == [track["id"]]
+    assert fetch(client, track["audio_url"]).status_code == 200
+
+
+def test_it_is_counted_first_if_an_operator_likes(client, admin, track):
+    assert decide(client, admin, track, dry_run=True).json() == {
+        "track_id": track["id"], "taken_down_at": None, "affected": 1, "dry_run": True,
+    }  # fmt: skip
+    assert decide(client, admin, track, dry_run=True, lift=True).json()["affected"] == 0
+    assert read(client, track).status_code == 200
+    assert told(client, admin, type="OperatorActed") == []
+
+
+def test_owner_and_operator_both_read_who_did_it_and_why(client, alice, admin, track):
+    version = read(client, track, alice).headers["etag"]
+    decide(client, admin, track)
+    assert read(client, track, alice).headers["etag"] != version
+    assert decide(client, admin, track).json()["affected"] == 0
+    decide(client, admin, track, lift=True, reason="withdrawn")
+    down, lifted = told(client, alice, type="TakenDown"), told(client, alice, type="TakedownLifted")
+    assert [(row[0], row[2]) for row in (*down, *lifted)] == [(alice.did, admin.did)] * 2
+    assert down[0][3]["takedown_reason"] == "a claim"
+    which = {"did": alice.did, "track_id": track["id"]}
+    assert told(client, admin, did=admin.did, type="OperatorActed") == [
+        (admin.did, "OperatorActed", admin.did, {"action": action, "filter": which, "affected": n, "reason": why})
+        for action, n, why in (("lift_takedown", 1, "withdrawn"), ("takedown", 0, "a claim"), ("takedown", 1, "a claim"))
+    ]  # fmt: skip
+
+
+@ON_SQLITE
+def test_only_an_admin_decides(client, alice, bob, track):
+    assert refusal(client.post(f"/ops/tracks/{track['id']}/takedown", json={"reason": "x"})) == (
+        401,
+        "not_authenticated",
+    )
+    for person in (alice, bob):
+        assert refusal(decide(client, person, track)) == (403, "scope_required")
+    assert read(client, track).status_code == 200
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    "body", [{"reason": ""}, {"reason": "\0"}, {"reason": None}, {"all": True, "reason": "x"}]
+)
+def test_a_takedown_says_why_and_nothing_unknown(client, admin, track, body):
+    answer = decide(client, admin, track, **body)
+    assert refusal(answer) == (400, "invalid_field")
+    assert answer.json()["detail"]["field"] == next(iter(body))
+    assert answer.json()["detail"]["limit"]
+
+
+@ON_SQLITE
+def test_a_track_that_is_not_there_is_not_taken_down(client, admin):
+    assert refusal(decide(client, admin, {"id": 99})) == (404, "track_not_found")

@@ -1,0 +1,39 @@
+"""An artist's adoption of the records that another service wrote."""
+
+import time
+from typing import Any
+
+from tests.e2e.artist import Artist
+
+HERE = "/me/adopt"
+
+
+SECONDS = 600
+
+
+def adopts(artist: Artist) -> dict[str, Any]:
+    """The artist has the records taken over, and waits for the end."""
+    answer = artist.client.http.post(HERE, headers={"prefer": "wait=30"}, timeout=60)
+    assert answer.status_code in {200, 202}, answer.text
+    return ended(artist)
+
+
+def ended(artist: Artist) -> dict[str, Any]:
+    """The report, once it is the last."""
+    deadline = time.monotonic() + SECONDS
+    while (report := artist.client.http.get(HERE).json())["state"] in {"waiting", "running"}:
+        assert time.monotonic() < deadline, report
+        time.sleep(0.1)
+    return dict(report)
+
+
+def tracks_of(artist: Artist) -> dict[str, dict[str, Any]]:
+    """All tracks, by the URIs of their records."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        wanted = {"artist": artist.did, "limit": 100, **({"cursor": cursor} if cursor else {})}
+        page = artist.client.http.get("/tracks", params=wanted).json()
+        found += page["items"]
+        if (cursor := page["cursor"]) is None:
+            return {track["atproto_record_uri"]: track for track in found}

@@ -1,0 +1,174 @@
+"""OAuth as in production: https on public names, a confidential client, no exceptions for development.
+
+Run by test_oauth_production.py in an internet of its own: `python -m tests.servers.internet tests.e2e.oauth_production FOLDER`.
+"""
+
+import json
+import os
+import ssl
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from playwright.sync_api import expect, sync_playwright
+from sqlalchemy import NullPool, create_engine, text
+
+from demo.service import Service
+from devpds.server import DevPds, DevPlc, free_port
+from service.config.secret_keys import new_oauth_keys
+from tests.e2e.oauth_visitor import OAuthArtist, Visitor
+from tests.e2e.sign_in_pages import authorizes, signs_in
+from tests.servers.atproto import PdsAccount
+from tests.servers.browser import launched
+from tests.servers.internet import Internet
+from tests.service.command_line import MASTERTAPE
+
+PDS, TAPE = "pds.example.org", "tape.mastertape-story.org"  # a PDS refuses clients under example.org
+BASE_URL = f"https://{TAPE}"
+
+
+class Production:
+    """The service, its PDS and the internet between them."""
+
+    def __init__(self, folder, stack):
+        self.folder = folder
+        pds_port, service_port = free_port(), free_port()
+        self.internet = Internet({PDS: pds_port, TAPE: service_port}, folder)
+        stack.enter_context(self.internet.up())
+        trusted = str(self.internet.authority.file)
+        self.tls = ssl.create_default_context(cafile=trusted)
+        plc = stack.enter_context(DevPlc(folder / "plc"))
+        self.pds = DevPds(
+            plc,
+            folder / "pds",
+            port=pds_port,
+            env={
+                "PDS_HOSTNAME": PDS,
+                "PDS_SERVICE_HANDLE_DOMAINS": f".{PDS}",
+                "PDS_DEV_MODE": "false",
+                "NODE_EXTRA_CA_CERTS": trusted,
+            },
+        )
+        self.pds.url = f"https://{PDS}"
+        stack.enter_context(self.pds)
+        # the next key is published long before it signs: a PDS keeps what it has fetched for a while
+        self.keys = [*json.loads(new_oauth_keys()), *json.loads(new_oauth_keys())]
+        self.settings = {
+            "MASTERTAPE_BASE_URL": BASE_URL,
+            "MASTERTAPE_PORT": str(service_port),
+            "MASTERTAPE_DEV_ORIGINS": "",
+            "MASTERTAPE_PLC_URL": plc.url,
+            "MASTERTAPE_SECRET_KEYS": "a secret that only this story knows of",
+            "SSL_CERT_FILE": trusted,
+        }
+        self.service = None
+        stack.callback(lambda: self.service and self.service.stop())
+
+    def serves(self):
+        """Start with the keys that there are now."""
+        if self.service is not None:
+            self.service.stop()
+        keys = {"MASTERTAPE_OAUTH_KEYS": json.dumps(self.keys)}
+        self.service = Service(self.folder / "data", self.pds, env=self.settings | keys)
+        self.service.port = int(self.settings["MASTERTAPE_PORT"])
+        self.service.url = f"http://127.0.0.1:{self.service.port}"
+        self.service.start()
+
+    def logins_by_key(self):
+        """What an operator asks before a key goes."""
+        settings = self.settings | {
+            "MASTERTAPE_DATA": str(self.folder / "data"),
+            "MASTERTAPE_OAUTH_KEYS": json.dumps(self.keys),
+        }
+        said = subprocess.run(
+            [MASTERTAPE, "oauth-key", "--in-use"],
+            env=os.environ | settings,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return {kid: int(count) for kid, count in map(str.split, said.stdout.splitlines())}
+
+    def account(self, name):
+        handle, password = f"{name}.{PDS}", "let me in"
+        return PdsAccount(self.pds.create_account(handle, password), handle, password, "")
+
+    def expire(self, account):
+        """Let the account's access token be over, so that the next write renews it."""
+        engine = create_engine(f"sqlite:///{self.folder / 'data' / 'mastertape.db'}", poolclass=NullPool)
+        with engine.begin() as connection:
+            past = "2000-01-01 00:00:00.000000"
+            statement = text("update pds_session set access_expires_at = :past where did = :did")
+            connection.execute(statement, {"past": past, "did": account.did})
+            found = text("select generation from pds_session where did = :did")
+            return connection.execute(found, {"did": account.did}).scalar_one()
+
+    def artist(self, account):
+        artist = OAuthArtist(self.service, self.pds, account)
+        artist.client.http.close()
+        artist.client = Visitor(BASE_URL, verify=self.tls)
+        artist.client.http.headers["origin"] = BASE_URL
+        return artist
+
+
+def a_program(production):
+    """Sign in, write, renew, rotate the service's keys, renew with the old one, disconnect."""
+    account = production.account("ann")
+    artist = production.artist(account)
+    answer = artist.client.signs_in(account)
+    cookie = answer.headers["set-cookie"].lower()
+    assert "secure" in cookie, cookie
+    assert "httponly" in cookie, cookie
+    artist.uploads()
+    assert artist.agreed()["title"] == "First Take"
+    generation = production.expire(account)
+    artist.edits(title="Renewed")
+    assert artist.agreed()["title"] == "Renewed"
+    production.keys.reverse()
+    production.serves()
+    published = artist.client.http.get("/jwks.json").json()["keys"]
+    assert [key["kid"] for key in published] == [key["kid"] for key in production.keys]
+    assert all("d" not in key for key in published)
+    assert production.expire(account) == generation + 1
+    artist.edits(title="Renewed With The Old Key")
+    assert artist.agreed()["title"] == "Renewed With The Old Key"
+    assert artist.client.http.post("/me/disconnect").json()["revoked"] is True
+    artist.client.signs_in(account)  # with the key that is first now
+    assert production.logins_by_key() == {production.keys[0]["kid"]: 1}, "the old key may go"
+    del production.keys[1]
+    production.serves()
+    production.expire(account)
+    artist.edits(title="Again")
+    assert artist.agreed()["title"] == "Again"
+    artist.client.http.close()
+
+
+def a_person(production):
+    """Sign in with Chromium."""
+    account = production.account("bob")
+    with sync_playwright() as playwright, launched(playwright) as browser:
+        page = browser.new_context(ignore_https_errors=True).new_page()
+        signs_in(page, BASE_URL, account)
+        expect(page.get_by_text("mastertape").or_(page.get_by_text(TAPE)).first).to_be_visible()
+        authorizes(page)
+        page.wait_for_url(f"{BASE_URL}/me")
+        expect(page.locator("body")).to_contain_text(f'"did":"{account.did}"')
+        (cookie,) = page.context.cookies(BASE_URL)
+        assert (cookie["secure"], cookie["httpOnly"], cookie["sameSite"]) == (True, True, "Lax")
+
+
+def main(folder):
+    with ExitStack() as stack:
+        production = Production(folder, stack)
+        production.serves()
+        for story in (a_program, a_person):
+            began = time.monotonic()
+            story(production)
+            print(f"{story.__name__}: {time.monotonic() - began:.1f} s", flush=True)  # noqa: T201
+    print("all good", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

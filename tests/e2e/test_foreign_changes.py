@@ -1,0 +1,165 @@
+"""Changes that other clients make to a record or an account at a real PDS: what the owner is shown, and how it ends."""
+
+import pytest
+
+from demo.story import COLLECTION
+from tests.e2e.accounts_at_a_failing_pds import LANE, RECORD, Cast
+from tests.e2e.artist import RESTORE, Artist
+from tests.e2e.conftest import ONE_DATABASE
+from tests.e2e.eventually import eventually
+from tests.faults.faults import cut_after
+
+pytestmark = [pytest.mark.pds, ONE_DATABASE]
+
+INACTIVE = ("parked", "account_inactive")
+HELD = ("held", "foreign_edit")
+
+
+def resolves(cast: Cast, keep: str) -> None:
+    path = f"/tracks/{cast.subject.track_id}/mirror/resolve"
+    assert cast.subject.client.http.post(path, json={"keep": keep}).is_success
+
+
+def test_an_edit_made_elsewhere_is_held_until_the_owner_wants_ours(cast: Cast) -> None:
+    cast.somebody_edits(title="Theirs")
+    ours = cast.edits()
+
+    cast.is_told(*HELD)
+    assert cast.known == "Theirs"
+    cast.others_go_on(RECORD)
+    resolves(cast, "ours")
+
+    assert cast.is_in_agreement()["title"] == ours
+
+
+def test_an_edit_made_elsewhere_is_held_until_the_owner_wants_theirs(cast: Cast) -> None:
+    cast.somebody_edits(title="Theirs")
+    cast.edits()
+
+    cast.is_told(*HELD)
+    resolves(cast, "theirs")
+
+    cast.is_told("delivered", None)
+    assert cast.known == cast.subject.client.track(cast.subject.track_id)["title"] == "Theirs"
+    cast.edits()
+    cast.is_in_agreement()
+
+
+def test_what_another_app_edits_adds_and_deletes_is_kept_decided_and_told_in_the_history(
+    artist: Artist,
+) -> None:
+    mood = "com.example.mood"
+    artist.uploads()
+    artist.agreed()
+
+    def is_told(state: str, reason: str | None) -> None:
+        eventually(lambda: (artist.mirror["state"], artist.mirror["reason"]) == (state, reason))
+
+    def both_edit(theirs: str, feeling: str, ours: str) -> None:
+        record = {**(artist.record or {}), "title": theirs, mood: feeling}
+        artist.pds.put_record(artist.did, COLLECTION, artist.rkey, record)
+        artist.edits(title=ours)
+        is_told(*HELD)
+        conflict = artist.mirror["conflict"]
+        assert (conflict["fields"], conflict["value"]["title"]) == (["title"], theirs)
+
+    def decides(keep: str) -> tuple[str, str]:
+        path = f"/tracks/{artist.track_id}/mirror/resolve"
+        assert artist.client.http.post(path, json={"keep": keep}).is_success
+        is_told("delivered", None)
+        record = artist.record or {}
+        assert record["title"] == artist.client.track(artist.track_id)["title"]
+        return record["title"], record[mood]
+
+    both_edit("Theirs", "blue", "Ours")
+    assert decides("ours") == ("Ours", "blue")
+    both_edit("Theirs again", "green", "Ours again")
+    assert decides("theirs") == ("Theirs again", "green")
+    artist.loses_the_record()
+    artist.edits(title="After all")
+    is_told("detached", "record_missing")
+    assert artist.asks(RESTORE).status_code == 200
+    is_told("delivered", None)
+
+    assert (artist.record or {})["title"] == "After all"
+    history = artist.client.history(artist.track_id)
+    assert [(row["type"], row["delivery"]["status"]) for row in history] == [
+        ("Created", "delivered"),
+        ("MetadataUpdated", "superseded"),
+        ("ForeignEditObserved", "none"),
+        ("RecordRestored", "delivered"),
+        ("MetadataUpdated", "superseded"),
+        ("ForeignEditObserved", "none"),
+        ("ForeignEditAdopted", "none"),
+        ("MetadataUpdated", "superseded"),
+        ("RecordMissing", "none"),
+        ("RecordRestored", "delivered"),
+    ]
+    changed = [each for row in history for each in row["changes"] if each["field"] == "title"]
+    titles = ["First Take", "Ours", "Ours again", "Theirs again", "After all"]
+    assert [each["after"] for each in changed] == titles
+
+
+def test_a_delete_by_the_owner_goes_through_despite_foreign_changes(cast: Cast) -> None:
+    cast.somebody_edits(title="Theirs")
+    cast.edits()
+    cast.is_told(*HELD)
+
+    cast.subject.client.delete(cast.subject.track_id)
+
+    assert cast.subject.agreed() is None
+    cast.is_in_agreement()
+
+
+def test_a_record_deleted_elsewhere_is_reported_missing_and_recreated_only_on_request(cast: Cast) -> None:
+    cast.subject.loses_the_record()
+    ours = cast.edits()
+
+    cast.is_told("detached", "record_missing")
+    assert cast.known is None
+    cast.others_go_on(RECORD)
+    assert cast.subject.asks(RESTORE).status_code == 200
+
+    assert cast.is_in_agreement()["title"] == ours
+
+
+def test_a_late_write_of_ours_is_known_as_ours(cast: Cast) -> None:
+    cast.meets(cut_after, "putRecord", times=1)
+    cast.edits()
+    cast.proxy.await_passed("putRecord", matches=lambda it: it.status is not None)
+    ours = cast.edits()
+
+    assert cast.is_in_agreement()["title"] == ours
+    types = [event["type"] for event in cast.subject.client.history(cast.subject.track_id)]
+    assert not {"ForeignEditObserved", "RecordMissing"} & set(types[-2:])
+
+
+def test_a_deactivated_account_waits_until_it_is_active_again(cast: Cast) -> None:
+    pds, did = cast.subject.pds, cast.subject.did
+    pds.procedure("com.atproto.server.deactivateAccount", {}, by=did)
+    ours = cast.edits()
+
+    cast.is_told(*INACTIVE)
+    cast.others_go_on(LANE)
+    pds.procedure("com.atproto.server.activateAccount", by=did)
+    cast.tries_again()
+
+    assert cast.is_in_agreement()["title"] == ours
+
+
+def test_a_taken_down_account_waits_until_it_may_sign_in_again(cast: Cast) -> None:
+    pds, did = cast.subject.pds, cast.subject.did
+
+    def takes_down(applied: bool) -> None:
+        subject = {"$type": "com.atproto.admin.defs#repoRef", "did": did}
+        body = {"subject": subject, "takedown": {"applied": applied, "ref": "a court"}}
+        pds.procedure("com.atproto.admin.updateSubjectStatus", body, by="admin")
+
+    takes_down(True)
+    ours = cast.edits()
+    cast.is_told(*INACTIVE)
+    cast.others_go_on(LANE)
+    takes_down(False)
+    cast.signs_in()
+
+    assert cast.is_in_agreement()["title"] == ours

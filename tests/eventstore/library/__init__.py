@@ -1,0 +1,1 @@
+"""The conformance tests of the `eventsourcing` library, on the log's tables."""

@@ -1,0 +1,135 @@
+"""Processes hear of each other's commits, and come back to a database that was away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from sqlalchemy import insert, text
+
+from eventstore.commit_signals import Announcer, Listener, announce
+from eventstore.database import Database
+from eventstore.schema import projection_state
+
+pytestmark = pytest.mark.anyio
+LONG = 30.0
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Ear:
+    """A process that listens, with connections of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.database = Database(url)
+        self.listener = Listener(self.database)
+        self.signalled = asyncio.Event()
+        self.times = 0
+
+    def __call__(self) -> None:
+        self.times += 1
+        self.signalled.set()
+
+    async def hears(self) -> None:
+        await asyncio.wait_for(self.signalled.wait(), LONG)
+        self.signalled.clear()
+
+
+@asynccontextmanager
+async def listening(url: str) -> AsyncIterator[Ear]:
+    ear = Ear(url)
+    running = asyncio.create_task(ear.listener.run(ear))
+    try:
+        await ear.hears()  # what came before it listened
+        yield ear
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+        ear.database.close()
+
+
+@asynccontextmanager
+async def announcing(database: Database) -> AsyncIterator[Callable[[], None]]:
+    announcer = Announcer(database)
+    announcer.start()
+    try:
+        yield announcer.announce
+    finally:
+        await asyncio.to_thread(announcer.stop, LONG)
+
+
+@pytest.fixture
+def writer(migrated_url: str):
+    database = Database(migrated_url)
+    yield database
+    database.close()
+
+
+def commit(database: Database, name: str) -> None:
+    with database.write() as connection:
+        connection.execute(insert(projection_state).values(name=name, fingerprint="x"))
+
+
+async def test_a_commit_of_another_process_is_signalled(migrated_url: str, writer: Database) -> None:
+    async with listening(migrated_url) as ear, announcing(writer) as say:
+        for name in ("one", "two"):
+            await asyncio.to_thread(commit, writer, name)
+            say()
+            await ear.hears()
+        assert ear.listener.alive
+    assert not ear.listener.alive
+
+
+async def test_a_transaction_that_announces_itself_is_signalled_once_it_is_committed(
+    migrated_url: str, writer: Database
+) -> None:
+    async with listening(migrated_url) as ear:
+        with writer.write() as connection:
+            announce(connection)
+            connection.execute(insert(projection_state).values(name="one", fingerprint="x"))
+            await asyncio.sleep(0)
+            assert not ear.signalled.is_set()
+        await ear.hears()
+
+
+async def test_an_announcement_that_was_asked_for_before_the_end_is_made(
+    migrated_url: str, writer: Database
+) -> None:
+    async with listening(migrated_url) as ear:
+        async with announcing(writer) as say:
+            await asyncio.to_thread(commit, writer, "one")
+            say()
+        await ear.hears()
+
+
+@pytest.mark.postgres
+async def test_both_ends_come_back_when_their_connections_were_cut(migrated_postgres: str) -> None:
+    writer = Database(migrated_postgres)
+    async with listening(migrated_postgres) as ear, announcing(writer) as say:
+        say()
+        await ear.hears()
+        with writer.write() as connection:
+            connection.execute(
+                text(
+                    "select pg_terminate_backend(pid) from pg_stat_activity "
+                    "where datname = current_database() and pid <> pg_backend_pid()"
+                )
+            )
+        await ear.hears()  # it listens again, and looks what it has missed
+        before = ear.times
+        async with asyncio.timeout(LONG):
+            while ear.times == before:
+                say()
+                await asyncio.sleep(0.05)
+    writer.close()
+
+
+async def test_without_a_commit_there_is_no_signal(migrated_url: str, writer: Database) -> None:
+    async with listening(migrated_url) as ear, announcing(writer):
+        with writer.read() as connection:
+            connection.execute(text("select count(*) from projection_state")).all()
+        await asyncio.sleep(0.6)  # longer than two looks at a file
+        assert ear.times == 1

@@ -1,0 +1,68 @@
+"""A database that is busy or away differs from one that will never do what it is asked for."""
+
+import psycopg
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from eventstore.database import Database
+from eventstore.errors import BrokenUnitError, CommitFailedError, LogBusyError, is_busy_or_away
+from tests.eventstore.threads import until
+
+
+def commit_failed(cause: Exception) -> CommitFailedError:
+    failed = CommitFailedError()
+    failed.__cause__ = cause
+    return failed
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (LogBusyError(), True),
+        (PoolTimeoutError("QueuePool limit"), True),
+        (OperationalError("select 1", {}, Exception("connection refused")), True),
+        (commit_failed(OperationalError("COMMIT", {}, Exception("connection lost"))), True),
+        (commit_failed(IntegrityError("COMMIT", {}, Exception("a deferred constraint"))), False),
+        (IntegrityError("insert", {}, Exception("a duplicate")), False),
+        (BrokenUnitError(), False),
+        (TimeoutError(), False),
+        (None, False),
+    ],
+    ids=repr,
+)
+def test_the_error_says_whether_the_database_is_busy_or_away(
+    error: BaseException | None, passes: bool
+) -> None:
+    assert is_busy_or_away(error) is passes
+
+
+def test_a_server_that_is_not_there_is_away() -> None:
+    away = Database("postgresql+psycopg://postgres@/postgres?host=/nowhere")
+    with pytest.raises(DBAPIError) as caught, away.read():
+        pass
+    assert is_busy_or_away(caught.value)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("ended_at", ["a statement", "the commit"])
+def test_a_server_that_ended_a_connection_which_stood_still_is_away(
+    fresh_postgres: str, ended_at: str
+) -> None:
+    database = Database(fresh_postgres, postgres={"idle_in_transaction_session_timeout": "50ms"})
+    conninfo = make_url(fresh_postgres).set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def stand_still() -> None:
+        with database.write() as connection:
+            pid = connection.scalar(text("select pg_backend_pid()"))
+            with psycopg.connect(conninfo, autocommit=True) as other:
+                alive = "select 1 from pg_stat_activity where pid = %s"
+                until(lambda: other.execute(alive, [pid]).fetchone() is None)
+            if ended_at == "a statement":
+                connection.execute(text("select 1"))
+
+    with pytest.raises((DBAPIError, CommitFailedError)) as caught:
+        stand_still()
+    assert is_busy_or_away(caught.value)
+    database.close()

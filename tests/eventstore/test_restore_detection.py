@@ -1,0 +1,133 @@
+"""A new connection detects a database other than the one that was known, and only that."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg
+import pytest
+from sqlalchemy import make_url, select, text
+
+from eventstore.database import Database
+from eventstore.restore_detection import (
+    compare_with_seen,
+    detect_on_connect,
+    log_incarnation,
+    newest_issued,
+    restored_because,
+)
+from eventstore.schema import metadata, stored_event
+from tests.dsl import some_time
+from tests.servers.databases import temporary_database
+
+
+def looked_at(url: str) -> Database:
+    database = Database(url)
+    detect_on_connect(database)
+    return database
+
+
+def because(url: str) -> str | None:
+    with closing(looked_at(url)) as database, database.read() as connection:
+        return restored_because(connection)
+
+
+def record_an_event(url: str) -> None:
+    row = {
+        "did": "did:plc:a", "originator_id": uuid.uuid4().hex, "originator_version": 1, "topic": "t", "state": b"{}",
+        "actor": "a", "via": "test", "request_id": "r", "recorded_at": some_time(0),
+    }  # fmt: skip
+    with closing(looked_at(url)) as database, database.write() as connection:
+        connection.execute(stored_event.insert(), row)
+
+
+def clone_of(url: str) -> Iterator[str]:
+    """The same rows in another database: what reading in a dump makes."""
+    parsed = make_url(url)
+    server = parsed.set(database="postgres").render_as_string().replace("%2F", "/")
+    with temporary_database(server, str(parsed.database)) as clone:
+        yield clone
+
+
+@pytest.mark.postgres
+def test_a_database_without_our_tables_can_be_connected_to(fresh_postgres: str) -> None:
+    with closing(looked_at(fresh_postgres)) as database, database.read() as connection:
+        assert connection.scalar(text("select 1")) == 1
+
+
+@pytest.mark.postgres
+def test_a_copy_with_events_in_it_is_noticed_once_and_numbers_go_on_far_beyond(
+    migrated_postgres: str,
+) -> None:
+    record_an_event(migrated_postgres)
+    assert because(migrated_postgres) is None
+    for clone in clone_of(migrated_postgres):
+        found = because(clone)
+        assert found is not None
+        assert found.startswith("the database is ")
+        with closing(looked_at(clone)) as database, database.read() as connection:
+            issued = newest_issued(connection)
+        assert because(clone) == found
+        record_an_event(clone)
+        with closing(looked_at(clone)) as database, database.read() as connection:
+            assert newest_issued(connection) == issued + 1
+
+
+@pytest.mark.postgres
+def test_a_copy_of_an_empty_log_has_lost_nothing(migrated_postgres: str) -> None:
+    assert because(migrated_postgres) is None
+    for clone in clone_of(migrated_postgres):
+        assert because(clone) is None
+
+
+@pytest.mark.postgres
+def test_rows_that_were_read_into_other_tables_are_noticed(migrated_postgres: str) -> None:
+    record_an_event(migrated_postgres)
+    with closing(Database(migrated_postgres)) as database, database.write() as connection:
+        rows = connection.execute(select(stored_event)).mappings().all()
+        connection.execute(text("drop table stored_event"))
+        metadata.create_all(connection, [stored_event])
+        connection.execute(stored_event.insert(), [dict(row) for row in rows])
+    assert "table of events" in (because(migrated_postgres) or "")
+
+
+@pytest.mark.postgres
+def test_a_role_without_access_to_the_servers_identity_detects_what_it_can(migrated_postgres: str) -> None:
+    record_an_event(migrated_postgres)
+    role = f"plain_{uuid.uuid4().hex[:8]}"
+    conninfo = make_url(migrated_postgres).set(drivername="postgresql").render_as_string()
+    plain = make_url(migrated_postgres).set(username=role).render_as_string().replace("%2F", "/")
+    say(
+        conninfo,
+        f"create role {role} login",
+        "revoke execute on function pg_control_system() from public",
+        f"grant all on all tables in schema public to {role}",
+        f"grant all on all sequences in schema public to {role}",
+    )
+    try:
+        assert because(plain) is None  # an unknown part is skipped
+        for clone in clone_of(migrated_postgres):
+            restored = make_url(clone).set(username=role).render_as_string().replace("%2F", "/")
+            assert (because(restored) or "").startswith("the database is ")
+    finally:
+        say(conninfo, f"drop owned by {role}", f"drop role {role}")
+
+
+def say(conninfo: str, *statements: str) -> None:
+    with psycopg.connect(conninfo, autocommit=True) as server:
+        for statement in statements:
+            server.execute(statement.encode())
+
+
+def test_a_log_that_ends_before_what_was_seen_is_noticed_and_no_other(migrated_url: str) -> None:
+    record_an_event(migrated_url)
+    with closing(Database(migrated_url)) as database:
+        for seen, is_noticed in ((0, False), (1, False), (2, True)):
+            compare_with_seen(database, seen)
+            with database.read() as connection:
+                assert (restored_because(connection) is not None) is is_noticed
+        with database.read() as connection:
+            [row] = connection.execute(select(log_incarnation)).all()
+        compare_with_seen(database, row.issued_up_to)  # what it has been moved on to is no loss
+        with database.read() as connection:
+            assert connection.execute(select(log_incarnation)).all() == [row]

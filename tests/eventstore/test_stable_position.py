@@ -1,0 +1,149 @@
+"""A reader up to the stable position misses nothing; a reader up to the newest visible position does."""
+
+import random
+import threading
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from eventstore.database import Database
+from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
+from tests.eventstore.counter import ALICE, BOB, ENVELOPE, Counter
+from tests.eventstore.threads import DEADLINE, lock_waits, together, until
+
+EVERYTHING = 2**62
+
+
+class RolledBackError(Exception):
+    """A command changed its mind."""
+
+
+class Follower:
+    """Reads on from where it was, up to what `horizon` says."""
+
+    def __init__(self, log: EventLog, horizon: Callable[[], int]) -> None:
+        self.log, self.horizon = log, horizon
+        self.seen: list[int] = []
+        self.rounds = 0
+
+    def read_on(self) -> None:
+        last, horizon = (self.seen or [0])[-1], self.horizon()
+        page = self.log.read(after=last, until=horizon, limit=10_000)
+        self.seen += [recorded.position for recorded in page]
+        self.rounds += 1
+
+    def follow(self, done: threading.Event) -> None:
+        while not done.is_set():
+            self.read_on()
+        self.read_on()
+
+
+def write(log: EventLog, writer: int, *, units: int = 20) -> None:
+    """Appends on several accounts, some slow, some rolled back."""
+    chance = random.Random(writer)  # noqa: S311
+    pause = threading.Event()
+
+    def work(unit: UnitOfWork, name: str) -> None:
+        counter = Counter(name=name)
+        counter.add(1)
+        unit.save(counter)
+        pause.wait(chance.uniform(0, 0.01))
+        if chance.random() < 0.25:
+            raise RolledBackError
+
+    for turn in range(units):
+        did = f"did:plc:{chance.randrange(6)}"
+        try:
+            log.transact(did, ENVELOPE, partial(work, name=f"{writer}-{turn}"))
+        except RolledBackError:
+            continue
+
+
+def follow_while_writing(log: EventLog, *followers: Follower) -> list[int]:
+    """All positions that were committed in the end."""
+    done = threading.Event()
+
+    def write_all() -> None:
+        try:
+            together(*[partial(write, log, writer) for writer in range(8)])
+        finally:
+            done.set()
+
+    together(write_all, *[partial(follower.follow, done) for follower in followers])
+    return [recorded.position for recorded in log.read(after=0, until=EVERYTHING, limit=10_000)]
+
+
+def test_a_reader_up_to_the_stable_position_misses_nothing(database: Database) -> None:
+    log = EventLog(database)
+    stable = Follower(log, log.stable_position)
+    committed = follow_while_writing(log, stable)
+    assert stable.seen == committed
+    assert stable.rounds > 5
+
+
+@pytest.mark.postgres
+def test_a_reader_up_to_what_it_sees_misses_events(postgres: Database) -> None:
+    log = EventLog(postgres)
+    stable, naive = Follower(log, log.stable_position), Follower(log, lambda: EVERYTHING)
+    committed = follow_while_writing(log, stable, naive)
+    assert stable.seen == committed
+    assert set(naive.seen) < set(committed)
+
+
+@pytest.mark.postgres
+def test_the_stable_position_waits_for_a_lower_position_that_is_on_its_way(postgres: Database) -> None:
+    log = EventLog(postgres)
+    slow_has_saved, naive = threading.Event(), Follower(log, lambda: EVERYTHING)
+    positions: list[int] = []
+
+    def slow() -> None:
+        with log.unit_of_work(ALICE, ENVELOPE) as unit:
+            unit.save(Counter(name="slow"))
+            slow_has_saved.set()
+            until(lambda: lock_waits(postgres) == 1)
+            assert not positions
+
+    def fast() -> None:
+        assert slow_has_saved.wait(DEADLINE)
+        with log.unit_of_work(BOB, ENVELOPE) as unit:
+            unit.save(Counter(name="fast"))
+        naive.read_on()
+        positions.append(log.stable_position())
+        assert len(log.read(after=0, until=positions[0], limit=10)) == 2
+
+    together(slow, fast)
+    naive.read_on()
+    assert (positions, naive.seen) == ([2], [2])
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("accounts", [16, 1])
+def test_the_stable_position_is_found_under_a_continuous_stream_of_writers(
+    postgres: Database, accounts: int
+) -> None:
+    """Of many accounts, so that the log's lock is always held, and of one, so that there is always a queue."""
+    log = EventLog(postgres, lock_timeout=10.0)
+    done, appended = threading.Event(), [0] * 16
+
+    def stream(writer: int) -> None:
+        while not done.is_set():
+            with log.unit_of_work(f"did:plc:{writer % accounts}", ENVELOPE) as unit:
+                unit.save(Counter(name=f"{writer}-{appended[writer]}"))
+                done.wait(0.02)
+            appended[writer] += 1
+
+    def ask() -> None:
+        try:
+            until(lambda: all(appended))
+            positions = [log.stable_position() for _ in range(10)]
+            assert positions == sorted(positions)
+        finally:
+            done.set()
+
+    together(ask, *[partial(stream, writer) for writer in range(16)])
+
+
+def test_the_stable_position_of_an_empty_log_is_zero(database: Database) -> None:
+    assert EventLog(database).stable_position() == 0

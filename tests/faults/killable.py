@@ -1,0 +1,53 @@
+"""The service in a process that is killed at a named point and started again: `python -m tests.faults.killable FILE LEASE serve`.
+
+The modules are loaded once; every start is a fork. LEASE, in seconds, may be shorter than the settings allow.
+"""
+
+import os
+import signal
+import sys
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+
+from eventstore.idempotency import lock as running
+from identity.sessions.pds_sessions import PdsSessions
+from service.cli import serve as cli_serve
+from service.cli.main import main
+from tests.faults.failpoints import Trigger, install
+
+
+def shorten_leases(seconds: int) -> None:
+    """Let the leases of relay, uploads, refreshes and keys end soon, so that tests need not wait for them."""
+    load = cli_serve.load
+    cli_serve.load = lambda: load().model_copy(update={"lease_seconds": seconds})
+    assert PdsSessions.__init__.__kwdefaults__ is not None
+    PdsSessions.__init__.__kwdefaults__["lease"] = timedelta(seconds=seconds)
+    running.LEASE, running.RENEWAL_SECONDS = timedelta(seconds=seconds), seconds / 3
+
+
+def supervise(trigger: Trigger, command: list[str]) -> int:
+    """Run the command again and again, as long as it is the trigger that ends it."""
+    while True:
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            main(command)
+        trigger.lives(child)
+
+        def leave(number: int, _frame: FrameType | None, child: int = child) -> None:
+            os.kill(child, number)
+
+        signal.signal(signal.SIGTERM, leave)
+        _, status = os.waitpid(child, 0)
+        if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and trigger.armed):
+            return os.waitstatus_to_exitcode(status)
+        trigger.disarm()
+
+
+if __name__ == "__main__":
+    path, lease, *words = sys.argv[1:]
+    told = Trigger(Path(path))
+    install(told)
+    shorten_leases(int(lease))
+    sys.exit(supervise(told, words))

@@ -1,0 +1,147 @@
+"""A rebuild goes on beside writers and readers, and no reader sees half of it."""
+
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from eventstore.database import Database
+from eventstore.event_log import EventLog
+from projections.read_models import READ_MODELS
+from projections.rebuild.difference import differences_of
+from projections.rebuild.rebuild import differences, rebuild
+from tests.dsl import ALICE, BOB, some_artwork, some_time
+from tests.projections.rebuild.damage import record_a_story, scratch_rows, vandalise
+from tests.projections.track_log import Rows, change, create_tables, live_rows, track_log, upload
+
+TRACKS = 40
+
+
+class Writer(Thread):
+    """Uploads and changes tracks of one account."""
+
+    def __init__(self, log: EventLog, did: str, first_id: int) -> None:
+        super().__init__()
+        self.log, self.did, self.ids = log, did, range(first_id, first_id + TRACKS)
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            for number in self.ids:
+                self.write_one(number)
+        except Exception as error:  # noqa: BLE001
+            self.error = error
+
+    def write_one(self, number: int) -> None:
+        upload(self.log, number, did=self.did, tags=(f"t{number}",))
+        change(
+            self.log,
+            number,
+            lambda t: t.update_metadata({"title": "new", "tags": ("b",)}, at=some_time(5)),
+            lambda t: t.replace_artwork(some_artwork(number), at=some_time(6)),
+            lambda t: t.remove_artwork(at=some_time(7)),
+            did=self.did,
+        )
+        if number % 3 == 0:
+            change(self.log, number, lambda t: t.delete(at=some_time(8)), did=self.did)
+
+
+@pytest.mark.parametrize("page", [5, 500])
+def test_a_rebuild_equals_live_while_writers_go_on(log: EventLog, page: int) -> None:
+    record_a_story(log)
+    vandalise(log)
+    writers = [Writer(log, did, first) for did, first in ((ALICE, 100_000), (BOB, 200_000))]
+    for writer in writers:
+        writer.start()
+    runs = 0
+    while any(writer.is_alive() for writer in writers):
+        rebuild(log, READ_MODELS, page=page)
+        assert differences(log, READ_MODELS, page=page) == []
+        runs += 1
+    for writer in writers:
+        writer.join()
+    assert [writer.error for writer in writers] == [None, None]
+    assert runs > 0
+    assert differences(log, READ_MODELS) == []
+    assert scratch_rows(log) == 0
+
+
+def test_the_tail_that_comes_after_the_last_page_is_in_the_rebuild(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_a_story(log)
+    vandalise(log)
+    stable_position = log.stable_position
+
+    def then_one_more() -> int:
+        position = stable_position()
+        upload(log, position + 1000)
+        return position
+
+    monkeypatch.setattr(log, "stable_position", then_one_more)
+    position = rebuild(log, READ_MODELS).position
+    assert position == live_rows(log)["history"][-1]["position"]
+    monkeypatch.undo()
+    assert position == log.stable_position()
+    assert differences(log, READ_MODELS) == []
+
+
+def test_readers_see_the_rows_before_or_after_and_never_a_mix(log: EventLog) -> None:
+    new = record_a_story(log)
+    vandalise(log)
+    old = live_rows(log)
+    seen: list[Rows] = []
+    stop, started = Event(), Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            rows = live_rows(log)
+            if rows not in seen:
+                seen.append(rows)
+            started.set()
+
+    reader = Thread(target=look)
+    reader.start()
+    assert started.wait(10)
+    rebuild(log, READ_MODELS, page=2)
+    stop.set()
+    reader.join()
+    assert seen[0] == old
+    assert all(rows in (old, new) for rows in seen)
+    assert live_rows(log) == new
+
+
+def test_a_rebuild_waits_for_no_reader_and_no_reader_for_it(log: EventLog) -> None:
+    record_a_story(log)
+    vandalise(log)
+    old = live_rows(log)
+    with log.database.read() as connection:
+        connection.exec_driver_sql("select 1 from tracks")
+        rebuilding = Thread(target=lambda: rebuild(log, READ_MODELS))
+        rebuilding.start()
+        rebuilding.join(30)
+        assert not rebuilding.is_alive()
+        assert live_rows(log) == old  # joins the snapshot of before
+    assert live_rows(log) != old
+
+
+@pytest.mark.postgres
+def test_no_writer_waits_while_verification_compares(
+    fresh_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(fresh_postgres)
+    create_tables(database)
+    log = track_log(database)
+    record_a_story(log)
+    written: list[int] = []
+
+    def then_compare(*arguments: Any) -> Any:
+        writer = Thread(target=lambda: written.append(upload(log, 500 + len(written)).track_id))
+        writer.start()
+        writer.join(10)
+        return differences_of(*arguments)
+
+    monkeypatch.setattr("projections.rebuild.rebuild.differences_of", then_compare)
+    assert differences(log, READ_MODELS) == []
+    assert written == [500, 501, 502, 503]
+    database.close()

@@ -1,0 +1,83 @@
+"""After any commands the rows say what the fold of the log says."""
+
+from datetime import datetime
+from itertools import count
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from aggregates.track import Track, media_cids
+from eventstore.event_log import EventLog
+from projections.history import history_page
+from projections.media_references import media_references
+from projections.read_models import READ_MODELS
+from projections.rebuild.rebuild import differences, rebuild
+from projections.track_queries import track_by_id
+from projections.track_tags import track_tags
+from projections.track_view import TrackView
+from projections.visible_state import visible_state
+from tests.dsl import Step, some_audio
+from tests.projections.random_commands import UNITS, command
+from tests.projections.track_log import live_rows, upload
+
+IDS = count(1)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(units=UNITS, page=st.integers(1, 9))
+def test_after_any_commands_the_rows_are_the_fold(
+    log: EventLog, units: list[tuple[int, list[Step]]], page: int
+) -> None:
+    ids = [next(IDS), next(IDS)]
+    for track_id in ids:
+        upload(log, track_id, audio=some_audio(1000 * track_id + 1))
+    for index, steps in units:
+        command(log, ids[index], steps)
+    for track_id in ids:
+        rows_are_the_fold(log, track_id)
+    rows = live_rows(log)
+    with log.database.write() as connection:
+        for table in (each.live for projection in reversed(READ_MODELS) for each in projection.tables):
+            connection.execute(table.delete())
+    rebuild(log, READ_MODELS, page=page)
+    assert live_rows(log) == rows
+    assert differences(log, READ_MODELS, page=page) == []
+
+
+def rows_are_the_fold(log: EventLog, track_id: int) -> None:
+    with log.database.read() as connection:
+        recorded = log.stream(connection, Track.create_id(track_id))
+        states = [log.fold(Track, recorded[: n + 1]) for n in range(len(recorded))]
+        track = states[-1]
+        assert track is not None
+        assert track_by_id(connection, track_id) == TrackView.of(track)
+        tags = connection.scalars(select(track_tags.c.tag).where(track_tags.c.track_id == track_id))
+        assert set(tags) == set(track.tags)
+        shown: dict[str, object] = {}
+        page = history_page(connection, track_id, newest_first=False, limit=100)
+        for entry, state, event in zip(page.items, states, recorded, strict=True):
+            for each in entry.changes:
+                assert shown.get(each["field"]) == each["before"]
+                shown[each["field"]] = each["after"]
+            assert {k: v for k, v in shown.items() if v is not None} == {
+                k: v for k, v in visible_state(state).items() if v is not None
+            }
+            assert (entry.version, entry.type) == (event.version, type(event.event).__name__)
+        references = connection.execute(
+            select(media_references).where(media_references.c.track_id == track_id)
+        )
+        assert {row.cid: row.released_at for row in references} == releases(
+            [(state, event.recorded_at) for state, event in zip(states, recorded, strict=True)]
+        )
+
+
+def releases(states: list[tuple[Track | None, datetime]]) -> dict[str, datetime | None]:
+    """Return, for each CID that was ever named, when it was last released; computed the slow way."""
+    ended: dict[str, datetime | None] = {}
+    for state, at in states:
+        assert state is not None
+        live = set(media_cids(state)) if state.deleted_at is None else set()
+        for cid in {*ended, *live}:
+            ended[cid] = None if cid in live else ended.get(cid) or at
+    return ended

@@ -1,0 +1,1 @@
+"""Records that a PDS holds already become tracks."""

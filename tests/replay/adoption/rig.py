@@ -1,0 +1,215 @@
+"""Records in a PDS in memory, and an internet whose addresses a test fills."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from aggregates.track import Track
+from aggregates.transcodings import TRANSCODINGS
+from eventstore.database import Database
+from eventstore.envelope import Envelope
+from eventstore.event_log import EventLog
+from eventstore.threads import Threads
+from identity.resolution.address_policy import AddressPolicy
+from outbox.mirror.hosts import Hosts
+from outbox.mirror.targets import MirrorTargets
+from outbox.pds.client import Pds
+from outbox.record.dag_cbor import record_cid
+from outbox.record.lexicon import track_lexicon
+from outbox.record.record import RecordUrls
+from outbox.repo.reads import RepoReads
+from outbox.views.status import Mirror, mirrors
+from projections.media_references import was_named_by
+from projections.read_models import READ_MODELS
+from projections.track_queries import track_page
+from replay.adoption.adopt import Adoption
+from replay.adoption.bytes import ProvenBytes
+from replay.adoption.intake import Intake
+from replay.adoption.progress import Progress
+from replay.reconcile.verify import Repo
+from storage.cid import cid_of
+from storage.disk import DiskStore
+from storage.media import Media
+from storage.public.publisher import Publisher
+from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION
+from tests.e2e.foreign_catalogue import a_record, rkey
+from tests.media_samples import samples
+from tests.outbox.rigs.relay_rig import ARTIST
+
+HOST, SERVICE, ELSEWHERE = "https://pds.music.com", "https://service.music.com", "https://cdn.music.com"
+PAGE = 3
+Answer = Callable[[], httpx.Response]
+
+
+@dataclass
+class Internet:
+    """A PDS, and whatever else has an address."""
+
+    records: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """By collection and key."""
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    addresses: dict[str, Answer] = field(default_factory=dict)
+    blob_answers: list[Answer] = field(default_factory=list)
+    """What the PDS says to the next requests for blobs, instead."""
+    away: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    def client(self) -> httpx.AsyncClient:
+        """A client of it."""
+        return httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
+
+    def holds(self, address: str, data: bytes) -> str:
+        """Put bytes at an address."""
+        self.addresses[address] = lambda: httpx.Response(200, content=data)
+        return address
+
+    def record(self, number: int, collection: str = COLLECTION, **fields: Any) -> str:
+        """A record with a blob of its own, unless the fields say something else; gives its URI."""
+        if "audioBlob" not in fields and "audioUrl" not in fields:
+            fields["audioBlob"] = self.blob(samples.mp3(number))
+        self.records[collection, rkey(number)] = a_record(number, collection, **fields)
+        return f"at://{ALICE}/{collection}/{rkey(number)}"
+
+    def blob(self, data: bytes, *, kept: bytes | None = None) -> dict[str, Any]:
+        """A reference to bytes, which the PDS holds, or other ones."""
+        cid = cid_of(data)
+        self.blobs[cid] = data if kept is None else kept
+        return {"$type": "blob", "ref": {"$link": cid}, "mimeType": "audio/mpeg", "size": len(data)}
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(str(request.url))
+        nsid = request.url.path.rsplit(".", 1)[-1]
+        if f"{request.url.scheme}://{request.url.host}" != HOST:
+            return self.addresses.get(str(request.url), lambda: httpx.Response(404))()
+        if self.away:
+            raise httpx.ConnectError("away")
+        return self._blob(request) if nsid == "getBlob" else self._page(dict(request.url.params))
+
+    def _blob(self, request: httpx.Request) -> httpx.Response:
+        if self.blob_answers:
+            return self.blob_answers.pop(0)()
+        data = self.blobs.get(request.url.params["cid"])
+        if data is None:
+            return httpx.Response(400, json={"error": "BlobNotFound", "message": "Blob not found"})
+        return httpx.Response(200, content=data)
+
+    def _page(self, wanted: dict[str, str]) -> httpx.Response:
+        keys = sorted(key for name, key in self.records if name == wanted["collection"])
+        page = [key for key in keys if key > wanted.get("cursor", "")][:PAGE]
+        entries = [
+            {
+                "uri": f"at://{ALICE}/{wanted['collection']}/{key}",
+                "cid": record_cid(self.records[wanted["collection"], key]),
+                "value": self.records[wanted["collection"], key],
+            }
+            for key in page
+        ]
+        return httpx.Response(200, json={"records": entries, **({"cursor": page[-1]} if page else {})})
+
+
+def adoption_on(
+    log: EventLog,
+    media: Media,
+    http: httpx.AsyncClient,
+    staging: Path,
+    publisher: Publisher | None = None,
+) -> Adoption:
+    """Adopts what that client reaches."""
+
+    def is_owned(did: str, cid: str) -> bool:
+        with log.database.read() as connection:
+            return was_named_by(connection, did, cid)
+
+    threads = Threads("adoption", 12)
+    proven = ProvenBytes(
+        http,
+        AddressPolicy(),
+        media,
+        staging,
+        Hosts(media.database),
+        threads=threads,
+        is_owned=is_owned,
+        own_urls=(SERVICE,),
+    )
+    return Adoption(
+        log,
+        RepoReads(Pds(None, http)),  # type: ignore[arg-type] - nothing is written
+        Intake(proven, media, publisher, threads, max_audio_bytes=100_000),
+        collections=(COLLECTION, OLD_COLLECTION),
+        urls=RecordUrls(SERVICE),
+        lexicon=track_lexicon(),
+    )
+
+
+async def adopt_all(adoption: Adoption, envelope: Envelope = ARTIST) -> Progress:
+    """Run the adoption of the account at HOST."""
+    progress = Progress()
+    await adoption.run(
+        Repo(ALICE, HOST),
+        envelope,
+        progress,
+        report=lambda _progress: None,
+        is_wanted=lambda _connection: True,
+    )
+    return progress
+
+
+class AdoptRig:
+    """A service without a relay, and the adoption of one account."""
+
+    def __init__(self, database: Database, folder: Path, internet: Internet, clock: "Clock") -> None:
+        self.database, self.internet, self.clock = database, internet, clock
+        self.log = EventLog(database, projections=(*READ_MODELS, MirrorTargets()), transcodings=TRANSCODINGS)
+        self.media = Media(database, DiskStore(folder / "media"))
+        self.http = internet.client()
+        self.adoption = adoption_on(self.log, self.media, self.http, folder / "staging")
+        self.staging = folder / "staging"
+        """Where nothing is left in the end."""
+
+    async def adopts(self, envelope: Envelope = ARTIST) -> Progress:
+        """Adopt all that is not ours yet."""
+        return await adopt_all(self.adoption, envelope)
+
+    def tracks(self) -> dict[str, Any]:
+        """The tracks, by their titles."""
+        with self.database.read() as connection:
+            return {view.title: view for view in track_page(connection, limit=100).items}
+
+    def track(self, track_id: int) -> Track:
+        """A track as the log has it."""
+        with self.database.read() as connection:
+            track = self.log.fold(Track, self.log.stream(connection, Track.create_id(track_id)))
+        assert track is not None
+        return track
+
+    def mirror(self, track_id: int) -> Mirror:
+        """Where its record stands."""
+        with self.database.read() as connection:
+            return mirrors(connection, [track_id])[track_id]
+
+
+class Clock:
+    """The database's time."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+@asynccontextmanager
+async def adopt_rig(url: str, folder: Path, clock: Clock | None = None) -> AsyncIterator[AdoptRig]:
+    """Make one on a database, and see that no file is left behind."""
+    clock = clock or Clock()
+    database = Database(url, clock=clock)
+    made = AdoptRig(database, folder, Internet(), clock)
+    yield made
+    assert not list(made.staging.glob("*"))
+    await made.http.aclose()
+    database.close()

@@ -1,0 +1,226 @@
+"""Requested adoptions: one at a time of an account, continued by any process, and given up in time."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import delete
+
+from aggregates.track import Track
+from identity.errors import IdentityUnreachableError, UnknownIdentityError
+from outbox.pds.client import RemoteUnknownError
+from replay.adoption import jobs as adoptions
+from replay.adoption.adopt import Adoption
+from replay.adoption.worker import AdoptionWorker
+from tests.dsl import ALICE
+from tests.media_samples import samples
+from tests.outbox.rigs.relay_rig import ARTIST
+from tests.replay.adoption.rig import ELSEWHERE, HOST, AdoptRig, Clock, adopt_rig
+
+pytestmark = pytest.mark.anyio
+
+LEASE = timedelta(seconds=60)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def rig(migrated_url: str, tmp_path: Path, clock: Clock) -> AsyncIterator[AdoptRig]:
+    """A service, a PDS in memory and an internet."""
+    async with adopt_rig(migrated_url, tmp_path, clock) as made:
+        yield made
+
+
+@pytest.fixture
+def worker(rig: AdoptRig) -> AdoptionWorker:
+    return a_worker(rig)
+
+
+def a_worker(rig: AdoptRig, error: Exception | None = None) -> AdoptionWorker:
+    async def host_of(_did: str) -> str:
+        if error is not None:
+            raise error
+        return HOST
+
+    threads = rig.adoption.intake.threads
+    return AdoptionWorker(rig.database, rig.adoption, host_of, threads, owner="test", lease=LEASE)
+
+
+def ask(rig: AdoptRig, did: str = ALICE) -> None:
+    with rig.database.write() as connection:
+        adoptions.request(connection, did, ARTIST, rig.database.now(connection))
+
+
+def row(rig: AdoptRig) -> Any:
+    with rig.database.read() as connection:
+        return adoptions.adoption_of(connection, ALICE)
+
+
+async def until(rig: AdoptRig, happens: Any) -> None:
+    async with asyncio.timeout(30):
+        while not happens(row(rig)):  # noqa: ASYNC110 - it is a row that is waited for
+            await asyncio.sleep(0.01)
+
+
+async def test_a_request_is_done_in_the_background_and_counted(rig: AdoptRig, worker: AdoptionWorker) -> None:
+    rig.internet.record(1)
+    rig.internet.record(2, audioUrl=f"{ELSEWHERE}/dead")
+    working = asyncio.create_task(worker.run())
+    ask(rig)
+    worker.wake()
+    await until(rig, lambda it: it.ended_at is not None)
+    assert (row(rig).found, row(rig).adopted, row(rig).refused, row(rig).problem) == (2, 1, 1, None)
+    assert row(rig).problems[0]["reason"] == "not_fetched"
+    working.cancel()
+    await asyncio.wait({working})
+    with rig.database.read() as connection:
+        [first, *_] = rig.log.stream(connection, Track.create_id(rig.tracks()["Song 1"].track_id))
+    assert (first.actor, first.via, first.request_id) == ("artist", "test", "test")
+
+
+async def test_an_account_has_one_adoption_at_a_time(rig: AdoptRig) -> None:
+    ask(rig)
+    claimed = adoptions.claim(rig.database, owner="one", lease=LEASE)
+    assert claimed is not None
+    asked_at = row(rig).requested_at
+    ask(rig)
+    assert row(rig).requested_at == asked_at
+    assert adoptions.claim(rig.database, owner="two", lease=LEASE, did=ALICE) is None
+    assert not await a_worker(rig).run_one(ALICE, lambda _progress: None)
+
+
+async def test_an_adoption_whose_process_died_is_continued_and_the_dead_process_writes_nothing(
+    rig: AdoptRig, clock: Clock
+) -> None:
+    ask(rig)
+    dead = adoptions.claim(rig.database, owner="dead", lease=LEASE)
+    assert dead is not None
+    clock.ahead += LEASE * 2
+    other = adoptions.claim(rig.database, owner="other", lease=LEASE)
+    assert other is not None
+    assert not adoptions.record_progress(rig.database, dead, adoptions.Progress(found=9), LEASE)
+    adoptions.finish(rig.database, dead, adoptions.Progress(found=9))
+    assert (row(rig).found, row(rig).ended_at) == (0, None)
+    adoptions.release(rig.database, other)
+    rig.internet.record(1)
+    assert await a_worker(rig).run_one(ALICE, lambda _progress: None)
+    ended = row(rig)
+    assert (ended.adopted, ended.ended_at is not None) == (1, True)
+    assert not adoptions.record_progress(rig.database, other, adoptions.Progress(found=9), LEASE)
+    assert row(rig) == ended
+
+
+async def test_an_adoption_of_an_account_that_is_leaving_makes_no_track(rig: AdoptRig) -> None:
+    ask(rig)
+    rig.internet.record(1)
+
+    def leave() -> httpx.Response:
+        with rig.database.write() as connection:
+            connection.execute(delete(adoptions.adoption))
+        return httpx.Response(200, content=samples.mp3(1))
+
+    rig.internet.blob_answers.append(leave)
+    assert await a_worker(rig).run_one(ALICE, lambda _progress: None)
+    assert (row(rig), rig.tracks()) == (None, {})
+
+
+async def test_an_adoption_whose_process_stops_is_released_at_once(
+    rig: AdoptRig, worker: AdoptionWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = asyncio.Event()
+    rig.internet.record(1)
+
+    async def hang(*_ignored: Any, **_named: Any) -> None:
+        hangs.set()
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(Adoption, "run", hang)
+    working = asyncio.create_task(worker.run())
+    ask(rig)
+    worker.wake()
+    async with asyncio.timeout(30):
+        await hangs.wait()
+    working.cancel()
+    await asyncio.wait({working})
+    assert (row(rig).lease_owner, row(rig).ended_at) == (None, None)
+    assert adoptions.claim(rig.database, owner="other", lease=LEASE) is not None
+
+
+async def test_an_adoption_that_is_being_claimed_when_its_process_stops_is_released_too(
+    rig: AdoptRig, worker: AdoptionWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, go_on, claim = threading.Event(), threading.Event(), adoptions.claim
+
+    def slow(*args: Any, **kwargs: Any) -> adoptions.AdoptionJob | None:
+        claimed = claim(*args, **kwargs)
+        taken.set()
+        go_on.wait(30)
+        return claimed
+
+    monkeypatch.setattr(adoptions, "claim", slow)
+    ask(rig)
+    working = asyncio.create_task(worker.run())
+    await asyncio.to_thread(taken.wait, 30)
+    working.cancel()
+    await asyncio.sleep(0)
+    assert row(rig).lease_owner == "test"
+    go_on.set()
+    await asyncio.wait({working})
+    assert (row(rig).lease_owner, row(rig).ended_at) == (None, None)
+
+
+class NoThreads(ThreadPoolExecutor):
+    """Threads that no work may use."""
+
+    def submit(self, *_ignored: Any, **_named: Any) -> Any:
+        pytest.fail("the adoption used the default threads")
+
+
+async def test_an_adoption_leaves_the_default_threads_to_token_refreshes(rig: AdoptRig) -> None:
+    cover = rig.internet.holds(f"{ELSEWHERE}/cover.png", samples.png())
+    rig.internet.record(1, imageUrl=cover)
+    ask(rig)
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(NoThreads(1))
+    try:
+        assert await a_worker(rig).run_one(ALICE, lambda _progress: None)
+    finally:
+        loop.set_default_executor(ThreadPoolExecutor())
+    assert (row(rig).adopted, row(rig).problems, row(rig).problem) == (1, [], None)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_over"),
+    [(UnknownIdentityError("nobody"), True), (IdentityUnreachableError("away"), False)],
+)
+async def test_an_unknown_account_is_not_tried_again_and_one_that_is_away_is(
+    rig: AdoptRig, error: Exception, is_over: bool
+) -> None:
+    ask(rig)
+    await a_worker(rig, error).run_one(ALICE, lambda _progress: None)
+    assert (row(rig).problem, row(rig).ended_at is not None) == (str(error), is_over)
+
+
+async def test_a_pds_that_is_away_is_tried_again_later_and_not_for_ever(rig: AdoptRig, clock: Clock) -> None:
+    rig.internet.away = True
+    ask(rig)
+    with pytest.raises(RemoteUnknownError):
+        await rig.adopts()
+    for _ in range(adoptions.MAX_ATTEMPTS):
+        assert row(rig).ended_at is None
+        await a_worker(rig).run_one(ALICE, lambda _progress: None)
+        assert row(rig).not_before > clock()
+    assert row(rig).ended_at is not None
+    ask(rig)
+    rig.internet.away = False
+    assert await a_worker(rig).run_one(ALICE, lambda _progress: None)
+    assert (row(rig).problem, row(rig).attempts) == (None, 0)

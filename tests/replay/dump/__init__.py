@@ -1,0 +1,1 @@
+"""Export of a log to a file, and import."""

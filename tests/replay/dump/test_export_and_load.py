@@ -1,0 +1,169 @@
+"""A log that was exported and imported is the log that it was: same reads, same targets, and it goes on."""
+
+import asyncio
+import json
+
+import pytest
+from sqlalchemy import select
+from starlette.testclient import TestClient
+
+from eventstore.schema import metadata, stored_event
+from outbox.mirror.lanes import park_lane
+from replay.dump.contents import EXPORTED
+from replay.dump.export import account_lines, export
+from replay.dump.file_format import read_lines
+from replay.dump.load import check_dump, import_dump
+from replay.errors import BrokenDumpError, NotEmptyError
+from service.wiring.log import open_log
+from tests.api.world import World, did_of, upload
+from tests.media_samples import samples
+
+READ_MODELS = ("tracks", "track_tags", "history", "media_references", "public_audio")
+
+
+@pytest.fixture
+def past(world):
+    """A service where much has happened: delivered, changed since, held, deleted, with a blob and a cover, a token."""
+    with TestClient(world.app) as client:
+        alice, bob = world.sign_in("alice"), world.sign_in("bob")
+        first = upload(client, alice, seed=1, title="Überall", tags=["a", "b"], image=samples.png())
+        upload(client, bob, seed=2)
+        third = upload(client, alice, seed=3)
+        client.post(f"/tracks/{first['id']}/migrate-to-pds", headers={**alice.headers, "Prefer": "wait=0"})
+        world.deliver()
+        client.delete(f"/tracks/{third['id']}", headers=alice.headers)
+        world.deliver()
+        client.patch(f"/tracks/{first['id']}", json={"title": "newest"}, headers=alice.headers)
+        client.post("/auth/tokens", json={"name": "ci"}, headers=alice.headers)
+    with world.database.write() as connection:
+        park_lane(connection, bob.did)
+    return world
+
+
+def rows(database, names):
+    with database.read() as connection:
+        tables = [metadata.tables[name] for name in names]
+        return {
+            table.name: sorted(map(_text, connection.execute(select(table)).mappings())) for table in tables
+        }
+
+
+def _text(row):
+    return json.dumps(dict(row), sort_keys=True, default=repr)  # PostgreSQL orders the keys of JSON anew
+
+
+def exported(world, path):
+    export(world.database, path, schema="1", lines=lambda _: None)
+    return path
+
+
+def imported(world, url, path):
+    log = open_log(world.made.settings.model_copy(update={"database_url": url}))
+    import_dump(log, path, schema="1", lines=lambda _: None, progress=lambda *_: None)
+    return log
+
+
+def test_an_import_gives_the_same_reads_and_the_same_targets(past, elsewhere, tmp_path):
+    log = imported(past, elsewhere, exported(past, tmp_path / "dump"))
+    kept = [each.table.name for each in EXPORTED if not each.reset]
+    names = [*READ_MODELS, *kept]
+    assert rows(log.database, names) == rows(past.database, names)
+    assert all(rows(past.database, READ_MODELS[:4]).values())
+    log.database.close()
+
+
+def test_an_export_of_an_import_is_the_export(past, elsewhere, tmp_path):
+    first = exported(past, tmp_path / "first")
+    log = imported(past, elsewhere, first)
+    export(log.database, tmp_path / "second", schema="1", lines=lambda _: None)
+    assert (tmp_path / "second").read_bytes().splitlines()[1:-1] == first.read_bytes().splitlines()[1:-1]
+    log.database.close()
+
+
+def test_an_accounts_own_export_has_its_rows_alone(past, elsewhere, tmp_path):
+    path, alice = tmp_path / "own", did_of("alice")
+    path.write_bytes(b"".join(account_lines(past.database, alice, schema="1")))
+    log = imported(past, elsewhere, path)
+    for table in ("history", "tracks", "mirror_target", "delivery_attempt", "account"):
+        own = [row for row in rows(past.database, [table])[table] if alice in row]
+        found = rows(log.database, [table])[table]
+        assert found == own != []
+        assert did_of("bob") not in "".join(found)
+    assert rows(log.database, ["pds_host"])["pds_host"] == []
+    assert len(rows(log.database, ["media"])["media"]) == 4
+    log.database.close()
+
+
+def test_no_observation_in_it_is_ahead_of_its_events(past, tmp_path):
+    """Else what is written next there would pass for delivered."""
+    lines = account_lines(past.database, did_of("alice"), schema="1")
+    taken = [next(lines) for _ in range(4)]
+    past.deliver()
+    with TestClient(past.app) as client:
+        client.patch("/tracks/1", json={"title": "later"}, headers=past.sign_in("alice").headers)
+    past.deliver()
+    path = tmp_path / "own"
+    path.write_bytes(b"".join([*taken, *lines]))
+    with path.open("rb") as file:
+        found = list(read_lines(file))
+    newest = max(line.row["position"] for line in found if line.kind == "stored_event")
+    acked = [line.row["acked_gen"] for line in found if line.kind == "mirror_target"]
+    assert max(acked) <= newest
+    assert newest == max(_positions(past.database))
+
+
+def test_an_imported_service_goes_on_and_takes_its_records_for_its_own(past, elsewhere, tmp_path):
+    log = imported(past, elsewhere, exported(past, tmp_path / "dump"))
+    log.database.close()
+    moved = World(past.made.settings.model_copy(update={"database_url": elsewhere}))
+    moved.pds.accounts.update(past.pds.accounts)
+    with TestClient(moved.app) as client:
+        alice = moved.sign_in("alice")
+        moved.deliver()
+        track = client.get("/tracks/1").json()
+        assert (track["mirror"]["state"], track["title"]) == ("delivered", "newest")
+        assert moved.record(track)["title"] == "newest"
+        new = upload(client, alice, seed=9)
+        assert new["id"] == 4
+        newest, before = (max(_positions(each.database)) for each in (moved, past))
+        assert newest > before
+    asyncio.run(moved.made.close())
+
+
+def _positions(database):
+    with database.read() as connection:
+        return connection.scalars(select(stored_event.c.position)).all()
+
+
+def test_a_database_that_holds_something_is_left_alone(past, tmp_path):
+    path = exported(past, tmp_path / "dump")
+    before = rows(past.database, [each.table.name for each in EXPORTED])
+    with pytest.raises(NotEmptyError):
+        import_dump(past.log, path, schema="1", lines=lambda _: None, progress=lambda *_: None)
+    assert rows(past.database, [each.table.name for each in EXPORTED]) == before
+
+
+def test_of_a_broken_file_nothing_is_imported(past, elsewhere, tmp_path):
+    path = exported(past, tmp_path / "dump")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:-2], lines[-1]]))
+    with pytest.raises(BrokenDumpError) as refused:
+        imported(past, elsewhere, path)
+    assert refused.value.line == len(lines) - 1
+    log = open_log(past.made.settings.model_copy(update={"database_url": elsewhere}))
+    assert not any(rows(log.database, [each.table.name for each in EXPORTED]).values())
+    log.database.close()
+
+
+def test_another_schema_is_refused(past, tmp_path):
+    path = exported(past, tmp_path / "dump")
+    with pytest.raises(BrokenDumpError, match="schema"):
+        check_dump(path, schema="2", lines=lambda _: None)
+
+
+def test_a_dump_file_has_no_secret(past, tmp_path):
+    text = exported(past, tmp_path / "dump").read_text()
+    assert not {"access", "refresh", "sealed", "token"} & {
+        column.name for each in EXPORTED for column in each.table.columns
+    }
+    assert "mt_" not in text

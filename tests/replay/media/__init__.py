@@ -1,0 +1,1 @@
+"""Bytes that tracks name: checked, and repaired from a PDS."""

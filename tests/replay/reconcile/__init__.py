@@ -1,0 +1,1 @@
+"""Comparison of the log with what the PDSes hold, and its repair."""

@@ -1,0 +1,114 @@
+"""What a plan says is done, by the relay, and a real PDS agrees with the log again."""
+
+from collections import Counter
+
+import httpx
+import pytest
+
+from eventstore.envelope import Envelope
+from outbox.pds.client import Pds, RecordKey
+from outbox.repo.reads import RepoReads
+from replay.errors import TooManyDeletesError
+from replay.reconcile.apply import apply
+from replay.reconcile.drift import Drift, DriftKind
+from replay.reconcile.plan import REPAIRS, Repair, plan_for
+from replay.reconcile.verify import repos_of, verify
+from tests.dsl import COLLECTION
+from tests.outbox.rigs.relay_rig import Rig
+
+OPERATOR = Envelope(actor="operator", via="cli", request_id="r")
+
+
+async def drifts(rig: Rig) -> list[Drift]:
+    async with httpx.AsyncClient() as http:
+        reads = RepoReads(Pds(rig.wire, http))
+        [found] = [each async for each in verify(rig.database, reads, repos_of(rig.database))]
+    return list(found.drifts)
+
+
+async def applied(rig: Rig, *, max_deletes: int = 0) -> Counter[Repair]:
+    done = apply(rig.log, plan_for(await drifts(rig)), OPERATOR, max_deletes=max_deletes)
+    for _ in range(10):
+        await rig.relay_once()
+    return done
+
+
+@pytest.mark.anyio
+@pytest.mark.pds
+class TestOnTheRealPds:
+    async def test_an_emptied_repo_gets_every_record_back(self, rig: Rig) -> None:
+        tracks = [rig.upload(number, description=f"words {number}") for number in range(1, 26)]
+        for _ in range(3):
+            await rig.relay_once()
+        before = {track.rkey: rig.remote(track) for track in tracks}
+        for track in tracks:
+            rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
+        assert await applied(rig) == {Repair.RESTORE: 25}
+        after = {track.rkey: rig.remote(track) for track in tracks}
+        assert [{**record, "mastertapeGen": 0} for record in after.values()] == [
+            {**record, "mastertapeGen": 0} for record in before.values()
+        ]
+        assert await drifts(rig) == []
+
+    async def test_what_was_deleted_elsewhere_is_restored_by_an_event_of_the_operator(self, rig: Rig) -> None:
+        track = rig.upload(1)
+        await rig.relay_once()
+        rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
+        await applied(rig)
+        newest = rig.log.read(after=0, until=10**9, limit=10)[-1]
+        assert (type(newest.event).__name__, newest.actor, newest.via) == (
+            "RecordRestored", "operator", "cli",
+        )  # fmt: skip
+
+    async def test_earlier_records_of_ours_and_those_of_deleted_tracks_are_put_right(self, rig: Rig) -> None:
+        stale, gone = rig.upload(1), rig.upload(2)
+        await rig.relay_once()
+        earlier, record = rig.remote(stale), rig.remote(gone)
+        rig.edit(1, title="new")
+        rig.command(2, lambda track: track.delete(at=rig.clock()))
+        await rig.relay_once()
+        rig.pds.put_record(rig.did, COLLECTION, stale.rkey, earlier)
+        rig.pds.put_record(rig.did, COLLECTION, gone.rkey, record)
+        with pytest.raises(TooManyDeletesError, match="--max-deletes 1"):
+            await applied(rig)
+        assert rig.remote(stale)["title"] == earlier["title"]
+        assert await applied(rig, max_deletes=1) == {Repair.REWRITE: 1, Repair.DELETE: 1}
+        assert rig.remote(stale)["title"] == "new"
+        assert rig.remote(gone) is None
+
+    async def test_a_foreign_edit_is_held_for_its_owner_and_not_overwritten(self, rig: Rig) -> None:
+        track = rig.upload(1)
+        await rig.relay_once()
+        rig.pds.put_record(rig.did, COLLECTION, track.rkey, {**rig.remote(track), "title": "theirs"})
+        assert await applied(rig) == {Repair.REVERIFY: 1}
+        assert rig.mirror().state == "held"
+        assert rig.remote(track)["title"] == "theirs"
+
+    async def test_applying_again_changes_nothing(self, rig: Rig) -> None:
+        track = rig.upload(1)
+        await rig.relay_once()
+        rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
+        await applied(rig)
+        assert await applied(rig) == {}
+
+
+def drift(kind: DriftKind, number: int = 1, did: str = "did:plc:a") -> Drift:
+    return Drift(kind, RecordKey(did, COLLECTION, f"rkey{number}"), number, None, None)
+
+
+def test_every_drift_has_a_repair() -> None:
+    assert set(REPAIRS) == set(DriftKind)
+
+
+def test_a_plan_counts_points_and_deletes_and_says_how_long() -> None:
+    plan = plan_for([drift(DriftKind.UNDELETED, 2), drift(DriftKind.MISSING, 1), drift(DriftKind.UNKNOWN, 3)])
+    assert [step.repair for step in plan.steps] == [Repair.RESTORE, Repair.DELETE, Repair.NOTHING]
+    assert (plan.points, plan.deletes) == (4, 1)
+    assert plan.seconds > 0
+    assert plan_for([]).seconds == 0
+
+
+def test_accounts_are_repaired_side_by_side() -> None:
+    one = [drift(DriftKind.MISSING, number) for number in range(100)]
+    other = [drift(DriftKind.MISSING, number, "did:plc:b") for number in range(100)]
+    assert plan_for([*one, *other]).seconds == plan_for(one).seconds

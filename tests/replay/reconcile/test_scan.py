@@ -1,0 +1,322 @@
+"""A scan finds changes of other clients to our records, without a login; the relay decides what they mean."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from aggregates.track import Track
+from eventstore.database import Database
+from outbox.mirror.hosts import Hosts
+from outbox.mirror.requeue import rescan
+from outbox.mirror.states import BreakerState
+from outbox.mirror.tables import NEVER, PAST, mirror_target, pds_host, repo_scan
+from outbox.pds.client import Pds
+from outbox.repo.reads import PacedReads
+from replay.reconcile.scan import Scan, Scanned
+from tests.dsl import COLLECTION
+from tests.outbox.rigs.relay_rig import Clock, Rig
+from tests.outbox.rigs.rows import add_lane, change_target, lane_row, set_host
+
+pytestmark = pytest.mark.anyio
+
+HOUR = timedelta(hours=1)
+A, B = "https://a.example", "https://b.example"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(name="database")
+def _database(migrated_url: str, clock: Clock):
+    made = Database(migrated_url, clock=clock)
+    yield made
+    made.close()
+
+
+class Asked(httpx.AsyncHTTPTransport):
+    """What was asked of a real PDS."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.names.append(request.url.path.rsplit(".", 1)[1])
+        return await super().handle_async_request(request)
+
+
+async def scanned(
+    database: Database, transport: httpx.AsyncBaseTransport, every: timedelta = timedelta()
+) -> Scanned:
+    async with httpx.AsyncClient(transport=transport) as http:
+        reads = PacedReads(Pds(None, http), Hosts(database))  # type: ignore[arg-type]
+        return await Scan(database, reads, every=every).run()
+
+
+def row(database: Database, did: str) -> Any:
+    with database.read() as connection:
+        return connection.execute(select(repo_scan).where(repo_scan.c.did == did)).one()
+
+
+# At a real PDS.
+
+
+@pytest.fixture(name="track")
+async def _track(rig: Rig) -> Track:
+    """A delivered track."""
+    track = rig.upload(1)
+    await rig.relay_once()
+    return track
+
+
+def types(rig: Rig, track_id: int = 1) -> list[str]:
+    with rig.database.read() as connection:
+        recorded = rig.log.stream(connection, Track.create_id(track_id))
+    return [type(each.event).__name__ for each in recorded]
+
+
+def theirs(rig: Rig, track: Track, **fields: Any) -> None:
+    rig.pds.put_record(rig.did, COLLECTION, track.rkey, {**(rig.remote(track) or {}), **fields})
+
+
+@pytest.mark.pds
+async def test_what_another_client_did_is_found_and_ends_as_if_a_write_had_met_it(rig, track):
+    others = [rig.upload(2), rig.upload(3)]
+    await rig.relay_once()
+    theirs(rig, track, title="theirs")
+    rig.pds.delete_record(rig.did, COLLECTION, others[0].rkey)
+    theirs(rig, others[1], mood="blue")
+
+    found = await scanned(rig.database, Asked())
+    assert found.drifts == {"foreign_edit": 2, "missing": 1}
+    assert types(rig) == ["Created"]  # it only marks
+    await rig.relay_once()
+
+    assert [rig.mirror(number).state for number in (1, 2, 3)] == ["held", "detached", "delivered"]
+    assert types(rig) == ["Created", "ForeignEditObserved"]
+    assert types(rig, 2) == ["Created", "RecordMissing"]
+    assert types(rig, 3) == ["Created"]
+    assert rig.remote(track)["title"] == "theirs"
+    assert rig.remote(others[1])["mood"] == "blue"
+
+
+@pytest.mark.pds
+async def test_an_unchanged_repo_is_asked_for_its_revision_alone(rig, track):  # noqa: ARG001
+    asked = Asked()
+    await scanned(rig.database, asked)
+    assert set(asked.names) == {"getLatestCommit", "listRecords"}
+    asked.names.clear()
+    assert (await scanned(rig.database, asked)).repos == {"unchanged": 1}
+    assert asked.names == ["getLatestCommit"]
+
+
+@pytest.mark.pds
+async def test_an_edit_made_elsewhere_between_a_scan_and_a_write_of_ours_is_found(rig, track):
+    await scanned(rig.database, Asked())
+    theirs(rig, track, title="theirs")
+    rig.upload(2)
+    await rig.relay_once()  # the repo is at the revision of our own last write
+    assert (await scanned(rig.database, Asked())).drifts == {"foreign_edit": 1}
+
+
+@pytest.mark.pds
+async def test_what_the_log_says_already_is_not_found_again(rig, track):
+    rig.upload(2)
+    await rig.relay_once()
+    theirs(rig, track, title="theirs")
+    await scanned(rig.database, Asked())
+    await rig.relay_once()
+    rig.edit(2, title="another revision")
+    await rig.relay_once()
+    found = await scanned(rig.database, Asked())
+    assert (found.repos, found.drifts) == ({"compared": 1}, {})
+
+
+@pytest.mark.pds
+async def test_a_repo_that_is_marked_is_compared_though_its_revision_is_known(rig, track):  # noqa: ARG001
+    await scanned(rig.database, Asked())
+    with rig.database.write() as connection:
+        rescan(connection, rig.did)
+    assert (await scanned(rig.database, Asked(), HOUR)).repos == {"compared": 1}
+    assert (await scanned(rig.database, Asked(), HOUR)).repos == {}
+
+
+# At hosts that do as the test wants.
+
+Answer = Callable[[httpx.Request], Any]
+
+
+class FakeHosts(httpx.AsyncBaseTransport):
+    """Hosts by their origin; each says what a function of its own says."""
+
+    def __init__(self, **answers: Answer) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, str]] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.host.split(".")[0]
+        self.asked.append((host, request.url.params.get("did", request.url.params.get("repo", ""))))
+        answer = self.answers[host](request)
+        return await answer if asyncio.iscoroutine(answer) else answer
+
+    def dids(self, host: str) -> list[str]:
+        return [did for name, did in self.asked if name == host]
+
+
+def well(request: httpx.Request, **headers: str) -> httpx.Response:
+    """An empty repo, at one revision for ever."""
+    body = {"rev": "r", "cid": "c"} if "getLatestCommit" in request.url.path else {"records": []}
+    return httpx.Response(200, json=body, headers=headers)
+
+
+def says(status: int, error: str) -> Answer:
+    return lambda _request: httpx.Response(status, json={"error": error})
+
+
+def accounts(database: Database, host: str, *numbers: int, **columns: Any) -> list[str]:
+    """Accounts with a record each that was delivered, then deleted, and was so again."""
+    dids = [add_lane(database, number, host=host, **{"due_at": NEVER, **columns}) for number in numbers]
+    for did in dids:
+        change_target(database, did, acked_gen=1, desired_op="delete")
+    return dids
+
+
+async def test_a_host_that_hangs_delays_no_other(database):
+    accounts(database, A, *range(1, 6))
+    others = set(accounts(database, B, *range(6, 12)))
+    all_others = asyncio.Event()
+
+    async def hangs(_request: httpx.Request) -> httpx.Response:
+        await all_others.wait()
+        raise httpx.ReadTimeout("no answer")
+
+    def answers(request: httpx.Request) -> httpx.Response:
+        if set(hosts.dids("b")) == others:
+            all_others.set()
+        return well(request)
+
+    hosts = FakeHosts(a=hangs, b=answers)
+    async with asyncio.timeout(30):
+        assert (await scanned(database, hosts)).repos == {"compared": 6, "unread": 1}
+    assert len(hosts.dids("a")) == 1  # its other accounts wait for the next time
+
+
+async def test_an_account_whose_host_hung_goes_last_the_next_time(database, clock):
+    first, second = accounts(database, A, 1, 2)
+    hosts = FakeHosts(a=says(502, ""))
+    await scanned(database, hosts)
+    clock.advance(minutes=1)
+    await scanned(database, hosts)
+    assert hosts.dids("a") == [first, second]
+    assert row(database, first).problem.startswith("http_502")
+
+
+async def test_failures_of_a_scan_count_for_the_breaker_and_an_open_one_is_respected(database, clock):
+    accounts(database, A, *range(1, 9))
+    hosts = FakeHosts(a=says(502, ""))
+    for _ in range(5):
+        await scanned(database, hosts)
+        clock.advance(seconds=1)
+    with database.read() as connection:
+        assert connection.scalar(select(pds_host.c.breaker)) == BreakerState.OPEN
+    await scanned(database, hosts)
+    assert len(hosts.asked) == 5
+    hosts.answers["a"] = well
+    clock.advance(minutes=11)
+    assert (await scanned(database, hosts)).repos == {"compared": 8}
+
+
+async def test_live_work_has_the_second_half_of_a_hosts_budget(database, clock):
+    dids = accounts(database, A, *range(1, 6))
+    left = iter(range(54, 0, -1))
+
+    def counts(request: httpx.Request) -> httpx.Response:
+        reset = str(int(clock().timestamp()) + 100)
+        limits = {"limit": "100", "remaining": str(next(left)), "reset": reset, "policy": "100;w=300"}
+        return well(request, **{f"ratelimit-{name}": value for name, value in limits.items()})
+
+    hosts = FakeHosts(a=counts)
+    await scanned(database, hosts, HOUR)
+    assert next(left) == 49
+    assert sorted(set(hosts.dids("a"))) == dids[:3]
+    with database.read() as connection:
+        host = connection.execute(select(pds_host)).one()
+    assert host.paced_until == PAST  # live work goes on
+    await scanned(database, hosts, HOUR)
+    assert len(set(hosts.dids("a"))) == 3
+    hosts.answers["a"] = well
+    clock.advance(seconds=110)
+    await scanned(database, hosts, HOUR)
+    assert sorted(set(hosts.dids("a"))) == dids
+
+
+async def test_a_host_over_its_limit_is_left_alone_until_it_says(database, clock):
+    accounts(database, A, 1)
+    hosts = FakeHosts(a=lambda _: httpx.Response(429, json={}, headers={"retry-after": "90"}))
+    assert (await scanned(database, hosts)).repos == {}
+    hosts.answers["a"] = well
+    await scanned(database, hosts)
+    assert len(hosts.asked) == 1
+    clock.advance(seconds=91)
+    assert (await scanned(database, hosts)).repos == {"compared": 1}
+
+
+async def test_a_scan_that_was_cut_off_goes_on_where_it_was(database):
+    first, second, third = accounts(database, A, 1, 2, 3)
+
+    async def dies(request: httpx.Request) -> httpx.Response:
+        if request.url.params.get("did") == second:
+            raise asyncio.CancelledError
+        return well(request)
+
+    with pytest.raises(asyncio.CancelledError):
+        await scanned(database, FakeHosts(a=dies), HOUR)
+    hosts = FakeHosts(a=well)
+    assert (await scanned(database, hosts, HOUR)).repos == {"compared": 2}
+    assert sorted(set(hosts.dids("a"))) == [second, third]
+    assert row(database, first).rev == "r"
+
+
+@pytest.mark.parametrize("error", ["RepoNotFound", "RepoDeactivated", "RepoTakendown"])
+async def test_an_account_that_its_host_does_not_show_is_searched_for(database, error):
+    did, other = accounts(database, A, 1, 2)
+    answers = {did: says(400, error), other: well}
+    found = await scanned(
+        database, FakeHosts(a=lambda request: answers[next(iter(request.url.params.values()))](request))
+    )
+    assert found.repos == {"unread": 1, "compared": 1}
+    assert lane_row(database, did).probe_at < NEVER
+    assert lane_row(database, other).probe_at == NEVER
+
+
+async def test_an_account_that_is_paused_or_has_no_record_is_not_scanned(database):
+    accounts(database, A, 1, paused=True)
+    accounts(database, B, 2)
+    set_host(database, B, paused=True)
+    add_lane(database, 3, host=A, due_at=NEVER)  # nothing was delivered yet
+    accounts(database, A, 4, state="account_inactive")
+    signed_out = accounts(database, A, 5, state="auth_required")
+    hosts = FakeHosts(a=well, b=well)
+    assert (await scanned(database, hosts)).repos == {"compared": 1}
+    assert set(hosts.dids("a")) == set(signed_out)
+
+
+async def test_a_crash_between_compare_and_mark_loses_no_mark(database, monkeypatch):
+    [did] = accounts(database, A, 1)
+    change_target(database, did, desired_op="put", observed_cid="ours")
+    with monkeypatch.context() as broken:
+        broken.setattr("replay.reconcile.scan.upsert", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await scanned(database, FakeHosts(a=well))
+    with database.read() as connection:
+        assert connection.scalar(select(mirror_target.c.look_at)) == NEVER
+    assert (await scanned(database, FakeHosts(a=well))).drifts == {"missing": 1}
+    with database.read() as connection:
+        assert connection.scalar(select(mirror_target.c.look_at)) < NEVER

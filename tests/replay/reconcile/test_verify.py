@@ -1,0 +1,141 @@
+"""What a real PDS holds is compared with the log, and every way in which it may differ has a name."""
+
+import httpx
+import pytest
+
+from aggregates.track import Track
+from application.records.change_namespace import ChangeNamespace, change_namespace
+from outbox.pds.client import Pds
+from outbox.record.record import GENERATION
+from outbox.repo.reads import RepoReads
+from replay.reconcile.drift import DriftKind
+from replay.reconcile.verify import repos_of, verify
+from tests.dsl import COLLECTION, OLD_COLLECTION
+from tests.outbox.rigs.relay_rig import ARTIST, Rig, refused
+
+pytestmark = [pytest.mark.anyio, pytest.mark.pds]
+
+
+@pytest.fixture(name="track")
+async def _track(rig: Rig) -> Track:
+    """A delivered track."""
+    track = rig.upload(1)
+    await rig.relay_once()
+    return track
+
+
+class Forgetful(httpx.AsyncHTTPTransport):
+    """The PDS, but for its blobs: a repo that was moved without them has none."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("listBlobs"):
+            return httpx.Response(200, json={"cids": []})
+        return await super().handle_async_request(request)
+
+
+async def verified(rig: Rig, transport: httpx.AsyncHTTPTransport | None = None):
+    async with httpx.AsyncClient(transport=transport) as http:
+        reads = RepoReads(Pds(rig.wire, http))
+        [found] = [each async for each in verify(rig.database, reads, repos_of(rig.database))]
+    assert found.problem is None
+    return found
+
+
+async def kinds(rig: Rig) -> dict[int | None, DriftKind]:
+    return {drift.track_id: drift.kind for drift in (await verified(rig)).drifts}
+
+
+def place(rig: Rig, track: Track) -> tuple[str, str, str]:
+    return rig.did, COLLECTION, track.rkey
+
+
+async def test_a_record_that_is_on_its_way_to_another_collection_is_no_drift(rig):
+    rig.upload(1, collection=OLD_COLLECTION)
+    await rig.relay_once()
+    command = ChangeNamespace(1, old_collection=OLD_COLLECTION, collection=COLLECTION)
+    with rig.log.unit_of_work(rig.did, ARTIST) as unit:
+        change_namespace(unit, command)
+    assert (await verified(rig)).drifts == ()
+    rig.wire.faults += [lambda send: send(), refused]
+    await rig.relay_once()
+    found = await verified(rig)
+    assert (found.records, found.drifts) == (2, ())
+    rig.clock.advance(minutes=10)
+    await rig.relay_once()
+    found = await verified(rig)
+    assert (found.records, found.drifts) == (1, ())
+
+
+@pytest.mark.usefixtures("track")
+async def test_what_is_as_it_should_be_is_no_drift(rig):
+    rig.upload(2)
+    await rig.relay_once()
+    rig.command(2, lambda track: track.delete(at=rig.clock()))
+    await rig.relay_once()
+    found = await verified(rig)
+    assert (found.records, found.drifts) == (1, ())
+
+
+@pytest.mark.usefixtures("track")
+async def test_what_is_still_to_be_sent_is_no_drift(rig):
+    rig.edit(1, title="not yet there")
+    rig.upload(2)
+    assert (await verified(rig)).drifts == ()
+
+
+async def test_a_record_that_was_deleted_elsewhere_is_missing(rig, track):
+    rig.pds.delete_record(*place(rig, track))
+    assert await kinds(rig) == {1: DriftKind.MISSING}
+
+
+async def test_a_record_that_was_written_elsewhere_is_a_foreign_edit(rig, track):
+    rig.pds.put_record(*place(rig, track), {**rig.remote(track), "title": "theirs"})
+    [drift] = (await verified(rig)).drifts
+    assert drift.kind is DriftKind.FOREIGN_EDIT
+    assert drift.found_cid == rig.pds.get_record(*place(rig, track))["cid"]
+    assert drift.expected_cid == rig.mirror().record_cid
+
+
+async def test_an_earlier_record_of_ours_is_stale(rig, track):
+    earlier = rig.remote(track)
+    rig.edit(1, title="new")
+    await rig.relay_once()
+    rig.pds.put_record(*place(rig, track), earlier)
+    assert await kinds(rig) == {1: DriftKind.STALE}
+
+
+async def test_the_record_of_a_deleted_track_is_undeleted(rig, track):
+    record = rig.remote(track)
+    rig.command(1, lambda track: track.delete(at=rig.clock()))
+    await rig.relay_once()
+    rig.pds.put_record(*place(rig, track), record)
+    assert await kinds(rig) == {1: DriftKind.UNDELETED}
+
+
+async def test_a_record_of_ours_without_a_track_is_unknown_and_others_are_none_of_ours(rig, track):
+    record = rig.remote(track)
+    rig.pds.put_record(rig.did, COLLECTION, "3kunknown2222", record)
+    other = {name: value for name, value in record.items() if name != GENERATION}
+    rig.pds.put_record(rig.did, COLLECTION, "3kother222222", {**other, "title": "of another client"})
+    [drift] = (await verified(rig)).drifts
+    assert (drift.kind, drift.key.rkey, drift.track_id) == (DriftKind.UNKNOWN, "3kunknown2222", None)
+
+
+async def test_a_blob_that_the_pds_has_lost_is_missing(rig, track):
+    rig.command(1, lambda track: track.request_blob_migration(at=rig.clock()))
+    await rig.relay_once()
+    await rig.relay_once()
+    assert rig.remote(track)["audioBlob"]
+    assert (await verified(rig)).drifts == ()
+    [drift] = (await verified(rig, Forgetful())).drifts
+    assert (drift.kind, drift.track_id) == (DriftKind.BLOB_MISSING, 1)
+
+
+async def test_an_emptied_repo_misses_every_record(rig, track):
+    others = [rig.upload(number) for number in range(2, 130)]
+    for _ in range(10):
+        await rig.relay_once()
+    assert (await verified(rig)).records == 129
+    for each in [track, *others]:
+        rig.pds.delete_record(*place(rig, each))
+    assert await kinds(rig) == dict.fromkeys(range(1, 130), DriftKind.MISSING)

@@ -1,0 +1,265 @@
+"""The actions of a schedule: each happens at one moment and draws from its own random numbers."""
+
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from unittest.mock import patch
+
+from aggregates.track import Track
+from aggregates.values import SupportGate
+from eventstore.unit_of_work import UnitOfWork
+from outbox.blobs.jobs import mark_backfill
+from outbox.conflicts.conflicts import clear_conflict
+from outbox.mirror import pausing, requeue
+from outbox.operations import operators
+from outbox.operations.operators import Action, Operator, Selector
+from outbox.relay import retention
+from tests.dsl import some_artwork
+from tests.fake_pds.account import Status
+from tests.fake_pds.limits import REQUESTS, WRITES_AN_HOUR
+from tests.simulation.virtual_time import Life
+from tests.simulation.world import OPERATOR, World
+
+Act = Callable[[World, random.Random], object]
+
+
+def _upload(world: World, dice: random.Random) -> None:
+    world.upload(dice.choice(world.dids))
+
+
+def _edit(world: World, dice: random.Random) -> None:
+    _tell(world, dice, lambda track: track.update_metadata(_fields(dice), at=world.clock()))
+
+
+def _fields(dice: random.Random) -> dict[str, object]:
+    return dice.choice([
+        {"title": f"title {dice.randint(0, 9)}"},
+        {"album": dice.choice([None, "one", "two"])},
+        {"tags": (f"tag {dice.randint(0, 9)}",)},
+        {"description": f"text {dice.randint(0, 9)}", "title": "both"},
+    ])  # fmt: skip
+
+
+def _tell(world: World, dice: random.Random, command: Callable[[Track], None]) -> None:
+    if world.tracks:
+        world.tell(dice.choice(sorted(world.tracks)), command)
+
+
+def _telling(command: Callable[[Track, World, random.Random], None]) -> Act:
+    return lambda world, dice: _tell(world, dice, lambda track: command(track, world, dice))
+
+
+def _replace_audio(track: Track, world: World, dice: random.Random) -> None:
+    track.replace_audio(world.audio.keep(f"ID3 other {dice.randint(0, 3)}".encode()), at=world.clock())
+
+
+def _gate(track: Track, world: World, dice: random.Random) -> None:
+    track.set_support_gate(dice.choice([None, SupportGate("any")]), at=world.clock())
+
+
+def _artwork(track: Track, world: World, dice: random.Random) -> None:
+    if dice.random() < 0.3:
+        track.remove_artwork(at=world.clock())
+    else:
+        track.replace_artwork(some_artwork(dice.randint(1, 3)), at=world.clock())
+
+
+def _account(status: Status) -> Act:
+    def act(world: World, dice: random.Random) -> None:
+        did = dice.choice(world.present)
+        world.host_of(did).set_status(did, status)
+
+    return act
+
+
+def _expire(world: World, dice: random.Random) -> None:
+    did = dice.choice(world.present)
+    world.host_of(did).tokens.expire(did)
+
+
+def _delete_account(world: World, dice: random.Random) -> None:
+    if len(world.present) > 1:
+        did = dice.choice(world.present)
+        world.host_of(did).delete_account(did)
+
+
+def _foreign(world: World, dice: random.Random) -> None:
+    did = dice.choice(world.present)
+    repo = world.repo(did)
+    if not repo.records:
+        return
+    key = dice.choice(sorted(repo.records))
+    value = repo.records[key].value
+    match dice.choice(["field", "edit", "delete"]):
+        case "field":
+            repo.put(key, {**value, "elsewhere": dice.randint(0, 9)})
+        case "edit":
+            repo.put(key, {**value, "title": f"elsewhere {dice.randint(0, 9)}"})
+        case "delete":
+            repo.delete(key)
+
+
+def _host(world: World, dice: random.Random) -> None:
+    origin = dice.choice(world.hosts).origin
+    dice.choice([world.network.down.add, world.network.silent.add, world.network.down.discard,
+                 world.network.silent.discard])(origin)  # fmt: skip
+
+
+def _limits(world: World, dice: random.Random) -> None:
+    limits = dice.choice(world.hosts).limits
+    limits.enabled = True
+    limits.points = {WRITES_AN_HOUR.name: dice.randint(4, 12), REQUESTS.name: dice.randint(10, 40)}
+
+
+def _kill(world: World, dice: random.Random) -> None:
+    if living := world.living():
+        dice.choice(living).kill()
+
+
+def _start(world: World, _dice: random.Random) -> None:
+    if len(world.living()) < 3:
+        world.start_relay()
+
+
+def _freeze(world: World, dice: random.Random) -> None:
+    if living := world.living():
+        dice.choice(living).process.freeze()
+        world.disturb()
+
+
+def _thaw(world: World, dice: random.Random) -> None:
+    if frozen := world.living(Life.FROZEN):
+        dice.choice(frozen).process.thaw()
+        world.disturb()
+
+
+def _restore(unit: UnitOfWork, track: Track, _dice: random.Random) -> None:
+    track.restore_record(at=unit.now)
+    unit.save(track)
+    clear_conflict(unit.connection, track.track_id)
+
+
+def _decide(world: World, dice: random.Random) -> None:
+    theirs = dice.random() < 0.5
+    held = [track_id for track_id, mirror in world.mirrors().items() if mirror.state == "held"]
+    if held:
+        world.decide(dice.choice(held), theirs=theirs)
+
+
+def _migrate(world: World, dice: random.Random) -> None:
+    """All of an account's audio, behind whatever else there is to do."""
+    did = dice.choice(world.dids)
+    track_ids = [track_id for track_id, owner in world.tracks.items() if owner == did]
+    for track_id in track_ids:
+        world.tell(track_id, lambda track: track.request_blob_migration(at=world.clock()))
+    with world.database.write() as connection:
+        mark_backfill(connection, did, track_ids)
+        requeue.queue_as_backfill(connection, did, track_ids, world.clock())
+
+
+def _in_unit(work: Callable[[UnitOfWork, Track, random.Random], None]) -> Act:
+    def act(world: World, dice: random.Random) -> None:
+        track_id = dice.choice(sorted(world.tracks))
+        world.in_unit(track_id, lambda unit: work(unit, unit.load(Track, Track.create_id(track_id)), dice))
+
+    return act
+
+
+def _doubt(world: World, dice: random.Random) -> None:
+    world.verify(dice.choice(sorted(world.tracks)))
+
+
+def _retry(world: World, dice: random.Random) -> None:
+    track_id = dice.choice(sorted(world.tracks))
+    with world.database.write() as connection:
+        requeue.retry(connection, world.tracks[track_id], track_id, world.clock())
+    world.wake()
+
+
+def _pause(world: World, dice: random.Random) -> None:
+    pauses = dice.choice([True, False])
+    with world.database.write() as connection:
+        name = dice.choice([*world.dids, *world.origins])
+        if pauses:
+            pausing.pause(connection, name)
+        else:
+            pausing.resume(connection, name, world.clock())
+    world.wake()
+
+
+def _operate(action: Action) -> Act:
+    def act(world: World, dice: random.Random) -> None:
+        operators.perform(world.log, action, Selector(host=dice.choice(world.origins)), Operator(OPERATOR))
+        world.wake()
+
+    return act
+
+
+def _prune(world: World, _dice: random.Random) -> None:
+    """I15: the journal, of everything that it may be pruned of however old it is."""
+    now = timedelta()
+    with patch.multiple(retention, KEPT=now, FAILURES_KEPT=now):
+        retention.prune_attempts(world.database)
+
+
+def _set_clock(world: World, _dice: random.Random) -> None:
+    """An hour on, and back again the next time: as far as it may be set while a create is on its way."""
+    world.jump(-1 if world.skew > timedelta() else 1)
+
+
+ACTS: dict[str, Act] = {
+    "upload": _upload,
+    "edit": _edit,
+    "replace audio": _telling(_replace_audio),
+    "gate": _telling(_gate),
+    "artwork": _telling(_artwork),
+    "blob": _telling(lambda track, world, _: track.request_blob_migration(at=world.clock())),
+    "delete": _telling(lambda track, world, _: track.delete(at=world.clock())),
+    "undelete": _telling(lambda track, world, _: track.undelete(at=world.clock())),
+    "restore": _in_unit(_restore),
+    "decide": _decide,
+    "migrate": _migrate,
+    "doubt": _doubt,
+    "retry": _retry,
+    "pause": _pause,
+    "redrive": _operate(Action.REDRIVE),
+    "probe": _operate(Action.PROBE),
+    "prune": _prune,
+    "sign out": lambda world, dice: world.sign_out(dice.choice(world.present)),
+    "sign in": lambda world, dice: world.sign_in(dice.choice(world.dids)),
+    "tokens expire": _expire,
+    "deactivate": _account(Status.DEACTIVATED),
+    "activate": _account(Status.ACTIVE),
+    "take down": _account(Status.TAKENDOWN),
+    "delete account": _delete_account,
+    "move": lambda world, dice: world.move(dice.choice(world.present), dice.choice(world.hosts)),
+    "foreign": _foreign,
+    "host": _host,
+    "limits": _limits,
+    "kill": _kill,
+    "start": _start,
+    "freeze": _freeze,
+    "thaw": _thaw,
+    "jump": lambda world, dice: world.jump(dice.choice([-1, 1])),
+    "set clock": _set_clock,
+    "release": lambda world, _: world.network.release(),
+    "wait": lambda world, dice: world.advance(dice.uniform(20, 120)),
+}
+WEIGHTS = {
+    "wait": 6, "edit": 24, "upload": 3, "delete": 8, "undelete": 8, "restore": 3, "blob": 5,
+    "replace audio": 3, "gate": 3, "artwork": 3, "foreign": 6, "host": 4, "kill": 3, "start": 3,
+    "freeze": 3, "thaw": 3, "jump": 2, "release": 2, "sign out": 2, "sign in": 2,
+    "decide": 4, "migrate": 2, "doubt": 3, "retry": 2, "pause": 2, "redrive": 2, "probe": 1, "prune": 2,
+    "tokens expire": 2, "deactivate": 1, "activate": 1, "take down": 1, "move": 1, "limits": 1,
+}  # fmt: skip
+WITH_DECISIONS = {**WEIGHTS, "foreign": 30, "doubt": 24, "decide": 24, "wait": 12}
+"""Other clients are busy, and scans and artists with them."""
+WITH_DELETIONS = {**WEIGHTS, "delete account": 6, "upload": 6, "move": 3, "sign in": 4}
+"""Accounts are deleted at their hosts while their owners keep using the service."""
+WITH_CRASHES = {
+    "wait": 1, "edit": 3, "upload": 3, "delete": 12, "undelete": 3, "kill": 6, "start": 4, "set clock": 4,
+}  # fmt: skip
+"""Relays die, or their leases end, while a create is on its way, and before it lands its record is deleted.
+
+That takes a clock that is set: else nobody comes after the relay before its lease ends, and by then the create is lost.
+"""

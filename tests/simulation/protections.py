@@ -1,0 +1,115 @@
+"""The protections of the relay, each of which can be switched off: an invariant must then fail."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, bindparam, delete, insert, select
+
+from eventstore.database import Database
+from outbox.blobs import jobs as blob_jobs
+from outbox.blobs import worker as blobs
+from outbox.mirror import lanes
+from outbox.mirror.tables import delivery_attempt, mirror_target
+from outbox.pds.client import Pds
+from outbox.pds.verdict import Verdict
+from outbox.record.record import GENERATION
+from outbox.relay import delivery, journal, read_back, relay, settle
+from outbox.relay.delivery import Delivery
+from outbox.relay.delivery_task import DeliveryTask
+from outbox.threads import in_thread
+from tests.simulation import record_invariants, request_invariants, row_invariants
+
+Switch = Callable[[pytest.MonkeyPatch], None]
+
+
+def without_swaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes have no swap."""
+    real = Pds._send  # noqa: SLF001
+
+    async def send(self: Pds, did: str, nsid: str, timeout: float, **request: Any) -> Any:
+        request.get("json", {}).pop("swapRecord", None)
+        return await real(self, did, nsid, timeout, **request)
+
+    monkeypatch.setattr(Pds, "_send", send)
+
+
+def without_intents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt is recorded when it ends: a crash before leaves no row. Our writes are still recognized by generation."""
+    unwritten: dict[int, dict[str, Any]] = {}
+    this = delivery_attempt.c.id == bindparam("attempt_id")
+
+    def record_intent(database: Database, lane: lanes.Lane, task: DeliveryTask) -> int:
+        attempt_id = journal.record_intent(database, lane, task)
+        with database.write() as connection:
+            named = {"attempt_id": attempt_id}
+            row = connection.execute(select(delivery_attempt).where(this), named).one()
+            unwritten[attempt_id] = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's way to a row's columns
+            connection.execute(delete(delivery_attempt).where(this), named)
+        return attempt_id
+
+    def close_attempt(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
+        connection.execute(insert(delivery_attempt), unwritten[attempt_id])
+        journal.close_attempt(connection, attempt_id, verdict, now)
+
+    monkeypatch.setattr(delivery, "record_intent", record_intent)
+    for module in (delivery, settle):
+        monkeypatch.setattr(module, "close_attempt", close_attempt)
+
+
+def without_recognition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No write of ours is recognized, neither by its row nor by its generation."""
+    monkeypatch.setattr(delivery, "our_cids", lambda *_: set())
+    monkeypatch.setattr(read_back, "_is_ours", lambda *_: False)
+
+
+def without_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every record that is verified is reported as desired."""
+    monkeypatch.setattr(delivery, "look", lambda *_: read_back.Finding.AGREES)
+
+
+def without_fence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flight whose lease has expired records its result all the same."""
+    monkeypatch.setattr(settle, "lock_lane", lambda *_: None)
+
+
+def without_reading_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The body is read first and its generation afterwards."""
+    real = Delivery.deliver
+
+    def newest(self: Delivery, task: DeliveryTask) -> int:
+        target = mirror_target.c
+        with self._database.read() as connection:
+            statement = select(target.desired_gen).where(target.track_id == task.track_id)
+            return connection.execute(statement).scalar_one()
+
+    async def deliver(self: Delivery, lane: lanes.Lane, task: DeliveryTask, timeout: float) -> Any:
+        gen = await in_thread(newest, self, task)
+        desired = {**task.desired, GENERATION: gen} if task.desired is not None else None
+        return await real(self, lane, replace(task, gen=gen, desired=desired), timeout)
+
+    monkeypatch.setattr(Delivery, "deliver", deliver)
+
+
+def without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed write is retried at once."""
+    for module in (blob_jobs, blobs, lanes, relay, settle):
+        monkeypatch.setattr(module, "backoff", lambda _failures, **_limits: timedelta())
+
+
+MISSED_BY: Mapping[Switch, Callable[..., object]] = {
+    without_swaps: record_invariants.foreign_values_are_safe,
+    without_recognition: record_invariants.waits_are_true,
+    without_fence: row_invariants.stale_flights_change_nothing,
+    without_reading_once: record_invariants.puts_are_the_log,
+    without_backoff: request_invariants.faults_cost_few_requests,
+    without_looks: record_invariants.converged,
+    without_intents: record_invariants.converged,
+}
+"""Each protection with the invariant that it keeps."""
+MISSED_AFTER_CRASHES = frozenset({without_intents})
+"""Those that only stories with crashes miss: a write of ours is known by its generation as well as by its row. What the row
+alone tells is that a create may still land, after a delete even, whose relay has died or lost its lease.
+"""

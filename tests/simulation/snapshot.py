@@ -1,0 +1,108 @@
+"""A snapshot of a world: what the log says and what the PDSes hold."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+
+from sqlalchemy import select
+
+from aggregates.track import Track
+from eventstore.change import RecordedEvent
+from outbox.mirror.tables import delivery_attempt
+from outbox.pds.verdict import Kind
+from outbox.record.record import GENERATION
+from outbox.views.deliveries import EventDelivery, deliveries
+from outbox.views.status import Mirror
+from tests.fake_pds.pds import SERVICE
+from tests.fake_pds.repo import Commit, Stored
+from tests.simulation.convergence import is_at_work
+from tests.simulation.world import World
+
+EVERYTHING = 2**53
+attempt = delivery_attempt.c
+_ACKED = select(attempt.collection, attempt.rkey, attempt.gen).where(attempt.outcome == Kind.DONE.value)
+
+
+def is_ours(commit: Commit) -> bool:
+    """Whether our service made it."""
+    return commit.client == SERVICE
+
+
+def generation(commit: Commit) -> int:
+    """The generation that a put names."""
+    return 0 if commit.value is None else int(commit.value[GENERATION])
+
+
+@dataclass(frozen=True)
+class Record:
+    """One track and its record."""
+
+    track_id: int
+    events: list[RecordedEvent]
+    commits: list[Commit]
+    stored: Stored | None
+    mirror: Mirror
+    acked: list[int]
+    """The generations that the relay knew the PDS had, at one time or another."""
+
+    def __str__(self) -> str:
+        return f"track {self.track_id}, {self.mirror}"
+
+    @cached_property
+    def track(self) -> Track:
+        """The fold of all its events."""
+        return self.at(EVERYTHING)
+
+    def at(self, position: int) -> Track:
+        """The fold of its events up to this one."""
+        track: Track | None = None
+        for each in self.events:
+            if each.position <= position:
+                track = each.event.mutate(track)
+        assert track is not None
+        return track
+
+    @property
+    def facts(self) -> list[tuple[int, bool]]:
+        """The positions of its events, and whether they touch the record."""
+        return [
+            (each.position, each.event.touches_record())
+            for each in self.events
+            if isinstance(each.event, Track.Event)
+        ]
+
+
+class Snapshot:
+    """All records of a world at one moment."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.is_at_rest = not world.network.under_way and not is_at_work(world)
+        events: dict[object, list[RecordedEvent]] = defaultdict(list)
+        for each in world.log.read(after=0, until=EVERYTHING, limit=EVERYTHING):
+            events[each.aggregate_id].append(each)
+        found = world.mirrors()
+        acked = self._acked()
+        self.records = [
+            Record(
+                track_id,
+                events[Track.create_id(track_id)],
+                [commit for commit in world.repo(did).commits if commit.key == world.key(track_id)],
+                world.repo(did).records.get(world.key(track_id)),
+                found[track_id],
+                acked[world.key(track_id)],
+            )
+            for track_id, did in world.tracks.items()
+        ]
+
+    def _acked(self) -> dict[tuple[str, str], list[int]]:
+        acked = defaultdict(list)
+        with self.world.database.read() as connection:
+            for row in connection.execute(_ACKED):
+                acked[row.collection, row.rkey].append(row.gen)
+        return acked
+
+    def deliveries(self, record: Record) -> dict[int, EventDelivery]:
+        """The delivery state that the history shows of each event."""
+        with self.world.database.read() as connection:
+            return dict(deliveries(connection, record.track_id, record.facts, record.mirror))
