@@ -19,8 +19,8 @@ from bench.relays import put_record_response, relay_to
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from eventstore.event_log import EventLog
-from outbox.mirror.host_state import CLOSED
 from outbox.mirror.lanes import resume_lane
+from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host
 from outbox.relay.relay import Relay, RelayLimits
 
@@ -99,7 +99,13 @@ class _Hosts:
             free = {"lease_until": PAST, "lease_owner": None}
             connection.execute(update(mirror_lane).values(not_before=PAST, failures=0, **free))
             connection.execute(update(mirror_target).values(not_before=PAST))
-            healthy = {"breaker": CLOSED, "retry_at": PAST, "ramp": None, "openings": 0, "failures": 0}
+            healthy = {
+                "breaker": BreakerState.CLOSED,
+                "retry_at": PAST,
+                "ramp": None,
+                "openings": 0,
+                "failures": 0,
+            }
             connection.execute(update(pds_host).values(many_fail=False, failing_did=None, **healthy))
             connection.execute(update(pds_host).where(pds_host.c.host == HANGING).values(paused=paused))
 

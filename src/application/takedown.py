@@ -8,7 +8,7 @@ from aggregates.track import Track
 from application.authorization import OnTrack
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
-from outbox.operations.operators import Operator, note
+from outbox.operations.operators import Operator, record_operation
 
 TAKEDOWN: Final = "takedown"
 LIFT: Final = "lift_takedown"
@@ -16,7 +16,7 @@ LIFT: Final = "lift_takedown"
 
 @dataclass(frozen=True, kw_only=True)
 class Takedown(OnTrack):
-    """Which track of which owner, why, and whether it ends."""
+    """The track, its owner, the reason, and whether the takedown ends."""
 
     owner: str
     reason: str
@@ -48,7 +48,7 @@ def decide_takedown(
 
     def record(unit: UnitOfWork) -> None:
         which = {"did": command.owner, "track_id": command.track_id}
-        note(unit, LIFT if command.lift else TAKEDOWN, which, operator, affected=int(changed))
+        record_operation(unit, LIFT if command.lift else TAKEDOWN, which, operator, affected=int(changed))
 
     log.transact(operator.envelope.actor, operator.envelope, record)
     return changed

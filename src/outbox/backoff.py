@@ -1,4 +1,4 @@
-"""When to try again: exponential, capped, with jitter, so that a crowd does not come back at once."""
+"""Exponential backoff, capped, with jitter that spreads retries out."""
 
 import random
 from datetime import timedelta
@@ -16,7 +16,7 @@ def backoff(
     cap: float = CAP_SECONDS,
     random_between: float | None = None,
 ) -> timedelta:
-    """Return the pause after this many failures in a row: half of it fixed, half of it random."""
+    """Return the pause after this many failures in a row; half of it is random. `first` and `cap` are in seconds."""
     whole = min(cap, first * 2.0 ** min(failures, MAX_DOUBLINGS))
     chance = random.random() if random_between is None else random_between  # noqa: S311
     return timedelta(seconds=whole / 2 + whole / 2 * chance)

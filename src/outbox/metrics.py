@@ -1,4 +1,4 @@
-"""The port through which the outbox reports what it does; service/observability/metrics.py implements it."""
+"""The port through which the relay reports what it does; service/observability/metrics.py implements it."""
 
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -9,53 +9,46 @@ if TYPE_CHECKING:
 
 
 class RelayMetrics(Protocol):
-    """Called from the relay: an implementation does not block and never raises."""
+    """An implementation must not wait and must not raise."""
 
     def attempted(self, op: str, verdict: "Verdict") -> None:
-        """A write or an upload ended with this verdict."""
+        """Count a write or an upload, by the verdict of its response."""
 
     def paced(self, verdict: "Verdict") -> None:
-        """An upload was rate-limited; writes are reported by `settled`."""
+        """Count an upload that was rate limited; writes are counted by `settled`."""
 
     def read_back(self, finding: "Finding") -> None:
-        """A record was read and compared."""
+        """Count a record that was read, by its finding."""
 
     def merged(self) -> None:
-        """Another client's fields were found in a record, and kept."""
+        """Count a record with fields of another client that were kept."""
 
     def settled(self, result: "Result") -> None:
-        """A delivery was settled."""
+        """Count a delivery that was settled."""
 
     def lease_lost(self, *, fenced: bool) -> None:
-        """A run or an upload outlived its lease; `fenced` if that dropped a result."""
+        """Count a lane run that went on after its lease; `fenced` if its result had to be dropped."""
 
     def uploaded(self, size: int) -> None:
-        """A blob of `size` bytes was uploaded."""
+        """Count the bytes of an upload that the PDS took."""
 
 
 class NoMetrics:
     """Counts nothing."""
 
-    def attempted(self, op: str, verdict: "Verdict") -> None:
-        """Count nothing."""
+    def attempted(self, op: str, verdict: "Verdict") -> None: ...
 
-    def paced(self, verdict: "Verdict") -> None:
-        """Count nothing."""
+    def paced(self, verdict: "Verdict") -> None: ...
 
-    def read_back(self, finding: "Finding") -> None:
-        """Count nothing."""
+    def read_back(self, finding: "Finding") -> None: ...
 
-    def merged(self) -> None:
-        """Count nothing."""
+    def merged(self) -> None: ...
 
-    def settled(self, result: "Result") -> None:
-        """Count nothing."""
+    def settled(self, result: "Result") -> None: ...
 
-    def lease_lost(self, *, fenced: bool) -> None:
-        """Count nothing."""
+    def lease_lost(self, *, fenced: bool) -> None: ...
 
-    def uploaded(self, size: int) -> None:
-        """Count nothing."""
+    def uploaded(self, size: int) -> None: ...
 
 
 NO_METRICS: Final = NoMetrics()

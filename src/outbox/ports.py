@@ -1,4 +1,4 @@
-"""The ports of the outbox, which service/wiring/bootstrap.py implements."""
+"""Ports of the outbox, which service/wiring/bootstrap.py connects to their implementations."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol
@@ -6,15 +6,15 @@ from typing import Any, Protocol
 import httpx
 
 BodyFactory = Callable[[], AsyncIterator[bytes]]
-"""Makes the body for one attempt: a stream can be read only once."""
+"""Makes a new body for every attempt, since a stream can be read only once."""
 
 
 class SignInRequiredError(Exception):
-    """The account has to sign in again before anything can be written to its PDS."""
+    """The account has to sign in again before its PDS can be written to."""
 
 
 class SessionUnavailableError(Exception):
-    """The login could not be used now; nothing was sent. `is_ours` if the cause is not the host."""
+    """The login could not be used now, and nothing was sent. `is_ours` if the cause is not the host."""
 
     def __init__(self, message: str = "", *, is_ours: bool = False) -> None:
         super().__init__(message)
@@ -22,11 +22,11 @@ class SessionUnavailableError(Exception):
 
 
 class DirectoryUnavailableError(Exception):
-    """The account's host could not be resolved now."""
+    """No directory could say where the account is."""
 
 
 class Sessions(Protocol):
-    """Requests in the name of an account, with its token renewed when needed."""
+    """Requests with an account's login, which is refreshed when needed."""
 
     async def request(
         self,
@@ -41,25 +41,25 @@ class Sessions(Protocol):
         headers: dict[str, str] | None = None,
         timeout: float = 30.0,
     ) -> httpx.Response:
-        """Send to the account's PDS, if that is `host`; raises the first two errors above and httpx's.
+        """Send a request to the account's PDS, `host`.
 
-        Raises SessionUnavailableError if the login is not ready in half of `timeout`, which leaves the PDS the other half;
-        SignInRequiredError if the login is for another PDS.
+        Raises SignInRequiredError, also if the login is at another PDS; SessionUnavailableError, also if the login is
+        not ready within half of `timeout`; and httpx's errors.
         """
 
 
 class Directory(Protocol):
-    """Resolves accounts by their current DID documents."""
+    """Resolves accounts to their hosts by their current DID documents."""
 
     async def host_of(self, did: str) -> str | None:
         """Return the account's PDS, or None if the account does not exist; raises DirectoryUnavailableError."""
 
 
 class Addresses(Protocol):
-    """Resolves and checks the addresses of WebSocket connections."""
+    """Addresses for connections that our HTTP client does not make."""
 
     async def of(self, origin: str) -> str:
-        """Return a checked address of this origin, as a host name or IP address; raises when there is none."""
+        """Return an allowed address of this origin, as a host name or IP address; raises when there is none."""
 
 
 class SigningKeys(Protocol):
@@ -70,7 +70,7 @@ class SigningKeys(Protocol):
 
 
 class AudioSource(Protocol):
-    """The stored audio."""
+    """The audio in our storage."""
 
     def read(self, cid: str) -> Iterator[bytes]:
         """Stream the bytes; raises FileNotFoundError when they are not there."""

@@ -1,4 +1,4 @@
-"""The outbox's own threads: when all of its database calls wait, no other work is held up."""
+"""The outbox's own thread pool: when all of its database calls wait, no other work does."""
 
 from typing import Final
 

@@ -37,7 +37,7 @@ from outbox.mirror.observe_only import (
     observed_accounts,
     stop_observing,
 )
-from outbox.mirror.requeue import suspect
+from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_lane
 from outbox.mirror.targets import wake_lane
 from outbox.record.record import RecordUrls
@@ -159,7 +159,7 @@ def _resume_account(unit: UnitOfWork, found: Verified, urls: RecordUrls) -> bool
         if drift.kind is DriftKind.NEWER and drift.newer is not None and drift.found_cid is not None:
             keep_newer(unit, drift.key, drift.found_cid, drift.newer, urls)
     differing = [each.track_id for each in found.drifts if each.kind in REVERIFIED]
-    suspect(unit.connection, [track_id for track_id in differing if track_id is not None], unit.now)
+    reverify(unit.connection, [track_id for track_id in differing if track_id is not None], unit.now)
     stop_observing(unit.connection, did)
     wake_lane(unit.connection, did, unit.now)
     announce(unit.connection)

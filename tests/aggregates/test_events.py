@@ -1,4 +1,4 @@
-"""What events tell those who come after: the relay, the sweep, and whoever holds an ETag."""
+"""What events say to the relay, the sweep, and clients with an ETag."""
 
 import pytest
 

@@ -14,7 +14,7 @@ import pytest
 from demo.service import Client, Service
 from devpds.moving import Move
 from devpds.server import DevPds, DevPlc
-from outbox.mirror.parking import FIRST_PROBE, IN_DOUBT_AFTER
+from outbox.mirror.parking import FIRST_PROBE_PAUSE, PROBE_AFTER_FAILING
 from tests.e2e.artist import MIGRATE, RESTORE, Artist
 from tests.e2e.conftest import DEEP, environment
 from tests.e2e.eventually import eventually
@@ -139,7 +139,7 @@ def test_a_move_is_followed_and_what_was_edited_before_during_and_after_it_arriv
     mover.retitles("After", "After: edited at nobody")
     mover.is_told("parked", "account_inactive")
 
-    clock.advance(FIRST_PROBE * LONGEST_OF_FIRST)
+    clock.advance(FIRST_PROBE_PAUSE * LONGEST_OF_FIRST)
 
     eventually(lambda: mover.host == mover.move.new.url)
     mover.is_told("parked", "auth_required")
@@ -173,7 +173,7 @@ def test_a_move_away_from_a_host_that_is_switched_off_is_followed(
         mover.is_told("pending", "backoff")
         assert mover.host == mover.move.old.url
 
-        clock.advance(IN_DOUBT_AFTER * LONGEST_OF_FIRST)
+        clock.advance(PROBE_AFTER_FAILING * LONGEST_OF_FIRST)
 
         eventually(lambda: mover.host == mover.move.new.url)
         assert with_a_login(proxy, mover) == []
@@ -216,14 +216,14 @@ def test_an_account_is_looked_at_by_itself_and_the_more_rarely_the_more_often_it
     goes_away(first)
     assert proxy.passed(looks) == []
 
-    clock.advance(FIRST_PROBE * LONGEST_OF_FIRST)
+    clock.advance(FIRST_PROBE_PAUSE * LONGEST_OF_FIRST)
     eventually(lambda: answered(1))
     first.pds.procedure("com.atproto.server.activateAccount", by=first.did)
     goes_away(second)
-    clock.advance(FIRST_PROBE * LONGEST_OF_FIRST)
+    clock.advance(FIRST_PROBE_PAUSE * LONGEST_OF_FIRST)
     eventually(lambda: answered(2))  # at the second: the first has waited as long, but twice that is due
     assert first.mirror["reason"] == second.mirror["reason"] == "account_inactive"
-    clock.advance(FIRST_PROBE * LONGEST_OF_FIRST)
+    clock.advance(FIRST_PROBE_PAUSE * LONGEST_OF_FIRST)
 
     assert (first.agreed() or {})["title"] == "Nobody is in"
     assert answered(3)

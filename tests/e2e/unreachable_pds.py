@@ -19,7 +19,8 @@ from sqlalchemy import select
 from demo.service import Service
 from devpds.server import DevPds, DevPlc, free_port
 from eventstore.database import Database
-from outbox.mirror.host_state import CLOSED, LONGEST_SECONDS, OPEN
+from outbox.mirror.host_state import LONGEST_PAUSE_SECONDS
+from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import pds_host
 from tests.e2e.artist import Artist
 from tests.e2e.eventually import eventually
@@ -30,7 +31,7 @@ from tests.servers.internet import Internet
 from tests.servers.site import SILENT, Site
 
 PDS, OTHER = "pds.example.org", "other.example.org"
-LONGEST = timedelta(seconds=LONGEST_SECONDS)
+LONGEST = timedelta(seconds=LONGEST_PAUSE_SECONDS)
 A_WHILE = timedelta(seconds=20)
 
 Fault = Callable[[Site], Coroutine[Any, Any, None]]
@@ -124,7 +125,7 @@ class CutOff:
         if host.failures != self.failures:
             self.failures = host.failures
             self.clock.advance(A_WHILE)
-        return bool(host.breaker == OPEN)
+        return bool(host.breaker == BreakerState.OPEN)
 
     def plays(self, row: Row) -> None:
         """Begin and end the failure, with edits meanwhile."""
@@ -150,7 +151,7 @@ class CutOff:
 
         for artist in two:
             assert (artist.agreed() or {})["title"] == title
-        eventually(lambda: self.host().breaker == CLOSED)
+        eventually(lambda: self.host().breaker == BreakerState.CLOSED)
 
 
 def _account(pds: DevPds, name: str) -> PdsAccount:

@@ -51,7 +51,7 @@ def counter_id(name: str) -> UUID:
 
 
 class Totals:
-    """One row a counter; fails at the amount it is told to fail at."""
+    """One row a counter; fails at the total `fails_at`."""
 
     name = "totals"
     fingerprint = "1"

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Writer:
-    """A child that says where it is, and goes on when it is told to."""
+    """A child that says where it is, and continues when the test says so."""
 
     def __init__(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "tests.eventstore.writer", *arguments]

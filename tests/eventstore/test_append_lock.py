@@ -1,4 +1,4 @@
-"""Commands of one account are serial, those of others are not held up, and nobody waits in a circle."""
+"""Commands of one account are serial, other accounts do not wait, and there is no deadlock."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""A commit that fails is told apart from a conflict, and half a transaction is never committed."""
+"""A commit that fails differs from a conflict, and half a transaction is never committed."""
 
 import contextlib
 
@@ -40,16 +40,16 @@ def save_and_fail_at_commit(unit: UnitOfWork) -> None:
 
 @pytest.mark.usefixtures("with_deferred_constraints")
 def test_a_write_that_fails_at_the_commit_is_no_conflict(log: EventLog) -> None:
-    told: list[str] = []
+    calls: list[str] = []
 
     def work(unit: UnitOfWork) -> None:
-        unit.after_commit(lambda: told.append("committed"))
+        unit.after_commit(lambda: calls.append("committed"))
         save_and_fail_at_commit(unit)
 
     with pytest.raises(CommitFailedError) as caught:
         log.transact(ALICE, ENVELOPE, work)
     assert isinstance(caught.value.__cause__, IntegrityError)
-    assert (count(log), told) == (0, [])
+    assert (count(log), calls) == (0, [])
 
 
 @pytest.mark.usefixtures("with_deferred_constraints")
@@ -103,6 +103,6 @@ def test_an_sqlite_transaction_that_ended_early_is_not_reported_as_a_success(fre
 
 
 def test_a_constraint_that_is_not_the_streams_version_is_no_conflict(log: EventLog) -> None:
-    nobody = Envelope(actor=None, via="test", request_id="r-1")  # type: ignore[arg-type]
+    without_actor = Envelope(actor=None, via="test", request_id="r-1")  # type: ignore[arg-type]
     with pytest.raises(IntegrityError):
-        log.transact(ALICE, nobody, lambda unit: unit.save(Counter(name="a")))
+        log.transact(ALICE, without_actor, lambda unit: unit.save(Counter(name="a")))

@@ -26,16 +26,16 @@ class Ear:
     def __init__(self, url: str) -> None:
         self.database = Database(url)
         self.listener = Listener(self.database)
-        self.heard = asyncio.Event()
+        self.signalled = asyncio.Event()
         self.times = 0
 
     def __call__(self) -> None:
         self.times += 1
-        self.heard.set()
+        self.signalled.set()
 
     async def hears(self) -> None:
-        await asyncio.wait_for(self.heard.wait(), LONG)
-        self.heard.clear()
+        await asyncio.wait_for(self.signalled.wait(), LONG)
+        self.signalled.clear()
 
 
 @asynccontextmanager
@@ -91,7 +91,7 @@ async def test_a_transaction_that_announces_itself_is_signalled_once_it_is_commi
             announce(connection)
             connection.execute(insert(projection_state).values(name="one", fingerprint="x"))
             await asyncio.sleep(0)
-            assert not ear.heard.is_set()
+            assert not ear.signalled.is_set()
         await ear.hears()
 
 
@@ -119,9 +119,9 @@ async def test_both_ends_come_back_when_their_connections_were_cut(migrated_post
                 )
             )
         await ear.hears()  # it listens again, and looks what it has missed
-        heard = ear.times
+        before = ear.times
         async with asyncio.timeout(LONG):
-            while ear.times == heard:
+            while ear.times == before:
                 say()
                 await asyncio.sleep(0.05)
     writer.close()

@@ -1,4 +1,4 @@
-"""A database that is busy or away is told apart from one that will never do what it is asked for."""
+"""A database that is busy or away differs from one that will never do what it is asked for."""
 
 import psycopg
 import pytest
@@ -39,8 +39,8 @@ def test_the_error_says_whether_the_database_is_busy_or_away(
 
 
 def test_a_server_that_is_not_there_is_away() -> None:
-    nobody = Database("postgresql+psycopg://postgres@/postgres?host=/nowhere")
-    with pytest.raises(DBAPIError) as caught, nobody.read():
+    away = Database("postgresql+psycopg://postgres@/postgres?host=/nowhere")
+    with pytest.raises(DBAPIError) as caught, away.read():
         pass
     assert is_busy_or_away(caught.value)
 

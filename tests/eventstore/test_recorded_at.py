@@ -15,7 +15,7 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 class Clock:
-    """Says what it is told."""
+    """A clock that a test sets."""
 
     time = NOON
     asked = 0

@@ -1,4 +1,4 @@
-"""Who connects notices another database than the one that was known, and only that."""
+"""A new connection detects a database other than the one that was known, and only that."""
 
 import uuid
 from collections.abc import Iterator
@@ -105,7 +105,7 @@ def test_a_role_without_access_to_the_servers_identity_detects_what_it_can(migra
         f"grant all on all sequences in schema public to {role}",
     )
     try:
-        assert because(plain) is None  # what it is not told says nothing
+        assert because(plain) is None  # an unknown part is skipped
         for clone in clone_of(migrated_postgres):
             restored = make_url(clone).set(username=role).render_as_string().replace("%2F", "/")
             assert (because(restored) or "").startswith("the database is ")

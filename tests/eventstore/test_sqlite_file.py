@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("file")
 
 @pytest.fixture
 def file(fresh_sqlite: str) -> Iterator[Path]:
-    """A file with six events, that nobody has open."""
+    """A file with six events, which no process has open."""
     database = Database(fresh_sqlite)
     create_tables(database)
     database.close()

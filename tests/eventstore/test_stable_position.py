@@ -1,4 +1,4 @@
-"""Who reads up to the stable position misses nothing; who reads up to what he sees does."""
+"""A reader up to the stable position misses nothing; a reader up to the newest visible position does."""
 
 import random
 import threading
@@ -123,7 +123,7 @@ def test_the_stable_position_waits_for_a_lower_position_that_is_on_its_way(postg
 def test_the_stable_position_is_found_under_a_continuous_stream_of_writers(
     postgres: Database, accounts: int
 ) -> None:
-    """Of many accounts, so that somebody always holds the log, and of one, so that there is always a queue."""
+    """Of many accounts, so that the log's lock is always held, and of one, so that there is always a queue."""
     log = EventLog(postgres, lock_timeout=10.0)
     done, appended = threading.Event(), [0] * 16
 

@@ -11,7 +11,7 @@ from tests.eventstore.counter import ALICE, ENVELOPE, Counter, counter_id
 
 
 def hold(url: str, name: str, timeout: str) -> None:
-    """Append, say so, and commit once told to."""
+    """Append, print so, and commit after a line on stdin."""
     held = Database(url, postgres={"idle_in_transaction_session_timeout": timeout})
     with contextlib.closing(held) as database, EventLog(database).unit_of_work(ALICE, ENVELOPE) as unit:
         unit.save(Counter(name=name))
@@ -21,7 +21,7 @@ def hold(url: str, name: str, timeout: str) -> None:
 
 
 def append(url: str, name: str, times: str) -> None:
-    """Once told to, open the database and add one to a counter, so many times."""
+    """After a line on stdin, open the database and add one to a counter, so many times."""
     say("ready")
     sys.stdin.readline()
 

@@ -14,7 +14,7 @@ from identity.accounts.credentials import credential
 from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import pds_session
 from tests.identity.sessions.fake_pds import FakePds
-from tests.identity.sessions.session_rig import keep, made
+from tests.identity.sessions.session_rig import new_sessions, store_session
 
 KEY = "a secret that only this test knows, k1"
 
@@ -97,7 +97,7 @@ def fake():
 @pytest.fixture
 def sessions(database, cipher, hooks, fake, clock):
     """The sessions of an account that has just signed in at `fake`."""
-    sessions = made(database, cipher, hooks, fake)
-    keep(database, sessions, fake, clock)
+    sessions = new_sessions(database, cipher, hooks, fake)
+    store_session(database, sessions, fake, clock)
     hooks.calls.clear()
     return sessions

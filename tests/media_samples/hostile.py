@@ -1,4 +1,4 @@
-"""Files made to confuse: real samples, damaged in the ways that parsers break on, and bombs. The same for every seed."""
+"""Malicious files: real samples, damaged where parsers break, and decompression bombs; reproducible by seed."""
 
 import io
 import random
@@ -21,12 +21,12 @@ PAGE = b"<html><script>alert(1)</script></html>"
 
 
 def sounds() -> dict[str, bytes]:
-    """Every sound that there is a sample of."""
+    """Every audio sample."""
     return {name: samples.file(name) for name in SOUNDS} | {"tone.wav": samples.tone(0.5)}
 
 
 def pictures() -> dict[str, bytes]:
-    """A picture of each kind, large enough to have parts."""
+    """An image of each kind, large enough to have several chunks."""
     noise = Image.frombytes("RGB", (40, 40), samples.noise(4800))
     found = {}
     for kind in PICTURES:
@@ -99,7 +99,7 @@ DAMAGES = (
 
 
 def nested() -> dict[str, bytes]:
-    """Boxes in boxes, chunks in chunks: deeper than any parser should follow."""
+    """Boxes and chunks nested deeper than any parser should follow."""
     boxes = b""
     for kind in [b"moov", b"trak", b"mdia", b"udta"] * 2500:
         boxes = struct.pack(">I4s", 8 + len(boxes), kind) + boxes
@@ -118,7 +118,7 @@ def nested() -> dict[str, bytes]:
 
 
 def picture_bombs() -> dict[str, bytes]:
-    """Small files that want to be large pictures, long texts or many frames."""
+    """Small files that decode to large images, long texts or many frames."""
     return {
         "png of a continent": _png((65535, 65535)),
         "png that lies about its size": _png((0x7FFF_FFFF, 0x7FFF_FFFF)),

@@ -1,4 +1,4 @@
-"""Real media for tests: the same sound with other bytes for every seed, tones of any length, images."""
+"""Real media for tests: the same audio with different bytes for every seed, tones of any length, images."""
 
 import io
 import math
@@ -14,7 +14,7 @@ RATE = 8000
 
 
 def file(name: str) -> bytes:
-    """One of the files beside this one, as it is."""
+    """The content of a file in this folder."""
     return (FOLDER / name).read_bytes()
 
 
@@ -33,7 +33,7 @@ def tone(seconds: float, *, hertz: float = 440.0) -> bytes:
 
 
 def wav(seed: int = 0) -> bytes:
-    """Two seconds at a pitch of the seed's own."""
+    """Two seconds at a pitch that depends on the seed."""
     return tone(2, hertz=440 + seed)
 
 
@@ -108,7 +108,7 @@ def image(kind: str, width: int, height: int, color: str = "teal", mode: str = "
 
 
 def noise(size: int, seed: int = 0) -> bytes:
-    """Bytes that are no media at all."""
+    """Bytes that are no media."""
     return random.Random(seed).randbytes(size)  # noqa: S311 - the same bytes every time
 
 

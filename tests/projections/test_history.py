@@ -1,4 +1,4 @@
-"""`history` answers who changed what, when and to what."""
+"""`history` shows actor, time, and each changed field before and after."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def entries(log: EventLog, track_id: int = 1) -> list[HistoryEntry]:
         return list(history_page(connection, track_id, newest_first=False).items)
 
 
-def told(entry: HistoryEntry) -> dict[str, tuple[object, object]]:
+def shown(entry: HistoryEntry) -> dict[str, tuple[object, object]]:
     return {each["field"]: (each["before"], each["after"]) for each in entry.changes}
 
 
@@ -44,7 +44,7 @@ def test_an_entry_has_actor_time_and_channel(log: EventLog) -> None:
 
 def test_a_creation_shows_every_field_that_has_a_value_with_nothing_before_it(log: EventLog) -> None:
     track = upload(log, features=(some_feature(),), artwork=some_artwork())
-    changes = told(entries(log)[0])
+    changes = shown(entries(log)[0])
     assert {before for before, _ in changes.values()} == {None}
     assert changes["title"] == (None, "Track 1")
     assert changes["features"] == (None, [{"did": "did:plc:carol", "handle": "carol.test"}])
@@ -61,7 +61,7 @@ def test_a_change_shows_each_field_before_and_after(log: EventLog) -> None:
     change(
         log, 1, lambda t: t.update_metadata({"title": "new", "album": None, "tags": ("b",)}, at=some_time(5))
     )
-    assert told(entries(log)[1]) == {
+    assert shown(entries(log)[1]) == {
         "title": ("Track 1", "new"),
         "album": ("old", None),
         "tags": (["a"], ["b"]),
@@ -76,13 +76,13 @@ def test_what_an_event_changes_besides_is_shown_too(log: EventLog) -> None:
     change(log, 1, lambda t: t.record_missing(observed_at=some_time(7)))
     change(log, 1, lambda t: t.delete(at=some_time(8)))
     [_, migrated, replaced, missing, deleted] = entries(log)
-    assert told(migrated) == {"blob": (None, some_audio(1).cid)}
-    assert told(replaced) == {
+    assert shown(migrated) == {"blob": (None, some_audio(1).cid)}
+    assert shown(replaced) == {
         "audio": (vars(some_audio(1)), vars(some_audio(2))),
         "blob": (some_audio(1).cid, None),
     }
-    assert told(missing) == {"record_missing_since": (None, some_time(7).isoformat())}
-    assert told(deleted) == {
+    assert shown(missing) == {"record_missing_since": (None, some_time(7).isoformat())}
+    assert shown(deleted) == {
         "record_missing_since": (some_time(7).isoformat(), None),
         "deleted_at": (None, some_time(8).isoformat()),
     }

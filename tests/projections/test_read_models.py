@@ -54,13 +54,13 @@ def rows_are_the_fold(log: EventLog, track_id: int) -> None:
         assert track_by_id(connection, track_id) == TrackView.of(track)
         tags = connection.scalars(select(track_tags.c.tag).where(track_tags.c.track_id == track_id))
         assert set(tags) == set(track.tags)
-        told: dict[str, object] = {}
+        shown: dict[str, object] = {}
         page = history_page(connection, track_id, newest_first=False, limit=100)
         for entry, state, event in zip(page.items, states, recorded, strict=True):
             for each in entry.changes:
-                assert told.get(each["field"]) == each["before"]
-                told[each["field"]] = each["after"]
-            assert {k: v for k, v in told.items() if v is not None} == {
+                assert shown.get(each["field"]) == each["before"]
+                shown[each["field"]] = each["after"]
+            assert {k: v for k, v in shown.items() if v is not None} == {
                 k: v for k, v in visible_state(state).items() if v is not None
             }
             assert (entry.version, entry.type) == (event.version, type(event.event).__name__)
@@ -73,7 +73,7 @@ def rows_are_the_fold(log: EventLog, track_id: int) -> None:
 
 
 def releases(states: list[tuple[Track | None, datetime]]) -> dict[str, datetime | None]:
-    """Tell of each CID that was ever named when it was last let go of, said the slow way."""
+    """Return, for each CID that was ever named, when it was last released; computed the slow way."""
     ended: dict[str, datetime | None] = {}
     for state, at in states:
         assert state is not None

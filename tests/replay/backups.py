@@ -22,7 +22,7 @@ class Backup:
 
     @asynccontextmanager
     async def restored(self, *, seen: int | None = None) -> AsyncIterator[Rig]:
-        """Put it back: whoever connects now looks whether it is the database that it knew."""
+        """Restore it: a new connection compares the database with the one that was known."""
         with self._rig.database.read() as connection:
             newest = newest_issued(connection)
         database = Database(self._url, clock=self._rig.clock)
@@ -43,7 +43,7 @@ def backup_of(rig: Rig, folder: Path) -> Iterator[Backup]:
     if rig.database.is_sqlite:
         yield Backup(rig, f"sqlite:///{folder / 'backup.db'}")
         return
-    rig.database.close()  # nobody may be connected to a database while it is cloned
+    rig.database.close()  # no process may be connected to a database while it is cloned
     url = make_url(rig.database.url)
     with temporary_database(
         url.set(database="postgres").render_as_string().replace("%2F", "/"), str(url.database)

@@ -82,7 +82,7 @@ async def test_nothing_is_sent_between_a_restore_and_its_recovery(then) -> None:
     async with backup.restored() as rig:
         with rig.database.read() as connection:
             assert restored_because(connection)
-        rig.edit(2, title="edited before anybody noticed")
+        rig.edit(2, title="edited before the detection")
         rig.command(3, lambda track: track.request_blob_migration(at=rig.clock()))
         rig.sign_in()
         sent = list(rig.wire.sent)
@@ -94,7 +94,7 @@ async def test_nothing_is_sent_between_a_restore_and_its_recovery(then) -> None:
         assert rig.wire.sent == sent
         resume_account(rig.log, await verified(rig), URLS, ARTIST)
         await deliver(rig)
-        assert rig.remote(tracks[1])["title"] == "edited before anybody noticed"
+        assert rig.remote(tracks[1])["title"] == "edited before the detection"
         assert rig.remote(tracks[2])["audioBlob"]
 
 
@@ -127,7 +127,7 @@ async def test_no_position_and_no_track_id_is_issued_twice(then) -> None:
             lost = connection.execute(insert(track_id_sequence).values(did="")).inserted_primary_key[0]
     last = now.log.read(after=0, until=10**12, limit=1000)[-1].position
     async with backup.restored() as rig:
-        rig.edit(2, title="before anybody did anything")
+        rig.edit(2, title="before the recovery")
         assert rig.log.read(after=0, until=10**12, limit=1000)[-1].position > last + POSITIONS_SKIPPED / 2
         with rig.database.write() as connection:
             new = connection.execute(insert(track_id_sequence).values(did="")).inserted_primary_key[0]

@@ -10,10 +10,9 @@ from aggregates.values import SupportGate
 from eventstore.unit_of_work import UnitOfWork
 from outbox.blobs.jobs import mark_backfill
 from outbox.conflicts.conflicts import clear_conflict
-from outbox.mirror import pausing
-from outbox.mirror import requeue as wishes
+from outbox.mirror import pausing, requeue
 from outbox.operations import operators
-from outbox.operations.operators import Action, Operator, Which
+from outbox.operations.operators import Action, Operator, Selector
 from outbox.relay import retention
 from tests.dsl import some_artwork
 from tests.fake_pds.account import Status
@@ -155,7 +154,7 @@ def _migrate(world: World, dice: random.Random) -> None:
         world.tell(track_id, lambda track: track.request_blob_migration(at=world.clock()))
     with world.database.write() as connection:
         mark_backfill(connection, did, track_ids)
-        wishes.backfill(connection, did, track_ids, world.clock())
+        requeue.queue_as_backfill(connection, did, track_ids, world.clock())
 
 
 def _in_unit(work: Callable[[UnitOfWork, Track, random.Random], None]) -> Act:
@@ -173,7 +172,7 @@ def _doubt(world: World, dice: random.Random) -> None:
 def _retry(world: World, dice: random.Random) -> None:
     track_id = dice.choice(sorted(world.tracks))
     with world.database.write() as connection:
-        wishes.retry(connection, world.tracks[track_id], track_id, world.clock())
+        requeue.retry(connection, world.tracks[track_id], track_id, world.clock())
     world.wake()
 
 
@@ -190,7 +189,7 @@ def _pause(world: World, dice: random.Random) -> None:
 
 def _operate(action: Action) -> Act:
     def act(world: World, dice: random.Random) -> None:
-        operators.perform(world.log, action, Which(host=dice.choice(world.origins)), Operator(OPERATOR))
+        operators.perform(world.log, action, Selector(host=dice.choice(world.origins)), Operator(OPERATOR))
         world.wake()
 
     return act

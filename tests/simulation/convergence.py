@@ -4,10 +4,9 @@ from typing import Any
 
 from sqlalchemy import CompoundSelect, Select, bindparam, or_, select, union_all
 
-from outbox.mirror.parking import PROBED
 from outbox.mirror.pausing import resume
+from outbox.mirror.states import PROBED, LaneState
 from outbox.mirror.tables import NEVER, blob_job, mirror_lane, mirror_target
-from outbox.mirror.targets import AUTH_REQUIRED
 from outbox.views.status import Mirror
 from tests.fake_pds.account import Status
 from tests.simulation.network_faults import NO_FAULT
@@ -71,7 +70,11 @@ def _rows(world: World, dids: CompoundSelect[Any] | Select[Any], **given: Any) -
 
 # Made once: making these takes longer than running them.
 
-_ASKED = select(mirror_lane.c.did).where(mirror_lane.c.state == AUTH_REQUIRED).order_by(mirror_lane.c.did)
+_ASKED = (
+    select(mirror_lane.c.did)
+    .where(mirror_lane.c.state == LaneState.AUTH_REQUIRED)
+    .order_by(mirror_lane.c.did)
+)
 _LATER = union_all(
     select(mirror_target.c.did).where(mirror_target.c.look_at < NEVER),
     select(blob_job.c.did).where(or_(blob_job.c.requested, blob_job.c.again)),

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from outbox.mirror.host_state import WOBBLE
+from outbox.mirror.host_state import CLOCK_TOLERANCE
 from outbox.pds.client import DESCRIBE_SERVER, GET_LATEST_COMMIT, GET_RECORD, GET_REPO_STATUS, UPLOAD_BLOB
 from tests.fake_pds.limits import REQUESTS
 from tests.simulation.network import WRITES, Passage
@@ -69,7 +69,9 @@ def _left_alone_until(passage: Passage) -> float | None:
         int(passage.response_headers["ratelimit-remaining"]),
         int(passage.response_headers["ratelimit-limit"]),
     )
-    reset = int(passage.response_headers["ratelimit-reset"]) - BEGIN.timestamp() - WOBBLE.total_seconds()
+    reset = (
+        int(passage.response_headers["ratelimit-reset"]) - BEGIN.timestamp() - CLOCK_TOLERANCE.total_seconds()
+    )
     return reset if left - 1 < limit / 5 else None
 
 

@@ -72,7 +72,7 @@ def patched(
         patch.object(relay_module, "IDLE_POLL_SECONDS", IDLE_SECONDS),
         patch.object(relay_module, "BUSY_POLL_SECONDS", POLL_SECONDS),
         _quick(maintenance_module, "wake_stuck_lanes", looks, quick_looks.TARGETS),
-        _quick(maintenance_module, "look_for_unanswered", looks, quick_looks.HOSTS_SHUT),
+        _quick(maintenance_module, "schedule_overdue_probes", looks, quick_looks.HOSTS_SHUT),
         _quick(blobs_module, "claim_jobs", looks, quick_looks.UPLOADS),
         _quick(probes_module, "claim_probes", looks, quick_looks.PROBES_DUE),
         patch.object(probe_jobs_module, "GONE_AFTER", GONE_AFTER),

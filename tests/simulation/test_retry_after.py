@@ -67,7 +67,7 @@ def test_what_a_host_says_to_one_account_holds_for_all():
 
 
 def test_the_invariant_fails_when_the_pause_is_forgotten(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Hosts, "note", lambda *_: None)
+    monkeypatch.setattr(Hosts, "record", lambda *_: None)
     with World(1, relays=1, hosts=1) as world:
         one_is_told_and_another_edits(world)
         with pytest.raises(AssertionError, match="putRecord of did:plc:b"):

@@ -21,10 +21,11 @@ from identity.sessions.app_password_grants import create_session
 from identity.sessions.session_store import SessionKind
 from outbox.conflicts.conflicts import conflict_of
 from outbox.conflicts.foreign_edits import keep_ours, keep_theirs
-from outbox.mirror.lanes import GONE, park_lane
-from outbox.mirror.requeue import suspect
+from outbox.mirror.lanes import park_lane
+from outbox.mirror.requeue import reverify
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import pds_host
-from outbox.mirror.targets import AUTH_REQUIRED, MirrorTargets
+from outbox.mirror.targets import MirrorTargets
 from outbox.record.dag_cbor import Record
 from outbox.record.record import own_part
 from outbox.views.overview import lane_of
@@ -196,13 +197,13 @@ class World:
     def verify(self, track_id: int) -> None:
         """A scan believes that the PDS holds something else."""
         with self.database.write() as connection:
-            suspect(connection, [track_id], self.clock())
+            reverify(connection, [track_id], self.clock())
         self.wake()
 
     def verify_all(self) -> None:
         """Mark every record as to be verified."""
         with self.database.write() as connection:
-            suspect(connection, list(self.tracks), self.clock())
+            reverify(connection, list(self.tracks), self.clock())
         self.wake()
 
     def wake(self) -> None:
@@ -265,7 +266,7 @@ class World:
 
     def is_given_up(self, did: str) -> bool:
         """Whether the account was deleted, and its lane waits for a sign-in that will never come."""
-        return did not in self.present and self.lane(did).state in {AUTH_REQUIRED, GONE}
+        return did not in self.present and self.lane(did).state in {LaneState.AUTH_REQUIRED, LaneState.GONE}
 
     def host_of(self, did: str) -> FakePds:
         """Where the account is."""

@@ -1,1 +1,1 @@
-"""Stores, checks of what comes in, media rows and the sweep."""
+"""Stores, checks of uploads, media rows and the sweep."""

@@ -1,4 +1,4 @@
-"""Looks at hostile files in a process that may use only so much memory: `python -m tests.storage.hostile_worker N SEED`.
+"""Reads hostile files in a process with limited memory: `python -m tests.storage.hostile_worker N SEED`.
 
 Says as JSON how many it looked at, how many were taken, and how much memory and time that took at most.
 """
@@ -23,7 +23,7 @@ MOST_MEMORY = 2 * 2**30
 
 
 def corpus(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """Everything, sounds and pictures alike: each is looked at as both."""
+    """All hostile files; each is read both as audio and as an image."""
     chance = random.Random(seed)  # noqa: S311 - the same files every time
     whole = hostile.sounds() | hostile.pictures()
     for name, data in whole.items():
@@ -35,7 +35,7 @@ def corpus(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
 
 
 def look(data: bytes, path: Path) -> int:
-    """Look at it as a sound and as a picture; how often it was taken."""
+    """Read it as audio and as an image; returns how often it was accepted."""
     path.write_bytes(data)
     staged, taken = Staged(path, cid_of(data), len(data)), 0
     for reader in (read_audio, read_artwork):
@@ -48,7 +48,7 @@ def look(data: bytes, path: Path) -> int:
 
 
 def main(count: int, seed: int) -> None:
-    """Look at all of them."""
+    """Read all of them."""
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     tried = taken = 0
     slowest = (0.0, "")
@@ -65,7 +65,7 @@ def main(count: int, seed: int) -> None:
 
 
 def _peak() -> int:
-    """Of this program: getrusage would count the process that started it too."""
+    """The peak memory of this process; getrusage would include its parent."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 

@@ -1,4 +1,4 @@
-"""A MediaStore in memory, with a clock of its own and a place to stop before and after each change."""
+"""A MediaStore in memory, with its own clock and a hook before and after each change."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""References as a table in the same database, as the projections keep them."""
+"""References in a table of the same database, like those of the projections."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -32,7 +32,7 @@ class Names:
 
 
 def name(media: Media, cid: str) -> None:
-    """The unit of a command that names the media."""
+    """The unit of a command that references the media."""
     with media.database.write() as connection:
         media.pin(connection, [cid])
         connection.execute(delete(names).where(names.c.cid == cid))
@@ -40,7 +40,7 @@ def name(media: Media, cid: str) -> None:
 
 
 def release(database: Database, cid: str) -> None:
-    """The unit of a command after which nothing names the media."""
+    """The unit of a command after which nothing references the media."""
     with database.write() as connection:
         connection.execute(
             names.update().where(names.c.cid == cid).values(released_at=database.now(connection))

@@ -1,4 +1,4 @@
-"""Bytes at hand, staged as an upload stages them."""
+"""Stages bytes as an upload would."""
 
 from pathlib import Path
 from typing import BinaryIO

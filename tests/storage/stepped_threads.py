@@ -40,25 +40,25 @@ class Actor:
             raise CrashError
 
     def stop(self) -> None:
-        """Called by the actor's own thread: let the others act."""
+        """Wait, in the actor's own thread, until the test continues it."""
         self._stopped.release()
         self._wait()
 
     def step(self) -> None:
-        """Let it run to its next stop or its end."""
+        """Run it to its next stop or its end."""
         self._go.release()
         assert self._stopped.acquire(timeout=LIMIT), "the actor is stuck"
         if self.error is not None:
             raise self.error
 
     def crash(self) -> None:
-        """Let it die where it stands."""
+        """Crash it at its current stop."""
         self._crash = True
         self.step()
 
 
 class Stage:
-    """Knows whose thread is calling."""
+    """Maps the calling thread to its actor."""
 
     def __init__(self) -> None:
         self._local = threading.local()

@@ -1,4 +1,4 @@
-"""Files that are not what they say: each is refused, quickly and in little memory."""
+"""Malicious files: each is refused in bounded time and memory."""
 
 import io
 import json
@@ -155,7 +155,7 @@ def test_a_file_that_makes_the_parser_loop_is_refused_in_bounded_time_and_memory
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(6 if os.environ.get("TEST_DEEP") else 1))
 def test_damaged_samples_of_every_kind_are_taken_or_refused_in_little_memory(seed: int) -> None:
-    """In a process of its own, since decoders take their memory behind Python's back."""
+    """In a separate process, since decoders allocate memory that Python does not trace."""
     count = 300 if os.environ.get("TEST_DEEP") else 15
     done = subprocess.run(
         [sys.executable, "-m", "tests.storage.hostile_worker", str(count), str(seed)],

@@ -1,4 +1,4 @@
-"""Every order in which the steps of uploads and sweeps of the same bytes can follow each other, on both databases."""
+"""All interleavings of the steps of uploads and sweeps of the same bytes, on both databases."""
 
 import io
 import random
@@ -57,7 +57,7 @@ class World:
 
 
 def nothing(_world: World) -> None:
-    """Begin with nothing there."""
+    """Start with an empty store."""
 
 
 def live(world: World) -> None:
@@ -94,7 +94,7 @@ def play(world: World, works: list[Callable[[], None]], order: list[int]) -> lis
 
 
 def orders(run: Callable[[list[int]], list[int]]) -> Iterator[list[int]]:
-    """Walk through all orders, depth first: what can be chosen is known only by playing."""
+    """Walk through all orders, depth first: the choices at a step are known only by running it."""
     order = list[int]()
     while True:
         choices = run(order)
@@ -108,7 +108,7 @@ def orders(run: Callable[[list[int]], list[int]]) -> Iterator[list[int]]:
 
 
 def sampled(run: Callable[[list[int]], list[int]], count: int) -> None:
-    """Play some of the orders, where all would take minutes; always the same ones."""
+    """Run a fixed sample of the orders, since all would take minutes."""
     chance = random.Random(7)  # noqa: S311
     for _ in range(count):
         run([chance.randrange(2) for _ in range(40)])

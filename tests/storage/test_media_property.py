@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: no bytes are absent that a live or restorable reference names."""
+"""In any order of uploads, sweeps and crashes, the bytes of every live or restorable reference exist."""
 
 import io
 import tempfile
@@ -25,7 +25,7 @@ cids = st.sampled_from(sorted(SOUNDS))
 
 
 class Tape(RuleBasedStateMachine):
-    """Uploads and sweeps run as actors that may stop for days, or for ever, at any step."""
+    """Uploads and sweeps run as actors that may stop for days, or crash, at any step."""
 
     def __init__(self) -> None:
         super().__init__()

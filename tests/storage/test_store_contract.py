@@ -1,4 +1,4 @@
-"""What every store does, checked on all of them: memory, disk, moto, and an S3 gateway that checks signatures."""
+"""The contract of every store: memory, disk, moto, and an S3 gateway that checks signatures."""
 
 import io
 import itertools

@@ -39,7 +39,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def timed(database: Database, clock: Clock) -> Iterator[Database]:
-    """The same database at a time of our choosing."""
+    """The same database with a clock that the test sets."""
     timed = Database(database.url, clock=clock)
     yield timed
     timed.close()
@@ -223,7 +223,7 @@ def in_a_thread(work: Callable[[], None]) -> tuple[threading.Thread, list[BaseEx
 
 
 def until_it_waits(database: Database) -> None:
-    """Until a transaction waits for a row of ours. On SQLite a writer cannot but wait."""
+    """Wait until a transaction waits for a row of ours; on SQLite every writer waits."""
     while not database.is_sqlite:
         with database.engine.connect() as connection:
             if connection.execute(text("select count(*) from pg_locks where not granted")).scalar_one():

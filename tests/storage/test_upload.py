@@ -12,7 +12,7 @@ from tests.storage.staging import stage
 
 
 class Endless(io.RawIOBase):
-    """A stream that never ends, and says how much was taken from it."""
+    """A stream that never ends, and counts the bytes read."""
 
     taken = 0
 

@@ -1,4 +1,4 @@
-"""Where a record stands, in full: what the log wants, what the PDS confirmed, what was tried."""
+"""A record's mirror as JSON: what the log wants, what the PDS confirmed, what was attempted."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -8,9 +8,8 @@ from sqlalchemy import Connection
 
 from api.responses.track import MirrorBody
 from outbox.conflicts.conflicts import Conflict, conflict_of
-from outbox.mirror.parking import PROBED
+from outbox.mirror.states import PROBED, LaneState, MirrorReason
 from outbox.mirror.tables import NEVER
-from outbox.mirror.targets import AUTH_REQUIRED, READY
 from outbox.pds.client import RecordKey
 from outbox.views import overview
 from outbox.views.deliveries import attempts_of
@@ -111,7 +110,6 @@ class LaneBody(BaseModel):
 
 
 def record_mirror(connection: Connection, track_id: int) -> RecordMirrorBody:
-    """Tell all of one record's mirror."""
     mirror: Mirror = mirrors(connection, [track_id])[track_id]
     attempts = attempts_of(connection, track_id, limit=ATTEMPTS)
     return RecordMirrorBody(
@@ -130,14 +128,15 @@ def record_mirror(connection: Connection, track_id: int) -> RecordMirrorBody:
 
 
 def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
-    """Tell of an account's lane; before the first track there is none that could wait."""
+    """Return an account's lane; before its first track it has none."""
     row = overview.lane_of(connection, did)
     if row is None:
+        state = LaneState.AUTH_REQUIRED
         return LaneBody(
-            did=did, host=None, state=AUTH_REQUIRED, reason=AUTH_REQUIRED, paused=False, next_attempt_at=None,
+            did=did, host=None, state=state, reason=state, paused=False, next_attempt_at=None,
             failures=0, waiting={}, waiting_by_class={}, drains_in=0.0,
         )  # fmt: skip
-    works = row.mirror_state == READY
+    works = row.mirror_state == LaneState.READY
     looked_at = row.probe_at if row.state in PROBED else NEVER
     next_at = min(row.live_at, row.backfill_from) if works else looked_at
     return LaneBody(
@@ -145,7 +144,7 @@ def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
         host=row.host or None,
         state=row.state,
         reason=None if works else row.mirror_state,
-        paused=row.mirror_state == overview.PAUSED,
+        paused=row.mirror_state == MirrorReason.PAUSED,
         next_attempt_at=next_at if next_at < NEVER else None,
         failures=row.failures,
         waiting=waiting_records(connection, did),

@@ -1,4 +1,4 @@
-"""What operators are shown, and what they ask for, as JSON."""
+"""Bodies of the operators' routes."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from sqlalchemy import Connection
 
 from outbox.mirror.host_state import breaker_state
+from outbox.mirror.states import MirrorReason
 from outbox.mirror.tables import NEVER, PAST
 from outbox.operations.operators import Action
 from outbox.pds.client import RecordKey
@@ -14,7 +15,7 @@ from outbox.views import overview
 from outbox.views.drain import drain_of_host
 
 Name = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
-"""Text that every database can be asked for."""
+"""Text that every database can store."""
 
 
 class LaneRow(BaseModel):
@@ -130,7 +131,7 @@ class TakenDownBody(BaseModel):
 
 
 def lane_rows(connection: Connection, rows: list[Any], now: datetime) -> list[LaneRow]:
-    """Return the rows of the list of lanes, with how many records wait in each."""
+    """Return rows of lanes with the number of records that wait in each."""
     waiting = overview.waiting_in(connection, [row.did for row in rows])
     return [
         LaneRow(
@@ -150,7 +151,6 @@ def lane_rows(connection: Connection, rows: list[Any], now: datetime) -> list[La
 
 
 def host_rows(connection: Connection, rows: list[Any], now: datetime) -> list[HostRow]:
-    """Write hosts down."""
     origins = [row.host for row in rows]
     lanes = overview.lanes_at(connection, origins)
     under_way = overview.under_way_at(connection, origins, now)
@@ -178,7 +178,6 @@ def _host(row: Any, lanes: dict[str, int], under_way: int, connection: Connectio
 
 
 def failure_row(row: Any) -> FailureRow:
-    """Write a failing record down."""
     return FailureRow(
         track_id=row.track_id,
         did=row.did,
@@ -191,7 +190,7 @@ def failure_row(row: Any) -> FailureRow:
         blob_error=row.blob_error,
         generation=row.desired_gen,
         acked_generation=row.acked_gen,
-        next_attempt_at=_time(row.not_before) if row.mirror_reason == "backoff" else None,
+        next_attempt_at=_time(row.not_before) if row.mirror_reason == MirrorReason.BACKOFF else None,
     )
 
 

@@ -22,7 +22,7 @@ from identity.resolution.http_responses import error_name
 from identity.sessions.app_password_grants import AppPasswordGrants
 from identity.sessions.encryption import Cipher
 from identity.sessions.retrying_writes import RetryingWrites
-from identity.sessions.session_store import REFRESH_LEASE, Session, SessionKind, SessionRows
+from identity.sessions.session_store import REFRESH_LEASE_TTL, Session, SessionKind, SessionRows
 from identity.sessions.signed_requests import Body, Call, PdsCalls
 from identity.sessions.tokens import Tokens
 
@@ -66,7 +66,7 @@ class PdsSessions:
         on_signed_in: Callable[[Connection, str, str], None],
         oauth: Grants | None = None,
         on_refresh: Callable[[str], None] = lambda _outcome: None,
-        lease: timedelta = REFRESH_LEASE,
+        lease: timedelta = REFRESH_LEASE_TTL,
     ) -> None:
         self._log = log
         self._rows = SessionRows(

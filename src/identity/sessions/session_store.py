@@ -22,7 +22,7 @@ from identity.sessions.encryption import Cipher
 from identity.sessions.tokens import Tokens
 
 PURPOSE: Final = "pds_session"
-REFRESH_LEASE: Final = timedelta(seconds=90)
+REFRESH_LEASE_TTL: Final = timedelta(seconds=90)
 """Longer than a refresh can take: metadata, and a token request that is repeated with a new nonce."""
 
 
@@ -123,7 +123,7 @@ class SessionRows:
         *,
         on_reauth: Callable[[Connection, str], None],
         on_signed_in: Callable[[Connection, str, str], None],
-        lease: timedelta = REFRESH_LEASE,
+        lease: timedelta = REFRESH_LEASE_TTL,
     ) -> None:
         self._database = database
         self._cipher = cipher

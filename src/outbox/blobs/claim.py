@@ -16,11 +16,10 @@ from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, sel
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
 from outbox.blobs.jobs import JOB_LEASE, BlobJob, lane_works
-from outbox.mirror.host_state import OPEN
 from outbox.mirror.lanes import host_open_at, latest_of
 from outbox.mirror.observe_only import is_observed
+from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import IS_LEASED, blob_job, mirror_lane, pds_host
-from outbox.mirror.targets import READY
 
 MAX_UPLOADS_PER_HOST: Final = 2
 """A host that hangs on uploads cannot take all workers."""
@@ -101,7 +100,7 @@ def _next_of_hosts() -> Select[Any]:
         .join(pds_host, pds_host.c.host == lane.host)
         .where(
             _is_due(now),
-            and_(lane.state == READY, ~lane.paused, ~is_observed()),
+            and_(lane.state == LaneState.READY, ~lane.paused, ~is_observed()),
             ~pds_host.c.paused,
             latest_of(host_open_at(), pds_host.c.blobs_after) <= now,
             lane.did.not_in(under_way),
@@ -110,7 +109,7 @@ def _next_of_hosts() -> Select[Any]:
         .subquery()
     )
     turn = (due.c.waits, due.c.last_upload_at, due.c.did)
-    at_once = case((due.c.breaker == OPEN, 1), else_=bindparam("per_host"))
+    at_once = case((due.c.breaker == BreakerState.OPEN, 1), else_=bindparam("per_host"))
     placed = (
         select(
             *due.c,

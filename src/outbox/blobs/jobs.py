@@ -16,10 +16,11 @@ from outbox.blobs.upload_results import BLOB_MISMATCH
 from outbox.mirror.lanes import LeaseLostError, host_open_at, is_open, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PARKING, park, schedule_probe
-from outbox.mirror.requeue import backfill
+from outbox.mirror.requeue import queue_as_backfill
+from outbox.mirror.states import LaneState, TargetState
 from outbox.mirror.tables import IS_LEASED, PAST, blob_job, mirror_lane, mirror_target, pds_host
-from outbox.mirror.targets import READY, wake_lane
-from outbox.pds.verdict import MESSAGE_LENGTH, Kind, Verdict, clean
+from outbox.mirror.targets import wake_lane
+from outbox.pds.verdict import MAX_MESSAGE_LENGTH, Kind, Verdict, clean
 
 JOB_LEASE: Final = timedelta(seconds=60)
 """Extended while the upload goes on; after a crash the job is free within this time, however large the upload."""
@@ -63,7 +64,7 @@ def may_upload(connection: Connection, claimed: BlobJob, now: datetime) -> bool:
 def lane_works(did: str, host: str) -> ColumnElement[bool]:
     """Whether the account's lane is ready, and on this host."""
     return exists().where(
-        lane.did == did, lane.host == host, lane.state == READY, ~lane.paused, ~is_observed()
+        lane.did == did, lane.host == host, lane.state == LaneState.READY, ~lane.paused, ~is_observed()
     )
 
 
@@ -110,7 +111,7 @@ def postpone(database: Database, claimed: BlobJob, error: str) -> None:
                 lease_until=PAST,
                 attempts=claimed.attempts + 1,
                 not_before=database.now(connection) + pause,
-                last_error=clean(error, MESSAGE_LENGTH),
+                last_error=clean(error, MAX_MESSAGE_LENGTH),
             )
         )
 
@@ -134,7 +135,7 @@ def settle_job(unit: UnitOfWork, claimed: BlobJob, verdict: Verdict | None) -> N
         # The verdict is about other audio than the track has now.
         _end(unit, claimed, again=row.again and row.audio_cid != claimed.audio_cid, attempts=0)
     elif verdict is None:
-        _end(unit, claimed)  # requested again in the meantime
+        _end(unit, claimed)  # the job stays pending
     elif verdict.kind in PARKING:
         if row.lease_owner == claimed.owner:  # otherwise the owner has signed in since the claim
             park(unit.connection, claimed.did, verdict.kind, unit.now)
@@ -149,7 +150,7 @@ def _settle(
     error = f"{verdict.error}: {verdict.message}"
     if verdict.kind is Kind.DONE:
         backfilled = backfilled and not _has_live_work(unit, claimed)
-        _set_target(unit, claimed, state="idle", reason=None, not_before=PAST)
+        _set_target(unit, claimed, state=TargetState.IDLE, reason=None, not_before=PAST)
         wake_lane(unit.connection, claimed.did, unit.now)
         track.record_blob(BlobRef(claimed.audio_cid, verdict.body["blob"]), at=unit.now)
         _end(unit, claimed, again=False, attempts=0, last_error=None)
@@ -166,7 +167,7 @@ def _settle(
         _end(unit, claimed, attempts=claimed.attempts + 1, not_before=not_before, last_error=error)
     unit.save(track)
     if backfilled and verdict.kind is Kind.DONE:
-        backfill(unit.connection, claimed.did, [claimed.track_id], unit.now)
+        queue_as_backfill(unit.connection, claimed.did, [claimed.track_id], unit.now)
 
 
 def _record_refusal(
@@ -176,11 +177,11 @@ def _record_refusal(
 
     Audio that is missing in our storage is not dropped: it may be restored.
     """
-    reason = verdict.error or "rejected"
+    reason = verdict.error or verdict.kind.value
     if was_lost and track.blob is not None and reason != MISSING_REASON:
         track.record_blob_lost(reason, at=unit.now)
         return
-    _set_target(unit, claimed, state="rejected", reason=verdict.error)
+    _set_target(unit, claimed, state=TargetState.REJECTED, reason=verdict.error)
     track.record_blob_failure(reason, final=True, at=unit.now)
 
 
@@ -214,6 +215,6 @@ def _set_target(unit: UnitOfWork, claimed: BlobJob, **columns: Any) -> None:
     """Set columns of the target, if it waits for this blob."""
     unit.connection.execute(
         update(mirror_target)
-        .where(target.track_id == claimed.track_id, target.state == "blob")
+        .where(target.track_id == claimed.track_id, target.state == TargetState.BLOB)
         .values(columns)
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from aggregates.values import Audio
-from outbox.pds.verdict import MESSAGE_LENGTH, TOO_LARGE, Kind, Verdict, clean
+from outbox.pds.verdict import MAX_MESSAGE_LENGTH, TOO_LARGE, Kind, Verdict, clean
 from outbox.record.lexicon import accepts
 
 MAX_BLOB_BYTES: Final = 104857600
@@ -33,11 +33,13 @@ def judged(verdict: Verdict, audio: Audio) -> Verdict:
     if verdict.status == TOO_LARGE:
         return Verdict(Kind.REJECTED, TOO_LARGE_REASON, TOO_LARGE, verdict.message)
     if verdict.kind is Kind.DONE and not _is_whole(verdict.body, audio):
-        message = clean(f"the PDS stored {verdict.body}", MESSAGE_LENGTH)
+        message = clean(f"the PDS stored {verdict.body}", MAX_MESSAGE_LENGTH)
         return replace(verdict, kind=Kind.AMBIGUOUS, error=BLOB_MISMATCH, message=message)
     if verdict.kind is Kind.DONE and not accepts(ACCEPTED, mime := verdict.body["blob"]["mimeType"]):
         message = f"the PDS takes it for {mime}, which a track cannot name as its audio"
-        return replace(verdict, kind=Kind.REJECTED, error=BLOB_TYPE, message=clean(message, MESSAGE_LENGTH))
+        return replace(
+            verdict, kind=Kind.REJECTED, error=BLOB_TYPE, message=clean(message, MAX_MESSAGE_LENGTH)
+        )
     return verdict
 
 

@@ -126,7 +126,7 @@ class BlobWorker:
             verdict = await self._attempt(claimed)
             if verdict is not None:  # the host's limits hold, whether or not the job is still ours
                 report = HostReport.of(claimed.host, claimed.did, verdict)
-                await in_thread(self._hosts.note_if_changed, report)
+                await in_thread(self._hosts.record_if_changed, report)
             await self._settle(claimed, verdict)
         except LeaseLostError:
             logger.warning("blob_lease_lost", extra=self._log_fields(claimed))

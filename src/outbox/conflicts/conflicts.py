@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
 from outbox.mirror.namespace_moves import clear_former
+from outbox.mirror.states import TargetState
 from outbox.mirror.tables import mirror_target
-from outbox.mirror.targets import HELD, PUT
+from outbox.mirror.targets import PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, decode
 from outbox.record.record import own_part
@@ -47,7 +48,7 @@ def conflict_of(connection: Connection, track_id: int) -> Conflict | None:
     is_current = and_(target.desired_op == PUT, ~target.detached)
     row = connection.execute(
         select(mirror_target)
-        .where(target.track_id == track_id, target.state == HELD, or_(is_former, is_current))
+        .where(target.track_id == track_id, target.state == TargetState.HELD, or_(is_former, is_current))
         .order_by(target.former)
         .limit(1)
     ).one_or_none()
@@ -85,7 +86,7 @@ def acknowledge(connection: Connection, conflict: Conflict, now: datetime) -> No
 
 def clear_conflict(connection: Connection, track_id: int) -> None:
     """Reopen a held target on our own base; if their record is still there, the PDS refuses the swap."""
-    held = update(mirror_target).where(target.track_id == track_id, target.state == HELD)
+    held = update(mirror_target).where(target.track_id == track_id, target.state == TargetState.HELD)
     connection.execute(held.values(CLEAN))
 
 

@@ -8,16 +8,16 @@ from aggregates.track import Track
 from aggregates.values import BlobRef
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.lanes import is_open
+from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import PAST, mirror_target
-from outbox.mirror.targets import CHANGE_TARGET, DELETE, HELD, of_target
+from outbox.mirror.targets import CHANGE_TARGET, DELETE, of_target
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record
 from outbox.record.record import RecordUrls, own_part, record_for
 from outbox.relay.journal import record_adopted
 from outbox.relay.observations import CLEAN, encoded
 
-NEWER: Final = "newer_on_pds"
-"""The reason of a target whose delete waits, since the record was written again after the restore point."""
+NEWER: Final = MirrorReason.NEWER_ON_PDS
 
 target: Final = mirror_target.c
 
@@ -33,7 +33,14 @@ def keep_newer(unit: UnitOfWork, key: RecordKey, cid: str, record: Record, urls:
         return
     if row.desired_op == DELETE:
         if row.is_open:
-            _set(unit, key, state="rejected", reason=NEWER, last_error=NEWER, failed_gen=row.desired_gen)
+            _set(
+                unit,
+                key,
+                state=TargetState.REJECTED,
+                reason=NEWER,
+                last_error=NEWER,
+                failed_gen=row.desired_gen,
+            )
         return
     track = unit.load(Track, Track.create_id(row.track_id))
     if (blob := _blob_of(record, track)) is not None:
@@ -49,7 +56,15 @@ def keep_newer(unit: UnitOfWork, key: RecordKey, cid: str, record: Record, urls:
         record_adopted(unit.connection, key, gen, cid, unit.now)
     else:
         theirs = {"conflict_cid": cid, "conflict_body": encoded(record)}
-        _set(unit, key, state=HELD, reason="foreign_edit", failed_gen=gen, not_before=PAST, **theirs)
+        _set(
+            unit,
+            key,
+            state=TargetState.HELD,
+            reason=MirrorReason.FOREIGN_EDIT,
+            failed_gen=gen,
+            not_before=PAST,
+            **theirs,
+        )
 
 
 def _set(unit: UnitOfWork, key: RecordKey, **values: Any) -> None:

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, bindparam, false, func, or_, select, update
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.mirror.lanes import GONE, LeaseLostError
+from outbox.mirror.lanes import LeaseLostError
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import PAST, firehose_cursor, mirror_lane, pds_host
 from outbox.mirror.targets import insert_into
 
@@ -78,7 +79,7 @@ _CANDIDATES: Final = (
     .join(pds_host, pds_host.c.host == lane.host)
     .outerjoin(firehose_cursor, row.host == lane.host)
     .where(
-        lane.state != GONE,
+        lane.state != LaneState.GONE,
         ~lane.paused,
         ~pds_host.c.paused,
         or_(
@@ -92,7 +93,7 @@ _CANDIDATES: Final = (
     .limit(bindparam("room"))
 )
 """Ours first."""
-_DIDS: Final = select(lane.did).where(lane.host == bindparam("host"), lane.state != GONE)
+_DIDS: Final = select(lane.did).where(lane.host == bindparam("host"), lane.state != LaneState.GONE)
 _CURSOR: Final = select(row.seq).where(row.host == bindparam("host"))
 _MOVE: Final = update(firehose_cursor).where(
     row.host == bindparam("of_host"), row.lease_owner == bindparam("of_owner")

@@ -1,1 +1,1 @@
-"""The rows that the relay works from: targets, lanes, hosts, and what makes them wait. Imports pds and record."""
+"""Rows that the relay works from: targets, lanes, hosts, and what makes them wait. Imports pds and record."""

@@ -1,14 +1,12 @@
-"""The rows of the hosts: what is asked of them, and noting what requests told.
+"""Reads and writes the rows of the hosts.
 
-A row is written only when something about the host has changed, and in a transaction of its own: whoever holds it holds
-nothing else, and who would have to wait for it passes on. Only for a pause that a host has asked for is the row waited
-for a little. What cannot be written is logged and lost: the host says it again.
+A row is written only when it changes, in a transaction that locks nothing else, and a locked row is skipped: only to
+record a pause does a thread wait for it, briefly.
 """
 
 import logging
 import random
 import time
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -24,34 +22,36 @@ from outbox.mirror.tables import pds_host
 
 logger = logging.getLogger("mastertape.outbox")
 
-TRIES: Final = 5
-WAIT_SECONDS: Final = 1.0
-"""Claims and notes hold a host's row for milliseconds: after so long its holder has stopped."""
+MAX_TRIES: Final = 5
+LOCK_TIMEOUT_SECONDS: Final = 1.0
+"""Claims and reports lock a host's row for milliseconds: after this, the holder has stopped."""
 
 
 def _is_open(now: ColumnElement[datetime]) -> ColumnElement[bool]:
-    """Whether a host may be asked anything."""
+    """Whether a host may be sent requests."""
     host = pds_host.c
     return and_(~host.paused, host.retry_at <= now, host.paced_until <= now)
 
 
-def is_open_behind_live(now: ColumnElement[datetime]) -> ColumnElement[bool]:
-    """Whether a host may be asked what can wait: live work has the rest of its budget."""
+def is_open_for_backfill(now: ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Whether a host may be sent what can wait: the rest of its budget is for live work."""
     return and_(_is_open(now), pds_host.c.backfill_after <= now)
 
 
 _NOW: Final[ColumnElement[datetime]] = bindparam("now", type_=UtcDateTime())
 _HOST: Final = select(pds_host).where(pds_host.c.host == bindparam("of_host"))
 _IS_OPEN: Final = select(_is_open(_NOW)).where(pds_host.c.host == bindparam("of_host"))
-_IS_OPEN_BEHIND_LIVE: Final = select(is_open_behind_live(_NOW)).where(pds_host.c.host == bindparam("of_host"))
+_IS_OPEN_FOR_BACKFILL: Final = select(is_open_for_backfill(_NOW)).where(
+    pds_host.c.host == bindparam("of_host")
+)
 _HOST_LOCKED: Final = _HOST.with_for_update(skip_locked=True)
 _HOST_AWAITED: Final = _HOST.with_for_update()
-_WAIT: Final = text(f"set local lock_timeout = '{WAIT_SECONDS}s'")
+_LOCK_TIMEOUT: Final = text(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
 _CHANGE: Final = update(pds_host).where(pds_host.c.host == bindparam("of_host"))
 
 
 def changes_host(connection: Connection, report: HostReport, now: datetime) -> bool:
-    """Whether the host's row has to be changed for what was heard; takes no lock."""
+    """Whether the report changes the host's row; takes no lock."""
     if report.is_well is None and report.verdict.budget is None and not report.asks_for_pause:
         return False
     row = connection.execute(_HOST, {"of_host": report.host}).one_or_none()
@@ -59,66 +59,65 @@ def changes_host(connection: Connection, report: HostReport, now: datetime) -> b
 
 
 class Hosts:
-    """Says whether a host may be asked, and notes what requests told of it."""
+    """Says whether a host may be sent requests, and records what they reported of it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def may_be_asked(self, host: str) -> bool:
-        """Whether anything may be sent to the host just now; one that is new here nobody has forbidden."""
-        is_allowed = self._answer(_IS_OPEN, host)
+    def may_send(self, host: str) -> bool:
+        """Whether the host may be sent requests now; true for a host without a row."""
+        is_allowed = self._ask(_IS_OPEN, host)
         return is_allowed is None or is_allowed
 
-    def has_room_behind_live(self, host: str) -> bool:
-        """Whether the host may be asked what can wait, just now."""
-        return bool(self._answer(_IS_OPEN_BEHIND_LIVE, host))
+    def may_send_backfill(self, host: str) -> bool:
+        """Whether the host may be sent what can wait, now."""
+        return bool(self._ask(_IS_OPEN_FOR_BACKFILL, host))
 
-    def note_if_changed(self, report: HostReport) -> None:
-        """Change the host's row if it has to be; a failure is as with `note`."""
-        self._note_or_log(report, self._is_noted_if_changed)
+    def record_if_changed(self, report: HostReport) -> None:
+        """Read without a lock whether the report changes the host's row, and only then `record` it."""
+        self._record_or_log(report, only_if_changed=True)
 
-    def note(self, report: HostReport) -> None:
-        """Change the host's row; one that is new here gets a row for the pause that it asks for.
+    def record(self, report: HostReport) -> None:
+        """Change the host's row; for a pause, one is made where there is none.
 
-        Failing to is logged and never raised: others hold the row all the time, or the database refuses.
+        A failure is logged and never raised, and the report is lost: the host will repeat it.
         """
-        self._note_or_log(report, self._is_noted)
+        self._record_or_log(report, only_if_changed=False)
 
-    def _answer(self, question: Select[bool], host: str) -> bool | None:
+    def _ask(self, question: Select[bool], host: str) -> bool | None:
         with self._database.read_committed() as connection:
             return connection.scalar(question, {"of_host": host, "now": self._database.now(connection)})
 
-    def _note_or_log(self, report: HostReport, is_noted: Callable[[HostReport], bool]) -> None:
+    def _record_or_log(self, report: HostReport, *, only_if_changed: bool) -> None:
         facts = {"host": report.host}
         try:
-            if not is_noted(report):
+            if only_if_changed and not self._is_changed_by(report):
+                return
+            is_recorded = self._record_pause(report) if report.asks_for_pause else self._record_health(report)
+            if not is_recorded:
                 logger.warning("host_not_noted", extra=facts)
-        except (SQLAlchemyError, EventStoreError):  # what was delivered or read is not undone by that
+        except (SQLAlchemyError, EventStoreError):  # a delivery or a read does not fail for it
             logger.exception("host_not_noted", extra=facts)
 
-    def _is_noted_if_changed(self, report: HostReport) -> bool:
+    def _is_changed_by(self, report: HostReport) -> bool:
         with self._database.read_committed() as connection:
-            is_new = changes_host(connection, report, self._database.now(connection))
-        return not is_new or self._is_noted(report)
+            return changes_host(connection, report, self._database.now(connection))
 
-    def _is_noted(self, report: HostReport) -> bool:
-        return self._note_pause(report) if report.asks_for_pause else self._note_soon(report)
-
-    def _note_pause(self, report: HostReport) -> bool:
+    def _record_pause(self, report: HostReport) -> bool:
         if self._database.is_sqlite:
-            return self._note(report, _HOST_LOCKED)
+            return self._record(report, _HOST_LOCKED)
         with self._database.write() as connection:
-            connection.execute(_WAIT)
-            return self._note(report, _HOST_AWAITED)
+            connection.execute(_LOCK_TIMEOUT)
+            return self._record(report, _HOST_AWAITED)
 
-    def _note_soon(self, report: HostReport) -> bool:
-        for _ in range(TRIES):
-            if self._note(report, _HOST_LOCKED):
+    def _record_health(self, report: HostReport) -> bool:
+        for _ in range(MAX_TRIES):
+            if self._record(report, _HOST_LOCKED):
                 return True
-            time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - a claim holds it, which takes milliseconds
+            time.sleep(random.uniform(0.001, 0.01))  # noqa: S311 - a claim holds it for milliseconds
         return False
 
-    def _note(self, report: HostReport, locking: Select[Any]) -> bool:
+    def _record(self, report: HostReport, locking: Select[Any]) -> bool:
         with self._database.write() as connection:
             row = _locked_row(connection, report, locking)
             if row is None:
@@ -132,7 +131,7 @@ class Hosts:
 
 
 def _locked_row(connection: Connection, report: HostReport, locking: Select[Any]) -> Any:
-    """Give the host's row, made for a pause where there was none; None while others hold it."""
+    """Return the host's row, made for a pause where there was none; None while another transaction holds it."""
     host = {"of_host": report.host}
     row = connection.execute(locking, host).one_or_none()
     if row is not None or not report.asks_for_pause:

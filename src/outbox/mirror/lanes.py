@@ -1,9 +1,7 @@
-"""Lanes and their leases: one flight per DID, whatever number of relays there are.
+"""Lanes and their leases: one lane run per DID at a time, however many relays there are.
 
-A lane is due when the latest of three times has come: `due_at` is work, `not_before` is backoff, and before
-`paced_until`, which the PDS has named, nobody's wish lets anything be sent. Work that can wait, such as a replay, has
-times of its own: `backfill_at` and `backfill_after`. Times are the database's. Whoever changes a lane after a claim
-proves its epoch.
+A lane is due at the latest of `due_at` (there is work), `not_before` (backoff) and `paced_until`: nothing, not even a
+manual retry, is sent before the time that the PDS named; what can wait has `backfill_at` and `backfill_after` instead.
 """
 
 from dataclasses import dataclass
@@ -34,6 +32,7 @@ from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.schema import UtcDateTime
 from outbox.backoff import backoff
+from outbox.mirror.states import LaneState, TargetState
 from outbox.mirror.tables import (
     CONCERNS_RELAY,
     NEVER,
@@ -44,21 +43,19 @@ from outbox.mirror.tables import (
     mirror_target,
     pds_host,
 )
-from outbox.mirror.targets import AUTH_REQUIRED, DELETE, HELD, READY
+from outbox.mirror.targets import DELETE
 
 lane_columns: Final = mirror_lane.c
 target_columns: Final = mirror_target.c
-GONE: Final = "gone"
-"""The state of a lane whose account nobody has known for long: an operator or a new sign-in makes it work again."""
 PROBE_CLEARED: Final[dict[str, Any]] = {"probe_at": NEVER, "probes": 0, "missing_since": NEVER}
-"""Of an account that is known to be where its lane is."""
+"""The columns of a lane whose account is known to be at its host."""
 
-PAGE: Final = 100
-"""So many lanes at a time are looked for that nobody would come to."""
+LANES_PER_PAGE: Final = 100
+"""How many lanes one page of the relay's maintenance reschedules."""
 
 
 class LeaseLostError(Exception):
-    """Another relay holds the lane by now; what this one found out is dropped."""
+    """Another relay has claimed the lane; what this one has done is not recorded."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +72,18 @@ class Lane:
 
     @property
     def envelope(self) -> Envelope:
-        """Who appends what this flight finds out."""
+        """The envelope of the events that this lane run appends."""
         return Envelope(actor="relay", via="relay", request_id=f"{self.owner}:{self.epoch}")
 
     @property
     def log_fields(self) -> dict[str, object]:
-        """What a log line says of this flight; its `request_id` is that of the events that it appends."""
+        """The log fields of this lane run; its `request_id` is that of the events that it appends."""
         facts = {"did": self.did, "host": self.host, "epoch": self.epoch}
         return {**facts, "request_id": self.envelope.request_id}
 
 
 class latest_of(FunctionElement[datetime]):  # noqa: N801 - reads as the function that it is
-    """The latest of some times; SQLite and PostgreSQL name that function differently."""
+    """The latest of some times: `max` in SQLite, `greatest` in PostgreSQL."""
 
     type = UtcDateTime()
     inherit_cache = True
@@ -99,12 +96,12 @@ def _greatest(element: latest_of, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def lane_due_at() -> ColumnElement[datetime]:
-    """Return when a lane may be claimed for live work, as far as the lane itself is concerned."""
+    """Return when a lane may be claimed for live work, by its own columns."""
     return latest_of(lane_columns.due_at, lane_columns.not_before, lane_columns.paced_until)
 
 
 def lane_backfill_at() -> ColumnElement[datetime]:
-    """Return when a lane may be claimed for backfill; its row and its host's."""
+    """Return when a lane may be claimed for backfill, by its own columns and its host's `backfill_after`."""
     begins = latest_of(lane_columns.backfill_at, lane_columns.backfill_after, pds_host.c.backfill_after)
     return latest_of(begins, lane_columns.not_before, lane_columns.paced_until)
 
@@ -115,26 +112,26 @@ def host_open_at() -> ColumnElement[datetime]:
 
 
 def lock_lane(connection: Connection, lane: Lane) -> None:
-    """Hold the lane's row to the end of the transaction; raises LeaseLostError unless it is as it was claimed."""
-    _require(connection.execute(_LOCK, {"did": lane.did}).one_or_none(), lane)
+    """Lock the lane's row to the end of the transaction; raises LeaseLostError if it was claimed or moved since."""
+    _require_unchanged(connection.execute(_LOCK, {"did": lane.did}).one_or_none(), lane)
 
 
-def hold_lane(database: Database, connection: Connection, lane: Lane) -> datetime:
-    """Lock the lane as `lock_lane` does, and give the time at which that was done."""
+def lock_lane_and_read_time(database: Database, connection: Connection, lane: Lane) -> datetime:
+    """Lock the lane as `lock_lane` does, and return the database's time after that."""
     row: Any = connection.execute(database.with_now(_HOLD), {"did": lane.did}).one_or_none()
-    _require(row, lane)
+    _require_unchanged(row, lane)
     return database.now(connection, read=row.now)
 
 
-def _require(row: Any, lane: Lane) -> None:
+def _require_unchanged(row: Any, lane: Lane) -> None:
     if row is None or (row.lease_epoch, row.host) != (lane.epoch, lane.host):
         raise LeaseLostError
 
 
 def release(database: Database, lane: Lane) -> None:
-    """Give the lane back, due when the earliest of its targets is, but after the lanes that wait already."""
+    """Release the lane, due when the earliest of its targets is, though not before lanes that are due already."""
     with database.write() as connection:
-        now = hold_lane(database, connection, lane)
+        now = lock_lane_and_read_time(database, connection, lane)
         earliest = connection.execute(_EARLIEST, {"did": lane.did}).one()
         due_at, backfill_at = (max(time or NEVER, now) for time in earliest)
         free = {"lease_owner": None, "lease_until": PAST}
@@ -142,21 +139,23 @@ def release(database: Database, lane: Lane) -> None:
 
 
 def release_after_error(database: Database, lane: Lane) -> None:
-    """Give the lane back after a turn that broke down, to be tried again a little later."""
+    """Release the lane after a lane run that failed, with backoff."""
     with database.write() as connection:
-        now = hold_lane(database, connection, lane)
+        now = lock_lane_and_read_time(database, connection, lane)
         back_off(connection, lane.did, now)
         change_lane(connection, lane.did, lease_owner=None, lease_until=PAST, due_at=now)
 
 
 def back_off(connection: Connection, did: str, now: datetime, *, at_least: timedelta = timedelta()) -> None:
-    """Let the whole lane wait, the longer the more often it had to."""
+    """Delay the whole lane, for longer after each failure."""
     failures = connection.scalar(select(lane_columns.failures).where(lane_columns.did == did)) or 0
     not_before = now + max(backoff(failures), at_least)
     change_lane(connection, did, failures=failures + 1, not_before=not_before)
 
 
-_REJECTED, _HELD, DELETE_LITERAL = (literal_column(f"'{name}'", Text) for name in ("rejected", HELD, DELETE))
+_REJECTED, _HELD, DELETE_LITERAL = (
+    literal_column(f"'{name}'", Text) for name in (TargetState.REJECTED, TargetState.HELD, DELETE)
+)
 
 
 def is_open() -> ColumnElement[bool]:
@@ -165,16 +164,16 @@ def is_open() -> ColumnElement[bool]:
         target_columns.desired_gen > target_columns.acked_gen,
         or_(target_columns.state != _REJECTED, target_columns.failed_gen < target_columns.desired_gen),
         or_(
-            and_(target_columns.former, _may_go()),
-            # the owner's delete goes through, whoever changed the record
+            and_(target_columns.former, _may_delete_former()),
+            # the owner's delete is sent even if another client changed the record
             and_(~target_columns.former, target_columns.desired_op == DELETE_LITERAL),
             and_(~target_columns.former, target_columns.state != _HELD, ~target_columns.detached),
         ),
     )
 
 
-def _may_go() -> ColumnElement[bool]:
-    """Whether what a record has left behind may be deleted: the new one is there, and nobody has changed the old one."""
+def _may_delete_former() -> ColumnElement[bool]:
+    """Whether a former record may be deleted: the new one is confirmed, and no other client changed the old one."""
     return and_(
         target_columns.cleared_gen >= target_columns.desired_gen,
         or_(target_columns.state != _HELD, target_columns.failed_gen < target_columns.desired_gen),
@@ -182,21 +181,21 @@ def _may_go() -> ColumnElement[bool]:
 
 
 def is_backfill() -> ColumnElement[bool]:
-    """Whether what there is to do for a target, to send or to look, can wait for what people do just now."""
+    """Whether what is to be sent or verified for a target waits for live work."""
     return target_columns.backfill
 
 
 def target_due_at() -> ColumnElement[datetime]:
     """Return when the relay may process a target.
 
-    A newer generation does not wait for the failures of an older one; what is not to be sent is looked at in time.
+    A newer generation does not wait for the failures of an older one; where nothing is to be sent, it is due for
+    verification at `look_at`.
     """
     failed = target_columns.failed_gen == target_columns.desired_gen
     return case((~is_open(), target_columns.look_at), (failed, target_columns.not_before), else_=PAST_LITERAL)
 
 
 def change_lane(connection: Connection, did: str, **columns: Any) -> None:
-    """Set columns of a lane."""
     connection.execute(_CHANGE, {"of_did": did, **columns})
 
 
@@ -208,7 +207,7 @@ _LOCK: Final = (
     .with_for_update()
 )
 _HOLD: Final[Select[Any]] = select(_LOCK.cte("held"))
-"""The lock is waited for before the time is asked."""
+"""The lock is acquired before the time is read."""
 
 
 def _earliest(which: ColumnElement[bool]) -> ColumnElement[datetime]:
@@ -220,24 +219,24 @@ _EARLIEST: Final = select(_earliest(~is_backfill()), _earliest(is_backfill()))
 _CHANGE: Final = update(mirror_lane).where(lane_columns.did == bindparam("of_did"))
 
 
-def park_lane(connection: Connection, did: str, reason: str = AUTH_REQUIRED) -> None:
-    """Let the lane wait for its owner, unless the whole account is gone; edits go on to gather in the log."""
-    here = (lane_columns.did == did, lane_columns.state != GONE)
-    connection.execute(update(mirror_lane).where(*here).values(state=reason, probe_at=NEVER))
+def park_lane(connection: Connection, did: str) -> None:
+    """Make the lane wait for a sign-in, unless the account is gone; edits are still appended to the log."""
+    here = (lane_columns.did == did, lane_columns.state != LaneState.GONE)
+    connection.execute(update(mirror_lane).where(*here).values(state=LaneState.AUTH_REQUIRED, probe_at=NEVER))
 
 
-_TOLD_UNTIL: Final = ("paced_until", "backfill_after")
-_TOLD: Final = tuple(f"{name}_{part}" for name in ("hour", "day") for part in ("limit", "left", "reset"))
-"""What a PDS has told of its limits, which another PDS knows nothing of."""
-UNTOLD: Final[dict[str, Any]] = {**dict.fromkeys(_TOLD_UNTIL, PAST), **dict.fromkeys(_TOLD)}
-"""As these columns are at a PDS that has told nothing yet."""
+_PAUSES: Final = ("paced_until", "backfill_after")
+_LIMITS: Final = tuple(f"{name}_{part}" for name in ("hour", "day") for part in ("limit", "left", "reset"))
+"""The limits that a PDS has named: they mean nothing at another PDS."""
+NO_LIMITS: Final[dict[str, Any]] = {**dict.fromkeys(_PAUSES, PAST), **dict.fromkeys(_LIMITS)}
+"""The columns of a lane at a PDS that has named no limits yet."""
 
 
 def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> None:
-    """Set the lane to work on this host, at once: in the transaction of a sign-in.
+    """Make the lane ready on this host and due, in the transaction of a sign-in.
 
-    What is under way there goes on, but nobody holds it any more: a login that it finds dead is the old one's.
-    What is under way at another host is waited for no more, and what it brings is of no account.
+    A lane run there goes on without an owner: if the PDS refuses its login, that was the old one. A lane run or upload
+    at another host loses its lease, and its result is dropped.
     """
     given = {"of_did": did, "of_host": host, "at": at}
     has_moved = connection.scalar(_HOST_OF, given) not in {None, host}
@@ -248,7 +247,7 @@ def resume_lane(connection: Connection, did: str, host: str, at: datetime) -> No
 
 
 def abandon_uploads(connection: Connection, did: str) -> None:
-    """Take the account's uploads out of the hands of who has them under way, at a host that it has left."""
+    """End the leases of the account's uploads, which go to a host that it has left."""
     connection.execute(_ABANDON, {"of_did": did})
 
 
@@ -266,7 +265,13 @@ def _resuming(dialect: str) -> list[Executable]:
     did, host = bindparam("of_did", type_=Text), bindparam("of_host", type_=Text)
     known_host = insert_of(dialect, pds_host).values(host=host)
     insert = insert_of(dialect, mirror_lane).values(
-        did=did, host=host, state=READY, due_at=bindparam("at"), not_before=PAST, failures=0, **PROBE_CLEARED
+        did=did,
+        host=host,
+        state=LaneState.READY,
+        due_at=bindparam("at"),
+        not_before=PAST,
+        failures=0,
+        **PROBE_CLEARED,
     )
     new, same_host = insert.excluded, lane_columns.host == host
     lane = insert.on_conflict_do_update(
@@ -276,8 +281,8 @@ def _resuming(dialect: str) -> list[Executable]:
             "state": new.state,
             "due_at": new.due_at,
             "not_before": new.not_before,
-            **{name: case((same_host, lane_columns[name]), else_=PAST) for name in _TOLD_UNTIL},
-            **{name: case((same_host, lane_columns[name])) for name in _TOLD},
+            **{name: case((same_host, lane_columns[name]), else_=PAST) for name in _PAUSES},
+            **{name: case((same_host, lane_columns[name])) for name in _LIMITS},
             "failures": new.failures,
             **PROBE_CLEARED,
             "lease_owner": None,
@@ -285,7 +290,7 @@ def _resuming(dialect: str) -> list[Executable]:
         },
     )
     return [
-        known_host.on_conflict_do_nothing(),  # no lock: a sign-in that hangs stops no claim
+        known_host.on_conflict_do_nothing(),  # takes no lock on an existing row: a sign-in that hangs stops no claim
         lane,
         update(mirror_target)
         .where(target_columns.did == did, CONCERNS_RELAY, target_columns.not_before > PAST)

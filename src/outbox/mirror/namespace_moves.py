@@ -1,4 +1,4 @@
-"""A record that moves to another collection: what goes along, and when the old one may go."""
+"""Records that change namespace: what the new record takes over, and when the former one may be deleted."""
 
 from typing import Final
 
@@ -20,16 +20,16 @@ _LEFT: Final = select(target.observed_body).where(
 )
 
 
-def is_taken(connection: Connection, key: RecordKey, *, but: int | None = None) -> bool:
-    """Whether a track, another than this, has or has left a record under the key."""
+def is_taken(connection: Connection, key: RecordKey, *, excluding: int | None = None) -> bool:
+    """Whether a track has, or had, a record under the key; the track `excluding` does not count."""
     this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
-    return bool(connection.scalar(select(exists().where(*this, target.track_id.is_distinct_from(but)))))
+    return bool(connection.scalar(select(exists().where(*this, target.track_id.is_distinct_from(excluding)))))
 
 
 def carry_over(connection: Connection, old: RecordKey, new: RecordKey) -> None:
-    """Let the new target begin with how far the PDS has confirmed the track; to be called after the event.
+    """Copy the acknowledged generation to the new target, so that delivered events stay delivered.
 
-    So no event that reached it waits anew.
+    Call it after the event.
     """
     this = (target.did == old.did, target.collection == old.collection, target.rkey == old.rkey)
     acked = connection.execute(select(target.acked_gen).where(*this)).scalar_one()
@@ -37,11 +37,11 @@ def carry_over(connection: Connection, old: RecordKey, new: RecordKey) -> None:
 
 
 def clear_former(connection: Connection, track_id: int, upto: int) -> None:
-    """The PDS has confirmed the record as of this generation, so that what it has left behind may go."""
+    """Allow the former records to be deleted: the PDS has confirmed the new one as of this generation."""
     connection.execute(_CLEAR, {"of_track": track_id, "upto": upto})
 
 
-def left_behind(connection: Connection, track_id: int) -> Record:
-    """Return the record that is still in the old place: fields of other clients are carried along as long as it is there."""
+def fields_left_behind(connection: Connection, track_id: int) -> Record:
+    """Return the fields of the former records that still exist: those of other clients are copied to the new one."""
     bodies = connection.scalars(_LEFT, {"of_track": track_id})
     return {name: value for body in bodies for name, value in decode(body).items()}

@@ -1,7 +1,7 @@
-"""Observe-only: after the database was put back to an earlier point, the PDSes are ahead of the log.
+"""Observe-only: after a restore of the database, when the PDSes are ahead of the log, the relay sends nothing.
 
-Nothing at all is sent until an operator has run `mastertape recovered`, and nothing of an account until its records
-have been looked at: then what is newer there is held for its owner.
+It sends nothing at all until an operator has run `mastertape recovered`, and nothing for an account until its records
+have been compared, when what is newer on the PDS is held for its owner.
 """
 
 from typing import Final
@@ -31,16 +31,16 @@ _ON_A_PDS: Final = select(mirror_lane.c.did).where(
     mirror_lane.c.host != "", exists().where(mirror_target.c.did == mirror_lane.c.did)
 )
 EPOCHS_SKIPPED: Final = 1000
-"""So that no flight of before, wherever it still runs, has the epoch of one of after."""
+"""So that no lane run from before the restore, still in flight, has the epoch of a later one."""
 
 
 def is_observed() -> ColumnElement[bool]:
-    """Whether nothing is to be sent for a lane."""
+    """Whether the relay sends nothing for a lane."""
     return or_(is_restored(), exists().where(observed_account.c.did == mirror_lane.c.did))
 
 
 def observe_all(connection: Connection) -> int:
-    """Send nothing for accounts that have records until each has been looked at; give how many these are."""
+    """Observe every account that has records, and end all leases; returns how many accounts are observed."""
     for table in (mirror_lane, blob_job):
         epoch = table.c.lease_epoch + EPOCHS_SKIPPED
         connection.execute(update(table).values(lease_owner=None, lease_until=PAST, lease_epoch=epoch))
@@ -51,21 +51,21 @@ def observe_all(connection: Connection) -> int:
 
 
 def accounts_to_observe(connection: Connection) -> int:
-    """Count the accounts that have records; of those that have left nobody knows a PDS, and nothing is there."""
+    """Count the accounts that have records and a PDS, which deleted accounts have not."""
     return connection.scalar(select(func.count()).select_from(_ON_A_PDS.subquery())) or 0
 
 
 def observed_accounts(connection: Connection) -> int:
-    """Count the accounts that have still to be looked at."""
+    """Count the accounts that are still observed."""
     return connection.scalar(select(func.count()).select_from(observed_account)) or 0
 
 
 def is_account_observed(connection: Connection, did: str) -> bool:
-    """Whether this account has still to be looked at."""
+    """Whether this account is still observed."""
     return connection.scalar(select(exists().where(observed_account.c.did == did))) or False
 
 
 def stop_observing(connection: Connection, did: str | None = None) -> None:
-    """Let the relay go on with an account, or with all."""
+    """Let the relay send for an account again, or for all."""
     which = observed_account.c.did == did if did is not None else ~false()
     connection.execute(delete(observed_account).where(which))

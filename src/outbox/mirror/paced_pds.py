@@ -1,7 +1,7 @@
-"""A PDS client for who reads beside the deliveries: probes, looks before a command, adoptions, verify, a blob's limit.
+"""A PDS client for reads beside deliveries: probes, checks before a command, adoptions, `verify`, a host's blob limit.
 
-Deliveries are claimed only where their host may be asked, and tell what they hear when they settle. All others do both
-with each read: a reset that one of them was told holds for everybody, and one that anybody was told holds for them.
+Each read is sent only while its host may be sent requests, and records the limits in the response: a pause that one
+process was asked for holds for all. Deliveries do both when they are claimed and settled.
 """
 
 from typing import Any, BinaryIO, Final
@@ -21,11 +21,11 @@ LEFT_ALONE: Final = Verdict(
     message="the PDS is paused, is not well or has asked us to wait, so it was not asked; try again later",
     phase=Phase.READ,
 )
-"""What is said of a host that was not asked."""
+"""The verdict of a read that was not sent."""
 
 
 class PacedPds(Pds):
-    """Asks a host nothing while it is to be left alone, and notes what its answers tell of its limits."""
+    """Sends a host nothing while it is paused, and records the limits in its responses."""
 
     def __init__(self, sessions: Sessions, http: httpx.AsyncClient, hosts: Hosts) -> None:
         super().__init__(sessions, http)
@@ -34,27 +34,27 @@ class PacedPds(Pds):
     async def read(
         self, host: str, nsid: str, timeout: float, params: dict[str, str] | None = None
     ) -> Verdict:
-        """Ask if the host may be asked; LEFT_ALONE else."""
-        if not await in_thread(self._hosts.may_be_asked, host):
+        """Send the read if the host may be sent requests, otherwise return LEFT_ALONE."""
+        if not await in_thread(self._hosts.may_send, host):
             return LEFT_ALONE
-        return await self._noted(host, params, await super().read(host, nsid, timeout, params))
+        return await self._recorded(host, params, await super().read(host, nsid, timeout, params))
 
     async def download(
         self, host: str, nsid: str, params: dict[str, str], into: BinaryIO, *, limit: int, timeout: float
     ) -> Verdict:
-        """Download if the host may be asked; raises RemoteUnknownError with LEFT_ALONE else."""
-        if not await in_thread(self._hosts.may_be_asked, host):
+        """Download if the host may be sent requests; otherwise raises RemoteUnknownError with LEFT_ALONE."""
+        if not await in_thread(self._hosts.may_send, host):
             raise RemoteUnknownError(LEFT_ALONE)
         try:
             verdict = await super().download(host, nsid, params, into, limit=limit, timeout=timeout)
         except RemoteUnknownError as error:
-            await self._noted(host, params, error.verdict)
+            await self._recorded(host, params, error.verdict)
             raise
-        return await self._noted(host, params, verdict)
+        return await self._recorded(host, params, verdict)
 
-    async def _noted(self, host: str, params: dict[str, Any] | None, verdict: Verdict) -> Verdict:
-        asked_of = params or {}
-        did = asked_of.get("did", asked_of.get("repo", ""))
-        # of its health a read proves little: it may ask for what the host is too old to know
-        await in_thread(self._hosts.note_if_changed, HostReport.of_limits(host, did, verdict))
+    async def _recorded(self, host: str, params: dict[str, Any] | None, verdict: Verdict) -> Verdict:
+        account = params or {}
+        did = account.get("did", account.get("repo", ""))
+        # not its health: an old host may not know what the read asks for
+        await in_thread(self._hosts.record_if_changed, HostReport.of_limits(host, did, verdict))
         return verdict

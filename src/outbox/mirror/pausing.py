@@ -1,7 +1,4 @@
-"""Pause and resume: an operator stops one account or a whole host, and lets it go on.
-
-A flight under way ends after the record that it is at.
-"""
+"""An operator pauses and resumes one account or a whole host. A lane run in flight ends after its current record."""
 
 from datetime import datetime
 from typing import Final
@@ -15,12 +12,12 @@ host: Final = pds_host.c
 
 
 def pause(connection: Connection, did_or_host: str) -> int:
-    """Let an account, or all of a host, wait; give how many accounts did not wait yet."""
+    """Pause an account, or all of a host; returns how many accounts were not paused."""
     return _set(connection, did_or_host, paused=True)
 
 
 def resume(connection: Connection, did_or_host: str, now: datetime) -> int:
-    """Let them go on, a host at once, whatever its breaker says; give how many accounts had waited."""
+    """Resume an account, or a host, at once even if its breaker is open; returns how many accounts were paused."""
     resumed = _set(connection, did_or_host, paused=False)
     connection.execute(
         update(pds_host)
@@ -41,12 +38,12 @@ def would_resume(connection: Connection, did_or_host: str) -> int:
 
 
 def _set(connection: Connection, did_or_host: str, *, paused: bool) -> int:
-    concerned = _count(connection, did_or_host, _paused(did_or_host) != paused)
+    changed = _count(connection, did_or_host, _paused(did_or_host) != paused)
     if _is_did(did_or_host):
         connection.execute(update(mirror_lane).where(lane.did == did_or_host).values(paused=paused))
     else:
         connection.execute(update(pds_host).where(host.host == did_or_host).values(paused=paused))
-    return concerned
+    return changed
 
 
 def _count(connection: Connection, did_or_host: str, condition: ColumnElement[bool]) -> int:

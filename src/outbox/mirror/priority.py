@@ -1,6 +1,6 @@
-"""In which order the relay sees to an account's targets, and the indexes that are read in it.
+"""The order in which the relay delivers an account's targets, and the indexes in that order.
 
-However much there is to be sent, the next target and the time of the next are the first row of an index each.
+The next target, and the time at which the next is due, are each the first row of an index, however large the backlog.
 """
 
 from typing import Final
@@ -11,18 +11,18 @@ from sqlalchemy.sql.elements import Grouping
 from outbox.mirror.lanes import DELETE_LITERAL, is_backfill, is_open, target_columns, target_due_at
 from outbox.mirror.tables import CONCERNS_RELAY, NEVER_LITERAL
 
-LIVE, LOOK, BACKFILL = (literal_column(str(number), Integer) for number in range(3))
-"""The classes of work."""
-CLASS: Final[ColumnElement[int]] = case((is_backfill(), BACKFILL), (~is_open(), LOOK), else_=LIVE)
+LIVE, VERIFY, BACKFILL = (literal_column(str(number), Integer) for number in range(3))
+"""Classes of work, the most urgent first."""
+CLASS: Final[ColumnElement[int]] = case((is_backfill(), BACKFILL), (~is_open(), VERIFY), else_=LIVE)
 _FAILURES: Final = case(
     (target_columns.failed_gen == target_columns.desired_gen, target_columns.attempts),
     else_=literal_column("0"),
 )
-"""How often the newest generation failed; else a record that always fails would keep its siblings back."""
+"""How often the newest generation failed: a record that always fails goes behind its siblings."""
 ORDER: Final = (CLASS, _FAILURES, target_columns.desired_op != DELETE_LITERAL, target_columns.desired_gen)
 
 COMES_DUE: Final = target_due_at() < NEVER_LITERAL
-"""Holds for all that are due now or later by themselves. A query that says so reads an index of these, in their order."""
+"""True for targets that are due now or at a known time: the condition of the index that is in their order."""
 Index(
     "ix_mirror_target_next",
     target_columns.did,

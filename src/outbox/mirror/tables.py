@@ -1,7 +1,7 @@
-"""The rows that the relay works from: hosts, lanes, targets, blob jobs and the journal of attempts.
+"""Tables that the relay works from: hosts, lanes, targets, blob jobs and the journal of attempts.
 
-What is desired is derived from the log and can be derived again; what was observed and attempted stands in
-columns beside it, which no rebuild touches.
+The desired state is derived from the log and can be rebuilt; what was observed and attempted is in columns that no
+rebuild touches.
 """
 
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from eventstore.projection import ProjectedTable
 from eventstore.schema import Position, UtcDateTime, metadata
+from outbox.mirror.states import LaneState, TargetState
 
 PAST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
@@ -33,7 +34,7 @@ _PAST: Final = text("'1970-01-01 00:00:00.000000'")
 _NEVER: Final = text("'9999-01-01 00:00:00.000000'")
 PAST_LITERAL: Final = literal_column(str(_PAST), UtcDateTime)
 NEVER_LITERAL: Final = literal_column(str(_NEVER), UtcDateTime)
-"""As an index has them: a query that gives them as parameters does not read it."""
+"""As the indexes have them: a query that passes them as parameters cannot use those."""
 
 
 def _lease() -> tuple[Column[str], Column[datetime], Column[int]]:
@@ -45,7 +46,7 @@ def _lease() -> tuple[Column[str], Column[datetime], Column[int]]:
 
 
 def _budget(name: str) -> tuple[Column[int], Column[int], Column[datetime]]:
-    """What was last told of a budget: nothing, where a PDS has none."""
+    """Columns of a budget as the PDS last named it; null where it has none."""
     return (
         Column(f"{name}_limit", Integer),
         Column(f"{name}_left", Integer),
@@ -102,13 +103,13 @@ mirror_lane = Table(
     Index("ix_mirror_lane_probe", "probe_at"),
 )
 HAS_WORK: Final = and_(
-    mirror_lane.c.state == literal_column("'ready'"),
+    mirror_lane.c.state == literal_column(f"'{LaneState.READY}'"),
     or_(
         mirror_lane.c.due_at < NEVER_LITERAL,
         mirror_lane.c.backfill_at < NEVER_LITERAL,
     ),
 )
-"""Holds for all lanes that work and have anything to do, now or later. A query that says so reads an index of these alone."""
+"""True for ready lanes that have work, now or later. A query with this condition reads an index of these alone."""
 Index(
     "ix_mirror_lane_work",
     mirror_lane.c.host,
@@ -119,7 +120,7 @@ Index(
 
 
 def was_leased(lane: FromClause = mirror_lane) -> ColumnElement[bool]:
-    """Hold for all lanes under way, and for those whose relay has died. A query that says so reads an index of these."""
+    """True for lanes that a relay has leased, even one that died. A query with this condition reads an index of these."""
     leased: ColumnElement[bool] = lane.c.lease_until > PAST_LITERAL
     return leased
 
@@ -136,8 +137,8 @@ mirror_target = Table(
     Column("desired_gen", Position, nullable=False),
     Column("desired_op", Text, nullable=False),
     Column("detached", Boolean, nullable=False),
-    # Whether the track's record has moved on from here. What is left is deleted once the PDS has confirmed that the
-    # new one is as of that generation: `cleared_gen` is how far it has.
+    # Whether the track's record has changed namespace since. This one is deleted once the PDS has confirmed the new
+    # one as of the same generation: `cleared_gen` is the generation that it has confirmed.
     Column("former", Boolean, nullable=False, server_default=false()),
     Column("acked_gen", Position, nullable=False, server_default=text("0")),
     Column("acked_at", UtcDateTime),
@@ -164,13 +165,13 @@ Index(
     sqlite_where=~mirror_target.c.former,
     postgresql_where=~mirror_target.c.former,
 )
-"""A track has one record; of those that it had before, others may be left."""
+"""A track has one current record, and any number of former ones that are still to be deleted."""
 
 CONCERNS_RELAY: Final = or_(
     mirror_target.c.desired_gen > mirror_target.c.acked_gen,
     mirror_target.c.look_at < NEVER_LITERAL,
 )
-"""Holds for all that the relay may have to see to. A query that says so reads an index of these alone (order.py)."""
+"""True for targets to be sent or verified. A query with this condition reads an index of these alone (priority.py)."""
 
 blob_job = Table(
     "blob_job",
@@ -187,7 +188,7 @@ blob_job = Table(
     *_lease(),
 )
 IS_OPEN_JOB: Final = or_(blob_job.c.requested, blob_job.c.again)
-"""Holds for all uploads that are still to be made. A query that says so reads an index of these alone."""
+"""True for uploads that are still to be made. A query with this condition reads an index of these alone."""
 Index("ix_blob_job_open", blob_job.c.not_before, sqlite_where=IS_OPEN_JOB, postgresql_where=IS_OPEN_JOB)
 
 repo_scan = Table(
@@ -200,7 +201,7 @@ repo_scan = Table(
     Column("problem", Text),
     Column("heard_rev", Text),
 )
-"""How far each repo was looked through: `rev` is what it was at when all of it was compared."""
+"""The last scan of each repo: `rev` is its revision when all of it was compared."""
 
 firehose_cursor = Table(
     "firehose_cursor",
@@ -211,13 +212,14 @@ firehose_cursor = Table(
     Column("lease_owner", Text),
     Column("lease_until", UtcDateTime, nullable=False, server_default=_PAST),
 )
-"""How far each host was listened to, and who does."""
+"""The firehose cursor of each host, and the process that follows it."""
 
+_TROUBLED: Final = (TargetState.REJECTED, TargetState.BACKOFF, TargetState.HELD)
 IS_TROUBLED: Final = or_(
-    mirror_target.c.state.in_([literal_column(f"'{state}'") for state in ("rejected", "backoff", "held")]),
+    mirror_target.c.state.in_([literal_column(f"'{state}'") for state in _TROUBLED]),
     mirror_target.c.detached,
 )
-"""Holds for all records with which something is, or lately was, wrong. A query that says so reads an index of these."""
+"""True for records that fail, or did before their newest event. A query with this condition reads an index of these."""
 Index(
     "ix_mirror_target_troubled",
     mirror_target.c.track_id,
@@ -225,11 +227,11 @@ Index(
     postgresql_where=IS_TROUBLED,
 )
 HAS_FAILED: Final = blob_job.c.attempts > literal_column("0")
-"""Holds for all uploads that did not succeed the last time. A query that says so reads an index of these."""
+"""True for uploads that failed the last time. A query with this condition reads an index of these."""
 Index("ix_blob_job_failed", blob_job.c.track_id, sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED)
 
 IS_LEASED: Final = blob_job.c.lease_until > PAST_LITERAL
-"""Holds for all uploads that somebody has under way. A query that says so reads an index of these."""
+"""True for uploads that a worker has leased. A query with this condition reads an index of these."""
 Index("ix_blob_job_leased", blob_job.c.did, sqlite_where=IS_LEASED, postgresql_where=IS_LEASED)
 
 delivery_attempt = Table(

@@ -1,4 +1,4 @@
-"""The projection that says what each PDS must hold. It makes the target dirty in the events' own transaction."""
+"""The projection of what each PDS must hold, applied in the transaction of the events."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,30 +14,27 @@ from aggregates.track import Track
 from eventstore.append import insert_of
 from eventstore.change import Change
 from eventstore.projection import Into
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import BLOB_JOBS, TARGETS, blob_job, mirror_lane, mirror_target
 from outbox.pds.client import RecordKey
 
-AUTH_REQUIRED: Final = "auth_required"
-READY: Final = "ready"
 PUT: Final = "put"
 DELETE: Final = "delete"
-HELD: Final = "held"
-"""The state of a target whose record somebody else has changed."""
 
 
 DECIDES_OVER_FORMER: Final = (Track.NamespaceMigrated, Track.Deleted, Track.Undeleted)
-"""After these, whatever the track has left behind waits until its record is as they say."""
+"""Events after which a track's former records wait until its current record is delivered as they say."""
 
 
 @dataclass
 class _Page:
-    """What a page of changes says of one track: its newest state, and the newest changes that matter here."""
+    """One track in a page of changes: its newest state, and the newest changes that concern targets."""
 
     newest: Track = field(init=False)
     touched: Change | None = None
     blob_changed: Track | None = None
     former: dict[str, Change] = field(default_factory=dict)
-    """By the collections that the record has left: the newest change that says what is to become of them."""
+    """By former collection: the newest change that concerns its record."""
 
     def add(self, change: Change, track: Track) -> None:
         self.newest = track
@@ -45,7 +42,7 @@ class _Page:
             self.former |= dict.fromkeys(track.former_collections, change)
         if isinstance(change.event, Track.Event) and change.event.sets_generation():
             self.touched = change
-        if _blob_wish(change.before) != _blob_wish(track):
+        if _desired_blob(change.before) != _desired_blob(track):
             self.blob_changed = track
 
 
@@ -57,13 +54,13 @@ class MirrorTargets:
     tables: Final = (TARGETS, BLOB_JOBS)
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
-        """Move the targets to the newest state; on the live tables, make their lanes due too."""
+        """Set the targets to the newest state; in the live tables, make their lanes due too."""
         pages: dict[Any, _Page] = defaultdict(_Page)
         for change in changes:
             if isinstance(change.after, Track):
                 pages[change.aggregate_id].add(change, change.after)
         is_live = into(mirror_target) is mirror_target
-        if is_live:  # lanes before targets: one lock order everywhere
+        if is_live:  # lanes are locked before targets, as everywhere
             for did, at in _touched_at(changes).items():
                 wake_lane(connection, did, at)
         for page in pages.values():
@@ -71,19 +68,19 @@ class MirrorTargets:
 
 
 def _touched_at(changes: Sequence[Change]) -> dict[str, datetime]:
-    """Return the accounts whose tracks have changed, and when, by the clock that lanes use."""
+    """Return when tracks of each account changed, by the database's clock, as lanes need it."""
     touched = (change for change in changes if isinstance(change.after, Track))
     return {change.did: change.appended_at or change.recorded_at for change in touched}
 
 
 def _write(connection: Connection, page: _Page, into: Into, *, is_live: bool) -> None:
-    rows = _former_rows(page)  # first: of a track's targets only one is where its record is
+    rows = _former_rows(page)  # first, since only one target of a track may be current
     if page.touched is not None:
         rows.append(_target_row(page.touched, page.newest))
     else:
         _set_detached(connection, into(mirror_target), page.newest)
     for row in rows:
-        if is_live:  # what people do just now waits for no replay
+        if is_live:  # live work does not wait for backfill
             row["backfill"] = False
         upsert(connection, into(mirror_target), row, tuple(row))
     if page.blob_changed is not None:
@@ -91,16 +88,16 @@ def _write(connection: Connection, page: _Page, into: Into, *, is_live: bool) ->
 
 
 def wake_lane(connection: Connection, did: str, at: datetime) -> None:
-    """Make the lane due at `at` or earlier; only the relay moves `not_before`.
+    """Make the lane due at `at` at the latest; `not_before` stays, which is the relay's.
 
     An account that never signed in gets a lane that waits for its sign-in.
     """
-    row = {"did": did, "host": "", "state": AUTH_REQUIRED, "due_at": at}
-    connection.execute(_waking(connection.dialect.name), row)
+    row = {"did": did, "host": "", "state": LaneState.AUTH_REQUIRED, "due_at": at}
+    connection.execute(_wake_statement(connection.dialect.name), row)
 
 
 @cache
-def _waking(dialect: str) -> Insert:
+def _wake_statement(dialect: str) -> Insert:
     insert = insert_of(dialect, mirror_lane)
     due_at = insert.excluded.due_at
     return insert.on_conflict_do_update(
@@ -110,11 +107,11 @@ def _waking(dialect: str) -> Insert:
 
 def upsert(connection: Connection, table: Table, row: dict[str, Any], columns: Sequence[str]) -> None:
     """Insert a row, or set these columns of the one with its key."""
-    connection.execute(_setting(connection.dialect.name, table, tuple(columns)), row)
+    connection.execute(_upsert_statement(connection.dialect.name, table, tuple(columns)), row)
 
 
 @cache
-def _setting(dialect: str, table: Table, columns: Sequence[str]) -> Insert:
+def _upsert_statement(dialect: str, table: Table, columns: Sequence[str]) -> Insert:
     insert = insert_of(dialect, table)
     excluded = insert.excluded
     return insert.on_conflict_do_update(
@@ -131,12 +128,12 @@ CHANGE_TARGET: Final = update(mirror_target).where(
 
 
 def of_target(key: RecordKey) -> dict[str, str]:
-    """Name a target to CHANGE_TARGET."""
+    """Return the parameters that name a target to CHANGE_TARGET."""
     return {"of_did": key.did, "of_collection": key.collection, "of_rkey": key.rkey}
 
 
 def insert_into(connection: Connection, table: Table) -> Any:
-    """Return the insert statement of the dialect, which knows ON CONFLICT."""
+    """Return the dialect's insert statement, which has ON CONFLICT."""
     return insert_of(connection.dialect.name, table)
 
 
@@ -154,7 +151,7 @@ def _target_row(touched: Change, newest: Track) -> dict[str, Any]:
 
 
 def _former_rows(page: _Page) -> list[dict[str, Any]]:
-    """Return the targets that the record has left: each is to be deleted."""
+    """Return the targets of the track's former records: each is to be deleted."""
     track = page.newest
     return [
         {
@@ -181,7 +178,7 @@ def _set_detached(connection: Connection, table: Table, track: Track) -> None:
     )
 
 
-def _blob_wish(track: object) -> tuple[str | None, bool, bool]:
+def _desired_blob(track: object) -> tuple[str | None, bool, bool]:
     if not isinstance(track, Track):
         return None, False, False
     requested = track.blob_requested and track.blob_accepts(track.audio.cid)

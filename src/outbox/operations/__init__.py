@@ -1,1 +1,1 @@
-"""What operators do to many accounts at once, and the delivery part of account deletion. Imports views and below."""
+"""Bulk operations of operators, and the delivery part of account deletion. Imports views and below."""

@@ -1,1 +1,1 @@
-"""Requests to a PDS, what its responses mean, and the limits that it names. Imports record."""
+"""Requests to a PDS, the meaning of its responses, and its rate limits. Imports record."""

@@ -1,4 +1,7 @@
-"""The only place that speaks repo XRPC (https://docs.bsky.app/docs/api; behaviour measured against @atproto/pds 0.4.217 and 0.5.35)."""
+"""The only client of repo XRPC (https://docs.bsky.app/docs/api).
+
+The behaviour of PDSes was measured against @atproto/pds 0.4.217 and 0.5.35.
+"""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -10,7 +13,7 @@ import httpx
 from outbox.pds.pacing import budget_of
 from outbox.pds.verdict import (
     LOGIN_UNUSABLE,
-    MESSAGE_LENGTH,
+    MAX_MESSAGE_LENGTH,
     OK,
     UNREADABLE,
     Kind,
@@ -33,9 +36,9 @@ DESCRIBE_SERVER: Final = "com.atproto.server.describeServer"
 GET_REPO_STATUS: Final = "com.atproto.sync.getRepoStatus"
 GET_LATEST_COMMIT: Final = "com.atproto.sync.getLatestCommit"
 REPO_NOT_FOUND: Final = "RepoNotFound"
-READ_TIMEOUT: Final = 15.0
-READ_BYTES: Final = 16 * 1024 * 1024
-TOLD_BY_HEADERS: Final = (
+READ_TIMEOUT_SECONDS: Final = 15.0
+MAX_READ_BYTES: Final = 16 * 1024 * 1024
+LIMIT_HEADERS: Final = (
     "date",
     "retry-after",
     "ratelimit-limit",
@@ -47,7 +50,7 @@ TOLD_BY_HEADERS: Final = (
 
 @dataclass(frozen=True)
 class RecordKey:
-    """Where a record lives."""
+    """The account, collection and key of a record."""
 
     did: str
     collection: str
@@ -55,7 +58,6 @@ class RecordKey:
 
     @property
     def uri(self) -> str:
-        """The AT-URI."""
         return f"at://{self.did}/{self.collection}/{self.rkey}"
 
 
@@ -67,8 +69,8 @@ class Remote:
     body: Record | None
 
 
-class Standing(Enum):
-    """How an account stands with a host."""
+class AccountStatus(Enum):
+    """The status of an account at a host."""
 
     ACTIVE = "active"
     INACTIVE = "deactivated, suspended or taken down"
@@ -85,7 +87,7 @@ class RemoteUnknownError(Exception):
 
 
 class Pds:
-    """Writes in the name of an account, reads without any."""
+    """Writes with an account's login, reads without a login."""
 
     def __init__(self, sessions: Sessions, http: httpx.AsyncClient) -> None:
         self._sessions = sessions
@@ -113,40 +115,42 @@ class Pds:
         headers = {"content-type": mime, "content-length": str(size)}
         return await self._send(did, UPLOAD_BLOB, timeout, host=host, body=body, headers=headers)
 
-    async def get(self, host: str, key: RecordKey, *, timeout: float = READ_TIMEOUT) -> Remote:
-        """Read the record, without a login; raises RemoteUnknownError when the PDS does not tell."""
-        return remote_of(await self.ask(host, key, timeout=timeout))
+    async def get(self, host: str, key: RecordKey, *, timeout: float = READ_TIMEOUT_SECONDS) -> Remote:
+        """Read the record, without a login; raises RemoteUnknownError when the PDS does not say what it holds."""
+        return remote_of(await self.read_record(host, key, timeout=timeout))
 
-    async def ask(self, host: str, key: RecordKey, *, timeout: float) -> Verdict:
-        """Read the record, for who wants to know what else the answer tells; `remote_of` gives what it says of the record."""
+    async def read_record(self, host: str, key: RecordKey, *, timeout: float) -> Verdict:
+        """Read the record and return the whole verdict; `remote_of` extracts the record."""
         return await self.read(host, GET_RECORD, timeout, _repo(key))
 
     async def blob_limit(self, host: str) -> int | None:
-        """The largest blob in bytes that the host takes, when it says."""
-        body = (await self.read(host, DESCRIBE_SERVER, READ_TIMEOUT)).body
+        """Return the largest blob in bytes that the host takes, if it says."""
+        body = (await self.read(host, DESCRIBE_SERVER, READ_TIMEOUT_SECONDS)).body
         limit = body.get("blobUploadLimit") if isinstance(body, dict) else None
         return limit if isinstance(limit, int) and limit > 0 else None
 
-    async def standing(self, host: str, did: str, *, timeout: float = READ_TIMEOUT) -> Standing:
-        """Ask, without a login, whether the account can work there."""
+    async def account_status(
+        self, host: str, did: str, *, timeout: float = READ_TIMEOUT_SECONDS
+    ) -> AccountStatus:
+        """Read, without a login, whether the account is active there."""
         status = await self.read(host, GET_REPO_STATUS, timeout, {"did": did})
         match status.body:
             case {"active": bool(active)} if status.kind is Kind.DONE:
-                return Standing.ACTIVE if active else Standing.INACTIVE
+                return AccountStatus.ACTIVE if active else AccountStatus.INACTIVE
         if status.kind in {Kind.NOT_SENT, Kind.PACED} or status.error == REPO_NOT_FOUND:
-            return Standing.ABSENT if status.error == REPO_NOT_FOUND else Standing.UNKNOWN
+            return AccountStatus.ABSENT if status.error == REPO_NOT_FOUND else AccountStatus.UNKNOWN
         commit = await self.read(host, GET_LATEST_COMMIT, timeout, {"did": did})  # older than getRepoStatus
         match commit:
             case Verdict(kind=Kind.DONE, body={"rev": str()}):
-                return Standing.ACTIVE
+                return AccountStatus.ACTIVE
             case Verdict(kind=Kind.INACTIVE):
-                return Standing.INACTIVE
-        return Standing.ABSENT if commit.error == REPO_NOT_FOUND else Standing.UNKNOWN
+                return AccountStatus.INACTIVE
+        return AccountStatus.ABSENT if commit.error == REPO_NOT_FOUND else AccountStatus.UNKNOWN
 
     async def read(
         self, host: str, nsid: str, timeout: float, params: dict[str, str] | None = None
     ) -> Verdict:
-        """Ask a server that somebody else chose, without a login: for a while, and up to a size."""
+        """Read from a server that we did not choose, without a login, within time and size limits."""
         if timeout <= 0:
             return out_of_time(Phase.READ)
         try:
@@ -163,13 +167,17 @@ class Pds:
     async def download(
         self, host: str, nsid: str, params: dict[str, str], into: BinaryIO, *, limit: int, timeout: float
     ) -> Verdict:
-        """Read what is too much for memory into a file; raises RemoteUnknownError when it does not come, or is too much."""
+        """Download a large response into a file; raises RemoteUnknownError when it fails, or is over `limit` bytes."""
         size = 0
         try:
             async with (
                 asyncio.timeout(timeout),
                 self._http.stream(
-                    "GET", f"{host}/xrpc/{nsid}", params=params, timeout=READ_TIMEOUT, follow_redirects=False
+                    "GET",
+                    f"{host}/xrpc/{nsid}",
+                    params=params,
+                    timeout=READ_TIMEOUT_SECONDS,
+                    follow_redirects=False,
                 ) as reply,
             ):
                 if reply.status_code == OK:
@@ -194,14 +202,14 @@ class Pds:
             return Verdict(Kind.SIGN_IN, error="sign_in_required", phase=phase)
         except SessionUnavailableError as error:
             name = LOGIN_UNUSABLE if error.is_ours else "session_unavailable"
-            return Verdict(Kind.NOT_SENT, error=name, message=clean(error, MESSAGE_LENGTH), phase=phase)
+            return Verdict(Kind.NOT_SENT, error=name, message=clean(error, MAX_MESSAGE_LENGTH), phase=phase)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return verdict_of_exception(error, phase)
         return verdict_of_reply(reply, phase)
 
 
 def remote_of(verdict: Verdict) -> Remote:
-    """Return the record that an answer holds; raises RemoteUnknownError when it does not tell."""
+    """Return the record in a response; raises RemoteUnknownError when it does not say what the PDS holds."""
     match verdict.body:
         case {"cid": str(cid), "value": dict(value)} if verdict.kind is Kind.DONE and is_record_cid(cid):
             return Remote(cid, value)
@@ -213,18 +221,18 @@ def remote_of(verdict: Verdict) -> Remote:
 
 
 async def _verdict_of(reply: httpx.Response) -> Verdict:
-    """Judge an answer to a read as it comes, up to a size."""
+    """Judge the response to a read while streaming it, up to MAX_READ_BYTES."""
     content = bytearray()
     async for chunk in reply.aiter_bytes():
         content += chunk
-        if len(content) > READ_BYTES:
+        if len(content) > MAX_READ_BYTES:
             return _unreadable(reply, "too large")
-    return judged(reply, bytes(content))
+    return verdict_of_read(reply, bytes(content))
 
 
-def judged(reply: httpx.Response, content: bytes = b"") -> Verdict:
-    """Judge an answer to a read, by its status and headers alone where somebody else takes its content."""
-    headers = {name: reply.headers[name] for name in TOLD_BY_HEADERS if name in reply.headers}
+def verdict_of_read(reply: httpx.Response, content: bytes = b"") -> Verdict:
+    """Judge the response to a read; without `content`, by its status and headers."""
+    headers = {name: reply.headers[name] for name in LIMIT_HEADERS if name in reply.headers}
     whole = httpx.Response(reply.status_code, headers=headers, content=content)
     return replace(verdict_of_reply(whole, Phase.READ), size=len(content))
 

@@ -1,8 +1,7 @@
-"""What a PDS's answer means: one function from answer and phase to a value with a kind, which says what to do, and a scope.
+"""Judges the responses of a PDS: a verdict's kind says what the relay does next, its scope for which records.
 
-Errors are told by their name, never by status or text: an expired token is a 400, an absent record is a 400.
-A name that we do not know condemns a record only as a 400, where a PDS refuses what it was sent. An answer that names
-no error as XRPC does, in one word, is not the PDS's own but of something before it, and never condemns a record.
+Errors are recognized by their XRPC name, never by status or text. An unknown name rejects a record only as a 400; a
+response without a name is not the PDS's own but a proxy's, and never rejects a record.
 """
 
 from dataclasses import dataclass, replace
@@ -19,28 +18,28 @@ class Kind(StrEnum):
     """What the relay does next."""
 
     DONE = "done"  # the PDS has it
-    READ_BACK = "read_back"  # somebody wrote before us: read what is there
+    READ_BACK = "read_back"  # the PDS holds another record than expected: read it
     AMBIGUOUS = "ambiguous"  # it may have been applied: try again under the same swap
     NOT_SENT = "not_sent"  # nothing reached the PDS: the whole host is to wait
     BLOB_MISSING = "blob_missing"  # upload the blob first
     REJECTED = "rejected"  # this record will never be taken as it is
     PACED = "paced"  # the account or host is over its limit
-    SIGN_IN = "sign_in"  # the lane waits for its owner
-    INACTIVE = "inactive"  # the lane waits for its account
-    MOVED = "moved"  # the lane waits for the account to be found
-    BROKEN = "broken"  # a fault of ours: this record waits, its siblings go on
+    SIGN_IN = "sign_in"  # the lane waits for a sign-in
+    INACTIVE = "inactive"  # the account is not active: the lane waits for it
+    MOVED = "moved"  # the host does not know the account: the lane waits until a probe finds it
+    BROKEN = "broken"  # our own fault: this record waits, its siblings are delivered
 
 
 class Phase(Enum):
-    """What was asked, on which it depends what an answer means."""
+    """The kind of request, on which the meaning of a response depends."""
 
     WRITE = "putRecord or deleteRecord, in the account's name"
     UPLOAD = "uploadBlob, in the account's name"
-    READ = "a question that shows no login and changes nothing"
+    READ = "a read without a login"
 
 
 class Scope(Enum):
-    """What is to wait, or to be put right."""
+    """What the verdict concerns."""
 
     RECORD = "this record or blob alone"
     LANE = "all records of the account"
@@ -78,27 +77,24 @@ UNAUTHORIZED: Final = 401
 TOO_LARGE: Final = 413
 TOO_MANY: Final = 429
 SERVER_ERROR: Final = 500
-OF_A_RECORD: Final = frozenset({OK, BAD_REQUEST, TOO_LARGE, SERVER_ERROR})
-"""The answers that, with a name, speak of what was asked; all others, and none at all, speak of the host."""
+RECORD_STATUSES: Final = frozenset({OK, BAD_REQUEST, TOO_LARGE, SERVER_ERROR})
+"""A named error with one of these statuses concerns the request; all other failures concern the host."""
 UNREADABLE: Final = "unreadable"
 LOGIN_UNUSABLE: Final = "login_unusable"
 NO_TIME: Final = "no_time_left"
-OURS: Final = frozenset({httpx.PoolTimeout.__name__, LOGIN_UNUSABLE, NO_TIME})
-"""What kept us from sending, and has nothing to do with the host: no connection, no time, or no login that opens, or in time."""
-UNNAMED: Final = "http_"
-NAME_LENGTH, MESSAGE_LENGTH = 100, 300
-SAID_BY_A_READ: Final = frozenset({Kind.DONE, Kind.PACED, Kind.NOT_SENT, Kind.INACTIVE})
-"""What else a read meets condemns neither login nor record."""
+OUR_ERRORS: Final = frozenset({httpx.PoolTimeout.__name__, LOGIN_UNUSABLE, NO_TIME})
+"""Errors that kept us from sending and say nothing of the host: no free connection, no time, or no usable login."""
+UNNAMED_PREFIX: Final = "http_"
+MAX_NAME_LENGTH, MAX_MESSAGE_LENGTH = 100, 300
+KINDS_OF_READS: Final = frozenset({Kind.DONE, Kind.PACED, Kind.NOT_SENT, Kind.INACTIVE})
+"""Kinds that a read may have: other errors of a read concern neither login nor record."""
 DEFAULT_PAUSE: Final = timedelta(seconds=60)
-"""For who is over a limit that does not say when it ends."""
+"""For a rate limit whose end the PDS does not name."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The meaning of one answer. `error` is the PDS's name for it, `budget` what it told of its limits.
-
-    `size` is that of what was read, in bytes.
-    """
+    """The meaning of one response: `error` is its XRPC name, `budget` its rate limit, `size` its length in bytes."""
 
     kind: Kind
     error: str | None = None
@@ -112,17 +108,17 @@ class Verdict:
 
     @property
     def cid(self) -> str | None:
-        """The CID that the PDS says a put made."""
+        """The CID of the record that a put made, as the PDS says."""
         return _text_at(self.body, "cid")
 
     @property
     def rev(self) -> str | None:
-        """The revision of the commit; none when nothing had to be changed."""
+        """The revision of the commit; None when the PDS changed nothing."""
         return _text_at(self.body.get("commit"), "rev") if isinstance(self.body, dict) else None
 
     @property
     def scope(self) -> Scope:
-        """Say what it concerns."""
+        """Return what the verdict concerns."""
         match self.kind:
             case Kind.NOT_SENT:
                 return Scope.HOST
@@ -141,11 +137,11 @@ class Verdict:
 
     @property
     def _is_unnamed(self) -> bool:
-        return self.error is not None and (self.error == UNREADABLE or self.error.startswith(UNNAMED))
+        return self.error is not None and (self.error == UNREADABLE or self.error.startswith(UNNAMED_PREFIX))
 
     @property
     def _is_of_record(self) -> bool:
-        return self.status in OF_A_RECORD or (self.status is not None and self.error in LANE_ERRORS)
+        return self.status in RECORD_STATUSES or (self.status is not None and self.error in LANE_ERRORS)
 
     @property
     def concerns_host(self) -> bool:
@@ -154,8 +150,8 @@ class Verdict:
 
     @property
     def host_is_well(self) -> bool | None:
-        """Whether the PDS itself has answered, and is not at fault; None when it was not asked."""
-        if self.error in OURS:
+        """Whether the PDS itself responded, and is not at fault; None when nothing was sent."""
+        if self.error in OUR_ERRORS:
             return None
         at_fault = self.status is not None and self.status >= SERVER_ERROR
         if self.kind is Kind.NOT_SENT or (self.kind is Kind.AMBIGUOUS and (self.concerns_host or at_fault)):
@@ -164,11 +160,11 @@ class Verdict:
 
     @property
     def is_fault_of_record(self) -> bool:
-        """Whether the PDS breaks down over this request, for all that is known: a 500 with a name."""
+        """Whether the PDS seems to fail on this request alone: a 500 with a name."""
         return self.kind is Kind.AMBIGUOUS and self.status == SERVER_ERROR and not self.concerns_host
 
     def requested_pause(self, now: datetime) -> timedelta:
-        """Give for how long the PDS asked to be left alone, if it did."""
+        """Return the pause that the PDS asked for; zero if it did not."""
         pause = self.retry_after.pause(now) if self.retry_after is not None else timedelta()
         if self.kind is not Kind.PACED:
             return pause
@@ -177,7 +173,7 @@ class Verdict:
         return pause or DEFAULT_PAUSE
 
     def lane_limits(self, now: datetime) -> dict[str, Any]:
-        """Give the columns of the account's lane that say what its PDS told of its limits."""
+        """Return the limits of the account's PDS as columns of its lane."""
         found: dict[str, Any] = {}
         if self.budget is not None and self.phase is Phase.WRITE:
             found = lane_budget(self.budget, now)
@@ -187,46 +183,46 @@ class Verdict:
 
 
 def verdict_of_reply(reply: httpx.Response, phase: Phase = Phase.WRITE) -> Verdict:
-    """Judge an answer that came."""
+    """Judge a response."""
     status, body, budget = reply.status_code, _json(reply), budget_of(reply.headers)
     if status == OK and isinstance(body, dict):
         return Verdict(Kind.DONE, status=OK, body=body, phase=phase, budget=budget)
     if reply.is_success:
         return Verdict(Kind.AMBIGUOUS, UNREADABLE, status, phase=phase, budget=budget)
-    said = _text_at(body, "error") or ""
-    name = said if not any(map(str.isspace, said)) else ""
-    error = clean(name, NAME_LENGTH) if name else f"{UNNAMED}{status}"
-    message = clean(body.get("message", said), MESSAGE_LENGTH) if isinstance(body, dict) else ""
+    text = _text_at(body, "error") or ""
+    name = text if not any(map(str.isspace, text)) else ""
+    error = clean(name, MAX_NAME_LENGTH) if name else f"{UNNAMED_PREFIX}{status}"
+    message = clean(body.get("message", text), MAX_MESSAGE_LENGTH) if isinstance(body, dict) else ""
     retry_after = retry_after_of(reply.headers)
     return Verdict(_kind(status, name, phase), error, status, message, retry_after, body, phase, budget)
 
 
 def verdict_of_exception(error: Exception, phase: Phase = Phase.WRITE) -> Verdict:
-    """Judge an answer that did not come; what HTTP does not let us say is our own fault."""
+    """Judge a request that got no response; one that HTTP does not allow is our own fault."""
     if isinstance(error, httpx.LocalProtocolError):
         return replace(verdict_of_fault(error), phase=phase)
     kind = Kind.NOT_SENT if isinstance(error, NOTHING_SENT) else Kind.AMBIGUOUS
-    return Verdict(kind, error=type(error).__name__, message=clean(error, MESSAGE_LENGTH), phase=phase)
+    return Verdict(kind, error=type(error).__name__, message=clean(error, MAX_MESSAGE_LENGTH), phase=phase)
 
 
 def out_of_time(phase: Phase) -> Verdict:
-    """Judge a request that was not begun, because we came to it too late."""
+    """Judge a request that was not sent, since no time was left."""
     return Verdict(Kind.NOT_SENT, NO_TIME, message="the lease was nearly over: nothing was sent", phase=phase)
 
 
 def verdict_of_fault(error: Exception) -> Verdict:
-    """Judge an exception that nobody foresaw."""
-    return Verdict(Kind.BROKEN, error=type(error).__name__, message=clean(error, MESSAGE_LENGTH))
+    """Judge an unexpected exception of our own code."""
+    return Verdict(Kind.BROKEN, error=type(error).__name__, message=clean(error, MAX_MESSAGE_LENGTH))
 
 
 def clean(text: object, length: int) -> str:
-    """Return text that every database takes: what others send may hold NUL or half a character."""
+    """Return at most `length` characters of the text, without NUL and lone surrogates, which databases refuse."""
     return str(text)[:length].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _kind(status: int, name: str, phase: Phase) -> Kind:
     kind = _kind_of_write(status, name, phase)
-    if phase is Phase.READ and kind not in SAID_BY_A_READ:
+    if phase is Phase.READ and kind not in KINDS_OF_READS:
         return Kind.AMBIGUOUS
     return kind
 
@@ -245,7 +241,7 @@ def _kind_of_write(status: int, name: str, phase: Phase) -> Kind:
 
 def _text_at(body: Any, name: str) -> str | None:
     value = body.get(name) if isinstance(body, dict) else None
-    return clean(value, MESSAGE_LENGTH) if isinstance(value, str) else None
+    return clean(value, MAX_MESSAGE_LENGTH) if isinstance(value, str) else None
 
 
 def _json(reply: httpx.Response) -> Any:

@@ -1,1 +1,1 @@
-"""Probes accounts whose lanes are parked, and hosts that do not respond. Imports mirror and below."""
+"""Probes accounts of parked lanes, and of lanes whose host does not respond. Imports mirror and below."""

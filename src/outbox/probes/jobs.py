@@ -1,4 +1,4 @@
-"""The rows of the probes: claim, settle. A probe holds its lane as a flight does, and counts as one of its host."""
+"""Claims and settles probes. A probe leases its lane as a lane run does, and counts against its host's share."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,27 +9,27 @@ from sqlalchemy import Connection, and_, func, select
 
 from eventstore.database import Database
 from outbox.mirror.lanes import (
-    GONE,
+    NO_LIMITS,
     PROBE_CLEARED,
-    UNTOLD,
     Lane,
     abandon_uploads,
     change_lane,
-    hold_lane,
     lane_columns,
+    lock_lane_and_read_time,
 )
-from outbox.mirror.parking import IN_DOUBT_AFTER, INACTIVE, STALE, pause_before
-from outbox.mirror.requeue import suspect_all
+from outbox.mirror.parking import PROBE_AFTER_FAILING, probe_pause
+from outbox.mirror.requeue import reverify_account
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import NEVER, PAST, mirror_lane, pds_host
-from outbox.mirror.targets import AUTH_REQUIRED, READY, insert_into
+from outbox.mirror.targets import insert_into
 
 GONE_AFTER: Final = timedelta(hours=72)
-"""For so long the operations of a did:plc can be taken back (https://web.plc.directory/spec/v0.1/did-plc)."""
+"""Operations of a did:plc can be undone for so long (https://web.plc.directory/spec/v0.1/did-plc)."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A lane that was claimed for a look at its account, and the state it was in."""
+    """A lane claimed to probe its account, and the state that it was in."""
 
     lane: Lane
     state: str
@@ -42,12 +42,12 @@ class AccountLocation(Enum):
     INACTIVE = "where it was, not at work"
     MOVED = "elsewhere"
     MISSING = "nowhere"
-    UNKNOWN = "nobody said"
+    UNKNOWN = "no directory or host said"
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a look has shown; for an account that moved, where to and whether our records came along."""
+    """What a probe found; for an account on another host, its origin and whether our records are there."""
 
     finding: AccountLocation
     host: str = ""
@@ -55,9 +55,9 @@ class ProbeResult:
 
 
 def claim_probes(database: Database, *, owner: str, limit: int, lease: timedelta) -> list[Probe]:
-    """Take up to `limit` lanes whose accounts are to be looked at, the longest due first, within the hosts' shares.
+    """Claim up to `limit` due probes, the longest due first, within the hosts' shares.
 
-    A host that must not be asked now stops no look: where its accounts are, others say.
+    A host that may not be sent requests now stops none: directories say where its accounts are.
     """
     with database.read_committed() as connection:  # an idle relay writes nothing
         due = select(lane_columns.host).where(_due(database.now(connection))).group_by(lane_columns.host)
@@ -67,9 +67,9 @@ def claim_probes(database: Database, *, owner: str, limit: int, lease: timedelta
     probes: list[Probe] = []
     with database.write() as connection:
         for host in hosts:
-            if len(probes) >= limit:  # the rest is left to others
+            if len(probes) >= limit:  # the rest is left to other processes
                 break
-            # leases are counted under a lock on their host, in a statement of their own
+            # leases are counted in a statement of its own, under a lock on their host
             locked = select(pds_host).where(pds_host.c.host == host, ~pds_host.c.paused)
             row = connection.execute(locked.with_for_update(skip_locked=True)).one_or_none()
             if row is None:
@@ -109,48 +109,48 @@ def _claim(connection: Connection, row: Any, owner: str, until: datetime) -> Pro
 
 
 def settle_probe(database: Database, probe: Probe, found: ProbeResult) -> None:
-    """Give the lane back, changed by what was found unless somebody has changed it since it was claimed.
+    """Record what the probe found, unless the lane's state has changed since the claim, and release the lane.
 
-    Raises LeaseLostError when it is another's by now.
+    Raises LeaseLostError when another process has claimed it since.
     """
     lane = probe.lane
     with database.write() as connection:
-        now = hold_lane(database, connection, lane)
+        now = lock_lane_and_read_time(database, connection, lane)
         row = connection.execute(select(mirror_lane).where(lane_columns.did == lane.did)).one()
         if (row.lease_owner, row.state) == (lane.owner, probe.state):
             change_lane(connection, lane.did, **_changed(row, found, now))
             if found.finding is AccountLocation.MOVED:
-                _arrive(connection, lane.did, found, now)
+                _move_to_host(connection, lane.did, found, now)
         change_lane(connection, lane.did, lease_owner=None, lease_until=PAST)
 
 
 def _changed(row: Any, found: ProbeResult, now: datetime) -> dict[str, Any]:
-    pause = pause_before(row.probes)
+    pause = probe_pause(row.probes)
     again: dict[str, Any] = {"probe_at": now + pause, "probes": row.probes + 1, "missing_since": NEVER}
     match found.finding:
         case AccountLocation.ACTIVE:
-            # `probes` stays until a write is taken: a PDS that says one and does the other is asked ever more rarely
-            return {"state": READY, "probe_at": NEVER, "missing_since": NEVER, "due_at": now}
+            # `probes` stays until a write succeeds: a PDS that says active but refuses is probed ever more rarely
+            return {"state": LaneState.READY, "probe_at": NEVER, "missing_since": NEVER, "due_at": now}
         case AccountLocation.INACTIVE:
-            return {**again, "state": INACTIVE}
+            return {**again, "state": LaneState.INACTIVE}
         case AccountLocation.MOVED:
-            here = {"host": found.host, "state": AUTH_REQUIRED, **PROBE_CLEARED}
-            return {**here, **UNTOLD, "not_before": PAST, "failures": 0}
+            here = {"host": found.host, "state": LaneState.AUTH_REQUIRED, **PROBE_CLEARED}
+            return {**here, **NO_LIMITS, "not_before": PAST, "failures": 0}
         case AccountLocation.MISSING:
             since = min(row.missing_since, now)
             is_gone = now - since >= GONE_AFTER
-            gone = {"state": GONE, "probe_at": NEVER}
-            return gone if is_gone else {**again, "state": STALE, "missing_since": since}
+            gone = {"state": LaneState.GONE, "probe_at": NEVER}
+            return gone if is_gone else {**again, "state": LaneState.STALE, "missing_since": since}
         case AccountLocation.UNKNOWN:
-            works = row.state == READY
-            later = {"probe_at": now + min(pause, IN_DOUBT_AFTER), "probes": row.probes + 1}
-            return {"probe_at": now + IN_DOUBT_AFTER} if works else later
+            works = row.state == LaneState.READY
+            later = {"probe_at": now + min(pause, PROBE_AFTER_FAILING), "probes": row.probes + 1}
+            return {"probe_at": now + PROBE_AFTER_FAILING} if works else later
 
 
-def _arrive(connection: Connection, did: str, found: ProbeResult, now: datetime) -> None:
-    """Know the new host; records that may not have come along are looked at once the owner has signed in."""
+def _move_to_host(connection: Connection, did: str, found: ProbeResult, now: datetime) -> None:
+    """Add the host; records that may be missing there are verified once the owner has signed in."""
     known_host = insert_into(connection, pds_host).values(host=found.host)
     connection.execute(known_host.on_conflict_do_nothing())
     if not found.has_records:
-        suspect_all(connection, did, now)
+        reverify_account(connection, did, now)
     abandon_uploads(connection, did)

@@ -1,8 +1,7 @@
-"""Probes: looks at the accounts of lanes that wait for them, or whose hosts have not answered for long.
+"""Probes accounts: a directory says which host an account has, and that host whether it is active there.
 
-The directory is asked first where the account is, then the host that it names how it stands there. That needs no
-login and changes nothing at the PDS. What was found is settled as a flight is: under the lane's epoch, and only if
-nobody has spoken since the claim.
+No login is used and nothing is written to the PDS. A result is settled under the lane's epoch, and only if the lane's
+state has not changed since the claim.
 """
 
 import asyncio
@@ -18,26 +17,26 @@ from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.lanes import LeaseLostError, target_columns
 from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.tables import mirror_target
-from outbox.pds.client import RecordKey, RemoteUnknownError, Standing
+from outbox.pds.client import AccountStatus, RecordKey, RemoteUnknownError
 from outbox.ports import Directory, DirectoryUnavailableError
 from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, claim_probes, settle_probe
 from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
 
-AT_ONCE: Final = 8
-SAMPLE: Final = 5
+MAX_CONCURRENT_PROBES: Final = 8
+SAMPLE_RECORDS: Final = 5
 UNKNOWN: Final = ProbeResult(AccountLocation.UNKNOWN)
-FINDINGS: Final = {
-    Standing.ACTIVE: AccountLocation.ACTIVE,
-    Standing.INACTIVE: AccountLocation.INACTIVE,
-    Standing.ABSENT: AccountLocation.MISSING,
-    Standing.UNKNOWN: AccountLocation.UNKNOWN,
+LOCATIONS: Final = {
+    AccountStatus.ACTIVE: AccountLocation.ACTIVE,
+    AccountStatus.INACTIVE: AccountLocation.INACTIVE,
+    AccountStatus.ABSENT: AccountLocation.MISSING,
+    AccountStatus.UNKNOWN: AccountLocation.UNKNOWN,
 }
 
 
 class Probes:
-    """Looks at a few accounts at a time; holds no transaction, lock or thread while it waits."""
+    """Probes a few accounts at a time; holds no transaction, lock or thread while it waits."""
 
     def __init__(
         self,
@@ -55,28 +54,28 @@ class Probes:
         self._directory = directory
         self._owner = owner
         self._lease = lease
-        self._looks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def busy(self) -> bool:
-        """Whether a look is under way."""
-        return bool(self._looks)
+        """Whether a probe is in flight."""
+        return bool(self._tasks)
 
     async def drain(self) -> None:
-        """Wait for the looks that are under way."""
-        await asyncio.gather(*self._looks, return_exceptions=True)
+        """Wait for the probes in flight."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def stop(self, seconds: float) -> None:
-        """Let the looks that are under way end within this time; others look again when the lease is over."""
-        if self._looks:
-            _, late = await asyncio.wait(self._looks, timeout=seconds)
+        """Give the probes in flight so many seconds to end; cancelled ones are claimed again after their lease."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=seconds)
             for each in late:
                 each.cancel()
         await self.drain()
 
     async def start_due(self) -> bool:
-        """Start what is due and there is room for."""
-        room = AT_ONCE - len(self._looks)
+        """Start due probes while there is room; returns whether any was started."""
+        room = MAX_CONCURRENT_PROBES - len(self._tasks)
         if room <= 0:
             return False
         probes = await in_thread(
@@ -84,8 +83,8 @@ class Probes:
         )
         for probe in probes:
             task = asyncio.create_task(self._run(probe))
-            self._looks.add(task)
-            task.add_done_callback(self._looks.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return bool(probes)
 
     async def _run(self, probe: Probe) -> None:
@@ -93,7 +92,7 @@ class Probes:
         found = UNKNOWN
         try:
             async with asyncio.timeout(self._lease.total_seconds() / 2):
-                found = await self._look(probe)
+                found = await self._probe(probe)
         except TimeoutError:
             pass
         except Exception:
@@ -107,27 +106,27 @@ class Probes:
         except Exception:  # its lease ends by itself
             logger.exception("probe_not_settled", extra=facts)
 
-    async def _look(self, probe: Probe) -> ProbeResult:
+    async def _probe(self, probe: Probe) -> ProbeResult:
         did, known = probe.lane.did, probe.lane.host
         try:
             host = await self._directory.host_of(did)
         except DirectoryUnavailableError:
-            finding = FINDINGS[await self._pds.standing(known, did)]
-            # not here says little as long as nobody says where else
+            finding = LOCATIONS[await self._pds.account_status(known, did)]
+            # absent here says little while no directory says where it is
             return UNKNOWN if finding is AccountLocation.MISSING else ProbeResult(finding)
         if host is None:
             return ProbeResult(AccountLocation.MISSING)
-        standing = await self._pds.standing(host, did)
-        if host == known or standing in {Standing.ABSENT, Standing.UNKNOWN}:
-            return ProbeResult(FINDINGS[standing])
+        status = await self._pds.account_status(host, did)
+        if host == known or status in {AccountStatus.ABSENT, AccountStatus.UNKNOWN}:
+            return ProbeResult(LOCATIONS[status])
         return ProbeResult(AccountLocation.MOVED, host, await self._has_records(host, did))
 
     async def _has_records(self, host: str, did: str) -> bool:
-        """Whether the records that were written last are at the new host as we know them, as far as it says."""
+        """Whether the newest records are at the new host as they were last observed, as far as it says."""
         sample = await in_thread(self._sample, did)
         found = await asyncio.gather(*(self._is_there(host, key, cid) for key, cid in sample))
-        said = [each for each in found if each is not None]
-        return all(said) and (bool(said) or not sample)
+        answers = [each for each in found if each is not None]
+        return all(answers) and (bool(answers) or not sample)
 
     def _sample(self, did: str) -> Sequence[tuple[RecordKey, str]]:
         with self._database.read() as connection:
@@ -135,7 +134,7 @@ class Probes:
                 select(mirror_target)
                 .where(target_columns.did == did, target_columns.observed_cid.is_not(None))
                 .order_by(target_columns.acked_gen.desc())
-                .limit(SAMPLE)
+                .limit(SAMPLE_RECORDS)
             )
             return [(RecordKey(row.did, row.collection, row.rkey), row.observed_cid) for row in rows]
 
@@ -143,4 +142,4 @@ class Probes:
         try:
             return (await self._pds.get(host, key)).cid == cid
         except RemoteUnknownError:
-            return None  # one question that nobody answered says nothing of the records
+            return None  # one failed read says nothing of the records

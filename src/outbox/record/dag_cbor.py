@@ -1,7 +1,7 @@
-"""Records as DAG-CBOR, which their CID is made from (https://atproto.com/specs/data-model).
+"""Encodes records as DAG-CBOR, from which their CID is computed (https://atproto.com/specs/data-model).
 
-The CID computed here equals the PDS's for every record that `encode` accepts. It refuses what a PDS
-refuses, or would silently change: fractions, integers from 2^53 on, lone surrogates, broken links.
+The CID equals the PDS's for every record that `encode` accepts: it refuses what a PDS refuses or silently changes, such
+as fractions, integers from 2^53 on, lone surrogates and broken links.
 """
 
 import base64
@@ -15,7 +15,7 @@ CID_BYTES: Final = 36
 CID_PREFIXES: Final = (b"\x01\x71\x12\x20", b"\x01\x55\x12\x20")  # CIDv1 sha-256: DAG-CBOR, raw
 
 LINK: Final = b"\xd8"
-"""How a link begins: the encoder makes one of any bytes that form a CID."""
+"""The first byte of a link, which the encoder makes of any bytes that form a CID."""
 
 Record = dict[str, Any]
 
@@ -44,7 +44,7 @@ def record_cid(record: Record) -> str:
 
 
 def is_record_cid(text: str | None) -> bool:
-    """Whether this can be the CID of a record."""
+    """Whether the text is a valid CID of a record."""
     try:
         return text is not None and _cid_bytes(text).startswith(CID_PREFIXES[0])
     except UnencodableError:
@@ -95,7 +95,7 @@ def _checked_text(value: str) -> str:
 
 
 def cid_text(cid: bytes) -> str:
-    """Write a CID as it stands in JSON."""
+    """Return a CID as it is written in JSON."""
     return "b" + base64.b32encode(cid).decode().lower().rstrip("=")
 
 

@@ -1,4 +1,4 @@
-"""Check a record against its lexicon before it is sent: a PDS checks nothing for a lexicon it does not know.
+"""Checks a record against its lexicon before it is sent, since a PDS does not check lexicons that it does not know.
 
 Covers what lexicons/ uses of https://atproto.com/specs/lexicon: objects, arrays, strings with formats,
 integers, blobs and local references. Unknown fields are allowed, as everywhere in ATProto.
@@ -98,7 +98,7 @@ class Lexicon:
 
 
 def accepts(accept: Sequence[str], mime: str) -> bool:
-    """Whether a blob of this type may be named where these are accepted; `audio/*` is audio of any kind."""
+    """Whether a MIME type matches one of the accepted ones; `audio/*` matches all audio."""
     kinds = tuple(each.removesuffix("*") for each in accept if each.endswith("/*"))
     return "*/*" in accept or mime in accept or mime.startswith(kinds)
 

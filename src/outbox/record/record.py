@@ -1,7 +1,7 @@
-"""The one projection from a track's state to its record, used by every write path.
+"""Maps a track's state to its record, for every write path.
 
-It builds from the whole state, never from what an edit carried: a record made from less loses fields, and
-a blob that no record names is deleted by the PDS.
+A record is made of the whole state, never of one edit, which would lose fields: a PDS deletes a blob that no record
+names.
 """
 
 from collections.abc import Mapping
@@ -29,30 +29,30 @@ OWN_FIELDS: Final = frozenset({
     "createdAt",
     GENERATION,
 })  # fmt: skip
-OF_A_FEATURE: Final = ("did", "handle")
+OWN_FEATURE_FIELDS: Final = ("did", "handle")
 
 
 @dataclass(frozen=True)
 class RecordUrls:
-    """Where the service, and the public copies if there are any, serve media from."""
+    """The base URLs of the service and, if there are any, of the public copies of media."""
 
     base_url: str
     public_url: str | None = None
 
     def audio(self, track: Track) -> str:
-        """Return the public copy's address, or that of the gated route, which checks who is listening."""
+        """Return the URL of the public copy, or of the route that checks the listener's access."""
         name = f"{track.audio.cid}.{track.audio.file_type}"
         if self.public_url is not None and track.support_gate is None:
             return f"{self.public_url}/{name}"
         return f"{self.base_url}/audio/{name}"
 
     def artwork(self, cid: str) -> str:
-        """Return the address of a cover or thumbnail."""
+        """Return the URL of a cover or thumbnail."""
         return f"{self.base_url}/artwork/{cid}"
 
 
 def record_for(track: Track, generation: int, urls: RecordUrls) -> Record:
-    """Return the record of a live track. `generation` is the log position it stands for; empty fields are absent."""
+    """Return the record of a live track as of `generation`, a log position; empty fields are absent."""
     gate = track.support_gate
     fields: dict[str, Any] = {
         "$type": track.collection,
@@ -75,7 +75,7 @@ def record_for(track: Track, generation: int, urls: RecordUrls) -> Record:
 
 
 def merged(desired: Record, observed: Mapping[str, Any] | None) -> Record:
-    """Add the fields that other clients keep in the record and that we do not know, those of featured artists too."""
+    """Add the observed fields that are not ours, also to featured artists: other clients keep data in them."""
     observed = observed or {}
     foreign = {name: value for name, value in observed.items() if name not in OWN_FIELDS}
     if "features" in desired and "features" in observed:
@@ -86,16 +86,18 @@ def merged(desired: Record, observed: Mapping[str, Any] | None) -> Record:
 
 
 def own_part(record: Mapping[str, Any]) -> Record:
-    """Return the fields that are ours, without the generation, to compare contents."""
+    """Return our own fields, without the generation, to compare contents."""
     ours = {name: value for name, value in record.items() if name in OWN_FIELDS and name != GENERATION}
     listed = ours.get("features")
     if isinstance(listed, list) and len(features := _features(listed)) == len(listed):
-        ours["features"] = [{name: each[name] for name in OF_A_FEATURE if name in each} for each in features]
+        ours["features"] = [
+            {name: each[name] for name in OWN_FEATURE_FIELDS if name in each} for each in features
+        ]
     return ours
 
 
 def _features(value: Any) -> list[Record]:
-    """Return the entries of a foreign list that name an artist."""
+    """Return the entries of a list written by any client that name an artist."""
     entries = value if isinstance(value, list) else []
     return [each for each in entries if isinstance(each, dict) and isinstance(each.get("did"), str)]
 

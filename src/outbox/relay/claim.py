@@ -17,9 +17,10 @@ from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, sel
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.mirror.host_state import OPEN, lanes_at_once
+from outbox.mirror.host_state import lanes_at_once
 from outbox.mirror.lanes import Lane, host_open_at, lane_backfill_at, lane_columns, lane_due_at
 from outbox.mirror.observe_only import is_observed
+from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import HAS_WORK, NEVER, mirror_lane, pds_host, was_leased
 
 MAX_CLAIM_ATTEMPTS: Final = 4
@@ -112,7 +113,7 @@ _DUE: Final = and_(
 )
 _OF_HOSTS: Final = mirror_lane.join(pds_host, pds_host.c.host == lane_columns.host)
 _AT_ONCE: Final = case(
-    (pds_host.c.breaker == OPEN, 1), else_=func.coalesce(pds_host.c.ramp, pds_host.c.max_lanes)
+    (pds_host.c.breaker == BreakerState.OPEN, 1), else_=func.coalesce(pds_host.c.ramp, pds_host.c.max_lanes)
 )
 _other: Final = mirror_lane.alias()
 _UNDER_WAY: Final = (

@@ -214,8 +214,8 @@ class Delivery:
 
     async def _read(self, lane: Lane, key: RecordKey, deadline: _Deadline) -> Remote:
         """Read a record, and record what the answer says of the host's budget; raises RemoteUnknownError."""
-        verdict = await self._pds.ask(lane.host, key, timeout=deadline.within(READ_TIMEOUT_SECONDS))
-        await in_thread(self._hosts.note_if_changed, HostReport.of_limits(lane.host, lane.did, verdict))
+        verdict = await self._pds.read_record(lane.host, key, timeout=deadline.within(READ_TIMEOUT_SECONDS))
+        await in_thread(self._hosts.record_if_changed, HostReport.of_limits(lane.host, lane.did, verdict))
         return remote_of(verdict)
 
     def _compare(self, compare: _Compare, task: DeliveryTask, remote: Remote) -> Finding:
@@ -252,7 +252,7 @@ class Delivery:
                     lock_lane(connection, lane)
                     change_lane(connection, lane.did, **limits)
         finally:  # the host's limits hold, whether or not the lane is still ours
-            self._hosts.note_if_changed(HostReport.of_limits(lane.host, lane.did, verdict))
+            self._hosts.record_if_changed(HostReport.of_limits(lane.host, lane.did, verdict))
 
 
 _OUTCOMES: Final = {

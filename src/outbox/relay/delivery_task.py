@@ -13,11 +13,12 @@ from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
 from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import Lane, host_open_at, is_open, latest_of, target_due_at
-from outbox.mirror.namespace_moves import left_behind
+from outbox.mirror.namespace_moves import fields_left_behind
 from outbox.mirror.observe_only import is_observed
-from outbox.mirror.priority import BACKFILL, CLASS, COMES_DUE, LOOK, ORDER
+from outbox.mirror.priority import BACKFILL, CLASS, COMES_DUE, ORDER, VERIFY
+from outbox.mirror.states import TargetState
 from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
-from outbox.mirror.targets import DELETE, HELD, PUT
+from outbox.mirror.targets import DELETE, PUT
 from outbox.pds.client import RecordKey
 from outbox.record.dag_cbor import Record, UnencodableError, decode, record_cid
 from outbox.record.lexicon import Lexicon, LexiconError
@@ -129,7 +130,7 @@ def next_task(
             track = log.fold(Track, recorded)
             assert track is not None  # noqa: S101 - a target is made by an event of its track
             has_left = bool(track.former_collections) and not row.former
-            left = left_behind(connection, row.track_id) if has_left else None
+            left = fields_left_behind(connection, row.track_id) if has_left else None
             return _task(row, recorded, track, left, urls)
         except SQLAlchemyError:
             raise
@@ -143,7 +144,7 @@ _MAY_BACKFILL: Final = and_(
     latest_of(mirror_lane.c.backfill_after, pds_host.c.backfill_after) <= _NOW,
 )
 _URGENT_ENOUGH: Final = (
-    select(case((_MAY_BACKFILL, BACKFILL), else_=LOOK))
+    select(case((_MAY_BACKFILL, BACKFILL), else_=VERIFY))
     .join(pds_host, pds_host.c.host == mirror_lane.c.host)
     .where(
         mirror_lane.c.did == bindparam("did"),
@@ -220,7 +221,7 @@ def _task_of_row(row: Any) -> DeliveryTask:
         verify_at=row.look_at,
         acked_gen=row.acked_gen,
         is_acked=row.acked_gen >= row.desired_gen,
-        conflict=row.conflict_cid if row.state == HELD else None,
+        conflict=row.conflict_cid if row.state == TargetState.HELD else None,
         detached=row.detached,
         is_former=row.former,
     )

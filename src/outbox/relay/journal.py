@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
 from eventstore.database import Database
 from eventstore.states import State
-from outbox.mirror.lanes import Lane, LeaseLostError, hold_lane
+from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane_and_read_time
 from outbox.mirror.tables import delivery_attempt, mirror_lane
 from outbox.mirror.targets import CHANGE_TARGET, PUT, of_target
 from outbox.pds.client import RecordKey
@@ -87,7 +87,7 @@ _END: Final = update(delivery_attempt).where(attempt.id == bindparam("attempt_id
 def record_intent(database: Database, lane: Lane, task: DeliveryTask) -> int:
     """Commit what is about to be sent; returns the attempt's id. Raises LeaseLostError when it must not be sent."""
     with database.write() as connection:
-        now = hold_lane(database, connection, lane)
+        now = lock_lane_and_read_time(database, connection, lane)
         if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
             raise LeaseLostError
         connection.execute(CHANGE_TARGET, {**of_target(task.key), "ever_sent": True})

@@ -128,10 +128,10 @@ class LaneRunner:
         try:
             report = settle(self._log, lane, result)
         except Exception:  # the host's limits hold, although nothing was settled
-            self._hosts.note_if_changed(HostReport.of_limits(lane.host, lane.did, result.verdict))
+            self._hosts.record_if_changed(HostReport.of_limits(lane.host, lane.did, result.verdict))
             raise
         if report is not None:
-            self._hosts.note(report)
+            self._hosts.record(report)
 
     async def _release_after_error(self, lane: Lane) -> None:
         try:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from eventstore.database import Database
-from outbox.mirror.lanes import PAGE
-from outbox.mirror.parking import look_for_unanswered
+from outbox.mirror.lanes import LANES_PER_PAGE
+from outbox.mirror.parking import schedule_overdue_probes
 from outbox.relay.rescue import wake_stuck_lanes
 from outbox.threads import in_thread
 
@@ -43,8 +43,8 @@ class Maintenance:
 
     async def run_page(self) -> bool:
         """Process one page of each kind; returns whether there may be more."""
-        found = [await self._page(job) for job in (wake_stuck_lanes, look_for_unanswered)]
-        return max(map(len, found)) > PAGE // 2  # others may hold some lanes of a full page
+        found = [await self._page(job) for job in (wake_stuck_lanes, schedule_overdue_probes)]
+        return max(map(len, found)) > LANES_PER_PAGE // 2  # others may hold some lanes of a full page
 
     async def _run(self) -> None:
         pause = FULL_PAGE_INTERVAL_SECONDS if await self.run_page() else INTERVAL_SECONDS

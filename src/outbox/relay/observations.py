@@ -7,15 +7,16 @@ from sqlalchemy import and_, bindparam, case, false, select
 
 from aggregates.track import Track
 from eventstore.unit_of_work import UnitOfWork
+from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, PAST, mirror_target
-from outbox.mirror.targets import CHANGE_TARGET, HELD, of_target
+from outbox.mirror.targets import CHANGE_TARGET, of_target
 from outbox.record.dag_cbor import Record, UnencodableError, encode
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.result import Outcome, Result
 
 target = mirror_target.c
 CLEAN: Final[dict[str, Any]] = {
-    "state": "idle",
+    "state": TargetState.IDLE,
     "reason": None,
     "attempts": 0,
     "failed_gen": 0,
@@ -76,8 +77,8 @@ def hold_conflict(unit: UnitOfWork, result: Result) -> None:
     set_target(
         unit,
         task,
-        state=HELD,
-        reason="foreign_edit",
+        state=TargetState.HELD,
+        reason=MirrorReason.FOREIGN_EDIT,
         failed_gen=task.gen,
         not_before=PAST,
         **verification_columns(task),

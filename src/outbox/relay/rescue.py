@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exist
 
 from eventstore.database import Database
 from outbox.mirror.lanes import (
-    PAGE,
+    LANES_PER_PAGE,
     change_lane,
     is_backfill,
     is_open,
@@ -17,6 +17,7 @@ from outbox.mirror.lanes import (
     target_columns,
     target_due_at,
 )
+from outbox.mirror.states import TargetState
 from outbox.mirror.tables import CONCERNS_RELAY, NEVER, PAST, blob_job, mirror_lane, mirror_target
 
 successor: Final = mirror_target.alias("successor").c
@@ -40,7 +41,9 @@ def _wake(database: Database, did: str) -> bool:
 
 def _reopen_targets(connection: Connection, did: str) -> None:
     this = update(mirror_target).where(target_columns.did == did)
-    connection.execute(this.where(_waits_for_no_upload()).values(state="idle", reason=None, not_before=PAST))
+    connection.execute(
+        this.where(_waits_for_no_upload()).values(state=TargetState.IDLE, reason=None, not_before=PAST)
+    )
     connection.execute(this.where(_is_uncleared()).values(cleared_gen=target_columns.desired_gen))
 
 
@@ -64,7 +67,7 @@ def _waits_for_no_upload() -> ColumnElement[bool]:
         blob_job.c.track_id == target_columns.track_id,
         or_(blob_job.c.requested, blob_job.c.again),
     )
-    return and_(target_columns.state == "blob", ~requested)
+    return and_(target_columns.state == TargetState.BLOB, ~requested)
 
 
 def _is_uncleared() -> ColumnElement[bool]:
@@ -80,7 +83,7 @@ def _is_uncleared() -> ColumnElement[bool]:
 # Built once (CONTRIBUTING.md).
 
 _ASLEEP: Final = _asleep()
-_PAGE_OF_ASLEEP: Final = _ASLEEP.limit(PAGE)
+_PAGE_OF_ASLEEP: Final = _ASLEEP.limit(LANES_PER_PAGE)
 _LOCK_IF_ASLEEP: Final = _ASLEEP.where(lane_columns.did == bindparam("lane")).with_for_update(
     of=mirror_lane, skip_locked=True
 )

@@ -9,8 +9,8 @@ from sqlalchemy import func, select
 from eventstore.database import Database
 from outbox.mirror.lanes import host_open_at, lane_backfill_at, lane_columns, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import HAS_WORK, IS_OPEN_JOB, NEVER, blob_job, mirror_lane, pds_host
-from outbox.mirror.targets import READY
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,12 @@ def seconds_until_due(database: Database) -> SecondsUntilDue:
 
 # Built once (CONTRIBUTING.md).
 
-_AT_WORK: Final = (lane_columns.state == READY, ~lane_columns.paused, ~pds_host.c.paused, ~is_observed())
+_AT_WORK: Final = (
+    lane_columns.state == LaneState.READY,
+    ~lane_columns.paused,
+    ~pds_host.c.paused,
+    ~is_observed(),
+)
 _OF_HOSTS: Final = mirror_lane.join(pds_host, pds_host.c.host == lane_columns.host)
 _FREE_AT: Final = latest_of(lane_columns.lease_until, host_open_at())
 _LANES: Final = (

@@ -19,7 +19,8 @@ from outbox.mirror.hosts import changes_host
 from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane
 from outbox.mirror.namespace_moves import clear_former
 from outbox.mirror.parking import clear_probe, park, schedule_probe
-from outbox.mirror.requeue import suspect
+from outbox.mirror.requeue import reverify
+from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, PAST, blob_job
 from outbox.mirror.targets import upsert
 from outbox.pds.verdict import Kind, Verdict
@@ -66,7 +67,7 @@ def _settle(unit: UnitOfWork, lane: Lane, result: Result) -> HostReport | None:
         clear_probe(unit.connection, lane.did, failures=0, **verdict.lane_limits(unit.now))
     answered = result.outcome not in {Outcome.FAILED, Outcome.CANCELLED}
     again = is_repeated_server_error(unit.connection, task, verdict)
-    report = HostReport.of(lane.host, lane.did, verdict, answered=answered, again=again)
+    report = HostReport.of(lane.host, lane.did, verdict, answered=answered, breaks_down_again=again)
     return report if changes_host(unit.connection, report, unit.now) else None
 
 
@@ -89,8 +90,8 @@ def _settle_target(unit: UnitOfWork, lane: Lane, result: Result) -> None:
                 result.task,
                 not_before=result.verify_at,
                 failed_gen=result.task.gen,
-                state="verifying",
-                reason="verifying",
+                state=TargetState.VERIFYING,
+                reason=MirrorReason.VERIFYING,
             )
         case Outcome.SEEN | Outcome.REBASED:
             record_verification(unit, result)
@@ -116,7 +117,7 @@ def _acknowledge(unit: UnitOfWork, result: Result) -> None:
     if task.has_moved and not task.is_former:
         clear_former(unit.connection, task.track_id, task.gen)
     if result.is_mismatch and task.is_open:  # a rewrite is not verified again, or it would never end
-        suspect(unit.connection, [task.track_id], unit.now)
+        reverify(unit.connection, [task.track_id], unit.now)
 
 
 def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: Verdict) -> None:
@@ -136,19 +137,21 @@ def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: V
         case Kind.BLOB_MISSING:
             # A PDS that drops every blob would otherwise be sent it without end.
             _upload_again(unit, task, not_before=again_at if task.attempts else PAST)
-            set_target(unit, task, state="blob", reason="blob", not_before=NEVER, **failure)
+            set_target(
+                unit, task, state=TargetState.BLOB, reason=MirrorReason.BLOB, not_before=NEVER, **failure
+            )
         case Kind.PACED:
             paced = {**failure, "attempts": task.attempts}
             if task.is_open:
-                paced.update(state="paced", reason="paced", not_before=PAST)
+                paced.update(state=TargetState.PACED, reason=MirrorReason.PACED, not_before=PAST)
             set_target(unit, task, **paced)
         case Kind.SIGN_IN | Kind.INACTIVE | Kind.MOVED:
-            park(unit.connection, lane.did, verdict.kind, unit.now, flight=lane)
+            park(unit.connection, lane.did, verdict.kind, unit.now, run=lane)
         case _ if _is_rejected(unit, lane, task, verdict):
-            set_target(unit, task, state="rejected", reason=verdict.error, **failure)
+            set_target(unit, task, state=TargetState.REJECTED, reason=verdict.error, **failure)
         case _:
             if task.is_open:
-                failure.update(state="backoff", reason="backoff", not_before=again_at)
+                failure.update(state=TargetState.BACKOFF, reason=MirrorReason.BACKOFF, not_before=again_at)
             _retry_later(unit, lane, task, verdict, failure)
 
 

@@ -1,1 +1,1 @@
-"""What people see of deliveries: a track's mirror, lanes, hosts, failures, time to drain. Imports relay and below."""
+"""Reports of deliveries for owners and operators: mirrors, lanes, hosts, failures. Imports relay and below."""

@@ -1,4 +1,4 @@
-"""How each event of a track reached its record on the PDS or did not: told by the journal, never stored."""
+"""Derives from the journal how each event of a track reached its record on the PDS, or why it did not."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,21 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, bindparam, func, select
 
+from eventstore.states import State
+from outbox.mirror.states import MirrorState
 from outbox.mirror.tables import delivery_attempt, mirror_target
 from outbox.pds.verdict import Kind
 from outbox.relay.journal import ACKNOWLEDGING, UnsentOutcome
-from outbox.views.status import DELIVERED, Mirror
+from outbox.views.status import Mirror
 
-SUPERSEDED: Final = "superseded"
+
+class EventStatus(State):
+    """How an event reached the PDS, where that differs from its track's mirror."""
+
+    SUPERSEDED = "superseded", "the delivery of a newer event brought it along"
+    CANCELLED = "cancelled", "a newer event deleted the record before anything was sent"
+    NONE = "none", "it changes nothing in the record"
+
 
 target = mirror_target.c
 attempt: Final = delivery_attempt.c
@@ -25,7 +34,7 @@ OF_TRACK: Final = delivery_attempt.join(
         target.track_id == bindparam("track_id"),
     ),
 )
-"""The attempts on the record wherever it was."""
+"""The attempts on the track's current and former records."""
 IS_ACK: Final = attempt.outcome.in_(ACKNOWLEDGING)
 NEXT_ACK: Final = (
     select(func.min(attempt.gen)).select_from(OF_TRACK).where(IS_ACK, attempt.gen >= bindparam("last"))
@@ -38,7 +47,7 @@ ACKS: Final = (
     )
     .order_by(attempt.outcome == Kind.DONE.value, target.former.desc(), attempt.rev.is_not(None), attempt.id)
 )
-"""The last one tells of its generation: the record where it is, rather than the end of what it has left."""
+"""The last row of a generation counts: an attempt on the current record comes after those on former ones."""
 ATTEMPTS: Final = (
     select(delivery_attempt)
     .select_from(OF_TRACK)
@@ -49,9 +58,9 @@ ATTEMPTS: Final = (
 
 @dataclass(frozen=True)
 class EventDelivery:
-    """How an event reached the PDS: when, in which commit and as which CID, or for which reason it waits."""
+    """How an event reached the PDS: when, in which commit and as which CID, or why it waits."""
 
-    status: str
+    status: MirrorState | EventStatus
     at: datetime | None = None
     rev: str | None = None
     cid: str | None = None
@@ -64,12 +73,12 @@ def deliveries(
 ) -> Mapping[int, EventDelivery]:
     """Return the delivery of each event, named by its position and whether it touches the record.
 
-    Each is exactly one of delivered, superseded, cancelled, waiting (pending, parked, held, detached, rejected) or none.
+    Events that the PDS has not confirmed have the state of the mirror.
     """
     acked = [position for position, touches in events if touches and position <= mirror.acked_generation]
     acks = _acks(connection, track_id, min(acked), max(acked)) if acked else {}
     return {
-        position: _delivery(position, acks, mirror) if touches else EventDelivery("none")
+        position: _delivery(position, acks, mirror) if touches else EventDelivery(EventStatus.NONE)
         for position, touches in events
     }
 
@@ -85,13 +94,15 @@ def _delivery(position: int, acks: Mapping[int, Any], mirror: Mirror) -> EventDe
         return EventDelivery(mirror.state, reason=mirror.reason)
     own = acks.get(position)
     if own is not None and own.outcome == Kind.DONE.value:
-        return EventDelivery(DELIVERED, own.ended_at, own.rev, own.request_cid, position)
+        return EventDelivery(MirrorState.DELIVERED, own.ended_at, own.rev, own.request_cid, position)
     carrier = next((acks[gen] for gen in sorted(acks) if gen >= position), None)
     if carrier is None:
-        return EventDelivery(SUPERSEDED, by_generation=mirror.acked_generation)
+        return EventDelivery(EventStatus.SUPERSEDED, by_generation=mirror.acked_generation)
     if carrier.outcome == UnsentOutcome.CANCELLED:
-        return EventDelivery(UnsentOutcome.CANCELLED.value, carrier.ended_at, by_generation=carrier.gen)
-    return EventDelivery(SUPERSEDED, carrier.ended_at, carrier.rev, carrier.request_cid, carrier.gen)
+        return EventDelivery(EventStatus.CANCELLED, carrier.ended_at, by_generation=carrier.gen)
+    return EventDelivery(
+        EventStatus.SUPERSEDED, carrier.ended_at, carrier.rev, carrier.request_cid, carrier.gen
+    )
 
 
 def attempts_of(connection: Connection, track_id: int, *, limit: int = 50) -> Sequence[Any]:

@@ -1,4 +1,4 @@
-"""How long it will take until everything that waits is delivered, as far as what PDSes have told of their limits goes."""
+"""Estimates how long it takes to deliver everything that waits, by the rate limits that PDSes have named."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,25 +10,26 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, select
 
 from outbox.mirror.lanes import is_backfill, is_open, lane_columns, latest_of, target_columns
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_lane, pds_host
-from outbox.mirror.targets import DELETE, READY
+from outbox.mirror.targets import DELETE
 from outbox.pds.pacing import (
-    BACKFILL_KEEPS,
+    BACKFILL_RESERVE,
     CREATE_POINTS,
     DAY_SECONDS,
     DELETE_POINTS,
     HOUR_SECONDS,
-    LIVE_KEEPS,
+    LIVE_RESERVE,
     PUT_POINTS,
 )
 
-SECONDS_EACH: Final = 0.1
-"""About what a record takes where nothing holds it up."""
+SECONDS_PER_RECORD: Final = 0.1
+"""About what a record takes without a rate limit."""
 
 
 @dataclass(frozen=True)
 class Backlog:
-    """So many records, and what they cost an account."""
+    """A number of records, and the points that they cost an account."""
 
     records: int = 0
     points: int = 0
@@ -36,17 +37,17 @@ class Backlog:
 
 @dataclass(frozen=True)
 class Allowance:
-    """A budget as it was last told; after `reset` seconds it is full again, and then every `window`."""
+    """A budget as the PDS last named it, full again after `reset` seconds and then every `window` seconds."""
 
     limit: int
     left: int
     reset: float
     window: float
 
-    def seconds_for(self, points: int, keeps: float) -> float:
-        """Return how long it takes to earn so many points while a share of the budget is left unused."""
-        each = self.limit * (1 - keeps)
-        now = each if self.reset <= 0 else max(0.0, self.left - self.limit * keeps)
+    def seconds_for(self, points: int, reserve: float) -> float:
+        """Return how long it takes to earn so many points while the reserve, a share of the limit, stays unused."""
+        each = self.limit * (1 - reserve)
+        now = each if self.reset <= 0 else max(0.0, self.left - self.limit * reserve)
         if points <= now:
             return 0.0
         more = math.ceil((points - now) / each)  # windows after this one
@@ -56,7 +57,7 @@ class Allowance:
 
 @dataclass(frozen=True)
 class Drain:
-    """What waits, and for how long yet; None when nobody can tell, since it waits for somebody."""
+    """What waits, and for how many seconds; None while it waits for a person."""
 
     records: int
     points: int
@@ -71,27 +72,27 @@ def seconds_to_drain(
     *,
     begins: float = 0.0,
 ) -> float:
-    """Return the seconds until both have been sent; `begins` is when anything may be sent at all."""
+    """Return the seconds until both have been sent; nothing is sent in the first `begins` seconds."""
     longest = 0.0
     for allowance in allowances:
         longest = max(longest, *_seconds(allowance, live.points, backfill.points))
     for allowance in of_host:
         longest = max(longest, *_seconds(allowance, live.records, backfill.records))
-    return max(begins, longest) + (live.records + backfill.records) * SECONDS_EACH
+    return max(begins, longest) + (live.records + backfill.records) * SECONDS_PER_RECORD
 
 
 def _seconds(allowance: Allowance, live: int, backfill: int) -> tuple[float, float]:
-    all_of_it = allowance.seconds_for(live + backfill, BACKFILL_KEEPS) if backfill else 0.0
-    return allowance.seconds_for(live, LIVE_KEEPS), all_of_it
+    all_of_it = allowance.seconds_for(live + backfill, BACKFILL_RESERVE) if backfill else 0.0
+    return allowance.seconds_for(live, LIVE_RESERVE), all_of_it
 
 
 def drain_of(connection: Connection, did: str, now: datetime) -> Drain:
-    """Tell of one account."""
+    """Estimate for one account."""
     return _drain_of_lanes(connection.execute(_lanes(lane_columns.did), {"whose": did}).all(), now)
 
 
 def drain_of_host(connection: Connection, host: str, now: datetime) -> Drain:
-    """Tell of all accounts of a host that may be sent anything; of the others nobody can tell."""
+    """Estimate for those accounts of a host whose lanes are ready and not paused."""
     return _drain_of_lanes(connection.execute(_lanes(lane_columns.host), {"whose": host}).all(), now)
 
 
@@ -111,7 +112,7 @@ def _drain_of_lanes(rows: Sequence[Any], now: datetime) -> Drain:
 
 
 def _is_able(row: Any) -> bool:
-    return row.state == READY and not row.paused and not row.host_paused
+    return row.state == LaneState.READY and not row.paused and not row.host_paused
 
 
 def _waiting(rows: Iterable[Any]) -> tuple[Backlog, Backlog]:
@@ -123,16 +124,18 @@ def _waiting(rows: Iterable[Any]) -> tuple[Backlog, Backlog]:
 
 def _of_account(row: Any, now: datetime) -> list[Allowance]:
     return [
-        *_told(row.hour_limit, row.hour_left, row.hour_reset, HOUR_SECONDS, now),
-        *_told(row.day_limit, row.day_left, row.day_reset, DAY_SECONDS, now),
+        *_allowances(row.hour_limit, row.hour_left, row.hour_reset, HOUR_SECONDS, now),
+        *_allowances(row.day_limit, row.day_left, row.day_reset, DAY_SECONDS, now),
     ]
 
 
 def _of_host(row: Any, now: datetime) -> list[Allowance]:
-    return _told(row.budget_limit, row.budget_left, row.budget_reset, row.budget_seconds, now)
+    return _allowances(row.budget_limit, row.budget_left, row.budget_reset, row.budget_seconds, now)
 
 
-def _told(limit: int | None, left: int, reset: datetime, window: float, now: datetime) -> list[Allowance]:
+def _allowances(
+    limit: int | None, left: int, reset: datetime, window: float, now: datetime
+) -> list[Allowance]:
     return [Allowance(limit, left, (reset - now).total_seconds(), window)] if limit else []
 
 

@@ -1,28 +1,28 @@
-"""Records that do not get to their PDS: what went wrong, in the words of the PDS, and whether trying again may help."""
+"""Selects the records that fail to reach their PDS, with the PDS's error, and those that a retry may help."""
 
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, case, or_, select, union
 
+from outbox.mirror.states import TargetState
 from outbox.mirror.tables import HAS_FAILED, IS_TROUBLED, blob_job, mirror_lane, mirror_target
-from outbox.mirror.targets import HELD
 from outbox.views.status import BLOB_WANTED, IS_ACKED, IS_OF_NEWEST, REASON, STATE, TARGETS_AT_WORK
 
 target: Final = mirror_target.c
 
 _troubled: Final = select(target.track_id).where(IS_TROUBLED).subquery()
 _failed: Final = select(blob_job.c.track_id).where(HAS_FAILED).subquery()
-IN_QUESTION: Final = target.track_id.in_(union(select(_troubled), select(_failed)))
-"""Whether a record can be one of those; it is told from indexes, whatever number of records there are."""
+MAY_BE_FAILING: Final = target.track_id.in_(union(select(_troubled), select(_failed)))
+"""Narrows the search down by indexes, however many records there are."""
 _CAN_BE_TRIED: Final = or_(
-    and_(~IS_ACKED, IS_OF_NEWEST, target.state.in_(("rejected", "backoff"))),
+    and_(~IS_ACKED, IS_OF_NEWEST, target.state.in_((TargetState.REJECTED, TargetState.BACKOFF))),
     and_(BLOB_WANTED, blob_job.c.attempts > 0),
 )
-RETRIABLE: Final = and_(IN_QUESTION, _CAN_BE_TRIED)
-"""Whether another try may help; the others wait for a person, or have their own time to be tried again."""
-FAILING: Final = and_(IN_QUESTION, or_(_CAN_BE_TRIED, target.state == HELD, target.detached))
+RETRIABLE: Final = and_(MAY_BE_FAILING, _CAN_BE_TRIED)
+"""Whether a retry may help; the others wait for a person, or have a time of their own."""
+FAILING: Final = and_(MAY_BE_FAILING, or_(_CAN_BE_TRIED, target.state == TargetState.HELD, target.detached))
 PLACE: Final = 2 * target.track_id + case((target.former, 1), else_=0)
-"""By track; what its record has left elsewhere comes after the record."""
+"""Orders by track, its former records after the current one."""
 
 
 def has_error(name: str) -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""What operators see of lanes and hosts: pages in the order of their names, with what waits and why."""
+"""Lists lanes and hosts for operators, in the order of their names, with what waits and why."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,19 +9,22 @@ from sqlalchemy import Connection, bindparam, case, func, select
 
 from outbox.mirror.lanes import host_open_at, is_open, lane_backfill_at, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
+from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
-from outbox.mirror.targets import DELETE, READY
-from outbox.views.status import DELIVERED, IS_PAUSED, OBSERVED, STATE, TARGETS_AT_WORK
+from outbox.mirror.targets import DELETE
+from outbox.views.status import IS_PAUSED, STATE, TARGETS_AT_WORK
 
 lane: Final = mirror_lane.c
 target: Final = mirror_target.c
 host: Final = pds_host.c
 
-PAUSED: Final = "paused"
 LANE_STATE: Final = case(
-    (lane.state != READY, lane.state), (IS_PAUSED, PAUSED), (is_observed(), OBSERVED), else_=READY
+    (lane.state != LaneState.READY, lane.state),
+    (IS_PAUSED, MirrorReason.PAUSED.value),
+    (is_observed(), MirrorReason.RESTORED.value),
+    else_=LaneState.READY.value,
 )
-"""The lane's state, as its records tell it."""
+"""The lane's state as it is shown: `paused` and `restored` stand for a ready lane that is sent nothing."""
 CLASS: Final = case((target.desired_op == DELETE, "delete"), (target.backfill, "backfill"), else_="edit")
 LANES_OF_HOSTS: Final = mirror_lane.outerjoin(pds_host, host.host == lane.host)
 
@@ -29,7 +32,7 @@ LANES_OF_HOSTS: Final = mirror_lane.outerjoin(pds_host, host.host == lane.host)
 def lanes(
     connection: Connection, *, at: str | None, state: str | None, after: str, limit: int
 ) -> Sequence[Any]:
-    """Return lanes with their `mirror_state`, by DID, `at` a host or in a state alone."""
+    """Return lanes with their `mirror_state`, ordered by DID; `at` filters by host."""
     conditions = [
         condition
         for condition, wanted in ((lane.host == at, at), (LANE_STATE.in_((state,)), state))
@@ -45,19 +48,19 @@ def lanes(
 
 
 def hosts(connection: Connection, *, after: str, limit: int) -> Sequence[Any]:
-    """Return hosts by their origin."""
+    """Return hosts, ordered by their origin."""
     return connection.execute(
         select(pds_host).where(host.host > after).order_by(host.host).limit(limit)
     ).all()
 
 
 def waiting_in(connection: Connection, dids: Iterable[str]) -> Mapping[str, dict[str, int]]:
-    """Count the records of each of these accounts that are not as the log says, by state."""
+    """Count the undelivered records of each of these accounts, by state."""
     found: dict[str, dict[str, int]] = defaultdict(dict)
     rows = connection.execute(
         select(target.did, STATE.label("mirror_state"), func.count())
         .select_from(TARGETS_AT_WORK)
-        .where(target.did.in_(list(dids)), STATE != DELIVERED)
+        .where(target.did.in_(list(dids)), STATE != MirrorState.DELIVERED)
         .group_by(target.did, "mirror_state")
     )
     for did, state, records in rows:
@@ -90,12 +93,12 @@ def under_way_at(connection: Connection, origins: Iterable[str], now: datetime) 
 
 
 def lane_of(connection: Connection, did: str) -> Any | None:
-    """Return an account's lane with its `mirror_state`, and with `live_at` and `backfill_from`, when it may be claimed."""
+    """Return an account's lane with its `mirror_state`, and when it may be claimed: `live_at` and `backfill_from`."""
     return connection.execute(_LANE, {"lane": did}).one_or_none()
 
 
 def waiting_by_class(connection: Connection, did: str) -> dict[str, int]:
-    """Count the records of an account that the relay has still to write, by class of work."""
+    """Count the records of an account that are to be sent, by class of work."""
     rows = connection.execute(
         select(CLASS.label("work"), func.count()).where(target.did == did, is_open()).group_by("work")
     )

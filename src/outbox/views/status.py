@@ -1,4 +1,4 @@
-"""Where each record stands, and what it waits for: derived, never stored."""
+"""Derives the state of a track's mirror, and what it waits for, from the rows of target, lane, host and upload."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -23,34 +23,25 @@ from sqlalchemy import (
 from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import latest_of
 from outbox.mirror.observe_only import is_observed
-from outbox.mirror.parking import PROBED
+from outbox.mirror.states import PROBED, LaneState, MirrorReason, MirrorState, TargetState
 from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target, pds_host
-from outbox.mirror.targets import DELETE, HELD, READY
+from outbox.mirror.targets import DELETE
 from outbox.pds.client import RecordKey
 
 target = mirror_target.c
 lane = mirror_lane.c
 host = pds_host.c
 
-DELIVERED: Final = "delivered"
-PENDING: Final = "pending"
-PARKED: Final = "parked"
-DETACHED: Final = "detached"
-REJECTED: Final = "rejected"
-OBSERVED: Final = "restored"
-"""The reason while an account is only observed: the database was put back to an earlier point."""
-SUCCESSOR: Final = "successor"
-"""The reason of what a record has left behind, until the PDS has confirmed the new one."""
-DATED: Final = frozenset({"backoff", "paced", "verifying"})
-"""Reasons to wait that end at a known time."""
+DATED: Final = frozenset({MirrorReason.BACKOFF, MirrorReason.PACED, MirrorReason.VERIFYING})
+"""Reasons that end at a known time."""
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """How far the record of a track is behind its log; `state` is what the API shows as `mirror.state`."""
+    """How far a track's record on the PDS is behind the log."""
 
     track_id: int
-    state: str
+    state: MirrorState
     reason: str | None
     generation: int
     acked_generation: int
@@ -62,66 +53,66 @@ class Mirror:
     attempts: int
     blob_error: str | None
     left: tuple["Mirror", ...] = ()
-    """What the track's record has left where it was before, and is still to go."""
+    """The track's former records that are still to be deleted."""
 
     @property
     def is_settled(self) -> bool:
-        """Whether the PDS holds what the log says, and nothing where the record was before."""
-        return self.state == DELIVERED and not self.left
+        """Whether the PDS holds what the log says, and no former record."""
+        return self.state is MirrorState.DELIVERED and not self.left
 
     @property
-    def waits_for_somebody(self) -> bool:
-        """Whether no time alone will bring it further."""
-        waiting = {HELD, DETACHED, REJECTED, PARKED}
+    def needs_intervention(self) -> bool:
+        """Whether it waits for a person."""
+        waiting = {MirrorState.HELD, MirrorState.DETACHED, MirrorState.REJECTED, MirrorState.PARKED}
         return self.state in waiting or any(each.state in waiting for each in self.left)
 
 
 IS_ACKED: Final = target.desired_gen <= target.acked_gen
 IS_OF_NEWEST: Final = target.failed_gen >= target.desired_gen
-"""Whether what last went wrong is of the newest generation."""
+"""Whether the last failure was of the newest generation."""
 BLOB_WANTED: Final = func.coalesce(blob_job.c.requested | blob_job.c.again, false())
 IS_PAUSED: Final = lane.paused | func.coalesce(host.paused, false())
 WAITS_FOR_SUCCESSOR: Final = and_(target.former, target.cleared_gen < target.desired_gen)
 
 
-def _told_of_host(name: str) -> ColumnElement[datetime]:
+def _of_host(name: str) -> ColumnElement[datetime]:
     return func.coalesce(host[name], literal(PAST, UtcDateTime()))
 
 
-_BACKFILL_AFTER: Final = latest_of(lane.backfill_after, _told_of_host("backfill_after"))
+_BACKFILL_AFTER: Final = latest_of(lane.backfill_after, _of_host("backfill_after"))
 PACED_UNTIL: Final = latest_of(
     lane.paced_until,
-    _told_of_host("paced_until"),
+    _of_host("paced_until"),
     case((target.backfill, _BACKFILL_AFTER), else_=literal(PAST, UtcDateTime())),
 )
-WAITS_UNTIL: Final = latest_of(lane.not_before, _told_of_host("retry_at"), PACED_UNTIL)
-"""When the lane may be claimed, as far as it, its host and what PDSes told of their limits go."""
-IS_HELD_UP: Final = and_(
+WAITS_UNTIL: Final = latest_of(lane.not_before, _of_host("retry_at"), PACED_UNTIL)
+"""When the lane may be claimed, by its backoff, its host's breaker and the PDS's rate limits."""
+IS_DELAYED: Final = and_(
     lane.lease_owner.is_(None),
     case((target.backfill, lane.backfill_at), else_=lane.due_at) < WAITS_UNTIL,
 )
-"""Whether it was due already and nobody could come: that time is over as soon as somebody has."""
-LANE_STATE: Final = lane.state.label("lane_state")
-RULES: Final[Sequence[tuple[ColumnElement[bool], str, str | ColumnElement[str] | None]]] = (
-    (and_(target.state == HELD, target.desired_op != DELETE), HELD, target.reason),
-    (and_(target.state == HELD, target.former, IS_OF_NEWEST), HELD, target.reason),
-    (target.detached, DETACHED, "record_missing"),
-    (and_(IS_ACKED, ~BLOB_WANTED), DELIVERED, None),
-    (WAITS_FOR_SUCCESSOR, PENDING, SUCCESSOR),
-    (and_(target.state == REJECTED, IS_OF_NEWEST), REJECTED, target.reason),
-    (lane.state != READY, PARKED, LANE_STATE),
-    (IS_PAUSED, PARKED, "paused"),
-    (is_observed(), PARKED, OBSERVED),
-    (IS_ACKED, PENDING, "blob"),
-    (and_(IS_OF_NEWEST, target.reason.is_not(None)), PENDING, target.reason),
-    (and_(IS_HELD_UP, PACED_UNTIL >= WAITS_UNTIL), PENDING, "paced"),
-    (IS_HELD_UP, PENDING, "backoff"),
-    (true(), PENDING, "sending"),
+"""Whether it came due while the lane could not be claimed, and no relay has claimed it since."""
+STORED_LANE_STATE: Final = lane.state.label("lane_state")
+RULES: Final[Sequence[tuple[ColumnElement[bool], MirrorState, MirrorReason | ColumnElement[str] | None]]] = (
+    (and_(target.state == TargetState.HELD, target.desired_op != DELETE), MirrorState.HELD, target.reason),
+    (and_(target.state == TargetState.HELD, target.former, IS_OF_NEWEST), MirrorState.HELD, target.reason),
+    (target.detached, MirrorState.DETACHED, MirrorReason.RECORD_MISSING),
+    (and_(IS_ACKED, ~BLOB_WANTED), MirrorState.DELIVERED, None),
+    (WAITS_FOR_SUCCESSOR, MirrorState.PENDING, MirrorReason.SUCCESSOR),
+    (and_(target.state == TargetState.REJECTED, IS_OF_NEWEST), MirrorState.REJECTED, target.reason),
+    (lane.state != LaneState.READY, MirrorState.PARKED, STORED_LANE_STATE),
+    (IS_PAUSED, MirrorState.PARKED, MirrorReason.PAUSED),
+    (is_observed(), MirrorState.PARKED, MirrorReason.RESTORED),
+    (IS_ACKED, MirrorState.PENDING, MirrorReason.BLOB),
+    (and_(IS_OF_NEWEST, target.reason.is_not(None)), MirrorState.PENDING, target.reason),
+    (and_(IS_DELAYED, PACED_UNTIL >= WAITS_UNTIL), MirrorState.PENDING, MirrorReason.PACED),
+    (IS_DELAYED, MirrorState.PENDING, MirrorReason.BACKOFF),
+    (true(), MirrorState.PENDING, MirrorReason.SENDING),
 )
-"""The first that holds tells state and reason. The waiting states go before `delivered`: what was seen elsewhere counts,
-acknowledged or not."""
+"""The first rule that holds gives state and reason. `held` and `detached` come before `delivered`, since a change by
+another client counts even if the newest generation is acknowledged."""
 RULE: Final = case(*((holds, number) for number, (holds, _, _) in enumerate(RULES)))
-STATE: Final = case(*((holds, state) for holds, state, _ in RULES))
+STATE: Final = case(*((holds, state.value) for holds, state, _ in RULES))
 REASON: Final = case(
     *(
         (holds, reason if isinstance(reason, ColumnElement) else literal(reason, Text()))
@@ -136,12 +127,12 @@ TARGETS_AT_WORK: Final = (
         and_(blob_job.c.did == target.did, blob_job.c.track_id == target.track_id, ~target.former),
     )
 )
-"""What STATE and REASON are told of."""
+"""The tables that STATE and REASON read."""
 MIRRORS: Final = (
     select(
         mirror_target,
         RULE.label("rule"),
-        LANE_STATE,
+        STORED_LANE_STATE,
         WAITS_UNTIL.label("waits_until"),
         lane.probe_at.label("lane_probe_at"),
         blob_job.c.last_error.label("blob_error"),
@@ -157,17 +148,16 @@ WAITING: Final = (
     select(STATE.label("mirror_state"), func.count())
     .select_from(TARGETS_AT_WORK)
     .where(target.did == bindparam("did"))
-    .where(or_(~IS_ACKED, target.detached, target.state == HELD, BLOB_WANTED))
+    .where(or_(~IS_ACKED, target.detached, target.state == TargetState.HELD, BLOB_WANTED))
     .group_by("mirror_state")
 )
-WORKS: Final = select(lane.did).where(lane.did == bindparam("did"), lane.state == READY, ~lane.paused)
+_LANE_WORKS: Final = select(lane.did).where(
+    lane.did == bindparam("did"), lane.state == LaneState.READY, ~lane.paused
+)
 
 
 def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirror]:
-    """Return the mirror of each of these tracks, that of its record where it is now.
-
-    Somebody's edit of what it has left where it was waits for its owner, as one of the record itself would.
-    """
+    """Return the mirror of the current record of each of these tracks; it is held if a former record is."""
     found: dict[int, Mirror] = {}
     for row in connection.execute(MIRRORS, {"track_ids": list(track_ids)}):
         mirror = _mirror(row)
@@ -178,10 +168,10 @@ def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirro
 
 
 def _with_left(current: Mirror, left: Mirror) -> Mirror:
-    told = replace(current, left=(*current.left, left))
-    if left.state != HELD:
-        return told
-    return replace(told, state=HELD, reason=left.reason, next_attempt_at=None)
+    both = replace(current, left=(*current.left, left))
+    if left.state != MirrorState.HELD:
+        return both
+    return replace(both, state=MirrorState.HELD, reason=left.reason, next_attempt_at=None)
 
 
 def _mirror(row: Any) -> Mirror:
@@ -204,22 +194,26 @@ def _mirror(row: Any) -> Mirror:
     )
 
 
-def _next_attempt_at(row: Any, state: str, reason: str | None) -> datetime | None:
-    """Return when something is tried again, if that depends on time; a parked account is probed."""
+def _next_attempt_at(row: Any, state: MirrorState, reason: str | None) -> datetime | None:
+    """Return the time of the next attempt or, while parked, of the next probe; None while it waits for a person."""
     at: datetime | None = None
-    if state == PENDING and reason in DATED:
+    if state == MirrorState.PENDING and reason in DATED:
         is_of_newest = row.failed_gen >= row.desired_gen
         at = max(row.not_before, row.waits_until) if is_of_newest else row.waits_until
-    elif state == PARKED and reason in PROBED:
+    elif state == MirrorState.PARKED and reason in PROBED:
         at = row.lane_probe_at
     return at
 
 
 def waiting_records(connection: Connection, did: str) -> dict[str, int]:
-    """Count an account's records that are not as the log says, by the state they are in."""
-    return {state: count for state, count in connection.execute(WAITING, {"did": did}) if state != DELIVERED}
+    """Count an account's undelivered records, by state."""
+    return {
+        state: count
+        for state, count in connection.execute(WAITING, {"did": did})
+        if state != MirrorState.DELIVERED
+    }
 
 
 def is_signed_in(connection: Connection, did: str) -> bool:
-    """Whether the account's lane can work."""
-    return connection.scalar(WORKS, {"did": did}) is not None
+    """Whether the account's lane is ready and not paused."""
+    return connection.scalar(_LANE_WORKS, {"did": did}) is not None

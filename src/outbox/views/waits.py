@@ -38,7 +38,7 @@ class MirrorWaits:
         def verdict(mirror: Mirror) -> bool | None:
             if is_met(mirror):
                 return True
-            return False if mirror.waits_for_somebody else None
+            return False if mirror.needs_intervention else None
 
         return await self._poller.wait(track_id, verdict, seconds)
 

@@ -138,12 +138,12 @@ class _Run:
         record = read_record(key, remote, self.adoption.urls, self.adoption.lexicon)
         audio, audio_problems = await intake.audio(self.repo.host, record)
         artwork, artwork_problems = await intake.artwork(self.repo.host, record)
-        async with intake.public_copy(audio, record) as hold:
+        async with intake.public_copy(audio, record) as reservation:
 
             def commit(unit: UnitOfWork) -> bool:
                 is_new = self._make_track(unit, record, audio, artwork)
-                if hold is not None and intake.publisher is not None:
-                    intake.publisher.release(unit.connection, hold)
+                if reservation is not None and intake.publisher is not None:
+                    intake.publisher.release(unit.connection, reservation)
                 return is_new
 
             is_new = await intake.threads.run(log.transact, key.did, self.envelope, commit)

@@ -12,7 +12,7 @@ from identity.resolution.guarded_fetch import OnReply, fetched
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.paced_pds import LEFT_ALONE
-from outbox.pds.client import judged
+from outbox.pds.client import verdict_of_read
 from outbox.threads import in_thread
 from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError
 from storage.errors import TooLargeError
@@ -41,7 +41,7 @@ class Fetcher:
         Raises BytesUnavailableError where the PDS has no such blob or other bytes, and PdsTroubleError where another attempt
         may succeed.
         """
-        if not await in_thread(self._hosts.may_be_asked, host):
+        if not await in_thread(self._hosts.may_send, host):
             raise PdsBusyError(LEFT_ALONE.message)
         address = httpx.URL(f"{host}/xrpc/{GET_BLOB}", params={"did": did, "cid": cid})
         try:
@@ -66,8 +66,8 @@ class Fetcher:
 
         async def on_reply(reply: httpx.Response) -> None:
             if origin_of(str(reply.url)) == origin_of(host):
-                report = HostReport.of_limits(host, did, judged(reply))
-                await in_thread(self._hosts.note_if_changed, report)
+                report = HostReport.of_limits(host, did, verdict_of_read(reply))
+                await in_thread(self._hosts.record_if_changed, report)
 
         return on_reply
 

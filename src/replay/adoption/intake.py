@@ -68,11 +68,11 @@ class Intake:
         if publisher is None or record.fields["support_gate"] is not None:
             yield None
             return
-        hold = await self.threads.run(publisher.reserve, audio.cid, audio.file_type, audio.mime)
+        reservation = await self.threads.run(publisher.reserve, audio.cid, audio.file_type, audio.mime)
         try:
-            yield hold
+            yield reservation
         except BaseException:
-            await self.threads.run(publisher.cancel, hold)
+            await self.threads.run(publisher.cancel, reservation)
             raise
 
     def _store_audio(self, staged: Staged) -> Audio:

@@ -10,7 +10,7 @@ from aggregates.track import Track
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
-from outbox.mirror.requeue import backfill, suspect
+from outbox.mirror.requeue import queue_as_backfill, reverify
 from replay.errors import TooManyDeletesError
 from replay.reconcile.plan import Plan, Repair, Step
 
@@ -45,8 +45,8 @@ def _apply(unit: UnitOfWork, did: str, steps: Sequence[Step]) -> None:
         if track.deleted_at is None:
             track.restore_record(at=unit.now)
             unit.save(track)
-    suspect(unit.connection, _tracks(steps, REVERIFIED), unit.now)
-    backfill(unit.connection, did, restored, unit.now)
+    reverify(unit.connection, _tracks(steps, REVERIFIED), unit.now)
+    queue_as_backfill(unit.connection, did, restored, unit.now)
 
 
 def _tracks(steps: Sequence[Step], repairs: frozenset[Repair]) -> list[int]:

@@ -17,12 +17,13 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
 from eventstore.commit_signals import announce
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.mirror.hosts import is_open_behind_live
+from outbox.mirror.hosts import is_open_for_backfill
 from outbox.mirror.paced_pds import LEFT_ALONE
-from outbox.mirror.parking import look_for_account
-from outbox.mirror.requeue import suspect
+from outbox.mirror.parking import request_probe
+from outbox.mirror.requeue import reverify
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import PAST, mirror_lane, mirror_target, pds_host, repo_scan
-from outbox.mirror.targets import AUTH_REQUIRED, READY, upsert
+from outbox.mirror.targets import upsert
 from outbox.pds.client import REPO_NOT_FOUND, RemoteUnknownError
 from outbox.pds.verdict import Kind, Verdict
 from outbox.repo.reads import PacedReads
@@ -147,7 +148,7 @@ class Scan:
         with self._database.write() as connection:
             now = self._database.now(connection)
             suspects = [each.track_id for each in drifts if each.kind in REVERIFIED]
-            suspect(connection, [track_id for track_id in suspects if track_id is not None], now)
+            reverify(connection, [track_id for track_id in suspects if track_id is not None], now)
             row = {"did": repo.did, "rev": rev, "scanned_at": now, "found": len(drifts), "problem": None}
             upsert(connection, repo_scan, row, tuple(row))
             if suspects:
@@ -167,7 +168,7 @@ class Scan:
         with self._database.write() as connection:
             now = self._database.now(connection)
             if verdict.kind is Kind.INACTIVE or verdict.error == REPO_NOT_FOUND:
-                look_for_account(connection, repo.did, now)
+                request_probe(connection, repo.did, now)
             problem = f"{verdict.error}: {verdict.message}"
             row = {"did": repo.did, "scanned_at": now, "problem": problem}
             upsert(connection, repo_scan, row, tuple(row))
@@ -178,7 +179,9 @@ class Scan:
 lane: Final = mirror_lane.c
 _SCANNED_AT: Final = func.coalesce(repo_scan.c.scanned_at, PAST)
 IS_SCANNED: Final = and_(
-    lane.state.in_((READY, AUTH_REQUIRED)),  # hosts do not show the repos of accounts in other states
+    lane.state.in_(
+        (LaneState.READY, LaneState.AUTH_REQUIRED)
+    ),  # hosts do not show the repos of accounts in other states
     ~lane.paused,
     lane.host != "",
 )
@@ -194,7 +197,7 @@ _OF_SCANS: Final = mirror_lane.outerjoin(repo_scan, repo_scan.c.did == lane.did)
 _DUE_HOSTS: Final = (
     select(lane.host)
     .select_from(_OF_SCANS.join(pds_host, pds_host.c.host == lane.host))
-    .where(_IS_DUE, is_open_behind_live(bindparam("now", type_=UtcDateTime)))
+    .where(_IS_DUE, is_open_for_backfill(bindparam("now", type_=UtcDateTime)))
     .distinct()
 )
 _DUE_REPOS: Final = (

@@ -2,7 +2,7 @@
 
 import click
 
-from outbox.operations.operators import Action, Operator, Which, count, perform
+from outbox.operations.operators import Action, Operator, Selector, count, perform
 from service.cli.log import configured_log
 from service.cli.operator import operator_envelope
 from service.cli.output import as_json, dry_run, print_json
@@ -27,7 +27,7 @@ def redrive(
     *, did: str | None, host: str | None, error: str | None, reason: str | None, dry_run: bool, as_json: bool
 ) -> None:
     """Retry rejected and failing records at once, behind live work."""
-    which = Which(did, _origin(host) if host is not None else None, error)
+    which = Selector(did, _origin(host) if host is not None else None, error)
     _operate(Action.REDRIVE, which, reason, dry_run, as_json)
 
 
@@ -51,7 +51,7 @@ def resume(*, did_or_host: str, reason: str | None, dry_run: bool, as_json: bool
     _operate(Action.RESUME, _which(did_or_host), reason, dry_run, as_json)
 
 
-def _operate(action: Action, which: Which, reason: str | None, dry_run: bool, as_json: bool) -> None:
+def _operate(action: Action, which: Selector, reason: str | None, dry_run: bool, as_json: bool) -> None:
     with configured_log() as log:
         require_schema(log.database)
         affected = (
@@ -66,8 +66,8 @@ def _operate(action: Action, which: Which, reason: str | None, dry_run: bool, as
     click.echo(f"{affected} {noun}{'' if affected == 1 else 's'} {would if dry_run else done}")
 
 
-def _which(name: str) -> Which:
-    return Which(did=name) if name.startswith("did:") else Which(host=_origin(name))
+def _which(name: str) -> Selector:
+    return Selector(did=name) if name.startswith("did:") else Selector(host=_origin(name))
 
 
 def _origin(host: str) -> str:

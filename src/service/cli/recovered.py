@@ -8,7 +8,7 @@ import click
 
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
-from outbox.operations.operators import Operator, note
+from outbox.operations.operators import Operator, record_operation
 from replay.recovered import Recovery, preview_recovery, recover
 from service.cli.log import configured_log
 from service.cli.operator import operator_envelope
@@ -55,7 +55,9 @@ def recovered(*, force: bool, nothing_lost: bool, revoke_tokens: bool, dry_run: 
 def _record(log: EventLog, found: Recovery, how: dict[str, bool]) -> None:
     """Record the command in the log. A failure is only printed, since the recovery itself is committed."""
     operator = Operator(operator_envelope(), found.because)
-    record = partial(note, action=RECOVERED, which=how, operator=operator, affected=found.accounts)
+    record = partial(
+        record_operation, action=RECOVERED, which=how, operator=operator, affected=found.accounts
+    )
     try:
         log.transact(operator.envelope.actor, operator.envelope, record)
     except EventStoreError as error:

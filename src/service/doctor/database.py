@@ -11,12 +11,12 @@ from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import PURPOSE, pds_session
 from outbox.mirror.observe_only import observed_accounts
+from outbox.mirror.states import LaneState, MirrorState
 from outbox.mirror.tables import PAST, delivery_attempt, mirror_lane, repo_scan
-from outbox.mirror.targets import AUTH_REQUIRED, READY
 from outbox.pds.verdict import Kind
 from outbox.relay.journal import ACKNOWLEDGING
 from outbox.views.overview import LANE_STATE, LANES_OF_HOSTS
-from outbox.views.status import PENDING, REJECTED, STATE, TARGETS_AT_WORK
+from outbox.views.status import STATE, TARGETS_AT_WORK
 from replay.reconcile.scan import IS_SCANNED
 from service.config.secret_keys import known_secret_keys
 from service.config.settings import Settings
@@ -116,9 +116,9 @@ def accounts(log: EventLog) -> Checks:
             ).all()
         )
     total = sum(states.values())
-    others = {state: count for state, count in states.items() if state != READY}
+    others = {state: count for state, count in states.items() if state != LaneState.READY}
     said = ", ".join(f"{count} {state}" for state, count in sorted(others.items())) or "all at work"
-    if others and states.get(AUTH_REQUIRED, 0) > MAX_PARKED_SHARE * total:
+    if others and states.get(LaneState.AUTH_REQUIRED, 0) > MAX_PARKED_SHARE * total:
         yield warn(
             "accounts",
             f"{total}: {said}",
@@ -142,12 +142,12 @@ def records(log: EventLog) -> Checks:
         )
         failed, attempts = _attempts(connection, now - FAILURE_WINDOW)
     age = now - since if since is not None else timedelta()
-    waiting = f"{states.get(PENDING, 0)} pending, the oldest for {age.total_seconds():.0f} s"
+    waiting = f"{states.get(MirrorState.PENDING, 0)} pending, the oldest for {age.total_seconds():.0f} s"
     if age > MAX_PENDING_AGE:
         yield warn("records", waiting, "is a relay running? `GET /ops/hosts` shows hosts that are down")
     else:
         yield ok("records", waiting)
-    if rejected := states.get(REJECTED, 0):
+    if rejected := states.get(MirrorState.REJECTED, 0):
         yield warn(
             "rejected",
             f"{rejected} records",

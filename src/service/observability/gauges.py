@@ -9,11 +9,12 @@ from sqlalchemy import Connection, func, select
 
 from aggregates.track import Track
 from eventstore.event_log import EventLog
-from outbox.mirror.host_state import CLOSED, HALF_OPEN, breaker_state
+from outbox.mirror.host_state import breaker_state
 from outbox.mirror.lanes import is_open
+from outbox.mirror.states import BreakerState, MirrorState
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from outbox.views.overview import CLASS, LANE_STATE, LANES_OF_HOSTS
-from outbox.views.status import BLOB_WANTED, DELIVERED, PENDING, STATE, TARGETS_AT_WORK
+from outbox.views.status import BLOB_WANTED, STATE, TARGETS_AT_WORK
 from projections.history import history
 from service.observability.readiness import outdated_projections
 
@@ -47,7 +48,12 @@ def oldest_pending(connection: Connection) -> dict[str, datetime]:
         select(CLASS.label("work"), func.min(history.c.at))
         .select_from(TARGETS_AT_WORK)
         .join(history, history.c.track_id == target.track_id)
-        .where(is_open(), STATE == PENDING, history.c.touches_record, history.c.position > target.acked_gen)
+        .where(
+            is_open(),
+            STATE == MirrorState.PENDING,
+            history.c.touches_record,
+            history.c.position > target.acked_gen,
+        )
         .group_by("work")
     )
     return dict(rows.all())
@@ -59,7 +65,7 @@ def _oldest_upload(connection: Connection) -> datetime | None:
         select(func.max(history.c.at).label("at"))
         .select_from(TARGETS_AT_WORK)
         .join(history, history.c.track_id == target.track_id)
-        .where(BLOB_WANTED, ~is_open(), STATE == PENDING, history.c.type == BLOB_REQUEST)
+        .where(BLOB_WANTED, ~is_open(), STATE == MirrorState.PENDING, history.c.type == BLOB_REQUEST)
         .group_by(target.track_id)
         .subquery()
     )
@@ -86,7 +92,7 @@ def _records(connection: Connection) -> Any:
     return connection.execute(
         select(STATE.label("mirror_state"), func.count())
         .select_from(TARGETS_AT_WORK)
-        .where(STATE != DELIVERED)
+        .where(STATE != MirrorState.DELIVERED)
         .group_by("mirror_state")
     )
 
@@ -126,9 +132,11 @@ def _breakers(connection: Connection, now: datetime) -> GaugeMetricFamily:
         "1 half open, 2 open; hosts whose breaker is closed are not listed.",
         labels=["host"],
     )
-    troubled = select(pds_host).where(host.breaker != CLOSED).order_by(host.host).limit(MAX_HOSTS)
+    troubled = (
+        select(pds_host).where(host.breaker != BreakerState.CLOSED).order_by(host.host).limit(MAX_HOSTS)
+    )
     for row in connection.execute(troubled):
-        found.add_metric([row.host], 1.0 if breaker_state(row, now) == HALF_OPEN else 2.0)
+        found.add_metric([row.host], 1.0 if breaker_state(row, now) == BreakerState.HALF_OPEN else 2.0)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Tokens that are given out and ended: what an ended one can no longer do."""
+"""A revoked token cannot create another one."""
 
 import pytest
 from sqlalchemy import func, select

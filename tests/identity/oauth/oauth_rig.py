@@ -1,4 +1,4 @@
-"""Sign-in with OAuth as the composition root wires it, for the time of one event loop."""
+"""Sign-in with OAuth, wired as in the service."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ SCOPE = "atproto repo:fm.plyr.track repo:app.relay.track blob:audio/* blob:image
 
 
 class Rig:
-    """One service, which knows one PDS by its address."""
+    """One service, which resolves every account to one PDS."""
 
     def __init__(self, database, cipher, hooks, pds, *, scope=SCOPE):
         self.database, self.cipher, self.hooks, self.pds, self.scope = database, cipher, hooks, pds, scope
@@ -75,7 +75,7 @@ class Rig:
         return self.run(lambda parts: parts.oauth.finish(returned, cookie, by=by))
 
     def sign_in(self, account):
-        """The whole way; gives the account and the token."""
+        """Start, consent and finish."""
         started = self.start(account.handle)
         query = Consenter(started.url).consents(account.handle, account.password)
         signed_in, _ = self.finish(query, started.cookie)
@@ -86,7 +86,7 @@ class Rig:
 
 
 def ask(rig, did):
-    """The status of a small request in the account's name."""
+    """The status of a small request on behalf of the account."""
     return rig.request(did, "GET", GET_SESSION).status_code
 
 

@@ -1,4 +1,4 @@
-"""The library's own names that are replaced: these tests fail when a new version moves them."""
+"""The names of the library that we replace: these tests fail when a new version moves them."""
 
 import asyncio
 import inspect
@@ -19,7 +19,7 @@ DEV = "http://localhost:2583"
 
 
 class Web:
-    """`pages` maps a URL to what is answered there."""
+    """`pages` maps a URL to its answer."""
 
     def __init__(self, pages):
         self.pages = pages

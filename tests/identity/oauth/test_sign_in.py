@@ -31,7 +31,7 @@ MEGABYTE = 1024 * 1024
 
 @pytest.fixture
 def database_url(fresh_sqlite):
-    """What matters here is the PDS: one database will do."""
+    """One database, since these tests are about the PDS."""
     return fresh_sqlite
 
 

@@ -1,4 +1,4 @@
-"""The parts of the internet that resolution asks: DNS, web servers and the PLC directory."""
+"""Fake DNS, web servers and PLC directory."""
 
 import httpx
 

@@ -55,7 +55,7 @@ def test_internal_addresses_and_redirects_to_them_are_refused(web, inside):
 
 @pytest.mark.parametrize("inside", INSIDE)
 def test_a_handle_redirect_to_an_internal_address_is_refused(web, inside):
-    """Not to the PLC directory either, which the client itself may ask."""
+    """Including the PLC directory, which the client itself may contact."""
     web.pages["https://alice.example.com/.well-known/atproto-did"] = redirect(inside)
 
     async def ask():

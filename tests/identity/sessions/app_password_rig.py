@@ -1,4 +1,4 @@
-"""Sign-in with an app password as the composition root wires it, for the time of one event loop."""
+"""Sign-in with an app password, wired as in the service."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ GET_SESSION = "com.atproto.server.getSession"
 
 
 def wired(database, cipher, hooks, pds, admins=()):
-    """What the composition root builds, for the time of one event loop."""
+    """The services of sign-in, within one event loop."""
 
     @asynccontextmanager
     async def opened():

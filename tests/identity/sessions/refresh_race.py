@@ -19,7 +19,7 @@ def keep(database, cipher, hooks, did, origin, *, tokens):
 
 
 def race(database, origin, did):
-    """Start all processes, let them go at the same instant, and give back what they say at the end."""
+    """Start all processes, let them refresh at the same instant, and return their output."""
     command = [sys.executable, "-m", "tests.identity.sessions.refresh_worker", database.url, origin, did, KEY]
     workers = [
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Sessions of one account at a PDS that is a function."""
+"""PDS sessions of one account, at a PDS that is a Python function."""
 
 import asyncio
 from datetime import timedelta
@@ -17,14 +17,14 @@ GET_SESSION = "com.atproto.server.getSession"
 UPLOAD = "com.atproto.repo.uploadBlob"
 
 
-def made(database, cipher, hooks, answer):
+def new_sessions(database, cipher, hooks, answer):
     http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     return PdsSessions(
         EventLog(database), cipher, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in
     )
 
 
-def keep(database, sessions, fake, clock):
+def store_session(database, sessions, fake, clock):
     ends = clock.now + timedelta(hours=2)
     tokens = Tokens(SecretStr(fake.access), SecretStr(fake.refresh), "com.atproto.appPass", ends)
     with database.write() as connection:

@@ -1,4 +1,4 @@
-"""What is kept of logins: in the database, and in its files."""
+"""Reads sessions from the database, and everything that the database and its files contain."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def expire(database):
 
 
 def dump(database):
-    """Every table and view there is, not only ours."""
+    """The content of every table and view, not only ours."""
     with database.read() as connection:
         found = inspect(connection)
         names = [*found.get_table_names(), *found.get_view_names()]

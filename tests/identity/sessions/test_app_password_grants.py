@@ -1,4 +1,4 @@
-"""Sessions of app passwords, kept alive and ended at the real PDS."""
+"""Sessions of app passwords at the real PDS: refresh, and their end."""
 
 import asyncio
 import json

@@ -10,14 +10,14 @@ import pytest
 
 from identity.errors import SessionUnavailableError
 from tests.identity.sessions.fake_pds import DID, FakePds, error
-from tests.identity.sessions.session_rig import GET_SESSION, keep, made, row, set_row
+from tests.identity.sessions.session_rig import GET_SESSION, new_sessions, row, set_row, store_session
 
 SHORT = 0.2
 LONG = 30
 
 
 async def refused(sessions):
-    """What a request that has little time meets."""
+    """The error of a request with a short timeout."""
     async with asyncio.timeout(LONG):
         with pytest.raises(SessionUnavailableError, match="not ready in time") as unavailable:
             await sessions.request(DID, "POST", GET_SESSION, timeout=SHORT)
@@ -65,8 +65,8 @@ def test_a_refresh_that_the_pds_does_not_answer_is_blamed_on_the_pds(database, c
                 await go_on.wait()
             return await fake(request)
 
-        sessions = made(database, cipher, hooks, answer)
-        keep(database, sessions, fake, clock)
+        sessions = new_sessions(database, cipher, hooks, answer)
+        store_session(database, sessions, fake, clock)
         set_row(database, access_expires_at=clock.now)
         error_raised = await refused(sessions)
         go_on.set()
@@ -78,15 +78,15 @@ def test_a_refresh_that_the_pds_does_not_answer_is_blamed_on_the_pds(database, c
 
 
 def test_the_refresh_of_a_refused_token_has_the_same_time_limit(database, cipher, hooks, clock):
-    """What the PDS refused for its token has changed nothing there."""
+    """A request that the PDS refused for its token has changed nothing there."""
 
     async def story():
         async def answer(_request):
             set_row(database, refresh_until=clock.now + timedelta(hours=1), refresh_owner="another process")
             return error("ExpiredToken")
 
-        sessions = made(database, cipher, hooks, answer)
-        keep(database, sessions, FakePds(), clock)
+        sessions = new_sessions(database, cipher, hooks, answer)
+        store_session(database, sessions, FakePds(), clock)
         error_raised = await refused(sessions)
         set_row(database, generation=2, refresh_until=None)
         await sessions.finish()

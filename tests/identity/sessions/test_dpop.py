@@ -1,4 +1,4 @@
-"""Requests with a proof: which nonce, how often, and never a body that was used up."""
+"""DPoP proofs: which nonce is used, how often a request is retried, and that each attempt has a new body."""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ def database_url(fresh_sqlite):
 
 
 class NoncedPds:
-    """Takes its newest nonce alone, and changes it when a test says so."""
+    """Accepts only its newest nonce, which a test can change."""
 
     def __init__(self):
         self.nonce = "n1"
@@ -67,7 +67,7 @@ def sessions(database, cipher, hooks, fake, clock):
 
 
 def signed_in(database, cipher, hooks, clock, answer):
-    """Sessions of two accounts at a PDS that answers so."""
+    """Sessions of two accounts at a PDS with this answer."""
     http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     made = PdsSessions(
         EventLog(database), cipher, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in

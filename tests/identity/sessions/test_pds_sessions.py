@@ -1,4 +1,4 @@
-"""Requests in an account's name: each carries its token, and what the PDS refuses as expired is sent once more."""
+"""Requests on behalf of an account: each has its token, and is sent again if the PDS refuses the token as expired."""
 
 from datetime import timedelta
 
@@ -7,7 +7,15 @@ import pytest
 
 from identity.errors import SignInRequiredError
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
-from tests.identity.sessions.session_rig import GET_SESSION, UPLOAD, ask, keep, made, row, set_row
+from tests.identity.sessions.session_rig import (
+    GET_SESSION,
+    UPLOAD,
+    ask,
+    new_sessions,
+    row,
+    set_row,
+    store_session,
+)
 
 
 def test_a_request_carries_the_access_token(sessions, fake, database):
@@ -25,7 +33,7 @@ def test_the_reply_does_not_keep_the_token(sessions):
 
 def test_a_request_without_a_session_requires_a_sign_in(database, cipher, hooks, fake):
     with pytest.raises(SignInRequiredError) as refused:
-        ask(made(database, cipher, hooks, fake))
+        ask(new_sessions(database, cipher, hooks, fake))
     assert refused.value.did == DID
     assert fake.requests == []
 
@@ -54,8 +62,8 @@ def test_a_refused_token_is_refreshed_once_and_the_body_made_anew(database, ciph
             return refusals.pop()
         return await fake(request)
 
-    sessions = made(database, cipher, hooks, answer)
-    keep(database, sessions, fake, clock)
+    sessions = new_sessions(database, cipher, hooks, answer)
+    store_session(database, sessions, fake, clock)
 
     async def chunks():
         yield b"abc"
@@ -73,8 +81,8 @@ def test_a_second_refusal_of_the_token_is_returned(database, cipher, hooks, cloc
     async def answer(request):
         return await fake(request) if "refresh" in request.url.path else error("ExpiredToken")
 
-    sessions = made(database, cipher, hooks, answer)
-    keep(database, sessions, fake, clock)
+    sessions = new_sessions(database, cipher, hooks, answer)
+    store_session(database, sessions, fake, clock)
     assert ask(sessions).json()["error"] == "ExpiredToken"
     assert fake.refreshes == 1
 
@@ -97,8 +105,8 @@ def test_no_other_error_is_tried_again(database, cipher, hooks, clock, refusal):
         sent.append(request)
         return error(*refusal)
 
-    sessions = made(database, cipher, hooks, answer)
-    keep(database, sessions, fake, clock)
+    sessions = new_sessions(database, cipher, hooks, answer)
+    store_session(database, sessions, fake, clock)
     assert ask(sessions).status_code == refusal[1]
     assert len(sent) == 1
 
@@ -107,8 +115,8 @@ def test_a_failed_request_raises_what_httpx_raises_without_the_token(database, c
     async def answer(request):
         raise httpx.ReadTimeout("slow", request=request)
 
-    sessions = made(database, cipher, hooks, answer)
-    keep(database, sessions, FakePds(), clock)
+    sessions = new_sessions(database, cipher, hooks, answer)
+    store_session(database, sessions, FakePds(), clock)
     with pytest.raises(httpx.ReadTimeout) as failed:
         ask(sessions)
     assert "authorization" not in failed.value.request.headers
@@ -116,7 +124,7 @@ def test_a_failed_request_raises_what_httpx_raises_without_the_token(database, c
 
 def test_a_reply_without_end_is_cut_off(database, cipher, hooks, clock, monkeypatch):
     monkeypatch.setattr("identity.sessions.signed_requests.MAX_REPLY_BYTES", 1000)
-    sessions = made(database, cipher, hooks, lambda _: httpx.Response(200, content=b"x" * 1001))
-    keep(database, sessions, FakePds(), clock)
+    sessions = new_sessions(database, cipher, hooks, lambda _: httpx.Response(200, content=b"x" * 1001))
+    store_session(database, sessions, FakePds(), clock)
     with pytest.raises(httpx.RemoteProtocolError):
         ask(sessions)

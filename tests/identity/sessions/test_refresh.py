@@ -12,11 +12,11 @@ from sqlalchemy import update
 from eventstore.event_log import EventLog
 from identity.errors import SessionUnavailableError, SignInRequiredError
 from identity.sessions.pds_sessions import PdsSessions
-from identity.sessions.session_store import REFRESH_LEASE, pds_session
+from identity.sessions.session_store import REFRESH_LEASE_TTL, pds_session
 from identity.sessions.tokens import Tokens
 from tests.identity.conftest import by
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
-from tests.identity.sessions.session_rig import GET_SESSION, ask, keep, made, row, set_row
+from tests.identity.sessions.session_rig import GET_SESSION, ask, new_sessions, row, set_row, store_session
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_new_sign_in_revives_an_ended_session(sessions, fake, database, hooks,
     fake.on_refresh = lambda: error("ExpiredToken")
     with pytest.raises(SignInRequiredError):
         asyncio.run(sessions.refresh(DID, 1))
-    keep(database, sessions, fake, clock)
+    store_session(database, sessions, fake, clock)
     assert ask(sessions).status_code == 200
     assert hooks.calls == [("reauth", DID), ("signed_in", DID, ORIGIN)]
     assert (row(database).status, row(database).generation) == ("active", 2)
@@ -49,7 +49,7 @@ def test_a_new_sign_in_revives_an_ended_session(sessions, fake, database, hooks,
 
 def test_a_sign_in_that_comes_during_a_doomed_refresh_wins(sessions, fake, database, clock, hooks):
     def sign_in_meanwhile():
-        keep(database, sessions, fake, clock)
+        store_session(database, sessions, fake, clock)
         return error("ExpiredToken")
 
     def park(connection, _did):
@@ -63,7 +63,7 @@ def test_a_sign_in_that_comes_during_a_doomed_refresh_wins(sessions, fake, datab
 
 def test_a_sign_in_that_comes_during_a_refresh_is_not_overwritten(sessions, fake, database, clock):
     def sign_in_meanwhile():
-        keep(database, sessions, fake, clock)
+        store_session(database, sessions, fake, clock)
 
     fake.on_refresh = sign_in_meanwhile
     assert asyncio.run(sessions.refresh(DID, 1)).generation == 2
@@ -133,8 +133,8 @@ def test_a_request_waits_for_the_tokens_that_another_process_is_storing(database
     async def gate(request):
         return await (fake(request) if "refresh" in request.url.path else answer(request))
 
-    sessions = made(database, cipher, hooks, gate)
-    keep(database, sessions, fake, clock)
+    sessions = new_sessions(database, cipher, hooks, gate)
+    store_session(database, sessions, fake, clock)
     assert ask(sessions).status_code == 200
     assert (fake.refreshes, row(database).generation) == (1, 3)
 
@@ -143,7 +143,7 @@ def test_a_crashed_refresh_blocks_others_until_its_lease_expires(sessions, clock
     rows = sessions._rows  # noqa: SLF001
     assert rows.claim(DID, 1, "a crashed process")
     assert not rows.claim(DID, 1, "me")
-    clock.advance(seconds=REFRESH_LEASE.total_seconds() - 1)
+    clock.advance(seconds=REFRESH_LEASE_TTL.total_seconds() - 1)
     assert rows.load(DID).refreshing
     clock.advance(seconds=1)
     assert asyncio.run(sessions.refresh(DID, 1)).generation == 2
@@ -159,7 +159,7 @@ def test_waiting_for_another_process_is_bounded(database, cipher, hooks, fake, c
         on_signed_in=hooks.on_signed_in,
         lease=timedelta(milliseconds=50),
     )
-    keep(database, sessions, fake, clock)
+    store_session(database, sessions, fake, clock)
     set_row(database, refresh_until=clock.now + timedelta(hours=1), refresh_owner="a very slow one")
     with pytest.raises(SessionUnavailableError):
         asyncio.run(sessions.refresh(DID, 1))
@@ -168,7 +168,7 @@ def test_waiting_for_another_process_is_bounded(database, cipher, hooks, fake, c
 
 @pytest.mark.parametrize("does", ["renews", "disconnects"])
 def test_a_process_that_ends_does_not_wait_for_anothers_refresh(sessions, fake, database, clock, does):
-    set_row(database, refresh_until=clock.now + REFRESH_LEASE, refresh_owner="another process")
+    set_row(database, refresh_until=clock.now + REFRESH_LEASE_TTL, refresh_owner="another process")
     looked, look = threading.Event(), sessions._rows.load  # noqa: SLF001
 
     def noticed(did):
@@ -203,8 +203,8 @@ def test_a_process_that_ends_stores_the_tokens_that_it_has_requested(database, c
             await go_on.wait()
             return await fake(request)
 
-        sessions = made(database, cipher, hooks, answer)
-        keep(database, sessions, fake, clock)
+        sessions = new_sessions(database, cipher, hooks, answer)
+        store_session(database, sessions, fake, clock)
         renewal = asyncio.create_task(sessions.refresh(DID, 1))
         await arrived.wait()
         ending = asyncio.create_task(sessions.finish())
@@ -229,8 +229,8 @@ def test_a_cancelled_request_does_not_abandon_the_refresh(database, cipher, hook
                 await go_on.wait()
             return await fake(request)
 
-        sessions = made(database, cipher, hooks, answer)
-        keep(database, sessions, fake, clock)
+        sessions = new_sessions(database, cipher, hooks, answer)
+        store_session(database, sessions, fake, clock)
         set_row(database, access_expires_at=clock.now)
         request = asyncio.create_task(sessions.request(DID, "POST", GET_SESSION, timeout=5))
         await arrived.wait()

@@ -35,7 +35,7 @@ def test_three_processes_with_ten_refreshes_each_refresh_no_more_than_needed(dat
 
 @pytest.mark.pds
 def test_three_processes_keep_a_real_oauth_login_alive(*, database, cipher, hooks, pds, pds_account):
-    """A replayed refresh token would end it: 3 processes ask 10 times each, at the same instant, over and over."""
+    """A replayed refresh token would end the login; three processes refresh ten times each at the same instant."""
     rig = Rig(database, cipher, hooks, pds)
     rig.sign_in(pds_account)
     assert race(database, pds.url, pds_account.did) == ["all good\n"] * PROCESSES

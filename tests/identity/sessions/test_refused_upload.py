@@ -1,4 +1,4 @@
-"""An upload that the PDS refuses before it has read it: on the wire, with real sockets."""
+"""An upload that the PDS refuses before it has read the body, over real sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ def anyio_backend() -> str:
 
 
 class Strict:
-    """A server that refuses uploads at once, reads none of them, and would go on with the connection."""
+    """A server that refuses uploads at once without reading them, and keeps the connection open."""
 
     def __init__(self) -> None:
         self.heads: list[bytes] = []

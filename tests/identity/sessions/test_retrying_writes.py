@@ -1,4 +1,4 @@
-"""New tokens reach the database, however busy or away it is: the PDS takes the old ones no more."""
+"""New tokens are stored even if the database is busy or unreachable, since the PDS no longer accepts the old ones."""
 
 import asyncio
 import contextlib
@@ -17,17 +17,17 @@ from eventstore.event_log import EventLog
 from identity.sessions.retrying_writes import RetryingWrites
 from tests.identity.conftest import by, noted
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds
-from tests.identity.sessions.session_rig import ask, keep, made, row
+from tests.identity.sessions.session_rig import ask, new_sessions, row, store_session
 from tests.servers.databases import migrate, temporary_database
 
 LONG = 60
 MORE_THAN_A_MOMENT = 6
-"""So often in vain takes longer than any busy moment."""
+"""More failed attempts than a busy database causes."""
 
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """SQLite says at once that its file is busy."""
+    """SQLite reports a busy file at once."""
     monkeypatch.setattr("eventstore.database.SQLITE_BUSY_SECONDS", 0.02)
 
 
@@ -40,7 +40,7 @@ def on_file(impatient, migrated_sqlite, clock):  # noqa: ARG001
 
 @pytest.fixture
 def tried(caplog):
-    """How often something was to be written in vain."""
+    """The number of failed writes."""
     caplog.set_level(logging.DEBUG)
 
     def times():
@@ -65,8 +65,8 @@ def another_writer(database):
 def test_new_tokens_outlast_another_writer_of_the_file(on_file, cipher, hooks, clock, tried):
     fake, others = FakePds(), []
     fake.before_refresh = lambda: others.append(another_writer(on_file))
-    sessions = made(on_file, cipher, hooks, fake)
-    keep(on_file, sessions, fake, clock)
+    sessions = new_sessions(on_file, cipher, hooks, fake)
+    store_session(on_file, sessions, fake, clock)
 
     async def story():
         refresh = asyncio.create_task(sessions.refresh(DID, 1))
@@ -88,8 +88,8 @@ def test_new_tokens_outlast_a_restart_of_the_database(durable_postgres, cipher, 
         contextlib.closing(Database(url, clock=clock)) as database,
     ):
         migrate(url)
-        sessions = made(database, cipher, hooks, fake)
-        keep(database, sessions, fake, clock)
+        sessions = new_sessions(database, cipher, hooks, fake)
+        store_session(database, sessions, fake, clock)
 
         async def story():
             refresh = asyncio.create_task(sessions.refresh(DID, 1))
@@ -157,8 +157,8 @@ def test_disconnect_deletes_the_tokens_although_the_commit_got_no_answer(
                 return httpx.Response(200)
             return await fake(request)
 
-        sessions = made(database, cipher, hooks, answer)
-        keep(database, sessions, fake, clock)
+        sessions = new_sessions(database, cipher, hooks, answer)
+        store_session(database, sessions, fake, clock)
         note_a_sign_in(database, clock)
         assert asyncio.run(sessions.disconnect(DID, by(DID))) is True
     assert (row(database).sealed, row(database).last_error) == (None, "disconnected")
@@ -170,8 +170,8 @@ def test_a_process_that_ends_waits_only_so_long_for_the_database_and_logs_lost_t
 ):
     fake, others = FakePds(), []
     fake.before_refresh = lambda: others.append(another_writer(on_file))
-    sessions = made(on_file, cipher, hooks, fake)
-    keep(on_file, sessions, fake, clock)
+    sessions = new_sessions(on_file, cipher, hooks, fake)
+    store_session(on_file, sessions, fake, clock)
 
     async def story():
         refresh = asyncio.create_task(sessions.refresh(DID, 1))

@@ -12,7 +12,7 @@ from identity.sessions.encryption import Cipher
 from identity.sessions.session_store import pds_session
 from tests.identity.conftest import by
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
-from tests.identity.sessions.session_rig import GET_SESSION, ask, keep, made, row
+from tests.identity.sessions.session_rig import GET_SESSION, ask, new_sessions, row, store_session
 
 
 def test_tokens_copied_to_another_account_do_not_decrypt(sessions, fake, database):
@@ -29,7 +29,7 @@ def test_after_a_key_rotation_the_next_refresh_encrypts_with_the_new_key(fake, d
     rotated = Cipher(
         ["a new secret, also thirty-two characters long", "a secret that only this test knows, k1"]
     )
-    renewed = made(database, rotated, hooks, fake)
+    renewed = new_sessions(database, rotated, hooks, fake)
     assert ask(renewed).status_code == 200
     assert not rotated.is_current(row(database).sealed)
     asyncio.run(renewed.refresh(DID, 1))
@@ -37,7 +37,7 @@ def test_after_a_key_rotation_the_next_refresh_encrypts_with_the_new_key(fake, d
 
 
 def test_a_session_that_does_not_decrypt_is_kept(database, hooks, fake, sessions):
-    stranger = made(database, Cipher(["z" * 32]), hooks, fake)
+    stranger = new_sessions(database, Cipher(["z" * 32]), hooks, fake)
     for attempt in (lambda: ask(stranger), lambda: asyncio.run(stranger.refresh(DID, 1))):
         with pytest.raises(SessionUnavailableError):
             attempt()
@@ -86,7 +86,7 @@ def test_disconnect_ends_the_session_here_although_the_pds_refuses_the_revocatio
 
 
 def test_a_session_is_not_refreshed_while_it_is_revoked(database, cipher, hooks, clock):
-    """A renewal under way ends first; one that comes later finds nothing."""
+    """A refresh in progress finishes first; a later one finds no session."""
     fake = FakePds()
     fake.on_delete = httpx.Response(200)
 
@@ -99,8 +99,8 @@ def test_a_session_is_not_refreshed_while_it_is_revoked(database, cipher, hooks,
                 await go_on.wait()
             return await fake(request)
 
-        sessions = made(database, cipher, hooks, answer)
-        keep(database, sessions, fake, clock)
+        sessions = new_sessions(database, cipher, hooks, answer)
+        store_session(database, sessions, fake, clock)
         renewal = asyncio.create_task(sessions.refresh(DID, 1))
         await arrived.wait()
         ended = asyncio.create_task(sessions.disconnect(DID, by(DID)))

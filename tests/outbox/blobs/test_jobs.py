@@ -14,7 +14,7 @@ from outbox.blobs.claim import claim_jobs
 from outbox.blobs.jobs import extend_lease, release_job, settle_job
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.lanes import LeaseLostError
-from outbox.mirror.parking import look_for_account
+from outbox.mirror.parking import request_probe
 from outbox.mirror.tables import blob_job, mirror_target
 from outbox.pds.verdict import Kind, Verdict
 from tests.outbox.rigs.account_status import move, sign_in_at
@@ -123,7 +123,7 @@ async def test_an_account_that_signs_in_at_another_host_does_not_wait_for_an_upl
     new = move(desk)
     if found_by == "probe":
         with desk.database.write() as connection:
-            look_for_account(connection, desk.did, desk.clock())
+            request_probe(connection, desk.did, desk.clock())
         await desk.relay._probes.start_due()  # noqa: SLF001
         await desk.relay._probes.drain()  # noqa: SLF001
         assert lane_row(desk.database, desk.did).host == new.url

@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from aggregates.track import Track
 from eventstore.track_ids import next_track_id
 from outbox.conflicts.adopted import acknowledge_as_found, set_lane_host
-from outbox.mirror.requeue import suspect
+from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_lane, mirror_target
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.lexicon import track_lexicon
@@ -63,7 +63,7 @@ def elsewhere(rig: Rig, **fields: Any) -> None:
 
 async def looked_at(rig: Rig) -> dict[Outcome, int]:
     with rig.database.write() as connection:
-        suspect(connection, [1], rig.clock())
+        reverify(connection, [1], rig.clock())
     return dict(await rig.relay_once())
 
 

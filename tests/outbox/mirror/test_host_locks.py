@@ -47,7 +47,7 @@ def counted(database: Database, table: str) -> Iterator[list[str]]:
     event.remove(database.engine, "before_cursor_execute", listen)
 
 
-def test_a_claim_asks_of_no_more_hosts_than_it_has_room_for(database: Database) -> None:
+def test_a_claim_locks_no_more_hosts_than_it_has_room_for(database: Database) -> None:
     lanes = one_lane_of_each(database, HOSTS)
     with counted(database, "mirror_lane") as said:
         assert dids(claimed(database, limit=3)) == lanes[:3]
@@ -66,7 +66,7 @@ def test_hosts_with_nothing_but_backfill_are_left_alone_where_there_is_no_room_f
     assert len(said) <= STATEMENTS_OF_A_HOST + ELSE
 
 
-def test_looks_at_accounts_ask_of_no_more_hosts_than_there_is_room_for(database: Database) -> None:
+def test_a_claim_of_probes_locks_no_more_hosts_than_it_has_room_for(database: Database) -> None:
     one_lane_of_each(database, HOSTS, probe_at=PAST)
     with counted(database, "mirror_lane") as said:
         assert len(claim_probes(database, owner="relay", limit=3, lease=LEASE)) == 3
@@ -101,22 +101,22 @@ def postgres(migrated_postgres: str) -> Iterator[Database]:
 
 
 @pytest.mark.postgres
-def test_a_pause_waits_for_who_holds_the_hosts_row(postgres: Database) -> None:
+def test_recording_a_pause_waits_for_the_locked_row_of_its_host(postgres: Database) -> None:
     add_lane(postgres, 1)
     with ThreadPoolExecutor(1) as pool:
         with locked(postgres, pds_host, pds_host.c.host == HOST):
-            noting = pool.submit(Hosts(postgres).note, HostReport.of(HOST, ONE, PAUSED))
+            noting = pool.submit(Hosts(postgres).record, HostReport.of(HOST, ONE, PAUSED))
             until(lambda: row_lock_waits(postgres) == 1)
         noting.result(DEADLINE)
     assert host_row(postgres).paced_until > PAST
 
 
 @pytest.mark.postgres
-def test_a_pause_whose_row_stays_locked_is_logged_and_holds_nothing_up(
+def test_a_pause_whose_row_stays_locked_is_logged_and_dropped(
     postgres: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_lane(postgres, 1)
     with locked(postgres, pds_host, pds_host.c.host == HOST):
-        together(lambda: Hosts(postgres).note(HostReport.of(HOST, ONE, PAUSED)))
+        together(lambda: Hosts(postgres).record(HostReport.of(HOST, ONE, PAUSED)))
     assert "host_not_noted" in caplog.text
     assert host_row(postgres).paced_until == PAST

@@ -10,16 +10,10 @@ import pytest
 from sqlalchemy import select
 
 from eventstore.database import Database
-from outbox.mirror.host_state import (
-    CLOSED,
-    FIRST_SECONDS,
-    HALF_OPEN,
-    OPEN,
-    OPENS_AFTER,
-    HostReport,
-)
+from outbox.mirror.host_state import FIRST_PAUSE_SECONDS, OPENS_AFTER_FAILURES, HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import release
+from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import PAST, pds_host
 from outbox.pds.verdict import Phase, verdict_of_reply
 from outbox.relay.result import Outcome
@@ -35,7 +29,7 @@ REFUSED_RECORD = verdict_of_reply(httpx.Response(400, json={"error": "InvalidRec
 
 def after_its_pause(database: Database, clock: Clock) -> None:
     clock.ahead += host_row(database).retry_at - clock()
-    assert state(database) == HALF_OPEN
+    assert state(database) == BreakerState.HALF_OPEN
 
 
 def lanes(database: Database, count: int) -> None:
@@ -43,19 +37,19 @@ def lanes(database: Database, count: int) -> None:
         add_lane(database, number)
 
 
-def test_failures_of_two_accounts_in_a_row_open_it_and_nobody_is_sent_there(database: Database) -> None:
+def test_failures_of_two_accounts_in_a_row_open_the_breaker_and_nothing_is_sent(database: Database) -> None:
     lanes(database, 3)
     report_verdicts(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER)])
-    assert state(database) == CLOSED
+    assert state(database) == BreakerState.CLOSED
     report_verdicts(database, (ONE, FAILED))
-    assert state(database) == OPEN
+    assert state(database) == BreakerState.OPEN
     assert claimed(database) == []
 
 
 def test_one_accounts_failures_never_open_it(database: Database) -> None:
     lanes(database, 3)
-    report_verdicts(database, *[(ONE, FAILED)] * (5 * OPENS_AFTER))
-    assert state(database) == CLOSED
+    report_verdicts(database, *[(ONE, FAILED)] * (5 * OPENS_AFTER_FAILURES))
+    assert state(database) == BreakerState.CLOSED
     assert len(claimed(database)) == 3
 
 
@@ -65,7 +59,7 @@ def test_any_answer_of_its_own_ends_a_row_of_failures(database: Database, verdic
     report_verdicts(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER)])
     report_verdicts(database, (ONE, verdict))
     report_verdicts(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER)])
-    assert state(database) == CLOSED
+    assert state(database) == BreakerState.CLOSED
 
 
 def test_after_its_pause_one_lane_tries(database: Database, clock: Clock) -> None:
@@ -99,7 +93,7 @@ def test_each_failed_try_doubles_the_pause_up_to_ten_minutes(database: Database,
         pauses.append((host_row(database).retry_at - clock()).total_seconds())
         after_its_pause(database, clock)
         report_verdicts(database, (ONE, FAILED))
-        assert state(database) == OPEN
+        assert state(database) == BreakerState.OPEN
     assert 2.4 <= pauses[0] <= 5
     assert all(later >= 0.99 * earlier for earlier, later in pairwise(pauses[:7]))
     assert 299 <= pauses[-1] <= 600
@@ -110,16 +104,16 @@ def test_what_breaks_down_each_time_neither_opens_it_nor_makes_its_pauses_longer
 ) -> None:
     lanes(database, 1)
     broken = verdict_of_reply(httpx.Response(500, json={"error": "InternalServerError"}))
-    for did in [ONE, OTHER] * OPENS_AFTER:
-        Hosts(database).note_if_changed(HostReport.of(HOST, did, broken, again=True))
-    assert state(database) == CLOSED
+    for did in [ONE, OTHER] * OPENS_AFTER_FAILURES:
+        Hosts(database).record_if_changed(HostReport.of(HOST, did, broken, breaks_down_again=True))
+    assert state(database) == BreakerState.CLOSED
 
     opened(database)
     for _ in range(5):
         after_its_pause(database, clock)
-        Hosts(database).note_if_changed(HostReport.of(HOST, ONE, broken, again=True))
-        assert state(database) == OPEN
-        assert host_row(database).retry_at - clock() <= timedelta(seconds=FIRST_SECONDS)
+        Hosts(database).record_if_changed(HostReport.of(HOST, ONE, broken, breaks_down_again=True))
+        assert state(database) == BreakerState.OPEN
+        assert host_row(database).retry_at - clock() <= timedelta(seconds=FIRST_PAUSE_SECONDS)
 
 
 def test_what_was_sent_before_it_opened_makes_no_pause_longer(database: Database) -> None:
@@ -137,7 +131,7 @@ def test_a_host_that_fails_again_before_all_may_is_left_alone_for_longer(
     opened(database)
     after_its_pause(database, clock)
     report_verdicts(database, (ONE, TAKEN))
-    assert state(database) == CLOSED
+    assert state(database) == BreakerState.CLOSED
     opened(database)
     assert host_row(database).openings == 2
 
@@ -202,7 +196,7 @@ def test_an_accounts_budget_is_not_the_hosts(database: Database, policy: str) ->
     assert len(claimed(database)) == 2
 
 
-def test_hosts_are_noted_while_others_claim_and_nobody_waits_for_anybody(database: Database) -> None:
+def test_reports_of_hosts_and_claims_do_not_wait_for_each_other(database: Database) -> None:
     lanes(database, 8)
 
     def relay(did: str) -> Callable[[], None]:
@@ -210,7 +204,7 @@ def test_hosts_are_noted_while_others_claim_and_nobody_waits_for_anybody(databas
             for turn in range(20):
                 for lane in claimed(database, limit=2):
                     release(database, lane)
-                Hosts(database).note(HostReport.of(HOST, did, FAILED if turn % 3 else TAKEN))
+                Hosts(database).record(HostReport.of(HOST, did, FAILED if turn % 3 else TAKEN))
 
         return work
 
@@ -225,7 +219,7 @@ def test_a_claimer_that_stopped_holds_up_no_settling(
     lanes(postgres, 1)
     with postgres.engine.connect() as stopped, stopped.begin():
         stopped.execute(select(pds_host).with_for_update())
-        together(lambda: Hosts(postgres).note(HostReport.of(HOST, ONE, FAILED)))
+        together(lambda: Hosts(postgres).record(HostReport.of(HOST, ONE, FAILED)))
     assert "host_not_noted" in caplog.text
     assert host_row(postgres).failures == 0
     postgres.close()
@@ -239,7 +233,7 @@ async def test_a_host_that_is_away_costs_its_other_accounts_nothing_once_it_is_k
         desk.upload(number, did=did)
     desk.wire.faults += [refused] * 8
     ended = await desk.relay_once()
-    assert OPENS_AFTER <= ended[Outcome.FAILED] < 8
+    assert OPENS_AFTER_FAILURES <= ended[Outcome.FAILED] < 8
     desk.wire.faults.clear()
     desk.wire.sent.clear()
     assert await desk.relay_once() == {}
@@ -251,7 +245,7 @@ async def test_a_host_that_is_away_costs_its_other_accounts_nothing_once_it_is_k
 
 
 @pytest.mark.anyio
-async def test_an_upload_that_fails_tells_of_its_host_too(desk: Rig) -> None:
+async def test_a_failed_upload_counts_against_its_host(desk: Rig) -> None:
     people = {number: f"{BOB}{number}" for number in (1, 2)}
     for number, did in people.items():
         desk.sign_in(did)
@@ -259,9 +253,9 @@ async def test_an_upload_that_fails_tells_of_its_host_too(desk: Rig) -> None:
     assert await desk.relay_once() == {Outcome.DELIVERED: 2}
     for number, did in people.items():
         desk.command(number, lambda track: track.request_blob_migration(at=desk.clock()), did=did)
-    set_host(desk.database, desk.pds.url, failures=OPENS_AFTER - 2, failing_did=people[1])
+    set_host(desk.database, desk.pds.url, failures=OPENS_AFTER_FAILURES - 2, failing_did=people[1])
     desk.wire.faults += [answered(503, "NotReady")] * 2
 
     await desk.relay_once()
 
-    assert host_row(desk.database, desk.pds.url).breaker == OPEN
+    assert host_row(desk.database, desk.pds.url).breaker == BreakerState.OPEN

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from eventstore.database import Database
-from outbox.mirror.lanes import Lane, hold_lane, lock_lane, release, resume_lane
+from outbox.mirror.lanes import Lane, lock_lane, lock_lane_and_read_time, release, resume_lane
 from outbox.mirror.tables import mirror_target, pds_host
 from outbox.mirror.targets import wake_lane
 from tests.eventstore.threads import DEADLINE, together, until
@@ -100,7 +100,7 @@ def test_a_claimer_that_stopped_holds_up_only_claims_of_its_hosts(postgres: Data
 
 
 @pytest.mark.postgres
-def test_a_claim_that_only_met_locked_hosts_looks_again_at_once(
+def test_a_claim_that_met_only_locked_hosts_tries_again_at_once(
     postgres: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     did = add_lane(postgres, 1)
@@ -112,13 +112,13 @@ def test_a_claim_that_only_met_locked_hosts_looks_again_at_once(
 
 
 @pytest.mark.postgres
-def test_who_waited_for_a_lane_is_told_the_time_of_after_the_wait(postgres: Database) -> None:
+def test_locking_a_lane_reads_the_time_after_the_wait_for_the_lock(postgres: Database) -> None:
     add_lane(postgres, 1)
     [mine] = claimed(postgres)
 
     def held_at() -> datetime:
         with postgres.write() as connection:
-            return hold_lane(postgres, connection, mine)
+            return lock_lane_and_read_time(postgres, connection, mine)
 
     with ThreadPoolExecutor(1) as pool:
         with postgres.engine.connect() as other, other.begin():

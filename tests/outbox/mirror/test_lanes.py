@@ -24,7 +24,7 @@ from tests.outbox.rigs.rows import (
 OTHER = "http://other.test"
 
 
-def test_a_claimed_lane_is_nobody_elses_until_its_lease_ends(database: Database, clock: Clock) -> None:
+def test_a_claimed_lane_is_not_claimed_again_until_its_lease_ends(database: Database, clock: Clock) -> None:
     did = add_lane(database, 1)
     [first] = claimed(database)
     assert claimed(database) == []
@@ -228,7 +228,7 @@ def test_a_lane_that_sleeps_over_open_work_is_woken(database: Database) -> None:
     assert wake_stuck_lanes(database) == []
 
 
-def test_a_record_that_waits_for_a_blob_that_nobody_uploads_is_tried_again(database: Database) -> None:
+def test_a_record_that_waits_for_a_blob_without_an_upload_is_sent_again(database: Database) -> None:
     did = add_lane(database, 1, due_at=NEVER)
     change_target(database, did, state="blob", failed_gen=1, not_before=NEVER)
     assert wake_stuck_lanes(database) == [did]

@@ -16,11 +16,12 @@ from outbox.conflicts.foreign_edits import keep_ours
 from outbox.mirror import targets
 from outbox.mirror.lanes import release, resume_lane
 from outbox.mirror.observe_only import observed_account
-from outbox.mirror.requeue import retry, suspect
+from outbox.mirror.requeue import retry, reverify
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import PAST, blob_job, mirror_lane, mirror_target
-from outbox.mirror.targets import READY, wake_lane
+from outbox.mirror.targets import wake_lane
 from outbox.operations import operators
-from outbox.operations.operators import Action, Operator, Which
+from outbox.operations.operators import Action, Operator, Selector
 from outbox.pds.verdict import Kind, Verdict
 from outbox.probes.jobs import AccountLocation, Probe, ProbeResult, settle_probe
 from outbox.relay.claim import claim
@@ -92,11 +93,11 @@ async def scene(migrated_postgres: str) -> AsyncIterator[Scene]:
 
 def probed(scene: Scene) -> None:
     found = ProbeResult(AccountLocation.MOVED, "http://new.test", has_records=False)
-    settle_probe(scene.database, Probe(scene.lane, READY), found)
+    settle_probe(scene.database, Probe(scene.lane, LaneState.READY), found)
 
 
 def redriven(scene: Scene) -> None:
-    operators.perform(scene.log, Action.REDRIVE, Which(did=ALICE), Operator(ARTIST))
+    operators.perform(scene.log, Action.REDRIVE, Selector(did=ALICE), Operator(ARTIST))
 
 
 def resolved(scene: Scene) -> None:
@@ -135,7 +136,7 @@ def as_it_comes(scene: Scene) -> None:
     "act",
     [
         probed,
-        in_write(lambda connection, scene: suspect(connection, [1], scene.rig.clock())),
+        in_write(lambda connection, scene: reverify(connection, [1], scene.rig.clock())),
         applied(DriftKind.MISSING),
         applied(DriftKind.STALE),
         redriven,

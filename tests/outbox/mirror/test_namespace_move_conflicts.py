@@ -4,7 +4,7 @@ import pytest
 
 from aggregates.errors import UndecidedForeignEditError
 from application.records.resolve import Resolution
-from outbox.mirror.requeue import suspect
+from outbox.mirror.requeue import reverify
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.rigs.namespace_move import (
@@ -85,7 +85,7 @@ async def test_an_edit_that_was_taken_back_lets_the_old_one_go(desk: Rig) -> Non
     assert desk.mirror().state == "held"
     writes_elsewhere(desk, track, title=before["title"])
     with desk.database.write() as connection:
-        suspect(connection, [1], desk.clock())
+        reverify(connection, [1], desk.clock())
     await desk.relay_once()
     assert (old(desk, track), desk.mirror().is_settled) == (None, True)
 

@@ -15,8 +15,8 @@ from sqlalchemy.exc import OperationalError
 from eventstore.database import Database
 from outbox.mirror.lanes import abandon_uploads
 from outbox.mirror.paced_pds import PacedPds
-from outbox.mirror.parking import FIRST_PROBE
-from outbox.pds.client import RemoteUnknownError, Standing
+from outbox.mirror.parking import FIRST_PROBE_PAUSE
+from outbox.pds.client import AccountStatus, RemoteUnknownError
 from outbox.relay.result import Outcome
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.account_status import NEW_HOST, after, move, parked, state, status_of
@@ -45,12 +45,12 @@ READS_TOO = (*WRITES, "SELECT pds_host.host")
 
 
 @pytest.mark.parametrize("told", [OVER, NEARLY])
-async def test_what_a_host_tells_to_a_probe_holds_for_the_deliveries_of_all(
+async def test_a_pause_named_to_a_probe_holds_for_all_deliveries(
     desk: Rig, monkeypatch: pytest.MonkeyPatch, told: RateLimitReply
 ) -> None:
     await parked(desk, "deactivated")
     replies_with(desk.pds, monkeypatch, "getRepoStatus", told)
-    await after(desk, FIRST_PROBE)
+    await after(desk, FIRST_PROBE_PAUSE)
     assert RESET - timedelta(seconds=10) < paced_for(desk) < RESET + timedelta(seconds=10)
 
     other = add_lane(desk.database, 7)
@@ -59,38 +59,38 @@ async def test_what_a_host_tells_to_a_probe_holds_for_the_deliveries_of_all(
     assert other in dids(claimed(desk.database))
 
 
-async def test_a_probe_does_not_ask_on_before_the_reset_that_its_first_answer_told(
+async def test_a_probe_sends_no_second_read_before_the_reset_named_to_the_first(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await parked(desk, "deactivated")
     asked = replies_with(desk.pds, monkeypatch, "getRepoStatus", TOO_OLD_AND_NEARLY)
     status_of(desk, None)
-    await after(desk, FIRST_PROBE)
+    await after(desk, FIRST_PROBE_PAUSE)
     assert asked == ["getRepoStatus"]
     assert state(desk) == "account_inactive"
 
 
-async def test_a_probe_that_was_told_to_wait_comes_back_after_the_reset(
+async def test_a_rate_limited_probe_is_repeated_after_the_reset(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await parked(desk, "deactivated")
     status_of(desk, None)
     with monkeypatch.context() as patched:
         replies_with(desk.pds, patched, "getRepoStatus", OVER)
-        assert await after(desk, FIRST_PROBE) == {}
+        assert await after(desk, FIRST_PROBE_PAUSE) == {}
     assert await after(desk, timedelta(hours=1)) == {Outcome.DELIVERED: 1}
 
 
-async def test_a_host_that_is_new_here_is_left_alone_as_soon_as_it_says_so(
+async def test_a_pause_of_a_host_without_a_row_is_recorded(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await parked(desk, "deactivated")
     new = move(desk)
     new.let_stand(desk.did, None)
     asked = replies_with(new, monkeypatch, "getRepoStatus", OVER)
-    await after(desk, FIRST_PROBE)
+    await after(desk, FIRST_PROBE_PAUSE)
     assert paced_for(desk, NEW_HOST) > RESET - timedelta(seconds=10)
-    assert await paced(desk).standing(NEW_HOST, desk.did) is Standing.UNKNOWN
+    assert await paced(desk).account_status(NEW_HOST, desk.did) is AccountStatus.UNKNOWN
     assert asked == ["getRepoStatus"]
 
 
@@ -116,9 +116,7 @@ async def test_a_read_that_was_refused_is_not_asked_for_again_before_the_reset(
     assert paced_for(desk) > RESET - timedelta(seconds=10)
 
 
-async def test_a_download_tells_what_is_left_of_the_hosts_budget(
-    desk: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_download_reports_the_hosts_budget(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(desk.pds, SignedInPds)
     monkeypatch.setattr(
         desk.pds, "answer", lambda _request, _content: httpx.Response(200, headers=NEARLY[1], content=b"car")
@@ -128,7 +126,7 @@ async def test_a_download_tells_what_is_left_of_the_hosts_budget(
 
 
 @pytest.mark.parametrize("told", [OVER, NEARLY])
-async def test_no_blob_is_sent_to_a_host_that_says_when_asked_for_its_limit_that_it_is_to_be_left_alone(
+async def test_no_blob_is_sent_to_a_host_that_asks_for_a_pause_when_its_limit_is_read(
     desk: Rig, monkeypatch: pytest.MonkeyPatch, told: RateLimitReply
 ) -> None:
     track = await uploaded_track(desk)
@@ -153,7 +151,7 @@ async def test_no_read_is_sent_to_a_host_that_is_shut(
     assert asked == []
 
 
-async def test_what_a_host_tells_with_a_refusal_holds_although_the_look_after_it_is_told_nothing(
+async def test_a_pause_named_with_a_refused_write_holds_although_the_read_after_it_names_none(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replies_with(desk.pds, monkeypatch, "getRecord", (403, {}))
@@ -180,7 +178,7 @@ def refusing(database: Database, *statements: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("refused", [WRITES, READS_TOO])
-async def test_a_read_returns_its_answer_though_the_pause_in_it_cannot_be_recorded(
+async def test_a_read_returns_its_response_though_the_pause_in_it_cannot_be_recorded(
     desk: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, refused: tuple[str, ...]
 ) -> None:
     replies_with(desk.pds, monkeypatch, "getRecord", OVER)
@@ -190,7 +188,7 @@ async def test_a_read_returns_its_answer_though_the_pause_in_it_cannot_be_record
     assert "host_not_noted" in caplog.text
 
 
-async def test_deliveries_are_settled_though_the_pause_in_their_answers_cannot_be_recorded(
+async def test_deliveries_are_settled_though_the_pause_in_their_responses_cannot_be_recorded(
     desk: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in (1, 2):
@@ -204,7 +202,7 @@ async def test_deliveries_are_settled_though_the_pause_in_their_answers_cannot_b
 
 
 @pytest.mark.parametrize("told", [USED_UP, REFUSED_AND_NEARLY], ids=["at its end", "before a read-back"])
-async def test_an_attempt_that_cannot_be_written_down_has_still_told_what_the_host_asks_for(
+async def test_a_pause_is_recorded_though_its_attempt_cannot_be(
     desk: Rig, monkeypatch: pytest.MonkeyPatch, told: RateLimitReply
 ) -> None:
     desk.upload()
@@ -218,7 +216,7 @@ async def test_an_attempt_that_cannot_be_written_down_has_still_told_what_the_ho
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
 
-async def test_an_upload_that_is_anothers_by_now_has_still_told_what_the_host_asks_for(
+async def test_a_pause_is_recorded_though_the_upload_has_lost_its_lease(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await uploaded_track(desk)

@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from outbox.mirror.lanes import LeaseLostError
+from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_lane
-from outbox.mirror.targets import READY
 from outbox.record.record import record_for
 from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome
@@ -69,7 +69,7 @@ async def test_neither_a_sign_in_nor_a_retry_sends_before_a_rate_limit_ends(desk
     desk.clock.advance(seconds=121)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
     with desk.database.read() as connection:
-        assert connection.scalar(select(mirror_lane.c.state)) == READY
+        assert connection.scalar(select(mirror_lane.c.state)) == LaneState.READY
 
 
 async def test_a_retry_tries_a_backing_off_lane_and_a_rejected_record_at_once(desk: Rig) -> None:

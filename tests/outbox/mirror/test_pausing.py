@@ -5,16 +5,16 @@ from datetime import timedelta
 import pytest
 
 from eventstore.database import Database
-from outbox.mirror.host_state import OPEN
 from outbox.mirror.lanes import release
 from outbox.mirror.pausing import pause, resume, would_pause, would_resume
+from outbox.mirror.states import BreakerState
 from tests.outbox.rigs.relay_rig import Clock, Rig
 from tests.outbox.rigs.rows import HOST, add_lane, claimed, dids, set_host
 
 OTHER = "http://other.test"
 
 
-def test_a_paused_account_waits_and_nobody_else(database: Database, clock: Clock) -> None:
+def test_a_paused_account_waits_alone(database: Database, clock: Clock) -> None:
     did, other = add_lane(database, 1), add_lane(database, 2)
     with database.write() as connection:
         assert would_pause(connection, did) == pause(connection, did) == 1
@@ -39,7 +39,7 @@ def test_a_paused_host_stops_all_of_its_accounts(database: Database, clock: Cloc
     assert dids(claimed(database)) == here
 
 
-def test_who_is_not_known_is_nobody(database: Database, clock: Clock) -> None:
+def test_pausing_an_unknown_account_changes_none(database: Database, clock: Clock) -> None:
     with database.write() as connection:
         for name in ("did:plc:nobody", "http://nowhere.test"):
             assert pause(connection, name) == resume(connection, name, clock()) == 0
@@ -48,7 +48,7 @@ def test_who_is_not_known_is_nobody(database: Database, clock: Clock) -> None:
 def test_a_resumed_host_is_tried_at_once_whatever_its_breaker_says(database: Database, clock: Clock) -> None:
     add_lane(database, 1)
     add_lane(database, 2)
-    set_host(database, breaker=OPEN, retry_at=clock() + timedelta(minutes=9), paused=True)
+    set_host(database, breaker=BreakerState.OPEN, retry_at=clock() + timedelta(minutes=9), paused=True)
     with database.write() as connection:
         resume(connection, HOST, clock())
     [lane] = claimed(database)
@@ -57,7 +57,7 @@ def test_a_resumed_host_is_tried_at_once_whatever_its_breaker_says(database: Dat
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("whom", ["account", "host"])
-async def test_a_flight_under_way_ends_after_the_record_that_it_is_at(desk: Rig, whom: str) -> None:
+async def test_a_lane_run_in_flight_ends_after_its_current_record(desk: Rig, whom: str) -> None:
     name = desk.did if whom == "account" else desk.pds.url
     for number in (1, 2, 3):
         desk.upload(number)

@@ -52,9 +52,9 @@ def test_what_was_heard_of_a_locked_host_is_left_out_without_an_error(
     did = add_lane(database, 1)
     failed = Verdict(Kind.NOT_SENT, error="ConnectError")
     with locked(database, pds_host, pds_host.c.host == HOST):
-        Hosts(database).note(HostReport.of(HOST, did, failed))
+        Hosts(database).record(HostReport.of(HOST, did, failed))
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    Hosts(database).note(HostReport.of(HOST, did, failed))
+    Hosts(database).record(HostReport.of(HOST, did, failed))
     with database.read() as connection:
         assert connection.scalar(select(pds_host.c.failures)) == 1
 
@@ -75,5 +75,5 @@ def test_uploads_pass_on_from_a_locked_one(database: Database) -> None:
         ]
         connection.execute(insert(blob_job), jobs)
     with locked(database, blob_job, blob_job.c.did == did):
-        claimed = claim_jobs(database, owner="relay", limit=9, of_a_host=9, lease=LEASE)
+        claimed = claim_jobs(database, owner="relay", limit=9, per_host=9, lease=LEASE)
     assert [job.did for job in claimed] == [other]

@@ -8,16 +8,18 @@ from sqlalchemy import select, update
 from aggregates.account import Account
 from eventstore.envelope import Envelope
 from outbox.mirror.lanes import park_lane
+from outbox.mirror.parking import park
 from outbox.mirror.tables import mirror_lane
 from outbox.operations.operators import (
     Action,
     Operator,
+    Selector,
     TooWideError,
     UnknownTargetError,
-    Which,
     count,
     perform,
 )
+from outbox.pds.verdict import Kind
 from outbox.relay.result import Outcome
 from tests.dsl import BOB
 from tests.outbox.rigs.relay_rig import Rig, answered, refused
@@ -51,15 +53,15 @@ def written(desk: Rig, did: str = ADMIN) -> list[Any]:
 
 async def test_rejected_records_are_tried_again(desk: Rig) -> None:
     await rejected(desk, 1, 2)
-    assert count(desk.database, Action.REDRIVE, Which()) == 2
+    assert count(desk.database, Action.REDRIVE, Selector()) == 2
     assert states(desk, 1, 2) == ["rejected", "rejected"]
     assert written(desk) == []
 
-    assert perform(desk.log, Action.REDRIVE, Which(), OPERATOR) == 2
+    assert perform(desk.log, Action.REDRIVE, Selector(), OPERATOR) == 2
 
     assert await desk.relay_once() == {Outcome.DELIVERED: 2}
     assert written(desk) == [(ADMIN, "redrive", {}, 2, "because")]
-    assert perform(desk.log, Action.REDRIVE, Which(), OPERATOR) == 0
+    assert perform(desk.log, Action.REDRIVE, Selector(), OPERATOR) == 0
     assert written(desk)[1:] == [(ADMIN, "redrive", {}, 0, "because")]
 
 
@@ -68,7 +70,7 @@ async def test_records_that_back_off_are_tried_at_once(desk: Rig) -> None:
     desk.wire.faults += [refused]
     await desk.relay_once()
     assert desk.mirror().reason == "backoff"
-    perform(desk.log, Action.REDRIVE, Which(did=desk.did), OPERATOR)
+    perform(desk.log, Action.REDRIVE, Selector(did=desk.did), OPERATOR)
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
 
@@ -77,7 +79,7 @@ async def test_only_records_of_that_error_of_that_account_are_tried_again(desk: 
     await rejected(desk, 1, error="InvalidRecord")
     await rejected(desk, 2, error="Invalid")
     await rejected(desk, 3, error="Invalid", did=BOB)
-    which = Which(did=desk.did, error="Invalid")
+    which = Selector(did=desk.did, error="Invalid")
     assert count(desk.database, Action.REDRIVE, which) == 1
     assert perform(desk.log, Action.REDRIVE, which, OPERATOR) == 1
     await desk.relay_once()
@@ -86,7 +88,7 @@ async def test_only_records_of_that_error_of_that_account_are_tried_again(desk: 
 
 async def test_what_is_tried_again_goes_behind_live_edits(desk: Rig) -> None:
     await rejected(desk, 1)
-    perform(desk.log, Action.REDRIVE, Which(), OPERATOR)
+    perform(desk.log, Action.REDRIVE, Selector(), OPERATOR)
     desk.upload(2)
     desk.wire.sent.clear()
     await desk.relay_once()
@@ -95,7 +97,7 @@ async def test_what_is_tried_again_goes_behind_live_edits(desk: Rig) -> None:
 
 
 async def test_a_paused_account_is_sent_nothing_until_it_is_resumed(desk: Rig) -> None:
-    which = Which(did=desk.did)
+    which = Selector(did=desk.did)
     assert count(desk.database, Action.PAUSE, which) == 1
     assert perform(desk.log, Action.PAUSE, which, OPERATOR) == 1
     desk.upload()
@@ -115,11 +117,11 @@ async def test_a_paused_account_is_sent_nothing_until_it_is_resumed(desk: Rig) -
 
 async def test_a_paused_host_holds_all_of_its_accounts(desk: Rig) -> None:
     desk.sign_in(BOB)
-    assert perform(desk.log, Action.PAUSE, Which(host=desk.pds.url), OPERATOR) == 2
+    assert perform(desk.log, Action.PAUSE, Selector(host=desk.pds.url), OPERATOR) == 2
     desk.upload(1)
     desk.upload(2, did=BOB)
     assert await desk.relay_once() == {}
-    assert perform(desk.log, Action.RESUME, Which(host=desk.pds.url), OPERATOR) == 2
+    assert perform(desk.log, Action.RESUME, Selector(host=desk.pds.url), OPERATOR) == 2
     assert await desk.relay_once() == {Outcome.DELIVERED: 2}
 
 
@@ -127,16 +129,18 @@ async def test_accounts_that_may_be_back_are_probed(desk: Rig) -> None:
     desk.sign_in(BOB)
     desk.upload(1)
     with desk.database.write() as connection:
-        park_lane(connection, desk.did, "account_inactive")
+        park(connection, desk.did, Kind.INACTIVE, desk.database.now(connection))
         park_lane(connection, BOB)  # for this one only a sign-in helps
-    assert count(desk.database, Action.PROBE, Which(host=desk.pds.url)) == 1
-    assert perform(desk.log, Action.PROBE, Which(host=desk.pds.url), OPERATOR) == 1
+    assert count(desk.database, Action.PROBE, Selector(host=desk.pds.url)) == 1
+    assert perform(desk.log, Action.PROBE, Selector(host=desk.pds.url), OPERATOR) == 1
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
     assert lane_row(desk.database, BOB).state == "auth_required"
 
 
-@pytest.mark.parametrize("which", [Which(did="did:plc:nobody"), Which(host="https://nowhere.example.com")])
-async def test_what_is_not_known_is_refused_and_not_written_down(desk: Rig, which: Which) -> None:
+@pytest.mark.parametrize(
+    "which", [Selector(did="did:plc:nobody"), Selector(host="https://nowhere.example.com")]
+)
+async def test_what_is_not_known_is_refused_and_not_written_down(desk: Rig, which: Selector) -> None:
     for action in Action:
         with pytest.raises(UnknownTargetError):
             count(desk.database, action, which)
@@ -145,9 +149,9 @@ async def test_what_is_not_known_is_refused_and_not_written_down(desk: Rig, whic
     assert written(desk) == []
 
 
-async def test_nobody_pauses_everybody_by_mistake(desk: Rig) -> None:
+async def test_an_operation_without_an_account_or_a_host_is_refused(desk: Rig) -> None:
     with pytest.raises(TooWideError):
-        perform(desk.log, Action.PAUSE, Which(), OPERATOR)
+        perform(desk.log, Action.PAUSE, Selector(), OPERATOR)
     with desk.database.write() as connection:
         assert (
             connection.execute(update(mirror_lane).where(mirror_lane.c.paused).values(paused=False)).rowcount
@@ -159,11 +163,11 @@ async def test_nobody_pauses_everybody_by_mistake(desk: Rig) -> None:
 async def test_each_part_of_a_large_redrive_is_written_down_with_it(
     desk: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("outbox.operations.operators.RECORDS_AT_ONCE", 2)
+    monkeypatch.setattr("outbox.operations.operators.RECORDS_PER_UNIT", 2)
     desk.sign_in(BOB)
     await rejected(desk, 1, 2)
     await rejected(desk, 3, did=BOB)
-    assert perform(desk.log, Action.REDRIVE, Which(host=desk.pds.url), OPERATOR) == 3
+    assert perform(desk.log, Action.REDRIVE, Selector(host=desk.pds.url), OPERATOR) == 3
     assert [row[2:4] for row in written(desk)] == [({"host": desk.pds.url}, 2), ({"host": desk.pds.url}, 1)]
     assert await desk.relay_once() == {Outcome.DELIVERED: 3}
 
@@ -177,12 +181,12 @@ async def test_nothing_is_done_that_the_log_does_not_say(desk: Rig, monkeypatch:
     monkeypatch.setattr(Account, "record_operator_action", broken)
     for action in (Action.REDRIVE, Action.PAUSE):
         with pytest.raises(ZeroDivisionError):
-            perform(desk.log, action, Which(did=desk.did), OPERATOR)
+            perform(desk.log, action, Selector(did=desk.did), OPERATOR)
     assert states(desk, 1) == ["rejected"]
     assert not lane_row(desk.database, desk.did).paused
 
 
 async def test_what_an_operator_did_gives_the_relay_nothing_to_do(desk: Rig) -> None:
-    perform(desk.log, Action.REDRIVE, Which(), OPERATOR)
+    perform(desk.log, Action.REDRIVE, Selector(), OPERATOR)
     with desk.database.read() as connection:
         assert ADMIN not in connection.scalars(select(mirror_lane.c.did)).all()

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from outbox.pds.client import READ_BYTES, Pds, RecordKey, Remote, RemoteUnknownError
+from outbox.pds.client import MAX_READ_BYTES, Pds, RecordKey, Remote, RemoteUnknownError
 from outbox.pds.verdict import Kind
 from outbox.ports import SessionUnavailableError, SignInRequiredError
 from outbox.record.dag_cbor import record_cid
@@ -135,12 +135,12 @@ async def test_only_a_pds_that_says_so_makes_a_record_absent() -> None:
         (httpx.Response(502, json={"error": "UpstreamFailure"}), Kind.AMBIGUOUS),
         (httpx.Response(400, json={"error": "RepoDeactivated"}), Kind.INACTIVE),
         (httpx.Response(429, json={"error": "RateLimitExceeded"}), Kind.PACED),
-        (httpx.Response(200, content=b"x" * (READ_BYTES + 1)), Kind.AMBIGUOUS),
+        (httpx.Response(200, content=b"x" * (MAX_READ_BYTES + 1)), Kind.AMBIGUOUS),
         (httpx.ConnectError("refused"), Kind.NOT_SENT),
         (httpx.ReadTimeout("slow"), Kind.AMBIGUOUS),
     ],
 )
-async def test_a_read_that_tells_nothing_condemns_neither_record_nor_login(
+async def test_a_failed_read_rejects_neither_record_nor_login(
     answer: httpx.Response | Exception, kind: Kind
 ) -> None:
     pds, _ = pds_that(answer)
@@ -149,7 +149,7 @@ async def test_a_read_that_tells_nothing_condemns_neither_record_nor_login(
     assert unknown.value.verdict.kind is kind
 
 
-async def test_the_pause_that_a_read_is_told_is_kept() -> None:
+async def test_the_verdict_of_a_read_has_the_pause_that_the_pds_named() -> None:
     pds, _ = pds_that(httpx.Response(429, headers={"retry-after": "90"}))
     with pytest.raises(RemoteUnknownError) as unknown:
         await pds.get(HOST, KEY)
@@ -167,7 +167,7 @@ async def test_the_pause_that_a_read_is_told_is_kept() -> None:
         (httpx.ConnectError("refused"), None),
     ],
 )
-async def test_a_blob_limit_is_known_only_when_it_is_told(
+async def test_a_blob_limit_is_known_only_when_the_pds_names_it(
     answer: httpx.Response | Exception, limit: int | None
 ) -> None:
     pds, _ = pds_that(answer)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from outbox.pds.pacing import (
-    LONGEST_PAUSE,
+    LONGEST_PAUSE_SECONDS,
     ROUNDED_SECONDS,
     Budget,
     HostTime,
@@ -94,7 +94,7 @@ def test_a_host_with_a_clock_of_its_own_is_waited_for_as_long_as_it_means(ahead:
         (at(hours=-3), "5000;w=3600", 0),  # its clock is behind, or it is over
         (at(hours=30), "5000;w=3600", HOUR),  # its clock is ahead
         (at(hours=30), "3000;w=300", MINUTES),
-        (at(days=400), None, LONGEST_PAUSE),
+        (at(days=400), None, LONGEST_PAUSE_SECONDS),
         (90, "5000;w=3600", 90),  # seconds to wait, as the draft has it
     ],
 )
@@ -110,13 +110,13 @@ def test_without_a_date_a_reset_lies_within_its_window(
         ("120", None, 120),
         ("0", None, 1),
         ("-5", None, 1),
-        ("1e300", None, LONGEST_PAUSE),
-        ("99999999", None, LONGEST_PAUSE),
+        ("1e300", None, LONGEST_PAUSE_SECONDS),
+        ("99999999", None, LONGEST_PAUSE_SECONDS),
         ("Tue, 24 Nov 2026 12:01:30 GMT", None, 90),
         ("Tue, 24 Nov 2026 12:01:30 GMT", "Tue, 24 Nov 2026 12:01:00 GMT", 30),
         ("Tue, 24 Nov 2026 10:01:30 GMT", "Tue, 24 Nov 2026 10:00:00 GMT", 90),
         ("Tue, 24 Nov 2020 12:00:00 GMT", None, 1),
-        ("Tue, 24 Nov 2099 12:00:00 GMT", None, LONGEST_PAUSE),
+        ("Tue, 24 Nov 2099 12:00:00 GMT", None, LONGEST_PAUSE_SECONDS),
     ],
 )
 def test_a_retry_after_is_seconds_or_a_date(said: str, date: str | None, seconds: float) -> None:
@@ -140,11 +140,11 @@ def test_a_retry_after_that_is_neither_is_none(said: str) -> None:
 def test_no_headers_break_anything_nor_stop_us_for_longer_than_a_day(told: dict[str, str]) -> None:
     budget, retry_after = budget_of(told), retry_after_of(told)
     if budget is not None:
-        assert 0 <= wait(budget) <= LONGEST_PAUSE
+        assert 0 <= wait(budget) <= LONGEST_PAUSE_SECONDS
         assert 0 <= budget.left <= budget.limit
         lane_budget(budget, NOW)
     if retry_after is not None:
-        assert timedelta(seconds=1) <= retry_after.pause(NOW) <= timedelta(seconds=LONGEST_PAUSE)
+        assert timedelta(seconds=1) <= retry_after.pause(NOW) <= timedelta(seconds=LONGEST_PAUSE_SECONDS)
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_a_host_is_well_when_it_answers_itself_and_is_not_at_fault(
     assert verdict_of_reply(reply).host_is_well is is_well
 
 
-def test_what_something_before_the_pds_calls_it_is_kept_to_be_read() -> None:
+def test_the_message_of_a_proxy_is_kept() -> None:
     verdict = verdict_of_reply(httpx.Response(404, json={"status": 404, "error": "Not Found"}))
     assert (verdict.error, verdict.message) == ("http_404", "Not Found")
 
@@ -240,7 +240,7 @@ def test_a_limit_is_kept_until_the_later_of_what_was_named(reply: httpx.Response
     assert verdict_of_reply(reply).requested_pause(NOW) == pause
 
 
-def test_an_answer_tells_of_its_budget_whatever_it_says() -> None:
+def test_every_response_reports_its_budget() -> None:
     for status in (200, 204, 400, 429, 500):
         budget = verdict_of_reply(limited("100;w=300", left=7, status=status)).budget
         assert budget is not None

@@ -15,7 +15,9 @@ from tests.outbox.rigs.relay_rig import Rig
 pytestmark = pytest.mark.anyio
 
 
-async def test_an_account_that_nobody_knows_for_days_is_gone_until_its_owner_signs_in(desk: Rig) -> None:
+async def test_an_account_that_no_directory_knows_for_days_is_gone_until_its_owner_signs_in(
+    desk: Rig,
+) -> None:
     track = desk.upload()
     await desk.relay_once()
     status_of(desk, "deleted")
@@ -42,7 +44,7 @@ async def test_an_account_that_nobody_knows_for_days_is_gone_until_its_owner_sig
     assert desk.remote(track) is not None
 
 
-async def test_an_operator_has_another_look_taken_at_an_account_that_is_gone(desk: Rig) -> None:
+async def test_an_operator_has_a_gone_account_probed_again(desk: Rig) -> None:
     await parked(desk, "deleted")
     await after(desk, timedelta(hours=1))
     await after(desk, GONE_AFTER)
@@ -72,7 +74,7 @@ async def test_a_did_that_is_known_no_more_makes_an_account_gone(desk: Rig) -> N
     assert state(desk) == "gone"
 
 
-async def test_nobody_is_gone_because_the_directory_is_away(desk: Rig) -> None:
+async def test_no_account_is_gone_because_the_directory_is_down(desk: Rig) -> None:
     desk.directory.away = True
     await parked(desk, "deleted")
     for _ in range(10):

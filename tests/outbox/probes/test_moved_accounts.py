@@ -6,7 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from outbox.mirror.parking import FIRST_PROBE, look_for_unanswered
+from outbox.mirror.parking import FIRST_PROBE_PAUSE, schedule_overdue_probes
 from outbox.mirror.tables import NEVER, mirror_target, pds_host
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
@@ -28,7 +28,7 @@ async def test_an_account_that_moved_is_found_and_goes_on_after_the_next_sign_in
     await desk.relay_once()
     assert state(desk) == "account_inactive"
 
-    await after(desk, FIRST_PROBE)
+    await after(desk, FIRST_PROBE_PAUSE)
 
     lane = lane_row(desk.database, desk.did)
     assert (lane.state, lane.host, lane.lease_owner) == ("auth_required", NEW_HOST, None)
@@ -82,7 +82,7 @@ async def test_records_that_came_along_are_not_read_one_by_one(desk: Rig) -> Non
 
 
 @pytest.mark.parametrize(("unanswered", "looked_at"), [(1, False), (2, True)], ids=["one", "all"])
-async def test_a_question_that_nobody_answered_has_no_record_looked_at_unless_none_was_answered(
+async def test_failed_reads_at_the_new_host_verify_no_record_unless_all_failed(
     desk: Rig, monkeypatch: pytest.MonkeyPatch, unanswered: int, looked_at: bool
 ) -> None:
     for number in (1, 2):
@@ -121,7 +121,7 @@ async def test_an_account_that_moved_away_from_a_dead_host_is_found(desk: Rig) -
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
 
-async def test_an_account_whose_record_is_only_read_and_not_shown_is_looked_for(desk: Rig) -> None:
+async def test_an_account_whose_reads_before_a_delete_alone_fail_is_probed(desk: Rig) -> None:
     """The read before a delete of what may never have been made: it says that the account is not to be seen."""
     desk.wire.faults += [answer_lost]
     desk.upload()
@@ -134,7 +134,7 @@ async def test_an_account_whose_record_is_only_read_and_not_shown_is_looked_for(
     assert lane_row(desk.database, desk.did).host == NEW_HOST
 
 
-async def test_an_account_whose_uploads_alone_fail_is_looked_for(desk: Rig) -> None:
+async def test_an_account_whose_uploads_alone_fail_is_probed(desk: Rig) -> None:
     desk.upload()
     await desk.relay_once()
     desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
@@ -145,16 +145,16 @@ async def test_an_account_whose_uploads_alone_fail_is_looked_for(desk: Rig) -> N
     assert lane_row(desk.database, desk.did).host == NEW_HOST
 
 
-async def test_a_lane_behind_a_host_that_nobody_may_ask_is_looked_for_too(desk: Rig) -> None:
+async def test_an_account_whose_host_is_down_is_probed(desk: Rig) -> None:
     desk.upload()
     move(desk)
     set_host(desk.database, desk.directory.home, retry_at=desk.clock() + timedelta(days=1))
-    look_for_unanswered(desk.database)
+    schedule_overdue_probes(desk.database)
     assert await desk.relay_once() == {}
     assert desk.directory.asked == []
 
     desk.clock.advance(hours=1.1)
-    look_for_unanswered(desk.database)
+    schedule_overdue_probes(desk.database)
     await desk.relay_once()
 
     assert lane_row(desk.database, desk.did).host == NEW_HOST
@@ -170,7 +170,7 @@ async def test_a_lane_does_not_follow_to_a_host_that_does_not_know_the_account(
         new.let_stand(desk.did, DELETED)
     else:
         new.lacks |= {"getRepoStatus", "getLatestCommit"}
-    await after(desk, FIRST_PROBE)
+    await after(desk, FIRST_PROBE_PAUSE)
     lane = lane_row(desk.database, desk.did)
     assert (lane.host, lane.state) == (
         desk.pds.url, "identity_stale" if status == "deleted" else "account_inactive",

@@ -30,14 +30,14 @@ async def due_probe(desk: Rig) -> Any:
     return look(desk)
 
 
-async def test_a_lane_is_looked_at_by_one_relay_at_a_time(desk: Rig) -> None:
+async def test_a_lane_is_probed_by_one_relay_at_a_time(desk: Rig) -> None:
     await due_probe(desk)
     assert claim_probes(desk.database, owner="two", limit=5, lease=LEASE) == []
     desk.clock.advance(minutes=2)
     assert claim_probes(desk.database, owner="two", limit=5, lease=LEASE) != []
 
 
-async def test_a_look_whose_lease_was_lost_changes_nothing(desk: Rig) -> None:
+async def test_a_probe_that_lost_its_lease_changes_nothing(desk: Rig) -> None:
     late = await due_probe(desk)
     desk.clock.advance(minutes=2)
     look(desk)
@@ -46,7 +46,7 @@ async def test_a_look_whose_lease_was_lost_changes_nothing(desk: Rig) -> None:
     assert state(desk) == "account_inactive"
 
 
-async def test_a_look_that_lost_its_lease_is_counted_and_told_like_a_flight(
+async def test_a_probe_that_lost_its_lease_is_counted_and_logged_as_a_lane_run_is(
     desk: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     await parked(desk, "deactivated")
@@ -69,7 +69,7 @@ async def test_a_look_that_lost_its_lease_is_counted_and_told_like_a_flight(
     assert told["request_id"] == f"late:{told['epoch']}"
 
 
-async def test_a_sign_in_while_a_look_goes_on_counts_and_gets_its_lane_at_once(desk: Rig) -> None:
+async def test_a_sign_in_during_a_probe_makes_the_lane_ready_at_once(desk: Rig) -> None:
     probe = await due_probe(desk)
     status_of(desk, None)
     desk.sign_in()
@@ -78,7 +78,7 @@ async def test_a_sign_in_while_a_look_goes_on_counts_and_gets_its_lane_at_once(d
     assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
 
-async def test_a_sign_out_while_a_look_goes_on_counts(desk: Rig) -> None:
+async def test_a_sign_out_during_a_probe_counts(desk: Rig) -> None:
     probe = await due_probe(desk)
     with desk.database.write() as connection:
         park_lane(connection, desk.did)
@@ -86,7 +86,7 @@ async def test_a_sign_out_while_a_look_goes_on_counts(desk: Rig) -> None:
     assert (state(desk), lane_row(desk.database, desk.did).probe_at) == ("auth_required", NEVER)
 
 
-async def test_looks_count_as_lanes_of_their_host(desk: Rig) -> None:
+async def test_probes_count_as_lanes_of_their_host(desk: Rig) -> None:
     host = "http://small.test"
     with desk.database.write() as connection:
         for number in range(4):
@@ -102,7 +102,7 @@ async def test_looks_count_as_lanes_of_their_host(desk: Rig) -> None:
 
 
 @pytest.mark.parametrize("table", ["lane", "host"])
-async def test_what_is_paused_is_not_looked_at(desk: Rig, table: str) -> None:
+async def test_paused_lanes_and_hosts_are_not_probed(desk: Rig, table: str) -> None:
     await parked(desk, "deactivated")
     if table == "host":
         set_host(desk.database, desk.pds.url, paused=True)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from outbox.mirror.lanes import park_lane
-from outbox.mirror.parking import FIRST_PROBE, LONGEST_PAUSE, pause_before
+from outbox.mirror.parking import FIRST_PROBE_PAUSE, LONGEST_PROBE_PAUSE, probe_pause
 from outbox.mirror.tables import NEVER
 from outbox.relay.result import Outcome
 from tests.fake_pds.signed_in_pds import SignedInPds
@@ -24,7 +24,7 @@ async def test_an_account_that_is_active_again_is_written_to_again(desk: Rig, st
     status_of(desk, None)
     assert await desk.relay_once() == {}
 
-    assert await after(desk, FIRST_PROBE) == {Outcome.DELIVERED: 1}
+    assert await after(desk, FIRST_PROBE_PAUSE) == {Outcome.DELIVERED: 1}
 
     assert desk.remote(track) is not None
     assert (state(desk), lane_row(desk.database, desk.did).probes) == ("ready", 0)
@@ -38,16 +38,16 @@ async def test_an_account_that_stays_away_is_asked_for_ever_more_rarely_and_at_l
         pauses.append(pause)
         assert await after(desk, pause) == {}
         assert state(desk) == "account_inactive"
-    assert pauses[0] >= FIRST_PROBE - timedelta(minutes=1)
+    assert pauses[0] >= FIRST_PROBE_PAUSE - timedelta(minutes=1)
     assert pauses[1] > 1.5 * pauses[0]
-    assert timedelta(hours=23) < pauses[-1] <= 1.1 * LONGEST_PAUSE
+    assert timedelta(hours=23) < pauses[-1] <= 1.1 * LONGEST_PROBE_PAUSE
     assert len(desk.directory.asked) == 9
 
 
 async def test_a_probe_shows_no_login(desk: Rig) -> None:
     await parked(desk, "deactivated")
     written = len(desk.wire.sent)
-    await after(desk, FIRST_PROBE)
+    await after(desk, FIRST_PROBE_PAUSE)
     assert len(desk.wire.sent) == written
 
 
@@ -58,14 +58,14 @@ async def test_a_pds_that_is_too_old_to_know_statuses_is_asked_in_another_way(
     await parked(desk, "deactivated")
     assert isinstance(desk.pds, SignedInPds)
     desk.pds.lacks |= lacking
-    await after(desk, FIRST_PROBE)
+    await after(desk, FIRST_PROBE_PAUSE)
     assert state(desk) == "account_inactive"
     status_of(desk, None)
-    await after(desk, LONGEST_PAUSE)
+    await after(desk, LONGEST_PROBE_PAUSE)
     assert state(desk) == ("ready" if len(lacking) == 1 else "account_inactive")
 
 
-async def test_a_parked_lane_says_when_its_account_is_looked_at_next(desk: Rig) -> None:
+async def test_a_parked_lane_shows_when_its_account_is_probed_next(desk: Rig) -> None:
     await parked(desk, "deactivated")
     mirror = desk.mirror()
     assert mirror.next_attempt_at == lane_row(desk.database, desk.did).probe_at < NEVER
@@ -74,7 +74,7 @@ async def test_a_parked_lane_says_when_its_account_is_looked_at_next(desk: Rig) 
     assert (desk.mirror().reason, desk.mirror().next_attempt_at) == ("auth_required", None)
 
 
-async def test_a_lane_that_waits_for_its_owner_is_not_looked_at(desk: Rig) -> None:
+async def test_a_lane_that_waits_for_a_sign_in_is_not_probed(desk: Rig) -> None:
     desk.wire.faults += [answered(401, "AuthMissing")]
     desk.upload()
     await desk.relay_once()
@@ -87,11 +87,11 @@ async def test_no_audio_is_uploaded_for_an_account_that_is_away(desk: Rig) -> No
     await parked(desk, "deactivated")
     desk.command(1, lambda track: track.request_blob_migration(at=desk.clock()))
     await desk.relay_once()
-    await after(desk, FIRST_PROBE)
+    await after(desk, FIRST_PROBE_PAUSE)
     assert [name for name, _ in desk.wire.sent] == ["putRecord"]
 
     status_of(desk, None)
-    await after(desk, LONGEST_PAUSE)
+    await after(desk, LONGEST_PROBE_PAUSE)
 
     assert [name for name, _ in desk.wire.sent].count("uploadBlob") == 1
     assert desk.mirror().state == "delivered"
@@ -142,7 +142,7 @@ async def test_a_pds_that_says_active_and_refuses_is_asked_ever_more_rarely(desk
     assert len(desk.wire.sent) < 12
 
 
-async def test_a_host_that_is_down_for_days_costs_a_look_an_hour_and_no_delay_once_it_is_back(
+async def test_a_host_that_is_down_for_days_costs_a_probe_an_hour_and_no_delay_once_it_is_back(
     desk: Rig,
 ) -> None:
     """Our own network may be the one that is down: the directory says nothing either."""
@@ -162,7 +162,7 @@ async def test_without_the_directory_the_known_host_is_asked(desk: Rig) -> None:
     await parked(desk, "deactivated")
     desk.directory.away = True
     status_of(desk, None)
-    assert await after(desk, FIRST_PROBE) == {Outcome.DELIVERED: 1}
+    assert await after(desk, FIRST_PROBE_PAUSE) == {Outcome.DELIVERED: 1}
 
 
 async def test_a_probe_that_breaks_down_is_another_unanswered_one(
@@ -173,13 +173,13 @@ async def test_a_probe_that_breaks_down_is_another_unanswered_one(
 
     await parked(desk, "deactivated")
     monkeypatch.setattr(desk.directory, "host_of", broken)
-    await after(desk, FIRST_PROBE)
+    await after(desk, FIRST_PROBE_PAUSE)
     lane = lane_row(desk.database, desk.did)
     assert (lane.state, lane.lease_owner) == ("account_inactive", None)
     assert desk.clock() < lane.probe_at < NEVER
 
 
 def test_pauses_grow_from_a_quarter_of_an_hour_to_a_day() -> None:
-    assert FIRST_PROBE <= pause_before(0) <= 1.1 * FIRST_PROBE
-    assert 2 * FIRST_PROBE <= pause_before(1) <= 2.2 * FIRST_PROBE
-    assert LONGEST_PAUSE <= pause_before(10_000) <= 1.1 * LONGEST_PAUSE
+    assert FIRST_PROBE_PAUSE <= probe_pause(0) <= 1.1 * FIRST_PROBE_PAUSE
+    assert 2 * FIRST_PROBE_PAUSE <= probe_pause(1) <= 2.2 * FIRST_PROBE_PAUSE
+    assert LONGEST_PROBE_PAUSE <= probe_pause(10_000) <= 1.1 * LONGEST_PROBE_PAUSE

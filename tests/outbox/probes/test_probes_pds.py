@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from devpds.server import DevPds
-from outbox.mirror.parking import FIRST_PROBE
+from outbox.mirror.parking import FIRST_PROBE_PAUSE
 from outbox.probes.jobs import GONE_AFTER
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.relay_rig import Rig
@@ -64,7 +64,7 @@ async def test_an_account_that_is_active_again_gets_all_its_edits_in_one_write_a
     assert rig.mirror().reason == "account_inactive"
     written = len(rig.wire.sent)
 
-    assert await looked(rig, FIRST_PROBE) == "account_inactive"
+    assert await looked(rig, FIRST_PROBE_PAUSE) == "account_inactive"
     assert len(rig.wire.sent) == written
     back(real(rig), rig.did)
     rig.clock.advance(hours=1)

@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from eventstore.database import Database
 from outbox.mirror.lanes import change_lane, release
-from outbox.mirror.requeue import backfill
+from outbox.mirror.requeue import queue_as_backfill
 from outbox.mirror.tables import NEVER, PAST, mirror_target
 from outbox.relay.rescue import wake_stuck_lanes
 from outbox.relay.result import Outcome
@@ -29,7 +29,7 @@ def let_wait(database: Database, number: int) -> str:
     """A lane whose only work can wait, and which is known to have no other."""
     did = add_lane(database, number)
     with database.write() as connection:
-        backfill(connection, did, [number], PAST + timedelta(seconds=number))
+        queue_as_backfill(connection, did, [number], PAST + timedelta(seconds=number))
         change_lane(connection, did, due_at=NEVER)
     return did
 
@@ -115,7 +115,7 @@ def replay(rig: Rig, count: int) -> None:
         with rig.log.unit_of_work(rig.did, ARTIST) as unit:
             unit.save(*(a_track(number, did=rig.did, audio=audio) for number in numbers))
     with rig.database.write() as connection:
-        assert backfill(connection, rig.did, range(1, count + 1), rig.clock()) == count
+        assert queue_as_backfill(connection, rig.did, range(1, count + 1), rig.clock()) == count
 
 
 class Meter:
@@ -158,7 +158,7 @@ async def test_an_edit_is_the_next_thing_sent_whatever_the_backlog_of_its_accoun
 
 
 @pytest.mark.anyio
-async def test_a_newer_event_makes_a_record_live_and_so_does_a_retry(desk: Rig) -> None:
+async def test_a_newer_event_or_a_retry_makes_a_record_live(desk: Rig) -> None:
     replay(desk, 6)
     desk.retry(5)
     desk.edit(6, title="now")

@@ -54,7 +54,7 @@ def claims(database: Database) -> object:
 
 
 def claims_uploads(database: Database) -> object:
-    return claim_jobs(database, owner="relay", limit=9, of_a_host=9, lease=LEASE)
+    return claim_jobs(database, owner="relay", limit=9, per_host=9, lease=LEASE)
 
 
 @contextmanager

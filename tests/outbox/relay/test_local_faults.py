@@ -14,8 +14,9 @@ from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
 from identity.sessions.session_store import SessionKind, pds_session
 from identity.sessions.tokens import Tokens
-from outbox.mirror.host_state import CLOSED, OPENS_AFTER
+from outbox.mirror.host_state import OPENS_AFTER_FAILURES
 from outbox.mirror.lanes import release
+from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import blob_job, delivery_attempt, pds_host
 from outbox.pds.client import Pds
 from outbox.pds.verdict import Kind
@@ -88,7 +89,7 @@ async def no_key_opens_it(_send: Any) -> httpx.Response:
 
 
 async def test_logins_that_no_key_decrypts_count_against_no_host_and_are_logged(desk: Rig) -> None:
-    people = {number: f"{BOB}{number}" for number in range(1, OPENS_AFTER + 2)}
+    people = {number: f"{BOB}{number}" for number in range(1, OPENS_AFTER_FAILURES + 2)}
     for number, did in people.items():
         desk.sign_in(did)
         desk.upload(number, did=did)
@@ -98,7 +99,7 @@ async def test_logins_that_no_key_decrypts_count_against_no_host_and_are_logged(
 
     with desk.database.read() as connection:
         host = connection.execute(select(pds_host)).one()
-    assert (host.breaker, host.failures) == (CLOSED, 0)
+    assert (host.breaker, host.failures) == (BreakerState.CLOSED, 0)
     for number in people:
         mirror = desk.mirror(number)
         assert (mirror.state, mirror.reason) == ("pending", "backoff")

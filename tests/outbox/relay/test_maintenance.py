@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select, text, update
 
 from eventstore.database import Database
-from outbox.mirror.lanes import PAGE
-from outbox.mirror.parking import look_for_unanswered
+from outbox.mirror.lanes import LANES_PER_PAGE
+from outbox.mirror.parking import schedule_overdue_probes
 from outbox.mirror.tables import NEVER, mirror_lane
 from outbox.relay.maintenance import Maintenance
 from outbox.relay.rescue import wake_stuck_lanes
@@ -47,12 +47,12 @@ def unanswered(database: Database) -> int:
 async def test_accounts_of_an_unreachable_host_are_probed_a_page_at_a_time(
     database: Database, clock: Clock
 ) -> None:
-    many_lanes(database, 2 * PAGE + 30, due_at="2020-01-01 00:00:00.000000")
+    many_lanes(database, 2 * LANES_PER_PAGE + 30, due_at="2020-01-01 00:00:00.000000")
     set_host(database, retry_at=clock() + timedelta(days=1))
     maintenance = Maintenance(database, lambda: None)
 
     assert await maintenance.run_page()
-    assert unanswered(database) == PAGE + 30
+    assert unanswered(database) == LANES_PER_PAGE + 30
     assert await maintenance.run_page()
     assert unanswered(database) == 30
     assert not await maintenance.run_page()
@@ -60,7 +60,7 @@ async def test_accounts_of_an_unreachable_host_are_probed_a_page_at_a_time(
 
 
 async def test_lanes_that_were_forgotten_are_woken_a_page_at_a_time(database: Database) -> None:
-    many_lanes(database, PAGE + 20, due_at="9999-01-01 00:00:00.000000")
+    many_lanes(database, LANES_PER_PAGE + 20, due_at="9999-01-01 00:00:00.000000")
     maintenance = Maintenance(database, lambda: None)
 
     assert await maintenance.run_page()
@@ -75,9 +75,9 @@ def test_a_locked_lane_is_left_to_the_next_pass(migrated_postgres: str) -> None:
     did, other = (add_lane(database, number) for number in (1, 2))
     set_host(database, retry_at=NEVER)
     with locked(database, mirror_lane, mirror_lane.c.did == did):
-        assert look_for_unanswered(database) == [other]
-    assert look_for_unanswered(database) == [did]
-    assert look_for_unanswered(database) == []
+        assert schedule_overdue_probes(database) == [other]
+    assert schedule_overdue_probes(database) == [did]
+    assert schedule_overdue_probes(database) == []
     database.close()
 
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from eventstore.schema import projection_state
-from outbox.mirror.parking import FIRST_PROBE
+from outbox.mirror.parking import FIRST_PROBE_PAUSE
 from outbox.mirror.tables import delivery_attempt
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.account_status import after, parked
@@ -64,7 +64,7 @@ async def test_an_outdated_relay_probes_no_account(desk: Rig) -> None:
     await parked(desk, "deactivated")
     ours = made_by(desk, "another release")
 
-    await after(desk, FIRST_PROBE)
+    await after(desk, FIRST_PROBE_PAUSE)
     assert desk.directory.asked == []
 
     made_by(desk, ours)

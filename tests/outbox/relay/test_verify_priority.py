@@ -10,7 +10,7 @@ from eventstore.database import Database
 from outbox.conflicts.conflicts import conflict_of
 from outbox.conflicts.foreign_edits import keep_theirs
 from outbox.mirror.lanes import change_lane, release
-from outbox.mirror.requeue import suspect
+from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import NEVER, PAST
 from outbox.relay.result import Outcome
 from tests.fake_pds.limits import REQUESTS
@@ -29,7 +29,7 @@ def doubted(database: Database, number: int) -> str:
     change_target(database, did, acked_gen=1)
     with database.write() as connection:
         change_lane(connection, did, due_at=NEVER)
-        suspect(connection, [number], PAST + timedelta(seconds=number))
+        reverify(connection, [number], PAST + timedelta(seconds=number))
     return did
 
 

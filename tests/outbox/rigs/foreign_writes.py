@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from aggregates.track import Track
-from outbox.mirror.requeue import suspect
+from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_target
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
@@ -20,7 +20,7 @@ from tests.outbox.rigs.relay_rig import Rig
 def request_verify(rig: Rig, *track_ids: int) -> None:
     """Request that these records are verified, as a scan does."""
     with rig.database.write() as connection:
-        suspect(connection, track_ids or (1,), rig.database.now(connection))
+        reverify(connection, track_ids or (1,), rig.database.now(connection))
 
 
 async def verified(rig: Rig, *track_ids: int) -> Counter[Outcome]:

@@ -6,8 +6,9 @@ import httpx
 from sqlalchemy import select
 
 from eventstore.database import Database
-from outbox.mirror.host_state import OPEN, HostReport, breaker_state
+from outbox.mirror.host_state import HostReport, breaker_state
 from outbox.mirror.hosts import Hosts
+from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import pds_host
 from outbox.pds.verdict import verdict_of_exception, verdict_of_reply
 from tests.outbox.rigs.rows import HOST
@@ -34,7 +35,7 @@ PAUSED = verdict_of_reply(limited(0, "3000;w=300", status=429))
 def report_verdicts(database: Database, *words: tuple[str, Any]) -> None:
     """Report these verdicts to the host, each of an account."""
     for did, verdict in words:
-        Hosts(database).note_if_changed(HostReport.of(HOST, did, verdict))
+        Hosts(database).record_if_changed(HostReport.of(HOST, did, verdict))
 
 
 def host_row(database: Database, host: str = HOST) -> Any:
@@ -50,4 +51,4 @@ def state(database: Database) -> str:
 def opened(database: Database) -> None:
     """Two accounts have met nothing but failures."""
     report_verdicts(database, *[(did, FAILED) for did in (ONE, OTHER, ONE, OTHER, ONE)])
-    assert state(database) == OPEN
+    assert state(database) == BreakerState.OPEN

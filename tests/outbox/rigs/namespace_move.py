@@ -5,7 +5,7 @@ from typing import Any
 from aggregates.track import Track
 from application.records.change_namespace import ChangeNamespace, change_namespace
 from application.records.resolve import Resolution, Resolve, resolve
-from outbox.mirror.requeue import suspect
+from outbox.mirror.requeue import reverify
 from outbox.relay.delivery import LATE_CREATE_WINDOW
 from outbox.views.deliveries import deliveries
 from tests.dsl import COLLECTION, OLD_COLLECTION
@@ -46,7 +46,7 @@ async def in_the_old_place(rig: Rig, **fields: Any) -> Track:
     await rig.relay_once()
     writes_elsewhere(rig, track, **FOREIGN)
     with rig.database.write() as connection:
-        suspect(connection, [1], rig.clock())
+        reverify(connection, [1], rig.clock())
     await rig.relay_once()
     return track
 

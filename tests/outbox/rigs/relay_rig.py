@@ -254,7 +254,7 @@ class Rig:
         """Settle a result, and update the host's row."""
         report = settle(self.log, lane, result)
         if report is not None:
-            self.hosts.note(report)
+            self.hosts.record(report)
 
     def _save(self, track: Track) -> Track:
         with self.log.unit_of_work(track.did, ARTIST) as unit:

@@ -83,12 +83,14 @@ def test_an_account_without_work_is_drained(database: Database, clock: Clock) ->
 
 
 @pytest.mark.parametrize("columns", [{"state": "auth_required"}, {"paused": True}], ids=str)
-def test_nobody_can_tell_for_whom_an_account_waits(database: Database, clock: Clock, columns: dict) -> None:
+def test_an_account_that_waits_for_a_person_has_no_time_to_drain(
+    database: Database, clock: Clock, columns: dict
+) -> None:
     did = add_lane(database, 1, **columns)
     assert drain(database, did, clock) == Drain(1, 3, None)
 
 
-def test_nobody_can_tell_when_a_host_is_resumed_or_somebody_signs_in_first(
+def test_a_paused_host_and_an_account_that_never_signed_in_have_no_time_to_drain(
     database: Database, clock: Clock
 ) -> None:
     did = add_lane(database, 1)

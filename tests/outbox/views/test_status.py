@@ -34,7 +34,7 @@ def remove(rig: Rig) -> None:
     rig.command(1, lambda track: track.delete(at=rig.clock()))
 
 
-async def test_a_delivered_event_tells_when_in_which_commit_and_as_what(desk: Rig) -> None:
+async def test_a_delivered_event_has_its_time_commit_and_cid(desk: Rig) -> None:
     desk.upload()
     await desk.relay_once()
     [(_, delivery)] = told(desk)
@@ -115,7 +115,7 @@ async def test_an_event_waits_with_its_lane(desk: Rig) -> None:
     assert (desk.mirror().state, desk.mirror().reason) == ("parked", "account_inactive")
 
 
-async def test_an_event_that_waits_tells_why(desk: Rig) -> None:
+async def test_a_waiting_event_has_its_reason(desk: Rig) -> None:
     desk.upload()
     with desk.database.write() as connection:
         park_lane(connection, desk.did)
@@ -244,7 +244,7 @@ async def test_the_mirror_has_this_state(
         connection.execute(update(blob_job).values({"requested": False, **job}))
     mirror = desk.mirror()
     assert (mirror.state, mirror.reason) == expected
-    assert mirror.waits_for_somebody is (mirror.state in {"held", "detached", "rejected", "parked"})
+    assert mirror.needs_intervention is (mirror.state in {"held", "detached", "rejected", "parked"})
 
 
 async def test_records_of_a_paused_host_are_parked_and_counted_by_their_state(desk: Rig) -> None:
@@ -260,7 +260,7 @@ async def test_records_of_a_paused_host_are_parked_and_counted_by_their_state(de
 
 
 @pytest.mark.parametrize("reason", ["backoff", "paced", "verifying"])
-async def test_a_wait_with_an_end_tells_when_it_ends(desk: Rig, reason: str) -> None:
+async def test_a_reason_that_ends_by_itself_has_its_time(desk: Rig, reason: str) -> None:
     desk.upload()
     later = desk.clock()
     with desk.database.write() as connection:
@@ -270,7 +270,7 @@ async def test_a_wait_with_an_end_tells_when_it_ends(desk: Rig, reason: str) -> 
     assert desk.mirror().next_attempt_at == later
 
 
-async def test_somebody_is_signed_in_while_the_lane_can_work(desk: Rig) -> None:
+async def test_an_account_is_signed_in_while_its_lane_is_ready(desk: Rig) -> None:
     def signed_in() -> bool:
         with desk.database.read() as connection:
             return is_signed_in(connection, desk.did)

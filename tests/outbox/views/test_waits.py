@@ -44,7 +44,7 @@ async def test_two_hundred_wait_at_once_and_all_are_answered_by_one_delivery(
     assert await waiting == [True] * WAITERS
 
 
-async def test_a_newer_generation_answers_who_waits_for_an_older_one(desk: Rig, waits: MirrorWaits) -> None:
+async def test_a_newer_generation_ends_the_wait_for_an_older_one(desk: Rig, waits: MirrorWaits) -> None:
     desk.upload()
     generation = desk.mirror().generation
     desk.edit(title="newer")
@@ -52,13 +52,13 @@ async def test_a_newer_generation_answers_who_waits_for_an_older_one(desk: Rig, 
     assert await waits.wait(1, generation, LONG)
 
 
-async def test_who_waits_is_told_when_time_is_up(desk: Rig, waits: MirrorWaits) -> None:
+async def test_a_wait_ends_when_its_time_is_up(desk: Rig, waits: MirrorWaits) -> None:
     desk.upload()
     assert not await waits.wait(1, desk.mirror().generation, 0.01)
     assert not await waits.wait(1, desk.mirror().generation, 0)
 
 
-async def test_nobody_waits_for_what_no_time_will_bring(desk: Rig, waits: MirrorWaits) -> None:
+async def test_a_wait_ends_once_a_person_has_to_act(desk: Rig, waits: MirrorWaits) -> None:
     desk.upload()
     waiting = asyncio.gather(waits.wait(1, desk.mirror().generation, LONG))
     await started(waiting)
@@ -94,7 +94,7 @@ async def test_a_database_that_fails_for_a_moment_ends_no_wait(
     assert await waiting == [True]
 
 
-async def test_somebody_who_comes_after_everybody_left_is_answered_too(desk: Rig, waits: MirrorWaits) -> None:
+async def test_a_wait_that_begins_after_all_others_ended_is_served(desk: Rig, waits: MirrorWaits) -> None:
     desk.upload()
     await waits.wait(1, desk.mirror().generation, 0.01)
     await desk.relay_once()

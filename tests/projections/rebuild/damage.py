@@ -1,4 +1,4 @@
-"""A story told to the log, and what vandals do to its rows."""
+"""A log with many kinds of events, and damage to the rows made from it."""
 
 from collections.abc import Callable, Iterable
 

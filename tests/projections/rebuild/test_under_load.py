@@ -1,4 +1,4 @@
-"""A rebuild goes on beside writers and readers, and nobody sees half of it."""
+"""A rebuild goes on beside writers and readers, and no reader sees half of it."""
 
 from threading import Event, Thread
 from typing import Any

@@ -1,4 +1,4 @@
-"""Records that were there before, in a PDS in memory, and an internet whose addresses a test fills."""
+"""Records in a PDS in memory, and an internet whose addresses a test fills."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -60,7 +60,7 @@ class Internet:
     asked: list[str] = field(default_factory=list)
 
     def client(self) -> httpx.AsyncClient:
-        """Who speaks to it."""
+        """A client of it."""
         return httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
 
     def holds(self, address: str, data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Records that were there before become tracks: with proof of their bytes, once, and without a write."""
+"""Records that a PDS holds already become tracks: with proof of their bytes, once, and without a write."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -168,7 +168,7 @@ async def test_our_own_address_is_accepted_only_of_an_account_that_has_the_bytes
     assert rig.tracks()["Song 2"].audio == rig.tracks()["Song 1"].audio
     assert not any(each.startswith(SERVICE) for each in rig.internet.asked)
 
-    with rig.log.unit_of_work(BOB, ARTIST) as unit:  # somebody else's, though it is here
+    with rig.log.unit_of_work(BOB, ARTIST) as unit:  # another account's, though it is here
         assert unit.did == BOB
     stranger = rig.internet.blob(samples.mp3(9))["ref"]["$link"]
     rig.internet.record(3, audioUrl=f"{SERVICE}/audio/{stranger}.mp3")
@@ -223,8 +223,8 @@ async def test_a_pds_that_was_asked_for_too_much_ends_the_run_at_once(rig: Adopt
 
 async def test_no_bytes_are_requested_from_a_pds_before_the_reset_that_it_named(rig: AdoptRig) -> None:
     rig.internet.record(1)
-    told = {"limit": "3000", "remaining": "10", "reset": "60", "policy": "3000;w=300"}
-    headers = {f"ratelimit-{name}": value for name, value in told.items()}
+    limits = {"limit": "3000", "remaining": "10", "reset": "60", "policy": "3000;w=300"}
+    headers = {f"ratelimit-{name}": value for name, value in limits.items()}
     rig.internet.blob_answers = [lambda: httpx.Response(200, content=samples.mp3(1), headers=headers)]
     assert counts(await rig.adopts()) == (1, 0, 1, 0)
     rig.internet.record(2)

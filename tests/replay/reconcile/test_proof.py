@@ -27,7 +27,7 @@ pytestmark = pytest.mark.pds
 
 
 class Documents:
-    """What the directory says of everybody."""
+    """The directory's documents of all accounts."""
 
     def __init__(self, plc: DevPlc) -> None:
         self._plc = plc

@@ -1,4 +1,4 @@
-"""A scan finds what others did to our records, without anybody's login; the relay decides what it means."""
+"""A scan finds changes of other clients to our records, without a login; the relay decides what they mean."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from eventstore.database import Database
-from outbox.mirror.host_state import OPEN
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.requeue import rescan
+from outbox.mirror.states import BreakerState
 from outbox.mirror.tables import NEVER, PAST, mirror_target, pds_host, repo_scan
 from outbox.pds.client import Pds
 from outbox.repo.reads import PacedReads
@@ -225,7 +225,7 @@ async def test_failures_of_a_scan_count_for_the_breaker_and_an_open_one_is_respe
         await scanned(database, hosts)
         clock.advance(seconds=1)
     with database.read() as connection:
-        assert connection.scalar(select(pds_host.c.breaker)) == OPEN
+        assert connection.scalar(select(pds_host.c.breaker)) == BreakerState.OPEN
     await scanned(database, hosts)
     assert len(hosts.asked) == 5
     hosts.answers["a"] = well
@@ -239,8 +239,8 @@ async def test_live_work_has_the_second_half_of_a_hosts_budget(database, clock):
 
     def counts(request: httpx.Request) -> httpx.Response:
         reset = str(int(clock().timestamp()) + 100)
-        told = {"limit": "100", "remaining": str(next(left)), "reset": reset, "policy": "100;w=300"}
-        return well(request, **{f"ratelimit-{name}": value for name, value in told.items()})
+        limits = {"limit": "100", "remaining": str(next(left)), "reset": reset, "policy": "100;w=300"}
+        return well(request, **{f"ratelimit-{name}": value for name, value in limits.items()})
 
     hosts = FakeHosts(a=counts)
     await scanned(database, hosts, HOUR)

@@ -52,9 +52,9 @@ def place(rig: Rig, track: Track) -> tuple[str, str, str]:
 async def test_a_record_that_is_on_its_way_to_another_collection_is_no_drift(rig):
     rig.upload(1, collection=OLD_COLLECTION)
     await rig.relay_once()
-    told = ChangeNamespace(1, old_collection=OLD_COLLECTION, collection=COLLECTION)
+    command = ChangeNamespace(1, old_collection=OLD_COLLECTION, collection=COLLECTION)
     with rig.log.unit_of_work(rig.did, ARTIST) as unit:
-        change_namespace(unit, told)
+        change_namespace(unit, command)
     assert (await verified(rig)).drifts == ()
     rig.wire.faults += [lambda send: send(), refused]
     await rig.relay_once()

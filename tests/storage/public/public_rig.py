@@ -1,4 +1,4 @@
-"""Tracks, their bytes, and public copies in memory, with a place to stop before and after each change of them."""
+"""Tracks, their bytes, and public copies in memory, with a hook before and after each change of a copy."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -74,7 +74,7 @@ class MemoryCopies:
 
 
 class Clock:
-    """The database's time, which a test may move on."""
+    """The database's clock, which a test can advance."""
 
     def __init__(self) -> None:
         self.ahead = timedelta()
@@ -94,47 +94,47 @@ class Rig:
         self.publisher = self.another()
 
     def another(self, **options: timedelta) -> Publisher:
-        """The publisher of one more process."""
+        """A publisher of another process."""
         return Publisher(self.media, self.copies, **options)
 
     def audio(self, number: int = 1, file_type: str = "mp3") -> Audio:
-        """Stored sound."""
+        """Store audio bytes."""
         data = f"sound {number}".encode()
         self.media.add(cid_of(data), io.BytesIO(data), len(data), "audio/mpeg")
         return Audio(cid_of(data), len(data), "audio/mpeg", file_type, 1)
 
     def upload(self, track_id: int = 1, *, number: int = 1, did: str = ALICE, gated: bool = False) -> str:
-        """Record a new track; give the name of its public copy."""
+        """Record a new track; returns the name of its public copy."""
         audio = self.audio(number)
         track = a_track(track_id, did=did, audio=audio, support_gate=GATE if gated else None)
         with self.log.unit_of_work(did, ENVELOPE) as unit:
             unit.save(track)
         return f"{audio.cid}.{audio.file_type}"
 
-    def tell(self, *commands: Callable[[Track], None], track_id: int = 1, did: str = ALICE) -> None:
-        """Give commands to a recorded track."""
+    def change(self, *commands: Callable[[Track], None], track_id: int = 1, did: str = ALICE) -> None:
+        """Run commands on a recorded track."""
         with self.log.unit_of_work(did, ENVELOPE) as unit:
-            self.tell_within(unit, *commands, track_id=track_id)
+            self.change_within(unit, *commands, track_id=track_id)
 
-    def tell_within(self, unit: UnitOfWork, *commands: Callable[[Track], None], track_id: int = 1) -> None:
+    def change_within(self, unit: UnitOfWork, *commands: Callable[[Track], None], track_id: int = 1) -> None:
         track = unit.load(Track, Track.create_id(track_id))
         for command in commands:
             command(track)
         unit.save(track)
 
     def key(self, name: str) -> str:
-        """Where the bytes of a public copy are kept."""
+        """The key of a public copy's bytes."""
         found = self.media.find(cid_of_name(name) or "")
         assert found is not None
         return found.key
 
-    def look(self) -> set[str]:
-        """Let the publisher do what is due; give what is public then."""
+    def publish_due(self) -> set[str]:
+        """Run the publisher once; returns the names of all public copies."""
         self.publisher.run_once()
         return set(self.copies.names)
 
     def later(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.clock.ahead += timedelta(seconds=seconds)
 
     def state(self, name: str) -> str:
@@ -144,7 +144,7 @@ class Rig:
             )
 
     def fail(self) -> None:
-        """The store is away from now on."""
+        """Make the store unavailable."""
 
         def away(_step: str) -> None:
             raise StoreUnavailableError("away")
@@ -152,12 +152,12 @@ class Rig:
         self.copies.at = away
 
     def recover(self) -> None:
-        """The store is back."""
+        """Make the store available again."""
         self.copies.at = lambda _step: None
 
 
 class Once:
-    """Does something at one step, the first time it comes."""
+    """Runs an action at one step, the first time only."""
 
     def __init__(self, step: str, action: Callable[[], object]) -> None:
         self.step, self.action, self.came = step, action, False

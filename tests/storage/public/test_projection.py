@@ -1,4 +1,4 @@
-"""Which audio is public is the fold of the log, and what is known of the copies outlives a rebuild."""
+"""The desired state of public audio is derived from the log; the known state of copies survives a rebuild."""
 
 from functools import partial
 from typing import Any
@@ -21,16 +21,16 @@ def rows(rig: Rig, table: Any) -> list[dict[str, Any]]:
 
 
 def record_a_story(rig: Rig) -> None:
-    """Each way in and out of public."""
+    """Each way to become public or cease to be."""
     for track_id in range(1, 5):
         rig.upload(track_id, number=track_id, gated=track_id == 4)
     rig.upload(5, number=1, did=BOB)
-    rig.tell(gate, track_id=1)
-    rig.tell(delete, undelete, delete, track_id=2)
+    rig.change(gate, track_id=1)
+    rig.change(delete, undelete, delete, track_id=2)
     first, second = rig.audio(8), rig.audio(9)
     for audio in (first, second, first):
-        rig.tell(partial(Track.replace_audio, audio=audio, at=some_time(30)), track_id=3)
-    rig.tell(ungate, gate, ungate, track_id=4)
+        rig.change(partial(Track.replace_audio, audio=audio, at=some_time(30)), track_id=3)
+    rig.change(ungate, gate, ungate, track_id=4)
 
 
 def test_every_audio_that_a_track_had_is_a_row_and_only_the_open_one_is_wanted(rig: Rig) -> None:
@@ -55,7 +55,7 @@ def test_a_rebuild_in_pages_of_any_size_finds_nothing_to_do(rig: Rig, page: int)
 
 def test_a_rebuild_leaves_alone_what_is_known_of_the_copies(rig: Rig) -> None:
     record_a_story(rig)
-    rig.look()
+    rig.publish_due()
     audio_rows, copies = rows(rig, public_audio), rows(rig, public_copy)
     with rig.database.write() as connection:
         connection.execute(update(public_audio).values(wanted=True))
@@ -68,6 +68,6 @@ def test_a_rebuild_leaves_alone_what_is_known_of_the_copies(rig: Rig) -> None:
 def test_an_edit_of_other_fields_changes_no_row(rig: Rig) -> None:
     rig.upload()
     before = rows(rig, public_copy)
-    rig.tell(lambda track: track.update_metadata({"title": "other"}, at=some_time(40)))
-    rig.tell(lambda track: track.set_unlisted(True, at=some_time(41)))
+    rig.change(lambda track: track.update_metadata({"title": "other"}, at=some_time(40)))
+    rig.change(lambda track: track.set_unlisted(True, at=some_time(41)))
     assert rows(rig, public_copy) == before

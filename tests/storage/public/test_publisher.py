@@ -1,4 +1,4 @@
-"""A public copy is there exactly while an ungated live track names it, whatever happens in between."""
+"""A public copy exists exactly while an ungated live track wants it, despite crashes, outages and races."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ STEPS = ["before publish", "after publish", "before unpublish", "after unpublish
 
 def test_an_upload_is_public_with_its_type(rig: Rig) -> None:
     name = rig.upload()
-    assert rig.look() == {name}
+    assert rig.publish_due() == {name}
     assert rig.copies.names == {name: "audio/mpeg"}
 
 
@@ -28,33 +28,33 @@ def test_what_is_gated_or_deleted_goes_and_comes_back(
     rig: Rig, away: Callable[[Track], None], back: Callable[[Track], None]
 ) -> None:
     name = rig.upload()
-    rig.look()
-    rig.tell(away)
-    assert rig.look() == set()
-    rig.tell(back)
-    assert rig.look() == {name}
+    rig.publish_due()
+    rig.change(away)
+    assert rig.publish_due() == set()
+    rig.change(back)
+    assert rig.publish_due() == {name}
 
 
 def test_what_is_gated_from_the_start_is_never_public(rig: Rig) -> None:
     rig.upload(gated=True)
-    rig.look()
-    rig.tell(delete, undelete)
-    rig.look()
+    rig.publish_due()
+    rig.change(delete, undelete)
+    rig.publish_due()
     assert rig.copies.done == []
 
 
 def test_replaced_audio_goes_and_the_new_is_there(rig: Rig) -> None:
     rig.upload()
-    rig.look()
+    rig.publish_due()
     new = rig.audio(2)
-    rig.tell(lambda track: track.replace_audio(new, at=some_time(20)))
-    assert rig.look() == {f"{new.cid}.mp3"}
+    rig.change(lambda track: track.replace_audio(new, at=some_time(20)))
+    assert rig.publish_due() == {f"{new.cid}.mp3"}
 
 
 def test_other_edits_do_not_touch_the_copy(rig: Rig) -> None:
     rig.upload()
-    rig.look()
-    rig.tell(lambda track: track.update_metadata({"title": "other"}, at=some_time(20)))
+    rig.publish_due()
+    rig.change(lambda track: track.update_metadata({"title": "other"}, at=some_time(20)))
     assert rig.publisher.run_once() == 0
     assert len(rig.copies.done) == 1
 
@@ -62,12 +62,12 @@ def test_other_edits_do_not_touch_the_copy(rig: Rig) -> None:
 def test_one_artist_does_not_take_the_copy_of_another(rig: Rig) -> None:
     name = rig.upload(1, did=ALICE)
     rig.upload(2, did=BOB)
-    rig.look()
-    rig.tell(gate, track_id=1)
-    assert rig.look() == {name}
+    rig.publish_due()
+    rig.change(gate, track_id=1)
+    assert rig.publish_due() == {name}
     assert rig.copies.done == [("publish", name)]  # not even for a moment
-    rig.tell(gate, track_id=2, did=BOB)
-    assert rig.look() == set()
+    rig.change(gate, track_id=2, did=BOB)
+    assert rig.publish_due() == set()
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -76,17 +76,17 @@ def test_after_a_crash_at_any_step_the_next_pass_heals(rig: Rig, step: str, mean
     name = rig.upload()
     wanted = "unpublish" not in step
     if not wanted:
-        rig.look()
-        rig.tell(gate)
+        rig.publish_due()
+        rig.change(gate)
     rig.copies.at = Once(step, crash)
     with pytest.raises(CrashError):
-        rig.look()
+        rig.publish_due()
     assert rig.state(name) == "uncertain"
     if meanwhile == "the desired state changes":
-        rig.tell(gate if wanted else ungate)
+        rig.change(gate if wanted else ungate)
         wanted = not wanted
     rig.later(LEASE_TTL.total_seconds() + 1)
-    assert rig.look() == ({name} if wanted else set())
+    assert rig.publish_due() == ({name} if wanted else set())
     assert rig.state(name) == ("public" if wanted else "absent")
 
 
@@ -94,40 +94,40 @@ def test_a_crash_after_the_claim_is_repaired_when_the_lease_has_expired(rig: Rig
     rig.upload()
     rig.copies.at = Once("before publish", crash)
     with pytest.raises(CrashError):
-        rig.look()
-    assert rig.look() == set()
+        rig.publish_due()
+    assert rig.publish_due() == set()
     rig.later(LEASE_TTL.total_seconds() + 1)
-    assert len(rig.look()) == 1
+    assert len(rig.publish_due()) == 1
 
 
 def test_an_unavailable_store_is_retried_and_no_change_is_lost(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second = rig.upload(1, number=1), rig.upload(2, number=2)
-    rig.look()
-    rig.tell(gate, track_id=1)
+    rig.publish_due()
+    rig.change(gate, track_id=1)
     third = rig.upload(3, number=3)
     rig.fail()
     for _ in range(3):
-        assert rig.look() == {first, second}
+        assert rig.publish_due() == {first, second}
         rig.later(120)
-    assert rig.look() == {first, second}
+    assert rig.publish_due() == {first, second}
     assert {(record.copy, record.attempts) for record in caplog.records if record.message == "public_copy_failed"} >= {  # type: ignore[attr-defined]
         (first, 1), (first, 4), (third, 1), (third, 4)
     }  # fmt: skip
     rig.recover()
-    assert rig.look() == {first, second}  # not at once: there is a retry delay
+    assert rig.publish_due() == {first, second}  # not at once: there is a retry delay
     rig.later(120)
-    assert rig.look() == {second, third}
+    assert rig.publish_due() == {second, third}
 
 
 def test_a_change_of_the_desired_state_is_tried_at_once(rig: Rig) -> None:
     rig.upload()
     rig.fail()
-    rig.look()
+    rig.publish_due()
     rig.recover()
-    rig.tell(gate, ungate)
-    assert len(rig.look()) == 1
+    rig.change(gate, ungate)
+    assert len(rig.publish_due()) == 1
 
 
 def test_pauses_grow_to_a_minute() -> None:
@@ -138,24 +138,24 @@ def test_pauses_grow_to_a_minute() -> None:
 def test_bytes_that_are_gone_are_no_public_copy(rig: Rig) -> None:
     rig.upload()
     rig.store.copies.clear()
-    assert rig.look() == set()
+    assert rig.publish_due() == set()
     rig.audio()  # uploaded again
     rig.later(120)
-    assert len(rig.look()) == 1
+    assert len(rig.publish_due()) == 1
 
 
 def test_a_track_gated_during_the_copying_loses_its_copy_at_once(rig: Rig) -> None:
     rig.upload()
-    rig.copies.at = Once("before publish", lambda: rig.tell(gate))
-    assert rig.look() == set()
+    rig.copies.at = Once("before publish", lambda: rig.change(gate))
+    assert rig.publish_due() == set()
 
 
 def test_a_track_ungated_during_the_removal_gets_its_copy_back_at_once(rig: Rig) -> None:
     name = rig.upload()
-    rig.look()
-    rig.tell(gate)
-    rig.copies.at = Once("before unpublish", lambda: rig.tell(ungate))
-    assert rig.look() == {name}
+    rig.publish_due()
+    rig.change(gate)
+    rig.copies.at = Once("before unpublish", lambda: rig.change(ungate))
+    assert rig.publish_due() == {name}
 
 
 def test_a_copy_made_after_its_lease_expired_is_noticed(rig: Rig) -> None:
@@ -164,65 +164,65 @@ def test_a_copy_made_after_its_lease_expired_is_noticed(rig: Rig) -> None:
 
     def sleep_over() -> None:
         rig.later(LEASE_TTL.total_seconds() + 1)
-        rig.tell(gate)
+        rig.change(gate)
         other.run_once()  # takes it over, takes it away, and is done
 
     rig.copies.at = Once("before publish", sleep_over)
-    assert rig.look() == set()
+    assert rig.publish_due() == set()
 
 
 def test_a_late_copy_is_noticed_although_another_publisher_has_just_deleted_it(rig: Rig) -> None:
     name = rig.upload()
     late = claim(rig.database, name)
     rig.later(LEASE_TTL.total_seconds() + 1)
-    rig.tell(gate)
+    rig.change(gate)
     other = claim(rig.database, name)
     rig.copies.unpublish(name)
     rig.copies.publish(rig.key(name), name, "audio/mpeg")
     assert not settle(rig.database, late)
     assert not settle(rig.database, other)  # it can't know that its delete came before
-    assert rig.look() == set()
+    assert rig.publish_due() == set()
 
 
 def test_no_transaction_is_open_while_the_store_works(rig: Rig) -> None:
     seen: list[bool] = []
     rig.copies.at = lambda _step: seen.append(rig.database.in_transaction)
     rig.upload()
-    rig.look()
-    rig.tell(gate)
-    rig.look()
+    rig.publish_due()
+    rig.change(gate)
+    rig.publish_due()
     assert seen == [False] * 4
 
 
 def test_an_uncommitted_change_of_the_desired_state_is_not_acted_on(rig: Rig) -> None:
     name = rig.upload()
-    rig.look()
+    rig.publish_due()
     if rig.database.is_sqlite:
         return  # one writer at a time
-    rig.tell(gate, ungate)  # the copy is to be looked at
+    rig.change(gate, ungate)  # the copy is to be looked at
     with ThreadPoolExecutor(1) as threads, rig.log.unit_of_work(ALICE, ENVELOPE) as unit:
-        rig.tell_within(unit, gate)
-        assert threads.submit(rig.look).result(5) == {name}  # and does not wait
-    assert rig.look() == set()
+        rig.change_within(unit, gate)
+        assert threads.submit(rig.publish_due).result(5) == {name}  # and does not wait
+    assert rig.publish_due() == set()
 
 
 def test_removals_come_first(rig: Rig) -> None:
     names = [rig.upload(number, number=number) for number in range(1, 6)]
     first = max(names)
-    rig.look()
+    rig.publish_due()
     for number, name in enumerate(names, 1):
-        rig.tell(gate, *(() if name == first else (ungate,)), track_id=number)
+        rig.change(gate, *(() if name == first else (ungate,)), track_id=number)
         rig.copies.names.pop(name)
     with rig.database.write() as connection:
         connection.execute(update(public_copy).values(state="uncertain"))
     rig.copies.done.clear()
-    rig.look()
+    rig.publish_due()
     assert rig.copies.done[0] == ("unpublish", first)
     assert len(rig.copies.done) == 5
 
 
 def test_due_copies_are_found_by_their_index(rig: Rig) -> None:
-    """A look reads what is open, not what is public."""
+    """A poll reads the open rows, not all public ones."""
     with rig.database.write() as connection:
         rows = [{"name": f"n{i}", "cid": f"c{i}", "mime": "m", "state": "public"} for i in range(5000)]
         connection.execute(public_copy.insert(), rows)

@@ -1,4 +1,4 @@
-"""Publishers in threads of their own: what goes goes at once, and several of them end in agreement."""
+"""Publishers in threads: removals do not wait for copies, and several publishers agree in the end."""
 
 import random
 import threading
@@ -15,7 +15,7 @@ from tests.storage.public.public_rig import Rig, gate, ungate
 
 def test_a_gated_copy_is_removed_at_once_although_a_large_copy_is_being_made(rig: Rig) -> None:
     name = rig.upload(1, number=1)
-    rig.look()
+    rig.publish_due()
     copying, may_end, gone = threading.Semaphore(0), threading.Event(), threading.Event()
 
     def at(step: str) -> None:
@@ -33,7 +33,7 @@ def test_a_gated_copy_is_removed_at_once_although_a_large_copy_is_being_made(rig
         rig.publisher.wake()
         assert copying.acquire(timeout=20)
         assert not copying.acquire(timeout=0.5)  # one at a time: the other thread is for what goes
-        rig.tell(gate, track_id=1)
+        rig.change(gate, track_id=1)
         rig.publisher.wake()
         assert gone.wait(4)  # sooner than the next look
         assert name not in rig.copies.names
@@ -82,12 +82,12 @@ def test_concurrent_publishers_and_edits_end_with_the_wanted_copies(rig: Rig, se
         working = [threads.submit(work, index) for index in range(3)]
         for _ in range(30):
             track_id, did, _number = chance.choice(artists)
-            rig.tell(chance.choice((gate, ungate)), track_id=track_id, did=did)
+            rig.change(chance.choice((gate, ungate)), track_id=track_id, did=did)
         ended.set()
         for each in working:
             each.result(60)
     with rig.database.read() as connection:
         wanted = set(connection.scalars(select(public_audio.c.name).where(public_audio.c.wanted)))
-    assert rig.look() == wanted
+    assert rig.publish_due() == wanted
     with rig.database.read() as connection:
         assert not connection.execute(select(public_copy).where(public_copy.c.state == "uncertain")).all()

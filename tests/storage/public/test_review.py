@@ -11,13 +11,13 @@ from tests.storage.public.public_rig import Rig, gate, ungate
 
 
 def reviewed(rig: Rig) -> tuple[int, set[str]]:
-    return review(rig.database, rig.copies), rig.look()
+    return review(rig.database, rig.copies), rig.publish_due()
 
 
 def test_a_consistent_store_has_no_mismatches(rig: Rig) -> None:
     name = rig.upload(1, number=1)
     rig.upload(2, number=2, gated=True)
-    rig.look()
+    rig.publish_due()
     done = list(rig.copies.done)
     assert reviewed(rig) == (0, {name})
     assert rig.copies.done == done
@@ -25,17 +25,17 @@ def test_a_consistent_store_has_no_mismatches(rig: Rig) -> None:
 
 def test_a_copy_deleted_by_hand_is_made_again(rig: Rig) -> None:
     name = rig.upload()
-    rig.look()
+    rig.publish_due()
     rig.copies.names.clear()
-    assert rig.look() == set()
+    assert rig.publish_due() == set()
     assert reviewed(rig) == (1, {name})
 
 
 def test_an_unwanted_copy_in_the_store_is_removed(rig: Rig) -> None:
     name = rig.upload()
-    rig.look()
-    rig.tell(gate)
-    rig.look()
+    rig.publish_due()
+    rig.change(gate)
+    rig.publish_due()
     rig.copies.names[name] = "audio/mpeg"
     assert reviewed(rig) == (1, set())
 
@@ -62,8 +62,8 @@ def test_a_copy_in_progress_is_not_a_mismatch(rig: Rig) -> None:
 def test_desired_states_corrected_by_a_rebuild_are_marked(rig: Rig, wanted: bool) -> None:
     name = rig.upload()
     if wanted:
-        rig.tell(gate)
-    rig.look()
+        rig.change(gate)
+    rig.publish_due()
     with rig.database.write() as connection:
         connection.execute(update(public_audio).values(wanted=wanted))
     assert reviewed(rig) == (1, {name} if wanted else set())
@@ -78,12 +78,12 @@ def test_wanted_audio_without_a_copy_row_is_marked(rig: Rig) -> None:
 
 def test_what_is_published_during_the_review_is_not_missed(rig: Rig) -> None:
     name = rig.upload(gated=True)
-    rig.look()
+    rig.publish_due()
 
     def at(step: str) -> None:
         if step == "list" and not rig.copies.names:
-            rig.tell(ungate)
-            rig.look()
+            rig.change(ungate)
+            rig.publish_due()
 
     rig.copies.at = at
     assert reviewed(rig) == (0, {name})

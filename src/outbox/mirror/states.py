@@ -1,0 +1,138 @@
+"""States of targets, lanes and breakers as they are stored, and of a track's mirror as people see it."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from eventstore.states import State, Transition
+
+
+class TargetState(State):
+    """States of a record's row in `mirror_target`: what went wrong with it last."""
+
+    IDLE = "idle", "nothing is wrong: it is delivered, or is sent when its lane runs"
+    BACKOFF = "backoff", "the last attempt failed; the relay tries again at `not_before`"
+    PACED = "paced", "the PDS is over its rate limit; the relay tries again when the lane's pause is over"
+    BLOB = "blob", "the PDS does not hold the blob that the record names; waits for its upload"
+    VERIFYING = "verifying", "a delete waits until a create that was never answered can no longer land"
+    REJECTED = "rejected", "the PDS refuses this generation; a newer one, or a retry, is sent"
+    HELD = "held", "another client changed the record; its owner decides"
+
+
+class LaneState(State):
+    """States of an account's row in `mirror_lane`."""
+
+    READY = "ready", "the relay delivers when records are due"
+    AUTH_REQUIRED = "auth_required", "waits until the owner signs in"
+    INACTIVE = "account_inactive", "the account is deactivated, suspended or taken down; the relay probes it"
+    STALE = "identity_stale", "the host does not know the account; the relay probes where it is"
+    GONE = "gone", "no directory has known the account for days; waits for a sign-in or an operator"
+
+
+PROBED: Final = (LaneState.INACTIVE, LaneState.STALE)
+"""The states whose accounts the relay probes until they change."""
+
+
+class BreakerState(State):
+    """States of a host's breaker in `pds_host`; `half_open` is shown, and stored as `open` with a past `retry_at`."""
+
+    CLOSED = "closed", "the host is sent as many lanes as it may have"
+    OPEN = "open", "requests of several accounts failed; nothing is sent before `retry_at`"
+    HALF_OPEN = "half_open", "one lane tries whether the host works again"
+
+
+class MirrorState(State):
+    """States of a track's mirror: what its target, lane, host and upload amount to. Derived, never stored."""
+
+    DELIVERED = "delivered", "the PDS holds what the log says"
+    PENDING = "pending", "the relay delivers it without help"
+    PARKED = "parked", "nothing is sent for the account: `reason` says until when"
+    HELD = "held", "another client changed the record; its owner decides"
+    DETACHED = "detached", "the record was deleted elsewhere; its owner decides"
+    REJECTED = "rejected", "the PDS refuses the record as it is"
+
+
+class MirrorReason(State):
+    """Reasons of a mirror's state, beside lane states and names of the PDS's errors."""
+
+    SENDING = "sending", "it is due, or being sent"
+    SUCCESSOR = (
+        "successor",
+        "what a namespace move left is deleted once the PDS has the record in its new place",
+    )
+    BLOB = "blob", "its audio is to be uploaded"
+    BACKOFF = "backoff", "an attempt failed; it is tried again at a known time"
+    PACED = "paced", "the PDS asked for a pause"
+    VERIFYING = "verifying", "a delete is confirmed once an unanswered create can no longer land"
+    PAUSED = "paused", "an operator paused the account or its host"
+    RESTORED = "restored", "the database was restored from a backup; the account's records are compared first"
+    FOREIGN_EDIT = "foreign_edit", "another client changed the record"
+    NEWER_ON_PDS = "newer_on_pds", "after a restore: the record was written again after this delete"
+    RECORD_MISSING = "record_missing", "the record was deleted elsewhere"
+
+
+def _from_all(befores: Iterable[State], after: State, by: str) -> tuple[Transition, ...]:
+    return tuple(Transition(before, after, by) for before in befores if before is not after)
+
+
+_OF_TARGETS: Final = (
+    Transition(None, TargetState.IDLE, "a command appends the first event of a record"),
+    *_from_all(TargetState, TargetState.IDLE, "the relay settles a delivery that the PDS took"),
+    *_from_all(TargetState, TargetState.IDLE, "the relay finds that the record was deleted elsewhere"),
+    *_from_all(TargetState, TargetState.BACKOFF, "the relay settles a delivery that failed"),
+    *_from_all(TargetState, TargetState.PACED, "the relay settles a delivery that the PDS answered with 429"),
+    *_from_all(
+        TargetState, TargetState.BLOB, "the relay settles a delivery whose blob the PDS does not hold"
+    ),
+    *_from_all(
+        TargetState, TargetState.VERIFYING, "the relay settles a delete that a create may still follow"
+    ),
+    *_from_all(TargetState, TargetState.REJECTED, "the relay settles a delivery that the PDS refuses"),
+    *_from_all(TargetState, TargetState.HELD, "the relay finds that another client changed the record"),
+    Transition(TargetState.HELD, TargetState.IDLE, "the owner resolves the conflict"),
+    Transition(TargetState.BLOB, TargetState.IDLE, "the blob worker settles an upload that the PDS took"),
+    Transition(
+        TargetState.BLOB, TargetState.REJECTED, "the blob worker settles an upload that the PDS refuses"
+    ),
+    Transition(
+        TargetState.BLOB, TargetState.IDLE, "the relay's maintenance finds that no upload is requested"
+    ),
+    *_from_all(TargetState, TargetState.IDLE, "account deletion excludes a record that was never sent"),
+    *_from_all(TargetState, TargetState.IDLE, "recovery finds the record on the PDS as the log says"),
+    *_from_all(TargetState, TargetState.HELD, "recovery finds a newer record on the PDS"),
+    *_from_all(TargetState, TargetState.REJECTED, "recovery finds a record on the PDS newer than its delete"),
+)
+_OF_LANES: Final = (
+    Transition(
+        None, LaneState.AUTH_REQUIRED, "a command records an event of an account that never signed in"
+    ),
+    Transition(None, LaneState.READY, "the owner signs in"),
+    *_from_all(LaneState, LaneState.READY, "the owner signs in"),
+    *_from_all(PROBED, LaneState.READY, "a probe finds the account active"),
+    Transition(LaneState.READY, LaneState.AUTH_REQUIRED, "the PDS refuses the login"),
+    Transition(LaneState.READY, LaneState.INACTIVE, "the PDS says that the account is not active"),
+    Transition(LaneState.READY, LaneState.STALE, "the PDS says that it does not know the account"),
+    *_from_all((LaneState.READY, *PROBED), LaneState.AUTH_REQUIRED, "the account's login ends"),
+    *_from_all(
+        (LaneState.READY, *PROBED), LaneState.AUTH_REQUIRED, "a probe finds the account on another host"
+    ),
+    *_from_all((LaneState.READY, *PROBED), LaneState.INACTIVE, "a probe finds the account not active"),
+    *_from_all((LaneState.READY, *PROBED), LaneState.STALE, "a probe finds the account nowhere"),
+    *_from_all((LaneState.READY, *PROBED), LaneState.GONE, "a probe finds the account nowhere for 72 hours"),
+    Transition(LaneState.GONE, LaneState.STALE, "an operator has the account probed"),
+    *_from_all(LaneState, LaneState.AUTH_REQUIRED, "account deletion ends"),
+)
+_OF_BREAKERS: Final = (
+    Transition(
+        None,
+        BreakerState.CLOSED,
+        "an account signs in on the host, moves there, or the host asks for a pause",
+    ),
+    Transition(BreakerState.CLOSED, BreakerState.OPEN, "requests of two accounts or more fail in a row"),
+    Transition(
+        BreakerState.OPEN, BreakerState.HALF_OPEN, "`retry_at` passes, or an operator resumes the host"
+    ),
+    Transition(BreakerState.OPEN, BreakerState.CLOSED, "a request sent before it opened succeeds"),
+    Transition(BreakerState.HALF_OPEN, BreakerState.CLOSED, "a request succeeds"),
+    Transition(BreakerState.HALF_OPEN, BreakerState.OPEN, "a request fails"),
+)
+TRANSITIONS: Final = (*_OF_TARGETS, *_OF_LANES, *_OF_BREAKERS)
