@@ -181,7 +181,7 @@ class Delivery:
         finding = await in_thread(self._compare, verify, task, remote)
         if finding is Finding.MISSING and task.is_acked:
             return await self._confirm_missing(lane, task, deadline)
-        if finding is Finding.REBASE and not (task.was_rejected or task.is_as_found):
+        if finding is Finding.REBASE and not (task.was_rejected or task.is_as_adopted):
             return await self._rewrite(lane, task.on(remote.cid, remote.body), remote, deadline)
         return await self._verify_later_after_delete(
             Result(task, _OUTCOMES_OF_VERIFICATION[finding], Verdict(Kind.DONE), remote=remote)
