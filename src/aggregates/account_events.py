@@ -30,7 +30,7 @@ class Opened(AccountEvent, Aggregate.Created):
 
 
 class SignedIn(AccountEvent):
-    """Somebody authenticated at the account's PDS; the session has `scope`."""
+    """The owner authenticated at the account's PDS; the session has `scope`."""
 
     TOPIC = "account.signed_in.v1"
     method: str

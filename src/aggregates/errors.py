@@ -26,4 +26,4 @@ class GatedTrackError(TrackError):
 
 
 class UndecidedForeignEditError(TrackError):
-    """Somebody else has changed the record. Decide first what stays: POST /tracks/{id}/mirror/resolve."""
+    """Another client has changed the record. Decide first which version stays: POST /tracks/{id}/mirror/resolve."""

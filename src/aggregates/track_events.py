@@ -240,7 +240,7 @@ class RecordMissing(TrackEvent):
 
 
 class ForeignEditObserved(TrackEvent):
-    """Somebody else changed our fields in the record; it is held until its owner decides which version to keep."""
+    """Another client changed our fields in the record; it is held until its owner decides which version to keep."""
 
     TOPIC = "track.foreign_edit_observed.v1"
     BY_RELAY = True
@@ -251,7 +251,7 @@ class ForeignEditObserved(TrackEvent):
 
 
 class ForeignEditAdopted(TrackEvent):
-    """The owner adopted what somebody else wrote in the record; `changes` is what changed in the track, null means removed."""
+    """The owner adopted what another client wrote in the record; `changes` is what changed in the track, null means removed."""
 
     TOPIC = "track.foreign_edit_adopted.v1"
     cid: str
@@ -316,7 +316,7 @@ class Undeleted(TrackEvent):
 
 
 class TakenDown(TrackEvent):
-    """An operator hides the track from everybody but its owner and admins, and its bytes from all but admins; its record stays."""
+    """An operator hides the track from all but its owner and admins, and its bytes from all but admins; its record stays."""
 
     TOPIC = "track.taken_down.v1"
     BY_OPERATOR = True

@@ -1,4 +1,4 @@
-"""The HTTP application, made from its services."""
+"""Makes the HTTP application from its services."""
 
 from typing import Final
 
@@ -65,19 +65,19 @@ ROUTERS: Final = tuple(
 
 
 def create_app(services: Services) -> FastAPI:
-    """Make the application; nothing connects before the first request."""
+    """Return the application; nothing connects before the first request."""
     routers = [*ROUTERS]
     if services.metrics is not None:
         routers.append(health.monitoring)
     if services.sign_in is not None:
         routers.append(auth.app_password)
     app = FastAPI(
-        # `include_router` would build each of them a second time, which takes longer than all else here
+        # `include_router` would build each route a second time, which takes longer than everything else here
         routes=[route for router in routers for route in router.routes],
         title="mastertape",
         summary="Tracks whose records on their artists' PDSes agree with an event log.",
         version="1",
-        docs_url=None,  # its scripts come from elsewhere, and would run where the session cookie is
+        docs_url=None,  # its third-party scripts would run in the origin of the session cookie
         redoc_url=None,
     )
     app.state.services = services

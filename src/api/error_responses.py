@@ -1,4 +1,4 @@
-"""From exception to answer, in one table. Every error of ours that can reach HTTP stands in it by name."""
+"""Maps exceptions to responses, in one table that names every error of ours that can reach HTTP."""
 
 import logging
 import re
@@ -27,7 +27,7 @@ logger = logging.getLogger("mastertape.api")
 
 @dataclass(frozen=True)
 class Reply:
-    """How an error is answered: `fields` are attributes of it, `message` is said instead of its own, `kept` after it."""
+    """The response to an error: `fields` are attributes of the error, `message` replaces its own, `kept` follows it."""
 
     status: int
     code: str
@@ -109,7 +109,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.NotReadyError: Reply(503, "not_ready", retry_after=2),
     api.RateLimitedError: Reply(429, "rate_limited"),
     api.TooManyUploadsError: Reply(429, "rate_limited"),
-    # Bytes.
+    # Media.
     storage.StorageError: INTERNAL,
     storage.RefusedMediaError: Reply(400, "invalid_media", kept=_NOTHING),
     storage.InvalidMediaError: Reply(400, "invalid_media", kept=_NOTHING),
@@ -128,7 +128,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
         retry_after=2,
     ),
     storage.DiskFullError: FULL,
-    # People.
+    # Identity and sessions.
     identity.IdentityError: INTERNAL,
     identity.UnknownIdentityError: Reply(401, "bad_credentials"),
     identity.BadCredentialsError: Reply(
@@ -202,17 +202,16 @@ FRAMEWORK_CODES: Final = {
 
 
 RULES: Final = frozenset({"string_pattern_mismatch", "string_too_long"})
-"""What pydantic calls a value that can be read, and that a rule of ours refuses."""
+"""Pydantic's error types for a value that parses but breaks a rule of ours."""
 SHOULD: Final = re.compile(r"^\w+ should")
 
 
 def rule_of(message: str) -> str:
-    """Say pydantic's message as we say limits."""
+    """Word pydantic's message like our own limits."""
     return SHOULD.sub("must", message)
 
 
 def codes_by_status() -> dict[int, list[str]]:
-    """All codes that there are, by their status."""
     ours = [(reply.status, reply.code) for reply in REPLIES.values()]
     found: dict[int, set[str]] = {}
     for status, code in (*ours, *FRAMEWORK_CODES.items()):
@@ -221,7 +220,7 @@ def codes_by_status() -> dict[int, list[str]]:
 
 
 def reply_for(error: BaseException) -> Reply:
-    """Find how an error is answered: by its class, else by the nearest one above it; a full database is told apart."""
+    """Return the entry of the error's class, else of the nearest base class; a full database has its own."""
     if isinstance(error, DBAPIError) and store.is_full(error):
         return FULL
     kinds = [kind for kind in type(error).__mro__ if issubclass(kind, Exception)]
@@ -229,7 +228,7 @@ def reply_for(error: BaseException) -> Reply:
 
 
 def response_to(error: Exception) -> Response:
-    """Make the answer. What is our own fault tells nothing about its cause."""
+    """Return the response. That to an internal error reveals nothing of the cause."""
     reply = reply_for(error)
     retry_after = getattr(error, "retry_after", reply.retry_after)
     headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
@@ -239,14 +238,12 @@ def response_to(error: Exception) -> Response:
 
 
 def body_of(error: Exception) -> dict[str, Any]:
-    """Write down what is answered to an error."""
     reply = reply_for(error)
     fields = {name: getattr(error, name) for name in reply.fields if hasattr(error, name)}
     return {"detail": {"error": reply.code, "message": message_of(error, reply), **fields}}
 
 
 def message_of(error: Exception, reply: Reply) -> str:
-    """Say to people what went wrong."""
     message = reply.message or str(error) or type(error).__doc__ or reply.code
     return f"{message.rstrip('.')}. {reply.kept}" if reply.kept else message
 
@@ -254,13 +251,13 @@ def message_of(error: Exception, reply: Reply) -> str:
 def error_response(
     status: int, code: str, message: str, headers: dict[str, str] | None = None, **fields: Any
 ) -> Response:
-    """Write an error in the one shape that all have."""
+    """Return an error response in the shape that all errors have."""
     detail = {"error": code, "message": message, **fields}
     return AsciiJsonResponse({"detail": detail}, status_code=status, headers=headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """CommandResult every error of the table, and the framework's own, in that shape."""
+    """Handle every error of the table, and the framework's own, in that shape."""
     for kind in (*TREES, OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(kind, _refused)
     app.add_exception_handler(HTTPException, _framework_refused)

@@ -1,4 +1,4 @@
-"""JSON answers that can always be written: text that is no valid UTF-8 goes out escaped."""
+"""JSON responses in ASCII, so that any text can be sent."""
 
 import json
 from collections.abc import Mapping
@@ -11,15 +11,13 @@ from eventstore.idempotency.results import CommandResult
 
 
 class AsciiJsonResponse(JSONResponse):
-    """Escapes all but ASCII, so that a lone surrogate in an echoed value breaks no answer."""
+    """Escapes everything but ASCII, so that a lone surrogate in an echoed value breaks no response."""
 
     def render(self, content: Any) -> bytes:
-        """Write the content."""
         return json.dumps(content, separators=(",", ":")).encode("ascii")
 
 
 def response_of(answer: CommandResult, headers: Mapping[str, str] | None = None) -> Response:
-    """Send it."""
     return AsciiJsonResponse(
         answer.body, status_code=answer.status, headers={**answer.headers, **(headers or {})}
     )

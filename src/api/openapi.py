@@ -1,4 +1,4 @@
-"""What OpenAPI says of errors and of bodies that the routes read themselves."""
+"""OpenAPI fragments for errors, and for bodies that the routes parse themselves."""
 
 from typing import Any, Final
 
@@ -41,7 +41,7 @@ _COMMAND: Final = (*_REPEATABLE, 404, 412)
 
 
 def errors(*statuses: int, free: bool = False) -> dict[int | str, dict[str, Any]]:
-    """Document these error statuses; what may be too large may be too slow, and what is not `free` is counted."""
+    """Return responses for these statuses; with 413 also 408, and 429 unless the route is `free` of rate limits."""
     too_slow = {408} if 413 in statuses else set()  # noqa: PLR2004
     counted = set() if free else {429}
     return {
@@ -51,31 +51,31 @@ def errors(*statuses: int, free: bool = False) -> dict[int | str, dict[str, Any]
 
 
 def command_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Document the errors of every command, and these."""
+    """Return the errors of every command, and these."""
     return errors(*_COMMAND, *statuses)
 
 
 def repeatable_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Document the errors of every request that takes an Idempotency-Key, and these."""
+    """Return the errors of every request that takes an Idempotency-Key, and these."""
     return errors(*_REPEATABLE, *statuses)
 
 
 def multipart(required: list[str], **properties: Any) -> dict[str, Any]:
-    """Document a multipart body; structured fields are JSON text in it."""
+    """Return a multipart body; its structured fields are JSON text."""
     return {
         "requestBody": {"required": True, "content": {"multipart/form-data": _schema(required, properties)}}
     }
 
 
 def either(required: list[str], files: dict[str, Any], **properties: Any) -> dict[str, Any]:
-    """Document a body that may be JSON or a form; only the form can carry files."""
+    """Return a body that may be JSON or a form; only the form carries files."""
     json_body = {"application/json": _schema(required, properties)}
     form = {"multipart/form-data": _schema(required, {**properties, **files})}
     return {"requestBody": {"content": {**json_body, **form}}}
 
 
 def fields_of(model: type[BaseModel]) -> dict[str, Any]:
-    """Document a body that may be JSON or a form, with the fields of a model."""
+    """Return a body that may be JSON or a form, with the fields of a model."""
     schema = model.model_json_schema()
     properties = {
         name: schema["$defs"][each["$ref"].rpartition("/")[2]] if "$ref" in each else each

@@ -1,4 +1,4 @@
-"""What the routes need. service/wiring/bootstrap.py fills it in; nothing here is made or connected."""
+"""The services that the routes use; service/wiring/bootstrap.py builds them."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ from storage.public.publisher import Publisher
 
 @dataclass(frozen=True)
 class Services:
-    """What the routes use of one process."""
+    """The services of one process."""
 
     database: Database
     log: EventLog
     threads: Threads
-    """For the database calls of use cases that are asynchronous."""
+    """For the database calls of asynchronous use cases."""
     media: Media
     staging: Path
     accounts: Accounts
@@ -47,28 +47,28 @@ class Services:
     old_collection: str
     max_upload_bytes: int
     schema: Callable[[], str]
-    """Says which schema the database has, for exports."""
+    """Returns the schema revision, for exports."""
     not_ready_because: Callable[[], str | None]
-    """Says why the service cannot work now: the database, its schema, a projection, the wrong store. None when it can."""
+    """Returns why the service cannot work now (database, schema, projection, media store); None if it can."""
     disconnect: Callable[[str, Envelope], Awaitable[bool]]
-    """Ends an account's session at its PDS, and says whether the PDS confirmed it."""
+    """Ends an account's session at its PDS; returns whether the PDS confirmed it."""
     wake: Callable[[], None]
-    """Called after commits; the relay and the publisher, which it wakes, would come by themselves a moment later."""
+    """Called after commits: wakes the relay and the publisher, which would poll a moment later."""
     resolved: Callable[[str], None] = lambda _keep: None
-    """Counts what owners decide on records that others have changed."""
+    """Counts the owners' decisions on foreign edits."""
     silent_because: Callable[[], str | None] = lambda: None
-    """Says why nothing may be sent to any PDS; None when it may."""
+    """Returns why nothing may be sent to any PDS; None if it may."""
     media_away_because: Callable[[], str | None] = lambda: None
-    """Says why no bytes are given or taken now; None when they are."""
+    """Returns why no media is served or accepted now; None if it is."""
     metrics: Callable[[], bytes] | None = None
-    """None where everybody could read them."""
+    """None where the port is public."""
     publisher: Publisher | None = None
     """None where the store has no public copies."""
     sign_in: AppPasswordSignIn | None = None
-    """None where people may not sign in with an app password."""
+    """None where APP_PASSWORD_LOGIN is off."""
     oauth: OAuthSignIn | None = None
-    """None where the service's address is no OAuth client's."""
+    """None where BASE_URL cannot be an OAuth client's."""
     supporters: Supporters | None = None
     rate_limits: RateLimits | None = None
-    """None where everybody may ask for as much as they like."""
+    """None where RATE_LIMITS is off."""
     cors_origins: tuple[str, ...] = ()

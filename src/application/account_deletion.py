@@ -1,6 +1,8 @@
-"""Leave: every record of ours goes from the PDS first, then the login, then all that is known of the account here.
+"""Account deletion: first every record of ours on the PDS, then the login, then what is stored of the account here.
 
-Each step looks at what there is and does what can be done now, so that any process may take the next one, at any time.
+1. request: record it, delete the tracks, let the relay remove their records
+2. continue: any process takes the next step that is possible now, at any time
+3. erase: one unit, once nothing is left to remove
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -29,32 +31,32 @@ from replay.adoption.jobs import adoption
 from storage.media import end_grace_period
 
 TRACKS_IN_A_UNIT: Final = 25
-"""What the relay has to settle for the account waits for one of these."""
-ROUNDS: Final = 3
-"""So often somebody may sign in again in the very moment in which nothing is left."""
+"""The relay's settlements of the account wait for such a unit."""
+MAX_DISCONNECTS: Final = 3
+"""A sign-in between the end of the login and the erasure makes one more necessary."""
 
 Disconnect = Callable[[str, Envelope], Awaitable[bool]]
-"""Ends the account's login, and says whether its PDS confirmed that."""
+"""Ends the account's login; returns whether its PDS confirmed that."""
 
 
 def request_deletion(log: EventLog, did: str, envelope: Envelope) -> None:
-    """Note the wish, delete every track, and have the relay try at once; asked again, it goes on."""
+    """Record the request, delete every track, and make the removals due; a repeated request continues."""
     log.transact(did, envelope, _request)
     delete_tracks(log, did, envelope)
 
 
 def delete_tracks(log: EventLog, did: str, envelope: Envelope) -> None:
-    """Delete every live track in the ordinary way, a few in a unit; a crash leaves the rest to whoever goes on."""
-    while _has_tracks(log, did):  # who only waits for the relay costs no write at each look
+    """Delete every live track, a few in a unit; after a crash, `continue_deletion` deletes the rest."""
+    while _has_tracks(log, did):  # a read first: most calls only wait for the relay, and need no write
         log.transact(did, envelope, _delete_some)
 
 
 async def continue_deletion(
     log: EventLog, did: str, envelope: Envelope, disconnect: Disconnect, threads: Threads
 ) -> bool:
-    """Take the account as far as it can go now; whether it is gone."""
+    """Take every step that is possible now; return whether the account is erased."""
     await threads.run(delete_tracks, log, did, envelope)
-    for _ in range(ROUNDS):
+    for _ in range(MAX_DISCONNECTS):
         if not await threads.run(_may_be_erased, log, did):
             return False
         revoked = await disconnect(did, envelope)
@@ -64,7 +66,7 @@ async def continue_deletion(
 
 
 def leaving_since(connection: Connection, did: str) -> datetime | None:
-    """Return when the account asked to leave, if it did."""
+    """Return when the account requested its deletion, if it did."""
     return connection.scalar(select(account.c.leaving_since).where(account.c.did == did))
 
 
@@ -106,7 +108,7 @@ def _may_be_erased(log: EventLog, did: str) -> bool:
 
 
 def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
-    """Let everything go in one unit, unless something has come up since it was looked at."""
+    """Erase the account in one unit, unless a track, a record or a login has come up since the check."""
     did, connection = owner_of(unit), unit.connection
     since = leaving_since(connection, did)
     if since is None:

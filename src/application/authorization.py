@@ -1,4 +1,4 @@
-"""The track that a command is about, once it is certain that the caller may give it commands."""
+"""Which tracks an account may change, and in which state."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class OnTrack:
 
 
 def require_owned(connection: Connection, did: str, track_id: int, *, deleted_too: bool = False) -> TrackView:
-    """Find the track: 404 goes before 403, and one that is deleted or taken down is not there for others."""
+    """Return the track; raises TrackNotFoundError before NotOwnerError, also for another's deleted or taken-down track."""
     view = track_by_id(connection, track_id)
     if view is None or (view.deleted_at is not None and not (deleted_too and view.did == did)):
         raise TrackNotFoundError
@@ -38,11 +38,13 @@ def require_owned(connection: Connection, did: str, track_id: int, *, deleted_to
 
 
 def load_owned(unit: UnitOfWork, command: OnTrack, *, deleted_too: bool = False) -> Track:
-    """Load the track for a command."""
+    """Load the track for a command of its owner; raises as `require_owned`, and VersionMismatchError."""
     try:
         track = unit.load(Track, Track.create_id(command.track_id))
     except AggregateNotFoundError:
-        require_owned(unit.connection, owner_of(unit), command.track_id, deleted_too=deleted_too)  # says why
+        require_owned(
+            unit.connection, owner_of(unit), command.track_id, deleted_too=deleted_too
+        )  # raises the precise error
         raise
     if track.deleted_at is not None and not deleted_too:
         raise TrackNotFoundError
@@ -51,19 +53,19 @@ def load_owned(unit: UnitOfWork, command: OnTrack, *, deleted_too: bool = False)
 
 
 def require_version(version: int, wanted: frozenset[int] | None) -> None:
-    """Refuse what was decided on another version than this."""
+    """Raise VersionMismatchError if the command was decided on another version."""
     if wanted is not None and version not in wanted:
         raise VersionMismatchError(version)
 
 
 def require_staying(unit: UnitOfWork) -> None:
-    """Refuse to change anything for somebody who leaves, or has left since they were asked who they are."""
+    """Raise LeavingError if the account's deletion was requested, even since the caller was authenticated."""
     if not is_active(unit.connection, owner_of(unit)):
         raise LeavingError
 
 
 def require_no_duplicate(connection: Connection, did: str, audio_cid: str, *, but: int | None = None) -> None:
-    """Refuse audio that the artist has already, on another live track than `but`, unless that was taken over as it is."""
+    """Raise DuplicateAudioError if another live track than `but` has this audio; an adopted track may keep a duplicate."""
     view = track_by_id(connection, but) if but is not None else None
     if view is not None and view.adopted:
         return
@@ -73,6 +75,5 @@ def require_no_duplicate(connection: Connection, did: str, audio_cid: str, *, bu
 
 
 def owner_of(unit: UnitOfWork) -> str:
-    """Return the account that the unit of work belongs to."""
     assert unit.did is not None  # noqa: S101 - commands are always of an account
     return unit.did

@@ -1,4 +1,4 @@
-"""What a use case refuses. The docstring is the message; api/error_responses.py has the status and the code."""
+"""Refusals of use cases. The docstring is the message; api/error_responses.py has the status and the code."""
 
 
 class ApplicationError(Exception):

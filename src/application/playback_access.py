@@ -1,4 +1,4 @@
-"""Who may hear a track: everybody, or for a gated one its owner and those whom somebody vouches for."""
+"""Playback: an open track is for all; a gated one is for its owner and the artist's supporters."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,35 +14,38 @@ from projections.track_view import TrackView
 
 
 class Supporters(Protocol):
-    """Who knows whether somebody supports an artist; service/wiring/supporters_client.py asks over HTTP."""
+    """Knows the supporters of artists; service/wiring/supporters_client.py asks over HTTP."""
 
-    async def vouch(self, artist: str, supporter: str) -> bool:
-        """Whether `supporter` supports `artist`; raises SupportersUnreachableError when nobody says."""
+    async def supports(self, artist: str, supporter: str) -> bool:
+        """Whether `supporter` supports `artist` (DIDs); raises SupportersUnreachableError."""
 
 
 async def admit(
     caller: Principal | None, views: Sequence[TrackView], supporters: Supporters | None
 ) -> TrackView:
-    """Return a track, of those with the same bytes, that the caller may hear; refuse when there is none."""
+    """Return one of these tracks, which have the same bytes, that the caller may hear.
+
+    Raises MediaNotFoundError, NotAuthenticatedError, SupportRequiredError or SupportersUnreachableError.
+    """
     if not views:
         raise MediaNotFoundError
     for view in views:
-        judges = view.taken_down_at is not None  # only an admin is offered such a one
-        if view.support_gate is None or judges or (caller is not None and view.did == caller.did):
+        is_for_admins = view.taken_down_at is not None  # the caller got such a view as an admin
+        if view.support_gate is None or is_for_admins or (caller is not None and view.did == caller.did):
             return view
     if caller is None:
         raise NotAuthenticatedError
     if supporters is None:
         raise SupportRequiredError
-    return await _vouched(caller, views, supporters)
+    return await _supported(caller, views, supporters)
 
 
-async def _vouched(caller: Principal, views: Sequence[TrackView], supporters: Supporters) -> TrackView:
-    silent: SupportersUnreachableError | None = None
+async def _supported(caller: Principal, views: Sequence[TrackView], supporters: Supporters) -> TrackView:
+    unreachable: SupportersUnreachableError | None = None
     for artist, view in {view.did: view for view in views}.items():
         try:
-            if await supporters.vouch(artist, caller.did):
+            if await supporters.supports(artist, caller.did):
                 return view
         except SupportersUnreachableError as error:
-            silent = error
-    raise silent or SupportRequiredError
+            unreachable = error
+    raise unreachable or SupportRequiredError

@@ -1,4 +1,4 @@
-"""Who may read what only owners see: its owner, and admins."""
+"""Read access to what only a track's owner and admins see."""
 
 from datetime import datetime
 
@@ -11,12 +11,15 @@ from projections.track_view import TrackView
 
 
 def may_know(caller: Principal | None, owner: str, taken_down_at: datetime | None) -> bool:
-    """Whether a track is there for the caller at all: one that was taken down is so for its owner and admins only."""
+    """Whether the caller may know of a track: of one that was taken down, only its owner and admins may."""
     return taken_down_at is None or (caller is not None and (caller.did == owner or caller.admin))
 
 
 def require_reader(connection: Connection, principal: Principal, track_id: int) -> TrackView:
-    """Find the track for its owner or an admin, a deleted one too; to others a deleted one is not there."""
+    """Return the track, even a deleted one, for its owner or an admin.
+
+    Raises NotOwnerError for others, and TrackNotFoundError where the track is deleted or taken down.
+    """
     view = track_by_id(connection, track_id)
     if view is not None and (view.did == principal.did or principal.admin):
         return view

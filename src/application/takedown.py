@@ -16,7 +16,7 @@ LIFT: Final = "lift_takedown"
 
 @dataclass(frozen=True, kw_only=True)
 class Takedown(OnTrack):
-    """Which track of which owner, why, and whether it ends."""
+    """The track, its owner, the reason, and whether the takedown ends."""
 
     owner: str
     reason: str

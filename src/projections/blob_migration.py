@@ -11,7 +11,7 @@ from projections.tracks import LIVE, tracks
 column: Final = tracks.c
 
 
-class PdsCopyState(State):
+class AudioCopyState(State):
     """States of the copy of a track's audio on the PDS."""
 
     DELETED = "deleted", "the track is deleted"
@@ -22,37 +22,41 @@ class PdsCopyState(State):
     UNASKED = "unasked", "never requested for this audio"
 
 
-_OPEN: Final = (PdsCopyState.UNASKED, PdsCopyState.WANTED, PdsCopyState.FAILED, PdsCopyState.UPLOADED)
-_ASKED: Final = (PdsCopyState.WANTED, PdsCopyState.FAILED, PdsCopyState.UPLOADED)
-_LIVE: Final = (*_OPEN, PdsCopyState.GATED)
+_OPEN: Final = (AudioCopyState.UNASKED, AudioCopyState.WANTED, AudioCopyState.FAILED, AudioCopyState.UPLOADED)
+_ASKED: Final = (AudioCopyState.WANTED, AudioCopyState.FAILED, AudioCopyState.UPLOADED)
+_LIVE: Final = (*_OPEN, AudioCopyState.GATED)
 
 TRANSITIONS: Final = (
-    Transition(before=None, after=PdsCopyState.UNASKED, by="a track is registered or adopted"),
-    Transition(before=None, after=PdsCopyState.GATED, by="a track is registered or adopted with a gate"),
-    Transition(before=None, after=PdsCopyState.UPLOADED, by="a track is adopted whose record names the blob"),
-    Transition(before=PdsCopyState.UNASKED, after=PdsCopyState.WANTED, by="the owner requests the copy"),
-    Transition(before=PdsCopyState.FAILED, after=PdsCopyState.WANTED, by="the owner requests the copy again"),
-    Transition(before=PdsCopyState.WANTED, after=PdsCopyState.UPLOADED, by="the relay uploads the audio"),
+    Transition(before=None, after=AudioCopyState.UNASKED, by="a track is registered or adopted"),
+    Transition(before=None, after=AudioCopyState.GATED, by="a track is registered or adopted with a gate"),
     Transition(
-        before=PdsCopyState.WANTED, after=PdsCopyState.FAILED, by="the PDS refuses the audio for good"
+        before=None, after=AudioCopyState.UPLOADED, by="a track is adopted whose record names the blob"
+    ),
+    Transition(before=AudioCopyState.UNASKED, after=AudioCopyState.WANTED, by="the owner requests the copy"),
+    Transition(
+        before=AudioCopyState.FAILED, after=AudioCopyState.WANTED, by="the owner requests the copy again"
+    ),
+    Transition(before=AudioCopyState.WANTED, after=AudioCopyState.UPLOADED, by="the relay uploads the audio"),
+    Transition(
+        before=AudioCopyState.WANTED, after=AudioCopyState.FAILED, by="the PDS refuses the audio for good"
     ),
     Transition(
-        before=PdsCopyState.UPLOADED,
-        after=PdsCopyState.FAILED,
+        before=AudioCopyState.UPLOADED,
+        after=AudioCopyState.FAILED,
         by="the PDS has lost the audio and refuses to take it again",
     ),
     *(
-        Transition(before=each, after=PdsCopyState.UNASKED, by="the owner replaces the audio")
+        Transition(before=each, after=AudioCopyState.UNASKED, by="the owner replaces the audio")
         for each in _ASKED
     ),
-    *(Transition(before=each, after=PdsCopyState.GATED, by="the owner sets a gate") for each in _OPEN),
-    *(Transition(before=PdsCopyState.GATED, after=each, by="the owner removes the gate") for each in _OPEN),
+    *(Transition(before=each, after=AudioCopyState.GATED, by="the owner sets a gate") for each in _OPEN),
+    *(Transition(before=AudioCopyState.GATED, after=each, by="the owner removes the gate") for each in _OPEN),
     *(
-        Transition(before=each, after=PdsCopyState.DELETED, by="the owner deletes the track")
+        Transition(before=each, after=AudioCopyState.DELETED, by="the owner deletes the track")
         for each in _LIVE
     ),
     *(
-        Transition(before=PdsCopyState.DELETED, after=each, by="the owner undeletes the track")
+        Transition(before=AudioCopyState.DELETED, after=each, by="the owner undeletes the track")
         for each in _LIVE
     ),
 )
@@ -63,13 +67,13 @@ IS_ELIGIBLE: Final = and_(
     LIVE, column.support_gate.is_(None), column.blob_ref.is_(None), ~column.blob_requested
 )
 
-PDS_COPY_STATE: Final = case(
-    (~LIVE, literal(PdsCopyState.DELETED, Text)),
-    (IS_GATED, literal(PdsCopyState.GATED, Text)),
-    (column.blob_ref.is_not(None), literal(PdsCopyState.UPLOADED, Text)),
-    (column.blob_requested, literal(PdsCopyState.WANTED, Text)),
-    (HAS_FAILED, literal(PdsCopyState.FAILED, Text)),
-    else_=literal(PdsCopyState.UNASKED, Text),
+AUDIO_COPY_STATE: Final = case(
+    (~LIVE, literal(AudioCopyState.DELETED, Text)),
+    (IS_GATED, literal(AudioCopyState.GATED, Text)),
+    (column.blob_ref.is_not(None), literal(AudioCopyState.UPLOADED, Text)),
+    (column.blob_requested, literal(AudioCopyState.WANTED, Text)),
+    (HAS_FAILED, literal(AudioCopyState.FAILED, Text)),
+    else_=literal(AudioCopyState.UNASKED, Text),
 )
 
 
@@ -83,24 +87,24 @@ def eligible_tracks(
     return connection.scalars(query.order_by(column.track_id).limit(limit)).all()
 
 
-def copy_counts(connection: Connection, did: str) -> dict[tuple[PdsCopyState, str | None], int]:
+def copy_counts(connection: Connection, did: str) -> dict[tuple[AudioCopyState, str | None], int]:
     """Count an account's tracks by state; failed ones by their reason too."""
     reason: ColumnElement[Any] = case(
-        (PDS_COPY_STATE == PdsCopyState.FAILED, column.blob_failure), else_=literal(None)
+        (AUDIO_COPY_STATE == AudioCopyState.FAILED, column.blob_failure), else_=literal(None)
     )
     rows = connection.execute(
-        select(PDS_COPY_STATE.label("state"), reason.label("failure"), func.count())
+        select(AUDIO_COPY_STATE.label("state"), reason.label("failure"), func.count())
         .where(column.did == did)
         .group_by("state", "failure")
     )
-    return {(PdsCopyState(state), reason): count for state, reason, count in rows}
+    return {(AudioCopyState(state), reason): count for state, reason, count in rows}
 
 
-def tracks_in_state(connection: Connection, did: str, state: PdsCopyState, *, limit: int) -> Sequence[Any]:
+def tracks_in_state(connection: Connection, did: str, state: AudioCopyState, *, limit: int) -> Sequence[Any]:
     """Return id, title and `blob_failure` of an account's tracks in this state, by id."""
     return connection.execute(
         select(column.track_id, column.title, column.blob_failure)
-        .where(column.did == did, PDS_COPY_STATE.in_((state,)))
+        .where(column.did == did, AUDIO_COPY_STATE.in_((state,)))
         .order_by(column.track_id)
         .limit(limit)
     ).all()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from demo.story import COLLECTION
-from outbox.firehose.subscription import Effect
+from outbox.firehose.subscription import FirehoseEffect
 from tests.e2e.artist import MIGRATE, Artist
 from tests.e2e.eventually import eventually
 from tests.faults.exchange import Exchange
@@ -45,7 +45,7 @@ def test_inc_16_old_revisions_that_come_again_change_nothing(alice_in_town: Alic
     alice.uploads()
     first, second, third = (alice.edits(title=title) for title in ("one", "two", "three"))
 
-    assert alice.hears(first, second) == [Effect.KNOWN] * 2
+    assert alice.hears(first, second) == [FirehoseEffect.KNOWN] * 2
     assert alice.repo.head == third
     for replayed in (first, second):
         alice.repo.put(alice.key, replayed.value)
@@ -63,7 +63,7 @@ def test_inc_17_our_own_echoes_change_nothing_in_whatever_order_they_come(alice_
     alice.uploads(description="Words.")
     first, second = alice.edits(title="one"), alice.edits(description="")
 
-    assert alice.hears(second, first) == [Effect.KNOWN] * 2
+    assert alice.hears(second, first) == [FirehoseEffect.KNOWN] * 2
 
     alice.is_scanned()
     assert (alice.track["title"], alice.track["description"]) == ("one", None)

@@ -1,4 +1,4 @@
-"""Who is asking: the session cookie or a bearer token becomes a principal, or nobody."""
+"""Authenticates callers: a bearer token or the session cookie becomes a principal."""
 
 from typing import Annotated, Final
 
@@ -19,7 +19,6 @@ SAME_SITE: Final = frozenset({"same-origin", "none"})
 
 
 def services_of(request: Request) -> Services:
-    """Return the services that this app was created with."""
     found: Services = request.app.state.services
     return found
 
@@ -28,7 +27,6 @@ ServicesDep = Annotated[Services, Depends(services_of)]
 
 
 def bearer_of(request: Request) -> SecretStr | None:
-    """Read the token that was sent on purpose."""
     header = request.headers.get("authorization", "")
     if header[: len(BEARER)].lower() != BEARER:
         return None
@@ -36,13 +34,13 @@ def bearer_of(request: Request) -> SecretStr | None:
 
 
 def token_of(request: Request) -> SecretStr | None:
-    """Read the token: one sent on purpose goes before one that a browser adds by itself."""
+    """Return the bearer token, else the session cookie's: a browser adds the cookie by itself."""
     bearer = bearer_of(request)
     return bearer if bearer is not None else next(iter(cookie_tokens(request)), None)
 
 
 def refuse_cross_site(request: Request, services: Services) -> None:
-    """Refuse what another site's page makes a browser send; programs send neither header."""
+    """Raise CrossSiteError for a request that another site's page makes a browser send; programs send neither header."""
     origin = request.headers.get("origin")
     if origin is not None:
         if origin not in {services.base_url, *services.cors_origins}:
@@ -52,18 +50,18 @@ def refuse_cross_site(request: Request, services: Services) -> None:
 
 
 def count(request: Request, services: Services, did: str | None = None) -> None:
-    """Count a request of this account, or of who is unknown; raises RateLimitedError."""
+    """Count a request of this account, or of the caller's address; raises RateLimitedError."""
     if services.rate_limits is not None:
         services.rate_limits.take(request, did)
 
 
 async def counted(request: Request, services: ServicesDep) -> None:
-    """Count a request of somebody who has yet to sign in."""
+    """Count a request of a caller who is not signed in yet."""
     count(request, services)
 
 
 async def signed_in(request: Request, services: ServicesDep) -> Principal:
-    """Require somebody."""
+    """Return the authenticated caller; raises NotAuthenticatedError, CredentialExpiredError or CrossSiteError."""
     token = token_of(request)
     try:
         principal = await run_in_threadpool(services.credentials.authenticate, token) if token else None
@@ -81,19 +79,19 @@ async def signed_in(request: Request, services: ServicesDep) -> Principal:
 SignedIn = Annotated[Principal, Depends(signed_in)]
 
 
-async def anybody(request: Request, services: ServicesDep) -> Principal | None:
-    """Take somebody or nobody; who is no longer signed in is nobody."""
+async def optional_caller(request: Request, services: ServicesDep) -> Principal | None:
+    """Return the caller, or None without a valid credential."""
     try:
         return await signed_in(request, services)
     except (NotAuthenticatedError, CredentialExpiredError):
         return None
 
 
-Anybody = Annotated[Principal | None, Depends(anybody)]
+OptionalCaller = Annotated[Principal | None, Depends(optional_caller)]
 
 
 async def writer(principal: SignedIn) -> Principal:
-    """Require somebody whose token may change things."""
+    """Return the caller if the credential's scope allows writes; raises ScopeRequiredError."""
     if not principal.may(Scope.WRITE):
         raise ScopeRequiredError(Scope.WRITE)
     return principal
@@ -103,7 +101,7 @@ Writer = Annotated[Principal, Depends(writer)]
 
 
 async def admin(principal: SignedIn) -> Principal:
-    """Require one of ADMIN_DIDS, with a token for it."""
+    """Return the caller if it is one of ADMIN_DIDS and the credential's scope is admin; raises ScopeRequiredError."""
     if not principal.admin:
         raise ScopeRequiredError(Scope.ADMIN)
     return principal

@@ -1,4 +1,4 @@
-"""The session cookie: the tokens of the accounts that one browser is signed in with, the one in use first."""
+"""The session cookie: tokens of the accounts that a browser is signed in with, the active one first."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,28 +14,27 @@ from identity.errors import CredentialExpiredError
 
 COOKIE: Final = "mastertape_session"
 BETWEEN: Final = "."
-"""No token holds it."""
-MOST_ACCOUNTS: Final = 5
-LASTS: Final = timedelta(days=30)
+"""No token contains it."""
+MAX_ACCOUNTS: Final = 5
+SESSION_COOKIE_TTL: Final = timedelta(days=30)
 
 Seat = tuple[SecretStr, Principal]
 
 
 def cookie_tokens(request: Request) -> list[SecretStr]:
-    """Read the tokens of the cookie."""
     services: Services = request.app.state.services
     held = request.cookies.get(session_cookie(services), "").split(BETWEEN)
-    return [SecretStr(token) for token in held[:MOST_ACCOUNTS] if token]
+    return [SecretStr(token) for token in held[:MAX_ACCOUNTS] if token]
 
 
 def seats(request: Request, services: Services) -> list[Seat]:
-    """Return the accounts signed in in this browser, the active one first; ended sessions are left out."""
+    """Return the accounts that this browser is signed in with, the active one first, without ended sessions."""
     found = ((token, authenticated(services, token)) for token in cookie_tokens(request))
     return [(token, principal) for token, principal in found if principal is not None]
 
 
 def authenticated(services: Services, token: SecretStr) -> Principal | None:
-    """Return the account that a token belongs to, if it is still valid."""
+    """Return the principal of a token, or None if it has ended."""
     try:
         return services.credentials.authenticate(token)
     except CredentialExpiredError:
@@ -45,12 +44,12 @@ def authenticated(services: Services, token: SecretStr) -> Principal | None:
 def seat_first(
     request: Request, services: Services, token: SecretStr, did: str, *, ends_older: bool = False
 ) -> list[SecretStr]:
-    """Put a new session before those of other accounts, up to the most that a cookie holds.
+    """Return the tokens with a new session first, then other accounts' sessions up to the cookie's limit.
 
-    The ones that have no place any more may be in use elsewhere, if the token was shown to somebody.
+    Sessions that the cookie drops are revoked only with `ends_older`: a token that was shown may be in use elsewhere.
     """
     here = seats(request, services)
-    staying = [each for each, who in here if who.did != did][: MOST_ACCOUNTS - 1]
+    staying = [each for each, who in here if who.did != did][: MAX_ACCOUNTS - 1]
     for each, who in here:
         if ends_older and each not in staying:
             services.access.end(who.did, who.credential_id, by=over_http)
@@ -58,7 +57,7 @@ def seat_first(
 
 
 def set_session(response: Response, services: Services, tokens: Sequence[SecretStr]) -> None:
-    """Write the cookie; without tokens it goes."""
+    """Set the cookie; without tokens, delete it."""
     if not tokens:
         response.delete_cookie(
             session_cookie(services), path="/", secure=is_https(services), httponly=True, samesite="lax"
@@ -67,7 +66,7 @@ def set_session(response: Response, services: Services, tokens: Sequence[SecretS
     response.set_cookie(
         session_cookie(services),
         BETWEEN.join(token.get_secret_value() for token in tokens),
-        max_age=int(LASTS.total_seconds()),
+        max_age=int(SESSION_COOKIE_TTL.total_seconds()),
         path="/",
         secure=is_https(services),
         httponly=True,
@@ -76,10 +75,10 @@ def set_session(response: Response, services: Services, tokens: Sequence[SecretS
 
 
 def session_cookie(services: Services) -> str:
-    """Name the cookie: over https so that no other host of the domain, and nobody over http, can set it."""
+    """Return the cookie's name; over https, with a prefix that keeps other hosts of the domain and plain http from setting it."""
     return f"__Host-{COOKIE}" if is_https(services) else COOKIE
 
 
 def is_https(services: Services) -> bool:
-    """Whether cookies go over https only."""
+    """Whether cookies are sent over https only."""
     return services.base_url.startswith("https:")

@@ -1,4 +1,4 @@
-"""The one page for people here: it asks who wants to sign in, and says why it did not work."""
+"""The sign-in page: asks for a handle, and shows why a sign-in failed."""
 
 from collections.abc import Mapping
 from html import escape
@@ -24,7 +24,7 @@ PAGE: Final = """\
 <button>Sign in</button>
 </form>
 """
-LEADING: Final = """\
+REDIRECT_PAGE: Final = """\
 <!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -36,12 +36,12 @@ LEADING: Final = """\
 
 
 def wants_page(request: Request) -> bool:
-    """Whether a person looks at the answer: browsers name HTML, programs do not."""
+    """Whether the caller is a browser: those accept HTML."""
     return "text/html" in request.headers.get("accept", "")
 
 
 def sign_in_page(status: int, title: str, message: str, asked: Mapping[str, str]) -> HTMLResponse:
-    """Make the page, whose form asks again for what was asked for."""
+    """Return the page; its form repeats the parameters of the request."""
     hidden = "".join(
         f'<input type="hidden" name="{name}" value="{escape(asked[name])}">\n'
         for name in ("scope", "return_to")
@@ -53,10 +53,10 @@ def sign_in_page(status: int, title: str, message: str, asked: Mapping[str, str]
     return HTMLResponse(content, status, SIGN_IN_PAGE)
 
 
-def leading_page(url: str) -> HTMLResponse:
-    """Make the page that a form leads to on its way to somebody's PDS.
+def redirect_page(url: str) -> HTMLResponse:
+    """Return the page between the form and the authorization server of a PDS.
 
     A redirect would have to be in the form's form-action, which cannot name every PDS there is; this is a new
     navigation, which no policy of the form's page concerns.
     """
-    return HTMLResponse(LEADING.format(url=escape(url), host=escape(urlsplit(url).netloc)))
+    return HTMLResponse(REDIRECT_PAGE.format(url=escape(url), host=escape(urlsplit(url).netloc)))

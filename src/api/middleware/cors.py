@@ -1,4 +1,4 @@
-"""CORS: the pages of CORS_ORIGINS may use the API with a person's cookie; nobody else is told anything."""
+"""CORS: pages of CORS_ORIGINS may use the API with a person's cookie; other origins get no CORS headers."""
 
 from typing import Final
 
@@ -11,11 +11,11 @@ from api.error_responses import response_to
 from api.errors import CrossSiteError
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-ASKED: Final = (
+ALLOWED_HEADERS: Final = (
     "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "If-Range", "Last-Event-ID",
     "Prefer", "Range", "X-Request-Id",
 )  # fmt: skip
-EXPOSED: Final = (
+EXPOSED_HEADERS: Final = (
     "ETag", "Location", "X-Request-Id", "Retry-After", "Preference-Applied", "Content-Range",
     "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
 )  # fmt: skip
@@ -23,7 +23,7 @@ VARY: Final = {"Vary": "Origin"}
 
 
 class ListedOrigins(CORSMiddleware):
-    """Starlette's, which would speak of credentials to any origin."""
+    """Starlette's middleware, without its credentials header for other origins."""
 
     def __init__(self, app: ASGIApp, *, origins: tuple[str, ...]) -> None:
         super().__init__(
@@ -31,13 +31,13 @@ class ListedOrigins(CORSMiddleware):
             allow_origins=list(origins),
             allow_credentials=True,
             allow_methods=METHODS,
-            allow_headers=ASKED,
-            expose_headers=EXPOSED,
+            allow_headers=ALLOWED_HEADERS,
+            expose_headers=EXPOSED_HEADERS,
             max_age=3600,
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Refuse in the one shape that errors have."""
+        """Refuse in the shape that all errors have."""
         response = super().preflight_response(request_headers)
         if response.status_code < 400:  # noqa: PLR2004
             return response

@@ -1,4 +1,4 @@
-"""How much one principal, or one address, may ask for in a minute.
+"""Limits requests per minute, by principal or by address.
 
 Each key has an allowance that refills evenly (GCRA), so that nothing has to be counted per request and a burst may
 use all of it at once. Each process counts for itself: with N processes behind one address the limits are N times these.
@@ -17,9 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import RateLimitedError
 
-MINUTE: Final = 60.0
-MOST_KEYS: Final = 100_000
-"""Who asks from ever new addresses must not fill the memory: above this, what has refilled is forgotten."""
+MINUTE_SECONDS: Final = 60.0
+MAX_KEYS: Final = 100_000
+"""Above this, keys with a full allowance are dropped, so that ever new addresses cannot fill the memory."""
 BYTES: Final = ("/audio/", "/artwork/")
 FREE: Final = frozenset({"/healthz", "/readyz", "/metrics", "/oauth-client-metadata.json", "/jwks.json"})
 SIGN_IN: Final = frozenset({"/auth/app-password", "/auth/login", "/auth/callback"})
@@ -27,7 +27,7 @@ SIGN_IN: Final = frozenset({"/auth/app-password", "/auth/login", "/auth/callback
 
 @dataclass(frozen=True)
 class Taken:
-    """What is left of an allowance after a request; `reset` and `retry_after` are in seconds."""
+    """The state of an allowance after a request; `reset` and `retry_after` are in seconds."""
 
     limit: int
     remaining: int
@@ -36,26 +36,26 @@ class Taken:
 
 
 class Allowance:
-    """So many a minute for each key."""
+    """`limit` requests per minute for each key."""
 
     def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit: Final = limit
         self._clock = clock
-        self._interval = MINUTE / limit
+        self._interval = MINUTE_SECONDS / limit
         self._full_at: dict[str, float] = {}
-        """When each key will have its whole allowance again; who has it already need not be known."""
+        """When each key's allowance is full again, in the clock's seconds; a key with a full one needs no entry."""
 
     def take(self, key: str) -> Taken:
-        """Take one of it, if there is one; nothing is taken from who is refused."""
+        """Take one request from the allowance; a refused request takes nothing."""
         now = self._clock()
         full_at = max(self._full_at.get(key, now), now) + self._interval
-        if full_at - now > MINUTE + self._interval / 1000:
-            wait = math.ceil(full_at - now - MINUTE)
+        if full_at - now > MINUTE_SECONDS + self._interval / 1000:
+            wait = math.ceil(full_at - now - MINUTE_SECONDS)
             return Taken(self.limit, 0, math.ceil(full_at - self._interval - now), wait)
         self._full_at[key] = full_at
-        if len(self._full_at) > MOST_KEYS:
+        if len(self._full_at) > MAX_KEYS:
             self._forget(now)
-        remaining = int((MINUTE - (full_at - now)) / self._interval + 0.001)
+        remaining = int((MINUTE_SECONDS - (full_at - now)) / self._interval + 0.001)
         return Taken(self.limit, remaining, math.ceil(full_at - now))
 
     def _forget(self, now: float) -> None:
@@ -71,7 +71,7 @@ class RateLimits:
         self._sign_ins = Allowance(10, clock)
 
     def take(self, request: Request, did: str | None) -> None:
-        """Count this request of `did`, or of somebody unknown at an address; raises RateLimitedError."""
+        """Count a request of `did`, or of the address without one; raises RateLimitedError."""
         path = request.url.path
         if path in FREE or path.startswith(BYTES):
             return
@@ -92,13 +92,12 @@ class RateLimits:
 
 
 class RateLimitHeaders:
-    """ASGI middleware: answers say what is left (draft-ietf-httpapi-ratelimit-headers, in seconds)."""
+    """ASGI middleware that adds RateLimit headers (draft-ietf-httpapi-ratelimit-headers, in seconds)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
 
         async def send_with_headers(message: Message) -> None:
             taken = scope.get("state", {}).get("rate_limit")
@@ -113,7 +112,7 @@ class RateLimitHeaders:
 
 
 def address_of(request: Request) -> str:
-    """Return the caller's IP address; for IPv6 its network, since one caller has all of it."""
+    """Return the caller's IP address; for IPv6 its /64 network, which one caller has to itself."""
     host = request.client.host if request.client is not None else ""
     try:
         address = ip_address(host)

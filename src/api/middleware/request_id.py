@@ -1,4 +1,4 @@
-"""Every request has an id, its own or one of ours, and no request ends without an answer in our shape."""
+"""Gives every request an id, and every unexpected error a response in our shape."""
 
 import logging
 import re
@@ -20,18 +20,17 @@ request_id: Final[ContextVar[str]] = ContextVar("request_id", default="")
 
 
 def over_http(actor: str) -> Envelope:
-    """Say for the log that somebody did it through this request."""
+    """Return the audit envelope of what `actor` does in this request."""
     return Envelope(actor=actor, via="http", request_id=request_id.get())
 
 
 class RequestIds:
-    """ASGI middleware: the id goes in, is there for whoever asks, and comes out."""
+    """ASGI middleware: takes the caller's id or makes one, and returns it with the response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""How much a request may bring, and how slowly: for every request, whoever reads it."""
+"""Limits the size and slowness of every request."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,9 +22,9 @@ FIELDS_BYTES: Final = 1024 * 1024
 URL_BYTES: Final = 8 * 1024
 HEADERS_BYTES: Final = 32 * 1024
 PATIENCE_SECONDS: Final = 30.0
-"""How long a client may be silent when it has been fast so far: a phone between two networks takes that long."""
+"""A fast client may be silent for this long: a phone needs it to change networks."""
 SLOWEST: Final = 16 * 1024
-"""Bytes a second that a body has to arrive with on the whole."""
+"""Bytes per second that a body has to average."""
 KEY: Final = "most"
 
 
@@ -40,18 +40,17 @@ USUAL: Final = Most(FIELDS_BYTES, partial(BodyTooLargeError, FIELDS_BYTES))
 
 
 def allow(request: Request, most: Most) -> None:
-    """Let this request bring another size than others: files are larger than fields."""
+    """Allow this request another size: files are larger than fields."""
     setattr(request.state, KEY, most)
 
 
 class RequestLimits:
-    """ASGI middleware: what is too long is refused unread, what is too large or too slow when that is known."""
+    """ASGI middleware: refuses long URLs and headers unread, and a large or slow body as soon as it shows."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif (refusal := _too_long(scope)) is not None:
@@ -61,7 +60,7 @@ class RequestLimits:
 
 
 class _Exchange:
-    """One request and its answer. Whatever the app makes of a body that it was refused, the refusal is answered."""
+    """One request and its response: a refusal of the body goes before what the app responds."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
@@ -101,7 +100,7 @@ class _Exchange:
         return message
 
     async def _in_time(self) -> Message:
-        """Wait for the client only; time that we take ourselves is not the client's."""
+        """Count only the time spent waiting for the client."""
         clock = asyncio.get_running_loop().time
         began = clock()
         try:

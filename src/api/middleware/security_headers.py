@@ -1,4 +1,4 @@
-"""What answers tell browsers to allow: all of these headers stand here and nowhere else.
+"""Security headers of responses: all of them are defined here.
 
 A route that needs another value than everybody's sets one of the sets below; what an answer has, it keeps.
 """
@@ -18,33 +18,32 @@ EVERYWHERE: Final[Mapping[str, str]] = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Pages of others get at answers through CORS_ORIGINS, which none of this concerns."""
+"""Other origins' pages read responses through CORS_ORIGINS, which these headers do not affect."""
 
 SIGN_IN_PAGE: Final[Mapping[str, str]] = {
     "Content-Security-Policy": EVERYWHERE["Content-Security-Policy"].replace(
         "form-action 'none'", "form-action 'self'"
     )
 }
-"""Chromium holds the redirect that a form leads to against form-action too: see `leading_page`."""
+"""Chromium applies form-action to the redirect after a form too: see `redirect_page`."""
 
 _MEDIA: Final = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox"}
 PUBLIC_MEDIA: Final[Mapping[str, str]] = {**_MEDIA, "Cross-Origin-Resource-Policy": "cross-origin"}
-"""Anybody's player may play it; whatever the bytes are, as a page they could do nothing."""
+"""Any site's player may play it; opened as a page, the bytes can do nothing."""
 GATED_MEDIA: Final[Mapping[str, str]] = {**_MEDIA, "Cross-Origin-Resource-Policy": "same-site"}
-"""What a cookie opens is for pages that get the cookie too."""
+"""Media that needs a cookie is for same-site pages."""
 
 STRICT_TRANSPORT: Final = "max-age=31536000"
 
 
 class SecurityHeaders:
-    """ASGI middleware around all that answers, so that errors and preflights have them too."""
+    """ASGI middleware around all others, so that errors and preflights have the headers too."""
 
     def __init__(self, app: ASGIApp, *, https: bool) -> None:
         self._app = app
         self._headers = with_transport(https=https)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

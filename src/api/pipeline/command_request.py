@@ -25,7 +25,7 @@ from api.pipeline.media_intake import Intake
 from api.pipeline.prefer_wait import wait_for_mirror
 from api.pipeline.public_copy import PublicCopy
 from api.requests.body import Body
-from api.requests.parse import received
+from api.requests.parse import received_body
 from api.requests.preconditions import versions_of, wait_of
 from api.responses.read_tracks import mirror_of
 from api.services import Services
@@ -178,7 +178,7 @@ class CommandRequest:
         async with key_lock(services.database, self._key, services.threads) as lock:
             with self._uploads.of(self.principal.did) if is_upload else nullcontext():
                 stored = await run_in_threadpool(self._check, on, allow_deleted, allow_leaving)
-                async with received(self._request, services.staging, files) as body:
+                async with received_body(self._request, services.staging, files) as body:
                     seconds = default_wait_seconds if preferred is None else preferred
                     attempt = CommandAttempt(
                         self, body, lock, stored, allow_leaving=allow_leaving, wait_seconds=seconds

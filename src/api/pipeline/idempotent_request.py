@@ -19,7 +19,7 @@ from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import UnparsableError
 from api.middleware.request_id import over_http
 from api.requests.body import Body
-from api.requests.parse import received
+from api.requests.parse import received_body
 from api.services import Services
 from eventstore.errors import InProgressError
 from eventstore.idempotency.lock import KeyLock, key_lock
@@ -59,7 +59,6 @@ class Attempt:
 
     @property
     def result(self) -> CommandResult:
-        """What the caller is answered."""
         assert self._result is not None  # noqa: S101 - routers read it after the work
         return self._result
 
@@ -106,7 +105,7 @@ class IdempotentRequest:
         services = self._services
         async with key_lock(services.database, self._key, services.threads) as lock:
             stored = await run_in_threadpool(self._stored, lock.key) if lock is not None else None
-            async with received(self._request, services.staging, {}) as body:
+            async with received_body(self._request, services.staging, {}) as body:
                 yield Attempt(services, self._did, body, lock, stored)
 
     def _stored(self, key: RequestKey) -> StoredResult | None:

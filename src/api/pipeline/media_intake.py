@@ -64,7 +64,6 @@ class MediaIntake:
 
 
 def media_intake(request: Request) -> MediaIntake:
-    """Return the one of this process."""
     intake: MediaIntake = request.app.state.media_intake
     return intake
 

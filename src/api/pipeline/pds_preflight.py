@@ -1,4 +1,4 @@
-"""A look at the PDS before a command: without a login, and not for long."""
+"""Reads the PDS before a command, without a login and for a few seconds at most."""
 
 import asyncio
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from application.records.restore_record import OnPds
 from outbox.pds.client import RecordKey, RemoteUnknownError
 from projections.track_view import TrackView
 
-LOOK_SECONDS: Final = 5.0
+READ_TIMEOUT_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
 class Place:
-    """A track of the caller's, and the PDS its record is on."""
+    """A track of the caller's, and its PDS."""
 
     track: TrackView
     host: str | None
 
 
 async def place_of(services: Services, did: str, track_id: int) -> Place:
-    """Find where the record belongs."""
+    """Return the track and its PDS; raises as `require_owned`."""
     return await run_in_threadpool(_place, services, did, track_id)
 
 
@@ -36,12 +36,12 @@ def _place(services: Services, did: str, track_id: int) -> Place:
 
 
 async def look(services: Services, place: Place) -> OnPds:
-    """Ask whether the record is there."""
+    """Read whether the record exists."""
     if place.host is None:
         return OnPds.UNKNOWN
     track = place.track
     try:
-        async with asyncio.timeout(LOOK_SECONDS):
+        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
             remote = await services.pds.get(place.host, RecordKey(track.did, track.collection, track.rkey))
     except (RemoteUnknownError, TimeoutError):
         return OnPds.UNKNOWN
@@ -49,11 +49,11 @@ async def look(services: Services, place: Place) -> OnPds:
 
 
 async def blob_limit(services: Services, place: Place) -> int | None:
-    """Ask for the largest blob that the PDS takes; None when it does not say."""
+    """Return the largest blob in bytes that the PDS accepts; None if it names none."""
     if place.host is None:
         return None
     try:
-        async with asyncio.timeout(LOOK_SECONDS):
+        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
             return await services.pds.blob_limit(place.host)
     except TimeoutError:
         return None

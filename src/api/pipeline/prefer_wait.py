@@ -1,4 +1,4 @@
-"""Waiting for the PDS, where the caller wants to. No thread and no connection is held meanwhile."""
+"""Waits for the PDS as callers prefer, without holding a thread or a connection."""
 
 import time
 from typing import Final
@@ -13,17 +13,17 @@ POLL_SECONDS: Final = 1.0
 
 
 async def wait_for_mirror(services: Services, track_id: int, generation: int, seconds: float) -> None:
-    """Wait until the record is as the log said at this generation, or newer, or waits for somebody."""
+    """Wait until the PDS has this generation or a newer one, or the record waits for a person."""
     await services.waits.wait(track_id, generation, seconds)
 
 
 async def wait_for_all(services: Services, track_id: int, _generation: int, seconds: float) -> None:
-    """Wait until nothing is left to do for the record, where it was before neither."""
+    """Wait until nothing is left to do for the record, at its earlier place included."""
     await services.waits.wait_delivered(track_id, seconds)
 
 
 async def wait_for_blob(services: Services, track_id: int, _generation: int, seconds: float) -> None:
-    """Wait until the record names the blob; which generation does is known only once the blob is there."""
+    """Wait until the record names the blob; its generation is known only after the upload."""
     ends = time.monotonic() + seconds
     while (left := ends - time.monotonic()) > 0:
         acked = await services.threads.run(_acked_unless_decided, services, track_id)

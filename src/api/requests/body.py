@@ -1,4 +1,4 @@
-"""The fields and files of a request, whatever form they came in."""
+"""The fields and files of a request body, JSON or form."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ NONE: Final = (None, "")
 
 @dataclass(frozen=True)
 class Body:
-    """An absent field leaves as it is, an empty text or null clears. In a form, structured fields are JSON text."""
+    """An absent field changes nothing, an empty text or null clears. In a form, structured fields are JSON text."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, Staged] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Body:
 
     @property
     def digest(self) -> str:
-        """Tell this body from every other one, however its parts were framed."""
+        """A hash of the content, independent of how the parts were framed."""
         files = {name: [staged.cid, staged.size] for name, staged in self.files.items()}
         return sha256(json.dumps([self.fields, files, self.is_form], sort_keys=True).encode()).hexdigest()
 
@@ -93,7 +93,7 @@ class Body:
 
 
 def _is_unicode(text: str) -> bool:
-    """Half of a character, which JSON can write, is none; no database takes it."""
+    """Whether a database can store the text: JSON can contain lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

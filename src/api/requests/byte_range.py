@@ -1,4 +1,4 @@
-"""Ranges of bytes (RFC 9110, 14): one range is given, several are answered with everything."""
+"""Byte ranges (RFC 9110, 14): one range is served; a request for several gets everything."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ ONE: Final = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.IGNORE
 
 @dataclass(frozen=True)
 class ByteRange:
-    """From `start` up to, not including, `end`, of `size` bytes; `asked` when a range was asked for and is given."""
+    """From `start` to before `end`, of `size` bytes; `asked` if the request named a range that is served."""
 
     start: int
     end: int
@@ -20,12 +20,12 @@ class ByteRange:
 
     @property
     def content_range(self) -> str:
-        """Return the Content-Range header."""
+        """The Content-Range header."""
         return f"bytes {self.start}-{self.end - 1}/{self.size}"
 
 
 def range_of(request: Request, etag: str, size: int) -> ByteRange | None:
-    """Read Range; None when it lies outside. If-Range with another tag, and what is no single range, mean everything."""
+    """Parse Range; None if it lies outside. If-Range with another tag, and anything but one range, mean everything."""
     everything = ByteRange(0, size, size, asked=False)
     match = ONE.fullmatch(request.headers.get("range", ""))
     if match is None or request.headers.get("if-range", etag) != etag:

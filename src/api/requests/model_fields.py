@@ -1,4 +1,4 @@
-"""From the fields of a request to a model that says which there are, by the rules of every body."""
+"""Parses the fields of a body into a model, by the rules of every body."""
 
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def fields_as(model: type[M], body: Body) -> M:
-    """Read the fields; an empty one that need not be there is cleared."""
+    """Return the model; an empty optional field is cleared. Raises MissingPartError or InvalidFieldError."""
     known = model.model_fields
     fields = {
         name: value

@@ -1,4 +1,4 @@
-"""A multipart body, read while it arrives: files go to staging, counted and hashed; fields stay in memory."""
+"""Parses a multipart body while it arrives: files go to staging, counted and hashed; fields stay in memory."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -20,7 +20,7 @@ PARTS: Final = 100
 
 
 class MultipartReader:
-    """Takes the body chunk by chunk. Its files go when the `with` block ends."""
+    """Parses the body chunk by chunk. Its staged files are deleted when the `with` block ends."""
 
     def __init__(self, content_type: str, folder: Path, files: Mapping[str, int]) -> None:
         self.fields: dict[str, str] = {}
@@ -47,7 +47,6 @@ class MultipartReader:
         self._keep.__exit__(kind, error, trace)
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the body."""
         try:
             self._parser.write(chunk)
         except FormParserError as error:
@@ -56,7 +55,7 @@ class MultipartReader:
             ) from None
 
     def finish(self) -> None:
-        """Refuse a body that was cut off: part of a file is not the file."""
+        """Raise UnparsableError for a body that was cut off."""
         if not self._ended:
             raise UnparsableError("The multipart body ends before its last boundary. Nothing was changed.")
 
@@ -123,7 +122,7 @@ class MultipartReader:
     def _end_file(self, staging: Staging) -> None:
         staged = self._keep.enter_context(staging.finish())
         if not staged.size and not self._filename:
-            return  # what a browser sends for a file input that was left empty
+            return  # a browser's empty file input
         if self._name in self.staged:
             raise _twice(self._name)
         self.staged[self._name] = staged

@@ -1,25 +1,25 @@
-"""Pages: where one goes on, and how long it is."""
+"""Cursors and lengths of pages."""
 
 from typing import Final
 
 from aggregates.errors import InvalidFieldError
-from api.requests.path_params import LARGEST
+from api.requests.path_params import MAX_ID
 
-USUAL_PAGE: Final = 50
-LONGEST_PAGE: Final = 100
+DEFAULT_PAGE_LENGTH: Final = 50
+MAX_PAGE_LENGTH: Final = 100
 
 
 def cursor_of(text: str | None) -> int | None:
-    """Read a cursor, which is a number of ours that callers need not understand."""
+    """Parse a cursor, which is opaque to callers; raises InvalidFieldError."""
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST)) and int(text) <= LARGEST):
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_ID)) and int(text) <= MAX_ID):
         raise InvalidFieldError("cursor", "must be one that a page before gave")
     return int(text)
 
 
 def limit_of(limit: int) -> int:
-    """Read a page's length; nobody gets more than 100 at once."""
+    """Return a page's length, at most 100; raises InvalidFieldError."""
     if limit < 1:
-        raise InvalidFieldError("limit", f"must be 1 to {LONGEST_PAGE}")
-    return min(limit, LONGEST_PAGE)
+        raise InvalidFieldError("limit", f"must be 1 to {MAX_PAGE_LENGTH}")
+    return min(limit, MAX_PAGE_LENGTH)

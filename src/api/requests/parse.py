@@ -1,4 +1,4 @@
-"""Reads a request's body; no thread is held while the client takes its time."""
+"""Reads a request's body without holding a thread while the client sends it."""
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -20,12 +20,12 @@ from storage.errors import TooLargeError
 JSON: Final = "application/json"
 MULTIPART: Final = "multipart/form-data"
 URLENCODED: Final = "application/x-www-form-urlencoded"
-AT_ONCE: Final = 256 * 1024
+CHUNK_BYTES: Final = 256 * 1024
 
 
 @asynccontextmanager
-async def received(request: Request, folder: Path, files: Mapping[str, int]) -> AsyncGenerator[Body]:
-    """Read the body; `files` names the file parts that are wanted, each with its limit in bytes."""
+async def received_body(request: Request, folder: Path, files: Mapping[str, int]) -> AsyncGenerator[Body]:
+    """Read the body; `files` names the expected file parts, each with its limit in bytes."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != MULTIPART:
         yield await _small(request, kind)
@@ -53,7 +53,7 @@ async def _gathered(request: Request) -> AsyncIterator[bytes]:
     gathered = bytearray()
     async for chunk in request.stream():
         gathered += chunk
-        if len(gathered) >= AT_ONCE:
+        if len(gathered) >= CHUNK_BYTES:
             yield bytes(gathered)
             gathered.clear()
     if gathered:
@@ -80,7 +80,7 @@ def _form(content: bytes) -> dict[str, str]:
 
 
 def json_object(content: bytes) -> dict[str, Any]:
-    """Read a JSON object, in which no name is there twice."""
+    """Parse a JSON object; raises UnparsableError, also for a repeated name."""
     try:
         body = json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
@@ -91,7 +91,7 @@ def json_object(content: bytes) -> dict[str, Any]:
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a name that comes twice: readers of JSON differ in which one counts."""
+    """Refuse a repeated name: JSON parsers differ in which one counts."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
         raise UnparsableError("A name is there twice. Nothing was changed.")

@@ -1,17 +1,17 @@
-"""The id of a track in a path."""
+"""Path parameters."""
 
 from typing import Annotated, Final
 
 from fastapi import Depends, Path
 
-LARGEST: Final = 2**63 - 1
-NOBODYS: Final = 0
-"""The id of no track."""
+MAX_ID: Final = 2**63 - 1
+NO_TRACK: Final = 0
+"""An id that no track has."""
 
 
 def track_id_in_path(track_id: Annotated[int, Path(description="The `id` of a track.")]) -> int:
-    """Read it; what no database could hold is no track's, to be found out once it is known who asks."""
-    return track_id if 0 < track_id <= LARGEST else NOBODYS
+    """Return the id; one that no database could hold becomes the id of no track, so that 401 goes before 404."""
+    return track_id if 0 < track_id <= MAX_ID else NO_TRACK
 
 
 TrackId = Annotated[int, Depends(track_id_in_path)]

@@ -1,4 +1,4 @@
-"""Headers of a request: the versions that it was decided on, and how long its caller will wait."""
+"""Parses If-Match and Prefer."""
 
 import re
 from typing import Annotated, Final
@@ -11,7 +11,7 @@ WAIT: Final = re.compile(r"wait\s*=\s*\"?(\d{1,9})\"?")
 
 
 def versions_of(if_match: str | None) -> frozenset[int] | None:
-    """Read If-Match: the versions that will do, or None for any. What is no version of ours matches nothing."""
+    """Return the versions of If-Match, or None for any version; a tag that is no version matches nothing."""
     if if_match is None or if_match.strip() == "*":
         return None
     tags = TAG.findall(if_match) or [("", if_match.strip())]
@@ -24,7 +24,7 @@ def versions_of(if_match: str | None) -> frozenset[int] | None:
 
 
 def wait_of(prefer: list[str]) -> int | None:
-    """Read Prefer: the seconds to wait for the mirror, at most 30; None where nothing is preferred."""
+    """Return the seconds of `Prefer: wait`, at most 30; None without that preference."""
     for preference in ",".join(prefer).split(","):
         name = preference.partition(";")[0].strip().lower()
         if (match := WAIT.fullmatch(name)) is not None:

@@ -1,4 +1,4 @@
-"""Times in queries: with an offset, and such that every database can hold them."""
+"""Timestamps in queries, with an offset, that every database can hold."""
 
 from datetime import UTC, datetime
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""From the fields of a request to checked values of a track."""
+"""Parses and checks the fields of a track."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -31,12 +31,12 @@ CHECKS: Final[dict[str, Callable[[Body], Any]]] = {
 
 
 def metadata_of(body: Body) -> dict[str, Any]:
-    """Check the metadata that the body has, but for features, which have to be asked for."""
+    """Return the checked metadata of the body, without features, which need a lookup."""
     return {name: check(body) for name, check in CHECKS.items() if name in body}
 
 
 def support_gate_of(body: Body) -> SupportGate | None:
-    """Check the gate; cleared or absent is none."""
+    """Return the checked gate; None if it is cleared or absent."""
     gate = body.mapping("support_gate")
     if gate is None:
         return None
@@ -47,7 +47,7 @@ def support_gate_of(body: Body) -> SupportGate | None:
 
 
 async def features_of(body: Body, resolver: Resolver, artist: str) -> tuple[Feature, ...]:
-    """Resolve the featured artists; the artist is on the track anyway."""
+    """Resolve the featured artists, without the track's own artist."""
     names = list(dict.fromkeys(body.texts("features")))
     if len(names) > MAX_FEATURES + 1:  # one may be the artist
         raise InvalidFieldError("features", f"at most {MAX_FEATURES} artists")

@@ -1,4 +1,4 @@
-"""How far somebody has come who leaves, as JSON."""
+"""The progress of an account deletion as JSON."""
 
 from datetime import datetime
 from typing import Final
@@ -48,7 +48,7 @@ class LeavingBody(BaseModel):
 
 
 def leaving_body(database: Database, connection: Connection, did: str, since: datetime) -> LeavingBody:
-    """Return what is left of an account that is leaving."""
+    """Return what is left of an account whose deletion was requested."""
     now = database.now(connection)
     left = remains(connection, did, since, now)
     return LeavingBody(

@@ -1,4 +1,4 @@
-"""The progress of an account's adoption, as JSON."""
+"""The progress of an adoption as JSON."""
 
 from datetime import datetime
 from typing import Final
@@ -46,7 +46,6 @@ NOTHING: Final = AdoptionBody(
 
 
 def adoption_body(connection: Connection, did: str) -> AdoptionBody:
-    """Return the account's newest adoption."""
     row = adoption_of(connection, did)
     if row is None:
         return NOTHING

@@ -1,4 +1,4 @@
-"""How far the copying of an account's audio to its PDS has come."""
+"""The progress of copying an account's audio to its PDS as JSON."""
 
 from typing import Any, Final
 
@@ -9,12 +9,12 @@ from api.responses.read_tracks import BRINGS_BLOB
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import mirror_target
 from outbox.views.overview import lane_of
-from projections.blob_migration import PDS_COPY_STATE, PdsCopyState, copy_counts, tracks_in_state
+from projections.blob_migration import AUDIO_COPY_STATE, AudioCopyState, copy_counts, tracks_in_state
 from projections.history import history
 from projections.tracks import tracks
 
 MOST_FAILURES: Final = 100
-SKIPPED: Final = (PdsCopyState.GATED, PdsCopyState.DELETED)
+SKIPPED: Final = (AudioCopyState.GATED, AudioCopyState.DELETED)
 
 
 class FailedBody(BaseModel):
@@ -39,22 +39,23 @@ class MigrationBody(BaseModel):
 
 
 def migration_report(connection: Connection, did: str) -> MigrationBody:
-    """Count the account's audio by whether it is on the PDS, on its way, refused or not to go there."""
+    """Count the account's audio: on the PDS, pending, refused or excluded."""
     counts = copy_counts(connection, did)
     by_state = {state: count for (state, _), count in counts.items()}
-    uploaded = by_state.get(PdsCopyState.UPLOADED, 0)
+    uploaded = by_state.get(AudioCopyState.UPLOADED, 0)
     saved = _saved(connection, did) if uploaded else 0
     return MigrationBody(
         saved=saved,
-        pending=by_state.get(PdsCopyState.WANTED, 0) + uploaded - saved,
+        pending=by_state.get(AudioCopyState.WANTED, 0) + uploaded - saved,
         failed={
-            str(reason): count for (state, reason), count in counts.items() if state is PdsCopyState.FAILED
+            str(reason): count for (state, reason), count in counts.items() if state is AudioCopyState.FAILED
         },
         skipped={state.value: by_state[state] for state in SKIPPED if state in by_state},
-        unasked=by_state.get(PdsCopyState.UNASKED, 0),
+        unasked=by_state.get(AudioCopyState.UNASKED, 0),
         waits_for=_waits_for(connection, did),
         failures=[
-            _failed(row) for row in tracks_in_state(connection, did, PdsCopyState.FAILED, limit=MOST_FAILURES)
+            _failed(row)
+            for row in tracks_in_state(connection, did, AudioCopyState.FAILED, limit=MOST_FAILURES)
         ],
     )
 
@@ -64,7 +65,7 @@ def _failed(row: Any) -> FailedBody:
 
 
 def _saved(connection: Connection, did: str) -> int:
-    """Count the tracks whose record was confirmed after the newest event that brought the blob into it."""
+    """Count the tracks whose record the PDS confirmed after the newest event that put the blob into it."""
     brought = (
         select(func.max(history.c.position))
         .where(history.c.track_id == tracks.c.track_id, history.c.type.in_(BRINGS_BLOB))
@@ -79,7 +80,7 @@ def _saved(connection: Connection, did: str) -> int:
         )
         .where(
             tracks.c.did == did,
-            PDS_COPY_STATE == PdsCopyState.UPLOADED,
+            AUDIO_COPY_STATE == AudioCopyState.UPLOADED,
             tracks.c.record_missing_since.is_(None),
         )
         .where(mirror_target.c.acked_gen >= brought)
@@ -88,7 +89,7 @@ def _saved(connection: Connection, did: str) -> int:
 
 
 def _waits_for(connection: Connection, did: str) -> str | None:
-    """Say for whom all of it waits, if so: the reason for which the lane is parked."""
+    """Return the reason that the account's lane is parked, if it is."""
     lane = lane_of(connection, did)
     if lane is None:
         return None

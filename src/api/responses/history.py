@@ -1,4 +1,4 @@
-"""The history of a track as JSON: who changed what, when, and whether it reached the PDS."""
+"""The history of a track as JSON: actor, change, time, and delivery to the PDS."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from api.requests.pagination import LONGEST_PAGE
+from api.requests.pagination import MAX_PAGE_LENGTH
 from eventstore.database import Database
 from outbox.views.deliveries import deliveries
 from outbox.views.status import mirrors
@@ -57,7 +57,6 @@ class HistoryBody(BaseModel):
 
 
 def read_page(connection: Connection, track_id: int, cursor: int | None, limit: int) -> HistoryBody:
-    """Read a page."""
     page = history_page(connection, track_id, cursor=cursor, limit=limit)
     return HistoryBody(
         items=_rows(connection, track_id, page), cursor=None if page.cursor is None else str(page.cursor)
@@ -65,11 +64,11 @@ def read_page(connection: Connection, track_id: int, cursor: int | None, limit: 
 
 
 def lines(database: Database, track_id: int, cursor: int | None, limit: int | None) -> Iterator[str]:
-    """Write rows as lines of JSON, `limit` or all of them; no connection is held while a client reads slowly."""
+    """Yield rows as lines of JSON, `limit` or all; no connection is held while a client reads slowly."""
     left = limit
     while left is None or left > 0:
         with database.read() as connection:
-            page = read_page(connection, track_id, cursor, min(LONGEST_PAGE, left or LONGEST_PAGE))
+            page = read_page(connection, track_id, cursor, min(MAX_PAGE_LENGTH, left or MAX_PAGE_LENGTH))
         yield from (row.model_dump_json() + "\n" for row in page.items)
         if page.cursor is None:
             return

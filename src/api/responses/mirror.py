@@ -1,4 +1,4 @@
-"""Where a record stands, in full: what the log wants, what the PDS confirmed, what was tried."""
+"""A record's mirror as JSON: what the log wants, what the PDS confirmed, what was attempted."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -110,7 +110,6 @@ class LaneBody(BaseModel):
 
 
 def record_mirror(connection: Connection, track_id: int) -> RecordMirrorBody:
-    """Tell all of one record's mirror."""
     mirror: Mirror = mirrors(connection, [track_id])[track_id]
     attempts = attempts_of(connection, track_id, limit=ATTEMPTS)
     return RecordMirrorBody(
@@ -129,7 +128,7 @@ def record_mirror(connection: Connection, track_id: int) -> RecordMirrorBody:
 
 
 def lane_body(connection: Connection, did: str, now: datetime) -> LaneBody:
-    """Tell of an account's lane; before the first track there is none that could wait."""
+    """Return an account's lane; before its first track it has none."""
     row = overview.lane_of(connection, did)
     if row is None:
         state = LaneState.AUTH_REQUIRED

@@ -1,4 +1,4 @@
-"""What operators are shown, and what they ask for, as JSON."""
+"""Bodies of the operators' routes."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from outbox.views import overview
 from outbox.views.drain import drain_of_host
 
 Name = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
-"""Text that every database can be asked for."""
+"""Text that every database can store."""
 
 
 class LaneRow(BaseModel):
@@ -131,7 +131,7 @@ class TakenDownBody(BaseModel):
 
 
 def lane_rows(connection: Connection, rows: list[Any], now: datetime) -> list[LaneRow]:
-    """Return the rows of the list of lanes, with how many records wait in each."""
+    """Return rows of lanes with the number of records that wait in each."""
     waiting = overview.waiting_in(connection, [row.did for row in rows])
     return [
         LaneRow(
@@ -151,7 +151,6 @@ def lane_rows(connection: Connection, rows: list[Any], now: datetime) -> list[La
 
 
 def host_rows(connection: Connection, rows: list[Any], now: datetime) -> list[HostRow]:
-    """Write hosts down."""
     origins = [row.host for row in rows]
     lanes = overview.lanes_at(connection, origins)
     under_way = overview.under_way_at(connection, origins, now)
@@ -179,7 +178,6 @@ def _host(row: Any, lanes: dict[str, int], under_way: int, connection: Connectio
 
 
 def failure_row(row: Any) -> FailureRow:
-    """Write a failing record down."""
     return FailureRow(
         track_id=row.track_id,
         did=row.did,

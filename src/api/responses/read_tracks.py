@@ -1,4 +1,4 @@
-"""Reads tracks as they are shown: the read model, the mirror and the artists' handles, in one snapshot."""
+"""Reads tracks for responses: read model, mirror and handles, in one snapshot."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -26,14 +26,14 @@ BRINGS_BLOB: Final = tuple(
         Track.RecordRestored,
     )
 )
-"""The events after which a record names the blob that it did not name before."""
+"""The events that put the blob into a record."""
 HANDLES: Final = select(account.c.did, account.c.handle).where(
     account.c.did.in_(bindparam("dids", expanding=True))
 )
 
 
 def track_bodies(connection: Connection, views: Sequence[TrackView], urls: RecordUrls) -> list[TrackBody]:
-    """Write tracks down, in their order."""
+    """Return the tracks' bodies, in their order."""
     ids = [view.track_id for view in views]
     mirror_of = mirrors(connection, ids)
     handles = _handles(connection, {view.did for view in views})
@@ -51,7 +51,7 @@ def track_bodies(connection: Connection, views: Sequence[TrackView], urls: Recor
 
 
 def one_track(connection: Connection, track_id: int, urls: RecordUrls) -> TrackBody:
-    """Write one track down, a deleted one too."""
+    """Return one track's body, even of a deleted one; raises TrackNotFoundError."""
     view = track_by_id(connection, track_id)
     if view is None:
         raise TrackNotFoundError
@@ -59,7 +59,7 @@ def one_track(connection: Connection, track_id: int, urls: RecordUrls) -> TrackB
 
 
 def mirror_of(connection: Connection, track_id: int) -> Mirror:
-    """Return a track's mirror; every track has one from its first event on."""
+    """Return a track's mirror."""
     return mirrors(connection, [track_id])[track_id]
 
 
@@ -69,7 +69,7 @@ def _handles(connection: Connection, dids: Iterable[str]) -> dict[str, str]:
 
 
 def _on_pds(connection: Connection, views: Sequence[TrackView], mirror_of: dict[int, Mirror]) -> set[int]:
-    """Find the tracks whose acknowledged record names the blob: not those whose record is only about to."""
+    """Return the tracks whose acknowledged record names the blob."""
     wanted = [view.track_id for view in views if may_be_on_pds(view)]
     if not wanted:
         return set()
@@ -82,7 +82,7 @@ def _on_pds(connection: Connection, views: Sequence[TrackView], mirror_of: dict[
 
 
 def may_be_on_pds(view: TrackView) -> bool:
-    """Whether a record of this state names a blob."""
+    """Whether a record of this state names the blob."""
     return (
         view.blob is not None
         and view.support_gate is None

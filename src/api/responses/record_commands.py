@@ -1,4 +1,4 @@
-"""What the routes answer that look at the PDS: done, or recorded and on its way."""
+"""Results of commands on the record: done, or recorded and pending."""
 
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ class RestoreResults:
         self._urls = urls
 
     def show(self, connection: Connection, track_id: int) -> CommandResult:
-        """Say whether the record is back."""
+        """Return 200 once the PDS has the record, else 202."""
         track = one_track(connection, track_id, self._urls)
         body = {
             "success": True,
@@ -47,7 +47,7 @@ class NamespaceResults:
         self._urls = urls
 
     def show(self, connection: Connection, track_id: int) -> CommandResult:
-        """Say whether the record is in its new place, and gone from the old one."""
+        """Return 200 once the record is in the new collection and gone from the old one, else 202."""
         track = one_track(connection, track_id, self._urls)
         mirror = mirror_of(connection, track_id)
         body = {"success": mirror.is_settled, "track": track.model_dump(mode="json")}
@@ -67,12 +67,12 @@ class CopyResults:
         self._message = WAS_THERE
 
     def show(self, connection: Connection, track_id: int) -> CommandResult:
-        """Say whether the record on the PDS names the audio."""
+        """Return 200 once the record on the PDS names the audio, else 202; raises what refused the audio for good."""
         track = one_track(connection, track_id, self._urls)
         body = {"success": is_on_pds(track), "track_id": track_id, "pds_blob_cid": track.pds_blob_cid}
         if is_on_pds(track):
             return CommandResult(200, {**body, "message": self._message}, {})
-        self._message = MIGRATED  # it was not there when this request came
+        self._message = MIGRATED  # from here on this request did it
         self._refuse_what_failed_for_good(connection, track_id)
         return accepted({**body, "mirror": _json(track.mirror)}, track)
 
@@ -92,7 +92,7 @@ class CopyResults:
 
 
 def _is_back(mirror: MirrorBody) -> bool:
-    """Whether the PDS has confirmed the record as it is to be, and nobody has changed it since; its blob may come later."""
+    """Whether the PDS has confirmed the newest record, and no other client has changed it since; the blob may follow later."""
     return mirror.acked_generation >= mirror.generation and mirror.state not in {
         MirrorState.HELD,
         MirrorState.DETACHED,
@@ -100,7 +100,7 @@ def _is_back(mirror: MirrorBody) -> bool:
 
 
 def accepted(body: dict[str, Any], track: TrackBody, *, reason: str | None = None) -> CommandResult:
-    """Say that it is recorded, why it is not done, and where to look."""
+    """Return 202 with the reason that it is not done, and where to follow it."""
     reason = reason or track.mirror.reason
     message = SIGN_IN if reason == LaneState.AUTH_REQUIRED else ON_ITS_WAY
     told = {**body, "message": message, "reason": reason}

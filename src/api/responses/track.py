@@ -35,7 +35,6 @@ class MirrorBody(BaseModel):
 
     @classmethod
     def of(cls, mirror: Mirror) -> "MirrorBody":
-        """Tell of this mirror."""
         return cls(**{name: getattr(mirror, name) for name in MirrorBody.model_fields})
 
 
@@ -75,12 +74,11 @@ class TrackBody(BaseModel):
 
     @property
     def etag(self) -> str:
-        """Return the version as an entity tag."""
+        """The version as an entity tag."""
         return f'"{self.version}"'
 
 
 def track_body(view: TrackView, mirror: Mirror, *, handle: str, on_pds: bool, urls: RecordUrls) -> TrackBody:
-    """Write a track down."""
     artwork = view.artwork
     return TrackBody(
         id=view.track_id,
@@ -99,7 +97,7 @@ def track_body(view: TrackView, mirror: Mirror, *, handle: str, on_pds: bool, ur
         file_id=view.audio.cid,
         file_type=view.audio.file_type,
         duration=view.audio.duration,
-        audio_url=urls.audio(cast("Track", view)),  # the view has what the address is made of
+        audio_url=urls.audio(cast("Track", view)),  # the view has the attributes that the address needs
         image_url=urls.artwork(artwork.cid) if artwork else view.image_url,
         thumbnail_url=urls.artwork(artwork.thumbnail_cid) if artwork else None,
         audio_storage="both" if on_pds else "service",

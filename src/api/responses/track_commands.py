@@ -14,17 +14,14 @@ class TrackResults:
         self._urls = urls
 
     def created(self, connection: Connection, track_id: int) -> CommandResult:
-        """Return the new track, with its Location."""
         answer = self.track(connection, track_id)
         return CommandResult(201, answer.body, {**answer.headers, "Location": f"/tracks/{track_id}"})
 
     def track(self, connection: Connection, track_id: int) -> CommandResult:
-        """Return the track."""
         track = one_track(connection, track_id, self._urls)
         return CommandResult(200, track.model_dump(mode="json"), {"ETag": track.etag})
 
     def deleted(self, connection: Connection, track_id: int) -> CommandResult:
-        """Say that the track is gone, and how far its record is."""
         track = one_track(connection, track_id, self._urls)
         mirror = track.mirror.model_dump(mode="json")
         return CommandResult(200, {"message": "track deleted successfully", "mirror": mirror}, {})

@@ -1,4 +1,4 @@
-"""Leaving: the account's records, login, tokens and bytes go, and what it did here can be taken along before."""
+"""Account deletion, and the export of an account's data."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The audit: every change of an account, or for admins of all."""
+"""The audit: every change of an account, or of all accounts for admins."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,7 +14,7 @@ from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import NotYourAuditError
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
-from api.requests.pagination import LONGEST_PAGE, USUAL_PAGE, cursor_of, limit_of
+from api.requests.pagination import DEFAULT_PAGE_LENGTH, MAX_PAGE_LENGTH, cursor_of, limit_of
 from api.requests.timestamps import Moment
 from api.responses.history import ChangeBody
 from api.routers.history import NDJSON
@@ -57,7 +57,6 @@ class AuditRow(BaseModel):
 
     @classmethod
     def of(cls, entry: HistoryEntry) -> Self:
-        """Tell of an entry."""
         return cls(**{name: getattr(entry, name) for name in cls.model_fields})
 
 
@@ -86,7 +85,10 @@ def read_audit(
     did = audited_did(principal, wanted.did)
     if wanted.type is not None and wanted.type not in TYPES:
         raise InvalidFieldError("type", f"must be one of: {', '.join(TYPES)}")
-    cursor, limit = cursor_of(wanted.cursor), limit_of(USUAL_PAGE if wanted.limit is None else wanted.limit)
+    cursor, limit = (
+        cursor_of(wanted.cursor),
+        limit_of(DEFAULT_PAGE_LENGTH if wanted.limit is None else wanted.limit),
+    )
     which = AuditFilter(did, wanted.actor, wanted.type, wanted.since, wanted.until)
     cursor = cursor if cursor is not None else _newest(services, did)
     if NDJSON in accept:
@@ -96,7 +98,7 @@ def read_audit(
 
 
 def audited_did(principal: Principal, wanted: str | None) -> str | None:
-    """Return whose events were asked for, None for everybody's; raises NotYourAuditError if the caller may not read them."""
+    """Return the requested account, or None for all of them; raises NotYourAuditError."""
     if principal.admin:
         return wanted
     if wanted not in {None, principal.did}:
@@ -105,7 +107,7 @@ def audited_did(principal: Principal, wanted: str | None) -> str | None:
 
 
 def _newest(services: Services, did: str | None) -> int | None:
-    """Begin across accounts where nothing older can still come, so that no page ever misses an event."""
+    """Begin pages across accounts below the stable position, so that no page misses an event."""
     return services.log.stable_position() + 1 if did is None else None
 
 
@@ -119,7 +121,7 @@ def _read(database: Database, which: AuditFilter, cursor: int | None, limit: int
 def _lines(database: Database, which: AuditFilter, cursor: int | None, limit: int | None) -> Iterator[str]:
     left = limit
     while left is None or left > 0:
-        page = _read(database, which, cursor, min(LONGEST_PAGE, left or LONGEST_PAGE))
+        page = _read(database, which, cursor, min(MAX_PAGE_LENGTH, left or MAX_PAGE_LENGTH))
         yield from (row.model_dump_json() + "\n" for row in page.items)
         if page.cursor is None:
             return

@@ -1,4 +1,4 @@
-"""Signing in and out."""
+"""Sign-in and sign-out in a browser."""
 
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from api.json_response import AsciiJsonResponse
 from api.middleware.request_id import over_http
 from api.openapi import TEXT, either, errors
 from api.requests.body import Body
-from api.requests.parse import received
+from api.requests.parse import received_body
 from api.requests.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.services import Services
 from identity.accounts.app_password import AppPasswordSignIn
@@ -64,7 +64,7 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
     """Sign in with an app password; the response also sets the cookie."""
     refuse_cross_site(request, services)
     assert services.sign_in is not None  # noqa: S101 - the route is there only with it
-    async with received(request, services.staging, {}) as body:
+    async with received_body(request, services.staging, {}) as body:
         scope = scope_of(body)
         signed_in = await _sign_in(body, services.sign_in, scope)
     response = AsciiJsonResponse(_signed_in(signed_in, scope).model_dump(mode="json"))
@@ -80,7 +80,7 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
 async def log_out(request: Request, services: ServicesDep) -> Response:
     """End this browser's sessions, or only that of `did`; pending writes to the PDS are still delivered."""
     refuse_cross_site(request, services)
-    async with received(request, services.staging, {}) as body:
+    async with received_body(request, services.staging, {}) as body:
         did = body.text("did")
     left = await run_in_threadpool(_end, request, services, did)
     response = AsciiJsonResponse({"message": "signed out"})
@@ -106,7 +106,7 @@ def read_accounts(request: Request, services: ServicesDep) -> Response:
 async def switch(request: Request, services: ServicesDep) -> Response:
     """Switch to another account that this browser is signed in with."""
     refuse_cross_site(request, services)
-    async with received(request, services.staging, {}) as body:
+    async with received_body(request, services.staging, {}) as body:
         did = required_text(body, "did")
     here = await run_in_threadpool(seats, request, services)
     ordered = sorted(here, key=lambda seat: seat[1].did != did)
@@ -130,7 +130,7 @@ async def _sign_in(body: Body, door: AppPasswordSignIn, scope: Scope) -> SignInR
 
 
 def _end(request: Request, services: Services, did: str | None) -> list[SecretStr]:
-    """Revoke browser sessions, and return those that stay; an API token is ended from its list."""
+    """Revoke browser sessions, and return the tokens of the others. API tokens are revoked under /auth/tokens."""
     sent, here = token_of(request), seats(request, services)
     if sent is not None and (who := authenticated(services, sent)) is not None:
         here = [(sent, who), *(seat for seat in here if seat[0] != sent)]

@@ -1,4 +1,4 @@
-"""Copying all of an account's audio to its PDS."""
+"""Copies all of an account's audio to its PDS."""
 
 from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn
 from api.openapi import errors
-from api.requests.pagination import LONGEST_PAGE, cursor_of
+from api.requests.pagination import MAX_PAGE_LENGTH, cursor_of
 from api.requests.preconditions import WaitPreference
 from api.routers.audit import AuditRow, audited_did
 from api.services import Services
@@ -76,5 +76,5 @@ def _read(services: Services, did: str | None, after: int) -> list[AuditRow]:
     if until <= after:
         return []
     with services.database.read() as connection:
-        entries = events_after(connection, AuditFilter(did), after=after, until=until, limit=LONGEST_PAGE)
+        entries = events_after(connection, AuditFilter(did), after=after, until=until, limit=MAX_PAGE_LENGTH)
     return [AuditRow.of(entry) for entry in entries]

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can work."""
+"""Liveness, readiness and metrics."""
 
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse

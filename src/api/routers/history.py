@@ -10,7 +10,7 @@ from aggregates.errors import InvalidFieldError
 from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
-from api.requests.pagination import USUAL_PAGE, cursor_of, limit_of
+from api.requests.pagination import DEFAULT_PAGE_LENGTH, cursor_of, limit_of
 from api.requests.path_params import TrackId
 from api.responses.history import ChangeBody, HistoryBody, lines, read_page
 from application.read_access import require_reader
@@ -62,7 +62,7 @@ def read_history(
     with services.database.read() as connection:
         require_reader(connection, principal, track_id)
         after = cursor_of(wanted.cursor)
-        limit = limit_of(USUAL_PAGE if wanted.limit is None else wanted.limit)
+        limit = limit_of(DEFAULT_PAGE_LENGTH if wanted.limit is None else wanted.limit)
         if NDJSON not in accept:
             page = read_page(connection, track_id, after, limit)
             return AsciiJsonResponse(page.model_dump(mode="json"))

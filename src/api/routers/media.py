@@ -1,4 +1,4 @@
-"""Bytes: sound and covers, whole or in ranges, as long as a live track names them."""
+"""Serves audio and covers, whole or in ranges, as long as a live track names them."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import Anybody, ServicesDep
+from api.auth.authentication import OptionalCaller, ServicesDep
 from api.error_responses import error_response
 from api.middleware.security_headers import GATED_MEDIA, PUBLIC_MEDIA
 from api.openapi import errors
@@ -24,10 +24,10 @@ from storage.media import LiveCopy
 
 router = APIRouter(tags=["media"])
 
-FOR_EVER: Final = "public, max-age=31536000, immutable"
-WHILE_OPEN: Final = "public, max-age=300"
-"""Open audio may be gated or deleted any time; what shared caches keep then, they keep no longer than this."""
-FOR_ONE: Final = "private, no-cache"
+IMMUTABLE: Final = "public, max-age=31536000, immutable"
+FIVE_MINUTES: Final = "public, max-age=300"
+"""Open audio may be gated or deleted any time; shared caches then keep it no longer than this."""
+PRIVATE: Final = "private, no-cache"
 CID: Final = re.compile(r"[a-z2-7]{1,80}")
 
 
@@ -38,29 +38,29 @@ CID: Final = re.compile(r"[a-z2-7]{1,80}")
     response_class=Response,
 )
 async def audio(
-    request: Request, cid: str, extension: str, caller: Anybody, services: ServicesDep
+    request: Request, cid: str, extension: str, caller: OptionalCaller, services: ServicesDep
 ) -> Response:
     """Play a track. A gated one is for its owner and supporters, one that was taken down for admins only."""
-    naming = await run_in_threadpool(_naming, services, cid, caller)
-    views = [view for view in naming if view.audio.cid == cid and view.audio.file_type == extension]
-    heard = await admit(caller, views, services.supporters)
-    is_open = heard.support_gate is None and heard.taken_down_at is None
-    caching = WHILE_OPEN if is_open else FOR_ONE
-    return await _bytes(request, services, cid, heard.audio.mime, caching)
+    named_by = await run_in_threadpool(_naming, services, cid, caller)
+    views = [view for view in named_by if view.audio.cid == cid and view.audio.file_type == extension]
+    view = await admit(caller, views, services.supporters)
+    is_open = view.support_gate is None and view.taken_down_at is None
+    caching = FIVE_MINUTES if is_open else PRIVATE
+    return await _bytes(request, services, cid, view.audio.mime, caching)
 
 
 @router.head("/artwork/{cid}", include_in_schema=False)
 @router.get("/artwork/{cid}", responses=errors(404, 416, 422, 503, free=True), response_class=Response)
-async def artwork(request: Request, cid: str, caller: Anybody, services: ServicesDep) -> Response:
+async def artwork(request: Request, cid: str, caller: OptionalCaller, services: ServicesDep) -> Response:
     """Read a cover or a thumbnail; covers are never gated. That of a track that was taken down is for admins only."""
     views = await run_in_threadpool(_naming, services, cid, caller)
     mime = _mime_of_image(views, cid)
-    caching = FOR_EVER if any(view.taken_down_at is None for view in views) else FOR_ONE
+    caching = IMMUTABLE if any(view.taken_down_at is None for view in views) else PRIVATE
     return await _bytes(request, services, cid, mime, caching)
 
 
 def _naming(services: Services, cid: str, caller: Principal | None) -> Sequence[TrackView]:
-    """Return the tracks with these bytes; tracks that were taken down only to an admin, since their owner has the bytes."""
+    """Return the tracks with these bytes; taken-down tracks only for an admin, since their owner has the bytes."""
     if CID.fullmatch(cid) is None:
         return []
     with services.database.read() as connection:
@@ -86,7 +86,7 @@ async def _bytes(request: Request, services: Services, cid: str, mime: str, cach
         raise MediaNotFoundError
     etag = f'"{cid}"'
     headers = {"Accept-Ranges": "bytes", "ETag": etag, "Cache-Control": caching}
-    if caching == FOR_ONE:
+    if caching == PRIVATE:
         headers |= {**GATED_MEDIA, "Vary": "Cookie, Authorization"}
     else:
         headers |= PUBLIC_MEDIA
@@ -109,7 +109,7 @@ async def _stream(
     status = 206 if wanted.asked else 200
     if head:
         return Response(status_code=status, headers=headers)
-    # The first bytes are read before the answer begins, so that missing ones are a 404 and not a broken stream.
+    # The first bytes are read before the response begins, so that missing ones are a 404 and not a broken stream.
     chunks = await run_in_threadpool(services.media.store.read, found.key, wanted.start, wanted.end)
     return StreamingResponse(chunks, status_code=status, headers=headers)
 

@@ -1,4 +1,4 @@
-"""Where records stand at the PDS, one by one and for an account."""
+"""The mirror of a record or an account: how far its PDS agrees with the log."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Signing in with OAuth, and what authorization servers ask about this service."""
+"""Sign-in with OAuth, and the client metadata for authorization servers."""
 
 from typing import Annotated, Any, Final
 
@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import ServicesDep, counted
 from api.auth.session_cookie import is_https, seat_first, set_session
-from api.auth.sign_in_page import leading_page, sign_in_page, wants_page
+from api.auth.sign_in_page import redirect_page, sign_in_page, wants_page
 from api.error_responses import INTERNAL, message_of, reply_for, response_to
 from api.errors import ApiError, MissingPartError, NotAConfidentialClientError, SignInUnavailableError
 from api.middleware.request_id import over_http
@@ -25,10 +25,10 @@ from identity.oauth.sign_in import SIGN_IN_TTL, STATE, AuthorizationResponse, OA
 router = APIRouter(tags=["sign-in"], dependencies=[Depends(counted)])
 
 ATTEMPT_COOKIE: Final = "mastertape_sign_in_"
-"""One for each attempt, so that two tabs do not disturb each other."""
+"""One cookie for each attempt, so that two tabs do not interfere."""
 SERVER_ERROR: Final = 500
 HOME: Final = "/me"
-LONGEST_TEXT: Final = 512
+MAX_HANDLE_LENGTH: Final = 512
 PAGE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "A page that asks who, for browsers", "content": {"text/html": {}}}
 }
@@ -73,7 +73,7 @@ async def login(request: Request, services: ServicesDep, wanted: Annotated[Login
     try:
         return await _started(request, services, wanted)
     except (ApiError, IdentityError, InvalidFieldError) as error:
-        return _for_people(request, error, wanted)
+        return _refusal(request, error, wanted)
 
 
 @router.get(
@@ -91,7 +91,7 @@ async def callback(
     try:
         response = await _finished(request, services, query, SecretStr(cookie) if cookie else None)
     except (ApiError, IdentityError) as error:
-        response = _for_people(request, error)
+        response = _refusal(request, error)
     if response.status_code < SERVER_ERROR and STATE.fullmatch(query.state or ""):
         response.delete_cookie(
             name, path=CALLBACK_PATH, secure=is_https(services), httponly=True, samesite="lax"
@@ -112,16 +112,16 @@ async def read_jwks(services: ServicesDep) -> dict[str, Any]:
 
 
 async def _started(request: Request, services: Services, wanted: LoginQuery) -> Response:
-    door, scope = _door(services), checked_scope(wanted.scope)
+    oauth, scope = _oauth(services), checked_scope(wanted.scope)
     if not wanted.handle:
         if wants_page(request):
             asked = "With the handle of your account, wherever it lives."
             return sign_in_page(200, "Sign in", asked, _kept(wanted))
         raise MissingPartError("handle")
-    if len(wanted.handle) > LONGEST_TEXT:
-        raise InvalidFieldError("handle", f"must have at most {LONGEST_TEXT} characters")
-    started = await door.start(wanted.handle, return_to=_return_to(services, wanted.return_to), scope=scope)
-    response = leading_page(started.url) if wanted.page else RedirectResponse(started.url, 303)
+    if len(wanted.handle) > MAX_HANDLE_LENGTH:
+        raise InvalidFieldError("handle", f"must have at most {MAX_HANDLE_LENGTH} characters")
+    started = await oauth.start(wanted.handle, return_to=_return_to(services, wanted.return_to), scope=scope)
+    response = redirect_page(started.url) if wanted.page else RedirectResponse(started.url, 303)
     response.set_cookie(
         _attempt_cookie(services, started.state),
         started.cookie.get_secret_value(),
@@ -138,7 +138,7 @@ async def _finished(
     request: Request, services: Services, query: CallbackQuery, cookie: SecretStr | None
 ) -> Response:
     returned = AuthorizationResponse(query.state, query.iss, query.code, query.error, query.error_description)
-    signed_in, return_to = await _door(services).finish(returned, cookie, by=over_http)
+    signed_in, return_to = await _oauth(services).finish(returned, cookie, by=over_http)
     tokens = await run_in_threadpool(
         seat_first, request, services, signed_in.token, signed_in.account.did, ends_older=True
     )
@@ -151,7 +151,7 @@ def _attempt_cookie(services: Services, state: str) -> str:
     return ("__Secure-" if is_https(services) else "") + ATTEMPT_COOKIE + state
 
 
-def _door(services: Services) -> OAuthSignIn:
+def _oauth(services: Services) -> OAuthSignIn:
     if services.oauth is None:
         raise SignInUnavailableError
     return services.oauth
@@ -164,7 +164,7 @@ def _confidential(services: Services) -> OAuthApp:
 
 
 def _same_page_at_base_url(request: Request, services: Services) -> Response | None:
-    """Cookies of localhost are lost at 127.0.0.1, which authorization servers insist on."""
+    """Redirect from localhost to 127.0.0.1, where authorization servers return to: cookies do not cross."""
     if request.url.hostname != "localhost" or services.oauth is None or is_https(services):
         return None
     query = f"?{request.url.query}" if request.url.query else ""
@@ -172,22 +172,22 @@ def _same_page_at_base_url(request: Request, services: Services) -> Response | N
 
 
 def _return_to(services: Services, wanted: str) -> str:
-    """Check that the way back leads to us or to whom the operator named: the person is signed in there."""
+    """Return the address to return to; raises InvalidFieldError unless it is ours or of CORS_ORIGINS."""
     path = wanted.startswith("/") and not wanted.startswith("//")
     there = any(wanted == origin or wanted.startswith(f"{origin}/") for origin in services.cors_origins)
-    # browsers read a backslash as a slash, and leave out what is not printable
+    # browsers read a backslash as a slash, and skip unprintable characters
     if not (path or there) or "\\" in wanted or not (wanted.isascii() and wanted.isprintable()):
         raise InvalidFieldError("return_to", "must be a path here, or an address of CORS_ORIGINS")
     return wanted
 
 
 def _kept(wanted: LoginQuery) -> dict[str, str]:
-    """Return the extra parameters of the request, which the form has to repeat."""
+    """Return the request's other parameters, which the form repeats."""
     return {name: str(value) for name, value in wanted.model_dump(exclude_defaults=True).items()}
 
 
-def _for_people(request: Request, error: Exception, wanted: LoginQuery | None = None) -> Response:
-    """Show the refusal to who looks at it; a program gets it as JSON."""
+def _refusal(request: Request, error: Exception, wanted: LoginQuery | None = None) -> Response:
+    """Return the refusal as a page for a browser, as JSON for a program."""
     reply = reply_for(error)
     if wants_page(request) and reply is not INTERNAL:
         return sign_in_page(

@@ -1,4 +1,4 @@
-"""What operators see and do: lanes, hosts, records that fail. For admins, whose every action is written down."""
+"""Operators' views and actions on lanes, hosts and failing records. For admins; each action is logged."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
@@ -13,7 +13,7 @@ from api.middleware.request_id import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, IdempotentRequest, result_of
 from api.requests.model_fields import fields_as
-from api.requests.pagination import USUAL_PAGE, cursor_of, limit_of
+from api.requests.pagination import DEFAULT_PAGE_LENGTH, cursor_of, limit_of
 from api.responses.ops import (
     FailuresBody,
     HostsBody,
@@ -39,14 +39,14 @@ OPERATION: Final[dict[str, Any]] = {
     "responses": repeatable_errors(400, 404),
     "openapi_extra": fields_of(OperationBody),
 }
-"""What the three routes that operate have in common."""
+"""Common to the three routes of bulk operations."""
 
 
 class PageQuery(BaseModel):
     """After which name a page begins, and how long it is."""
 
     cursor: Name = ""
-    limit: int = USUAL_PAGE
+    limit: int = DEFAULT_PAGE_LENGTH
 
 
 class LanesQuery(PageQuery):
@@ -64,7 +64,7 @@ class FailuresQuery(BaseModel):
     error: Name | None = None
     state: Name | None = None
     cursor: str | None = None
-    limit: int = USUAL_PAGE
+    limit: int = DEFAULT_PAGE_LENGTH
 
 
 @router.get("/ops/lanes", response_model=LanesBody, responses=READ_ERRORS)

@@ -1,4 +1,4 @@
-"""Commands that are about the record on the PDS: they look there first, and wait for it a while."""
+"""Commands on the record at the PDS: they read it first, and wait for the PDS a few seconds."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""Takedowns: what an operator keeps the service from serving."""
+"""Takedowns: an operator hides a track from the public."""
 
 from functools import partial
 

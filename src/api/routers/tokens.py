@@ -1,4 +1,4 @@
-"""Tokens for programs, and the list of all that an account has open."""
+"""API tokens, and the list of an account's sessions and tokens."""
 
 from datetime import datetime
 from functools import partial

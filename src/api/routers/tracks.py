@@ -1,4 +1,4 @@
-"""Reading tracks."""
+"""Reads tracks."""
 
 from typing import Annotated
 
@@ -6,10 +6,10 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
 from aggregates.errors import InvalidFieldError
-from api.auth.authentication import Anybody, ServicesDep
+from api.auth.authentication import OptionalCaller, ServicesDep
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
-from api.requests.pagination import USUAL_PAGE, cursor_of, limit_of
+from api.requests.pagination import DEFAULT_PAGE_LENGTH, cursor_of, limit_of
 from api.requests.path_params import TrackId
 from api.requests.timestamps import Moment
 from api.responses.read_tracks import one_track, track_bodies
@@ -41,11 +41,13 @@ class Listing(BaseModel):
     album: str | None = None
     q: str | None = None
     cursor: str | None = None
-    limit: int = USUAL_PAGE
+    limit: int = DEFAULT_PAGE_LENGTH
 
 
 @router.get("/tracks", response_model=TrackPageBody, responses=errors(400, 422, 503))
-def list_tracks(wanted: Annotated[Listing, Query()], caller: Anybody, services: ServicesDep) -> Response:
+def list_tracks(
+    wanted: Annotated[Listing, Query()], caller: OptionalCaller, services: ServicesDep
+) -> Response:
     """List tracks, newest first. Unlisted tracks and those taken down are hidden, except from their owner."""
     cursor, limit = cursor_of(wanted.cursor), limit_of(wanted.limit)
     artist = _did_of(wanted.artist, services.accounts)
@@ -66,7 +68,7 @@ class AsOf(BaseModel):
 
 @router.get("/tracks/{track_id}", response_model=TrackBody, responses=errors(400, 401, 403, 404, 422, 503))
 def read_track(
-    track_id: TrackId, wanted: Annotated[AsOf, Query()], caller: Anybody, services: ServicesDep
+    track_id: TrackId, wanted: Annotated[AsOf, Query()], caller: OptionalCaller, services: ServicesDep
 ) -> Response:
     """Read a track; its ETag is its version. Past states, with `version` or `at`, are for its owner and admins only.
 

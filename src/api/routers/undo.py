@@ -1,4 +1,4 @@
-"""Undo: a track, or some of its fields, as they were."""
+"""Reverts a track, or some of its fields, to an earlier version."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Verify: what an account's PDS holds against what the log says."""
+"""Compares an account's PDS with the log."""
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
@@ -29,7 +29,6 @@ class DriftBody(BaseModel):
 
     @classmethod
     def of(cls, drift: Drift) -> "DriftBody":
-        """Tell of this one."""
         return cls(
             kind=drift.kind.value,
             track_id=drift.track_id,

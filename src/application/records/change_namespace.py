@@ -1,4 +1,4 @@
-"""Move a record from the old collection to the one that records are written to now."""
+"""Moves a record from the old collection to the current one."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,12 @@ from outbox.pds.client import RecordKey
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeNamespace(OnTrack):
-    """From where to where."""
-
     old_collection: str
     collection: str
 
 
 def change_namespace(unit: UnitOfWork, command: ChangeNamespace) -> int:
-    """Have it move under its key; one that is there already stays as it is."""
+    """Request the move; a record in the current collection is left unchanged."""
     track = load_owned(unit, command)
     if track.collection == command.collection:
         return track.track_id

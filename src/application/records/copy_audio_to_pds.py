@@ -1,4 +1,4 @@
-"""Copy a track's audio to the PDS; the relay does it, this records the wish."""
+"""Requests a copy of a track's audio on the PDS; the relay uploads it."""
 
 from typing import Final
 
@@ -7,11 +7,11 @@ from eventstore.unit_of_work import UnitOfWork
 from outbox.blobs.jobs import mark_live
 
 AUDIO_BLOB_BYTES: Final = 104_857_600
-"""What the lexicon allows for `audioBlob`."""
+"""The lexicon's limit of `audioBlob`."""
 
 
 def copy_audio_to_pds(unit: UnitOfWork, command: OnTrack) -> int:
-    """Ask for it; nothing happens where it is there or asked for already."""
+    """Record the request, unless the copy exists or was requested already."""
     track = load_owned(unit, command)
     track.request_blob_migration(at=unit.now)
     unit.save(track)

@@ -1,4 +1,4 @@
-"""Decide between our record and what somebody else made of it."""
+"""Resolves a foreign edit: the owner keeps our record, or adopts the other client's fields."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +12,7 @@ from outbox.record.record import RecordUrls
 
 
 class Resolution(StrEnum):
-    """Whose value stays."""
+    """Whose fields stay."""
 
     OURS = "ours"
     THEIRS = "theirs"
@@ -26,7 +26,7 @@ class Resolve(OnTrack):
 
 
 def resolve(unit: UnitOfWork, command: Resolve, urls: RecordUrls) -> int:
-    """Have our record written over theirs, or take over what they changed and a track can say."""
+    """Overwrite their record with ours, or adopt those of their fields that a track has; raises NothingToResolveError."""
     track = load_owned(unit, command)
     conflict = conflict_of(unit.connection, track.track_id)
     if conflict is None:

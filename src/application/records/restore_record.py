@@ -1,4 +1,4 @@
-"""Bring a record back that was deleted elsewhere."""
+"""Restores a record that another client deleted."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -15,7 +15,7 @@ from projections.history import history_page
 
 
 class OnPds(Enum):
-    """What the PDS said when it was asked for the record."""
+    """What a read of the PDS found just before."""
 
     PRESENT = "present"
     ABSENT = "absent"
@@ -32,14 +32,17 @@ EVENTS_OF_ONE_BLOB: Final = 20
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreRecord(OnTrack):
-    """The wish, with what the PDS was seen to hold just before."""
+    """Restore the record, given what the PDS held just before."""
 
     on_pds: OnPds
     old_collection: str
 
 
 def restore_record(unit: UnitOfWork, command: RestoreRecord) -> int:
-    """Have the record written again; a wish that is recorded already is not recorded twice."""
+    """Record that the relay has to write the record again, once.
+
+    Raises MigrationNeededError or AlreadyHasRecordError.
+    """
     track = load_owned(unit, command)
     if track.collection == command.old_collection:
         raise MigrationNeededError(command.old_collection)
@@ -54,7 +57,7 @@ def restore_record(unit: UnitOfWork, command: RestoreRecord) -> int:
 
 
 def _was_just_restored(unit: UnitOfWork, track: Track) -> bool:
-    """Whether nothing came since the newest RecordRestored; what the relay says of blobs does not count."""
+    """Whether RecordRestored is the newest event, apart from the relay's events about blobs."""
     page = history_page(unit.connection, track.track_id, limit=EVENTS_OF_ONE_BLOB)
     types = [entry.type for entry in page.items if entry.type not in OF_BLOBS]
     return types[:1] == [Track.RecordRestored.__name__]

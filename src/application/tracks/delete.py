@@ -1,4 +1,4 @@
-"""Delete a track, and bring it back."""
+"""Deletes and undeletes a track."""
 
 from aggregates.track import media_cids
 from application.authorization import OnTrack, load_owned, owner_of, require_no_duplicate
@@ -7,7 +7,7 @@ from storage.media import Media
 
 
 def delete_track(unit: UnitOfWork, command: OnTrack) -> int:
-    """Hide the track and have its record removed; the bytes stay for the grace period."""
+    """Hide the track; the relay removes its record, and its bytes stay for the grace period."""
     track = load_owned(unit, command)
     track.delete(at=unit.now)
     unit.save(track)
@@ -15,7 +15,7 @@ def delete_track(unit: UnitOfWork, command: OnTrack) -> int:
 
 
 def undelete_track(unit: UnitOfWork, command: OnTrack, media: Media) -> int:
-    """Bring it back with the same key and content, as long as its bytes are kept."""
+    """Restore the track with its key and content; raises MediaGoneError once its bytes are swept."""
     track = load_owned(unit, command, deleted_too=True)
     if track.deleted_at is None:
         return track.track_id

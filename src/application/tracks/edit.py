@@ -1,4 +1,4 @@
-"""Edit: metadata, cover, gate and visibility of a track, all of it or nothing."""
+"""Edits metadata, cover, gate and visibility of a track: all of it or nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from storage.media import Media
 
 
 class Keep(Enum):
-    """Stands for a value that stays as it is, where None means that it goes."""
+    """Stands for an unchanged value, where None means a removed one."""
 
     KEEP = "keep"
 
@@ -24,7 +24,7 @@ KEEP: Final = Keep.KEEP
 
 @dataclass(frozen=True)
 class EditTrack(OnTrack):
-    """Checked values of what is to change, and media that has been stored."""
+    """Checked values of the changed fields; new media is stored already."""
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
     support_gate: SupportGate | Keep | None = KEEP
@@ -33,7 +33,7 @@ class EditTrack(OnTrack):
 
 
 def edit_track(unit: UnitOfWork, command: EditTrack, media: Media) -> int:
-    """Change the track; what is as wished already makes no event."""
+    """Change the track; an unchanged value makes no event."""
     track = load_owned(unit, command)
     track.update_metadata(command.metadata, at=unit.now)
     if command.support_gate is not KEEP:

@@ -20,7 +20,7 @@ ONE_MICROSECOND: Final = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class RegisterTrack:
-    """Checked values, and media that has been stored."""
+    """Checked values; the media is stored already."""
 
     title: str
     artist: str
@@ -37,7 +37,7 @@ class RegisterTrack:
 
 
 def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> int:
-    """Make the track; give its id."""
+    """Register the track; raises DuplicateAudioError."""
     did = owner_of(unit)
     require_no_duplicate(unit.connection, did, command.audio.cid)
     created_at = _free_moment(unit.connection, did, command.collection, unit.now)
@@ -55,12 +55,12 @@ def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> in
 
 
 def artist_name(display_name: str) -> str:
-    """Fit a display name into the record: a profile may hold a longer one, and the artist can't change it here."""
+    """Return the display name, cut to what the record holds: a profile may have a longer one."""
     return checked_artist(display_name.encode()[:ARTIST_BYTES].decode(errors="ignore"))
 
 
 def _free_moment(connection: Connection, did: str, collection: str, moment: datetime) -> datetime:
-    """Return the first microsecond from `moment` on whose record key the account has not used."""
+    """Return the first microsecond from `moment` on whose record key is free."""
     columns = tracks.c
     of_account = (columns.did == did) & (columns.collection == collection)
     while connection.scalar(select(exists().where(of_account, columns.rkey == tid_of(moment)))):

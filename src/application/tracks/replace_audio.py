@@ -1,4 +1,4 @@
-"""Replace a track's audio; its id, record key and everything else stay."""
+"""Replaces a track's audio; everything else stays."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from storage.media import Media
 
 @dataclass(frozen=True, kw_only=True)
 class ReplaceAudio(OnTrack):
-    """The new audio, which has been stored."""
+    """The new audio, which is stored already."""
 
     audio: Audio
 
 
 def replace_audio(unit: UnitOfWork, command: ReplaceAudio, media: Media) -> int:
-    """Put it in place; the same audio again is no change."""
+    """Replace the audio; raises DuplicateAudioError. The same audio makes no event."""
     track = load_owned(unit, command)
     require_no_duplicate(unit.connection, owner_of(unit), command.audio.cid, but=track.track_id)
     track.replace_audio(command.audio, at=unit.now)

@@ -1,4 +1,4 @@
-"""Revert: fields of a track as they were at an earlier version, each by the ordinary event that sets it."""
+"""Reverts fields of a track to an earlier version, each by the ordinary event that sets it."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from eventstore.unit_of_work import UnitOfWork
 from storage.media import Media
 
 FIELDS: Final = (*METADATA, "artwork", "support_gate", "unlisted", "audio")
-"""What can be undone. What the relay found out, and whether the track is deleted, cannot: undelete does that."""
+"""The fields that can be reverted: not what the relay observed, and not deletion, which undelete reverts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Revert(OnTrack):
-    """The version to go back to, and the fields that are to be as they were then."""
+    """The earlier version, and the fields to revert to it."""
 
     to_version: int
     fields: Collection[str] = FIELDS
 
 
 def revert_track(unit: UnitOfWork, command: Revert, log: EventLog, media: Media) -> int:
-    """Set the fields back; what is as it was makes no event, and nothing happens when the bytes are gone."""
+    """Revert the fields; unchanged ones make no event. Raises VersionNotFoundError, DuplicateAudioError, or MediaGoneError for swept bytes."""
     track = load_owned(unit, command)
     past = track_at_version(log, unit.connection, track.track_id, command.to_version)
     if "audio" in command.fields and past.audio.cid != track.audio.cid:

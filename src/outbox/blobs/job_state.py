@@ -29,9 +29,7 @@ TRANSITIONS: Final = (
     Transition(
         before=UPLOADING, after=IDLE, by="the worker settles an upload that the track no longer needs"
     ),
-    Transition(
-        before=UPLOADING, after=PENDING, by="the worker settles a failure, to be retried after a pause"
-    ),
+    Transition(before=UPLOADING, after=PENDING, by="the worker settles a failure or a rate limit"),
     Transition(before=UPLOADING, after=PENDING, by="the worker postpones a result that it could not settle"),
     Transition(before=UPLOADING, after=PENDING, by="the worker releases the job when its process stops"),
     Transition(

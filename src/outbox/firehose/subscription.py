@@ -47,7 +47,7 @@ FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 64.0
 """Before a new connection."""
 
 
-class Effect(State):
+class FirehoseEffect(State):
     """What a message about our accounts led to."""
 
     KNOWN = "known", "our own write, or nothing newer than what is known"
@@ -60,10 +60,10 @@ class Effect(State):
 
 
 EFFECTS: Final = {
-    COMMIT: Effect.COMMIT,
-    SYNC: Effect.SYNC,
-    ACCOUNT: Effect.ACCOUNT,
-    IDENTITY: Effect.IDENTITY,
+    COMMIT: FirehoseEffect.COMMIT,
+    SYNC: FirehoseEffect.SYNC,
+    ACCOUNT: FirehoseEffect.ACCOUNT,
+    IDENTITY: FirehoseEffect.IDENTITY,
 }
 """By the kind of message, unless a #commit says what it changed."""
 
@@ -81,7 +81,7 @@ class StreamReports:
     """Callbacks: `marked` when there is work for the relay, `heard` with the effect of each message about our accounts."""
 
     marked: Callable[[], None] = lambda: None
-    heard: Callable[[Effect], None] = lambda _effect: None
+    heard: Callable[[FirehoseEffect], None] = lambda _effect: None
 
 
 class Subscription:
@@ -158,14 +158,14 @@ class Subscription:
         else:
             return
         self._reports.heard(effect)
-        if effect is not Effect.KNOWN:
+        if effect is not FirehoseEffect.KNOWN:
             self._reports.marked()
 
-    def _rescan_host(self) -> Effect:
+    def _rescan_host(self) -> FirehoseEffect:
         """Have all repos of the host scanned: it no longer has the messages after our cursor."""
         with self._database.write() as connection:
             rescan_host(connection, self._host)
-            return Effect.OUTDATED_CURSOR
+            return FirehoseEffect.OUTDATED_CURSOR
 
     def _reset(self) -> None:
         """Start over: a host that was restored from a backup numbers its messages anew."""
@@ -173,10 +173,10 @@ class Subscription:
             reset_cursor(connection, self._host)
             rescan_host(connection, self._host)
 
-    def _mark(self, message: Message, did: str) -> Effect:
+    def _mark(self, message: Message, did: str) -> FirehoseEffect:
         """Mark what has to be verified, scanned or probed because of the message."""
         if message.kind not in EFFECTS:
-            return Effect.KNOWN
+            return FirehoseEffect.KNOWN
         commit = message.commit if message.kind == COMMIT else None
         if commit is None:
             with self._database.write() as connection:
@@ -185,13 +185,13 @@ class Subscription:
                 return EFFECTS[message.kind]
         with self._database.read() as connection:
             if not (tracks := foreign_writes(connection, did, commit)):
-                return Effect.KNOWN
+                return FirehoseEffect.KNOWN
         with self._database.write() as connection:
             reverify(connection, tracks, self._database.now(connection))
             record_revision(connection, did, commit.rev)
             announce(connection)
         logger.warning("drift_heard", extra={"did": did, "host": self._host, "records": len(tracks)})
-        return Effect.FOREIGN
+        return FirehoseEffect.FOREIGN
 
     def _mark_account(self, connection: Connection, kind: str, did: str) -> None:
         if kind in {ACCOUNT, IDENTITY}:

@@ -87,7 +87,7 @@ class ProvenBytes:
         if wanted.blob is None:
             return await self._at_address(wanted)
         try:
-            return await self._blob(wanted)
+            return await self._from_pds(wanted, wanted.blob)
         except (BytesUnavailableError, PdsTroubleError) as error:
             if wanted.url is None:
                 raise
@@ -107,11 +107,10 @@ class ProvenBytes:
             raise error
         return staged
 
-    async def _blob(self, wanted: Wanted) -> Staged:
-        assert wanted.blob is not None  # noqa: S101 - `fetch` has checked it
-        if wanted.blob["size"] > wanted.limit:
+    async def _from_pds(self, wanted: Wanted, blob: Record) -> Staged:
+        if blob["size"] > wanted.limit:
             raise BytesUnavailableError("too_large", f"the blob has more than {wanted.limit} bytes")
-        return await self._fetcher.blob(wanted.host, wanted.did, wanted.blob["ref"]["$link"], wanted.limit)
+        return await self._fetcher.blob(wanted.host, wanted.did, blob["ref"]["$link"], wanted.limit)
 
     async def _at_address(self, wanted: Wanted) -> Staged:
         if wanted.url is None:

@@ -17,15 +17,14 @@ class HttpSupporters:
         self._url = url
         self._http = http
 
-    async def vouch(self, artist: str, supporter: str) -> bool:
-        """Whether `supporter` supports `artist`."""
+    async def supports(self, artist: str, supporter: str) -> bool:
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
                 url = httpx.URL(self._url).copy_merge_params({"artist": artist, "supporter": supporter})
                 reply = await self._http.get(url, timeout=REQUEST_TIMEOUT_SECONDS)
-            vouched = reply.raise_for_status().json()["supporter"]
+            is_supporter = reply.raise_for_status().json()["supporter"]
         except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError) as error:
             raise SupportersUnreachableError from error
-        if not isinstance(vouched, bool):
+        if not isinstance(is_supporter, bool):
             raise SupportersUnreachableError
-        return vouched
+        return is_supporter

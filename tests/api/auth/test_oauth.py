@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from api.auth.sign_in_page import leading_page
+from api.auth.sign_in_page import redirect_page
 from identity.errors import (
     ConsentDeniedError,
     IdentityUnreachableError,
@@ -182,7 +182,7 @@ def test_the_form_leads_on_by_a_page_since_chromium_holds_redirects_against_its_
 
 
 def test_the_page_that_leads_on_holds_whatever_the_server_calls_itself_as_text():
-    page = leading_page("""https://as.example/?a=1&b="><script>alert(1)</script>'""").body.decode()
+    page = redirect_page("""https://as.example/?a=1&b="><script>alert(1)</script>'""").body.decode()
     assert "<script>" not in page
     assert page.count('"https://as.example/?a=1&amp;b=&quot;&gt;&lt;script&gt;') == 1
     assert "0; url=https://as.example/?a=1&amp;b=&quot;&gt;" in page

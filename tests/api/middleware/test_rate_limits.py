@@ -78,7 +78,7 @@ def test_in_no_minute_more_is_taken_than_twice_the_limit(pauses, limit):
 
 
 def test_callers_with_a_full_allowance_are_dropped_from_memory(clock, monkeypatch):
-    monkeypatch.setattr(rate_limits, "MOST_KEYS", 5)
+    monkeypatch.setattr(rate_limits, "MAX_KEYS", 5)
     allowance = Allowance(10, clock)
     for number in range(5):
         allowance.take(str(number))

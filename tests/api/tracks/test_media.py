@@ -171,7 +171,7 @@ class Vouching:
     def __init__(self, *pairs):
         self.pairs = pairs
 
-    async def vouch(self, artist, supporter):
+    async def supports(self, artist, supporter):
         if not self.pairs:
             raise SupportersUnreachableError
         return (artist, supporter) in self.pairs
@@ -210,8 +210,8 @@ def test_supporters_are_asked_over_http():
         asked.append(dict(request.url.params))
         return httpx.Response(200, json={"supporter": request.url.params["supporter"] == "did:b"})
 
-    assert asyncio.run(answering(handler).vouch("did:a", "did:b")) is True
-    assert asyncio.run(answering(handler).vouch("did:a", "did:c")) is False
+    assert asyncio.run(answering(handler).supports("did:a", "did:b")) is True
+    assert asyncio.run(answering(handler).supports("did:a", "did:c")) is False
     assert asked[0] == {"v": "1", "artist": "did:a", "supporter": "did:b"}
 
 
@@ -230,7 +230,7 @@ def test_supporters_are_asked_over_http():
 def test_a_malformed_answer_about_supporters_is_a_no(answer, monkeypatch):
     monkeypatch.setattr("service.wiring.supporters_client.REQUEST_TIMEOUT_SECONDS", 0.1)
     with pytest.raises(SupportersUnreachableError):
-        asyncio.run(answering(slow if answer is None else lambda _: answer).vouch("did:a", "did:b"))
+        asyncio.run(answering(slow if answer is None else lambda _: answer).supports("did:a", "did:b"))
 
 
 def test_bytes_are_streamed_without_holding_a_connection(world, track):
