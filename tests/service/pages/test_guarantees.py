@@ -38,7 +38,10 @@ def test_every_test_that_a_page_names_exists() -> None:
 
 
 def test_every_module_that_a_page_names_exists() -> None:
-    packages = "|".join(path.parent.name for path in (ROOT / "src").glob("*/__init__.py"))
+    names = {path.parent.name for path in (ROOT / "src").glob("*/__init__.py")} - {
+        "mastertape"
+    }  # the wheel's
+    packages = "|".join(sorted(names))
     named = {
         (page.name, module)
         for page in PAGES
