@@ -214,7 +214,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "No account is declared gone because of an outage on our side",
-            "only an answer of the directory counts, and only 72 hours after the first",
+            "an account counts as missing only while the directory answers, and as gone only 72 hours later",
             (
                 "tests/outbox/probes/test_gone_accounts.py::test_no_account_is_gone_because_the_directory_is_down",
             ),
