@@ -8,8 +8,9 @@ from typing import Final
 HEAD: Final = """\
 # Guarantees
 
-What the service promises, what keeps each promise, and the tests that prove it. Each of these tests fails when its guarantee is
-broken; this was verified by mutation. Words such as lane and target are in the [glossary](glossary.md).
+What the service promises, what keeps each promise, and the tests that fail when it is broken. Those of the log and of delivery were
+verified by mutation when they were written; a new guarantee comes with a test that has been seen to fail without it. Words such as
+lane and target are in the [glossary](glossary.md).
 
 No client of a PDS can prevent one race: a create that arrives late, after its record was deleted, finds no record, so its swap
 succeeds. A delete is therefore not acknowledged while an unanswered put is less than a minute old, and a delete that follows an
@@ -214,7 +215,7 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "No account is declared gone because of an outage on our side",
-            "only an answer of the directory counts, and only 72 hours after the first",
+            "an account counts as missing only while the directory answers, and as gone only 72 hours later",
             (
                 "tests/outbox/probes/test_gone_accounts.py::test_no_account_is_gone_because_the_directory_is_down",
             ),

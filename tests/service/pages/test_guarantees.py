@@ -1,4 +1,4 @@
-"""The page of guarantees is current, and every proof that a page names exists."""
+"""The page of guarantees is current, and the tests and modules that a page names exist."""
 
 import re
 from collections import Counter
@@ -37,6 +37,27 @@ def test_every_test_that_a_page_names_exists() -> None:
     assert sorted(each for each in named if not proof_exists(each[1])) == []
 
 
+def test_every_module_that_a_page_names_exists() -> None:
+    names = {path.parent.name for path in (ROOT / "src").glob("*/__init__.py")} - {
+        "mastertape"
+    }  # the wheel's
+    packages = "|".join(sorted(names))
+    named = {
+        (page.name, module)
+        for page in PAGES
+        for module in re.findall(rf"`(?:src/)?((?:{packages})/[\w/]+(?:\.py)?)`", page.read_text())
+    }
+    assert len(named) > 50
+    assert sorted(each for each in named if not module_exists(each[1])) == []
+
+
+def test_no_word_stands_twice_in_the_glossary() -> None:
+    rows = re.findall(r"^\| ([^|]+) \|.*`[/\w.]+` \|$", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
+    words = Counter(word for row in rows for word in row.split(", "))
+    assert len(words) > 50
+    assert [word for word, times in words.items() if times > 1] == []
+
+
 def test_a_proof_that_names_no_test_of_its_module_does_not_exist() -> None:
     here = Path(__file__).relative_to(ROOT)
     assert proof_exists(f"{here}::test_every_proof_of_a_guarantee_exists")
@@ -52,3 +73,8 @@ def proof_exists(proof: str) -> bool:
     path, _, name = proof.partition("::")
     module = ROOT / path
     return module.exists() and (not name or bool(re.search(rf"\bdef {name}\(", module.read_text())))
+
+
+def module_exists(module: str) -> bool:
+    path = ROOT / "src" / module
+    return path.exists() or path.with_suffix(".py").exists()
