@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Self
+from typing import Final
 
 from sqlalchemy import Column, Connection, Row, Table, Text, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -34,7 +34,7 @@ class AccountState(State):
     LEAVING = "leaving", "its records, login and data are being removed; other commands are refused"
 
     @classmethod
-    def since(cls, leaving_since: datetime | None) -> Self:
+    def since(cls, leaving_since: datetime | None) -> "AccountState":
         return cls.ACTIVE if leaving_since is None else cls.LEAVING
 
 
