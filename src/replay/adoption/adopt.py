@@ -146,7 +146,7 @@ class _Run:
                     intake.publisher.release(unit.connection, reservation)
                 return is_new
 
-            is_new: bool = await intake.threads.run(log.transact, key.did, self.envelope, commit)
+            is_new: bool = await intake.threads.run(lambda: log.transact(key.did, self.envelope, commit))
         self.progress.adopted += is_new
         self.progress.known += not is_new
         for problem in (*artwork_problems, *audio_problems):
