@@ -50,7 +50,8 @@ class Service:
 
     def start(self) -> None:
         """Start unless running; return when /readyz succeeds."""
-        self._process.start(self._ready)
+        with httpx.Client(timeout=10) as http:  # one for all polls: making a client costs more than a poll
+            self._process.start(lambda: self._is_ready(http))
 
     def stop(self) -> None:
         """Stop in an orderly way, with SIGTERM."""
@@ -60,9 +61,9 @@ class Service:
         """Kill the process, as a crash would."""
         self._process.kill()
 
-    def _ready(self) -> bool:
+    def _is_ready(self, http: httpx.Client) -> bool:
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=10).is_success
+            return http.get(f"{self.url}/readyz").is_success
         except httpx.TransportError:
             return False
 

@@ -40,7 +40,8 @@ class KillableService(Service):
     def await_next_life(self) -> None:
         """Wait until it was killed at its point, and answers again."""
         eventually(lambda: not self.trigger.armed)
-        eventually(self._ready)
+        with httpx.Client(timeout=10) as http:
+            eventually(lambda: self._is_ready(http))
 
 
 class Victim:

@@ -20,6 +20,7 @@ from tests.identity.sessions.stored_sessions import dump
 from tests.incidents.records import told
 from tests.incidents.two_hosts import Alice
 from tests.servers.atproto import new_account
+from tests.servers.databases import KINDS
 
 REVOKE = "com.atproto.server.revokeAppPassword"
 
@@ -72,10 +73,11 @@ def test_inc_43_a_login_that_is_over_is_told_where_it_matters_and_fails_no_reque
 
 
 @pytest.mark.pds
+@pytest.mark.parametrize("database_url", KINDS[1:], indirect=True)
 def test_inc_19_three_processes_that_all_need_the_next_token_ask_for_it_once(
     *, database, cipher, hooks, proxied_pds: DevPds, plc: DevPlc, proxy: FaultProxy
 ) -> None:
-    """30 threads find the token expired at the same instant, three times over."""
+    """30 threads find the token expired at the same instant, three times over. tests/identity/sessions/test_refresh_processes.py: on both databases."""
     account = new_account(proxied_pds, plc)
 
     async def sign_in():

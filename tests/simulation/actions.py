@@ -198,7 +198,7 @@ def _operate(action: Action) -> Act:
 def _prune(world: World, _dice: random.Random) -> None:
     """I15: the journal, of everything that it may be pruned of however old it is."""
     now = timedelta()
-    with patch.multiple(retention, KEPT=now, FAILURES_KEPT=now):
+    with patch.multiple(retention, ATTEMPTS_TTL=now, FAILURES_TTL=now):
         retention.prune_attempts(world.database)
 
 

@@ -13,7 +13,7 @@ from tests.simulation.snapshot import Snapshot
 from tests.simulation.world import World
 
 DEEP = bool(os.environ.get("TEST_DEEP"))
-BATCHES, BATCH = (400, 25) if DEEP else (4, 25)
+BATCHES, BATCH = (400, 25) if DEEP else (2, 25)
 MISSED_LATE = {
     protections.without_reading_once: 92,
     protections.without_backoff: 53,
@@ -32,25 +32,25 @@ def test_the_pdses_agree_with_the_log_once_faults_have_ended(batch: int):
             raise error
 
 
-@pytest.mark.parametrize("batch", range(100 if DEEP else 1))
+@pytest.mark.parametrize("batch", range(150 if DEEP else 1))
 def test_of_two_conflicting_values_the_artists_choice_stays(batch: int):
-    for seed in range(batch * 15, (batch + 1) * 15):
+    for seed in range(batch * 10, (batch + 1) * 10):
         schedule = drawn(seed, length=20, weights=WITH_DECISIONS)
         if (error := failure(schedule)) is not None:
             error.add_note(f"to see it again: drawn({seed}, 20, WITH_DECISIONS).run()\n{schedule}")
             raise error
 
 
-@pytest.mark.parametrize("batch", range(100 if DEEP else 1))
+@pytest.mark.parametrize("batch", range(150 if DEEP else 1))
 def test_deleted_accounts_are_given_up_and_delay_no_other(batch: int):
-    for seed in range(batch * 15, (batch + 1) * 15):
+    for seed in range(batch * 10, (batch + 1) * 10):
         schedule = drawn(seed, length=16, weights=WITH_DELETIONS)
         if (error := failure(schedule)) is not None:
             error.add_note(f"to see it again: drawn({seed}, 16, WITH_DELETIONS).run()\n{schedule}")
             raise error
 
 
-@pytest.mark.parametrize("batch", range(100 if DEEP else 2))
+@pytest.mark.parametrize("batch", range(100 if DEEP else 1))
 def test_what_a_relay_sent_before_it_died_brings_back_no_record_that_was_deleted(batch: int):
     for seed in range(batch * 20, (batch + 1) * 20):
         schedule = drawn_with_crashes(seed)
