@@ -137,12 +137,14 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
         message="The PDS knows no such account with this app password. Check both, or make a new app password.",
     ),
     identity.SignInStateError: Reply(400, "sign_in_state"),
-    identity.SignInRefusedError: Reply(400, "sign_in_refused", kept="Nobody was signed in; start again."),
+    identity.SignInRefusedError: Reply(400, "sign_in_refused", kept="No account was signed in; start again."),
     identity.ConsentDeniedError: Reply(403, "access_denied"),
-    identity.ScopeRefusedError: Reply(403, "scope_refused", kept="Nobody was signed in."),
+    identity.ScopeRefusedError: Reply(403, "scope_refused", kept="No account was signed in."),
     identity.NotAnAdminError: Reply(403, "scope_required", ("scope",)),
     identity.AccountInactiveError: Reply(
-        403, "account_inactive", kept="Nobody was signed in. Reactivate the account at its PDS first."
+        403,
+        "account_inactive",
+        kept="No account was signed in. Reactivate the account at its PDS first.",
     ),
     identity.IdentityUnreachableError: Reply(503, "identity_unreachable", message=_LATER, retry_after=5),
     identity.UnsafeAddressError: Reply(

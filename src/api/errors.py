@@ -42,7 +42,7 @@ class TokenShownOnceError(ApiError):
 
 
 class SignInUnavailableError(ApiError):
-    """OAuth needs BASE_URL to be https, or http at 127.0.0.1. Nobody was signed in; use an app password."""
+    """OAuth needs BASE_URL to be https, or http at 127.0.0.1. No account was signed in; use an app password."""
 
 
 class NotAConfidentialClientError(ApiError):

@@ -25,7 +25,7 @@ class VersionNotFoundError(ApplicationError):
 
 
 class NotOwnerError(ApplicationError):
-    """The track belongs to somebody else. Nothing was changed."""
+    """The track belongs to another account. Nothing was changed."""
 
 
 class MediaNotFoundError(ApplicationError):
@@ -67,7 +67,7 @@ class CannotMoveError(ApplicationError):
 
 
 class NothingToResolveError(ApplicationError):
-    """Nobody else has changed this record: there is nothing to resolve. Nothing was changed."""
+    """No other client has changed this record: there is nothing to resolve. Nothing was changed."""
 
 
 class BlobTooLargeError(ApplicationError):

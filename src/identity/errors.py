@@ -49,7 +49,7 @@ class SignInRefusedError(IdentityError):
 
 
 class ConsentDeniedError(IdentityError):
-    """Nobody was signed in: the request was declined."""
+    """No account was signed in: the request was declined."""
 
 
 class ScopeRefusedError(IdentityError):
@@ -57,7 +57,7 @@ class ScopeRefusedError(IdentityError):
 
 
 class NotAnAdminError(IdentityError):
-    """The account is not one of the service's admins. Nobody was signed in; leave the scope out."""
+    """The account is not one of the service's admins. No account was signed in; leave the scope out."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -65,7 +65,7 @@ def without_recognition(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_back, "_is_ours", lambda *_: False)
 
 
-def without_verify(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_verification(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every record that is verified is reported as desired."""
     monkeypatch.setattr(delivery, "verify", lambda *_: read_back.Finding.AGREES)
 
@@ -105,7 +105,7 @@ MISSED_BY: Mapping[Switch, Callable[..., object]] = {
     without_fence: row_invariants.stale_flights_change_nothing,
     without_reading_once: record_invariants.puts_are_the_log,
     without_backoff: request_invariants.faults_cost_few_requests,
-    without_verify: record_invariants.converged,
+    without_verification: record_invariants.converged,
     without_intents: record_invariants.converged,
 }
 """Each protection with the invariant that it keeps."""

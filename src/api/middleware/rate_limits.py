@@ -63,7 +63,7 @@ class Allowance:
 
 
 class RateLimits:
-    """The limits per minute of RATE_LIMITS: per principal (or per address, where nobody is signed in), for uploads, for sign-ins."""
+    """The limits per minute of RATE_LIMITS: per principal (or per address without one), for uploads, for sign-ins."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._requests = Allowance(100, clock)

@@ -1,6 +1,6 @@
 """Security headers of responses: all of them are defined here.
 
-A route that needs another value than everybody's sets one of the sets below; what an answer has, it keeps.
+A route that needs another value sets one of the sets below; headers that a response has already are kept.
 """
 
 from collections.abc import Mapping

@@ -34,6 +34,7 @@ from application.errors import LeavingError
 from eventstore.idempotency.lock import KeyLock, key_lock
 from eventstore.idempotency.results import CommandResult, StoredResult
 from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.accounts import AccountState
 from identity.accounts.credentials import Principal
 
 UseCase = Callable[[UnitOfWork], int]
@@ -195,7 +196,7 @@ class CommandRequest:
                 now = self.services.database.now(connection)
                 if (stored := self._key.stored(connection, now)) is not None:
                     return stored
-            if self.principal.deletion_requested and not allow_leaving:
+            if self.principal.state is AccountState.LEAVING and not allow_leaving:
                 raise LeavingError
             if on is not None:
                 view = require_owned(connection, self.principal.did, on, deleted_too=allow_deleted)

@@ -16,7 +16,7 @@ HERE: Final = "/me"
 
 
 class WaitingBody(BaseModel):
-    """So many records that are still on the PDS, or may be, and why."""
+    """A number of records that are or may be still on the PDS, and why."""
 
     state: str = Field(description="pending, parked, held or rejected")
     reason: str | None

@@ -11,7 +11,7 @@ from replay.adoption.states import AdoptionState, state_of
 
 
 class AdoptionProblemBody(BaseModel):
-    """What is wrong with a record. `field` and `limit` tell of invalid_field, `reason` of bytes_unavailable."""
+    """A problem with a record. `field` and `limit` belong to invalid_field, `reason` to bytes_unavailable."""
 
     model_config = ConfigDict(extra="allow")
 

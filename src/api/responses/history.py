@@ -23,7 +23,7 @@ class ChangeBody(BaseModel):
 
 
 class DeliveryBody(BaseModel):
-    """What became of an event at the PDS; `by_generation` is the position whose record carries it, `reason` why it waits."""
+    """The delivery of an event; `by_generation` is the position whose record carries it, `reason` says why it waits."""
 
     status: str = Field(
         description="delivered, superseded, cancelled, pending, parked, held, detached, rejected or none"

@@ -67,7 +67,7 @@ class LeftBody(BaseModel):
 
 
 class ConflictBody(BaseModel):
-    """What somebody else made of the record, or of what it has left elsewhere, which waits for mirror/resolve."""
+    """Another client's version of the record, or of its former record, which waits for mirror/resolve."""
 
     record_uri: str
     cid: str
@@ -94,7 +94,7 @@ class LaneBody(BaseModel):
     """How the account's records get to its PDS, and what waits: counted by state and by class of work.
 
     `next_attempt_at` is when the relay comes to it next, `drains_in` the seconds until all has been delivered, as far as
-    the PDS has told of its limits; both are null while the lane waits for somebody.
+    the PDS has named as its limits; both are null while the lane waits for a person.
     """
 
     did: str

@@ -53,7 +53,7 @@ class HostRow(BaseModel):
 
 
 class FailureRow(BaseModel):
-    """A record that does not get to its PDS."""
+    """A record that does not reach its PDS."""
 
     track_id: int
     did: str
@@ -91,7 +91,7 @@ class FailuresBody(BaseModel):
 
 
 class OperationBody(BaseModel):
-    """What to do, and to whom; with `dry_run` it is only counted."""
+    """An action and its targets; with `dry_run` they are only counted."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -104,7 +104,7 @@ class OperationBody(BaseModel):
 
 
 class OperatedBody(BaseModel):
-    """How many accounts, or records in a redrive, it changed or would change."""
+    """The number of accounts, or of records in a redrive, that changed or would change."""
 
     action: Action
     affected: int
@@ -112,7 +112,7 @@ class OperatedBody(BaseModel):
 
 
 class TakedownBody(BaseModel):
-    """Why a track is to be hidden, or with `lift` shown again; with `dry_run` it is only said what would change."""
+    """The reason to hide a track, or with `lift` to show it again; with `dry_run` nothing changes."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -19,7 +19,7 @@ class FeatureBody(BaseModel):
 
 
 class SupportGateBody(BaseModel):
-    """Who may hear the track."""
+    """The gate before playback."""
 
     type: str
 
@@ -68,7 +68,7 @@ class TrackBody(BaseModel):
     updated_at: datetime
     deleted_at: datetime | None
     taken_down_at: datetime | None = Field(
-        description="since when an operator hides the track from everybody but its owner"
+        description="since when an operator hides the track from all but its owner and admins"
     )
     mirror: MirrorBody
 

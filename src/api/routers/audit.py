@@ -30,7 +30,7 @@ TYPES: Final = tuple(dict.fromkeys(each.__name__ for each in (*event_classes(), 
 
 
 class AuditQuery(BaseModel):
-    """Which events."""
+    """A filter of events."""
 
     did: str | None = None
     actor: str | None = None

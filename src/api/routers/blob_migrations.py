@@ -13,6 +13,7 @@ from api.responses.blob_migration import MigrationBody, migration_report
 from api.services import Services
 from application.errors import LeavingError
 from application.records.copy_all_audio_to_pds import copy_all_audio_to_pds
+from identity.accounts.accounts import AccountState
 
 router = APIRouter(tags=["records"])
 
@@ -36,7 +37,7 @@ async def migrate_everything(
     did = principal.did
     async with request.begin() as attempt:
         if not attempt.is_repetition:
-            if principal.deletion_requested:
+            if principal.state is AccountState.LEAVING:
                 raise LeavingError
             retry_failed = attempt.body.flag("retry_failed")
             async with turns.of(did):

@@ -26,7 +26,7 @@ RECONNECT: Final = "retry: 1000\n\n"
 
 
 class EventsQuery(BaseModel):
-    """Whose events: your own; an admin may follow anybody, and everybody without `did`."""
+    """The account whose events to follow: your own; an admin may follow any account, and all of them without `did`."""
 
     did: str | None = None
 

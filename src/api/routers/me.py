@@ -14,14 +14,14 @@ router = APIRouter(tags=["account"])
 
 
 class DisconnectedBody(BaseModel):
-    """Whether the PDS has confirmed the end; where it has not, its grant lapses by itself, and nobody can use it."""
+    """Whether the PDS has confirmed the end; if not, its grant expires by itself, and no token for it is left."""
 
     message: str
     revoked: bool
 
 
 class MeBody(BaseModel):
-    """Who is asking, and what the token may do."""
+    """The caller's account, and what the token may do."""
 
     did: str
     handle: str

@@ -30,12 +30,12 @@ SERVER_ERROR: Final = 500
 HOME: Final = "/me"
 MAX_HANDLE_LENGTH: Final = 512
 PAGE: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "A page that asks who, for browsers", "content": {"text/html": {}}}
+    200: {"description": "A page that asks for the handle, for browsers", "content": {"text/html": {}}}
 }
 
 
 class LoginQuery(BaseModel):
-    """Who wants to sign in, and where to go afterwards: a path here, or an address of CORS_ORIGINS."""
+    """The account to sign in with, and where to return: a path here, or an address of CORS_ORIGINS."""
 
     handle: str = ""
     return_to: str = HOME
@@ -51,7 +51,7 @@ class LoginQuery(BaseModel):
 
 
 class CallbackQuery(BaseModel):
-    """What the authorization server says (RFC 6749, 4.1.2; RFC 9207)."""
+    """The response of the authorization server (RFC 6749, 4.1.2; RFC 9207)."""
 
     state: str | None = None
     iss: str | None = None

@@ -27,7 +27,7 @@ DEFAULT_WAIT_SECONDS: Final = 10
 
 
 class RestoredBody(BaseModel):
-    """The record is back, or, with 202, asked for."""
+    """The record is restored; with 202, its restoration is recorded."""
 
     success: bool
     track: TrackBody
@@ -35,7 +35,7 @@ class RestoredBody(BaseModel):
 
 
 class MovedBody(BaseModel):
-    """The record is in its new place and nothing is left in the old one, or, with 202, will be."""
+    """The record is in the new collection and gone from the old one; with 202, the move is recorded."""
 
     success: bool
     track: TrackBody
@@ -43,7 +43,7 @@ class MovedBody(BaseModel):
 
 
 class MigratedBody(BaseModel):
-    """The record names the audio on the PDS, or, with 202, will."""
+    """The record names the audio on the PDS; with 202, the copy is requested."""
 
     success: bool
     track_id: int

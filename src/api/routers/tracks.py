@@ -34,7 +34,7 @@ class TrackPageBody(BaseModel):
 
 
 class Listing(BaseModel):
-    """Which tracks to list."""
+    """A filter of tracks."""
 
     artist: str | None = None
     tag: str | None = None

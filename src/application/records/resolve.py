@@ -12,7 +12,7 @@ from outbox.record.record import RecordUrls
 
 
 class Resolution(StrEnum):
-    """Whose fields stay."""
+    """The side whose fields stay."""
 
     OURS = "ours"
     THEIRS = "theirs"

@@ -14,12 +14,11 @@ from typing import Any, Final
 
 import anyio
 from sqlalchemy import Column, Table, Text, delete, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from eventstore.database import Database
 from eventstore.errors import InProgressError
 from eventstore.idempotency.results import CommandResult, RequestKey
+from eventstore.leases import take_lease
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.threads import Threads
 from eventstore.unit_of_work import UnitOfWork
@@ -52,22 +51,12 @@ class KeyLock:
 
     def acquire(self) -> None:
         """Take the key; raises InProgressError while another request holds it."""
-        insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
         with self._database.write() as connection:
             now = self._database.now(connection)
-            ours = {"run": self._run, "lease_until": now + LEASE}
-            taken = connection.execute(
-                insert(running_request)
-                .values(**vars(self.key), **ours)
-                .on_conflict_do_update(
-                    index_elements=running_request.primary_key.columns,
-                    set_=ours,
-                    where=running_request.c.lease_until <= now,
-                )
-                .returning(running_request.c.run)
-            ).one_or_none()
-        if taken is None:
-            raise InProgressError
+            holder = {"run": self._run, "lease_until": now + LEASE}
+            is_free = running_request.c.lease_until <= now
+            if not take_lease(connection, running_request, vars(self.key), holder, is_free=is_free):
+                raise InProgressError
 
     async def renew_until(self, done: asyncio.Event) -> None:
         """Renew the lease every few seconds."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Self
 
 from sqlalchemy import Column, Connection, Row, Table, Text, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -11,6 +11,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime, metadata
+from eventstore.states import State, Transition
 from identity.resolution.identifiers import INVALID_HANDLE
 
 account = Table(
@@ -23,6 +24,24 @@ account = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("leaving_since", UtcDateTime),
+)
+
+
+class AccountState(State):
+    """States of an account, derived from `leaving_since`."""
+
+    ACTIVE = "active", "its owner may give every command"
+    LEAVING = "leaving", "its records, login and data are being removed; other commands are refused"
+
+    @classmethod
+    def since(cls, leaving_since: datetime | None) -> Self:
+        return cls.ACTIVE if leaving_since is None else cls.LEAVING
+
+
+TRANSITIONS: Final = (
+    Transition(None, AccountState.ACTIVE, "the account signs in for the first time"),
+    Transition(AccountState.ACTIVE, AccountState.LEAVING, "the owner requests the account's deletion"),
+    Transition(AccountState.LEAVING, None, "the service erases the account once no record of ours is left"),
 )
 
 

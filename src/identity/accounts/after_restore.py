@@ -6,13 +6,13 @@ from datetime import datetime
 from sqlalchemy import Connection, select, update
 
 from identity.accounts.credentials import credential
-from identity.sessions.session_store import SessionKind, SessionStatus, pds_session
+from identity.sessions.session_store import PdsSessionState, SessionKind, pds_session
 
 
 def active_dids(connection: Connection, kind: SessionKind) -> Sequence[str]:
     """Return the accounts with an active session of this kind."""
     session = pds_session.c
-    active = select(session.did).where(session.kind == kind.value, session.status == SessionStatus.ACTIVE)
+    active = select(session.did).where(session.kind == kind.value, session.status == PdsSessionState.ACTIVE)
     return connection.scalars(active.order_by(session.did)).all()
 
 
@@ -20,9 +20,9 @@ def end_logins(connection: Connection, kind: SessionKind, reason: str, now: date
     """End the active sessions of this kind here, without a request to any PDS; the accounts have to sign in again."""
     connection.execute(
         update(pds_session)
-        .where(pds_session.c.kind == kind.value, pds_session.c.status == SessionStatus.ACTIVE)
+        .where(pds_session.c.kind == kind.value, pds_session.c.status == PdsSessionState.ACTIVE)
         .values(
-            status=SessionStatus.REAUTH_REQUIRED,
+            status=PdsSessionState.REAUTH_REQUIRED,
             sealed=None,
             access_expires_at=None,
             refresh_until=None,

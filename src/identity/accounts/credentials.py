@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime, metadata
-from identity.accounts.accounts import account
+from identity.accounts.accounts import AccountState, account
 from identity.errors import CredentialExpiredError
 
 LAST_USED_INTERVAL: Final = timedelta(minutes=1)
@@ -76,7 +76,7 @@ class Principal:
     kind: CredentialKind
     name: str
     credential_id: str
-    deletion_requested: bool = False
+    state: AccountState = AccountState.ACTIVE
     """Whether the account has requested its deletion."""
     expires_at: datetime | None = None
     """When the token of this request expires."""
@@ -173,7 +173,7 @@ class Credentials:
             kind=CredentialKind(row.kind),
             name=row.name,
             credential_id=row.id,
-            deletion_requested=row.leaving_since is not None,
+            state=AccountState.since(row.leaving_since),
             expires_at=row.expires_at,
         )
 

@@ -4,12 +4,12 @@ from sqlalchemy import Connection, delete, select
 
 from identity.accounts.accounts import account
 from identity.accounts.credentials import credential
-from identity.sessions.session_store import SessionStatus, pds_session
+from identity.sessions.session_store import PdsSessionState, pds_session
 
 
 def is_connected(connection: Connection, did: str) -> bool:
     """Whether the account has an active session at its PDS."""
-    active = pds_session.c.status == SessionStatus.ACTIVE
+    active = pds_session.c.status == PdsSessionState.ACTIVE
     return (
         connection.execute(select(pds_session.c.did).where(pds_session.c.did == did, active)).first()
         is not None

@@ -35,10 +35,10 @@ class Cipher:
         try:
             bound = self._all.decrypt(ciphertext)
         except InvalidToken:
-            raise DecryptionError("none of SECRET_KEYS opens it") from None
+            raise DecryptionError("none of SECRET_KEYS decrypts it") from None
         binding = _binding(purpose, did)
         if not bound.startswith(binding):
-            raise DecryptionError("it was sealed for something else")
+            raise DecryptionError("it was encrypted for another account or purpose")
         return bound[len(binding) :]
 
     def is_current(self, ciphertext: bytes) -> bool:

@@ -308,4 +308,4 @@ class PdsSessions:
         except DecryptionError as error:
             # the tokens may be valid: the operator can restore the key, or the account signs in again
             logger.error("login_does_not_open", extra={"did": session.did, "host": session.pds_url})  # noqa: TRY400
-            raise SessionUnavailableError(session.did, f"its tokens do not open: {error}") from None
+            raise SessionUnavailableError(session.did, f"its tokens cannot be decrypted: {error}") from None

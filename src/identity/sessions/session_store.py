@@ -33,7 +33,7 @@ class SessionKind(StrEnum):
     OAUTH = "oauth"
 
 
-class SessionStatus(State):
+class PdsSessionState(State):
     """States of a PDS session."""
 
     ACTIVE = "active", "its tokens sign requests to the PDS"
@@ -41,25 +41,25 @@ class SessionStatus(State):
 
 
 TRANSITIONS: Final = (
-    Transition(before=None, after=SessionStatus.ACTIVE, by="the account signs in"),
+    Transition(before=None, after=PdsSessionState.ACTIVE, by="the account signs in"),
     Transition(
-        before=SessionStatus.ACTIVE,
-        after=SessionStatus.REAUTH_REQUIRED,
+        before=PdsSessionState.ACTIVE,
+        after=PdsSessionState.REAUTH_REQUIRED,
         by="the PDS refuses to refresh the tokens",
     ),
     Transition(
-        before=SessionStatus.ACTIVE, after=SessionStatus.REAUTH_REQUIRED, by="the account disconnects"
+        before=PdsSessionState.ACTIVE, after=PdsSessionState.REAUTH_REQUIRED, by="the account disconnects"
     ),
     Transition(
-        before=SessionStatus.ACTIVE,
-        after=SessionStatus.REAUTH_REQUIRED,
+        before=PdsSessionState.ACTIVE,
+        after=PdsSessionState.REAUTH_REQUIRED,
         by="the operator confirms a restore from a backup, whose OAuth tokens may be spent",
     ),
     Transition(
-        before=SessionStatus.REAUTH_REQUIRED, after=SessionStatus.ACTIVE, by="the account signs in again"
+        before=PdsSessionState.REAUTH_REQUIRED, after=PdsSessionState.ACTIVE, by="the account signs in again"
     ),
     Transition(
-        before=SessionStatus.REAUTH_REQUIRED, after=None, by="the service erases an account that has left"
+        before=PdsSessionState.REAUTH_REQUIRED, after=None, by="the service erases an account that has left"
     ),
 )
 
@@ -138,7 +138,7 @@ class SessionRows:
             if row is None:
                 raise SignInRequiredError(did)
             now = self._database.now(connection, read=row.now)
-        if row.status != SessionStatus.ACTIVE:
+        if row.status != PdsSessionState.ACTIVE:
             raise SignInRequiredError(did, row.last_error)
         return Session(
             did=did,
@@ -179,7 +179,7 @@ class SessionRows:
             return list(
                 connection.scalars(
                     select(pds_session.c.did).where(
-                        pds_session.c.status == SessionStatus.ACTIVE, pds_session.c.updated_at <= then
+                        pds_session.c.status == PdsSessionState.ACTIVE, pds_session.c.updated_at <= then
                     )
                 )
             )
@@ -228,7 +228,7 @@ class SessionRows:
                 update(pds_session)
                 .where(*_is_current(did, generation))
                 .values(
-                    status=SessionStatus.REAUTH_REQUIRED,
+                    status=PdsSessionState.REAUTH_REQUIRED,
                     sealed=None,
                     access_expires_at=None,
                     refresh_until=None,
@@ -245,7 +245,7 @@ class SessionRows:
         return {
             "sealed": self._cipher.encrypt(tokens.to_bytes(), purpose=PURPOSE, did=did),
             "scope": tokens.scope,
-            "status": SessionStatus.ACTIVE,
+            "status": PdsSessionState.ACTIVE,
             "refresh_until": None,
             "refresh_owner": None,
             "last_error": None,
@@ -258,5 +258,5 @@ def _is_current(did: str, generation: int) -> tuple[Any, ...]:
     return (
         pds_session.c.did == did,
         pds_session.c.generation == generation,
-        pds_session.c.status == SessionStatus.ACTIVE,
+        pds_session.c.status == PdsSessionState.ACTIVE,
     )

@@ -7,11 +7,11 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, false, func, or_, select, update
 
 from eventstore.database import Database
+from eventstore.leases import take_lease
 from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import PAST, firehose_cursor, mirror_lane, pds_host
-from outbox.mirror.targets import insert_into
 
 row: Final = firehose_cursor.c
 lane: Final = mirror_lane.c
@@ -32,11 +32,9 @@ def claim_streams(database: Database, *, owner: str, lease: timedelta, limit: in
 
 
 def _claim(connection: Connection, host: str, owner: str, now: datetime, lease: timedelta) -> bool:
-    taken = {"lease_owner": owner, "lease_until": now + lease}
-    insert = insert_into(connection, firehose_cursor).values(host=host, **taken)
-    free = or_(row.lease_until <= now, row.lease_owner == owner)
-    claimed = insert.on_conflict_do_update(index_elements=["host"], set_=taken, where=free)
-    return connection.scalar(claimed.returning(row.host)) is not None
+    holder = {"lease_owner": owner, "lease_until": now + lease}
+    is_free = or_(row.lease_until <= now, row.lease_owner == owner)
+    return take_lease(connection, firehose_cursor, {"host": host}, holder, is_free=is_free)
 
 
 def release_streams(database: Database, owner: str) -> None:

@@ -74,7 +74,12 @@ def _from_all(befores: Iterable[State], after: State, by: str) -> tuple[Transiti
     return tuple(Transition(before, after, by) for before in befores if before is not after)
 
 
+def _imported(states: Iterable[State]) -> tuple[Transition, ...]:
+    return tuple(Transition(None, each, "an import restores the row") for each in states)
+
+
 _OF_TARGETS: Final = (
+    *_imported(TargetState),
     Transition(None, TargetState.IDLE, "a command appends the first event of a record"),
     *_from_all(TargetState, TargetState.IDLE, "the relay settles a delivery that the PDS took"),
     *_from_all(TargetState, TargetState.IDLE, "the relay finds that the record was deleted elsewhere"),
@@ -102,6 +107,7 @@ _OF_TARGETS: Final = (
     *_from_all(TargetState, TargetState.REJECTED, "recovery finds a record on the PDS newer than its delete"),
 )
 _OF_LANES: Final = (
+    *_imported(LaneState),
     Transition(
         None, LaneState.AUTH_REQUIRED, "a command records an event of an account that never signed in"
     ),
@@ -122,6 +128,7 @@ _OF_LANES: Final = (
     *_from_all(LaneState, LaneState.AUTH_REQUIRED, "account deletion ends"),
 )
 _OF_BREAKERS: Final = (
+    *_imported(BreakerState),
     Transition(
         None,
         BreakerState.CLOSED,

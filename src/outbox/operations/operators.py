@@ -61,7 +61,7 @@ class UnknownTargetError(OperatorError):
 
 
 class TooWideError(OperatorError):
-    """Name a DID or a host: this is not done to everybody at once."""
+    """Name a DID or a host: this cannot be done to all accounts at once."""
 
     def __init__(self) -> None:
         super().__init__()

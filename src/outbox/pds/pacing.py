@@ -1,6 +1,6 @@
 """Reads a PDS's rate limits from its response headers: how much is left, and until when to wait.
 
-Headers name the tightest budget alone: its window (`w=` in RateLimit-Policy, in seconds) tells an account's from an
+Headers name the tightest budget alone: its window (`w=` in RateLimit-Policy, in seconds) distinguishes an account's from an
 address's. Times are by the host's clock, which may differ from ours.
 """
 

@@ -44,7 +44,10 @@ MIN_REQUEST_SHARE: Final = 0.1
 CONTENDED: Final = Verdict(Kind.AMBIGUOUS, "InvalidSwap", 400)
 """Another client writes this record again and again; the lane's other records are not affected."""
 NO_SUCCESSOR: Final = Verdict(
-    Kind.AMBIGUOUS, "successor_missing", 400, "the record is not where it moved to, so it stays where it was"
+    Kind.AMBIGUOUS,
+    "successor_missing",
+    400,
+    "the record is not in its new collection, so the copy in the old one is not deleted",
 )
 LATE_CREATE_WINDOW: Final = timedelta(seconds=60)
 """How long after it was sent a create may still land; a delete within this time proves nothing."""
@@ -181,7 +184,7 @@ class Delivery:
         finding = await in_thread(self._compare, verify, task, remote)
         if finding is Finding.MISSING and task.is_acked:
             return await self._confirm_missing(lane, task, deadline)
-        if finding is Finding.REBASE and not (task.was_rejected or task.is_as_found):
+        if finding is Finding.REBASE and not (task.was_rejected or task.is_as_adopted):
             return await self._rewrite(lane, task.on(remote.cid, remote.body), remote, deadline)
         return await self._verify_later_after_delete(
             Result(task, _OUTCOMES_OF_VERIFICATION[finding], Verdict(Kind.DONE), remote=remote)

@@ -55,11 +55,11 @@ class DeliveryTask:
     """Whether the record has changed its namespace, and this is the copy in the old one."""
     successor: RecordKey | None = None
     """Of a former copy whose track is live, where the record is now: the copy is deleted only if the record exists there."""
-    has_moved: bool = False
+    has_former_copies: bool = False
     """Whether copies in former namespaces may be left."""
-    left: Record | None = None
-    """The body of the former copy, until that is deleted."""
-    is_as_found: bool = False
+    former_fields: Record | None = None
+    """The fields of former copies that are not deleted yet."""
+    is_as_adopted: bool = False
     """Whether the track is unchanged since its adoption: nothing is written until it changes."""
 
     @property
@@ -72,7 +72,7 @@ class DeliveryTask:
         """The record to put: ours, with the fields that other clients keep in it or in its former copy."""
         if self.desired is None:
             return None
-        return merged(self.desired, {**(self.left or {}), **(self.observed or {})})
+        return merged(self.desired, {**(self.former_fields or {}), **(self.observed or {})})
 
     @property
     def request_cid(self) -> str | None:
@@ -91,7 +91,7 @@ class DeliveryTask:
 
     def as_it_was(self) -> Self:
         """A put of the last observed body, which changes nothing where the PDS still has it."""
-        return replace(self, op=PUT, desired=self.observed, left=None)
+        return replace(self, op=PUT, desired=self.observed, former_fields=None)
 
     def check(self, lexicon: Lexicon) -> str | None:
         """Return why the record must not be sent; None if it may."""
@@ -130,8 +130,8 @@ def next_task(
             track = log.fold(Track, recorded)
             assert track is not None  # noqa: S101 - a target is made by an event of its track
             has_left = bool(track.former_collections) and not row.former
-            left = fields_left_behind(connection, row.track_id) if has_left else None
-            return _task(row, recorded, track, left, urls)
+            former_fields = fields_left_behind(connection, row.track_id) if has_left else None
+            return _task(row, recorded, track, former_fields, urls)
         except SQLAlchemyError:
             raise
         except Exception as error:
@@ -172,7 +172,7 @@ _NEXT: Final = (
 
 
 def _task(
-    row: Any, recorded: Sequence[RecordedEvent], track: Track, left: Record | None, urls: RecordUrls
+    row: Any, recorded: Sequence[RecordedEvent], track: Track, former_fields: Record | None, urls: RecordUrls
 ) -> DeliveryTask:
     generations = [r for r in recorded if isinstance(r.event, Track.Event) and r.event.sets_generation()]
     gen = row.desired_gen if row.former else generations[-1].position
@@ -191,9 +191,9 @@ def _task(
         history=tuple(recorded),
         is_acked=row.acked_gen >= gen,
         successor=_successor(row, track),
-        has_moved=bool(track.former_collections),
-        left=left,
-        is_as_found=isinstance(generations[-1].event, Track.Adopted),
+        has_former_copies=bool(track.former_collections),
+        former_fields=former_fields,
+        is_as_adopted=isinstance(generations[-1].event, Track.Adopted),
     )
 
 

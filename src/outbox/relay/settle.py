@@ -114,7 +114,7 @@ def _acknowledge(unit: UnitOfWork, result: Result) -> None:
         **verification_columns(task, result.verify_at),
         **CLEAN,
     )
-    if task.has_moved and not task.is_former:
+    if task.has_former_copies and not task.is_former:
         clear_former(unit.connection, task.track_id, task.gen)
     if result.is_mismatch and task.is_open:  # a rewrite is not verified again, or it would never end
         reverify(unit.connection, [task.track_id], unit.now)

@@ -31,7 +31,7 @@ class MirrorWaits:
         return await self._wait(track_id, lambda mirror: mirror.is_settled, seconds)
 
     async def finish(self) -> None:
-        """Wait for the poll under way; to be called when no request waits."""
+        """Wait for the last poll to end. Call it once no request waits."""
         await self._poller.finish()
 
     async def _wait(self, track_id: int, is_met: Callable[[Mirror], bool], seconds: float) -> bool:

@@ -42,7 +42,7 @@ def oauth_key(in_use: bool) -> None:
 def reseal(*, dry_run: bool, as_json: bool) -> None:
     """Re-encrypt every login with the first of SECRET_KEYS, so that the others can be removed."""
     cipher = Cipher(secret_keys(load()))
-    with configured_log() as log, progress_bar("sealing") as progress:
+    with configured_log() as log, progress_bar("re-encrypting") as progress:
         require_schema(log.database)
         done = reencrypt_logins(log.database, cipher, progress=progress, dry_run=dry_run)
     if as_json:

@@ -61,7 +61,7 @@ def _record(log: EventLog, found: Recovery, how: dict[str, bool]) -> None:
     try:
         log.transact(operator.envelope.actor, operator.envelope, record)
     except EventStoreError as error:
-        click.echo(f"who did this could not be recorded in the log: {error}", err=True)
+        click.echo(f"the log could not record who ran this command: {error}", err=True)
 
 
 def _show(found: Recovery, *, dry_run: bool, tokens_revoked: bool) -> None:

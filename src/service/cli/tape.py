@@ -60,4 +60,4 @@ def import_(file: Path, *, dry_run: bool, as_json: bool) -> None:
         return
     for kind, count in taken.rows.items():
         click.echo(f"{kind}: {count} rows")
-    click.echo("the file is intact" if dry_run else "imported; everybody has to sign in again")
+    click.echo("the file is intact" if dry_run else "imported; every account has to sign in again")

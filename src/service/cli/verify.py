@@ -36,9 +36,9 @@ UNREAD = 1
 )
 @as_json
 def verify_pds(did: str | None, *, deep: bool, as_json: bool) -> None:
-    """Compare the record of every track with what its artist's PDS holds; nobody's login is needed.
+    """Compare the record of every track with what its artist's PDS holds; no login is needed.
 
-    After a restore this is what lets the relay go on, account by account: what is newer on a PDS is held for its owner.
+    After a restore this lets the relay resume, account by account: records that are newer on a PDS are held for their owner.
     """
     found = asyncio.run(verify_accounts(did, deep=deep, resumes_lanes=True))
     if as_json:

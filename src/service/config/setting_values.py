@@ -99,7 +99,7 @@ def did(value: str) -> str:
 def scope(value: str) -> str:
     """Check that the OAuth scope contains atproto, which every sign-in needs."""
     if "atproto" not in value.split():
-        raise ValueError("must contain atproto, without which nobody is signed in")
+        raise ValueError("must contain atproto, which every sign-in needs")
     return value
 
 

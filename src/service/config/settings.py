@@ -118,14 +118,14 @@ class Settings(BaseSettings):
         description="Whether people may sign in with an app password.",
     )
     admin_dids: Annotated[tuple[Annotated[str, AfterValidator(did)], ...], *List] = Field(
-        (), description="Accounts that may use `/ops` and read everybody's audit."
+        (), description="Accounts that may use `/ops` and read the audit of every account."
     )
     cors_origins: Annotated[tuple[Origin, ...], *List] = Field(
         (), description="Origins whose pages may call the API with a person's cookie."
     )
     supporters_url: WebUrl | None = Field(
         None,
-        description="Service that says whether somebody supports an artist. When unset, only its owner may play gated audio.",
+        description="Service that says whether a listener supports an artist. When unset, only the owner may play gated audio.",
     )
     relay: bool = Field(True, description="Whether `serve` also runs a relay.")
     lanes: int = Field(32, ge=1, le=1000, description="Accounts that one relay writes for at the same time.")

@@ -114,7 +114,9 @@ def _counted(name: str, what: str, rows: Any) -> GaugeMetricFamily:
 
 def _budgets(connection: Connection, now: datetime) -> GaugeMetricFamily:
     found = GaugeMetricFamily(
-        "mirror_budget_remaining", "What hosts said is left of a budget.", labels=["scope", "host"]
+        "mirror_budget_remaining",
+        "What is left of a rate-limit budget, as hosts report it.",
+        labels=["scope", "host"],
     )
     for scope, left, reset in (
         ("host", host.budget_left, host.budget_reset),

@@ -61,20 +61,22 @@ class Metrics:
             "mirror_attempts", "Writes and uploads sent to PDSes.", "op", "outcome", "error"
         )
         self._superseded = counter(
-            "mirror_superseded", "Generations that a newer one carried along, never sent themselves."
+            "mirror_superseded", "Generations that were never sent, since a newer one included them."
         )
         self._readback = counter("mirror_readback", "Records that were read, by what they meant.", "result")
         self._conflicts = counter(
-            "mirror_conflicts", "Records that somebody else had changed, by what was done.", "policy"
+            "mirror_conflicts", "Records that another client had changed, by what was done.", "policy"
         )
         self._mismatches = counter(
             "mirror_cid_mismatches", "Records of which a PDS took something else than it was sent."
         )
-        self._scans = counter("mirror_scans", "Repos that a scan came to, by what it did.", "result")
+        self._scans = counter("mirror_scans", "Repos that a scan visited, by result.", "result")
         self._drift = counter("mirror_drift", "Records that a scan found changed elsewhere.", "kind")
-        self._heard = counter("firehose_messages", "What hosts told of our accounts, by what it was.", "what")
-        self._lease_lost = counter("mirror_lease_lost", "Flights that went on after their lease.")
-        self._fenced = counter("mirror_fenced_commits", "Those of them that had something to write down.")
+        self._heard = counter("firehose_messages", "Firehose messages about our accounts, by effect.", "what")
+        self._lease_lost = counter("mirror_lease_lost", "Deliveries that outlived their lease.")
+        self._fenced = counter(
+            "mirror_fenced_commits", "Deliveries that outlived their lease and whose result was refused."
+        )
         self._refreshes = counter("oauth_refresh", "Refreshes of sessions at PDSes.", "outcome")
         self._uploaded = counter("blob_upload_bytes", "Bytes of blobs that reached their PDS.")
         self._delivery = Histogram(
@@ -85,7 +87,7 @@ class Metrics:
         )
         self._waits = Histogram(
             "mirror_ratelimit_wait_seconds",
-            "How long PDSes asked to be left alone, by what was over its limit.",
+            "Pauses that PDSes asked for, by what was over its limit.",
             ["scope"],
             buckets=DELIVERY_BUCKETS,
             registry=self.registry,
@@ -95,7 +97,7 @@ class Metrics:
         """Add the gauges of the database, and whether the listener for other processes' commits is alive."""
         self.registry.register(_Gauges(log))
         alive = Gauge(
-            "listener_alive", "1 while commits of other processes are heard.", registry=self.registry
+            "listener_alive", "1 while commits of other processes are received.", registry=self.registry
         )
         alive.set_function(lambda: float(listener.alive))
 
@@ -198,7 +200,7 @@ class _Streams(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        alive = GaugeMetricFamily("firehose_alive", "1 while the host is heard.", labels=["host"])
+        alive = GaugeMetricFamily("firehose_alive", "1 while the host's stream is received.", labels=["host"])
         lag = GaugeMetricFamily(
             "firehose_lag_seconds", "How late the last message of the host came.", labels=["host"]
         )

@@ -17,8 +17,8 @@ HEAD: Final = """\
 # Events
 
 What the log holds, in the order of a track's life. A topic is stored data: it is never renamed, and every stored
-version replays forever (tests/golden/). Who, how, in which request and when are in the row's envelope (did, actor, via,
-request_id, recorded_at), not in the event. Every event also carries `timestamp`, the time of its command.
+version replays forever (tests/golden/). The envelope of the row holds account, actor, way, request and time (did, actor, via,
+request_id, recorded_at); the event does not repeat them. Every event also carries `timestamp`, the time of its command.
 
 <!-- generated from src/aggregates/ by `python -m service.pages.events`; a test checks that it is current -->
 
@@ -29,7 +29,7 @@ ACCOUNTS_HEAD: Final = """
 ## Accounts
 
 What people and operators did, in the same log: each event belongs to the account that the envelope's `did` names, or to the
-operator, if it was done to a host or to everybody. No event holds a token or its hash.
+operator, if it was done to a host or to all accounts. No event holds a token or its hash.
 
 | event | topic | carries | meaning |
 |---|---|---|---|

@@ -98,7 +98,7 @@ def _arrows(enum: type[State], transitions: Sequence[Transition]) -> Iterator[Ar
         befores.setdefault((each.after, each.by), set()).add(each.before)
     for (after, by), states in befores.items():
         is_common = len(states) > 1 and states >= set(enum) - {after}
-        left = states - set(enum) if is_common else states
+        left = states - (set(enum) - {after}) if is_common else states
         for before in (None, *enum):
             if before in left:
                 yield Arrow(_node(before), _node(after), by)

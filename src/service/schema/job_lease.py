@@ -7,8 +7,8 @@ from typing import Final
 
 from sqlalchemy import Column, Table, Text, update
 
-from eventstore.append import upsert
 from eventstore.database import Database
+from eventstore.leases import take_lease
 from eventstore.schema import UtcDateTime, metadata
 
 job_lease: Final = Table(
@@ -48,16 +48,9 @@ class JobLeases:
     def _acquire(self, name: str, lease: timedelta) -> datetime | None:
         with self._database.write() as connection:
             now = self._database.now(connection)
-            taken = {"owner": self._owner, "lease_until": now + lease}
-            row = connection.execute(
-                upsert(connection, job_lease)
-                .values(name=name, **taken)
-                .on_conflict_do_update(
-                    index_elements=[job_lease.c.name], set_=taken, where=job_lease.c.lease_until <= now
-                )
-                .returning(job_lease.c.name)
-            ).one_or_none()
-        return None if row is None else now
+            holder = {"owner": self._owner, "lease_until": now + lease}
+            is_free = job_lease.c.lease_until <= now
+            return now if take_lease(connection, job_lease, {"name": name}, holder, is_free=is_free) else None
 
     def _set(self, name: str, until: datetime) -> None:
         with self._database.write() as connection:

@@ -119,7 +119,7 @@ class Publisher:
             if claimed.action is not Action.WAIT:
                 self._act(claimed)
             elif time.monotonic() >= deadline:
-                raise StoreUnavailableError("another process is at this public copy")
+                raise StoreUnavailableError("another process is working on this public copy")
             else:
                 time.sleep(_RECHECK_SECONDS)
 

@@ -1,4 +1,4 @@
-"""A PDS with sessions only, token works once.
+"""A PDS with sessions only, whose refresh tokens work once.
 
 Stricter than the real PDS and than tests/fake_pds, which both accept a refresh token again: a session that is refreshed
 twice must fail here. It is a class of its own because it holds the tokens of one account and scripts their answers.

@@ -85,7 +85,9 @@ def set_session(desk: Rig, **columns: Any) -> None:
 
 async def no_key_opens_it(_send: Any) -> httpx.Response:
     """The tokens were sealed with a key that is gone from SECRET_KEYS."""
-    raise SessionUnavailableError("its tokens do not open: none of SECRET_KEYS opens it", is_ours=True)
+    raise SessionUnavailableError(
+        "its tokens cannot be decrypted: none of SECRET_KEYS decrypts it", is_ours=True
+    )
 
 
 async def test_logins_that_no_key_decrypts_count_against_no_host_and_are_logged(desk: Rig) -> None:
@@ -104,7 +106,7 @@ async def test_logins_that_no_key_decrypts_count_against_no_host_and_are_logged(
         mirror = desk.mirror(number)
         assert (mirror.state, mirror.reason) == ("pending", "backoff")
         assert mirror.last_error is not None
-        assert mirror.last_error.startswith("login_unusable: its tokens do not open")
+        assert mirror.last_error.startswith("login_unusable: its tokens cannot be decrypted")
 
     desk.wire.faults.clear()  # the operator puts the key back
     desk.clock.advance(minutes=10)

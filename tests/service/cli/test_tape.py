@@ -18,7 +18,7 @@ def test_the_log_is_exported_and_imported(
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", f"sqlite:///{tmp_path / 'new.db'}")
     on_tape("migrate")
     assert on_tape("import", file, "--dry-run").output.endswith("the file is intact\n")
-    assert on_tape("import", file).output.endswith("imported; everybody has to sign in again\n")
+    assert on_tape("import", file).output.endswith("imported; every account has to sign in again\n")
     assert on_tape("verify", "projections").exit_code == 0
     assert "Second" in on_tape("history", "1").output
     again = on_tape("import", file)

@@ -140,7 +140,7 @@ def test_value_is_understood(monkeypatch: pytest.MonkeyPatch, name: str, written
             {"DEV_ORIGINS": "http://localhost:1", "BASE_URL": "https://a.example", "SECRET_KEYS": KEY},
             "DEV_ORIGINS is for development: it is refused when BASE_URL is https",
         ),
-        ({"OAUTH_SCOPE": "repo:*"}, "OAUTH_SCOPE: must contain atproto, without which nobody is signed in"),
+        ({"OAUTH_SCOPE": "repo:*"}, "OAUTH_SCOPE: must contain atproto, which every sign-in needs"),
         (
             {"OAUTH_KEYS": "hush"},
             "OAUTH_KEYS: must be a JSON list of private P-256 keys, each with kty, crv, kid, x, y and d",

@@ -117,7 +117,7 @@ def test_logins_that_no_key_decrypts(look: Look, tape: Container) -> None:
     assert (
         CliRunner()
         .invoke(main, ["oauth-key", "--in-use"])
-        .stderr.startswith("Error: a login was not counted: none of SECRET_KEYS opens it.")
+        .stderr.startswith("Error: a login was not counted: none of SECRET_KEYS decrypts it.")
     )
     state, said = look(SECRET_KEYS=f"{new},{old}")["keys"]
     assert (state, "mastertape reseal" in said) == ("warn", True)

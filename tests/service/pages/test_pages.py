@@ -1,9 +1,6 @@
 """The generated pages are current and complete."""
 
-import re
 from pathlib import Path
-
-import pytest
 
 from aggregates import catalogue
 from api.error_responses import REPLIES
@@ -45,11 +42,3 @@ def test_the_page_of_routes_names_every_code_and_every_status_of_a_route() -> No
 
 def test_the_page_of_routes_is_current() -> None:
     assert (DOCS / "http.md").read_text() == http_page.page()
-
-
-@pytest.mark.parametrize("page", ["architecture.md", "security.md"])
-def test_every_test_that_a_promise_names_exists(page: str) -> None:
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (DOCS / page).read_text())
-    assert len(named) > 10
-    for path, name in named:
-        assert f"def {name}(" in (DOCS.parent / path).read_text(), f"{path}::{name}"

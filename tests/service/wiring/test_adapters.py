@@ -43,7 +43,7 @@ def test_errors_of_identity_become_errors_of_the_outbox(error: Exception, rename
 @pytest.mark.parametrize(
     ("error", "is_ours"),
     [
-        (SessionUnavailableError("did:plc:a", "its tokens do not open"), True),
+        (SessionUnavailableError("did:plc:a", "its tokens cannot be decrypted"), True),
         (SessionUnavailableError("did:plc:a", "away", cause=httpx.ConnectError("refused")), False),
         (SessionUnavailableError("did:plc:a", "busy", status=503), False),
     ],

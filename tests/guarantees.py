@@ -1,0 +1,657 @@
+"""The guarantees as the page docs/guarantees.md: `python -m tests.guarantees > docs/guarantees.md`."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+HEAD: Final = """\
+# Guarantees
+
+What the service promises, what keeps each promise, and the tests that fail when it is broken. Those of the log and of delivery were
+verified by mutation when they were written; a new guarantee comes with a test that has been seen to fail without it. Words such as
+lane and target are in the [glossary](glossary.md).
+
+No client of a PDS can prevent one race: a create that arrives late, after its record was deleted, finds no record, so its swap
+succeeds. A delete is therefore not acknowledged while an unanswered put is less than a minute old, and a delete that follows an
+answered create is verified again when that minute is over (`tests/simulation/test_late_creates.py`).
+
+[incidents.md](incidents.md) is the same list from the other side: failures of services that write database, storage and PDS
+inside one request, each with its own test.
+
+<!-- generated from tests/guarantees.py by `python -m tests.guarantees`; a test checks that it is current -->
+"""
+TABLE: Final = """\
+| guarantee | kept by | proved by |
+|---|---|---|
+"""
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    text: str
+    kept_by: str
+    proofs: tuple[str, ...]
+    """Each a test (`path::name`), a module of tests (`path`), or a bench (`./dev bench NAME`)."""
+
+
+SUBJECTS: Final = {
+    "The log and what is derived from it": (
+        Guarantee(
+            "Nothing acknowledged is lost",
+            "events and everything derived from them commit together, and commits are durable",
+            (
+                "tests/eventstore/test_unit_of_work.py::test_events_and_rows_of_a_unit_are_committed_together",
+                "tests/eventstore/test_commit.py::test_a_write_that_fails_at_the_commit_is_no_conflict",
+            ),
+        ),
+        Guarantee(
+            "A command never waits for the PDS, nor fails because of it",
+            "the relay runs separately; clients that ask to wait share one poll",
+            ("tests/outbox/relay/test_relay.py::test_edits_made_while_the_pds_is_away_arrive_as_one_write",),
+        ),
+        Guarantee(
+            "A client reads what it wrote, and every past version",
+            "projections run inside the append; past versions are folded from the log",
+            (
+                "tests/projections/test_read_models.py::test_after_any_commands_the_rows_are_the_fold",
+                "tests/api/tracks/test_random_histories.py::test_every_past_can_be_read_and_comes_back",
+            ),
+        ),
+        Guarantee(
+            "Everything derived can be rebuilt",
+            "one fold; a rebuild runs beside live traffic and writes only the differences",
+            (
+                "tests/projections/rebuild/test_under_load.py::test_a_rebuild_equals_live_while_writers_go_on",
+                "tests/projections/rebuild/test_rebuild.py::test_a_rebuild_repairs_the_differing_rows_and_touches_no_others",
+                "tests/replay/test_rebuild_service.py::test_a_rebuild_restores_a_service_whose_read_models_were_lost",
+            ),
+        ),
+        Guarantee(
+            "Bytes are never deleted inside a request",
+            "every upload has its own key; only the sweep deletes, and only unreferenced bytes after the grace period",
+            ("tests/projections/test_media_references.py::test_bytes_stay_named_for_the_grace_period",),
+        ),
+    ),
+    "Delivery to the PDS": (
+        Guarantee(
+            "The record converges to the log",
+            "targets are level-triggered, not messages: the newest state is delivered until it is acknowledged",
+            (
+                "tests/outbox/relay/test_relay.py::test_a_lost_answer_followed_by_an_edit_is_not_taken_for_a_foreign_edit",
+            ),
+        ),
+        Guarantee(
+            "No write overwrites a newer one, and no deleted record returns",
+            "swapRecord on every write, a generation in the record, the intent committed before sending",
+            (
+                "tests/outbox/relay/test_relay.py::test_a_relay_that_died_between_apply_and_settle_leaves_nothing_behind",
+                "tests/outbox/relay/test_relay.py::test_a_create_that_may_still_land_keeps_its_delete_open",
+                "tests/outbox/relay/test_relay.py::test_a_foreign_edit_of_our_fields_is_held_and_not_overwritten",
+                "tests/outbox/relay/test_record_races.py::test_a_hanging_delete_does_not_remove_what_was_undeleted_since_its_generation_is_another",
+            ),
+        ),
+        Guarantee(
+            "Every change is accounted for",
+            "delivery status is derived from the acknowledged generation and the journal",
+            (
+                "tests/outbox/relay/test_relay.py::test_a_track_deleted_before_anything_was_sent_never_reaches_the_pds",
+            ),
+        ),
+        Guarantee(
+            "No record, account or host delays another",
+            "one lane and one append lock per account; a lane limit and a circuit breaker per host; accounts upload in turn",
+            (
+                "tests/outbox/relay/test_relay.py::test_a_bad_record_stops_only_itself",
+                "tests/outbox/mirror/test_hosts.py::test_a_host_that_is_away_costs_its_other_accounts_nothing_once_it_is_known",
+                "tests/outbox/blobs/test_claim.py::test_accounts_upload_in_turn_however_large_and_old_their_libraries",
+                "tests/eventstore/test_frozen_writer.py::test_a_frozen_writer_holds_up_its_own_account_until_the_server_ends_it",
+                "./dev bench hosts",
+            ),
+        ),
+        Guarantee(
+            "A record is rejected for a 500 only when the record is the cause",
+            "the host accepted another record between the first and the third of the same 500",
+            (
+                "tests/outbox/relay/test_repeated_server_errors.py::test_a_host_that_takes_nothing_else_is_an_outage_and_goes_on_for_ever",
+            ),
+        ),
+    ),
+    "Priorities, pacing and breakers": (
+        Guarantee(
+            "A dead host is sent nothing; one account's failures do not count against its host",
+            "the breaker opens after five failures in a row of two accounts or more",
+            (
+                "tests/outbox/mirror/test_hosts.py::test_failures_of_two_accounts_in_a_row_open_the_breaker_and_nothing_is_sent",
+                "tests/outbox/mirror/test_hosts.py::test_one_accounts_failures_never_open_it",
+            ),
+        ),
+        Guarantee(
+            "Bad records of several accounts do not close a host for others",
+            "a repeated 500 for one record neither opens the breaker nor extends its pause",
+            (
+                "tests/outbox/relay/test_repeated_server_errors.py::test_two_bad_records_do_not_close_a_host_that_has_little_else_to_do",
+            ),
+        ),
+        Guarantee(
+            "A host that is unreachable because of DNS or TLS is sent nothing, delays no other host, and gets everything once it is fixed",
+            "failures of names, certificates and handshakes open the breaker like all others",
+            ("tests/e2e/test_unreachable_pds.py",),
+        ),
+        Guarantee(
+            "No host has more lanes in flight than allowed",
+            "a claim counts a host's leases after it has locked the host",
+            (
+                "tests/outbox/relay/test_claim_stress.py::test_ours_counts_once_it_has_the_lock",
+                "tests/outbox/relay/test_claim_stress.py::test_a_claim_that_counts_as_it_locks_gives_a_host_too_many",
+            ),
+        ),
+        Guarantee(
+            "Many relays claim at once, each from other hosts",
+            "a claim skips hosts that another claim has locked",
+            ("tests/outbox/mirror/test_host_locks.py::test_two_claim_at_once_and_each_gets_lanes",),
+        ),
+        Guarantee(
+            "A pause that a host asks of a read holds for deliveries, and the other way round",
+            "all requests read and write the limits in the host's row",
+            (
+                "tests/outbox/mirror/test_paced_pds.py::test_a_pause_named_to_a_probe_holds_for_all_deliveries",
+                "tests/api/pipeline/test_pds_preflight.py::test_the_relay_waits_for_the_reset_that_a_look_was_told",
+            ),
+        ),
+        Guarantee(
+            "Recording a pause waits for a locked row, but not for long; failing to record it fails no delivery",
+            "a transaction of its own, after the one that settles, with a timeout of a second",
+            (
+                "tests/outbox/mirror/test_host_locks.py::test_recording_a_pause_waits_for_the_locked_row_of_its_host",
+                "tests/outbox/mirror/test_host_locks.py::test_a_pause_whose_row_stays_locked_is_logged_and_dropped",
+                "tests/outbox/mirror/test_paced_pds.py::test_deliveries_are_settled_though_the_pause_in_their_responses_cannot_be_recorded",
+            ),
+        ),
+        Guarantee(
+            "Thousands of verifications delay no edit",
+            "they are backfill: half of each budget and a lane of each host are kept for live work",
+            (
+                "tests/outbox/relay/test_verify_priority.py::test_verifications_stop_at_half_of_a_hosts_budget_and_an_edit_has_the_rest",
+                "tests/outbox/relay/test_verify_priority.py::test_a_lane_of_every_host_is_left_to_live_work",
+            ),
+        ),
+        Guarantee(
+            "Bulk work delays no edit",
+            "the same, and the next event of a record makes it live again",
+            (
+                "tests/outbox/relay/test_backfill_priority.py::test_an_edit_is_the_next_thing_sent_whatever_the_backlog_of_its_account",
+                "tests/outbox/relay/test_backfill_priority.py::test_a_replay_stops_at_half_of_the_points_and_an_edit_has_the_rest",
+            ),
+        ),
+        Guarantee(
+            "Of an account, edits go before verifications, and these before backfill; within each, failed records go last, and deletes before edits",
+            "the order of an index (`outbox/mirror/priority.py`)",
+            ("tests/outbox/mirror/test_priority.py",),
+        ),
+        Guarantee(
+            "Delivery time does not depend on an account's backlog",
+            "the next target, and the time at which the next is due, are the first rows of indexes (`outbox/mirror/priority.py`)",
+            ("tests/outbox/relay/test_backlog_cost.py", "./dev bench backlog"),
+        ),
+    ),
+    "Accounts that are inactive, move or go": (
+        Guarantee(
+            "A lane resumes by itself when its account is active again",
+            "a probe reads the account's status, more rarely each time",
+            (
+                "tests/outbox/probes/test_probes.py::test_an_account_that_is_active_again_is_written_to_again",
+                "tests/outbox/probes/test_probes_pds.py::test_an_account_that_is_active_again_gets_all_its_edits_in_one_write_a_record",
+                "tests/e2e/test_account_moves.py::test_an_account_is_looked_at_by_itself_and_the_more_rarely_the_more_often_it_was_away",
+            ),
+        ),
+        Guarantee(
+            "An account that moves host is found, even if its old host is dead",
+            "a lane without progress for an hour is probed; the directory says which host has the account",
+            (
+                "tests/outbox/probes/test_moved_accounts.py::test_an_account_that_moved_away_from_a_dead_host_is_found",
+                "tests/e2e/test_account_moves.py",
+            ),
+        ),
+        Guarantee(
+            "No account is declared gone because of an outage on our side",
+            "an account counts as missing only while the directory answers, and as gone only 72 hours later",
+            (
+                "tests/outbox/probes/test_gone_accounts.py::test_no_account_is_gone_because_the_directory_is_down",
+            ),
+        ),
+    ),
+    "Changes that other clients make": (
+        Guarantee(
+            "Changes by other clients are noticed and never overwritten",
+            "scans and the firehose mark records, and the relay reads them under its lease",
+            (
+                "tests/e2e/test_scan_and_firehose.py::test_each_thing_that_another_client_does_ends_as_it_is_documented",
+            ),
+        ),
+        Guarantee(
+            "A silent stream hides nothing",
+            "a scan compares the repos without any stream",
+            ("tests/outbox/firehose/test_follower.py::test_a_scan_finds_what_a_stream_leaves_out",),
+        ),
+        Guarantee(
+            "Echoes of our own writes, and late or repeated messages, change nothing",
+            "the journal has the CID of each write before it is sent, and its revision once it is answered",
+            ("tests/outbox/firehose/test_own_writes.py",),
+        ),
+        Guarantee(
+            "Live work takes precedence over scans",
+            "a scan leaves half of a host's budget",
+            ("tests/replay/reconcile/test_scan.py::test_live_work_has_the_second_half_of_a_hosts_budget",),
+        ),
+        Guarantee(
+            "A hanging host delays no other host's scan",
+            "hosts are scanned side by side, the repos of one host one after the other",
+            ("tests/replay/reconcile/test_scan.py::test_a_host_that_hangs_delays_no_other",),
+        ),
+    ),
+    "Adopted records": (
+        Guarantee(
+            "An adopted record is not written before its track changes",
+            "the target starts acknowledged, at the CID and with the whole body that was read",
+            (
+                "tests/e2e/test_adopt.py::test_a_whole_catalogue_comes_in_and_nothing_is_written",
+                "tests/outbox/conflicts/test_adopted.py::test_foreign_fields_added_to_an_adopted_record_are_observed_and_nothing_is_written",
+            ),
+        ),
+        Guarantee(
+            "The first write of an adopted record loses no field of other clients",
+            "their fields are merged from the observed body, including those nested in ours",
+            (
+                "tests/e2e/test_adopt.py::test_the_first_change_writes_the_record_with_all_that_others_keep_in_it",
+                "tests/outbox/conflicts/test_adopted.py::test_nothing_is_sent_before_the_first_change_which_keeps_what_is_not_ours",
+            ),
+        ),
+        Guarantee(
+            "An account cannot adopt audio that it does not have",
+            "a blob under its CID from the account's own PDS, or bytes from an address that is not ours",
+            (
+                "tests/replay/adoption/test_adopt.py::test_our_own_address_is_accepted_only_of_an_account_that_has_the_bytes_here",
+                "tests/replay/adoption/test_adopt.py::test_no_redirect_leads_to_our_own_address",
+            ),
+        ),
+        Guarantee(
+            "Each record is adopted once, whatever crashes",
+            "one unit of work per record, which checks whether it is known; the job is a row with a lease",
+            (
+                "tests/replay/adoption/test_adopt.py::test_two_runs_side_by_side_make_each_track_once",
+                "tests/e2e/test_adopt.py::test_a_service_that_dies_meanwhile_goes_on_with_it",
+            ),
+        ),
+    ),
+    "Records that change namespace": (
+        Guarantee(
+            "A record that changes namespace, and its blob, exist in at least one collection at every moment",
+            "two targets: the former one's delete waits until the new one is acknowledged, and first checks that the new record is there",
+            (
+                "tests/simulation/test_namespace_changes.py::test_a_moving_record_always_exists_and_ends_up_in_its_new_collection_alone",
+                "tests/outbox/mirror/test_namespace_moves.py::test_its_blob_is_served_all_the_while",
+                "tests/outbox/mirror/test_namespace_move_conflicts.py::test_the_old_one_stays_when_the_new_one_is_deleted_elsewhere_before_it_went",
+            ),
+        ),
+        Guarantee(
+            "Edits by others are not deleted with the former record",
+            "its delete is held like an edit, unless the owner deletes the track",
+            (
+                "tests/outbox/mirror/test_namespace_move_conflicts.py::test_what_somebody_wrote_in_the_old_place_meanwhile_is_kept_until_its_owner_decides",
+                "tests/outbox/mirror/test_namespace_move_conflicts.py::test_what_is_kept_of_the_old_place_is_not_lost_to_what_somebody_writes_in_the_new_one",
+            ),
+        ),
+    ),
+    "Public copies": (
+        Guarantee(
+            "A public URL always has its bytes",
+            "the copy is made before the event; if the store is unavailable, the command is refused",
+            (
+                "tests/api/public_audio/test_copies.py::test_the_copy_is_there_when_the_event_commits",
+                "tests/e2e/test_public_audio.py::test_the_record_names_a_copy_that_is_there_and_a_gated_one_has_none",
+            ),
+        ),
+        Guarantee(
+            "Gating a track removes its copy at once",
+            "the commit wakes the publisher; removals have their own thread",
+            (
+                "tests/storage/public/test_publisher_threads.py::test_a_gated_copy_is_removed_at_once_although_a_large_copy_is_being_made",
+            ),
+        ),
+        Guarantee(
+            "A crash leaves nothing public that should not be",
+            "the copy is marked uncertain before it is touched; reservations expire",
+            (
+                "tests/storage/public/test_publisher.py::test_after_a_crash_at_any_step_the_next_pass_heals",
+                "tests/storage/public/test_reservations.py::test_a_reserved_copy_is_removed_when_the_command_fails_or_its_process_dies",
+            ),
+        ),
+        Guarantee(
+            "Artists who share bytes do not remove each other's copy",
+            "a copy is removed when no row wants it",
+            ("tests/storage/public/test_publisher.py::test_one_artist_does_not_take_the_copy_of_another",),
+        ),
+        Guarantee(
+            "Publishers may overlap and be late",
+            "a lease per copy; a publisher whose lease expired marks the copy for another check",
+            (
+                "tests/storage/public/test_publisher_threads.py::test_concurrent_publishers_and_edits_end_with_the_wanted_copies",
+                "tests/storage/public/test_publisher.py::test_a_late_copy_is_noticed_although_another_publisher_has_just_deleted_it",
+            ),
+        ),
+    ),
+    "After a restore": (
+        Guarantee(
+            "Nothing is sent for an account before its records were verified",
+            "claims, lane runs and uploads check for it",
+            ("tests/replay/test_recovered.py::test_nothing_is_sent_between_a_restore_and_its_recovery",),
+        ),
+        Guarantee(
+            "Nothing newer on a PDS is lost",
+            "newer records are held; a delete from before the restore waits; a blob reference is taken from its record",
+            (
+                "tests/e2e/test_restore.py::test_a_restore_loses_nothing_that_is_newer_on_the_pds",
+                "tests/replay/test_recovered.py::test_a_delete_of_then_does_not_take_what_was_undeleted_since",
+            ),
+        ),
+        Guarantee(
+            "No number is issued twice",
+            "a gap larger than any log could have filled",
+            ("tests/replay/test_recovered.py::test_no_position_and_no_track_id_is_issued_twice",),
+        ),
+        Guarantee(
+            "No login is ended by a replayed token",
+            "restored refresh tokens are not used",
+            ("tests/replay/test_recovered.py::test_oauth_logins_end_and_those_of_app_passwords_go_on",),
+        ),
+        Guarantee(
+            "A deep verification cannot be fooled",
+            "signature, tree and the hash of every block are checked",
+            (
+                "tests/replay/reconcile/test_proof.py::test_a_forged_tree_under_the_true_signature_is_noticed",
+                "tests/replay/reconcile/test_proof.py::test_a_changed_byte_anywhere_is_noticed_which_the_sdk_does_not",
+            ),
+        ),
+        Guarantee(
+            "Lost bytes are restored only unchanged",
+            "checked against their CID",
+            (
+                "tests/replay/media/test_check_and_repair.py::test_what_is_lost_comes_back_from_the_blob_of_its_artist_and_only_with_its_cid",
+            ),
+        ),
+    ),
+    "Accounts, operators and takedowns": (
+        Guarantee(
+            "What people and operators do is logged once, together with its effect",
+            "the row and its event commit together",
+            (
+                "tests/identity/accounts/test_sign_in.py::test_a_sign_in_and_its_event_commit_together",
+                "tests/api/auth/test_tokens.py::test_row_and_event_are_one",
+                "tests/outbox/operations/test_operators.py::test_nothing_is_done_that_the_log_does_not_say",
+                "tests/service/cli/test_recovered.py::test_the_log_names_the_operator_once",
+            ),
+        ),
+        Guarantee(
+            "A deleted account leaves no record of ours behind",
+            "records first, the login last; a job that resumes",
+            (
+                "tests/e2e/test_account_deletion.py::test_it_goes_on_through_an_outage_and_a_sign_out_until_the_login_is_given_back",
+                "tests/api/account_deletion/test_last_steps.py::test_a_crash_at_any_step_leaves_the_rest_to_the_next",
+            ),
+        ),
+        Guarantee(
+            "Records that the service never wrote stay",
+            "no delete is sent for a record without an attempt of ours",
+            ("tests/e2e/test_account_deletion.py::test_an_adopted_record_that_was_never_written_stays",),
+        ),
+        Guarantee(
+            "Nothing new starts for an account that is being deleted",
+            "checked again in each command's unit of work",
+            (
+                "tests/api/account_deletion/test_requests_meanwhile.py::test_an_upload_that_began_before_the_deletion_is_refused",
+                "tests/replay/adoption/test_jobs.py::test_an_adoption_of_an_account_that_is_leaving_makes_no_track",
+            ),
+        ),
+        Guarantee(
+            "A track that was taken down is visible only to its owner and admins, its bytes only to admins",
+            "one check, used wherever a track or its bytes are served",
+            (
+                "tests/api/tracks/test_takedown.py::test_it_is_there_for_its_owner_and_admins_alone",
+                "tests/api/tracks/test_takedown.py::test_its_bytes_are_for_admins_alone",
+                "tests/api/public_audio/test_copies.py::test_what_was_taken_down_is_not_public_whatever_its_owner_does",
+            ),
+        ),
+        Guarantee(
+            "A takedown is reversible",
+            "record and blob are left alone",
+            ("tests/api/tracks/test_takedown.py::test_the_record_is_left_alone_and_edits_go_on_to_reach_it",),
+        ),
+    ),
+    "Sign-in and PDS sessions": (
+        Guarantee(
+            "A person signs in at their own PDS and nowhere else",
+            "OAuth with PAR, PKCE and DPoP; granular scopes",
+            ("tests/e2e/test_oauth_browser.py", "tests/e2e/test_oauth_production.py"),
+        ),
+        Guarantee(
+            "Only the browser that started a sign-in can finish it, once",
+            "the attempt travels encrypted in its cookie, bound to the state; the code works once",
+            (
+                "tests/identity/oauth/test_sign_in.py::test_a_callback_is_for_the_browser_that_started",
+                "tests/e2e/test_oauth.py::test_a_callback_works_once",
+            ),
+        ),
+        Guarantee(
+            "Tokens are refreshed by one process at a time",
+            "a lease on the session's generation, no lock across HTTP",
+            (
+                "tests/identity/sessions/test_refresh_processes.py::test_three_processes_keep_a_real_oauth_login_alive",
+            ),
+        ),
+        Guarantee(
+            "A lost login ends in a sign-in request, never in a loop",
+            "invalid_grant ends the session and parks the lane in one transaction",
+            (
+                "tests/identity/oauth/test_grants.py::test_an_answer_lost_after_the_rotation_requires_a_sign_in_and_causes_no_loop",
+            ),
+        ),
+        Guarantee(
+            "No upload is truncated by a nonce retry",
+            "bodies are rebuilt for each attempt, a stream starts with a fresh nonce",
+            (
+                "tests/identity/sessions/test_dpop.py",
+                "tests/e2e/test_oauth.py::test_what_an_artist_uploads_is_written_and_its_audio_streamed_to_their_pds",
+            ),
+        ),
+    ),
+    "Stolen data": (
+        Guarantee(
+            "A stolen database gives no access",
+            "PDS logins are encrypted with SECRET_KEYS and bound to their account, our own tokens are stored as hashes",
+            (
+                "tests/service/config/test_stolen_copy.py::test_a_stolen_database_alone_opens_nothing",
+                "tests/identity/sessions/test_encryption.py::test_a_ciphertext_copied_to_another_account_or_purpose_does_not_decrypt",
+            ),
+        ),
+        Guarantee(
+            "Stolen logs give no access",
+            "they contain no token, password, code, key or query string",
+            (
+                "tests/service/config/test_stolen_copy.py::test_stolen_logs_alone_open_nothing",
+                "tests/identity/oauth/test_grants.py::test_neither_database_nor_logs_hold_a_secret",
+            ),
+        ),
+        Guarantee(
+            "A cookie or token that was ended gives no access, immediately and in every process",
+            "each request reads the credential's row",
+            ("tests/service/config/test_stolen_copy.py::test_a_cookie_after_its_logout_opens_nothing",),
+        ),
+    ),
+    "Browsers": (
+        Guarantee(
+            "No response runs scripts, can be framed, is sniffed, leaks its URL or is cached, whatever produces it: routes, errors, files, preflights, malformed HTTP",
+            "one table, `api/middleware/security_headers.py`",
+            (
+                "tests/api/middleware/test_security_headers.py::test_every_answer_has_every_header_once",
+                "tests/api/middleware/test_security_headers.py::test_no_answer_runs_anything_or_is_framed",
+                "tests/service/process/test_slow_clients.py::test_malformed_http_gets_the_usual_error_body",
+            ),
+        ),
+        Guarantee(
+            "The sign-in form works under that policy with every PDS",
+            "it is answered with a page: Chromium applies form-action to a form's redirects",
+            ("tests/e2e/test_oauth_browser.py::test_a_person_signs_in_and_out",),
+        ),
+        Guarantee(
+            "Another site's page cannot change anything (CSRF)",
+            "SameSite=Lax, and a check of Origin or Sec-Fetch-Site on every unsafe request without a bearer token",
+            ("tests/api/auth/test_every_route.py::test_another_sites_page_changes_nothing_with_the_cookie",),
+        ),
+        Guarantee(
+            "Only CORS_ORIGINS may send credentials",
+            "`api/middleware/cors.py`",
+            ("tests/api/middleware/test_security_headers.py::test_no_other_origin_hears_of_credentials",),
+        ),
+        Guarantee(
+            "A sibling domain cannot set a session cookie, and none is sent over http",
+            "HttpOnly, Secure, `__Host-` where BASE_URL is https",
+            (
+                "tests/api/auth/test_oauth.py::test_over_https_the_cookies_go_over_https_only_and_come_from_this_host",
+            ),
+        ),
+        Guarantee(
+            "A sign-in redirects only to this service or to CORS_ORIGINS (no open redirect)",
+            "`return_to` is checked before the sign-in starts",
+            ("tests/api/auth/test_oauth.py::test_the_way_back_leads_nowhere_else",),
+        ),
+    ),
+    "Authorization and tokens": (
+        Guarantee(
+            "Every route refuses anonymous callers, other accounts, read-only tokens and non-admins as its row says, and a refused request changes nothing",
+            "one table of permissions, `tests/api/auth/route_table.py`; a route without a row fails",
+            ("tests/api/auth/test_every_route.py",),
+        ),
+        Guarantee(
+            "A token has no more scope than its creator",
+            "scopes `read`, `write`, `admin`; admin also requires ADMIN_DIDS, at each request",
+            (
+                "tests/api/auth/test_tokens.py::test_a_token_opens_what_its_scope_says_and_nothing_once_it_is_ended",
+                "tests/api/auth/test_tokens.py::test_only_a_session_of_scope_admin_creates_admin_tokens",
+            ),
+        ),
+        Guarantee(
+            "A stolen token cannot create one that outlives it",
+            "tokens created by a program's token expire with it",
+            ("tests/api/auth/test_tokens.py::test_a_token_that_a_program_makes_ends_with_the_programs_own",),
+        ),
+        Guarantee(
+            "Tokens cannot be guessed or found by timing",
+            "32 random bytes, looked up by their SHA-256; 100 tries a minute",
+            ("tests/api/middleware/test_rate_limits.py::test_tokens_cannot_be_guessed_quickly",),
+        ),
+    ),
+    "Incoming requests and files": (
+        Guarantee(
+            "No request is larger or slower than its route allows, and no body is read before the caller is authenticated",
+            "`api/middleware/request_limits.py`: [the limits](http.md)",
+            (
+                "tests/api/middleware/test_request_limits.py::test_no_body_without_a_file_has_more_than_its_limit",
+                "tests/api/middleware/test_request_limits.py::test_no_body_is_read_before_the_caller_is_authenticated",
+            ),
+        ),
+        Guarantee(
+            "A client that is slow or disconnects holds no resources",
+            "headers have 20 seconds, a silent body 30; temporary files are removed with the request",
+            (
+                "tests/service/process/test_slow_clients.py::test_a_byte_now_and_then_does_not_keep_an_upload",
+                "tests/service/process/test_slow_clients.py::test_a_client_that_disconnects_during_an_upload_leaves_no_files",
+            ),
+        ),
+        Guarantee(
+            "Malformed JSON, queries and hosts never cause a 500",
+            "duplicate names, deep nesting, numbers, dates, NUL, surrogates are rejected at the edge",
+            (
+                "tests/api/middleware/test_request_limits.py::test_strange_json_is_never_our_fault",
+                "tests/api/middleware/test_request_limits.py::test_strange_queries_are_never_our_fault",
+            ),
+        ),
+        Guarantee(
+            "The API matches its OpenAPI document",
+            "Schemathesis, with valid and invalid requests",
+            ("tests/api/responses/test_openapi.py::test_the_api_is_as_its_document_says",),
+        ),
+        Guarantee(
+            "A malicious file is refused or accepted in bounded memory and time",
+            "the container is detected from the bytes; bounded readers; covers are re-encoded from their pixels",
+            (
+                "tests/storage/test_hostile_files.py::test_damaged_samples_of_every_kind_are_taken_or_refused_in_little_memory",
+                "tests/api/requests/test_hostile_uploads.py::test_every_damaged_sound_or_cover_gets_a_documented_response",
+            ),
+        ),
+        Guarantee(
+            "A file never runs",
+            "Content-Type from our own table, nosniff, a sandbox without scripts",
+            (
+                "tests/api/middleware/test_security_headers.py::test_a_file_is_served_as_what_it_was_found_to_be_and_never_as_a_page",
+            ),
+        ),
+    ),
+    "Outgoing requests": (
+        Guarantee(
+            "We connect only to public https addresses, and exactly to the ones that were checked (SSRF)",
+            "`identity/resolution/address_policy.py`: checks the URL as written, then the addresses that the name resolves to at connection time, including those that Python wrongly considers public",
+            (
+                "tests/identity/resolution/test_address_policy.py::test_a_name_that_resolves_to_an_unsafe_address_is_refused_before_connecting",
+                "tests/identity/resolution/test_address_policy.py::test_the_connection_goes_to_the_checked_address",
+                "tests/identity/oauth/test_server_addresses.py",
+            ),
+        ),
+        Guarantee(
+            "No redirect leads into our network, or to origins reserved for us",
+            "each hop is checked",
+            (
+                "tests/identity/resolution/test_guarded_fetch.py::test_internal_addresses_and_redirects_to_them_are_refused",
+                "tests/identity/resolution/test_guarded_fetch.py::test_a_handle_redirect_to_an_internal_address_is_refused",
+            ),
+        ),
+        Guarantee(
+            "Responses are limited in size and time",
+            "limits and deadlines on every response; nothing is decompressed",
+            (
+                "tests/identity/resolution/test_address_policy.py::test_a_compressed_reply_is_not_unpacked",
+                "tests/identity/resolution/test_guarded_fetch.py::test_more_than_was_wanted_is_not_read",
+                "tests/outbox/repo/test_reads.py::test_a_list_of_records_without_an_end_is_left_when_it_is_too_much",
+            ),
+        ),
+        Guarantee(
+            "What we send to one server is useless to another",
+            "no cookies, no proxies from the environment, proofs bound to method and URL",
+            (
+                "tests/identity/resolution/test_address_policy.py::test_the_client_really_reaches_a_development_origin_and_keeps_no_cookies",
+            ),
+        ),
+    ),
+}
+
+
+def page() -> str:
+    """Return the page."""
+    return HEAD + "".join(_sections())
+
+
+def guarantees() -> Iterator[Guarantee]:
+    for rows in SUBJECTS.values():
+        yield from rows
+
+
+def _sections() -> Iterator[str]:
+    for subject, rows in SUBJECTS.items():
+        yield f"\n## {subject}\n\n{TABLE}"
+        for each in rows:
+            proofs = ", ".join(f"`{proof}`" for proof in each.proofs)
+            yield f"| {each.text} | {each.kept_by} | {proofs} |\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
