@@ -5,23 +5,23 @@ from typing import Any
 
 from tests.e2e.artist import Artist
 
-HERE = "/me/adopt"
+ADOPT_PATH = "/me/adopt"
 
 
-SECONDS = 600
+TIMEOUT_SECONDS = 600
 
 
 def adopts(artist: Artist) -> dict[str, Any]:
     """The artist has the records taken over, and waits for the end."""
-    answer = artist.client.http.post(HERE, headers={"prefer": "wait=30"}, timeout=60)
+    answer = artist.client.http.post(ADOPT_PATH, headers={"prefer": "wait=30"}, timeout=60)
     assert answer.status_code in {200, 202}, answer.text
     return ended(artist)
 
 
 def ended(artist: Artist) -> dict[str, Any]:
     """The report, once it is the last."""
-    deadline = time.monotonic() + SECONDS
-    while (report := artist.client.http.get(HERE).json())["state"] in {"waiting", "running"}:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while (report := artist.client.http.get(ADOPT_PATH).json())["state"] in {"waiting", "running"}:
         assert time.monotonic() < deadline, report
         time.sleep(0.1)
     return dict(report)

@@ -9,7 +9,7 @@ from demo.service import Service
 from demo.story import wait_for_delivery
 from devpds.server import DevPds, DevPlc
 from tests.dsl import COLLECTION, OLD_COLLECTION
-from tests.e2e.adoption import HERE, adopts, ended, tracks_of
+from tests.e2e.adoption import ADOPT_PATH, adopts, ended, tracks_of
 from tests.e2e.artist import Artist, verified
 from tests.e2e.conftest import ONE_DATABASE, NewArtist
 from tests.e2e.eventually import eventually
@@ -188,7 +188,7 @@ def test_a_service_that_dies_between_the_two_writes_of_a_move_leaves_the_blob_an
 @ONE_DATABASE
 def test_a_service_that_dies_meanwhile_goes_on_with_it(artist: Artist, service: Service) -> None:
     catalogue(artist.pds, artist.did, 30)
-    artist.client.http.post(HERE)
+    artist.client.http.post(ADOPT_PATH)
     eventually(lambda: len(tracks_of(artist)) > 0)
     service.kill()
     service.start()

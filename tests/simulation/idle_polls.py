@@ -31,18 +31,18 @@ UPLOADS = "blob_job where requested or again"
 TARGETS = "mirror_target"
 HOSTS_SHUT = "pds_host where retry_at > :now or paced_until > :now"
 
-Look = Callable[..., Any]
+Poll = Callable[..., Any]
 
 
-class QuickLooks:
+class IdlePolls:
     """The polls of one world, on its clock."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
-        self._empty: dict[Look, tuple[int, datetime, str]] = {}
+        self._empty: dict[Poll, tuple[int, datetime, str]] = {}
         self._due: tuple[int, datetime, SecondsUntilDue] | None = None
 
-    def wrap(self, look: Look, rows: str) -> Look:
+    def wrap(self, look: Poll, rows: str) -> Poll:
         """The same poll, skipped while it cannot find anything or no such rows exist."""
         has_rows = f"select exists (select 1 from {rows})"  # noqa: S608 - names of our own
 
@@ -75,7 +75,7 @@ class QuickLooks:
 
         return quick
 
-    def _finds_nothing(self, look: Look, changes: int, now: datetime) -> bool:
+    def _finds_nothing(self, look: Poll, changes: int, now: datetime) -> bool:
         if look not in self._empty:
             return False
         changes_then, looked_at, next_time = self._empty[look]

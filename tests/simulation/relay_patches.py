@@ -13,8 +13,8 @@ from outbox.probes import jobs as probe_jobs_module
 from outbox.probes import worker as probes_module
 from outbox.relay import maintenance as maintenance_module
 from outbox.relay import relay as relay_module
-from tests.simulation import idle_polls as quick_looks
-from tests.simulation.idle_polls import Look, QuickLooks, as_text
+from tests.simulation import idle_polls
+from tests.simulation.idle_polls import IdlePolls, Poll, as_text
 from tests.simulation.memory_database import driver_of
 from tests.simulation.virtual_time import VirtualLoop
 
@@ -41,7 +41,7 @@ _CROWDED = """select host, count(*) from mirror_lane join pds_host using (host)
     where lease_until > ? group by host, max_lanes having count(*) > max_lanes"""
 
 
-def _counted(claim: Look, clock: Callable[[], datetime], crowded: list[object]) -> Look:
+def _counted(claim: Poll, clock: Callable[[], datetime], crowded: list[object]) -> Poll:
     """The claim, with the leases of each host counted after it."""
 
     def counted(database: Database, **options: Any) -> list[Any]:
@@ -53,8 +53,8 @@ def _counted(claim: Look, clock: Callable[[], datetime], crowded: list[object]) 
     return counted
 
 
-def _quick(module: Any, name: str, looks: QuickLooks, rows: str) -> Any:
-    return patch.object(module, name, looks.wrap(getattr(module, name), rows))
+def _quick(module: Any, name: str, polls: IdlePolls, rows: str) -> Any:
+    return patch.object(module, name, polls.wrap(getattr(module, name), rows))
 
 
 def patched(
@@ -64,20 +64,20 @@ def patched(
 
     `crowded` gets the hosts that had more leases after a claim than they may.
     """
-    looks, root = QuickLooks(clock), logging.getLogger()
+    polls, root = IdlePolls(clock), logging.getLogger()
     lease_clock = partial(relay_module.LeaseClock, clock=loop.time)
     counted = _counted(relay_module.claim, clock, crowded)
     patches = (
         patch.object(relay_module, "LeaseClock", lease_clock),
         patch.object(relay_module, "IDLE_POLL_SECONDS", IDLE_SECONDS),
         patch.object(relay_module, "BUSY_POLL_SECONDS", POLL_SECONDS),
-        _quick(maintenance_module, "wake_stuck_lanes", looks, quick_looks.TARGETS),
-        _quick(maintenance_module, "schedule_overdue_probes", looks, quick_looks.HOSTS_SHUT),
-        _quick(blobs_module, "claim_jobs", looks, quick_looks.UPLOADS),
-        _quick(probes_module, "claim_probes", looks, quick_looks.PROBES_DUE),
+        _quick(maintenance_module, "wake_stuck_lanes", polls, idle_polls.TARGETS),
+        _quick(maintenance_module, "schedule_overdue_probes", polls, idle_polls.HOSTS_SHUT),
+        _quick(blobs_module, "claim_jobs", polls, idle_polls.UPLOADS),
+        _quick(probes_module, "claim_probes", polls, idle_polls.PROBES_DUE),
         patch.object(probe_jobs_module, "GONE_AFTER", GONE_AFTER),
-        patch.object(relay_module, "claim", looks.wrap(counted, quick_looks.LANES_DUE)),
-        patch.object(relay_module, "seconds_until_due", looks.wrap_due(relay_module.seconds_until_due)),
+        patch.object(relay_module, "claim", polls.wrap(counted, idle_polls.LANES_DUE)),
+        patch.object(relay_module, "seconds_until_due", polls.wrap_due(relay_module.seconds_until_due)),
     )
     for each in patches:
         each.start()
