@@ -133,7 +133,8 @@ def _label(actors: Sequence[str]) -> str:
 
 
 def _title(enum: type[State]) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", enum.__name__).capitalize()
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", enum.__name__).capitalize()
+    return re.sub(r"\bpds\b", "PDS", words, flags=re.IGNORECASE)
 
 
 def _doc(enum: type[State]) -> str:
