@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from api.middleware import rate_limits
-from api.middleware.rate_limits import MINUTE, Allowance, RateLimits, address_of
+from api.middleware.rate_limits import MINUTE_SECONDS, Allowance, RateLimits, address_of
 from tests.api.world import refusal, upload
 
 
@@ -73,7 +73,7 @@ def test_in_no_minute_more_is_taken_than_twice_the_limit(pauses, limit):
         if allowance.take("a").retry_after is None:
             times.append(clock.now)
     for begin in times:
-        in_a_minute = sum(begin <= at < begin + MINUTE for at in times)
+        in_a_minute = sum(begin <= at < begin + MINUTE_SECONDS for at in times)
         assert in_a_minute <= 2 * limit
 
 
@@ -82,7 +82,7 @@ def test_callers_with_a_full_allowance_are_dropped_from_memory(clock, monkeypatc
     allowance = Allowance(10, clock)
     for number in range(5):
         allowance.take(str(number))
-    clock.now += MINUTE
+    clock.now += MINUTE_SECONDS
     allowance.take("new")
     assert list(allowance._full_at) == ["new"]  # noqa: SLF001
 
