@@ -5,6 +5,7 @@ The lane of an inactive or missing account becomes ready by itself: `outbox/prob
 """
 
 import random
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -17,11 +18,23 @@ from outbox.mirror.states import PROBED, LaneState
 from outbox.mirror.tables import HAS_WORK, NEVER, mirror_lane, pds_host
 from outbox.pds.verdict import Kind
 
+
+@dataclass(frozen=True)
+class Parking:
+    """The state in which a verdict parks the lane, and when the account is probed first: never, or after a pause."""
+
+    state: LaneState
+    is_probed: bool = False
+    first_pause: bool = True
+    """False: at once, since a directory may know where the account has moved."""
+
+
 PARKING: Final = {
-    Kind.SIGN_IN: LaneState.AUTH_REQUIRED,
-    Kind.INACTIVE: LaneState.INACTIVE,
-    Kind.MOVED: LaneState.STALE,
+    Kind.SIGN_IN: Parking(LaneState.AUTH_REQUIRED),  # a sign-in makes the lane ready
+    Kind.INACTIVE: Parking(LaneState.INACTIVE, is_probed=True),
+    Kind.MOVED: Parking(LaneState.STALE, is_probed=True, first_pause=False),
 }
+"""A new kind also needs its scope in pds/verdict.py, its state and transitions in states.py, and probes/jobs.py."""
 
 FIRST_PROBE_PAUSE: Final = timedelta(minutes=15)
 LONGEST_PROBE_PAUSE: Final = timedelta(hours=24)
@@ -42,16 +55,15 @@ def park(connection: Connection, did: str, kind: Kind, now: datetime, *, run: La
     Only a ready lane changes: the first reason counts. With the lane `run` that met the verdict, neither does a lane
     whose owner has signed in since the claim: then the old login failed.
     """
-    state = PARKING[kind]
+    parking = PARKING[kind]
     works = and_(lane_columns.did == did, lane_columns.state == LaneState.READY)
     probes = connection.scalar(select(lane_columns.probes).where(works))
     if probes is None:
         return
-    changed: dict[str, Any] = {"state": state, "probe_at": NEVER}
-    if state in PROBED:
-        # a directory is asked at once the first time, since it may know where the account has moved
-        again = probes if state is LaneState.INACTIVE else probes - 1
-        changed["probe_at"] = now if again < 0 else now + probe_pause(again)
+    changed: dict[str, Any] = {"state": parking.state, "probe_at": NEVER}
+    if parking.is_probed:
+        pauses = probes if parking.first_pause else probes - 1
+        changed["probe_at"] = now if pauses < 0 else now + probe_pause(pauses)
         changed["probes"] = probes + 1
     ours = lane_columns.lease_owner == run.owner if run is not None else true()
     connection.execute(update(mirror_lane).where(works, ours).values(changed))
