@@ -13,11 +13,12 @@ from api.middleware.request_limits import RequestLimits
 from api.middleware.security_headers import SecurityHeaders
 from api.pipeline.concurrency import AccountTurns, ConcurrentUploads
 from api.pipeline.media_intake import MediaIntake
-from api.routers import account_deletion as leaving
 from api.routers import (
+    account_deletion,
     adopt,
     audit,
     auth,
+    blob_migrations,
     events,
     health,
     history,
@@ -29,19 +30,18 @@ from api.routers import (
     records,
     takedowns,
     tokens,
+    track_writes,
     tracks,
     undo,
     verify,
 )
-from api.routers import blob_migrations as migrations
-from api.routers import track_writes as track_commands
 from api.services import Services
 
 ROUTERS: Final = tuple(
     module.router
     for module in (
         tracks,
-        track_commands,
+        track_writes,
         undo,
         verify,
         records,
@@ -51,8 +51,8 @@ ROUTERS: Final = tuple(
         events,
         media,
         me,
-        leaving,
-        migrations,
+        account_deletion,
+        blob_migrations,
         adopt,
         ops,
         takedowns,
