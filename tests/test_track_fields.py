@@ -1,0 +1,49 @@
+"""Every place that lists the fields of a track lists them all: a forgotten one fails here, and names the place."""
+
+import pytest
+
+from aggregates.track import METADATA
+from aggregates.values import SupportGate
+from api.openapi import TRACK_FIELDS
+from api.requests.track_fields import CHECKS
+from api.responses.track import TrackBody
+from outbox.record.record import OWN_FIELDS, RecordUrls, record_for
+from projections.visible_state import visible_state
+from tests.dsl import a_track, some_artwork, some_audio, some_blob, some_feature
+
+NEEDS_A_LOOKUP = {"features"}
+FULL = {
+    "album": "Album",
+    "description": "Words",
+    "features": (some_feature(),),
+    "tags": ("a",),
+    "self_labels": ("porn",),
+    "artwork": some_artwork(),
+}
+
+
+@pytest.mark.parametrize(
+    ("place", "listed"),
+    [
+        ("visible_state in projections/visible_state.py", set(visible_state(a_track()))),
+        ("TrackBody in api/responses/track.py", set(TrackBody.model_fields)),
+        ("CHECKS in api/requests/track_fields.py", set(CHECKS) | NEEDS_A_LOOKUP),
+        ("TRACK_FIELDS in api/openapi.py", set(TRACK_FIELDS)),
+    ],
+)
+def test_every_editable_field_is_listed(place: str, listed: set[str]) -> None:
+    assert not set(METADATA) - listed, f"add it to {place}"
+
+
+def test_own_fields_are_those_that_a_record_can_have() -> None:
+    """A field that is missing in OWN_FIELDS stays on the PDS for ever once it is cleared."""
+    open_track = a_track(**FULL)
+    open_track.request_blob_migration(at=open_track.updated_at)
+    open_track.record_blob(some_blob(some_audio(1)), at=open_track.updated_at)
+    gated_track = a_track(2, support_gate=SupportGate("any"))
+    written = {
+        field
+        for track in (open_track, gated_track)
+        for field in record_for(track, 7, RecordUrls("http://127.0.0.1:8000"))
+    }
+    assert written == OWN_FIELDS
