@@ -7,10 +7,10 @@ from pathlib import Path
 from api.middleware.rate_limits import RateLimits
 from application.event_poller import EventPoller
 from application.playback_access import Supporters
+from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
-from eventstore.threads import Threads
 from identity.accounts.accounts import Accounts
 from identity.accounts.api_tokens import AccountTokens
 from identity.accounts.app_password import AppPasswordSignIn

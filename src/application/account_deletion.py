@@ -14,12 +14,12 @@ from sqlalchemy import Connection, delete, select
 
 from aggregates.track import Track
 from application.authorization import owner_of
-from eventstore.account_stream import account_of
+from eventstore.coordination.threads import Threads
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import idempotency
-from eventstore.threads import Threads
+from eventstore.streams.account_stream import account_of
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts import accounts
 from identity.accounts.accounts import account

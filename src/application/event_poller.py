@@ -3,9 +3,9 @@
 import logging
 from typing import Final
 
+from eventstore.coordination.poller import Poller
+from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
-from eventstore.poller import Poller
-from eventstore.threads import Threads
 from projections.audit import newest_positions
 
 POLL_SECONDS: Final = 0.5

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from eventstore.threads import Threads
+from eventstore.coordination.threads import Threads
 
 MAX_THREADS: Final = 16
 """Half of the connections that a process may open."""

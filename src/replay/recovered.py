@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from eventstore.commit_signals import announce
+from eventstore.coordination.commit_signals import announce
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.locks import lock_for_append

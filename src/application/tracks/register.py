@@ -10,7 +10,7 @@ from aggregates.tid import tid_of
 from aggregates.track import Track, media_cids
 from aggregates.values import ARTIST_BYTES, Artwork, Audio, Feature, SupportGate, checked_artist
 from application.authorization import owner_of, require_no_duplicate
-from eventstore.track_ids import next_track_id
+from eventstore.streams.track_ids import next_track_id
 from eventstore.unit_of_work import UnitOfWork
 from projections.tracks import tracks
 from storage.media import Media

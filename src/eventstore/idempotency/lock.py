@@ -15,12 +15,12 @@ from typing import Any, Final
 import anyio
 from sqlalchemy import Column, Table, Text, delete, update
 
+from eventstore.coordination.leases import take_lease
+from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.errors import InProgressError
 from eventstore.idempotency.results import CommandResult, RequestKey
-from eventstore.leases import take_lease
 from eventstore.schema import UtcDateTime, metadata
-from eventstore.threads import Threads
 from eventstore.unit_of_work import UnitOfWork
 
 LEASE: Final = timedelta(seconds=15)

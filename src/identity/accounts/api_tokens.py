@@ -4,9 +4,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from eventstore.account_stream import account_of
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
+from eventstore.streams.account_stream import account_of
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import CredentialKind, Credentials, Issued, Principal, Scope
 from identity.errors import CredentialExpiredError

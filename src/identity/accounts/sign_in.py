@@ -8,8 +8,8 @@ from typing import Final
 import httpx
 from pydantic import SecretStr
 
-from eventstore.account_stream import account_of
 from eventstore.event_log import EventLog
+from eventstore.streams.account_stream import account_of
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import Account, Accounts
 from identity.accounts.api_tokens import EnvelopeFor

@@ -13,9 +13,9 @@ from typing import Any, Final, Protocol, TypeVar
 import httpx
 from sqlalchemy import Connection
 
-from eventstore.account_stream import account_of
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
+from eventstore.streams.account_stream import account_of
 from eventstore.unit_of_work import UnitOfWork
 from identity.errors import DecryptionError, SessionUnavailableError, SignInRequiredError
 from identity.resolution.http_responses import error_name

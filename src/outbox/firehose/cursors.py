@@ -6,8 +6,8 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, false, func, or_, select, update
 
+from eventstore.coordination.leases import take_lease
 from eventstore.database import Database
-from eventstore.leases import take_lease
 from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.states import LaneState

@@ -14,7 +14,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from eventstore.commit_signals import announce
+from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
 from eventstore.states import State
 from outbox.backoff import backoff

@@ -14,11 +14,11 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
-from eventstore.account_stream import account_of
-from eventstore.commit_signals import announce
+from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
+from eventstore.streams.account_stream import account_of
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror import pausing
 from outbox.mirror.parking import probe_now

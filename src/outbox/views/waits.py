@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from eventstore.coordination.poller import Poller
 from eventstore.database import Database
-from eventstore.poller import Poller
 from outbox.threads import THREADS
 from outbox.views.status import Mirror, mirrors
 

@@ -15,7 +15,7 @@ from aggregates.track import media_cids
 from aggregates.values import Artwork, Audio
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
-from eventstore.track_ids import next_track_id
+from eventstore.streams.track_ids import next_track_id
 from eventstore.unit_of_work import UnitOfWork
 from outbox.conflicts.adopted import acknowledge_as_found, known_records, set_lane_host
 from outbox.mirror.lanes import LeaseLostError

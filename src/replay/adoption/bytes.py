@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from eventstore.threads import Threads
+from eventstore.coordination.threads import Threads
 from identity.errors import FetchRefusedError, UnsafeAddressError
 from identity.resolution.address_policy import AddressPolicy, origin_of
 from outbox.mirror.hosts import Hosts

@@ -5,7 +5,7 @@ from typing import Final
 
 import httpx
 
-from eventstore.threads import Threads
+from eventstore.coordination.threads import Threads
 from identity.errors import FetchRefusedError
 from identity.resolution.address_policy import AddressPolicy, origin_of
 from identity.resolution.guarded_fetch import OnReply, fetched

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aggregates.values import Artwork, Audio
-from eventstore.threads import Threads
+from eventstore.coordination.threads import Threads
 from replay.adoption.bytes import ProvenBytes, Wanted
 from replay.adoption.progress import Problem, problem_of
 from replay.adoption.record import AdoptableRecord

@@ -7,9 +7,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
-from eventstore.threads import Threads
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from outbox.mirror.lanes import LeaseLostError
 from outbox.pds.client import RemoteUnknownError

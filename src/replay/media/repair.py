@@ -8,7 +8,7 @@ from typing import Final
 import httpx
 from sqlalchemy import select
 
-from eventstore.threads import Threads
+from eventstore.coordination.threads import Threads
 from identity.resolution.address_policy import AddressPolicy
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import mirror_lane

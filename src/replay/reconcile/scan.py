@@ -14,7 +14,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
 
-from eventstore.commit_signals import announce
+from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
 from outbox.mirror.hosts import is_open_for_backfill

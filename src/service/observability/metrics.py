@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.track import Track
-from eventstore.commit_signals import Listener
+from eventstore.coordination.commit_signals import Listener
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from outbox.blobs.upload_results import BLOB_MISMATCH, BLOB_TYPE, TOO_LARGE_REASON

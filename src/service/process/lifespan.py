@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from typing import Final
 
-from eventstore.commit_signals import Announcer, Listener
+from eventstore.coordination.commit_signals import Announcer, Listener
 from outbox.firehose.follower import Follower
 from replay.adoption.worker import AdoptionWorker
 from service.process.metrics_server import serve_metrics

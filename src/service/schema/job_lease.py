@@ -7,8 +7,8 @@ from typing import Final
 
 from sqlalchemy import Column, Table, Text, update
 
+from eventstore.coordination.leases import take_lease
 from eventstore.database import Database
-from eventstore.leases import take_lease
 from eventstore.schema import UtcDateTime, metadata
 
 job_lease: Final = Table(

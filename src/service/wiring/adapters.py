@@ -7,7 +7,7 @@ from typing import Any, Final
 import httpx
 from sqlalchemy import Connection
 
-from eventstore.commit_signals import announce
+from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from identity.errors import SessionUnavailableError as CannotUseSessionError

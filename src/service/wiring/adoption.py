@@ -5,8 +5,8 @@ from typing import Final
 
 import httpx
 
+from eventstore.coordination.threads import Threads
 from eventstore.event_log import EventLog
-from eventstore.threads import Threads
 from identity.resolution.address_policy import AddressPolicy
 from identity.resolution.resolver import Resolver
 from outbox.mirror.hosts import Hosts

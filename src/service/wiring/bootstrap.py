@@ -11,10 +11,10 @@ import httpx
 from api.middleware.rate_limits import RateLimits
 from api.services import Services
 from application.event_poller import EventPoller
-from eventstore.commit_signals import Announcer, Listener
+from eventstore.coordination.commit_signals import Announcer, Listener
+from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.event_log import EventLog
-from eventstore.threads import Threads
 from identity.resolution.resolver import Resolver
 from identity.sessions.pds_sessions import PdsSessions
 from outbox.blobs.worker import BlobWorker

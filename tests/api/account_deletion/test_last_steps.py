@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from api.middleware.request_id import over_http
 from application.account_deletion import continue_deletion
-from eventstore.threads import Threads
+from eventstore.coordination.threads import Threads
 from identity.sessions.session_store import pds_session
 from outbox.mirror.tables import mirror_target
 from service.process.jobs import continue_account_deletions

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import OperationalError
 
-from eventstore.account_stream import account_of
 from eventstore.database import Database
 from eventstore.errors import LogBusyError
 from eventstore.event_log import EventLog
+from eventstore.streams.account_stream import account_of
 from identity.sessions.retrying_writes import RetryingWrites
 from tests.identity.conftest import by, noted
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import delete, select
 
 from aggregates.track import Track
-from eventstore.track_ids import next_track_id
+from eventstore.streams.track_ids import next_track_id
 from outbox.conflicts.adopted import acknowledge_as_found, set_lane_host
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_lane, mirror_target

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from aggregates.transcodings import TRANSCODINGS
-from eventstore.commit_signals import Announcer, Listener
+from eventstore.coordination.commit_signals import Announcer, Listener
 from eventstore.database import Database
 from eventstore.event_log import EventLog
 from outbox.mirror.lanes import change_lane

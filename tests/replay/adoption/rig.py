@@ -11,10 +11,10 @@ import httpx
 
 from aggregates.track import Track
 from aggregates.transcodings import TRANSCODINGS
+from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
-from eventstore.threads import Threads
 from identity.resolution.address_policy import AddressPolicy
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.targets import MirrorTargets

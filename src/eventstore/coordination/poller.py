@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
-from eventstore.threads import Threads
+from eventstore.coordination.threads import Threads
 
 K = TypeVar("K")
 S = TypeVar("S")

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import insert, text
 
-from eventstore.commit_signals import Announcer, Listener, announce
+from eventstore.coordination.commit_signals import Announcer, Listener, announce
 from eventstore.database import Database
 from eventstore.schema import projection_state
 

@@ -1,0 +1,1 @@
+"""How processes and threads meet: commit signals."""
