@@ -114,7 +114,7 @@ class PacedReads(RepoReads):
 
 def _record(entry: Any) -> tuple[str, Remote]:
     match entry:
-        case {"uri": str(uri), "cid": str(cid), "value": dict(value)} if is_record_cid(cid):
+        case {"uri": str(uri), "cid": str(cid), "value": dict(value)} if "/" in uri and is_record_cid(cid):
             return uri.rsplit("/", 1)[1], Remote(cid, value)
     raise _unreadable("an entry is no record")
 

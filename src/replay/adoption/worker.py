@@ -9,6 +9,7 @@ from typing import Final
 
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
+from eventstore.foreign_text import clean
 from eventstore.threads import Threads
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from outbox.mirror.lanes import LeaseLostError
@@ -168,7 +169,7 @@ class AdoptionWorker:
 
     async def _fail(self, claimed: AdoptionJob, progress: Progress, error: Exception) -> None:
         if isinstance(error, EXPECTED):
-            problem = str(error)
+            problem = clean(error)
         else:
             logger.error("adoption_failed", exc_info=error, extra={"did": claimed.did})
             problem = f"internal error: {type(error).__name__}; see the log `adoption_failed`"
