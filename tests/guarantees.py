@@ -521,6 +521,13 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "Another site's page cannot sign a browser in with an account of its author (login CSRF)",
+            "only our form, a typed address or a page of CORS_ORIGINS starts a sign-in: Sec-Fetch-Site, Referer, a SameSite=Strict cookie",
+            (
+                "tests/api/auth/test_oauth.py::test_a_page_of_another_site_starts_no_sign_in_but_fills_in_the_form",
+            ),
+        ),
+        Guarantee(
             "A sign-in redirects only to this service or to CORS_ORIGINS (no open redirect)",
             "`return_to` is checked before the sign-in starts",
             ("tests/api/auth/test_oauth.py::test_the_way_back_leads_nowhere_else",),
