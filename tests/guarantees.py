@@ -358,7 +358,10 @@ SUBJECTS: Final = {
         Guarantee(
             "No number is issued twice",
             "a gap larger than any log could have filled",
-            ("tests/replay/test_recovered.py::test_no_position_and_no_track_id_is_issued_twice",),
+            (
+                "tests/replay/test_recovered.py::test_no_position_and_no_track_id_is_issued_twice",
+                "tests/service/cli/test_recovered.py::test_no_track_id_is_issued_again_after_a_file_was_put_back_before_its_newest_position_was_seen",
+            ),
         ),
         Guarantee(
             "No login is ended by a replayed token",
