@@ -358,7 +358,10 @@ SUBJECTS: Final = {
         Guarantee(
             "No number is issued twice",
             "a gap larger than any log could have filled",
-            ("tests/replay/test_recovered.py::test_no_position_and_no_track_id_is_issued_twice",),
+            (
+                "tests/replay/test_recovered.py::test_no_position_and_no_track_id_is_issued_twice",
+                "tests/service/cli/test_recovered.py::test_no_track_id_is_issued_again_after_a_file_was_put_back_before_its_newest_position_was_seen",
+            ),
         ),
         Guarantee(
             "No login is ended by a replayed token",
@@ -518,6 +521,13 @@ SUBJECTS: Final = {
             "HttpOnly, Secure, `__Host-` where BASE_URL is https",
             (
                 "tests/api/auth/test_oauth.py::test_over_https_the_cookies_go_over_https_only_and_come_from_this_host",
+            ),
+        ),
+        Guarantee(
+            "Another site's page cannot sign a browser in with an account of its author (login CSRF)",
+            "only our form, a typed address or a page of CORS_ORIGINS starts a sign-in: Sec-Fetch-Site, Referer, a SameSite=Strict cookie",
+            (
+                "tests/api/auth/test_oauth.py::test_a_page_of_another_site_starts_no_sign_in_but_fills_in_the_form",
             ),
         ),
         Guarantee(

@@ -113,6 +113,14 @@ class Track(Aggregate, created_event_name="Created"):
         if self.artwork is not None or self.image_url is not None:
             self.trigger_event(Track.ArtworkRemoved, timestamp=at)
 
+    def restore_image_url(self, image_url: str, *, at: datetime) -> None:
+        """Name the URL that the track was adopted with in place of the cover; the same URL is no change."""
+        self._require_live()
+        if self.artwork is not None:
+            self.trigger_event(Track.ArtworkRemoved, timestamp=at)
+        if image_url != self.image_url:
+            self.trigger_event(Track.MetadataUpdated, changes={"image_url": image_url}, timestamp=at)
+
     def set_support_gate(self, gate: SupportGate | None, *, at: datetime) -> None:
         """Make the track for supporters only, or open with None."""
         self._require_live()

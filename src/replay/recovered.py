@@ -65,12 +65,12 @@ class Recovery:
 
 
 def preview_recovery(
-    log: EventLog, *, seen: int = 0, nothing_lost: bool = False, force: bool = False
+    log: EventLog, *, seen: int = 0, nothing_lost: bool = False, if_noticed: bool = False
 ) -> Recovery:
     """Return what `recover` would do, and change nothing; `seen` is the newest position ever seen."""
     with log.database.read() as connection:
         because, issued = restored_because(connection), newest_issued(connection)
-        if because is None and (issued < seen or force):
+        if because is None and (issued < seen or not (if_noticed or nothing_lost)):
             because = ends_before(connection, seen) if issued < seen else DECLARED
             issued += POSITIONS_SKIPPED
         logins, accounts = 0, observed_accounts(connection)
@@ -84,14 +84,14 @@ def preview_recovery(
 
 
 def recover(
-    log: EventLog, *, nothing_lost: bool = False, force: bool = False, revoke_tokens: bool = False
+    log: EventLog, *, nothing_lost: bool = False, if_noticed: bool = False, revoke_tokens: bool = False
 ) -> Recovery:
-    """Recover from a restore, in one transaction; a second call changes nothing.
+    """Recover from a restore, in one transaction, even if it was not detected: the operator knows of it.
 
-    `nothing_lost`: the operator knows that the log is complete, as after a failover without loss. `force`: the operator
-    knows of a restore that was not detected.
+    `nothing_lost`: the operator knows that the log is complete, as after a failover without loss. With it or with
+    `if_noticed`, nothing changes unless a restore was detected.
     """
-    if force and not _is_detected(log):
+    if not (if_noticed or nothing_lost) and not _is_detected(log):
         mark_restored(log.database, DECLARED)
     with log.database.write() as connection:
         lock_for_append(connection, log.table, None)

@@ -231,7 +231,9 @@ def add_login(rig: Rig, did: str, kind: SessionKind) -> None:
         )  # fmt: skip
 
 
-async def test_a_second_time_nothing_happens_unless_it_is_forced(then) -> None:
+async def test_a_second_time_the_database_counts_as_restored_again_unless_only_what_was_noticed_counts(
+    then,
+) -> None:
     now, backup, _ = then
     now.edit(title="newer")
     async with backup.restored() as rig:
@@ -241,11 +243,11 @@ async def test_a_second_time_nothing_happens_unless_it_is_forced(then) -> None:
         add_again = text("update pds_session set status = 'active', sealed = 'x'")
         with rig.database.write() as connection:
             connection.execute(add_again)
-        again = recover(rig.log)
+        again = recover(rig.log, if_noticed=True)
         assert (again.because, again.logins_ended, again.next_position) == (None, 0, first.next_position)
-        forced = recover(rig.log, force=True)
-        assert (forced.because, forced.logins_ended) == ("an operator says so", 1)
-        assert forced.next_position >= first.next_position + POSITIONS_SKIPPED
+        declared = recover(rig.log)
+        assert (declared.because, declared.logins_ended) == ("an operator says so", 1)
+        assert declared.next_position >= first.next_position + POSITIONS_SKIPPED
 
 
 async def test_a_crash_leaves_all_to_be_done_again(then, monkeypatch: pytest.MonkeyPatch) -> None:

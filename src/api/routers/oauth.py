@@ -8,11 +8,17 @@ from pydantic import BaseModel, Field, SecretStr
 from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
-from api.auth.authentication import ServicesDep, counted
+from api.auth.authentication import SAME_SITE, ServicesDep, counted
 from api.auth.session_cookie import is_https, seat_first, set_session
 from api.auth.sign_in_page import redirect_page, sign_in_page, wants_page
 from api.error_responses import INTERNAL, message_of, reply_for, response_to
-from api.errors import ApiError, MissingPartError, NotAConfidentialClientError, SignInUnavailableError
+from api.errors import (
+    ApiError,
+    CrossSiteError,
+    MissingPartError,
+    NotAConfidentialClientError,
+    SignInUnavailableError,
+)
 from api.middleware.request_id import over_http
 from api.openapi import errors
 from api.requests.token_fields import checked_scope
@@ -24,6 +30,8 @@ from identity.oauth.sign_in import SIGN_IN_TTL, STATE, AuthorizationResponse, OA
 
 router = APIRouter(tags=["sign-in"], dependencies=[Depends(counted)])
 
+LOGIN_PATH: Final = "/auth/login"
+FORM_COOKIE: Final = "mastertape_form"
 ATTEMPT_COOKIE: Final = "mastertape_sign_in_"
 """One cookie for each attempt, so that two tabs do not interfere."""
 SERVER_ERROR: Final = 500
@@ -61,19 +69,22 @@ class CallbackQuery(BaseModel):
 
 
 @router.get(
-    "/auth/login",
+    LOGIN_PATH,
     status_code=303,
     response_class=RedirectResponse,
     responses=PAGE | errors(400, 401, 403, 404, 422, 503),
 )
 async def login(request: Request, services: ServicesDep, wanted: Annotated[LoginQuery, Query()]) -> Response:
-    """Redirect to the authorization server of the account's own PDS; `handle` may also be a DID."""
+    """Redirect to the authorization server of the account's own PDS; `handle` may also be a DID.
+
+    A browser that a page of another site sends here gets the page, with the handle filled in.
+    """
     if (elsewhere := _same_page_at_base_url(request, services)) is not None:
         return elsewhere
     try:
         return await _started(request, services, wanted)
     except (ApiError, IdentityError, InvalidFieldError) as error:
-        return _refusal(request, error, wanted)
+        return _refusal(request, services, error, wanted)
 
 
 @router.get(
@@ -91,7 +102,7 @@ async def callback(
     try:
         response = await _finished(request, services, query, SecretStr(cookie) if cookie else None)
     except (ApiError, IdentityError) as error:
-        response = _refusal(request, error)
+        response = _refusal(request, services, error)
     if response.status_code < SERVER_ERROR and STATE.fullmatch(query.state or ""):
         response.delete_cookie(
             name, path=CALLBACK_PATH, secure=is_https(services), httponly=True, samesite="lax"
@@ -116,11 +127,22 @@ async def _started(request: Request, services: Services, wanted: LoginQuery) -> 
     if not wanted.handle:
         if wants_page(request):
             asked = "With the handle of your account, wherever it lives."
-            return sign_in_page(200, "Sign in", asked, _kept(wanted))
+            return _page(services, 200, "Sign in", asked, wanted)
         raise MissingPartError("handle")
     if len(wanted.handle) > MAX_HANDLE_LENGTH:
         raise InvalidFieldError("handle", f"must have at most {MAX_HANDLE_LENGTH} characters")
-    started = await oauth.start(wanted.handle, return_to=_return_to(services, wanted.return_to), scope=scope)
+    return_to = _return_to(services, wanted.return_to)
+    if not _is_started_here(request, services):
+        if not wants_page(request):
+            raise CrossSiteError
+        return _page(
+            services,
+            200,
+            "Sign in",
+            "Another site has filled in the handle. Sign in only if the account is yours.",
+            wanted,
+        )
+    started = await oauth.start(wanted.handle, return_to=return_to, scope=scope)
     response = redirect_page(started.url) if wanted.page else RedirectResponse(started.url, 303)
     response.set_cookie(
         _attempt_cookie(services, started.state),
@@ -147,8 +169,41 @@ async def _finished(
     return response
 
 
+def _is_started_here(request: Request, services: Services) -> bool:
+    """Whether our form, a page of CORS_ORIGINS, a typed address or a program starts the sign-in.
+
+    Otherwise any page could sign the browser in with an account of its author, and so end the sessions in it.
+    """
+    referer = request.headers.get("referer", "")
+    if any(f"{referer}/".startswith(f"{origin}/") for origin in (services.base_url, *services.cors_origins)):
+        return True
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in SAME_SITE
+    return not wants_page(request) or _cookie_name(services, FORM_COOKIE) in request.cookies
+
+
 def _attempt_cookie(services: Services, state: str) -> str:
-    return ("__Secure-" if is_https(services) else "") + ATTEMPT_COOKIE + state
+    return _cookie_name(services, ATTEMPT_COOKIE) + state
+
+
+def _cookie_name(services: Services, name: str) -> str:
+    return ("__Secure-" if is_https(services) else "") + name
+
+
+def _page(services: Services, status: int, title: str, message: str, wanted: LoginQuery) -> Response:
+    """Return the sign-in page, whose cookie tells its form from other sites' where a browser sends no fetch metadata."""
+    response = sign_in_page(status, title, message, _kept(wanted))
+    response.set_cookie(
+        _cookie_name(services, FORM_COOKIE),
+        "1",
+        max_age=int(SIGN_IN_TTL.total_seconds()),
+        path=LOGIN_PATH,
+        secure=is_https(services),
+        httponly=True,
+        samesite="strict",
+    )
+    return response
 
 
 def _oauth(services: Services) -> OAuthSignIn:
@@ -186,13 +241,14 @@ def _kept(wanted: LoginQuery) -> dict[str, str]:
     return {name: str(value) for name, value in wanted.model_dump(exclude_defaults=True).items()}
 
 
-def _refusal(request: Request, error: Exception, wanted: LoginQuery | None = None) -> Response:
+def _refusal(
+    request: Request, services: Services, error: Exception, wanted: LoginQuery | None = None
+) -> Response:
     """Return the refusal as a page for a browser, as JSON for a program."""
     reply = reply_for(error)
     if wants_page(request) and reply is not INTERNAL:
-        return sign_in_page(
-            reply.status, "That did not work", message_of(error, reply), _kept(wanted or LoginQuery())
-        )
+        message = message_of(error, reply)
+        return _page(services, reply.status, "That did not work", message, wanted or LoginQuery())
     if reply.status < SERVER_ERROR:
         return response_to(error)
     raise error

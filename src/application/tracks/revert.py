@@ -42,7 +42,9 @@ def _set_back(track: Track, past: Track, fields: Collection[str], at: datetime) 
     if "artwork" in fields:
         if past.artwork is not None:
             track.replace_artwork(past.artwork, at=at)
-        elif track.artwork is not None:
+        elif past.image_url is not None:
+            track.restore_image_url(past.image_url, at=at)
+        else:
             track.remove_artwork(at=at)
     if "support_gate" in fields:
         track.set_support_gate(past.support_gate, at=at)

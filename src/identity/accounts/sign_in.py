@@ -9,6 +9,7 @@ import httpx
 from pydantic import SecretStr
 
 from eventstore.event_log import EventLog
+from eventstore.foreign_text import clean
 from eventstore.streams.account_stream import account_of
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import Account, Accounts
@@ -111,10 +112,10 @@ class SignIns:
             async with asyncio.timeout(PROFILE_TIMEOUT_SECONDS):
                 reply = await send_whole(self._http, request, limit=MAX_PROFILE_BYTES)
             name = reply.json()["value"]["displayName"]
-        except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError):
+        except (httpx.HTTPError, TimeoutError, ValueError, RecursionError, KeyError, TypeError):
             return identity.handle
         name = name.replace("\0", "").strip() if isinstance(name, str) else ""
-        return name[:MAX_DISPLAY_NAME_LENGTH].strip() or identity.handle
+        return clean(name, MAX_DISPLAY_NAME_LENGTH).strip() or identity.handle
 
 
 def _record(

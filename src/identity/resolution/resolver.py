@@ -99,7 +99,7 @@ class Resolver:
             raise UnknownIdentityError(f"{did} is not known")
         try:
             document = json.loads(reply)
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict) or document.get("id") != did:
             raise IdentityUnreachableError(f"{did}: its document could not be read")
@@ -129,11 +129,19 @@ class Resolver:
                 and service.get("type") == PDS_TYPE
                 and isinstance(url, str)
             ):
-                self._policy.check(url)
-                if httpx.URL(url).raw_path != b"/" or "#" in url:
-                    raise UnsafeAddressError("the PDS's address must have no path")
-                return str(httpx.URL(url)).rstrip("/")  # normalized, so that the same PDS compares equal
+                return self._checked_pds_url(url)
         raise UnknownIdentityError(f"{did} has no PDS")
+
+    def _checked_pds_url(self, url: str) -> str:
+        """Return the URL normalized, so that the same PDS compares equal; raises UnsafeAddressError."""
+        self._policy.check(url)
+        try:
+            found = httpx.URL(url)
+        except (httpx.InvalidURL, UnicodeError):
+            raise UnsafeAddressError("the PDS's address is not a URL") from None
+        if found.raw_path != b"/" or "#" in url:
+            raise UnsafeAddressError("the PDS's address must have no path")
+        return str(found).rstrip("/")
 
     def _document_url(self, did: str) -> str:
         if did.startswith("did:plc:"):

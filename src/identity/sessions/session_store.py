@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from eventstore.database import Database
+from eventstore.foreign_text import clean
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.states import State, Transition
 from identity.errors import SignInRequiredError
@@ -24,6 +25,8 @@ from identity.sessions.tokens import Tokens
 PURPOSE: Final = "pds_session"
 REFRESH_LEASE_TTL: Final = timedelta(seconds=90)
 """Longer than a refresh can take: metadata, and a token request that is repeated with a new nonce."""
+
+MAX_REASON_LENGTH: Final = 300
 
 
 class SessionKind(StrEnum):
@@ -212,7 +215,7 @@ class SessionRows:
             connection.execute(
                 update(pds_session)
                 .where(*_is_current(did, generation), pds_session.c.refresh_owner == owner)
-                .values(refresh_until=None, refresh_owner=None, last_error=reason)
+                .values(refresh_until=None, refresh_owner=None, last_error=clean(reason, MAX_REASON_LENGTH))
             )
 
     def end(self, did: str, generation: int, reason: str) -> None:
@@ -244,7 +247,7 @@ class SessionRows:
     def _values(self, connection: Connection, did: str, tokens: Tokens) -> dict[str, Any]:
         return {
             "sealed": self._cipher.encrypt(tokens.to_bytes(), purpose=PURPOSE, did=did),
-            "scope": tokens.scope,
+            "scope": clean(tokens.scope),
             "status": PdsSessionState.ACTIVE,
             "refresh_until": None,
             "refresh_owner": None,

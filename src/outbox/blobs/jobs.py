@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, select, update
 from aggregates.track import Track
 from aggregates.values import BlobRef
 from eventstore.database import Database
+from eventstore.foreign_text import clean
 from eventstore.unit_of_work import UnitOfWork
 from outbox.backoff import CAP_SECONDS, backoff
 from outbox.blobs.upload_results import BLOB_MISMATCH
@@ -20,7 +21,7 @@ from outbox.mirror.requeue import queue_as_backfill
 from outbox.mirror.states import LaneState, TargetState
 from outbox.mirror.tables import IS_LEASED, PAST, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import wake_lane
-from outbox.pds.verdict import MAX_MESSAGE_LENGTH, Kind, Verdict, clean
+from outbox.pds.verdict import MAX_MESSAGE_LENGTH, Kind, Verdict
 
 JOB_LEASE: Final = timedelta(seconds=60)
 """Extended while the upload goes on; after a crash the job is free within this time, however large the upload."""

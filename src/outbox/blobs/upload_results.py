@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from aggregates.values import Audio
-from outbox.pds.verdict import MAX_MESSAGE_LENGTH, TOO_LARGE, Kind, Verdict, clean
+from eventstore.foreign_text import clean, is_storable
+from outbox.pds.verdict import MAX_MESSAGE_LENGTH, TOO_LARGE, Kind, Verdict
 from outbox.record.lexicon import accepts
 
 MAX_BLOB_BYTES: Final = 104857600
@@ -44,8 +45,15 @@ def judged(verdict: Verdict, audio: Audio) -> Verdict:
 
 
 def _is_whole(body: Any, audio: Audio) -> bool:
-    """Whether the reference names our bytes."""
+    """Whether the reference, which is kept verbatim, names our bytes."""
     match body:
-        case {"blob": {"$type": "blob", "ref": {"$link": str(cid)}, "mimeType": str(), "size": int(size)}}:
-            return cid == audio.cid and size == audio.size
+        case {
+            "blob": {
+                "$type": "blob",
+                "ref": {"$link": str(cid)},
+                "mimeType": str(),
+                "size": int(size),
+            } as blob
+        }:
+            return cid == audio.cid and size == audio.size and is_storable(blob)
     return False

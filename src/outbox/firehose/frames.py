@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from eventstore.foreign_text import clean
 from outbox.ports import Addresses
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Message:
             return None
         if not isinstance(message, models.ComAtprotoSyncSubscribeRepos.Commit) or message.too_big:
             return None
-        return Commit(message.rev, tuple(_write(op) for op in message.ops))
+        return Commit(clean(message.rev), tuple(_write(op) for op in message.ops))
 
 
 class Stream:

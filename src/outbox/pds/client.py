@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Final
 
 import httpx
 
+from eventstore.foreign_text import clean
 from outbox.pds.pacing import budget_of
 from outbox.pds.verdict import (
     LOGIN_UNUSABLE,
@@ -19,7 +20,6 @@ from outbox.pds.verdict import (
     Kind,
     Phase,
     Verdict,
-    clean,
     out_of_time,
     verdict_of_exception,
     verdict_of_reply,

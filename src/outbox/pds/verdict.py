@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import httpx
 
+from eventstore.foreign_text import clean
 from outbox.pds.pacing import Budget, RetryAfter, budget_of, lane_budget, retry_after_of
 
 
@@ -213,11 +214,6 @@ def out_of_time(phase: Phase) -> Verdict:
 def verdict_of_fault(error: Exception) -> Verdict:
     """Judge an unexpected exception of our own code."""
     return Verdict(Kind.BROKEN, error=type(error).__name__, message=clean(error, MAX_MESSAGE_LENGTH))
-
-
-def clean(text: object, length: int) -> str:
-    """Return at most `length` characters of the text, without NUL and lone surrogates, which databases refuse."""
-    return str(text)[:length].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _kind(status: int, name: str, phase: Phase) -> Kind:

@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator, Collection
 from typing import Any, Final
 
+from eventstore.foreign_text import clean
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.paced_pds import LEFT_ALONE
 from outbox.pds.client import Pds, Remote, RemoteUnknownError
-from outbox.pds.verdict import UNREADABLE, Kind, Verdict
+from outbox.pds.verdict import MAX_MESSAGE_LENGTH, UNREADABLE, Kind, Verdict
 from outbox.record.dag_cbor import is_record_cid
 from outbox.threads import in_thread
 
@@ -34,7 +35,7 @@ class RepoReads:
         """Return the revision of the repo's newest commit; it rises with every change of any collection."""
         match await self._read(host, LATEST_COMMIT, did=did):
             case Verdict(body={"rev": str(rev)}):
-                return rev
+                return clean(rev, MAX_MESSAGE_LENGTH)
         raise _unreadable("no rev")
 
     async def found(self, host: str, did: str, collections: Collection[str]) -> dict[str, Records]:
@@ -113,7 +114,7 @@ class PacedReads(RepoReads):
 
 def _record(entry: Any) -> tuple[str, Remote]:
     match entry:
-        case {"uri": str(uri), "cid": str(cid), "value": dict(value)} if is_record_cid(cid):
+        case {"uri": str(uri), "cid": str(cid), "value": dict(value)} if "/" in uri and is_record_cid(cid):
             return uri.rsplit("/", 1)[1], Remote(cid, value)
     raise _unreadable("an entry is no record")
 
@@ -126,4 +127,4 @@ def _list_in(page: Any, name: str) -> list[Any]:
 
 
 def _unreadable(message: str) -> RemoteUnknownError:
-    return RemoteUnknownError(Verdict(Kind.AMBIGUOUS, UNREADABLE, message=message))
+    return RemoteUnknownError(Verdict(Kind.AMBIGUOUS, UNREADABLE, message=clean(message, MAX_MESSAGE_LENGTH)))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
+from eventstore.foreign_text import clean
 from outbox.pds.client import RecordKey
 
 MAX_NAMED_PROBLEMS: Final = 500
@@ -51,4 +52,4 @@ def bytes_unavailable(key: RecordKey, error: Exception, reason: str) -> Problem:
 
 def problem_of(key: RecordKey, error: str, message: str, *, adopted: bool) -> Problem:
     """Describe a problem of a record; `adopted` says whether the record became a track nevertheless."""
-    return {"uri": key.uri, "error": error, "message": message, "adopted": adopted}
+    return {"uri": clean(key.uri), "error": error, "message": clean(message), "adopted": adopted}

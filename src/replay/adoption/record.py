@@ -1,5 +1,6 @@
 """Reads a record that a PDS holds already as the fields of a track."""
 
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -7,6 +8,7 @@ from typing import Any, Final
 from aggregates.errors import InvalidFieldError
 from aggregates.track import Track
 from aggregates.values import Audio, BlobRef, SupportGate, checked_artist, checked_support_gate
+from eventstore.foreign_text import is_storable
 from outbox.conflicts.foreign_edits import FIELDS
 from outbox.pds.client import RecordKey, Remote
 from outbox.record.dag_cbor import Record, UnencodableError, record_cid
@@ -19,6 +21,11 @@ OUR_NAMES: Final = {name: field for name, (field, _) in FIELDS.items()} | {
     "supportGate": "support_gate",
     "imageUrl": "image_url",
 }
+RECORD_KEY: Final = re.compile(r"[A-Za-z0-9._:~-]{1,512}")
+MAX_TIMESTAMP_LENGTH: Final = 64
+"""ATProto's limit."""
+MAX_DURATION_SECONDS: Final = 2**31 - 1
+"""An integer of PostgreSQL holds no more."""
 SAMPLE_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -34,6 +41,7 @@ class AdoptableRecord:
     audio_url: str | None
     image_blob: Record | None
     image_url: str | None
+    duration: int | None
 
     @property
     def audio_cid(self) -> str | None:
@@ -42,10 +50,7 @@ class AdoptableRecord:
 
     def completed(self, audio: Audio) -> Audio:
         """Return the audio, with the duration of the record where the bytes have none."""
-        match self.body.get("duration"):
-            case int(seconds) if audio.duration is None and seconds > 0:
-                return replace(audio, duration=seconds)
-        return audio
+        return replace(audio, duration=self.duration) if audio.duration is None else audio
 
     def adopted(self, track_id: int, audio: Audio, at: datetime, **others: Any) -> Track:
         """Make the track; it keeps the record's blob if that has the audio."""
@@ -60,6 +65,8 @@ class AdoptableRecord:
 def read_record(key: RecordKey, remote: Remote, urls: RecordUrls, lexicon: Lexicon) -> AdoptableRecord:
     """Read a record; raises InvalidFieldError with the first field that a track, or a record of ours, cannot have."""
     body = remote.body or {}
+    if not RECORD_KEY.fullmatch(key.rkey):
+        raise InvalidFieldError("rkey", "must be a record key of ATProto")
     _require_encodable(body, remote.cid)
     fields: dict[str, Any] = {field: read(body.get(name)) for name, (field, read) in FIELDS.items()}
     fields["artist"] = checked_artist(_text("artist", body.get("artist")))
@@ -74,7 +81,10 @@ def read_record(key: RecordKey, remote: Remote, urls: RecordUrls, lexicon: Lexic
         audio_url=_url("audioUrl", body.get("audioUrl")),
         image_blob=_blob("imageBlob", body.get("imageBlob")),
         image_url=_url("imageUrl", body.get("imageUrl")),
+        duration=_duration(body.get("duration")),
     )
+    _require_storable("image_url", found.image_url)
+    _require_storable("audioBlob", found.audio_blob)
     _require_writable(found, urls, lexicon)
     return found
 
@@ -104,6 +114,11 @@ def _require_writable(found: AdoptableRecord, urls: RecordUrls, lexicon: Lexicon
         raise InvalidFieldError("record", str(error)) from None
 
 
+def _require_storable(field: str, value: Any) -> None:
+    if not is_storable(value):
+        raise InvalidFieldError(field, "no NUL character")
+
+
 def _text(field: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InvalidFieldError(field, "must be a text")
@@ -111,7 +126,8 @@ def _text(field: str, value: Any) -> str:
 
 
 def _timestamp(value: Any) -> str:
-    if not FORMATS["datetime"](text := _text("created_at", value)):
+    text = _text("created_at", value)
+    if len(text) > MAX_TIMESTAMP_LENGTH or not FORMATS["datetime"](text):
         raise InvalidFieldError("created_at", "must be a time as in RFC 3339")
     return text
 
@@ -129,6 +145,17 @@ def _url(name: str, value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value or None
     raise InvalidFieldError(OUR_NAMES.get(name, "audio_url"), "must be a text")
+
+
+def _duration(value: Any) -> int | None:
+    match value:
+        case bool():
+            return None
+        case int(seconds) if seconds > MAX_DURATION_SECONDS:
+            raise InvalidFieldError("duration", f"at most {MAX_DURATION_SECONDS} seconds")
+        case int(seconds) if seconds > 0:
+            return seconds
+    return None
 
 
 def _blob(name: str, value: Any) -> Record | None:

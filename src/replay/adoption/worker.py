@@ -10,6 +10,7 @@ from typing import Final
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
+from eventstore.foreign_text import clean
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from outbox.mirror.lanes import LeaseLostError
 from outbox.pds.client import RemoteUnknownError
@@ -168,7 +169,7 @@ class AdoptionWorker:
 
     async def _fail(self, claimed: AdoptionJob, progress: Progress, error: Exception) -> None:
         if isinstance(error, EXPECTED):
-            problem = str(error)
+            problem = clean(error)
         else:
             logger.error("adoption_failed", exc_info=error, extra={"did": claimed.did})
             problem = f"internal error: {type(error).__name__}; see the log `adoption_failed`"

@@ -21,7 +21,7 @@ RECOVERED: Final = "recovered"
 
 
 @click.command()
-@click.option("--force", is_flag=True, help="Treat the database as restored, although it was not noticed.")
+@click.option("--if-noticed", is_flag=True, help="For scripts: change nothing unless a restore was noticed.")
 @click.option(
     "--nothing-lost",
     is_flag=True,
@@ -30,22 +30,29 @@ RECOVERED: Final = "recovered"
 @click.option("--revoke-tokens", is_flag=True, help="Also revoke all our own tokens and browser sessions.")
 @dry_run
 @as_json
-def recovered(*, force: bool, nothing_lost: bool, revoke_tokens: bool, dry_run: bool, as_json: bool) -> None:
+def recovered(
+    *, if_noticed: bool, nothing_lost: bool, revoke_tokens: bool, dry_run: bool, as_json: bool
+) -> None:
     """Prepare a restored database for use: OAuth logins end, and nothing is sent for an account before `verify pds`."""
-    if force and nothing_lost:
-        raise click.UsageError("--force says that something was lost, --nothing-lost that nothing was")
     with configured_log() as log:
         require_schema(log.database)
         settings = load()
         if dry_run:
             seen = read_high_water_mark(high_water_mark_path(settings))
-            found = preview_recovery(log, seen=seen, nothing_lost=nothing_lost, force=force)
+            found = preview_recovery(log, seen=seen, nothing_lost=nothing_lost, if_noticed=if_noticed)
         else:
             detect_restore(log, settings)
-            found = recover(log, force=force, nothing_lost=nothing_lost, revoke_tokens=revoke_tokens)
+            found = recover(
+                log, if_noticed=if_noticed, nothing_lost=nothing_lost, revoke_tokens=revoke_tokens
+            )
             if found.because is not None:
                 _record(log, found, {"nothing_lost": nothing_lost, "revoke_tokens": revoke_tokens})
             detect_restore(log, settings)
+    if found.because is None and not if_noticed:
+        raise click.ClickException(
+            "no restore was noticed, so nothing waits and nothing was changed."
+            " If the database was put back: `mastertape recovered`"
+        )
     if as_json:
         print_json({**asdict(found), "written": found.because is not None and not dry_run})
     else:
@@ -67,7 +74,7 @@ def _record(log: EventLog, found: Recovery, how: dict[str, bool]) -> None:
 def _show(found: Recovery, *, dry_run: bool, tokens_revoked: bool) -> None:
     if found.because is None:
         waiting = f"; {found.accounts} accounts wait for `mastertape verify pds`" if found.accounts else ""
-        click.echo(f"no restore was noticed{waiting}. If there was one: `mastertape recovered --force`")
+        click.echo(f"no restore was noticed{waiting}. If there was one: `mastertape recovered`")
         return
     would = "would " if dry_run else ""
     click.echo(f"restored: {found.because}")

@@ -29,7 +29,10 @@ from tests.api.auth.fake_oauth import (
 )
 from tests.api.world import did_of, refusal
 
-HTML = {"accept": "text/html,*/*;q=0.8"}
+OLD_BROWSER = {"accept": "text/html,*/*;q=0.8"}
+"""It sends no fetch metadata."""
+HTML = {**OLD_BROWSER, "sec-fetch-site": "none"}
+"""The address was typed."""
 
 
 @pytest.fixture
@@ -125,6 +128,70 @@ def test_the_way_back_leads_nowhere_else(client, oauth, wanted):
     assert refusal(answer) == (400, "invalid_field")
     assert answer.json()["detail"]["field"] == "return_to"
     assert oauth.asked == []
+
+
+def navigate(client, site, **headers):
+    """Navigate to the start of a sign-in, as a browser does from a page with this relation to ours."""
+    metadata = {"sec-fetch-site": site, "sec-fetch-mode": "navigate"} if site else {}
+    return client.get(
+        "/auth/login", params={"handle": "mallory.test"}, headers={**OLD_BROWSER, **metadata, **headers}
+    )
+
+
+CROSS_SITE = [
+    ("cross-site", {}),
+    ("cross-site", {"referer": "https://evil.example/"}),
+    ("cross-site", {"referer": f"{APP}.evil.example/"}),
+    ("same-site", {"referer": "http://127.0.0.1:8001/"}),
+    ("cross-site", {"referer": "http://["}),
+    (None, {}),
+    (None, {"referer": "https://evil.example/"}),
+]
+OURS = [
+    ("same-origin", {}),
+    ("none", {}),
+    ("cross-site", {"referer": f"{APP}/"}),
+    ("same-site", {"referer": f"{APP}/sign-in?x"}),
+    (None, {"referer": f"{APP}/"}),
+    (None, {"referer": "http://127.0.0.1:8000/"}),
+]
+
+
+@pytest.mark.parametrize(("site", "headers"), CROSS_SITE)
+def test_a_page_of_another_site_starts_no_sign_in_but_fills_in_the_form(client, oauth, site, headers):
+    sign_in(client, oauth, "victim")
+    oauth.asked.clear()
+    oauth.name = "mallory"
+    page = navigate(client, site, **headers)
+    assert (page.status_code, oauth.asked) == (200, [])
+    assert 'name="handle" value="mallory.test"' in page.text
+    assert "mastertape_sign_in_" + STATE not in page.headers.get("set-cookie", "")
+    assert signed_in_dids(client) == [did_of("victim")]
+
+
+@pytest.mark.parametrize(("site", "headers"), OURS)
+def test_a_typed_address_our_form_and_the_pages_of_listed_origins_start_a_sign_in(
+    client, oauth, site, headers
+):
+    assert navigate(client, site, **headers).headers["location"] == CONSENT
+    assert [handle for handle, _ in oauth.asked] == ["mallory.test"]
+
+
+def test_the_form_starts_a_sign_in_in_a_browser_that_sends_no_fetch_metadata(client, oauth):
+    page = navigate(client, None)
+    cookie = page.headers["set-cookie"].lower()
+    assert "samesite=strict" in cookie
+    assert "httponly" in cookie
+    assert "path=/auth/login" in cookie
+    assert navigate(client, None).headers["location"] == CONSENT
+    assert len(oauth.asked) == 1
+
+
+def test_a_script_of_another_site_is_refused(client, oauth):
+    answer = client.get(
+        "/auth/login", params={"handle": "dora.test"}, headers={"sec-fetch-site": "cross-site"}
+    )
+    assert (refusal(answer), oauth.asked) == ((403, "cross_site"), [])
 
 
 REFUSALS = [

@@ -1,11 +1,14 @@
 """Reverting a track, or some of its fields, to an earlier version."""
 
 import pytest
+from eventstore.track_ids import next_track_id
 from sqlalchemy import update
 
 from storage.media import media
 from tests.api.world import refusal, upload
+from tests.dsl import an_adopted_track
 from tests.media_samples import samples
+from tests.outbox.rigs.relay_rig import ARTIST
 from tests.servers.databases import ON_SQLITE
 
 SHOWN = (
@@ -69,6 +72,36 @@ def test_each_field_goes_back_by_its_ordinary_event(client, world, alice, track)
     assert world.events(track["id"])[already:] == [
         "MetadataUpdated", "ArtworkReplaced", "SupportGateRemoved", "VisibilityChanged", "AudioReplaced",
     ]  # fmt: skip
+
+
+ELSEWHERE = "https://elsewhere.test/cover.png"
+
+
+@pytest.fixture
+def adopted(client, world, alice):
+    """A track that was adopted with the URL of a cover, as its owner sees it."""
+    with world.log.unit_of_work(alice.did, ARTIST) as unit:
+        track_id = next_track_id(unit.connection, alice.did)
+        unit.save(an_adopted_track(track_id, did=alice.did, image_url=ELSEWHERE, at=unit.now))
+    return client.get(f"/tracks/{track_id}", headers=alice.headers).json()
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_cover_url_returns_when_its_track_is_reverted_to_the_adopted_version(
+    client, world, alice, adopted, replaced
+):
+    path = f"/tracks/{adopted['id']}"
+    cover = {"files": {"image": ("c.png", samples.png(), "image/png")}}
+    changed = client.patch(
+        path, headers=alice.headers, **cover if replaced else {"json": {"remove_image": True}}
+    ).json()
+    assert changed["image_url"] != adopted["image_url"] == ELSEWHERE
+    assert shown(revert(client, alice, adopted, to_version=1).json()) == shown(adopted)
+    world.deliver()
+    assert world.record(adopted)["imageUrl"] == ELSEWHERE
+    assert shown(revert(client, alice, adopted, to_version=2).json()) == shown(changed)
+    world.deliver()
+    assert world.record(adopted).get("imageUrl") == changed["image_url"]
 
 
 def test_going_back_to_what_is_changes_nothing(client, world, alice, track):

@@ -1,6 +1,7 @@
 """Sign-in with an app password at the real PDS: refusals, scopes and events."""
 
 import asyncio
+import json
 from datetime import timedelta
 
 import httpx
@@ -9,8 +10,10 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from aggregates.account import Account
+from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts, account
 from identity.accounts.credentials import Credentials, Scope, credential
+from identity.accounts.sign_in import SignIns
 from identity.errors import (
     AccountInactiveError,
     BadCredentialsError,
@@ -18,8 +21,11 @@ from identity.errors import (
     NotAnAdminError,
     UnknownIdentityError,
 )
+from identity.resolution.resolver import Identity
 from identity.sessions.app_password_grants import create_session
-from identity.sessions.session_store import pds_session
+from identity.sessions.pds_sessions import PdsSessions
+from identity.sessions.session_store import SessionKind, pds_session
+from identity.sessions.tokens import Tokens
 from tests.identity.conftest import by, noted
 from tests.identity.sessions.app_password_rig import ask, run, sign_in, take_down, wired
 from tests.identity.sessions.fake_pds import DID, ORIGIN, FakePds, error
@@ -167,6 +173,53 @@ def test_a_session_for_another_did_is_refused():
 def test_a_second_factor_means_that_an_app_password_is_needed():
     with pytest.raises(BadCredentialsError):
         asyncio.run(create(error("AuthFactorTokenRequired", 401)))
+
+
+HALF_A_CHARACTER = "\ud83c"
+"""JSON may hold it, and no database does."""
+
+
+@pytest.mark.parametrize(
+    ("display_name", "expected"),
+    [(f"A{HALF_A_CHARACTER}B", "A?B"), (HALF_A_CHARACTER, "?"), (f"{'n' * 255}\U0001f3b5", None)],
+    ids=["amid", "alone", "whole"],
+)
+def test_a_display_name_with_half_a_character_does_not_prevent_the_sign_in(
+    database, cipher, hooks, display_name, expected
+):
+    profile = httpx.Response(200, content=json.dumps({"value": {"displayName": display_name}}))
+    signed_in = asyncio.run(sign_in_with(profile, database, cipher, hooks))
+    assert signed_in.account.display_name == (expected or display_name)
+    assert Accounts(database).get(DID) == signed_in.account
+
+
+def test_a_profile_that_is_nested_too_deeply_does_not_prevent_the_sign_in(database, cipher, hooks):
+    profile = httpx.Response(200, content=b"[" * 200_000)
+    assert asyncio.run(sign_in_with(profile, database, cipher, hooks)).account.display_name == "a.test"
+
+
+def test_a_scope_with_half_a_character_does_not_prevent_the_sign_in(database, cipher, hooks):
+    scope = f"atproto {HALF_A_CHARACTER}\0"
+    signed_in = asyncio.run(sign_in_with(error("RecordNotFound"), database, cipher, hooks, scope=scope))
+    assert signed_in.account.did == DID
+
+
+async def sign_in_with(profile, database, cipher, hooks, scope="atproto"):
+    """Complete the sign-in of an account whose PDS responds so when its profile is read."""
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: profile)) as http:
+        log = EventLog(database)
+        sign_ins = SignIns(
+            log,
+            http,
+            sessions=PdsSessions(
+                log, cipher, http, on_reauth=hooks.on_reauth, on_signed_in=hooks.on_signed_in
+            ),
+            accounts=Accounts(database),
+            credentials=Credentials(database),
+        )
+        tokens = Tokens(SecretStr("access"), SecretStr("refresh"), scope, None)
+        identity = Identity(DID, "a.test", ORIGIN)
+        return await sign_ins.complete(identity, SessionKind.APP_PASSWORD, tokens, name="x", by=by)
 
 
 async def create(reply):

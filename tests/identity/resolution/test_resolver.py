@@ -1,4 +1,5 @@
 import asyncio
+import json
 
 import httpx
 import pytest
@@ -168,10 +169,20 @@ def test_without_development_origins_a_test_handle_is_unknown_and_nobody_is_aske
 
 
 @pytest.mark.parametrize(
-    "url", [*UNSAFE_URLS, "http://localhost:2584", f"{PDS}/path", f"{PDS}?q", f"{PDS}/#x"]
+    "url",
+    [
+        *UNSAFE_URLS,
+        "http://localhost:2584",
+        f"{PDS}/path",
+        f"{PDS}?q",
+        f"{PDS}/#x",
+        f"{PDS}/\0",
+        pytest.param(f"{PDS}/\ud83c", id="half a character"),
+    ],
 )
 def test_a_pds_at_an_unsafe_address_is_refused(web, url):
-    web.pages[f"{PLC}/{ALICE}"] = document(ALICE, "alice.example.com", url)
+    served = json.dumps(document(ALICE, "alice.example.com", url))
+    web.pages[f"{PLC}/{ALICE}"] = httpx.Response(200, content=served)
     with pytest.raises(UnsafeAddressError):
         resolve(web, ALICE)
 

@@ -80,6 +80,7 @@ def test_a_sign_in_that_comes_during_a_refresh_is_not_overwritten(sessions, fake
         httpx.Response(429, headers={"retry-after": "7"}, json={"error": "RateLimitExceeded"}),
         httpx.Response(200, text="<html>"),
         httpx.Response(200, json=[]),
+        httpx.Response(500, content=r'{"error": "Half\ud83cACharacter\u0000"}'),
         httpx.Response(302, headers={"location": "https://pds.example.com/other"}),
     ],
 )

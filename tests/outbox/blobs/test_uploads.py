@@ -1,6 +1,7 @@
 """Uploads of audio to the PDS, whatever happens to the track meanwhile."""
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,24 @@ async def test_a_rejection_of_the_earlier_audio_does_not_end_the_upload_of_the_n
     await desk.relay_once()
     assert track_of(desk).blob_failure is None
     assert blob_cid(desk, track) == new.cid
+
+
+@pytest.mark.parametrize("mime", ["audio/\0", "audio/half-\ud83c"], ids=["NUL", "half a character"])
+async def test_a_reference_that_no_database_stores_is_not_taken(desk: Rig, mime: str) -> None:
+    track = await uploaded_track(desk)
+    audio = track_of(desk).audio
+    blob = {"$type": "blob", "ref": {"$link": audio.cid}, "mimeType": mime, "size": audio.size}
+
+    async def odd(send: Any) -> httpx.Response:  # noqa: ARG001
+        return httpx.Response(200, content=json.dumps({"blob": blob}))
+
+    desk.wire.faults += [odd]
+    request_blob(desk)
+    await desk.relay_once()
+    assert "blob_mismatch" in (desk.mirror().blob_error or "")
+    desk.clock.advance(minutes=10)
+    await desk.relay_once()
+    assert blob_cid(desk, track) == audio.cid
 
 
 async def test_a_pds_that_stored_something_else_has_not_stored_it(desk: Rig) -> None:

@@ -61,6 +61,16 @@ async def test_a_list_of_blobs_without_an_end_is_left_when_it_is_too_much(
         await of.blobs(HOST, ALICE)
 
 
+async def test_what_a_pds_calls_a_revision_or_a_key_can_be_stored_and_shown() -> None:
+    of = reads(lambda _page: {"rev": "3k\0"})
+    assert await of.revision(HOST, ALICE) == "3k\ufffd"
+    of = reads(
+        lambda page: {"records": [entry(page) | {"uri": f"at://{ALICE}/x/{9 - page}\0"}], "cursor": "on"}
+    )
+    with pytest.raises(RemoteUnknownError, match="ascending order at 8\ufffd"):
+        await keys(of)
+
+
 async def test_a_list_of_blobs_that_repeats_itself_has_ended() -> None:
     of = reads(lambda page: {"cids": [f"bafkrei{page % 3}"], "cursor": "on"})
     assert await of.blobs(HOST, ALICE) == {"bafkrei0", "bafkrei1", "bafkrei2"}

@@ -20,6 +20,7 @@ from outbox.record.lexicon import track_lexicon
 from outbox.record.record import RecordUrls
 from replay.adoption.record import read_record
 from replay.errors import PdsBusyError, PdsTroubleError
+from storage.cid import cid_of
 from tests.dsl import ALICE, BOB, COLLECTION, OLD_COLLECTION
 from tests.e2e.foreign_catalogue import a_record, rkey
 from tests.media_samples import samples
@@ -257,6 +258,41 @@ async def test_a_cover_that_the_pds_does_not_give_just_now_is_not_done_without(r
 
 # Fields
 
+A_BLOB = {"$type": "blob", "ref": {"$link": cid_of(b"sound")}, "mimeType": "audio/mpeg", "size": 5}
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("duration", {"duration": 2**40}),
+        ("image_url", {"imageUrl": "https://x.test/\0.png"}),
+        ("audioBlob", {"mime": "audio/\0"}),
+        (None, {"duration": True}),
+        (None, {"title": "a title", "likes": "\0", "audioUrl": "https://x.test/\0"}),
+    ],
+)
+async def test_one_record_that_no_track_can_hold_is_refused_and_all_others_are_adopted(
+    rig: AdoptRig, field: str | None, fields: dict[str, Any]
+) -> None:
+    for number in range(1, 10):
+        rig.internet.record(number)
+    blob = rig.internet.blob(samples.file("live.webm"))
+    others = {name: value for name, value in fields.items() if name != "mime"}
+    rig.internet.record(4, audioBlob={**blob, "mimeType": fields.get("mime", "audio/webm")}, **others)
+    refused = field is not None
+    progress = await rig.adopts()
+    assert counts(progress) == (9, 0, 9 - refused, int(refused))
+    assert [each.get("field") for each in progress.problems] == [field] * refused
+
+
+async def test_a_key_that_atproto_does_not_know_is_refused_and_can_be_named(rig: AdoptRig) -> None:
+    rig.internet.record(1)
+    rig.internet.records[COLLECTION, "4\0"] = a_record(2, COLLECTION)
+    progress = await rig.adopts()
+    assert counts(progress) == (2, 0, 1, 1)
+    [problem] = progress.problems
+    assert (problem["field"], problem["uri"].endswith("/4\ufffd")) == ("rkey", True)
+
 
 @pytest.mark.parametrize(
     ("fields", "field", "limit"),
@@ -275,6 +311,11 @@ async def test_a_cover_that_the_pds_does_not_give_just_now_is_not_done_without(r
         ({"audioBlob": {"cid": "x", "mimeType": "audio/mpeg"}}, "audioBlob", "must be a blob reference"),
         ({"audioUrl": 7}, "audio_url", "must be a text"),
         ({"imageUrl": "no url"}, "image_url", "/imageUrl: is not a uri: 'no url'"),
+        ({"imageUrl": "https://x.test/\0.png"}, "image_url", "no NUL character"),
+        ({"audioBlob": {**A_BLOB, "mimeType": "audio/\0"}}, "audioBlob", "no NUL character"),
+        ({"audioBlob": {**A_BLOB, "of": ["\0"]}}, "audioBlob", "no NUL character"),
+        ({"duration": 2**31}, "duration", f"at most {2**31 - 1} seconds"),
+        ({"createdAt": f"2019-05-04T12:00:00.{'0' * 60}Z"}, "created_at", "must be a time as in RFC 3339"),
         ({"wave": 2**60}, "record", f"{2**60!r} cannot stand in a record"),
     ],
 )

@@ -1,14 +1,17 @@
 """`mastertape recovered`."""
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from eventstore.track_ids import next_track_id
 from sqlalchemy import select, update
 
 from aggregates.account import Account
-from eventstore.restore_detection import POSITIONS_SKIPPED, log_incarnation
+from eventstore.restore_detection import POSITIONS_SKIPPED, log_incarnation, newest_issued, restored_because
 from outbox.mirror.tables import mirror_lane
 from service.cli.main import main
 from service.cli.operator import operator_envelope
@@ -20,6 +23,8 @@ from service.schema.high_water_mark import (
     record_high_water_mark,
 )
 from service.wiring.bootstrap import Container
+from tests.dsl import ALICE, a_track
+from tests.servers.databases import ON_SQLITE, clone_sqlite
 from tests.service.cli.conftest import Type
 
 
@@ -43,6 +48,12 @@ def row(tape: Container) -> object:
         return connection.execute(select(log_incarnation)).one_or_none()
 
 
+def newest(tape: Container) -> tuple[int, str | None]:
+    """The highest position that may have been issued, and the restore that waits."""
+    with tape.database.read() as connection:
+        return newest_issued(connection), restored_because(connection)
+
+
 def test_a_dry_run_says_what_would_be_done_and_notices_nothing(typed: Type, tape: Container) -> None:
     put_back(tape)
     before = row(tape)
@@ -54,41 +65,77 @@ def test_a_dry_run_says_what_would_be_done_and_notices_nothing(typed: Type, tape
     assert "would wait" in typed("recovered", "--dry-run").stdout
 
 
-def test_a_dry_run_without_a_restore_says_that_nothing_would_be_done(typed: Type) -> None:
-    said = "no restore was noticed. If there was one: `mastertape recovered --force`\n"
-    assert typed("recovered", "--dry-run").stdout == typed("recovered").stdout == said
+@ON_SQLITE
+def test_no_track_id_is_issued_again_after_a_file_was_put_back_before_its_newest_position_was_seen(
+    typed: Type, tape: Container, tmp_path: Path
+) -> None:
+    file = Path(str(tape.database.engine.url.database))
+    with tape.database.write() as connection:
+        next_track_id(connection, ALICE)  # of the track that is there
+    clone_sqlite(file, tmp_path / "backup.db")
+    record_high_water_mark(tape.log, tape.settings)
+    lost = upload(tape)
+    tape.database.close()
+    shutil.copy(tmp_path / "backup.db", file)
+    done = json.loads(typed("recovered", "--json").stdout)
+    assert (done["because"], done["accounts"], done["written"]) == ("an operator says so", 1, True)
+    assert upload(tape) > lost
+
+
+def upload(tape: Container) -> int:
+    with tape.log.unit_of_work(ALICE, operator_envelope()) as unit:
+        track_id = next_track_id(unit.connection, ALICE)
+        unit.save(a_track(track_id))
+    return track_id
+
+
+def test_a_script_changes_nothing_without_a_noticed_restore_and_the_operator_learns_it(
+    typed: Type, tape: Container
+) -> None:
+    before = newest(tape)
+    said = "no restore was noticed. If there was one: `mastertape recovered`\n"
+    for more in ((), ("--nothing-lost",), ("--dry-run",)):
+        done = typed("recovered", "--if-noticed", *more)
+        assert (done.exit_code, done.stdout, newest(tape)) == (0, said, before)
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--json",)])
+def test_nothing_lost_in_no_restore_is_an_error(typed: Type, tape: Container, more: tuple[str, ...]) -> None:
+    before = newest(tape)
+    failed = typed("recovered", "--nothing-lost", *more)
+    assert (failed.exit_code, failed.stdout, newest(tape)) == (1, "", before)
+    assert "no restore was noticed, so nothing waits and nothing was changed" in failed.stderr
 
 
 def test_a_dry_run_of_a_restore_that_an_operator_declares_says_what_would_be_done(
     typed: Type, tape: Container
 ) -> None:
     before = row(tape)
-    found = json.loads(typed("recovered", "--force", "--dry-run", "--json").stdout)
+    found = json.loads(typed("recovered", "--dry-run", "--json").stdout)
     assert row(tape) == before
-    done = json.loads(typed("recovered", "--force", "--json").stdout)
+    done = json.loads(typed("recovered", "--json").stdout)
     assert found == done | {"written": False}
     assert (done["because"], done["accounts"]) == ("an operator says so", 1)
 
 
-def test_recovered_says_what_was_done_and_a_second_time_that_nothing_was(
+def test_recovered_says_what_was_done_and_for_a_script_a_second_time_that_nothing_was(
     typed: Type, tape: Container
 ) -> None:
     put_back(tape)
     said = typed("recovered")
     assert (said.exit_code, "the log ends at 2 and continues at" in said.stdout) == (0, True)
-    again = typed("recovered")
+    again = typed("recovered", "--if-noticed")
     assert (again.exit_code, again.stdout.startswith("no restore was noticed; 1 accounts wait")) == (
         0,
         True,
     )
-    assert "an operator says so" in typed("recovered", "--force").stdout
-    assert typed("recovered", "--force", "--nothing-lost").exit_code == 2
+    assert "an operator says so" in typed("recovered").stdout
 
 
 def test_the_log_names_the_operator_once(typed: Type, tape: Container) -> None:
     put_back(tape)
     for _ in range(2):
-        assert typed("recovered", "--revoke-tokens").exit_code == 0
+        assert typed("recovered", "--if-noticed", "--revoke-tokens").exit_code == 0
     actor = operator_envelope().actor
     with tape.database.read() as connection:
         [opened, acted] = tape.log.stream(connection, Account.create_id(actor))
