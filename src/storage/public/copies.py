@@ -155,6 +155,14 @@ def claim(database: Database, name: str) -> Claim:
         return Claim(action, name, row.cid, row.mime, row.changes, row.attempts, epoch)
 
 
+def extend_lease(database: Database, claimed: Claim) -> bool:
+    """Extend the lease of an action in progress; False if another process has claimed the copy since."""
+    with database.write() as connection:
+        until = database.now(connection) + LEASE_TTL
+        ours = update(public_copy).where(copy.name == claimed.name, copy.lease_epoch == claimed.epoch)
+        return connection.execute(ours.values(lease_until=until)).rowcount == 1
+
+
 def settle(database: Database, claimed: Claim, error: str | None = None) -> bool:
     """Record the result of an action; False if its lease had expired, so that the copy is checked again."""
     with database.write() as connection:

@@ -7,6 +7,8 @@ it checked again.
 import logging
 import threading
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
@@ -15,11 +17,13 @@ from sqlalchemy import Connection
 from storage.errors import MediaGoneError, StorageError, StoreUnavailableError
 from storage.media import Media
 from storage.public.copies import (
+    LEASE_TTL,
     Action,
     Claim,
     Reservation,
     claim,
     due_names,
+    extend_lease,
     release,
     release_expired,
     reserve,
@@ -32,6 +36,7 @@ logger = logging.getLogger("mastertape.storage")
 
 POLL_SECONDS: Final = 5.0
 MAX_BACKOFF_SECONDS: Final = 30.0
+EXTENSION_SECONDS: Final = LEASE_TTL.total_seconds() / 3
 RESERVE_TIMEOUT: Final = timedelta(seconds=10)
 """How long a command waits for another process that has the lease of the copy."""
 _RECHECK_SECONDS: Final = 0.05
@@ -136,16 +141,38 @@ class Publisher:
 
     def _act(self, claimed: Claim) -> None:
         try:
-            if claimed.action is Action.PUBLISH:
-                self._publish(claimed)
-            else:
-                self._copies.unpublish(claimed.name)
+            with self._lease_extended(claimed):
+                if claimed.action is Action.PUBLISH:
+                    self._publish(claimed)
+                else:
+                    self._copies.unpublish(claimed.name)
         except StorageError as error:
             settle(self._database, claimed, str(error))
             raise
         message, reason = _DONE[claimed.action]
         ours = settle(self._database, claimed)
         logger.info(message, extra={"copy": claimed.name, "reason": reason, "lease_lost": not ours})
+
+    @contextmanager
+    def _lease_extended(self, claimed: Claim) -> Generator[None]:
+        """Extend the lease for as long as the block: a copy that takes longer would be claimed again, without end."""
+        done = threading.Event()
+
+        def extend() -> None:
+            while not done.wait(EXTENSION_SECONDS):
+                try:
+                    if not extend_lease(self._database, claimed):
+                        return
+                except Exception:
+                    logger.exception("public_copy_lease_not_extended", extra={"copy": claimed.name})
+
+        extending = threading.Thread(target=extend, name="publisher-lease", daemon=True)
+        extending.start()
+        try:
+            yield
+        finally:
+            done.set()
+            extending.join()
 
     def _publish(self, claimed: Claim) -> None:
         found = self._media.find(claimed.cid)

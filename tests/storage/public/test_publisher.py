@@ -5,16 +5,40 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from aggregates.track import Track
-from storage.public.copies import LEASE_TTL, claim, due_names, retry_delay, settle
-from storage.public.tables import public_copy
+from storage.public import publisher
+from storage.public.copies import LEASE_TTL, Action, claim, due_names, retry_delay, settle
+from storage.public.tables import PublicCopyState, public_copy
 from tests.dsl import ALICE, BOB, some_time
+from tests.eventstore.threads import until
 from tests.storage.public.public_rig import ENVELOPE, Once, Rig, crash, delete, gate, undelete, ungate
 from tests.storage.stepped_threads import CrashError
 
 STEPS = ["before publish", "after publish", "before unpublish", "after unpublish"]
+
+
+def test_a_copy_that_takes_longer_than_its_lease_is_made_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "EXTENSION_SECONDS", 0.01)
+    name = rig.upload()
+
+    def is_leased() -> bool:
+        lease_until = select(public_copy.c.lease_until).where(public_copy.c.name == name)
+        with rig.database.read() as connection:
+            return bool(connection.scalars(lease_until).one() > rig.clock())
+
+    def take_long() -> None:
+        rig.later(LEASE_TTL.total_seconds() + 1)
+        until(is_leased)
+        assert claim(rig.database, name).action is Action.WAIT
+
+    rig.copies.at = Once("after publish", take_long)
+    assert rig.publish_due() == {name}
+    assert rig.copies.done == [("publish", name)]
+    assert rig.state(name) == PublicCopyState.PUBLIC
 
 
 def test_an_upload_is_public_with_its_type(rig: Rig) -> None:
