@@ -38,6 +38,7 @@ class Track(Aggregate, created_event_name="Created"):
     RecordMissing = events.RecordMissing
     ForeignEditObserved = events.ForeignEditObserved
     ForeignEditAdopted = events.ForeignEditAdopted
+    ForeignEditWithdrawn = events.ForeignEditWithdrawn
     RecordRestored = events.RecordRestored
     NamespaceMigrated = events.NamespaceMigrated
     Deleted = events.Deleted
@@ -210,6 +211,11 @@ class Track(Aggregate, created_event_name="Created"):
         """Record that another client changed the record; the same CID is recorded once, until the owner decides."""
         if self.deleted_at is None and self.foreign_edit != cid:
             self.trigger_event(Track.ForeignEditObserved, cid=cid, timestamp=observed_at)
+
+    def record_foreign_edit_withdrawn(self, cid: str | None, *, observed_at: datetime) -> None:
+        """Record that the PDS no longer has the foreign edit with this CID; one that the owner decided is no change."""
+        if cid is not None and self.foreign_edit == cid:
+            self.trigger_event(Track.ForeignEditWithdrawn, cid=cid, timestamp=observed_at)
 
     def blob_accepts(self, audio_cid: str) -> bool:
         """Whether the record may name a blob with this audio."""

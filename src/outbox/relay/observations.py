@@ -87,6 +87,15 @@ def hold_conflict(unit: UnitOfWork, result: Result) -> None:
     )
 
 
+def record_withdrawn_edit(unit: UnitOfWork, task: DeliveryTask) -> None:
+    """Record that a held foreign edit was taken back: else the log would say for ever that its owner has to decide."""
+    if task.conflict is None:
+        return
+    track = unit.load(Track, Track.create_id(task.track_id))
+    track.record_foreign_edit_withdrawn(task.conflict, observed_at=unit.now)
+    unit.save(track)
+
+
 def record_verification(unit: UnitOfWork, result: Result) -> None:
     """Record a verification that found nothing to send, and the new base for a later write, if there is one."""
     task, remote = result.task, result.remote

@@ -39,6 +39,7 @@ from outbox.relay.observations import (
     hold_conflict,
     record_missing_on_pds,
     record_verification,
+    record_withdrawn_edit,
     set_target,
     verification_columns,
 )
@@ -103,6 +104,7 @@ def _acknowledge(unit: UnitOfWork, result: Result) -> None:
     """Acknowledge the generation that was sent; a newer one stays open."""
     task = result.task
     body = task.body
+    record_withdrawn_edit(unit, task)
     set_target(
         unit,
         task,
