@@ -102,7 +102,12 @@ def record_verification(unit: UnitOfWork, result: Result) -> None:
     values: dict[str, Any] = verification_columns(task, result.verify_at)
     if task.is_acked:  # earlier failures to verify no longer count
         values |= {"attempts": 0, "failed_gen": 0, "last_error": None}
-    if result.outcome is Outcome.REBASED and remote is not None and _is_current(unit, task):
+    if result.outcome is Outcome.REBASED and remote is not None:
+        if not _is_current(unit, task):
+            return  # it is read again
+        if task.conflict is not None:  # what was found is what the log says: nothing is left to decide
+            record_withdrawn_edit(unit, task)
+            values |= CLEAN
         values |= {"observed_cid": remote.cid, "observed_body": encoded(remote.body)}
     set_target(unit, task, **values)
 
