@@ -221,6 +221,10 @@ class Track(Aggregate, created_event_name="Created"):
         """Whether the record may name a blob with this audio."""
         return self.deleted_at is None and self.support_gate is None and self.audio.cid == audio_cid
 
+    def wants_blob(self, audio_cid: str) -> bool:
+        """Whether the PDS has to hold this audio: the owner requested a copy, or the record names one."""
+        return self.blob_accepts(audio_cid) and (self.blob_requested or self.blob is not None)
+
     def _stored_changes(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values that differ, as events store them."""
         wanted = {field: changes[field] for field in METADATA if field in changes}

@@ -131,9 +131,9 @@ def settle_job(unit: UnitOfWork, claimed: BlobJob, verdict: Verdict | None) -> N
     if row is None or row.lease_epoch != claimed.epoch:
         raise LeaseLostError
     track = unit.load(Track, Track.create_id(claimed.track_id))
-    if not track.blob_accepts(claimed.audio_cid):
-        # The verdict is about other audio than the track has now.
-        _end(unit, claimed, again=row.again and row.audio_cid != claimed.audio_cid, attempts=0)
+    if not track.wants_blob(claimed.audio_cid):
+        # The verdict is about other audio than the track has now, or than its record is to name.
+        _end(unit, claimed, again=row.again and track.wants_blob(row.audio_cid), attempts=0)
     elif verdict is None:
         _end(unit, claimed)  # the job stays pending
     elif verdict.kind in PARKING:

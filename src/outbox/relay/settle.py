@@ -177,6 +177,8 @@ def _is_rejected(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: Verd
 
 def _upload_again(unit: UnitOfWork, task: DeliveryTask, *, not_before: datetime) -> None:
     track = unit.load(Track, Track.create_id(task.track_id))
+    if not track.wants_blob(track.audio.cid):
+        return  # the owner replaced or gated the audio meanwhile, which is sent as a newer generation
     row = {
         "did": task.key.did,
         "track_id": task.track_id,
