@@ -12,7 +12,7 @@ from aggregates.values import BlobRef
 from eventstore.database import Database
 from eventstore.unit_of_work import UnitOfWork
 from outbox.backoff import CAP_SECONDS, backoff
-from outbox.blobs.upload_results import BLOB_MISMATCH
+from outbox.blobs.upload_results import BLOB_MISMATCH, blob_reference
 from outbox.mirror.lanes import LeaseLostError, host_open_at, is_open, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PARKING, park, schedule_probe
@@ -152,7 +152,7 @@ def _settle(
         backfilled = backfilled and not _has_live_work(unit, claimed)
         _set_target(unit, claimed, state=TargetState.IDLE, reason=None, not_before=PAST)
         wake_lane(unit.connection, claimed.did, unit.now)
-        track.record_blob(BlobRef(claimed.audio_cid, verdict.body["blob"]), at=unit.now)
+        track.record_blob(BlobRef(claimed.audio_cid, blob_reference(verdict.body)), at=unit.now)
         _end(unit, claimed, again=False, attempts=0, last_error=None)
     elif verdict.kind is Kind.REJECTED:
         _record_refusal(unit, claimed, track, verdict, was_lost=was_lost)

@@ -217,6 +217,29 @@ async def test_new_audio_does_not_wait_for_the_pause_of_the_audio_before(desk: R
     assert blob_cid(desk, track) == new.cid
 
 
+@pytest.mark.parametrize(
+    ("added", "kept"), [({"junk": "x" * 5000}, True), ({"mimeType": "audio/" + "x" * 5000}, False)]
+)
+async def test_only_what_a_blob_reference_is_is_kept_of_what_the_pds_returns(
+    desk: Rig, added: dict[str, str], kept: bool
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+
+    async def adding(send: Any) -> httpx.Response:
+        blob = (await send()).json()["blob"]
+        return httpx.Response(200, json={"blob": {**blob, **added}})
+
+    desk.wire.faults += [adding]
+    await desk.relay_once()
+    blob = track_of(desk).blob
+    assert (blob_cid(desk, track) is not None, "blob_mismatch" in (desk.mirror().blob_error or "")) == (
+        kept,
+        not kept,
+    )
+    assert blob is None or set(blob.ref) == {"$type", "ref", "mimeType", "size"}
+
+
 async def test_a_record_waits_for_its_blob_until_a_change_makes_it_need_none(desk: Rig) -> None:
     track = await uploaded_track(desk)
     request_blob(desk)
