@@ -198,5 +198,7 @@ def every_event() -> dict[str, TrackEvent]:
     adopted.take_down("a claim", at=now)
     adopted.lift_takedown("the claim was withdrawn", at=now)
     adopted.record_blob_lost("too_large", at=now)
+    adopted.record_foreign_edit("bafyforeign", observed_at=now)
+    adopted.record_foreign_edit_withdrawn("bafyforeign", observed_at=now)
     events = [*track.collect_events(), *adopted.collect_events()]
     return {type(event).__name__: event for event in events if isinstance(event, TrackEvent)}

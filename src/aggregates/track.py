@@ -38,6 +38,7 @@ class Track(Aggregate, created_event_name="Created"):
     RecordMissing = events.RecordMissing
     ForeignEditObserved = events.ForeignEditObserved
     ForeignEditAdopted = events.ForeignEditAdopted
+    ForeignEditWithdrawn = events.ForeignEditWithdrawn
     RecordRestored = events.RecordRestored
     NamespaceMigrated = events.NamespaceMigrated
     Deleted = events.Deleted
@@ -219,9 +220,18 @@ class Track(Aggregate, created_event_name="Created"):
         if self.deleted_at is None and self.foreign_edit != cid:
             self.trigger_event(Track.ForeignEditObserved, cid=cid, timestamp=observed_at)
 
+    def record_foreign_edit_withdrawn(self, cid: str | None, *, observed_at: datetime) -> None:
+        """Record that the PDS no longer has the foreign edit with this CID; one that the owner decided is no change."""
+        if cid is not None and self.foreign_edit == cid:
+            self.trigger_event(Track.ForeignEditWithdrawn, cid=cid, timestamp=observed_at)
+
     def blob_accepts(self, audio_cid: str) -> bool:
         """Whether the record may name a blob with this audio."""
         return self.deleted_at is None and self.support_gate is None and self.audio.cid == audio_cid
+
+    def wants_blob(self, audio_cid: str) -> bool:
+        """Whether the PDS has to hold this audio: the owner requested a copy, or the record names one."""
+        return self.blob_accepts(audio_cid) and (self.blob_requested or self.blob is not None)
 
     def _stored_changes(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values that differ, as events store them."""

@@ -265,6 +265,17 @@ class ForeignEditAdopted(TrackEvent):
         assign_fields(track, self.changes)
 
 
+class ForeignEditWithdrawn(TrackEvent):
+    """The other client took its edit back before the owner decided; the record is held no longer."""
+
+    TOPIC = "track.foreign_edit_withdrawn.v1"
+    BY_RELAY = True
+    cid: str
+
+    def assign(self, track: "Track") -> None:
+        track.foreign_edit = None
+
+
 class RecordRestored(TrackEvent):
     """The owner wants the record to equal the track again, after it was deleted or edited elsewhere."""
 

@@ -60,6 +60,7 @@ BY_THE_RELAY: dict[str, Step] = {
         ("RecordMissing", False),
         ("ForeignEditObserved", False),
         ("ForeignEditAdopted", False),
+        ("ForeignEditWithdrawn", False),
         ("RecordRestored", True),
         ("NamespaceMigrated", True),
         ("TakenDown", False),

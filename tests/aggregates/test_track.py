@@ -238,6 +238,14 @@ def test_a_foreign_edit_ends_with_its_record(end: Step) -> None:
     assert track.foreign_edit is None
 
 
+def test_only_the_foreign_edit_that_is_undecided_can_be_withdrawn() -> None:
+    given(a_track(), edited_elsewhere, edited_elsewhere_again).when(
+        lambda t: t.record_foreign_edit_withdrawn("bafyone", observed_at=NOW),
+        lambda t: t.record_foreign_edit_withdrawn("bafytwo", observed_at=NOW),
+        lambda t: t.record_foreign_edit_withdrawn("bafytwo", observed_at=NOW),
+    ).then(fact(Track.ForeignEditWithdrawn, cid="bafytwo"))
+
+
 def test_a_deleted_track_has_no_foreign_edits() -> None:
     given(a_track(), delete).when(edited_elsewhere).then()
 

@@ -13,7 +13,7 @@ from eventstore.database import Database
 from eventstore.foreign_text import clean
 from eventstore.unit_of_work import UnitOfWork
 from outbox.backoff import CAP_SECONDS, backoff
-from outbox.blobs.upload_results import BLOB_MISMATCH
+from outbox.blobs.upload_results import BLOB_MISMATCH, blob_reference
 from outbox.mirror.lanes import LeaseLostError, host_open_at, is_open, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PARKING, park, schedule_probe
@@ -132,9 +132,9 @@ def settle_job(unit: UnitOfWork, claimed: BlobJob, verdict: Verdict | None) -> N
     if row is None or row.lease_epoch != claimed.epoch:
         raise LeaseLostError
     track = unit.load(Track, Track.create_id(claimed.track_id))
-    if not track.blob_accepts(claimed.audio_cid):
-        # The verdict is about other audio than the track has now.
-        _end(unit, claimed, again=row.again and row.audio_cid != claimed.audio_cid, attempts=0)
+    if not track.wants_blob(claimed.audio_cid):
+        # The verdict is about other audio than the track has now, or than its record is to name.
+        _end(unit, claimed, again=row.again and track.wants_blob(row.audio_cid), attempts=0)
     elif verdict is None:
         _end(unit, claimed)  # the job stays pending
     elif verdict.kind in PARKING:
@@ -153,7 +153,7 @@ def _settle(
         backfilled = backfilled and not _has_live_work(unit, claimed)
         _set_target(unit, claimed, state=TargetState.IDLE, reason=None, not_before=PAST)
         wake_lane(unit.connection, claimed.did, unit.now)
-        track.record_blob(BlobRef(claimed.audio_cid, verdict.body["blob"]), at=unit.now)
+        track.record_blob(BlobRef(claimed.audio_cid, blob_reference(verdict.body)), at=unit.now)
         _end(unit, claimed, again=False, attempts=0, last_error=None)
     elif verdict.kind is Kind.REJECTED:
         _record_refusal(unit, claimed, track, verdict, was_lost=was_lost)

@@ -4,8 +4,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from aggregates.values import Audio
-from eventstore.foreign_text import clean, is_storable
-from outbox.pds.verdict import MAX_MESSAGE_LENGTH, TOO_LARGE, Kind, Verdict
+from outbox.pds.verdict import MAX_MESSAGE_LENGTH, TOO_LARGE, Kind, Verdict, clean
 from outbox.record.lexicon import accepts
 
 MAX_BLOB_BYTES: Final = 104857600
@@ -16,7 +15,8 @@ BLOB_TYPE: Final = "blob_type"
 """The PDS gave the audio a type that no record may name."""
 TOO_LARGE_REASON: Final = "too_large"
 BLOB_MISMATCH: Final = "blob_mismatch"
-"""The PDS answered with a success that names other bytes."""
+"""The PDS answered with a success that names other bytes, or is no blob reference."""
+MAX_MIME_LENGTH: Final = 255
 
 
 def refused_unsent(audio: Audio, limit: int | None) -> Verdict | None:
@@ -44,16 +44,19 @@ def judged(verdict: Verdict, audio: Audio) -> Verdict:
     return verdict
 
 
+def blob_reference(body: Any) -> dict[str, Any]:
+    """Return the reference of a judged answer without what the PDS added: else the log would keep that for ever."""
+    blob = body["blob"]
+    ref = {"$link": blob["ref"]["$link"]}
+    return {"$type": "blob", "ref": ref, "mimeType": blob["mimeType"], "size": blob["size"]}
+
+
 def _is_whole(body: Any, audio: Audio) -> bool:
-    """Whether the reference, which is kept verbatim, names our bytes."""
+    """Whether the reference is one, and names our bytes."""
     match body:
         case {
-            "blob": {
-                "$type": "blob",
-                "ref": {"$link": str(cid)},
-                "mimeType": str(),
-                "size": int(size),
-            } as blob
+            "blob": {"$type": "blob", "ref": {"$link": str(cid)}, "mimeType": str(mime), "size": int(size)}
         }:
-            return cid == audio.cid and size == audio.size and is_storable(blob)
+            is_type = len(mime) <= MAX_MIME_LENGTH and mime.isascii() and mime.isprintable()
+            return is_type and cid == audio.cid and size == audio.size
     return False

@@ -165,7 +165,7 @@ class BlobWorker:
                 return None
             recorded = self._log.stream(connection, Track.create_id(claimed.track_id))
         track = self._log.fold(Track, recorded)
-        return track.audio if track is not None and track.blob_accepts(claimed.audio_cid) else None
+        return track.audio if track is not None and track.wants_blob(claimed.audio_cid) else None
 
     async def _upload(self, claimed: BlobJob, audio: Audio) -> Verdict | None:
         limit = await self._pds.blob_limit(claimed.host)

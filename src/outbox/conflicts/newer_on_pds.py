@@ -46,7 +46,9 @@ def keep_newer(unit: UnitOfWork, key: RecordKey, cid: str, record: Record, urls:
     if (blob := _blob_of(record, track)) is not None:
         track.record_blob(blob, at=unit.now)
     is_same = own_part(record_for(track, 0, urls)) == own_part(record)
-    if not is_same:
+    if is_same:
+        track.record_foreign_edit_withdrawn(track.foreign_edit, observed_at=unit.now)
+    else:
         track.record_foreign_edit(cid, observed_at=unit.now)
     unit.save(track)
     gen = unit.connection.execute(select(target.desired_gen).where(*this)).scalar_one()

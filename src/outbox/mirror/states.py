@@ -94,6 +94,11 @@ _OF_TARGETS: Final = (
     *_from_all(TargetState, TargetState.REJECTED, "the relay settles a delivery that the PDS refuses"),
     *_from_all(TargetState, TargetState.HELD, "the relay finds that another client changed the record"),
     Transition(TargetState.HELD, TargetState.IDLE, "the owner resolves the conflict"),
+    Transition(
+        TargetState.HELD,
+        TargetState.IDLE,
+        "the relay finds that the other client has withdrawn its edit",
+    ),
     Transition(TargetState.BLOB, TargetState.IDLE, "the blob worker settles an upload that the PDS took"),
     Transition(
         TargetState.BLOB, TargetState.REJECTED, "the blob worker settles an upload that the PDS refuses"

@@ -15,7 +15,7 @@ from eventstore.append import insert_of
 from eventstore.change import Change
 from eventstore.projection import Into
 from outbox.mirror.states import LaneState
-from outbox.mirror.tables import BLOB_JOBS, TARGETS, blob_job, mirror_lane, mirror_target
+from outbox.mirror.tables import BLOB_JOBS, PAST, TARGETS, blob_job, mirror_lane, mirror_target
 from outbox.pds.client import RecordKey
 
 PUT: Final = "put"
@@ -33,6 +33,7 @@ class _Page:
     newest: Track = field(init=False)
     touched: Change | None = None
     blob_changed: Track | None = None
+    audio_replaced: bool = False
     former: dict[str, Change] = field(default_factory=dict)
     """By former collection: the newest change that concerns its record."""
 
@@ -42,6 +43,8 @@ class _Page:
             self.former |= dict.fromkeys(track.former_collections, change)
         if isinstance(change.event, Track.Event) and change.event.sets_generation():
             self.touched = change
+        if isinstance(change.event, Track.AudioReplaced):
+            self.audio_replaced = True
         if _desired_blob(change.before) != _desired_blob(track):
             self.blob_changed = track
 
@@ -85,6 +88,15 @@ def _write(connection: Connection, page: _Page, into: Into, *, is_live: bool) ->
         upsert(connection, into(mirror_target), row, tuple(row))
     if page.blob_changed is not None:
         upsert(connection, into(blob_job), _blob_row(page.blob_changed), BLOB_JOBS.columns)
+    if page.audio_replaced and is_live:
+        _forget_uploads(connection, page.newest)
+
+
+def _forget_uploads(connection: Connection, track: Track) -> None:
+    """Clear what concerns the audio before: else the new audio is uploaded unasked, or waits for a pause not its own."""
+    this = (blob_job.c.did == track.did, blob_job.c.track_id == track.track_id)
+    clean = {"again": False, "attempts": 0, "not_before": PAST, "last_error": None}
+    connection.execute(update(blob_job).where(*this).values(clean))
 
 
 def wake_lane(connection: Connection, did: str, at: datetime) -> None:

@@ -25,7 +25,8 @@ from outbox.record.lexicon import Lexicon, LexiconError
 from outbox.record.record import RecordUrls, merged, record_for
 
 columns = mirror_target.c
-RECREATING = (Track.Created, Track.RecordRestored, Track.Undeleted)
+RECREATING = (Track.Created, Track.RecordRestored, Track.Undeleted, Track.NamespaceMigrated)
+"""Events after which the record is written even where it is absent, until the PDS has confirmed one of them."""
 
 
 @dataclass(frozen=True)

@@ -87,13 +87,27 @@ def hold_conflict(unit: UnitOfWork, result: Result) -> None:
     )
 
 
+def record_withdrawn_edit(unit: UnitOfWork, task: DeliveryTask) -> None:
+    """Record that a held foreign edit was taken back: else the log would say for ever that its owner has to decide."""
+    if task.conflict is None:
+        return
+    track = unit.load(Track, Track.create_id(task.track_id))
+    track.record_foreign_edit_withdrawn(task.conflict, observed_at=unit.now)
+    unit.save(track)
+
+
 def record_verification(unit: UnitOfWork, result: Result) -> None:
     """Record a verification that found nothing to send, and the new base for a later write, if there is one."""
     task, remote = result.task, result.remote
     values: dict[str, Any] = verification_columns(task, result.verify_at)
     if task.is_acked:  # earlier failures to verify no longer count
         values |= {"attempts": 0, "failed_gen": 0, "last_error": None}
-    if result.outcome is Outcome.REBASED and remote is not None and _is_current(unit, task):
+    if result.outcome is Outcome.REBASED and remote is not None:
+        if not _is_current(unit, task):
+            return  # it is read again
+        if task.conflict is not None:  # what was found is what the log says: nothing is left to decide
+            record_withdrawn_edit(unit, task)
+            values |= CLEAN
         values |= {"observed_cid": remote.cid, "observed_body": encoded(remote.body)}
     set_target(unit, task, **values)
 

@@ -39,6 +39,7 @@ from outbox.relay.observations import (
     hold_conflict,
     record_missing_on_pds,
     record_verification,
+    record_withdrawn_edit,
     set_target,
     verification_columns,
 )
@@ -103,6 +104,7 @@ def _acknowledge(unit: UnitOfWork, result: Result) -> None:
     """Acknowledge the generation that was sent; a newer one stays open."""
     task = result.task
     body = task.body
+    record_withdrawn_edit(unit, task)
     set_target(
         unit,
         task,
@@ -175,6 +177,8 @@ def _is_rejected(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: Verd
 
 def _upload_again(unit: UnitOfWork, task: DeliveryTask, *, not_before: datetime) -> None:
     track = unit.load(Track, Track.create_id(task.track_id))
+    if not track.wants_blob(track.audio.cid):
+        return  # the owner replaced or gated the audio meanwhile, which is sent as a newer generation
     row = {
         "did": task.key.did,
         "track_id": task.track_id,

@@ -18,7 +18,8 @@ from tests.dsl import COLLECTION
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.media_samples import samples
 from tests.outbox.rigs.relay_rig import Rig, answered
-from tests.outbox.rigs.uploads import blob_cid, request_blob, track_of, uploaded_track
+from tests.outbox.rigs.stepwise_delivery import StepwiseDelivery
+from tests.outbox.rigs.uploads import blob_cid, job, request_blob, track_of, uploaded_track
 
 pytestmark = pytest.mark.anyio
 OTHER_CID = "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"
@@ -190,6 +191,72 @@ async def test_a_pds_that_drops_every_blob_at_once_is_not_sent_it_again_and_agai
     desk.clock.advance(minutes=10)
     await desk.relay_once()
     assert desk.mirror().state == "delivered"
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+async def test_audio_that_replaces_a_lost_blob_is_uploaded_only_if_its_owner_requests_it(
+    desk: Rig, meanwhile: bool
+) -> None:
+    """`meanwhile`: replaced while the put that names the lost blob is in flight."""
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    await desk.relay_once()
+    desk.wire.faults += [answered(400, "BlobNotFound")]
+    desk.edit(title="unsent")
+    delivery = StepwiseDelivery(desk)
+    await delivery.send()
+    if not meanwhile:
+        delivery.settle()
+        assert job(desk).again
+    new = desk.bytes.keep(b"new audio" * 400)
+    desk.command(1, lambda track: track.replace_audio(new, at=desk.clock()))
+    if meanwhile:
+        delivery.settle()
+    desk.wire.sent.clear()
+    desk.clock.advance(hours=1)
+    await desk.relay_once()
+    assert [name for name, _ in desk.wire.sent] == ["putRecord"]
+    assert (blob_cid(desk, track), track_of(desk).blob, desk.mirror().state) == (None, None, "delivered")
+
+    request_blob(desk)
+    await desk.relay_once()
+    assert (blob_cid(desk, track), desk.mirror().state) == (new.cid, "delivered")
+
+
+async def test_new_audio_does_not_wait_for_the_pause_of_the_audio_before(desk: Rig) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+    desk.wire.faults += [answered(500, "InternalServerError")]
+    await desk.relay_once()
+    assert job(desk).attempts == 1
+    new = desk.bytes.keep(b"new audio" * 400)
+    desk.command(1, lambda track: track.replace_audio(new, at=desk.clock()))
+    request_blob(desk)
+    await desk.relay_once()
+    assert blob_cid(desk, track) == new.cid
+
+
+@pytest.mark.parametrize(
+    ("added", "kept"), [({"junk": "x" * 5000}, True), ({"mimeType": "audio/" + "x" * 5000}, False)]
+)
+async def test_only_what_a_blob_reference_is_is_kept_of_what_the_pds_returns(
+    desk: Rig, added: dict[str, str], kept: bool
+) -> None:
+    track = await uploaded_track(desk)
+    request_blob(desk)
+
+    async def adding(send: Any) -> httpx.Response:
+        blob = (await send()).json()["blob"]
+        return httpx.Response(200, json={"blob": {**blob, **added}})
+
+    desk.wire.faults += [adding]
+    await desk.relay_once()
+    blob = track_of(desk).blob
+    assert (blob_cid(desk, track) is not None, "blob_mismatch" in (desk.mirror().blob_error or "")) == (
+        kept,
+        not kept,
+    )
+    assert blob is None or set(blob.ref) == {"$type", "ref", "mimeType", "size"}
 
 
 async def test_a_record_waits_for_its_blob_until_a_change_makes_it_need_none(desk: Rig) -> None:

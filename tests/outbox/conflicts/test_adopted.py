@@ -18,6 +18,7 @@ from projections.rebuild.rebuild import rebuild
 from replay.adoption.record import read_record
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig, audio_of
+from tests.outbox.rigs.stepwise_delivery import StepwiseDelivery
 
 pytestmark = pytest.mark.anyio
 
@@ -115,6 +116,37 @@ async def test_a_foreign_edit_of_an_adopted_record_is_held(desk: Rig) -> None:
     elsewhere(desk, title="Newer")
     assert await looked_at(desk) == {Outcome.HELD: 1}
     assert (sent(desk), desk.mirror().state) == ([], "held")
+
+
+async def test_a_withdrawn_edit_of_an_adopted_record_is_held_no_longer_and_the_owners_edit_is_sent(
+    desk: Rig,
+) -> None:
+    adopts(desk)
+    elsewhere(desk, title="Newer")
+    await looked_at(desk)
+    elsewhere(desk, title=THEIRS["title"])
+    assert await looked_at(desk) == {Outcome.REBASED: 1}
+    assert (sent(desk), desk.mirror().state, record(desk)) == ([], "delivered", THEIRS)
+    desk.edit(title="Ours")
+    await desk.relay_once()
+    assert (record(desk)["title"], desk.mirror().state) == ("Ours", "delivered")
+
+
+async def test_an_edit_of_the_owner_during_the_verification_that_finds_an_edit_withdrawn_is_sent(
+    desk: Rig,
+) -> None:
+    adopts(desk)
+    elsewhere(desk, title="Newer")
+    await looked_at(desk)
+    elsewhere(desk, title=THEIRS["title"])
+    with desk.database.write() as connection:
+        reverify(connection, [1], desk.clock())
+    verification = StepwiseDelivery(desk)
+    assert await verification.send() is Outcome.REBASED
+    desk.edit(title="Ours")
+    verification.settle()
+    await desk.relay_once()
+    assert (record(desk)["title"], desk.mirror().state) == ("Ours", "delivered")
 
 
 async def test_an_adopted_record_that_another_client_deletes_is_missing_and_can_be_restored(

@@ -18,6 +18,7 @@ from tests.outbox.rigs.namespace_move import (
     events,
     in_the_old_place,
     moves,
+    moves_back,
     old,
     writes,
     writes_elsewhere,
@@ -65,6 +66,35 @@ async def test_its_blob_is_served_all_the_while(desk: Rig) -> None:
     await desk.relay_once()
     assert served == [True, True]
     assert (desk.remote(track) or {})["audioBlob"]["ref"]["$link"] == cid
+
+
+async def test_a_record_moves_back_to_where_our_own_unanswered_delete_has_landed(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    before = old(desk, track) or {}
+    moves(desk)
+    desk.wire.faults += [lambda send: send(), answer_lost]
+    await desk.relay_once()
+    assert old(desk, track) is None
+    moves_back(desk)
+    desk.clock.advance(**WAIT)
+    await desk.relay_once()
+    mirror = desk.mirror()
+    assert (mirror.state, mirror.is_settled, desk.remote(track)) == ("delivered", True, None)
+    assert old(desk, track) == {**before, "mastertapeGen": mirror.generation}
+
+
+async def test_a_record_that_moved_back_is_missing_when_another_client_deletes_it_there(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    desk.wire.faults += [lambda send: send(), answer_lost]
+    await desk.relay_once()
+    moves_back(desk)
+    desk.clock.advance(**WAIT)
+    await desk.relay_once()
+    desk.pds.delete_record(desk.did, OLD_COLLECTION, track.rkey)
+    desk.edit(title="unsent")
+    await desk.relay_once()
+    assert (desk.mirror().state, old(desk, track)) == ("detached", None)
 
 
 async def test_the_old_one_waits_for_the_new_one(desk: Rig) -> None:

@@ -30,6 +30,17 @@ async def test_an_edit_that_was_taken_back_is_held_no_longer(desk: Rig) -> None:
     foreign_put(desk, track, **(ours or {}))
     assert await verified(desk) == {Outcome.DELIVERED: 1}
     assert (desk.mirror().state, sent(desk)) == ("delivered", [])
+    assert events(desk) == ["Created", "ForeignEditObserved", "ForeignEditWithdrawn"]
+
+
+async def test_the_same_edit_is_observed_again_after_it_was_withdrawn(desk: Rig) -> None:
+    track = await delivered(desk)
+    ours = desk.remote(track)
+    for fields in ({"title": "foreign"}, ours or {}, {"title": "foreign"}):
+        foreign_put(desk, track, **fields)
+        await verified(desk)
+    assert desk.mirror().state == "held"
+    assert events(desk)[-2:] == ["ForeignEditWithdrawn", "ForeignEditObserved"]
 
 
 async def test_an_edit_that_waited_for_a_held_record_is_sent_when_that_was_taken_back(desk: Rig) -> None:

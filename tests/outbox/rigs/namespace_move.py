@@ -17,7 +17,16 @@ FOREIGN = {"likes": 3}
 
 def moves(rig: Rig, track_id: int = 1) -> Track:
     """The owner changes the record's namespace."""
-    command = ChangeNamespace(track_id, old_collection=OLD_COLLECTION, collection=COLLECTION)
+    return _moves(rig, track_id, old_collection=OLD_COLLECTION, collection=COLLECTION)
+
+
+def moves_back(rig: Rig, track_id: int = 1) -> Track:
+    """The service's collection was set back, and the owner changes the record's namespace again."""
+    return _moves(rig, track_id, old_collection=COLLECTION, collection=OLD_COLLECTION)
+
+
+def _moves(rig: Rig, track_id: int, **collections: str) -> Track:
+    command = ChangeNamespace(track_id, **collections)
     with rig.log.unit_of_work(rig.did, ARTIST) as unit:
         change_namespace(unit, command)
         return unit.load(Track, Track.create_id(track_id))
