@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from aggregates.values import Audio
-from outbox.pds.verdict import MAX_MESSAGE_LENGTH, TOO_LARGE, Kind, Verdict, clean
+from eventstore.foreign_text import clean
+from outbox.pds.verdict import MAX_MESSAGE_LENGTH, TOO_LARGE, Kind, Verdict
 from outbox.record.lexicon import accepts
 
 MAX_BLOB_BYTES: Final = 104857600
