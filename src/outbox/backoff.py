@@ -6,6 +6,8 @@ from typing import Final
 
 FIRST_SECONDS: Final = 0.5
 CAP_SECONDS: Final = 300.0
+MAX_FUTILE_PAUSE_SECONDS: Final = 3600.0
+"""The longest pause after an upload that was sent in vain (docs/adr/0015-uploads-that-break-a-pds.md)."""
 MAX_DOUBLINGS: Final = 20
 
 

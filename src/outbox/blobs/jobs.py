@@ -12,7 +12,7 @@ from aggregates.values import BlobRef
 from eventstore.database import Database
 from eventstore.foreign_text import clean
 from eventstore.unit_of_work import UnitOfWork
-from outbox.backoff import CAP_SECONDS, backoff
+from outbox.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from outbox.blobs.upload_results import BLOB_MISMATCH, blob_reference
 from outbox.mirror.lanes import LeaseLostError, host_open_at, is_open, latest_of
 from outbox.mirror.observe_only import is_observed
@@ -26,8 +26,6 @@ from outbox.pds.verdict import MAX_MESSAGE_LENGTH, Kind, Verdict
 JOB_LEASE: Final = timedelta(seconds=60)
 """Extended while the upload goes on; after a crash the job is free within this time, however large the upload."""
 
-MAX_FUTILE_PAUSE_SECONDS: Final = 3600.0
-"""The longest pause after an upload that was sent in vain (docs/adr/0015-uploads-that-break-a-pds.md)."""
 FIRST_UNSETTLED_PAUSE_SECONDS: Final = 60.0
 """The first pause after an upload whose result could not be settled."""
 MISSING_REASON: Final = "audio_missing"
@@ -154,7 +152,8 @@ def _settle(
         _set_target(unit, claimed, state=TargetState.IDLE, reason=None, not_before=PAST)
         wake_lane(unit.connection, claimed.did, unit.now)
         track.record_blob(BlobRef(claimed.audio_cid, blob_reference(verdict.body)), at=unit.now)
-        _end(unit, claimed, again=False, attempts=0, last_error=None)
+        attempts = claimed.attempts if was_lost else 0  # kept until the PDS finds the blob: relay/settle.py
+        _end(unit, claimed, again=False, attempts=attempts, last_error=None)
     elif verdict.kind is Kind.REJECTED:
         _record_refusal(unit, claimed, track, verdict, was_lost=was_lost)
         _end(unit, claimed, again=False, last_error=error)

@@ -7,13 +7,15 @@
 5. return what the answer says of the host: its row is changed in a transaction of its own, after this one.
 """
 
-from datetime import datetime
+from datetime import timedelta
 from typing import Any, Final
+
+from sqlalchemy import select, update
 
 from aggregates.track import Track
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
-from outbox.backoff import CAP_SECONDS, backoff
+from outbox.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import changes_host
 from outbox.mirror.lanes import Lane, back_off, change_lane, lock_lane
@@ -116,10 +118,19 @@ def _acknowledge(unit: UnitOfWork, result: Result) -> None:
         **verification_columns(task, result.verify_at),
         **CLEAN,
     )
+    if body is not None and "audioBlob" in body and _was_uploaded_since_acknowledgement(task):
+        this = (blob_job.c.did == task.key.did, blob_job.c.track_id == task.track_id)
+        unit.connection.execute(update(blob_job).where(*this).values(attempts=0))
     if task.has_former_copies and not task.is_former:
         clear_former(unit.connection, task.track_id, task.gen)
     if result.is_mismatch and task.is_open:  # a rewrite is not verified again, or it would never end
         reverify(unit.connection, [task.track_id], unit.now)
+
+
+def _was_uploaded_since_acknowledgement(task: DeliveryTask) -> bool:
+    """Whether this record may be the first that names a new upload, whose blob the PDS has found therefore."""
+    uploads = (each.position for each in task.history if isinstance(each.event, Track.BlobMigrated))
+    return task.attempts > 0 or any(position > task.acked_gen for position in uploads)
 
 
 def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: Verdict) -> None:
@@ -137,8 +148,7 @@ def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: V
         change_lane(unit.connection, lane.did, **limits)
     match verdict.kind:
         case Kind.BLOB_MISSING:
-            # A PDS that drops every blob would otherwise be sent it without end.
-            _upload_again(unit, task, not_before=again_at if task.attempts else PAST)
+            _upload_again(unit, task)
             set_target(
                 unit, task, state=TargetState.BLOB, reason=MirrorReason.BLOB, not_before=NEVER, **failure
             )
@@ -175,16 +185,24 @@ def _is_rejected(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: Verd
     return task.is_open and is_fault_of_record_alone(unit.connection, lane.host, task, verdict)
 
 
-def _upload_again(unit: UnitOfWork, task: DeliveryTask, *, not_before: datetime) -> None:
+def _upload_again(unit: UnitOfWork, task: DeliveryTask) -> None:
+    """Upload the audio again: at once the first time, then after pauses that grow to an hour.
+
+    A PDS that takes each upload and never finds the blob would otherwise be sent it without end, whatever is edited.
+    """
     track = unit.load(Track, Track.create_id(task.track_id))
     if not track.wants_blob(track.audio.cid):
         return  # the owner replaced or gated the audio meanwhile, which is sent as a newer generation
+    this = (blob_job.c.did == task.key.did, blob_job.c.track_id == task.track_id)
+    rounds = unit.connection.scalar(select(blob_job.c.attempts).where(*this)) or 0
+    pause = backoff(rounds, cap=MAX_FUTILE_PAUSE_SECONDS) if rounds else timedelta()
     row = {
         "did": task.key.did,
         "track_id": task.track_id,
         "audio_cid": track.audio.cid,
         "requested": track.blob_requested,
         "again": True,
-        "not_before": not_before,
+        "attempts": rounds + 1,
+        "not_before": unit.now + pause,
     }
-    upsert(unit.connection, blob_job, row, ("again", "not_before"))
+    upsert(unit.connection, blob_job, row, ("again", "attempts", "not_before"))

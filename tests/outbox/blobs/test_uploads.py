@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,41 @@ async def test_only_what_a_blob_reference_is_is_kept_of_what_the_pds_returns(
         not kept,
     )
     assert blob is None or set(blob.ref) == {"$type", "ref", "mimeType", "size"}
+
+
+@pytest.mark.parametrize("types", [["audio/mpeg"], ["audio/mpeg", "audio/mp3"]])
+async def test_a_pds_that_takes_each_upload_and_never_finds_the_blob_is_sent_it_once_an_hour(
+    desk: Rig, types: list[str]
+) -> None:
+    """`types`: what it calls the audio in turn, each time in another reference."""
+    await uploaded_track(desk)
+    request_blob(desk)
+    assert isinstance(desk.pds, SignedInPds)
+    as_it_is = desk.pds.answer
+    uploads: list[datetime] = []
+
+    def losing(request: httpx.Request, content: bytes) -> httpx.Response:
+        if request.url.path.endswith(".uploadBlob"):
+            uploads.append(desk.clock())
+            blob = as_it_is(request, content).json()["blob"]
+            return httpx.Response(200, json={"blob": {**blob, "mimeType": types[len(uploads) % len(types)]}})
+        if b"audioBlob" in content:
+            return httpx.Response(400, json={"error": "BlobNotFound", "message": ""})
+        return as_it_is(request, content)
+
+    desk.pds.answer = losing  # type: ignore[method-assign]
+    for minutes in range(0, 24 * 60, 5):
+        await desk.relay_once()
+        desk.clock.advance(minutes=5)
+        if minutes % 60 == 0:
+            desk.edit(title=f"edited after {minutes} minutes")
+    assert len(uploads) < 65
+    assert (desk.mirror().state, desk.mirror().reason) == ("pending", "blob")
+
+    desk.pds.answer = as_it_is  # type: ignore[method-assign]
+    desk.clock.advance(hours=1)
+    await desk.relay_once()
+    assert (desk.mirror().state, job(desk).attempts) == ("delivered", 0)
 
 
 async def test_a_record_waits_for_its_blob_until_a_change_makes_it_need_none(desk: Rig) -> None:
