@@ -1,9 +1,9 @@
 """Reverting a track, or some of its fields, to an earlier version."""
 
 import pytest
-from eventstore.track_ids import next_track_id
 from sqlalchemy import update
 
+from eventstore.streams.track_ids import next_track_id
 from storage.media import media
 from tests.api.world import refusal, upload
 from tests.dsl import an_adopted_track

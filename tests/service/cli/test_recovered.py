@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from eventstore.track_ids import next_track_id
 from sqlalchemy import select, update
 
 from aggregates.account import Account
 from eventstore.restore_detection import POSITIONS_SKIPPED, log_incarnation, newest_issued, restored_because
+from eventstore.streams.track_ids import next_track_id
 from outbox.mirror.tables import mirror_lane
 from service.cli.main import main
 from service.cli.operator import operator_envelope
