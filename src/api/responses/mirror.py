@@ -164,5 +164,5 @@ def _left(mirror: Mirror) -> LeftBody:
 
 
 def _attempt(row: Any) -> AttemptBody:
-    told = {name: getattr(row, name) for name in AttemptBody.model_fields if name != "record_uri"}
-    return AttemptBody(**told, record_uri=RecordKey(row.did, row.collection, row.rkey).uri)
+    fields = {name: getattr(row, name) for name in AttemptBody.model_fields if name != "record_uri"}
+    return AttemptBody(**fields, record_uri=RecordKey(row.did, row.collection, row.rkey).uri)

@@ -103,8 +103,8 @@ def accepted(body: dict[str, Any], track: TrackBody, *, reason: str | None = Non
     """Return 202 with the reason that it is not done, and where to follow it."""
     reason = reason or track.mirror.reason
     message = SIGN_IN if reason == LaneState.AUTH_REQUIRED else ON_ITS_WAY
-    told = {**body, "message": message, "reason": reason}
-    return CommandResult(202, told, {"Location": f"/tracks/{track.id}/mirror"})
+    content = {**body, "message": message, "reason": reason}
+    return CommandResult(202, content, {"Location": f"/tracks/{track.id}/mirror"})
 
 
 def _json(mirror: MirrorBody) -> dict[str, Any]:
