@@ -1,11 +1,13 @@
 """Each bench, run with --quick: that it works and what it prints, not how fast anything is."""
 
 import json
+import os
 
 import pytest
 from click.testing import CliRunner
 
 from bench.__main__ import BENCHES, main
+from bench.neighbours import NUISANCES
 
 DATABASES = ("SQLite", "PostgreSQL")
 ARMS = {
@@ -30,10 +32,22 @@ ARMS = {
         *(f"PATCH, {database}, PDS +{delay} ms" for database in DATABASES for delay in (0, 50, 200)),
     ],
 }
-PROMISED = {"patch": ARMS["patch"][1:], "hosts": ARMS["hosts"][1::2], "backlog": ARMS["backlog"][1::2]}
+BESIDE = [
+    [f"{database}: {what}, {beside}" for beside in ("alone", *NUISANCES)]
+    for database in DATABASES
+    for what in ("PATCH", "edit to PDS")
+]
+ARMS["neighbours"] = [arm for arms in BESIDE for arm in arms]
+SLOW = {"neighbours": pytest.mark.skipif(not os.environ.get("TEST_DEEP"), reason="takes a minute")}
+PROMISED = {
+    "neighbours": [arm for arms in BESIDE for arm in arms[1:]],
+    "patch": ARMS["patch"][1:],
+    "hosts": ARMS["hosts"][1::2],
+    "backlog": ARMS["backlog"][1::2],
+}
 
 
-@pytest.mark.parametrize("name", BENCHES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in BENCHES])
 @pytest.mark.postgres
 @pytest.mark.pds
 def test_a_bench_reports_ratio_and_spread_of_every_arm(

@@ -1,0 +1,148 @@
+"""A proxy before a PDS that misbehaves on request, in a process of its own so that it shares no event loop with the bench."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from devpds.process import Process
+from devpds.server import free_port
+
+LOOPBACK: Final = "127.0.0.1"
+CHUNK_BYTES: Final = 65_536
+DONE: Final = b"done\n"
+HUGE_BYTES: Final = 15_000_000
+TRICKLE_INTERVAL_SECONDS: Final = 0.2
+JUDGED: Final = (b"putRecord", b"getRecord", b"listRecords", b"getLatestCommit")
+"""The methods that meet the misbehaviour; sign-ins and refreshes pass, so that the accounts stay signed in."""
+
+
+class Behaviour(StrEnum):
+    """What the host does with a judged request."""
+
+    CALM = "calm"
+    HANGING = "hanging"
+    HUGE = "huge"
+    TRICKLING = "trickling"
+
+
+class HostileHost:
+    """A proxy from `port` to `upstream`."""
+
+    def __init__(self, port: int, upstream: int, log: Path) -> None:
+        self._control = free_port()
+        ports = [str(number) for number in (port, upstream, self._control)]
+        self._process = Process([sys.executable, "-m", "bench.hostile_host", *ports], log=log)
+
+    def become(self, behaviour: Behaviour) -> None:
+        """Behave so from now on, and break all connections."""
+        with socket.create_connection((LOOPBACK, self._control), timeout=10) as control:
+            control.sendall(f"{behaviour}\n".encode())
+            if control.recv(len(DONE)) != DONE:
+                raise ConnectionError("the hostile host did not change its behaviour")
+
+    def _answers(self) -> bool:
+        try:
+            self.become(Behaviour.CALM)
+        except OSError:
+            return False
+        return True
+
+    def __enter__(self) -> Self:
+        self._process.start(self._answers)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.stop()
+
+
+class _Proxy:
+    """The proxy's process."""
+
+    def __init__(self, upstream: int) -> None:
+        self._upstream = upstream
+        self._misbehave: Callable[[asyncio.StreamWriter], Awaitable[None]] | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Read and set a new behaviour."""
+        behaviour = Behaviour((await reader.readline()).decode().strip())
+        self._misbehave = {
+            Behaviour.CALM: None,
+            Behaviour.HANGING: _hang,
+            Behaviour.HUGE: _send_huge,
+            Behaviour.TRICKLING: _trickle,
+        }[behaviour]
+        for connection in self._open:
+            connection.transport.abort()
+        writer.write(DONE)
+        writer.close()
+
+    async def proxy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Judge the only request of a connection."""
+        self._open.add(writer)
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            if self._misbehave is not None and any(method in head for method in JUDGED):
+                await self._misbehave(writer)
+            else:
+                await self._pass_on(head, reader, writer)
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+    async def _pass_on(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(LOOPBACK, self._upstream)
+        first, _, rest = head.partition(b"\r\n")
+        kept = [line for line in rest.split(b"\r\n") if not line.lower().startswith(b"connection:")]
+        back.write(b"\r\n".join([first, b"connection: close", *kept]))
+        sending = asyncio.create_task(_forward(reader, back))
+        try:
+            await _forward(there, writer)
+        finally:
+            sending.cancel()
+            back.close()
+
+
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while chunk := await reader.read(CHUNK_BYTES):
+        writer.write(chunk)
+        await writer.drain()
+
+
+async def _hang(_: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
+
+
+async def _send_huge(writer: asyncio.StreamWriter) -> None:
+    body = b'{"records":[' + b'{"a":[1,2]},' * (HUGE_BYTES // 12) + b"0]}"
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
+    await writer.drain()
+
+
+async def _trickle(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 10000\r\n\r\n{")
+    while True:
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(TRICKLE_INTERVAL_SECONDS)
+
+
+async def _serve(port: int, upstream: int, control: int) -> None:
+    proxy = _Proxy(upstream)
+    server = await asyncio.start_server(proxy.proxy, LOOPBACK, port)
+    async with server, await asyncio.start_server(proxy.control, LOOPBACK, control):
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(*map(int, sys.argv[1:])))
