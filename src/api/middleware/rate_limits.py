@@ -1,13 +1,7 @@
-"""Limits requests per minute, by principal or by address.
+"""Limits requests per minute, by principal or by address, for all processes of one `mastertape serve` together."""
 
-Each key has an allowance that refills evenly (GCRA), so that nothing has to be counted per request and a burst may
-use all of it at once. Each process counts for itself: with N processes behind one address the limits are N times these.
-"""
-
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
@@ -16,59 +10,22 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import RateLimitedError
+from api.middleware.allowances import Allowance, FullTimes, memory_file
 
-MINUTE_SECONDS: Final = 60.0
-MAX_KEYS: Final = 100_000
-"""Above this, keys with a full allowance are dropped, so that ever new addresses cannot fill the memory."""
 BYTES: Final = ("/audio/", "/artwork/")
 FREE: Final = frozenset({"/healthz", "/readyz", "/metrics", "/oauth-client-metadata.json", "/jwks.json"})
 SIGN_IN: Final = frozenset({"/auth/app-password", "/auth/login", "/auth/callback"})
 
 
-@dataclass(frozen=True)
-class Taken:
-    """The state of an allowance after a request; `reset` and `retry_after` are in seconds."""
-
-    limit: int
-    remaining: int
-    reset: int
-    retry_after: int | None = None
-
-
-class Allowance:
-    """`limit` requests per minute for each key."""
-
-    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.limit: Final = limit
-        self._clock = clock
-        self._interval = MINUTE_SECONDS / limit
-        self._full_at: dict[str, float] = {}
-        """When each key's allowance is full again, in the clock's seconds; a key with a full one needs no entry."""
-
-    def take(self, key: str) -> Taken:
-        """Take one request from the allowance; a refused request takes nothing."""
-        now = self._clock()
-        full_at = max(self._full_at.get(key, now), now) + self._interval
-        if full_at - now > MINUTE_SECONDS + self._interval / 1000:
-            wait = math.ceil(full_at - now - MINUTE_SECONDS)
-            return Taken(self.limit, 0, math.ceil(full_at - self._interval - now), wait)
-        self._full_at[key] = full_at
-        if len(self._full_at) > MAX_KEYS:
-            self._forget(now)
-        remaining = int((MINUTE_SECONDS - (full_at - now)) / self._interval + 0.001)
-        return Taken(self.limit, remaining, math.ceil(full_at - now))
-
-    def _forget(self, now: float) -> None:
-        self._full_at = {key: at for key, at in self._full_at.items() if at > now}
-
-
 class RateLimits:
     """The limits per minute of RATE_LIMITS: per principal (or per address without one), for uploads, for sign-ins."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._requests = Allowance(100, clock)
-        self._uploads = Allowance(20, clock)
-        self._sign_ins = Allowance(10, clock)
+    def __init__(self, memory: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        """Count in `memory`, a file of `memory_file` that processes share; without it, in one of this process."""
+        times = FullTimes(memory_file() if memory is None else memory)
+        self._requests = Allowance("requests", 100, times, clock)
+        self._uploads = Allowance("uploads", 20, times, clock)
+        self._sign_ins = Allowance("sign-ins", 10, times, clock)
 
     def take(self, request: Request, did: str | None) -> None:
         """Count a request of `did`, or of the address without one; raises RateLimitedError."""

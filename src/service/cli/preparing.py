@@ -7,13 +7,13 @@ from service.observability.readiness import outdated_projections, require_ready
 from service.process.gc_tuning import freeze_startup_objects
 from service.schema.high_water_mark import detect_restore
 from service.schema.migrate import upgrade_database
-from service.wiring.bootstrap import Container, build
+from service.wiring.bootstrap import Container, Inherited, build
 
 
-def prepare(settings: Settings) -> Container:
+def prepare(settings: Settings, inherited: Inherited | None = None) -> Container:
     """Build the container. Upgrade and rebuild an SQLite database; refuse an outdated one on PostgreSQL, since processes share it."""
     with freeze_startup_objects():
-        container = build(settings)
+        container = build(settings, inherited)
     log = container.log
     if not log.database.is_sqlite:
         require_ready(log)

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from socket import socket
 
 import click
 
@@ -9,19 +10,25 @@ from service.cli.preparing import prepare
 from service.config.settings import load
 from service.observability.logging import log_to_stderr
 from service.process.lifespan import background_work
-from service.wiring.bootstrap import Container
+from service.process.supervisor import end_with_supervisor
+from service.wiring.bootstrap import Container, Inherited
 
 
 @click.command()
-def relay() -> None:
+@click.option("--supervised", is_flag=True, hidden=True)
+@click.option("--metrics", type=int, hidden=True)
+def relay(*, supervised: bool, metrics: int | None) -> None:
     """Run only a relay: any number of them, on any machines, share the work."""
     settings = load()
     log_to_stderr(settings.log_level)
-    asyncio.run(_relay(prepare(settings)))
+    inherited = Inherited(metrics=socket(fileno=metrics) if metrics is not None else None)
+    asyncio.run(_relay(prepare(settings, inherited), supervised=supervised))
 
 
-async def _relay(container: Container) -> None:
+async def _relay(container: Container, *, supervised: bool) -> None:
     stop = asyncio.Event()
+    if supervised:
+        end_with_supervisor(stop.set)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with background_work(container, relay=True) as relay_task:

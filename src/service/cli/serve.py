@@ -1,13 +1,17 @@
 """`mastertape serve`: the HTTP API, with a relay in the same process."""
 
+import asyncio
+import os
 import signal
 import socket
+import tempfile
 from types import FrameType
 
 import click
 import uvicorn
 from starlette.types import ASGIApp
 
+from api.middleware.allowances import memory_file
 from api.middleware.request_limits import HEADERS_BYTES, URL_BYTES
 from application.event_poller import EventPoller
 from service.cli.preparing import prepare
@@ -15,35 +19,112 @@ from service.config.settings import Settings, load
 from service.observability.logging import log_to_stderr
 from service.process.app import asgi
 from service.process.http_connections import HttpConnection
+from service.process.metrics_server import metrics_listener
+from service.process.supervisor import ProcessNotStartedError, Program, Supervisor, end_with_supervisor
+from service.wiring.bootstrap import Inherited
 
 SHUTDOWN_TIMEOUT_SECONDS = 30
 """For requests in progress."""
 
 
 @click.command()
-def serve() -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="API processes that share the port, with the relay in a process of its own. More than 1 needs PostgreSQL; "
+    "SIGHUP replaces them one by one.",
+)
+@click.option("--listener", type=int, hidden=True)
+@click.option("--rate-limits", type=int, hidden=True)
+@click.option("--metrics", type=int, hidden=True)
+def serve(*, workers: int, listener: int | None, rate_limits: int | None, metrics: int | None) -> None:
     """Serve HTTP, and run a relay beside it unless RELAY is off."""
     settings = load()
     log_to_stderr(settings.log_level)
-    with _listener(settings) as listener:
-        container = prepare(settings)
-        signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again once it has shut down
-        server = _Server(
-            _config(settings, asgi(container)), settings.base_url, container.services.event_poller
-        )
-        try:
-            server.run(sockets=[listener])
-        except KeyboardInterrupt:
-            raise SystemExit(0) from None
+    if listener is not None:
+        inherited = Inherited(rate_limits, socket.socket(fileno=metrics) if metrics is not None else None)
+        alone = settings.model_copy(update={"relay": False, "metrics": None})
+        _serve(alone, socket.socket(fileno=listener), inherited)
+        return
+    with _listener(settings) as bound:
+        if workers == 1:
+            _serve(settings, bound)
+        else:
+            _supervise(settings, bound, workers)
+
+
+def _serve(settings: Settings, listener: socket.socket, inherited: Inherited | None = None) -> None:
+    container = prepare(settings, inherited)
+    signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again once it has shut down
+    server = _Server(
+        _config(settings, asgi(container)),
+        settings.base_url,
+        container.services.event_poller,
+        supervised=inherited is not None,
+    )
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None
     if not server.started:
         raise click.ClickException("the service did not start; the log says why")
+
+
+def _supervise(settings: Settings, listener: socket.socket, workers: int) -> None:
+    """Run the API in so many processes, and the relay in one, until a signal ends them."""
+    if settings.database_url.startswith("sqlite"):
+        raise click.ClickException(
+            f"{workers} workers need PostgreSQL: SQLite lets one process write at a time. "
+            "Set MASTERTAPE_DATABASE_URL, or leave --workers out."
+        )
+    with tempfile.TemporaryDirectory(prefix="mastertape-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        try:
+            asyncio.run(
+                Supervisor(_programs(settings, listener, workers)).run(
+                    f"mastertape answers on {settings.base_url}"
+                )
+            )
+        except ProcessNotStartedError as error:
+            raise click.ClickException(f"{error} did not start; the log says why") from None
+
+
+def _programs(settings: Settings, listener: socket.socket, workers: int) -> list[Program]:
+    """List the relay, if any, and the workers; the first of all serves METRICS, and all count into its figures."""
+    limits = memory_file()
+    shared = [
+        "serve",
+        "--listener",
+        str(listener.fileno()),
+        "--rate-limits",
+        str(limits),
+    ]
+    programs = [
+        Program(f"worker {number}", shared, (listener.fileno(), limits)) for number in range(1, workers + 1)
+    ]
+    if settings.relay:
+        programs.insert(0, Program("relay", ["relay", "--supervised"]))
+    if settings.metrics is not None:
+        metrics = metrics_listener(settings.metrics).detach()
+        first = programs[0]
+        programs[0] = Program(
+            first.name,
+            [*first.arguments, "--metrics", str(metrics)],
+            (*first.descriptors, metrics),
+        )
+    return programs
 
 
 class _Server(uvicorn.Server):
     """Prints the address once it serves, and ends event streams before it waits for requests."""
 
-    def __init__(self, config: uvicorn.Config, url: str, event_poller: EventPoller) -> None:
+    def __init__(
+        self, config: uvicorn.Config, url: str, event_poller: EventPoller, *, supervised: bool
+    ) -> None:
         super().__init__(config)
+        self._supervised = supervised
         self._url = url
         self._event_poller = event_poller
 
@@ -51,6 +132,11 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             click.echo(f"mastertape answers on {self._url}")
+        if self._supervised:
+            end_with_supervisor(self._exit)
+
+    def _exit(self) -> None:
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._event_poller.stop()

@@ -1,17 +1,19 @@
 """Metrics in Prometheus' format; no label names an account.
 
-Counters belong to this process. Gauges are read from the database, so every process shows the same, and are cached.
+Counters belong to this process, or to those of one `serve --workers` together. Gauges are read from the database, so every process shows the same, and are cached.
 """
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,6 +30,8 @@ from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
 from service.observability.gauges import gauges
 
+IS_ONE_OF_SEVERAL: Final = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+"""Whether prometheus_client keeps the counts in files that the processes of one `serve --workers` share."""
 GAUGES_TTL_SECONDS: Final = 5.0
 CACHE_FACTOR: Final = 20
 """A reading is cached for at least this many times its duration, so that slow ones do not load the database."""
@@ -52,7 +56,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry: Final = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        self._gauges: Final = CollectorRegistry()
+        if not IS_ONE_OF_SEVERAL:
+            ProcessCollector(registry=self.registry)
 
         def counter(name: str, what: str, *labels: str) -> Counter:
             return Counter(name, what, labels, registry=self.registry)
@@ -95,19 +101,20 @@ class Metrics:
 
     def watch(self, log: EventLog, listener: Listener) -> None:
         """Add the gauges of the database, and whether the listener for other processes' commits is alive."""
-        self.registry.register(_Gauges(log))
-        alive = Gauge(
-            "listener_alive", "1 while commits of other processes are received.", registry=self.registry
-        )
-        alive.set_function(lambda: float(listener.alive))
+        self._gauges.register(_Gauges(log))
+        self._gauges.register(_Listener(listener))
 
     def watch_streams(self, statuses: Callable[[], Mapping[str, StreamStatus]]) -> None:
         """Add gauges for the firehose streams of this process."""
-        self.registry.register(_Streams(statuses))
+        self._gauges.register(_Streams(statuses))
 
     def text(self) -> bytes:
-        """Return all metrics in the text format."""
-        return generate_latest(self.registry)
+        """Return all metrics in the text format; the counts of all processes of one `serve --workers`."""
+        counts = self.registry
+        if IS_ONE_OF_SEVERAL:
+            counts = CollectorRegistry()
+            MultiProcessCollector(counts)  # type: ignore[no-untyped-call]
+        return generate_latest(counts) + generate_latest(self._gauges)
 
     def attempted(self, op: str, verdict: Verdict) -> None:
         """Count an attempt by how it ended."""
@@ -187,6 +194,18 @@ def _error_label(verdict: Verdict) -> str:
         return ""
     is_ours = verdict.status is None
     return error if is_ours or error in NAMED_ERRORS or STATUS_ERROR.fullmatch(error) else OTHER
+
+
+class _Listener(Collector):
+    """Whether this process receives the commits of other processes."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def collect(self) -> Iterable[Metric]:
+        alive = GaugeMetricFamily("listener_alive", "1 while commits of other processes are received.")
+        alive.add_metric([], float(self._listener.alive))
+        return (alive,)
 
 
 class _Streams(Collector):

@@ -1,5 +1,6 @@
 """Serves /metrics, /healthz and /readyz on the address of the METRICS setting, without sign-in, for `serve` and `relay`."""
 
+import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -16,19 +17,25 @@ TEXT: Final = "text/plain; charset=utf-8"
 Reply = tuple[HTTPStatus, str, bytes]
 
 
+def metrics_listener(address: str) -> socket.socket:
+    """Listen on HOST:PORT; raises SettingsError."""
+    host, _, port = address.rpartition(":")
+    try:
+        return socket.create_server((host, int(port)), reuse_port=False)
+    except OSError as error:
+        raise SettingsError(f"MASTERTAPE_METRICS: cannot listen on {address}: {error.strerror}") from error
+
+
 @contextmanager
 def serve_metrics(container: Container, is_working: Callable[[], bool]) -> Generator[None]:
     """Serve during the block, if METRICS is set; /readyz fails once `is_working` returns False."""
-    address = container.settings.metrics
-    if address is None:
+    listener = container.metrics_listener
+    if listener is None and (address := container.settings.metrics) is not None:
+        listener = metrics_listener(address)
+    if listener is None:
         yield
         return
-    name, _, port = address.rpartition(":")
-    try:
-        server = ThreadingHTTPServer((name, int(port)), _handler(container, is_working))
-    except OSError as error:
-        raise SettingsError(f"MASTERTAPE_METRICS: cannot listen on {address}: {error.strerror}") from error
-    server.daemon_threads = True
+    server = _Server(listener, _handler(container, is_working))
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
     try:
@@ -37,6 +44,18 @@ def serve_metrics(container: Container, is_working: Callable[[], bool]) -> Gener
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    """Accepts from a socket that listens already, perhaps together with another process."""
+
+    daemon_threads = True
+
+    def __init__(self, listener: socket.socket, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(listener.getsockname()[:2], handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        listener.setblocking(False)  # another process may have taken the connection
 
 
 def _handler(container: Container, is_working: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from socket import socket
 from threading import Event
 from typing import Final
 
@@ -50,6 +51,16 @@ MAX_APPLICATION_THREADS: Final = 8
 
 
 @dataclass(frozen=True)
+class Inherited:
+    """What a process of `serve --workers` gets from its supervisor."""
+
+    rate_limits: int | None = None
+    """The descriptor of the memory in which all of them count requests."""
+    metrics: socket | None = None
+    """The socket of METRICS, which outlives the process."""
+
+
+@dataclass(frozen=True)
 class Container:
     """The parts of one process."""
 
@@ -73,6 +84,8 @@ class Container:
     """None unless FIREHOSE is on."""
     stopping: Event = field(default_factory=Event)
     """Set when the process stops: jobs leave the rest of their work to other processes."""
+    metrics_listener: socket | None = None
+    """None: this process makes that of METRICS itself."""
 
     async def close(self) -> None:
         """Finish refreshes of sessions, which must not be cut off, and disconnect."""
@@ -82,8 +95,9 @@ class Container:
         self.database.close()
 
 
-def build(settings: Settings) -> Container:
+def build(settings: Settings, inherited: Inherited | None = None) -> Container:
     """Build the container. Nothing is started yet."""
+    inherited = inherited or Inherited()
     log = open_log(settings)
     database = log.database
     media = Media(database, _store(settings))
@@ -133,6 +147,7 @@ def build(settings: Settings) -> Container:
         publisher=publisher,
         wake=_waker(relay, adoptions, publisher, announcer),
         metrics=metrics,
+        rate_limits=RateLimits(inherited.rate_limits) if settings.rate_limits else None,
     )
     follower = firehose_follower(settings, database, hosts, owner=owner, wake=services.wake, metrics=metrics)
     return Container(
@@ -152,6 +167,7 @@ def build(settings: Settings) -> Container:
         sessions=identity.sessions,
         clients=(http, own_http),
         follower=follower,
+        metrics_listener=inherited.metrics,
     )
 
 
@@ -211,6 +227,7 @@ def _services(
     publisher: Publisher | None,
     wake: Callable[[], None],
     metrics: Metrics,
+    rate_limits: RateLimits | None,
 ) -> Services:
     database, store = log.database, MediaHealth(media, settings.media)
     threads = Threads("application", MAX_APPLICATION_THREADS)
@@ -244,6 +261,6 @@ def _services(
         sign_in=identity.app_password if settings.app_password_login else None,
         oauth=identity.oauth,
         supporters=HttpSupporters(settings.supporters_url, own_http) if settings.supporters_url else None,
-        rate_limits=RateLimits() if settings.rate_limits else None,
+        rate_limits=rate_limits,
         cors_origins=settings.cors_origins,
     )

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from api.middleware import rate_limits
-from api.middleware.rate_limits import MINUTE_SECONDS, Allowance, RateLimits, address_of
+from api.middleware import allowances
+from api.middleware.allowances import MINUTE_SECONDS, SLOTS_PER_BUCKET, FullTimes, memory_file
+from api.middleware.rate_limits import RateLimits, address_of
 from tests.api.world import refusal, upload
 
 
@@ -29,6 +30,11 @@ class Clock:
 @pytest.fixture
 def clock():
     return Clock()
+
+
+def Allowance(limit, clock, memory=None):  # noqa: N802
+    times = FullTimes(memory_file() if memory is None else memory)
+    return allowances.Allowance("requests", limit, times, clock)
 
 
 def test_a_burst_may_use_the_whole_allowance_and_no_more(clock):
@@ -77,20 +83,27 @@ def test_in_no_minute_more_is_taken_than_twice_the_limit(pauses, limit):
         assert in_a_minute <= 2 * limit
 
 
-def test_callers_with_a_full_allowance_are_dropped_from_memory(clock, monkeypatch):
-    monkeypatch.setattr(rate_limits, "MAX_KEYS", 5)
+def test_processes_that_share_the_memory_share_the_allowance(clock):
+    memory = memory_file()
+    first, second = Allowance(2, clock, memory), Allowance(2, clock, memory)
+    taken = [each.take("a").retry_after is None for each in (first, second, first, second)]
+    assert taken == [True, True, False, False]
+
+
+def test_ever_new_callers_take_the_places_of_those_with_the_fullest_allowances(clock, monkeypatch):
+    monkeypatch.setattr(allowances, "BUCKETS", 1)
     allowance = Allowance(10, clock)
-    for number in range(5):
-        allowance.take(str(number))
-    clock.now += MINUTE_SECONDS
-    allowance.take("new")
-    assert list(allowance._full_at) == ["new"]  # noqa: SLF001
+    for _ in range(10):
+        allowance.take("busy")
+    for number in range(20 * SLOTS_PER_BUCKET):
+        assert allowance.take(str(number)).remaining == 9
+        assert allowance.take("busy").retry_after is not None
 
 
 @pytest.fixture
 def limited(world, clock):
     """The service with limits, on a clock that stands still."""
-    with world.serve(rate_limits=RateLimits(clock)) as client:
+    with world.serve(rate_limits=RateLimits(clock=clock)) as client:
         yield client
 
 

@@ -1,0 +1,46 @@
+"""`./dev bench --json | python -m bench.page > docs/performance.md`: the page of one run."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from typing import Any, Final
+
+BEGINNING: Final = """# Performance
+
+Made from one run of `./dev bench --json` by `python -m bench.page`; the machine is shared, so only the ratios mean something. Each is
+the median of the rounds, with the lowest and the highest round beside it. All arms of a bench take turns, each just after the first row
+of its table, which it is compared with. A promise that is not kept is named as such.
+"""
+
+
+def page(reports: Iterable[dict[str, Any]]) -> str:
+    """Return the page for these reports, as `Report.as_json` makes them."""
+    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}."
+    return "\n".join([BEGINNING, machine, *(_section(report) for report in reports)])
+
+
+def _section(report: dict[str, Any]) -> str:
+    lines = [
+        f"\n## {report['bench']}\n",
+        report["sentence"] + "\n",
+        "| arm | ratio | promise | p50 in ms | a second |",
+        "|---|---|---|---|---|",
+        *(_row(row) for row in report["rows"]),
+    ]
+    if bound := report.get("bounded_by"):
+        lines += ["", f"What bounds it: {bound}"]
+    return "\n".join(lines)
+
+
+def _row(row: dict[str, Any]) -> str:
+    ratio = row["ratio"]
+    spread = "" if ratio["low"] == ratio["high"] else f" ({ratio['low']:.3g}..{ratio['high']:.3g})"
+    promise = "" if row["below"] is None else f"< {row['below']:g}" + ("" if row["kept"] else " **not kept**")
+    speeds = [f"{row[figure]['median']:.3g}" for figure in ("p50_ms", "per_second")]
+    return f"| {row['arm']} | {ratio['median']:.3g}{spread} | {promise} | {' | '.join(speeds)} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page(json.loads(line) for line in sys.stdin if line.strip()) + "\n")

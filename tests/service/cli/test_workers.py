@@ -1,0 +1,122 @@
+"""`mastertape serve --workers`: several processes behind one port, on PostgreSQL."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from devpds.server import free_port
+from tests.service.command_line import Daemon, daemon, run
+
+TIMEOUT_SECONDS = 60
+METRICS_PORT = free_port()
+PROGRAMS = 3
+"""Two workers and the relay."""
+
+
+def test_on_sqlite_more_than_one_worker_is_refused(tmp_path: Path) -> None:
+    result = run("serve", "--workers", "2", DATA=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr == (
+        "Error: 2 workers need PostgreSQL: SQLite lets one process write at a time. "
+        "Set MASTERTAPE_DATABASE_URL, or leave --workers out.\n"
+    )
+
+
+@pytest.mark.postgres
+def test_a_worker_that_cannot_start_ends_all_with_its_reason(tmp_path: Path, fresh_postgres: str) -> None:
+    result = run("serve", "--workers", "2", DATA=tmp_path, DATABASE_URL=fresh_postgres)
+    assert result.returncode == 1
+    assert "the database is empty" in result.stderr
+    assert "did not start; the log says why" in result.stderr
+
+
+@pytest.fixture
+def service(tmp_path: Path, migrated_postgres: str) -> Iterator[Daemon]:
+    where = {"DATA": tmp_path / "data", "DATABASE_URL": migrated_postgres}
+    with daemon(
+        tmp_path / "log", "serve", "--workers", "2", METRICS=f"127.0.0.1:{METRICS_PORT}", **where
+    ) as made:
+        made.wait_for(f"mastertape answers on {made.url}\n")
+        yield made
+
+
+@pytest.mark.postgres
+def test_workers_share_limits_and_are_started_again_replaced_and_ended_together(service: Daemon) -> None:
+    _relay, first, second = children(service)
+    remaining = []
+    for stopped in (first, second):
+        os.kill(stopped, signal.SIGSTOP)  # so that the other one answers
+        remaining += [int(service.get("/tracks").headers["ratelimit-remaining"]) for _ in range(20)]
+        os.kill(stopped, signal.SIGCONT)
+    assert min(remaining) < 75, "each counts for itself"
+
+    metrics = httpx.get(f"http://127.0.0.1:{METRICS_PORT}/metrics").text
+    assert "database_up 1.0" in metrics
+    assert "listener_alive 1.0" in metrics
+
+    os.kill(second, signal.SIGKILL)
+    eventually(lambda: len(children(service)) == PROGRAMS and second not in children(service))
+
+    before, answers = set(children(service)), []
+
+    def all_replaced() -> bool:
+        answers.append(service.get("/healthz").status_code)
+        return len(children(service)) == PROGRAMS and before.isdisjoint(children(service))
+
+    service.process.send_signal(signal.SIGHUP)
+    eventually(all_replaced)
+    assert set(answers) == {200}
+
+    last = children(service)
+    assert service.end(signal.SIGTERM) == 0
+    assert not any(map(is_running, last))
+    assert "Traceback" not in service.output
+
+
+@pytest.mark.postgres
+def test_processes_end_with_a_supervisor_that_was_killed(service: Daemon) -> None:
+    started = children(service)
+    service.process.kill()
+    eventually(lambda: not any(map(is_running, started)))
+    assert "Traceback" not in service.output
+
+
+def test_metrics_are_the_sum_of_all_processes(tmp_path: Path) -> None:
+    env = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    count = (
+        "import mastertape; from service.observability.metrics import Metrics; "
+        "m = Metrics(); m.refreshed('renewed'); print(m.text().decode())"
+    )
+    texts = [
+        subprocess.run(
+            [sys.executable, "-c", count], env=env, text=True, capture_output=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
+    assert 'oauth_refresh_total{outcome="renewed"} 2.0' in texts[1]
+
+
+def children(service: Daemon) -> list[int]:
+    pid = service.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
