@@ -1,8 +1,10 @@
 """Results of `mastertape doctor`. Every check runs although others fail, and each result says what to do."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from enum import StrEnum
+from threading import Thread
 from typing import Final
 
 from pydantic import ValidationError
@@ -46,6 +48,9 @@ EXPECTED_ERRORS: Final = (
 )
 
 
+EXAMINATION_TIMEOUT_SECONDS: Final = 30.0
+
+
 def ok(name: str, found: str) -> Check:
     return Check(name, CheckState.OK, found)
 
@@ -56,6 +61,27 @@ def warn(name: str, found: str, to_do: str) -> Check:
 
 def fail(name: str, found: str, to_do: str) -> Check:
     return Check(name, CheckState.FAIL, found, to_do)
+
+
+def in_time(examination: Examination) -> Examination:
+    """Limit the time of an examination that may hang; its thread is abandoned then."""
+
+    def examine() -> Checks:
+        found: Future[list[Check]] = Future()
+
+        def run() -> None:
+            try:
+                found.set_result(list(examination()))
+            except Exception as error:  # noqa: BLE001 - raised in the caller's thread
+                found.set_exception(error)
+
+        Thread(target=run, name="examination", daemon=True).start()
+        wait([found], EXAMINATION_TIMEOUT_SECONDS)
+        if not found.done():
+            raise TimeoutError(f"does not answer within {EXAMINATION_TIMEOUT_SECONDS:.0f} seconds")
+        yield from found.result()
+
+    return examine
 
 
 def run_check(name: str, examination: Examination, to_do: str) -> Checks:
