@@ -63,21 +63,27 @@ class Allowance:
 
 
 class RateLimits:
-    """The limits per minute of RATE_LIMITS: per principal (or per address without one), for uploads, for sign-ins."""
+    """The limits per minute of RATE_LIMITS: per principal (or per address without one), for uploads, sign-ins, audio and artwork.
+
+    A player asks for many ranges of a file, and a list for many covers.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._requests = Allowance(100, clock)
         self._uploads = Allowance(20, clock)
         self._sign_ins = Allowance(10, clock)
+        self._files = Allowance(600, clock)
 
     def take(self, request: Request, did: str | None) -> None:
         """Count a request of `did`, or of the address without one; raises RateLimitedError."""
         path = request.url.path
-        if path in FREE or path.startswith(BYTES):
+        if path in FREE:
             return
         key = did if did is not None else address_of(request)
         if path in SIGN_IN:
             self._count(request, self._sign_ins, address_of(request))
+        elif path.startswith(BYTES):
+            self._count(request, self._files, key)
         elif _is_upload(request):
             self._count(request, self._uploads, key)
         else:
