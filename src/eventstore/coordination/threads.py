@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -23,7 +24,8 @@ class Threads:
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work in a thread, in the caller's context; raises ThreadsBusyError."""
-        future = self.submit(partial(work, *args, **kwargs))
+        call, context = partial(work, *args, **kwargs), contextvars.copy_context()
+        future = self._pool.submit(lambda: context.run(call))
         result = asyncio.wrap_future(future)
         try:
             await asyncio.wait({result}, timeout=self._max_wait_seconds)
@@ -34,7 +36,16 @@ class Threads:
             result.cancel()
             raise
 
-    def submit(self, work: Callable[[], T]) -> "Future[T]":
-        """Begin blocking work as soon as a thread is free, in the caller's context."""
-        context = contextvars.copy_context()
-        return self._pool.submit(lambda: context.run(work))
+
+def begun(name: str, work: Callable[[], T]) -> "Future[T]":
+    """Begin work that may hang in a thread of its own, which does not keep the process from ending."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future

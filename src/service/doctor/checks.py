@@ -1,15 +1,15 @@
 """Results of `mastertape doctor`. Every check runs although others fail, and each result says what to do."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from dataclasses import dataclass
 from enum import StrEnum
-from threading import Thread
 from typing import Final
 
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from eventstore.coordination.threads import begun
 from eventstore.errors import EventStoreError
 from identity.errors import IdentityError
 from service.config.settings import SettingsError
@@ -67,15 +67,7 @@ def in_time(examination: Examination) -> Examination:
     """Limit the time of an examination that may hang; its thread is abandoned then."""
 
     def examine() -> Checks:
-        found: Future[list[Check]] = Future()
-
-        def run() -> None:
-            try:
-                found.set_result(list(examination()))
-            except Exception as error:  # noqa: BLE001 - raised in the caller's thread
-                found.set_exception(error)
-
-        Thread(target=run, name="examination", daemon=True).start()
+        found = begun("examination", lambda: list(examination()))
         wait([found], EXAMINATION_TIMEOUT_SECONDS)
         if not found.done():
             raise TimeoutError(f"does not answer within {EXAMINATION_TIMEOUT_SECONDS:.0f} seconds")

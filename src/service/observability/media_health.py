@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import select
 
+from eventstore.coordination.threads import begun
 from storage import disk_errors
 from storage.disk_errors import free_bytes
 from storage.errors import StorageError
@@ -57,21 +58,12 @@ class MediaHealth:
             now = time.monotonic()
             is_old = self._sampled_at is None or now - self._sampled_at >= SAMPLE_TTL_SECONDS
             if is_old and (self._sampled_at is None or self._sampling.done()):
-                self._sampling, self._sampled_at = Future(), now
-                threading.Thread(
-                    target=self._run, args=(self._sampling,), name="media-watch", daemon=True
-                ).start()
+                self._sampling, self._sampled_at = begun("media-watch", self._sample), now
             sampling, sampled_at = self._sampling, self._sampled_at or now
         try:
             return sampling.result(max(0.0, sampled_at + SAMPLE_TIMEOUT_SECONDS - now))
         except TimeoutError:
             return self._away("does not answer")
-
-    def _run(self, sampling: Future[StoreHealth]) -> None:
-        try:
-            sampling.set_result(self._sample())
-        except Exception as error:  # noqa: BLE001 - raised in the caller's thread
-            sampling.set_exception(error)
 
     def _sample(self) -> StoreHealth:
         try:
