@@ -24,8 +24,10 @@ class Threads:
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work in a thread, in the caller's context; raises ThreadsBusyError."""
-        call, context = partial(work, *args, **kwargs), contextvars.copy_context()
-        future = self._pool.submit(lambda: context.run(call))
+        call = partial(contextvars.copy_context().run, partial(work, *args, **kwargs))
+        if self._max_wait_seconds is None:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        future = self._pool.submit(call)
         result = asyncio.wrap_future(future)
         try:
             await asyncio.wait({result}, timeout=self._max_wait_seconds)
