@@ -572,10 +572,31 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "A client that is slow or disconnects holds no resources",
-            "headers have 20 seconds, a silent body 30; temporary files are removed with the request",
+            "headers have 20 seconds, a silent body 30, a response that is not read 120; temporary files are removed with the"
+            " request",
             (
+                "tests/service/process/test_slow_clients.py::test_a_client_that_takes_nothing_of_its_response_does_not_keep_its_connection",
                 "tests/service/process/test_slow_clients.py::test_a_byte_now_and_then_does_not_keep_an_upload",
                 "tests/service/process/test_slow_clients.py::test_a_client_that_disconnects_during_an_upload_leaves_no_files",
+            ),
+        ),
+        Guarantee(
+            "A media store that hangs stops no route but those that need its bytes, and these answer 503 in time",
+            "threads of its own for each kind of work on media (`service/wiring/bootstrap.py`), a limit of reads for each caller",
+            (
+                "tests/neighbours/test_hanging_store.py::test_reads_that_hang_stop_no_other_route",
+                "tests/neighbours/test_hanging_store.py::test_writes_that_hang_stop_no_other_route_and_no_reads",
+                "tests/neighbours/test_hanging_store.py::test_one_caller_cannot_take_the_threads_of_all_readers",
+                "tests/neighbours/test_hanging_copies.py::test_a_copy_that_hangs_is_retried_after_the_others",
+            ),
+        ),
+        Guarantee(
+            "An account whose PDS or audio is slow delays the adoptions of others for one turn at most",
+            "limits for the list, each record and each turn (`replay/adoption/adopt.py`), two adoptions on one PDS in a process",
+            (
+                "tests/neighbours/test_slow_adoptions.py::test_accounts_that_list_without_end_give_their_slots_back_in_time",
+                "tests/neighbours/test_slow_adoptions.py::test_a_large_catalogue_is_adopted_in_turns_and_others_come_between",
+                "tests/neighbours/test_slow_adoptions.py::test_audio_that_trickles_is_given_up_for_its_record_alone",
             ),
         ),
         Guarantee(

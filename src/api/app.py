@@ -13,6 +13,7 @@ from api.middleware.request_limits import RequestLimits
 from api.middleware.security_headers import SecurityHeaders
 from api.pipeline.concurrency import AccountTurns, ConcurrentUploads
 from api.pipeline.media_intake import MediaIntake
+from api.pipeline.media_reads import MediaReads
 from api.routers import (
     account_deletion,
     adopt,
@@ -83,7 +84,8 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.turns = AccountTurns()
     app.state.uploads = ConcurrentUploads()
-    app.state.media_intake = MediaIntake(services.media)
+    app.state.media_intake = MediaIntake(services.media, services.media_threads)
+    app.state.media_reads = MediaReads(services.media, services.media_threads.reads)
     add_error_handlers(app)
     app.add_middleware(RequestLimits)
     app.add_middleware(RateLimitHeaders)

@@ -173,6 +173,12 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     store.BrokenUnitError: INTERNAL,
     store.CommitFailedError: Reply(503, "not_ready", message=_NOT_SURE, retry_after=2),
     store.LogBusyError: NOT_READY,
+    store.ThreadsBusyError: Reply(
+        503,
+        "not_ready",
+        message="The service has too much work of this kind under way. Nothing was changed; try again in a moment.",
+        retry_after=5,
+    ),
     store.VersionConflictError: Reply(
         503,
         "not_ready",

@@ -25,6 +25,17 @@ from storage.public.publisher import Publisher
 
 
 @dataclass(frozen=True)
+class MediaThreads:
+    """The threads for work on media: a store or a disk that hangs takes those of one kind of work, and no others."""
+
+    reads: Threads
+    writes: Threads
+    public_copies: Threads
+    images: Threads
+    staging: Threads
+
+
+@dataclass(frozen=True)
 class Services:
     """The services of one process."""
 
@@ -33,6 +44,9 @@ class Services:
     threads: Threads
     """For the database calls of asynchronous use cases."""
     media: Media
+    media_threads: MediaThreads
+    health_threads: Threads
+    """For the checks of readiness, which may find a database, a disk or a store that hangs."""
     staging: Path
     accounts: Accounts
     credentials: Credentials

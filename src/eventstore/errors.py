@@ -40,6 +40,10 @@ class LogBusyError(EventStoreError):
     """The lock of the log was not free in time; nothing was written, try again."""
 
 
+class ThreadsBusyError(EventStoreError):
+    """All threads for this kind of work are taken; it was not begun, try again."""
+
+
 class VersionConflictError(EventStoreError):
     """The stream has grown since this aggregate was loaded; nothing was written."""
 

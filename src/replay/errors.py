@@ -36,6 +36,16 @@ class PdsBusyError(PdsTroubleError):
     """The PDS rate-limited us."""
 
 
+class TooManyProblemsError(ReplayError):
+    """So many records of an account could not be adopted that no more are remembered."""
+
+    def __init__(self, named: int) -> None:
+        super().__init__(
+            f"{named} records have problems, and no more are remembered from one turn to the next;"
+            " correct those that are named"
+        )
+
+
 class UnderWayError(ReplayError):
     """The account's records are already being adopted by another process, which will finish. Check again later."""
 

@@ -32,6 +32,8 @@ TRANSFER: Final = TransferConfig(
     multipart_threshold=8 * 2**20, multipart_chunksize=8 * 2**20, use_threads=False
 )
 PARTIAL_CONTENT: Final = 206
+MAX_KEPT_CONNECTIONS: Final = 32
+"""As many as there are threads that read and write; more may be open, and are closed after use."""
 
 
 class S3Store:
@@ -169,6 +171,7 @@ def _client(endpoint: str | None) -> "S3Client":
             signature_version="s3v4",
             connect_timeout=5,
             read_timeout=30,
+            max_pool_connections=MAX_KEPT_CONNECTIONS,
             retries={"total_max_attempts": 4, "mode": "standard"},
             s3={"addressing_style": "path" if endpoint else "auto"},
         ),

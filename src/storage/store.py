@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 CHUNK_BYTES: Final = 256 * 1024
+STORE_PATIENCE_SECONDS: Final = 60.0
+"""For an operation on the store, beside the time that its bytes take."""
+MIN_STORE_BYTES_PER_SECOND: Final = 512 * 1024
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,11 @@ def public_copies(store: MediaStore) -> PublicCopies | None:
     from storage.s3 import S3Store  # noqa: PLC0415 - implements this module; boto3 takes long to load
 
     return store if isinstance(store, S3Store) and store.public_base is not None else None
+
+
+def store_seconds(size: int) -> float:
+    """Return how long the store may take to write or copy `size` bytes; one that takes longer counts as unavailable."""
+    return STORE_PATIENCE_SECONDS + size / MIN_STORE_BYTES_PER_SECOND
 
 
 def with_first_chunk(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -18,7 +18,10 @@ SIGN_IN: Final = frozenset({"/auth/app-password", "/auth/login", "/auth/callback
 
 
 class RateLimits:
-    """The limits per minute of RATE_LIMITS: per principal (or per address without one), for uploads, for sign-ins."""
+    """The limits per minute of RATE_LIMITS: per principal (or per address without one), for uploads, sign-ins, audio and artwork.
+
+    A player asks for many ranges of a file, and a list for many covers.
+    """
 
     def __init__(self, memory: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         """Count in `memory`, a file of `memory_file` that processes share; without it, in one of this process."""
@@ -26,15 +29,18 @@ class RateLimits:
         self._requests = Allowance("requests", 100, times, clock)
         self._uploads = Allowance("uploads", 20, times, clock)
         self._sign_ins = Allowance("sign-ins", 10, times, clock)
+        self._files = Allowance("files", 600, times, clock)
 
     def take(self, request: Request, did: str | None) -> None:
         """Count a request of `did`, or of the address without one; raises RateLimitedError."""
         path = request.url.path
-        if path in FREE or path.startswith(BYTES):
+        if path in FREE:
             return
         key = did if did is not None else address_of(request)
         if path in SIGN_IN:
             self._count(request, self._sign_ins, address_of(request))
+        elif path.startswith(BYTES):
+            self._count(request, self._files, key)
         elif _is_upload(request):
             self._count(request, self._uploads, key)
         else:

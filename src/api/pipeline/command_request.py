@@ -179,7 +179,7 @@ class CommandRequest:
         async with key_lock(services.database, self._key, services.threads) as lock:
             with self._uploads.of(self.principal.did) if is_upload else nullcontext():
                 stored = await run_in_threadpool(self._check, on, allow_deleted, allow_leaving)
-                async with received_body(self._request, services.staging, files) as body:
+                async with received_body(self._request, services, files) as body:
                     seconds = default_wait_seconds if preferred is None else preferred
                     attempt = CommandAttempt(
                         self, body, lock, stored, allow_leaving=allow_leaving, wait_seconds=seconds

@@ -105,7 +105,7 @@ class IdempotentRequest:
         services = self._services
         async with key_lock(services.database, self._key, services.threads) as lock:
             stored = await run_in_threadpool(self._stored, lock.key) if lock is not None else None
-            async with received_body(self._request, services.staging, {}) as body:
+            async with received_body(self._request, services, {}) as body:
                 yield Attempt(services, self._did, body, lock, stored)
 
     def _stored(self, key: RequestKey) -> StoredResult | None:

@@ -1,53 +1,57 @@
 """Inspects and stores uploaded files, in threads of its own, so that no other request waits for this slow work."""
 
+import asyncio
 import io
 from collections.abc import Callable
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, ParamSpec
 
-import anyio
-import anyio.to_thread
 from fastapi import Depends, Request
 
 from aggregates.values import Artwork, Audio
+from api.services import MediaThreads
 from storage.artwork import PreparedArtwork, read_artwork
 from storage.audio import read_audio
+from storage.errors import StoreUnavailableError
 from storage.media import Media
 from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
+from storage.store import store_seconds
 from storage.upload import Staged
 
-T = TypeVar("T")
+P = ParamSpec("P")
 
 MAX_CONCURRENT_IMAGES: Final = 2
 MAX_CONCURRENT_FILES: Final = 8
+MAX_CONCURRENT_COPIES: Final = 8
+MAX_INTAKE_WAIT_SECONDS: Final = 30.0
+"""For a thread, before the upload is refused."""
 
 
 class MediaIntake:
     """`read_...` checks a file and stores nothing; `keep_...` stores what a command is about to name."""
 
-    def __init__(self, media: Media) -> None:
+    def __init__(self, media: Media, threads: MediaThreads) -> None:
         self._media = media
-        self._images = anyio.CapacityLimiter(MAX_CONCURRENT_IMAGES)
-        self._files = anyio.CapacityLimiter(MAX_CONCURRENT_FILES)
+        self._threads = threads
 
     async def read_audio(self, staged: Staged) -> Audio:
-        return await self._in_thread(self._files, lambda: read_audio(staged))
+        return await self._threads.writes.run(read_audio, staged)
 
     async def read_artwork(self, staged: Staged) -> PreparedArtwork:
-        return await self._in_thread(self._images, lambda: read_artwork(staged))
+        return await self._threads.images.run(read_artwork, staged)
 
     async def keep_audio(self, staged: Staged, audio: Audio) -> None:
-        await self._in_thread(self._files, lambda: self._add_file(staged, audio))
+        await self._store(audio.size, self._add_file, staged, audio)
 
     async def keep_artwork(self, prepared: PreparedArtwork) -> Artwork:
         """Store the cover and its thumbnail."""
-        await self._in_thread(self._files, lambda: self._add_images(prepared))
+        await self._store(prepared.artwork.size, self._add_images, prepared)
         return prepared.artwork
 
     async def publish(self, publisher: Publisher, audio: Audio) -> Reservation:
         """Make the public copy of stored audio."""
-        return await self._in_thread(
-            self._files, lambda: publisher.reserve(audio.cid, audio.file_type, audio.mime)
+        return await self._threads.public_copies.run(
+            publisher.reserve, audio.cid, audio.file_type, audio.mime
         )
 
     def _add_file(self, staged: Staged, audio: Audio) -> None:
@@ -59,8 +63,13 @@ class MediaIntake:
         self._media.add(artwork.cid, io.BytesIO(prepared.data), artwork.size, artwork.mime)
         self._media.add(artwork.thumbnail_cid, io.BytesIO(thumbnail), len(thumbnail), prepared.thumbnail_mime)
 
-    async def _in_thread(self, limiter: anyio.CapacityLimiter, work: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(work, limiter=limiter)
+    async def _store(self, size: int, add: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Raises StoreUnavailableError where the store takes too long; the sweep deletes what it stores later."""
+        try:
+            async with asyncio.timeout(MAX_INTAKE_WAIT_SECONDS + store_seconds(size)):
+                await self._threads.writes.run(add, *args, **kwargs)
+        except TimeoutError:
+            raise StoreUnavailableError("it did not take the bytes in time") from None
 
 
 def media_intake(request: Request) -> MediaIntake:

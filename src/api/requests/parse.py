@@ -4,17 +4,16 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from fastapi import Request
-from starlette.concurrency import run_in_threadpool
 
 from api.errors import BodyTooLargeError, UnparsableError, UnsupportedBodyError
 from api.middleware.request_limits import FIELDS_BYTES, Most, allow
 from api.requests.body import Body
 from api.requests.multipart import PARTS, MultipartReader
+from api.services import Services
 from storage.errors import TooLargeError
 
 JSON: Final = "application/json"
@@ -24,18 +23,20 @@ CHUNK_BYTES: Final = 256 * 1024
 
 
 @asynccontextmanager
-async def received_body(request: Request, folder: Path, files: Mapping[str, int]) -> AsyncGenerator[Body]:
+async def received_body(
+    request: Request, services: Services, files: Mapping[str, int]
+) -> AsyncGenerator[Body]:
     """Read the body; `files` names the expected file parts, each with its limit in bytes."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != MULTIPART:
         yield await _small(request, kind)
         return
     allow(request, _most(files))
-    with MultipartReader(request.headers["content-type"], folder, files) as reader:
+    with MultipartReader(request.headers["content-type"], services.staging, files) as reader:
         empty = True
         async for chunk in _gathered(request):
             empty = False
-            await run_in_threadpool(reader.feed, chunk)
+            await services.media_threads.staging.run(reader.feed, chunk)
         if not empty:
             reader.finish()
         yield Body(reader.fields, reader.staged, is_form=True)

@@ -64,7 +64,7 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
     """Sign in with an app password; the response also sets the cookie."""
     refuse_cross_site(request, services)
     assert services.sign_in is not None  # noqa: S101 - the route is there only with it
-    async with received_body(request, services.staging, {}) as body:
+    async with received_body(request, services, {}) as body:
         scope = scope_of(body)
         signed_in = await _sign_in(body, services.sign_in, scope)
     response = AsciiJsonResponse(_signed_in(signed_in, scope).model_dump(mode="json"))
@@ -80,7 +80,7 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
 async def log_out(request: Request, services: ServicesDep) -> Response:
     """End this browser's sessions, or only that of `did`; pending writes to the PDS are still delivered."""
     refuse_cross_site(request, services)
-    async with received_body(request, services.staging, {}) as body:
+    async with received_body(request, services, {}) as body:
         did = body.text("did")
     left = await run_in_threadpool(_end, request, services, did)
     response = AsciiJsonResponse({"message": "signed out"})
@@ -106,7 +106,7 @@ def read_accounts(request: Request, services: ServicesDep) -> Response:
 async def switch(request: Request, services: ServicesDep) -> Response:
     """Switch to another account that this browser is signed in with."""
     refuse_cross_site(request, services)
-    async with received_body(request, services.staging, {}) as body:
+    async with received_body(request, services, {}) as body:
         did = required_text(body, "did")
     here = await run_in_threadpool(seats, request, services)
     ordered = sorted(here, key=lambda seat: seat[1].did != did)

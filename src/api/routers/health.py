@@ -1,14 +1,21 @@
 """Liveness, readiness and metrics."""
 
+import asyncio
+from typing import Final
+
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
 from api.auth.authentication import ServicesDep
 from api.errors import NotReadyError
 from api.openapi import errors
+from api.services import Services
+from eventstore.errors import ThreadsBusyError
 
 router = APIRouter(tags=["health"])
 monitoring = APIRouter(tags=["health"])
+
+READY_TIMEOUT_SECONDS: Final = 10.0
 
 
 @router.get("/healthz")
@@ -18,11 +25,19 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", responses=errors(503, free=True))
-def readyz(services: ServicesDep) -> dict[str, str]:
+async def readyz(services: ServicesDep) -> dict[str, str]:
     """Say that the database is available, that the media store holds what it names, and that the read models are of this version.
 
     While it is ready, `media` says why the store does not respond, and `relay` why nothing is being sent, if so.
     """
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_SECONDS):
+            return await services.health_threads.run(_ready, services)
+    except (TimeoutError, ThreadsBusyError):
+        raise NotReadyError("the database or a disk does not answer") from None
+
+
+def _ready(services: Services) -> dict[str, str]:
     if (reason := services.not_ready_because()) is not None:
         raise NotReadyError(reason)
     reasons = {"media": services.media_away_because(), "relay": services.silent_because()}
@@ -30,7 +45,8 @@ def readyz(services: ServicesDep) -> dict[str, str]:
 
 
 @monitoring.get("/metrics", response_class=PlainTextResponse)
-def metrics(services: ServicesDep) -> Response:
+async def metrics(services: ServicesDep) -> Response:
     """Return metrics in Prometheus format; served here only when BASE_URL is loopback."""
     assert services.metrics is not None  # noqa: S101 - the route is there only with them
-    return Response(services.metrics(), media_type="text/plain; version=1.0.0; charset=utf-8")
+    content = await services.health_threads.run(services.metrics)
+    return Response(content, media_type="text/plain; version=1.0.0; charset=utf-8")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
@@ -12,7 +13,8 @@ from api.auth.authentication import OptionalCaller, ServicesDep
 from api.error_responses import error_response
 from api.middleware.security_headers import GATED_MEDIA, PUBLIC_MEDIA
 from api.openapi import errors
-from api.requests.byte_range import ByteRange, range_of
+from api.pipeline.media_reads import CallerReads, Reads
+from api.requests.byte_range import range_of
 from api.services import Services
 from application.errors import MediaNotFoundError
 from application.playback_access import admit
@@ -20,7 +22,6 @@ from identity.accounts.credentials import Principal
 from projections.track_queries import live_tracks_naming
 from projections.track_view import TrackView
 from storage.artwork import THUMBNAIL_MIME
-from storage.media import LiveCopy
 
 router = APIRouter(tags=["media"])
 
@@ -31,14 +32,21 @@ PRIVATE: Final = "private, no-cache"
 CID: Final = re.compile(r"[a-z2-7]{1,80}")
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    cid: str
+    mime: str
+    caching: str
+
+
 @router.head("/audio/{cid}.{extension}", include_in_schema=False)
 @router.get(
     "/audio/{cid}.{extension}",
-    responses=errors(401, 402, 404, 416, 422, 503, free=True),
+    responses=errors(401, 402, 404, 416, 422, 503),
     response_class=Response,
 )
 async def audio(
-    request: Request, cid: str, extension: str, caller: OptionalCaller, services: ServicesDep
+    request: Request, cid: str, extension: str, caller: OptionalCaller, services: ServicesDep, *, reads: Reads
 ) -> Response:
     """Play a track. A gated one is for its owner and supporters, one that was taken down for admins only."""
     named_by = await run_in_threadpool(_naming, services, cid, caller)
@@ -46,17 +54,19 @@ async def audio(
     view = await admit(caller, views, services.supporters)
     is_open = view.support_gate is None and view.taken_down_at is None
     caching = FIVE_MINUTES if is_open else PRIVATE
-    return await _bytes(request, services, cid, view.audio.mime, caching)
+    return await _bytes(request, services, reads, _Wanted(cid, view.audio.mime, caching))
 
 
 @router.head("/artwork/{cid}", include_in_schema=False)
-@router.get("/artwork/{cid}", responses=errors(404, 416, 422, 503, free=True), response_class=Response)
-async def artwork(request: Request, cid: str, caller: OptionalCaller, services: ServicesDep) -> Response:
+@router.get("/artwork/{cid}", responses=errors(404, 416, 422, 503), response_class=Response)
+async def artwork(
+    request: Request, cid: str, caller: OptionalCaller, services: ServicesDep, *, reads: Reads
+) -> Response:
     """Read a cover or a thumbnail; covers are never gated. That of a track that was taken down is for admins only."""
     views = await run_in_threadpool(_naming, services, cid, caller)
     mime = _mime_of_image(views, cid)
     caching = IMMUTABLE if any(view.taken_down_at is None for view in views) else PRIVATE
-    return await _bytes(request, services, cid, mime, caching)
+    return await _bytes(request, services, reads, _Wanted(cid, mime, caching))
 
 
 def _naming(services: Services, cid: str, caller: Principal | None) -> Sequence[TrackView]:
@@ -80,13 +90,13 @@ def _mime_of_image(views: Sequence[TrackView], cid: str) -> str:
     raise MediaNotFoundError
 
 
-async def _bytes(request: Request, services: Services, cid: str, mime: str, caching: str) -> Response:
-    found = await run_in_threadpool(services.media.find, cid)
+async def _bytes(request: Request, services: Services, reads: CallerReads, file: _Wanted) -> Response:
+    found = await run_in_threadpool(services.media.find, file.cid)
     if found is None:
         raise MediaNotFoundError
-    etag = f'"{cid}"'
-    headers = {"Accept-Ranges": "bytes", "ETag": etag, "Cache-Control": caching}
-    if caching == PRIVATE:
+    etag = f'"{file.cid}"'
+    headers = {"Accept-Ranges": "bytes", "ETag": etag, "Cache-Control": file.caching}
+    if file.caching == PRIVATE:
         headers |= {**GATED_MEDIA, "Vary": "Cookie, Authorization"}
     else:
         headers |= PUBLIC_MEDIA
@@ -97,20 +107,13 @@ async def _bytes(request: Request, services: Services, cid: str, mime: str, cach
         outside = {**headers, "Content-Range": f"bytes */{found.size}"}
         message = f"The range lies outside the {found.size} bytes of this file."
         return error_response(416, "range_not_satisfiable", message, outside)
-    return await _stream(request.method == "HEAD", services, found, wanted, {**headers, "Content-Type": mime})
-
-
-async def _stream(
-    head: bool, services: Services, found: LiveCopy, wanted: ByteRange, headers: dict[str, str]
-) -> Response:
-    headers["Content-Length"] = str(wanted.end - wanted.start)
+    headers |= {"Content-Type": file.mime, "Content-Length": str(wanted.end - wanted.start)}
     if wanted.asked:
         headers["Content-Range"] = wanted.content_range
     status = 206 if wanted.asked else 200
-    if head:
+    if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
-    # The first bytes are read before the response begins, so that missing ones are a 404 and not a broken stream.
-    chunks = await run_in_threadpool(services.media.store.read, found.key, wanted.start, wanted.end)
+    chunks = await reads.stream(found.key, wanted.start, wanted.end)
     return StreamingResponse(chunks, status_code=status, headers=headers)
 
 

@@ -4,11 +4,11 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
-from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import GatedTrackError
 from api.openapi import command_errors
 from api.pipeline.command_request import Command
+from api.pipeline.media_reads import CallerReads, Reads
 from api.pipeline.pds_preflight import Place, blob_limit, look, place_of
 from api.pipeline.prefer_wait import wait_for_all, wait_for_blob, wait_for_mirror
 from api.requests.path_params import TrackId
@@ -84,7 +84,7 @@ async def restore(track_id: TrackId, request: Command) -> Response:
     response_model=MigratedBody,
     responses={**command_errors(400, 413), **ACCEPTED},
 )
-async def migrate(track_id: TrackId, request: Command) -> Response:
+async def migrate(track_id: TrackId, request: Command, reads: Reads) -> Response:
     """Copy the audio to the PDS; it counts as there once the record names it."""
     services = request.services
     async with request.begin(on=track_id, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
@@ -93,7 +93,7 @@ async def migrate(track_id: TrackId, request: Command) -> Response:
             if place.track.support_gate is not None:
                 raise GatedTrackError
             if place.track.blob is None:
-                await _require_uploadable(services, place)
+                await _require_uploadable(services, reads, place)
             command = OnTrack(track_id, request.versions)
             await attempt.commit(
                 lambda unit: copy_audio_to_pds(unit, command), CopyResults(services.urls).show
@@ -123,15 +123,10 @@ async def move(track_id: TrackId, request: Command) -> Response:
     return await attempt.response(wait_for_all)
 
 
-async def _require_uploadable(services: Services, place: Place) -> None:
+async def _require_uploadable(services: Services, reads: CallerReads, place: Place) -> None:
     audio = place.track.audio
-    if not await run_in_threadpool(_has_bytes, services, audio.cid):
+    if not await reads.is_stored(audio.cid):
         raise MediaNotFoundError
     limit = min(AUDIO_BLOB_BYTES, await blob_limit(services, place) or AUDIO_BLOB_BYTES)
     if audio.size > limit:
         raise BlobTooLargeError(limit)
-
-
-def _has_bytes(services: Services, cid: str) -> bool:
-    found = services.media.find(cid)
-    return found is not None and services.media.store.size(found.key) == found.size

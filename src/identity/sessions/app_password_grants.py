@@ -150,11 +150,15 @@ def _tokens(answer: dict[str, Any]) -> Tokens | None:
         return None
     claims = _claims(access)
     scope, expires = claims.get("scope"), claims.get("exp")
+    try:
+        expires_at = datetime.fromtimestamp(expires, UTC) if isinstance(expires, int) else None
+    except (OverflowError, ValueError, OSError):  # no datetime can hold it
+        return None
     return Tokens(
         access=SecretStr(access),
         refresh=SecretStr(refresh),
         scope=scope if isinstance(scope, str) else "",
-        access_expires_at=datetime.fromtimestamp(expires, UTC) if isinstance(expires, int) else None,
+        access_expires_at=expires_at,
     )
 
 
@@ -163,6 +167,6 @@ def _claims(token: str) -> dict[str, Any]:
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError, binascii.Error):
+    except (IndexError, ValueError, RecursionError, binascii.Error):
         return {}
     return claims if isinstance(claims, dict) else {}

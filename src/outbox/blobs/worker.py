@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from aggregates.track import Track
 from aggregates.values import Audio
+from eventstore.coordination.threads import Threads
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from outbox.backoff import backoff
@@ -52,7 +53,7 @@ logger = logging.getLogger("mastertape.outbox")
 MAX_CONCURRENT_UPLOADS: Final = 32
 """Many, since each holds only one chunk: hosts that hang on uploads leave room for others."""
 MAX_CONCURRENT_READS: Final = 8
-"""Reads from storage at once, so that the outbox's other threads stay free for the database."""
+"""Reads from storage at once, in threads of their own: a store that hangs leaves the outbox its database."""
 UPLOAD_TIMEOUT_SECONDS: Final = 1000.0
 MAX_SETTLE_ATTEMPTS: Final = 6
 BLOB: Final = "blob"
@@ -80,7 +81,7 @@ class BlobWorker:
         self._source = source
         self._owner = owner
         self._lease = lease
-        self._reading = asyncio.Semaphore(MAX_CONCURRENT_READS)
+        self._reads = Threads("blob-reads", MAX_CONCURRENT_READS)
         self._uploads: dict[asyncio.Task[None], BlobJob] = {}
 
     @property
@@ -209,13 +210,8 @@ class BlobWorker:
             return replace(verdict, message="the PDS took nothing more, or did not answer")
 
     async def _chunks(self, cid: str) -> AsyncIterator[bytes]:
-        async with self._reading:
-            source = await in_thread(self._source.read, cid)
-        while True:
-            async with self._reading:
-                chunk = await in_thread(_next_chunk, source)
-            if not chunk:
-                return
+        source = await self._reads.run(self._source.read, cid)
+        while chunk := await self._reads.run(_next_chunk, source):
             yield chunk
 
     async def _settle(self, claimed: BlobJob, verdict: Verdict | None) -> None:

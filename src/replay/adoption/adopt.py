@@ -1,10 +1,11 @@
 """Makes tracks of the records that an account's PDS holds already; nothing is written to the PDS.
 
-Each record is a unit of its own, and known records are skipped: a run that was cut off is simply run again.
+Each record is a unit of its own, and known records are skipped: a run that was cut off is simply run again. Everything in a
+run has a limit of time, so that accounts whose PDS or audio is slow take turns with others.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,7 @@ from aggregates.track import media_cids
 from aggregates.values import Artwork, Audio
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
+from eventstore.foreign_text import clean
 from eventstore.streams.track_ids import next_track_id
 from eventstore.unit_of_work import UnitOfWork
 from outbox.conflicts.adopted import acknowledge_as_found, known_records, set_lane_host
@@ -25,13 +27,18 @@ from outbox.record.lexicon import Lexicon
 from outbox.record.record import RecordUrls
 from outbox.repo.reads import RepoReads
 from replay.adoption.intake import Intake
-from replay.adoption.progress import Progress, bytes_unavailable, invalid_field
+from replay.adoption.progress import MAX_NAMED_PROBLEMS, Progress, bytes_unavailable, invalid_field
 from replay.adoption.record import AdoptableRecord, read_record
-from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError
+from replay.errors import BytesUnavailableError, PdsBusyError, PdsTroubleError, TooManyProblemsError
 from replay.reconcile.verify import Repo
 
 MAX_CONCURRENT_RECORDS: Final = 4
 """Of one account: live deliveries need requests to the PDS too."""
+LISTING_TIMEOUT_SECONDS: Final = 300.0
+TURN_SECONDS: Final = 300.0
+"""After it a run begins no more records."""
+RECORD_TIMEOUT_SECONDS: Final = 900.0
+"""For the bytes of one record, from all places that it names."""
 MAX_PDS_ERRORS_IN_A_ROW: Final = 5
 """End a run: the PDS fails, and not its records."""
 
@@ -54,14 +61,15 @@ class Adoption:
 
     async def run(
         self, repo: Repo, envelope: Envelope, progress: Progress, *, report: Report, is_wanted: IsWanted
-    ) -> None:
-        """Adopt every record that is no track yet, and count it in `progress`.
+    ) -> bool:
+        """Adopt records that are no track yet and that `progress` does not refuse, count them, and return whether that was all.
 
-        Raises RemoteUnknownError or PdsTroubleError when the PDS does not answer, and LeaseLostError once it is not wanted.
+        Raises RemoteUnknownError or PdsTroubleError when the PDS does not answer, LeaseLostError once it is not wanted, and
+        TooManyProblemsError where another run would refuse the same records again.
         """
         records = await self._new_records(repo, progress)
         report(progress)
-        await _Run(self, repo, envelope, progress, report, is_wanted).adopt_all(records)
+        return await _Run(self, repo, envelope, progress, report, is_wanted).adopt(records)
 
     async def preview(self, repo: Repo) -> Progress:
         """Read the records without their bytes, and count as adopted what a run would try to adopt."""
@@ -76,14 +84,24 @@ class Adoption:
 
     async def _new_records(self, repo: Repo, progress: Progress) -> Sequence[tuple[RecordKey, Remote]]:
         known = await self.intake.threads.run(self._known, repo.did)
-        found, new = 0, []
+        try:
+            async with asyncio.timeout(LISTING_TIMEOUT_SECONDS):
+                listed = [each async for each in self._listed(repo)]
+        except TimeoutError:
+            raise PdsTroubleError(
+                f"the PDS did not list its records within {LISTING_TIMEOUT_SECONDS:.0f} seconds"
+            ) from None
+        unknown = [each for each in listed if (each[0].collection, each[0].rkey) not in known]
+        refused = progress.refused_uris
+        new = [each for each in unknown if clean(each[0].uri) not in refused]
+        progress.found, progress.refused = len(listed), len(unknown) - len(new)
+        progress.known = max(0, len(listed) - len(unknown) - progress.adopted)
+        return new
+
+    async def _listed(self, repo: Repo) -> AsyncIterator[tuple[RecordKey, Remote]]:
         for collection in self.collections:
             async for rkey, remote in self.reads.records(repo.host, repo.did, collection):
-                found += 1
-                if (collection, rkey) not in known:
-                    new.append((RecordKey(repo.did, collection, rkey), remote))
-        progress.found, progress.known = found, found - len(new)
-        return new
+                yield RecordKey(repo.did, collection, rkey), remote
 
     def _known(self, did: str) -> set[tuple[str, str]]:
         with self.log.database.read() as connection:
@@ -102,12 +120,18 @@ class _Run:
     is_wanted: IsWanted
     pds_errors_in_a_row: int = 0
 
-    async def adopt_all(self, records: Sequence[tuple[RecordKey, Remote]]) -> None:
-        """Adopt them; the first error that is not a record's own ends the run."""
-        waiting = iter(records)
+    async def adopt(self, records: Sequence[tuple[RecordKey, Remote]]) -> bool:
+        """Adopt them for a turn, and return whether none is left; the first error that is not a record's own ends the run."""
+        waiting, left = iter(records), 0
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + TURN_SECONDS
 
         async def adopt_waiting() -> None:
+            nonlocal left
             for key, remote in waiting:
+                if clock() >= ends_at:
+                    left += 1
+                    return
                 await self._adopt_or_refuse(key, remote)
                 self.report(self.progress)
 
@@ -117,6 +141,9 @@ class _Run:
                     group.create_task(adopt_waiting())
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
+        if left and len(self.progress.problems) >= MAX_NAMED_PROBLEMS:
+            raise TooManyProblemsError(MAX_NAMED_PROBLEMS)
+        return not left
 
     async def _adopt_or_refuse(self, key: RecordKey, remote: Remote) -> None:
         try:
@@ -136,8 +163,13 @@ class _Run:
     async def _adopt(self, key: RecordKey, remote: Remote) -> None:
         log, intake = self.adoption.log, self.adoption.intake
         record = read_record(key, remote, self.adoption.urls, self.adoption.lexicon)
-        audio, audio_problems = await intake.audio(self.repo.host, record)
-        artwork, artwork_problems = await intake.artwork(self.repo.host, record)
+        try:
+            async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
+                audio, audio_problems = await intake.audio(self.repo.host, record)
+                artwork, artwork_problems = await intake.artwork(self.repo.host, record)
+        except TimeoutError:
+            reason = f"its audio and cover did not come within {RECORD_TIMEOUT_SECONDS:.0f} seconds"
+            raise BytesUnavailableError("too_slow", reason) from None
         async with intake.public_copy(audio, record) as reservation:
 
             def commit(unit: UnitOfWork) -> bool:

@@ -1,5 +1,6 @@
 """Fetches bytes from outside into files; the bytes of a blob must have its CID."""
 
+import asyncio
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,10 @@ from storage.errors import TooLargeError
 from storage.upload import Staged, Staging
 
 GET_BLOB: Final = "com.atproto.sync.getBlob"
-FETCH_TIMEOUT_SECONDS: Final = 900.0
+FETCH_TIMEOUT_SECONDS: Final = 600.0
+FETCH_PATIENCE_SECONDS: Final = 60.0
+"""For the first bytes, and for pauses among the others."""
+MIN_BYTES_PER_SECOND: Final = 32 * 1024
 TOO_MANY, SERVER_ERROR = 429, 500
 
 
@@ -74,23 +78,38 @@ class Fetcher:
     async def staged(
         self, url: str, limit: int, policy: AddressPolicy | None = None, on_reply: OnReply | None = None
     ) -> Staged:
-        """Fetch a URL, under another address policy if one is given; raises as `fetched` does."""
+        """Fetch a URL, under another address policy if one is given; raises as `fetched` does, and TimeoutError for a slow one."""
         with Staging(self._folder, limit) as staging:
-            async with fetched(
-                self._http,
-                policy or self._policy,
-                url,
-                limit=limit,
-                seconds=FETCH_TIMEOUT_SECONDS,
-                on_reply=on_reply,
-            ) as chunks:
-                try:
-                    async for chunk in chunks:
-                        await self._threads.run(staging.write, chunk)
-                except TooLargeError as error:
-                    raise FetchRefusedError(str(error)) from None
+            try:
+                async with asyncio.timeout(FETCH_PATIENCE_SECONDS) as pace:
+                    await self._write(staging, url, policy or self._policy, on_reply, pace)
+            except TooLargeError as error:
+                raise FetchRefusedError(str(error)) from None
+            except TimeoutError:
+                slow = f"it sent less than {MIN_BYTES_PER_SECOND} bytes per second"
+                raise TimeoutError(slow if pace.expired() else "it took too long") from None
             # not in a thread: a cancellation meanwhile would leave the file behind
             return staging.finish()
+
+    async def _write(
+        self,
+        staging: Staging,
+        url: str,
+        policy: AddressPolicy,
+        on_reply: OnReply | None,
+        pace: asyncio.Timeout,
+    ) -> None:
+        async with fetched(
+            self._http,
+            policy,
+            url,
+            limit=staging.limit,
+            seconds=FETCH_TIMEOUT_SECONDS,
+            on_reply=on_reply,
+        ) as chunks:
+            async for chunk in chunks:
+                pace.reschedule((pace.when() or 0.0) + len(chunk) / MIN_BYTES_PER_SECOND)
+                await self._threads.run(staging.write, chunk)
 
 
 def named(error: Exception) -> str:

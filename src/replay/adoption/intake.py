@@ -1,10 +1,11 @@
 """Brings the bytes that a record names into storage, before the unit of work that makes its track."""
 
+import asyncio
 import io
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from aggregates.values import Artwork, Audio
 from eventstore.coordination.threads import Threads
@@ -15,11 +16,15 @@ from replay.errors import BytesUnavailableError
 from storage.artwork import MAX_BYTES as MAX_IMAGE_BYTES
 from storage.artwork import PreparedArtwork, read_artwork
 from storage.audio import read_audio
-from storage.errors import RefusedMediaError
+from storage.errors import RefusedMediaError, StoreUnavailableError
 from storage.media import Media
 from storage.public.copies import Reservation
 from storage.public.publisher import Publisher
+from storage.store import store_seconds
 from storage.upload import Staged
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 BLOB_MISSING: Final = "the PDS lacks the blob; the bytes came from the address"
 
@@ -32,6 +37,9 @@ class Intake:
     media: Media
     publisher: Publisher | None
     threads: Threads
+    """For the database."""
+    store_threads: Threads
+    """For files and the media store, which may hang."""
     max_audio_bytes: int
 
     async def audio(self, host: str, record: AdoptableRecord) -> tuple[Audio, list[Problem]]:
@@ -39,7 +47,7 @@ class Intake:
         key, limit = record.key, self.max_audio_bytes
         wanted = Wanted(key.did, host, record.audio_blob, record.audio_url, limit)
         with await self.bytes.fetch(wanted) as staged:
-            audio = await self.threads.run(self._store_audio, staged)
+            audio = await self._store(staged.size, self._store_audio, staged)
         if record.audio_cid in {None, audio.cid}:
             return record.completed(audio), []
         return record.completed(audio), [problem_of(key, "blob_missing", BLOB_MISSING, adopted=True)]
@@ -55,10 +63,10 @@ class Intake:
         wanted = Wanted(key.did, host, record.image_blob, record.image_url, MAX_IMAGE_BYTES)
         try:
             with await self.bytes.fetch(wanted) as staged:
-                prepared = await self.threads.run(read_artwork, staged)
+                prepared = await self.store_threads.run(read_artwork, staged)
         except (BytesUnavailableError, RefusedMediaError) as error:
             return None, [problem_of(key, "artwork_unavailable", str(error), adopted=True)]
-        await self.threads.run(self._store_artwork, prepared)
+        await self._store(prepared.artwork.size, self._store_artwork, prepared)
         return prepared.artwork, []
 
     @asynccontextmanager
@@ -68,12 +76,22 @@ class Intake:
         if publisher is None or record.fields["support_gate"] is not None:
             yield None
             return
-        reservation = await self.threads.run(publisher.reserve, audio.cid, audio.file_type, audio.mime)
+        reservation = await self.store_threads.run(publisher.reserve, audio.cid, audio.file_type, audio.mime)
         try:
             yield reservation
         except BaseException:
             await self.threads.run(publisher.cancel, reservation)
             raise
+
+    async def _store(self, size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Store bytes in time; raises StoreUnavailableError, since another attempt may succeed."""
+        try:
+            async with asyncio.timeout(store_seconds(size)) as limit:
+                return await self.store_threads.run(work, *args, **kwargs)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise StoreUnavailableError("it did not take the bytes in time") from None
 
     def _store_audio(self, staged: Staged) -> Audio:
         try:

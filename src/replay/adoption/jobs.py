@@ -1,5 +1,6 @@
 """The rows of adoptions, at most one of an account: its request, its progress, and the lease of the worker that runs it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -23,6 +24,7 @@ from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.schema import Json, UtcDateTime, metadata
 from outbox.backoff import backoff
+from outbox.mirror.tables import mirror_lane
 from replay.adoption.progress import Progress
 
 FIRST_PAUSE_SECONDS: Final = 5.0
@@ -52,6 +54,7 @@ adoption = Table(
     Column("lease_epoch", Integer, nullable=False, server_default=text("0")),
 )
 job: Final = adoption.c
+COUNTED: Final = ("found", "known", "adopted", "refused", "problems")
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,10 @@ class AdoptionJob:
     envelope: Envelope
     attempts: int
     epoch: int
+    host: str
+    """The PDS of the account's lane, or an empty text."""
+    progress: Progress
+    """Of its earlier turns."""
 
 
 def request(connection: Connection, did: str, envelope: Envelope, now: datetime) -> None:
@@ -88,23 +95,38 @@ def adoption_of(connection: Connection, did: str) -> Row[Any] | None:
     return connection.execute(select(adoption).where(job.did == did)).one_or_none()
 
 
-def claim(database: Database, *, owner: str, lease: timedelta, did: str | None = None) -> AdoptionJob | None:
-    """Claim an adoption that is due, or this account's even before it is due; None where there is none or it is claimed."""
+def claim(
+    database: Database,
+    *,
+    owner: str,
+    lease: timedelta,
+    did: str | None = None,
+    except_hosts: Collection[str] = (),
+) -> AdoptionJob | None:
+    """Claim an adoption that is due, or this account's even before it is due; None where there is none or it is claimed.
+
+    Accounts whose PDS is one of `except_hosts` are left out.
+    """
     with database.read_committed() as connection:  # most polls find nothing, and need no write transaction
-        if connection.scalar(_due(database.now(connection), did)) is None:
+        if connection.scalar(_due(database.now(connection), did, except_hosts)) is None:
             return None
     with database.write() as connection:
         now = database.now(connection)
         found = connection.execute(
-            select(adoption).where(job.did.in_(_due(now, did))).with_for_update(skip_locked=True)
+            select(adoption)
+            .where(job.did.in_(_due(now, did, except_hosts)))
+            .with_for_update(skip_locked=True)
         ).one_or_none()
         if found is None:
             return None
         epoch = found.lease_epoch + 1
         taken = {"lease_owner": owner, "lease_until": now + lease, "lease_epoch": epoch}
         connection.execute(update(adoption).where(job.did == found.did).values(taken))
+        host = connection.scalar(select(mirror_lane.c.host).where(mirror_lane.c.did == found.did)) or ""
     envelope = Envelope(found.actor, found.via, found.request_id)
-    return AdoptionJob(found.did, envelope, found.attempts, epoch)
+    # After a failure everything is tried again; what a turn refused, the next turn of the same attempt does not.
+    progress = _progress_of(found) if found.problem is None else Progress()
+    return AdoptionJob(found.did, envelope, found.attempts, epoch, host, progress)
 
 
 def is_held(connection: Connection, claimed: AdoptionJob) -> bool:
@@ -126,6 +148,21 @@ def finish(database: Database, claimed: AdoptionJob, progress: Progress) -> None
         _change(connection, claimed, **_counts(progress), **_unleased(now), ended_at=now, problem=None)
 
 
+def end_turn(database: Database, claimed: AdoptionJob, progress: Progress) -> None:
+    """Record the progress, and let the adoptions of other accounts go first."""
+    with database.write() as connection:
+        now = database.now(connection)
+        _change(
+            connection,
+            claimed,
+            **_counts(progress),
+            **_unleased(now),
+            attempts=0,
+            not_before=now,
+            problem=None,
+        )
+
+
 def fail(database: Database, claimed: AdoptionJob, progress: Progress, problem: str, *, final: bool) -> None:
     """Record the problem, and schedule another attempt unless it is `final` or was the last one."""
     with database.write() as connection:
@@ -144,14 +181,17 @@ def fail(database: Database, claimed: AdoptionJob, progress: Progress, problem: 
         )
 
 
-def release(database: Database, claimed: AdoptionJob) -> None:
-    """End the lease, so that another worker can claim it at once."""
+def release(database: Database, claimed: AdoptionJob, progress: Progress) -> None:
+    """Record the progress and end the lease, so that another worker can claim it at once."""
     with database.write() as connection:
-        _change(connection, claimed, **_unleased(database.now(connection)))
+        _change(connection, claimed, **_counts(progress), **_unleased(database.now(connection)))
 
 
-def _due(now: datetime, did: str | None) -> Any:
+def _due(now: datetime, did: str | None, except_hosts: Collection[str]) -> Any:
     due = and_(job.ended_at.is_(None), job.lease_until <= now)
+    if except_hosts:
+        elsewhere = select(mirror_lane.c.did).where(mirror_lane.c.host.in_(sorted(except_hosts)))
+        due = and_(due, job.did.not_in(elsewhere))
     which = job.not_before <= now if did is None else job.did == did
     return select(job.did).where(due, which).order_by(job.not_before, job.did).limit(1)
 
@@ -169,5 +209,8 @@ def _unleased(now: datetime) -> dict[str, Any]:
 
 
 def _counts(progress: Progress) -> dict[str, Any]:
-    names = ("found", "known", "adopted", "refused", "problems")
-    return {name: getattr(progress, name) for name in names}
+    return {name: getattr(progress, name) for name in COUNTED}
+
+
+def _progress_of(row: Row[Any]) -> Progress:
+    return Progress(**{name: getattr(row, name) for name in COUNTED})

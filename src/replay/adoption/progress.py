@@ -28,6 +28,11 @@ class Progress:
         """Return how many records are finished."""
         return self.known + self.adopted + self.refused
 
+    @property
+    def refused_uris(self) -> set[str]:
+        """Return the named records that were refused."""
+        return {problem["uri"] for problem in self.problems if not problem["adopted"]}
+
     def add_problem(self, problem: Problem) -> None:
         """Name a problem, up to MAX_NAMED_PROBLEMS of them."""
         if len(self.problems) < MAX_NAMED_PROBLEMS:

@@ -36,7 +36,7 @@ TRANSITIONS: Final = (
     Transition(
         before=AdoptionState.RUNNING,
         after=AdoptionState.WAITING,
-        by="the worker fails and schedules another attempt, or its process stops",
+        by="the worker fails and schedules another attempt, has used up its turn, or its process stops",
     ),
     Transition(
         before=AdoptionState.RUNNING,

@@ -1,7 +1,8 @@
-"""Runs requested adoptions in any number of processes: at most one of an account, and a few in each process."""
+"""Runs requested adoptions in any number of processes, in turns: one of an account, and a few in each process."""
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
@@ -19,11 +20,13 @@ from replay.adoption import jobs as adoptions
 from replay.adoption.adopt import Adoption, Report
 from replay.adoption.jobs import AdoptionJob
 from replay.adoption.progress import Progress
-from replay.errors import PdsTroubleError
+from replay.errors import PdsTroubleError, TooManyProblemsError
 from replay.reconcile.verify import Repo
 from storage.errors import StorageError
 
-MAX_CONCURRENT_ADOPTIONS: Final = 2
+MAX_CONCURRENT_ADOPTIONS: Final = 4
+MAX_CONCURRENT_ADOPTIONS_OF_HOST: Final = 2
+"""A slow PDS leaves room for the accounts of others."""
 POLL_SECONDS: Final = 15.0
 """At the longest: a request in this process wakes the worker, one in another process may not."""
 DEBOUNCE_SECONDS: Final = 0.5
@@ -57,7 +60,8 @@ class AdoptionWorker:
         self._lease = lease
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[bool], str] = {}
+        """By task, the PDS of its account."""
 
     def wake(self) -> None:
         """Poll for work at once; callable from any thread."""
@@ -81,11 +85,12 @@ class AdoptionWorker:
             await asyncio.gather(*self._running, return_exceptions=True)
 
     async def run_one(self, did: str, report: Report) -> bool:
-        """Run the account's adoption now; False when another process runs it."""
+        """Run the account's adoption now, all of its turns; False when another process runs it."""
         claimed = await self._claim(did)
         if claimed is None:
             return False
-        await self._run_claimed(claimed, report)
+        while claimed is not None and await self._run_claimed(claimed, report):
+            claimed = await self._claim(did)
         return True
 
     async def preview(self, did: str) -> Progress:
@@ -98,23 +103,34 @@ class AdoptionWorker:
             if claimed is None:
                 return
             task = asyncio.create_task(self._run_claimed(claimed, lambda _progress: None))
-            self._running.add(task)
+            self._running[task] = claimed.host
             task.add_done_callback(self._ended)
 
     async def _claim(self, did: str | None = None) -> AdoptionJob | None:
         """Claim a job. A thread cannot be cancelled: a cancellation waits for it, and releases what it has claimed."""
         claiming = asyncio.create_task(
-            self._threads.run(adoptions.claim, self._database, owner=self._owner, lease=self._lease, did=did)
+            self._threads.run(
+                adoptions.claim,
+                self._database,
+                owner=self._owner,
+                lease=self._lease,
+                did=did,
+                except_hosts=self._busy_hosts(),
+            )
         )
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
             if (claimed := await claiming) is not None:
-                await self._threads.run(adoptions.release, self._database, claimed)
+                await self._threads.run(adoptions.release, self._database, claimed, claimed.progress)
             raise
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+    def _busy_hosts(self) -> set[str]:
+        counts = Counter(host for host in self._running.values() if host)
+        return {host for host, count in counts.items() if count >= MAX_CONCURRENT_ADOPTIONS_OF_HOST}
+
+    def _ended(self, task: asyncio.Task[bool]) -> None:
+        del self._running[task]
         self._woken.set()
         if not task.cancelled() and task.exception() is not None:
             logger.error("adoption_not_settled", exc_info=task.exception())
@@ -127,34 +143,38 @@ class AdoptionWorker:
         except TimeoutError:
             pass
 
-    async def _run_claimed(self, claimed: AdoptionJob, report: Report) -> None:
-        """Run it, and record how it ended; one whose lease was lost is another worker's to record."""
-        progress = Progress()
+    async def _run_claimed(self, claimed: AdoptionJob, report: Report) -> bool:
+        """Run a turn of it, record how that ended, and return whether there is another; a lost lease is another worker's to record."""
+        progress = claimed.progress
         work = asyncio.create_task(self._adopt(claimed, progress, report))
         heartbeat = asyncio.create_task(self._keep_lease(claimed, progress, work))
         try:
-            await work
-            await self._threads.run(adoptions.finish, self._database, claimed, progress)
-            logger.info("records_adopted", extra={"did": claimed.did, **_counts(progress)})
+            is_done = await work
+            end = adoptions.finish if is_done else adoptions.end_turn
+            await self._threads.run(end, self._database, claimed, progress)
+            logger.info("records_adopted", extra={"did": claimed.did, "done": is_done, **_counts(progress)})
         except asyncio.CancelledError:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
-            await self._threads.run(adoptions.release, self._database, claimed)
+            await self._threads.run(adoptions.release, self._database, claimed, progress)
             if _is_cancelled():
                 raise
         except LeaseLostError:
             pass
         except Exception as error:  # noqa: BLE001 - the row shows it to the owner, whatever it was
             await self._fail(claimed, progress, error)
+        else:
+            return not is_done
         finally:
             heartbeat.cancel()
+        return False
 
-    async def _adopt(self, claimed: AdoptionJob, progress: Progress, report: Report) -> None:
+    async def _adopt(self, claimed: AdoptionJob, progress: Progress, report: Report) -> bool:
         repo = Repo(claimed.did, await self._host_of(claimed.did))
         is_wanted = partial(adoptions.is_held, claimed=claimed)
-        await self._adoption.run(repo, claimed.envelope, progress, report=report, is_wanted=is_wanted)
+        return await self._adoption.run(repo, claimed.envelope, progress, report=report, is_wanted=is_wanted)
 
-    async def _keep_lease(self, claimed: AdoptionJob, progress: Progress, work: asyncio.Task[None]) -> None:
+    async def _keep_lease(self, claimed: AdoptionJob, progress: Progress, work: asyncio.Task[bool]) -> None:
         """Record the progress at intervals, which extends the lease; cancel the work when the lease is lost."""
         held = True
         while held:
@@ -181,6 +201,7 @@ class AdoptionWorker:
 EXPECTED: Final = (
     RemoteUnknownError,
     PdsTroubleError,
+    TooManyProblemsError,
     UnknownIdentityError,
     IdentityUnreachableError,
     UnsafeAddressError,

@@ -16,7 +16,7 @@ from service.cli.output import as_json, print_json
 from service.config.settings import Settings, SettingsError, load
 from service.doctor import database as doctor_database
 from service.doctor import outside as doctor_outside
-from service.doctor.checks import Check, Checks, CheckState, fail, ok, run_check
+from service.doctor.checks import Check, Checks, CheckState, fail, in_time, ok, run_check
 from service.schema.migrate import newest, revision_of
 from service.wiring.log import open_log
 
@@ -47,9 +47,11 @@ def checks() -> Checks:
             yield fail("settings", line, "see docs/settings.md")
         return
     yield ok("settings", "they make sense")
-    yield from run_check("disks", lambda: doctor_outside.disks(settings), "make the folders readable")
     yield from run_check(
-        "media store", lambda: doctor_outside.store(settings), "check MEDIA and the store itself"
+        "disks", in_time(lambda: doctor_outside.disks(settings)), "make the folders readable"
+    )
+    yield from run_check(
+        "media store", in_time(lambda: doctor_outside.store(settings)), "check MEDIA and the store itself"
     )
     yield from _of_database(settings)
 

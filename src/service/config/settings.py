@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     )
     rate_limits: bool = Field(
         True,
-        description="Limits per minute: 100 requests of one principal, 10 sign-ins, 20 uploads.",
+        description="Limits per minute: 100 requests of one principal, 10 sign-ins, 20 uploads, 600 reads of audio and artwork.",
     )
     metrics: Annotated[str | None, AfterValidator(lambda value: value and host_and_port(value))] = Field(
         None,

@@ -1,6 +1,7 @@
 """Results of `mastertape doctor`. Every check runs although others fail, and each result says what to do."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -8,6 +9,7 @@ from typing import Final
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from eventstore.coordination.threads import begun
 from eventstore.errors import EventStoreError
 from identity.errors import IdentityError
 from service.config.settings import SettingsError
@@ -46,6 +48,9 @@ EXPECTED_ERRORS: Final = (
 )
 
 
+EXAMINATION_TIMEOUT_SECONDS: Final = 30.0
+
+
 def ok(name: str, found: str) -> Check:
     return Check(name, CheckState.OK, found)
 
@@ -56,6 +61,19 @@ def warn(name: str, found: str, to_do: str) -> Check:
 
 def fail(name: str, found: str, to_do: str) -> Check:
     return Check(name, CheckState.FAIL, found, to_do)
+
+
+def in_time(examination: Examination) -> Examination:
+    """Limit the time of an examination that may hang; its thread is abandoned then."""
+
+    def examine() -> Checks:
+        found = begun("examination", lambda: list(examination()))
+        wait([found], EXAMINATION_TIMEOUT_SECONDS)
+        if not found.done():
+            raise TimeoutError(f"does not answer within {EXAMINATION_TIMEOUT_SECONDS:.0f} seconds")
+        yield from found.result()
+
+    return examine
 
 
 def run_check(name: str, examination: Examination, to_do: str) -> Checks:

@@ -2,12 +2,17 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import select
 
+from eventstore.coordination.threads import begun
+from storage import disk_errors
+from storage.disk_errors import free_bytes
 from storage.errors import StorageError
 from storage.media import Media, MediaState, media
 
@@ -18,21 +23,27 @@ SAMPLED_COPIES: Final = 5
 
 @dataclass(frozen=True)
 class StoreHealth:
-    """Why the store is unusable: `lost` if it has none of the sampled copies, `away` if it does not answer."""
+    """Why nothing may be stored: a disk is `full`, or the store has `lost` the sampled copies or is `away`."""
 
+    full: str | None = None
     lost: str | None = None
     away: str | None = None
 
 
 class MediaHealth:
-    """Samples a few of the oldest copies in a thread; a result is reused for SAMPLE_TTL_SECONDS."""
+    """Samples the disks of `folders` and a few of the oldest copies in a thread; a result is reused for SAMPLE_TTL_SECONDS."""
 
-    def __init__(self, media: Media, name: str) -> None:
+    def __init__(self, media: Media, name: str, folders: Sequence[Path] = ()) -> None:
         self._media: Final = media
         self._name: Final = name
+        self._folders: Final = folders
         self._lock: Final = threading.Lock()
         self._sampling: Future[StoreHealth] = Future()
         self._sampled_at: float | None = None
+
+    def full(self) -> str | None:
+        """Return which disk has no room; None if all have."""
+        return self._health().full
 
     def lost(self) -> str | None:
         """Return why nothing may be stored; a folder whose disk is not mounted would take the bytes, and the mount then hide them."""
@@ -47,23 +58,20 @@ class MediaHealth:
             now = time.monotonic()
             is_old = self._sampled_at is None or now - self._sampled_at >= SAMPLE_TTL_SECONDS
             if is_old and (self._sampled_at is None or self._sampling.done()):
-                self._sampling, self._sampled_at = Future(), now
-                threading.Thread(
-                    target=self._run, args=(self._sampling,), name="media-watch", daemon=True
-                ).start()
-            sampling = self._sampling
+                self._sampling, self._sampled_at = begun("media-watch", self._sample), now
+            sampling, sampled_at = self._sampling, self._sampled_at or now
         try:
-            return sampling.result(SAMPLE_TIMEOUT_SECONDS)
+            return sampling.result(max(0.0, sampled_at + SAMPLE_TIMEOUT_SECONDS - now))
         except TimeoutError:
             return self._away("does not answer")
 
-    def _run(self, sampling: Future[StoreHealth]) -> None:
-        try:
-            sampling.set_result(self._sample())
-        except Exception as error:  # noqa: BLE001 - raised in the caller's thread
-            sampling.set_exception(error)
-
     def _sample(self) -> StoreHealth:
+        try:
+            for folder in self._folders:
+                if free_bytes(folder) < disk_errors.MIN_FREE_BYTES:
+                    return StoreHealth(full=f"the disk of {folder} is full: make room")
+        except StorageError as error:
+            return self._away(str(error))
         oldest = (
             select(media.c.key)
             .where(media.c.state == MediaState.LIVE)

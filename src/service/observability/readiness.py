@@ -1,7 +1,6 @@
 """Checks that this process may work on its database: schema and projections must be of its own version."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from sqlalchemy import exists, select
 from sqlalchemy.exc import DBAPIError
@@ -14,9 +13,6 @@ from eventstore.restore_detection import restored_because
 from eventstore.schema import projection_state
 from service.observability.media_health import MediaHealth
 from service.schema.migrate import OutdatedSchemaError, require_schema
-from storage import disk_errors
-from storage.disk_errors import free_bytes
-from storage.errors import StoreUnavailableError
 
 
 def outdated_projections(log: EventLog) -> Sequence[Projection]:
@@ -35,23 +31,16 @@ def require_ready(log: EventLog) -> None:
         raise OutdatedProjectionError(projection.name)
 
 
-def why_not_ready(
-    log: EventLog, folders: Sequence[Path] = (), store: MediaHealth | None = None
-) -> str | None:
-    """Return what is wrong with the database, the disks of these folders or the media store; None if all are well."""
+def why_not_ready(log: EventLog, store: MediaHealth | None = None) -> str | None:
+    """Return what is wrong with the database, the disks or the media store; None if all are well."""
     try:
         require_ready(log)
-        for folder in folders:
-            if free_bytes(folder) < disk_errors.MIN_FREE_BYTES:
-                return f"the disk of {folder} is full: make room"
         if store is not None:
-            return store.lost()
+            return store.full() or store.lost()
     except (OutdatedSchemaError, EventStoreError) as error:
         return str(error)
     except (DBAPIError, PoolTimeoutError):
         return "the database does not answer"
-    except StoreUnavailableError as error:
-        return str(error)
     return None
 
 

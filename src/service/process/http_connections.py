@@ -1,4 +1,4 @@
-"""HTTP connections of `serve`: a request head must arrive within a time limit, and malformed HTTP gets our error body."""
+"""HTTP connections of `serve`: a client must send a head, and take a response, in time; malformed HTTP gets our error body."""
 
 import asyncio
 from typing import Any, Final
@@ -10,14 +10,17 @@ from api.error_responses import error_response
 from api.middleware.security_headers import EVERYWHERE
 
 REQUEST_HEAD_TIMEOUT_SECONDS: Final = 20.0
+STALLED_RESPONSE_TIMEOUT_SECONDS: Final = 120.0
+"""For a client to take what is buffered for it, some 300 KiB: a player that was paused goes on with a range request."""
 
 
 class HttpConnection(H11Protocol):
-    """One connection. uvicorn itself waits without limit for a head, and for the rest of a body that it no longer needs."""
+    """One connection. uvicorn itself waits without limit for a head, an unneeded body, and a client that reads no response."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_timeout: asyncio.TimerHandle | None = None
+        self._stall_timeout: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -31,8 +34,18 @@ class HttpConnection(H11Protocol):
         elif self._head_timeout is None:
             self._start_head_timer()
 
+    def pause_writing(self) -> None:
+        """Limit how long the client may let the response wait; closing instead would wait for it too."""
+        super().pause_writing()
+        self._stall_timeout = self.loop.call_later(STALLED_RESPONSE_TIMEOUT_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_stall_timer()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
+        self._stop_stall_timer()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -50,6 +63,11 @@ class HttpConnection(H11Protocol):
         self._head_timeout = self.loop.call_later(
             REQUEST_HEAD_TIMEOUT_SECONDS, self.timeout_keep_alive_handler
         )
+
+    def _stop_stall_timer(self) -> None:
+        if self._stall_timeout is not None:
+            self._stall_timeout.cancel()
+            self._stall_timeout = None
 
     def _stop_head_timer(self) -> None:
         if self._head_timeout is not None:

@@ -24,7 +24,8 @@ from storage.media import Media
 from storage.public.publisher import Publisher
 
 MAX_ADOPTION_THREADS: Final = 12
-"""Every record of two concurrent adoptions, and their leases beside them."""
+MAX_ADOPTION_STORE_THREADS: Final = 16
+"""Every record of the concurrent adoptions."""
 
 
 def adoption_worker(
@@ -47,20 +48,21 @@ def adoption_worker(
             return was_named_by(connection, did, cid)
 
     threads = Threads("adoption", MAX_ADOPTION_THREADS)
+    store_threads = Threads("adoption-store", MAX_ADOPTION_STORE_THREADS)
     proven = ProvenBytes(
         http,
         AddressPolicy(settings.dev_origins),
         media,
         settings.data / "staging",
         hosts,
-        threads=threads,
+        threads=store_threads,
         is_owned=is_owned,
         own_urls=tuple(url for url in (settings.base_url, settings.s3_public_url) if url is not None),
     )
     adoption = Adoption(
         log,
         RepoReads(pds),
-        Intake(proven, media, publisher, threads, settings.max_upload_bytes),
+        Intake(proven, media, publisher, threads, store_threads, settings.max_upload_bytes),
         collections=(settings.collection, settings.old_collection),
         urls=urls,
         lexicon=track_lexicon(),

@@ -10,7 +10,9 @@ from typing import Final
 import httpx
 
 from api.middleware.rate_limits import RateLimits
-from api.services import Services
+from api.pipeline import media_intake as intake
+from api.pipeline import media_reads as reads
+from api.services import MediaThreads, Services
 from application.event_poller import EventPoller
 from eventstore.coordination.commit_signals import Announcer, Listener
 from eventstore.coordination.threads import Threads
@@ -48,6 +50,8 @@ from storage.public.publisher import Publisher
 from storage.store import MediaStore, open_store, public_copies
 
 MAX_APPLICATION_THREADS: Final = 8
+MAX_HEALTH_THREADS: Final = 4
+MAX_HEALTH_WAIT_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -229,13 +233,15 @@ def _services(
     metrics: Metrics,
     rate_limits: RateLimits | None,
 ) -> Services:
-    database, store = log.database, MediaHealth(media, settings.media)
+    database, store = log.database, MediaHealth(media, settings.media, settings.folders)
     threads = Threads("application", MAX_APPLICATION_THREADS)
     return Services(
         database=database,
         log=log,
         threads=threads,
         media=media,
+        media_threads=media_threads(),
+        health_threads=Threads("health", MAX_HEALTH_THREADS, max_wait_seconds=MAX_HEALTH_WAIT_SECONDS),
         staging=staging_folder(settings),
         accounts=identity.accounts,
         credentials=identity.credentials,
@@ -251,7 +257,7 @@ def _services(
         old_collection=settings.old_collection,
         max_upload_bytes=settings.max_upload_bytes,
         schema=newest,
-        not_ready_because=lambda: why_not_ready(log, settings.folders, store),
+        not_ready_because=lambda: why_not_ready(log, store),
         media_away_because=store.away,
         silent_because=lambda: why_silent(log),
         wake=wake,
@@ -263,4 +269,18 @@ def _services(
         supporters=HttpSupporters(settings.supporters_url, own_http) if settings.supporters_url else None,
         rate_limits=rate_limits,
         cors_origins=settings.cors_origins,
+    )
+
+
+def media_threads() -> MediaThreads:
+    """Make a pool for each kind of work on media."""
+    patience = intake.MAX_INTAKE_WAIT_SECONDS
+    return MediaThreads(
+        reads=Threads(
+            "media-reads", reads.MAX_CONCURRENT_READS, max_wait_seconds=reads.MAX_READ_WAIT_SECONDS
+        ),
+        writes=Threads("media-writes", intake.MAX_CONCURRENT_FILES, max_wait_seconds=patience),
+        public_copies=Threads("media-public", intake.MAX_CONCURRENT_COPIES, max_wait_seconds=patience),
+        images=Threads("images", intake.MAX_CONCURRENT_IMAGES, max_wait_seconds=patience),
+        staging=Threads("staging", intake.MAX_CONCURRENT_FILES, max_wait_seconds=patience),
     )

@@ -7,13 +7,15 @@ it checked again.
 import logging
 import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import wait
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
 
+from eventstore.coordination.threads import begun
 from storage.errors import MediaGoneError, StorageError, StoreUnavailableError
 from storage.media import Media
 from storage.public.copies import (
@@ -30,13 +32,15 @@ from storage.public.copies import (
     settle,
 )
 from storage.public.projection import public_name
-from storage.store import PublicCopies
+from storage.store import PublicCopies, store_seconds
 
 logger = logging.getLogger("mastertape.storage")
 
 POLL_SECONDS: Final = 5.0
 MAX_BACKOFF_SECONDS: Final = 30.0
 EXTENSION_SECONDS: Final = LEASE_TTL.total_seconds() / 3
+MAX_CONCURRENT_CHANGES: Final = 12
+"""Of the store: those of commands, of both threads, and those that took too long and go on."""
 RESERVE_TIMEOUT: Final = timedelta(seconds=10)
 """How long a command waits for another process that has the lease of the copy."""
 _RECHECK_SECONDS: Final = 0.05
@@ -55,6 +59,7 @@ class Publisher:
         self._database = media.database
         self._copies = copies
         self._timeout = timeout.total_seconds()
+        self._may_change = threading.BoundedSemaphore(MAX_CONCURRENT_CHANGES)
         self._stopping = threading.Event()
         # Removals have a thread of their own: they must not wait until a large copy has been made.
         self._woken = {False: threading.Event(), True: threading.Event()}
@@ -141,44 +146,47 @@ class Publisher:
 
     def _act(self, claimed: Claim) -> None:
         try:
-            with self._lease_extended(claimed):
-                if claimed.action is Action.PUBLISH:
-                    self._publish(claimed)
-                else:
-                    self._copies.unpublish(claimed.name)
+            if claimed.action is Action.PUBLISH:
+                found = self._media.find(claimed.cid)
+                if found is None:
+                    raise MediaGoneError(claimed.cid)
+                publish = partial(self._copies.publish, found.key, claimed.name, claimed.mime)
+                self._run_in_time(claimed, publish, store_seconds(found.size))
+            else:
+                unpublish = partial(self._copies.unpublish, claimed.name)
+                self._run_in_time(claimed, unpublish, store_seconds(0))
         except StorageError as error:
             settle(self._database, claimed, str(error))
             raise
+
+    def _run_in_time(self, claimed: Claim, change: Callable[[], None], seconds: float) -> None:
+        """Change the store, with the lease extended meanwhile; raises StoreUnavailableError after `seconds`.
+
+        A change that goes on after that is settled when it ends: another publisher's may have come between.
+        """
+        deadline = time.monotonic() + seconds
+        if not self._may_change.acquire(timeout=seconds):
+            raise StoreUnavailableError("earlier changes of public copies have not ended")
+        changing = begun("publisher-change", partial(self._change, claimed, change))
+        changing.add_done_callback(lambda _changing: self._may_change.release())
+        while not wait([changing], min(EXTENSION_SECONDS, max(0.0, deadline - time.monotonic()))).done:
+            if time.monotonic() >= deadline:
+                raise StoreUnavailableError(f"it took longer than {seconds:.0f} seconds")
+            self._extend_lease(claimed)
+        changing.result()
+
+    def _change(self, claimed: Claim, change: Callable[[], None]) -> None:
+        change()
         message, reason = _DONE[claimed.action]
         ours = settle(self._database, claimed)
         logger.info(message, extra={"copy": claimed.name, "reason": reason, "lease_lost": not ours})
 
-    @contextmanager
-    def _lease_extended(self, claimed: Claim) -> Generator[None]:
-        """Extend the lease for as long as the block: a copy that takes longer would be claimed again, without end."""
-        done = threading.Event()
-
-        def extend() -> None:
-            while not done.wait(EXTENSION_SECONDS):
-                try:
-                    if not extend_lease(self._database, claimed):
-                        return
-                except Exception:
-                    logger.exception("public_copy_lease_not_extended", extra={"copy": claimed.name})
-
-        extending = threading.Thread(target=extend, name="publisher-lease", daemon=True)
-        extending.start()
+    def _extend_lease(self, claimed: Claim) -> None:
+        """Extend the lease: a change that takes longer would be claimed again, without end."""
         try:
-            yield
-        finally:
-            done.set()
-            extending.join()
-
-    def _publish(self, claimed: Claim) -> None:
-        found = self._media.find(claimed.cid)
-        if found is None:
-            raise MediaGoneError(claimed.cid)
-        self._copies.publish(found.key, claimed.name, claimed.mime)
+            extend_lease(self._database, claimed)
+        except Exception:
+            logger.exception("public_copy_lease_not_extended", extra={"copy": claimed.name})
 
     def _run(self, unwanted_only: bool) -> None:
         woken, pause = self._woken[unwanted_only], POLL_SECONDS

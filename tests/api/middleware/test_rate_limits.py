@@ -166,10 +166,14 @@ def test_sign_ins_are_few(limited):
     assert limited.post("/auth/app-password", json={}).status_code == 429
 
 
-def test_bytes_are_not_counted(limited, alice):
+def test_bytes_have_a_limit_that_no_player_reaches(limited, alice):
     track = upload(limited, alice)
     address = track["audio_url"].removeprefix(limited.app.state.services.base_url)
-    assert statuses(150, partial(limited.get, address)) == [200] * 150
+    ask = partial(limited.head, address)
+    assert statuses(600, ask) == [200] * 600
+    assert ask().status_code == 429
+    assert limited.get("/tracks").status_code == 200
+    assert limited.head(address, headers=alice.headers).status_code == 200
 
 
 def test_without_limits_nothing_is_counted(client, alice):

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from api.error_responses import response_to
 from service.config.settings import Settings
-from service.observability.readiness import why_not_ready
+from service.observability import media_health
 from storage import disk_errors
 from storage.errors import DiskFullError
 from tests.api.world import World, refusal, upload
@@ -56,7 +56,7 @@ def test_a_database_without_room_is_told_as_a_full_disk(in_a_file):
 
 
 def test_a_service_whose_disk_is_full_is_not_ready(world, monkeypatch):
-    folders = world.made.settings.folders
-    assert why_not_ready(world.log, folders) is None
+    monkeypatch.setattr(media_health, "SAMPLE_TTL_SECONDS", 0)
+    assert world.made.services.not_ready_because() is None
     monkeypatch.setattr(disk_errors, "MIN_FREE_BYTES", 2**60)
-    assert "is full" in why_not_ready(world.log, folders)
+    assert "is full" in world.made.services.not_ready_because()

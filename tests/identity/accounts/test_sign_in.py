@@ -1,6 +1,7 @@
 """Sign-in with an app password at the real PDS: refusals, scopes and events."""
 
 import asyncio
+import base64
 import json
 from datetime import timedelta
 
@@ -168,6 +169,14 @@ def test_a_session_for_another_did_is_refused():
     ):
         with pytest.raises(IdentityUnreachableError):
             asyncio.run(create(reply))
+
+
+@pytest.mark.parametrize("expires", [10**300, 10**17, -(10**17)])
+def test_a_session_whose_expiry_no_time_can_hold_is_refused_as_unreadable(expires):
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": expires}).encode()).decode()
+    session = FakePds().session() | {"accessJwt": f"e30.{claims}.x"}
+    with pytest.raises(IdentityUnreachableError):
+        asyncio.run(create(httpx.Response(200, json=session)))
 
 
 def test_a_second_factor_means_that_an_app_password_is_needed():

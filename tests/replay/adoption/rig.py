@@ -139,7 +139,7 @@ def adoption_on(
     return Adoption(
         log,
         RepoReads(Pds(None, http)),  # type: ignore[arg-type] - nothing is written
-        Intake(proven, media, publisher, threads, max_audio_bytes=100_000),
+        Intake(proven, media, publisher, threads, threads, max_audio_bytes=100_000),
         collections=(COLLECTION, OLD_COLLECTION),
         urls=RecordUrls(SERVICE),
         lexicon=track_lexicon(),

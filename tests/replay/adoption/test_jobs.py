@@ -110,7 +110,7 @@ async def test_an_adoption_whose_process_died_is_continued_and_the_dead_process_
     assert not adoptions.record_progress(rig.database, dead, adoptions.Progress(found=9), LEASE)
     adoptions.finish(rig.database, dead, adoptions.Progress(found=9))
     assert (row(rig).found, row(rig).ended_at) == (0, None)
-    adoptions.release(rig.database, other)
+    adoptions.release(rig.database, other, other.progress)
     rig.internet.record(1)
     assert await a_worker(rig).run_one(ALICE, lambda _progress: None)
     ended = row(rig)

@@ -1,6 +1,7 @@
 """`mastertape doctor`: its findings, and that each check runs although others fail."""
 
 import json
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -20,8 +21,10 @@ from outbox.pds.client import RecordKey
 from outbox.relay.journal import record_adopted
 from service.cli.main import main
 from service.config.settings import PREFIX
+from service.doctor import checks as doctor_checks
 from service.wiring.bootstrap import Container
 from storage import disk_errors
+from storage.disk import DiskStore
 from tests.dsl import ALICE
 
 Look = Callable[..., dict[str, tuple[str, str]]]
@@ -55,6 +58,18 @@ def test_the_output_is_a_line_for_each_check(tape: Container, monkeypatch: pytes
     said = CliRunner().invoke(main, ["doctor"])
     assert said.exit_code == 0
     assert "ok    schema: " in said.output
+
+
+def test_a_media_store_that_hangs_fails_its_check_and_no_other(
+    look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr(doctor_checks, "EXAMINATION_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(DiskStore, "write", lambda *_ignored: go_on.wait(30))
+    found = look()
+    go_on.set()
+    assert found.pop("media store")[0] == "fail"
+    assert {state for state, _ in found.values()} == {"ok"}
 
 
 def test_a_setting_that_makes_no_sense(look: Look) -> None:

@@ -35,7 +35,7 @@ def test_the_page_of_routes_names_every_code_and_every_status_of_a_route() -> No
     assert "503" in rows["PATCH /tracks/{track_id}"]
     free = {row for row, statuses in rows.items() if "429" not in statuses}
     assert free == {
-        "GET /audio/{cid}.{extension}", "GET /artwork/{cid}", "GET /healthz", "GET /readyz", "GET /metrics",
+        "GET /healthz", "GET /readyz", "GET /metrics",
         "GET /oauth-client-metadata.json", "GET /jwks.json",
     }  # fmt: skip
 

@@ -32,6 +32,7 @@ def migrated_url(migrated_sqlite: str) -> str:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short limits, but longer than a busy machine takes."""
     monkeypatch.setattr(connections, "REQUEST_HEAD_TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr(connections, "STALLED_RESPONSE_TIMEOUT_SECONDS", 2.0)
     monkeypatch.setattr(limits, "PATIENCE_SECONDS", 2.0)
 
 
@@ -43,6 +44,7 @@ def served(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cont
     server = uvicorn.Server(_config(settings, asgi(made)))
     monkeypatch.setattr(server, "capture_signals", threading.Lock)  # signals are for main threads
     listener = socket.create_server(("127.0.0.1", settings.port))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)  # a slow client is noticed early
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     eventually(lambda: server.started)
@@ -146,6 +148,23 @@ def test_a_rejected_body_does_not_keep_its_connection(served: Container) -> None
         connection.sendall(b"POST /me/disconnect HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         said = trickled(connection, b"x")
     assert said.startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.usefixtures("short")
+def test_a_client_that_takes_nothing_of_its_response_does_not_keep_its_connection(
+    served: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, lost, end = 20, threading.Event(), connections.HttpConnection.connection_lost
+
+    def connection_lost(connection: connections.HttpConnection, error: Exception | None) -> None:
+        lost.set()
+        end(connection, error)
+
+    monkeypatch.setattr(connections.HttpConnection, "connection_lost", connection_lost)
+    with closing(connected(served)) as connection:
+        connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * asked)
+        assert lost.wait(TIMEOUT_SECONDS)
+        assert 0 < all_of(connection).count(b"HTTP/1.1 200 ") < asked
 
 
 def test_an_upgrade_request_is_answered_as_plain_http(served: Container) -> None:
