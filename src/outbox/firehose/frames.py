@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from websockets.asyncio.client import ClientConnection, connect
 
 from eventstore.foreign_text import clean
+from outbox.firehose.connection import BoundedConnection
 from outbox.ports import Addresses
 from outbox.record.foreign_cbor import require_few_values
 
@@ -98,6 +99,7 @@ class Stream:
         """Return the next message; None on a timeout. Raises FirehoseError, and what sockets raise."""
         try:
             async with asyncio.timeout(seconds):
+                await asyncio.sleep(0)  # messages that are here already are received without a pause
                 data = await self._socket.recv(decode=False)
         except TimeoutError:
             return None
@@ -118,6 +120,7 @@ async def subscribed(host: str, cursor: int | None, addresses: Addresses) -> Asy
         max_size=MAX_MESSAGE_BYTES,
         max_queue=MAX_QUEUED_FRAMES,
         user_agent_header="mastertape",
+        create_connection=BoundedConnection,
     ) as socket:
         yield Stream(socket)
 
