@@ -17,7 +17,7 @@ from outbox.repo.pages import RECORDS_PER_PAGE, Entry, UnreadableRecordError, en
 from outbox.threads import in_thread
 
 LARGE_RECORDS_PER_PAGE: Final = 4
-"""So many of the largest records that a PDS takes fit into a page; asked for once a page was too large."""
+"""So many of the largest records that a PDS takes fit into a page; asked for after a page that was too large."""
 BLOBS_PER_PAGE: Final = 1000
 PAGE_TIMEOUT_SECONDS: Final = 30.0
 MAX_LIST_BYTES: Final = 128 * 2**20
@@ -120,7 +120,7 @@ class RepoReads:
                 await asyncio.sleep(0)  # a page of large records takes longer than other work may wait
             if not cursor:
                 return
-            params["cursor"] = cursor
+            params["cursor"], limit = cursor, min(2 * limit, RECORDS_PER_PAGE)
 
     async def blobs(self, host: str, did: str) -> set[str]:
         """Return the CIDs of the blobs that the repo's records name and that the PDS holds."""
