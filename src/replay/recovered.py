@@ -156,12 +156,10 @@ def _resume_account(unit: UnitOfWork, found: Verified, urls: RecordUrls) -> bool
     unit.connection.execute(select(mirror_lane.c.did).where(mirror_lane.c.did == did).with_for_update())
     if not is_account_observed(unit.connection, did):
         return False  # another process has resumed it: the relay may have sent something since `found`
-    newer = [each for each in found.drifts if each.kind is DriftKind.NEWER]
-    for drift in newer:
-        if drift.newer is not None and drift.found_cid is not None:
+    for drift in found.drifts:
+        if drift.kind is DriftKind.NEWER and drift.newer is not None and drift.found_cid is not None:
             keep_newer(unit, drift.key, drift.found_cid, parsed(drift.newer), urls)
     differing = [each.track_id for each in found.drifts if each.kind in REVERIFIED]
-    differing += [each.track_id for each in newer if each.newer is None]
     reverify(unit.connection, [track_id for track_id in differing if track_id is not None], unit.now)
     stop_observing(unit.connection, did)
     wake_lane(unit.connection, did, unit.now)

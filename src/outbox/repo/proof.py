@@ -89,7 +89,7 @@ def _is_signed(commit: dict[str, Any], key: str) -> bool:
 
 
 def _found(cid: str, data: bytes, comparable: Comparable) -> Found:
-    if comparable.is_known(cid):
+    if not comparable.is_wanted(cid, data):
         return Found(cid)
     try:
         record = _record(data)

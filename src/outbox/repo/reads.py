@@ -26,8 +26,8 @@ MIN_PAGE_BYTES: Final = 16 * 1024
 """What a page counts at least: pages without records would never end."""
 MIN_RECORD_BYTES: Final = 1024
 """What a record counts at least, for the memory that its key and CID take."""
-MAX_KEPT_BYTES: Final = 16 * 2**20
-"""Of the records of one repo that are kept as they are, since the log does not know them: some 10,000."""
+MAX_PARSED_BYTES: Final = 16 * 2**20
+"""Of the records of one repo that the log does not know: some 10,000. More are compared by their CIDs alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,19 @@ class Comparable:
 
     def __init__(self, known: AbstractSet[str]) -> None:
         self._known = known
-        self._left_bytes = MAX_KEPT_BYTES
+        self._left_bytes = MAX_PARSED_BYTES
 
-    def is_known(self, cid: str) -> bool:
-        return cid in self._known
+    def is_wanted(self, cid: str, content: bytes) -> bool:
+        """Whether to parse the record."""
+        if cid in self._known or len(content) > self._left_bytes:
+            return False
+        self._left_bytes -= len(content)
+        return True
 
     def of(self, cid: str, body: dict[str, Any], json: bytes) -> Found:
-        """Return what is needed of a record that is not known."""
+        """Return what is needed of a record that was parsed."""
         generation = body.get(GENERATION)
-        if not isinstance(generation, int):
-            return Found(cid)
-        if len(json) > self._left_bytes:
-            return Found(cid, generation)
-        self._left_bytes -= len(json)
-        return Found(cid, generation, json)
+        return Found(cid, generation, json) if isinstance(generation, int) else Found(cid)
 
 
 class RepoReads:
@@ -170,13 +169,13 @@ class PacedReads(RepoReads):
 
 
 def _found(entry: Entry, comparable: Comparable) -> Found:
-    if entry.cid is None or comparable.is_known(entry.cid):
+    if entry.cid is None or entry.json is None or not comparable.is_wanted(entry.cid, entry.json):
         return Found(entry.cid)
     try:
         body = entry.record().body
     except UnreadableRecordError:
         return Found(entry.cid)
-    return comparable.of(entry.cid, body or {}, entry.json or b"")
+    return comparable.of(entry.cid, body or {}, entry.json)
 
 
 def _done(verdict: Verdict) -> Verdict:

@@ -51,7 +51,7 @@ class Drift:
     is_known: bool = False
     """Whether the log has recorded it already, for the owner to decide."""
     newer: bytes | None = None
-    """The JSON of the record that was found, if it is newer than the log and was kept."""
+    """The JSON of the record that was found, if it is newer than the log."""
 
 
 def drifts_of(
