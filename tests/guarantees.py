@@ -656,6 +656,16 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "No reply, record or firehose frame keeps the other accounts waiting, and what cannot be read is never taken for done or missing",
+            "a limit for each method (`outbox/pds/client.py`), values counted before they are parsed (`eventstore/foreign_json.py`, `outbox/record/foreign_cbor.py`), records of a list parsed one by one",
+            (
+                "tests/neighbours/test_huge_replies.py",
+                "tests/neighbours/test_huge_lists.py",
+                "tests/neighbours/test_huge_frames.py",
+                "tests/identity/oauth/test_malformed_tokens.py",
+            ),
+        ),
+        Guarantee(
             "What we send to one server is useless to another",
             "no cookies, no proxies from the environment, proofs bound to method and URL",
             (

@@ -61,7 +61,7 @@ class SupportGate:
 
 @dataclass(frozen=True)
 class BlobRef:
-    """The blob reference that the PDS returned for an audio CID, kept verbatim: the PDS may name another MIME type."""
+    """The blob reference that the PDS returned for an audio CID; the PDS may name another MIME type."""
 
     audio_cid: str
     ref: dict[str, Any]

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 from eventstore.coordination.commit_signals import announce
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
+from eventstore.foreign_json import parsed
 from eventstore.locks import lock_for_append
 from eventstore.restore_detection import (
     POSITIONS_SKIPPED,
@@ -157,7 +158,7 @@ def _resume_account(unit: UnitOfWork, found: Verified, urls: RecordUrls) -> bool
         return False  # another process has resumed it: the relay may have sent something since `found`
     for drift in found.drifts:
         if drift.kind is DriftKind.NEWER and drift.newer is not None and drift.found_cid is not None:
-            keep_newer(unit, drift.key, drift.found_cid, drift.newer, urls)
+            keep_newer(unit, drift.key, drift.found_cid, parsed(drift.newer), urls)
     differing = [each.track_id for each in found.drifts if each.kind in REVERIFIED]
     reverify(unit.connection, [track_id for track_id in differing if track_id is not None], unit.now)
     stop_observing(unit.connection, did)

@@ -1,11 +1,15 @@
-"""The service in this process, on SQLite: what is shared here are threads, not rows."""
+"""The service, a relay and a database of their own, on SQLite; TEST_DEEP adds PostgreSQL."""
 
 import asyncio
+import os
+from collections.abc import AsyncIterator
 
 import pytest
 
-from service.config.settings import Settings
+from service.config.settings import PREFIX, Settings
 from tests.api.world import World
+from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
+from tests.servers.databases import KINDS
 
 
 @pytest.fixture
@@ -13,13 +17,21 @@ def anyio_backend():
     return "asyncio"
 
 
-@pytest.fixture
-def migrated_url(migrated_sqlite):
-    return migrated_sqlite
+@pytest.fixture(params=KINDS if os.environ.get("TEST_DEEP") else KINDS[:1])
+def migrated_url(request):
+    return str(request.getfixturevalue(f"migrated_{request.param}"))
 
 
 @pytest.fixture
-def world(tmp_path, migrated_url):
+async def rig(migrated_url) -> AsyncIterator[Rig]:
+    async with memory_rig_on(migrated_url) as made:
+        yield made
+
+
+@pytest.fixture
+def world(tmp_path, migrated_url, monkeypatch):
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
     made = World(Settings(data=tmp_path / "data", database_url=migrated_url, rate_limits=False))
     yield made
     asyncio.run(made.made.close())

@@ -21,7 +21,8 @@ from outbox.conflicts.conflicts import conflict_of
 from outbox.mirror.tables import mirror_lane
 from outbox.operations.account_deletion import close_lane
 from outbox.pds.client import Pds
-from outbox.repo.reads import RepoReads
+from outbox.repo import reads
+from outbox.repo.reads import MAX_PARSED_BYTES, RepoReads
 from replay.reconcile.drift import DriftKind
 from replay.reconcile.verify import Verified, repos_of, verify
 from replay.recovered import preview_recovery, recover, resume_account
@@ -42,9 +43,9 @@ def _known(rig: Rig) -> Rig:
 
 async def verified(rig: Rig) -> Verified:
     async with httpx.AsyncClient() as http:
-        reads = RepoReads(Pds(rig.wire, http))
         repos = repos_of(rig.database, collection=COLLECTION)
-        [found] = [each async for each in verify(rig.database, reads, repos)]
+        of = RepoReads(Pds(rig.wire, http))
+        [found] = [each async for each in verify(rig.database, of, repos)]
     assert found.problem is None
     return found
 
@@ -98,7 +99,15 @@ async def test_nothing_is_sent_between_a_restore_and_its_recovery(then) -> None:
         assert rig.remote(tracks[2])["audioBlob"]
 
 
-async def test_what_is_newer_is_held_and_its_owner_decides(then) -> None:
+@pytest.mark.parametrize(
+    ("parsed", "kind"),
+    [(MAX_PARSED_BYTES, DriftKind.NEWER), (0, DriftKind.FOREIGN_EDIT)],
+    ids=["parsed", "too much to parse"],
+)
+async def test_what_is_newer_is_held_and_its_owner_decides(
+    *, then, parsed: int, kind: DriftKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "MAX_PARSED_BYTES", parsed)
     now, backup, tracks = then
     for number in (1, 2):
         now.edit(number, title=f"newer {number}")
@@ -106,7 +115,7 @@ async def test_what_is_newer_is_held_and_its_owner_decides(then) -> None:
     newer = [now.remote(track) for track in tracks]
     async with backup.restored() as rig:
         found = await recovered_and_verified(rig)
-        assert kinds(found) == {tracks[0].rkey: DriftKind.NEWER, tracks[1].rkey: DriftKind.NEWER}
+        assert kinds(found) == {tracks[0].rkey: kind, tracks[1].rkey: kind}
         await deliver(rig)
         assert [rig.remote(track) for track in tracks] == newer
         assert [rig.mirror(number).state for number in (1, 2, 3)] == ["held", "held", "delivered"]

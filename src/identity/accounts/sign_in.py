@@ -112,7 +112,7 @@ class SignIns:
             async with asyncio.timeout(PROFILE_TIMEOUT_SECONDS):
                 reply = await send_whole(self._http, request, limit=MAX_PROFILE_BYTES)
             name = reply.json()["value"]["displayName"]
-        except (httpx.HTTPError, TimeoutError, ValueError, RecursionError, KeyError, TypeError):
+        except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError):
             return identity.handle
         name = name.replace("\0", "").strip() if isinstance(name, str) else ""
         return clean(name, MAX_DISPLAY_NAME_LENGTH).strip() or identity.handle

@@ -28,7 +28,7 @@ from identity.sessions.key_pairs import SigningKey
 
 SERVER_ERROR: Final = 500
 TOO_MANY_REQUESTS: Final = 429
-MALFORMED_ERRORS: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+MALFORMED_ERRORS: Final = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
 """What the library raises for malformed documents."""
 
 

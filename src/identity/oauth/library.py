@@ -14,7 +14,7 @@ import httpx
 from identity.resolution.address_policy import AddressPolicy, origin_of
 from identity.resolution.http_responses import error_name, send_whole, without_secrets
 
-MAX_REPLY_BYTES: Final = 256 * 1024
+MAX_REPLY_BYTES: Final = 64 * 1024
 METADATA_TIMEOUT_SECONDS: Final = 10.0
 TOKEN_TIMEOUT_SECONDS: Final = 30.0
 """Long, since a refresh that times out may have rotated the tokens nevertheless."""

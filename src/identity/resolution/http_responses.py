@@ -2,13 +2,26 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import Any, Final
 
 import httpx
 
+from eventstore.foreign_json import parsed
 from identity.resolution.address_policy import MAX_REDIRECTS
+
+MAX_ERROR_BYTES: Final = 16 * 1024
+"""Of the body of an error, whose name and message are short; a longer one, such as a proxy's page, is left unread."""
 
 CheckUrl = Callable[[str], None]
 """Raises UnsafeAddressError for a URL that may not be requested; `AddressPolicy.check` is one."""
+
+
+class ForeignReply(httpx.Response):
+    """A reply whose JSON is parsed within the limits of foreign JSON."""
+
+    def json(self, **_: Any) -> Any:
+        """Parse the body; raises ValueError whatever is wrong with it."""
+        return parsed(self.content)
 
 
 @asynccontextmanager
@@ -33,20 +46,34 @@ async def open_reply(
 async def send_whole(
     http: httpx.AsyncClient, request: httpx.Request, *, limit: int, redirects: CheckUrl | None = None
 ) -> httpx.Response:
-    """Send and read the whole reply; raises RemoteProtocolError if it has more than `limit` bytes."""
-    content = bytearray()
+    """Send and read the whole reply; raises RemoteProtocolError if it is a success with more than `limit` bytes.
+
+    An error with a body that is too long is returned without it: its status and headers say what to do.
+    """
     async with open_reply(http, request, redirects=redirects) as reply:
-        async for chunk in reply.aiter_bytes():
-            content += chunk
-            if len(content) > limit:
-                raise httpx.RemoteProtocolError("the reply is too large", request=reply.request)
+        content = await _content_of(reply, limit if reply.is_success else min(limit, MAX_ERROR_BYTES))
+        if content is None and reply.is_success:
+            raise httpx.RemoteProtocolError("the reply is too large", request=reply.request)
     decoded = {"content-encoding", "content-length", "transfer-encoding"}
-    return httpx.Response(
+    return ForeignReply(
         reply.status_code,
         headers=[(name, value) for name, value in reply.headers.multi_items() if name not in decoded],
-        content=bytes(content),
+        content=content or b"",
         request=reply.request,
     )
+
+
+async def _content_of(reply: httpx.Response, limit: int) -> bytes | None:
+    """Read the body, or None if it has more than `limit` bytes; the rest is left unread."""
+    announced = reply.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        return None
+    content = bytearray()
+    async for chunk in reply.aiter_bytes():
+        content += chunk
+        if len(content) > limit:
+            return None
+    return bytes(content)
 
 
 def error_name(reply: httpx.Response) -> str | None:

@@ -1,7 +1,6 @@
 """Resolves a handle or DID to the account's PDS; a handle counts only if handle and DID point to each other."""
 
 import asyncio
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,6 +8,7 @@ from urllib.parse import quote, unquote
 
 import httpx
 
+from eventstore.foreign_json import parsed
 from identity.errors import IdentityUnreachableError, UnknownIdentityError, UnsafeAddressError
 from identity.resolution.address_policy import HOST_NAME, PRIVATE_DOMAINS, AddressPolicy, origin_of
 from identity.resolution.dns import Dns, HostNotFoundError, Names, NameUnavailableError
@@ -98,8 +98,8 @@ class Resolver:
         if reply is None:
             raise UnknownIdentityError(f"{did} is not known")
         try:
-            document = json.loads(reply)
-        except (ValueError, RecursionError):
+            document = parsed(reply)
+        except ValueError:
             document = None
         if not isinstance(document, dict) or document.get("id") != did:
             raise IdentityUnreachableError(f"{did}: its document could not be read")
@@ -161,7 +161,7 @@ class Resolver:
             url = f"{origin}/xrpc/com.atproto.identity.resolveHandle?handle={handle}"
             try:
                 reply = await self._get(url)
-                answer = None if reply is None else json.loads(reply)
+                answer = None if reply is None else parsed(reply)
             except ValueError:
                 continue
             except IdentityUnreachableError as error:

@@ -6,7 +6,6 @@ Errors are distinguished by their name, never by their status: an expired token 
 import asyncio
 import base64
 import binascii
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 import httpx
 from pydantic import SecretStr
 
+from eventstore.foreign_json import parsed
 from identity.errors import (
     AccountInactiveError,
     BadCredentialsError,
@@ -29,7 +29,7 @@ from identity.sessions.tokens import Tokens
 CALL_TIMEOUT_SECONDS: Final = 30.0
 """Long, since a refresh that times out may have rotated the tokens nevertheless."""
 
-MAX_REPLY_BYTES: Final = 256 * 1024
+MAX_REPLY_BYTES: Final = 64 * 1024
 WRONG_PASSWORD: Final = frozenset({"AuthenticationRequired", "AuthFactorTokenRequired", "InvalidRequest"})
 INACTIVE: Final = frozenset({"AccountTakedown", "AccountDeactivated", "AccountSuspended"})
 # a refresh has no input that could be invalid: InvalidRequest means that the account is gone
@@ -150,23 +150,26 @@ def _tokens(answer: dict[str, Any]) -> Tokens | None:
         return None
     claims = _claims(access)
     scope, expires = claims.get("scope"), claims.get("exp")
-    try:
-        expires_at = datetime.fromtimestamp(expires, UTC) if isinstance(expires, int) else None
-    except (OverflowError, ValueError, OSError):  # no datetime can hold it
-        return None
     return Tokens(
         access=SecretStr(access),
         refresh=SecretStr(refresh),
         scope=scope if isinstance(scope, str) else "",
-        access_expires_at=expires_at,
+        access_expires_at=_time(expires) if isinstance(expires, int) else None,
     )
+
+
+def _time(seconds: int) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _claims(token: str) -> dict[str, Any]:
     """Read the claims of a JWT without verifying it: they only tell when the token expires."""
     try:
         payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError, RecursionError, binascii.Error):
+        claims = parsed(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError, binascii.Error):
         return {}
     return claims if isinstance(claims, dict) else {}

@@ -12,7 +12,8 @@ from identity.sessions.dpop import NONCE_NEEDED, Nonces, proof_headers
 from identity.sessions.session_store import Session
 from identity.sessions.tokens import TokenBinding, Tokens
 
-MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
+MAX_REPLY_BYTES: Final = 64 * 1024
+"""The answers to writes, uploads and getSession have less than 2 KB."""
 MAX_NONCE_ATTEMPTS: Final = 3
 
 Body = Callable[[], AsyncIterator[bytes]]

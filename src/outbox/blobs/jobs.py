@@ -13,7 +13,7 @@ from eventstore.database import Database
 from eventstore.foreign_text import clean
 from eventstore.unit_of_work import UnitOfWork
 from outbox.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
-from outbox.blobs.upload_results import BLOB_MISMATCH, blob_reference
+from outbox.blobs.upload_results import BLOB_MISMATCH
 from outbox.mirror.lanes import LeaseLostError, host_open_at, is_open, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.parking import PARKING, park, schedule_probe
@@ -22,6 +22,7 @@ from outbox.mirror.states import LaneState, TargetState
 from outbox.mirror.tables import IS_LEASED, PAST, blob_job, mirror_lane, mirror_target, pds_host
 from outbox.mirror.targets import wake_lane
 from outbox.pds.verdict import MAX_MESSAGE_LENGTH, Kind, Verdict
+from outbox.record.blob_reference import blob_reference
 
 JOB_LEASE: Final = timedelta(seconds=60)
 """Extended while the upload goes on; after a crash the job is free within this time, however large the upload."""
@@ -147,11 +148,11 @@ def _settle(
     unit: UnitOfWork, claimed: BlobJob, track: Track, verdict: Verdict, *, backfilled: bool, was_lost: bool
 ) -> None:
     error = f"{verdict.error}: {verdict.message}"
-    if verdict.kind is Kind.DONE:
+    if verdict.kind is Kind.DONE and (blob := blob_reference(verdict.body["blob"])) is not None:
         backfilled = backfilled and not _has_live_work(unit, claimed)
         _set_target(unit, claimed, state=TargetState.IDLE, reason=None, not_before=PAST)
         wake_lane(unit.connection, claimed.did, unit.now)
-        track.record_blob(BlobRef(claimed.audio_cid, blob_reference(verdict.body)), at=unit.now)
+        track.record_blob(BlobRef(claimed.audio_cid, blob), at=unit.now)
         attempts = claimed.attempts if was_lost else 0  # kept until the PDS finds the blob: relay/settle.py
         _end(unit, claimed, again=False, attempts=attempts, last_error=None)
     elif verdict.kind is Kind.REJECTED:

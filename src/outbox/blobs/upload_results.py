@@ -6,6 +6,7 @@ from typing import Any, Final
 from aggregates.values import Audio
 from eventstore.foreign_text import clean
 from outbox.pds.verdict import MAX_MESSAGE_LENGTH, TOO_LARGE, Kind, Verdict
+from outbox.record.blob_reference import blob_reference
 from outbox.record.lexicon import accepts
 
 MAX_BLOB_BYTES: Final = 104857600
@@ -17,7 +18,6 @@ BLOB_TYPE: Final = "blob_type"
 TOO_LARGE_REASON: Final = "too_large"
 BLOB_MISMATCH: Final = "blob_mismatch"
 """The PDS answered with a success that names other bytes, or is no blob reference."""
-MAX_MIME_LENGTH: Final = 255
 
 
 def refused_unsent(audio: Audio, limit: int | None) -> Verdict | None:
@@ -45,19 +45,7 @@ def judged(verdict: Verdict, audio: Audio) -> Verdict:
     return verdict
 
 
-def blob_reference(body: Any) -> dict[str, Any]:
-    """Return the reference of a judged answer without what the PDS added: else the log would keep that for ever."""
-    blob = body["blob"]
-    ref = {"$link": blob["ref"]["$link"]}
-    return {"$type": "blob", "ref": ref, "mimeType": blob["mimeType"], "size": blob["size"]}
-
-
 def _is_whole(body: Any, audio: Audio) -> bool:
     """Whether the reference is one, and names our bytes."""
-    match body:
-        case {
-            "blob": {"$type": "blob", "ref": {"$link": str(cid)}, "mimeType": str(mime), "size": int(size)}
-        }:
-            is_type = len(mime) <= MAX_MIME_LENGTH and mime.isascii() and mime.isprintable()
-            return is_type and cid == audio.cid and size == audio.size
-    return False
+    blob = blob_reference(body.get("blob"))
+    return blob is not None and (blob["ref"]["$link"], blob["size"]) == (audio.cid, audio.size)

@@ -12,6 +12,7 @@ from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import PAST, mirror_target
 from outbox.mirror.targets import CHANGE_TARGET, DELETE, of_target
 from outbox.pds.client import RecordKey
+from outbox.record.blob_reference import blob_reference
 from outbox.record.dag_cbor import Record
 from outbox.record.record import RecordUrls, own_part, record_for
 from outbox.relay.journal import record_adopted
@@ -75,7 +76,7 @@ def _set(unit: UnitOfWork, key: RecordKey, **values: Any) -> None:
 
 def _blob_of(record: Record, track: Track) -> BlobRef | None:
     """The blob that the record names, if it is the track's audio: without it the next write would drop it."""
-    blob = record.get("audioBlob")
-    if isinstance(blob, dict) and blob.get("ref") == {"$link": track.audio.cid}:
+    blob = blob_reference(record.get("audioBlob"))
+    if blob is not None and blob["ref"]["$link"] == track.audio.cid:
         return BlobRef(track.audio.cid, blob)
     return None

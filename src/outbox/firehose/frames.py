@@ -15,7 +15,9 @@ from urllib.parse import urlencode
 from websockets.asyncio.client import ClientConnection, connect
 
 from eventstore.foreign_text import clean
+from outbox.firehose.connection import BoundedConnection
 from outbox.ports import Addresses
+from outbox.record.foreign_cbor import require_few_values
 
 if TYPE_CHECKING:
     from atproto_subscription.frames import MessageFrame
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
 SUBSCRIBE_REPOS: Final = "com.atproto.sync.subscribeRepos"
 MAX_MESSAGE_BYTES: Final = 5 * 1024 * 1024
 """The protocol's limit."""
+MAX_QUEUED_FRAMES: Final = 4
+"""Of one stream: those of a hostile host have MAX_MESSAGE_BYTES each, and are read without a pause in between."""
 OPEN_TIMEOUT_SECONDS: Final = 15.0
 COMMIT, SYNC, ACCOUNT, IDENTITY, INFO = "#commit", "#sync", "#account", "#identity", "#info"
+MAX_REVISION_LENGTH: Final = 100
+"""Of a revision, which has 13 characters: it is stored."""
 OUTDATED_CURSOR: Final = "OutdatedCursor"
 FUTURE_CURSOR: Final = "FutureCursor"
 
@@ -80,7 +86,7 @@ class Message:
             return None
         if not isinstance(message, models.ComAtprotoSyncSubscribeRepos.Commit) or message.too_big:
             return None
-        return Commit(clean(message.rev), tuple(_write(op) for op in message.ops))
+        return Commit(clean(message.rev, MAX_REVISION_LENGTH), tuple(_write(op) for op in message.ops))
 
 
 class Stream:
@@ -93,6 +99,7 @@ class Stream:
         """Return the next message; None on a timeout. Raises FirehoseError, and what sockets raise."""
         try:
             async with asyncio.timeout(seconds):
+                await asyncio.sleep(0)  # messages that are here already are received without a pause
                 data = await self._socket.recv(decode=False)
         except TimeoutError:
             return None
@@ -111,16 +118,19 @@ async def subscribed(host: str, cursor: int | None, addresses: Addresses) -> Asy
         open_timeout=OPEN_TIMEOUT_SECONDS,
         close_timeout=1,
         max_size=MAX_MESSAGE_BYTES,
+        max_queue=MAX_QUEUED_FRAMES,
         user_agent_header="mastertape",
+        create_connection=BoundedConnection,
     ) as socket:
         yield Stream(socket)
 
 
 def message_in(data: bytes) -> Message | None:
-    """Parse a frame; None if it is no message. Raises FirehoseError."""
+    """Parse a frame; None if it is no message, or one of very many values. Raises FirehoseError."""
     from atproto_subscription.frames import ErrorFrame, Frame, MessageFrame  # noqa: PLC0415
 
     try:
+        require_few_values(data)
         frame = Frame.from_bytes(data)
     except Exception:  # noqa: BLE001 - an unreadable frame is skipped: a scan finds what it says
         return None

@@ -16,6 +16,7 @@ from outbox.pds.verdict import (
     LOGIN_UNUSABLE,
     MAX_MESSAGE_LENGTH,
     OK,
+    REPLY_TOO_LARGE,
     UNREADABLE,
     Kind,
     Phase,
@@ -35,9 +36,23 @@ UPLOAD_BLOB: Final = "com.atproto.repo.uploadBlob"
 DESCRIBE_SERVER: Final = "com.atproto.server.describeServer"
 GET_REPO_STATUS: Final = "com.atproto.sync.getRepoStatus"
 GET_LATEST_COMMIT: Final = "com.atproto.sync.getLatestCommit"
+LIST_RECORDS: Final = "com.atproto.repo.listRecords"
+LIST_BLOBS: Final = "com.atproto.sync.listBlobs"
 REPO_NOT_FOUND: Final = "RepoNotFound"
 READ_TIMEOUT_SECONDS: Final = 15.0
-MAX_READ_BYTES: Final = 16 * 1024 * 1024
+MAX_RECORD_BYTES: Final = 2 * 2**20
+"""@atproto/pds 0.5.35 takes records of 1,000,000 bytes; in an answer, escapes can make them longer."""
+MAX_REPLY_BYTES: Final = {
+    GET_RECORD: MAX_RECORD_BYTES,
+    LIST_RECORDS: 4 * MAX_RECORD_BYTES,
+    LIST_BLOBS: 256 * 1024,  # 1000 CIDs
+    DESCRIBE_SERVER: 64 * 1024,
+    GET_REPO_STATUS: 16 * 1024,
+    GET_LATEST_COMMIT: 16 * 1024,
+}
+"""By method, of an answer without a login; identity limits those with one. The rest of a longer answer is left unread."""
+MAX_ERROR_BYTES: Final = 16 * 1024
+"""Of the body of an error: without it, the status and the headers are judged."""
 LIMIT_HEADERS: Final = (
     "date",
     "retry-after",
@@ -150,7 +165,10 @@ class Pds:
     async def read(
         self, host: str, nsid: str, timeout: float, params: dict[str, str] | None = None
     ) -> Verdict:
-        """Read from a server that we did not choose, without a login, within time and size limits."""
+        """Read from a server that we did not choose, without a login, within time and size limits.
+
+        The body of a page of records is returned as it came: a small text can make many objects.
+        """
         if timeout <= 0:
             return out_of_time(Phase.READ)
         try:
@@ -160,7 +178,7 @@ class Pds:
                     "GET", f"{host}/xrpc/{nsid}", params=params, timeout=timeout, follow_redirects=False
                 ) as reply,
             ):
-                return await _verdict_of(reply)
+                return await _verdict_of(reply, nsid)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return verdict_of_exception(error, Phase.READ)
 
@@ -183,11 +201,11 @@ class Pds:
                 if reply.status_code == OK:
                     async for chunk in reply.aiter_bytes():
                         if (size := size + len(chunk)) > limit:
-                            raise RemoteUnknownError(_unreadable(reply, "too large"))
+                            raise RemoteUnknownError(_too_large(reply, limit))
                         await in_thread(into.write, chunk)
                     budget = budget_of(reply.headers)
                     return Verdict(Kind.DONE, status=OK, phase=Phase.READ, budget=budget, size=size)
-                raise RemoteUnknownError(await _verdict_of(reply))
+                raise RemoteUnknownError(await _verdict_of(reply, nsid))
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise RemoteUnknownError(verdict_of_exception(error, Phase.READ)) from error
 
@@ -220,14 +238,29 @@ def remote_of(verdict: Verdict) -> Remote:
     raise RemoteUnknownError(verdict)
 
 
-async def _verdict_of(reply: httpx.Response) -> Verdict:
-    """Judge the response to a read while streaming it, up to MAX_READ_BYTES."""
+async def _verdict_of(reply: httpx.Response, nsid: str) -> Verdict:
+    is_success = reply.status_code == OK
+    limit = MAX_REPLY_BYTES.get(nsid, MAX_ERROR_BYTES) if is_success else MAX_ERROR_BYTES
+    content = await _content_of(reply, limit)
+    if content is None:
+        return _too_large(reply, limit) if is_success else verdict_of_read(reply)
+    if is_success and nsid == LIST_RECORDS:
+        budget = budget_of(reply.headers)
+        return Verdict(Kind.DONE, status=OK, body=content, phase=Phase.READ, budget=budget, size=len(content))
+    return verdict_of_read(reply, content)
+
+
+async def _content_of(reply: httpx.Response, limit: int) -> bytes | None:
+    """Read the body, or None if it has more than `limit` bytes; the rest is left unread."""
+    announced = reply.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        return None
     content = bytearray()
     async for chunk in reply.aiter_bytes():
         content += chunk
-        if len(content) > MAX_READ_BYTES:
-            return _unreadable(reply, "too large")
-    return verdict_of_read(reply, bytes(content))
+        if len(content) > limit:
+            return None
+    return bytes(content)
 
 
 def verdict_of_read(reply: httpx.Response, content: bytes = b"") -> Verdict:
@@ -237,9 +270,16 @@ def verdict_of_read(reply: httpx.Response, content: bytes = b"") -> Verdict:
     return replace(verdict_of_reply(whole, Phase.READ), size=len(content))
 
 
-def _unreadable(reply: httpx.Response, message: str) -> Verdict:
-    budget = budget_of(reply.headers)
-    return Verdict(Kind.AMBIGUOUS, UNREADABLE, reply.status_code, message, phase=Phase.READ, budget=budget)
+def _too_large(reply: httpx.Response, limit: int) -> Verdict:
+    return Verdict(
+        Kind.AMBIGUOUS,
+        REPLY_TOO_LARGE,
+        reply.status_code,
+        f"more than {limit} bytes",
+        phase=Phase.READ,
+        budget=budget_of(reply.headers),
+        size=limit,
+    )
 
 
 def _repo(key: RecordKey) -> Record:

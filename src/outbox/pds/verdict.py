@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import httpx
 
+from eventstore.foreign_json import TooComplexError, parsed
 from eventstore.foreign_text import clean
 from outbox.pds.pacing import Budget, RetryAfter, budget_of, lane_budget, retry_after_of
 
@@ -81,6 +82,8 @@ SERVER_ERROR: Final = 500
 RECORD_STATUSES: Final = frozenset({OK, BAD_REQUEST, TOO_LARGE, SERVER_ERROR})
 """A named error with one of these statuses concerns the request; all other failures concern the host."""
 UNREADABLE: Final = "unreadable"
+REPLY_TOO_LARGE: Final = "reply_too_large"
+"""A read whose answer is left unread: it concerns its record or repo, since that of another one may be smaller."""
 LOGIN_UNUSABLE: Final = "login_unusable"
 NO_TIME: Final = "no_time_left"
 OUR_ERRORS: Final = frozenset({httpx.PoolTimeout.__name__, LOGIN_UNUSABLE, NO_TIME})
@@ -185,11 +188,17 @@ class Verdict:
 
 def verdict_of_reply(reply: httpx.Response, phase: Phase = Phase.WRITE) -> Verdict:
     """Judge a response."""
-    status, body, budget = reply.status_code, _json(reply), budget_of(reply.headers)
+    status, budget = reply.status_code, budget_of(reply.headers)
+    try:
+        body, problem = parsed(reply.content), UNREADABLE
+    except TooComplexError:
+        body, problem = None, REPLY_TOO_LARGE if phase is Phase.READ else UNREADABLE
+    except ValueError:
+        body, problem = None, UNREADABLE
     if status == OK and isinstance(body, dict):
         return Verdict(Kind.DONE, status=OK, body=body, phase=phase, budget=budget)
     if reply.is_success:
-        return Verdict(Kind.AMBIGUOUS, UNREADABLE, status, phase=phase, budget=budget)
+        return Verdict(Kind.AMBIGUOUS, problem, status, phase=phase, budget=budget)
     text = _text_at(body, "error") or ""
     name = text if not any(map(str.isspace, text)) else ""
     error = clean(name, MAX_NAME_LENGTH) if name else f"{UNNAMED_PREFIX}{status}"
@@ -238,10 +247,3 @@ def _kind_of_write(status: int, name: str, phase: Phase) -> Kind:
 def _text_at(body: Any, name: str) -> str | None:
     value = body.get(name) if isinstance(body, dict) else None
     return clean(value, MAX_MESSAGE_LENGTH) if isinstance(value, str) else None
-
-
-def _json(reply: httpx.Response) -> Any:
-    try:
-        return reply.json()
-    except (ValueError, RecursionError):
-        return None

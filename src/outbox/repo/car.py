@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Final
 import libipld
 
 from outbox.record.dag_cbor import CID_BYTES, CID_PREFIXES
+from outbox.record.foreign_cbor import require_few_values
 
 MAX_BLOCK_BYTES: Final = 2 * 2**20
 """@atproto/pds 0.5.35 refuses a commit with more than 2,000,000 bytes of blocks, and each record is part of one."""
@@ -49,9 +50,11 @@ class Blocks:
 
     def node(self, cid: bytes) -> dict[str, Any]:
         """Decode a block that must be a map."""
+        data = self.get(cid)
         try:
-            value = libipld.decode_dag_cbor(self.get(cid))
-        except ValueError as error:
+            require_few_values(data)
+            value = libipld.decode_dag_cbor(data)
+        except (ValueError, RecursionError) as error:
             raise UnprovenError("a block is not valid DAG-CBOR") from error
         if not isinstance(value, dict):
             raise UnprovenError("a block is not a DAG-CBOR map")
@@ -61,10 +64,11 @@ class Blocks:
         length = self._varint()
         header = self._exactly(length) if length is not None else b""
         try:
+            require_few_values(header)
             match libipld.decode_dag_cbor(header):
                 case {"version": 1, "roots": [bytes(root), *_]}:
                     return root
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         raise UnprovenError("not a CAR file")
 

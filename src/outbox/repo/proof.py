@@ -3,20 +3,24 @@
 The account's signature proves the commit, the commit the tree, the tree the CID of each record, and the CID the record.
 """
 
+import json
 import tempfile
 from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from typing import Any, BinaryIO, Final
 
 import libipld
 from atproto_core.exceptions import AtProtocolError
 from atproto_crypto.verify import verify_signature
 
-from outbox.pds.client import Pds, Remote, RemoteUnknownError
+from eventstore.foreign_json import TooComplexError
+from outbox.pds.client import Pds, RemoteUnknownError
 from outbox.pds.verdict import Kind, Verdict
 from outbox.ports import DirectoryUnavailableError, SigningKeys
 from outbox.record.dag_cbor import cid_text, decode
+from outbox.record.foreign_cbor import require_few_values
 from outbox.repo.car import Blocks, UnprovenError
-from outbox.repo.reads import Records, RepoReads
+from outbox.repo.reads import Comparable, Found, Records, RepoReads
 from outbox.repo.tree import entries
 from outbox.threads import in_thread
 
@@ -33,23 +37,27 @@ class ProvenReads(RepoReads):
         super().__init__(pds)
         self._keys = keys
 
-    async def found(self, host: str, did: str, collections: Collection[str]) -> dict[str, Records]:
-        """Return the records of these collections, from the whole repo in a temporary file."""
+    async def found(
+        self, host: str, did: str, collections: Collection[str], known: AbstractSet[str]
+    ) -> dict[str, Records]:
+        """Return what is comparable of the records of these collections, from the whole repo in a temporary file."""
         try:
             key = await self._keys.signing_key(did)
             with tempfile.TemporaryFile() as file:
                 await self._pds.download(
                     host, GET_REPO, {"did": did}, file, limit=MAX_REPO_BYTES, timeout=REPO_TIMEOUT_SECONDS
                 )
-                return await in_thread(proven, file, did, key, collections)
+                return await in_thread(proven, file, did, key, collections, known)
         except UnprovenError as error:
             raise RemoteUnknownError(Verdict(Kind.AMBIGUOUS, "unproven", message=str(error))) from error
         except DirectoryUnavailableError as error:
             raise RemoteUnknownError(Verdict(Kind.AMBIGUOUS, "no_key", message=str(error))) from error
 
 
-def proven(file: BinaryIO, did: str, key: str, collections: Collection[str]) -> dict[str, Records]:
-    """Return the records of these collections of a repo in a CAR file; raises UnprovenError."""
+def proven(
+    file: BinaryIO, did: str, key: str, collections: Collection[str], known: AbstractSet[str]
+) -> dict[str, Records]:
+    """Return what is comparable of the records of these collections of a repo in a CAR file; raises UnprovenError."""
     blocks = Blocks(file)
     commit = blocks.node(blocks.root)
     match commit:
@@ -60,12 +68,13 @@ def proven(file: BinaryIO, did: str, key: str, collections: Collection[str]) -> 
             raise UnprovenError("the root is not a commit")
     if not _is_signed(commit, key):
         raise UnprovenError("the commit is not signed with the account's key")
+    comparable = Comparable(known)
     found: dict[str, Records] = {name: {} for name in collections}
     for path, cid in entries(blocks, tree):
         collection, _, rkey = path.partition("/")
         data = blocks.get(cid)  # records of other collections are only checked to exist
         if collection in found:
-            found[collection][rkey] = Remote(cid_text(cid), _record(data))
+            found[collection][rkey] = _found(cid_text(cid), data, comparable)
     return found
 
 
@@ -79,10 +88,23 @@ def _is_signed(commit: dict[str, Any], key: str) -> bool:
         return False
 
 
+def _found(cid: str, data: bytes, comparable: Comparable) -> Found:
+    if not comparable.is_wanted(cid, data):
+        return Found(cid)
+    try:
+        record = _record(data)
+    except TooComplexError:
+        return Found(cid)
+    return comparable.of(cid, record, json.dumps(record).encode())
+
+
 def _record(data: bytes) -> dict[str, Any]:
     try:
+        require_few_values(data)
         record = decode(data)
-    except ValueError as error:
+    except TooComplexError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise UnprovenError("a record is not valid DAG-CBOR") from error
     if not isinstance(record, dict):
         raise UnprovenError("a record is not a DAG-CBOR map")

@@ -1,28 +1,69 @@
 """Reads of a repo without a login: its revision, records and blobs, page by page."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any, Final
 
 from eventstore.foreign_text import clean
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.paced_pds import LEFT_ALONE
-from outbox.pds.client import Pds, Remote, RemoteUnknownError
-from outbox.pds.verdict import MAX_MESSAGE_LENGTH, UNREADABLE, Kind, Verdict
-from outbox.record.dag_cbor import is_record_cid
+from outbox.pds.client import GET_LATEST_COMMIT, LIST_BLOBS, LIST_RECORDS, Pds, RemoteUnknownError
+from outbox.pds.verdict import MAX_MESSAGE_LENGTH, OK, REPLY_TOO_LARGE, UNREADABLE, Kind, Phase, Verdict
+from outbox.record.record import GENERATION
+from outbox.repo.pages import RECORDS_PER_PAGE, Entry, UnreadableRecordError, entry_in, split
 from outbox.threads import in_thread
 
-LATEST_COMMIT: Final = "com.atproto.sync.getLatestCommit"
-LIST_RECORDS: Final = "com.atproto.repo.listRecords"
-LIST_BLOBS: Final = "com.atproto.sync.listBlobs"
-RECORDS_PER_PAGE: Final = 100
+LARGE_RECORDS_PER_PAGE: Final = 4
+"""So many of the largest records that a PDS takes fit into a page; asked for after a page that was too large."""
 BLOBS_PER_PAGE: Final = 1000
 PAGE_TIMEOUT_SECONDS: Final = 30.0
 MAX_LIST_BYTES: Final = 128 * 2**20
 """Of all pages of one list together: some 100,000 records."""
+MIN_PAGE_BYTES: Final = 16 * 1024
+"""What a page counts at least: pages without records would never end."""
+MIN_RECORD_BYTES: Final = 1024
+"""What a record counts at least, for the memory that its key and CID take."""
+MAX_PARSED_BYTES: Final = 16 * 2**20
+"""Of the records of one repo that the log does not know: some 10,000. More are compared by their CIDs alone."""
 
-Records = dict[str, Remote]
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a comparison needs of a record. Without a CID it is there and cannot be read.
+
+    The generation and the record's JSON are of records that are not known, and name one.
+    """
+
+    cid: str | None
+    generation: int | None = None
+    json: bytes | None = None
+
+
+Records = dict[str, Found]
 """By record key."""
+
+
+class Comparable:
+    """Keeps of each record of a repo what a comparison needs; `known` are the CIDs of records that the log knows."""
+
+    def __init__(self, known: AbstractSet[str]) -> None:
+        self._known = known
+        self._left_bytes = MAX_PARSED_BYTES
+
+    def is_wanted(self, cid: str, content: bytes) -> bool:
+        """Whether to parse the record."""
+        if cid in self._known or len(content) > self._left_bytes:
+            return False
+        self._left_bytes -= len(content)
+        return True
+
+    def of(self, cid: str, body: dict[str, Any], json: bytes) -> Found:
+        """Return what is needed of a record that was parsed."""
+        generation = body.get(GENERATION)
+        return Found(cid, generation, json) if isinstance(generation, int) else Found(cid)
 
 
 class RepoReads:
@@ -33,61 +74,76 @@ class RepoReads:
 
     async def revision(self, host: str, did: str) -> str:
         """Return the revision of the repo's newest commit; it rises with every change of any collection."""
-        match await self._read(host, LATEST_COMMIT, did=did):
+        match await self._read(host, GET_LATEST_COMMIT, did=did):
             case Verdict(body={"rev": str(rev)}):
                 return clean(rev, MAX_MESSAGE_LENGTH)
         raise _unreadable("no rev")
 
-    async def found(self, host: str, did: str, collections: Collection[str]) -> dict[str, Records]:
-        """Return the records of these collections by their keys."""
-        return {
-            name: {rkey: remote async for rkey, remote in self.records(host, did, name)}
-            for name in collections
-        }
+    async def found(
+        self, host: str, did: str, collections: Collection[str], known: AbstractSet[str]
+    ) -> dict[str, Records]:
+        """Return what is comparable of the records of these collections, by their keys."""
+        comparable = Comparable(known)
+        found: dict[str, Records] = {name: {} for name in collections}
+        for name, records in found.items():
+            async for entry in self.records(host, did, name):
+                if entry.rkey is None:
+                    raise _unreadable("an entry names no record")
+                records[entry.rkey] = _found(entry, comparable)
+        return found
 
-    async def records(self, host: str, did: str, collection: str) -> AsyncIterator[tuple[str, Remote]]:
-        """Yield the records of a collection with their keys, in the order of the keys."""
+    async def records(self, host: str, did: str, collection: str) -> AsyncIterator[Entry]:
+        """Yield the entries of a collection in the order of their keys; those without a key where the PDS lists them."""
         last = ""
-        wanted = {"repo": did, "collection": collection, "limit": str(RECORDS_PER_PAGE), "reverse": "true"}
-        async for page in self._pages(host, LIST_RECORDS, **wanted):
-            for entry in _list_in(page, "records"):
-                rkey, remote = _record(entry)
-                if rkey <= last:
-                    raise _unreadable(f"record keys are not in ascending order at {rkey}")
-                last = rkey
-                yield rkey, remote
+        limit = RECORDS_PER_PAGE
+        params = {"repo": did, "collection": collection, "reverse": "true"}
+        size = 0
+        while True:
+            verdict = await self._ask(host, LIST_RECORDS, {**params, "limit": str(limit)})
+            size = _added(size, max(verdict.size, MIN_PAGE_BYTES))
+            if verdict.error == REPLY_TOO_LARGE and limit > LARGE_RECORDS_PER_PAGE:
+                limit = LARGE_RECORDS_PER_PAGE
+                continue
+            try:
+                raws, cursor = split(_done(verdict).body)
+            except ValueError as error:
+                raise _unreadable(f"no page of records: {error}") from None
+            size = _added(size, max(0, MIN_RECORD_BYTES * len(raws) - verdict.size))
+            for raw in raws:
+                entry = entry_in(raw)
+                if entry.rkey is not None:
+                    if entry.rkey <= last:
+                        raise _unreadable(f"record keys are not in ascending order at {entry.rkey}")
+                    last = entry.rkey
+                yield entry
+                await asyncio.sleep(0)  # a page of large records takes longer than other work may wait
+            if not cursor:
+                return
+            params["cursor"], limit = cursor, min(2 * limit, RECORDS_PER_PAGE)
 
     async def blobs(self, host: str, did: str) -> set[str]:
         """Return the CIDs of the blobs that the repo's records name and that the PDS holds."""
         found: set[str] = set()
-        async for page in self._pages(host, LIST_BLOBS, did=did, limit=str(BLOBS_PER_PAGE)):
-            cids = {cid for cid in _list_in(page, "cids") if isinstance(cid, str)}
-            if cids <= found:
-                break
-            found |= cids
-        return found
-
-    async def _pages(self, host: str, nsid: str, **params: str) -> AsyncIterator[Any]:
-        """Yield the pages, MAX_LIST_BYTES at most: a malicious PDS could send pages without end."""
         size = 0
-        cursor: dict[str, str] = {}
+        params = {"did": did, "limit": str(BLOBS_PER_PAGE)}
         while True:
-            verdict = await self._read(host, nsid, **params, **cursor)
-            size += verdict.size
-            if size > MAX_LIST_BYTES:
-                raise _unreadable(f"more than {MAX_LIST_BYTES} bytes")
-            yield verdict.body
+            verdict = await self._read(host, LIST_BLOBS, **params)
+            size = _added(size, max(verdict.size, MIN_PAGE_BYTES))
+            listed = verdict.body.get("cids")
+            if not isinstance(listed, list):
+                raise _unreadable("no cids")
+            cids = {cid for cid in listed if isinstance(cid, str)}
+            if cids <= found:
+                return found
+            found |= cids
             match verdict.body.get("cursor"):
                 case str(after) if after:
-                    cursor = {"cursor": after}
+                    params["cursor"] = after
                 case _:
-                    return
+                    return found
 
     async def _read(self, host: str, nsid: str, **params: str) -> Verdict:
-        verdict = await self._ask(host, nsid, params)
-        if verdict.kind is not Kind.DONE:
-            raise RemoteUnknownError(verdict)
-        return verdict
+        return _done(await self._ask(host, nsid, params))
 
     async def _ask(self, host: str, nsid: str, params: dict[str, str]) -> Verdict:
         return await self._pds.read(host, nsid, PAGE_TIMEOUT_SECONDS, params)
@@ -112,18 +168,28 @@ class PacedReads(RepoReads):
         return verdict
 
 
-def _record(entry: Any) -> tuple[str, Remote]:
-    match entry:
-        case {"uri": str(uri), "cid": str(cid), "value": dict(value)} if "/" in uri and is_record_cid(cid):
-            return uri.rsplit("/", 1)[1], Remote(cid, value)
-    raise _unreadable("an entry is no record")
+def _found(entry: Entry, comparable: Comparable) -> Found:
+    if entry.cid is None or entry.json is None or not comparable.is_wanted(entry.cid, entry.json):
+        return Found(entry.cid)
+    try:
+        body = entry.record().body
+    except UnreadableRecordError:
+        return Found(entry.cid)
+    return comparable.of(entry.cid, body or {}, entry.json)
 
 
-def _list_in(page: Any, name: str) -> list[Any]:
-    values = page.get(name)
-    if not isinstance(values, list):
-        raise _unreadable(f"no {name}")
-    return values
+def _done(verdict: Verdict) -> Verdict:
+    if verdict.kind is not Kind.DONE:
+        raise RemoteUnknownError(verdict)
+    return verdict
+
+
+def _added(size: int, more: int) -> int:
+    """Return the size of a list so far: a malicious PDS could send pages without end."""
+    if size + more <= MAX_LIST_BYTES:
+        return size + more
+    message = f"more than {MAX_LIST_BYTES} bytes"
+    raise RemoteUnknownError(Verdict(Kind.AMBIGUOUS, REPLY_TOO_LARGE, OK, message, phase=Phase.READ))
 
 
 def _unreadable(message: str) -> RemoteUnknownError:

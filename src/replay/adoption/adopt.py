@@ -22,9 +22,10 @@ from eventstore.unit_of_work import UnitOfWork
 from outbox.conflicts.adopted import acknowledge_as_found, known_records, set_lane_host
 from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.namespace_moves import is_taken
-from outbox.pds.client import RecordKey, Remote
+from outbox.pds.client import RecordKey
 from outbox.record.lexicon import Lexicon
 from outbox.record.record import RecordUrls
+from outbox.repo.pages import Entry, UnreadableRecordError
 from outbox.repo.reads import RepoReads
 from replay.adoption.intake import Intake
 from replay.adoption.progress import MAX_NAMED_PROBLEMS, Progress, bytes_unavailable, invalid_field
@@ -74,15 +75,25 @@ class Adoption:
     async def preview(self, repo: Repo) -> Progress:
         """Read the records without their bytes, and count as adopted what a run would try to adopt."""
         progress = Progress()
-        for key, remote in await self._new_records(repo, progress):
+        for key, entry in await self._new_records(repo, progress):
             try:
-                read_record(key, remote, self.urls, self.lexicon)
+                await self.record_in(key, entry)
                 progress.adopted += 1
             except InvalidFieldError as error:
                 progress.refuse(invalid_field(key, error))
         return progress
 
-    async def _new_records(self, repo: Repo, progress: Progress) -> Sequence[tuple[RecordKey, Remote]]:
+    async def record_in(self, key: RecordKey, entry: Entry) -> AdoptableRecord:
+        """Read a record in a thread, since a large one takes longer than other work may wait; raises InvalidFieldError."""
+        return await self.intake.threads.run(self._record_in, key, entry)
+
+    def _record_in(self, key: RecordKey, entry: Entry) -> AdoptableRecord:
+        try:
+            return read_record(key, entry.record(), self.urls, self.lexicon)
+        except UnreadableRecordError as error:
+            raise InvalidFieldError("record", str(error)) from None
+
+    async def _new_records(self, repo: Repo, progress: Progress) -> Sequence[tuple[RecordKey, Entry]]:
         known = await self.intake.threads.run(self._known, repo.did)
         try:
             async with asyncio.timeout(LISTING_TIMEOUT_SECONDS):
@@ -98,10 +109,10 @@ class Adoption:
         progress.known = max(0, len(listed) - len(unknown) - progress.adopted)
         return new
 
-    async def _listed(self, repo: Repo) -> AsyncIterator[tuple[RecordKey, Remote]]:
+    async def _listed(self, repo: Repo) -> AsyncIterator[tuple[RecordKey, Entry]]:
         for collection in self.collections:
-            async for rkey, remote in self.reads.records(repo.host, repo.did, collection):
-                yield RecordKey(repo.did, collection, rkey), remote
+            async for entry in self.reads.records(repo.host, repo.did, collection):
+                yield RecordKey(repo.did, collection, entry.rkey or entry.uri), entry
 
     def _known(self, did: str) -> set[tuple[str, str]]:
         with self.log.database.read() as connection:
@@ -120,7 +131,7 @@ class _Run:
     is_wanted: IsWanted
     pds_errors_in_a_row: int = 0
 
-    async def adopt(self, records: Sequence[tuple[RecordKey, Remote]]) -> bool:
+    async def adopt(self, records: Sequence[tuple[RecordKey, Entry]]) -> bool:
         """Adopt them for a turn, and return whether none is left; the first error that is not a record's own ends the run."""
         waiting, left = iter(records), 0
         clock = asyncio.get_running_loop().time
@@ -128,11 +139,11 @@ class _Run:
 
         async def adopt_waiting() -> None:
             nonlocal left
-            for key, remote in waiting:
+            for key, entry in waiting:
                 if clock() >= ends_at:
                     left += 1
                     return
-                await self._adopt_or_refuse(key, remote)
+                await self._adopt_or_refuse(key, entry)
                 self.report(self.progress)
 
         try:
@@ -145,9 +156,9 @@ class _Run:
             raise TooManyProblemsError(MAX_NAMED_PROBLEMS)
         return not left
 
-    async def _adopt_or_refuse(self, key: RecordKey, remote: Remote) -> None:
+    async def _adopt_or_refuse(self, key: RecordKey, entry: Entry) -> None:
         try:
-            await self._adopt(key, remote)
+            await self._adopt(key, entry)
         except InvalidFieldError as error:
             self.progress.refuse(invalid_field(key, error))
         except BytesUnavailableError as error:
@@ -160,9 +171,9 @@ class _Run:
         else:
             self.pds_errors_in_a_row = 0
 
-    async def _adopt(self, key: RecordKey, remote: Remote) -> None:
+    async def _adopt(self, key: RecordKey, entry: Entry) -> None:
         log, intake = self.adoption.log, self.adoption.intake
-        record = read_record(key, remote, self.adoption.urls, self.adoption.lexicon)
+        record = await self.adoption.record_in(key, entry)
         try:
             async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
                 audio, audio_problems = await intake.audio(self.repo.host, record)

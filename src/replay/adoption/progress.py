@@ -10,6 +10,9 @@ from outbox.pds.client import RecordKey
 MAX_NAMED_PROBLEMS: Final = 500
 """More are counted and not named."""
 
+MAX_PROBLEM_LENGTH: Final = 500
+"""A message may quote a value of the record."""
+
 Problem = dict[str, Any]
 
 
@@ -57,4 +60,9 @@ def bytes_unavailable(key: RecordKey, error: Exception, reason: str) -> Problem:
 
 def problem_of(key: RecordKey, error: str, message: str, *, adopted: bool) -> Problem:
     """Describe a problem of a record; `adopted` says whether the record became a track nevertheless."""
-    return {"uri": clean(key.uri), "error": error, "message": clean(message), "adopted": adopted}
+    return {
+        "uri": clean(key.uri),
+        "error": error,
+        "message": clean(message, MAX_PROBLEM_LENGTH),
+        "adopted": adopted,
+    }

@@ -11,6 +11,7 @@ from aggregates.values import Audio, BlobRef, SupportGate, checked_artist, check
 from eventstore.foreign_text import is_storable
 from outbox.conflicts.foreign_edits import FIELDS
 from outbox.pds.client import RecordKey, Remote
+from outbox.record.blob_reference import blob_reference
 from outbox.record.dag_cbor import Record, UnencodableError, record_cid
 from outbox.record.lexicon import FORMATS, Lexicon, LexiconError
 from outbox.record.record import RecordUrls, merged, record_for
@@ -84,7 +85,6 @@ def read_record(key: RecordKey, remote: Remote, urls: RecordUrls, lexicon: Lexic
         duration=_duration(body.get("duration")),
     )
     _require_storable("image_url", found.image_url)
-    _require_storable("audioBlob", found.audio_blob)
     _require_writable(found, urls, lexicon)
     return found
 
@@ -159,9 +159,8 @@ def _duration(value: Any) -> int | None:
 
 
 def _blob(name: str, value: Any) -> Record | None:
-    match value:
-        case None:
-            return None
-        case {"$type": "blob", "ref": {"$link": str()}, "mimeType": str(), "size": int()}:
-            return dict(value)
-    raise InvalidFieldError(name, "must be a blob reference")
+    if value is None:
+        return None
+    if (blob := blob_reference(value)) is None:
+        raise InvalidFieldError(name, "must be a blob reference")
+    return blob

@@ -4,12 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from outbox.mirror.targets import DELETE, PUT
-from outbox.pds.client import RecordKey, Remote
-from outbox.record.dag_cbor import Record
-from outbox.record.record import GENERATION
+from outbox.pds.client import RecordKey
+from outbox.repo.reads import Found
 
 
 class DriftKind(StrEnum):
@@ -52,13 +50,13 @@ class Drift:
     found_cid: str | None
     is_known: bool = False
     """Whether the log has recorded it already, for the owner to decide."""
-    newer: Record | None = None
-    """The record that was found, if it is newer than the log."""
+    newer: bytes | None = None
+    """The JSON of the record that was found, if it is newer than the log."""
 
 
 def drifts_of(
     expected: Iterable[Expected],
-    found: Mapping[str, Remote],
+    found: Mapping[str, Found],
     *,
     ours: AbstractSet[str],
     blobs: AbstractSet[str] | None,
@@ -76,7 +74,7 @@ def drifts_of(
         remote = found.get(each.key.rkey)
         if remote is not None and remote.cid != each.cid and remote.cid in newer:
             is_known = remote.cid in each.seen
-            yield Drift(DriftKind.NEWER, each.key, each.track_id, each.cid, remote.cid, is_known, remote.body)
+            yield Drift(DriftKind.NEWER, each.key, each.track_id, each.cid, remote.cid, is_known, remote.json)
             continue
         kind = _kind(each, remote, ours, blobs)
         if kind is not None:
@@ -88,9 +86,10 @@ def drifts_of(
 
 
 def _kind(
-    expected: Expected, remote: Remote | None, ours: AbstractSet[str], blobs: AbstractSet[str] | None
+    expected: Expected, remote: Found | None, ours: AbstractSet[str], blobs: AbstractSet[str] | None
 ) -> DriftKind | None:
-    if expected.waits:
+    is_unread = remote is not None and remote.cid is None
+    if expected.waits or is_unread:
         return None
     if expected.op == DELETE:
         return DriftKind.UNDELETED if remote is not None and _is_ours(remote, ours) else None
@@ -103,6 +102,5 @@ def _kind(
     return None
 
 
-def _is_ours(remote: Remote, ours: AbstractSet[str]) -> bool:
-    body: Mapping[str, Any] = remote.body or {}
-    return remote.cid in ours or isinstance(body.get(GENERATION), int)
+def _is_ours(remote: Found, ours: AbstractSet[str]) -> bool:
+    return remote.cid in ours or remote.generation is not None

@@ -1,6 +1,7 @@
 """Compares every record that the PDSes hold for us with the log; no login is needed."""
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -10,16 +11,18 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from eventstore.database import Database
+from eventstore.foreign_text import clean
 from eventstore.schema import stored_event
 from outbox.mirror.lanes import is_open
 from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
 from outbox.mirror.targets import DELETE
-from outbox.pds.client import RecordKey, Remote, RemoteUnknownError
+from outbox.pds.client import RecordKey, RemoteUnknownError
 from outbox.record.dag_cbor import MAX_INTEGER, Record, decode
-from outbox.record.record import GENERATION
-from outbox.repo.reads import RepoReads
+from outbox.repo.reads import Found, RepoReads
 from outbox.threads import in_thread
 from replay.reconcile.drift import Drift, Expected, drifts_of
+
+logger = logging.getLogger("mastertape.replay")
 
 MAX_CONCURRENT_REPOS: Final = 8
 MAX_CONCURRENT_REPOS_OF_A_HOST: Final = 2
@@ -80,12 +83,13 @@ async def compare(database: Database, reads: RepoReads, repo: Repo, *, with_blob
 
     The log is read before the PDS and after it: a record whose target changed in between is not judged.
     """
-    before, _ = await in_thread(_expected, database, repo)
+    before, sent = await in_thread(_expected, database, repo)
     collections = {each.key.collection for each in before}
     if repo.collection is not None:
         collections.add(repo.collection)
-    found = await reads.found(repo.host, repo.did, sorted(collections))
+    found = await reads.found(repo.host, repo.did, sorted(collections), sent)
     blobs = await reads.blobs(repo.host, repo.did) if with_blobs else None
+    _report_unread(repo, found)
     after, ours = await in_thread(_expected, database, repo)
     newer = await in_thread(_newer_than_log, database, repo, ours, found)
     unchanged = set(before)
@@ -103,6 +107,18 @@ async def compare(database: Database, reads: RepoReads, repo: Repo, *, with_blob
         )
     ]
     return Verified(repo, sum(map(len, found.values())), tuple(drifts))
+
+
+def _report_unread(repo: Repo, found: Mapping[str, Mapping[str, Found]]) -> None:
+    unread = [
+        RecordKey(repo.did, name, rkey).uri
+        for name, records in found.items()
+        for rkey, each in records.items()
+        if each.cid is None
+    ]
+    if unread:
+        facts = {"did": repo.did, "host": repo.host, "records": len(unread), "first": clean(unread[0])}
+        logger.warning("records_unread", extra=facts)
 
 
 def _expected(database: Database, repo: Repo) -> tuple[list[Expected], set[str]]:
@@ -142,14 +158,13 @@ def _blob_in(body: Record) -> str | None:
 
 
 def _newer_than_log(
-    database: Database, repo: Repo, ours: AbstractSet[str], found: Mapping[str, Mapping[str, Remote]]
+    database: Database, repo: Repo, ours: AbstractSet[str], found: Mapping[str, Mapping[str, Found]]
 ) -> set[str]:
     """Return the CIDs of records that name a generation of ours which the log, restored to an earlier point, does not have."""
     named: dict[int, set[str]] = defaultdict(set)
     for remote in (remote for remotes in found.values() for remote in remotes.values()):
-        generation = (remote.body or {}).get(GENERATION)
-        if remote.cid is not None and remote.cid not in ours and isinstance(generation, int):
-            named[generation].add(remote.cid)
+        if remote.cid is not None and remote.cid not in ours and remote.generation is not None:
+            named[remote.generation].add(remote.cid)
     position = stored_event.c.position
     wanted = [generation for generation in named if 0 < generation <= MAX_INTEGER]
     with database.read() as connection:

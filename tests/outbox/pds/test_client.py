@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from outbox.pds.client import MAX_READ_BYTES, Pds, RecordKey, Remote, RemoteUnknownError
+from outbox.pds.client import MAX_RECORD_BYTES, Pds, RecordKey, Remote, RemoteUnknownError
 from outbox.pds.verdict import Kind
 from outbox.ports import SessionUnavailableError, SignInRequiredError
 from outbox.record.dag_cbor import record_cid
@@ -135,7 +135,7 @@ async def test_only_a_pds_that_says_so_makes_a_record_absent() -> None:
         (httpx.Response(502, json={"error": "UpstreamFailure"}), Kind.AMBIGUOUS),
         (httpx.Response(400, json={"error": "RepoDeactivated"}), Kind.INACTIVE),
         (httpx.Response(429, json={"error": "RateLimitExceeded"}), Kind.PACED),
-        (httpx.Response(200, content=b"x" * (MAX_READ_BYTES + 1)), Kind.AMBIGUOUS),
+        (httpx.Response(200, content=b"x" * (MAX_RECORD_BYTES + 1)), Kind.AMBIGUOUS),
         (httpx.ConnectError("refused"), Kind.NOT_SENT),
         (httpx.ReadTimeout("slow"), Kind.AMBIGUOUS),
     ],

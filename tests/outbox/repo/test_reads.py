@@ -34,8 +34,8 @@ def entry(number: int) -> dict[str, Any]:
     }
 
 
-async def keys(of: RepoReads) -> list[str]:
-    return [rkey async for rkey, _ in of.records(HOST, ALICE, COLLECTION)]
+async def keys(of: RepoReads) -> list[str | None]:
+    return [entry.rkey async for entry in of.records(HOST, ALICE, COLLECTION)]
 
 
 async def test_every_page_is_read_to_the_one_that_names_no_other() -> None:

@@ -1,0 +1,65 @@
+"""JSON that another server chose: parsed in a few milliseconds, whatever it holds, or refused with a ValueError.
+
+A small text can make many objects: 15 MB of empty lists hold the interpreter for seconds, from a thread too.
+"""
+
+import json
+from typing import Any, Final, NoReturn
+
+MAX_VALUES: Final = 20_000
+"""Of one text, counted by its brackets and commas, those within texts too: more take over 10 ms to parse and to encode again."""
+MAX_DEPTH: Final = 64
+MAX_INTEGER_DIGITS: Final = 20
+"""JSON between servers holds no integers of more than 64 bits."""
+
+
+class TooComplexError(ValueError):
+    """The text may be JSON, and has too many values to parse."""
+
+
+def parsed(content: bytes, *, max_values: int = MAX_VALUES) -> Any:
+    """Parse; raises ValueError for what is not JSON, repeats a name or nests too deeply, TooComplexError before parsing."""
+    if sum(map(content.count, (b",", b"[", b"{"))) > max_values:
+        raise TooComplexError(f"more than {max_values} values")
+    try:
+        value = json.loads(
+            content.decode(),
+            parse_int=_integer,
+            parse_constant=_not_a_number,
+            object_pairs_hook=_without_repetition,
+        )
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    _require_shallow(value)
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_INTEGER_DIGITS:
+        raise ValueError("an integer is too large")
+    return int(text)
+
+
+def _not_a_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a name is repeated")
+    return value
+
+
+def _require_shallow(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return
+    raise ValueError("nested too deeply")

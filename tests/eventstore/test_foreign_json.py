@@ -1,0 +1,50 @@
+"""JSON of another server is parsed only where that takes a few milliseconds."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventstore.foreign_json import MAX_DEPTH, MAX_VALUES, TooComplexError, parsed
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_what_a_server_means_is_read(value: Any) -> None:
+    assert parsed(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"\xef\xbb\xbf{}",
+        "{}".encode("utf-16"),
+        b"NaN",
+        b"[-Infinity]",
+        b"9" * 21,
+        b'{"a":1,"a":1}',
+        b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
+        b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+    ],
+    ids=lambda content: repr(content[:12]),
+)
+def test_what_is_not_json_between_servers_is_a_value_error(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parsed(content)
+
+
+def test_values_are_counted_before_any_is_made() -> None:
+    assert parsed(b"[" + b"1," * (MAX_VALUES - 2) + b"1]")[-1] == 1
+    with pytest.raises(TooComplexError):
+        parsed(b"[" + b"1," * MAX_VALUES)
+    assert parsed(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
