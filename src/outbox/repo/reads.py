@@ -1,5 +1,6 @@
 """Reads of a repo without a login: its revision, records and blobs, page by page."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.paced_pds import LEFT_ALONE
 from outbox.pds.client import Pds, Remote, RemoteUnknownError
-from outbox.pds.verdict import MAX_MESSAGE_LENGTH, UNREADABLE, Kind, Verdict
+from outbox.pds.verdict import MAX_MESSAGE_LENGTH, UNREADABLE, Kind, Phase, Verdict
 from outbox.record.dag_cbor import is_record_cid
 from outbox.threads import in_thread
 
@@ -20,6 +21,14 @@ BLOBS_PER_PAGE: Final = 1000
 PAGE_TIMEOUT_SECONDS: Final = 30.0
 MAX_LIST_BYTES: Final = 128 * 2**20
 """Of all pages of one list together: some 100,000 records."""
+MAX_LIST_SECONDS: Final = 60.0
+"""Of all pages of one list together: a PDS that sends each page just in time would otherwise be read without end."""
+TOO_SLOW: Final = Verdict(
+    Kind.AMBIGUOUS,
+    "too_slow",
+    message=f"the PDS took more than {MAX_LIST_SECONDS:.0f} seconds for one list",
+    phase=Phase.READ,
+)
 
 Records = dict[str, Remote]
 """By record key."""
@@ -68,11 +77,18 @@ class RepoReads:
         return found
 
     async def _pages(self, host: str, nsid: str, **params: str) -> AsyncIterator[Any]:
-        """Yield the pages, MAX_LIST_BYTES at most: a malicious PDS could send pages without end."""
-        size = 0
+        """Yield the pages, MAX_LIST_BYTES and MAX_LIST_SECONDS at most: a malicious PDS could send pages without end."""
+        size, seconds_left = 0, MAX_LIST_SECONDS
         cursor: dict[str, str] = {}
+        now = asyncio.get_running_loop().time
         while True:
-            verdict = await self._read(host, nsid, **params, **cursor)
+            began = now()
+            try:
+                async with asyncio.timeout(seconds_left):
+                    verdict = await self._read(host, nsid, **params, **cursor)
+            except TimeoutError as error:
+                raise RemoteUnknownError(TOO_SLOW) from error
+            seconds_left -= now() - began  # not the time that the reader of a page takes
             size += verdict.size
             if size > MAX_LIST_BYTES:
                 raise _unreadable(f"more than {MAX_LIST_BYTES} bytes")

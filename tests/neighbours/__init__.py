@@ -1,0 +1,1 @@
+"""Limited resources that one account or host tries to keep to itself."""
