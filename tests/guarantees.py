@@ -120,10 +120,11 @@ SUBJECTS: Final = {
     "Priorities, pacing and breakers": (
         Guarantee(
             "A dead host is sent nothing; one account's failures do not count against its host",
-            "the breaker opens after five failures in a row of two accounts or more",
+            "the breaker opens after five failures in a row of two accounts or more, or of the host's only one",
             (
                 "tests/outbox/mirror/test_hosts.py::test_failures_of_two_accounts_in_a_row_open_the_breaker_and_nothing_is_sent",
                 "tests/outbox/mirror/test_hosts.py::test_one_accounts_failures_never_open_it",
+                "tests/outbox/mirror/test_hosts.py::test_the_failures_of_a_hosts_only_account_open_it",
             ),
         ),
         Guarantee(
