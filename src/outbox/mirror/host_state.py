@@ -63,6 +63,11 @@ def breaker_state(host: Any, now: datetime) -> BreakerState:
     return BreakerState.OPEN if host.retry_at > now else BreakerState.HALF_OPEN
 
 
+def is_suspect(host: Any) -> bool:
+    """Return whether the host failed the last time, or is still being let in again, given its row."""
+    return bool(host.failures) or host.ramp is not None
+
+
 def lanes_at_once(host: Any) -> int:
     """Return how many lanes of the host may run at once, given its row."""
     if host.breaker == BreakerState.OPEN:
