@@ -20,7 +20,7 @@ from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import release
 from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import PAST, pds_host
-from outbox.pds.verdict import Phase, verdict_of_reply
+from outbox.pds.verdict import NOT_OF_PDS, Phase, verdict_of_reply
 from outbox.relay.result import Outcome
 from tests.dsl import BOB
 from tests.eventstore.threads import together
@@ -98,6 +98,27 @@ async def test_a_record_without_an_answer_keeps_back_no_other_of_its_hosts_only_
     await desk.relay_once()
 
     assert [desk.mirror(number).state for number in (1, 2)] == ["pending", "delivered"]
+
+
+@pytest.mark.anyio
+async def test_a_proxy_that_forbids_everything_for_hours_is_an_outage_of_the_host(desk: Rig) -> None:
+    async def forbidden(send: Any) -> httpx.Response:  # noqa: ARG001
+        return httpx.Response(403, html="<h1>Forbidden</h1>")
+
+    desk.upload()
+    desk.wire.faults += [forbidden] * 1000
+    for _ in range(3 * OPENS_AFTER_FAILURES):
+        await desk.relay_once()
+        desk.clock.advance(minutes=20)
+
+    host, mirror = host_row(desk.database, desk.pds.url), desk.mirror()
+    assert (host.breaker, mirror.state, mirror.reason) == (BreakerState.OPEN, "pending", "backoff")
+    assert host.last_error == mirror.last_error == f"http_403: {NOT_OF_PDS}"
+
+    desk.wire.faults.clear()
+    desk.clock.advance(minutes=20)
+    await desk.relay_once()
+    assert desk.mirror().state == "delivered"
 
 
 @pytest.mark.parametrize("verdict", [TAKEN, REFUSED_RECORD])
