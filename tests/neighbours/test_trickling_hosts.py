@@ -4,7 +4,6 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import httpx
-import pytest
 from sqlalchemy import select
 
 from outbox.mirror.hosts import Hosts
@@ -15,26 +14,12 @@ from outbox.repo.reads import MAX_LIST_SECONDS, PacedReads, RepoReads
 from replay.reconcile.scan import HOST_TURN_SECONDS, MAX_CONCURRENT_HOSTS, Scan
 from replay.reconcile.verify import MAX_CONCURRENT_REPOS, repos_of, verify
 from tests.outbox.rigs.rows import add_lane, change_target
-from tests.simulation.memory_database import memory_database
-from tests.simulation.virtual_time import VirtualLoop
 
 SECONDS_A_PAGE = 25.0
 """Just within the limit of one page."""
 SCAN_SECONDS = 540.0
 """Then the job that scans is cut off."""
 SCAN_INTERVAL = timedelta(hours=1)
-
-
-@pytest.fixture
-def loop():
-    made = VirtualLoop()
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def database(loop):
-    return memory_database(lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=loop.time()))
 
 
 def trickling(number):
