@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 from api.middleware.rate_limits import RateLimits
-from tests.api.world import upload
+from tests.api.world import until, upload
 
 
 def test_five_hundred_streams_of_one_account_delay_no_other(world, alice, bob):
@@ -16,9 +16,7 @@ def test_five_hundred_streams_of_one_account_delay_no_other(world, alice, bob):
             streams = [
                 asyncio.create_task(greedy.get("/events", headers={"Prefer": "wait=25"})) for _ in range(500)
             ]
-            async with asyncio.timeout(20):
-                while sum(stream.done() for stream in streams) < 400:
-                    await asyncio.sleep(0.01)
+            await until(lambda: sum(stream.done() for stream in streams) == 400)
             answer = await other.get("/tracks")
             followed = await other.get("/events", headers={"Prefer": "wait=0", "Last-Event-ID": "0"})
             still_open = sum(not stream.done() for stream in streams)
