@@ -100,12 +100,14 @@ SUBJECTS: Final = {
         ),
         Guarantee(
             "No record, account or host delays another",
-            "one lane and one append lock per account; a lane limit and a circuit breaker per host; accounts upload in turn",
+            "one lane and one append lock per account; a lane limit and a circuit breaker per host; half of a relay's lanes for hosts that answered last time; hosts are scanned, and accounts upload, in turn",
             (
                 "tests/outbox/relay/test_relay.py::test_a_bad_record_stops_only_itself",
                 "tests/outbox/mirror/test_hosts.py::test_a_host_that_is_away_costs_its_other_accounts_nothing_once_it_is_known",
                 "tests/outbox/blobs/test_claim.py::test_accounts_upload_in_turn_however_large_and_old_their_libraries",
                 "tests/eventstore/test_frozen_writer.py::test_a_frozen_writer_holds_up_its_own_account_until_the_server_ends_it",
+                "tests/neighbours/test_hanging_hosts.py::test_hosts_that_did_not_answer_the_last_time_leave_half_of_the_lanes_to_others",
+                "tests/neighbours/test_trickling_hosts.py::test_hosts_that_fill_every_slot_delay_the_others_by_one_repo_at_most",
                 "./dev bench hosts",
             ),
         ),
@@ -120,10 +122,11 @@ SUBJECTS: Final = {
     "Priorities, pacing and breakers": (
         Guarantee(
             "A dead host is sent nothing; one account's failures do not count against its host",
-            "the breaker opens after five failures in a row of two accounts or more",
+            "the breaker opens after five failures in a row of two accounts or more, or of the host's only one",
             (
                 "tests/outbox/mirror/test_hosts.py::test_failures_of_two_accounts_in_a_row_open_the_breaker_and_nothing_is_sent",
                 "tests/outbox/mirror/test_hosts.py::test_one_accounts_failures_never_open_it",
+                "tests/outbox/mirror/test_hosts.py::test_the_failures_of_a_hosts_only_account_open_it",
             ),
         ),
         Guarantee(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,6 +11,8 @@ from service.config.settings import PREFIX, Settings
 from tests.api.world import World
 from tests.outbox.rigs.relay_rig import Rig, memory_rig_on
 from tests.servers.databases import KINDS
+from tests.simulation.memory_database import memory_database
+from tests.simulation.virtual_time import VirtualLoop
 
 
 @pytest.fixture
@@ -45,3 +48,15 @@ def alice(world):
 @pytest.fixture
 def bob(world):
     return world.sign_in("bob")
+
+
+@pytest.fixture
+def loop():
+    made = VirtualLoop()
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def database(loop):
+    return memory_database(lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=loop.time()))

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import insert, select, text
 
 from aggregates.track import Track
+from aggregates.values import SupportGate
 from eventstore.restore_detection import (
     POSITIONS_SKIPPED,
     detect_on_connect,
@@ -30,6 +31,7 @@ from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, URLS, Rig
 from tests.replay.backups import Backup, backup_of
 
+GATE = SupportGate("any")
 pytestmark = [pytest.mark.anyio, pytest.mark.pds]
 
 
@@ -125,6 +127,22 @@ async def test_what_is_newer_is_held_and_its_owner_decides(
         rig.edit(1, title="ours")
         await deliver(rig)
         assert rig.remote(tracks[0])["title"] == "newer 1"
+
+
+async def test_a_track_that_was_gated_since_is_gated_again_and_not_served_openly(then) -> None:
+    now, backup, tracks = then
+    for number in (1, 2):
+        now.command(number, lambda track: track.set_support_gate(GATE, at=now.clock()))
+    now.edit(2, title="newer")
+    await deliver(now)
+    newer = [now.remote(track) for track in tracks]
+    async with backup.restored() as rig:
+        await recovered_and_verified(rig)
+        await deliver(rig)
+        gates = [rig.command(number, lambda _track: None).support_gate for number in (1, 2, 3)]
+        assert gates == [GATE, GATE, None]
+        assert [rig.mirror(number).state for number in (1, 2)] == ["delivered", "held"]
+        assert [rig.remote(track) for track in tracks] == newer
 
 
 async def test_no_position_and_no_track_id_is_issued_twice(then) -> None:

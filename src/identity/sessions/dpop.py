@@ -17,7 +17,10 @@ FRESH_NONCE_SECONDS: Final = 60.0
 
 
 class Nonces:
-    """The newest nonce of each account and server. A nonce is no secret; an evicted one costs one more round trip."""
+    """The newest nonce of each account and server. A nonce is no secret; an evicted one costs one more round trip.
+
+    So does that of another account: it is not shared, since only the server knows what it binds a nonce to.
+    """
 
     def __init__(self) -> None:
         self._nonces: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()

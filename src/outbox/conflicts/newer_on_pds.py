@@ -5,7 +5,7 @@ from typing import Any, Final
 from sqlalchemy import select
 
 from aggregates.track import Track
-from aggregates.values import BlobRef
+from aggregates.values import GATE_TYPES, BlobRef, SupportGate
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.lanes import is_open
 from outbox.mirror.states import MirrorReason, TargetState
@@ -26,6 +26,7 @@ target: Final = mirror_target.c
 def keep_newer(unit: UnitOfWork, key: RecordKey, cid: str, record: Record, urls: RecordUrls) -> None:
     """Acknowledge the record if it is what the track says; otherwise hold it as a conflict.
 
+    A gate that the restored log has lost is set again at once: else the audio is open until its owner decides.
     The caller holds the lane's lock. A detached target is left alone, since nothing is written to it anyway.
     """
     this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
@@ -46,6 +47,8 @@ def keep_newer(unit: UnitOfWork, key: RecordKey, cid: str, record: Record, urls:
     track = unit.load(Track, Track.create_id(row.track_id))
     if (blob := _blob_of(record, track)) is not None:
         track.record_blob(blob, at=unit.now)
+    if record.get("supportGate") and track.support_gate is None:
+        track.set_support_gate(SupportGate(GATE_TYPES[0]), at=unit.now)
     is_same = own_part(record_for(track, 0, urls)) == own_part(record)
     if is_same:
         track.record_foreign_edit_withdrawn(track.foreign_edit, observed_at=unit.now)

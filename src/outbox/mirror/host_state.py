@@ -1,7 +1,7 @@
 """Computes how the report of one request changes a row of `pds_host`: its breaker, and the budgets its accounts share.
 
-The breaker opens after failures in a row of two accounts or more, for longer each time; then one lane tries, and each
-success adds one, up to the host's maximum.
+The breaker opens after failures in a row of two accounts or more, or of the host's only one, for longer each time; then
+one lane tries, and each success adds one, up to the host's maximum.
 """
 
 from dataclasses import dataclass
@@ -63,6 +63,11 @@ def breaker_state(host: Any, now: datetime) -> BreakerState:
     return BreakerState.OPEN if host.retry_at > now else BreakerState.HALF_OPEN
 
 
+def is_suspect(host: Any) -> bool:
+    """Return whether the host failed the last time, or is still being let in again, given its row."""
+    return bool(host.failures) or host.ramp is not None
+
+
 def lanes_at_once(host: Any) -> int:
     """Return how many lanes of the host may run at once, given its row."""
     if host.breaker == BreakerState.OPEN:
@@ -71,11 +76,13 @@ def lanes_at_once(host: Any) -> int:
     return most
 
 
-def changes(host: Any, report: HostReport, now: datetime) -> Changes:
-    """Return the columns of the host's row that change."""
+def changes(host: Any, report: HostReport, now: datetime, *, is_only_account: bool = False) -> Changes:
+    """Return the columns of the host's row that change; the failures of its only account are the host's."""
     found: Changes = {}
-    if report.is_well is not None:
-        found |= _after_success(host) if report.is_well else _after_failure(host, report, now)
+    if report.is_well is True:
+        found |= _after_success(host)
+    elif report.is_well is False:
+        found |= _after_failure(host, report, now, is_only_account=is_only_account)
     if report.verdict.budget is not None:
         found |= _after_budget(host, report.verdict.budget, report.verdict.phase, now)
     if report.verdict.kind is Kind.PACED:
@@ -99,7 +106,7 @@ def _ramp(host: Any, lanes: int) -> Changes:
     return {"ramp": None, "openings": 0, "last_error": None}
 
 
-def _after_failure(host: Any, report: HostReport, now: datetime) -> Changes:
+def _after_failure(host: Any, report: HostReport, now: datetime, *, is_only_account: bool) -> Changes:
     state = breaker_state(host, now)
     if state == BreakerState.OPEN:
         return {}  # sent before it opened
@@ -112,7 +119,8 @@ def _after_failure(host: Any, report: HostReport, now: datetime) -> Changes:
         "many_fail": host.many_fail or first != report.did,
         "last_error": f"{report.verdict.error}: {report.verdict.message}",
     }
-    if state == BreakerState.HALF_OPEN or (found["many_fail"] and found["failures"] >= OPENS_AFTER_FAILURES):
+    is_of_host = found["many_fail"] or is_only_account
+    if state == BreakerState.HALF_OPEN or (is_of_host and found["failures"] >= OPENS_AFTER_FAILURES):
         openings = host.openings + (not report.breaks_down_again)
         pause = backoff(openings - 1, first=FIRST_PAUSE_SECONDS, cap=LONGEST_PAUSE_SECONDS)
         found |= {"breaker": BreakerState.OPEN, "retry_at": now + pause, "openings": openings, "ramp": None}

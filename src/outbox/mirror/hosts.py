@@ -18,7 +18,8 @@ from eventstore.database import Database
 from eventstore.errors import EventStoreError
 from eventstore.schema import UtcDateTime
 from outbox.mirror.host_state import HostReport, changes
-from outbox.mirror.tables import pds_host
+from outbox.mirror.states import LaneState
+from outbox.mirror.tables import mirror_lane, pds_host
 
 logger = logging.getLogger("mastertape.outbox")
 
@@ -47,6 +48,16 @@ _IS_OPEN_FOR_BACKFILL: Final = select(is_open_for_backfill(_NOW)).where(
 _HOST_LOCKED: Final = _HOST.with_for_update(skip_locked=True)
 _HOST_AWAITED: Final = _HOST.with_for_update()
 _LOCK_TIMEOUT: Final = text(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
+_OTHER_ACCOUNT: Final = (
+    select(mirror_lane.c.did)
+    .where(
+        mirror_lane.c.host == bindparam("host"),
+        mirror_lane.c.did != bindparam("did"),
+        mirror_lane.c.state == LaneState.READY,
+        ~mirror_lane.c.paused,
+    )
+    .limit(1)
+)
 _CHANGE: Final = update(pds_host).where(pds_host.c.host == bindparam("of_host"))
 
 
@@ -122,12 +133,23 @@ class Hosts:
             row = _locked_row(connection, report, locking)
             if row is None:
                 return False
-            found = changes(row, report, self._database.now(connection))
+            now = self._database.now(connection)
+            found = changes(row, report, now, is_only_account=_fails_its_only_account(connection, report))
             if found:
                 connection.execute(_CHANGE, {"of_host": report.host, **found})
             if "breaker" in found:
                 logger.warning(f"breaker_{found['breaker']}", extra={"host": report.host})  # noqa: G004 - one of two names
             return True
+
+
+def _fails_its_only_account(connection: Connection, report: HostReport) -> bool:
+    """Whether the host failed, and no other account is sent anything that could show it to be well.
+
+    A 500 with a name may be the record's fault: it would keep the account's other records back.
+    """
+    if report.is_well is not False or not report.verdict.concerns_host:
+        return False
+    return connection.scalar(_OTHER_ACCOUNT, {"host": report.host, "did": report.did}) is None
 
 
 def _locked_row(connection: Connection, report: HostReport, locking: Select[Any]) -> Any:

@@ -69,6 +69,8 @@ class Lane:
     lease_until: datetime
     backfill: bool = False
     """Whether it was claimed for work that can wait."""
+    suspect: bool = False
+    """Whether its host failed the last time."""
 
     @property
     def envelope(self) -> Envelope:

@@ -89,6 +89,7 @@ NO_TIME: Final = "no_time_left"
 OUR_ERRORS: Final = frozenset({httpx.PoolTimeout.__name__, LOGIN_UNUSABLE, NO_TIME})
 """Errors that kept us from sending and say nothing of the host: no free connection, no time, or no usable login."""
 UNNAMED_PREFIX: Final = "http_"
+NOT_OF_PDS: Final = "the host answered, but not as a PDS does"
 MAX_NAME_LENGTH, MAX_MESSAGE_LENGTH = 100, 300
 KINDS_OF_READS: Final = frozenset({Kind.DONE, Kind.PACED, Kind.NOT_SENT, Kind.INACTIVE})
 """Kinds that a read may have: other errors of a read concern neither login nor record."""
@@ -202,7 +203,7 @@ def verdict_of_reply(reply: httpx.Response, phase: Phase = Phase.WRITE) -> Verdi
     text = _text_at(body, "error") or ""
     name = text if not any(map(str.isspace, text)) else ""
     error = clean(name, MAX_NAME_LENGTH) if name else f"{UNNAMED_PREFIX}{status}"
-    message = clean(body.get("message", text), MAX_MESSAGE_LENGTH) if isinstance(body, dict) else ""
+    message = clean(body.get("message", text), MAX_MESSAGE_LENGTH) if isinstance(body, dict) else NOT_OF_PDS
     retry_after = retry_after_of(reply.headers)
     return Verdict(_kind(status, name, phase), error, status, message, retry_after, body, phase, budget)
 

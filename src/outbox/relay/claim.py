@@ -4,20 +4,21 @@
 2. lock these hosts one after the other, while there is room; locked ones are skipped, so that relays claim side by side.
 3. count the host's leases in a statement after the lock: one that counts as it locks sees the leases from before it.
 4. lease its next lanes: live work first, then backfill, which leaves one slot of every host to live work.
+
+Hosts that failed the last time get a share of the relay's lanes: however many of them hang, the others are not delayed.
 """
 
 import random
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import takewhile
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, select, update
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
-from outbox.mirror.host_state import lanes_at_once
+from outbox.mirror.host_state import is_suspect, lanes_at_once
 from outbox.mirror.lanes import Lane, host_open_at, lane_backfill_at, lane_columns, lane_due_at
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import BreakerState
@@ -33,15 +34,27 @@ def claim(
     limit: int,
     lease: timedelta,
     backfill: int | None = None,
+    suspects: int | None = None,
 ) -> list[Lane]:
-    """Lease up to `limit` due lanes, up to `backfill` of them for backfill; the longest due first."""
+    """Lease up to `limit` due lanes, the longest due first.
+
+    Up to `backfill` of them are for backfill, and up to `suspects` of hosts that failed the last time.
+    """
     with database.read_committed() as connection:  # an idle relay writes nothing
         due = connection.execute(_DUE_HOSTS, {"now": database.now(connection)}).all()
     if not due:
         return []
     for _ in range(MAX_CLAIM_ATTEMPTS):
         lanes, none_locked = _claim_from_hosts(
-            database, due, _Room(owner, lease, limit, limit if backfill is None else backfill)
+            database,
+            due,
+            _Room(
+                owner,
+                lease,
+                limit,
+                limit if backfill is None else backfill,
+                limit if suspects is None else suspects,
+            ),
         )
         if lanes or none_locked:
             return lanes
@@ -52,13 +65,23 @@ def claim(
 class _Room:
     """The claiming relay, and how many more lanes it takes."""
 
-    def __init__(self, owner: str, lease: timedelta, lanes: int, backfill: int) -> None:
+    def __init__(self, owner: str, lease: timedelta, lanes: int, backfill: int, suspects: int) -> None:
         self.owner, self.lease = owner, lease
-        self.lanes, self.backfill = lanes, backfill
+        self.lanes, self.backfill, self.suspects = lanes, backfill, suspects
 
     def is_for(self, host: Any) -> bool:
         """Whether a due lane of this host may still be claimed."""
-        return self.lanes > 0 and (host.live > 0 or self.backfill > 0)
+        return self.of_host(host) > 0 and (host.live > 0 or self.backfill > 0)
+
+    def of_host(self, host: Any) -> int:
+        """Return how many lanes may still be claimed of a host, given its row."""
+        return min(self.lanes, self.suspects) if is_suspect(host) else self.lanes
+
+    def take(self, host: Any, *, lanes: int, backfill: int) -> None:
+        """Count lanes that were claimed of a host, `backfill` of them for backfill."""
+        self.lanes -= lanes
+        self.backfill -= backfill
+        self.suspects -= lanes if is_suspect(host) else 0
 
 
 def _claim_from_hosts(database: Database, due: Sequence[Any], room: _Room) -> tuple[list[Lane], bool]:
@@ -67,7 +90,7 @@ def _claim_from_hosts(database: Database, due: Sequence[Any], room: _Room) -> tu
     none_locked = True
     locking = database.with_now(_HOST)
     with database.write() as connection:
-        for host in takewhile(room.is_for, due):  # hosts with live work come first
+        for host in filter(room.is_for, due):  # hosts with live work come first
             row = connection.execute(locking, {"host": host.host}).one_or_none()
             if row is None:
                 none_locked = False
@@ -79,18 +102,17 @@ def _claim_from_hosts(database: Database, due: Sequence[Any], room: _Room) -> tu
 def _claim_of_host(connection: Connection, host: Any, now: datetime, room: _Room) -> list[Lane]:
     at_once = 0 if host.paused or max(host.retry_at, host.paced_until) > now else lanes_at_once(host)
     busy = connection.execute(_BUSY, {"host": host.host, "now": now}).one()
-    lanes = min(at_once - busy.lanes, room.lanes)
+    lanes = min(at_once - busy.lanes, room.of_host(host))
     if lanes <= 0:
         return []
     backfill = min(max(1, at_once - 1) - busy.backfill, room.backfill, lanes)
     rows = connection.execute(_NEXT_OF_HOST, {"host": host.host, "now": now, "room": lanes}).all()
     live = [row.did for row in rows if row.is_live]
     rest = [row.did for row in rows if not row.is_live][: max(0, backfill)]
-    room.lanes -= len(live) + len(rest)
-    room.backfill -= len(rest)
+    room.take(host, lanes=len(live) + len(rest), backfill=len(rest))
     until = now + room.lease
     return [
-        Lane(row.did, host.host, room.owner, row.lease_epoch, until, is_backfill)
+        Lane(row.did, host.host, room.owner, row.lease_epoch, until, is_backfill, is_suspect(host))
         for dids, is_backfill in ((live, False), (rest, True))
         if dids
         for row in connection.execute(
@@ -123,10 +145,17 @@ _UNDER_WAY: Final = (
     .scalar_subquery()
 )
 _DUE_HOSTS: Final = (
-    select(lane_columns.host, func.count(case((_LIVE, 1))).label("live"))
+    select(
+        lane_columns.host,
+        func.count(case((_LIVE, 1))).label("live"),
+        pds_host.c.failures,
+        pds_host.c.ramp,
+    )
     .select_from(_OF_HOSTS)
     .where(_DUE, ~pds_host.c.paused, host_open_at() <= _NOW)
-    .group_by(lane_columns.host, pds_host.c.max_lanes, pds_host.c.breaker, pds_host.c.ramp)
+    .group_by(
+        lane_columns.host, pds_host.c.max_lanes, pds_host.c.breaker, pds_host.c.ramp, pds_host.c.failures
+    )
     .having(_AT_ONCE > _UNDER_WAY)  # otherwise lanes that wait for a hanging host cost every claim a write
     .order_by(
         func.min(case((_LIVE, lane_due_at()), else_=NEVER)), func.min(lane_backfill_at()), lane_columns.host

@@ -197,8 +197,22 @@ class Delivery:
             return Result(task, Outcome.MISSING, Verdict(Kind.DONE))
         attempt_id = await in_thread(record_intent, self._database, lane, again)
         verdict = await self._call(lane.host, again, deadline.within(REQUEST_TIMEOUT_SECONDS))
-        outcome = _OUTCOMES_OF_CONFIRMATION.get(verdict.kind, Outcome.FAILED)
+        if verdict.kind is Kind.READ_BACK:
+            return await self._confirm_not_written_again(
+                lane, Result(task, Outcome.MISSING, verdict, attempt_id), deadline
+            )
+        outcome = Outcome.SEEN if verdict.kind is Kind.DONE else Outcome.FAILED
         return Result(task, outcome, verdict, attempt_id)
+
+    async def _confirm_not_written_again(self, lane: Lane, missing: Result, deadline: _Deadline) -> Result:
+        """Read once more: another client may have written the record since it read as absent, which is a foreign edit."""
+        try:
+            remote = await self._read(lane, missing.task.key, deadline)
+        except RemoteUnknownError as error:
+            return replace(missing, outcome=Outcome.FAILED, verdict=error.verdict)
+        if remote.cid is None:
+            return missing
+        return replace(missing, outcome=Outcome.FAILED, verdict=CONTENDED)
 
     async def _rewrite(self, lane: Lane, task: DeliveryTask, remote: Remote, deadline: _Deadline) -> Result:
         """Write on top of what was found, unless only other clients' fields differ."""
@@ -268,5 +282,3 @@ _OUTCOMES_OF_VERIFICATION: Final = {
     Finding.AGREES: Outcome.SEEN,
     Finding.REBASE: Outcome.REBASED,
 }
-_OUTCOMES_OF_CONFIRMATION: Final = {Kind.DONE: Outcome.SEEN, Kind.READ_BACK: Outcome.MISSING}
-"""What the PDS's answer says of a record that reads as absent, when its last body is sent again."""

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -57,6 +58,11 @@ class RelayLimits:
     def backfill(self) -> int:
         """How many lanes may run for backfill; the rest are kept free for live work."""
         return max(1, self.lanes * 3 // 4)
+
+    @property
+    def suspects(self) -> int:
+        """How many lanes may run for hosts that failed the last time, and may hang now."""
+        return max(1, self.lanes // 2)
 
 
 class Relay:
@@ -176,25 +182,25 @@ class Relay:
         logger.error("relay_outdated", extra={"owner": self._owner, "reason": reason})
 
     async def _start_runs(self) -> bool:
-        room = self._limits.lanes - len(self._runs)
-        if room <= 0:
+        if len(self._runs) >= self._limits.lanes:
             return False
         # started before the claim, so that this process's clock never overestimates the lease
         lease = LeaseClock(self._limits.lease)
-        lanes = await in_thread(self._claim, room, sum(lane.backfill for lane in self._runs.values()))
+        lanes = await in_thread(self._claim, list(self._runs.values()))
         for lane in lanes:
             run = asyncio.create_task(self._runner.run(lane, lease))
             self._runs[run] = lane
             run.add_done_callback(self._run_ended)
         return bool(lanes)
 
-    def _claim(self, room: int, backfill: int) -> list[Lane]:
+    def _claim(self, running: Sequence[Lane]) -> list[Lane]:
         return claim(
             self._log.database,
             owner=self._owner,
-            limit=room,
+            limit=self._limits.lanes - len(running),
             lease=self._limits.lease,
-            backfill=self._limits.backfill - backfill,
+            backfill=self._limits.backfill - sum(lane.backfill for lane in running),
+            suspects=self._limits.suspects - sum(lane.suspect for lane in running),
         )
 
     def _run_ended(self, run: "asyncio.Task[Counter[Outcome]]") -> None:

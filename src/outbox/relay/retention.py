@@ -1,9 +1,9 @@
-"""Deletes old attempts; those that acknowledge a generation, and the last of each record, stay for ever."""
+"""Deletes old attempts; the first that acknowledges a generation with a CID, and the last of each record, stay for ever."""
 
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, delete, exists, func, not_, select
+from sqlalchemy import ColumnElement, and_, bindparam, case, delete, exists, func, not_, or_, select
 
 from eventstore.database import Database
 from eventstore.schema import UtcDateTime
@@ -27,6 +27,7 @@ IDS_PER_STATEMENT: Final = 5000
 attempt: Final = delivery_attempt.c
 target: Final = mirror_target.c
 later: Final = delivery_attempt.alias("later")
+earlier: Final = delivery_attempt.alias("earlier")
 
 
 def prune_attempts(database: Database) -> int:
@@ -54,6 +55,17 @@ def _same_record(other: object) -> ColumnElement[bool]:
 
 _TIME: Final = UtcDateTime()
 _IS_ACK: Final = func.coalesce(attempt.outcome, "").in_(ACKNOWLEDGING)
+_IS_REPEATED_ACK: Final = and_(
+    attempt.outcome == Kind.DONE,
+    exists().where(
+        _same_record(earlier.c),
+        earlier.c.gen == attempt.gen,
+        earlier.c.request_cid == attempt.request_cid,
+        earlier.c.outcome == Kind.DONE,
+        earlier.c.id < attempt.id,
+    ),
+)
+"""Each verification of a record that was taken down makes one."""
 _IS_UNACKED: Final = exists().where(_same_record(target), target.acked_gen < attempt.gen)
 _IS_LAST: Final = not_(
     exists().where(_same_record(later.c), later.c.gen >= attempt.gen, later.c.id > attempt.id)
@@ -67,7 +79,7 @@ _PRUNE: Final = delete(delivery_attempt).where(
         (attempt.outcome.in_(FAILURES), bindparam("failures_before", type_=_TIME)),
         else_=bindparam("before", type_=_TIME),
     ),
-    not_(_IS_ACK),
+    or_(not_(_IS_ACK), _IS_REPEATED_ACK),
     not_(_IS_UNACKED),
     not_(_IS_LAST),
 )

@@ -1,8 +1,9 @@
 """Reads of a repo without a login: its revision, records and blobs, page by page."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +23,9 @@ BLOBS_PER_PAGE: Final = 1000
 PAGE_TIMEOUT_SECONDS: Final = 30.0
 MAX_LIST_BYTES: Final = 128 * 2**20
 """Of all pages of one list together: some 100,000 records."""
+MAX_LIST_SECONDS: Final = 60.0
+"""For the pages of one list together: a PDS that sends each page just in time would otherwise be read without end."""
+TOO_SLOW: Final = "too_slow"
 MIN_PAGE_BYTES: Final = 16 * 1024
 """What a page counts at least: pages without records would never end."""
 MIN_RECORD_BYTES: Final = 1024
@@ -69,8 +73,9 @@ class Comparable:
 class RepoReads:
     """Each read raises RemoteUnknownError when the PDS does not answer, or its answer is invalid."""
 
-    def __init__(self, pds: Pds) -> None:
+    def __init__(self, pds: Pds, *, list_seconds: float = MAX_LIST_SECONDS) -> None:
         self._pds = pds
+        self._list_seconds = list_seconds
 
     async def revision(self, host: str, did: str) -> str:
         """Return the revision of the repo's newest commit; it rises with every change of any collection."""
@@ -97,10 +102,11 @@ class RepoReads:
         last = ""
         limit = RECORDS_PER_PAGE
         params = {"repo": did, "collection": collection, "reverse": "true"}
-        size = 0
+        budget = _ListBudget(self._list_seconds)
         while True:
-            verdict = await self._ask(host, LIST_RECORDS, {**params, "limit": str(limit)})
-            size = _added(size, max(verdict.size, MIN_PAGE_BYTES))
+            async with budget.page():
+                verdict = await self._ask(host, LIST_RECORDS, {**params, "limit": str(limit)})
+            budget.take(max(verdict.size, MIN_PAGE_BYTES))
             if verdict.error == REPLY_TOO_LARGE and limit > LARGE_RECORDS_PER_PAGE:
                 limit = LARGE_RECORDS_PER_PAGE
                 continue
@@ -108,7 +114,7 @@ class RepoReads:
                 raws, cursor = split(_done(verdict).body)
             except ValueError as error:
                 raise _unreadable(f"no page of records: {error}") from None
-            size = _added(size, max(0, MIN_RECORD_BYTES * len(raws) - verdict.size))
+            budget.take(max(0, MIN_RECORD_BYTES * len(raws) - verdict.size))
             for raw in raws:
                 entry = entry_in(raw)
                 if entry.rkey is not None:
@@ -124,11 +130,12 @@ class RepoReads:
     async def blobs(self, host: str, did: str) -> set[str]:
         """Return the CIDs of the blobs that the repo's records name and that the PDS holds."""
         found: set[str] = set()
-        size = 0
+        budget = _ListBudget(self._list_seconds)
         params = {"did": did, "limit": str(BLOBS_PER_PAGE)}
         while True:
-            verdict = await self._read(host, LIST_BLOBS, **params)
-            size = _added(size, max(verdict.size, MIN_PAGE_BYTES))
+            async with budget.page():
+                verdict = await self._read(host, LIST_BLOBS, **params)
+            budget.take(max(verdict.size, MIN_PAGE_BYTES))
             listed = verdict.body.get("cids")
             if not isinstance(listed, list):
                 raise _unreadable("no cids")
@@ -184,12 +191,32 @@ def _done(verdict: Verdict) -> Verdict:
     return verdict
 
 
-def _added(size: int, more: int) -> int:
-    """Return the size of a list so far: a malicious PDS could send pages without end."""
-    if size + more <= MAX_LIST_BYTES:
-        return size + more
-    message = f"more than {MAX_LIST_BYTES} bytes"
-    raise RemoteUnknownError(Verdict(Kind.AMBIGUOUS, REPLY_TOO_LARGE, OK, message, phase=Phase.READ))
+class _ListBudget:
+    """The bytes and the time of one list: a malicious PDS could send pages without end."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = self._seconds_left = seconds
+        self._bytes_left = MAX_LIST_BYTES
+
+    @asynccontextmanager
+    async def page(self) -> AsyncGenerator[None]:
+        """Wait for a page; the time that its reader takes afterwards does not count."""
+        now = asyncio.get_running_loop().time
+        began = now()
+        try:
+            async with asyncio.timeout(self._seconds_left):
+                yield
+        except TimeoutError:
+            message = f"the PDS took more than {self._seconds:.0f} seconds for one list"
+            verdict = Verdict(Kind.AMBIGUOUS, TOO_SLOW, message=message, phase=Phase.READ)
+            raise RemoteUnknownError(verdict) from None
+        self._seconds_left -= now() - began
+
+    def take(self, size: int) -> None:
+        self._bytes_left -= size
+        if self._bytes_left < 0:
+            message = f"more than {MAX_LIST_BYTES} bytes"
+            raise RemoteUnknownError(Verdict(Kind.AMBIGUOUS, REPLY_TOO_LARGE, OK, message, phase=Phase.READ))
 
 
 def _unreadable(message: str) -> RemoteUnknownError:

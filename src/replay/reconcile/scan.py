@@ -5,14 +5,14 @@ A scan only marks records that differ; the relay reads them again under its leas
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, update
 
 from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
@@ -35,6 +35,8 @@ logger = logging.getLogger("mastertape.replay")
 
 MAX_CONCURRENT_HOSTS: Final = 32
 """The repos of a host are scanned one by one, so that a host that hangs delays its own accounts alone."""
+HOST_TURN_SECONDS: Final = 30.0
+"""No repo of a host begins later in its turn; the next turn comes after those of all other hosts."""
 REPOS_PER_PAGE: Final = 200
 REVERIFIED: Final = frozenset(
     {DriftKind.MISSING, DriftKind.FOREIGN_EDIT, DriftKind.STALE, DriftKind.NEWER, DriftKind.UNDELETED}
@@ -77,31 +79,40 @@ class Scan:
         self.scanned: Final = Scanned()
 
     async def run(self) -> Scanned:
-        """Scan all repos that are due. Repos of a host that is paused or away wait for the next scan."""
-        slots = asyncio.Semaphore(MAX_CONCURRENT_HOSTS)
-        begun_at, hosts = await in_thread(self._due_hosts)
+        """Scan all repos that are due, the hosts in turns. Repos of a host that is paused or away wait for the next scan."""
+        begun_at, due = await in_thread(self._due_hosts)
+        waiting = deque(due)
 
-        async def scan_host(host: str) -> None:
-            async with slots:
-                await self._scan_host(host, begun_at - self._every)
+        async def scan_waiting() -> None:
+            while waiting:
+                host = waiting.popleft()
+                if await self._scan_host(host, begun_at - self._every):
+                    waiting.append(host)
 
-        await asyncio.gather(*(scan_host(host) for host in hosts))
+        await asyncio.gather(*(scan_waiting() for _ in range(min(MAX_CONCURRENT_HOSTS, len(due)))))
         return self.scanned
 
-    async def _scan_host(self, host: str, before: datetime) -> None:
+    async def _scan_host(self, host: str, before: datetime) -> bool:
+        """Scan due repos of the host for one turn; returns whether the host is to have another."""
         is_available = True
-        while is_available and (repos := await in_thread(self._due_repos, host, before)):
+        now = asyncio.get_running_loop().time
+        ends_at = now() + HOST_TURN_SECONDS
+        while is_available and now() < ends_at:
+            repos = await in_thread(self._due_repos, host, before)
+            if not repos:
+                return False
             unchanged: list[str] = []
             for repo, last_rev in repos:
                 outcome = await self._scan_repo(repo, last_rev)
                 if outcome is _Outcome.UNCHANGED:
                     unchanged.append(repo.did)
-                elif outcome is _Outcome.HOST_UNAVAILABLE:
-                    is_available = False
+                is_available = outcome is not _Outcome.HOST_UNAVAILABLE
+                if not is_available or now() >= ends_at:
                     break
             if unchanged:
                 self.scanned.repos["unchanged"] += len(unchanged)
                 await in_thread(self._record_unchanged, unchanged)
+        return is_available
 
     async def _scan_repo(self, repo: Repo, last_rev: str | None) -> _Outcome:
         # Only the revision of a scan proves anything: before our own last write, another client may have written.
@@ -197,9 +208,12 @@ _OF_SCANS: Final = mirror_lane.outerjoin(repo_scan, repo_scan.c.did == lane.did)
 _DUE_HOSTS: Final = (
     select(lane.host)
     .select_from(_OF_SCANS.join(pds_host, pds_host.c.host == lane.host))
-    .where(_IS_DUE, is_open_for_backfill(bindparam("now", type_=UtcDateTime)))
-    .distinct()
+    .where(is_open_for_backfill(bindparam("now", type_=UtcDateTime)))
+    .group_by(lane.host)
+    .having(func.count(case((_IS_DUE, 1))) > 0)
+    .order_by(func.max(_SCANNED_AT), lane.host)
 )
+"""The host whose latest scan is the oldest goes first, however many accounts of another are due."""
 _DUE_REPOS: Final = (
     select(lane.did, lane.host, repo_scan.c.rev)
     .select_from(_OF_SCANS)

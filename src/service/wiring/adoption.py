@@ -15,7 +15,7 @@ from outbox.record.lexicon import track_lexicon
 from outbox.record.record import RecordUrls
 from outbox.repo.reads import RepoReads
 from projections.media_references import was_named_by
-from replay.adoption.adopt import Adoption
+from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption
 from replay.adoption.bytes import ProvenBytes
 from replay.adoption.intake import Intake
 from replay.adoption.worker import AdoptionWorker
@@ -61,7 +61,7 @@ def adoption_worker(
     )
     adoption = Adoption(
         log,
-        RepoReads(pds),
+        RepoReads(pds, list_seconds=LISTING_TIMEOUT_SECONDS),
         Intake(proven, media, publisher, threads, store_threads, settings.max_upload_bytes),
         collections=(settings.collection, settings.old_collection),
         urls=urls,

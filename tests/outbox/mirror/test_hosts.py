@@ -10,12 +10,17 @@ import pytest
 from sqlalchemy import select
 
 from eventstore.database import Database
-from outbox.mirror.host_state import FIRST_PAUSE_SECONDS, OPENS_AFTER_FAILURES, HostReport
+from outbox.mirror.host_state import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    OPENS_AFTER_FAILURES,
+    HostReport,
+)
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import release
-from outbox.mirror.states import BreakerState
+from outbox.mirror.states import BreakerState, LaneState
 from outbox.mirror.tables import PAST, pds_host
-from outbox.pds.verdict import Phase, verdict_of_reply
+from outbox.pds.verdict import NOT_OF_PDS, Phase, verdict_of_reply
 from outbox.relay.result import Outcome
 from tests.dsl import BOB
 from tests.eventstore.threads import together
@@ -51,6 +56,69 @@ def test_one_accounts_failures_never_open_it(database: Database) -> None:
     report_verdicts(database, *[(ONE, FAILED)] * (5 * OPENS_AFTER_FAILURES))
     assert state(database) == BreakerState.CLOSED
     assert len(claimed(database)) == 3
+
+
+def test_the_failures_of_a_hosts_only_account_open_it(database: Database) -> None:
+    only = add_lane(database, 1)
+    add_lane(database, 2, host="http://other.test")
+    report_verdicts(database, *[(only, FAILED)] * (OPENS_AFTER_FAILURES - 1))
+    assert state(database) == BreakerState.CLOSED
+    report_verdicts(database, (only, FAILED))
+    assert state(database) == BreakerState.OPEN
+
+
+@pytest.mark.parametrize("waits", [{"state": LaneState.AUTH_REQUIRED}, {"paused": True}])
+def test_an_account_that_is_sent_nothing_does_not_vouch_for_its_host(
+    database: Database, waits: dict[str, Any]
+) -> None:
+    only = add_lane(database, 1)
+    add_lane(database, 2, **waits)
+    report_verdicts(database, *[(only, FAILED)] * OPENS_AFTER_FAILURES)
+    assert state(database) == BreakerState.OPEN
+
+
+@pytest.mark.anyio
+async def test_a_record_without_an_answer_keeps_back_no_other_of_its_hosts_only_account(desk: Rig) -> None:
+    unanswered = desk.upload(1)
+    send = desk.wire.request
+
+    async def request(did: str, method: str, nsid: str, **given: Any) -> httpx.Response:
+        if given["json"]["rkey"] == unanswered.rkey:
+            raise httpx.ReadTimeout("no answer")
+        return await send(did, method, nsid, **given)
+
+    desk.wire.request = request  # type: ignore[method-assign]
+    for _ in range(3 * OPENS_AFTER_FAILURES):
+        await desk.relay_once()
+        desk.clock.advance(minutes=3)
+    assert host_row(desk.database, desk.pds.url).breaker == BreakerState.OPEN
+
+    desk.upload(2)
+    desk.clock.advance(seconds=LONGEST_PAUSE_SECONDS)
+    await desk.relay_once()
+
+    assert [desk.mirror(number).state for number in (1, 2)] == ["pending", "delivered"]
+
+
+@pytest.mark.anyio
+async def test_a_proxy_that_forbids_everything_for_hours_is_an_outage_of_the_host(desk: Rig) -> None:
+    async def forbidden(send: Any) -> httpx.Response:  # noqa: ARG001
+        return httpx.Response(403, html="<h1>Forbidden</h1>")
+
+    desk.upload()
+    desk.wire.faults += [forbidden] * 1000
+    for _ in range(3 * OPENS_AFTER_FAILURES):
+        await desk.relay_once()
+        desk.clock.advance(minutes=20)
+
+    host, mirror = host_row(desk.database, desk.pds.url), desk.mirror()
+    assert (host.breaker, mirror.state, mirror.reason) == (BreakerState.OPEN, "pending", "backoff")
+    assert host.last_error == mirror.last_error == f"http_403: {NOT_OF_PDS}"
+
+    desk.wire.faults.clear()
+    desk.clock.advance(minutes=20)
+    await desk.relay_once()
+    assert desk.mirror().state == "delivered"
 
 
 @pytest.mark.parametrize("verdict", [TAKEN, REFUSED_RECORD])

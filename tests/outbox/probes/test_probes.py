@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from outbox.mirror.host_state import LONGEST_PAUSE_SECONDS
 from outbox.mirror.lanes import park_lane
 from outbox.mirror.parking import FIRST_PROBE_PAUSE, LONGEST_PROBE_PAUSE, probe_pause
 from outbox.mirror.tables import NEVER
@@ -154,7 +155,7 @@ async def test_a_host_that_is_down_for_days_costs_a_probe_an_hour_and_no_delay_o
         assert state(desk) == "ready"
     assert len(desk.directory.asked) <= 56
     desk.wire.faults.clear()
-    assert await after(desk, timedelta(minutes=5)) == {Outcome.DELIVERED: 1}
+    assert await after(desk, timedelta(seconds=LONGEST_PAUSE_SECONDS)) == {Outcome.DELIVERED: 1}
     assert lane_row(desk.database, desk.did).probe_at == NEVER
 
 

@@ -63,6 +63,22 @@ async def test_what_acknowledged_a_generation_is_kept_for_ever(desk: Rig) -> Non
     assert acks <= kept(desk)
 
 
+async def test_of_repeated_confirmations_of_a_generation_the_first_and_the_last_are_kept(desk: Rig) -> None:
+    """A record that was taken down reads as absent, and each verification confirms it by a write."""
+    gen = await delivered(desk)
+    repeated = [
+        attempted(desk, "done", days=days, gen=gen, request_cid=desk.mirror().record_cid)
+        for days in (40, 35, 29)
+    ]
+    other = attempted(desk, "done", days=40, gen=gen, request_cid="of other fields")
+    last = attempted(desk, "done", days=31, gen=gen, request_cid=desk.mirror().record_cid)
+    first = min(kept(desk))
+
+    assert prune_attempts(desk.database) == 2
+
+    assert kept(desk) == {first, repeated[2], other, last}
+
+
 async def test_the_last_word_on_a_record_is_kept_for_ever(desk: Rig) -> None:
     gen = await delivered(desk)
     last = attempted(desk, "ambiguous", days=4000, gen=gen)

@@ -162,6 +162,27 @@ async def test_a_record_counts_as_deleted_only_once_the_pds_has_said_so(desk: Ri
     assert await desk.relay_once() == {Outcome.MISSING: 1}
 
 
+async def test_a_record_that_another_client_writes_again_meanwhile_does_not_count_as_deleted(
+    desk: Rig,
+) -> None:
+    track = await delivered(desk)
+    theirs = {**(desk.remote(track) or {}), "title": "theirs"}
+    foreign_delete(desk, track)
+
+    async def written_again(send: Any) -> httpx.Response:
+        desk.pds.put_record(desk.did, COLLECTION, track.rkey, theirs)
+        return await send()
+
+    desk.wire.faults += [written_again]  # on the question whether it is gone
+    assert await verified(desk) == {Outcome.FAILED: 1}
+    assert (desk.mirror().state, events(desk)) == ("delivered", ["Created"])
+
+    desk.clock.advance(minutes=10)
+    assert await desk.relay_once() == {Outcome.HELD: 1}
+    assert desk.remote(track) == theirs
+    assert events(desk) == ["Created", "ForeignEditObserved"]
+
+
 async def test_a_create_that_comes_after_its_delete_is_put_right(desk: Rig) -> None:
     track = await delivered(desk)
     created = desk.remote(track)

@@ -1,0 +1,76 @@
+"""Claims of probes, uploads and firehoses, when one tenant's hosts could fill all that a process runs at once."""
+
+from datetime import timedelta
+
+from sqlalchemy import insert
+
+from outbox.blobs.claim import claim_jobs
+from outbox.blobs.jobs import postpone
+from outbox.blobs.worker import MAX_CONCURRENT_UPLOADS
+from outbox.firehose.cursors import claim_streams
+from outbox.mirror.states import LaneState
+from outbox.mirror.tables import PAST, blob_job
+from outbox.probes.jobs import claim_probes, settle_probe
+from outbox.probes.worker import MAX_CONCURRENT_PROBES, UNKNOWN
+from tests.outbox.rigs.rows import add_lane
+
+LEASE = timedelta(seconds=60)
+
+
+def hanging(number):
+    return f"https://hangs-{number}.example"
+
+
+def test_probes_that_get_no_answer_leave_their_slots_to_accounts_that_wait(loop, database):
+    columns = {"state": LaneState.INACTIVE, "probe_at": PAST}
+    for number in range(2 * MAX_CONCURRENT_PROBES):
+        add_lane(database, number, host=hanging(number), **columns)
+    loop.advance(1)
+    other = add_lane(database, 1000, host="https://other.example", **columns)
+
+    rounds = []
+    while other not in [probe.lane.did for probe in (rounds[-1] if rounds else [])]:
+        rounds.append(claim_probes(database, owner="relay", limit=MAX_CONCURRENT_PROBES, lease=LEASE))
+        assert len(rounds[-1]) > 0
+        loop.advance(LEASE.total_seconds() / 2)
+        for probe in rounds[-1]:
+            settle_probe(database, probe, UNKNOWN)
+
+    assert len(rounds) <= 3
+
+
+def test_uploads_that_hang_leave_their_slots_to_accounts_that_wait(loop, database):
+    def want_upload(number, host):
+        did = add_lane(database, number, host=host)
+        rows = [
+            {"did": did, "track_id": number * 10 + track, "audio_cid": "c", "requested": True}
+            for track in range(5)
+        ]
+        with database.write() as connection:
+            connection.execute(insert(blob_job), rows)
+        return did
+
+    for number in range(MAX_CONCURRENT_UPLOADS):
+        want_upload(number, hanging(number))
+    first = claim_jobs(database, owner="relay", limit=MAX_CONCURRENT_UPLOADS, lease=LEASE)
+    assert len(first) == MAX_CONCURRENT_UPLOADS
+
+    loop.advance(30)
+    other = want_upload(1000, "https://other.example")
+    postpone(
+        database, first[0], "no answer"
+    )  # the first slot to be free, though its account has more to upload
+    [following] = claim_jobs(database, owner="relay", limit=1, lease=LEASE)
+
+    assert following.did == other
+
+
+def test_hosts_beyond_the_streams_of_one_process_are_followed_by_another(database):
+    for number in range(5):
+        add_lane(database, number, host=hanging(number))
+    add_lane(database, 1000, host="https://other.example")
+
+    first = claim_streams(database, owner="first", lease=LEASE, limit=5)
+    second = claim_streams(database, owner="second", lease=LEASE, limit=5)
+
+    assert (len(first), second) == (5, ["https://other.example"])

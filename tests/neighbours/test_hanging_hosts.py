@@ -1,0 +1,89 @@
+"""Hosts with one account each that never answer: the lanes of a relay are for the others, too."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import httpx
+import pytest
+
+from outbox.relay import relay as relay_module
+from outbox.relay.delivery import REQUEST_TIMEOUT_SECONDS
+from outbox.relay.relay import RelayLimits
+from tests.dsl import ALICE
+from tests.fake_pds.signed_in_pds import SignedInPds
+from tests.outbox.rigs.relay_rig import ANYONE, Rig, Wire
+from tests.simulation.memory_database import memory_database
+from tests.simulation.virtual_time import VirtualLoop
+
+LANES = RelayLimits().lanes
+HANGING_HOSTS = 4 * LANES
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class HangingWire(Wire):
+    """The hosts whose name says so never answer."""
+
+    async def request(self, did, method, nsid, *, host, **given):
+        if "hangs" in host:
+            await asyncio.sleep(3600)
+        return await super().request(did, method, nsid, host=host, **given)
+
+
+@pytest.fixture
+def loop(monkeypatch):
+    made = VirtualLoop()
+    monkeypatch.setattr(relay_module, "LeaseClock", partial(relay_module.LeaseClock, clock=made.time))
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def rig(loop):
+    pds = SignedInPds()
+
+    def now():
+        return BEGIN + timedelta(seconds=loop.time())
+
+    http = httpx.AsyncClient(transport=pds)
+    return Rig(memory_database(now), pds, ALICE, HangingWire(pds, http, ANYONE, "token"), now)
+
+
+@pytest.fixture
+def running(loop, rig):
+    """The relay, at work; many hosts of an attacker hang, each with one account that has an edit to deliver."""
+    for number in range(HANGING_HOSTS):
+        did = f"did:plc:hanging{number}"
+        rig.sign_in(did, f"https://hangs-{number}.example")
+        rig.upload(1000 + number, did=did)
+    stop = asyncio.Event()
+    task = loop.create_task(rig.relay.run(stop))
+    loop.advance(0.5)
+    yield
+    stop.set()
+    loop.run(task)
+
+
+def seconds_to_deliver(loop, rig, track_id):
+    """An honest artist uploads now."""
+    rig.upload(track_id)
+    began = loop.time()
+    while rig.mirror(track_id).state != "delivered":
+        loop.advance(0.5)
+        assert loop.time() < began + 3600
+    return loop.time() - began
+
+
+@pytest.mark.usefixtures("running")
+def test_hosts_that_all_hang_for_the_first_time_delay_the_others_by_one_timeout_each(loop, rig):
+    rounds = HANGING_HOSTS / LANES
+    assert seconds_to_deliver(loop, rig, 1) <= (rounds + 1) * REQUEST_TIMEOUT_SECONDS
+
+
+@pytest.mark.usefixtures("running")
+def test_hosts_that_did_not_answer_the_last_time_leave_half_of_the_lanes_to_others(loop, rig):
+    loop.advance((HANGING_HOSTS / LANES + 1) * REQUEST_TIMEOUT_SECONDS)  # each has failed once
+
+    for number in range(5):
+        assert seconds_to_deliver(loop, rig, 1 + number) <= 2.0
+        loop.advance(20)
