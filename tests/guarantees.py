@@ -341,6 +341,17 @@ SUBJECTS: Final = {
             ),
         ),
     ),
+    "On PostgreSQL": (
+        Guarantee(
+            "No setting of a server or a pooler takes a promise away silently",
+            "each new connection is asked what it has; each transaction names its isolation level",
+            (
+                "tests/eventstore/test_session_settings.py::test_defaults_of_the_server_change_neither_isolation_nor_timeouts_nor_durability",
+                "tests/eventstore/test_session_settings.py::test_a_pooler_that_drops_settings_is_refused_with_their_names",
+                "tests/e2e/test_pooler.py::test_a_process_with_a_relay_refuses_to_start_through_a_pooler",
+            ),
+        ),
+    ),
     "After a restore": (
         Guarantee(
             "Nothing is sent for an account before its records were verified",

@@ -17,7 +17,7 @@ def relay() -> None:
     """Run only a relay: any number of them, on any machines, share the work."""
     settings = load()
     log_to_stderr(settings.log_level)
-    asyncio.run(_relay(prepare(settings)))
+    asyncio.run(_relay(prepare(settings, relay=True)))
 
 
 async def _relay(container: Container) -> None:

@@ -26,7 +26,7 @@ def serve() -> None:
     settings = load()
     log_to_stderr(settings.log_level)
     with _listener(settings) as listener:
-        container = prepare(settings)
+        container = prepare(settings, relay=settings.relay)
         signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again once it has shut down
         server = _Server(
             _config(settings, asgi(container)), settings.base_url, container.services.event_poller

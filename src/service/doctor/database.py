@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select
 
+from eventstore.errors import PooledConnectionError
 from eventstore.event_log import EventLog
 from eventstore.restore_detection import newest_issued, restored_because
 from identity.errors import DecryptionError
@@ -33,6 +34,23 @@ MAX_FAILED_SHARE: Final = 0.5
 LATE_SCAN_INTERVALS: Final = 3
 """A repo is late when its last scan is more than this many scan intervals ago."""
 SUCCESSFUL: Final = (*ACKNOWLEDGING, Kind.READ_BACK.value)
+
+
+def connection(log: EventLog, settings: Settings) -> Checks:
+    """Check that a process with a relay has a direct connection."""
+    try:
+        log.database.require_direct()
+    except PooledConnectionError as error:
+        if settings.relay:
+            yield fail(
+                "database",
+                str(error),
+                "set RELAY to off here, and run `mastertape relay` with a direct DATABASE_URL",
+            )
+        else:
+            yield ok("database", f"{log.database.dialect}, through a pooler: for requests only")
+    else:
+        yield ok("database", log.database.dialect)
 
 
 def schema(log: EventLog) -> Checks:
