@@ -375,6 +375,17 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "After a failover nothing is sent unless all that was acknowledged is there",
+            "each process finds its newest acknowledged transactions on the promoted server, or an operator decides",
+            (
+                "tests/eventstore/failover/test_proof.py::test_a_failover_that_has_lost_nothing_is_proved_and_numbers_are_skipped",
+                "tests/eventstore/failover/test_proof.py::test_a_failover_that_has_lost_the_newest_acknowledged_event_waits_for_an_operator",
+                "tests/eventstore/failover/test_proof.py::test_without_a_synchronous_standby_that_knew_of_the_process_nothing_is_proved",
+                "tests/e2e/test_failover.py::test_deliveries_go_on_after_a_failover_that_lost_nothing",
+                "tests/e2e/test_failover.py::test_a_standby_that_lost_its_tail_waits_for_an_operator",
+            ),
+        ),
+        Guarantee(
             "No login is ended by a replayed token",
             "restored refresh tokens are not used",
             ("tests/replay/test_recovered.py::test_oauth_logins_end_and_those_of_app_passwords_go_on",),

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, func, select
 
 from eventstore.errors import PooledConnectionError
 from eventstore.event_log import EventLog
+from eventstore.failover.proof import NO_STANDBY, why_not_provable
 from eventstore.restore_detection import newest_issued, restored_because
 from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
@@ -86,6 +87,23 @@ def restores(log: EventLog, settings: Settings) -> Checks:
         )
     else:
         yield ok("restore", "no restore was noticed")
+
+
+def failover(log: EventLog) -> Checks:
+    """Say whether the promotion of a standby would be proved to have lost nothing."""
+    with log.database.read() as connection:
+        because = why_not_provable(connection)
+        has_standby = because != NO_STANDBY
+    if because is None:
+        yield ok("failover", "would be proved: every standby is synchronous, and knows every process")
+    elif not has_standby:
+        yield ok("failover", NO_STANDBY)
+    else:
+        yield warn(
+            "failover",
+            f"a promoted standby would wait for an operator: {because}",
+            "see docs/operations.md, Failover to a standby",
+        )
 
 
 def keys(log: EventLog, settings: Settings) -> Checks:
