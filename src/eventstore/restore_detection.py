@@ -31,7 +31,9 @@ from sqlalchemy import (
 
 from eventstore.append import upsert
 from eventstore.database import Database
+from eventstore.errors import LogBusyError
 from eventstore.schema import Position, UtcDateTime, metadata, stored_event, track_id_sequence
+from eventstore.session_settings import IS_POOLED
 
 if TYPE_CHECKING:
     import psycopg
@@ -78,6 +80,20 @@ def detect_on_connect(database: Database) -> None:
             _record_identity(database.url, identity)
 
     event.listen(database.engine, "connect", compare)
+
+
+def require_same_server(connection: Connection) -> None:
+    """Raise LogBusyError where a pooler has given this transaction a session on another server than its connection began on.
+
+    The connection is replaced by a new one, which compares the server with the known one.
+    """
+    identity = connection.info.get(IDENTITY)
+    if identity is None or not connection.info.get(IS_POOLED):
+        return
+    query = _IDENTITY_AS_FAR_AS_ALLOWED if UNKNOWN in identity.split() else _IDENTITY
+    if connection.scalar(text(query)) != identity:
+        connection.invalidate()
+        raise LogBusyError
 
 
 def compare_with_seen(database: Database, seen: int) -> None:

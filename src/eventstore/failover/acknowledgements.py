@@ -30,6 +30,7 @@ from eventstore.restore_detection import (
     IDENTITY,
     detect_on_connect,
     log_incarnation,
+    require_same_server,
     restored_because,
 )
 
@@ -83,6 +84,7 @@ class Acknowledgements:
 
     def begin(self, connection: Connection) -> Registration | None:
         """Return what a transaction of this connection is to be acknowledged under; registers where that is due."""
+        require_same_server(connection)
         identity = connection.info.get(IDENTITY)
         current = self._current
         if identity is None:
@@ -200,6 +202,7 @@ class Acknowledgements:
 def _on_server(own: Database, identity: str) -> Generator[Connection]:
     """A transaction. Raises LogBusyError where the connection is to another server."""
     with own.write() as connection:
+        require_same_server(connection)
         if connection.info.get(IDENTITY) != identity:
             raise LogBusyError
         yield connection

@@ -21,7 +21,13 @@ from eventstore.failover.tables import (
     process,
     processes_of_another_server,
 )
-from eventstore.restore_detection import IDENTITY, POSITIONS_SKIPPED, log_incarnation, mark_recovered
+from eventstore.restore_detection import (
+    IDENTITY,
+    POSITIONS_SKIPPED,
+    log_incarnation,
+    mark_recovered,
+    require_same_server,
+)
 from eventstore.schema import stored_event
 
 logger: Final = logging.getLogger("mastertape.eventstore")
@@ -66,6 +72,7 @@ class FailoverProof:
     def run(self) -> bool:
         """Return whether the database was recovered now: a standby was promoted, and nothing is missing."""
         with self._database.read_committed() as connection:
+            require_same_server(connection)
             found: Any = connection.execute(select(log_incarnation)).one_or_none()
             identity = connection.info.get(IDENTITY)
         if found is None or found.restored_because is None or not found.is_promotion or identity is None:
@@ -82,6 +89,7 @@ class FailoverProof:
     def _prove(self, own: Sequence[AcknowledgedFile]) -> tuple[str | None, Sequence[Path]]:
         """Look for what the files hold; return what is not proven, None once all is, and the files that are needed no more."""
         with self._database.write() as connection:
+            require_same_server(connection)
             now: Any = connection.execute(select(log_incarnation).with_for_update()).one()
             if now.restored_because is None or not now.is_promotion:
                 return "another process or an operator was faster", ()

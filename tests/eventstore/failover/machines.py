@@ -50,6 +50,12 @@ class RunningProcess:
         with self.database.read() as connection:
             return restored_because(connection) is None
 
+    def is_killed(self) -> None:
+        """End without a word: the lock of its file ends, and nothing else changes."""
+        for file in self.acknowledgements.leave("none"):
+            file.close()
+        self.database.close()
+
     def stops(self) -> None:
         """End in an orderly way."""
         self.log.close()
@@ -93,10 +99,13 @@ os.kill(os.getpid(), signal.SIGKILL)
         ended = subprocess.run([sys.executable, "-c", work], stdout=subprocess.PIPE, check=False)
         return int(ended.stdout)
 
-    def fails_over(self, *, lost: int | None = None, timeline: str = "00000002") -> None:
+    def fails_over(
+        self, *, lost: int | None = None, timeline: str = "00000002", keep_connections: bool = False
+    ) -> None:
         """Promote a standby, which lacks the event at a position and all later ones."""
         for each in self._running:
-            each.database.close()
+            if not keep_connections:
+                each.database.close()
         if lost is not None:
             database = Database(self.url)
             with database.write() as connection:

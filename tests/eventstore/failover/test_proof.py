@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from eventstore.errors import CommitFailedError
+from eventstore.errors import CommitFailedError, LogBusyError
 from eventstore.failover.acknowledged_file import SLOTS
 from eventstore.failover.proof import why_not_provable
 from eventstore.restore_detection import POSITIONS_SKIPPED, mark_restored
 from eventstore.unit_of_work import UnitOfWork
 from tests.eventstore.counter import ALICE, ENVELOPE
 from tests.eventstore.failover.machines import Machines, add_one, machines_on
+from tests.servers.pgbouncer import ROLE_SETTINGS, pooled
 
 pytestmark = pytest.mark.postgres
 
@@ -109,18 +110,23 @@ def test_the_file_of_a_killed_process_proves_what_it_had_acknowledged(machines: 
 def test_a_file_whose_row_was_lost_too_shows_the_loss_to_all_machines(machines: Machines) -> None:
     there = machines.process("there")
     there.acknowledges()
-    machines.fails_over(lost=machines.killed_process("here"))
+    killed = machines.process("here")
+    position = killed.acknowledges("two")
+    killed.is_killed()
+    machines.fails_over(lost=position)
     with there.database.write() as connection:
         newest = "(select id from acknowledging_process order by renewed_at desc limit 1)"
         connection.execute(text(f"delete from acknowledging_process where id = {newest}"))  # noqa: S608
     here = machines.process("here")
-    here.acknowledges("two")
+    here.acknowledges("three")
     assert not here.proves()
     assert not there.proves()
 
 
 def test_a_file_that_is_missing_proves_nothing(machines: Machines) -> None:
-    machines.killed_process()
+    killed = machines.process()
+    killed.acknowledges()
+    killed.is_killed()
     shutil.rmtree(machines.data("here") / "acknowledged")
     machines.fails_over()
     process = machines.process()
@@ -200,8 +206,9 @@ def test_a_process_that_stops_leaves_neither_row_nor_file(machines: Machines) ->
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next_one(machines: Machines) -> None:
-    machines.killed_process()
-    process = machines.process()
+    killed, process = machines.process(), machines.process()
+    killed.acknowledges()
+    killed.is_killed()
     process.acknowledges()
     with process.database.read() as connection:
         assert connection.scalar(text("select count(*) from acknowledging_process")) == 1
@@ -209,8 +216,9 @@ def test_what_a_killed_process_left_is_removed_by_the_next_one(machines: Machine
 
 
 def test_the_row_of_a_machine_that_is_gone_is_removed_after_an_hour(machines: Machines) -> None:
-    machines.killed_process("gone")
-    process = machines.process()
+    killed, process = machines.process("gone"), machines.process()
+    killed.acknowledges()
+    killed.is_killed()
     with process.database.write() as connection:
         connection.execute(
             text("update acknowledging_process set renewed_at = renewed_at - interval '61 minutes'")
@@ -246,3 +254,15 @@ def test_it_can_be_told_before_whether_a_failover_would_be_proved(
     with process.database.read() as connection:
         said = why_not_provable(connection)
     assert said == reason or (said or "").startswith(reason or "-")
+
+
+@pytest.mark.pgbouncer
+def test_behind_a_pooler_each_append_looks_at_its_server(migrated_postgres: str, tmp_path: Path) -> None:
+    with pooled(migrated_postgres, *ROLE_SETTINGS) as url, machines_on(url, tmp_path) as machines:
+        process = machines.process()
+        last = process.acknowledges()
+        machines.fails_over(keep_connections=True)
+        with pytest.raises(LogBusyError):
+            process.acknowledges("two")
+        assert process.acknowledges("two") > last + POSITIONS_SKIPPED
+        assert process.proves()
