@@ -344,6 +344,17 @@ SUBJECTS: Final = {
             ),
         ),
     ),
+    "On PostgreSQL": (
+        Guarantee(
+            "No setting of a server or a pooler takes a promise away silently",
+            "each new connection is asked what it has; each transaction names its isolation level",
+            (
+                "tests/eventstore/test_session_settings.py::test_defaults_of_the_server_change_neither_isolation_nor_timeouts_nor_durability",
+                "tests/eventstore/test_session_settings.py::test_a_pooler_that_drops_settings_is_refused_with_their_names",
+                "tests/e2e/test_pooler.py::test_a_process_with_a_relay_refuses_to_start_through_a_pooler",
+            ),
+        ),
+    ),
     "After a restore": (
         Guarantee(
             "Nothing is sent for an account before its records were verified",
@@ -364,6 +375,17 @@ SUBJECTS: Final = {
             (
                 "tests/replay/test_recovered.py::test_no_position_and_no_track_id_is_issued_twice",
                 "tests/service/cli/test_recovered.py::test_no_track_id_is_issued_again_after_a_file_was_put_back_before_its_newest_position_was_seen",
+            ),
+        ),
+        Guarantee(
+            "After a failover nothing is sent unless all that was acknowledged is there",
+            "each process finds its newest acknowledged transactions on the promoted server, or an operator decides",
+            (
+                "tests/eventstore/failover/test_proof.py::test_a_failover_that_has_lost_nothing_is_proved_and_numbers_are_skipped",
+                "tests/eventstore/failover/test_proof.py::test_a_failover_that_has_lost_the_newest_acknowledged_event_waits_for_an_operator",
+                "tests/eventstore/failover/test_proof.py::test_without_a_synchronous_standby_that_knew_of_the_process_nothing_is_proved",
+                "tests/e2e/test_failover.py::test_deliveries_go_on_after_a_failover_that_lost_nothing",
+                "tests/e2e/test_failover.py::test_a_standby_that_lost_its_tail_waits_for_an_operator",
             ),
         ),
         Guarantee(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, create_engine, event, func, null, text
@@ -16,7 +16,14 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.pool import QueuePool
 
-from eventstore.errors import BrokenUnitError, CommitFailedError, LogBusyError, ReadOnlyTransactionError
+from eventstore.errors import (
+    BrokenUnitError,
+    CommitFailedError,
+    LogBusyError,
+    PooledConnectionError,
+    ReadOnlyTransactionError,
+)
+from eventstore.session_settings import IS_POOLED, check_session
 
 SQLITE_BUSY_SECONDS: Final = 10.0
 POSTGRES_SETTINGS: Final[Mapping[str, str]] = {
@@ -59,16 +66,18 @@ class Database:
         self._writing: ContextVar[bool | None] = ContextVar(f"writing_{id(self)}", default=None)
         self._current: ContextVar[Connection | None] = ContextVar(f"connection_{id(self)}", default=None)
         options: dict[str, Any]
+        settings: dict[str, str] = {}
         if self.is_sqlite:
             options = {"connect_args": {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}}
         elif self.dialect == "postgresql":
-            settings = {**POSTGRES_SETTINGS, **(postgres or {})}.items()
+            settings = {**POSTGRES_SETTINGS, **(postgres or {})}
             options = {
                 "connect_args": {
-                    "options": " ".join(f"-c {name}={value}" for name, value in settings),
+                    "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
                     "connect_timeout": 5,
                     **POSTGRES_KEEPALIVES,
                 },
+                "isolation_level": "READ COMMITTED",  # said in each BEGIN, whatever the server's default is
             }
         else:
             msg = f"unsupported database {self.dialect!r}: use sqlite:///FILE or postgresql+psycopg://..."
@@ -87,12 +96,19 @@ class Database:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
+            event.listen(self.engine, "connect", partial(_check_session, settings))
             event.listen(self.engine, "checkout", _require_connected)
 
     @property
     def is_sqlite(self) -> bool:
         """Whether the database is a SQLite file."""
         return self.dialect == "sqlite"
+
+    def require_direct(self) -> None:
+        """Raise PooledConnectionError where a pooler is between this process and PostgreSQL."""
+        with self.engine.connect() as connection:
+            if connection.info.get(IS_POOLED, False):
+                raise PooledConnectionError
 
     @contextmanager
     def read(self) -> Generator[Connection]:
@@ -211,6 +227,14 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+def _check_session(settings: Mapping[str, str], driver: Any, record: Any) -> None:
+    try:
+        record.info[IS_POOLED] = check_session(driver, settings)
+    except BaseException:
+        driver.close()
+        raise
 
 
 def _require_connected(connection: Any, _record: Any, _proxy: Any) -> None:

@@ -1,5 +1,6 @@
 """Errors of the log; the docstring is the message."""
 
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -42,6 +43,21 @@ class LogBusyError(EventStoreError):
 
 class ThreadsBusyError(EventStoreError):
     """All threads for this kind of work are taken; it was not begun, try again."""
+
+
+class UnsafeConnectionError(EventStoreError):
+    """A connection to PostgreSQL lacks settings that promises rest on."""
+
+    def __init__(self, dropped: Sequence[tuple[str, str, str]]) -> None:
+        said = ", ".join(f"{name} is {value} instead of {asked}" for name, value, asked in dropped)
+        super().__init__(
+            f"the connection to PostgreSQL drops what the service asks for ({said}): a pooler between needs these "
+            "settings on the role (docs/operations.md, Behind a pooler)"
+        )
+
+
+class PooledConnectionError(EventStoreError):
+    """A relay needs a direct connection to PostgreSQL, since LISTEN is lost in a pooler (docs/operations.md, Behind a pooler)."""
 
 
 class VersionConflictError(EventStoreError):

@@ -23,6 +23,7 @@ from eventstore.errors import (
     NestedUnitError,
     sqlstate,
 )
+from eventstore.failover.acknowledgements import Acknowledgements, Registration
 from eventstore.locks import LOG_LOCK_TIMEOUT_SECONDS, lock_for_append, stable_position
 from eventstore.projection import Projection
 from eventstore.projection_state import outdated, require_current
@@ -51,8 +52,10 @@ class EventLog:
         transcodings: Sequence[Transcoding] = (),
         table: Table = stored_event,
         lock_timeout: float = LOG_LOCK_TIMEOUT_SECONDS,
+        acknowledgements: Acknowledgements | None = None,
     ) -> None:
         self.database: Final = database
+        self.acknowledgements: Final = acknowledgements
         self.projections: Final = tuple(projections)
         self.table: Final = table
         self.codec: Final = Codec(transcodings)
@@ -71,8 +74,11 @@ class EventLog:
         if self.database.in_transaction:
             raise NestedUnitError
         unit: UnitOfWork | None = None
+        registration: Registration | None = None
         try:
             with self.database.write() as connection:
+                if self.acknowledgements is not None and did is not None:
+                    registration = self.acknowledgements.begin(connection)
                 locked_at = lock_for_append(connection, self.table, did, timeout=self._lock_timeout)
                 if did is not None:
                     require_current(connection, self.projections, self.table)
@@ -83,6 +89,8 @@ class EventLog:
             if unit is not None:
                 unit.restore_pending_events()
             raise
+        if self.acknowledgements is not None and registration is not None and unit.newest is not None:
+            self.acknowledgements.keep(registration, unit.newest)
         unit.publish()
 
     def transact(self, did: str | None, envelope: Envelope, work: Callable[[UnitOfWork], T]) -> T:
@@ -101,6 +109,12 @@ class EventLog:
             else:
                 return result
         raise AssertionError
+
+    def close(self) -> None:
+        """Disconnect; this process acknowledges nothing any more."""
+        if self.acknowledgements is not None:
+            self.acknowledgements.close()
+        self.database.close()
 
     def outdated(self) -> str | None:
         """Name a projection whose rows another version of the code has made; while there is one, this code cannot append."""

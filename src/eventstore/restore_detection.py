@@ -8,11 +8,12 @@ Until `mastertape recovered` was run, nothing is sent to a PDS. A restore is det
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ColumnElement,
     Connection,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Text,
     event,
     exists,
+    false,
     func,
     select,
     text,
@@ -29,7 +31,9 @@ from sqlalchemy import (
 
 from eventstore.append import upsert
 from eventstore.database import Database
+from eventstore.errors import LogBusyError
 from eventstore.schema import Position, UtcDateTime, metadata, stored_event, track_id_sequence
+from eventstore.session_settings import IS_POOLED
 
 if TYPE_CHECKING:
     import psycopg
@@ -43,12 +47,16 @@ log_incarnation: Final = Table(
     Column("restored_because", Text),  # none unless a restore waits for `mastertape recovered`
     Column("noticed_at", UtcDateTime),
     Column("recovered_at", UtcDateTime),
+    Column("is_promotion", Boolean, nullable=False, server_default=false()),
 )
 POSITIONS_SKIPPED: Final = 1_000_000_000
 """More events than any log gets between a backup and its loss: 100 a second, day and night, for 115 days."""
 TRACK_IDS_SKIPPED: Final = 1_000_000
 UNKNOWN: Final = "-"
-PARTS: Final = ("cluster", "timeline", "database", "table of events")
+IDENTITY: Final = "mastertape_identity"
+"""The key in a connection's `info` of the identity of its server, if `detect_on_connect` was told to look."""
+TIMELINE: Final = "timeline"
+PARTS: Final = ("cluster", TIMELINE, "database", "table of events")
 _WHERE: Final = """
     (select oid from pg_database where datname = current_database()) || ' ' || 'stored_event'::regclass::oid"""
 _IDENTITY: Final = f"""
@@ -65,12 +73,27 @@ def detect_on_connect(database: Database) -> None:
     if database.is_sqlite:
         return
 
-    def compare(driver: "psycopg.Connection[Any]", _record: object) -> None:
+    def compare(driver: "psycopg.Connection[Any]", record: Any) -> None:
         identity, known = _read(driver)
+        record.info[IDENTITY] = identity
         if identity is not None and (known is None or _differences(known, identity)):
             _record_identity(database.url, identity)
 
     event.listen(database.engine, "connect", compare)
+
+
+def require_same_server(connection: Connection) -> None:
+    """Raise LogBusyError where a pooler has given this transaction a session on another server than its connection began on.
+
+    The connection is replaced by a new one, which compares the server with the known one.
+    """
+    identity = connection.info.get(IDENTITY)
+    if identity is None or not connection.info.get(IS_POOLED):
+        return
+    query = _IDENTITY_AS_FAR_AS_ALLOWED if UNKNOWN in identity.split() else _IDENTITY
+    if connection.scalar(text(query)) != identity:
+        connection.invalidate()
+        raise LogBusyError
 
 
 def compare_with_seen(database: Database, seen: int) -> None:
@@ -115,7 +138,9 @@ def is_restored() -> ColumnElement[bool]:
 
 def mark_recovered(connection: Connection, database: Database) -> None:
     connection.execute(
-        update(log_incarnation).values(restored_because=None, recovered_at=database.now(connection))
+        update(log_incarnation).values(
+            restored_because=None, recovered_at=database.now(connection), is_promotion=False
+        )
     )
 
 
@@ -136,14 +161,14 @@ def _read(driver: "psycopg.Connection[Any]") -> tuple[str | None, str | None]:
     return None, None
 
 
-def _differences(known: str, identity: str) -> Sequence[str]:
+def _differences(known: str, identity: str) -> Mapping[str, str]:
     """Describe the parts of the identity that differ; a part that is unknown on either side is skipped."""
     pairs = zip(PARTS, known.split(), identity.split(), strict=True)
-    return [
-        f"the {part} is {now}, and was {before}"
+    return {
+        part: f"the {part} is {now}, and was {before}"
         for part, before, now in pairs
         if before != now and UNKNOWN not in {before, now}
-    ]
+    }
 
 
 def _record_identity(url: str, identity: str) -> None:
@@ -155,7 +180,12 @@ def _record_identity(url: str, identity: str) -> None:
             return
         connection.execute(update(log_incarnation).values(identity=identity))
         if newest_issued(connection):  # else there was nothing to lose
-            _mark_restored(connection, database, "; ".join(differences))
+            is_promotion = (
+                set(differences) == {TIMELINE}
+                and UNKNOWN not in {*known.identity.split(), *identity.split()}
+                and (known.restored_because is None or known.is_promotion)
+            )
+            _mark_restored(connection, database, "; ".join(differences.values()), is_promotion=is_promotion)
 
 
 def _known(connection: Connection, identity: str) -> Any:
@@ -165,14 +195,18 @@ def _known(connection: Connection, identity: str) -> Any:
     return connection.execute(select(log_incarnation).with_for_update()).one()
 
 
-def _mark_restored(connection: Connection, database: Database, because: str) -> None:
+def _mark_restored(
+    connection: Connection, database: Database, because: str, *, is_promotion: bool = False
+) -> None:
     logger.critical("database_restored", extra={"reason": because})
     base = newest_issued(connection) + POSITIONS_SKIPPED
     _skip(connection, stored_event.c.position, POSITIONS_SKIPPED)
     _skip(connection, track_id_sequence.c.id, TRACK_IDS_SKIPPED)
     now = database.now(connection)
     connection.execute(
-        update(log_incarnation).values(restored_because=because, noticed_at=now, issued_up_to=base)
+        update(log_incarnation).values(
+            restored_because=because, noticed_at=now, issued_up_to=base, is_promotion=is_promotion
+        )
     )
 
 

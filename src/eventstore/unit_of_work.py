@@ -46,6 +46,8 @@ class UnitOfWork:
         self._collected: list[tuple[Aggregate, list[Event]]] = []
         self._callbacks: list[Callable[[], None]] = []
         self._broken = False
+        self.newest: RecordedEvent | None = None
+        """The newest event that this unit has appended."""
 
     @cached_property
     def now(self) -> datetime:
@@ -107,7 +109,7 @@ class UnitOfWork:
         before = self._before(events[0], type(aggregate))
         recorded_at = max(self.now, before.recorded_at) if before is not None else self.now
         changes = self._insert(events, before.state if before is not None else None, recorded_at)
-        last = changes[-1]
+        self.newest = last = changes[-1]
         self._states[aggregate.id] = StreamState(last.after, last.did, last.position, last.recorded_at)
         return changes
 

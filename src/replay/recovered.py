@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 from eventstore.coordination.commit_signals import announce
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
+from eventstore.failover.tables import forget_processes_of_another_server
 from eventstore.foreign_json import parsed
 from eventstore.locks import lock_for_append
 from eventstore.restore_detection import (
@@ -107,6 +108,7 @@ def recover(
             if revoke_tokens:
                 revoke_all(connection, now)
             mark_recovered(connection, log.database)
+            forget_processes_of_another_server(connection)
             announce(connection)
         return Recovery(
             because,

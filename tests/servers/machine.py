@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.servers import browser, internet
+from tests.servers import browser, internet, pgbouncer
 
 
 def left_out() -> dict[str, str]:
@@ -10,6 +10,8 @@ def left_out() -> dict[str, str]:
     missing = {}
     if browser.chromium() is None:
         missing["browser"] = "no Chromium on the path or in CHROMIUM; on Debian: apt install chromium"
+    if pgbouncer.PROGRAM is None:
+        missing["pgbouncer"] = "no PgBouncer on the path; on Debian: apt install pgbouncer"
     if not internet.available():
         missing["namespaces"] = "no Linux namespaces for this user, so no port 443 and no DNS of our own"
     return missing

@@ -30,7 +30,7 @@ class PostgresServer:
 
     def __init__(self, *, durable: bool = False) -> None:
         self.bin = _binaries()
-        self.user = _unprivileged_user()
+        self.user = unprivileged_user()
         # mkdtemp: the path of a socket must be short, and another user may have to enter its parents.
         self.folder = Path(
             tempfile.mkdtemp(prefix="mastertape-pg-", dir=None if durable else memory_folder())
@@ -122,7 +122,7 @@ class PostgresServer:
         return True
 
 
-def _unprivileged_user() -> str | None:
+def unprivileged_user() -> str | None:
     """PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None

@@ -27,6 +27,9 @@ RECONNECT_SECONDS: Final = 1.0
 MIN_INTERVAL_SECONDS: Final = 0.002
 """Between two announcements: one covers a whole burst of commits."""
 
+_ANNOUNCE: Final = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
+"""A signal need not survive a crash. The setting ends with the statement: a pooler gives the session to other clients."""
+
 
 def announce(connection: Connection) -> None:
     """Notify every process when this transaction commits. Only for rare commits, which PostgreSQL serializes.
@@ -67,7 +70,6 @@ class Announcer:
         while not self._stopping.is_set():
             try:
                 with contextlib.closing(_own_connection(self._database)) as driver:
-                    driver.execute("set synchronous_commit = off")  # a signal need not survive a crash
                     self._announce_on(driver)
             except Exception:
                 logger.warning("announcer_disconnected", exc_info=True)  # other processes poll meanwhile
@@ -79,7 +81,7 @@ class Announcer:
             self._requested.wait()
             stopping = self._stopping.is_set()
             self._requested.clear()
-            driver.execute("select pg_notify(%s, '')", [CHANNEL])
+            driver.execute(_ANNOUNCE, [CHANNEL])
             self._stopping.wait(MIN_INTERVAL_SECONDS)
 
 

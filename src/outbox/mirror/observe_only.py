@@ -41,13 +41,18 @@ def is_observed() -> ColumnElement[bool]:
 
 def observe_all(connection: Connection) -> int:
     """Observe every account that has records, and end all leases; returns how many accounts are observed."""
-    for table in (mirror_lane, blob_job):
-        epoch = table.c.lease_epoch + EPOCHS_SKIPPED
-        connection.execute(update(table).values(lease_owner=None, lease_until=PAST, lease_epoch=epoch))
+    end_leases(connection)
     known = select(observed_account.c.did)
     these = _ON_A_PDS.where(mirror_lane.c.did.not_in(known))
     connection.execute(insert(observed_account).from_select(["did"], these))
     return observed_accounts(connection)
+
+
+def end_leases(connection: Connection) -> None:
+    """End the leases of lanes and uploads: what is still in flight cannot be settled any more."""
+    for table in (mirror_lane, blob_job):
+        epoch = table.c.lease_epoch + EPOCHS_SKIPPED
+        connection.execute(update(table).values(lease_owner=None, lease_until=PAST, lease_epoch=epoch))
 
 
 def accounts_to_observe(connection: Connection) -> int:

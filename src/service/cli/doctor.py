@@ -67,10 +67,14 @@ def _of_database(settings: Settings) -> Checks:
             reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
             yield fail("database", f"does not answer: {reason}", "check DATABASE_URL and the server")
             return
-        yield ok("database", log.database.dialect)
+        yield from run_check(
+            "database", lambda: doctor_database.connection(log, settings), "check DATABASE_URL and the server"
+        )
         yield from run_check("schema", lambda: doctor_database.schema(log), "run `mastertape migrate`")
         if not is_current:
             return
+        if not settings.is_sqlite:
+            yield from run_check("failover", lambda: doctor_database.failover(log), "check the server")
         yield from _of_log(log, settings)
 
 

@@ -29,7 +29,7 @@ def configured_log() -> Generator[EventLog]:
     try:
         yield log
     finally:
-        log.database.close()
+        log.close()
 
 
 @click.command()

@@ -10,12 +10,17 @@ from service.schema.migrate import upgrade_database
 from service.wiring.bootstrap import Container, Inherited, build
 
 
-def prepare(settings: Settings, inherited: Inherited | None = None) -> Container:
-    """Build the container. Upgrade and rebuild an SQLite database; refuse an outdated one on PostgreSQL, since processes share it."""
+def prepare(settings: Settings, inherited: Inherited | None = None, *, relay: bool) -> Container:
+    """Build the container. Upgrade and rebuild an SQLite database; refuse an outdated one on PostgreSQL, since processes share it.
+
+    A `relay` listens for commits, which it cannot through a pooler: raises PooledConnectionError.
+    """
     with freeze_startup_objects():
         container = build(settings, inherited)
     log = container.log
     if not log.database.is_sqlite:
+        if relay:
+            log.database.require_direct()
         require_ready(log)
     else:
         upgrade_database(log.database)

@@ -22,7 +22,7 @@ def relay(*, supervised: bool, metrics: int | None) -> None:
     settings = load()
     log_to_stderr(settings.log_level)
     inherited = Inherited(metrics=socket(fileno=metrics) if metrics is not None else None)
-    asyncio.run(_relay(prepare(settings, inherited), supervised=supervised))
+    asyncio.run(_relay(prepare(settings, inherited, relay=True), supervised=supervised))
 
 
 async def _relay(container: Container, *, supervised: bool) -> None:

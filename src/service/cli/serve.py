@@ -56,7 +56,7 @@ def serve(*, workers: int, listener: int | None, rate_limits: int | None, metric
 
 
 def _serve(settings: Settings, listener: socket.socket, inherited: Inherited | None = None) -> None:
-    container = prepare(settings, inherited)
+    container = prepare(settings, inherited, relay=settings.relay)
     signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again once it has shut down
     server = _Server(
         _config(settings, asgi(container)),

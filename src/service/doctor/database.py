@@ -5,7 +5,9 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select
 
+from eventstore.errors import PooledConnectionError
 from eventstore.event_log import EventLog
+from eventstore.failover.proof import NO_STANDBY, why_not_provable
 from eventstore.restore_detection import newest_issued, restored_because
 from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
@@ -33,6 +35,23 @@ MAX_FAILED_SHARE: Final = 0.5
 LATE_SCAN_INTERVALS: Final = 3
 """A repo is late when its last scan is more than this many scan intervals ago."""
 SUCCESSFUL: Final = (*ACKNOWLEDGING, Kind.READ_BACK.value)
+
+
+def connection(log: EventLog, settings: Settings) -> Checks:
+    """Check that a process with a relay has a direct connection."""
+    try:
+        log.database.require_direct()
+    except PooledConnectionError as error:
+        if settings.relay:
+            yield fail(
+                "database",
+                str(error),
+                "set RELAY to off here, and run `mastertape relay` with a direct DATABASE_URL",
+            )
+        else:
+            yield ok("database", f"{log.database.dialect}, through a pooler: for requests only")
+    else:
+        yield ok("database", log.database.dialect)
 
 
 def schema(log: EventLog) -> Checks:
@@ -68,6 +87,23 @@ def restores(log: EventLog, settings: Settings) -> Checks:
         )
     else:
         yield ok("restore", "no restore was noticed")
+
+
+def failover(log: EventLog) -> Checks:
+    """Say whether the promotion of a standby would be proved to have lost nothing."""
+    with log.database.read() as connection:
+        because = why_not_provable(connection)
+        has_standby = because != NO_STANDBY
+    if because is None:
+        yield ok("failover", "would be proved: every standby is synchronous, and knows every process")
+    elif not has_standby:
+        yield ok("failover", NO_STANDBY)
+    else:
+        yield warn(
+            "failover",
+            f"a promoted standby would wait for an operator: {because}",
+            "see docs/operations.md, Failover to a standby",
+        )
 
 
 def keys(log: EventLog, settings: Settings) -> Checks:

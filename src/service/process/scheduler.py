@@ -3,18 +3,28 @@
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy.exc import SQLAlchemyError
 
+from eventstore.errors import EventStoreError
+from eventstore.failover.proof import FailoverProof
 from eventstore.restore_detection import restored_because
+from outbox.mirror.observe_only import end_leases
 from service.process.jobs import JOBS, Job, discard_abandoned_uploads, scan_job
-from service.schema.high_water_mark import RECORD_INTERVAL_SECONDS, try_record_high_water_mark
+from service.schema.high_water_mark import (
+    RECORD_INTERVAL_SECONDS,
+    seen_position,
+    try_record_high_water_mark,
+)
 from service.wiring.bootstrap import Container
 
 logger: Final = logging.getLogger("mastertape.service")
 
 MAX_POLL_INTERVAL_SECONDS: Final = 300
+PROOF_INTERVAL_SECONDS: Final = 3
 
 
 @contextmanager
@@ -32,6 +42,10 @@ def run_scheduler(container: Container) -> Generator[None]:
         seconds=RECORD_INTERVAL_SECONDS,
         args=[container.log, container.settings],
     )
+    if container.log.acknowledgements is not None:
+        seen = partial(seen_position, container.settings)
+        proof = FailoverProof(container.log.acknowledgements, seen, end_leases)
+        scheduler.add_job(try_prove, "interval", seconds=PROOF_INTERVAL_SECONDS, args=[proof])
     scheduler.add_job(discard_abandoned_uploads, "interval", days=1, args=[container])
     scheduler.start()
     try:
@@ -39,6 +53,14 @@ def run_scheduler(container: Container) -> Generator[None]:
     finally:
         container.stopping.set()
         scheduler.shutdown(wait=False)  # a sweep must not delay the relay's drain
+
+
+def try_prove(proof: FailoverProof) -> None:
+    """Try to prove that a failover lost nothing; an unreachable database is tried again."""
+    try:
+        proof.run()
+    except (SQLAlchemyError, EventStoreError, OSError) as error:
+        logger.warning("failover_not_examined", extra={"reason": str(error)})
 
 
 def run_if_due(container: Container, job: Job) -> bool:

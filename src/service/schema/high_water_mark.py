@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.event_log import EventLog
-from eventstore.restore_detection import compare_with_seen, newest_issued
+from eventstore.restore_detection import compare_with_seen, newest_issued, restored_because
 from service.config.settings import Settings
 
 logger: Final = logging.getLogger("mastertape.service")
@@ -33,6 +33,11 @@ def read_high_water_mark(path: Path) -> int:
         return 0
 
 
+def seen_position(settings: Settings) -> int:
+    """Return the highest position that this machine has recorded."""
+    return read_high_water_mark(high_water_mark_path(settings))
+
+
 def detect_restore(log: EventLog, settings: Settings) -> None:
     """Compare the end of the log with the high-water mark, mark the database as restored if it is lower, and raise the mark."""
     compare_with_seen(log.database, read_high_water_mark(high_water_mark_path(settings)))
@@ -43,11 +48,11 @@ def record_high_water_mark(log: EventLog, settings: Settings) -> None:
     """Raise the high-water mark to the newest position. A lower position marks the database as restored instead."""
     path = high_water_mark_path(settings)
     with log.database.read() as connection:
-        newest = newest_issued(connection)
+        newest, is_restored = newest_issued(connection), restored_because(connection) is not None
     seen = read_high_water_mark(path)
     if newest < seen:
         compare_with_seen(log.database, seen)
-    elif newest > seen:
+    elif newest > seen and not is_restored:  # what was seen before may prove what was lost
         unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
         try:
             unfinished.write_text(f"{newest}\n")

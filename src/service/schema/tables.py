@@ -4,6 +4,7 @@ from typing import Final
 
 from sqlalchemy import Column
 
+import eventstore.failover.tables
 import eventstore.idempotency.lock
 import eventstore.idempotency.results
 import eventstore.restore_detection
@@ -21,6 +22,7 @@ import storage.public.tables
 from eventstore.schema import metadata
 
 MODULES: Final = (
+    eventstore.failover.tables,
     eventstore.idempotency.results,
     eventstore.idempotency.lock,
     eventstore.restore_detection,

@@ -1,5 +1,6 @@
 """The composition root: builds every part of a process from the settings. No part connects before its first use."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -96,7 +97,7 @@ class Container:
         await self.sessions.finish()
         for client in self.clients:
             await client.aclose()
-        self.database.close()
+        await asyncio.to_thread(self.log.close)
 
 
 def build(settings: Settings, inherited: Inherited | None = None) -> Container:

@@ -13,7 +13,7 @@ from tests.service.command_line import environment
 
 RELAY = """
 from service.cli import relay
-relay.prepare(relay.load())
+relay.prepare(relay.load(), relay=True)
 """
 
 

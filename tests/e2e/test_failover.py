@@ -1,0 +1,148 @@
+"""The primary is killed under load and its standby promoted: deliveries go on by themselves if nothing is lost, else not at all."""
+
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from demo.service import Service
+from devpds.server import DevPds, DevPlc
+from eventstore.database import Database
+from eventstore.restore_detection import POSITIONS_SKIPPED, restored_because
+from outbox.mirror.tables import delivery_attempt
+from tests.e2e.artist import Artist
+from tests.e2e.conftest import DEEP
+from tests.e2e.eventually import eventually
+from tests.servers.atproto import new_account
+from tests.servers.databases import migrate
+from tests.servers.postgres import PostgresServer
+from tests.servers.replicated_postgres import ReplicatedPostgres
+
+pytestmark = [
+    pytest.mark.pds,
+    pytest.mark.postgres,
+    pytest.mark.skipif(not DEEP, reason="a drill of half a minute: ./dev test --deep"),
+]
+WRITERS = 8
+RECOVERY_SECONDS = 30
+
+
+class Writer:
+    """Retitles a track again and again; repeats a request without an answer under its Idempotency-Key."""
+
+    def __init__(self, artist: Artist) -> None:
+        self.artist = artist
+        self.acknowledged: list[str] = []
+
+    def edits_until(self, stop: threading.Event) -> None:
+        """Edit until told to stop."""
+        while not stop.is_set():
+            title = f"take {len(self.acknowledged) + 1}"
+            self._edits(title, uuid.uuid4().hex)
+            self.acknowledged.append(title)
+
+    def _edits(self, title: str, key: str) -> None:
+        path, headers = f"/tracks/{self.artist.track_id}", {"idempotency-key": key}
+        while True:
+            try:
+                reply = self.artist.client.http.patch(path, json={"title": title}, headers=headers)
+            except httpx.TransportError:
+                continue
+            if reply.status_code == httpx.codes.OK:
+                return
+            assert reply.status_code >= httpx.codes.CONFLICT, reply.text
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def servers(durable_postgres: PostgresServer) -> Iterator[ReplicatedPostgres]:
+    """A primary and a synchronous standby."""
+    migrate(durable_postgres.url)
+    made = ReplicatedPostgres(durable_postgres, eventually)
+    made.make_synchronous()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def service(servers: ReplicatedPostgres, pds: DevPds, tmp_path: Path) -> Iterator[Service]:
+    """A service that knows both servers."""
+    made = Service(tmp_path / "data", pds, env={"MASTERTAPE_DATABASE_URL": servers.url})
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_deliveries_go_on_after_a_failover_that_lost_nothing(
+    servers: ReplicatedPostgres, service: Service, pds: DevPds, plc: DevPlc, tmp_path: Path
+) -> None:
+    writers = [Writer(Artist(service, pds, new_account(pds, plc))) for _ in range(WRITERS)]
+    for writer in writers:
+        writer.artist.uploads()
+    stop = threading.Event()
+    with ThreadPoolExecutor(WRITERS) as pool:
+        working = [pool.submit(writer.edits_until, stop) for writer in writers]
+        eventually(lambda: all(len(writer.acknowledged) > 3 for writer in writers))
+        servers.kill_primary()
+        before = [len(writer.acknowledged) for writer in writers]
+        servers.promote()
+        promoted = time.monotonic()
+        eventually(lambda: all(len(w.acknowledged) > n + 3 for w, n in zip(writers, before, strict=True)))
+        stop.set()
+        for each in working:
+            each.result()
+    eventually(lambda: all(_delivered(writer) for writer in writers), seconds=RECOVERY_SECONDS)
+    assert time.monotonic() - promoted < RECOVERY_SECONDS
+    log = (tmp_path / "data" / "service.log").read_text()
+    assert "failover_proved" in log
+
+    with closing(Database(servers.url)) as database, database.read() as connection:
+        attempts = connection.execute(select(delivery_attempt)).all()
+        assert restored_because(connection) is None
+    landed = Counter((each.did, each.gen) for each in attempts if each.rev is not None)
+    assert set(landed.values()) == {1}
+    for writer in writers:
+        history = writer.artist.client.http.get(
+            f"/tracks/{writer.artist.track_id}/history", params={"limit": 100}
+        ).json()["items"]
+        positions = [row["position"] for row in history]
+        assert max(positions) > POSITIONS_SKIPPED > min(positions)
+        titles = [
+            change["after"] for row in history for change in row["changes"] if change["field"] == "title"
+        ]
+        assert sorted(titles) == sorted(["First Take", *writer.acknowledged])  # each once
+        writer.artist.client.http.close()
+
+
+def test_a_standby_that_lost_its_tail_waits_for_an_operator(
+    servers: ReplicatedPostgres, service: Service, pds: DevPds, plc: DevPlc, tmp_path: Path
+) -> None:
+    artist = Artist(service, pds, new_account(pds, plc))
+    artist.uploads()
+    artist.agreed()
+    servers.lose_standby()
+    artist.edits(title="On the primary alone")
+    eventually(lambda: (artist.record or {}).get("title") == "On the primary alone")
+    servers.kill_primary()
+    servers.promote()
+    log = tmp_path / "data" / "service.log"
+    eventually(lambda: "failover_not_proved" in log.read_text(), seconds=RECOVERY_SECONDS)
+    eventually(lambda: artist.client.http.patch(f"/tracks/{artist.track_id}", json={"title": "x"}).is_success)
+    assert "acknowledged transactions are missing" in log.read_text()
+    assert "failover_proved" not in log.read_text()
+    assert "nothing is sent before" in artist.client.http.get("/readyz").text
+    assert (artist.record or {})["title"] == "On the primary alone"
+    artist.client.http.close()
+
+
+def _delivered(writer: Writer) -> bool:
+    record = writer.artist.record
+    return record is not None and record["title"] == writer.acknowledged[-1]
