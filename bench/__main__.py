@@ -10,7 +10,7 @@ from typing import Final
 import click
 from rich.console import Console
 
-from bench import backlog, hosts, lanes, patch, rebuild
+from bench import backlog, hosts, lanes, patch, rebuild, wait
 from bench.report import Report, Row
 from bench.rounds import QUICK, USUAL, Effort
 
@@ -18,6 +18,7 @@ Run = Callable[[Path, Effort, Callable[[str], None]], list[Row]]
 
 BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "patch": (patch.SENTENCE, patch.run),
+    "wait": (wait.SENTENCE, wait.run),
     "lanes": (lanes.SENTENCE, lanes.run),
     "hosts": (hosts.SENTENCE, hosts.run),
     "backlog": (backlog.SENTENCE, backlog.run),

@@ -29,8 +29,14 @@ ARMS = {
         "bare putRecord",
         *(f"PATCH, {database}, PDS +{delay} ms" for database in DATABASES for delay in (0, 50, 200)),
     ],
+    "wait": ["bare putRecord", *(f"PATCH that waits, {database}" for database in DATABASES)],
 }
-PROMISED = {"patch": ARMS["patch"][1:], "hosts": ARMS["hosts"][1::2], "backlog": ARMS["backlog"][1::2]}
+PROMISED = {
+    "patch": ARMS["patch"][1:],
+    "wait": ARMS["wait"][1:],
+    "hosts": ARMS["hosts"][1::2],
+    "backlog": ARMS["backlog"][1::2],
+}
 
 
 @pytest.mark.parametrize("name", BENCHES)

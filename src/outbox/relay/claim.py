@@ -33,15 +33,16 @@ def claim(
     limit: int,
     lease: timedelta,
     backfill: int | None = None,
+    gathering: Sequence[str] = (),
 ) -> list[Lane]:
-    """Lease up to `limit` due lanes, up to `backfill` of them for backfill; the longest due first."""
+    """Lease up to `limit` due lanes, up to `backfill` of them for backfill, none that is `gathering`; the longest due first."""
     with database.read_committed() as connection:  # an idle relay writes nothing
-        due = connection.execute(_DUE_HOSTS, {"now": database.now(connection)}).all()
+        due = connection.execute(_DUE_HOSTS, {"now": database.now(connection), "gathering": gathering}).all()
     if not due:
         return []
     for _ in range(MAX_CLAIM_ATTEMPTS):
         lanes, none_locked = _claim_from_hosts(
-            database, due, _Room(owner, lease, limit, limit if backfill is None else backfill)
+            database, due, _Room(owner, lease, limit, limit if backfill is None else backfill, gathering)
         )
         if lanes or none_locked:
             return lanes
@@ -52,8 +53,10 @@ def claim(
 class _Room:
     """The claiming relay, and how many more lanes it takes."""
 
-    def __init__(self, owner: str, lease: timedelta, lanes: int, backfill: int) -> None:
-        self.owner, self.lease = owner, lease
+    def __init__(
+        self, owner: str, lease: timedelta, lanes: int, backfill: int, gathering: Sequence[str]
+    ) -> None:
+        self.owner, self.lease, self.gathering = owner, lease, gathering
         self.lanes, self.backfill = lanes, backfill
 
     def is_for(self, host: Any) -> bool:
@@ -83,7 +86,8 @@ def _claim_of_host(connection: Connection, host: Any, now: datetime, room: _Room
     if lanes <= 0:
         return []
     backfill = min(max(1, at_once - 1) - busy.backfill, room.backfill, lanes)
-    rows = connection.execute(_NEXT_OF_HOST, {"host": host.host, "now": now, "room": lanes}).all()
+    wanted = {"host": host.host, "now": now, "room": lanes, "gathering": room.gathering}
+    rows = connection.execute(_NEXT_OF_HOST, wanted).all()
     live = [row.did for row in rows if row.is_live]
     rest = [row.did for row in rows if not row.is_live][: max(0, backfill)]
     room.lanes -= len(live) + len(rest)
@@ -109,6 +113,7 @@ _DUE: Final = and_(
     ~lane_columns.paused,
     ~is_observed(),
     lane_columns.lease_until <= _NOW,
+    lane_columns.did.not_in(bindparam("gathering", expanding=True)),
     or_(_LIVE, lane_backfill_at() <= _NOW),
 )
 _OF_HOSTS: Final = mirror_lane.join(pds_host, pds_host.c.host == lane_columns.host)

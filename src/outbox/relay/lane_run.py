@@ -41,7 +41,7 @@ EXPECTED_OUTCOMES: Final = frozenset({Outcome.DELIVERED, Outcome.CANCELLED, Outc
 
 
 class LaneRunner:
-    """Runs claimed lanes; `is_stopping` ends a run after the delivery in flight."""
+    """Runs claimed lanes; `is_stopping` ends a run after the delivery in flight, `on_settled` is called after each."""
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class LaneRunner:
         metrics: RelayMetrics,
         *,
         is_stopping: Callable[[], bool],
+        on_settled: Callable[[], object],
     ) -> None:
         self._log = log
         self._delivery = delivery
@@ -59,6 +60,7 @@ class LaneRunner:
         self._hosts = hosts
         self._metrics = metrics
         self._is_stopping = is_stopping
+        self._on_settled = on_settled
 
     async def run(self, lane: Lane, lease: LeaseClock) -> Counter[Outcome]:
         """Deliver the lane's due targets and release it; counts the outcomes. Raises nothing but cancellation."""
@@ -117,6 +119,7 @@ class LaneRunner:
             await in_thread(self._settle_and_report, lane, result)
         except LeaseLostError:
             raise _FencedError from None
+        self._on_settled()
         self._metrics.settled(result)
         if result.is_mismatch:
             logger.error("cid_mismatch", extra={**lane.log_fields, **_mismatch_fields(result)})

@@ -131,6 +131,7 @@ def build(settings: Settings) -> Container:
         pds=pds,
         urls=urls,
         publisher=publisher,
+        relay=relay,
         wake=_waker(relay, adoptions, publisher, announcer),
         metrics=metrics,
     )
@@ -209,6 +210,7 @@ def _services(
     pds: PacedPds,
     urls: RecordUrls,
     publisher: Publisher | None,
+    relay: Relay,
     wake: Callable[[], None],
     metrics: Metrics,
 ) -> Services:
@@ -226,7 +228,7 @@ def _services(
         resolver=identity.resolver,
         disconnect=identity.sessions.disconnect,
         pds=pds,
-        waits=MirrorWaits(database),
+        waits=MirrorWaits(database, relay),
         event_poller=EventPoller(log, threads),
         urls=urls,
         base_url=settings.base_url,
