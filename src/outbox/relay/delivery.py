@@ -110,6 +110,9 @@ class Delivery:
         """Send the task; after each InvalidSwap compare what is there, and send again on it if it is ours."""
         if (refusal := await self._check_successor(lane, task, deadline)) is not None:
             return Result(task, Outcome.FAILED, refusal)
+        last_known = task.base if task.was_seen_missing else None
+        if last_known is not None:
+            task = task.on(None, None)
         for _ in range(MAX_REBASES):
             attempt_id = await in_thread(record_intent, self._database, lane, task)
             verdict = await self._call(lane.host, task, deadline.within(REQUEST_TIMEOUT_SECONDS))
@@ -127,7 +130,7 @@ class Delivery:
                 return await self._guard_against_late_creates(
                     Result(task, _OUTCOMES[finding], Verdict(Kind.DONE), credited, remote)
                 )
-            hidden = await in_thread(self._taken_down_cid, task, remote)
+            hidden = await in_thread(self._taken_down_cid, task, remote, last_known)
             task = task.on(hidden or remote.cid, remote.body)
             if task.check(self._lexicon) is not None:  # another client's fields break the lexicon
                 return Result(task, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
@@ -235,15 +238,15 @@ class Delivery:
             now = self._database.now(connection)
             return unsettled_creates(connection, task.key, now - LATE_CREATE_WINDOW - MAX_CLOCK_JUMP), now
 
-    def _taken_down_cid(self, task: DeliveryTask, remote: Remote) -> str | None:
-        """The CID of our unanswered create, where the record reads as absent and yet cannot be created.
+    def _taken_down_cid(self, task: DeliveryTask, remote: Remote, last_known: str | None) -> str | None:
+        """The CID of our unanswered create, or the last known one, where the record reads as absent and yet cannot be created.
 
-        Then the create landed and the record was taken down: the PDS hides it, and takes writes over what it has.
+        Then the record was taken down: the PDS hides it, and takes writes over what it has.
         """
         if remote.cid is not None or task.base is not None or task.op == DELETE:
             return None
         with self._database.read() as connection:
-            return unanswered_create(connection, task.key)
+            return unanswered_create(connection, task.key) or last_known
 
     def _close_attempt(self, lane: Lane, attempt_id: int, verdict: Verdict) -> None:
         try:

@@ -86,6 +86,11 @@ class DeliveryTask:
         """Whether the PDS cannot have this record."""
         return not self.ever_sent and self.base is None
 
+    @property
+    def was_seen_missing(self) -> bool:
+        """Whether the record is to be created again: it has been seen missing, and its last body was dropped for that."""
+        return self.recreates and self.base is not None and self.observed is None
+
     def on(self, base: str | None, observed: Record | None) -> Self:
         """The same task on another base."""
         return replace(self, base=base, observed=observed, ever_sent=True)
