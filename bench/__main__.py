@@ -10,7 +10,7 @@ from typing import Final
 import click
 from rich.console import Console
 
-from bench import backlog, hosts, lanes, patch, rebuild, wait
+from bench import backlog, deliveries, hosts, lanes, patch, rebuild, wait
 from bench.report import Report, Row
 from bench.rounds import QUICK, USUAL, Effort
 
@@ -19,12 +19,13 @@ Run = Callable[[Path, Effort, Callable[[str], None]], list[Row]]
 BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "patch": (patch.SENTENCE, patch.run),
     "wait": (wait.SENTENCE, wait.run),
+    "deliveries": (deliveries.SENTENCE, deliveries.run),
     "lanes": (lanes.SENTENCE, lanes.run),
     "hosts": (hosts.SENTENCE, hosts.run),
     "backlog": (backlog.SENTENCE, backlog.run),
     "rebuild": (rebuild.SENTENCE, rebuild.run),
 }
-LISTED: Final = "\b\n" + "\n".join(f"{name:8} {sentence}" for name, (sentence, _) in BENCHES.items())
+LISTED: Final = "\b\n" + "\n".join(f"{name:10} {sentence}" for name, (sentence, _) in BENCHES.items())
 
 
 @click.command(epilog=LISTED)
@@ -45,7 +46,7 @@ def main(names: tuple[str, ...], *, quick: bool, rounds: int | None, as_json: bo
     effort = Effort(rounds or effort.rounds, effort.count)
     chosen = names or tuple(BENCHES)
     for name in chosen:
-        console.print(f"[bold]{name:8}[/]{BENCHES[name][0]}", highlight=False)
+        console.print(f"[bold]{name:11}[/]{BENCHES[name][0]}", highlight=False)
     reports = [measured(name, effort, console, as_json) for name in chosen]
     raise SystemExit(0 if all(report.is_kept for report in reports) else 1)
 

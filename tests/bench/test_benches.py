@@ -9,6 +9,11 @@ from bench.__main__ import BENCHES, main
 
 DATABASES = ("SQLite", "PostgreSQL")
 ARMS = {
+    "deliveries": [
+        f"{database}: {what}"
+        for database in DATABASES
+        for what in ("one-row transaction", "deliver a record")
+    ],
     "lanes": [
         f"{database}: {what}"
         for database in DATABASES

@@ -91,6 +91,12 @@ class Delivery:
         self._urls = urls
         self._lexicon = lexicon
 
+    def begins_with_write(self, task: DeliveryTask) -> bool:
+        """Whether the task is sent as it was read, with nothing to be read from the PDS first."""
+        has_place = task.op == PUT or task.base is not None
+        is_direct = task.is_open and has_place and task.successor is None and not task.was_seen_missing
+        return is_direct and task.check(self._lexicon) is None
+
     async def deliver(self, lane: Lane, task: DeliveryTask, timeout: float) -> Result:
         """Bring the PDS to the task's state within `timeout` seconds. Raises LeaseLostError."""
         deadline = _Deadline(timeout)
@@ -98,7 +104,7 @@ class Delivery:
             return await self._verify(lane, task, deadline)
         if task.op == DELETE and task.was_never_sent:
             return Result(task, Outcome.CANCELLED, Verdict(Kind.DONE))
-        if (problem := task.check(self._lexicon)) is not None:
+        if task.intent is None and (problem := task.check(self._lexicon)) is not None:
             return Result(
                 task, Outcome.FAILED, Verdict(Kind.REJECTED, error="invalid_record", message=problem)
             )
@@ -114,7 +120,9 @@ class Delivery:
         if last_known is not None:
             task = task.on(None, None)
         for _ in range(MAX_REBASES):
-            attempt_id = await in_thread(record_intent, self._database, lane, task)
+            attempt_id = task.intent
+            if attempt_id is None:
+                attempt_id = await in_thread(record_intent, self._database, lane, task)
             verdict = await self._call(lane.host, task, deadline.within(REQUEST_TIMEOUT_SECONDS))
             if verdict.kind is not Kind.READ_BACK:
                 outcome = Outcome.DELIVERED if verdict.kind is Kind.DONE else Outcome.FAILED
