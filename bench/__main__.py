@@ -10,7 +10,7 @@ from typing import Final
 import click
 from rich.console import Console
 
-from bench import backlog, deliveries, hosts, lanes, patch, rebuild, wait
+from bench import backlog, deliveries, hosts, lanes, patch, reads, rebuild, wait
 from bench.report import Report, Row
 from bench.rounds import QUICK, USUAL, Effort
 
@@ -19,6 +19,7 @@ Run = Callable[[Path, Effort, Callable[[str], None]], list[Row]]
 BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "patch": (patch.SENTENCE, patch.run),
     "wait": (wait.SENTENCE, wait.run),
+    "reads": (reads.SENTENCE, reads.run),
     "deliveries": (deliveries.SENTENCE, deliveries.run),
     "lanes": (lanes.SENTENCE, lanes.run),
     "hosts": (hosts.SENTENCE, hosts.run),

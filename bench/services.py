@@ -46,6 +46,13 @@ def start_servers(folder: Path) -> Iterator[Servers]:
 @contextmanager
 def start_service(servers: Servers, name: str, database_url: str | None) -> Iterator[Client]:
     """Yield a signed-in client of a service with a database of its own."""
+    with start_process(servers, name, database_url) as (_, client):
+        yield client
+
+
+@contextmanager
+def start_process(servers: Servers, name: str, database_url: str | None) -> Iterator[tuple[Service, Client]]:
+    """Yield a service with a database of its own, and a signed-in client."""
     env = {"MASTERTAPE_RATE_LIMITS": "off"}
     if database_url is not None:
         env["MASTERTAPE_DATABASE_URL"] = database_url
@@ -55,7 +62,7 @@ def start_service(servers: Servers, name: str, database_url: str | None) -> Iter
         did = _account(servers.pds, name)
         client = Client(service.url, did, servers.pds.create_app_password(did))
         with closing(client.http):
-            yield client
+            yield service, client
     finally:
         service.stop()
 

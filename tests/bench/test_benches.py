@@ -9,6 +9,12 @@ from bench.__main__ import BENCHES, main
 
 DATABASES = ("SQLite", "PostgreSQL")
 ARMS = {
+    "reads": [
+        f"{database}: {which} {what}"
+        for database in DATABASES
+        for what in ("a track", "a page")
+        for which in ("bare app,", "GET")
+    ],
     "deliveries": [
         f"{database}: {what}"
         for database in DATABASES
