@@ -10,7 +10,7 @@ from typing import Final
 import click
 from rich.console import Console
 
-from bench import backlog, hosts, lanes, neighbours, patch, rebuild
+from bench import backlog, deliveries, hosts, lanes, neighbours, patch, reads, rebuild, wait
 from bench.report import Report, Row
 from bench.rounds import QUICK, USUAL, Effort
 
@@ -18,6 +18,9 @@ Run = Callable[[Path, Effort, Callable[[str], None]], list[Row]]
 
 BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "patch": (patch.SENTENCE, patch.run),
+    "wait": (wait.SENTENCE, wait.run),
+    "reads": (reads.SENTENCE, reads.run),
+    "deliveries": (deliveries.SENTENCE, deliveries.run),
     "lanes": (lanes.SENTENCE, lanes.run),
     "hosts": (hosts.SENTENCE, hosts.run),
     "neighbours": (neighbours.SENTENCE, neighbours.run),
@@ -45,7 +48,7 @@ def main(names: tuple[str, ...], *, quick: bool, rounds: int | None, as_json: bo
     effort = Effort(rounds or effort.rounds, effort.count)
     chosen = names or tuple(BENCHES)
     for name in chosen:
-        console.print(f"[bold]{name:10} [/]{BENCHES[name][0]}", highlight=False)
+        console.print(f"[bold]{name:11}[/]{BENCHES[name][0]}", highlight=False)
     reports = [measured(name, effort, console, as_json) for name in chosen]
     raise SystemExit(0 if all(report.is_kept for report in reports) else 1)
 

@@ -47,14 +47,15 @@ def did_of(number: int) -> str:
     return f"did:plc:bench{number:019d}"
 
 
-def register(log: EventLog, number: int, *, edits: int = 0) -> None:
-    """Upload a track of the account with this number and edit it, in one unit of work."""
+def register(log: EventLog, number: int, *, account: int | None = None, edits: int = 0) -> None:
+    """Upload a track of the account with this number, or another one, and edit it, in one unit of work."""
+    did = did_of(account or number)
     at = START + timedelta(seconds=number)
     digest = b"\x01\x55\x12\x20" + hashlib.sha256(str(number).encode()).digest()
     cid = "b" + b32encode(digest).decode().lower().rstrip("=")
     track = Track.register(
         at=at,
-        did=did_of(number),
+        did=did,
         track_id=number,
         title=f"Take {number}",
         artist="Bench",
@@ -73,13 +74,13 @@ def register(log: EventLog, number: int, *, edits: int = 0) -> None:
     )
     for edit in range(edits):
         track.update_metadata({"title": f"Take {number}.{edit}"}, at=at)
-    with log.unit_of_work(did_of(number), ARTIST) as unit:
+    with log.unit_of_work(did, ARTIST) as unit:
         unit.save(track)
 
 
-def retitle(log: EventLog, number: int, title: str) -> None:
-    """Edit the title of the account's track."""
-    with log.unit_of_work(did_of(number), ARTIST) as unit:
+def retitle(log: EventLog, number: int, title: str, *, account: int | None = None) -> None:
+    """Edit the title of a track of the account with this number, or another one."""
+    with log.unit_of_work(did_of(account or number), ARTIST) as unit:
         track = unit.load(Track, Track.create_id(number))
         track.update_metadata({"title": title}, at=unit.now)
         unit.save(track)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.hostile_host import LOOPBACK, Behaviour, HostileHost
-from bench.patch import time_operations
 from bench.postgres import postgres_database
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
+from bench.services import time_operations
 from demo.media import tone
 from demo.service import Client, Service
 from devpds.server import DevPds, DevPlc, free_port

@@ -11,6 +11,17 @@ from bench.neighbours import NUISANCES
 
 DATABASES = ("SQLite", "PostgreSQL")
 ARMS = {
+    "reads": [
+        f"{database}: {which} {what}"
+        for database in DATABASES
+        for what in ("a track", "a page")
+        for which in ("bare app,", "GET")
+    ],
+    "deliveries": [
+        f"{database}: {what}"
+        for database in DATABASES
+        for what in ("one-row transaction", "deliver a record")
+    ],
     "lanes": [
         f"{database}: {what}"
         for database in DATABASES
@@ -31,6 +42,13 @@ ARMS = {
         "bare putRecord",
         *(f"PATCH, {database}, PDS +{delay} ms" for database in DATABASES for delay in (0, 50, 200)),
     ],
+    "wait": ["bare putRecord", *(f"PATCH that waits, {database}" for database in DATABASES)],
+}
+PROMISED = {
+    "patch": ARMS["patch"][1:],
+    "wait": ARMS["wait"][1:],
+    "hosts": ARMS["hosts"][1::2],
+    "backlog": ARMS["backlog"][1::2],
 }
 BESIDE = [
     [f"{database}: {what}, {beside}" for beside in ("alone", *NUISANCES)]
@@ -38,13 +56,8 @@ BESIDE = [
     for what in ("PATCH", "edit to PDS")
 ]
 ARMS["neighbours"] = [arm for arms in BESIDE for arm in arms]
+PROMISED["neighbours"] = [arm for arms in BESIDE for arm in arms[1:]]
 SLOW = {"neighbours": pytest.mark.skipif(not os.environ.get("TEST_DEEP"), reason="takes a minute")}
-PROMISED = {
-    "neighbours": [arm for arms in BESIDE for arm in arms[1:]],
-    "patch": ARMS["patch"][1:],
-    "hosts": ARMS["hosts"][1::2],
-    "backlog": ARMS["backlog"][1::2],
-}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in BENCHES])

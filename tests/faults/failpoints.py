@@ -43,9 +43,11 @@ POINTS = {
     "claim: leased, not committed": after("outbox.relay.claim:_claim_of_host", matters=bool),
     "claim: committed": after("outbox.relay.relay:claim", matters=bool),
     "run: task read": after("outbox.relay.lane_run:next_task", matters=lambda task: task is not None),
-    "intent: before": before("outbox.relay.delivery:record_intent"),
+    "intent: before": before("outbox.relay.lane_run:write_intent"),
     "intent: half written": after("outbox.relay.journal:_row"),
-    "intent: committed": after("outbox.relay.delivery:record_intent"),
+    "intent: committed": after(
+        "outbox.relay.lane_run:LaneRunner._begin_first", matters=lambda begun: begun is not None
+    ),
     "send: before the first byte": before("identity.sessions.signed_requests:PdsCalls.send"),
     "apply: answered": after("identity.sessions.signed_requests:PdsCalls.send"),
     "settle: before": before("outbox.relay.lane_run:settle"),

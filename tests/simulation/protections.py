@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from eventstore.database import Database
 from outbox.blobs import jobs as blob_jobs
 from outbox.blobs import worker as blobs
 from outbox.mirror import lanes
@@ -16,7 +15,7 @@ from outbox.mirror.tables import delivery_attempt, mirror_target
 from outbox.pds.client import Pds
 from outbox.pds.verdict import Verdict
 from outbox.record.record import GENERATION
-from outbox.relay import delivery, journal, read_back, relay, settle
+from outbox.relay import delivery, journal, lane_run, read_back, relay, settle
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.threads import in_thread
@@ -41,20 +40,21 @@ def without_intents(monkeypatch: pytest.MonkeyPatch) -> None:
     unwritten: dict[int, dict[str, Any]] = {}
     this = delivery_attempt.c.id == bindparam("attempt_id")
 
-    def record_intent(database: Database, lane: lanes.Lane, task: DeliveryTask) -> int:
-        attempt_id = journal.record_intent(database, lane, task)
-        with database.write() as connection:
-            named = {"attempt_id": attempt_id}
-            row = connection.execute(select(delivery_attempt).where(this), named).one()
-            unwritten[attempt_id] = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's way to a row's columns
-            connection.execute(delete(delivery_attempt).where(this), named)
-        return attempt_id
+    real = journal.write_intent
+
+    def write_intent(connection: Connection, lane: lanes.Lane, task: DeliveryTask, now: datetime) -> int:
+        named = {"attempt_id": real(connection, lane, task, now)}
+        row = connection.execute(select(delivery_attempt).where(this), named).one()
+        unwritten[row.id] = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's way to a row's columns
+        connection.execute(delete(delivery_attempt).where(this), named)
+        return named["attempt_id"]
 
     def close_attempt(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
         connection.execute(insert(delivery_attempt), unwritten[attempt_id])
         journal.close_attempt(connection, attempt_id, verdict, now)
 
-    monkeypatch.setattr(delivery, "record_intent", record_intent)
+    for module in (journal, lane_run):
+        monkeypatch.setattr(module, "write_intent", write_intent)
     for module in (delivery, settle):
         monkeypatch.setattr(module, "close_attempt", close_attempt)
 

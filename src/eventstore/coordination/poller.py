@@ -1,6 +1,7 @@
 """Lets any number of callers wait for a state that other processes change: one poll for all, no thread for each."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ class Poller(Generic[K, S]):
         """The log event of a poll that failed."""
         self._waiters: set[_Waiter[K, S]] = set()
         self._polling: asyncio.Task[None] | None = None
+        self._woken: Final = asyncio.Event()
         self._stopped = False
 
     async def wait(self, key: K, verdict: Callable[[S], bool | None], seconds: float) -> bool:
@@ -63,6 +65,10 @@ class Poller(Generic[K, S]):
         finally:
             self._waiters.discard(waiter)
 
+    def wake(self) -> None:
+        """Poll at once, since a state has changed."""
+        self._woken.set()
+
     def stop(self) -> None:
         """End every wait, now and later, so that no stream holds up the end of its process."""
         self._stopped = True
@@ -72,11 +78,13 @@ class Poller(Generic[K, S]):
 
     async def finish(self) -> None:
         """Wait for the poll under way, once there are no waiters: afterwards the database is not read any more."""
+        self.wake()
         if self._polling is not None:
             await asyncio.gather(self._polling, return_exceptions=True)
 
     async def _poll(self) -> None:
         while self._waiters:
+            self._woken.clear()
             states: Mapping[K, S] = {}
             try:
                 states = await self._threads.run(self._read, list({waiter.key for waiter in self._waiters}))
@@ -85,4 +93,5 @@ class Poller(Generic[K, S]):
             for waiter in self._waiters:
                 if waiter.key in states:
                     waiter.check(states[waiter.key])
-            await asyncio.sleep(self._every_seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), self._every_seconds)

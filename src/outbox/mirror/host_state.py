@@ -50,6 +50,12 @@ class HostReport:
         return cls(host, did, verdict, is_well=None)
 
     @property
+    def says_nothing_new(self) -> bool:
+        """Whether it changes nothing in the row of a host that is calm: one without failures, with a closed breaker."""
+        budget = self.verdict.budget
+        return self.verdict.kind is Kind.DONE and (budget is None or not budget.is_of_host)
+
+    @property
     def asks_for_pause(self) -> bool:
         """Whether the host is to be sent nothing for a while."""
         budget = self.verdict.budget

@@ -18,6 +18,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    exists,
     literal_column,
     or_,
     select,
@@ -32,7 +33,7 @@ from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.schema import UtcDateTime
 from outbox.backoff import backoff
-from outbox.mirror.states import LaneState, TargetState
+from outbox.mirror.states import BreakerState, LaneState, TargetState
 from outbox.mirror.tables import (
     CONCERNS_RELAY,
     NEVER,
@@ -113,9 +114,14 @@ def host_open_at() -> ColumnElement[datetime]:
     return latest_of(pds_host.c.retry_at, pds_host.c.paced_until)
 
 
-def lock_lane(connection: Connection, lane: Lane) -> None:
-    """Lock the lane's row to the end of the transaction; raises LeaseLostError if it was claimed or moved since."""
-    _require_unchanged(connection.execute(_LOCK, {"did": lane.did}).one_or_none(), lane)
+def lock_lane(connection: Connection, lane: Lane) -> bool:
+    """Lock the lane's row to the end of the transaction; raises LeaseLostError if it was claimed or moved since.
+
+    Returns whether it and its host are calm: a success of the lane changes neither row.
+    """
+    row: Any = connection.execute(_LOCK_AND_ASK, {"did": lane.did}).one_or_none()
+    _require_unchanged(row, lane)
+    return bool(row.is_calm)
 
 
 def lock_lane_and_read_time(database: Database, connection: Connection, lane: Lane) -> datetime:
@@ -206,8 +212,19 @@ def change_lane(connection: Connection, did: str, **columns: Any) -> None:
 _LOCK: Final = (
     select(lane_columns.lease_epoch, lane_columns.host)
     .where(lane_columns.did == bindparam("did"))
-    .with_for_update()
+    .with_for_update(of=mirror_lane)
 )
+_IS_CALM: Final = and_(
+    lane_columns.failures == literal_column("0"),
+    *(lane_columns[name] == value for name, value in PROBE_CLEARED.items()),
+    exists().where(
+        pds_host.c.host == lane_columns.host,
+        pds_host.c.failures == literal_column("0"),
+        pds_host.c.breaker == literal_column(f"'{BreakerState.CLOSED}'"),
+        pds_host.c.ramp.is_(None),
+    ),
+)
+_LOCK_AND_ASK: Final = _LOCK.add_columns(_IS_CALM.label("is_calm"))
 _HOLD: Final[Select[Any]] = select(_LOCK.cte("held"))
 """The lock is acquired before the time is read."""
 

@@ -46,6 +46,17 @@ def queue_as_backfill(connection: Connection, did: str, track_ids: Sequence[int]
     return marked
 
 
+def create_again(connection: Connection, did: str, track_ids: Sequence[int]) -> None:
+    """Have the relay create these records, which their PDS does not show: a write over them would be refused first.
+
+    Their last CIDs are kept, since a record that was taken down reads as absent, too.
+    """
+    for start in range(0, len(track_ids), MAX_TRACKS_PER_STATEMENT):
+        some = target_columns.track_id.in_(track_ids[start : start + MAX_TRACKS_PER_STATEMENT])
+        these = (target_columns.did == did, some, ~target_columns.former)
+        connection.execute(update(mirror_target).where(*these).values(observed_body=None))
+
+
 def reverify(connection: Connection, track_ids: Sequence[int], now: datetime) -> None:
     """Have the relay verify these records, behind live work: the PDS may hold others, as a scan or the firehose reports.
 

@@ -11,6 +11,7 @@ Hosts that failed the last time get a share of the relay's lanes: however many o
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -35,13 +36,14 @@ def claim(
     lease: timedelta,
     backfill: int | None = None,
     suspects: int | None = None,
+    gathering: Sequence[str] = (),
 ) -> list[Lane]:
-    """Lease up to `limit` due lanes, the longest due first.
+    """Lease up to `limit` due lanes, none that is `gathering`, the longest due first.
 
     Up to `backfill` of them are for backfill, and up to `suspects` of hosts that failed the last time.
     """
     with database.read_committed() as connection:  # an idle relay writes nothing
-        due = connection.execute(_DUE_HOSTS, {"now": database.now(connection)}).all()
+        due = connection.execute(_DUE_HOSTS, {"now": database.now(connection), "gathering": gathering}).all()
     if not due:
         return []
     for _ in range(MAX_CLAIM_ATTEMPTS):
@@ -54,6 +56,7 @@ def claim(
                 limit,
                 limit if backfill is None else backfill,
                 limit if suspects is None else suspects,
+                gathering,
             ),
         )
         if lanes or none_locked:
@@ -62,12 +65,16 @@ def claim(
     return []
 
 
+@dataclass
 class _Room:
-    """The claiming relay, and how many more lanes it takes."""
+    """The claiming relay, how many more lanes it takes, and those that it leaves for now."""
 
-    def __init__(self, owner: str, lease: timedelta, lanes: int, backfill: int, suspects: int) -> None:
-        self.owner, self.lease = owner, lease
-        self.lanes, self.backfill, self.suspects = lanes, backfill, suspects
+    owner: str
+    lease: timedelta
+    lanes: int
+    backfill: int
+    suspects: int
+    gathering: Sequence[str]
 
     def is_for(self, host: Any) -> bool:
         """Whether a due lane of this host may still be claimed."""
@@ -106,7 +113,8 @@ def _claim_of_host(connection: Connection, host: Any, now: datetime, room: _Room
     if lanes <= 0:
         return []
     backfill = min(max(1, at_once - 1) - busy.backfill, room.backfill, lanes)
-    rows = connection.execute(_NEXT_OF_HOST, {"host": host.host, "now": now, "room": lanes}).all()
+    wanted = {"host": host.host, "now": now, "room": lanes, "gathering": room.gathering}
+    rows = connection.execute(_NEXT_OF_HOST, wanted).all()
     live = [row.did for row in rows if row.is_live]
     rest = [row.did for row in rows if not row.is_live][: max(0, backfill)]
     room.take(host, lanes=len(live) + len(rest), backfill=len(rest))
@@ -131,6 +139,7 @@ _DUE: Final = and_(
     ~lane_columns.paused,
     ~is_observed(),
     lane_columns.lease_until <= _NOW,
+    lane_columns.did.not_in(bindparam("gathering", expanding=True)),
     or_(_LIVE, lane_backfill_at() <= _NOW),
 )
 _OF_HOSTS: Final = mirror_lane.join(pds_host, pds_host.c.host == lane_columns.host)

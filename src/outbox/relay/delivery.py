@@ -91,6 +91,12 @@ class Delivery:
         self._urls = urls
         self._lexicon = lexicon
 
+    def begins_with_write(self, task: DeliveryTask) -> bool:
+        """Whether the task is sent as it was read, with nothing to be read from the PDS first."""
+        has_place = task.op == PUT or task.base is not None
+        is_direct = task.is_open and has_place and task.successor is None and not task.was_seen_missing
+        return is_direct and task.check(self._lexicon) is None
+
     async def deliver(self, lane: Lane, task: DeliveryTask, timeout: float) -> Result:
         """Bring the PDS to the task's state within `timeout` seconds. Raises LeaseLostError."""
         deadline = _Deadline(timeout)
@@ -98,7 +104,7 @@ class Delivery:
             return await self._verify(lane, task, deadline)
         if task.op == DELETE and task.was_never_sent:
             return Result(task, Outcome.CANCELLED, Verdict(Kind.DONE))
-        if (problem := task.check(self._lexicon)) is not None:
+        if task.intent is None and (problem := task.check(self._lexicon)) is not None:
             return Result(
                 task, Outcome.FAILED, Verdict(Kind.REJECTED, error="invalid_record", message=problem)
             )
@@ -110,8 +116,13 @@ class Delivery:
         """Send the task; after each InvalidSwap compare what is there, and send again on it if it is ours."""
         if (refusal := await self._check_successor(lane, task, deadline)) is not None:
             return Result(task, Outcome.FAILED, refusal)
+        last_known = task.base if task.was_seen_missing else None
+        if last_known is not None:
+            task = task.on(None, None)
         for _ in range(MAX_REBASES):
-            attempt_id = await in_thread(record_intent, self._database, lane, task)
+            attempt_id = task.intent
+            if attempt_id is None:
+                attempt_id = await in_thread(record_intent, self._database, lane, task)
             verdict = await self._call(lane.host, task, deadline.within(REQUEST_TIMEOUT_SECONDS))
             if verdict.kind is not Kind.READ_BACK:
                 outcome = Outcome.DELIVERED if verdict.kind is Kind.DONE else Outcome.FAILED
@@ -127,7 +138,7 @@ class Delivery:
                 return await self._guard_against_late_creates(
                     Result(task, _OUTCOMES[finding], Verdict(Kind.DONE), credited, remote)
                 )
-            hidden = await in_thread(self._taken_down_cid, task, remote)
+            hidden = await in_thread(self._taken_down_cid, task, remote, last_known)
             task = task.on(hidden or remote.cid, remote.body)
             if task.check(self._lexicon) is not None:  # another client's fields break the lexicon
                 return Result(task, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
@@ -249,15 +260,15 @@ class Delivery:
             now = self._database.now(connection)
             return unsettled_creates(connection, task.key, now - LATE_CREATE_WINDOW - MAX_CLOCK_JUMP), now
 
-    def _taken_down_cid(self, task: DeliveryTask, remote: Remote) -> str | None:
-        """The CID of our unanswered create, where the record reads as absent and yet cannot be created.
+    def _taken_down_cid(self, task: DeliveryTask, remote: Remote, last_known: str | None) -> str | None:
+        """The CID of our unanswered create, or the last known one, where the record reads as absent and yet cannot be created.
 
-        Then the create landed and the record was taken down: the PDS hides it, and takes writes over what it has.
+        Then the record was taken down: the PDS hides it, and takes writes over what it has.
         """
         if remote.cid is not None or task.base is not None or task.op == DELETE:
             return None
         with self._database.read() as connection:
-            return unanswered_create(connection, task.key)
+            return unanswered_create(connection, task.key) or last_known
 
     def _close_attempt(self, lane: Lane, attempt_id: int, verdict: Verdict) -> None:
         try:

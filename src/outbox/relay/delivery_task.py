@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final, Self
 
 from sqlalchemy import Boolean, and_, bindparam, case, select
@@ -62,20 +63,22 @@ class DeliveryTask:
     """The fields of former copies that are not deleted yet."""
     is_as_adopted: bool = False
     """Whether the track is unchanged since its adoption: nothing is written until it changes."""
+    intent: int | None = None
+    """The attempt that was recorded in the transaction that read the task."""
 
     @property
     def was_rejected(self) -> bool:
         """Whether the PDS rejected this generation: its base is kept, and nothing is sent."""
         return not (self.is_open or self.is_acked or self.detached) and self.conflict is None
 
-    @property
+    @cached_property
     def body(self) -> Record | None:
         """The record to put: ours, with the fields that other clients keep in it or in its former copy."""
         if self.desired is None:
             return None
         return merged(self.desired, {**(self.former_fields or {}), **(self.observed or {})})
 
-    @property
+    @cached_property
     def request_cid(self) -> str | None:
         """The CID that the write makes; None for a delete."""
         body = self.body
@@ -86,9 +89,14 @@ class DeliveryTask:
         """Whether the PDS cannot have this record."""
         return not self.ever_sent and self.base is None
 
+    @property
+    def was_seen_missing(self) -> bool:
+        """Whether the record is to be created again: it has been seen missing, and its last body was dropped for that."""
+        return self.recreates and self.base is not None and self.observed is None
+
     def on(self, base: str | None, observed: Record | None) -> Self:
         """The same task on another base."""
-        return replace(self, base=base, observed=observed, ever_sent=True)
+        return replace(self, base=base, observed=observed, ever_sent=True, intent=None)
 
     def as_it_was(self) -> Self:
         """A put of the last observed body, which changes nothing where the PDS still has it."""

@@ -90,9 +90,15 @@ def record_intent(database: Database, lane: Lane, task: DeliveryTask) -> int:
         now = lock_lane_and_read_time(database, connection, lane)
         if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
             raise LeaseLostError
+        return write_intent(connection, lane, task, now)
+
+
+def write_intent(connection: Connection, lane: Lane, task: DeliveryTask, now: datetime) -> int:
+    """Write the intent in a transaction that holds the lane's lock; returns the attempt's id."""
+    if not task.ever_sent:
         connection.execute(CHANGE_TARGET, {**of_target(task.key), "ever_sent": True})
-        attempt_id: int = connection.execute(_INTENT, _row(lane, task, now)).scalar_one()
-        return attempt_id
+    attempt_id: int = connection.execute(_INTENT, _row(lane, task, now)).scalar_one()
+    return attempt_id
 
 
 def record_unsent(

@@ -1,29 +1,35 @@
 """A lane run: one relay delivers a claimed lane's due targets, for as long as its lease and its share of time allow.
 
-1. read: `next_task` reads the lane's next due target and its track from one statement (delivery_task.py).
-2. deliver: record the intent, send, and after InvalidSwap read back (delivery.py, journal.py, read_back.py).
-3. settle: the result goes into log, target, lane and attempt in one transaction, fenced by the lane's epoch (settle.py).
+1. begin: read the lane's next due target and its track (delivery_task.py), and record the intent (journal.py).
+2. deliver: send, and after InvalidSwap read back and send again (delivery.py, read_back.py).
+3. settle: the result goes into log, target, lane and attempt in one transaction, fenced by the lane's epoch (settle.py);
+   the next delivery begins in the same one.
 4. repeat, until nothing is due, the run's share is used, or the result concerns the whole lane.
 5. release the lane, due when its next target is (mirror/lanes.py).
 """
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
+from eventstore.unit_of_work import UnitOfWork
 from outbox.metrics import RelayMetrics
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.lanes import Lane, LeaseLostError, release, release_after_error
+from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane_and_read_time, release, release_after_error
 from outbox.pds.verdict import verdict_of_fault
 from outbox.record.record import RecordUrls
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import DeliveryTask, UnreadableTargetError, next_task
+from outbox.relay.journal import write_intent
 from outbox.relay.lease_clock import LeaseClock
 from outbox.relay.result import Outcome, Result
 from outbox.relay.settle import settle
@@ -36,12 +42,14 @@ MAX_BACKFILL_RECORDS_PER_RUN: Final = 5
 """Fewer, so that a host's only lane is soon free for live work."""
 MAX_RUN_SECONDS: Final = 10.0
 """No delivery begins later in a run."""
+Begun = DeliveryTask | Result | None
+"""The next delivery: a task, the result of one that cannot be read, or None where nothing is due."""
 EXPECTED_OUTCOMES: Final = frozenset({Outcome.DELIVERED, Outcome.CANCELLED, Outcome.SEEN, Outcome.SETTLING})
 """Logged at debug level; all others at warning level."""
 
 
 class LaneRunner:
-    """Runs claimed lanes; `is_stopping` ends a run after the delivery in flight."""
+    """Runs claimed lanes; `is_stopping` ends a run after the delivery in flight, `on_settled` is called after each."""
 
     def __init__(
         self,
@@ -52,6 +60,7 @@ class LaneRunner:
         metrics: RelayMetrics,
         *,
         is_stopping: Callable[[], bool],
+        on_settled: Callable[[], object],
     ) -> None:
         self._log = log
         self._delivery = delivery
@@ -59,6 +68,7 @@ class LaneRunner:
         self._hosts = hosts
         self._metrics = metrics
         self._is_stopping = is_stopping
+        self._on_settled = on_settled
 
     async def run(self, lane: Lane, lease: LeaseClock) -> Counter[Outcome]:
         """Deliver the lane's due targets and release it; counts the outcomes. Raises nothing but cancellation."""
@@ -77,61 +87,86 @@ class LaneRunner:
     async def _deliver_due(self, lane: Lane, lease: LeaseClock, outcomes: Counter[Outcome]) -> None:
         done: list[int] = []
         records = MAX_BACKFILL_RECORDS_PER_RUN if lane.backfill else MAX_RECORDS_PER_RUN
-        while self._may_deliver(lease) and len(done) < records:
-            result = await self._deliver_next(lane, lease, done)
-            if result is None:
-                return
+        begun = await in_thread(self._begin_first, lane) if self._may_deliver(lease) else None
+        while begun is not None:
+            result = await self._deliver(lane, begun, lease)
             done.append(result.task.track_id)
-            await self._settle(lane, result)
+            goes_on = not result.ends_run and len(done) < records and self._may_deliver(lease)
+            begun = await self._settle(lane, result, done if goes_on else None)
             outcomes[result.outcome] += 1
-            if result.ends_run:
-                return
 
     def _may_deliver(self, lease: LeaseClock) -> bool:
         return not self._is_stopping() and lease.age < MAX_RUN_SECONDS and lease.seconds_left_to_send() > 0
 
-    async def _deliver_next(self, lane: Lane, lease: LeaseClock, done: list[int]) -> Result | None:
-        """Deliver one target; None when none is due. A fault of its own fails this target and not the lane."""
+    def _begin_first(self, lane: Lane) -> Begun:
+        database = self._log.database
+        with database.write() as connection:
+            return self._begin(connection, lane, lock_lane_and_read_time(database, connection, lane), [])
+
+    def _begin(self, connection: Connection, lane: Lane, now: datetime, done: Sequence[int]) -> Begun:
+        """Read the next due target and, where it begins with a write, record its intent in the same transaction.
+
+        That holds the lane's lock, without which no event of the account's tracks is committed: target and events agree.
+        """
+        if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
+            return None
         try:
-            task = await in_thread(self._next_task, lane, done)
+            task = next_task(self._log, lane, self._urls, now, done)
         except UnreadableTargetError as error:
             logger.exception("target_unreadable", extra=lane.log_fields)
             return Result(error.task, Outcome.FAILED, verdict_of_fault(error))
-        if task is None:
-            return None
+        if task is None or not self._begins_with_write(task):
+            return task
+        return replace(task, intent=write_intent(connection, lane, task, now))
+
+    def _begins_with_write(self, task: DeliveryTask) -> bool:
         try:
-            return await self._delivery.deliver(lane, task, lease.seconds_left_to_send())
+            return self._delivery.begins_with_write(task)
+        except Exception:  # noqa: BLE001 - delivering it fails for that, which fails no other record
+            return False
+
+    async def _deliver(self, lane: Lane, begun: DeliveryTask | Result, lease: LeaseClock) -> Result:
+        """Deliver one target. A fault of its own fails this target and not the lane."""
+        if isinstance(begun, Result):
+            return begun
+        try:
+            return await self._delivery.deliver(lane, begun, lease.seconds_left_to_send())
         except (LeaseLostError, SQLAlchemyError, EventStoreError):
             raise
         except Exception as error:
             logger.exception("delivery_failed", extra=lane.log_fields)
-            return Result(task, Outcome.FAILED, verdict_of_fault(error))
+            return Result(begun, Outcome.FAILED, verdict_of_fault(error))
 
-    def _next_task(self, lane: Lane, done: list[int]) -> DeliveryTask | None:
-        with self._log.database.read() as connection:
-            now = self._log.database.now(connection)
-            return next_task(self._log, lane, self._urls, now, done)
-
-    async def _settle(self, lane: Lane, result: Result) -> None:
+    async def _settle(self, lane: Lane, result: Result, done: Sequence[int] | None) -> Begun:
+        """Settle the result and, unless the run ends, begin the next delivery in the same unit."""
         try:
-            await in_thread(self._settle_and_report, lane, result)
+            begun = await in_thread(self._settle_and_report, lane, result, done)
         except LeaseLostError:
             raise _FencedError from None
+        self._on_settled()
         self._metrics.settled(result)
         if result.is_mismatch:
             logger.error("cid_mismatch", extra={**lane.log_fields, **_mismatch_fields(result)})
         level = logging.DEBUG if result.outcome in EXPECTED_OUTCOMES else logging.WARNING
         logger.log(level, "settled", extra={**lane.log_fields, **_result_fields(result)})
+        return begun
 
-    def _settle_and_report(self, lane: Lane, result: Result) -> None:
+    def _settle_and_report(self, lane: Lane, result: Result, done: Sequence[int] | None) -> Begun:
         """Settle, then update the host's row: in one thread, so that a cancelled run does both or neither."""
+        begun: Begun = None
+
+        def begin(unit: UnitOfWork) -> None:
+            nonlocal begun
+            begun = self._begin(unit.connection, lane, unit.now, done) if done is not None else None
+
         try:
-            report = settle(self._log, lane, result)
+            report = settle(self._log, lane, result, begin)
         except Exception:  # the host's limits hold, although nothing was settled
             self._hosts.record_if_changed(HostReport.of_limits(lane.host, lane.did, result.verdict))
             raise
         if report is not None:
             self._hosts.record(report)
+        return begun
 
     async def _release_after_error(self, lane: Lane) -> None:
         try:

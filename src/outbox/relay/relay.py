@@ -11,9 +11,11 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from math import inf
 from typing import Final
 
 from eventstore.event_log import EventLog
@@ -39,8 +41,10 @@ BUSY_POLL_SECONDS: Final = 1.0
 """The longest time between two polls while work is in flight here or due elsewhere."""
 IDLE_POLL_SECONDS: Final = 15.0
 """The longest time between two polls: a commit signal, or a due time that another process set, may be missed."""
-MIN_POLL_SECONDS: Final = 0.1
-"""The shortest time between two polls, so that edits in quick succession arrive as one write."""
+MIN_POLL_SECONDS: Final = 0.01
+"""The shortest time between two polls, so that a burst of commits is found by few."""
+MIN_LANE_INTERVAL_SECONDS: Final = 0.1
+"""The shortest time between two claims of one lane, so that edits in quick succession arrive as one write."""
 MAX_ERROR_PAUSE_SECONDS: Final = 5.0
 OUTDATED_LOG_SECONDS: Final = 60.0
 """The time between two log lines that this process is outdated."""
@@ -86,8 +90,15 @@ class Relay:
         self._probes = probes
         self._owner = owner
         self._limits = limits
-        self._runner = LaneRunner(log, delivery, urls, hosts, metrics, is_stopping=self._is_stopping)
+        self._runner = LaneRunner(
+            log, delivery, urls, hosts, metrics, is_stopping=self._is_stopping, on_settled=self._settled
+        )
+        self.on_settled: Callable[[], object] | None = None
+        """Called after each settled delivery."""
         self._runs: dict[asyncio.Task[Counter[Outcome]], Lane] = {}
+        self._gathering: dict[str, float] = {}
+        """Until when the lanes that were claimed last are left to gather edits, by the loop's clock."""
+        self._hurried: Counter[str] = Counter()
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -98,6 +109,16 @@ class Relay:
         """Poll at once; may be called from any thread."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._woken.set)
+
+    @contextmanager
+    def hurry(self, did: str) -> Generator[None]:
+        """Claim this account's lane whenever it is due, since a caller waits for it: no edits are gathered meanwhile."""
+        self._hurried[did] += 1
+        self._woken.set()
+        try:
+            yield
+        finally:
+            self._hurried[did] -= 1
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set, then finish what is in flight and release the lanes."""
@@ -162,7 +183,7 @@ class Relay:
         if any(started):
             return 0.0
         longest = BUSY_POLL_SECONDS if due.is_any_now or self._is_busy() else IDLE_POLL_SECONDS
-        return min(due.later, longest)
+        return min(due.later, longest, self._seconds_to_gather())
 
     def _poll(self) -> SecondsUntilDue | None:
         """Ask what is due; None while the read models are another release's, in which nothing could be settled."""
@@ -185,15 +206,26 @@ class Relay:
         if len(self._runs) >= self._limits.lanes:
             return False
         # started before the claim, so that this process's clock never overestimates the lease
-        lease = LeaseClock(self._limits.lease)
-        lanes = await in_thread(self._claim, list(self._runs.values()))
+        lease, claimed_at = LeaseClock(self._limits.lease), asyncio.get_running_loop().time()
+        lanes = await in_thread(self._claim, list(self._runs.values()), self._gathering_lanes())
         for lane in lanes:
+            if self._stop is not None and not lane.backfill:
+                self._gathering[lane.did] = claimed_at + MIN_LANE_INTERVAL_SECONDS
             run = asyncio.create_task(self._runner.run(lane, lease))
             self._runs[run] = lane
             run.add_done_callback(self._run_ended)
         return bool(lanes)
 
-    def _claim(self, running: Sequence[Lane]) -> list[Lane]:
+    def _gathering_lanes(self) -> list[str]:
+        now = asyncio.get_running_loop().time()
+        self._gathering = {did: until for did, until in self._gathering.items() if until > now}
+        return [did for did in self._gathering if not self._hurried[did]]
+
+    def _seconds_to_gather(self) -> float:
+        now = asyncio.get_running_loop().time()
+        return min((self._gathering[did] - now for did in self._gathering_lanes()), default=inf)
+
+    def _claim(self, running: Sequence[Lane], gathering: Sequence[str]) -> list[Lane]:
         return claim(
             self._log.database,
             owner=self._owner,
@@ -201,7 +233,12 @@ class Relay:
             lease=self._limits.lease,
             backfill=self._limits.backfill - sum(lane.backfill for lane in running),
             suspects=self._limits.suspects - sum(lane.suspect for lane in running),
+            gathering=gathering,
         )
+
+    def _settled(self) -> None:
+        if self.on_settled is not None:
+            self.on_settled()
 
     def _run_ended(self, run: "asyncio.Task[Counter[Outcome]]") -> None:
         del self._runs[run]

@@ -7,6 +7,7 @@
 5. return what the answer says of the host: its row is changed in a transaction of its own, after this one.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -51,26 +52,38 @@ MAX_CONTENDED_PAUSE_SECONDS: Final = 3600.0
 """The longest pause of a record that the PDS neither shows nor lets us write: another client's that was taken down."""
 
 
-def settle(log: EventLog, lane: Lane, result: Result) -> HostReport | None:
-    """Settle the result; returns the report for the host's row, if that has to change.
+def settle(
+    log: EventLog, lane: Lane, result: Result, then: Callable[[UnitOfWork], None] | None = None
+) -> HostReport | None:
+    """Settle the result, and do what comes `then` in the same unit; returns the report for the host's row, if that has to change.
 
     Raises LeaseLostError, and writes nothing, when another relay holds the lane.
     """
-    return log.transact(lane.did, lane.envelope, lambda unit: _settle(unit, lane, result))
+
+    def work(unit: UnitOfWork) -> HostReport | None:
+        report = _settle(unit, lane, result)
+        if then is not None:
+            then(unit)
+        return report
+
+    return log.transact(lane.did, lane.envelope, work)
 
 
 def _settle(unit: UnitOfWork, lane: Lane, result: Result) -> HostReport | None:
     task, verdict = result.task, result.verdict
-    lock_lane(unit.connection, lane)
+    is_calm = lock_lane(unit.connection, lane)
     if result.attempt_id is not None:
         close_attempt(unit.connection, result.attempt_id, verdict, unit.now)
     _settle_target(unit, lane, result)
-    if result.outcome is not Outcome.FAILED:
+    limits = verdict.lane_limits(unit.now)
+    if result.outcome is not Outcome.FAILED and not (is_calm and not limits):
         # the PDS answered, or nothing had to be sent: the account's whereabouts are not in doubt
-        clear_probe(unit.connection, lane.did, failures=0, **verdict.lane_limits(unit.now))
+        clear_probe(unit.connection, lane.did, failures=0, **limits)
     answered = result.outcome not in {Outcome.FAILED, Outcome.CANCELLED}
     again = is_repeated_server_error(unit.connection, task, verdict)
     report = HostReport.of(lane.host, lane.did, verdict, answered=answered, breaks_down_again=again)
+    if is_calm and report.says_nothing_new:
+        return None
     return report if changes_host(unit.connection, report, unit.now) else None
 
 

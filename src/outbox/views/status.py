@@ -128,9 +128,15 @@ TARGETS_AT_WORK: Final = (
     )
 )
 """The tables that STATE and REASON read."""
+_SHOWN: Final = (
+    *("did", "collection", "rkey", "track_id", "former"),
+    *("desired_gen", "desired_op", "acked_gen", "observed_cid"),
+    *("reason", "attempts", "failed_gen", "not_before", "last_error"),
+)
+"""Of the target's columns; its bodies are large, and not shown."""
 MIRRORS: Final = (
     select(
-        mirror_target,
+        *(target[name] for name in _SHOWN),
         RULE.label("rule"),
         STORED_LANE_STATE,
         WAITS_UNTIL.label("waits_until"),

@@ -7,14 +7,17 @@ from itertools import groupby, islice
 from typing import Final
 
 from aggregates.track import Track
+from eventstore.coordination.commit_signals import announce
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
-from outbox.mirror.requeue import queue_as_backfill, reverify
+from outbox.mirror.requeue import create_again, queue_as_backfill, reverify
 from replay.errors import TooManyDeletesError
+from replay.reconcile.drift import DriftKind
 from replay.reconcile.plan import Plan, Repair, Step
 
 STEPS_PER_UNIT: Final = 100
+RESTORED: Final = frozenset({Repair.RESTORE})
 REVERIFIED: Final = frozenset({Repair.REWRITE, Repair.DELETE, Repair.REVERIFY})
 
 
@@ -39,14 +42,17 @@ def _units(plan: Plan) -> Iterator[tuple[str, Sequence[Step]]]:
 
 
 def _apply(unit: UnitOfWork, did: str, steps: Sequence[Step]) -> None:
-    restored = _tracks(steps, frozenset({Repair.RESTORE}))
+    restored = _tracks(steps, RESTORED)
+    missing = [step for step in steps if step.drift.kind is DriftKind.MISSING]
     for track_id in restored:
         track = unit.load(Track, Track.create_id(track_id))
         if track.deleted_at is None:
             track.restore_record(at=unit.now)
             unit.save(track)
     reverify(unit.connection, _tracks(steps, REVERIFIED), unit.now)
+    create_again(unit.connection, did, _tracks(missing, RESTORED))
     queue_as_backfill(unit.connection, did, restored, unit.now)
+    announce(unit.connection)
 
 
 def _tracks(steps: Sequence[Step], repairs: frozenset[Repair]) -> list[int]:

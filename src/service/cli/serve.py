@@ -12,7 +12,6 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from api.middleware.allowances import memory_file
-from api.middleware.request_limits import HEADERS_BYTES, URL_BYTES
 from application.event_poller import EventPoller
 from service.cli.preparing import prepare
 from service.config.settings import Settings, load
@@ -152,8 +151,8 @@ def _config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         http=HttpConnection,
+        loop="uvloop",
         ws="none",  # an installed library would otherwise enable WebSockets
-        h11_max_incomplete_event_size=URL_BYTES + HEADERS_BYTES,
         timeout_keep_alive=75,  # longer than that of reverse proxies, so that they never reuse a closed connection
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS,
     )

@@ -16,7 +16,7 @@ from outbox.mirror.tables import NEVER, mirror_lane, mirror_target, pds_host
 from outbox.relay.claim import claim
 from outbox.relay.lane_run import MAX_RECORDS_PER_RUN
 from outbox.relay.lease_clock import LeaseClock
-from outbox.relay.relay import MIN_POLL_SECONDS
+from outbox.relay.relay import MIN_LANE_INTERVAL_SECONDS
 from outbox.relay.result import Outcome
 from outbox.threads import MAX_THREADS, in_thread
 from outbox.views.waits import MirrorWaits
@@ -26,6 +26,7 @@ from tests.outbox.rigs.rows import lane_row
 
 pytestmark = pytest.mark.anyio
 LONG = 30.0
+FOR_EVER = 3600.0
 EDITS = 60
 
 
@@ -318,7 +319,31 @@ async def test_edits_that_follow_each_other_closely_arrive_as_one_write(desk: Ri
         await asyncio.to_thread(desk.edit, title=f"take {number}")
         desk.relay.wake()
     await until_delivered(desk)
-    looks_at_most = (time.monotonic() - began) / MIN_POLL_SECONDS + 1
+    looks_at_most = (time.monotonic() - began) / MIN_LANE_INTERVAL_SECONDS + 1
     stop.set()
     await asyncio.wait_for(running, LONG)
     assert 1 <= len(desk.wire.sent) <= looks_at_most
+
+
+async def test_a_lane_that_gathers_edits_delays_no_other_and_is_run_at_once_for_a_caller_that_waits(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.relay.relay.MIN_LANE_INTERVAL_SECONDS", FOR_EVER)
+    desk.sign_in(BOB)
+    await desk.relay_once()  # what the sign-ins made due
+    stop = asyncio.Event()
+    running = asyncio.create_task(desk.relay.run(stop))
+    desk.upload(1)
+    desk.relay.wake()
+    await until_delivered(desk, 1)
+
+    desk.edit(1, title="gathered")
+    desk.upload(2, did=BOB)
+    desk.relay.wake()
+    await until_delivered(desk, 2)
+    assert desk.mirror(1).state == "pending"
+
+    with MirrorWaits(desk.database, desk.relay).hurry(desk.did):
+        await until_delivered(desk, 1)
+    stop.set()
+    await asyncio.wait_for(running, LONG)

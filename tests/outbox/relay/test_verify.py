@@ -5,7 +5,6 @@ from typing import Any
 import httpx
 import pytest
 
-from aggregates.track import Track
 from outbox.mirror.tables import NEVER
 from outbox.record.record import record_for
 from outbox.relay.result import Outcome
@@ -18,6 +17,7 @@ from tests.outbox.rigs.foreign_writes import (
     foreign_put,
     reads,
     sent,
+    take_down,
     target,
     verified,
 )
@@ -71,20 +71,6 @@ async def test_a_client_that_drops_our_generation_only_is_no_conflict(desk: Rig)
     await verified(desk)
     assert desk.remote(track) == {**(ours or {}), "x": 1}
     assert desk.mirror().state == "delivered"
-
-
-def take_down(rig: Rig, track: Track) -> None:
-    """Take the record down: the PDS does not show it any more."""
-    taken_down = rig.pds.get_record(rig.did, COLLECTION, track.rkey)
-    assert taken_down is not None
-    subject = {
-        "$type": "com.atproto.repo.strongRef",
-        "uri": rig.mirror().record_uri,
-        "cid": taken_down["cid"],
-    }
-    body = {"subject": subject, "takedown": {"applied": True, "ref": "test"}}
-    rig.pds.procedure("com.atproto.admin.updateSubjectStatus", body, by="admin")  # type: ignore[union-attr]
-    assert rig.pds.get_record(rig.did, COLLECTION, track.rkey) is None
 
 
 @pytest.mark.pds

@@ -82,3 +82,17 @@ async def delivered(rig: Rig, track_id: int = 1, **fields: Any) -> Track:
     await rig.relay_once()
     rig.wire.sent.clear()
     return track
+
+
+def take_down(rig: Rig, track: Track) -> None:
+    """Take the record down: the PDS does not show it any more."""
+    taken_down = rig.pds.get_record(rig.did, COLLECTION, track.rkey)
+    assert taken_down is not None
+    subject = {
+        "$type": "com.atproto.repo.strongRef",
+        "uri": rig.mirror().record_uri,
+        "cid": taken_down["cid"],
+    }
+    body = {"subject": subject, "takedown": {"applied": True, "ref": "test"}}
+    rig.pds.procedure("com.atproto.admin.updateSubjectStatus", body, by="admin")  # type: ignore[union-attr]
+    assert rig.pds.get_record(rig.did, COLLECTION, track.rkey) is None

@@ -99,3 +99,16 @@ async def test_a_wait_that_begins_after_all_others_ended_is_served(desk: Rig, wa
     await waits.wait(1, desk.mirror().generation, 0.01)
     await desk.relay_once()
     assert await waits.wait(1, desk.mirror().generation, LONG)
+
+
+async def test_a_delivery_of_this_process_ends_the_wait_without_another_poll(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.views.waits.POLL_SECONDS", 2 * LONG)
+    waits = MirrorWaits(desk.database, desk.relay)
+    desk.upload()
+    waiting = asyncio.create_task(waits.wait_delivered(1, LONG))
+    await asyncio.sleep(0)
+    await desk.relay_once()
+    assert await waiting
+    await waits.finish()

@@ -1,10 +1,13 @@
 """What a plan says is done, by the relay, and a real PDS agrees with the log again."""
 
+import asyncio
 from collections import Counter
 
 import httpx
 import pytest
 
+from devpds.server import DevPds
+from eventstore.coordination.commit_signals import Listener
 from eventstore.envelope import Envelope
 from outbox.pds.client import Pds, RecordKey
 from outbox.repo.reads import RepoReads
@@ -14,8 +17,11 @@ from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.plan import REPAIRS, Repair, plan_for
 from replay.reconcile.verify import repos_of, verify
 from tests.dsl import COLLECTION
-from tests.outbox.rigs.relay_rig import Rig
+from tests.outbox.rigs.foreign_writes import take_down
+from tests.outbox.rigs.relay_rig import Rig, rig_on
+from tests.servers.atproto import PdsAccount
 
+LONG = 30.0
 OPERATOR = Envelope(actor="operator", via="cli", request_id="r")
 
 
@@ -49,6 +55,21 @@ class TestOnTheRealPds:
             {**record, "mastertapeGen": 0} for record in before.values()
         ]
         assert await drifts(rig) == []
+
+    async def test_each_missing_record_is_sent_once_as_a_create(self, rig: Rig) -> None:
+        track = rig.upload(1)
+        await rig.relay_once()
+        rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
+        rig.wire.sent.clear()
+        await applied(rig)
+        assert [(name, body["swapRecord"]) for name, body in rig.wire.sent] == [("putRecord", None)]
+
+    async def test_a_record_that_was_taken_down_is_written_over(self, rig: Rig) -> None:
+        track = rig.upload(1)
+        await rig.relay_once()
+        take_down(rig, track)
+        assert await applied(rig) == {Repair.RESTORE: 1}
+        assert rig.mirror().state == "delivered"
 
     async def test_what_was_deleted_elsewhere_is_restored_by_an_event_of_the_operator(self, rig: Rig) -> None:
         track = rig.upload(1)
@@ -90,6 +111,26 @@ class TestOnTheRealPds:
         rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
         await applied(rig)
         assert await applied(rig) == {}
+
+
+@pytest.mark.anyio
+@pytest.mark.pds
+@pytest.mark.postgres
+async def test_a_plan_that_is_applied_wakes_idle_relays_of_other_processes(
+    migrated_postgres: str, pds: DevPds, pds_account: PdsAccount
+) -> None:
+    async with rig_on(migrated_postgres, pds, pds_account) as rig:
+        track = rig.upload(1)
+        await rig.relay_once()
+        rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
+        plan = plan_for(await drifts(rig))
+        signals: asyncio.Queue[None] = asyncio.Queue()
+        listening = asyncio.create_task(Listener(rig.database).run(lambda: signals.put_nowait(None)))
+        await asyncio.wait_for(signals.get(), LONG)  # it listens
+        await asyncio.to_thread(apply, rig.log, plan, OPERATOR, max_deletes=0)
+        await asyncio.wait_for(signals.get(), LONG)
+        listening.cancel()
+        await asyncio.wait({listening})
 
 
 def drift(kind: DriftKind, number: int = 1, did: str = "did:plc:a") -> Drift:

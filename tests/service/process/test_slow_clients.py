@@ -127,6 +127,7 @@ def test_the_second_head_has_no_more_time_than_the_first(served: Container) -> N
     with closing(connected(served)) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         eventually(lambda: b'"ok"' in connection.recv(65536, socket.MSG_PEEK))
+        connection.sendall(b"GET /healthz HTTP/1.1\r\n")
         assert trickled(connection, b"x: y\r\n").count(b"HTTP/1.1") == 1
 
 
@@ -192,6 +193,8 @@ def test_a_client_that_disconnects_during_an_upload_leaves_no_files(served: Cont
         b"\x16\x03\x01\x02",
         b"GET\r\n\r\n",
         b"GET / HTTP/1.1\r\nBad Header\r\n\r\n",
+        b"GET / HTTP/1.1\r\nConnection: close",
+        b"GET / HTTP/1.1\r\nHost: x\r\nHost: y",
         b"x" * (limits.URL_BYTES + limits.HEADERS_BYTES + 100),
     ],
 )
@@ -202,3 +205,14 @@ def test_malformed_http_gets_the_usual_error_body(served: Container, nonsense: b
     assert said.startswith(b"HTTP/1.1 400 ")
     assert b'"error":"bad_request"' in said
     assert b"default-src 'none'" in said
+
+
+@pytest.mark.parametrize(
+    "begin", [b"GET /", b"GET / HTTP/1.1\r\nx: ", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /"]
+)
+def test_a_head_that_grows_too_long_is_refused_before_it_ends(served: Container, begin: bytes) -> None:
+    with closing(connected(served)) as connection:
+        connection.sendall(begin + b"x" * (limits.URL_BYTES + limits.HEADERS_BYTES))
+        said = all_of(connection)
+    assert b"HTTP/1.1 400 " in said
+    assert b'"error":"bad_request"' in said

@@ -1,0 +1,124 @@
+"""Starts the service, a PDS and a network between them, and edits tracks as clients do."""
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+from bench.network import SlowNetwork
+from bench.rounds import Seconds
+from demo.media import tone
+from demo.service import Client, Service
+from demo.story import COLLECTION
+from devpds.server import DevPds, DevPlc, free_port
+
+WARM_UP_OPERATIONS: Final = 3
+DRAIN_TIMEOUT_SECONDS: Final = 120.0
+
+_numbers: Final = count(1)
+
+
+@dataclass(frozen=True)
+class Servers:
+    """A PDS, and the network through which services reach it."""
+
+    pds: DevPds
+    network: SlowNetwork
+    folder: Path
+
+
+@contextmanager
+def start_servers(folder: Path) -> Iterator[Servers]:
+    """Yield a PDS behind a network without a delay."""
+    port = free_port()
+    with (
+        DevPlc(folder / "plc") as plc,
+        DevPds(plc, folder / "pds", behind=port) as pds,
+        SlowNetwork(port, pds.port, folder / "network.log") as network,
+    ):
+        yield Servers(pds, network, folder)
+
+
+@contextmanager
+def start_service(servers: Servers, name: str, database_url: str | None) -> Iterator[Client]:
+    """Yield a signed-in client of a service with a database of its own."""
+    with start_process(servers, name, database_url) as (_, client):
+        yield client
+
+
+@contextmanager
+def start_process(servers: Servers, name: str, database_url: str | None) -> Iterator[tuple[Service, Client]]:
+    """Yield a service with a database of its own, and a signed-in client."""
+    env = {"MASTERTAPE_RATE_LIMITS": "off"}
+    if database_url is not None:
+        env["MASTERTAPE_DATABASE_URL"] = database_url
+    service = Service(servers.folder / name, servers.pds, env=env)
+    service.start()
+    try:
+        did = _account(servers.pds, name)
+        client = Client(service.url, did, servers.pds.create_app_password(did))
+        with closing(client.http):
+            yield service, client
+    finally:
+        service.stop()
+
+
+def _account(pds: DevPds, name: str) -> str:
+    return pds.create_account(f"{name}.test", secrets.token_urlsafe(12))
+
+
+def bare_puts(pds: DevPds) -> Callable[[int], Seconds]:
+    """Write one record repeatedly to the PDS; it has the fields that the service would write."""
+    did = _account(pds, "bare")
+    record: dict[str, Any] = {
+        "$type": COLLECTION,
+        "title": "First Take",
+        "artist": "bare.test",
+        "audioUrl": f"http://127.0.0.1:8000/audio/{'b' * 59}.wav",
+        "fileType": "wav",
+        "duration": 2,
+        "createdAt": "2026-01-01T00:00:00.000000Z",
+    }
+
+    def put() -> None:
+        pds.put_record(did, COLLECTION, "3kbenchbare222", record | {"title": new_title()})
+
+    return lambda operations: time_operations(put, operations)
+
+
+@contextmanager
+def new_track(client: Client) -> Iterator[int]:
+    """Yield a delivered track; wait at the end until the relay has caught up, so that it does not slow down the next arm."""
+    track_id: int = client.upload(tone(100 + next(_numbers), 0.1), title=new_title())["id"]
+    _wait_until_delivered(client, track_id)
+    try:
+        yield track_id
+    finally:
+        _wait_until_delivered(client, track_id)
+
+
+def time_operations(operation: Callable[[], Any], operations: int) -> Sequence[float]:
+    """Time the operation this many times, after a warm-up."""
+    seconds = []
+    for _ in range(WARM_UP_OPERATIONS + operations):
+        began = time.perf_counter()
+        operation()
+        seconds.append(time.perf_counter() - began)
+    return seconds[WARM_UP_OPERATIONS:]
+
+
+def new_title() -> str:
+    """Return a title that no track had before."""
+    return f"Take {next(_numbers)}"
+
+
+def _wait_until_delivered(client: Client, track_id: int) -> None:
+    deadline = time.monotonic() + DRAIN_TIMEOUT_SECONDS
+    while (mirror := client.mirror(track_id))["state"] != "delivered":
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the relay did not catch up: {mirror}")
+        time.sleep(0.05)

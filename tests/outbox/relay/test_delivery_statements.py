@@ -1,0 +1,60 @@
+"""A delivery takes the same few statements, however many records its lane run delivers."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import event
+
+from outbox.relay.lane_run import MAX_RECORDS_PER_RUN
+from outbox.relay.result import Outcome
+from tests.outbox.rigs.relay_rig import Rig
+
+pytestmark = pytest.mark.anyio
+STATEMENTS = {"sqlite": 7, "postgresql": 8}
+"""Settle: the projections, the lane, the attempt, the target; begin the next: its target, its events, the intent.
+
+PostgreSQL also takes a lock.
+"""
+TRANSACTIONS = 1
+
+
+@pytest.fixture
+def seen(desk: Rig) -> Iterator[list[str]]:
+    """The statements since the test began; the ends of transactions are among them."""
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_ignored: object) -> None:
+        if not statement.startswith("BEGIN"):
+            statements.append(statement)
+
+    def commit(_connection: object) -> None:
+        statements.append("COMMIT")
+
+    event.listen(desk.database.engine, "before_cursor_execute", note)
+    event.listen(desk.database.engine, "commit", commit)
+    yield statements
+    event.remove(desk.database.engine, "before_cursor_execute", note)
+    event.remove(desk.database.engine, "commit", commit)
+
+
+async def statements_of(desk: Rig, seen: list[str], records: int) -> tuple[int, int]:
+    for number in range(1, records + 1):
+        desk.edit(number, title=f"Edit {len(seen)}")
+    seen.clear()
+    assert await desk.relay_once() == {Outcome.DELIVERED: records}
+    commits = seen.count("COMMIT")
+    return len(seen) - commits, commits
+
+
+async def test_each_further_record_of_a_lane_run_takes_few_statements_and_one_transaction(
+    desk: Rig, seen: list[str]
+) -> None:
+    for number in range(1, MAX_RECORDS_PER_RUN):
+        desk.upload(number)
+    await desk.relay_once()
+    few, few_commits = await statements_of(desk, seen, 2)
+    many, many_commits = await statements_of(desk, seen, 12)
+    assert (many - few, many_commits - few_commits) == (
+        10 * STATEMENTS[desk.database.dialect],
+        10 * TRANSACTIONS,
+    )
