@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from api.errors import BodyTooLargeError, UnparsableError, UnsupportedBodyError
 from api.middleware.request_limits import FIELDS_BYTES, Most, allow
 from api.requests.body import Body
+from api.requests.known_names import known_fields, require_known_fields
 from api.requests.multipart import PARTS, MultipartReader
 from storage.errors import TooLargeError
 
@@ -25,13 +26,16 @@ CHUNK_BYTES: Final = 256 * 1024
 
 @asynccontextmanager
 async def received_body(request: Request, folder: Path, files: Mapping[str, int]) -> AsyncGenerator[Body]:
-    """Read the body; `files` names the expected file parts, each with its limit in bytes."""
+    """Read the body; `files` names the expected file parts, each with its limit in bytes. Raises UnknownFieldError."""
+    known = known_fields(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != MULTIPART:
-        yield await _small(request, kind)
+        body = await _small(request, kind)
+        require_known_fields(body.fields, known)
+        yield body
         return
     allow(request, _most(files))
-    with MultipartReader(request.headers["content-type"], folder, files) as reader:
+    with MultipartReader(request.headers["content-type"], folder, files, known) as reader:
         empty = True
         async for chunk in _gathered(request):
             empty = False

@@ -15,6 +15,7 @@ from api.middleware.request_id import over_http
 from api.openapi import errors, repeatable_errors
 from api.pipeline.concurrency import Turns
 from api.pipeline.idempotent_request import Idempotent, result_of
+from api.requests.known_names import StrictRoute
 from api.responses.account_deletion import HERE, LeavingBody, leaving_body
 from api.routers.history import NDJSON
 from api.services import Services
@@ -23,7 +24,7 @@ from application.errors import NotAuthenticatedError
 from eventstore.envelope import Envelope
 from replay.dump.export import account_lines
 
-router = APIRouter(tags=["account"])
+router = APIRouter(tags=["account"], route_class=StrictRoute)
 logger: Final = logging.getLogger("mastertape.api")
 
 CHUNK_BYTES: Final = 64 * 1024

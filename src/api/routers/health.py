@@ -6,9 +6,10 @@ from fastapi.responses import PlainTextResponse
 from api.auth.authentication import ServicesDep
 from api.errors import NotReadyError
 from api.openapi import errors
+from api.requests.known_names import StrictRoute
 
-router = APIRouter(tags=["health"])
-monitoring = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=StrictRoute)
+monitoring = APIRouter(tags=["health"], route_class=StrictRoute)
 
 
 @router.get("/healthz")
