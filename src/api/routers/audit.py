@@ -17,7 +17,7 @@ from api.requests.known_names import StrictRoute
 from api.requests.one_of import OneOf
 from api.requests.pagination import MAX_PAGE_LENGTH, PageOrLines, cursor_of, line_count, page_length
 from api.requests.timestamps import Moment
-from api.responses.history import ChangeBody
+from api.responses.history import ChangeBody, WayIn
 from api.routers.history import NDJSON
 from api.services import Services
 from eventstore.database import Database
@@ -51,7 +51,7 @@ class AuditRow(BaseModel):
     version: int
     type: str
     actor: str
-    via: str
+    via: WayIn
     request_id: str
     at: datetime
     changes: list[ChangeBody]

@@ -98,7 +98,7 @@ def test_one_edit_of_many_kinds_is_one_request_in_the_history(client, alice):
     page = client.get(f"/tracks/{track['id']}/history", headers=alice.headers).json()
     rows = [row for row in page["items"] if row["request_id"] == "abc-1"]
     assert {row["type"] for row in rows} == {"MetadataUpdated", "SupportGateSet", "VisibilityChanged"}
-    assert {(row["actor"], row["via"]) for row in rows} == {(alice.did, "http")}
+    assert {(row["actor"], row["via"]) for row in rows} == {(alice.did, "token:t")}
 
 
 def test_only_tags_do_not_touch_the_record(client, world, alice):

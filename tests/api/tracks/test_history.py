@@ -30,7 +30,7 @@ def test_a_row_says_who_what_when_and_how_it_reached_the_pds(client, alice, trac
     assert set(row) == {
         "position", "version", "type", "actor", "via", "request_id", "at", "changes", "delivery",
     }  # fmt: skip
-    assert (row["actor"], row["via"], row["request_id"]) == (alice.did, "http", "r4")
+    assert (row["actor"], row["via"], row["request_id"]) == (alice.did, "token:t", "r4")
     assert row["changes"] == [{"field": "title", "before": "3", "after": "4"}]
     assert row["delivery"]["status"] == "pending"
 
