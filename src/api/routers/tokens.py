@@ -17,6 +17,7 @@ from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.known_names import StrictRoute
 from api.requests.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.services import Services
+from application.authorization import require_staying
 from eventstore.idempotency.results import CommandResult
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import Credential, Issued, Principal, Scope
@@ -81,6 +82,7 @@ async def issue_token(principal: Writer, services: ServicesDep, request: Idempot
                 raise ScopeRequiredError(scope)
 
             def keep(unit: UnitOfWork, issued: Issued) -> None:
+                require_staying(unit)
                 attempt.keep_in(unit, CommandResult(409, body_of(TokenShownOnceError(issued.id)), {}))
 
             issue = partial(services.access.issue, principal, name=name, scope=scope, expires_in=expires_in)
