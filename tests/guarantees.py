@@ -566,8 +566,8 @@ SUBJECTS: Final = {
             "A request with a field or parameter that its route does not know changes nothing, and learns which name was meant",
             "what OpenAPI declares is what a route knows: [ADR 22](adr/0022-unknown-names.md)",
             (
-                "tests/api/requests/test_unknown_names.py::test_every_route_refuses_an_unknown_query_parameter",
-                "tests/api/requests/test_unknown_names.py::test_every_route_with_a_body_refuses_an_unknown_field",
+                "tests/api/requests/test_known_names.py::test_every_route_refuses_an_unknown_query_parameter",
+                "tests/api/requests/test_known_names.py::test_every_route_with_a_body_refuses_an_unknown_field",
             ),
         ),
         Guarantee(
