@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi._compat import ModelField
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import ParamTypes
 from fastapi.routing import APIRoute
@@ -52,7 +51,7 @@ def require_known_fields(names: Iterable[str], known: Collection[str], inside: s
             raise UnknownFieldError(name, known, inside)
 
 
-def _is_in_query(parameter: ModelField) -> bool:
+def _is_in_query(parameter: Any) -> bool:
     """The fields of a query's model are plain ones; every other parameter says where it is."""
     return getattr(parameter.field_info, "in_", ParamTypes.query) is ParamTypes.query
 
