@@ -588,6 +588,14 @@ SUBJECTS: Final = {
     ),
     "Incoming requests and files": (
         Guarantee(
+            "A request with a field or parameter that its route does not know changes nothing, and learns which name was meant",
+            "what OpenAPI declares is what a route knows: [ADR 27](adr/0027-unknown-names.md)",
+            (
+                "tests/api/requests/test_known_names.py::test_every_route_refuses_an_unknown_query_parameter",
+                "tests/api/requests/test_known_names.py::test_every_route_with_a_body_refuses_an_unknown_field",
+            ),
+        ),
+        Guarantee(
             "No request is larger or slower than its route allows, and no body is read before the caller is authenticated",
             "`api/middleware/request_limits.py`: [the limits](http.md)",
             (

@@ -67,7 +67,7 @@ ROUTERS: Final = tuple(
 
 def create_app(services: Services) -> FastAPI:
     """Return the application; nothing connects before the first request."""
-    routers = [*ROUTERS]
+    routers = [*ROUTERS, oauth.standard]
     if services.metrics is not None:
         routers.append(health.monitoring)
     if services.sign_in is not None:

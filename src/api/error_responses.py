@@ -97,6 +97,8 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     application.VersionMismatchError: Reply(412, "version_mismatch", ("version",)),
     api.UnparsableError: Reply(422, "unparsable"),
     api.MissingPartError: Reply(422, "unparsable", ("field",)),
+    api.UnknownFieldError: Reply(400, "unknown_field", ("field", "did_you_mean")),
+    api.UnknownParameterError: Reply(422, "unknown_parameter", ("field", "did_you_mean")),
     api.UnsupportedBodyError: Reply(415, "unsupported_media"),
     api.BodyTooLargeError: Reply(413, "too_large", ("limit",)),
     api.TooSlowError: Reply(408, "too_slow"),
@@ -209,7 +211,7 @@ FRAMEWORK_CODES: Final = {
 }
 
 
-RULES: Final = frozenset({"string_pattern_mismatch", "string_too_long"})
+RULES: Final = frozenset({"string_pattern_mismatch", "string_too_long", "one_of"})
 """Pydantic's error types for a value that parses but breaks a rule of ours."""
 SHOULD: Final = re.compile(r"^\w+ should")
 

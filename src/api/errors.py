@@ -1,5 +1,14 @@
 """What the API itself refuses. The docstring is the message; api/error_responses.py has the status and the code."""
 
+from collections.abc import Collection
+from difflib import get_close_matches
+from typing import Final
+
+SIMILARITY: Final = 0.7
+"""Below this, difflib suggests `cursor` for `sort`."""
+MAX_NAME_LENGTH: Final = 100
+"""How much of a name that another program chose an error repeats."""
+
 
 class ApiError(Exception):
     """The request is refused."""
@@ -75,6 +84,26 @@ class MissingPartError(UnparsableError):
     def __init__(self, field: str) -> None:
         super().__init__(f"The part {field!r} is required and missing. Nothing was changed.")
         self.field = field
+
+
+class UnknownFieldError(ApiError):
+    """The body has a field that the route does not know."""
+
+    what = "field"
+
+    def __init__(self, name: str, known: Collection[str], inside: str = "") -> None:
+        name = name[:MAX_NAME_LENGTH]
+        close = get_close_matches(name.lower(), known, n=1, cutoff=SIMILARITY)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(known) or 'none'}."
+        super().__init__(f"There is no {self.what} {name!r} here; {hint} Nothing was changed.")
+        self.field = inside + name
+        self.did_you_mean = inside + close[0] if close else None
+
+
+class UnknownParameterError(UnknownFieldError):
+    """The URL has a query parameter that the route does not know."""
+
+    what = "parameter"
 
 
 class UnsupportedBodyError(ApiError):

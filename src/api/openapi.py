@@ -36,7 +36,7 @@ TRACK_FIELDS: Final[dict[str, Any]] = {
     "support_gate": {"type": ["object", "null"], "properties": {"type": {"enum": ["any"]}}},
     "unlisted": {"type": "boolean"},
 }
-_REPEATABLE: Final = (401, 403, 409, 413, 415, 422, 503)
+_REPEATABLE: Final = (400, 401, 403, 409, 413, 415, 422, 503)
 _COMMAND: Final = (*_REPEATABLE, 404, 412)
 
 

@@ -23,6 +23,8 @@ from eventstore.streams.account_stream import account_of
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts import accounts
 from identity.accounts.accounts import account
+from identity.accounts.api_tokens import record_end
+from identity.accounts.credentials import revoke_others
 from identity.accounts.erasure import erase, is_connected
 from outbox.operations import account_deletion as leaving
 from projections.media_references import cids_of
@@ -39,9 +41,12 @@ Disconnect = Callable[[str, Envelope], Awaitable[bool]]
 """Ends the account's login; returns whether its PDS confirmed that."""
 
 
-def request_deletion(log: EventLog, did: str, envelope: Envelope) -> None:
-    """Record the request, delete every track, and make the removals due; a repeated request continues."""
-    log.transact(did, envelope, _request)
+def request_deletion(log: EventLog, did: str, envelope: Envelope, *, credential_id: str) -> None:
+    """Record the request, end all sessions and tokens but this one, delete every track, and make the removals due.
+
+    A repeated request continues; it ends no session that has begun since the first.
+    """
+    log.transact(did, envelope, partial(_request, credential_id=credential_id))
     delete_tracks(log, did, envelope)
 
 
@@ -70,10 +75,15 @@ def leaving_since(connection: Connection, did: str) -> datetime | None:
     return connection.scalar(select(account.c.leaving_since).where(account.c.did == did))
 
 
-def _request(unit: UnitOfWork) -> None:
+def _request(unit: UnitOfWork, *, credential_id: str) -> None:
     leaving.retry_removals(unit.connection, owner_of(unit), unit.now)
     stream = account_of(unit)
-    stream.request_leave(at=unit.now)
+    if stream.leaving_since is None:
+        stream.request_leave(at=unit.now)
+        for ended, kind in revoke_others(
+            unit.connection, did=owner_of(unit), but=credential_id, now=unit.now
+        ):
+            record_end(stream, ended, kind, at=unit.now)
     unit.save(stream)
     accounts.request_deletion(unit.connection, owner_of(unit), unit.now)
     unit.connection.execute(delete(adoption).where(adoption.c.did == owner_of(unit)))

@@ -8,8 +8,10 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth.session_cookie import cookie_tokens
 from api.errors import CrossSiteError, ScopeRequiredError
+from api.middleware.request_id import way_in
 from api.services import Services
 from application.errors import NotAuthenticatedError
+from eventstore.envelope import Via
 from identity.accounts.credentials import Principal, Scope
 from identity.errors import CredentialExpiredError
 
@@ -71,7 +73,9 @@ async def signed_in(request: Request, services: ServicesDep) -> Principal:
     count(request, services, principal.did if principal is not None else None)
     if principal is None:
         raise NotAuthenticatedError
-    if request.method not in SAFE and bearer_of(request) is None:
+    if bearer_of(request) is not None:
+        way_in.set(Via.TOKEN.named(principal.name))
+    elif request.method not in SAFE:
         refuse_cross_site(request, services)
     return principal
 
@@ -104,6 +108,7 @@ async def admin(principal: SignedIn) -> Principal:
     """Return the caller if it is one of ADMIN_DIDS and the credential's scope is admin; raises ScopeRequiredError."""
     if not principal.admin:
         raise ScopeRequiredError(Scope.ADMIN)
+    way_in.set(Via.OPERATOR.value)  # the account that is acted on is not shown the operator's tokens
     return principal
 
 

@@ -1,4 +1,4 @@
-"""Gives every request an id, and every unexpected error a response in our shape."""
+"""Gives every request an id, its events an envelope, and every unexpected error a response in our shape."""
 
 import logging
 import re
@@ -10,18 +10,20 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.error_responses import response_to
-from eventstore.envelope import Envelope
+from eventstore.envelope import Envelope, Via
 
 logger = logging.getLogger("mastertape.api")
 
 HEADER: Final = "X-Request-Id"
 SANE: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 request_id: Final[ContextVar[str]] = ContextVar("request_id", default="")
+way_in: Final[ContextVar[str]] = ContextVar("way_in", default=Via.BROWSER.value)
+"""Authentication sets it; a sign-in and a sign-out are a browser's."""
 
 
 def over_http(actor: str) -> Envelope:
     """Return the audit envelope of what `actor` does in this request."""
-    return Envelope(actor=actor, via="http", request_id=request_id.get())
+    return Envelope(actor=actor, via=way_in.get(), request_id=request_id.get())
 
 
 class RequestIds:
@@ -36,7 +38,7 @@ class RequestIds:
             return
         given = Headers(scope=scope).get(HEADER, "")
         this = given if SANE.fullmatch(given) else uuid4().hex
-        token = request_id.set(this)
+        token, way = request_id.set(this), way_in.set(Via.BROWSER.value)
         started = False
 
         async def send_with_id(message: Message) -> None:
@@ -55,3 +57,4 @@ class RequestIds:
             await response_to(error)(scope, receive, send_with_id)
         finally:
             request_id.reset(token)
+            way_in.reset(way)

@@ -84,8 +84,10 @@ class Body:
 
     def _structured(self, name: str, limit: str) -> Any:
         value = self.fields.get(name)
+        if isinstance(value, str) and value.lower() == "null":
+            return None
         if not self.is_form or value in NONE:
-            return None if value == "null" else value
+            return value
         try:
             return json.loads(value)
         except (ValueError, RecursionError):

@@ -27,6 +27,4 @@ def fields_as(model: type[M], body: Body) -> M:
     field = str(first["loc"][0])
     if first["type"] == "missing":
         raise MissingPartError(field)
-    if first["type"] == "extra_forbidden":
-        raise InvalidFieldError(field, f"is not known here; there are {', '.join(known)}")
     raise InvalidFieldError(field, rule_of(first["msg"]))

@@ -1,6 +1,6 @@
 """Parses a multipart body while it arrives: files go to staging, counted and hashed; fields stay in memory."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Final, Self
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from aggregates.errors import InvalidFieldError
 from api.errors import BodyTooLargeError, UnparsableError
 from api.middleware.request_limits import FIELDS_BYTES
+from api.requests.known_names import require_known_fields
 from storage.upload import Staged, Staging
 
 if TYPE_CHECKING:
@@ -22,11 +24,14 @@ PARTS: Final = 100
 class MultipartReader:
     """Parses the body chunk by chunk. Its staged files are deleted when the `with` block ends."""
 
-    def __init__(self, content_type: str, folder: Path, files: Mapping[str, int]) -> None:
+    def __init__(
+        self, content_type: str, folder: Path, files: Mapping[str, int], known: Collection[str]
+    ) -> None:
         self.fields: dict[str, str] = {}
         self.staged: dict[str, Staged] = {}
         self._folder = folder
         self._files = files
+        self._known = known
         self._keep = ExitStack()
         self._parts = 0
         self._field_bytes = 0
@@ -97,8 +102,11 @@ class MultipartReader:
         if b"name" not in options:
             raise UnparsableError("A part has no name. Nothing was changed.")
         self._name = _decoded(options[b"name"], "name of a part")
+        require_known_fields([self._name], self._known)
         self._filename = options.get(b"filename")
-        if self._filename is not None and self._name in self._files:
+        if self._filename is not None:
+            if self._name not in self._files:
+                raise InvalidFieldError(self._name, "must be a text, not a file")
             self._staging = self._keep.enter_context(Staging(self._folder, self._files[self._name]))
 
     def _take_data(self, data: bytes, start: int, end: int) -> None:
@@ -108,15 +116,14 @@ class MultipartReader:
         self._field_bytes += end - start
         if self._field_bytes > FIELDS_BYTES:
             raise BodyTooLargeError(FIELDS_BYTES)
-        if self._filename is None:
-            self._text += data[start:end]
+        self._text += data[start:end]
 
     def _end_part(self) -> None:
         if self._staging is not None:
             self._end_file(self._staging)
-        elif self._filename is None:
-            if self._name in self.fields:
-                raise _twice(self._name)
+        elif self._name in self.fields:
+            raise _twice(self._name)
+        else:
             self.fields[self._name] = _decoded(self._text, self._name)
 
     def _end_file(self, staging: Staging) -> None:

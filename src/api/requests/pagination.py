@@ -1,12 +1,23 @@
 """Cursors and lengths of pages."""
 
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field
 
 from aggregates.errors import InvalidFieldError
 from api.requests.path_params import MAX_ID
 
 DEFAULT_PAGE_LENGTH: Final = 50
 MAX_PAGE_LENGTH: Final = 100
+PageLength = Annotated[
+    int | None, Field(description=f"1 to {MAX_PAGE_LENGTH}; {DEFAULT_PAGE_LENGTH} when absent")
+]
+PageOrLines = Annotated[
+    int | None,
+    Field(
+        description=f"1 to {MAX_PAGE_LENGTH}, {DEFAULT_PAGE_LENGTH} when absent; as NDJSON, how many lines in all"
+    ),
+]
 
 
 def cursor_of(text: str | None) -> int | None:
@@ -18,8 +29,17 @@ def cursor_of(text: str | None) -> int | None:
     return int(text)
 
 
-def limit_of(limit: int) -> int:
-    """Return a page's length, at most 100; raises InvalidFieldError."""
-    if limit < 1:
+def page_length(limit: int | None) -> int:
+    """Return the length of a page, 50 unless the caller chose one; raises InvalidFieldError above 100."""
+    if limit is None:
+        return DEFAULT_PAGE_LENGTH
+    if not 1 <= limit <= MAX_PAGE_LENGTH:
         raise InvalidFieldError("limit", f"must be 1 to {MAX_PAGE_LENGTH}")
-    return min(limit, MAX_PAGE_LENGTH)
+    return limit
+
+
+def line_count(limit: int | None) -> int | None:
+    """Return how many lines to stream, None for all; raises InvalidFieldError."""
+    if limit is not None and limit < 1:
+        raise InvalidFieldError("limit", "must be 1 or more")
+    return limit

@@ -12,6 +12,7 @@ from fastapi import Request
 from api.errors import BodyTooLargeError, UnparsableError, UnsupportedBodyError
 from api.middleware.request_limits import FIELDS_BYTES, Most, allow
 from api.requests.body import Body
+from api.requests.known_names import known_fields, require_known_fields
 from api.requests.multipart import PARTS, MultipartReader
 from api.services import Services
 from storage.errors import TooLargeError
@@ -26,13 +27,16 @@ CHUNK_BYTES: Final = 256 * 1024
 async def received_body(
     request: Request, services: Services, files: Mapping[str, int]
 ) -> AsyncGenerator[Body]:
-    """Read the body; `files` names the expected file parts, each with its limit in bytes."""
+    """Read the body; `files` names the expected file parts, each with its limit in bytes. Raises UnknownFieldError."""
+    known = known_fields(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != MULTIPART:
-        yield await _small(request, kind)
+        body = await _small(request, kind)
+        require_known_fields(body.fields, known)
+        yield body
         return
     allow(request, _most(files))
-    with MultipartReader(request.headers["content-type"], services.staging, files) as reader:
+    with MultipartReader(request.headers["content-type"], services.staging, files, known) as reader:
         empty = True
         async for chunk in _gathered(request):
             empty = False

@@ -14,7 +14,7 @@ MAX_TEXT_LENGTH: Final = 512
 DAYS: Final = (1, 365)
 DEFAULT_DAYS: Final = 30
 TOKEN_FIELDS: Final[dict[str, Any]] = {
-    "name": TEXT,
+    "name": {**TEXT, "description": f"at most {MAX_NAME_LENGTH} printable characters; history shows it"},
     "scope": {"enum": [scope.value for scope in Scope]},
     "expires_in_days": {"type": "integer", "minimum": DAYS[0], "maximum": DAYS[1]},
 }
@@ -31,7 +31,11 @@ def required_text(body: Body, name: str) -> str:
 
 
 def name_of(body: Body, usual: str) -> str:
-    return (body.text("name") or usual)[:MAX_NAME_LENGTH].replace("\0", "")
+    """Return the name, which history shows as the way in of what the token changes; raises InvalidFieldError."""
+    name = body.text("name") or usual
+    if len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise InvalidFieldError("name", f"at most {MAX_NAME_LENGTH} characters that can be printed")
+    return name
 
 
 def scope_of(body: Body) -> Scope:

@@ -17,6 +17,7 @@ from aggregates.values import (
     checked_title,
 )
 from api.requests.body import Body
+from api.requests.known_names import require_known_fields
 from identity.errors import FeatureUnresolvedError
 from identity.resolution.featured_artists import resolve_features
 from identity.resolution.resolver import Resolver
@@ -40,6 +41,7 @@ def support_gate_of(body: Body) -> SupportGate | None:
     gate = body.mapping("support_gate")
     if gate is None:
         return None
+    require_known_fields(gate, ["type"], inside="support_gate.")
     kind = gate.get("type")
     if not isinstance(kind, str):
         raise InvalidFieldError("support_gate", "must have a `type`")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
@@ -35,6 +35,12 @@ class DeliveryBody(BaseModel):
     reason: str | None
 
 
+WayIn = Annotated[
+    str,
+    Field(description="the way in: browser, token:NAME, operator, cli, relay, or job for a periodic one"),
+]
+
+
 class HistoryRow(BaseModel):
     """One event."""
 
@@ -42,7 +48,7 @@ class HistoryRow(BaseModel):
     version: int
     type: str
     actor: str
-    via: str
+    via: WayIn
     request_id: str
     at: datetime
     changes: list[ChangeBody]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, StringConstraints
 from sqlalchemy import Connection
 
 from outbox.mirror.host_state import breaker_state
@@ -93,8 +93,6 @@ class FailuresBody(BaseModel):
 class OperationBody(BaseModel):
     """An action and its targets; with `dry_run` they are only counted."""
 
-    model_config = ConfigDict(extra="forbid")
-
     action: Action
     did: Name | None = None
     host: Name | None = None
@@ -113,8 +111,6 @@ class OperatedBody(BaseModel):
 
 class TakedownBody(BaseModel):
     """The reason to hide a track, or with `lift` to show it again; with `dry_run` nothing changes."""
-
-    model_config = ConfigDict(extra="forbid")
 
     reason: Annotated[Name, StringConstraints(min_length=1)]
     lift: bool = False

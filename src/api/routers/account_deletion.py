@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from fastapi import APIRouter, Response
@@ -15,6 +16,7 @@ from api.middleware.request_id import over_http
 from api.openapi import errors, repeatable_errors
 from api.pipeline.concurrency import Turns
 from api.pipeline.idempotent_request import Idempotent, result_of
+from api.requests.known_names import StrictRoute
 from api.responses.account_deletion import HERE, LeavingBody, leaving_body
 from api.routers.history import NDJSON
 from api.services import Services
@@ -23,7 +25,7 @@ from application.errors import NotAuthenticatedError
 from eventstore.envelope import Envelope
 from replay.dump.export import account_lines
 
-router = APIRouter(tags=["account"])
+router = APIRouter(tags=["account"], route_class=StrictRoute)
 logger: Final = logging.getLogger("mastertape.api")
 
 CHUNK_BYTES: Final = 64 * 1024
@@ -31,16 +33,18 @@ CHUNK_BYTES: Final = 64 * 1024
 
 @router.delete(HERE, status_code=202, response_model=LeavingBody, responses=repeatable_errors())
 async def leave(principal: Writer, services: ServicesDep, turns: Turns, request: Idempotent) -> Response:
-    """Remove every record of ours from the PDS, and then the login, all sessions and tokens, and the account.
+    """Remove every record of ours from the PDS, and then the login, the session that asked, and the account.
 
-    It continues in the background until nothing is left, across restarts, outages and sign-outs; a repeated request retries at
+    All other sessions and all tokens end at once. The one that asked, and one that a later sign-in begins, may follow it (`GET /me`), export,
+    repeat it and sign out. It continues in the background until nothing is left, across restarts, outages and sign-outs; a repeated request retries at
     once. Until then nothing can be uploaded or edited. Other artists' bytes stay, and so does the log. Location says where to follow it.
     """
     did, envelope = principal.did, over_http(principal.did)
     async with request.begin() as attempt:
         if not attempt.is_repetition:
             async with turns.of(did):
-                await run_in_threadpool(request_deletion, services.log, did, envelope)
+                request_now = partial(request_deletion, credential_id=principal.credential_id)
+                await run_in_threadpool(request_now, services.log, did, envelope)
             services.wake()
             report = await run_in_threadpool(_report, services, did)
             await attempt.finish(result_of(report, 202, Location=HERE))

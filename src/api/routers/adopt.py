@@ -12,6 +12,7 @@ from api.json_response import AsciiJsonResponse, response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
+from api.requests.known_names import StrictRoute
 from api.requests.preconditions import WaitPreference
 from api.responses.adoption import AdoptionBody, adoption_body
 from api.services import Services
@@ -19,7 +20,7 @@ from application.adoption import request_adoption
 from eventstore.idempotency.results import CommandResult
 from replay.adoption.states import UNFINISHED
 
-router = APIRouter(tags=["records"])
+router = APIRouter(tags=["records"], route_class=StrictRoute)
 
 HERE: Final = "/me/adopt"
 POLL_SECONDS: Final = 0.2

@@ -9,14 +9,15 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from aggregates.catalogue import account_event_classes, event_classes
-from aggregates.errors import InvalidFieldError
 from api.auth.authentication import ServicesDep, SignedIn
 from api.errors import NotYourAuditError
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
-from api.requests.pagination import DEFAULT_PAGE_LENGTH, MAX_PAGE_LENGTH, cursor_of, limit_of
+from api.requests.known_names import StrictRoute
+from api.requests.one_of import OneOf
+from api.requests.pagination import MAX_PAGE_LENGTH, PageOrLines, cursor_of, line_count, page_length
 from api.requests.timestamps import Moment
-from api.responses.history import ChangeBody
+from api.responses.history import ChangeBody, WayIn
 from api.routers.history import NDJSON
 from api.services import Services
 from eventstore.database import Database
@@ -24,7 +25,7 @@ from identity.accounts.credentials import Principal
 from projections.audit import AuditFilter, audit_page
 from projections.history import HistoryEntry
 
-router = APIRouter(tags=["history"])
+router = APIRouter(tags=["history"], route_class=StrictRoute)
 
 TYPES: Final = tuple(dict.fromkeys(each.__name__ for each in (*event_classes(), *account_event_classes())))
 
@@ -34,11 +35,11 @@ class AuditQuery(BaseModel):
 
     did: str | None = None
     actor: str | None = None
-    type: str | None = None
+    type: Annotated[str, OneOf(TYPES)] | None = None
     since: Moment | None = None
     until: Moment | None = None
     cursor: str | None = None
-    limit: int | None = None
+    limit: PageOrLines = None
 
 
 class AuditRow(BaseModel):
@@ -50,7 +51,7 @@ class AuditRow(BaseModel):
     version: int
     type: str
     actor: str
-    via: str
+    via: WayIn
     request_id: str
     at: datetime
     changes: list[ChangeBody]
@@ -83,17 +84,13 @@ def read_audit(
     `since` is inclusive, `until` is not. As NDJSON all pages are streamed, unless there is a limit.
     """
     did = audited_did(principal, wanted.did)
-    if wanted.type is not None and wanted.type not in TYPES:
-        raise InvalidFieldError("type", f"must be one of: {', '.join(TYPES)}")
-    cursor, limit = (
-        cursor_of(wanted.cursor),
-        limit_of(DEFAULT_PAGE_LENGTH if wanted.limit is None else wanted.limit),
-    )
     which = AuditFilter(did, wanted.actor, wanted.type, wanted.since, wanted.until)
+    cursor = cursor_of(wanted.cursor)
     cursor = cursor if cursor is not None else _newest(services, did)
     if NDJSON in accept:
-        return StreamingResponse(_lines(services.database, which, cursor, wanted.limit), media_type=NDJSON)
-    page = _read(services.database, which, cursor, limit)
+        rows = _lines(services.database, which, cursor, line_count(wanted.limit))
+        return StreamingResponse(rows, media_type=NDJSON)
+    page = _read(services.database, which, cursor, page_length(wanted.limit))
     return AsciiJsonResponse(page.model_dump(mode="json"))
 
 

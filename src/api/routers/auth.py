@@ -13,6 +13,7 @@ from api.json_response import AsciiJsonResponse
 from api.middleware.request_id import over_http
 from api.openapi import TEXT, either, errors
 from api.requests.body import Body
+from api.requests.known_names import StrictRoute
 from api.requests.parse import received_body
 from api.requests.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.services import Services
@@ -20,8 +21,8 @@ from identity.accounts.app_password import AppPasswordSignIn
 from identity.accounts.credentials import CredentialKind, Scope
 from identity.accounts.sign_in import SignInResult
 
-app_password = APIRouter(tags=["sign-in"], dependencies=[Depends(counted)])
-router = APIRouter(tags=["sign-in"], dependencies=[Depends(counted)])
+app_password = APIRouter(tags=["sign-in"], route_class=StrictRoute, dependencies=[Depends(counted)])
+router = APIRouter(tags=["sign-in"], route_class=StrictRoute, dependencies=[Depends(counted)])
 
 FIELDS: Final[dict[str, Any]] = {
     "identifier": {**TEXT, "description": "a handle or a DID"},

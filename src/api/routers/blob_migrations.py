@@ -9,13 +9,14 @@ from api.middleware.request_id import over_http
 from api.openapi import either, errors, repeatable_errors
 from api.pipeline.concurrency import Turns
 from api.pipeline.idempotent_request import Idempotent, result_of
+from api.requests.known_names import StrictRoute
 from api.responses.blob_migration import MigrationBody, migration_report
 from api.services import Services
 from application.errors import LeavingError
 from application.records.copy_all_audio_to_pds import copy_all_audio_to_pds
 from identity.accounts.accounts import AccountState
 
-router = APIRouter(tags=["records"])
+router = APIRouter(tags=["records"], route_class=StrictRoute)
 
 HERE = "/me/migrate-to-pds"
 
@@ -24,7 +25,7 @@ HERE = "/me/migrate-to-pds"
     HERE,
     status_code=202,
     response_model=MigrationBody,
-    responses=repeatable_errors(400),
+    responses=repeatable_errors(),
     openapi_extra=either([], {}, retry_failed={"type": "boolean"}),
 )
 async def migrate_everything(

@@ -11,13 +11,14 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn
 from api.openapi import errors
+from api.requests.known_names import StrictRoute
 from api.requests.pagination import MAX_PAGE_LENGTH, cursor_of
 from api.requests.preconditions import WaitPreference
 from api.routers.audit import AuditRow, audited_did
 from api.services import Services
 from projections.audit import AuditFilter, events_after
 
-router = APIRouter(tags=["history"])
+router = APIRouter(tags=["history"], route_class=StrictRoute)
 
 STREAM: Final = "text/event-stream"
 STREAM_SECONDS: Final = 25

@@ -9,11 +9,12 @@ from fastapi.responses import PlainTextResponse
 from api.auth.authentication import ServicesDep
 from api.errors import NotReadyError
 from api.openapi import errors
+from api.requests.known_names import StrictRoute
 from api.services import Services
 from eventstore.errors import ThreadsBusyError
 
-router = APIRouter(tags=["health"])
-monitoring = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=StrictRoute)
+monitoring = APIRouter(tags=["health"], route_class=StrictRoute)
 
 READY_TIMEOUT_SECONDS: Final = 10.0
 

@@ -10,13 +10,14 @@ from aggregates.errors import InvalidFieldError
 from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
-from api.requests.pagination import DEFAULT_PAGE_LENGTH, cursor_of, limit_of
+from api.requests.known_names import StrictRoute
+from api.requests.pagination import PageOrLines, cursor_of, line_count, page_length
 from api.requests.path_params import TrackId
 from api.responses.history import ChangeBody, HistoryBody, lines, read_page
 from application.read_access import require_reader
 from application.tracks.as_of import changes_between
 
-router = APIRouter(tags=["history"])
+router = APIRouter(tags=["history"], route_class=StrictRoute)
 
 NDJSON: Final = "application/x-ndjson"
 NOT_NEGATIVE: Final[dict[str, Any]] = {"minimum": 0}
@@ -43,7 +44,7 @@ class HistoryQuery(BaseModel):
     """Which part of a history."""
 
     cursor: str | None = None
-    limit: int | None = None
+    limit: PageOrLines = None
 
 
 @router.get(
@@ -62,11 +63,10 @@ def read_history(
     with services.database.read() as connection:
         require_reader(connection, principal, track_id)
         after = cursor_of(wanted.cursor)
-        limit = limit_of(DEFAULT_PAGE_LENGTH if wanted.limit is None else wanted.limit)
         if NDJSON not in accept:
-            page = read_page(connection, track_id, after, limit)
+            page = read_page(connection, track_id, after, page_length(wanted.limit))
             return AsciiJsonResponse(page.model_dump(mode="json"))
-    rows = lines(services.database, track_id, after, wanted.limit)
+    rows = lines(services.database, track_id, after, line_count(wanted.limit))
     return StreamingResponse(rows, media_type=NDJSON)
 
 

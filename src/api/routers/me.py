@@ -8,9 +8,10 @@ from api.json_response import AsciiJsonResponse, response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
+from api.requests.known_names import StrictRoute
 from api.responses.account_deletion import LeavingBody, leaving_body
 
-router = APIRouter(tags=["account"])
+router = APIRouter(tags=["account"], route_class=StrictRoute)
 
 
 class DisconnectedBody(BaseModel):

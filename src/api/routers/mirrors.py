@@ -12,6 +12,7 @@ from api.json_response import AsciiJsonResponse
 from api.openapi import command_errors, either, errors
 from api.pipeline.command_request import Command
 from api.requests.body import Body
+from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
 from api.responses.mirror import LaneBody, RecordMirrorBody, lane_body, record_mirror
 from application.authorization import OnTrack
@@ -21,7 +22,7 @@ from application.records.retry import retry_mirror
 from eventstore.idempotency.results import CommandResult
 from eventstore.unit_of_work import UnitOfWork
 
-router = APIRouter(tags=["mirror"])
+router = APIRouter(tags=["mirror"], route_class=StrictRoute)
 
 
 @router.get(
@@ -50,7 +51,7 @@ async def retry(track_id: TrackId, request: Command) -> Response:
 @router.post(
     "/tracks/{track_id}/mirror/resolve",
     response_model=RecordMirrorBody,
-    responses=command_errors(400),
+    responses=command_errors(),
     openapi_extra=either(["keep"], {}, keep={"enum": [each.value for each in Resolution]}),
 )
 async def resolve_conflict(track_id: TrackId, request: Command) -> Response:

@@ -21,6 +21,7 @@ from api.errors import (
 )
 from api.middleware.request_id import over_http
 from api.openapi import errors
+from api.requests.known_names import StrictRoute
 from api.requests.token_fields import checked_scope
 from api.services import Services
 from identity.accounts.credentials import Scope
@@ -28,7 +29,9 @@ from identity.errors import IdentityError
 from identity.oauth.client import CALLBACK_PATH, JWKS_PATH, METADATA_PATH, OAuthApp
 from identity.oauth.sign_in import SIGN_IN_TTL, STATE, AuthorizationResponse, OAuthSignIn
 
-router = APIRouter(tags=["sign-in"], dependencies=[Depends(counted)])
+router = APIRouter(tags=["sign-in"], route_class=StrictRoute, dependencies=[Depends(counted)])
+standard = APIRouter(tags=["sign-in"], dependencies=[Depends(counted)])
+"""What authorization servers use: clients ignore parameters that they do not know (RFC 6749, 4.1.2)."""
 
 LOGIN_PATH: Final = "/auth/login"
 FORM_COOKIE: Final = "mastertape_form"
@@ -87,7 +90,7 @@ async def login(request: Request, services: ServicesDep, wanted: Annotated[Login
         return _refusal(request, services, error, wanted)
 
 
-@router.get(
+@standard.get(
     CALLBACK_PATH,
     status_code=303,
     response_class=RedirectResponse,
@@ -110,13 +113,13 @@ async def callback(
     return response
 
 
-@router.get(METADATA_PATH, responses=errors(404, free=True))
+@standard.get(METADATA_PATH, responses=errors(404, free=True))
 async def read_client_metadata(services: ServicesDep) -> dict[str, Any]:
     """Describe this client to authorization servers; its URL is the client ID."""
     return _confidential(services).metadata()
 
 
-@router.get(JWKS_PATH, responses=errors(404, free=True))
+@standard.get(JWKS_PATH, responses=errors(404, free=True))
 async def read_jwks(services: ServicesDep) -> dict[str, Any]:
     """Return the public keys that this client signs with."""
     return _confidential(services).jwks()

@@ -12,8 +12,10 @@ from api.json_response import AsciiJsonResponse, response_of
 from api.middleware.request_id import over_http
 from api.openapi import errors, fields_of, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, IdempotentRequest, result_of
+from api.requests.known_names import StrictRoute
 from api.requests.model_fields import fields_as
-from api.requests.pagination import DEFAULT_PAGE_LENGTH, cursor_of, limit_of
+from api.requests.one_of import OneOf
+from api.requests.pagination import PageLength, cursor_of, page_length
 from api.responses.ops import (
     FailuresBody,
     HostsBody,
@@ -27,16 +29,18 @@ from api.responses.ops import (
 )
 from api.services import Services
 from identity.accounts.credentials import Principal
+from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from outbox.operations.operators import Operator, Selector, count, perform
 from outbox.views import overview
 from outbox.views.failures import failing
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
+LANE_STATES: Final = (*LaneState, MirrorReason.PAUSED, MirrorReason.RESTORED)
 READ_ERRORS: Final = errors(400, 401, 403, 422, 503)
 OPERATION: Final[dict[str, Any]] = {
     "response_model": OperatedBody,
-    "responses": repeatable_errors(400, 404),
+    "responses": repeatable_errors(404),
     "openapi_extra": fields_of(OperationBody),
 }
 """Common to the three routes of bulk operations."""
@@ -46,14 +50,14 @@ class PageQuery(BaseModel):
     """After which name a page begins, and how long it is."""
 
     cursor: Name = ""
-    limit: int = DEFAULT_PAGE_LENGTH
+    limit: PageLength = None
 
 
 class LanesQuery(PageQuery):
     """Which lanes."""
 
     host: Name | None = None
-    state: Name | None = None
+    state: Annotated[str, OneOf(LANE_STATES)] | None = None
 
 
 class FailuresQuery(BaseModel):
@@ -62,15 +66,15 @@ class FailuresQuery(BaseModel):
     did: Name | None = None
     host: Name | None = None
     error: Name | None = None
-    state: Name | None = None
+    state: Annotated[str, OneOf(tuple(MirrorState))] | None = None
     cursor: str | None = None
-    limit: int = DEFAULT_PAGE_LENGTH
+    limit: PageLength = None
 
 
 @router.get("/ops/lanes", response_model=LanesBody, responses=READ_ERRORS)
 def read_lanes(_admin: Admin, services: ServicesDep, wanted: Annotated[LanesQuery, Query()]) -> Response:
     """Read the lanes of accounts: their state, and how many records wait in which state."""
-    limit = limit_of(wanted.limit)
+    limit = page_length(wanted.limit)
     with services.database.read() as connection:
         rows = overview.lanes(
             connection, at=wanted.host, state=wanted.state, after=wanted.cursor, limit=limit + 1
@@ -82,7 +86,7 @@ def read_lanes(_admin: Admin, services: ServicesDep, wanted: Annotated[LanesQuer
 @router.get("/ops/hosts", response_model=HostsBody, responses=READ_ERRORS)
 def read_hosts(_admin: Admin, services: ServicesDep, wanted: Annotated[PageQuery, Query()]) -> Response:
     """Read the state of the PDS hosts: breaker, limits, lanes, and when their backlog will be delivered."""
-    limit = limit_of(wanted.limit)
+    limit = page_length(wanted.limit)
     with services.database.read() as connection:
         rows = overview.hosts(connection, after=wanted.cursor, limit=limit + 1)
         items = host_rows(connection, list(rows[:limit]), services.database.now(connection))
@@ -94,7 +98,7 @@ def read_failures(
     _admin: Admin, services: ServicesDep, wanted: Annotated[FailuresQuery, Query()]
 ) -> Response:
     """Read which records fail to reach their PDS, and why: rejected, failing, held, detached."""
-    limit, after = limit_of(wanted.limit), cursor_of(wanted.cursor) or 0
+    limit, after = page_length(wanted.limit), cursor_of(wanted.cursor) or 0
     which = wanted.model_dump(include={"did", "host", "error", "state"})
     with services.database.read() as connection:
         rows = connection.execute(failing(**which, after=after, limit=limit + 1)).all()

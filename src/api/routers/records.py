@@ -11,6 +11,7 @@ from api.pipeline.command_request import Command
 from api.pipeline.media_reads import CallerReads, Reads
 from api.pipeline.pds_preflight import Place, blob_limit, look, place_of
 from api.pipeline.prefer_wait import wait_for_all, wait_for_blob, wait_for_mirror
+from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
 from api.responses.record_commands import CopyResults, NamespaceResults, RestoreResults
 from api.responses.track import TrackBody
@@ -21,7 +22,7 @@ from application.records.change_namespace import ChangeNamespace, change_namespa
 from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES, copy_audio_to_pds
 from application.records.restore_record import OnPds, RestoreRecord, restore_record
 
-router = APIRouter(tags=["records"])
+router = APIRouter(tags=["records"], route_class=StrictRoute)
 
 DEFAULT_WAIT_SECONDS: Final = 10
 
@@ -59,7 +60,7 @@ ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
 @router.post(
     "/tracks/{track_id}/restore-record",
     response_model=RestoredBody,
-    responses={**command_errors(400), **ACCEPTED},
+    responses={**command_errors(), **ACCEPTED},
 )
 async def restore(track_id: TrackId, request: Command) -> Response:
     """Bring back a record that was deleted elsewhere: same key, same content."""
@@ -82,7 +83,7 @@ async def restore(track_id: TrackId, request: Command) -> Response:
 @router.post(
     "/tracks/{track_id}/migrate-to-pds",
     response_model=MigratedBody,
-    responses={**command_errors(400, 413), **ACCEPTED},
+    responses={**command_errors(), **ACCEPTED},
 )
 async def migrate(track_id: TrackId, request: Command, reads: Reads) -> Response:
     """Copy the audio to the PDS; it counts as there once the record names it."""
@@ -104,7 +105,7 @@ async def migrate(track_id: TrackId, request: Command, reads: Reads) -> Response
 @router.post(
     "/tracks/{track_id}/migrate-namespace",
     response_model=MovedBody,
-    responses={**command_errors(400), **ACCEPTED},
+    responses={**command_errors(), **ACCEPTED},
 )
 async def move(track_id: TrackId, request: Command) -> Response:
     """Move the record from the old collection to the current one: same key, same content; it exists in at least one at every moment."""

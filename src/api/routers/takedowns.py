@@ -13,6 +13,7 @@ from api.openapi import fields_of, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.pipeline.media_intake import Intake, MediaIntake
 from api.pipeline.public_copy import PublicCopy
+from api.requests.known_names import StrictRoute
 from api.requests.model_fields import fields_as
 from api.requests.path_params import TrackId
 from api.responses.ops import TakedownBody, TakenDownBody
@@ -25,13 +26,13 @@ from outbox.operations.operators import Operator
 from projections.track_queries import track_by_id
 from projections.track_view import TrackView
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=StrictRoute)
 
 
 @router.post(
     "/ops/tracks/{track_id}/takedown",
     response_model=TakenDownBody,
-    responses=repeatable_errors(400, 404),
+    responses=repeatable_errors(404),
     openapi_extra=fields_of(TakedownBody),
 )
 async def decide_takedown(

@@ -14,13 +14,15 @@ from api.json_response import AsciiJsonResponse, response_of
 from api.middleware.request_id import over_http
 from api.openapi import either, errors, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
+from api.requests.known_names import StrictRoute
 from api.requests.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
 from api.services import Services
+from application.authorization import require_staying
 from eventstore.idempotency.results import CommandResult
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import Credential, Issued, Principal, Scope
 
-router = APIRouter(tags=["sign-in"])
+router = APIRouter(tags=["sign-in"], route_class=StrictRoute)
 
 
 class TokenBody(BaseModel):
@@ -63,7 +65,7 @@ class EndedBody(BaseModel):
     "/auth/tokens",
     status_code=201,
     response_model=IssuedBody,
-    responses=repeatable_errors(400),
+    responses=repeatable_errors(),
     openapi_extra=either(["name"], {}, **TOKEN_FIELDS),
 )
 async def issue_token(principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
@@ -80,6 +82,7 @@ async def issue_token(principal: Writer, services: ServicesDep, request: Idempot
                 raise ScopeRequiredError(scope)
 
             def keep(unit: UnitOfWork, issued: Issued) -> None:
+                require_staying(unit)
                 attempt.keep_in(unit, CommandResult(409, body_of(TokenShownOnceError(issued.id)), {}))
 
             issue = partial(services.access.issue, principal, name=name, scope=scope, expires_in=expires_in)

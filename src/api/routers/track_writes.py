@@ -12,6 +12,7 @@ from api.errors import MissingPartError
 from api.openapi import FILE, TRACK_FIELDS, command_errors, either, multipart
 from api.pipeline.command_request import Command, CommandRequest
 from api.requests.body import Body
+from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
 from api.requests.track_fields import features_of, metadata_of, support_gate_of
 from api.responses.track import TrackBody
@@ -28,14 +29,14 @@ from application.tracks.register import RegisterTrack, artist_name, register_tra
 from application.tracks.replace_audio import ReplaceAudio, replace_audio
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
 
-router = APIRouter(tags=["tracks"])
+router = APIRouter(tags=["tracks"], route_class=StrictRoute)
 
 
 @router.post(
     "/tracks",
     status_code=201,
     response_model=TrackBody,
-    responses=command_errors(400, 413, 415),
+    responses=command_errors(),
     openapi_extra=multipart(["file", "title"], file=FILE, **TRACK_FIELDS, image=FILE),
 )
 async def upload_track(request: Command) -> Response:
@@ -57,7 +58,7 @@ async def upload_track(request: Command) -> Response:
 @router.patch(
     "/tracks/{track_id}",
     response_model=TrackBody,
-    responses=command_errors(400, 413, 415),
+    responses=command_errors(),
     openapi_extra=either([], {"image": FILE}, **TRACK_FIELDS, remove_image={"type": "boolean"}),
 )
 async def edit(track_id: TrackId, request: Command) -> Response:
@@ -77,7 +78,7 @@ async def edit(track_id: TrackId, request: Command) -> Response:
 @router.put(
     "/tracks/{track_id}/audio",
     response_model=TrackBody,
-    responses=command_errors(400, 413, 415),
+    responses=command_errors(),
     openapi_extra=multipart(["file"], file=FILE),
 )
 async def replace(track_id: TrackId, request: Command) -> Response:

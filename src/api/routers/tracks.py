@@ -9,7 +9,8 @@ from aggregates.errors import InvalidFieldError
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
-from api.requests.pagination import DEFAULT_PAGE_LENGTH, cursor_of, limit_of
+from api.requests.known_names import StrictRoute
+from api.requests.pagination import PageLength, cursor_of, page_length
 from api.requests.path_params import TrackId
 from api.requests.timestamps import Moment
 from api.responses.read_tracks import one_track, track_bodies
@@ -23,7 +24,7 @@ from identity.accounts.credentials import Principal
 from projections.track_queries import TrackFilter, track_page
 from projections.track_view import TrackView
 
-router = APIRouter(tags=["tracks"])
+router = APIRouter(tags=["tracks"], route_class=StrictRoute)
 
 
 class TrackPageBody(BaseModel):
@@ -41,7 +42,7 @@ class Listing(BaseModel):
     album: str | None = None
     q: str | None = None
     cursor: str | None = None
-    limit: int = DEFAULT_PAGE_LENGTH
+    limit: PageLength = None
 
 
 @router.get("/tracks", response_model=TrackPageBody, responses=errors(400, 422, 503))
@@ -49,7 +50,7 @@ def list_tracks(
     wanted: Annotated[Listing, Query()], caller: OptionalCaller, services: ServicesDep
 ) -> Response:
     """List tracks, newest first. Unlisted tracks and those taken down are hidden, except from their owner."""
-    cursor, limit = cursor_of(wanted.cursor), limit_of(wanted.limit)
+    cursor, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
     artist = _did_of(wanted.artist, services.accounts)
     if wanted.artist is not None and artist is None:
         return _page([], None)

@@ -9,19 +9,20 @@ from api.errors import MissingPartError
 from api.openapi import LIST_TEXT, command_errors, either
 from api.pipeline.command_request import Command
 from api.requests.body import Body
+from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
 from api.responses.track import TrackBody
 from api.responses.track_commands import TrackResults
 from application.tracks.publication import published_by_reverting
 from application.tracks.revert import FIELDS, Revert, revert_track
 
-router = APIRouter(tags=["tracks"])
+router = APIRouter(tags=["tracks"], route_class=StrictRoute)
 
 
 @router.post(
     "/tracks/{track_id}/revert",
     response_model=TrackBody,
-    responses=command_errors(400),
+    responses=command_errors(),
     openapi_extra=either(
         ["to_version"],
         {},

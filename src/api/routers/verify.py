@@ -9,13 +9,14 @@ from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
+from api.requests.known_names import StrictRoute
 from api.services import Services
 from outbox.repo.reads import RepoReads
 from replay.reconcile.drift import Drift
 from replay.reconcile.verify import repos_of, verify
 from replay.recovered import resume_account
 
-router = APIRouter(tags=["account"])
+router = APIRouter(tags=["account"], route_class=StrictRoute)
 
 
 class DriftBody(BaseModel):

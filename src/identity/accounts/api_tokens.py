@@ -1,9 +1,10 @@
 """Issues and ends the tokens of an account; the row and its event commit in one unit of work."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
+from aggregates.account import Account
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
 from eventstore.streams.account_stream import account_of
@@ -75,9 +76,14 @@ class AccountTokens:
             if kind is None:
                 return False
             account = account_of(unit)
-            end = account.sign_out if kind is CredentialKind.BROWSER else account.revoke_token
-            end(credential_id, at=unit.now)
+            record_end(account, credential_id, kind, at=unit.now)
             unit.save(account)
             return True
 
         return self._log.transact(did, by(did), work)
+
+
+def record_end(account: Account, credential_id: str, kind: CredentialKind, *, at: datetime) -> None:
+    """Record that a session or a token has ended."""
+    end = account.sign_out if kind is CredentialKind.BROWSER else account.revoke_token
+    end(credential_id, at=at)

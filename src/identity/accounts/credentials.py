@@ -239,6 +239,16 @@ class Credentials:
             )
 
 
+def revoke_others(
+    connection: Connection, *, did: str, but: str, now: datetime
+) -> list[tuple[str, CredentialKind]]:
+    """Revoke every usable token of this account except the one with the id `but`; return their ids and kinds."""
+    others = (credential.c.did == did, credential.c.id != but, _is_usable(now))
+    revoked = update(credential).where(*others).values(revoked_at=now)
+    rows = connection.execute(revoked.returning(credential.c.id, credential.c.kind)).all()
+    return sorted((row.id, CredentialKind(row.kind)) for row in rows)
+
+
 def count_usable_tokens(connection: Connection, now: datetime, did: str | None = None) -> int:
     """Count the usable sessions and tokens of one account or of all."""
     of_account = () if did is None else (credential.c.did == did,)

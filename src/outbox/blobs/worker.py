@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from aggregates.track import Track
 from aggregates.values import Audio
 from eventstore.coordination.threads import Threads
-from eventstore.envelope import Envelope
+from eventstore.envelope import Envelope, Via
 from eventstore.event_log import EventLog
 from outbox.backoff import backoff
 from outbox.blobs.claim import claim_jobs
@@ -216,7 +216,7 @@ class BlobWorker:
 
     async def _settle(self, claimed: BlobJob, verdict: Verdict | None) -> None:
         """Settle, and retry while the database is away, since an upload is expensive."""
-        envelope = Envelope("relay", "relay", self._request_id(claimed))
+        envelope = Envelope("relay", Via.RELAY, self._request_id(claimed))
         for failures in range(MAX_SETTLE_ATTEMPTS):
             try:
                 await in_thread(

@@ -30,7 +30,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from eventstore.append import insert_of
 from eventstore.database import Database
-from eventstore.envelope import Envelope
+from eventstore.envelope import Envelope, Via
 from eventstore.schema import UtcDateTime
 from outbox.backoff import backoff
 from outbox.mirror.states import BreakerState, LaneState, TargetState
@@ -76,7 +76,7 @@ class Lane:
     @property
     def envelope(self) -> Envelope:
         """The envelope of the events that this lane run appends."""
-        return Envelope(actor="relay", via="relay", request_id=f"{self.owner}:{self.epoch}")
+        return Envelope(actor="relay", via=Via.RELAY, request_id=f"{self.owner}:{self.epoch}")
 
     @property
     def log_fields(self) -> dict[str, object]:

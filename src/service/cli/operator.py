@@ -3,12 +3,12 @@
 import getpass
 import uuid
 
-from eventstore.envelope import Envelope
+from eventstore.envelope import Envelope, Via
 
 
 def operator_envelope() -> Envelope:
     """Return an envelope that names the user of this machine; each command is a request of its own."""
-    return Envelope(actor=f"cli:{_user()}", via="cli", request_id=uuid.uuid4().hex)
+    return Envelope(actor=f"cli:{_user()}", via=Via.CLI, request_id=uuid.uuid4().hex)
 
 
 def _user() -> str:

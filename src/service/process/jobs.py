@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import delete, or_
 
 from application.account_deletion import continue_deletion
-from eventstore.envelope import Envelope
+from eventstore.envelope import Envelope, Via
 from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import RESULT_TTL, idempotency
 from identity.accounts.credentials import credential
@@ -172,7 +172,7 @@ async def _delete_accounts(container: Container, dids: Sequence[str]) -> int:
     gone = 0
     async with open_pds_sessions(container.settings, container.log) as sessions:
         for did in dids:
-            envelope = Envelope(actor=did, via="job", request_id=uuid.uuid4().hex)
+            envelope = Envelope(actor=did, via=Via.JOB, request_id=uuid.uuid4().hex)
             try:
                 gone += await continue_deletion(
                     container.log, did, envelope, sessions.disconnect, container.services.threads

@@ -25,7 +25,7 @@ def test_all_records_go_and_then_everything_else(world, client, alice, tracks):
         "to_remove": 3, "removed": 0, "untouched": 0,
         "waiting": [{"state": "pending", "reason": "sending", "records": 3}],
     }  # fmt: skip
-    assert (told["waits_for"], told["tokens"], told["media"], told["look_at"]) == (None, 2, 5, "/me")
+    assert (told["waits_for"], told["tokens"], told["media"], told["look_at"]) == (None, 1, 5, "/me")
     world.deliver()
     assert not [world.record(track) for track in tracks if world.record(track)]
     report = me(client, alice).json()["leaving"]
@@ -37,7 +37,7 @@ def test_all_records_go_and_then_everything_else(world, client, alice, tracks):
     for table in (account, credential, pds_session):
         assert rows(world, table, alice.did) == []
     names, left = noted(world, alice.did)
-    assert names == ["Opened", "TokenIssued", "LeaveRequested", "Left"]
+    assert names == ["Opened", "TokenIssued", "LeaveRequested", "TokenRevoked", "Left"]
     assert left.left_over == {"records": {}, "untouched": 0, "login_revoked": True}
 
 

@@ -41,7 +41,7 @@ ROUTES = {
     "GET /tracks/{track_id}": OPEN,
     "PATCH /tracks/{track_id}": Row(Who.TRACK, {"json": {"title": "x"}}),
     "DELETE /tracks/{track_id}": TRACK,
-    "PUT /tracks/{track_id}/audio": Row(Who.TRACK, SONG),
+    "PUT /tracks/{track_id}/audio": Row(Who.TRACK, {"files": {"file": b"not looked at"}}),
     "POST /tracks/{track_id}/undelete": TRACK,
     "POST /tracks/{track_id}/revert": Row(Who.TRACK, {"json": {"to_version": 1}}),
     "POST /tracks/{track_id}/restore-record": TRACK,

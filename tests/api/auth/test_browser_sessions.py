@@ -99,7 +99,7 @@ def test_disconnecting_says_whether_the_pds_confirmed_it(world, alice):
     assert (answer.status_code, answer.json()["revoked"], asked) == (
         200,
         False,
-        [(alice.did, alice.did, "http")],
+        [(alice.did, alice.did, "token:t")],
     )
     assert client.get("/me", headers=alice.headers).status_code == 200
     assert client.post("/me/disconnect").status_code == 401

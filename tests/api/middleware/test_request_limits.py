@@ -94,10 +94,6 @@ def test_no_body_is_read_before_the_caller_is_authenticated(client, track):
         (b'{"title": "a", "x": {"y": 1, "y": 2}}', "application/json"),
         (b'{"action": "pause", "action": "resume", "did": "d"}', "application/json"),
         (b"did=a&did=b", "application/x-www-form-urlencoded"),
-        (
-            b'--b\r\nContent-Disposition: form-data; name="title"\r\n\r\nx\r\n' * 2 + b"--b--\r\n",
-            "multipart/form-data; boundary=b",
-        ),
         (b"--b\r\n" + b"X: y\r\n" * 1000 + b"\r\n\r\n--b--", "multipart/form-data; boundary=b"),
         (b"--b\r\nContent-Disposition: " + b"y" * 100_000 + b"\r\n\r\n", "multipart/form-data; boundary=b"),
         (b"--" + b"b" * 300 + b"\r\n", "multipart/form-data; boundary=" + "b" * 300),

@@ -1,0 +1,65 @@
+"""Refuses the fields and query parameters that a route does not declare; what OpenAPI documents is what a route knows."""
+
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import ParamTypes
+from fastapi.routing import APIRoute
+
+from api.errors import UnknownFieldError, UnknownParameterError, UnparsableError
+from api.openapi import errors
+
+
+class StrictRoute(APIRoute):
+    """A route that refuses query parameters it does not declare, and repeated ones; `known_fields` has its body's fields."""
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        responses: dict[Any, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(path, endpoint, responses={**errors(422, free=True), **(responses or {})}, **options)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Check the names before the route's own handler reads the values."""
+        handle = super().get_route_handler()
+        known = [each.alias for each in get_flat_params(self.dependant) if _is_in_query(each)]
+
+        async def checked(request: Request) -> Response:
+            _require_known_parameters(request, known)
+            return await handle(request)
+
+        return checked
+
+
+def known_fields(request: Request) -> tuple[str, ...]:
+    """Return the fields of the route's body, in the order in which OpenAPI documents them."""
+    extra: dict[str, Any] = request.scope["route"].openapi_extra or {}
+    contents = extra.get("requestBody", {}).get("content", {}).values()
+    return tuple(dict.fromkeys(name for content in contents for name in content["schema"]["properties"]))
+
+
+def require_known_fields(names: Iterable[str], known: Collection[str], inside: str = "") -> None:
+    """Raise UnknownFieldError for the first name that is not known; `inside` begins the names in a nested object."""
+    for name in names:
+        if name not in known:
+            raise UnknownFieldError(name, known, inside)
+
+
+def _is_in_query(parameter: Any) -> bool:
+    """The fields of a query's model are plain ones; every other parameter says where it is."""
+    return getattr(parameter.field_info, "in_", ParamTypes.query) is ParamTypes.query
+
+
+def _require_known_parameters(request: Request, known: Collection[str]) -> None:
+    query = request.query_params
+    for name in query:
+        if name not in known:
+            raise UnknownParameterError(name, known)
+        if len(query.getlist(name)) > 1:
+            raise UnparsableError(f"The parameter {name!r} is there twice. Nothing was changed.")

@@ -1,0 +1,85 @@
+"""History and audit name the way in of every change: a browser, a token by its name, an operator."""
+
+import asyncio
+
+import pytest
+
+from identity.accounts.credentials import Scope
+from tests.api.world import refusal, upload
+from tests.servers.databases import ON_SQLITE
+
+
+@pytest.fixture
+def track(client, alice):
+    return upload(client, alice)
+
+
+@pytest.fixture
+def laptop(client, alice):
+    made = client.post("/auth/tokens", json={"name": "laptop: sync"}, headers=alice.headers).json()
+    return {"id": made["id"], "headers": {"Authorization": f"Bearer {made['token']}"}}
+
+
+def edit(client, track, title, headers):
+    answer = client.patch(f"/tracks/{track['id']}", json={"title": title}, headers=headers)
+    assert answer.status_code == 200, answer.text
+
+
+def history(client, alice, track):
+    items = client.get(f"/tracks/{track['id']}/history", headers=alice.headers).json()["items"]
+    return [(row["type"], row["via"]) for row in items]
+
+
+def audit(client, person, **wanted):
+    return client.get("/audit", params=wanted, headers=person.headers).json()["items"]
+
+
+def test_history_tells_a_browser_from_a_token_by_its_name(client, alice, track, laptop):
+    edit(client, track, "In a browser", {"Cookie": f"mastertape_session={alice.token}"})
+    edit(client, track, "By a program", laptop["headers"])
+    assert history(client, alice, track)[:2] == [
+        ("MetadataUpdated", "token:laptop: sync"),
+        ("MetadataUpdated", "browser"),
+    ]
+    assert [row["via"] for row in audit(client, alice, type="MetadataUpdated")] == [
+        "token:laptop: sync",
+        "browser",
+    ]
+
+
+@ON_SQLITE
+def test_history_still_names_a_token_that_was_revoked(client, alice, track, laptop):
+    edit(client, track, "By a program", laptop["headers"])
+    assert client.delete(f"/auth/tokens/{laptop['id']}", headers=alice.headers).status_code == 200
+    assert history(client, alice, track)[0] == ("MetadataUpdated", "token:laptop: sync")
+
+
+@ON_SQLITE
+def test_an_owner_sees_that_an_operator_acted_and_not_with_which_token(client, world, alice, track):
+    admin = world.sign_in("admin", scope=Scope.ADMIN)
+    answer = client.post(
+        f"/ops/tracks/{track['id']}/takedown", json={"reason": "a claim"}, headers=admin.headers
+    )
+    assert answer.status_code == 200, answer.text
+    assert {row["via"] for row in audit(client, alice, actor=admin.did)} == {"operator"}
+
+
+@ON_SQLITE
+def test_a_programs_name_ends_with_its_request(client, world, alice, track):
+    path, cookie = f"/tracks/{track['id']}", {"Cookie": f"mastertape_session={alice.token}"}
+
+    async def in_one_task():
+        async with world.async_client() as caller:
+            await caller.patch(path, json={"title": "By a program"}, headers=alice.headers)
+            await caller.patch(path, json={"title": "In a browser"}, headers=cookie)
+
+    asyncio.run(in_one_task())
+    assert [via for _, via in history(client, alice, track)[:2]] == ["browser", "token:t"]
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("name", ["x" * 101, "two\nlines", "\x1b[2J", "\u202egnirts", "a\0b"])
+def test_a_token_has_a_name_that_history_can_show(client, alice, name):
+    answer = client.post("/auth/tokens", json={"name": name}, headers=alice.headers)
+    assert refusal(answer) == (400, "invalid_field")
+    assert answer.json()["detail"]["field"] == "name"

@@ -1,0 +1,175 @@
+"""What a route does not know is refused: fields of a body, query parameters, values of an enum."""
+
+import pytest
+
+from identity.accounts.credentials import Scope
+from tests.api.world import refusal, upload
+from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+BY_STANDARD = {"GET /auth/callback", "GET /oauth-client-metadata.json", "GET /jwks.json"}
+"""Authorization servers call these, and clients ignore parameters that they do not know (RFC 6749)."""
+MEDIA = {"GET /audio/{cid}.{extension}", "GET /artwork/{cid}"}
+METHODS = ("get", "post", "put", "patch", "delete")
+UNKNOWN = {"surely_unknown": "x"}
+BODIES = {
+    "json": {"json": UNKNOWN},
+    "urlencoded": {"data": UNKNOWN},
+    "multipart text": {"files": {"surely_unknown": (None, "x")}},
+    "multipart file": {"files": {"surely_unknown": b"x"}},
+}
+
+
+@pytest.fixture
+def admin(world):
+    return world.sign_in("admin", scope=Scope.ADMIN)
+
+
+@pytest.fixture
+def track(client, admin):
+    return upload(client, admin)
+
+
+def routes_of(world):
+    paths = world.app.openapi()["paths"]
+    return [(m.upper(), path) for path, found in paths.items() for m in found if m in METHODS]
+
+
+def send(client, person, track, method, path, **what):
+    names = {"track_id": track["id"], "token_id": "0" * 16, "cid": "bafkreia", "extension": "mp3"}
+    return client.request(method, path.format(**names), headers=person.headers, **what)
+
+
+def detail(answer):
+    return answer.json()["detail"]
+
+
+@ON_SQLITE
+def test_every_route_refuses_an_unknown_query_parameter(subtests, client, world, admin, track):
+    before = world.state()
+    for method, path in routes_of(world):
+        if f"{method} {path}" in BY_STANDARD | MEDIA:
+            continue
+        with subtests.test(f"{method} {path}"):
+            answer = send(client, admin, track, method, path, params=UNKNOWN)
+            assert refusal(answer) == (422, "unknown_parameter")
+            assert (detail(answer)["field"], detail(answer)["did_you_mean"]) == ("surely_unknown", None)
+    assert world.state() == before
+
+
+@ON_SQLITE
+def test_every_route_with_a_body_refuses_an_unknown_field(subtests, client, world, admin, track):
+    before = world.state()
+    for method, path in routes_of(world):
+        if method == "GET":
+            continue
+        for kind, body in BODIES.items():
+            with subtests.test(f"{method} {path} {kind}"):
+                answer = send(client, admin, track, method, path, **body)
+                assert refusal(answer) == (400, "unknown_field")
+                assert (detail(answer)["field"], detail(answer)["did_you_mean"]) == ("surely_unknown", None)
+    assert world.state() == before
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("route", sorted(BY_STANDARD | MEDIA))
+def test_what_a_standard_or_a_link_adds_is_ignored(client, admin, track, route):
+    answer = send(client, admin, track, *route.split(" "), params=UNKNOWN)
+    assert refusal(answer)[1] != "unknown_parameter"
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("titel", "title"), ("Title", "title"), ("self_label", "self_labels"), ("visibility", None), ("", None)],
+)
+def test_a_field_is_refused_with_the_name_that_was_meant(client, admin, track, name, meant):
+    answer = client.patch(f"/tracks/{track['id']}", json={name: "x"}, headers=admin.headers)
+    assert refusal(answer) == (400, "unknown_field")
+    assert (detail(answer)["field"], detail(answer)["did_you_mean"]) == (name, meant)
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(("name", "meant"), [("artist_did", "artist"), ("tags", "tag"), ("sort", None)])
+def test_a_parameter_is_refused_with_the_name_that_was_meant(client, name, meant):
+    answer = client.get("/tracks", params={name: "x"})
+    assert refusal(answer) == (422, "unknown_parameter")
+    assert (detail(answer)["field"], detail(answer)["did_you_mean"]) == (name, meant)
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"visibility": "private"},
+        {"publishing": "{}"},
+        {"album_id": "7"},
+        {"auto_tag": "true"},
+        {"copyright": "{}"},
+    ],
+)
+def test_an_upload_that_asks_for_more_than_there_is_keeps_nothing(client, world, admin, field):
+    before = world.state()
+    data = {"title": "Song", **field}
+    answer = client.post("/tracks", data=data, files={"file": samples.mp3(8)}, headers=admin.headers)
+    assert refusal(answer) == (400, "unknown_field")
+    assert world.state() == before
+
+
+@ON_SQLITE
+def test_a_name_inside_a_field_is_refused_too(client, world, admin, track):
+    before = world.state()
+    gate = {"support_gate": {"type": "any", "typ": "none"}}
+    answer = client.patch(f"/tracks/{track['id']}", json=gate, headers=admin.headers)
+    assert refusal(answer) == (400, "unknown_field")
+    assert (detail(answer)["field"], detail(answer)["did_you_mean"]) == (
+        "support_gate.typ",
+        "support_gate.type",
+    )
+    assert world.state() == before
+
+
+@ON_SQLITE
+def test_a_text_that_is_sent_as_a_file_is_refused(client, world, admin, track):
+    before = world.state()
+    answer = client.patch(f"/tracks/{track['id']}", files={"title": b"New"}, headers=admin.headers)
+    assert refusal(answer) == (400, "invalid_field")
+    assert detail(answer)["field"] == "title"
+    assert world.state() == before
+
+
+@ON_SQLITE
+def test_a_parameter_that_is_there_twice_is_refused(client):
+    assert refusal(client.get("/tracks?tag=a&tag=b")) == (422, "unparsable")
+
+
+@ON_SQLITE
+def test_a_long_name_is_not_repeated_whole(client, admin, track):
+    answer = client.patch(f"/tracks/{track['id']}", json={"x" * 60_000: 1}, headers=admin.headers)
+    assert refusal(answer) == (400, "unknown_field")
+    assert len(answer.content) < 1000
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("path", "limit"),
+    [
+        ("/tracks?limit=500", "must be 1 to 100"),
+        ("/audit?limit=101", "must be 1 to 100"),
+        ("/ops/lanes?limit=101", "must be 1 to 100"),
+        ("/ops/lanes?state=Typo", "must be one of: ready, auth_required"),
+        ("/ops/failures?state=Typo", "must be one of: delivered, pending"),
+    ],
+)
+def test_a_value_that_a_parameter_cannot_have_is_refused_with_those_it_can(client, admin, path, limit):
+    answer = client.get(path, headers=admin.headers)
+    assert refusal(answer) == (400, "invalid_field")
+    assert detail(answer)["limit"].startswith(limit)
+
+
+@ON_SQLITE
+def test_a_refused_request_keeps_no_result_under_its_key(client, admin, track):
+    headers = {**admin.headers, "Idempotency-Key": "k"}
+    path = f"/tracks/{track['id']}"
+    assert client.patch(path, json={"titel": "New"}, headers=headers).status_code == 400
+    assert client.patch(path, json={"title": "New"}, headers=headers).json()["title"] == "New"
