@@ -10,7 +10,7 @@ from typing import Final
 import click
 from rich.console import Console
 
-from bench import backlog, hosts, lanes, patch, rebuild
+from bench import backlog, hosts, lanes, patch, rebuild, unit
 from bench.report import Report, Row
 from bench.rounds import QUICK, USUAL, Effort
 
@@ -21,6 +21,7 @@ BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "lanes": (lanes.SENTENCE, lanes.run),
     "hosts": (hosts.SENTENCE, hosts.run),
     "backlog": (backlog.SENTENCE, backlog.run),
+    "unit": (unit.SENTENCE, unit.run),
     "rebuild": (rebuild.SENTENCE, rebuild.run),
 }
 LISTED: Final = "\b\n" + "\n".join(f"{name:8} {sentence}" for name, (sentence, _) in BENCHES.items())

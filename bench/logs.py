@@ -47,12 +47,12 @@ def did_of(number: int) -> str:
     return f"did:plc:bench{number:019d}"
 
 
-def register(log: EventLog, number: int, *, edits: int = 0) -> None:
-    """Upload a track of the account with this number and edit it, in one unit of work."""
+def track_of(number: int) -> Track:
+    """Make the track of the account with this number."""
     at = START + timedelta(seconds=number)
     digest = b"\x01\x55\x12\x20" + hashlib.sha256(str(number).encode()).digest()
     cid = "b" + b32encode(digest).decode().lower().rstrip("=")
-    track = Track.register(
+    return Track.register(
         at=at,
         did=did_of(number),
         track_id=number,
@@ -71,8 +71,13 @@ def register(log: EventLog, number: int, *, edits: int = 0) -> None:
         collection=COLLECTION,
         rkey=tid_of(at),
     )
+
+
+def register(log: EventLog, number: int, *, edits: int = 0) -> None:
+    """Upload a track of the account with this number and edit it, in one unit of work."""
+    track = track_of(number)
     for edit in range(edits):
-        track.update_metadata({"title": f"Take {number}.{edit}"}, at=at)
+        track.update_metadata({"title": f"Take {number}.{edit}"}, at=track.created_on)
     with log.unit_of_work(did_of(number), ARTIST) as unit:
         unit.save(track)
 

@@ -9,6 +9,12 @@ from bench.__main__ import BENCHES, main
 
 DATABASES = ("SQLite", "PostgreSQL")
 ARMS = {
+    "unit": [
+        f"{database}: {what}, {when}"
+        for database in DATABASES
+        for when in ("1 thread", "8 threads", "32 threads", "processor time")
+        for what in ("library's save", "unit of work")
+    ],
     "lanes": [
         f"{database}: {what}"
         for database in DATABASES
