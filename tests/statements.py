@@ -20,10 +20,10 @@ def recorded_statements(engine: Engine) -> Iterator[list[str]]:
         if not statement.startswith("BEGIN"):
             seen.append(statement)
 
-    def through_the_door(connection: Any, sql: str, values: Any) -> Any:
+    def through_the_door(connection: Any, sql: str, values: Any, **how: Any) -> Any:
         if connection.engine is engine:
             seen.append(sql)
-        return execute(connection, sql, values)
+        return execute(connection, sql, values, **how)
 
     event.listen(engine, "before_cursor_execute", listen)
     try:

@@ -16,10 +16,10 @@ _CONTAINERS: Final = frozenset({list, dict, set})
 def copied(aggregate: A) -> A:
     """Copy an aggregate with its lists, dicts and sets; the values in them are immutable, and shared."""
     other: A = object.__new__(type(aggregate))
-    vars(other).update(
-        (name, copy(value) if type(value) in _CONTAINERS else value)
-        for name, value in vars(aggregate).items()
-    )
+    values = vars(other)
+    values.update(vars(aggregate))
+    for name in [name for name, value in values.items() if value.__class__ in _CONTAINERS]:
+        values[name] = copy(values[name])
     return other
 
 

@@ -20,7 +20,7 @@ def write_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str,
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert each row."""
     if rows:
-        _inserting(table, tuple(rows[0])).many(connection, rows)
+        _inserting(table, tuple(rows[0])).copy(connection, table, rows)
 
 
 @cache
