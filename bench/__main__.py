@@ -10,7 +10,7 @@ from typing import Final
 import click
 from rich.console import Console
 
-from bench import backlog, hosts, lanes, patch, rebuild, unit
+from bench import backlog, hosts, lanes, patch, rebuild, search, unit
 from bench.report import Report, Row
 from bench.rounds import QUICK, USUAL, Effort
 
@@ -23,6 +23,7 @@ BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "backlog": (backlog.SENTENCE, backlog.run),
     "unit": (unit.SENTENCE, unit.run),
     "rebuild": (rebuild.SENTENCE, rebuild.run),
+    "search": (search.SENTENCE, search.run),
 }
 LISTED: Final = "\b\n" + "\n".join(f"{name:8} {sentence}" for name, (sentence, _) in BENCHES.items())
 

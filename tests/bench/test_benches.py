@@ -31,12 +31,23 @@ ARMS = {
         for database in DATABASES
         for what in ("read", "read and fold", "verify", "rebuild")
     ],
+    "search": [
+        f"{database}: a term {what}, {tracks} tracks"
+        for database in DATABASES
+        for what in ("of one track", "of every track", "of no track")
+        for tracks in (100, 1000)
+    ],
     "patch": [
         "bare putRecord",
         *(f"PATCH, {database}, PDS +{delay} ms" for database in DATABASES for delay in (0, 50, 200)),
     ],
 }
-PROMISED = {"patch": ARMS["patch"][1:], "hosts": ARMS["hosts"][1::2], "backlog": ARMS["backlog"][1::2]}
+PROMISED = {
+    "patch": ARMS["patch"][1:],
+    "hosts": ARMS["hosts"][1::2],
+    "backlog": ARMS["backlog"][1::2],
+    "search": ARMS["search"][1::2],
+}
 
 
 @pytest.mark.parametrize("name", BENCHES)
