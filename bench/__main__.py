@@ -10,7 +10,19 @@ from typing import Final
 import click
 from rich.console import Console
 
-from bench import backlog, deliveries, hosts, lanes, neighbours, patch, reads, rebuild, wait
+from bench import (
+    backlog,
+    deliveries,
+    hosts,
+    lanes,
+    neighbours,
+    patch,
+    reads,
+    rebuild,
+    search,
+    unit,
+    wait,
+)
 from bench.report import Report, Row
 from bench.rounds import QUICK, USUAL, Effort
 
@@ -25,7 +37,9 @@ BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "hosts": (hosts.SENTENCE, hosts.run),
     "neighbours": (neighbours.SENTENCE, neighbours.run),
     "backlog": (backlog.SENTENCE, backlog.run),
+    "unit": (unit.SENTENCE, unit.run),
     "rebuild": (rebuild.SENTENCE, rebuild.run),
+    "search": (search.SENTENCE, search.run),
 }
 LISTED: Final = "\b\n" + "\n".join(f"{name:10} {sentence}" for name, (sentence, _) in BENCHES.items())
 

@@ -47,15 +47,14 @@ def did_of(number: int) -> str:
     return f"did:plc:bench{number:019d}"
 
 
-def register(log: EventLog, number: int, *, account: int | None = None, edits: int = 0) -> None:
-    """Upload a track of the account with this number, or another one, and edit it, in one unit of work."""
-    did = did_of(account or number)
+def track_of(number: int, account: int | None = None) -> Track:
+    """Make the track of the account with this number, or of another one."""
     at = START + timedelta(seconds=number)
     digest = b"\x01\x55\x12\x20" + hashlib.sha256(str(number).encode()).digest()
     cid = "b" + b32encode(digest).decode().lower().rstrip("=")
-    track = Track.register(
+    return Track.register(
         at=at,
-        did=did,
+        did=did_of(account or number),
         track_id=number,
         title=f"Take {number}",
         artist="Bench",
@@ -72,9 +71,14 @@ def register(log: EventLog, number: int, *, account: int | None = None, edits: i
         collection=COLLECTION,
         rkey=tid_of(at),
     )
+
+
+def register(log: EventLog, number: int, *, account: int | None = None, edits: int = 0) -> None:
+    """Upload a track of the account with this number, or another one, and edit it, in one unit of work."""
+    track = track_of(number, account)
     for edit in range(edits):
-        track.update_metadata({"title": f"Take {number}.{edit}"}, at=at)
-    with log.unit_of_work(did, ARTIST) as unit:
+        track.update_metadata({"title": f"Take {number}.{edit}"}, at=track.created_on)
+    with log.unit_of_work(did_of(account or number), ARTIST) as unit:
         unit.save(track)
 
 

@@ -7,21 +7,22 @@ from typing import Any
 from eventsourcing.persistence import StoredEvent
 from sqlalchemy import Connection, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import ReturningInsert
 
 from eventstore.envelope import Envelope
+from eventstore.prepared import Prepared, pipelined
 
 
 def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> list[int]:
     """Insert events, and return their positions, which rise in the order of `rows`."""
-    if not rows:
-        return []
-    return list(connection.scalars(_appending(table), rows))
+    with pipelined(connection):
+        inserted = [_appending(table).start(connection, row) for row in rows]
+    return [result.all()[0].position for result in inserted]
 
 
 @cache
-def _appending(table: Table) -> ReturningInsert[int]:
-    return insert(table).returning(table.c.position, sort_by_parameter_order=True)
+def _appending(table: Table) -> Prepared:
+    names = [column.name for column in table.columns if column is not table.c.position]
+    return Prepared(lambda _: insert(table).returning(table.c.position), names)
 
 
 def event_row(stored: StoredEvent, did: str, envelope: Envelope, recorded_at: datetime) -> dict[str, Any]:

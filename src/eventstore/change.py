@@ -1,15 +1,26 @@
 """One event of the log, alone and with the aggregate's states around it."""
 
-from copy import deepcopy
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate, CanMutateAggregate
 
 Event = CanMutateAggregate[UUID]
 A = TypeVar("A", bound=Aggregate)
+_CONTAINERS: Final = frozenset({list, dict, set})
+
+
+def copied(aggregate: A) -> A:
+    """Copy an aggregate with its lists, dicts and sets; the values in them are immutable, and shared."""
+    other: A = object.__new__(type(aggregate))
+    values = vars(other)
+    values.update(vars(aggregate))
+    for name in [name for name, value in values.items() if value.__class__ in _CONTAINERS]:
+        values[name] = copy(values[name])
+    return other
 
 
 def of_class(aggregate_class: type[A], aggregate: Aggregate) -> A:
@@ -53,7 +64,7 @@ class Change(RecordedEvent):
         cls, recorded: RecordedEvent, before: Aggregate | None, *, appended_at: datetime | None = None
     ) -> Self:
         """Apply the event to a copy of the state before it."""
-        after = recorded.event.mutate(deepcopy(before))
+        after = recorded.event.mutate(copied(before) if before is not None else None)
         if after is None:
             msg = f"{recorded.topic} left no aggregate: streams do not end"
             raise TypeError(msg)

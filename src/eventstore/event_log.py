@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
+from datetime import datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from eventsourcing.persistence import StoredEvent, Transcoding
 from sqlalchemy import Connection, Row, Table, bindparam, select
 from sqlalchemy.exc import DBAPIError
 
-from eventstore.change import RecordedEvent, of_class
+from eventstore.change import RecordedEvent, copied, of_class
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.errors import (
@@ -24,9 +24,10 @@ from eventstore.errors import (
     sqlstate,
 )
 from eventstore.failover.acknowledgements import Acknowledgements, Registration
-from eventstore.locks import LOG_LOCK_TIMEOUT_SECONDS, lock_for_append, stable_position
+from eventstore.locks import LOG_LOCK_TIMEOUT_SECONDS, account_locked, lock_for_append, stable_position
+from eventstore.prepared import Prepared
 from eventstore.projection import Projection
-from eventstore.projection_state import outdated, require_current
+from eventstore.projection_state import FINGERPRINTS, outdated, require_current
 from eventstore.schema import stored_event
 from eventstore.streams.aggregate_cache import AggregateCache, StreamState
 from eventstore.streams.codec import Codec
@@ -63,7 +64,8 @@ class EventLog:
         self.cache: Final = AggregateCache()
         of_stream = table.c.originator_id == bindparam("stream")
         self._stream: Final = select(table).where(of_stream).order_by(table.c.originator_version)
-        self._stream_from: Final = self._stream.where(table.c.originator_version >= bindparam("version"))
+        stream_from = self._stream.where(table.c.originator_version >= bindparam("version"))
+        self._stream_from: Final = Prepared(lambda _: stream_from)
 
     @contextmanager
     def unit_of_work(self, did: str | None, envelope: Envelope) -> Generator[UnitOfWork]:
@@ -79,10 +81,7 @@ class EventLog:
             with self.database.write() as connection:
                 if self.acknowledgements is not None and did is not None:
                     registration = self.acknowledgements.begin(connection)
-                locked_at = lock_for_append(connection, self.table, did, timeout=self._lock_timeout)
-                if did is not None:
-                    require_current(connection, self.projections, self.table)
-                unit = UnitOfWork(self, connection, did, envelope, locked_at)
+                unit = UnitOfWork(self, connection, did, envelope, self._lock(connection, did))
                 yield unit
                 unit.require_unbroken()
         except BaseException:
@@ -92,6 +91,14 @@ class EventLog:
         if self.acknowledgements is not None and registration is not None and unit.newest is not None:
             self.acknowledgements.keep(registration, unit.newest)
         unit.publish()
+
+    def _lock(self, connection: Connection, did: str | None) -> datetime | None:
+        if did is None:
+            return lock_for_append(connection, self.table, None, timeout=self._lock_timeout)
+        with account_locked(connection, self.table, did) as locked_at:
+            made_by = FINGERPRINTS.start(connection, {})
+        require_current(connection, self.projections, self.table, made_by.all())
+        return locked_at()
 
     def transact(self, did: str | None, envelope: Envelope, work: Callable[[UnitOfWork], T]) -> T:
         """Run `work` in a unit of its own, and again when PostgreSQL rolled it back to break a deadlock.
@@ -142,7 +149,7 @@ class EventLog:
         cached = self.cache.get(aggregate_id)
         if cached is not None:
             since = {"stream": str(aggregate_id), "version": cached.state.version}
-            rows = connection.execute(self._stream_from, since).all()
+            rows = self._stream_from.start(connection, since).all()
             if rows and (rows[0].position, rows[0].recorded_at) == (cached.position, cached.recorded_at):
                 return _continued(cached, [self._recorded(row) for row in rows[1:]])
         return _continued(None, self.stream(connection, aggregate_id))
@@ -185,7 +192,7 @@ class EventLog:
 def _continued(before: StreamState | None, recorded: Sequence[RecordedEvent]) -> StreamState | None:
     if not recorded:
         return before
-    state: Aggregate | None = deepcopy(before.state) if before is not None else None
+    state: Aggregate | None = copied(before.state) if before is not None else None
     for each in recorded:
         state = each.event.mutate(state)
     last = recorded[-1]

@@ -6,24 +6,29 @@ log's lock exclusively therefore knows that every position issued so far is comm
 
 import random
 import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import datetime
 from hashlib import blake2b
 from typing import Final
 
-from sqlalchemy import Connection, Select, Table, func, select, text
+from sqlalchemy import Connection, Select, Table, column, func, select, text
 from sqlalchemy.exc import OperationalError
 
 from eventstore.database import Database
 from eventstore.errors import LOCK_NOT_AVAILABLE, LogBusyError, NestedUnitError, sqlstate
+from eventstore.prepared import Prepared, pipelined
 
 LOG_LOCK_TIMEOUT_SECONDS: Final = 20.0
 """How long to wait for the log's lock: longer than idle_in_transaction_session_timeout, which ends a frozen writer."""
 
 # Takes the log's lock after the account's: commands that queue for one account then keep no reader waiting.
-_LOCK_ACCOUNT: Final = text("""
-    with held as materialized (select pg_advisory_xact_lock(:account)::text as account)
-    select pg_advisory_xact_lock_shared(:log), clock_timestamp() as now from held where account is not null
-""")
+_LOCK_ACCOUNT: Final = Prepared(
+    lambda _: text("""
+        with held as materialized (select pg_advisory_xact_lock(:account)::text as account)
+        select pg_advisory_xact_lock_shared(:log), clock_timestamp() as now from held where account is not null
+    """).columns(column("locked"), column("now"))
+)
 _LOCK_LOG: Final = text("select pg_advisory_xact_lock(:log)")
 
 # New writers queue behind a reader that waits for the exclusive lock, so one attempt waits only this long.
@@ -44,7 +49,29 @@ def lock_for_append(
     if did is None:
         _lock_log(connection, log.name, timeout)
         return None
-    return _lock_account(connection, log.name, did)
+    with account_locked(connection, log, did) as locked_at:
+        pass
+    return locked_at()
+
+
+@contextmanager
+def account_locked(connection: Connection, log: Table, did: str) -> Generator[Callable[[], datetime | None]]:
+    """Take the account's lock, and send what is inside with it, which runs once the lock is held.
+
+    Yields what returns, after the block, what `lock_for_append` returns. Raises LogBusyError.
+    """
+    if connection.dialect.name == "sqlite":
+        yield lambda: None
+        return
+    keys = {"log": _key(log.name), "account": _key(log.name, did)}
+    try:
+        with pipelined(connection):
+            locked = _LOCK_ACCOUNT.start(connection, keys)
+            yield lambda: locked.all()[0].now
+    except OperationalError as error:
+        if sqlstate(error) == LOCK_NOT_AVAILABLE:
+            raise LogBusyError from error
+        raise
 
 
 def stable_position(database: Database, log: Table, *, timeout: float = LOG_LOCK_TIMEOUT_SECONDS) -> int:
@@ -58,17 +85,6 @@ def stable_position(database: Database, log: Table, *, timeout: float = LOG_LOCK
     with database.write() as connection:
         _lock_log(connection, log.name, timeout)
         return connection.scalars(last).one()
-
-
-def _lock_account(connection: Connection, log: str, did: str) -> datetime:
-    keys = {"log": _key(log), "account": _key(log, did)}
-    try:
-        now: datetime = connection.execute(_LOCK_ACCOUNT, keys).one().now
-    except OperationalError as error:
-        if sqlstate(error) == LOCK_NOT_AVAILABLE:
-            raise LogBusyError from error
-        raise
-    return now
 
 
 def _lock_log(connection: Connection, log: str, timeout: float) -> None:

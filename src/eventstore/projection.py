@@ -62,7 +62,7 @@ class Projection(Protocol):
         """The tables that `apply` writes."""
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
-        """Write the rows that the changes make; no clock, no network, no transaction of its own."""
+        """Write the rows that the changes make; no reading, no clock, no network, no transaction of its own."""
 
 
 def into_live(table: Table) -> Table:

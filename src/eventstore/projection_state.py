@@ -1,23 +1,28 @@
 """Compares the version of the code that made the rows of the projections with the version of this process."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import Connection, Table, exists, select
 
 from eventstore.append import upsert
 from eventstore.errors import OutdatedProjectionError
+from eventstore.prepared import Prepared
 from eventstore.projection import Projection
 from eventstore.schema import projection_state
 
 _ALL: Final = select(projection_state.c.name, projection_state.c.fingerprint)
+FINGERPRINTS: Final = Prepared(lambda _: _ALL)
 
 
-def require_current(connection: Connection, projections: Sequence[Projection], log: Table) -> None:
-    """Raise OutdatedProjectionError where another version of the code made rows; the caller holds the append lock, so no rebuild can interfere."""
-    if not projections:
-        return
-    made_by = _fingerprints(connection)
+def require_current(
+    connection: Connection, projections: Sequence[Projection], log: Table, read: Iterable[tuple[str, str]]
+) -> None:
+    """Raise OutdatedProjectionError where another version of the code made rows.
+
+    `read` are FINGERPRINTS, read under the append lock, so no rebuild can interfere.
+    """
+    made_by = dict(read)
     if any(projection.name not in made_by for projection in projections):
         _mark_current(connection, [p for p in projections if p.name not in made_by], log)
         made_by = _fingerprints(connection)

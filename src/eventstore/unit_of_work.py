@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -13,9 +12,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from eventstore.append import event_row, insert_rows
-from eventstore.change import Change, Event, RecordedEvent, of_class
+from eventstore.change import Change, Event, RecordedEvent, copied, of_class
 from eventstore.envelope import Envelope
 from eventstore.errors import AggregateNotFoundError, BrokenUnitError, VersionConflictError, is_duplicate
+from eventstore.prepared import pipelined
 from eventstore.projection import into_live
 from eventstore.streams.aggregate_cache import StreamState
 
@@ -60,7 +60,7 @@ class UnitOfWork:
         if latest is None or self._is_foreign(latest):
             raise AggregateNotFoundError(aggregate_class, aggregate_id)
         self._states[aggregate_id] = latest
-        return of_class(aggregate_class, deepcopy(latest.state))
+        return of_class(aggregate_class, copied(latest.state))
 
     def save(self, *aggregates: Aggregate) -> list[Change]:
         """Append the pending events of the aggregates and apply every projection to them, in this transaction.
@@ -70,8 +70,9 @@ class UnitOfWork:
         try:
             changes = [change for aggregate in aggregates for change in self._append(aggregate)]
             if changes:
-                for projection in self._log.projections:
-                    projection.apply(self.connection, changes, into_live)
+                with pipelined(self.connection):
+                    for projection in self._log.projections:
+                        projection.apply(self.connection, changes, into_live)
         except BaseException:
             self._broken = True
             raise

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, Connection, Index, Integer, Table, Text, insert, select
+from sqlalchemy import Boolean, Column, Connection, Index, Integer, Table, Text, select
 
 from aggregates.account_events import AccountEvent
 from aggregates.track import Track
@@ -15,7 +15,8 @@ from eventstore.projection import Into, ProjectedTable
 from eventstore.schema import Json, Position, UtcDateTime, metadata
 from projections.account_history import fields_of
 from projections.fingerprint import fingerprint
-from projections.visible_state import difference, visible_state
+from projections.rows import insert_rows
+from projections.visible_state import changes_between
 
 VERSION: Final = 3
 
@@ -75,8 +76,7 @@ class History:
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
         """Insert a row for each change."""
         rows = [{**_envelope(change), **_content(change)} for change in changes]
-        if rows:
-            connection.execute(insert(into(history)), rows)
+        insert_rows(connection, into(history), rows)
 
 
 def history_page(
@@ -115,8 +115,7 @@ def _envelope(change: Change) -> dict[str, Any]:
 def _content(change: Change) -> dict[str, Any]:
     event, before, after = change.event, change.before, change.after
     if isinstance(event, TrackEvent) and isinstance(after, Track):
-        earlier = visible_state(before if isinstance(before, Track) else None)
-        differs = difference(earlier, visible_state(after))
+        differs = changes_between(before if isinstance(before, Track) else None, after)
         return {"track_id": after.track_id, "touches_record": event.touches_record(), "changes": differs}
     if isinstance(event, AccountEvent):
         return {"track_id": None, "touches_record": False, "changes": fields_of(event)}

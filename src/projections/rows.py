@@ -1,27 +1,40 @@
 """Inserts or overwrites rows."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, insert
 from sqlalchemy.sql.dml import Insert
 
 from eventstore.append import insert_of
+from eventstore.prepared import Prepared
 
 
 def write_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert each row, or overwrite the one with its primary key. No key may come twice."""
     if rows:
-        statement = _overwriting(connection.dialect.name, table, tuple(rows[0]))
-        connection.execute(statement, [dict(row) for row in rows])
+        _overwriting(table, tuple(rows[0])).many(connection, rows)
 
 
-@lru_cache
-def _overwriting(dialect: str, table: Table, names: Sequence[str]) -> Insert:
-    statement = insert_of(dialect, table)
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert each row."""
+    if rows:
+        _inserting(table, tuple(rows[0])).copy(connection, table, rows)
+
+
+@cache
+def _overwriting(table: Table, names: Sequence[str]) -> Prepared:
     key = [column.name for column in table.primary_key]
-    excluded = statement.excluded
-    return statement.on_conflict_do_update(
-        index_elements=key, set_={name: excluded[name] for name in names if name not in key}
-    )
+
+    def build(dialect: str) -> Insert:
+        statement = insert_of(dialect, table)
+        excluded = {name: statement.excluded[name] for name in names if name not in key}
+        return statement.on_conflict_do_update(index_elements=key, set_=excluded)
+
+    return Prepared(build, names)
+
+
+@cache
+def _inserting(table: Table, names: Sequence[str]) -> Prepared:
+    return Prepared(lambda _: insert(table), names)

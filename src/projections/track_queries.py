@@ -3,9 +3,10 @@
 from dataclasses import dataclass, fields
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, or_, select
+from sqlalchemy import ColumnElement, Connection, bindparam, or_, select
 
 from aggregates.values import tag_as_stored
+from projections.track_search import contains
 from projections.track_tags import track_tags
 from projections.track_view import TrackView
 from projections.tracks import LIVE, normalized, tracks
@@ -65,9 +66,14 @@ def track_page(
     if not wanted.can_match():
         return TrackPage((), None)
     query = select(tracks).where(LIVE, *_conditions(wanted))
+    track_id: ColumnElement[int] = tracks.c.track_id
+    if wanted.q is not None:
+        is_sqlite = connection.dialect.name == "sqlite"
+        found, track_id = contains(normalized(wanted.q), is_sqlite=is_sqlite)
+        query = query.where(found)
     if cursor is not None:
-        query = query.where(tracks.c.track_id < cursor)
-    rows = connection.execute(_newest_first(query, limit + 1)).mappings().all()
+        query = query.where(track_id < cursor)
+    rows = connection.execute(query.order_by(track_id.desc()).limit(limit + 1)).mappings().all()
     items = tuple(TrackView.from_row(row) for row in rows[:limit])
     return TrackPage(items, items[-1].track_id if len(rows) > limit else None)
 
@@ -84,13 +90,7 @@ def _conditions(wanted: TrackFilter) -> list[ColumnElement[bool]]:
     if wanted.tag is not None:
         tagged = select(track_tags.c.track_id).where(track_tags.c.tag == tag_as_stored(wanted.tag))
         conditions.append(tracks.c.track_id.in_(tagged))
-    if wanted.q is not None:
-        conditions.append(tracks.c.search.contains(normalized(wanted.q), autoescape=True))
     return conditions
-
-
-def _newest_first(query: Select[tuple[object, ...]], limit: int) -> Select[tuple[object, ...]]:
-    return query.order_by(tracks.c.track_id.desc()).limit(limit)
 
 
 def is_storable(text: str) -> bool:

@@ -1,6 +1,6 @@
 """The state of a track as plain values: made from the aggregate, stored as a row, and read back equal."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -66,13 +66,13 @@ class TrackView:
         plain = {field: getattr(self, field) for field in self.__dataclass_fields__ if field not in nested}
         return {
             **plain,
-            "features": [asdict(feature) for feature in self.features],
+            "features": [dict(vars(feature)) for feature in self.features],
             "tags": list(self.tags),
             "self_labels": list(self.self_labels),
-            "support_gate": asdict(self.support_gate) if self.support_gate else None,
+            "support_gate": dict(vars(self.support_gate)) if self.support_gate else None,
             **_prefixed(self.audio, "audio_", Audio),
             **_prefixed(self.artwork, "artwork_", Artwork),
-            "blob_ref": asdict(self.blob) if self.blob else None,
+            "blob_ref": dict(vars(self.blob)) if self.blob else None,
         }
 
 

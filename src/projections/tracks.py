@@ -17,6 +17,7 @@ from sqlalchemy import (
     and_,
 )
 
+from aggregates.track import Track
 from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable
 from eventstore.schema import Json, Position, UtcDateTime, metadata
@@ -94,11 +95,11 @@ class Tracks:
 
     def apply(self, connection: Connection, changes: Sequence[Change], into: Into) -> None:
         """Write the latest state of each track, in the order of their last changes."""
-        latest: dict[int, dict[str, Any]] = {}
+        latest: dict[int, Track] = {}
         for change in track_changes(changes):
             latest.pop(change.after.track_id, None)
-            latest[change.after.track_id] = row_of(TrackView.of(change.after))
-        write_rows(connection, into(tracks), list(latest.values()))
+            latest[change.after.track_id] = change.after
+        write_rows(connection, into(tracks), [row_of(TrackView.of(track)) for track in latest.values()])
 
 
 def row_of(view: TrackView) -> dict[str, Any]:

@@ -1,41 +1,78 @@
 """The state of a track as history shows it: plain JSON values by field."""
 
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from aggregates.track import Track
+from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _fields(value: Artwork | Audio | Feature | SupportGate | None) -> dict[str, Any] | None:
+    return dict(vars(value)) if value is not None else None
+
+
+def _all_fields(features: tuple[Feature, ...]) -> list[dict[str, Any] | None]:
+    return [_fields(feature) for feature in features]
+
+
+def _audio_cid(blob: BlobRef | None) -> str | None:
+    return blob.audio_cid if blob is not None else None
+
+
+def _text(timestamp: datetime | None) -> str | None:
+    return timestamp.isoformat() if timestamp is not None else None
+
+
+SHOWN: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "title": _as_it_is,
+    "artist": _as_it_is,
+    "album": _as_it_is,
+    "features": _all_fields,
+    "tags": list,
+    "description": _as_it_is,
+    "support_gate": _fields,
+    "unlisted": _as_it_is,
+    "self_labels": list,
+    "audio": _fields,
+    "artwork": _fields,
+    "image_url": _as_it_is,
+    "blob": _audio_cid,
+    "blob_requested": _as_it_is,
+    "blob_failure": _as_it_is,
+    "record_missing_since": _text,
+    "foreign_edit": _as_it_is,
+    "deleted_at": _text,
+    "taken_down_at": _text,
+    "takedown_reason": _as_it_is,
+    "created_at": _as_it_is,
+    "collection": _as_it_is,
+    "rkey": _as_it_is,
+}
+"""Every field whose changes are shown, in order, with the JSON value of its value."""
 
 
 def visible_state(track: Track | None) -> dict[str, Any]:
     """Return every field whose changes are shown; a track that does not exist yet has none."""
     if track is None:
         return {}
-    return {
-        "title": track.title,
-        "artist": track.artist,
-        "album": track.album,
-        "features": [asdict(feature) for feature in track.features],
-        "tags": list(track.tags),
-        "description": track.description,
-        "support_gate": asdict(track.support_gate) if track.support_gate else None,
-        "unlisted": track.unlisted,
-        "self_labels": list(track.self_labels),
-        "audio": asdict(track.audio),
-        "artwork": asdict(track.artwork) if track.artwork else None,
-        "image_url": track.image_url,
-        "blob": track.blob.audio_cid if track.blob else None,
-        "blob_requested": track.blob_requested,
-        "blob_failure": track.blob_failure,
-        "record_missing_since": _text(track.record_missing_since),
-        "foreign_edit": track.foreign_edit,
-        "deleted_at": _text(track.deleted_at),
-        "taken_down_at": _text(track.taken_down_at),
-        "takedown_reason": track.takedown_reason,
-        "created_at": track.created_at,
-        "collection": track.collection,
-        "rkey": track.rkey,
-    }
+    return {field: shown(getattr(track, field)) for field, shown in SHOWN.items()}
+
+
+def changes_between(before: Track | None, after: Track) -> list[dict[str, Any]]:
+    """Return `difference` of the states of a track; only the values that changed are made."""
+    if before is None:
+        return difference({}, visible_state(after))
+    earlier, later = vars(before), vars(after)
+    changed = [field for field in SHOWN if earlier[field] != later[field]]
+    return difference(
+        {field: SHOWN[field](earlier[field]) for field in changed},
+        {field: SHOWN[field](later[field]) for field in changed},
+    )
 
 
 def difference(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
@@ -46,7 +83,3 @@ def difference(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, 
         for field in fields
         if before.get(field) != after.get(field)
     ]
-
-
-def _text(timestamp: datetime | None) -> str | None:
-    return timestamp.isoformat() if timestamp is not None else None

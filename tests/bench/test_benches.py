@@ -22,6 +22,12 @@ ARMS = {
         for database in DATABASES
         for what in ("one-row transaction", "deliver a record")
     ],
+    "unit": [
+        f"{database}: {what}, {when}"
+        for database in DATABASES
+        for when in ("1 thread", "8 threads", "32 threads", "processor time")
+        for what in ("library's save", "unit of work")
+    ],
     "lanes": [
         f"{database}: {what}"
         for database in DATABASES
@@ -38,6 +44,12 @@ ARMS = {
         for database in DATABASES
         for what in ("read", "read and fold", "verify", "rebuild")
     ],
+    "search": [
+        f"{database}: a term {what}, {tracks} tracks"
+        for database in DATABASES
+        for what in ("of one track", "of every track", "of no track")
+        for tracks in (100, 1000)
+    ],
     "patch": [
         "bare putRecord",
         *(f"PATCH, {database}, PDS +{delay} ms" for database in DATABASES for delay in (0, 50, 200)),
@@ -49,6 +61,7 @@ PROMISED = {
     "wait": ARMS["wait"][1:],
     "hosts": ARMS["hosts"][1::2],
     "backlog": ARMS["backlog"][1::2],
+    "search": ARMS["search"][1::2],
 }
 BESIDE = [
     [f"{database}: {what}, {beside}" for beside in ("alone", *NUISANCES)]

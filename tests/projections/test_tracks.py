@@ -140,6 +140,20 @@ def test_a_search_takes_every_character_for_itself(log: EventLog, q: str) -> Non
     assert found(log, TrackFilter(q=q)) == [2]
 
 
+@pytest.mark.parametrize("q", ["ine", "pine cone", "東京タワー", "タワー", 'says "no', "-pine", "pine*"])
+def test_a_search_finds_any_part_of_the_text_that_an_index_holds(log: EventLog, q: str) -> None:
+    upload(log, 1, title="fir", artist="two")
+    upload(log, 2, title=f"a {q} b", artist="two")
+    assert found(log, TrackFilter(q=q)) == [2]
+
+
+def test_a_search_follows_a_track_through_its_edits(log: EventLog) -> None:
+    upload(log, 1, title="Before")
+    change(log, 1, lambda t: t.update_metadata({"tags": ("b",)}, at=some_time(4)))
+    change(log, 1, lambda t: t.update_metadata({"title": "After"}, at=some_time(5)))
+    assert [found(log, TrackFilter(q=q)) for q in ("before", "after")] == [[], [1]]
+
+
 @pytest.mark.parametrize("text", ["\0", "a\0b", "\ud800"])
 def test_text_that_no_track_can_hold_matches_none(log: EventLog, text: str) -> None:
     upload(log)

@@ -13,6 +13,7 @@ from sqlalchemy.sql.dml import Insert
 from aggregates.track import Track
 from eventstore.append import insert_of
 from eventstore.change import Change
+from eventstore.prepared import Prepared
 from eventstore.projection import Into
 from outbox.mirror.states import LaneState
 from outbox.mirror.tables import BLOB_JOBS, PAST, TARGETS, blob_job, mirror_lane, mirror_target
@@ -105,10 +106,9 @@ def wake_lane(connection: Connection, did: str, at: datetime) -> None:
     An account that never signed in gets a lane that waits for its sign-in.
     """
     row = {"did": did, "host": "", "state": LaneState.AUTH_REQUIRED, "due_at": at}
-    connection.execute(_wake_statement(connection.dialect.name), row)
+    _WAKE.start(connection, row)
 
 
-@cache
 def _wake_statement(dialect: str) -> Insert:
     insert = insert_of(dialect, mirror_lane)
     due_at = insert.excluded.due_at
@@ -117,18 +117,22 @@ def _wake_statement(dialect: str) -> Insert:
     )
 
 
+_WAKE: Final = Prepared(_wake_statement, ("did", "host", "state", "due_at"))
+
+
 def upsert(connection: Connection, table: Table, row: dict[str, Any], columns: Sequence[str]) -> None:
     """Insert a row, or set these columns of the one with its key."""
-    connection.execute(_upsert_statement(connection.dialect.name, table, tuple(columns)), row)
+    _upserting(table, tuple(row), tuple(columns)).start(connection, row)
 
 
 @cache
-def _upsert_statement(dialect: str, table: Table, columns: Sequence[str]) -> Insert:
-    insert = insert_of(dialect, table)
-    excluded = insert.excluded
-    return insert.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns), set_={name: excluded[name] for name in columns}
-    )
+def _upserting(table: Table, names: Sequence[str], columns: Sequence[str]) -> Prepared:
+    def build(dialect: str) -> Insert:
+        insert = insert_of(dialect, table)
+        excluded = {name: insert.excluded[name] for name in columns}
+        return insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=excluded)
+
+    return Prepared(build, names)
 
 
 CHANGE_TARGET: Final = update(mirror_target).where(

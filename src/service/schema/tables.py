@@ -20,6 +20,7 @@ import service.schema.job_lease
 import storage.media
 import storage.public.tables
 from eventstore.schema import metadata
+from projections.track_search import SEARCH_INDEX
 
 MODULES: Final = (
     eventstore.failover.tables,
@@ -48,8 +49,13 @@ INDEXES_OF_EXPRESSIONS: Final = frozenset(
 
 
 def is_compared(_item: object, name: str | None, kind: str, *_: object) -> bool:
-    """Whether alembic can compare the declaration with the database; it cannot where databases rewrite index expressions."""
-    return kind != "index" or name not in INDEXES_OF_EXPRESSIONS
+    """Whether alembic can compare the declaration with the database.
+
+    It cannot where databases rewrite index expressions, and where only one has the index or its tables.
+    """
+    if kind == "table":
+        return not (name or "").startswith("tracks_search")
+    return kind != "index" or name not in {*INDEXES_OF_EXPRESSIONS, SEARCH_INDEX.name}
 
 
 __all__ = ["MODULES", "is_compared", "metadata"]

@@ -1,11 +1,11 @@
 """A PATCH takes the same few statements, however long the track's history is."""
 
 import pytest
-from sqlalchemy import event
 
 from eventstore.streams.codec import Codec
 from tests.api.tracks.patch import as_json
 from tests.api.world import upload
+from tests.statements import recorded_statements
 
 STATEMENTS = {"sqlite": 13, "postgresql": 14}
 """The caller, the track's owner, and the command, which checks both again. PostgreSQL also takes a lock."""
@@ -14,15 +14,8 @@ STATEMENTS = {"sqlite": 13, "postgresql": 14}
 @pytest.fixture
 def statements(world):
     """Those since the test began."""
-    seen = []
-
-    def note(_connection, _cursor, statement, *_ignored):
-        if not statement.startswith("BEGIN"):
-            seen.append(statement)
-
-    event.listen(world.database.engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(world.database.engine, "before_cursor_execute", note)
+    with recorded_statements(world.database.engine) as seen:
+        yield seen
 
 
 @pytest.fixture

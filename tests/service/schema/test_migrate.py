@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -16,9 +17,11 @@ from sqlalchemy import inspect, text
 
 from eventstore.database import Database
 from eventstore.schema import metadata
+from projections.track_queries import TrackFilter, track_page
 from service.schema import tables
 from service.schema.migrate import OutdatedSchemaError, newest, require_schema, upgrade
 from service.schema.tables import is_compared
+from tests.projections.track_log import track_log, upload
 from tests.servers.databases import KINDS, migrate, revision
 
 PACKAGES = (
@@ -144,6 +147,20 @@ def test_migrating_keeps_what_is_there(migrated_url: str) -> None:
     migrate(migrated_url)
     with database.read() as connection:
         assert connection.scalar(text("select fingerprint from projection_state")) == "b"
+    database.close()
+
+
+def test_a_search_finds_tracks_that_are_older_than_its_index(database_url: str) -> None:
+    database = Database(database_url)
+    with database.write() as connection:
+        config = Config()
+        config.set_main_option("script_location", "migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+    upload(track_log(database), 1, title="Older")
+    upgrade(database_url)
+    with database.read() as connection:
+        assert [track.title for track in track_page(connection, TrackFilter(q="olde")).items] == ["Older"]
     database.close()
 
 

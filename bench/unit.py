@@ -1,0 +1,103 @@
+"""Compares a unit of work, which writes event, read models and target, with the library's own save of one event."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count, repeat
+from pathlib import Path
+from typing import Final
+
+from bench.cpu import Cpu
+from bench.logs import logs, register, retitle, track_of
+from bench.report import Row
+from bench.rounds import Arm, Effort, Seconds, compare
+from bench.stock import Stock, stock_on
+from eventstore.event_log import EventLog
+
+SENTENCE: Final = (
+    "What an edit's unit of work (lock, load, event, read models, target) takes, as a multiple of the event-sourcing"
+    " library's own save of one event."
+)
+THREADS: Final = (1, 8, 32)
+UNITS_PER_OPERATION: Final = 10
+
+_next_number: Final = count(1)
+Edit = Callable[[int], None]
+"""Edits the track of the account with this number."""
+
+
+def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
+    """Measure with one account and track a thread, as durable on both sides."""
+    rows: list[Row] = []
+    for name, log in logs(folder):
+        show_progress(f"filling a log, {name}")
+        with stock_on(log.database, folder) as stock:
+            rows += _compared(name, log, stock, effort, show_progress)
+    return rows
+
+
+def _compared(
+    name: str, log: EventLog, stock: Stock, effort: Effort, show_progress: Callable[[str], None]
+) -> list[Row]:
+    for number in range(1, max(THREADS) + 1):
+        register(log, number)
+    save, unit = _saves(stock), _units(log)
+    rows: list[Row] = []
+    for threads in THREADS:
+        what = f"{threads} thread{'s' * (threads > 1)}"
+        rows += compare(
+            Arm(f"{name}: library's save, {what}", _seconds_per_edit(save, threads)),
+            [Arm(f"{name}: unit of work, {what}", _seconds_per_edit(unit, threads))],
+            effort,
+            show_progress,
+        )
+    return rows + compare(
+        Arm(f"{name}: library's save, processor time", _cpu_seconds_per_edit(log, save)),
+        [Arm(f"{name}: unit of work, processor time", _cpu_seconds_per_edit(log, unit))],
+        effort,
+        show_progress,
+    )
+
+
+def _units(log: EventLog) -> Edit:
+    return lambda number: retitle(log, number, f"Take {next(_next_number)}")
+
+
+def _saves(stock: Stock) -> Edit:
+    tracks = {number: track_of(number) for number in range(1, max(THREADS) + 1)}
+    stock.save(*tracks.values())
+
+    def save(number: int) -> None:
+        track = tracks[number]
+        track.update_metadata({"title": f"Take {next(_next_number)}"}, at=track.modified_on)
+        stock.save(track)
+
+    return save
+
+
+def _seconds_per_edit(edit: Edit, threads: int) -> Callable[[int], Seconds]:
+    def run(operations: int) -> Seconds:
+        edits = max(1, operations * UNITS_PER_OPERATION // threads)
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(edit, range(1, threads + 1)))  # every thread has begun, and has its connection
+            began = time.perf_counter()
+            list(pool.map(many, range(1, threads + 1), repeat(edits)))
+            return [(time.perf_counter() - began) / (edits * threads)]
+
+    def many(number: int, edits: int) -> None:
+        for _ in range(edits):
+            edit(number)
+
+    return run
+
+
+def _cpu_seconds_per_edit(log: EventLog, edit: Edit) -> Callable[[int], Seconds]:
+    def run(operations: int) -> Seconds:
+        edits = operations * UNITS_PER_OPERATION
+        edit(1)
+        cpu = Cpu(log.database)
+        for _ in range(edits):
+            edit(1)
+        return [cpu.seconds() / edits]
+
+    return run

@@ -1,0 +1,55 @@
+"""The index of `tracks.search` by trigrams, which both databases keep by themselves: pg_trgm, and FTS5 on SQLite."""
+
+from typing import Final
+
+from sqlalchemy import DDL, ColumnElement, Index, and_, column, event, table
+
+from eventstore.schema import Position
+from projections.tracks import tracks
+
+MIN_INDEXED_CHARACTERS: Final = 3
+"""A shorter term has no trigram: it is looked for row by row."""
+
+SEARCH_INDEX: Final = Index(
+    "ix_tracks_search",
+    tracks.c.search,
+    postgresql_using="gin",
+    postgresql_ops={"search": "gin_trgm_ops"},
+).ddl_if(dialect="postgresql")
+EXTENSION: Final = "create extension if not exists pg_trgm"
+ON_SQLITE: Final = (
+    """
+    create virtual table tracks_search
+    using fts5(search, content='tracks', content_rowid='track_id', tokenize='trigram case_sensitive 1')
+    """,
+    """
+    create trigger tracks_search_insert after insert on tracks begin
+        insert into tracks_search (rowid, search) values (new.track_id, new.search);
+    end
+    """,
+    """
+    create trigger tracks_search_delete after delete on tracks begin
+        insert into tracks_search (tracks_search, rowid, search) values ('delete', old.track_id, old.search);
+    end
+    """,
+    """
+    create trigger tracks_search_update after update of search on tracks when old.search != new.search begin
+        insert into tracks_search (tracks_search, rowid, search) values ('delete', old.track_id, old.search);
+        insert into tracks_search (rowid, search) values (new.track_id, new.search);
+    end
+    """,
+)
+event.listen(tracks, "before_create", DDL(EXTENSION).execute_if(dialect="postgresql"))  # type: ignore[no-untyped-call]
+for statement in ON_SQLITE:
+    event.listen(tracks, "after_create", DDL(statement).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]
+
+_indexed: Final = table("tracks_search", column("rowid", Position), column("tracks_search"))
+_is_indexed: Final = _indexed.c.rowid == tracks.c.track_id
+
+
+def contains(term: str, *, is_sqlite: bool) -> tuple[ColumnElement[bool], ColumnElement[int]]:
+    """Whether the search text contains the term, normalized as that is; and the track id to order by, which costs nothing."""
+    if not is_sqlite or len(term) < MIN_INDEXED_CHARACTERS:
+        return tracks.c.search.contains(term, autoescape=True), tracks.c.track_id
+    phrase = '"' + term.replace('"', '""') + '"'
+    return and_(_is_indexed, _indexed.c.tracks_search.op("match")(phrase)), _indexed.c.rowid
