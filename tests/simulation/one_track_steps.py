@@ -12,7 +12,8 @@ from outbox.operations.operators import Action
 from tests.dsl import COLLECTION, OLD_COLLECTION, some_feature
 from tests.fake_pds.account import Status
 from tests.outbox.rigs.relay_rig import answer_lost
-from tests.simulation.one_track import HOME, STANDING, UNTAKEN_TITLE, OneTrack
+from tests.simulation.one_track import OneTrack
+from tests.simulation.saved_track import HOME, STANDING, UNTAKEN_TITLE
 
 Step = Callable[[OneTrack], object]
 UNTAKEN_FEATURE = {"did": "did:plc:carol", "handle": "carol.test", "displayName": "x" * 300}
@@ -46,6 +47,7 @@ OPERATORS: dict[str, Step] = {
     "redrive": lambda it: it.operator(Action.REDRIVE),
     "probe": lambda it: it.operator(Action.PROBE),
     "restore the database": OneTrack.database_is_restored,
+    "restore a deletion": OneTrack.deletion_is_restored,
     "recovered": OneTrack.is_recovered,
     "verify": OneTrack.is_verified,
 }
@@ -62,6 +64,7 @@ WORLD: dict[str, Step] = {
     "the account is deactivated": lambda it: it.stands(Status.DEACTIVATED),
     "the account is taken down": lambda it: it.stands(Status.TAKENDOWN),
     "the account is deleted": OneTrack.is_deleted_at_its_pds,
+    "the account is nowhere for days": OneTrack.is_nowhere_for_days,
     "the account moves": OneTrack.moves_host,
     "the PDS loses the audio": OneTrack.pds_loses_audio,
     "storage loses the audio": lambda it: it.bytes.held.clear(),
@@ -73,13 +76,25 @@ WORLD: dict[str, Step] = {
     "a scan": lambda it: it.passes(minutes=1),
 }
 STEPS = {**OWNER, **OPERATORS, **WORLD}
+GRAVE = (
+    "edit what the PDS refuses",
+    "delete",
+    "change namespace",
+    "restore the database",
+    "the PDS refuses records",
+    "others edit",
+    "others delete",
+    "the account is deleted",
+    "four days",
+)
+"""Those after which most tracks need an exit."""
 EXITS: dict[str, tuple[str, ...]] = {
     "GET /auth/login": ("sign in",),
     "DELETE /me": ("leave",),
     "POST /tracks/{id}/mirror/retry": ("retry",),
     "POST /ops/lanes": ("probe",),
     "POST /tracks/{id}/mirror/resolve": ("keep ours", "keep theirs"),
-    "DELETE /tracks/{id}": ("delete",),
+    "DELETE /tracks/{id}": (),
     "POST /tracks/{id}/restore-record": ("restore record",),
     "POST /tracks/{id}/migrate-namespace": ("change namespace",),
     "POST /tracks/{id}/undelete": ("undelete",),
