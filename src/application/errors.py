@@ -13,11 +13,11 @@ class NotAuthenticatedError(ApplicationError):
 
 
 class LeavingError(ApplicationError):
-    """The account is leaving: its records are being removed. Nothing was changed; GET /me shows the progress."""
+    """The account is leaving. Nothing was changed; GET /me shows what its removal waits for, and after it a sign-in begins anew."""
 
 
 class TrackNotFoundError(ApplicationError):
-    """There is no such track, or it is deleted."""
+    """There is no such track, or it is deleted: its owner may undelete it, by POST /tracks/{id}/undelete."""
 
 
 class VersionNotFoundError(ApplicationError):
@@ -47,7 +47,8 @@ class AlreadyHasRecordError(ApplicationError):
 
     def __init__(self, uri: str) -> None:
         super().__init__(
-            f"The record is on the PDS, at {uri}: there is nothing to restore. Nothing was changed."
+            f"The record is on the PDS, at {uri}: there is nothing to restore. Nothing was changed; "
+            "if another client has changed it, decide which version stays: POST /tracks/{id}/mirror/resolve."
         )
         self.uri = uri
 
@@ -57,17 +58,18 @@ class MigrationNeededError(ApplicationError):
 
     def __init__(self, old_collection: str) -> None:
         super().__init__(
-            f"The record lives in {old_collection}. Nothing was changed; migrate the namespace instead."
+            f"The record lives in {old_collection}. Nothing was changed; "
+            "migrate the namespace instead: POST /tracks/{id}/migrate-namespace."
         )
         self.old_collection = old_collection
 
 
 class CannotMoveError(ApplicationError):
-    """The record cannot move to another collection. Nothing was changed."""
+    """The record cannot move to another collection; it stays where it is."""
 
 
 class NothingToResolveError(ApplicationError):
-    """No other client has changed this record: there is nothing to resolve. Nothing was changed."""
+    """No other client has changed this record. Nothing was changed; POST /tracks/{id}/restore-record restores a deleted one."""
 
 
 class BlobTooLargeError(ApplicationError):
@@ -75,7 +77,10 @@ class BlobTooLargeError(ApplicationError):
 
     def __init__(self, limit: int | None = None) -> None:
         takes = f"blobs of at most {limit} bytes" if limit is not None else "only smaller blobs"
-        super().__init__(f"The PDS accepts {takes}, this audio is larger. It stays with the service.")
+        super().__init__(
+            f"The PDS accepts {takes}, this audio is larger. It stays with the service; "
+            "replace it by a smaller file to copy it: PUT /tracks/{id}/audio."
+        )
         if limit is not None:  # a PDS need not tell it
             self.limit = limit
 

@@ -161,13 +161,16 @@ async def test_no_position_and_no_track_id_is_issued_twice(then) -> None:
         assert new > lost
 
 
+@pytest.mark.parametrize("is_confirmed", [False, True], ids=["still to be sent", "confirmed"])
 async def test_a_delete_of_then_does_not_take_what_was_undeleted_since(
-    looked_at: Rig, tmp_path: Path
+    looked_at: Rig, tmp_path: Path, is_confirmed: bool
 ) -> None:
     now = looked_at
     track = now.upload(1)
     await deliver(now)
     now.command(1, lambda each: each.delete(at=now.clock()))
+    if is_confirmed:
+        await deliver(now)
     with backup_of(now, tmp_path) as backup:
         await deliver(now)
         assert now.remote(track) is None

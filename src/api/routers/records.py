@@ -70,7 +70,11 @@ async def restore(track_id: TrackId, request: Command) -> Response:
         if not attempt.is_repetition:
             on_pds = await look(services, await place_of(services, request.principal.did, track_id))
             command = RestoreRecord(
-                track_id, request.versions, on_pds=on_pds, old_collection=services.old_collection
+                track_id,
+                request.versions,
+                on_pds=on_pds,
+                old_collection=services.old_collection,
+                collection=services.collection,
             )
             await attempt.commit(
                 lambda unit: restore_record(unit, command), RestoreResults(services.urls).show

@@ -34,8 +34,13 @@ def change_namespace(unit: UnitOfWork, command: ChangeNamespace) -> int:
 
 def _require_movable(unit: UnitOfWork, track: Track, command: ChangeNamespace, new: RecordKey) -> None:
     if track.collection != command.old_collection:
-        raise CannotMoveError(f"The record is in {track.collection}, not in {command.old_collection}")
+        raise CannotMoveError(
+            f"The record is in {track.collection}, not in {command.old_collection}, and stays there"
+        )
     if conflict_of(unit.connection, track.track_id) is not None:
         raise UndecidedForeignEditError
     if is_taken(unit.connection, new, excluding=track.track_id):
-        raise CannotMoveError(f"Another track has the record {new.uri}")
+        raise CannotMoveError(
+            f"Another track has, or had, the record {new.uri}: this one stays in {track.collection}, "
+            "where POST /tracks/{id}/restore-record restores it"
+        )

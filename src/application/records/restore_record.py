@@ -9,6 +9,7 @@ from application.authorization import OnTrack, load_owned
 from application.errors import AlreadyHasRecordError, MigrationNeededError
 from eventstore.unit_of_work import UnitOfWork
 from outbox.conflicts.conflicts import clear_conflict
+from outbox.mirror.namespace_moves import is_taken
 from outbox.pds.client import RecordKey
 from outbox.views.status import mirrors
 from projections.history import history_page
@@ -36,6 +37,7 @@ class RestoreRecord(OnTrack):
 
     on_pds: OnPds
     old_collection: str
+    collection: str
 
 
 def restore_record(unit: UnitOfWork, command: RestoreRecord) -> int:
@@ -44,7 +46,7 @@ def restore_record(unit: UnitOfWork, command: RestoreRecord) -> int:
     Raises MigrationNeededError or AlreadyHasRecordError.
     """
     track = load_owned(unit, command)
-    if track.collection == command.old_collection:
+    if track.collection == command.old_collection and _may_move(unit, track, command):
         raise MigrationNeededError(command.old_collection)
     if _was_just_restored(unit, track) and not _is_gone_again(unit, track, command.on_pds):
         return track.track_id
@@ -54,6 +56,12 @@ def restore_record(unit: UnitOfWork, command: RestoreRecord) -> int:
     unit.save(track)
     clear_conflict(unit.connection, track.track_id)
     return track.track_id
+
+
+def _may_move(unit: UnitOfWork, track: Track, command: RestoreRecord) -> bool:
+    """Whether a move would restore the record: not where another track has its key."""
+    new = RecordKey(track.did, command.collection, track.rkey)
+    return not is_taken(unit.connection, new, excluding=track.track_id)
 
 
 def _was_just_restored(unit: UnitOfWork, track: Track) -> bool:

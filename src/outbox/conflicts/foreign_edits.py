@@ -43,7 +43,9 @@ def keep_theirs(unit: UnitOfWork, track: Track, conflict: Conflict, urls: Record
 def adoptable(conflict: Conflict) -> dict[str, Any]:
     """Return the checked values of the changed fields that a track has; raises InvalidFieldError."""
     if conflict.theirs is None:
-        raise InvalidFieldError("record", "it contains values that a record of ours cannot have")
+        raise InvalidFieldError(
+            "record", "it contains values that a record of ours cannot have; keep `ours` instead"
+        )
     theirs, changed = conflict.theirs, conflict.fields
     return {field: read(theirs.get(name)) for name, (field, read) in FIELDS.items() if name in changed}
 

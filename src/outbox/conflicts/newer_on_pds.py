@@ -34,7 +34,7 @@ def keep_newer(unit: UnitOfWork, key: RecordKey, cid: str, record: Record, urls:
     if row.detached:
         return
     if row.desired_op == DELETE:
-        if row.is_open:
+        if row.is_open or not row.former:
             _set(
                 unit,
                 key,
@@ -42,6 +42,8 @@ def keep_newer(unit: UnitOfWork, key: RecordKey, cid: str, record: Record, urls:
                 reason=NEWER,
                 last_error=NEWER,
                 failed_gen=row.desired_gen,
+                # a delete that was confirmed then is no longer true: the record is back
+                acked_gen=min(row.acked_gen, row.desired_gen - 1),
             )
         return
     track = unit.load(Track, Track.create_id(row.track_id))

@@ -36,6 +36,8 @@ PARKING: Final = {
 }
 """A new kind also needs its scope in pds/verdict.py, its state and transitions in states.py, and probes/jobs.py."""
 
+PARKED: Final = (*PROBED, LaneState.AUTH_REQUIRED)
+"""The states whose accounts are probed on request; one that waits for a sign-in may be gone, or elsewhere."""
 FIRST_PROBE_PAUSE: Final = timedelta(minutes=15)
 LONGEST_PROBE_PAUSE: Final = timedelta(hours=24)
 PROBE_AFTER_FAILING: Final = timedelta(hours=1)
@@ -95,8 +97,8 @@ _CLEAR_PROBE: Final = (
 
 def probe_now(connection: Connection, did: str, now: datetime, *, operator: bool = False) -> None:
     """Probe the account of a parked lane now; of a lane that is gone, only for an operator."""
-    states = (*PROBED, LaneState.GONE) if operator else PROBED
-    waits = and_(lane_columns.did == did, lane_columns.state.in_(states))
+    states = (*PARKED, LaneState.GONE) if operator else PARKED
+    waits = and_(lane_columns.did == did, lane_columns.host != "", lane_columns.state.in_(states))
     is_gone = lane_columns.state == LaneState.GONE
     connection.execute(
         update(mirror_lane)
@@ -113,7 +115,8 @@ def request_probe(connection: Connection, did: str, now: datetime) -> None:
     """Probe the account of a ready or parked lane: a scan or the firehose reports that it has changed."""
     here = and_(
         lane_columns.did == did,
-        lane_columns.state.in_((LaneState.READY, *PROBED)),
+        lane_columns.host != "",
+        lane_columns.state.in_((LaneState.READY, *PARKED)),
         lane_columns.probe_at > now,
     )
     connection.execute(update(mirror_lane).where(here).values(probe_at=now))

@@ -21,11 +21,36 @@ class TargetState(State):
 class LaneState(State):
     """States of an account's row in `mirror_lane`."""
 
-    READY = "ready", "the relay delivers when records are due"
-    AUTH_REQUIRED = "auth_required", "waits until the owner signs in"
-    INACTIVE = "account_inactive", "the account is deactivated, suspended or taken down; the relay probes it"
-    STALE = "identity_stale", "the host does not know the account; the relay probes where it is"
-    GONE = "gone", "no directory has known the account for days; waits for a sign-in or an operator"
+    READY = "ready", "the relay delivers when records are due", "the relay delivers"
+    AUTH_REQUIRED = (
+        "auth_required",
+        "waits until the owner signs in",
+        (
+            "the owner signs in: `GET /auth/login`; a scan, or `POST /tracks/{id}/mirror/retry`, finds an account that is "
+            "elsewhere or nowhere"
+        ),
+    )
+    INACTIVE = (
+        "account_inactive",
+        "the account is deactivated, suspended or taken down; the relay probes it",
+        (
+            "the owner reactivates the account at its PDS, and the relay probes it, at once after "
+            "`POST /tracks/{id}/mirror/retry`; or the owner deletes the account here: `DELETE /me`"
+        ),
+    )
+    STALE = (
+        "identity_stale",
+        "the host does not know the account; the relay probes where it is",
+        "the relay finds the account, at once after `POST /tracks/{id}/mirror/retry`, or it becomes `gone`",
+    )
+    GONE = (
+        "gone",
+        "no directory has known the account for days; waits for a sign-in or an operator",
+        (
+            "the owner signs in: `GET /auth/login`; an operator has the account probed: `POST /ops/lanes`; "
+            "or the owner deletes the account here: `DELETE /me`"
+        ),
+    )
 
 
 PROBED: Final = (LaneState.INACTIVE, LaneState.STALE)
@@ -43,31 +68,70 @@ class BreakerState(State):
 class MirrorState(State):
     """States of a track's mirror: what its target, lane, host and upload amount to. Derived, never stored."""
 
-    DELIVERED = "delivered", "the PDS holds what the log says"
-    PENDING = "pending", "the relay delivers it without help"
-    PARKED = "parked", "nothing is sent for the account: `reason` says until when"
-    HELD = "held", "another client changed the record; its owner decides"
-    DETACHED = "detached", "the record was deleted elsewhere; its owner decides"
-    REJECTED = "rejected", "the PDS refuses the record as it is"
+    DELIVERED = "delivered", "the PDS holds what the log says", "nothing is left to do"
+    PENDING = (
+        "pending",
+        "the relay delivers it without help",
+        "the relay, at once after `POST /tracks/{id}/mirror/retry`",
+    )
+    PARKED = "parked", "nothing is sent for the account: `reason` says until when", "as its reason says"
+    HELD = (
+        "held",
+        "another client changed the record; its owner decides",
+        "the owner decides: `POST /tracks/{id}/mirror/resolve`, or `DELETE /tracks/{id}`",
+    )
+    DETACHED = (
+        "detached",
+        "the record was deleted elsewhere; its owner decides",
+        (
+            "the owner decides: `POST /tracks/{id}/restore-record`, in the old collection "
+            "`POST /tracks/{id}/migrate-namespace`, or `DELETE /tracks/{id}`"
+        ),
+    )
+    REJECTED = (
+        "rejected",
+        "the PDS refuses the record as it is",
+        (
+            "the owner changes what the PDS refuses: `PATCH /tracks/{id}`, `PUT /tracks/{id}/audio`; where the PDS "
+            "takes it by now, `POST /tracks/{id}/mirror/retry`, or an operator's `mastertape redrive`"
+        ),
+    )
 
 
 class MirrorReason(State):
     """Reasons of a mirror's state, beside lane states and names of the PDS's errors."""
 
-    SENDING = "sending", "it is due, or being sent"
+    SENDING = "sending", "it is due, or being sent", "the relay sends it"
     SUCCESSOR = (
         "successor",
         "what a namespace move left is deleted once the PDS has the record in its new place",
+        "as the mirror of the record in its new place",
     )
-    BLOB = "blob", "its audio is to be uploaded"
-    BACKOFF = "backoff", "an attempt failed; it is tried again at a known time"
-    PACED = "paced", "the PDS asked for a pause"
-    VERIFYING = "verifying", "a delete is confirmed once an unanswered create can no longer land"
-    PAUSED = "paused", "an operator paused the account or its host"
-    RESTORED = "restored", "the database was restored from a backup; the account's records are compared first"
-    FOREIGN_EDIT = "foreign_edit", "another client changed the record"
-    NEWER_ON_PDS = "newer_on_pds", "after a restore: the record was written again after this delete"
-    RECORD_MISSING = "record_missing", "the record was deleted elsewhere"
+    BLOB = "blob", "its audio is to be uploaded", "the relay uploads it"
+    BACKOFF = "backoff", "an attempt failed; it is tried again at a known time", "the relay tries again"
+    PACED = "paced", "the PDS asked for a pause", "the relay sends it after the pause"
+    VERIFYING = (
+        "verifying",
+        "a delete is confirmed once an unanswered create can no longer land",
+        "the relay confirms it",
+    )
+    PAUSED = (
+        "paused",
+        "an operator paused the account or its host",
+        "an operator resumes what was paused: `mastertape resume`",
+    )
+    RESTORED = (
+        "restored",
+        "the database was restored from a backup; the account's records are compared first",
+        "an operator has them compared: `mastertape recovered`, then `mastertape verify pds`",
+    )
+    FOREIGN_EDIT = "foreign_edit", "another client changed the record", "as `held`"
+    NEWER_ON_PDS = (
+        "newer_on_pds",
+        "after a restore: the record was written again after this delete",
+        "the owner keeps it: `POST /tracks/{id}/undelete`; or deletes it: `POST /tracks/{id}/mirror/retry`",
+    )
+    RECORD_MISSING = "record_missing", "the record was deleted elsewhere", "as `detached`"
 
 
 def _from_all(befores: Iterable[State], after: State, by: str) -> tuple[Transition, ...]:
@@ -127,7 +191,11 @@ _OF_LANES: Final = (
         (LaneState.READY, *PROBED), LaneState.AUTH_REQUIRED, "a probe finds the account on another host"
     ),
     *_from_all((LaneState.READY, *PROBED), LaneState.INACTIVE, "a probe finds the account not active"),
-    *_from_all((LaneState.READY, *PROBED), LaneState.STALE, "a probe finds the account nowhere"),
+    *_from_all(
+        (LaneState.READY, *PROBED, LaneState.AUTH_REQUIRED),
+        LaneState.STALE,
+        "a probe finds the account nowhere",
+    ),
     *_from_all((LaneState.READY, *PROBED), LaneState.GONE, "a probe finds the account nowhere for 72 hours"),
     Transition(LaneState.GONE, LaneState.STALE, "an operator has the account probed"),
     *_from_all(LaneState, LaneState.AUTH_REQUIRED, "account deletion ends"),

@@ -54,6 +54,9 @@ class ProbeResult:
     has_records: bool = True
 
 
+_STILL_NEEDS_SIGN_IN: Final = frozenset({AccountLocation.ACTIVE, AccountLocation.INACTIVE})
+
+
 def claim_probes(database: Database, *, owner: str, limit: int, lease: timedelta) -> list[Probe]:
     """Claim up to `limit` due probes, the longest due first, within the hosts' shares.
 
@@ -125,6 +128,8 @@ def settle_probe(database: Database, probe: Probe, found: ProbeResult) -> None:
 
 
 def _changed(row: Any, found: ProbeResult, now: datetime) -> dict[str, Any]:
+    if row.state == LaneState.AUTH_REQUIRED and found.finding in _STILL_NEEDS_SIGN_IN:
+        return PROBE_CLEARED
     pause = probe_pause(row.probes)
     again: dict[str, Any] = {"probe_at": now + pause, "probes": row.probes + 1, "missing_since": NEVER}
     match found.finding:
@@ -137,7 +142,7 @@ def _changed(row: Any, found: ProbeResult, now: datetime) -> dict[str, Any]:
             here = {"host": found.host, "state": LaneState.AUTH_REQUIRED, **PROBE_CLEARED}
             return {**here, **NO_LIMITS, "not_before": PAST, "failures": 0}
         case AccountLocation.MISSING:
-            since = min(row.missing_since, now)
+            since = now if row.state == LaneState.AUTH_REQUIRED else min(row.missing_since, now)
             is_gone = now - since >= GONE_AFTER
             gone = {"state": LaneState.GONE, "probe_at": NEVER}
             return gone if is_gone else {**again, "state": LaneState.STALE, "missing_since": since}

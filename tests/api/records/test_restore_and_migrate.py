@@ -8,7 +8,9 @@ from sqlalchemy import delete
 from storage.media import media
 from tests.api.records.record_commands import command, lost, uploaded
 from tests.api.world import refusal, until
+from tests.dsl import a_track
 from tests.media_samples import samples
+from tests.outbox.rigs.relay_rig import ARTIST
 
 pytestmark = pytest.mark.anyio
 
@@ -129,6 +131,24 @@ async def test_a_record_of_the_old_namespace_is_not_restored_here(world, client,
         answer = await command(world, other, track, "restore-record")
     assert refusal(answer) == (409, "migration_needed")
     assert answer.json()["detail"]["old_collection"] == "fm.plyr.track"
+
+
+async def test_a_record_is_restored_in_the_old_namespace_where_another_track_has_its_new_place(
+    world, client, alice
+):
+    track = await lost(world, client, alice)
+    world.serve(old_collection="fm.plyr.track", collection="fm.newer.track")
+    rkey = track["atproto_record_uri"].rsplit("/", 1)[1]
+    other_track = a_track(99, did=alice.did, collection="fm.newer.track", rkey=rkey)
+    with world.log.unit_of_work(alice.did, ARTIST) as unit:
+        unit.save(other_track)
+    async with world.async_client(alice) as other:
+        refused = await command(world, other, track, "migrate-namespace", relay=False)
+        assert refusal(refused) == (400, "bad_state")
+        assert "/restore-record" in refused.json()["detail"]["message"]
+        answer = await command(world, other, track, "restore-record")
+    assert (answer.status_code, answer.json()["restored_uri"]) == (200, track["atproto_record_uri"])
+    assert track["atproto_record_uri"] in world.pds.records
 
 
 async def test_a_record_of_the_old_namespace_moves_and_is_said_to_be_there_once_the_old_one_is_gone(

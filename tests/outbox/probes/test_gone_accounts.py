@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from outbox.mirror.lanes import park_lane
-from outbox.mirror.parking import probe_now
+from outbox.mirror.parking import probe_now, request_probe
 from outbox.mirror.requeue import retry
 from outbox.probes.jobs import GONE_AFTER
 from outbox.relay.result import Outcome
@@ -80,3 +80,31 @@ async def test_no_account_is_gone_because_the_directory_is_down(desk: Rig) -> No
     for _ in range(10):
         await after(desk, timedelta(days=1))
     assert state(desk) == "identity_stale"
+
+
+async def test_an_account_whose_login_has_ended_is_gone_in_time_too(desk: Rig) -> None:
+    """Otherwise it would wait for ever for a sign-in, and its deletion here for its records to be removed."""
+    desk.upload()
+    await desk.relay_once()
+    with desk.database.write() as connection:
+        park_lane(connection, desk.did)
+    status_of(desk, "deleted")
+    with desk.database.write() as connection:
+        request_probe(connection, desk.did, desk.clock())  # as a scan does
+    await desk.relay_once()
+    assert state(desk) == "identity_stale"
+    await after(desk, GONE_AFTER)
+    assert state(desk) == "gone"
+
+
+@pytest.mark.parametrize("status", [None, "deactivated"])
+async def test_a_probe_does_not_replace_a_sign_in(desk: Rig, status: str | None) -> None:
+    desk.upload()
+    await desk.relay_once()
+    with desk.database.write() as connection:
+        park_lane(connection, desk.did)
+    status_of(desk, status)
+    with desk.database.write() as connection:
+        retry(connection, desk.did, 1, desk.clock())
+    await desk.relay_once()
+    assert (state(desk), desk.directory.asked) == ("auth_required", [desk.did])

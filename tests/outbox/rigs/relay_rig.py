@@ -3,7 +3,7 @@
 import hashlib
 from base64 import b32encode
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ from devpds.server import DevPds
 from eventstore.database import Database
 from eventstore.envelope import Envelope
 from eventstore.event_log import EventLog
+from eventstore.projection import Projection
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, resume_lane
@@ -180,12 +181,14 @@ class Clock:
 class Rig:
     """An event log, a relay and a PDS."""
 
+    PROJECTIONS: Sequence[Projection] = (MirrorTargets(),)
+
     def __init__(
         self, database: Database, pds: DevPds | SignedInPds, did: str, wire: Wire, clock: Clock
     ) -> None:
         self.database, self.pds, self.wire, self.clock = database, pds, wire, clock
         self.did = did
-        self.log = EventLog(database, projections=[MirrorTargets()], transcodings=TRANSCODINGS)
+        self.log = EventLog(database, projections=self.PROJECTIONS, transcodings=TRANSCODINGS)
         self.bytes = Bytes()
         self.hosts = Hosts(database)
         self._api = PacedPds(wire, wire.http, self.hosts)

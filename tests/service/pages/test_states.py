@@ -2,12 +2,17 @@
 
 import ast
 import inspect
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from api.error_responses import REPLIES
+from application.errors import AlreadyHasRecordError, BlobTooLargeError, MigrationNeededError
 from eventstore.states import State, Transition
+from outbox.mirror.states import LaneState, MirrorReason, MirrorState
+from service.cli.main import main
 from service.pages import states as states_page
 
 ROOT = Path(__file__).parents[3]
@@ -55,6 +60,30 @@ stateDiagram-v2
 
 def test_a_machine_is_a_sentence_a_table_and_a_diagram() -> None:
     assert states_page.section(LampState, TRANSITIONS) == SECTION
+
+
+def test_every_stored_state_is_left_by_a_transition_and_every_shown_state_has_an_exit() -> None:
+    for enum, transitions in states_page.machines():
+        if transitions:
+            assert {each.before for each in transitions} - {None} == set(enum)
+    for shown in (MirrorState, MirrorReason, LaneState):
+        assert all(state.exit for state in shown)
+
+
+def test_every_way_that_a_state_or_a_refusal_names_exists() -> None:
+    exits = [state.exit for enum, _ in states_page.machines() for state in enum]
+    refusals = [each.__doc__ or "" for each in REPLIES]
+    routes = set(re.findall("(?:GET|POST|PUT|PATCH|DELETE) /\\S+", (ROOT / "docs/http.md").read_text()))
+    for text in (*exits, *refusals, errors_of_records()):
+        for route in re.findall("(?:GET|POST|PUT|PATCH|DELETE) /[\\w/{}.-]*[\\w}]", text):
+            assert re.sub("{.*?}", "{track_id}", route) in routes, route
+        for command in re.findall("`mastertape (\\w+)", text):
+            assert command in main.commands, command
+
+
+def errors_of_records() -> str:
+    refusals = (AlreadyHasRecordError("at://x"), MigrationNeededError("x"), BlobTooLargeError(1))
+    return " ".join(map(str, refusals))
 
 
 def test_states_without_transitions_have_a_short_table_and_no_diagram() -> None:
