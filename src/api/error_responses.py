@@ -173,6 +173,8 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     store.ReadOnlyTransactionError: INTERNAL,
     store.NestedUnitError: INTERNAL,
     store.BrokenUnitError: INTERNAL,
+    store.UnsafeConnectionError: NOT_READY,
+    store.PooledConnectionError: INTERNAL,
     store.CommitFailedError: Reply(503, "not_ready", message=_NOT_SURE, retry_after=2),
     store.LogBusyError: NOT_READY,
     store.ThreadsBusyError: Reply(

@@ -105,7 +105,7 @@ class OneTrack(SavedTrack):
 
     def leaves(self) -> None:
         """The owner deletes the account here."""
-        request_deletion(self.log, self.did, ARTIST)
+        request_deletion(self.log, self.did, ARTIST, credential_id="the session that asks")
 
     def continues_deletion(self) -> None:
         with self.database.read() as connection:

@@ -8,6 +8,7 @@ from sqlalchemy import event
 from outbox.relay.lane_run import MAX_RECORDS_PER_RUN
 from outbox.relay.result import Outcome
 from tests.outbox.rigs.relay_rig import Rig
+from tests.statements import recorded_statements
 
 pytestmark = pytest.mark.anyio
 STATEMENTS = {"sqlite": 7, "postgresql": 8}
@@ -21,20 +22,14 @@ TRANSACTIONS = 1
 @pytest.fixture
 def seen(desk: Rig) -> Iterator[list[str]]:
     """The statements since the test began; the ends of transactions are among them."""
-    statements: list[str] = []
+    with recorded_statements(desk.database.engine) as statements:
 
-    def note(_connection: object, _cursor: object, statement: str, *_ignored: object) -> None:
-        if not statement.startswith("BEGIN"):
-            statements.append(statement)
+        def commit(_connection: object) -> None:
+            statements.append("COMMIT")
 
-    def commit(_connection: object) -> None:
-        statements.append("COMMIT")
-
-    event.listen(desk.database.engine, "before_cursor_execute", note)
-    event.listen(desk.database.engine, "commit", commit)
-    yield statements
-    event.remove(desk.database.engine, "before_cursor_execute", note)
-    event.remove(desk.database.engine, "commit", commit)
+        event.listen(desk.database.engine, "commit", commit)
+        yield statements
+        event.remove(desk.database.engine, "commit", commit)
 
 
 async def statements_of(desk: Rig, seen: list[str], records: int) -> tuple[int, int]:

@@ -27,7 +27,7 @@ from outbox.views.status import Mirror, mirrors
 from projections.media_references import was_named_by
 from projections.read_models import READ_MODELS
 from projections.track_queries import track_page
-from replay.adoption.adopt import Adoption
+from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption
 from replay.adoption.bytes import ProvenBytes
 from replay.adoption.intake import Intake
 from replay.adoption.progress import Progress
@@ -138,7 +138,7 @@ def adoption_on(
     )
     return Adoption(
         log,
-        RepoReads(Pds(None, http)),  # type: ignore[arg-type] - nothing is written
+        RepoReads(Pds(None, http), list_seconds=LISTING_TIMEOUT_SECONDS),  # type: ignore[arg-type] - nothing is written
         Intake(proven, media, publisher, threads, threads, max_audio_bytes=100_000),
         collections=(COLLECTION, OLD_COLLECTION),
         urls=RecordUrls(SERVICE),
