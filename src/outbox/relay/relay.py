@@ -119,6 +119,8 @@ class Relay:
             yield
         finally:
             self._hurried[did] -= 1
+            if not self._hurried[did]:
+                del self._hurried[did]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set, then finish what is in flight and release the lanes."""
@@ -219,7 +221,7 @@ class Relay:
     def _gathering_lanes(self) -> list[str]:
         now = asyncio.get_running_loop().time()
         self._gathering = {did: until for did, until in self._gathering.items() if until > now}
-        return [did for did in self._gathering if not self._hurried[did]]
+        return [did for did in self._gathering if did not in self._hurried]
 
     def _seconds_to_gather(self) -> float:
         now = asyncio.get_running_loop().time()
