@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import httpx
 
+from eventstore.foreign_body import read_within
 from eventstore.foreign_json import parsed
 from identity.resolution.address_policy import MAX_REDIRECTS
 
@@ -51,7 +52,11 @@ async def send_whole(
     An error with a body that is too long is returned without it: its status and headers say what to do.
     """
     async with open_reply(http, request, redirects=redirects) as reply:
-        content = await _content_of(reply, limit if reply.is_success else min(limit, MAX_ERROR_BYTES))
+        content = await read_within(
+            limit if reply.is_success else min(limit, MAX_ERROR_BYTES),
+            reply.aiter_bytes(),
+            reply.headers.get("content-length", ""),
+        )
         if content is None and reply.is_success:
             raise httpx.RemoteProtocolError("the reply is too large", request=reply.request)
     decoded = {"content-encoding", "content-length", "transfer-encoding"}
@@ -61,19 +66,6 @@ async def send_whole(
         content=content or b"",
         request=reply.request,
     )
-
-
-async def _content_of(reply: httpx.Response, limit: int) -> bytes | None:
-    """Read the body, or None if it has more than `limit` bytes; the rest is left unread."""
-    announced = reply.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
-        return None
-    content = bytearray()
-    async for chunk in reply.aiter_bytes():
-        content += chunk
-        if len(content) > limit:
-            return None
-    return bytes(content)
 
 
 def error_name(reply: httpx.Response) -> str | None:

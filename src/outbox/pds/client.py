@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Final
 
 import httpx
 
+from eventstore.foreign_body import read_within
 from eventstore.foreign_text import clean
 from outbox.pds.pacing import budget_of
 from outbox.pds.verdict import (
@@ -241,26 +242,13 @@ def remote_of(verdict: Verdict) -> Remote:
 async def _verdict_of(reply: httpx.Response, nsid: str) -> Verdict:
     is_success = reply.status_code == OK
     limit = MAX_REPLY_BYTES.get(nsid, MAX_ERROR_BYTES) if is_success else MAX_ERROR_BYTES
-    content = await _content_of(reply, limit)
+    content = await read_within(limit, reply.aiter_bytes(), reply.headers.get("content-length", ""))
     if content is None:
         return _too_large(reply, limit) if is_success else verdict_of_read(reply)
     if is_success and nsid == LIST_RECORDS:
         budget = budget_of(reply.headers)
         return Verdict(Kind.DONE, status=OK, body=content, phase=Phase.READ, budget=budget, size=len(content))
     return verdict_of_read(reply, content)
-
-
-async def _content_of(reply: httpx.Response, limit: int) -> bytes | None:
-    """Read the body, or None if it has more than `limit` bytes; the rest is left unread."""
-    announced = reply.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
-        return None
-    content = bytearray()
-    async for chunk in reply.aiter_bytes():
-        content += chunk
-        if len(content) > limit:
-            return None
-    return bytes(content)
 
 
 def verdict_of_read(reply: httpx.Response, content: bytes = b"") -> Verdict:
