@@ -1,20 +1,13 @@
-"""A proxy before a PDS that misbehaves on request, in a process of its own so that it shares no event loop with the bench."""
+"""A host that misbehaves on request: a proxy before a PDS."""
 
 import asyncio
-import socket
-import sys
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from devpds.process import Process
-from devpds.server import free_port
+from bench.controlled_proxy import CHUNK_BYTES, LOOPBACK, ControlledProxy, serve
 
-LOOPBACK: Final = "127.0.0.1"
-CHUNK_BYTES: Final = 65_536
-DONE: Final = b"done\n"
 HUGE_BYTES: Final = 15_000_000
 TRICKLE_INTERVAL_SECONDS: Final = 0.2
 JUDGED: Final = (b"putRecord", b"getRecord", b"listRecords", b"getLatestCommit")
@@ -30,36 +23,15 @@ class Behaviour(StrEnum):
     TRICKLING = "trickling"
 
 
-class HostileHost:
+class HostileHost(ControlledProxy):
     """A proxy from `port` to `upstream`."""
 
     def __init__(self, port: int, upstream: int, log: Path) -> None:
-        self._control = free_port()
-        ports = [str(number) for number in (port, upstream, self._control)]
-        self._process = Process([sys.executable, "-m", "bench.hostile_host", *ports], log=log)
+        super().__init__("bench.hostile_host", port, upstream, log, first=Behaviour.CALM)
 
     def become(self, behaviour: Behaviour) -> None:
         """Behave so from now on, and break all connections."""
-        with socket.create_connection((LOOPBACK, self._control), timeout=10) as control:
-            control.sendall(f"{behaviour}\n".encode())
-            if control.recv(len(DONE)) != DONE:
-                raise ConnectionError("the hostile host did not change its behaviour")
-
-    def _answers(self) -> bool:
-        try:
-            self.become(Behaviour.CALM)
-        except OSError:
-            return False
-        return True
-
-    def __enter__(self) -> Self:
-        self._process.start(self._answers)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.stop()
+        self.command(behaviour)
 
 
 class _Proxy:
@@ -70,19 +42,16 @@ class _Proxy:
         self._misbehave: Callable[[asyncio.StreamWriter], Awaitable[None]] | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
-    async def control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read and set a new behaviour."""
-        behaviour = Behaviour((await reader.readline()).decode().strip())
+    def follow(self, line: str) -> None:
+        """Set a new behaviour."""
         self._misbehave = {
             Behaviour.CALM: None,
             Behaviour.HANGING: _hang,
             Behaviour.HUGE: _send_huge,
             Behaviour.TRICKLING: _trickle,
-        }[behaviour]
+        }[Behaviour(line)]
         for connection in self._open:
             connection.transport.abort()
-        writer.write(DONE)
-        writer.close()
 
     async def proxy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Judge the only request of a connection."""
@@ -137,12 +106,5 @@ async def _trickle(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(TRICKLE_INTERVAL_SECONDS)
 
 
-async def _serve(port: int, upstream: int, control: int) -> None:
-    proxy = _Proxy(upstream)
-    server = await asyncio.start_server(proxy.proxy, LOOPBACK, port)
-    async with server, await asyncio.start_server(proxy.control, LOOPBACK, control):
-        await server.serve_forever()
-
-
 if __name__ == "__main__":
-    asyncio.run(_serve(*map(int, sys.argv[1:])))
+    serve(_Proxy)

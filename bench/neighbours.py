@@ -11,7 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from bench.hostile_host import LOOPBACK, Behaviour, HostileHost
+from bench.controlled_proxy import LOOPBACK
+from bench.hostile_host import Behaviour, HostileHost
 from bench.postgres import postgres_database
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
