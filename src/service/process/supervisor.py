@@ -72,7 +72,7 @@ class Supervisor:
 
     programs: Sequence[Program]
     _running: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
-    _replacing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, ready: str) -> None:
         """Start all and print `ready`; raises ProcessNotStartedError where one does not start, and ends the others."""
@@ -100,18 +100,21 @@ class Supervisor:
         self._running[program.name] = await program.start()
 
     async def _keep_running(self, program: Program) -> None:
-        pause = FIRST_RESTART_PAUSE_SECONDS
+        clock, pause = asyncio.get_running_loop().time, FIRST_RESTART_PAUSE_SECONDS
         while True:
-            process = self._running[program.name]
+            process, began = self._running[program.name], clock()
             status = await process.wait()
             if process is not self._running[program.name]:
-                pause = FIRST_RESTART_PAUSE_SECONDS
                 continue  # it was replaced
+            if clock() - began > MAX_RESTART_PAUSE_SECONDS:
+                pause = FIRST_RESTART_PAUSE_SECONDS
             logger.error("process_ended", extra={"program": program.name, "status": status, "pause": pause})
             await asyncio.sleep(pause)
             pause = min(2 * pause, MAX_RESTART_PAUSE_SECONDS)
-            with suppress(ProcessNotStartedError):
-                await self._start(program)
+            async with self._starting:
+                if process is self._running[program.name]:  # a replacement may have begun meanwhile
+                    with suppress(ProcessNotStartedError):
+                        await self._start(program)
 
     def _replace_soon(self, replacements: set[asyncio.Task[None]]) -> None:
         task = asyncio.create_task(self._replace_all())
@@ -119,7 +122,7 @@ class Supervisor:
         task.add_done_callback(replacements.discard)
 
     async def _replace_all(self) -> None:
-        async with self._replacing:
+        async with self._starting:
             for program in self.programs:
                 old = self._running[program.name]
                 try:
