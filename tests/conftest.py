@@ -2,10 +2,6 @@
 
 import gc
 import os
-from itertools import chain, groupby
-from pathlib import Path
-
-import pytest
 
 from tests.servers.memory import memory_folder
 
@@ -20,28 +16,6 @@ pytest_plugins = [
     "tests.servers.s3",
     "tests.servers.statements",
 ]
-
-
-SLOW = ("e2e", "simulation", "incidents", "neighbours", "bench", "service")
-"""Folders of tests that take seconds each."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each process an equal part of the tests that begins with slow ones, so that none is left with these at the end."""
-    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    modules = [list(module) for _, module in groupby(items, key=lambda item: item.path)]
-    slow = [module for module in modules if _is_slow(module[0].path)]
-    quick = [module for module in modules if not _is_slow(module[0].path)]
-    dealt: list[pytest.Item] = []
-    for number in range(processes):
-        dealt += chain.from_iterable(slow[number::processes])
-        while quick and len(dealt) < len(items) * (number + 1) / processes:
-            dealt += quick.pop(0)
-    items[:] = [*dealt, *chain.from_iterable(quick)]
-
-
-def _is_slow(path: Path) -> bool:
-    return path.relative_to(Path(__file__).parent).parts[0] in SLOW
 
 
 gc.disable()  # what is imported and gathered stays: looking through it again and again was a third of that time
