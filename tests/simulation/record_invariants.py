@@ -16,11 +16,13 @@ STATUSES = frozenset({"none", "delivered", "superseded", "cancelled", "pending",
 def converged(snapshot: Snapshot, *, was_told: bool = False) -> None:
     """I1: once faults have ended, each record equals the fold of the log, or says for whom it waits.
 
-    Of what others wrote last the relay need not know before it `was_told` to look at all.
+    Of what others wrote last the relay need not know before it `was_told` to look at all, nor once the account is
+    given up: its PDS answers no look any more.
     """
     for record in snapshot.records:
+        is_given_up = snapshot.world.is_given_up(record.track.did)
         if record.mirror.state == "parked":
-            assert snapshot.world.is_given_up(record.track.did), record
+            assert is_given_up, record
             continue
         assert record.mirror.state in {"delivered", *WAITING}, record
         if (
@@ -31,7 +33,8 @@ def converged(snapshot: Snapshot, *, was_told: bool = False) -> None:
             adopted = record.mirror.record_cid == record.stored.cid
             assert not adopted or _says_the_track(record, record.stored.value), record
         by_others = bool(record.commits) and not is_ours(record.commits[-1])
-        if record.mirror.state in WAITING or ((by_others or _others_let_in(record)) and not was_told):
+        is_unseen = (by_others or _others_let_in(record)) and not (was_told and not is_given_up)
+        if record.mirror.state in WAITING or is_unseen:
             continue  # it waits for a person, or the relay does not know yet
         if record.track.deleted_at is not None:
             assert record.stored is None or by_others, record
