@@ -646,6 +646,11 @@ SUBJECTS: Final = {
             ("tests/api/responses/test_openapi.py::test_the_api_is_as_its_document_says",),
         ),
         Guarantee(
+            "The OpenAPI document shows an example for each request, answer and error, and names what needs a credential",
+            "examples are made from one table of names; credentials and headers are read from each route's dependencies",
+            ("tests/api/responses/test_document.py",),
+        ),
+        Guarantee(
             "A malicious file is refused or accepted in bounded memory and time",
             "the container is detected from the bytes; bounded readers; covers are re-encoded from their pixels",
             (

@@ -2,9 +2,8 @@
 
 from typing import Final
 
-from fastapi import FastAPI
-
 from api.auth.session_cookie import is_https
+from api.document import DocumentedApp
 from api.error_responses import add_error_handlers
 from api.middleware.cors import ListedOrigins
 from api.middleware.rate_limits import RateLimitHeaders
@@ -65,14 +64,14 @@ ROUTERS: Final = tuple(
 )
 
 
-def create_app(services: Services) -> FastAPI:
+def create_app(services: Services) -> DocumentedApp:
     """Return the application; nothing connects before the first request."""
     routers = [*ROUTERS, oauth.standard]
     if services.metrics is not None:
         routers.append(health.monitoring)
     if services.sign_in is not None:
         routers.append(auth.app_password)
-    app = FastAPI(
+    app = DocumentedApp(
         # `include_router` would build each route a second time, which takes longer than everything else here
         routes=[route for router in routers for route in router.routes],
         title="mastertape",

@@ -256,7 +256,10 @@ def body_of(error: Exception) -> dict[str, Any]:
 
 
 def message_of(error: Exception, reply: Reply) -> str:
-    message = reply.message or str(error) or type(error).__doc__ or reply.code
+    return worded(reply.message or str(error) or type(error).__doc__ or reply.code, reply)
+
+
+def worded(message: str, reply: Reply) -> str:
     return f"{message.rstrip('.')}. {reply.kept}" if reply.kept else message
 
 

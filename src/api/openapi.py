@@ -1,10 +1,13 @@
 """OpenAPI fragments for errors, and for bodies that the routes parse themselves."""
 
+from http import HTTPStatus
+from inspect import cleandoc
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from api.error_responses import codes_by_status
+from api.error_responses import FRAMEWORK_CODES, REPLIES, codes_by_status, worded
+from api.examples import EXAMPLES
 
 
 class ErrorDetail(BaseModel):
@@ -22,10 +25,14 @@ class ErrorBody(BaseModel):
     detail: ErrorDetail
 
 
-CODES: Final = {status: ", ".join(codes) for status, codes in codes_by_status().items()}
+JSON: Final = "application/json"
+BY_STATUS: Final = codes_by_status()
 TEXT: Final = {"type": "string"}
 LIST_TEXT: Final = {"type": "array", "items": TEXT}
+FLAG: Final = {"type": "boolean"}
 FILE: Final = {"type": "string", "format": "binary"}
+AUDIO_FILE: Final = {**FILE, "description": "the audio"}
+IMAGE_FILE: Final = {**FILE, "description": "the cover"}
 TRACK_FIELDS: Final[dict[str, Any]] = {
     "title": {**TEXT, "description": "1 to 256 bytes"},
     "album": {**TEXT, "description": "at most 256 bytes; empty clears"},
@@ -33,11 +40,37 @@ TRACK_FIELDS: Final[dict[str, Any]] = {
     "features": {**LIST_TEXT, "description": "at most 10 handles or DIDs"},
     "tags": {**LIST_TEXT, "description": "at most 10 of at most 50 characters"},
     "self_labels": {**LIST_TEXT, "description": "at most 10 of at most 128 bytes"},
-    "support_gate": {"type": ["object", "null"], "properties": {"type": {"enum": ["any"]}}},
-    "unlisted": {"type": "boolean"},
+    "support_gate": {
+        "type": ["object", "null"],
+        "properties": {"type": {"enum": ["any"], "description": "`any`: each supporter of the artist"}},
+        "description": "who may play the track; null or empty clears",
+    },
+    "unlisted": {**FLAG, "description": "whether lists and searches leave the track out"},
 }
 _REPEATABLE: Final = (400, 401, 403, 409, 413, 415, 422, 503)
 _COMMAND: Final = (*_REPEATABLE, 404, 412)
+
+
+def _error_examples() -> dict[str, dict[str, Any]]:
+    """Return an example for each code, which is the first error that has it; its description tells of all."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind, reply in REPLIES.items():
+        message = worded(reply.message or cleandoc(kind.__doc__ or ""), reply)
+        example = found.setdefault(reply.code, _example(reply.code, message, *reply.fields))
+        if message not in example["description"]:
+            example["description"] += f" Or: {message}"
+    for status, code in FRAMEWORK_CODES.items():
+        found.setdefault(code, _example(code, f"{HTTPStatus(status).description}."))
+    return found
+
+
+def _example(code: str, message: str, *fields: str) -> dict[str, Any]:
+    more = {name: EXAMPLES.get(f"{code}.{name}", EXAMPLES.get(name)) for name in fields}
+    detail = {"error": code, "message": message, **more}
+    return {"summary": code, "description": message, "value": {"detail": detail}}
+
+
+ERROR_EXAMPLES: Final = _error_examples()
 
 
 def errors(*statuses: int, free: bool = False) -> dict[int | str, dict[str, Any]]:
@@ -45,7 +78,11 @@ def errors(*statuses: int, free: bool = False) -> dict[int | str, dict[str, Any]
     too_slow = {408} if 413 in statuses else set()  # noqa: PLR2004
     counted = set() if free else {429}
     return {
-        status: {"model": ErrorBody, "description": CODES[status]}
+        status: {
+            "model": ErrorBody,
+            "description": ", ".join(BY_STATUS[status]),
+            "content": {JSON: {"examples": {code: _named(code) for code in BY_STATUS[status]}}},
+        }
         for status in sorted({*statuses} | counted | too_slow)
     }
 
@@ -62,26 +99,40 @@ def repeatable_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def multipart(required: list[str], **properties: Any) -> dict[str, Any]:
     """Return a multipart body; its structured fields are JSON text."""
-    return {
-        "requestBody": {"required": True, "content": {"multipart/form-data": _schema(required, properties)}}
-    }
+    return {"requestBody": {"required": True, "content": _form(required, properties)}}
 
 
 def either(required: list[str], files: dict[str, Any], **properties: Any) -> dict[str, Any]:
     """Return a body that may be JSON or a form; only the form carries files."""
-    json_body = {"application/json": _schema(required, properties)}
-    form = {"multipart/form-data": _schema(required, {**properties, **files})}
-    return {"requestBody": {"content": {**json_body, **form}}}
+    json_body = {JSON: _schema(required, properties)}
+    return {"requestBody": {"content": {**json_body, **_form(required, {**properties, **files})}}}
 
 
 def fields_of(model: type[BaseModel]) -> dict[str, Any]:
     """Return a body that may be JSON or a form, with the fields of a model."""
     schema = model.model_json_schema()
     properties = {
-        name: schema["$defs"][each["$ref"].rpartition("/")[2]] if "$ref" in each else each
+        name: {**schema.get("$defs", {}).get(each.pop("$ref", "").rpartition("/")[2], {}), **each}
         for name, each in schema["properties"].items()
     }
     return either(schema.get("required", []), {}, **properties)
+
+
+def _named(code: str) -> dict[str, str]:
+    return {"$ref": f"#/components/examples/{code}"}
+
+
+def _form(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:
+    fields = {name: _as_text(schema) for name, schema in properties.items()}
+    return {"multipart/form-data": _schema(required, fields)}
+
+
+def _as_text(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a form field: a list or an object is JSON text."""
+    if not {"items", "properties"} & schema.keys():
+        return schema
+    description = f"{schema.get('description')}; as JSON text"
+    return {**TEXT, "contentMediaType": JSON, "contentSchema": schema, "description": description}
 
 
 def _schema(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:

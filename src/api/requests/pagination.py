@@ -12,6 +12,7 @@ MAX_PAGE_LENGTH: Final = 100
 PageLength = Annotated[
     int | None, Field(description=f"1 to {MAX_PAGE_LENGTH}; {DEFAULT_PAGE_LENGTH} when absent")
 ]
+Cursor = Annotated[str | None, Field(description="the `cursor` of the page before")]
 PageOrLines = Annotated[
     int | None,
     Field(

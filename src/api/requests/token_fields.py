@@ -15,8 +15,13 @@ DAYS: Final = (1, 365)
 DEFAULT_DAYS: Final = 30
 TOKEN_FIELDS: Final[dict[str, Any]] = {
     "name": {**TEXT, "description": f"at most {MAX_NAME_LENGTH} printable characters; history shows it"},
-    "scope": {"enum": [scope.value for scope in Scope]},
-    "expires_in_days": {"type": "integer", "minimum": DAYS[0], "maximum": DAYS[1]},
+    "scope": {"enum": [scope.value for scope in Scope], "description": f"{Scope.WRITE.value} when absent"},
+    "expires_in_days": {
+        "type": "integer",
+        "minimum": DAYS[0],
+        "maximum": DAYS[1],
+        "description": f"{DEFAULT_DAYS} when absent",
+    },
 }
 
 

@@ -1,9 +1,9 @@
 """Bodies of the operators' routes."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Connection
 
 from outbox.mirror.host_state import breaker_state
@@ -16,6 +16,7 @@ from outbox.views.drain import drain_of_host
 
 Name = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
 """Text that every database can store."""
+DRY_RUN: Final[bool] = Field(False, description="whether to count only")
 
 
 class LaneRow(BaseModel):
@@ -93,12 +94,12 @@ class FailuresBody(BaseModel):
 class OperationBody(BaseModel):
     """An action and its targets; with `dry_run` they are only counted."""
 
-    action: Action
-    did: Name | None = None
-    host: Name | None = None
-    error: Name | None = None
-    reason: Name | None = None
-    dry_run: bool = False
+    action: Action = Field(description="what to do")
+    did: Name | None = Field(None, description="the account")
+    host: Name | None = Field(None, description="the origin of a PDS; `did` wins over it")
+    error: Name | None = Field(None, description="only records with this last error, in a redrive")
+    reason: Name | None = Field(None, description="why; the log keeps it")
+    dry_run: bool = DRY_RUN
 
 
 class OperatedBody(BaseModel):
@@ -112,9 +113,9 @@ class OperatedBody(BaseModel):
 class TakedownBody(BaseModel):
     """The reason to hide a track, or with `lift` to show it again; with `dry_run` nothing changes."""
 
-    reason: Annotated[Name, StringConstraints(min_length=1)]
-    lift: bool = False
-    dry_run: bool = False
+    reason: Annotated[Name, StringConstraints(min_length=1)] = Field(description="why; the log keeps it")
+    lift: bool = Field(False, description="whether to show the track again")
+    dry_run: bool = DRY_RUN
 
 
 class TakenDownBody(BaseModel):

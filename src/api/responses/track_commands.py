@@ -1,10 +1,19 @@
 """Results of commands on tracks."""
 
+from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from api.responses.read_tracks import one_track
+from api.responses.track import MirrorBody
 from eventstore.idempotency.results import CommandResult
 from outbox.record.record import RecordUrls
+
+
+class DeletedBody(BaseModel):
+    """The track is deleted; `mirror` says how far its record on the PDS is."""
+
+    message: str
+    mirror: MirrorBody
 
 
 class TrackResults:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Final, Self
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from aggregates.catalogue import account_event_classes, event_classes
 from api.auth.authentication import ServicesDep, SignedIn
@@ -15,10 +15,10 @@ from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
 from api.requests.one_of import OneOf
-from api.requests.pagination import MAX_PAGE_LENGTH, PageOrLines, cursor_of, line_count, page_length
+from api.requests.pagination import MAX_PAGE_LENGTH, Cursor, PageOrLines, cursor_of, line_count, page_length
 from api.requests.timestamps import Moment
 from api.responses.history import ChangeBody, WayIn
-from api.routers.history import NDJSON
+from api.routers.history import NDJSON, Accept
 from api.services import Services
 from eventstore.database import Database
 from identity.accounts.credentials import Principal
@@ -33,12 +33,12 @@ TYPES: Final = tuple(dict.fromkeys(each.__name__ for each in (*event_classes(), 
 class AuditQuery(BaseModel):
     """A filter of events."""
 
-    did: str | None = None
-    actor: str | None = None
-    type: Annotated[str, OneOf(TYPES)] | None = None
-    since: Moment | None = None
-    until: Moment | None = None
-    cursor: str | None = None
+    did: str | None = Field(None, description="the account; your own when absent, all of them for an admin")
+    actor: str | None = Field(None, description="the DID of the account that made the change")
+    type: Annotated[str, OneOf(TYPES)] | None = Field(None, description="the type of the event")
+    since: Moment | None = Field(None, description="not before this time, with its offset")
+    until: Moment | None = Field(None, description="before this time, with its offset")
+    cursor: Cursor = None
     limit: PageOrLines = None
 
 
@@ -77,7 +77,7 @@ def read_audit(
     principal: SignedIn,
     services: ServicesDep,
     wanted: Annotated[AuditQuery, Query()],
-    accept: Annotated[str, Header()] = "",
+    accept: Accept = "",
 ) -> Response:
     """Read who changed what, newest first: in your own account, or as an admin in any or all.
 

@@ -16,6 +16,7 @@ from api.requests.body import Body
 from api.requests.known_names import StrictRoute
 from api.requests.parse import received_body
 from api.requests.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
+from api.responses.message import MessageBody
 from api.services import Services
 from identity.accounts.app_password import AppPasswordSignIn
 from identity.accounts.credentials import CredentialKind, Scope
@@ -76,7 +77,10 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
 
 
 @router.post(
-    "/auth/logout", responses=errors(400, 403, 413, 415, 422, 503), openapi_extra=either([], {}, did=ONE_DID)
+    "/auth/logout",
+    response_model=MessageBody,
+    responses=errors(400, 403, 413, 415, 422, 503),
+    openapi_extra=either([], {}, did=ONE_DID),
 )
 async def log_out(request: Request, services: ServicesDep) -> Response:
     """End this browser's sessions, or only that of `did`; pending writes to the PDS are still delivered."""
@@ -84,7 +88,7 @@ async def log_out(request: Request, services: ServicesDep) -> Response:
     async with received_body(request, services, {}) as body:
         did = body.text("did")
     left = await run_in_threadpool(_end, request, services, did)
-    response = AsciiJsonResponse({"message": "signed out"})
+    response = AsciiJsonResponse(MessageBody(message="signed out").model_dump())
     set_session(response, services, left)
     return response
 

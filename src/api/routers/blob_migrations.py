@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from api.auth.authentication import ServicesDep, SignedIn, Writer
 from api.json_response import AsciiJsonResponse, response_of
 from api.middleware.request_id import over_http
-from api.openapi import either, errors, repeatable_errors
+from api.openapi import FLAG, either, errors, repeatable_errors
 from api.pipeline.concurrency import Turns
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.known_names import StrictRoute
@@ -19,6 +19,7 @@ from identity.accounts.accounts import AccountState
 router = APIRouter(tags=["records"], route_class=StrictRoute)
 
 HERE = "/me/migrate-to-pds"
+RETRY_FAILED = {**FLAG, "description": "whether to request again what the PDS refused"}
 
 
 @router.post(
@@ -26,7 +27,7 @@ HERE = "/me/migrate-to-pds"
     status_code=202,
     response_model=MigrationBody,
     responses=repeatable_errors(),
-    openapi_extra=either([], {}, retry_failed={"type": "boolean"}),
+    openapi_extra=either([], {}, retry_failed=RETRY_FAILED),
 )
 async def migrate_everything(
     principal: Writer, services: ServicesDep, turns: Turns, request: Idempotent

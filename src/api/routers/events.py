@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn
@@ -29,7 +29,7 @@ RECONNECT: Final = "retry: 1000\n\n"
 class EventsQuery(BaseModel):
     """The account whose events to follow: your own; an admin may follow any account, and all of them without `did`."""
 
-    did: str | None = None
+    did: str | None = Field(None, description="the account; your own when absent, all of them for an admin")
 
 
 @router.get(
@@ -45,7 +45,7 @@ async def follow(
     services: ServicesDep,
     wanted: Annotated[EventsQuery, Query()],
     preferred_seconds: WaitPreference,
-    last_event_id: Annotated[str | None, Header()] = None,
+    last_event_id: Annotated[str | None, Header(description="the `id` after which to go on")] = None,
 ) -> Response:
     """Stream changes as they happen: `id` is the position, `event` the type, `data` the entry as in /audit.
 

@@ -4,11 +4,10 @@ import asyncio
 from typing import Final
 
 from fastapi import APIRouter, Response
-from fastapi.responses import PlainTextResponse
 
 from api.auth.authentication import ServicesDep
 from api.errors import NotReadyError
-from api.openapi import errors
+from api.openapi import TEXT, errors
 from api.requests.known_names import StrictRoute
 from api.services import Services
 from eventstore.errors import ThreadsBusyError
@@ -45,7 +44,9 @@ def _ready(services: Services) -> dict[str, str]:
     return {"status": "ready"} | {name: reason for name, reason in reasons.items() if reason is not None}
 
 
-@monitoring.get("/metrics", response_class=PlainTextResponse)
+@monitoring.get(
+    "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {"schema": TEXT}}}}
+)
 async def metrics(services: ServicesDep) -> Response:
     """Return metrics in Prometheus format; served here only when BASE_URL is loopback."""
     assert services.metrics is not None  # noqa: S101 - the route is there only with them

@@ -11,7 +11,7 @@ from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
-from api.requests.pagination import PageOrLines, cursor_of, line_count, page_length
+from api.requests.pagination import Cursor, PageOrLines, cursor_of, line_count, page_length
 from api.requests.path_params import TrackId
 from api.responses.history import ChangeBody, HistoryBody, lines, read_page
 from application.read_access import require_reader
@@ -20,6 +20,7 @@ from application.tracks.as_of import changes_between
 router = APIRouter(tags=["history"], route_class=StrictRoute)
 
 NDJSON: Final = "application/x-ndjson"
+Accept = Annotated[str, Header(description=f"`{NDJSON}` for lines of JSON")]
 NOT_NEGATIVE: Final[dict[str, Any]] = {"minimum": 0}
 
 
@@ -28,8 +29,12 @@ class DiffQuery(BaseModel):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    from_: int = Field(alias="from", json_schema_extra=NOT_NEGATIVE)
-    to: int | None = Field(default=None, json_schema_extra=NOT_NEGATIVE)
+    from_: int = Field(
+        alias="from", description="a version; 0 is before the track was there", json_schema_extra=NOT_NEGATIVE
+    )
+    to: int | None = Field(
+        default=None, description="a version; the newest when absent", json_schema_extra=NOT_NEGATIVE
+    )
 
 
 class DiffBody(BaseModel):
@@ -43,7 +48,7 @@ class DiffBody(BaseModel):
 class HistoryQuery(BaseModel):
     """Which part of a history."""
 
-    cursor: str | None = None
+    cursor: Cursor = None
     limit: PageOrLines = None
 
 
@@ -57,7 +62,7 @@ def read_history(
     principal: SignedIn,
     services: ServicesDep,
     wanted: Annotated[HistoryQuery, Query()],
-    accept: Annotated[str, Header()] = "",
+    accept: Accept = "",
 ) -> Response:
     """Read who changed what, newest first. As NDJSON all pages are streamed, unless there is a limit."""
     with services.database.read() as connection:

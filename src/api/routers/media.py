@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -32,6 +32,10 @@ PRIVATE: Final = "private, no-cache"
 CID: Final = re.compile(r"[a-z2-7]{1,80}")
 
 
+Cid = Annotated[str, Path(description="the CID of the bytes")]
+Extension = Annotated[str, Path(description="the `file_type` of the track")]
+
+
 @dataclass(frozen=True)
 class _Wanted:
     cid: str
@@ -46,7 +50,13 @@ class _Wanted:
     response_class=Response,
 )
 async def audio(
-    request: Request, cid: str, extension: str, caller: OptionalCaller, services: ServicesDep, *, reads: Reads
+    request: Request,
+    cid: Cid,
+    extension: Extension,
+    caller: OptionalCaller,
+    services: ServicesDep,
+    *,
+    reads: Reads,
 ) -> Response:
     """Play a track. A gated one is for its owner and supporters, one that was taken down for admins only."""
     named_by = await run_in_threadpool(_naming, services, cid, caller)
@@ -60,7 +70,7 @@ async def audio(
 @router.head("/artwork/{cid}", include_in_schema=False)
 @router.get("/artwork/{cid}", responses=errors(404, 416, 422, 503), response_class=Response)
 async def artwork(
-    request: Request, cid: str, caller: OptionalCaller, services: ServicesDep, *, reads: Reads
+    request: Request, cid: Cid, caller: OptionalCaller, services: ServicesDep, *, reads: Reads
 ) -> Response:
     """Read a cover or a thumbnail; covers are never gated. That of a track that was taken down is for admins only."""
     views = await run_in_threadpool(_naming, services, cid, caller)

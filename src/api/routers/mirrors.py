@@ -1,6 +1,7 @@
 """The mirror of a record or an account: how far its PDS agrees with the log."""
 
 from functools import partial
+from typing import Final
 
 from fastapi import APIRouter, Response
 from sqlalchemy import Connection
@@ -23,6 +24,11 @@ from eventstore.idempotency.results import CommandResult
 from eventstore.unit_of_work import UnitOfWork
 
 router = APIRouter(tags=["mirror"], route_class=StrictRoute)
+
+KEEP: Final = {
+    "enum": [each.value for each in Resolution],
+    "description": "whose version stays: the log's, or that of the other client",
+}
 
 
 @router.get(
@@ -52,7 +58,7 @@ async def retry(track_id: TrackId, request: Command) -> Response:
     "/tracks/{track_id}/mirror/resolve",
     response_model=RecordMirrorBody,
     responses=command_errors(),
-    openapi_extra=either(["keep"], {}, keep={"enum": [each.value for each in Resolution]}),
+    openapi_extra=either(["keep"], {}, keep=KEEP),
 )
 async def resolve_conflict(track_id: TrackId, request: Command) -> Response:
     """Resolve a record that was edited elsewhere: `ours` is written again, or the fields of `theirs` that a track has are adopted.

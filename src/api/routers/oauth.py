@@ -48,8 +48,8 @@ PAGE: Final[dict[int | str, dict[str, Any]]] = {
 class LoginQuery(BaseModel):
     """The account to sign in with, and where to return: a path here, or an address of CORS_ORIGINS."""
 
-    handle: str = ""
-    return_to: str = HOME
+    handle: str = Field("", description="the handle or the DID of the account; a browser is asked for it")
+    return_to: str = Field(HOME, description="a path here, or an address of CORS_ORIGINS")
     scope: str = Field(
         default="write",
         description="the session's scope; `admin` is for ADMIN_DIDS, has to be requested, and lasts 12 hours",
@@ -64,11 +64,11 @@ class LoginQuery(BaseModel):
 class CallbackQuery(BaseModel):
     """The response of the authorization server (RFC 6749, 4.1.2; RFC 9207)."""
 
-    state: str | None = None
-    iss: str | None = None
-    code: str | None = None
-    error: str | None = None
-    error_description: str | None = None
+    state: str | None = Field(None, description="the attempt")
+    iss: str | None = Field(None, description="the authorization server")
+    code: str | None = Field(None, description="what the service gets the tokens for")
+    error: str | None = Field(None, description="why there is no code")
+    error_description: str | None = Field(None, description="the same for people")
 
 
 @router.get(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import Admin, ServicesDep
@@ -15,7 +15,7 @@ from api.pipeline.idempotent_request import Idempotent, IdempotentRequest, resul
 from api.requests.known_names import StrictRoute
 from api.requests.model_fields import fields_as
 from api.requests.one_of import OneOf
-from api.requests.pagination import PageLength, cursor_of, page_length
+from api.requests.pagination import Cursor, PageLength, cursor_of, page_length
 from api.responses.ops import (
     FailuresBody,
     HostsBody,
@@ -49,25 +49,25 @@ OPERATION: Final[dict[str, Any]] = {
 class PageQuery(BaseModel):
     """After which name a page begins, and how long it is."""
 
-    cursor: Name = ""
+    cursor: Name = Field("", description="the `cursor` of the page before")
     limit: PageLength = None
 
 
 class LanesQuery(PageQuery):
     """Which lanes."""
 
-    host: Name | None = None
-    state: Annotated[str, OneOf(LANE_STATES)] | None = None
+    host: Name | None = Field(None, description="at this PDS")
+    state: Annotated[str, OneOf(LANE_STATES)] | None = Field(None, description="in this state")
 
 
 class FailuresQuery(BaseModel):
     """Which failures."""
 
-    did: Name | None = None
-    host: Name | None = None
-    error: Name | None = None
-    state: Annotated[str, OneOf(tuple(MirrorState))] | None = None
-    cursor: str | None = None
+    did: Name | None = Field(None, description="of this account")
+    host: Name | None = Field(None, description="at this PDS")
+    error: Name | None = Field(None, description="with this last error")
+    state: Annotated[str, OneOf(tuple(MirrorState))] | None = Field(None, description="in this state")
+    cursor: Cursor = None
     limit: PageLength = None
 
 

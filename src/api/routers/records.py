@@ -14,7 +14,7 @@ from api.pipeline.prefer_wait import wait_for_all, wait_for_blob, wait_for_mirro
 from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
 from api.responses.record_commands import CopyResults, NamespaceResults, RestoreResults
-from api.responses.track import TrackBody
+from api.responses.track import MirrorBody, TrackBody
 from api.services import Services
 from application.authorization import OnTrack
 from application.errors import BlobTooLargeError, MediaNotFoundError
@@ -28,7 +28,7 @@ DEFAULT_WAIT_SECONDS: Final = 10
 
 
 class RestoredBody(BaseModel):
-    """The record is restored; with 202, its restoration is recorded."""
+    """The record is restored."""
 
     success: bool
     track: TrackBody
@@ -36,7 +36,7 @@ class RestoredBody(BaseModel):
 
 
 class MovedBody(BaseModel):
-    """The record is in the new collection and gone from the old one; with 202, the move is recorded."""
+    """The record is in the new collection and gone from the old one."""
 
     success: bool
     track: TrackBody
@@ -44,7 +44,7 @@ class MovedBody(BaseModel):
 
 
 class MigratedBody(BaseModel):
-    """The record names the audio on the PDS; with 202, the copy is requested."""
+    """The record names the audio on the PDS."""
 
     success: bool
     track_id: int
@@ -52,15 +52,37 @@ class MigratedBody(BaseModel):
     message: str
 
 
-ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
-    202: {"description": "Recorded, but not confirmed by the PDS yet; Location says where to look."}
-}
+class Accepted(BaseModel):
+    """Why it is not done yet."""
+
+    message: str
+    reason: str | None
+
+
+class RestoringBody(Accepted, RestoredBody):
+    """The restoration is recorded."""
+
+
+class MovingBody(Accepted, MovedBody):
+    """The move is recorded."""
+
+
+class MigratingBody(Accepted, MigratedBody):
+    """The copy is requested."""
+
+    mirror: MirrorBody
+
+
+def accepted(model: type[Accepted]) -> dict[int | str, dict[str, Any]]:
+    """Return the errors of a command, and the answer until the PDS has confirmed it."""
+    description = "Recorded, but not confirmed by the PDS yet; Location says where to look."
+    return {202: {"model": model, "description": description}, **command_errors()}
 
 
 @router.post(
     "/tracks/{track_id}/restore-record",
     response_model=RestoredBody,
-    responses={**command_errors(), **ACCEPTED},
+    responses=accepted(RestoringBody),
 )
 async def restore(track_id: TrackId, request: Command) -> Response:
     """Bring back a record that was deleted elsewhere: same key, same content."""
@@ -87,7 +109,7 @@ async def restore(track_id: TrackId, request: Command) -> Response:
 @router.post(
     "/tracks/{track_id}/migrate-to-pds",
     response_model=MigratedBody,
-    responses={**command_errors(), **ACCEPTED},
+    responses=accepted(MigratingBody),
 )
 async def migrate(track_id: TrackId, request: Command, reads: Reads) -> Response:
     """Copy the audio to the PDS; it counts as there once the record names it."""
@@ -109,7 +131,7 @@ async def migrate(track_id: TrackId, request: Command, reads: Reads) -> Response
 @router.post(
     "/tracks/{track_id}/migrate-namespace",
     response_model=MovedBody,
-    responses={**command_errors(), **ACCEPTED},
+    responses=accepted(MovingBody),
 )
 async def move(track_id: TrackId, request: Command) -> Response:
     """Move the record from the old collection to the current one: same key, same content; it exists in at least one at every moment."""

@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from functools import partial
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -16,6 +17,7 @@ from api.openapi import either, errors, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.known_names import StrictRoute
 from api.requests.token_fields import TOKEN_FIELDS, lifetime_of, name_of, required_text, scope_of
+from api.responses.message import MessageBody
 from api.services import Services
 from application.authorization import require_staying
 from eventstore.idempotency.results import CommandResult
@@ -23,6 +25,8 @@ from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.credentials import Credential, Issued, Principal, Scope
 
 router = APIRouter(tags=["sign-in"], route_class=StrictRoute)
+
+TokenId = Annotated[str, Path(description="the `id` of a session or a token")]
 
 
 class TokenBody(BaseModel):
@@ -108,13 +112,15 @@ async def end_others(principal: Writer, services: ServicesDep, request: Idempote
     return response_of(attempt.result)
 
 
-@router.delete("/auth/tokens/{token_id}", responses=repeatable_errors(404))
-async def end_token(token_id: str, principal: Writer, services: ServicesDep, request: Idempotent) -> Response:
+@router.delete("/auth/tokens/{token_id}", response_model=MessageBody, responses=repeatable_errors(404))
+async def end_token(
+    token_id: TokenId, principal: Writer, services: ServicesDep, request: Idempotent
+) -> Response:
     """Revoke one at once; pending writes to the PDS are still delivered."""
     async with request.begin() as attempt:
         if not attempt.is_repetition:
             await run_in_threadpool(_end, services, principal.did, token_id)
-            await attempt.finish(CommandResult(200, {"message": "ended"}, {}))
+            await attempt.finish(result_of(MessageBody(message="ended")))
     return response_of(attempt.result)
 
 

@@ -1,7 +1,7 @@
 """Commands on tracks: upload, edit, replace the audio, delete, undelete."""
 
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Response
 from starlette.concurrency import run_in_threadpool
@@ -9,14 +9,14 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.errors import InvalidFieldError
 from aggregates.values import Artwork
 from api.errors import MissingPartError
-from api.openapi import FILE, TRACK_FIELDS, command_errors, either, multipart
+from api.openapi import AUDIO_FILE, FLAG, IMAGE_FILE, TRACK_FIELDS, command_errors, either, multipart
 from api.pipeline.command_request import Command, CommandRequest
 from api.requests.body import Body
 from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
 from api.requests.track_fields import features_of, metadata_of, support_gate_of
 from api.responses.track import TrackBody
-from api.responses.track_commands import TrackResults
+from api.responses.track_commands import DeletedBody, TrackResults
 from application.authorization import OnTrack, require_no_duplicate
 from application.tracks.delete import delete_track, undelete_track
 from application.tracks.edit import KEEP, EditTrack, Keep, edit_track
@@ -31,13 +31,15 @@ from storage.artwork import MAX_BYTES as IMAGE_BYTES
 
 router = APIRouter(tags=["tracks"], route_class=StrictRoute)
 
+REMOVE_IMAGE: Final = {**FLAG, "description": "whether to remove the cover; it wins over `image`"}
+
 
 @router.post(
     "/tracks",
     status_code=201,
     response_model=TrackBody,
     responses=command_errors(),
-    openapi_extra=multipart(["file", "title"], file=FILE, **TRACK_FIELDS, image=FILE),
+    openapi_extra=multipart(["file", "title"], file=AUDIO_FILE, **TRACK_FIELDS, image=IMAGE_FILE),
 )
 async def upload_track(request: Command) -> Response:
     """Upload a track. Its record on the PDS follows; see `mirror` for its state."""
@@ -59,7 +61,7 @@ async def upload_track(request: Command) -> Response:
     "/tracks/{track_id}",
     response_model=TrackBody,
     responses=command_errors(),
-    openapi_extra=either([], {"image": FILE}, **TRACK_FIELDS, remove_image={"type": "boolean"}),
+    openapi_extra=either([], {"image": IMAGE_FILE}, **TRACK_FIELDS, remove_image=REMOVE_IMAGE),
 )
 async def edit(track_id: TrackId, request: Command) -> Response:
     """Change the given fields: an empty one is cleared, an absent one is left unchanged."""
@@ -79,7 +81,7 @@ async def edit(track_id: TrackId, request: Command) -> Response:
     "/tracks/{track_id}/audio",
     response_model=TrackBody,
     responses=command_errors(),
-    openapi_extra=multipart(["file"], file=FILE),
+    openapi_extra=multipart(["file"], file=AUDIO_FILE),
 )
 async def replace(track_id: TrackId, request: Command) -> Response:
     """Replace the audio; everything else stays."""
@@ -99,7 +101,7 @@ async def replace(track_id: TrackId, request: Command) -> Response:
     return await attempt.response()
 
 
-@router.delete("/tracks/{track_id}", responses=command_errors())
+@router.delete("/tracks/{track_id}", response_model=DeletedBody, responses=command_errors())
 async def delete(track_id: TrackId, request: Command) -> Response:
     """Delete the track and its record; it can be undeleted while its bytes are kept."""
     async with request.begin(on=track_id, allow_leaving=True) as attempt:

@@ -3,14 +3,14 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.json_response import AsciiJsonResponse
 from api.openapi import errors
 from api.requests.known_names import StrictRoute
-from api.requests.pagination import PageLength, cursor_of, page_length
+from api.requests.pagination import Cursor, PageLength, cursor_of, page_length
 from api.requests.path_params import TrackId
 from api.requests.timestamps import Moment
 from api.responses.read_tracks import one_track, track_bodies
@@ -37,11 +37,11 @@ class TrackPageBody(BaseModel):
 class Listing(BaseModel):
     """A filter of tracks."""
 
-    artist: str | None = None
-    tag: str | None = None
-    album: str | None = None
-    q: str | None = None
-    cursor: str | None = None
+    artist: str | None = Field(None, description="by the artist with this DID or handle")
+    tag: str | None = Field(None, description="with this tag")
+    album: str | None = Field(None, description="on this album")
+    q: str | None = Field(None, description="with these words in title, artist or album")
+    cursor: Cursor = None
     limit: PageLength = None
 
 
@@ -63,8 +63,8 @@ def list_tracks(
 class AsOf(BaseModel):
     """As of when to read a track: after the event of a version of its history, or at a time."""
 
-    version: int | None = None
-    at: Moment | None = None
+    version: int | None = Field(None, description="a `version` of the track's history")
+    at: Moment | None = Field(None, description="a time, with its offset; instead of a version")
 
 
 @router.get("/tracks/{track_id}", response_model=TrackBody, responses=errors(400, 401, 403, 404, 422, 503))

@@ -1,5 +1,6 @@
 """The routes as the page docs/http.md: `python -m service.pages.http > docs/http.md`."""
 
+import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -9,25 +10,25 @@ from typing import Any, Final
 from api.app import create_app
 from api.error_responses import codes_by_status
 from api.middleware.request_limits import FIELDS_BYTES, HEADERS_BYTES, PATIENCE_SECONDS, SLOWEST, URL_BYTES
+from api.openapi import ERROR_EXAMPLES, JSON
 from api.pipeline.concurrency import MAX_CONCURRENT_UPLOADS
 from service.config.settings import Settings
 from service.process.http_connections import STALLED_RESPONSE_TIMEOUT_SECONDS
 from service.wiring.bootstrap import build
 
 KIB: Final = 1024
+FORM: Final = "multipart/form-data"
 HEAD: Final = """\
 # HTTP
 
-The same as OpenAPI: `/openapi.json`. Request bodies may be JSON or multipart; an empty string clears a field, an absent
-field is left unchanged. Errors are `{{"detail": {{"error": code, "message": text, ...}}}}` everywhere: `error` is for programs, `message`
-for people. [ADR 19](adr/0019-error-codes.md) says why each code exists.
+The same as OpenAPI: `/openapi.json`, from which [a client](#a-client-for-any-language) can be generated. Request bodies may be JSON or
+multipart; an empty string clears a field, an absent field is left unchanged. Errors are `{{"detail": {{"error": code, "message": text, ...}}}}`
+everywhere: `error` is for programs, `message` for people. [ADR 19](adr/0019-error-codes.md) says why each code exists.
 
 | header | meaning |
 |---|---|
 | `Authorization: Bearer TOKEN` | or the session cookie that sign-in sets |
-| `If-Match: "VERSION"` | apply the request only to this version, otherwise 412. A track's `ETag` is its version |
-| `Idempotency-Key: TEXT` | on POST, PATCH, PUT, DELETE: the same key and body return the first response again for 24 hours; 409 while the first is running. Keys belong to an account: signing in or out and switching accounts ignore them |
-| `Prefer: wait=N` | wait up to N seconds (0 to 30) for the record on the PDS; the response shows how far it got |
+{headers}\
 | `X-Request-Id: TEXT` | stored in every event that the request appends; echoed in the response, generated when absent |
 
 {limits}
@@ -45,8 +46,29 @@ A response that the client does not take for {STALLED_RESPONSE_TIMEOUT_SECONDS:.
 ERRORS_HEAD: Final = """
 ## Error codes
 
-| status | codes |
-|---|---|
+| status | code | meaning |
+|---|---|---|
+"""
+EXAMPLES_HEAD: Final = """
+## Examples
+
+What to send, and what is answered: a name stands for [a body](#bodies). A form has the same fields; a list or an object in it is JSON text.
+
+"""
+BODIES_HEAD: Final = """
+## Bodies
+"""
+CLIENT: Final = """
+## A client for any language
+
+The document names credentials, headers, and an example for each request, answer and error, so that generators need no help. In Python:
+
+```sh
+echo 'content_type_overrides: {application/x-ndjson: application/octet-stream}' >client.yaml
+openapi-python-client generate --url https://tape.example.com/openapi.json --config client.yaml
+```
+
+Lines of JSON are bytes to it; hence the override.
 """
 
 
@@ -55,7 +77,23 @@ def page() -> str:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data=Path(folder))
         document = create_app(build(settings).services).openapi()
-    return HEAD.format(limits=LIMITS) + "".join(_routes(document)) + ERRORS_HEAD + "".join(_codes())
+    parts = [
+        HEAD.format(headers="".join(_headers(document)), limits=LIMITS),
+        *_routes(document),
+        ERRORS_HEAD,
+        *_codes(),
+        EXAMPLES_HEAD,
+        *_examples(document),
+        BODIES_HEAD,
+        *_bodies(document),
+        CLIENT,
+    ]
+    return "".join(parts)
+
+
+def _headers(document: dict[str, Any]) -> Iterator[str]:
+    for header in document["components"]["parameters"].values():
+        yield f"| `{header['name']}: {header['example']}` | {header['description']} |\n"
 
 
 def _routes(document: dict[str, Any]) -> Iterator[str]:
@@ -68,7 +106,7 @@ def _routes(document: dict[str, Any]) -> Iterator[str]:
 
 def _takes(route: dict[str, Any], document: dict[str, Any]) -> str:
     query = [
-        f"?{parameter['name']}" for parameter in route.get("parameters", ()) if parameter["in"] == "query"
+        f"?{parameter['name']}" for parameter in route.get("parameters", ()) if parameter.get("in") == "query"
     ]
     contents = route.get("requestBody", {}).get("content", {}).values()
     schemas = [_resolved(content["schema"], document) for content in contents]
@@ -85,7 +123,51 @@ def _resolved(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any
 
 def _codes() -> Iterator[str]:
     for status, codes in codes_by_status().items():
-        yield f"| {status} | {', '.join(f'`{code}`' for code in codes)} |\n"
+        for code in codes:
+            yield f"| {status} | `{code}` | {ERROR_EXAMPLES[code]['description']} |\n"
+
+
+def _examples(document: dict[str, Any]) -> Iterator[str]:
+    for path, methods in document["paths"].items():
+        for method, route in methods.items():
+            contents = route.get("requestBody", {}).get("content", {})
+            sent = contents.get(JSON) or contents.get(FORM)
+            body = f" `{json.dumps(sent['example'])}`" if sent else ""
+            yield f"- `{method.upper()} {path}`{body}: {' or '.join(_answers(route))}\n"
+
+
+def _answers(route: dict[str, Any]) -> Iterator[str]:
+    """Name the answers that are no errors: by their model, their kind, or what they show."""
+    for status, response in sorted(route["responses"].items()):
+        if status < "400":
+            for kind, content in response.get("content", {"": {}}).items():
+                name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+                shown = f"[{name}](#{name.lower()})" if name else _shown(kind, content)
+                yield f"{status} {shown}".rstrip()
+
+
+def _shown(kind: str, content: dict[str, Any]) -> str:
+    return f"`{json.dumps(content['example'])}`" if "example" in content else kind
+
+
+def _bodies(document: dict[str, Any]) -> Iterator[str]:
+    """Show each body of an answer once."""
+    found = {
+        content["schema"]["$ref"].rpartition("/")[2]: content["example"]
+        for methods in document["paths"].values()
+        for route in methods.values()
+        for status, response in route["responses"].items()
+        for content in response.get("content", {}).values()
+        if status < "400" and "$ref" in content.get("schema", {})
+    }
+    for name, example in sorted(found.items()):
+        model = document["components"]["schemas"][name]
+        about = " ".join(model.get("description", "").split())
+        yield f"\n### {name}\n\n{about}\n\n```json\n{{\n{_lines(example)}\n}}\n```\n"
+
+
+def _lines(example: dict[str, Any]) -> str:
+    return ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in example.items())
 
 
 if __name__ == "__main__":

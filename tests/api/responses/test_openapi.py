@@ -99,7 +99,9 @@ def ask(operation, people, path):
         suppress_health_check=list(HealthCheck),
     )
     def conforms(case, headers):
-        case.validate_response(case.call(headers={"Prefer": "wait=0", **headers}), checks=CHECKS)
+        case.validate_response(
+            case.call(headers={"Prefer": "wait=0", "If-Match": "*", **headers}), checks=CHECKS
+        )
 
     with suppress(Unsatisfiable):  # some routes take nothing that could be wrong
         conforms()

@@ -1,0 +1,120 @@
+"""The OpenAPI document: what FastAPI knows of the routes, completed with credentials, headers and examples.
+
+What a route needs of them is read from its dependencies, so that no route says it twice.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from api.auth.authentication import optional_caller, signed_in
+from api.auth.session_cookie import session_cookie
+from api.examples import example_of
+from api.openapi import ERROR_EXAMPLES, JSON
+from api.pipeline.command_request import CommandRequest
+from api.pipeline.idempotent_request import KEY, IdempotentRequest
+from api.requests.preconditions import MAX_WAIT_SECONDS, preferred_wait
+from api.services import Services
+
+CREDENTIALS: Final[list[dict[str, list[str]]]] = [{"token": []}, {"session": []}]
+ANONYMOUS: Final[dict[str, list[str]]] = {}
+
+
+def _header(name: str, description: str, example: str, **schema: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "header",
+        "description": description,
+        "schema": {"type": "string", **schema},
+        "example": example,
+    }
+
+
+HEADERS: Final = {
+    "if-match": _header(
+        "If-Match",
+        "apply the request only to this version, otherwise 412. A track's `ETag` is its version",
+        '"2"',
+    ),
+    "idempotency-key": _header(
+        "Idempotency-Key",
+        "the same key and body return the first response again for 24 hours; 409 while the first is running. "
+        "Keys belong to an account: signing in or out and switching accounts ignore them",
+        "a2c41c5e",
+        pattern=f"^{KEY.pattern}$",
+    ),
+    "prefer": _header(
+        "Prefer",
+        f"wait up to so many seconds (0 to {MAX_WAIT_SECONDS}) for the record on the PDS, or for what else the route begins; "
+        "the response shows how far it got",
+        "wait=10",
+    ),
+}
+TAKES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {
+    CommandRequest: ("if-match", "idempotency-key", "prefer"),
+    IdempotentRequest: ("idempotency-key",),
+    preferred_wait: ("prefer",),
+}
+"""The headers that a dependency reads from the request itself."""
+
+
+class DocumentedApp(FastAPI):
+    """An application whose document is complete."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            _complete(super().openapi(), self)
+        return super().openapi()
+
+
+def _complete(document: dict[str, Any], app: FastAPI) -> None:
+    parts = document["components"]
+    parts["securitySchemes"] = _schemes(app.state.services)
+    parts["parameters"] = HEADERS
+    parts["examples"] = ERROR_EXAMPLES
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            for method in route.methods or ():
+                operation = document["paths"][route.path_format][method.lower()]
+                _add_needs(operation, set(_calls(route.dependant)))
+                _add_examples(operation, parts["schemas"], f"{method} {route.path_format}")
+
+
+def _schemes(services: Services) -> dict[str, Any]:
+    token = {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token of POST /auth/tokens, or of a sign-in.",
+    }
+    session = {"type": "apiKey", "in": "cookie", "name": session_cookie(services)}
+    return {"token": token, "session": {**session, "description": "The session cookie that a sign-in sets."}}
+
+
+def _calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+    for each in dependant.dependencies:
+        if each.call is not None:
+            yield each.call
+        yield from _calls(each)
+
+
+def _add_needs(operation: dict[str, Any], calls: set[Callable[..., Any]]) -> None:
+    if signed_in in calls:
+        operation["security"] = CREDENTIALS
+    elif optional_caller in calls:
+        operation["security"] = [ANONYMOUS, *CREDENTIALS]
+    names = dict.fromkeys(name for call in TAKES if call in calls for name in TAKES[call])
+    if names:
+        refs = [{"$ref": f"#/components/parameters/{name}"} for name in names]
+        operation["parameters"] = [*operation.get("parameters", ()), *refs]
+
+
+def _add_examples(operation: dict[str, Any], models: dict[str, Any], name: str) -> None:
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        content["example"] = example_of(content["schema"], models, "request", name)
+    for status, response in operation["responses"].items():
+        content = response.get("content", {}).get(JSON)
+        if status.startswith("2") and content is not None:
+            content["example"] = example_of(content["schema"], models, "", name)
