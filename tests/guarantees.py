@@ -651,6 +651,11 @@ SUBJECTS: Final = {
             ("tests/api/responses/test_document.py",),
         ),
         Guarantee(
+            "A client for any language can be generated from the OpenAPI document, and does all that the demo does",
+            "the document names everything that is sent and answered",
+            ("tests/e2e/test_generated_client.py",),
+        ),
+        Guarantee(
             "A malicious file is refused or accepted in bounded memory and time",
             "the container is detected from the bytes; bounded readers; covers are re-encoded from their pixels",
             (
