@@ -25,6 +25,7 @@ from eventstore.errors import InProgressError
 from eventstore.idempotency.lock import KeyLock, key_lock
 from eventstore.idempotency.results import CommandResult, RequestKey, StoredResult
 from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.credentials import Principal
 
 KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -93,7 +94,7 @@ class Attempt:
 class IdempotentRequest:
     """A request whose work takes any number of units, or none."""
 
-    def __init__(self, request: Request, services: ServicesDep, principal: SignedIn) -> None:
+    def __init__(self, request: Request, services: Services, principal: Principal) -> None:
         self._request = request
         self._services = services
         self._did = principal.did
@@ -113,7 +114,13 @@ class IdempotentRequest:
             return key.stored(connection, self._services.database.now(connection))
 
 
-Idempotent = Annotated[IdempotentRequest, Depends()]
+async def idempotent_request(
+    request: Request, services: ServicesDep, principal: SignedIn
+) -> IdempotentRequest:
+    return IdempotentRequest(request, services, principal)
+
+
+Idempotent = Annotated[IdempotentRequest, Depends(idempotent_request)]
 
 
 def result_of(body: BaseModel, status: int = 200, **headers: str) -> CommandResult:
