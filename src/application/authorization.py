@@ -14,7 +14,7 @@ from application.errors import (
 )
 from eventstore.errors import AggregateNotFoundError
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.accounts import is_active
+from identity.accounts.accounts import ACTIVE
 from projections.track_queries import live_track_with_audio, track_by_id
 from projections.track_view import TrackView
 
@@ -60,7 +60,7 @@ def require_version(version: int, wanted: frozenset[int] | None) -> None:
 
 def require_staying(unit: UnitOfWork) -> None:
     """Raise LeavingError if the account's deletion was requested, even since the caller was authenticated."""
-    if not is_active(unit.connection, owner_of(unit)):
+    if not unit.read(ACTIVE.query(did=owner_of(unit))):
         raise LeavingError
 
 

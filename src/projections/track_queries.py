@@ -6,12 +6,13 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, bindparam, or_, select
 
 from aggregates.values import tag_as_stored
+from eventstore.prepared import Prepared
 from projections.track_search import contains
 from projections.track_tags import track_tags
 from projections.track_view import TrackView
 from projections.tracks import LIVE, normalized, tracks
 
-BY_ID: Final = select(tracks).where(tracks.c.track_id == bindparam("track_id"))
+BY_ID: Final = Prepared(lambda _: select(tracks).where(tracks.c.track_id == bindparam("track_id")))
 
 
 @dataclass(frozen=True)
@@ -40,21 +41,21 @@ class TrackPage:
 
 def track_by_id(connection: Connection, track_id: int) -> TrackView | None:
     """Find a track, a deleted one too."""
-    row = connection.execute(BY_ID, {"track_id": track_id}).mappings().one_or_none()
-    return TrackView.from_row(row) if row is not None else None
+    rows = BY_ID.start(connection, {"track_id": track_id}).all()
+    return TrackView.from_row(rows[0]) if rows else None
 
 
 def live_track_with_audio(connection: Connection, did: str, audio_cid: str) -> TrackView | None:
     """Find the artist's live track with exactly these bytes; the first one, since adopted records may share them."""
     of_artist = select(tracks).where(LIVE, tracks.c.did == did, tracks.c.audio_cid == audio_cid)
-    row = connection.execute(of_artist.order_by(tracks.c.track_id).limit(1)).mappings().one_or_none()
+    row = connection.execute(of_artist.order_by(tracks.c.track_id).limit(1)).one_or_none()
     return TrackView.from_row(row) if row is not None else None
 
 
 def live_tracks_naming(connection: Connection, cid: str) -> tuple[TrackView, ...]:
     """Find the live tracks, of any artist, whose audio, artwork or thumbnail this is."""
     names = or_(tracks.c.audio_cid == cid, tracks.c.artwork_cid == cid, tracks.c.artwork_thumbnail_cid == cid)
-    rows = connection.execute(select(tracks).where(LIVE, names).order_by(tracks.c.track_id)).mappings()
+    rows = connection.execute(select(tracks).where(LIVE, names).order_by(tracks.c.track_id))
     return tuple(TrackView.from_row(row) for row in rows)
 
 
@@ -73,7 +74,7 @@ def track_page(
         query = query.where(found)
     if cursor is not None:
         query = query.where(track_id < cursor)
-    rows = connection.execute(query.order_by(track_id.desc()).limit(limit + 1)).mappings().all()
+    rows = connection.execute(query.order_by(track_id.desc()).limit(limit + 1)).all()
     items = tuple(TrackView.from_row(row) for row in rows[:limit])
     return TrackPage(items, items[-1].track_id if len(rows) > limit else None)
 
