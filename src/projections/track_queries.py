@@ -1,13 +1,14 @@
 """Queries of tracks. Every list is newest first; its cursor is the last track_id of the page before."""
 
 from dataclasses import dataclass, fields
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, or_, select
+from sqlalchemy import Connection, Integer, bindparam, or_, select
 
 from aggregates.values import tag_as_stored
 from eventstore.prepared import Prepared
-from projections.track_search import contains
+from projections.track_search import Search, search_of
 from projections.track_tags import track_tags
 from projections.track_view import TrackView
 from projections.tracks import LIVE, normalized, tracks
@@ -66,32 +67,39 @@ def track_page(
     wanted = wanted or TrackFilter()
     if not wanted.can_match():
         return TrackPage((), None)
-    query = select(tracks).where(LIVE, *_conditions(wanted))
-    track_id: ColumnElement[int] = tracks.c.track_id
+    values: dict[str, Any] = {name: value for name, value in vars(wanted).items() if value is not None}
+    search: Search | None = None
+    if wanted.tag is not None:
+        values["tag"] = tag_as_stored(wanted.tag)
     if wanted.q is not None:
-        is_sqlite = connection.dialect.name == "sqlite"
-        found, track_id = contains(normalized(wanted.q), is_sqlite=is_sqlite)
-        query = query.where(found)
+        search, values["q"] = search_of(normalized(wanted.q), is_sqlite=connection.dialect.name == "sqlite")
     if cursor is not None:
-        query = query.where(track_id < cursor)
-    rows = connection.execute(query.order_by(track_id.desc()).limit(limit + 1)).all()
+        values["cursor"] = cursor
+    rows = _listing(frozenset(values), search).start(connection, {**values, "limit": limit + 1}).all()
     items = tuple(TrackView.from_row(row) for row in rows[:limit])
     return TrackPage(items, items[-1].track_id if len(rows) > limit else None)
 
 
-def _conditions(wanted: TrackFilter) -> list[ColumnElement[bool]]:
-    shown: ColumnElement[bool] = tracks.c.unlisted.is_(False) & tracks.c.taken_down_at.is_(None)
-    if wanted.owner is not None:
-        shown = shown | (tracks.c.did == wanted.owner)
-    conditions = [shown]
-    if wanted.artist is not None:
-        conditions.append(tracks.c.did == wanted.artist)
-    if wanted.album is not None:
-        conditions.append(tracks.c.album == wanted.album)
-    if wanted.tag is not None:
-        tagged = select(track_tags.c.track_id).where(track_tags.c.tag == tag_as_stored(wanted.tag))
-        conditions.append(tracks.c.track_id.in_(tagged))
-    return conditions
+@cache
+def _listing(names: frozenset[str], search: Search | None) -> Prepared:
+    """Return the statement of a page that these names restrict."""
+    track_id = tracks.c.track_id if search is None else search.track_id
+    conditions = {
+        "artist": tracks.c.did == bindparam("artist"),
+        "album": tracks.c.album == bindparam("album"),
+        "tag": tracks.c.track_id.in_(
+            select(track_tags.c.track_id).where(track_tags.c.tag == bindparam("tag"))
+        ),
+        "cursor": track_id < bindparam("cursor"),
+    }
+    shown = tracks.c.unlisted.is_(False) & tracks.c.taken_down_at.is_(None)
+    if "owner" in names:
+        shown = shown | (tracks.c.did == bindparam("owner"))
+    query = select(tracks).where(LIVE, shown, *(conditions[name] for name in conditions if name in names))
+    if search is not None:
+        query = query.where(search.contains)
+    page = query.order_by(track_id.desc()).limit(bindparam("limit", type_=Integer))
+    return Prepared(lambda _: page)
 
 
 def is_storable(text: str) -> bool:
