@@ -21,7 +21,7 @@ from api.auth.authentication import ServicesDep, Writer
 from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.pipeline.concurrency import AccountTurns, ConcurrentUploads
-from api.pipeline.idempotent_request import Attempt, request_key
+from api.pipeline.idempotent_request import Attempt, request_key, stored_result
 from api.pipeline.media_intake import Intake, MediaIntake
 from api.pipeline.prefer_wait import wait_for_mirror
 from api.pipeline.public_copy import PublicCopy
@@ -124,7 +124,7 @@ class CommandAttempt(Attempt):
         lock, services = self._lock, self._services
 
         def work(unit: UnitOfWork) -> _Committed:
-            if lock is not None and (stored := lock.key.stored(unit.connection, unit.now)):
+            if lock is not None and (stored := lock.key.stored_in(unit)):
                 return _Committed(stored.for_digest(self.body.digest))  # another process was first
             if not self._allow_leaving:
                 require_staying(unit)  # account deletion may have begun since the caller was authenticated
@@ -139,9 +139,11 @@ class CommandAttempt(Attempt):
             generation = mirror_of(unit.connection, track_id).generation if self._wait_seconds else 0
             return _Committed(result, track_id, generation)
 
-        active = ACTIVE.query(did=self._did)
+        ahead = [ACTIVE.query(did=self._did)]
+        if lock is not None:
+            ahead.append(lock.key.query)
         loads = [] if self._on is None else [Track.create_id(self._on)]
-        return services.log.transact(self._did, over_http(self._did), work, ahead=[active], loads=loads)
+        return services.log.transact(self._did, over_http(self._did), work, ahead=ahead, loads=loads)
 
     def _decide(self, publication: Publication) -> Audio | None:
         with self._services.database.read() as connection:
@@ -202,8 +204,8 @@ class CommandRequest:
         """Find an earlier result, whatever state the track is in now; else refuse before the body is read."""
         with self.services.database.read_committed() as connection:
             if self._key is not None:
-                now = self.services.database.now(connection)
-                if (stored := self._key.stored(connection, now)) is not None:
+                stored = stored_result(self.services.database, connection, self._key)
+                if stored is not None:
                     return stored
             if self.principal.state is AccountState.LEAVING and not allow_leaving:
                 raise LeavingError

@@ -13,6 +13,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Request
 from pydantic import BaseModel
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn
@@ -21,6 +22,7 @@ from api.middleware.request_id import over_http
 from api.requests.body import Body
 from api.requests.parse import received_body
 from api.services import Services
+from eventstore.database import Database
 from eventstore.errors import InProgressError
 from eventstore.idempotency.lock import KeyLock, key_lock
 from eventstore.idempotency.results import CommandResult, RequestKey, StoredResult
@@ -42,6 +44,11 @@ def request_key(did: str, request: Request) -> RequestKey | None:
             "Idempotency-Key must be 1 to 255 visible ASCII characters. Nothing was changed."
         )
     return RequestKey(did, request.method, request.url.path, header)
+
+
+def stored_result(database: Database, connection: Connection, key: RequestKey) -> StoredResult | None:
+    """Find the result of an earlier request."""
+    return key.stored(lambda query: query.start(connection).all(), lambda: database.now(connection))
 
 
 class Attempt:
@@ -67,7 +74,7 @@ class Attempt:
         """Keep what a repetition gets in the unit that does the work, so that it cannot be done twice."""
         if self._lock is None:
             return
-        if self._lock.key.stored(unit.connection, unit.now) is not None:
+        if self._lock.key.stored_in(unit) is not None:
             raise InProgressError  # another process was first; the next repetition gets its result
         self._lock.keep_result(unit, self.body.digest, result)
         self._is_kept = True
@@ -82,7 +89,7 @@ class Attempt:
         """If this fails, a repetition does the work again."""
 
         def keep(unit: UnitOfWork) -> None:
-            if lock.key.stored(unit.connection, unit.now) is None:
+            if lock.key.stored_in(unit) is None:
                 lock.keep_result(unit, self.body.digest, result)
 
         try:
@@ -111,7 +118,7 @@ class IdempotentRequest:
 
     def _stored(self, key: RequestKey) -> StoredResult | None:
         with self._services.database.read() as connection:
-            return key.stored(connection, self._services.database.now(connection))
+            return stored_result(self._services.database, connection, key)
 
 
 async def idempotent_request(
