@@ -52,6 +52,16 @@ def load_owned(unit: UnitOfWork, command: OnTrack, *, deleted_too: bool = False)
     return track
 
 
+def would_accept(state: object, did: str, wanted: frozenset[int] | None) -> bool:
+    """Whether this state of a track is a live one of the account's, in a wanted version."""
+    return (
+        isinstance(state, Track)
+        and state.did == did
+        and state.deleted_at is None
+        and (wanted is None or state.visible_version in wanted)
+    )
+
+
 def require_version(version: int, wanted: frozenset[int] | None) -> None:
     """Raise VersionMismatchError if the command was decided on another version."""
     if wanted is not None and version not in wanted:

@@ -30,7 +30,7 @@ from api.requests.parse import received_body
 from api.requests.preconditions import versions_of, wait_of
 from api.responses.read_tracks import TrackReader, UnitReader, mirror_of
 from api.services import Services
-from application.authorization import require_owned, require_staying, require_version
+from application.authorization import require_owned, require_staying, require_version, would_accept
 from application.errors import LeavingError
 from eventstore.idempotency.lock import KeyLock, key_lock
 from eventstore.idempotency.results import CommandResult, StoredResult
@@ -189,7 +189,7 @@ class CommandRequest:
         services, preferred = self.services, self.preferred_wait_seconds
         async with key_lock(services.database, self._key, services.threads) as lock:
             with self._uploads.of(self.principal.did) if is_upload else nullcontext():
-                stored = await run_in_threadpool(self._check, on, allow_deleted, allow_leaving)
+                stored = await self._check(on, allow_deleted, allow_leaving)
                 async with received_body(self._request, services, files) as body:
                     seconds = default_wait_seconds if preferred is None else preferred
                     attempt = CommandAttempt(
@@ -200,8 +200,24 @@ class CommandRequest:
                     finally:
                         await attempt.drop_public_copy()
 
-    def _check(self, on: int | None, allow_deleted: bool, allow_leaving: bool) -> StoredResult | None:
-        """Find an earlier result, whatever state the track is in now; else refuse before the body is read."""
+    async def _check(self, on: int | None, allow_deleted: bool, allow_leaving: bool) -> StoredResult | None:
+        """Find an earlier result, whatever state the track is in now; else refuse before the body is read.
+
+        The unit of work checks the newest state again, so what this process knows of a track is enough to go on.
+        """
+        if self._key is None and self._may_go_on(on, allow_leaving):
+            return None
+        return await run_in_threadpool(self._look, on, allow_deleted, allow_leaving)
+
+    def _may_go_on(self, on: int | None, allow_leaving: bool) -> bool:
+        if self.principal.state is AccountState.LEAVING and not allow_leaving:
+            return False
+        known = self.services.log.cache.get(Track.create_id(on)) if on is not None else None
+        return on is None or (
+            known is not None and would_accept(known.state, self.principal.did, self.versions)
+        )
+
+    def _look(self, on: int | None, allow_deleted: bool, allow_leaving: bool) -> StoredResult | None:
         with self.services.database.read_committed() as connection:
             if self._key is not None:
                 stored = stored_result(self.services.database, connection, self._key)
