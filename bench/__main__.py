@@ -13,6 +13,7 @@ from rich.console import Console
 from bench import (
     backlog,
     deliveries,
+    edits,
     hosts,
     lanes,
     neighbours,
@@ -31,6 +32,7 @@ Run = Callable[[Path, Effort, Callable[[str], None]], list[Row]]
 BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "patch": (patch.SENTENCE, patch.run),
     "wait": (wait.SENTENCE, wait.run),
+    "edits": (edits.SENTENCE, edits.run),
     "reads": (reads.SENTENCE, reads.run),
     "deliveries": (deliveries.SENTENCE, deliveries.run),
     "lanes": (lanes.SENTENCE, lanes.run),

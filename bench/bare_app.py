@@ -1,4 +1,4 @@
-"""The reference of a read: a bare FastAPI app on stock uvicorn, with one SELECT on the service's own database."""
+"""The reference of a request: a bare FastAPI app on stock uvicorn, with one SELECT or UPDATE on the service's own database."""
 
 import os
 import sys
@@ -6,6 +6,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from pydantic import BaseModel
 from sqlalchemy import create_engine, text
 
 engine = create_engine(os.environ["BENCH_DATABASE_URL"])
@@ -13,6 +14,7 @@ app = FastAPI()
 
 ONE = text("select * from tracks where track_id = :track_id")
 PAGE = text("select * from tracks order by track_id desc limit 50")
+RETITLE = text("update tracks set title = :title where track_id = :track_id")
 
 
 @app.get("/healthz")
@@ -30,6 +32,17 @@ def read_page() -> list[dict[str, Any]]:
 def read_one(track_id: int) -> dict[str, Any]:
     with engine.connect() as connection:
         return dict(connection.execute(ONE, {"track_id": track_id}).mappings().one())
+
+
+class Edit(BaseModel):
+    title: str
+
+
+@app.patch("/tracks/{track_id}")
+def edit(track_id: int, edit: Edit) -> dict[str, Any]:
+    with engine.begin() as connection:
+        connection.execute(RETITLE, {"title": edit.title, "track_id": track_id})
+    return {"id": track_id, "title": edit.title}
 
 
 if __name__ == "__main__":

@@ -1,10 +1,7 @@
 """Compares reads over HTTP with those of a bare FastAPI app on stock uvicorn (h11) that makes one SELECT."""
 
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -12,12 +9,11 @@ from typing import Final
 import httpx
 
 from bench.postgres import postgres_database
+from bench.processes import TICKS_PER_SECOND, HttpServer, bare_app
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from bench.services import new_title, start_process, start_servers
 from demo.media import tone
-from devpds.process import Process
-from devpds.server import free_port
 
 SENTENCE: Final = (
     "The CPU time of the service's process for a GET of one track and of a page of 50,"
@@ -26,7 +22,6 @@ SENTENCE: Final = (
 TRACKS: Final = 50
 REQUESTS_PER_OPERATION: Final = 10
 """A single request is too short for the clock of CPU time."""
-TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 
 def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
@@ -44,56 +39,29 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
             show_progress(f"uploading tracks, {name}")
             for number in range(3 if effort.is_quick else TRACKS):
                 newest = client.upload(tone(100 + number, 0.05), title=new_title())["id"]
-            bare = stack.enter_context(_bare_app(database_url, folder / f"bare-{name}.log"))
+            bare = stack.enter_context(bare_app(database_url, folder / f"bare-{name}.log"))
             for what, path in (("a track", f"/tracks/{newest}"), ("a page", "/tracks?limit=50")):
                 rows += compare(
                     Arm(f"{name}: bare app, {what}", partial(_cpu, bare, path)),
-                    [Arm(f"{name}: GET {what}", partial(_cpu, _Server(service.url, service.pid), path))],
+                    [
+                        Arm(
+                            f"{name}: GET {what}",
+                            partial(_cpu, HttpServer(service.url, service.pid, database_url), path),
+                        )
+                    ],
                     effort,
                     show_progress,
                 )
         return rows
 
 
-@dataclass(frozen=True)
-class _Server:
-    url: str
-    pid: int
-
-
-@contextmanager
-def _bare_app(database_url: str, log: Path) -> Iterator[_Server]:
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    process = Process(
-        [sys.executable, "-m", "bench.bare_app", str(port)], log=log, env={"BENCH_DATABASE_URL": database_url}
-    )
-    process.start(lambda: _answers(url))
-    try:
-        yield _Server(url, process.pid)
-    finally:
-        process.stop()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz").is_success
-    except httpx.TransportError:
-        return False
-
-
-def _cpu(server: _Server, path: str, operations: int) -> Seconds:
+def _cpu(server: HttpServer, path: str, operations: int) -> Seconds:
     """Return the server's CPU time for each of these requests, on average."""
     requests = operations * REQUESTS_PER_OPERATION
     with httpx.Client(base_url=server.url) as http:
         http.get(path).raise_for_status()
-        began = _cpu_seconds(server.pid)
+        began = server.cpu_seconds()
         for _ in range(requests):
             http.get(path).raise_for_status()
-        spent = _cpu_seconds(server.pid) - began
+        spent = server.cpu_seconds() - began
     return [max(spent, 1 / TICKS_PER_SECOND) / requests]
-
-
-def _cpu_seconds(pid: int) -> float:
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / TICKS_PER_SECOND

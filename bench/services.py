@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -18,6 +18,7 @@ from devpds.server import DevPds, DevPlc, free_port
 
 WARM_UP_OPERATIONS: Final = 3
 DRAIN_TIMEOUT_SECONDS: Final = 120.0
+NO_SETTINGS: Final[Mapping[str, str]] = {}
 
 _numbers: Final = count(1)
 
@@ -51,9 +52,11 @@ def start_service(servers: Servers, name: str, database_url: str | None) -> Iter
 
 
 @contextmanager
-def start_process(servers: Servers, name: str, database_url: str | None) -> Iterator[tuple[Service, Client]]:
+def start_process(
+    servers: Servers, name: str, database_url: str | None, settings: Mapping[str, str] = NO_SETTINGS
+) -> Iterator[tuple[Service, Client]]:
     """Yield a service with a database of its own, and a signed-in client."""
-    env = {"MASTERTAPE_RATE_LIMITS": "off"}
+    env = {"MASTERTAPE_RATE_LIMITS": "off", **settings}
     if database_url is not None:
         env["MASTERTAPE_DATABASE_URL"] = database_url
     service = Service(servers.folder / name, servers.pds, env=env)

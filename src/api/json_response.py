@@ -6,6 +6,8 @@ from typing import Any
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
 
 from eventstore.idempotency.results import CommandResult
 
@@ -14,6 +16,11 @@ class AsciiJsonResponse(JSONResponse):
     """Escapes everything but ASCII, so that a lone surrogate in an echoed value breaks no response."""
 
     def render(self, content: Any) -> bytes:
+        if isinstance(content, BaseModel):
+            try:
+                return content.model_dump_json(ensure_ascii=True).encode("ascii")
+            except PydanticSerializationError:  # a lone surrogate
+                content = content.model_dump(mode="json")
         return json.dumps(content, separators=(",", ":")).encode("ascii")
 
 

@@ -14,7 +14,7 @@ from application.errors import (
 )
 from eventstore.errors import AggregateNotFoundError
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.accounts import is_active
+from identity.accounts.accounts import ACTIVE
 from projections.track_queries import live_track_with_audio, track_by_id
 from projections.track_view import TrackView
 
@@ -52,6 +52,16 @@ def load_owned(unit: UnitOfWork, command: OnTrack, *, deleted_too: bool = False)
     return track
 
 
+def would_accept(state: object, did: str, wanted: frozenset[int] | None) -> bool:
+    """Whether this state of a track is a live one of the account's, in a wanted version."""
+    return (
+        isinstance(state, Track)
+        and state.did == did
+        and state.deleted_at is None
+        and (wanted is None or state.visible_version in wanted)
+    )
+
+
 def require_version(version: int, wanted: frozenset[int] | None) -> None:
     """Raise VersionMismatchError if the command was decided on another version."""
     if wanted is not None and version not in wanted:
@@ -60,7 +70,7 @@ def require_version(version: int, wanted: frozenset[int] | None) -> None:
 
 def require_staying(unit: UnitOfWork) -> None:
     """Raise LeavingError if the account's deletion was requested, even since the caller was authenticated."""
-    if not is_active(unit.connection, owner_of(unit)):
+    if not unit.read(ACTIVE.query(did=owner_of(unit))):
         raise LeavingError
 
 

@@ -1,5 +1,6 @@
 """Inserts into the log's tables, on either database."""
 
+from contextlib import nullcontext
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -14,7 +15,7 @@ from eventstore.prepared import Prepared, pipelined
 
 def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> list[int]:
     """Insert events, and return their positions, which rise in the order of `rows`."""
-    with pipelined(connection):
+    with pipelined(connection) if len(rows) > 1 else nullcontext():
         inserted = [_appending(table).start(connection, row) for row in rows]
     return [result.all()[0].position for result in inserted]
 

@@ -126,12 +126,12 @@ class Database:
     def read_committed(self) -> Generator[Connection]:
         """For a single statement, or several that need no common snapshot: each sees what is committed when it begins.
 
-        No BEGIN and no COMMIT is sent to PostgreSQL. Joins a transaction that is already open here.
+        No BEGIN and no COMMIT is sent. Joins a transaction that is already open here.
         """
         if (joined := self._current.get()) is not None:
             yield joined
             return
-        options = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        options = {"sqlite_autocommit": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         with self._open(writing=False, options=options) as connection:
             yield connection
 
@@ -249,7 +249,10 @@ def _require_connected(connection: Any, _record: Any, _proxy: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get("sqlite_immediate", False)
+    options = connection.get_execution_options()
+    if options.get("sqlite_autocommit", False):
+        return
+    immediate = options.get("sqlite_immediate", False)
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
     except OperationalError as error:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -25,7 +25,7 @@ from eventstore.errors import (
 )
 from eventstore.failover.acknowledgements import Acknowledgements, Registration
 from eventstore.locks import LOG_LOCK_TIMEOUT_SECONDS, account_locked, lock_for_append, stable_position
-from eventstore.prepared import Prepared
+from eventstore.prepared import Prepared, Query, Result
 from eventstore.projection import Projection
 from eventstore.projection_state import FINGERPRINTS, outdated, require_current
 from eventstore.schema import stored_event
@@ -68,10 +68,13 @@ class EventLog:
         self._stream_from: Final = Prepared(lambda _: stream_from)
 
     @contextmanager
-    def unit_of_work(self, did: str | None, envelope: Envelope) -> Generator[UnitOfWork]:
+    def unit_of_work(
+        self, did: str | None, envelope: Envelope, *, ahead: Sequence[Query] = (), loads: Sequence[UUID] = ()
+    ) -> Generator[UnitOfWork]:
         """Take the append lock for the block, which reads, decides and appends; commit at its end, or roll back on any error.
 
-        Without a DID the unit locks the whole log, and can append nothing.
+        Without a DID the unit locks the whole log, and can append nothing. `ahead` are queries that the unit will read,
+        and `loads` aggregates that it will load: they are sent with the lock, and read once it is held.
         """
         if self.database.in_transaction:
             raise NestedUnitError
@@ -81,7 +84,8 @@ class EventLog:
             with self.database.write() as connection:
                 if self.acknowledgements is not None and did is not None:
                     registration = self.acknowledgements.begin(connection)
-                unit = UnitOfWork(self, connection, did, envelope, self._lock(connection, did))
+                locked_at, read = self._lock(connection, did, [*ahead, *self._heads(loads)])
+                unit = UnitOfWork(self, connection, did, envelope, locked_at=locked_at, read=read)
                 yield unit
                 unit.require_unbroken()
         except BaseException:
@@ -92,23 +96,42 @@ class EventLog:
             self.acknowledgements.keep(registration, unit.newest)
         unit.publish()
 
-    def _lock(self, connection: Connection, did: str | None) -> datetime | None:
+    def _lock(
+        self, connection: Connection, did: str | None, ahead: Iterable[Query]
+    ) -> tuple[datetime | None, dict[Query, Result]]:
         if did is None:
-            return lock_for_append(connection, self.table, None, timeout=self._lock_timeout)
+            return lock_for_append(connection, self.table, None, timeout=self._lock_timeout), {}
         with account_locked(connection, self.table, did) as locked_at:
             made_by = FINGERPRINTS.start(connection, {}) if self.projections else None
+            read = {query: query.start(connection) for query in ahead}
         if made_by is not None:
             require_current(connection, self.projections, self.table, made_by.all())
-        return locked_at()
+        return locked_at(), read
 
-    def transact(self, did: str | None, envelope: Envelope, work: Callable[[UnitOfWork], T]) -> T:
+    def _heads(self, aggregate_ids: Iterable[UUID]) -> Iterator[Query]:
+        for aggregate_id in aggregate_ids:
+            if (cached := self.cache.get(aggregate_id)) is not None:
+                yield self._since(cached, aggregate_id)
+
+    def _since(self, cached: StreamState, aggregate_id: UUID) -> Query:
+        return self._stream_from.query(stream=str(aggregate_id), version=cached.state.version)
+
+    def transact(
+        self,
+        did: str | None,
+        envelope: Envelope,
+        work: Callable[[UnitOfWork], T],
+        *,
+        ahead: Sequence[Query] = (),
+        loads: Sequence[UUID] = (),
+    ) -> T:
         """Run `work` in a unit of its own, and again when PostgreSQL rolled it back to break a deadlock.
 
-        Raises what `work` raises, CommitFailedError and LogBusyError.
+        `ahead` and `loads` are those of `unit_of_work`. Raises what `work` raises, CommitFailedError and LogBusyError.
         """
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                with self.unit_of_work(did, envelope) as unit:
+                with self.unit_of_work(did, envelope, ahead=ahead, loads=loads) as unit:
                     result = work(unit)
             except (DBAPIError, CommitFailedError) as error:
                 if attempt == MAX_ATTEMPTS or not _was_rolled_back_for_another(error):
@@ -142,15 +165,16 @@ class EventLog:
             query = query.where(self.table.c.originator_version <= upto_version)
         return [self._recorded(row) for row in connection.execute(query, {"stream": str(aggregate_id)})]
 
-    def latest(self, connection: Connection, aggregate_id: UUID) -> StreamState | None:
+    def latest(
+        self, connection: Connection, aggregate_id: UUID, read: Callable[[Query], list[Any]]
+    ) -> StreamState | None:
         """Return the latest state of a stream: the cached one with the events since, or the fold of all; None without events.
 
         The cached state's own event is read again. If it is not the event that was cached, the database was put back.
         """
         cached = self.cache.get(aggregate_id)
         if cached is not None:
-            since = {"stream": str(aggregate_id), "version": cached.state.version}
-            rows = self._stream_from.start(connection, since).all()
+            rows = read(self._since(cached, aggregate_id))
             if rows and (rows[0].position, rows[0].recorded_at) == (cached.position, cached.recorded_at):
                 return _continued(cached, [self._recorded(row) for row in rows[1:]])
         return _continued(None, self.stream(connection, aggregate_id))

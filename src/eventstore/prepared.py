@@ -6,16 +6,28 @@ SQLAlchemy's own execution costs more than the driver's and the database's toget
 from collections import namedtuple
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Table
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Table,
+    any_,
+    bindparam,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 
 Process = Callable[[Any], Any]
 
 
 class Prepared:
-    """A statement whose values are all parameters. `names` are the columns that an INSERT or UPDATE sets by their names."""
+    """A statement that is built once, with parameters. `names` are the columns that an INSERT or UPDATE sets by their names."""
 
     def __init__(self, build: Callable[[str], Any], names: Sequence[str] | None = None) -> None:
         self._build: Final = build
@@ -26,6 +38,10 @@ class Prepared:
         """Execute; in a pipeline, send it."""
         compiled = self._of(connection)
         return Result(_execute(connection, compiled.sql, compiled.ordered(values)), compiled)
+
+    def query(self, **values: Any) -> "Query":
+        """Return this statement with its values, to be executed later."""
+        return Query(self, tuple(values.items()))
 
     def many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Execute for each row."""
@@ -55,6 +71,24 @@ class Prepared:
         return compiled
 
 
+def among(column: ColumnElement[int], name: str, dialect: str) -> ColumnElement[bool]:
+    """Whether the column is in the list of whole numbers that the statement is executed with, however long it is."""
+    if dialect == "sqlite":
+        return column.in_(select(func.json_each(bindparam(name, type_=JSON())).table_valued("value").c.value))
+    return column == any_(bindparam(name, type_=ARRAY(BigInteger)))
+
+
+class Query(NamedTuple):
+    """A statement and its values."""
+
+    statement: Prepared
+    values: tuple[tuple[str, Any], ...]
+
+    def start(self, connection: Connection) -> "Result":
+        """Execute; in a pipeline, send it."""
+        return self.statement.start(connection, dict(self.values))
+
+
 class Result:
     """The rows that a statement returns, once a pipeline that it was sent in has ended."""
 
@@ -70,12 +104,18 @@ class Result:
 class _Compiled:
     def __init__(self, statement: Any, dialect: Dialect, names: Sequence[str] | None) -> None:
         compiled = statement.compile(dialect=_positional(dialect), column_keys=names)
-        types = {name: bind.type for bind, name in compiled.bind_names.items()}
+        binds = {name: bind for bind, name in compiled.bind_names.items()}
         self.sql: Final = str(compiled)
         self.names: Final[Sequence[str]] = compiled.positiontup or ()
-        self._parameters: Final = [
-            (name, types[name].dialect_impl(dialect).bind_processor(dialect)) for name in self.names
-        ]
+        self._ordered: Final[list[Any]] = [None] * len(self.names)
+        self._parameters: Final[list[tuple[int, str, Process | None]]] = []
+        for at, name in enumerate(self.names):
+            process = binds[name].type.dialect_impl(dialect).bind_processor(dialect)
+            if binds[name].required:
+                self._parameters.append((at, name, process))
+            else:  # a constant of the statement
+                value = binds[name].effective_value
+                self._ordered[at] = value if process is None else process(value)
         columns = list(statement.exported_columns)
         self._processors: Final = [
             column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns
@@ -83,9 +123,10 @@ class _Compiled:
         self._row: Final = _row_class(tuple(column.name for column in columns))
 
     def ordered(self, values: Mapping[str, Any]) -> list[Any]:
-        return [
-            values[name] if process is None else process(values[name]) for name, process in self._parameters
-        ]
+        ordered = self._ordered.copy()
+        for at, name, process in self._parameters:
+            ordered[at] = values[name] if process is None else process(values[name])
+        return ordered
 
     def row(self, values: Sequence[Any]) -> Any:
         processed = zip(values, self._processors, strict=True)

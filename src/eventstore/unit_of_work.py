@@ -1,10 +1,10 @@
 """One transaction under the append lock: load aggregates, save what they decided. Events and projections commit together."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate
@@ -15,7 +15,7 @@ from eventstore.append import event_row, insert_rows
 from eventstore.change import Change, Event, RecordedEvent, copied, of_class
 from eventstore.envelope import Envelope
 from eventstore.errors import AggregateNotFoundError, BrokenUnitError, VersionConflictError, is_duplicate
-from eventstore.prepared import pipelined
+from eventstore.prepared import Query, Result, pipelined
 from eventstore.projection import into_live
 from eventstore.streams.aggregate_cache import StreamState
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from eventstore.event_log import EventLog
 
 A = TypeVar("A", bound=Aggregate)
+ReadOfSave = Callable[[Connection, Sequence[Change]], None]
 logger = logging.getLogger("mastertape.eventstore")
 
 
@@ -35,13 +36,17 @@ class UnitOfWork:
         connection: Connection,
         did: str | None,
         envelope: Envelope,
+        *,
         locked_at: datetime | None,
+        read: Mapping[Query, Result],
     ) -> None:
         self.connection: Final = connection
         self.did: Final = did
         self.envelope: Final = envelope
         self._log: Final = log
         self._locked_at: Final = locked_at
+        self._read: Final = dict(read)
+        self._reads_of_save: Final[list[ReadOfSave]] = []
         self._states: dict[UUID, StreamState] = {}
         self._collected: list[tuple[Aggregate, list[Event]]] = []
         self._callbacks: list[Callable[[], None]] = []
@@ -54,9 +59,14 @@ class UnitOfWork:
         """The database's time, read once, while the lock is held."""
         return self._log.database.now(self.connection, read=self._locked_at)
 
+    def read(self, query: Query) -> list[Any]:
+        """Return the rows of a query; the first time, of one that was sent with the lock, what it read then."""
+        sent = self._read.pop(query, None)
+        return (sent or query.start(self.connection)).all()
+
     def load(self, aggregate_class: type[A], aggregate_id: UUID) -> A:
         """Return the aggregate in its latest state; raises AggregateNotFoundError where this account has none."""
-        latest = self._log.latest(self.connection, aggregate_id)
+        latest = self._log.latest(self.connection, aggregate_id, self.read)
         if latest is None or self._is_foreign(latest):
             raise AggregateNotFoundError(aggregate_class, aggregate_id)
         self._states[aggregate_id] = latest
@@ -73,10 +83,16 @@ class UnitOfWork:
                 with pipelined(self.connection):
                     for projection in self._log.projections:
                         projection.apply(self.connection, changes, into_live)
+                    for read in self._reads_of_save:
+                        read(self.connection, changes)
         except BaseException:
             self._broken = True
             raise
         return changes
+
+    def with_save(self, read: ReadOfSave) -> None:
+        """Call `read` in each save with its changes: it starts statements in the round trip of the projections, after them."""
+        self._reads_of_save.append(read)
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Call `callback` once this unit has been committed; its errors are logged and ignored."""

@@ -1,17 +1,19 @@
 """Queries of tracks. Every list is newest first; its cursor is the last track_id of the page before."""
 
 from dataclasses import dataclass, fields
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, or_, select
+from sqlalchemy import Connection, Integer, bindparam, or_, select
 
 from aggregates.values import tag_as_stored
-from projections.track_search import contains
+from eventstore.prepared import Prepared
+from projections.track_search import Search, search_of
 from projections.track_tags import track_tags
 from projections.track_view import TrackView
 from projections.tracks import LIVE, normalized, tracks
 
-BY_ID: Final = select(tracks).where(tracks.c.track_id == bindparam("track_id"))
+BY_ID: Final = Prepared(lambda _: select(tracks).where(tracks.c.track_id == bindparam("track_id")))
 
 
 @dataclass(frozen=True)
@@ -40,21 +42,21 @@ class TrackPage:
 
 def track_by_id(connection: Connection, track_id: int) -> TrackView | None:
     """Find a track, a deleted one too."""
-    row = connection.execute(BY_ID, {"track_id": track_id}).mappings().one_or_none()
-    return TrackView.from_row(row) if row is not None else None
+    rows = BY_ID.start(connection, {"track_id": track_id}).all()
+    return TrackView.from_row(rows[0]) if rows else None
 
 
 def live_track_with_audio(connection: Connection, did: str, audio_cid: str) -> TrackView | None:
     """Find the artist's live track with exactly these bytes; the first one, since adopted records may share them."""
     of_artist = select(tracks).where(LIVE, tracks.c.did == did, tracks.c.audio_cid == audio_cid)
-    row = connection.execute(of_artist.order_by(tracks.c.track_id).limit(1)).mappings().one_or_none()
+    row = connection.execute(of_artist.order_by(tracks.c.track_id).limit(1)).one_or_none()
     return TrackView.from_row(row) if row is not None else None
 
 
 def live_tracks_naming(connection: Connection, cid: str) -> tuple[TrackView, ...]:
     """Find the live tracks, of any artist, whose audio, artwork or thumbnail this is."""
     names = or_(tracks.c.audio_cid == cid, tracks.c.artwork_cid == cid, tracks.c.artwork_thumbnail_cid == cid)
-    rows = connection.execute(select(tracks).where(LIVE, names).order_by(tracks.c.track_id)).mappings()
+    rows = connection.execute(select(tracks).where(LIVE, names).order_by(tracks.c.track_id))
     return tuple(TrackView.from_row(row) for row in rows)
 
 
@@ -65,32 +67,39 @@ def track_page(
     wanted = wanted or TrackFilter()
     if not wanted.can_match():
         return TrackPage((), None)
-    query = select(tracks).where(LIVE, *_conditions(wanted))
-    track_id: ColumnElement[int] = tracks.c.track_id
+    values: dict[str, Any] = {name: value for name, value in vars(wanted).items() if value is not None}
+    search: Search | None = None
+    if wanted.tag is not None:
+        values["tag"] = tag_as_stored(wanted.tag)
     if wanted.q is not None:
-        is_sqlite = connection.dialect.name == "sqlite"
-        found, track_id = contains(normalized(wanted.q), is_sqlite=is_sqlite)
-        query = query.where(found)
+        search, values["q"] = search_of(normalized(wanted.q), is_sqlite=connection.dialect.name == "sqlite")
     if cursor is not None:
-        query = query.where(track_id < cursor)
-    rows = connection.execute(query.order_by(track_id.desc()).limit(limit + 1)).mappings().all()
+        values["cursor"] = cursor
+    rows = _listing(frozenset(values), search).start(connection, {**values, "limit": limit + 1}).all()
     items = tuple(TrackView.from_row(row) for row in rows[:limit])
     return TrackPage(items, items[-1].track_id if len(rows) > limit else None)
 
 
-def _conditions(wanted: TrackFilter) -> list[ColumnElement[bool]]:
-    shown: ColumnElement[bool] = tracks.c.unlisted.is_(False) & tracks.c.taken_down_at.is_(None)
-    if wanted.owner is not None:
-        shown = shown | (tracks.c.did == wanted.owner)
-    conditions = [shown]
-    if wanted.artist is not None:
-        conditions.append(tracks.c.did == wanted.artist)
-    if wanted.album is not None:
-        conditions.append(tracks.c.album == wanted.album)
-    if wanted.tag is not None:
-        tagged = select(track_tags.c.track_id).where(track_tags.c.tag == tag_as_stored(wanted.tag))
-        conditions.append(tracks.c.track_id.in_(tagged))
-    return conditions
+@cache
+def _listing(names: frozenset[str], search: Search | None) -> Prepared:
+    """Return the statement of a page that these names restrict."""
+    track_id = tracks.c.track_id if search is None else search.track_id
+    conditions = {
+        "artist": tracks.c.did == bindparam("artist"),
+        "album": tracks.c.album == bindparam("album"),
+        "tag": tracks.c.track_id.in_(
+            select(track_tags.c.track_id).where(track_tags.c.tag == bindparam("tag"))
+        ),
+        "cursor": track_id < bindparam("cursor"),
+    }
+    shown = tracks.c.unlisted.is_(False) & tracks.c.taken_down_at.is_(None)
+    if "owner" in names:
+        shown = shown | (tracks.c.did == bindparam("owner"))
+    query = select(tracks).where(LIVE, shown, *(conditions[name] for name in conditions if name in names))
+    if search is not None:
+        query = query.where(search.contains)
+    page = query.order_by(track_id.desc()).limit(bindparam("limit", type_=Integer))
+    return Prepared(lambda _: page)
 
 
 def is_storable(text: str) -> bool:

@@ -1,8 +1,10 @@
 """The index of `tracks.search` by trigrams, which both databases keep by themselves: pg_trgm, and FTS5 on SQLite."""
 
+import re
+from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import DDL, ColumnElement, Index, and_, column, event, table
+from sqlalchemy import DDL, ColumnElement, Index, and_, bindparam, column, event, table
 
 from eventstore.schema import Position
 from projections.tracks import tracks
@@ -44,12 +46,27 @@ for statement in ON_SQLITE:
     event.listen(tracks, "after_create", DDL(statement).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]
 
 _indexed: Final = table("tracks_search", column("rowid", Position), column("tracks_search"))
+_ESCAPE: Final = "/"
 _is_indexed: Final = _indexed.c.rowid == tracks.c.track_id
 
 
-def contains(term: str, *, is_sqlite: bool) -> tuple[ColumnElement[bool], ColumnElement[int]]:
-    """Whether the search text contains the term, normalized as that is; and the track id to order by, which costs nothing."""
+@dataclass(frozen=True, eq=False)
+class Search:
+    """How a term, the parameter `q`, is looked for; and the track id to order by, which costs nothing."""
+
+    contains: ColumnElement[bool]
+    track_id: ColumnElement[int]
+
+
+PATTERN: Final = Search(tracks.c.search.like(bindparam("q"), escape=_ESCAPE), tracks.c.track_id)
+PHRASE: Final = Search(
+    and_(_is_indexed, _indexed.c.tracks_search.op("match")(bindparam("q"))), _indexed.c.rowid
+)
+
+
+def search_of(term: str, *, is_sqlite: bool) -> tuple[Search, str]:
+    """Return how to look for a term, normalized as the search text is, and its parameter."""
     if not is_sqlite or len(term) < MIN_INDEXED_CHARACTERS:
-        return tracks.c.search.contains(term, autoescape=True), tracks.c.track_id
-    phrase = '"' + term.replace('"', '""') + '"'
-    return and_(_is_indexed, _indexed.c.tracks_search.op("match")(phrase)), _indexed.c.rowid
+        escaped = re.sub(f"([%_{_ESCAPE}])", rf"{_ESCAPE}\1", term)
+        return PATTERN, f"%{escaped}%"
+    return PHRASE, '"' + term.replace('"', '""') + '"'

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-
-from sqlalchemy import RowMapping
+from operator import attrgetter
+from typing import Any, Final
 
 from aggregates.track import Track
 from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
@@ -47,18 +46,19 @@ class TrackView:
         return cls(**{field: getattr(track, field) for field in cls.__dataclass_fields__})
 
     @classmethod
-    def from_row(cls, row: RowMapping) -> "TrackView":
+    def from_row(cls, row: Any) -> "TrackView":
         """Return the view that a row of `tracks` stores."""
-        values: dict[str, Any] = {field: row[field] for field in cls.__dataclass_fields__ if field in row}
-        gate, blob = row["support_gate"], row["blob_ref"]
-        values["features"] = tuple(Feature(**feature) for feature in row["features"])
-        values["tags"] = tuple(row["tags"])
-        values["self_labels"] = tuple(row["self_labels"])
-        values["support_gate"] = SupportGate(**gate) if gate is not None else None
-        values["audio"] = Audio(**_unprefixed(row, "audio_", Audio))
-        values["artwork"] = Artwork(**_unprefixed(row, "artwork_", Artwork)) if row["artwork_cid"] else None
-        values["blob"] = BlobRef(**blob) if blob is not None else None
-        return cls(**values)
+        gate, blob = row.support_gate, row.blob_ref
+        return cls(
+            features=tuple(Feature(**feature) for feature in row.features),
+            tags=tuple(row.tags),
+            self_labels=tuple(row.self_labels),
+            support_gate=SupportGate(**gate) if gate is not None else None,
+            audio=Audio(*_AUDIO(row)),
+            artwork=Artwork(*_ARTWORK(row)) if row.artwork_cid else None,
+            blob=BlobRef(**blob) if blob is not None else None,
+            **dict(zip(_PLAIN_FIELDS, _PLAIN(row), strict=True)),
+        )
 
     def as_row(self) -> dict[str, Any]:
         """Return the columns of `tracks`, except for its search text."""
@@ -80,5 +80,8 @@ def _prefixed(value: Audio | Artwork | None, prefix: str, kind: type[Audio | Art
     return {prefix + field: getattr(value, field, None) for field in kind.__dataclass_fields__}
 
 
-def _unprefixed(row: RowMapping, prefix: str, kind: type[Audio | Artwork]) -> dict[str, Any]:
-    return {field: row[prefix + field] for field in kind.__dataclass_fields__}
+_AUDIO: Final = attrgetter(*("audio_" + field for field in Audio.__dataclass_fields__))
+_ARTWORK: Final = attrgetter(*("artwork_" + field for field in Artwork.__dataclass_fields__))
+_NESTED: Final = ("features", "tags", "self_labels", "support_gate", "audio", "artwork", "blob")
+_PLAIN_FIELDS: Final = tuple(field for field in TrackView.__dataclass_fields__ if field not in _NESTED)
+_PLAIN: Final = attrgetter(*_PLAIN_FIELDS)

@@ -17,6 +17,12 @@ ARMS = {
         for what in ("a track", "a page")
         for which in ("bare app,", "GET")
     ],
+    "edits": [
+        f"{database}: {which}, {load}"
+        for database in DATABASES
+        for load in ("1 client, relay off", "16 clients, relay on")
+        for which in ("bare app", "PATCH")
+    ],
     "deliveries": [
         f"{database}: {what}"
         for database in DATABASES

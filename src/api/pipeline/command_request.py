@@ -15,31 +15,32 @@ from fastapi import Depends, Request, Response
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
+from aggregates.track import Track
 from aggregates.values import Audio
 from api.auth.authentication import ServicesDep, Writer
 from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.pipeline.concurrency import AccountTurns, ConcurrentUploads
-from api.pipeline.idempotent_request import Attempt, request_key
-from api.pipeline.media_intake import Intake
+from api.pipeline.idempotent_request import Attempt, request_key, stored_result
+from api.pipeline.media_intake import Intake, MediaIntake
 from api.pipeline.prefer_wait import wait_for_mirror
 from api.pipeline.public_copy import PublicCopy
 from api.requests.body import Body
 from api.requests.parse import received_body
 from api.requests.preconditions import versions_of, wait_of
-from api.responses.read_tracks import mirror_of
+from api.responses.read_tracks import TrackReader, UnitReader, mirror_of
 from api.services import Services
-from application.authorization import require_owned, require_staying, require_version
+from application.authorization import require_owned, require_staying, require_version, would_accept
 from application.errors import LeavingError
 from eventstore.idempotency.lock import KeyLock, key_lock
 from eventstore.idempotency.results import CommandResult, StoredResult
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.accounts import AccountState
+from identity.accounts.accounts import ACTIVE, AccountState
 from identity.accounts.credentials import Principal
 
 UseCase = Callable[[UnitOfWork], int]
 """Runs a command in a unit of work; returns the track's id."""
-Respond = Callable[[Connection, int], CommandResult]
+Respond = Callable[[TrackReader, int], CommandResult]
 """Builds the result from the state of the track with this id."""
 Wait = Callable[[Services, int, int, float], Awaitable[None]]
 """Waits for a track's record: services, track id, generation, seconds."""
@@ -67,11 +68,13 @@ class CommandAttempt(Attempt):
         lock: KeyLock | None,
         stored: StoredResult | None,
         *,
+        on: int | None,
         allow_leaving: bool,
         wait_seconds: int,
     ) -> None:
         super().__init__(command.services, command.principal.did, body, lock, stored)
         self._command: Final = command
+        self._on: Final = on
         self._allow_leaving: Final = allow_leaving
         self._wait_seconds: Final = wait_seconds
         self._public_copy: PublicCopy | None = None
@@ -121,21 +124,26 @@ class CommandAttempt(Attempt):
         lock, services = self._lock, self._services
 
         def work(unit: UnitOfWork) -> _Committed:
-            if lock is not None and (stored := lock.key.stored(unit.connection, unit.now)):
+            if lock is not None and (stored := lock.key.stored_in(unit)):
                 return _Committed(stored.for_digest(self.body.digest))  # another process was first
             if not self._allow_leaving:
                 require_staying(unit)  # account deletion may have begun since the caller was authenticated
+            reader = UnitReader(unit, services.urls)
             track_id = use_case(unit)
             if self._public_copy is not None:
                 self._public_copy.hand_over(unit)
-            result = respond(unit.connection, track_id)
+            result = respond(reader, track_id)
             if lock is not None:
                 lock.keep_result(unit, self.body.digest, result)
             unit.after_commit(services.wake)
             generation = mirror_of(unit.connection, track_id).generation if self._wait_seconds else 0
             return _Committed(result, track_id, generation)
 
-        return services.log.transact(self._did, over_http(self._did), work)
+        ahead = [ACTIVE.query(did=self._did)]
+        if lock is not None:
+            ahead.append(lock.key.query)
+        loads = [] if self._on is None else [Track.create_id(self._on)]
+        return services.log.transact(self._did, over_http(self._did), work, ahead=ahead, loads=loads)
 
     def _decide(self, publication: Publication) -> Audio | None:
         with self._services.database.read() as connection:
@@ -143,13 +151,15 @@ class CommandAttempt(Attempt):
 
     def _read(self, respond: Respond, track_id: int) -> CommandResult:
         with self._services.database.read() as connection:
-            return respond(connection, track_id)
+            return respond(TrackReader(connection, self._services.urls), track_id)
 
 
 class CommandRequest:
     """A request that may change one of the caller's tracks."""
 
-    def __init__(self, request: Request, services: ServicesDep, principal: Writer, intake: Intake) -> None:
+    def __init__(
+        self, request: Request, services: Services, principal: Principal, intake: MediaIntake
+    ) -> None:
         self.services: Final[Services] = services
         self.principal: Final[Principal] = principal
         self.intake: Final = intake
@@ -179,23 +189,39 @@ class CommandRequest:
         services, preferred = self.services, self.preferred_wait_seconds
         async with key_lock(services.database, self._key, services.threads) as lock:
             with self._uploads.of(self.principal.did) if is_upload else nullcontext():
-                stored = await run_in_threadpool(self._check, on, allow_deleted, allow_leaving)
+                stored = await self._check(on, allow_deleted, allow_leaving)
                 async with received_body(self._request, services, files) as body:
                     seconds = default_wait_seconds if preferred is None else preferred
                     attempt = CommandAttempt(
-                        self, body, lock, stored, allow_leaving=allow_leaving, wait_seconds=seconds
+                        self, body, lock, stored, on=on, allow_leaving=allow_leaving, wait_seconds=seconds
                     )
                     try:
                         yield attempt
                     finally:
                         await attempt.drop_public_copy()
 
-    def _check(self, on: int | None, allow_deleted: bool, allow_leaving: bool) -> StoredResult | None:
-        """Find an earlier result, whatever state the track is in now; else refuse before the body is read."""
+    async def _check(self, on: int | None, allow_deleted: bool, allow_leaving: bool) -> StoredResult | None:
+        """Find an earlier result, whatever state the track is in now; else refuse before the body is read.
+
+        The unit of work checks the newest state again, so what this process knows of a track is enough to go on.
+        """
+        if self._key is None and self._may_go_on(on, allow_leaving):
+            return None
+        return await run_in_threadpool(self._look, on, allow_deleted, allow_leaving)
+
+    def _may_go_on(self, on: int | None, allow_leaving: bool) -> bool:
+        if self.principal.state is AccountState.LEAVING and not allow_leaving:
+            return False
+        known = self.services.log.cache.get(Track.create_id(on)) if on is not None else None
+        return on is None or (
+            known is not None and would_accept(known.state, self.principal.did, self.versions)
+        )
+
+    def _look(self, on: int | None, allow_deleted: bool, allow_leaving: bool) -> StoredResult | None:
         with self.services.database.read_committed() as connection:
             if self._key is not None:
-                now = self.services.database.now(connection)
-                if (stored := self._key.stored(connection, now)) is not None:
+                stored = stored_result(self.services.database, connection, self._key)
+                if stored is not None:
                     return stored
             if self.principal.state is AccountState.LEAVING and not allow_leaving:
                 raise LeavingError
@@ -205,4 +231,10 @@ class CommandRequest:
         return None
 
 
-Command = Annotated[CommandRequest, Depends()]
+async def command_request(
+    request: Request, services: ServicesDep, principal: Writer, intake: Intake
+) -> CommandRequest:
+    return CommandRequest(request, services, principal, intake)
+
+
+Command = Annotated[CommandRequest, Depends(command_request)]

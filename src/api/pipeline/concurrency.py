@@ -48,7 +48,7 @@ class ConcurrentUploads:
                 del self._under_way[did]
 
 
-def account_turns(request: Request) -> AccountTurns:
+async def account_turns(request: Request) -> AccountTurns:
     turns: AccountTurns = request.app.state.turns
     return turns
 

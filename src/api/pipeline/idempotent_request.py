@@ -13,6 +13,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Request
 from pydantic import BaseModel
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.authentication import ServicesDep, SignedIn
@@ -21,10 +22,12 @@ from api.middleware.request_id import over_http
 from api.requests.body import Body
 from api.requests.parse import received_body
 from api.services import Services
+from eventstore.database import Database
 from eventstore.errors import InProgressError
 from eventstore.idempotency.lock import KeyLock, key_lock
 from eventstore.idempotency.results import CommandResult, RequestKey, StoredResult
 from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.credentials import Principal
 
 KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -41,6 +44,11 @@ def request_key(did: str, request: Request) -> RequestKey | None:
             "Idempotency-Key must be 1 to 255 visible ASCII characters. Nothing was changed."
         )
     return RequestKey(did, request.method, request.url.path, header)
+
+
+def stored_result(database: Database, connection: Connection, key: RequestKey) -> StoredResult | None:
+    """Find the result of an earlier request."""
+    return key.stored(lambda query: query.start(connection).all(), lambda: database.now(connection))
 
 
 class Attempt:
@@ -66,7 +74,7 @@ class Attempt:
         """Keep what a repetition gets in the unit that does the work, so that it cannot be done twice."""
         if self._lock is None:
             return
-        if self._lock.key.stored(unit.connection, unit.now) is not None:
+        if self._lock.key.stored_in(unit) is not None:
             raise InProgressError  # another process was first; the next repetition gets its result
         self._lock.keep_result(unit, self.body.digest, result)
         self._is_kept = True
@@ -81,7 +89,7 @@ class Attempt:
         """If this fails, a repetition does the work again."""
 
         def keep(unit: UnitOfWork) -> None:
-            if lock.key.stored(unit.connection, unit.now) is None:
+            if lock.key.stored_in(unit) is None:
                 lock.keep_result(unit, self.body.digest, result)
 
         try:
@@ -93,7 +101,7 @@ class Attempt:
 class IdempotentRequest:
     """A request whose work takes any number of units, or none."""
 
-    def __init__(self, request: Request, services: ServicesDep, principal: SignedIn) -> None:
+    def __init__(self, request: Request, services: Services, principal: Principal) -> None:
         self._request = request
         self._services = services
         self._did = principal.did
@@ -110,10 +118,16 @@ class IdempotentRequest:
 
     def _stored(self, key: RequestKey) -> StoredResult | None:
         with self._services.database.read() as connection:
-            return key.stored(connection, self._services.database.now(connection))
+            return stored_result(self._services.database, connection, key)
 
 
-Idempotent = Annotated[IdempotentRequest, Depends()]
+async def idempotent_request(
+    request: Request, services: ServicesDep, principal: SignedIn
+) -> IdempotentRequest:
+    return IdempotentRequest(request, services, principal)
+
+
+Idempotent = Annotated[IdempotentRequest, Depends(idempotent_request)]
 
 
 def result_of(body: BaseModel, status: int = 200, **headers: str) -> CommandResult:

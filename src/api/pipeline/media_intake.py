@@ -72,7 +72,7 @@ class MediaIntake:
             raise StoreUnavailableError("it did not take the bytes in time") from None
 
 
-def media_intake(request: Request) -> MediaIntake:
+async def media_intake(request: Request) -> MediaIntake:
     intake: MediaIntake = request.app.state.media_intake
     return intake
 

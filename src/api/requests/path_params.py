@@ -9,7 +9,7 @@ NO_TRACK: Final = 0
 """An id that no track has."""
 
 
-def track_id_in_path(track_id: Annotated[int, Path(description="The `id` of a track.")]) -> int:
+async def track_id_in_path(track_id: Annotated[int, Path(description="The `id` of a track.")]) -> int:
     """Return the id; one that no database could hold becomes the id of no track, so that 401 goes before 404."""
     return track_id if 0 < track_id <= MAX_ID else NO_TRACK
 

@@ -32,7 +32,7 @@ def wait_of(prefer: list[str]) -> int | None:
     return None
 
 
-def preferred_wait(request: Request) -> int | None:
+async def preferred_wait(request: Request) -> int | None:
     return wait_of(request.headers.getlist("prefer"))
 
 

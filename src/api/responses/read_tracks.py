@@ -1,20 +1,24 @@
-"""Reads tracks for responses: read model, mirror and handles, in one snapshot."""
+"""Reads tracks for responses: read model, mirror, handle and blob of a track, in one statement."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func, or_, select
 
 from aggregates.track import Track
 from api.responses.track import TrackBody, track_body
 from application.errors import TrackNotFoundError
+from eventstore.change import Change
+from eventstore.prepared import Prepared, Result, among
+from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import account
 from identity.resolution.identifiers import INVALID_HANDLE
+from outbox.mirror.tables import mirror_target
 from outbox.record.record import RecordUrls
-from outbox.views.status import Mirror, mirrors
+from outbox.views.status import IS_SHOWN, MIRROR_COLUMNS, TARGETS_AT_WORK, Mirror, mirrors, mirrors_in
 from projections.history import history
-from projections.track_queries import track_by_id
 from projections.track_view import TrackView
+from projections.tracks import tracks
 
 BRINGS_BLOB: Final = tuple(
     event.__name__
@@ -27,35 +31,61 @@ BRINGS_BLOB: Final = tuple(
     )
 )
 """The events that put the blob into a record."""
-HANDLES: Final = select(account.c.did, account.c.handle).where(
-    account.c.did.in_(bindparam("dids", expanding=True))
+_BLOB_SINCE: Final = (
+    select(func.max(history.c.position))
+    .where(
+        history.c.track_id == tracks.c.track_id, or_(*(history.c.type == brings for brings in BRINGS_BLOB))
+    )
+    .scalar_subquery()
+)
+_BLOB_SINCE_IF_ANY: Final = case((tracks.c.blob_ref.is_not(None), _BLOB_SINCE))
+"""So that no long history is searched for a blob that the track does not have."""
+
+
+def _beside(
+    columns: Iterable[ColumnElement[Any]], blob_since: ColumnElement[Any]
+) -> Select[*tuple[Any, ...]]:
+    """Select columns of tracks, and beside them what `_bodies` needs."""
+    targets = TARGETS_AT_WORK.join(tracks, tracks.c.track_id == mirror_target.c.track_id)
+    return (
+        select(*columns, *MIRROR_COLUMNS, account.c.handle, blob_since.label("blob_since"))
+        .select_from(targets.outerjoin(account, account.c.did == tracks.c.did))
+        .where(IS_SHOWN)
+        .order_by(mirror_target.c.former)
+    )
+
+
+_KEY: Final = (tracks.c.track_id, tracks.c.did, tracks.c.rkey)
+_ONE: Final = Prepared(
+    lambda _: _beside(tracks.c, _BLOB_SINCE_IF_ANY).where(tracks.c.track_id == bindparam("track_id"))
+)
+_SAVED: Final = Prepared(
+    lambda _: _beside(_KEY, _BLOB_SINCE_IF_ANY).where(tracks.c.track_id == bindparam("track_id"))
+)
+_SOME: Final = Prepared(
+    lambda dialect: _beside(_KEY, _BLOB_SINCE_IF_ANY).where(among(tracks.c.track_id, "track_ids", dialect))
+)
+_PAST: Final = Prepared(
+    lambda _: _beside(_KEY, _BLOB_SINCE).where(tracks.c.track_id == bindparam("track_id"))
 )
 
 
 def track_bodies(connection: Connection, views: Sequence[TrackView], urls: RecordUrls) -> list[TrackBody]:
-    """Return the tracks' bodies, in their order."""
-    ids = [view.track_id for view in views]
-    mirror_of = mirrors(connection, ids)
-    handles = _handles(connection, {view.did for view in views})
-    on_pds = _on_pds(connection, views, mirror_of)
-    return [
-        track_body(
-            view,
-            mirror_of[view.track_id],
-            handle=handles.get(view.did, INVALID_HANDLE),
-            on_pds=view.track_id in on_pds,
-            urls=urls,
-        )
-        for view in views
-    ]
+    """Return the bodies of tracks as they are now, in their order."""
+    return _bodies(views, _SOME.start(connection, {"track_ids": [view.track_id for view in views]}), urls)
+
+
+def past_track_body(connection: Connection, view: TrackView, urls: RecordUrls) -> TrackBody:
+    """Return the body of a track as it was; its mirror is the current one."""
+    return _bodies([view], _PAST.start(connection, {"track_id": view.track_id}), urls)[0]
 
 
 def one_track(connection: Connection, track_id: int, urls: RecordUrls) -> TrackBody:
     """Return one track's body, even of a deleted one; raises TrackNotFoundError."""
-    view = track_by_id(connection, track_id)
-    if view is None:
+    rows = _ONE.start(connection, {"track_id": track_id}).all()
+    if not rows:
         raise TrackNotFoundError
-    return track_bodies(connection, [view], urls)[0]
+    return _bodies_of_rows([TrackView.from_row(rows[0])], rows, urls)[0]
 
 
 def mirror_of(connection: Connection, track_id: int) -> Mirror:
@@ -63,22 +93,65 @@ def mirror_of(connection: Connection, track_id: int) -> Mirror:
     return mirrors(connection, [track_id])[track_id]
 
 
-def _handles(connection: Connection, dids: Iterable[str]) -> dict[str, str]:
-    rows = connection.execute(HANDLES, {"dids": list(dids)})
-    return {row.did: row.handle for row in rows}
+class TrackReader:
+    """Reads a track for a command's result."""
+
+    def __init__(self, connection: Connection, urls: RecordUrls) -> None:
+        self.connection: Final = connection
+        self._urls: Final = urls
+
+    def track(self, track_id: int) -> TrackBody:
+        """Return the body of the track as it is in the database."""
+        return one_track(self.connection, track_id, self._urls)
+
+    def saved_track(self, track_id: int) -> TrackBody:
+        """Return the same for a command that changes nothing in the mirror after it has saved the track."""
+        return self.track(track_id)
 
 
-def _on_pds(connection: Connection, views: Sequence[TrackView], mirror_of: dict[int, Mirror]) -> set[int]:
-    """Return the tracks whose acknowledged record names the blob."""
-    wanted = [view.track_id for view in views if may_be_on_pds(view)]
-    if not wanted:
-        return set()
-    since = connection.execute(
-        select(history.c.track_id, func.max(history.c.position).label("position"))
-        .where(history.c.track_id.in_(wanted), history.c.type.in_(BRINGS_BLOB))
-        .group_by(history.c.track_id)
-    )
-    return {row.track_id for row in since if mirror_of[row.track_id].acked_generation >= row.position}
+class UnitReader(TrackReader):
+    """Knows the track that its unit of work has saved; what is beside it is read in the round trip of the save."""
+
+    def __init__(self, unit: UnitOfWork, urls: RecordUrls) -> None:
+        super().__init__(unit.connection, urls)
+        self._saved: tuple[Track, Result] | None = None
+        unit.with_save(self._read_beside)
+
+    def saved_track(self, track_id: int) -> TrackBody:
+        """Return its body; without a change nothing was saved, and it is read."""
+        if self._saved is None or self._saved[0].track_id != track_id:
+            return self.track(track_id)
+        track, beside = self._saved
+        return _bodies([TrackView.of(track)], beside, self._urls)[0]
+
+    def _read_beside(self, connection: Connection, changes: Sequence[Change]) -> None:
+        last = changes[-1].after
+        if isinstance(last, Track):
+            self._saved = last, _SAVED.start(connection, {"track_id": last.track_id})
+
+
+def _bodies(views: Sequence[TrackView], beside: Result, urls: RecordUrls) -> list[TrackBody]:
+    return _bodies_of_rows(views, beside.all(), urls)
+
+
+def _bodies_of_rows(views: Sequence[TrackView], rows: Sequence[Any], urls: RecordUrls) -> list[TrackBody]:
+    mirror_of = mirrors_in(rows)
+    beside = {row.track_id: row for row in rows}
+    return [
+        track_body(
+            view,
+            mirror_of[view.track_id],
+            handle=beside[view.track_id].handle or INVALID_HANDLE,
+            on_pds=_is_on_pds(view, mirror_of[view.track_id], beside[view.track_id].blob_since),
+            urls=urls,
+        )
+        for view in views
+    ]
+
+
+def _is_on_pds(view: TrackView, mirror: Mirror, blob_since: int | None) -> bool:
+    """Whether the acknowledged record names the blob."""
+    return blob_since is not None and may_be_on_pds(view) and mirror.acked_generation >= blob_since
 
 
 def may_be_on_pds(view: TrackView) -> bool:

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from api.responses.read_tracks import mirror_of, one_track
+from api.responses.read_tracks import TrackReader, mirror_of
 from api.responses.track import MirrorBody, TrackBody, is_on_pds
 from application.errors import BlobRefusedError, BlobTooLargeError, MediaNotFoundError, TrackNotFoundError
 from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES
@@ -12,7 +12,6 @@ from eventstore.idempotency.results import CommandResult
 from outbox.blobs.jobs import MISSING_REASON
 from outbox.blobs.upload_results import TOO_LARGE_REASON
 from outbox.mirror.states import LaneState, MirrorState
-from outbox.record.record import RecordUrls
 from projections.track_queries import track_by_id
 
 MIGRATED: Final = "track audio migrated to PDS successfully"
@@ -21,59 +20,44 @@ SIGN_IN: Final = "The request is recorded and continues after the account signs 
 ON_ITS_WAY: Final = "The request is recorded; the PDS has not confirmed it yet. See `mirror`."
 
 
-class RestoreResults:
-    """Results of restore-record."""
-
-    def __init__(self, urls: RecordUrls) -> None:
-        self._urls = urls
-
-    def show(self, connection: Connection, track_id: int) -> CommandResult:
-        """Return 200 once the PDS has the record, else 202."""
-        track = one_track(connection, track_id, self._urls)
-        body = {
-            "success": True,
-            "track": track.model_dump(mode="json"),
-            "restored_uri": track.atproto_record_uri,
-        }
-        if _is_back(track.mirror):
-            return CommandResult(200, body, {"ETag": track.etag})
-        return accepted({**body, "success": False, "restored_uri": None}, track)
+def restored_record(reader: TrackReader, track_id: int) -> CommandResult:
+    """Return 200 once the PDS has the record, else 202."""
+    track = reader.track(track_id)
+    body = {
+        "success": True,
+        "track": track.model_dump(mode="json"),
+        "restored_uri": track.atproto_record_uri,
+    }
+    if _is_back(track.mirror):
+        return CommandResult(200, body, {"ETag": track.etag})
+    return accepted({**body, "success": False, "restored_uri": None}, track)
 
 
-class NamespaceResults:
-    """Results of migrate-namespace."""
-
-    def __init__(self, urls: RecordUrls) -> None:
-        self._urls = urls
-
-    def show(self, connection: Connection, track_id: int) -> CommandResult:
-        """Return 200 once the record is in the new collection and gone from the old one, else 202."""
-        track = one_track(connection, track_id, self._urls)
-        mirror = mirror_of(connection, track_id)
-        body = {"success": mirror.is_settled, "track": track.model_dump(mode="json")}
-        if mirror.is_settled:
-            return CommandResult(
-                200, {**body, "migrated_uri": track.atproto_record_uri}, {"ETag": track.etag}
-            )
-        of_left = mirror.left[0].reason if mirror.left else None
-        return accepted({**body, "migrated_uri": None}, track, reason=track.mirror.reason or of_left)
+def moved_record(reader: TrackReader, track_id: int) -> CommandResult:
+    """Return 200 once the record is in the new collection and gone from the old one, else 202."""
+    track = reader.track(track_id)
+    mirror = mirror_of(reader.connection, track_id)
+    body = {"success": mirror.is_settled, "track": track.model_dump(mode="json")}
+    if mirror.is_settled:
+        return CommandResult(200, {**body, "migrated_uri": track.atproto_record_uri}, {"ETag": track.etag})
+    of_left = mirror.left[0].reason if mirror.left else None
+    return accepted({**body, "migrated_uri": None}, track, reason=track.mirror.reason or of_left)
 
 
 class CopyResults:
     """Results of migrate-to-pds."""
 
-    def __init__(self, urls: RecordUrls) -> None:
-        self._urls = urls
+    def __init__(self) -> None:
         self._message = WAS_THERE
 
-    def show(self, connection: Connection, track_id: int) -> CommandResult:
+    def show(self, reader: TrackReader, track_id: int) -> CommandResult:
         """Return 200 once the record on the PDS names the audio, else 202; raises what refused the audio for good."""
-        track = one_track(connection, track_id, self._urls)
+        track = reader.track(track_id)
         body = {"success": is_on_pds(track), "track_id": track_id, "pds_blob_cid": track.pds_blob_cid}
         if is_on_pds(track):
             return CommandResult(200, {**body, "message": self._message}, {})
         self._message = MIGRATED  # from here on this request did it
-        self._refuse_what_failed_for_good(connection, track_id)
+        self._refuse_what_failed_for_good(reader.connection, track_id)
         return accepted({**body, "mirror": _json(track.mirror)}, track)
 
     def _refuse_what_failed_for_good(self, connection: Connection, track_id: int) -> None:

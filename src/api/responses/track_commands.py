@@ -1,12 +1,10 @@
-"""Results of commands on tracks."""
+"""Results of commands on tracks: each shows the track as the command has saved it."""
 
 from pydantic import BaseModel
-from sqlalchemy import Connection
 
-from api.responses.read_tracks import one_track
+from api.responses.read_tracks import TrackReader
 from api.responses.track import MirrorBody
 from eventstore.idempotency.results import CommandResult
-from outbox.record.record import RecordUrls
 
 
 class DeletedBody(BaseModel):
@@ -16,21 +14,16 @@ class DeletedBody(BaseModel):
     mirror: MirrorBody
 
 
-class TrackResults:
-    """Each reads the state of the track as it is now."""
+def created_track(reader: TrackReader, track_id: int) -> CommandResult:
+    answer = changed_track(reader, track_id)
+    return CommandResult(201, answer.body, {**answer.headers, "Location": f"/tracks/{track_id}"})
 
-    def __init__(self, urls: RecordUrls) -> None:
-        self._urls = urls
 
-    def created(self, connection: Connection, track_id: int) -> CommandResult:
-        answer = self.track(connection, track_id)
-        return CommandResult(201, answer.body, {**answer.headers, "Location": f"/tracks/{track_id}"})
+def changed_track(reader: TrackReader, track_id: int) -> CommandResult:
+    track = reader.saved_track(track_id)
+    return CommandResult(200, track.model_dump(mode="json"), {"ETag": track.etag})
 
-    def track(self, connection: Connection, track_id: int) -> CommandResult:
-        track = one_track(connection, track_id, self._urls)
-        return CommandResult(200, track.model_dump(mode="json"), {"ETag": track.etag})
 
-    def deleted(self, connection: Connection, track_id: int) -> CommandResult:
-        track = one_track(connection, track_id, self._urls)
-        mirror = track.mirror.model_dump(mode="json")
-        return CommandResult(200, {"message": "track deleted successfully", "mirror": mirror}, {})
+def deleted_track(reader: TrackReader, track_id: int) -> CommandResult:
+    mirror = reader.saved_track(track_id).mirror.model_dump(mode="json")
+    return CommandResult(200, {"message": "track deleted successfully", "mirror": mirror}, {})

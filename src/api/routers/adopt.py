@@ -55,7 +55,7 @@ async def adopt(
 @router.get(HERE, response_model=AdoptionBody, responses=errors(401, 503))
 def read_adoption(principal: SignedIn, services: ServicesDep) -> Response:
     """Read the progress: which records became tracks, and which cannot, and why."""
-    return AsciiJsonResponse(_report(services, principal.did).model_dump(mode="json"))
+    return AsciiJsonResponse(_report(services, principal.did))
 
 
 def _result(report: AdoptionBody) -> CommandResult:

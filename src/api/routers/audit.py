@@ -91,7 +91,7 @@ def read_audit(
         rows = _lines(services.database, which, cursor, line_count(wanted.limit))
         return StreamingResponse(rows, media_type=NDJSON)
     page = _read(services.database, which, cursor, page_length(wanted.limit))
-    return AsciiJsonResponse(page.model_dump(mode="json"))
+    return AsciiJsonResponse(page)
 
 
 def audited_did(principal: Principal, wanted: str | None) -> str | None:

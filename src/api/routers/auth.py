@@ -69,7 +69,7 @@ async def sign_in(request: Request, services: ServicesDep) -> Response:
     async with received_body(request, services, {}) as body:
         scope = scope_of(body)
         signed_in = await _sign_in(body, services.sign_in, scope)
-    response = AsciiJsonResponse(_signed_in(signed_in, scope).model_dump(mode="json"))
+    response = AsciiJsonResponse(_signed_in(signed_in, scope))
     account = signed_in.account
     tokens = await run_in_threadpool(seat_first, request, services, signed_in.token, account.did)
     set_session(response, services, tokens)
@@ -99,7 +99,7 @@ def read_accounts(request: Request, services: ServicesDep) -> Response:
     body = AccountsBody(
         items=[SeatBody(did=who.did, handle=who.handle) for _, who in seats(request, services)]
     )
-    return AsciiJsonResponse(body.model_dump(mode="json"))
+    return AsciiJsonResponse(body)
 
 
 @router.post(
@@ -118,7 +118,7 @@ async def switch(request: Request, services: ServicesDep) -> Response:
     if not ordered or ordered[0][1].did != did:
         raise NotSignedInHereError
     answer = AccountsBody(items=[SeatBody(did=who.did, handle=who.handle) for _, who in ordered])
-    response = AsciiJsonResponse(answer.model_dump(mode="json"))
+    response = AsciiJsonResponse(answer)
     set_session(response, services, [token for token, _ in ordered])
     return response
 

@@ -56,7 +56,7 @@ async def migrate_everything(
 @router.get(HERE, response_model=MigrationBody, responses=errors(401, 503))
 def read_migration(principal: SignedIn, services: ServicesDep) -> Response:
     """Read how much of the caller's audio is on the PDS, pending, refused and why, or excluded."""
-    return AsciiJsonResponse(_report(services, principal.did).model_dump(mode="json"))
+    return AsciiJsonResponse(_report(services, principal.did))
 
 
 def _report(services: Services, did: str) -> MigrationBody:

@@ -70,7 +70,7 @@ def read_history(
         after = cursor_of(wanted.cursor)
         if NDJSON not in accept:
             page = read_page(connection, track_id, after, page_length(wanted.limit))
-            return AsciiJsonResponse(page.model_dump(mode="json"))
+            return AsciiJsonResponse(page)
     rows = lines(services.database, track_id, after, line_count(wanted.limit))
     return StreamingResponse(rows, media_type=NDJSON)
 
@@ -92,4 +92,4 @@ def read_diff(
     body = DiffBody(
         from_version=wanted.from_, to_version=to, changes=[ChangeBody(**each) for each in changes]
     )
-    return AsciiJsonResponse(body.model_dump(mode="json"))
+    return AsciiJsonResponse(body)

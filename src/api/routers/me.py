@@ -51,7 +51,7 @@ def read_me(principal: SignedIn, services: ServicesDep) -> Response:
         admin=principal.admin,
         leaving=leaving,
     )
-    return AsciiJsonResponse(body.model_dump(mode="json"))
+    return AsciiJsonResponse(body)
 
 
 @router.post("/me/disconnect", response_model=DisconnectedBody, responses=repeatable_errors())

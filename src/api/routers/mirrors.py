@@ -4,7 +4,6 @@ from functools import partial
 from typing import Final
 
 from fastapi import APIRouter, Response
-from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import ServicesDep, SignedIn
@@ -16,6 +15,7 @@ from api.requests.body import Body
 from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
 from api.responses.mirror import LaneBody, RecordMirrorBody, lane_body, record_mirror
+from api.responses.read_tracks import TrackReader
 from application.authorization import OnTrack
 from application.read_access import require_reader
 from application.records.resolve import Resolution, Resolve, resolve
@@ -41,7 +41,7 @@ def read_mirror(track_id: TrackId, principal: SignedIn, services: ServicesDep) -
     with services.database.read() as connection:
         require_reader(connection, principal, track_id)
         body = record_mirror(connection, track_id)
-    return AsciiJsonResponse(body.model_dump(mode="json"))
+    return AsciiJsonResponse(body)
 
 
 @router.post("/tracks/{track_id}/mirror/retry", response_model=RecordMirrorBody, responses=command_errors())
@@ -83,7 +83,7 @@ def read_lane(principal: SignedIn, services: ServicesDep) -> Response:
     """Read whether the account's records reach its PDS, and how many wait in which state."""
     with services.database.read() as connection:
         body = lane_body(connection, principal.did, services.database.now(connection))
-    return AsciiJsonResponse(body.model_dump(mode="json"))
+    return AsciiJsonResponse(body)
 
 
 def _keep(body: Body) -> Resolution:
@@ -95,5 +95,5 @@ def _keep(body: Body) -> Resolution:
         raise InvalidFieldError("keep", f"must be one of: {', '.join(Resolution)}") from None
 
 
-def _mirror(connection: Connection, track_id: int) -> CommandResult:
-    return CommandResult(200, record_mirror(connection, track_id).model_dump(mode="json"), {})
+def _mirror(reader: TrackReader, track_id: int) -> CommandResult:
+    return CommandResult(200, record_mirror(reader.connection, track_id).model_dump(mode="json"), {})

@@ -148,4 +148,4 @@ def _cursor(rows: Sequence[Any], limit: int, name: str) -> str | None:
 
 
 def _json(body: BaseModel) -> Response:
-    return AsciiJsonResponse(body.model_dump(mode="json"))
+    return AsciiJsonResponse(body)

@@ -13,7 +13,7 @@ from api.pipeline.pds_preflight import Place, blob_limit, look, place_of
 from api.pipeline.prefer_wait import wait_for_all, wait_for_blob, wait_for_mirror
 from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
-from api.responses.record_commands import CopyResults, NamespaceResults, RestoreResults
+from api.responses.record_commands import CopyResults, moved_record, restored_record
 from api.responses.track import MirrorBody, TrackBody
 from api.services import Services
 from application.authorization import OnTrack
@@ -98,9 +98,7 @@ async def restore(track_id: TrackId, request: Command) -> Response:
                 old_collection=services.old_collection,
                 collection=services.collection,
             )
-            await attempt.commit(
-                lambda unit: restore_record(unit, command), RestoreResults(services.urls).show
-            )
+            await attempt.commit(lambda unit: restore_record(unit, command), restored_record)
     # A PDS that did not answer just now will not have the record in a moment.
     waits = on_pds is not OnPds.UNKNOWN or request.preferred_wait_seconds is not None
     return await attempt.response(wait_for_mirror if waits else None)
@@ -122,9 +120,7 @@ async def migrate(track_id: TrackId, request: Command, reads: Reads) -> Response
             if place.track.blob is None:
                 await _require_uploadable(services, reads, place)
             command = OnTrack(track_id, request.versions)
-            await attempt.commit(
-                lambda unit: copy_audio_to_pds(unit, command), CopyResults(services.urls).show
-            )
+            await attempt.commit(lambda unit: copy_audio_to_pds(unit, command), CopyResults().show)
     return await attempt.response(wait_for_blob)
 
 
@@ -144,9 +140,7 @@ async def move(track_id: TrackId, request: Command) -> Response:
                 old_collection=services.old_collection,
                 collection=services.collection,
             )
-            await attempt.commit(
-                lambda unit: change_namespace(unit, command), NamespaceResults(services.urls).show
-            )
+            await attempt.commit(lambda unit: change_namespace(unit, command), moved_record)
     return await attempt.response(wait_for_all)
 
 

@@ -99,7 +99,7 @@ async def issue_token(principal: Writer, services: ServicesDep, request: Idempot
 def list_tokens(principal: SignedIn, services: ServicesDep) -> Response:
     """List the account's valid sessions and tokens."""
     items = [_row(each, principal) for each in services.credentials.issued_to(principal.did)]
-    return AsciiJsonResponse(TokensBody(items=items).model_dump(mode="json"))
+    return AsciiJsonResponse(TokensBody(items=items))
 
 
 @router.delete("/auth/tokens", response_model=EndedBody, responses=repeatable_errors())

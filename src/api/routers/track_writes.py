@@ -16,7 +16,7 @@ from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
 from api.requests.track_fields import features_of, metadata_of, support_gate_of
 from api.responses.track import TrackBody
-from api.responses.track_commands import DeletedBody, TrackResults
+from api.responses.track_commands import DeletedBody, changed_track, created_track, deleted_track
 from application.authorization import OnTrack, require_no_duplicate
 from application.tracks.delete import delete_track, undelete_track
 from application.tracks.edit import KEEP, EditTrack, Keep, edit_track
@@ -52,7 +52,7 @@ async def upload_track(request: Command) -> Response:
                 await attempt.publish(command.audio)
             await attempt.commit(
                 lambda unit: register_track(unit, command, services.media),
-                TrackResults(services.urls).created,
+                created_track,
             )
     return await attempt.response()
 
@@ -71,9 +71,7 @@ async def edit(track_id: TrackId, request: Command) -> Response:
             command = await _store_edit(request, track_id, attempt.body)
             if command.support_gate is None:
                 await attempt.publish_if(partial(published_by_ungating, command=command))
-            await attempt.commit(
-                lambda unit: edit_track(unit, command, services.media), TrackResults(services.urls).track
-            )
+            await attempt.commit(lambda unit: edit_track(unit, command, services.media), changed_track)
     return await attempt.response()
 
 
@@ -95,9 +93,7 @@ async def replace(track_id: TrackId, request: Command) -> Response:
             await intake.keep_audio(staged, audio)
             command = ReplaceAudio(track_id=track_id, versions=request.versions, audio=audio)
             await attempt.publish_if(partial(published_by_replacing, command=command, audio=audio))
-            await attempt.commit(
-                lambda unit: replace_audio(unit, command, services.media), TrackResults(services.urls).track
-            )
+            await attempt.commit(lambda unit: replace_audio(unit, command, services.media), changed_track)
     return await attempt.response()
 
 
@@ -107,9 +103,7 @@ async def delete(track_id: TrackId, request: Command) -> Response:
     async with request.begin(on=track_id, allow_leaving=True) as attempt:
         if not attempt.is_repetition:
             command = OnTrack(track_id, request.versions)
-            await attempt.commit(
-                lambda unit: delete_track(unit, command), TrackResults(request.services.urls).deleted
-            )
+            await attempt.commit(lambda unit: delete_track(unit, command), deleted_track)
     return await attempt.response()
 
 
@@ -121,9 +115,7 @@ async def undelete(track_id: TrackId, request: Command) -> Response:
         if not attempt.is_repetition:
             command = OnTrack(track_id, request.versions)
             await attempt.publish_if(partial(published_by_undeleting, command=command))
-            await attempt.commit(
-                lambda unit: undelete_track(unit, command, services.media), TrackResults(services.urls).track
-            )
+            await attempt.commit(lambda unit: undelete_track(unit, command, services.media), changed_track)
     return await attempt.response()
 
 

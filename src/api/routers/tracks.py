@@ -13,7 +13,7 @@ from api.requests.known_names import StrictRoute
 from api.requests.pagination import Cursor, PageLength, cursor_of, page_length
 from api.requests.path_params import TrackId
 from api.requests.timestamps import Moment
-from api.responses.read_tracks import one_track, track_bodies
+from api.responses.read_tracks import one_track, past_track_body, track_bodies
 from api.responses.track import TrackBody
 from api.services import Services
 from application.errors import NotAuthenticatedError, TrackNotFoundError
@@ -76,9 +76,9 @@ def read_track(
     `mirror` and the fields about the record on the PDS always show the current state.
     """
     if wanted.version is not None or wanted.at is not None:
-        return AsciiJsonResponse(_past_track(services, track_id, wanted, caller).model_dump(mode="json"))
+        return AsciiJsonResponse(_past_track(services, track_id, wanted, caller))
     track = _live_track(services, track_id, caller)
-    return AsciiJsonResponse(track.model_dump(mode="json"), headers={"ETag": track.etag})
+    return AsciiJsonResponse(track, headers={"ETag": track.etag})
 
 
 def _past_track(services: Services, track_id: int, wanted: AsOf, caller: Principal | None) -> TrackBody:
@@ -92,11 +92,11 @@ def _past_track(services: Services, track_id: int, wanted: AsOf, caller: Princip
             track = track_at_time(services.log, connection, track_id, wanted.at)
         else:
             track = track_at_version(services.log, connection, track_id, wanted.version or 0)
-        return track_bodies(connection, [TrackView.of(track)], services.urls)[0]
+        return past_track_body(connection, TrackView.of(track), services.urls)
 
 
 def _live_track(services: Services, track_id: int, caller: Principal | None) -> TrackBody:
-    with services.database.read() as connection:
+    with services.database.read_committed() as connection:
         track = one_track(connection, track_id, services.urls)
     if track.deleted_at is not None or not may_know(caller, track.artist_did, track.taken_down_at):
         raise TrackNotFoundError
@@ -114,4 +114,4 @@ def _did_of(artist: str | None, accounts: Accounts) -> str | None:
 
 def _page(items: list[TrackBody], cursor: int | None) -> Response:
     page = TrackPageBody(items=items, cursor=None if cursor is None else str(cursor))
-    return AsciiJsonResponse(page.model_dump(mode="json"))
+    return AsciiJsonResponse(page)

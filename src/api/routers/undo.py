@@ -12,7 +12,7 @@ from api.requests.body import Body
 from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
 from api.responses.track import TrackBody
-from api.responses.track_commands import TrackResults
+from api.responses.track_commands import changed_track
 from application.tracks.publication import published_by_reverting
 from application.tracks.revert import FIELDS, Revert, revert_track
 
@@ -44,7 +44,7 @@ async def revert(track_id: TrackId, request: Command) -> Response:
             await attempt.publish_if(partial(published_by_reverting, command=command, log=services.log))
             await attempt.commit(
                 lambda unit: revert_track(unit, command, services.log, services.media),
-                TrackResults(services.urls).track,
+                changed_track,
             )
     return await attempt.response()
 

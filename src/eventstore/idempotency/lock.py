@@ -13,13 +13,14 @@ from datetime import timedelta
 from typing import Any, Final
 
 import anyio
-from sqlalchemy import Column, Table, Text, delete, update
+from sqlalchemy import Column, Connection, Table, Text, bindparam, delete, update
 
 from eventstore.coordination.leases import take_lease
 from eventstore.coordination.threads import Threads
 from eventstore.database import Database
 from eventstore.errors import InProgressError
 from eventstore.idempotency.results import CommandResult, RequestKey
+from eventstore.prepared import Prepared, pipelined
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.unit_of_work import UnitOfWork
 
@@ -35,6 +36,12 @@ running_request = Table(
     Column("key", Text, primary_key=True),
     Column("run", Text, nullable=False),
     Column("lease_until", UtcDateTime, nullable=False),
+)
+_END: Final = Prepared(
+    lambda _: delete(running_request).where(
+        *(column == bindparam(column.name) for column in running_request.primary_key),
+        running_request.c.run == bindparam("run"),
+    )
 )
 logger: Final = logging.getLogger("mastertape.eventstore")
 
@@ -69,8 +76,10 @@ class KeyLock:
 
     def keep_result(self, unit: UnitOfWork, digest: str, result: CommandResult) -> None:
         """Keep the result in the command's unit of work; its commit releases the key."""
-        self.key.keep(unit.connection, digest, result, unit.now)
-        unit.connection.execute(delete(running_request).where(*self._ours()))
+        now = unit.now
+        with pipelined(unit.connection):
+            self.key.keep(unit.connection, digest, result, now)
+            self._end(unit.connection)
         unit.after_commit(self._note_released)
 
     def release(self) -> None:
@@ -79,7 +88,7 @@ class KeyLock:
             return
         try:
             with self._database.write() as connection:
-                connection.execute(delete(running_request).where(*self._ours()))
+                self._end(connection)
         except Exception:
             logger.exception("running_request_not_ended")
 
@@ -90,6 +99,9 @@ class KeyLock:
                 connection.execute(update(running_request).where(*self._ours()).values(lease_until=until))
         except Exception:
             logger.exception("running_request_not_renewed")
+
+    def _end(self, connection: Connection) -> None:
+        _END.start(connection, {**vars(self.key), "run": self._run})
 
     def _ours(self) -> list[Any]:
         return [*self.key.conditions(running_request), running_request.c.run == self._run]

@@ -3,14 +3,17 @@
 The command's own unit of work writes the row, so a repeated request finds the result, or nothing when the command failed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Integer, Table, Text, delete, insert, select
+from sqlalchemy import Column, Connection, Integer, Table, Text, bindparam, delete, insert, select
 
 from eventstore.errors import IdempotencyMismatchError
+from eventstore.prepared import Prepared, Query
 from eventstore.schema import Json, UtcDateTime, metadata
+from eventstore.unit_of_work import UnitOfWork
 
 RESULT_TTL: Final = timedelta(hours=24)
 
@@ -27,6 +30,19 @@ idempotency = Table(
     Column("headers", Json, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
+
+
+_BY_KEY: Final = Prepared(
+    lambda _: select(idempotency).where(
+        *(column == bindparam(column.name) for column in idempotency.primary_key)
+    )
+)
+_EXPIRE: Final = Prepared(
+    lambda _: delete(idempotency).where(
+        idempotency.c.did == bindparam("did"), idempotency.c.created_at <= bindparam("until")
+    )
+)
+_KEEP: Final = Prepared(lambda _: insert(idempotency), idempotency.columns.keys())
 
 
 @dataclass(frozen=True)
@@ -47,22 +63,29 @@ class RequestKey:
     route: str
     key: str
 
-    def stored(self, connection: Connection, now: datetime) -> "StoredResult | None":
+    @property
+    def query(self) -> Query:
+        """Selects the row of an earlier request with this key."""
+        return _BY_KEY.query(**vars(self))
+
+    def stored(
+        self, read: Callable[[Query], list[Any]], now: Callable[[], datetime]
+    ) -> "StoredResult | None":
         """Find the result of an earlier request with this key, unless it has expired."""
-        row = connection.execute(
-            select(idempotency).where(
-                *self.conditions(idempotency), idempotency.c.created_at > now - RESULT_TTL
-            )
-        ).one_or_none()
-        return StoredResult(row.digest, CommandResult(row.status, row.body, row.headers)) if row else None
+        rows = read(self.query)
+        if not rows or rows[0].created_at <= now() - RESULT_TTL:
+            return None
+        (row,) = rows
+        return StoredResult(row.digest, CommandResult(row.status, row.body, row.headers))
+
+    def stored_in(self, unit: UnitOfWork) -> "StoredResult | None":
+        """Return `stored` for a unit of work."""
+        return self.stored(unit.read, lambda: unit.now)
 
     def keep(self, connection: Connection, digest: str, result: CommandResult, now: datetime) -> None:
         """Keep the result with the digest of its request, and delete the account's expired ones."""
-        old = (idempotency.c.did == self.did) & (idempotency.c.created_at <= now - RESULT_TTL)
-        connection.execute(delete(idempotency).where(old))
-        connection.execute(
-            insert(idempotency).values(**vars(self), **vars(result), digest=digest, created_at=now)
-        )
+        _EXPIRE.start(connection, {"did": self.did, "until": now - RESULT_TTL})
+        _KEEP.start(connection, {**vars(self), **vars(result), "digest": digest, "created_at": now})
 
     def conditions(self, table: Table) -> list[Any]:
         """Return the conditions that select this key's row."""

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from eventstore.database import Database
+from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime, metadata
 from eventstore.states import State, Transition
 from identity.resolution.identifiers import INVALID_HANDLE
@@ -58,9 +59,12 @@ class Account:
     leaving_since: datetime | None = None
 
 
-_IS_ACTIVE: Final = select(account.c.did).where(
-    account.c.did == bindparam("did"), account.c.leaving_since.is_(None)
+ACTIVE: Final = Prepared(
+    lambda _: select(account.c.did).where(
+        account.c.did == bindparam("did"), account.c.leaving_since.is_(None)
+    )
 )
+"""Finds the account if it exists and has not requested its deletion."""
 
 
 class Accounts:
@@ -110,11 +114,6 @@ class Accounts:
             .returning(account)
         ).one()
         return Account(**row._mapping)  # noqa: SLF001
-
-
-def is_active(connection: Connection, did: str) -> bool:
-    """Whether the account exists and has not requested its deletion."""
-    return connection.scalar(_IS_ACTIVE, {"did": did}) is not None
 
 
 def request_deletion(connection: Connection, did: str, at: datetime) -> None:

@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from eventstore.database import Database
+from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime, metadata
 from identity.accounts.accounts import AccountState, account
 from identity.errors import CredentialExpiredError
@@ -122,7 +123,8 @@ class Credentials:
     def __init__(self, database: Database, *, admin_dids: Collection[str] = ()) -> None:
         self._database = database
         self._admin_dids = frozenset(admin_dids)
-        self._by_token = database.with_now(BY_TOKEN)
+        by_token = database.with_now(BY_TOKEN)
+        self._by_token = Prepared(lambda _: by_token)
 
     def issue(
         self,
@@ -157,9 +159,10 @@ class Credentials:
     def authenticate(self, token: SecretStr) -> Principal | None:
         """Return the account of this token; None if it is unknown or revoked. Raises `CredentialExpiredError`."""
         with self._database.read_committed() as connection:
-            row = connection.execute(self._by_token, {"token_hash": _hash(token)}).one_or_none()
-            if row is None:
+            rows = self._by_token.start(connection, {"token_hash": _hash(token)}).all()
+            if not rows:
                 return None
+            (row,) = rows
             now = self._database.now(connection, read=row.now)
         if row.expires_at is not None and row.expires_at <= now:
             raise CredentialExpiredError

@@ -20,6 +20,7 @@ from sqlalchemy import (
     true,
 )
 
+from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import latest_of
 from outbox.mirror.observe_only import is_observed
@@ -129,26 +130,29 @@ TARGETS_AT_WORK: Final = (
 )
 """The tables that STATE and REASON read."""
 _SHOWN: Final = (
-    *("did", "collection", "rkey", "track_id", "former"),
-    *("desired_gen", "desired_op", "acked_gen", "observed_cid"),
+    *("former", "desired_gen", "desired_op", "acked_gen", "observed_cid"),
     *("reason", "attempts", "failed_gen", "not_before", "last_error"),
 )
 """Of the target's columns; its bodies are large, and not shown."""
-MIRRORS: Final = (
-    select(
-        *(target[name] for name in _SHOWN),
-        RULE.label("rule"),
-        STORED_LANE_STATE,
-        WAITS_UNTIL.label("waits_until"),
-        lane.probe_at.label("lane_probe_at"),
-        blob_job.c.last_error.label("blob_error"),
+MIRROR_COLUMNS: Final = (
+    *(target[name] for name in _SHOWN),
+    target.collection.label("record_collection"),
+    RULE.label("rule"),
+    STORED_LANE_STATE,
+    WAITS_UNTIL.label("waits_until"),
+    lane.probe_at.label("lane_probe_at"),
+    blob_job.c.last_error.label("blob_error"),
+)
+"""What `mirrors_in` reads of TARGETS_AT_WORK beside the `did`, `rkey` and `track_id`, with names that no column of `tracks` has."""
+IS_SHOWN: Final = or_(~target.former, target.acked_gen < target.desired_gen)
+"""Whether a target is part of its track's mirror; the current one comes first in `mirrors_in`."""
+MIRRORS: Final = Prepared(
+    lambda dialect: (
+        select(target.did, target.rkey, target.track_id, *MIRROR_COLUMNS)
+        .select_from(TARGETS_AT_WORK)
+        .where(among(target.track_id, "track_ids", dialect), IS_SHOWN)
+        .order_by(target.former)
     )
-    .select_from(TARGETS_AT_WORK)
-    .where(
-        target.track_id.in_(bindparam("track_ids", expanding=True)),
-        or_(~target.former, target.acked_gen < target.desired_gen),
-    )
-    .order_by(target.former)
 )
 WAITING: Final = (
     select(STATE.label("mirror_state"), func.count())
@@ -164,8 +168,13 @@ _LANE_WORKS: Final = select(lane.did).where(
 
 def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirror]:
     """Return the mirror of the current record of each of these tracks; it is held if a former record is."""
+    return mirrors_in(MIRRORS.start(connection, {"track_ids": list(track_ids)}).all())
+
+
+def mirrors_in(rows: Iterable[Any]) -> dict[int, Mirror]:
+    """Return the mirrors that these rows make, former targets last."""
     found: dict[int, Mirror] = {}
-    for row in connection.execute(MIRRORS, {"track_ids": list(track_ids)}):
+    for row in rows:
         mirror = _mirror(row)
         current = found.setdefault(row.track_id, mirror)
         if row.former:
@@ -192,7 +201,7 @@ def _mirror(row: Any) -> Mirror:
         acked_generation=row.acked_gen,
         next_attempt_at=_next_attempt_at(row, state, reason),
         desired_op=row.desired_op,
-        record_uri=RecordKey(row.did, row.collection, row.rkey).uri,
+        record_uri=RecordKey(row.did, row.record_collection, row.rkey).uri,
         record_cid=row.observed_cid,
         last_error=row.last_error,
         attempts=row.attempts,

@@ -1,14 +1,18 @@
-"""A PATCH takes the same few statements, however long the track's history is."""
+"""A PATCH and a GET take the same few statements and round trips, however long the track's history is."""
 
 import pytest
 
 from eventstore.streams.codec import Codec
 from tests.api.tracks.patch import as_json
 from tests.api.world import upload
-from tests.statements import recorded_statements
+from tests.statements import recorded_statements, traced_round_trips
 
-STATEMENTS = {"sqlite": 13, "postgresql": 14}
-"""The caller, the track's owner, and the command, which checks both again. PostgreSQL also takes a lock."""
+STATEMENTS = {"sqlite": 10, "postgresql": 11}
+"""The caller, and the command, which checks it again. PostgreSQL also takes a lock."""
+ROUND_TRIPS = 6
+"""The caller; BEGIN; the lock, with what the unit reads; the event; what is made of it, and the answer; the commit."""
+READ_STATEMENTS = 2
+"""The caller, and the track with all that is shown beside it."""
 
 
 @pytest.fixture
@@ -33,6 +37,34 @@ def test_a_patch_takes_a_few_statements(client, world, alice, statements):
     statements.clear()
     assert as_json(client, alice, track, {"title": "Second"}).status_code == 200
     assert len(statements) == STATEMENTS[world.database.dialect], statements
+
+
+def test_a_patch_takes_a_few_round_trips_to_postgresql(client, world, alice):
+    if world.database.is_sqlite:
+        pytest.skip("a file has no round trips")
+    track = upload(client, alice)
+    as_json(client, alice, track, {"title": "warm"})
+    with traced_round_trips(world.database.engine) as round_trips:
+        assert as_json(client, alice, track, {"title": "Second"}).status_code == 200
+        assert round_trips() == ROUND_TRIPS
+        assert client.get(f"/tracks/{track['id']}", headers=alice.headers).status_code == 200
+        assert round_trips() == READ_STATEMENTS
+
+
+def test_a_get_takes_a_statement_for_the_caller_and_one_for_the_track(client, alice, statements):
+    track = upload(client, alice)
+    statements.clear()
+    assert client.get(f"/tracks/{track['id']}", headers=alice.headers).status_code == 200
+    assert len(statements) == READ_STATEMENTS, statements
+
+
+def test_a_patch_answers_what_a_get_reads(client, alice):
+    track = upload(client, alice)
+    changes = {"title": "Second", "tags": ["a", "b"], "album": "LP", "description": "d", "unlisted": True}
+    for change in (changes, {"support_gate": {"type": "any"}}, {"title": "Second"}):
+        answer = as_json(client, alice, track, change)
+        read = client.get(f"/tracks/{track['id']}", headers=alice.headers)
+        assert (answer.json(), answer.headers["etag"]) == (read.json(), read.headers["etag"])
 
 
 def test_the_tenth_patch_reads_as_few_events_as_the_second(client, alice, decoded):
