@@ -294,7 +294,7 @@ async def test_a_claim_that_takes_long_has_used_up_part_of_its_lease(
     desk.upload()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr("outbox.relay.lane_run.release", lambda *_: loop.call_soon_threadsafe(stop.set))
+    monkeypatch.setattr("outbox.relay.lane_run.write_release", lambda *_: loop.call_soon_threadsafe(stop.set))
 
     await desk.relay.run(stop)
 
