@@ -56,7 +56,7 @@ EXPECTED_OUTCOMES: Final = frozenset({Outcome.DELIVERED, Outcome.CANCELLED, Outc
 
 
 class LaneRunner:
-    """Runs claimed lanes; `is_stopping` ends a run after the delivery in flight, `on_settled` is called after each."""
+    """Runs claimed lanes; `is_stopping` ends a run after the delivery in flight, `on_settled` is called with the account after each."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class LaneRunner:
         metrics: RelayMetrics,
         *,
         is_stopping: Callable[[], bool],
-        on_settled: Callable[[], object],
+        on_settled: Callable[[str], object],
     ) -> None:
         self._log = log
         self._delivery = delivery
@@ -153,7 +153,7 @@ class LaneRunner:
             begun = await in_thread(self._settle_and_report, lane, result, done)
         except LeaseLostError:
             raise _FencedError from None
-        self._on_settled()
+        self._on_settled(lane.did)
         self._metrics.settled(result)
         if result.is_mismatch:
             logger.error("cid_mismatch", extra={**lane.log_fields, **_mismatch_fields(result)})
