@@ -20,6 +20,7 @@ from bench import (
     reads,
     rebuild,
     search,
+    throughput,
     unit,
     wait,
 )
@@ -33,6 +34,7 @@ BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "wait": (wait.SENTENCE, wait.run),
     "reads": (reads.SENTENCE, reads.run),
     "deliveries": (deliveries.SENTENCE, deliveries.run),
+    "throughput": (throughput.SENTENCE, throughput.run),
     "lanes": (lanes.SENTENCE, lanes.run),
     "hosts": (hosts.SENTENCE, hosts.run),
     "neighbours": (neighbours.SENTENCE, neighbours.run),
