@@ -21,6 +21,7 @@ from bench import (
     reads,
     rebuild,
     search,
+    throughput,
     unit,
     wait,
 )
@@ -35,6 +36,7 @@ BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "edits": (edits.SENTENCE, edits.run),
     "reads": (reads.SENTENCE, reads.run),
     "deliveries": (deliveries.SENTENCE, deliveries.run),
+    "throughput": (throughput.SENTENCE, throughput.run),
     "lanes": (lanes.SENTENCE, lanes.run),
     "hosts": (hosts.SENTENCE, hosts.run),
     "neighbours": (neighbours.SENTENCE, neighbours.run),

@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     JSON,
-    BigInteger,
     ColumnElement,
     Connection,
     Dialect,
@@ -27,7 +26,7 @@ Process = Callable[[Any], Any]
 
 
 class Prepared:
-    """A statement that is built once, with parameters. `names` are the columns that an INSERT or UPDATE sets by their names."""
+    """A statement that is built once; its values are parameters or constants. `names` are the columns that an INSERT or UPDATE sets by their names."""
 
     def __init__(self, build: Callable[[str], Any], names: Sequence[str] | None = None) -> None:
         self._build: Final = build
@@ -71,11 +70,11 @@ class Prepared:
         return compiled
 
 
-def among(column: ColumnElement[int], name: str, dialect: str) -> ColumnElement[bool]:
-    """Whether the column is in the list of whole numbers that the statement is executed with, however long it is."""
+def among(column: ColumnElement[Any], name: str, dialect: str) -> ColumnElement[bool]:
+    """Whether the column is in the list that the statement is executed with: a compiled IN has a fixed length."""
     if dialect == "sqlite":
         return column.in_(select(func.json_each(bindparam(name, type_=JSON())).table_valued("value").c.value))
-    return column == any_(bindparam(name, type_=ARRAY(BigInteger)))
+    return column == any_(bindparam(name, type_=ARRAY(column.type)))
 
 
 class Query(NamedTuple):

@@ -52,6 +52,7 @@ POINTS = {
     "apply: answered": after("identity.sessions.signed_requests:PdsCalls.send"),
     "settle: before": before("outbox.relay.lane_run:settle"),
     "settle: written, not committed": after("outbox.relay.settle:_settle"),
+    "settle: released, not committed": after("outbox.relay.lane_run:write_release"),
     "settle: committed": after("outbox.relay.lane_run:settle"),
     "release: before": before("outbox.relay.lane_run:release"),
     "release: committed": after("outbox.relay.lane_run:release"),

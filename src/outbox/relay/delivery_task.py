@@ -6,12 +6,21 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, Self
 
-from sqlalchemy import Boolean, and_, bindparam, case, select
+from sqlalchemy import (
+    Boolean,
+    Select,
+    and_,
+    bindparam,
+    case,
+    literal_column,
+    select,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.track import Track
 from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
+from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import Lane, host_open_at, is_open, latest_of, target_due_at
 from outbox.mirror.namespace_moves import fields_left_behind
@@ -130,10 +139,11 @@ def next_task(
     `done` are the tracks that this run has delivered. Raises UnreadableTargetError.
     """
     with log.database.read() as connection:
-        wanted = {"did": lane.did, "now": now, "done": done, "backfill": lane.backfill}
-        row = connection.execute(_NEXT, wanted).one_or_none()
-        if row is None:
+        wanted = {"did": lane.did, "now": now, "done": list(done), "backfill": lane.backfill}
+        rows = _NEXT.start(connection, wanted).all()
+        if not rows:
             return None
+        [row] = rows
         try:
             recorded = log.stream(connection, Track.create_id(row.track_id))
             track = log.fold(Track, recorded)
@@ -165,19 +175,24 @@ _URGENT_ENOUGH: Final = (
     .scalar_subquery()
 )
 """The least urgent class that the lane may be sent now; NULL, which matches no target, while it may be sent nothing."""
-_NEXT: Final = (
-    select(mirror_target, is_open().label("is_open"))
-    .where(
-        columns.did == bindparam("did"),
-        COMES_DUE,
-        CLASS <= _URGENT_ENOUGH,
-        target_due_at() <= _NOW,
-        columns.track_id.not_in(bindparam("done", expanding=True)),
+
+
+def _next(dialect: str) -> Select[Any]:
+    return (
+        select(mirror_target, is_open().label("is_open"))
+        .where(
+            columns.did == bindparam("did"),
+            COMES_DUE,
+            CLASS <= _URGENT_ENOUGH,
+            target_due_at() <= _NOW,
+            ~among(columns.track_id, "done", dialect),
+        )
+        .order_by(*ORDER)
+        .limit(literal_column("1"))
     )
-    .order_by(*ORDER)
-    .limit(1)
-)
-"""Built once (CONTRIBUTING.md)."""
+
+
+_NEXT: Final = Prepared(_next)
 
 
 def _task(

@@ -10,8 +10,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
 from eventstore.database import Database
+from eventstore.prepared import Prepared
 from eventstore.states import State
-from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane_and_read_time
+from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane
 from outbox.mirror.tables import delivery_attempt, mirror_lane
 from outbox.mirror.targets import CHANGE_TARGET, PUT, of_target
 from outbox.pds.client import RecordKey
@@ -35,7 +36,16 @@ MIN_SAME_SERVER_ERRORS: Final = 3
 """How often in a row a PDS must answer a record with the same 500 before the record is rejected."""
 
 # Built once (CONTRIBUTING.md).
-_INTENT: Final = insert(delivery_attempt).returning(attempt.id)
+_SENT: Final = (
+    *RecordKey.__dataclass_fields__,
+    "gen",
+    "op",
+    "request_cid",
+    "swap_cid",
+    "epoch",
+    "started_at",
+)
+_INTENT: Final = Prepared(lambda _: insert(delivery_attempt).returning(attempt.id), _SENT)
 _OF_TARGET: Final = and_(
     attempt.did == bindparam("of_did"),
     attempt.collection == bindparam("of_collection"),
@@ -81,13 +91,16 @@ _UNANSWERED_CREATE: Final = (
     .order_by(attempt.id.desc())
     .limit(1)
 )
-_END: Final = update(delivery_attempt).where(attempt.id == bindparam("attempt_id"))
+_END: Final = Prepared(
+    lambda _: update(delivery_attempt).where(attempt.id == bindparam("attempt_id")),
+    ("ended_at", "outcome", "status", "error", "rev"),
+)
 
 
 def record_intent(database: Database, lane: Lane, task: DeliveryTask) -> int:
     """Commit what is about to be sent; returns the attempt's id. Raises LeaseLostError when it must not be sent."""
     with database.write() as connection:
-        now = lock_lane_and_read_time(database, connection, lane)
+        now = lock_lane(database, connection, lane).now
         if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
             raise LeaseLostError
         return write_intent(connection, lane, task, now)
@@ -97,7 +110,8 @@ def write_intent(connection: Connection, lane: Lane, task: DeliveryTask, now: da
     """Write the intent in a transaction that holds the lane's lock; returns the attempt's id."""
     if not task.ever_sent:
         connection.execute(CHANGE_TARGET, {**of_target(task.key), "ever_sent": True})
-    attempt_id: int = connection.execute(_INTENT, _row(lane, task, now)).scalar_one()
+    [row] = _INTENT.start(connection, _row(lane, task, now)).all()
+    attempt_id: int = row.id
     return attempt_id
 
 
@@ -120,7 +134,7 @@ def close_attempt(connection: Connection, attempt_id: int, verdict: Verdict, now
     """Record how the attempt ended."""
     rev = verdict.rev if verdict.kind is Kind.DONE else None
     end = {"ended_at": now, "outcome": verdict.kind.value, "status": verdict.status, "error": verdict.error}
-    connection.execute(_END, {"attempt_id": attempt_id, **end, "rev": rev})
+    _END.start(connection, {"attempt_id": attempt_id, **end, "rev": rev})
 
 
 def is_repeated_server_error(connection: Connection, task: DeliveryTask, verdict: Verdict) -> bool:
