@@ -20,6 +20,7 @@ from bench import (
     reads,
     rebuild,
     search,
+    start,
     unit,
     wait,
 )
@@ -40,6 +41,7 @@ BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "unit": (unit.SENTENCE, unit.run),
     "rebuild": (rebuild.SENTENCE, rebuild.run),
     "search": (search.SENTENCE, search.run),
+    "start": (start.SENTENCE, start.run),
 }
 LISTED: Final = "\b\n" + "\n".join(f"{name:10} {sentence}" for name, (sentence, _) in BENCHES.items())
 

@@ -11,6 +11,7 @@ from api.middleware.rate_limits import RateLimitHeaders
 from api.middleware.request_id import RequestIds
 from api.middleware.request_limits import RequestLimits
 from api.middleware.security_headers import SecurityHeaders
+from api.openapi import DocumentedApi
 from api.pipeline.concurrency import AccountTurns, ConcurrentUploads
 from api.pipeline.media_intake import MediaIntake
 from api.pipeline.media_reads import MediaReads
@@ -72,7 +73,7 @@ def create_app(services: Services) -> FastAPI:
         routers.append(health.monitoring)
     if services.sign_in is not None:
         routers.append(auth.app_password)
-    app = FastAPI(
+    app = DocumentedApi(
         # `include_router` would build each route a second time, which takes longer than everything else here
         routes=[route for router in routers for route in router.routes],
         title="mastertape",

@@ -50,6 +50,7 @@ ARMS = {
         for what in ("of one track", "of every track", "of no track")
         for tracks in (100, 1000)
     ],
+    "start": ["the imports", *(f"serve, {database}" for database in DATABASES)],
     "patch": [
         "bare putRecord",
         *(f"PATCH, {database}, PDS +{delay} ms" for database in DATABASES for delay in (0, 50, 200)),
@@ -62,6 +63,7 @@ PROMISED = {
     "hosts": ARMS["hosts"][1::2],
     "backlog": ARMS["backlog"][1::2],
     "search": ARMS["search"][1::2],
+    "start": ARMS["start"][1:],
 }
 BESIDE = [
     [f"{database}: {what}, {beside}" for beside in ("alone", *NUISANCES)]
