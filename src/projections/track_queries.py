@@ -6,10 +6,13 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, bindparam, or_, select
 
 from aggregates.values import tag_as_stored
-from projections.track_search import contains
+from projections.track_search import contains, is_indexed
 from projections.track_tags import track_tags
 from projections.track_view import TrackView
 from projections.tracks import LIVE, normalized, tracks
+
+MAX_SCANNED_TRACKS: Final = 10_000
+"""Of one page, for a term that no index finds."""
 
 BY_ID: Final = select(tracks).where(tracks.c.track_id == bindparam("track_id"))
 
@@ -32,7 +35,7 @@ class TrackFilter:
 
 @dataclass(frozen=True)
 class TrackPage:
-    """Tracks, and the cursor of the next page if there is one."""
+    """Tracks, and the cursor of the next page if there is one; with it a page may have fewer tracks than the limit, or none."""
 
     items: tuple[TrackView, ...]
     cursor: int | None
@@ -73,9 +76,22 @@ def track_page(
         query = query.where(found)
     if cursor is not None:
         query = query.where(track_id < cursor)
+    oldest = _oldest_scanned(connection, wanted, cursor)
+    if oldest is not None:
+        query = query.where(track_id >= oldest)
     rows = connection.execute(query.order_by(track_id.desc()).limit(limit + 1)).mappings().all()
     items = tuple(TrackView.from_row(row) for row in rows[:limit])
-    return TrackPage(items, items[-1].track_id if len(rows) > limit else None)
+    return TrackPage(items, items[-1].track_id if len(rows) > limit else oldest)
+
+
+def _oldest_scanned(connection: Connection, wanted: TrackFilter, cursor: int | None) -> int | None:
+    """Return where a page's search stops that compares row by row; None if an index finds its tracks, or few are left."""
+    if wanted.q is None or is_indexed(normalized(wanted.q)) or wanted.artist is not None:
+        return None
+    scanned = select(tracks.c.track_id).order_by(tracks.c.track_id.desc())
+    if cursor is not None:
+        scanned = scanned.where(tracks.c.track_id < cursor)
+    return connection.scalar(scanned.offset(MAX_SCANNED_TRACKS - 1).limit(1))
 
 
 def _conditions(wanted: TrackFilter) -> list[ColumnElement[bool]]:

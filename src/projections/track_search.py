@@ -47,9 +47,14 @@ _indexed: Final = table("tracks_search", column("rowid", Position), column("trac
 _is_indexed: Final = _indexed.c.rowid == tracks.c.track_id
 
 
+def is_indexed(term: str) -> bool:
+    """Whether the term is long enough for the index."""
+    return len(term) >= MIN_INDEXED_CHARACTERS
+
+
 def contains(term: str, *, is_sqlite: bool) -> tuple[ColumnElement[bool], ColumnElement[int]]:
     """Whether the search text contains the term, normalized as that is; and the track id to order by, which costs nothing."""
-    if not is_sqlite or len(term) < MIN_INDEXED_CHARACTERS:
+    if not is_sqlite or not is_indexed(term):
         return tracks.c.search.contains(term, autoescape=True), tracks.c.track_id
     phrase = '"' + term.replace('"', '""') + '"'
     return and_(_is_indexed, _indexed.c.tracks_search.op("match")(phrase)), _indexed.c.rowid

@@ -47,7 +47,7 @@ ARMS = {
     "search": [
         f"{database}: a term {what}, {tracks} tracks"
         for database in DATABASES
-        for what in ("of one track", "of every track", "of no track")
+        for what in ("of one track", "of every track", "of no track", "of two letters")
         for tracks in (100, 1000)
     ],
     "start": ["the imports", *(f"serve, {database}" for database in DATABASES)],
