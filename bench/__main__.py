@@ -15,6 +15,7 @@ from bench import (
     deliveries,
     hosts,
     lanes,
+    memory,
     neighbours,
     patch,
     reads,
@@ -23,6 +24,7 @@ from bench import (
     start,
     unit,
     wait,
+    workers,
 )
 from bench.report import Report, Row
 from bench.rounds import QUICK, USUAL, Effort
@@ -40,7 +42,9 @@ BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "backlog": (backlog.SENTENCE, backlog.run),
     "unit": (unit.SENTENCE, unit.run),
     "rebuild": (rebuild.SENTENCE, rebuild.run),
+    "memory": (memory.SENTENCE, memory.run),
     "search": (search.SENTENCE, search.run),
+    "workers": (workers.SENTENCE, workers.run),
     "start": (start.SENTENCE, start.run),
 }
 LISTED: Final = "\b\n" + "\n".join(f"{name:10} {sentence}" for name, (sentence, _) in BENCHES.items())

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -51,20 +51,34 @@ def start_service(servers: Servers, name: str, database_url: str | None) -> Iter
 
 
 @contextmanager
-def start_process(servers: Servers, name: str, database_url: str | None) -> Iterator[tuple[Service, Client]]:
-    """Yield a service with a database of its own, and a signed-in client."""
-    env = {"MASTERTAPE_RATE_LIMITS": "off"}
+def start_process(
+    servers: Servers,
+    name: str,
+    database_url: str | None,
+    *,
+    options: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+) -> Iterator[tuple[Service, Client]]:
+    """Yield a service with a database of its own, and a signed-in client; `options` are those of `serve`."""
+    settings = {"MASTERTAPE_RATE_LIMITS": "off", **(env or {})}
     if database_url is not None:
-        env["MASTERTAPE_DATABASE_URL"] = database_url
-    service = Service(servers.folder / name, servers.pds, env=env)
+        settings["MASTERTAPE_DATABASE_URL"] = database_url
+    service = Service(servers.folder / name, servers.pds, options=options, env=settings)
     service.start()
     try:
-        did = _account(servers.pds, name)
-        client = Client(service.url, did, servers.pds.create_app_password(did))
-        with closing(client.http):
+        with signed_in(servers, service.url, name) as client:
             yield service, client
     finally:
         service.stop()
+
+
+@contextmanager
+def signed_in(servers: Servers, url: str, name: str) -> Iterator[Client]:
+    """Yield a client of the service at this address, with a new account."""
+    did = _account(servers.pds, name)
+    client = Client(url, did, servers.pds.create_app_password(did))
+    with closing(client.http):
+        yield client
 
 
 def _account(pds: DevPds, name: str) -> str:

@@ -44,6 +44,10 @@ ARMS = {
         for database in DATABASES
         for what in ("read", "read and fold", "verify", "rebuild")
     ],
+    "memory": [f"{database}: {events} events" for database in DATABASES for events in (400, 2000)],
+    "workers": [
+        f"{method}, {processes}" for method in ("GET", "PATCH") for processes in ("one process", "2 workers")
+    ],
     "search": [
         f"{database}: a term {what}, {tracks} tracks"
         for database in DATABASES
@@ -62,6 +66,8 @@ PROMISED = {
     "wait": ARMS["wait"][1:],
     "hosts": ARMS["hosts"][1::2],
     "backlog": ARMS["backlog"][1::2],
+    "memory": ARMS["memory"][1::2],
+    "workers": ARMS["workers"][1::2],
     "search": ARMS["search"][1::2],
     "start": ARMS["start"][1:],
 }
