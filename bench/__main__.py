@@ -16,14 +16,17 @@ from bench import (
     edits,
     hosts,
     lanes,
+    memory,
     neighbours,
     patch,
     reads,
     rebuild,
     search,
+    start,
     throughput,
     unit,
     wait,
+    workers,
 )
 from bench.report import Report, Row
 from bench.rounds import QUICK, USUAL, Effort
@@ -43,7 +46,10 @@ BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "backlog": (backlog.SENTENCE, backlog.run),
     "unit": (unit.SENTENCE, unit.run),
     "rebuild": (rebuild.SENTENCE, rebuild.run),
+    "memory": (memory.SENTENCE, memory.run),
     "search": (search.SENTENCE, search.run),
+    "workers": (workers.SENTENCE, workers.run),
+    "start": (start.SENTENCE, start.run),
 }
 LISTED: Final = "\b\n" + "\n".join(f"{name:10} {sentence}" for name, (sentence, _) in BENCHES.items())
 

@@ -55,7 +55,7 @@ def _compared(
             return []
         database_url = given or f"sqlite:///{servers.folder / folder / 'mastertape.db'}"
         env = {} if has_relay else {"MASTERTAPE_RELAY": "false"}
-        service, client = stack.enter_context(start_process(servers, folder, given, env))
+        service, client = stack.enter_context(start_process(servers, folder, given, env=env))
         show_progress(f"uploading tracks, {name}")
         count = min(clients, 2) if effort.is_quick else clients
         tracks = [client.upload(tone(100 + n, 0.05), title=new_title())["id"] for n in range(count)]

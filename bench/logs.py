@@ -29,16 +29,17 @@ def logs(folder: Path) -> Iterator[tuple[str, EventLog]]:
     """Yield an empty log on SQLite, then one on PostgreSQL if it is available."""
     url = f"sqlite:///{folder / 'bench.db'}"
     upgrade(url)
-    with _log(url) as log:
+    with log_at(url) as log:
         yield "SQLite", log
     with postgres_database() as postgres:
         if postgres is not None:
-            with _log(postgres) as log:
+            with log_at(postgres) as log:
                 yield "PostgreSQL", log
 
 
 @contextmanager
-def _log(url: str) -> Iterator[EventLog]:
+def log_at(url: str) -> Iterator[EventLog]:
+    """Open the log of a database that has the schema."""
     with closing(Database(url)) as database:
         yield EventLog(database, projections=(*READ_MODELS, MirrorTargets()), transcodings=TRANSCODINGS)
 

@@ -1,11 +1,14 @@
-"""`./dev bench --json | python -m bench.page > docs/performance.md`: the page of one run."""
+"""`./dev bench --json > FILE`, then `python -m bench.page FILE > docs/performance.md`: the page of one run."""
 
 import json
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
+
+from bench.goals import GOALS
 
 BEGINNING: Final = """# Performance
 
@@ -15,10 +18,20 @@ of its table, which it is compared with. A promise that is not kept is named as 
 """
 
 
-def page(reports: Iterable[dict[str, Any]]) -> str:
+GOALS_HEAD: Final = """
+## Goals
+
+What the project set out to reach: each is a ratio of times, or of what the row names, to the reference.
+
+| what | reference | reach | this run |
+|---|---|---|---|"""
+
+
+def page(reports: Sequence[dict[str, Any]]) -> str:
     """Return the page for these reports, as `Report.as_json` makes them."""
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}."
-    return "\n".join([BEGINNING, machine, *(_section(report) for report in reports)])
+    goals = [GOALS_HEAD, *(goal.row(reports) for goal in GOALS)]
+    return "\n".join([BEGINNING, machine, *goals, *(_section(report) for report in reports)])
 
 
 def _section(report: dict[str, Any]) -> str:
@@ -29,8 +42,6 @@ def _section(report: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
         *(_row(row) for row in report["rows"]),
     ]
-    if bound := report.get("bounded_by"):
-        lines += ["", f"What bounds it: {bound}"]
     return "\n".join(lines)
 
 
@@ -43,4 +54,5 @@ def _row(row: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page(json.loads(line) for line in sys.stdin if line.strip()) + "\n")
+    lines = Path(sys.argv[1]).read_text().splitlines()
+    sys.stdout.write(page([json.loads(line) for line in lines if line.strip()]) + "\n")

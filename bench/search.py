@@ -20,7 +20,12 @@ SENTENCE: Final = "What a search takes among 100,000 tracks, as a multiple of th
 FEW, MANY = 10_000, 100_000
 QUICK_FEW, QUICK_MANY = 100, 1_000
 MAX_RATIO: Final = 1.2
-TERMS: Final = {"of one track": "take 000077", "of every track": "take", "of no track": "nowhere"}
+TERMS: Final = {
+    "of one track": "take 000077",
+    "of every track": "take",
+    "of no track": "nowhere",
+    "of two letters": "zz",
+}
 PAGES_PER_OPERATION: Final = 5
 ROWS_PER_INSERT: Final = 5_000
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from bench.network import SlowNetwork
 from bench.rounds import Seconds
 from demo.media import tone
-from demo.service import MASTERTAPE, Client, Service
+from demo.service import Client, Service
 from demo.story import COLLECTION
 from devpds.server import DevPds, DevPlc, free_port
 
@@ -49,7 +49,7 @@ def start_service(
     servers: Servers, name: str, database_url: str | None, *, workers: int = 1
 ) -> Iterator[Client]:
     """Yield a signed-in client of a service with a database of its own."""
-    with start_process(servers, name, database_url, workers=workers) as (_, client):
+    with start_process(servers, name, database_url, options=[f"--workers={workers}"]) as (_, client):
         yield client
 
 
@@ -58,26 +58,30 @@ def start_process(
     servers: Servers,
     name: str,
     database_url: str | None,
-    settings: Mapping[str, str] = NO_SETTINGS,
     *,
-    workers: int = 1,
+    options: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Service, Client]]:
-    """Yield a service with a database of its own, and a signed-in client. With several workers, the relay is in none of them."""
-    env = {"MASTERTAPE_RATE_LIMITS": "off", **settings}
+    """Yield a service with a database of its own, and a signed-in client; `options` are those of `serve`."""
+    settings = {"MASTERTAPE_RATE_LIMITS": "off", **(env or {})}
     if database_url is not None:
-        env["MASTERTAPE_DATABASE_URL"] = database_url
-    serve = (MASTERTAPE, "serve")
-    service = Service(
-        servers.folder / name, servers.pds, program=serve, command=f"--workers={workers}", env=env
-    )
+        settings["MASTERTAPE_DATABASE_URL"] = database_url
+    service = Service(servers.folder / name, servers.pds, options=options, env=settings)
     service.start()
     try:
-        did = _account(servers.pds, name)
-        client = Client(service.url, did, servers.pds.create_app_password(did))
-        with closing(client.http):
+        with signed_in(servers, service.url, name) as client:
             yield service, client
     finally:
         service.stop()
+
+
+@contextmanager
+def signed_in(servers: Servers, url: str, name: str) -> Iterator[Client]:
+    """Yield a client of the service at this address, with a new account."""
+    did = _account(servers.pds, name)
+    client = Client(url, did, servers.pds.create_app_password(did))
+    with closing(client.http):
+        yield client
 
 
 def _account(pds: DevPds, name: str) -> str:

@@ -24,6 +24,7 @@ class Service:
         *,
         program: Sequence[str | Path] = (MASTERTAPE,),
         command: str = "serve",
+        options: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
     ) -> None:
         data.mkdir(parents=True, exist_ok=True)
@@ -39,7 +40,7 @@ class Service:
         }
         foreign = [name for name in os.environ if name.startswith("MASTERTAPE_") and name not in settings]
         self._process = Process(
-            ["/usr/bin/env", *(f"--unset={name}" for name in foreign), *program, command],
+            ["/usr/bin/env", *(f"--unset={name}" for name in foreign), *program, command, *options],
             log=data / "service.log",
             env=settings,
         )
@@ -72,6 +73,7 @@ class Client:
     """One signed-in artist."""
 
     def __init__(self, url: str, identifier: str, app_password: str) -> None:
+        self.url = url
         self.http = httpx.Client(base_url=url, timeout=60)
         reply = self.http.post(
             "/auth/app-password", json={"identifier": identifier, "password": app_password}

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from api.auth.authentication import optional_caller, signed_in
 from api.auth.session_cookie import session_cookie
 from api.examples import example_of
-from api.openapi import ERROR_EXAMPLES, JSON
+from api.openapi import ERROR_EXAMPLES, JSON, error_schemas
 from api.pipeline.command_request import CommandRequest
 from api.pipeline.idempotent_request import KEY, IdempotentRequest
 from api.requests.preconditions import MAX_WAIT_SECONDS, preferred_wait
@@ -72,6 +72,7 @@ class DocumentedApp(FastAPI):
 
 def _complete(document: dict[str, Any], app: FastAPI) -> None:
     parts = document["components"]
+    parts["schemas"] |= error_schemas()
     parts["securitySchemes"] = _schemes(app.state.services)
     parts["parameters"] = HEADERS
     parts["examples"] = ERROR_EXAMPLES

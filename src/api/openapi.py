@@ -27,6 +27,7 @@ class ErrorBody(BaseModel):
 
 JSON: Final = "application/json"
 BY_STATUS: Final = codes_by_status()
+_REFERENCE: Final = "#/components/schemas/{model}"
 TEXT: Final = {"type": "string"}
 LIST_TEXT: Final = {"type": "array", "items": TEXT}
 FLAG: Final = {"type": "boolean"}
@@ -49,6 +50,12 @@ TRACK_FIELDS: Final[dict[str, Any]] = {
 }
 _REPEATABLE: Final = (400, 401, 403, 409, 413, 415, 422, 503)
 _COMMAND: Final = (*_REPEATABLE, 404, 412)
+
+
+def error_schemas() -> dict[str, dict[str, Any]]:
+    """Return the schemas that `errors` refers to: given a model, FastAPI would make a validator for each error of each route."""
+    body = ErrorBody.model_json_schema(ref_template=_REFERENCE)
+    return {**body.pop("$defs"), ErrorBody.__name__: body}
 
 
 def _error_examples() -> dict[str, dict[str, Any]]:
@@ -79,9 +86,13 @@ def errors(*statuses: int, free: bool = False) -> dict[int | str, dict[str, Any]
     counted = set() if free else {429}
     return {
         status: {
-            "model": ErrorBody,
             "description": ", ".join(BY_STATUS[status]),
-            "content": {JSON: {"examples": {code: _named(code) for code in BY_STATUS[status]}}},
+            "content": {
+                JSON: {
+                    "schema": {"$ref": _REFERENCE.format(model=ErrorBody.__name__)},
+                    "examples": {code: _named(code) for code in BY_STATUS[status]},
+                }
+            },
         }
         for status in sorted({*statuses} | counted | too_slow)
     }

@@ -1,15 +1,14 @@
 """Selects the changes of tracks; the log holds those of accounts too."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from aggregates.track import Track
 from aggregates.track_events import TrackEvent
 from eventstore.change import Change
 
 
-@dataclass(frozen=True)
-class TrackChange:
+class TrackChange(NamedTuple):
     """A change of a track: what the log recorded, and the track before and after it."""
 
     recorded: Change

@@ -8,10 +8,13 @@ from sqlalchemy import Connection, Integer, bindparam, or_, select
 
 from aggregates.values import tag_as_stored
 from eventstore.prepared import Prepared
-from projections.track_search import Search, search_of
+from projections.track_search import Search, is_indexed, search_of
 from projections.track_tags import track_tags
 from projections.track_view import TrackView
 from projections.tracks import LIVE, normalized, tracks
+
+MAX_SCANNED_TRACKS: Final = 10_000
+"""Of one page, for a term that no index finds."""
 
 BY_ID: Final = Prepared(lambda _: select(tracks).where(tracks.c.track_id == bindparam("track_id")))
 
@@ -34,7 +37,7 @@ class TrackFilter:
 
 @dataclass(frozen=True)
 class TrackPage:
-    """Tracks, and the cursor of the next page if there is one."""
+    """Tracks, and the cursor of the next page if there is one; with it a page may have fewer tracks than the limit, or none."""
 
     items: tuple[TrackView, ...]
     cursor: int | None
@@ -75,9 +78,22 @@ def track_page(
         search, values["q"] = search_of(normalized(wanted.q), is_sqlite=connection.dialect.name == "sqlite")
     if cursor is not None:
         values["cursor"] = cursor
+    oldest = _oldest_scanned(connection, wanted, cursor)
+    if oldest is not None:
+        values["oldest"] = oldest
     rows = _listing(frozenset(values), search).start(connection, {**values, "limit": limit + 1}).all()
     items = tuple(TrackView.from_row(row) for row in rows[:limit])
-    return TrackPage(items, items[-1].track_id if len(rows) > limit else None)
+    return TrackPage(items, items[-1].track_id if len(rows) > limit else oldest)
+
+
+def _oldest_scanned(connection: Connection, wanted: TrackFilter, cursor: int | None) -> int | None:
+    """Return where a page's search stops that compares row by row; None if an index finds its tracks, or few are left."""
+    if wanted.q is None or is_indexed(normalized(wanted.q)) or wanted.artist is not None:
+        return None
+    scanned = select(tracks.c.track_id).order_by(tracks.c.track_id.desc())
+    if cursor is not None:
+        scanned = scanned.where(tracks.c.track_id < cursor)
+    return connection.scalar(scanned.offset(MAX_SCANNED_TRACKS - 1).limit(1))
 
 
 @cache
@@ -91,6 +107,7 @@ def _listing(names: frozenset[str], search: Search | None) -> Prepared:
             select(track_tags.c.track_id).where(track_tags.c.tag == bindparam("tag"))
         ),
         "cursor": track_id < bindparam("cursor"),
+        "oldest": track_id >= bindparam("oldest"),
     }
     shown = tracks.c.unlisted.is_(False) & tracks.c.taken_down_at.is_(None)
     if "owner" in names:

@@ -66,7 +66,12 @@ PHRASE: Final = Search(
 
 def search_of(term: str, *, is_sqlite: bool) -> tuple[Search, str]:
     """Return how to look for a term, normalized as the search text is, and its parameter."""
-    if not is_sqlite or len(term) < MIN_INDEXED_CHARACTERS:
+    if not is_sqlite or not is_indexed(term):
         escaped = re.sub(f"([%_{_ESCAPE}])", rf"{_ESCAPE}\1", term)
         return PATTERN, f"%{escaped}%"
     return PHRASE, '"' + term.replace('"', '""') + '"'
+
+
+def is_indexed(term: str) -> bool:
+    """Whether the term is long enough for the index."""
+    return len(term) >= MIN_INDEXED_CHARACTERS

@@ -45,6 +45,7 @@ class TrackTags:
             for tag in track.tags
         ]
         if changed:
-            connection.execute(delete(table).where(table.c.track_id.in_(changed)))
+            dids = {track.did for track in changed.values()}
+            connection.execute(delete(table).where(table.c.did.in_(dids), table.c.track_id.in_(changed)))
         if rows:
             connection.execute(insert(table), rows)

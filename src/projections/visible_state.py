@@ -68,11 +68,12 @@ def changes_between(before: Track | None, after: Track) -> list[dict[str, Any]]:
     if before is None:
         return difference({}, visible_state(after))
     earlier, later = vars(before), vars(after)
-    changed = [field for field in SHOWN if earlier[field] != later[field]]
-    return difference(
-        {field: SHOWN[field](earlier[field]) for field in changed},
-        {field: SHOWN[field](later[field]) for field in changed},
+    pairs = (
+        (field, shown(earlier[field]), shown(later[field]))
+        for field, shown in SHOWN.items()
+        if earlier[field] != later[field]
     )
+    return [{"field": field, "before": was, "after": now} for field, was, now in pairs if was != now]
 
 
 def difference(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:

@@ -58,12 +58,17 @@ ARMS = {
         for database in DATABASES
         for what in ("read", "read and fold", "verify", "rebuild")
     ],
+    "memory": [f"{database}: {events} events" for database in DATABASES for events in (400, 2000)],
+    "workers": [
+        f"{method}, {processes}" for method in ("GET", "PATCH") for processes in ("one process", "2 workers")
+    ],
     "search": [
         f"{database}: a term {what}, {tracks} tracks"
         for database in DATABASES
-        for what in ("of one track", "of every track", "of no track")
+        for what in ("of one track", "of every track", "of no track", "of two letters")
         for tracks in (100, 1000)
     ],
+    "start": ["the imports", *(f"serve, {database}" for database in DATABASES)],
     "patch": [
         "bare putRecord",
         *(f"PATCH, {database}, PDS +{delay} ms" for database in DATABASES for delay in (0, 50, 200)),
@@ -81,7 +86,10 @@ PROMISED = {
     "wait": ARMS["wait"][1:],
     "hosts": ARMS["hosts"][1::2],
     "backlog": ARMS["backlog"][1::2],
+    "memory": ARMS["memory"][1::2],
+    "workers": ARMS["workers"][1::2],
     "search": ARMS["search"][1::2],
+    "start": ARMS["start"][1:],
 }
 BESIDE = [
     [f"{database}: {what}, {beside}" for beside in ("alone", *NUISANCES)]

@@ -6,6 +6,7 @@ from sqlalchemy.exc import IntegrityError
 
 from aggregates.track import Track
 from eventstore.event_log import EventLog
+from projections import track_queries
 from projections.track_queries import (
     TrackFilter,
     live_track_with_audio,
@@ -145,6 +146,24 @@ def test_a_search_finds_any_part_of_the_text_that_an_index_holds(log: EventLog, 
     upload(log, 1, title="fir", artist="two")
     upload(log, 2, title=f"a {q} b", artist="two")
     assert found(log, TrackFilter(q=q)) == [2]
+
+
+def test_a_page_for_a_short_term_looks_at_a_limited_number_of_tracks_and_the_next_one_continues(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(track_queries, "MAX_SCANNED_TRACKS", 2)
+    for number, title in enumerate(("Xy", "Other", "Other", "Other", "Xy"), start=1):
+        upload(log, number, title=title)
+    pages = []
+    cursor = None
+    while not pages or cursor is not None:
+        with log.database.read() as connection:
+            page = track_page(connection, TrackFilter(q="xy"), cursor=cursor)
+        pages.append([track.track_id for track in page.items])
+        cursor = page.cursor
+    assert pages == [[5], [], [1]]
+    assert found(log, TrackFilter(q="other")) == [4, 3, 2]
+    assert found(log, TrackFilter(q="xy", artist=ALICE)) == [5, 1]
 
 
 def test_a_search_follows_a_track_through_its_edits(log: EventLog) -> None:

@@ -49,7 +49,11 @@ class Listing(BaseModel):
 def list_tracks(
     wanted: Annotated[Listing, Query()], caller: OptionalCaller, services: ServicesDep
 ) -> Response:
-    """List tracks, newest first. Unlisted tracks and those taken down are hidden, except from their owner."""
+    """List tracks, newest first. Unlisted tracks and those taken down are hidden, except from their owner.
+
+    While there is a cursor there may be more, even after a page that is not full: for a `q` of one or two characters each page looks
+    at 10,000 tracks.
+    """
     cursor, limit = cursor_of(wanted.cursor), page_length(wanted.limit)
     artist = _did_of(wanted.artist, services.accounts)
     if wanted.artist is not None and artist is None:

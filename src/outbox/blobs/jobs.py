@@ -188,7 +188,7 @@ def _record_refusal(
 
 def _has_live_work(unit: UnitOfWork, claimed: BlobJob) -> bool:
     """Whether the record has live work open already."""
-    live = (target.track_id == claimed.track_id, is_open(), ~target.backfill)
+    live = (target.did == claimed.did, target.track_id == claimed.track_id, is_open(), ~target.backfill)
     return bool(unit.connection.scalar(select(exists().where(*live))))
 
 
@@ -214,8 +214,7 @@ def _end(unit: UnitOfWork, claimed: BlobJob, **columns: Any) -> None:
 
 def _set_target(unit: UnitOfWork, claimed: BlobJob, **columns: Any) -> None:
     """Set columns of the target, if it waits for this blob."""
+    this = (target.did == claimed.did, target.track_id == claimed.track_id)
     unit.connection.execute(
-        update(mirror_target)
-        .where(target.track_id == claimed.track_id, target.state == TargetState.BLOB)
-        .values(columns)
+        update(mirror_target).where(*this, target.state == TargetState.BLOB).values(columns)
     )

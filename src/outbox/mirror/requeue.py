@@ -23,6 +23,7 @@ def retry(connection: Connection, did: str, track_id: int, now: datetime) -> Non
     connection.execute(
         update(mirror_target)
         .where(
+            target_columns.did == did,
             target_columns.track_id == track_id,
             target_columns.state.not_in((TargetState.HELD, TargetState.BLOB)),
         )

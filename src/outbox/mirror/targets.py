@@ -67,8 +67,7 @@ class MirrorTargets:
         if is_live:  # lanes are locked before targets, as everywhere
             for did, at in _touched_at(changes).items():
                 wake_lane(connection, did, at)
-        for page in pages.values():
-            _write(connection, page, into, is_live=is_live)
+        _write(connection, list(pages.values()), into, is_live=is_live)
 
 
 def _touched_at(changes: Sequence[Change]) -> dict[str, datetime]:
@@ -77,20 +76,24 @@ def _touched_at(changes: Sequence[Change]) -> dict[str, datetime]:
     return {change.did: change.appended_at or change.recorded_at for change in touched}
 
 
-def _write(connection: Connection, page: _Page, into: Into, *, is_live: bool) -> None:
-    rows = _former_rows(page)  # first, since only one target of a track may be current
-    if page.touched is not None:
-        rows.append(_target_row(page.touched, page.newest))
-    else:
-        _set_detached(connection, into(mirror_target), page.newest)
-    for row in rows:
-        if is_live:  # live work does not wait for backfill
-            row["backfill"] = False
-        upsert(connection, into(mirror_target), row, tuple(row))
-    if page.blob_changed is not None:
-        upsert(connection, into(blob_job), _blob_row(page.blob_changed), BLOB_JOBS.columns)
-    if page.audio_replaced and is_live:
-        _forget_uploads(connection, page.newest)
+def _write(connection: Connection, pages: Sequence[_Page], into: Into, *, is_live: bool) -> None:
+    rows: list[dict[str, Any]] = []
+    for page in pages:
+        rows += _former_rows(page)  # first, since only one target of a track may be current
+        if page.touched is not None:
+            rows.append(_target_row(page.touched, page.newest))
+        else:
+            _set_detached(connection, into(mirror_target), page.newest)
+    if is_live:  # live work does not wait for backfill
+        rows = [{**row, "backfill": False} for row in rows]
+    if rows:
+        _upserting(into(mirror_target), tuple(rows[0]), tuple(rows[0])).many(connection, rows)
+    blobs = [_blob_row(page.blob_changed) for page in pages if page.blob_changed is not None]
+    if blobs:
+        _upserting(into(blob_job), tuple(blobs[0]), BLOB_JOBS.columns).many(connection, blobs)
+    for page in pages:
+        if page.audio_replaced and is_live:
+            _forget_uploads(connection, page.newest)
 
 
 def _forget_uploads(connection: Connection, track: Track) -> None:
@@ -187,11 +190,8 @@ def _former_rows(page: _Page) -> list[dict[str, Any]]:
 
 def _set_detached(connection: Connection, table: Table, track: Track) -> None:
     detached = track.record_missing_since is not None
-    connection.execute(
-        update(table)
-        .where(table.c.track_id == track.track_id, ~table.c.former, table.c.detached != detached)
-        .values(detached=detached)
-    )
+    this = (table.c.did == track.did, table.c.track_id == track.track_id, ~table.c.former)
+    connection.execute(update(table).where(*this, table.c.detached != detached).values(detached=detached))
 
 
 def _desired_blob(track: object) -> tuple[str | None, bool, bool]:

@@ -23,7 +23,8 @@ from eventstore.streams.replayer import Replayer
 from projections.rebuild.difference import Difference, differences_of, remove_surplus, write_difference
 from projections.rebuild.scratch import Scratch
 
-EVENTS_PER_PAGE: Final = 500
+EVENTS_PER_PAGE: Final = 2000
+"""Only the newest state of a track in a page is written; a page takes about 10 MB, and writers wait for the last one."""
 Progress = Callable[[int, int], None]
 """Called with the position reached, and the position to reach, which may rise."""
 

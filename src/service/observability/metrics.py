@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -23,12 +23,14 @@ from eventstore.coordination.commit_signals import Listener
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
 from outbox.blobs.upload_results import BLOB_MISMATCH, BLOB_TYPE, TOO_LARGE_REASON
-from outbox.firehose.subscription import StreamStatus
 from outbox.pds.verdict import LANE_ERRORS, RECORD_ERRORS, Kind, Scope, Verdict
 from outbox.relay.read_back import Finding
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
 from service.observability.gauges import gauges
+
+if TYPE_CHECKING:
+    from outbox.firehose.subscription import StreamStatus
 
 IS_ONE_OF_SEVERAL: Final = "PROMETHEUS_MULTIPROC_DIR" in os.environ
 """Whether prometheus_client keeps the counts in files that the processes of one `serve --workers` share."""
@@ -104,7 +106,7 @@ class Metrics:
         self._gauges.register(_Gauges(log))
         self._gauges.register(_Listener(listener))
 
-    def watch_streams(self, statuses: Callable[[], Mapping[str, StreamStatus]]) -> None:
+    def watch_streams(self, statuses: Callable[[], Mapping[str, "StreamStatus"]]) -> None:
         """Add gauges for the firehose streams of this process."""
         self._gauges.register(_Streams(statuses))
 
@@ -211,7 +213,7 @@ class _Listener(Collector):
 class _Streams(Collector):
     """Gauges of this process's firehose streams."""
 
-    def __init__(self, statuses: Callable[[], Mapping[str, StreamStatus]]) -> None:
+    def __init__(self, statuses: Callable[[], Mapping[str, "StreamStatus"]]) -> None:
         self._statuses = statuses
 
     def describe(self) -> Iterable[Metric]:

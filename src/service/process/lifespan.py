@@ -4,20 +4,22 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, nullcontext
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.coordination.commit_signals import ANSWERS, Announcer, Listener
 from eventstore.database import Database
 from eventstore.errors import EventStoreError
-from outbox.firehose.follower import Follower
 from replay.adoption.worker import AdoptionWorker
 from service.process.metrics_server import serve_metrics
 from service.process.scheduler import run_scheduler
 from service.schema.high_water_mark import try_record_high_water_mark
 from service.wiring.bootstrap import Container
 from storage.public.publisher import Publisher
+
+if TYPE_CHECKING:
+    from outbox.firehose.follower import Follower
 
 logger: Final = logging.getLogger("mastertape.service")
 
@@ -124,7 +126,7 @@ def _is_direct(database: Database) -> bool:
 
 
 @asynccontextmanager
-async def _run_follower(follower: Follower | None) -> AsyncGenerator[None]:
+async def _run_follower(follower: "Follower | None") -> AsyncGenerator[None]:
     if follower is None:
         yield
         return

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from socket import socket
 from threading import Event
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
@@ -22,7 +22,6 @@ from eventstore.event_log import EventLog
 from identity.resolution.resolver import Resolver
 from identity.sessions.pds_sessions import PdsSessions
 from outbox.blobs.worker import BlobWorker
-from outbox.firehose.follower import Follower
 from outbox.metrics import RelayMetrics
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.paced_pds import PacedPds
@@ -49,6 +48,9 @@ from service.wiring.supporters_client import HttpSupporters
 from storage.media import Media
 from storage.public.publisher import Publisher
 from storage.store import MediaStore, open_store, public_copies
+
+if TYPE_CHECKING:
+    from outbox.firehose.follower import Follower
 
 MAX_APPLICATION_THREADS: Final = 8
 MAX_HEALTH_THREADS: Final = 4
@@ -85,7 +87,7 @@ class Container:
     leases: JobLeases
     sessions: PdsSessions
     clients: tuple[httpx.AsyncClient, ...]
-    follower: Follower | None
+    follower: "Follower | None"
     """None unless FIREHOSE is on."""
     stopping: Event = field(default_factory=Event)
     """Set when the process stops: jobs leave the rest of their work to other processes."""

@@ -15,6 +15,10 @@ RELAY = """
 from service.cli import relay
 relay.prepare(relay.load(), relay=True)
 """
+SERVE = """
+from service.cli import serve
+serve.asgi(serve.prepare(serve.load(), relay=True))
+"""
 
 
 def command(*words: str) -> str:
@@ -34,9 +38,10 @@ def command(*words: str) -> str:
             "click.exceptions.ClickException: there is no track 1",
             "alembic boto3 dns fastapi PIL psycopg starlette uvicorn websockets",
         ),
-        (RELAY, "", "alembic api.routers atproto_client boto3 psycopg uvicorn"),
+        (RELAY, "", "alembic api.routers atproto_client boto3 psycopg uvicorn websockets"),
+        (SERVE, "", "alembic atproto_client boto3 psycopg websockets"),
     ],
-    ids=["help", "history", "relay"],
+    ids=["help", "history", "relay", "serve"],
 )
 def test_a_process_loads_no_library_that_only_others_need(
     work: str, ends: str, libraries: str, migrated_sqlite: str

@@ -1,0 +1,117 @@
+"""What the project set out to reach, and which arm of which bench shows whether it has.
+
+A goal is no promise: a bench that misses one does not fail, and the page says what bounds it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A ratio that an arm is to stay under; without a bench, `reach` says what holds it."""
+
+    what: str
+    reference: str
+    reach: float | str
+    bench: str | None = None
+    arm: str | None = None
+    bounded_by: str = ""
+
+    def row(self, reports: Iterable[dict[str, Any]]) -> str:
+        """Return this goal's row of the page's first table."""
+        reach = f"<= {self.reach:.3g}" if isinstance(self.reach, float) else self.reach
+        return f"| {self.what} | {self.reference} | {reach} | {self._found(reports)} |"
+
+    def _found(self, reports: Iterable[dict[str, Any]]) -> str:
+        if self.bench is None:
+            return ""
+        for report in reports:
+            for row in report["rows"]:
+                if (report["bench"], row["arm"]) == (self.bench, self.arm):
+                    return self._judged(row["ratio"]["median"])
+        return "not measured in this run"
+
+    def _judged(self, ratio: float) -> str:
+        if not isinstance(self.reach, float):
+            return f"{ratio:.3g}"
+        if ratio <= self.reach:
+            return f"{ratio:.3g}: reached"
+        return f"{ratio:.3g}: **not reached**" + (f"; {self.bounded_by}" if self.bounded_by else "")
+
+
+SAVE: Final = "the library's own save of one event"
+PUT: Final = "a bare putRecord loop"
+SELECT: Final = "a bare FastAPI app with one SELECT"
+REBUILD_BOUND: Final = (
+    "a quarter of the rest is the history's rows (a difference of two states, and its JSON), a quarter folding, a quarter the"
+    " other four read models; PostgreSQL also checks and logs each row"
+)
+
+
+def _on_both(
+    what: str, reference: str, bench: str, arm: str, *reaches: float, bounded_by: str = ""
+) -> Iterator[Goal]:
+    """Return a goal for each database; the last of `reaches` is for all that are left."""
+    for number, database in enumerate(("SQLite", "PostgreSQL")):
+        reach = reaches[min(number, len(reaches) - 1)]
+        named = arm.format(database=database)
+        yield Goal(f"{what}, {database}", reference, reach, bench, named, bounded_by)
+
+
+GOALS: Final = (
+    *(
+        Goal(
+            f"unit of work, {threads}, {database}",
+            SAVE,
+            1 / rate,
+            "unit",
+            f"{database}: unit of work, {threads}",
+        )
+        for database, rates in (("PostgreSQL", (1.0, 1.0, 1.0)), ("SQLite", (0.7, 0.8, 0.8)))
+        for threads, rate in zip(("1 thread", "8 threads", "32 threads"), rates, strict=True)
+    ),
+    *_on_both("CPU of GET of a track", SELECT, "reads", "{database}: GET a track", 1.4, 1.5),
+    *_on_both("CPU of GET of a page", SELECT, "reads", "{database}: GET a page", 1.4, 1.5),
+    Goal("round trips of a PATCH; of a GET, PostgreSQL", "", "<= 8; <= 3, counted by tests"),
+    *_on_both("PATCH p50, PDS near", PUT, "patch", "PATCH, {database}, PDS +0 ms", 0.5, 0.6),
+    *_on_both("PATCH with `Prefer: wait`", PUT, "wait", "PATCH that waits, {database}", 2.0),
+    *(
+        goal
+        for accounts in ("1 account", "8 accounts")
+        for goal in _on_both(
+            f"deliveries, {accounts}",
+            f"the best {PUT[2:]}",
+            "throughput",
+            f"{{database}}: relay, {accounts}",
+            1 / 0.9,
+        )
+    ),
+    Goal("statements of a delivery", "", "<= 6, counted by tests"),
+    *_on_both(
+        "replay after a wiped repository, a record", PUT, "replay", "replay a record, {database}", 1 / 3
+    ),
+    *_on_both(
+        "rebuild", "decoding the same rows", "rebuild", "{database}: rebuild", 2.0, bounded_by=REBUILD_BOUND
+    ),
+    *_on_both(
+        "memory of a rebuild, 1,000,000 events", "100,000 events", "memory", "{database}: 1000000 events", 1.2
+    ),
+    *(
+        goal
+        for term in ("of one track", "of every track", "of no track", "of two letters")
+        for goal in _on_both(
+            f"search for a term {term}",
+            "among a tenth",
+            "search",
+            f"{{database}}: a term {term}, 100000 tracks",
+            1.2,
+        )
+    ),
+    *_on_both("start of `serve`", "imports of its frameworks", "start", "serve, {database}", 2.0),
+    *(
+        Goal(f"{method}, `serve --workers 2`", "one process", 1.1, "workers", f"{method}, 2 workers")
+        for method in ("GET", "PATCH")
+    ),
+)
