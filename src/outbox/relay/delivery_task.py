@@ -185,7 +185,8 @@ def _task(
 ) -> DeliveryTask:
     generations = [r for r in recorded if isinstance(r.event, Track.Event) and r.event.sets_generation()]
     gen = row.desired_gen if row.former else generations[-1].position
-    deleted = track.deleted_at is not None or row.former
+    ends = track.deleted_at is not None
+    deleted = ends or row.former
     recreates = any(type(r.event) in RECREATING and r.position > row.acked_gen for r in recorded)
     known = _task_of_row(row)
     return replace(
@@ -193,7 +194,7 @@ def _task(
         gen=gen,
         op=DELETE if deleted else PUT,
         desired=None if deleted else record_for(track, gen, urls),
-        base=known.conflict if deleted and known.conflict is not None else known.base,
+        base=known.conflict if ends and known.conflict is not None else known.base,
         observed=decode(row.observed_body) if row.observed_body is not None else None,
         attempts=row.attempts if row.failed_gen == gen else 0,
         recreates=recreates,
