@@ -9,6 +9,7 @@ import httpx
 from eventstore.event_log import EventLog
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.hosts import Hosts
+from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import PUT_RECORD, Pds
 from outbox.ports import DirectoryUnavailableError, Sessions
@@ -20,6 +21,7 @@ from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 
 URLS: Final = RecordUrls("http://127.0.0.1:8000")
+NAMESPACES: Final = Namespaces("app.relay.track", "fm.plyr.track")
 
 
 @asynccontextmanager
@@ -30,7 +32,9 @@ async def relay_to(log: EventLog, sessions: Sessions, limits: RelayLimits) -> As
         paced = PacedPds(sessions, unused, hosts)
         yield Relay(
             log,
-            Delivery(log.database, hosts, Pds(sessions, unused), URLS, track_lexicon()),
+            Delivery(
+                log.database, hosts, Pds(sessions, unused), URLS, track_lexicon(), namespaces=NAMESPACES
+            ),
             BlobWorker(log, hosts, paced, _NoAudio(), owner="bench"),
             Probes(log.database, paced, _NoDirectory(), owner="bench"),
             URLS,

@@ -303,6 +303,18 @@ SUBJECTS: Final = {
             (
                 "tests/outbox/mirror/test_namespace_move_conflicts.py::test_what_somebody_wrote_in_the_old_place_meanwhile_is_kept_until_its_owner_decides",
                 "tests/outbox/mirror/test_namespace_move_conflicts.py::test_what_is_kept_of_the_old_place_is_not_lost_to_what_somebody_writes_in_the_new_one",
+                "tests/outbox/mirror/test_namespace_move_conflicts.py::test_reading_a_held_copy_again_deletes_nothing",
+            ),
+        ),
+        Guarantee(
+            "No record is restored beside one that only the PDS knows to be in the old collection; that one moves, with other clients' fields",
+            "API and relay look there before a record is restored; the relay reads what it moves before it writes the new record",
+            (
+                "tests/e2e/test_old_collection.py::test_a_record_that_the_old_collection_holds_is_moved_and_not_restored",
+                "tests/outbox/mirror/test_old_collection.py::test_a_record_is_not_restored_beside_one_in_the_old_collection",
+                "tests/outbox/mirror/test_old_collection.py::test_a_record_is_not_restored_before_the_look_is_answered",
+                "tests/outbox/mirror/test_old_collection.py::test_what_is_left_in_the_old_collection_moves_with_its_fields",
+                "tests/api/records/test_old_collection.py::test_other_values_in_the_old_collection_are_held_until_their_owner_decides",
             ),
         ),
     ),

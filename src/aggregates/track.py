@@ -163,13 +163,17 @@ class Track(Aggregate, created_event_name="Created"):
         stored = self._stored_changes(changes)
         self.trigger_event(Track.ForeignEditAdopted, cid=cid, changes=stored, timestamp=at)
 
-    def migrate_namespace(self, collection: str, *, at: datetime) -> None:
-        """Move the record to another collection; the same one is no change. Raises UndecidedForeignEditError."""
+    def migrate_namespace(self, collection: str, *, old_collection: str | None = None, at: datetime) -> None:
+        """Move the record to another collection; from the same one is no change. Raises UndecidedForeignEditError.
+
+        `old_collection` is where the PDS has the record, if the track does not say so.
+        """
         self._require_live()
         if self.foreign_edit is not None:
             raise UndecidedForeignEditError
-        if collection != self.collection:
-            where = {"old_collection": self.collection, "collection": collection, "rkey": self.rkey}
+        left = old_collection or self.collection
+        if collection != left:
+            where = {"old_collection": left, "collection": collection, "rkey": self.rkey}
             self.trigger_event(Track.NamespaceMigrated, **where, timestamp=at)
 
     def delete(self, *, at: datetime) -> None:

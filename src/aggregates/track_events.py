@@ -288,7 +288,10 @@ class RecordRestored(TrackEvent):
 
 
 class NamespaceMigrated(TrackEvent):
-    """The record moves to another collection, under the same key; the old one is deleted once the new one is there."""
+    """The record moves to another collection, under the same key; the old one is deleted once the new one is there.
+
+    The track may be in that collection already: then only the PDS knew of the old record.
+    """
 
     TOPIC = "track.namespace_migrated.v1"
     TOUCHES_RECORD = True

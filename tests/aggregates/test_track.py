@@ -339,6 +339,16 @@ def test_a_record_that_moved_there_does_not_move_again() -> None:
     given(a_track()).when(lambda t: t.migrate_namespace(COLLECTION, at=NOW)).then()
 
 
+def test_a_record_that_the_pds_has_elsewhere_moves_to_where_the_track_says_it_is() -> None:
+    track = a_track()
+    moved = given(track).when(
+        lambda t: t.migrate_namespace(COLLECTION, old_collection=OLD_COLLECTION, at=NOW)
+    )
+    where = {"old_collection": OLD_COLLECTION, "collection": COLLECTION, "rkey": track.rkey}
+    moved.then(fact(Track.NamespaceMigrated, **where))
+    assert (track.collection, track.former_collections) == (COLLECTION, (OLD_COLLECTION,))
+
+
 def test_a_record_that_moves_back_has_not_left_the_place() -> None:
     track = an_adopted_track()
     track.migrate_namespace(COLLECTION, at=NOW)

@@ -17,6 +17,7 @@ from identity.accounts.credentials import CredentialKind, Scope
 from identity.errors import UnknownIdentityError
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.lanes import resume_lane
+from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.tables import blob_job, mirror_target
 from outbox.pds.client import Pds
@@ -89,6 +90,7 @@ class World:
                 Pds(self.pds, self.pds.http()),
                 self.services.urls,
                 track_lexicon(),
+                namespaces=Namespaces(self.services.old_collection, self.services.collection),
             ),
             BlobWorker(self.log, self.made.hosts, pds, StorageAudio(self.made.media), owner="test"),
             Probes(self.database, pds, FakeDirectory(HOST), owner="test"),

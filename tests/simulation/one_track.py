@@ -16,11 +16,12 @@ from application.tracks.delete import delete_track, undelete_track
 from eventstore.coordination.threads import Threads
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.lanes import park_lane
+from outbox.mirror.namespace_moves import is_accounted_for
 from outbox.mirror.parking import request_probe
 from outbox.mirror.requeue import reverify
 from outbox.mirror.tables import mirror_lane
 from outbox.operations.operators import Action, Operator, Selector, perform
-from outbox.pds.client import Pds, RemoteUnknownError
+from outbox.pds.client import Pds, RecordKey, RemoteUnknownError
 from outbox.repo.reads import RepoReads
 from replay.reconcile.verify import compare, repos_of
 from replay.recovered import recover, resume_account
@@ -66,16 +67,25 @@ class OneTrack(SavedTrack):
     def tells(self, command: Callable[[Track], None]) -> None:
         self.command(1, command)
 
-    def restores_record(self) -> None:
-        found = OnPds.PRESENT if self.record_in(self.track.collection) is not None else OnPds.ABSENT
-        given = RestoreRecord(1, on_pds=found, old_collection=OLD_COLLECTION, collection=COLLECTION)
+    def restores_record(self, found: OnPds | None = None) -> None:
+        """The owner has the record restored, after a look at the PDS that `found` this; by default what there is."""
+        here = OnPds.PRESENT if self.record_in(self.track.collection) is not None else self._found_in_old()
+        given = RestoreRecord(1, on_pds=found or here, old_collection=OLD_COLLECTION, collection=COLLECTION)
         self.gives(lambda unit: restore_record(unit, given))
+
+    def _found_in_old(self) -> OnPds:
+        """What a look in the old collection finds, which is made only where the log does not say what is there."""
+        with self.database.read() as connection:
+            if is_accounted_for(connection, RecordKey(self.did, OLD_COLLECTION, self.rkey), 1):
+                return OnPds.ABSENT
+        return OnPds.ABSENT if self.record_in(OLD_COLLECTION) is None else OnPds.IN_OLD_COLLECTION
 
     def resolves(self, keep: Resolution) -> None:
         self.gives(lambda unit: resolve(unit, Resolve(1, keep=keep), URLS))
 
     def changes_namespace(self) -> None:
-        given = ChangeNamespace(1, old_collection=OLD_COLLECTION, collection=COLLECTION)
+        found = self._found_in_old()
+        given = ChangeNamespace(1, old_collection=OLD_COLLECTION, collection=COLLECTION, found=found)
         self.gives(lambda unit: change_namespace(unit, given))
 
     def undeletes(self) -> None:

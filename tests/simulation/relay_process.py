@@ -15,6 +15,7 @@ from identity.sessions.encryption import Cipher
 from identity.sessions.pds_sessions import PdsSessions
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.hosts import Hosts
+from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
@@ -23,11 +24,13 @@ from outbox.record.record import RecordUrls
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
 from service.wiring.adapters import AccountLanes, IdentityDirectory, IdentitySessions
+from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.fake_pds.values import blob_cid
 from tests.simulation.network import Network
 from tests.simulation.virtual_time import Process, VirtualLoop
 
 URLS = RecordUrls("https://tape.example.com")
+NAMESPACES = Namespaces(OLD_COLLECTION, COLLECTION)
 SECRET = "a secret of at least 32 characters"
 LEASE = timedelta(seconds=60)
 
@@ -72,7 +75,7 @@ class RelayProcess:
         paced = PacedPds(sessions, http, hosts)
         self.relay = Relay(
             log,
-            Delivery(log.database, hosts, Pds(sessions, http), URLS, lexicon()),
+            Delivery(log.database, hosts, Pds(sessions, http), URLS, lexicon(), namespaces=NAMESPACES),
             BlobWorker(log, hosts, paced, audio, owner=name),
             Probes(log.database, paced, IdentityDirectory(Resolver(None, [], http)), owner=name),
             URLS,

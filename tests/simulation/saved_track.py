@@ -212,6 +212,7 @@ class SavedTrack(Rig):
             (row.cleared_gen >= row.desired_gen, row.look_at < NEVER, row.not_before > self.clock()),
             (cid is None, row.observed_cid is None, row.observed_cid == cid),
             (row.conflict_cid is None, row.conflict_cid == cid, row.conflict_body is None),
+            row.observed_body is None,
         )
 
     def relay_runs(self) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from aggregates.errors import TrackError
 from application.errors import ApplicationError
+from application.records.restore_record import OnPds
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from storage.errors import StorageError
 from tests.dsl import COLLECTION, OLD_COLLECTION
@@ -52,6 +53,32 @@ def test_every_state_of_a_track_has_a_way_back(collection: str) -> None:
     assert not dead_ends, [" -> ".join(saved.path) for saved in dead_ends]
     assert search.of_use >= set(chain(*EXITS.values())) - unneeded
     assert len(reached) >= FEWEST_STATES[collection]
+
+
+@pytest.mark.parametrize("exit_taken", ["change namespace", "restore record", "retry"])
+def test_a_record_that_waits_for_its_namespace_has_a_way_back(exit_taken: str) -> None:
+    loop = VirtualLoop()
+    try:
+        it = OneTrack(loop, collection=COLLECTION)
+        STEPS["others write in the old place"](it)
+        STEPS["others delete"](it)
+        it.restores_record(OnPds.UNKNOWN)
+        it.relay_runs()
+        assert (it.mirror().state, it.mirror().reason) == ("rejected", MirrorReason.MIGRATION_NEEDED)
+        assert {"change namespace", "restore record"} <= set(exits(it))
+        waiting = it.save()
+        assert Search(it).has_way_back(waiting)
+        it.put_back(waiting)
+        if exit_taken != "change namespace":
+            it.home.delete_record(it.did, OLD_COLLECTION, it.rkey)
+        STEPS[exit_taken](it)
+        it.relay_runs()
+        if exit_taken == "change namespace":  # the other client's title is its owner's to decide
+            STEPS["keep theirs"](it)
+            it.relay_runs()
+        assert it.is_at_rest()
+    finally:
+        loop.end()
 
 
 class Search:

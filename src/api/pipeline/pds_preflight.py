@@ -1,6 +1,7 @@
 """Reads the PDS before a command, without a login and for a few seconds at most."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from api.services import Services
 from application.authorization import require_owned
 from application.records.restore_record import OnPds
+from outbox.mirror.namespace_moves import Namespaces, is_accounted_for
 from outbox.pds.client import RecordKey, RemoteUnknownError
 from projections.track_view import TrackView
 
@@ -21,6 +23,8 @@ class Place:
 
     track: TrackView
     host: str | None
+    old: RecordKey | None = None
+    """Where the old collection may hold the record; None where the log says what is there."""
 
 
 async def place_of(services: Services, did: str, track_id: int) -> Place:
@@ -29,23 +33,46 @@ async def place_of(services: Services, did: str, track_id: int) -> Place:
 
 
 def _place(services: Services, did: str, track_id: int) -> Place:
+    namespaces = Namespaces(services.old_collection, services.collection)
     with services.database.read() as connection:
         view = require_owned(connection, did, track_id)
         account = services.accounts.get(did)
-    return Place(view, account.pds_url if account is not None else None)
+        old = namespaces.old_place(_key_of(view))
+        if old is not None and is_accounted_for(connection, old, track_id):
+            old = None
+    return Place(view, account.pds_url if account is not None else None, old)
 
 
 async def look(services: Services, place: Place) -> OnPds:
-    """Read whether the record exists."""
+    """Read whether the record exists and, where it does not, whether the old collection has one."""
+    return await _first_of(services, place, {_key_of(place.track): OnPds.PRESENT, **_in_old(place)})
+
+
+async def look_in_old_collection(services: Services, place: Place) -> OnPds:
+    """Read whether the old collection has a record that the log does not know of; ABSENT, unread, where there can be none."""
+    return await _first_of(services, place, _in_old(place))
+
+
+def _in_old(place: Place) -> dict[RecordKey, OnPds]:
+    return {place.old: OnPds.IN_OLD_COLLECTION} if place.old is not None else {}
+
+
+async def _first_of(services: Services, place: Place, found: Mapping[RecordKey, OnPds]) -> OnPds:
+    """Return what it means that the first of these records exists."""
     if place.host is None:
-        return OnPds.UNKNOWN
-    track = place.track
+        return OnPds.UNKNOWN if found else OnPds.ABSENT
     try:
         async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-            remote = await services.pds.get(place.host, RecordKey(track.did, track.collection, track.rkey))
+            for key, meaning in found.items():
+                if (await services.pds.get(place.host, key)).cid is not None:
+                    return meaning
     except (RemoteUnknownError, TimeoutError):
         return OnPds.UNKNOWN
-    return OnPds.ABSENT if remote.cid is None else OnPds.PRESENT
+    return OnPds.ABSENT
+
+
+def _key_of(track: TrackView) -> RecordKey:
+    return RecordKey(track.did, track.collection, track.rkey)
 
 
 async def blob_limit(services: Services, place: Place) -> int | None:

@@ -11,13 +11,19 @@ from application.records.copy_audio_to_pds import AUDIO_BLOB_BYTES
 from eventstore.idempotency.results import CommandResult
 from outbox.blobs.jobs import MISSING_REASON
 from outbox.blobs.upload_results import TOO_LARGE_REASON
-from outbox.mirror.states import LaneState, MirrorState
+from outbox.mirror.states import LaneState, MirrorReason, MirrorState
 from projections.track_queries import track_by_id
 
 MIGRATED: Final = "track audio migrated to PDS successfully"
 WAS_THERE: Final = "track already has PDS blob"
 SIGN_IN: Final = "The request is recorded and continues after the account signs in again."
+MOVE: Final = (
+    "The request is recorded, but the old collection holds a record under the same key. Nothing is written beside it; "
+    "move that one: POST /tracks/{id}/migrate-namespace."
+)
 ON_ITS_WAY: Final = "The request is recorded; the PDS has not confirmed it yet. See `mirror`."
+MESSAGES: Final[dict[str, str]] = {LaneState.AUTH_REQUIRED: SIGN_IN, MirrorReason.MIGRATION_NEEDED: MOVE}
+"""By the reason that a request is not done."""
 
 
 def restored_record(reader: TrackReader, track_id: int) -> CommandResult:
@@ -86,7 +92,7 @@ def _is_back(mirror: MirrorBody) -> bool:
 def accepted(body: dict[str, Any], track: TrackBody, *, reason: str | None = None) -> CommandResult:
     """Return 202 with the reason that it is not done, and where to follow it."""
     reason = reason or track.mirror.reason
-    message = SIGN_IN if reason == LaneState.AUTH_REQUIRED else ON_ITS_WAY
+    message = MESSAGES.get(reason or "", ON_ITS_WAY)
     content = {**body, "message": message, "reason": reason}
     return CommandResult(202, content, {"Location": f"/tracks/{track.id}/mirror"})
 

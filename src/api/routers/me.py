@@ -10,6 +10,8 @@ from api.openapi import errors, repeatable_errors
 from api.pipeline.idempotent_request import Idempotent, result_of
 from api.requests.known_names import StrictRoute
 from api.responses.account_deletion import LeavingBody, leaving_body
+from application.errors import LeavingError
+from identity.accounts.accounts import AccountState
 
 router = APIRouter(tags=["account"], route_class=StrictRoute)
 
@@ -59,6 +61,8 @@ async def disconnect(principal: Writer, services: ServicesDep, request: Idempote
     """End this service's access to the caller's PDS; edits accumulate until the next sign-in."""
     async with request.begin() as attempt:
         if not attempt.is_repetition:
+            if principal.state is AccountState.LEAVING:
+                raise LeavingError  # its removals need the login
             revoked = await services.disconnect(principal.did, over_http(principal.did))
             message = "disconnected: nothing more is written until you sign in"
             await attempt.finish(result_of(DisconnectedBody(message=message, revoked=revoked)))

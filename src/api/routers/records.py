@@ -9,7 +9,7 @@ from aggregates.errors import GatedTrackError
 from api.openapi import command_errors
 from api.pipeline.command_request import Command
 from api.pipeline.media_reads import CallerReads, Reads
-from api.pipeline.pds_preflight import Place, blob_limit, look, place_of
+from api.pipeline.pds_preflight import Place, blob_limit, look, look_in_old_collection, place_of
 from api.pipeline.prefer_wait import wait_for_all, wait_for_blob, wait_for_mirror
 from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
@@ -85,7 +85,10 @@ def accepted(model: type[Accepted]) -> dict[int | str, dict[str, Any]]:
     responses=accepted(RestoringBody),
 )
 async def restore(track_id: TrackId, request: Command) -> Response:
-    """Bring back a record that was deleted elsewhere: same key, same content."""
+    """Bring back a record that was deleted elsewhere: same key, same content.
+
+    One that the old collection has instead is refused: migrate-namespace moves it.
+    """
     services = request.services
     on_pds = OnPds.UNKNOWN
     async with request.begin(on=track_id, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
@@ -99,9 +102,7 @@ async def restore(track_id: TrackId, request: Command) -> Response:
                 collection=services.collection,
             )
             await attempt.commit(lambda unit: restore_record(unit, command), restored_record)
-    # A PDS that did not answer just now will not have the record in a moment.
-    waits = on_pds is not OnPds.UNKNOWN or request.preferred_wait_seconds is not None
-    return await attempt.response(wait_for_mirror if waits else None)
+    return await attempt.response(wait_for_mirror if _may_wait(request, on_pds) else None)
 
 
 @router.post(
@@ -130,18 +131,30 @@ async def migrate(track_id: TrackId, request: Command, reads: Reads) -> Response
     responses=accepted(MovingBody),
 )
 async def move(track_id: TrackId, request: Command) -> Response:
-    """Move the record from the old collection to the current one: same key, same content; it exists in at least one at every moment."""
+    """Move the record from the old collection to the current one: same key, same content; it exists in at least one at every moment.
+
+    One that only the PDS knows to be in the old collection moves, too.
+    """
     services = request.services
+    found = OnPds.ABSENT
     async with request.begin(on=track_id, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
         if not attempt.is_repetition:
+            place = await place_of(services, request.principal.did, track_id)
+            found = await look_in_old_collection(services, place)
             command = ChangeNamespace(
                 track_id,
                 request.versions,
                 old_collection=services.old_collection,
                 collection=services.collection,
+                found=found,
             )
             await attempt.commit(lambda unit: change_namespace(unit, command), moved_record)
-    return await attempt.response(wait_for_all)
+    return await attempt.response(wait_for_all if _may_wait(request, found) else None)
+
+
+def _may_wait(request: Command, found: OnPds) -> bool:
+    """Whether to wait: a PDS that did not answer just now will not have the record in a moment."""
+    return found is not OnPds.UNKNOWN or request.preferred_wait_seconds is not None
 
 
 async def _require_uploadable(services: Services, reads: CallerReads, place: Place) -> None:

@@ -10,6 +10,7 @@ from application.errors import AlreadyHasRecordError, MigrationNeededError
 from eventstore.unit_of_work import UnitOfWork
 from outbox.conflicts.conflicts import clear_conflict
 from outbox.mirror.namespace_moves import is_taken
+from outbox.mirror.states import MirrorReason
 from outbox.pds.client import RecordKey
 from outbox.views.status import mirrors
 from projections.history import history_page
@@ -20,6 +21,7 @@ class OnPds(Enum):
 
     PRESENT = "present"
     ABSENT = "absent"
+    IN_OLD_COLLECTION = "absent, but the old collection has it, which the log does not know"
     UNKNOWN = "unknown"
 
 
@@ -48,7 +50,9 @@ def restore_record(unit: UnitOfWork, command: RestoreRecord) -> int:
     track = load_owned(unit, command)
     if track.collection == command.old_collection and _may_move(unit, track, command):
         raise MigrationNeededError(command.old_collection)
-    if _was_just_restored(unit, track) and not _is_gone_again(unit, track, command.on_pds):
+    if command.on_pds is OnPds.IN_OLD_COLLECTION:
+        raise MigrationNeededError(command.old_collection)
+    if _was_just_restored(unit, track) and not _needs_another(unit, track, command.on_pds):
         return track.track_id
     if command.on_pds is OnPds.PRESENT and track.record_missing_since is None:
         raise AlreadyHasRecordError(RecordKey(track.did, track.collection, track.rkey).uri)
@@ -71,7 +75,9 @@ def _was_just_restored(unit: UnitOfWork, track: Track) -> bool:
     return types[:1] == [Track.RecordRestored.__name__]
 
 
-def _is_gone_again(unit: UnitOfWork, track: Track, on_pds: OnPds) -> bool:
-    """Whether the PDS had confirmed the restored record, and no longer has it."""
+def _needs_another(unit: UnitOfWork, track: Track, on_pds: OnPds) -> bool:
+    """Whether the restored record was confirmed and may be gone again, or waits for one in the old collection that is gone."""
     mirror = mirrors(unit.connection, [track.track_id])[track.track_id]
-    return on_pds is OnPds.ABSENT and mirror.acked_generation >= mirror.generation
+    if mirror.reason == MirrorReason.MIGRATION_NEEDED:
+        return True
+    return on_pds is not OnPds.PRESENT and mirror.acked_generation >= mirror.generation

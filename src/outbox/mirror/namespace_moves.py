@@ -1,9 +1,11 @@
 """Records that change namespace: what the new record takes over, and when the former one may be deleted."""
 
+from dataclasses import dataclass, replace
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, or_, select, update
 
+from outbox.mirror.states import TargetState
 from outbox.mirror.tables import mirror_target
 from outbox.mirror.targets import CHANGE_TARGET, of_target
 from outbox.pds.client import RecordKey
@@ -15,15 +17,55 @@ _CLEAR: Final = (
     .where(target.track_id == bindparam("of_track"), target.former)
     .values(cleared_gen=bindparam("upto"))
 )
-_LEFT: Final = select(target.observed_body).where(
-    target.track_id == bindparam("of_track"), target.former, target.observed_body.is_not(None)
+_IS_UNREAD: Final = and_(
+    target.observed_body.is_(None),
+    target.ever_sent,
+    target.acked_gen < target.desired_gen,
+    target.state != TargetState.HELD,
 )
+_LEFT: Final = select(target.did, target.collection, target.rkey, target.observed_body).where(
+    target.track_id == bindparam("of_track"),
+    target.former,
+    or_(target.observed_body.is_not(None), _IS_UNREAD),
+)
+
+
+@dataclass(frozen=True)
+class Namespaces:
+    """The collection of records, and the one that they move from."""
+
+    old: str
+    current: str
+
+    def old_place(self, key: RecordKey) -> RecordKey | None:
+        """Return where a record of the current collection may have been left."""
+        return replace(key, collection=self.old) if key.collection == self.current else None
+
+
+@dataclass(frozen=True)
+class FormerRecords:
+    """What the former records of a track hold, and which of them may exist and were never read."""
+
+    fields: Record
+    unread: tuple[RecordKey, ...] = ()
 
 
 def is_taken(connection: Connection, key: RecordKey, *, excluding: int | None = None) -> bool:
     """Whether a track has, or had, a record under the key; the track `excluding` does not count."""
     this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
     return bool(connection.scalar(select(exists().where(*this, target.track_id.is_distinct_from(excluding)))))
+
+
+def is_accounted_for(connection: Connection, key: RecordKey, track_id: int) -> bool:
+    """Whether the log says what is under the key: another track's record, or a former one of this track, to be deleted."""
+    this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
+    is_known = or_(target.track_id != track_id, target.acked_gen < target.desired_gen)
+    return bool(connection.scalar(select(exists().where(*this, is_known))))
+
+
+def expect_record(connection: Connection, key: RecordKey) -> None:
+    """Have the relay read the former record, which this service has not written, and then delete it. Call it after the event."""
+    connection.execute(CHANGE_TARGET, {**of_target(key), "ever_sent": True})
 
 
 def carry_over(connection: Connection, old: RecordKey, new: RecordKey) -> None:
@@ -41,7 +83,13 @@ def clear_former(connection: Connection, track_id: int, upto: int) -> None:
     connection.execute(_CLEAR, {"of_track": track_id, "upto": upto})
 
 
-def fields_left_behind(connection: Connection, track_id: int) -> Record:
-    """Return the fields of the former records that still exist: those of other clients are copied to the new one."""
-    bodies = connection.scalars(_LEFT, {"of_track": track_id})
-    return {name: value for body in bodies for name, value in decode(body).items()}
+def former_records(connection: Connection, track_id: int) -> FormerRecords:
+    """Return what the former records that still exist hold: the fields of other clients are copied to the new one."""
+    fields: Record = {}
+    unread = []
+    for *key, body in connection.execute(_LEFT, {"of_track": track_id}):
+        if body is None:
+            unread.append(RecordKey(*key))
+        else:
+            fields |= decode(body)
+    return FormerRecords(fields, tuple(unread))

@@ -132,6 +132,14 @@ class MirrorReason(State):
         "the owner keeps it: `POST /tracks/{id}/undelete`; or deletes it: `POST /tracks/{id}/mirror/retry`",
     )
     RECORD_MISSING = "record_missing", "the record was deleted elsewhere", "as `detached`"
+    MIGRATION_NEEDED = (
+        "migration_needed",
+        "the record was to be created again, but the old collection holds one under its key",
+        (
+            "the owner moves that one: `POST /tracks/{id}/migrate-namespace`; once it is gone: "
+            "`POST /tracks/{id}/restore-record`; or the owner deletes the track: `DELETE /tracks/{id}`"
+        ),
+    )
 
 
 def _from_all(befores: Iterable[State], after: State, by: str) -> tuple[Transition, ...]:

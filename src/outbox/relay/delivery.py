@@ -1,6 +1,7 @@
 """Delivers one task to its PDS. The intent is committed before the request, and every write names the CID that it replaces.
 
-1. choose: verify, cancel, reject, delete without a known base, or send.
+1. choose: verify, cancel, reject, delete without a known base, or send; before a record is restored, look for it in the
+   old collection.
 2. record the intent (journal.py), then send put or delete with swapRecord.
 3. after InvalidSwap: read the record, compare it (read_back.py), and send again on what is there, MAX_REBASES times.
 4. a delete counts as delivered only when no earlier create can land after it.
@@ -18,6 +19,7 @@ from outbox.metrics import NO_METRICS, RelayMetrics
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, change_lane, lock_lane
+from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.targets import DELETE, PUT
 from outbox.pds.client import Pds, RecordKey, Remote, RemoteUnknownError, remote_of
 from outbox.pds.verdict import Kind, Verdict
@@ -32,6 +34,7 @@ from outbox.relay.journal import (
     unanswered_create,
     unsettled_creates,
 )
+from outbox.relay.old_collection import keep_fields, place_to_look, refusal_of
 from outbox.relay.read_back import Finding, read_back, verify
 from outbox.relay.result import Outcome, Result
 from outbox.threads import in_thread
@@ -43,12 +46,6 @@ MIN_REQUEST_SHARE: Final = 0.1
 """The share of a delivery's time below which no further request begins."""
 CONTENDED: Final = Verdict(Kind.AMBIGUOUS, "InvalidSwap", 400)
 """Another client writes this record again and again; the lane's other records are not affected."""
-NO_SUCCESSOR: Final = Verdict(
-    Kind.AMBIGUOUS,
-    "successor_missing",
-    400,
-    "the record is not in its new collection, so the copy in the old one is not deleted",
-)
 LATE_CREATE_WINDOW: Final = timedelta(seconds=60)
 """How long after it was sent a create may still land; a delete within this time proves nothing."""
 MAX_CLOCK_JUMP: Final = timedelta(hours=1)
@@ -82,6 +79,7 @@ class Delivery:
         urls: RecordUrls,
         lexicon: Lexicon,
         *,
+        namespaces: Namespaces,
         metrics: RelayMetrics = NO_METRICS,
     ) -> None:
         self._metrics = metrics
@@ -90,12 +88,13 @@ class Delivery:
         self._pds = pds
         self._urls = urls
         self._lexicon = lexicon
+        self._namespaces = namespaces
 
     def begins_with_write(self, task: DeliveryTask) -> bool:
         """Whether the task is sent as it was read, with nothing to be read from the PDS first."""
         has_place = task.op == PUT or task.base is not None
-        is_direct = task.is_open and has_place and task.successor is None and not task.was_seen_missing
-        return is_direct and task.check(self._lexicon) is None
+        reads_first = task.successor is not None or task.was_seen_missing or task.restores or task.unread
+        return task.is_open and has_place and not reads_first and task.check(self._lexicon) is None
 
     async def deliver(self, lane: Lane, task: DeliveryTask, timeout: float) -> Result:
         """Bring the PDS to the task's state within `timeout` seconds. Raises LeaseLostError."""
@@ -104,6 +103,10 @@ class Delivery:
             return await self._verify(lane, task, deadline)
         if task.op == DELETE and task.was_never_sent:
             return Result(task, Outcome.CANCELLED, Verdict(Kind.DONE))
+        try:
+            task = await self._with_unread_fields(lane, task, deadline)
+        except RemoteUnknownError as error:
+            return Result(task, Outcome.FAILED, error.verdict)
         if task.intent is None and (problem := task.check(self._lexicon)) is not None:
             return Result(
                 task, Outcome.FAILED, Verdict(Kind.REJECTED, error="invalid_record", message=problem)
@@ -112,14 +115,21 @@ class Delivery:
             return await self._delete_without_base(lane, task, deadline)
         return await self._send(lane, task, deadline)
 
+    async def _with_unread_fields(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> DeliveryTask:
+        """Read former copies that were never read, so that the new record has other clients' fields before they go."""
+        for key in task.unread:
+            former = await self._read(lane, key, deadline)
+            task = await in_thread(keep_fields, self._database, lane, task, key, former.body)
+        return task
+
     async def _send(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Result:
         """Send the task; after each InvalidSwap compare what is there, and send again on it if it is ours."""
-        if (refusal := await self._check_successor(lane, task, deadline)) is not None:
-            return Result(task, Outcome.FAILED, refusal)
         last_known = task.base if task.was_seen_missing else None
         if last_known is not None:
             task = task.on(None, None)
         for _ in range(MAX_REBASES):
+            if (refusal := await self._check_other_collection(lane, task, deadline)) is not None:
+                return Result(task, Outcome.FAILED, refusal)
             attempt_id = task.intent
             if attempt_id is None:
                 attempt_id = await in_thread(record_intent, self._database, lane, task)
@@ -144,15 +154,23 @@ class Delivery:
                 return Result(task, Outcome.HELD, Verdict(Kind.DONE), remote=remote)
         return Result(task, Outcome.FAILED, CONTENDED)
 
-    async def _check_successor(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Verdict | None:
-        """Refuse to delete a former copy before the record exists in its new collection: else the PDS drops its blob."""
-        if task.successor is None:
+    async def _check_other_collection(
+        self, lane: Lane, task: DeliveryTask, deadline: _Deadline
+    ) -> Verdict | None:
+        """Refuse to delete a former copy before the record exists in its new collection: else the PDS drops its blob.
+
+        Refuse to restore a record beside one in the old collection that the log does not know of.
+        """
+        place = task.successor
+        if place is None and task.restores:
+            place = await in_thread(place_to_look, self._database, self._namespaces, task)
+        if place is None:
             return None
         try:
-            moved = await self._read(lane, task.successor, deadline)
+            found = await self._read(lane, place, deadline)
         except RemoteUnknownError as error:
             return error.verdict
-        return NO_SUCCESSOR if moved.cid is None else None
+        return refusal_of(task, found)
 
     async def _call(self, host: str, task: DeliveryTask, timeout: float) -> Verdict:
         if task.op == PUT and (body := task.body) is not None:

@@ -23,7 +23,7 @@ from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import Lane, host_open_at, is_open, latest_of, target_due_at
-from outbox.mirror.namespace_moves import fields_left_behind
+from outbox.mirror.namespace_moves import FormerRecords, former_records
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.priority import BACKFILL, CLASS, COMES_DUE, ORDER, VERIFY
 from outbox.mirror.states import TargetState
@@ -70,6 +70,8 @@ class DeliveryTask:
     """Whether copies in former namespaces may be left."""
     former_fields: Record | None = None
     """The fields of former copies that are not deleted yet."""
+    unread: tuple[RecordKey, ...] = ()
+    """Former copies that may exist and were never read: other clients may keep fields in them."""
     is_as_adopted: bool = False
     """Whether the track is unchanged since its adoption: nothing is written until it changes."""
     intent: int | None = None
@@ -102,6 +104,14 @@ class DeliveryTask:
     def was_seen_missing(self) -> bool:
         """Whether the record is to be created again: it has been seen missing, and its last body was dropped for that."""
         return self.recreates and self.base is not None and self.observed is None
+
+    @property
+    def restores(self) -> bool:
+        """Whether the record is created because its owner, or an operator, had it restored."""
+        restored = (
+            type(r.event) is Track.RecordRestored and r.position > self.acked_gen for r in self.history
+        )
+        return self.op == PUT and self.base is None and any(restored)
 
     def on(self, base: str | None, observed: Record | None) -> Self:
         """The same task on another base."""
@@ -149,8 +159,8 @@ def next_task(
             track = log.fold(Track, recorded)
             assert track is not None  # noqa: S101 - a target is made by an event of its track
             has_left = bool(track.former_collections) and not row.former
-            former_fields = fields_left_behind(connection, row.track_id) if has_left else None
-            return _task(row, recorded, track, former_fields, urls)
+            former = former_records(connection, row.track_id) if has_left else None
+            return _task(row, recorded, track, former, urls)
         except SQLAlchemyError:
             raise
         except Exception as error:
@@ -196,11 +206,12 @@ _NEXT: Final = Prepared(_next)
 
 
 def _task(
-    row: Any, recorded: Sequence[RecordedEvent], track: Track, former_fields: Record | None, urls: RecordUrls
+    row: Any, recorded: Sequence[RecordedEvent], track: Track, former: FormerRecords | None, urls: RecordUrls
 ) -> DeliveryTask:
     generations = [r for r in recorded if isinstance(r.event, Track.Event) and r.event.sets_generation()]
     gen = row.desired_gen if row.former else generations[-1].position
-    deleted = track.deleted_at is not None or row.former
+    ends = track.deleted_at is not None
+    deleted = ends or row.former
     recreates = any(type(r.event) in RECREATING and r.position > row.acked_gen for r in recorded)
     known = _task_of_row(row)
     return replace(
@@ -208,7 +219,7 @@ def _task(
         gen=gen,
         op=DELETE if deleted else PUT,
         desired=None if deleted else record_for(track, gen, urls),
-        base=known.conflict if deleted and known.conflict is not None else known.base,
+        base=known.conflict if ends and known.conflict is not None else known.base,
         observed=decode(row.observed_body) if row.observed_body is not None else None,
         attempts=row.attempts if row.failed_gen == gen else 0,
         recreates=recreates,
@@ -216,7 +227,8 @@ def _task(
         is_acked=row.acked_gen >= gen,
         successor=_successor(row, track),
         has_former_copies=bool(track.former_collections),
-        former_fields=former_fields,
+        former_fields=former.fields if former is not None else None,
+        unread=former.unread if former is not None and not deleted else (),
         is_as_adopted=isinstance(generations[-1].event, Track.Adopted),
     )
 

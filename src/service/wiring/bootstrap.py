@@ -24,6 +24,7 @@ from identity.sessions.pds_sessions import PdsSessions
 from outbox.blobs.worker import BlobWorker
 from outbox.metrics import RelayMetrics
 from outbox.mirror.hosts import Hosts
+from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.paced_pds import PacedPds
 from outbox.pds.client import Pds
 from outbox.probes.worker import Probes
@@ -211,9 +212,10 @@ def _relay(
     metrics: RelayMetrics,
 ) -> Relay:
     lease = timedelta(seconds=settings.lease_seconds)
+    namespaces = Namespaces(settings.old_collection, settings.collection)
     return Relay(
         log,
-        Delivery(log.database, hosts, pds, urls, track_lexicon(), metrics=metrics),
+        Delivery(log.database, hosts, pds, urls, track_lexicon(), namespaces=namespaces, metrics=metrics),
         BlobWorker(log, hosts, paced, StorageAudio(media), owner=owner, lease=lease, metrics=metrics),
         Probes(log.database, paced, IdentityDirectory(resolver), owner=owner, lease=lease, metrics=metrics),
         urls,

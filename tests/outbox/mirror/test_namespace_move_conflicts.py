@@ -155,3 +155,16 @@ async def test_the_old_one_stays_when_the_new_one_is_deleted_elsewhere_before_it
     assert old(desk, track) is not None
     [left] = desk.mirror().left
     assert (left.last_error or "").startswith("successor_missing")
+
+
+async def test_reading_a_held_copy_again_deletes_nothing(desk: Rig) -> None:
+    track = await in_the_old_place(desk)
+    moves(desk)
+    writes_elsewhere(desk, track, title="theirs")
+    await desk.relay_once()
+    with desk.database.write() as connection:
+        reverify(connection, [1], desk.clock())
+    await desk.relay_once()
+    await desk.relay_once()
+    assert (old(desk, track) or {})["title"] == "theirs"
+    assert desk.mirror().state == "held"

@@ -27,7 +27,7 @@ from outbox.relay.delivery_task import next_task
 from outbox.relay.result import Outcome, Result
 from service.wiring.adapters import AccountLanes, IdentitySessions
 from tests.dsl import BOB
-from tests.outbox.rigs.relay_rig import URLS, Rig, answered
+from tests.outbox.rigs.relay_rig import NAMESPACES, URLS, Rig, answered
 
 pytestmark = pytest.mark.anyio
 KEY = "a secret that only this test knows, k1"
@@ -62,7 +62,7 @@ async def with_real_logins(desk: Rig) -> AsyncIterator[PdsSessions]:
             connection, did=desk.did, kind=SessionKind.APP_PASSWORD, pds_url=desk.pds.url, tokens=tokens
         )
     pds = Pds(IdentitySessions(sessions), desk.wire.http)
-    desk.delivery = Delivery(desk.database, desk.hosts, pds, URLS, track_lexicon())
+    desk.delivery = Delivery(desk.database, desk.hosts, pds, URLS, track_lexicon(), namespaces=NAMESPACES)
     yield sessions
     await sessions.finish()
 

@@ -22,6 +22,7 @@ from eventstore.projection import Projection
 from outbox.blobs.worker import BlobWorker
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, resume_lane
+from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.paced_pds import PacedPds
 from outbox.mirror.requeue import retry
 from outbox.mirror.targets import MirrorTargets
@@ -36,13 +37,14 @@ from outbox.relay.relay import Relay, RelayLimits
 from outbox.relay.result import Outcome, Result
 from outbox.relay.settle import settle
 from outbox.views.status import Mirror, mirrors
-from tests.dsl import ALICE, COLLECTION, a_track
+from tests.dsl import ALICE, COLLECTION, OLD_COLLECTION, a_track
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.directory import FakeDirectory
 from tests.servers.atproto import PdsAccount
 
 ARTIST = Envelope(actor="artist", via="test", request_id="test")
 URLS = RecordUrls("http://127.0.0.1:8000")
+NAMESPACES = Namespaces(OLD_COLLECTION, COLLECTION)
 ANYONE = "anyone"
 ANYWHERE = ""
 MORE_THAN_ONE = 5
@@ -192,7 +194,9 @@ class Rig:
         self.bytes = Bytes()
         self.hosts = Hosts(database)
         self._api = PacedPds(wire, wire.http, self.hosts)
-        self.delivery = Delivery(database, self.hosts, Pds(wire, wire.http), URLS, track_lexicon())
+        self.delivery = Delivery(
+            database, self.hosts, Pds(wire, wire.http), URLS, track_lexicon(), namespaces=NAMESPACES
+        )
         self.directory = FakeDirectory(pds.url)
         self.relay = self.another_relay("relay-1")
         self.sign_in()
