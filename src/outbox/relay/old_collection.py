@@ -58,6 +58,6 @@ def keep_fields(
         return task
     expected = merged({**task.desired, "$type": key.collection}, body)
     with database.write() as connection:
-        lock_lane(connection, lane)
+        lock_lane(database, connection, lane)
         connection.execute(CHANGE_TARGET, {**of_target(key), "observed_body": encoded(expected)})
     return replace(task, former_fields={**(task.former_fields or {}), **body})
