@@ -43,6 +43,7 @@ class Goal:
 
 SAVE: Final = "the library's own save of one event"
 PUT: Final = "a bare putRecord loop"
+UPDATE: Final = "a bare FastAPI app with one UPDATE"
 SELECT: Final = "a bare FastAPI app with one SELECT"
 REBUILD_BOUND: Final = (
     "a quarter of the rest is the history's rows (a difference of two states, and its JSON), a quarter folding, a quarter the"
@@ -71,6 +72,13 @@ GOALS: Final = (
         )
         for database, rates in (("PostgreSQL", (1.0, 1.0, 1.0)), ("SQLite", (0.7, 0.8, 0.8)))
         for threads, rate in zip(("1 thread", "8 threads", "32 threads"), rates, strict=True)
+    ),
+    *(
+        goal
+        for load, reaches in (("1 client, relay off", (2.0, 2.2)), ("16 clients, relay on", (3.0, 3.5)))
+        for goal in _on_both(
+            f"CPU of a PATCH, {load}", UPDATE, "edits", f"{{database}}: PATCH, {load}", *reaches
+        )
     ),
     *_on_both("CPU of GET of a track", SELECT, "reads", "{database}: GET a track", 1.4, 1.5),
     *_on_both("CPU of GET of a page", SELECT, "reads", "{database}: GET a page", 1.4, 1.5),
