@@ -108,6 +108,8 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     store.InProgressError: Reply(409, "in_progress", retry_after=1),
     application.SupportRequiredError: Reply(402, "support_required"),
     application.SupportersUnreachableError: Reply(503, "supporters_unreachable", retry_after=2),
+    api.ArtistNotFoundError: Reply(404, "not_found"),
+    api.NotOfferedError: Reply(501, "not_offered"),
     api.NotReadyError: Reply(503, "not_ready", retry_after=2),
     api.RateLimitedError: Reply(429, "rate_limited"),
     api.TooManyUploadsError: Reply(429, "rate_limited"),

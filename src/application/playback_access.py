@@ -1,6 +1,7 @@
 """Playback: an open track is for all; a gated one is for its owner and the artist's supporters."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from application.errors import (
@@ -38,6 +39,24 @@ async def admit(
     if supporters is None:
         raise SupportRequiredError
     return await _supported(caller, views, supporters)
+
+
+async def supported_artists(
+    caller: Principal, artists: Collection[str], supporters: Supporters | None
+) -> set[str]:
+    """Return those artists (DIDs) whom the caller supports, as far as the service that knows answers."""
+    if supporters is None:
+        return set()
+    known = supporters
+
+    async def is_supported(artist: str) -> bool:
+        try:
+            return await known.supports(artist, caller.did)
+        except SupportersUnreachableError:
+            return False
+
+    answers = await asyncio.gather(*map(is_supported, artists))
+    return {artist for artist, is_one in zip(artists, answers, strict=True) if is_one}
 
 
 async def _supported(caller: Principal, views: Sequence[TrackView], supporters: Supporters) -> TrackView:

@@ -11,6 +11,7 @@ from api.plyr.albums import AlbumBody, album_of
 from api.plyr.publishing import download_policy_of, publishing_of, visibility_of
 from api.responses.read_tracks import track_bodies
 from api.responses.track import FeatureBody, TrackBody
+from application.playback_access import Supporters, supported_artists
 from eventstore.streams.peer_ids import peer_ids_of
 from identity.accounts.accounts import account
 from identity.accounts.credentials import Principal
@@ -98,6 +99,19 @@ def track_responses(
     ]
 
 
+async def with_gates_open(
+    tracks: Sequence[TrackResponse], caller: Principal | None, supporters: Supporters | None
+) -> list[dict[str, Any]]:
+    """Return the tracks as JSON, those not gated that the caller may hear as a supporter."""
+    artists = {track.artist_did for track in tracks if track.gated}
+    if caller is not None and artists:
+        supported = await supported_artists(caller, artists, supporters)
+        for track in tracks:
+            if track.artist_did in supported:
+                track.gated, track.downloadable = False, True
+    return [track.model_dump(mode="json") for track in tracks]
+
+
 def _response(
     view: TrackView,
     body: TrackBody,
@@ -135,7 +149,7 @@ def _record_url(view: TrackView, accounts: dict[str, Row[Any]]) -> str | None:
     owner = accounts.get(view.did)
     if owner is None:
         return None
-    query = urlencode({"repo": view.did, "collection": view.collection, "rkey": view.rkey})
+    query = urlencode({"repo": view.did, "collection": view.collection, "rkey": view.rkey}, safe=":")
     return f"{owner.pds_url}/xrpc/com.atproto.repo.getRecord?{query}"
 
 

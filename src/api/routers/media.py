@@ -49,12 +49,8 @@ async def audio(
     request: Request, cid: str, extension: str, caller: OptionalCaller, services: ServicesDep, *, reads: Reads
 ) -> Response:
     """Play a track. A gated one is for its owner and supporters, one that was taken down for admins only."""
-    named_by = await run_in_threadpool(_naming, services, cid, caller)
-    views = [view for view in named_by if view.audio.cid == cid and view.audio.file_type == extension]
-    view = await admit(caller, views, services.supporters)
-    is_open = view.support_gate is None and view.taken_down_at is None
-    caching = FIVE_MINUTES if is_open else PRIVATE
-    return await _bytes(request, services, reads, _Wanted(cid, view.audio.mime, caching))
+    view = await audible(services, caller, cid, extension)
+    return await audio_bytes(request, services, reads, view)
 
 
 @router.head("/artwork/{cid}", include_in_schema=False)
@@ -67,6 +63,24 @@ async def artwork(
     mime = _mime_of_image(views, cid)
     caching = IMMUTABLE if any(view.taken_down_at is None for view in views) else PRIVATE
     return await _bytes(request, services, reads, _Wanted(cid, mime, caching))
+
+
+async def audible(
+    services: Services, caller: Principal | None, cid: str, extension: str | None = None
+) -> TrackView:
+    """Return a track with this audio that the caller may hear; raises as `admit`."""
+    named_by = await run_in_threadpool(_naming, services, cid, caller)
+    views = [view for view in named_by if view.audio.cid == cid]
+    if extension is not None:
+        views = [view for view in views if view.audio.file_type == extension]
+    return await admit(caller, views, services.supporters)
+
+
+async def audio_bytes(request: Request, services: Services, reads: CallerReads, view: TrackView) -> Response:
+    """Return the audio of a track that the caller may hear, or the range of it that the request wants."""
+    is_open = view.support_gate is None and view.taken_down_at is None
+    caching = FIVE_MINUTES if is_open else PRIVATE
+    return await _bytes(request, services, reads, _Wanted(view.audio.cid, view.audio.mime, caching))
 
 
 def _naming(services: Services, cid: str, caller: Principal | None) -> Sequence[TrackView]:

@@ -1,0 +1,16 @@
+"""All routes under `/plyr`, those with a word in the place of an id first."""
+
+from typing import Final
+
+from api.plyr import artists, audio, not_offered, own_tracks, search, tags, tracks
+
+ROUTERS: Final = (
+    not_offered.router,
+    own_tracks.router,
+    tags.router,
+    tracks.router,
+    tracks.read_one,
+    search.router,
+    artists.router,
+    audio.router,
+)
