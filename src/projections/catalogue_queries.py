@@ -94,7 +94,12 @@ def with_tracks(connection: Connection, viewer: str | None, dids: Collection[str
 
 
 def _with_part(
-    connection: Connection, query: Select[Any], viewer: str | None, part: str, *, lines_before: int
+    connection: Connection,
+    query: Select[*tuple[Any, ...]],
+    viewer: str | None,
+    part: str,
+    *,
+    lines_before: int,
 ) -> Sequence[Row[Any]]:
     """Run the query over listed tracks whose search text contains `part` after so many lines: title, artist and album are one each.
 
