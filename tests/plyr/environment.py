@@ -2,9 +2,9 @@
 
 import fcntl
 import hashlib
+import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -12,6 +12,8 @@ LOCK = ROOT / "requirements" / "plyrfm.lock"
 FOLDER = ROOT / ".venv-plyrfm"
 PYTHON = FOLDER / "bin" / "python"
 PLYRFM = FOLDER / "bin" / "plyrfm"
+UV = shutil.which("uv") or ROOT / ".boot" / "bin" / "uv"
+"""The one that `./dev` has made our own environment with."""
 
 
 def install() -> None:
@@ -22,10 +24,10 @@ def install() -> None:
         digest = hashlib.sha256(lock.read()).hexdigest()
         if stamp.exists() and stamp.read_text() == digest:
             return
-        print("plyrfm: installing the client of plyr.fm (once, half a minute)", file=sys.stderr)  # noqa: T201
-        venv.create(FOLDER, clear=True, with_pip=True)
-        pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        subprocess.run([*pip, "--require-hashes", "-r", LOCK], check=True)
+        print("plyrfm: installing the client of plyr.fm (once, a few seconds)", file=sys.stderr)  # noqa: T201
+        subprocess.run([UV, "venv", "--quiet", "--clear", "--python", sys.executable, FOLDER], check=True)
+        sync = [UV, "pip", "sync", "--quiet", "--python", PYTHON, "--require-hashes"]
+        subprocess.run([*sync, "--compile-bytecode", LOCK], check=True)
         stamp.write_text(digest)
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Response
 
-from api.auth.authentication import counted
+from api.auth.authentication import optional_caller
 from api.errors import NotOfferedError
 from api.middleware.plyr_paths import PREFIX
 
@@ -21,7 +21,7 @@ NOT_OFFERED: Final = {
 }
 """What it is, and its paths under `/plyr`."""
 
-router: Final = APIRouter(prefix=PREFIX, include_in_schema=False, dependencies=[Depends(counted)])
+router: Final = APIRouter(prefix=PREFIX, include_in_schema=False, dependencies=[Depends(optional_caller)])
 
 
 def _refusing(what: str) -> Callable[[], Coroutine[Any, Any, Response]]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
-from api.plyr.reading import DEFAULT_LENGTH, MAX_LENGTH, ROUTER, Reader
+from api.plyr.reading import DEFAULT_LENGTH, MAX_LENGTH, ROUTER, OwnReader
 from eventstore.streams.peer_ids import peer_ids_of
 from projections.own_tracks import Sort, audio_sizes, own_page, without_record
 
@@ -34,7 +34,7 @@ class OwnListing(BaseModel):
 
 @router.get("/tracks/me")
 async def list_own_tracks(
-    wanted: Annotated[OwnListing, Query()], principal: SignedIn, reader: Reader
+    wanted: Annotated[OwnListing, Query()], principal: SignedIn, reader: OwnReader
 ) -> Response:
     """List the caller's tracks, unlisted ones too."""
     sort = Sort.TITLE if wanted.sort is Order.TITLE else Sort.RECENT
@@ -54,7 +54,7 @@ async def list_own_tracks(
 
 
 @router.get("/tracks/me/broken")
-async def list_broken_tracks(principal: SignedIn, reader: Reader) -> Response:
+async def list_broken_tracks(principal: SignedIn, reader: OwnReader) -> Response:
     """List the caller's tracks whose record another client deleted."""
     tracks = await reader.tracks(lambda found: without_record(found, principal.did))
     return AsciiJsonResponse({"tracks": tracks, "count": len(tracks)})

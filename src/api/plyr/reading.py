@@ -7,7 +7,7 @@ from fastapi import Depends
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from api.auth.authentication import OptionalCaller, ServicesDep
+from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
 from api.middleware.plyr_paths import PREFIX
 from api.plyr.track import TrackResponse, track_responses, with_gates_open
 from api.requests.known_names import StrictRoute
@@ -80,4 +80,10 @@ class TrackReader:
             return track_responses(connection, read(connection), self.services.urls, self.caller)
 
 
+async def own_reader(principal: SignedIn, services: ServicesDep) -> TrackReader:
+    """Read for a caller who must be signed in, and is counted once."""
+    return TrackReader(principal, services)
+
+
 Reader = Annotated[TrackReader, Depends(TrackReader)]
+OwnReader = Annotated[TrackReader, Depends(own_reader)]

@@ -127,6 +127,21 @@ def test_answers_say_what_is_left(limited, alice):
     assert [first[f"ratelimit-{name}"] for name in ("limit", "remaining", "reset")] == ["100", "99", "1"]
 
 
+def test_a_request_under_plyr_counts_once(limited, alice):
+    paths = (
+        "/tracks/",
+        "/tracks/me",
+        "/tracks/tags",
+        "/search/?q=xy",
+        "/artists/me",
+        "/artists/nobody",
+        "/queue/",
+    )
+    for used, path in enumerate(paths, 1):
+        left = limited.get(f"/plyr{path}", headers=alice.headers).headers["ratelimit-remaining"]
+        assert left == str(100 - used), path
+
+
 def test_uploads_have_a_smaller_limit_and_a_refused_one_changes_nothing(limited, world, alice):
     track = upload(limited, alice)
     path, audio = f"/tracks/{track['id']}/audio", {"file": ("a.mp3", b"no sound", "audio/mpeg")}

@@ -19,6 +19,12 @@ def test_a_client_reads_the_words_that_it_compares(client):
     assert both(client.get("/plyr/artists/nobody"))[:2] == (404, "not_found")
 
 
+def test_what_is_a_persons_own_needs_a_token(client, subtests):
+    for path in ("/tracks/me", "/tracks/me/broken", "/tracks/me/file-sizes", "/artists/me", "/auth/me"):
+        with subtests.test(path):
+            assert both(client.get(f"/plyr{path}"))[:2] == (401, "not_authenticated")
+
+
 def test_errors_of_the_framework_and_of_middlewares_have_the_shape_too(client):
     assert both(client.get("/plyr/tracks/x"))[0] == 422
     assert both(client.get("/plyr/nothing"))[0] == 404
