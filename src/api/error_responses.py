@@ -198,6 +198,8 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     InterfaceError: NOT_READY,
     PoolTimeoutError: NOT_READY,
 }
+NOT_IMPLEMENTED: Final = 501
+"""The one status of these that is the caller's own doing."""
 TREES: Final = (
     track.TrackError,
     api.ApiError,
@@ -280,7 +282,8 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
-    if reply_for(error).status >= 500:  # noqa: PLR2004
+    status = reply_for(error).status
+    if status >= 500 and status != NOT_IMPLEMENTED:  # noqa: PLR2004
         logger.error("request_failed", exc_info=error)
     return response_to(error)
 

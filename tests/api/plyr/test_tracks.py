@@ -179,8 +179,9 @@ def test_hidden_tracks_are_in_no_list_of_others(client, alice, bob):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_what_is_not_offered_says_so(client, method):
+def test_what_is_not_offered_says_so_and_is_no_error_of_ours(client, caplog, method):
     for path in ("/tracks/1/like", "/tracks/liked", "/lists/playlists", "/queue/", "/tracks/1/comments"):
         answer = client.request(method, f"/plyr{path}")
         assert (answer.status_code, answer.json()["error"]) == (501, "not_offered")
         assert "docs/plyr.md" in answer.json()["detail"]
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
