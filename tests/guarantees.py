@@ -411,6 +411,14 @@ SUBJECTS: Final = {
     ),
     "Accounts, operators and takedowns": (
         Guarantee(
+            "A name that an owner sets here goes before the profile's until it is cleared, and no record changes for it",
+            "`ProfileUpdated`; a track's artist is written once, at its upload",
+            (
+                "tests/api/test_profile.py::test_a_name_that_is_set_here_goes_before_the_profiles_until_it_is_cleared",
+                "tests/api/test_profile.py::test_new_tracks_have_the_name_and_existing_ones_keep_theirs_also_when_they_are_edited",
+            ),
+        ),
+        Guarantee(
             "What people and operators do is logged once, together with its effect",
             "the row and its event commit together",
             (
@@ -566,6 +574,14 @@ SUBJECTS: Final = {
             "Every route refuses anonymous callers, other accounts, read-only tokens and non-admins as its row says, and a refused request changes nothing",
             "one table of permissions, `tests/api/auth/route_table.py`; a route without a row fails",
             ("tests/api/auth/test_every_route.py",),
+        ),
+        Guarantee(
+            "Only whom a track's gate and `downloads` name may download it, from its first moment on",
+            "one rule in `application/playback_access.py`; an upload and its limit commit together",
+            (
+                "tests/api/tracks/test_downloads.py::test_only_whom_the_policy_names_may_download",
+                "tests/api/tracks/test_downloads.py::test_an_upload_is_never_open_for_a_moment_when_it_says_otherwise",
+            ),
         ),
         Guarantee(
             "A token has no more scope than its creator",

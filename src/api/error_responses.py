@@ -107,6 +107,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     store.IdempotencyMismatchError: Reply(422, "idempotency_mismatch"),
     store.InProgressError: Reply(409, "in_progress", retry_after=1),
     application.SupportRequiredError: Reply(402, "support_required"),
+    application.DownloadsOffError: Reply(403, "downloads_off"),
     application.SupportersUnreachableError: Reply(503, "supporters_unreachable", retry_after=2),
     api.NotReadyError: Reply(503, "not_ready", retry_after=2),
     api.RateLimitedError: Reply(429, "rate_limited"),

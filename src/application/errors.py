@@ -109,5 +109,9 @@ class SupportRequiredError(ApplicationError):
     """Only the artist's supporters may play this track. Support the artist, or sign in with an account that does."""
 
 
+class DownloadsOffError(ApplicationError):
+    """The artist has turned downloads of this track off; it can be played."""
+
+
 class SupportersUnreachableError(ApplicationError):
     """The service that knows the artist's supporters does not answer. Try again in a moment."""

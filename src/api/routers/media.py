@@ -15,9 +15,10 @@ from api.middleware.security_headers import GATED_MEDIA, PUBLIC_MEDIA
 from api.openapi import errors
 from api.pipeline.media_reads import CallerReads, Reads
 from api.requests.byte_range import range_of
+from api.responses.attachment import attachment
 from api.services import Services
 from application.errors import MediaNotFoundError
-from application.playback_access import admit
+from application.playback_access import admit, admit_download
 from identity.accounts.credentials import Principal
 from projections.track_queries import live_tracks_naming
 from projections.track_view import TrackView
@@ -55,6 +56,23 @@ async def audio(
     is_open = view.support_gate is None and view.taken_down_at is None
     caching = FIVE_MINUTES if is_open else PRIVATE
     return await _bytes(request, services, reads, _Wanted(cid, view.audio.mime, caching))
+
+
+@router.get(
+    "/audio/{cid}.{extension}/download",
+    responses=errors(401, 402, 403, 404, 416, 422, 503),
+    response_class=Response,
+)
+async def download(
+    request: Request, cid: str, extension: str, caller: OptionalCaller, services: ServicesDep, *, reads: Reads
+) -> Response:
+    """Download a track as a file, if its `downloads` and its gate let the caller. What can be played can be recorded."""
+    named_by = await run_in_threadpool(_naming, services, cid, caller)
+    views = [view for view in named_by if view.audio.cid == cid and view.audio.file_type == extension]
+    view = await admit_download(caller, views, services.supporters)
+    response = await _bytes(request, services, reads, _Wanted(cid, view.audio.mime, PRIVATE))
+    response.headers["Content-Disposition"] = attachment(f"{view.artist} - {view.title}.{extension}")
+    return response
 
 
 @router.head("/artwork/{cid}", include_in_schema=False)

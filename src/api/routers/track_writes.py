@@ -14,7 +14,7 @@ from api.pipeline.command_request import Command, CommandRequest
 from api.requests.body import Body
 from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
-from api.requests.track_fields import features_of, metadata_of, support_gate_of
+from api.requests.track_fields import downloads_of, features_of, metadata_of, support_gate_of
 from api.responses.track import TrackBody
 from api.responses.track_commands import TrackResults
 from application.authorization import OnTrack, require_no_duplicate
@@ -135,6 +135,7 @@ async def _store_upload(request: CommandRequest, body: Body) -> RegisterTrack:
         **metadata_of(body),
         "support_gate": support_gate_of(body),
         "unlisted": body.flag("unlisted"),
+        "downloads": downloads_of(body),
         "features": await features_of(body, services.resolver, request.principal.did),
     }
     _refuse_image_as_text(body)
@@ -152,13 +153,14 @@ async def _store_edit(request: CommandRequest, track_id: int, body: Body) -> Edi
     metadata = metadata_of(body)
     gate = support_gate_of(body) if "support_gate" in body else KEEP
     unlisted = body.flag("unlisted") if "unlisted" in body else None
+    downloads = downloads_of(body) if "downloads" in body else None
     removes_artwork = _removes_artwork(body)
     if "features" in body:
         metadata["features"] = await features_of(body, request.services.resolver, request.principal.did)
     artwork: Artwork | Keep | None = None if removes_artwork else KEEP
     if "image" in body.files and not removes_artwork:
         artwork = await request.intake.keep_artwork(await request.intake.read_artwork(body.files["image"]))
-    return EditTrack(track_id, request.versions, metadata, gate, unlisted, artwork)
+    return EditTrack(track_id, request.versions, metadata, gate, unlisted, downloads, artwork)
 
 
 def _refuse_image_as_text(body: Body) -> None:
@@ -175,7 +177,7 @@ def _artist_of_upload(request: CommandRequest, audio_cid: str) -> str:
     """Return the artist's name; raises DuplicateAudioError, which the unit would raise after bytes were stored."""
     _refuse_duplicate(request, audio_cid)
     account = request.services.accounts.get(request.principal.did)
-    return artist_name(account.display_name if account is not None else request.principal.handle)
+    return artist_name(account.name if account is not None else request.principal.handle)
 
 
 def _refuse_duplicate(request: CommandRequest, audio_cid: str, but: int | None = None) -> None:
