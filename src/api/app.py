@@ -14,6 +14,8 @@ from api.middleware.security_headers import SecurityHeaders
 from api.pipeline.concurrency import AccountTurns, ConcurrentUploads
 from api.pipeline.media_intake import MediaIntake
 from api.pipeline.media_reads import MediaReads
+from api.plyr import tracks as plyr_tracks
+from api.plyr.errors import PlyrErrors
 from api.routers import (
     account_deletion,
     adopt,
@@ -61,6 +63,7 @@ ROUTERS: Final = tuple(
         health,
         auth,
         oauth,
+        plyr_tracks,
     )
 )
 
@@ -90,6 +93,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(RequestLimits)
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(RequestIds)
+    app.add_middleware(PlyrErrors)
     if services.cors_origins:
         app.add_middleware(ListedOrigins, origins=services.cors_origins)
     app.add_middleware(SecurityHeaders, https=is_https(services))

@@ -1,0 +1,148 @@
+"""A track as the peer's clients read it: every field of theirs, each true here or the default that docs/plyr.md names."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from pydantic import BaseModel
+from sqlalchemy import Connection, Row, select
+
+from api.plyr.albums import AlbumBody, album_of
+from api.plyr.publishing import download_policy_of, publishing_of, visibility_of
+from api.responses.read_tracks import track_bodies
+from api.responses.track import FeatureBody, TrackBody
+from eventstore.streams.peer_ids import peer_ids_of
+from identity.accounts.accounts import account
+from identity.accounts.credentials import Principal
+from outbox.record.record import RecordUrls
+from projections.track_view import TrackView
+
+
+class FeaturedArtist(BaseModel):
+    """A featured artist; one who never signed in here is named by the handle."""
+
+    did: str
+    handle: str
+    display_name: str
+    avatar_url: str | None = None
+
+
+class TrackResponse(BaseModel):
+    """The fields of the peer's track, in its order."""
+
+    id: int
+    title: str
+    artist: str
+    artist_handle: str
+    artist_did: str
+    artist_avatar_url: str | None = None
+    file_id: str
+    file_type: str
+    features: list[FeaturedArtist]
+    r2_url: str
+    atproto_record_uri: str | None
+    atproto_record_cid: str | None
+    atproto_record_url: str | None
+    play_count: int = 0
+    created_at: str
+    image_url: str | None
+    thumbnail_url: str | None
+    is_liked: bool = False
+    like_count: int = 0
+    comment_count: int = 0
+    album: AlbumBody | None
+    tags: list[str]
+    copyright_flagged: bool | None = None
+    copyright_match: str | None = None
+    support_gate: dict[str, Any] | None
+    gated: bool
+    downloadable: bool
+    download_policy: str
+    artist_support_url: str | None = None
+    copyright_song_uri: str | None = None
+    copyright_recording_uri: str | None = None
+    original_file_id: str | None = None
+    original_file_type: str | None = None
+    description: str | None
+    audio_storage: str
+    pds_blob_cid: str | None
+    is_optimizing: bool = False
+    visibility: str
+    unlisted: bool
+    publishing: dict[str, Any]
+    policy_origin: str = "track"
+    self_labels: list[str]
+    operator_labels: list[str] = []
+    labels: list[str]
+
+
+SAME: Final = (set(TrackResponse.model_fields) & set(TrackBody.model_fields)) - {
+    "id",
+    "features",
+    "album",
+    "audio_storage",
+    "atproto_record_uri",
+}
+"""The fields that mean the same in our own body."""
+
+
+def track_responses(
+    connection: Connection, views: Sequence[TrackView], urls: RecordUrls, caller: Principal | None
+) -> list[TrackResponse]:
+    """Return the tracks as `caller` is shown them, in their order."""
+    peer_ids = peer_ids_of(connection, [view.track_id for view in views])
+    accounts = _accounts(connection, _dids_in(views))
+    return [
+        _response(view, body, peer_ids.get(view.track_id, view.track_id), accounts, caller)
+        for view, body in zip(views, track_bodies(connection, views, urls), strict=True)
+    ]
+
+
+def _response(
+    view: TrackView,
+    body: TrackBody,
+    shown_as: int,
+    accounts: dict[str, Row[Any]],
+    caller: Principal | None,
+) -> TrackResponse:
+    is_gated = view.support_gate is not None and (caller is None or caller.did != view.did)
+    is_missing = view.record_missing_since is not None
+    return TrackResponse(
+        **body.model_dump(include=SAME),
+        id=shown_as,
+        features=[_featured(feature, accounts) for feature in body.features],
+        r2_url=body.audio_url,
+        atproto_record_uri=None if is_missing else body.atproto_record_uri,
+        atproto_record_url=None if is_missing else _record_url(view, accounts),
+        album=None if view.album is None else album_of(view.did, view.album),
+        gated=is_gated,
+        downloadable=not is_gated,
+        download_policy=download_policy_of(view),
+        audio_storage="both" if body.audio_storage == "both" else "r2",
+        visibility=visibility_of(view),
+        publishing=publishing_of(view),
+        labels=body.self_labels,
+    )
+
+
+def _featured(feature: FeatureBody, accounts: dict[str, Row[Any]]) -> FeaturedArtist:
+    known = accounts.get(feature.did)
+    name = feature.handle if known is None else known.display_name
+    return FeaturedArtist(did=feature.did, handle=feature.handle, display_name=name)
+
+
+def _record_url(view: TrackView, accounts: dict[str, Row[Any]]) -> str | None:
+    owner = accounts.get(view.did)
+    if owner is None:
+        return None
+    query = urlencode({"repo": view.did, "collection": view.collection, "rkey": view.rkey})
+    return f"{owner.pds_url}/xrpc/com.atproto.repo.getRecord?{query}"
+
+
+def _dids_in(views: Sequence[TrackView]) -> set[str]:
+    return {view.did for view in views} | {feature.did for view in views for feature in view.features}
+
+
+def _accounts(connection: Connection, dids: Iterable[str]) -> dict[str, Row[Any]]:
+    rows = connection.execute(select(account).where(account.c.did.in_(dids)))
+    return {row.did: row for row in rows}
