@@ -84,6 +84,8 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.NotAConfidentialClientError: Reply(404, "not_found"),
     application.TrackNotFoundError: Reply(404, "track_not_found"),
     application.VersionNotFoundError: Reply(404, "version_not_found"),
+    application.RevisionNotFoundError: Reply(404, "not_found"),
+    application.AcrossGateError: Reply(409, "bad_state"),
     application.NotOwnerError: Reply(403, "not_owner"),
     api.NotYourAuditError: Reply(403, "not_owner"),
     application.MediaNotFoundError: Reply(404, "media_not_found"),

@@ -24,6 +24,14 @@ class VersionNotFoundError(ApplicationError):
     """The track has no such version; its history lists the existing ones."""
 
 
+class RevisionNotFoundError(ApplicationError):
+    """The track has no such earlier audio: it never had it, or has it again."""
+
+
+class AcrossGateError(ApplicationError):
+    """The earlier audio was gated and the track is open, or the other way round. Nothing was changed; set the gate first."""
+
+
 class NotOwnerError(ApplicationError):
     """The track belongs to another account. Nothing was changed."""
 

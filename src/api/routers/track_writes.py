@@ -45,7 +45,7 @@ async def upload_track(request: Command) -> Response:
     files = {"file": services.max_upload_bytes, "image": IMAGE_BYTES}
     async with request.begin(files=files, is_upload=True) as attempt:
         if not attempt.is_repetition:
-            command = await _store_upload(request, attempt.body)
+            command = await upload_command(request, attempt.body)
             if command.support_gate is None:
                 await attempt.publish(command.audio)
             await attempt.commit(
@@ -66,7 +66,7 @@ async def edit(track_id: TrackId, request: Command) -> Response:
     services = request.services
     async with request.begin(on=track_id, files={"image": IMAGE_BYTES}) as attempt:
         if not attempt.is_repetition:
-            command = await _store_edit(request, track_id, attempt.body)
+            command = await edit_command(request, track_id, attempt.body)
             if command.support_gate is None:
                 await attempt.publish_if(partial(published_by_ungating, command=command))
             await attempt.commit(
@@ -83,16 +83,12 @@ async def edit(track_id: TrackId, request: Command) -> Response:
 )
 async def replace(track_id: TrackId, request: Command) -> Response:
     """Replace the audio; everything else stays."""
-    services, intake = request.services, request.intake
+    services = request.services
     files = {"file": services.max_upload_bytes}
     async with request.begin(on=track_id, files=files, is_upload=True) as attempt:
         if not attempt.is_repetition:
-            staged = attempt.body.file("file")
-            audio = await intake.read_audio(staged)
-            await run_in_threadpool(_refuse_duplicate, request, audio.cid, track_id)
-            await intake.keep_audio(staged, audio)
-            command = ReplaceAudio(track_id=track_id, versions=request.versions, audio=audio)
-            await attempt.publish_if(partial(published_by_replacing, command=command, audio=audio))
+            command = await replace_command(request, track_id, attempt.body)
+            await attempt.publish_if(partial(published_by_replacing, command=command, audio=command.audio))
             await attempt.commit(
                 lambda unit: replace_audio(unit, command, services.media), TrackResults(services.urls).track
             )
@@ -125,7 +121,7 @@ async def undelete(track_id: TrackId, request: Command) -> Response:
     return await attempt.response()
 
 
-async def _store_upload(request: CommandRequest, body: Body) -> RegisterTrack:
+async def upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
     """Check every field before any file, and every file before bytes are stored."""
     services, intake = request.services, request.intake
     staged = body.file("file")
@@ -149,7 +145,17 @@ async def _store_upload(request: CommandRequest, body: Body) -> RegisterTrack:
     )
 
 
-async def _store_edit(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
+async def replace_command(request: CommandRequest, track_id: int, body: Body) -> ReplaceAudio:
+    """Check and store the audio."""
+    staged = body.file("file")
+    audio = await request.intake.read_audio(staged)
+    await run_in_threadpool(_refuse_duplicate, request, audio.cid, track_id)
+    await request.intake.keep_audio(staged, audio)
+    return ReplaceAudio(track_id=track_id, versions=request.versions, audio=audio)
+
+
+async def edit_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
+    """Check every field, and store a cover."""
     metadata = metadata_of(body)
     gate = support_gate_of(body) if "support_gate" in body else KEEP
     unlisted = body.flag("unlisted") if "unlisted" in body else None
