@@ -14,11 +14,7 @@ from api.middleware.security_headers import SecurityHeaders
 from api.pipeline.concurrency import AccountTurns, ConcurrentUploads
 from api.pipeline.media_intake import MediaIntake
 from api.pipeline.media_reads import MediaReads
-from api.plyr import edits as plyr_edits
-from api.plyr import records as plyr_records
-from api.plyr import revisions as plyr_revisions
-from api.plyr import tracks as plyr_tracks
-from api.plyr import uploads as plyr_uploads
+from api.plyr import surface
 from api.plyr.errors import PlyrErrors
 from api.routers import (
     account_deletion,
@@ -67,18 +63,13 @@ ROUTERS: Final = tuple(
         health,
         auth,
         oauth,
-        plyr_uploads,
-        plyr_edits,
-        plyr_revisions,
-        plyr_records,
-        plyr_tracks,
     )
 )
 
 
 def create_app(services: Services) -> FastAPI:
     """Return the application; nothing connects before the first request."""
-    routers = [*ROUTERS, oauth.standard]
+    routers = [*ROUTERS, oauth.standard, *surface.ROUTERS]
     if services.metrics is not None:
         routers.append(health.monitoring)
     if services.sign_in is not None:

@@ -111,6 +111,8 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     application.SupportRequiredError: Reply(402, "support_required"),
     application.DownloadsOffError: Reply(403, "downloads_off"),
     application.SupportersUnreachableError: Reply(503, "supporters_unreachable", retry_after=2),
+    api.ArtistNotFoundError: Reply(404, "not_found"),
+    api.NotOfferedError: Reply(501, "not_offered"),
     api.NotReadyError: Reply(503, "not_ready", retry_after=2),
     api.RateLimitedError: Reply(429, "rate_limited"),
     api.TooManyUploadsError: Reply(429, "rate_limited"),

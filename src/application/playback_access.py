@@ -3,7 +3,8 @@
 Who may download a track is among those who may play it, as its `downloads` says.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from aggregates.values import Downloads
@@ -57,6 +58,24 @@ async def admit_download(
         if is_open or _is_exempt(caller, view):
             return view
     return await _supported(caller, offered, supporters)
+
+
+async def supported_artists(
+    caller: Principal, artists: Collection[str], supporters: Supporters | None
+) -> set[str]:
+    """Return those artists (DIDs) whom the caller supports, as far as the service that knows answers."""
+    if supporters is None:
+        return set()
+    known = supporters
+
+    async def is_supported(artist: str) -> bool:
+        try:
+            return await known.supports(artist, caller.did)
+        except SupportersUnreachableError:
+            return False
+
+    answers = await asyncio.gather(*map(is_supported, artists))
+    return {artist for artist, is_one in zip(artists, answers, strict=True) if is_one}
 
 
 def _is_exempt(caller: Principal | None, view: TrackView) -> bool:

@@ -1,6 +1,6 @@
-"""Queries of tracks. Every list is newest first; its cursor is the last track_id of the page before."""
+"""Queries of tracks. A list is newest first; its cursor is the last track_id of the page before."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
@@ -19,15 +19,16 @@ class TrackFilter:
     """Selects the tracks of a list. Unlisted tracks, and those taken down, are shown to `owner` alone."""
 
     artist: str | None = None
-    tag: str | None = None
+    tags: tuple[str, ...] = ()
+    """A track has one of them."""
     album: str | None = None
     q: str | None = None
     owner: str | None = None
 
     def can_match(self) -> bool:
         """Whether any stored text can equal the filter's texts; PostgreSQL refuses to compare with others."""
-        texts = [getattr(self, field.name) or "" for field in fields(self)]
-        return all(is_storable(text) for text in texts)
+        texts = (self.artist, self.album, self.q, self.owner, *self.tags)
+        return all(is_storable(text) for text in texts if text is not None)
 
 
 @dataclass(frozen=True)
@@ -85,18 +86,22 @@ def track_page(
 
 
 def _conditions(wanted: TrackFilter) -> list[ColumnElement[bool]]:
-    shown: ColumnElement[bool] = tracks.c.unlisted.is_(False) & tracks.c.taken_down_at.is_(None)
-    if wanted.owner is not None:
-        shown = shown | (tracks.c.did == wanted.owner)
-    conditions = [shown]
+    conditions = [is_shown_to(wanted.owner)]
     if wanted.artist is not None:
         conditions.append(tracks.c.did == wanted.artist)
     if wanted.album is not None:
         conditions.append(tracks.c.album == wanted.album)
-    if wanted.tag is not None:
-        tagged = select(track_tags.c.track_id).where(track_tags.c.tag == tag_as_stored(wanted.tag))
+    if wanted.tags:
+        tags = [tag_as_stored(tag) for tag in wanted.tags]
+        tagged = select(track_tags.c.track_id).where(track_tags.c.tag.in_(tags))
         conditions.append(tracks.c.track_id.in_(tagged))
     return conditions
+
+
+def is_shown_to(viewer: str | None) -> ColumnElement[bool]:
+    """Whether a list shows the track to this account: neither unlisted nor taken down, or its own."""
+    shown: ColumnElement[bool] = tracks.c.unlisted.is_(False) & tracks.c.taken_down_at.is_(None)
+    return shown if viewer is None else shown | (tracks.c.did == viewer)
 
 
 def is_storable(text: str) -> bool:

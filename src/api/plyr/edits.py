@@ -6,14 +6,13 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
-from api.middleware.plyr_paths import PREFIX
 from api.openapi import FILE, TRACK_FIELDS, either
 from api.pipeline.command_request import Command
 from api.plyr.path_params import PeerTrackId
 from api.plyr.publishing_fields import PUBLISHING, access_of
+from api.plyr.reading import ROUTER
 from api.plyr.results import PlyrResults
 from api.requests.body import Body
-from api.requests.known_names import StrictRoute
 from api.routers.track_writes import edit_command
 from application.authorization import OnTrack
 from application.tracks.delete import delete_track
@@ -21,7 +20,7 @@ from application.tracks.edit import EditTrack, edit_track
 from application.tracks.publication import published_by_ungating
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
 
-router: Final = APIRouter(prefix=PREFIX, route_class=StrictRoute, include_in_schema=False)
+router: Final = APIRouter(**ROUTER)
 
 OWN_FIELDS: Final = {name: each for name, each in TRACK_FIELDS.items() if name != "downloads"}
 

@@ -6,16 +6,15 @@ from fastapi import APIRouter, Response
 
 from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
-from api.middleware.plyr_paths import PREFIX
 from api.pipeline.command_request import Command
 from api.pipeline.media_reads import Reads
 from api.plyr.path_params import PeerTrackId
+from api.plyr.reading import ROUTER
 from api.plyr.results import PlyrResults
-from api.requests.known_names import StrictRoute
 from api.routers.records import answer_copy, answer_restore
 from projections.track_queries import count_in_collection
 
-router: Final = APIRouter(prefix=PREFIX, route_class=StrictRoute, include_in_schema=False)
+router: Final = APIRouter(**ROUTER)
 
 
 @router.post("/tracks/{track_id}/restore-record")

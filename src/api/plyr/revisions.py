@@ -10,10 +10,9 @@ from sqlalchemy import Connection
 
 from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
-from api.middleware.plyr_paths import PREFIX
 from api.pipeline.command_request import Command
 from api.plyr.path_params import PeerTrackId
-from api.requests.known_names import StrictRoute
+from api.plyr.reading import ROUTER
 from api.services import Services
 from application.authorization import require_owned
 from application.tracks.audio_revisions import (
@@ -26,7 +25,7 @@ from application.tracks.audio_revisions import (
 from eventstore.idempotency.results import CommandResult
 from eventstore.streams.peer_ids import peer_ids_of
 
-router: Final = APIRouter(prefix=PREFIX, route_class=StrictRoute, include_in_schema=False)
+router: Final = APIRouter(**ROUTER)
 
 
 class RevisionBody(BaseModel):

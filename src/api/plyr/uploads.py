@@ -10,16 +10,15 @@ from fastapi import APIRouter, Response
 
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import OptionalCaller, ServicesDep
-from api.middleware.plyr_paths import PREFIX
 from api.openapi import FILE, TEXT, TRACK_FIELDS, multipart
 from api.pipeline.command_request import Command
 from api.plyr.albums import album_titled
 from api.plyr.path_params import PeerTrackId, track_behind
 from api.plyr.publishing_fields import PUBLISHING, VISIBILITY, access_of
+from api.plyr.reading import ROUTER
 from api.plyr.results import PlyrResults, completed
 from api.plyr.track import TrackResponse, track_responses
 from api.requests.body import NONE, Body
-from api.requests.known_names import StrictRoute
 from api.requests.path_params import MAX_ID, NO_TRACK, track_id_in_path
 from api.routers.track_writes import replace_command, upload_command
 from api.services import Services
@@ -31,7 +30,7 @@ from identity.accounts.credentials import Principal
 from projections.track_queries import track_by_id
 from storage.artwork import MAX_BYTES as IMAGE_BYTES
 
-router: Final = APIRouter(prefix=PREFIX, route_class=StrictRoute, include_in_schema=False)
+router: Final = APIRouter(**ROUTER)
 
 OWN_FIELDS: Final = frozenset(TRACK_FIELDS) - {"downloads"}
 NOT_HELD: Final[Mapping[str, str]] = {

@@ -1,11 +1,11 @@
 """The accounts that have signed in here: handle, PDS and display name as of their newest sign-in."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Row, Table, Text, bindparam, select, update
+from sqlalchemy import Column, Connection, Row, Select, Table, Text, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -94,6 +94,17 @@ class Accounts:
         with self._database.read() as connection:
             return _account(connection.execute(found).one_or_none())
 
+    def with_handle_part(self, part: str, *, limit: int) -> Sequence[Account]:
+        """Return accounts whose handle contains a text, by handle."""
+        has_part = account.c.handle.contains(part.lower(), autoescape=True)
+        is_shown = (account.c.handle != INVALID_HANDLE) & account.c.leaving_since.is_(None)
+        found = select(account).where(has_part, is_shown).order_by(account.c.handle).limit(limit)
+        return self._all(found)
+
+    def of_dids(self, dids: Collection[str]) -> Sequence[Account]:
+        """Return those of the accounts that are here and have not requested their deletion."""
+        return self._all(select(account).where(account.c.did.in_(dids), account.c.leaving_since.is_(None)))
+
     def pending_deletion(self) -> Sequence[str]:
         """Return the accounts that have requested their deletion, oldest request first."""
         requested = account.c.leaving_since.is_not(None)
@@ -101,6 +112,10 @@ class Accounts:
             return connection.scalars(
                 select(account.c.did).where(requested).order_by(account.c.leaving_since, account.c.did)
             ).all()
+
+    def _all(self, found: Select[Any]) -> Sequence[Account]:
+        with self._database.read() as connection:
+            return [Account(**row._mapping) for row in connection.execute(found)]  # noqa: SLF001
 
     def upsert(
         self,

@@ -26,6 +26,12 @@ def is_taken(connection: Connection, key: RecordKey, *, excluding: int | None = 
     return bool(connection.scalar(select(exists().where(*this, target.track_id.is_distinct_from(excluding)))))
 
 
+def track_with_record(connection: Connection, key: RecordKey) -> int | None:
+    """Return the track that has, or had, a record under the key."""
+    this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
+    return connection.scalar(select(target.track_id).where(*this))
+
+
 def carry_over(connection: Connection, old: RecordKey, new: RecordKey) -> None:
     """Copy the acknowledged generation to the new target, so that delivered events stay delivered.
 

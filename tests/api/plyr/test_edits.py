@@ -78,3 +78,16 @@ def test_featured_artists_have_names_in_the_answer(client, world, alice):
     track = uploaded(client, alice)
     [featured] = edits(client, alice, track, features='["bob.test"]').json()["features"]
     assert (featured["did"], featured["display_name"]) == (did_of("bob"), "Bob")
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("downloads", ["open", "ask", "supporters", "off"])
+def test_a_download_is_what_the_track_says_it_is(client, alice, downloads):
+    track = uploaded(client, alice, publishing=publishing(downloads=downloads))
+    shown = client.get(f"/plyr/tracks/{track['id']}").json()
+    answer = client.get(f"/plyr/audio/{track['file_id']}/download")
+    assert (shown["download_policy"], shown["downloadable"]) == (downloads, answer.is_success)
+    if downloads == "off":
+        assert (answer.status_code, answer.json()["detail"]) == (403, "the artist has disabled downloads")
+    own = client.get(f"/plyr/audio/{track['file_id']}/download", headers=alice.headers)
+    assert (own.status_code, own.content) == (200, samples.mp3(1))
