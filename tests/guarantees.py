@@ -576,6 +576,22 @@ SUBJECTS: Final = {
             ("tests/api/auth/test_every_route.py",),
         ),
         Guarantee(
+            "A client of plyr.fm never gets wider access than it asked for: what a track cannot hold is refused, and nothing is kept",
+            "the words that mean something here are listed, all others are errors: [ADR 32](adr/0032-access-in-the-peers-words.md)",
+            (
+                "tests/api/plyr/test_uploads.py::test_what_a_track_cannot_hold_is_refused_and_nothing_is_kept",
+                "tests/api/plyr/test_edits.py::test_an_edit_that_a_track_cannot_hold_changes_nothing",
+                "tests/api/plyr/test_revisions.py::test_audio_does_not_cross_the_gate_by_a_restore",
+            ),
+        ),
+        Guarantee(
+            "Under `/plyr` a command that only a sign-in would let go on is refused, and nothing is recorded",
+            "the unit is undone, since the peer's page takes every 2xx for done: [ADR 32](adr/0032-access-in-the-peers-words.md)",
+            (
+                "tests/api/plyr/test_records.py::test_without_a_login_nothing_is_recorded_while_our_own_route_records_it",
+            ),
+        ),
+        Guarantee(
             "Only whom a track's gate and `downloads` name may download it, from its first moment on",
             "one rule in `application/playback_access.py`; an upload and its limit commit together",
             (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
-from aggregates.values import Downloads, SupportGate, checked_downloads
+from aggregates.values import Downloads, SupportGate
 from api.openapi import TEXT
 from api.plyr.publishing import PUBLIC, SUPPORTERS, UNLISTED
 from api.requests.body import NONE, Body
@@ -35,6 +35,7 @@ ACCESS_OF_VISIBILITY: Final = {
 }
 GATE_OF_LISTENING: Final = {PUBLIC: None, SUPPORTERS: GATE}
 UNLISTED_OF_VISIBILITY: Final = {PUBLIC: False, UNLISTED: True}
+DOWNLOADS: Final = {each.value: each for each in Downloads}
 
 
 def access_of(body: Body) -> Access | None:
@@ -46,24 +47,23 @@ def access_of(body: Body) -> Access | None:
     for field in OLDER:
         if body.fields.get(field) not in NONE:
             raise InvalidFieldError(field, "must not be sent together with `publishing`")
-    require_known_fields(publishing, ("access", "attach_rights"), inside="publishing.")
-    if publishing.get("attach_rights", False) is not False:
-        raise InvalidFieldError("publishing.attach_rights", "must be false: this service attaches no rights")
-    return _from_policy(publishing.get("access", {}))
+    return access_in(publishing, "publishing")
 
 
-def _from_policy(policy: Any) -> Access:
+def access_in(settings: dict[str, Any], field: str) -> Access:
+    """Return what the peer's object says that `field` holds; raises InvalidFieldError or UnknownFieldError."""
+    require_known_fields(settings, ("access", "attach_rights"), inside=f"{field}.")
+    if settings.get("attach_rights", False) is not False:
+        raise InvalidFieldError(f"{field}.attach_rights", "must be false: this service attaches no rights")
+    policy = settings.get("access", {})
     if not isinstance(policy, dict):
-        raise InvalidFieldError("publishing.access", "must be a JSON object")
-    inside = "publishing.access."
+        raise InvalidFieldError(f"{field}.access", "must be a JSON object")
+    inside = f"{field}.access."
     require_known_fields(policy, ("listening", "downloads", "visibility"), inside=inside)
-    downloads = policy.get("downloads", Downloads.OPEN.value)
-    if not isinstance(downloads, str) or not downloads:
-        raise InvalidFieldError("publishing.access.downloads", f"must be one of: {', '.join(Downloads)}")
     return Access(
         _one_of(f"{inside}listening", policy.get("listening", PUBLIC), GATE_OF_LISTENING),
         unlisted=_one_of(f"{inside}visibility", policy.get("visibility", PUBLIC), UNLISTED_OF_VISIBILITY),
-        downloads=checked_downloads(downloads),
+        downloads=_one_of(f"{inside}downloads", policy.get("downloads", Downloads.OPEN), DOWNLOADS),
     )
 
 

@@ -9,6 +9,7 @@ from api.plyr import (
     not_offered,
     own_tracks,
     profile,
+    publishing_changes,
     records,
     revisions,
     search,
@@ -31,4 +32,5 @@ ROUTERS: Final = (
     revisions.router,
     records.router,
     profile.router,
+    publishing_changes.router,
 )

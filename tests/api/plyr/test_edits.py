@@ -41,6 +41,22 @@ def test_publishing_of_a_track_is_changed_by_ordinary_events(client, world, alic
     assert world.events(track["id"]) == ["Created", "SupportGateSet", "VisibilityChanged", "DownloadsChanged"]
 
 
+def test_the_route_for_publishing_changes_it_at_once_and_its_job_is_done(client, alice, bob):
+    track = uploaded(client, alice)
+    path = f"/plyr/tracks/{track['id']}/publishing"
+    wanted = {"access": {"listening": "supporters", "downloads": "off"}}
+    job = client.post(path, json={"settings": wanted}, headers=alice.headers).json()["job_id"]
+    told = client.get(f"/plyr/tracks/publishing-jobs/{job}", headers=alice.headers).json()
+    assert (told["status"], told["updated_track_ids"]) == ("completed", [track["id"]])
+    shown = client.get(f"/plyr/tracks/{track['id']}", headers=alice.headers).json()
+    assert (shown["visibility"], shown["download_policy"]) == ("supporters", "off")
+    assert refused(client.post(path, json={"settings": wanted}, headers=bob.headers)) == (403, "not_owner")
+    for settings in (None, {"access": {"listening": "owner"}}, {"access": {"visibility": "private"}}):
+        answer = client.post(path, json={"settings": settings}, headers=alice.headers)
+        assert refused(answer) == (400, "invalid_field")
+    assert client.get(f"/plyr/tracks/{track['id']}", headers=alice.headers).json() == shown
+
+
 @ON_SQLITE
 @pytest.mark.parametrize(
     "fields",
