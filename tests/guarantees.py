@@ -287,6 +287,34 @@ SUBJECTS: Final = {
             ),
         ),
     ),
+    "Clients of plyr.fm": (
+        Guarantee(
+            "The unmodified client and command line of plyr.fm read under `/plyr` what they read there",
+            "`api/plyr` answers in their shape; a field that has nothing behind it is always the default that plyr.md names",
+            (
+                "tests/plyr/test_reading.py",
+                "tests/api/plyr/test_tracks.py::test_a_track_is_shown_with_every_field_of_the_peer",
+                "tests/api/plyr/test_errors.py",
+            ),
+        ),
+        Guarantee(
+            "A number of plyr.fm names one track for ever, in links that are older than this service too",
+            "`adopt --peer-ids` moves our own ids past the file's, and refuses those that another track has",
+            (
+                "tests/api/plyr/test_peer_ids.py::test_a_track_is_known_by_the_id_of_the_file_alone_and_new_ones_come_after_it",
+                "tests/api/plyr/test_peer_ids.py::test_ids_that_other_tracks_have_are_refused_by_name_deleted_ones_included",
+                "tests/replay/dump/test_export_and_load.py::test_an_imported_service_goes_on_and_takes_its_records_for_its_own",
+            ),
+        ),
+        Guarantee(
+            "A path under `/plyr` has the limits of the route behind it",
+            "what judges a path asks `path_behind`",
+            (
+                "tests/api/middleware/test_rate_limits.py::test_a_path_under_plyr_counts_as_the_route_behind_it",
+                "tests/api/plyr/test_audio.py::test_gated_audio_is_for_its_owner_however_it_is_asked_for",
+            ),
+        ),
+    ),
     "Records that change namespace": (
         Guarantee(
             "A record that changes namespace, and its blob, exist in at least one collection at every moment",
