@@ -28,7 +28,7 @@ router: Final = APIRouter(**ROUTER)
     "/tracks/{track_id}/publishing", openapi_extra=either(["settings"], {}, settings={"type": "object"})
 )
 async def change(track_id: PeerTrackId, request: Command) -> Response:
-    """Change all of it at once; the job has the track's id."""
+    """Change who may find, hear and download a track, all of it at once; the job has the track's id."""
     services = request.services
     async with request.begin(on=track_id) as attempt:
         if not attempt.is_repetition:
