@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from aggregates.values import Downloads
 from api.error_responses import codes_by_status
 
 
@@ -35,6 +36,11 @@ TRACK_FIELDS: Final[dict[str, Any]] = {
     "self_labels": {**LIST_TEXT, "description": "at most 10 of at most 128 bytes"},
     "support_gate": {"type": ["object", "null"], "properties": {"type": {"enum": ["any"]}}},
     "unlisted": {"type": "boolean"},
+    "downloads": {
+        **TEXT,
+        "enum": list(Downloads),
+        "description": "who may download the audio, of those who may play it; empty is open",
+    },
 }
 _REPEATABLE: Final = (400, 401, 403, 409, 413, 415, 422, 503)
 _COMMAND: Final = (*_REPEATABLE, 404, 412)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, or_, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
 
 from aggregates.values import tag_as_stored
 from projections.track_search import contains
@@ -50,6 +50,12 @@ def live_track_with_audio(connection: Connection, did: str, audio_cid: str) -> T
     of_artist = select(tracks).where(LIVE, tracks.c.did == did, tracks.c.audio_cid == audio_cid)
     row = connection.execute(of_artist.order_by(tracks.c.track_id).limit(1)).mappings().one_or_none()
     return TrackView.from_row(row) if row is not None else None
+
+
+def count_in_collection(connection: Connection, did: str, collection: str) -> int:
+    """Count the artist's live tracks whose record is in this collection."""
+    there = select(func.count()).where(LIVE, tracks.c.did == did, tracks.c.collection == collection)
+    return connection.execute(there).scalar_one()
 
 
 def live_tracks_naming(connection: Connection, cid: str) -> tuple[TrackView, ...]:

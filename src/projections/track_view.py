@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from aggregates.track import Track
-from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
+from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class TrackView:
     description: str | None
     support_gate: SupportGate | None
     unlisted: bool
+    downloads: Downloads
     self_labels: tuple[str, ...]
     audio: Audio
     artwork: Artwork | None
@@ -55,6 +56,7 @@ class TrackView:
         values["tags"] = tuple(row["tags"])
         values["self_labels"] = tuple(row["self_labels"])
         values["support_gate"] = SupportGate(**gate) if gate is not None else None
+        values["downloads"] = Downloads(row["downloads"] or Downloads.OPEN)
         values["audio"] = Audio(**_unprefixed(row, "audio_", Audio))
         values["artwork"] = Artwork(**_unprefixed(row, "artwork_", Artwork)) if row["artwork_cid"] else None
         values["blob"] = BlobRef(**blob) if blob is not None else None
@@ -69,6 +71,7 @@ class TrackView:
             "features": [dict(vars(feature)) for feature in self.features],
             "tags": list(self.tags),
             "self_labels": list(self.self_labels),
+            "downloads": self.downloads.value if self.downloads is not Downloads.OPEN else None,
             "support_gate": dict(vars(self.support_gate)) if self.support_gate else None,
             **_prefixed(self.audio, "audio_", Audio),
             **_prefixed(self.artwork, "artwork_", Artwork),

@@ -34,7 +34,8 @@ class ArtistResponse(BaseModel):
         return cls(
             did=account.did,
             handle=account.handle,
-            display_name=account.display_name,
+            display_name=account.name,
+            bio=account.bio,
             created_at=account.created_at,
             updated_at=account.updated_at,
         )
@@ -71,7 +72,12 @@ def read_artist(did: str, _: OptionalCaller, services: ServicesDep) -> Response:
     return _shown(services.accounts.get(did) if is_storable(did) else None)
 
 
-def _shown(account: Account | None) -> Response:
+def profile_of_account(account: Account | None) -> ArtistResponse:
+    """Return the profile; raises ArtistNotFoundError."""
     if account is None or account.leaving_since is not None:
         raise ArtistNotFoundError
-    return AsciiJsonResponse(ArtistResponse.of(account).model_dump(mode="json"))
+    return ArtistResponse.of(account)
+
+
+def _shown(account: Account | None) -> Response:
+    return AsciiJsonResponse(profile_of_account(account).model_dump(mode="json"))

@@ -1,7 +1,6 @@
 """Serves audio by the file id that a track names, with an extension or without."""
 
 from typing import Final, cast
-from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 
@@ -10,7 +9,7 @@ from api.auth.authentication import OptionalCaller, ServicesDep
 from api.json_response import AsciiJsonResponse
 from api.pipeline.media_reads import Reads
 from api.plyr.reading import ROUTER
-from api.routers.media import audible, audio_bytes
+from api.routers.media import audible, audio_bytes, audio_file, downloadable
 
 router: Final = APIRouter(**{key: value for key, value in ROUTER.items() if key != "route_class"})
 """Unknown parameters are ignored, as those of our own links to audio are."""
@@ -21,12 +20,9 @@ router: Final = APIRouter(**{key: value for key, value in ROUTER.items() if key 
 async def download(
     request: Request, file_id: str, caller: OptionalCaller, services: ServicesDep, *, reads: Reads
 ) -> Response:
-    """Download the audio of a track that the caller may hear, as a file named after artist and title."""
-    view = await audible(services, caller, file_id)
-    answer = await audio_bytes(request, services, reads, view)
-    name = quote(f"{view.artist} - {view.title}.{view.audio.file_type}", safe="")
-    answer.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{name}"
-    return answer
+    """Download the audio as a file named after artist and title, if the track's `downloads` and its gate let the caller."""
+    view = await downloadable(services, caller, file_id)
+    return await audio_file(request, services, reads, view)
 
 
 @router.get("/audio/{file_id}/url")

@@ -14,6 +14,7 @@ WORDS: Final = {
     "scope_required": "scope_upgrade_required",
     "track_not_found": "track not found",
     "media_not_found": "audio file not found",
+    "downloads_off": "the artist has disabled downloads",
 }
 """The texts that the peer's clients compare; every other error keeps our message."""
 AS_OBJECT: Final = frozenset({"already_has_record", "migration_needed"})

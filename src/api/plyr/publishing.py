@@ -7,7 +7,6 @@ from projections.track_view import TrackView
 PUBLIC: Final = "public"
 SUPPORTERS: Final = "supporters"
 UNLISTED: Final = "unlisted"
-OPEN: Final = "open"
 
 
 def visibility_of(view: TrackView) -> str:
@@ -29,6 +28,6 @@ def publishing_of(view: TrackView) -> dict[str, Any]:
     }
 
 
-def download_policy_of(_view: TrackView) -> str:
+def download_policy_of(view: TrackView) -> str:
     """Return who may download the track, of those who may hear it."""
-    return OPEN
+    return view.downloads.value

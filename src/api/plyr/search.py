@@ -118,9 +118,9 @@ class _Finder:
                 "type": "artist",
                 "did": account.did,
                 "handle": account.handle,
-                "display_name": account.display_name,
+                "display_name": account.name,
                 "avatar_url": None,
-                "relevance": self._relevance(account.handle, account.display_name),
+                "relevance": self._relevance(account.handle, account.name),
             }
             for account in accounts.values()
         ][: self.limit]

@@ -2,7 +2,21 @@
 
 from typing import Final
 
-from api.plyr import artists, audio, not_offered, own_tracks, search, tags, tracks
+from api.plyr import (
+    artists,
+    audio,
+    edits,
+    not_offered,
+    own_tracks,
+    profile,
+    publishing_changes,
+    records,
+    revisions,
+    search,
+    tags,
+    tracks,
+    uploads,
+)
 
 ROUTERS: Final = (
     not_offered.router,
@@ -13,4 +27,10 @@ ROUTERS: Final = (
     search.router,
     artists.router,
     audio.router,
+    uploads.router,
+    edits.router,
+    revisions.router,
+    records.router,
+    profile.router,
+    publishing_changes.router,
 )

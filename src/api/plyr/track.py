@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, Row, select
 
+from aggregates.values import Downloads
 from api.plyr.albums import AlbumBody, album_of
-from api.plyr.publishing import download_policy_of, publishing_of, visibility_of
+from api.plyr.publishing import SUPPORTERS, download_policy_of, publishing_of, visibility_of
 from api.responses.read_tracks import track_bodies
 from api.responses.track import FeatureBody, TrackBody
 from application.playback_access import Supporters, supported_artists
@@ -115,12 +116,13 @@ async def with_gates_open(
     tracks: Sequence[TrackResponse], caller: Principal | None, supporters: Supporters | None
 ) -> list[dict[str, Any]]:
     """Return the tracks as JSON, those not gated that the caller may hear as a supporter."""
-    artists = {track.artist_did for track in tracks if track.gated}
+    artists = {track.artist_did for track in tracks if track.gated or track.download_policy == SUPPORTERS}
     if caller is not None and artists:
         supported = await supported_artists(caller, artists, supporters)
         for track in tracks:
             if track.artist_did in supported:
-                track.gated, track.downloadable = False, True
+                track.gated = False
+                track.downloadable = track.downloadable or track.download_policy != Downloads.OFF
     return [track.model_dump(mode="json") for track in tracks]
 
 
@@ -131,7 +133,9 @@ def _response(
     accounts: dict[str, Row[Any]],
     caller: Principal | None,
 ) -> TrackResponse:
-    is_gated = view.support_gate is not None and (caller is None or caller.did != view.did)
+    is_owner = caller is not None and caller.did == view.did
+    is_gated = view.support_gate is not None and not is_owner
+    is_offered = not is_gated and view.downloads in {Downloads.OPEN, Downloads.ASK}
     is_missing = view.record_missing_since is not None
     return TrackResponse(
         **body.model_dump(include=SAME),
@@ -142,7 +146,7 @@ def _response(
         atproto_record_url=None if is_missing else _record_url(view, accounts),
         album=None if view.album is None else album_of(view.did, view.album),
         gated=is_gated,
-        downloadable=not is_gated,
+        downloadable=is_owner or is_offered,
         download_policy=download_policy_of(view),
         audio_storage="both" if body.audio_storage == "both" else "r2",
         visibility=visibility_of(view),
@@ -153,7 +157,7 @@ def _response(
 
 def _featured(feature: FeatureBody, accounts: dict[str, Row[Any]]) -> FeaturedArtist:
     known = accounts.get(feature.did)
-    name = feature.handle if known is None else known.display_name
+    name = feature.handle if known is None else known.chosen_name or known.display_name
     return FeaturedArtist(did=feature.did, handle=feature.handle, display_name=name)
 
 

@@ -24,6 +24,8 @@ account = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("leaving_since", UtcDateTime),
+    Column("chosen_name", Text),
+    Column("bio", Text),
 )
 
 
@@ -47,7 +49,7 @@ TRANSITIONS: Final = (
 
 @dataclass(frozen=True)
 class Account:
-    """One account as of its newest sign-in; `leaving_since` is when it requested its deletion."""
+    """One account as of its newest sign-in, with the name and the bio that its owner has set here."""
 
     did: str
     handle: str
@@ -56,6 +58,14 @@ class Account:
     created_at: datetime
     updated_at: datetime
     leaving_since: datetime | None = None
+    """When it requested its deletion."""
+    chosen_name: str | None = None
+    bio: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that its owner has set here, else that of the profile on its PDS."""
+        return self.chosen_name or self.display_name
 
 
 _IS_ACTIVE: Final = select(account.c.did).where(
@@ -108,7 +118,15 @@ class Accounts:
             return [Account(**row._mapping) for row in connection.execute(found)]  # noqa: SLF001
 
     def upsert(
-        self, connection: Connection, *, did: str, handle: str, pds_url: str, display_name: str
+        self,
+        connection: Connection,
+        *,
+        did: str,
+        handle: str,
+        pds_url: str,
+        display_name: str,
+        chosen_name: str | None = None,
+        bio: str | None = None,
     ) -> Account:
         """Write what a sign-in has just verified; another account that had this handle loses it."""
         now = self._database.now(connection)
@@ -117,7 +135,14 @@ class Accounts:
             others = (account.c.handle == handle) & (account.c.did != did)
             connection.execute(update(account).where(others).values(handle=INVALID_HANDLE))
         insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
-        known = {"handle": handle, "pds_url": pds_url, "display_name": display_name, "updated_at": now}
+        known = {
+            "handle": handle,
+            "pds_url": pds_url,
+            "display_name": display_name,
+            "chosen_name": chosen_name,
+            "bio": bio,
+            "updated_at": now,
+        }
         row = connection.execute(
             insert(account)
             .values(did=did, created_at=now, **known)
@@ -130,6 +155,11 @@ class Accounts:
 def is_active(connection: Connection, did: str) -> bool:
     """Whether the account exists and has not requested its deletion."""
     return connection.scalar(_IS_ACTIVE, {"did": did}) is not None
+
+
+def set_profile(connection: Connection, did: str, *, chosen_name: str | None, bio: str | None) -> None:
+    of_account = update(account).where(account.c.did == did)
+    connection.execute(of_account.values(chosen_name=chosen_name, bio=bio))
 
 
 def request_deletion(connection: Connection, did: str, at: datetime) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 
 from fastapi.routing import APIRoute
@@ -11,6 +11,12 @@ from pydantic.fields import FieldInfo
 from api.middleware.plyr_paths import PREFIX
 from api.plyr.not_offered import NOT_OFFERED
 from api.plyr.not_offered import router as not_offered
+from api.plyr.publishing_fields import (
+    ACCESS_OF_VISIBILITY,
+    DOWNLOADS,
+    GATE_OF_LISTENING,
+    UNLISTED_OF_VISIBILITY,
+)
 from api.plyr.surface import ROUTERS
 from api.plyr.track import TrackResponse
 
@@ -80,6 +86,22 @@ A value in the second column is always that: this service has nothing behind the
 | field | always | what it is |
 |---|---|---|
 """
+ACCESS_HEAD: Final = """
+## Who may find, hear and download a track
+
+`publishing` says all of it, with every part that is absent at its default, the first word; `visibility` is what older clients send with an upload.
+Every other word is 400, and so are `attach_rights`, `copyright` and `auto_tag`: nothing of such a request is kept ([ADR
+32](adr/0032-access-in-the-peers-words.md)). A profile has a `display_name` and a `bio`; another field with a value is 400.
+
+| field | words |
+|---|---|
+"""
+ACCESS_WORDS: Final[dict[str, Collection[str]]] = {
+    "publishing.access.listening": GATE_OF_LISTENING,
+    "publishing.access.downloads": DOWNLOADS,
+    "publishing.access.visibility": UNLISTED_OF_VISIBILITY,
+    "visibility": ACCESS_OF_VISIBILITY,
+}
 NOT_OFFERED_HEAD: Final = """
 ## Not offered
 
@@ -100,6 +122,11 @@ def page() -> str:
             *_routes(),
             FIELDS_HEAD,
             *(_field(name, field) for name, field in TrackResponse.model_fields.items()),
+            ACCESS_HEAD,
+            *(
+                f"| `{field}` | {', '.join(f'`{word}`' for word in words)} |\n"
+                for field, words in ACCESS_WORDS.items()
+            ),
             NOT_OFFERED_HEAD,
             *(f"| {what} | {', '.join(map(_path, paths))} |\n" for what, paths in NOT_OFFERED.items()),
         )
