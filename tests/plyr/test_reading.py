@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.pages.plyr import NOT_WORKING, OPERATIONS
+from service.pages.plyr import NOT_WORKING, OPERATIONS, offered
 from tests.e2e.artist import Artist
 from tests.e2e.conftest import ONE_DATABASE
 from tests.plyr.rig import Plyrfm, RefusedError
@@ -18,6 +18,8 @@ def test_the_page_names_every_operation_of_the_client(plyrfm: Plyrfm) -> None:
     every = plyrfm.call("operations")
     assert len(every) == 30
     assert set(OPERATIONS) == {name for name in every if not name.startswith(NOT_WORKING)}
+    assert len(OPERATIONS) == 18
+    assert set(OPERATIONS.values()) <= offered()
 
 
 @pytest.mark.parametrize("client", ["sync", "async"])

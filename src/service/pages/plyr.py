@@ -117,7 +117,7 @@ def page() -> str:
     return "".join(
         (
             HEAD,
-            *(f"| `{name}` | {request} |\n" for name, request in OPERATIONS.items() if request in offered()),
+            *(f"| `{name}` | {request} |\n" for name, request in OPERATIONS.items()),
             NOT_WORKING_HEAD.format(names=", ".join(f"`{name}`" for name in NOT_WORKING)),
             *_routes(),
             FIELDS_HEAD,
