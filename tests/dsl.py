@@ -10,7 +10,7 @@ import pytest
 from aggregates.tid import tid_of
 from aggregates.track import Track
 from aggregates.track_events import TrackEvent
-from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
+from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 
 ALICE, BOB = "did:plc:alice", "did:plc:bob"
 START = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
@@ -200,5 +200,6 @@ def every_event() -> dict[str, TrackEvent]:
     adopted.record_blob_lost("too_large", at=now)
     adopted.record_foreign_edit("bafyforeign", observed_at=now)
     adopted.record_foreign_edit_withdrawn("bafyforeign", observed_at=now)
+    adopted.set_downloads(Downloads.OFF, at=now)
     events = [*track.collect_events(), *adopted.collect_events()]
     return {type(event).__name__: event for event in events if isinstance(event, TrackEvent)}

@@ -287,6 +287,58 @@ SUBJECTS: Final = {
             ),
         ),
     ),
+    "Clients of plyr.fm": (
+        Guarantee(
+            "The unmodified client and command line of plyr.fm read under `/plyr` what they read there",
+            "`api/plyr` answers in their shape; a field that has nothing behind it is always the default that plyr.md names",
+            (
+                "tests/plyr/test_reading.py",
+                "tests/api/plyr/test_tracks.py::test_a_track_is_shown_with_every_field_of_the_peer",
+                "tests/api/plyr/test_errors.py",
+            ),
+        ),
+        Guarantee(
+            "It writes what it writes there, and the record on the PDS follows each of its commands",
+            "`api/plyr` calls the use cases of our own routes",
+            (
+                "tests/plyr/test_writing.py",
+                "tests/api/plyr/test_edits.py::test_each_documented_field_has_its_effect_and_the_answer_is_the_peers_track",
+            ),
+        ),
+        Guarantee(
+            "A client of plyr.fm never gets wider access than it asked for: what a track cannot hold is refused, and nothing is kept",
+            "the words that mean something here are listed, all others are errors: [ADR 32](adr/0032-access-in-the-peers-words.md)",
+            (
+                "tests/api/plyr/test_uploads.py::test_what_a_track_cannot_hold_is_refused_and_nothing_is_kept",
+                "tests/api/plyr/test_edits.py::test_an_edit_that_a_track_cannot_hold_changes_nothing",
+                "tests/api/plyr/test_revisions.py::test_audio_does_not_cross_the_gate_by_a_restore",
+            ),
+        ),
+        Guarantee(
+            "Under `/plyr` a command that only a sign-in would let go on is refused, and nothing is recorded",
+            "the unit is undone, since the peer's page takes every 2xx for done: [ADR 32](adr/0032-access-in-the-peers-words.md)",
+            (
+                "tests/api/plyr/test_records.py::test_without_a_login_nothing_is_recorded_while_our_own_route_records_it",
+            ),
+        ),
+        Guarantee(
+            "A number of plyr.fm names one track for ever, in links that are older than this service too",
+            "`adopt --peer-ids` moves our own ids past the file's, and refuses those that another track has",
+            (
+                "tests/api/plyr/test_peer_ids.py::test_a_track_is_known_by_the_id_of_the_file_alone_and_new_ones_come_after_it",
+                "tests/api/plyr/test_peer_ids.py::test_ids_that_other_tracks_have_are_refused_by_name_deleted_ones_included",
+                "tests/replay/dump/test_export_and_load.py::test_an_imported_service_goes_on_and_takes_its_records_for_its_own",
+            ),
+        ),
+        Guarantee(
+            "A path under `/plyr` has the limits of the route behind it",
+            "what judges a path asks `path_behind`",
+            (
+                "tests/api/middleware/test_rate_limits.py::test_a_path_under_plyr_counts_as_the_route_behind_it",
+                "tests/api/plyr/test_audio.py::test_gated_audio_is_for_its_owner_however_it_is_asked_for",
+            ),
+        ),
+    ),
     "Records that change namespace": (
         Guarantee(
             "A record that changes namespace, and its blob, exist in at least one collection at every moment",
@@ -422,6 +474,14 @@ SUBJECTS: Final = {
         ),
     ),
     "Accounts, operators and takedowns": (
+        Guarantee(
+            "A name that an owner sets here goes before the profile's until it is cleared, and no record changes for it",
+            "`ProfileUpdated`; a track's artist is written once, at its upload",
+            (
+                "tests/api/test_profile.py::test_a_name_that_is_set_here_goes_before_the_profiles_until_it_is_cleared",
+                "tests/api/test_profile.py::test_new_tracks_have_the_name_and_existing_ones_keep_theirs_also_when_they_are_edited",
+            ),
+        ),
         Guarantee(
             "What people and operators do is logged once, together with its effect",
             "the row and its event commit together",
@@ -578,6 +638,14 @@ SUBJECTS: Final = {
             "Every route refuses anonymous callers, other accounts, read-only tokens and non-admins as its row says, and a refused request changes nothing",
             "one table of permissions, `tests/api/auth/route_table.py`; a route without a row fails",
             ("tests/api/auth/test_every_route.py",),
+        ),
+        Guarantee(
+            "Only whom a track's gate and `downloads` name may download it, from its first moment on",
+            "one rule in `application/playback_access.py`; an upload and its limit commit together",
+            (
+                "tests/api/tracks/test_downloads.py::test_only_whom_the_policy_names_may_download",
+                "tests/api/tracks/test_downloads.py::test_an_upload_is_never_open_for_a_moment_when_it_says_otherwise",
+            ),
         ),
         Guarantee(
             "A token has no more scope than its creator",

@@ -24,6 +24,7 @@ class Account(Aggregate, created_event_name="Created"):
     Disconnected = events.Disconnected
     TokenIssued = events.TokenIssued
     TokenRevoked = events.TokenRevoked
+    ProfileUpdated = events.ProfileUpdated
     OperatorActed = events.OperatorActed
     LeaveRequested = events.LeaveRequested
     Left = events.Left
@@ -37,6 +38,8 @@ class Account(Aggregate, created_event_name="Created"):
         self.connected = False
         self.sessions: dict[str, datetime | None] = {}
         self.tokens: dict[str, datetime | None] = {}
+        self.display_name: str | None = None
+        self.bio: str | None = None
         self.leaving_since: datetime | None = None
 
     @classmethod
@@ -103,6 +106,12 @@ class Account(Aggregate, created_event_name="Created"):
         """End a token; an unknown or ended one is no change."""
         if token_id in self.tokens:
             self.trigger_event(Account.TokenRevoked, token_id=token_id, timestamp=at)
+
+    def update_profile(self, changes: Mapping[str, str | None], *, at: datetime) -> None:
+        """Set `display_name` or `bio`, checked values, where they differ; None clears."""
+        changed = {name: value for name, value in changes.items() if value != getattr(self, name)}
+        if changed:
+            self.trigger_event(Account.ProfileUpdated, changes=changed, timestamp=at)
 
     def record_operator_action(
         self, action: str, which: Mapping[str, Any], *, affected: int, reason: str | None, at: datetime

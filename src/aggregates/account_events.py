@@ -91,6 +91,17 @@ class TokenRevoked(AccountEvent):
         account.tokens.pop(self.token_id, None)
 
 
+class ProfileUpdated(AccountEvent):
+    """The owner set the name or the bio shown here; only what changed, null means cleared."""
+
+    TOPIC = "account.profile_updated.v1"
+    changes: dict[str, str | None]
+
+    def assign(self, account: "Account") -> None:
+        for name, value in self.changes.items():
+            setattr(account, name, value)
+
+
 class OperatorActed(AccountEvent):
     """An operator intervened: what was done, to whom, how many it affected, and why; the envelope says who."""
 
@@ -119,6 +130,7 @@ class Left(AccountEvent):
     def assign(self, account: "Account") -> None:
         account.leaving_since = None
         account.connected = False
+        account.display_name = account.bio = None
         account.sessions.clear()
         account.tokens.clear()
 

@@ -9,7 +9,7 @@ from eventsourcing.domain import Aggregate
 
 from aggregates import track_events as events
 from aggregates.errors import GatedTrackError, TrackDeletedError, UndecidedForeignEditError
-from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
+from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 
 METADATA: Final = ("title", "album", "features", "tags", "description", "self_labels")
 
@@ -30,6 +30,7 @@ class Track(Aggregate, created_event_name="Created"):
     SupportGateSet = events.SupportGateSet
     SupportGateRemoved = events.SupportGateRemoved
     VisibilityChanged = events.VisibilityChanged
+    DownloadsChanged = events.DownloadsChanged
     AudioReplaced = events.AudioReplaced
     BlobMigrationRequested = events.BlobMigrationRequested
     BlobMigrated = events.BlobMigrated
@@ -70,6 +71,7 @@ class Track(Aggregate, created_event_name="Created"):
     def __init__(self) -> None:
         """Set what no upload sets."""
         self.adopted = False
+        self.downloads = Downloads.OPEN
         self.image_url: str | None = None
         self.former_collections: tuple[str, ...] = ()
         self.blob: BlobRef | None = None
@@ -137,6 +139,12 @@ class Track(Aggregate, created_event_name="Created"):
         self._require_live()
         if unlisted != self.unlisted:
             self.trigger_event(Track.VisibilityChanged, unlisted=unlisted, timestamp=at)
+
+    def set_downloads(self, downloads: Downloads, *, at: datetime) -> None:
+        """Set who may download the audio, of those who may play the track."""
+        self._require_live()
+        if downloads != self.downloads:
+            self.trigger_event(Track.DownloadsChanged, downloads=downloads.value, timestamp=at)
 
     def replace_audio(self, audio: Audio, *, at: datetime) -> None:
         """Replace the audio; the same CID is no change."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from eventsourcing.domain import Aggregate
 
-from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
+from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 
 if TYPE_CHECKING:
     from aggregates.track import Track
@@ -160,6 +160,16 @@ class VisibilityChanged(TrackEvent):
 
     def assign(self, track: "Track") -> None:
         track.unlisted = self.unlisted
+
+
+class DownloadsChanged(TrackEvent):
+    """Who may download the audio as a file: open, ask, supporters or off; not part of the record."""
+
+    TOPIC = "track.downloads_changed.v1"
+    downloads: str
+
+    def assign(self, track: "Track") -> None:
+        track.downloads = Downloads(self.downloads)
 
 
 class AudioReplaced(TrackEvent):

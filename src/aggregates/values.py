@@ -7,6 +7,7 @@ stored, or raises InvalidFieldError with the field and the limit.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 from aggregates.errors import InvalidFieldError
@@ -14,6 +15,7 @@ from aggregates.errors import InvalidFieldError
 TITLE_BYTES: Final = 256
 ARTIST_BYTES: Final = 256
 ALBUM_BYTES: Final = 256
+BIO_BYTES: Final = 2560
 DESCRIPTION_BYTES: Final = 5000
 MAX_FEATURES: Final = 10
 MAX_TAGS: Final = 10
@@ -59,6 +61,16 @@ class SupportGate:
     type: str
 
 
+class Downloads(StrEnum):
+    """Who may download the audio as a file, of those who may play the track; the owner always may."""
+
+    OPEN = "open"
+    ASK = "ask"
+    """All of them; a page asks for support first."""
+    SUPPORTERS = "supporters"
+    OFF = "off"
+
+
 @dataclass(frozen=True)
 class BlobRef:
     """The blob reference that the PDS returned for an audio CID; the PDS may name another MIME type."""
@@ -75,6 +87,16 @@ def checked_title(value: str) -> str:
 def checked_artist(value: str) -> str:
     """Check 1 to 256 bytes."""
     return _checked_text("artist", value, ARTIST_BYTES, minimum=1)
+
+
+def checked_display_name(value: str | None) -> str | None:
+    """At most 256 bytes, as the record's artist; empty is none."""
+    return _checked_text("display_name", value.strip(), ARTIST_BYTES) or None if value is not None else None
+
+
+def checked_bio(value: str | None) -> str | None:
+    """At most 2560 bytes; empty is none."""
+    return _checked_text("bio", value, BIO_BYTES) or None if value is not None else None
 
 
 def checked_album(value: str | None) -> str | None:
@@ -129,6 +151,13 @@ def checked_support_gate(kind: str) -> SupportGate:
     if kind not in GATE_TYPES:
         raise InvalidFieldError("support_gate", f"type must be one of: {', '.join(GATE_TYPES)}")
     return SupportGate(type=kind)
+
+
+def checked_downloads(value: str | None) -> Downloads:
+    """Check that it is one of Downloads; empty is open."""
+    if (value or Downloads.OPEN) not in list(Downloads):
+        raise InvalidFieldError("downloads", f"must be one of: {', '.join(Downloads)}")
+    return Downloads(value or Downloads.OPEN)
 
 
 def _checked_feature(feature: Feature) -> Feature:

@@ -13,6 +13,8 @@ from api.middleware.security_headers import SecurityHeaders
 from api.pipeline.concurrency import AccountTurns, ConcurrentUploads
 from api.pipeline.media_intake import MediaIntake
 from api.pipeline.media_reads import MediaReads
+from api.plyr import surface
+from api.plyr.errors import PlyrErrors
 from api.routers import (
     account_deletion,
     adopt,
@@ -66,7 +68,7 @@ ROUTERS: Final = tuple(
 
 def create_app(services: Services) -> DocumentedApp:
     """Return the application; nothing connects before the first request."""
-    routers = [*ROUTERS, oauth.standard]
+    routers = [*ROUTERS, oauth.standard, *surface.ROUTERS]
     if services.metrics is not None:
         routers.append(health.monitoring)
     if services.sign_in is not None:
@@ -89,6 +91,7 @@ def create_app(services: Services) -> DocumentedApp:
     app.add_middleware(RequestLimits)
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(RequestIds)
+    app.add_middleware(PlyrErrors)
     if services.cors_origins:
         app.add_middleware(ListedOrigins, origins=services.cors_origins)
     app.add_middleware(SecurityHeaders, https=is_https(services))

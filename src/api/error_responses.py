@@ -84,6 +84,8 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     api.NotAConfidentialClientError: Reply(404, "not_found"),
     application.TrackNotFoundError: Reply(404, "track_not_found"),
     application.VersionNotFoundError: Reply(404, "version_not_found"),
+    application.RevisionNotFoundError: Reply(404, "not_found"),
+    application.AcrossGateError: Reply(409, "bad_state"),
     application.NotOwnerError: Reply(403, "not_owner"),
     api.NotYourAuditError: Reply(403, "not_owner"),
     application.MediaNotFoundError: Reply(404, "media_not_found"),
@@ -107,7 +109,10 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     store.IdempotencyMismatchError: Reply(422, "idempotency_mismatch"),
     store.InProgressError: Reply(409, "in_progress", retry_after=1),
     application.SupportRequiredError: Reply(402, "support_required"),
+    application.DownloadsOffError: Reply(403, "downloads_off"),
     application.SupportersUnreachableError: Reply(503, "supporters_unreachable", retry_after=2),
+    api.ArtistNotFoundError: Reply(404, "not_found"),
+    api.NotOfferedError: Reply(501, "not_offered"),
     api.NotReadyError: Reply(503, "not_ready", retry_after=2),
     api.RateLimitedError: Reply(429, "rate_limited"),
     api.TooManyUploadsError: Reply(429, "rate_limited"),
@@ -196,6 +201,8 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     InterfaceError: NOT_READY,
     PoolTimeoutError: NOT_READY,
 }
+NOT_IMPLEMENTED: Final = 501
+"""The one status of these that is the caller's own doing."""
 TREES: Final = (
     track.TrackError,
     api.ApiError,
@@ -281,7 +288,8 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
-    if reply_for(error).status >= 500:  # noqa: PLR2004
+    status = reply_for(error).status
+    if status >= 500 and status != NOT_IMPLEMENTED:  # noqa: PLR2004
         logger.error("request_failed", exc_info=error)
     return response_to(error)
 

@@ -142,5 +142,18 @@ class HeadersTooLargeError(ApiError):
         self.limit = limit
 
 
+class ArtistNotFoundError(ApiError):
+    """No artist with this handle or DID has signed in here."""
+
+
+class NotOfferedError(ApiError):
+    """A part of another service's HTTP surface that this one has not."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"This service has no {what}. Nothing was changed; /plyr offers what docs/plyr.md lists."
+        )
+
+
 class NotReadyError(ApiError):
     """The service is not ready."""

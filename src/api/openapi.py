@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from aggregates.values import Downloads
 from api.error_responses import FRAMEWORK_CODES, REPLIES, codes_by_status, worded
 from api.examples import EXAMPLES
 
@@ -47,6 +48,11 @@ TRACK_FIELDS: Final[dict[str, Any]] = {
         "description": "who may play the track; null or empty clears",
     },
     "unlisted": {**FLAG, "description": "whether lists and searches leave the track out"},
+    "downloads": {
+        **TEXT,
+        "enum": list(Downloads),
+        "description": "who may download the audio, of those who may play it; empty is open",
+    },
 }
 _REPEATABLE: Final = (400, 401, 403, 409, 413, 415, 422, 503)
 _COMMAND: Final = (*_REPEATABLE, 404, 412)

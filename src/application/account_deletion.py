@@ -20,6 +20,7 @@ from eventstore.event_log import EventLog
 from eventstore.idempotency.lock import running_request
 from eventstore.idempotency.results import idempotency
 from eventstore.streams.account_stream import account_of
+from eventstore.streams.peer_ids import peer_track
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts import accounts
 from identity.accounts.accounts import account
@@ -132,7 +133,7 @@ def _erase(unit: UnitOfWork, *, revoked: bool) -> bool:
     stream.leave(_left_over(left, revoked=revoked), at=unit.now)
     unit.save(stream)
     end_grace_period(connection, cids_of(connection, did), since)
-    for table in (idempotency, running_request):
+    for table in (idempotency, running_request, peer_track):
         connection.execute(delete(table).where(table.c.did == did))
     erase(connection, did)
     return True

@@ -24,6 +24,14 @@ class VersionNotFoundError(ApplicationError):
     """The track has no such version; its history lists the existing ones."""
 
 
+class RevisionNotFoundError(ApplicationError):
+    """The track has no such earlier audio: it never had it, or has it again."""
+
+
+class AcrossGateError(ApplicationError):
+    """The earlier audio was gated and the track is open, or the other way round. Nothing was changed; set the gate first."""
+
+
 class NotOwnerError(ApplicationError):
     """The track belongs to another account. Nothing was changed."""
 
@@ -107,6 +115,10 @@ class VersionMismatchError(ApplicationError):
 
 class SupportRequiredError(ApplicationError):
     """Only the artist's supporters may play this track. Support the artist, or sign in with an account that does."""
+
+
+class DownloadsOffError(ApplicationError):
+    """The artist has turned downloads of this track off; it can be played."""
 
 
 class SupportersUnreachableError(ApplicationError):

@@ -1,9 +1,15 @@
-"""Playback: an open track is for all; a gated one is for its owner and the artist's supporters."""
+"""Playback and downloads: an open track is for all; a gated one is for its owner and the artist's supporters.
 
-from collections.abc import Sequence
+Who may download a track is among those who may play it, as its `downloads` says.
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from aggregates.values import Downloads
 from application.errors import (
+    DownloadsOffError,
     MediaNotFoundError,
     NotAuthenticatedError,
     SupportersUnreachableError,
@@ -30,17 +36,60 @@ async def admit(
     if not views:
         raise MediaNotFoundError
     for view in views:
-        is_for_admins = view.taken_down_at is not None  # the caller got such a view as an admin
-        if view.support_gate is None or is_for_admins or (caller is not None and view.did == caller.did):
+        if view.support_gate is None or _is_exempt(caller, view):
             return view
+    return await _supported(caller, views, supporters)
+
+
+async def admit_download(
+    caller: Principal | None, views: Sequence[TrackView], supporters: Supporters | None
+) -> TrackView:
+    """Return one of these tracks, which have the same bytes, that the caller may download.
+
+    Raises as `admit`, and DownloadsOffError.
+    """
+    if not views:
+        raise MediaNotFoundError
+    offered = [view for view in views if view.downloads is not Downloads.OFF or _is_exempt(caller, view)]
+    if not offered:
+        raise DownloadsOffError
+    for view in offered:
+        is_open = view.support_gate is None and view.downloads is not Downloads.SUPPORTERS
+        if is_open or _is_exempt(caller, view):
+            return view
+    return await _supported(caller, offered, supporters)
+
+
+async def supported_artists(
+    caller: Principal, artists: Collection[str], supporters: Supporters | None
+) -> set[str]:
+    """Return those artists (DIDs) whom the caller supports, as far as the service that knows answers."""
+    if supporters is None:
+        return set()
+    known = supporters
+
+    async def is_supported(artist: str) -> bool:
+        try:
+            return await known.supports(artist, caller.did)
+        except SupportersUnreachableError:
+            return False
+
+    answers = await asyncio.gather(*map(is_supported, artists))
+    return {artist for artist, is_one in zip(artists, answers, strict=True) if is_one}
+
+
+def _is_exempt(caller: Principal | None, view: TrackView) -> bool:
+    """Whether no limit holds: the owner's own track, or one that was taken down, which only admins get."""
+    return view.taken_down_at is not None or (caller is not None and view.did == caller.did)
+
+
+async def _supported(
+    caller: Principal | None, views: Sequence[TrackView], supporters: Supporters | None
+) -> TrackView:
     if caller is None:
         raise NotAuthenticatedError
     if supporters is None:
         raise SupportRequiredError
-    return await _supported(caller, views, supporters)
-
-
-async def _supported(caller: Principal, views: Sequence[TrackView], supporters: Supporters) -> TrackView:
     unreachable: SupportersUnreachableError | None = None
     for artist, view in {view.did: view for view in views}.items():
         try:

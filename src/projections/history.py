@@ -118,6 +118,6 @@ def _content(change: Change) -> dict[str, Any]:
         differs = changes_between(before if isinstance(before, Track) else None, after)
         return {"track_id": after.track_id, "touches_record": event.touches_record(), "changes": differs}
     if isinstance(event, AccountEvent):
-        return {"track_id": None, "touches_record": False, "changes": fields_of(event)}
+        return {"track_id": None, "touches_record": False, "changes": fields_of(event, before)}
     msg = f"history knows no {change.topic}: say here what it tells"
     raise TypeError(msg)

@@ -1,13 +1,13 @@
-"""Queries of tracks. Every list is newest first; its cursor is the last track_id of the page before."""
+"""Queries of tracks. A list is newest first; its cursor is the last track_id of the page before."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Integer, bindparam, or_, select
+from sqlalchemy import ColumnElement, Connection, Integer, Select, Text, bindparam, func, or_, select
 
 from aggregates.values import tag_as_stored
-from eventstore.prepared import Prepared
+from eventstore.prepared import Prepared, among
 from projections.track_search import Search, is_indexed, search_of
 from projections.track_tags import track_tags
 from projections.track_view import TrackView
@@ -24,15 +24,16 @@ class TrackFilter:
     """Selects the tracks of a list. Unlisted tracks, and those taken down, are shown to `owner` alone."""
 
     artist: str | None = None
-    tag: str | None = None
+    tags: tuple[str, ...] = ()
+    """A track has one of them."""
     album: str | None = None
     q: str | None = None
     owner: str | None = None
 
     def can_match(self) -> bool:
         """Whether any stored text can equal the filter's texts; PostgreSQL refuses to compare with others."""
-        texts = [getattr(self, field.name) or "" for field in fields(self)]
-        return all(is_storable(text) for text in texts)
+        texts = (self.artist, self.album, self.q, self.owner, *self.tags)
+        return all(is_storable(text) for text in texts if text is not None)
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,12 @@ def live_track_with_audio(connection: Connection, did: str, audio_cid: str) -> T
     return TrackView.from_row(row) if row is not None else None
 
 
+def count_in_collection(connection: Connection, did: str, collection: str) -> int:
+    """Count the artist's live tracks whose record is in this collection."""
+    there = select(func.count()).where(LIVE, tracks.c.did == did, tracks.c.collection == collection)
+    return connection.execute(there).scalar_one()
+
+
 def live_tracks_naming(connection: Connection, cid: str) -> tuple[TrackView, ...]:
     """Find the live tracks, of any artist, whose audio, artwork or thumbnail this is."""
     names = or_(tracks.c.audio_cid == cid, tracks.c.artwork_cid == cid, tracks.c.artwork_thumbnail_cid == cid)
@@ -70,10 +77,10 @@ def track_page(
     wanted = wanted or TrackFilter()
     if not wanted.can_match():
         return TrackPage((), None)
-    values: dict[str, Any] = {name: value for name, value in vars(wanted).items() if value is not None}
+    values: dict[str, Any] = {name: value for name, value in vars(wanted).items() if value not in {None, ()}}
     search: Search | None = None
-    if wanted.tag is not None:
-        values["tag"] = tag_as_stored(wanted.tag)
+    if wanted.tags:
+        values["tags"] = [tag_as_stored(tag) for tag in wanted.tags]
     if wanted.q is not None:
         search, values["q"] = search_of(normalized(wanted.q), is_sqlite=connection.dialect.name == "sqlite")
     if cursor is not None:
@@ -99,24 +106,31 @@ def _oldest_scanned(connection: Connection, wanted: TrackFilter, cursor: int | N
 @cache
 def _listing(names: frozenset[str], search: Search | None) -> Prepared:
     """Return the statement of a page that these names restrict."""
+    return Prepared(lambda dialect: _page(dialect, names, search))
+
+
+def _page(dialect: str, names: frozenset[str], search: Search | None) -> Select[Any]:
     track_id = tracks.c.track_id if search is None else search.track_id
+    tagged = select(track_tags.c.track_id).where(among(track_tags.c.tag, "tags", dialect))
     conditions = {
         "artist": tracks.c.did == bindparam("artist"),
         "album": tracks.c.album == bindparam("album"),
-        "tag": tracks.c.track_id.in_(
-            select(track_tags.c.track_id).where(track_tags.c.tag == bindparam("tag"))
-        ),
+        "tags": tracks.c.track_id.in_(tagged),
         "cursor": track_id < bindparam("cursor"),
         "oldest": track_id >= bindparam("oldest"),
     }
-    shown = tracks.c.unlisted.is_(False) & tracks.c.taken_down_at.is_(None)
-    if "owner" in names:
-        shown = shown | (tracks.c.did == bindparam("owner"))
-    query = select(tracks).where(LIVE, shown, *(conditions[name] for name in conditions if name in names))
+    viewer = bindparam("owner", type_=Text) if "owner" in names else None
+    wanted = [condition for name, condition in conditions.items() if name in names]
+    query = select(tracks).where(LIVE, is_shown_to(viewer), *wanted)
     if search is not None:
         query = query.where(search.contains)
-    page = query.order_by(track_id.desc()).limit(bindparam("limit", type_=Integer))
-    return Prepared(lambda _: page)
+    return query.order_by(track_id.desc()).limit(bindparam("limit", type_=Integer))
+
+
+def is_shown_to(viewer: ColumnElement[str] | str | None) -> ColumnElement[bool]:
+    """Whether a list shows the track to this account: neither unlisted nor taken down, or its own."""
+    shown: ColumnElement[bool] = tracks.c.unlisted.is_(False) & tracks.c.taken_down_at.is_(None)
+    return shown if viewer is None else shown | (tracks.c.did == viewer)
 
 
 def is_storable(text: str) -> bool:

@@ -72,6 +72,12 @@ def search_of(term: str, *, is_sqlite: bool) -> tuple[Search, str]:
     return PHRASE, '"' + term.replace('"', '""') + '"'
 
 
+def contains(term: str, *, is_sqlite: bool) -> ColumnElement[bool]:
+    """Whether the search text contains the term, normalized as that is."""
+    search, value = search_of(term, is_sqlite=is_sqlite)
+    return search.contains.params(q=value)
+
+
 def is_indexed(term: str) -> bool:
     """Whether the term is long enough for the index."""
     return len(term) >= MIN_INDEXED_CHARACTERS

@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from aggregates.track import Track
-from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
+from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class TrackView:
     description: str | None
     support_gate: SupportGate | None
     unlisted: bool
+    downloads: Downloads
     self_labels: tuple[str, ...]
     audio: Audio
     artwork: Artwork | None
@@ -54,6 +55,7 @@ class TrackView:
             tags=tuple(row.tags),
             self_labels=tuple(row.self_labels),
             support_gate=SupportGate(**gate) if gate is not None else None,
+            downloads=Downloads(row.downloads or Downloads.OPEN),
             audio=Audio(*_AUDIO(row)),
             artwork=Artwork(*_ARTWORK(row)) if row.artwork_cid else None,
             blob=BlobRef(**blob) if blob is not None else None,
@@ -69,6 +71,7 @@ class TrackView:
             "features": [dict(vars(feature)) for feature in self.features],
             "tags": list(self.tags),
             "self_labels": list(self.self_labels),
+            "downloads": self.downloads.value if self.downloads is not Downloads.OPEN else None,
             "support_gate": dict(vars(self.support_gate)) if self.support_gate else None,
             **_prefixed(self.audio, "audio_", Audio),
             **_prefixed(self.artwork, "artwork_", Artwork),
@@ -82,6 +85,6 @@ def _prefixed(value: Audio | Artwork | None, prefix: str, kind: type[Audio | Art
 
 _AUDIO: Final = attrgetter(*("audio_" + field for field in Audio.__dataclass_fields__))
 _ARTWORK: Final = attrgetter(*("artwork_" + field for field in Artwork.__dataclass_fields__))
-_NESTED: Final = ("features", "tags", "self_labels", "support_gate", "audio", "artwork", "blob")
+_NESTED: Final = ("features", "tags", "self_labels", "support_gate", "downloads", "audio", "artwork", "blob")
 _PLAIN_FIELDS: Final = tuple(field for field in TrackView.__dataclass_fields__ if field not in _NESTED)
 _PLAIN: Final = attrgetter(*_PLAIN_FIELDS)

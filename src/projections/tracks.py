@@ -42,6 +42,7 @@ tracks = Table(
     Column("description", Text),
     Column("support_gate", Json),
     Column("unlisted", Boolean, nullable=False),
+    Column("downloads", Text),  # none is open
     Column("self_labels", Json, nullable=False),
     Column("audio_cid", Text, nullable=False),
     Column("audio_size", BigInteger, nullable=False),

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from aggregates.track import Track
-from aggregates.values import Artwork, Audio, BlobRef, Feature, SupportGate
+from aggregates.values import Artwork, Audio, BlobRef, Downloads, Feature, SupportGate
 
 
 def _as_it_is(value: Any) -> Any:
@@ -24,6 +24,10 @@ def _audio_cid(blob: BlobRef | None) -> str | None:
     return blob.audio_cid if blob is not None else None
 
 
+def _unless_open(downloads: Downloads) -> str | None:
+    return None if downloads is Downloads.OPEN else downloads.value
+
+
 def _text(timestamp: datetime | None) -> str | None:
     return timestamp.isoformat() if timestamp is not None else None
 
@@ -37,6 +41,7 @@ SHOWN: Final[Mapping[str, Callable[[Any], Any]]] = {
     "description": _as_it_is,
     "support_gate": _fields,
     "unlisted": _as_it_is,
+    "downloads": _unless_open,
     "self_labels": list,
     "audio": _fields,
     "artwork": _fields,

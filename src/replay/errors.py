@@ -61,3 +61,7 @@ class TooManyDeletesError(ReplayError):
             f"the plan deletes {planned} records and may delete {allowed}. Nothing was done;"
             f" look at the plan, and say --max-deletes {planned} if it is right"
         )
+
+
+class PeerIdsError(ReplayError):
+    """The ids of a file cannot be given to the tracks of an account."""

@@ -79,6 +79,19 @@ def test_an_account_that_is_not_connected_is_not_disconnected() -> None:
     expect([signed_in(), disconnect, signed_in("s2")], disconnect, Account.Disconnected)
 
 
+def test_a_profile_notes_what_changed_and_the_same_again_is_none() -> None:
+    def named(account: Account) -> None:
+        account.update_profile({"display_name": "Alice", "bio": "Words"}, at=NOW)
+
+    changed = expect(
+        [named],
+        lambda a: a.update_profile({"display_name": "Alice", "bio": None}, at=NOW),
+        Account.ProfileUpdated,
+    )
+    assert changed == [{"changes": {"bio": None}}]
+    expect([named], named)
+
+
 def test_an_operators_action_is_recorded_though_it_changed_nothing() -> None:
     def pause(account: Account) -> None:
         account.record_operator_action("pause", {"host": "https://pds.test"}, affected=0, reason=None, at=NOW)
@@ -109,11 +122,13 @@ def test_a_deleted_account_that_returns_starts_empty() -> None:
     gone: list[Step] = [
         signed_in(),
         issued(),
+        lambda a: a.update_profile({"display_name": "Alice"}, at=NOW),
         lambda a: a.request_leave(at=NOW),
         lambda a: a.leave({}, at=NOW),
     ]
     account, _ = an_account(*gone, signed_in("s2", at=NOW))
     assert (list(account.sessions), account.tokens, account.leaving_since) == (["s2"], {}, None)
+    assert account.display_name is None
 
 
 @pytest.mark.parametrize(

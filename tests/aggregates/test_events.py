@@ -3,7 +3,7 @@
 import pytest
 
 from aggregates.track import Track, media_cids
-from aggregates.values import SupportGate
+from aggregates.values import Downloads, SupportGate
 from tests.dsl import (
     START,
     Step,
@@ -24,6 +24,7 @@ BY_A_PERSON: dict[str, Step] = {
     "replace_artwork": lambda t: t.replace_artwork(some_artwork(), at=NOW),
     "set_support_gate": lambda t: t.set_support_gate(SupportGate("any"), at=NOW),
     "set_unlisted": lambda t: t.set_unlisted(True, at=NOW),
+    "set_downloads": lambda t: t.set_downloads(Downloads.OFF, at=NOW),
     "replace_audio": lambda t: t.replace_audio(some_audio(2), at=NOW),
     "request_blob_migration": lambda t: t.request_blob_migration(at=NOW),
     "restore_record": lambda t: t.restore_record(at=NOW),
@@ -52,6 +53,7 @@ BY_THE_RELAY: dict[str, Step] = {
         ("SupportGateSet", True),
         ("SupportGateRemoved", True),
         ("VisibilityChanged", False),
+        ("DownloadsChanged", False),
         ("AudioReplaced", True),
         ("BlobMigrationRequested", False),
         ("BlobMigrated", True),

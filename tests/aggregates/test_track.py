@@ -4,7 +4,7 @@ import pytest
 
 from aggregates.errors import TrackDeletedError, UndecidedForeignEditError
 from aggregates.track import Track
-from aggregates.values import SupportGate
+from aggregates.values import Downloads, SupportGate
 from tests.dsl import (
     ALICE,
     COLLECTION,
@@ -32,6 +32,7 @@ COMMANDS: dict[str, Step] = {
     "remove_artwork": lambda t: t.remove_artwork(at=NOW),
     "set_support_gate": lambda t: t.set_support_gate(GATE, at=NOW),
     "set_unlisted": lambda t: t.set_unlisted(True, at=NOW),
+    "set_downloads": lambda t: t.set_downloads(Downloads.OFF, at=NOW),
     "replace_audio": lambda t: t.replace_audio(some_audio(2), at=NOW),
     "request_blob_migration": lambda t: t.request_blob_migration(at=NOW),
     "restore_record": lambda t: t.restore_record(at=NOW),
@@ -197,6 +198,15 @@ def test_a_track_is_unlisted_and_listed_again() -> None:
         lambda t: t.set_unlisted(True, at=NOW),
         lambda t: t.set_unlisted(False, at=NOW),
     ).then(fact(Track.VisibilityChanged, unlisted=True), fact(Track.VisibilityChanged, unlisted=False))
+
+
+def test_a_change_of_who_may_download_is_an_event_and_the_same_again_is_none() -> None:
+    given(a_track()).when(
+        lambda t: t.set_downloads(Downloads.OPEN, at=NOW),
+        lambda t: t.set_downloads(Downloads.OFF, at=NOW),
+        lambda t: t.set_downloads(Downloads.OFF, at=NOW),
+        lambda t: t.set_downloads(Downloads.OPEN, at=NOW),
+    ).then(fact(Track.DownloadsChanged, downloads="off"), fact(Track.DownloadsChanged, downloads="open"))
 
 
 # The record on the PDS.

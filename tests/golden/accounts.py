@@ -45,6 +45,7 @@ def a_life() -> dict[str, AccountEvent]:
     account.record_operator_action("pause", {"did": ALICE}, affected=1, reason="maintenance", at=some_time(6))
     account.request_leave(at=some_time(7))
     account.leave({"records": 0, "grant": "revoked"}, at=some_time(8))
+    account.update_profile({"display_name": "Alice", "bio": "Words"}, at=some_time(9))
     events = [event for event in account.collect_events() if isinstance(event, AccountEvent)]
     return {CODEC.encode(event).topic: event for event in events}
 

@@ -16,7 +16,7 @@ from tests.golden.tape import CODEC, EVENTS, stored
 CURRENT = a_life()
 LIFE = [
     "Opened", "SignedIn", "TokenIssued", "TokenRevoked", "SignedOut", "Disconnected", "OperatorActed",
-    "LeaveRequested", "Left",
+    "LeaveRequested", "Left", "ProfileUpdated",
 ]  # fmt: skip
 
 

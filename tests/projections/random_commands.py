@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from aggregates.errors import TrackError
 from aggregates.track import Track
-from aggregates.values import SupportGate
+from aggregates.values import Downloads, SupportGate
 from eventstore.event_log import EventLog
 from tests.dsl import ALICE, Step, some_artwork, some_audio, some_blob, some_feature, some_time
 from tests.projections.track_log import ENVELOPE
@@ -35,6 +35,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     _at(lambda changes: lambda t: t.update_metadata(changes, at=some_time(1)), METADATA_CHANGES),
     _at(lambda n: lambda t: t.replace_audio(some_audio(1000 * t.track_id + n), at=some_time(2)), NUMBERS),
     _at(lambda n: lambda t: t.replace_artwork(some_artwork(n), at=some_time(3)), NUMBERS),
+    _at(lambda to: lambda t: t.set_downloads(to, at=some_time(4)), st.sampled_from(Downloads)),
     _at(lambda on: lambda t: t.set_unlisted(on, at=some_time(4)), st.booleans()),
     _at(
         lambda on: lambda t: t.set_support_gate(SupportGate("any") if on else None, at=some_time(5)),

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import RateLimitedError
 from api.middleware.allowances import Allowance, FullTimes, memory_file
+from api.middleware.plyr_paths import path_behind
 
 BYTES: Final = ("/audio/", "/artwork/")
 FREE: Final = frozenset({"/healthz", "/readyz", "/metrics", "/oauth-client-metadata.json", "/jwks.json"})
@@ -33,7 +34,7 @@ class RateLimits:
 
     def take(self, request: Request, did: str | None) -> None:
         """Count a request of `did`, or of the address without one; raises RateLimitedError."""
-        path = request.url.path
+        path = path_behind(request.url.path)
         if path in FREE:
             return
         key = did if did is not None else address_of(request)
@@ -87,7 +88,7 @@ def address_of(request: Request) -> str:
 
 
 def _is_upload(request: Request) -> bool:
-    path = request.url.path
+    path = path_behind(request.url.path)
     return (request.method, path) == ("POST", "/tracks") or (
         request.method == "PUT" and path.endswith("/audio")
     )

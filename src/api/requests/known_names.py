@@ -1,7 +1,7 @@
 """Refuses the fields and query parameters that a route does not declare; what OpenAPI documents is what a route knows."""
 
-from collections.abc import Callable, Collection, Coroutine, Iterable
-from typing import Any
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from typing import Any, get_origin
 
 from fastapi import Request, Response
 from fastapi.dependencies.utils import get_flat_params
@@ -28,7 +28,8 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Check the names before the route's own handler reads the values."""
         handle = super().get_route_handler()
-        known = [each.alias for each in get_flat_params(self.dependant) if _is_in_query(each)]
+        declared = [each for each in get_flat_params(self.dependant) if _is_in_query(each)]
+        known = {each.alias: get_origin(each.field_info.annotation) is list for each in declared}
 
         async def checked(request: Request) -> Response:
             _require_known_parameters(request, known)
@@ -56,10 +57,11 @@ def _is_in_query(parameter: Any) -> bool:
     return getattr(parameter.field_info, "in_", ParamTypes.query) is ParamTypes.query
 
 
-def _require_known_parameters(request: Request, known: Collection[str]) -> None:
+def _require_known_parameters(request: Request, known: Mapping[str, bool]) -> None:
+    """Check the names against those that are known, and whether they may be repeated."""
     query = request.query_params
     for name in query:
         if name not in known:
             raise UnknownParameterError(name, known)
-        if len(query.getlist(name)) > 1:
+        if len(query.getlist(name)) > 1 and not known[name]:
             raise UnparsableError(f"The parameter {name!r} is there twice. Nothing was changed.")

@@ -6,10 +6,12 @@ from typing import Any, Final
 from aggregates.errors import InvalidFieldError
 from aggregates.values import (
     MAX_FEATURES,
+    Downloads,
     Feature,
     SupportGate,
     checked_album,
     checked_description,
+    checked_downloads,
     checked_features,
     checked_self_labels,
     checked_support_gate,
@@ -46,6 +48,11 @@ def support_gate_of(body: Body) -> SupportGate | None:
     if not isinstance(kind, str):
         raise InvalidFieldError("support_gate", "must have a `type`")
     return checked_support_gate(kind)
+
+
+def downloads_of(body: Body) -> Downloads:
+    """Return who may download the audio; open if it is cleared or absent."""
+    return checked_downloads(body.text("downloads"))
 
 
 async def features_of(body: Body, resolver: Resolver, artist: str) -> tuple[Feature, ...]:

@@ -53,6 +53,9 @@ class TrackBody(BaseModel):
     description: str | None
     support_gate: SupportGateBody | None
     unlisted: bool
+    downloads: str = Field(
+        description="who may download the audio, of those who may play it: open, ask, supporters or off"
+    )
     self_labels: list[str]
     file_id: str
     file_type: str
@@ -93,6 +96,7 @@ def track_body(view: TrackView, mirror: Mirror, *, handle: str, on_pds: bool, ur
         description=view.description,
         support_gate=SupportGateBody(type=view.support_gate.type) if view.support_gate else None,
         unlisted=view.unlisted,
+        downloads=view.downloads.value,
         self_labels=list(view.self_labels),
         file_id=view.audio.cid,
         file_type=view.audio.file_type,

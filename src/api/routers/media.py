@@ -15,9 +15,10 @@ from api.middleware.security_headers import GATED_MEDIA, PUBLIC_MEDIA
 from api.openapi import errors
 from api.pipeline.media_reads import CallerReads, Reads
 from api.requests.byte_range import range_of
+from api.responses.attachment import attachment
 from api.services import Services
 from application.errors import MediaNotFoundError
-from application.playback_access import admit
+from application.playback_access import admit, admit_download
 from identity.accounts.credentials import Principal
 from projections.track_queries import live_tracks_naming
 from projections.track_view import TrackView
@@ -59,12 +60,21 @@ async def audio(
     reads: Reads,
 ) -> Response:
     """Play a track. A gated one is for its owner and supporters, one that was taken down for admins only."""
-    named_by = await run_in_threadpool(_naming, services, cid, caller)
-    views = [view for view in named_by if view.audio.cid == cid and view.audio.file_type == extension]
-    view = await admit(caller, views, services.supporters)
-    is_open = view.support_gate is None and view.taken_down_at is None
-    caching = FIVE_MINUTES if is_open else PRIVATE
-    return await _bytes(request, services, reads, _Wanted(cid, view.audio.mime, caching))
+    view = await audible(services, caller, cid, extension)
+    return await audio_bytes(request, services, reads, view)
+
+
+@router.get(
+    "/audio/{cid}.{extension}/download",
+    responses=errors(401, 402, 403, 404, 416, 422, 503),
+    response_class=Response,
+)
+async def download(
+    request: Request, cid: str, extension: str, caller: OptionalCaller, services: ServicesDep, *, reads: Reads
+) -> Response:
+    """Download a track as a file, if its `downloads` and its gate let the caller. What can be played can be recorded."""
+    view = await downloadable(services, caller, cid, extension)
+    return await audio_file(request, services, reads, view)
 
 
 @router.head("/artwork/{cid}", include_in_schema=False)
@@ -77,6 +87,45 @@ async def artwork(
     mime = _mime_of_image(views, cid)
     caching = IMMUTABLE if any(view.taken_down_at is None for view in views) else PRIVATE
     return await _bytes(request, services, reads, _Wanted(cid, mime, caching))
+
+
+async def audible(
+    services: Services, caller: Principal | None, cid: str, extension: str | None = None
+) -> TrackView:
+    """Return a track with this audio that the caller may hear; raises as `admit`."""
+    return await admit(caller, await _with_audio(services, caller, cid, extension), services.supporters)
+
+
+async def downloadable(
+    services: Services, caller: Principal | None, cid: str, extension: str | None = None
+) -> TrackView:
+    """Return a track with this audio that the caller may download; raises as `admit_download`."""
+    views = await _with_audio(services, caller, cid, extension)
+    return await admit_download(caller, views, services.supporters)
+
+
+async def audio_bytes(request: Request, services: Services, reads: CallerReads, view: TrackView) -> Response:
+    """Return the audio of a track that the caller may hear, or the range of it that the request wants."""
+    is_open = view.support_gate is None and view.taken_down_at is None
+    caching = FIVE_MINUTES if is_open else PRIVATE
+    return await _bytes(request, services, reads, _Wanted(view.audio.cid, view.audio.mime, caching))
+
+
+async def audio_file(request: Request, services: Services, reads: CallerReads, view: TrackView) -> Response:
+    """Return the audio of a track that the caller may download, as a file to save."""
+    response = await _bytes(request, services, reads, _Wanted(view.audio.cid, view.audio.mime, PRIVATE))
+    response.headers["Content-Disposition"] = attachment(
+        f"{view.artist} - {view.title}.{view.audio.file_type}"
+    )
+    return response
+
+
+async def _with_audio(
+    services: Services, caller: Principal | None, cid: str, extension: str | None
+) -> list[TrackView]:
+    named_by = await run_in_threadpool(_naming, services, cid, caller)
+    views = [view for view in named_by if view.audio.cid == cid]
+    return [view for view in views if extension in (None, view.audio.file_type)]
 
 
 def _naming(services: Services, cid: str, caller: Principal | None) -> Sequence[TrackView]:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from aggregates.errors import GatedTrackError
 from api.openapi import command_errors
-from api.pipeline.command_request import Command
+from api.pipeline.command_request import Command, CommandRequest, Respond
 from api.pipeline.media_reads import CallerReads, Reads
 from api.pipeline.pds_preflight import Place, blob_limit, look, look_in_old_collection, place_of
 from api.pipeline.prefer_wait import wait_for_all, wait_for_blob, wait_for_mirror
@@ -89,6 +89,11 @@ async def restore(track_id: TrackId, request: Command) -> Response:
 
     One that the old collection has instead is refused: migrate-namespace moves it.
     """
+    return await answer_restore(track_id, request, restored_record)
+
+
+async def answer_restore(track_id: int, request: CommandRequest, show: Respond) -> Response:
+    """Restore the record, and answer with what `show` reads."""
     services = request.services
     on_pds = OnPds.UNKNOWN
     async with request.begin(on=track_id, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
@@ -101,7 +106,7 @@ async def restore(track_id: TrackId, request: Command) -> Response:
                 old_collection=services.old_collection,
                 collection=services.collection,
             )
-            await attempt.commit(lambda unit: restore_record(unit, command), restored_record)
+            await attempt.commit(lambda unit: restore_record(unit, command), show)
     return await attempt.response(wait_for_mirror if _may_wait(request, on_pds) else None)
 
 
@@ -112,6 +117,11 @@ async def restore(track_id: TrackId, request: Command) -> Response:
 )
 async def migrate(track_id: TrackId, request: Command, reads: Reads) -> Response:
     """Copy the audio to the PDS; it counts as there once the record names it."""
+    return await answer_copy(track_id, request, reads, CopyResults().show)
+
+
+async def answer_copy(track_id: int, request: CommandRequest, reads: CallerReads, show: Respond) -> Response:
+    """Copy the audio to the PDS, and answer with what `show` reads."""
     services = request.services
     async with request.begin(on=track_id, default_wait_seconds=DEFAULT_WAIT_SECONDS) as attempt:
         if not attempt.is_repetition:
@@ -121,7 +131,7 @@ async def migrate(track_id: TrackId, request: Command, reads: Reads) -> Response
             if place.track.blob is None:
                 await _require_uploadable(services, reads, place)
             command = OnTrack(track_id, request.versions)
-            await attempt.commit(lambda unit: copy_audio_to_pds(unit, command), CopyResults().show)
+            await attempt.commit(lambda unit: copy_audio_to_pds(unit, command), show)
     return await attempt.response(wait_for_blob)
 
 

@@ -14,7 +14,7 @@ from api.pipeline.command_request import Command, CommandRequest
 from api.requests.body import Body
 from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
-from api.requests.track_fields import features_of, metadata_of, support_gate_of
+from api.requests.track_fields import downloads_of, features_of, metadata_of, support_gate_of
 from api.responses.track import TrackBody
 from api.responses.track_commands import DeletedBody, changed_track, created_track, deleted_track
 from application.authorization import OnTrack, require_no_duplicate
@@ -47,7 +47,7 @@ async def upload_track(request: Command) -> Response:
     files = {"file": services.max_upload_bytes, "image": IMAGE_BYTES}
     async with request.begin(files=files, is_upload=True) as attempt:
         if not attempt.is_repetition:
-            command = await _store_upload(request, attempt.body)
+            command = await upload_command(request, attempt.body)
             if command.support_gate is None:
                 await attempt.publish(command.audio)
             await attempt.commit(
@@ -68,7 +68,7 @@ async def edit(track_id: TrackId, request: Command) -> Response:
     services = request.services
     async with request.begin(on=track_id, files={"image": IMAGE_BYTES}) as attempt:
         if not attempt.is_repetition:
-            command = await _store_edit(request, track_id, attempt.body)
+            command = await edit_command(request, track_id, attempt.body)
             if command.support_gate is None:
                 await attempt.publish_if(partial(published_by_ungating, command=command))
             await attempt.commit(lambda unit: edit_track(unit, command, services.media), changed_track)
@@ -83,16 +83,12 @@ async def edit(track_id: TrackId, request: Command) -> Response:
 )
 async def replace(track_id: TrackId, request: Command) -> Response:
     """Replace the audio; everything else stays."""
-    services, intake = request.services, request.intake
+    services = request.services
     files = {"file": services.max_upload_bytes}
     async with request.begin(on=track_id, files=files, is_upload=True) as attempt:
         if not attempt.is_repetition:
-            staged = attempt.body.file("file")
-            audio = await intake.read_audio(staged)
-            await run_in_threadpool(_refuse_duplicate, request, audio.cid, track_id)
-            await intake.keep_audio(staged, audio)
-            command = ReplaceAudio(track_id=track_id, versions=request.versions, audio=audio)
-            await attempt.publish_if(partial(published_by_replacing, command=command, audio=audio))
+            command = await replace_command(request, track_id, attempt.body)
+            await attempt.publish_if(partial(published_by_replacing, command=command, audio=command.audio))
             await attempt.commit(lambda unit: replace_audio(unit, command, services.media), changed_track)
     return await attempt.response()
 
@@ -119,7 +115,7 @@ async def undelete(track_id: TrackId, request: Command) -> Response:
     return await attempt.response()
 
 
-async def _store_upload(request: CommandRequest, body: Body) -> RegisterTrack:
+async def upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
     """Check every field before any file, and every file before bytes are stored."""
     services, intake = request.services, request.intake
     staged = body.file("file")
@@ -129,6 +125,7 @@ async def _store_upload(request: CommandRequest, body: Body) -> RegisterTrack:
         **metadata_of(body),
         "support_gate": support_gate_of(body),
         "unlisted": body.flag("unlisted"),
+        "downloads": downloads_of(body),
         "features": await features_of(body, services.resolver, request.principal.did),
     }
     _refuse_image_as_text(body)
@@ -142,17 +139,28 @@ async def _store_upload(request: CommandRequest, body: Body) -> RegisterTrack:
     )
 
 
-async def _store_edit(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
+async def replace_command(request: CommandRequest, track_id: int, body: Body) -> ReplaceAudio:
+    """Check and store the audio."""
+    staged = body.file("file")
+    audio = await request.intake.read_audio(staged)
+    await run_in_threadpool(_refuse_duplicate, request, audio.cid, track_id)
+    await request.intake.keep_audio(staged, audio)
+    return ReplaceAudio(track_id=track_id, versions=request.versions, audio=audio)
+
+
+async def edit_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
+    """Check every field, and store a cover."""
     metadata = metadata_of(body)
     gate = support_gate_of(body) if "support_gate" in body else KEEP
     unlisted = body.flag("unlisted") if "unlisted" in body else None
+    downloads = downloads_of(body) if "downloads" in body else None
     removes_artwork = _removes_artwork(body)
     if "features" in body:
         metadata["features"] = await features_of(body, request.services.resolver, request.principal.did)
     artwork: Artwork | Keep | None = None if removes_artwork else KEEP
     if "image" in body.files and not removes_artwork:
         artwork = await request.intake.keep_artwork(await request.intake.read_artwork(body.files["image"]))
-    return EditTrack(track_id, request.versions, metadata, gate, unlisted, artwork)
+    return EditTrack(track_id, request.versions, metadata, gate, unlisted, downloads, artwork)
 
 
 def _refuse_image_as_text(body: Body) -> None:
@@ -169,7 +177,7 @@ def _artist_of_upload(request: CommandRequest, audio_cid: str) -> str:
     """Return the artist's name; raises DuplicateAudioError, which the unit would raise after bytes were stored."""
     _refuse_duplicate(request, audio_cid)
     account = request.services.accounts.get(request.principal.did)
-    return artist_name(account.display_name if account is not None else request.principal.handle)
+    return artist_name(account.name if account is not None else request.principal.handle)
 
 
 def _refuse_duplicate(request: CommandRequest, audio_cid: str, but: int | None = None) -> None:

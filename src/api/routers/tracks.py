@@ -58,7 +58,13 @@ def list_tracks(
     artist = _did_of(wanted.artist, services.accounts)
     if wanted.artist is not None and artist is None:
         return _page([], None)
-    which = TrackFilter(artist, wanted.tag, wanted.album, wanted.q, caller.did if caller else None)
+    which = TrackFilter(
+        artist,
+        () if wanted.tag is None else (wanted.tag,),
+        wanted.album,
+        wanted.q,
+        caller.did if caller else None,
+    )
     with services.database.read() as connection:
         page = track_page(connection, which, cursor=cursor, limit=limit)
         return _page(track_bodies(connection, page.items, services.urls), page.cursor)

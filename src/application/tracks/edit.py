@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, Final
 
 from aggregates.track import Track
-from aggregates.values import Artwork, SupportGate
+from aggregates.values import Artwork, Downloads, SupportGate
 from application.authorization import OnTrack, load_owned
 from eventstore.unit_of_work import UnitOfWork
 from storage.media import Media
@@ -29,6 +29,7 @@ class EditTrack(OnTrack):
     metadata: Mapping[str, Any] = field(default_factory=dict)
     support_gate: SupportGate | Keep | None = KEEP
     unlisted: bool | None = None
+    downloads: Downloads | None = None
     artwork: Artwork | Keep | None = KEEP
 
 
@@ -40,6 +41,8 @@ def edit_track(unit: UnitOfWork, command: EditTrack, media: Media) -> int:
         track.set_support_gate(command.support_gate, at=unit.now)
     if command.unlisted is not None:
         track.set_unlisted(command.unlisted, at=unit.now)
+    if command.downloads is not None:
+        track.set_downloads(command.downloads, at=unit.now)
     _set_artwork(track, command.artwork, unit.now)
     unit.save(track)
     if isinstance(command.artwork, Artwork):

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, exists, select
 
 from aggregates.tid import tid_of
 from aggregates.track import Track, media_cids
-from aggregates.values import ARTIST_BYTES, Artwork, Audio, Feature, SupportGate, checked_artist
+from aggregates.values import ARTIST_BYTES, Artwork, Audio, Downloads, Feature, SupportGate, checked_artist
 from application.authorization import owner_of, require_no_duplicate
 from eventstore.streams.track_ids import next_track_id
 from eventstore.unit_of_work import UnitOfWork
@@ -33,6 +33,7 @@ class RegisterTrack:
     artwork: Artwork | None = None
     support_gate: SupportGate | None = None
     unlisted: bool = False
+    downloads: Downloads = Downloads.OPEN
     self_labels: tuple[str, ...] = ()
 
 
@@ -40,6 +41,7 @@ def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> in
     """Register the track; raises DuplicateAudioError."""
     did = owner_of(unit)
     require_no_duplicate(unit.connection, did, command.audio.cid)
+    fields = {name: value for name, value in vars(command).items() if name != "downloads"}
     created_at = _free_moment(unit.connection, did, command.collection, unit.now)
     track = Track.register(
         at=unit.now,
@@ -47,8 +49,9 @@ def register_track(unit: UnitOfWork, command: RegisterTrack, media: Media) -> in
         track_id=next_track_id(unit.connection, did),
         created_at=created_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         rkey=tid_of(created_at),
-        **vars(command),
+        **fields,
     )
+    track.set_downloads(command.downloads, at=unit.now)
     unit.save(track)
     media.pin(unit.connection, list(media_cids(track)))
     return track.track_id

@@ -12,7 +12,7 @@ from eventstore.event_log import EventLog
 from eventstore.unit_of_work import UnitOfWork
 from storage.media import Media
 
-FIELDS: Final = (*METADATA, "artwork", "support_gate", "unlisted", "audio")
+FIELDS: Final = (*METADATA, "artwork", "support_gate", "unlisted", "downloads", "audio")
 """The fields that can be reverted: not what the relay observed, and not deletion, which undelete reverts."""
 
 
@@ -50,6 +50,8 @@ def _set_back(track: Track, past: Track, fields: Collection[str], at: datetime) 
         track.set_support_gate(past.support_gate, at=at)
     if "unlisted" in fields:
         track.set_unlisted(past.unlisted, at=at)
+    if "downloads" in fields:
+        track.set_downloads(past.downloads, at=at)
     if "audio" in fields:
         track.replace_audio(past.audio, at=at)
         if past.blob is not None and track.support_gate is None:

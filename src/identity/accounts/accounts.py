@@ -1,11 +1,11 @@
 """The accounts that have signed in here: handle, PDS and display name as of their newest sign-in."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Row, Table, Text, bindparam, select, update
+from sqlalchemy import Column, Connection, Row, Select, Table, Text, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -25,6 +25,8 @@ account = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("leaving_since", UtcDateTime),
+    Column("chosen_name", Text),
+    Column("bio", Text),
 )
 
 
@@ -48,7 +50,7 @@ TRANSITIONS: Final = (
 
 @dataclass(frozen=True)
 class Account:
-    """One account as of its newest sign-in; `leaving_since` is when it requested its deletion."""
+    """One account as of its newest sign-in, with the name and the bio that its owner has set here."""
 
     did: str
     handle: str
@@ -57,6 +59,14 @@ class Account:
     created_at: datetime
     updated_at: datetime
     leaving_since: datetime | None = None
+    """When it requested its deletion."""
+    chosen_name: str | None = None
+    bio: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that its owner has set here, else that of the profile on its PDS."""
+        return self.chosen_name or self.display_name
 
 
 ACTIVE: Final = Prepared(
@@ -88,6 +98,17 @@ class Accounts:
         with self._database.read() as connection:
             return _account(connection.execute(found).one_or_none())
 
+    def with_handle_part(self, part: str, *, limit: int) -> Sequence[Account]:
+        """Return accounts whose handle contains a text, by handle."""
+        has_part = account.c.handle.contains(part.lower(), autoescape=True)
+        is_shown = (account.c.handle != INVALID_HANDLE) & account.c.leaving_since.is_(None)
+        found = select(account).where(has_part, is_shown).order_by(account.c.handle).limit(limit)
+        return self._all(found)
+
+    def of_dids(self, dids: Collection[str]) -> Sequence[Account]:
+        """Return those of the accounts that are here and have not requested their deletion."""
+        return self._all(select(account).where(account.c.did.in_(dids), account.c.leaving_since.is_(None)))
+
     def pending_deletion(self) -> Sequence[str]:
         """Return the accounts that have requested their deletion, oldest request first."""
         requested = account.c.leaving_since.is_not(None)
@@ -96,8 +117,20 @@ class Accounts:
                 select(account.c.did).where(requested).order_by(account.c.leaving_since, account.c.did)
             ).all()
 
+    def _all(self, found: Select[Any]) -> Sequence[Account]:
+        with self._database.read() as connection:
+            return [Account(**row._mapping) for row in connection.execute(found)]  # noqa: SLF001
+
     def upsert(
-        self, connection: Connection, *, did: str, handle: str, pds_url: str, display_name: str
+        self,
+        connection: Connection,
+        *,
+        did: str,
+        handle: str,
+        pds_url: str,
+        display_name: str,
+        chosen_name: str | None = None,
+        bio: str | None = None,
     ) -> Account:
         """Write what a sign-in has just verified; another account that had this handle loses it."""
         now = self._database.now(connection)
@@ -106,7 +139,14 @@ class Accounts:
             others = (account.c.handle == handle) & (account.c.did != did)
             connection.execute(update(account).where(others).values(handle=INVALID_HANDLE))
         insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
-        known = {"handle": handle, "pds_url": pds_url, "display_name": display_name, "updated_at": now}
+        known = {
+            "handle": handle,
+            "pds_url": pds_url,
+            "display_name": display_name,
+            "chosen_name": chosen_name,
+            "bio": bio,
+            "updated_at": now,
+        }
         row = connection.execute(
             insert(account)
             .values(did=did, created_at=now, **known)
@@ -114,6 +154,11 @@ class Accounts:
             .returning(account)
         ).one()
         return Account(**row._mapping)  # noqa: SLF001
+
+
+def set_profile(connection: Connection, did: str, *, chosen_name: str | None, bio: str | None) -> None:
+    of_account = update(account).where(account.c.did == did)
+    connection.execute(of_account.values(chosen_name=chosen_name, bio=bio))
 
 
 def request_deletion(connection: Connection, did: str, at: datetime) -> None:

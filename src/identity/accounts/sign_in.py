@@ -8,6 +8,7 @@ from typing import Final
 import httpx
 from pydantic import SecretStr
 
+from aggregates.account import Account as Stream
 from eventstore.event_log import EventLog
 from eventstore.foreign_text import clean
 from eventstore.streams.account_stream import account_of
@@ -83,8 +84,15 @@ class SignIns:
         def work(unit: UnitOfWork) -> SignInResult:
             connection = unit.connection
             self._sessions.signed_in(connection, did=did, kind=session_kind, pds_url=pds_url, tokens=tokens)
+            stream = account_of(unit)
             account = self._accounts.upsert(
-                connection, did=did, handle=identity.handle, pds_url=pds_url, display_name=display_name
+                connection,
+                did=did,
+                handle=identity.handle,
+                pds_url=pds_url,
+                display_name=display_name,
+                chosen_name=stream.display_name,
+                bio=stream.bio,
             )
             issued = self._credentials.issue(
                 connection,
@@ -94,7 +102,7 @@ class SignIns:
                 scope=scope,
                 expires_in=expires_in,
             )
-            _record(unit, session_kind, account, issued, name=name, scope=scope)
+            _record(unit, stream, session_kind, account, issued, name=name, scope=scope)
             return SignInResult(account, issued.token, expires_in)
 
         return await asyncio.to_thread(lambda: self._log.transact(did, by(did), work))
@@ -119,9 +127,15 @@ class SignIns:
 
 
 def _record(
-    unit: UnitOfWork, session_kind: SessionKind, account: Account, issued: Issued, *, name: str, scope: Scope
+    unit: UnitOfWork,
+    stream: Stream,
+    session_kind: SessionKind,
+    account: Account,
+    issued: Issued,
+    *,
+    name: str,
+    scope: Scope,
 ) -> None:
-    stream = account_of(unit)
     stream.sign_in(
         issued.id,
         method=session_kind.value,

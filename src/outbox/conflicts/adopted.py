@@ -14,10 +14,12 @@ from outbox.relay.journal import record_adopted
 target: Final = mirror_target.c
 
 
-def known_records(connection: Connection, did: str) -> set[tuple[str, str]]:
-    """Return collection and key of each record of an account's tracks, former copies included."""
-    rows = connection.execute(select(target.collection, target.rkey).where(target.did == did))
-    return {(row.collection, row.rkey) for row in rows}
+def tracks_of_records(connection: Connection, did: str) -> dict[tuple[str, str], int]:
+    """Return the track of each record of an account, by collection and key, former copies included."""
+    rows = connection.execute(
+        select(target.collection, target.rkey, target.track_id).where(target.did == did)
+    )
+    return {(row.collection, row.rkey): row.track_id for row in rows}
 
 
 def acknowledge_as_found(

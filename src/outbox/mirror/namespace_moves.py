@@ -68,6 +68,12 @@ def expect_record(connection: Connection, key: RecordKey) -> None:
     connection.execute(CHANGE_TARGET, {**of_target(key), "ever_sent": True})
 
 
+def track_with_record(connection: Connection, key: RecordKey) -> int | None:
+    """Return the track that has, or had, a record under the key."""
+    this = (target.did == key.did, target.collection == key.collection, target.rkey == key.rkey)
+    return connection.scalar(select(target.track_id).where(*this))
+
+
 def carry_over(connection: Connection, old: RecordKey, new: RecordKey) -> None:
     """Copy the acknowledged generation to the new target, so that delivered events stay delivered.
 

@@ -166,6 +166,9 @@ _LANE_WORKS: Final = select(lane.did).where(
 )
 
 
+_LANE_STATE: Final = select(lane.state).where(lane.did == bindparam("did"))
+
+
 def mirrors(connection: Connection, track_ids: Iterable[int]) -> dict[int, Mirror]:
     """Return the mirror of the current record of each of these tracks; it is held if a former record is."""
     return mirrors_in(MIRRORS.start(connection, {"track_ids": list(track_ids)}).all())
@@ -227,6 +230,12 @@ def waiting_records(connection: Connection, did: str) -> dict[str, int]:
         for state, count in connection.execute(WAITING, {"did": did})
         if state != MirrorState.DELIVERED
     }
+
+
+def needs_sign_in(connection: Connection, did: str) -> bool:
+    """Whether nothing can be delivered before the account's owner signs in at its PDS."""
+    state = connection.scalar(_LANE_STATE, {"did": did})
+    return state is None or state == LaneState.AUTH_REQUIRED
 
 
 def is_signed_in(connection: Connection, did: str) -> bool:

@@ -19,7 +19,7 @@ from eventstore.event_log import EventLog
 from eventstore.foreign_text import clean
 from eventstore.streams.track_ids import next_track_id
 from eventstore.unit_of_work import UnitOfWork
-from outbox.conflicts.adopted import acknowledge_as_found, known_records, set_lane_host
+from outbox.conflicts.adopted import acknowledge_as_found, set_lane_host, tracks_of_records
 from outbox.mirror.lanes import LeaseLostError
 from outbox.mirror.namespace_moves import is_taken
 from outbox.pds.client import RecordKey
@@ -116,7 +116,7 @@ class Adoption:
 
     def _known(self, did: str) -> set[tuple[str, str]]:
         with self.log.database.read() as connection:
-            return known_records(connection, did)
+            return set(tracks_of_records(connection, did))
 
 
 @dataclass

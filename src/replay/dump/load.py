@@ -10,7 +10,9 @@ from sqlalchemy import Connection, func, insert, select, text
 
 from eventstore.event_log import EventLog
 from eventstore.locks import lock_for_append
-from eventstore.schema import stored_event, track_id_sequence
+from eventstore.schema import stored_event
+from eventstore.streams.peer_ids import peer_track
+from eventstore.streams.track_ids import issue_only_above
 from outbox.mirror.tables import delivery_attempt, mirror_target
 from projections.rebuild.rebuild import Progress, rebuild
 from replay.dump.contents import BY_KIND, is_empty
@@ -85,12 +87,12 @@ def _pages(lines: Iterator[Line]) -> Iterator[tuple[str, Sequence[dict[str, Any]
 
 def _set_sequences(connection: Connection) -> None:
     """Advance the counters past the imported rows: no position, attempt id or track id is issued twice."""
-    newest = connection.scalar(select(func.max(mirror_target.c.track_id)))
-    if newest is not None:
-        connection.execute(insert(track_id_sequence).values(id=newest, did=""))
+    for column in (mirror_target.c.track_id, peer_track.c.peer_id):
+        if (newest := connection.scalar(select(func.max(column)))) is not None:
+            issue_only_above(connection, newest)
     if connection.dialect.name == "sqlite":
         return  # SQLite counts on from the largest by itself
-    for column in (stored_event.c.position, delivery_attempt.c.id, track_id_sequence.c.id):
+    for column in (stored_event.c.position, delivery_attempt.c.id):
         table = column.table.name
         connection.execute(
             text(

@@ -1,7 +1,9 @@
 """`mastertape adopt DID`: make tracks of the records that an account's PDS already holds."""
 
 import asyncio
+import csv
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,9 +16,10 @@ from eventstore.unit_of_work import UnitOfWork
 from identity.errors import IdentityError
 from outbox.pds.client import RemoteUnknownError
 from replay.adoption import jobs as adoptions
+from replay.adoption.peer_ids import PeerIds, assign, read_peer_ids, require_free, reserve
 from replay.adoption.progress import Progress
 from replay.adoption.states import AdoptionState
-from replay.errors import UnderWayError
+from replay.errors import PeerIdsError, UnderWayError
 from service.cli.operator import operator_envelope
 from service.cli.output import as_json, dry_run, print_json, progress_bar
 from service.config.settings import load
@@ -26,15 +29,22 @@ from service.wiring.bootstrap import Container, build
 
 @click.command()
 @click.argument("did", metavar="DID")
+@click.option(
+    "--peer-ids",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A CSV file with the columns id and atproto_record_uri: under /plyr, tracks keep these ids.",
+)
 @dry_run
 @as_json
-def adopt(did: str, *, dry_run: bool, as_json: bool) -> None:
+def adopt(did: str, *, file: Path | None, dry_run: bool, as_json: bool) -> None:
     """Make tracks of all records of DID, in the old collection too, that are none yet. Nothing is written to the PDS.
 
     Audio comes from the account's own PDS, or from the address in the record. --dry-run reads the records alone.
     """
+    ids = _read(file, did) if file is not None else None
     try:
-        report = asyncio.run(_preview(did) if dry_run else _adopt(did))
+        report = asyncio.run(_preview(did, ids) if dry_run else _adopt(did, ids))
     except (IdentityError, RemoteUnknownError) as error:
         raise click.ClickException(f"{error}. Nothing was adopted.") from error
     if as_json:
@@ -45,23 +55,40 @@ def adopt(did: str, *, dry_run: bool, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-async def _preview(did: str) -> dict[str, Any]:
+def _read(file: Path, did: str) -> PeerIds:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            return read_peer_ids(lines, did)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise PeerIdsError(f"{file} is not a CSV file in UTF-8: {error}. Nothing was adopted.") from None
+
+
+async def _preview(did: str, ids: PeerIds | None) -> dict[str, Any]:
     container = build(load())
     try:
         require_schema(container.database)
+        if ids is not None:
+            with container.database.read() as connection:
+                require_free(connection, ids)
         progress = await container.adoptions.preview(did)
         return {**vars(progress), "problem": None}
     finally:
         await container.close()
 
 
-async def _adopt(did: str) -> dict[str, Any]:
+async def _adopt(did: str, ids: PeerIds | None) -> dict[str, Any]:
     container = build(load())
+    log, envelope = container.log, operator_envelope()
     try:
         require_schema(container.database)
+        if ids is not None:
+            log.transact(None, envelope, lambda unit: reserve(unit.connection, ids))
         with progress_bar("adopting") as show:
             report = await _run(container, did, lambda progress: show(progress.seen, progress.found))
-        return report.model_dump(mode="json")
+        if ids is None:
+            return report.model_dump(mode="json")
+        assigned = log.transact(None, envelope, lambda unit: assign(unit.connection, ids))
+        return {**report.model_dump(mode="json"), "peer_ids": vars(assigned)}
     finally:
         await container.close()
 
@@ -96,6 +123,11 @@ def _show(report: dict[str, Any], *, would: bool) -> None:
         f"{report['found']} records: {report['adopted']} {verb}, {report['known']} known before,"
         f" {report['refused']} not adopted"
     )
+    if "peer_ids" in report:
+        ids = report["peer_ids"]
+        click.echo(
+            f"{ids['tracks']} have the ids of the file; {ids['missing']} of its records are no tracks here"
+        )
     if report["problem"] is not None:
         goes_on = (
             "; a running service will continue it later"

@@ -8,6 +8,7 @@ import eventstore.failover.tables
 import eventstore.idempotency.lock
 import eventstore.idempotency.results
 import eventstore.restore_detection
+import eventstore.streams.peer_ids
 import identity.accounts.accounts
 import identity.accounts.credentials
 import identity.sessions.session_store
@@ -27,6 +28,7 @@ MODULES: Final = (
     eventstore.idempotency.results,
     eventstore.idempotency.lock,
     eventstore.restore_detection,
+    eventstore.streams.peer_ids,
     identity.accounts.accounts,
     identity.accounts.credentials,
     identity.sessions.session_store,

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import update
 
+from eventstore.streams.peer_ids import peer_track
 from identity.accounts.accounts import account
 from identity.accounts.credentials import Scope, credential
 from identity.sessions.session_store import pds_session
@@ -20,6 +21,9 @@ def tracks(world, client, alice):
 
 def test_all_records_go_and_then_everything_else(world, client, alice, tracks):
     client.post("/auth/tokens", json={"name": "ci"}, headers=alice.headers)
+    with world.database.write() as connection:
+        row = {"peer_id": 4711, "did": alice.did, "track_id": tracks[0]["id"]}
+        connection.execute(peer_track.insert().values(row))
     told = leave(client, alice)
     assert told["records"] == {
         "to_remove": 3, "removed": 0, "untouched": 0,
@@ -34,7 +38,7 @@ def test_all_records_go_and_then_everything_else(world, client, alice, tracks):
     continue_account_deletions(world.made)
 
     assert refusal(me(client, alice)) == (401, "not_authenticated")
-    for table in (account, credential, pds_session):
+    for table in (account, credential, pds_session, peer_track):
         assert rows(world, table, alice.did) == []
     names, left = noted(world, alice.did)
     assert names == ["Opened", "TokenIssued", "LeaveRequested", "TokenRevoked", "Left"]

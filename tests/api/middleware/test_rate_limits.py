@@ -127,6 +127,21 @@ def test_answers_say_what_is_left(limited, alice):
     assert [first[f"ratelimit-{name}"] for name in ("limit", "remaining", "reset")] == ["100", "99", "1"]
 
 
+def test_a_request_under_plyr_counts_once(limited, alice):
+    paths = (
+        "/tracks/",
+        "/tracks/me",
+        "/tracks/tags",
+        "/search/?q=xy",
+        "/artists/me",
+        "/artists/nobody",
+        "/queue/",
+    )
+    for used, path in enumerate(paths, 1):
+        left = limited.get(f"/plyr{path}", headers=alice.headers).headers["ratelimit-remaining"]
+        assert left == str(100 - used), path
+
+
 def test_uploads_have_a_smaller_limit_and_a_refused_one_changes_nothing(limited, world, alice):
     track = upload(limited, alice)
     path, audio = f"/tracks/{track['id']}/audio", {"file": ("a.mp3", b"no sound", "audio/mpeg")}
@@ -136,6 +151,25 @@ def test_uploads_have_a_smaller_limit_and_a_refused_one_changes_nothing(limited,
     assert refusal(ask()) == (429, "rate_limited")
     assert world.state() == before
     assert limited.get("/me", headers=alice.headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "limit"),
+    [
+        ("GET", "/plyr/audio/bafy", 600),
+        ("GET", "/plyr/audio/bafy.mp3", 600),
+        ("GET", "/plyr/audio/bafy/download", 600),
+        ("POST", "/plyr/tracks/", 20),
+        ("POST", "/plyr/tracks", 20),
+        ("PUT", "/plyr/tracks/7/audio", 20),
+        ("GET", "/plyr/tracks/7", 100),
+        ("GET", "/plyrs/audio/bafy", 100),
+    ],
+)
+def test_a_path_under_plyr_counts_as_the_route_behind_it(clock, method, path, limit):
+    request = Request({"type": "http", "method": method, "path": path, "headers": [], "query_string": b""})
+    RateLimits(clock=clock).take(request, "did:plc:a")
+    assert request.state.rate_limit.limit == limit
 
 
 def test_an_anonymous_caller_has_the_limit_of_its_address(limited):

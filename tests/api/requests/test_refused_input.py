@@ -42,6 +42,7 @@ BAD_FIELDS = [
     ({"support_gate": '{"type": "copyright"}'}, "support_gate"),
     ({"support_gate": '{"type": 1}'}, "support_gate"),
     ({"unlisted": "maybe"}, "unlisted"),
+    ({"downloads": "everyone"}, "downloads"),
     ({"image": "http://example.com/a.png"}, "image"),
     ({"remove_image": "1"}, "remove_image"),
 ]
@@ -56,6 +57,7 @@ BAD_JSON = [
     ({"tags": [None]}, "tags"),
     ({"tags": {"a": 1}}, "tags"),
     ({"features": True}, "features"),
+    ({"downloads": False}, "downloads"),
     ({"support_gate": ["any"]}, "support_gate"),
     ({"support_gate": "any"}, "support_gate"),
     ({"unlisted": 1}, "unlisted"),

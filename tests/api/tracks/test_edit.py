@@ -18,9 +18,11 @@ FULL = {
     "self_labels": ["porn"],
     "support_gate": {"type": "any"},
     "unlisted": True,
+    "downloads": "supporters",
 }
 
 
+KINDS = ("MetadataUpdated", "SupportGateSet", "VisibilityChanged", "DownloadsChanged")
 ways = pytest.mark.parametrize("edit", [as_json, as_multipart, as_form])
 
 
@@ -47,6 +49,7 @@ def test_an_empty_text_clears_and_an_absent_field_stays(client, alice, edit):
     assert (edited["title"], edited["tags"]) == ("Second", ["a", "b"])
     assert (edited["album"], edited["description"], edited["support_gate"]) == (None, None, None)
     assert (edited["features"], edited["self_labels"], edited["unlisted"]) == ([], [], False)
+    assert edited["downloads"] == "open"
 
 
 @ON_SQLITE
@@ -132,7 +135,7 @@ def test_one_edit_of_many_kinds_is_one_request_in_the_history(client, alice):
     as_json(client, alice, track, FULL, **{"X-Request-Id": "abc-1"})
     page = client.get(f"/tracks/{track['id']}/history", headers=alice.headers).json()
     rows = [row for row in page["items"] if row["request_id"] == "abc-1"]
-    assert {row["type"] for row in rows} == {"MetadataUpdated", "SupportGateSet", "VisibilityChanged"}
+    assert {row["type"] for row in rows} == set(KINDS)
     assert {(row["actor"], row["via"]) for row in rows} == {(alice.did, "token:t")}
 
 

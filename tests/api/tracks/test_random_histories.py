@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from aggregates.track import Track
+from aggregates.values import Downloads
 from projections.read_models import READ_MODELS
 from projections.rebuild.rebuild import differences, rebuild
 from projections.visible_state import visible_state
@@ -24,7 +25,7 @@ TRACKS = 2
 COVERS = {color: samples.png(color=color) for color in ("teal", "gold")}
 GATE = {"type": "any"}
 METADATA = ("title", "album", "description", "tags", "self_labels")
-REVERTIBLE = (*METADATA, "artwork", "support_gate", "unlisted", "audio")
+REVERTIBLE = (*METADATA, "artwork", "support_gate", "unlisted", "downloads", "audio")
 TEXTS = st.sampled_from(["", "one", "two\nlines", "Ærø 🎛"])
 LISTS = st.sampled_from([[], ["a"], ["a", "b"], ["b"]])
 EDITS = st.fixed_dictionaries(
@@ -43,6 +44,7 @@ COMMANDS = st.one_of(
     st.tuples(st.just("cover"), st.sampled_from([*COVERS, None])),
     st.tuples(st.just("gate"), st.sampled_from([GATE, None])),
     st.tuples(st.just("unlist"), st.booleans()),
+    st.tuples(st.just("offer"), st.sampled_from(list(Downloads)).map(str)),
     st.tuples(st.just("audio"), st.integers(1, 3)),
     st.tuples(
         st.just("go_back"),
@@ -66,6 +68,7 @@ class Told:
             "artwork": None,
             "support_gate": None,
             "unlisted": False,
+            "downloads": "open",
             "audio": cid_of(samples.mp3(self.seed(0))),
             "deleted": False,
         }
@@ -115,6 +118,10 @@ class Told:
     def unlist(self, unlisted):
         self.sets(unlisted=unlisted)
         return self.patches(json={"unlisted": unlisted})
+
+    def offer(self, downloads):
+        self.sets(downloads=downloads)
+        return self.patches(json={"downloads": downloads})
 
     def audio(self, take):
         data = samples.mp3(self.seed(take))
@@ -168,6 +175,7 @@ class Told:
         state = visible_state(self.artist.world.log.fold(Track, self.recorded()[:version]))
         covers = {url.rsplit("/", 1)[1]: color for color, url in self.artist.covers.items()}
         return {name: state[name] for name in (*METADATA, "support_gate", "unlisted")} | {
+            "downloads": state["downloads"] or "open",
             "artwork": covers[state["artwork"]["cid"]] if state["artwork"] else None,
             "audio": state["audio"]["cid"],
             "deleted": state["deleted_at"] is not None,
@@ -177,7 +185,7 @@ class Told:
         """The same from the API."""
         track = self.artist.reads(self.path, **as_of)
         covers = {url: color for color, url in self.artist.covers.items()}
-        return {name: track[name] for name in (*METADATA, "support_gate", "unlisted")} | {
+        return {name: track[name] for name in (*METADATA, "support_gate", "unlisted", "downloads")} | {
             "artwork": covers[track["image_url"]] if track["image_url"] else None,
             "audio": track["file_id"],
             "deleted": track["deleted_at"] is not None,

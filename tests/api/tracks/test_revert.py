@@ -12,7 +12,7 @@ from tests.outbox.rigs.relay_rig import ARTIST
 from tests.servers.databases import ON_SQLITE
 
 SHOWN = (
-    "title", "album", "features", "tags", "description", "support_gate", "unlisted", "self_labels",
+    "title", "album", "features", "tags", "description", "support_gate", "unlisted", "downloads", "self_labels",
     "file_id", "image_url", "thumbnail_url",
 )  # fmt: skip
 
@@ -24,7 +24,14 @@ def track(client, alice):
         client, alice, title="old", album="one", tags=["a"], description="words", image=samples.png()
     )
     path = f"/tracks/{track['id']}"
-    changes = {"title": "new", "album": "", "tags": ["b"], "description": "", "unlisted": True}
+    changes = {
+        "title": "new",
+        "album": "",
+        "tags": ["b"],
+        "description": "",
+        "unlisted": True,
+        "downloads": "off",
+    }
     client.patch(path, json={**changes, "remove_image": True}, headers=alice.headers)
     client.put(
         f"{path}/audio", files={"file": ("song.mp3", samples.mp3(2), "audio/mpeg")}, headers=alice.headers
@@ -70,7 +77,8 @@ def test_each_field_goes_back_by_its_ordinary_event(client, world, alice, track)
     already = len(world.events(track["id"]))
     revert(client, alice, track, to_version=1)
     assert world.events(track["id"])[already:] == [
-        "MetadataUpdated", "ArtworkReplaced", "SupportGateRemoved", "VisibilityChanged", "AudioReplaced",
+        "MetadataUpdated", "ArtworkReplaced", "SupportGateRemoved", "VisibilityChanged",
+        "DownloadsChanged", "AudioReplaced",
     ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from aggregates.account import Account
+from application.profile import update_profile
 from eventstore.event_log import EventLog
 from identity.accounts.accounts import Accounts, account
 from identity.accounts.credentials import Credentials, Scope, credential
@@ -181,6 +182,17 @@ def test_a_session_whose_expiry_no_time_can_hold_has_an_unknown_expiry(expires):
 def test_a_second_factor_means_that_an_app_password_is_needed():
     with pytest.raises(BadCredentialsError):
         asyncio.run(create(error("AuthFactorTokenRequired", 401)))
+
+
+def test_a_sign_in_keeps_the_name_and_the_bio_that_the_owner_set_here(database, log, cipher, hooks):
+    def named(unit):
+        update_profile(unit, {"display_name": "DJ A", "bio": "Words"})
+
+    profile = httpx.Response(200, content=json.dumps({"value": {"displayName": "A"}}))
+    asyncio.run(sign_in_with(profile, database, cipher, hooks))
+    log.transact(DID, by(DID), named)
+    again = asyncio.run(sign_in_with(profile, database, cipher, hooks)).account
+    assert (again.display_name, again.name, again.bio) == ("A", "DJ A", "Words")
 
 
 HALF_A_CHARACTER = "\ud83c"

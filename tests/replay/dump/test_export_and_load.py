@@ -8,6 +8,7 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from eventstore.schema import metadata, stored_event
+from eventstore.streams.peer_ids import peer_track
 from outbox.mirror.lanes import park_lane
 from replay.dump.contents import EXPORTED
 from replay.dump.export import account_lines, export
@@ -18,6 +19,8 @@ from service.wiring.log import open_log
 from tests.api.world import World, did_of, upload
 from tests.media_samples import samples
 
+LARGEST = 5000
+"""The id that a track had elsewhere; no new one may have it."""
 READ_MODELS = ("tracks", "track_tags", "history", "media_references", "public_audio")
 
 
@@ -37,6 +40,8 @@ def past(world):
         client.post("/auth/tokens", json={"name": "ci"}, headers=alice.headers)
     with world.database.write() as connection:
         park_lane(connection, bob.did)
+        row = {"peer_id": LARGEST, "did": alice.did, "track_id": first["id"]}
+        connection.execute(peer_track.insert().values(row))
     return world
 
 
@@ -84,7 +89,7 @@ def test_an_accounts_own_export_has_its_rows_alone(past, elsewhere, tmp_path):
     path, alice = tmp_path / "own", did_of("alice")
     path.write_bytes(b"".join(account_lines(past.database, alice, schema="1")))
     log = imported(past, elsewhere, path)
-    for table in ("history", "tracks", "mirror_target", "delivery_attempt", "account"):
+    for table in ("history", "tracks", "mirror_target", "delivery_attempt", "account", "peer_track"):
         own = [row for row in rows(past.database, [table])[table] if alice in row]
         found = rows(log.database, [table])[table]
         assert found == own != []
@@ -124,7 +129,7 @@ def test_an_imported_service_goes_on_and_takes_its_records_for_its_own(past, els
         assert (track["mirror"]["state"], track["title"]) == ("delivered", "newest")
         assert moved.record(track)["title"] == "newest"
         new = upload(client, alice, seed=9)
-        assert new["id"] == 4
+        assert new["id"] == LARGEST + 1
         newest, before = (max(_positions(each.database)) for each in (moved, past))
         assert newest > before
     asyncio.run(moved.made.close())

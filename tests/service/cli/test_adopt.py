@@ -1,11 +1,14 @@
 """`mastertape adopt` for an account that has never signed in."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from starlette.testclient import TestClient
 
+from api.app import create_app
 from devpds.server import DevPds, DevPlc
 from projections.track_queries import TrackFilter, track_page
 from replay.adoption import jobs as adoptions
@@ -73,6 +76,27 @@ def test_records_are_previewed_adopted_and_verified_without_a_login(
         assert len(track_page(connection, TrackFilter(artist=did)).items) == 3
     assert typed("verify", "pds", "--did", did).exit_code == 0
     assert rev(pds, did) == before
+
+
+def test_adopted_tracks_keep_the_ids_of_a_file_for_the_clients_of_the_service_they_come_from(
+    typed: Type, container: Container, pds: DevPds, pds_account: PdsAccount, tmp_path: Path
+) -> None:
+    did = pds_account.did
+    uris = [f"at://{did}/{collection}/{key}" for collection, key, _ in catalogue(pds, did, 2)]
+    file = tmp_path / "ids.csv"
+    file.write_text("\n".join(["id,atproto_record_uri", f"41,{uris[0]}", f"2147483648,{uris[1]}", "43,"]))
+
+    assert typed("adopt", did, "--peer-ids", str(file), "--dry-run").exit_code == 0
+    report = answer(typed("adopt", did, "--peer-ids", str(file), "--json"))
+    assert (report["adopted"], report["peer_ids"]) == (2, {"tracks": 2, "missing": 0})
+    with TestClient(create_app(container.services)) as client:
+        for peer_id, uri in ((41, uris[0]), (2147483648, uris[1])):
+            shown = client.get(f"/plyr/tracks/{peer_id}").json()
+            assert (shown["id"], shown["atproto_record_uri"]) == (peer_id, uri)
+
+    file.write_text(f"id,atproto_record_uri\n42,{uris[0]}")
+    refused = typed("adopt", did, "--peer-ids", str(file))
+    assert (refused.exit_code, "42. Nothing was adopted" in refused.stderr) == (1, True)
 
 
 def test_an_unknown_account_and_a_running_adoption_are_errors(

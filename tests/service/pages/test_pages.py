@@ -6,6 +6,7 @@ from aggregates import catalogue
 from api.error_responses import REPLIES
 from service.pages import events as events_page
 from service.pages import http as http_page
+from service.pages import plyr as plyr_page
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -42,3 +43,7 @@ def test_the_page_of_routes_names_every_code_and_every_status_of_a_route() -> No
 
 def test_the_page_of_routes_is_current() -> None:
     assert (DOCS / "http.md").read_text() == http_page.page()
+
+
+def test_the_page_of_the_peers_clients_is_current() -> None:
+    assert (DOCS / "plyr.md").read_text() == plyr_page.page()

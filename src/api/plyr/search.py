@@ -1,0 +1,166 @@
+"""Searches tracks, artists, albums and tags at once."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Final
+from zlib import crc32
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from aggregates.errors import InvalidFieldError
+from api.json_response import AsciiJsonResponse
+from api.plyr.albums import album_of
+from api.plyr.reading import ROUTER, Reader
+from api.services import Services
+from eventstore.streams.peer_ids import peer_ids_of
+from identity.accounts.accounts import Account
+from identity.resolution.identifiers import INVALID_HANDLE
+from projections.catalogue_queries import albums_named, artists_named, tags_by_use, with_tracks
+from projections.track_queries import TrackFilter, is_storable, track_page
+from projections.tracks import normalized
+
+router: Final = APIRouter(**ROUTER)
+
+Result = dict[str, Any]
+
+
+class Kind(StrEnum):
+    """What to search for; playlists are accepted, and there are none."""
+
+    TRACKS = "tracks"
+    ARTISTS = "artists"
+    ALBUMS = "albums"
+    TAGS = "tags"
+    PLAYLISTS = "playlists"
+
+
+class Search(BaseModel):
+    """A search; `type` has kinds with commas between them, all when absent."""
+
+    q: str = Field(min_length=2, max_length=100)
+    type: str | None = None
+    limit: int = Field(20, ge=1, le=50)
+
+
+@router.get("/search")
+@router.get("/search/")
+def search(wanted: Annotated[Search, Query()], reader: Reader) -> Response:
+    """Search for a text, in any case; the closer a name is to it, the higher its relevance. `limit` is for each kind."""
+    kinds = _kinds(wanted.type) if is_storable(wanted.q) else frozenset()
+    with reader.services.database.read() as connection:
+        finder = _Finder(connection, reader.services, reader.viewer, wanted.q, wanted.limit)
+        found = {kind: finder.find(kind) if kind in kinds else [] for kind in Kind}
+    results = [each for of_kind in found.values() for each in of_kind]
+    results.sort(key=lambda each: each["relevance"], reverse=True)
+    counts = {kind.value: len(of_kind) for kind, of_kind in found.items()}
+    return AsciiJsonResponse({"results": results, "counts": counts})
+
+
+def _kinds(text: str | None) -> frozenset[Kind]:
+    if text is None:
+        return frozenset(Kind)
+    try:
+        return frozenset(Kind(name.strip().lower()) for name in text.split(","))
+    except ValueError:
+        raise InvalidFieldError("type", f"must be one or more of: {', '.join(Kind)}") from None
+
+
+@dataclass(frozen=True)
+class _Finder:
+    """Finds a text in names, all from one snapshot."""
+
+    connection: Connection
+    services: Services
+    viewer: str | None
+    q: str
+    limit: int
+
+    def find(self, kind: Kind) -> list[Result]:
+        match kind:
+            case Kind.TRACKS:
+                return self._tracks()
+            case Kind.ARTISTS:
+                return self._artists()
+            case Kind.ALBUMS:
+                return self._albums()
+            case Kind.TAGS:
+                return self._tags()
+            case Kind.PLAYLISTS:
+                return []
+
+    def _tracks(self) -> list[Result]:
+        page = track_page(self.connection, TrackFilter(q=self.q, owner=self.viewer), limit=self.limit)
+        ids = peer_ids_of(self.connection, [view.track_id for view in page.items])
+        accounts = self._accounts(view.did for view in page.items)
+        return [
+            {
+                "type": "track",
+                "id": ids.get(view.track_id, view.track_id),
+                "title": view.title,
+                "artist_handle": _handle(accounts, view.did),
+                "artist_display_name": view.artist,
+                "image_url": self.services.urls.artwork(view.artwork.cid) if view.artwork else view.image_url,
+                "relevance": self._relevance(view.title),
+            }
+            for view in page.items
+        ]
+
+    def _artists(self) -> list[Result]:
+        named = artists_named(self.connection, self.viewer, self.q, limit=self.limit)
+        of_part = self.services.accounts.with_handle_part(self.q, limit=self.limit)
+        listed = with_tracks(self.connection, self.viewer, [account.did for account in of_part])
+        accounts = self._accounts([*named, *listed])
+        return [
+            {
+                "type": "artist",
+                "did": account.did,
+                "handle": account.handle,
+                "display_name": account.name,
+                "avatar_url": None,
+                "relevance": self._relevance(account.handle, account.name),
+            }
+            for account in accounts.values()
+        ][: self.limit]
+
+    def _albums(self) -> list[Result]:
+        albums = albums_named(self.connection, self.viewer, self.q, limit=self.limit)
+        accounts = self._accounts(album.did for album in albums)
+        return [
+            {
+                "type": "album",
+                **album_of(album.did, album.title).model_dump(include={"id", "title", "slug", "image_url"}),
+                "artist_handle": _handle(accounts, album.did),
+                "artist_display_name": album.artist,
+                "relevance": self._relevance(album.title),
+            }
+            for album in albums
+        ]
+
+    def _tags(self) -> list[Result]:
+        tags = tags_by_use(self.connection, self.viewer, part=self.q, limit=self.limit)
+        return [
+            {
+                "type": "tag",
+                "id": crc32(tag.name.encode()),  # a number is part of the contract; here the name is the key
+                "name": tag.name,
+                "track_count": tag.tracks,
+                "relevance": self._relevance(tag.name),
+            }
+            for tag in tags
+        ]
+
+    def _relevance(self, *texts: str) -> float:
+        """Return the greatest share of a text that the search is; 0 for a track that was found by its artist or album."""
+        term = normalized(self.q)
+        shares = [len(term) / len(text) for text in map(normalized, texts) if term in text]
+        return round(max(shares, default=0.0), 3)
+
+    def _accounts(self, dids: Iterable[str]) -> dict[str, Account]:
+        return {account.did: account for account in self.services.accounts.of_dids(list(set(dids)))}
+
+
+def _handle(accounts: dict[str, Account], did: str) -> str:
+    return accounts[did].handle if did in accounts else INVALID_HANDLE

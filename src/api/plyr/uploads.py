@@ -1,0 +1,132 @@
+"""Uploads for the peer's clients: the track is made before the answer, so that its progress stream has one event."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+from fastapi import APIRouter, Response
+
+from aggregates.errors import InvalidFieldError
+from api.auth.authentication import OptionalCaller, ServicesDep
+from api.openapi import FILE, TEXT, TRACK_FIELDS, multipart
+from api.pipeline.command_request import Command
+from api.plyr.albums import album_titled
+from api.plyr.path_params import PeerTrackId, track_behind
+from api.plyr.publishing_fields import PUBLISHING, VISIBILITY, access_of
+from api.plyr.reading import ROUTER
+from api.plyr.results import PlyrResults, completed
+from api.plyr.track import TrackResponse, track_responses
+from api.requests.body import NONE, Body
+from api.requests.path_params import MAX_ID, NO_TRACK
+from api.routers.track_writes import replace_command, upload_command
+from api.services import Services
+from application.read_access import may_know
+from application.tracks.publication import published_by_replacing
+from application.tracks.register import RegisterTrack, register_track
+from application.tracks.replace_audio import replace_audio
+from identity.accounts.credentials import Principal
+from projections.track_queries import track_by_id
+from storage.artwork import MAX_BYTES as IMAGE_BYTES
+
+router: Final = APIRouter(**ROUTER)
+
+OWN_FIELDS: Final = frozenset(TRACK_FIELDS) - {"downloads"}
+NOT_HELD: Final[Mapping[str, str]] = {
+    "copyright": "this service keeps no rights",
+    "auto_tag": "this service tags nothing by itself",
+}
+UPLOAD_FIELDS: Final[dict[str, Any]] = {
+    **{name: TRACK_FIELDS[name] for name in OWN_FIELDS},
+    **dict.fromkeys(("album_id", *NOT_HELD), TEXT),
+    **VISIBILITY,
+    **PUBLISHING,
+}
+UPLOAD_BODY: Final = multipart(["file", "title"], file=FILE, **UPLOAD_FIELDS, image=FILE)
+
+
+@router.post("/tracks", openapi_extra=UPLOAD_BODY)
+@router.post("/tracks/", openapi_extra=UPLOAD_BODY)
+async def upload(request: Command) -> Response:
+    """Upload a track."""
+    services = request.services
+    files = {"file": services.max_upload_bytes, "image": IMAGE_BYTES}
+    async with request.begin(files=files, is_upload=True) as attempt:
+        if not attempt.is_repetition:
+            command = await _upload_command(request, attempt.body)
+            if command.support_gate is None:
+                await attempt.publish(command.audio)
+            await attempt.commit(
+                lambda unit: register_track(unit, command, services.media),
+                PlyrResults(services.urls, request.principal).uploaded,
+            )
+    return await attempt.response()
+
+
+@router.put("/tracks/{track_id}/audio", openapi_extra=multipart(["file"], file=FILE))
+async def replace_file(track_id: PeerTrackId, request: Command) -> Response:
+    """Replace the audio; the displaced audio becomes a revision."""
+    services = request.services
+    files = {"file": services.max_upload_bytes}
+    async with request.begin(on=track_id, files=files, is_upload=True) as attempt:
+        if not attempt.is_repetition:
+            command = await replace_command(request, track_id, attempt.body)
+            await attempt.publish_if(partial(published_by_replacing, command=command, audio=command.audio))
+            await attempt.commit(
+                lambda unit: replace_audio(unit, command, services.media),
+                PlyrResults(services.urls, request.principal).uploaded,
+            )
+    return await attempt.response()
+
+
+@router.get("/tracks/uploads/{upload_id}/progress")
+def follow_upload(upload_id: str, caller: OptionalCaller, services: ServicesDep) -> Response:
+    """Tell, as one server-sent event, that the upload is complete, or that there was none."""
+    track = _uploaded(services, caller, upload_id)
+    event = completed(track) if track is not None else _unknown(upload_id)
+    return Response(f"data: {json.dumps(event)}\n\n", media_type="text/event-stream")
+
+
+async def _upload_command(request: Command, body: Body) -> RegisterTrack:
+    """Check first what is refused because a track cannot hold it."""
+    for field, why in NOT_HELD.items():
+        if body.fields.get(field) not in (*NONE, "null", "false"):
+            raise InvalidFieldError(field, f"must not be sent: {why}")
+    access = access_of(body)
+    fields = {name: value for name, value in body.fields.items() if name in OWN_FIELDS}
+    if album_id := body.text("album_id"):
+        if fields.get("album"):
+            raise InvalidFieldError("album_id", "album and album_id are mutually exclusive")
+        fields["album"] = await _album(request, album_id)
+    command = await upload_command(request, replace(body, fields=fields))
+    return command if access is None else replace(command, **vars(access))
+
+
+async def _album(request: Command, album_id: str) -> str:
+    services = request.services
+    title = await services.threads.run(album_titled, services.database, request.principal.did, album_id)
+    if title is None:
+        raise InvalidFieldError("album_id", "must be the id of an album of yours")
+    return title
+
+
+def _uploaded(services: Services, caller: Principal | None, upload_id: str) -> TrackResponse | None:
+    """Find the track, if the caller may know of it."""
+    is_number = upload_id.isascii() and upload_id.isdecimal() and len(upload_id) <= len(str(MAX_ID))
+    known_as = int(upload_id) if is_number else NO_TRACK
+    track_id = track_behind(known_as if known_as <= MAX_ID else NO_TRACK, services)
+    with services.database.read() as connection:
+        view = track_by_id(connection, track_id)
+        if view is None or view.deleted_at is not None or not may_know(caller, view.did, view.taken_down_at):
+            return None
+        return track_responses(connection, [view], services.urls, caller)[0]
+
+
+def _unknown(upload_id: str) -> dict[str, Any]:
+    return {
+        "upload_id": upload_id,
+        "status": "failed",
+        "message": "upload job not found",
+        "error": "job lost",
+    }

@@ -1,0 +1,154 @@
+"""Gives adopted tracks the ids that they had at the service they come from.
+
+1. read: the file
+2. reserve: from then on our own tracks get larger ids; refuse ids that are taken
+3. the records are adopted
+4. assign: each track that the file names gets its id
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, insert, or_, select
+
+from eventstore.streams.peer_ids import peer_track
+from eventstore.streams.track_ids import issue_only_above
+from outbox.conflicts.adopted import tracks_of_records
+from projections.tracks import tracks
+from replay.errors import PeerIdsError
+
+ID, URI = COLUMNS = ("id", "atproto_record_uri")
+MAX_PEER_ID: Final = 2**31
+MAX_NAMED_IDS: Final = 20
+
+Key = tuple[str, str]
+"""Collection and key of a record."""
+
+
+@dataclass(frozen=True)
+class PeerIds:
+    """The largest id of a file, and the ids of one account's records in it."""
+
+    did: str
+    largest: int
+    of_records: Mapping[Key, int]
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """How many tracks have an id of the file now, and how many of its records are no track here."""
+
+    tracks: int
+    missing: int
+
+
+def read_peer_ids(lines: Iterable[str], did: str) -> PeerIds:
+    """Read a CSV file with a header, one track a line; other columns, and tracks of other accounts, are not used.
+
+    Raises PeerIdsError, naming the line.
+    """
+    table = csv.DictReader(lines)
+    if missing := [name for name in COLUMNS if name not in (table.fieldnames or ())]:
+        raise PeerIdsError(_nothing(f"the first line must name the columns {' and '.join(missing)}"))
+    of_records: dict[Key, int] = {}
+    seen: set[int] = set()
+    for number, row in enumerate(table, 2):
+        peer_id = _peer_id(row[ID], number)
+        if peer_id in seen:
+            raise PeerIdsError(_nothing(f"line {number}: the id {peer_id} is there twice"))
+        seen.add(peer_id)
+        key = _key(row[URI] or "", did, number)
+        if key is not None and of_records.setdefault(key, peer_id) != peer_id:
+            raise PeerIdsError(
+                _nothing(f"line {number}: the record has two ids, {of_records[key]} and {peer_id}")
+            )
+    return PeerIds(did, max(seen, default=0), of_records)
+
+
+def reserve(connection: Connection, ids: PeerIds) -> None:
+    """Issue no id of the file to a new track, and refuse those that are taken; the caller holds the log's lock.
+
+    Raises PeerIdsError. A refusal leaves the ids unused, which costs nothing.
+    """
+    if ids.largest:
+        issue_only_above(connection, ids.largest)
+    require_free(connection, ids)
+
+
+def require_free(connection: Connection, ids: PeerIds) -> None:
+    """Raise PeerIdsError, naming them, for ids that another track has, as its own or as a peer's, deleted tracks included."""
+    of_tracks = _of_tracks(connection, ids)
+    if taken := sorted({*_own_ids(connection, ids, of_tracks), *_peer_ids(connection, ids, of_tracks)}):
+        named = ", ".join(map(str, taken[:MAX_NAMED_IDS]))
+        more = f" and {len(taken) - MAX_NAMED_IDS} more" if len(taken) > MAX_NAMED_IDS else ""
+        raise PeerIdsError(
+            _nothing(f"other tracks here have these ids, or their tracks have others: {named}{more}")
+        )
+
+
+def assign(connection: Connection, ids: PeerIds) -> Assigned:
+    """Give each track that is here its id; the caller holds the log's lock. Raises PeerIdsError as `require_free`."""
+    require_free(connection, ids)
+    of_tracks = _of_tracks(connection, ids)
+    known = set(connection.scalars(select(peer_track.c.track_id).where(peer_track.c.did == ids.did)))
+    new = [
+        {"peer_id": peer_id, "did": ids.did, "track_id": track_id}
+        for track_id, peer_id in of_tracks.items()
+        if track_id not in known
+    ]
+    if new:
+        connection.execute(insert(peer_track), new)
+    return Assigned(len(of_tracks), len(ids.of_records) - len(of_tracks))
+
+
+def _of_tracks(connection: Connection, ids: PeerIds) -> dict[int, int]:
+    """Return the file's ids by track; raises PeerIdsError for a track that has two, by its record's former address."""
+    known = tracks_of_records(connection, ids.did)
+    found: dict[int, int] = {}
+    for key, peer_id in ids.of_records.items():
+        if key in known and found.setdefault(known[key], peer_id) != peer_id:
+            raise PeerIdsError(_nothing(f"one track has two ids, {found[known[key]]} and {peer_id}"))
+    return found
+
+
+def _own_ids(connection: Connection, ids: PeerIds, of_tracks: Mapping[int, int]) -> Iterator[int]:
+    """Yield wanted ids that are a track's own, unless it is the track that wants it."""
+    wanted = set(ids.of_records.values())
+    own = connection.scalars(select(tracks.c.track_id).where(tracks.c.track_id <= max(wanted, default=0)))
+    yield from (each for each in own if each in wanted and of_tracks.get(each) != each)
+
+
+def _peer_ids(connection: Connection, ids: PeerIds, of_tracks: Mapping[int, int]) -> Iterator[int]:
+    """Yield wanted ids that another track was given, and those wanted by a track that was given another."""
+    wanted = set(ids.of_records.values())
+    is_near = or_(peer_track.c.did == ids.did, peer_track.c.peer_id <= max(wanted, default=0))
+    for row in connection.execute(select(peer_track).where(is_near)):
+        wants = of_tracks.get(row.track_id, row.peer_id if row.peer_id not in wanted else None)
+        if wants is None:
+            yield row.peer_id
+        elif wants != row.peer_id:
+            yield wants
+
+
+def _peer_id(text: str | None, number: int) -> int:
+    if text is None or not (text.isascii() and text.isdecimal()) or not 0 < int(text) <= MAX_PEER_ID:
+        raise PeerIdsError(
+            _nothing(f"line {number}: an id is a number from 1 to {MAX_PEER_ID}, not {text!r}")
+        )
+    return int(text)
+
+
+def _key(uri: str, did: str, number: int) -> Key | None:
+    """Return the key of a record of the account; None for one of another account, or a track without a record."""
+    match uri.split("/"):
+        case [""]:
+            return None
+        case ["at:", "", authority, collection, rkey] if collection and rkey:
+            return (collection, rkey) if authority == did else None
+    raise PeerIdsError(_nothing(f"line {number}: not the AT-URI of a record: {uri!r}"))
+
+
+def _nothing(reason: str) -> str:
+    return f"{reason}. Nothing was adopted."

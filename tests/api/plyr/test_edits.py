@@ -1,0 +1,109 @@
+"""Edits and deletions as clients of plyr.fm send them."""
+
+import pytest
+
+from tests.api.plyr.writing import edits, publishing, refused, uploaded
+from tests.api.tracks.test_edit import CLIENTS_OF_PLYR
+from tests.api.world import did_of
+from tests.media_samples import samples
+from tests.servers.databases import ON_SQLITE
+
+
+@ON_SQLITE
+def test_each_documented_field_has_its_effect_and_the_answer_is_the_peers_track(subtests, client, alice):
+    track = uploaded(client, alice, album="Old", description="old", tags='["old"]')
+    for field, sent, name, effect in CLIENTS_OF_PLYR:
+        with subtests.test(f"{field}={sent}"):
+            answer = edits(client, alice, track, **{field: sent})
+            assert answer.status_code == 200
+            assert client.get(f"/tracks/{track['id']}").json()[name] == effect
+            assert answer.json() == client.get(f"/plyr/tracks/{track['id']}", headers=alice.headers).json()
+
+
+def test_a_cover_comes_as_multipart_and_goes_by_a_flag(client, alice):
+    track = uploaded(client, alice)
+    cover = {"image": ("cover.png", samples.png(), "image/png")}
+    answer = client.patch(
+        f"/plyr/tracks/{track['id']}", data={"title": "New"}, files=cover, headers=alice.headers
+    )
+    assert (answer.json()["title"], answer.json()["image_url"] is None) == ("New", False)
+    assert edits(client, alice, track, remove_image="true").json()["image_url"] is None
+
+
+def test_publishing_of_a_track_is_changed_by_ordinary_events(client, world, alice):
+    track = uploaded(client, alice)
+    wanted = publishing(listening="supporters", visibility="unlisted", downloads="off")
+    shown = edits(client, alice, track, publishing=wanted).json()
+    assert (shown["publishing"]["access"], shown["download_policy"]) == (
+        {"listening": "supporters", "visibility": "unlisted", "downloads": "off"},
+        "off",
+    )
+    assert world.events(track["id"]) == ["Created", "SupportGateSet", "VisibilityChanged", "DownloadsChanged"]
+
+
+def test_the_route_for_publishing_changes_it_at_once_and_its_job_is_done(client, alice, bob):
+    track = uploaded(client, alice)
+    path = f"/plyr/tracks/{track['id']}/publishing"
+    wanted = {"access": {"listening": "supporters", "downloads": "off"}}
+    job = client.post(path, json={"settings": wanted}, headers=alice.headers).json()["job_id"]
+    told = client.get(f"/plyr/tracks/publishing-jobs/{job}", headers=alice.headers).json()
+    assert (told["status"], told["updated_track_ids"]) == ("completed", [track["id"]])
+    shown = client.get(f"/plyr/tracks/{track['id']}", headers=alice.headers).json()
+    assert (shown["visibility"], shown["download_policy"]) == ("supporters", "off")
+    assert refused(client.post(path, json={"settings": wanted}, headers=bob.headers)) == (403, "not_owner")
+    for settings in (None, {"access": {"listening": "owner"}}, {"access": {"visibility": "private"}}):
+        answer = client.post(path, json={"settings": settings}, headers=alice.headers)
+        assert refused(answer) == (400, "invalid_field")
+    assert client.get(f"/plyr/tracks/{track['id']}", headers=alice.headers).json() == shown
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"publishing": publishing(listening="owner")},
+        {"publishing": publishing(visibility="private")},
+        {"publishing": publishing(), "support_gate": '{"type": "any"}'},
+        {"publishing": publishing(), "unlisted": "true"},
+        {"visibility": "private"},
+        {"downloads": "off"},
+        {"support_gate": '{"type": "copyright"}'},
+        {"title": ""},
+    ],
+)
+def test_an_edit_that_a_track_cannot_hold_changes_nothing(client, world, alice, fields):
+    track = uploaded(client, alice)
+    before = world.state()
+    status, _ = refused(edits(client, alice, track, **{"description": "kept?", **fields}))
+    assert (status, world.state()) == (400, before)
+
+
+def test_only_the_owner_edits_and_deletes(client, alice, bob):
+    track = uploaded(client, alice)
+    path = f"/plyr/tracks/{track['id']}"
+    assert refused(edits(client, bob, track, title="x")) == (403, "not_owner")
+    assert refused(client.delete(path, headers=bob.headers)) == (403, "not_owner")
+    answer = client.delete(path, headers=alice.headers)
+    assert (answer.status_code, answer.json()) == (200, {"message": "track deleted successfully"})
+    assert refused(client.get(path)) == (404, "track_not_found")
+
+
+@ON_SQLITE
+def test_featured_artists_have_names_in_the_answer(client, world, alice):
+    world.sign_in("bob")
+    track = uploaded(client, alice)
+    [featured] = edits(client, alice, track, features='["bob.test"]').json()["features"]
+    assert (featured["did"], featured["display_name"]) == (did_of("bob"), "Bob")
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("downloads", ["open", "ask", "supporters", "off"])
+def test_a_download_is_what_the_track_says_it_is(client, alice, downloads):
+    track = uploaded(client, alice, publishing=publishing(downloads=downloads))
+    shown = client.get(f"/plyr/tracks/{track['id']}").json()
+    answer = client.get(f"/plyr/audio/{track['file_id']}/download")
+    assert (shown["download_policy"], shown["downloadable"]) == (downloads, answer.is_success)
+    if downloads == "off":
+        assert (answer.status_code, answer.json()["detail"]) == (403, "the artist has disabled downloads")
+    own = client.get(f"/plyr/audio/{track['file_id']}/download", headers=alice.headers)
+    assert (own.status_code, own.content) == (200, samples.mp3(1))

@@ -1,0 +1,87 @@
+"""restore-record, migrate-to-pds and migration/check as the peer's page calls them: it takes every 2xx for done."""
+
+import asyncio
+
+import pytest
+
+from outbox.mirror.tables import mirror_lane as lane
+from tests.api.records.record_commands import lost, uploaded
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def client(world, alice):
+    async with world.async_client(alice) as client:
+        yield client
+
+
+async def gives(world, client, track, name, *, relay=True):
+    asked = asyncio.create_task(client.post(f"/plyr/tracks/{track['id']}/{name}"))
+    while relay and not asked.done():
+        await world.relay.run_once()
+        await asyncio.wait({asked}, timeout=0.02)
+    return await asked
+
+
+def sign_out(world, person):
+    """End the login at the PDS, as the relay notices it."""
+    with world.database.write() as connection:
+        connection.execute(lane.update().where(lane.c.did == person.did).values(state="auth_required"))
+
+
+async def test_a_lost_record_comes_back_with_the_peers_track(world, client, alice):
+    track = await lost(world, client, alice)
+    answer = await gives(world, client, track, "restore-record")
+    body = answer.json()
+    assert (answer.status_code, body["success"], body["restored_uri"]) == (
+        200, True, track["atproto_record_uri"],
+    )  # fmt: skip
+    assert body["track"] == (await client.get(f"/plyr/tracks/{track['id']}")).json()
+    assert world.record(track)["description"] == "words"
+
+
+async def test_a_record_that_is_there_is_refused_with_the_peers_object(world, client, alice):
+    track = await uploaded(client, alice)
+    await world.relay.run_once()
+    answer = await gives(world, client, track, "restore-record")
+    detail = answer.json()["detail"]
+    assert (answer.status_code, detail["error"], detail["uri"]) == (
+        400, "already_has_record", track["atproto_record_uri"],
+    )  # fmt: skip
+
+
+async def test_audio_is_copied_and_a_second_time_was_there(world, client, alice):
+    track = await uploaded(client, alice)
+    first = await gives(world, client, track, "migrate-to-pds")
+    assert (first.status_code, first.json()["track_id"]) == (200, track["id"])
+    assert first.json()["message"] == "track audio migrated to PDS successfully"
+    assert first.json()["pds_blob_cid"] == track["file_id"]
+    sign_out(world, alice)
+    again = await gives(world, client, track, "migrate-to-pds", relay=False)
+    assert (again.status_code, again.json()["message"]) == (200, "track already has PDS blob")
+
+
+@pytest.mark.parametrize("name", ["restore-record", "migrate-to-pds"])
+async def test_without_a_login_nothing_is_recorded_while_our_own_route_records_it(world, client, alice, name):
+    track = await lost(world, client, alice)
+    sign_out(world, alice)
+    before, events = world.state(), world.events(track["id"])
+    answer = await gives(world, client, track, name, relay=False)
+    assert (answer.status_code, answer.json()["detail"]) == (401, "session_expired")
+    assert (world.state(), world.events(track["id"])) == (before, events)
+    own = await client.post(f"/tracks/{track['id']}/{name}", headers={"Prefer": "wait=0"})
+    assert own.status_code == 202
+    assert len(world.events(track["id"])) == len(events) + 1
+
+
+async def test_the_check_counts_the_records_in_the_old_collection(world, client, alice):
+    await uploaded(client, alice)
+    found = (await client.get("/plyr/migration/check")).json()
+    assert found == {
+        "needs_migration": False,
+        "old_record_count": 0,
+        "old_collection": world.services.old_collection,
+        "new_collection": world.services.collection,
+        "did": alice.did,
+    }

@@ -1,0 +1,91 @@
+"""What `plyrfm` reads: each operation by both of its clients, and its command line."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from service.pages.plyr import NOT_WORKING, OPERATIONS, offered
+from tests.e2e.artist import Artist
+from tests.e2e.conftest import ONE_DATABASE
+from tests.plyr.rig import Plyrfm, RefusedError
+
+pytestmark = [pytest.mark.pds, ONE_DATABASE]
+
+
+def test_the_page_names_every_operation_of_the_client(plyrfm: Plyrfm) -> None:
+    every = plyrfm.call("operations")
+    assert len(every) == 30
+    assert set(OPERATIONS) == {name for name in every if not name.startswith(NOT_WORKING)}
+    assert len(OPERATIONS) == 18
+    assert set(OPERATIONS.values()) <= offered()
+
+
+@pytest.mark.parametrize("client", ["sync", "async"])
+def test_each_reading_operation_works_unmodified(
+    plyrfm: Plyrfm, artist: Artist, client: str, tmp_path: Path
+) -> None:
+    track = artist.uploads(title="Blue Train", album="Trains", tags=json.dumps(["jazz", client]))
+    record = artist.agreed()
+    assert record is not None
+
+    def call(name: str, *args: object, **kwargs: object) -> object:
+        return plyrfm.call(name, *args, client=client, **kwargs)
+
+    shown = call("tracks.get", track["id"])
+    assert shown == call("tracks.get", track["atproto_record_uri"])
+    assert shown["title"] == record["title"] == "Blue Train"
+    assert shown["album"]["title"] == record["album"]
+    assert shown["atproto_uri"] == track["atproto_record_uri"]
+    assert shown["publishing"]["access"] == {
+        "listening": "public",
+        "downloads": "open",
+        "visibility": "public",
+    }
+    for listed in (
+        call("tracks.list"),
+        call("tracks.my", limit=5),
+        call("tags.tracks", client),
+        call("discover.top_tracks"),
+    ):
+        assert shown in listed
+    assert {"name": client, "track_count": 1} in call("tags.list", q=client)
+    found = call("discover.search", "blue tra")
+    assert track["id"] in [each["id"] for each in found["results"] if each["type"] == "track"]
+    assert call("artists.me")["did"] == call("me")["did"] == artist.did
+    kept = tmp_path / f"{client}.mp3"
+    assert call("tracks.download", track["id"], str(kept)) == str(kept)
+    assert kept.read_bytes() == artist.client.http.get(track["audio_url"]).content
+
+
+def test_what_is_not_offered_is_a_clear_error_in_both_clients(plyrfm: Plyrfm, artist: Artist) -> None:
+    track = artist.uploads()
+    for client in ("sync", "async"):
+        for name, *args in (("tracks.liked",), ("tracks.like", track["id"]), ("playlists.list",)):
+            with pytest.raises(RefusedError) as refused:
+                plyrfm.call(name, *args, client=client)
+            assert (refused.value.status, refused.value.body["error"]) == (501, "not_offered")
+
+
+def test_the_command_line_reads(plyrfm: Plyrfm, artist: Artist) -> None:
+    track = artist.uploads(title="Naima", album="Giant Steps", tags='["ballad"]')
+    says = {
+        ("me",): artist.did,
+        ("tracks", "list"): "Naima",
+        ("tracks", "get", str(track["id"])): "album: Giant Steps",
+        ("tracks", "get", track["atproto_record_uri"]): "tags: ballad",
+        ("tracks", "my"): "Giant Steps",
+        ("tracks", "download", str(track["id"]), "-o", "kept.mp3"): "saved: kept.mp3",
+        ("tags", "list"): "#ballad",
+        ("tags", "get", "ballad"): "Naima",
+        ("artists", "me"): "display_name:",
+        ("discover", "search", "giant"): "album Giant Steps",
+        ("discover", "top"): "Naima",
+    }
+    with ThreadPoolExecutor(4) as pool:
+        for said, expected in zip(
+            pool.map(lambda words: plyrfm.types(*words), says), says.values(), strict=True
+        ):
+            assert expected in said
+    assert (plyrfm.folder / "kept.mp3").read_bytes() == artist.client.http.get(track["audio_url"]).content

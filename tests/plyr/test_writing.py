@@ -1,0 +1,155 @@
+"""What `plyrfm` writes: each operation by both of its clients and by its command line, the record looked at after each."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.story import COLLECTION
+from tests.e2e.artist import Artist, seeds
+from tests.e2e.conftest import ONE_DATABASE
+from tests.media_samples import samples
+from tests.plyr.rig import Plyrfm, RefusedError
+
+pytestmark = [pytest.mark.pds, ONE_DATABASE]
+
+
+def a_song(folder: Path) -> str:
+    path = folder / "song.mp3"
+    path.write_bytes(samples.mp3(next(seeds)))
+    return str(path)
+
+
+def model(name: str, **fields: Any) -> dict[str, Any]:
+    return {"model": name, "fields": fields}
+
+
+def follow(artist: Artist, track_id: int) -> dict[str, Any]:
+    """Take the track in hand, wait until its record is delivered and agrees, and return the record."""
+    track = artist.client.track(track_id)
+    artist.track_id, artist.record_uri, artist.seen_position = track_id, track["atproto_record_uri"], 0
+    record = artist.agreed()
+    assert record is not None
+    return record
+
+
+@pytest.mark.parametrize("client", ["sync", "async"])
+def test_each_writing_operation_works_unmodified_and_the_record_follows(
+    plyrfm: Plyrfm, artist: Artist, friend: str, client: str, tmp_path: Path
+) -> None:
+    def call(name: str, *args: Any, **kwargs: Any) -> Any:
+        return plyrfm.call(name, *args, client=client, **kwargs)
+
+    made = call(
+        "tracks.upload", a_song(tmp_path), "Blue Train", album="Trains", tags=["jazz"], description="Notes."
+    )
+    assert made["title"] == "Blue Train"
+    record = follow(artist, made["track_id"])
+    assert (record["title"], record["album"], record["description"]) == ("Blue Train", "Trains", "Notes.")
+
+    cover = tmp_path / "cover.png"
+    cover.write_bytes(samples.png())
+    changes = {"title": "Locomotion", "features": json.dumps([friend]), "tags": ["bop"], "description": ""}
+    shown = call("tracks.update", artist.record_uri, model("TrackPatch", **changes, image=str(cover)))
+    record = follow(artist, made["track_id"])
+    assert (shown["title"], shown["tags"], shown["image_url"]) == ("Locomotion", ["bop"], record["imageUrl"])
+    assert (record["title"], record["features"][0]["did"]) == ("Locomotion", friend)
+    assert "description" not in record
+    call("tracks.update", made["track_id"], model("TrackPatch", album=""))
+    assert "album" not in follow(artist, made["track_id"])
+
+    first = artist.client.track(made["track_id"])["file_id"]
+    assert call("tracks.replace_audio", made["track_id"], a_song(tmp_path))["title"] == "Locomotion"
+    replaced = follow(artist, made["track_id"])
+    assert first not in replaced["audioUrl"]
+    [revision] = call("tracks.revisions", made["track_id"])
+    displaced = call("tracks.restore_revision", made["track_id"], revision["id"])
+    assert first in follow(artist, made["track_id"])["audioUrl"]
+    assert call("tracks.revisions", made["track_id"]) == [displaced]
+
+    profile = call("artists.update", model("ArtistProfilePatch", display_name="DJ", bio="Plays."))
+    assert (profile["display_name"], profile["bio"]) == ("DJ", "Plays.")
+    assert call("artists.me")["display_name"] == "DJ"
+    assert follow(artist, made["track_id"])["artist"] != "DJ"
+    second = call("tracks.upload", a_song(tmp_path), "After")
+    assert follow(artist, second["track_id"])["artist"] == "DJ"
+
+    call("tracks.delete", second["track_id"])
+    assert artist.agreed() is None
+
+
+@pytest.mark.parametrize("client", ["sync", "async"])
+def test_access_is_what_was_asked_for_or_nothing_at_all(
+    plyrfm: Plyrfm, artist: Artist, client: str, tmp_path: Path
+) -> None:
+    def uploads(song: str, **access: str) -> Any:
+        wanted = model("PublishingDefaults", access=access)
+        return plyrfm.call("tracks.upload", song, "Quiet", client=client, publishing=wanted)
+
+    made = uploads(a_song(tmp_path), listening="supporters", visibility="unlisted", downloads="off")
+    record = follow(artist, made["track_id"])
+    assert record["supportGate"] == {"type": "any"}
+    shown = plyrfm.call("tracks.get", made["track_id"], client=client)
+    assert shown["publishing"]["access"] == {
+        "listening": "supporters",
+        "visibility": "unlisted",
+        "downloads": "off",
+    }
+    before = artist.pds.list_records(artist.did, COLLECTION)
+    for access in ({"listening": "owner"}, {"listening": "signed_in"}, {"visibility": "private"}):
+        with pytest.raises(RefusedError) as refused:
+            uploads(a_song(tmp_path), **access)
+        assert (refused.value.status, refused.value.body["error"]) == (400, "invalid_field")
+    assert artist.pds.list_records(artist.did, COLLECTION) == before
+    assert [track["id"] for track in plyrfm.call("tracks.my")] == [made["track_id"]]
+
+
+def test_the_command_line_writes(plyrfm: Plyrfm, artist: Artist, tmp_path: Path) -> None:
+    said = plyrfm.types(
+        "tracks", "upload", a_song(tmp_path), "Naima", "--album", "Giant Steps", "-t", "ballad",
+        "--publishing", '{"access": {"downloads": "ask"}}',
+    )  # fmt: skip
+    [track_id] = re.findall(r"uploaded: track (\d+)", said)
+    assert follow(artist, int(track_id))["album"] == "Giant Steps"
+    assert artist.client.track(int(track_id))["downloads"] == "ask"
+    said = plyrfm.types("tracks", "update", track_id, "--title", "Naima (alternate)", "--tags", "a, b")
+    assert "updated: Naima (alternate)" in said
+    assert follow(artist, int(track_id))["title"] == "Naima (alternate)"
+    assert "replaced audio" in plyrfm.types("tracks", "replace-audio", track_id, a_song(tmp_path))
+    replaced = follow(artist, int(track_id))
+    [revision] = plyrfm.call("tracks.revisions", int(track_id))
+    assert str(revision["id"]) in plyrfm.types("tracks", "revisions", track_id)
+    assert "restored" in plyrfm.types("tracks", "restore-revision", track_id, str(revision["id"]), "--yes")
+    assert follow(artist, int(track_id))["audioUrl"] != replaced["audioUrl"]
+    assert "display_name: DJ" in plyrfm.types("artists", "update", "--display-name", "DJ", "--bio", "Plays.")
+    assert "deleted: Naima (alternate)" in plyrfm.types("tracks", "delete", track_id, "--yes")
+    assert artist.agreed() is None
+
+
+def test_the_page_restores_and_copies_and_without_a_login_nothing_is_recorded(artist: Artist) -> None:
+    http, track = artist.client.http, artist.uploads()
+    artist.agreed()
+    path = f"/plyr/tracks/{track['id']}"
+    artist.loses_the_record()
+    restored = http.post(f"{path}/restore-record")
+    assert (restored.status_code, restored.json()["restored_uri"]) == (200, track["atproto_record_uri"])
+    assert artist.agreed() is not None
+    again = http.post(f"{path}/restore-record")
+    assert again.status_code in {200, 400}
+    copied = http.post(f"{path}/migrate-to-pds")
+    assert (copied.status_code, copied.json()["pds_blob_cid"]) == (200, track["file_id"])
+    record = artist.agreed()
+    assert record is not None
+    assert record["audioBlob"]["ref"]["$link"] == track["file_id"]
+
+    artist.loses_the_record()
+    http.post("/me/disconnect")
+    events = [row["type"] for row in artist.client.history(track["id"])]
+    answer = http.post(f"{path}/restore-record")
+    assert (answer.status_code, answer.json()["detail"]) == (401, "session_expired")
+    assert [row["type"] for row in artist.client.history(track["id"])] == events
+    assert http.post(f"{path}/migrate-to-pds").json()["message"] == "track already has PDS blob"
+    own = artist.asks("restore-record", Prefer="wait=0")
+    assert own.status_code == 202
