@@ -19,6 +19,7 @@ from bench import (
     patch,
     reads,
     rebuild,
+    replay,
     search,
     unit,
     wait,
@@ -39,6 +40,7 @@ BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "backlog": (backlog.SENTENCE, backlog.run),
     "unit": (unit.SENTENCE, unit.run),
     "rebuild": (rebuild.SENTENCE, rebuild.run),
+    "replay": (replay.SENTENCE, replay.run),
     "search": (search.SENTENCE, search.run),
 }
 LISTED: Final = "\b\n" + "\n".join(f"{name:10} {sentence}" for name, (sentence, _) in BENCHES.items())

@@ -59,7 +59,7 @@ def start_process(servers: Servers, name: str, database_url: str | None) -> Iter
     service = Service(servers.folder / name, servers.pds, env=env)
     service.start()
     try:
-        did = _account(servers.pds, name)
+        did = create_account(servers.pds, name)
         client = Client(service.url, did, servers.pds.create_app_password(did))
         with closing(client.http):
             yield service, client
@@ -67,13 +67,13 @@ def start_process(servers: Servers, name: str, database_url: str | None) -> Iter
         service.stop()
 
 
-def _account(pds: DevPds, name: str) -> str:
+def create_account(pds: DevPds, name: str) -> str:
     return pds.create_account(f"{name}.test", secrets.token_urlsafe(12))
 
 
 def bare_puts(pds: DevPds) -> Callable[[int], Seconds]:
     """Write one record repeatedly to the PDS; it has the fields that the service would write."""
-    did = _account(pds, "bare")
+    did = create_account(pds, "bare")
     record: dict[str, Any] = {
         "$type": COLLECTION,
         "title": "First Take",

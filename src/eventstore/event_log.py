@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -64,6 +64,10 @@ class EventLog:
         self.cache: Final = AggregateCache()
         of_stream = table.c.originator_id == bindparam("stream")
         self._stream: Final = select(table).where(of_stream).order_by(table.c.originator_version)
+        of_streams = table.c.originator_id.in_(bindparam("streams", expanding=True))
+        self._streams: Final = (
+            select(table).where(of_streams).order_by(table.c.originator_id, table.c.originator_version)
+        )
         stream_from = self._stream.where(table.c.originator_version >= bindparam("version"))
         self._stream_from: Final = Prepared(lambda _: stream_from)
 
@@ -141,6 +145,16 @@ class EventLog:
         if upto_version is not None:
             query = query.where(self.table.c.originator_version <= upto_version)
         return [self._recorded(row) for row in connection.execute(query, {"stream": str(aggregate_id)})]
+
+    def streams(
+        self, connection: Connection, aggregate_ids: Collection[UUID]
+    ) -> dict[UUID, list[RecordedEvent]]:
+        """Read the events of several aggregates in one statement."""
+        found: dict[UUID, list[RecordedEvent]] = {each: [] for each in aggregate_ids}
+        for row in connection.execute(self._streams, {"streams": [str(each) for each in found]}):
+            recorded = self._recorded(row)
+            found[recorded.aggregate_id].append(recorded)
+        return found
 
     def latest(self, connection: Connection, aggregate_id: UUID) -> StreamState | None:
         """Return the latest state of a stream: the cached one with the events since, or the fold of all; None without events.

@@ -50,6 +50,7 @@ ARMS = {
         for what in ("of one track", "of every track", "of no track")
         for tracks in (100, 1000)
     ],
+    "replay": ["bare putRecord", *(f"replay a record, {database}" for database in DATABASES)],
     "patch": [
         "bare putRecord",
         *(f"PATCH, {database}, PDS +{delay} ms" for database in DATABASES for delay in (0, 50, 200)),
@@ -61,6 +62,7 @@ PROMISED = {
     "wait": ARMS["wait"][1:],
     "hosts": ARMS["hosts"][1::2],
     "backlog": ARMS["backlog"][1::2],
+    "replay": ARMS["replay"][1:],
     "search": ARMS["search"][1::2],
 }
 BESIDE = [

@@ -3,6 +3,7 @@
 An attempt that a crash left open still says what may have landed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -36,6 +37,7 @@ MIN_SAME_SERVER_ERRORS: Final = 3
 
 # Built once (CONTRIBUTING.md).
 _INTENT: Final = insert(delivery_attempt).returning(attempt.id)
+_INTENTS: Final = insert(delivery_attempt).returning(attempt.id, sort_by_parameter_order=True)
 _OF_TARGET: Final = and_(
     attempt.did == bindparam("of_did"),
     attempt.collection == bindparam("of_collection"),
@@ -82,6 +84,9 @@ _UNANSWERED_CREATE: Final = (
     .limit(1)
 )
 _END: Final = update(delivery_attempt).where(attempt.id == bindparam("attempt_id"))
+_END_OF_BATCH: Final = update(delivery_attempt).where(
+    attempt.id.in_(bindparam("attempt_ids", expanding=True))
+)
 
 
 def record_intent(database: Database, lane: Lane, task: DeliveryTask) -> int:
@@ -101,6 +106,16 @@ def write_intent(connection: Connection, lane: Lane, task: DeliveryTask, now: da
     return attempt_id
 
 
+def write_intents(
+    connection: Connection, lane: Lane, tasks: Sequence[DeliveryTask], now: datetime
+) -> list[int]:
+    """Write the intents of a batch as `write_intent` does; returns the attempts' ids in the order of the tasks."""
+    for task in tasks:
+        if not task.ever_sent:
+            connection.execute(CHANGE_TARGET, {**of_target(task.key), "ever_sent": True})
+    return list(connection.scalars(_INTENTS, [_row(lane, task, now) for task in tasks]))
+
+
 def record_unsent(
     connection: Connection, lane: Lane, task: DeliveryTask, now: datetime, outcome: str
 ) -> None:
@@ -118,9 +133,20 @@ def record_adopted(connection: Connection, key: RecordKey, gen: int, cid: str, n
 
 def close_attempt(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
     """Record how the attempt ended."""
+    connection.execute(_END, {"attempt_id": attempt_id, **_end(verdict, now)})
+
+
+def close_attempts(
+    connection: Connection, attempt_ids: Sequence[int], verdict: Verdict, now: datetime
+) -> None:
+    """Record how a batch ended."""
+    connection.execute(_END_OF_BATCH, {"attempt_ids": attempt_ids, **_end(verdict, now)})
+
+
+def _end(verdict: Verdict, now: datetime) -> dict[str, Any]:
     rev = verdict.rev if verdict.kind is Kind.DONE else None
     end = {"ended_at": now, "outcome": verdict.kind.value, "status": verdict.status, "error": verdict.error}
-    connection.execute(_END, {"attempt_id": attempt_id, **end, "rev": rev})
+    return {**end, "rev": rev}
 
 
 def is_repeated_server_error(connection: Connection, task: DeliveryTask, verdict: Verdict) -> bool:

@@ -28,11 +28,13 @@ from outbox.mirror.tables import NEVER, PAST, blob_job
 from outbox.mirror.targets import upsert
 from outbox.pds.verdict import Kind, Verdict
 from outbox.record.dag_cbor import encode
+from outbox.relay.batch_delivery import SentBatch
 from outbox.relay.delivery import CONTENDED
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import (
     UnsentOutcome,
     close_attempt,
+    close_attempts,
     is_fault_of_record_alone,
     is_repeated_server_error,
     record_unsent,
@@ -69,12 +71,42 @@ def settle(
     return log.transact(lane.did, lane.envelope, work)
 
 
+def settle_batch(
+    log: EventLog, lane: Lane, batch: SentBatch, then: Callable[[UnitOfWork], None]
+) -> HostReport | None:
+    """Settle a batch as `settle` does a delivery: all its attempts end alike, and those of its records that have a result are settled."""
+
+    def work(unit: UnitOfWork) -> HostReport | None:
+        report = _settle_batch(unit, lane, batch)
+        then(unit)
+        return report
+
+    return log.transact(lane.did, lane.envelope, work)
+
+
+def _settle_batch(unit: UnitOfWork, lane: Lane, batch: SentBatch) -> HostReport | None:
+    is_calm = lock_lane(unit.connection, lane)
+    close_attempts(unit.connection, batch.attempt_ids, batch.verdict, unit.now)
+    for result in batch.results:
+        _settle_target(unit, lane, result)
+    if batch.results:
+        return _settle_lane(unit, lane, batch.results[-1], is_calm=is_calm)
+    if limits := batch.verdict.lane_limits(unit.now):  # a refused batch costs points, too
+        change_lane(unit.connection, lane.did, **limits)
+    report = HostReport.of_limits(lane.host, lane.did, batch.verdict)
+    return report if changes_host(unit.connection, report, unit.now) else None
+
+
 def _settle(unit: UnitOfWork, lane: Lane, result: Result) -> HostReport | None:
-    task, verdict = result.task, result.verdict
     is_calm = lock_lane(unit.connection, lane)
     if result.attempt_id is not None:
-        close_attempt(unit.connection, result.attempt_id, verdict, unit.now)
+        close_attempt(unit.connection, result.attempt_id, result.verdict, unit.now)
     _settle_target(unit, lane, result)
+    return _settle_lane(unit, lane, result, is_calm=is_calm)
+
+
+def _settle_lane(unit: UnitOfWork, lane: Lane, result: Result, *, is_calm: bool) -> HostReport | None:
+    task, verdict = result.task, result.verdict
     limits = verdict.lane_limits(unit.now)
     if result.outcome is not Outcome.FAILED and not (is_calm and not limits):
         # the PDS answered, or nothing had to be sent: the account's whereabouts are not in doubt
