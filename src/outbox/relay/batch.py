@@ -30,8 +30,8 @@ MAX_BATCH_RECORDS: Final = 50
 """A PDS takes 200, but more than these are hardly faster, and a live edit of the account waits for them."""
 MAX_BATCH_BYTES: Final = 128 * 1024
 """@atproto/pds 0.4 takes requests of 150 KB."""
-WITHOUT_EFFECT: Final = (Kind.NOT_SENT, Kind.PACED, Kind.SIGN_IN, Kind.INACTIVE, Kind.MOVED)
-"""Outcomes after which the whole lane has waited: the PDS has done nothing."""
+WITHOUT_EFFECT: Final = (Kind.NOT_SENT, Kind.SIGN_IN, Kind.INACTIVE, Kind.MOVED)
+"""Outcomes of a batch that may be made again. One over the account's limit may be over it each time."""
 
 target: Final = mirror_target.c
 attempt: Final = delivery_attempt.c
@@ -57,7 +57,11 @@ def _room(connection: Connection, lane: Lane, now: datetime) -> int:
         (row.hour_limit, row.hour_left, row.hour_reset),
         (row.day_limit, row.day_left, row.day_reset),
     )
-    points = [left - BACKFILL_RESERVE * limit for limit, left, reset in budgets if reset and reset > now]
+    points = [
+        (left if reset > now else limit) - BACKFILL_RESERVE * limit
+        for limit, left, reset in budgets
+        if reset is not None
+    ]
     return max(1, min([MAX_BATCH_RECORDS, *(int(each) // CREATE_POINTS for each in points)]))
 
 

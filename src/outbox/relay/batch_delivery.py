@@ -38,6 +38,8 @@ logger = logging.getLogger("mastertape.outbox")
 
 REQUEST_TIMEOUT_SECONDS: Final = 30.0
 READ_TIMEOUT_SECONDS: Final = 15.0
+OF_LANE: Final = (*WITHOUT_EFFECT, Kind.PACED)
+"""Answers that concern the whole lane."""
 REFUSED: Final = "batch: "
 """Before the name of the error, since it may be that of any record of the batch."""
 
@@ -145,7 +147,7 @@ class BatchRun:
                 for task, attempt_id, cid in zip(tasks, attempt_ids, cids, strict=True)
             ]
             return SentBatch(attempt_ids, verdict, results)
-        if verdict.kind in WITHOUT_EFFECT or verdict.status is None:
+        if verdict.kind in OF_LANE or verdict.status is None:
             return SentBatch(attempt_ids, verdict, [Result(tasks[0], Outcome.FAILED, verdict)])
         logger.info("batch_refused", extra={**self._lane.log_fields, "error": verdict.error})
         return SentBatch(attempt_ids, _refusal(verdict))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -179,6 +180,19 @@ async def test_a_batch_that_arrives_late_overwrites_nothing(desk: Rig) -> None:
     assert desk.remote(tracks[1]) is None
 
 
+async def test_a_batch_that_arrives_late_brings_back_no_record_that_was_deleted(desk: Rig) -> None:
+    tracks = await wiped(desk)
+    late = LateRequest()
+    desk.wire.faults += [late]
+    await desk.relay_once()
+    await settle_all(desk)
+    for track in tracks:
+        desk.command(track.track_id, lambda each: each.delete(at=desk.clock()))
+    await settle_all(desk)
+    assert await late.arrives() == 400
+    assert [desk.remote(track) for track in tracks] == [None] * SEVERAL
+
+
 async def test_a_refused_connection_keeps_the_batch_for_later(desk: Rig) -> None:
     tracks = await wiped(desk)
     desk.wire.faults += [refused]
@@ -225,15 +239,29 @@ async def test_live_creates_are_sent_alone(desk: Rig) -> None:
     assert sent(desk) == ["putRecord"] * SEVERAL
 
 
-@pytest.mark.parametrize(("left", "records"), [(5000, SEVERAL), (2515, 5), (2501, 0)])
-async def test_a_batch_leaves_half_of_the_points_to_live_work(desk: Rig, left: int, records: int) -> None:
+@pytest.mark.parametrize(
+    ("limit", "left", "resets_in", "records"),
+    [(5000, 5000, 1, SEVERAL), (5000, 2515, 1, 5), (5000, 2501, 1, 0), (20, 0, -1, 3)],
+    ids=["plenty", "little", "too little", "a small limit that is full again"],
+)
+async def test_a_batch_leaves_half_of_the_points_to_live_work(
+    desk: Rig, limit: int, left: int, resets_in: int, records: int
+) -> None:
     await wiped(desk)
     with desk.database.write() as connection:
-        reset = desk.clock() + (desk.clock() - desk.clock().replace(year=2020))
-        change_lane(connection, desk.did, hour_limit=5000, hour_left=left, hour_reset=reset)
+        reset = desk.clock() + timedelta(hours=resets_in)
+        change_lane(connection, desk.did, hour_limit=limit, hour_left=left, hour_reset=reset)
     await desk.relay_once()
     name, body = desk.wire.sent[0]
     assert (len(body["writes"]) if name == "applyWrites" else 0) == records
+
+
+async def test_a_batch_over_the_limit_is_not_repeated(desk: Rig) -> None:
+    tracks = await wiped(desk)
+    desk.wire.faults += [answered(429, "RateLimitExceeded")]
+    await settle_all(desk)
+    assert Counter(sent(desk)) == {"applyWrites": 1, "putRecord": SEVERAL}
+    assert all_delivered(desk, tracks)
 
 
 async def test_a_batch_is_no_larger_than_a_pds_takes(desk: Rig) -> None:
