@@ -37,7 +37,7 @@ MIN_SAME_SERVER_ERRORS: Final = 3
 
 # Built once (CONTRIBUTING.md).
 _INTENT: Final = insert(delivery_attempt).returning(attempt.id)
-_INTENTS: Final = insert(delivery_attempt).returning(attempt.id, sort_by_parameter_order=True)
+_INTENTS: Final = insert(delivery_attempt).returning(attempt.id, attempt.collection, attempt.rkey)
 _OF_TARGET: Final = and_(
     attempt.did == bindparam("of_did"),
     attempt.collection == bindparam("of_collection"),
@@ -113,7 +113,9 @@ def write_intents(
     for task in tasks:
         if not task.ever_sent:
             connection.execute(CHANGE_TARGET, {**of_target(task.key), "ever_sent": True})
-    return list(connection.scalars(_INTENTS, [_row(lane, task, now) for task in tasks]))
+    rows = connection.execute(_INTENTS, [_row(lane, task, now) for task in tasks])
+    ids = {(row.collection, row.rkey): row.id for row in rows}
+    return [ids[task.key.collection, task.key.rkey] for task in tasks]
 
 
 def record_unsent(

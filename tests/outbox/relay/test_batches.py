@@ -21,19 +21,26 @@ from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.plan import plan_for
 from tests.dsl import COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, LateRequest, Rig, answer_lost, answered, refused
+from tests.statements import recorded_statements
 
 pytestmark = pytest.mark.anyio
 SEVERAL = 8
 
 
-async def wiped(desk: Rig, records: int = SEVERAL) -> list[Track]:
+async def wiped(desk: Rig, records: int = SEVERAL, **fields: Any) -> list[Track]:
     """An account whose repo has lost its records, which an operator's plan restores."""
-    tracks = [desk.upload(number) for number in range(1, records + 1)]
+    tracks = await lost(desk, records, **fields)
+    restore(desk, tracks)
+    return tracks
+
+
+async def lost(desk: Rig, records: int, **fields: Any) -> list[Track]:
+    """An account whose repo has lost its records."""
+    tracks = [desk.upload(number, **fields) for number in range(1, records + 1)]
     while await desk.relay_once():
         pass
     for track in tracks:
         desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
-    restore(desk, tracks)
     desk.wire.sent.clear()
     return tracks
 
@@ -76,6 +83,18 @@ async def test_the_records_of_a_wiped_repo_come_back_in_a_few_requests(desk: Rig
     assert await desk.relay_once() == {Outcome.DELIVERED: len(tracks)}
     assert sent(desk) == ["applyWrites", "applyWrites", "putRecord"]
     assert all_delivered(desk, tracks)
+
+
+async def test_each_further_record_of_a_batch_takes_one_statement(desk: Rig) -> None:
+    counts = []
+    tracks = await lost(desk, 30)
+    for some in (tracks[:10], tracks[10:]):
+        restore(desk, some)
+        with recorded_statements(desk.database.engine) as statements:
+            await desk.relay_once()
+        counts.append(len(statements))
+    assert counts[1] - counts[0] == 10
+    assert sent(desk) == ["applyWrites"] * 2
 
 
 async def test_each_record_of_a_batch_has_its_own_attempt_with_the_revision_of_the_commit(desk: Rig) -> None:
@@ -265,13 +284,7 @@ async def test_a_batch_over_the_limit_is_not_repeated(desk: Rig) -> None:
 
 
 async def test_a_batch_is_no_larger_than_a_pds_takes(desk: Rig) -> None:
-    tracks = [desk.upload(number, description="é" * 2500) for number in range(1, 31)]
-    while await desk.relay_once():
-        pass
-    for track in tracks:
-        desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
-    restore(desk, tracks)
-    desk.wire.sent.clear()
+    tracks = await wiped(desk, 30, description="é" * 2500)
     await settle_all(desk)
     sizes = [len(body["writes"]) for name, body in desk.wire.sent if name == "applyWrites"]
     assert sizes == [24, 6]
