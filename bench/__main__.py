@@ -21,6 +21,7 @@ from bench import (
     rebuild,
     replay,
     search,
+    throughput,
     unit,
     wait,
 )
@@ -34,6 +35,7 @@ BENCHES: Final[dict[str, tuple[str, Run]]] = {
     "wait": (wait.SENTENCE, wait.run),
     "reads": (reads.SENTENCE, reads.run),
     "deliveries": (deliveries.SENTENCE, deliveries.run),
+    "throughput": (throughput.SENTENCE, throughput.run),
     "lanes": (lanes.SENTENCE, lanes.run),
     "hosts": (hosts.SENTENCE, hosts.run),
     "neighbours": (neighbours.SENTENCE, neighbours.run),

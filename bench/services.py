@@ -12,7 +12,7 @@ from typing import Any, Final
 from bench.network import SlowNetwork
 from bench.rounds import Seconds
 from demo.media import tone
-from demo.service import Client, Service
+from demo.service import MASTERTAPE, Client, Service
 from demo.story import COLLECTION
 from devpds.server import DevPds, DevPlc, free_port
 
@@ -44,19 +44,26 @@ def start_servers(folder: Path) -> Iterator[Servers]:
 
 
 @contextmanager
-def start_service(servers: Servers, name: str, database_url: str | None) -> Iterator[Client]:
+def start_service(
+    servers: Servers, name: str, database_url: str | None, *, workers: int = 1
+) -> Iterator[Client]:
     """Yield a signed-in client of a service with a database of its own."""
-    with start_process(servers, name, database_url) as (_, client):
+    with start_process(servers, name, database_url, workers=workers) as (_, client):
         yield client
 
 
 @contextmanager
-def start_process(servers: Servers, name: str, database_url: str | None) -> Iterator[tuple[Service, Client]]:
-    """Yield a service with a database of its own, and a signed-in client."""
+def start_process(
+    servers: Servers, name: str, database_url: str | None, *, workers: int = 1
+) -> Iterator[tuple[Service, Client]]:
+    """Yield a service with a database of its own, and a signed-in client. With several workers, the relay is in none of them."""
     env = {"MASTERTAPE_RATE_LIMITS": "off"}
     if database_url is not None:
         env["MASTERTAPE_DATABASE_URL"] = database_url
-    service = Service(servers.folder / name, servers.pds, env=env)
+    serve = (MASTERTAPE, "serve")
+    service = Service(
+        servers.folder / name, servers.pds, program=serve, command=f"--workers={workers}", env=env
+    )
     service.start()
     try:
         did = create_account(servers.pds, name)

@@ -18,13 +18,16 @@ WAIT: Final = {"prefer": "wait=10"}
 
 
 def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
-    """Measure with a relay inside the service, on SQLite, and on PostgreSQL if it is available."""
+    """Measure with a relay inside the service, on SQLite, and on PostgreSQL if it is available; there also without."""
     with ExitStack() as stack:
         show_progress("starting a PLC directory, a PDS and the services")
         servers = stack.enter_context(start_servers(folder))
         clients = {"SQLite": stack.enter_context(start_service(servers, "sqlite", None))}
         if (url := stack.enter_context(postgres_database())) is not None:
             clients["PostgreSQL"] = stack.enter_context(start_service(servers, "postgres", url))
+        if (url := stack.enter_context(postgres_database())) is not None:
+            several = start_service(servers, "workers", url, workers=2)
+            clients["PostgreSQL, relay in another process"] = stack.enter_context(several)
         arms = [
             Arm(f"PATCH that waits, {name}", partial(_edits, client), MAX_RATIO)
             for name, client in clients.items()

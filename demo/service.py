@@ -29,7 +29,7 @@ class Service:
         data.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        settings = {
+        self.settings = settings = {
             "MASTERTAPE_DATA": str(data),
             "MASTERTAPE_PORT": str(self.port),
             "MASTERTAPE_PLC_URL": pds.plc_url,

@@ -197,14 +197,15 @@ class Database:
 
     def with_now(self, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
         """Add a column `now` to a query, to pass to `now` as `read`: it saves a round trip."""
-        return _with_now(query, is_sqlite=self.is_sqlite)
+        return with_now(query, is_sqlite=self.is_sqlite)
 
     def close(self) -> None:
         self.engine.dispose()
 
 
 @lru_cache
-def _with_now(query: Select[*tuple[Any, ...]], *, is_sqlite: bool) -> Select[*tuple[Any, ...]]:
+def with_now(query: Select[*tuple[Any, ...]], *, is_sqlite: bool) -> Select[*tuple[Any, ...]]:
+    """Add the database's time as a column `now`."""
     return query.add_columns((null() if is_sqlite else func.clock_timestamp()).label("now"))
 
 

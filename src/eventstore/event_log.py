@@ -28,6 +28,7 @@ from eventstore.locks import LOG_LOCK_TIMEOUT_SECONDS, account_locked, lock_for_
 from eventstore.prepared import Prepared
 from eventstore.projection import Projection
 from eventstore.projection_state import FINGERPRINTS, outdated, require_current
+from eventstore.restore_detection import require_same_server
 from eventstore.schema import stored_event
 from eventstore.streams.aggregate_cache import AggregateCache, StreamState
 from eventstore.streams.codec import Codec
@@ -63,13 +64,16 @@ class EventLog:
         self._lock_timeout: Final = lock_timeout
         self.cache: Final = AggregateCache()
         of_stream = table.c.originator_id == bindparam("stream")
-        self._stream: Final = select(table).where(of_stream).order_by(table.c.originator_version)
+        stream = select(table).where(of_stream).order_by(table.c.originator_version)
+        stream_from = stream.where(table.c.originator_version >= bindparam("version"))
+        stream_upto = stream.where(table.c.originator_version <= bindparam("version"))
+        self._stream: Final = Prepared(lambda _: stream)
         of_streams = table.c.originator_id.in_(bindparam("streams", expanding=True))
         self._streams: Final = (
             select(table).where(of_streams).order_by(table.c.originator_id, table.c.originator_version)
         )
-        stream_from = self._stream.where(table.c.originator_version >= bindparam("version"))
         self._stream_from: Final = Prepared(lambda _: stream_from)
+        self._stream_upto: Final = Prepared(lambda _: stream_upto)
 
     @contextmanager
     def unit_of_work(self, did: str | None, envelope: Envelope) -> Generator[UnitOfWork]:
@@ -110,17 +114,23 @@ class EventLog:
 
         Raises what `work` raises, CommitFailedError and LogBusyError.
         """
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            try:
-                with self.unit_of_work(did, envelope) as unit:
-                    result = work(unit)
-            except (DBAPIError, CommitFailedError) as error:
-                if attempt == MAX_ATTEMPTS or not _was_rolled_back_for_another(error):
-                    raise
-                time.sleep(random.uniform(0, FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)))  # noqa: S311
-            else:
-                return result
-        raise AssertionError
+
+        def transaction() -> T:
+            with self.unit_of_work(did, envelope) as unit:
+                return work(unit)
+
+        return _again_after_deadlock(transaction)
+
+    def transact_without_events(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction that takes no append lock and appends nothing; again after a deadlock, as `transact` does."""
+
+        def transaction() -> T:
+            with self.database.write() as connection:
+                if self.acknowledgements is not None:
+                    require_same_server(connection)
+                return work(connection)
+
+        return _again_after_deadlock(transaction)
 
     def close(self) -> None:
         """Disconnect; this process acknowledges nothing any more."""
@@ -141,10 +151,9 @@ class EventLog:
         self, connection: Connection, aggregate_id: UUID, *, upto_version: int | None = None
     ) -> list[RecordedEvent]:
         """Read the events of one aggregate, up to and with `upto_version`."""
-        query = self._stream
-        if upto_version is not None:
-            query = query.where(self.table.c.originator_version <= upto_version)
-        return [self._recorded(row) for row in connection.execute(query, {"stream": str(aggregate_id)})]
+        query = self._stream if upto_version is None else self._stream_upto
+        wanted = {"stream": str(aggregate_id), "version": upto_version}
+        return [self._recorded(row) for row in query.start(connection, wanted).all()]
 
     def streams(
         self, connection: Connection, aggregate_ids: Collection[UUID]
@@ -212,6 +221,17 @@ def _continued(before: StreamState | None, recorded: Sequence[RecordedEvent]) ->
         state = each.event.mutate(state)
     last = recorded[-1]
     return StreamState(state, last.did, last.position, last.recorded_at) if state is not None else None
+
+
+def _again_after_deadlock(transaction: Callable[[], T]) -> T:
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        try:
+            return transaction()
+        except (DBAPIError, CommitFailedError) as error:
+            if attempt == MAX_ATTEMPTS or not _was_rolled_back_for_another(error):
+                raise
+            time.sleep(random.uniform(0, FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)))  # noqa: S311
+    raise AssertionError
 
 
 def _was_rolled_back_for_another(error: DBAPIError | CommitFailedError) -> bool:

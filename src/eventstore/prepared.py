@@ -15,7 +15,7 @@ Process = Callable[[Any], Any]
 
 
 class Prepared:
-    """A statement whose values are all parameters. `names` are the columns that an INSERT or UPDATE sets by their names."""
+    """A statement whose values are parameters or constants. `names` are the columns that an INSERT or UPDATE sets by their names."""
 
     def __init__(self, build: Callable[[str], Any], names: Sequence[str] | None = None) -> None:
         self._build: Final = build
@@ -71,6 +71,9 @@ class _Compiled:
     def __init__(self, statement: Any, dialect: Dialect, names: Sequence[str] | None) -> None:
         compiled = statement.compile(dialect=_positional(dialect), column_keys=names)
         types = {name: bind.type for bind, name in compiled.bind_names.items()}
+        self._constants: Final = {
+            name: bind.value for bind, name in compiled.bind_names.items() if not bind.required
+        }
         self.sql: Final = str(compiled)
         self.names: Final[Sequence[str]] = compiled.positiontup or ()
         self._parameters: Final = [
@@ -83,6 +86,8 @@ class _Compiled:
         self._row: Final = _row_class(tuple(column.name for column in columns))
 
     def ordered(self, values: Mapping[str, Any]) -> list[Any]:
+        if self._constants:
+            values = {**self._constants, **values}
         return [
             values[name] if process is None else process(values[name]) for name, process in self._parameters
         ]

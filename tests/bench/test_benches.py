@@ -22,6 +22,14 @@ ARMS = {
         for database in DATABASES
         for what in ("one-row transaction", "deliver a record")
     ],
+    "throughput": [
+        arm
+        for accounts in ("1 account", "8 accounts")
+        for arm in (
+            f"bare putRecord, {accounts}",
+            *(f"{database}: relay, {accounts}" for database in DATABASES),
+        )
+    ],
     "unit": [
         f"{database}: {what}, {when}"
         for database in DATABASES
@@ -55,7 +63,13 @@ ARMS = {
         "bare putRecord",
         *(f"PATCH, {database}, PDS +{delay} ms" for database in DATABASES for delay in (0, 50, 200)),
     ],
-    "wait": ["bare putRecord", *(f"PATCH that waits, {database}" for database in DATABASES)],
+    "wait": [
+        "bare putRecord",
+        *(
+            f"PATCH that waits, {database}"
+            for database in (*DATABASES, "PostgreSQL, relay in another process")
+        ),
+    ],
 }
 PROMISED = {
     "patch": ARMS["patch"][1:],

@@ -56,6 +56,11 @@ def lands_late(victim: Victim) -> None:
     victim.others.add(late["cid"])
 
 
+def host_fails(victim: Victim) -> None:
+    """The PDS fails once: the lane is released on its own, after its host's row has changed."""
+    victim.proxy.on("putRecord", fault=answer(502, "BadGateway"), times=1, matches=of_repo(victim.artist.did))
+
+
 def token_expires(victim: Victim) -> None:
     """The PDS takes the access token no more."""
     victim.proxy.on(
@@ -80,6 +85,7 @@ ONLY = {
     "command": (EDIT, UNDER_A_KEY, CREATE, DELETE, UNDELETE, EDITS),
     "key": (UNDER_A_KEY,),
     "read back": (Act(lands_late, Victim.edits),),
+    "release": (Act(host_fails, Victim.edits),),
     "refresh": (Act(token_expires, Victim.edits),),
     "blob": (Act(Victim.publishes, Victim.migrates),),
     "batch": (Act(Victim.publishes_several, Victim.loses_all_records),),

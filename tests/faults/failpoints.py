@@ -52,6 +52,7 @@ POINTS = {
     "apply: answered": after("identity.sessions.signed_requests:PdsCalls.send"),
     "settle: before": before("outbox.relay.lane_run:settle"),
     "settle: written, not committed": after("outbox.relay.settle:_settle"),
+    "settle: released, not committed": after("outbox.relay.lane_run:write_release"),
     "settle: committed": after("outbox.relay.lane_run:settle"),
     "batch: intents committed": after("outbox.relay.batch_delivery:BatchRun._record_intents"),
     "batch: answered": after("outbox.relay.batch_delivery:BatchRun._send"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
+from eventstore.database import Database
 from outbox.blobs import jobs as blob_jobs
 from outbox.blobs import worker as blobs
 from outbox.mirror import lanes
@@ -72,7 +73,11 @@ def without_verification(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_fence(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flight whose lease has expired records its result all the same."""
-    monkeypatch.setattr(settle, "lock_lane", lambda *_: None)
+
+    def lock_lane(database: Database, connection: Connection, _lane: lanes.Lane) -> lanes.LockedLane:
+        return lanes.LockedLane(is_calm=False, now=database.now(connection))
+
+    monkeypatch.setattr(settle, "lock_lane", lock_lane)
 
 
 def without_reading_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ class CommandAttempt(Attempt):
         """Wait for the PDS as long as the caller prefers, and answer with the state after it."""
         if wait is None or self._respond is None or self._track_id is None or not self._wait_seconds:
             return response_of(self.result)
-        with self._services.waits.hurry(self._did):
+        with self._services.waits.hurry(self._did, self._wait_seconds):
             await wait(self._services, self._track_id, self._generation, self._wait_seconds)
         result = await run_in_threadpool(self._read, self._respond, self._track_id)
         is_preferred = self._command.preferred_wait_seconds is not None

@@ -9,7 +9,9 @@ import logging
 import sqlite3
 import threading
 from collections.abc import AsyncGenerator, Callable
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, func, make_url, select
@@ -22,12 +24,17 @@ if TYPE_CHECKING:
 logger: Final = logging.getLogger("mastertape.eventstore")
 
 CHANNEL: Final = "mastertape"
+"""Of commits that workers look for, and of messages to workers."""
+COMMITTED: Final = frozenset({""})
+"""What the announcement of a commit says."""
+ANSWERS: Final = "mastertape_answers"
+"""Of what other processes wait for: those that run no worker hear this alone."""
 POLL_SECONDS: Final = 0.25
 RECONNECT_SECONDS: Final = 1.0
 MIN_INTERVAL_SECONDS: Final = 0.002
 """Between two announcements: one covers a whole burst of commits."""
 
-_ANNOUNCE: Final = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
+_ANNOUNCE: Final = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 """A signal need not survive a crash. The setting ends with the statement: a pooler gives the session to other clients."""
 
 
@@ -45,12 +52,18 @@ class Announcer:
 
     def __init__(self, database: Database) -> None:
         self._database: Final = database
+        self._pending: set[tuple[str, str]] = set()
+        self._lock: Final = threading.Lock()
         self._requested: Final = threading.Event()
         self._stopping: Final = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def announce(self) -> None:
-        """Request an announcement. Callable from any thread; never blocks."""
+    def announce(self, message: str = "", *, channel: str = CHANNEL) -> None:
+        """Request an announcement, with a message or without. Callable from any thread; never waits for the database."""
+        if self._database.is_sqlite:  # no process would hear it
+            return
+        with self._lock:
+            self._pending.add((channel, message))
         self._requested.set()
 
     def start(self) -> None:
@@ -81,34 +94,43 @@ class Announcer:
             self._requested.wait()
             stopping = self._stopping.is_set()
             self._requested.clear()
-            driver.execute(_ANNOUNCE, [CHANNEL])
+            with self._lock:
+                pending, self._pending = self._pending, set()
+            for announcement in pending:
+                driver.execute(_ANNOUNCE, announcement)
             self._stopping.wait(MIN_INTERVAL_SECONDS)
 
 
 class Listener:
     """Receives the commits of all processes, and reconnects after the database was away."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, channel: str = CHANNEL) -> None:
         self._database: Final = database
+        self._channel: Final = channel
         self.alive = False
         """Whether commits are being received now."""
 
-    async def run(self, on_commit: Callable[[], None]) -> None:
-        """Call `on_commit` after commits, until cancelled; one call may stand for several commits."""
-        open_, commits = (
+    async def run(
+        self, on_commit: Callable[[], None], on_message: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Call `on_commit` after commits, until cancelled; one call may stand for several. Messages come one by one."""
+        open_, signals_of = (
             (_open_file, _file_changes)
             if self._database.is_sqlite
-            else (_listening_connection, _notifications)
+            else (partial(_listening_connection, self._channel), _notifications)
         )
         while True:
             try:
                 async with (
                     _opened(open_, self._database) as driver,
-                    contextlib.aclosing(commits(driver)) as signals,
+                    contextlib.aclosing(signals_of(driver)) as signals,
                 ):
-                    async for _ in signals:
+                    async for messages in signals:
                         self.alive = True
-                        on_commit()
+                        for message in filter(None, messages):
+                            on_message(message)
+                        if not all(messages):
+                            on_commit()
             except Exception:
                 logger.warning("listener_disconnected", exc_info=True)
             finally:
@@ -128,30 +150,30 @@ async def _opened(open_: Callable[[Database], Any], database: Database) -> Async
             opening.result().close()
 
 
-async def _notifications(driver: "psycopg.Connection[Any]") -> AsyncGenerator[None]:
-    """Yield at once, for commits before listening began, and then after each NOTIFY."""
+async def _notifications(driver: "psycopg.Connection[Any]") -> AsyncGenerator[AbstractSet[str]]:
+    """Yield at once, for commits before listening began, and then the messages of each NOTIFY."""
     loop, readable = asyncio.get_running_loop(), asyncio.Event()
     descriptor = driver.fileno()
     loop.add_reader(descriptor, readable.set)
     try:
-        yield
+        yield COMMITTED
         while True:
             await readable.wait()
             readable.clear()
-            if _consume(driver):
-                yield
+            if messages := _consume(driver):
+                yield messages
     finally:
         loop.remove_reader(descriptor)
 
 
-async def _file_changes(driver: sqlite3.Connection) -> AsyncGenerator[None]:
+async def _file_changes(driver: sqlite3.Connection) -> AsyncGenerator[AbstractSet[str]]:
     """Yield whenever the file has changed."""
     seen = None
     while True:
         version = driver.execute("PRAGMA data_version").fetchone()[0]  # reads shared memory, in microseconds
         if version != seen:
             seen = version
-            yield
+            yield COMMITTED
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -160,9 +182,9 @@ def _open_file(database: Database) -> sqlite3.Connection:
     return sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
 
 
-def _listening_connection(database: Database) -> "psycopg.Connection[Any]":
+def _listening_connection(channel: str, database: Database) -> "psycopg.Connection[Any]":
     driver = _own_connection(database)
-    driver.execute(f"listen {CHANNEL}")
+    driver.execute(f"listen {channel}".encode())
     return driver
 
 
@@ -176,10 +198,10 @@ def _own_connection(database: Database) -> "psycopg.Connection[Any]":
     return own
 
 
-def _consume(driver: "psycopg.Connection[Any]") -> bool:
-    """Read what has arrived; return whether it had a notification."""
+def _consume(driver: "psycopg.Connection[Any]") -> set[str]:
+    """Read the messages that have arrived."""
     driver.pgconn.consume_input()
-    was_notified = False
-    while driver.pgconn.notifies() is not None:
-        was_notified = True
-    return was_notified
+    messages = set()
+    while (notification := driver.pgconn.notifies()) is not None:
+        messages.add(notification.extra.decode())
+    return messages

@@ -7,19 +7,20 @@ manual retry, is sent before the time that the PDS named; what can wait has `bac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Executable,
-    Select,
     Text,
     and_,
     bindparam,
     case,
     exists,
+    func,
     literal_column,
+    null,
     or_,
     select,
     update,
@@ -29,14 +30,16 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from eventstore.append import insert_of
-from eventstore.database import Database
+from eventstore.database import Database, with_now
 from eventstore.envelope import Envelope, Via
+from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime
 from outbox.backoff import backoff
 from outbox.mirror.states import BreakerState, LaneState, TargetState
 from outbox.mirror.tables import (
     CONCERNS_RELAY,
     NEVER,
+    NEVER_LITERAL,
     PAST,
     PAST_LITERAL,
     blob_job,
@@ -53,6 +56,15 @@ PROBE_CLEARED: Final[dict[str, Any]] = {"probe_at": NEVER, "probes": 0, "missing
 
 LANES_PER_PAGE: Final = 100
 """How many lanes one page of the relay's maintenance reschedules."""
+
+
+class LockedLane(NamedTuple):
+    """What is read with a lane's lock."""
+
+    is_calm: bool
+    """Whether a success of the lane changes neither its row nor its host's."""
+    now: datetime
+    """The database's time, once the lane was locked."""
 
 
 class LeaseLostError(Exception):
@@ -114,42 +126,29 @@ def host_open_at() -> ColumnElement[datetime]:
     return latest_of(pds_host.c.retry_at, pds_host.c.paced_until)
 
 
-def lock_lane(connection: Connection, lane: Lane) -> bool:
-    """Lock the lane's row to the end of the transaction; raises LeaseLostError if it was claimed or moved since.
-
-    Returns whether it and its host are calm: a success of the lane changes neither row.
-    """
-    row: Any = connection.execute(_LOCK_AND_ASK, {"did": lane.did}).one_or_none()
-    _require_unchanged(row, lane)
-    return bool(row.is_calm)
-
-
-def lock_lane_and_read_time(database: Database, connection: Connection, lane: Lane) -> datetime:
-    """Lock the lane as `lock_lane` does, and return the database's time after that."""
-    row: Any = connection.execute(database.with_now(_HOLD), {"did": lane.did}).one_or_none()
-    _require_unchanged(row, lane)
-    return database.now(connection, read=row.now)
-
-
-def _require_unchanged(row: Any, lane: Lane) -> None:
-    if row is None or (row.lease_epoch, row.host) != (lane.epoch, lane.host):
+def lock_lane(database: Database, connection: Connection, lane: Lane) -> LockedLane:
+    """Lock the lane's row to the end of the transaction; raises LeaseLostError if it was claimed or moved since."""
+    rows = _LOCK.start(connection, {"did": lane.did}).all()
+    if not rows or (rows[0].lease_epoch, rows[0].host) != (lane.epoch, lane.host):
         raise LeaseLostError
+    return LockedLane(bool(rows[0].is_calm), database.now(connection, read=rows[0].now))
 
 
 def release(database: Database, lane: Lane) -> None:
-    """Release the lane, due when the earliest of its targets is, though not before lanes that are due already."""
+    """Lock the lane and release it."""
     with database.write() as connection:
-        now = lock_lane_and_read_time(database, connection, lane)
-        earliest = connection.execute(_EARLIEST, {"did": lane.did}).one()
-        due_at, backfill_at = (max(time or NEVER, now) for time in earliest)
-        free = {"lease_owner": None, "lease_until": PAST}
-        change_lane(connection, lane.did, due_at=due_at, backfill_at=backfill_at, **free)
+        write_release(connection, lane, lock_lane(database, connection, lane).now)
+
+
+def write_release(connection: Connection, lane: Lane, now: datetime) -> None:
+    """Release a locked lane, due when the earliest of its targets is, though not before lanes that are due already."""
+    _RELEASE.start(connection, {"did": lane.did, "now": now})
 
 
 def release_after_error(database: Database, lane: Lane) -> None:
     """Release the lane after a lane run that failed, with backoff."""
     with database.write() as connection:
-        now = lock_lane_and_read_time(database, connection, lane)
+        now = lock_lane(database, connection, lane).now
         back_off(connection, lane.did, now)
         change_lane(connection, lane.did, lease_owner=None, lease_until=PAST, due_at=now)
 
@@ -209,11 +208,6 @@ def change_lane(connection: Connection, did: str, **columns: Any) -> None:
 
 # Built once (CONTRIBUTING.md).
 
-_LOCK: Final = (
-    select(lane_columns.lease_epoch, lane_columns.host)
-    .where(lane_columns.did == bindparam("did"))
-    .with_for_update(of=mirror_lane)
-)
 _IS_CALM: Final = and_(
     lane_columns.failures == literal_column("0"),
     *(lane_columns[name] == value for name, value in PROBE_CLEARED.items()),
@@ -224,8 +218,13 @@ _IS_CALM: Final = and_(
         pds_host.c.ramp.is_(None),
     ),
 )
-_LOCK_AND_ASK: Final = _LOCK.add_columns(_IS_CALM.label("is_calm"))
-_HOLD: Final[Select[Any]] = select(_LOCK.cte("held"))
+_HELD_LANE: Final = (
+    select(lane_columns.lease_epoch, lane_columns.host, _IS_CALM.label("is_calm"))
+    .where(lane_columns.did == bindparam("did"))
+    .with_for_update(of=mirror_lane)
+    .cte("held")
+)
+_LOCK: Final = Prepared(lambda dialect: with_now(select(_HELD_LANE), is_sqlite=dialect == "sqlite"))
 """The lock is acquired before the time is read."""
 
 
@@ -234,7 +233,23 @@ def _earliest(which: ColumnElement[bool]) -> ColumnElement[datetime]:
     return select(target_due_at()).where(*these).order_by(target_due_at()).limit(1).scalar_subquery()
 
 
-_EARLIEST: Final = select(_earliest(~is_backfill()), _earliest(is_backfill()))
+def _earliest_from_now(which: ColumnElement[bool]) -> ColumnElement[datetime]:
+    return latest_of(func.coalesce(_earliest(which), NEVER_LITERAL), bindparam("now", type_=UtcDateTime))
+
+
+_RELEASE: Final = Prepared(
+    lambda _: (
+        update(mirror_lane)
+        .where(lane_columns.did == bindparam("did"))
+        .values(
+            due_at=_earliest_from_now(~is_backfill()),
+            backfill_at=_earliest_from_now(is_backfill()),
+            lease_owner=null(),
+            lease_until=PAST_LITERAL,
+        )
+    ),
+    (),
+)
 _CHANGE: Final = update(mirror_lane).where(lane_columns.did == bindparam("of_did"))
 
 

@@ -15,7 +15,7 @@ from outbox.mirror.lanes import (
     abandon_uploads,
     change_lane,
     lane_columns,
-    lock_lane_and_read_time,
+    lock_lane,
 )
 from outbox.mirror.parking import PROBE_AFTER_FAILING, probe_pause
 from outbox.mirror.requeue import reverify_account
@@ -118,7 +118,7 @@ def settle_probe(database: Database, probe: Probe, found: ProbeResult) -> None:
     """
     lane = probe.lane
     with database.write() as connection:
-        now = lock_lane_and_read_time(database, connection, lane)
+        now = lock_lane(database, connection, lane).now
         row = connection.execute(select(mirror_lane).where(lane_columns.did == lane.did)).one()
         if (row.lease_owner, row.state) == (lane.owner, probe.state):
             change_lane(connection, lane.did, **_changed(row, found, now))

@@ -20,7 +20,7 @@ from eventstore.event_log import EventLog
 from outbox.metrics import RelayMetrics
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane_and_read_time
+from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane
 from outbox.mirror.targets import PUT
 from outbox.pds.client import Pds
 from outbox.pds.verdict import UNREADABLE, Kind, Verdict
@@ -122,7 +122,7 @@ class BatchRun:
     def _record_intents(self, tasks: Sequence[DeliveryTask]) -> list[int]:
         database = self._batches.database
         with database.write() as connection:
-            now = lock_lane_and_read_time(database, connection, self._lane)
+            now = lock_lane(database, connection, self._lane).now
             if (
                 self._lane.lease_until <= now
             ):  # another relay may claim the lane while the request is in flight

@@ -261,7 +261,7 @@ class Delivery:
                 close_attempt(connection, attempt_id, verdict, now)
             if limits := verdict.lane_limits(now):  # a refused write costs points, too
                 with self._database.write() as connection:
-                    lock_lane(connection, lane)
+                    lock_lane(self._database, connection, lane)
                     change_lane(connection, lane.did, **limits)
         finally:  # the host's limits hold, whether or not the lane is still ours
             self._hosts.record_if_changed(HostReport.of_limits(lane.host, lane.did, verdict))

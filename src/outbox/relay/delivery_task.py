@@ -1,17 +1,32 @@
 """Reads a lane's next due target as a delivery task: body and generation come from the same events."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, Self
 
-from sqlalchemy import Boolean, Connection, and_, bindparam, case, select
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Connection,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from aggregates.track import Track
 from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
+from eventstore.prepared import Prepared
 from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import Lane, host_open_at, is_open, latest_of, target_due_at
 from outbox.mirror.namespace_moves import fields_left_behind
@@ -138,10 +153,11 @@ def next_task(
     `done` are the tracks that this run has delivered. Raises UnreadableTargetError.
     """
     with log.database.read() as connection:
-        wanted = {"did": lane.did, "now": now, "done": done, "backfill": lane.backfill}
-        row = connection.execute(_NEXT, wanted).one_or_none()
-        if row is None:
+        wanted = {"did": lane.did, "now": now, "done": json.dumps([*done]), "backfill": lane.backfill}
+        rows = _NEXT.start(connection, wanted).all()
+        if not rows:
             return None
+        [row] = rows
         try:
             recorded = log.stream(connection, Track.create_id(row.track_id))
             return task_of(log, connection, row, recorded, urls)
@@ -180,19 +196,27 @@ _URGENT_ENOUGH: Final = (
     .scalar_subquery()
 )
 """The least urgent class that the lane may be sent now; NULL, which matches no target, while it may be sent nothing."""
-_NEXT: Final = (
-    select(mirror_target, is_open().label("is_open"))
-    .where(
-        columns.did == bindparam("did"),
-        COMES_DUE,
-        CLASS <= _URGENT_ENOUGH,
-        target_due_at() <= _NOW,
-        columns.track_id.not_in(bindparam("done", expanding=True)),
+
+
+def _next(dialect: str) -> Select[Any]:
+    done = bindparam("done", type_=Text)
+    numbers = func.json_each(done) if dialect == "sqlite" else func.json_array_elements_text(done.cast(JSON))
+    number = numbers.table_valued("value").c.value.cast(BigInteger)
+    return (
+        select(mirror_target, is_open().label("is_open"))
+        .where(
+            columns.did == bindparam("did"),
+            COMES_DUE,
+            CLASS <= _URGENT_ENOUGH,
+            target_due_at() <= _NOW,
+            columns.track_id.not_in(select(number)),
+        )
+        .order_by(*ORDER)
+        .limit(literal_column("1"))
     )
-    .order_by(*ORDER)
-    .limit(1)
-)
-"""Built once (CONTRIBUTING.md)."""
+
+
+_NEXT: Final = Prepared(_next)
 
 
 def _task(

@@ -11,8 +11,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
 from eventstore.database import Database
+from eventstore.prepared import Prepared
 from eventstore.states import State
-from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane_and_read_time
+from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane
 from outbox.mirror.tables import delivery_attempt, mirror_lane
 from outbox.mirror.targets import CHANGE_TARGET, PUT, of_target
 from outbox.pds.client import RecordKey
@@ -36,7 +37,16 @@ MIN_SAME_SERVER_ERRORS: Final = 3
 """How often in a row a PDS must answer a record with the same 500 before the record is rejected."""
 
 # Built once (CONTRIBUTING.md).
-_INTENT: Final = insert(delivery_attempt).returning(attempt.id)
+_SENT: Final = (
+    *RecordKey.__dataclass_fields__,
+    "gen",
+    "op",
+    "request_cid",
+    "swap_cid",
+    "epoch",
+    "started_at",
+)
+_INTENT: Final = Prepared(lambda _: insert(delivery_attempt).returning(attempt.id), _SENT)
 _INTENTS: Final = insert(delivery_attempt).returning(attempt.id, attempt.collection, attempt.rkey)
 _OF_TARGET: Final = and_(
     attempt.did == bindparam("of_did"),
@@ -83,7 +93,10 @@ _UNANSWERED_CREATE: Final = (
     .order_by(attempt.id.desc())
     .limit(1)
 )
-_END: Final = update(delivery_attempt).where(attempt.id == bindparam("attempt_id"))
+_END_COLUMNS: Final = ("ended_at", "outcome", "status", "error", "rev")
+_END: Final = Prepared(
+    lambda _: update(delivery_attempt).where(attempt.id == bindparam("attempt_id")), _END_COLUMNS
+)
 _END_OF_BATCH: Final = update(delivery_attempt).where(
     attempt.id.in_(bindparam("attempt_ids", expanding=True))
 )
@@ -92,7 +105,7 @@ _END_OF_BATCH: Final = update(delivery_attempt).where(
 def record_intent(database: Database, lane: Lane, task: DeliveryTask) -> int:
     """Commit what is about to be sent; returns the attempt's id. Raises LeaseLostError when it must not be sent."""
     with database.write() as connection:
-        now = lock_lane_and_read_time(database, connection, lane)
+        now = lock_lane(database, connection, lane).now
         if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
             raise LeaseLostError
         return write_intent(connection, lane, task, now)
@@ -102,7 +115,8 @@ def write_intent(connection: Connection, lane: Lane, task: DeliveryTask, now: da
     """Write the intent in a transaction that holds the lane's lock; returns the attempt's id."""
     if not task.ever_sent:
         connection.execute(CHANGE_TARGET, {**of_target(task.key), "ever_sent": True})
-    attempt_id: int = connection.execute(_INTENT, _row(lane, task, now)).scalar_one()
+    [row] = _INTENT.start(connection, _row(lane, task, now)).all()
+    attempt_id: int = row.id
     return attempt_id
 
 
@@ -135,7 +149,7 @@ def record_adopted(connection: Connection, key: RecordKey, gen: int, cid: str, n
 
 def close_attempt(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
     """Record how the attempt ended."""
-    connection.execute(_END, {"attempt_id": attempt_id, **_end(verdict, now)})
+    _END.start(connection, {"attempt_id": attempt_id, **_end(verdict, now)})
 
 
 def close_attempts(

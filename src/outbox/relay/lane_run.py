@@ -5,12 +5,13 @@
 3. settle: the result goes into log, target, lane and attempt in one transaction, fenced by the lane's epoch (settle.py);
    the next delivery begins in the same one. A replay's creates are delivered and settled together (batch_delivery.py).
 4. repeat, until nothing is due, the run's share is used, or the result concerns the whole lane.
-5. release the lane, due when its next target is (mirror/lanes.py).
+5. release the lane, due when its next target is (mirror/lanes.py), in the transaction of the last result.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -20,11 +21,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import EventStoreError
 from eventstore.event_log import EventLog
-from eventstore.unit_of_work import UnitOfWork
 from outbox.metrics import RelayMetrics
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane_and_read_time, release, release_after_error
+from outbox.mirror.lanes import (
+    Lane,
+    LeaseLostError,
+    lock_lane,
+    release,
+    release_after_error,
+    write_release,
+)
 from outbox.pds.verdict import verdict_of_fault
 from outbox.record.record import RecordUrls
 from outbox.relay.batch_delivery import BatchRun, SentBatch
@@ -33,7 +40,7 @@ from outbox.relay.delivery_task import DeliveryTask, UnreadableTargetError, next
 from outbox.relay.journal import write_intent
 from outbox.relay.lease_clock import LeaseClock
 from outbox.relay.result import Outcome, Result
-from outbox.relay.settle import settle, settle_batch
+from outbox.relay.settle import Settled, settle, settle_batch
 from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
@@ -50,7 +57,7 @@ EXPECTED_OUTCOMES: Final = frozenset({Outcome.DELIVERED, Outcome.CANCELLED, Outc
 
 
 class LaneRunner:
-    """Runs claimed lanes; `is_stopping` ends a run after the delivery in flight, `on_settled` is called after each."""
+    """Runs claimed lanes; `is_stopping` ends a run after the delivery in flight, `on_settled` is called with the account after each."""
 
     def __init__(
         self,
@@ -61,7 +68,7 @@ class LaneRunner:
         metrics: RelayMetrics,
         *,
         is_stopping: Callable[[], bool],
-        on_settled: Callable[[], object],
+        on_settled: Callable[[str], object],
     ) -> None:
         self._log = log
         self._delivery = delivery
@@ -76,7 +83,6 @@ class LaneRunner:
         outcomes: Counter[Outcome] = Counter()
         try:
             await self._deliver_due(lane, lease, outcomes)
-            await in_thread(release, self._log.database, lane)
         except LeaseLostError as lost:
             logger.warning("lease_lost", extra=lane.log_fields)
             self._metrics.lease_lost(fenced=isinstance(lost, _FencedError))
@@ -88,7 +94,7 @@ class LaneRunner:
     async def _deliver_due(self, lane: Lane, lease: LeaseClock, outcomes: Counter[Outcome]) -> None:
         done: list[int] = []
         records = MAX_BACKFILL_RECORDS_PER_RUN if lane.backfill else MAX_RECORDS_PER_RUN
-        begun = await in_thread(self._begin_first, lane) if self._may_deliver(lease) else None
+        begun = await in_thread(self._begin_first, lane, may_deliver=self._may_deliver(lease))
         batches = self._delivery.batches.of_run(self._log, lane, self._urls)
         deliveries = 0
         while begun is not None:
@@ -105,10 +111,14 @@ class LaneRunner:
     def _may_deliver(self, lease: LeaseClock) -> bool:
         return not self._is_stopping() and lease.age < MAX_RUN_SECONDS and lease.seconds_left_to_send() > 0
 
-    def _begin_first(self, lane: Lane) -> Begun:
+    def _begin_first(self, lane: Lane, *, may_deliver: bool) -> Begun:
         database = self._log.database
         with database.write() as connection:
-            return self._begin(connection, lane, lock_lane_and_read_time(database, connection, lane), [])
+            now = lock_lane(database, connection, lane).now
+            begun = self._begin(connection, lane, now, []) if may_deliver else None
+            if begun is None:
+                write_release(connection, lane, now)
+            return begun
 
     def _begin(self, connection: Connection, lane: Lane, now: datetime, done: Sequence[int]) -> Begun:
         """Read the next due target and, where it begins with a write, record its intent in the same transaction.
@@ -157,7 +167,7 @@ class LaneRunner:
             begun = await in_thread(self._settle_and_report, lane, delivered, done)
         except LeaseLostError:
             raise _FencedError from None
-        self._on_settled()
+        self._on_settled(lane.did)
         for result in delivered.results:
             self._report(lane, result)
         return begun
@@ -172,23 +182,31 @@ class LaneRunner:
     def _settle_and_report(
         self, lane: Lane, delivered: Result | SentBatch, done: Sequence[int] | None
     ) -> Begun:
-        """Settle, then update the host's row: in one thread, so that a cancelled run does both or neither."""
+        """Settle, then update the host's row: in one thread, so that a cancelled run does both or neither.
+
+        The lane is released with the last result, but not before its host's row shows what that says of the host.
+        """
         begun: Begun = None
 
-        def begin(unit: UnitOfWork) -> None:
+        def begin_or_release(settled: Settled) -> None:
             nonlocal begun
-            begun = self._begin(unit.connection, lane, unit.now, done) if done is not None else None
+            begun = self._begin(settled.connection, lane, settled.now, done) if done is not None else None
+            if begun is None and settled.report is None:
+                write_release(settled.connection, lane, settled.now)
 
         try:
             if isinstance(delivered, SentBatch):
-                report = settle_batch(self._log, lane, delivered, begin)
+                report = settle_batch(self._log, lane, delivered, begin_or_release)
             else:
-                report = settle(self._log, lane, delivered, begin)
+                report = settle(self._log, lane, delivered, begin_or_release)
         except Exception:  # the host's limits hold, although nothing was settled
             self._hosts.record_if_changed(HostReport.of_limits(lane.host, lane.did, delivered.verdict))
             raise
         if report is not None:
             self._hosts.record(report)
+            if begun is None:
+                with suppress(LeaseLostError):  # then it is another relay's to release
+                    release(self._log.database, lane)
         return begun
 
     async def _release_after_error(self, lane: Lane) -> None:

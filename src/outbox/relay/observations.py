@@ -1,11 +1,14 @@
 """Records in log and target what was observed on the PDS; only while the target's generation is the one that was read."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, case, false, select
+from sqlalchemy import Connection, and_, bindparam, case, false, select
 
 from aggregates.track import Track
+from eventstore.prepared import Prepared
 from eventstore.unit_of_work import UnitOfWork
 from outbox.mirror.states import MirrorReason, TargetState
 from outbox.mirror.tables import NEVER, PAST, mirror_target
@@ -38,10 +41,15 @@ _CHANGE_VERIFIED: Final = CHANGE_TARGET.values(
 )
 
 
-def set_target(unit: UnitOfWork, task: DeliveryTask, **values: Any) -> None:
+def set_target(connection: Connection, task: DeliveryTask, **values: Any) -> None:
     """Set columns of the task's target."""
-    statement = _CHANGE_VERIFIED if "again_at" in values else CHANGE_TARGET
-    unit.connection.execute(statement, {**of_target(task.key), **values})
+    _setting(tuple(values)).start(connection, {**of_target(task.key), **values})
+
+
+@cache
+def _setting(names: Sequence[str]) -> Prepared:
+    statement = _CHANGE_VERIFIED if "again_at" in names else CHANGE_TARGET
+    return Prepared(lambda _: statement, [name for name in names if name in target])
 
 
 def verification_columns(
@@ -62,7 +70,9 @@ def record_missing_on_pds(unit: UnitOfWork, task: DeliveryTask) -> None:
     track.record_missing(observed_at=unit.now)
     unit.save(track)
     set_target(
-        unit, task, **{**CLEAN, "observed_cid": None, "observed_body": None, **verification_columns(task)}
+        unit.connection,
+        task,
+        **{**CLEAN, "observed_cid": None, "observed_body": None, **verification_columns(task)},
     )
 
 
@@ -75,7 +85,7 @@ def hold_conflict(unit: UnitOfWork, result: Result) -> None:
     track.record_foreign_edit(remote.cid, observed_at=unit.now)
     unit.save(track)
     set_target(
-        unit,
+        unit.connection,
         task,
         state=TargetState.HELD,
         reason=MirrorReason.FOREIGN_EDIT,
@@ -109,7 +119,7 @@ def record_verification(unit: UnitOfWork, result: Result) -> None:
             record_withdrawn_edit(unit, task)
             values |= CLEAN
         values |= {"observed_cid": remote.cid, "observed_body": encoded(remote.body)}
-    set_target(unit, task, **values)
+    set_target(unit.connection, task, **values)
 
 
 def _is_current(unit: UnitOfWork, task: DeliveryTask) -> bool:

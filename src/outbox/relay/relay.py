@@ -93,8 +93,8 @@ class Relay:
         self._runner = LaneRunner(
             log, delivery, urls, hosts, metrics, is_stopping=self._is_stopping, on_settled=self._settled
         )
-        self.on_settled: Callable[[], object] | None = None
-        """Called after each settled delivery."""
+        self.on_settled: Callable[[str], object] | None = None
+        """Called with the account after each settled delivery."""
         self._runs: dict[asyncio.Task[Counter[Outcome]], Lane] = {}
         self._gathering: dict[str, float] = {}
         """Until when the lanes that were claimed last are left to gather edits, by the loop's clock."""
@@ -104,6 +104,10 @@ class Relay:
         self._stop: asyncio.Event | None = None
         self._maintenance = Maintenance(log.database, self._woken.set)
         self._log_outdated_at = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        return self._stop is not None
 
     def wake(self) -> None:
         """Poll at once; may be called from any thread."""
@@ -238,9 +242,9 @@ class Relay:
             gathering=gathering,
         )
 
-    def _settled(self) -> None:
+    def _settled(self, did: str) -> None:
         if self.on_settled is not None:
-            self.on_settled()
+            self.on_settled(did)
 
     def _run_ended(self, run: "asyncio.Task[Counter[Outcome]]") -> None:
         del self._runs[run]

@@ -45,6 +45,13 @@ class Result:
         return (self,)
 
     @property
+    def only_acknowledges(self) -> bool:
+        """Whether to settle it means to acknowledge what was sent, and to append no event."""
+        return (
+            self.outcome is Outcome.DELIVERED and self.attempt_id is not None and self.task.conflict is None
+        )
+
+    @property
     def confirmed_cid(self) -> str | None:
         """The CID that the PDS says the put made."""
         return self.verdict.cid if self.task.op == PUT else None

@@ -1,4 +1,4 @@
-"""Settles a delivery: its result goes into log, target, attempt and lane in one unit of work, fenced by the lane's epoch.
+"""Settles a delivery: its result goes into log, target, attempt and lane in one transaction, fenced by the lane's epoch.
 
 1. lock the lane and check its epoch.
 2. close the attempt.
@@ -8,13 +8,16 @@
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from aggregates.track import Track
+from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.prepared import pipelined
 from eventstore.unit_of_work import UnitOfWork
 from outbox.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from outbox.mirror.host_state import HostReport
@@ -54,87 +57,106 @@ MAX_CONTENDED_PAUSE_SECONDS: Final = 3600.0
 """The longest pause of a record that the PDS neither shows nor lets us write: another client's that was taken down."""
 
 
+@dataclass(frozen=True)
+class Settled:
+    """What was settled, in a transaction that is still open and holds the lane's lock."""
+
+    connection: Connection
+    now: datetime
+    report: HostReport | None
+    """For the host's row, if that has to change."""
+
+
 def settle(
-    log: EventLog, lane: Lane, result: Result, then: Callable[[UnitOfWork], None] | None = None
+    log: EventLog, lane: Lane, result: Result, then: Callable[[Settled], None] = lambda _: None
 ) -> HostReport | None:
-    """Settle the result, and do what comes `then` in the same unit; returns the report for the host's row, if that has to change.
+    """Settle the result, and do what comes `then` in the same transaction; returns the report for the host's row, if any.
 
     Raises LeaseLostError, and writes nothing, when another relay holds the lane.
     """
 
-    def work(unit: UnitOfWork) -> HostReport | None:
-        report = _settle(unit, lane, result)
-        if then is not None:
-            then(unit)
-        return report
+    def work(connection: Connection, unit: UnitOfWork | None = None) -> HostReport | None:
+        settled = _settle(log.database, connection, lane, result, unit)
+        then(settled)
+        return settled.report
 
-    return log.transact(lane.did, lane.envelope, work)
+    if result.only_acknowledges:
+        return log.transact_without_events(work)
+    return log.transact(lane.did, lane.envelope, lambda unit: work(unit.connection, unit))
 
 
 def settle_batch(
-    log: EventLog, lane: Lane, batch: SentBatch, then: Callable[[UnitOfWork], None]
+    log: EventLog, lane: Lane, batch: SentBatch, then: Callable[[Settled], None]
 ) -> HostReport | None:
     """Settle a batch as `settle` does a delivery: all its attempts end alike, and those of its records that have a result are settled."""
 
     def work(unit: UnitOfWork) -> HostReport | None:
-        report = _settle_batch(unit, lane, batch)
-        then(unit)
-        return report
+        settled = _settle_batch(log.database, unit, lane, batch)
+        then(settled)
+        return settled.report
 
     return log.transact(lane.did, lane.envelope, work)
 
 
-def _settle_batch(unit: UnitOfWork, lane: Lane, batch: SentBatch) -> HostReport | None:
-    is_calm = lock_lane(unit.connection, lane)
-    close_attempts(unit.connection, batch.attempt_ids, batch.verdict, unit.now)
-    for result in batch.results:
-        _settle_target(unit, lane, result)
+def _settle_batch(database: Database, unit: UnitOfWork, lane: Lane, batch: SentBatch) -> Settled:
+    connection = unit.connection
+    is_calm, now = lock_lane(database, connection, lane)
+    close_attempts(connection, batch.attempt_ids, batch.verdict, now)
+    with pipelined(connection):
+        for result in batch.results:
+            _settle_target(unit, lane, result)
     if batch.results:
-        return _settle_lane(unit, lane, batch.results[-1], is_calm=is_calm)
-    if limits := batch.verdict.lane_limits(unit.now):  # a refused batch costs points, too
-        change_lane(unit.connection, lane.did, **limits)
+        return _settle_lane(connection, lane, batch.results[-1], now, is_calm=is_calm)
+    if limits := batch.verdict.lane_limits(now):  # a refused batch costs points, too
+        change_lane(connection, lane.did, **limits)
     report = HostReport.of_limits(lane.host, lane.did, batch.verdict)
-    return report if changes_host(unit.connection, report, unit.now) else None
+    return Settled(connection, now, report if changes_host(connection, report, now) else None)
 
 
-def _settle(unit: UnitOfWork, lane: Lane, result: Result) -> HostReport | None:
-    is_calm = lock_lane(unit.connection, lane)
+def _settle(
+    database: Database, connection: Connection, lane: Lane, result: Result, unit: UnitOfWork | None
+) -> Settled:
+    is_calm, now = lock_lane(database, connection, lane)
     if result.attempt_id is not None:
-        close_attempt(unit.connection, result.attempt_id, result.verdict, unit.now)
-    _settle_target(unit, lane, result)
-    return _settle_lane(unit, lane, result, is_calm=is_calm)
+        close_attempt(connection, result.attempt_id, result.verdict, now)
+    if unit is None:
+        _acknowledge(connection, result, now)
+    else:
+        _settle_target(unit, lane, result)
+    return _settle_lane(connection, lane, result, now, is_calm=is_calm)
 
 
-def _settle_lane(unit: UnitOfWork, lane: Lane, result: Result, *, is_calm: bool) -> HostReport | None:
+def _settle_lane(
+    connection: Connection, lane: Lane, result: Result, now: datetime, *, is_calm: bool
+) -> Settled:
     task, verdict = result.task, result.verdict
-    limits = verdict.lane_limits(unit.now)
+    limits = verdict.lane_limits(now)
     if result.outcome is not Outcome.FAILED and not (is_calm and not limits):
         # the PDS answered, or nothing had to be sent: the account's whereabouts are not in doubt
-        clear_probe(unit.connection, lane.did, failures=0, **limits)
+        clear_probe(connection, lane.did, failures=0, **limits)
     answered = result.outcome not in {Outcome.FAILED, Outcome.CANCELLED}
-    again = is_repeated_server_error(unit.connection, task, verdict)
+    again = is_repeated_server_error(connection, task, verdict)
     report = HostReport.of(lane.host, lane.did, verdict, answered=answered, breaks_down_again=again)
-    if is_calm and report.says_nothing_new:
-        return None
-    return report if changes_host(unit.connection, report, unit.now) else None
+    is_news = not (is_calm and report.says_nothing_new) and changes_host(connection, report, now)
+    return Settled(connection, now, report if is_news else None)
 
 
 def _settle_target(unit: UnitOfWork, lane: Lane, result: Result) -> None:
     match result.outcome:
         case Outcome.CANCELLED:
             record_unsent(unit.connection, lane, result.task, unit.now, UnsentOutcome.CANCELLED)
-            _acknowledge(unit, result)
+            _acknowledge_in(unit, result)
         case Outcome.DELIVERED:
             if result.attempt_id is None:
                 record_unsent(unit.connection, lane, result.task, unit.now, Kind.DONE.value)
-            _acknowledge(unit, result)
+            _acknowledge_in(unit, result)
         case Outcome.MISSING:
             record_missing_on_pds(unit, result.task)
         case Outcome.HELD:
             hold_conflict(unit, result)
         case Outcome.SETTLING:
             set_target(
-                unit,
+                unit.connection,
                 result.task,
                 not_before=result.verify_at,
                 failed_gen=result.task.gen,
@@ -147,16 +169,20 @@ def _settle_target(unit: UnitOfWork, lane: Lane, result: Result) -> None:
             _record_failure(unit, lane, result.task, result.verdict)
 
 
-def _acknowledge(unit: UnitOfWork, result: Result) -> None:
+def _acknowledge_in(unit: UnitOfWork, result: Result) -> None:
+    record_withdrawn_edit(unit, result.task)
+    _acknowledge(unit.connection, result, unit.now)
+
+
+def _acknowledge(connection: Connection, result: Result, now: datetime) -> None:
     """Acknowledge the generation that was sent; a newer one stays open."""
     task = result.task
     body = task.body
-    record_withdrawn_edit(unit, task)
     set_target(
-        unit,
+        connection,
         task,
         acked_gen=task.gen,
-        acked_at=unit.now,
+        acked_at=now,
         observed_cid=result.confirmed_cid or task.request_cid,
         observed_body=encode(body) if body is not None else None,
         ever_sent=result.outcome is not Outcome.CANCELLED,
@@ -165,11 +191,11 @@ def _acknowledge(unit: UnitOfWork, result: Result) -> None:
     )
     if body is not None and "audioBlob" in body and _was_uploaded_since_acknowledgement(task):
         this = (blob_job.c.did == task.key.did, blob_job.c.track_id == task.track_id)
-        unit.connection.execute(update(blob_job).where(*this).values(attempts=0))
+        connection.execute(update(blob_job).where(*this).values(attempts=0))
     if task.has_former_copies and not task.is_former:
-        clear_former(unit.connection, task.track_id, task.gen)
+        clear_former(connection, task.track_id, task.gen)
     if result.is_mismatch and task.is_open:  # a rewrite is not verified again, or it would never end
-        reverify(unit.connection, [task.track_id], unit.now)
+        reverify(connection, [task.track_id], now)
 
 
 def _was_uploaded_since_acknowledgement(task: DeliveryTask) -> bool:
@@ -195,17 +221,22 @@ def _record_failure(unit: UnitOfWork, lane: Lane, task: DeliveryTask, verdict: V
         case Kind.BLOB_MISSING:
             _upload_again(unit, task)
             set_target(
-                unit, task, state=TargetState.BLOB, reason=MirrorReason.BLOB, not_before=NEVER, **failure
+                unit.connection,
+                task,
+                state=TargetState.BLOB,
+                reason=MirrorReason.BLOB,
+                not_before=NEVER,
+                **failure,
             )
         case Kind.PACED:
             paced = {**failure, "attempts": task.attempts}
             if task.is_open:
                 paced.update(state=TargetState.PACED, reason=MirrorReason.PACED, not_before=PAST)
-            set_target(unit, task, **paced)
+            set_target(unit.connection, task, **paced)
         case Kind.SIGN_IN | Kind.INACTIVE | Kind.MOVED:
             park(unit.connection, lane.did, verdict.kind, unit.now, run=lane)
         case _ if _is_rejected(unit, lane, task, verdict):
-            set_target(unit, task, state=TargetState.REJECTED, reason=verdict.error, **failure)
+            set_target(unit.connection, task, state=TargetState.REJECTED, reason=verdict.error, **failure)
         case _:
             if task.is_open:
                 failure.update(state=TargetState.BACKOFF, reason=MirrorReason.BACKOFF, not_before=again_at)
@@ -217,7 +248,7 @@ def _retry_later(
 ) -> None:
     if verdict.kind is Kind.NOT_SENT:
         failure["ever_sent"] = task.ever_sent
-    set_target(unit, task, **failure)
+    set_target(unit.connection, task, **failure)
     if verdict.concerns_host:
         back_off(unit.connection, lane.did, unit.now, at_least=verdict.requested_pause(unit.now))
     schedule_probe(unit.connection, lane.did, unit.now)

@@ -1,10 +1,14 @@
 """Lets requests wait for the record of their track to reach the PDS."""
 
+import asyncio
 import logging
+import re
+from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Final
 
+from eventstore.coordination.commit_signals import ANSWERS, Announcer
 from eventstore.coordination.poller import Poller
 from eventstore.database import Database
 from outbox.relay.relay import Relay
@@ -12,25 +16,55 @@ from outbox.threads import THREADS
 from outbox.views.status import Mirror, mirrors
 
 POLL_SECONDS: Final = 0.05
-"""Between two polls, for what another process settles."""
+"""Between two polls, for what another process settles and has not announced."""
+_HURRY: Final = "hurry {seconds:g} {did}"
+_HURRIED: Final = re.compile(r"hurry ([0-9.]+) (did:\S+)")
+"""The message from a process in which a request waits to those with a relay."""
 logger = logging.getLogger("mastertape.outbox")
 
 
 class MirrorWaits:
-    """Knows the mirrors of the tracks that requests wait for; polls at once when this process's relay has settled something."""
+    """Knows the mirrors of the tracks that requests wait for; polls at once when a relay has settled something for them.
 
-    def __init__(self, database: Database, relay: Relay | None = None) -> None:
+    A process without a relay says for which account a request waits; only then does a relay announce what it settles.
+    """
+
+    def __init__(
+        self, database: Database, relay: Relay | None = None, announcer: Announcer | None = None
+    ) -> None:
         self._relay: Final = relay
+        self._announcer: Final = announcer
+        self._elsewhere: Final[Counter[str]] = Counter()
+        """How many requests in other processes may still wait for an account."""
         self._database: Final = database
         self._poller: Final = Poller(
             self._read, THREADS, every_seconds=POLL_SECONDS, logger=logger, failed="mirror_wait_read_failed"
         )
         if relay is not None:
-            relay.on_settled = self._poller.wake
+            relay.on_settled = self._settled
 
-    def hurry(self, did: str) -> AbstractContextManager[None]:
-        """Have this process's relay run the account's lane as soon as it is due, for as long as a request waits."""
-        return self._relay.hurry(did) if self._relay is not None else nullcontext()
+    def hurry(self, did: str, seconds: float) -> AbstractContextManager[None]:
+        """Have a relay run the account's lane as soon as it is due, while a request waits so many seconds at most."""
+        if self._relay is not None and self._relay.is_running:
+            return self._relay.hurry(did)
+        if self._announcer is not None:
+            self._announcer.announce(_HURRY.format(seconds=seconds, did=did))
+        return nullcontext()
+
+    def hear(self, message: str) -> None:
+        """Do here what `hurry` asks for in another process."""
+        if self._relay is None or (asked := _HURRIED.fullmatch(message)) is None:
+            return
+        seconds, did = float(asked[1]), asked[2]
+        hurrying = ExitStack()
+        hurrying.enter_context(self._relay.hurry(did))
+        hurrying.callback(self._ended_elsewhere, did)
+        self._elsewhere[did] += 1
+        asyncio.get_running_loop().call_later(seconds, hurrying.close)
+
+    def wake(self) -> None:
+        """Poll at once, since another process has settled something that a request waits for."""
+        self._poller.wake()
 
     async def wait(self, track_id: int, generation: int, seconds: float) -> bool:
         """Wait until the PDS has this generation or a newer one; False when time is up or only a person can help."""
@@ -43,6 +77,16 @@ class MirrorWaits:
     async def finish(self) -> None:
         """Wait for the last poll to end. Call it once no request waits."""
         await self._poller.finish()
+
+    def _settled(self, did: str) -> None:
+        self._poller.wake()
+        if did in self._elsewhere and self._announcer is not None:
+            self._announcer.announce(channel=ANSWERS)
+
+    def _ended_elsewhere(self, did: str) -> None:
+        self._elsewhere[did] -= 1
+        if not self._elsewhere[did]:
+            del self._elsewhere[did]
 
     async def _wait(self, track_id: int, is_met: Callable[[Mirror], bool], seconds: float) -> bool:
         def verdict(mirror: Mirror) -> bool | None:

@@ -6,7 +6,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from typing import Final
 
-from eventstore.coordination.commit_signals import Announcer, Listener
+from sqlalchemy.exc import SQLAlchemyError
+
+from eventstore.coordination.commit_signals import ANSWERS, Announcer, Listener
+from eventstore.database import Database
+from eventstore.errors import EventStoreError
 from outbox.firehose.follower import Follower
 from replay.adoption.worker import AdoptionWorker
 from service.process.metrics_server import serve_metrics
@@ -41,7 +45,7 @@ async def background_work(container: Container, *, relay: bool) -> AsyncGenerato
             _run_publisher(container.publisher),
             _run_announcer(container.announcer),
             _run_adoptions(container.adoptions) if relay else nullcontext(),
-            _run_listener(container.listener, _waker(container)) if relay else nullcontext(),
+            _run_listener(container, relay=relay),
             _run_follower(container.follower) if relay else nullcontext(),
         ):
             with run_scheduler(container), serve_metrics(container, lambda: not relay_task.done()):
@@ -94,13 +98,29 @@ async def _run_announcer(announcer: Announcer) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def _run_listener(listener: Listener, wake: Callable[[], None]) -> AsyncGenerator[None]:
-    listening = asyncio.create_task(listener.run(wake))
+async def _run_listener(container: Container, *, relay: bool) -> AsyncGenerator[None]:
+    """Hear of commits where a relay runs, and elsewhere of what its requests wait for."""
+    waits, database = container.services.waits, container.database
+    if relay:
+        listening = asyncio.create_task(container.listener.run(_waker(container), waits.hear))
+    elif not database.is_sqlite and await asyncio.to_thread(_is_direct, database):
+        listening = asyncio.create_task(Listener(database, ANSWERS).run(waits.wake))
+    else:  # its waits poll
+        yield
+        return
     try:
         yield
     finally:
         listening.cancel()
         await asyncio.wait({listening})
+
+
+def _is_direct(database: Database) -> bool:
+    try:
+        database.require_direct()
+    except (SQLAlchemyError, EventStoreError):
+        return False
+    return True
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from eventstore.database import Database
-from outbox.mirror.lanes import Lane, lock_lane, lock_lane_and_read_time, release, resume_lane
+from outbox.mirror.lanes import Lane, lock_lane, release, resume_lane
 from outbox.mirror.tables import mirror_target, pds_host
 from outbox.mirror.targets import wake_lane
 from tests.eventstore.threads import DEADLINE, together, until
@@ -66,25 +66,25 @@ def test_a_change_and_a_release_at_once_never_leave_work_asleep(database: Databa
     "stop",
     [
         lock_lane,
-        lambda connection, lane: wake_lane(connection, lane.did, lane.lease_until),
-        lambda connection, lane: resume_lane(connection, lane.did, lane.host, lane.lease_until),
-        lambda connection, lane: resume_lane(connection, "did:plc:new", lane.host, lane.lease_until),
+        lambda _, connection, lane: wake_lane(connection, lane.did, lane.lease_until),
+        lambda _, connection, lane: resume_lane(connection, lane.did, lane.host, lane.lease_until),
+        lambda _, connection, lane: resume_lane(connection, "did:plc:new", lane.host, lane.lease_until),
     ],
     ids=["settle", "append", "sign-in", "first-sign-in"],
 )
 def test_a_writer_that_stopped_holds_up_only_its_own_account(
-    postgres: Database, stop: Callable[[Connection, Lane], object]
+    postgres: Database, stop: Callable[[Database, Connection, Lane], object]
 ) -> None:
     add_lane(postgres, 1)
     [mine] = claimed(postgres)
     release(postgres, mine)
     other = add_lane(postgres, 2)
     with postgres.engine.connect() as stopped, stopped.begin():
-        stop(stopped, mine)
+        stop(postgres, stopped, mine)
         lanes = [lane for lane in claimed(postgres) if lane.did == other]
         assert dids(lanes) == [other]
         with postgres.write() as connection:
-            lock_lane(connection, lanes[0])
+            lock_lane(postgres, connection, lanes[0])
         release(postgres, lanes[0])
 
 
@@ -118,11 +118,11 @@ def test_locking_a_lane_reads_the_time_after_the_wait_for_the_lock(postgres: Dat
 
     def held_at() -> datetime:
         with postgres.write() as connection:
-            return lock_lane_and_read_time(postgres, connection, mine)
+            return lock_lane(postgres, connection, mine).now
 
     with ThreadPoolExecutor(1) as pool:
         with postgres.engine.connect() as other, other.begin():
-            lock_lane(other, mine)
+            lock_lane(postgres, other, mine)
             waiting = pool.submit(held_at)
             until(lambda: row_lock_waits(postgres) == 1)
             let_go_at = postgres.now(other)

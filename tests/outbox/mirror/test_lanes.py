@@ -34,9 +34,9 @@ def test_a_claimed_lane_is_not_claimed_again_until_its_lease_ends(database: Data
 
     assert (first.did, second.did, second.epoch) == (did, did, first.epoch + 1)
     with database.write() as connection:
-        lock_lane(connection, second)
+        lock_lane(database, connection, second)
         with pytest.raises(LeaseLostError):
-            lock_lane(connection, first)
+            lock_lane(database, connection, first)
 
 
 def test_a_stale_epoch_neither_releases_nor_gives_up(database: Database, clock: Clock) -> None:

@@ -294,7 +294,7 @@ async def test_a_claim_that_takes_long_has_used_up_part_of_its_lease(
     desk.upload()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr("outbox.relay.lane_run.release", lambda *_: loop.call_soon_threadsafe(stop.set))
+    monkeypatch.setattr("outbox.relay.lane_run.write_release", lambda *_: loop.call_soon_threadsafe(stop.set))
 
     await desk.relay.run(stop)
 
@@ -343,7 +343,7 @@ async def test_a_lane_that_gathers_edits_delays_no_other_and_is_run_at_once_for_
     await until_delivered(desk, 2)
     assert desk.mirror(1).state == "pending"
 
-    with MirrorWaits(desk.database, desk.relay).hurry(desk.did):
+    with MirrorWaits(desk.database, desk.relay).hurry(desk.did, LONG):
         await until_delivered(desk, 1)
     stop.set()
     await asyncio.wait_for(running, LONG)

@@ -1,0 +1,172 @@
+"""Compares the rate at which the relay delivers to a real PDS and the best bare putRecord loop, for one account and for eight."""
+
+import asyncio
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
+from itertools import count
+from pathlib import Path
+from typing import Final
+from unittest.mock import patch
+from urllib.parse import urlsplit
+
+from aggregates.track import Track
+from bench.logs import ARTIST
+from bench.postgres import postgres_database
+from bench.report import Row
+from bench.rounds import Arm, Effort, Seconds, compare
+from bench.services import Servers, new_title, start_servers
+from demo.media import tone
+from demo.service import Client, Service
+from demo.story import COLLECTION
+from devpds.server import DevPds
+from service.config.settings import load
+from service.wiring.bootstrap import Container, build
+
+SENTENCE: Final = (
+    "How long the relay takes for each record of many edited ones, as a multiple of the best bare putRecord loop:"
+    " one connection for each account."
+)
+ACCOUNTS: Final = (1, 8)
+TRACKS_PER_ACCOUNT: Final = 20
+QUICK_TRACKS_PER_ACCOUNT: Final = 2
+DELIVERY_TIMEOUT_SECONDS: Final = 120.0
+
+_numbers: Final = count(1)
+
+
+def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
+    """Measure with the service's own relay and logins, in this process."""
+    tracks = QUICK_TRACKS_PER_ACCOUNT if effort.is_quick else TRACKS_PER_ACCOUNT
+    with ExitStack() as stack:
+        show_progress("starting a PLC directory and a PDS")
+        servers = stack.enter_context(start_servers(folder))
+        relays = {"SQLite": stack.enter_context(_relay(servers, "sqlite", None, tracks, show_progress))}
+        if (url := stack.enter_context(postgres_database())) is not None:
+            relays["PostgreSQL"] = stack.enter_context(
+                _relay(servers, "postgres", url, tracks, show_progress)
+            )
+        dids = [_account(servers.pds, f"bare{number}") for number in range(max(ACCOUNTS))]
+        rows: list[Row] = []
+        for accounts in ACCOUNTS:
+            what = f"{accounts} account{'s' * (accounts > 1)}"
+            rows += compare(
+                Arm(f"bare putRecord, {what}", _puts(servers.pds, dids[:accounts], tracks)),
+                [Arm(f"{name}: relay, {what}", relay.deliveries(accounts)) for name, relay in relays.items()],
+                effort,
+                show_progress,
+            )
+        return rows
+
+
+def _account(pds: DevPds, name: str) -> str:
+    return pds.create_account(f"{name}.test", secrets.token_urlsafe(12))
+
+
+class _Relay:
+    """The relay of a service that has some tracks of each account."""
+
+    def __init__(
+        self, container: Container, runner: asyncio.Runner, tracks: Mapping[str, Sequence[int]]
+    ) -> None:
+        self._container = container
+        self._runner = runner
+        self._tracks = tracks
+
+    def deliveries(self, accounts: int) -> Callable[[int], Seconds]:
+        dids = list(self._tracks)[:accounts]
+        return lambda _operations: [self._runner.run(self._deliver(dids))]
+
+    async def _deliver(self, dids: Sequence[str]) -> float:
+        """Deliver an edit of every track, and return the seconds for each."""
+        records = sum(len(self._tracks[did]) for did in dids)
+        for did in dids:
+            self._edit(did)
+        left, stop, relay = count(records - 1, -1), asyncio.Event(), self._container.relay
+        relay.on_settled = lambda *_: stop.set() if next(left) <= 0 else None
+        began = time.perf_counter()
+        running = asyncio.create_task(relay.run(stop))
+        async with asyncio.timeout(DELIVERY_TIMEOUT_SECONDS):
+            await stop.wait()
+        seconds = time.perf_counter() - began
+        await running
+        return seconds / records
+
+    def _edit(self, did: str) -> None:
+        with self._container.log.unit_of_work(did, ARTIST) as unit:
+            for track_id in self._tracks[did]:
+                track = unit.load(Track, Track.create_id(track_id))
+                track.update_metadata({"title": new_title()}, at=unit.now)
+                unit.save(track)
+
+
+@contextmanager
+def _relay(
+    servers: Servers, name: str, url: str | None, tracks: int, show_progress: Callable[[str], None]
+) -> Iterator[_Relay]:
+    show_progress(f"uploading tracks, {name}")
+    env = {"MASTERTAPE_RELAY": "off"} | ({"MASTERTAPE_DATABASE_URL": url} if url is not None else {})
+    service = Service(servers.folder / name, servers.pds, env=env)
+    service.start()
+    try:
+        uploaded = dict(
+            _uploads(service, servers.pds, f"{name}{number}", tracks) for number in range(max(ACCOUNTS))
+        )
+    finally:
+        service.stop()
+    with patch.dict(os.environ, service.settings):
+        container = build(load())
+    with asyncio.Runner() as runner:
+        try:
+            runner.run(container.relay.run_once())
+            yield _Relay(container, runner, uploaded)
+        finally:
+            runner.run(container.close())
+
+
+def _uploads(service: Service, pds: DevPds, name: str, tracks: int) -> tuple[str, list[int]]:
+    did = _account(pds, name)
+    client = Client(service.url, did, pds.create_app_password(did))
+    with closing(client.http):
+        audio = (tone(100 + next(_numbers), 0.1) for _ in range(tracks))
+        return did, [int(client.upload(each, title=new_title())["id"]) for each in audio]
+
+
+def _puts(pds: DevPds, dids: Sequence[str], records: int) -> Callable[[int], Seconds]:
+    def put_many(did: str) -> None:
+        address = urlsplit(pds.url)
+        with closing(HTTPConnection(address.hostname or "", address.port)) as connection:
+            for number in range(records):
+                _put(connection, pds, did, f"bare-{number}")
+
+    def run(_operations: int) -> Seconds:
+        with ThreadPoolExecutor(len(dids)) as pool:
+            began = time.perf_counter()
+            list(pool.map(put_many, dids))
+            return [(time.perf_counter() - began) / (records * len(dids))]
+
+    return run
+
+
+def _put(connection: HTTPConnection, pds: DevPds, did: str, rkey: str) -> None:
+    record = {
+        "$type": COLLECTION,
+        "title": new_title(),
+        "artist": "bare.test",
+        "audioUrl": f"http://127.0.0.1:8000/audio/{'b' * 59}.wav",
+        "fileType": "wav",
+        "duration": 2,
+        "createdAt": "2026-01-01T00:00:00.000000Z",
+    }
+    body = {"repo": did, "collection": COLLECTION, "rkey": rkey, "record": record}
+    headers = {"content-type": "application/json", "authorization": f"Bearer {pds.access_token(did)}"}
+    connection.request("POST", "/xrpc/com.atproto.repo.putRecord", json.dumps(body), headers)
+    response = connection.getresponse()
+    if response.status != 200:  # noqa: PLR2004
+        raise RuntimeError(response.read().decode())
+    response.read()
