@@ -1,33 +1,61 @@
-"""Records every statement of an engine: SQLAlchemy's own, and those that eventstore/prepared.py gives to the driver."""
+"""Sees every statement of an engine: SQLAlchemy's own, and those that eventstore/prepared.py gives to the driver."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
 from sqlalchemy import Engine, event
 
 from eventstore import prepared
+from eventstore.database import Database
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement with its values."""
+
+    sql: str
+    values: Any
+    is_prepared: bool
+
+    def plan(self, database: Database) -> list[str]:
+        """The lines of the plan by which the database executes it."""
+        explained = f"{'explain query plan' if database.is_sqlite else 'explain'} {self.sql}"
+        with database.write() as connection:
+            if self.is_prepared:
+                rows = prepared._execute(connection, explained, self.values).fetchall()  # noqa: SLF001
+            else:
+                rows = connection.exec_driver_sql(explained, self.values).all()
+        return [str(row[-1]) for row in rows]
+
+
+@contextmanager
+def before_each_statement(engine: Engine, act: Callable[[Statement], None]) -> Iterator[None]:
+    """Act before each statement inside, BEGIN and COMMIT aside; what it raises takes the statement's place."""
+    execute = prepared._execute  # noqa: SLF001 - the one door to the driver
+
+    def listen(_connection: Any, _cursor: Any, sql: str, values: Any, *_more: Any) -> None:
+        if not sql.startswith("BEGIN"):
+            act(Statement(sql, values, is_prepared=False))
+
+    def through_the_door(connection: Any, sql: str, values: Any, **how: Any) -> Any:
+        if connection.engine is engine:
+            act(Statement(sql, values, is_prepared=True))
+        return execute(connection, sql, values, **how)
+
+    event.listen(engine, "before_cursor_execute", listen)
+    try:
+        with patch.object(prepared, "_execute", through_the_door):
+            yield
+    finally:
+        event.remove(engine, "before_cursor_execute", listen)
 
 
 @contextmanager
 def recorded_statements(engine: Engine) -> Iterator[list[str]]:
     """Yield the list that grows with each statement inside, BEGIN and COMMIT aside."""
     seen: list[str] = []
-    execute = prepared._execute  # noqa: SLF001 - the one door to the driver
-
-    def listen(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        if not statement.startswith("BEGIN"):
-            seen.append(statement)
-
-    def through_the_door(connection: Any, sql: str, values: Any, **how: Any) -> Any:
-        if connection.engine is engine:
-            seen.append(sql)
-        return execute(connection, sql, values, **how)
-
-    event.listen(engine, "before_cursor_execute", listen)
-    try:
-        with patch.object(prepared, "_execute", through_the_door):
-            yield seen
-    finally:
-        event.remove(engine, "before_cursor_execute", listen)
+    with before_each_statement(engine, lambda statement: seen.append(statement.sql)):
+        yield seen

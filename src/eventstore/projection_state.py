@@ -45,8 +45,7 @@ def _has_events(connection: Connection, log: Table) -> bool:
 
 
 def _fingerprints(connection: Connection) -> dict[str, str]:
-    rows = connection.execute(_ALL)
-    return {row.name: row.fingerprint for row in rows}
+    return dict(FINGERPRINTS.start(connection, {}).all())
 
 
 def _mark_current(connection: Connection, projections: Sequence[Projection], log: Table) -> None:

@@ -15,9 +15,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 
-from eventstore.database import Database
+from eventstore.database import Database, with_now
+from eventstore.prepared import Prepared, is_listed, listing, pipelined
 from eventstore.schema import UtcDateTime
 from outbox.mirror.host_state import is_suspect, lanes_at_once
 from outbox.mirror.lanes import Lane, host_open_at, lane_backfill_at, lane_columns, lane_due_at
@@ -43,7 +55,8 @@ def claim(
     Up to `backfill` of them are for backfill, and up to `suspects` of hosts that failed the last time.
     """
     with database.read_committed() as connection:  # an idle relay writes nothing
-        due = connection.execute(_DUE_HOSTS, {"now": database.now(connection), "gathering": gathering}).all()
+        now = database.now(connection)
+        due = _DUE_HOSTS.start(connection, {"now": now, "gathering": listing(gathering)}).all()
     if not due:
         return []
     for _ in range(MAX_CLAIM_ATTEMPTS):
@@ -95,38 +108,40 @@ def _claim_from_hosts(database: Database, due: Sequence[Any], room: _Room) -> tu
     """Claim from these hosts while there is room; returns the lanes, and whether no host was skipped as locked."""
     lanes: list[Lane] = []
     none_locked = True
-    locking = database.with_now(_HOST)
     with database.write() as connection:
         for host in filter(room.is_for, due):  # hosts with live work come first
-            row = connection.execute(locking, {"host": host.host}).one_or_none()
-            if row is None:
+            rows = _HOST.start(connection, {"host": host.host}).all()
+            if not rows:
                 none_locked = False
-            else:
+            for row in rows:
                 lanes += _claim_of_host(connection, row, database.now(connection, read=row.now), room)
     return lanes, none_locked
 
 
 def _claim_of_host(connection: Connection, host: Any, now: datetime, room: _Room) -> list[Lane]:
     at_once = 0 if host.paused or max(host.retry_at, host.paced_until) > now else lanes_at_once(host)
-    busy = connection.execute(_BUSY, {"host": host.host, "now": now}).one()
+    [busy] = _BUSY.start(connection, {"host": host.host, "now": now}).all()
     lanes = min(at_once - busy.lanes, room.of_host(host))
     if lanes <= 0:
         return []
     backfill = min(max(1, at_once - 1) - busy.backfill, room.backfill, lanes)
-    wanted = {"host": host.host, "now": now, "room": lanes, "gathering": room.gathering}
-    rows = connection.execute(_NEXT_OF_HOST, wanted).all()
+    wanted = {"host": host.host, "now": now, "room": lanes, "gathering": listing(room.gathering)}
+    rows = _NEXT_OF_HOST.start(connection, wanted).all()
     live = [row.did for row in rows if row.is_live]
     rest = [row.did for row in rows if not row.is_live][: max(0, backfill)]
     room.take(host, lanes=len(live) + len(rest), backfill=len(rest))
     until = now + room.lease
+    lease = {"lease_owner": room.owner, "lease_until": until}
+    with pipelined(connection):
+        leased = [
+            (_LEASE.start(connection, {"did": did, **lease, "is_backfill": is_backfill}), is_backfill)
+            for dids, is_backfill in ((live, False), (rest, True))
+            for did in dids
+        ]
     return [
         Lane(row.did, host.host, room.owner, row.lease_epoch, until, is_backfill, is_suspect(host))
-        for dids, is_backfill in ((live, False), (rest, True))
-        if dids
-        for row in connection.execute(
-            _LEASE,
-            {"dids": dids, "lease_owner": room.owner, "lease_until": until, "is_backfill": is_backfill},
-        )
+        for result, is_backfill in leased
+        for row in result.all()
     ]
 
 
@@ -134,14 +149,19 @@ def _claim_of_host(connection: Connection, host: Any, now: datetime, room: _Room
 
 _NOW: Final = bindparam("now", type_=UtcDateTime)
 _LIVE: Final = lane_due_at() <= _NOW
-_DUE: Final = and_(
-    HAS_WORK,
-    ~lane_columns.paused,
-    ~is_observed(),
-    lane_columns.lease_until <= _NOW,
-    lane_columns.did.not_in(bindparam("gathering", expanding=True)),
-    or_(_LIVE, lane_backfill_at() <= _NOW),
-)
+
+
+def _due(dialect: str) -> ColumnElement[bool]:
+    return and_(
+        HAS_WORK,
+        ~lane_columns.paused,
+        ~is_observed(),
+        lane_columns.lease_until <= _NOW,
+        ~is_listed(dialect, lane_columns.did, "gathering"),
+        or_(_LIVE, lane_backfill_at() <= _NOW),
+    )
+
+
 _OF_HOSTS: Final = mirror_lane.join(pds_host, pds_host.c.host == lane_columns.host)
 _AT_ONCE: Final = case(
     (pds_host.c.breaker == BreakerState.OPEN, 1), else_=func.coalesce(pds_host.c.ramp, pds_host.c.max_lanes)
@@ -153,46 +173,57 @@ _UNDER_WAY: Final = (
     .correlate(mirror_lane)
     .scalar_subquery()
 )
-_DUE_HOSTS: Final = (
-    select(
-        lane_columns.host,
-        func.count(case((_LIVE, 1))).label("live"),
-        pds_host.c.failures,
-        pds_host.c.ramp,
-    )
-    .select_from(_OF_HOSTS)
-    .where(_DUE, ~pds_host.c.paused, host_open_at() <= _NOW)
-    .group_by(
-        lane_columns.host, pds_host.c.max_lanes, pds_host.c.breaker, pds_host.c.ramp, pds_host.c.failures
-    )
-    .having(_AT_ONCE > _UNDER_WAY)  # otherwise lanes that wait for a hanging host cost every claim a write
-    .order_by(
-        func.min(case((_LIVE, lane_due_at()), else_=NEVER)), func.min(lane_backfill_at()), lane_columns.host
+_DUE_HOSTS: Final = Prepared(
+    lambda dialect: (
+        select(
+            lane_columns.host,
+            func.count(case((_LIVE, 1))).label("live"),
+            pds_host.c.failures,
+            pds_host.c.ramp,
+        )
+        .select_from(_OF_HOSTS)
+        .where(_due(dialect), ~pds_host.c.paused, host_open_at() <= _NOW)
+        .group_by(
+            lane_columns.host, pds_host.c.max_lanes, pds_host.c.breaker, pds_host.c.ramp, pds_host.c.failures
+        )
+        .having(
+            _AT_ONCE > _UNDER_WAY
+        )  # otherwise lanes that wait for a hanging host cost every claim a write
+        .order_by(
+            func.min(case((_LIVE, lane_due_at()), else_=NEVER)),
+            func.min(lane_backfill_at()),
+            lane_columns.host,
+        )
     )
 )
-_HOST: Final[Select[Any]] = (
-    select(pds_host).where(pds_host.c.host == bindparam("host")).with_for_update(skip_locked=True)
+_HOST: Final = Prepared(
+    lambda dialect: with_now(
+        select(pds_host).where(pds_host.c.host == bindparam("host")).with_for_update(skip_locked=True),
+        is_sqlite=dialect == "sqlite",
+    )
 )
 _OF_HOST: Final = lane_columns.host == bindparam("host")
-_BUSY: Final = select(
-    func.count().label("lanes"), func.count(case((lane_columns.is_backfill, 1))).label("backfill")
-).where(_OF_HOST, lane_columns.lease_until > _NOW, was_leased())
-_NEXT_OF_HOST: Final = (
-    select(lane_columns.did, _LIVE.label("is_live"))
-    .select_from(_OF_HOSTS)
-    .where(_OF_HOST, _DUE)
-    .order_by(~_LIVE, case((_LIVE, lane_due_at()), else_=lane_backfill_at()), lane_columns.did)
-    .limit(bindparam("room"))
-    .with_for_update(skip_locked=True, of=mirror_lane)
+_BUSY: Final = Prepared(
+    lambda _: select(
+        func.count().label("lanes"), func.count(case((lane_columns.is_backfill, 1))).label("backfill")
+    ).where(_OF_HOST, lane_columns.lease_until > _NOW, was_leased())
 )
-_LEASE: Final = (
-    update(mirror_lane)
-    .where(lane_columns.did.in_(bindparam("dids", expanding=True)))
-    .values(
-        lease_owner=bindparam("lease_owner"),
-        lease_epoch=lane_columns.lease_epoch + 1,
-        lease_until=bindparam("lease_until"),
-        is_backfill=bindparam("is_backfill"),
+_NEXT_OF_HOST: Final = Prepared(
+    lambda dialect: (
+        select(lane_columns.did, _LIVE.label("is_live"))
+        .select_from(_OF_HOSTS)
+        .where(_OF_HOST, _due(dialect))
+        .order_by(~_LIVE, case((_LIVE, lane_due_at()), else_=lane_backfill_at()), lane_columns.did)
+        .limit(bindparam("room", type_=Integer))
+        .with_for_update(skip_locked=True, of=mirror_lane)
     )
-    .returning(lane_columns.did, lane_columns.lease_epoch)
+)
+_LEASE: Final = Prepared(
+    lambda _: (
+        update(mirror_lane)
+        .where(lane_columns.did == bindparam("did"))
+        .values(lease_epoch=lane_columns.lease_epoch + 1)
+        .returning(lane_columns.did, lane_columns.lease_epoch)
+    ),
+    ("lease_owner", "lease_until", "is_backfill"),
 )

@@ -1,6 +1,5 @@
 """Reads a lane's next due target as a delivery task: body and generation come from the same events."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,16 +7,12 @@ from functools import cached_property
 from typing import Any, Final, Self
 
 from sqlalchemy import (
-    JSON,
-    BigInteger,
     Boolean,
     Connection,
     Select,
-    Text,
     and_,
     bindparam,
     case,
-    func,
     literal_column,
     select,
 )
@@ -26,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from aggregates.track import Track
 from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
-from eventstore.prepared import Prepared
+from eventstore.prepared import Prepared, is_listed, listing
 from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import Lane, host_open_at, is_open, latest_of, target_due_at
 from outbox.mirror.namespace_moves import fields_left_behind
@@ -153,7 +148,7 @@ def next_task(
     `done` are the tracks that this run has delivered. Raises UnreadableTargetError.
     """
     with log.database.read() as connection:
-        wanted = {"did": lane.did, "now": now, "done": json.dumps([*done]), "backfill": lane.backfill}
+        wanted = {"did": lane.did, "now": now, "done": listing(done), "backfill": lane.backfill}
         rows = _NEXT.start(connection, wanted).all()
         if not rows:
             return None
@@ -199,9 +194,6 @@ _URGENT_ENOUGH: Final = (
 
 
 def _next(dialect: str) -> Select[Any]:
-    done = bindparam("done", type_=Text)
-    numbers = func.json_each(done) if dialect == "sqlite" else func.json_array_elements_text(done.cast(JSON))
-    number = numbers.table_valued("value").c.value.cast(BigInteger)
     return (
         select(mirror_target, is_open().label("is_open"))
         .where(
@@ -209,7 +201,7 @@ def _next(dialect: str) -> Select[Any]:
             COMES_DUE,
             CLASS <= _URGENT_ENOUGH,
             target_due_at() <= _NOW,
-            columns.track_id.not_in(select(number)),
+            ~is_listed(dialect, columns.track_id, "done"),
         )
         .order_by(*ORDER)
         .limit(literal_column("1"))

@@ -6,7 +6,8 @@ from typing import Final
 
 from sqlalchemy import func, select
 
-from eventstore.database import Database
+from eventstore.database import Database, with_now
+from eventstore.prepared import Prepared
 from outbox.mirror.lanes import host_open_at, lane_backfill_at, lane_columns, lane_due_at, latest_of
 from outbox.mirror.observe_only import is_observed
 from outbox.mirror.states import LaneState
@@ -35,7 +36,7 @@ class SecondsUntilDue:
 def seconds_until_due(database: Database) -> SecondsUntilDue:
     """Compute the seconds until a lane, an upload or a probe may be claimed."""
     with database.read_committed() as connection:
-        found = connection.execute(database.with_now(_DUE)).one()
+        [found] = _DUE.start(connection, {}).all()
         now = database.now(connection, read=found.now)
     lanes = min(found.live or NEVER, found.backfill or NEVER)
     return SecondsUntilDue(
@@ -78,4 +79,8 @@ _PROBES: Final = (
     .where(~lane_columns.paused, ~pds_host.c.paused, lane_columns.probe_at < NEVER)
     .scalar_subquery()
 )
-_DUE: Final = select(_LANES, _UPLOADS.label("uploads"), _PROBES.label("probes"))
+_DUE: Final = Prepared(
+    lambda dialect: with_now(
+        select(_LANES, _UPLOADS.label("uploads"), _PROBES.label("probes")), is_sqlite=dialect == "sqlite"
+    )
+)

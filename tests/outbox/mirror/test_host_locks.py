@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from eventstore.database import Database
 from outbox.mirror.host_state import HostReport
@@ -18,6 +17,7 @@ from tests.eventstore.threads import DEADLINE, together, until
 from tests.outbox.rigs.hosts import ONE, PAUSED, host_row
 from tests.outbox.rigs.row_locks import locked, row_lock_waits
 from tests.outbox.rigs.rows import HOST, LEASE, add_lane, claimed, dids
+from tests.statements import Statement, before_each_statement
 
 HOSTS = 40
 STATEMENTS_OF_A_HOST = 4
@@ -38,13 +38,12 @@ def counted(database: Database, table: str) -> Iterator[list[str]]:
     """What the database is asked about this table meanwhile."""
     said: list[str] = []
 
-    def listen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if table in statement:
-            said.append(statement)
+    def listen(statement: Statement) -> None:
+        if table in statement.sql:
+            said.append(statement.sql)
 
-    event.listen(database.engine, "before_cursor_execute", listen)
-    yield said
-    event.remove(database.engine, "before_cursor_execute", listen)
+    with before_each_statement(database.engine, listen):
+        yield said
 
 
 def test_a_claim_locks_no_more_hosts_than_it_has_room_for(database: Database) -> None:
@@ -79,12 +78,12 @@ def test_two_claim_at_once_and_each_gets_lanes(migrated_postgres: str) -> None:
     lanes = one_lane_of_each(one, 6)
     meanwhile: list[Lane] = []
 
-    def claim_meanwhile(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("UPDATE mirror_lane") and not meanwhile:
+    def claim_meanwhile(statement: Statement) -> None:
+        if statement.sql.startswith("UPDATE mirror_lane") and not meanwhile:
             meanwhile.extend(claimed(other, owner="other", limit=2))
 
-    event.listen(one.engine, "before_cursor_execute", claim_meanwhile)
-    mine = claimed(one, limit=2)
+    with before_each_statement(one.engine, claim_meanwhile):
+        mine = claimed(one, limit=2)
 
     assert len(meanwhile) == len(mine) == 2
     assert len({*dids(meanwhile), *dids(mine)}) == 4

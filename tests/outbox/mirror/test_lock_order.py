@@ -152,6 +152,15 @@ async def test_nor_does_whoever_comes_from_outside_of_the_relays_turns(
     await test_whoever_waits_for_a_lane_holds_no_target_and_no_job(scene, act)
 
 
+async def test_an_acknowledgement_waits_for_no_command_of_its_account(scene: Scene) -> None:
+    attempt = record_intent(scene.database, scene.lane, scene.task)
+    done = Verdict(Kind.DONE, body={"cid": scene.task.request_cid})
+    result = Result(scene.task, Outcome.DELIVERED, done, attempt)
+    with ThreadPoolExecutor(1) as pool, scene.log.unit_of_work(ALICE, ARTIST):
+        pool.submit(scene.rig.settle, scene.lane, result).result(DEADLINE)
+    assert scene.rig.mirror().acked_generation == scene.task.gen
+
+
 async def test_a_settle_that_meets_an_edit_waits_for_the_append_lock_before_it_has_the_lane(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

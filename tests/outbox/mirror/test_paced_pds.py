@@ -5,11 +5,9 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from eventstore.database import Database
@@ -35,6 +33,7 @@ from tests.outbox.rigs.rate_limits import (
 from tests.outbox.rigs.relay_rig import Rig
 from tests.outbox.rigs.rows import add_lane, claimed, dids, set_host
 from tests.outbox.rigs.uploads import request_blob, uploaded_track
+from tests.statements import Statement, before_each_statement
 
 pytestmark = pytest.mark.anyio
 TOO_OLD_AND_NEARLY = (501, NEARLY[1])
@@ -166,15 +165,12 @@ async def test_a_pause_named_with_a_refused_write_holds_although_the_read_after_
 def refusing(database: Database, *statements: str) -> Iterator[None]:
     """The database's disk is full for statements that begin so."""
 
-    def refuse(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith(statements):
-            raise OperationalError(statement, None, OSError("no space left on device"))
+    def refuse(statement: Statement) -> None:
+        if statement.sql.startswith(statements):
+            raise OperationalError(statement.sql, None, OSError("no space left on device"))
 
-    event.listen(database.engine, "before_cursor_execute", refuse)
-    try:
+    with before_each_statement(database.engine, refuse):
         yield
-    finally:
-        event.remove(database.engine, "before_cursor_execute", refuse)
 
 
 @pytest.mark.parametrize("refused", [WRITES, READS_TOO])

@@ -50,3 +50,16 @@ async def test_each_further_record_of_a_lane_run_takes_few_statements_and_one_tr
         10 * STATEMENTS,
         10 * TRANSACTIONS,
     )
+
+
+async def test_the_last_result_of_a_lane_run_releases_the_lane_in_its_own_transaction(
+    desk: Rig, seen: list[str]
+) -> None:
+    desk.upload()
+    await desk.relay_once()
+    await statements_of(desk, seen, 1)
+
+    settled = next(number for number, sql in enumerate(seen) if sql.startswith("UPDATE delivery_attempt"))
+    end = seen.index("COMMIT", settled)
+    assert any(sql.startswith("UPDATE mirror_lane") for sql in seen[settled:end])
+    assert not any(sql.startswith("UPDATE") for sql in seen[end:])

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, text
+from sqlalchemy import insert, text
 
 from eventstore.database import Database
 from outbox.blobs.claim import claim_jobs
 from outbox.mirror.tables import NEVER, PAST, blob_job, mirror_lane
 from outbox.relay.schedule import seconds_until_due
 from tests.outbox.rigs.rows import HOST, LEASE, add_lane, claimed
+from tests.statements import Statement, before_each_statement
 
 MANY = 20_000
 READS = ("SCAN ", "SEARCH ", "Seq Scan on ", "Index Scan ", "Index Only Scan ", "Bitmap Index Scan ")
@@ -58,32 +58,29 @@ def claims_uploads(database: Database) -> object:
 
 
 @contextmanager
-def listened(database: Database) -> Iterator[list[tuple[str, Any]]]:
-    said: list[tuple[str, Any]] = []
+def listened(database: Database) -> Iterator[list[Statement]]:
+    said: list[Statement] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if any(table in statement for table in ("mirror_lane", "blob_job")):
-            said.append((statement, parameters))
+    def note(statement: Statement) -> None:
+        if any(table in statement.sql for table in ("mirror_lane", "blob_job")):
+            said.append(statement)
 
-    event.listen(database.engine, "before_cursor_execute", note)
-    yield said
-    event.remove(database.engine, "before_cursor_execute", note)
+    with before_each_statement(database.engine, note):
+        yield said
 
 
 @pytest.mark.parametrize("act", [claims, claims_uploads, seconds_until_due])
 def test_a_poll_reads_indexes_of_what_may_be_due(crowd: Database, act: Callable[[Database], object]) -> None:
     with listened(crowd) as said:
         assert act(crowd)
-    for statement, parameters in said:
-        lines = plan(crowd, statement, parameters)
+    assert said
+    for statement in said:
+        lines = plan(crowd, statement)
         assert lines
         assert all(any(index in line for index in INDEXES) for line in lines), lines
 
 
-def plan(database: Database, statement: str, parameters: Any) -> list[str]:
+def plan(database: Database, statement: Statement) -> list[str]:
     """The lines of the plan that find lanes and uploads."""
-    explain = "explain query plan" if database.is_sqlite else "explain"
-    with database.write() as connection:
-        rows = connection.exec_driver_sql(f"{explain} {statement}", parameters).all()
-    finds = [str(row[-1]) for row in rows if any(read in str(row[-1]) for read in READS)]
+    finds = [line for line in statement.plan(database) if any(read in line for read in READS)]
     return [line for line in finds if "mirror_lane" in line or "blob_job" in line]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text, update
+from sqlalchemy import text, update
 
 from aggregates.transcodings import TRANSCODINGS
 from eventstore.database import Database
@@ -17,12 +17,13 @@ from outbox.relay.delivery_task import UnreadableTargetError, next_task
 from outbox.relay.rescue import wake_stuck_lanes
 from outbox.views.failures import failing
 from tests.outbox.rigs.rows import add_lane, claimed
+from tests.statements import Statement, before_each_statement
 
 DELIVERED = 40_000
 DID = "did:plc:1"
 INDEXES = ("ix_mirror_target_next", "ix_mirror_target_due", "uq_mirror_target_track_id")
 
-Statements = list[tuple[str, Any]]
+Statements = list[Statement]
 
 
 @pytest.fixture(name="lane")
@@ -46,13 +47,12 @@ def _said(database: Database) -> Iterator[Statements]:
     """What the database was asked about targets."""
     said: Statements = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if "mirror_target" in statement:
-            said.append((statement, parameters))
+    def note(statement: Statement) -> None:
+        if "mirror_target" in statement.sql:
+            said.append(statement)
 
-    event.listen(database.engine, "before_cursor_execute", note)
-    yield said
-    event.remove(database.engine, "before_cursor_execute", note)
+    with before_each_statement(database.engine, note):
+        yield said
 
 
 def look(database: Database, lane: Lane) -> None:
@@ -75,19 +75,15 @@ def test_it_reads_an_index_of_what_is_open(
     database: Database, lane: Lane, said: Statements, act: Callable[[Database, Lane], None]
 ) -> None:
     act(database, lane)
-    [(statement, parameters), *_] = said
-    plan = _plan(database, statement, parameters)
+    plan = _plan(database, said[0])
     assert plan
     assert all(any(index in part for index in INDEXES) for part in plan), plan
 
 
-def _plan(database: Database, statement: str, parameters: Any) -> list[str]:
+def _plan(database: Database, statement: Statement) -> list[str]:
     """The lines of the plan that read targets."""
-    explain = "explain query plan" if database.is_sqlite else "explain"
-    with database.read() as connection:
-        rows = connection.exec_driver_sql(f"{explain} {statement}", parameters).all()
     reads = ("SCAN ", "SEARCH ", "Seq Scan on ", "Index Scan ", "Index Only Scan ")
-    lines = [str(row[-1]) for row in rows if "mirror_target" in str(row[-1])]
+    lines = [line for line in statement.plan(database) if "mirror_target" in line]
     return [line for line in lines if any(read in line for read in reads)]
 
 
@@ -99,8 +95,7 @@ def test_what_fails_is_found_among_very_many_without_reading_them(
     with database.read() as connection:
         found = connection.execute(failing(limit=50)).all()
     assert [row.track_id for row in found] == [7]
-    statement, parameters = said[-1]
-    plan = _plan(database, statement, parameters)
+    plan = _plan(database, said[-1])
     assert any("ix_mirror_target_troubled" in part for part in plan), plan
     assert all("ix_mirror_target" in part for part in plan), plan
 
