@@ -48,14 +48,14 @@ def did_of(number: int) -> str:
     return f"did:plc:bench{number:019d}"
 
 
-def track_of(number: int, account: int | None = None) -> Track:
+def track_of(number: int, account: int | None = None, *, did: str | None = None) -> Track:
     """Make the track of the account with this number, or of another one."""
     at = START + timedelta(seconds=number)
     digest = b"\x01\x55\x12\x20" + hashlib.sha256(str(number).encode()).digest()
     cid = "b" + b32encode(digest).decode().lower().rstrip("=")
     return Track.register(
         at=at,
-        did=did_of(account or number),
+        did=did or did_of(account or number),
         track_id=number,
         title=f"Take {number}",
         artist="Bench",

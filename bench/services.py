@@ -78,19 +78,19 @@ def start_process(
 @contextmanager
 def signed_in(servers: Servers, url: str, name: str) -> Iterator[Client]:
     """Yield a client of the service at this address, with a new account."""
-    did = _account(servers.pds, name)
+    did = create_account(servers.pds, name)
     client = Client(url, did, servers.pds.create_app_password(did))
     with closing(client.http):
         yield client
 
 
-def _account(pds: DevPds, name: str) -> str:
+def create_account(pds: DevPds, name: str) -> str:
     return pds.create_account(f"{name}.test", secrets.token_urlsafe(12))
 
 
 def bare_puts(pds: DevPds) -> Callable[[int], Seconds]:
     """Write one record repeatedly to the PDS; it has the fields that the service would write."""
-    did = _account(pds, "bare")
+    did = create_account(pds, "bare")
     record: dict[str, Any] = {
         "$type": COLLECTION,
         "title": "First Take",

@@ -188,6 +188,17 @@ SUBJECTS: Final = {
             ),
         ),
         Guarantee(
+            "A replay restores many records with one request, and never over another client's write",
+            "batches of creates alone, fenced by the repo's newest commit; what one has tried goes record by record (`outbox/relay/batch.py`)",
+            (
+                "tests/outbox/relay/test_batches.py::test_the_records_of_a_wiped_repo_come_back_in_a_few_requests",
+                "tests/outbox/relay/test_batches.py::test_another_clients_write_in_between_survives_and_the_records_go_one_by_one",
+                "tests/outbox/relay/test_batches.py::test_a_batch_that_arrives_late_overwrites_nothing",
+                "tests/outbox/relay/test_batches.py::test_a_live_edit_waits_for_one_batch_at_most",
+                "./dev bench replay",
+            ),
+        ),
+        Guarantee(
             "Of an account, edits go before verifications, and these before backfill; within each, failed records go last, and deletes before edits",
             "the order of an index (`outbox/mirror/priority.py`)",
             ("tests/outbox/mirror/test_priority.py",),

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -68,6 +68,10 @@ class EventLog:
         stream_from = stream.where(table.c.originator_version >= bindparam("version"))
         stream_upto = stream.where(table.c.originator_version <= bindparam("version"))
         self._stream: Final = Prepared(lambda _: stream)
+        of_streams = table.c.originator_id.in_(bindparam("streams", expanding=True))
+        self._streams: Final = (
+            select(table).where(of_streams).order_by(table.c.originator_id, table.c.originator_version)
+        )
         self._stream_from: Final = Prepared(lambda _: stream_from)
         self._stream_upto: Final = Prepared(lambda _: stream_upto)
 
@@ -173,6 +177,16 @@ class EventLog:
         query = self._stream if upto_version is None else self._stream_upto
         wanted = {"stream": str(aggregate_id), "version": upto_version}
         return [self._recorded(row) for row in query.start(connection, wanted).all()]
+
+    def streams(
+        self, connection: Connection, aggregate_ids: Collection[UUID]
+    ) -> dict[UUID, list[RecordedEvent]]:
+        """Read the events of several aggregates in one statement."""
+        found: dict[UUID, list[RecordedEvent]] = {each: [] for each in aggregate_ids}
+        for row in connection.execute(self._streams, {"streams": [str(each) for each in found]}):
+            recorded = self._recorded(row)
+            found[recorded.aggregate_id].append(recorded)
+        return found
 
     def latest(
         self, connection: Connection, aggregate_id: UUID, read: Callable[[Query], list[Any]]

@@ -69,6 +69,7 @@ ARMS = {
         for tracks in (100, 1000)
     ],
     "start": ["the imports", *(f"serve, {database}" for database in DATABASES)],
+    "replay": ["bare putRecord", *(f"replay a record, {database}" for database in DATABASES)],
     "patch": [
         "bare putRecord",
         *(f"PATCH, {database}, PDS +{delay} ms" for database in DATABASES for delay in (0, 50, 200)),
@@ -88,6 +89,7 @@ PROMISED = {
     "backlog": ARMS["backlog"][1::2],
     "memory": ARMS["memory"][1::2],
     "workers": ARMS["workers"][1::2],
+    "replay": ARMS["replay"][1:],
     "search": ARMS["search"][1::2],
     "start": ARMS["start"][1:],
 }

@@ -31,7 +31,8 @@ DEEP = bool(os.environ.get("TEST_DEEP"))
 KILLS = int(os.environ.get("TEST_KILLS", "200"))
 AT_ONCE = 4
 ON_THE_WAY, APPLIED = "send: on its way, not applied", "apply: applied, not answered"
-ALL_POINTS = (*POINTS, ON_THE_WAY, APPLIED)
+BATCH_ON_THE_WAY, BATCH_APPLIED = "batch: on its way, not applied", "batch: applied, not answered"
+ALL_POINTS = (*POINTS, ON_THE_WAY, APPLIED, BATCH_ON_THE_WAY, BATCH_APPLIED)
 
 Step = Callable[[Victim], None]
 
@@ -87,6 +88,7 @@ ONLY = {
     "release": (Act(host_fails, Victim.edits),),
     "refresh": (Act(token_expires, Victim.edits),),
     "blob": (Act(Victim.publishes, Victim.migrates),),
+    "batch": (Act(Victim.publishes_several, Victim.loses_all_records),),
 }
 
 
@@ -116,9 +118,11 @@ class Kill:
             trigger.arm(self.point)
             return
         trigger.await_pull()
-        fault = then_call(trigger.pull, applied=self.point == APPLIED)
+        fault = then_call(trigger.pull, applied=self.point in {APPLIED, BATCH_APPLIED})
         ours = of_repo(victim.artist.did)
-        victim.proxy.on("putRecord", "deleteRecord", fault=fault, times=1, matches=ours)
+        is_batch = self.point in {BATCH_ON_THE_WAY, BATCH_APPLIED}
+        writes = ("applyWrites",) if is_batch else ("putRecord", "deleteRecord")
+        victim.proxy.on(*writes, fault=fault, times=1, matches=ours)
 
 
 def acts_at(point: str) -> tuple[Act, ...]:
@@ -202,5 +206,5 @@ def nothing_was_done_twice(victim: Victim, writes: list[Write]) -> None:
     for path, seen in gens.items():
         assert seen == sorted(set(seen)), (path, seen)
     done, told = Counter(write.action for write in writes), victim.told()
-    assert done["create"] <= told["Created"] + told["Undeleted"], (done, told)
-    assert done["delete"] <= told["Deleted"], (done, told)
+    assert done["create"] <= told["Created"] + told["Undeleted"] + told["RecordRestored"], (done, told)
+    assert done["delete"] <= told["Deleted"] + victim.lost_records, (done, told)

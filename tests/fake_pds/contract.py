@@ -73,6 +73,23 @@ class ContractHost:
         body = {"repo": person.did, "collection": COLLECTION, "rkey": rkey, **fields}
         return await self.post("com.atproto.repo.deleteRecord", token=person.access, json=body)
 
+    async def apply(self, person: Person, *writes: tuple[str, str, Any], **fields: Any) -> httpx.Response:
+        """Do these (action, rkey, record) in one request; a delete has no record."""
+        body = {
+            "repo": person.did,
+            "writes": [
+                {
+                    "$type": f"com.atproto.repo.applyWrites#{action}",
+                    "collection": COLLECTION,
+                    "rkey": rkey,
+                    **({} if record is None else {"value": record}),
+                }
+                for action, rkey, record in writes
+            ],
+            **fields,
+        }
+        return await self.post("com.atproto.repo.applyWrites", token=person.access, json=body)
+
     async def read(self, person: Person, rkey: str, **params: Any) -> httpx.Response:
         """Read a record."""
         which = {"repo": person.did, "collection": COLLECTION, "rkey": rkey, **params}

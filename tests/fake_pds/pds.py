@@ -1,6 +1,6 @@
 """A PDS in memory, held to the real one by test_contract_*.py.
 
-Left out: applyWrites (nothing of ours sends it), the firehose, CAR files, and the proof in a DPoP header.
+Left out: the firehose, CAR files, and the proof in a DPoP header.
 """
 
 from collections.abc import Callable

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.fake_pds.pds import FakePds
 
 RECORD_BYTES, JSON_BYTES = 1_000_000, 150 * 1024
+APPLY_WRITES, MAX_WRITES = "com.atproto.repo.applyWrites", 200
+POINTS = {"create": 3, "update": 2, "delete": 1}
 
 
 def put_record(pds: "FakePds", call: Call) -> httpx.Response:
@@ -60,6 +62,35 @@ def delete_record(pds: "FakePds", call: Call) -> httpx.Response:
         client=call.client,
     )
     return reply({} if commit is None else {"commit": commit.reply})
+
+
+def apply_writes(pds: "FakePds", call: Call) -> httpx.Response:
+    """com.atproto.repo.applyWrites: all in one commit, or nothing; a swapRecord of a single write counts for nothing."""
+    token = _authenticate(pds, call)
+    body = call.json(RECORD_BYTES)
+    writes = [_write_of(each) for each in body["writes"]]
+    account = _consume(pds, call, token, body, sum(POINTS[action] for action, _, _ in writes))
+    if len(writes) > MAX_WRITES:
+        raise invalid(f"Too many writes. Max: {MAX_WRITES}")
+    for _, key, _ in writes:
+        _validate({**body, "collection": key[0]})
+    cids, commit = account.repo.apply(writes, swap_commit=body.get("swapCommit"), client=call.client)
+    results = [
+        {"$type": f"{APPLY_WRITES}#{action}Result", **_result_of(account.did, key, cid, body)}
+        for (action, key, _), cid in zip(writes, cids, strict=True)
+    ]
+    return reply({"commit": commit.reply, "results": results})
+
+
+def _write_of(write: dict[str, Any]) -> tuple[str, tuple[str, str], Any]:
+    action = str(write.get("$type")).partition("#")[2]
+    if action not in POINTS:
+        raise invalid("Input/writes must be a create, an update or a delete")
+    return action, (write["collection"], checked_rkey(write["rkey"])), write.get("value")
+
+
+def _result_of(did: str, key: tuple[str, str], cid: str | None, body: dict[str, Any]) -> dict[str, Any]:
+    return {} if cid is None else _written(did, key, cid, None, body)
 
 
 def upload_blob(pds: "FakePds", call: Call) -> httpx.Response:
@@ -144,13 +175,17 @@ def _write(
     for name in ("swapRecord", "swapCommit"):
         if body.get(name) is not None:
             checked_cid(body[name])
+    return body, _consume(pds, call, token, body, points)
+
+
+def _consume(pds: "FakePds", call: Call, token: Token, body: dict[str, Any], points: int) -> Account:
     pds.limits.consume(
         call, (limits.WRITES_AN_HOUR, token.did, points), (limits.WRITES_A_DAY, token.did, points)
     )
     account = _standing(pds, body["repo"])
     if account.did != token.did:
         raise RefusedError(401, "AuthenticationRequired", "Authentication Required")
-    return body, account
+    return account
 
 
 def _authenticate(pds: "FakePds", call: Call) -> Token:
@@ -196,6 +231,7 @@ CALLS: dict[str, tuple[str, Callable[["FakePds", Call], httpx.Response]]] = {
     "com.atproto.repo.putRecord": ("POST", put_record),
     "com.atproto.repo.createRecord": ("POST", create_record),
     "com.atproto.repo.deleteRecord": ("POST", delete_record),
+    APPLY_WRITES: ("POST", apply_writes),
     "com.atproto.repo.uploadBlob": ("POST", upload_blob),
     "com.atproto.server.createSession": ("POST", create_session),
     "com.atproto.server.refreshSession": ("POST", refresh_session),

@@ -1,14 +1,15 @@
 """One repository: records under their swaps, rising revisions, and blobs that live as long as a record names them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from aggregates.tid import tid_of
 from outbox.record.dag_cbor import record_cid
 from tests.fake_pds.values import as_stored, blobs_in
-from tests.fake_pds.xrpc import RefusedError
+from tests.fake_pds.xrpc import RefusedError, broken
 
 Key = tuple[str, str]
 ANY = object()
@@ -110,6 +111,47 @@ class Repo:
         del self.records[key]
         self._drop_blobs_of(current)
         return self._commit("delete", key, None, client)
+
+    def apply(
+        self, writes: Sequence[tuple[str, Key, Any]], *, swap_commit: str | None, client: str
+    ) -> tuple[list[str | None], Commit]:
+        """Do all of these (action, key, record) in one commit, or none of them; gives the CIDs of the records."""
+        if swap_commit is not None and swap_commit != self.head.cid:
+            raise RefusedError(400, "InvalidSwap", f"Commit was at {self.head.cid}")
+        before = dict(self.records), deepcopy(self.blobs)
+        written: list[tuple[str, Key, Stored | None]] = []
+        try:
+            for action, key, record in writes:
+                written.append((action, key, self._apply_one(action, key, record)))
+        except RefusedError:
+            self.records, self.blobs = before
+            raise
+        head = self._commit("apply", ("", ""), None, client)
+        self.commits[-1:] = [
+            replace(
+                head, action=action, key=key, record_cid=stored and stored.cid, value=stored and stored.value
+            )
+            for action, key, stored in written
+        ] or [head]
+        return [stored and stored.cid for _, _, stored in written], head
+
+    def _apply_one(self, action: str, key: Key, record: Any) -> Stored | None:
+        current = self.records.get(key)
+        if (current is None) != (action == "create"):
+            raise broken()
+        stored = None
+        if action != "delete":
+            stored = Stored(*reversed(as_stored(record, key[0])))
+            refs = list(blobs_in(stored.value))
+            self._check_blobs(refs)
+            for ref in refs:
+                self.blobs[ref["ref"]["$link"]].temporary = False
+            self.records[key] = stored
+        else:
+            del self.records[key]
+        if current is not None:
+            self._drop_blobs_of(current)
+        return stored
 
     def upload(self, cid: str, content: bytes, mime: str) -> dict[str, Any]:
         """Keep bytes; those that a record names already stay what they are."""

@@ -10,7 +10,7 @@ import httpx
 from tests.fake_pds.signed_in_pds import SignedInPds
 
 HOST = "https://pds.example.com"
-WRITES = {"putRecord", "deleteRecord"}
+WRITES = {"putRecord", "deleteRecord", "applyWrites"}
 Refusal = tuple[int, str]
 
 

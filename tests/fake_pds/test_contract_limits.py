@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from outbox.record.dag_cbor import record_cid
 from tests.fake_pds.contract import ContractHost, error, song
 
 pytestmark = pytest.mark.anyio
@@ -59,6 +60,22 @@ async def test_a_put_costs_2_a_create_3_and_a_delete_1_point_whatever_comes_of_i
     ]
     left = [1000, *[limit_headers(await call)[1] for call in calls]]
     assert [before - after for before, after in pairwise(left)] == [2, 2, 2, 3, 1]
+
+
+async def test_a_batch_costs_what_its_writes_cost_even_when_it_is_refused(limited_host: ContractHost):
+    person = limited_host.person()
+    await limited_host.put(person, "a", song())
+    await limited_host.use_points(person, 3998)
+    before = 1000
+    for writes, swap, cost in (
+        ([("create", "b", song()), ("create", "c", song())], {}, 6),
+        ([("update", "b", song("two")), ("delete", "c", None)], {}, 3),
+        ([("create", "d", song())], {"swapCommit": record_cid(song("never"))}, 3),
+        ([("create", "a", song())], {}, 3),
+    ):
+        left = limit_headers(await limited_host.apply(person, *writes, **swap))[1]
+        assert before - left == cost
+        before = left
 
 
 async def test_a_body_that_is_no_request_costs_nothing(limited_host: ContractHost):

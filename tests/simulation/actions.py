@@ -17,6 +17,7 @@ from outbox.relay import retention
 from tests.dsl import some_artwork
 from tests.fake_pds.account import Status
 from tests.fake_pds.limits import REQUESTS, WRITES_AN_HOUR
+from tests.simulation.replay import replay
 from tests.simulation.virtual_time import Life
 from tests.simulation.world import OPERATOR, World
 
@@ -25,6 +26,12 @@ Act = Callable[[World, random.Random], object]
 
 def _upload(world: World, dice: random.Random) -> None:
     world.upload(dice.choice(world.dids))
+
+
+def _upload_several(world: World, dice: random.Random) -> None:
+    did = dice.choice(world.dids)
+    for _ in range(3):
+        world.upload(did)
 
 
 def _edit(world: World, dice: random.Random) -> None:
@@ -165,6 +172,16 @@ def _in_unit(work: Callable[[UnitOfWork, Track, random.Random], None]) -> Act:
     return act
 
 
+def _replay(world: World, dice: random.Random) -> None:
+    """Another client deletes most of an account's records, and an operator restores what is missing."""
+    did = dice.choice(world.present)
+    repo = world.repo(did)
+    for key in sorted(repo.records):
+        if dice.random() < 0.8:
+            repo.delete(key)
+    replay(world, did)
+
+
 def _doubt(world: World, dice: random.Random) -> None:
     world.verify(dice.choice(sorted(world.tracks)))
 
@@ -209,6 +226,7 @@ def _set_clock(world: World, _dice: random.Random) -> None:
 
 ACTS: dict[str, Act] = {
     "upload": _upload,
+    "upload several": _upload_several,
     "edit": _edit,
     "replace audio": _telling(_replace_audio),
     "gate": _telling(_gate),
@@ -220,6 +238,7 @@ ACTS: dict[str, Act] = {
     "decide": _decide,
     "migrate": _migrate,
     "doubt": _doubt,
+    "replay": _replay,
     "retry": _retry,
     "pause": _pause,
     "redrive": _operate(Action.REDRIVE),
@@ -256,6 +275,11 @@ WITH_DECISIONS = {**WEIGHTS, "foreign": 30, "doubt": 24, "decide": 24, "wait": 1
 """Other clients are busy, and scans and artists with them."""
 WITH_DELETIONS = {**WEIGHTS, "delete account": 6, "upload": 6, "move": 3, "sign in": 4}
 """Accounts are deleted at their hosts while their owners keep using the service."""
+WITH_REPLAYS = {
+    "wait": 24, "edit": 8, "upload several": 10, "delete": 4, "undelete": 4, "replay": 24, "foreign": 3, "doubt": 3,
+    "kill": 4, "start": 4, "freeze": 2, "thaw": 2, "release": 3, "jump": 1, "limits": 1, "tokens expire": 1,
+}  # fmt: skip
+"""Repositories are wiped and restored."""
 WITH_CRASHES = {
     "wait": 1, "edit": 3, "upload": 3, "delete": 12, "undelete": 3, "kill": 6, "start": 4, "set clock": 4,
 }  # fmt: skip

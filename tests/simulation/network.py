@@ -8,11 +8,11 @@ from typing import Protocol
 
 import httpx
 
-from outbox.pds.client import DELETE_RECORD, PUT_RECORD
+from outbox.pds.client import APPLY_WRITES, DELETE_RECORD, PUT_RECORD
 from tests.simulation.network_faults import NO_FAULT, FaultyResponse, NetworkFault, Plan
 from tests.simulation.virtual_time import Life, Process, allowed, current_process
 
-WRITES = frozenset({PUT_RECORD, DELETE_RECORD})
+WRITES = frozenset({PUT_RECORD, DELETE_RECORD, APPLY_WRITES})
 FLOOD = 60
 """After so many requests in a minute the network fails, so that an endless loop ends soon."""
 REFRESHES = frozenset({"com.atproto.server.refreshSession"})
@@ -192,7 +192,9 @@ class _Client:
 
     @property
     def is_create(self) -> bool:
-        """Whether it is a put that must find nothing: the one write that a delete makes possible again."""
+        """Whether it must find nothing: the one write that a delete makes possible again."""
+        if self.passage.call == APPLY_WRITES:
+            return True
         return self.passage.call == PUT_RECORD and b'"swapRecord":null' in self.request.content
 
     def gave_up_after(self, seconds: float) -> bool:

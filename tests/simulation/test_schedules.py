@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.simulation import invariants, protections, record_invariants
-from tests.simulation.actions import WEIGHTS, WITH_DECISIONS, WITH_DELETIONS
+from tests.simulation.actions import WEIGHTS, WITH_DECISIONS, WITH_DELETIONS, WITH_REPLAYS
 from tests.simulation.schedule import Schedule, Step, drawn, drawn_with_crashes, failure
 from tests.simulation.snapshot import Snapshot
 from tests.simulation.world import World
@@ -47,6 +47,15 @@ def test_deleted_accounts_are_given_up_and_delay_no_other(batch: int):
         schedule = drawn(seed, length=16, weights=WITH_DELETIONS)
         if (error := failure(schedule)) is not None:
             error.add_note(f"to see it again: drawn({seed}, 16, WITH_DELETIONS).run()\n{schedule}")
+            raise error
+
+
+@pytest.mark.parametrize("batch", range(150 if DEEP else 1))
+def test_wiped_repositories_are_restored_whatever_happens_to_the_batches(batch: int):
+    for seed in range(batch * 10, (batch + 1) * 10):
+        schedule = drawn(seed, length=20, weights=WITH_REPLAYS)
+        if (error := failure(schedule)) is not None:
+            error.add_note(f"to see it again: drawn({seed}, 20, WITH_REPLAYS).run()\n{schedule}")
             raise error
 
 

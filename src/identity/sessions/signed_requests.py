@@ -13,7 +13,7 @@ from identity.sessions.session_store import Session
 from identity.sessions.tokens import TokenBinding, Tokens
 
 MAX_REPLY_BYTES: Final = 64 * 1024
-"""The answers to writes, uploads and getSession have less than 2 KB."""
+"""The answers to writes, uploads and getSession have less than 2 KB, those to a batch of writes less than 20 KB."""
 MAX_NONCE_ATTEMPTS: Final = 3
 
 Body = Callable[[], AsyncIterator[bytes]]

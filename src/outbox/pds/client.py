@@ -4,6 +4,7 @@ The behaviour of PDSes was measured against @atproto/pds 0.4.217 and 0.5.35.
 """
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, BinaryIO, Final
@@ -32,6 +33,7 @@ from outbox.threads import in_thread
 
 PUT_RECORD: Final = "com.atproto.repo.putRecord"
 DELETE_RECORD: Final = "com.atproto.repo.deleteRecord"
+APPLY_WRITES: Final = "com.atproto.repo.applyWrites"
 GET_RECORD: Final = "com.atproto.repo.getRecord"
 UPLOAD_BLOB: Final = "com.atproto.repo.uploadBlob"
 DESCRIBE_SERVER: Final = "com.atproto.server.describeServer"
@@ -123,6 +125,26 @@ class Pds:
         """Delete the record if the PDS still holds `swap`; an absent record is done."""
         body = _repo(key) if swap is None else {**_repo(key), "swapRecord": swap}
         return await self._send(key.did, DELETE_RECORD, timeout, host=host, json=body)
+
+    async def create(
+        self,
+        host: str,
+        did: str,
+        records: Sequence[tuple[RecordKey, Record]],
+        *,
+        swap_commit: str,
+        timeout: float,
+    ) -> Verdict:
+        """Create all these records of one account, or none, if the repo's newest commit is still `swap_commit`.
+
+        One of them that exists is a 500, which creates none either.
+        """
+        body = {"repo": did, "validate": False, "swapCommit": swap_commit, "writes": creates_of(records)}
+        return await self._send(did, APPLY_WRITES, timeout, host=host, json=body)
+
+    async def newest_commit(self, host: str, did: str, *, timeout: float) -> Verdict:
+        """Read, without a login, the repo's newest commit: the verdict's `cid`."""
+        return await self.read(host, GET_LATEST_COMMIT, timeout, {"did": did})
 
     async def upload(
         self, host: str, did: str, body: BodyFactory, *, size: int, mime: str, timeout: float
@@ -268,6 +290,15 @@ def _too_large(reply: httpx.Response, limit: int) -> Verdict:
         budget=budget_of(reply.headers),
         size=limit,
     )
+
+
+def creates_of(records: Iterable[tuple[RecordKey, Record]]) -> list[Record]:
+    """Return the writes of a batch that creates these records."""
+    kind = f"{APPLY_WRITES}#create"
+    return [
+        {"$type": kind, "collection": key.collection, "rkey": key.rkey, "value": record}
+        for key, record in records
+    ]
 
 
 def _repo(key: RecordKey) -> Record:

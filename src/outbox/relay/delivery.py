@@ -7,7 +7,6 @@
 4. a delete counts as delivered only when no earlier create can land after it.
 """
 
-import asyncio
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -25,6 +24,7 @@ from outbox.pds.client import Pds, RecordKey, Remote, RemoteUnknownError, remote
 from outbox.pds.verdict import Kind, Verdict
 from outbox.record.lexicon import Lexicon
 from outbox.record.record import RecordUrls, merged
+from outbox.relay.batch_delivery import READ_TIMEOUT_SECONDS, REQUEST_TIMEOUT_SECONDS, Batches
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import (
     LateCreates,
@@ -34,16 +34,13 @@ from outbox.relay.journal import (
     unanswered_create,
     unsettled_creates,
 )
+from outbox.relay.lease_clock import Deadline
 from outbox.relay.old_collection import keep_fields, place_to_look, refusal_of
 from outbox.relay.read_back import Finding, read_back, verify
 from outbox.relay.result import Outcome, Result
 from outbox.threads import in_thread
 
 MAX_REBASES: Final = 3
-REQUEST_TIMEOUT_SECONDS: Final = 30.0
-READ_TIMEOUT_SECONDS: Final = 15.0
-MIN_REQUEST_SHARE: Final = 0.1
-"""The share of a delivery's time below which no further request begins."""
 CONTENDED: Final = Verdict(Kind.AMBIGUOUS, "InvalidSwap", 400)
 """Another client writes this record again and again; the lane's other records are not affected."""
 LATE_CREATE_WINDOW: Final = timedelta(seconds=60)
@@ -52,20 +49,6 @@ MAX_CLOCK_JUMP: Final = timedelta(hours=1)
 """How far the database's clock may be set back or forward without harm: a put's age proves nothing within it."""
 
 _Compare = Callable[[DeliveryTask, Remote, AbstractSet[str], RecordUrls], Finding]
-
-
-class _Deadline:
-    """When all requests of a delivery must have ended, so that the lease still holds."""
-
-    def __init__(self, seconds: float) -> None:
-        self._clock = asyncio.get_running_loop().time
-        self._ends = self._clock() + seconds
-        self._least = seconds * MIN_REQUEST_SHARE
-
-    def within(self, seconds: float) -> float:
-        """Return the seconds for one more request; 0 when too little is left for an answer."""
-        left = self._ends - self._clock()
-        return min(seconds, left) if left >= self._least else 0.0
 
 
 class Delivery:
@@ -89,6 +72,9 @@ class Delivery:
         self._urls = urls
         self._lexicon = lexicon
         self._namespaces = namespaces
+        self.batches: Final = Batches(
+            database, hosts, pds, lexicon=lexicon, namespaces=namespaces, metrics=metrics
+        )
 
     def begins_with_write(self, task: DeliveryTask) -> bool:
         """Whether the task is sent as it was read, with nothing to be read from the PDS first."""
@@ -98,7 +84,7 @@ class Delivery:
 
     async def deliver(self, lane: Lane, task: DeliveryTask, timeout: float) -> Result:
         """Bring the PDS to the task's state within `timeout` seconds. Raises LeaseLostError."""
-        deadline = _Deadline(timeout)
+        deadline = Deadline(timeout)
         if not task.is_open:
             return await self._verify(lane, task, deadline)
         if task.op == DELETE and task.was_never_sent:
@@ -115,14 +101,14 @@ class Delivery:
             return await self._delete_without_base(lane, task, deadline)
         return await self._send(lane, task, deadline)
 
-    async def _with_unread_fields(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> DeliveryTask:
+    async def _with_unread_fields(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> DeliveryTask:
         """Read former copies that were never read, so that the new record has other clients' fields before they go."""
         for key in task.unread:
             former = await self._read(lane, key, deadline)
             task = await in_thread(keep_fields, self._database, lane, task, key, former.body)
         return task
 
-    async def _send(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Result:
+    async def _send(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
         """Send the task; after each InvalidSwap compare what is there, and send again on it if it is ours."""
         last_known = task.base if task.was_seen_missing else None
         if last_known is not None:
@@ -155,7 +141,7 @@ class Delivery:
         return Result(task, Outcome.FAILED, CONTENDED)
 
     async def _check_other_collection(
-        self, lane: Lane, task: DeliveryTask, deadline: _Deadline
+        self, lane: Lane, task: DeliveryTask, deadline: Deadline
     ) -> Verdict | None:
         """Refuse to delete a former copy before the record exists in its new collection: else the PDS drops its blob.
 
@@ -180,7 +166,7 @@ class Delivery:
         self._metrics.attempted(task.op, verdict)
         return verdict
 
-    async def _delete_without_base(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Result:
+    async def _delete_without_base(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
         """Delete a record whose create was never answered: a delete without a swap could land before the create does."""
         try:
             remote = await self._read(lane, task.key, deadline)
@@ -204,7 +190,7 @@ class Delivery:
             return replace(result, outcome=Outcome.SETTLING, verify_at=settles_at)
         return replace(result, verify_at=now + LATE_CREATE_WINDOW if late else None)
 
-    async def _verify(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Result:
+    async def _verify(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
         """Read the record and compare it; write it again where only writes of ours came in between."""
         try:
             remote = await self._read(lane, task.key, deadline)
@@ -219,7 +205,7 @@ class Delivery:
             Result(task, _OUTCOMES_OF_VERIFICATION[finding], Verdict(Kind.DONE), remote=remote)
         )
 
-    async def _confirm_missing(self, lane: Lane, task: DeliveryTask, deadline: _Deadline) -> Result:
+    async def _confirm_missing(self, lane: Lane, task: DeliveryTask, deadline: Deadline) -> Result:
         """Ask by a write whether the record is gone: a record that was taken down reads as absent, too."""
         again = task.as_it_was()
         if again.request_cid != task.base:
@@ -233,7 +219,7 @@ class Delivery:
         outcome = Outcome.SEEN if verdict.kind is Kind.DONE else Outcome.FAILED
         return Result(task, outcome, verdict, attempt_id)
 
-    async def _confirm_not_written_again(self, lane: Lane, missing: Result, deadline: _Deadline) -> Result:
+    async def _confirm_not_written_again(self, lane: Lane, missing: Result, deadline: Deadline) -> Result:
         """Read once more: another client may have written the record since it read as absent, which is a foreign edit."""
         try:
             remote = await self._read(lane, missing.task.key, deadline)
@@ -243,7 +229,7 @@ class Delivery:
             return missing
         return replace(missing, outcome=Outcome.FAILED, verdict=CONTENDED)
 
-    async def _rewrite(self, lane: Lane, task: DeliveryTask, remote: Remote, deadline: _Deadline) -> Result:
+    async def _rewrite(self, lane: Lane, task: DeliveryTask, remote: Remote, deadline: Deadline) -> Result:
         """Write on top of what was found, unless only other clients' fields differ."""
         if task.request_cid == remote.cid:
             return Result(task, Outcome.DELIVERED, Verdict(Kind.DONE), remote=remote)
@@ -258,7 +244,7 @@ class Delivery:
         late, now = await in_thread(self._late_creates, result.task)
         return replace(result, verify_at=now + LATE_CREATE_WINDOW + MAX_CLOCK_JUMP if late else None)
 
-    async def _read(self, lane: Lane, key: RecordKey, deadline: _Deadline) -> Remote:
+    async def _read(self, lane: Lane, key: RecordKey, deadline: Deadline) -> Remote:
         """Read a record, and record what the answer says of the host's budget; raises RemoteUnknownError."""
         verdict = await self._pds.read_record(lane.host, key, timeout=deadline.within(READ_TIMEOUT_SECONDS))
         await in_thread(self._hosts.record_if_changed, HostReport.of_limits(lane.host, lane.did, verdict))

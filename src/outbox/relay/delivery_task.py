@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 from sqlalchemy import (
     Boolean,
+    Connection,
     Select,
     and_,
     bindparam,
@@ -76,6 +77,14 @@ class DeliveryTask:
     """Whether the track is unchanged since its adoption: nothing is written until it changes."""
     intent: int | None = None
     """The attempt that was recorded in the transaction that read the task."""
+    is_backfill: bool = False
+    """Whether it waits for live work."""
+
+    @property
+    def is_batchable(self) -> bool:
+        """Whether a replay creates the record again, which its PDS had and does not show (batch.py)."""
+        was_on_pds = self.acked_gen > 0 and self.observed is None
+        return self.is_backfill and self.op == PUT and self.recreates and was_on_pds
 
     @property
     def was_rejected(self) -> bool:
@@ -156,15 +165,22 @@ def next_task(
         [row] = rows
         try:
             recorded = log.stream(connection, Track.create_id(row.track_id))
-            track = log.fold(Track, recorded)
-            assert track is not None  # noqa: S101 - a target is made by an event of its track
-            has_left = bool(track.former_collections) and not row.former
-            former = former_records(connection, row.track_id) if has_left else None
-            return _task(row, recorded, track, former, urls)
+            return task_of(log, connection, row, recorded, urls)
         except SQLAlchemyError:
             raise
         except Exception as error:
             raise UnreadableTargetError(_task_of_row(row)) from error
+
+
+def task_of(
+    log: EventLog, connection: Connection, row: Any, recorded: Sequence[RecordedEvent], urls: RecordUrls
+) -> DeliveryTask:
+    """Make the task of a target's row and its track's events."""
+    track = log.fold(Track, recorded)
+    assert track is not None  # noqa: S101 - a target is made by an event of its track
+    has_left = bool(track.former_collections) and not row.former
+    former = former_records(connection, row.track_id) if has_left else None
+    return _task(row, recorded, track, former, urls)
 
 
 _NOW: Final = bindparam("now", type_=UtcDateTime)
@@ -260,4 +276,5 @@ def _task_of_row(row: Any) -> DeliveryTask:
         conflict=row.conflict_cid if row.state == TargetState.HELD else None,
         detached=row.detached,
         is_former=row.former,
+        is_backfill=row.backfill,
     )

@@ -3,6 +3,7 @@
 An attempt that a crash left open still says what may have landed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -46,6 +47,7 @@ _SENT: Final = (
     "started_at",
 )
 _INTENT: Final = Prepared(lambda _: insert(delivery_attempt).returning(attempt.id), _SENT)
+_INTENTS: Final = insert(delivery_attempt).returning(attempt.id, attempt.collection, attempt.rkey)
 _OF_TARGET: Final = and_(
     attempt.did == bindparam("of_did"),
     attempt.collection == bindparam("of_collection"),
@@ -91,9 +93,12 @@ _UNANSWERED_CREATE: Final = (
     .order_by(attempt.id.desc())
     .limit(1)
 )
+_END_COLUMNS: Final = ("ended_at", "outcome", "status", "error", "rev")
 _END: Final = Prepared(
-    lambda _: update(delivery_attempt).where(attempt.id == bindparam("attempt_id")),
-    ("ended_at", "outcome", "status", "error", "rev"),
+    lambda _: update(delivery_attempt).where(attempt.id == bindparam("attempt_id")), _END_COLUMNS
+)
+_END_OF_BATCH: Final = update(delivery_attempt).where(
+    attempt.id.in_(bindparam("attempt_ids", expanding=True))
 )
 
 
@@ -115,6 +120,18 @@ def write_intent(connection: Connection, lane: Lane, task: DeliveryTask, now: da
     return attempt_id
 
 
+def write_intents(
+    connection: Connection, lane: Lane, tasks: Sequence[DeliveryTask], now: datetime
+) -> list[int]:
+    """Write the intents of a batch as `write_intent` does; returns the attempts' ids in the order of the tasks."""
+    for task in tasks:
+        if not task.ever_sent:
+            connection.execute(CHANGE_TARGET, {**of_target(task.key), "ever_sent": True})
+    rows = connection.execute(_INTENTS, [_row(lane, task, now) for task in tasks])
+    ids = {(row.collection, row.rkey): row.id for row in rows}
+    return [ids[task.key.collection, task.key.rkey] for task in tasks]
+
+
 def record_unsent(
     connection: Connection, lane: Lane, task: DeliveryTask, now: datetime, outcome: str
 ) -> None:
@@ -132,9 +149,20 @@ def record_adopted(connection: Connection, key: RecordKey, gen: int, cid: str, n
 
 def close_attempt(connection: Connection, attempt_id: int, verdict: Verdict, now: datetime) -> None:
     """Record how the attempt ended."""
+    _END.start(connection, {"attempt_id": attempt_id, **_end(verdict, now)})
+
+
+def close_attempts(
+    connection: Connection, attempt_ids: Sequence[int], verdict: Verdict, now: datetime
+) -> None:
+    """Record how a batch ended."""
+    connection.execute(_END_OF_BATCH, {"attempt_ids": attempt_ids, **_end(verdict, now)})
+
+
+def _end(verdict: Verdict, now: datetime) -> dict[str, Any]:
     rev = verdict.rev if verdict.kind is Kind.DONE else None
     end = {"ended_at": now, "outcome": verdict.kind.value, "status": verdict.status, "error": verdict.error}
-    _END.start(connection, {"attempt_id": attempt_id, **end, "rev": rev})
+    return {**end, "rev": rev}
 
 
 def is_repeated_server_error(connection: Connection, task: DeliveryTask, verdict: Verdict) -> bool:

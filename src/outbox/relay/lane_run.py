@@ -3,7 +3,7 @@
 1. begin: read the lane's next due target and its track (delivery_task.py), and record the intent (journal.py).
 2. deliver: send, and after InvalidSwap read back and send again (delivery.py, read_back.py).
 3. settle: the result goes into log, target, lane and attempt in one transaction, fenced by the lane's epoch (settle.py);
-   the next delivery begins in the same one.
+   the next delivery begins in the same one. A replay's creates are delivered and settled together (batch_delivery.py).
 4. repeat, until nothing is due, the run's share is used, or the result concerns the whole lane.
 5. release the lane, due when its next target is (mirror/lanes.py), in the transaction of the last result.
 """
@@ -34,12 +34,13 @@ from outbox.mirror.lanes import (
 )
 from outbox.pds.verdict import verdict_of_fault
 from outbox.record.record import RecordUrls
+from outbox.relay.batch_delivery import BatchRun, SentBatch
 from outbox.relay.delivery import Delivery
 from outbox.relay.delivery_task import DeliveryTask, UnreadableTargetError, next_task
 from outbox.relay.journal import write_intent
 from outbox.relay.lease_clock import LeaseClock
 from outbox.relay.result import Outcome, Result
-from outbox.relay.settle import Settled, settle
+from outbox.relay.settle import Settled, settle, settle_batch
 from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
@@ -94,12 +95,18 @@ class LaneRunner:
         done: list[int] = []
         records = MAX_BACKFILL_RECORDS_PER_RUN if lane.backfill else MAX_RECORDS_PER_RUN
         begun = await in_thread(self._begin_first, lane, may_deliver=self._may_deliver(lease))
+        batches = self._delivery.batches.of_run(self._log, lane, self._urls)
+        deliveries = 0
         while begun is not None:
-            result = await self._deliver(lane, begun, lease)
-            done.append(result.task.track_id)
-            goes_on = not result.ends_run and len(done) < records and self._may_deliver(lease)
-            begun = await self._settle(lane, result, done if goes_on else None)
-            outcomes[result.outcome] += 1
+            delivered = await self._deliver_batch(batches, begun, lease, done) or await self._deliver(
+                lane, begun, lease
+            )
+            deliveries += 1
+            done += [result.task.track_id for result in delivered.results]
+            ends_run = any(result.ends_run for result in delivered.results)
+            goes_on = not ends_run and deliveries < records and self._may_deliver(lease)
+            begun = await self._settle(lane, delivered, done if goes_on else None)
+            outcomes.update(result.outcome for result in delivered.results)
 
     def _may_deliver(self, lease: LeaseClock) -> bool:
         return not self._is_stopping() and lease.age < MAX_RUN_SECONDS and lease.seconds_left_to_send() > 0
@@ -125,7 +132,7 @@ class LaneRunner:
         except UnreadableTargetError as error:
             logger.exception("target_unreadable", extra=lane.log_fields)
             return Result(error.task, Outcome.FAILED, verdict_of_fault(error))
-        if task is None or not self._begins_with_write(task):
+        if task is None or task.is_batchable or not self._begins_with_write(task):
             return task
         return replace(task, intent=write_intent(connection, lane, task, now))
 
@@ -134,6 +141,13 @@ class LaneRunner:
             return self._delivery.begins_with_write(task)
         except Exception:  # noqa: BLE001 - delivering it fails for that, which fails no other record
             return False
+
+    async def _deliver_batch(
+        self, batches: BatchRun, begun: DeliveryTask | Result, lease: LeaseClock, done: Sequence[int]
+    ) -> SentBatch | None:
+        if isinstance(begun, Result):
+            return None
+        return await batches.send(begun, lease.seconds_left_to_send(), done)
 
     async def _deliver(self, lane: Lane, begun: DeliveryTask | Result, lease: LeaseClock) -> Result:
         """Deliver one target. A fault of its own fails this target and not the lane."""
@@ -147,21 +161,27 @@ class LaneRunner:
             logger.exception("delivery_failed", extra=lane.log_fields)
             return Result(begun, Outcome.FAILED, verdict_of_fault(error))
 
-    async def _settle(self, lane: Lane, result: Result, done: Sequence[int] | None) -> Begun:
-        """Settle the result and, unless the run ends, begin the next delivery in the same unit."""
+    async def _settle(self, lane: Lane, delivered: Result | SentBatch, done: Sequence[int] | None) -> Begun:
+        """Settle what was delivered and, unless the run ends, begin the next delivery in the same unit."""
         try:
-            begun = await in_thread(self._settle_and_report, lane, result, done)
+            begun = await in_thread(self._settle_and_report, lane, delivered, done)
         except LeaseLostError:
             raise _FencedError from None
         self._on_settled(lane.did)
+        for result in delivered.results:
+            self._report(lane, result)
+        return begun
+
+    def _report(self, lane: Lane, result: Result) -> None:
         self._metrics.settled(result)
         if result.is_mismatch:
             logger.error("cid_mismatch", extra={**lane.log_fields, **_mismatch_fields(result)})
         level = logging.DEBUG if result.outcome in EXPECTED_OUTCOMES else logging.WARNING
         logger.log(level, "settled", extra={**lane.log_fields, **_result_fields(result)})
-        return begun
 
-    def _settle_and_report(self, lane: Lane, result: Result, done: Sequence[int] | None) -> Begun:
+    def _settle_and_report(
+        self, lane: Lane, delivered: Result | SentBatch, done: Sequence[int] | None
+    ) -> Begun:
         """Settle, then update the host's row: in one thread, so that a cancelled run does both or neither.
 
         The lane is released with the last result, but not before its host's row shows what that says of the host.
@@ -175,9 +195,12 @@ class LaneRunner:
                 write_release(settled.connection, lane, settled.now)
 
         try:
-            report = settle(self._log, lane, result, begin_or_release)
+            if isinstance(delivered, SentBatch):
+                report = settle_batch(self._log, lane, delivered, begin_or_release)
+            else:
+                report = settle(self._log, lane, delivered, begin_or_release)
         except Exception:  # the host's limits hold, although nothing was settled
-            self._hosts.record_if_changed(HostReport.of_limits(lane.host, lane.did, result.verdict))
+            self._hosts.record_if_changed(HostReport.of_limits(lane.host, lane.did, delivered.verdict))
             raise
         if report is not None:
             self._hosts.record(report)

@@ -1,5 +1,6 @@
 """The result of a delivery, which settle() stores."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -37,6 +38,11 @@ class Result:
     remote: Remote | None = None
     verify_at: datetime | None = None
     """When to verify the record again, since a late create may land."""
+
+    @property
+    def results(self) -> Sequence["Result"]:
+        """The one result, as a batch has several."""
+        return (self,)
 
     @property
     def only_acknowledges(self) -> bool:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, select, update
 from aggregates.track import Track
 from eventstore.database import Database
 from eventstore.event_log import EventLog
+from eventstore.prepared import pipelined
 from eventstore.unit_of_work import UnitOfWork
 from outbox.backoff import CAP_SECONDS, MAX_FUTILE_PAUSE_SECONDS, backoff
 from outbox.mirror.host_state import HostReport
@@ -30,11 +31,13 @@ from outbox.mirror.tables import NEVER, PAST, blob_job
 from outbox.mirror.targets import upsert
 from outbox.pds.verdict import Kind, Verdict
 from outbox.record.dag_cbor import encode
+from outbox.relay.batch_delivery import SentBatch
 from outbox.relay.delivery import CONTENDED
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import (
     UnsentOutcome,
     close_attempt,
+    close_attempts,
     is_fault_of_record_alone,
     is_repeated_server_error,
     record_unsent,
@@ -82,17 +85,51 @@ def settle(
     return log.transact(lane.did, lane.envelope, lambda unit: work(unit.connection, unit))
 
 
+def settle_batch(
+    log: EventLog, lane: Lane, batch: SentBatch, then: Callable[[Settled], None]
+) -> HostReport | None:
+    """Settle a batch as `settle` does a delivery: all its attempts end alike, and those of its records that have a result are settled."""
+
+    def work(unit: UnitOfWork) -> HostReport | None:
+        settled = _settle_batch(log.database, unit, lane, batch)
+        then(settled)
+        return settled.report
+
+    return log.transact(lane.did, lane.envelope, work)
+
+
+def _settle_batch(database: Database, unit: UnitOfWork, lane: Lane, batch: SentBatch) -> Settled:
+    connection = unit.connection
+    is_calm, now = lock_lane(database, connection, lane)
+    close_attempts(connection, batch.attempt_ids, batch.verdict, now)
+    with pipelined(connection):
+        for result in batch.results:
+            _settle_target(unit, lane, result)
+    if batch.results:
+        return _settle_lane(connection, lane, batch.results[-1], now, is_calm=is_calm)
+    if limits := batch.verdict.lane_limits(now):  # a refused batch costs points, too
+        change_lane(connection, lane.did, **limits)
+    report = HostReport.of_limits(lane.host, lane.did, batch.verdict)
+    return Settled(connection, now, report if changes_host(connection, report, now) else None)
+
+
 def _settle(
     database: Database, connection: Connection, lane: Lane, result: Result, unit: UnitOfWork | None
 ) -> Settled:
-    task, verdict = result.task, result.verdict
     is_calm, now = lock_lane(database, connection, lane)
     if result.attempt_id is not None:
-        close_attempt(connection, result.attempt_id, verdict, now)
+        close_attempt(connection, result.attempt_id, result.verdict, now)
     if unit is None:
         _acknowledge(connection, result, now)
     else:
         _settle_target(unit, lane, result)
+    return _settle_lane(connection, lane, result, now, is_calm=is_calm)
+
+
+def _settle_lane(
+    connection: Connection, lane: Lane, result: Result, now: datetime, *, is_calm: bool
+) -> Settled:
+    task, verdict = result.task, result.verdict
     limits = verdict.lane_limits(now)
     if result.outcome is not Outcome.FAILED and not (is_calm and not limits):
         # the PDS answered, or nothing had to be sent: the account's whereabouts are not in doubt

@@ -44,11 +44,11 @@ def _units(plan: Plan) -> Iterator[tuple[str, Sequence[Step]]]:
 def _apply(unit: UnitOfWork, did: str, steps: Sequence[Step]) -> None:
     restored = _tracks(steps, RESTORED)
     missing = [step for step in steps if step.drift.kind is DriftKind.MISSING]
-    for track_id in restored:
-        track = unit.load(Track, Track.create_id(track_id))
-        if track.deleted_at is None:
-            track.restore_record(at=unit.now)
-            unit.save(track)
+    tracks = [unit.load(Track, Track.create_id(track_id)) for track_id in restored]
+    live = [track for track in tracks if track.deleted_at is None]
+    for track in live:
+        track.restore_record(at=unit.now)
+    unit.save(*live)
     reverify(unit.connection, _tracks(steps, REVERIFIED), unit.now)
     create_again(unit.connection, did, _tracks(missing, RESTORED))
     queue_as_backfill(unit.connection, did, restored, unit.now)

@@ -49,7 +49,9 @@ class TestOnTheRealPds:
         before = {track.rkey: rig.remote(track) for track in tracks}
         for track in tracks:
             rig.pds.delete_record(rig.did, COLLECTION, track.rkey)
+        rig.wire.sent.clear()
         assert await applied(rig) == {Repair.RESTORE: 25}
+        assert [name for name, _ in rig.wire.sent] == ["applyWrites"]
         after = {track.rkey: rig.remote(track) for track in tracks}
         assert [{**record, "mastertapeGen": 0} for record in after.values()] == [
             {**record, "mastertapeGen": 0} for record in before.values()

@@ -1,0 +1,128 @@
+"""Reads the records of a replay that one request may create: the lane's next ones, none of which was sent before.
+
+What a batch has tried once is never in another: whatever became of it, its records are delivered one by one.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, exists, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from aggregates.track import Track
+from eventstore.change import RecordedEvent
+from eventstore.event_log import EventLog
+from eventstore.schema import UtcDateTime
+from outbox.mirror.lanes import Lane, is_open, target_due_at
+from outbox.mirror.priority import BACKFILL, CLASS, COMES_DUE, ORDER
+from outbox.mirror.tables import delivery_attempt, mirror_lane, mirror_target
+from outbox.mirror.targets import PUT
+from outbox.pds.client import creates_of
+from outbox.pds.pacing import BACKFILL_RESERVE, CREATE_POINTS
+from outbox.pds.verdict import Kind
+from outbox.record.lexicon import Lexicon
+from outbox.record.record import RecordUrls
+from outbox.relay.delivery_task import DeliveryTask, task_of
+
+MAX_BATCH_RECORDS: Final = 50
+"""A PDS takes 200, but more than these are hardly faster, and a live edit of the account waits for them."""
+MAX_BATCH_BYTES: Final = 128 * 1024
+"""@atproto/pds 0.4 takes requests of 150 KB."""
+WITHOUT_EFFECT: Final = (Kind.NOT_SENT, Kind.SIGN_IN, Kind.INACTIVE, Kind.MOVED)
+"""Outcomes of a batch that may be made again. One over the account's limit may be over it each time."""
+
+target: Final = mirror_target.c
+attempt: Final = delivery_attempt.c
+
+
+def next_batch(
+    log: EventLog, lane: Lane, urls: RecordUrls, lexicon: Lexicon, done: Sequence[int]
+) -> list[DeliveryTask]:
+    """Read the next records that the PDS does not show, as creates; one or none where there is no batch to make."""
+    with log.database.read() as connection:
+        now = log.database.now(connection)
+        room = _room(connection, lane, now)
+        wanted = {"did": lane.did, "now": now, "done": done, "room": room}
+        rows = connection.execute(_NEXT_OF_REPLAY, wanted).all()
+        tasks = _creates(log, connection, [row for row in rows if _is_fresh_create(row)], urls)
+        return _that_fit(task for task in tasks if task.check(lexicon) is None)
+
+
+def _room(connection: Connection, lane: Lane, now: datetime) -> int:
+    """How many creates the account's points allow, as far as its PDS has named them: live work keeps its share."""
+    row = connection.execute(_BUDGETS, {"did": lane.did}).one()
+    budgets = (
+        (row.hour_limit, row.hour_left, row.hour_reset),
+        (row.day_limit, row.day_left, row.day_reset),
+    )
+    points = [
+        (left if reset > now else limit) - BACKFILL_RESERVE * limit
+        for limit, left, reset in budgets
+        if reset is not None
+    ]
+    return max(1, min([MAX_BATCH_RECORDS, *(int(each) // CREATE_POINTS for each in points)]))
+
+
+def _is_fresh_create(row: Any) -> bool:
+    return row.desired_op == PUT and row.observed_body is None and not row.was_tried
+
+
+def _creates(
+    log: EventLog, connection: Connection, rows: Sequence[Any], urls: RecordUrls
+) -> Iterator[DeliveryTask]:
+    streams = log.streams(connection, [Track.create_id(row.track_id) for row in rows])
+    for row in rows:
+        task = _readable(log, connection, row, streams[Track.create_id(row.track_id)], urls)
+        if task is not None and task.is_batchable:
+            yield task.on(None, None)
+
+
+def _readable(
+    log: EventLog, connection: Connection, row: Any, recorded: Sequence[RecordedEvent], urls: RecordUrls
+) -> DeliveryTask | None:
+    """Make the task; None if it cannot be read: delivered alone, it fails for that, and no other record with it."""
+    try:
+        return task_of(log, connection, row, recorded, urls)
+    except SQLAlchemyError:
+        raise
+    except Exception:  # noqa: BLE001
+        return None
+
+
+def _that_fit(tasks: Iterator[DeliveryTask]) -> list[DeliveryTask]:
+    found: list[DeliveryTask] = []
+    size = 0
+    for task in tasks:
+        assert task.body is not None  # noqa: S101 - a create has one
+        size += len(json.dumps(creates_of([(task.key, task.body)]), ensure_ascii=False).encode())
+        if size > MAX_BATCH_BYTES:
+            break
+        found.append(task)
+    return found
+
+
+# Built once (CONTRIBUTING.md).
+
+_BUDGETS: Final = select(mirror_lane).where(mirror_lane.c.did == bindparam("did"))
+_NOW: Final = bindparam("now", type_=UtcDateTime)
+_WAS_TRIED: Final = exists().where(
+    attempt.did == target.did,
+    attempt.collection == target.collection,
+    attempt.rkey == target.rkey,
+    attempt.gen == target.desired_gen,
+    func.coalesce(attempt.outcome, "").not_in(WITHOUT_EFFECT),
+)
+_NEXT_OF_REPLAY: Final = (
+    select(mirror_target, is_open().label("is_open"), _WAS_TRIED.label("was_tried"))
+    .where(
+        target.did == bindparam("did"),
+        COMES_DUE,
+        CLASS == BACKFILL,
+        target_due_at() <= _NOW,
+        target.track_id.not_in(bindparam("done", expanding=True)),
+    )
+    .order_by(*ORDER)
+    .limit(bindparam("room"))
+)

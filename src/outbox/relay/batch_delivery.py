@@ -1,0 +1,198 @@
+"""Sends the creates of a replay together, fenced by the repo's newest commit, so that any other write there refuses them all.
+
+1. read the next records (batch.py), and the repo's newest commit, unless the run's batch before has just made it.
+2. commit the intents of all of them.
+3. send them with applyWrites and swapCommit.
+4. after a success all are settled at once; an answer that concerns the whole lane is settled as one failure; after any
+   other nothing is settled: the lane run goes on with the same records, one by one.
+"""
+
+import logging
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from eventstore.database import Database
+from eventstore.errors import EventStoreError
+from eventstore.event_log import EventLog
+from outbox.metrics import RelayMetrics
+from outbox.mirror.host_state import HostReport
+from outbox.mirror.hosts import Hosts
+from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane
+from outbox.mirror.namespace_moves import Namespaces
+from outbox.mirror.targets import PUT
+from outbox.pds.client import Pds, RemoteUnknownError
+from outbox.pds.verdict import UNREADABLE, Kind, Verdict
+from outbox.record.dag_cbor import is_record_cid
+from outbox.record.lexicon import Lexicon
+from outbox.record.record import RecordUrls
+from outbox.relay.batch import WITHOUT_EFFECT, next_batch
+from outbox.relay.delivery_task import DeliveryTask
+from outbox.relay.journal import write_intents
+from outbox.relay.lease_clock import Deadline
+from outbox.relay.result import Outcome, Result
+from outbox.repo.reads import RepoReads
+from outbox.threads import in_thread
+
+logger = logging.getLogger("mastertape.outbox")
+
+REQUEST_TIMEOUT_SECONDS: Final = 30.0
+READ_TIMEOUT_SECONDS: Final = 15.0
+OF_LANE: Final = (*WITHOUT_EFFECT, Kind.PACED)
+"""Answers that concern the whole lane."""
+REFUSED: Final = "batch: "
+"""Before the name of the error, since it may be that of any record of the batch."""
+
+
+@dataclass(frozen=True)
+class SentBatch:
+    """A batch that was sent: how all its attempts end, and what is settled of its records."""
+
+    attempt_ids: Sequence[int]
+    verdict: Verdict
+    results: Sequence[Result] = ()
+
+
+class Batches:
+    """Makes the batches of lane runs; holds no transaction, lock or thread while a request is in flight."""
+
+    def __init__(
+        self,
+        database: Database,
+        hosts: Hosts,
+        pds: Pds,
+        *,
+        lexicon: Lexicon,
+        namespaces: Namespaces,
+        metrics: RelayMetrics,
+    ) -> None:
+        self.database: Final = database
+        self.namespaces: Final = namespaces
+        self.reads: Final = RepoReads(pds, list_seconds=READ_TIMEOUT_SECONDS)
+        self.hosts: Final = hosts
+        self.pds: Final = pds
+        self.lexicon: Final = lexicon
+        self.metrics: Final = metrics
+
+    def of_run(self, log: EventLog, lane: Lane, urls: RecordUrls) -> "BatchRun":
+        """Return what makes the batches of one lane run."""
+        return BatchRun(self, log, lane, urls)
+
+
+class BatchRun:
+    """The batches of one lane run: each swaps on the commit that the one before it made."""
+
+    def __init__(self, batches: Batches, log: EventLog, lane: Lane, urls: RecordUrls) -> None:
+        self._batches = batches
+        self._log = log
+        self._lane = lane
+        self._urls = urls
+        self._newest_commit: str | None = None
+        self._old_keys: AbstractSet[str] = frozenset()
+        """What the old collection holds at the commit that the next batch swaps on."""
+
+    async def send(self, first: DeliveryTask, seconds: float, done: Sequence[int]) -> SentBatch | None:
+        """Send the records that are next with `first`, within `seconds`; None if it is to be delivered alone.
+
+        Raises LeaseLostError.
+        """
+        swap, self._newest_commit = self._newest_commit, None
+        if not first.is_batchable:
+            return None
+        try:
+            return await self._send_next(first, swap, Deadline(seconds), done)
+        except (LeaseLostError, SQLAlchemyError, EventStoreError):
+            raise
+        except RemoteUnknownError:
+            return None
+        except Exception:  # it fails no lane: delivered alone, the records show which of them it is
+            logger.exception("batch_failed", extra=self._lane.log_fields)
+            return None
+
+    async def _send_next(
+        self, first: DeliveryTask, swap: str | None, deadline: Deadline, done: Sequence[int]
+    ) -> SentBatch | None:
+        lexicon = self._batches.lexicon
+        tasks = await in_thread(next_batch, self._log, self._lane, self._urls, lexicon, done)
+        if len(tasks) < 2 or tasks[0].key != first.key:  # noqa: PLR2004 - one goes alone
+            return None
+        if swap is None and (swap := await self._read_newest_commit(deadline)) is not None:
+            self._old_keys = await self._read_old_keys()
+        tasks = [task for task in tasks if not self._is_in_old_collection(task)]
+        if swap is None or len(tasks) < 2 or tasks[0].key != first.key:  # noqa: PLR2004
+            return None
+        attempt_ids = await in_thread(self._record_intents, tasks)
+        verdict = await self._send(tasks, swap, deadline.within(REQUEST_TIMEOUT_SECONDS))
+        return self._sent(tasks, attempt_ids, verdict)
+
+    async def _read_newest_commit(self, deadline: Deadline) -> str | None:
+        lane = self._lane
+        verdict = await self._batches.pds.newest_commit(
+            lane.host, lane.did, timeout=deadline.within(READ_TIMEOUT_SECONDS)
+        )
+        report = HostReport.of_limits(lane.host, lane.did, verdict)
+        await in_thread(self._batches.hosts.record_if_changed, report)
+        return verdict.cid if verdict.kind is Kind.DONE and is_record_cid(verdict.cid) else None
+
+    async def _read_old_keys(self) -> AbstractSet[str]:
+        """Read what must not be restored beside: the swap refuses the batch if it changes after the commit was read."""
+        old = self._batches.namespaces.old
+        records = self._batches.reads.records(self._lane.host, self._lane.did, old)
+        return {str(entry.rkey) async for entry in records}
+
+    def _is_in_old_collection(self, task: DeliveryTask) -> bool:
+        place = self._batches.namespaces.old_place(task.key)
+        return place is not None and place.rkey in self._old_keys
+
+    def _record_intents(self, tasks: Sequence[DeliveryTask]) -> list[int]:
+        database = self._batches.database
+        with database.write() as connection:
+            now = lock_lane(database, connection, self._lane).now
+            if (
+                self._lane.lease_until <= now
+            ):  # another relay may claim the lane while the request is in flight
+                raise LeaseLostError
+            return write_intents(connection, self._lane, tasks, now)
+
+    async def _send(self, tasks: Sequence[DeliveryTask], swap: str, timeout: float) -> Verdict:
+        lane = self._lane
+        records = [(task.key, task.body) for task in tasks if task.body is not None]
+        verdict = await self._batches.pds.create(
+            lane.host, lane.did, records, swap_commit=swap, timeout=timeout
+        )
+        for _ in tasks:
+            self._batches.metrics.attempted(PUT, verdict)
+        return verdict
+
+    def _sent(self, tasks: Sequence[DeliveryTask], attempt_ids: Sequence[int], verdict: Verdict) -> SentBatch:
+        if verdict.kind is Kind.DONE and (made := _made(verdict, len(tasks))) is not None:
+            self._newest_commit, cids = made
+            results = [
+                Result(task, Outcome.DELIVERED, replace(verdict, body={"cid": cid}), attempt_id)
+                for task, attempt_id, cid in zip(tasks, attempt_ids, cids, strict=True)
+            ]
+            return SentBatch(attempt_ids, verdict, results)
+        if verdict.kind in OF_LANE or verdict.status is None:
+            return SentBatch(attempt_ids, verdict, [Result(tasks[0], Outcome.FAILED, verdict)])
+        logger.info("batch_refused", extra={**self._lane.log_fields, "error": verdict.error})
+        return SentBatch(attempt_ids, _refusal(verdict))
+
+
+def _made(verdict: Verdict, records: int) -> tuple[str, list[str]] | None:
+    """Return the commit that a batch of creates made, and the CIDs of its records; None if the PDS does not say."""
+    match verdict.body:
+        case {"commit": {"cid": str(commit)}, "results": list(results)} if is_record_cid(commit):
+            cids = [each.get("cid") for each in results if isinstance(each, dict)]
+            known = [cid for cid in cids if isinstance(cid, str) and is_record_cid(cid)]
+            return (commit, known) if len(known) == records else None
+    return None
+
+
+def _refusal(verdict: Verdict) -> Verdict:
+    """How the attempts of a refused batch end: the PDS has applied none of it, if the answer is its own."""
+    is_own = not verdict.concerns_host and verdict.kind is not Kind.DONE
+    kind = Kind.READ_BACK if is_own else Kind.AMBIGUOUS
+    return replace(verdict, kind=kind, error=f"{REFUSED}{verdict.error or UNREADABLE}")

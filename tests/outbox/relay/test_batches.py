@@ -1,0 +1,299 @@
+"""A replay creates the records that a repo has lost in batches, and one by one as soon as anything is in the way."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from aggregates.track import Track
+from outbox.mirror.lanes import change_lane
+from outbox.mirror.tables import delivery_attempt
+from outbox.pds.client import RecordKey
+from outbox.relay import batch
+from outbox.relay.batch import MAX_BATCH_RECORDS
+from outbox.relay.result import Outcome
+from replay.reconcile.apply import apply
+from replay.reconcile.drift import Drift, DriftKind
+from replay.reconcile.plan import plan_for
+from tests.dsl import COLLECTION
+from tests.outbox.rigs.relay_rig import ARTIST, LateRequest, Rig, answer_lost, answered, refused
+from tests.statements import recorded_statements
+
+pytestmark = pytest.mark.anyio
+SEVERAL = 8
+
+
+async def wiped(desk: Rig, records: int = SEVERAL, **fields: Any) -> list[Track]:
+    """An account whose repo has lost its records, which an operator's plan restores."""
+    tracks = await lost(desk, records, **fields)
+    restore(desk, tracks)
+    return tracks
+
+
+async def lost(desk: Rig, records: int, **fields: Any) -> list[Track]:
+    """An account whose repo has lost its records."""
+    tracks = [desk.upload(number, **fields) for number in range(1, records + 1)]
+    while await desk.relay_once():
+        pass
+    for track in tracks:
+        desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
+    desk.wire.sent.clear()
+    return tracks
+
+
+def restore(desk: Rig, tracks: Sequence[Track]) -> None:
+    keys = [(track, RecordKey(desk.did, COLLECTION, track.rkey)) for track in tracks]
+    drifts = [Drift(DriftKind.MISSING, key, track.track_id, None, None) for track, key in keys]
+    apply(desk.log, plan_for(drifts), ARTIST, max_deletes=0)
+
+
+async def settle_all(desk: Rig) -> Counter[Outcome]:
+    """The relay works until nothing is due, however long pauses last."""
+    outcomes: Counter[Outcome] = Counter()
+    for _ in range(30):
+        outcomes += await desk.relay_once()
+        desk.clock.advance(minutes=2)
+    return outcomes
+
+
+def sent(desk: Rig) -> list[str]:
+    return [name for name, _ in desk.wire.sent]
+
+
+def all_delivered(desk: Rig, tracks: Sequence[Track]) -> bool:
+    return all(
+        desk.mirror(track.track_id).state == "delivered" and desk.remote(track) is not None
+        for track in tracks
+    )
+
+
+def attempts(desk: Rig, track: Track) -> list[Any]:
+    this = (delivery_attempt.c.rkey == track.rkey,)
+    with desk.database.read() as connection:
+        rows = connection.execute(select(delivery_attempt).where(*this).order_by(delivery_attempt.c.id))
+        return list(rows)[1:]
+
+
+async def test_the_records_of_a_wiped_repo_come_back_in_a_few_requests(desk: Rig) -> None:
+    tracks = await wiped(desk, 2 * MAX_BATCH_RECORDS + 1)
+    assert await desk.relay_once() == {Outcome.DELIVERED: len(tracks)}
+    assert sent(desk) == ["applyWrites", "applyWrites", "putRecord"]
+    assert all_delivered(desk, tracks)
+
+
+async def test_each_further_record_of_a_batch_takes_one_statement(desk: Rig) -> None:
+    counts = []
+    tracks = await lost(desk, 30)
+    for some in (tracks[:10], tracks[10:]):
+        restore(desk, some)
+        with recorded_statements(desk.database.engine) as statements:
+            await desk.relay_once()
+        counts.append(len(statements))
+    assert counts[1] - counts[0] == 10
+    assert sent(desk) == ["applyWrites"] * 2
+
+
+async def test_each_record_of_a_batch_has_its_own_attempt_with_the_revision_of_the_commit(desk: Rig) -> None:
+    tracks = await wiped(desk)
+    await desk.relay_once()
+    rows = [row for track in tracks for row in attempts(desk, track)]
+    assert {(row.op, row.swap_cid, row.outcome) for row in rows} == {("put", None, "done")}
+    assert {row.rev for row in rows} == {desk.pds.repo(desk.did).head.rev}
+    assert [row.request_cid for row in rows] == [desk.mirror(track.track_id).record_cid for track in tracks]
+
+
+async def test_a_later_batch_swaps_on_the_commit_that_the_one_before_made(desk: Rig) -> None:
+    await wiped(desk, 2 * MAX_BATCH_RECORDS)
+    begun = desk.pds.repo(desk.did).head.cid
+    await desk.relay_once()
+    commits = [each.cid for each in desk.pds.repo(desk.did).commits]
+    first, second = (body["swapCommit"] for _, body in desk.wire.sent)
+    assert (first, commits.index(second) - commits.index(first)) == (begun, 1)
+
+
+async def test_the_intents_of_all_records_are_committed_before_the_batch_is_sent(desk: Rig) -> None:
+    tracks = await wiped(desk)
+    noted: list[str | None] = []
+
+    async def look(send: Callable[[], Any]) -> httpx.Response:
+        noted.extend(row.outcome for track in tracks for row in attempts(desk, track))
+        reply: httpx.Response = await send()
+        return reply
+
+    desk.wire.faults += [look]
+    await desk.relay_once()
+    assert noted == [None] * SEVERAL
+
+
+async def test_another_clients_write_in_between_survives_and_the_records_go_one_by_one(desk: Rig) -> None:
+    tracks = await wiped(desk)
+    theirs = {"$type": COLLECTION, "title": "theirs"}
+
+    async def write_first(send: Callable[[], Any]) -> httpx.Response:
+        desk.pds.put_record(desk.did, COLLECTION, tracks[2].rkey, theirs)
+        reply: httpx.Response = await send()
+        return reply
+
+    desk.wire.faults += [write_first]
+    await settle_all(desk)
+    assert Counter(sent(desk)) == {"applyWrites": 1, "putRecord": SEVERAL}
+    assert desk.remote(tracks[2]) == theirs
+    assert desk.mirror(tracks[2].track_id).state == "held"
+    assert all_delivered(desk, [track for track in tracks if track is not tracks[2]])
+
+
+async def test_a_write_to_any_other_record_refuses_the_batch(desk: Rig) -> None:
+    tracks = await wiped(desk)
+
+    async def write_first(send: Callable[[], Any]) -> httpx.Response:
+        desk.pds.put_record(desk.did, "app.bsky.feed.post", "3kpost", {"text": "hello"})
+        reply: httpx.Response = await send()
+        return reply
+
+    desk.wire.faults += [write_first]
+    await settle_all(desk)
+    assert Counter(sent(desk)) == {"applyWrites": 1, "putRecord": SEVERAL}
+    assert all_delivered(desk, tracks)
+    first = attempts(desk, tracks[0])[0]
+    assert (first.outcome, first.error) == ("read_back", "batch: InvalidSwap")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        answer_lost,
+        answered(500, "InternalServerError"),
+        answered(501, "MethodNotImplemented"),
+        answered(413, "PayloadTooLargeError"),
+        answered(400, "BlobNotFound"),
+        answered(200, "no answer of a PDS"),
+    ],
+    ids=["answer lost", "500", "501", "413", "blob", "unreadable"],
+)
+async def test_whatever_becomes_of_a_batch_it_is_not_sent_again_and_all_records_arrive(
+    desk: Rig, fault: Any
+) -> None:
+    tracks = await wiped(desk)
+    desk.wire.faults += [fault]
+    before = len(desk.pds.repo(desk.did).commits)
+    await settle_all(desk)
+    assert Counter(sent(desk)) == {"applyWrites": 1, "putRecord": SEVERAL}
+    assert len(desk.pds.repo(desk.did).commits) == before + SEVERAL  # nothing twice with effect
+    assert all_delivered(desk, tracks)
+
+
+async def test_a_batch_that_arrives_late_overwrites_nothing(desk: Rig) -> None:
+    tracks = await wiped(desk)
+    late = LateRequest()
+    desk.wire.faults += [late]
+    await desk.relay_once()
+    desk.edit(1, title="newer")
+    desk.command(2, lambda track: track.delete(at=desk.clock()))
+    await settle_all(desk)
+    assert await late.arrives() == 400
+    assert desk.remote(tracks[0])["title"] == "newer"
+    assert desk.remote(tracks[1]) is None
+
+
+async def test_a_batch_that_arrives_late_brings_back_no_record_that_was_deleted(desk: Rig) -> None:
+    tracks = await wiped(desk)
+    late = LateRequest()
+    desk.wire.faults += [late]
+    await desk.relay_once()
+    await settle_all(desk)
+    for track in tracks:
+        desk.command(track.track_id, lambda each: each.delete(at=desk.clock()))
+    await settle_all(desk)
+    assert await late.arrives() == 400
+    assert [desk.remote(track) for track in tracks] == [None] * SEVERAL
+
+
+async def test_a_refused_connection_keeps_the_batch_for_later(desk: Rig) -> None:
+    tracks = await wiped(desk)
+    desk.wire.faults += [refused]
+    assert await desk.relay_once() == {Outcome.FAILED: 1}
+    await settle_all(desk)
+    assert sent(desk) == ["applyWrites", "applyWrites"]
+    assert all_delivered(desk, tracks)
+
+
+async def test_a_record_that_was_taken_down_is_found_by_delivering_each_alone(desk: Rig) -> None:
+    tracks = [desk.upload(number) for number in range(1, SEVERAL + 1)]
+    while await desk.relay_once():
+        pass
+    for track in tracks[1:]:
+        desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
+    desk.pds.repo(desk.did).taken_down.add((COLLECTION, tracks[0].rkey))
+    restore(desk, tracks)
+    desk.wire.sent.clear()
+    await settle_all(desk)
+    assert sent(desk).count("applyWrites") == 1
+    assert all_delivered(desk, tracks)
+
+
+async def test_a_live_edit_waits_for_one_batch_at_most(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "MAX_BATCH_RECORDS", 3)
+    tracks = await wiped(desk, 9)
+
+    async def edit_meanwhile(send: Callable[[], Any]) -> httpx.Response:
+        desk.edit(9, title="now")
+        reply: httpx.Response = await send()
+        return reply
+
+    desk.wire.faults += [edit_meanwhile]
+    await settle_all(desk)
+    assert sent(desk)[:2] == ["applyWrites", "putRecord"]
+    assert desk.wire.sent[1][1]["rkey"] == tracks[8].rkey
+    assert all_delivered(desk, tracks)
+
+
+async def test_live_creates_are_sent_alone(desk: Rig) -> None:
+    for number in range(1, SEVERAL + 1):
+        desk.upload(number)
+    await desk.relay_once()
+    assert sent(desk) == ["putRecord"] * SEVERAL
+
+
+@pytest.mark.parametrize(
+    ("limit", "left", "resets_in", "records"),
+    [(5000, 5000, 1, SEVERAL), (5000, 2515, 1, 5), (5000, 2501, 1, 0), (20, 0, -1, 3)],
+    ids=["plenty", "little", "too little", "a small limit that is full again"],
+)
+async def test_a_batch_leaves_half_of_the_points_to_live_work(
+    desk: Rig, limit: int, left: int, resets_in: int, records: int
+) -> None:
+    await wiped(desk)
+    with desk.database.write() as connection:
+        reset = desk.clock() + timedelta(hours=resets_in)
+        change_lane(connection, desk.did, hour_limit=limit, hour_left=left, hour_reset=reset)
+    await desk.relay_once()
+    name, body = desk.wire.sent[0]
+    assert (len(body["writes"]) if name == "applyWrites" else 0) == records
+
+
+async def test_a_batch_over_the_limit_is_not_repeated(desk: Rig) -> None:
+    tracks = await wiped(desk)
+    desk.wire.faults += [answered(429, "RateLimitExceeded")]
+    await settle_all(desk)
+    assert Counter(sent(desk)) == {"applyWrites": 1, "putRecord": SEVERAL}
+    assert all_delivered(desk, tracks)
+
+
+async def test_a_batch_is_no_larger_than_a_pds_takes(desk: Rig) -> None:
+    tracks = await wiped(desk, 30, description="é" * 2500)
+    await settle_all(desk)
+    sizes = [len(body["writes"]) for name, body in desk.wire.sent if name == "applyWrites"]
+    assert sizes == [24, 6]
+    assert all_delivered(desk, tracks)
+
+
+async def test_a_record_that_breaks_the_lexicon_keeps_no_other_back(desk: Rig) -> None:
+    tracks = await wiped(desk)
+    desk.wire.faults += [answered(400, "InvalidRequest"), answered(400, "InvalidRequest")]
+    await settle_all(desk)
+    assert desk.mirror(tracks[0].track_id).state == "rejected"
+    assert all_delivered(desk, tracks[1:])

@@ -1,0 +1,25 @@
+"""An operator's replay of an account: verify, plan and apply, all at one moment."""
+
+from outbox.pds.client import RecordKey
+from outbox.record.record import GENERATION
+from outbox.repo.reads import Found
+from replay.reconcile.apply import apply
+from replay.reconcile.drift import drifts_of
+from replay.reconcile.plan import plan_for
+from replay.reconcile.verify import Repo, _expected
+from tests.dsl import COLLECTION
+from tests.simulation.world import OPERATOR, World
+
+
+def replay(world: World, did: str) -> None:
+    """Compare the account's records with the log, and apply the plan."""
+    repo = world.repo(did)
+    found = {
+        key[1]: Found(stored.cid, stored.value.get(GENERATION))
+        for key, stored in repo.records.items()
+        if repo.visible(key) is not None
+    }
+    expected, ours = _expected(world.database, Repo(did, world.host_of(did).origin))
+    drifts = drifts_of(expected, found, ours=ours, blobs=None, repo=RecordKey(did, COLLECTION, ""))
+    apply(world.log, plan_for(drifts), OPERATOR, max_deletes=len(found))
+    world.wake()
