@@ -127,7 +127,7 @@ def _page(dialect: str, names: frozenset[str], search: Search | None) -> Select[
     return query.order_by(track_id.desc()).limit(bindparam("limit", type_=Integer))
 
 
-def is_shown_to(viewer: ColumnElement[str] | str | None) -> ColumnElement[bool]:
+def is_shown_to(viewer: ColumnElement[Any] | str | None) -> ColumnElement[bool]:
     """Whether a list shows the track to this account: neither unlisted nor taken down, or its own."""
     shown: ColumnElement[bool] = tracks.c.unlisted.is_(False) & tracks.c.taken_down_at.is_(None)
     return shown if viewer is None else shown | (tracks.c.did == viewer)
