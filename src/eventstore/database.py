@@ -96,7 +96,8 @@ class Database:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
-            event.listen(self.engine, "connect", partial(_check_session, settings))
+            # first: the dialect itself cannot read what a database in SQL_ASCII says
+            event.listen(self.engine, "connect", partial(_check_session, settings), insert=True)
             event.listen(self.engine, "checkout", _require_connected)
 
     @property

@@ -56,6 +56,16 @@ class UnsafeConnectionError(EventStoreError):
         )
 
 
+class EncodingError(EventStoreError):
+    """The database does not store text as UTF-8."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(
+            f"the database stores text as {encoding}, which cannot hold every title: create one with "
+            "`createdb --encoding UTF8 --template template0`, and name it in DATABASE_URL"
+        )
+
+
 class PooledConnectionError(EventStoreError):
     """A relay needs a direct connection to PostgreSQL, since LISTEN is lost in a pooler (docs/operations.md, Behind a pooler)."""
 

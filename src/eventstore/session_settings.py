@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from eventstore.errors import UnsafeConnectionError
+from eventstore.errors import EncodingError, UnsafeConnectionError
 
 if TYPE_CHECKING:
     import psycopg
@@ -21,7 +21,13 @@ _SESSION: Final = f"""
 
 
 def check_session(driver: "psycopg.Connection[Any]", asked: Mapping[str, str]) -> bool:
-    """Return whether a pooler is between; raises UnsafeConnectionError where the session does not have the settings asked for."""
+    """Return whether a pooler is between.
+
+    Raises EncodingError unless the database stores UTF-8, UnsafeConnectionError where the session does not have the
+    settings asked for.
+    """
+    if (encoding := driver.info.parameter_status("server_encoding")) not in {None, "UTF8"}:
+        raise EncodingError(str(encoding))
     driver.autocommit = True  # one round trip, and no transaction
     try:
         found = driver.execute(_SESSION, {name: asked[name] for name in TIMEOUTS}).fetchone()

@@ -48,7 +48,7 @@ def test_a_lost_record_is_found_planned_for_and_put_back(artist: Artist, setting
     assert (code, [step["repair"] for step in plan["steps"]], plan["points"]) == (0, ["restore"], 3)
     assert artist.record is None
 
-    code, applied = types(settings, artist, "apply")
+    code, applied = types(settings, artist, "apply", "--yes")
     assert (code, applied) == (0, {"done": {"restore": 1}})
     eventually(lambda: artist.record is not None)
     after = artist.agreed()

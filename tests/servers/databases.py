@@ -137,10 +137,12 @@ def clone_sqlite(template: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def temporary_database(server: str, template: str = "template0") -> Generator[str]:
+def temporary_database(
+    server: str, template: str = "template0", options: LiteralString = "strategy file_copy"
+) -> Generator[str]:
     """A database that exists during the block: empty, or a clone of `template`."""
     name = f"t_{uuid.uuid4().hex[:12]}"
-    _execute(server, "create database {} template {} strategy file_copy", name, template)
+    _execute(server, "create database {} template {} " + options, name, template)
     try:
         yield _text(make_url(server).set(database=name))
     finally:

@@ -1,5 +1,6 @@
 """Prints the marks of tests that this machine cannot run, for pytest's -m, and the reasons on stderr."""
 
+import shutil
 import sys
 
 from tests.servers import browser, internet, pgbouncer
@@ -12,6 +13,8 @@ def left_out() -> dict[str, str]:
         missing["browser"] = "no Chromium on the path or in CHROMIUM; on Debian: apt install chromium"
     if pgbouncer.PROGRAM is None:
         missing["pgbouncer"] = "no PgBouncer on the path; on Debian: apt install pgbouncer"
+    if shutil.which("promtool") is None:
+        missing["promtool"] = "no promtool on the path; on Debian: apt install promtool"
     if not internet.available():
         missing["namespaces"] = "no Linux namespaces for this user, so no port 443 and no DNS of our own"
     return missing

@@ -45,6 +45,20 @@ def reencrypt_logins(
     return ReencryptionReport(len(rows), reencrypted, lost)
 
 
+def lost_logins(
+    database: Database, cipher: Cipher, *, limit: int | None = None
+) -> tuple[list[tuple[str, int]], int]:
+    """Return did and generation of each login that no key decrypts, and how many logins were tried: `limit` or all."""
+    rows = _logins(database, limit)
+    lost = []
+    for row in rows:
+        try:
+            cipher.decrypt(row.sealed, purpose=PURPOSE, did=row.did)
+        except DecryptionError:
+            lost.append((row.did, row.generation))
+    return lost, len(rows)
+
+
 def logins_by_oauth_key(database: Database, cipher: Cipher) -> Counter[str]:
     """Count the logins that began with each of OAUTH_KEYS, by kid: without its key a login cannot be refreshed."""
     decrypted = (cipher.decrypt(row.sealed, purpose=PURPOSE, did=row.did) for row in _logins(database))
@@ -52,11 +66,14 @@ def logins_by_oauth_key(database: Database, cipher: Cipher) -> Counter[str]:
     return Counter(binding.kid for binding in bindings if binding is not None and binding.kid is not None)
 
 
-def _logins(database: Database) -> Sequence[Row[str, int, bytes]]:
+def _logins(database: Database, limit: int | None = None) -> Sequence[Row[str, int, bytes]]:
     session = pds_session.c
     with database.read() as connection:
         return connection.execute(
-            select(session.did, session.generation, session.sealed).where(session.sealed.is_not(None))
+            select(session.did, session.generation, session.sealed)
+            .where(session.sealed.is_not(None))
+            .order_by(session.did)
+            .limit(limit)
         ).all()
 
 

@@ -59,6 +59,11 @@ TRANSITIONS: Final = (
         by="the operator confirms a restore from a backup, whose OAuth tokens may be spent",
     ),
     Transition(
+        before=PdsSessionState.ACTIVE,
+        after=PdsSessionState.REAUTH_REQUIRED,
+        by="the operator ends a login that no key decrypts",
+    ),
+    Transition(
         before=PdsSessionState.REAUTH_REQUIRED, after=PdsSessionState.ACTIVE, by="the account signs in again"
     ),
     Transition(

@@ -3,11 +3,13 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, case, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select, update
 
-from outbox.mirror.tables import mirror_lane, pds_host
+from outbox.mirror.states import TargetState
+from outbox.mirror.tables import NEVER, PAST, mirror_lane, mirror_target, pds_host
 
 lane: Final = mirror_lane.c
+target: Final = mirror_target.c
 host: Final = pds_host.c
 
 
@@ -17,7 +19,11 @@ def pause(connection: Connection, did_or_host: str) -> int:
 
 
 def resume(connection: Connection, did_or_host: str, now: datetime) -> int:
-    """Resume an account, or a host, at once even if its breaker is open; returns how many accounts were paused."""
+    """Resume an account, or a host, and make due what waits there; returns how many accounts were paused.
+
+    Neither an open breaker nor the pause after a failure delays it: the operator knows that the PDS answers again.
+    """
+    _make_due(connection, did_or_host, now)
     resumed = _set(connection, did_or_host, paused=False)
     connection.execute(
         update(pds_host)
@@ -25,6 +31,22 @@ def resume(connection: Connection, did_or_host: str, now: datetime) -> int:
         .values(retry_at=case((host.retry_at > now, now), else_=host.retry_at))
     )
     return resumed
+
+
+def _make_due(connection: Connection, did_or_host: str, now: datetime) -> None:
+    """End the waits of lanes, and of records that failed. Lanes are locked in the order of their DIDs."""
+    lanes = select(lane.did).where(_whose(did_or_host))
+    connection.execute(lanes.order_by(lane.did).with_for_update())
+    waits = {
+        column.name: case((and_(column > now, column < NEVER), now), else_=column)
+        for column in (lane.due_at, lane.backfill_at)
+    }
+    connection.execute(update(mirror_lane).where(_whose(did_or_host)).values(not_before=PAST, **waits))
+    connection.execute(
+        update(mirror_target)
+        .where(target.did.in_(lanes), target.state == TargetState.BACKOFF)
+        .values(not_before=PAST)
+    )
 
 
 def would_pause(connection: Connection, did_or_host: str) -> int:
@@ -47,13 +69,16 @@ def _set(connection: Connection, did_or_host: str, *, paused: bool) -> int:
 
 
 def _count(connection: Connection, did_or_host: str, condition: ColumnElement[bool]) -> int:
-    whose = lane.did if _is_did(did_or_host) else lane.host
     lanes = select(func.count()).select_from(mirror_lane).outerjoin(pds_host, host.host == lane.host)
-    return connection.scalar(lanes.where(whose == did_or_host, condition)) or 0
+    return connection.scalar(lanes.where(_whose(did_or_host), condition)) or 0
 
 
 def _paused(did_or_host: str) -> ColumnElement[bool]:
     return lane.paused if _is_did(did_or_host) else host.paused
+
+
+def _whose(did_or_host: str) -> ColumnElement[bool]:
+    return (lane.did if _is_did(did_or_host) else lane.host) == did_or_host
 
 
 def _is_did(text: str) -> bool:

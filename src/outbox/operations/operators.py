@@ -5,14 +5,14 @@ operator's own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from itertools import groupby
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, select, update
 
 from eventstore.coordination.commit_signals import announce
 from eventstore.database import Database
@@ -56,7 +56,7 @@ class UnknownTargetError(OperatorError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"nothing is known of {name!r}: name a DID that has a lane here, or the origin of a host"
+            f"nothing is known of {name!r}: name a DID that has a lane here, or a host with or without its scheme"
         )
 
 
@@ -71,7 +71,10 @@ class TooWideError(OperatorError):
 
 @dataclass(frozen=True)
 class Selector:
-    """The account or the host that an operation is for; `error` restricts it to records with this last error."""
+    """The account or the host that an operation is for; `error` restricts it to records with this last error.
+
+    A host may be named without its scheme.
+    """
 
     did: str | None = None
     host: str | None = None
@@ -101,7 +104,7 @@ class Operator:
 def count(database: Database, action: Action, selector: Selector) -> int:
     """Return how many accounts, or for a redrive records, the action would change, and change nothing."""
     with database.read() as connection:
-        _require_known(connection, selector)
+        selector = _known(connection, selector)
         match action:
             case Action.PAUSE:
                 return pausing.would_pause(connection, selector.name)
@@ -146,7 +149,7 @@ def _in_unit(log: EventLog, selector: Selector, operator: Operator, work: Callab
 
 def _act_once(unit: UnitOfWork, action: Action, selector: Selector, operator: Operator) -> int:
     connection = unit.connection
-    _require_known(connection, selector)
+    selector = _known(connection, selector)
     affected = _act(connection, action, selector, unit.now)
     record_operation(unit, action.value, selector.filters, operator, affected=affected)
     announce(connection)
@@ -173,7 +176,7 @@ def _redrive_some(
     Lanes are locked in the order of their DIDs.
     """
     connection = unit.connection
-    _require_known(connection, selector)
+    selector = _known(connection, selector)
     records = _some_failing(connection, selector, after)
     for did, rows in groupby(sorted(records, key=lambda row: str(row.did)), key=lambda row: row.did):
         _redrive_account(connection, did, [row.track_id for row in rows], unit.now)
@@ -221,7 +224,15 @@ def _whose(selector: Selector) -> list[ColumnElement[bool]]:
     return [column == name for column, name in named if name is not None]
 
 
-def _require_known(connection: Connection, selector: Selector) -> None:
-    for column, name in ((lane.did, selector.did), (pds_host.c.host, selector.host)):
-        if name is not None and connection.scalar(select(column).where(column == name)) is None:
-            raise UnknownTargetError(name)
+def _known(connection: Connection, selector: Selector) -> Selector:
+    """Return the selector with the origin of its host; raises UnknownTargetError."""
+    if selector.did is not None and not connection.scalar(select(exists().where(lane.did == selector.did))):
+        raise UnknownTargetError(selector.did)
+    if selector.host is None:
+        return selector
+    name = selector.host.rstrip("/")
+    origins = [name] if "://" in name else [f"https://{name}", f"http://{name}"]
+    known = connection.scalars(select(pds_host.c.host).where(pds_host.c.host.in_(origins))).all()
+    if not known:
+        raise UnknownTargetError(selector.host)
+    return replace(selector, host=min(known, key=origins.index))

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from api.responses.adoption import AdoptionBody, adoption_body
 from application.account_deletion import leaving_since
@@ -21,7 +19,7 @@ from replay.adoption.progress import Progress
 from replay.adoption.states import AdoptionState
 from replay.errors import PeerIdsError, UnderWayError
 from service.cli.operator import operator_envelope
-from service.cli.output import as_json, dry_run, print_json, progress_bar
+from service.cli.output import as_json, dry_run, print_json, print_table, progress_bar
 from service.config.settings import load
 from service.schema.migrate import require_schema
 from service.wiring.bootstrap import Container, build
@@ -111,13 +109,10 @@ async def _run(container: Container, did: str, show: Callable[[Progress], None])
 
 
 def _show(report: dict[str, Any], *, would: bool) -> None:
-    table = Table()
-    for name in ("record", "error", "because"):
-        table.add_column(name, overflow="fold")
-    for problem in report["problems"]:
-        table.add_row(problem["uri"], problem["error"], problem["message"])
-    if table.row_count:
-        Console().print(table)
+    print_table(
+        ("record", "error", "because"),
+        [(problem["uri"], problem["error"], problem["message"]) for problem in report["problems"]],
+    )
     verb = "would be adopted" if would else "adopted"
     click.echo(
         f"{report['found']} records: {report['adopted']} {verb}, {report['known']} known before,"

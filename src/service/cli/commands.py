@@ -1,5 +1,6 @@
 """A command group that imports only the command that is run."""
 
+from collections import defaultdict
 from functools import cached_property
 from pkgutil import resolve_name
 from typing import Any, Final
@@ -12,9 +13,10 @@ from service.process.gc_tuning import freeze_startup_objects
 class Deferred(click.Command):
     """A command that is imported when it is run; `--help` of the group shows its summary without an import."""
 
-    def __init__(self, name: str, where: str, summary: str) -> None:
+    def __init__(self, name: str, where: str, summary: str, section: str) -> None:
         super().__init__(name, help=summary)
         self._where: Final = where
+        self.section: Final = section
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -30,7 +32,17 @@ class Deferred(click.Command):
 
 
 class Commands(click.Group):
-    """A group that prints expected failures as one line on stderr, with exit code 1."""
+    """A group of deferred commands, listed by section. It prints expected failures as one line on stderr, with exit code 1."""
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List every command with its whole summary."""
+        sections: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for command in self.commands.values():
+            if isinstance(command, Deferred):
+                sections[command.section].append((str(command.name), str(command.help)))
+        for section, rows in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

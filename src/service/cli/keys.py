@@ -2,14 +2,20 @@
 
 import click
 
+from eventstore.database import Database
+from identity.accounts.after_restore import end_login
 from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
-from identity.sessions.key_rotation import logins_by_oauth_key, reencrypt_logins
+from identity.sessions.key_rotation import logins_by_oauth_key, lost_logins, reencrypt_logins
+from outbox.mirror.lanes import park_lane
 from service.cli.log import configured_log
 from service.cli.output import as_json, dry_run, print_json, progress_bar
 from service.config.secret_keys import new_oauth_keys, secret_keys
 from service.config.settings import load
 from service.schema.migrate import require_schema
+
+LOST = "its key was lost"
+"""Why a login ended, as the account is told."""
 
 
 @click.command("oauth-key")
@@ -37,18 +43,36 @@ def oauth_key(in_use: bool) -> None:
 
 
 @click.command()
+@click.option(
+    "--end-lost",
+    is_flag=True,
+    help="End the logins that no key decrypts; their owners have to sign in again.",
+)
 @dry_run
 @as_json
-def reseal(*, dry_run: bool, as_json: bool) -> None:
+def reseal(*, end_lost: bool, dry_run: bool, as_json: bool) -> None:
     """Re-encrypt every login with the first of SECRET_KEYS, so that the others can be removed."""
     cipher = Cipher(secret_keys(load()))
     with configured_log() as log, progress_bar("re-encrypting") as progress:
         require_schema(log.database)
         done = reencrypt_logins(log.database, cipher, progress=progress, dry_run=dry_run)
+        ended = _end_lost(log.database, cipher) if end_lost and not dry_run else 0
     if as_json:
-        print_json({**vars(done), "written": not dry_run})
+        print_json({**vars(done), "ended": ended, "written": not dry_run})
     else:
         anew = "would be re-encrypted" if dry_run else "re-encrypted"
-        click.echo(f"{done.logins} logins: {done.resealed} {anew}, {done.lost} that no key decrypts")
-    if done.lost:
+        click.echo(
+            f"{done.logins} logins: {done.resealed} {anew}, {done.lost} that no key decrypts, {ended} ended"
+        )
+    if done.lost > ended:
         raise SystemExit(1)
+
+
+def _end_lost(database: Database, cipher: Cipher) -> int:
+    lost, _ = lost_logins(database, cipher)
+    with database.write() as connection:
+        for did, _ in lost:  # lanes before sessions
+            park_lane(connection, did)
+        return sum(
+            end_login(connection, did, generation, LOST, database.now(connection)) for did, generation in lost
+        )

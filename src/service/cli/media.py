@@ -8,13 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from identity.resolution.address_policy import AddressPolicy
 from replay.media.check import MediaFinding, MediaKind, check_media
 from replay.media.repair import MediaRepair
-from service.cli.output import DRIFT, as_json, print_json, progress_bar
+from service.cli.output import DRIFT, as_json, print_json, print_table, progress_bar
 from service.config.settings import load
 from service.schema.migrate import require_schema
 from service.wiring.bootstrap import Container, build
@@ -77,20 +75,29 @@ async def _repair(container: Container, found: Sequence[MediaFinding]) -> list[M
 
 
 def _show(found: Sequence[MediaFinding], repaired: Sequence[MediaFinding]) -> None:
-    table = Table()
-    for name in ("found", "cid", "tracks", "what to do"):
-        table.add_column(name, overflow="fold")
-    for each in found:
-        to_do = "nothing: it was fetched again" if each in repaired else TO_DO[each.kind]
-        if each.swept_after is not None:
-            to_do += f", after {each.swept_after:%Y-%m-%d %H:%M}"
-        table.add_row(each.kind.value, each.cid, ", ".join(map(str, each.track_ids)) or "-", to_do)
-    if table.row_count:
-        Console().print(table)
+    print_table(
+        ("found", "cid", "tracks", "what to do"),
+        [
+            (
+                each.kind.value,
+                each.cid,
+                ", ".join(map(str, each.track_ids)) or "-",
+                _to_do(each, repaired=each in repaired),
+            )
+            for each in found
+        ],
+    )
     counts = ", ".join(
         f"{count} {kind}" for kind, count in sorted(Counter(each.kind.value for each in found).items())
     )
     click.echo((counts or "every track has its bytes, and nothing else is there") + _repaired_count(repaired))
+
+
+def _to_do(finding: MediaFinding, *, repaired: bool) -> str:
+    to_do = "nothing: it was fetched again" if repaired else TO_DO[finding.kind]
+    return to_do + (
+        f", after {finding.swept_after:%Y-%m-%d %H:%M}" if finding.swept_after is not None else ""
+    )
 
 
 def _repaired_count(repaired: Sequence[MediaFinding]) -> str:

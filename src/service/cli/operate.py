@@ -27,7 +27,7 @@ def redrive(
     *, did: str | None, host: str | None, error: str | None, reason: str | None, dry_run: bool, as_json: bool
 ) -> None:
     """Retry rejected and failing records at once, behind live work."""
-    which = Selector(did, _origin(host) if host is not None else None, error)
+    which = Selector(did, host, error)
     _operate(Action.REDRIVE, which, reason, dry_run, as_json)
 
 
@@ -47,7 +47,7 @@ def pause(*, did_or_host: str, reason: str | None, dry_run: bool, as_json: bool)
 @dry_run
 @as_json
 def resume(*, did_or_host: str, reason: str | None, dry_run: bool, as_json: bool) -> None:
-    """Resume an account, or a whole host, at once."""
+    """Resume an account, or a whole host, and send at once what waits there."""
     _operate(Action.RESUME, _which(did_or_host), reason, dry_run, as_json)
 
 
@@ -67,9 +67,4 @@ def _operate(action: Action, which: Selector, reason: str | None, dry_run: bool,
 
 
 def _which(name: str) -> Selector:
-    return Selector(did=name) if name.startswith("did:") else Selector(host=_origin(name))
-
-
-def _origin(host: str) -> str:
-    """Return the origin; a bare host name becomes https."""
-    return host.rstrip("/") if "://" in host else f"https://{host}"
+    return Selector(did=name) if name.startswith("did:") else Selector(host=name)

@@ -2,7 +2,8 @@
 
 import errno
 import json
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -10,6 +11,8 @@ from typing import Any, Final
 import click
 from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
+from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
 from eventstore.errors import EventStoreError
@@ -17,7 +20,8 @@ from identity.errors import IdentityError
 from outbox.operations.operators import OperatorError
 from projections.rebuild.scratch import OvertakenError
 from replay.errors import ReplayError
-from service.config.settings import SettingsError
+from service.config.settings import SettingsError, load
+from service.observability.readiness import LostKeysError
 from service.schema.migrate import OutdatedSchemaError
 from storage.errors import StorageError
 
@@ -32,14 +36,46 @@ EXPECTED_ERRORS: Final = (
     OutdatedSchemaError,
     EventStoreError,
     IdentityError,
+    LostKeysError,
     OperatorError,
     OvertakenError,
     ReplayError,
     StorageError,
 )
 
+NO_CONNECTION: Final = "connection failed: "
+"""How psycopg begins the reason why there is no connection."""
+
+PIPED_WIDTH: Final = 100_000
+"""Columns of a table that no person reads as it is printed: enough that no URI is wrapped."""
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer with JSON on stdout.")
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+show_all = click.option("--all", "show_all", is_flag=True, help="List every record instead of counts.")
+agreed = click.option("--yes", "agreed", is_flag=True, help="Do not ask.")
+
+
+def confirm(consequence: str, *, agreed: bool) -> None:
+    """Ask whether to go on; raises UsageError without a terminal, and Abort on a no."""
+    if agreed:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{consequence}. Nothing was done; say --yes to go on.")
+    click.confirm(f"{consequence}. Go on?", abort=True)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print the rows, if there are any; a terminal folds long values, a pipe gets each row in one line."""
+    table = Table(*columns)
+    for column in table.columns:
+        column.overflow = "fold"
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    if table.row_count:
+        console.print(table)
 
 
 def one_line(error: Exception) -> str | None:
@@ -47,8 +83,11 @@ def one_line(error: Exception) -> str | None:
     if isinstance(error, EXPECTED_ERRORS):
         return str(error)
     if isinstance(error, DBAPIError):
-        reason = str(error.orig).strip().splitlines() or ["no reason given"]
-        return f"the database refused: {reason[0]}. Check DATABASE_URL and the server log."
+        reason = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
+        if reason.startswith(NO_CONNECTION):
+            which = make_url(load().database_url).render_as_string()
+            return f"the database {which} is away: {reason.removeprefix(NO_CONNECTION)}. Check DATABASE_URL and the server."
+        return f"the database refused: {reason}. Check DATABASE_URL and the server log."
     if isinstance(error, OSError) and error.errno not in ERRNOS_OF_CLICK:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"

@@ -1,32 +1,33 @@
 """`mastertape plan` and `apply`: correct the records on PDSes that differ from the log."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from replay.reconcile.apply import apply as apply_plan
-from replay.reconcile.plan import Plan, Repair, plan_for
+from replay.reconcile.drift import DriftKind
+from replay.reconcile.plan import Plan, Repair, Step, plan_for
 from replay.reconcile.verify import Verified
 from service.cli.log import configured_log
 from service.cli.operator import operator_envelope
-from service.cli.output import as_json, dry_run, print_json
-from service.cli.verify import UNREAD, drift_as_json, verify_accounts
+from service.cli.output import agreed, as_json, confirm, dry_run, print_json, print_table, show_all
+from service.cli.verify import UNREAD, drift_as_json, track_of, verify_accounts
 
 did_option = click.option("--did", help="Only this account.")
 
 
 @click.command()
 @did_option
+@show_all
 @as_json
-def plan(did: str | None, *, as_json: bool) -> None:
+def plan(did: str | None, *, show_all: bool, as_json: bool) -> None:
     """Show what would make PDSes agree with the log: each write, its rate-limit points, and the total duration."""
     found = asyncio.run(verify_accounts(did))
     planned = plan_for(drift for each in found for drift in each.drifts)
-    _say(planned, found, as_json=as_json)
+    _say(planned, found, show_all=show_all, as_json=as_json)
 
 
 @click.command()
@@ -39,14 +40,20 @@ def plan(did: str | None, *, as_json: bool) -> None:
     help="Maximum number of records to delete.",
 )
 @dry_run
+@agreed
+@show_all
 @as_json
-def apply(did: str | None, *, max_deletes: int, dry_run: bool, as_json: bool) -> None:
+def apply(
+    did: str | None, *, max_deletes: int, dry_run: bool, agreed: bool, show_all: bool, as_json: bool
+) -> None:
     """Apply the plan. The relay sends it, behind live work."""
     found = asyncio.run(verify_accounts(did))
     planned = plan_for(drift for each in found for drift in each.drifts)
     if dry_run:
-        _say(planned, found, as_json=as_json)
+        _say(planned, found, show_all=show_all, as_json=as_json)
         return
+    if planned.steps:
+        confirm(f"This has the relay do {_summary(planned)}", agreed=agreed)
     with configured_log() as log:
         done = apply_plan(log, planned, operator_envelope(), max_deletes=max_deletes)
     if as_json:
@@ -58,11 +65,11 @@ def apply(did: str | None, *, max_deletes: int, dry_run: bool, as_json: bool) ->
         raise SystemExit(UNREAD)
 
 
-def _say(planned: Plan, found: Sequence[Verified], *, as_json: bool) -> None:
+def _say(planned: Plan, found: Sequence[Verified], *, show_all: bool, as_json: bool) -> None:
     if as_json:
         print_json(_as_json(planned))
     else:
-        _show(planned)
+        _show(planned, show_all=show_all)
     if unread := _warn(found):
         click.echo(f"the plan is without {unread} repos: plan again once they can be read", err=True)
 
@@ -75,19 +82,44 @@ def _warn(found: Sequence[Verified]) -> int:
     return len(unread)
 
 
-def _show(planned: Plan) -> None:
-    table = Table()
-    for name in ("repair", "because", "points", "track", "record"):
-        table.add_column(name, overflow="fold")
+def _show(planned: Plan, *, show_all: bool) -> None:
+    click.echo(_summary(planned))
+    if show_all:
+        print_table(
+            ("repair", "because", "points", "track", "record"),
+            [
+                (
+                    step.repair.value,
+                    step.drift.kind.value,
+                    str(step.points),
+                    track_of(step.drift),
+                    step.drift.key.uri,
+                )
+                for step in planned.steps
+            ],
+        )
+        return
+    groups: dict[tuple[Repair, DriftKind], list[Step]] = defaultdict(list)
     for step in planned.steps:
-        track = str(step.drift.track_id) if step.drift.track_id is not None else "-"
-        table.add_row(step.repair.value, step.drift.kind.value, str(step.points), track, step.drift.key.uri)
-    if table.row_count:
-        Console().print(table)
-    writes = sum(step.repair not in {Repair.REVERIFY, Repair.NOTHING} for step in planned.steps)
-    click.echo(
-        f"{writes} writes, {planned.deletes} of them deletes; {planned.points} points; about {planned.seconds:.0f} s"
+        groups[step.repair, step.drift.kind].append(step)
+    print_table(
+        ("repair", "because", "records", "points", "for example"),
+        [
+            (
+                repair.value,
+                kind.value,
+                str(len(steps)),
+                str(sum(step.points for step in steps)),
+                steps[0].drift.key.uri,
+            )
+            for (repair, kind), steps in sorted(groups.items())
+        ],
     )
+
+
+def _summary(planned: Plan) -> str:
+    writes = sum(step.repair not in {Repair.REVERIFY, Repair.NOTHING} for step in planned.steps)
+    return f"{writes} writes, {planned.deletes} of them deletes; {planned.points} points; about {planned.seconds:.0f} s"
 
 
 def _as_json(planned: Plan) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from socket import socket
 import click
 
 from service.cli.preparing import prepare
-from service.config.settings import load
+from service.config.settings import load, override
 from service.observability.logging import log_to_stderr
 from service.process.lifespan import background_work
 from service.process.supervisor import end_with_supervisor
@@ -15,10 +15,16 @@ from service.wiring.bootstrap import Container, Inherited
 
 
 @click.command()
+@click.option("--host", help="Address of /metrics, /healthz and /readyz, in place of METRICS; needs --port.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of them.")
 @click.option("--supervised", is_flag=True, hidden=True)
 @click.option("--metrics", type=int, hidden=True)
-def relay(*, supervised: bool, metrics: int | None) -> None:
+def relay(*, host: str | None, port: int | None, supervised: bool, metrics: int | None) -> None:
     """Run only a relay: any number of them, on any machines, share the work."""
+    if port is not None:
+        override(metrics=f"{host or '127.0.0.1'}:{port}")
+    elif host is not None:
+        raise click.UsageError("--host needs --port: a relay listens on no port of its own")
     settings = load()
     log_to_stderr(settings.log_level)
     inherited = Inherited(metrics=socket(fileno=metrics) if metrics is not None else None)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from api.middleware.allowances import memory_file
 from application.event_poller import EventPoller
 from service.cli.preparing import prepare
-from service.config.settings import Settings, load
+from service.config.settings import Settings, load, override
 from service.observability.logging import log_to_stderr
 from service.process.app import asgi
 from service.process.http_connections import HttpConnection
@@ -27,6 +27,8 @@ SHUTDOWN_TIMEOUT_SECONDS = 30
 
 
 @click.command()
+@click.option("--host", help="Address to listen on, in place of HOST.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on, in place of PORT.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -38,8 +40,17 @@ SHUTDOWN_TIMEOUT_SECONDS = 30
 @click.option("--listener", type=int, hidden=True)
 @click.option("--rate-limits", type=int, hidden=True)
 @click.option("--metrics", type=int, hidden=True)
-def serve(*, workers: int, listener: int | None, rate_limits: int | None, metrics: int | None) -> None:
+def serve(
+    *,
+    host: str | None,
+    port: int | None,
+    workers: int,
+    listener: int | None,
+    rate_limits: int | None,
+    metrics: int | None,
+) -> None:
     """Serve HTTP, and run a relay beside it unless RELAY is off."""
+    override(host=host, port=port)
     settings = load()
     log_to_stderr(settings.log_level)
     if listener is not None:

@@ -7,7 +7,7 @@ import click
 from replay.dump.export import export as export_tape
 from replay.dump.load import check_dump, import_dump
 from service.cli.log import configured_log
-from service.cli.output import as_json, dry_run, print_json, progress_bar
+from service.cli.output import agreed, as_json, confirm, dry_run, print_json, progress_bar
 from service.schema.migrate import newest, require_schema
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -15,14 +15,17 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.command("export")
 @click.argument("file", type=FILE)
+@agreed
 @as_json
-def export(file: Path, *, as_json: bool) -> None:
+def export(file: Path, *, agreed: bool, as_json: bool) -> None:
     """Write the log, and what it does not contain, to FILE: JSON lines with checksums. Bytes and secrets are not included."""
     target = file.resolve()  # follow a link, as a shell does
     if target.exists() and not target.is_file():
         raise click.UsageError(
             f"{file} is not a regular file; name one: it is then there whole or not at all"
         )
+    if target.exists():
+        confirm(f"This replaces {file}", agreed=agreed)
     with configured_log() as log:
         require_schema(log.database)
         with progress_bar("exporting") as progress:
@@ -38,11 +41,14 @@ def export(file: Path, *, as_json: bool) -> None:
 @click.command("import")
 @click.argument("file", type=FILE)
 @dry_run
+@agreed
 @as_json
-def import_(file: Path, *, dry_run: bool, as_json: bool) -> None:
+def import_(file: Path, *, dry_run: bool, agreed: bool, as_json: bool) -> None:
     """Import an exported FILE into an empty database. With --dry-run only check the file, line by line."""
     if not file.exists():
         raise click.UsageError(f"there is no file {file}")
+    if not dry_run:
+        confirm(f"This makes the log of {file} the log of the configured database", agreed=agreed)
     with configured_log() as log, progress_bar("importing") as progress:
         require_schema(log.database)
         if dry_run:

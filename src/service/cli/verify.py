@@ -1,13 +1,11 @@
 """`mastertape verify pds`: compares the records on PDSes with the log. Also adds `verify media` to the group."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from outbox.repo.proof import ProvenReads
 from outbox.repo.reads import RepoReads
@@ -19,7 +17,7 @@ from replay.recovered import resume_account
 from service.cli.log import verify
 from service.cli.media import verify_media
 from service.cli.operator import operator_envelope
-from service.cli.output import DRIFT, as_json, print_json, progress_bar
+from service.cli.output import DRIFT, as_json, print_json, print_table, progress_bar, show_all
 from service.config.settings import load
 from service.schema.migrate import require_schema
 from service.wiring.adapters import IdentitySigningKeys
@@ -34,8 +32,9 @@ UNREAD = 1
 @click.option(
     "--deep", is_flag=True, help="Verify the whole repo, its signature, and the hash of every block."
 )
+@show_all
 @as_json
-def verify_pds(did: str | None, *, deep: bool, as_json: bool) -> None:
+def verify_pds(did: str | None, *, deep: bool, show_all: bool, as_json: bool) -> None:
     """Compare the record of every track with what its artist's PDS holds; no login is needed.
 
     After a restore this lets the relay resume, account by account: records that are newer on a PDS are held for their owner.
@@ -44,7 +43,7 @@ def verify_pds(did: str | None, *, deep: bool, as_json: bool) -> None:
     if as_json:
         print_json({"repos": [_as_json(each) for each in found]})
     else:
-        _show(found)
+        _show(found, show_all=show_all)
     if any(each.drifts for each in found):
         raise SystemExit(DRIFT)
     if any(each.problem for each in found):
@@ -91,19 +90,32 @@ async def _verify_all(
     return sorted(found, key=lambda each: each.repo.did)
 
 
-def _show(found: Sequence[Verified]) -> None:
-    table = Table()
-    for name in ("drift", "track", "record"):
-        table.add_column(name, overflow="fold")
-    for each in found:
-        for drift in each.drifts:
-            track = str(drift.track_id) if drift.track_id is not None else "-"
-            table.add_row(drift.kind.value, track, drift.key.uri)
-        if each.problem is not None:
-            table.add_row("not read", "-", f"{each.repo.did} at {each.repo.host}: {each.problem}")
-    if table.row_count:
-        Console().print(table)
+def _show(found: Sequence[Verified], *, show_all: bool) -> None:
     click.echo(_summary(found))
+    drifts = [drift for each in found for drift in each.drifts]
+    unread = [each for each in found if each.problem is not None]
+    if show_all:
+        print_table(
+            ("drift", "track", "record"),
+            [(drift.kind.value, track_of(drift), drift.key.uri) for drift in drifts],
+        )
+        for each in unread:
+            click.echo(f"not read: {each.repo.did} at {each.repo.host}: {each.problem}")
+        return
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for drift in drifts:
+        kinds[drift.kind.value].append(drift.key.uri)
+    print_table(
+        ("drift", "records", "for example"),
+        [(kind, str(len(uris)), uris[0]) for kind, uris in sorted(kinds.items())],
+    )
+    causes: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for each in unread:
+        causes[each.repo.host, str(each.problem)].append(each.repo.did)
+    print_table(
+        ("not read at", "because", "repos", "for example"),
+        [(host, problem, str(len(dids)), dids[0]) for (host, problem), dids in sorted(causes.items())],
+    )
 
 
 def _summary(found: Sequence[Verified]) -> str:
@@ -122,6 +134,10 @@ def _as_json(found: Verified) -> dict[str, Any]:
         "problem": found.problem,
         "drifts": [drift_as_json(each) for each in found.drifts],
     }
+
+
+def track_of(drift: Drift) -> str:
+    return str(drift.track_id) if drift.track_id is not None else "-"
 
 
 def drift_as_json(drift: Drift) -> dict[str, Any]:

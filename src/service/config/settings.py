@@ -219,32 +219,43 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.dev_origins and self.base_url.startswith("https:"):
-            raise ValueError("DEV_ORIGINS is for development: it is refused when BASE_URL is https")
-        if not self.secret_keys and not self.is_loopback:
-            raise ValueError(
-                "SECRET_KEYS is required when BASE_URL is not loopback: `openssl rand -hex 32` makes one"
-            )
-        if self.oauth_keys is None and self.base_url.startswith("https:") and not self.is_loopback:
-            raise ValueError(
-                "OAUTH_KEYS is required when BASE_URL is https: `mastertape oauth-key` makes one"
-            )
-        if self.s3_public_url and not self.media.startswith("s3:"):
-            raise ValueError("S3_PUBLIC_URL requires MEDIA to be s3:BUCKET")
-        if self.collection == self.old_collection:
-            raise ValueError("COLLECTION and OLD_COLLECTION must differ")
+        is_https = self.base_url.startswith("https:")
+        problems = {
+            "DEV_ORIGINS is for development: it is refused when BASE_URL is https": self.dev_origins
+            and is_https,
+            "SECRET_KEYS is required when BASE_URL is not loopback: `openssl rand -hex 32` makes one": not (
+                self.secret_keys or self.is_loopback
+            ),
+            "OAUTH_KEYS is required when BASE_URL is https: `mastertape oauth-key` makes one": (
+                self.oauth_keys is None and is_https and not self.is_loopback
+            ),
+            "S3_PUBLIC_URL requires MEDIA to be s3:BUCKET": (
+                self.s3_public_url and not self.media.startswith("s3:")
+            ),
+            "COLLECTION and OLD_COLLECTION must differ": self.collection == self.old_collection,
+        }
+        if found := [problem for problem, is_there in problems.items() if is_there]:
+            raise ValueError("\n".join(found))
         return self
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment; raises SettingsError with all mistakes."""
-    unknown = [_unknown(name) for name in (os.environ if environ is None else environ) if _is_unknown(name)]
-    if unknown:
-        raise SettingsError("\n".join(unknown))
+    mistakes = [_unknown(name) for name in (os.environ if environ is None else environ) if _is_unknown(name)]
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
-        raise SettingsError(_sentences(error)) from None
+        mistakes += _mistakes(error)
+    if mistakes:
+        raise SettingsError("\n".join(dict.fromkeys(mistakes)))
+    return settings
+
+
+def override(**given: object) -> None:
+    """Set these settings in the environment, for this process and those that it starts; None leaves one as it is."""
+    os.environ.update(
+        {PREFIX + name.upper(): str(value) for name, value in given.items() if value is not None}
+    )
 
 
 def names() -> list[str]:
@@ -261,15 +272,33 @@ def _unknown(name: str) -> str:
     return f"{name} is not a setting; did you mean {closest}?"
 
 
-def _sentences(error: ValidationError) -> str:
+def _mistakes(error: ValidationError) -> list[str]:
     """Return one line for each mistake; a default that fails only because of another mistake is left out."""
-    lines = [_sentence(each) for each in error.errors() if each["type"] != "default_factory_not_called"]
-    return "\n".join(dict.fromkeys(lines))
+    found = [each for each in error.errors() if each["type"] != "default_factory_not_called"]
+    lines = [line for each in found for line in _lines(each)]
+    if not (wrong := {str(each["loc"][0]) for each in found if each["loc"]}):
+        return lines
+    return lines + _disagreements(wrong)
 
 
-def _sentence(error: Any) -> str:
+def _disagreements(wrong: set[str]) -> list[str]:
+    """Return how the other settings disagree with each other: pydantic compares none while one is wrong in itself."""
+    known = {"base_url": "http://localhost"}
+    defaults: dict[str, Any] = {
+        name: Settings.model_fields[name].get_default(call_default_factory=True, validated_data=known)
+        for name in wrong
+    }
+    try:
+        Settings(**defaults)
+    except ValidationError as error:
+        lines = [line for each in error.errors() if not each["loc"] for line in _lines(each)]
+        return [line for line in lines if not any(name.upper() in line for name in wrong)]
+    return []
+
+
+def _lines(error: Any) -> list[str]:
     message = str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:
-        return PREFIX + message
+        return [PREFIX + line for line in message.splitlines()]
     name = PREFIX + str(error["loc"][0]).upper()
-    return f"{name}: {message[:1].lower()}{message[1:]}"
+    return [f"{name}: {message[:1].lower()}{message[1:]}"]

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, func, select
 from aggregates.track import Track
 from eventstore.event_log import EventLog
 from outbox.mirror.host_state import breaker_state
-from outbox.mirror.lanes import is_open
-from outbox.mirror.states import BreakerState, MirrorState
+from outbox.mirror.lanes import host_open_at, is_open, lane_due_at, latest_of
+from outbox.mirror.states import BreakerState, LaneState, MirrorState
 from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from outbox.views.overview import CLASS, LANE_STATE, LANES_OF_HOSTS
 from outbox.views.status import BLOB_WANTED, STATE, TARGETS_AT_WORK
@@ -33,6 +33,7 @@ def gauges(log: EventLog) -> Iterator[GaugeMetricFamily]:
     with log.database.read() as connection:
         now = log.database.now(connection)
         yield _oldest(connection, now)
+        yield _oldest_due(connection, now)
         yield _counted(
             "mirror_pending_records", "Records that are not as the log says, by state.", _records(connection)
         )
@@ -85,6 +86,19 @@ def _oldest(connection: Connection, now: datetime) -> GaugeMetricFamily:
     for work in WORK_CLASSES:
         age = (now - since[work]).total_seconds() if work in since else 0.0
         found.add_metric([work], max(0.0, age))
+    return found
+
+
+def _oldest_due(connection: Connection, now: datetime) -> GaugeMetricFamily:
+    due_at = latest_of(lane_due_at(), host_open_at())
+    nothing_waits = (mirror_lane.c.lease_until <= now, due_at <= now, LANE_STATE == LaneState.READY)
+    oldest = connection.scalar(select(func.min(due_at)).select_from(LANES_OF_HOSTS).where(*nothing_waits))
+    found = GaugeMetricFamily(
+        "mirror_oldest_due_seconds",
+        "How long ago some account could have been sent its changes, and no relay has begun: no pause, limit or failure "
+        "holds it back.",
+    )
+    found.add_metric([], (now - oldest).total_seconds() if oldest is not None else 0.0)
     return found
 
 

@@ -1,6 +1,7 @@
 """Checks that this process may work on its database: schema and projections must be of its own version."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import exists, select
 from sqlalchemy.exc import DBAPIError
@@ -11,8 +12,24 @@ from eventstore.event_log import EventLog
 from eventstore.projection import Projection
 from eventstore.restore_detection import restored_because
 from eventstore.schema import projection_state
+from identity.sessions.encryption import Cipher
+from identity.sessions.key_rotation import lost_logins
+from service.config.secret_keys import secret_keys
+from service.config.settings import Settings
 from service.observability.media_health import MediaHealth
 from service.schema.migrate import OutdatedSchemaError, require_schema
+
+TRIED_LOGINS: Final = 20
+
+
+class LostKeysError(Exception):
+    """SECRET_KEYS decrypt none of the logins that are kept."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "SECRET_KEYS decrypt none of the logins that are kept: add the key that encrypted them again (on loopback it "
+            "was in DATA/secret_keys), or run `mastertape reseal --end-lost`, after which their owners sign in again"
+        )
 
 
 def outdated_projections(log: EventLog) -> Sequence[Projection]:
@@ -29,6 +46,13 @@ def require_ready(log: EventLog) -> None:
     require_schema(log.database)
     for projection in outdated_projections(log):
         raise OutdatedProjectionError(projection.name)
+
+
+def require_keys(log: EventLog, settings: Settings) -> None:
+    """Raise LostKeysError where SECRET_KEYS decrypt none of the logins that are kept; a few of them tell."""
+    lost, tried = lost_logins(log.database, Cipher(secret_keys(settings)), limit=TRIED_LOGINS)
+    if lost and len(lost) == tried:
+        raise LostKeysError
 
 
 def why_not_ready(log: EventLog, store: MediaHealth | None = None) -> str | None:

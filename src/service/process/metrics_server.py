@@ -28,10 +28,8 @@ def metrics_listener(address: str) -> socket.socket:
 
 @contextmanager
 def serve_metrics(container: Container, is_working: Callable[[], bool]) -> Generator[None]:
-    """Serve during the block, if METRICS is set; /readyz fails once `is_working` returns False."""
+    """Serve during the block, if there is a listener; /readyz fails once `is_working` returns False."""
     listener = container.metrics_listener
-    if listener is None and (address := container.settings.metrics) is not None:
-        listener = metrics_listener(address)
     if listener is None:
         yield
         return

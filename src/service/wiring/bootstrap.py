@@ -93,7 +93,7 @@ class Container:
     stopping: Event = field(default_factory=Event)
     """Set when the process stops: jobs leave the rest of their work to other processes."""
     metrics_listener: socket | None = None
-    """None: this process makes that of METRICS itself."""
+    """None unless this process serves METRICS."""
 
     async def close(self) -> None:
         """Finish refreshes of sessions, which must not be cut off, and disconnect."""

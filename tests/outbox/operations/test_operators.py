@@ -22,7 +22,7 @@ from outbox.operations.operators import (
 from outbox.pds.verdict import Kind
 from outbox.relay.result import Outcome
 from tests.dsl import BOB
-from tests.outbox.rigs.relay_rig import Rig, answered, refused
+from tests.outbox.rigs.relay_rig import Fault, Rig, answered, refused
 from tests.outbox.rigs.rows import lane_row
 
 pytestmark = pytest.mark.anyio
@@ -123,6 +123,26 @@ async def test_a_paused_host_holds_all_of_its_accounts(desk: Rig) -> None:
     assert await desk.relay_once() == {}
     assert perform(desk.log, Action.RESUME, Selector(host=desk.pds.url), OPERATOR) == 2
     assert await desk.relay_once() == {Outcome.DELIVERED: 2}
+
+
+@pytest.mark.parametrize("failure", [refused, answered(503, "Away")])
+@pytest.mark.parametrize("named", ["account", "origin", "host"])
+async def test_what_waits_after_a_failure_is_sent_at_once_when_an_operator_resumes_it(
+    desk: Rig, failure: Fault, named: str
+) -> None:
+    which = {
+        "account": Selector(did=desk.did),
+        "origin": Selector(host=desk.pds.url),
+        "host": Selector(host=desk.pds.url.partition("://")[2]),
+    }[named]
+    desk.upload()
+    desk.wire.faults += [failure]
+    await desk.relay_once()
+    assert await desk.relay_once() == {}
+
+    perform(desk.log, Action.RESUME, which, OPERATOR)
+
+    assert await desk.relay_once() == {Outcome.DELIVERED: 1}
 
 
 async def test_accounts_that_may_be_back_are_probed(desk: Rig) -> None:

@@ -1,9 +1,14 @@
 """`mastertape verify pds`, `plan` and `apply`."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 from sqlalchemy import update
 
 from outbox.mirror.tables import mirror_lane
+from outbox.pds.client import RecordKey
+from replay.reconcile.drift import Drift, DriftKind
+from replay.reconcile.verify import Repo, Verified
 from service.config.settings import PREFIX
 from service.wiring.bootstrap import Container
 from tests.dsl import ALICE
@@ -30,3 +35,30 @@ def test_a_plan_that_is_without_a_repo_says_so_and_succeeds(
         assert f"not read: {ALICE} at {nobody_listens}: " in result.stderr
         assert "the plan is without 1 repos: plan again once they can be read\n" in result.stderr
     assert on_tape("apply").exit_code == 1
+
+
+def test_a_plan_of_many_records_is_told_in_groups_and_applied_only_when_agreed_to(
+    on_tape: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = [_missing(number) for number in range(1, 10_001)]
+    monkeypatch.setattr("service.cli.plan.verify_accounts", _found(missing))
+
+    told = on_tape("plan").stdout.splitlines()
+    assert told[0].startswith("10000 writes, 0 of them deletes; 30000 points; about ")
+    assert len(told) < 10
+    assert missing[0].key.uri in told[4]
+    assert {drift.key.uri for drift in missing} <= set(on_tape("plan", "--all").stdout.split())
+    refused = on_tape("apply")
+    assert (refused.exit_code, "Nothing was done; say --yes" in refused.stderr) == (2, True)
+
+
+def _missing(number: int) -> Drift:
+    key = RecordKey(ALICE, "fm.plyr.track", f"{'a-long-record-key-' * 10}{number}")
+    return Drift(DriftKind.MISSING, key, number, None, None)
+
+
+def _found(drifts: list[Drift]) -> Callable[[str | None], Awaitable[list[Verified]]]:
+    async def verified(_did: str | None) -> list[Verified]:
+        return [Verified(Repo(ALICE, "https://pds.example.com"), len(drifts), tuple(drifts))]
+
+    return verified

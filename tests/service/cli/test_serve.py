@@ -10,12 +10,13 @@ import httpx
 import pytest
 from sqlalchemy import select, text
 
+from devpds.server import free_port
 from eventstore.database import Database
 from outbox.mirror.lanes import resume_lane
 from outbox.mirror.tables import mirror_lane
 from service.schema.migrate import newest
 from service.wiring.bootstrap import Container
-from tests.servers.databases import revision
+from tests.servers.databases import revision, temporary_database
 from tests.service.command_line import daemon, run
 
 SILENT = "http://127.0.0.1:1"
@@ -46,6 +47,39 @@ def test_rows_of_another_version_are_made_again_on_sqlite_and_refused_on_postgre
     with daemon(tmp_path / "log", "serve", **settings_of(tape)) as service:
         service.wait_for("mastertape answers on")
         assert service.get("/tracks/1").json()["title"] == "Second"
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("command", ["serve", "migrate", "doctor"])
+def test_a_database_that_cannot_hold_every_title_is_refused_in_a_line(
+    tmp_path: Path, postgres_url: str, command: str
+) -> None:
+    with temporary_database(postgres_url, options="encoding SQL_ASCII locale 'C'") as url:
+        result = run(command, DATA=tmp_path, DATABASE_URL=url)
+    assert result.returncode == 1
+    said = "the database stores text as SQL_ASCII, which cannot hold every title: create one with `createdb"
+    assert said in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_address_may_be_given_on_the_command_line(tmp_path: Path) -> None:
+    port = free_port()
+    with daemon(
+        tmp_path / "log", "serve", "--host", "localhost", "--port", str(port), DATA=tmp_path
+    ) as service:
+        service.wait_for(f"mastertape answers on http://localhost:{port}\n")
+
+
+@pytest.mark.parametrize("command", ["serve", "relay"])
+def test_a_taken_metrics_port_is_reported_in_a_line(tmp_path: Path, command: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        place = f"127.0.0.1:{other.getsockname()[1]}"
+        result = run(command, DATA=tmp_path, METRICS=place)
+    assert result.returncode == 1
+    assert result.stderr.startswith(
+        f"Error: MASTERTAPE_METRICS: cannot listen on {place}: Address already in use"
+    )
+    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.postgres

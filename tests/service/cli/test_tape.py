@@ -18,10 +18,10 @@ def test_the_log_is_exported_and_imported(
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", f"sqlite:///{tmp_path / 'new.db'}")
     on_tape("migrate")
     assert on_tape("import", file, "--dry-run").output.endswith("the file is intact\n")
-    assert on_tape("import", file).output.endswith("imported; every account has to sign in again\n")
+    assert on_tape("import", file, "--yes").output.endswith("imported; every account has to sign in again\n")
     assert on_tape("verify", "projections").exit_code == 0
     assert "Second" in on_tape("history", "1").output
-    again = on_tape("import", file)
+    again = on_tape("import", file, "--yes")
     assert (again.exit_code, "holds something already" in again.output) == (1, True)
 
 
@@ -35,9 +35,19 @@ def test_an_export_replaces_no_device_and_writes_through_a_link(on_tape: Type, t
     assert (tmp_path / "tape").stat().st_size > 0
 
 
+@pytest.mark.parametrize("command", ["export", "import"])
+def test_what_would_be_replaced_is_kept_until_it_is_agreed_to(
+    on_tape: Type, tmp_path: Path, command: str
+) -> None:
+    (file := tmp_path / "tape").write_text("an older one")
+    refused = on_tape(command, str(file))
+    assert (refused.exit_code, "Nothing was done; say --yes" in refused.stderr) == (2, True)
+    assert file.read_text() == "an older one"
+
+
 def test_a_missing_or_broken_tape_is_reported_in_a_line(on_tape: Type, tmp_path: Path) -> None:
     assert on_tape("import", str(tmp_path / "none")).exit_code == 2
     (tmp_path / "bad").write_text("{}\n")
-    refused = on_tape("import", str(tmp_path / "bad"))
+    refused = on_tape("import", str(tmp_path / "bad"), "--yes")
     assert refused.exit_code == 1
     assert refused.output.startswith("Error: line 1: ")

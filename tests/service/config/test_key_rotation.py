@@ -13,12 +13,15 @@ from starlette.testclient import TestClient
 
 from identity.sessions.session_store import pds_session
 from service.cli.main import main
+from service.cli.preparing import prepare
 from service.config.settings import PREFIX, Settings
+from service.observability.readiness import LostKeysError
 from service.process.app import asgi
 from service.wiring.bootstrap import Container, build
 from tests.fake_pds.internet import FakeInternet
 
 DIDS = ["did:plc:" + letter * 24 for letter in "ab"]
+RESEALED = {"logins": 2, "resealed": 0, "lost": 0, "ended": 0}
 OLD, NEW = "the old secret " + "o" * 32, "the new secret " + "n" * 32
 
 Serve = Callable[..., Iterator[TestClient]]
@@ -64,15 +67,15 @@ def statuses(client: TestClient, made: Container) -> list[int]:
 
 
 def resealed(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, *keys: str, dry_run: bool = False
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, *keys: str, options: tuple[str, ...] = ()
 ) -> tuple[int, dict[str, int]]:
     """Type `mastertape reseal --json`."""
     monkeypatch.setenv(f"{PREFIX}DATA", str(settings.data))
     monkeypatch.setenv(f"{PREFIX}DATABASE_URL", settings.database_url)
     monkeypatch.setenv(f"{PREFIX}SECRET_KEYS", ",".join(keys))
-    done = CliRunner().invoke(main, ["reseal", "--json", *(["--dry-run"] if dry_run else [])])
+    done = CliRunner().invoke(main, ["reseal", "--json", *options])
     report = json.loads(done.stdout)
-    assert report.pop("written") is not dry_run
+    assert report.pop("written") is ("--dry-run" not in options)
     return done.exit_code, report
 
 
@@ -90,10 +93,10 @@ def test_a_rotation_of_secret_keys_ends_no_session(
         pds.tokens.expire(DIDS[0])
         assert statuses(client, made) == [200, 200]  # a login that is renewed is sealed anew by itself
     for _ in range(2):
-        counted = resealed(settings, monkeypatch, NEW, OLD, dry_run=True)
-        assert counted == (0, {"logins": 2, "resealed": 1, "lost": 0})
-    assert resealed(settings, monkeypatch, NEW, OLD) == (0, {"logins": 2, "resealed": 1, "lost": 0})  # 2
-    assert resealed(settings, monkeypatch, NEW, OLD) == (0, {"logins": 2, "resealed": 0, "lost": 0})
+        counted = resealed(settings, monkeypatch, NEW, OLD, options=("--dry-run",))
+        assert counted == (0, {"logins": 2, "resealed": 1, "lost": 0, "ended": 0})
+    assert resealed(settings, monkeypatch, NEW, OLD) == (0, RESEALED | {"resealed": 1})  # 2
+    assert resealed(settings, monkeypatch, NEW, OLD) == (0, RESEALED)
     with served(settings, NEW) as (client, made):  # 3: the old one is gone
         assert statuses(client, made) == [200, 200]
         cookies = client.get("/auth/accounts")
@@ -111,4 +114,25 @@ def test_a_lost_key_is_reported_and_costs_a_sign_in(
         sign_in(client, DIDS[1], passwords[1])
         with made.database.read() as connection:
             assert len(connection.execute(select(pds_session)).all()) == 2
-    assert resealed(settings, monkeypatch, NEW) == (1, {"logins": 2, "resealed": 0, "lost": 1})
+    assert resealed(settings, monkeypatch, NEW) == (1, RESEALED | {"lost": 1})
+    ended = resealed(settings, monkeypatch, NEW, options=("--end-lost",))
+    assert ended == (0, RESEALED | {"lost": 1, "ended": 1})
+    with served(settings, NEW) as (client, made):
+        sign_in(client, DIDS[0], passwords[0])
+        assert statuses(client, made) == [200, 200]
+
+
+def test_a_start_with_keys_that_open_no_login_is_refused_in_a_line(
+    settings: Settings, internet: FakeInternet
+) -> None:
+    [pds] = internet.pdses
+    password = internet.settle(DIDS[0], "a.example.com", pds)
+    with served(settings, OLD) as (client, _):
+        sign_in(client, DIDS[0], password)
+
+    with pytest.raises(LostKeysError, match="decrypt none of the logins"):
+        prepare(settings.model_copy(update={"secret_keys": (SecretStr(NEW),)}), relay=False)
+
+    prepare(
+        settings.model_copy(update={"secret_keys": (SecretStr(NEW), SecretStr(OLD))}), relay=False
+    ).log.close()

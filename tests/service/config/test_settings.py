@@ -121,7 +121,7 @@ def test_value_is_understood(monkeypatch: pytest.MonkeyPatch, name: str, written
             "BASE_URL: must be an origin such as https://tape.example, without a path",
         ),
         (
-            {"BASE_URL": "https://a.example"},
+            {"BASE_URL": "http://a.example"},
             "SECRET_KEYS is required when BASE_URL is not loopback: `openssl rand -hex 32` makes one",
         ),
         ({"SECRET_KEYS": "hush"}, "SECRET_KEYS: each key must have at least 32 characters"),
@@ -137,7 +137,12 @@ def test_value_is_understood(monkeypatch: pytest.MonkeyPatch, name: str, written
             "DEV_ORIGINS: must be an origin such as https://tape.example, without a path",
         ),
         (
-            {"DEV_ORIGINS": "http://localhost:1", "BASE_URL": "https://a.example", "SECRET_KEYS": KEY},
+            {
+                "DEV_ORIGINS": "http://localhost:1",
+                "BASE_URL": "https://a.example",
+                "SECRET_KEYS": KEY,
+                "OAUTH_KEYS": PRIVATE_KEY,
+            },
             "DEV_ORIGINS is for development: it is refused when BASE_URL is https",
         ),
         ({"OAUTH_SCOPE": "repo:*"}, "OAUTH_SCOPE: must contain atproto, which every sign-in needs"),
@@ -176,13 +181,25 @@ def test_mistake_is_one_sentence(
 
 
 def test_all_mistakes_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    given(monkeypatch, PORT="x", MEDIA="x", SECRET_KEYS="a,b")
+    given(
+        monkeypatch,
+        PORT="x",
+        SECRET_KEYS="a,b",
+        LANS="1",
+        BASE_URL="https://tape.example",
+        DEV_ORIGINS="http://localhost:2583",
+        COLLECTION="fm.plyr.track",
+        OLD_COLLECTION="fm.plyr.track",
+    )
     with pytest.raises(SettingsError) as caught:
         load()
-    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == [
-        "MASTERTAPE_MEDIA",
+    assert [line.split()[0].strip(":") for line in str(caught.value).splitlines()] == [
+        "MASTERTAPE_LANS",
         "MASTERTAPE_PORT",
         "MASTERTAPE_SECRET_KEYS",
+        "MASTERTAPE_DEV_ORIGINS",
+        "MASTERTAPE_OAUTH_KEYS",
+        "MASTERTAPE_COLLECTION",
     ]
 
 

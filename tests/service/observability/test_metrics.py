@@ -14,16 +14,15 @@ from devpds.server import free_port
 from eventstore.envelope import Envelope
 from outbox.firehose.subscription import StreamStatus
 from outbox.mirror.lanes import park_lane, resume_lane
-from outbox.mirror.tables import mirror_target, pds_host
+from outbox.mirror.tables import mirror_lane, mirror_target, pds_host
 from outbox.pds.verdict import Kind, Verdict
 from outbox.relay.delivery_task import next_task
 from outbox.relay.read_back import Finding
 from outbox.relay.result import Outcome, Result
 from replay.reconcile.scan import Scanned
-from service.config.settings import Settings
 from service.observability.gauges import WORK_CLASSES
 from service.observability.metrics import Metrics, _Gauges
-from service.process.metrics_server import serve_metrics
+from service.process.metrics_server import metrics_listener, serve_metrics
 from service.wiring.bootstrap import Container
 from tests.dsl import ALICE
 
@@ -59,6 +58,13 @@ def numbers(text: bytes) -> dict[str, float]:
     """Every sample by its name and labels."""
     lines = [line for line in text.decode().splitlines() if line and not line.startswith("#")]
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def _fresh(container: Container) -> bytes:
+    """The metrics, with gauges that are not cached."""
+    metrics = Metrics()
+    metrics.watch(container.log, container.listener)
+    return metrics.text()
 
 
 def signed_in(container: Container) -> None:
@@ -145,6 +151,19 @@ def test_gauges_show_what_waits_for_the_relay_and_since_when(tape: Container) ->
     assert (found["projection_lag_events"], found["database_up"], found["listener_alive"]) == (0, 1, 0)
 
 
+def test_what_could_be_sent_and_is_not_grows_only_while_nothing_else_holds_it_back(tape: Container) -> None:
+    signed_in(tape)
+    with tape.database.write() as connection:
+        since = tape.database.now(connection) - timedelta(minutes=10)
+        connection.execute(update(mirror_lane).values(due_at=since))
+    assert numbers(_fresh(tape))["mirror_oldest_due_seconds"] >= 600
+
+    with tape.database.write() as connection:
+        away = tape.database.now(connection) + timedelta(minutes=1)
+        connection.execute(update(pds_host).values(retry_at=away))
+    assert numbers(_fresh(tape))["mirror_oldest_due_seconds"] == 0
+
+
 def test_what_waits_for_its_owner_is_not_late(tape: Container) -> None:
     signed_in(tape)
     with tape.database.write() as connection:
@@ -226,13 +245,11 @@ def test_without_the_database_only_the_gauges_are_missing(
 
 
 @pytest.mark.parametrize("working", [True, False])
-def test_the_metrics_address_serves_metrics_and_probes(
-    tape: Container, settings: Settings, working: bool
-) -> None:
+def test_the_metrics_address_serves_metrics_and_probes(tape: Container, working: bool) -> None:
     place = f"127.0.0.1:{free_port()}"
     from dataclasses import replace
 
-    container = replace(tape, settings=settings.model_copy(update={"metrics": place}))
+    container = replace(tape, metrics_listener=metrics_listener(place))
     with serve_metrics(container, lambda: working):
         answers = {
             path: httpx.get(f"http://{place}{path}", timeout=30)

@@ -1,0 +1,42 @@
+"""The alarms and the dashboard of deploy/, held to the metrics."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from service.wiring.bootstrap import Container
+
+PROMTOOL = shutil.which("promtool")
+DEPLOY = Path(__file__).parents[3] / "deploy"
+EXPRESSIONS = [
+    *re.findall(r"expr: (.+)", (DEPLOY / "prometheus/alerts.yml").read_text()),
+    *(
+        target["expr"]
+        for panel in json.loads((DEPLOY / "grafana/mastertape.json").read_text())["panels"]
+        for target in panel["targets"]
+    ),
+]
+NAME = re.compile(r"\b(?:mirror|oauth|firehose|projection|listener|database|blob)_[a-z_]+")
+
+
+@pytest.mark.promtool
+def test_each_alarm_fires_in_its_case_and_none_while_all_is_well() -> None:
+    rules = subprocess.run(
+        [PROMTOOL or "promtool", "test", "rules", DEPLOY / "prometheus/alerts_test.yml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert rules.returncode == 0, rules.stdout
+
+
+def test_alarms_and_dashboard_name_only_metrics_that_exist(container: Container) -> None:
+    told = set(re.findall(r"^# TYPE (\S+)", container.metrics.text().decode(), re.MULTILINE))
+    told |= {f"{name}_bucket" for name in told} | {"firehose_alive", "firehose_lag_seconds"}
+    named = {name for each in EXPRESSIONS for name in NAME.findall(each)}
+    assert len(named) > 10
+    assert named <= told
