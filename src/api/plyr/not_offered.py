@@ -18,6 +18,10 @@ NOT_OFFERED: Final = {
     "album pages": ("/albums", "/albums/{rest:path}"),
     "counts of plays": ("/tracks/{track_id}/play",),
     "counts of shares": ("/tracks/{track_id}/share", "/tracks/{track_id}/shares"),
+    "statistics": ("/stats",),
+    "several artists at once": ("/artists/batch",),
+    "preferences": ("/preferences", "/preferences/{rest:path}", "/config"),
+    "saving to the PDS in bulk": ("/pds-save/{rest:path}", "/migration/migrate"),
 }
 """What it is, and its paths under `/plyr`."""
 

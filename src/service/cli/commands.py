@@ -34,7 +34,7 @@ class Deferred(click.Command):
 class Commands(click.Group):
     """A group of deferred commands, listed by section. It prints expected failures as one line on stderr, with exit code 1."""
 
-    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List every command with its whole summary."""
         sections: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for command in self.commands.values():

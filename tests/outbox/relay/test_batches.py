@@ -19,7 +19,7 @@ from outbox.relay.result import Outcome
 from replay.reconcile.apply import apply
 from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.plan import plan_for
-from tests.dsl import COLLECTION
+from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, LateRequest, Rig, answer_lost, answered, refused
 from tests.statements import recorded_statements
 
@@ -113,6 +113,22 @@ async def test_a_later_batch_swaps_on_the_commit_that_the_one_before_made(desk: 
     commits = [each.cid for each in desk.pds.repo(desk.did).commits]
     first, second = (body["swapCommit"] for _, body in desk.wire.sent)
     assert (first, commits.index(second) - commits.index(first)) == (begun, 1)
+
+
+async def test_no_batch_restores_a_record_beside_one_in_the_old_collection(desk: Rig) -> None:
+    tracks = await wiped(desk)
+    left, back = tracks[3], [*tracks[:3], *tracks[4:]]
+    desk.pds.put_record(desk.did, OLD_COLLECTION, left.rkey, {"$type": OLD_COLLECTION, "title": "Left"})
+
+    await settle_all(desk)
+
+    assert all_delivered(desk, back)
+    assert sent(desk) == ["applyWrites"]
+    assert (desk.mirror(left.track_id).state, desk.mirror(left.track_id).reason) == (
+        "rejected",
+        "migration_needed",
+    )
+    assert desk.remote(left) is None
 
 
 async def test_the_intents_of_all_records_are_committed_before_the_batch_is_sent(desk: Rig) -> None:
