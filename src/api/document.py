@@ -14,8 +14,8 @@ from api.auth.authentication import optional_caller, signed_in
 from api.auth.session_cookie import session_cookie
 from api.examples import example_of
 from api.openapi import ERROR_EXAMPLES, JSON, error_schemas
-from api.pipeline.command_request import CommandRequest
-from api.pipeline.idempotent_request import KEY, IdempotentRequest
+from api.pipeline.command_request import command_request
+from api.pipeline.idempotent_request import KEY, idempotent_request
 from api.requests.preconditions import MAX_WAIT_SECONDS, preferred_wait
 from api.services import Services
 
@@ -54,8 +54,8 @@ HEADERS: Final = {
     ),
 }
 TAKES: Final[dict[Callable[..., Any], tuple[str, ...]]] = {
-    CommandRequest: ("if-match", "idempotency-key", "prefer"),
-    IdempotentRequest: ("idempotency-key",),
+    command_request: ("if-match", "idempotency-key", "prefer"),
+    idempotent_request: ("idempotency-key",),
     preferred_wait: ("prefer",),
 }
 """The headers that a dependency reads from the request itself."""

@@ -179,6 +179,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     store.NestedUnitError: INTERNAL,
     store.BrokenUnitError: INTERNAL,
     store.UnsafeConnectionError: NOT_READY,
+    store.EncodingError: NOT_READY,
     store.PooledConnectionError: INTERNAL,
     store.CommitFailedError: Reply(503, "not_ready", message=_NOT_SURE, retry_after=2),
     store.LogBusyError: NOT_READY,

@@ -6,15 +6,17 @@ SQLAlchemy's own execution costs more than the driver's and the database's toget
 from collections import namedtuple
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
-    JSON,
     ColumnElement,
     Connection,
     Dialect,
+    Select,
     Table,
     Text,
+    TypeDecorator,
     any_,
     bindparam,
     cast,
@@ -26,6 +28,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 
 Process = Callable[[Any], Any]
+
+SEPARATOR: Final = "\x1f"
+"""Between the items of a list for SQLite; no id, DID or tag has one."""
 
 
 class Prepared:
@@ -39,7 +44,9 @@ class Prepared:
     def start(self, connection: Connection, values: Mapping[str, Any]) -> "Result":
         """Execute; in a pipeline, send it."""
         compiled = self._of(connection)
-        return Result(_execute(connection, compiled.sql, compiled.ordered(values)), compiled)
+        cursor = _execute(connection, compiled.sql, compiled.ordered(values))
+        # SQLite shows a connection nothing newer while one of its statements has rows left
+        return Result(cursor, compiled, cursor.fetchall() if connection.dialect.name == "sqlite" else None)
 
     def query(self, **values: Any) -> "Query":
         """Return this statement with its values, to be executed later."""
@@ -76,23 +83,33 @@ class Prepared:
 def among(column: ColumnElement[Any], name: str, dialect: str) -> ColumnElement[bool]:
     """Whether the column is in the list that the statement is executed with: a compiled IN has a fixed length."""
     if dialect == "sqlite":
-        return column.in_(select(func.json_each(bindparam(name, type_=JSON())).table_valued("value").c.value))
+        return column.in_(_split(column, name))
     return column == any_(bindparam(name, type_=ARRAY(column.type)))
 
 
-def is_listed(dialect: str, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
-    """Whether a column is among the items of the parameter `name`, which `listing` makes: a compiled IN has a fixed length.
+def _split(of: ColumnElement[Any], name: str) -> Select[Any]:
+    # json_each would be shorter, and crashes SQLite 3.46 where it is kept over a `deserialize`, with which tests put databases back
+    separator = literal_column(f"char({ord(SEPARATOR)})", Text)
+    first = select(literal_column("null").label("item"), bindparam(name, type_=_Joined()).label("rest"))
+    items = first.cte("items", recursive=True)
+    length = func.instr(items.c.rest, separator)
+    items = items.union_all(
+        select(
+            func.substr(items.c.rest, literal_column("1"), length - literal_column("1")),
+            func.substr(items.c.rest, length + literal_column("1")),
+        ).where(items.c.rest != literal_column("''"))
+    )
+    return select(cast(items.c.item, of.type)).where(items.c.item.is_not(None))
 
-    For short lists of numbers, or of words without spaces.
-    """
-    place = func.instr if dialect == "sqlite" else func.strpos
-    space = literal_column("' '", Text)
-    return place(bindparam(name, type_=Text), space + cast(column, Text) + space) > literal_column("0")
 
+class _Joined(TypeDecorator[Sequence[Any]]):
+    """A list as a text, each item followed by SEPARATOR."""
 
-def listing(items: Iterable[object]) -> str:
-    """Return the parameter of `is_listed`."""
-    return f" {' '.join(map(str, items))} "
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[Any] | None, dialect: Dialect) -> str:  # noqa: ARG002
+        return "".join(f"{item}{SEPARATOR}" for item in value or ())
 
 
 class Query(NamedTuple):
@@ -109,13 +126,15 @@ class Query(NamedTuple):
 class Result:
     """The rows that a statement returns, once a pipeline that it was sent in has ended."""
 
-    def __init__(self, cursor: Any, compiled: "_Compiled") -> None:
+    def __init__(self, cursor: Any, compiled: "_Compiled", read: Sequence[Any] | None) -> None:
         self._cursor: Final = cursor
         self._compiled: Final = compiled
+        self._read: Final = read
 
     def all(self) -> list[Any]:
         """Return the rows, with their columns by name."""
-        return [self._compiled.row(values) for values in self._cursor.fetchall()]
+        rows = self._cursor.fetchall() if self._read is None else self._read
+        return [self._compiled.row(values) for values in rows]
 
 
 class _Compiled:
@@ -183,10 +202,21 @@ def pipelined(connection: Connection) -> Generator[None]:
         return
     driver: Any = connection.connection.driver_connection
     try:
-        with driver.pipeline():
+        with driver.pipeline() as pipeline:
+            pipeline._exit_gen = partial(_end, pipeline)  # noqa: SLF001 - there is no public way
             yield
     except connection.dialect.loaded_dbapi.Error as error:
         raise _wrapped(error, connection, None) from error
+
+
+def _end(pipeline: Any) -> Generator[Any, Any, None]:
+    # psycopg may send a Flush behind the Sync. That would stop PostgreSQL's idle_in_transaction_session_timeout, and a process
+    # that is frozen then would keep its locks.
+    pipeline._enqueue_sync()  # noqa: SLF001
+    try:
+        yield from pipeline._communicate_gen()  # noqa: SLF001
+    finally:
+        yield from pipeline._fetch_gen(flush=False)  # noqa: SLF001
 
 
 def _wrapped(error: Any, connection: Connection, sql: str | None) -> BaseException:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import DDL, ColumnElement, Index, and_, bindparam, column, event, table
 
@@ -58,10 +58,16 @@ class Search:
     track_id: ColumnElement[int]
 
 
-PATTERN: Final = Search(tracks.c.search.like(bindparam("q"), escape=_ESCAPE), tracks.c.track_id)
-PHRASE: Final = Search(
-    and_(_is_indexed, _indexed.c.tracks_search.op("match")(bindparam("q"))), _indexed.c.rowid
-)
+def _pattern(value: Any) -> ColumnElement[bool]:
+    return tracks.c.search.like(value, escape=_ESCAPE)
+
+
+def _phrase(value: Any) -> ColumnElement[bool]:
+    return and_(_is_indexed, _indexed.c.tracks_search.op("match")(value))
+
+
+PATTERN: Final = Search(_pattern(bindparam("q")), tracks.c.track_id)
+PHRASE: Final = Search(_phrase(bindparam("q")), _indexed.c.rowid)
 
 
 def search_of(term: str, *, is_sqlite: bool) -> tuple[Search, str]:
@@ -75,7 +81,7 @@ def search_of(term: str, *, is_sqlite: bool) -> tuple[Search, str]:
 def contains(term: str, *, is_sqlite: bool) -> ColumnElement[bool]:
     """Whether the search text contains the term, normalized as that is."""
     search, value = search_of(term, is_sqlite=is_sqlite)
-    return search.contains.params(q=value)
+    return _pattern(value) if search is PATTERN else _phrase(value)
 
 
 def is_indexed(term: str) -> bool:

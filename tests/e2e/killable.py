@@ -128,7 +128,7 @@ class Victim:
         for record in self.artist.pds.list_records(self.artist.did, COLLECTION):
             self.artist.pds.delete_record(self.artist.did, COLLECTION, record["uri"].rpartition("/")[2])
             self.lost_records += 1
-        self.service.command("apply", "--did", self.artist.did)
+        self.service.command("apply", "--yes", "--did", self.artist.did)
 
     def publishes_and_deletes(self) -> None:
         """The same, and delete it again."""

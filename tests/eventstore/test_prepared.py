@@ -1,11 +1,13 @@
 """Statements that the driver gets as they are: the values they keep, the errors they raise, and how they travel."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
+from eventstore.database import Database
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared, pipelined
 from eventstore.schema import projection_state, stored_event
@@ -16,6 +18,22 @@ NAMES = ("name", "fingerprint")
 ADD = Prepared(lambda _: insert(projection_state), NAMES)
 ALL = Prepared(lambda _: select(projection_state).order_by(projection_state.c.name))
 EVENTS = Prepared(lambda _: select(stored_event))
+
+
+@pytest.mark.postgres
+def test_nothing_follows_the_sync_of_a_pipeline(postgres: Database, tmp_path: Path) -> None:
+    """A Flush behind it would stop PostgreSQL's idle_in_transaction_session_timeout, which ends a frozen writer."""
+    with postgres.write() as connection, (tmp_path / "trace").open("w") as trace:
+        wire = connection.connection.driver_connection.pgconn
+        wire.trace(trace.fileno())
+        for _ in range(20):
+            with pipelined(connection):
+                ALL.start(connection, {})
+        wire.untrace()
+    lines = [line.split() for line in (tmp_path / "trace").read_text().splitlines()]
+    sent = [line[4] for line in lines if line[2:3] == ["F"]]
+    assert sent.count("Sync") >= 20
+    assert "Flush" not in sent
 
 
 def row(name: str) -> dict[str, str]:

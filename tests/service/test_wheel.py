@@ -69,7 +69,7 @@ def test_no_dependency_ships_a_name_of_ours() -> None:
 
 def test_wheel_migrates_an_empty_database(site: Path, tmp_path: Path) -> None:
     main = "from mastertape import main; main()"
-    assert "Commands:" in python(site, main, "--help", data=tmp_path)
+    assert "Run:" in python(site, main, "--help", data=tmp_path)
     assert python(site, main, "migrate", data=tmp_path) == f"empty -> {newest()}"
     assert (tmp_path / "mastertape.db").exists()
 

@@ -14,9 +14,6 @@ import outbox.mirror.tables  # noqa: F401 - declares its tables
 from eventstore.database import Database
 from eventstore.schema import metadata
 
-KEPT_STATEMENTS = 128
-"""How many statements Python's driver keeps."""
-
 
 class _Clock:
     """The time of whichever world is running."""
@@ -35,7 +32,7 @@ _clock = _Clock()
 def memory_database(clock: Callable[[], datetime]) -> Database:
     """The database, empty, and on this clock."""
     database = _database()
-    put_back(database, _empty())
+    driver_of(database).deserialize(_empty())
     _clock.now = clock
     return database
 
@@ -57,17 +54,6 @@ class _MemoryDatabase(Database):
             finally:
                 self._writing.reset(mode)
                 self._current.reset(token)
-
-
-def put_back(database: Database, image: bytes) -> None:
-    """Replace the whole database by what its driver's `serialize` returned.
-
-    SQLite 3.46 crashes when a statement with a table-valued function, which it has kept, runs again in the new one.
-    """
-    driver = driver_of(database)
-    for number in range(KEPT_STATEMENTS):
-        driver.execute(f"select {number}").close()
-    driver.deserialize(image)
 
 
 @cache

@@ -29,7 +29,7 @@ from storage.errors import MediaGoneError
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.fake_pds.account import Status
 from tests.outbox.rigs.relay_rig import ARTIST, URLS
-from tests.simulation.memory_database import driver_of, put_back
+from tests.simulation.memory_database import driver_of
 from tests.simulation.saved_track import ELSEWHERE, HOME, SavedTrack
 
 
@@ -129,7 +129,7 @@ class OneTrack(SavedTrack):
 
     def database_is_restored(self, backup: bytes | None = None) -> None:
         """To this backup, or the one in which the track was just delivered."""
-        put_back(self.database, backup or self.backup)
+        driver_of(self.database).deserialize(backup or self.backup)
         self.is_recovered()
 
     def deletion_is_restored(self) -> None:

@@ -21,7 +21,7 @@ from tests.dsl import ALICE, COLLECTION, START
 from tests.fake_pds.account import Account
 from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.outbox.rigs.relay_rig import ANYONE, URLS, Fault, Rig, Wire, answered, refused
-from tests.simulation.memory_database import driver_of, memory_database, put_back
+from tests.simulation.memory_database import driver_of, memory_database
 from tests.simulation.virtual_time import VirtualLoop
 
 State = tuple[object, ...]
@@ -131,7 +131,7 @@ class SavedTrack(Rig):
         )
 
     def put_back(self, saved: Saved) -> None:
-        put_back(self.database, saved.database)
+        driver_of(self.database).deserialize(saved.database)
         for url, pds in self.pdses.items():
             pds.accounts, pds.deleted = deepcopy(saved.accounts[url])
         self.clock.now = saved.now  # type: ignore[attr-defined]

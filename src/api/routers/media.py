@@ -70,7 +70,13 @@ async def audio(
     response_class=Response,
 )
 async def download(
-    request: Request, cid: str, extension: str, caller: OptionalCaller, services: ServicesDep, *, reads: Reads
+    request: Request,
+    cid: Cid,
+    extension: Extension,
+    caller: OptionalCaller,
+    services: ServicesDep,
+    *,
+    reads: Reads,
 ) -> Response:
     """Download a track as a file, if its `downloads` and its gate let the caller. What can be played can be recorded."""
     view = await downloadable(services, caller, cid, extension)

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from eventstore.database import Database, with_now
-from eventstore.prepared import Prepared, is_listed, listing, pipelined
+from eventstore.prepared import Prepared, among, pipelined
 from eventstore.schema import UtcDateTime
 from outbox.mirror.host_state import is_suspect, lanes_at_once
 from outbox.mirror.lanes import Lane, host_open_at, lane_backfill_at, lane_columns, lane_due_at
@@ -56,7 +56,7 @@ def claim(
     """
     with database.read_committed() as connection:  # an idle relay writes nothing
         now = database.now(connection)
-        due = _DUE_HOSTS.start(connection, {"now": now, "gathering": listing(gathering)}).all()
+        due = _DUE_HOSTS.start(connection, {"now": now, "gathering": list(gathering)}).all()
     if not due:
         return []
     for _ in range(MAX_CLAIM_ATTEMPTS):
@@ -125,7 +125,7 @@ def _claim_of_host(connection: Connection, host: Any, now: datetime, room: _Room
     if lanes <= 0:
         return []
     backfill = min(max(1, at_once - 1) - busy.backfill, room.backfill, lanes)
-    wanted = {"host": host.host, "now": now, "room": lanes, "gathering": listing(room.gathering)}
+    wanted = {"host": host.host, "now": now, "room": lanes, "gathering": list(room.gathering)}
     rows = _NEXT_OF_HOST.start(connection, wanted).all()
     live = [row.did for row in rows if row.is_live]
     rest = [row.did for row in rows if not row.is_live][: max(0, backfill)]
@@ -157,7 +157,7 @@ def _due(dialect: str) -> ColumnElement[bool]:
         ~lane_columns.paused,
         ~is_observed(),
         lane_columns.lease_until <= _NOW,
-        ~is_listed(dialect, lane_columns.did, "gathering"),
+        ~among(lane_columns.did, "gathering", dialect),
         or_(_LIVE, lane_backfill_at() <= _NOW),
     )
 

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from aggregates.track import Track
 from eventstore.change import RecordedEvent
 from eventstore.event_log import EventLog
-from eventstore.prepared import Prepared, is_listed, listing
+from eventstore.prepared import Prepared, among
 from eventstore.schema import UtcDateTime
 from outbox.mirror.lanes import Lane, host_open_at, is_open, latest_of, target_due_at
 from outbox.mirror.namespace_moves import FormerRecords, former_records
@@ -158,7 +158,7 @@ def next_task(
     `done` are the tracks that this run has delivered. Raises UnreadableTargetError.
     """
     with log.database.read() as connection:
-        wanted = {"did": lane.did, "now": now, "done": listing(done), "backfill": lane.backfill}
+        wanted = {"did": lane.did, "now": now, "done": list(done), "backfill": lane.backfill}
         rows = _NEXT.start(connection, wanted).all()
         if not rows:
             return None
@@ -211,7 +211,7 @@ def _next(dialect: str) -> Select[Any]:
             COMES_DUE,
             CLASS <= _URGENT_ENOUGH,
             target_due_at() <= _NOW,
-            ~is_listed(dialect, columns.track_id, "done"),
+            ~among(columns.track_id, "done", dialect),
         )
         .order_by(*ORDER)
         .limit(literal_column("1"))

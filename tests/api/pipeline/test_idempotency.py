@@ -249,6 +249,7 @@ KEYED = [route for route in of(Who.OWN, Who.ADMIN) if not route.startswith("GET 
 OTHER_BODIES = {
     "/auth/tokens": {"name": "other"},
     "/me/migrate-to-pds": {"retry_failed": True},
+    "PATCH /me": {"bio": "other"},
     **{
         path: {"reason": "other"}
         for path in ("/ops/lanes", "/ops/hosts", "/ops/failures", "/ops/tracks/{track_id}/takedown")
@@ -284,7 +285,7 @@ def test_commands_without_a_track_happen_once_too(client, world, route):
     other = (
         ask(data={"title": "other"})
         if "files" in asked
-        else ask(json=OTHER_BODIES.get(path, {"x": 1}) if method == "POST" else {"x": 1})
+        else ask(json=OTHER_BODIES.get(path if method == "POST" else route, {"x": 1}))
     )
     has_fields = "json" in asked or "files" in asked
     assert refusal(other) == ((422, "idempotency_mismatch") if has_fields else (400, "unknown_field"))

@@ -9,7 +9,7 @@ from tests.servers.databases import ON_SQLITE
 
 BY_STANDARD = {"GET /auth/callback", "GET /oauth-client-metadata.json", "GET /jwks.json"}
 """Authorization servers call these, and clients ignore parameters that they do not know (RFC 6749)."""
-MEDIA = {"GET /audio/{cid}.{extension}", "GET /artwork/{cid}"}
+MEDIA = {"GET /audio/{cid}.{extension}", "GET /audio/{cid}.{extension}/download", "GET /artwork/{cid}"}
 METHODS = ("get", "post", "put", "patch", "delete")
 UNKNOWN = {"surely_unknown": "x"}
 BODIES = {

@@ -168,9 +168,9 @@ async def test_a_settle_that_meets_an_edit_waits_for_the_append_lock_before_it_h
     tries: list[object] = []
     begin = scene.log.unit_of_work
 
-    def counted(*given: Any) -> Any:
+    def counted(*given: Any, **more: Any) -> Any:
         tries.append(given)
-        return begin(*given)
+        return begin(*given, **more)
 
     def wait_for_settle(connection: Connection, did: str, at: datetime) -> None:
         settling.append(pool.submit(settles(Kind.AMBIGUOUS), scene))
