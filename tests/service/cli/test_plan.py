@@ -15,6 +15,12 @@ from tests.dsl import ALICE
 from tests.service.cli.conftest import Type
 
 
+@pytest.fixture
+def migrated_url(migrated_sqlite: str) -> str:
+    """What matters here is what is said: one database will do."""
+    return migrated_sqlite
+
+
 @pytest.mark.parametrize("command", [("verify", "pds"), ("plan",), ("apply",)])
 def test_an_unknown_account_does_not_count_as_verified(on_tape: Type, command: tuple[str, ...]) -> None:
     result = on_tape(*command, "--did", "did:plc:nobody")
