@@ -40,7 +40,8 @@ from outbox.threads import in_thread
 logger = logging.getLogger("mastertape.outbox")
 
 REQUEST_TIMEOUT_SECONDS: Final = 30.0
-READ_TIMEOUT_SECONDS: Final = 15.0
+READ_TIMEOUT_SECONDS: Final = 5.0
+"""A slower PDS is sent its records one by one: the run needs its time for that."""
 OF_LANE: Final = (*WITHOUT_EFFECT, Kind.PACED)
 """Answers that concern the whole lane."""
 REFUSED: Final = "batch: "
@@ -93,6 +94,8 @@ class BatchRun:
         self._newest_commit: str | None = None
         self._old_keys: AbstractSet[str] = frozenset()
         """What the old collection holds at the commit that the next batch swaps on."""
+        self._is_given_up = False
+        """Whether the PDS did not say what a batch has to know."""
 
     async def send(self, first: DeliveryTask, seconds: float, done: Sequence[int]) -> SentBatch | None:
         """Send the records that are next with `first`, within `seconds`; None if it is to be delivered alone.
@@ -100,13 +103,14 @@ class BatchRun:
         Raises LeaseLostError.
         """
         swap, self._newest_commit = self._newest_commit, None
-        if not first.is_batchable:
+        if not first.is_batchable or self._is_given_up or self._is_in_old_collection(first):
             return None
         try:
             return await self._send_next(first, swap, Deadline(seconds), done)
         except (LeaseLostError, SQLAlchemyError, EventStoreError):
             raise
         except RemoteUnknownError:
+            self._is_given_up = True
             return None
         except Exception:  # it fails no lane: delivered alone, the records show which of them it is
             logger.exception("batch_failed", extra=self._lane.log_fields)

@@ -197,6 +197,8 @@ class Delivery:
         except RemoteUnknownError as error:
             return Result(task, Outcome.FAILED, error.verdict)
         finding = await in_thread(self._compare, verify, task, remote)
+        if finding is Finding.MISSING and task.was_rejected and task.recreates:
+            return Result(task, Outcome.SEEN, Verdict(Kind.DONE), remote=remote)  # as the log says already
         if finding is Finding.MISSING and task.is_acked:
             return await self._confirm_missing(lane, task, deadline)
         if finding is Finding.REBASE and not (task.was_rejected or task.is_as_adopted):

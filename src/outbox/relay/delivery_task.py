@@ -84,7 +84,7 @@ class DeliveryTask:
     def is_batchable(self) -> bool:
         """Whether a replay creates the record again, which its PDS had and does not show (batch.py)."""
         was_on_pds = self.acked_gen > 0 and self.observed is None
-        return self.is_backfill and self.op == PUT and self.recreates and was_on_pds
+        return self.is_open and self.is_backfill and self.op == PUT and self.recreates and was_on_pds
 
     @property
     def was_rejected(self) -> bool:

@@ -8,6 +8,7 @@
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -102,7 +103,9 @@ def _settle_batch(database: Database, unit: UnitOfWork, lane: Lane, batch: SentB
     connection = unit.connection
     is_calm, now = lock_lane(database, connection, lane)
     close_attempts(connection, batch.attempt_ids, batch.verdict, now)
-    with pipelined(connection):
+    # a pipeline takes only statements of `Prepared`: what a failure asks the database would come back empty
+    is_plain = all(each.outcome is Outcome.DELIVERED and not each.is_mismatch for each in batch.results)
+    with pipelined(connection) if is_plain else nullcontext():
         for result in batch.results:
             _settle_target(unit, lane, result)
     if batch.results:

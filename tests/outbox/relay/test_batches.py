@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from aggregates.track import Track
 from outbox.mirror.lanes import change_lane
+from outbox.mirror.requeue import reverify_account
 from outbox.mirror.tables import delivery_attempt
 from outbox.pds.client import RecordKey
 from outbox.relay import batch
@@ -21,6 +22,7 @@ from replay.reconcile.drift import Drift, DriftKind
 from replay.reconcile.plan import plan_for
 from tests.dsl import COLLECTION, OLD_COLLECTION
 from tests.outbox.rigs.relay_rig import ARTIST, LateRequest, Rig, answer_lost, answered, refused
+from tests.outbox.rigs.rows import lane_row
 from tests.statements import recorded_statements
 
 pytestmark = pytest.mark.anyio
@@ -129,6 +131,43 @@ async def test_no_batch_restores_a_record_beside_one_in_the_old_collection(desk:
         "migration_needed",
     )
     assert desk.remote(left) is None
+
+
+async def test_a_record_that_waits_for_its_move_stays_so_when_it_is_verified_and_is_created_by_no_batch(
+    desk: Rig,
+) -> None:
+    tracks = await wiped(desk, 2)
+    for track in tracks:
+        desk.pds.put_record(desk.did, OLD_COLLECTION, track.rkey, {"$type": OLD_COLLECTION, "title": "Left"})
+    await settle_all(desk)
+    for track in tracks:
+        desk.pds.delete_record(desk.did, OLD_COLLECTION, track.rkey)
+    desk.wire.sent.clear()
+
+    with desk.database.write() as connection:
+        reverify_account(connection, desk.did, desk.clock())
+    await settle_all(desk)
+
+    assert sent(desk) == []
+    assert {(desk.mirror(track.track_id).state, desk.mirror(track.track_id).reason) for track in tracks} == {
+        ("rejected", "migration_needed")
+    }
+
+
+async def test_a_login_that_is_refused_for_a_batch_parks_the_account_at_once(desk: Rig) -> None:
+    await wiped(desk)
+    desk.wire.faults += [answered(400, "InvalidToken")] * 3
+    await desk.relay_once()
+    assert (sent(desk), lane_row(desk.database, desk.did).state) == (["applyWrites"], "auth_required")
+
+
+async def test_the_pauses_after_batches_without_an_answer_grow(desk: Rig) -> None:
+    await wiped(desk)
+    for failures in (1, 2, 3):
+        desk.wire.faults += [refused]
+        await desk.relay_once()
+        assert lane_row(desk.database, desk.did).failures == failures
+        desk.clock.advance(minutes=10)
 
 
 async def test_the_intents_of_all_records_are_committed_before_the_batch_is_sent(desk: Rig) -> None:
