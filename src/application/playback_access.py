@@ -5,7 +5,7 @@ Who may download a track is among those who may play it, as its `downloads` says
 
 import asyncio
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from aggregates.values import Downloads
 from application.errors import (
@@ -17,6 +17,10 @@ from application.errors import (
 )
 from identity.accounts.credentials import Principal
 from projections.track_view import TrackView
+
+MAX_ASKED_AT_ONCE: Final = 8
+"""Artists of one list; playback asks the same service."""
+MAX_ASKING_SECONDS: Final = 3.0
 
 
 class Supporters(Protocol):
@@ -63,19 +67,25 @@ async def admit_download(
 async def supported_artists(
     caller: Principal, artists: Collection[str], supporters: Supporters | None
 ) -> set[str]:
-    """Return those artists (DIDs) whom the caller supports, as far as the service that knows answers."""
-    if supporters is None:
+    """Return those artists (DIDs) whom the caller supports, as far as the service that knows answers in MAX_ASKING_SECONDS."""
+    if supporters is None or not artists:
         return set()
-    known = supporters
+    known, turns = supporters, asyncio.Semaphore(MAX_ASKED_AT_ONCE)
 
     async def is_supported(artist: str) -> bool:
-        try:
-            return await known.supports(artist, caller.did)
-        except SupportersUnreachableError:
-            return False
+        async with turns:
+            try:
+                return await known.supports(artist, caller.did)
+            except SupportersUnreachableError:
+                return False
 
-    answers = await asyncio.gather(*map(is_supported, artists))
-    return {artist for artist, is_one in zip(artists, answers, strict=True) if is_one}
+    asked = {asyncio.create_task(is_supported(artist)): artist for artist in artists}
+    try:
+        answered, _ = await asyncio.wait(asked, timeout=MAX_ASKING_SECONDS)
+        return {asked[each] for each in answered if each.result()}
+    finally:
+        for each in asked:
+            each.cancel()
 
 
 def _is_exempt(caller: Principal | None, view: TrackView) -> bool:

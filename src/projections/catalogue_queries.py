@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Row, Select, func, select
 
 from aggregates.values import tag_as_stored
-from projections.track_queries import is_shown_to, is_storable
+from projections.track_queries import end_of_scan, is_shown_to, is_storable
 from projections.track_search import contains
 from projections.track_tags import track_tags
 from projections.tracks import LIVE, SEPARATOR, normalized, tracks
@@ -101,7 +101,7 @@ def _with_part(
     *,
     lines_before: int,
 ) -> Sequence[Row[Any]]:
-    """Run the query over listed tracks whose search text contains `part` after so many lines: title, artist and album are one each.
+    """Run the query over the newest listed tracks whose search text contains `part` after so many lines: title, artist and album are one each.
 
     A title may have a line break itself, so that the caller compares again.
     """
@@ -111,6 +111,8 @@ def _with_part(
     before, after = f"%{SEPARATOR}" * lines_before, "" if lines_before == LINES - 1 else f"{SEPARATOR}%"
     pattern = f"{before}%{_escaped(normalized(part))}%{after}"
     is_there = tracks.c.search.like(pattern, escape=ESCAPE)
+    if (oldest := end_of_scan(connection)) is not None:
+        query = query.where(tracks.c.track_id >= oldest)
     return connection.execute(query.where(LIVE, is_shown_to(viewer), is_found, is_there).limit(MOST)).all()
 
 

@@ -14,7 +14,7 @@ from projections.track_view import TrackView
 from projections.tracks import LIVE, normalized, tracks
 
 MAX_SCANNED_TRACKS: Final = 10_000
-"""Of one page, for a term that no index finds."""
+"""Of one page or search that compares row by row."""
 
 BY_ID: Final = Prepared(lambda _: select(tracks).where(tracks.c.track_id == bindparam("track_id")))
 
@@ -97,6 +97,11 @@ def _oldest_scanned(connection: Connection, wanted: TrackFilter, cursor: int | N
     """Return where a page's search stops that compares row by row; None if an index finds its tracks, or few are left."""
     if wanted.q is None or is_indexed(normalized(wanted.q)) or wanted.artist is not None:
         return None
+    return end_of_scan(connection, cursor)
+
+
+def end_of_scan(connection: Connection, cursor: int | None = None) -> int | None:
+    """Return the last of MAX_SCANNED_TRACKS tracks, from the newest or after the cursor; None if there are fewer."""
     scanned = select(tracks.c.track_id).order_by(tracks.c.track_id.desc())
     if cursor is not None:
         scanned = scanned.where(tracks.c.track_id < cursor)

@@ -47,7 +47,7 @@ class TooManyProblemsError(ReplayError):
 
 
 class UnderWayError(ReplayError):
-    """The account's records are already being adopted by another process, which will finish. Check again later."""
+    """The account's records are already being adopted by another process, which will finish. Check again later; a file of ids has to be given again then."""
 
     def __str__(self) -> str:
         return str(type(self).__doc__)

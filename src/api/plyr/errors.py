@@ -15,8 +15,9 @@ WORDS: Final = {
     "track_not_found": "track not found",
     "media_not_found": "audio file not found",
     "downloads_off": "the artist has disabled downloads",
+    "duplicate_audio": "this artist has a track with exactly this audio",
 }
-"""The texts that the peer's clients compare; every other error keeps our message."""
+"""The texts that the peer's clients compare, or that would name a track by our id; every other error keeps our message."""
 AS_OBJECT: Final = frozenset({"already_has_record", "migration_needed"})
 """The peer's dialog for restoring a record reads fields of these."""
 

@@ -3,6 +3,7 @@
 `publishing` says everything; an older client sends `visibility` instead, or the fields that are our own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from api.requests.known_names import require_known_fields
 
 PUBLISHING: Final[dict[str, Any]] = {"publishing": {"type": "object"}}
 VISIBILITY: Final[dict[str, Any]] = {"visibility": TEXT}
-OLDER: Final = ("visibility", "support_gate", "unlisted")
+OURS: Final = ("support_gate", "unlisted")
 GATE: Final = SupportGate("any")
 
 
@@ -43,11 +44,20 @@ def access_of(body: Body) -> Access | None:
     publishing = body.mapping("publishing")
     if publishing is None:
         word = body.text("visibility")
-        return None if word in NONE else _one_of("visibility", word, ACCESS_OF_VISIBILITY)
-    for field in OLDER:
-        if body.fields.get(field) not in NONE:
-            raise InvalidFieldError(field, "must not be sent together with `publishing`")
+        if word in NONE:
+            return None
+        _require_absent(body, OURS, beside="visibility")
+        access: Access = _one_of("visibility", word, ACCESS_OF_VISIBILITY)
+        return access
+    _require_absent(body, ("visibility", *OURS), beside="publishing")
     return access_in(publishing, "publishing")
+
+
+def _require_absent(body: Body, fields: Sequence[str], *, beside: str) -> None:
+    """Raise InvalidFieldError where two fields say who may have the track: the wider one could win."""
+    for field in fields:
+        if body.fields.get(field) not in NONE:
+            raise InvalidFieldError(field, f"must not be sent together with `{beside}`")
 
 
 def access_in(settings: dict[str, Any], field: str) -> Access:

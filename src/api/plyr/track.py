@@ -116,8 +116,8 @@ async def with_gates_open(
     tracks: Sequence[TrackResponse], caller: Principal | None, supporters: Supporters | None
 ) -> list[dict[str, Any]]:
     """Return the tracks as JSON, those not gated that the caller may hear as a supporter."""
-    artists = {track.artist_did for track in tracks if track.gated or track.download_policy == SUPPORTERS}
-    if caller is not None and artists:
+    limited = {track.artist_did for track in tracks if track.gated or track.download_policy == SUPPORTERS}
+    if caller is not None and (artists := limited - {caller.did}):
         supported = await supported_artists(caller, artists, supporters)
         for track in tracks:
             if track.artist_did in supported:

@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy import Column, Connection, Table, Text, bindparam, or_, select
 
+from eventstore.prepared import Prepared, among
 from eventstore.schema import Position, metadata
 
 peer_track = Table(
@@ -22,6 +23,10 @@ NAMED: Final = select(peer_track).where(
     or_(peer_track.c.peer_id == bindparam("shown"), peer_track.c.track_id == bindparam("shown"))
 )
 
+OF_TRACKS: Final = Prepared(
+    lambda dialect: select(peer_track).where(among(peer_track.c.track_id, "track_ids", dialect))
+)
+
 
 def track_id_of(connection: Connection, shown: int) -> int | None:
     """Return the id of the track that clients of the peer know as `shown`; None where that track has another number there."""
@@ -33,5 +38,5 @@ def track_id_of(connection: Connection, shown: int) -> int | None:
 
 def peer_ids_of(connection: Connection, track_ids: Collection[int]) -> dict[int, int]:
     """Return the peer's ids of those tracks that have one, by track id."""
-    rows = connection.execute(select(peer_track).where(peer_track.c.track_id.in_(track_ids)))
+    rows = OF_TRACKS.start(connection, {"track_ids": list(track_ids)}).all()
     return {row.track_id: row.peer_id for row in rows}

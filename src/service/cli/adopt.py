@@ -85,6 +85,8 @@ async def _adopt(did: str, ids: PeerIds | None) -> dict[str, Any]:
             report = await _run(container, did, lambda progress: show(progress.seen, progress.found))
         if ids is None:
             return report.model_dump(mode="json")
+        if report.problem is None and report.state != AdoptionState.DONE:
+            report = report.model_copy(update={"problem": "another process goes on with it"})
         assigned = log.transact(None, envelope, lambda unit: assign(unit.connection, ids))
         return {**report.model_dump(mode="json"), "peer_ids": vars(assigned)}
     finally:
@@ -130,3 +132,7 @@ def _show(report: dict[str, Any], *, would: bool) -> None:
             else ""
         )
         click.echo(f"it stopped: {report['problem']}{goes_on}", err=True)
+        if "peer_ids" in report:
+            click.echo(
+                "the rest has no ids of the file: once it is adopted, run this again with the file", err=True
+            )
