@@ -24,7 +24,7 @@ from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.targets import PUT
-from outbox.pds.client import Pds, RemoteUnknownError
+from outbox.pds.client import WRITE_TIMEOUT_SECONDS, Pds, RemoteUnknownError
 from outbox.pds.verdict import UNREADABLE, Kind, Verdict
 from outbox.record.dag_cbor import is_record_cid
 from outbox.record.lexicon import Lexicon
@@ -39,8 +39,7 @@ from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
 
-REQUEST_TIMEOUT_SECONDS: Final = 30.0
-READ_TIMEOUT_SECONDS: Final = 5.0
+MAX_READ_SECONDS: Final = 5.0
 """A slower PDS is sent its records one by one: the run needs its time for that."""
 OF_LANE: Final = (*WITHOUT_EFFECT, Kind.PACED)
 """Answers that concern the whole lane."""
@@ -72,7 +71,7 @@ class Batches:
     ) -> None:
         self.database: Final = database
         self.namespaces: Final = namespaces
-        self.reads: Final = RepoReads(pds, list_seconds=READ_TIMEOUT_SECONDS)
+        self.reads: Final = RepoReads(pds, list_seconds=MAX_READ_SECONDS)
         self.hosts: Final = hosts
         self.pds: Final = pds
         self.lexicon: Final = lexicon
@@ -129,13 +128,13 @@ class BatchRun:
         if swap is None or len(tasks) < 2 or tasks[0].key != first.key:  # noqa: PLR2004
             return None
         attempt_ids = await in_thread(self._record_intents, tasks)
-        verdict = await self._send(tasks, swap, deadline.within(REQUEST_TIMEOUT_SECONDS))
+        verdict = await self._send(tasks, swap, deadline.within(WRITE_TIMEOUT_SECONDS))
         return self._sent(tasks, attempt_ids, verdict)
 
     async def _read_newest_commit(self, deadline: Deadline) -> str | None:
         lane = self._lane
         verdict = await self._batches.pds.newest_commit(
-            lane.host, lane.did, timeout=deadline.within(READ_TIMEOUT_SECONDS)
+            lane.host, lane.did, timeout=deadline.within(MAX_READ_SECONDS)
         )
         report = HostReport.of_limits(lane.host, lane.did, verdict)
         await in_thread(self._batches.hosts.record_if_changed, report)
