@@ -120,25 +120,28 @@ class BatchRun:
     ) -> SentBatch | None:
         lexicon = self._batches.lexicon
         tasks = await in_thread(next_batch, self._log, self._lane, self._urls, lexicon, done)
-        if len(tasks) < 2 or tasks[0].key != first.key:  # noqa: PLR2004 - one goes alone
+        if not _is_batch_of(first, tasks):
             return None
-        if swap is None and (swap := await self._read_newest_commit(deadline)) is not None:
+        if swap is None:
+            swap = await self._read_newest_commit(deadline)
             self._old_keys = await self._read_old_keys()
         tasks = [task for task in tasks if not self._is_in_old_collection(task)]
-        if swap is None or len(tasks) < 2 or tasks[0].key != first.key:  # noqa: PLR2004
+        if not _is_batch_of(first, tasks):
             return None
         attempt_ids = await in_thread(self._record_intents, tasks)
         verdict = await self._send(tasks, swap, deadline.within(WRITE_TIMEOUT_SECONDS))
         return self._sent(tasks, attempt_ids, verdict)
 
-    async def _read_newest_commit(self, deadline: Deadline) -> str | None:
+    async def _read_newest_commit(self, deadline: Deadline) -> str:
         lane = self._lane
         verdict = await self._batches.pds.newest_commit(
             lane.host, lane.did, timeout=deadline.within(MAX_READ_SECONDS)
         )
         report = HostReport.of_limits(lane.host, lane.did, verdict)
         await in_thread(self._batches.hosts.record_if_changed, report)
-        return verdict.cid if verdict.kind is Kind.DONE and is_record_cid(verdict.cid) else None
+        if verdict.kind is Kind.DONE and verdict.cid is not None and is_record_cid(verdict.cid):
+            return verdict.cid
+        raise RemoteUnknownError(verdict)
 
     async def _read_old_keys(self) -> AbstractSet[str]:
         """Read what must not be restored beside: the swap refuses the batch if it changes after the commit was read."""
@@ -182,6 +185,10 @@ class BatchRun:
             return SentBatch(attempt_ids, verdict, [Result(tasks[0], Outcome.FAILED, verdict)])
         logger.info("batch_refused", extra={**self._lane.log_fields, "error": verdict.error})
         return SentBatch(attempt_ids, _refusal(verdict))
+
+
+def _is_batch_of(first: DeliveryTask, tasks: Sequence[DeliveryTask]) -> bool:
+    return len(tasks) > 1 and tasks[0].key == first.key
 
 
 def _made(verdict: Verdict, records: int) -> tuple[str, list[str]] | None:

@@ -10,6 +10,8 @@ import pytest
 from outbox.relay.batch import MAX_BATCH_RECORDS
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
+from tests.fake_pds.signed_in_pds import SignedInPds
+from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.rigs.foreign_writes import sent
 from tests.outbox.rigs.relay_rig import LateRequest, Rig, answer_lost, answered, refused
 from tests.outbox.rigs.replays import SEVERAL, all_delivered, attempts, lost, restore, settle_all, wiped
@@ -192,3 +194,23 @@ async def test_a_record_that_breaks_the_lexicon_keeps_no_other_back(desk: Rig) -
     await settle_all(desk)
     assert desk.mirror(tracks[0].track_id).state == "rejected"
     assert all_delivered(desk, tracks[1:])
+
+
+@pytest.mark.parametrize("nsid", ["com.atproto.sync.getLatestCommit", "com.atproto.repo.listRecords"])
+async def test_a_pds_that_does_not_say_what_a_batch_has_to_know_is_asked_once_in_a_run(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, nsid: str
+) -> None:
+    tracks = await wiped(desk, 4)
+    asked: list[str] = []
+    assert isinstance(desk.pds, SignedInPds)
+    as_it_is = desk.pds.answer
+
+    def answer(request: httpx.Request, content: bytes) -> httpx.Response:
+        if not request.url.path.endswith(nsid):
+            return as_it_is(request, content)
+        asked.append(nsid)
+        return RefusedError(500, "InternalServerError").reply()
+
+    monkeypatch.setattr(desk.pds, "answer", answer)
+    assert await desk.relay_once() == {Outcome.DELIVERED: len(tracks)}
+    assert (asked, sent(desk)) == ([nsid], ["putRecord"] * len(tracks))
