@@ -8,13 +8,14 @@ import httpx
 import pytest
 
 from outbox.mirror.lanes import change_lane
-from outbox.mirror.requeue import reverify_account
+from outbox.mirror.requeue import queue_as_backfill, reverify_account
 from outbox.relay import batch
 from outbox.relay.batch import MAX_BATCH_RECORDS
 from outbox.relay.result import Outcome
 from tests.dsl import OLD_COLLECTION
 from tests.outbox.rigs.foreign_writes import sent
-from tests.outbox.rigs.relay_rig import Rig
+from tests.outbox.rigs.namespace_move import moves
+from tests.outbox.rigs.relay_rig import Rig, answer_lost
 from tests.outbox.rigs.replays import SEVERAL, all_delivered, settle_all, wiped
 
 pytestmark = pytest.mark.anyio
@@ -110,3 +111,23 @@ async def test_a_batch_is_no_larger_than_a_pds_takes(desk: Rig) -> None:
     sizes = [len(body["writes"]) for name, body in desk.wire.sent if name == "applyWrites"]
     assert sizes == [24, 6]
     assert all_delivered(desk, tracks)
+
+
+async def test_a_record_that_was_never_in_its_collection_is_created_alone_and_deleted_with_its_track(
+    desk: Rig,
+) -> None:
+    tracks = [desk.upload(number, collection=OLD_COLLECTION) for number in (1, 2)]
+    await desk.relay_once()
+    for track in tracks:
+        desk.pds.delete_record(desk.did, OLD_COLLECTION, track.rkey)
+        moves(desk, track.track_id)
+    with desk.database.write() as connection:
+        queue_as_backfill(connection, desk.did, [1, 2], desk.clock())
+    desk.wire.sent.clear()
+    desk.wire.faults += [answer_lost] * 2
+    await desk.relay_once()
+    for track in tracks:
+        desk.command(track.track_id, lambda each: each.delete(at=desk.clock()))
+    await settle_all(desk)
+    assert [desk.remote(track) for track in tracks] == [None, None]
+    assert "applyWrites" not in sent(desk)
