@@ -21,7 +21,7 @@ from eventstore.event_log import EventLog
 from outbox.metrics import RelayMetrics
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane
+from outbox.mirror.lanes import Lane, LeaseLostError
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.targets import PUT
 from outbox.pds.client import WRITE_TIMEOUT_SECONDS, Pds, RemoteUnknownError
@@ -31,7 +31,7 @@ from outbox.record.lexicon import Lexicon
 from outbox.record.record import RecordUrls
 from outbox.relay.batch import WITHOUT_EFFECT, next_batch
 from outbox.relay.delivery_task import DeliveryTask
-from outbox.relay.journal import write_intents
+from outbox.relay.journal import record_intents
 from outbox.relay.lease_clock import Deadline
 from outbox.relay.result import Outcome, Result
 from outbox.repo.reads import RepoReads
@@ -128,7 +128,7 @@ class BatchRun:
         tasks = [task for task in tasks if not self._is_in_old_collection(task)]
         if not _is_batch_of(first, tasks):
             return None
-        attempt_ids = await in_thread(self._record_intents, tasks)
+        attempt_ids = await in_thread(record_intents, self._batches.database, self._lane, tasks)
         verdict = await self._send(tasks, swap, deadline.within(WRITE_TIMEOUT_SECONDS))
         return self._sent(tasks, attempt_ids, verdict)
 
@@ -152,16 +152,6 @@ class BatchRun:
     def _is_in_old_collection(self, task: DeliveryTask) -> bool:
         place = self._batches.namespaces.old_place(task.key)
         return place is not None and place.rkey in self._old_keys
-
-    def _record_intents(self, tasks: Sequence[DeliveryTask]) -> list[int]:
-        database = self._batches.database
-        with database.write() as connection:
-            now = lock_lane(database, connection, self._lane).now
-            if (
-                self._lane.lease_until <= now
-            ):  # another relay may claim the lane while the request is in flight
-                raise LeaseLostError
-            return write_intents(connection, self._lane, tasks, now)
 
     async def _send(self, tasks: Sequence[DeliveryTask], swap: str, timeout: float) -> Verdict:
         lane = self._lane
