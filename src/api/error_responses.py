@@ -177,6 +177,7 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     store.EventStoreError: INTERNAL,
     store.ReadOnlyTransactionError: INTERNAL,
     store.NestedUnitError: INTERNAL,
+    store.UnpreparedQueryError: INTERNAL,
     store.BrokenUnitError: INTERNAL,
     store.UnsafeConnectionError: NOT_READY,
     store.EncodingError: NOT_READY,

@@ -23,6 +23,7 @@ from eventstore.errors import (
     PooledConnectionError,
     ReadOnlyTransactionError,
 )
+from eventstore.prepared import refuse_query_in_pipeline
 from eventstore.session_settings import IS_POOLED, check_session
 
 SQLITE_BUSY_SECONDS: Final = 10.0
@@ -99,6 +100,7 @@ class Database:
             # first: the dialect itself cannot read what a database in SQL_ASCII says
             event.listen(self.engine, "connect", partial(_check_session, settings), insert=True)
             event.listen(self.engine, "checkout", _require_connected)
+            event.listen(self.engine, "do_execute", refuse_query_in_pipeline)
 
     @property
     def is_sqlite(self) -> bool:

@@ -33,6 +33,10 @@ class BrokenUnitError(EventStoreError):
     """An error inside this transaction was swallowed; it was rolled back instead of committed."""
 
 
+class UnpreparedQueryError(EventStoreError):
+    """A pipeline takes the queries of `Prepared` only; make this one such a query, or send it before the pipeline."""
+
+
 class CommitFailedError(EventStoreError):
     """The commit failed and may or may not have happened: read before deciding again."""
 

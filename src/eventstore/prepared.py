@@ -27,6 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 
+from eventstore.errors import UnpreparedQueryError
+
 Process = Callable[[Any], Any]
 
 SEPARATOR: Final = "\x1f"
@@ -207,6 +209,12 @@ def pipelined(connection: Connection) -> Generator[None]:
             yield
     except connection.dialect.loaded_dbapi.Error as error:
         raise _wrapped(error, connection, None) from error
+
+
+def refuse_query_in_pipeline(cursor: Any, _sql: str, _values: Any, context: Any) -> None:
+    """Raise UnpreparedQueryError for a SELECT of SQLAlchemy's own: there it would return no rows, whatever the database finds."""
+    if cursor.connection.pgconn.pipeline_status and getattr(context.invoked_statement, "is_select", False):
+        raise UnpreparedQueryError
 
 
 def _end(pipeline: Any) -> Generator[Any, Any, None]:

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from eventstore.database import Database
+from eventstore.errors import UnpreparedQueryError
 from eventstore.event_log import EventLog
 from eventstore.prepared import Prepared, pipelined
 from eventstore.schema import projection_state, stored_event
@@ -34,6 +35,16 @@ def test_nothing_follows_the_sync_of_a_pipeline(postgres: Database, tmp_path: Pa
     sent = [line[4] for line in lines if line[2:3] == ["F"]]
     assert sent.count("Sync") >= 20
     assert "Flush" not in sent
+
+
+@pytest.mark.postgres
+def test_a_query_of_sqlalchemys_own_is_refused_in_a_pipeline_since_it_would_find_nothing(
+    postgres: Database,
+) -> None:
+    with postgres.write() as connection:
+        with pytest.raises(UnpreparedQueryError), pipelined(connection):
+            connection.execute(select(func.count()))
+        assert connection.execute(select(func.count())).scalar_one() == 1
 
 
 def row(name: str) -> dict[str, str]:

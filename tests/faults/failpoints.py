@@ -54,7 +54,7 @@ POINTS = {
     "settle: written, not committed": after("outbox.relay.settle:_settle"),
     "settle: released, not committed": after("outbox.relay.lane_run:write_release"),
     "settle: committed": after("outbox.relay.lane_run:settle"),
-    "batch: intents committed": after("outbox.relay.batch_delivery:BatchRun._record_intents"),
+    "batch: intents committed": after("outbox.relay.batch_delivery:record_intents"),
     "batch: answered": after("outbox.relay.batch_delivery:BatchRun._send"),
     "batch: settled, not committed": after("outbox.relay.settle:_settle_batch"),
     "batch: settled": after("outbox.relay.lane_run:settle_batch"),

@@ -7,8 +7,8 @@ from functools import partial
 import httpx
 import pytest
 
+from outbox.pds.client import WRITE_TIMEOUT_SECONDS
 from outbox.relay import relay as relay_module
-from outbox.relay.delivery import REQUEST_TIMEOUT_SECONDS
 from outbox.relay.relay import RelayLimits
 from tests.dsl import ALICE
 from tests.fake_pds.signed_in_pds import SignedInPds
@@ -77,12 +77,12 @@ def seconds_to_deliver(loop, rig, track_id):
 @pytest.mark.usefixtures("running")
 def test_hosts_that_all_hang_for_the_first_time_delay_the_others_by_one_timeout_each(loop, rig):
     rounds = HANGING_HOSTS / LANES
-    assert seconds_to_deliver(loop, rig, 1) <= (rounds + 1) * REQUEST_TIMEOUT_SECONDS
+    assert seconds_to_deliver(loop, rig, 1) <= (rounds + 1) * WRITE_TIMEOUT_SECONDS
 
 
 @pytest.mark.usefixtures("running")
 def test_hosts_that_did_not_answer_the_last_time_leave_half_of_the_lanes_to_others(loop, rig):
-    loop.advance((HANGING_HOSTS / LANES + 1) * REQUEST_TIMEOUT_SECONDS)  # each has failed once
+    loop.advance((HANGING_HOSTS / LANES + 1) * WRITE_TIMEOUT_SECONDS)  # each has failed once
 
     for number in range(5):
         assert seconds_to_deliver(loop, rig, 1 + number) <= 2.0

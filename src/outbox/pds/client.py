@@ -43,6 +43,7 @@ LIST_RECORDS: Final = "com.atproto.repo.listRecords"
 LIST_BLOBS: Final = "com.atproto.sync.listBlobs"
 REPO_NOT_FOUND: Final = "RepoNotFound"
 READ_TIMEOUT_SECONDS: Final = 15.0
+WRITE_TIMEOUT_SECONDS: Final = 30.0
 MAX_RECORD_BYTES: Final = 2 * 2**20
 """@atproto/pds 0.5.35 takes records of 1,000,000 bytes; in an answer, escapes can make them longer."""
 MAX_REPLY_BYTES: Final = {

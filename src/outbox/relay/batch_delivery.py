@@ -21,17 +21,17 @@ from eventstore.event_log import EventLog
 from outbox.metrics import RelayMetrics
 from outbox.mirror.host_state import HostReport
 from outbox.mirror.hosts import Hosts
-from outbox.mirror.lanes import Lane, LeaseLostError, lock_lane
+from outbox.mirror.lanes import Lane, LeaseLostError
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.targets import PUT
-from outbox.pds.client import Pds, RemoteUnknownError
+from outbox.pds.client import WRITE_TIMEOUT_SECONDS, Pds, RemoteUnknownError
 from outbox.pds.verdict import UNREADABLE, Kind, Verdict
 from outbox.record.dag_cbor import is_record_cid
 from outbox.record.lexicon import Lexicon
 from outbox.record.record import RecordUrls
 from outbox.relay.batch import WITHOUT_EFFECT, next_batch
 from outbox.relay.delivery_task import DeliveryTask
-from outbox.relay.journal import write_intents
+from outbox.relay.journal import record_intents
 from outbox.relay.lease_clock import Deadline
 from outbox.relay.result import Outcome, Result
 from outbox.repo.reads import RepoReads
@@ -39,8 +39,7 @@ from outbox.threads import in_thread
 
 logger = logging.getLogger("mastertape.outbox")
 
-REQUEST_TIMEOUT_SECONDS: Final = 30.0
-READ_TIMEOUT_SECONDS: Final = 5.0
+MAX_READ_SECONDS: Final = 5.0
 """A slower PDS is sent its records one by one: the run needs its time for that."""
 OF_LANE: Final = (*WITHOUT_EFFECT, Kind.PACED)
 """Answers that concern the whole lane."""
@@ -72,7 +71,7 @@ class Batches:
     ) -> None:
         self.database: Final = database
         self.namespaces: Final = namespaces
-        self.reads: Final = RepoReads(pds, list_seconds=READ_TIMEOUT_SECONDS)
+        self.reads: Final = RepoReads(pds, list_seconds=MAX_READ_SECONDS)
         self.hosts: Final = hosts
         self.pds: Final = pds
         self.lexicon: Final = lexicon
@@ -121,25 +120,28 @@ class BatchRun:
     ) -> SentBatch | None:
         lexicon = self._batches.lexicon
         tasks = await in_thread(next_batch, self._log, self._lane, self._urls, lexicon, done)
-        if len(tasks) < 2 or tasks[0].key != first.key:  # noqa: PLR2004 - one goes alone
+        if not _is_batch_of(first, tasks):
             return None
-        if swap is None and (swap := await self._read_newest_commit(deadline)) is not None:
+        if swap is None:
+            swap = await self._read_newest_commit(deadline)
             self._old_keys = await self._read_old_keys()
         tasks = [task for task in tasks if not self._is_in_old_collection(task)]
-        if swap is None or len(tasks) < 2 or tasks[0].key != first.key:  # noqa: PLR2004
+        if not _is_batch_of(first, tasks):
             return None
-        attempt_ids = await in_thread(self._record_intents, tasks)
-        verdict = await self._send(tasks, swap, deadline.within(REQUEST_TIMEOUT_SECONDS))
+        attempt_ids = await in_thread(record_intents, self._batches.database, self._lane, tasks)
+        verdict = await self._send(tasks, swap, deadline.within(WRITE_TIMEOUT_SECONDS))
         return self._sent(tasks, attempt_ids, verdict)
 
-    async def _read_newest_commit(self, deadline: Deadline) -> str | None:
+    async def _read_newest_commit(self, deadline: Deadline) -> str:
         lane = self._lane
         verdict = await self._batches.pds.newest_commit(
-            lane.host, lane.did, timeout=deadline.within(READ_TIMEOUT_SECONDS)
+            lane.host, lane.did, timeout=deadline.within(MAX_READ_SECONDS)
         )
         report = HostReport.of_limits(lane.host, lane.did, verdict)
         await in_thread(self._batches.hosts.record_if_changed, report)
-        return verdict.cid if verdict.kind is Kind.DONE and is_record_cid(verdict.cid) else None
+        if verdict.kind is Kind.DONE and verdict.cid is not None and is_record_cid(verdict.cid):
+            return verdict.cid
+        raise RemoteUnknownError(verdict)
 
     async def _read_old_keys(self) -> AbstractSet[str]:
         """Read what must not be restored beside: the swap refuses the batch if it changes after the commit was read."""
@@ -150,16 +152,6 @@ class BatchRun:
     def _is_in_old_collection(self, task: DeliveryTask) -> bool:
         place = self._batches.namespaces.old_place(task.key)
         return place is not None and place.rkey in self._old_keys
-
-    def _record_intents(self, tasks: Sequence[DeliveryTask]) -> list[int]:
-        database = self._batches.database
-        with database.write() as connection:
-            now = lock_lane(database, connection, self._lane).now
-            if (
-                self._lane.lease_until <= now
-            ):  # another relay may claim the lane while the request is in flight
-                raise LeaseLostError
-            return write_intents(connection, self._lane, tasks, now)
 
     async def _send(self, tasks: Sequence[DeliveryTask], swap: str, timeout: float) -> Verdict:
         lane = self._lane
@@ -183,6 +175,10 @@ class BatchRun:
             return SentBatch(attempt_ids, verdict, [Result(tasks[0], Outcome.FAILED, verdict)])
         logger.info("batch_refused", extra={**self._lane.log_fields, "error": verdict.error})
         return SentBatch(attempt_ids, _refusal(verdict))
+
+
+def _is_batch_of(first: DeliveryTask, tasks: Sequence[DeliveryTask]) -> bool:
+    return len(tasks) > 1 and tasks[0].key == first.key
 
 
 def _made(verdict: Verdict, records: int) -> tuple[str, list[str]] | None:

@@ -20,11 +20,19 @@ from outbox.mirror.hosts import Hosts
 from outbox.mirror.lanes import Lane, change_lane, lock_lane
 from outbox.mirror.namespace_moves import Namespaces
 from outbox.mirror.targets import DELETE, PUT
-from outbox.pds.client import Pds, RecordKey, Remote, RemoteUnknownError, remote_of
+from outbox.pds.client import (
+    READ_TIMEOUT_SECONDS,
+    WRITE_TIMEOUT_SECONDS,
+    Pds,
+    RecordKey,
+    Remote,
+    RemoteUnknownError,
+    remote_of,
+)
 from outbox.pds.verdict import Kind, Verdict
 from outbox.record.lexicon import Lexicon
 from outbox.record.record import RecordUrls, merged
-from outbox.relay.batch_delivery import READ_TIMEOUT_SECONDS, REQUEST_TIMEOUT_SECONDS, Batches
+from outbox.relay.batch_delivery import Batches
 from outbox.relay.delivery_task import DeliveryTask
 from outbox.relay.journal import (
     LateCreates,
@@ -119,7 +127,7 @@ class Delivery:
             attempt_id = task.intent
             if attempt_id is None:
                 attempt_id = await in_thread(record_intent, self._database, lane, task)
-            verdict = await self._call(lane.host, task, deadline.within(REQUEST_TIMEOUT_SECONDS))
+            verdict = await self._call(lane.host, task, deadline.within(WRITE_TIMEOUT_SECONDS))
             if verdict.kind is not Kind.READ_BACK:
                 outcome = Outcome.DELIVERED if verdict.kind is Kind.DONE else Outcome.FAILED
                 return await self._guard_against_late_creates(Result(task, outcome, verdict, attempt_id))
@@ -213,7 +221,7 @@ class Delivery:
         if again.request_cid != task.base:
             return Result(task, Outcome.MISSING, Verdict(Kind.DONE))
         attempt_id = await in_thread(record_intent, self._database, lane, again)
-        verdict = await self._call(lane.host, again, deadline.within(REQUEST_TIMEOUT_SECONDS))
+        verdict = await self._call(lane.host, again, deadline.within(WRITE_TIMEOUT_SECONDS))
         if verdict.kind is Kind.READ_BACK:
             return await self._confirm_not_written_again(
                 lane, Result(task, Outcome.MISSING, verdict, attempt_id), deadline

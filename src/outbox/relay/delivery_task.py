@@ -83,8 +83,9 @@ class DeliveryTask:
     @property
     def is_batchable(self) -> bool:
         """Whether a replay creates the record again, which its PDS had and does not show (batch.py)."""
-        was_on_pds = self.acked_gen > 0 and self.observed is None
-        return self.is_open and self.is_backfill and self.op == PUT and self.recreates and was_on_pds
+        was_there = self.ever_sent and self.acked_gen > 0  # one that has moved was acknowledged elsewhere
+        is_lost = self.recreates and self.observed is None
+        return self.is_open and self.is_backfill and self.op == PUT and was_there and is_lost
 
     @property
     def was_rejected(self) -> bool:

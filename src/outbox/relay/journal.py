@@ -3,7 +3,8 @@
 An attempt that a crash left open still says what may have landed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -104,11 +105,25 @@ _END_OF_BATCH: Final = update(delivery_attempt).where(
 
 def record_intent(database: Database, lane: Lane, task: DeliveryTask) -> int:
     """Commit what is about to be sent; returns the attempt's id. Raises LeaseLostError when it must not be sent."""
+    with _sendable(database, lane) as (connection, now):
+        return write_intent(connection, lane, task, now)
+
+
+def record_intents(database: Database, lane: Lane, tasks: Sequence[DeliveryTask]) -> list[int]:
+    """Do what `record_intent` does for a batch; returns the attempts' ids in the order of the tasks."""
+    with _sendable(database, lane) as (connection, now):
+        rows = connection.execute(_INTENTS, [_row(lane, task, now) for task in tasks])
+        ids = {(row.collection, row.rkey): row.id for row in rows}
+        return [ids[task.key.collection, task.key.rkey] for task in tasks]
+
+
+@contextmanager
+def _sendable(database: Database, lane: Lane) -> Generator[tuple[Connection, datetime]]:
     with database.write() as connection:
         now = lock_lane(database, connection, lane).now
         if lane.lease_until <= now:  # another relay may claim the lane while the request is in flight
             raise LeaseLostError
-        return write_intent(connection, lane, task, now)
+        yield connection, now
 
 
 def write_intent(connection: Connection, lane: Lane, task: DeliveryTask, now: datetime) -> int:
@@ -118,18 +133,6 @@ def write_intent(connection: Connection, lane: Lane, task: DeliveryTask, now: da
     [row] = _INTENT.start(connection, _row(lane, task, now)).all()
     attempt_id: int = row.id
     return attempt_id
-
-
-def write_intents(
-    connection: Connection, lane: Lane, tasks: Sequence[DeliveryTask], now: datetime
-) -> list[int]:
-    """Write the intents of a batch as `write_intent` does; returns the attempts' ids in the order of the tasks."""
-    for task in tasks:
-        if not task.ever_sent:
-            connection.execute(CHANGE_TARGET, {**of_target(task.key), "ever_sent": True})
-    rows = connection.execute(_INTENTS, [_row(lane, task, now) for task in tasks])
-    ids = {(row.collection, row.rkey): row.id for row in rows}
-    return [ids[task.key.collection, task.key.rkey] for task in tasks]
 
 
 def record_unsent(

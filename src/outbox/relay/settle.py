@@ -103,7 +103,7 @@ def _settle_batch(database: Database, unit: UnitOfWork, lane: Lane, batch: SentB
     connection = unit.connection
     is_calm, now = lock_lane(database, connection, lane)
     close_attempts(connection, batch.attempt_ids, batch.verdict, now)
-    # a pipeline takes only statements of `Prepared`: what a failure asks the database would come back empty
+    # a pipeline takes no queries of SQLAlchemy's own, and a failure asks the database some
     is_plain = all(each.outcome is Outcome.DELIVERED and not each.is_mismatch for each in batch.results)
     with pipelined(connection) if is_plain else nullcontext():
         for result in batch.results:

@@ -6,9 +6,11 @@ import httpx
 import pytest
 
 from outbox.mirror.tables import NEVER
+from outbox.pds.client import READ_TIMEOUT_SECONDS
 from outbox.record.record import record_for
 from outbox.relay.result import Outcome
 from tests.dsl import COLLECTION
+from tests.fake_pds.signed_in_pds import SignedInPds
 from tests.fake_pds.xrpc import RefusedError
 from tests.outbox.rigs.foreign_writes import (
     delivered,
@@ -35,6 +37,23 @@ async def test_a_verification_that_finds_the_record_unchanged_sends_nothing_and_
     assert (len(keys), sent(desk), events(desk)) == (1, [], ["Created"])
     assert target(desk).look_at == NEVER
     assert await desk.relay_once() == {}
+
+
+async def test_a_verification_waits_for_its_answer_as_long_as_any_read(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await delivered(desk)
+    timeouts = []
+    assert isinstance(desk.pds, SignedInPds)
+    as_it_is = desk.pds.answer
+
+    def answer(request: httpx.Request, content: bytes) -> httpx.Response:
+        timeouts.append(request.extensions["timeout"]["read"])
+        return as_it_is(request, content)
+
+    monkeypatch.setattr(desk.pds, "answer", answer)
+    await verified(desk)
+    assert timeouts == [READ_TIMEOUT_SECONDS]
 
 
 async def test_a_foreign_edit_that_a_verification_finds_is_held_and_recorded(desk: Rig) -> None:

@@ -1,90 +1,24 @@
-"""A replay creates the records that a repo has lost in batches, and one by one as soon as anything is in the way."""
+"""A batch creates its records all at once, and they go one by one as soon as anything is in the way."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
 
-from aggregates.track import Track
-from outbox.mirror.lanes import change_lane
-from outbox.mirror.requeue import reverify_account
-from outbox.mirror.tables import delivery_attempt
-from outbox.pds.client import RecordKey
-from outbox.relay import batch
 from outbox.relay.batch import MAX_BATCH_RECORDS
 from outbox.relay.result import Outcome
-from replay.reconcile.apply import apply
-from replay.reconcile.drift import Drift, DriftKind
-from replay.reconcile.plan import plan_for
-from tests.dsl import COLLECTION, OLD_COLLECTION
-from tests.outbox.rigs.relay_rig import ARTIST, LateRequest, Rig, answer_lost, answered, refused
+from tests.dsl import COLLECTION
+from tests.fake_pds.signed_in_pds import SignedInPds
+from tests.fake_pds.xrpc import RefusedError
+from tests.outbox.rigs.foreign_writes import sent
+from tests.outbox.rigs.relay_rig import LateRequest, Rig, answer_lost, answered, refused
+from tests.outbox.rigs.replays import SEVERAL, all_delivered, attempts, lost, restore, settle_all, wiped
 from tests.outbox.rigs.rows import lane_row
 from tests.statements import recorded_statements
 
 pytestmark = pytest.mark.anyio
-SEVERAL = 8
-
-
-async def wiped(desk: Rig, records: int = SEVERAL, **fields: Any) -> list[Track]:
-    """An account whose repo has lost its records, which an operator's plan restores."""
-    tracks = await lost(desk, records, **fields)
-    restore(desk, tracks)
-    return tracks
-
-
-async def lost(desk: Rig, records: int, **fields: Any) -> list[Track]:
-    """An account whose repo has lost its records."""
-    tracks = [desk.upload(number, **fields) for number in range(1, records + 1)]
-    while await desk.relay_once():
-        pass
-    for track in tracks:
-        desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
-    desk.wire.sent.clear()
-    return tracks
-
-
-def restore(desk: Rig, tracks: Sequence[Track]) -> None:
-    keys = [(track, RecordKey(desk.did, COLLECTION, track.rkey)) for track in tracks]
-    drifts = [Drift(DriftKind.MISSING, key, track.track_id, None, None) for track, key in keys]
-    apply(desk.log, plan_for(drifts), ARTIST, max_deletes=0)
-
-
-async def settle_all(desk: Rig) -> Counter[Outcome]:
-    """The relay works until nothing is due, however long pauses last."""
-    outcomes: Counter[Outcome] = Counter()
-    for _ in range(30):
-        outcomes += await desk.relay_once()
-        desk.clock.advance(minutes=2)
-    return outcomes
-
-
-def sent(desk: Rig) -> list[str]:
-    return [name for name, _ in desk.wire.sent]
-
-
-def all_delivered(desk: Rig, tracks: Sequence[Track]) -> bool:
-    return all(
-        desk.mirror(track.track_id).state == "delivered" and desk.remote(track) is not None
-        for track in tracks
-    )
-
-
-def attempts(desk: Rig, track: Track) -> list[Any]:
-    this = (delivery_attempt.c.rkey == track.rkey,)
-    with desk.database.read() as connection:
-        rows = connection.execute(select(delivery_attempt).where(*this).order_by(delivery_attempt.c.id))
-        return list(rows)[1:]
-
-
-async def test_the_records_of_a_wiped_repo_come_back_in_a_few_requests(desk: Rig) -> None:
-    tracks = await wiped(desk, 2 * MAX_BATCH_RECORDS + 1)
-    assert await desk.relay_once() == {Outcome.DELIVERED: len(tracks)}
-    assert sent(desk) == ["applyWrites", "applyWrites", "putRecord"]
-    assert all_delivered(desk, tracks)
 
 
 async def test_each_further_record_of_a_batch_takes_one_statement(desk: Rig) -> None:
@@ -115,43 +49,6 @@ async def test_a_later_batch_swaps_on_the_commit_that_the_one_before_made(desk: 
     commits = [each.cid for each in desk.pds.repo(desk.did).commits]
     first, second = (body["swapCommit"] for _, body in desk.wire.sent)
     assert (first, commits.index(second) - commits.index(first)) == (begun, 1)
-
-
-async def test_no_batch_restores_a_record_beside_one_in_the_old_collection(desk: Rig) -> None:
-    tracks = await wiped(desk)
-    left, back = tracks[3], [*tracks[:3], *tracks[4:]]
-    desk.pds.put_record(desk.did, OLD_COLLECTION, left.rkey, {"$type": OLD_COLLECTION, "title": "Left"})
-
-    await settle_all(desk)
-
-    assert all_delivered(desk, back)
-    assert sent(desk) == ["applyWrites"]
-    assert (desk.mirror(left.track_id).state, desk.mirror(left.track_id).reason) == (
-        "rejected",
-        "migration_needed",
-    )
-    assert desk.remote(left) is None
-
-
-async def test_a_record_that_waits_for_its_move_stays_so_when_it_is_verified_and_is_created_by_no_batch(
-    desk: Rig,
-) -> None:
-    tracks = await wiped(desk, 2)
-    for track in tracks:
-        desk.pds.put_record(desk.did, OLD_COLLECTION, track.rkey, {"$type": OLD_COLLECTION, "title": "Left"})
-    await settle_all(desk)
-    for track in tracks:
-        desk.pds.delete_record(desk.did, OLD_COLLECTION, track.rkey)
-    desk.wire.sent.clear()
-
-    with desk.database.write() as connection:
-        reverify_account(connection, desk.did, desk.clock())
-    await settle_all(desk)
-
-    assert sent(desk) == []
-    assert {(desk.mirror(track.track_id).state, desk.mirror(track.track_id).reason) for track in tracks} == {
-        ("rejected", "migration_needed")
-    }
 
 
 async def test_a_login_that_is_refused_for_a_batch_parks_the_account_at_once(desk: Rig) -> None:
@@ -224,10 +121,11 @@ async def test_a_write_to_any_other_record_refuses_the_batch(desk: Rig) -> None:
         answered(500, "InternalServerError"),
         answered(501, "MethodNotImplemented"),
         answered(413, "PayloadTooLargeError"),
+        answered(429, "RateLimitExceeded"),
         answered(400, "BlobNotFound"),
         answered(200, "no answer of a PDS"),
     ],
-    ids=["answer lost", "500", "501", "413", "blob", "unreadable"],
+    ids=["answer lost", "500", "501", "413", "429", "blob", "unreadable"],
 )
 async def test_whatever_becomes_of_a_batch_it_is_not_sent_again_and_all_records_arrive(
     desk: Rig, fault: Any
@@ -290,65 +188,29 @@ async def test_a_record_that_was_taken_down_is_found_by_delivering_each_alone(de
     assert all_delivered(desk, tracks)
 
 
-async def test_a_live_edit_waits_for_one_batch_at_most(desk: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "MAX_BATCH_RECORDS", 3)
-    tracks = await wiped(desk, 9)
-
-    async def edit_meanwhile(send: Callable[[], Any]) -> httpx.Response:
-        desk.edit(9, title="now")
-        reply: httpx.Response = await send()
-        return reply
-
-    desk.wire.faults += [edit_meanwhile]
-    await settle_all(desk)
-    assert sent(desk)[:2] == ["applyWrites", "putRecord"]
-    assert desk.wire.sent[1][1]["rkey"] == tracks[8].rkey
-    assert all_delivered(desk, tracks)
-
-
-async def test_live_creates_are_sent_alone(desk: Rig) -> None:
-    for number in range(1, SEVERAL + 1):
-        desk.upload(number)
-    await desk.relay_once()
-    assert sent(desk) == ["putRecord"] * SEVERAL
-
-
-@pytest.mark.parametrize(
-    ("limit", "left", "resets_in", "records"),
-    [(5000, 5000, 1, SEVERAL), (5000, 2515, 1, 5), (5000, 2501, 1, 0), (20, 0, -1, 3)],
-    ids=["plenty", "little", "too little", "a small limit that is full again"],
-)
-async def test_a_batch_leaves_half_of_the_points_to_live_work(
-    desk: Rig, limit: int, left: int, resets_in: int, records: int
-) -> None:
-    await wiped(desk)
-    with desk.database.write() as connection:
-        reset = desk.clock() + timedelta(hours=resets_in)
-        change_lane(connection, desk.did, hour_limit=limit, hour_left=left, hour_reset=reset)
-    await desk.relay_once()
-    name, body = desk.wire.sent[0]
-    assert (len(body["writes"]) if name == "applyWrites" else 0) == records
-
-
-async def test_a_batch_over_the_limit_is_not_repeated(desk: Rig) -> None:
-    tracks = await wiped(desk)
-    desk.wire.faults += [answered(429, "RateLimitExceeded")]
-    await settle_all(desk)
-    assert Counter(sent(desk)) == {"applyWrites": 1, "putRecord": SEVERAL}
-    assert all_delivered(desk, tracks)
-
-
-async def test_a_batch_is_no_larger_than_a_pds_takes(desk: Rig) -> None:
-    tracks = await wiped(desk, 30, description="é" * 2500)
-    await settle_all(desk)
-    sizes = [len(body["writes"]) for name, body in desk.wire.sent if name == "applyWrites"]
-    assert sizes == [24, 6]
-    assert all_delivered(desk, tracks)
-
-
 async def test_a_record_that_breaks_the_lexicon_keeps_no_other_back(desk: Rig) -> None:
     tracks = await wiped(desk)
     desk.wire.faults += [answered(400, "InvalidRequest"), answered(400, "InvalidRequest")]
     await settle_all(desk)
     assert desk.mirror(tracks[0].track_id).state == "rejected"
     assert all_delivered(desk, tracks[1:])
+
+
+@pytest.mark.parametrize("nsid", ["com.atproto.sync.getLatestCommit", "com.atproto.repo.listRecords"])
+async def test_a_pds_that_does_not_say_what_a_batch_has_to_know_is_asked_once_in_a_run(
+    desk: Rig, monkeypatch: pytest.MonkeyPatch, nsid: str
+) -> None:
+    tracks = await wiped(desk, 4)
+    asked: list[str] = []
+    assert isinstance(desk.pds, SignedInPds)
+    as_it_is = desk.pds.answer
+
+    def answer(request: httpx.Request, content: bytes) -> httpx.Response:
+        if not request.url.path.endswith(nsid):
+            return as_it_is(request, content)
+        asked.append(nsid)
+        return RefusedError(500, "InternalServerError").reply()
+
+    monkeypatch.setattr(desk.pds, "answer", answer)
+    assert await desk.relay_once() == {Outcome.DELIVERED: len(tracks)}
+    assert (asked, sent(desk)) == ([nsid], ["putRecord"] * len(tracks))

@@ -1,0 +1,65 @@
+"""A replay of an account whose repo has lost its records."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from aggregates.track import Track
+from outbox.mirror.tables import delivery_attempt
+from outbox.pds.client import RecordKey
+from replay.reconcile.apply import apply
+from replay.reconcile.drift import Drift, DriftKind
+from replay.reconcile.plan import plan_for
+from tests.dsl import COLLECTION
+from tests.outbox.rigs.relay_rig import ARTIST, Rig
+
+SEVERAL = 8
+
+
+async def wiped(desk: Rig, records: int = SEVERAL, **fields: Any) -> list[Track]:
+    """An account whose repo has lost its records, which an operator's plan restores."""
+    tracks = await lost(desk, records, **fields)
+    restore(desk, tracks)
+    return tracks
+
+
+async def lost(desk: Rig, records: int, **fields: Any) -> list[Track]:
+    """An account whose repo has lost its records."""
+    tracks = [desk.upload(number, **fields) for number in range(1, records + 1)]
+    while await desk.relay_once():
+        pass
+    for track in tracks:
+        desk.pds.delete_record(desk.did, COLLECTION, track.rkey)
+    desk.wire.sent.clear()
+    return tracks
+
+
+def restore(desk: Rig, tracks: Sequence[Track]) -> None:
+    """An operator's plan restores these records."""
+    keys = [(track, RecordKey(desk.did, COLLECTION, track.rkey)) for track in tracks]
+    drifts = [Drift(DriftKind.MISSING, key, track.track_id, None, None) for track, key in keys]
+    apply(desk.log, plan_for(drifts), ARTIST, max_deletes=0)
+
+
+async def settle_all(desk: Rig) -> None:
+    """The relay works until nothing is due, however long pauses last."""
+    for _ in range(30):
+        await desk.relay_once()
+        desk.clock.advance(minutes=2)
+
+
+def all_delivered(desk: Rig, tracks: Sequence[Track]) -> bool:
+    """Whether the PDS and the mirrors have them all."""
+    return all(
+        desk.mirror(track.track_id).state == "delivered" and desk.remote(track) is not None
+        for track in tracks
+    )
+
+
+def attempts(desk: Rig, track: Track) -> list[Any]:
+    """All but the first, which was the upload's."""
+    this = (delivery_attempt.c.rkey == track.rkey,)
+    with desk.database.read() as connection:
+        rows = connection.execute(select(delivery_attempt).where(*this).order_by(delivery_attempt.c.id))
+        return list(rows)[1:]
