@@ -156,6 +156,12 @@ class Accounts:
         return Account(**row._asdict())
 
 
+def accounts_of(connection: Connection, dids: Collection[str]) -> dict[str, Account]:
+    """Return those of the accounts that are here, also those that have requested their deletion, by DID."""
+    rows = connection.execute(select(account).where(account.c.did.in_(dids)))
+    return {row.did: Account(**row._asdict()) for row in rows}
+
+
 def set_profile(connection: Connection, did: str, *, chosen_name: str | None, bio: str | None) -> None:
     of_account = update(account).where(account.c.did == did)
     connection.execute(of_account.values(chosen_name=chosen_name, bio=bio))

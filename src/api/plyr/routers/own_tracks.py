@@ -65,7 +65,5 @@ def read_file_sizes(principal: SignedIn, services: ServicesDep) -> Response:
     """Read the bytes of the audio of each of the caller's tracks."""
     with services.database.read() as connection:
         sizes = audio_sizes(connection, principal.did)
-        shown_as = peer_ids_of(connection, list(sizes))
-    return AsciiJsonResponse(
-        {"sizes": {str(shown_as.get(track_id, track_id)): size for track_id, size in sizes.items()}}
-    )
+        shown_as = peer_ids_of(connection, sizes)
+    return AsciiJsonResponse({"sizes": {str(shown_as[track_id]): size for track_id, size in sizes.items()}})

@@ -98,7 +98,7 @@ class _Finder:
         return [
             {
                 "type": "track",
-                "id": ids.get(view.track_id, view.track_id),
+                "id": ids[view.track_id],
                 "title": view.title,
                 "artist_handle": _handle(accounts, view.did),
                 "artist_display_name": view.artist,
