@@ -82,7 +82,7 @@ def track_page(
     if wanted.tags:
         values["tags"] = [tag_as_stored(tag) for tag in wanted.tags]
     if wanted.q is not None:
-        search, values["q"] = search_of(normalized(wanted.q), is_sqlite=connection.dialect.name == "sqlite")
+        search, values["q"] = search_of(connection, wanted.q)
     if cursor is not None:
         values["cursor"] = cursor
     oldest = _oldest_scanned(connection, wanted, cursor)
