@@ -80,4 +80,4 @@ def profile_of_account(account: Account | None) -> ArtistResponse:
 
 
 def _shown(account: Account | None) -> Response:
-    return AsciiJsonResponse(profile_of_account(account).model_dump(mode="json"))
+    return AsciiJsonResponse(profile_of_account(account))
