@@ -18,8 +18,8 @@ from api.services import Services
 from application.errors import MediaNotFoundError
 from application.playback_access import admit, admit_download
 from identity.accounts.credentials import Principal
-from projections.track_queries import live_tracks_naming
-from projections.track_view import TrackView
+from projections.tracks.queries import live_tracks_naming
+from projections.tracks.view import TrackView
 from storage.artwork import THUMBNAIL_MIME
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"

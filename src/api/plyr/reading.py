@@ -15,7 +15,7 @@ from api.services import Services
 from application.errors import TrackNotFoundError
 from application.read_access import may_know
 from identity.accounts.credentials import Principal
-from projections.track_view import TrackView
+from projections.tracks.view import TrackView
 
 ROUTER: Final[dict[str, Any]] = {"prefix": PREFIX, "route_class": StrictRoute, "include_in_schema": False}
 """The options of each router in this room; OpenAPI has our own routes alone, since these follow another service's contract."""

@@ -13,7 +13,7 @@ from identity.accounts.credentials import Principal
 from identity.errors import SignInRequiredError
 from outbox.record.record import RecordUrls
 from outbox.views.status import needs_sign_in
-from projections.track_queries import track_by_id
+from projections.tracks.queries import track_by_id
 
 
 class PlyrResults:

@@ -17,7 +17,7 @@ from eventstore.streams.peer_ids import peer_ids_of
 from identity.accounts.accounts import Account, accounts_of
 from identity.accounts.credentials import Principal
 from outbox.record.record import RecordUrls
-from projections.track_view import TrackView
+from projections.tracks.view import TrackView
 
 
 class FeaturedArtist(BaseModel):

@@ -10,7 +10,7 @@ from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
 from api.plyr.reading import DEFAULT_LENGTH, MAX_LENGTH, ROUTER, OwnReader
 from eventstore.streams.peer_ids import peer_ids_of
-from projections.own_tracks import Sort, audio_sizes, own_page, without_record
+from projections.tracks.own_tracks import Sort, audio_sizes, own_page, without_record
 
 router: Final = APIRouter(**ROUTER)
 

@@ -9,8 +9,8 @@ from aggregates.values import tag_as_stored
 from api.json_response import AsciiJsonResponse
 from api.plyr.reading import MAX_LENGTH, ROUTER, PeerReader, Reader
 from api.requests.pagination import cursor_of
-from projections.catalogue_queries import tags_by_use, track_count
-from projections.track_queries import TrackFilter, track_page
+from projections.tracks.catalogue import tags_by_use, track_count
+from projections.tracks.queries import TrackFilter, track_page
 
 router: Final = APIRouter(**ROUTER)
 

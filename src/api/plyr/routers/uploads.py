@@ -24,7 +24,7 @@ from api.services import Services
 from application.read_access import may_know
 from application.tracks.register import RegisterTrack
 from identity.accounts.credentials import Principal
-from projections.track_queries import track_by_id
+from projections.tracks.queries import track_by_id
 
 router: Final = APIRouter(**ROUTER)
 

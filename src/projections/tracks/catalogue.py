@@ -6,10 +6,10 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Row, Select, func, select
 
 from aggregates.values import tag_as_stored
-from projections.track_queries import end_of_scan, is_shown_to, is_storable
-from projections.track_search import ESCAPE, contains, escaped
-from projections.track_tags import track_tags
-from projections.tracks import LIVE, SEPARATOR, normalized, tracks
+from projections.tracks.queries import end_of_scan, is_shown_to, is_storable
+from projections.tracks.search import ESCAPE, contains, escaped
+from projections.tracks.table import LIVE, SEPARATOR, normalized, tracks
+from projections.tracks.tags import track_tags
 
 COUNT: Final = func.count()
 LINES: Final = 3

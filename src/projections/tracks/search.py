@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import DDL, ColumnElement, Connection, Index, and_, bindparam, column, event, table
 
 from eventstore.schema import Position
-from projections.tracks import normalized, tracks
+from projections.tracks.table import normalized, tracks
 
 MIN_INDEXED_CHARACTERS: Final = 3
 """A shorter term has no trigram: it is looked for row by row."""

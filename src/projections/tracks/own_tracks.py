@@ -6,10 +6,10 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select, true
 
-from projections.track_queries import is_storable
-from projections.track_search import contains
-from projections.track_view import TrackView
-from projections.tracks import LIVE, tracks
+from projections.tracks.queries import is_storable
+from projections.tracks.search import contains
+from projections.tracks.table import LIVE, tracks
+from projections.tracks.view import TrackView
 
 
 class Sort(StrEnum):

@@ -8,10 +8,10 @@ from sqlalchemy import ColumnElement, Connection, Integer, Select, Text, bindpar
 
 from aggregates.values import tag_as_stored
 from eventstore.prepared import Prepared, among
-from projections.track_search import Search, is_indexed, search_of
-from projections.track_tags import track_tags
-from projections.track_view import TrackView
-from projections.tracks import LIVE, normalized, tracks
+from projections.tracks.search import Search, is_indexed, search_of
+from projections.tracks.table import LIVE, normalized, tracks
+from projections.tracks.tags import track_tags
+from projections.tracks.view import TrackView
 
 MAX_SCANNED_TRACKS: Final = 10_000
 """Of one page or search that compares row by row."""
