@@ -13,8 +13,9 @@ from projections.tracks.tags import track_tags
 
 COUNT: Final = func.count()
 LINES: Final = 3
-MOST: Final = 1000
-"""Rows that one search reads."""
+"""Of the search text: title, artist and album."""
+MAX_FOUND_ROWS: Final = 1000
+"""Of one search."""
 
 
 class TagCount(NamedTuple):
@@ -112,4 +113,6 @@ def _with_part(
     is_there = tracks.c.search.like(pattern, escape=ESCAPE)
     if (oldest := end_of_scan(connection)) is not None:
         query = query.where(tracks.c.track_id >= oldest)
-    return connection.execute(query.where(LIVE, is_shown_to(viewer), is_found, is_there).limit(MOST)).all()
+    return connection.execute(
+        query.where(LIVE, is_shown_to(viewer), is_found, is_there).limit(MAX_FOUND_ROWS)
+    ).all()
