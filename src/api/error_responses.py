@@ -3,6 +3,7 @@
 import logging
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -203,8 +204,6 @@ REPLIES: Final[dict[type[Exception], Reply]] = {
     InterfaceError: NOT_READY,
     PoolTimeoutError: NOT_READY,
 }
-NOT_IMPLEMENTED: Final = 501
-"""The one status of these that is the caller's own doing."""
 TREES: Final = (
     track.TrackError,
     api.ApiError,
@@ -253,7 +252,7 @@ def response_to(error: Exception) -> Response:
     reply = reply_for(error)
     retry_after = getattr(error, "retry_after", reply.retry_after)
     headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
-    if reply.status == 401:  # noqa: PLR2004
+    if reply.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="mastertape"'
     return AsciiJsonResponse(body_of(error), status_code=reply.status, headers=headers)
 
@@ -291,14 +290,15 @@ def add_error_handlers(app: FastAPI) -> None:
 
 async def _refused(_request: Request, error: Exception) -> Response:
     status = reply_for(error).status
-    if status >= 500 and status != NOT_IMPLEMENTED:  # noqa: PLR2004
+    is_ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
+    if is_ours:  # what is not offered is the caller's own doing
         logger.error("request_failed", exc_info=error)
     return response_to(error)
 
 
 async def _framework_refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
-    if error.status_code == 400:  # noqa: PLR2004 - a body that the framework reads itself, and cannot
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # a body that the framework reads itself, and cannot
         return response_to(UnparsableError(f"{error.detail}. Nothing was changed."))
     code = FRAMEWORK_CODES.get(error.status_code, "bad_request")
     return error_response(error.status_code, code, str(error.detail), dict(error.headers or {}))

@@ -88,7 +88,7 @@ ERROR_EXAMPLES: Final = _error_examples()
 
 def errors(*statuses: int, free: bool = False) -> dict[int | str, dict[str, Any]]:
     """Return responses for these statuses; with 413 also 408, and 429 unless the route is `free` of rate limits."""
-    too_slow = {408} if 413 in statuses else set()  # noqa: PLR2004
+    too_slow = {408} if HTTPStatus.REQUEST_ENTITY_TOO_LARGE in statuses else set()
     counted = set() if free else {429}
     return {
         status: {

@@ -29,7 +29,7 @@ from identity.accounts.credentials import revoke_others
 from identity.accounts.erasure import erase, is_connected
 from outbox.operations import account_deletion as leaving
 from projections.media_references import cids_of
-from projections.tracks import LIVE, tracks
+from projections.tracks.table import LIVE, tracks
 from replay.adoption.jobs import adoption
 from storage.media import end_grace_period
 

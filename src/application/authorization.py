@@ -15,8 +15,8 @@ from application.errors import (
 from eventstore.errors import AggregateNotFoundError
 from eventstore.unit_of_work import UnitOfWork
 from identity.accounts.accounts import ACTIVE
-from projections.track_queries import live_track_with_audio, track_by_id
-from projections.track_view import TrackView
+from projections.tracks.queries import live_track_with_audio, track_by_id
+from projections.tracks.view import TrackView
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from sqlalchemy import Connection
 
 from application.errors import NotOwnerError, TrackNotFoundError
 from identity.accounts.credentials import Principal
-from projections.track_queries import track_by_id
-from projections.track_view import TrackView
+from projections.tracks.queries import track_by_id
+from projections.tracks.view import TrackView
 
 
 def may_know(caller: Principal | None, owner: str, taken_down_at: datetime | None) -> bool:

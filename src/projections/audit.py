@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from projections.history import HistoryEntry, HistoryPage, history
-from projections.track_queries import is_storable
+from projections.tracks.queries import is_storable
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Text, and_, case, func, literal, select
 
 from eventstore.states import State, Transition
-from projections.tracks import LIVE, tracks
+from projections.tracks.table import LIVE, tracks
 
 column: Final = tracks.c
 

@@ -16,7 +16,7 @@ from eventstore.projection import Into, ProjectedTable
 from eventstore.schema import Position, UtcDateTime, metadata
 from projections.fingerprint import fingerprint
 from projections.rows import write_rows
-from projections.track_changes import track_changes
+from projections.tracks.changes import track_changes
 
 VERSION: Final = 2
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from typing import Final
 from eventstore.projection import Projection
 from projections.history import History
 from projections.media_references import MediaReferences
-from projections.track_tags import TrackTags
-from projections.tracks import Tracks
+from projections.tracks.table import Tracks
+from projections.tracks.tags import TrackTags
 
 READ_MODELS: Final[tuple[Projection, ...]] = (Tracks(), TrackTags(), History(), MediaReferences())

@@ -26,9 +26,9 @@ from eventstore.restore_detection import (
     restored_because,
 )
 from eventstore.unit_of_work import UnitOfWork
-from identity.accounts.after_restore import active_dids, end_logins
-from identity.accounts.after_restore import revoke_tokens as revoke_all
 from identity.accounts.credentials import count_usable_tokens
+from identity.accounts.revocation import active_dids, end_logins
+from identity.accounts.revocation import revoke_tokens as revoke_all
 from identity.sessions.session_store import SessionKind
 from outbox.conflicts.newer_on_pds import keep_newer
 from outbox.mirror.lanes import park_lane

@@ -13,9 +13,9 @@ from projections.history import history_page
 from projections.media_references import media_references
 from projections.read_models import READ_MODELS
 from projections.rebuild.rebuild import differences, rebuild
-from projections.track_queries import track_by_id
-from projections.track_tags import track_tags
-from projections.track_view import TrackView
+from projections.tracks.queries import track_by_id
+from projections.tracks.tags import track_tags
+from projections.tracks.view import TrackView
 from projections.visible_state import visible_state
 from tests.dsl import Step, some_audio
 from tests.projections.random_commands import UNITS, command

@@ -6,16 +6,16 @@ from sqlalchemy.exc import IntegrityError
 
 from aggregates.track import Track
 from eventstore.event_log import EventLog
-from projections import track_queries
-from projections.track_queries import (
+from projections.tracks import queries
+from projections.tracks.queries import (
     TrackFilter,
     live_track_with_audio,
     live_tracks_naming,
     track_by_id,
     track_page,
 )
-from projections.track_tags import track_tags
-from projections.track_view import TrackView
+from projections.tracks.tags import track_tags
+from projections.tracks.view import TrackView
 from tests.dsl import (
     ALICE,
     BOB,
@@ -151,7 +151,7 @@ def test_a_search_finds_any_part_of_the_text_that_an_index_holds(log: EventLog, 
 def test_a_page_for_a_short_term_looks_at_a_limited_number_of_tracks_and_the_next_one_continues(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(track_queries, "MAX_SCANNED_TRACKS", 2)
+    monkeypatch.setattr(queries, "MAX_SCANNED_TRACKS", 2)
     for number, title in enumerate(("Xy", "Other", "Other", "Other", "Xy"), start=1):
         upload(log, number, title=title)
     pages = []

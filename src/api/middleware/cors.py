@@ -1,5 +1,6 @@
 """CORS: pages of CORS_ORIGINS may use the API with a person's cookie; other origins get no CORS headers."""
 
+from http import HTTPStatus
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -39,7 +40,7 @@ class ListedOrigins(CORSMiddleware):
     def preflight_response(self, request_headers: Headers) -> Response:
         """Refuse in the shape that all errors have."""
         response = super().preflight_response(request_headers)
-        if response.status_code < 400:  # noqa: PLR2004
+        if response.status_code < HTTPStatus.BAD_REQUEST:
             return response
         refused = response_to(CrossSiteError())
         refused.headers.update(VARY)

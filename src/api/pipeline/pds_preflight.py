@@ -12,7 +12,7 @@ from application.authorization import require_owned
 from application.records.restore_record import OnPds
 from outbox.mirror.namespace_moves import Namespaces, is_accounted_for
 from outbox.pds.client import RecordKey, RemoteUnknownError
-from projections.track_view import TrackView
+from projections.tracks.view import TrackView
 
 READ_TIMEOUT_SECONDS: Final = 5.0
 

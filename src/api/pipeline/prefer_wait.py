@@ -7,7 +7,7 @@ from api.responses.read_tracks import one_track
 from api.responses.track import is_on_pds
 from api.services import Services
 from outbox.views.status import is_signed_in, mirrors
-from projections.track_queries import track_by_id
+from projections.tracks.queries import track_by_id
 
 POLL_SECONDS: Final = 1.0
 

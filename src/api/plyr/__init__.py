@@ -1,1 +1,1 @@
-"""`/plyr`: the HTTP surface that clients of plyr.fm know, over the same use cases; it has no rule of its own. Imports routers."""
+"""`/plyr`: the HTTP surface that clients of plyr.fm know, over the same use cases; it has no rule of its own. Imports `api.routers` and below."""

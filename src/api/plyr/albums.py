@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy import select
 
 from eventstore.database import Database
-from projections.tracks import LIVE, tracks
+from projections.tracks.table import LIVE, tracks
 
 _NOT_IN_SLUGS: Final = re.compile(r"[^\w]+")
 

@@ -1,6 +1,7 @@
 """The shape of errors under `/plyr`: `detail` is a text, which the peer's clients show or compare; `error` is our code."""
 
 import json
+from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.datastructures import MutableHeaders
@@ -68,4 +69,4 @@ def as_peer_words(body: dict[str, Any]) -> dict[str, Any]:
 
 def _is_error(start: Message) -> bool:
     is_json = MutableHeaders(scope=start).get("content-type") == "application/json"
-    return start["status"] >= 400 and is_json  # noqa: PLR2004
+    return start["status"] >= HTTPStatus.BAD_REQUEST and is_json

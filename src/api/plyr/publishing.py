@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from projections.track_view import TrackView
+from projections.tracks.view import TrackView
 
 PUBLIC: Final = "public"
 SUPPORTERS: Final = "supporters"

@@ -11,9 +11,11 @@ from api.auth.authentication import OptionalCaller, ServicesDep, SignedIn
 from api.middleware.plyr_paths import PREFIX
 from api.plyr.track import TrackResponse, track_responses, with_gates_open
 from api.requests.known_names import StrictRoute
+from api.services import Services
 from application.errors import TrackNotFoundError
 from application.read_access import may_know
-from projections.track_view import TrackView
+from identity.accounts.credentials import Principal
+from projections.tracks.view import TrackView
 
 ROUTER: Final[dict[str, Any]] = {"prefix": PREFIX, "route_class": StrictRoute, "include_in_schema": False}
 """The options of each router in this room; OpenAPI has our own routes alone, since these follow another service's contract."""
@@ -33,10 +35,10 @@ class Page(Protocol):
 P = TypeVar("P", bound=Page)
 
 
-class TrackReader:
+class PeerReader:
     """Reads tracks as the caller is shown them."""
 
-    def __init__(self, caller: OptionalCaller, services: ServicesDep) -> None:
+    def __init__(self, caller: Principal | None, services: Services) -> None:
         self.caller = caller
         self.services = services
 
@@ -80,10 +82,14 @@ class TrackReader:
             return track_responses(connection, read(connection), self.services.urls, self.caller)
 
 
-async def own_reader(principal: SignedIn, services: ServicesDep) -> TrackReader:
+async def reader(caller: OptionalCaller, services: ServicesDep) -> PeerReader:
+    return PeerReader(caller, services)
+
+
+async def own_reader(principal: SignedIn, services: ServicesDep) -> PeerReader:
     """Read for a caller who must be signed in, and is counted once."""
-    return TrackReader(principal, services)
+    return PeerReader(principal, services)
 
 
-Reader = Annotated[TrackReader, Depends(TrackReader)]
-OwnReader = Annotated[TrackReader, Depends(own_reader)]
+Reader = Annotated[PeerReader, Depends(reader)]
+OwnReader = Annotated[PeerReader, Depends(own_reader)]

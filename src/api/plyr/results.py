@@ -1,5 +1,6 @@
 """Results of commands as the peer's clients read them."""
 
+from http import HTTPStatus
 from typing import Any
 
 from api.plyr.track import TrackResponse, track_responses
@@ -12,7 +13,7 @@ from identity.accounts.credentials import Principal
 from identity.errors import SignInRequiredError
 from outbox.record.record import RecordUrls
 from outbox.views.status import needs_sign_in
-from projections.track_queries import track_by_id
+from projections.tracks.queries import track_by_id
 
 
 class PlyrResults:
@@ -48,7 +49,7 @@ class PlyrResults:
 
     def _require_login(self, reader: TrackReader, result: CommandResult) -> CommandResult:
         """In the unit of the command this undoes it: the peer's page takes every 2xx for done."""
-        is_done = result.status == 200  # noqa: PLR2004
+        is_done = result.status == HTTPStatus.OK
         if not is_done and needs_sign_in(reader.connection, self._owner.did):
             raise SignInRequiredError(self._owner.did)
         return result

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from api.plyr import (
+from api.plyr.routers import (
     artists,
     audio,
     edits,

@@ -1,11 +1,11 @@
 """A track as the peer's clients read it: every field of theirs, each true here or the default that docs/plyr.md names."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection
 
 from aggregates.values import Downloads
 from api.plyr.albums import AlbumBody, album_of
@@ -14,10 +14,10 @@ from api.responses.read_tracks import track_bodies
 from api.responses.track import FeatureBody, TrackBody
 from application.playback_access import Supporters, supported_artists
 from eventstore.streams.peer_ids import peer_ids_of
-from identity.accounts.accounts import account
+from identity.accounts.accounts import Account, accounts_of
 from identity.accounts.credentials import Principal
 from outbox.record.record import RecordUrls
-from projections.track_view import TrackView
+from projections.tracks.view import TrackView
 
 
 class FeaturedArtist(BaseModel):
@@ -105,9 +105,9 @@ def track_responses(
 ) -> list[TrackResponse]:
     """Return the tracks as `caller` is shown them, in their order."""
     peer_ids = peer_ids_of(connection, [view.track_id for view in views])
-    accounts = _accounts(connection, _dids_in(views))
+    accounts = accounts_of(connection, _dids_in(views))
     return [
-        _response(view, body, peer_ids.get(view.track_id, view.track_id), accounts, caller)
+        _response(view, body, peer_ids[view.track_id], accounts, caller)
         for view, body in zip(views, track_bodies(connection, views, urls), strict=True)
     ]
 
@@ -130,7 +130,7 @@ def _response(
     view: TrackView,
     body: TrackBody,
     shown_as: int,
-    accounts: dict[str, Row[Any]],
+    accounts: dict[str, Account],
     caller: Principal | None,
 ) -> TrackResponse:
     is_owner = caller is not None and caller.did == view.did
@@ -155,13 +155,13 @@ def _response(
     )
 
 
-def _featured(feature: FeatureBody, accounts: dict[str, Row[Any]]) -> FeaturedArtist:
+def _featured(feature: FeatureBody, accounts: dict[str, Account]) -> FeaturedArtist:
     known = accounts.get(feature.did)
-    name = feature.handle if known is None else known.chosen_name or known.display_name
+    name = feature.handle if known is None else known.name
     return FeaturedArtist(did=feature.did, handle=feature.handle, display_name=name)
 
 
-def _record_url(view: TrackView, accounts: dict[str, Row[Any]]) -> str | None:
+def _record_url(view: TrackView, accounts: dict[str, Account]) -> str | None:
     owner = accounts.get(view.did)
     if owner is None:
         return None
@@ -171,8 +171,3 @@ def _record_url(view: TrackView, accounts: dict[str, Row[Any]]) -> str | None:
 
 def _dids_in(views: Sequence[TrackView]) -> set[str]:
     return {view.did for view in views} | {feature.did for view in views for feature in view.features}
-
-
-def _accounts(connection: Connection, dids: Iterable[str]) -> dict[str, Row[Any]]:
-    rows = connection.execute(select(account).where(account.c.did.in_(dids)))
-    return {row.did: row for row in rows}

@@ -11,7 +11,7 @@ from outbox.mirror.tables import mirror_target
 from outbox.views.overview import lane_of
 from projections.blob_migration import AUDIO_COPY_STATE, AudioCopyState, copy_counts, tracks_in_state
 from projections.history import history
-from projections.tracks import tracks
+from projections.tracks.table import tracks
 
 MOST_FAILURES: Final = 100
 SKIPPED: Final = (AudioCopyState.GATED, AudioCopyState.DELETED)

@@ -17,8 +17,8 @@ from outbox.mirror.tables import mirror_target
 from outbox.record.record import RecordUrls
 from outbox.views.status import IS_SHOWN, MIRROR_COLUMNS, TARGETS_AT_WORK, Mirror, mirrors, mirrors_in
 from projections.history import history
-from projections.track_view import TrackView
-from projections.tracks import tracks
+from projections.tracks.table import tracks
+from projections.tracks.view import TrackView
 
 BRINGS_BLOB: Final = tuple(
     event.__name__

@@ -12,7 +12,7 @@ from eventstore.idempotency.results import CommandResult
 from outbox.blobs.jobs import MISSING_REASON
 from outbox.blobs.upload_results import TOO_LARGE_REASON
 from outbox.mirror.states import LaneState, MirrorReason, MirrorState
-from projections.track_queries import track_by_id
+from projections.tracks.queries import track_by_id
 
 MIGRATED: Final = "track audio migrated to PDS successfully"
 WAS_THERE: Final = "track already has PDS blob"

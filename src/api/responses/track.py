@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from aggregates.track import Track
 from outbox.record.record import RecordUrls
 from outbox.views.status import Mirror
-from projections.track_view import TrackView
+from projections.tracks.view import TrackView
 
 
 class FeatureBody(BaseModel):

@@ -88,7 +88,7 @@ async def log_out(request: Request, services: ServicesDep) -> Response:
     async with received_body(request, services, {}) as body:
         did = body.text("did")
     left = await run_in_threadpool(_end, request, services, did)
-    response = AsciiJsonResponse(MessageBody(message="signed out").model_dump())
+    response = AsciiJsonResponse(MessageBody(message="signed out"))
     set_session(response, services, left)
     return response
 

@@ -48,7 +48,7 @@ class MeBody(BaseModel):
 @router.get("/me", response_model=MeBody, responses=errors(401, 503))
 def read_me(principal: SignedIn, services: ServicesDep) -> Response:
     """Read the caller's account."""
-    return AsciiJsonResponse(_me(principal, services).model_dump(mode="json"))
+    return AsciiJsonResponse(_me(principal, services))
 
 
 @router.patch(

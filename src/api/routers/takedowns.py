@@ -23,8 +23,8 @@ from application.errors import TrackNotFoundError
 from application.takedown import Takedown
 from application.tracks.publication import published_by_lifting_takedown
 from outbox.operations.operators import Operator
-from projections.track_queries import track_by_id
-from projections.track_view import TrackView
+from projections.tracks.queries import track_by_id
+from projections.tracks.view import TrackView
 
 router = APIRouter(tags=["operations"], route_class=StrictRoute)
 

@@ -1,5 +1,6 @@
 """Commands on tracks: upload, edit, replace the audio, delete, undelete."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from aggregates.errors import InvalidFieldError
 from aggregates.values import Artwork
 from api.errors import MissingPartError
 from api.openapi import AUDIO_FILE, FLAG, IMAGE_FILE, TRACK_FIELDS, command_errors, either, multipart
-from api.pipeline.command_request import Command, CommandRequest
+from api.pipeline.command_request import Command, CommandRequest, Respond
 from api.requests.body import Body
 from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
@@ -43,17 +44,23 @@ REMOVE_IMAGE: Final = {**FLAG, "description": "whether to remove the cover; it w
 )
 async def upload_track(request: Command) -> Response:
     """Upload a track. Its record on the PDS follows; see `mirror` for its state."""
+    return await answer_upload(request, upload_command, created_track)
+
+
+async def answer_upload(
+    request: CommandRequest,
+    parse: Callable[[CommandRequest, Body], Awaitable[RegisterTrack]],
+    show: Respond,
+) -> Response:
+    """Register the track that `parse` reads from the body, and answer with what `show` reads."""
     services = request.services
     files = {"file": services.max_upload_bytes, "image": IMAGE_BYTES}
     async with request.begin(files=files, is_upload=True) as attempt:
         if not attempt.is_repetition:
-            command = await upload_command(request, attempt.body)
+            command = await parse(request, attempt.body)
             if command.support_gate is None:
                 await attempt.publish(command.audio)
-            await attempt.commit(
-                lambda unit: register_track(unit, command, services.media),
-                created_track,
-            )
+            await attempt.commit(lambda unit: register_track(unit, command, services.media), show)
     return await attempt.response()
 
 
@@ -65,13 +72,23 @@ async def upload_track(request: Command) -> Response:
 )
 async def edit(track_id: TrackId, request: Command) -> Response:
     """Change the given fields: an empty one is cleared, an absent one is left unchanged."""
+    return await answer_edit(track_id, request, edit_command, changed_track)
+
+
+async def answer_edit(
+    track_id: int,
+    request: CommandRequest,
+    parse: Callable[[CommandRequest, int, Body], Awaitable[EditTrack]],
+    show: Respond,
+) -> Response:
+    """Make the changes that `parse` reads from the body, and answer with what `show` reads."""
     services = request.services
     async with request.begin(on=track_id, files={"image": IMAGE_BYTES}) as attempt:
         if not attempt.is_repetition:
-            command = await edit_command(request, track_id, attempt.body)
+            command = await parse(request, track_id, attempt.body)
             if command.support_gate is None:
                 await attempt.publish_if(partial(published_by_ungating, command=command))
-            await attempt.commit(lambda unit: edit_track(unit, command, services.media), changed_track)
+            await attempt.commit(lambda unit: edit_track(unit, command, services.media), show)
     return await attempt.response()
 
 
@@ -83,13 +100,18 @@ async def edit(track_id: TrackId, request: Command) -> Response:
 )
 async def replace(track_id: TrackId, request: Command) -> Response:
     """Replace the audio; everything else stays."""
+    return await answer_replacement(track_id, request, changed_track)
+
+
+async def answer_replacement(track_id: int, request: CommandRequest, show: Respond) -> Response:
+    """Replace the audio, and answer with what `show` reads."""
     services = request.services
     files = {"file": services.max_upload_bytes}
     async with request.begin(on=track_id, files=files, is_upload=True) as attempt:
         if not attempt.is_repetition:
-            command = await replace_command(request, track_id, attempt.body)
+            command = await _replace_command(request, track_id, attempt.body)
             await attempt.publish_if(partial(published_by_replacing, command=command, audio=command.audio))
-            await attempt.commit(lambda unit: replace_audio(unit, command, services.media), changed_track)
+            await attempt.commit(lambda unit: replace_audio(unit, command, services.media), show)
     return await attempt.response()
 
 
@@ -139,7 +161,7 @@ async def upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
     )
 
 
-async def replace_command(request: CommandRequest, track_id: int, body: Body) -> ReplaceAudio:
+async def _replace_command(request: CommandRequest, track_id: int, body: Body) -> ReplaceAudio:
     """Check and store the audio."""
     staged = body.file("file")
     audio = await request.intake.read_audio(staged)

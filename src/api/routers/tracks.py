@@ -21,8 +21,8 @@ from application.read_access import may_know, require_reader
 from application.tracks.as_of import track_at_time, track_at_version
 from identity.accounts.accounts import Accounts
 from identity.accounts.credentials import Principal
-from projections.track_queries import TrackFilter, track_page
-from projections.track_view import TrackView
+from projections.tracks.queries import TrackFilter, track_page
+from projections.tracks.view import TrackView
 
 router = APIRouter(tags=["tracks"], route_class=StrictRoute)
 

@@ -10,8 +10,8 @@ from application.authorization import OnTrack
 from application.tracks.as_of import track_at_version
 from application.tracks.revert import Revert
 from eventstore.event_log import EventLog
-from projections.track_queries import track_by_id
-from projections.track_view import TrackView
+from projections.tracks.queries import track_by_id
+from projections.tracks.view import TrackView
 
 
 def published_by_ungating(connection: Connection, command: OnTrack) -> Audio | None:

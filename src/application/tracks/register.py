@@ -12,7 +12,7 @@ from aggregates.values import ARTIST_BYTES, Artwork, Audio, Downloads, Feature, 
 from application.authorization import owner_of, require_no_duplicate
 from eventstore.streams.track_ids import next_track_id
 from eventstore.unit_of_work import UnitOfWork
-from projections.tracks import tracks
+from projections.tracks.table import tracks
 from storage.media import Media
 
 ONE_MICROSECOND: Final = timedelta(microseconds=1)

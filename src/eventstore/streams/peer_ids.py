@@ -37,6 +37,6 @@ def track_id_of(connection: Connection, shown: int) -> int | None:
 
 
 def peer_ids_of(connection: Connection, track_ids: Collection[int]) -> dict[int, int]:
-    """Return the peer's ids of those tracks that have one, by track id."""
+    """Return the ids by which clients of the peer know the tracks, by track id; the reverse of `track_id_of`."""
     rows = OF_TRACKS.start(connection, {"track_ids": list(track_ids)}).all()
-    return {row.track_id: row.peer_id for row in rows}
+    return {track_id: track_id for track_id in track_ids} | {row.track_id: row.peer_id for row in rows}

@@ -119,7 +119,7 @@ class Accounts:
 
     def _all(self, found: Select[Any]) -> Sequence[Account]:
         with self._database.read() as connection:
-            return [Account(**row._mapping) for row in connection.execute(found)]  # noqa: SLF001
+            return [Account(**row._asdict()) for row in connection.execute(found)]
 
     def upsert(
         self,
@@ -153,7 +153,13 @@ class Accounts:
             .on_conflict_do_update(index_elements=["did"], set_=known)
             .returning(account)
         ).one()
-        return Account(**row._mapping)  # noqa: SLF001
+        return Account(**row._asdict())
+
+
+def accounts_of(connection: Connection, dids: Collection[str]) -> dict[str, Account]:
+    """Return those of the accounts that are here, also those that have requested their deletion, by DID."""
+    rows = connection.execute(select(account).where(account.c.did.in_(dids)))
+    return {row.did: Account(**row._asdict()) for row in rows}
 
 
 def set_profile(connection: Connection, did: str, *, chosen_name: str | None, bio: str | None) -> None:
@@ -168,4 +174,4 @@ def request_deletion(connection: Connection, did: str, at: datetime) -> None:
 
 
 def _account(row: Row[tuple[object, ...]] | None) -> Account | None:
-    return None if row is None else Account(**row._mapping)  # noqa: SLF001 (a public name, in spite of its underscore)
+    return None if row is None else Account(**row._asdict())

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert, or_, select
 from eventstore.streams.peer_ids import peer_track
 from eventstore.streams.track_ids import issue_only_above
 from outbox.conflicts.adopted import tracks_of_records
-from projections.tracks import tracks
+from projections.tracks.table import tracks
 from replay.errors import PeerIdsError
 
 ID, URI = COLUMNS = ("id", "atproto_record_uri")

@@ -13,7 +13,7 @@ from identity.resolution.address_policy import AddressPolicy
 from outbox.mirror.hosts import Hosts
 from outbox.mirror.tables import mirror_lane
 from projections.media_references import media_references
-from projections.tracks import tracks
+from projections.tracks.table import tracks
 from replay.adoption.fetcher import Fetcher
 from replay.errors import BytesUnavailableError, PdsTroubleError
 from replay.media.check import MediaFinding, MediaKind

@@ -3,7 +3,7 @@
 import click
 
 from eventstore.database import Database
-from identity.accounts.after_restore import end_login
+from identity.accounts.revocation import end_login
 from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
 from identity.sessions.key_rotation import logins_by_oauth_key, lost_logins, reencrypt_logins

@@ -9,14 +9,14 @@ from fastapi.routing import APIRoute
 from pydantic.fields import FieldInfo
 
 from api.middleware.plyr_paths import PREFIX
-from api.plyr.not_offered import NOT_OFFERED
-from api.plyr.not_offered import router as not_offered
 from api.plyr.publishing_fields import (
     ACCESS_OF_VISIBILITY,
     DOWNLOADS,
     GATE_OF_LISTENING,
     UNLISTED_OF_VISIBILITY,
 )
+from api.plyr.routers.not_offered import NOT_OFFERED
+from api.plyr.routers.not_offered import router as not_offered
 from api.plyr.surface import ROUTERS
 from api.plyr.track import TrackResponse
 

@@ -21,7 +21,7 @@ import service.schema.job_lease
 import storage.media
 import storage.public.tables
 from eventstore.schema import metadata
-from projections.track_search import SEARCH_INDEX
+from projections.tracks.search import SEARCH_INDEX
 
 MODULES: Final = (
     eventstore.failover.tables,

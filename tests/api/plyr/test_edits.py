@@ -3,7 +3,7 @@
 import pytest
 
 from tests.api.plyr.writing import edits, publishing, refused, uploaded
-from tests.api.tracks.test_edit import CLIENTS_OF_PLYR
+from tests.api.tracks.patch import CLIENTS_OF_PLYR
 from tests.api.world import did_of
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE

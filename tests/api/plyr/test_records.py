@@ -6,6 +6,8 @@ import pytest
 
 from outbox.mirror.tables import mirror_lane as lane
 from tests.api.records.record_commands import lost, uploaded
+from tests.dsl import COLLECTION, OLD_COLLECTION, a_track
+from tests.outbox.rigs.relay_rig import ARTIST
 
 pytestmark = pytest.mark.anyio
 
@@ -77,11 +79,15 @@ async def test_without_a_login_nothing_is_recorded_while_our_own_route_records_i
 
 async def test_the_check_counts_the_records_in_the_old_collection(world, client, alice):
     await uploaded(client, alice)
-    found = (await client.get("/plyr/migration/check")).json()
-    assert found == {
+    found = {
         "needs_migration": False,
         "old_record_count": 0,
-        "old_collection": world.services.old_collection,
-        "new_collection": world.services.collection,
+        "old_collection": OLD_COLLECTION,
+        "new_collection": COLLECTION,
         "did": alice.did,
     }
+    assert (await client.get("/plyr/migration/check")).json() == found
+    with world.log.unit_of_work(alice.did, ARTIST) as unit:
+        unit.save(a_track(99, did=alice.did, collection=OLD_COLLECTION))
+    found |= {"needs_migration": True, "old_record_count": 1}
+    assert (await client.get("/plyr/migration/check")).json() == found

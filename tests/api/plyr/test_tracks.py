@@ -86,7 +86,6 @@ def test_a_gated_track_is_open_to_its_owner_and_those_who_support_the_artist(cli
             return (artist, supporter) == (alice.did, bob.did)
 
     path = f"/plyr/tracks/{upload(client, alice, support_gate={'type': 'any'})['id']}"
-    world.serve(supporters=Friends())
     client = world.serve(supporters=Friends())
     carol = world.sign_in("carol")
     for who, gated in ((None, True), (alice, False), (bob, False), (carol, True)):

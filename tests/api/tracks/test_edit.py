@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.api.tracks.patch import as_form, as_json, as_multipart
+from tests.api.tracks.patch import CLIENTS_OF_PLYR, as_form, as_json, as_multipart
 from tests.api.world import did_of, refusal, upload
 from tests.media_samples import samples
 from tests.servers.databases import ON_SQLITE
@@ -68,28 +68,6 @@ def test_null_clears_in_json(client, alice):
     edited = as_json(client, alice, track, nulls).json()
     assert (edited["album"], edited["description"], edited["unlisted"]) == (None, None, False)
     assert (edited["tags"], edited["features"], edited["self_labels"]) == ([], [], [])
-
-
-CLIENTS_OF_PLYR = [
-    ("title", " as sent ", "title", " as sent "),
-    ("description", "", "description", None),
-    ("album", "Other", "album", "Other"),
-    ("album", "", "album", None),
-    ("features", '["@bob.test", "alice.test"]', "features", [{"did": did_of("bob"), "handle": "bob.test"}]),
-    ("features", "[]", "features", []),
-    ("tags", '[" Deep  House ", "-lo-fi-", "deep house", ""]', "tags", ["deep house", "lo-fi"]),
-    ("tags", "[]", "tags", []),
-    ("support_gate", '{"type": "any"}', "support_gate", {"type": "any"}),
-    ("support_gate", "null", "support_gate", None),
-    ("support_gate", "Null", "support_gate", None),
-    ("unlisted", "true", "unlisted", True),
-    ("unlisted", "True", "unlisted", True),
-    ("unlisted", "false", "unlisted", False),
-    ("self_labels", '["porn", "sexual", "porn"]', "self_labels", ["porn", "sexual"]),
-    ("self_labels", "[]", "self_labels", []),
-    ("remove_image", "True", "image_url", None),
-]
-"""What the clients of plyr.fm send in form fields, and the effect that its documentation names."""
 
 
 @ON_SQLITE

@@ -29,8 +29,8 @@ from projections.read_models import READ_MODELS
 from projections.rebuild.difference import DifferenceKind
 from projections.rebuild.rebuild import differences, rebuild
 from projections.rebuild.scratch import OvertakenError
-from projections.track_tags import track_tags
-from projections.tracks import Tracks, tracks
+from projections.tracks.table import Tracks, tracks
+from projections.tracks.tags import track_tags
 from tests.dsl import BOB, a_track, some_time
 from tests.projections.rebuild.damage import (
     DAMAGE,

@@ -26,7 +26,7 @@ from outbox.repo.reads import RepoReads
 from outbox.views.status import Mirror, mirrors
 from projections.media_references import was_named_by
 from projections.read_models import READ_MODELS
-from projections.track_queries import track_page
+from projections.tracks.queries import track_page
 from replay.adoption.adopt import LISTING_TIMEOUT_SECONDS, Adoption
 from replay.adoption.bytes import ProvenBytes
 from replay.adoption.intake import Intake

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from devpds.server import DevPds, DevPlc
-from projections.track_queries import TrackFilter, track_page
+from projections.tracks.queries import TrackFilter, track_page
 from replay.adoption import jobs as adoptions
 from service.cli.main import main
 from service.config.settings import PREFIX

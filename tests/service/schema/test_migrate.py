@@ -17,9 +17,9 @@ from sqlalchemy import insert, inspect, text
 
 from eventstore.database import Database
 from eventstore.schema import metadata
-from projections.track_queries import TrackFilter, track_page
-from projections.track_view import TrackView
-from projections.tracks import row_of, tracks
+from projections.tracks.queries import TrackFilter, track_page
+from projections.tracks.table import row_of, tracks
+from projections.tracks.view import TrackView
 from service.schema import tables
 from service.schema.migrate import OutdatedSchemaError, newest, require_schema, upgrade
 from service.schema.tables import is_compared

@@ -23,8 +23,8 @@ from eventstore.projection import Into, ProjectedTable
 from eventstore.schema import Json, Position, UtcDateTime, metadata
 from projections.fingerprint import fingerprint
 from projections.rows import write_rows
-from projections.track_changes import track_changes
-from projections.track_view import TrackView
+from projections.tracks.changes import track_changes
+from projections.tracks.view import TrackView
 
 VERSION: Final = 2
 SEPARATOR: Final = "\n"

@@ -7,10 +7,10 @@ from starlette.concurrency import run_in_threadpool
 
 from aggregates.values import tag_as_stored
 from api.json_response import AsciiJsonResponse
-from api.plyr.reading import MAX_LENGTH, ROUTER, Reader, TrackReader
+from api.plyr.reading import MAX_LENGTH, ROUTER, PeerReader, Reader
 from api.requests.pagination import cursor_of
-from projections.catalogue_queries import tags_by_use, track_count
-from projections.track_queries import TrackFilter, track_page
+from projections.tracks.catalogue import tags_by_use, track_count
+from projections.tracks.queries import TrackFilter, track_page
 
 router: Final = APIRouter(**ROUTER)
 
@@ -48,6 +48,6 @@ async def list_tracks_of_tag(
     )
 
 
-def _track_count(reader: TrackReader, tag: str) -> int:
+def _track_count(reader: PeerReader, tag: str) -> int:
     with reader.services.database.read() as connection:
         return track_count(connection, reader.viewer, tag)

@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import DDL, ColumnElement, Index, and_, bindparam, column, event, table
+from sqlalchemy import DDL, ColumnElement, Connection, Index, and_, bindparam, column, event, table
 
 from eventstore.schema import Position
-from projections.tracks import tracks
+from projections.tracks.table import normalized, tracks
 
 MIN_INDEXED_CHARACTERS: Final = 3
 """A shorter term has no trigram: it is looked for row by row."""
@@ -46,7 +46,8 @@ for statement in ON_SQLITE:
     event.listen(tracks, "after_create", DDL(statement).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]
 
 _indexed: Final = table("tracks_search", column("rowid", Position), column("tracks_search"))
-_ESCAPE: Final = "/"
+ESCAPE: Final = "/"
+"""Before what LIKE would read as a wildcard."""
 _is_indexed: Final = _indexed.c.rowid == tracks.c.track_id
 
 
@@ -59,7 +60,7 @@ class Search:
 
 
 def _pattern(value: Any) -> ColumnElement[bool]:
-    return tracks.c.search.like(value, escape=_ESCAPE)
+    return tracks.c.search.like(value, escape=ESCAPE)
 
 
 def _phrase(value: Any) -> ColumnElement[bool]:
@@ -70,18 +71,23 @@ PATTERN: Final = Search(_pattern(bindparam("q")), tracks.c.track_id)
 PHRASE: Final = Search(_phrase(bindparam("q")), _indexed.c.rowid)
 
 
-def search_of(term: str, *, is_sqlite: bool) -> tuple[Search, str]:
-    """Return how to look for a term, normalized as the search text is, and its parameter."""
-    if not is_sqlite or not is_indexed(term):
-        escaped = re.sub(f"([%_{_ESCAPE}])", rf"{_ESCAPE}\1", term)
-        return PATTERN, f"%{escaped}%"
+def search_of(connection: Connection, text: str) -> tuple[Search, str]:
+    """Return how to look for a text, in any case, and its parameter."""
+    term = normalized(text)
+    if connection.dialect.name != "sqlite" or not is_indexed(term):
+        return PATTERN, f"%{escaped(term)}%"
     return PHRASE, '"' + term.replace('"', '""') + '"'
 
 
-def contains(term: str, *, is_sqlite: bool) -> ColumnElement[bool]:
-    """Whether the search text contains the term, normalized as that is."""
-    search, value = search_of(term, is_sqlite=is_sqlite)
+def contains(connection: Connection, text: str) -> ColumnElement[bool]:
+    """Whether the search text contains the text, in any case."""
+    search, value = search_of(connection, text)
     return _pattern(value) if search is PATTERN else _phrase(value)
+
+
+def escaped(term: str) -> str:
+    """Return the term as LIKE reads it verbatim."""
+    return re.sub(f"([%_{ESCAPE}])", rf"{ESCAPE}\1", term)
 
 
 def is_indexed(term: str) -> bool:

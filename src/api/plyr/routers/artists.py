@@ -11,7 +11,7 @@ from api.errors import ArtistNotFoundError
 from api.json_response import AsciiJsonResponse
 from api.plyr.reading import ROUTER
 from identity.accounts.accounts import Account
-from projections.track_queries import is_storable
+from projections.tracks.queries import is_storable
 
 router: Final = APIRouter(**ROUTER)
 
@@ -80,4 +80,4 @@ def profile_of_account(account: Account | None) -> ArtistResponse:
 
 
 def _shown(account: Account | None) -> Response:
-    return AsciiJsonResponse(profile_of_account(account).model_dump(mode="json"))
+    return AsciiJsonResponse(profile_of_account(account))

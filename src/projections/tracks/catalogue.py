@@ -6,16 +6,16 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Row, Select, func, select
 
 from aggregates.values import tag_as_stored
-from projections.track_queries import end_of_scan, is_shown_to, is_storable
-from projections.track_search import contains
-from projections.track_tags import track_tags
-from projections.tracks import LIVE, SEPARATOR, normalized, tracks
+from projections.tracks.queries import end_of_scan, is_shown_to, is_storable
+from projections.tracks.search import ESCAPE, contains, escaped
+from projections.tracks.table import LIVE, SEPARATOR, normalized, tracks
+from projections.tracks.tags import track_tags
 
 COUNT: Final = func.count()
 LINES: Final = 3
-ESCAPE: Final = "/"
-MOST: Final = 1000
-"""Rows that one search reads."""
+"""Of the search text: title, artist and album."""
+MAX_FOUND_ROWS: Final = 1000
+"""Of one search."""
 
 
 class TagCount(NamedTuple):
@@ -107,17 +107,12 @@ def _with_part(
     """
     if not is_storable(part):
         return []
-    is_found = contains(normalized(part), is_sqlite=connection.dialect.name == "sqlite")
+    is_found = contains(connection, part)
     before, after = f"%{SEPARATOR}" * lines_before, "" if lines_before == LINES - 1 else f"{SEPARATOR}%"
-    pattern = f"{before}%{_escaped(normalized(part))}%{after}"
+    pattern = f"{before}%{escaped(normalized(part))}%{after}"
     is_there = tracks.c.search.like(pattern, escape=ESCAPE)
     if (oldest := end_of_scan(connection)) is not None:
         query = query.where(tracks.c.track_id >= oldest)
-    return connection.execute(query.where(LIVE, is_shown_to(viewer), is_found, is_there).limit(MOST)).all()
-
-
-def _escaped(text: str) -> str:
-    """Take the special meaning from what LIKE would read as one."""
-    for special in (ESCAPE, "%", "_"):
-        text = text.replace(special, ESCAPE + special)
-    return text
+    return connection.execute(
+        query.where(LIVE, is_shown_to(viewer), is_found, is_there).limit(MAX_FOUND_ROWS)
+    ).all()

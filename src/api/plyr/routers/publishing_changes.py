@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
-from sqlalchemy import Connection
 
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import ServicesDep, SignedIn
@@ -45,7 +44,7 @@ def read_job(track_id: PeerTrackId, principal: SignedIn, services: ServicesDep) 
     """Tell the owner that the change is done."""
     with services.database.read() as connection:
         require_owned(connection, principal.did, track_id)
-        shown_as = _shown_as(connection, track_id)
+        shown_as = peer_ids_of(connection, [track_id])[track_id]
     done: dict[str, Any] = {"status": "completed", "message": "access updated"}
     return AsciiJsonResponse({**done, "updated_track_ids": [shown_as], "failed_track_ids": []})
 
@@ -58,8 +57,4 @@ def _command(request: Command, track_id: int, body: Body) -> EditTrack:
 
 
 def _job(reader: TrackReader, track_id: int) -> CommandResult:
-    return CommandResult(200, {"job_id": str(_shown_as(reader.connection, track_id))}, {})
-
-
-def _shown_as(connection: Connection, track_id: int) -> int:
-    return peer_ids_of(connection, [track_id]).get(track_id, track_id)
+    return CommandResult(200, {"job_id": str(peer_ids_of(reader.connection, [track_id])[track_id])}, {})

@@ -10,7 +10,7 @@ from eventstore.change import Change
 from eventstore.projection import Into, ProjectedTable
 from eventstore.schema import Position, metadata
 from projections.fingerprint import fingerprint
-from projections.track_changes import track_changes
+from projections.tracks.changes import track_changes
 
 VERSION: Final = 1
 

@@ -1,24 +1,21 @@
 """Edits and deletes tracks for the peer's clients."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 from fastapi import APIRouter, Response
 
 from api.openapi import FILE, TRACK_FIELDS, either
-from api.pipeline.command_request import Command
+from api.pipeline.command_request import Command, CommandRequest
 from api.plyr.path_params import PeerTrackId
 from api.plyr.publishing_fields import PUBLISHING, access_of
 from api.plyr.reading import ROUTER
 from api.plyr.results import PlyrResults
 from api.requests.body import Body
-from api.routers.track_writes import edit_command
+from api.routers.track_writes import answer_edit, edit_command
 from application.authorization import OnTrack
 from application.tracks.delete import delete_track
-from application.tracks.edit import EditTrack, edit_track
-from application.tracks.publication import published_by_ungating
-from storage.artwork import MAX_BYTES as IMAGE_BYTES
+from application.tracks.edit import EditTrack
 
 router: Final = APIRouter(**ROUTER)
 
@@ -31,17 +28,8 @@ OWN_FIELDS: Final = {name: each for name, each in TRACK_FIELDS.items() if name !
 )
 async def edit(track_id: PeerTrackId, request: Command) -> Response:
     """Change the given fields: an empty one is cleared, an absent one is left unchanged."""
-    services = request.services
-    async with request.begin(on=track_id, files={"image": IMAGE_BYTES}) as attempt:
-        if not attempt.is_repetition:
-            command = await _edit_command(request, track_id, attempt.body)
-            if command.support_gate is None:
-                await attempt.publish_if(partial(published_by_ungating, command=command))
-            await attempt.commit(
-                lambda unit: edit_track(unit, command, services.media),
-                PlyrResults(services.urls, request.principal).track,
-            )
-    return await attempt.response()
+    results = PlyrResults(request.services.urls, request.principal)
+    return await answer_edit(track_id, request, _edit_command, results.track)
 
 
 @router.delete("/tracks/{track_id}")
@@ -57,7 +45,7 @@ async def delete(track_id: PeerTrackId, request: Command) -> Response:
     return await attempt.response()
 
 
-async def _edit_command(request: Command, track_id: int, body: Body) -> EditTrack:
+async def _edit_command(request: CommandRequest, track_id: int, body: Body) -> EditTrack:
     access = access_of(body)
     fields = {name: value for name, value in body.fields.items() if name != "publishing"}
     command = await edit_command(request, track_id, replace(body, fields=fields))

@@ -12,7 +12,7 @@ from api.plyr.path_params import PeerTrackId
 from api.plyr.reading import ROUTER
 from api.plyr.results import PlyrResults
 from api.routers.records import answer_copy, answer_restore
-from projections.track_queries import count_in_collection
+from projections.tracks.queries import count_in_collection
 
 router: Final = APIRouter(**ROUTER)
 

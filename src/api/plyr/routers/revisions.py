@@ -85,6 +85,6 @@ async def restore(
 
 def _revisions(connection: Connection, services: Services, track_id: int) -> tuple[int, list[dict[str, Any]]]:
     """Return the id that the peer's clients know, and the revisions."""
-    shown_as = peer_ids_of(connection, [track_id]).get(track_id, track_id)
+    shown_as = peer_ids_of(connection, [track_id])[track_id]
     revisions = audio_revisions(services.log, connection, track_id)
     return shown_as, [RevisionBody.of(each, shown_as).model_dump(mode="json") for each in revisions]

@@ -12,8 +12,8 @@ from api.json_response import response_of
 from api.middleware.request_id import over_http
 from api.openapi import TEXT, either
 from api.pipeline.idempotent_request import Idempotent, result_of
-from api.plyr.artists import profile_of_account
 from api.plyr.reading import ROUTER
+from api.plyr.routers.artists import profile_of_account
 from api.requests.body import Body
 from api.requests.profile_fields import PROFILE_FIELDS, profile_of
 from application.profile import update_profile

@@ -12,8 +12,8 @@ from api.plyr.reading import DEFAULT_LENGTH, MAX_LENGTH, ROUTER, Reader
 from api.plyr.record_uri import key_of
 from api.requests.pagination import cursor_of
 from outbox.mirror.namespace_moves import track_with_record
-from projections.track_queries import TrackFilter, track_by_id, track_page
-from projections.track_view import TrackView
+from projections.tracks.queries import TrackFilter, track_by_id, track_page
+from projections.tracks.view import TrackView
 
 router: Final = APIRouter(**ROUTER)
 

@@ -6,10 +6,10 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select, true
 
-from projections.track_queries import is_storable
-from projections.track_search import contains
-from projections.track_view import TrackView
-from projections.tracks import LIVE, normalized, tracks
+from projections.tracks.queries import is_storable
+from projections.tracks.search import contains
+from projections.tracks.table import LIVE, tracks
+from projections.tracks.view import TrackView
 
 
 class Sort(StrEnum):
@@ -40,7 +40,7 @@ def own_page(
     copyable = _count(connection, *own, IS_COPYABLE)
     if q is not None and not is_storable(q):
         return OwnPage((), 0, copyable)
-    found = true() if q is None else contains(normalized(q), is_sqlite=connection.dialect.name == "sqlite")
+    found = true() if q is None else contains(connection, q)
     order = (tracks.c.search, tracks.c.track_id) if sort is Sort.TITLE else (tracks.c.track_id.desc(),)
     page = select(tracks).where(*own, found).order_by(*order).offset(offset).limit(limit)
     rows = connection.execute(page).all()

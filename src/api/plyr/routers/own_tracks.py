@@ -10,7 +10,7 @@ from api.auth.authentication import ServicesDep, SignedIn
 from api.json_response import AsciiJsonResponse
 from api.plyr.reading import DEFAULT_LENGTH, MAX_LENGTH, ROUTER, OwnReader
 from eventstore.streams.peer_ids import peer_ids_of
-from projections.own_tracks import Sort, audio_sizes, own_page, without_record
+from projections.tracks.own_tracks import Sort, audio_sizes, own_page, without_record
 
 router: Final = APIRouter(**ROUTER)
 
@@ -65,7 +65,5 @@ def read_file_sizes(principal: SignedIn, services: ServicesDep) -> Response:
     """Read the bytes of the audio of each of the caller's tracks."""
     with services.database.read() as connection:
         sizes = audio_sizes(connection, principal.did)
-        shown_as = peer_ids_of(connection, list(sizes))
-    return AsciiJsonResponse(
-        {"sizes": {str(shown_as.get(track_id, track_id)): size for track_id, size in sizes.items()}}
-    )
+        shown_as = peer_ids_of(connection, sizes)
+    return AsciiJsonResponse({"sizes": {str(shown_as[track_id]): size for track_id, size in sizes.items()}})

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
@@ -11,7 +10,7 @@ from fastapi import APIRouter, Response
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import OptionalCaller, ServicesDep
 from api.openapi import FILE, TEXT, TRACK_FIELDS, multipart
-from api.pipeline.command_request import Command
+from api.pipeline.command_request import Command, CommandRequest
 from api.plyr.albums import album_titled
 from api.plyr.path_params import PeerTrackId, track_behind
 from api.plyr.publishing_fields import PUBLISHING, VISIBILITY, access_of
@@ -20,15 +19,12 @@ from api.plyr.results import PlyrResults, completed
 from api.plyr.track import TrackResponse, track_responses
 from api.requests.body import NONE, Body
 from api.requests.path_params import MAX_ID, NO_TRACK
-from api.routers.track_writes import replace_command, upload_command
+from api.routers.track_writes import answer_replacement, answer_upload, upload_command
 from api.services import Services
 from application.read_access import may_know
-from application.tracks.publication import published_by_replacing
-from application.tracks.register import RegisterTrack, register_track
-from application.tracks.replace_audio import replace_audio
+from application.tracks.register import RegisterTrack
 from identity.accounts.credentials import Principal
-from projections.track_queries import track_by_id
-from storage.artwork import MAX_BYTES as IMAGE_BYTES
+from projections.tracks.queries import track_by_id
 
 router: Final = APIRouter(**ROUTER)
 
@@ -50,34 +46,15 @@ UPLOAD_BODY: Final = multipart(["file", "title"], file=FILE, **UPLOAD_FIELDS, im
 @router.post("/tracks/", openapi_extra=UPLOAD_BODY)
 async def upload(request: Command) -> Response:
     """Upload a track."""
-    services = request.services
-    files = {"file": services.max_upload_bytes, "image": IMAGE_BYTES}
-    async with request.begin(files=files, is_upload=True) as attempt:
-        if not attempt.is_repetition:
-            command = await _upload_command(request, attempt.body)
-            if command.support_gate is None:
-                await attempt.publish(command.audio)
-            await attempt.commit(
-                lambda unit: register_track(unit, command, services.media),
-                PlyrResults(services.urls, request.principal).uploaded,
-            )
-    return await attempt.response()
+    results = PlyrResults(request.services.urls, request.principal)
+    return await answer_upload(request, _upload_command, results.uploaded)
 
 
 @router.put("/tracks/{track_id}/audio", openapi_extra=multipart(["file"], file=FILE))
 async def replace_file(track_id: PeerTrackId, request: Command) -> Response:
     """Replace the audio; the displaced audio becomes a revision."""
-    services = request.services
-    files = {"file": services.max_upload_bytes}
-    async with request.begin(on=track_id, files=files, is_upload=True) as attempt:
-        if not attempt.is_repetition:
-            command = await replace_command(request, track_id, attempt.body)
-            await attempt.publish_if(partial(published_by_replacing, command=command, audio=command.audio))
-            await attempt.commit(
-                lambda unit: replace_audio(unit, command, services.media),
-                PlyrResults(services.urls, request.principal).uploaded,
-            )
-    return await attempt.response()
+    results = PlyrResults(request.services.urls, request.principal)
+    return await answer_replacement(track_id, request, results.uploaded)
 
 
 @router.get("/tracks/uploads/{upload_id}/progress")
@@ -88,7 +65,7 @@ def follow_upload(upload_id: str, caller: OptionalCaller, services: ServicesDep)
     return Response(f"data: {json.dumps(event)}\n\n", media_type="text/event-stream")
 
 
-async def _upload_command(request: Command, body: Body) -> RegisterTrack:
+async def _upload_command(request: CommandRequest, body: Body) -> RegisterTrack:
     """Check first what is refused because a track cannot hold it."""
     for field, why in NOT_HELD.items():
         if body.fields.get(field) not in (*NONE, "null", "false"):
@@ -103,7 +80,7 @@ async def _upload_command(request: Command, body: Body) -> RegisterTrack:
     return command if access is None else replace(command, **vars(access))
 
 
-async def _album(request: Command, album_id: str) -> str:
+async def _album(request: CommandRequest, album_id: str) -> str:
     services = request.services
     title = await services.threads.run(album_titled, services.database, request.principal.did, album_id)
     if title is None:

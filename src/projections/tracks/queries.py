@@ -8,10 +8,10 @@ from sqlalchemy import ColumnElement, Connection, Integer, Select, Text, bindpar
 
 from aggregates.values import tag_as_stored
 from eventstore.prepared import Prepared, among
-from projections.track_search import Search, is_indexed, search_of
-from projections.track_tags import track_tags
-from projections.track_view import TrackView
-from projections.tracks import LIVE, normalized, tracks
+from projections.tracks.search import Search, is_indexed, search_of
+from projections.tracks.table import LIVE, normalized, tracks
+from projections.tracks.tags import track_tags
+from projections.tracks.view import TrackView
 
 MAX_SCANNED_TRACKS: Final = 10_000
 """Of one page or search that compares row by row."""
@@ -82,7 +82,7 @@ def track_page(
     if wanted.tags:
         values["tags"] = [tag_as_stored(tag) for tag in wanted.tags]
     if wanted.q is not None:
-        search, values["q"] = search_of(normalized(wanted.q), is_sqlite=connection.dialect.name == "sqlite")
+        search, values["q"] = search_of(connection, wanted.q)
     if cursor is not None:
         values["cursor"] = cursor
     oldest = _oldest_scanned(connection, wanted, cursor)

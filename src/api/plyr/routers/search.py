@@ -18,9 +18,9 @@ from api.services import Services
 from eventstore.streams.peer_ids import peer_ids_of
 from identity.accounts.accounts import Account
 from identity.resolution.identifiers import INVALID_HANDLE
-from projections.catalogue_queries import albums_named, artists_named, tags_by_use, with_tracks
-from projections.track_queries import TrackFilter, is_storable, track_page
-from projections.tracks import normalized
+from projections.tracks.catalogue import albums_named, artists_named, tags_by_use, with_tracks
+from projections.tracks.queries import TrackFilter, is_storable, track_page
+from projections.tracks.table import normalized
 
 router: Final = APIRouter(**ROUTER)
 
@@ -98,7 +98,7 @@ class _Finder:
         return [
             {
                 "type": "track",
-                "id": ids.get(view.track_id, view.track_id),
+                "id": ids[view.track_id],
                 "title": view.title,
                 "artist_handle": _handle(accounts, view.did),
                 "artist_display_name": view.artist,

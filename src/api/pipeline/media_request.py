@@ -1,0 +1,132 @@
+"""A request for stored audio or a cover: which track lets the caller have it, and its bytes, whole or in ranges."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+from fastapi import Depends, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from api.auth.authentication import OptionalCaller, ServicesDep
+from api.error_responses import error_response
+from api.middleware.security_headers import GATED_MEDIA, PUBLIC_MEDIA
+from api.pipeline.media_reads import CallerReads, Reads
+from api.requests.byte_range import range_of
+from api.responses.attachment import attachment
+from api.services import Services
+from application.errors import MediaNotFoundError
+from application.playback_access import admit, admit_download
+from identity.accounts.credentials import Principal
+from projections.tracks.queries import live_tracks_naming
+from projections.tracks.view import TrackView
+from storage.artwork import THUMBNAIL_MIME
+
+IMMUTABLE: Final = "public, max-age=31536000, immutable"
+FIVE_MINUTES: Final = "public, max-age=300"
+"""Open audio may be gated or deleted any time; shared caches then keep it no longer than this."""
+PRIVATE: Final = "private, no-cache"
+CID: Final = re.compile(r"[a-z2-7]{1,80}")
+
+
+class MediaRequest:
+    """A request for bytes that live tracks name, by their CID. `extension` is the track's `file_type`; None is any."""
+
+    def __init__(
+        self, request: Request, services: Services, caller: Principal | None, reads: CallerReads
+    ) -> None:
+        self.services: Final = services
+        self._request: Final = request
+        self._caller: Final = caller
+        self._reads: Final = reads
+
+    async def audible(self, cid: str, extension: str | None = None) -> TrackView:
+        """Return a track with this audio that the caller may hear; raises as `admit`."""
+        views = await self._with_audio(cid, extension)
+        return await admit(self._caller, views, self.services.supporters)
+
+    async def play(self, cid: str, extension: str | None = None) -> Response:
+        """Return the audio, or the range of it that the request wants; raises as `admit`."""
+        view = await self.audible(cid, extension)
+        is_open = view.support_gate is None and view.taken_down_at is None
+        return await self._bytes(cid, view.audio.mime, FIVE_MINUTES if is_open else PRIVATE)
+
+    async def download(self, cid: str, extension: str | None = None) -> Response:
+        """Return the audio as a file to save; raises as `admit_download`."""
+        views = await self._with_audio(cid, extension)
+        view = await admit_download(self._caller, views, self.services.supporters)
+        response = await self._bytes(cid, view.audio.mime, PRIVATE)
+        name = f"{view.artist} - {view.title}.{view.audio.file_type}"
+        response.headers["Content-Disposition"] = attachment(name)
+        return response
+
+    async def show(self, cid: str) -> Response:
+        """Return a cover or a thumbnail."""
+        views = await run_in_threadpool(self._naming, cid)
+        is_public = any(view.taken_down_at is None for view in views)
+        return await self._bytes(cid, _mime_of_image(views, cid), IMMUTABLE if is_public else PRIVATE)
+
+    async def _with_audio(self, cid: str, extension: str | None) -> list[TrackView]:
+        views = [view for view in await run_in_threadpool(self._naming, cid) if view.audio.cid == cid]
+        return [view for view in views if extension in (None, view.audio.file_type)]
+
+    def _naming(self, cid: str) -> Sequence[TrackView]:
+        """Return the tracks with these bytes; taken-down tracks only for an admin, since their owner has the bytes."""
+        if CID.fullmatch(cid) is None:
+            return []
+        with self.services.database.read() as connection:
+            views = live_tracks_naming(connection, cid)
+        if self._caller is not None and self._caller.admin:
+            return sorted(views, key=lambda view: view.taken_down_at is not None)
+        return [view for view in views if view.taken_down_at is None]
+
+    async def _bytes(self, cid: str, mime: str, caching: str) -> Response:
+        request = self._request
+        found = await run_in_threadpool(self.services.media.find, cid)
+        if found is None:
+            raise MediaNotFoundError
+        etag = f'"{cid}"'
+        headers = {"Accept-Ranges": "bytes", "ETag": etag, "Cache-Control": caching}
+        if caching == PRIVATE:
+            headers |= {**GATED_MEDIA, "Vary": "Cookie, Authorization"}
+        else:
+            headers |= PUBLIC_MEDIA
+        if _knows(request.headers.get("if-none-match"), etag):
+            return Response(status_code=304, headers=headers)
+        wanted = range_of(request, etag, found.size)
+        if wanted is None:
+            outside = {**headers, "Content-Range": f"bytes */{found.size}"}
+            message = f"The range lies outside the {found.size} bytes of this file."
+            return error_response(416, "range_not_satisfiable", message, outside)
+        headers |= {"Content-Type": mime, "Content-Length": str(wanted.end - wanted.start)}
+        if wanted.asked:
+            headers["Content-Range"] = wanted.content_range
+        status = 206 if wanted.asked else 200
+        if request.method == "HEAD":
+            return Response(status_code=status, headers=headers)
+        chunks = await self._reads.stream(found.key, wanted.start, wanted.end)
+        return StreamingResponse(chunks, status_code=status, headers=headers)
+
+
+async def media_request(
+    request: Request, services: ServicesDep, caller: OptionalCaller, reads: Reads
+) -> MediaRequest:
+    return MediaRequest(request, services, caller, reads)
+
+
+ForMedia = Annotated[MediaRequest, Depends(media_request)]
+
+
+def _mime_of_image(views: Sequence[TrackView], cid: str) -> str:
+    covers = [view.artwork for view in views if view.artwork is not None]
+    for cover in covers:
+        if cover.cid == cid:
+            return cover.mime
+    if any(cover.thumbnail_cid == cid for cover in covers):
+        return THUMBNAIL_MIME
+    raise MediaNotFoundError
+
+
+def _knows(if_none_match: str | None, etag: str) -> bool:
+    tags = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
+    return etag in tags or "*" in tags

@@ -1,0 +1,1 @@
+"""The routes under `/plyr`, one file for each resource."""
