@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
@@ -89,5 +90,5 @@ def _send(client: Client, track_id: int, method: str, requests: int) -> None:
             connection.request(method, f"/tracks/{track_id}", body, headers)
             response = connection.getresponse()
             text = response.read()
-            if response.status != 200:  # noqa: PLR2004
+            if response.status != HTTPStatus.OK:
                 raise RuntimeError(f"{method} -> {response.status} {text!r}")
