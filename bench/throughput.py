@@ -3,11 +3,11 @@
 import asyncio
 import json
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from http import HTTPStatus
 from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
@@ -20,7 +20,7 @@ from bench.logs import ARTIST
 from bench.postgres import postgres_database
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
-from bench.services import Servers, new_title, start_servers
+from bench.services import Servers, bare_record, create_account, new_title, start_servers
 from demo.media import tone
 from demo.service import Client, Service
 from demo.story import COLLECTION
@@ -51,7 +51,7 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
             relays["PostgreSQL"] = stack.enter_context(
                 _relay(servers, "postgres", url, tracks, show_progress)
             )
-        dids = [_account(servers.pds, f"bare{number}") for number in range(max(ACCOUNTS))]
+        dids = [create_account(servers.pds, f"bare{number}") for number in range(max(ACCOUNTS))]
         rows: list[Row] = []
         for accounts in ACCOUNTS:
             what = f"{accounts} account{'s' * (accounts > 1)}"
@@ -62,10 +62,6 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
                 show_progress,
             )
         return rows
-
-
-def _account(pds: DevPds, name: str) -> str:
-    return pds.create_account(f"{name}.test", secrets.token_urlsafe(12))
 
 
 class _Relay:
@@ -130,7 +126,7 @@ def _relay(
 
 
 def _uploads(service: Service, pds: DevPds, name: str, tracks: int) -> tuple[str, list[int]]:
-    did = _account(pds, name)
+    did = create_account(pds, name)
     client = Client(service.url, did, pds.create_app_password(did))
     with closing(client.http):
         audio = (tone(100 + next(_numbers), 0.1) for _ in range(tracks))
@@ -154,19 +150,10 @@ def _puts(pds: DevPds, dids: Sequence[str], records: int) -> Callable[[int], Sec
 
 
 def _put(connection: HTTPConnection, pds: DevPds, did: str, rkey: str) -> None:
-    record = {
-        "$type": COLLECTION,
-        "title": new_title(),
-        "artist": "bare.test",
-        "audioUrl": f"http://127.0.0.1:8000/audio/{'b' * 59}.wav",
-        "fileType": "wav",
-        "duration": 2,
-        "createdAt": "2026-01-01T00:00:00.000000Z",
-    }
-    body = {"repo": did, "collection": COLLECTION, "rkey": rkey, "record": record}
+    body = {"repo": did, "collection": COLLECTION, "rkey": rkey, "record": bare_record()}
     headers = {"content-type": "application/json", "authorization": f"Bearer {pds.access_token(did)}"}
     connection.request("POST", "/xrpc/com.atproto.repo.putRecord", json.dumps(body), headers)
     response = connection.getresponse()
-    if response.status != 200:  # noqa: PLR2004
+    if response.status != HTTPStatus.OK:
         raise RuntimeError(response.read().decode())
     response.read()
