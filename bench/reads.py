@@ -8,7 +8,7 @@ from typing import Final
 
 import httpx
 
-from bench.postgres import postgres_database
+from bench.postgres import databases
 from bench.processes import REQUESTS_PER_OPERATION, HttpServer, beside_bare_app, cpu_per_request
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
@@ -27,11 +27,8 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
     with ExitStack() as stack:
         show_progress("starting a PLC directory, a PDS and the services")
         servers = stack.enter_context(start_servers(folder))
-        urls: dict[str, str | None] = {"SQLite": None}
-        if (url := stack.enter_context(postgres_database())) is not None:
-            urls["PostgreSQL"] = url
         rows: list[Row] = []
-        for name, database_url in urls.items():
+        for name, database_url in stack.enter_context(databases()).items():
             ours, bare, client = stack.enter_context(beside_bare_app(servers, name.lower(), database_url))
             show_progress(f"uploading tracks, {name}")
             for number in range(3 if effort.is_quick else TRACKS):

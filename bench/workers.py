@@ -24,6 +24,7 @@ SENTENCE: Final = (
 )
 MAX_RATIO: Final = 1.1
 ARTISTS: Final = 4
+QUICK_ARTISTS: Final = 2
 REQUESTS_PER_OPERATION: Final = 4
 WORKERS: Final = ("--workers", "2")
 WITHOUT_RELAY: Final = {"MASTERTAPE_RELAY": "off"}
@@ -31,6 +32,7 @@ WITHOUT_RELAY: Final = {"MASTERTAPE_RELAY": "off"}
 
 def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
     """Measure on PostgreSQL, if it is available: SQLite has no workers."""
+    artists = QUICK_ARTISTS if effort.is_quick else ARTISTS
     with ExitStack() as stack:
         show_progress("starting a PLC directory, a PDS and the services")
         servers = stack.enter_context(start_servers(folder))
@@ -43,7 +45,7 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
             )
             others = (
                 stack.enter_context(signed_in(servers, service.url, f"{name}{number}"))
-                for number in range(2, ARTISTS + 1)
+                for number in range(2, artists + 1)
             )
             loads.append(_Load([client, *others]))
         rows: list[Row] = []
