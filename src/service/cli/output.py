@@ -21,7 +21,6 @@ from outbox.operations.operators import OperatorError
 from projections.rebuild.scratch import OvertakenError
 from replay.errors import ReplayError
 from service.config.settings import SettingsError, load
-from service.observability.readiness import LostKeysError
 from service.schema.migrate import OutdatedSchemaError
 from storage.errors import StorageError
 
@@ -36,7 +35,6 @@ EXPECTED_ERRORS: Final = (
     OutdatedSchemaError,
     EventStoreError,
     IdentityError,
-    LostKeysError,
     OperatorError,
     OvertakenError,
     ReplayError,

@@ -14,8 +14,7 @@ from starlette.testclient import TestClient
 from identity.sessions.session_store import pds_session
 from service.cli.main import main
 from service.cli.preparing import prepare
-from service.config.settings import PREFIX, Settings
-from service.observability.readiness import LostKeysError
+from service.config.settings import PREFIX, Settings, SettingsError
 from service.process.app import asgi
 from service.wiring.bootstrap import Container, build
 from tests.fake_pds.internet import FakeInternet
@@ -130,7 +129,7 @@ def test_a_start_with_keys_that_open_no_login_is_refused_in_a_line(
     with served(settings, OLD) as (client, _):
         sign_in(client, DIDS[0], password)
 
-    with pytest.raises(LostKeysError, match="decrypt none of the logins"):
+    with pytest.raises(SettingsError, match="decrypt none of the logins"):
         prepare(settings.model_copy(update={"secret_keys": (SecretStr(NEW),)}), relay=False)
 
     prepare(
