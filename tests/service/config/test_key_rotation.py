@@ -12,6 +12,8 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from identity.sessions.session_store import pds_session
+from outbox.mirror.states import LaneState
+from outbox.mirror.tables import mirror_lane
 from service.cli.main import main
 from service.cli.preparing import prepare
 from service.config.settings import PREFIX, Settings, SettingsError
@@ -119,6 +121,21 @@ def test_a_lost_key_is_reported_and_costs_a_sign_in(
     with served(settings, NEW) as (client, made):
         sign_in(client, DIDS[0], passwords[0])
         assert statuses(client, made) == [200, 200]
+
+
+def test_a_login_that_has_just_replaced_a_lost_one_keeps_its_lane(
+    settings: Settings, internet: FakeInternet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [pds] = internet.pdses
+    password = internet.settle(DIDS[0], "a.example.com", pds)
+    with served(settings, NEW) as (client, _):
+        sign_in(client, DIDS[0], password)
+    generation_before = 0
+    monkeypatch.setattr("service.cli.keys.lost_logins", lambda *_: ([(DIDS[0], generation_before)], 1))
+    ended = resealed(settings, monkeypatch, NEW, options=("--end-lost",))
+    assert ended == (0, RESEALED | {"logins": 1})
+    with served(settings, NEW) as (_, made), made.database.read() as connection:
+        assert connection.scalars(select(mirror_lane.c.state)).all() == [LaneState.READY]
 
 
 def test_a_start_with_keys_that_open_no_login_is_refused_in_a_line(
