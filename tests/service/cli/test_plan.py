@@ -48,11 +48,11 @@ def test_a_plan_that_is_without_a_repo_says_so_and_succeeds(
 def test_a_plan_of_many_records_is_told_in_groups_and_applied_only_when_agreed_to(
     on_tape: Type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    missing = [_missing(number) for number in range(1, 10_001)]
+    missing = [_missing(number) for number in range(1, 1_001)]
     monkeypatch.setattr("service.cli.plan.verify_accounts", _found(missing))
 
     told = on_tape("plan").stdout.splitlines()
-    assert told[0].startswith("10000 writes, 0 of them deletes; 30000 points; about ")
+    assert told[0].startswith("1000 writes, 0 of them deletes; 3000 points; about ")
     assert len(told) < 10
     assert missing[0].key.uri in told[4]
     assert {drift.key.uri for drift in missing} <= set(on_tape("plan", "--all").stdout.split())
