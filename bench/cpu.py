@@ -2,33 +2,39 @@
 
 import time
 from pathlib import Path
+from typing import Final
 
-from sqlalchemy import text
+import psycopg
+from sqlalchemy import make_url
 
 from eventstore.database import Database
 
-_BACKENDS = text("select pid from pg_stat_activity where datname = current_database()")
+_BACKENDS: Final = (
+    "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+)
 
 
 class Cpu:
     """Counts from its creation; backends that end meanwhile are not counted."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._database_url = database.url
+        self._backends = backend_seconds(self._database_url)
         self._process = time.process_time()
-        self._backends = self._seconds_by_pid()
 
     def seconds(self) -> float:
-        backends = self._seconds_by_pid()
-        server = sum(now - self._backends.get(pid, 0.0) for pid, now in backends.items())
-        return time.process_time() - self._process + server
+        process = time.process_time() - self._process
+        backends = backend_seconds(self._database_url)
+        return process + sum(now - self._backends.get(pid, 0.0) for pid, now in backends.items())
 
-    def _seconds_by_pid(self) -> dict[int, float]:
-        if self._database.is_sqlite:
-            return {}
-        with self._database.read_committed() as connection:
-            pids = connection.scalars(_BACKENDS).all()
-        return {pid: _seconds_of(pid) for pid in pids}
+
+def backend_seconds(database_url: str) -> dict[int, float]:
+    """Return the processor time of each of PostgreSQL's processes for this database; SQLite has none."""
+    if database_url.startswith("sqlite"):
+        return {}
+    url = make_url(database_url).set(drivername="postgresql")
+    with psycopg.connect(url.render_as_string(hide_password=False)) as connection:
+        return {pid: _seconds_of(pid) for (pid,) in connection.execute(_BACKENDS)}
 
 
 def _seconds_of(pid: int) -> float:

@@ -11,10 +11,10 @@ from typing import Final
 import httpx
 
 from bench.postgres import postgres_database
-from bench.processes import TICKS_PER_SECOND, HttpServer, bare_app
+from bench.processes import REQUESTS_PER_OPERATION, HttpServer, beside_bare_app, cpu_per_request
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
-from bench.services import Servers, new_title, start_process, start_servers
+from bench.services import Servers, new_title, start_servers
 from demo.media import tone
 
 SENTENCE: Final = (
@@ -22,8 +22,6 @@ SENTENCE: Final = (
     " as a multiple of that of a bare FastAPI app with one UPDATE."
 )
 CLIENTS: Final = 16
-REQUESTS_PER_OPERATION: Final = 10
-"""A single request is too short for the clock of processor time."""
 
 
 def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
@@ -49,26 +47,20 @@ def _compared(
 ) -> list[Row]:
     what = f"{name}: {{}}, {clients} client{'s' * (clients > 1)}, relay {'on' if has_relay else 'off'}"
     with ExitStack() as stack:
-        folder = f"{name}-{clients}".lower()
-        given = stack.enter_context(postgres_database()) if name == "PostgreSQL" else None
-        if name == "PostgreSQL" and given is None:
+        database_url = stack.enter_context(postgres_database()) if name == "PostgreSQL" else None
+        if name == "PostgreSQL" and database_url is None:
             return []
-        database_url = given or f"sqlite:///{servers.folder / folder / 'mastertape.db'}"
         env = {} if has_relay else {"MASTERTAPE_RELAY": "false"}
-        service, client = stack.enter_context(start_process(servers, folder, given, env=env))
+        ours, bare, client = stack.enter_context(
+            beside_bare_app(servers, f"{name}-{clients}".lower(), database_url, env)
+        )
         show_progress(f"uploading tracks, {name}")
         count = min(clients, 2) if effort.is_quick else clients
         tracks = [client.upload(tone(100 + n, 0.05), title=new_title())["id"] for n in range(count)]
-        bare = stack.enter_context(bare_app(database_url, servers.folder / f"bare-{folder}.log"))
-        ours = HttpServer(service.url, service.pid, database_url)
+        signed_in = {"authorization": f"Bearer {client.token}"}
         return compare(
             Arm(what.format("bare app"), partial(_cpu, _Edits(bare, tracks, {}))),
-            [
-                Arm(
-                    what.format("PATCH"),
-                    partial(_cpu, _Edits(ours, tracks, {"authorization": f"Bearer {client.token}"})),
-                )
-            ],
+            [Arm(what.format("PATCH"), partial(_cpu, _Edits(ours, tracks, signed_in)))],
             effort,
             show_progress,
         )
@@ -96,7 +88,6 @@ def _cpu(edits: _Edits, operations: int) -> Seconds:
     """Return the processor time for each edit, on average."""
     each = max(1, operations * REQUESTS_PER_OPERATION // len(edits.tracks))
     edits.run(1)
-    began = edits.server.cpu_seconds_with_database()
-    edits.run(each)
-    spent = edits.server.cpu_seconds_with_database() - began
-    return [max(spent, 1 / TICKS_PER_SECOND) / (each * len(edits.tracks))]
+    return cpu_per_request(
+        edits.server.cpu_seconds_with_database, partial(edits.run, each), each * len(edits.tracks)
+    )

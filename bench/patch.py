@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.network import SlowNetwork
-from bench.postgres import postgres_database
+from bench.postgres import databases
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
 from bench.services import bare_puts, new_title, new_track, start_servers, start_service, time_operations
@@ -22,9 +22,10 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
     with ExitStack() as stack:
         show_progress("starting a PLC directory, a PDS and the services")
         servers = stack.enter_context(start_servers(folder))
-        clients = {"SQLite": stack.enter_context(start_service(servers, "sqlite", None))}
-        if (url := stack.enter_context(postgres_database())) is not None:
-            clients["PostgreSQL"] = stack.enter_context(start_service(servers, "postgres", url))
+        clients = {
+            name: stack.enter_context(start_service(servers, name.lower(), url))
+            for name, url in stack.enter_context(databases()).items()
+        }
         arms = [
             Arm(f"PATCH, {name}, PDS +{delay} ms", _Patches(servers.network, client, delay), MAX_RATIO)
             for name, client in clients.items()

@@ -41,6 +41,13 @@ def postgres_database() -> Iterator[str | None]:
 
 
 @contextmanager
+def databases() -> Iterator[dict[str, str | None]]:
+    """Yield a database of each kind for a service; None stands for the SQLite file that it makes by itself."""
+    with postgres_database() as url:
+        yield {"SQLite": None} | ({"PostgreSQL": url} if url is not None else {})
+
+
+@contextmanager
 def _server() -> Iterator[str | None]:
     if given := os.environ.get("DATABASE_URL"):
         yield make_url(given).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -1,22 +1,25 @@
-"""Starts the bare app as a process, and counts the processor time of processes and of their databases."""
+"""Runs a service and the bare app on one database, and counts the processor time of their requests."""
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import httpx
-import psycopg
-from sqlalchemy import make_url
 
+from bench.cpu import backend_seconds
+from bench.rounds import Seconds
+from bench.services import NO_SETTINGS, Servers, start_process
+from demo.service import Client
 from devpds.process import Process
 from devpds.server import free_port
 
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
-_BACKENDS: Final = "select pid from pg_stat_activity where datname = current_database()"
+REQUESTS_PER_OPERATION: Final = 10
+"""A single request is too short for the clock of processor time."""
 
 
 @dataclass(frozen=True)
@@ -29,23 +32,36 @@ class HttpServer:
 
     def cpu_seconds(self) -> float:
         """Return the processor time that the process has taken since it began."""
-        return _cpu_seconds(self.pid)
+        user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / TICKS_PER_SECOND
 
     def cpu_seconds_with_database(self) -> float:
         """Return the same with that of PostgreSQL's processes for this database; SQLite runs in the process itself."""
-        return self.cpu_seconds() + sum(map(_cpu_seconds, self._backends()))
+        return self.cpu_seconds() + sum(backend_seconds(self.database_url).values())
 
-    def _backends(self) -> list[int]:
-        if self.database_url.startswith("sqlite"):
-            return []
-        url = make_url(self.database_url).set(drivername="postgresql")
-        with psycopg.connect(url.render_as_string(hide_password=False)) as connection:
-            return [pid for (pid,) in connection.execute(_BACKENDS) if pid != connection.info.backend_pid]
+
+def cpu_per_request(clock: Callable[[], float], send: Callable[[], object], requests: int) -> Seconds:
+    """Return the processor time of each of these requests, on average; the clock tells no less than a tick for all."""
+    began = clock()
+    send()
+    return [max(clock() - began, 1 / TICKS_PER_SECOND) / requests]
 
 
 @contextmanager
-def bare_app(database_url: str, log: Path) -> Iterator[HttpServer]:
-    """Yield the bare app on the service's own database."""
+def beside_bare_app(
+    servers: Servers, name: str, database_url: str | None, env: Mapping[str, str] = NO_SETTINGS
+) -> Iterator[tuple[HttpServer, HttpServer, Client]]:
+    """Yield a service, the bare app on the service's database, and a signed-in client of the service."""
+    url = database_url or f"sqlite:///{servers.folder / name / 'mastertape.db'}"
+    with (
+        start_process(servers, name, database_url, env=env) as (service, client),
+        _bare_app(url, servers.folder / f"bare-{name}.log") as bare,
+    ):
+        yield HttpServer(service.url, service.pid, url), bare, client
+
+
+@contextmanager
+def _bare_app(database_url: str, log: Path) -> Iterator[HttpServer]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     process = Process(
@@ -63,11 +79,3 @@ def _answers(url: str) -> bool:
         return httpx.get(f"{url}/healthz").is_success
     except httpx.TransportError:
         return False
-
-
-def _cpu_seconds(pid: int) -> float:
-    try:
-        user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    except OSError:  # the server is elsewhere, or the backend has ended
-        return 0.0
-    return (int(user) + int(system)) / TICKS_PER_SECOND

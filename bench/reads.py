@@ -8,11 +8,11 @@ from typing import Final
 
 import httpx
 
-from bench.postgres import postgres_database
-from bench.processes import TICKS_PER_SECOND, HttpServer, bare_app
+from bench.postgres import databases
+from bench.processes import REQUESTS_PER_OPERATION, HttpServer, beside_bare_app, cpu_per_request
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
-from bench.services import new_title, start_process, start_servers
+from bench.services import new_title, start_servers
 from demo.media import tone
 
 SENTENCE: Final = (
@@ -20,8 +20,6 @@ SENTENCE: Final = (
     " as a multiple of that of a bare FastAPI app with one SELECT."
 )
 TRACKS: Final = 50
-REQUESTS_PER_OPERATION: Final = 10
-"""A single request is too short for the clock of CPU time."""
 
 
 def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
@@ -29,26 +27,16 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
     with ExitStack() as stack:
         show_progress("starting a PLC directory, a PDS and the services")
         servers = stack.enter_context(start_servers(folder))
-        urls = {"SQLite": f"sqlite:///{folder / 'sqlite' / 'mastertape.db'}"}
-        if (url := stack.enter_context(postgres_database())) is not None:
-            urls["PostgreSQL"] = url
         rows: list[Row] = []
-        for name, database_url in urls.items():
-            given = None if name == "SQLite" else database_url
-            service, client = stack.enter_context(start_process(servers, name.lower(), given))
+        for name, database_url in stack.enter_context(databases()).items():
+            ours, bare, client = stack.enter_context(beside_bare_app(servers, name.lower(), database_url))
             show_progress(f"uploading tracks, {name}")
             for number in range(3 if effort.is_quick else TRACKS):
                 newest = client.upload(tone(100 + number, 0.05), title=new_title())["id"]
-            bare = stack.enter_context(bare_app(database_url, folder / f"bare-{name}.log"))
             for what, path in (("a track", f"/tracks/{newest}"), ("a page", "/tracks?limit=50")):
                 rows += compare(
                     Arm(f"{name}: bare app, {what}", partial(_cpu, bare, path)),
-                    [
-                        Arm(
-                            f"{name}: GET {what}",
-                            partial(_cpu, HttpServer(service.url, service.pid, database_url), path),
-                        )
-                    ],
+                    [Arm(f"{name}: GET {what}", partial(_cpu, ours, path))],
                     effort,
                     show_progress,
                 )
@@ -59,9 +47,10 @@ def _cpu(server: HttpServer, path: str, operations: int) -> Seconds:
     """Return the server's CPU time for each of these requests, on average."""
     requests = operations * REQUESTS_PER_OPERATION
     with httpx.Client(base_url=server.url) as http:
-        http.get(path).raise_for_status()
-        began = server.cpu_seconds()
-        for _ in range(requests):
-            http.get(path).raise_for_status()
-        spent = server.cpu_seconds() - began
-    return [max(spent, 1 / TICKS_PER_SECOND) / requests]
+
+        def get(times: int) -> None:
+            for _ in range(times):
+                http.get(path).raise_for_status()
+
+        get(1)
+        return cpu_per_request(server.cpu_seconds, partial(get, requests), requests)

@@ -89,22 +89,26 @@ def create_account(pds: DevPds, name: str) -> str:
 
 
 def bare_puts(pds: DevPds) -> Callable[[int], Seconds]:
-    """Write one record repeatedly to the PDS; it has the fields that the service would write."""
+    """Write one record repeatedly to the PDS."""
     did = create_account(pds, "bare")
-    record: dict[str, Any] = {
+
+    def put() -> None:
+        pds.put_record(did, COLLECTION, "3kbenchbare222", bare_record())
+
+    return lambda operations: time_operations(put, operations)
+
+
+def bare_record() -> dict[str, Any]:
+    """Return a record with the fields that the service would write, and a new title."""
+    return {
         "$type": COLLECTION,
-        "title": "First Take",
+        "title": new_title(),
         "artist": "bare.test",
         "audioUrl": f"http://127.0.0.1:8000/audio/{'b' * 59}.wav",
         "fileType": "wav",
         "duration": 2,
         "createdAt": "2026-01-01T00:00:00.000000Z",
     }
-
-    def put() -> None:
-        pds.put_record(did, COLLECTION, "3kbenchbare222", record | {"title": new_title()})
-
-    return lambda operations: time_operations(put, operations)
 
 
 @contextmanager

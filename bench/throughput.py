@@ -3,11 +3,11 @@
 import asyncio
 import json
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from http import HTTPStatus
 from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 
 from aggregates.track import Track
 from bench.logs import ARTIST
-from bench.postgres import postgres_database
+from bench.postgres import databases
 from bench.report import Row
 from bench.rounds import Arm, Effort, Seconds, compare
-from bench.services import Servers, new_title, start_servers
+from bench.services import Servers, bare_record, create_account, new_title, start_servers
 from demo.media import tone
 from demo.service import Client, Service
 from demo.story import COLLECTION
@@ -33,6 +33,7 @@ SENTENCE: Final = (
     " one connection for each account."
 )
 ACCOUNTS: Final = (1, 8)
+QUICK_ACCOUNTS: Final = (1, 2)
 TRACKS_PER_ACCOUNT: Final = 20
 QUICK_TRACKS_PER_ACCOUNT: Final = 2
 DELIVERY_TIMEOUT_SECONDS: Final = 120.0
@@ -43,17 +44,18 @@ _numbers: Final = count(1)
 def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
     """Measure with the service's own relay and logins, in this process."""
     tracks = QUICK_TRACKS_PER_ACCOUNT if effort.is_quick else TRACKS_PER_ACCOUNT
+    sizes = QUICK_ACCOUNTS if effort.is_quick else ACCOUNTS
     with ExitStack() as stack:
         show_progress("starting a PLC directory and a PDS")
         servers = stack.enter_context(start_servers(folder))
-        relays = {"SQLite": stack.enter_context(_relay(servers, "sqlite", None, tracks, show_progress))}
-        if (url := stack.enter_context(postgres_database())) is not None:
-            relays["PostgreSQL"] = stack.enter_context(
-                _relay(servers, "postgres", url, tracks, show_progress)
-            )
-        dids = [_account(servers.pds, f"bare{number}") for number in range(max(ACCOUNTS))]
+        relays = {}
+        for name, database_url in stack.enter_context(databases()).items():
+            show_progress(f"uploading tracks, {name}")
+            relay = _relay(servers, name.lower(), database_url, accounts=max(sizes), tracks=tracks)
+            relays[name] = stack.enter_context(relay)
+        dids = [create_account(servers.pds, f"bare{number}") for number in range(max(sizes))]
         rows: list[Row] = []
-        for accounts in ACCOUNTS:
+        for accounts in sizes:
             what = f"{accounts} account{'s' * (accounts > 1)}"
             rows += compare(
                 Arm(f"bare putRecord, {what}", _puts(servers.pds, dids[:accounts], tracks)),
@@ -62,10 +64,6 @@ def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> l
                 show_progress,
             )
         return rows
-
-
-def _account(pds: DevPds, name: str) -> str:
-    return pds.create_account(f"{name}.test", secrets.token_urlsafe(12))
 
 
 class _Relay:
@@ -106,16 +104,13 @@ class _Relay:
 
 
 @contextmanager
-def _relay(
-    servers: Servers, name: str, url: str | None, tracks: int, show_progress: Callable[[str], None]
-) -> Iterator[_Relay]:
-    show_progress(f"uploading tracks, {name}")
+def _relay(servers: Servers, name: str, url: str | None, *, accounts: int, tracks: int) -> Iterator[_Relay]:
     env = {"MASTERTAPE_RELAY": "off"} | ({"MASTERTAPE_DATABASE_URL": url} if url is not None else {})
     service = Service(servers.folder / name, servers.pds, env=env)
     service.start()
     try:
         uploaded = dict(
-            _uploads(service, servers.pds, f"{name}{number}", tracks) for number in range(max(ACCOUNTS))
+            _uploads(service, servers.pds, f"{name}{number}", tracks) for number in range(accounts)
         )
     finally:
         service.stop()
@@ -130,7 +125,7 @@ def _relay(
 
 
 def _uploads(service: Service, pds: DevPds, name: str, tracks: int) -> tuple[str, list[int]]:
-    did = _account(pds, name)
+    did = create_account(pds, name)
     client = Client(service.url, did, pds.create_app_password(did))
     with closing(client.http):
         audio = (tone(100 + next(_numbers), 0.1) for _ in range(tracks))
@@ -154,19 +149,10 @@ def _puts(pds: DevPds, dids: Sequence[str], records: int) -> Callable[[int], Sec
 
 
 def _put(connection: HTTPConnection, pds: DevPds, did: str, rkey: str) -> None:
-    record = {
-        "$type": COLLECTION,
-        "title": new_title(),
-        "artist": "bare.test",
-        "audioUrl": f"http://127.0.0.1:8000/audio/{'b' * 59}.wav",
-        "fileType": "wav",
-        "duration": 2,
-        "createdAt": "2026-01-01T00:00:00.000000Z",
-    }
-    body = {"repo": did, "collection": COLLECTION, "rkey": rkey, "record": record}
+    body = {"repo": did, "collection": COLLECTION, "rkey": rkey, "record": bare_record()}
     headers = {"content-type": "application/json", "authorization": f"Bearer {pds.access_token(did)}"}
     connection.request("POST", "/xrpc/com.atproto.repo.putRecord", json.dumps(body), headers)
     response = connection.getresponse()
-    if response.status != 200:  # noqa: PLR2004
+    if response.status != HTTPStatus.OK:
         raise RuntimeError(response.read().decode())
     response.read()

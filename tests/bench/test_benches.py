@@ -30,7 +30,7 @@ ARMS = {
     ],
     "throughput": [
         arm
-        for accounts in ("1 account", "8 accounts")
+        for accounts in ("1 account", "2 accounts")
         for arm in (
             f"bare putRecord, {accounts}",
             *(f"{database}: relay, {accounts}" for database in DATABASES),

@@ -42,7 +42,7 @@ class KillableService(Service):
     def command(self, *words: str) -> None:
         """Run a command beside it, which is not killed."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith("MASTERTAPE_")}
-        subprocess.run([MASTERTAPE, *words], env=ours | self._process.env, check=True, capture_output=True)
+        subprocess.run([MASTERTAPE, *words], env=ours | self.settings, check=True, capture_output=True)
 
     def await_next_life(self) -> None:
         """Wait until it was killed at its point, and answers again."""

@@ -1,9 +1,9 @@
-"""Ends logins and tokens for an operator: in a restored database some were spent or revoked since, and a key may be lost."""
+"""Ends logins and tokens in a restored database: some were spent or revoked after the backup."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import Connection, select, update
 
 from identity.accounts.credentials import credential
 from identity.sessions.session_store import PdsSessionState, SessionKind, pds_session
@@ -18,19 +18,9 @@ def active_dids(connection: Connection, kind: SessionKind) -> Sequence[str]:
 
 def end_logins(connection: Connection, kind: SessionKind, reason: str, now: datetime) -> None:
     """End the active sessions of this kind here, without a request to any PDS; the accounts have to sign in again."""
-    _end(connection, (pds_session.c.kind == kind.value,), reason, now)
-
-
-def end_login(connection: Connection, did: str, generation: int, reason: str, now: datetime) -> bool:
-    """End this login here, without a request to its PDS; False if a newer one has replaced it."""
-    this = (pds_session.c.did == did, pds_session.c.generation == generation)
-    return _end(connection, this, reason, now) == 1
-
-
-def _end(connection: Connection, which: Sequence[ColumnElement[bool]], reason: str, now: datetime) -> int:
-    ended = connection.execute(
+    connection.execute(
         update(pds_session)
-        .where(*which, pds_session.c.status == PdsSessionState.ACTIVE)
+        .where(pds_session.c.kind == kind.value, pds_session.c.status == PdsSessionState.ACTIVE)
         .values(
             status=PdsSessionState.REAUTH_REQUIRED,
             sealed=None,
@@ -41,7 +31,6 @@ def _end(connection: Connection, which: Sequence[ColumnElement[bool]], reason: s
             updated_at=now,
         )
     )
-    return ended.rowcount
 
 
 def revoke_tokens(connection: Connection, now: datetime) -> None:

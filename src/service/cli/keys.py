@@ -3,16 +3,16 @@
 import click
 
 from eventstore.database import Database
-from identity.accounts.revocation import end_login
 from identity.errors import DecryptionError
 from identity.sessions.encryption import Cipher
 from identity.sessions.key_rotation import logins_by_oauth_key, lost_logins, reencrypt_logins
-from outbox.mirror.lanes import park_lane
+from identity.sessions.session_store import SessionRows
 from service.cli.log import configured_log
 from service.cli.output import as_json, dry_run, print_json, progress_bar
 from service.config.secret_keys import new_oauth_keys, secret_keys
 from service.config.settings import load
 from service.schema.migrate import require_schema
+from service.wiring.adapters import AccountLanes
 
 LOST = "its key was lost"
 """Why a login ended, as the account is told."""
@@ -65,14 +65,17 @@ def reseal(*, end_lost: bool, dry_run: bool, as_json: bool) -> None:
             f"{done.logins} logins: {done.resealed} {anew}, {done.lost} that no key decrypts, {ended} ended"
         )
     if done.lost > ended:
-        raise SystemExit(1)
+        raise click.ClickException(
+            "logins that no key decrypts were kept: add their key to SECRET_KEYS again, or end them with --end-lost"
+        )
 
 
 def _end_lost(database: Database, cipher: Cipher) -> int:
+    lanes = AccountLanes(database)
+    sessions = SessionRows(database, cipher, on_reauth=lanes.must_sign_in, on_signed_in=lanes.signed_in)
     lost, _ = lost_logins(database, cipher)
-    with database.write() as connection:
-        for did, _ in lost:  # lanes before sessions
-            park_lane(connection, did)
-        return sum(
-            end_login(connection, did, generation, LOST, database.now(connection)) for did, generation in lost
-        )
+    ended = 0
+    for did, generation in lost:
+        with database.write() as connection:
+            ended += sessions.end_in(connection, did, generation, LOST)
+    return ended

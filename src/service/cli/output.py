@@ -21,7 +21,6 @@ from outbox.operations.operators import OperatorError
 from projections.rebuild.scratch import OvertakenError
 from replay.errors import ReplayError
 from service.config.settings import SettingsError, load
-from service.observability.readiness import LostKeysError
 from service.schema.migrate import OutdatedSchemaError
 from storage.errors import StorageError
 
@@ -36,7 +35,6 @@ EXPECTED_ERRORS: Final = (
     OutdatedSchemaError,
     EventStoreError,
     IdentityError,
-    LostKeysError,
     OperatorError,
     OvertakenError,
     ReplayError,
@@ -50,6 +48,7 @@ PIPED_WIDTH: Final = 100_000
 """Columns of a table that no person reads as it is printed: enough that no URI is wrapped."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer with JSON on stdout.")
+of_account = click.option("--did", help="Only this account.")
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 show_all = click.option("--all", "show_all", is_flag=True, help="List every record instead of counts.")
 agreed = click.option("--yes", "agreed", is_flag=True, help="Do not ask.")

@@ -13,14 +13,21 @@ from replay.reconcile.plan import Plan, Repair, Step, plan_for
 from replay.reconcile.verify import Verified
 from service.cli.log import configured_log
 from service.cli.operator import operator_envelope
-from service.cli.output import agreed, as_json, confirm, dry_run, print_json, print_table, show_all
+from service.cli.output import (
+    agreed,
+    as_json,
+    confirm,
+    dry_run,
+    of_account,
+    print_json,
+    print_table,
+    show_all,
+)
 from service.cli.verify import UNREAD, drift_as_json, track_of, verify_accounts
-
-did_option = click.option("--did", help="Only this account.")
 
 
 @click.command()
-@did_option
+@of_account
 @show_all
 @as_json
 def plan(did: str | None, *, show_all: bool, as_json: bool) -> None:
@@ -31,7 +38,7 @@ def plan(did: str | None, *, show_all: bool, as_json: bool) -> None:
 
 
 @click.command()
-@did_option
+@of_account
 @click.option(
     "--max-deletes",
     type=click.IntRange(min=0),
@@ -52,7 +59,7 @@ def apply(
     if dry_run:
         _say(planned, found, show_all=show_all, as_json=as_json)
         return
-    if planned.steps:
+    if any(step.repair is not Repair.NOTHING for step in planned.steps):
         confirm(f"This has the relay do {_summary(planned)}", agreed=agreed)
     with configured_log() as log:
         done = apply_plan(log, planned, operator_envelope(), max_deletes=max_deletes)
@@ -60,7 +67,8 @@ def apply(
         print_json({"done": {repair.value: count for repair, count in done.items()}})
     else:
         counts = ", ".join(f"{count} to {repair.value}" for repair, count in sorted(done.items()))
-        click.echo(f"{counts or 'nothing to do'}; the relay delivers it")
+        repos = sum(each.problem is None for each in found)
+        click.echo(f"{counts}; the relay does it" if counts else f"nothing to repair in {repos} repos")
     if _warn(found):
         raise SystemExit(UNREAD)
 

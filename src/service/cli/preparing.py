@@ -17,7 +17,7 @@ def prepare(settings: Settings, inherited: Inherited | None = None, *, relay: bo
     """Build the container. Upgrade and rebuild an SQLite database; refuse an outdated one on PostgreSQL, since processes share it.
 
     A `relay` listens for commits, which it cannot through a pooler: raises PooledConnectionError. Raises SettingsError
-    if the address of METRICS is taken.
+    if the address of METRICS is taken, or SECRET_KEYS decrypt no login.
     """
     inherited = inherited or Inherited()
     if settings.metrics is not None and inherited.metrics is None:

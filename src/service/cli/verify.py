@@ -17,7 +17,7 @@ from replay.recovered import resume_account
 from service.cli.log import verify
 from service.cli.media import verify_media
 from service.cli.operator import operator_envelope
-from service.cli.output import DRIFT, as_json, print_json, print_table, progress_bar, show_all
+from service.cli.output import DRIFT, as_json, of_account, print_json, print_table, progress_bar, show_all
 from service.config.settings import load
 from service.schema.migrate import require_schema
 from service.wiring.adapters import IdentitySigningKeys
@@ -28,7 +28,7 @@ UNREAD = 1
 
 
 @verify.command("pds")
-@click.option("--did", help="Only this account.")
+@of_account
 @click.option(
     "--deep", is_flag=True, help="Verify the whole repo, its signature, and the hash of every block."
 )

@@ -15,21 +15,11 @@ from eventstore.schema import projection_state
 from identity.sessions.encryption import Cipher
 from identity.sessions.key_rotation import lost_logins
 from service.config.secret_keys import secret_keys
-from service.config.settings import Settings
+from service.config.settings import Settings, SettingsError
 from service.observability.media_health import MediaHealth
 from service.schema.migrate import OutdatedSchemaError, require_schema
 
 TRIED_LOGINS: Final = 20
-
-
-class LostKeysError(Exception):
-    """SECRET_KEYS decrypt none of the logins that are kept."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "SECRET_KEYS decrypt none of the logins that are kept: add the key that encrypted them again (on loopback it "
-            "was in DATA/secret_keys), or run `mastertape reseal --end-lost`, after which their owners sign in again"
-        )
 
 
 def outdated_projections(log: EventLog) -> Sequence[Projection]:
@@ -49,10 +39,13 @@ def require_ready(log: EventLog) -> None:
 
 
 def require_keys(log: EventLog, settings: Settings) -> None:
-    """Raise LostKeysError where SECRET_KEYS decrypt none of the logins that are kept; a few of them tell."""
+    """Raise SettingsError where SECRET_KEYS decrypt none of the logins that are kept; a few of them tell."""
     lost, tried = lost_logins(log.database, Cipher(secret_keys(settings)), limit=TRIED_LOGINS)
     if lost and len(lost) == tried:
-        raise LostKeysError
+        raise SettingsError(
+            "SECRET_KEYS decrypt none of the logins that are kept: put back the key that encrypted them (on loopback it was "
+            "in DATA/secret_keys), or run `mastertape reseal --end-lost`, after which their owners sign in again"
+        )
 
 
 def why_not_ready(log: EventLog, store: MediaHealth | None = None) -> str | None:

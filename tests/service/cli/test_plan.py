@@ -14,6 +14,8 @@ from service.wiring.bootstrap import Container
 from tests.dsl import ALICE
 from tests.service.cli.conftest import Type
 
+RECORD = RecordKey(ALICE, "fm.plyr.track", "3kplan2222222")
+
 
 @pytest.fixture
 def migrated_url(migrated_sqlite: str) -> str:
@@ -46,16 +48,25 @@ def test_a_plan_that_is_without_a_repo_says_so_and_succeeds(
 def test_a_plan_of_many_records_is_told_in_groups_and_applied_only_when_agreed_to(
     on_tape: Type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    missing = [_missing(number) for number in range(1, 10_001)]
+    missing = [_missing(number) for number in range(1, 1_001)]
     monkeypatch.setattr("service.cli.plan.verify_accounts", _found(missing))
 
     told = on_tape("plan").stdout.splitlines()
-    assert told[0].startswith("10000 writes, 0 of them deletes; 30000 points; about ")
+    assert told[0].startswith("1000 writes, 0 of them deletes; 3000 points; about ")
     assert len(told) < 10
     assert missing[0].key.uri in told[4]
     assert {drift.key.uri for drift in missing} <= set(on_tape("plan", "--all").stdout.split())
     refused = on_tape("apply")
     assert (refused.exit_code, "Nothing was done; say --yes" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("drifts", [[], [Drift(DriftKind.UNKNOWN, RECORD, None, None, None)]])
+def test_an_apply_without_a_repair_says_so_and_neither_asks_nor_names_the_relay(
+    on_tape: Type, monkeypatch: pytest.MonkeyPatch, drifts: list[Drift]
+) -> None:
+    monkeypatch.setattr("service.cli.plan.verify_accounts", _found(drifts))
+    result = on_tape("apply")
+    assert (result.exit_code, result.stdout) == (0, "nothing to repair in 1 repos\n")
 
 
 def _missing(number: int) -> Drift:

@@ -12,10 +12,11 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from identity.sessions.session_store import pds_session
+from outbox.mirror.states import LaneState
+from outbox.mirror.tables import mirror_lane
 from service.cli.main import main
 from service.cli.preparing import prepare
-from service.config.settings import PREFIX, Settings
-from service.observability.readiness import LostKeysError
+from service.config.settings import PREFIX, Settings, SettingsError
 from service.process.app import asgi
 from service.wiring.bootstrap import Container, build
 from tests.fake_pds.internet import FakeInternet
@@ -122,6 +123,21 @@ def test_a_lost_key_is_reported_and_costs_a_sign_in(
         assert statuses(client, made) == [200, 200]
 
 
+def test_a_login_that_has_just_replaced_a_lost_one_keeps_its_lane(
+    settings: Settings, internet: FakeInternet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [pds] = internet.pdses
+    password = internet.settle(DIDS[0], "a.example.com", pds)
+    with served(settings, NEW) as (client, _):
+        sign_in(client, DIDS[0], password)
+    generation_before = 0
+    monkeypatch.setattr("service.cli.keys.lost_logins", lambda *_: ([(DIDS[0], generation_before)], 1))
+    ended = resealed(settings, monkeypatch, NEW, options=("--end-lost",))
+    assert ended == (0, RESEALED | {"logins": 1})
+    with served(settings, NEW) as (_, made), made.database.read() as connection:
+        assert connection.scalars(select(mirror_lane.c.state)).all() == [LaneState.READY]
+
+
 def test_a_start_with_keys_that_open_no_login_is_refused_in_a_line(
     settings: Settings, internet: FakeInternet
 ) -> None:
@@ -130,7 +146,7 @@ def test_a_start_with_keys_that_open_no_login_is_refused_in_a_line(
     with served(settings, OLD) as (client, _):
         sign_in(client, DIDS[0], password)
 
-    with pytest.raises(LostKeysError, match="decrypt none of the logins"):
+    with pytest.raises(SettingsError, match="decrypt none of the logins"):
         prepare(settings.model_copy(update={"secret_keys": (SecretStr(NEW),)}), relay=False)
 
     prepare(
