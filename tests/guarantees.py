@@ -601,12 +601,20 @@ SUBJECTS: Final = {
     ),
     "Browsers": (
         Guarantee(
-            "No response runs scripts, can be framed, is sniffed, leaks its URL or is cached, whatever produces it: routes, errors, files, preflights, malformed HTTP",
+            "No response for programs runs scripts, and none can be framed, is sniffed, leaks its URL or is cached, whatever produces it: routes, errors, files, preflights, malformed HTTP",
             "one table, `api/middleware/security_headers.py`",
             (
                 "tests/api/middleware/test_security_headers.py::test_every_answer_has_every_header_once",
-                "tests/api/middleware/test_security_headers.py::test_no_answer_runs_anything_or_is_framed",
+                "tests/api/middleware/test_security_headers.py::test_no_answer_for_programs_runs_anything_or_is_framed",
                 "tests/service/process/test_slow_clients.py::test_malformed_http_gets_the_usual_error_body",
+            ),
+        ),
+        Guarantee(
+            "A page runs our own files alone, and shows what a record, a handle or an error says as text",
+            "its policy names the path of our files; templates escape, and have no inline script or style ([ADR 42](adr/0042-pages-with-scripts.md))",
+            (
+                "tests/web/test_page_headers.py::test_a_page_runs_nothing_but_our_own_files",
+                "tests/web/test_page_headers.py::test_what_a_record_says_is_text_on_every_page",
             ),
         ),
         Guarantee(

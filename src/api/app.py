@@ -79,10 +79,11 @@ def create_app(services: Services) -> DocumentedApp:
         title="mastertape",
         summary="Tracks whose records on their artists' PDSes agree with an event log.",
         version="1",
-        docs_url=None,  # its third-party scripts would run in the origin of the session cookie
+        docs_url=None,  # FastAPI's own page runs third-party scripts in the origin of the session cookie
         redoc_url=None,
     )
     app.state.services = services
+    app.state.sign_in_pages = None  # the package above, which has pages, sets it
     app.state.turns = AccountTurns()
     app.state.uploads = ConcurrentUploads()
     app.state.media_intake = MediaIntake(services.media, services.media_threads)

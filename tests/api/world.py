@@ -10,7 +10,6 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from aggregates.track import Track
-from api.app import create_app
 from eventstore.idempotency.results import idempotency
 from eventstore.schema import stored_event
 from identity.accounts.credentials import CredentialKind, Scope
@@ -32,6 +31,7 @@ from storage.media import media
 from tests.fake_pds.scripted_pds import HOST, ScriptedPds
 from tests.media_samples import samples
 from tests.outbox.rigs.directory import FakeDirectory
+from web.app import create_app
 
 
 def did_of(name):

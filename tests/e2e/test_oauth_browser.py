@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Error, expect
+from playwright.sync_api import expect
 
 from tests.e2e.conftest import ONE_DATABASE
 from tests.e2e.sign_in_pages import authorizes, signs_in
@@ -22,12 +22,9 @@ def test_a_person_signs_in_and_out(page, service, pds, pds_account):
     )
     expect(page.get_by_text("Publish changes")).to_be_visible()
     authorizes(page)
-    page.wait_for_url(f"{service.url}/me")
-    expect(page.locator("body")).to_contain_text(f'"did":"{pds_account.did}"')
+    page.wait_for_url(f"{service.url}/studio")
     (cookie,) = page.context.cookies(service.url)
     assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"]) == ("mastertape_session", True, "Lax")
-    with pytest.raises(Error, match=r"Content Security Policy|Failed to fetch"):
-        page.evaluate("fetch('/auth/logout', {method: 'POST'})")  # nothing runs where the cookie is
     out = page.context.request.post(f"{service.url}/auth/logout", headers={"Origin": service.url})
     assert out.status == 200
     assert page.context.cookies(service.url) == []
@@ -47,4 +44,4 @@ def test_a_person_who_came_by_localhost_comes_back_all_the_same(page, service, p
     """Authorization servers send people to 127.0.0.1 alone, where a cookie of localhost is not sent."""
     signs_in(page, service.url.replace("127.0.0.1", "localhost"), pds_account)
     authorizes(page)
-    page.wait_for_url(f"{service.url}/me")
+    page.wait_for_url(f"{service.url}/studio")

@@ -18,6 +18,8 @@ from identity.errors import CredentialExpiredError
 BEARER: Final = "bearer "
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SAME_SITE: Final = frozenset({"same-origin", "none"})
+COUNTED: Final = "is_counted"
+"""Set in the state of a request that a page makes to answer one which was counted."""
 
 
 async def services_of(request: Request) -> Services:
@@ -53,7 +55,7 @@ def refuse_cross_site(request: Request, services: Services) -> None:
 
 def count(request: Request, services: Services, did: str | None = None) -> None:
     """Count a request of this account, or of the caller's address; raises RateLimitedError."""
-    if services.rate_limits is not None:
+    if services.rate_limits is not None and not getattr(request.state, COUNTED, False):
         services.rate_limits.take(request, did)
 
 

@@ -20,13 +20,6 @@ EVERYWHERE: Final[Mapping[str, str]] = {
 }
 """Other origins' pages read responses through CORS_ORIGINS, which these headers do not affect."""
 
-SIGN_IN_PAGE: Final[Mapping[str, str]] = {
-    "Content-Security-Policy": EVERYWHERE["Content-Security-Policy"].replace(
-        "form-action 'none'", "form-action 'self'"
-    )
-}
-"""Chromium applies form-action to the redirect after a form too: see `redirect_page`."""
-
 _MEDIA: Final = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox"}
 PUBLIC_MEDIA: Final[Mapping[str, str]] = {**_MEDIA, "Cross-Origin-Resource-Policy": "cross-origin"}
 """Any site's player may play it; opened as a page, the bytes can do nothing."""

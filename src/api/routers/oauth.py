@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import SAME_SITE, ServicesDep, counted
 from api.auth.session_cookie import is_https, seat_first, set_session
-from api.auth.sign_in_page import redirect_page, sign_in_page, wants_page
+from api.auth.sign_in_page import sign_in_pages
 from api.error_responses import INTERNAL, message_of, reply_for, response_to
 from api.errors import (
     ApiError,
@@ -126,27 +126,26 @@ async def read_jwks(services: ServicesDep) -> dict[str, Any]:
 
 
 async def _started(request: Request, services: Services, wanted: LoginQuery) -> Response:
-    oauth, scope = _oauth(services), checked_scope(wanted.scope)
+    oauth, scope, pages = _oauth(services), checked_scope(wanted.scope), sign_in_pages(request)
     if not wanted.handle:
-        if wants_page(request):
+        if pages is not None:
             asked = "With the handle of your account, wherever it lives."
-            return _page(services, 200, "Sign in", asked, wanted)
+            return _form(services, pages.form(200, "Sign in", asked, _kept(wanted)))
         raise MissingPartError("handle")
     if len(wanted.handle) > MAX_HANDLE_LENGTH:
         raise InvalidFieldError("handle", f"must have at most {MAX_HANDLE_LENGTH} characters")
     return_to = _return_to(services, wanted.return_to)
     if not _is_started_here(request, services):
-        if not wants_page(request):
+        if pages is None:
             raise CrossSiteError
-        return _page(
-            services,
-            200,
-            "Sign in",
-            "Another site has filled in the handle. Sign in only if the account is yours.",
-            wanted,
-        )
+        message = "Another site has filled in the handle. Sign in only if the account is yours."
+        return _form(services, pages.form(200, "Sign in", message, _kept(wanted)))
     started = await oauth.start(wanted.handle, return_to=return_to, scope=scope)
-    response = redirect_page(started.url) if wanted.page else RedirectResponse(started.url, 303)
+    response: Response
+    if wanted.page and pages is not None:
+        response = pages.onward(started.url)
+    else:
+        response = RedirectResponse(started.url, 303)
     response.set_cookie(
         _attempt_cookie(services, started.state),
         started.cookie.get_secret_value(),
@@ -183,7 +182,7 @@ def _is_started_here(request: Request, services: Services) -> bool:
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site in SAME_SITE
-    return not wants_page(request) or _cookie_name(services, FORM_COOKIE) in request.cookies
+    return sign_in_pages(request) is None or _cookie_name(services, FORM_COOKIE) in request.cookies
 
 
 def _attempt_cookie(services: Services, state: str) -> str:
@@ -194,10 +193,9 @@ def _cookie_name(services: Services, name: str) -> str:
     return ("__Secure-" if is_https(services) else "") + name
 
 
-def _page(services: Services, status: int, title: str, message: str, wanted: LoginQuery) -> Response:
-    """Return the sign-in page, whose cookie tells its form from other sites' where a browser sends no fetch metadata."""
-    response = sign_in_page(status, title, message, _kept(wanted))
-    response.set_cookie(
+def _form(services: Services, page: Response) -> Response:
+    """Return the sign-in page with a cookie that tells its form from other sites' where a browser sends no fetch metadata."""
+    page.set_cookie(
         _cookie_name(services, FORM_COOKIE),
         "1",
         max_age=int(SIGN_IN_TTL.total_seconds()),
@@ -206,7 +204,7 @@ def _page(services: Services, status: int, title: str, message: str, wanted: Log
         httponly=True,
         samesite="strict",
     )
-    return response
+    return page
 
 
 def _oauth(services: Services) -> OAuthSignIn:
@@ -248,10 +246,11 @@ def _refusal(
     request: Request, services: Services, error: Exception, wanted: LoginQuery | None = None
 ) -> Response:
     """Return the refusal as a page for a browser, as JSON for a program."""
-    reply = reply_for(error)
-    if wants_page(request) and reply is not INTERNAL:
+    reply, pages = reply_for(error), sign_in_pages(request)
+    if pages is not None and reply is not INTERNAL:
         message = message_of(error, reply)
-        return _page(services, reply.status, "That did not work", message, wanted or LoginQuery())
+        asked = _kept(wanted or LoginQuery())
+        return _form(services, pages.form(reply.status, "That did not work", message, asked))
     if reply.status < SERVER_ERROR:
         return response_to(error)
     raise error

@@ -1,4 +1,4 @@
-"""Builds the ASGI application of `serve`: the API, with the background work in its lifespan."""
+"""Builds the ASGI application of `serve`: the API and its pages, with the background work in its lifespan."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from api.app import create_app
 from service.observability.access_log import AccessLog
 from service.process.lifespan import background_work
 from service.wiring.bootstrap import Container
+from web.app import create_app
 
 
 def asgi(container: Container) -> ASGIApp:

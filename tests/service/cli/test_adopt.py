@@ -8,7 +8,6 @@ import pytest
 from click.testing import CliRunner, Result
 from starlette.testclient import TestClient
 
-from api.app import create_app
 from devpds.server import DevPds, DevPlc
 from projections.tracks.queries import TrackFilter, track_page
 from replay.adoption import jobs as adoptions
@@ -19,6 +18,7 @@ from tests.e2e.foreign_catalogue import a_record, catalogue, publish, rev, rkey
 from tests.outbox.rigs.relay_rig import ARTIST
 from tests.servers.atproto import PdsAccount
 from tests.service.cli.conftest import Type
+from web.app import create_app
 
 pytestmark = pytest.mark.pds
 

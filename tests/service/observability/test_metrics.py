@@ -269,7 +269,7 @@ def test_a_public_address_has_no_metrics(container: Container) -> None:
 
     from starlette.testclient import TestClient
 
-    from api.app import create_app
+    from web.app import create_app
 
     client = TestClient(create_app(container.services))
     assert client.get("/metrics").text.startswith("# HELP")

@@ -1,0 +1,24 @@
+"""Makes the application that browsers see: the API, and pages made from its answers."""
+
+from typing import Final
+
+from api.app import create_app as create_api
+from api.document import DocumentedApp
+from api.services import Services
+from web import static_files
+from web.api_client import RefusedError
+from web.error_pages import ErrorPages, refused
+from web.pages import accounts, home
+from web.sign_in_pages import WebSignInPages
+
+ROUTERS: Final = (static_files.router, home.router, accounts.router)
+
+
+def create_app(services: Services) -> DocumentedApp:
+    """Return the application. Pages come before the API's routes: at a shared address, a browser gets the page."""
+    app = create_api(services)
+    app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
+    app.state.sign_in_pages = WebSignInPages(services)
+    app.add_exception_handler(RefusedError, refused)
+    app.add_middleware(ErrorPages, services=services)
+    return app

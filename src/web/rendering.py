@@ -1,0 +1,63 @@
+"""Renders templates into pages with the headers that a page needs."""
+
+from functools import cache
+from http import HTTPStatus
+from typing import Annotated, Any, Final, Protocol
+
+from fastapi import Depends, Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from api.services import Services
+from web.filters import FILTERS
+from web.static_files import static_files
+from web.viewer import Viewer, ViewerDep
+
+CSP: Final = (
+    "default-src 'none'; script-src {scripts}; style-src {scripts}; font-src {scripts}; img-src 'self'; media-src {media}; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""Scripts and styles come from the path of our own files alone: none runs that a record, an upload or an answer contains."""
+
+
+@cache
+def templates() -> Environment:
+    environment = Environment(loader=PackageLoader("web"), autoescape=True, undefined=StrictUndefined)
+    environment.filters |= FILTERS
+    environment.globals["static"] = static_files().address
+    return environment
+
+
+def page_headers(services: Services) -> dict[str, str]:
+    """Return the headers of a page: where it may load from, and that it depends on Accept and the cookie."""
+    scripts = services.base_url + static_files().path
+    media = " ".join(filter(None, ("'self'", services.urls.public_url)))
+    return {
+        "Content-Security-Policy": CSP.format(scripts=scripts, media=media),
+        "Referrer-Policy": "same-origin",  # without one, browsers send a form's Origin as null, which is never accepted
+        "Vary": "Accept, Cookie",
+    }
+
+
+def rendered(template: str, services: Services, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
+    """Return a page without a viewer, as errors have it."""
+    content = templates().get_template(template).render({"viewer": Viewer(None), "path": "/"} | values)
+    return HTMLResponse(content, status, page_headers(services))
+
+
+class Render(Protocol):
+    """Renders a template for the one who looks at it."""
+
+    def __call__(self, template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse: ...
+
+
+async def renderer(request: Request, viewer: ViewerDep) -> Render:
+    services: Services = request.app.state.services
+
+    def render(template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
+        return rendered(template, services, status, viewer=viewer, path=request.url.path, **values)
+
+    return render
+
+
+RenderDep = Annotated[Render, Depends(renderer)]

@@ -1,0 +1,30 @@
+"""Who looks at a page: the account in use in this browser, and the others that are signed in here."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
+
+from api.auth.authentication import OptionalCaller, ServicesDep
+from api.auth.session_cookie import cookie_tokens, seats
+from identity.accounts.credentials import Principal
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """`account` is None for a visitor."""
+
+    account: Principal | None
+    others: tuple[Principal, ...] = ()
+
+
+async def viewer_of(request: Request, services: ServicesDep, caller: OptionalCaller) -> Viewer:
+    """Return the caller, who is counted against the rate limit once for all that the page asks the API."""
+    if caller is None or len(cookie_tokens(request)) < 2:  # noqa: PLR2004 - one account has no others
+        return Viewer(caller)
+    here = await run_in_threadpool(seats, request, services)
+    return Viewer(caller, tuple(who for _, who in here if who.did != caller.did))
+
+
+ViewerDep = Annotated[Viewer, Depends(viewer_of)]

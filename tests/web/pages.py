@@ -1,0 +1,22 @@
+"""What every page must be, and how to look into one."""
+
+import re
+
+ATTRIBUTE = re.compile(r"<[^>]*\s(on[a-z]+|style)=", re.IGNORECASE)
+INLINE = re.compile(r"<style|<script(?![^>]*\ssrc=)[^>]*>|javascript:", re.IGNORECASE)
+
+
+def assert_runs_only_our_files(answer):
+    """A page that can run nothing but what lies under our own path."""
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert re.fullmatch(r"http://127\.0\.0\.1:8000/static/[0-9a-f]{12}/", policy["script-src"])
+    assert policy["style-src"] == policy["script-src"]
+    assert policy["img-src"] == "'self'"
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert answer.headers["referrer-policy"] == "same-origin"
+    assert answer.headers["vary"] == "Accept, Cookie"
+    assert answer.headers["cache-control"] == "no-store"
+    assert ATTRIBUTE.search(answer.text) is None
+    assert INLINE.search(answer.text) is None

@@ -1,0 +1,48 @@
+"""Pages run our own files alone; programs never get a page."""
+
+import pytest
+
+from tests.api.world import refusal
+from tests.web.pages import assert_runs_only_our_files
+
+PUBLIC = ("/", "/auth/login", "/auth/login?handle=x", "/nowhere", "/tracks/99")
+
+
+@pytest.mark.parametrize("path", PUBLIC)
+def test_a_page_runs_nothing_but_our_own_files(browser, path):
+    assert_runs_only_our_files(browser.get(path))
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere", "/tracks/99"])
+def test_a_program_gets_the_answer_that_it_got_before_there_were_pages(client, path):
+    assert refusal(client.get(path)) in {(404, "not_found"), (404, "track_not_found")}
+
+
+def test_a_broken_page_names_its_request_and_keeps_its_status(browser, world):
+    async def breaks(*_):
+        raise RuntimeError
+
+    world.app.add_route("/breaks", breaks)
+    answer = browser.get("/breaks")
+    assert answer.status_code == 500
+    assert answer.headers["x-request-id"] in answer.text
+    assert_runs_only_our_files(answer)
+
+
+def test_what_a_record_says_is_text_on_every_page(browser):
+    answer = browser.get("/auth/login", params={"handle": '"><script>alert(1)</script>', "page": "true"})
+    assert "<script>alert" not in answer.text
+    assert_runs_only_our_files(answer)
+
+
+def test_styles_and_scripts_are_cached_for_ever_and_count_as_no_request(browser):
+    page = browser.get("/").text
+    addresses = [part.split('"')[0] for part in page.split('"/static/')[1:]]
+    assert len(addresses) >= 3
+    for address in addresses:
+        answer = browser.get(f"/static/{address}")
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert "ratelimit-limit" not in answer.headers
+    assert browser.get("/static/000000000000/site.css").headers["cache-control"] == "no-cache"
+    assert browser.get("/static/000000000000/../app.py").status_code == 404
