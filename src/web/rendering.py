@@ -24,7 +24,7 @@ CSP: Final = (
 def templates() -> Environment:
     environment = Environment(loader=PackageLoader("web"), autoescape=True, undefined=StrictUndefined)
     environment.filters |= FILTERS
-    environment.globals["static"] = static_files().address
+    environment.globals["static"] = static_files().address  # ty: ignore[invalid-assignment]
     return environment
 
 
