@@ -15,7 +15,7 @@ def moment(value: str | None) -> str:
     return f"{at.day} {at:%b %Y, %H:%M} UTC"
 
 
-def length(seconds: float | None) -> str:
+def playing_time(seconds: float | None) -> str:
     """Return seconds as `3:07`."""
     if seconds is None:
         return ""
@@ -23,4 +23,4 @@ def length(seconds: float | None) -> str:
     return f"{minutes}:{rest:02}"
 
 
-FILTERS: Final[dict[str, Callable[..., Any]]] = {"moment": moment, "length": length}
+FILTERS: Final[dict[str, Callable[..., Any]]] = {"moment": moment, "playing_time": playing_time}
