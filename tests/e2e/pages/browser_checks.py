@@ -1,0 +1,89 @@
+"""Looks at pages in Chromium: messages of the policy, axe-core, and pictures in both themes and widths.
+
+Pictures are taken only with TEST_PICTURES, the folder for them.
+"""
+
+import json
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from devpds.node import FOLDER
+
+THEMES = ("light", "dark")
+WIDTHS = {"desktop": 1280, "phone": 390}
+HEIGHT = 900
+AXE = FOLDER / "node_modules" / "axe-core" / "axe.min.js"
+RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+FITS = "document.documentElement.scrollWidth <= window.innerWidth"
+
+
+@contextmanager
+def silent_console(page: Page) -> Generator[None]:
+    """Fail if a page of the block breaks its policy, or if a script of it fails."""
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if _is_complaint(said.text) else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield
+    assert complaints == []
+
+
+def assert_good_in_every_view(page: Page, name: str) -> None:
+    """The open page, in both themes and widths: nothing lies beside the screen, axe finds nothing; `name` is the pictures'."""
+    for theme, width in views(page):
+        picture(page, f"{name}-{width}-{theme}")
+        assert _evaluate(page, FITS), f"{name} is wider than a {width}"
+        found = violations(page)
+        assert found == [], f"{name} on a {width} in {theme}: {json.dumps(found, indent=1)}"
+
+
+def views(page: Page) -> Iterator[tuple[str, str]]:
+    """Show the open page in each theme and width; gives their names."""
+    before = page.viewport_size
+    for theme, width in product(THEMES, WIDTHS):
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        page.set_viewport_size({"width": WIDTHS[width], "height": HEIGHT})
+        yield theme, width
+    page.emulate_media(color_scheme="null", reduced_motion="null")
+    if before is not None:
+        page.set_viewport_size(before)
+
+
+def picture(page: Page, name: str) -> None:
+    """Take a picture of the whole page."""
+    folder = os.environ.get("TEST_PICTURES")
+    if folder:
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def violations(page: Page) -> list[dict[str, object]]:
+    """What axe-core finds wrong with the page as it is: the rule, why, and where."""
+    run = f"axe.run(document, {{runOnly: {json.dumps(RULES)}, resultTypes: ['violations']}})"
+    told = "found => found.violations.map(({id, help, nodes}) => ({id, help, where: nodes.map(each => each.html.slice(0, 300) + ' ' + each.failureSummary)}))"
+    return _evaluate(page, f"{_axe()};{run}.then({told})")
+
+
+@cache
+def _axe() -> str:
+    return AXE.read_text()
+
+
+def _evaluate(page: Page, expression: str):
+    """Evaluate through the debugger, which no policy of the page concerns."""
+    session = page.context.new_cdp_session(page)
+    try:
+        asked = {"expression": expression, "awaitPromise": True, "returnByValue": True}
+        answer = session.send("Runtime.evaluate", asked)
+    finally:
+        session.detach()
+    assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+    return answer["result"]["value"]
+
+
+def _is_complaint(text: str) -> bool:
+    return "Content Security Policy" in text or "Content-Security-Policy" in text
