@@ -3,6 +3,7 @@
 So a page shows what its person may read, and changes what they may change, without a rule of its own.
 """
 
+import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,13 +14,15 @@ from urllib.parse import quote, urlencode
 from fastapi import Depends, Request
 from starlette.datastructures import Headers
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.types import Message, Receive
+from starlette.types import ASGIApp, Message, Receive, Scope
 
 from api.auth.authentication import COUNTED
 
 CREDENTIALS: Final = (b"cookie", b"authorization")
 ORIGIN: Final = (b"origin", b"sec-fetch-site", b"sec-fetch-mode")
 JSON: Final = "application/json"
+AFTERWARDS: Final[set[asyncio.Future[None]]] = set()
+"""What routes still do after their response; asyncio itself holds a task only weakly."""
 
 
 @dataclass(frozen=True)
@@ -129,17 +132,34 @@ class Api:
             "path_params": {},
             "state": {**asked["state"], COUNTED: is_counted},
         }
-        received: list[Message] = []
-
-        async def collect(message: Message) -> None:
-            received.append(message)
-
         app = self._request.app
-        await ExceptionMiddleware(app.router, handlers=app.exception_handlers)(scope, receive, collect)
-        start, *parts = received
+        start, *parts = await _complete_response(
+            ExceptionMiddleware(app.router, handlers=app.exception_handlers), scope, receive
+        )
         return Answer(
             start["status"], Headers(raw=start["headers"]), b"".join(part.get("body", b"") for part in parts)
         )
+
+
+async def _complete_response(app: ASGIApp, scope: Scope, receive: Receive) -> list[Message]:
+    """Return the messages of a response once it is complete; what the route does after it goes on."""
+    received: list[Message] = []
+    is_complete = asyncio.Event()
+
+    async def collect(message: Message) -> None:
+        received.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            is_complete.set()
+
+    running = asyncio.ensure_future(app(scope, receive, collect))
+    running.add_done_callback(lambda _: is_complete.set())
+    await is_complete.wait()
+    if running.done():
+        await running  # raises what the route raised
+    else:
+        AFTERWARDS.add(running)
+        running.add_done_callback(AFTERWARDS.discard)
+    return received
 
 
 async def api_of(request: Request) -> Api:

@@ -3,6 +3,7 @@
 from functools import cache
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Protocol
+from uuid import uuid4
 
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
@@ -20,11 +21,17 @@ CSP: Final = (
 """Scripts and styles come from the path of our own files alone: none runs that a record, an upload or an answer contains."""
 
 
+def _form_key() -> str:
+    """Return an Idempotency-Key for a form, so that a page sent twice acts once."""
+    return uuid4().hex
+
+
 @cache
 def templates() -> Environment:
     environment = Environment(loader=PackageLoader("web"), autoescape=True, undefined=StrictUndefined)
     environment.filters |= FILTERS
     environment.globals["static"] = static_files().address  # ty: ignore[invalid-assignment]
+    environment.globals["form_key"] = _form_key  # ty: ignore[invalid-assignment]
     return environment
 
 

@@ -1,0 +1,149 @@
+"""My PDS: whether records reach it, what can be done about it, which programs may act, and how to leave."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from web.api_client import Answer, Api, ApiDep, RefusedError
+from web.forms import form_of
+from web.lane_words import lane_words
+from web.page_route import PageRoute
+from web.rendering import Render, RenderDep
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+HERE: Final = "/studio/pds"
+ADOPTION_WAIT_SECONDS: Final = 5
+SAID: Final[Mapping[str, str]] = {
+    "profile": "Saved.",
+    "adopting": "Your PDS is being read. What is found appears among your tracks.",
+    "copying": "Your audio is being copied to your PDS.",
+    "ended": "That program can no longer act for you.",
+    "others": "Every other session and token has ended.",
+    "disconnected": "mastertape no longer has access to your PDS. What you change is kept here until you sign in again.",
+}
+
+
+@router.get(HERE)
+async def show_pds(api: ApiDep, render: RenderDep, said: str = "") -> Response:
+    """Everything about the account at its PDS, with what each button will do."""
+    return await _page(api, render, said=SAID.get(said))
+
+
+@router.post(f"{HERE}/profile")
+async def save_profile(request: Request, api: ApiDep, render: RenderDep) -> Response:
+    form = await form_of(request)
+    fields = {name: form[name] for name in ("display_name", "bio") if name in form}
+    answer = await api.send("PATCH", "/me", fields, key=form.get("key"))
+    return await _done(answer, "profile", api, render)
+
+
+@router.post(f"{HERE}/verify")
+async def verify(api: ApiDep, render: RenderDep) -> Response:
+    """Compare the PDS with the log now, and show what differs."""
+    answer = await api.send("POST", "/me/verify")
+    if not answer.is_success:
+        return await _page(api, render, answer)
+    return render("pds/verified.html", found=answer.body)
+
+
+@router.post(f"{HERE}/adopt")
+async def adopt(request: Request, api: ApiDep, render: RenderDep) -> Response:
+    form = await form_of(request)
+    answer = await api.send("POST", "/me/adopt", key=form.get("key"), wait_seconds=ADOPTION_WAIT_SECONDS)
+    return await _done(answer, "adopting", api, render, "adopt")
+
+
+@router.post(f"{HERE}/copy-audio")
+async def copy_audio(request: Request, api: ApiDep, render: RenderDep) -> Response:
+    form = await form_of(request)
+    fields = {"retry_failed": "retry_failed" in form}
+    answer = await api.send("POST", "/me/migrate-to-pds", fields, key=form.get("key"))
+    return await _done(answer, "copying", api, render, "audio")
+
+
+@router.post(f"{HERE}/tokens")
+async def make_token(request: Request, api: ApiDep, render: RenderDep) -> Response:
+    """Show the new token; it is shown this once."""
+    form = await form_of(request)
+    fields = {name: form[name] for name in ("name", "scope", "expires_in_days") if form.get(name)}
+    answer = await api.send("POST", "/auth/tokens", fields, key=form.get("key"))
+    if not answer.is_success:
+        return await _page(api, render, answer)
+    return render("pds/token.html", issued=answer.body)
+
+
+@router.post(f"{HERE}/tokens/end-others")
+async def end_others(api: ApiDep, render: RenderDep) -> Response:
+    return await _done(await api.send("DELETE", "/auth/tokens"), "others", api, render, "programs")
+
+
+@router.post(HERE + "/tokens/{token_id}/end")
+async def end_token(token_id: str, api: ApiDep, render: RenderDep) -> Response:
+    answer = await api.send("DELETE", f"/auth/tokens/{quote(token_id, safe='')}")
+    return await _done(answer, "ended", api, render, "programs")
+
+
+@router.get(f"{HERE}/disconnect")
+async def ask_to_disconnect(api: ApiDep, render: RenderDep) -> Response:
+    """Say what ends and what stays, and ask."""
+    return render("pds/disconnect.html", lane=await api.read("/me/mirror"))
+
+
+@router.post(f"{HERE}/disconnect")
+async def disconnect(api: ApiDep, render: RenderDep) -> Response:
+    return await _done(await api.send("POST", "/me/disconnect"), "disconnected", api, render)
+
+
+@router.get(f"{HERE}/leave")
+async def ask_to_leave(api: ApiDep, render: RenderDep) -> Response:
+    """Say what leaving removes and what it keeps, and ask for the handle."""
+    return render("pds/leave.html", me=await api.read("/me"), is_wrong=False)
+
+
+@router.post(f"{HERE}/leave")
+async def leave(request: Request, api: ApiDep, render: RenderDep) -> Response:
+    """Begin to leave, if the handle that was typed is that of the account."""
+    form, me = await form_of(request), await api.read("/me")
+    if form.get("handle", "").strip().removeprefix("@").lower() != me["handle"].lower():
+        return render("pds/leave.html", HTTPStatus.BAD_REQUEST, me=me, is_wrong=True)
+    return await _done(await api.send("DELETE", "/me"), "", api, render)
+
+
+async def _done(answer: Answer, said: str, api: Api, render: Render, part: str = "") -> Response:
+    """Lead back to the page, which says what was done; or show it with what the API refused."""
+    if not answer.is_success:
+        return await _page(api, render, answer)
+    address = HERE + (f"?said={said}" if said else "") + (f"#{part}" if part else "")
+    return RedirectResponse(address, HTTPStatus.SEE_OTHER)
+
+
+async def _page(
+    api: Api, render: Render, refusal: Answer | None = None, *, said: str | None = None
+) -> Response:
+    if refusal is not None and refusal.status == HTTPStatus.UNAUTHORIZED:
+        raise RefusedError(refusal)
+    me, lane = await api.read("/me"), await api.read("/me/mirror")
+    return render(
+        "pds/pds.html",
+        refusal.status if refusal else HTTPStatus.OK,
+        me=me,
+        lane=lane,
+        words=lane_words(lane),
+        waiting=sum(lane["waiting"].values()),
+        adoption=await api.read("/me/adopt"),
+        audio=await api.read("/me/migrate-to-pds"),
+        tokens=await _tokens(api),
+        said=said,
+        problem=refusal.problem["message"] if refusal else None,
+    )
+
+
+async def _tokens(api: Api) -> list[Mapping[str, Any]]:
+    """Return the programs' tokens first, then the browsers' sessions, each newest first."""
+    items = (await api.read("/auth/tokens"))["items"]
+    return sorted(items, key=lambda token: token["kind"] != "api")

@@ -1,0 +1,34 @@
+"""The account menu: who is signed in here, switching, signing out."""
+
+import pytest
+
+
+@pytest.fixture
+def both(browser, alice, bob):
+    browser.cookies.set("mastertape_session", f"{alice.token}.{bob.token}")
+    return browser
+
+
+def test_the_menu_shows_the_account_in_use_and_the_others(both):
+    page = both.get("/").text
+    assert "@alice.test" in page
+    assert "Switch to @bob.test" in page
+
+
+def test_a_person_switches_to_another_account(both, bob):
+    answer = both.post("/accounts/switch", data={"did": bob.did}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/studio")
+    assert "Switch to @alice.test" in both.get("/").text
+
+
+def test_a_person_signs_out_everywhere_in_this_browser(both):
+    both.post("/accounts/sign-out")
+    page = both.get("/").text
+    assert "@alice.test" not in page
+    assert "@bob.test" not in page
+
+
+def test_another_site_cannot_sign_anybody_out(both):
+    answer = both.post("/accounts/sign-out", headers={"Origin": "https://evil.example"})
+    assert answer.status_code == 403
+    assert "@alice.test" in both.get("/").text
