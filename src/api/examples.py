@@ -130,6 +130,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "TrackBody.created_at": TIME,
     "TrackBody.features": [{"did": FRIEND, "handle": "drummer.example.com"}],
     "WaitingBody.state": "pending",
+    "request.POST /tracks/{track_id}/mirror/resolve": {"keep": "ours"},
     "request.POST /ops/failures": {"action": "redrive", "error": "RateLimitExceeded", "dry_run": True},
     "request.POST /ops/hosts": {"action": "pause", "host": PDS, "reason": "its operator asked for it"},
     "request.POST /ops/lanes": {"action": "probe", "did": ARTIST},
