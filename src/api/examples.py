@@ -99,6 +99,16 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "AdoptionProblemBody.message": "The PDS does not serve the blob that the record names.",
     "AttemptBody.outcome": "done",
     "AttemptBody.status": 200,
+    "ComparisonBody.fields": [
+        {
+            "field": "title",
+            "own": True,
+            "wanted": "Second Thoughts",
+            "confirmed": "First Take",
+            "present": "First Take",
+            "differs": True,
+        }
+    ],
     "ConflictBody.value": {"title": "Third Wind"},
     "DeletedBody.message": "track deleted successfully",
     "DisconnectedBody.message": "disconnected: nothing more is written until you sign in",

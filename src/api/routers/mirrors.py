@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
+from starlette.concurrency import run_in_threadpool
 
 from aggregates.errors import InvalidFieldError
 from api.auth.authentication import ServicesDep, SignedIn
@@ -15,14 +16,18 @@ from api.requests.body import Body
 from api.requests.known_names import StrictRoute
 from api.requests.path_params import TrackId
 from api.responses.mirror import LaneBody, RecordMirrorBody, lane_body, record_mirror
+from api.responses.mirror_comparison import ComparisonBody, comparison_body
 from api.responses.read_tracks import TrackReader
 from api.services import Services
 from application.authorization import OnTrack
 from application.read_access import require_reader
 from application.records.resolve import BY_FIELD, Resolution, Resolve, resolve
 from application.records.retry import retry_mirror
+from application.tracks.as_of import track_as_it_is
 from eventstore.idempotency.results import CommandResult
 from eventstore.unit_of_work import UnitOfWork
+from identity.accounts.credentials import Principal
+from outbox.views.comparison import KnownRecord, known_record
 
 router = APIRouter(tags=["mirror"], route_class=StrictRoute)
 
@@ -53,6 +58,21 @@ def read_mirror(track_id: TrackId, principal: SignedIn, services: ServicesDep) -
         require_reader(connection, principal, track_id)
         body = record_mirror(connection, track_id, services.log, services.urls)
     return AsciiJsonResponse(body)
+
+
+@router.get(
+    "/tracks/{track_id}/mirror/compare",
+    response_model=ComparisonBody,
+    responses=errors(401, 403, 404, 422, 503),
+)
+async def compare_record(track_id: TrackId, principal: SignedIn, services: ServicesDep) -> Response:
+    """Compare what the log wants, what the PDS confirmed last and what it has now, field by field.
+
+    The PDS is asked once in 5 seconds, and only while it may be sent requests; `present.problem` says why it was not.
+    """
+    known = await run_in_threadpool(_known, services, principal, track_id)
+    present = await services.record_reads.read(known.host, known.key, known.confirmed.cid)
+    return await run_in_threadpool(lambda: AsciiJsonResponse(comparison_body(track_id, known, present)))
 
 
 @router.post("/tracks/{track_id}/mirror/retry", response_model=RecordMirrorBody, responses=command_errors())
@@ -98,6 +118,12 @@ def read_lane(principal: SignedIn, services: ServicesDep) -> Response:
     with services.database.read() as connection:
         body = lane_body(connection, principal.did, services.database.now(connection))
     return AsciiJsonResponse(body)
+
+
+def _known(services: Services, principal: Principal, track_id: int) -> KnownRecord:
+    with services.database.read() as connection:
+        require_reader(connection, principal, track_id)
+        return known_record(connection, track_as_it_is(services.log, connection, track_id), services.urls)
 
 
 def _decision(body: Body) -> Resolution | dict[str, Resolution]:

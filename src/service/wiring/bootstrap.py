@@ -32,6 +32,7 @@ from outbox.record.lexicon import track_lexicon
 from outbox.record.record import RecordUrls
 from outbox.relay.delivery import Delivery
 from outbox.relay.relay import Relay, RelayLimits
+from outbox.repo.record_reads import RecordReads
 from outbox.views.waits import MirrorWaits
 from replay.adoption.worker import AdoptionWorker
 from service.config.settings import Settings
@@ -258,6 +259,7 @@ def _services(
         resolver=identity.resolver,
         disconnect=identity.sessions.disconnect,
         pds=pds,
+        record_reads=RecordReads(pds),
         waits=MirrorWaits(database, relay, announcer),
         event_poller=EventPoller(log, threads),
         urls=urls,
