@@ -20,6 +20,7 @@ TOKEN_ID: Final = "9f86d081884c7d65"  # noqa: S105 - it opens nothing
 EXAMPLES: Final[Mapping[str, Any]] = {
     "acked_generation": 41,
     "actor": ARTIST,
+    "actor_handle": "ada.example.com",
     "after": "Second Thoughts",
     "album": "Pressings",
     "artist": "Ada Lovelace",
@@ -111,6 +112,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     ],
     "ConflictBody.value": {"title": "Third Wind"},
     "DeletedBody.message": "track deleted successfully",
+    "DifferenceBody.kept_because": None,
     "DisconnectedBody.message": "disconnected: nothing more is written until you sign in",
     "DriftBody.kind": "missing",
     "EndedBody.message": "ended",
