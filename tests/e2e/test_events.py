@@ -21,7 +21,7 @@ def test_an_open_stream_receives_an_edit(artist: Artist) -> None:
         assert next(lines) == "retry: 1000"
         artist.edits(title="Heard")
         told = (json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
-        edit = next(each for each in told if each["type"] == "MetadataUpdated")
+        edit = next(each for each in told if each.get("type") == "MetadataUpdated")
     assert (edit["track_id"], edit["did"]) == (artist.track_id, artist.did)
 
 

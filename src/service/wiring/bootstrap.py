@@ -245,6 +245,8 @@ def _services(
 ) -> Services:
     database, store = log.database, MediaHealth(media, settings.media, settings.folders)
     threads = Threads("application", MAX_APPLICATION_THREADS)
+    waits, event_poller = MirrorWaits(database, relay, announcer), EventPoller(log, threads)
+    waits.on_settled = event_poller.wake
     return Services(
         database=database,
         log=log,
@@ -260,8 +262,8 @@ def _services(
         disconnect=identity.sessions.disconnect,
         pds=pds,
         record_reads=RecordReads(pds),
-        waits=MirrorWaits(database, relay, announcer),
-        event_poller=EventPoller(log, threads),
+        waits=waits,
+        event_poller=event_poller,
         urls=urls,
         base_url=settings.base_url,
         collection=settings.collection,
