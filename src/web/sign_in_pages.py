@@ -13,10 +13,11 @@ from web.rendering import rendered
 
 STUDIO = "/studio"
 """Where a person who signs in on the page goes, if nothing else was asked for."""
+AS_IT_IS: Final = "{message}."
 REFUSALS: Final = {
     "bad_credentials": (
         "We found no such account",
-        "Check the spelling: the handle is the name with an @ on your profile, and has a dot in it.",
+        "{message}. Check the spelling: a handle is the name with an @ on a profile, and has a dot in it.",
     ),
     "access_denied": (
         "You said no",
@@ -32,17 +33,17 @@ REFUSALS: Final = {
     ),
     "identity_unreachable": (
         "Your PDS did not answer",
-        "The account's PDS, or the directory that says where it is, did not answer properly. Nothing was changed; try again in a moment.",
+        "The account's PDS, or the directory that says where it is, did not answer properly. Nothing was changed; try again later.",
     ),
-    "sign_in_refused": ("Your PDS refused", None),
-    "scope_refused": ("Your PDS grants too little", None),
+    "sign_in_refused": ("Your PDS refused", AS_IT_IS),
+    "scope_refused": ("Your PDS grants too little", AS_IT_IS),
     "sign_in_unavailable": (
         "Sign-in is not set up",
         "The operator of this service has yet to give it an address that a PDS can send you back to.",
     ),
 }
-"""What a person reads for the code of an error: a title, and words where the API's own are for programs."""
-OTHERWISE: Final = ("That did not work", None)
+"""What a person reads for the code of an error: a title, and words around or instead of the API's own, which are for programs."""
+OTHERWISE: Final = ("That did not work", AS_IT_IS)
 
 
 class WebSignInPages:
@@ -53,13 +54,13 @@ class WebSignInPages:
 
     def form(self, message: str, asked: Mapping[str, str], refusal: Refusal | None = None) -> Response:
         kept = {name: asked[name] for name in ("scope", "return_to") if name in asked}
-        title, words = REFUSALS.get(refusal.code, OTHERWISE) if refusal else ("Sign in", None)
+        title, words = REFUSALS.get(refusal.code, OTHERWISE) if refusal else ("Sign in", AS_IT_IS)
         return rendered(
             "sign_in.html",
             self._services,
             refusal.status if refusal else HTTPStatus.OK,
             title=title,
-            message=words or message,
+            message=words.format(message=message.rstrip(".")),
             handle=asked.get("handle", ""),
             kept={"return_to": STUDIO} | kept,
             is_refusal=refusal is not None,

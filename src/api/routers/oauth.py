@@ -173,7 +173,7 @@ async def _finished(
 
 def _asked(services: Services, query: CallbackQuery, cookie: SecretStr | None) -> LoginQuery | None:
     """Return the query that started the attempt, with which the person may start again."""
-    asked = services.oauth.asked(query.state, cookie) if services.oauth is not None else None
+    asked = services.oauth.attempted(query.state, cookie) if services.oauth is not None else None
     if asked is None:
         return None
     return LoginQuery(handle=asked.identifier, return_to=asked.return_to, scope=asked.scope.value)

@@ -116,7 +116,7 @@ class OAuthSignIn:
         )
         return signed_in, attempt.asked.return_to
 
-    def asked(self, state: str | None, cookie: SecretStr | None) -> AskedSignIn | None:
+    def attempted(self, state: str | None, cookie: SecretStr | None) -> AskedSignIn | None:
         """Return what an attempt of this browser asked for, so that it can be started again; None without one."""
         try:
             return self._attempt(state, cookie).asked

@@ -23,7 +23,9 @@ REFUSALS: Final = {
 
 
 @router.get("/@{artist}/{track_id}")
-async def show_track(artist: str, track_id: str, api: ApiDep, render: RenderDep, viewer: ViewerDep) -> Response:
+async def show_track(
+    artist: str, track_id: str, api: ApiDep, render: RenderDep, viewer: ViewerDep
+) -> Response:
     """A track, with its player where the viewer may hear it; another artist in the address leads to the right one."""
     track = await api.read(f"/tracks/{track_id}")
     address = track_address(track)

@@ -121,7 +121,9 @@ class _Reader:
 
     def _parameter_row(self, parameter: Json) -> Row:
         kind = f"{parameter['in']}, {self._schemas.kind(_without_null(parameter['schema']))}"
-        return Row(parameter["name"], kind, parameter.get("description", ""), parameter.get("required", False))
+        return Row(
+            parameter["name"], kind, parameter.get("description", ""), parameter.get("required", False)
+        )
 
     def _fields(self, contents: Json) -> Iterator[Row]:
         """Yield the fields of the body: of JSON where it may be, then those that only a form carries."""
@@ -165,7 +167,9 @@ class _Reader:
         elif FORM in contents:
             files = {name: f"@{FILE_NAMES[name]}" for name in FILE_NAMES}
             shown = {**_shown(contents[FORM])}
-            parts += [f"-F {shlex.quote(f'{name}={files.get(name, value)}')}" for name, value in shown.items()]
+            parts += [
+                f"-F {shlex.quote(f'{name}={files.get(name, value)}')}" for name, value in shown.items()
+            ]
         return " \\\n  ".join(parts)
 
 

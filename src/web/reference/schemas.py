@@ -14,6 +14,8 @@ PLAIN: Final = {
     "boolean": "true or false",
     "object": "object",
     "null": "null",
+    "binary": "file",
+    "date-time": "time (RFC 3339)",
 }
 
 
@@ -49,14 +51,9 @@ class Schemas:
             return " or ".join(dict.fromkeys(self.kind(each) for each in options))
         if values := schema.get("enum"):
             return "one of " + ", ".join(map(str, values))
-        if schema.get("format") in {"binary", "date-time"}:
-            return "file" if schema["format"] == "binary" else "time (RFC 3339)"
-        kinds = schema.get("type", "any value")
-        if isinstance(kinds, list):
-            return " or ".join(PLAIN.get(each, each) for each in kinds)
-        if kinds == "array":
+        if schema.get("type") == "array":
             return f"list of {self.kind(schema.get('items', {}))}"
-        return PLAIN.get(kinds, kinds) + _limits(schema)
+        return _plain(schema) + _limits(schema)
 
     def rows(self, schema: Json, prefix: str = "", depth: int = 1) -> Iterator[Row]:
         """Yield the fields of an object, and after each those inside it."""
@@ -79,6 +76,12 @@ class Schemas:
         if found.get("type") == "array":
             found = self.resolved(found.get("items", {}))
         return found if "properties" in found else None
+
+
+def _plain(schema: Json) -> str:
+    name: str | list[str] = schema.get("format", schema.get("type", "any value"))
+    names = name if isinstance(name, list) else [name]
+    return " or ".join(PLAIN.get(each, each) for each in names)
 
 
 def _limits(schema: Json) -> str:
