@@ -10,10 +10,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from demo.service import Client, Service
+from demo.service import Client, Service, start_servers
 from demo.story import COLLECTION, STORY, Stage
 from demo.telling import show_story
-from devpds.server import DevPds, DevPlc
 
 
 @click.command()
@@ -26,11 +25,7 @@ def main(*, once: bool) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mastertape-demo-")))
         with console.status("starting a PLC directory, a PDS and the service"):
-            plc = stack.enter_context(DevPlc(folder / "plc"))
-            pds = stack.enter_context(DevPds(plc, folder / "pds"))
-            service = Service(folder / "mastertape", pds)
-            stack.callback(service.stop)
-            service.start()
+            pds, service = start_servers(stack, folder)
             handle, password = "artist.test", secrets.token_urlsafe(12)
             did = pds.create_account(handle, password)
             client = Client(service.url, handle, pds.create_app_password(did))

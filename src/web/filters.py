@@ -71,7 +71,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "track_address": track_address,
     "tag_address": tag_address,
 }
-FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
+FUNCTIONS: Final[dict[str, Any]] = {
     "artist_address": artist_address,
     "cover_address": cover_address,
     "record_address": record_address,

@@ -30,7 +30,8 @@ def _form_key() -> str:
 def templates() -> Environment:
     environment = Environment(loader=PackageLoader("web"), autoescape=True, undefined=StrictUndefined)
     environment.filters |= FILTERS
-    environment.globals |= FUNCTIONS | {"static": static_files().address, "form_key": _form_key}
+    functions: dict[str, Any] = {"static": static_files().address, "form_key": _form_key}
+    environment.globals |= FUNCTIONS | functions
     return environment
 
 

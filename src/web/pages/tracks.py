@@ -33,15 +33,16 @@ async def show_track(
         return RedirectResponse(address, HTTPStatus.FOUND)
     here = await _artists(api, track)
     status, refusal = await _refusal(api, track)
+    plays = refusal is None and track["taken_down_at"] is None
     return render(
         "track.html",
         status,
         track=track,
         artist=here.get(track["artist_did"]),
         here=here,
-        plays=refusal is None and track["taken_down_at"] is None,
+        plays=plays,
         refusal=refusal,
-        download=_download(track, viewer),
+        download=_download(track, viewer) if plays else "none",
         is_own=_is_own(track, viewer),
     )
 
@@ -65,8 +66,6 @@ async def _refusal(api: Api, track: dict[str, Any]) -> tuple[int, str | None]:
 
 def _download(track: dict[str, Any], viewer: Viewer) -> str:
     """Return `open`, `ask` or `supporters`, or `none` where no download is offered."""
-    if track["taken_down_at"] is not None:
-        return "none"
     if _is_own(track, viewer):
         return "open"
     return "none" if track["downloads"] == "off" else str(track["downloads"])

@@ -50,7 +50,7 @@ class Schemas:
         if options := schema.get("anyOf") or schema.get("oneOf"):
             return " or ".join(dict.fromkeys(self.kind(each) for each in options))
         if values := schema.get("enum"):
-            return "one of " + ", ".join(map(str, values))
+            return ("one of " if len(values) > 1 else "") + ", ".join(map(str, values))
         if schema.get("type") == "array":
             return f"list of {self.kind(schema.get('items', {}))}"
         return _plain(schema) + _limits(schema)
