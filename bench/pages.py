@@ -22,7 +22,7 @@ AT_MOST: Final = 3.0
 def run(folder: Path, effort: Effort, show_progress: Callable[[str], None]) -> list[Row]:
     """Measure on SQLite: what a page adds to its JSON is made without the database, but for the artist's own row."""
     show_progress("starting a PLC directory, a PDS and the service")
-    with start_servers(folder) as servers, start_process(servers, "pages", None) as (service, client):
+    with start_servers(folder) as servers, start_process(servers, "listened", None) as (service, client):
         show_progress("uploading tracks")
         for number in range(3 if effort.is_quick else TRACKS):
             track = client.upload(tone(100 + number, 0.05), title=new_title())

@@ -65,7 +65,7 @@ def test_a_person_switches_and_signs_out_without_scripts(page, service, new_arti
     context.add_cookies([{"name": "mastertape_session", "value": tokens, "url": service.url}])
     plain = context.new_page()
     plain.goto(f"{service.url}/docs")
-    plain.get_by_text(f"@{handles[0]}").click()
+    plain.locator("summary", has_text=handles[0]).click()
     plain.get_by_role("button", name=f"Switch to @{handles[1]}").click()
     plain.goto(service.url)
     plain.locator("summary", has_text=handles[1]).click()
